@@ -1,0 +1,3 @@
+//! The kvik binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! One stripe of the keyspace: values, expiry, accounting.

@@ -1,0 +1,1 @@
+//! A Redis-compatible store as a library.
