@@ -1,1 +1,3 @@
 //! Every command: declaration and handler.
+
+pub mod glob;
