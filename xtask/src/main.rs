@@ -1,3 +1,56 @@
-//! Developer commands.
+//! Developer commands: `cargo x <verb>`.
+//!
+//! One verb for each thing that a developer and the CI both run, so that they run the same thing. A verb calls cargo
+//! and prints what cargo prints; what it adds of its own (tidy) is a module here.
 
-fn main() {}
+#![allow(
+    clippy::print_stdout,
+    reason = "a command line tool reports on standard output"
+)]
+
+use clap::Parser;
+
+mod cargo;
+mod tidy;
+
+/// Developer commands of kvik.
+#[derive(Parser)]
+#[command(name = "cargo x")]
+enum Verb {
+    /// What a commit must pass besides the tests: formatting, clippy, tidy
+    Check,
+    /// Every test: the documentation's examples, then the workspace (with cargo-nextest when it is installed)
+    Test {
+        /// Passed to the runner, for instance a part of a test's name
+        args: Vec<String>,
+    },
+    /// The rules about the tree that clippy cannot know: layers, sizes, words
+    Tidy,
+    /// Run each fuzz target for a while; needs a nightly toolchain and cargo-fuzz
+    Fuzz {
+        /// Only this target
+        target: Option<String>,
+        /// For each target
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
+    /// Start a release build of the server; arguments go to kvik
+    Run {
+        /// Arguments of kvik
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Build the binary that ships and print its size
+    Dist,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Verb::parse() {
+        Verb::Check => cargo::check().and_then(|()| tidy::report()),
+        Verb::Test { args } => cargo::test(&args),
+        Verb::Tidy => tidy::report(),
+        Verb::Fuzz { target, seconds } => cargo::fuzz(target.as_deref(), seconds),
+        Verb::Run { args } => cargo::run(&args),
+        Verb::Dist => cargo::dist(),
+    }
+}

@@ -1,0 +1,158 @@
+//! The verbs that are a call of cargo with the right arguments.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+
+/// Formatting and clippy, as the CI demands them.
+pub(crate) fn check() -> anyhow::Result<()> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ])
+}
+
+/// Documentation tests first, so that the runner's summary is the last thing on the screen. A filter in `args` names
+/// ordinary tests, so it leaves the documentation out.
+pub(crate) fn test(args: &[String]) -> anyhow::Result<()> {
+    if args.is_empty() {
+        cargo(&["test", "--workspace", "--doc", "--quiet"])?;
+    }
+    let runner: &[&str] = if has_subcommand("nextest") {
+        &["nextest", "run", "--workspace"]
+    } else {
+        &["test", "--workspace", "--lib", "--bins", "--tests"]
+    };
+    let args: Vec<&str> = runner
+        .iter()
+        .copied()
+        .chain(args.iter().map(String::as_str))
+        .collect();
+    cargo(&args)
+}
+
+/// Runs every target of `fuzz/`, or the one named, for `seconds` each. What libFuzzer found worth keeping stays in
+/// `fuzz/corpus` and is where the next run starts.
+pub(crate) fn fuzz(target: Option<&str>, seconds: u32) -> anyhow::Result<()> {
+    let targets = match target {
+        Some(target) => vec![target.to_owned()],
+        None => fuzz_targets()?,
+    };
+    let limit = format!("-max_total_time={seconds}");
+    for target in &targets {
+        println!("fuzzing {target} for {seconds} s");
+        let args = [
+            "+nightly",
+            "fuzz",
+            "run",
+            target,
+            "--",
+            &limit,
+            "-verbosity=0",
+            "-print_final_stats=1",
+        ];
+        // The environment's CARGO is one toolchain's; choosing another needs the proxy on the path.
+        let status = Command::new("cargo")
+            .args(args)
+            .current_dir(root())
+            .status()
+            .context("cannot start cargo")?;
+        if !status.success() {
+            bail!("{target}: the input that failed is in fuzz/artifacts/{target}");
+        }
+    }
+    Ok(())
+}
+
+fn fuzz_targets() -> anyhow::Result<Vec<String>> {
+    let manifest: toml::Table =
+        toml::from_str(&std::fs::read_to_string(root().join("fuzz/Cargo.toml"))?)?;
+    let bins = manifest["bin"]
+        .as_array()
+        .context("fuzz/Cargo.toml has no [[bin]]")?;
+    Ok(bins
+        .iter()
+        .filter_map(|bin| bin["name"].as_str().map(str::to_owned))
+        .collect())
+}
+
+/// `cargo run --release` with arguments for kvik.
+pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
+    let fixed = ["run", "--release", "--package", "kvik-cli", "--"];
+    let args: Vec<&str> = fixed
+        .into_iter()
+        .chain(args.iter().map(String::as_str))
+        .collect();
+    cargo(&args)
+}
+
+/// Builds the shipping binary and says how large it is.
+pub(crate) fn dist() -> anyhow::Result<()> {
+    cargo(&["build", "--profile", "dist", "--package", "kvik-cli"])?;
+    let binary = target_dir()?.join("dist").join("kvik");
+    let bytes = std::fs::metadata(&binary)
+        .with_context(|| binary.display().to_string())?
+        .len();
+    println!(
+        "{} {:.2} MiB",
+        binary.display(),
+        bytes as f64 / (1024.0 * 1024.0)
+    );
+    Ok(())
+}
+
+/// Runs cargo in the workspace; anything but success is an error.
+pub(crate) fn cargo(args: &[&str]) -> anyhow::Result<()> {
+    let status = command(args).status().context("cannot start cargo")?;
+    if !status.success() {
+        bail!("cargo {} failed", args.join(" "));
+    }
+    Ok(())
+}
+
+/// Runs cargo in the workspace and returns what it printed.
+pub(crate) fn cargo_output(args: &[&str]) -> anyhow::Result<String> {
+    let output = command(args)
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start cargo")?;
+    if !output.status.success() {
+        bail!("cargo {} failed", args.join(" "));
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Whether `cargo NAME` exists on this machine.
+pub(crate) fn has_subcommand(name: &str) -> bool {
+    let output = command(&[name, "--version"]).stderr(Stdio::null()).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_dir() -> anyhow::Result<PathBuf> {
+    let metadata = cargo_output(&["metadata", "--no-deps", "--format-version", "1"])?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    Ok(metadata["target_directory"]
+        .as_str()
+        .context("cargo metadata names no target directory")?
+        .into())
+}
+
+/// The workspace's root.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the workspace")
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(root());
+    command
+}
