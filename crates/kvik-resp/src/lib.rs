@@ -1,1 +1,24 @@
 //! The wire: RESP2 and RESP3, parse and encode, no I/O.
+//!
+//! A server reads bytes into a buffer, asks [`RequestParser`] for the next command and gets its arguments as
+//! [`Span`]s of that buffer: nothing is copied and nothing is allocated from a length that a client only announced.
+//! It answers through [`Reply`], which writes into an output buffer in the protocol version of the connection.
+//! A client uses [`ArgsBuf`] and [`encode_command`] for the way out and [`ReplyDecoder`] for the way back.
+//!
+//! Numbers are part of the protocol: which byte strings count as an integer or a float, and how a float is printed,
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod inline;
+pub mod number;
+mod reply;
+mod request;
+mod value;
+
+pub use args::{Args, ArgsBuf, ArgsIter, Span, encode_command};
+pub use inline::{UnbalancedQuotes, split_line};
+pub use number::{FloatText, format_f64, parse_f64, parse_i64};
+pub use reply::{Deferred, Protocol, Reply};
+pub use request::{Limits, Parsed, ProtocolError, RequestParser};
+pub use value::Value;

@@ -1,0 +1,281 @@
+//! The arguments of one command: borrowed from the receive buffer, or owned.
+//!
+//! An argument is a [`Span`] of a byte buffer rather than a slice, so a parser can hand out positions while the
+//! buffer is still growing and moving, and a thread can keep one `Vec<Span>` for all its connections. [`Args`] joins
+//! the two for reading and is two words wide per half: pass it by value.
+
+use std::ops::Index;
+
+/// Where one argument lies in its buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Offset of the first byte.
+    pub start: u32,
+    /// Length in bytes.
+    pub len: u32,
+}
+
+impl Span {
+    fn of(self, buffer: &[u8]) -> &[u8] {
+        &buffer[self.start as usize..][..self.len as usize]
+    }
+}
+
+/// The arguments of one command, the command's name first, borrowed from a buffer.
+///
+/// Reading an argument panics if its span does not lie in the buffer; spans filled by [`crate::RequestParser`] do.
+#[derive(Clone, Copy)]
+pub struct Args<'a> {
+    buffer: &'a [u8],
+    spans: &'a [Span],
+}
+
+impl<'a> Args<'a> {
+    /// The arguments at `spans` of `buffer`.
+    pub fn new(buffer: &'a [u8], spans: &'a [Span]) -> Self {
+        Self { buffer, spans }
+    }
+
+    /// Number of arguments, the command's name included.
+    pub fn len(self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is no argument at all, not even a name.
+    pub fn is_empty(self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// The argument at `index`.
+    pub fn get(self, index: usize) -> Option<&'a [u8]> {
+        self.spans.get(index).map(|span| span.of(self.buffer))
+    }
+
+    /// All arguments in order.
+    pub fn iter(self) -> ArgsIter<'a> {
+        ArgsIter {
+            buffer: self.buffer,
+            spans: self.spans.iter(),
+        }
+    }
+
+    /// The arguments from `from` on; empty when there are not that many.
+    pub fn tail(self, from: usize) -> Self {
+        Self {
+            buffer: self.buffer,
+            spans: self.spans.get(from..).unwrap_or_default(),
+        }
+    }
+}
+
+impl Index<usize> for Args<'_> {
+    type Output = [u8];
+
+    fn index(&self, index: usize) -> &[u8] {
+        self.spans[index].of(self.buffer)
+    }
+}
+
+impl<'a> IntoIterator for Args<'a> {
+    type Item = &'a [u8];
+    type IntoIter = ArgsIter<'a>;
+
+    fn into_iter(self) -> ArgsIter<'a> {
+        self.iter()
+    }
+}
+
+impl std::fmt::Debug for Args<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list()
+            .entries(self.iter().map(|arg| arg.escape_ascii().to_string()))
+            .finish()
+    }
+}
+
+/// Iterator over the arguments of an [`Args`].
+#[derive(Clone)]
+pub struct ArgsIter<'a> {
+    buffer: &'a [u8],
+    spans: std::slice::Iter<'a, Span>,
+}
+
+impl<'a> Iterator for ArgsIter<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.spans.next().map(|span| span.of(self.buffer))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.spans.size_hint()
+    }
+
+    fn nth(&mut self, n: usize) -> Option<&'a [u8]> {
+        self.spans.nth(n).map(|span| span.of(self.buffer))
+    }
+}
+
+impl DoubleEndedIterator for ArgsIter<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.spans.next_back().map(|span| span.of(self.buffer))
+    }
+}
+
+impl ExactSizeIterator for ArgsIter<'_> {}
+
+/// The arguments of one command, owned: for queued, blocked and generated commands.
+#[derive(Clone, Default)]
+pub struct ArgsBuf {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+impl ArgsBuf {
+    /// No arguments, no allocation.
+    pub const fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            spans: Vec::new(),
+        }
+    }
+
+    /// Appends one argument.
+    ///
+    /// # Panics
+    /// When all arguments together would exceed 4 GiB, which no parsed command does.
+    pub fn push(&mut self, arg: &[u8]) -> &mut Self {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(arg);
+        self.close_arg(start);
+        self
+    }
+
+    /// Removes all arguments and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+    }
+
+    /// The arguments, borrowed.
+    pub fn as_args(&self) -> Args<'_> {
+        Args::new(&self.bytes, &self.spans)
+    }
+
+    /// Number of arguments.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there are no arguments.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Sum of the lengths of all arguments.
+    pub fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The buffer in which the next argument is being built; [`Self::close_arg`] makes it an argument.
+    pub(crate) fn open_arg(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Everything from `start` to the end of the buffer becomes one argument.
+    pub(crate) fn close_arg(&mut self, start: usize) {
+        let end =
+            u32::try_from(self.bytes.len()).expect("the arguments of one command exceed 4 GiB");
+        let start = start as u32;
+        self.spans.push(Span {
+            start,
+            len: end - start,
+        });
+    }
+}
+
+impl From<Args<'_>> for ArgsBuf {
+    fn from(args: Args<'_>) -> Self {
+        let mut owned = Self {
+            bytes: Vec::with_capacity(args.iter().map(<[u8]>::len).sum()),
+            spans: Vec::with_capacity(args.len()),
+        };
+        owned.extend(args);
+        owned
+    }
+}
+
+impl<T: AsRef<[u8]>> Extend<T> for ArgsBuf {
+    fn extend<I: IntoIterator<Item = T>>(&mut self, args: I) {
+        for arg in args {
+            self.push(arg.as_ref());
+        }
+    }
+}
+
+impl<T: AsRef<[u8]>> FromIterator<T> for ArgsBuf {
+    fn from_iter<I: IntoIterator<Item = T>>(args: I) -> Self {
+        let mut owned = Self::new();
+        owned.extend(args);
+        owned
+    }
+}
+
+impl std::fmt::Debug for ArgsBuf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.as_args().fmt(f)
+    }
+}
+
+/// Appends a command as clients send it: an array of bulk strings.
+pub fn encode_command(args: Args<'_>, out: &mut Vec<u8>) {
+    let mut reply = crate::Reply::new(out, crate::Protocol::Resp2);
+    reply.array(args.len());
+    for arg in args {
+        reply.bulk(arg);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn args_read_from_both_ends_and_from_the_middle() {
+        let owned: ArgsBuf = ["SET", "key", ""].iter().collect();
+        let args = owned.as_args();
+        assert_eq!(args.len(), 3);
+        assert_eq!(&args[1], b"key");
+        assert_eq!(args.get(2), Some(&b""[..]));
+        assert_eq!(args.get(3), None);
+        assert_eq!(
+            args.iter().rev().map(<[u8]>::len).collect::<Vec<_>>(),
+            [0, 3, 3]
+        );
+        assert_eq!(args.tail(1).iter().next(), Some(&b"key"[..]));
+        assert!(args.tail(3).is_empty());
+        assert!(args.tail(9).is_empty());
+        assert_eq!(args.iter().len(), 3);
+    }
+
+    #[test]
+    fn an_owned_copy_holds_only_the_arguments() {
+        let buffer = b"xxGETyykeyzz";
+        let spans = [Span { start: 2, len: 3 }, Span { start: 7, len: 3 }];
+        let mut owned = ArgsBuf::from(Args::new(buffer, &spans));
+        assert_eq!(owned.byte_len(), 6);
+        assert_eq!(format!("{owned:?}"), r#"["GET", "key"]"#);
+        owned.clear();
+        assert!(owned.is_empty());
+        owned.push(b"PING").push(b"\xff");
+        assert_eq!(format!("{owned:?}"), r#"["PING", "\\xff"]"#);
+    }
+
+    #[test]
+    fn a_command_is_encoded_as_bulk_strings() {
+        let owned: ArgsBuf = [&b"GET"[..], b"\r\n"].into_iter().collect();
+        let mut out = Vec::new();
+        encode_command(owned.as_args(), &mut out);
+        assert_eq!(out, b"*2\r\n$3\r\nGET\r\n$2\r\n\r\n\r\n");
+    }
+}

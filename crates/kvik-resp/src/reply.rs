@@ -1,0 +1,271 @@
+//! Writes replies in the protocol version of a connection.
+//!
+//! A handler says what it means (`map`, `double`, `null`) and [`Reply`] writes the RESP3 form or what Redis sends to
+//! a RESP2 client instead. Everything is appended to one byte vector; a length that is known only afterwards is
+//! inserted by [`Reply::finish_array`]. Nothing checks that as many elements follow as a header announced: tests of
+//! the commands do.
+
+use crate::number::format_f64;
+
+/// The protocol version of a connection, chosen by `HELLO`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// Strings, errors, integers, arrays and two kinds of null.
+    #[default]
+    Resp2,
+    /// Also maps, sets, doubles, booleans, pushes and one null.
+    Resp3,
+}
+
+/// Appends replies to an output buffer.
+pub struct Reply<'a> {
+    out: &'a mut Vec<u8>,
+    protocol: Protocol,
+}
+
+/// A place in the output that still needs its array header.
+#[must_use = "an array without header is a broken reply: pass this to Reply::finish_array"]
+#[derive(Debug)]
+pub struct Deferred {
+    at: usize,
+}
+
+impl<'a> Reply<'a> {
+    /// A writer that appends to `out`.
+    pub fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Self {
+        Self { out, protocol }
+    }
+
+    /// The protocol version in which replies are written.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Writes what follows in another version, as `HELLO` does.
+    pub fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
+    /// Bytes in the output buffer, those of earlier replies included.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Whether the output buffer is empty.
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// Takes back everything written since the buffer was `len` bytes long.
+    pub fn truncate(&mut self, len: usize) {
+        self.out.truncate(len);
+    }
+
+    /// Bytes that are already encoded.
+    pub fn raw(&mut self, encoded: &[u8]) {
+        self.out.extend_from_slice(encoded);
+    }
+
+    /// `+OK`.
+    pub fn ok(&mut self) {
+        self.raw(b"+OK\r\n");
+    }
+
+    /// A status line. Line breaks in it become blanks.
+    pub fn simple(&mut self, status: &str) {
+        self.line(b'+', status.as_bytes());
+    }
+
+    /// An error line: its code and text without the leading `-`. Line breaks in it become blanks.
+    pub fn error(&mut self, error: &str) {
+        self.line(b'-', error.as_bytes());
+    }
+
+    /// An integer.
+    pub fn integer(&mut self, value: i64) {
+        if (0..10).contains(&value) {
+            self.raw(&[b':', b'0' + value as u8, b'\r', b'\n']);
+        } else {
+            self.out.push(b':');
+            self.raw(itoa::Buffer::new().format(value).as_bytes());
+            self.crlf();
+        }
+    }
+
+    /// A string of any bytes.
+    pub fn bulk(&mut self, bytes: &[u8]) {
+        self.header(b'$', bytes.len());
+        self.raw(bytes);
+        self.crlf();
+    }
+
+    /// A string of text, with a length in front.
+    pub fn bulk_str(&mut self, text: &str) {
+        self.bulk(text.as_bytes());
+    }
+
+    /// No value: `$-1` or `_`.
+    pub fn null(&mut self) {
+        self.either(b"$-1\r\n", b"_\r\n");
+    }
+
+    /// No array: `*-1` or `_`.
+    pub fn null_array(&mut self) {
+        self.either(b"*-1\r\n", b"_\r\n");
+    }
+
+    /// The header of an array of `len` elements.
+    pub fn array(&mut self, len: usize) {
+        self.header(b'*', len);
+    }
+
+    /// The header of a map of `pairs` keys and values; RESP2: an array of twice as many elements.
+    pub fn map(&mut self, pairs: usize) {
+        self.pairs_header(b'%', pairs);
+    }
+
+    /// The header of a set of `len` elements; RESP2: an array.
+    pub fn set(&mut self, len: usize) {
+        self.header(self.resp3_or(b'~', b'*'), len);
+    }
+
+    /// The header of an out-of-band message of `len` elements; RESP2: an array.
+    pub fn push(&mut self, len: usize) {
+        self.header(self.resp3_or(b'>', b'*'), len);
+    }
+
+    /// The header of `pairs` attributes of the reply that follows. Only RESP3 has them: to a RESP2 client write none.
+    pub fn attribute(&mut self, pairs: usize) {
+        debug_assert_eq!(self.protocol, Protocol::Resp3, "RESP2 has no attributes");
+        self.header(b'|', pairs);
+    }
+
+    /// A floating-point number, with as few digits as identify it; RESP2: as a string.
+    pub fn double(&mut self, value: f64) {
+        self.double_text(format_f64(value).as_bytes());
+    }
+
+    /// A floating-point number that is already printed; RESP2: as a string.
+    pub fn double_text(&mut self, text: &[u8]) {
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(text),
+            Protocol::Resp3 => self.line(b',', text),
+        }
+    }
+
+    /// A truth value; RESP2: 1 or 0.
+    pub fn boolean(&mut self, value: bool) {
+        match self.protocol {
+            Protocol::Resp2 => self.integer(value.into()),
+            Protocol::Resp3 => self.raw(if value { b"#t\r\n" } else { b"#f\r\n" }),
+        }
+    }
+
+    /// Text with a three-letter format such as `txt` or `mkd`; RESP2: as a string.
+    pub fn verbatim(&mut self, format: &str, text: &[u8]) {
+        debug_assert_eq!(format.len(), 3, "a verbatim format has three characters");
+        if self.protocol == Protocol::Resp2 {
+            return self.bulk(text);
+        }
+        self.header(b'=', format.len() + 1 + text.len());
+        self.raw(format.as_bytes());
+        self.out.push(b':');
+        self.raw(text);
+        self.crlf();
+    }
+
+    /// An integer of any size, as decimal digits; RESP2: as a string.
+    pub fn big_number(&mut self, digits: &[u8]) {
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(digits),
+            Protocol::Resp3 => self.line(b'(', digits),
+        }
+    }
+
+    /// Starts an array whose length is not known yet.
+    pub fn deferred_array(&mut self) -> Deferred {
+        Deferred { at: self.out.len() }
+    }
+
+    /// Writes the header of a deferred array before the `len` elements that were written since. Costs one move of
+    /// their bytes.
+    pub fn finish_array(&mut self, deferred: Deferred, len: usize) {
+        self.finish(deferred, b'*', len);
+    }
+
+    /// As [`Self::finish_array`], for a set.
+    pub fn finish_set(&mut self, deferred: Deferred, len: usize) {
+        self.finish(deferred, self.resp3_or(b'~', b'*'), len);
+    }
+
+    /// As [`Self::finish_array`], for a map of `pairs` keys and values.
+    pub fn finish_map(&mut self, deferred: Deferred, pairs: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.finish(deferred, b'*', 2 * pairs),
+            Protocol::Resp3 => self.finish(deferred, b'%', pairs),
+        }
+    }
+
+    fn finish(&mut self, deferred: Deferred, kind: u8, len: usize) {
+        let end = self.out.len();
+        self.header(kind, len);
+        let header_len = self.out.len() - end;
+        self.out[deferred.at..].rotate_right(header_len);
+    }
+
+    fn pairs_header(&mut self, kind: u8, pairs: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.header(b'*', 2 * pairs),
+            Protocol::Resp3 => self.header(kind, pairs),
+        }
+    }
+
+    fn resp3_or(&self, resp3: u8, resp2: u8) -> u8 {
+        match self.protocol {
+            Protocol::Resp2 => resp2,
+            Protocol::Resp3 => resp3,
+        }
+    }
+
+    fn either(&mut self, resp2: &[u8], resp3: &[u8]) {
+        self.raw(match self.protocol {
+            Protocol::Resp2 => resp2,
+            Protocol::Resp3 => resp3,
+        });
+    }
+
+    #[inline]
+    fn header(&mut self, kind: u8, len: usize) {
+        if len < 10 {
+            self.raw(&[kind, b'0' + len as u8, b'\r', b'\n']);
+        } else if len < 100 {
+            self.raw(&[
+                kind,
+                b'0' + (len / 10) as u8,
+                b'0' + (len % 10) as u8,
+                b'\r',
+                b'\n',
+            ]);
+        } else {
+            self.out.push(kind);
+            self.raw(itoa::Buffer::new().format(len).as_bytes());
+            self.crlf();
+        }
+    }
+
+    fn line(&mut self, kind: u8, text: &[u8]) {
+        self.out.push(kind);
+        let start = self.out.len();
+        self.raw(text);
+        for byte in &mut self.out[start..] {
+            if matches!(byte, b'\r' | b'\n') {
+                *byte = b' ';
+            }
+        }
+        self.crlf();
+    }
+
+    fn crlf(&mut self) {
+        self.raw(b"\r\n");
+    }
+}

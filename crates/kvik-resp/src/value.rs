@@ -1,0 +1,191 @@
+//! One reply as a tree, for clients and tests. Servers write replies with [`Reply`] and never build this.
+
+use crate::number::parse_i64;
+use crate::{Protocol, Reply};
+
+/// A decoded reply.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// No value: `$-1`, `*-1` or `_`.
+    Null,
+    /// A status line such as `OK`.
+    Simple(String),
+    /// An error line: code and text.
+    Error(String),
+    /// A 64-bit integer.
+    Integer(i64),
+    /// A string of any bytes.
+    Bulk(Vec<u8>),
+    /// A floating-point number.
+    Double(f64),
+    /// A truth value.
+    Boolean(bool),
+    /// An integer of any size, as decimal digits.
+    BigNumber(String),
+    /// Text with a format.
+    Verbatim {
+        /// Three characters, such as `txt`.
+        format: String,
+        /// The text without its format.
+        text: Vec<u8>,
+    },
+    /// Values in order.
+    Array(Vec<Self>),
+    /// Keys and values, in the order in which they came.
+    Map(Vec<(Self, Self)>),
+    /// Values of which the order means nothing.
+    Set(Vec<Self>),
+    /// An out-of-band message.
+    Push(Vec<Self>),
+    /// A value with attributes: what a server adds for clients that understand it.
+    Attributed {
+        /// Keys and values of the attributes.
+        attributes: Vec<(Self, Self)>,
+        /// The value itself.
+        value: Box<Self>,
+    },
+}
+
+impl Value {
+    /// The value without its attributes.
+    pub fn plain(&self) -> &Self {
+        match self {
+            Self::Attributed { value, .. } => value.plain(),
+            other => other,
+        }
+    }
+
+    /// Whether this is the status `OK`.
+    pub fn is_ok(&self) -> bool {
+        matches!(self.plain(), Self::Simple(status) if status == "OK")
+    }
+
+    /// Whether there is no value.
+    pub fn is_null(&self) -> bool {
+        matches!(self.plain(), Self::Null)
+    }
+
+    /// The error line, if this is one.
+    pub fn as_error(&self) -> Option<&str> {
+        match self.plain() {
+            Self::Error(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// An integer, or text that is one.
+    pub fn as_int(&self) -> Option<i64> {
+        match self.plain() {
+            Self::Integer(value) => Some(*value),
+            Self::Boolean(value) => Some((*value).into()),
+            other => parse_i64(other.as_bytes()?),
+        }
+    }
+
+    /// A double, or an integer or text that is one.
+    pub fn as_double(&self) -> Option<f64> {
+        match self.plain() {
+            Self::Double(value) => Some(*value),
+            Self::Integer(value) => Some(*value as f64),
+            other => crate::number::parse_f64(other.as_bytes()?),
+        }
+    }
+
+    /// The bytes of any kind of string.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match self.plain() {
+            Self::Bulk(bytes) | Self::Verbatim { text: bytes, .. } => Some(bytes),
+            Self::Simple(text) | Self::BigNumber(text) => Some(text.as_bytes()),
+            _ => None,
+        }
+    }
+
+    /// Any kind of string, if it is UTF-8.
+    pub fn as_str(&self) -> Option<&str> {
+        std::str::from_utf8(self.as_bytes()?).ok()
+    }
+
+    /// The elements of an array, set or push.
+    pub fn as_slice(&self) -> Option<&[Self]> {
+        match self.plain() {
+            Self::Array(values) | Self::Set(values) | Self::Push(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// The value of `key` in a map, or in an array of keys and values as RESP2 has it.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        let is_key = |candidate: &Self| candidate.as_bytes() == Some(key.as_bytes());
+        match self.plain() {
+            Self::Map(pairs) => pairs
+                .iter()
+                .find(|pair| is_key(&pair.0))
+                .map(|pair| &pair.1),
+            Self::Array(values) => values
+                .as_chunks()
+                .0
+                .iter()
+                .find(|[name, _]| is_key(name))
+                .map(|[_, value]| value),
+            _ => None,
+        }
+    }
+}
+
+impl Value {
+    /// Appends the value as a server would send it in `protocol`. What RESP2 lacks becomes its nearest type, and
+    /// attributes are left out there.
+    pub fn encode(&self, protocol: Protocol, out: &mut Vec<u8>) {
+        self.write(&mut Reply::new(out, protocol));
+    }
+
+    fn write(&self, reply: &mut Reply<'_>) {
+        match self {
+            Self::Null => reply.null(),
+            Self::Simple(status) => reply.simple(status),
+            Self::Error(error) => reply.error(error),
+            Self::Integer(value) => reply.integer(*value),
+            Self::Bulk(bytes) => reply.bulk(bytes),
+            Self::Double(value) => reply.double(*value),
+            Self::Boolean(value) => reply.boolean(*value),
+            Self::BigNumber(digits) => reply.big_number(digits.as_bytes()),
+            Self::Verbatim { format, text } => reply.verbatim(format, text),
+            Self::Array(values) => {
+                reply.array(values.len());
+                write_all(values, reply);
+            }
+            Self::Set(values) => {
+                reply.set(values.len());
+                write_all(values, reply);
+            }
+            Self::Push(values) => {
+                reply.push(values.len());
+                write_all(values, reply);
+            }
+            Self::Map(pairs) => {
+                reply.map(pairs.len());
+                write_pairs(pairs, reply);
+            }
+            Self::Attributed { attributes, value } => {
+                if reply.protocol() == Protocol::Resp3 {
+                    reply.attribute(attributes.len());
+                    write_pairs(attributes, reply);
+                }
+                value.write(reply);
+            }
+        }
+    }
+}
+
+fn write_all(values: &[Value], reply: &mut Reply<'_>) {
+    for value in values {
+        value.write(reply);
+    }
+}
+
+fn write_pairs(pairs: &[(Value, Value)], reply: &mut Reply<'_>) {
+    for (key, value) in pairs {
+        key.write(reply);
+        value.write(reply);
+    }
+}
