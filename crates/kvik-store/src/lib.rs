@@ -1,1 +1,36 @@
-//! One stripe of the keyspace: values, expiry, accounting.
+//! One stripe's data: values, expiry, watches and exact byte accounting.
+//!
+//! A [`Stripe`] is a plain single-threaded structure; whoever owns it holds its lock. Nothing here does I/O, starts a
+//! thread or reads a clock: the time, the randomness and the place where effects go are handed in with a [`Guard`],
+//! and a guard is the only way to change a key. Every change therefore states its effect, a canonical command that
+//! repeats it elsewhere, in the same function that makes it.
+//!
+//! Costs: a lookup is one probe of a hash-ordered table and one entry; an expiry is one step in an ordered set of
+//! deadlines; SCAN walks hashes in order and needs no state between calls.
+
+#![forbid(unsafe_code)]
+
+mod clock;
+mod effect;
+mod entries;
+mod guard;
+mod keyspace;
+mod layout;
+mod slot;
+mod stripe;
+mod table;
+mod value;
+mod watch;
+
+pub use clock::{AccessPolicy, FREQUENCY_START};
+pub use effect::{EffectSink, NoEffects};
+pub use guard::{Expired, Guard, GuardStats, Mode, ScanPage, Stripes};
+pub use keyspace::{Garbage, KeyspaceId};
+pub use layout::{Cursor, Layout};
+pub use slot::{Occupied, Slot, Vacant, View};
+pub use stripe::{Due, Stripe};
+pub use value::{Encoding, Expiry, IntText, Kind, NewString, StringRef, StringTooLong, ValueRef};
+pub use watch::WatchToken;
+
+/// Milliseconds since the Unix epoch, the only unit of time in the store.
+pub type UnixMs = u64;

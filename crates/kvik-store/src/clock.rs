@@ -1,0 +1,110 @@
+//! The access clock of an entry: when it was last used, or how often.
+//!
+//! 32 bits with two readings, as in Redis. Under an LRU policy they are seconds; under an LFU policy the upper 24 bits
+//! are the minute of the last decay and the lower 8 a logarithmic counter (Morris 1978) that starts at
+//! [`FREQUENCY_START`] so that a new key survives its first moments.
+
+use crate::UnixMs;
+
+/// The logarithmic access counter of a new key.
+pub const FREQUENCY_START: u8 = 5;
+
+/// What the access clock records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessPolicy {
+    /// The time of the last access.
+    Recency,
+    /// A logarithmic count of accesses that decays.
+    Frequency {
+        /// How many accesses it takes to count on; 10 reaches 255 after about a million.
+        log_factor: u32,
+        /// Minutes without access that take one off the counter; 0 means never.
+        decay_minutes: u32,
+    },
+}
+
+impl AccessPolicy {
+    /// The clock of an entry made at `now`.
+    pub(crate) fn start(self, now: UnixMs) -> u32 {
+        match self {
+            Self::Recency => seconds(now),
+            Self::Frequency { .. } => pack(minutes(now), FREQUENCY_START),
+        }
+    }
+
+    /// The clock after an access at `now`; `random` decides whether the counter moves.
+    #[inline]
+    pub(crate) fn touch(self, clock: u32, now: UnixMs, random: u64) -> u32 {
+        match self {
+            Self::Recency => seconds(now),
+            Self::Frequency { log_factor, .. } => pack(
+                minutes(now),
+                count(self.frequency(clock, now), log_factor, random),
+            ),
+        }
+    }
+
+    /// Seconds since the last access.
+    pub(crate) fn idle_seconds(clock: u32, now: UnixMs) -> u64 {
+        u64::from(seconds(now).wrapping_sub(clock))
+    }
+
+    /// The counter as it stands after decay.
+    pub(crate) fn frequency(self, clock: u32, now: UnixMs) -> u8 {
+        let counter = clock as u8;
+        let Self::Frequency { decay_minutes, .. } = self else {
+            return counter;
+        };
+        let elapsed = minutes(now).wrapping_sub(clock >> 8) & 0xFF_FFFF;
+        let decay = elapsed.checked_div(decay_minutes).unwrap_or(0);
+        counter.saturating_sub(decay.min(255) as u8)
+    }
+}
+
+fn count(counter: u8, log_factor: u32, random: u64) -> u8 {
+    if counter == u8::MAX {
+        return counter;
+    }
+    let above = u64::from(counter.saturating_sub(FREQUENCY_START));
+    let odds = above * u64::from(log_factor) + 1;
+    counter + u8::from(random.is_multiple_of(odds))
+}
+
+fn seconds(now: UnixMs) -> u32 {
+    (now / 1000) as u32
+}
+
+fn minutes(now: UnixMs) -> u32 {
+    (now / 60_000) as u32 & 0xFF_FFFF
+}
+
+fn pack(minutes: u32, counter: u8) -> u32 {
+    minutes << 8 | u32::from(counter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LFU: AccessPolicy = AccessPolicy::Frequency {
+        log_factor: 10,
+        decay_minutes: 1,
+    };
+
+    #[test]
+    fn idle_time_counts_from_the_last_touch() {
+        let clock = AccessPolicy::Recency.touch(0, 10_000, 0);
+        assert_eq!(AccessPolicy::idle_seconds(clock, 17_999), 7);
+    }
+
+    #[test]
+    fn the_counter_rises_by_chance_and_decays_by_the_minute() {
+        let clock = LFU.start(0);
+        assert_eq!(LFU.frequency(clock, 0), FREQUENCY_START);
+        let clock = LFU.touch(clock, 0, 0);
+        assert_eq!(LFU.frequency(clock, 0), FREQUENCY_START + 1);
+        let unlucky = LFU.touch(clock, 0, 1);
+        assert_eq!(LFU.frequency(unlucky, 0), FREQUENCY_START + 1);
+        assert_eq!(LFU.frequency(clock, 3 * 60_000), FREQUENCY_START - 2);
+    }
+}

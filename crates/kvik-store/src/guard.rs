@@ -1,0 +1,594 @@
+//! The guard: access to the keyspaces whose stripes the caller has locked, for one unit of work.
+//!
+//! A guard knows the time, whom to give effects and how the keys map to stripes. It hides expired keys: in
+//! [`Mode::Primary`] touching one deletes it, with its effect. Operations on one key go through [`Slot`]; those on
+//! several keys or whole keyspaces are here.
+
+use crate::UnixMs;
+use crate::clock::AccessPolicy;
+use crate::effect::EffectSink;
+use crate::entries::{Entry, EntryRef};
+use crate::keyspace::{Garbage, Keyspace, KeyspaceId};
+use crate::layout::{Cursor, Layout, PREFIX_BITS};
+use crate::slot::{Occupied, Place, Slot, Vacant, View};
+use crate::stripe::Stripe;
+use crate::value::IntText;
+use crate::watch::WatchToken;
+use std::sync::Arc;
+
+/// The stripes a guard may use. Whoever implements it holds their locks, or takes them one at a time.
+pub trait Stripes {
+    /// The stripe with this index. The guard asks only for stripes that the caller agreed to provide.
+    fn stripe(&mut self, index: usize) -> &mut Stripe;
+}
+
+/// What becomes of keys whose time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// They are deleted when met, and that is an effect.
+    Primary,
+    /// They are hidden but stay: writes are paused.
+    Paused,
+    /// They are keys like any other until an effect deletes them: this store follows another one's effects.
+    Follower,
+}
+
+/// What a guard saw and did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuardStats {
+    /// Changes made, as Redis counts them for `rdb_changes_since_last_save`.
+    pub changes: u64,
+    /// Reads that found the key.
+    pub hits: u64,
+    /// Reads that did not.
+    pub misses: u64,
+    /// Keys deleted because their time had come.
+    pub expired: u64,
+}
+
+/// What one round of expiry did to a stripe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Keys deleted.
+    pub keys: usize,
+    /// How late the latest of them was, in milliseconds.
+    pub lag_ms: u64,
+    /// Whether keys are still due.
+    pub more: bool,
+}
+
+/// One page of a SCAN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScanPage {
+    /// Where to go on; `0` when the scan is complete.
+    pub next: Cursor,
+}
+
+/// See the module's description.
+pub struct Guard<'a> {
+    stripes: &'a mut dyn Stripes,
+    layout: &'a Layout,
+    effects: &'a mut dyn EffectSink,
+    keyspace: KeyspaceId,
+    state: State,
+    /// Address, length and hash of the key hashed last: callers hash to lock and then come here with the same slice.
+    hashed: (usize, usize, u64),
+}
+
+/// What a guard carries along that borrows nothing.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) now: UnixMs,
+    pub(crate) mode: Mode,
+    pub(crate) access: AccessPolicy,
+    pub(crate) touch: bool,
+    pub(crate) random: u64,
+    pub(crate) stats: GuardStats,
+    pub(crate) garbage: Vec<Garbage>,
+}
+
+impl<'a> Guard<'a> {
+    /// A guard over `stripes` at the time `now`, on keyspace 0, as a primary that records recency.
+    pub fn new(
+        stripes: &'a mut dyn Stripes,
+        layout: &'a Layout,
+        effects: &'a mut dyn EffectSink,
+        now: UnixMs,
+    ) -> Self {
+        let state = State {
+            now,
+            mode: Mode::Primary,
+            access: AccessPolicy::Recency,
+            touch: true,
+            random: now,
+            stats: GuardStats::default(),
+            garbage: Vec::new(),
+        };
+        Self {
+            stripes,
+            layout,
+            effects,
+            keyspace: KeyspaceId(0),
+            state,
+            hashed: (0, 0, 0),
+        }
+    }
+
+    /// Works on this keyspace from here on.
+    #[must_use]
+    pub fn on(mut self, keyspace: KeyspaceId) -> Self {
+        self.keyspace = keyspace;
+        self
+    }
+
+    /// Treats expired keys this way.
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.state.mode = mode;
+        self
+    }
+
+    /// Records accesses this way, or not at all; `random` feeds the logarithmic counter.
+    #[must_use]
+    pub fn access(mut self, policy: AccessPolicy, touch: bool, random: u64) -> Self {
+        (self.state.access, self.state.touch, self.state.random) = (policy, touch, random);
+        self
+    }
+
+    /// Takes over the hash of a key that the caller computed to find its stripe.
+    #[must_use]
+    pub fn hashed(mut self, key: &[u8], hash: u64) -> Self {
+        self.hashed = (key.as_ptr().addr(), key.len(), hash);
+        self
+    }
+
+    /// Turns to another keyspace, returning the one before.
+    pub fn select(&mut self, keyspace: KeyspaceId) -> KeyspaceId {
+        std::mem::replace(&mut self.keyspace, keyspace)
+    }
+
+    /// The keyspace worked on.
+    pub fn keyspace(&self) -> KeyspaceId {
+        self.keyspace
+    }
+
+    /// The time of this unit of work.
+    pub fn now(&self) -> UnixMs {
+        self.state.now
+    }
+
+    /// What happened so far.
+    pub fn stats(&self) -> GuardStats {
+        self.state.stats
+    }
+
+    /// Memory to free once the locks are gone.
+    pub fn take_garbage(&mut self) -> Vec<Garbage> {
+        std::mem::take(&mut self.state.garbage)
+    }
+
+    /// Reads a key: an access, and a hit or a miss.
+    #[inline]
+    pub fn read(&mut self, key: &[u8]) -> Option<View<'_>> {
+        let (index, prefix) = self.locate(key);
+        let found = self.find(index, prefix, key);
+        match found {
+            Some(_) => self.state.stats.hits += 1,
+            None => self.state.stats.misses += 1,
+        }
+        let entry = found?;
+        self.touch(index, entry);
+        Some(self.view(index, entry))
+    }
+
+    /// Looks at a key without counting it as used.
+    pub fn peek(&mut self, key: &[u8]) -> Option<View<'_>> {
+        let (index, prefix) = self.locate(key);
+        let entry = self.find(index, prefix, key)?;
+        Some(self.view(index, entry))
+    }
+
+    /// Marks a key as used and says whether it exists.
+    pub fn exists(&mut self, key: &[u8]) -> bool {
+        self.read(key).is_some()
+    }
+
+    /// The key's place, to change what is there.
+    #[inline]
+    pub fn slot<'g>(&'g mut self, key: &'g [u8]) -> Slot<'g> {
+        let (index, prefix) = self.locate(key);
+        let found = self.find(index, prefix, key);
+        if let Some(entry) = found {
+            self.touch(index, entry);
+        }
+        let place = self.place(index, prefix, key);
+        match found {
+            Some(entry) => Slot::Occupied(Occupied::new(place, entry)),
+            None => Slot::Vacant(Vacant::new(place)),
+        }
+    }
+
+    /// Deletes a key and says whether it existed. Effect: `DEL`.
+    pub fn delete(&mut self, key: &[u8]) -> bool {
+        self.slot(key).occupied().map(Occupied::remove).is_some()
+    }
+
+    /// Gives the value and expiry of `key` to `to`, replacing what is there, and says whether `key` existed. Effect:
+    /// `RENAME`. The two differ.
+    pub fn rename(&mut self, key: &[u8], to: &[u8]) -> bool {
+        let Some(taken) = self.detach(key) else {
+            return false;
+        };
+        self.attach(self.keyspace, to, taken);
+        self.tell_keyspace(&[b"RENAME", key, to]);
+        true
+    }
+
+    /// Moves a key to another keyspace where it does not exist yet, and says whether it did. Effect: `MOVE`.
+    pub fn move_to(&mut self, key: &[u8], to: KeyspaceId) -> bool {
+        if self.exists_in(to, key) {
+            return false;
+        }
+        let Some(taken) = self.detach(key) else {
+            return false;
+        };
+        self.attach(to, key, taken);
+        self.tell_keyspace(&[b"MOVE", key, IntText::default().unsigned(u64::from(to.0))]);
+        true
+    }
+
+    /// Copies a key with its expiry over whatever is at the destination, and says whether the key existed. Effect:
+    /// `COPY`. Source and destination differ.
+    pub fn copy(&mut self, key: &[u8], keyspace: KeyspaceId, to: &[u8]) -> bool {
+        let (index, prefix) = self.locate(key);
+        let Some(entry) = self.find(index, prefix, key) else {
+            return false;
+        };
+        let copied = self.keyspace_of(index).entry(entry).clone();
+        self.attach(keyspace, to, copied);
+        let db = u64::from(keyspace.0);
+        self.tell_keyspace(&[
+            b"COPY",
+            key,
+            to,
+            b"DB",
+            IntText::default().unsigned(db),
+            b"REPLACE",
+        ]);
+        true
+    }
+
+    /// Whether a key exists in some keyspace; not an access.
+    pub fn exists_in(&mut self, keyspace: KeyspaceId, key: &[u8]) -> bool {
+        let before = self.select(keyspace);
+        let exists = self.peek(key).is_some();
+        self.select(before);
+        exists
+    }
+
+    /// Watches a key: `token` turns dirty when it changes. A key whose time has come counts as missing.
+    pub fn watch(&mut self, key: &[u8], token: &Arc<WatchToken>) {
+        let (index, prefix) = self.locate(key);
+        self.find(index, prefix, key);
+        let keyspace = self.keyspace;
+        self.stripes.stripe(index).watches.add(keyspace, key, token);
+    }
+
+    /// Ends a watch.
+    pub fn unwatch(&mut self, key: &[u8], token: &Arc<WatchToken>) {
+        let (index, _) = self.locate(key);
+        let keyspace = self.keyspace;
+        self.stripes
+            .stripe(index)
+            .watches
+            .remove(keyspace, key, token);
+    }
+
+    // Operations on a whole keyspace. They need every stripe, `scan` and `for_each` one after the other.
+
+    /// Number of keys, those included whose time has come but that nobody met yet.
+    pub fn len(&mut self) -> usize {
+        self.sum(Keyspace::len)
+    }
+
+    /// Whether there are no keys.
+    pub fn is_empty(&mut self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of keys that expire.
+    pub fn volatile_len(&mut self) -> usize {
+        self.sum(Keyspace::volatile_len)
+    }
+
+    /// Bytes of the keyspace's entries and tables.
+    pub fn bytes(&mut self) -> usize {
+        self.sum(Keyspace::bytes)
+    }
+
+    /// Visits about `count` keys from `cursor` on. Every key that exists from the first page of a scan to its last is
+    /// visited at least once.
+    pub fn scan(
+        &mut self,
+        cursor: Cursor,
+        count: usize,
+        mut visit: impl FnMut(View<'_>),
+    ) -> ScanPage {
+        let (mut index, mut from) = self.layout.split(cursor);
+        let mut left = count.max(1);
+        while index < self.layout.stripes() {
+            let stripe = self.stripes.stripe(index);
+            let (state, keyspace) = (&self.state, stripe.keyspace(self.keyspace));
+            let next = keyspace.and_then(|keyspace| {
+                keyspace.walk(from, |entry| {
+                    if !state.hides(entry) {
+                        visit(View::new(entry, state));
+                    }
+                    left = left.saturating_sub(1);
+                    left > 0
+                })
+            });
+            match next {
+                Some(prefix) => {
+                    return ScanPage {
+                        next: self.layout.join(index, u64::from(prefix)),
+                    };
+                }
+                None if left == 0 => {
+                    return ScanPage {
+                        next: self.layout.join(index, 1 << PREFIX_BITS),
+                    };
+                }
+                None => (index, from) = (index + 1, 0),
+            }
+        }
+        ScanPage { next: 0 }
+    }
+
+    /// Visits every key.
+    pub fn for_each(&mut self, visit: impl FnMut(View<'_>)) {
+        self.scan(0, usize::MAX, visit);
+    }
+
+    /// A random key, each as likely as any other within the evenness of the table.
+    pub fn random_key(&mut self, mut random: impl FnMut() -> u64) -> Option<Vec<u8>> {
+        for _ in 0..100 {
+            let total = self.len() as u64;
+            let mut chosen = random().checked_rem(total)?;
+            let mut index = 0;
+            let len = |guard: &mut Self, index| guard.keyspace_of(index).len() as u64;
+            while chosen >= len(self, index) {
+                chosen -= len(self, index);
+                index += 1;
+            }
+            let entry = self.keyspace_of(index).sample(random());
+            let key = entry.map(|entry| entry.key.to_vec())?;
+            if self.peek(&key).is_some() {
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    /// Empties the keyspace. Effect: `FLUSHDB`.
+    pub fn flush(&mut self) {
+        for index in 0..self.layout.stripes() {
+            self.flush_stripe(index, self.keyspace);
+        }
+        self.tell_keyspace(&[b"FLUSHDB"]);
+    }
+
+    /// Empties every keyspace. Effect: `FLUSHALL`.
+    pub fn flush_all(&mut self) {
+        for index in 0..self.layout.stripes() {
+            for id in 0..self.stripes.stripe(index).keyspace_count() {
+                self.flush_stripe(index, KeyspaceId(id as u32));
+            }
+        }
+        self.tell_keyspace(&[b"FLUSHALL"]);
+    }
+
+    /// Exchanges the contents of two keyspaces. Effect: `SWAPDB`.
+    pub fn swap(&mut self, a: KeyspaceId, b: KeyspaceId) {
+        for index in 0..self.layout.stripes() {
+            self.swap_stripe(index, a, b);
+        }
+        let (mut left, mut right) = (IntText::default(), IntText::default());
+        let ids = [
+            left.unsigned(u64::from(a.0)),
+            right.unsigned(u64::from(b.0)),
+        ];
+        self.tell_keyspace(&[b"SWAPDB", ids[0], ids[1]]);
+    }
+
+    /// Deletes up to `max` keys of one stripe whose time has come, in all keyspaces. Effect: `DEL` for each.
+    pub fn expire_due(&mut self, index: usize, max: usize) -> Expired {
+        let mut done = Expired::default();
+        while let Some((keyspace, at, entry)) = self.first_due(index) {
+            done.more = done.keys == max;
+            if done.more {
+                break;
+            }
+            done.lag_ms = done.lag_ms.max(self.state.now - at);
+            done.keys += 1;
+            self.keyspace = keyspace;
+            self.expire(index, entry);
+        }
+        self.stripes.stripe(index).refresh_due();
+        done
+    }
+
+    fn first_due(&mut self, index: usize) -> Option<(KeyspaceId, UnixMs, EntryRef)> {
+        let now = self.state.now;
+        let stripe = self.stripes.stripe(index);
+        stripe.keyspaces().find_map(|(id, keyspace)| {
+            keyspace
+                .first_due()
+                .filter(|&(at, _)| at <= now)
+                .map(|(at, entry)| (id, at, entry))
+        })
+    }
+
+    #[inline]
+    fn locate(&mut self, key: &[u8]) -> (usize, u32) {
+        let place = (key.as_ptr().addr(), key.len());
+        if (self.hashed.0, self.hashed.1) != place {
+            self.hashed = (place.0, place.1, self.layout.hash(key));
+        }
+        (
+            self.layout.stripe_of(self.hashed.2),
+            self.layout.prefix_of(self.hashed.2),
+        )
+    }
+
+    /// The key's entry, unless its time has come.
+    #[inline]
+    fn find(&mut self, index: usize, prefix: u32, key: &[u8]) -> Option<EntryRef> {
+        let keyspace = self.stripes.stripe(index).keyspace(self.keyspace)?;
+        let entry = keyspace.find(prefix, key)?;
+        if !self.state.hides(keyspace.entry(entry)) {
+            return Some(entry);
+        }
+        if self.state.mode == Mode::Primary {
+            self.expire(index, entry);
+        }
+        None
+    }
+
+    #[cold]
+    fn expire(&mut self, index: usize, entry: EntryRef) {
+        let key = self.keyspace_of(index).entry(entry).key.clone();
+        let prefix = self.layout.prefix_of(self.layout.hash(&key));
+        Occupied::new(self.place(index, prefix, &key), entry).remove();
+        self.state.stats.expired += 1;
+    }
+
+    #[inline]
+    fn touch(&mut self, index: usize, entry: EntryRef) {
+        if !self.state.touch {
+            return;
+        }
+        self.state.random = self
+            .state
+            .random
+            .wrapping_mul(0x5851_F42D_4C95_7F2D)
+            .wrapping_add(1);
+        let (access, now, random) = (self.state.access, self.state.now, self.state.random >> 16);
+        let keyspace = self.keyspace_of(index);
+        let clock = access.touch(keyspace.entry(entry).clock, now, random);
+        keyspace.set_clock(entry, clock);
+    }
+
+    fn view(&mut self, index: usize, entry: EntryRef) -> View<'_> {
+        let keyspace = self.stripes.stripe(index).keyspace_mut(self.keyspace);
+        View::new(keyspace.entry(entry), &self.state)
+    }
+
+    fn keyspace_of(&mut self, index: usize) -> &mut Keyspace {
+        self.stripes.stripe(index).keyspace_mut(self.keyspace)
+    }
+
+    fn place<'g>(&'g mut self, index: usize, prefix: u32, key: &'g [u8]) -> Place<'g> {
+        Place {
+            stripe: self.stripes.stripe(index),
+            effects: self.effects,
+            state: &mut self.state,
+            keyspace: self.keyspace,
+            prefix,
+            key,
+        }
+    }
+
+    /// Takes a key out without an effect of its own.
+    fn detach(&mut self, key: &[u8]) -> Option<Entry> {
+        let (index, prefix) = self.locate(key);
+        let entry = self.find(index, prefix, key)?;
+        let keyspace = self.keyspace;
+        let stripe = self.stripes.stripe(index);
+        stripe.watches.touch(keyspace, key);
+        Some(stripe.keyspace_mut(keyspace).remove(prefix, entry))
+    }
+
+    /// Puts an entry in place of whatever a key holds, without an effect of its own.
+    fn attach(&mut self, keyspace: KeyspaceId, key: &[u8], mut entry: Entry) {
+        let (index, prefix) = self.locate(key);
+        let stripe = self.stripes.stripe(index);
+        stripe.watches.touch(keyspace, key);
+        if let Some(at) = entry.expire_at {
+            stripe.lower_due(at);
+        }
+        let target = stripe.keyspace_mut(keyspace);
+        if let Some(old) = target.find(prefix, key) {
+            target.remove(prefix, old);
+        }
+        entry.key = key.into();
+        target.insert(prefix, entry);
+    }
+
+    fn flush_stripe(&mut self, index: usize, id: KeyspaceId) {
+        let stripe = self.stripes.stripe(index);
+        let emptied = std::mem::take(stripe.keyspace_mut(id));
+        stripe
+            .watches
+            .touch_where(id, |key| self.layout.holds(&emptied, key));
+        if emptied.len() > 0 {
+            self.state.stats.changes += emptied.len() as u64;
+            self.state.garbage.push(emptied.into_garbage());
+        }
+    }
+
+    fn swap_stripe(&mut self, index: usize, a: KeyspaceId, b: KeyspaceId) {
+        let stripe = self.stripes.stripe(index);
+        let (left, right) = (
+            std::mem::take(stripe.keyspace_mut(a)),
+            std::mem::take(stripe.keyspace_mut(b)),
+        );
+        let in_either =
+            |key: &[u8]| self.layout.holds(&left, key) || self.layout.holds(&right, key);
+        stripe.watches.touch_where(a, in_either);
+        stripe.watches.touch_where(b, in_either);
+        *stripe.keyspace_mut(a) = right;
+        *stripe.keyspace_mut(b) = left;
+    }
+
+    fn sum(&mut self, of: impl Fn(&Keyspace) -> usize) -> usize {
+        (0..self.layout.stripes())
+            .map(|index| {
+                self.stripes
+                    .stripe(index)
+                    .keyspace(self.keyspace)
+                    .map_or(0, &of)
+            })
+            .sum()
+    }
+
+    /// Ends a change of several keys whose watchers were told one by one.
+    fn tell_keyspace(&mut self, effect: &[&[u8]]) {
+        self.state.stats.changes += 1;
+        if self.effects.wanted() {
+            self.effects.emit(self.keyspace, effect);
+        }
+    }
+}
+
+impl State {
+    #[inline]
+    fn hides(&self, entry: &Entry) -> bool {
+        self.mode != Mode::Follower && entry.expire_at.is_some_and(|at| at <= self.now)
+    }
+}
+
+impl Layout {
+    fn holds(&self, keyspace: &Keyspace, key: &[u8]) -> bool {
+        keyspace.find(self.prefix_of(self.hash(key)), key).is_some()
+    }
+}
+
+impl std::fmt::Debug for Guard<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guard")
+            .field("keyspace", &self.keyspace)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}

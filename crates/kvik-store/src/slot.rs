@@ -1,0 +1,350 @@
+//! A key's place in the store while its stripe is locked: what is there, and the only ways to change it.
+//!
+//! Each method that changes something also states the effect and tells those who watch the key; nothing else in the
+//! crate's public API can change a single key.
+
+use crate::UnixMs;
+use crate::clock::AccessPolicy;
+use crate::effect::EffectSink;
+use crate::entries::{Entry, EntryRef};
+use crate::guard::{Mode, State};
+use crate::keyspace::{Keyspace, KeyspaceId};
+use crate::stripe::Stripe;
+use crate::value::{Encoding, Expiry, IntText, Kind, NewString, StringTooLong, Value, ValueRef};
+
+/// A key and its value as a reader sees them.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    entry: &'a Entry,
+    now: UnixMs,
+    access: AccessPolicy,
+}
+
+/// A key's place: taken or free.
+#[derive(Debug)]
+pub enum Slot<'g> {
+    /// The key exists.
+    Occupied(Occupied<'g>),
+    /// The key does not exist.
+    Vacant(Vacant<'g>),
+}
+
+/// The place of a key that exists.
+#[derive(Debug)]
+pub struct Occupied<'g> {
+    place: Place<'g>,
+    entry: EntryRef,
+}
+
+/// The place of a key that does not exist.
+#[derive(Debug)]
+pub struct Vacant<'g> {
+    place: Place<'g>,
+}
+
+/// Where a key belongs, and whom a change of it has to tell.
+pub(crate) struct Place<'g> {
+    pub(crate) stripe: &'g mut Stripe,
+    pub(crate) effects: &'g mut dyn EffectSink,
+    pub(crate) state: &'g mut State,
+    pub(crate) keyspace: KeyspaceId,
+    pub(crate) prefix: u32,
+    pub(crate) key: &'g [u8],
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(entry: &'a Entry, state: &State) -> Self {
+        Self {
+            entry,
+            now: state.now,
+            access: state.access,
+        }
+    }
+
+    /// The key.
+    pub fn key(&self) -> &'a [u8] {
+        &self.entry.key
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> ValueRef<'a> {
+        self.entry.value.view()
+    }
+
+    /// The value's type.
+    pub fn kind(&self) -> Kind {
+        self.entry.value.kind()
+    }
+
+    /// How the value is stored.
+    pub fn encoding(&self) -> Encoding {
+        self.entry.value.encoding()
+    }
+
+    /// When the key expires, if it does.
+    pub fn expire_at(&self) -> Option<UnixMs> {
+        self.entry.expire_at
+    }
+
+    /// Bytes that the key and its value account for.
+    pub fn bytes(&self) -> usize {
+        self.entry.bytes()
+    }
+
+    /// Seconds since the key was last used; meaningful under a recency policy.
+    pub fn idle_seconds(&self) -> u64 {
+        AccessPolicy::idle_seconds(self.entry.clock, self.now)
+    }
+
+    /// Logarithmic access counter after decay; meaningful under a frequency policy.
+    pub fn frequency(&self) -> u8 {
+        self.access.frequency(self.entry.clock, self.now)
+    }
+}
+
+impl<'g> Slot<'g> {
+    /// The place of the key if it exists.
+    pub fn occupied(self) -> Option<Occupied<'g>> {
+        match self {
+            Self::Occupied(occupied) => Some(occupied),
+            Self::Vacant(_) => None,
+        }
+    }
+
+    /// What is there, if anything.
+    pub fn view(&self) -> Option<View<'_>> {
+        match self {
+            Self::Occupied(occupied) => Some(occupied.view()),
+            Self::Vacant(_) => None,
+        }
+    }
+
+    /// Stores a string, whatever was there. A free place has no expiry to keep.
+    pub fn set(self, string: NewString<'_>, expiry: Expiry) {
+        match self {
+            Self::Occupied(mut occupied) => occupied.set(string, expiry),
+            Self::Vacant(vacant) => vacant.set(string, expiry.applied_to(None)),
+        }
+    }
+}
+
+impl<'g> Occupied<'g> {
+    pub(crate) fn new(place: Place<'g>, entry: EntryRef) -> Self {
+        Self { place, entry }
+    }
+
+    /// What is there.
+    #[inline]
+    pub fn view(&self) -> View<'_> {
+        View::new(self.place.entry(self.entry), self.place.state)
+    }
+
+    /// Replaces the value by a string. Effect: `SET`.
+    pub fn set(&mut self, string: NewString<'_>, expiry: Expiry) {
+        let old = self.view().expire_at();
+        let new = expiry.applied_to(old);
+        let (start, now) = (self.place.state.access, self.place.state.now);
+        self.place.keyspace().change(self.entry, |entry| {
+            entry.value = Value::new(string);
+            if let AccessPolicy::Recency = start {
+                entry.clock = start.start(now);
+            }
+        });
+        if new != old {
+            self.place.write_expiry(self.entry, new);
+        }
+        self.place.emit_set(
+            string,
+            if new.is_some() && new == old {
+                Expiry::Keep
+            } else {
+                expiry
+            },
+        );
+    }
+
+    /// Overwrites the string from `offset` on, filling a gap with zero bytes, and returns the new length. Effect:
+    /// `SETRANGE`. The caller has made sure that the value is a string and that there is something to write.
+    ///
+    /// # Errors
+    /// Changes nothing when the string would grow beyond `limit` bytes.
+    pub fn set_range(
+        &mut self,
+        offset: usize,
+        bytes: &[u8],
+        limit: usize,
+    ) -> Result<usize, StringTooLong> {
+        let end = offset
+            .checked_add(bytes.len())
+            .filter(|&end| end <= limit)
+            .ok_or(StringTooLong)?;
+        let len = self.place.keyspace().change(self.entry, |entry| {
+            let text = entry.value.as_raw();
+            if text.len() < end {
+                text.resize(end, 0);
+            }
+            text[offset..end].copy_from_slice(bytes);
+            text.len()
+        });
+        self.place.emit_set_range(offset, bytes);
+        Ok(len)
+    }
+
+    /// Sets or clears the expiry. Effect: `PEXPIREAT` or `PERSIST`, or none when it was so already.
+    pub fn set_expiry(&mut self, expire_at: Option<UnixMs>) {
+        if self.view().expire_at() == expire_at {
+            return;
+        }
+        self.place.write_expiry(self.entry, expire_at);
+        match expire_at {
+            Some(at) => self.place.tell(&[
+                b"PEXPIREAT",
+                self.place.key,
+                IntText::default().unsigned(at),
+            ]),
+            None => self.place.tell(&[b"PERSIST", self.place.key]),
+        }
+    }
+
+    /// Deletes the key. Effect: `DEL`.
+    pub fn remove(mut self) -> Vacant<'g> {
+        let prefix = self.place.prefix;
+        self.place.keyspace().remove(prefix, self.entry);
+        self.place.tell(&[b"DEL", self.place.key]);
+        Vacant { place: self.place }
+    }
+}
+
+impl<'g> Vacant<'g> {
+    pub(crate) fn new(place: Place<'g>) -> Self {
+        Self { place }
+    }
+
+    /// Creates the key with a string. Effect: `SET`.
+    pub fn set(mut self, string: NewString<'_>, expire_at: Option<UnixMs>) {
+        self.place.create(Value::new(string), expire_at);
+        self.place
+            .emit_set(string, expire_at.map_or(Expiry::Clear, Expiry::At));
+    }
+
+    /// Creates the key with a string of zero bytes and then `bytes`, and returns its length. Effect: `SETRANGE`.
+    ///
+    /// # Errors
+    /// Changes nothing when the string would be longer than `limit` bytes.
+    pub fn set_range(
+        mut self,
+        offset: usize,
+        bytes: &[u8],
+        limit: usize,
+    ) -> Result<usize, StringTooLong> {
+        let end = offset
+            .checked_add(bytes.len())
+            .filter(|&end| end <= limit)
+            .ok_or(StringTooLong)?;
+        let mut text = vec![0; end];
+        text[offset..].copy_from_slice(bytes);
+        self.place.create(Value::Raw(text), None);
+        self.place.emit_set_range(offset, bytes);
+        Ok(end)
+    }
+}
+
+impl Expiry {
+    fn applied_to(self, old: Option<UnixMs>) -> Option<UnixMs> {
+        match self {
+            Self::Keep => old,
+            Self::Clear => None,
+            Self::At(at) => Some(at),
+        }
+    }
+}
+
+impl Place<'_> {
+    fn keyspace(&mut self) -> &mut Keyspace {
+        self.stripe.keyspace_mut(self.keyspace)
+    }
+
+    fn entry(&self, entry: EntryRef) -> &Entry {
+        self.stripe
+            .keyspace(self.keyspace)
+            .expect("an entry has a keyspace")
+            .entry(entry)
+    }
+
+    pub(crate) fn create(&mut self, value: Value, expire_at: Option<UnixMs>) -> EntryRef {
+        self.drop_hidden();
+        let clock = self.state.access.start(self.state.now);
+        let (prefix, key) = (self.prefix, self.key.into());
+        if let Some(at) = expire_at {
+            self.stripe.lower_due(at);
+        }
+        self.keyspace().insert(
+            prefix,
+            Entry {
+                key,
+                value,
+                expire_at,
+                clock,
+            },
+        )
+    }
+
+    /// While writes are paused an expired key stays, hidden; what is created in its place replaces it.
+    fn drop_hidden(&mut self) {
+        if self.state.mode == Mode::Paused {
+            let (prefix, key) = (self.prefix, self.key);
+            let keyspace = self.keyspace();
+            if let Some(hidden) = keyspace.find(prefix, key) {
+                keyspace.remove(prefix, hidden);
+            }
+        }
+    }
+
+    fn write_expiry(&mut self, entry: EntryRef, expire_at: Option<UnixMs>) {
+        if let Some(at) = expire_at {
+            self.stripe.lower_due(at);
+        }
+        self.keyspace().set_expiry(entry, expire_at);
+    }
+
+    fn emit_set(&mut self, string: NewString<'_>, expiry: Expiry) {
+        let (mut value, mut at) = (IntText::default(), IntText::default());
+        let value = match string {
+            NewString::Bytes(bytes) => bytes,
+            NewString::Int(n) => value.format(n),
+        };
+        match expiry {
+            Expiry::Keep => self.tell(&[b"SET", self.key, value, b"KEEPTTL"]),
+            Expiry::Clear => self.tell(&[b"SET", self.key, value]),
+            Expiry::At(ms) => self.tell(&[b"SET", self.key, value, b"PXAT", at.unsigned(ms)]),
+        }
+    }
+
+    fn emit_set_range(&mut self, offset: usize, bytes: &[u8]) {
+        self.tell(&[
+            b"SETRANGE",
+            self.key,
+            IntText::default().unsigned(offset as u64),
+            bytes,
+        ]);
+    }
+
+    /// Ends every change of a key: states the effect and marks those who watch.
+    pub(crate) fn tell(&mut self, effect: &[&[u8]]) {
+        self.state.stats.changes += 1;
+        self.stripe.watches.touch(self.keyspace, self.key);
+        if self.effects.wanted() {
+            self.effects.emit(self.keyspace, effect);
+        }
+    }
+}
+
+impl std::fmt::Debug for Place<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Place")
+            .field("keyspace", &self.keyspace)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,290 @@
+//! What a key can hold and how it looks from outside.
+
+use crate::UnixMs;
+
+/// Largest string that Redis calls `embstr`.
+const EMBEDDED_MAX: usize = 44;
+
+/// A stored value.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    /// A string that is a canonical decimal integer.
+    Int(i64),
+    /// A string written whole.
+    Bytes(Box<[u8]>),
+    /// A string changed in place, which keeps room to grow.
+    Raw(Vec<u8>),
+}
+
+/// The type of a value as TYPE names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A byte string.
+    String,
+}
+
+/// The representation of a value as OBJECT ENCODING names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// An integer of 8 bytes.
+    Int,
+    /// A short string that was written whole.
+    Embstr,
+    /// Any other string.
+    Raw,
+}
+
+/// A value as a reader sees it.
+#[derive(Clone, Copy, Debug)]
+pub enum ValueRef<'a> {
+    /// A byte string.
+    String(StringRef<'a>),
+}
+
+/// A string as a reader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StringRef<'a> {
+    /// Stored as an integer; its text is the decimal form.
+    Int(i64),
+    /// Stored as bytes.
+    Bytes(&'a [u8]),
+}
+
+/// A string to store.
+#[derive(Clone, Copy, Debug)]
+pub enum NewString<'a> {
+    /// Bytes as given; kept as an integer when they are the canonical form of one.
+    Bytes(&'a [u8]),
+    /// An integer.
+    Int(i64),
+}
+
+/// What a write does to the key's expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// Leave it as it is.
+    Keep,
+    /// The key no longer expires.
+    Clear,
+    /// The key expires at this time.
+    At(UnixMs),
+}
+
+/// A write would make a string longer than the caller's limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StringTooLong;
+
+impl Kind {
+    /// The name in TYPE's reply.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+        }
+    }
+}
+
+impl Encoding {
+    /// The name in OBJECT ENCODING's reply.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Int => "int",
+            Self::Embstr => "embstr",
+            Self::Raw => "raw",
+        }
+    }
+}
+
+impl Value {
+    pub(crate) fn new(string: NewString<'_>) -> Self {
+        match string {
+            NewString::Int(n) => Self::Int(n),
+            NewString::Bytes(bytes) => {
+                canonical_int(bytes).map_or_else(|| Self::Bytes(bytes.into()), Self::Int)
+            }
+        }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        Kind::String
+    }
+
+    pub(crate) fn encoding(&self) -> Encoding {
+        match self {
+            Self::Int(_) => Encoding::Int,
+            Self::Bytes(bytes) if bytes.len() <= EMBEDDED_MAX => Encoding::Embstr,
+            Self::Bytes(_) | Self::Raw(_) => Encoding::Raw,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn view(&self) -> ValueRef<'_> {
+        ValueRef::String(match self {
+            Self::Int(n) => StringRef::Int(*n),
+            Self::Bytes(bytes) => StringRef::Bytes(bytes),
+            Self::Raw(bytes) => StringRef::Bytes(bytes),
+        })
+    }
+
+    /// Bytes allocated beside the entry.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Int(_) => 0,
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Raw(bytes) => bytes.capacity(),
+        }
+    }
+
+    /// The string as a growable buffer, turning it into one first.
+    pub(crate) fn as_raw(&mut self) -> &mut Vec<u8> {
+        if let Self::Int(_) | Self::Bytes(_) = self {
+            let bytes = match std::mem::replace(self, Self::Int(0)) {
+                Self::Int(n) => n.to_string().into_bytes(),
+                Self::Bytes(bytes) => bytes.into_vec(),
+                Self::Raw(bytes) => bytes,
+            };
+            *self = Self::Raw(bytes);
+        }
+        match self {
+            Self::Raw(bytes) => bytes,
+            _ => unreachable!("turned into a growable string above"),
+        }
+    }
+}
+
+impl<'a> StringRef<'a> {
+    /// Length of the text in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Int(n) => decimal_len(*n),
+            Self::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether the text is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The text, borrowed where it is stored and written into `buffer` where it is an integer.
+    pub fn text<'b>(&self, buffer: &'b mut IntText) -> &'b [u8]
+    where
+        'a: 'b,
+    {
+        match self {
+            Self::Int(n) => buffer.format(*n),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+/// Room for the decimal text of an integer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IntText([u8; 20]);
+
+impl IntText {
+    /// Writes `n` in decimal and returns the text.
+    pub fn format(&mut self, n: i64) -> &[u8] {
+        let mut at = self.digits(n.unsigned_abs());
+        if n < 0 {
+            at -= 1;
+            self.0[at] = b'-';
+        }
+        &self.0[at..]
+    }
+
+    /// Writes `n` in decimal and returns the text.
+    pub fn unsigned(&mut self, n: u64) -> &[u8] {
+        let at = self.digits(n);
+        &self.0[at..]
+    }
+
+    /// Writes the digits at the end of the room and returns where they start.
+    fn digits(&mut self, mut n: u64) -> usize {
+        let mut at = self.0.len();
+        loop {
+            at -= 1;
+            self.0[at] = b'0' + (n % 10) as u8;
+            n /= 10;
+            if n == 0 {
+                return at;
+            }
+        }
+    }
+}
+
+fn decimal_len(n: i64) -> usize {
+    let digits = n
+        .unsigned_abs()
+        .checked_ilog10()
+        .map_or(1, |log| log as usize + 1);
+    digits + usize::from(n < 0)
+}
+
+/// The integer whose canonical decimal form `text` is: no sign but a leading `-`, no leading zeros, in range.
+pub(crate) fn canonical_int(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, text),
+    };
+    match digits {
+        [b'0'] if !negative => return Some(0),
+        [b'1'..=b'9', ..] if digits.len() <= 19 => {}
+        _ => return None,
+    }
+    let mut n: i64 = 0;
+    for &digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        let digit = i64::from(digit - b'0');
+        n = n.checked_mul(10)?;
+        n = if negative {
+            n.checked_sub(digit)?
+        } else {
+            n.checked_add(digit)?
+        };
+    }
+    Some(n)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_canonical_integers_are_stored_as_integers() {
+        for text in [
+            "",
+            "-",
+            "-0",
+            "01",
+            "+1",
+            " 1",
+            "1 ",
+            "9223372036854775808",
+            "1a",
+        ] {
+            assert_eq!(canonical_int(text.as_bytes()), None, "{text:?}");
+        }
+        assert_eq!(canonical_int(b"-9223372036854775808"), Some(i64::MIN));
+    }
+
+    proptest! {
+        #[test]
+        fn integers_round_trip(n: i64) {
+            let text = n.to_string();
+            prop_assert_eq!(canonical_int(text.as_bytes()), Some(n));
+            let mut room = IntText::default();
+            prop_assert_eq!(room.format(n), text.as_bytes());
+            prop_assert_eq!(StringRef::Int(n).len(), text.len());
+        }
+
+        #[test]
+        fn what_is_read_as_an_integer_prints_the_same(text in "-?[0-9]{1,20}") {
+            if let Some(n) = canonical_int(text.as_bytes()) {
+                prop_assert_eq!(n.to_string(), text);
+            }
+        }
+    }
+}
