@@ -45,7 +45,7 @@ fn an_array_of_bulk_strings_is_a_command() {
     check(
         b"*3\r\n$3\r\nSET\r\n$0\r\n\r\n$11\r\n\r\n$1\r\nx\r\n*1\r\n",
         &["SET", "", "\r\n$1\r\nx\r\n*1"],
-        41,
+        37,
     );
 }
 
@@ -63,4 +63,60 @@ fn a_line_is_a_command() {
     check(b"\r\n", &[], 2);
     check(b"\nPING\n", &[], 1);
     check(b"  \r\n", &[], 4);
+}
+
+#[test]
+fn broken_headers_have_redis_texts() {
+    check_error(b"*\r\n", "invalid multibulk length");
+    check_error(b"*x\r\n", "invalid multibulk length");
+    check_error(b"*01\r\n", "invalid multibulk length");
+    check_error(b"*+1\r\n", "invalid multibulk length");
+    check_error(b"* 1\r\n", "invalid multibulk length");
+    check_error(b"*\n1\r\n", "invalid multibulk length");
+    check_error(b"*2147483648\r\n", "invalid multibulk length");
+    check_error(b"*99999999999999999999\r\n", "invalid multibulk length");
+    check_error(b"*1\r\n$\r\n", "invalid bulk length");
+    check_error(b"*1\r\n$-1\r\n", "invalid bulk length");
+    check_error(b"*1\r\n$00\r\n", "invalid bulk length");
+    check_error(b"*1\r\n$1e3\r\n", "invalid bulk length");
+    check_error(b"*1\r\n$536870913\r\n", "invalid bulk length");
+    check_error(b"*1\r\n$18446744073709551617\r\n", "invalid bulk length");
+    check_error(
+        b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\nfooz\r\n",
+        "expected '$', got 'f'",
+    );
+    check_error(b"*1\r\n\r\n", "expected '$', got '\r'");
+    check_error(b"*1\r\n\xff\r\n", "expected '$', got '\u{ff}'");
+}
+
+#[test]
+fn line_ends_must_be_right() {
+    for broken in [
+        "*1\rX$4\r\nPING\r\n",
+        "*1\r\n$4\rXPING\r\n",
+        "*1\r\n$4\r\nPINGXX",
+        "*1\r\n$4\r\nPING\rX",
+    ] {
+        check_error(broken.as_bytes(), "invalid CRLF in request");
+    }
+}
+
+#[test]
+fn a_line_must_end_and_have_balanced_quotes() {
+    check_error(
+        b"SET \"\"\"test-key\"\"\" test-value\r\n",
+        "unbalanced quotes in request",
+    );
+    check_error(&[b'A'; 65537], "too big inline request");
+    assert_eq!(parse(&[b'A'; 65536]), Err("needs 65537".to_owned()));
+    let longest = [&[b'A'; 65536][..], b"\n"].concat();
+    assert_eq!(parse(&longest).map(|parsed| parsed.1), Ok(65537));
+    check_error(
+        &[b"*", &[b'1'; 65536][..]].concat(),
+        "too big mbulk count string",
+    );
+    check_error(
+        &[b"*1\r\n$", &[b'1'; 65536][..]].concat(),
+        "too big bulk count string",
+    );
 }
