@@ -1,1 +1,3 @@
 //! The server: reactor, sessions, configuration.
+
+pub mod net;

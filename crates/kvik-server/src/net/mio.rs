@@ -1,0 +1,433 @@
+//! The driver on readiness: epoll on Linux, kqueue on BSD and macOS.
+//!
+//! The kernel reports edges, so a connection remembers what it may do ([`Conn::readable`],
+//! [`Conn::writable`]) until the kernel says otherwise. Work that can be done stands in one queue,
+//! each connection at most once, and is done when the reactor asks for the next event: a read is
+//! made just before its bytes are parsed, a write just after the replies are there.
+//!
+//! A batch of commands costs three system calls: `epoll_wait`, `recv`, `send`. The read that
+//! would only say "nothing more" is spared: a stream socket that gave less than was asked for is
+//! empty, and its next bytes are a new edge. Being writable is watched only while output waits.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use ::mio::unix::SourceFd;
+use ::mio::{Events, Interest, Poll, Registry, Token};
+use socket2::Socket;
+
+use super::buffers::Buffers;
+use super::listen::Backoff;
+use super::output::Output;
+use super::slab::Slab;
+use super::waker::Bell;
+use super::{CloseReason, ConnId, Driver, Event, Listener, ListenerId, Options, Waker};
+
+const EVENTS_PER_TURN: usize = 1024;
+
+/// A peer that is gone is an error of `send`, not a signal. (Apple's sockets have an option for
+/// it, which socket2 sets.)
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: i32 = 0;
+
+const TAG_CONN: u8 = 0;
+const TAG_LISTENER: u8 = 1;
+const TAG_WAKER: u8 = 2;
+
+/// A token carries a whole [`ConnId`].
+const _: () = assert!(usize::BITS == 64, "kvik needs a 64-bit machine");
+
+fn token(id: ConnId, tag: u8) -> Token {
+    Token(id.pack(tag) as usize)
+}
+
+pub(super) struct MioDriver {
+    poll: Poll,
+    events: Events,
+    waker: Waker,
+    listeners: Vec<Listener>,
+    backoff: Backoff,
+    conns: Slab<Conn>,
+    buffers: Buffers,
+    /// What can make progress, in the order in which it came.
+    ready: VecDeque<Ready>,
+    /// How many of `ready` belong to this turn: what a turn makes ready waits for the next, so
+    /// that the kernel is asked for news of the others.
+    turn: usize,
+    high_water: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Ready {
+    Conn(ConnId),
+    Listener(ListenerId),
+    Waker,
+}
+
+struct Conn {
+    socket: Socket,
+    output: Output,
+    /// The input buffer, while the connection is to receive.
+    input: Option<Vec<u8>>,
+    /// The bytes that the layer above lacks, if it knows.
+    missing: usize,
+    failure: Option<io::Error>,
+    /// Reading may succeed.
+    readable: bool,
+    /// Writing may succeed.
+    writable: bool,
+    /// The kernel watches for the moment when writing may succeed.
+    watched: bool,
+    /// Nothing comes after what can be read now.
+    ends: bool,
+    /// `PeerFinished` was reported.
+    finished: bool,
+    /// To be closed when the output is sent.
+    closing: bool,
+    /// A `Drained` is owed.
+    drain_due: bool,
+    /// Stands in `ready`.
+    queued: bool,
+}
+
+impl Conn {
+    fn new(socket: Socket) -> Self {
+        Self {
+            socket,
+            output: Output::default(),
+            input: None,
+            missing: 0,
+            failure: None,
+            readable: false,
+            writable: true,
+            watched: false,
+            finished: false,
+            ends: false,
+            closing: false,
+            drain_due: false,
+            queued: false,
+        }
+    }
+
+    /// Whether `progress` would find something to do.
+    fn can_progress(&self) -> bool {
+        let may_receive = self.readable && self.input.is_some();
+        let may_send = self.writable && !self.output.is_empty();
+        let is_drained = self.output.is_empty() && (self.closing || self.drain_due);
+        may_receive || may_send || is_drained || self.failure.is_some()
+    }
+}
+
+impl MioDriver {
+    pub(super) fn new(options: &Options) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let bell = ::mio::Waker::new(
+            poll.registry(),
+            Token(ConnId::pack_number(0, TAG_WAKER) as usize),
+        )?;
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(EVENTS_PER_TURN),
+            waker: Waker::new(Bell::Mio(bell)),
+            listeners: Vec::new(),
+            backoff: Backoff::default(),
+            conns: Slab::default(),
+            buffers: Buffers::default(),
+            ready: VecDeque::new(),
+            turn: 0,
+            high_water: options.high_water,
+        })
+    }
+
+    /// Notes what the kernel said and queues whom it concerns.
+    fn note_events(&mut self) {
+        for event in &self.events {
+            let (id, tag) = ConnId::unpack(event.token().0 as u64);
+            match tag {
+                TAG_WAKER => self.ready.push_back(Ready::Waker),
+                TAG_LISTENER => self
+                    .ready
+                    .push_back(Ready::Listener(ListenerId(id.slot() as u32))),
+                _ => {
+                    let Some(conn) = self.conns.get_mut(id) else {
+                        continue;
+                    };
+                    let broken = event.is_error() || event.is_write_closed();
+                    conn.ends |= event.is_read_closed() || broken;
+                    conn.readable |= event.is_readable() || conn.ends;
+                    conn.writable |= event.is_writable() || broken;
+                    arm(&mut self.ready, id, conn);
+                }
+            }
+        }
+    }
+
+    fn retry_accepting(&mut self) {
+        if self.backoff.ends(self.turn == 0) {
+            for index in 0..self.listeners.len() {
+                self.ready
+                    .push_back(Ready::Listener(ListenerId(index as u32)));
+            }
+        }
+    }
+
+    /// Accepts one client and queues the listener again, behind everybody else.
+    fn accept(&mut self, id: ListenerId) -> Option<Event> {
+        let listener = self.listeners.get(id.0 as usize)?;
+        let error = match listener.socket.accept() {
+            Ok((socket, _)) => {
+                self.backoff.succeeded();
+                self.ready.push_back(Ready::Listener(id));
+                return Some(Event::Accepted {
+                    listener: id,
+                    socket,
+                });
+            }
+            Err(error) => error,
+        };
+        match error.kind() {
+            io::ErrorKind::WouldBlock => {}
+            io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {
+                self.ready.push_back(Ready::Listener(id));
+            }
+            _ => self.backoff.begin(&error),
+        }
+        None
+    }
+
+    /// Does what `id` can do now, up to its next event.
+    fn progress(&mut self, id: ConnId) -> Option<Event> {
+        let conn = self.conns.get_mut(id)?;
+        conn.queued = false;
+        flush(self.poll.registry(), id, conn, &mut self.buffers);
+        if let Some(error) = conn.failure.take() {
+            return self.end(id, CloseReason::Failed(error));
+        }
+        if conn.output.is_empty() {
+            if conn.closing {
+                return self.end(id, CloseReason::Flushed);
+            }
+            if std::mem::take(&mut conn.drain_due) {
+                arm(&mut self.ready, id, conn);
+                return Some(Event::Drained { conn: id });
+            }
+        }
+        if conn.readable { self.read(id) } else { None }
+    }
+
+    fn read(&mut self, id: ConnId) -> Option<Event> {
+        let conn = self.conns.get_mut(id)?;
+        let mut input = conn.input.take()?;
+        self.buffers.make_room(&mut input, conn.missing);
+        let room = input.capacity() - input.len();
+        match receive(&conn.socket, &mut input) {
+            Ok(0) => {
+                conn.finished = true;
+                self.buffers.put(input);
+                return Some(Event::PeerFinished { conn: id });
+            }
+            Ok(count) => {
+                conn.readable = count == room || conn.ends;
+                return Some(Event::Received { conn: id, input });
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => conn.readable = false,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return self.end(id, CloseReason::Failed(error)),
+        }
+        conn.input = Some(self.buffers.park(input));
+        arm(&mut self.ready, id, conn);
+        None
+    }
+
+    fn end(&mut self, id: ConnId, reason: CloseReason) -> Option<Event> {
+        self.close(id);
+        Some(Event::Closed { conn: id, reason })
+    }
+}
+
+/// Queues `conn` if there is something it can do. The only place that decides it, to be called
+/// after every change.
+fn arm(ready: &mut VecDeque<Ready>, id: ConnId, conn: &mut Conn) {
+    if !conn.queued && conn.can_progress() {
+        conn.queued = true;
+        ready.push_back(Ready::Conn(id));
+    }
+}
+
+/// Sends until all is sent or the kernel takes no more.
+fn flush(registry: &Registry, id: ConnId, conn: &mut Conn, buffers: &mut Buffers) {
+    while conn.writable && !conn.output.is_empty() {
+        match conn.socket.send_with_flags(conn.output.front(), NO_SIGNAL) {
+            Ok(count) => conn.output.advance(count, buffers),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => conn.writable = false,
+            Err(error) => fail(conn, error),
+        }
+    }
+    if let Err(error) = watch(registry, id, conn) {
+        fail(conn, error);
+    }
+}
+
+fn fail(conn: &mut Conn, error: io::Error) {
+    conn.output.clear();
+    conn.failure = Some(error);
+}
+
+/// Has the kernel tell when the socket is writable again, exactly while that is of interest.
+fn watch(registry: &Registry, id: ConnId, conn: &mut Conn) -> io::Result<()> {
+    let blocked = !conn.output.is_empty();
+    if blocked == conn.watched {
+        return Ok(());
+    }
+    conn.watched = blocked;
+    let interest = if blocked {
+        Interest::READABLE | Interest::WRITABLE
+    } else {
+        Interest::READABLE
+    };
+    // Registering again reports the present state again, so no edge is lost in between.
+    registry.reregister(
+        &mut SourceFd(&conn.socket.as_raw_fd()),
+        token(id, TAG_CONN),
+        interest,
+    )
+}
+
+/// Appends what the socket has, as far as there is room, which there must be.
+fn receive(socket: &Socket, input: &mut Vec<u8>) -> io::Result<usize> {
+    let count = socket.recv(input.spare_capacity_mut())?;
+    // SAFETY: the kernel has written the first `count` bytes of the spare capacity.
+    unsafe { input.set_len(input.len() + count) };
+    Ok(count)
+}
+
+impl Driver for MioDriver {
+    fn name(&self) -> &'static str {
+        if cfg!(target_os = "linux") {
+            "mio (epoll)"
+        } else {
+            "mio (kqueue)"
+        }
+    }
+
+    fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    fn listen(&mut self, listener: Listener) -> io::Result<ListenerId> {
+        let number = self.listeners.len() as u32;
+        listener.socket.set_nonblocking(true)?;
+        self.poll.registry().register(
+            &mut SourceFd(&listener.socket.as_raw_fd()),
+            Token(ConnId::pack_number(number, TAG_LISTENER) as usize),
+            Interest::READABLE,
+        )?;
+        self.listeners.push(listener);
+        Ok(ListenerId(number))
+    }
+
+    fn unlisten(&mut self) {
+        // The kernel forgets a descriptor that is closed.
+        self.listeners.clear();
+    }
+
+    fn adopt(&mut self, socket: Socket) -> io::Result<ConnId> {
+        socket.set_nonblocking(true)?;
+        let fd = socket.as_raw_fd();
+        let id = self
+            .conns
+            .insert(Conn::new(socket))
+            .ok_or(io::ErrorKind::OutOfMemory)?;
+        let registry = self.poll.registry();
+        if let Err(error) =
+            registry.register(&mut SourceFd(&fd), token(id, TAG_CONN), Interest::READABLE)
+        {
+            self.conns.remove(id);
+            return Err(error);
+        }
+        Ok(id)
+    }
+
+    fn buffer(&mut self) -> Vec<u8> {
+        self.buffers.get()
+    }
+
+    fn receive(&mut self, id: ConnId, input: Vec<u8>, missing: usize) {
+        match self.conns.get_mut(id) {
+            Some(conn) if !conn.finished && !conn.closing => {
+                conn.input = Some(self.buffers.park(input));
+                conn.missing = missing;
+                arm(&mut self.ready, id, conn);
+            }
+            _ => self.buffers.put(input),
+        }
+    }
+
+    fn send(&mut self, id: ConnId, output: Vec<u8>) -> usize {
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.closing) else {
+            self.buffers.put(output);
+            return 0;
+        };
+        conn.output.push(output, &mut self.buffers);
+        flush(self.poll.registry(), id, conn, &mut self.buffers);
+        conn.drain_due |= conn.output.unsent() >= self.high_water;
+        arm(&mut self.ready, id, conn);
+        conn.output.unsent()
+    }
+
+    fn unsent(&self, id: ConnId) -> usize {
+        self.conns.get(id).map_or(0, |conn| conn.output.unsent())
+    }
+
+    fn close_after_flush(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.closing = true;
+            self.buffers.put(conn.input.take().unwrap_or_default());
+            arm(&mut self.ready, id, conn);
+        }
+    }
+
+    fn close(&mut self, id: ConnId) {
+        // The kernel forgets a descriptor that is closed, and a token on its way is stale.
+        self.conns.remove(id);
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = if self.ready.is_empty() {
+            self.backoff.limit(timeout)
+        } else {
+            Some(Duration::ZERO)
+        };
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => self.note_events(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        self.turn = self.ready.len();
+        self.retry_accepting();
+        Ok(())
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
+        while self.turn > 0 {
+            self.turn -= 1;
+            let event = match self.ready.pop_front()? {
+                Ready::Conn(id) => self.progress(id),
+                Ready::Listener(id) => self.accept(id),
+                Ready::Waker => {
+                    self.waker.silence();
+                    Some(Event::Woken)
+                }
+            };
+            if event.is_some() {
+                return event;
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,216 @@
+//! Sockets as completions: the one place of the server that talks to the kernel about them.
+//!
+//! A [`Driver`] belongs to one I/O thread. It owns that thread's connections and says what *has
+//! happened* to them, never what might now be tried: [`Event::Received`] comes with the bytes,
+//! [`Driver::send`] takes bytes and finishes alone. Two backends keep the same contract and pass
+//! the same tests: `mio` (epoll, kqueue) and `uring` (Linux io_uring).
+//!
+//! **Buffers change hands.** Whoever owns the input buffer of a connection decides whether it
+//! receives:
+//!
+//! ```text
+//!             receive(conn, rest, missing)
+//!    layer  ───────────────────────────────▶  driver   may read, appends to the buffer
+//!    above  ◀───────────────────────────────           reads nothing for this connection
+//!             Event::Received { conn, input }
+//! ```
+//!
+//! So there is no "pause": the layer above that wants no more bytes keeps the buffer, and the
+//! kernel's window makes the peer wait. Both directions take buffers from one pool per driver, an
+//! idle connection owns none, and a half-received command is kept in as many bytes as it has.
+//!
+//! **What it does not do.** It knows no protocol, no sessions and no clock, and sets no limits:
+//! who may connect, how long a peer may be silent and how much output may pile up is decided
+//! above. Listeners are served by the driver they were given to, which hands out each accepted
+//! socket as an event; the layer above spreads them over the threads with [`Driver::adopt`]. A
+//! listener shared by the epoll sets of all threads would give most connections to one of them,
+//! and `SO_REUSEPORT` hashes a handful of long-lived clients unevenly and drops the queued ones
+//! of a thread that ends.
+//!
+//! **Cost.** A driver is used as `Box<dyn Driver>`: three indirect calls (about 5 ns) for a batch
+//! of commands that costs at least two system calls, in exchange for one reactor that is compiled
+//! once.
+
+use std::io;
+use std::time::Duration;
+
+use socket2::Socket;
+
+mod buffers;
+mod listen;
+mod mio;
+mod output;
+mod slab;
+mod waker;
+
+pub use listen::{Listener, Peer, tune};
+pub use slab::ConnId;
+pub use waker::Waker;
+
+/// Which interface of the kernel to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// io_uring where it works, else mio.
+    #[default]
+    Auto,
+    /// epoll or kqueue.
+    Mio,
+    /// io_uring.
+    Uring,
+}
+
+/// What a driver may use.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Unsent bytes of a connection from which [`Event::Drained`] is promised.
+    pub high_water: usize,
+    /// Receive buffers of 8 KiB that all connections of an io_uring share; a power of two.
+    pub receive_buffers: u16,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            high_water: 256 << 10,
+            receive_buffers: 64,
+        }
+    }
+}
+
+/// Opens a driver for the calling thread, which alone may use it.
+///
+/// # Errors
+/// If the kernel lacks or forbids the backend. `Auto` fails only if it refuses both.
+pub fn open(backend: Backend, options: &Options) -> io::Result<Box<dyn Driver>> {
+    match backend {
+        Backend::Auto | Backend::Mio => Ok(Box::new(mio::MioDriver::new(options)?)),
+        Backend::Uring => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+/// Identifies a listener of one driver, in the order of the [`Driver::listen`] calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ListenerId(pub u32);
+
+/// Something that has happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A client connected. The socket belongs to no driver yet: [`tune`] and
+    /// [`adopt`](Driver::adopt) it, here or on another thread, or drop it to refuse the client.
+    Accepted {
+        /// Where the client connected.
+        listener: ListenerId,
+        /// The connected socket.
+        socket: Socket,
+    },
+    /// Bytes came: `input` is the buffer last given to [`Driver::receive`] with at least one byte
+    /// appended. Nothing more is received until it is given back.
+    Received {
+        /// The connection.
+        conn: ConnId,
+        /// All bytes not yet consumed.
+        input: Vec<u8>,
+    },
+    /// The peer sends no more, but may still read: answer what came before, then
+    /// [`close_after_flush`](Driver::close_after_flush). Comes once, after all `Received`; the
+    /// bytes that were given back to the driver are gone, as nothing can complete them.
+    PeerFinished {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// The output that once reached [`Options::high_water`] has all been sent.
+    Drained {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// The connection is gone and `conn` is stale from here on. Always the last event of a
+    /// connection; it does not come for one that [`Driver::close`] ended.
+    Closed {
+        /// The connection.
+        conn: ConnId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A [`Waker`] was used, once or many times, since the last `Woken`.
+    Woken,
+}
+
+/// Why a connection is gone.
+#[derive(Debug)]
+pub enum CloseReason {
+    /// [`Driver::close_after_flush`] has sent everything.
+    Flushed,
+    /// The peer reset the connection, or the network failed. Unsent output is lost.
+    Failed(io::Error),
+}
+
+/// The connections of one I/O thread. See the module for the contract of buffers.
+///
+/// One turn of a reactor is [`wait`](Self::wait), then [`next_event`](Self::next_event) until it
+/// returns `None`. A driver is created on the thread that uses it.
+///
+/// A stale [`ConnId`] (its connection is closed, its slot perhaps taken by another) is ignored by
+/// every method, so a late answer can never reach the wrong client.
+pub trait Driver {
+    /// The backend's name for people: `mio (epoll)`, `io_uring`...
+    fn name(&self) -> &'static str;
+
+    /// A handle by which other threads interrupt [`wait`](Self::wait).
+    fn waker(&self) -> Waker;
+
+    /// Accepts clients from `listener`, in events, until [`unlisten`](Self::unlisten).
+    ///
+    /// When accepting fails because descriptors or memory have run out, it is tried again about
+    /// ten times a second; clients wait in the kernel's queue meanwhile.
+    ///
+    /// # Errors
+    /// If the kernel refuses to watch the listener.
+    fn listen(&mut self, listener: Listener) -> io::Result<ListenerId>;
+
+    /// Closes every listener. Connections stay.
+    fn unlisten(&mut self);
+
+    /// Takes over a connected stream socket. It receives after the first
+    /// [`receive`](Self::receive).
+    ///
+    /// # Errors
+    /// If the kernel refuses to watch the socket, which is closed then.
+    fn adopt(&mut self, socket: Socket) -> io::Result<ConnId>;
+
+    /// An empty buffer from the pool, for output. Giving it to [`send`](Self::send) returns it.
+    fn buffer(&mut self) -> Vec<u8>;
+
+    /// Asks for more bytes, to be appended to `input`, which holds what is not yet consumed
+    /// (`Vec::new()` when all was).
+    ///
+    /// `missing` is how many more bytes the next command needs, 0 if unknown. It is a hint: a
+    /// large value is then read straight into `input`, which grows with what has come and not
+    /// with what was announced.
+    fn receive(&mut self, conn: ConnId, input: Vec<u8>, missing: usize);
+
+    /// Sends `output` after everything sent before. Returns the bytes the kernel has not taken
+    /// yet, `output` included; from [`Options::high_water`] on, [`Event::Drained`] will follow.
+    ///
+    /// Call it once per batch of replies: it costs a system call when `output` can be sent at once.
+    fn send(&mut self, conn: ConnId, output: Vec<u8>) -> usize;
+
+    /// The bytes given to [`send`](Self::send) that the kernel has not taken yet.
+    fn unsent(&self, conn: ConnId) -> usize;
+
+    /// Receives nothing more, sends what is unsent and closes; [`Event::Closed`] tells when. A
+    /// peer that does not read delays it for ever: [`close`](Self::close) cuts it short.
+    fn close_after_flush(&mut self, conn: ConnId);
+
+    /// Closes at once. Unsent output is dropped and `conn` is stale: no event follows.
+    fn close(&mut self, conn: ConnId);
+
+    /// Hands all requests to the kernel and waits until there is an event, or until `timeout`
+    /// (`None`: for ever). It may return without an event.
+    ///
+    /// # Errors
+    /// If the kernel's event interface itself fails, which leaves nothing to continue with.
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// The next thing that has happened; `None` when it is time to [`wait`](Self::wait) again.
+    fn next_event(&mut self) -> Option<Event>;
+}
