@@ -1,0 +1,314 @@
+//! A command: a row of the table and what follows from it.
+//!
+//! Arity, key positions, ACL categories and the documentation follow from the syntax string and the
+//! flags of the [`Row`], so that they cannot disagree.
+
+use kvik_resp::Args;
+
+use super::argument::{self, Argument, Length, Style};
+use super::flags::{Category, Flags, Group, KeyFlags, Locking};
+use super::keys::{self, InvalidKeys, KeySpec, LegacyRange, Shape};
+use super::row::{Deprecation, Row};
+use super::syntax;
+use crate::Handler;
+
+/// One command or subcommand.
+#[derive(Debug)]
+pub struct Command {
+    row: Row,
+    id: u16,
+    container: Option<u16>,
+    pub(super) subcommands: Vec<u16>,
+    full_name: String,
+    arguments: Vec<Argument>,
+    arity: i16,
+    flags: Flags,
+    group: Group,
+    categories: Category,
+    specs: Vec<KeySpec>,
+    shape: Shape,
+    range: LegacyRange,
+}
+
+/// Why a row cannot be completed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclareError {
+    /// The command.
+    pub command: &'static str,
+    /// What is wrong with its row.
+    pub what: String,
+}
+
+impl std::fmt::Display for DeclareError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the row of {} is wrong: {}", self.command, self.what)
+    }
+}
+
+impl std::error::Error for DeclareError {}
+
+/// Declaring.
+impl Command {
+    /// Begins the row of a command; `name` is one word, or two for a subcommand ("CONFIG GET"),
+    /// `syntax` is in the notation of [`super::syntax`].
+    #[allow(
+        clippy::new_ret_no_self,
+        reason = "the table makes a command of the row"
+    )]
+    pub fn new(name: &'static str, syntax: &'static str, handler: Handler) -> Row {
+        Row::new(name, syntax, Some(handler))
+    }
+
+    /// Begins the row of a command that consists of its subcommands only.
+    pub fn container(name: &'static str) -> Row {
+        Row::new(name, "", None).arity(-2)
+    }
+
+    /// Completes a row. A subcommand has its container's group unless its row names another.
+    pub(super) fn complete(
+        row: Row,
+        id: u16,
+        container: Option<&Self>,
+    ) -> Result<Self, DeclareError> {
+        let wrong = |what: String| DeclareError {
+            command: row.name,
+            what,
+        };
+        let mut arguments =
+            syntax::parse(row.syntax).map_err(|e| wrong(format!("{} at {:?}", e.what, e.rest)))?;
+        let words = row.name.split(' ').count();
+        let derived = keys::derive(&mut arguments, words, row.flags);
+        let specs = apply_access(&row, row.key_specs.map_or(derived, <[KeySpec]>::to_vec))
+            .map_err(wrong)?;
+        let (range, movable) = LegacyRange::of(&specs);
+        let group = row
+            .group
+            .or(container.map(Self::group))
+            .ok_or_else(|| wrong("it has no group".to_owned()))?;
+        Ok(Self {
+            id,
+            container: container.map(Self::id),
+            subcommands: Vec::new(),
+            full_name: row.name.to_lowercase().replace(' ', "|"),
+            arity: row.arity.unwrap_or_else(|| arity(words, &arguments)),
+            flags: if movable || row.finder.is_some() {
+                row.flags | Flags::MOVABLE_KEYS
+            } else {
+                row.flags
+            },
+            categories: categories(&row, group),
+            shape: Shape::of(&specs, row.finder),
+            group,
+            arguments,
+            specs,
+            range,
+            row,
+        })
+    }
+}
+
+/// Asking.
+impl Command {
+    /// The name as declared: "GET", "CONFIG GET".
+    pub fn name(&self) -> &'static str {
+        self.row.name
+    }
+
+    /// The name in replies and errors: "get", "config|get".
+    pub fn full_name(&self) -> &str {
+        &self.full_name
+    }
+
+    /// The last word of the name: "GET" for both of these.
+    pub fn last_word(&self) -> &'static str {
+        self.row
+            .name
+            .split_once(' ')
+            .map_or(self.row.name, |(_, word)| word)
+    }
+
+    /// A dense number: the index of the command in [`super::Table::commands`], for counters per
+    /// command.
+    pub fn id(&self) -> u16 {
+        self.id
+    }
+
+    /// The id of the command it is a subcommand of.
+    pub fn container_id(&self) -> Option<u16> {
+        self.container
+    }
+
+    /// The function that runs it; none for a mere container of subcommands.
+    pub fn handler(&self) -> Option<Handler> {
+        self.row.handler
+    }
+
+    /// How the server treats it.
+    pub fn flags(&self) -> Flags {
+        self.flags
+    }
+
+    /// The words of a call, its name included: exactly so many, or at least so many when negative.
+    pub fn arity(&self) -> i16 {
+        self.arity
+    }
+
+    /// Whether a call of `count` words, its name included, has the right number of them.
+    pub fn accepts(&self, count: usize) -> bool {
+        let least = usize::from(self.arity.unsigned_abs());
+        if self.arity < 0 {
+            count >= least
+        } else {
+            count == least
+        }
+    }
+
+    /// The ACL categories.
+    pub fn categories(&self) -> Category {
+        self.categories
+    }
+
+    /// The documentation group.
+    pub fn group(&self) -> Group {
+        self.group
+    }
+
+    /// The version that introduced it.
+    pub fn since(&self) -> &'static str {
+        self.row.since
+    }
+
+    /// One sentence for people.
+    pub fn summary(&self) -> &'static str {
+        self.row.summary
+    }
+
+    /// The running time.
+    pub fn complexity(&self) -> &'static str {
+        self.row.complexity
+    }
+
+    /// Hints for clients and proxies.
+    pub fn tips(&self) -> &'static [&'static str] {
+        self.row.tips
+    }
+
+    /// The versions that changed it, and how.
+    pub fn history(&self) -> &[(&'static str, &'static str)] {
+        &self.row.history
+    }
+
+    /// Whether it is not to be used any more.
+    pub fn deprecation(&self) -> Option<Deprecation> {
+        self.row.deprecation
+    }
+
+    /// The argument tree.
+    pub fn arguments(&self) -> &[Argument] {
+        &self.arguments
+    }
+
+    /// The usage line without the name, as in `key value [NX|XX]`.
+    pub fn usage(&self, style: Style) -> String {
+        argument::usage(&self.arguments, style)
+    }
+
+    /// What it must hold while it runs.
+    pub fn locking(&self) -> Locking {
+        let with_keys = if self.has_keys() {
+            Locking::Keys
+        } else {
+            Locking::None
+        };
+        self.row.locking.unwrap_or(with_keys)
+    }
+
+    /// Whether it has subcommands.
+    pub fn is_container(&self) -> bool {
+        !self.subcommands.is_empty()
+    }
+
+    /// Whether it may name keys.
+    pub fn has_keys(&self) -> bool {
+        !matches!(self.shape, Shape::None)
+    }
+
+    /// The key specifications of COMMAND INFO.
+    pub fn specs(&self) -> &[KeySpec] {
+        &self.specs
+    }
+
+    /// First key, last key and step of COMMAND INFO.
+    pub fn range(&self) -> LegacyRange {
+        self.range
+    }
+
+    /// Calls `visit` with the position of every key in `args` (a call with an accepted number of
+    /// words) and what the command is declared to do to it. On [`InvalidKeys`] some keys may
+    /// already have been visited; the command itself will refuse the call.
+    #[inline]
+    pub fn for_each_key(
+        &self,
+        args: Args<'_>,
+        mut visit: impl FnMut(usize, KeyFlags),
+    ) -> Result<(), InvalidKeys> {
+        match self.shape {
+            Shape::None => Ok(()),
+            Shape::At(at) if at < args.len() => {
+                visit(at, self.specs[0].flags);
+                Ok(())
+            }
+            Shape::At(_) => Err(InvalidKeys),
+            Shape::Specs => self.specs.iter().try_for_each(|spec| {
+                spec.positions(args)?.for_each(|at| visit(at, spec.flags));
+                Ok(())
+            }),
+            Shape::Computed(finder) => finder(args, &mut visit),
+        }
+    }
+
+    /// What this call does to a key declared with `flags`: the same, unless they are variable.
+    pub fn access_in(&self, args: Args<'_>, flags: KeyFlags) -> KeyFlags {
+        match self.row.access_by {
+            Some(access) if flags.contains(KeyFlags::VARIABLE) => access(args),
+            _ => flags - KeyFlags::VARIABLE,
+        }
+    }
+}
+
+/// The specifications with the access the row declares for them.
+fn apply_access(row: &Row, mut specs: Vec<KeySpec>) -> Result<Vec<KeySpec>, String> {
+    if !row.access.is_empty() && row.access.len() != specs.len() {
+        return Err(format!(
+            "access is declared for {} of {} key specifications",
+            row.access.len(),
+            specs.len()
+        ));
+    }
+    for (spec, access) in specs.iter_mut().zip(row.access) {
+        spec.flags = *access;
+    }
+    if row.access_by.is_some() {
+        specs
+            .iter_mut()
+            .for_each(|spec| spec.flags |= KeyFlags::VARIABLE);
+    }
+    Ok(specs)
+}
+
+fn categories(row: &Row, group: Group) -> Category {
+    let implied = Category::implied_by(row.flags, group == Group::Scripting);
+    let grouped = if row.handler.is_some() {
+        group.category()
+    } else {
+        Category::empty()
+    };
+    implied | row.categories.unwrap_or(grouped) | row.more_categories
+}
+
+/// The number of words of a call in Redis' sign convention.
+fn arity(name_words: usize, arguments: &[Argument]) -> i16 {
+    let length = Length::of(arguments);
+    let words = i16::try_from(name_words + length.min).unwrap_or(i16::MAX);
+    if length.fixed { words } else { -words }
+}

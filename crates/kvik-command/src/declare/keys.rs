@@ -1,0 +1,487 @@
+//! Where a command's keys are: derived from its argument tree, or declared beside it.
+//!
+//! A [`KeySpec`] is the key specification of COMMAND INFO: where to begin (a fixed position, or the
+//! word after a keyword) and how to go on (a range with a step, or as many keys as a count says).
+//! Every spec is understood by one function, [`KeySpec::positions`]; execution, routing, ACLs and
+//! COMMAND GETKEYS all go through it. It allocates nothing, and for the commonest shape (one key,
+//! or one run of keys) is a handful of instructions.
+
+use kvik_resp::Args;
+
+use super::argument::{Argument, Kind, Length, Repetition};
+use super::flags::{Flags, KeyFlags};
+
+/// One key specification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeySpec {
+    /// What the command does to these keys.
+    pub flags: KeyFlags,
+    /// Where the search begins.
+    pub begin: Begin,
+    /// How the keys lie from there.
+    pub find: Find,
+    /// A remark shown by COMMAND INFO.
+    pub notes: &'static str,
+}
+
+/// Where the search for keys begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// At this argument (0 is the command's name).
+    Index(usize),
+    /// Behind this word, looked for from argument `from` on.
+    Keyword {
+        /// The word, any case.
+        word: &'static str,
+        /// The first argument that may be the word; counted from the end when negative, and then
+        /// searched backwards.
+        from: isize,
+    },
+    /// Only the command's own function knows.
+    Unknown,
+}
+
+/// How the keys lie from where the search begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Find {
+    /// Up to a last key.
+    Range {
+        /// Counted from the beginning; from the end of the arguments when negative.
+        last: isize,
+        /// From one key to the next.
+        step: usize,
+        /// With `last` = -1: keys fill only the first 1/limit of what is left, unless 0 or 1.
+        limit: usize,
+    },
+    /// As many as a number says.
+    Count {
+        /// Where the number is, counted from the beginning.
+        number: usize,
+        /// Where the first key is, counted from the beginning.
+        first: usize,
+        /// From one key to the next.
+        step: usize,
+    },
+    /// Only the command's own function knows.
+    Unknown,
+}
+
+/// The arguments do not have the form in which keys could be found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidKeys;
+
+/// Finds the keys of a command whose positions no [`KeySpec`] can express: calls back with each
+/// position.
+pub type KeyFinder = fn(Args<'_>, &mut dyn FnMut(usize, KeyFlags)) -> Result<(), InvalidKeys>;
+
+/// A run of key positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Positions {
+    next: usize,
+    step: usize,
+    left: usize,
+}
+
+impl Positions {
+    const NONE: Self = Self {
+        next: 0,
+        step: 1,
+        left: 0,
+    };
+}
+
+impl Iterator for Positions {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        self.left = self.left.checked_sub(1)?;
+        let at = self.next;
+        self.next += self.step;
+        Some(at)
+    }
+}
+
+impl KeySpec {
+    /// A run of keys from a fixed position on.
+    pub const fn range(index: usize, last: isize, step: usize, flags: KeyFlags) -> Self {
+        Self {
+            flags,
+            begin: Begin::Index(index),
+            find: Find::Range {
+                last,
+                step,
+                limit: 0,
+            },
+            notes: "",
+        }
+    }
+
+    /// As many keys as the argument at `index` says, right after it.
+    pub const fn counted(index: usize, flags: KeyFlags) -> Self {
+        Self {
+            flags,
+            begin: Begin::Index(index),
+            find: Find::Count {
+                number: 0,
+                first: 1,
+                step: 1,
+            },
+            notes: "",
+        }
+    }
+
+    /// The one key behind a keyword.
+    pub const fn after(word: &'static str, from: isize, flags: KeyFlags) -> Self {
+        Self {
+            flags,
+            begin: Begin::Keyword { word, from },
+            find: Find::Range {
+                last: 0,
+                step: 1,
+                limit: 0,
+            },
+            notes: "",
+        }
+    }
+
+    /// Keys that only the command's own function finds.
+    pub const fn unknown(flags: KeyFlags, notes: &'static str) -> Self {
+        Self {
+            flags,
+            begin: Begin::Unknown,
+            find: Find::Unknown,
+            notes,
+        }
+    }
+
+    /// The positions of the keys in `args`, none when the keyword is absent.
+    pub fn positions(&self, args: Args<'_>) -> Result<Positions, InvalidKeys> {
+        let begin = match self.begin {
+            Begin::Index(index) => index,
+            Begin::Keyword { word, from } => match find_keyword(args, word, from) {
+                Some(at) => at + 1,
+                None => return Ok(Positions::NONE),
+            },
+            Begin::Unknown => return Ok(Positions::NONE),
+        };
+        if begin >= args.len() {
+            return if matches!(self.begin, Begin::Index(_)) {
+                Ok(Positions::NONE)
+            } else {
+                Err(InvalidKeys)
+            };
+        }
+        match self.find {
+            Find::Range { last, step, limit } => range(begin, last, step, limit, args.len()),
+            Find::Count {
+                number,
+                first,
+                step,
+            } => counted(begin + number, begin + first, step, args),
+            Find::Unknown => Ok(Positions::NONE),
+        }
+    }
+}
+
+fn find_keyword(args: Args<'_>, word: &str, from: isize) -> Option<usize> {
+    let matches = |at: &usize| args[*at].eq_ignore_ascii_case(word.as_bytes());
+    match usize::try_from(from) {
+        Ok(from) => (from..args.len()).find(matches),
+        Err(_) => (1..=args.len().checked_add_signed(from)?)
+            .rev()
+            .find(matches),
+    }
+}
+
+fn range(
+    begin: usize,
+    last: isize,
+    step: usize,
+    limit: usize,
+    count: usize,
+) -> Result<Positions, InvalidKeys> {
+    let end = match (usize::try_from(last), limit) {
+        (Ok(last), _) => begin + last + 1,
+        (Err(_), 0 | 1) => (count + 1).checked_add_signed(last).ok_or(InvalidKeys)?,
+        (Err(_), limit) => begin + (count - begin) / limit,
+    };
+    if end > count || end < begin {
+        return Err(InvalidKeys);
+    }
+    Ok(Positions {
+        next: begin,
+        step,
+        left: (end - begin).div_ceil(step),
+    })
+}
+
+fn counted(
+    number: usize,
+    first: usize,
+    step: usize,
+    args: Args<'_>,
+) -> Result<Positions, InvalidKeys> {
+    let digits = args.get(number).ok_or(InvalidKeys)?;
+    let text = std::str::from_utf8(digits).map_err(|_| InvalidKeys)?;
+    let left: usize = text.parse().map_err(|_| InvalidKeys)?;
+    let room = args.len().saturating_sub(first).div_ceil(step);
+    if left > room {
+        return Err(InvalidKeys);
+    }
+    Ok(Positions {
+        next: first,
+        step,
+        left,
+    })
+}
+
+/// The keys of a command in the form in which they are found while it runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shape {
+    None,
+    /// One key at a fixed position.
+    At(usize),
+    /// What the specifications say.
+    Specs,
+    /// What the command's own function says.
+    Computed(KeyFinder),
+}
+
+impl Shape {
+    pub(super) fn of(specs: &[KeySpec], finder: Option<KeyFinder>) -> Self {
+        match (finder, specs) {
+            (Some(finder), _) => Self::Computed(finder),
+            (None, []) => Self::None,
+            (
+                None,
+                [
+                    KeySpec {
+                        begin: Begin::Index(at),
+                        find: Find::Range { last: 0, .. },
+                        ..
+                    },
+                ],
+            ) => Self::At(*at),
+            (None, _) => Self::Specs,
+        }
+    }
+}
+
+/// First key, last key, step: the positions of COMMAND INFO from before there were specifications.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LegacyRange {
+    /// The first key; 0 when there is none.
+    pub first: isize,
+    /// The last key; counted from the end when negative.
+    pub last: isize,
+    /// From one key to the next.
+    pub step: isize,
+}
+
+impl LegacyRange {
+    /// The range the specifications describe, and whether it leaves keys out ("movablekeys").
+    pub(super) fn of(specs: &[KeySpec]) -> (Self, bool) {
+        let mut range = Self::default();
+        let mut movable = false;
+        for spec in specs {
+            match range.extended_by(spec) {
+                Some(longer) => range = longer,
+                None => movable = true,
+            }
+        }
+        (range, movable)
+    }
+
+    /// This range and the keys of `spec` behind it, if that is one range.
+    fn extended_by(self, spec: &KeySpec) -> Option<Self> {
+        let (
+            Begin::Index(index),
+            Find::Range {
+                last,
+                step,
+                limit: 0 | 1,
+            },
+        ) = (spec.begin, spec.find)
+        else {
+            return None;
+        };
+        let (first, step) = (index.cast_signed(), step.cast_signed());
+        let last = if last < 0 { last } else { first + last };
+        if self.first == 0 {
+            return Some(Self { first, last, step });
+        }
+        (self.last + 1 == first && self.step == step).then_some(Self { last, ..self })
+    }
+}
+
+/// Derives the key specifications of `arguments`, the first of which is argument number `at`, and
+/// marks the arguments with the number of theirs.
+pub(super) fn derive(arguments: &mut [Argument], at: usize, flags: Flags) -> Vec<KeySpec> {
+    let mut found: Vec<Found> = Vec::new();
+    let mut before = Length {
+        min: at,
+        fixed: true,
+    };
+    for i in 0..arguments.len() {
+        let next = find_in(arguments, i, before);
+        if let Some(mut next) = next {
+            match found.last_mut().filter(|last| last.continues_with(&next)) {
+                Some(last) => last.extend(),
+                None => {
+                    next.number = found.len();
+                    found.push(next);
+                }
+            }
+            mark(&mut arguments[i], found.len() - 1);
+        }
+        before = Length {
+            min: before.min + arguments[i].length().min,
+            fixed: before.fixed && arguments[i].length().fixed,
+        };
+    }
+    let overwrites = found.iter().any(|key| is_destination(&key.name));
+    let several = found.len() > 1;
+    found
+        .iter()
+        .map(|key| KeySpec {
+            flags: default_flags(&key.name, flags, overwrites && several),
+            ..key.spec
+        })
+        .collect()
+}
+
+/// A derived specification and the name of its argument.
+struct Found {
+    name: String,
+    number: usize,
+    spec: KeySpec,
+}
+
+impl Found {
+    fn new(name: &str, begin: Begin, find: Find) -> Self {
+        let spec = KeySpec {
+            flags: KeyFlags::empty(),
+            begin,
+            find,
+            notes: "",
+        };
+        Self {
+            name: name.to_owned(),
+            number: 0,
+            spec,
+        }
+    }
+
+    /// `key1 key2` are one specification, `source destination` are two.
+    fn continues_with(&self, next: &Self) -> bool {
+        let stem = |name: &str| {
+            name.trim_end_matches(|c: char| c.is_ascii_digit())
+                .to_owned()
+        };
+        let numbered = self.name != stem(&self.name) && stem(&self.name) == stem(&next.name);
+        numbered
+            && matches!(
+                (self.spec.begin, next.spec.begin),
+                (Begin::Index(_), Begin::Index(_))
+            )
+    }
+
+    fn extend(&mut self) {
+        if let Find::Range { last, .. } = &mut self.spec.find {
+            *last += 1;
+        }
+    }
+}
+
+fn find_in(arguments: &[Argument], i: usize, before: Length) -> Option<Found> {
+    let argument = &arguments[i];
+    let key = first_key(argument)?;
+    let fixed = Begin::Index(before.min);
+    let begin = match argument.token {
+        Some(word) => Begin::Keyword {
+            word,
+            from: before.min.cast_signed(),
+        },
+        None if before.fixed => fixed,
+        None => return None,
+    };
+    let width = argument.parts().len().max(1);
+    let many = argument.repetition != Repetition::Once || key.repetition != Repetition::Once;
+    let after_count = i > 0 && arguments[i - 1].name == "numkeys";
+    let find = match (many, argument.token.is_some()) {
+        (true, _) if after_count => {
+            let spec = Find::Count {
+                number: 0,
+                first: 1,
+                step: width,
+            };
+            return Some(Found::new(&key.name, Begin::Index(before.min - 1), spec));
+        }
+        (true, true) if width > 1 => Find::Range {
+            last: -1,
+            step: 1,
+            limit: width,
+        },
+        (true, _) => Find::Range {
+            last: last_of_run(&arguments[i + 1..])?,
+            step: width,
+            limit: 0,
+        },
+        (false, _) => Find::Range {
+            last: 0,
+            step: 1,
+            limit: 0,
+        },
+    };
+    Some(Found::new(&key.name, begin, find))
+}
+
+/// The key with which an argument begins, if it does.
+fn first_key(argument: &Argument) -> Option<&Argument> {
+    match &argument.kind {
+        Kind::Key => Some(argument),
+        Kind::Block(parts) => first_key(parts.first()?),
+        Kind::OneOf(choices) => choices.iter().find_map(first_key),
+        _ => None,
+    }
+}
+
+/// Where a run of keys ends when `rest` follows it: nothing is derived when that has no fixed
+/// length.
+fn last_of_run(rest: &[Argument]) -> Option<isize> {
+    let rest = Length::of(rest);
+    rest.fixed.then(|| -1 - rest.min.cast_signed())
+}
+
+fn mark(argument: &mut Argument, number: usize) {
+    match &mut argument.kind {
+        Kind::Key => argument.key_spec = Some(number),
+        Kind::OneOf(parts) | Kind::Block(parts) => {
+            parts.iter_mut().for_each(|part| mark(part, number))
+        }
+        _ => {}
+    }
+}
+
+fn is_destination(name: &str) -> bool {
+    matches!(
+        name,
+        "destination" | "destkey" | "newkey" | "storekey" | "dst"
+    )
+}
+
+/// What a command does to a key of this name if its row does not say: a reader reads, a writer
+/// overwrites its destination, reads the keys beside one, and otherwise updates.
+fn default_flags(name: &str, flags: Flags, beside_destination: bool) -> KeyFlags {
+    if flags.contains(Flags::READONLY) {
+        KeyFlags::RO | KeyFlags::ACCESS
+    } else if !flags.contains(Flags::WRITE) {
+        KeyFlags::RO
+    } else if is_destination(name) {
+        KeyFlags::OW | KeyFlags::UPDATE
+    } else if beside_destination {
+        KeyFlags::RO | KeyFlags::ACCESS
+    } else {
+        KeyFlags::RW | KeyFlags::UPDATE
+    }
+}
