@@ -92,10 +92,9 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
     cargo(&args)
 }
 
-/// Builds the shipping binary and says how large it is.
+/// Builds the binary that ships and says how large it is.
 pub(crate) fn dist() -> anyhow::Result<()> {
-    cargo(&["build", "--profile", "dist", "--package", "kvik-cli"])?;
-    let binary = target_dir()?.join("dist").join("kvik");
+    let binary = dist_binary()?;
     let bytes = std::fs::metadata(&binary)
         .with_context(|| binary.display().to_string())?
         .len();
@@ -105,6 +104,12 @@ pub(crate) fn dist() -> anyhow::Result<()> {
         bytes as f64 / (1024.0 * 1024.0)
     );
     Ok(())
+}
+
+/// Builds the binary that ships.
+pub(crate) fn dist_binary() -> anyhow::Result<PathBuf> {
+    cargo(&["build", "--profile", "dist", "--package", "kvik-cli"])?;
+    Ok(target_dir()?.join("dist").join("kvik"))
 }
 
 /// Runs cargo in the workspace; anything but success is an error.

@@ -10,6 +10,7 @@
 
 use clap::Parser;
 
+mod bench;
 mod cargo;
 mod tidy;
 
@@ -26,6 +27,8 @@ enum Verb {
     },
     /// The rules about the tree that clippy cannot know: layers, sizes, words
     Tidy,
+    /// kvik and other servers side by side: ops/s, CPU time per operation, latency
+    Bench(bench::Options),
     /// Run each fuzz target for a while; needs a nightly toolchain and cargo-fuzz
     Fuzz {
         /// Only this target
@@ -49,6 +52,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Check => cargo::check().and_then(|()| tidy::report()),
         Verb::Test { args } => cargo::test(&args),
         Verb::Tidy => tidy::report(),
+        Verb::Bench(options) => bench::run(&options),
         Verb::Fuzz { target, seconds } => cargo::fuzz(target.as_deref(), seconds),
         Verb::Run { args } => cargo::run(&args),
         Verb::Dist => cargo::dist(),

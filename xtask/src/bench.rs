@@ -1,0 +1,158 @@
+//! `cargo x bench`: kvik and other servers on this machine, side by side.
+//!
+//! All servers run at once and are loaded one after the other, cell by cell and round by round, so that a disturbance
+//! of the machine meets all of them; ratios are medians over the rounds, each round compared with itself. CPU time per
+//! operation is the figure to trust: throughput on a shared machine says more about the neighbours.
+//!
+//! It does not build peers, and it does not reach other machines.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a benchmark reads the clock and waits"
+)]
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
+
+use crate::cargo;
+
+mod load;
+mod results;
+mod server;
+mod workload;
+
+use load::Load;
+use results::{Results, Row};
+use server::Server;
+use workload::Workload;
+
+/// Options of `cargo x bench`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// A peer: the name of an installed program or a path; the first one is what the others are compared with
+    #[arg(long = "vs", value_name = "SERVER")]
+    peers: Vec<PathBuf>,
+    /// What to send
+    #[arg(long, value_delimiter = ',', default_value = "get,set,incr,mset")]
+    workload: Vec<Workload>,
+    /// Commands that a connection sends before it waits for the replies
+    #[arg(long, value_delimiter = ',', default_value = "1,16,64")]
+    pipeline: Vec<NonZeroUsize>,
+    /// Seconds for each cell
+    #[arg(long, default_value_t = 2.0)]
+    secs: f64,
+    /// Rounds over all cells
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// I/O threads of kvik
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Connections
+    #[arg(short, long, default_value = "50")]
+    connections: NonZeroUsize,
+    /// Threads of the load generator
+    #[arg(long, default_value = "1")]
+    load_threads: NonZeroUsize,
+    /// Different keys
+    #[arg(long, default_value = "1000000")]
+    keys: NonZeroUsize,
+    /// Bytes of a value
+    #[arg(long, default_value_t = 32)]
+    value_bytes: usize,
+    /// Keep the servers on the first core and the load on the others
+    #[arg(long)]
+    pin: bool,
+}
+
+/// Measures, prints the table and appends the rows to a file in `bench/results`.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    ensure!(
+        options.rounds > 0 && options.secs > 0.0,
+        "nothing to measure"
+    );
+    let servers = start(options)?;
+    if options.pin {
+        server::pin(std::process::id(), "1-")?;
+    }
+    for server in &servers {
+        load::fill(server.address(), options.keys.get(), options.value_bytes)?;
+    }
+    let mut results = Results::new(options)?;
+    for round in 0..options.rounds {
+        eprintln!("round {} of {}", round + 1, options.rounds);
+        measure_round(options, round, &servers, &mut results)?;
+    }
+    results.print();
+    println!("rows appended to {}", results.append()?.display());
+    Ok(())
+}
+
+/// The peers in their order, then kvik. Two programs of one name, such as two builds, get a number.
+fn start(options: &Options) -> anyhow::Result<Vec<Server>> {
+    let kvik = cargo::dist_binary()?;
+    let threads = options.threads.to_string();
+    let peers = options
+        .peers
+        .iter()
+        .map(|peer| (peer, ["--save", "", "--appendonly", "no"].as_slice()));
+    let ours = ["--threads", &threads];
+    let mut servers: Vec<Server> = Vec::new();
+    for (program, arguments) in peers.chain([(&kvik, ours.as_slice())]) {
+        let name = program
+            .file_name()
+            .context("a server is a program")?
+            .to_string_lossy();
+        let same = servers
+            .iter()
+            .filter(|server| server.name().starts_with(&*name))
+            .count();
+        let name = if same == 0 {
+            name.into_owned()
+        } else {
+            format!("{name}#{}", same + 1)
+        };
+        let server = Server::start(&name, program, arguments)?;
+        if options.pin {
+            server::pin(server.pid(), "0")?;
+        }
+        servers.push(server);
+    }
+    Ok(servers)
+}
+
+fn measure_round(
+    options: &Options,
+    round: usize,
+    servers: &[Server],
+    results: &mut Results,
+) -> anyhow::Result<()> {
+    for &workload in &options.workload {
+        for &pipeline in &options.pipeline {
+            for turn in 0..servers.len() {
+                let server = &servers[(turn + round) % servers.len()];
+                let load = Load {
+                    address: server.address(),
+                    workload,
+                    pipeline: pipeline.get(),
+                    connections: options.connections.get(),
+                    threads: options.load_threads.get(),
+                    keys: options.keys.get(),
+                    value_bytes: options.value_bytes,
+                    secs: options.secs,
+                };
+                let sample = load.run(|| server.cpu_us())?;
+                results.add(Row {
+                    round,
+                    server: server.name(),
+                    version: server.version(),
+                    workload,
+                    pipeline,
+                    sample,
+                });
+            }
+        }
+    }
+    Ok(())
+}
