@@ -214,3 +214,6 @@ pub trait Driver {
     /// The next thing that has happened; `None` when it is time to [`wait`](Self::wait) again.
     fn next_event(&mut self) -> Option<Event>;
 }
+
+#[cfg(test)]
+mod tests;
