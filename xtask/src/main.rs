@@ -8,6 +8,8 @@
     reason = "a command line tool reports on standard output"
 )]
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
 mod bench;
@@ -47,8 +49,8 @@ enum Verb {
     Dist,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Verb::parse() {
+fn main() -> ExitCode {
+    let result = match Verb::parse() {
         Verb::Check => cargo::check().and_then(|()| tidy::report()),
         Verb::Test { args } => cargo::test(&args),
         Verb::Tidy => tidy::report(),
@@ -56,5 +58,10 @@ fn main() -> anyhow::Result<()> {
         Verb::Fuzz { target, seconds } => cargo::fuzz(target.as_deref(), seconds),
         Verb::Run { args } => cargo::run(&args),
         Verb::Dist => cargo::dist(),
+    };
+    if let Err(error) = result {
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
 }

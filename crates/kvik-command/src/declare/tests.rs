@@ -198,6 +198,7 @@ fn the_tree_names_and_types_its_arguments() {
 
 #[test]
 fn key_positions_follow_from_the_syntax() {
+    // long: a case per form of syntax
     // syntax, [first, last, step], movable, a call, its keys
     type Case = (
         &'static str,
