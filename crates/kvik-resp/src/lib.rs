@@ -6,18 +6,24 @@
 //! A client uses [`ArgsBuf`] and [`encode_command`] for the way out and [`ReplyDecoder`] for the way back.
 //!
 //! Numbers are part of the protocol: which byte strings count as an integer or a float, and how a float is printed,
+//! decides what clients see. Those rules are in [`parse_i64`], [`parse_f64`], [`format_f64`] and [`LongDouble`].
 
 #![forbid(unsafe_code)]
 
 mod args;
+mod decode;
 mod inline;
-pub mod number;
+mod long_double;
+mod natural;
+mod number;
 mod reply;
 mod request;
 mod value;
 
 pub use args::{Args, ArgsBuf, ArgsIter, Span, encode_command};
+pub use decode::{DecodeError, DecodeLimits, ReplyDecoder};
 pub use inline::{UnbalancedQuotes, split_line};
+pub use long_double::LongDouble;
 pub use number::{FloatText, format_f64, parse_f64, parse_i64};
 pub use reply::{Deferred, Protocol, Reply};
 pub use request::{Limits, Parsed, ProtocolError, RequestParser};

@@ -1,6 +1,9 @@
-//! Which byte strings are numbers, and how numbers are printed: Redis' rules.
+//! Which byte strings are numbers, and how numbers are printed: Redis' rules. The extended precision in which
+//! `INCRBYFLOAT` adds is in [`crate::LongDouble`].
 
 use std::num::FpCategory;
+
+use crate::long_double::parse_hex_f64;
 
 /// The integer that `text` is, if it is written the one way Redis prints it: no plus sign, no blanks, no leading
 /// zeros, no `-0`.
@@ -33,7 +36,9 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
 /// The float that `text` is by C's `strtod`, as far as Redis accepts it: `inf` and `infinity` with or without sign and
 /// in any case, hexadecimal with `0x`; no blanks around, no NaN, nothing that overflows or vanishes to zero.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
-    let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    let Some(value) = std::str::from_utf8(text).ok()?.parse::<f64>().ok() else {
+        return parse_hex_f64(text);
+    };
     let in_range = match value.classify() {
         FpCategory::Nan => false,
         FpCategory::Infinite => text.iter().any(|byte| matches!(byte, b'i' | b'I')),
@@ -204,4 +209,137 @@ fn split_digits(printed: &[u8], digits: &mut [u8; 24]) -> (usize, i32) {
         .take_while(|digit| **digit == b'0')
         .count();
     (len - zeros, exponent + zeros as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_integer_has_one_spelling() {
+        for good in [
+            "0",
+            "7",
+            "-1",
+            "10",
+            "9223372036854775807",
+            "-9223372036854775808",
+        ] {
+            assert_eq!(
+                parse_i64(good.as_bytes())
+                    .map(|value| value.to_string())
+                    .as_deref(),
+                Some(good)
+            );
+        }
+        let bad = [
+            "", "-", "-0", "00", "01", "-01", "+1", " 1", "1 ", "1.0", "1e3", "0x1", "a", "--1",
+        ];
+        let too_large = [
+            "9223372036854775808",
+            "-9223372036854775809",
+            "99999999999999999999",
+            "100000000000000000000",
+        ];
+        for text in bad.iter().chain(&too_large) {
+            assert_eq!(parse_i64(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_float_is_what_strtod_reads_whole() {
+        let good = [
+            ("1", 1.0),
+            ("-1.5", -1.5),
+            ("+3", 3.0),
+            (".5", 0.5),
+            ("5.", 5.0),
+            ("1e2", 100.0),
+            ("1E-2", 0.01),
+        ];
+        let hexadecimal = [("0x10", 16.0), ("-0X1p-1", -0.5)];
+        let extreme = [
+            ("inf", f64::INFINITY),
+            ("-Infinity", f64::NEG_INFINITY),
+            ("+INF", f64::INFINITY),
+            ("4e-324", 5e-324),
+        ];
+        for (text, value) in good.iter().chain(&hexadecimal).chain(&extreme) {
+            assert_eq!(parse_f64(text.as_bytes()), Some(*value), "{text}");
+        }
+        assert_eq!(parse_f64(b"0e-999999"), Some(0.0));
+    }
+
+    #[test]
+    fn blanks_nan_and_values_out_of_range_are_no_floats() {
+        for text in [
+            "", " 1", "1 ", "\t1", "nan", "NaN", "-nan", "1e400", "-1e400", "1e-400", "1x", "0x",
+            "1_0", ".", "e5", "in",
+        ] {
+            assert_eq!(parse_f64(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(parse_f64(b"\xff"), None);
+        assert_eq!(parse_f64(b"1\0"), None);
+    }
+
+    /// What Valkey 9.1 answers to ZSCORE.
+    #[test]
+    fn floats_are_laid_out_as_redis_does() {
+        let cases = [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (-17.0, "-17"),
+            (0.1, "0.1"),
+            (3.25, "3.25"),
+            (-99.995, "-99.995"),
+            (0.001, "0.001"),
+            (0.0000001, "1e-7"),
+            (0.000015, "0.000015"),
+            (0.00001234567, "1.234567e-5"),
+            (1.234567e-8, "1.234567e-8"),
+            (1e17, "100000000000000000"),
+            (4e18, "4000000000000000000"),
+            (4.7e18, "4.7e+18"),
+            (1.5e-6, "1.5e-6"),
+            (123456789012345678901.0, "123456789012345680000"),
+            (1e19, "1e+19"),
+            (1.5e300, "1.5e+300"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (-5e-324, "-5e-324"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+            (f64::NAN, "nan"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(format_f64(value).as_str(), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn integers_come_back(value: i64) {
+            prop_assert_eq!(parse_i64(value.to_string().as_bytes()), Some(value));
+        }
+
+        #[test]
+        fn floats_come_back(bits: u64) {
+            let value = f64::from_bits(bits);
+            prop_assume!(!value.is_nan());
+            prop_assert_eq!(parse_f64(format_f64(value).as_bytes()), Some(value));
+        }
+
+        #[test]
+        fn decimal_floats_come_back(mantissa in -99_999i64..99_999, exponent in -25i32..25) {
+            let value: f64 = format!("{mantissa}e{exponent}").parse().unwrap();
+            prop_assert_eq!(parse_f64(format_f64(value).as_bytes()), Some(value));
+        }
+
+        #[test]
+        fn any_bytes_are_a_number_or_not(text in "[-+0-9a-fx.pinPINEe]{0,12}") {
+            let _ = (parse_i64(text.as_bytes()), parse_f64(text.as_bytes()));
+        }
+    }
 }

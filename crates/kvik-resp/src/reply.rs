@@ -81,6 +81,11 @@ impl<'a> Reply<'a> {
         self.line(b'-', error.as_bytes());
     }
 
+    /// As [`Self::error`], for a text that quotes what a client sent.
+    pub fn error_bytes(&mut self, error: &[u8]) {
+        self.line(b'-', error);
+    }
+
     /// An integer.
     pub fn integer(&mut self, value: i64) {
         if (0..10).contains(&value) {
