@@ -1,3 +1,4 @@
 //! The server: reactor, sessions, configuration.
 
+pub mod config;
 pub mod net;

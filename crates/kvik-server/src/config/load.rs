@@ -1,0 +1,271 @@
+//! Brings the sources together: defaults, then the file, then the environment, then flags; the last one wins.
+//!
+//! Within one source, repeated `save` and `rename-command` lines add up and any other repetition
+//! replaces. A directive nobody knows is a warning in a file and in the environment, since those are
+//! shared with other versions, and refused on the command line. A bad value refuses to start.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::file::{self, Setting, Syntax};
+use super::flags;
+use super::row::{Access, Kind};
+use super::table::Key;
+use super::value::{self, Style, Value, Words};
+use super::words::split;
+use super::{Config, path_of};
+
+/// Why the server does not start, in one sentence.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct LoadError(pub(super) String);
+
+/// A configuration and what was odd about its sources.
+pub struct Loaded {
+    /// The values in force.
+    pub config: Config,
+    /// Sentences for the log.
+    pub warnings: Vec<String>,
+}
+
+/// Loads the configuration that a command line (without the program's name), environment and standard input give.
+///
+/// # Errors
+/// On an unknown flag, an unreadable file or a value that is not accepted.
+pub fn load(
+    args: &[OsString],
+    env: impl IntoIterator<Item = (OsString, OsString)>,
+    stdin: &mut dyn Read,
+) -> Result<Loaded, LoadError> {
+    let line = flags::read(args)?;
+    let mut loader = Loader::new()?;
+    let file = line
+        .file
+        .as_deref()
+        .map(|path| loader.file(path))
+        .transpose()?;
+    if line.stdin {
+        loader.standard_input(stdin)?;
+    }
+    for (name, value) in env {
+        loader.variable(&name, &value)?;
+    }
+    for (key, words) in line.settings {
+        loader.assign(key, words, Layer::Flags, &format!("--{}", key.name()))?;
+    }
+    Ok(Loaded {
+        config: Config::new(loader.values, file),
+        warnings: loader.warnings,
+    })
+}
+
+/// The value of every row's default.
+pub(super) fn default_values() -> Result<Vec<Value>, LoadError> {
+    Ok(Loader::new()?.values)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Layer {
+    Default,
+    File,
+    Environment,
+    Flags,
+}
+
+struct Loader {
+    values: Vec<Value>,
+    layers: Vec<Layer>,
+    warnings: Vec<String>,
+    including: Vec<PathBuf>,
+}
+
+impl Loader {
+    fn new() -> Result<Self, LoadError> {
+        let layers = vec![Layer::Default; Key::ALL.len()];
+        let mut loader = Self {
+            values: Vec::new(),
+            layers,
+            warnings: Vec::new(),
+            including: Vec::new(),
+        };
+        for key in Key::ALL {
+            let words = spread(*key, vec![key.row().default.as_bytes().to_vec()]);
+            let value = words.and_then(|words| value::parse(key.row(), &as_slices(&words), None));
+            loader
+                .values
+                .push(value.map_err(|reason| refusal("the default", *key, &[], &reason))?);
+        }
+        Ok(loader)
+    }
+
+    /// Reads a file; its absolute path.
+    fn file(&mut self, path: &Path) -> Result<PathBuf, LoadError> {
+        let absolute = std::fs::canonicalize(path).map_err(|error| unreadable(path, &error))?;
+        if self.including.contains(&absolute) {
+            return Err(LoadError(format!("{} includes itself", path.display())));
+        }
+        let text = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+        let syntax = Syntax::of(Some(path), &text);
+        self.including.push(absolute.clone());
+        self.text(&text, syntax, &path.display().to_string())?;
+        self.including.pop();
+        Ok(absolute)
+    }
+
+    fn standard_input(&mut self, stdin: &mut dyn Read) -> Result<(), LoadError> {
+        let mut text = Vec::new();
+        stdin
+            .read_to_end(&mut text)
+            .map_err(|error| LoadError(format!("standard input cannot be read: {error}")))?;
+        self.text(&text, Syntax::of(None, &text), "standard input")
+    }
+
+    fn text(&mut self, text: &[u8], syntax: Syntax, source: &str) -> Result<(), LoadError> {
+        let settings = file::read(text, syntax).map_err(|malformed| {
+            LoadError(format!("{source}:{}: {}", malformed.line, malformed.reason))
+        })?;
+        settings
+            .into_iter()
+            .try_for_each(|setting| self.setting(setting, source))
+    }
+
+    fn setting(&mut self, setting: Setting, source: &str) -> Result<(), LoadError> {
+        let origin = format!("{source}:{}", setting.line);
+        if setting.name.eq_ignore_ascii_case(b"include") {
+            return setting
+                .words
+                .iter()
+                .try_for_each(|pattern| self.include(pattern, &origin));
+        }
+        match Key::named(&setting.name) {
+            Some(key) => self.assign(key, setting.words, Layer::File, &origin),
+            None => {
+                let name = String::from_utf8_lossy(&setting.name);
+                self.warnings.push(format!(
+                    "{origin}: '{name}' is not a directive of kvik and has no effect"
+                ));
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads another file; the last part of its path may be a pattern, which may match nothing.
+    fn include(&mut self, pattern: &[u8], origin: &str) -> Result<(), LoadError> {
+        let included = matching_files(&path_of(pattern)).map_err(|error| {
+            LoadError(format!(
+                "{origin}: cannot include {}: {error}",
+                path_of(pattern).display()
+            ))
+        })?;
+        for path in included {
+            self.file(&path)
+                .map_err(|error| LoadError(format!("{origin}: {error}")))?;
+        }
+        Ok(())
+    }
+
+    fn variable(&mut self, name: &OsStr, value: &OsStr) -> Result<(), LoadError> {
+        let Some(directive) = name.as_encoded_bytes().strip_prefix(b"KVIK_") else {
+            return Ok(());
+        };
+        let origin = name.to_string_lossy();
+        match Key::named(directive) {
+            Some(key) => self.assign(
+                key,
+                vec![value.as_encoded_bytes().to_vec()],
+                Layer::Environment,
+                &origin,
+            ),
+            None => {
+                self.warnings.push(format!(
+                    "{origin} names no directive of kvik and has no effect"
+                ));
+                Ok(())
+            }
+        }
+    }
+
+    fn assign(
+        &mut self,
+        key: Key,
+        words: Words,
+        layer: Layer,
+        origin: &str,
+    ) -> Result<(), LoadError> {
+        let value = spread(key, words.clone()).and_then(|mut words| {
+            if self.adds_up(key, &words, layer) {
+                words.splice(
+                    0..0,
+                    value::words(key.row().kind, &self.values[key as usize], Style::Plain),
+                );
+            }
+            value::parse(
+                key.row(),
+                &as_slices(&words),
+                Some(&self.values[key as usize]),
+            )
+        });
+        self.values[key as usize] =
+            value.map_err(|reason| refusal(origin, key, &words, &reason))?;
+        self.layers[key as usize] = layer;
+        Ok(())
+    }
+
+    fn adds_up(&self, key: Key, words: &Words, layer: Layer) -> bool {
+        let repeats = self.layers[key as usize] == layer && *words != [b""];
+        repeats && matches!(key.row().kind, Kind::Save | Kind::Pairs)
+    }
+}
+
+/// One word for a directive that takes several is split like a line of redis.conf.
+fn spread(key: Key, words: Words) -> Result<Words, String> {
+    match words.as_slice() {
+        [word] if key.row().kind.takes_words() && !word.is_empty() => {
+            split(word).ok_or_else(|| "Unbalanced quotes".to_owned())
+        }
+        _ => Ok(words),
+    }
+}
+
+pub(super) fn as_slices(words: &Words) -> Vec<&[u8]> {
+    words.iter().map(Vec::as_slice).collect()
+}
+
+fn refusal(origin: &str, key: Key, words: &[Vec<u8>], reason: &str) -> LoadError {
+    let value = match key.row().access {
+        Access::Secret => "(hidden)".to_owned(),
+        _ => String::from_utf8_lossy(&words.join(&b' ')).into_owned(),
+    };
+    LoadError(format!(
+        "{origin}: cannot set {} to '{value}': {reason}",
+        key.name()
+    ))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> LoadError {
+    LoadError(format!(
+        "the configuration file {} cannot be read: {error}",
+        path.display()
+    ))
+}
+
+fn matching_files(pattern: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let name = pattern.file_name().unwrap_or_default().as_encoded_bytes();
+    if !name.iter().any(|byte| b"*?[".contains(byte)) {
+        return Ok(vec![pattern.to_owned()]);
+    }
+    let directory = match pattern.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if kvik_command::glob::glob_match(name, entry.file_name().as_encoded_bytes(), false) {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}

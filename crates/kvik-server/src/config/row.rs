@@ -1,0 +1,232 @@
+//! What one row of the directive table can say, and the small builder the table is written with.
+
+use super::value::Value;
+
+/// One directive: everything that flags, environment, files, CONFIG and the documentation know of it.
+pub struct Row {
+    /// Redis' spelling, lower case, words joined by `-`.
+    pub name: &'static str,
+    /// A second spelling with the same meaning (`slaveof` for `replicaof`).
+    pub alias: Option<&'static str>,
+    /// What its value looks like.
+    pub kind: Kind,
+    /// The default, as it would be written in redis.conf.
+    pub default: &'static str,
+    /// Who may see and change it.
+    pub access: Access,
+    /// Whether its value reaches the server.
+    pub effect: Effect,
+    /// A rule beyond the kind's, run after the value has been parsed.
+    pub check: Option<Check>,
+    /// One line of documentation.
+    pub about: &'static str,
+}
+
+/// A rule on a parsed value; the error is what CONFIG SET prints after the dash.
+pub type Check = fn(&Row, &Value) -> Result<(), String>;
+
+/// The shape of a directive's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `yes` or `no`.
+    Bool,
+    /// A decimal integer in a range.
+    Int(i64, i64),
+    /// Bytes, with `k kb m mb g gb`, in a range.
+    Memory(i64, i64),
+    /// Bytes or, held as a negative number, a percentage up to 100.
+    MemoryOrPercent,
+    /// A file mode in octal, up to the bound.
+    Octal(i64),
+    /// `auto`, held as 0, or an integer up to the bound.
+    AutoOr(i64),
+    /// One of several names; a name's synonyms follow it after `|`. Its number is its position.
+    Choice(&'static [&'static str]),
+    /// Several names at once, each a bit after the first, which stands for none.
+    Flags(&'static [&'static str]),
+    /// Any bytes.
+    Text,
+    /// An existing directory, held as its absolute path.
+    Dir,
+    /// Any number of words.
+    Words,
+    /// Exactly so many integers, between the bounds.
+    Integers(usize, i64, i64),
+    /// Percentages with decimals.
+    Percentiles,
+    /// `<seconds> <changes>` pairs; repeated lines add up.
+    Save,
+    /// `<class> <hard> <soft> <soft seconds>` for some of the client classes.
+    BufferLimits,
+    /// Letters that name classes of keyspace events.
+    Events,
+    /// `<host> <port>`, or `no one`.
+    HostPort,
+    /// Two words; repeated lines add up.
+    Pairs,
+}
+
+impl Kind {
+    /// Whether the value may be written as several words.
+    #[must_use]
+    pub fn takes_words(self) -> bool {
+        use Kind::{BufferLimits, Flags, HostPort, Integers, Pairs, Percentiles, Save, Words};
+        matches!(
+            self,
+            Words | Integers(..) | Percentiles | Save | BufferLimits | HostPort | Pairs | Flags(_)
+        )
+    }
+
+    /// Whether a TOML table `[name]` holds the value, one line per key.
+    pub(super) fn takes_table(self) -> bool {
+        matches!(self, Self::BufferLimits | Self::Pairs)
+    }
+}
+
+/// Who may see and change a directive while the server runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// CONFIG SET changes it.
+    Open,
+    /// CONFIG SET changes it, and nothing that records commands may keep the value.
+    Secret,
+    /// CONFIG SET changes it only as `enable-protected-configs` allows.
+    Protected,
+    /// Set once, at the start.
+    Fixed,
+    /// Known to files and flags only; CONFIG has never heard of it.
+    FileOnly,
+}
+
+/// Whether the server acts on a directive. What is not honoured is still parsed, stored and shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It does what it says.
+    Honoured,
+    /// It will; why it does not yet.
+    Pending(&'static str),
+    /// It never will, because kvik has no use for it; why.
+    Ignored(&'static str),
+    /// As `Ignored`, and CONFIG SET refuses it, so that tools which probe for it see that it is not there.
+    Unavailable(&'static str),
+}
+
+impl Effect {
+    /// Why a value other than the default changes nothing, if so.
+    #[must_use]
+    pub fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Honoured => None,
+            Self::Pending(reason) | Self::Ignored(reason) | Self::Unavailable(reason) => {
+                Some(reason)
+            }
+        }
+    }
+}
+
+/// Starts a row; the table's macro adds the documentation.
+pub(super) const fn row(name: &'static str, kind: Kind, default: &'static str) -> Row {
+    Row {
+        name,
+        alias: None,
+        kind,
+        default,
+        access: Access::Open,
+        effect: Effect::Honoured,
+        check: None,
+        about: "",
+    }
+}
+
+pub(super) const fn yes_no(name: &'static str, default: &'static str) -> Row {
+    row(name, Kind::Bool, default)
+}
+
+pub(super) const fn int(name: &'static str, default: &'static str, min: i64, max: i64) -> Row {
+    row(name, Kind::Int(min, max), default)
+}
+
+pub(super) const fn memory(name: &'static str, default: &'static str, min: i64, max: i64) -> Row {
+    row(name, Kind::Memory(min, max), default)
+}
+
+pub(super) const fn choice(
+    name: &'static str,
+    default: &'static str,
+    names: &'static [&'static str],
+) -> Row {
+    row(name, Kind::Choice(names), default)
+}
+
+pub(super) const fn text(name: &'static str, default: &'static str) -> Row {
+    row(name, Kind::Text, default)
+}
+
+impl Row {
+    pub(super) const fn alias(self, alias: &'static str) -> Self {
+        Self {
+            alias: Some(alias),
+            ..self
+        }
+    }
+
+    pub(super) const fn about(self, about: &'static str) -> Self {
+        Self { about, ..self }
+    }
+
+    pub(super) const fn fixed(self) -> Self {
+        Self {
+            access: Access::Fixed,
+            ..self
+        }
+    }
+
+    pub(super) const fn secret(self) -> Self {
+        Self {
+            access: Access::Secret,
+            ..self
+        }
+    }
+
+    pub(super) const fn protected(self) -> Self {
+        Self {
+            access: Access::Protected,
+            ..self
+        }
+    }
+
+    pub(super) const fn file_only(self) -> Self {
+        Self {
+            access: Access::FileOnly,
+            ..self
+        }
+    }
+
+    pub(super) const fn pending(self, reason: &'static str) -> Self {
+        Self {
+            effect: Effect::Pending(reason),
+            ..self
+        }
+    }
+
+    pub(super) const fn ignored(self, reason: &'static str) -> Self {
+        Self {
+            effect: Effect::Ignored(reason),
+            ..self
+        }
+    }
+
+    pub(super) const fn unavailable(self, reason: &'static str) -> Self {
+        Self {
+            effect: Effect::Unavailable(reason),
+            ..self
+        }
+    }
+
+    pub(super) const fn check(self, check: Check) -> Self {
+        Self {
+            check: Some(check),
+            ..self
+        }
+    }
+}

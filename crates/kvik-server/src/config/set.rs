@@ -1,0 +1,155 @@
+//! CONFIG SET: several values at once, all or none.
+
+use std::sync::Arc;
+
+use super::load::{as_slices, default_values};
+use super::row::{Access, Effect, Row};
+use super::table::Key;
+use super::value::{self, Value};
+use super::{Config, Subscriber};
+
+/// Why CONFIG SET changed nothing; prints Redis' text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetError {
+    /// There is no such directive.
+    #[error("ERR Unknown option or number of arguments for CONFIG SET - '{0}'")]
+    Unknown(String),
+    /// The directive refuses to be set, or to this value.
+    #[error("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")]
+    Failed {
+        /// The directive.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl SetError {
+    fn failed(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Failed {
+            name: name.into(),
+            reason: reason.into(),
+        }
+    }
+}
+
+impl Config {
+    /// Calls `apply` whenever [`Self::set`] has changed any of `keys`, with those that changed.
+    ///
+    /// The new values are in force by then. An error undoes the whole change. `apply` must not call
+    /// [`Self::set`].
+    pub fn on_change(
+        &self,
+        keys: &'static [Key],
+        apply: impl Fn(&Self, &[Key]) -> Result<(), String> + Send + Sync + 'static,
+    ) {
+        self.subscribers.write().push(Arc::new(Subscriber {
+            keys,
+            apply: Box::new(apply),
+        }));
+    }
+
+    /// Changes all of `pairs` or nothing; `local` tells whether the client is on this machine.
+    ///
+    /// # Errors
+    /// If a name is unknown, given twice or may not be set, a value is not accepted, or a subscriber refuses.
+    pub fn set(&self, pairs: &[(&[u8], &[u8])], local: bool) -> Result<(), SetError> {
+        let keys = self.settable_keys(pairs, local)?;
+        let _changing = self.changing.lock();
+        let old = self.values.read().clone();
+        let mut new = old.clone();
+        for (key, (name, text)) in keys.iter().zip(pairs) {
+            new[*key as usize] = parse_argument(*key, text, &new).map_err(|reason| {
+                SetError::failed(String::from_utf8_lossy(name).to_ascii_lowercase(), reason)
+            })?;
+        }
+        let is_changed = |key: &Key| old[*key as usize] != new[*key as usize];
+        let changed: Vec<Key> = Key::ALL.iter().copied().filter(is_changed).collect();
+        self.store(new);
+        self.apply_or_undo(&changed, old)
+    }
+
+    /// The keys of `pairs`, if all of them may be set. An unknown name is reported before any other error.
+    fn settable_keys(&self, pairs: &[(&[u8], &[u8])], local: bool) -> Result<Vec<Key>, SetError> {
+        let mut keys = Vec::with_capacity(pairs.len());
+        let mut refusal = None;
+        for (index, (name, _)) in pairs.iter().enumerate() {
+            let typed = String::from_utf8_lossy(name);
+            let known = Key::named(name).filter(|key| key.row().access != Access::FileOnly);
+            let key = known.ok_or_else(|| SetError::Unknown(typed.to_string()))?;
+            let twice = pairs[..index]
+                .iter()
+                .any(|(earlier, _)| earlier.eq_ignore_ascii_case(name));
+            let reason = self
+                .immutable(key.row(), local)
+                .or(twice.then_some("duplicate parameter"));
+            refusal = refusal.or(reason.map(|reason| SetError::failed(typed, reason)));
+            keys.push(key);
+        }
+        refusal.map_or(Ok(keys), Err)
+    }
+
+    fn immutable(&self, row: &Row, local: bool) -> Option<&'static str> {
+        let allowed = match self.choice(Key::EnableProtectedConfigs) {
+            "yes" => true,
+            "local" => local,
+            _ => false,
+        };
+        match row.access {
+            Access::Fixed => Some("can't set immutable config"),
+            Access::Protected if !allowed => Some("can't set protected config"),
+            _ => None,
+        }
+    }
+
+    fn apply_or_undo(&self, changed: &[Key], old: Vec<Value>) -> Result<(), SetError> {
+        let subscribers = self.subscribers.read().clone();
+        for (index, subscriber) in subscribers.iter().enumerate() {
+            let Err((key, reason)) = self.tell(subscriber, changed) else {
+                continue;
+            };
+            self.store(old);
+            for told in &subscribers[..=index] {
+                if let Err((key, reason)) = self.tell(told, changed) {
+                    tracing::warn!("cannot go back to the former {}: {reason}", key.name());
+                }
+            }
+            return Err(SetError::failed(key.name(), reason));
+        }
+        Ok(())
+    }
+
+    /// Tells a subscriber which of its keys changed; the error names the first of them.
+    fn tell(&self, subscriber: &Subscriber, changed: &[Key]) -> Result<(), (Key, String)> {
+        let keys: Vec<Key> = changed
+            .iter()
+            .copied()
+            .filter(|key| subscriber.keys.contains(key))
+            .collect();
+        match keys.first() {
+            Some(first) => (subscriber.apply)(self, &keys).map_err(|reason| (*first, reason)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A CONFIG SET argument: words are separated by single blanks and not quoted.
+fn parse_argument(key: Key, text: &[u8], values: &[Value]) -> Result<Value, String> {
+    let row = key.row();
+    let words: Vec<Vec<u8>> = match row.kind.takes_words() {
+        true => text
+            .split(|byte| *byte == b' ')
+            .map(<[u8]>::to_vec)
+            .collect(),
+        false => vec![text.to_vec()],
+    };
+    let value = value::parse(row, &as_slices(&words), Some(&values[key as usize]))?;
+    match row.effect {
+        Effect::Unavailable(reason) if !is_default(key, &value) => Err(reason.to_owned()),
+        _ => Ok(value),
+    }
+}
+
+fn is_default(key: Key, value: &Value) -> bool {
+    default_values().is_ok_and(|defaults| defaults[key as usize] == *value)
+}
