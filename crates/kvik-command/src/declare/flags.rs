@@ -116,6 +116,22 @@ bitflags! {
     }
 }
 
+/// The usual combinations.
+#[allow(missing_docs, reason = "the names say what they combine")]
+impl KeyFlags {
+    pub const RO_ACCESS: Self = Self::RO.union(Self::ACCESS);
+    pub const RW_ACCESS: Self = Self::RW.union(Self::ACCESS);
+    pub const RW_INSERT: Self = Self::RW.union(Self::INSERT);
+    pub const RW_UPDATE: Self = Self::RW.union(Self::UPDATE);
+    pub const RW_DELETE: Self = Self::RW.union(Self::DELETE);
+    pub const RW_ACCESS_INSERT: Self = Self::RW_ACCESS.union(Self::INSERT);
+    pub const RW_ACCESS_UPDATE: Self = Self::RW_ACCESS.union(Self::UPDATE);
+    pub const RW_ACCESS_DELETE: Self = Self::RW_ACCESS.union(Self::DELETE);
+    pub const OW_INSERT: Self = Self::OW.union(Self::INSERT);
+    pub const OW_UPDATE: Self = Self::OW.union(Self::UPDATE);
+    pub const RM_DELETE: Self = Self::RM.union(Self::DELETE);
+}
+
 impl KeyFlags {
     /// The words of COMMAND INFO and COMMAND GETKEYSANDFLAGS, in their order.
     pub fn names(self) -> impl Iterator<Item = &'static str> {

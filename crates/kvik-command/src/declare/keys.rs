@@ -474,14 +474,14 @@ fn is_destination(name: &str) -> bool {
 /// overwrites its destination, reads the keys beside one, and otherwise updates.
 fn default_flags(name: &str, flags: Flags, beside_destination: bool) -> KeyFlags {
     if flags.contains(Flags::READONLY) {
-        KeyFlags::RO | KeyFlags::ACCESS
+        KeyFlags::RO_ACCESS
     } else if !flags.contains(Flags::WRITE) {
         KeyFlags::RO
     } else if is_destination(name) {
-        KeyFlags::OW | KeyFlags::UPDATE
+        KeyFlags::OW_UPDATE
     } else if beside_destination {
-        KeyFlags::RO | KeyFlags::ACCESS
+        KeyFlags::RO_ACCESS
     } else {
-        KeyFlags::RW | KeyFlags::UPDATE
+        KeyFlags::RW_UPDATE
     }
 }

@@ -13,6 +13,7 @@
 mod argument;
 mod command;
 mod flags;
+mod hint;
 mod keys;
 mod row;
 pub mod syntax;

@@ -152,19 +152,19 @@ impl Table {
 }
 
 impl LookupError<'_> {
-    /// The error reply, code included, in Redis' words.
+    /// The text of the `ERR` reply, in Redis' words.
     pub fn message(&self, args: Args<'_>) -> String {
         match self {
             Self::UnknownCommand => unknown_command(args),
             Self::UnknownSubcommand(container) => {
                 let word = shown(args.get(1).unwrap_or_default(), SHOWN_MAX);
                 format!(
-                    "ERR unknown subcommand '{word}'. Try {} HELP.",
+                    "unknown subcommand '{word}'. Try {} HELP.",
                     container.name()
                 )
             }
             Self::WrongArity(command) => format!(
-                "ERR wrong number of arguments for '{}' command",
+                "wrong number of arguments for '{}' command",
                 command.full_name()
             ),
         }
@@ -186,7 +186,7 @@ fn unknown_command(args: Args<'_>) -> String {
         };
         beginning.push_str(&format!("'{}' ", shown(arg, room)));
     }
-    format!("ERR unknown command '{name}', with args beginning with: {beginning}")
+    format!("unknown command '{name}', with args beginning with: {beginning}")
 }
 
 /// At most `max` bytes of a word, fit for an error line.
