@@ -343,3 +343,6 @@ fn is_integer(line: &[u8]) -> bool {
 fn text(line: &[u8]) -> String {
     String::from_utf8_lossy(line).into_owned()
 }
+
+#[cfg(test)]
+mod tests;

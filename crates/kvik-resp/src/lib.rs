@@ -15,7 +15,7 @@ mod decode;
 mod inline;
 mod long_double;
 mod natural;
-mod number;
+pub mod number;
 mod reply;
 mod request;
 mod value;

@@ -23,8 +23,8 @@ pub struct Reply<'a> {
     protocol: Protocol,
 }
 
-/// A place in the output that still needs its array header.
-#[must_use = "an array without header is a broken reply: pass this to Reply::finish_array"]
+/// A place in the output that still needs the header of a collection.
+#[must_use = "an array without header is a broken reply: pass this to Reply::finish_array or its like"]
 #[derive(Debug)]
 pub struct Deferred {
     at: usize,
@@ -187,9 +187,19 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Starts an array whose length is not known yet.
+    /// Starts an array whose length is not known yet; [`Self::finish_array`] ends it.
     pub fn deferred_array(&mut self) -> Deferred {
         Deferred { at: self.out.len() }
+    }
+
+    /// Starts a set whose length is not known yet; [`Self::finish_set`] ends it.
+    pub fn deferred_set(&mut self) -> Deferred {
+        self.deferred_array()
+    }
+
+    /// Starts a map whose length is not known yet; [`Self::finish_map`] ends it.
+    pub fn deferred_map(&mut self) -> Deferred {
+        self.deferred_array()
     }
 
     /// Writes the header of a deferred array before the `len` elements that were written since. Costs one move of
@@ -272,5 +282,118 @@ impl<'a> Reply<'a> {
 
     fn crlf(&mut self) {
         self.raw(b"\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `write` writes in RESP2 and in RESP3.
+    #[track_caller]
+    fn check(write: impl Fn(&mut Reply<'_>), resp2: &str, resp3: &str) {
+        for (protocol, expected) in [(Protocol::Resp2, resp2), (Protocol::Resp3, resp3)] {
+            let mut out = Vec::new();
+            write(&mut Reply::new(&mut out, protocol));
+            assert_eq!(
+                out.escape_ascii().to_string(),
+                expected.escape_default().to_string(),
+                "{protocol:?}"
+            );
+        }
+    }
+
+    #[track_caller]
+    fn check_same(write: impl Fn(&mut Reply<'_>), expected: &str) {
+        check(write, expected, expected);
+    }
+
+    #[test]
+    fn strings_errors_and_integers_are_the_same_in_both_versions() {
+        check_same(|reply| reply.ok(), "+OK\r\n");
+        check_same(|reply| reply.simple("PONG"), "+PONG\r\n");
+        check_same(|reply| reply.error("ERR no"), "-ERR no\r\n");
+        check_same(|reply| reply.error("ERR a\r\nb\nc"), "-ERR a  b c\r\n");
+        check_same(|reply| reply.bulk(b""), "$0\r\n\r\n");
+        check_same(|reply| reply.bulk_str("a\r\nb"), "$4\r\na\r\nb\r\n");
+        check_same(|reply| reply.integer(7), ":7\r\n");
+        check_same(|reply| reply.integer(-1), ":-1\r\n");
+        check_same(|reply| reply.integer(i64::MIN), ":-9223372036854775808\r\n");
+        check_same(|reply| reply.raw(b"+X\r\n"), "+X\r\n");
+    }
+
+    #[test]
+    fn headers_of_any_length_are_decimal() {
+        for len in [0, 9, 10, 99, 100, 12_345] {
+            check_same(|reply| reply.array(len), &format!("*{len}\r\n"));
+        }
+    }
+
+    #[test]
+    fn resp3_types_have_a_resp2_form() {
+        check(|reply| reply.null(), "$-1\r\n", "_\r\n");
+        check(|reply| reply.null_array(), "*-1\r\n", "_\r\n");
+        check(|reply| reply.map(6), "*12\r\n", "%6\r\n");
+        check(|reply| reply.set(2), "*2\r\n", "~2\r\n");
+        check(|reply| reply.push(3), "*3\r\n", ">3\r\n");
+        check(|reply| reply.boolean(true), ":1\r\n", "#t\r\n");
+        check(|reply| reply.boolean(false), ":0\r\n", "#f\r\n");
+        check(
+            |reply| reply.verbatim("txt", b"a\nb"),
+            "$3\r\na\nb\r\n",
+            "=7\r\ntxt:a\nb\r\n",
+        );
+        check(
+            |reply| reply.big_number(b"-123"),
+            "$4\r\n-123\r\n",
+            "(-123\r\n",
+        );
+        check(|reply| reply.double(0.1), "$3\r\n0.1\r\n", ",0.1\r\n");
+        check(
+            |reply| reply.double(f64::NEG_INFINITY),
+            "$4\r\n-inf\r\n",
+            ",-inf\r\n",
+        );
+        check(
+            |reply| reply.double_text(b"0.25"),
+            "$4\r\n0.25\r\n",
+            ",0.25\r\n",
+        );
+    }
+
+    #[test]
+    fn a_deferred_header_lands_before_its_elements() {
+        let nested = |reply: &mut Reply<'_>| {
+            reply.ok();
+            let outer = reply.deferred_map();
+            reply.bulk(b"k");
+            let inner = reply.deferred_array();
+            for i in 0..12 {
+                reply.integer(i % 2);
+            }
+            reply.finish_array(inner, 12);
+            reply.finish_map(outer, 1);
+        };
+        let elements = ":0\r\n:1\r\n".repeat(6);
+        let inside = format!("$1\r\nk\r\n*12\r\n{elements}");
+        check(
+            nested,
+            &format!("+OK\r\n*2\r\n{inside}"),
+            &format!("+OK\r\n%1\r\n{inside}"),
+        );
+    }
+
+    #[test]
+    fn a_reply_can_be_taken_back() {
+        check_same(
+            |reply| {
+                reply.ok();
+                let len = reply.len();
+                reply.array(2);
+                reply.truncate(len);
+                reply.error("ERR");
+            },
+            "+OK\r\n-ERR\r\n",
+        );
     }
 }

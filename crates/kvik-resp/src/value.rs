@@ -189,3 +189,66 @@ fn write_pairs(pairs: &[(Value, Value)], reply: &mut Reply<'_>) {
         value.write(reply);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bulk(text: &str) -> Value {
+        Value::Bulk(text.into())
+    }
+
+    #[test]
+    fn accessors_look_through_types_and_attributes() {
+        assert!(Value::Simple("OK".into()).is_ok());
+        assert!(!bulk("OK").is_ok());
+        assert!(Value::Null.is_null());
+        assert_eq!(Value::Error("ERR x".into()).as_error(), Some("ERR x"));
+        assert_eq!(Value::Integer(3).as_int(), Some(3));
+        assert_eq!(bulk("-3").as_int(), Some(-3));
+        assert_eq!(bulk("03").as_int(), None);
+        assert_eq!(bulk("0.5").as_double(), Some(0.5));
+        assert_eq!(Value::Integer(2).as_double(), Some(2.0));
+        assert_eq!(
+            Value::Verbatim {
+                format: "txt".into(),
+                text: b"a".to_vec()
+            }
+            .as_str(),
+            Some("a")
+        );
+        assert_eq!(bulk("x").as_slice(), None);
+        let attributed = Value::Attributed {
+            attributes: vec![(bulk("ttl"), Value::Integer(1))],
+            value: Box::new(bulk("v")),
+        };
+        assert_eq!(attributed.as_str(), Some("v"));
+    }
+
+    #[test]
+    fn a_map_is_read_by_key_in_both_versions() {
+        let map = Value::Map(vec![
+            (bulk("a"), Value::Integer(1)),
+            (bulk("b"), Value::Integer(2)),
+        ]);
+        let array = Value::Array(vec![bulk("a"), bulk("b"), bulk("b"), Value::Integer(2)]);
+        assert_eq!(map.get("b").and_then(Value::as_int), Some(2));
+        assert_eq!(array.get("b").and_then(Value::as_int), Some(2));
+        assert_eq!(map.get("c"), None);
+    }
+
+    #[test]
+    fn attributes_are_left_out_in_resp2() {
+        let value = Value::Attributed {
+            attributes: vec![(bulk("a"), Value::Null)],
+            value: Box::new(Value::Boolean(true)),
+        };
+        let encode = |protocol| {
+            let mut out = Vec::new();
+            value.encode(protocol, &mut out);
+            out
+        };
+        assert_eq!(encode(Protocol::Resp2), b":1\r\n");
+        assert_eq!(encode(Protocol::Resp3), b"|1\r\n$1\r\na\r\n_\r\n#t\r\n");
+    }
+}

@@ -1,4 +1,8 @@
+use proptest::collection;
+use proptest::prelude::*;
+
 use super::*;
+use crate::encode_command;
 
 /// The arguments of the command or line at the start of `input`, and how long it is.
 fn parse(input: &[u8]) -> Result<(Vec<Vec<u8>>, usize), String> {
@@ -119,4 +123,196 @@ fn a_line_must_end_and_have_balanced_quotes() {
         &[b"*1\r\n$", &[b'1'; 65536][..]].concat(),
         "too big bulk count string",
     );
+}
+
+#[test]
+fn an_unauthenticated_client_may_send_little() {
+    let parse = |input: &[u8]| {
+        RequestParser::new().parse(input, &Limits::unauthenticated(), &mut Vec::new())
+    };
+    assert!(matches!(parse(b"*10\r\n"), Ok(Parsed::Incomplete { .. })));
+    assert_eq!(
+        parse(b"*11\r\n"),
+        Err(ProtocolError::UnauthenticatedMultibulkLength)
+    );
+    assert_eq!(
+        parse(b"*2147483648\r\n"),
+        Err(ProtocolError::InvalidMultibulkLength)
+    );
+    assert!(matches!(
+        parse(b"*1\r\n$16384\r\n"),
+        Ok(Parsed::Incomplete { needed: 16398 })
+    ));
+    assert_eq!(
+        parse(b"*1\r\n$16385\r\n"),
+        Err(ProtocolError::UnauthenticatedBulkLength)
+    );
+    assert_eq!(
+        parse(b"*1\r\n$536870913\r\n"),
+        Err(ProtocolError::InvalidBulkLength)
+    );
+}
+
+#[test]
+fn configured_limits_replace_the_default_ones() {
+    let limits = Limits {
+        max_bulk: 1 << 40,
+        max_args: 2,
+        ..Limits::default()
+    };
+    let parse = |input: &[u8]| RequestParser::new().parse(input, &limits, &mut Vec::new());
+    assert_eq!(parse(b"*3\r\n"), Err(ProtocolError::InvalidMultibulkLength));
+    assert!(matches!(
+        parse(b"*1\r\n$4294967000\r\n"),
+        Ok(Parsed::Incomplete { .. })
+    ));
+    assert_eq!(
+        parse(b"*1\r\n$4294967295\r\n"),
+        Err(ProtocolError::BigRequest)
+    );
+    assert_eq!(
+        parse(b"*1\r\n$1099511627776\r\n"),
+        Err(ProtocolError::BigRequest)
+    );
+}
+
+#[test]
+fn announced_sizes_are_hints_and_cost_no_memory() {
+    let mut parser = RequestParser::new();
+    let mut spans = Vec::new();
+    let header = b"*2147483647\r\n$536870912\r\n";
+    let parsed = parser.parse(header, &Limits::default(), &mut spans);
+    assert_eq!(
+        parsed,
+        Ok(Parsed::Incomplete {
+            needed: header.len() + 536_870_912 + 2
+        })
+    );
+    assert_eq!((spans.capacity(), parser.spans.capacity()), (0, 0));
+}
+
+#[test]
+fn a_finished_command_leaves_no_memory_behind() {
+    let mut parser = RequestParser::new();
+    let mut spans = Vec::new();
+    let command = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n";
+    let _ = parser.parse(&command[..20], &Limits::default(), &mut spans);
+    assert!(spans.is_empty());
+    assert_eq!(parser.spans.len(), 2);
+    assert!(matches!(
+        parser.parse(command, &Limits::default(), &mut spans),
+        Ok(Parsed::Command { consumed: 27 })
+    ));
+    assert_eq!(spans.len(), 3);
+    assert_eq!(parser.spans.capacity(), 0);
+}
+
+#[test]
+fn a_pipeline_can_share_one_vector_of_spans() {
+    let input = b"*1\r\n$4\r\nPING\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*2\r\n$3\r\nGET\r\n$1\r\nl\r\n";
+    let limits = Limits::default();
+    let (mut parser, mut spans) = (RequestParser::new(), Vec::new());
+    assert_eq!(
+        parser.parse_append(input, &limits, &mut spans),
+        Ok(Parsed::Command { consumed: 14 })
+    );
+    assert_eq!(
+        parser.parse_append(&input[14..], &limits, &mut spans),
+        Ok(Parsed::Command { consumed: 20 })
+    );
+    let cut = &input[34..input.len() - 4];
+    assert!(matches!(
+        parser.parse_append(cut, &limits, &mut spans),
+        Ok(Parsed::Incomplete { .. })
+    ));
+    assert_eq!(spans.len(), 3);
+    assert_eq!(&Args::new(&input[14..], &spans[1..])[1], b"k");
+    assert_eq!(
+        parser.parse_append(&input[34..], &limits, &mut spans),
+        Ok(Parsed::Command { consumed: 20 })
+    );
+    assert_eq!(&Args::new(&input[34..], &spans[3..])[1], b"l");
+}
+
+/// Every command in `stream`, with the input growing by the given pieces; then the error, or how much is left over.
+fn parse_in_pieces(
+    stream: &[u8],
+    pieces: impl Iterator<Item = usize>,
+) -> (Vec<Vec<Vec<u8>>>, Result<usize, String>) {
+    let (mut parser, mut spans, mut commands) = (RequestParser::new(), Vec::new(), Vec::new());
+    let limits = Limits {
+        max_inline: 40,
+        ..Limits::default()
+    };
+    let (mut start, mut end) = (0, 0);
+    for piece in pieces.chain(std::iter::once(stream.len())) {
+        end = stream.len().min(end + piece);
+        loop {
+            let input = &stream[start..end];
+            let (args, consumed) = match parser.parse(input, &limits, &mut spans) {
+                Ok(Parsed::Command { consumed }) => (Args::new(input, &spans), consumed),
+                Ok(Parsed::Inline { consumed }) => (parser.inline_args(), consumed),
+                Ok(Parsed::Incomplete { needed }) => {
+                    assert!(needed > input.len(), "more is needed than there is");
+                    break;
+                }
+                Err(error) => return (commands, Err(error.to_string())),
+            };
+            commands.push(args.iter().map(<[u8]>::to_vec).collect());
+            start += consumed;
+        }
+    }
+    (commands, Ok(stream.len() - start))
+}
+
+fn command() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let arg = prop_oneof![
+        4 => collection::vec(any::<u8>(), 0..12),
+        1 => collection::vec(any::<u8>(), 90..130),
+    ];
+    collection::vec(arg, 1..6)
+}
+
+/// Something like a command, often broken.
+fn almost_command() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        6 => command().prop_map(|args| {
+            let mut encoded = Vec::new();
+            encode_command(ArgsBuf::from_iter(args).as_args(), &mut encoded);
+            encoded
+        }),
+        2 => "[ a-c'\"\\\\x0]{0,20}\r?\n".prop_map(String::into_bytes),
+        1 => "[*$][-0-9x]{0,3}\r?\n?".prop_map(String::into_bytes),
+        1 => "\\*(0|-1|-7)\r\n".prop_map(String::into_bytes),
+        1 => collection::vec(any::<u8>(), 0..50),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn an_encoded_command_comes_back(args in command()) {
+        let mut encoded = Vec::new();
+        encode_command(args.iter().collect::<ArgsBuf>().as_args(), &mut encoded);
+        prop_assert_eq!(parse(&encoded), Ok((args, encoded.len())));
+    }
+
+    #[test]
+    fn a_stream_cut_at_any_byte_has_the_same_commands(stream in collection::vec(almost_command(), 1..5)) {
+        let stream = stream.concat();
+        let whole = parse_in_pieces(&stream, std::iter::empty());
+        for cut in 0..=stream.len() {
+            prop_assert_eq!(&parse_in_pieces(&stream, std::iter::once(cut)), &whole);
+        }
+    }
+
+    #[test]
+    fn a_stream_in_pieces_has_the_same_commands(
+        stream in collection::vec(almost_command(), 1..8),
+        pieces in collection::vec(1usize..9, 0..400),
+    ) {
+        let stream = stream.concat();
+        let whole = parse_in_pieces(&stream, std::iter::empty());
+        prop_assert_eq!(&parse_in_pieces(&stream, pieces.into_iter()), &whole);
+        prop_assert_eq!(&parse_in_pieces(&stream, std::iter::repeat_n(1, stream.len())), &whole);
+    }
 }
