@@ -1,0 +1,292 @@
+//! One connection: the handshake, commands out, replies and pushes in.
+//!
+//! A push may arrive between a command and its reply. [`Client::call`] and [`Client::pipeline`] set pushes aside, in
+//! order; [`Client::receive`] and [`Client::take_push`] hand them out. A read that times out loses nothing: what came
+//! so far stays in the decoder and the next read goes on from there.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::time::Duration;
+
+use kvik_resp::{ArgsBuf, DecodeError, Protocol, ReplyDecoder, Value, encode_command};
+
+use crate::stream::Stream;
+use crate::{Address, Endpoint, UrlError};
+
+/// Bytes asked of the socket at once.
+const READ_SIZE: usize = 64 * 1024;
+
+/// How to connect and what to wait for. The default waits as long as the operating system does and speaks RESP2.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// How long each address of a host may take to accept.
+    pub connect_timeout: Option<Duration>,
+    /// How long to wait for the server's next bytes before [`ClientError::Timeout`].
+    pub read_timeout: Option<Duration>,
+    /// How long to wait for the server to take more bytes before [`ClientError::Timeout`].
+    pub write_timeout: Option<Duration>,
+    /// The protocol to ask for. A server that refuses RESP3 is spoken to in RESP2; [`Client::protocol`] tells.
+    pub protocol: Protocol,
+}
+
+/// Why there is no connection, or no reply on it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The URL names no server.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// Nobody answers at the address.
+    #[error("could not connect to {address}: {source}")]
+    Connect {
+        /// The address that was dialled.
+        address: Address,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The server refused a step of the handshake.
+    #[error("{command} failed: {reply}")]
+    Refused {
+        /// The step: `AUTH`, `HELLO` or `SELECT`.
+        command: &'static str,
+        /// The error reply.
+        reply: String,
+    },
+    /// A time limit of [`Options`] passed. After a read timeout the connection is still in order.
+    #[error("the server did not answer in time")]
+    Timeout,
+    /// The server closed the connection.
+    #[error("the server closed the connection")]
+    Closed,
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Io(#[source] io::Error),
+    /// The peer sent something that is not RESP.
+    #[error("the server sent an invalid reply: {0}")]
+    Protocol(#[from] DecodeError),
+}
+
+impl From<io::Error> for ClientError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => Self::Timeout,
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                Self::Closed
+            }
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// A connection to one server.
+pub struct Client {
+    stream: Stream,
+    decoder: ReplyDecoder,
+    protocol: Protocol,
+    pushes: VecDeque<Value>,
+    args: ArgsBuf,
+    output: Vec<u8>,
+    /// What was received; the part before `decoded` has been handed out.
+    input: Vec<u8>,
+    decoded: usize,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("stream", &self.stream)
+            .field("protocol", &self.protocol)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Connects to the server at `url` (see [`Endpoint`]) and logs in there.
+    pub fn connect(url: &str, options: &Options) -> Result<Self, ClientError> {
+        Self::open(&url.parse()?, options)
+    }
+
+    /// Connects to `endpoint`, authenticates, agrees on the protocol and selects the database.
+    pub fn open(endpoint: &Endpoint, options: &Options) -> Result<Self, ClientError> {
+        let mut client = Self::dial(&endpoint.address, options)?;
+        if let Some(password) = &endpoint.password {
+            client.authenticate(endpoint.username.as_deref(), password)?;
+        }
+        client.negotiate(options.protocol)?;
+        if endpoint.db != 0 {
+            client.accepted("SELECT", &["SELECT", &endpoint.db.to_string()])?;
+        }
+        Ok(client)
+    }
+
+    /// Sends one command and waits for its reply. Commands without a reply of their own (`SUBSCRIBE` and its kin in
+    /// RESP3, `CLIENT REPLY OFF`) go through [`Self::send`].
+    pub fn call(&mut self, args: &[impl AsRef<[u8]>]) -> Result<Value, ClientError> {
+        self.send(args)?;
+        self.reply()
+    }
+
+    /// Sends several commands at once and waits for all their replies. The server must be able to hold back the
+    /// replies while it reads: cut long work into batches.
+    pub fn pipeline<C, A>(&mut self, commands: &[C]) -> Result<Vec<Value>, ClientError>
+    where
+        C: AsRef<[A]>,
+        A: AsRef<[u8]>,
+    {
+        for command in commands {
+            self.encode(command.as_ref());
+        }
+        self.flush()?;
+        commands.iter().map(|_| self.reply()).collect()
+    }
+
+    /// Sends one command and waits for nothing.
+    pub fn send(&mut self, args: &[impl AsRef<[u8]>]) -> Result<(), ClientError> {
+        self.encode(args);
+        self.flush()
+    }
+
+    /// Waits for whatever comes next, reply or push.
+    pub fn receive(&mut self) -> Result<Value, ClientError> {
+        match self.pushes.pop_front() {
+            Some(push) => Ok(push),
+            None => self.next_value(),
+        }
+    }
+
+    /// The oldest push that was set aside; reads nothing.
+    pub fn take_push(&mut self) -> Option<Value> {
+        self.pushes.pop_front()
+    }
+
+    /// The protocol agreed on.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Asks for `protocol`; RESP2 stays when the server does not grant RESP3.
+    pub fn negotiate(&mut self, protocol: Protocol) -> Result<(), ClientError> {
+        if protocol == self.protocol {
+            return Ok(());
+        }
+        let version = if protocol == Protocol::Resp3 {
+            "3"
+        } else {
+            "2"
+        };
+        if self.call(&["HELLO", version])?.as_error().is_none() {
+            self.protocol = protocol;
+        }
+        Ok(())
+    }
+
+    /// Changes [`Options::read_timeout`].
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> Result<(), ClientError> {
+        Ok(self.stream.set_read_timeout(timeout)?)
+    }
+
+    /// Whether the server has not closed the connection, as far as can be seen without sending anything.
+    pub fn is_open(&mut self) -> bool {
+        let seen = match self.stream.set_nonblocking(true) {
+            Ok(()) => self.fill(),
+            Err(error) => Err(error.into()),
+        };
+        let restored = self.stream.set_nonblocking(false).is_ok();
+        restored && matches!(seen, Ok(()) | Err(ClientError::Timeout))
+    }
+
+    fn dial(address: &Address, options: &Options) -> Result<Self, ClientError> {
+        let stream = Stream::connect(address, options.connect_timeout).map_err(|source| {
+            ClientError::Connect {
+                address: address.clone(),
+                source,
+            }
+        })?;
+        stream.set_read_timeout(options.read_timeout)?;
+        stream.set_write_timeout(options.write_timeout)?;
+        Ok(Self {
+            stream,
+            decoder: ReplyDecoder::new(),
+            protocol: Protocol::Resp2,
+            pushes: VecDeque::new(),
+            args: ArgsBuf::new(),
+            output: Vec::new(),
+            input: Vec::new(),
+            decoded: 0,
+        })
+    }
+
+    fn authenticate(&mut self, username: Option<&str>, password: &str) -> Result<(), ClientError> {
+        match username {
+            Some(username) => self.accepted("AUTH", &["AUTH", username, password]),
+            None => self.accepted("AUTH", &["AUTH", password]),
+        }
+    }
+
+    /// Runs a step of the handshake and turns an error reply into [`ClientError::Refused`].
+    fn accepted(&mut self, command: &'static str, args: &[&str]) -> Result<(), ClientError> {
+        match self.call(args)? {
+            Value::Error(reply) => Err(ClientError::Refused { command, reply }),
+            _ => Ok(()),
+        }
+    }
+
+    fn encode(&mut self, args: &[impl AsRef<[u8]>]) {
+        self.args.clear();
+        self.args.extend(args);
+        encode_command(self.args.as_args(), &mut self.output);
+    }
+
+    fn flush(&mut self) -> Result<(), ClientError> {
+        let written = self.stream.write_all(&self.output);
+        self.output.clear();
+        Ok(written?)
+    }
+
+    /// The next value that is no push.
+    fn reply(&mut self) -> Result<Value, ClientError> {
+        loop {
+            match self.next_value()? {
+                push @ Value::Push(_) => self.pushes.push_back(push),
+                reply => return Ok(reply),
+            }
+        }
+    }
+
+    fn next_value(&mut self) -> Result<Value, ClientError> {
+        loop {
+            let undecoded = &self.input[self.decoded..];
+            if let Some((value, len)) = self.decoder.decode(undecoded)? {
+                self.decoded += len;
+                return Ok(value);
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Reads once from the socket.
+    fn fill(&mut self) -> Result<(), ClientError> {
+        self.input.drain(..self.decoded);
+        self.decoded = 0;
+        let filled = self.input.len();
+        self.input.resize(filled + READ_SIZE, 0);
+        let received = read_once(&mut self.stream, &mut self.input[filled..]);
+        self.input
+            .truncate(filled + received.as_ref().copied().unwrap_or(0));
+        if received? == 0 {
+            Err(ClientError::Closed)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn read_once(stream: &mut Stream, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}

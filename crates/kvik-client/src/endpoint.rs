@@ -1,0 +1,342 @@
+//! Where a server is and who we are there: what a URL says.
+//!
+//! `redis://[user[:password]@]host[:port][/db]`, the same with `kvik://`, and `unix:///path/to.sock?db=1`
+//! (`redis+unix://` as well; a user may stand before the path). As in redis-cli and redis-py, a lone `secret@` or
+//! `:secret@` is a password. User, password and path may be percent-encoded. `rediss://` is refused: no TLS yet.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// The port of a server when none is named.
+pub const DEFAULT_PORT: u16 = 6379;
+
+/// A server, the account to use there and the database to select.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Endpoint {
+    /// Where the server listens.
+    pub address: Address,
+    /// The account; `None` is the `default` user.
+    pub username: Option<String>,
+    /// The password; `None` sends no AUTH.
+    pub password: Option<String>,
+    /// The database to select.
+    pub db: u32,
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A host name or IP address (without brackets), and a port.
+    Tcp(String, u16),
+    /// The path of a unix socket.
+    Unix(PathBuf),
+}
+
+impl Default for Address {
+    fn default() -> Self {
+        Self::Tcp("127.0.0.1".to_owned(), DEFAULT_PORT)
+    }
+}
+
+/// As the prompt and messages show it: `host:port`, `[::1]:port` or the socket's path.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl Endpoint {
+    /// The TCP endpoint `host:port`: default user, no password, database 0.
+    pub fn tcp(host: impl Into<String>, port: u16) -> Self {
+        Self {
+            address: Address::Tcp(host.into(), port),
+            ..Self::default()
+        }
+    }
+
+    /// The endpoint of the unix socket at `path`: default user, no password, database 0.
+    pub fn unix(path: impl AsRef<Path>) -> Self {
+        Self {
+            address: Address::Unix(path.as_ref().to_owned()),
+            ..Self::default()
+        }
+    }
+}
+
+/// Why a text is no URL of a server.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    /// Neither of the schemes we speak.
+    #[error("unknown URL scheme '{0}': use redis://, kvik:// or unix://")]
+    Scheme(String),
+    /// `rediss://` asks for TLS.
+    #[error("rediss:// needs TLS, which this client does not speak yet")]
+    Tls,
+    /// The host is missing, or its brackets do not match.
+    #[error("no valid host in the URL")]
+    Host,
+    /// The socket's path is missing.
+    #[error("no socket path in the URL")]
+    Path,
+    /// The port is not a number from 0 to 65535.
+    #[error("invalid port '{0}' in the URL")]
+    Port(String),
+    /// The database is not a number.
+    #[error("invalid database number '{0}' in the URL")]
+    Db(String),
+    /// A `%` without two hexadecimal digits, or bytes that are not UTF-8.
+    #[error("invalid percent-encoding in '{0}'")]
+    Encoding(String),
+    /// Something after `?` that we do not know.
+    #[error("unknown URL parameter '{0}'")]
+    Parameter(String),
+}
+
+impl FromStr for Endpoint {
+    type Err = UrlError;
+
+    fn from_str(url: &str) -> Result<Self, UrlError> {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        match scheme {
+            "redis" | "kvik" => tcp_endpoint(rest),
+            "unix" | "redis+unix" => unix_endpoint(rest),
+            "rediss" => Err(UrlError::Tls),
+            _ => Err(UrlError::Scheme(scheme.to_owned())),
+        }
+    }
+}
+
+fn tcp_endpoint(rest: &str) -> Result<Endpoint, UrlError> {
+    let (rest, query) = split_query(rest);
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (credentials, host_port) = split_credentials(authority);
+    let (username, password) = parse_credentials(credentials)?;
+    let mut db = if path.is_empty() { 0 } else { parse_db(path)? };
+    if let Some(query) = query {
+        db = parse_query(query)?;
+    }
+    Ok(Endpoint {
+        address: parse_host_port(host_port)?,
+        username,
+        password,
+        db,
+    })
+}
+
+fn unix_endpoint(rest: &str) -> Result<Endpoint, UrlError> {
+    let (rest, query) = split_query(rest);
+    let (credentials, path) = match rest.find('/') {
+        Some(0) => (None, rest),
+        _ => split_credentials(rest),
+    };
+    let (username, password) = parse_credentials(credentials)?;
+    let path = percent_decode(path)?;
+    if path.is_empty() {
+        return Err(UrlError::Path);
+    }
+    let db = query.map_or(Ok(0), parse_query)?;
+    Ok(Endpoint {
+        address: Address::Unix(path.into()),
+        username,
+        password,
+        db,
+    })
+}
+
+fn split_query(rest: &str) -> (&str, Option<&str>) {
+    match rest.split_once('?') {
+        Some((rest, query)) => (rest, Some(query)),
+        None => (rest, None),
+    }
+}
+
+/// Cuts at the last `@`, so that an unencoded one in a password does no harm.
+fn split_credentials(authority: &str) -> (Option<&str>, &str) {
+    match authority.rsplit_once('@') {
+        Some((credentials, rest)) => (Some(credentials), rest),
+        None => (None, authority),
+    }
+}
+
+fn parse_credentials(
+    credentials: Option<&str>,
+) -> Result<(Option<String>, Option<String>), UrlError> {
+    let Some(credentials) = credentials else {
+        return Ok((None, None));
+    };
+    let (username, password) = credentials.split_once(':').unwrap_or(("", credentials));
+    let non_empty = |text: String| Some(text).filter(|text| !text.is_empty());
+    Ok((
+        non_empty(percent_decode(username)?),
+        non_empty(percent_decode(password)?),
+    ))
+}
+
+fn parse_host_port(text: &str) -> Result<Address, UrlError> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(bracketed) => bracketed.split_once(']').ok_or(UrlError::Host)?,
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    if host.is_empty() {
+        return Err(UrlError::Host);
+    }
+    let port = match port.strip_prefix(':') {
+        Some(digits) => digits
+            .parse()
+            .map_err(|_| UrlError::Port(digits.to_owned()))?,
+        None if port.is_empty() => DEFAULT_PORT,
+        None => return Err(UrlError::Host),
+    };
+    Ok(Address::Tcp(host.to_owned(), port))
+}
+
+fn parse_query(query: &str) -> Result<u32, UrlError> {
+    match query.split_once('=') {
+        Some(("db", db)) => parse_db(db),
+        _ => Err(UrlError::Parameter(query.to_owned())),
+    }
+}
+
+fn parse_db(text: &str) -> Result<u32, UrlError> {
+    text.parse().map_err(|_| UrlError::Db(text.to_owned()))
+}
+
+fn percent_decode(text: &str) -> Result<String, UrlError> {
+    let invalid = || UrlError::Encoding(text.to_owned());
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let (digits, after) = rest.split_at_checked(2).ok_or_else(invalid)?;
+        let [high, low] = [digits[0], digits[1]].map(|digit| char::from(digit).to_digit(16));
+        let (high, low) = high.zip(low).ok_or_else(invalid)?;
+        bytes.push((high * 16 + low) as u8);
+        rest = after;
+    }
+    String::from_utf8(bytes).map_err(|_| invalid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<Endpoint, UrlError> {
+        url.parse()
+    }
+
+    fn endpoint(address: Address, username: &str, password: &str, db: u32) -> Endpoint {
+        let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        Endpoint {
+            address,
+            username: some(username),
+            password: some(password),
+            db,
+        }
+    }
+
+    #[test]
+    fn tcp_urls_name_host_port_account_and_database() {
+        let tcp = |host: &str, port| Address::Tcp(host.to_owned(), port);
+        for (url, expected) in [
+            (
+                "redis://localhost",
+                endpoint(tcp("localhost", 6379), "", "", 0),
+            ),
+            (
+                "kvik://db.example:7000/",
+                endpoint(tcp("db.example", 7000), "", "", 0),
+            ),
+            ("redis://h:1/3", endpoint(tcp("h", 1), "", "", 3)),
+            ("redis://h/0?db=4", endpoint(tcp("h", 6379), "", "", 4)),
+            (
+                "redis://ann:s%40%3A@h:1",
+                endpoint(tcp("h", 1), "ann", "s@:", 0),
+            ),
+            (
+                "redis://ann:p@ss@h:1",
+                endpoint(tcp("h", 1), "ann", "p@ss", 0),
+            ),
+            (
+                "redis://secret@h",
+                endpoint(tcp("h", 6379), "", "secret", 0),
+            ),
+            (
+                "redis://:secret@h",
+                endpoint(tcp("h", 6379), "", "secret", 0),
+            ),
+            ("redis://[::1]:7/2", endpoint(tcp("::1", 7), "", "", 2)),
+            ("redis://[::1]", endpoint(tcp("::1", 6379), "", "", 0)),
+        ] {
+            assert_eq!(parse(url), Ok(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn unix_urls_name_a_path() {
+        let unix = |path: &str| Address::Unix(path.into());
+        for (url, expected) in [
+            (
+                "unix:///run/kvik.sock",
+                endpoint(unix("/run/kvik.sock"), "", "", 0),
+            ),
+            (
+                "unix:///run/a%20b.sock?db=2",
+                endpoint(unix("/run/a b.sock"), "", "", 2),
+            ),
+            (
+                "redis+unix://ann:pw@/run/k.sock",
+                endpoint(unix("/run/k.sock"), "ann", "pw", 0),
+            ),
+            (
+                "unix:///run/k@host.sock",
+                endpoint(unix("/run/k@host.sock"), "", "", 0),
+            ),
+        ] {
+            assert_eq!(parse(url), Ok(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_says_why() {
+        for (url, expected) in [
+            ("rediss://h", UrlError::Tls),
+            ("http://h", UrlError::Scheme("http".into())),
+            ("localhost:6379", UrlError::Scheme("".into())),
+            ("redis://", UrlError::Host),
+            ("redis://[::1", UrlError::Host),
+            ("redis://[::1]x", UrlError::Host),
+            ("redis://h:65536", UrlError::Port("65536".into())),
+            ("redis://h:x", UrlError::Port("x".into())),
+            ("redis://h/one", UrlError::Db("one".into())),
+            (
+                "redis://h/1?timeout=3",
+                UrlError::Parameter("timeout=3".into()),
+            ),
+            ("redis://%zz@h", UrlError::Encoding("%zz".into())),
+            ("redis://%a@h", UrlError::Encoding("%a".into())),
+            ("redis://%ff@h", UrlError::Encoding("%ff".into())),
+            ("unix://", UrlError::Path),
+        ] {
+            assert_eq!(parse(url), Err(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn addresses_print_as_they_are_dialled() {
+        assert_eq!(Address::default().to_string(), "127.0.0.1:6379");
+        assert_eq!(Endpoint::tcp("::1", 7).address.to_string(), "[::1]:7");
+        assert_eq!(
+            Endpoint::unix("/run/k.sock").address.to_string(),
+            "/run/k.sock"
+        );
+    }
+}
