@@ -1,0 +1,58 @@
+//! The transcripts against the real servers: what they say is what Redis means.
+
+use std::path::PathBuf;
+
+use crate::target::{Process, Product, SocketTarget};
+use crate::transcript::play_all;
+
+#[test]
+fn redis_over_resp2() {
+    play_on(Product::Redis, 2);
+}
+
+#[test]
+fn redis_over_resp3() {
+    play_on(Product::Redis, 3);
+}
+
+#[test]
+fn valkey_over_resp2() {
+    play_on(Product::Valkey, 2);
+}
+
+#[test]
+fn valkey_over_resp3() {
+    play_on(Product::Valkey, 3);
+}
+
+fn play_on(product: Product, protocol: u8) {
+    let Some(program) = program(product) else {
+        println!("no {product:?} here to compare with");
+        return;
+    };
+    let process = Process::start(&program, &["--enable-debug-command", "local"])
+        .expect("a server that starts");
+    let target = SocketTarget::new(&process, product, protocol, "").expect("a server that answers");
+    play_all(&target);
+}
+
+/// The program of a real server: named by the environment, or for Redis found in `PATH`.
+fn program(product: Product) -> Option<PathBuf> {
+    let variable = if product == Product::Redis {
+        "KVIK_TEST_REDIS"
+    } else {
+        "KVIK_TEST_VALKEY"
+    };
+    if let Some(path) = std::env::var_os(variable) {
+        return Some(path.into());
+    }
+    let name = if product == Product::Redis {
+        "redis-server"
+    } else {
+        "valkey-server"
+    };
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
+}

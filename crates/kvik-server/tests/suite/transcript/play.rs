@@ -1,0 +1,318 @@
+//! Plays transcripts against a target and reports every reply that is not what was written.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kvik_resp::{ArgsBuf, Value};
+
+use super::matching::{Bindings, Matcher};
+use super::parse::parse;
+use super::pattern::Pattern;
+use super::{Action, Case, Expected, Need, Step, Word, Written};
+use crate::target::{Connection, Identity, Received, Reply, Target};
+
+/// How long a reply may take before it counts as missing.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long nothing must arrive for a connection to count as silent.
+const SILENCE: Duration = Duration::from_millis(50);
+
+/// Plays every transcript of `tests/commands`; panics with all failures.
+pub(crate) fn play_all(target: &dyn Target) {
+    let files = transcripts();
+    let mut outcome = Outcome::default();
+    for file in &files {
+        outcome.play_file(file, target);
+    }
+    let Outcome {
+        played,
+        skipped,
+        failures,
+    } = outcome;
+    println!(
+        "{}: {played} cases played, {skipped} not for it",
+        target.identity()
+    );
+    assert!(
+        failures.is_empty(),
+        "{} failures:\n\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+    assert!(played > 0, "no transcripts found");
+}
+
+/// Every file, or only those whose name contains `KVIK_TRANSCRIPT`.
+fn transcripts() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/commands");
+    let wanted = std::env::var("KVIK_TRANSCRIPT").unwrap_or_default();
+    let entries = std::fs::read_dir(&folder).expect("tests/commands is part of the repository");
+    let paths = entries.map(|entry| entry.expect("a readable folder").path());
+    let is_wanted = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".txt") && name.contains(&wanted)
+    };
+    let mut paths: Vec<_> = paths.filter(is_wanted).collect();
+    paths.sort();
+    paths
+}
+
+#[derive(Default)]
+struct Outcome {
+    played: usize,
+    skipped: usize,
+    failures: Vec<String>,
+}
+
+impl Outcome {
+    fn play_file(&mut self, path: &Path, target: &dyn Target) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let text = std::fs::read_to_string(path).expect("a readable transcript");
+        let cases = parse(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        refuse_namesakes(&name, &cases);
+        for case in &cases {
+            if !case.is_for(target.identity()) {
+                self.skipped += 1;
+                continue;
+            }
+            self.played += 1;
+            if let Err(failure) = Play::new(target).case(case) {
+                self.failures
+                    .push(format!("{name}:{failure}    in: {}\n", case.name));
+            }
+        }
+    }
+}
+
+/// A case is found by its name.
+fn refuse_namesakes(file: &str, cases: &[Case]) {
+    let mut names = HashSet::new();
+    for case in cases {
+        assert!(
+            names.insert(&case.name),
+            "{file}:{}: a second case named {:?}",
+            case.line,
+            case.name
+        );
+    }
+}
+
+impl Case {
+    fn is_for(&self, identity: &Identity) -> bool {
+        self.needs.iter().all(|need| match need {
+            Need::Version(any) => any
+                .iter()
+                .any(|(product, version)| identity.has(*product, *version)),
+            Need::Only(name) => identity
+                .is(name)
+                .unwrap_or_else(|error| panic!("{}: {error}", self.line)),
+        })
+    }
+}
+
+/// One case being played: its connections, opened when first named, and its variables.
+struct Play<'a> {
+    target: &'a dyn Target,
+    connections: BTreeMap<u32, Party>,
+    bindings: Bindings,
+}
+
+/// A connection and what was last sent on it.
+struct Party {
+    connection: Box<dyn Connection>,
+    protocol: u8,
+    sent: ArgsBuf,
+}
+
+impl<'a> Play<'a> {
+    fn new(target: &'a dyn Target) -> Self {
+        Self {
+            target,
+            connections: BTreeMap::new(),
+            bindings: Bindings::new(),
+        }
+    }
+
+    /// Ends at the first reply that is not as written; the rest is sent all the same, as it may restore settings.
+    fn case(&mut self, case: &Case) -> Result<(), String> {
+        self.empty()
+            .map_err(|error| format!("{}: {error}\n", case.line))?;
+        for (at, step) in case.steps.iter().enumerate() {
+            if let Err(error) = self.step(step) {
+                self.send_unjudged(&case.steps[at + 1..]);
+                return Err(format!("{}: {error}\n", step.line));
+            }
+        }
+        Ok(())
+    }
+
+    fn send_unjudged(&mut self, steps: &[Step]) {
+        for step in steps {
+            if let Action::Send(words) = &step.action {
+                let _ = self.send(step.connection, words);
+                let _ = self
+                    .party(step.connection)
+                    .map(|party| party.connection.receive(SILENCE));
+            }
+        }
+    }
+
+    fn empty(&self) -> Result<(), String> {
+        let mut connection = self.target.connect()?;
+        let flush: ArgsBuf = ["FLUSHALL"].into_iter().collect();
+        connection.send(flush.as_args())?;
+        connection.receive(PATIENCE).map(drop)
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), String> {
+        match &step.action {
+            Action::Wait(time) => self.target.wait(*time),
+            Action::Send(words) => self.send(step.connection, words)?,
+            Action::Expect(expected) => self.expect(step.connection, expected)?,
+        }
+        Ok(())
+    }
+
+    fn party(&mut self, number: u32) -> Result<&mut Party, String> {
+        if !self.connections.contains_key(&number) {
+            let connection = self.target.connect()?;
+            let protocol = self.target.identity().protocol;
+            self.connections.insert(
+                number,
+                Party {
+                    connection,
+                    protocol,
+                    sent: ArgsBuf::new(),
+                },
+            );
+        }
+        self.connections
+            .get_mut(&number)
+            .ok_or_else(|| "inserted above".into())
+    }
+
+    fn send(&mut self, number: u32, words: &[Word]) -> Result<(), String> {
+        let command = words
+            .iter()
+            .map(|word| self.bytes(word))
+            .collect::<Result<ArgsBuf, _>>()?;
+        let party = self.party(number)?;
+        party.connection.send(command.as_args())?;
+        party.sent = command;
+        Ok(())
+    }
+
+    fn bytes(&self, word: &Word) -> Result<Vec<u8>, String> {
+        let name = match word {
+            Word::Bytes(bytes) => return Ok(bytes.clone()),
+            Word::Variable(name) => name,
+        };
+        match self
+            .bindings
+            .get(name)
+            .ok_or(format!("${name} is not bound"))?
+        {
+            Value::Integer(value) => Ok(value.to_string().into_bytes()),
+            value => value
+                .as_bytes()
+                .map(<[u8]>::to_vec)
+                .ok_or(format!("${name} is {value:?}")),
+        }
+    }
+
+    fn expect(&mut self, number: u32, expected: &Expected) -> Result<(), String> {
+        let party = self.party(number)?;
+        let patience = if expected.any.pattern == Pattern::Nothing {
+            SILENCE
+        } else {
+            PATIENCE
+        };
+        let received = party
+            .connection
+            .receive(patience)
+            .map_err(|error| party.complain(&error))?;
+        party.follow(&received);
+        let protocol = party.protocol;
+        let Written { text, pattern } = expected.in_protocol(protocol);
+        if (Matcher {
+            protocol,
+            bindings: &mut self.bindings,
+        })
+        .received(pattern, &received)
+        {
+            return Ok(());
+        }
+        let text = format!("expected {text}\n    received {}", shown(&received));
+        Err(self.party(number)?.complain(&text))
+    }
+}
+
+impl Party {
+    /// Keeps track of the protocol through HELLO and RESET.
+    fn follow(&mut self, received: &Received) {
+        if matches!(
+            received,
+            Received::Reply(Reply {
+                value: Value::Error(_),
+                ..
+            })
+        ) {
+            return;
+        }
+        match self.sent.as_args().iter().collect::<Vec<_>>()[..] {
+            [name, version, ..] if name.eq_ignore_ascii_case(b"HELLO") => {
+                self.protocol = if version == b"3" { 3 } else { 2 };
+            }
+            [name] if name.eq_ignore_ascii_case(b"RESET") => self.protocol = 2,
+            _ => {}
+        }
+    }
+
+    fn complain(&self, text: &str) -> String {
+        let mut command = String::new();
+        for word in self.sent.as_args() {
+            let _ = write!(command, " {}", word.escape_ascii());
+        }
+        format!("{command} (RESP{})\n    {text}", self.protocol)
+    }
+}
+
+/// What arrived, as a transcript would write it.
+fn shown(received: &Received) -> String {
+    match received {
+        Received::Reply(Reply {
+            null_array: true, ..
+        }) => "nil[]".into(),
+        Received::Reply(reply) => shown_value(&reply.value),
+        Received::Nothing => "(nothing)".into(),
+        Received::Closed => "(closed)".into(),
+    }
+}
+
+fn shown_value(value: &Value) -> String {
+    let list = |values: &[Value]| values.iter().map(shown_value).collect::<Vec<_>>().join(" ");
+    match value {
+        Value::Null => "nil".into(),
+        Value::Simple(text) => format!("+{text}"),
+        Value::Error(text) => format!("-\"{text}\""),
+        Value::Integer(value) => value.to_string(),
+        Value::Bulk(bytes) => format!("\"{}\"", bytes.escape_ascii()),
+        Value::Double(value) => format!(",{value}"),
+        Value::Boolean(value) => if *value { "#t" } else { "#f" }.into(),
+        Value::Verbatim { format, text } => format!("{format}\"{}\"", text.escape_ascii()),
+        Value::Array(values) => format!("[{}]", list(values)),
+        Value::Set(values) => format!("set[{}]", list(values)),
+        Value::Push(values) => format!("push[{}]", list(values)),
+        Value::Map(pairs) => {
+            let pair = |(key, value): &(Value, Value)| {
+                format!("{} {}", shown_value(key), shown_value(value))
+            };
+            format!(
+                "{{{}}}",
+                pairs.iter().map(pair).collect::<Vec<_>>().join("  ")
+            )
+        }
+        Value::BigNumber(_) | Value::Attributed { .. } => format!("{value:?}"),
+    }
+}
