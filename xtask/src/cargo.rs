@@ -1,7 +1,7 @@
 //! The verbs that are a call of cargo with the right arguments.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, bail};
 
@@ -20,7 +20,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
 
 /// Documentation tests first, so that the runner's summary is the last thing on the screen. A filter in `args` names
 /// ordinary tests, so it leaves the documentation out.
-pub(crate) fn test(args: &[String]) -> anyhow::Result<()> {
+pub(crate) fn test(args: &[String]) -> anyhow::Result<ExitCode> {
     if args.is_empty() {
         cargo(&["test", "--workspace", "--doc", "--quiet"])?;
     }
@@ -34,7 +34,12 @@ pub(crate) fn test(args: &[String]) -> anyhow::Result<()> {
         .copied()
         .chain(args.iter().map(String::as_str))
         .collect();
-    cargo(&args)
+    let status = command(&args).status().context("cannot start cargo")?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Runs every target of `fuzz/`, or the one named, for `seconds` each. What libFuzzer found worth keeping stays in

@@ -14,6 +14,7 @@ use clap::Parser;
 
 mod bench;
 mod cargo;
+mod docs;
 mod tidy;
 
 /// Developer commands of kvik.
@@ -29,6 +30,12 @@ enum Verb {
     },
     /// The rules about the tree that clippy cannot know: layers, sizes, words
     Tidy,
+    /// Write docs/ anew from the tables of the code
+    Docs {
+        /// Only say whether it is up to date
+        #[arg(long)]
+        check: bool,
+    },
     /// kvik and other servers side by side: ops/s, CPU time per operation, latency
     Bench(bench::Options),
     /// Run each fuzz target for a while; needs a nightly toolchain and cargo-fuzz
@@ -50,18 +57,22 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let result = match Verb::parse() {
-        Verb::Check => cargo::check().and_then(|()| tidy::report()),
-        Verb::Test { args } => cargo::test(&args),
-        Verb::Tidy => tidy::report(),
-        Verb::Bench(options) => bench::run(&options),
-        Verb::Fuzz { target, seconds } => cargo::fuzz(target.as_deref(), seconds),
-        Verb::Run { args } => cargo::run(&args),
-        Verb::Dist => cargo::dist(),
-    };
-    if let Err(error) = result {
+    run(Verb::parse()).unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
-        return ExitCode::FAILURE;
+        ExitCode::FAILURE
+    })
+}
+
+fn run(verb: Verb) -> anyhow::Result<ExitCode> {
+    match verb {
+        Verb::Check => cargo::check().and_then(|()| tidy::report())?,
+        Verb::Test { args } => return cargo::test(&args),
+        Verb::Tidy => tidy::report()?,
+        Verb::Docs { check } => docs::write(check)?,
+        Verb::Bench(options) => bench::run(&options)?,
+        Verb::Fuzz { target, seconds } => cargo::fuzz(target.as_deref(), seconds)?,
+        Verb::Run { args } => cargo::run(&args)?,
+        Verb::Dist => cargo::dist()?,
     }
-    ExitCode::SUCCESS
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,32 @@
+//! `cargo x docs`: the pages of `docs/` that are a view of a table in the code.
+//!
+//! They are committed, so that a reader finds them without building anything; `--check` keeps them true.
+
+use std::fs;
+
+use anyhow::{Context, bail};
+
+use crate::cargo;
+
+/// A page and the table that it shows.
+type Page = (&'static str, fn() -> String);
+
+const PAGES: &[Page] = &[("docs/configuration.md", kvik_server::config::markdown)];
+
+/// Writes every page that is out of date, or with `check` refuses to find one.
+pub(crate) fn write(check: bool) -> anyhow::Result<()> {
+    for (name, markdown) in PAGES {
+        let path = cargo::root().join(name);
+        let page = markdown();
+        if fs::read_to_string(&path).is_ok_and(|text| text == page) {
+            continue;
+        }
+        if check {
+            bail!("{name} is out of date: cargo x docs writes it");
+        }
+        fs::create_dir_all(path.parent().expect("a page lies in a folder"))?;
+        fs::write(&path, page).context(*name)?;
+        println!("wrote {name}");
+    }
+    Ok(())
+}
