@@ -545,8 +545,8 @@ fn a_peer_that_resets_fails_the_output() {
         let (tell, told) = channel();
         let server = Server::start(backend, move |driver, event| match event {
             Event::Received { conn, .. } => {
+                // The reset may come while this still writes, or later.
                 driver.send(conn, pattern(16 << 20));
-                assert!(driver.unsent(conn) > 0);
             }
             Event::Closed { conn, reason } => {
                 assert_eq!(driver.unsent(conn), 0);
