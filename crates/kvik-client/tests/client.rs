@@ -1,6 +1,9 @@
 //! The client against a server that follows a script.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of a test fail like the test")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail like the test"
+)]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,10 +1,43 @@
 //! Every command: declaration and handler.
+//!
+//! [`declare`] says what a command is, [`family`] holds the rows and the handlers they name, [`Ctx`] is what a handler
+//! gets. A handler reads its words, works on keys through the store's guard and writes its reply; who locks stripes,
+//! queues transactions and hands effects on is the crate `kvik` above.
 
+#![forbid(unsafe_code)]
+
+pub mod client;
+mod ctx;
 pub mod declare;
+mod engine;
+mod error;
+mod expiry;
 pub mod family;
 pub mod glob;
+pub mod host;
+pub mod latency;
+pub mod pause;
+mod random;
+pub mod session;
+mod settings;
+pub mod slowlog;
+pub mod stats;
 
+pub use ctx::Ctx;
 pub use declare::{Command, table};
+pub use engine::Engine;
+pub use error::Error;
+pub use expiry::ExpiryLag;
+pub use host::Host;
+pub use random::Random;
+pub use session::Session;
+pub use settings::Settings;
 
-/// Runs a command.
-pub type Handler = fn();
+/// Runs a command: reads its words, changes keys, writes the reply.
+pub type Handler = fn(&mut Ctx<'_>) -> Result<(), Error>;
+
+/// The Redis version whose behaviour kvik promises, as INFO and HELLO report it to clients that ask.
+pub const REDIS_VERSION: &str = "7.2.4";
+
+/// The version of kvik.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

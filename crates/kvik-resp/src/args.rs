@@ -4,7 +4,7 @@
 //! buffer is still growing and moving, and a thread can keep one `Vec<Span>` for all its connections. [`Args`] joins
 //! the two for reading and is two words wide per half: pass it by value.
 
-use std::ops::Index;
+use std::ops::{Index, Range};
 
 /// Where one argument lies in its buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,14 @@ impl<'a> Args<'a> {
         Self {
             buffer: self.buffer,
             spans: self.spans.get(from..).unwrap_or_default(),
+        }
+    }
+
+    /// The arguments in `range`, none where it leaves the list.
+    pub fn slice(self, range: Range<usize>) -> Self {
+        Self {
+            buffer: self.buffer,
+            spans: self.spans.get(range).unwrap_or_default(),
         }
     }
 }

@@ -1,1 +1,36 @@
-//! A Redis-compatible store as a library.
+//! kvik as a library: a Redis-compatible store in this process.
+//!
+//! A [`Db`] is a handle that may be cloned and shared by threads. It runs any command ([`Db::run`], or a [`Connection`]
+//! where state such as SELECT and MULTI is wanted), typed methods for strings and keys, and closures as transactions
+//! ([`Db::transaction`]). Whatever touches several keys locks all their stripes first, in ascending order, so every
+//! command and every transaction is strictly serializable on all cores.
+//!
+//! ```
+//! let db = kvik::Db::open(kvik::Options::default());
+//! db.set(b"greeting", b"hello");
+//! assert_eq!(db.get(b"greeting").unwrap().as_deref(), Some(&b"hello"[..]));
+//! assert_eq!(db.run(&["INCRBY", "n", "5"]).as_int(), Some(5));
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod clock;
+mod connection;
+mod db;
+pub mod effects;
+mod exec;
+mod executor;
+mod stripes;
+mod transaction;
+mod typed;
+mod upkeep;
+
+pub use clock::Clock;
+pub use connection::Connection;
+pub use db::{Db, Options};
+pub use executor::{Executor, Outcome};
+pub use kvik_command::{Engine, Error, Session};
+pub use kvik_resp::Value;
+pub use stripes::Patience;
+pub use transaction::Transaction;
+pub use typed::SetOptions;

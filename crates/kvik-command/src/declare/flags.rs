@@ -342,4 +342,6 @@ pub enum Locking {
     All,
     /// One stripe after the other (KEYS, SCAN).
     InTurn,
+    /// What the commands in the session's transaction need together (EXEC).
+    Queue,
 }

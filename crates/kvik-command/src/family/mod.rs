@@ -1,8 +1,15 @@
 //! The commands, one file per family: rows first, then the handlers they name.
 
+mod connection;
+mod string;
+mod transaction;
+
 use crate::declare::Row;
 
 /// The rows of all families.
 pub fn commands() -> Vec<Row> {
-    Vec::new()
+    [connection::rows(), string::rows(), transaction::rows()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

@@ -1,0 +1,234 @@
+//! The registry of clients: what CLIENT LIST shows and CLIENT KILL reaches.
+//!
+//! A [`Client`] is shared between the thread that serves it and whoever asks. Numbers are atomics with one writer; the
+//! few texts sit behind a lock that is taken when they change or are shown.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+/// Wakes whoever serves a client, so that it notices what was asked of it.
+pub trait Wake: Send + Sync {
+    /// Makes the serving thread look at this client soon.
+    fn wake(&self, client: u64);
+}
+
+/// A client nobody serves from a loop.
+#[derive(Debug)]
+pub struct NoWake;
+
+impl Wake for NoWake {
+    fn wake(&self, _client: u64) {}
+}
+
+/// What kind of connection a client is, the `TYPE` of CLIENT LIST and CLIENT KILL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientType {
+    /// An ordinary client.
+    Normal,
+}
+
+/// One client as others see it.
+pub struct Client {
+    /// Never used twice.
+    pub id: u64,
+    /// Its address, `127.0.0.1:5000`, or the socket's path followed by `:0`.
+    pub addr: String,
+    /// The server's address that it connected to.
+    pub local_addr: String,
+    /// File descriptor, -1 when it has none.
+    pub fd: i64,
+    /// When it connected, in milliseconds since the epoch.
+    pub connected_ms: u64,
+    /// When it last sent a command, in milliseconds since the epoch.
+    pub active_ms: AtomicU64,
+    /// Its database.
+    pub db: AtomicU64,
+    /// RESP version.
+    pub protocol: AtomicU8,
+    /// Commands queued by MULTI, or `NOT_IN_MULTI`.
+    pub queued: AtomicUsize,
+    /// Bytes of the queued commands.
+    pub queued_bytes: AtomicUsize,
+    /// Keys watched.
+    pub watched: AtomicUsize,
+    /// Unprocessed input in bytes.
+    pub input_bytes: AtomicUsize,
+    /// Room of the input buffer in bytes.
+    pub input_capacity: AtomicUsize,
+    /// Unsent output in bytes.
+    pub output_bytes: AtomicUsize,
+    /// Id of the last command plus one; 0 before the first.
+    pub last_command: AtomicU16,
+    /// Commands processed.
+    pub commands: AtomicU64,
+    /// Bytes received.
+    pub bytes_in: AtomicU64,
+    /// Bytes sent.
+    pub bytes_out: AtomicU64,
+    /// `CLIENT NO-EVICT on`.
+    pub no_evict: AtomicBool,
+    /// `CLIENT NO-TOUCH on`.
+    pub no_touch: AtomicBool,
+    /// Index of the serving thread.
+    pub thread: u16,
+    names: RwLock<Names>,
+    killed: AtomicBool,
+    wake: Arc<dyn Wake>,
+}
+
+/// Value of [`Client::queued`] outside MULTI.
+pub const NOT_IN_MULTI: usize = usize::MAX;
+
+/// What a client says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: Vec<u8>,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_ver: Vec<u8>,
+    /// The user it authenticated as.
+    pub user: String,
+}
+
+/// Where a new client comes from.
+pub struct Origin {
+    /// See [`Client::addr`].
+    pub addr: String,
+    /// See [`Client::local_addr`].
+    pub local_addr: String,
+    /// See [`Client::fd`].
+    pub fd: i64,
+    /// Index of the serving thread.
+    pub thread: u16,
+    /// How to reach that thread.
+    pub wake: Arc<dyn Wake>,
+}
+
+impl Origin {
+    /// A client inside this process.
+    pub fn embedded() -> Self {
+        Self {
+            addr: "embedded:0".into(),
+            local_addr: "embedded:0".into(),
+            fd: -1,
+            thread: 0,
+            wake: Arc::new(NoWake),
+        }
+    }
+}
+
+impl Client {
+    fn new(id: u64, origin: Origin, now_ms: u64) -> Self {
+        Self {
+            id,
+            addr: origin.addr,
+            local_addr: origin.local_addr,
+            fd: origin.fd,
+            connected_ms: now_ms,
+            active_ms: AtomicU64::new(now_ms),
+            db: AtomicU64::new(0),
+            protocol: AtomicU8::new(2),
+            queued: AtomicUsize::new(NOT_IN_MULTI),
+            queued_bytes: AtomicUsize::new(0),
+            watched: AtomicUsize::new(0),
+            input_bytes: AtomicUsize::new(0),
+            input_capacity: AtomicUsize::new(0),
+            output_bytes: AtomicUsize::new(0),
+            last_command: AtomicU16::new(0),
+            commands: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            thread: origin.thread,
+            names: RwLock::new(Names {
+                user: "default".into(),
+                ..Names::default()
+            }),
+            killed: AtomicBool::new(false),
+            wake: origin.wake,
+        }
+    }
+
+    /// A copy of what the client says of itself.
+    pub fn names(&self) -> Names {
+        self.names.read().clone()
+    }
+
+    /// Changes what the client says of itself.
+    pub fn rename(&self, change: impl FnOnce(&mut Names)) {
+        change(&mut self.names.write());
+    }
+
+    /// Whether the client is to be disconnected.
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+
+    /// Has the client disconnected.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        self.wake.wake(self.id);
+    }
+
+    /// The connection type.
+    pub fn client_type(&self) -> ClientType {
+        ClientType::Normal
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("id", &self.id)
+            .field("addr", &self.addr)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All clients, by id.
+#[derive(Debug, Default)]
+pub struct Clients {
+    last_id: AtomicU64,
+    by_id: Mutex<BTreeMap<u64, Arc<Client>>>,
+}
+
+impl Clients {
+    /// Registers a client.
+    pub fn add(&self, origin: Origin, now_ms: u64) -> Arc<Client> {
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let client = Arc::new(Client::new(id, origin, now_ms));
+        self.by_id.lock().insert(id, Arc::clone(&client));
+        client
+    }
+
+    /// Forgets a client.
+    pub fn remove(&self, id: u64) {
+        self.by_id.lock().remove(&id);
+    }
+
+    /// All clients, oldest first.
+    pub fn all(&self) -> Vec<Arc<Client>> {
+        self.by_id.lock().values().cloned().collect()
+    }
+
+    /// Number of clients.
+    pub fn len(&self) -> usize {
+        self.by_id.lock().len()
+    }
+
+    /// Whether there are no clients.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The client with this id.
+    pub fn get(&self, id: u64) -> Option<Arc<Client>> {
+        self.by_id.lock().get(&id).cloned()
+    }
+}

@@ -1,0 +1,84 @@
+//! The context of one running command.
+
+use kvik_resp::{Args, Reply, parse_f64, parse_i64};
+use kvik_store::Guard;
+
+use crate::declare::Command;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::random::Random;
+use crate::session::Session;
+
+/// Everything a handler may use: its words, the reply to write, the keys it declared, its session, and what all
+/// sessions share. A handler that returns an error leaves no reply behind; the executor removes what it wrote.
+pub struct Ctx<'a> {
+    /// The words of the command, its name (and a subcommand's) included.
+    pub args: Args<'a>,
+    /// Where the reply goes.
+    pub reply: Reply<'a>,
+    /// The keyspaces, as far as the command declared to need them.
+    pub keys: Guard<'a>,
+    /// Who sent it.
+    pub session: &'a mut Session,
+    /// What all sessions share.
+    pub engine: &'a Engine,
+    /// The command's row.
+    pub command: &'static Command,
+    /// The time, in microseconds since the epoch.
+    pub now_us: u64,
+    /// Randomness.
+    pub random: &'a mut Random,
+}
+
+impl Ctx<'_> {
+    /// The time, in milliseconds since the epoch.
+    pub fn now_ms(&self) -> u64 {
+        self.now_us / 1000
+    }
+
+    /// The word at `index` as a 64-bit integer.
+    ///
+    /// # Errors
+    /// If it is not one in canonical form.
+    pub fn int(&self, index: usize) -> Result<i64, Error> {
+        parse_i64(&self.args[index]).ok_or(Error::NOT_AN_INTEGER)
+    }
+
+    /// The word at `index` as a float.
+    ///
+    /// # Errors
+    /// If it is not one.
+    pub fn float(&self, index: usize) -> Result<f64, Error> {
+        parse_f64(&self.args[index]).ok_or(Error::NOT_A_FLOAT)
+    }
+
+    /// Whether the word at `index` is this option, in any case.
+    pub fn is(&self, index: usize, option: &str) -> bool {
+        self.args[index].eq_ignore_ascii_case(option.as_bytes())
+    }
+
+    /// The database number at `index`.
+    ///
+    /// # Errors
+    /// If it is no integer, or there is no such database.
+    pub fn db(&self, index: usize) -> Result<u32, Error> {
+        let databases = self
+            .engine
+            .settings
+            .databases
+            .load(std::sync::atomic::Ordering::Relaxed);
+        let number = self.int(index)?;
+        u32::try_from(number)
+            .ok()
+            .filter(|&db| u64::from(db) < databases)
+            .ok_or(Error::NO_SUCH_DB)
+    }
+}
+
+impl std::fmt::Debug for Ctx<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ctx")
+            .field("command", &self.command.name())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,70 @@
+//! What all sessions of one store share beside its keys: settings, clients, counters.
+
+use std::sync::Arc;
+
+use crate::client::Clients;
+use crate::expiry::ExpiryLag;
+use crate::host::{Host, NoHost};
+use crate::latency::LatencyMonitor;
+use crate::pause::Pause;
+use crate::random::Random;
+use crate::settings::Settings;
+use crate::slowlog::SlowLog;
+use crate::stats::Stats;
+
+/// See the module's description.
+pub struct Engine {
+    /// Settings that commands obey.
+    pub settings: Settings,
+    /// Connected clients.
+    pub clients: Clients,
+    /// Counters.
+    pub stats: Stats,
+    /// Slow commands.
+    pub slowlog: SlowLog,
+    /// Slow events.
+    pub latency: LatencyMonitor,
+    /// CLIENT PAUSE.
+    pub pause: Pause,
+    /// How late keys expire.
+    pub expiry_lag: ExpiryLag,
+    /// The program around the store.
+    pub host: Arc<dyn Host>,
+    /// When the store was opened, in microseconds since the epoch.
+    pub started_us: u64,
+    /// 40 hexadecimal digits that name this run.
+    pub run_id: String,
+}
+
+impl Engine {
+    /// The shared part of a store opened at `now_us`.
+    pub fn new(now_us: u64, seed: u64) -> Self {
+        Self {
+            settings: Settings::default(),
+            clients: Clients::default(),
+            stats: Stats::default(),
+            slowlog: SlowLog::default(),
+            latency: LatencyMonitor::default(),
+            pause: Pause::default(),
+            expiry_lag: ExpiryLag::default(),
+            host: Arc::new(NoHost),
+            started_us: now_us,
+            run_id: Random::new(seed).hex(40),
+        }
+    }
+
+    /// The same inside this program.
+    #[must_use]
+    pub fn hosted_by(mut self, host: Arc<dyn Host>) -> Self {
+        self.host = host;
+        self
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("run_id", &self.run_id)
+            .finish_non_exhaustive()
+    }
+}

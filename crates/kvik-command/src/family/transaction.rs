@@ -1,0 +1,96 @@
+//! Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+//!
+//! Queueing and EXEC itself belong to the executor in the crate above, which alone can lock the stripes of all queued
+//! commands at once.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::declare::{Command, Group, KeyFlags, Locking, Row};
+use crate::session::Watch;
+use crate::{Ctx, Error};
+
+/// The rows of this family.
+pub(super) fn rows() -> Vec<Row> {
+    let command = |name, syntax, handler| {
+        Command::new(name, syntax, handler)
+            .group(Group::Transactions)
+            .noscript()
+            .loading()
+            .stale()
+            .allow_busy()
+    };
+    vec![
+        command("MULTI", "", multi)
+            .fast()
+            .since("1.2.0")
+            .complexity("O(1)")
+            .about("Starts a transaction: the commands that follow are queued."),
+        command("EXEC", "", exec)
+            .skip_slowlog()
+            .locks(Locking::Queue)
+            .since("1.2.0")
+            .complexity("Depends on commands in the transaction")
+            .about("Runs the queued commands as one."),
+        command("DISCARD", "", discard)
+            .fast()
+            .since("2.0.0")
+            .complexity("O(N), when N is the number of queued commands")
+            .about("Drops the queued commands."),
+        command("WATCH", "key [key ...]", watch)
+            .fast()
+            .access(&[KeyFlags::RO])
+            .since("2.2.0")
+            .complexity("O(1) for every key.")
+            .about("Makes the next EXEC depend on keys that must not change before it."),
+        command("UNWATCH", "", unwatch)
+            .fast()
+            .since("2.2.0")
+            .complexity("O(1)")
+            .about("Forgets all watched keys."),
+    ]
+}
+
+fn multi(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    if ctx.session.transaction.is_some() {
+        return Err(Error::text("MULTI calls can not be nested"));
+    }
+    ctx.session.begin();
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// Runs only where there is nothing to execute; see the module's description.
+fn exec(_: &mut Ctx<'_>) -> Result<(), Error> {
+    Err(Error::text("EXEC without MULTI"))
+}
+
+fn discard(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    if ctx.session.take_transaction().is_none() {
+        return Err(Error::text("DISCARD without MULTI"));
+    }
+    ctx.session.unwatch();
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn watch(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    if ctx.session.transaction.is_some() {
+        return Err(Error::text("WATCH inside MULTI is not allowed"));
+    }
+    let keyspace = ctx.session.keyspace();
+    let watch = ctx.session.watch.get_or_insert_with(Watch::default);
+    for key in ctx.args.tail(1).iter() {
+        if watch.keys.insert((keyspace, key.into())) {
+            ctx.keys.watch(key, &watch.token);
+        }
+    }
+    ctx.session.client.watched.store(watch.keys.len(), Relaxed);
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn unwatch(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    ctx.session.unwatch();
+    ctx.reply.ok();
+    Ok(())
+}

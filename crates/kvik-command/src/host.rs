@@ -1,0 +1,100 @@
+//! The program around a store, as commands need it.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::error::Error;
+
+/// What the SHUTDOWN command asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shutdown {
+    /// Save first, or not; by default as configured.
+    pub save: Option<bool>,
+    /// Do not wait for replicas.
+    pub now: bool,
+    /// Go on even if something fails.
+    pub force: bool,
+}
+
+/// One line of INFO that only the program knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// The section, in lower case.
+    pub section: &'static str,
+    /// The field's name.
+    pub name: &'static str,
+    /// Its value.
+    pub value: Cow<'static, str>,
+}
+
+/// Configuration, process and threads: what a server has and an embedded store lacks.
+pub trait Host: Send + Sync {
+    /// The settings whose names match any of the patterns, with their values.
+    fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, String)>;
+
+    /// Changes settings, all or none.
+    ///
+    /// # Errors
+    /// The reply to give, which names the setting.
+    fn config_set(&self, settings: &[(&[u8], &[u8])]) -> Result<(), Error>;
+
+    /// Writes the settings to the file they came from.
+    ///
+    /// # Errors
+    /// The reply to give.
+    fn config_rewrite(&self) -> Result<(), Error>;
+
+    /// What the program adds to INFO.
+    fn facts(&self) -> Vec<Fact>;
+
+    /// Ends the program in an orderly way; the caller gets no reply when this succeeds.
+    ///
+    /// # Errors
+    /// The reply to give when it cannot.
+    fn shutdown(&self, how: Shutdown) -> Result<(), Error>;
+
+    /// Gives up a shutdown that is waiting; says whether there was one.
+    fn abort_shutdown(&self) -> bool;
+
+    /// Has every serving thread look at its waiting clients again.
+    fn wake_all(&self);
+
+    /// Stops the calling thread for so long, for DEBUG SLEEP.
+    fn sleep(&self, duration: Duration);
+}
+
+/// No program: an embedded store.
+#[derive(Clone, Copy, Debug)]
+pub struct NoHost;
+
+const NOT_A_SERVER: Error = Error::text("not available in an embedded store");
+
+impl Host for NoHost {
+    fn config_get(&self, _patterns: &[&[u8]]) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    fn config_set(&self, _settings: &[(&[u8], &[u8])]) -> Result<(), Error> {
+        Err(NOT_A_SERVER)
+    }
+
+    fn config_rewrite(&self) -> Result<(), Error> {
+        Err(NOT_A_SERVER)
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        Vec::new()
+    }
+
+    fn shutdown(&self, _how: Shutdown) -> Result<(), Error> {
+        Err(NOT_A_SERVER)
+    }
+
+    fn abort_shutdown(&self) -> bool {
+        false
+    }
+
+    fn wake_all(&self) {}
+
+    fn sleep(&self, _duration: Duration) {}
+}

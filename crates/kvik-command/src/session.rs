@@ -1,0 +1,168 @@
+//! A session: what one client's commands leave behind for its next ones.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use kvik_resp::{ArgsBuf, Protocol};
+use kvik_store::{KeyspaceId, WatchToken};
+
+use crate::client::{Client, NOT_IN_MULTI};
+use crate::declare::Command;
+
+/// The state of one client between commands. Owned by whoever runs its commands, one at a time.
+#[derive(Debug)]
+pub struct Session {
+    /// What others see of this client.
+    pub client: Arc<Client>,
+    /// The selected database.
+    pub db: u32,
+    /// The protocol of its replies.
+    pub protocol: Protocol,
+    /// Whether it may use commands that need authentication.
+    pub authenticated: bool,
+    /// The transaction being queued.
+    pub transaction: Option<Transaction>,
+    /// The keys it watches.
+    pub watch: Option<Watch>,
+    /// Which replies it gets.
+    pub replies: Replies,
+    /// Its commands do not count as accesses to keys.
+    pub no_touch: bool,
+    /// Close the connection once the reply is sent.
+    pub close: bool,
+    /// A watch that has ended and whose keys still know of it; the executor tells them.
+    pub released: Option<Watch>,
+}
+
+/// Commands queued between MULTI and EXEC.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// The commands, checked.
+    pub queue: Vec<Queued>,
+    /// A command could not be queued: EXEC will refuse.
+    pub aborted: bool,
+    /// Bytes of all arguments.
+    pub bytes: usize,
+}
+
+/// A command waiting for EXEC.
+#[derive(Debug)]
+pub struct Queued {
+    /// The command.
+    pub command: &'static Command,
+    /// Its words, name included.
+    pub args: ArgsBuf,
+}
+
+/// The keys a session watches, and what tells it that one of them changed.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// Turns dirty when a watched key changes.
+    pub token: Arc<WatchToken>,
+    /// The keys.
+    pub keys: HashSet<(KeyspaceId, Box<[u8]>)>,
+}
+
+/// Which replies a client gets, as set by CLIENT REPLY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replies {
+    /// All.
+    On,
+    /// None.
+    Off,
+    /// Not this command's.
+    SkipThis,
+    /// Not the next command's.
+    SkipNext,
+}
+
+impl Session {
+    /// A fresh session.
+    pub fn new(client: Arc<Client>, authenticated: bool) -> Self {
+        Self {
+            client,
+            db: 0,
+            protocol: Protocol::Resp2,
+            authenticated,
+            transaction: None,
+            watch: None,
+            replies: Replies::On,
+            no_touch: false,
+            close: false,
+            released: None,
+        }
+    }
+
+    /// The keyspace its commands work on.
+    pub fn keyspace(&self) -> KeyspaceId {
+        KeyspaceId(self.db)
+    }
+
+    /// Selects a database that exists.
+    pub fn select(&mut self, db: u32) {
+        self.db = db;
+        self.client.db.store(u64::from(db), Relaxed);
+    }
+
+    /// Answers in this protocol from now on.
+    pub fn speak(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+        let version = match protocol {
+            Protocol::Resp2 => 2,
+            Protocol::Resp3 => 3,
+        };
+        self.client.protocol.store(version, Relaxed);
+    }
+
+    /// Starts to queue commands.
+    pub fn begin(&mut self) {
+        self.transaction = Some(Transaction::default());
+        self.client.queued.store(0, Relaxed);
+    }
+
+    /// Queues a command. There is a transaction.
+    pub fn queue(&mut self, queued: Queued) {
+        let Some(transaction) = &mut self.transaction else {
+            return;
+        };
+        transaction.bytes += queued.args.byte_len();
+        transaction.queue.push(queued);
+        self.client.queued.store(transaction.queue.len(), Relaxed);
+        self.client.queued_bytes.store(transaction.bytes, Relaxed);
+    }
+
+    /// Makes EXEC fail, when there is a transaction.
+    pub fn abort(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.aborted = true;
+        }
+    }
+
+    /// Ends the transaction and the watch.
+    pub fn take_transaction(&mut self) -> Option<Transaction> {
+        let taken = self.transaction.take()?;
+        self.client.queued.store(NOT_IN_MULTI, Relaxed);
+        self.client.queued_bytes.store(0, Relaxed);
+        Some(taken)
+    }
+
+    /// Ends the watch; the executor tells the keys.
+    pub fn unwatch(&mut self) {
+        self.released = self.watch.take();
+        self.client.watched.store(0, Relaxed);
+    }
+
+    /// Back to how a connection starts, as RESET does. Authentication is the caller's to decide.
+    pub fn reset(&mut self) {
+        self.take_transaction();
+        self.unwatch();
+        self.select(0);
+        self.speak(Protocol::Resp2);
+        self.replies = Replies::On;
+        self.no_touch = false;
+        self.client.no_touch.store(false, Relaxed);
+        self.client.no_evict.store(false, Relaxed);
+        self.client.rename(|names| names.name.clear());
+    }
+}

@@ -1,0 +1,88 @@
+//! The settings that commands and the store obey while running. The server's configuration table writes them; an
+//! embedded store may, too. Each is an atomic, read without coordination at the point of use.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use kvik_store::AccessPolicy;
+use parking_lot::RwLock;
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct Settings {
+    /// Number of databases that SELECT accepts.
+    pub databases: AtomicU64,
+    /// Longest string, in bytes (`proto-max-bulk-len`).
+    pub max_bulk_bytes: AtomicU64,
+    /// Commands at least this slow go to the slow log, in microseconds; negative means none.
+    pub slowlog_slower_than_us: AtomicI64,
+    /// Entries that the slow log keeps.
+    pub slowlog_max_len: AtomicU64,
+    /// Events at least this slow go to the latency monitor, in milliseconds; 0 means none.
+    pub latency_threshold_ms: AtomicU64,
+    /// Whether latency histograms per command are kept.
+    pub latency_tracking: AtomicBool,
+    /// Whether keys are deleted when their time comes, not only when they are met.
+    pub active_expire: AtomicBool,
+    /// Whether DEBUG may be used.
+    pub debug_commands: AtomicBool,
+    /// Whether the eviction policy counts accesses instead of timing them.
+    pub lfu: AtomicBool,
+    /// `lfu-log-factor`.
+    pub lfu_log_factor: AtomicU64,
+    /// `lfu-decay-time`, in minutes.
+    pub lfu_decay_minutes: AtomicU64,
+    /// The password of the default user (`requirepass`); none when empty.
+    pub password: RwLock<Vec<u8>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            databases: AtomicU64::new(16),
+            max_bulk_bytes: AtomicU64::new(512 << 20),
+            slowlog_slower_than_us: AtomicI64::new(10_000),
+            slowlog_max_len: AtomicU64::new(128),
+            latency_threshold_ms: AtomicU64::new(0),
+            latency_tracking: AtomicBool::new(true),
+            active_expire: AtomicBool::new(true),
+            debug_commands: AtomicBool::new(true),
+            lfu: AtomicBool::new(false),
+            lfu_log_factor: AtomicU64::new(10),
+            lfu_decay_minutes: AtomicU64::new(1),
+            password: RwLock::new(Vec::new()),
+        }
+    }
+}
+
+impl Settings {
+    /// What the access clock of keys records.
+    pub fn access_policy(&self) -> AccessPolicy {
+        if !self.lfu.load(Ordering::Relaxed) {
+            return AccessPolicy::Recency;
+        }
+        AccessPolicy::Frequency {
+            log_factor: self.lfu_log_factor.load(Ordering::Relaxed) as u32,
+            decay_minutes: self.lfu_decay_minutes.load(Ordering::Relaxed) as u32,
+        }
+    }
+
+    /// Longest string in bytes.
+    pub fn max_string(&self) -> usize {
+        usize::try_from(self.max_bulk_bytes.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
+    /// Whether connections must authenticate.
+    pub fn needs_password(&self) -> bool {
+        !self.password.read().is_empty()
+    }
+
+    /// Whether `password` is the default user's, compared without telling by the time taken how much of it is right.
+    pub fn accepts_password(&self, password: &[u8]) -> bool {
+        let expected = self.password.read();
+        let differences = expected
+            .iter()
+            .zip(password)
+            .fold(0, |sum, (a, b)| sum | (a ^ b));
+        expected.is_empty() || (expected.len() == password.len() && differences == 0)
+    }
+}

@@ -1,0 +1,236 @@
+//! Counters, kept per thread and added up when somebody looks.
+//!
+//! Each counter has one writer, so counting is a load and a store, not a locked instruction. Resetting remembers the
+//! present sums and subtracts them from then on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+/// A number that one thread increases and any may read.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds to it. Only the owning thread may.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(
+            self.0.load(Ordering::Relaxed).wrapping_add(n),
+            Ordering::Relaxed,
+        );
+    }
+
+    /// Its value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Sets it. Only the owning thread may.
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+}
+
+macro_rules! totals {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// The counters of one thread that are not per command.
+        #[derive(Debug, Default)]
+        pub struct ThreadTotals { $($(#[$doc])* pub $name: Counter,)* }
+
+        /// Sums over all threads.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Totals { $($(#[$doc])* pub $name: u64,)* }
+
+        impl Totals {
+            fn add(&mut self, thread: &ThreadTotals) { $(self.$name = self.$name.wrapping_add(thread.$name.get());)* }
+            fn subtract(&mut self, base: &Self) { $(self.$name = self.$name.wrapping_sub(base.$name);)* }
+        }
+    };
+}
+
+totals! {
+    /// Commands processed.
+    commands,
+    /// Reads that found their key.
+    hits,
+    /// Reads that did not.
+    misses,
+    /// Keys deleted because their time had come.
+    expired,
+    /// Changes to the data set.
+    changes,
+    /// Error replies.
+    errors,
+    /// Connections accepted.
+    connections,
+    /// Connections refused.
+    rejected_connections,
+    /// Bytes received from clients.
+    bytes_in,
+    /// Bytes sent to clients.
+    bytes_out,
+    /// Clients cut off for their unread output.
+    output_limit_disconnections,
+    /// Clients cut off for their unfinished input.
+    input_limit_disconnections,
+    /// Commands put off because a stripe they need was taken.
+    deferred,
+}
+
+/// The counters of one command on one thread, or their sum.
+#[derive(Debug, Default)]
+pub struct CommandStats {
+    /// Calls.
+    pub calls: Counter,
+    /// Time taken, in nanoseconds.
+    pub nanos: Counter,
+    /// Calls refused before they ran.
+    pub rejected: Counter,
+    /// Calls that ran and failed.
+    pub failed: Counter,
+}
+
+/// One command's counters, added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommandTotals {
+    /// Calls.
+    pub calls: u64,
+    /// Time taken, in nanoseconds.
+    pub nanos: u64,
+    /// Calls refused before they ran.
+    pub rejected: u64,
+    /// Calls that ran and failed.
+    pub failed: u64,
+}
+
+/// All counters of one thread.
+#[derive(Debug)]
+pub struct ThreadStats {
+    /// Counters that are not per command.
+    pub totals: ThreadTotals,
+    /// By command id.
+    pub commands: Box<[CommandStats]>,
+}
+
+/// The counters of all threads.
+#[derive(Debug, Default)]
+pub struct Stats {
+    threads: Mutex<Vec<Arc<ThreadStats>>>,
+    base: Mutex<Base>,
+}
+
+#[derive(Debug, Default)]
+struct Base {
+    totals: Totals,
+    commands: Vec<CommandTotals>,
+}
+
+impl ThreadStats {
+    fn new(commands: usize) -> Self {
+        Self {
+            totals: ThreadTotals::default(),
+            commands: (0..commands).map(|_| CommandStats::default()).collect(),
+        }
+    }
+}
+
+impl CommandTotals {
+    fn add(&mut self, thread: &CommandStats) {
+        self.calls = self.calls.wrapping_add(thread.calls.get());
+        self.nanos = self.nanos.wrapping_add(thread.nanos.get());
+        self.rejected = self.rejected.wrapping_add(thread.rejected.get());
+        self.failed = self.failed.wrapping_add(thread.failed.get());
+    }
+
+    fn subtract(&mut self, base: &Self) {
+        self.calls = self.calls.wrapping_sub(base.calls);
+        self.nanos = self.nanos.wrapping_sub(base.nanos);
+        self.rejected = self.rejected.wrapping_sub(base.rejected);
+        self.failed = self.failed.wrapping_sub(base.failed);
+    }
+}
+
+impl Stats {
+    /// Counters for a thread that will count `commands` commands. A thread that has ended leaves its counters to the
+    /// next one that asks, so the sums never fall.
+    pub fn thread(&self, commands: usize) -> Arc<ThreadStats> {
+        let mut threads = self.threads.lock();
+        let idle = threads.iter().find(|stats| Arc::strong_count(stats) == 1);
+        idle.cloned().unwrap_or_else(|| {
+            let stats = Arc::new(ThreadStats::new(commands));
+            threads.push(Arc::clone(&stats));
+            stats
+        })
+    }
+
+    /// Sums since the last reset.
+    pub fn totals(&self) -> Totals {
+        let mut sums = self.totals_ever();
+        sums.subtract(&self.base.lock().totals);
+        sums
+    }
+
+    /// Sums since the start, for what a reset must not touch.
+    pub fn totals_ever(&self) -> Totals {
+        let mut sums = Totals::default();
+        self.threads
+            .lock()
+            .iter()
+            .for_each(|thread| sums.add(&thread.totals));
+        sums
+    }
+
+    /// Sums by command id since the last reset.
+    pub fn commands(&self) -> Vec<CommandTotals> {
+        let mut sums = self.commands_ever();
+        let base = self.base.lock();
+        sums.iter_mut()
+            .zip(&base.commands)
+            .for_each(|(sum, base)| sum.subtract(base));
+        sums
+    }
+
+    /// Counts from zero again.
+    pub fn reset(&self) {
+        let (totals, commands) = (self.totals_ever(), self.commands_ever());
+        *self.base.lock() = Base { totals, commands };
+    }
+
+    fn commands_ever(&self) -> Vec<CommandTotals> {
+        let mut sums = Vec::new();
+        for thread in self.threads.lock().iter() {
+            sums.resize(
+                sums.len().max(thread.commands.len()),
+                CommandTotals::default(),
+            );
+            sums.iter_mut()
+                .zip(&thread.commands)
+                .for_each(|(sum, counters)| sum.add(counters));
+        }
+        sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_survive_their_threads_and_restart_at_a_reset() {
+        let stats = Stats::default();
+        let first = stats.thread(1);
+        first.totals.hits.add(2);
+        first.commands[0].calls.add(1);
+        drop(first);
+        let second = stats.thread(1);
+        second.totals.hits.add(3);
+        assert_eq!(stats.totals().hits, 5);
+        stats.reset();
+        second.commands[0].calls.add(4);
+        assert_eq!(stats.totals().hits, 0);
+        assert_eq!(stats.commands()[0].calls, 4);
+        assert_eq!(stats.totals_ever().hits, 5);
+    }
+}

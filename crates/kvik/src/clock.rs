@@ -1,0 +1,96 @@
+//! The one place that reads a clock; everything below is told the time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Where a store gets its time from.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// The machine's clocks.
+    #[default]
+    System,
+    /// Microseconds since the epoch, moved by hand: for tests and simulation.
+    Manual(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// Microseconds since the Unix epoch.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    pub fn now_us(&self) -> u64 {
+        match self {
+            Self::System => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |age| age.as_micros() as u64),
+            Self::Manual(now) => now.load(Ordering::Acquire),
+        }
+    }
+
+    /// A time that never goes back, for measuring durations.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    pub(crate) fn instant(&self) -> Tick {
+        match self {
+            Self::System => Tick::System(Instant::now()),
+            Self::Manual(now) => Tick::Manual(now.load(Ordering::Acquire)),
+        }
+    }
+}
+
+/// A point in time that never goes back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tick {
+    System(Instant),
+    Manual(u64),
+}
+
+impl Tick {
+    /// Nanoseconds from `earlier` to this one.
+    pub(crate) fn nanos_since(self, earlier: Self) -> u64 {
+        match (self, earlier) {
+            (Self::System(now), Self::System(then)) => now.duration_since(then).as_nanos() as u64,
+            (Self::Manual(now), Self::Manual(then)) => now.saturating_sub(then) * 1000,
+            _ => 0,
+        }
+    }
+}
+
+/// The time as a thread that runs commands keeps it: read once for a batch, moved on by the durations measured since.
+#[derive(Debug)]
+pub(crate) struct BatchClock {
+    clock: Clock,
+    wall_us: u64,
+    start: Tick,
+    last: Tick,
+}
+
+impl BatchClock {
+    pub(crate) fn new(clock: Clock) -> Self {
+        let (wall_us, start) = (clock.now_us(), clock.instant());
+        Self {
+            clock,
+            wall_us,
+            start,
+            last: start,
+        }
+    }
+
+    /// Reads the clocks anew.
+    pub(crate) fn refresh(&mut self) {
+        self.wall_us = self.clock.now_us();
+        self.start = self.clock.instant();
+        self.last = self.start;
+    }
+
+    /// Microseconds since the epoch, as of the latest lap.
+    pub(crate) fn now_us(&self) -> u64 {
+        self.wall_us + self.last.nanos_since(self.start) / 1000
+    }
+
+    /// Nanoseconds since the latest lap, which ends here.
+    pub(crate) fn lap(&mut self) -> u64 {
+        let now = self.clock.instant();
+        let nanos = now.nanos_since(self.last);
+        self.last = now;
+        nanos
+    }
+}

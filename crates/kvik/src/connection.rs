@@ -1,0 +1,33 @@
+//! A session with the store inside this process.
+
+use kvik_resp::Value;
+
+use crate::db::{Db, Runner};
+
+/// Runs commands one after the other and keeps the state they leave: SELECT, MULTI, WATCH. Keeps the store open.
+pub struct Connection {
+    runner: Runner,
+    db: Db,
+}
+
+impl Connection {
+    pub(crate) fn new(db: Db, runner: Runner) -> Self {
+        Self { runner, db }
+    }
+
+    /// Runs a command and returns its reply. An error is a value, as it is for a client.
+    pub fn run(&mut self, words: &[impl AsRef<[u8]>]) -> Value {
+        self.runner.run(words)
+    }
+
+    /// The store.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+//! EXEC: all queued commands under the locks of all their stripes, as one unit of effects.
+
+use std::sync::Arc;
+
+use kvik_command::Session;
+use kvik_command::declare::Locking;
+use kvik_command::session::{Transaction, Watch};
+use kvik_resp::Reply;
+use kvik_store::{Guard, Stripes};
+
+use crate::db::Shared;
+use crate::effects::Collector;
+use crate::executor::{Call, Executor, ascend, plan_keys};
+use crate::stripes::Busy;
+
+/// Which stripes a transaction needs.
+enum Scope {
+    Planned,
+    All,
+}
+
+impl Executor {
+    /// Runs the session's transaction, or says why it cannot.
+    pub(crate) fn exec(
+        &mut self,
+        session: &mut Session,
+        call: Call<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Busy> {
+        let refusal = match &session.transaction {
+            None => Some("ERR EXEC without MULTI"),
+            Some(transaction) if transaction.aborted => {
+                Some("EXECABORT Transaction discarded because of previous errors.")
+            }
+            Some(_) => None,
+        };
+        if let Some(message) = refusal {
+            if session.take_transaction().is_some() {
+                session.unwatch();
+            }
+            Reply::new(out, session.protocol).error(message);
+            self.work.count(&self.shared, session, call, true);
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        let mut held = match self.plan_queue(session) {
+            Scope::All => shared.stripes.lock_all(self.patience)?,
+            Scope::Planned => shared.stripes.lock_many(&self.work.plan, self.patience)?,
+        };
+        self.exec_locked(&mut held, session, out);
+        self.work.count(&shared, session, call, false);
+        Ok(())
+    }
+
+    fn exec_locked(&mut self, stripes: &mut dyn Stripes, session: &mut Session, out: &mut Vec<u8>) {
+        let transaction = session.take_transaction().unwrap_or_default();
+        let watch = session.watch.take();
+        session
+            .client
+            .watched
+            .store(0, std::sync::atomic::Ordering::Relaxed);
+        if watch.is_some_and(|watch| self.end_watch(stripes, &watch)) {
+            Reply::new(out, session.protocol).null_array();
+        } else {
+            self.run_queue(stripes, session, &transaction, out);
+        }
+        self.shared.commit(&mut self.work.unit);
+    }
+
+    fn run_queue(
+        &mut self,
+        stripes: &mut dyn Stripes,
+        session: &mut Session,
+        transaction: &Transaction,
+        out: &mut Vec<u8>,
+    ) {
+        Reply::new(out, session.protocol).array(transaction.queue.len());
+        for queued in &transaction.queue {
+            let call = Call {
+                command: queued.command,
+                args: queued.args.as_args(),
+                hash: None,
+            };
+            self.work.run(&self.shared, stripes, session, call, out);
+        }
+    }
+
+    /// Ends a watch and says whether a watched key has changed. A key whose time has come since counts as changed.
+    fn end_watch(&mut self, stripes: &mut dyn Stripes, watch: &Watch) -> bool {
+        let now_ms = self.work.clock.now_us() / 1000;
+        let mut effects = Collector {
+            unit: &mut self.work.unit,
+            wanted: self.shared.log.is_some(),
+        };
+        let mut guard = Guard::new(stripes, &self.shared.stripes.layout, &mut effects, now_ms);
+        for (keyspace, key) in &watch.keys {
+            guard.select(*keyspace);
+            guard.peek(key);
+            guard.unwatch(key, &watch.token);
+        }
+        watch.token.is_dirty()
+    }
+
+    fn plan_queue(&mut self, session: &Session) -> Scope {
+        let plan = &mut self.work.plan;
+        plan.clear();
+        for queued in session
+            .transaction
+            .iter()
+            .flat_map(|transaction| &transaction.queue)
+        {
+            match queued.command.locking() {
+                Locking::All | Locking::InTurn => return Scope::All,
+                Locking::None | Locking::Queue => {}
+                Locking::Keys => {
+                    let mut call = Call {
+                        command: queued.command,
+                        args: queued.args.as_args(),
+                        hash: None,
+                    };
+                    plan_keys(&self.shared, &mut call, plan);
+                }
+            }
+        }
+        plan_watch(&self.shared, session.watch.as_ref(), plan);
+        ascend(plan);
+        Scope::Planned
+    }
+}
+
+fn plan_watch(shared: &Shared, watch: Option<&Watch>, plan: &mut Vec<u16>) {
+    let layout = &shared.stripes.layout;
+    let keys = watch.into_iter().flat_map(|watch| &watch.keys);
+    plan.extend(keys.map(|(_, key)| layout.stripe_of(layout.hash(key)) as u16));
+}

@@ -1,0 +1,513 @@
+//! The executor: runs commands for sessions, one at a time, to completion.
+//!
+//! The life of a command: look it up, check that the session may run it now, lock the stripes of its keys, run its
+//! handler, hand its effects over while the locks are held, unlock, count. Nothing has happened to the store when a
+//! command is put off ([`Outcome::Busy`], [`Outcome::Paused`]): the caller offers it again later.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use kvik_command::declare::{Command, Flags, Locking};
+use kvik_command::latency::Sample;
+use kvik_command::pause::PauseScope;
+use kvik_command::session::{Queued, Replies};
+use kvik_command::stats::ThreadStats;
+use kvik_command::{Ctx, Error, Random, Session, table};
+use kvik_resp::{Args, ArgsBuf, Reply};
+use kvik_store::{Guard, Mode, Stripes};
+
+use crate::clock::BatchClock;
+use crate::db::Shared;
+use crate::effects::{Collector, Unit};
+use crate::stripes::{Busy, InTurn, NoStripes, Patience};
+
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It ran, or was refused; its reply, if the session wants one, is written.
+    Done,
+    /// A stripe it needs is taken. Nothing has happened; offer it again soon.
+    Busy,
+    /// Clients are paused until this time, in milliseconds since the epoch. Nothing has happened.
+    Paused(u64),
+}
+
+/// Runs commands on one thread.
+pub struct Executor {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) patience: Patience,
+    pub(crate) work: Work,
+}
+
+/// What an executor uses up while it runs a command.
+pub(crate) struct Work {
+    pub(crate) clock: BatchClock,
+    pub(crate) unit: Unit,
+    pub(crate) plan: Vec<u16>,
+    stats: Arc<ThreadStats>,
+    random: Random,
+}
+
+/// A command on its way.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) command: &'static Command,
+    pub(crate) args: Args<'a>,
+    /// The hash of the single key, when it has one.
+    pub(crate) hash: Option<(usize, u64)>,
+}
+
+impl Executor {
+    pub(crate) fn new(shared: Arc<Shared>, patience: Patience) -> Self {
+        let work = Work {
+            clock: BatchClock::new(shared.clock.clone()),
+            unit: Unit::default(),
+            plan: Vec::new(),
+            stats: shared.engine.stats.thread(table().commands().len()),
+            random: Random::new(std::hash::BuildHasher::hash_one(
+                &std::hash::RandomState::new(),
+                0,
+            )),
+        };
+        Self {
+            shared,
+            patience,
+            work,
+        }
+    }
+
+    /// Reads the clock. Call it when a batch of commands begins; within the batch, time moves on by what is measured.
+    pub fn refresh(&mut self) {
+        self.work.clock.refresh();
+    }
+
+    /// Microseconds since the epoch, as commands run next see it.
+    pub fn now_us(&self) -> u64 {
+        self.work.clock.now_us()
+    }
+
+    /// This thread's counters.
+    pub fn stats(&self) -> &ThreadStats {
+        &self.work.stats
+    }
+
+    /// Runs one command of a session and appends its reply to `out`.
+    pub fn execute(&mut self, session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcome {
+        if args.is_empty() {
+            return Outcome::Done;
+        }
+        let start = out.len();
+        let outcome = match self.admit(session, args) {
+            Ok(Admitted::Run(command)) => self.dispatch(session, command, args, out),
+            Ok(Admitted::Queue(command)) => queue(session, command, args, out),
+            Ok(Admitted::Wait(until_ms)) => Outcome::Paused(until_ms),
+            Err(message) => self.refuse(session, args, &message, out),
+        };
+        if session.replies != Replies::On && outcome == Outcome::Done {
+            withhold(session, start, out);
+        }
+        if session.released.is_some() {
+            self.release(session);
+        }
+        outcome
+    }
+
+    /// Ends a session: its client is gone.
+    pub fn end(&mut self, session: &mut Session) {
+        session.take_transaction();
+        session.unwatch();
+        self.release(session);
+        self.shared.engine.clients.remove(session.client.id);
+    }
+
+    /// Tells the keys of a watch that it has ended.
+    pub(crate) fn release(&mut self, session: &mut Session) {
+        let Some(watch) = session.released.take() else {
+            return;
+        };
+        let mut stripes = InTurn::new(&self.shared.stripes);
+        let mut effects = Collector {
+            unit: &mut self.work.unit,
+            wanted: false,
+        };
+        let mut guard = Guard::new(&mut stripes, &self.shared.stripes.layout, &mut effects, 0);
+        for (keyspace, key) in &watch.keys {
+            guard.select(*keyspace);
+            guard.unwatch(key, &watch.token);
+        }
+    }
+
+    fn admit(&self, session: &Session, args: Args<'_>) -> Result<Admitted, String> {
+        let command = table().lookup(args).map_err(|error| error.message(args))?;
+        let flags = command.flags();
+        if !session.authenticated && !flags.contains(Flags::NO_AUTH) {
+            return Err(Error::NoAuth.to_string());
+        }
+        let queueing = session.transaction.is_some();
+        if queueing && flags.contains(Flags::NO_MULTI) {
+            return Err("ERR Command not allowed inside a transaction".into());
+        }
+        if let Some(until_ms) = self.paused(session, command) {
+            return Ok(Admitted::Wait(until_ms));
+        }
+        if queueing && !runs_inside_multi(command) {
+            return Ok(Admitted::Queue(command));
+        }
+        Ok(Admitted::Run(command))
+    }
+
+    #[inline]
+    fn paused(&self, session: &Session, command: &Command) -> Option<u64> {
+        let pause = &self.shared.engine.pause;
+        if pause.until_ms() == 0 {
+            return None;
+        }
+        let waits = match pause.scope(self.work.clock.now_us() / 1000)? {
+            PauseScope::All => true,
+            PauseScope::Writes => may_write(session, command),
+        };
+        waits.then(|| pause.until_ms())
+    }
+
+    fn dispatch(
+        &mut self,
+        session: &mut Session,
+        command: &'static Command,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
+        let mut call = Call {
+            command,
+            args,
+            hash: None,
+        };
+        let done = match command.locking() {
+            Locking::None => self.run_on_none(session, call, out),
+            Locking::Keys => self.run_on_keys(session, &mut call, out),
+            Locking::All => self.run_on_all(session, call, out),
+            Locking::InTurn => self.run_in_turn(session, call, out),
+            Locking::Queue => self.exec(session, call, out),
+        };
+        if done.is_ok() {
+            return Outcome::Done;
+        }
+        self.work.stats.totals.deferred.add(1);
+        Outcome::Busy
+    }
+
+    fn run_on_none(
+        &mut self,
+        session: &mut Session,
+        call: Call<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Busy> {
+        self.run(&mut NoStripes, session, call, out);
+        Ok(())
+    }
+
+    fn run_in_turn(
+        &mut self,
+        session: &mut Session,
+        call: Call<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Busy> {
+        let shared = Arc::clone(&self.shared);
+        self.run(&mut InTurn::new(&shared.stripes), session, call, out);
+        Ok(())
+    }
+
+    fn run_on_keys(
+        &mut self,
+        session: &mut Session,
+        call: &mut Call<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Busy> {
+        self.work.plan.clear();
+        plan_keys(&self.shared, call, &mut self.work.plan);
+        let shared = Arc::clone(&self.shared);
+        match *self.work.plan {
+            [] => self.run(&mut NoStripes, session, *call, out),
+            [index] => {
+                let mut held = shared.stripes.lock(usize::from(index), self.patience)?;
+                self.run(&mut held, session, *call, out);
+            }
+            _ => {
+                ascend(&mut self.work.plan);
+                let mut held = shared.stripes.lock_many(&self.work.plan, self.patience)?;
+                self.run(&mut held, session, *call, out);
+            }
+        }
+        Ok(())
+    }
+
+    fn run_on_all(
+        &mut self,
+        session: &mut Session,
+        call: Call<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Busy> {
+        let shared = Arc::clone(&self.shared);
+        let mut held = shared.stripes.lock_all(self.patience)?;
+        self.run(&mut held, session, call, out);
+        Ok(())
+    }
+
+    fn run(
+        &mut self,
+        stripes: &mut dyn Stripes,
+        session: &mut Session,
+        call: Call<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        self.work.run(&self.shared, stripes, session, call, out);
+        self.shared.commit(&mut self.work.unit);
+    }
+
+    fn refuse(
+        &self,
+        session: &mut Session,
+        args: Args<'_>,
+        message: &str,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
+        session.abort();
+        Reply::new(out, session.protocol).error(message);
+        let stats = &self.work.stats;
+        stats.totals.errors.add(1);
+        if let Ok(command) = table().resolve(args) {
+            stats.commands[usize::from(command.id())].rejected.add(1);
+        }
+        Outcome::Done
+    }
+}
+
+impl Work {
+    /// Runs a command's handler on stripes that are locked, and counts.
+    pub(crate) fn run(
+        &mut self,
+        shared: &Shared,
+        stripes: &mut dyn Stripes,
+        session: &mut Session,
+        call: Call<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let (start, now_us) = (out.len(), self.clock.now_us());
+        let mut effects = Collector {
+            unit: &mut self.unit,
+            wanted: shared.log.is_some(),
+        };
+        let mut ctx = Ctx {
+            args: call.args,
+            reply: Reply::new(out, session.protocol),
+            keys: guard(
+                shared,
+                stripes,
+                &mut effects,
+                session,
+                &mut self.random,
+                call,
+                now_us,
+            ),
+            session,
+            engine: &shared.engine,
+            command: call.command,
+            now_us,
+            random: &mut self.random,
+        };
+        let handler = call.command.handler().unwrap_or(container_alone);
+        let result = handler(&mut ctx);
+        if let Err(error) = &result {
+            ctx.reply.truncate(start);
+            ctx.reply.error(&error.to_string());
+        }
+        let (seen, garbage) = (ctx.keys.stats(), ctx.keys.take_garbage());
+        shared.stripes.alarm.discard(garbage);
+        let totals = &self.stats.totals;
+        totals.hits.add(seen.hits);
+        totals.misses.add(seen.misses);
+        totals.expired.add(seen.expired);
+        totals.changes.add(seen.changes);
+        self.count(shared, session, call, result.is_err());
+    }
+
+    /// Counts a command that ends now.
+    pub(crate) fn count(
+        &mut self,
+        shared: &Shared,
+        session: &Session,
+        call: Call<'_>,
+        failed: bool,
+    ) {
+        let now_us = self.clock.now_us();
+        let nanos = self.clock.lap();
+        let counters = &self.stats.commands[usize::from(call.command.id())];
+        counters.calls.add(1);
+        counters.nanos.add(nanos);
+        self.stats.totals.commands.add(1);
+        if failed {
+            counters.failed.add(1);
+            self.stats.totals.errors.add(1);
+        }
+        session
+            .client
+            .last_command
+            .store(call.command.id() + 1, Relaxed);
+        session.client.active_ms.store(now_us / 1000, Relaxed);
+        session
+            .client
+            .commands
+            .store(session.client.commands.load(Relaxed) + 1, Relaxed);
+        let slow_us = shared.engine.settings.slowlog_slower_than_us.load(Relaxed);
+        let took_us = nanos / 1000;
+        if slow_us >= 0 && took_us >= slow_us as u64 {
+            record_slow(shared, session, call, now_us, took_us);
+        }
+        let threshold_ms = shared.engine.settings.latency_threshold_ms.load(Relaxed);
+        if threshold_ms > 0 && took_us >= threshold_ms * 1000 {
+            let event = if call.command.flags().contains(Flags::FAST) {
+                "fast-command"
+            } else {
+                "command"
+            };
+            let sample = Sample {
+                at_s: now_us / 1_000_000,
+                took_ms: took_us / 1000,
+            };
+            shared.engine.latency.record(event, sample);
+        }
+    }
+}
+
+enum Admitted {
+    Run(&'static Command),
+    Queue(&'static Command),
+    Wait(u64),
+}
+
+/// A guard for one command of a session.
+fn guard<'a>(
+    shared: &'a Shared,
+    stripes: &'a mut dyn Stripes,
+    effects: &'a mut Collector<'_>,
+    session: &Session,
+    random: &mut Random,
+    call: Call<'_>,
+    now_us: u64,
+) -> Guard<'a> {
+    let touch = !session.no_touch || call.command.last_word() == "TOUCH";
+    let guard = Guard::new(stripes, &shared.stripes.layout, effects, now_us / 1000)
+        .on(session.keyspace())
+        .mode(mode(shared, now_us / 1000))
+        .access(shared.engine.settings.access_policy(), touch, random.bits());
+    match call.hash {
+        Some((at, hash)) => guard.hashed(&call.args[at], hash),
+        None => guard,
+    }
+}
+
+fn mode(shared: &Shared, now_ms: u64) -> Mode {
+    if shared.follower {
+        Mode::Follower
+    } else if shared.engine.pause.until_ms() != 0 && shared.engine.pause.scope(now_ms).is_some() {
+        Mode::Paused
+    } else {
+        Mode::Primary
+    }
+}
+
+/// Adds the stripes of a call's keys to the plan. Where the keys cannot be told from the words, the handler refuses the
+/// call before it touches any.
+pub(crate) fn plan_keys(shared: &Shared, call: &mut Call<'_>, plan: &mut Vec<u16>) {
+    let (layout, args) = (&shared.stripes.layout, call.args);
+    let mut last = None;
+    let found = call.command.for_each_key(args, |at, _| {
+        let hash = layout.hash(&args[at]);
+        plan.push(layout.stripe_of(hash) as u16);
+        last = Some((at, hash));
+    });
+    if found.is_ok() && plan.len() == 1 {
+        call.hash = last;
+    }
+}
+
+/// Puts a plan into locking order.
+pub(crate) fn ascend(plan: &mut Vec<u16>) {
+    plan.sort_unstable();
+    plan.dedup();
+}
+
+/// The commands that MULTI does not queue.
+fn runs_inside_multi(command: &Command) -> bool {
+    matches!(
+        command.name(),
+        "EXEC" | "DISCARD" | "MULTI" | "WATCH" | "QUIT" | "RESET"
+    )
+}
+
+fn may_write(session: &Session, command: &Command) -> bool {
+    let writes = |command: &Command| {
+        command
+            .flags()
+            .intersects(Flags::WRITE | Flags::MAY_REPLICATE)
+    };
+    let queued = || {
+        session
+            .transaction
+            .iter()
+            .flat_map(|transaction| &transaction.queue)
+    };
+    writes(command)
+        || command.locking() == Locking::Queue && queued().any(|queued| writes(queued.command))
+}
+
+fn queue(
+    session: &mut Session,
+    command: &'static Command,
+    args: Args<'_>,
+    out: &mut Vec<u8>,
+) -> Outcome {
+    session.queue(Queued {
+        command,
+        args: ArgsBuf::from(args),
+    });
+    Reply::new(out, session.protocol).simple("QUEUED");
+    Outcome::Done
+}
+
+/// Applies CLIENT REPLY to what a command wrote from `start` on.
+#[cold]
+fn withhold(session: &mut Session, start: usize, out: &mut Vec<u8>) {
+    out.truncate(start);
+    session.replies = match session.replies {
+        Replies::SkipNext => Replies::SkipThis,
+        Replies::SkipThis => Replies::On,
+        other => other,
+    };
+}
+
+/// A container called without a subcommand; the table's arity check lets none through.
+fn container_alone(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    Err(Error::arity(ctx.command))
+}
+
+#[cold]
+fn record_slow(shared: &Shared, session: &Session, call: Call<'_>, now_us: u64, took_us: u64) {
+    if !call.command.flags().contains(Flags::SKIP_SLOWLOG) {
+        let max_len = shared.engine.settings.slowlog_max_len.load(Relaxed) as usize;
+        shared.engine.slowlog.record(
+            call.args,
+            &session.client,
+            now_us / 1_000_000,
+            took_us,
+            max_len,
+        );
+    }
+}
+
+impl std::fmt::Debug for Executor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Executor")
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
+    }
+}

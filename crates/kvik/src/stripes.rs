@@ -1,0 +1,192 @@
+//! The shared store: stripes behind locks, and the ways to hold them.
+//!
+//! Whoever needs several stripes takes their locks in ascending order, so two never wait for each other. Letting go of a
+//! stripe publishes when its next key expires, so that the expiry thread need not lock to look.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_utils::CachePadded;
+use kvik_store::{Layout, Stripe, Stripes};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::upkeep::Alarm;
+
+/// How often a lock is tried before a patient caller sleeps and an impatient one gives up: a few microseconds.
+const SPINS: u32 = 100;
+
+/// How long to wait for a stripe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Until it is free.
+    Wait,
+    /// A few microseconds; then the command is put off.
+    Spin,
+}
+
+/// A stripe is taken and the caller did not want to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Busy;
+
+#[derive(Debug)]
+struct Cell {
+    stripe: Mutex<Stripe>,
+    /// When its next key expires, in milliseconds since the epoch; `u64::MAX` for never.
+    due: AtomicU64,
+}
+
+/// All stripes.
+#[derive(Debug)]
+pub(crate) struct SharedStripes {
+    cells: Box<[CachePadded<Cell>]>,
+    pub(crate) layout: Layout,
+    pub(crate) alarm: Alarm,
+}
+
+impl SharedStripes {
+    pub(crate) fn new(layout: Layout) -> Self {
+        let cell = |_| {
+            CachePadded::new(Cell {
+                stripe: Mutex::new(Stripe::new()),
+                due: AtomicU64::new(u64::MAX),
+            })
+        };
+        Self {
+            cells: (0..layout.stripes()).map(cell).collect(),
+            layout,
+            alarm: Alarm::default(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// When the next key of a stripe expires, at the earliest.
+    pub(crate) fn due(&self, index: usize) -> u64 {
+        self.cells[index].due.load(Ordering::Acquire)
+    }
+
+    /// Locks one stripe.
+    #[inline]
+    pub(crate) fn lock(&self, index: usize, patience: Patience) -> Result<Held<'_>, Busy> {
+        let cell = &*self.cells[index];
+        let stripe = match cell.stripe.try_lock() {
+            Some(stripe) => stripe,
+            None => cell.lock_contended(patience)?,
+        };
+        Ok(Held {
+            index,
+            stripe,
+            due: &cell.due,
+            alarm: &self.alarm,
+        })
+    }
+
+    /// Locks the stripes with these indices, which ascend.
+    pub(crate) fn lock_many(
+        &self,
+        indices: &[u16],
+        patience: Patience,
+    ) -> Result<HeldMany<'_>, Busy> {
+        let held: Result<Vec<_>, _> = indices
+            .iter()
+            .map(|&index| self.lock(usize::from(index), patience))
+            .collect();
+        Ok(HeldMany(held?))
+    }
+
+    /// Locks every stripe.
+    pub(crate) fn lock_all(&self, patience: Patience) -> Result<HeldMany<'_>, Busy> {
+        let held: Result<Vec<_>, _> = (0..self.len())
+            .map(|index| self.lock(index, patience))
+            .collect();
+        Ok(HeldMany(held?))
+    }
+}
+
+impl Cell {
+    #[cold]
+    fn lock_contended(&self, patience: Patience) -> Result<MutexGuard<'_, Stripe>, Busy> {
+        for _ in 0..SPINS {
+            std::hint::spin_loop();
+            if let Some(stripe) = self.stripe.try_lock() {
+                return Ok(stripe);
+            }
+        }
+        match patience {
+            Patience::Wait => Ok(self.stripe.lock()),
+            Patience::Spin => Err(Busy),
+        }
+    }
+}
+
+/// One locked stripe.
+pub(crate) struct Held<'a> {
+    index: usize,
+    stripe: MutexGuard<'a, Stripe>,
+    due: &'a AtomicU64,
+    alarm: &'a Alarm,
+}
+
+impl Drop for Held<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let due = self.stripe.next_due().0;
+        if due != self.due.load(Ordering::Relaxed) {
+            self.due.store(due, Ordering::Release);
+            self.alarm.due_at(due);
+        }
+    }
+}
+
+impl Stripes for Held<'_> {
+    #[inline]
+    fn stripe(&mut self, index: usize) -> &mut Stripe {
+        assert!(index == self.index, "the command declared another key");
+        &mut self.stripe
+    }
+}
+
+/// Several locked stripes, in ascending order.
+pub(crate) struct HeldMany<'a>(Vec<Held<'a>>);
+
+impl Stripes for HeldMany<'_> {
+    fn stripe(&mut self, index: usize) -> &mut Stripe {
+        let at = self.0.binary_search_by_key(&index, |held| held.index);
+        &mut self.0[at.expect("the command declared the key")].stripe
+    }
+}
+
+/// Stripes locked one at a time, each let go for the next.
+pub(crate) struct InTurn<'a> {
+    stripes: &'a SharedStripes,
+    held: Option<Held<'a>>,
+}
+
+impl<'a> InTurn<'a> {
+    pub(crate) fn new(stripes: &'a SharedStripes) -> Self {
+        Self {
+            stripes,
+            held: None,
+        }
+    }
+}
+
+impl Stripes for InTurn<'_> {
+    fn stripe(&mut self, index: usize) -> &mut Stripe {
+        if self.held.as_ref().is_none_or(|held| held.index != index) {
+            self.held = None;
+            self.held = self.stripes.lock(index, Patience::Wait).ok();
+        }
+        &mut self.held.as_mut().expect("a patient lock succeeds").stripe
+    }
+}
+
+/// No stripe: the command declared that it touches no key.
+pub(crate) struct NoStripes;
+
+impl Stripes for NoStripes {
+    fn stripe(&mut self, _index: usize) -> &mut Stripe {
+        unreachable!("the command declared that it touches no key")
+    }
+}

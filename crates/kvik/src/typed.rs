@@ -1,0 +1,142 @@
+//! Typed methods for strings and keys, on database 0 and without a session.
+
+use std::time::Duration;
+
+use kvik_command::Error;
+use kvik_store::{Expiry, Guard, IntText, NewString, ValueRef};
+
+use crate::db::Db;
+use crate::effects::{Collector, Unit};
+use crate::stripes::Patience;
+
+/// Conditions and expiry of [`Db::set_with`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetOptions {
+    /// Only if the key exists (`Some(true)`) or does not (`Some(false)`).
+    pub if_exists: Option<bool>,
+    /// Expire after so long; otherwise the key does not expire.
+    pub expire_in: Option<Duration>,
+    /// Leave the expiry as it is.
+    pub keep_expiry: bool,
+}
+
+impl Db {
+    /// A string's bytes, or none when the key does not exist.
+    ///
+    /// # Errors
+    /// If the key holds another type.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.on_key(key, |guard| {
+            Ok(guard.read(key).map(|view| text(view.value())))
+        })
+    }
+
+    /// Sets a string, whatever the key held; it does not expire.
+    pub fn set(&self, key: &[u8], value: &[u8]) {
+        self.on_key(key, |guard| {
+            guard.slot(key).set(NewString::Bytes(value), Expiry::Clear)
+        });
+    }
+
+    /// Sets a string under conditions and says whether it did.
+    pub fn set_with(&self, key: &[u8], value: &[u8], options: SetOptions) -> bool {
+        self.on_key(key, |guard| {
+            let expiry = match options.expire_in {
+                Some(after) => Expiry::At(guard.now().saturating_add(after.as_millis() as u64)),
+                None if options.keep_expiry => Expiry::Keep,
+                None => Expiry::Clear,
+            };
+            let slot = guard.slot(key);
+            let wanted = options
+                .if_exists
+                .is_none_or(|exists| exists == slot.view().is_some());
+            if wanted {
+                slot.set(NewString::Bytes(value), expiry);
+            }
+            wanted
+        })
+    }
+
+    /// Adds to the integer that a string holds, 0 when the key does not exist, and returns the sum.
+    ///
+    /// # Errors
+    /// If the value is no integer or the sum is out of range.
+    pub fn increment(&self, key: &[u8], by: i64) -> Result<i64, Error> {
+        let reply = self.run(&[b"INCRBY", key, IntText::default().format(by)]);
+        reply
+            .as_int()
+            .ok_or_else(|| Error::new(reply.as_error().unwrap_or_default().replacen("ERR ", "", 1)))
+    }
+
+    /// Deletes keys, all at once, and returns how many existed.
+    pub fn delete<K: AsRef<[u8]>>(&self, keys: &[K]) -> usize {
+        self.transaction(keys, |all| {
+            keys.iter().filter(|key| all.delete(key.as_ref())).count()
+        })
+    }
+
+    /// Whether a key exists.
+    pub fn exists(&self, key: &[u8]) -> bool {
+        self.on_key(key, |guard| guard.exists(key))
+    }
+
+    /// Makes a key expire after so long and says whether it exists.
+    pub fn expire(&self, key: &[u8], after: Duration) -> bool {
+        self.on_key(key, |guard| {
+            let at = guard.now().saturating_add(after.as_millis() as u64);
+            guard
+                .slot(key)
+                .occupied()
+                .map(|mut key| key.set_expiry(Some(at)))
+                .is_some()
+        })
+    }
+
+    /// Makes a key stay and says whether it was going to expire.
+    pub fn persist(&self, key: &[u8]) -> bool {
+        self.on_key(key, |guard| {
+            let Some(mut key) = guard.slot(key).occupied() else {
+                return false;
+            };
+            let expires = key.view().expire_at().is_some();
+            key.set_expiry(None);
+            expires
+        })
+    }
+
+    /// How long until a key expires: none when it does not exist, `Some(None)` when it stays.
+    pub fn time_to_live(&self, key: &[u8]) -> Option<Option<Duration>> {
+        self.on_key(key, |guard| {
+            let now = guard.now();
+            let view = guard.peek(key)?;
+            Some(
+                view.expire_at()
+                    .map(|at| Duration::from_millis(at.saturating_sub(now))),
+            )
+        })
+    }
+
+    /// Runs `work` while the key's stripe is locked.
+    fn on_key<R>(&self, key: &[u8], work: impl FnOnce(&mut Guard<'_>) -> R) -> R {
+        let shared = &self.shared;
+        let layout = &shared.stripes.layout;
+        let hash = layout.hash(key);
+        let now_ms = shared.clock.now_us() / 1000;
+        let held = shared.stripes.lock(layout.stripe_of(hash), Patience::Wait);
+        let mut held = held.expect("a patient lock succeeds");
+        let mut unit = Unit::default();
+        let mut effects = Collector {
+            unit: &mut unit,
+            wanted: shared.log.is_some(),
+        };
+        let result =
+            work(&mut Guard::new(&mut held, layout, &mut effects, now_ms).hashed(key, hash));
+        shared.commit(&mut unit);
+        result
+    }
+}
+
+fn text(value: ValueRef<'_>) -> Vec<u8> {
+    let ValueRef::String(string) = value;
+    string.text(&mut IntText::default()).to_vec()
+}

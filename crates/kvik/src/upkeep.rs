@@ -1,0 +1,179 @@
+//! The upkeep thread: deletes keys whose time has come and frees memory that commands cut loose.
+//!
+//! It sleeps until the earliest deadline of any stripe. A command that sets an earlier one rings the [`Alarm`]; so does
+//! one that leaves garbage. Keys are deleted a few at a time so that no stripe is held for long.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use kvik_command::pause::PauseScope;
+use kvik_store::{Garbage, Guard};
+use parking_lot::{Condvar, Mutex};
+
+use crate::db::Shared;
+use crate::effects::Collector;
+use crate::effects::Unit;
+use crate::stripes::Patience;
+
+/// Keys deleted while a stripe is held once.
+const SLICE: usize = 64;
+/// Shortest and longest sleep. The shortest bounds how often deadlines that follow each other closely wake the thread.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST_MS: u64 = 3_600_000;
+/// How often to look whether expiry is wanted again while it is not.
+const WHILE_OFF_MS: u64 = 10;
+
+/// What wakes the upkeep thread.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    /// When the thread wakes by itself, in milliseconds since the epoch; 0 while it is awake.
+    planned_ms: AtomicU64,
+    work: Mutex<Work>,
+    rung: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Work {
+    garbage: Vec<Garbage>,
+    rung: bool,
+    stop: bool,
+}
+
+impl Default for Alarm {
+    fn default() -> Self {
+        Self {
+            planned_ms: AtomicU64::new(0),
+            work: Mutex::default(),
+            rung: Condvar::new(),
+        }
+    }
+}
+
+impl Alarm {
+    /// A key expires at this time, in milliseconds since the epoch.
+    #[inline]
+    pub(crate) fn due_at(&self, due_ms: u64) {
+        if due_ms < self.planned_ms.load(Ordering::SeqCst) {
+            self.ring(|_| ());
+        }
+    }
+
+    /// Memory to free.
+    pub(crate) fn discard(&self, mut garbage: Vec<Garbage>) {
+        if !garbage.is_empty() {
+            self.ring(|work| work.garbage.append(&mut garbage));
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.ring(|work| work.stop = true);
+    }
+
+    fn ring(&self, add: impl FnOnce(&mut Work)) {
+        let mut work = self.work.lock();
+        add(&mut work);
+        work.rung = true;
+        self.rung.notify_one();
+    }
+
+    /// Sleeps for so long or until the alarm rings. Returns the garbage, or `None` when it is time to stop.
+    fn sleep(&self, duration: Duration) -> Option<Vec<Garbage>> {
+        let mut work = self.work.lock();
+        if !work.rung {
+            self.rung.wait_for(&mut work, duration);
+        }
+        work.rung = false;
+        self.planned_ms.store(0, Ordering::SeqCst);
+        if work.stop {
+            None
+        } else {
+            Some(std::mem::take(&mut work.garbage))
+        }
+    }
+}
+
+/// Runs until the alarm says stop.
+pub(crate) fn run(shared: &Arc<Shared>) {
+    let mut unit = Unit::default();
+    loop {
+        let now_ms = shared.clock.now_us() / 1000;
+        let wake_ms = shared.plan(now_ms);
+        let nap = Duration::from_millis(wake_ms.saturating_sub(now_ms)).max(SHORTEST);
+        match shared.stripes.alarm.sleep(nap) {
+            Some(garbage) => drop(garbage),
+            None => return,
+        }
+        if shared.expires_actively() {
+            expire(shared, &mut unit);
+        }
+    }
+}
+
+impl Shared {
+    /// Announces when the thread will wake, then looks again for deadlines that came before the announcement.
+    fn plan(&self, now_ms: u64) -> u64 {
+        let latest = now_ms
+            + if self.expires_actively() {
+                LONGEST_MS
+            } else {
+                WHILE_OFF_MS
+            };
+        self.stripes
+            .alarm
+            .planned_ms
+            .store(latest, Ordering::SeqCst);
+        if !self.expires_actively() {
+            return latest;
+        }
+        let earliest = (0..self.stripes.len())
+            .map(|index| self.stripes.due(index))
+            .min();
+        let wake = earliest.unwrap_or(latest).min(latest);
+        self.stripes.alarm.planned_ms.store(wake, Ordering::SeqCst);
+        wake
+    }
+
+    fn expires_actively(&self) -> bool {
+        let now_ms = self.clock.now_us() / 1000;
+        let paused = self
+            .engine
+            .pause
+            .scope(now_ms)
+            .is_some_and(|scope| scope >= PauseScope::Writes);
+        self.engine.settings.active_expire.load(Ordering::Relaxed) && !paused && !self.follower
+    }
+}
+
+/// Deletes all keys that are due, a slice of each stripe at a time.
+pub(crate) fn expire(shared: &Shared, unit: &mut Unit) {
+    let mut more = true;
+    while more {
+        let now_ms = shared.clock.now_us() / 1000;
+        more = false;
+        for index in (0..shared.stripes.len()).filter(|&index| shared.stripes.due(index) <= now_ms)
+        {
+            more |= expire_slice(shared, unit, index, now_ms);
+        }
+    }
+}
+
+fn expire_slice(shared: &Shared, unit: &mut Unit, index: usize, now_ms: u64) -> bool {
+    let Ok(mut held) = shared.stripes.lock(index, Patience::Wait) else {
+        return false;
+    };
+    let mut effects = Collector {
+        unit,
+        wanted: shared.log.is_some(),
+    };
+    let mut guard = Guard::new(&mut held, &shared.stripes.layout, &mut effects, now_ms);
+    let done = guard.expire_due(index, SLICE);
+    shared.commit(unit);
+    drop(held);
+    if done.keys > 0 {
+        shared.engine.expiry_lag.record(done.lag_ms);
+        shared.upkeep_stats.totals.expired.add(done.keys as u64);
+        shared.upkeep_stats.totals.changes.add(done.keys as u64);
+    }
+    done.more
+}

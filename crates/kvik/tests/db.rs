@@ -1,0 +1,128 @@
+//! The library through its public API.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use kvik::{Clock, Connection, Db, Options, SetOptions, Value};
+
+fn manual() -> (Options, Arc<AtomicU64>) {
+    let now = Arc::new(AtomicU64::new(1_000_000_000));
+    (
+        Options::default().clock(Clock::Manual(Arc::clone(&now))),
+        now,
+    )
+}
+
+fn ok(reply: &Value) {
+    assert!(reply.is_ok(), "{reply:?}");
+}
+
+#[test]
+fn typed_methods_and_commands_see_the_same_keys() {
+    let db = Db::open(Options::default());
+    db.set(b"k", b"12");
+    assert_eq!(db.run(&["GET", "k"]).as_bytes(), Some(&b"12"[..]));
+    ok(&db.run(&["SET", "k", "v"]));
+    assert_eq!(db.get(b"k").unwrap().as_deref(), Some(&b"v"[..]));
+    assert!(!db.set_with(
+        b"k",
+        b"x",
+        SetOptions {
+            if_exists: Some(false),
+            ..SetOptions::default()
+        }
+    ));
+    assert_eq!(db.delete(&[b"k", b"l"]), 1);
+    assert!(!db.exists(b"k"));
+}
+
+#[test]
+fn state_stays_in_a_connection_and_not_in_the_handle() {
+    let db = Db::open(Options::default());
+    let mut client = db.connect();
+    ok(&client.run(&["SELECT", "3"]));
+    ok(&client.run(&["SET", "k", "three"]));
+    assert!(db.run(&["GET", "k"]).is_null());
+    ok(&db.run(&["MULTI"]));
+    ok(&db.run(&["SET", "k", "zero"]));
+    assert_eq!(db.run(&["GET", "k"]).as_bytes(), Some(&b"zero"[..]));
+}
+
+#[test]
+fn a_transaction_runs_whole_or_not_at_all() {
+    let db = Db::open(Options::default());
+    let mut client = db.connect();
+    ok(&client.run(&["MULTI"]));
+    client.run(&["SET", "a", "1"]);
+    client.run(&["SET", "b", "2"]);
+    assert!(db.run(&["GET", "a"]).is_null());
+    assert_eq!(
+        client.run(&["EXEC"]).as_slice().map(<[Value]>::len),
+        Some(2)
+    );
+    ok(&client.run(&["MULTI"]));
+    assert!(client.run(&["NOSUCH"]).as_error().is_some());
+    client.run(&["SET", "a", "3"]);
+    assert!(
+        client
+            .run(&["EXEC"])
+            .as_error()
+            .unwrap()
+            .starts_with("EXECABORT")
+    );
+    assert_eq!(db.get(b"a").unwrap().as_deref(), Some(&b"1"[..]));
+}
+
+fn watching(db: &Db, key: &str) -> Connection {
+    let mut client = db.connect();
+    ok(&client.run(&["WATCH", key]));
+    ok(&client.run(&["MULTI"]));
+    client.run(&["PING"]);
+    client
+}
+
+#[test]
+fn watch_notices_changes_and_expiry() {
+    let (options, now) = manual();
+    let db = Db::open(options);
+    let mut client = watching(&db, "missing");
+    db.set(b"missing", b"not any more");
+    assert!(client.run(&["EXEC"]).is_null());
+
+    db.expire(b"missing", Duration::from_millis(10));
+    let mut client = watching(&db, "missing");
+    now.fetch_add(10_000, Ordering::SeqCst);
+    assert!(client.run(&["EXEC"]).is_null());
+
+    let mut client = watching(&db, "missing");
+    assert!(!client.run(&["EXEC"]).is_null(), "it was gone already");
+}
+
+#[test]
+fn closures_are_transactions_across_stripes() {
+    let db = Db::open(Options::default().stripes(64));
+    db.set(b"a", b"1000");
+    db.set(b"b", b"1000");
+    let read = |value: Option<Vec<u8>>| {
+        String::from_utf8(value.unwrap())
+            .unwrap()
+            .parse::<i64>()
+            .unwrap()
+    };
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for n in 0..500 {
+                    db.transaction(&[b"a", b"b"], |keys| {
+                        let (a, b) = (read(keys.get(b"a").unwrap()), read(keys.get(b"b").unwrap()));
+                        assert_eq!(a + b, 2000);
+                        keys.set(b"a", (a - n).to_string().as_bytes());
+                        keys.set(b"b", (b + n).to_string().as_bytes());
+                    });
+                }
+            });
+        }
+    });
+}
