@@ -49,28 +49,37 @@ pub(crate) fn fuzz(target: Option<&str>, seconds: u32) -> anyhow::Result<()> {
         Some(target) => vec![target.to_owned()],
         None => fuzz_targets()?,
     };
-    let limit = format!("-max_total_time={seconds}");
     for target in &targets {
         println!("fuzzing {target} for {seconds} s");
-        let args = [
-            "+nightly",
-            "fuzz",
-            "run",
-            target,
-            "--",
-            &limit,
-            "-verbosity=0",
-            "-print_final_stats=1",
-        ];
-        // The environment's CARGO is one toolchain's; choosing another needs the proxy on the path.
-        let status = Command::new("cargo")
-            .args(args)
-            .current_dir(root())
-            .status()
-            .context("cannot start cargo")?;
-        if !status.success() {
-            bail!("{target}: the input that failed is in fuzz/artifacts/{target}");
-        }
+        fuzz_one(target, seconds)?;
+    }
+    Ok(())
+}
+
+/// Of libFuzzer's many lines, a good run shows its figures and a bad one all.
+fn fuzz_one(target: &str, seconds: u32) -> anyhow::Result<()> {
+    let limit = format!("-max_total_time={seconds}");
+    let args = [
+        "+nightly",
+        "fuzz",
+        "run",
+        target,
+        "--",
+        &limit,
+        "-print_final_stats=1",
+    ];
+    // The environment's CARGO is one toolchain's; choosing another needs the proxy on the path.
+    let output = Command::new("cargo")
+        .args(args)
+        .current_dir(root())
+        .output()
+        .context("cannot start cargo")?;
+    let lines = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        bail!("{lines}\n{target} failed; its input is in fuzz/artifacts/{target}");
+    }
+    for line in lines.lines().filter(|line| line.starts_with("stat::")) {
+        println!("  {}", line.trim_start_matches("stat::"));
     }
     Ok(())
 }
