@@ -55,8 +55,20 @@ pub(super) struct Setting {
     pub(super) words: Words,
     /// Counted from 1.
     pub(super) line: usize,
-    /// Where the value stands in a TOML text.
+    /// Where the line stands in a redis.conf, or the value in a TOML text.
     pub(super) span: Range<usize>,
+    pub(super) place: Place,
+}
+
+/// Where in a file a setting stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// At the top, before any TOML table.
+    Root,
+    /// In a TOML table whose name is part of the setting's.
+    Table,
+    /// In a TOML table that is the value of one directive; the first word is the key.
+    Entry,
 }
 
 /// A text that does not follow its syntax, and the line where that shows.
@@ -75,22 +87,26 @@ pub(super) fn read(text: &[u8], syntax: Syntax) -> Result<Vec<Setting>, Malforme
 }
 
 fn read_conf(text: &[u8]) -> Result<Vec<Setting>, Malformed> {
-    let lines = text.split(|byte| *byte == b'\n').enumerate();
-    lines
-        .filter_map(|(index, line)| conf_line(line, index + 1).transpose())
-        .collect()
+    let mut settings = Vec::new();
+    let mut start = 0;
+    for (index, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let span = start..start + line.len();
+        start = span.end;
+        settings.extend(conf_line(line, index + 1, span)?);
+    }
+    Ok(settings)
 }
 
-fn conf_line(line: &[u8], number: usize) -> Result<Option<Setting>, Malformed> {
-    let line = line.trim_ascii();
-    if line.starts_with(b"#") {
+fn conf_line(line: &[u8], number: usize, span: Range<usize>) -> Result<Option<Setting>, Malformed> {
+    let content = line.trim_ascii();
+    if content.starts_with(b"#") {
         return Ok(None);
     }
     let unbalanced = || Malformed {
         line: number,
         reason: "Unbalanced quotes in configuration line".into(),
     };
-    let mut words = split(line).ok_or_else(unbalanced)?.into_iter();
+    let mut words = split(content).ok_or_else(unbalanced)?.into_iter();
     let Some(name) = words.next() else {
         return Ok(None);
     };
@@ -98,7 +114,8 @@ fn conf_line(line: &[u8], number: usize) -> Result<Option<Setting>, Malformed> {
         name,
         words: words.collect(),
         line: number,
-        span: 0..0,
+        span,
+        place: Place::Root,
     }))
 }
 
@@ -111,58 +128,90 @@ fn read_toml(text: &[u8]) -> Result<Vec<Setting>, Malformed> {
         line: line_at(text.as_bytes(), error.span().map_or(0, |span| span.start)),
         reason: error.message().to_owned(),
     })?;
-    let mut settings = Vec::new();
-    flatten(text, "", document.get_ref(), &mut settings);
-    settings.sort_by_key(|setting| setting.span.start);
-    Ok(settings)
+    let mut reader = TomlReader {
+        text,
+        settings: Vec::new(),
+    };
+    reader.flatten("", document.get_ref());
+    reader.settings.sort_by_key(|setting| setting.span.start);
+    Ok(reader.settings)
 }
 
 fn line_at(text: &[u8], offset: usize) -> usize {
     1 + text[..offset].iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// Collects the settings of a table whose joined name is `prefix`.
-fn flatten(text: &str, prefix: &str, table: &DeTable<'_>, settings: &mut Vec<Setting>) {
-    let owner = Key::named(prefix.as_bytes()).filter(|key| key.row().kind.takes_table());
-    for (key, value) in table {
-        let joined = if prefix.is_empty() {
-            key.get_ref().to_string()
-        } else {
-            format!("{prefix}-{}", key.get_ref())
-        };
-        match value.get_ref() {
-            DeValue::Table(inner) => flatten(text, &joined, inner, settings),
-            _ if owner.is_some() => settings.push(entry(text, prefix, key.get_ref(), value)),
-            _ => settings.push(setting(text, joined, value)),
+struct TomlReader<'a> {
+    text: &'a str,
+    settings: Vec<Setting>,
+}
+
+impl TomlReader<'_> {
+    /// Collects the settings of a table whose joined name is `prefix`.
+    fn flatten(&mut self, prefix: &str, table: &DeTable<'_>) {
+        for (key, value) in table {
+            let name = match prefix {
+                "" => key.get_ref().to_string(),
+                _ => format!("{prefix}-{}", key.get_ref()),
+            };
+            match value.get_ref() {
+                DeValue::Table(inner) if is_one_value(&name) => {
+                    self.entries(&name, inner, value.span())
+                }
+                DeValue::Table(inner) => self.flatten(&name, inner),
+                _ => {
+                    let place = if prefix.is_empty() {
+                        Place::Root
+                    } else {
+                        Place::Table
+                    };
+                    let setting = self.setting(name, value, place);
+                    self.settings.push(setting);
+                }
+            }
+        }
+    }
+
+    /// Collects the lines of a table that is one directive's value. An inline table is one value to the rewriter.
+    fn entries(&mut self, name: &str, table: &DeTable<'_>, span: Range<usize>) {
+        let is_inline = self.text[span.clone()].starts_with('{');
+        for (key, value) in table {
+            let mut setting = self.setting(name.to_owned(), value, Place::Entry);
+            if is_inline {
+                (setting.span, setting.place) = (span.clone(), Place::Table);
+            }
+            setting.words = unquoted(setting.words);
+            setting.words.insert(0, key.get_ref().as_bytes().to_vec());
+            self.settings.push(setting);
+        }
+    }
+
+    fn setting(&self, name: String, value: &Spanned<DeValue<'_>>, place: Place) -> Setting {
+        let is_mode =
+            Key::named(name.as_bytes()).is_some_and(|key| matches!(key.row().kind, Kind::Octal(_)));
+        let mut words = Words::new();
+        collect_words(value.get_ref(), is_mode, &mut words);
+        let line = line_at(self.text.as_bytes(), value.span().start);
+        Setting {
+            name: name.into_bytes(),
+            words,
+            line,
+            span: value.span(),
+            place,
         }
     }
 }
 
-fn setting(text: &str, name: String, value: &Spanned<DeValue<'_>>) -> Setting {
-    let is_mode =
-        Key::named(name.as_bytes()).is_some_and(|key| matches!(key.row().kind, Kind::Octal(_)));
-    let mut words = Words::new();
-    collect_words(value.get_ref(), is_mode, &mut words);
-    let line = line_at(text.as_bytes(), value.span().start);
-    Setting {
-        name: name.into_bytes(),
-        words,
-        line,
-        span: value.span(),
-    }
+fn is_one_value(name: &str) -> bool {
+    Key::named(name.as_bytes()).is_some_and(|key| key.row().kind.takes_table())
 }
 
-/// A line of a table that is one directive's value, such as `[client-output-buffer-limit]`.
-fn entry(text: &str, directive: &str, key: &str, value: &Spanned<DeValue<'_>>) -> Setting {
-    let mut setting = setting(text, directive.to_owned(), value);
-    if let [word] = setting.words.as_slice()
-        && !word.is_empty()
-        && let Some(words) = split(word)
-    {
-        setting.words = words;
+/// The words within a single word, unless it is empty.
+fn unquoted(words: Words) -> Words {
+    match words.as_slice() {
+        [word] if !word.is_empty() => split(word).unwrap_or(words),
+        _ => words,
     }
-    setting.words.insert(0, key.as_bytes().to_vec());
-    setting
 }
 
 fn collect_words(value: &DeValue<'_>, is_mode: bool, words: &mut Words) {

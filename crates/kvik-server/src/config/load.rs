@@ -65,6 +65,14 @@ pub(super) fn default_values() -> Result<Vec<Value>, LoadError> {
     Ok(Loader::new()?.values)
 }
 
+/// The values that a file's text alone gives.
+pub(super) fn values_in(text: &[u8], syntax: Syntax, path: &Path) -> Result<Vec<Value>, LoadError> {
+    let mut loader = Loader::new()?;
+    loader.including.push(path.to_owned());
+    loader.text(text, syntax, &path.display().to_string())?;
+    Ok(loader.values)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Layer {
     Default,

@@ -12,6 +12,7 @@ mod file;
 mod flags;
 mod load;
 mod markdown;
+mod rewrite;
 mod row;
 mod set;
 mod table;
@@ -30,6 +31,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use load::{LoadError, Loaded, load};
 pub use markdown::markdown;
+pub use rewrite::RewriteError;
 pub use row::{Access, Check, Effect, Kind, Row};
 pub use set::SetError;
 pub use table::Key;

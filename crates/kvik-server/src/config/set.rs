@@ -69,10 +69,9 @@ impl Config {
         self.apply_or_undo(&changed, old)
     }
 
-    /// The keys of `pairs`, if all of them may be set. An unknown name is reported before any other error.
+    /// The keys of `pairs`, if all of them may be set.
     fn settable_keys(&self, pairs: &[(&[u8], &[u8])], local: bool) -> Result<Vec<Key>, SetError> {
         let mut keys = Vec::with_capacity(pairs.len());
-        let mut refusal = None;
         for (index, (name, _)) in pairs.iter().enumerate() {
             let typed = String::from_utf8_lossy(name);
             let known = Key::named(name).filter(|key| key.row().access != Access::FileOnly);
@@ -80,13 +79,15 @@ impl Config {
             let twice = pairs[..index]
                 .iter()
                 .any(|(earlier, _)| earlier.eq_ignore_ascii_case(name));
-            let reason = self
+            match self
                 .immutable(key.row(), local)
-                .or(twice.then_some("duplicate parameter"));
-            refusal = refusal.or(reason.map(|reason| SetError::failed(typed, reason)));
-            keys.push(key);
+                .or(twice.then_some("duplicate parameter"))
+            {
+                Some(reason) => return Err(SetError::failed(typed, reason)),
+                None => keys.push(key),
+            }
         }
-        refusal.map_or(Ok(keys), Err)
+        Ok(keys)
     }
 
     fn immutable(&self, row: &Row, local: bool) -> Option<&'static str> {

@@ -144,13 +144,13 @@ table! {
     User = row("user", Words, "").file_only().check(refuse_acl).pending(NO_ACL), "Defines an ACL user.";
     Aclfile = text("aclfile", "").fixed().check(refuse_acl).pending(NO_ACL), "File that defines the ACL users.";
     AcllogMaxLen = int("acllog-max-len", "128", 0, MAX).pending(NO_ACL), "Entries ACL LOG keeps.";
-    AclPubsubDefault = choice("acl-pubsub-default", "resetchannels", &["resetchannels", "allchannels"]).pending(NO_ACL), "Channels a new user may use.";
+    AclPubsubDefault = choice("acl-pubsub-default", "resetchannels", &["allchannels", "resetchannels"]).pending(NO_ACL), "Channels a new user may use.";
     SanitizeDumpPayload = choice("sanitize-dump-payload", "no", &["no", "yes", "clients"]).ignored("every RESTORE payload is checked"), "Check RESTORE payloads in depth.";
 }
 "Memory" {
     Maxmemory = memory("maxmemory", "0", 0, MAX).pending(NO_EVICTION), "Bytes the data may take; 0 is no limit.";
     MaxmemoryPolicy = choice("maxmemory-policy", "noeviction", &["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"]).pending(NO_EVICTION), "What makes room at that limit.";
-    MaxmemorySamples = int("maxmemory-samples", "5", 1, 64).pending(NO_EVICTION), "Keys compared per eviction.";
+    MaxmemorySamples = int("maxmemory-samples", "5", 1, INT_MAX).pending(NO_EVICTION), "Keys compared per eviction.";
     MaxmemoryEvictionTenacity = int("maxmemory-eviction-tenacity", "10", 0, 100).pending(NO_EVICTION), "Effort spent on eviction.";
     LfuLogFactor = int("lfu-log-factor", "10", 0, INT_MAX).pending(NO_EVICTION), "How slowly the access frequency counter saturates.";
     LfuDecayTime = int("lfu-decay-time", "1", 0, INT_MAX).pending(NO_EVICTION), "Minutes after which the access frequency counter decays.";

@@ -1,5 +1,8 @@
 //! The table as a whole, and the ways into it.
 
+#[cfg(unix)]
+mod redis;
+
 use std::ffi::OsString;
 use std::path::Path;
 

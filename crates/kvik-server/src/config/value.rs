@@ -56,7 +56,7 @@ pub(super) fn parse(row: &Row, words: &[&[u8]], current: Option<&Value>) -> Resu
         Kind::Save => save(unless_empty(words))?,
         Kind::Integers(count, min, max) => integers(row, words, count, min, max)?,
         Kind::Percentiles => percentiles(row, unless_empty(words))?,
-        Kind::BufferLimits => buffer_limits(words, current)?,
+        Kind::BufferLimits => buffer_limits(unless_empty(words), current)?,
         Kind::Flags(names) => flags(words, names)?,
         _ => {
             let [word] = words else {
@@ -231,7 +231,7 @@ fn directory(word: &[u8]) -> Result<Value, String> {
 }
 
 /// The system's own words, without the number that the standard library adds.
-fn plain_message(error: &std::io::Error) -> String {
+pub(super) fn plain_message(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
@@ -329,7 +329,7 @@ fn buffer_limits(words: &[&[u8]], current: Option<&Value>) -> Result<Value, Stri
     Ok(Value::Limits(limits))
 }
 
-fn class_of(word: &[u8]) -> Option<usize> {
+pub(super) fn class_of(word: &[u8]) -> Option<usize> {
     position(&["normal", "slave|replica", "pubsub"], word)
 }
 

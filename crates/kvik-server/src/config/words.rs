@@ -10,7 +10,6 @@ pub(super) fn split(line: &[u8]) -> Option<Words> {
 }
 
 /// Appends `word` to a line, in quotes if it would not be read back as it is.
-#[cfg(test)]
 pub(super) fn quote(word: &[u8], line: &mut String) {
     let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\' | b'#');
     if !word.is_empty() && word.iter().all(plain) {
