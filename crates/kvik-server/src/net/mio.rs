@@ -49,7 +49,8 @@ pub(super) struct MioDriver {
     poll: Poll,
     events: Events,
     waker: Waker,
-    listeners: Vec<Listener>,
+    /// By id; a closed listener leaves a hole.
+    listeners: Vec<Option<Listener>>,
     backoff: Backoff,
     conns: Slab<Conn>,
     buffers: Buffers,
@@ -177,7 +178,7 @@ impl MioDriver {
 
     /// Accepts one client and queues the listener again, behind everybody else.
     fn accept(&mut self, id: ListenerId) -> Option<Event> {
-        let listener = self.listeners.get(id.0 as usize)?;
+        let listener = self.listeners.get(id.0 as usize)?.as_ref()?;
         let error = match listener.socket.accept() {
             Ok((socket, _)) => {
                 self.backoff.succeeded();
@@ -327,13 +328,13 @@ impl Driver for MioDriver {
             Token(ConnId::pack_number(number, TAG_LISTENER) as usize),
             Interest::READABLE,
         )?;
-        self.listeners.push(listener);
+        self.listeners.push(Some(listener));
         Ok(ListenerId(number))
     }
 
     fn unlisten(&mut self) {
         // The kernel forgets a descriptor that is closed.
-        self.listeners.clear();
+        self.listeners.fill_with(|| None);
     }
 
     fn adopt(&mut self, socket: Socket) -> io::Result<ConnId> {

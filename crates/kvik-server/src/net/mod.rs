@@ -41,6 +41,8 @@ mod listen;
 mod mio;
 mod output;
 mod slab;
+#[cfg(target_os = "linux")]
+mod uring;
 mod waker;
 
 pub use listen::{Listener, Peer, tune};
@@ -64,7 +66,8 @@ pub enum Backend {
 pub struct Options {
     /// Unsent bytes of a connection from which [`Event::Drained`] is promised.
     pub high_water: usize,
-    /// Receive buffers of 8 KiB that all connections of an io_uring share; a power of two.
+    /// Receive buffers of 16 KiB that all connections of an io_uring share, a power of two. Memory
+    /// is taken only as they are filled.
     pub receive_buffers: u16,
 }
 
@@ -72,7 +75,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             high_water: 256 << 10,
-            receive_buffers: 64,
+            receive_buffers: 256,
         }
     }
 }
@@ -83,9 +86,23 @@ impl Default for Options {
 /// If the kernel lacks or forbids the backend. `Auto` fails only if it refuses both.
 pub fn open(backend: Backend, options: &Options) -> io::Result<Box<dyn Driver>> {
     match backend {
-        Backend::Auto | Backend::Mio => Ok(Box::new(mio::MioDriver::new(options)?)),
-        Backend::Uring => Err(io::ErrorKind::Unsupported.into()),
+        Backend::Mio => Ok(Box::new(mio::MioDriver::new(options)?)),
+        Backend::Uring => open_uring(options),
+        Backend::Auto => open_uring(options).or_else(|error| {
+            tracing::info!("io_uring is not available: {error}");
+            open(Backend::Mio, options)
+        }),
     }
+}
+
+#[cfg(target_os = "linux")]
+fn open_uring(options: &Options) -> io::Result<Box<dyn Driver>> {
+    Ok(Box::new(uring::UringDriver::new(options)?))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_uring(_: &Options) -> io::Result<Box<dyn Driver>> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Identifies a listener of one driver, in the order of the [`Driver::listen`] calls.

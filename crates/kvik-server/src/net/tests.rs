@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use socket2::{Domain, Type};
 
 use super::*;
 
@@ -75,7 +76,11 @@ impl Server {
     }
 
     fn connect(&self) -> TcpStream {
-        let client = TcpStream::connect(self.address).unwrap();
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        // A small window, so that the server soon has to wait for a client that does not read.
+        socket.set_recv_buffer_size(64 << 10).unwrap();
+        socket.connect(&self.address.into()).unwrap();
+        let client = TcpStream::from(socket);
         client.set_read_timeout(Some(PATIENCE)).unwrap();
         client.set_write_timeout(Some(PATIENCE)).unwrap();
         client.set_nodelay(true).unwrap();
@@ -192,7 +197,7 @@ fn eight_mebibytes_survive_a_slow_reader() {
 }
 
 #[test]
-fn a_thousand_messages_in_one_segment_keep_their_order() {
+fn ten_thousand_messages_in_one_go_keep_their_order() {
     on_each(|backend| {
         let server = Server::start(backend, echo);
         let mut client = server.connect();
@@ -546,7 +551,7 @@ fn a_peer_that_resets_fails_the_output() {
         let server = Server::start(backend, move |driver, event| match event {
             Event::Received { conn, .. } => {
                 // The reset may come while this still writes, or later.
-                driver.send(conn, pattern(16 << 20));
+                driver.send(conn, vec![7; 16 << 20]);
             }
             Event::Closed { conn, reason } => {
                 assert_eq!(driver.unsent(conn), 0);
@@ -573,7 +578,6 @@ fn close_after_flush_sends_everything_first() {
             Event::Received { conn, .. } => {
                 driver.send(conn, output.clone());
                 driver.close_after_flush(conn);
-                assert!(driver.unsent(conn) > 0);
                 driver.receive(conn, Vec::new(), 0);
             }
             Event::Closed { reason, .. } => {

@@ -22,6 +22,8 @@ struct Shared {
 #[derive(Debug)]
 pub(super) enum Bell {
     Mio(::mio::Waker),
+    #[cfg(target_os = "linux")]
+    Pipe(io::PipeWriter),
 }
 
 impl Waker {
@@ -53,6 +55,8 @@ impl Bell {
     fn ring(&self) -> io::Result<()> {
         match self {
             Self::Mio(waker) => waker.wake(),
+            #[cfg(target_os = "linux")]
+            Self::Pipe(pipe) => io::Write::write_all(&mut &*pipe, &[1]),
         }
     }
 }
