@@ -12,6 +12,6 @@
     reason = "tests read the clock, wait and report"
 )]
 
-mod real;
 mod target;
 mod transcript;
+mod transcripts;

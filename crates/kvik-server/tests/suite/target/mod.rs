@@ -1,5 +1,6 @@
 //! What transcripts can be played against: a [`Target`] makes [`Connection`]s, which send commands and receive replies.
 
+mod memory;
 mod socket;
 
 use std::fmt;
@@ -7,16 +8,21 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use kvik_resp::{Args, Value};
+pub(crate) use memory::MemoryTarget;
 pub(crate) use socket::{Process, SocketTarget};
 
 /// A running server, or a store in this process.
-pub(crate) trait Target {
+pub(crate) trait Target: Sync {
     /// What it is, for the markers of transcripts and for messages.
     fn identity(&self) -> &Identity;
     /// A fresh connection that speaks [`Identity::protocol`].
     fn connect(&self) -> Result<Box<dyn Connection>, String>;
     /// Lets time go by.
     fn wait(&self, time: Duration);
+    /// Whether it is in order inside, asked while no command is running.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// One client's session. Dropping it disconnects.

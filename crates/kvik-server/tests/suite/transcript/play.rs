@@ -144,7 +144,10 @@ impl<'a> Play<'a> {
                 return Err(format!("{}: {error}\n", step.line));
             }
         }
-        Ok(())
+        self.connections.clear();
+        self.target
+            .check()
+            .map_err(|error| format!("{}: {error}\n", case.line))
     }
 
     fn send_unjudged(&mut self, steps: &[Step]) {

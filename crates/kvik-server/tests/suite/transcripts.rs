@@ -1,9 +1,35 @@
-//! The transcripts against the real servers: what they say is what Redis means.
+//! The transcripts against everything: kvik, and the servers that define what they should say.
 
 use std::path::PathBuf;
 
-use crate::target::{Process, Product, SocketTarget};
+use kvik::Clock;
+
+use crate::target::{MemoryTarget, Process, Product, SocketTarget};
 use crate::transcript::play_all;
+
+#[test]
+#[ignore = "commands are still missing"]
+fn in_process_for_1_thread() {
+    play_in_process(1);
+}
+
+#[test]
+#[ignore = "commands are still missing"]
+fn in_process_for_2_threads() {
+    play_in_process(2);
+}
+
+#[test]
+#[ignore = "commands are still missing"]
+fn in_process_for_8_threads() {
+    play_in_process(8);
+}
+
+fn play_in_process(threads: usize) {
+    for protocol in [2, 3] {
+        play_all(&MemoryTarget::new(threads, protocol, Clock::System));
+    }
+}
 
 #[test]
 fn redis_over_resp2() {

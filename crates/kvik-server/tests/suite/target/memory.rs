@@ -1,0 +1,231 @@
+//! The store in this process, with a mirror that follows its effects.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kvik::effects::{EffectLog, Unit};
+use kvik::{Clock, Db, Executor, Options, Outcome, Patience, Session, Value};
+use kvik_command::client::Origin;
+use kvik_resp::{Args, ArgsBuf, Protocol, ReplyDecoder};
+use parking_lot::Mutex;
+
+use super::{Connection, Identity, Product, Received, Reply, Target};
+
+/// A store and its mirror.
+pub(crate) struct MemoryTarget {
+    db: Db,
+    mirror: Arc<Mirror>,
+    clock: Clock,
+    identity: Identity,
+}
+
+impl MemoryTarget {
+    pub(crate) fn new(threads: usize, protocol: u8, clock: Clock) -> Self {
+        let mirror = Arc::new(Mirror::new(clock.clone()));
+        let log: Arc<dyn EffectLog> = Arc::clone(&mirror) as _;
+        let options = Options::default()
+            .clock(clock.clone())
+            .threads(threads)
+            .effect_log(log);
+        let identity = Identity {
+            product: Product::Kvik,
+            version: env!("CARGO_PKG_VERSION").parse().expect("a version"),
+            protocol,
+            socket: false,
+            variant: format!(" in process, {threads} threads"),
+        };
+        Self {
+            db: Db::open(options),
+            mirror,
+            clock,
+            identity,
+        }
+    }
+}
+
+impl Target for MemoryTarget {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn connect(&self) -> Result<Box<dyn Connection>, String> {
+        let mut session = self.db.session(Origin::embedded());
+        if self.identity.protocol == 3 {
+            session.speak(Protocol::Resp3);
+        }
+        Ok(Box::new(MemoryConnection {
+            executor: self.db.executor(Patience::Spin),
+            session,
+            pending: VecDeque::new(),
+            written: Vec::new(),
+            decoder: ReplyDecoder::new(),
+        }))
+    }
+
+    fn wait(&self, time: Duration) {
+        match &self.clock {
+            Clock::System => std::thread::sleep(time),
+            Clock::Manual(now) => {
+                now.fetch_add(time.as_micros() as u64, std::sync::atomic::Ordering::AcqRel);
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.mirror.check(&self.db)
+    }
+}
+
+/// A session; commands that cannot run yet wait in line.
+struct MemoryConnection {
+    executor: Executor,
+    session: Session,
+    pending: VecDeque<ArgsBuf>,
+    written: Vec<u8>,
+    decoder: ReplyDecoder,
+}
+
+impl MemoryConnection {
+    fn run_pending(&mut self) {
+        self.executor.refresh();
+        while let Some(command) = self.pending.front() {
+            let outcome =
+                self.executor
+                    .execute(&mut self.session, command.as_args(), &mut self.written);
+            match outcome {
+                Outcome::Done => drop(self.pending.pop_front()),
+                Outcome::Busy | Outcome::Paused(_) => return,
+            }
+        }
+    }
+
+    fn decode(&mut self) -> Result<Option<Reply>, String> {
+        let decoded = self
+            .decoder
+            .decode(&self.written)
+            .map_err(|error| error.to_string())?;
+        let Some((value, len)) = decoded else {
+            return Ok(None);
+        };
+        let null_array = self.written.starts_with(b"*-1");
+        self.written.drain(..len);
+        Ok(Some(Reply { value, null_array }))
+    }
+}
+
+impl Connection for MemoryConnection {
+    fn send(&mut self, command: Args<'_>) -> Result<(), String> {
+        self.pending.push_back(command.into());
+        self.run_pending();
+        Ok(())
+    }
+
+    fn receive(&mut self, patience: Duration) -> Result<Received, String> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(reply) = self.decode()? {
+                return Ok(Received::Reply(reply));
+            }
+            if self.session.close || self.session.client.is_killed() {
+                return Ok(Received::Closed);
+            }
+            if Instant::now() >= deadline {
+                return Ok(Received::Nothing);
+            }
+            if self.pending.is_empty() {
+                std::thread::sleep(Duration::from_millis(1));
+            } else {
+                std::thread::yield_now();
+            }
+            self.run_pending();
+        }
+    }
+}
+
+impl Drop for MemoryConnection {
+    fn drop(&mut self) {
+        self.executor.end(&mut self.session);
+    }
+}
+
+/// A second store that is told only the effects of the first. Whatever changes without an effect tells them apart.
+struct Mirror {
+    follower: Db,
+    failures: Mutex<Vec<Vec<Value>>>,
+}
+
+impl Mirror {
+    fn new(clock: Clock) -> Self {
+        let follower = Db::open(Options::default().clock(clock).follower());
+        Self {
+            follower,
+            failures: Mutex::default(),
+        }
+    }
+
+    /// Whether both hold the same keys, values and expiries, now that no command is running.
+    fn check(&self, db: &Db) -> Result<(), String> {
+        let failures = std::mem::take(&mut *self.failures.lock());
+        if !failures.is_empty() {
+            return Err(format!("the mirror could not follow: {failures:?}"));
+        }
+        (0..16).try_for_each(|number| self.check_database(db, number))
+    }
+
+    fn check_database(&self, db: &Db, number: u32) -> Result<(), String> {
+        let (original, mirrored) = (
+            Contents::of(db, number),
+            Contents::of(&self.follower, number),
+        );
+        // A key may have expired between the two looks; then the next ones agree.
+        if original == mirrored || Contents::of(db, number) == Contents::of(&self.follower, number)
+        {
+            return Ok(());
+        }
+        Err(format!(
+            "database {number} and its mirror differ:\n    {original:?}\n    {mirrored:?}"
+        ))
+    }
+}
+
+impl EffectLog for Mirror {
+    fn append(&self, unit: &Unit) -> u64 {
+        if let Err(failure) = self.follower.follow(unit) {
+            self.failures.lock().push(failure);
+        }
+        0
+    }
+}
+
+/// Everything a database holds.
+#[derive(Debug, PartialEq)]
+struct Contents {
+    /// Counts expired keys as well, as long as they take up room.
+    keys: Option<i64>,
+    /// Values and expiries of those that can be seen.
+    visible: BTreeMap<Vec<u8>, (Value, Value)>,
+}
+
+impl Contents {
+    fn of(db: &Db, number: u32) -> Self {
+        let mut session = db.connect();
+        session.run(&["SELECT", &number.to_string()]);
+        let keys = session.run(&["KEYS", "*"]);
+        let keys: Vec<_> = keys
+            .as_slice()
+            .unwrap_or_default()
+            .iter()
+            .filter_map(Value::as_bytes)
+            .collect();
+        let entry = |key: &&[u8]| {
+            let value = session.run(&[b"GET", *key]);
+            (key.to_vec(), (value, session.run(&[b"PEXPIRETIME", *key])))
+        };
+        let visible = keys.iter().map(entry).collect();
+        Self {
+            keys: session.run(&["DBSIZE"]).as_int(),
+            visible,
+        }
+    }
+}
