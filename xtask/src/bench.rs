@@ -20,7 +20,7 @@ use crate::cargo;
 
 mod load;
 mod results;
-mod server;
+pub(crate) mod server;
 mod workload;
 
 use load::Load;

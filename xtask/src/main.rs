@@ -14,6 +14,7 @@ use clap::Parser;
 
 mod bench;
 mod cargo;
+mod compat;
 mod docs;
 mod tidy;
 
@@ -38,6 +39,8 @@ enum Verb {
     },
     /// kvik and other servers side by side: ops/s, CPU time per operation, latency
     Bench(bench::Options),
+    /// Compare what kvik says of its commands with what other servers say
+    Compat(compat::Options),
     /// Run each fuzz target for a while; needs a nightly toolchain and cargo-fuzz
     Fuzz {
         /// Only this target
@@ -70,6 +73,7 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Tidy => tidy::report()?,
         Verb::Docs { check } => docs::write(check)?,
         Verb::Bench(options) => bench::run(&options)?,
+        Verb::Compat(options) => compat::run(&options)?,
         Verb::Fuzz { target, seconds } => cargo::fuzz(target.as_deref(), seconds)?,
         Verb::Run { args } => cargo::run(&args)?,
         Verb::Dist => cargo::dist()?,

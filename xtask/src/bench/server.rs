@@ -1,4 +1,4 @@
-//! A server under measurement: started on a free loopback port in a folder of its own, stopped when dropped.
+//! A server to measure or to compare with: started on a free loopback port in a folder of its own, stopped when dropped.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -20,7 +20,7 @@ const TICKS_PER_SEC: f64 = 100.0;
 const START_ATTEMPTS: u32 = 100;
 const START_PAUSE: Duration = Duration::from_millis(50);
 
-pub(super) struct Server {
+pub(crate) struct Server {
     name: String,
     version: String,
     address: SocketAddr,
@@ -31,7 +31,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts `program` with the arguments that all these servers share and `extra`; returns when it answers.
-    pub(super) fn start(name: &str, program: &Path, extra: &[&str]) -> anyhow::Result<Self> {
+    pub(crate) fn start(name: &str, program: &Path, extra: &[&str]) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
             .local_addr()?
@@ -58,15 +58,15 @@ impl Server {
         Ok(server)
     }
 
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.name.clone()
     }
 
-    pub(super) fn version(&self) -> String {
+    pub(crate) fn version(&self) -> String {
         self.version.clone()
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 

@@ -1,0 +1,211 @@
+//! What COMMAND INFO and COMMAND DOCS say of one command, flattened to named texts.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use kvik_resp::Value;
+
+use super::Commands;
+
+/// The ten elements of COMMAND INFO after the name, except the last: subcommands are commands of their own here.
+const INFO: [&str; 8] = [
+    "arity",
+    "flags",
+    "first_key",
+    "last_key",
+    "step",
+    "categories",
+    "tips",
+    "key_specs",
+];
+
+/// The fields of one command: "info.arity", "docs.arguments.0.name".
+#[derive(Debug, Default)]
+pub(super) struct Fields(BTreeMap<String, String>);
+
+/// A field that is not the same.
+#[derive(Debug, PartialEq)]
+pub(super) struct Difference<'a> {
+    pub(super) field: &'a str,
+    pub(super) ours: &'a str,
+    pub(super) theirs: &'a str,
+}
+
+const ABSENT: &str = "-";
+
+/// The one field of a command that a server does not have.
+const EXISTS: &str = "exists";
+
+impl Fields {
+    /// A command that does not exist.
+    pub(super) fn missing() -> Self {
+        Self::default()
+    }
+
+    /// The fields in which these differ from `theirs`; only one when the whole command is missing there.
+    pub(super) fn differences<'a>(&'a self, theirs: &'a Self) -> Vec<Difference<'a>> {
+        if theirs.0.is_empty() {
+            return vec![Difference {
+                field: EXISTS,
+                ours: "yes",
+                theirs: ABSENT,
+            }];
+        }
+        let mut names: Vec<&String> = self.0.keys().chain(theirs.0.keys()).collect();
+        names.sort();
+        names.dedup();
+        let text =
+            |fields: &'a Self, name: &String| fields.0.get(name).map_or(ABSENT, String::as_str);
+        let both = names.into_iter().map(|name| Difference {
+            field: name,
+            ours: text(self, name),
+            theirs: text(theirs, name),
+        });
+        both.filter(|difference| difference.ours != difference.theirs)
+            .collect()
+    }
+
+    fn set(&mut self, field: String, value: &Value) {
+        self.0.insert(field, text(value));
+    }
+}
+
+/// All commands of the replies to COMMAND INFO and COMMAND DOCS.
+pub(super) fn collect(info: &Value, docs: &Value) -> anyhow::Result<Commands> {
+    let mut commands = Commands::new();
+    for command in info.as_slice().context("COMMAND INFO is no array")? {
+        collect_info(command, &mut commands).context("COMMAND INFO has another form")?;
+    }
+    collect_docs(docs, &mut commands).context("COMMAND DOCS has another form")?;
+    Ok(commands)
+}
+
+fn collect_info(info: &Value, commands: &mut Commands) -> Option<()> {
+    let elements = info.as_slice()?;
+    let fields = commands
+        .entry(elements.first()?.as_str()?.to_owned())
+        .or_default();
+    for (name, value) in INFO.iter().zip(elements.get(1..9)?) {
+        fields.set(format!("info.{name}"), value);
+    }
+    elements
+        .get(9)?
+        .as_slice()?
+        .iter()
+        .try_for_each(|subcommand| collect_info(subcommand, commands))
+}
+
+fn collect_docs(docs: &Value, commands: &mut Commands) -> Option<()> {
+    let Value::Map(entries) = docs else {
+        return None;
+    };
+    for (name, documentation) in entries {
+        let Value::Map(pairs) = documentation else {
+            return None;
+        };
+        for (field, value) in pairs {
+            let fields = commands.entry(name.as_str()?.to_owned()).or_default();
+            match field.as_str()? {
+                "subcommands" => collect_docs(value, commands)?,
+                "arguments" => flatten(value, "docs.arguments", fields)?,
+                field => fields.set(format!("docs.{field}"), value),
+            }
+        }
+    }
+    Some(())
+}
+
+fn flatten(arguments: &Value, path: &str, fields: &mut Fields) -> Option<()> {
+    for (i, argument) in arguments.as_slice()?.iter().enumerate() {
+        let Value::Map(pairs) = argument else {
+            return None;
+        };
+        for (field, value) in pairs {
+            let path = format!("{path}.{i}");
+            match field.as_str()? {
+                "arguments" => flatten(value, &path, fields)?,
+                field => fields.set(format!("{path}.{field}"), value),
+            }
+        }
+    }
+    Some(())
+}
+
+/// A value on one line; the order of a set means nothing.
+fn text(value: &Value) -> String {
+    let all = |values: &[Value]| values.iter().map(text).collect::<Vec<_>>();
+    match value {
+        Value::Integer(number) => number.to_string(),
+        Value::Array(values) => format!("[{}]", all(values).join(", ")),
+        Value::Set(values) => {
+            let mut texts = all(values);
+            texts.sort();
+            format!("{{{}}}", texts.join(" "))
+        }
+        Value::Map(pairs) => {
+            let pairs: Vec<String> = pairs
+                .iter()
+                .map(|(key, value)| format!("{} {}", text(key), text(value)))
+                .collect();
+            format!("({})", pairs.join(", "))
+        }
+        other => other
+            .as_str()
+            .map_or_else(|| format!("{other:?}"), str::to_owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(reply: &str) -> Value {
+        let encoded = reply.replace(' ', "\r\n") + "\r\n";
+        kvik_resp::ReplyDecoder::new()
+            .decode(encoded.as_bytes())
+            .expect("a reply")
+            .expect("whole")
+            .0
+    }
+
+    #[test]
+    fn subcommands_and_arguments_become_fields() {
+        let info = "*1 *10 +x :-2 ~2 +b +a :1 :1 :1 ~0 ~0 ~1 %1 +a :1 *1 *10 +x|y :2 ~0 :0 :0 :0 ~0 ~0 ~0 *0";
+        let docs = "%1 +x %2 +since +1 +arguments *1 %2 +name +n +arguments *1 %1 +name +m";
+        let commands = collect(&decode(info), &decode(docs)).expect("the form of Redis");
+        let x = &commands["x"].0;
+        assert_eq!(x["info.flags"], "{a b}");
+        assert_eq!(x["info.key_specs"], "{(a 1)}");
+        assert_eq!(
+            (
+                x["docs.since"].as_str(),
+                x["docs.arguments.0.0.name"].as_str()
+            ),
+            ("1", "m")
+        );
+        assert_eq!(commands["x|y"].0["info.arity"], "2");
+    }
+
+    #[test]
+    fn differences_are_found_on_both_sides() {
+        let fields = |pairs: &[(&str, &str)]| {
+            Fields(
+                pairs
+                    .iter()
+                    .map(|(k, v)| (k.to_string(), v.to_string()))
+                    .collect(),
+            )
+        };
+        let (ours, theirs) = (
+            fields(&[("a", "1"), ("b", "2")]),
+            fields(&[("a", "1"), ("b", "3"), ("c", "4")]),
+        );
+        let found: Vec<_> = ours
+            .differences(&theirs)
+            .iter()
+            .map(|d| (d.field, d.ours, d.theirs))
+            .collect();
+        assert_eq!(found, [("b", "2", "3"), ("c", "-", "4")]);
+        assert_eq!(ours.differences(&Fields::missing()).len(), 1);
+    }
+}
