@@ -205,11 +205,11 @@ fn body(argument: &Argument, words: Args<'_>, after: &[Argument]) -> Option<Matc
 mod tests {
     use kvik_resp::ArgsBuf;
 
-    use super::super::{Group, Table};
+    use super::super::{Group, Row, Table};
     use super::*;
 
     fn command(syntax: &'static str) -> Command {
-        let row = Command::new("X", syntax, crate::declare::tests::nothing).group(Group::Generic);
+        let row = Row::new("X", syntax, None).group(Group::Generic);
         Table::build(vec![row])
             .expect("well-formed")
             .commands

@@ -241,7 +241,7 @@ pub(super) enum Shape {
     None,
     /// One key at a fixed position.
     At(usize),
-    /// What the specifications say.
+    /// What the specifications say. Specifications of channels do not stand beside those of keys.
     Specs,
     /// What the command's own function says.
     Computed(KeyFinder),
@@ -249,9 +249,12 @@ pub(super) enum Shape {
 
 impl Shape {
     pub(super) fn of(specs: &[KeySpec], finder: Option<KeyFinder>) -> Self {
+        let channels_only = specs
+            .iter()
+            .all(|spec| spec.flags.contains(KeyFlags::NOT_KEY));
         match (finder, specs) {
             (Some(finder), _) => Self::Computed(finder),
-            (None, []) => Self::None,
+            (None, _) if channels_only => Self::None,
             (
                 None,
                 [

@@ -4,7 +4,7 @@ use kvik_resp::ArgsBuf;
 
 use super::*;
 
-pub(super) fn nothing(_: &mut crate::Ctx<'_>) -> Result<(), crate::Error> {
+fn nothing(_: &mut crate::Ctx<'_>) -> Result<(), crate::Error> {
     Ok(())
 }
 
@@ -426,4 +426,22 @@ fn long_words_are_shortened_in_errors() {
         format!("unknown subcommand '{shown}'. Try CONFIG HELP.")
     );
     assert!(answer(&"g".repeat(24)).starts_with("unknown command"));
+}
+
+#[test]
+fn the_markdown_page_has_a_line_per_command() {
+    let page = table(vec![
+        row("SET", "key [NX|XX]")
+            .since("1.0.0")
+            .complexity("O(1)")
+            .about("Stores.")
+            .deprecated("9.0.0", "PUT"),
+        Command::container("CONFIG").group(Group::Server),
+        row("CONFIG GET", ""),
+    ])
+    .markdown();
+    let line = "| `SET key [NX\\|XX]` | 1.0.0 | O(1) | Stores. Deprecated: use PUT. |";
+    assert!(page.contains(line), "{page}");
+    assert!(page.contains("| `CONFIG GET` |") && !page.contains("| `CONFIG` |"));
+    assert!(page.contains("\n## generic\n"));
 }

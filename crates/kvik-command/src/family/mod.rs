@@ -1,5 +1,6 @@
 //! The commands, one file per family: rows first, then the handlers they name.
 
+mod command;
 mod connection;
 mod string;
 mod transaction;
@@ -8,8 +9,13 @@ use crate::declare::Row;
 
 /// The rows of all families.
 pub fn commands() -> Vec<Row> {
-    [connection::rows(), string::rows(), transaction::rows()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        command::rows(),
+        connection::rows(),
+        string::rows(),
+        transaction::rows(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
