@@ -49,7 +49,7 @@ pub enum DecodeError {
     LongLine,
     /// A line or a string does not end in `\r\n`.
     MissingCrlf,
-    /// A verbatim string without a format of three characters.
+    /// A verbatim string without a format of three ASCII characters.
     InvalidVerbatim,
     /// Collections nested deeper than [`DecodeLimits::max_depth`].
     TooDeep,
@@ -75,7 +75,7 @@ impl std::fmt::Display for DecodeError {
 impl std::error::Error for DecodeError {}
 
 /// The decoder of one connection: the unfinished collections of the current reply.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct ReplyDecoder {
     limits: DecodeLimits,
     /// Everything before this offset of the current reply is decoded.
@@ -86,13 +86,14 @@ pub struct ReplyDecoder {
 }
 
 /// A collection that still misses elements.
+#[derive(Debug)]
 struct Frame {
     kind: Collection,
     missing: usize,
     values: Vec<Value>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Collection {
     Array,
     Set,
@@ -227,7 +228,11 @@ impl ReplyDecoder {
 
     /// The offset of the `\r\n` that ends the line at `decoded`.
     fn find_line_end(&mut self, input: &[u8]) -> Result<Option<usize>, DecodeError> {
-        let longest = input.len().min(self.decoded + self.limits.max_line + 1);
+        let longest = input.len().min(
+            self.decoded
+                .saturating_add(self.limits.max_line)
+                .saturating_add(1),
+        );
         let from = self.scanned.max(self.decoded).min(longest);
         let Some(found) = memchr::memchr(b'\r', &input[from..longest]) else {
             self.scanned = longest;
@@ -314,7 +319,7 @@ fn string_value(kind: u8, bytes: &[u8]) -> Result<Value, DecodeError> {
     match kind {
         b'!' => Ok(Value::Error(text(bytes))),
         b'=' => match bytes {
-            [a, b, c, b':', content @ ..] => Ok(Value::Verbatim {
+            [a, b, c, b':', content @ ..] if [*a, *b, *c].is_ascii() => Ok(Value::Verbatim {
                 format: text(&[*a, *b, *c]),
                 text: content.to_vec(),
             }),

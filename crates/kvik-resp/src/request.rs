@@ -121,7 +121,7 @@ impl std::error::Error for ProtocolError {}
 
 /// The parser of one connection: where it stands in an unfinished command. Holds no memory between commands, except
 /// for the longest inline command so far.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct RequestParser {
     /// Everything before this offset of the current command is parsed.
     parsed: usize,
@@ -306,7 +306,11 @@ impl RequestParser {
         limits: &Limits,
         too_big: ProtocolError,
     ) -> Result<Option<usize>, ProtocolError> {
-        let longest = input.len().min(self.parsed + limits.max_inline + 1);
+        let longest = input.len().min(
+            self.parsed
+                .saturating_add(limits.max_inline)
+                .saturating_add(1),
+        );
         let from = self.scanned.max(self.parsed).min(longest);
         if let Some(found) = memchr::memchr(end, &input[from..longest]) {
             return Ok(Some(from + found));

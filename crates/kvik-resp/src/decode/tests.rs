@@ -123,6 +123,7 @@ fn broken_replies_are_refused() {
     check_error(b"+OK\rx", DecodeError::MissingCrlf);
     check_error(b"$1\r\nabc", DecodeError::MissingCrlf);
     check_error(b"=3\r\ntxt\r\n", DecodeError::InvalidVerbatim);
+    check_error(b"=4\r\n\xff\xfft:\r\n", DecodeError::InvalidVerbatim);
     for length in ["-2", "x", "", "01", "99999999999999999999"] {
         for kind in ["$", "*", "~", "%", ">", "|", "=", "!"] {
             check_error(
