@@ -357,7 +357,6 @@ impl RequestParser {
     /// Keeps the arguments found so far, those behind `base`, for the next call.
     fn suspend(&mut self, spans: &mut Vec<Span>, base: usize, needed: usize) -> Parsed {
         if base == 0 {
-            self.spans.clear();
             std::mem::swap(spans, &mut self.spans);
         } else {
             self.spans = spans.split_off(base);

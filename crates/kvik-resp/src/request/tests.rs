@@ -192,9 +192,23 @@ fn announced_sizes_are_hints_and_cost_no_memory() {
 }
 
 #[test]
+fn an_unfinished_line_is_scanned_once() {
+    for start in [&b"SET key value"[..], b"*100", b"*1\r\n$200"] {
+        let mut parser = RequestParser::new();
+        assert_eq!(
+            parser.parse(start, &Limits::default(), &mut Vec::new()),
+            Ok(Parsed::Incomplete {
+                needed: start.len() + 1
+            })
+        );
+        assert_eq!(parser.scanned, start.len());
+    }
+}
+
+#[test]
 fn a_finished_command_leaves_no_memory_behind() {
     let mut parser = RequestParser::new();
-    let mut spans = Vec::new();
+    let mut spans = Vec::with_capacity(8);
     let command = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n";
     let _ = parser.parse(&command[..20], &Limits::default(), &mut spans);
     assert!(spans.is_empty());
