@@ -140,12 +140,6 @@ impl Loader {
 
     fn setting(&mut self, setting: Setting, source: &str) -> Result<(), LoadError> {
         let origin = format!("{source}:{}", setting.line);
-        if setting.name.eq_ignore_ascii_case(b"include") {
-            return setting
-                .words
-                .iter()
-                .try_for_each(|pattern| self.include(pattern, &origin));
-        }
         match Key::named(&setting.name) {
             Some(key) => self.assign(key, setting.words, Layer::File, &origin),
             None => {
@@ -201,6 +195,11 @@ impl Loader {
         layer: Layer,
         origin: &str,
     ) -> Result<(), LoadError> {
+        if key == Key::Include {
+            return words
+                .iter()
+                .try_for_each(|pattern| self.include(pattern, origin));
+        }
         let value = spread(key, words.clone()).and_then(|mut words| {
             if self.adds_up(key, &words, layer) {
                 words.splice(
@@ -242,7 +241,7 @@ pub(super) fn as_slices(words: &Words) -> Vec<&[u8]> {
 
 fn refusal(origin: &str, key: Key, words: &[Vec<u8>], reason: &str) -> LoadError {
     let value = match key.row().access {
-        Access::Secret => "(hidden)".to_owned(),
+        Access::Secret | Access::FileOnly => "(hidden)".to_owned(),
         _ => String::from_utf8_lossy(&words.join(&b' ')).into_owned(),
     };
     LoadError(format!(

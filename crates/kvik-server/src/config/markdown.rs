@@ -22,7 +22,7 @@ pub fn markdown() -> String {
     let mut page = INTRODUCTION.to_owned();
     for (group, keys) in GROUPS {
         page.push_str(&format!(
-            "\n## {group}\n\n| directive | value | default | effect | |\n|---|---|---|---|---|\n"
+            "\n## {group}\n\n| directive | value | default | effect | meaning |\n|---|---|---|---|---|\n"
         ));
         for key in *keys {
             write_row(&mut page, key.row());

@@ -218,32 +218,45 @@ impl Config {
         found
     }
 
-    /// The directives that were changed and do nothing, for the start banner.
+    /// The directives that were changed in vain, for the start banner.
     #[must_use]
     pub fn without_effect(&self) -> Vec<WithoutEffect> {
         let defaults = load::default_values().unwrap_or_default();
         let values = self.values.read().clone();
-        let changed = Key::ALL
-            .iter()
-            .filter(|key| values[**key as usize] != defaults[**key as usize]);
+        let is_changed = |key: &&Key| values.get(**key as usize) != defaults.get(**key as usize);
         let report = |key: &Key| {
             let row = key.row();
-            Some(WithoutEffect {
+            let reason = row.effect.reason()?;
+            let in_vain = row.holds != Some(self.text(*key).as_str());
+            in_vain.then(|| WithoutEffect {
                 name: row.name,
                 value: self.shown(*key),
-                reason: row.effect.reason()?,
+                reason,
             })
         };
-        changed.filter_map(report).collect()
+        Key::ALL
+            .iter()
+            .filter(is_changed)
+            .filter_map(report)
+            .collect()
     }
 
     /// A value for the log.
     fn shown(&self, key: Key) -> String {
-        if key.row().access == Access::Secret {
-            "(hidden)".to_owned()
-        } else {
-            self.text(key)
+        match key.row().access {
+            Access::Secret | Access::FileOnly => "(hidden)".to_owned(),
+            _ => self.text(key),
         }
+    }
+}
+
+impl std::fmt::Display for WithoutEffect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} '{}' has no effect: {}",
+            self.name, self.value, self.reason
+        )
     }
 }
 

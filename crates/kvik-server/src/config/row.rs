@@ -16,6 +16,8 @@ pub struct Row {
     pub access: Access,
     /// Whether its value reaches the server.
     pub effect: Effect,
+    /// A value that holds all the same although the directive has no effect.
+    pub holds: Option<&'static str>,
     /// A rule beyond the kind's, run after the value has been parsed.
     pub check: Option<Check>,
     /// One line of documentation.
@@ -94,7 +96,7 @@ pub enum Access {
     Protected,
     /// Set once, at the start.
     Fixed,
-    /// Known to files and flags only; CONFIG has never heard of it.
+    /// Known to files, flags and the environment only, and not shown: CONFIG has never heard of it.
     FileOnly,
 }
 
@@ -133,6 +135,7 @@ pub(super) const fn row(name: &'static str, kind: Kind, default: &'static str) -
         default,
         access: Access::Open,
         effect: Effect::Honoured,
+        holds: None,
         check: None,
         about: "",
     }
@@ -219,6 +222,13 @@ impl Row {
     pub(super) const fn unavailable(self, reason: &'static str) -> Self {
         Self {
             effect: Effect::Unavailable(reason),
+            ..self
+        }
+    }
+
+    pub(super) const fn holds(self, value: &'static str) -> Self {
+        Self {
+            holds: Some(value),
             ..self
         }
     }

@@ -104,6 +104,7 @@ table! {
     BgsaveCpulist = text("bgsave-cpulist", "").alias("bgsave_cpulist").fixed().ignored(NO_FORK), "Processors of the saving child.";
 }
 "General" {
+    Include = row("include", Words, "").file_only(), "Reads more files in its place; the last part of a path may be a pattern.";
     Databases = int("databases", "16", 1, INT_MAX).fixed(), "Numbered databases.";
     Daemonize = yes_no("daemonize", "no").fixed().ignored(FOREGROUND), "Detach from the terminal.";
     Supervised = choice("supervised", "no", &["no", "upstart", "systemd", "auto"]).fixed().ignored(FOREGROUND), "Signal readiness to a supervisor.";
@@ -113,7 +114,7 @@ table! {
     LogFormat = choice("log-format", "text", &["text|legacy", "json", "logfmt"]), "How a log line is written.";
     LogTimestampFormat = choice("log-timestamp-format", "legacy", &["legacy", "iso8601", "milliseconds"]).ignored("log lines carry RFC 3339 times"), "How a log line's time is written.";
     HideUserDataFromLog = yes_no("hide-user-data-from-log", "yes").ignored("the log never holds keys or values"), "Keep keys and values out of the log.";
-    AlwaysShowLogo = yes_no("always-show-logo", "no").fixed().ignored(NOT_NEEDED), "Print the start banner when logging to a file, too.";
+    AlwaysShowLogo = yes_no("always-show-logo", "no").fixed().ignored("the start banner is always printed").holds("yes"), "Print the start banner when logging to a file as well.";
     SetProcTitle = yes_no("set-proc-title", "yes").fixed().ignored("the process keeps its command line"), "Show the server's state as the process title.";
     ProcTitleTemplate = text("proc-title-template", "{title} {listen-addr} {server-mode}").ignored("the process keeps its command line"), "The process title.";
     SyslogEnabled = yes_no("syslog-enabled", "no").fixed().ignored(NO_SYSLOG), "Log to syslog.";
@@ -154,11 +155,11 @@ table! {
     MaxmemoryEvictionTenacity = int("maxmemory-eviction-tenacity", "10", 0, 100).pending(NO_EVICTION), "Effort spent on eviction.";
     LfuLogFactor = int("lfu-log-factor", "10", 0, INT_MAX).pending(NO_EVICTION), "How slowly the access frequency counter saturates.";
     LfuDecayTime = int("lfu-decay-time", "1", 0, INT_MAX).pending(NO_EVICTION), "Minutes after which the access frequency counter decays.";
-    LazyfreeLazyEviction = yes_no("lazyfree-lazy-eviction", "yes").pending(NO_BACKGROUND_FREE), "Free evicted values in the background.";
-    LazyfreeLazyExpire = yes_no("lazyfree-lazy-expire", "yes").pending(NO_BACKGROUND_FREE), "Free expired values in the background.";
-    LazyfreeLazyServerDel = yes_no("lazyfree-lazy-server-del", "yes").pending(NO_BACKGROUND_FREE), "Free overwritten values in the background.";
-    LazyfreeLazyUserDel = yes_no("lazyfree-lazy-user-del", "yes").pending(NO_BACKGROUND_FREE), "Let DEL behave as UNLINK.";
-    LazyfreeLazyUserFlush = yes_no("lazyfree-lazy-user-flush", "yes").pending(NO_BACKGROUND_FREE), "Let FLUSHALL without an argument be ASYNC.";
+    LazyfreeLazyEviction = yes_no("lazyfree-lazy-eviction", "yes").pending(NO_BACKGROUND_FREE).holds("no"), "Free evicted values in the background.";
+    LazyfreeLazyExpire = yes_no("lazyfree-lazy-expire", "yes").pending(NO_BACKGROUND_FREE).holds("no"), "Free expired values in the background.";
+    LazyfreeLazyServerDel = yes_no("lazyfree-lazy-server-del", "yes").pending(NO_BACKGROUND_FREE).holds("no"), "Free overwritten values in the background.";
+    LazyfreeLazyUserDel = yes_no("lazyfree-lazy-user-del", "yes").pending(NO_BACKGROUND_FREE).holds("no"), "Let DEL behave as UNLINK.";
+    LazyfreeLazyUserFlush = yes_no("lazyfree-lazy-user-flush", "yes").pending(NO_BACKGROUND_FREE).holds("no"), "Let FLUSHALL without an argument be ASYNC.";
     ActiveExpireEffort = int("active-expire-effort", "1", 1, 10).ignored(TIMED_EXPIRY), "Effort spent on finding expired keys.";
     Activerehashing = yes_no("activerehashing", "yes").ignored(SMOOTH_GROWTH), "Rehash tables in idle time.";
     Activedefrag = yes_no("activedefrag", "no").unavailable("Active defragmentation cannot be enabled: kvik's storage does not fragment the allocator"), "Move values to fill holes in memory.";
@@ -173,7 +174,7 @@ table! {
 }
 "Persistence" {
     Dir = row("dir", Dir, ".").protected(), "Directory of the data files.";
-    Save = row("save", Save, "3600 1 300 100 60 10000").pending(NO_SNAPSHOT), "Snapshot after so many seconds if so many keys changed; `\"\"` never.";
+    Save = row("save", Save, "3600 1 300 100 60 10000").pending(NO_SNAPSHOT).holds(""), "Snapshot after so many seconds if so many keys changed; `\"\"` never.";
     Dbfilename = text("dbfilename", "dump.rdb").protected().check(plain_file_name).pending(NO_SNAPSHOT), "File name of the snapshot.";
     Appendonly = yes_no("appendonly", "no").pending(NO_LOG), "Log every write.";
     Appendfsync = choice("appendfsync", "everysec", &["everysec", "always", "no"]).pending(NO_LOG), "When the log is forced to disk.";

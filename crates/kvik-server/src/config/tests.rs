@@ -6,7 +6,10 @@ mod redis;
 use std::ffi::OsString;
 use std::path::Path;
 
+use proptest::prelude::*;
+
 use super::file::Syntax;
+use super::load::values_in;
 use super::value::{Style, words};
 use super::words::quote;
 use super::*;
@@ -114,6 +117,27 @@ fn every_default_comes_back_through_both_syntaxes() {
         assert_eq!(*loaded.config.values.read(), *defaults.values.read());
         assert_eq!(loaded.config.without_effect(), []);
     }
+}
+
+#[test]
+fn values_that_hold_without_effect_are_spelled_as_shown() {
+    let (config, mut found) = (config_of(&[]), 0);
+    for key in Key::ALL {
+        let Some(value) = key.row().holds else {
+            continue;
+        };
+        let config = config_of(&[&format!("--{}={value}", key.name())]);
+        assert_eq!(
+            (
+                config.text(*key).as_str(),
+                key.row().effect != Effect::Honoured
+            ),
+            (value, true)
+        );
+        assert_eq!(config.without_effect(), [], "{}", key.name());
+        found += 1;
+    }
+    assert!(found > 0 && config.without_effect().is_empty());
 }
 
 #[test]
@@ -340,6 +364,8 @@ fn includes_nest_and_never_loop() {
     .unwrap();
     let config = config_of(&[&file]);
     assert_eq!((config.int(Key::Port), config.int(Key::Timeout)), (2, 9));
+    let config = config_of(&["--port", "5", "--include", &inside("1.inc")]);
+    assert_eq!((config.int(Key::Port), config.int(Key::Timeout)), (1, 7));
     std::fs::write(&file, format!("include {file}\n")).unwrap();
     assert!(refusal(&[&file], &[]).ends_with("includes itself"));
     std::fs::write(&file, "include /does/not/exist\n").unwrap();
@@ -485,6 +511,8 @@ fn protected_directives_follow_their_switch() {
 
 #[test]
 fn what_has_no_effect_is_reported_unless_default() {
+    let reported = config_of(&["--daemonize"]).without_effect()[0].to_string();
+    assert!(reported.starts_with("daemonize 'yes' has no effect: kvik stays"));
     let config = config_of(&[
         "--appendonly",
         "yes",
@@ -492,6 +520,8 @@ fn what_has_no_effect_is_reported_unless_default() {
         "1",
         "--io-threads",
         "4",
+        "--save",
+        "",
         "--primaryauth",
         "x",
     ]);
@@ -534,4 +564,23 @@ fn the_documentation_has_every_directive() {
             .filter(|line| line.starts_with('|'))
             .all(|line| cells(line) == 6)
     );
+}
+
+proptest! {
+    #[test]
+    fn any_text_loads_or_is_refused(text: Vec<u8>) {
+        for syntax in [Syntax::Conf, Syntax::Toml] {
+            let _ = values_in(&text, syntax, Path::new("x"));
+        }
+    }
+
+    #[test]
+    fn any_words_load_or_are_refused(
+        lines in prop::collection::vec((prop::sample::select(Key::ALL), r#"([a-z0-9%"' .,:=-]|\[|\])*"#), 0..9),
+    ) {
+        let conf: String = lines.iter().map(|(key, words)| format!("{} {words}\n", key.name())).collect();
+        let toml: String = lines.iter().map(|(key, words)| format!("{} = {words}\n", key.name())).collect();
+        let _ = values_in(conf.as_bytes(), Syntax::Conf, Path::new("x"));
+        let _ = values_in(toml.as_bytes(), Syntax::Toml, Path::new("x"));
+    }
 }

@@ -126,15 +126,13 @@ struct Redis {
 
 impl Redis {
     fn start() -> Option<Self> {
-        let version = Command::new("redis-server")
-            .arg("--version")
-            .output()
-            .ok()?;
+        let program = std::env::var("KVIK_TEST_REDIS").unwrap_or("redis-server".to_owned());
+        let version = Command::new(&program).arg("--version").output().ok()?;
         if !String::from_utf8_lossy(&version.stdout).contains("v=7.0.") {
             return None;
         }
         let directory = tempfile::tempdir().unwrap();
-        let mut process = Command::new("redis-server")
+        let mut process = Command::new(&program)
             .args(["--port", "0", "--unixsocket", "s", "--dir"])
             .arg(directory.path())
             .stdout(Stdio::piped())
