@@ -1,3 +1,44 @@
-//! The kvik binary.
+//! The kvik binary: the server, and the command line beside it.
+//!
+//! The first argument decides. `cli` and `completions` are subcommands; anything else, nothing included, starts the
+//! server with the arguments that redis-server would take: `kvik kvik.toml --port 7000`. `kvik server ...` says the
+//! same aloud, for a configuration file that bears the name of a subcommand.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod cli;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match arguments.get(1).and_then(|first| first.to_str()) {
+        Some("server") => serve(&arguments[2..]),
+        Some("cli" | "completions" | "help" | "-h" | "--help" | "-v" | "-V" | "--version") => {
+            run_subcommand(&arguments)
+        }
+        _ => serve(arguments.get(1..).unwrap_or_default()),
+    }
+}
+
+fn serve(_: &[OsString]) -> ExitCode {
+    eprintln!("this build has no server; see kvik --help");
+    ExitCode::FAILURE
+}
+
+fn run_subcommand(arguments: &[OsString]) -> ExitCode {
+    let matches = arguments::command().get_matches_from(arguments);
+    match matches.subcommand() {
+        Some(("cli", matches)) => cli::run(matches),
+        Some(("completions", matches)) => {
+            arguments::print_completions(matches);
+            ExitCode::SUCCESS
+        }
+        _ => serve(&[]),
+    }
+}

@@ -115,9 +115,64 @@ impl Client {
         }
         client.negotiate(options.protocol)?;
         if endpoint.db != 0 {
-            client.accepted("SELECT", &["SELECT", &endpoint.db.to_string()])?;
+            client.select(endpoint.db)?;
         }
         Ok(client)
+    }
+
+    /// Connects to `address` as a stranger: without password, to database 0, in RESP2.
+    pub fn dial(address: &Address, options: &Options) -> Result<Self, ClientError> {
+        let stream = Stream::connect(address, options.connect_timeout).map_err(|source| {
+            ClientError::Connect {
+                address: address.clone(),
+                source,
+            }
+        })?;
+        stream.set_read_timeout(options.read_timeout)?;
+        stream.set_write_timeout(options.write_timeout)?;
+        Ok(Self {
+            stream,
+            decoder: ReplyDecoder::new(),
+            protocol: Protocol::Resp2,
+            pushes: VecDeque::new(),
+            args: ArgsBuf::new(),
+            output: Vec::new(),
+            input: Vec::new(),
+            decoded: 0,
+        })
+    }
+
+    /// Logs in to an account, the `default` one unless named.
+    pub fn authenticate(
+        &mut self,
+        username: Option<&str>,
+        password: &str,
+    ) -> Result<(), ClientError> {
+        let mut args = vec!["AUTH"];
+        args.extend(username);
+        args.push(password);
+        self.accepted("AUTH", &args)
+    }
+
+    /// Asks for `protocol`; RESP2 stays when the server does not grant RESP3.
+    pub fn negotiate(&mut self, protocol: Protocol) -> Result<(), ClientError> {
+        if protocol == self.protocol {
+            return Ok(());
+        }
+        let version = if protocol == Protocol::Resp3 {
+            "3"
+        } else {
+            "2"
+        };
+        if self.call(&["HELLO", version])?.as_error().is_none() {
+            self.protocol = protocol;
+        }
+        Ok(())
+    }
+
+    /// Selects a database.
+    pub fn select(&mut self, db: u32) -> Result<(), ClientError> {
+        self.accepted("SELECT", &["SELECT", &db.to_string()])
     }
 
     /// Sends one command and waits for its reply. Commands without a reply of their own (`SUBSCRIBE` and its kin in
@@ -165,22 +220,6 @@ impl Client {
         self.protocol
     }
 
-    /// Asks for `protocol`; RESP2 stays when the server does not grant RESP3.
-    pub fn negotiate(&mut self, protocol: Protocol) -> Result<(), ClientError> {
-        if protocol == self.protocol {
-            return Ok(());
-        }
-        let version = if protocol == Protocol::Resp3 {
-            "3"
-        } else {
-            "2"
-        };
-        if self.call(&["HELLO", version])?.as_error().is_none() {
-            self.protocol = protocol;
-        }
-        Ok(())
-    }
-
     /// Changes [`Options::read_timeout`].
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> Result<(), ClientError> {
         Ok(self.stream.set_read_timeout(timeout)?)
@@ -194,34 +233,6 @@ impl Client {
         };
         let restored = self.stream.set_nonblocking(false).is_ok();
         restored && matches!(seen, Ok(()) | Err(ClientError::Timeout))
-    }
-
-    fn dial(address: &Address, options: &Options) -> Result<Self, ClientError> {
-        let stream = Stream::connect(address, options.connect_timeout).map_err(|source| {
-            ClientError::Connect {
-                address: address.clone(),
-                source,
-            }
-        })?;
-        stream.set_read_timeout(options.read_timeout)?;
-        stream.set_write_timeout(options.write_timeout)?;
-        Ok(Self {
-            stream,
-            decoder: ReplyDecoder::new(),
-            protocol: Protocol::Resp2,
-            pushes: VecDeque::new(),
-            args: ArgsBuf::new(),
-            output: Vec::new(),
-            input: Vec::new(),
-            decoded: 0,
-        })
-    }
-
-    fn authenticate(&mut self, username: Option<&str>, password: &str) -> Result<(), ClientError> {
-        match username {
-            Some(username) => self.accepted("AUTH", &["AUTH", username, password]),
-            None => self.accepted("AUTH", &["AUTH", password]),
-        }
     }
 
     /// Runs a step of the handshake and turns an error reply into [`ClientError::Refused`].

@@ -1,0 +1,238 @@
+//! The command line of the binary, as clap knows it.
+//!
+//! The server's own arguments are not declared here: they follow redis-server's grammar (any number of values after a
+//! directive), which is the configuration's business. clap contributes their help, the subcommands and the shell
+//! completions.
+
+use std::ffi::OsString;
+use std::io;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap_complete::Shell;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// `kvik` with all its subcommands.
+pub(crate) fn command() -> Command {
+    Command::new("kvik")
+        .version(VERSION)
+        .about("A Redis-compatible key-value store: the server and its command line")
+        .override_usage("kvik [CONFIG-FILE] [--DIRECTIVE VALUE...]\n       kvik <COMMAND>")
+        .disable_version_flag(true)
+        .arg(version().short_alias('V'))
+        .subcommand(server())
+        .subcommand(cli())
+        .subcommand(completions())
+}
+
+/// Writes the completion script for the shell that was named.
+pub(crate) fn print_completions(matches: &ArgMatches) {
+    if let Some(shell) = matches.get_one::<Shell>("shell") {
+        clap_complete::generate(*shell, &mut command(), "kvik", &mut io::stdout());
+    }
+}
+
+fn version() -> Arg {
+    Arg::new("version")
+        .short('v')
+        .long("version")
+        .action(ArgAction::Version)
+        .help("Print the version")
+}
+
+fn server() -> Command {
+    Command::new("server")
+        .about("Run the server (also what happens without a command)")
+        .disable_help_flag(true)
+        .arg(
+            Arg::new("arguments")
+                .value_name("CONFIG-FILE | --DIRECTIVE VALUE")
+                .num_args(0..)
+                .trailing_var_arg(true)
+                .allow_hyphen_values(true),
+        )
+}
+
+fn completions() -> Command {
+    Command::new("completions")
+        .about("Print a completion script for your shell")
+        .arg(
+            Arg::new("shell")
+                .required(true)
+                .value_parser(value_parser!(Shell)),
+        )
+}
+
+fn cli() -> Command {
+    Command::new("cli")
+        .about("Talk to a server: one command, a file of commands, or interactively")
+        .version(VERSION)
+        .after_help(CLI_EXAMPLES)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .args(connection_arguments())
+        .args(output_arguments())
+        .args(run_arguments())
+        .arg(Arg::new("help").long("help").action(ArgAction::Help).help("Print help"))
+        .arg(version())
+        .arg(
+            Arg::new("command")
+                .value_name("COMMAND [ARGUMENT]")
+                .help("The command to run; without it, commands are read from the terminal or from a pipe")
+                .value_parser(value_parser!(OsString))
+                .num_args(0..)
+                .trailing_var_arg(true),
+        )
+}
+
+fn connection_arguments() -> Vec<Arg> {
+    vec![
+        value("host", "HOST", "Server's host name [default: 127.0.0.1]").short('h'),
+        value("port", "PORT", "Server's port [default: 6379]")
+            .short('p')
+            .value_parser(value_parser!(u16)),
+        value("socket", "PATH", "Server's unix socket")
+            .short('s')
+            .conflicts_with_all(["host", "port"]),
+        value(
+            "url",
+            "URL",
+            "redis://user:password@host:port/db or unix:///path?db=1",
+        )
+        .short('u')
+        .conflicts_with_all(["host", "port", "socket"]),
+        value("user", "NAME", "Account to log in to").long("user"),
+        value(
+            "password",
+            "PASSWORD",
+            "Password; safer in the variable KVIKCLI_AUTH or REDISCLI_AUTH",
+        )
+        .short('a')
+        .long("pass")
+        .allow_hyphen_values(true),
+        flag("no-auth-warning", "Accepted for redis-cli's sake")
+            .long("no-auth-warning")
+            .hide(true),
+        value("db", "NUMBER", "Database")
+            .short('n')
+            .value_parser(value_parser!(u32)),
+        flag("resp2", "Speak RESP2 [default for raw output]")
+            .short('2')
+            .conflicts_with("resp3"),
+        flag("resp3", "Speak RESP3 [default otherwise]").short('3'),
+    ]
+}
+
+fn output_arguments() -> Vec<Arg> {
+    vec![
+        flag("json", "Print replies as JSON")
+            .long("json")
+            .conflicts_with_all(["raw", "no-raw"]),
+        flag(
+            "raw",
+            "Print replies as they are [default unless to a terminal]",
+        )
+        .long("raw")
+        .overrides_with("no-raw"),
+        flag("no-raw", "Print replies for people, even into a pipe")
+            .long("no-raw")
+            .overrides_with("raw"),
+        value(
+            "delimiter",
+            "TEXT",
+            "Between the elements of a raw reply [default: \\n]",
+        )
+        .short('d')
+        .allow_hyphen_values(true),
+        value(
+            "reply-delimiter",
+            "TEXT",
+            "After each raw reply [default: \\n]",
+        )
+        .short('D')
+        .allow_hyphen_values(true),
+        flag(
+            "no-color",
+            "No colours (NO_COLOR in the environment does the same)",
+        )
+        .long("no-color"),
+    ]
+}
+
+fn run_arguments() -> Vec<Arg> {
+    vec![
+        value(
+            "repeat",
+            "TIMES",
+            "Run the command so many times; -1 for ever",
+        )
+        .short('r')
+        .allow_negative_numbers(true)
+        .value_parser(value_parser!(i64)),
+        value("interval", "SECONDS", "Wait so long between repetitions")
+            .short('i')
+            .value_parser(parse_seconds),
+        flag(
+            "stdin-argument",
+            "Read the last argument from standard input",
+        )
+        .short('x'),
+        flag("fail", "Exit with 1 when the server answers with an error").short('e'),
+    ]
+}
+
+fn value(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).value_name(value_name).help(help)
+}
+
+fn flag(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn parse_seconds(text: &str) -> Result<std::time::Duration, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "not a number of seconds".to_owned())?;
+    std::time::Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+const CLI_EXAMPLES: &str = "Examples:
+  kvik cli                            an interactive session
+  kvik cli SET greeting hello
+  kvik cli -x SET page < page.html    the last argument from a file
+  kvik cli < commands.txt             one command per line
+  kvik cli --json HGETALL user:1 | jq .name";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> ArgMatches {
+        command().try_get_matches_from(arguments).unwrap()
+    }
+
+    #[test]
+    fn the_declaration_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn options_end_where_the_command_begins() {
+        let matches = parse(&[
+            "kvik", "cli", "-h", "db", "-p", "7", "lpush", "list", "-1", "--raw", "-h",
+        ]);
+        let (_, cli) = matches.subcommand().unwrap();
+        assert_eq!(cli.get_one::<String>("host").unwrap(), "db");
+        assert_eq!(cli.get_one::<u16>("port"), Some(&7));
+        assert!(!cli.get_flag("raw"));
+        let words: Vec<_> = cli.get_many::<OsString>("command").unwrap().collect();
+        assert_eq!(words, ["lpush", "list", "-1", "--raw", "-h"]);
+    }
+
+    #[test]
+    fn an_interval_is_a_number_of_seconds() {
+        assert_eq!(parse_seconds("0.25").unwrap().as_millis(), 250);
+        assert!(parse_seconds("-1").is_err());
+        assert!(parse_seconds("soon").is_err());
+    }
+}

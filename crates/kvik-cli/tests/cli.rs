@@ -1,0 +1,321 @@
+//! `kvik cli` as a script sees it: arguments, standard streams and exit status.
+//!
+//! What needs a server runs against redis-server, where one is installed.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail like the test"
+)]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use kvik_client::{Client, Endpoint, Options};
+use tempfile::TempDir;
+
+/// A server on a unix socket in a directory of its own.
+struct Server {
+    process: Child,
+    directory: TempDir,
+}
+
+impl Server {
+    /// Starts redis-server with more `arguments`, if it is installed.
+    fn start(arguments: &[&str]) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("socket");
+        let process = Command::new("redis-server")
+            .args([
+                "--port",
+                "0",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--unixsocket",
+            ])
+            .arg(&socket)
+            .args(arguments)
+            .current_dir(directory.path())
+            .stdout(Stdio::null())
+            .spawn();
+        let Ok(process) = process else {
+            eprintln!("redis-server is not installed: skipped");
+            return None;
+        };
+        wait_for(&socket);
+        Some(Self { process, directory })
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("socket")
+    }
+
+    fn run(&self, arguments: &[&str]) -> Outcome {
+        self.run_with(arguments, b"", &[])
+    }
+
+    /// Runs the command line against this server with `input` and an environment.
+    fn run_with(&self, arguments: &[&str], input: &[u8], environment: &[(&str, &str)]) -> Outcome {
+        let socket = self.socket();
+        let connection = ["cli", "-s", socket.to_str().unwrap()];
+        run(&[&connection, arguments].concat(), input, environment)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "another process decides when the server is ready"
+)]
+fn wait_for(socket: &Path) {
+    for _ in 0..500 {
+        if Client::open(&Endpoint::unix(socket), &Options::default()).is_ok() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("the server did not start");
+}
+
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    stdout: String,
+    stderr: String,
+    status: i32,
+}
+
+fn run(arguments: &[&str], input: &[u8], environment: &[(&str, &str)]) -> Outcome {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_kvik"))
+        .args(arguments)
+        .env_remove("REDISCLI_AUTH")
+        .env_remove("KVIKCLI_AUTH")
+        .envs(environment.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that reads no input may be gone already.
+    let _ = process.stdin.take().unwrap().write_all(input);
+    let output = process.wait_with_output().unwrap();
+    Outcome {
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+        status: output.status.code().unwrap(),
+    }
+}
+
+fn success(stdout: &str) -> Outcome {
+    Outcome {
+        stdout: stdout.to_owned(),
+        stderr: String::new(),
+        status: 0,
+    }
+}
+
+fn failure(stdout: &str, stderr: &str) -> Outcome {
+    Outcome {
+        stdout: stdout.to_owned(),
+        stderr: stderr.to_owned(),
+        status: 1,
+    }
+}
+
+#[test]
+fn replies_are_raw_in_a_pipe_and_formatted_on_demand() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    assert_eq!(
+        server.run(&["HSET", "h", "f", "a b", "g", "2"]),
+        success("2\n")
+    );
+    assert_eq!(server.run(&["hgetall", "h"]), success("f\na b\ng\n2\n"));
+    assert_eq!(
+        server.run(&["-d", ",", "hgetall", "h"]),
+        success("f,a b,g,2\n")
+    );
+    assert_eq!(
+        server.run(&["--no-raw", "-2", "hget", "h", "f"]),
+        success("\"a b\"\n")
+    );
+    assert_eq!(
+        server.run(&["--no-raw", "hgetall", "h"]),
+        success("1# \"f\" => \"a b\"\n2# \"g\" => \"2\"\n")
+    );
+    assert_eq!(
+        server.run(&["--json", "hgetall", "h"]),
+        success("{\"f\":\"a b\",\"g\":\"2\"}\n")
+    );
+    assert_eq!(server.run(&["get", "missing"]), success("\n"));
+    assert!(
+        server
+            .run(&["--no-raw", "-2", "info", "server"])
+            .stdout
+            .starts_with("# Server\r\n")
+    );
+}
+
+#[test]
+fn an_error_reply_fails_only_when_asked_to() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let error = "ERR value is not an integer or out of range\n";
+    server.run(&["set", "k", "v"]);
+    assert_eq!(server.run(&["incr", "k"]), success(&format!("{error}\n")));
+    assert_eq!(server.run(&["-e", "incr", "k"]), failure("", error));
+}
+
+#[test]
+fn a_command_is_repeated_and_may_end_with_standard_input() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    assert_eq!(
+        server.run(&["-r", "3", "-i", "0.001", "incr", "n"]),
+        success("1\n2\n3\n")
+    );
+    assert_eq!(
+        server.run_with(&["-x", "set", "k"], b"a\nb", &[]),
+        success("OK\n")
+    );
+    assert_eq!(
+        server.run(&["--no-raw", "get", "k"]),
+        success("\"a\\nb\"\n")
+    );
+}
+
+#[test]
+fn lines_of_a_pipe_are_commands() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let input = b"set k 'a b'\n\n  get \"k\"\n2 incr n\nget k";
+    assert_eq!(
+        server.run_with(&[], input, &[]),
+        success("OK\na b\n1\n2\na b\n")
+    );
+    let input = b"set k v\nget \"k\nincr k\nquit\nset k w\n";
+    let outcome = server.run_with(&["-e"], input, &[]);
+    let error = "ERR value is not an integer or out of range";
+    assert_eq!(outcome.stdout, format!("OK\n{error}\n\n"));
+    assert_eq!(
+        outcome.stderr,
+        format!(
+            "line 2: unbalanced quotes\nfailed commands: 2; the first error reply on line 3: {error}\n"
+        )
+    );
+    assert_eq!(outcome.status, 1);
+    assert_eq!(server.run_with(&[], b"incr k\n", &[]).status, 0);
+    assert_eq!(server.run(&["get", "k"]), success("v\n"));
+}
+
+#[test]
+fn many_lines_keep_their_order() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let input: String = (0..5000).map(|n| format!("rpush l {n}\n")).collect();
+    let expected: String = (1..=5000).map(|n| format!("{n}\n")).collect();
+    assert_eq!(
+        server.run_with(&[], input.as_bytes(), &[]),
+        success(&expected)
+    );
+}
+
+#[test]
+fn databases_and_accounts_are_chosen_on_the_way_in() {
+    let Some(server) = Server::start(&["--requirepass", "hunter2"]) else {
+        return;
+    };
+    let no_auth = "NOAUTH Authentication required.\n\n";
+    assert_eq!(server.run(&["ping"]), success(no_auth));
+    assert_eq!(server.run(&["-a", "hunter2", "ping"]), success("PONG\n"));
+    assert_eq!(
+        server.run(&["--user", "default", "--pass", "hunter2", "ping"]),
+        success("PONG\n")
+    );
+    assert_eq!(
+        server.run_with(
+            &["-n", "3", "set", "k", "v"],
+            b"",
+            &[("REDISCLI_AUTH", "hunter2")]
+        ),
+        success("OK\n")
+    );
+    let url = format!("unix://:hunter2@{}?db=3", server.socket().display());
+    assert_eq!(
+        run(&["cli", "-u", &url, "get", "k"], b"", &[]),
+        success("v\n")
+    );
+    let wrong = server.run(&["-a", "wrong", "ping"]);
+    let refused = "AUTH failed: WRONGPASS invalid username-password pair or user is disabled.\n";
+    assert_eq!(wrong, failure("", refused));
+    let beyond = server.run(&["-a", "hunter2", "-n", "99", "ping"]);
+    assert_eq!(
+        beyond,
+        failure("", "SELECT failed: ERR DB index is out of range\n")
+    );
+}
+
+#[test]
+fn a_needless_password_is_forgiven() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let outcome = server.run(&["-a", "x", "-n", "2", "ping"]);
+    assert_eq!((outcome.stdout.as_str(), outcome.status), ("PONG\n", 0));
+    assert_eq!(outcome.stderr, "Warning: the server asks for no password\n");
+}
+
+#[test]
+fn nobody_listening_is_a_failure_and_nonsense_a_usage_error() {
+    let outcome = run(&["cli", "-s", "/nonexistent/socket", "ping"], b"", &[]);
+    assert_eq!(outcome.status, 1);
+    assert!(
+        outcome
+            .stderr
+            .starts_with("could not connect to /nonexistent/socket: "),
+        "{outcome:?}"
+    );
+    assert_eq!(run(&["cli", "--no-such-option"], b"", &[]).status, 2);
+    assert_eq!(run(&["cli", "-u", "http://h"], b"", &[]).status, 2);
+    let tls = run(&["cli", "-u", "rediss://h", "ping"], b"", &[]);
+    assert_eq!(
+        (tls.status, tls.stderr.as_str()),
+        (
+            2,
+            "rediss:// needs TLS, which this client does not speak yet\n"
+        )
+    );
+}
+
+#[test]
+fn help_and_completions_are_printed() {
+    let help = run(&["cli", "--help"], b"", &[]);
+    assert_eq!(help.status, 0);
+    assert!(help.stdout.contains("-h <HOST>"), "{}", help.stdout);
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(&["completions", shell], b"", &[]);
+        assert_eq!((script.status, script.stderr.as_str()), (0, ""));
+        assert!(
+            script.stdout.contains("kvik") && script.stdout.contains("no-raw"),
+            "{shell}"
+        );
+    }
+    let version = run(&["--version"], b"", &[]);
+    assert_eq!(
+        version,
+        success(&format!("kvik {}\n", env!("CARGO_PKG_VERSION")))
+    );
+}
