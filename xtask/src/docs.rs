@@ -11,7 +11,10 @@ use crate::cargo;
 /// A page and the table that it shows.
 type Page = (&'static str, fn() -> String);
 
-const PAGES: &[Page] = &[("docs/configuration.md", kvik_server::config::markdown)];
+const PAGES: &[Page] = &[
+    ("docs/commands.md", || kvik_command::table().markdown()),
+    ("docs/configuration.md", kvik_server::config::markdown),
+];
 
 /// Writes every page that is out of date, or with `check` refuses to find one.
 pub(crate) fn write(check: bool) -> anyhow::Result<()> {

@@ -22,7 +22,7 @@ mod tidy;
 #[derive(Parser)]
 #[command(name = "cargo x")]
 enum Verb {
-    /// What a commit must pass besides the tests: formatting, clippy, tidy
+    /// What a commit must pass besides the tests: formatting, clippy, tidy, docs
     Check,
     /// Every test: the documentation's examples, then the workspace (with cargo-nextest when it is installed)
     Test {
@@ -68,7 +68,11 @@ fn main() -> ExitCode {
 
 fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
-        Verb::Check => cargo::check().and_then(|()| tidy::report())?,
+        Verb::Check => {
+            cargo::check()?;
+            tidy::report()?;
+            docs::write(true)?;
+        }
         Verb::Test { args } => return cargo::test(&args),
         Verb::Tidy => tidy::report()?,
         Verb::Docs { check } => docs::write(check)?,
