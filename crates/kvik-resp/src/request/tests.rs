@@ -136,6 +136,10 @@ fn an_unauthenticated_client_may_send_little() {
         Err(ProtocolError::UnauthenticatedMultibulkLength)
     );
     assert_eq!(
+        parse(b"*2147483647\r\n"),
+        Err(ProtocolError::UnauthenticatedMultibulkLength)
+    );
+    assert_eq!(
         parse(b"*2147483648\r\n"),
         Err(ProtocolError::InvalidMultibulkLength)
     );
@@ -166,8 +170,13 @@ fn configured_limits_replace_the_default_ones() {
         parse(b"*1\r\n$4294967000\r\n"),
         Ok(Parsed::Incomplete { .. })
     ));
+    let needed = u32::MAX as usize;
     assert_eq!(
-        parse(b"*1\r\n$4294967295\r\n"),
+        parse(b"*1\r\n$4294967276\r\n"),
+        Ok(Parsed::Incomplete { needed })
+    );
+    assert_eq!(
+        parse(b"*1\r\n$4294967277\r\n"),
         Err(ProtocolError::BigRequest)
     );
     assert_eq!(
@@ -208,11 +217,12 @@ fn an_unfinished_line_is_scanned_once() {
 #[test]
 fn a_finished_command_leaves_no_memory_behind() {
     let mut parser = RequestParser::new();
-    let mut spans = Vec::with_capacity(8);
+    let mut spans = Vec::new();
     let command = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n";
     let _ = parser.parse(&command[..20], &Limits::default(), &mut spans);
     assert!(spans.is_empty());
     assert_eq!(parser.spans.len(), 2);
+    spans.reserve(8);
     assert!(matches!(
         parser.parse(command, &Limits::default(), &mut spans),
         Ok(Parsed::Command { consumed: 27 })
