@@ -34,3 +34,8 @@ pub use kvik_resp::Value;
 pub use stripes::Patience;
 pub use transaction::Transaction;
 pub use typed::SetOptions;
+
+/// The README's example compiles and holds.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
