@@ -12,6 +12,8 @@
     reason = "tests read the clock, wait and report"
 )]
 
+mod concurrent;
+mod model;
 mod target;
 mod transcript;
 mod transcripts;

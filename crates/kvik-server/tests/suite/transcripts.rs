@@ -1,10 +1,8 @@
 //! The transcripts against everything: kvik, and the servers that define what they should say.
 
-use std::path::PathBuf;
+use kvik::{Clock, Options};
 
-use kvik::Clock;
-
-use crate::target::{MemoryTarget, Process, Product, SocketTarget};
+use crate::target::{MemoryTarget, Process, Product, SocketTarget, real_server};
 use crate::transcript::play_all;
 
 #[test]
@@ -27,7 +25,14 @@ fn in_process_for_8_threads() {
 
 fn play_in_process(threads: usize) {
     for protocol in [2, 3] {
-        play_all(&MemoryTarget::new(threads, protocol, Clock::System));
+        let options = Options::default().threads(threads);
+        let variant = format!(" for {threads} threads");
+        play_all(&MemoryTarget::new(
+            options,
+            protocol,
+            Clock::System,
+            &variant,
+        ));
     }
 }
 
@@ -52,7 +57,7 @@ fn valkey_over_resp3() {
 }
 
 fn play_on(product: Product, protocol: u8) {
-    let Some(program) = program(product) else {
+    let Some(program) = real_server(product) else {
         println!("no {product:?} here to compare with");
         return;
     };
@@ -60,25 +65,4 @@ fn play_on(product: Product, protocol: u8) {
         .expect("a server that starts");
     let target = SocketTarget::new(&process, product, protocol, "").expect("a server that answers");
     play_all(&target);
-}
-
-/// The program of a real server: named by the environment, or for Redis found in `PATH`.
-fn program(product: Product) -> Option<PathBuf> {
-    let variable = if product == Product::Redis {
-        "KVIK_TEST_REDIS"
-    } else {
-        "KVIK_TEST_VALKEY"
-    };
-    if let Some(path) = std::env::var_os(variable) {
-        return Some(path.into());
-    }
-    let name = if product == Product::Redis {
-        "redis-server"
-    } else {
-        "valkey-server"
-    };
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|program| program.is_file())
 }

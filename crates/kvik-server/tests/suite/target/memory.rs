@@ -21,22 +21,21 @@ pub(crate) struct MemoryTarget {
 }
 
 impl MemoryTarget {
-    pub(crate) fn new(threads: usize, protocol: u8, clock: Clock) -> Self {
+    pub(crate) fn new(options: Options, protocol: u8, clock: Clock, variant: &str) -> Self {
         let mirror = Arc::new(Mirror::new(clock.clone()));
         let log: Arc<dyn EffectLog> = Arc::clone(&mirror) as _;
-        let options = Options::default()
-            .clock(clock.clone())
-            .threads(threads)
-            .effect_log(log);
+        let db = Db::open(options.clock(clock.clone()).effect_log(log));
+        let version = env!("CARGO_PKG_VERSION").parse().expect("a version");
+        let variant = format!(" in process{variant}");
         let identity = Identity {
             product: Product::Kvik,
-            version: env!("CARGO_PKG_VERSION").parse().expect("a version"),
+            version,
             protocol,
             socket: false,
-            variant: format!(" in process, {threads} threads"),
+            variant,
         };
         Self {
-            db: Db::open(options),
+            db,
             mirror,
             clock,
             identity,

@@ -7,9 +7,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use kvik_resp::{Args, Value};
+use kvik_resp::{Args, ArgsBuf, Value};
 pub(crate) use memory::MemoryTarget;
-pub(crate) use socket::{Process, SocketTarget};
+pub(crate) use socket::{Process, SocketTarget, real_server};
 
 /// A running server, or a store in this process.
 pub(crate) trait Target: Sync {
@@ -47,6 +47,24 @@ pub(crate) struct Reply {
     pub(crate) value: Value,
     /// It is the null array of RESP2, which decodes to the same value as the null bulk string.
     pub(crate) null_array: bool,
+}
+
+impl dyn Connection + '_ {
+    /// Sends a command and waits for its reply.
+    pub(crate) fn ask(&mut self, command: Args<'_>) -> Result<Value, String> {
+        self.send(command)?;
+        match self.receive(Duration::from_secs(30))? {
+            Received::Reply(reply) => Ok(reply.value),
+            other => Err(format!(
+                "expected a reply to {command:?}, received {other:?}"
+            )),
+        }
+    }
+
+    /// The same for words at hand.
+    pub(crate) fn ask_words(&mut self, command: &[&str]) -> Result<Value, String> {
+        self.ask(command.iter().collect::<ArgsBuf>().as_args())
+    }
 }
 
 /// The programs a transcript can speak of.

@@ -2,11 +2,11 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use kvik_resp::{Args, ArgsBuf, ReplyDecoder, Value, encode_command};
+use kvik_resp::{Args, ReplyDecoder, Value, encode_command};
 use tempfile::TempDir;
 
 use super::{Connection, Identity, Product, Received, Reply, Target};
@@ -44,7 +44,7 @@ impl Process {
         let deadline = Instant::now() + Duration::from_secs(20);
         while Instant::now() < deadline {
             if let Ok(mut connection) = SocketConnection::open(self.port) {
-                return connection.call(&[b"PING"]).map(drop);
+                return ask(&mut connection, &["PING"]).map(drop);
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -57,6 +57,27 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The program of a real server: named by the environment, or for Redis found in `PATH`.
+pub(crate) fn real_server(product: Product) -> Option<PathBuf> {
+    let variable = if product == Product::Redis {
+        "KVIK_TEST_REDIS"
+    } else {
+        "KVIK_TEST_VALKEY"
+    };
+    if let Some(path) = std::env::var_os(variable) {
+        return Some(path.into());
+    }
+    let name = if product == Product::Redis {
+        "redis-server"
+    } else {
+        "valkey-server"
+    };
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
 }
 
 /// A port that was free a moment ago.
@@ -82,7 +103,10 @@ impl<'a> SocketTarget<'a> {
         protocol: u8,
         variant: &str,
     ) -> Result<Self, String> {
-        let info = SocketConnection::open(process.port)?.call(&[b"INFO", b"server"])?;
+        let info = ask(
+            &mut SocketConnection::open(process.port)?,
+            &["INFO", "server"],
+        )?;
         let field = match product {
             Product::Kvik => "kvik_version:",
             Product::Redis => "redis_version:",
@@ -113,7 +137,7 @@ impl Target for SocketTarget<'_> {
     fn connect(&self) -> Result<Box<dyn Connection>, String> {
         let mut connection = SocketConnection::open(self.process.port)?;
         if self.identity.protocol == 3 {
-            connection.call(&[b"HELLO", b"3"])?;
+            ask(&mut connection, &["HELLO", "3"])?;
         }
         Ok(Box::new(connection))
     }
@@ -121,6 +145,10 @@ impl Target for SocketTarget<'_> {
     fn wait(&self, time: Duration) {
         std::thread::sleep(time);
     }
+}
+
+fn ask(connection: &mut SocketConnection, command: &[&str]) -> Result<Value, String> {
+    (connection as &mut dyn Connection).ask_words(command)
 }
 
 /// A blocking RESP connection.
@@ -141,16 +169,6 @@ impl SocketConnection {
             decoder: ReplyDecoder::default(),
             received: Vec::new(),
         })
-    }
-
-    /// Sends a command and waits for its reply.
-    pub(crate) fn call(&mut self, command: &[&[u8]]) -> Result<Value, String> {
-        let command: ArgsBuf = command.iter().collect();
-        self.send(command.as_args())?;
-        match self.receive(Duration::from_secs(30))? {
-            Received::Reply(reply) => Ok(reply.value),
-            other => Err(format!("expected a reply, received {other:?}")),
-        }
     }
 
     fn decode(&mut self) -> Result<Option<Reply>, String> {
