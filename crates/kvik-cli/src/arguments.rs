@@ -1,14 +1,15 @@
 //! The command line of the binary, as clap knows it.
 //!
-//! The server's own arguments are not declared here: they follow redis-server's grammar (any number of values after a
-//! directive), which is the configuration's business. clap contributes their help, the subcommands and the shell
-//! completions.
+//! The server's own arguments are not parsed here: they follow redis-server's grammar (any number of words after a
+//! directive), which is the configuration's business. They are declared from its table all the same, for their help
+//! and for shell completion.
 
 use std::ffi::OsString;
 use std::io;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
+use kvik_server::config::{Effect, Key};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -17,9 +18,11 @@ pub(crate) fn command() -> Command {
     Command::new("kvik")
         .version(VERSION)
         .about("A Redis-compatible key-value store: the server and its command line")
-        .override_usage("kvik [CONFIG-FILE] [--DIRECTIVE VALUE...]\n       kvik <COMMAND>")
+        .override_usage("kvik [CONFIG-FILE | -] [--DIRECTIVE VALUE...]\n       kvik <COMMAND>")
+        .after_help("The server's directives: kvik server --help")
         .disable_version_flag(true)
         .arg(version().short_alias('V'))
+        .args(directives().map(|directive| directive.hide(true)))
         .subcommand(server())
         .subcommand(cli())
         .subcommand(completions())
@@ -43,14 +46,31 @@ fn version() -> Arg {
 fn server() -> Command {
     Command::new("server")
         .about("Run the server (also what happens without a command)")
-        .disable_help_flag(true)
-        .arg(
-            Arg::new("arguments")
-                .value_name("CONFIG-FILE | --DIRECTIVE VALUE")
-                .num_args(0..)
-                .trailing_var_arg(true)
-                .allow_hyphen_values(true),
+        .override_usage("kvik server [CONFIG-FILE | -] [--DIRECTIVE VALUE...]")
+        .next_help_heading("Directives")
+        .args(directives())
+        .after_help(
+            "The same names stand in a redis.conf or kvik.toml, and in the environment as KVIK_NAME.\n\
+             Further directives of Redis are accepted; they have no effect, or none yet.",
         )
+}
+
+/// The directives that do something.
+fn directives() -> impl Iterator<Item = Arg> {
+    let honoured = Key::ALL
+        .iter()
+        .map(|key| key.row())
+        .filter(|row| row.effect == Effect::Honoured);
+    honoured.map(|row| {
+        let help = match row.default {
+            "" => row.about.to_owned(),
+            default => format!("{} [default: {default}]", row.about),
+        };
+        Arg::new(row.name)
+            .long(row.name)
+            .value_name("VALUE")
+            .help(help)
+    })
 }
 
 fn completions() -> Command {
@@ -227,6 +247,13 @@ mod tests {
         assert!(!cli.get_flag("raw"));
         let words: Vec<_> = cli.get_many::<OsString>("command").unwrap().collect();
         assert_eq!(words, ["lpush", "list", "-1", "--raw", "-h"]);
+    }
+
+    #[test]
+    fn the_help_knows_the_directives() {
+        let help = server().render_help().to_string();
+        assert!(help.contains("--port <VALUE>"), "{help}");
+        assert!(help.contains("[default: 6379]"), "{help}");
     }
 
     #[test]

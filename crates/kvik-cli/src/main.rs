@@ -17,11 +17,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    match arguments.get(1).and_then(|first| first.to_str()) {
-        Some("server") => serve(&arguments[2..]),
-        Some("cli" | "completions" | "help" | "-h" | "--help" | "-v" | "-V" | "--version") => {
-            run_subcommand(&arguments)
-        }
+    let word = |index: usize| arguments.get(index).and_then(|word| word.to_str());
+    match (word(1), word(2)) {
+        (Some("server"), Some("-h" | "--help")) => run_subcommand(&arguments),
+        (Some("server"), _) => serve(&arguments[2..]),
+        (Some("cli" | "completions" | "help"), _) => run_subcommand(&arguments),
+        (Some("-h" | "--help" | "-v" | "-V" | "--version"), _) => run_subcommand(&arguments),
         _ => serve(arguments.get(1..).unwrap_or_default()),
     }
 }
