@@ -30,13 +30,13 @@ pub struct Fact {
 /// Configuration, process and threads: what a server has and an embedded store lacks.
 pub trait Host: Send + Sync {
     /// The settings whose names match any of the patterns, with their values.
-    fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, String)>;
+    fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)>;
 
-    /// Changes settings, all or none.
+    /// Changes settings, all or none. `local` says whether the client is on this machine.
     ///
     /// # Errors
     /// The reply to give, which names the setting.
-    fn config_set(&self, settings: &[(&[u8], &[u8])]) -> Result<(), Error>;
+    fn config_set(&self, settings: &[(&[u8], &[u8])], local: bool) -> Result<(), Error>;
 
     /// Writes the settings to the file they came from.
     ///
@@ -70,11 +70,11 @@ pub struct NoHost;
 const NOT_A_SERVER: Error = Error::text("not available in an embedded store");
 
 impl Host for NoHost {
-    fn config_get(&self, _patterns: &[&[u8]]) -> Vec<(String, String)> {
+    fn config_get(&self, _patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
         Vec::new()
     }
 
-    fn config_set(&self, _settings: &[(&[u8], &[u8])]) -> Result<(), Error> {
+    fn config_set(&self, _settings: &[(&[u8], &[u8])], _local: bool) -> Result<(), Error> {
         Err(NOT_A_SERVER)
     }
 

@@ -37,6 +37,7 @@ use std::time::Duration;
 use socket2::Socket;
 
 mod buffers;
+pub(crate) mod limits;
 mod listen;
 mod mio;
 mod output;

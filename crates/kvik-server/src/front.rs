@@ -1,0 +1,114 @@
+//! The front: who may connect, and which thread serves whom.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use socket2::Socket;
+
+use crate::config::{Config, Key};
+use crate::net::Peer;
+use crate::reactor::Inbox;
+
+/// Unread replies from which nothing more is executed for a client.
+pub(crate) const HIGH_WATER: usize = 1 << 20;
+
+/// What all I/O threads share.
+pub(crate) struct Front {
+    pub(crate) config: Arc<Config>,
+    pub(crate) high_water: usize,
+    inboxes: OnceLock<Vec<Arc<Inbox>>>,
+    stopping: AtomicBool,
+}
+
+impl Front {
+    pub(crate) fn new(config: Arc<Config>) -> Self {
+        Self {
+            config,
+            high_water: HIGH_WATER,
+            inboxes: OnceLock::new(),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Names the threads, once all are there.
+    pub(crate) fn open(&self, inboxes: Vec<Arc<Inbox>>) {
+        // A second call would have no effect; there is one, from the server's start.
+        let _ = self.inboxes.set(inboxes);
+    }
+
+    fn inboxes(&self) -> &[Arc<Inbox>] {
+        self.inboxes.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Connected clients.
+    pub(crate) fn connections(&self) -> usize {
+        self.inboxes()
+            .iter()
+            .map(|inbox| inbox.connections.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    /// Whether a client may connect; otherwise the reply to send it off with.
+    pub(crate) fn admit(&self, socket: &Socket) -> Result<(), String> {
+        if self.connections() >= self.config.size(Key::Maxclients) {
+            return Err("ERR max number of clients reached".into());
+        }
+        let open = !self.config.bool(Key::ProtectedMode)
+            || !self.config.bytes(Key::Requirepass).is_empty();
+        if open || is_local(socket) {
+            Ok(())
+        } else {
+            Err(PROTECTED.into())
+        }
+    }
+
+    /// Sends a client off.
+    pub(crate) fn refuse(&self, mut socket: Socket, refusal: &str) {
+        // Whether it reads the reason is its own affair.
+        let _ = socket.set_nonblocking(true);
+        let _ = socket.write(format!("-{refusal}\r\n").as_bytes());
+    }
+
+    /// Gives a client to the thread with the fewest.
+    pub(crate) fn assign(&self, socket: Socket) {
+        let fewest = self
+            .inboxes()
+            .iter()
+            .min_by_key(|inbox| inbox.connections.load(Ordering::Relaxed));
+        if let Some(inbox) = fewest {
+            inbox.connections.fetch_add(1, Ordering::Relaxed);
+            inbox.give(socket);
+        }
+    }
+
+    /// A thread's client has gone.
+    pub(crate) fn left(&self, inbox: &Inbox) {
+        inbox.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Has every thread look at its waiting clients.
+    pub(crate) fn attend_all(&self) {
+        self.inboxes().iter().for_each(|inbox| inbox.attend());
+    }
+
+    /// Ends every thread.
+    pub(crate) fn stop_all(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.inboxes().iter().for_each(|inbox| inbox.stop());
+    }
+}
+
+fn is_local(socket: &Socket) -> bool {
+    match Peer::of(socket) {
+        Ok(Peer::Tcp(address)) => address.ip().to_canonical().is_loopback(),
+        Ok(Peer::Unix) => true,
+        Err(_) => false,
+    }
+}
+
+/// The first sentence is Redis', by which clients recognize the case.
+const PROTECTED: &str = "DENIED Redis is running in protected mode because protected mode is enabled and no password is \
+     set for the default user. In this mode connections are only accepted from the loopback interface. If you want to \
+     connect from external computers, set a password (requirepass), or turn protected mode off by CONFIG SET \
+     protected-mode no from the loopback interface or by protected-mode no in the configuration.";

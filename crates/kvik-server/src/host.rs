@@ -1,0 +1,125 @@
+//! The server as its commands see it: configuration, process, shutdown.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use kvik_command::host::{Fact, Shutdown};
+use kvik_command::{Error, Host};
+
+use crate::config::{Config, Key};
+use crate::front::Front;
+
+/// Why the server ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// SIGTERM or SIGINT.
+    Signal(i32),
+    /// The SHUTDOWN command.
+    Command,
+    /// An I/O thread cannot go on.
+    Failure,
+}
+
+pub(crate) struct ServerHost {
+    pub(crate) config: Arc<Config>,
+    pub(crate) front: Arc<Front>,
+    pub(crate) stop: Sender<Stop>,
+    pub(crate) io_backend: &'static str,
+    pub(crate) threads: usize,
+}
+
+impl Host for ServerHost {
+    fn config_get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
+        self.config.get(patterns)
+    }
+
+    fn config_set(&self, settings: &[(&[u8], &[u8])], local: bool) -> Result<(), Error> {
+        self.config
+            .set(settings, local)
+            .map_err(|error| reply(&error.to_string()))
+    }
+
+    fn config_rewrite(&self) -> Result<(), Error> {
+        self.config
+            .rewrite()
+            .map_err(|error| reply(&error.to_string()))
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        let executable = std::env::current_exe()
+            .map_or_else(|_| String::new(), |path| path.display().to_string());
+        let file = self
+            .config
+            .file()
+            .map_or_else(String::new, |path| path.display().to_string());
+        vec![
+            fact("server", "redis_mode", "standalone"),
+            fact("server", "os", std::env::consts::OS),
+            fact("server", "arch_bits", usize::BITS.to_string()),
+            fact("server", "multiplexing_api", self.io_backend),
+            fact("server", "process_id", std::process::id().to_string()),
+            fact("server", "process_supervised", "no"),
+            fact("server", "tcp_port", self.config.int(Key::Port).to_string()),
+            fact(
+                "server",
+                "io_threads_active",
+                if self.threads > 1 { "1" } else { "0" },
+            ),
+            fact("server", "io_threads", self.threads.to_string()),
+            fact("server", "executable", executable),
+            fact("server", "config_file", file),
+            fact(
+                "clients",
+                "maxclients",
+                self.config.int(Key::Maxclients).to_string(),
+            ),
+            fact(
+                "memory",
+                "maxmemory",
+                self.config.int(Key::Maxmemory).to_string(),
+            ),
+            fact(
+                "memory",
+                "maxmemory_policy",
+                self.config.choice(Key::MaxmemoryPolicy),
+            ),
+        ]
+    }
+
+    fn shutdown(&self, _how: Shutdown) -> Result<(), Error> {
+        self.stop
+            .send(Stop::Command)
+            .map_err(|_| Error::text("the server is already shutting down"))
+    }
+
+    fn abort_shutdown(&self) -> bool {
+        false
+    }
+
+    fn wake_all(&self) {
+        self.front.attend_all();
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "DEBUG SLEEP is asked to block its thread"
+    )]
+    fn sleep(&self, duration: Duration) {
+        std::thread::sleep(duration);
+    }
+}
+
+fn fact(section: &'static str, name: &'static str, value: impl Into<Cow<'static, str>>) -> Fact {
+    Fact {
+        section,
+        name,
+        value: value.into(),
+    }
+}
+
+/// An error whose text already starts with its code.
+fn reply(text: &str) -> Error {
+    Error::new(text.strip_prefix("ERR ").unwrap_or(text).to_owned())
+}

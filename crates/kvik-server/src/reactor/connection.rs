@@ -1,0 +1,163 @@
+//! One client's connection: its bytes, its session, and why it may be waiting.
+
+use kvik::{Executor, Outcome, Session};
+use kvik_resp::{Args, Limits, Parsed, ProtocolError, Reply, RequestParser, Span};
+
+use crate::net::ConnId;
+
+/// Commands run for one connection before others get their turn.
+const TURN: usize = 1024;
+/// Reply bytes gathered before they are handed to the driver although more commands are there to run.
+const FLUSH_BYTES: usize = 64 << 10;
+
+/// See the module's description.
+pub(super) struct Connection {
+    pub(super) id: ConnId,
+    pub(super) session: Session,
+    parser: RequestParser,
+    /// Input that is not yet consumed, while the driver does not hold it.
+    pub(super) input: Vec<u8>,
+    /// The driver holds a buffer and may receive.
+    pub(super) receiving: bool,
+    pub(super) state: State,
+    /// The peer sends no more: close once everything is answered.
+    pub(super) finished: bool,
+    /// Since when its unread output has been over the soft limit, in milliseconds since the epoch.
+    pub(super) over_soft_limit_since: Option<u64>,
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Its client's next bytes.
+    Reading,
+    /// Its next turn: there is more to run, or a stripe was taken.
+    Ready,
+    /// The end of CLIENT PAUSE, in milliseconds since the epoch.
+    Paused(u64),
+    /// Its client to read replies; until then nothing runs.
+    Clogged,
+    /// The last bytes to be sent.
+    Closing,
+}
+
+/// Why a run over a connection's input ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// No whole command is left; the next one needs so many bytes more, 0 if unknown.
+    Incomplete(usize),
+    /// The reply buffer is worth sending.
+    Flush,
+    /// Others must have their turn.
+    Turn,
+    /// A stripe that the next command needs is taken.
+    Busy,
+    /// Clients are paused until then.
+    Paused(u64),
+    /// The session ends with the replies written so far.
+    Close,
+}
+
+/// What a run may use.
+pub(super) struct Tools<'a> {
+    pub(super) executor: &'a mut Executor,
+    pub(super) spans: &'a mut Vec<Span>,
+    pub(super) max_bulk: u64,
+}
+
+impl Connection {
+    pub(super) fn new(id: ConnId, session: Session) -> Self {
+        Self {
+            id,
+            session,
+            parser: RequestParser::new(),
+            input: Vec::new(),
+            receiving: false,
+            state: State::Reading,
+            finished: false,
+            over_soft_limit_since: None,
+        }
+    }
+
+    /// Runs commands from the input, in order, and appends their replies to `out`.
+    pub(super) fn run(&mut self, tools: &mut Tools<'_>, out: &mut Vec<u8>) -> Stop {
+        let mut input = std::mem::take(&mut self.input);
+        let mut consumed = 0;
+        let stop = self.run_input(tools, &input, &mut consumed, out);
+        if consumed == input.len() {
+            input.clear();
+        } else if consumed > 0 {
+            input.drain(..consumed);
+        }
+        self.input = input;
+        stop
+    }
+
+    fn run_input(
+        &mut self,
+        tools: &mut Tools<'_>,
+        input: &[u8],
+        consumed: &mut usize,
+        out: &mut Vec<u8>,
+    ) -> Stop {
+        for _ in 0..TURN {
+            let rest = &input[*consumed..];
+            let limits = self.limits(tools.max_bulk);
+            let (args, len) = match self.parser.parse(rest, &limits, tools.spans) {
+                Ok(Parsed::Command { consumed }) => (Args::new(rest, tools.spans), consumed),
+                Ok(Parsed::Inline { consumed }) => (self.parser.inline_args(), consumed),
+                Ok(Parsed::Incomplete { needed }) => {
+                    return Stop::Incomplete(needed.saturating_sub(rest.len()));
+                }
+                Err(error) => return self.refuse(error, out),
+            };
+            if is_http(args) {
+                return Stop::Close;
+            }
+            match tools.executor.execute(&mut self.session, args, out) {
+                Outcome::Done => *consumed += len,
+                Outcome::Busy => return Stop::Busy,
+                Outcome::Paused(until_ms) => return Stop::Paused(until_ms),
+            }
+            if self.session.close || self.session.client.is_killed() {
+                return Stop::Close;
+            }
+            if out.len() >= FLUSH_BYTES {
+                return Stop::Flush;
+            }
+        }
+        Stop::Turn
+    }
+
+    fn limits(&self, max_bulk: u64) -> Limits {
+        if self.session.authenticated {
+            Limits {
+                max_bulk,
+                ..Limits::default()
+            }
+        } else {
+            Limits::unauthenticated()
+        }
+    }
+
+    fn refuse(&self, error: ProtocolError, out: &mut Vec<u8>) -> Stop {
+        tracing::debug!(client = self.session.client.id, "{error}");
+        Reply::new(out, self.session.protocol).error(&format!("ERR {error}"));
+        Stop::Close
+    }
+}
+
+/// A web page that makes a browser send requests here must get no further than its first line.
+fn is_http(args: Args<'_>) -> bool {
+    let Some(word) = args.get(0) else {
+        return false;
+    };
+    let http = matches!(word.len(), 4 | 5)
+        && (word.eq_ignore_ascii_case(b"POST") || word.eq_ignore_ascii_case(b"HOST:"));
+    if http {
+        tracing::warn!(
+            "closed a connection that speaks HTTP: a web page may be trying to reach this server"
+        );
+    }
+    http
+}

@@ -1,0 +1,69 @@
+//! What other threads want of an I/O thread.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use kvik_command::client::Wake;
+use parking_lot::Mutex;
+use socket2::Socket;
+
+use crate::net::Waker;
+
+/// The mailbox of one I/O thread. Whoever leaves something wakes the thread.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    sockets: Mutex<Vec<Socket>>,
+    /// Some client of this thread is to be disconnected, or all are to look again.
+    attention: AtomicBool,
+    stop: AtomicBool,
+    /// Connections of this thread, those on their way included.
+    pub(crate) connections: AtomicUsize,
+    waker: Waker,
+}
+
+impl Inbox {
+    pub(crate) fn new(waker: Waker) -> Self {
+        Self {
+            sockets: Mutex::default(),
+            attention: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            connections: AtomicUsize::new(0),
+            waker,
+        }
+    }
+
+    /// Hands a connected client over.
+    pub(crate) fn give(&self, socket: Socket) {
+        self.sockets.lock().push(socket);
+        self.waker.wake();
+    }
+
+    /// Has the thread look at killed and paused clients.
+    pub(crate) fn attend(&self) {
+        self.attention.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Has the thread answer what it has read, close its connections and end.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    pub(super) fn take_sockets(&self) -> Vec<Socket> {
+        std::mem::take(&mut *self.sockets.lock())
+    }
+
+    pub(super) fn take_attention(&self) -> bool {
+        self.attention.swap(false, Ordering::AcqRel)
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+}
+
+impl Wake for Inbox {
+    fn wake(&self, _client: u64) {
+        self.attend();
+    }
+}

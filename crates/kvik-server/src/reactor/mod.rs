@@ -1,0 +1,526 @@
+//! The reactor: one I/O thread's loop over its driver.
+//!
+//! Bytes come in as events, commands run to completion on this thread, replies go out once per batch. A connection's
+//! commands run strictly in order. The thread never waits for anything but its driver: a connection whose command needs
+//! a stripe that is taken, or that is paused, is set aside with its input and the others go on. A client that does not
+//! read its replies gets nothing more executed until it does; its requests are still received, up to the query buffer
+//! limit, so that a client that writes a long pipeline before it reads cannot lock up with the server.
+
+mod connection;
+mod inbox;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use kvik::{Db, Executor, Patience};
+use kvik_command::client::{Origin, Wake};
+use kvik_resp::Span;
+use socket2::Socket;
+
+use crate::config::{Config, Key};
+use crate::front::Front;
+use crate::net::{self, CloseReason, ConnId, Driver, Event, Peer};
+use connection::{Connection, State, Stop, Tools};
+pub(crate) use inbox::Inbox;
+
+/// How long a stopping thread waits for clients to read their last replies.
+const GRACE_MS: u64 = 1000;
+/// How often idle and slow clients are looked for.
+const PATROL_MS: u64 = 1000;
+/// Unread replies of so many bytes are held against the output limits at once, fewer by the patrol.
+const CHECKED_OUTPUT: usize = 64 << 10;
+/// Largest input buffer that is kept for a connection which has nothing in it.
+const KEPT_INPUT: usize = 64 << 10;
+
+/// See the module's description.
+pub(crate) struct Reactor {
+    index: u16,
+    front: Arc<Front>,
+    config: Arc<Config>,
+    db: Db,
+    driver: Box<dyn Driver>,
+    inbox: Arc<Inbox>,
+    executor: Executor,
+    spans: Vec<Span>,
+    /// By slot of their id.
+    connections: Vec<Option<Box<Connection>>>,
+    /// Connections in [`State::Ready`].
+    ready: Vec<ConnId>,
+    /// How many are in [`State::Paused`].
+    paused: usize,
+    next_patrol_ms: u64,
+    stopping_until_ms: Option<u64>,
+}
+
+impl Reactor {
+    pub(crate) fn new(
+        index: u16,
+        front: Arc<Front>,
+        db: Db,
+        driver: Box<dyn Driver>,
+        inbox: Arc<Inbox>,
+    ) -> Self {
+        Self {
+            index,
+            config: Arc::clone(&front.config),
+            front,
+            executor: db.executor(Patience::Spin),
+            db,
+            driver,
+            inbox,
+            spans: Vec::new(),
+            connections: Vec::new(),
+            ready: Vec::new(),
+            paused: 0,
+            next_patrol_ms: 0,
+            stopping_until_ms: None,
+        }
+    }
+
+    /// Serves until told to stop.
+    ///
+    /// # Errors
+    /// If the kernel's event interface fails.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        loop {
+            let timeout = self.timeout();
+            self.driver.wait(timeout)?;
+            self.executor.refresh();
+            while let Some(event) = self.driver.next_event() {
+                self.handle(event);
+            }
+            self.run_ready();
+            self.resume_paused();
+            self.patrol();
+            if self.is_done() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Accepted { socket, .. } => self.accept(socket),
+            Event::Received { conn, input } => self.received(conn, input),
+            Event::PeerFinished { conn } => self.peer_finished(conn),
+            Event::Drained { conn } => self.drained(conn),
+            Event::Closed { conn, reason } => self.closed(conn, &reason),
+            Event::Woken => self.read_inbox(),
+        }
+    }
+
+    // Coming and going.
+
+    fn accept(&self, socket: Socket) {
+        if let Err(refusal) = self.front.admit(&socket) {
+            self.executor.stats().totals.rejected_connections.add(1);
+            self.front.refuse(socket, &refusal);
+            return;
+        }
+        self.executor.stats().totals.connections.add(1);
+        self.front.assign(socket);
+    }
+
+    fn read_inbox(&mut self) {
+        for socket in self.inbox.take_sockets() {
+            self.adopt(socket);
+        }
+        if self.inbox.take_attention() {
+            self.close_killed();
+        }
+        if self.inbox.is_stopped() && self.stopping_until_ms.is_none() {
+            self.begin_stop();
+        }
+    }
+
+    fn adopt(&mut self, socket: Socket) {
+        let origin = origin(&socket, self.index, &self.inbox);
+        let adopted = self.tune(&socket).and_then(|()| self.driver.adopt(socket));
+        let Ok(id) = adopted else {
+            self.front.left(&self.inbox);
+            return;
+        };
+        let connection = Connection::new(id, self.db.session(origin));
+        if self.connections.len() <= id.slot() {
+            self.connections.resize_with(id.slot() + 1, || None);
+        }
+        self.connections[id.slot()] = Some(Box::new(connection));
+        self.receive(id, 0);
+    }
+
+    fn tune(&self, socket: &Socket) -> io::Result<()> {
+        let keepalive = self.config.int(Key::TcpKeepalive);
+        let keepalive = (keepalive > 0).then(|| Duration::from_secs(keepalive.unsigned_abs()));
+        net::tune(socket, Peer::of(socket)?, keepalive)
+    }
+
+    fn closed(&mut self, id: ConnId, reason: &CloseReason) {
+        if let CloseReason::Failed(error) = reason {
+            tracing::debug!(%error, "connection lost");
+        }
+        self.forget(id);
+    }
+
+    fn forget(&mut self, id: ConnId) {
+        let Some(mut connection) = self
+            .connections
+            .get_mut(id.slot())
+            .and_then(|slot| slot.take_if(|c| c.id == id))
+        else {
+            return;
+        };
+        self.set_state(&mut connection, State::Closing);
+        self.executor.end(&mut connection.session);
+        self.front.left(&self.inbox);
+    }
+
+    /// Cuts a connection off, unsent replies and all.
+    fn cut(&mut self, id: ConnId) {
+        self.driver.close(id);
+        self.forget(id);
+    }
+
+    fn peer_finished(&mut self, id: ConnId) {
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
+        connection.finished = true;
+        connection.receiving = false;
+        if connection.state == State::Reading {
+            self.close_when_sent(id);
+        }
+    }
+
+    fn close_when_sent(&mut self, id: ConnId) {
+        let Some(mut connection) = self.take(id) else {
+            return;
+        };
+        self.set_state(&mut connection, State::Closing);
+        self.connections[id.slot()] = Some(connection);
+        self.driver.close_after_flush(id);
+    }
+
+    fn close_killed(&mut self) {
+        for id in self.ids(|connection| connection.session.client.is_killed()) {
+            self.cut(id);
+        }
+        let now_ms = self.now_ms();
+        for id in self
+            .ids(|connection| matches!(connection.state, State::Paused(until) if until > now_ms))
+        {
+            self.run_connection(id);
+        }
+    }
+
+    // Running commands.
+
+    fn received(&mut self, id: ConnId, input: Vec<u8>) {
+        let limit = self.config.size(Key::ClientQueryBufferLimit);
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
+        connection.receiving = false;
+        let before = connection.input.len();
+        if before == 0 {
+            connection.input = input;
+        } else {
+            connection.input.extend_from_slice(&input);
+        }
+        let grown = connection.input.len() - before;
+        let too_long = connection.input.len() > limit;
+        let state = connection.state;
+        self.executor.stats().totals.bytes_in.add(grown as u64);
+        if too_long {
+            tracing::warn!(
+                "closed a client whose unprocessed input exceeds client-query-buffer-limit"
+            );
+            self.executor
+                .stats()
+                .totals
+                .input_limit_disconnections
+                .add(1);
+            self.cut(id);
+        } else if state == State::Reading {
+            self.run_connection(id);
+        } else if state == State::Clogged {
+            self.receive(id, 0);
+        }
+    }
+
+    fn run_connection(&mut self, id: ConnId) {
+        let Some(mut connection) = self.take(id) else {
+            return;
+        };
+        let mut out = self.driver.buffer();
+        let max_bulk = self.config.size(Key::ProtoMaxBulkLen) as u64;
+        let stop = loop {
+            let mut tools = Tools {
+                executor: &mut self.executor,
+                spans: &mut self.spans,
+                max_bulk,
+            };
+            let stop = connection.run(&mut tools, &mut out);
+            if stop != Stop::Flush {
+                break stop;
+            }
+            if self.send(&mut connection, std::mem::take(&mut out)) {
+                break Stop::Flush;
+            }
+            out = self.driver.buffer();
+        };
+        let clogged = self.send(&mut connection, out);
+        note_buffers(&connection, &*self.driver);
+        let unsent = self.driver.unsent(id);
+        self.connections[id.slot()] = Some(connection);
+        self.after_run(id, stop, clogged);
+        if unsent >= CHECKED_OUTPUT {
+            self.check_output(id, self.now_ms());
+        }
+    }
+
+    /// Sends replies. Says whether the client has so much unread that nothing more should run for it.
+    fn send(&mut self, connection: &mut Connection, out: Vec<u8>) -> bool {
+        self.executor.stats().totals.bytes_out.add(out.len() as u64);
+        self.driver.send(connection.id, out) >= self.front.high_water
+    }
+
+    fn after_run(&mut self, id: ConnId, stop: Stop, clogged: bool) {
+        let state = match stop {
+            Stop::Close => return self.close_when_sent(id),
+            Stop::Incomplete(_) if self.is_finished(id) => return self.close_when_sent(id),
+            _ if clogged => State::Clogged,
+            Stop::Incomplete(_) => State::Reading,
+            Stop::Turn | Stop::Busy | Stop::Flush => State::Ready,
+            Stop::Paused(until_ms) => State::Paused(until_ms),
+        };
+        let Some(mut connection) = self.take(id) else {
+            return;
+        };
+        self.set_state(&mut connection, state);
+        self.connections[id.slot()] = Some(connection);
+        match (state, stop) {
+            (State::Reading, Stop::Incomplete(missing)) => self.receive(id, missing),
+            (State::Clogged, _) => self.receive(id, 0),
+            _ => {}
+        }
+    }
+
+    fn is_finished(&mut self, id: ConnId) -> bool {
+        self.connection(id)
+            .is_some_and(|connection| connection.finished)
+    }
+
+    /// Lets the driver receive, unless it does already or nothing will come.
+    fn receive(&mut self, id: ConnId, missing: usize) {
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
+        if connection.receiving || connection.finished {
+            return;
+        }
+        connection.receiving = true;
+        // While input is set aside, what comes is received apart and appended to it.
+        let apart = connection.state != State::Reading;
+        let mut input = if apart {
+            Vec::new()
+        } else {
+            std::mem::take(&mut connection.input)
+        };
+        if input.is_empty() && input.capacity() > KEPT_INPUT {
+            input = Vec::new();
+        }
+        self.driver.receive(id, input, missing);
+    }
+
+    fn drained(&mut self, id: ConnId) {
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
+        connection.over_soft_limit_since = None;
+        if connection.state == State::Clogged {
+            self.run_connection(id);
+        }
+    }
+
+    fn run_ready(&mut self) {
+        for id in std::mem::take(&mut self.ready) {
+            if self
+                .connection(id)
+                .is_some_and(|connection| connection.state == State::Ready)
+            {
+                self.run_connection(id);
+            }
+        }
+    }
+
+    fn resume_paused(&mut self) {
+        if self.paused == 0 {
+            return;
+        }
+        let now_ms = self.now_ms();
+        for id in self
+            .ids(|connection| matches!(connection.state, State::Paused(until) if until <= now_ms))
+        {
+            self.run_connection(id);
+        }
+    }
+
+    // Time.
+
+    fn timeout(&self) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let now_ms = self.now_ms();
+        let patrol = self.needs_patrol().then_some(self.next_patrol_ms);
+        let paused = (self.paused > 0).then(|| self.db.engine().pause.until_ms());
+        let wake_ms = [patrol, paused, self.stopping_until_ms]
+            .into_iter()
+            .flatten()
+            .min()?;
+        Some(Duration::from_millis(wake_ms.saturating_sub(now_ms).max(1)))
+    }
+
+    fn needs_patrol(&self) -> bool {
+        let limit = self.config.output_buffer_limits()[0];
+        let limited = limit.hard_bytes > 0 || limit.soft_bytes > 0;
+        (limited || self.config.int(Key::Timeout) > 0)
+            && self.inbox.connections.load(Ordering::Relaxed) > 0
+    }
+
+    /// Looks for clients that have been silent for too long or leave too many replies unread.
+    fn patrol(&mut self) {
+        let now_ms = self.now_ms();
+        if now_ms < self.next_patrol_ms || !self.needs_patrol() {
+            return;
+        }
+        self.next_patrol_ms = now_ms + PATROL_MS;
+        let idle_ms = self.config.int(Key::Timeout).unsigned_abs() * 1000;
+        let is_idle = |connection: &Connection| {
+            let active_ms = connection.session.client.active_ms.load(Ordering::Relaxed);
+            idle_ms > 0
+                && connection.state == State::Reading
+                && now_ms.saturating_sub(active_ms) >= idle_ms
+        };
+        for id in self.ids(is_idle) {
+            self.cut(id);
+        }
+        for id in self.ids(|_| true) {
+            self.check_output(id, now_ms);
+        }
+    }
+
+    fn check_output(&mut self, id: ConnId, now_ms: u64) {
+        let limit = self.config.output_buffer_limits()[0];
+        let unsent = self.driver.unsent(id) as u64;
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
+        let since = if limit.soft_bytes > 0 && unsent > limit.soft_bytes {
+            Some(connection.over_soft_limit_since.unwrap_or(now_ms))
+        } else {
+            None
+        };
+        connection.over_soft_limit_since = since;
+        let too_long = since.is_some_and(|since| now_ms - since >= limit.soft_seconds * 1000);
+        if too_long || limit.hard_bytes > 0 && unsent > limit.hard_bytes {
+            tracing::warn!("closed a client that left {unsent} bytes of replies unread");
+            self.executor
+                .stats()
+                .totals
+                .output_limit_disconnections
+                .add(1);
+            self.cut(id);
+        }
+    }
+
+    fn begin_stop(&mut self) {
+        self.driver.unlisten();
+        self.stopping_until_ms = Some(self.now_ms() + GRACE_MS);
+        for id in self.ids(|connection| connection.state != State::Closing) {
+            self.close_when_sent(id);
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        let empty = self.connections.iter().all(Option::is_none);
+        self.stopping_until_ms
+            .is_some_and(|until| empty || self.now_ms() >= until)
+    }
+
+    // Connections.
+
+    fn now_ms(&self) -> u64 {
+        self.executor.now_us() / 1000
+    }
+
+    fn connection(&mut self, id: ConnId) -> Option<&mut Connection> {
+        self.connections
+            .get_mut(id.slot())?
+            .as_deref_mut()
+            .filter(|connection| connection.id == id)
+    }
+
+    fn take(&mut self, id: ConnId) -> Option<Box<Connection>> {
+        self.connections
+            .get_mut(id.slot())?
+            .take_if(|connection| connection.id == id)
+    }
+
+    fn ids(&self, which: impl Fn(&Connection) -> bool) -> Vec<ConnId> {
+        let all = self.connections.iter().flatten();
+        all.filter(|connection| which(connection))
+            .map(|connection| connection.id)
+            .collect()
+    }
+
+    /// The one place where a connection's state changes.
+    fn set_state(&mut self, connection: &mut Connection, state: State) {
+        let is_paused = |state| usize::from(matches!(state, State::Paused(_)));
+        self.paused = self.paused - is_paused(connection.state) + is_paused(state);
+        if state == State::Ready {
+            self.ready.push(connection.id);
+        }
+        connection.state = state;
+    }
+}
+
+fn origin(socket: &Socket, thread: u16, inbox: &Arc<Inbox>) -> Origin {
+    let wake: Arc<dyn Wake> = Arc::<Inbox>::clone(inbox);
+    Origin {
+        addr: address(socket.peer_addr(), socket),
+        local_addr: address(socket.local_addr(), socket),
+        fd: i64::from(std::os::fd::AsRawFd::as_raw_fd(socket)),
+        thread,
+        wake,
+    }
+}
+
+/// An address as CLIENT LIST shows it: `ip:port`, for a unix socket its path and `:0`.
+fn address(of: io::Result<socket2::SockAddr>, socket: &Socket) -> String {
+    if let Some(tcp) = of.ok().and_then(|address| address.as_socket()) {
+        return tcp.to_string();
+    }
+    let local = socket.local_addr().ok();
+    let path = local.as_ref().and_then(socket2::SockAddr::as_pathname);
+    format!(
+        "{}:0",
+        path.map_or_else(String::new, |path| path.display().to_string())
+    )
+}
+
+/// Shows the sizes of a connection's buffers to CLIENT LIST.
+fn note_buffers(connection: &Connection, driver: &dyn Driver) {
+    let client = &connection.session.client;
+    client
+        .input_bytes
+        .store(connection.input.len(), Ordering::Relaxed);
+    client
+        .input_capacity
+        .store(connection.input.capacity(), Ordering::Relaxed);
+    client
+        .output_bytes
+        .store(driver.unsent(connection.id), Ordering::Relaxed);
+}

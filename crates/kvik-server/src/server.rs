@@ -1,0 +1,423 @@
+//! Starting, serving and stopping.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+
+use kvik::{Db, Options};
+use kvik_command::VERSION;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::{self, Config, Key, LoadError, Loaded};
+use crate::front::{Front, HIGH_WATER};
+use crate::host::{ServerHost, Stop};
+use crate::net::{self, Backend, Driver, Listener};
+use crate::reactor::{Inbox, Reactor};
+use crate::{log, settings};
+
+/// Why the server could not start, in one sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is not usable.
+    #[error("{0}")]
+    Config(#[from] LoadError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// No address is left to listen on.
+    #[error("nothing to listen on: port is 0, tls-port is 0 and there is no unixsocket")]
+    NoAddress,
+    /// The system refuses something else.
+    #[error("cannot {what}: {error}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
+    move |error| StartError::System { what, error }
+}
+
+/// Runs the server that a command line (without the program's name) describes, until a signal or SHUTDOWN ends it.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let loaded = config::load(&args, std::env::vars_os(), &mut io::stdin());
+    match loaded.map_err(StartError::from).and_then(serve) {
+        Ok(code) => code,
+        Err(error) => {
+            // Nobody is left to tell when standard error is gone, too.
+            let _ = writeln!(io::stderr(), "kvik: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(loaded: Loaded) -> Result<ExitCode, StartError> {
+    let config = Arc::new(loaded.config);
+    let log = log::start(&config).map_err(system("open the log file"))?;
+    settings::obey_log_level(&config, log);
+    let server = Server::start(config)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let signals = watch_signals(server.stop.clone()).map_err(system("watch signals"))?;
+    let code = server.wait();
+    signals.close();
+    Ok(code)
+}
+
+fn watch_signals(stop: Sender<Stop>) -> io::Result<signal_hook::iterator::Handle> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let handle = signals.handle();
+    let watch = move || {
+        for signal in signals.forever() {
+            // The server may have ended already.
+            let _ = stop.send(Stop::Signal(signal));
+        }
+    };
+    thread::Builder::new()
+        .name("kvik-signals".into())
+        .spawn(watch)?;
+    Ok(handle)
+}
+
+/// A running server.
+pub struct Server {
+    db: Db,
+    front: Arc<Front>,
+    threads: Vec<JoinHandle<()>>,
+    addresses: Vec<SocketAddr>,
+    stop: Sender<Stop>,
+    stopped: Receiver<Stop>,
+    pid_file: Option<PidFile>,
+}
+
+impl Server {
+    /// Starts serving as configured and returns at once.
+    ///
+    /// # Errors
+    /// If an address is not free, or the system lacks something.
+    pub fn start(config: Arc<Config>) -> Result<Self, StartError> {
+        raise_file_limit(config.size(Key::Maxclients));
+        let listeners = listen(&config)?;
+        let addresses: Vec<_> = listeners.iter().filter_map(Listener::tcp_address).collect();
+        let (stop, stopped) = channel();
+        let front = Arc::new(Front::new(Arc::clone(&config)));
+        let threads = thread_count(&config);
+        let crew = Crew::new(threads, &config, stop.clone())?;
+        let host = ServerHost {
+            config: Arc::clone(&config),
+            front: Arc::clone(&front),
+            stop: stop.clone(),
+            io_backend: crew.io_backend,
+            threads,
+        };
+        let db = Db::open(Options::default().threads(threads).host(Arc::new(host)));
+        settings::obey(&config, &db);
+        announce(&config, &addresses, threads, crew.io_backend);
+        let threads = crew.serve(&front, &db, listeners);
+        let pid_file = PidFile::write(&config);
+        Ok(Self {
+            db,
+            front,
+            threads,
+            addresses,
+            stop,
+            stopped,
+            pid_file,
+        })
+    }
+
+    /// The TCP addresses it listens on, with the ports that the system chose.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Its store.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// Serves until a signal or SHUTDOWN, then ends in an orderly way.
+    fn wait(mut self) -> ExitCode {
+        let why = self.stopped.recv().unwrap_or(Stop::Failure);
+        match why {
+            Stop::Signal(signal) => tracing::info!("received signal {signal}, shutting down"),
+            Stop::Command => tracing::info!("received SHUTDOWN, shutting down"),
+            Stop::Failure => tracing::error!("an I/O thread failed, shutting down"),
+        }
+        self.end();
+        tracing::info!("bye");
+        if why == Stop::Failure {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        }
+    }
+
+    /// Answers what has been read, closes all connections and ends the threads.
+    fn end(&mut self) {
+        self.front.stop_all();
+        for thread in self.threads.drain(..) {
+            // A panic has been reported where it happened.
+            let _ = thread.join();
+        }
+        self.pid_file = None;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The I/O threads while they start: each makes its own driver, and all wait until the store is there.
+struct Crew {
+    starts: Vec<Sender<Start>>,
+    inboxes: Vec<Arc<Inbox>>,
+    threads: Vec<JoinHandle<()>>,
+    io_backend: &'static str,
+}
+
+/// What an I/O thread needs to begin.
+struct Start {
+    front: Arc<Front>,
+    db: Db,
+    listeners: Vec<Listener>,
+}
+
+impl Crew {
+    fn new(count: usize, config: &Config, stop: Sender<Stop>) -> Result<Self, StartError> {
+        let backend = match config.choice(Key::Io) {
+            "mio" => Backend::Mio,
+            "uring" => Backend::Uring,
+            _ => Backend::Auto,
+        };
+        let mut crew = Self {
+            starts: Vec::new(),
+            inboxes: Vec::new(),
+            threads: Vec::new(),
+            io_backend: "",
+        };
+        for index in 0..count {
+            let (start, started) = channel();
+            let (ready, is_ready) = channel();
+            let stop = stop.clone();
+            let work = move || io_thread(index as u16, backend, &ready, &started, &stop);
+            let thread = thread::Builder::new()
+                .name(format!("kvik-io-{index}"))
+                .spawn(work);
+            crew.threads.push(thread.map_err(system("start a thread"))?);
+            let opened = is_ready
+                .recv()
+                .unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
+            let (inbox, io_backend) = opened.map_err(system("open the I/O backend"))?;
+            crew.starts.push(start);
+            crew.inboxes.push(inbox);
+            crew.io_backend = io_backend;
+        }
+        Ok(crew)
+    }
+
+    /// Lets the threads begin. The first one accepts clients for all.
+    fn serve(self, front: &Arc<Front>, db: &Db, listeners: Vec<Listener>) -> Vec<JoinHandle<()>> {
+        front.open(self.inboxes);
+        let mut listeners = Some(listeners);
+        for start in self.starts {
+            let listeners = listeners.take().unwrap_or_default();
+            // A thread that has died says so by `Stop::Failure`.
+            let _ = start.send(Start {
+                front: Arc::clone(front),
+                db: db.clone(),
+                listeners,
+            });
+        }
+        self.threads
+    }
+}
+
+type Opened = io::Result<(Arc<Inbox>, &'static str)>;
+
+fn io_thread(
+    index: u16,
+    backend: Backend,
+    ready: &Sender<Opened>,
+    start: &Receiver<Start>,
+    stop: &Sender<Stop>,
+) {
+    let options = net::Options {
+        high_water: HIGH_WATER,
+        ..net::Options::default()
+    };
+    let driver = match net::open(backend, &options) {
+        Ok(driver) => driver,
+        Err(error) => {
+            // The starting thread waits for this and reports it.
+            let _ = ready.send(Err(error));
+            return;
+        }
+    };
+    let inbox = Arc::new(Inbox::new(driver.waker()));
+    // If the starting thread has given up, there will be no start either.
+    let _ = ready.send(Ok((Arc::clone(&inbox), driver.name())));
+    let Ok(start) = start.recv() else { return };
+    if let Err(error) = serve_thread(index, driver, inbox, start) {
+        tracing::error!("I/O thread {index}: {error}");
+        // Whoever listens is shutting down already if this fails.
+        let _ = stop.send(Stop::Failure);
+    }
+}
+
+fn serve_thread(
+    index: u16,
+    mut driver: Box<dyn Driver>,
+    inbox: Arc<Inbox>,
+    start: Start,
+) -> io::Result<()> {
+    for listener in start.listeners {
+        driver.listen(listener)?;
+    }
+    Reactor::new(index, start.front, start.db, driver, inbox).run()
+}
+
+fn thread_count(config: &Config) -> usize {
+    match config.size(Key::Threads) {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    }
+}
+
+fn listen(config: &Config) -> Result<Vec<Listener>, StartError> {
+    let backlog = config.size(Key::TcpBacklog) as u32;
+    let mut listeners = Vec::new();
+    if config.int(Key::Port) > 0 {
+        for word in config.words(Key::Bind) {
+            listeners.extend(listen_on(&word, config.int(Key::Port) as u16, backlog)?);
+        }
+    }
+    if let Some(path) = config.path(Key::Unixsocket) {
+        let mode = Some(config.size(Key::Unixsocketperm) as u32).filter(|mode| *mode > 0);
+        let listener = Listener::unix(&path, mode, backlog);
+        let failed = |error| StartError::Listen {
+            address: path.display().to_string(),
+            error,
+        };
+        listeners.push(listener.map_err(failed)?);
+    }
+    if listeners.is_empty() {
+        Err(StartError::NoAddress)
+    } else {
+        Ok(listeners)
+    }
+}
+
+/// Listens on one word of `bind`. An address with a leading `-` may be missing on this machine.
+fn listen_on(word: &str, port: u16, backlog: u32) -> Result<Option<Listener>, StartError> {
+    let (optional, name) = word
+        .strip_prefix('-')
+        .map_or((false, word), |name| (true, name));
+    let failed = |error| StartError::Listen {
+        address: format!("{name}:{port}"),
+        error,
+    };
+    let ip = match name {
+        "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        "::*" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        name => resolve(name).map_err(failed)?,
+    };
+    match Listener::tcp(SocketAddr::new(ip, port), backlog) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if optional && is_absent(&error) => Ok(None),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn resolve(name: &str) -> io::Result<IpAddr> {
+    let mut found = std::net::ToSocketAddrs::to_socket_addrs(&(name, 0))?;
+    found
+        .next()
+        .map(|address| address.ip())
+        .ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// Whether this machine has no such address, or not even its family.
+fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(libc::EAFNOSUPPORT)
+}
+
+/// Raises the limit of open files so that all clients fit, as far as it goes.
+fn raise_file_limit(clients: usize) {
+    const OTHER_FILES: u64 = 64;
+    let wanted = clients as u64 + OTHER_FILES;
+    match net::limits::raise_open_files(wanted) {
+        Ok(limit) if limit < wanted => {
+            tracing::warn!(
+                "the system allows {limit} open files, too few for maxclients {clients}"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!("cannot learn the limit of open files: {error}"),
+    }
+}
+
+/// The start banner.
+fn announce(config: &Config, addresses: &[SocketAddr], threads: usize, io_backend: &str) {
+    let mut where_: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    where_.extend(
+        config
+            .path(Key::Unixsocket)
+            .map(|path| path.display().to_string()),
+    );
+    tracing::info!("kvik {VERSION} on {}", where_.join(", "));
+    tracing::info!(
+        "{threads} I/O threads on {io_backend}, pid {}",
+        std::process::id()
+    );
+    tracing::info!("data in memory only, empty at start: nothing is saved");
+    for ignored in config.without_effect() {
+        tracing::warn!(
+            "{} {} has no effect: {}",
+            ignored.name,
+            ignored.value,
+            ignored.reason
+        );
+    }
+}
+
+/// The file that holds the process id while the server runs.
+struct PidFile(std::path::PathBuf);
+
+impl PidFile {
+    fn write(config: &Config) -> Option<Self> {
+        let path = config.path(Key::Pidfile)?;
+        match std::fs::write(&path, format!("{}\n", std::process::id())) {
+            Ok(()) => Some(Self(path)),
+            Err(error) => {
+                tracing::warn!("cannot write {}: {error}", path.display());
+                None
+            }
+        }
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        // It may have been removed by hand, which is as good.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

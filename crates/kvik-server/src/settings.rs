@@ -1,0 +1,75 @@
+//! Carries the configuration into the settings that commands obey, at the start and whenever it changes.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use kvik::{Db, Engine};
+
+use crate::config::{Config, Key};
+use crate::log::LogControl;
+
+/// The directives that commands obey.
+const OBEYED: &[Key] = &[
+    Key::Databases,
+    Key::ProtoMaxBulkLen,
+    Key::SlowlogLogSlowerThan,
+    Key::SlowlogMaxLen,
+    Key::LatencyMonitorThreshold,
+    Key::LatencyTracking,
+    Key::MaxmemoryPolicy,
+    Key::LfuLogFactor,
+    Key::LfuDecayTime,
+    Key::Requirepass,
+    Key::EnableDebugCommand,
+];
+
+/// Applies the configuration to a store, now and later.
+pub(crate) fn obey(config: &Config, db: &Db) {
+    apply(config, db.engine());
+    let db = db.clone();
+    config.on_change(OBEYED, move |config, _| {
+        apply(config, db.engine());
+        Ok(())
+    });
+}
+
+/// Applies the log level, now and later.
+pub(crate) fn obey_log_level(config: &Config, log: LogControl) {
+    config.on_change(&[Key::Loglevel], move |config, _| {
+        log.set_level(config.choice(Key::Loglevel))
+    });
+}
+
+fn apply(config: &Config, engine: &Engine) {
+    let settings = &engine.settings;
+    let number = |key| config.int(key).unsigned_abs();
+    settings.databases.store(number(Key::Databases), Relaxed);
+    settings
+        .max_bulk_bytes
+        .store(number(Key::ProtoMaxBulkLen), Relaxed);
+    settings
+        .slowlog_slower_than_us
+        .store(config.int(Key::SlowlogLogSlowerThan), Relaxed);
+    settings
+        .slowlog_max_len
+        .store(number(Key::SlowlogMaxLen), Relaxed);
+    settings
+        .latency_threshold_ms
+        .store(number(Key::LatencyMonitorThreshold), Relaxed);
+    settings
+        .latency_tracking
+        .store(config.bool(Key::LatencyTracking), Relaxed);
+    settings.lfu.store(
+        config.choice(Key::MaxmemoryPolicy).ends_with("lfu"),
+        Relaxed,
+    );
+    settings
+        .lfu_log_factor
+        .store(number(Key::LfuLogFactor), Relaxed);
+    settings
+        .lfu_decay_minutes
+        .store(number(Key::LfuDecayTime), Relaxed);
+    settings
+        .debug_commands
+        .store(config.choice(Key::EnableDebugCommand) != "no", Relaxed);
+    *settings.password.write() = config.bytes(Key::Requirepass);
+}
