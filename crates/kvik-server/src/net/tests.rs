@@ -1,6 +1,7 @@
 //! What a driver promises, tried on every backend that the machine has.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -282,17 +283,126 @@ fn ten_thousand_clients_share_a_few_receive_buffers() {
 }
 
 fn raise_descriptor_limit() -> usize {
+    let limit = descriptor_limits();
+    set_descriptor_limits(limit.rlim_max, limit.rlim_max);
+    usize::try_from(limit.rlim_max).unwrap_or(usize::MAX)
+}
+
+fn descriptor_limits() -> libc::rlimit {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
-    // SAFETY: both calls only read or write `limit`, which outlives them.
-    unsafe {
-        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), 0);
-        limit.rlim_cur = limit.rlim_max;
-        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-    }
-    usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
+    // SAFETY: the call only writes `limit`, which outlives it.
+    let failed = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    assert_eq!(failed, 0);
+    limit
+}
+
+fn set_descriptor_limits(rlim_cur: libc::rlim_t, rlim_max: libc::rlim_t) {
+    let limit = libc::rlimit { rlim_cur, rlim_max };
+    // SAFETY: the call only reads `limit`, which outlives it.
+    let failed = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    assert_eq!(failed, 0);
+}
+
+/// More connections become readable between two turns than either backend takes in one: more
+/// than the queues of an io_uring hold, requests and completions alike.
+#[test]
+fn a_turn_with_too_much_news_loses_none() {
+    const CONNECTIONS: usize = 5000;
+    let _crowd = CROWD.lock();
+    assert!(
+        raise_descriptor_limit() > 2 * CONNECTIONS + 500,
+        "raise ulimit -n"
+    );
+    on_each(|backend| {
+        let mut driver = open(backend, &Options::default()).unwrap();
+        let mut peers = HashMap::new();
+        for _ in 0..CONNECTIONS {
+            let (here, there) = Socket::pair(Domain::UNIX, Type::STREAM, None).unwrap();
+            let conn = driver.adopt(here).unwrap();
+            driver.receive(conn, Vec::new(), 0);
+            peers.insert(conn, there);
+        }
+        driver.wait(Some(Duration::ZERO)).unwrap();
+        assert!(driver.next_event().is_none());
+        for (conn, peer) in &peers {
+            peer.send(&conn.slot().to_le_bytes()).unwrap();
+        }
+        while !peers.is_empty() {
+            driver.wait(Some(PATIENCE)).unwrap();
+            let mut silent = true;
+            while let Some(event) = driver.next_event() {
+                let Event::Received { conn, input } = event else {
+                    panic!("{event:?}");
+                };
+                assert_eq!(input, conn.slot().to_le_bytes());
+                assert!(peers.remove(&conn).is_some(), "received twice");
+                driver.close(conn);
+                silent = false;
+            }
+            assert!(
+                !silent || peers.is_empty(),
+                "{} connections lost",
+                peers.len()
+            );
+        }
+    });
+}
+
+/// Runs `name`, an ignored test, in a process of its own, whose limits it may change.
+fn run_alone(name: &str) {
+    let outcome = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&outcome.stdout);
+    assert!(
+        outcome.status.success() && output.contains("1 passed"),
+        "{output}"
+    );
+}
+
+#[test]
+fn clients_wait_while_descriptors_are_short() {
+    run_alone("net::tests::clients_wait_while_descriptors_are_short_alone");
+}
+
+#[test]
+#[ignore = "changes the limits of the process; run by the test above"]
+fn clients_wait_while_descriptors_are_short_alone() {
+    set_descriptor_limits(100, descriptor_limits().rlim_max);
+    on_each(|backend| {
+        let (tell, told) = channel();
+        let server = Server::start(backend, move |driver, event| {
+            if let Event::Closed { .. } = event {
+                tell.send(()).unwrap();
+            }
+            echo(driver, event);
+        });
+        let mut first = server.connect();
+        first.write_all(b"1").unwrap();
+        assert_eq!(read_exactly(&mut first, 1), b"1");
+        let mut second = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let hoard: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        // The kernel completes the connection, but the server has no descriptor for it.
+        second.connect(&server.address.into()).unwrap();
+        second.write_all(b"2").unwrap();
+        second
+            .set_read_timeout(Some(Duration::from_millis(150)))
+            .unwrap();
+        assert!(second.read(&mut [0; 1]).is_err());
+        first.write_all(b"3").unwrap();
+        assert_eq!(read_exactly(&mut first, 1), b"3");
+        drop(hoard);
+        second.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut got = [0; 1];
+        second.read_exact(&mut got).unwrap();
+        assert_eq!(got, *b"2");
+        drop((first, second));
+        told.recv_timeout(PATIENCE).unwrap();
+    });
 }
 
 #[test]

@@ -39,8 +39,11 @@ impl Waker {
         if self.0.rung.swap(true, Ordering::AcqRel) {
             return;
         }
-        if let Err(error) = self.0.bell.ring() {
-            tracing::error!("cannot wake an I/O thread: {error}");
+        match self.0.bell.ring() {
+            // The thread has ended.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(error) => tracing::error!("cannot wake an I/O thread: {error}"),
+            Ok(()) => {}
         }
     }
 

@@ -48,8 +48,8 @@ const TAG_CANCEL_ALL: u8 = 6;
 
 /// From this many missing bytes on, a value is received directly.
 const DIRECT: usize = 64 << 10;
-/// The most that one send is asked for.
-const SEND_MAX: usize = 1 << 30;
+/// The most that one request is asked to send or receive.
+const ONE_REQUEST: usize = 1 << 30;
 
 pub(super) struct UringDriver {
     // The ring goes first when the driver is dropped, then what its requests point to.
@@ -491,9 +491,11 @@ impl UringDriver {
 impl Drop for UringDriver {
     fn drop(&mut self) {
         if let Err(error) = self.end_requests() {
-            // The kernel may write to memory that is about to be freed: going on is not safe.
+            // The kernel may yet write to what its requests point to: better leaked than freed.
             tracing::error!("cannot cancel the requests of an io_uring: {error}");
-            std::process::abort();
+            std::mem::forget(std::mem::take(&mut self.conns));
+            std::mem::forget(std::mem::take(&mut self.wake_bytes));
+            self.provided.abandon();
         }
     }
 }
@@ -531,10 +533,14 @@ fn receive_direct(ring: &mut Ring, id: ConnId, conn: &mut Conn, buffers: &mut Bu
 fn send(ring: &mut Ring, id: ConnId, conn: &mut Conn) {
     conn.sending = true;
     let bytes = conn.output.front();
-    let send = opcode::Send::new(conn.fd(), bytes.as_ptr(), bytes.len().min(SEND_MAX) as u32)
-        .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
-        .build()
-        .user_data(id.pack(TAG_SEND));
+    let send = opcode::Send::new(
+        conn.fd(),
+        bytes.as_ptr(),
+        bytes.len().min(ONE_REQUEST) as u32,
+    )
+    .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
+    .build()
+    .user_data(id.pack(TAG_SEND));
     // SAFETY: the output keeps its first chunk in place until `advance` or `clear`, which only
     // `sent` calls, and the slot keeps the output until then.
     unsafe { ring.push(&send) };
