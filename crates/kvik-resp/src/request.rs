@@ -119,6 +119,10 @@ impl std::fmt::Display for ProtocolError {
 
 impl std::error::Error for ProtocolError {}
 
+/// Up to so many arguments of an unfinished command are copied between the caller's vector and the parser's. With more
+/// the vectors change places, as copying a million of them for each packet would be quadratic.
+const FEW: usize = 64;
+
 /// The parser of one connection: where it stands in an unfinished command. Holds no memory between commands, except
 /// for the longest inline command so far.
 #[derive(Debug, Default)]
@@ -344,10 +348,7 @@ impl RequestParser {
 
     /// Puts the arguments of an unfinished command back behind those in `spans`.
     fn restore(&mut self, spans: &mut Vec<Span>) {
-        if self.spans.is_empty() {
-            return;
-        }
-        if spans.is_empty() {
+        if spans.is_empty() && self.spans.len() > FEW {
             std::mem::swap(spans, &mut self.spans);
         } else {
             spans.append(&mut self.spans);
@@ -356,10 +357,11 @@ impl RequestParser {
 
     /// Keeps the arguments found so far, those behind `base`, for the next call.
     fn suspend(&mut self, spans: &mut Vec<Span>, base: usize, needed: usize) -> Parsed {
-        if base == 0 {
+        if base == 0 && spans.len() > FEW {
             std::mem::swap(spans, &mut self.spans);
         } else {
-            self.spans = spans.split_off(base);
+            self.spans.extend_from_slice(&spans[base..]);
+            spans.truncate(base);
         }
         Parsed::Incomplete { needed }
     }

@@ -232,6 +232,24 @@ fn a_finished_command_leaves_no_memory_behind() {
 }
 
 #[test]
+fn many_arguments_survive_many_pieces() {
+    let mut stream = Vec::new();
+    for count in [300, 1, 200] {
+        let command: ArgsBuf = (0..count).map(|i: i32| i.to_string()).collect();
+        encode_command(command.as_args(), &mut stream);
+    }
+    let whole = parse_in_pieces(&stream, std::iter::empty());
+    assert_eq!(
+        whole.0.iter().map(Vec::len).collect::<Vec<_>>(),
+        [300, 1, 200]
+    );
+    for piece in [1, 2, 7, 400, 700] {
+        let pieces = std::iter::repeat_n(piece, stream.len() / piece);
+        assert_eq!(parse_in_pieces(&stream, pieces), whole);
+    }
+}
+
+#[test]
 fn a_pipeline_can_share_one_vector_of_spans() {
     let input = b"*1\r\n$4\r\nPING\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*2\r\n$3\r\nGET\r\n$1\r\nl\r\n";
     let limits = Limits::default();
