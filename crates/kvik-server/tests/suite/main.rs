@@ -14,6 +14,7 @@
 
 mod concurrent;
 mod model;
+mod scan;
 mod target;
 mod transcript;
 mod transcripts;
