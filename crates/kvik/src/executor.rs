@@ -101,7 +101,7 @@ impl Executor {
             Ok(Admitted::Run(command)) => self.dispatch(session, command, args, out),
             Ok(Admitted::Queue(command)) => queue(session, command, args, out),
             Ok(Admitted::Wait(until_ms)) => Outcome::Paused(until_ms),
-            Err(message) => self.refuse(session, args, &message, out),
+            Err(error) => self.refuse(session, args, error, out),
         };
         if session.replies != Replies::On && outcome == Outcome::Done {
             withhold(session, start, out);
@@ -137,15 +137,16 @@ impl Executor {
         }
     }
 
-    fn admit(&self, session: &Session, args: Args<'_>) -> Result<Admitted, String> {
-        let command = table().lookup(args).map_err(|error| error.message(args))?;
+    fn admit(&self, session: &Session, args: Args<'_>) -> Result<Admitted, Error> {
+        let found = table().lookup(args);
+        let command = found.map_err(|error| Error::new(error.message(args)))?;
         let flags = command.flags();
         if !session.authenticated && !flags.contains(Flags::NO_AUTH) {
-            return Err(Error::NoAuth.to_string());
+            return Err(Error::NoAuth);
         }
         let queueing = session.transaction.is_some();
         if queueing && flags.contains(Flags::NO_MULTI) {
-            return Err("ERR Command not allowed inside a transaction".into());
+            return Err(Error::text("Command not allowed inside a transaction"));
         }
         if let Some(until_ms) = self.paused(session, command) {
             return Ok(Admitted::Wait(until_ms));
@@ -263,22 +264,41 @@ impl Executor {
         self.shared.commit(&mut self.work.unit);
     }
 
+    /// Answers a command that may not run. It spoils a transaction that is being queued; EXEC ends it as well.
     fn refuse(
         &self,
         session: &mut Session,
         args: Args<'_>,
-        message: &str,
+        error: Error,
         out: &mut Vec<u8>,
     ) -> Outcome {
-        session.abort();
-        Reply::new(out, session.protocol).error(message);
+        let command = table().resolve(args).ok();
+        let error = if command.is_some_and(|command| command.locking() == Locking::Queue) {
+            session.take_transaction();
+            session.unwatch();
+            aborted_by(&error)
+        } else {
+            session.abort();
+            error
+        };
+        Reply::new(out, session.protocol).error(&error.to_string());
         let stats = &self.work.stats;
         stats.totals.errors.add(1);
-        if let Ok(command) = table().resolve(args) {
+        if let Some(command) = command {
             stats.commands[usize::from(command.id())].rejected.add(1);
         }
         Outcome::Done
     }
+}
+
+/// What EXEC says when it is refused; Redis leaves out the code `ERR` here.
+fn aborted_by(error: &Error) -> Error {
+    let reason = match error {
+        Error::Err(text) => text.to_string(),
+        other => other.to_string(),
+    };
+    let text = format!("Transaction discarded because of: {reason}");
+    Error::Coded("EXECABORT", text.into())
 }
 
 impl Work {
