@@ -20,7 +20,7 @@ mod tidy;
 
 /// Developer commands of kvik.
 #[derive(Parser)]
-#[command(name = "cargo x")]
+#[command(bin_name = "cargo x")]
 enum Verb {
     /// What a commit must pass besides the tests: formatting, clippy, tidy, docs
     Check,
