@@ -110,6 +110,18 @@ impl<T> Slab<T> {
             .filter(|_| entry.generation == id.generation)
     }
 
+    /// The ids of all values.
+    #[cfg(target_os = "linux")]
+    pub(super) fn ids(&self) -> Vec<ConnId> {
+        let id = |(slot, entry): (usize, &Entry<T>)| {
+            entry.value.as_ref().map(|_| ConnId {
+                slot: slot as u32,
+                generation: entry.generation,
+            })
+        };
+        self.entries.iter().enumerate().filter_map(id).collect()
+    }
+
     /// Empties the slot; `id` and its copies are stale from here on.
     pub(super) fn remove(&mut self, id: ConnId) -> Option<T> {
         let entry = self.entries.get_mut(id.slot())?;

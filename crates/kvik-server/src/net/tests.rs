@@ -706,6 +706,37 @@ fn close_after_flush_sends_everything_first() {
     });
 }
 
+#[test]
+fn a_driver_that_ends_lets_go_of_its_connections() {
+    on_each(|backend| {
+        let (tell, told) = channel();
+        let server = Server::start(backend, move |driver, event| match event {
+            Event::Received { conn, input } => {
+                match input[0] {
+                    b'0' => driver.receive(conn, Vec::new(), 0),
+                    b'1' => driver.receive(conn, Vec::new(), 1 << 20),
+                    b'2' => drop(driver.send(conn, vec![7; 16 << 20])),
+                    _ => driver.close_after_flush(conn),
+                }
+                tell.send(()).unwrap();
+            }
+            event => echo(driver, event),
+        });
+        let address = server.address;
+        let mut clients: Vec<_> = (0..40).map(|_| server.connect()).collect();
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.write_all(&[b'0' + number as u8 % 4]).unwrap();
+            told.recv_timeout(PATIENCE).unwrap();
+        }
+        drop(server);
+        for mut client in clients {
+            let ended = client.read_to_end(&mut Vec::new());
+            assert!(ended.is_ok_and(|count| count < 16 << 20));
+        }
+        assert!(TcpStream::connect(address).is_err());
+    });
+}
+
 /// One thread accepts, another serves.
 #[test]
 fn a_socket_moves_to_another_thread() {

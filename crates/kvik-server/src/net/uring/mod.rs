@@ -23,7 +23,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use io_uring::opcode;
-use io_uring::types::{CancelBuilder, Fd};
+use io_uring::types::Fd;
 use socket2::{Domain, Socket, Type};
 
 use self::provided::{GROUP, Provided};
@@ -44,7 +44,7 @@ const TAG_CANCEL_RECEIVE: u8 = 2;
 const TAG_CANCEL_SEND: u8 = 3;
 const TAG_ACCEPT: u8 = 4;
 const TAG_WAKE: u8 = 5;
-const TAG_CANCEL_ALL: u8 = 6;
+const TAG_CANCEL_UNRELATED: u8 = 6;
 
 /// From this many missing bytes on, a value is received directly.
 const DIRECT: usize = 64 << 10;
@@ -465,26 +465,33 @@ impl UringDriver {
         }
     }
 
-    /// Cancels all requests and awaits their ends.
+    /// Cancels all requests, each by its word (a request to cancel any takes the kernel quadratic
+    /// time), and awaits their ends.
     fn end_requests(&mut self) -> io::Result<()> {
         const ATTEMPTS: usize = 500;
+        self.unlisten();
+        for id in self.conns.ids() {
+            self.close(id);
+        }
+        self.cancel_unrelated(TAG_WAKE, 0);
         for _ in 0..ATTEMPTS {
-            let cancel = opcode::AsyncCancel2::new(CancelBuilder::any())
-                .build()
-                .user_data(ConnId::pack_number(0, TAG_CANCEL_ALL));
-            // SAFETY: the request points to no memory.
-            unsafe { self.ring.push(&cancel) };
-            self.ring.enter(Some(Duration::from_millis(10)))?;
-            while let Some(completion) = self.ring.pop() {
-                if ConnId::unpack(completion.word).1 == TAG_ACCEPT {
-                    drop(completion.result.map(own));
-                }
-            }
             if self.ring.in_flight() == 0 {
                 return Ok(());
             }
+            self.ring.enter(Some(Duration::from_millis(10)))?;
+            while let Some(completion) = self.ring.pop() {
+                if ConnId::unpack(completion.word).1 != TAG_WAKE {
+                    self.complete(completion);
+                }
+            }
         }
         Err(io::ErrorKind::TimedOut.into())
+    }
+
+    /// Cancels a request that belongs to no connection.
+    fn cancel_unrelated(&mut self, tag: u8, number: u32) {
+        let word = |tag| ConnId::pack_number(number, tag);
+        cancel(&mut self.ring, word(tag), word(TAG_CANCEL_UNRELATED));
     }
 }
 
@@ -655,10 +662,12 @@ impl Driver for UringDriver {
     }
 
     fn unlisten(&mut self) {
-        for (index, accepting) in self.listeners.iter_mut().enumerate() {
-            if accepting.take().is_some_and(|accepting| accepting.armed) {
-                let word = |tag| ConnId::pack_number(index as u32, tag);
-                cancel(&mut self.ring, word(TAG_ACCEPT), word(TAG_CANCEL_ALL));
+        for index in 0..self.listeners.len() {
+            if self.listeners[index]
+                .take()
+                .is_some_and(|accepting| accepting.armed)
+            {
+                self.cancel_unrelated(TAG_ACCEPT, index as u32);
             }
         }
     }
