@@ -138,8 +138,7 @@ impl Executor {
     }
 
     fn admit(&self, session: &Session, args: Args<'_>) -> Result<Admitted, Error> {
-        let found = table().lookup(args);
-        let command = found.map_err(|error| Error::new(error.message(args)))?;
+        let command = table().lookup(args).map_err(|error| error.error(args))?;
         let flags = command.flags();
         if !session.authenticated && !flags.contains(Flags::NO_AUTH) {
             return Err(Error::NoAuth);

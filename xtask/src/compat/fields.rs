@@ -131,7 +131,7 @@ fn flatten(arguments: &Value, path: &str, fields: &mut Fields) -> Option<()> {
     Some(())
 }
 
-/// A value on one line; the order of a set means nothing.
+/// A value on one line; the order of a set means nothing, nor do the remarks on key specifications.
 fn text(value: &Value) -> String {
     let all = |values: &[Value]| values.iter().map(text).collect::<Vec<_>>();
     match value {
@@ -143,8 +143,10 @@ fn text(value: &Value) -> String {
             format!("{{{}}}", texts.join(" "))
         }
         Value::Map(pairs) => {
-            let pairs: Vec<String> = pairs
+            let said = pairs
                 .iter()
+                .filter(|(key, _)| key.as_str() != Some("notes"));
+            let pairs: Vec<String> = said
                 .map(|(key, value)| format!("{} {}", text(key), text(value)))
                 .collect();
             format!("({})", pairs.join(", "))
@@ -170,7 +172,7 @@ mod tests {
 
     #[test]
     fn subcommands_and_arguments_become_fields() {
-        let info = "*1 *10 +x :-2 ~2 +b +a :1 :1 :1 ~0 ~0 ~1 %1 +a :1 *1 *10 +x|y :2 ~0 :0 :0 :0 ~0 ~0 ~0 *0";
+        let info = "*1 *10 +x :-2 ~2 +b +a :1 :1 :1 ~0 ~0 ~1 %2 +a :1 +notes +n *1 *10 +x|y :2 ~0 :0 :0 :0 ~0 ~0 ~0 *0";
         let docs = "%1 +x %2 +since +1 +arguments *1 %2 +name +n +arguments *1 %1 +name +m";
         let commands = collect(&decode(info), &decode(docs)).expect("the form of Redis");
         let x = &commands["x"].0;

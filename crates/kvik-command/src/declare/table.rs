@@ -11,6 +11,7 @@ use kvik_resp::Args;
 
 use super::command::{Command, DeclareError};
 use super::row::Row;
+use crate::Error;
 
 /// All commands of this build.
 ///
@@ -152,21 +153,16 @@ impl Table {
 }
 
 impl LookupError<'_> {
-    /// The text of the `ERR` reply, in Redis' words.
-    pub fn message(&self, args: Args<'_>) -> String {
+    /// The error reply to `args`, in Redis' words.
+    pub fn error(&self, args: Args<'_>) -> Error {
         match self {
-            Self::UnknownCommand => unknown_command(args),
+            Self::UnknownCommand => Error::new(unknown_command(args)),
             Self::UnknownSubcommand(container) => {
                 let word = shown(args.get(1).unwrap_or_default(), SHOWN_MAX);
-                format!(
-                    "unknown subcommand '{word}'. Try {} HELP.",
-                    container.name()
-                )
+                let name = container.name();
+                Error::new(format!("unknown subcommand '{word}'. Try {name} HELP."))
             }
-            Self::WrongArity(command) => format!(
-                "wrong number of arguments for '{}' command",
-                command.full_name()
-            ),
+            Self::WrongArity(command) => Error::arity(command),
         }
     }
 }

@@ -337,7 +337,7 @@ fn answer(line: &str) -> String {
     let args = words(line);
     match small_table().lookup(args.as_args()) {
         Ok(command) => command.full_name().to_owned(),
-        Err(error) => error.message(args.as_args()),
+        Err(error) => error.error(args.as_args()).to_string(),
     }
 }
 
@@ -373,36 +373,39 @@ fn lookup_ignores_case_and_finds_subcommands() {
 fn lookup_errors_are_those_of_redis() {
     assert_eq!(
         answer("foo a b"),
-        "unknown command 'foo', with args beginning with: 'a' 'b' "
+        "ERR unknown command 'foo', with args beginning with: 'a' 'b' "
     );
     assert_eq!(
         answer("FOO"),
-        "unknown command 'FOO', with args beginning with: "
+        "ERR unknown command 'FOO', with args beginning with: "
     );
     assert_eq!(
         answer("config x"),
-        "unknown subcommand 'x'. Try CONFIG HELP."
+        "ERR unknown subcommand 'x'. Try CONFIG HELP."
     );
     assert_eq!(
         answer("command x"),
-        "unknown subcommand 'x'. Try COMMAND HELP."
+        "ERR unknown subcommand 'x'. Try COMMAND HELP."
     );
     assert_eq!(
         answer("config"),
-        "wrong number of arguments for 'config' command"
+        "ERR wrong number of arguments for 'config' command"
     );
     assert_eq!(
         answer("config get"),
-        "wrong number of arguments for 'config|get' command"
+        "ERR wrong number of arguments for 'config|get' command"
     );
-    assert_eq!(answer("get"), "wrong number of arguments for 'get' command");
+    assert_eq!(
+        answer("get"),
+        "ERR wrong number of arguments for 'get' command"
+    );
     assert_eq!(
         answer("get a b"),
-        "wrong number of arguments for 'get' command"
+        "ERR wrong number of arguments for 'get' command"
     );
     assert_eq!(
         answer("a\r\nb"),
-        "unknown command 'a  b', with args beginning with: "
+        "ERR unknown command 'a  b', with args beginning with: "
     );
 }
 
@@ -412,20 +415,20 @@ fn long_words_are_shortened_in_errors() {
     let shown = "x".repeat(128);
     assert_eq!(
         answer(&format!("{long} a")),
-        format!("unknown command '{shown}', with args beginning with: 'a' ")
+        format!("ERR unknown command '{shown}', with args beginning with: 'a' ")
     );
     assert_eq!(
         answer(&format!("f a {long} b")),
         format!(
-            "unknown command 'f', with args beginning with: 'a' '{}' ",
+            "ERR unknown command 'f', with args beginning with: 'a' '{}' ",
             "x".repeat(124)
         )
     );
     assert_eq!(
         answer(&format!("config {long}")),
-        format!("unknown subcommand '{shown}'. Try CONFIG HELP.")
+        format!("ERR unknown subcommand '{shown}'. Try CONFIG HELP.")
     );
-    assert!(answer(&"g".repeat(24)).starts_with("unknown command"));
+    assert!(answer(&"g".repeat(24)).starts_with("ERR unknown command"));
 }
 
 #[test]
