@@ -1,5 +1,7 @@
 //! What the tab key offers: commands, subcommands, and the literal words that a command may take next.
 
+use std::ops::Range;
+
 use kvik_command::declare::{Command, table};
 use kvik_resp::ArgsBuf;
 use reedline::{Completer, CompletionResult, Span, Suggestion};
@@ -7,11 +9,10 @@ use reedline::{Completer, CompletionResult, Span, Suggestion};
 use super::words::words;
 
 /// The words that the session itself understands.
-pub(super) const LOCAL_COMMANDS: [(&str, &str); 4] = [
-    ("HELP", "Explain a command"),
-    ("CLEAR", "Clear the screen"),
-    ("EXIT", "Leave"),
-    ("QUIT", "Leave"),
+pub(super) const LOCAL_COMMANDS: [(&str, &str); 3] = [
+    ("CLEAR", "Clears the screen."),
+    ("EXIT", "Leaves, as QUIT does."),
+    ("HELP", "Explains a command."),
 ];
 
 /// The command or subcommand that `words` call; of an unknown subcommand, the container.
@@ -31,32 +32,51 @@ impl Completer for TableCompleter {
     fn complete(&mut self, line: &str, pos: usize) -> CompletionResult {
         let line = &line[..pos];
         let mut spans = words(line);
-        let unfinished =
-            spans.pop_if(|span| span.end == pos && !line.ends_with(char::is_whitespace));
-        let span = unfinished.unwrap_or(pos..pos);
+        let is_unfinished =
+            |span: &mut Range<usize>| span.end == pos && !line.ends_with(char::is_whitespace);
+        let span = spans.pop_if(is_unfinished).unwrap_or(pos..pos);
         let before: Vec<&str> = spans.into_iter().map(|span| &line[span]).collect();
         let typed = &line[span.clone()];
-        let lowercase = before
-            .first()
-            .unwrap_or(&typed)
-            .starts_with(|first: char| first.is_ascii_lowercase());
-        let suggest = |(word, about): (&str, &str)| Suggestion {
-            value: if lowercase {
-                word.to_ascii_lowercase()
-            } else {
-                word.to_owned()
-            },
-            description: Some(about.to_owned()).filter(|about| !about.is_empty()),
-            span: Span::new(span.start, span.end),
-            append_whitespace: true,
-            ..Suggestion::default()
-        };
-        let suggestions: Vec<Suggestion> = candidates(&before)
+        let first = before.first().unwrap_or(&typed);
+        let case = Case::of(first);
+        let fitting = candidates(&before)
             .into_iter()
-            .filter(|(word, _)| starts_with(word, typed))
-            .map(suggest)
+            .filter(|(word, _)| starts_with(word, typed));
+        let suggestions: Vec<Suggestion> = fitting
+            .map(|(word, about)| suggestion(case.write(word), about, &span))
             .collect();
         CompletionResult::fresh(suggestions)
+    }
+}
+
+fn suggestion(word: String, about: &str, span: &Range<usize>) -> Suggestion {
+    Suggestion {
+        value: word,
+        description: Some(about.to_owned()).filter(|about| !about.is_empty()),
+        span: Span::new(span.start, span.end),
+        append_whitespace: true,
+        ..Suggestion::default()
+    }
+}
+
+/// How the user writes commands.
+#[derive(Clone, Copy)]
+enum Case {
+    Lower,
+    Upper,
+}
+
+impl Case {
+    fn of(word: &str) -> Self {
+        let is_lower = word.starts_with(|first: char| first.is_ascii_lowercase());
+        if is_lower { Self::Lower } else { Self::Upper }
+    }
+
+    fn write(self, word: &str) -> String {
+        match self {
+            Self::Lower => word.to_ascii_lowercase(),
+            Self::Upper => word.to_owned(),
+        }
     }
 }
 
@@ -67,17 +87,15 @@ fn starts_with(word: &str, typed: &str) -> bool {
 
 /// The words that may follow `before`, with what there is to say about them, in the order to offer them.
 fn candidates(before: &[&str]) -> Vec<(&'static str, &'static str)> {
-    match before {
-        [] => command_names(),
-        [help, topic @ ..] if help.eq_ignore_ascii_case("HELP") && topic.is_empty() => {
-            command_names()
-        }
-        [help, topic @ ..] if help.eq_ignore_ascii_case("HELP") => subcommand_names(topic),
-        [_] => match subcommand_names(before) {
-            none if none.is_empty() => tokens(before),
-            subcommands => subcommands,
-        },
-        _ => tokens(before),
+    let (is_help, call) = match before {
+        [first, topic @ ..] if first.eq_ignore_ascii_case("HELP") => (true, topic),
+        _ => (false, before),
+    };
+    match (call, command_of(call)) {
+        ([], _) => command_names(),
+        ([_], Some(command)) if command.is_container() => subcommand_names(command),
+        (_, Some(command)) if !is_help => tokens(command, call),
+        _ => Vec::new(),
     }
 }
 
@@ -87,24 +105,22 @@ fn command_names() -> Vec<(&'static str, &'static str)> {
         .map(|command| (command.name(), command.summary()));
     let mut names: Vec<_> = commands.chain(LOCAL_COMMANDS).collect();
     names.sort_unstable();
-    names.dedup_by_key(|(name, _)| *name);
     names
 }
 
-fn subcommand_names(words: &[&str]) -> Vec<(&'static str, &'static str)> {
-    let container = command_of(words).filter(|_| words.len() == 1);
-    let subcommands = container.map(|container| table().subcommands(container));
-    let describe = |command: &'static Command| (command.last_word(), command.summary());
-    subcommands.into_iter().flatten().map(describe).collect()
+fn subcommand_names(container: &Command) -> Vec<(&'static str, &'static str)> {
+    let subcommands = table().subcommands(container);
+    subcommands
+        .map(|command| (command.last_word(), command.summary()))
+        .collect()
 }
 
 /// The literal words with which the call can go on.
-fn tokens(words: &[&str]) -> Vec<(&'static str, &'static str)> {
+fn tokens(command: &Command, words: &[&str]) -> Vec<(&'static str, &'static str)> {
     let args: ArgsBuf = words.iter().collect();
-    let tokens = command_of(words).map(|command| command.next_tokens(args.as_args()));
-    tokens
+    command
+        .next_tokens(args.as_args())
         .into_iter()
-        .flatten()
         .map(|token| (token, ""))
         .collect()
 }
@@ -113,19 +129,35 @@ fn tokens(words: &[&str]) -> Vec<(&'static str, &'static str)> {
 mod tests {
     use super::*;
 
+    fn complete(line: &str) -> Vec<String> {
+        let result = TableCompleter.complete(line, line.len());
+        let suggestions = result.suggestions().iter();
+        suggestions
+            .map(|suggestion| suggestion.value.clone())
+            .collect()
+    }
+
     #[test]
-    fn local_commands_are_completed_in_the_case_that_was_typed() {
-        let complete = |line: &str| {
-            let result = TableCompleter.complete(line, line.len());
-            result
-                .suggestions()
-                .iter()
-                .map(|suggestion| suggestion.value.clone())
-                .collect::<Vec<_>>()
-        };
+    fn commands_are_completed_in_the_case_that_was_typed() {
         assert_eq!(complete("qui"), ["quit"]);
-        assert_eq!(complete("QUI"), ["QUIT"]);
+        assert_eq!(complete("CLEA"), ["CLEAR"]);
+        assert!(complete("").contains(&"HELP".to_owned()));
         assert_eq!(complete("nothing-like-it"), [""; 0]);
         assert_eq!(complete("nothing-like-it x"), [""; 0]);
+    }
+
+    #[test]
+    fn subcommands_and_options_follow() {
+        assert_eq!(complete("command do"), ["docs"]);
+        assert_eq!(complete("help command getkeysa"), ["getkeysandflags"]);
+        assert_eq!(complete("COMMAND LIST f"), ["FILTERBY"]);
+        assert_eq!(complete("help command docs "), [""; 0]);
+        assert_eq!(complete("ping "), [""; 0]);
+    }
+
+    #[test]
+    fn only_the_word_before_the_cursor_is_replaced() {
+        let result = TableCompleter.complete("command do x", 10);
+        assert_eq!(result.suggestions()[0].span, Span::new(8, 10));
     }
 }

@@ -60,3 +60,20 @@ fn hint(line: &str) -> String {
     };
     format!("{blank}{rest}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_is_what_is_still_missing() {
+        assert_eq!(hint("ping"), " [message]");
+        assert_eq!(hint("ping "), "[message]");
+        assert_eq!(hint("PING x"), "");
+        assert!(hint("mset 'my key' ").starts_with("value "));
+        assert_eq!(hint("command"), " subcommand");
+        assert_eq!(hint("command nonsense "), "");
+        assert_eq!(hint("nonsense "), "");
+        assert_eq!(hint(""), "");
+    }
+}
