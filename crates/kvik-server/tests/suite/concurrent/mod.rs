@@ -14,9 +14,7 @@ use kvik_command::Random;
 use kvik_resp::Value;
 
 use crate::model::{Bytes, Call};
-use crate::target::{
-    Connection, MemoryTarget, Process, Product, SocketTarget, Target, real_server,
-};
+use crate::target::{Connection, MemoryTarget, Product, Target, real_server, served};
 
 #[test]
 #[ignore = "commands are still missing"]
@@ -33,12 +31,21 @@ fn in_process() {
 }
 
 #[test]
+#[ignore = "commands are still missing"]
+fn served_on_both_backends() {
+    for io in ["mio", "uring"] {
+        match served(io, 2) {
+            Ok(server) => check_all(&server),
+            Err(error) => println!("no server on {io}: {error}"),
+        }
+    }
+}
+
+#[test]
 fn redis() {
-    let Some(program) = real_server(Product::Redis) else {
-        return;
-    };
-    let process = Process::start(&program, &[]).expect("a server that starts");
-    check_all(&SocketTarget::new(&process, Product::Redis, 3, "").expect("a server that answers"));
+    if let Some(server) = real_server(Product::Redis) {
+        check_all(&server);
+    }
 }
 
 fn check_all(target: &dyn Target) {

@@ -1,6 +1,8 @@
 //! What transcripts can be played against: a [`Target`] makes [`Connection`]s, which send commands and receive replies.
 
 mod memory;
+mod real;
+mod served;
 mod socket;
 
 use std::fmt;
@@ -9,7 +11,9 @@ use std::time::Duration;
 
 use kvik_resp::{Args, ArgsBuf, Value};
 pub(crate) use memory::MemoryTarget;
-pub(crate) use socket::{Process, SocketTarget, real_server};
+pub(crate) use real::real_server;
+pub(crate) use served::served;
+pub(crate) use socket::SocketTarget;
 
 /// A running server, or a store in this process.
 pub(crate) trait Target: Sync {

@@ -1,141 +1,59 @@
-//! Targets behind a TCP port: a server program started for the test, and connections to it.
+//! A server behind a TCP port, and connections to it.
 
+use std::any::Any;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use kvik_resp::{Args, ReplyDecoder, Value, encode_command};
-use tempfile::TempDir;
 
-use super::{Connection, Identity, Product, Received, Reply, Target};
+use super::{Connection, Identity, Product, Received, Reply, Target, Version};
 
-/// A server program on a free port with its own directory; killed when dropped.
-pub(crate) struct Process {
-    child: Child,
-    pub(crate) port: u16,
-    _directory: TempDir,
-}
-
-impl Process {
-    /// Starts `program --port <free> --dir <temporary> --save "" args...` and waits until it answers.
-    pub(crate) fn start(program: &Path, args: &[&str]) -> Result<Self, String> {
-        let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let port = free_port()?;
-        let child = Command::new(program)
-            .args(["--port", &port.to_string(), "--save", "", "--dir"])
-            .arg(directory.path())
-            .args(args)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| format!("{}: {error}", program.display()))?;
-        let process = Self {
-            child,
-            port,
-            _directory: directory,
-        };
-        process.await_answer()?;
-        Ok(process)
-    }
-
-    fn await_answer(&self) -> Result<(), String> {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < deadline {
-            if let Ok(mut connection) = SocketConnection::open(self.port) {
-                return ask(&mut connection, &["PING"]).map(drop);
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Err(format!("nothing answers on port {}", self.port))
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The program of a real server: named by the environment, or for Redis found in `PATH`.
-pub(crate) fn real_server(product: Product) -> Option<PathBuf> {
-    let variable = if product == Product::Redis {
-        "KVIK_TEST_REDIS"
-    } else {
-        "KVIK_TEST_VALKEY"
-    };
-    if let Some(path) = std::env::var_os(variable) {
-        return Some(path.into());
-    }
-    let name = if product == Product::Redis {
-        "redis-server"
-    } else {
-        "valkey-server"
-    };
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|program| program.is_file())
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|error| error.to_string())?;
-    listener
-        .local_addr()
-        .map(|address| address.port())
-        .map_err(|error| error.to_string())
-}
-
-/// A server reached over TCP in one of the protocols.
-pub(crate) struct SocketTarget<'a> {
-    process: &'a Process,
+/// A server reached over TCP. It ends with the target.
+pub(crate) struct SocketTarget {
+    port: u16,
     identity: Identity,
+    _server: Mutex<Box<dyn Any + Send>>,
 }
 
-impl<'a> SocketTarget<'a> {
-    /// Asks the server for its version.
+impl SocketTarget {
+    /// The server that listens on a port and ends when `server` is dropped; speaks RESP2 until told otherwise.
     pub(crate) fn new(
-        process: &'a Process,
+        port: u16,
+        server: impl Any + Send,
         product: Product,
-        protocol: u8,
+        version: Version,
         variant: &str,
-    ) -> Result<Self, String> {
-        let info = ask(
-            &mut SocketConnection::open(process.port)?,
-            &["INFO", "server"],
-        )?;
-        let field = match product {
-            Product::Kvik => "kvik_version:",
-            Product::Redis => "redis_version:",
-            Product::Valkey => "valkey_version:",
-        };
-        let info = info.as_str().unwrap_or_default();
-        let version = info
-            .lines()
-            .find_map(|line| line.strip_prefix(field))
-            .ok_or(format!("INFO lacks {field}"))?;
-        let version = version.trim().parse()?;
+    ) -> Self {
+        let variant = variant.to_owned();
         let identity = Identity {
             product,
             version,
-            protocol,
+            protocol: 2,
             socket: true,
-            variant: variant.to_owned(),
+            variant,
         };
-        Ok(Self { process, identity })
+        Self {
+            port,
+            identity,
+            _server: Mutex::new(Box::new(server)),
+        }
+    }
+
+    /// Speaks RESP2 or RESP3 from now on.
+    pub(crate) fn speak(&mut self, protocol: u8) {
+        self.identity.protocol = protocol;
     }
 }
 
-impl Target for SocketTarget<'_> {
+impl Target for SocketTarget {
     fn identity(&self) -> &Identity {
         &self.identity
     }
 
     fn connect(&self) -> Result<Box<dyn Connection>, String> {
-        let mut connection = SocketConnection::open(self.process.port)?;
+        let mut connection = SocketConnection::open(self.port)?;
         if self.identity.protocol == 3 {
             ask(&mut connection, &["HELLO", "3"])?;
         }
@@ -147,7 +65,16 @@ impl Target for SocketTarget<'_> {
     }
 }
 
-fn ask(connection: &mut SocketConnection, command: &[&str]) -> Result<Value, String> {
+/// A port that was free a moment ago.
+pub(super) fn free_port() -> Result<u16, String> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|error| error.to_string())?;
+    listener
+        .local_addr()
+        .map(|address| address.port())
+        .map_err(|error| error.to_string())
+}
+
+pub(super) fn ask(connection: &mut SocketConnection, command: &[&str]) -> Result<Value, String> {
     (connection as &mut dyn Connection).ask_words(command)
 }
 
