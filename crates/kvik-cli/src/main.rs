@@ -20,16 +20,11 @@ fn main() -> ExitCode {
     let word = |index: usize| arguments.get(index).and_then(|word| word.to_str());
     match (word(1), word(2)) {
         (Some("server"), Some("-h" | "--help")) => run_subcommand(&arguments),
-        (Some("server"), _) => serve(&arguments[2..]),
+        (Some("server"), _) => kvik_server::run(arguments.into_iter().skip(2)),
         (Some("cli" | "completions" | "help"), _) => run_subcommand(&arguments),
         (Some("-h" | "--help" | "-v" | "-V" | "--version"), _) => run_subcommand(&arguments),
-        _ => serve(arguments.get(1..).unwrap_or_default()),
+        _ => kvik_server::run(arguments.into_iter().skip(1)),
     }
-}
-
-fn serve(_: &[OsString]) -> ExitCode {
-    eprintln!("this build has no server; see kvik --help");
-    ExitCode::FAILURE
 }
 
 fn run_subcommand(arguments: &[OsString]) -> ExitCode {
@@ -40,6 +35,6 @@ fn run_subcommand(arguments: &[OsString]) -> ExitCode {
             arguments::print_completions(matches);
             ExitCode::SUCCESS
         }
-        _ => serve(&[]),
+        _ => kvik_server::run([]),
     }
 }
