@@ -1,6 +1,6 @@
 //! `kvik cli` as a script sees it: arguments, standard streams and exit status.
 //!
-//! What needs a server runs against redis-server, where one is installed.
+//! What needs a server runs against kvik itself and, where it is installed, against redis-server.
 
 #![expect(
     clippy::unwrap_used,
@@ -21,12 +21,23 @@ struct Server {
     directory: TempDir,
 }
 
+/// Runs `test` against every server there is, started with more `arguments`.
+fn on_servers(arguments: &[&str], test: impl Fn(&Server)) {
+    for program in [env!("CARGO_BIN_EXE_kvik"), REDIS] {
+        if let Some(server) = Server::start(program, arguments) {
+            test(&server);
+        }
+    }
+}
+
+const REDIS: &str = "redis-server";
+
 impl Server {
-    /// Starts redis-server with more `arguments`, if it is installed.
-    fn start(arguments: &[&str]) -> Option<Self> {
+    /// Starts `program`, if it is installed.
+    fn start(program: &str, arguments: &[&str]) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("socket");
-        let process = Command::new("redis-server")
+        let process = Command::new(program)
             .args([
                 "--port",
                 "0",
@@ -42,7 +53,7 @@ impl Server {
             .stdout(Stdio::null())
             .spawn();
         let Ok(process) = process else {
-            eprintln!("redis-server is not installed: skipped");
+            eprintln!("{program} is not installed: skipped");
             return None;
         };
         wait_for(&socket);
@@ -132,7 +143,23 @@ fn failure(stdout: &str, stderr: &str) -> Outcome {
 
 #[test]
 fn replies_are_raw_in_a_pipe_and_formatted_on_demand() {
-    let Some(server) = Server::start(&[]) else {
+    on_servers(&[], |server| {
+        assert_eq!(server.run(&["SET", "k", "a b"]), success("OK\n"));
+        assert_eq!(server.run(&["get", "k"]), success("a b\n"));
+        assert_eq!(server.run(&["get", "missing"]), success("\n"));
+        assert_eq!(server.run(&["--no-raw", "get", "k"]), success("\"a b\"\n"));
+        assert_eq!(
+            server.run(&["--no-raw", "get", "missing"]),
+            success("(nil)\n")
+        );
+        assert_eq!(server.run(&["--json", "get", "k"]), success("\"a b\"\n"));
+        assert_eq!(server.run(&["-D", ";", "get", "k"]), success("a b;"));
+    });
+}
+
+#[test]
+fn a_hash_is_a_list_of_lines_or_a_map() {
+    let Some(server) = Server::start(REDIS, &[]) else {
         return;
     };
     assert_eq!(
@@ -145,10 +172,6 @@ fn replies_are_raw_in_a_pipe_and_formatted_on_demand() {
         success("f,a b,g,2\n")
     );
     assert_eq!(
-        server.run(&["--no-raw", "-2", "hget", "h", "f"]),
-        success("\"a b\"\n")
-    );
-    assert_eq!(
         server.run(&["--no-raw", "hgetall", "h"]),
         success("1# \"f\" => \"a b\"\n2# \"g\" => \"2\"\n")
     );
@@ -156,7 +179,6 @@ fn replies_are_raw_in_a_pipe_and_formatted_on_demand() {
         server.run(&["--json", "hgetall", "h"]),
         success("{\"f\":\"a b\",\"g\":\"2\"}\n")
     );
-    assert_eq!(server.run(&["get", "missing"]), success("\n"));
     assert!(
         server
             .run(&["--no-raw", "-2", "info", "server"])
@@ -165,117 +187,110 @@ fn replies_are_raw_in_a_pipe_and_formatted_on_demand() {
     );
 }
 
+const WRONG_ARITY: &str = "ERR wrong number of arguments for 'get' command";
+
 #[test]
 fn an_error_reply_fails_only_when_asked_to() {
-    let Some(server) = Server::start(&[]) else {
-        return;
-    };
-    let error = "ERR value is not an integer or out of range\n";
-    server.run(&["set", "k", "v"]);
-    assert_eq!(server.run(&["incr", "k"]), success(&format!("{error}\n")));
-    assert_eq!(server.run(&["-e", "incr", "k"]), failure("", error));
+    on_servers(&[], |server| {
+        assert_eq!(server.run(&["get"]), success(&format!("{WRONG_ARITY}\n\n")));
+        assert_eq!(
+            server.run(&["-e", "get"]),
+            failure("", &format!("{WRONG_ARITY}\n"))
+        );
+    });
 }
 
 #[test]
 fn a_command_is_repeated_and_may_end_with_standard_input() {
-    let Some(server) = Server::start(&[]) else {
-        return;
-    };
-    assert_eq!(
-        server.run(&["-r", "3", "-i", "0.001", "incr", "n"]),
-        success("1\n2\n3\n")
-    );
-    assert_eq!(
-        server.run_with(&["-x", "set", "k"], b"a\nb", &[]),
-        success("OK\n")
-    );
-    assert_eq!(
-        server.run(&["--no-raw", "get", "k"]),
-        success("\"a\\nb\"\n")
-    );
+    on_servers(&[], |server| {
+        assert_eq!(
+            server.run(&["-r", "3", "-i", "0.001", "echo", "x"]),
+            success("x\nx\nx\n")
+        );
+        assert_eq!(
+            server.run_with(&["-x", "set", "k"], b"a\nb", &[]),
+            success("OK\n")
+        );
+        assert_eq!(
+            server.run(&["--no-raw", "get", "k"]),
+            success("\"a\\nb\"\n")
+        );
+    });
 }
 
 #[test]
 fn lines_of_a_pipe_are_commands() {
-    let Some(server) = Server::start(&[]) else {
-        return;
-    };
-    let input = b"set k 'a b'\n\n  get \"k\"\n2 incr n\nget k";
-    assert_eq!(
-        server.run_with(&[], input, &[]),
-        success("OK\na b\n1\n2\na b\n")
-    );
-    let input = b"set k v\nget \"k\nincr k\nquit\nset k w\n";
-    let outcome = server.run_with(&["-e"], input, &[]);
-    let error = "ERR value is not an integer or out of range";
-    assert_eq!(outcome.stdout, format!("OK\n{error}\n\n"));
-    assert_eq!(
-        outcome.stderr,
-        format!(
-            "line 2: unbalanced quotes\nfailed commands: 2; the first error reply on line 3: {error}\n"
-        )
-    );
-    assert_eq!(outcome.status, 1);
-    assert_eq!(server.run_with(&[], b"incr k\n", &[]).status, 0);
-    assert_eq!(server.run(&["get", "k"]), success("v\n"));
+    on_servers(&[], |server| {
+        let input = b"set k 'a b'\n\n  get \"k\"\n2 echo n\nget k";
+        assert_eq!(
+            server.run_with(&[], input, &[]),
+            success("OK\na b\nn\nn\na b\n")
+        );
+        let input = b"set k v\nget \"k\nget\nquit\nset k w\n";
+        let outcome = server.run_with(&["-e"], input, &[]);
+        assert_eq!(outcome.stdout, format!("OK\n{WRONG_ARITY}\n\n"));
+        assert_eq!(
+            outcome.stderr,
+            format!(
+                "line 2: unbalanced quotes\nfailed commands: 2; the first error reply on line 3: {WRONG_ARITY}\n"
+            )
+        );
+        assert_eq!(outcome.status, 1);
+        assert_eq!(server.run_with(&[], b"get\n", &[]).status, 0);
+        assert_eq!(server.run(&["get", "k"]), success("v\n"));
+    });
 }
 
 #[test]
 fn many_lines_keep_their_order() {
-    let Some(server) = Server::start(&[]) else {
-        return;
-    };
-    let input: String = (0..5000).map(|n| format!("rpush l {n}\n")).collect();
-    let expected: String = (1..=5000).map(|n| format!("{n}\n")).collect();
-    assert_eq!(
-        server.run_with(&[], input.as_bytes(), &[]),
-        success(&expected)
-    );
+    on_servers(&[], |server| {
+        let input: String = (0..5000).map(|n| format!("echo {n}\n")).collect();
+        let expected: String = (0..5000).map(|n| format!("{n}\n")).collect();
+        assert_eq!(
+            server.run_with(&[], input.as_bytes(), &[]),
+            success(&expected)
+        );
+    });
 }
 
 #[test]
 fn databases_and_accounts_are_chosen_on_the_way_in() {
-    let Some(server) = Server::start(&["--requirepass", "hunter2"]) else {
-        return;
-    };
-    let no_auth = "NOAUTH Authentication required.\n\n";
-    assert_eq!(server.run(&["ping"]), success(no_auth));
-    assert_eq!(server.run(&["-a", "hunter2", "ping"]), success("PONG\n"));
-    assert_eq!(
-        server.run(&["--user", "default", "--pass", "hunter2", "ping"]),
-        success("PONG\n")
-    );
-    assert_eq!(
-        server.run_with(
-            &["-n", "3", "set", "k", "v"],
-            b"",
-            &[("REDISCLI_AUTH", "hunter2")]
-        ),
-        success("OK\n")
-    );
-    let url = format!("unix://:hunter2@{}?db=3", server.socket().display());
-    assert_eq!(
-        run(&["cli", "-u", &url, "get", "k"], b"", &[]),
-        success("v\n")
-    );
-    let wrong = server.run(&["-a", "wrong", "ping"]);
-    let refused = "AUTH failed: WRONGPASS invalid username-password pair or user is disabled.\n";
-    assert_eq!(wrong, failure("", refused));
-    let beyond = server.run(&["-a", "hunter2", "-n", "99", "ping"]);
-    assert_eq!(
-        beyond,
-        failure("", "SELECT failed: ERR DB index is out of range\n")
-    );
+    on_servers(&["--requirepass", "hunter2"], |server| {
+        let no_auth = "NOAUTH Authentication required.\n\n";
+        assert_eq!(server.run(&["get", "k"]), success(no_auth));
+        assert_eq!(server.run(&["-a", "hunter2", "ping"]), success("PONG\n"));
+        assert_eq!(
+            server.run(&["--user", "default", "--pass", "hunter2", "ping"]),
+            success("PONG\n")
+        );
+        let environment = [("REDISCLI_AUTH", "hunter2")];
+        assert_eq!(
+            server.run_with(&["-n", "3", "set", "k", "v"], b"", &environment),
+            success("OK\n")
+        );
+        let url = format!("unix://:hunter2@{}?db=3", server.socket().display());
+        assert_eq!(
+            run(&["cli", "-u", &url, "get", "k"], b"", &[]),
+            success("v\n")
+        );
+        let refused =
+            "AUTH failed: WRONGPASS invalid username-password pair or user is disabled.\n";
+        assert_eq!(server.run(&["-a", "wrong", "ping"]), failure("", refused));
+        let beyond = server.run(&["-a", "hunter2", "-n", "99", "ping"]);
+        assert_eq!(
+            beyond,
+            failure("", "SELECT failed: ERR DB index is out of range\n")
+        );
+    });
 }
 
 #[test]
 fn a_needless_password_is_forgiven() {
-    let Some(server) = Server::start(&[]) else {
-        return;
-    };
-    let outcome = server.run(&["-a", "x", "-n", "2", "ping"]);
-    assert_eq!((outcome.stdout.as_str(), outcome.status), ("PONG\n", 0));
-    assert_eq!(outcome.stderr, "Warning: the server asks for no password\n");
+    on_servers(&[], |server| {
+        let outcome = server.run(&["-a", "x", "-n", "2", "ping"]);
+        assert_eq!((outcome.stdout.as_str(), outcome.status), ("PONG\n", 0));
+        assert_eq!(outcome.stderr, "Warning: the server asks for no password\n");
+    });
 }
 
 #[test]
