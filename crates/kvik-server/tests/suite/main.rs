@@ -18,3 +18,4 @@ mod scan;
 mod target;
 mod transcript;
 mod transcripts;
+mod wire;

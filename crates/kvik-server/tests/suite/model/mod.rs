@@ -38,7 +38,7 @@ impl Model {
     /// What `call` answers at the time `now`, in milliseconds since the epoch, and what it leaves behind.
     pub(crate) fn apply(&mut self, now: i64, call: &Call) -> Value {
         for database in &mut self.databases {
-            database.retain(|_, entry| entry.expire_at.is_none_or(|at| at >= now));
+            database.retain(|_, entry| entry.expire_at.is_none_or(|at| at > now));
         }
         match call {
             Call::Get(key) => self.read(key),

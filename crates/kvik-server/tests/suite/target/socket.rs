@@ -41,6 +41,10 @@ impl SocketTarget {
         }
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Speaks RESP2 or RESP3 from now on.
     pub(crate) fn speak(&mut self, protocol: u8) {
         self.identity.protocol = protocol;

@@ -1,0 +1,189 @@
+//! What holds for a connection whatever the commands are: order, cuts, size, slow readers, ends.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use kvik_resp::{ArgsBuf, ReplyDecoder, Value, encode_command};
+
+use crate::target::{Product, SocketTarget, real_server, served};
+
+#[test]
+fn served_on_both_backends() {
+    for io in ["mio", "uring"] {
+        for threads in [1, 2] {
+            match served(io, threads) {
+                Ok(server) => check_all(&server),
+                Err(error) => println!("no server on {io}: {error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn redis() {
+    if let Some(server) = real_server(Product::Redis) {
+        check_all(&server);
+    }
+}
+
+fn check_all(server: &SocketTarget) {
+    a_pipeline_is_answered_in_order(server);
+    a_command_may_arrive_in_pieces(server);
+    large_values_come_back_whole(server);
+    a_client_may_read_late(server);
+    a_broken_command_ends_the_connection(server);
+    a_client_may_close_its_end_first(server);
+    many_clients_are_served_at_once(server);
+}
+
+/// A connection on which bytes can be sent as they are.
+struct Wire {
+    stream: TcpStream,
+    decoder: ReplyDecoder,
+    received: Vec<u8>,
+}
+
+impl Wire {
+    fn open(server: &SocketTarget) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", server.port())).expect("a connection");
+        stream.set_nodelay(true).expect("a socket option");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .expect("a socket option");
+        Self {
+            stream,
+            decoder: ReplyDecoder::new(),
+            received: Vec::new(),
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("a server that reads");
+    }
+
+    /// The next reply, or `None` at the end of the stream.
+    fn reply(&mut self) -> Option<Value> {
+        loop {
+            if let Some((value, len)) = self.decoder.decode(&self.received).expect("a reply") {
+                self.received.drain(..len);
+                return Some(value);
+            }
+            let mut chunk = [0; 64 * 1024];
+            match self.stream.read(&mut chunk).expect("a reply in time") {
+                0 => return None,
+                len => self.received.extend_from_slice(&chunk[..len]),
+            }
+        }
+    }
+}
+
+fn command(words: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_command(words.iter().collect::<ArgsBuf>().as_args(), &mut bytes);
+    bytes
+}
+
+fn bulk(bytes: impl AsRef<[u8]>) -> Option<Value> {
+    Some(Value::Bulk(bytes.as_ref().to_vec()))
+}
+
+fn a_pipeline_is_answered_in_order(server: &SocketTarget) {
+    let mut wire = Wire::open(server);
+    let echo = |number: u32| command(&[b"ECHO", number.to_string().as_bytes()]);
+    wire.send(&(0..20_000).flat_map(echo).collect::<Vec<u8>>());
+    for number in 0..20_000_u32 {
+        assert_eq!(wire.reply(), bulk(number.to_string()));
+    }
+}
+
+fn a_command_may_arrive_in_pieces(server: &SocketTarget) {
+    let mut wire = Wire::open(server);
+    let whole = [command(&[b"ECHO", b"in\r\npieces"]), b"PING\r\n".to_vec()].concat();
+    for cut in 1..whole.len() {
+        let (first, second) = whole.split_at(cut);
+        wire.send(first);
+        std::thread::sleep(Duration::from_millis(1));
+        wire.send(second);
+        assert_eq!(wire.reply(), bulk("in\r\npieces"), "cut at {cut}");
+        assert_eq!(
+            wire.reply(),
+            Some(Value::Simple("PONG".into())),
+            "cut at {cut}"
+        );
+    }
+}
+
+fn large_values_come_back_whole(server: &SocketTarget) {
+    let mut wire = Wire::open(server);
+    for len in [1, 16 * 1024 - 1, 16 * 1024, 64 * 1024 + 1, 1 << 20, 9 << 20] {
+        let value: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+        wire.send(&command(&[b"SET", b"large", &value]));
+        assert_eq!(wire.reply(), Some(Value::Simple("OK".into())));
+        wire.send(&command(&[b"GET", b"large"]));
+        assert_eq!(wire.reply(), bulk(value), "{len} bytes");
+    }
+}
+
+/// More replies than any buffer between the two takes; they wait until the client reads.
+fn a_client_may_read_late(server: &SocketTarget) {
+    let mut wire = Wire::open(server);
+    let value = vec![b'x'; 1 << 20];
+    wire.send(&command(&[b"SET", b"large", &value]));
+    assert_eq!(wire.reply(), Some(Value::Simple("OK".into())));
+    for number in 0..40_u32 {
+        wire.send(&command(&[b"GET", b"large"]));
+        wire.send(&command(&[b"ECHO", number.to_string().as_bytes()]));
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    for number in 0..40_u32 {
+        assert_eq!(
+            wire.reply().map(|reply| reply.as_bytes().map(<[u8]>::len)),
+            Some(Some(1 << 20))
+        );
+        assert_eq!(wire.reply(), bulk(number.to_string()));
+    }
+}
+
+fn a_broken_command_ends_the_connection(server: &SocketTarget) {
+    let broken: [(&[u8], &str); 4] = [
+        (b"*1\r\n!4\r\n", "ERR Protocol error: expected '$', got '!'"),
+        (b"*x\r\n", "ERR Protocol error: invalid multibulk length"),
+        (b"*1\r\n$-1\r\n", "ERR Protocol error: invalid bulk length"),
+        (
+            b"ECHO \"open\r\n",
+            "ERR Protocol error: unbalanced quotes in request",
+        ),
+    ];
+    for (bytes, error) in broken {
+        let mut wire = Wire::open(server);
+        wire.send(b"PING\r\n");
+        wire.send(bytes);
+        assert_eq!(wire.reply(), Some(Value::Simple("PONG".into())));
+        assert_eq!(wire.reply(), Some(Value::Error(error.into())));
+        assert_eq!(wire.reply(), None, "after {error}");
+    }
+}
+
+fn a_client_may_close_its_end_first(server: &SocketTarget) {
+    let mut wire = Wire::open(server);
+    wire.send(&b"PING\r\n".repeat(100));
+    assert_eq!(wire.reply(), Some(Value::Simple("PONG".into())));
+    wire.stream
+        .shutdown(Shutdown::Write)
+        .expect("a socket that is open");
+    let rest = std::iter::from_fn(|| wire.reply()).count();
+    assert_eq!(rest, 99);
+}
+
+fn many_clients_are_served_at_once(server: &SocketTarget) {
+    let mut wires: Vec<_> = (0..400).map(|_| Wire::open(server)).collect();
+    for round in 0..3 {
+        for (number, wire) in wires.iter_mut().enumerate() {
+            wire.send(&command(&[b"ECHO", format!("{round}:{number}").as_bytes()]));
+        }
+        for (number, wire) in wires.iter_mut().enumerate() {
+            assert_eq!(wire.reply(), bulk(format!("{round}:{number}")));
+        }
+    }
+}
