@@ -176,6 +176,23 @@ impl Client {
         self.wake.wake(self.id);
     }
 
+    /// Bytes of its buffers and its state.
+    pub fn memory_bytes(&self) -> usize {
+        let buffers = [&self.input_capacity, &self.output_bytes, &self.queued_bytes];
+        size_of::<Self>()
+            + buffers
+                .iter()
+                .map(|bytes| bytes.load(Ordering::Relaxed))
+                .sum::<usize>()
+    }
+
+    /// Whether it runs on this machine.
+    pub fn is_local(&self) -> bool {
+        let address = self.addr.parse::<std::net::SocketAddr>();
+        // What is no internet address is a unix socket or this process itself.
+        address.map_or(true, |address| address.ip().to_canonical().is_loopback())
+    }
+
     /// The connection type.
     pub fn client_type(&self) -> ClientType {
         ClientType::Normal

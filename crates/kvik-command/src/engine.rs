@@ -8,6 +8,7 @@ use crate::host::{Host, NoHost};
 use crate::latency::LatencyMonitor;
 use crate::pause::Pause;
 use crate::random::Random;
+use crate::rates::Rates;
 use crate::settings::Settings;
 use crate::slowlog::SlowLog;
 use crate::stats::Stats;
@@ -28,6 +29,8 @@ pub struct Engine {
     pub pause: Pause,
     /// How late keys expire.
     pub expiry_lag: ExpiryLag,
+    /// Rates and peaks.
+    pub rates: Rates,
     /// The program around the store.
     pub host: Arc<dyn Host>,
     /// When the store was opened, in microseconds since the epoch.
@@ -47,6 +50,7 @@ impl Engine {
             latency: LatencyMonitor::default(),
             pause: Pause::default(),
             expiry_lag: ExpiryLag::default(),
+            rates: Rates::default(),
             host: Arc::new(NoHost),
             started_us: now_us,
             run_id: Random::new(seed).hex(40),

@@ -27,6 +27,19 @@ pub struct Fact {
     pub value: Cow<'static, str>,
 }
 
+/// Processor time and memory of the process; zeros where nobody knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ProcessUsage {
+    /// Processor time in the kernel, in seconds.
+    pub system_s: f64,
+    /// Processor time of its own, in seconds.
+    pub user_s: f64,
+    /// Resident memory in bytes.
+    pub resident_bytes: u64,
+    /// Memory of the machine in bytes.
+    pub machine_bytes: u64,
+}
+
 /// Configuration, process and threads: what a server has and an embedded store lacks.
 pub trait Host: Send + Sync {
     /// The settings whose names match any of the patterns, with their values.
@@ -58,6 +71,12 @@ pub trait Host: Send + Sync {
 
     /// Has every serving thread look at its waiting clients again.
     fn wake_all(&self);
+
+    /// Writes a line to the log.
+    fn log(&self, line: &str);
+
+    /// What the operating system says of the process.
+    fn process(&self) -> ProcessUsage;
 
     /// Stops the calling thread for so long, for DEBUG SLEEP.
     fn sleep(&self, duration: Duration);
@@ -95,6 +114,12 @@ impl Host for NoHost {
     }
 
     fn wake_all(&self) {}
+
+    fn log(&self, _line: &str) {}
+
+    fn process(&self) -> ProcessUsage {
+        ProcessUsage::default()
+    }
 
     fn sleep(&self, _duration: Duration) {}
 }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 const MAX_SAMPLES: usize = 160;
 
 /// One slow event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
     /// When, in seconds since the epoch.
     pub at_s: u64,

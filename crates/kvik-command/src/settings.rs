@@ -23,8 +23,10 @@ pub struct Settings {
     pub latency_tracking: AtomicBool,
     /// Whether keys are deleted when their time comes, not only when they are met.
     pub active_expire: AtomicBool,
-    /// Whether DEBUG may be used.
-    pub debug_commands: AtomicBool,
+    /// Whether DEBUG may be used by clients on this machine, and by others.
+    pub debug_for_local: AtomicBool,
+    /// See [`Self::debug_for_local`].
+    pub debug_for_remote: AtomicBool,
     /// Whether the eviction policy counts accesses instead of timing them.
     pub lfu: AtomicBool,
     /// `lfu-log-factor`.
@@ -45,7 +47,8 @@ impl Default for Settings {
             latency_threshold_ms: AtomicU64::new(0),
             latency_tracking: AtomicBool::new(true),
             active_expire: AtomicBool::new(true),
-            debug_commands: AtomicBool::new(true),
+            debug_for_local: AtomicBool::new(true),
+            debug_for_remote: AtomicBool::new(true),
             lfu: AtomicBool::new(false),
             lfu_log_factor: AtomicU64::new(10),
             lfu_decay_minutes: AtomicU64::new(1),

@@ -83,11 +83,41 @@ fn shorten(args: Args<'_>) -> Vec<Vec<u8>> {
     } else {
         args.len()
     };
-    let mut words: Vec<_> = args.iter().take(kept).map(shorten_word).collect();
+    let show = |(at, word)| {
+        if is_secret(args, at) {
+            b"(redacted)".to_vec()
+        } else {
+            shorten_word(word)
+        }
+    };
+    let mut words: Vec<_> = args.iter().take(kept).enumerate().map(show).collect();
     if kept < args.len() {
         words.push(format!("... ({} more arguments)", args.len() - kept).into_bytes());
     }
     words
+}
+
+/// Whether a word is a password or a user name, which must not be shown to others.
+fn is_secret(args: Args<'_>, at: usize) -> bool {
+    let is = |at: usize, word: &str| {
+        args.get(at)
+            .is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let follows_auth =
+        || (2..=4).any(|auth| is(auth, "AUTH") && (auth + 1..=auth + 2).contains(&at));
+    let sets_secret = || {
+        let name = at
+            .checked_sub(1)
+            .and_then(|name| args.get(name))
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        at >= 3
+            && at % 2 == 1
+            && (name.ends_with(b"pass") || name.ends_with(b"auth") || name.ends_with(b"user"))
+    };
+    (at > 0 && is(0, "AUTH"))
+        || (is(0, "HELLO") && follows_auth())
+        || (is(0, "CONFIG") && is(1, "SET") && sets_secret())
 }
 
 fn shorten_word(word: &[u8]) -> Vec<u8> {

@@ -3,16 +3,24 @@
 //! Each counter has one writer, so counting is a load and a store, not a locked instruction. Resetting remembers the
 //! present sums and subtracts them from then on.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+
+use crate::histogram::{Histogram, Recorder};
 
 /// A number that one thread increases and any may read.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
+    /// Zero.
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     /// Adds to it. Only the owning thread may.
     #[inline]
     pub fn add(&self, n: u64) {
@@ -79,7 +87,7 @@ totals! {
     deferred,
 }
 
-/// The counters of one command on one thread, or their sum.
+/// The counters of one command on one thread.
 #[derive(Debug, Default)]
 pub struct CommandStats {
     /// Calls.
@@ -90,6 +98,15 @@ pub struct CommandStats {
     pub rejected: Counter,
     /// Calls that ran and failed.
     pub failed: Counter,
+    times: OnceLock<Recorder>,
+}
+
+impl CommandStats {
+    /// Counts how long a call took. Only the owning thread may.
+    #[inline]
+    pub fn record_time(&self, nanos: u64) {
+        self.times.get_or_init(Recorder::default).record(nanos);
+    }
 }
 
 /// One command's counters, added up.
@@ -119,13 +136,19 @@ pub struct ThreadStats {
 pub struct Stats {
     threads: Mutex<Vec<Arc<ThreadStats>>>,
     base: Mutex<Base>,
+    /// Error replies by their code.
+    error_codes: Mutex<BTreeMap<String, u64>>,
 }
 
 #[derive(Debug, Default)]
 struct Base {
     totals: Totals,
     commands: Vec<CommandTotals>,
+    histograms: Vec<(usize, Histogram)>,
 }
+
+/// Codes that are counted apart. A client may make up codes, and must not fill the memory with them.
+const MAX_ERROR_CODES: usize = 128;
 
 impl ThreadStats {
     fn new(commands: usize) -> Self {
@@ -194,8 +217,60 @@ impl Stats {
 
     /// Counts from zero again.
     pub fn reset(&self) {
-        let (totals, commands) = (self.totals_ever(), self.commands_ever());
-        *self.base.lock() = Base { totals, commands };
+        let (totals, commands, histograms) = (
+            self.totals_ever(),
+            self.commands_ever(),
+            self.histograms_ever(),
+        );
+        *self.base.lock() = Base {
+            totals,
+            commands,
+            histograms,
+        };
+        self.error_codes.lock().clear();
+    }
+
+    /// How long calls took, by command id, for the commands that were called since the last reset.
+    pub fn histograms(&self) -> Vec<(usize, Histogram)> {
+        let mut sums = self.histograms_ever();
+        let base = self.base.lock();
+        for (id, sum) in &mut sums {
+            let before = base.histograms.iter().find(|(known, _)| known == id);
+            before
+                .into_iter()
+                .for_each(|(_, before)| sum.subtract(before));
+        }
+        sums
+    }
+
+    fn histograms_ever(&self) -> Vec<(usize, Histogram)> {
+        let mut sums = BTreeMap::<usize, Histogram>::new();
+        for thread in self.threads.lock().iter() {
+            for (id, command) in thread.commands.iter().enumerate() {
+                command
+                    .times
+                    .get()
+                    .into_iter()
+                    .for_each(|times| sums.entry(id).or_default().add(times));
+            }
+        }
+        sums.into_iter().collect()
+    }
+
+    /// Counts an error reply by the code that its text begins with.
+    pub fn count_error(&self, text: &str) {
+        let code = text.split(' ').next().unwrap_or_default();
+        let mut codes = self.error_codes.lock();
+        if let Some(count) = codes.get_mut(code) {
+            *count += 1;
+        } else if codes.len() < MAX_ERROR_CODES {
+            codes.insert(code.to_owned(), 1);
+        }
+    }
+
+    /// Error replies by code since the last reset.
+    pub fn error_codes(&self) -> BTreeMap<String, u64> {
+        self.error_codes.lock().clone()
     }
 
     fn commands_ever(&self) -> Vec<CommandTotals> {

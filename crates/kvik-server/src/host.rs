@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use kvik_command::host::{Fact, Shutdown};
+use kvik_command::host::{Fact, ProcessUsage, Shutdown};
 use kvik_command::{Error, Host};
 
 use crate::config::{Config, Key};
 use crate::front::Front;
+use crate::process;
 
 /// Why the server ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +101,14 @@ impl Host for ServerHost {
 
     fn wake_all(&self) {
         self.front.attend_all();
+    }
+
+    fn log(&self, line: &str) {
+        tracing::info!("{line}");
+    }
+
+    fn process(&self) -> ProcessUsage {
+        process::usage()
     }
 
     #[expect(

@@ -7,6 +7,7 @@ mod front;
 mod host;
 mod log;
 pub mod net;
+mod process;
 mod reactor;
 mod server;
 mod settings;

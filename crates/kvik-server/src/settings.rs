@@ -68,8 +68,8 @@ fn apply(config: &Config, engine: &Engine) {
     settings
         .lfu_decay_minutes
         .store(number(Key::LfuDecayTime), Relaxed);
-    settings
-        .debug_commands
-        .store(config.choice(Key::EnableDebugCommand) != "no", Relaxed);
+    let debug = config.choice(Key::EnableDebugCommand);
+    settings.debug_for_local.store(debug != "no", Relaxed);
+    settings.debug_for_remote.store(debug == "yes", Relaxed);
     *settings.password.write() = config.bytes(Key::Requirepass);
 }

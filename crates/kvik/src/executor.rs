@@ -280,7 +280,9 @@ impl Executor {
             session.abort();
             error
         };
-        Reply::new(out, session.protocol).error(&error.to_string());
+        let text = error.to_string();
+        Reply::new(out, session.protocol).error(&text);
+        self.shared.engine.stats.count_error(&text);
         let stats = &self.work.stats;
         stats.totals.errors.add(1);
         if let Some(command) = command {
@@ -336,8 +338,10 @@ impl Work {
         let handler = call.command.handler().unwrap_or(container_alone);
         let result = handler(&mut ctx);
         if let Err(error) = &result {
+            let text = error.to_string();
             ctx.reply.truncate(start);
-            ctx.reply.error(&error.to_string());
+            ctx.reply.error(&text);
+            shared.engine.stats.count_error(&text);
         }
         let (seen, garbage) = (ctx.keys.stats(), ctx.keys.take_garbage());
         shared.stripes.alarm.discard(garbage);
@@ -362,6 +366,9 @@ impl Work {
         let counters = &self.stats.commands[usize::from(call.command.id())];
         counters.calls.add(1);
         counters.nanos.add(nanos);
+        if shared.engine.settings.latency_tracking.load(Relaxed) {
+            counters.record_time(nanos);
+        }
         self.stats.totals.commands.add(1);
         if failed {
             counters.failed.add(1);

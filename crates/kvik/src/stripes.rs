@@ -128,6 +128,13 @@ pub(crate) struct Held<'a> {
     alarm: &'a Alarm,
 }
 
+impl Held<'_> {
+    /// Bytes that the stripe's keys and tables occupy.
+    pub(crate) fn bytes(&self) -> usize {
+        self.stripe.bytes()
+    }
+}
+
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {

@@ -18,9 +18,10 @@ use crate::stripes::Patience;
 
 /// Keys deleted while a stripe is held once.
 const SLICE: usize = 64;
-/// Shortest and longest sleep. The shortest bounds how often deadlines that follow each other closely wake the thread.
+/// Shortest and longest sleep. The shortest bounds how often deadlines that follow each other closely wake the thread;
+/// after the longest, rates and peaks are looked at.
 const SHORTEST: Duration = Duration::from_millis(1);
-const LONGEST_MS: u64 = 3_600_000;
+const LONGEST_MS: u64 = 1000;
 /// How often to look whether expiry is wanted again while it is not.
 const WHILE_OFF_MS: u64 = 10;
 
@@ -96,8 +97,13 @@ impl Alarm {
 /// Runs until the alarm says stop.
 pub(crate) fn run(shared: &Arc<Shared>) {
     let mut unit = Unit::default();
+    let mut next_sample_ms = 0;
     loop {
         let now_ms = shared.clock.now_us() / 1000;
+        if now_ms >= next_sample_ms {
+            shared.sample(now_ms);
+            next_sample_ms = now_ms + LONGEST_MS;
+        }
         let wake_ms = shared.plan(now_ms);
         let nap = Duration::from_millis(wake_ms.saturating_sub(now_ms)).max(SHORTEST);
         match shared.stripes.alarm.sleep(nap) {
@@ -132,6 +138,23 @@ impl Shared {
         let wake = earliest.unwrap_or(latest).min(latest);
         self.stripes.alarm.planned_ms.store(wake, Ordering::SeqCst);
         wake
+    }
+
+    /// Looks at what changes slowly: rates, and how much memory is used.
+    fn sample(&self, now_ms: u64) {
+        self.engine
+            .rates
+            .sample(now_ms, self.engine.stats.totals_ever());
+        let stripes = (0..self.stripes.len()).map(|index| self.stripes.lock(index, Patience::Wait));
+        let data: usize = stripes.flatten().map(|held| held.bytes()).sum();
+        let clients: usize = self
+            .engine
+            .clients
+            .all()
+            .iter()
+            .map(|client| client.memory_bytes())
+            .sum();
+        self.engine.rates.note_memory((data + clients) as u64);
     }
 
     fn expires_actively(&self) -> bool {

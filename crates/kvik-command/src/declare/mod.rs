@@ -14,7 +14,6 @@ mod argument;
 mod command;
 mod flags;
 mod hint;
-mod index;
 mod info;
 mod keys;
 mod markdown;

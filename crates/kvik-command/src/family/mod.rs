@@ -1,7 +1,15 @@
 //! The commands, one file per family: rows first, then the handlers they name.
 
+mod client;
 mod command;
+mod config;
 mod connection;
+mod debug;
+mod info;
+mod latency;
+mod memory;
+mod server;
+mod slowlog;
 mod string;
 mod transaction;
 
@@ -10,8 +18,16 @@ use crate::declare::Row;
 /// The rows of all families.
 pub fn commands() -> Vec<Row> {
     [
+        client::rows(),
         command::rows(),
+        config::rows(),
         connection::rows(),
+        debug::rows(),
+        info::rows(),
+        latency::rows(),
+        memory::rows(),
+        server::rows(),
+        slowlog::rows(),
         string::rows(),
         transaction::rows(),
     ]

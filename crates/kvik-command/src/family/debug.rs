@@ -1,0 +1,353 @@
+//! DEBUG: what test suites use to look inside and to provoke.
+//!
+//! Nothing here is for production, so all subcommands hold every stripe while they run.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use kvik_store::{Expiry, IntText, KeyspaceId, Layout, NewString, ValueRef, View};
+
+use crate::declare::{Category, Command, Group, Locking, Row};
+use crate::glob::glob_match;
+use crate::{Ctx, Error};
+
+/// The rows of this family.
+pub(super) fn rows() -> Vec<Row> {
+    vec![
+        Command::new("DEBUG", "subcommand [arg [arg ...]]", debug)
+            .group(Group::Server)
+            .admin()
+            .noscript()
+            .loading()
+            .stale()
+            .also(Category::DANGEROUS)
+            .locks(Locking::All)
+            .since("1.0.0")
+            .complexity("Depends on subcommand.")
+            .about("Looks inside the server, for tests."),
+    ]
+}
+
+/// A subcommand: its name, the words that follow it at least and at most, its usage and what it does.
+struct Probe {
+    name: &'static str,
+    words: std::ops::RangeInclusive<usize>,
+    usage: &'static str,
+    about: &'static str,
+    run: fn(&mut Ctx<'_>) -> Result<(), Error>,
+}
+
+const PROBES: &[Probe] = &[
+    Probe {
+        name: "DIGEST",
+        words: 0..=0,
+        usage: "",
+        about: "Digest of the whole data set.",
+        run: digest,
+    },
+    Probe {
+        name: "DIGEST-VALUE",
+        words: 0..=usize::MAX,
+        usage: "<key> [<key> ...]",
+        about: "Digests of values.",
+        run: digest_value,
+    },
+    Probe {
+        name: "ERROR",
+        words: 1..=1,
+        usage: "<string>",
+        about: "Replies with this error.",
+        run: error,
+    },
+    Probe {
+        name: "LOG",
+        words: 1..=1,
+        usage: "<message>",
+        about: "Writes to the log.",
+        run: log,
+    },
+    Probe {
+        name: "OBJECT",
+        words: 1..=2,
+        usage: "<key>",
+        about: "How a key is stored.",
+        run: object,
+    },
+    Probe {
+        name: "POPULATE",
+        words: 1..=3,
+        usage: "<count> [<prefix>] [<size>]",
+        about: "Creates keys that do not exist yet.",
+        run: populate,
+    },
+    Probe {
+        name: "PROTOCOL",
+        words: 1..=1,
+        usage: "<type>",
+        about: "A reply of each type: string, integer, double, bignum, null, array, set, map, attrib, push, verbatim, true, false.",
+        run: protocol,
+    },
+    Probe {
+        name: "SET-ACTIVE-EXPIRE",
+        words: 1..=1,
+        usage: "<0|1>",
+        about: "Whether keys are deleted when their time comes, or only when they are met.",
+        run: set_active_expire,
+    },
+    Probe {
+        name: "SLEEP",
+        words: 1..=1,
+        usage: "<seconds>",
+        about: "Holds every key for so long.",
+        run: sleep,
+    },
+    Probe {
+        name: "STRINGMATCH-LEN",
+        words: 2..=2,
+        usage: "<length> <pattern>",
+        about: "Matches a pattern against so many letters.",
+        run: stringmatch,
+    },
+];
+
+const NOT_ALLOWED: Error = Error::text(
+    "DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local \
+     connection, otherwise you need to set this option in the configuration file, and then restart the server.",
+);
+
+fn debug(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let settings = &ctx.engine.settings;
+    let allowed = if ctx.session.client.is_local() {
+        &settings.debug_for_local
+    } else {
+        &settings.debug_for_remote
+    };
+    if !allowed.load(Relaxed) {
+        return Err(NOT_ALLOWED);
+    }
+    if ctx.is(1, "HELP") {
+        print_help(ctx);
+        return Ok(());
+    }
+    let words = ctx.args.len() - 2;
+    match PROBES
+        .iter()
+        .find(|probe| ctx.is(1, probe.name) && probe.words.contains(&words))
+    {
+        Some(probe) => (probe.run)(ctx),
+        None => {
+            let word = String::from_utf8_lossy(&ctx.args[1]);
+            Err(Error::new(format!(
+                "unknown subcommand or wrong number of arguments for '{word}'. Try DEBUG HELP."
+            )))
+        }
+    }
+}
+
+fn print_help(ctx: &mut Ctx<'_>) {
+    ctx.reply.array(2 * PROBES.len() + 3);
+    ctx.reply
+        .simple("DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
+    for probe in PROBES {
+        ctx.reply
+            .simple(format!("{} {}", probe.name, probe.usage).trim_end());
+        ctx.reply.simple(&format!("    {}", probe.about));
+    }
+    ctx.reply.simple("HELP");
+    ctx.reply.simple("    Print this help.");
+}
+
+fn sleep(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let seconds = ctx.float(2)?;
+    let duration = Duration::try_from_secs_f64(seconds.max(0.0)).map_err(|_| Error::NOT_A_FLOAT)?;
+    ctx.engine.host.sleep(duration);
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn set_active_expire(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let on = ctx.int(2)? != 0;
+    ctx.engine.settings.active_expire.store(on, Relaxed);
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn error(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let text = String::from_utf8_lossy(&ctx.args[2]).into_owned();
+    ctx.reply.error(&text);
+    Ok(())
+}
+
+fn log(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    ctx.engine.host.log(&String::from_utf8_lossy(&ctx.args[2]));
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn object(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let view = ctx.keys.peek(&ctx.args[2]).ok_or(Error::NO_SUCH_KEY)?;
+    let ValueRef::String(string) = view.value();
+    let text = format!(
+        "Value at:0x0 refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
+        view.encoding().name(),
+        string.len() + 1,
+        view.frequency(),
+        view.idle_seconds()
+    );
+    ctx.reply.simple(&text);
+    Ok(())
+}
+
+fn populate(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let count = u64::try_from(ctx.int(2)?).map_err(|_| Error::OUT_OF_RANGE)?;
+    let prefix = ctx.args.get(3).unwrap_or(b"key").to_vec();
+    let size = match ctx.args.get(4) {
+        Some(_) => usize::try_from(ctx.int(4)?)
+            .ok()
+            .filter(|&size| size <= ctx.engine.settings.max_string()),
+        None => Some(0),
+    };
+    let size = size.ok_or(Error::OUT_OF_RANGE)?;
+    for n in 0..count {
+        let number = n.to_string();
+        let key = [&prefix, &b":"[..], number.as_bytes()].concat();
+        let mut value = [&b"value:"[..], number.as_bytes()].concat();
+        if size > 0 {
+            value.resize(size, 0);
+        }
+        if ctx.keys.peek(&key).is_none() {
+            ctx.keys
+                .slot(&key)
+                .set(NewString::Bytes(&value), Expiry::Clear);
+        }
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn stringmatch(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let len = usize::try_from(ctx.int(2)?)
+        .ok()
+        .filter(|&len| len <= ctx.engine.settings.max_string());
+    let text = vec![b'a'; len.ok_or(Error::OUT_OF_RANGE)?];
+    ctx.reply
+        .integer(i64::from(glob_match(&ctx.args[3], &text, false)));
+    Ok(())
+}
+
+fn protocol(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let reply = &mut ctx.reply;
+    match ctx.args[2].to_ascii_lowercase().as_slice() {
+        b"string" => reply.bulk(b"Hello World"),
+        b"integer" => reply.integer(12345),
+        b"double" => reply.double_text(b"3.141"),
+        b"bignum" => reply.big_number(b"1234567999999999999999999999999999999"),
+        b"null" => reply.null(),
+        b"array" => {
+            reply.array(3);
+            (0..3).for_each(|n| reply.integer(n));
+        }
+        b"set" => {
+            reply.set(3);
+            (0..3).for_each(|n| reply.integer(n));
+        }
+        b"map" => {
+            reply.map(3);
+            for n in 0..3 {
+                reply.integer(n);
+                reply.boolean(n == 1);
+            }
+        }
+        b"attrib" => {
+            if reply.protocol() == kvik_resp::Protocol::Resp3 {
+                reply.attribute(1);
+                reply.bulk(b"key-popularity");
+                reply.array(2);
+                reply.bulk(b"key:123");
+                reply.integer(90);
+            }
+            reply.bulk(b"Some real reply following the attribute");
+        }
+        b"push" => {
+            reply.push(2);
+            reply.bulk(b"server-cpu-usage");
+            reply.integer(42);
+        }
+        b"true" => reply.boolean(true),
+        b"false" => reply.boolean(false),
+        b"verbatim" => reply.verbatim("txt", b"This is a verbatim\nstring"),
+        _ => return Err(Error::text(PROTOCOL_TYPES)),
+    }
+    Ok(())
+}
+
+const PROTOCOL_TYPES: &str = "Wrong protocol type name. Please use one of the following: \
+     string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
+
+/// 160 bits that say what is stored, whatever the order in which it came there.
+#[derive(Clone, Copy, Default)]
+struct Digest([u64; 3]);
+
+impl Digest {
+    /// The digest of some words. The hash seeds are fixed, so that two stores can be compared.
+    fn of(words: &[&[u8]]) -> Self {
+        let mut joined = Vec::new();
+        for word in words {
+            joined.extend_from_slice(&(word.len() as u64).to_le_bytes());
+            joined.extend_from_slice(word);
+        }
+        Self([1, 2, 3].map(|seed| Layout::new(1, seed).hash(&joined)))
+    }
+
+    fn mix(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a ^= b);
+    }
+
+    fn print(&self, ctx: &mut Ctx<'_>) {
+        let [a, b, c] = self.0;
+        ctx.reply
+            .simple(&format!("{a:016x}{b:016x}{:08x}", c as u32));
+    }
+}
+
+fn value_digest(view: &View<'_>) -> Digest {
+    let ValueRef::String(string) = view.value();
+    Digest::of(&[string.text(&mut IntText::default())])
+}
+
+fn digest(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let mut all = Digest::default();
+    let selected = ctx.keys.keyspace();
+    for db in 0..ctx.engine.settings.databases.load(Relaxed) as u32 {
+        ctx.keys.select(KeyspaceId(db));
+        ctx.keys.for_each(|view| {
+            let value = value_digest(&view).0.map(u64::to_le_bytes).concat();
+            let expires: &[u8] = if view.expire_at().is_some() {
+                b"!!expire!!"
+            } else {
+                b""
+            };
+            all.mix(Digest::of(&[
+                &db.to_le_bytes(),
+                view.key(),
+                &value,
+                expires,
+            ]));
+        });
+    }
+    ctx.keys.select(selected);
+    all.print(ctx);
+    Ok(())
+}
+
+fn digest_value(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    ctx.reply.array(ctx.args.len() - 2);
+    for key in ctx.args.tail(2).iter() {
+        let digest = ctx
+            .keys
+            .peek(key)
+            .map_or_else(Digest::default, |view| value_digest(&view));
+        digest.print(ctx);
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! The server itself: TIME, LOLWUT, SHUTDOWN.
+
+use crate::declare::{Category, Command, Group, Row};
+use crate::host::Shutdown;
+use crate::{Ctx, Error, VERSION};
+
+/// The rows of this family.
+pub(super) fn rows() -> Vec<Row> {
+    let command = |name, syntax, handler| Command::new(name, syntax, handler).group(Group::Server);
+    vec![
+        command("TIME", "", time)
+            .loading()
+            .stale()
+            .fast()
+            .since("2.6.0")
+            .complexity("O(1)")
+            .tips(&["nondeterministic_output"])
+            .about("Returns the time."),
+        command("LOLWUT", "[VERSION version:integer]", lolwut)
+            .readonly()
+            .fast()
+            .since("5.0.0")
+            .about("Draws something and names the version."),
+        command("SHUTDOWN", "[NOSAVE|SAVE] [NOW] [FORCE] [ABORT]", shutdown)
+            .admin()
+            .noscript()
+            .loading()
+            .stale()
+            .no_multi()
+            .allow_busy()
+            .also(Category::DANGEROUS)
+            .since("1.0.0")
+            .complexity("O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)")
+            .changed("7.0.0", "Added the `NOW`, `FORCE` and `ABORT` modifiers.")
+            .about("Ends the server."),
+    ]
+}
+
+fn time(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    ctx.reply.array(2);
+    ctx.reply.bulk_str(&(ctx.now_us / 1_000_000).to_string());
+    ctx.reply.bulk_str(&(ctx.now_us % 1_000_000).to_string());
+    Ok(())
+}
+
+/// Draws a skyline.
+fn lolwut(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    const WIDTH: usize = 60;
+    const HEIGHT: u64 = 8;
+    if ctx.args.len() > 1 && ctx.is(1, "VERSION") {
+        ctx.args.get(2).ok_or(Error::SYNTAX)?;
+        ctx.int(2)?;
+    }
+    let mut roofs = Vec::with_capacity(WIDTH);
+    while roofs.len() < WIDTH {
+        let (height, width) = (1 + ctx.random.below(HEIGHT - 1), 3 + ctx.random.below(5));
+        roofs.extend((0..width).map(|_| height));
+    }
+    let mut text = String::new();
+    for level in (1..=HEIGHT).rev() {
+        let cell = |roof: &u64| {
+            if *roof < level {
+                ' '
+            } else if *roof == level {
+                '▄'
+            } else {
+                '█'
+            }
+        };
+        let line: String = roofs[..WIDTH].iter().map(cell).collect();
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text += &format!("\nkvik ver. {VERSION}\n");
+    ctx.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+fn shutdown(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let mut how = Shutdown::default();
+    let mut abort = false;
+    for word in ctx.args.tail(1).iter() {
+        match word.to_ascii_lowercase().as_slice() {
+            b"nosave" if how.save.is_none() => how.save = Some(false),
+            b"save" if how.save.is_none() => how.save = Some(true),
+            b"now" => how.now = true,
+            b"force" => how.force = true,
+            b"abort" => abort = true,
+            _ => return Err(Error::SYNTAX),
+        }
+    }
+    if abort && how != Shutdown::default() {
+        return Err(Error::SYNTAX);
+    }
+    if !abort {
+        ctx.engine.host.shutdown(how)?;
+        ctx.session.close = true;
+        return Ok(());
+    }
+    if !ctx.engine.host.abort_shutdown() {
+        return Err(Error::text("No shutdown in progress."));
+    }
+    ctx.reply.ok();
+    Ok(())
+}

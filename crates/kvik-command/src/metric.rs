@@ -1,0 +1,352 @@
+//! The metrics: one table of everything the server measures, from which INFO is written.
+//!
+//! A row says where a figure is shown, under which name, what it means and how it is read off a [`Look`], a consistent
+//! enough picture taken once per reply. A row that has nothing to say here (a server's figure in an embedded store) is
+//! left out rather than invented.
+
+use std::borrow::Cow;
+
+use crate::client::NOT_IN_MULTI;
+use crate::engine::Engine;
+use crate::host::{Fact, ProcessUsage};
+use crate::stats::Totals;
+use crate::{REDIS_VERSION, VERSION};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A section of INFO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// The program and its process.
+    Server,
+    /// Connections.
+    Clients,
+    /// Memory.
+    Memory,
+    /// Saving.
+    Persistence,
+    /// Counters.
+    Stats,
+    /// Replication.
+    Replication,
+    /// Processor time.
+    Cpu,
+    /// Calls by command.
+    Commandstats,
+    /// Errors by code.
+    Errorstats,
+    /// Time by command.
+    Latencystats,
+    /// Cluster.
+    Cluster,
+    /// Keys by database.
+    Keyspace,
+}
+
+impl Section {
+    /// All sections, in the order in which INFO shows them.
+    pub const ALL: [Self; 12] = [
+        Self::Server,
+        Self::Clients,
+        Self::Memory,
+        Self::Persistence,
+        Self::Stats,
+        Self::Replication,
+        Self::Cpu,
+        Self::Commandstats,
+        Self::Errorstats,
+        Self::Latencystats,
+        Self::Cluster,
+        Self::Keyspace,
+    ];
+
+    /// Its title.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Server => "Server",
+            Self::Clients => "Clients",
+            Self::Memory => "Memory",
+            Self::Persistence => "Persistence",
+            Self::Stats => "Stats",
+            Self::Replication => "Replication",
+            Self::Cpu => "CPU",
+            Self::Commandstats => "Commandstats",
+            Self::Errorstats => "Errorstats",
+            Self::Latencystats => "Latencystats",
+            Self::Cluster => "Cluster",
+            Self::Keyspace => "Keyspace",
+        }
+    }
+
+    /// Whether INFO shows it without being asked for it.
+    pub fn is_default(self) -> bool {
+        !matches!(self, Self::Commandstats | Self::Latencystats)
+    }
+}
+
+/// What the figures are read off.
+pub struct Look<'a> {
+    /// Shared state.
+    pub engine: &'a Engine,
+    /// Counters since the last reset.
+    pub totals: Totals,
+    /// Microseconds since the epoch.
+    pub now_us: u64,
+    /// What the program adds.
+    pub facts: Vec<Fact>,
+    /// What the operating system says.
+    pub process: ProcessUsage,
+    /// Bytes of all keys and their tables.
+    pub data_bytes: u64,
+    /// Bytes of the buffers of all clients.
+    pub client_bytes: u64,
+    /// Clients inside MULTI, and clients that watch keys, with the number of keys.
+    pub transactions: Transactions,
+}
+
+/// How many clients are in the middle of something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transactions {
+    /// Clients that queue commands.
+    pub queueing: usize,
+    /// Clients that watch keys.
+    pub watching: usize,
+    /// Keys they watch.
+    pub watched: usize,
+}
+
+/// One figure.
+pub struct Metric {
+    /// Where INFO shows it.
+    pub section: Section,
+    /// Its name.
+    pub name: &'static str,
+    /// What it means, with the unit.
+    pub about: &'static str,
+    read: fn(&Look<'_>) -> Option<Cow<'static, str>>,
+}
+
+impl Metric {
+    /// Its value as text, if there is one here.
+    pub fn read(&self, look: &Look<'_>) -> Option<Cow<'static, str>> {
+        (self.read)(look)
+    }
+}
+
+impl<'a> Look<'a> {
+    /// A picture of the present.
+    pub fn new(engine: &'a Engine, now_us: u64, data_bytes: u64) -> Self {
+        let clients = engine.clients.all();
+        let mut transactions = Transactions::default();
+        let mut client_bytes = 0;
+        for client in &clients {
+            let watched = client.watched.load(Relaxed);
+            transactions.queueing += usize::from(client.queued.load(Relaxed) != NOT_IN_MULTI);
+            transactions.watching += usize::from(watched > 0);
+            transactions.watched += watched;
+            client_bytes += client.memory_bytes() as u64;
+        }
+        engine.rates.note_memory(data_bytes + client_bytes);
+        Self {
+            engine,
+            totals: engine.stats.totals(),
+            now_us,
+            facts: engine.host.facts(),
+            process: engine.host.process(),
+            data_bytes,
+            client_bytes,
+            transactions,
+        }
+    }
+
+    /// Bytes accounted for: keys, tables and the buffers of clients.
+    pub fn used_bytes(&self) -> u64 {
+        self.data_bytes + self.client_bytes
+    }
+
+    fn fact(&self, name: &str) -> Option<Cow<'static, str>> {
+        self.facts
+            .iter()
+            .find(|fact| fact.name == name)
+            .map(|fact| fact.value.clone())
+    }
+
+    fn uptime_s(&self) -> u64 {
+        self.now_us.saturating_sub(self.engine.started_us) / 1_000_000
+    }
+}
+
+/// Bytes as people read them.
+pub fn human(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["K", "M", "G", "T", "P", "E"];
+    if bytes < 1024 {
+        return format!("{bytes}B");
+    }
+    let power = (bytes.ilog2() / 10) as usize;
+    format!(
+        "{:.2}{}",
+        bytes as f64 / 1024f64.powi(power as i32),
+        UNITS[power - 1]
+    )
+}
+
+fn number(n: u64) -> Option<Cow<'static, str>> {
+    Some(n.to_string().into())
+}
+
+fn text(text: impl Into<Cow<'static, str>>) -> Option<Cow<'static, str>> {
+    Some(text.into())
+}
+
+fn ratio(a: u64, b: u64) -> Option<Cow<'static, str>> {
+    text(format!(
+        "{:.2}",
+        if b == 0 { 0.0 } else { a as f64 / b as f64 }
+    ))
+}
+
+macro_rules! metrics {
+    ($($section:ident { $($name:literal, $about:literal, $read:expr;)* })*) => {
+        /// All figures, in the order in which INFO shows them.
+        pub const METRICS: &[Metric] = &[$($(
+            Metric { section: Section::$section, name: $name, about: $about, read: $read },
+        )*)*];
+    };
+}
+
+metrics! {
+    Server {
+        "redis_version", "The Redis version whose behaviour clients may expect.", |_| text(REDIS_VERSION);
+        "kvik_version", "The version of kvik.", |_| text(VERSION);
+        "redis_git_sha1", "Always 0: the version says it all.", |_| text("00000000");
+        "redis_git_dirty", "Always 0.", |_| number(0);
+        "redis_mode", "standalone.", |look| look.fact("redis_mode");
+        "server_mode", "standalone.", |look| look.fact("redis_mode");
+        "os", "The operating system.", |look| look.fact("os");
+        "arch_bits", "Width of an address in bits.", |look| look.fact("arch_bits");
+        "multiplexing_api", "The I/O backend.", |look| look.fact("multiplexing_api");
+        "process_id", "The process id.", |look| look.fact("process_id");
+        "process_supervised", "Which supervisor is told of the start.", |look| look.fact("process_supervised");
+        "run_id", "Names this run of the server.", |look| text(look.engine.run_id.clone());
+        "tcp_port", "The port.", |look| look.fact("tcp_port");
+        "server_time_usec", "The time in microseconds since the epoch.", |look| number(look.now_us);
+        "uptime_in_seconds", "Seconds since the start.", |look| number(look.uptime_s());
+        "uptime_in_days", "Days since the start.", |look| number(look.uptime_s() / 86_400);
+        "io_threads", "I/O threads, each of which runs commands.", |look| look.fact("io_threads");
+        "executable", "Path of the program.", |look| look.fact("executable");
+        "config_file", "Path of the configuration file.", |look| look.fact("config_file");
+        "io_threads_active", "Whether more than one I/O thread serves.", |look| look.fact("io_threads_active");
+    }
+    Clients {
+        "connected_clients", "Clients connected.", |look| number(look.engine.clients.len() as u64);
+        "maxclients", "Clients that may be connected.", |look| look.fact("maxclients");
+        "blocked_clients", "Clients waiting in a blocking command.", |_| number(0);
+        "watching_clients", "Clients that watch keys.", |look| number(look.transactions.watching as u64);
+        "total_watched_keys", "Keys watched.", |look| number(look.transactions.watched as u64);
+        "clients_in_multi", "Clients that queue a transaction.", |look| number(look.transactions.queueing as u64);
+    }
+    Memory {
+        "used_memory", "Bytes of keys, tables and client buffers.", |look| number(look.used_bytes());
+        "used_memory_human", "The same for people.", |look| text(human(look.used_bytes()));
+        "used_memory_rss", "Resident bytes of the process.", |look| number(look.process.resident_bytes);
+        "used_memory_rss_human", "The same for people.", |look| text(human(look.process.resident_bytes));
+        "used_memory_peak", "The highest used_memory, looked at once a second.", |look| number(look.engine.rates.peak_bytes());
+        "used_memory_peak_human", "The same for people.", |look| text(human(look.engine.rates.peak_bytes()));
+        "used_memory_dataset", "Bytes of keys and tables.", |look| number(look.data_bytes);
+        "used_memory_clients", "Bytes of client buffers.", |look| number(look.client_bytes);
+        "total_system_memory", "Bytes of the machine's memory.", |look| number(look.process.machine_bytes);
+        "total_system_memory_human", "The same for people.", |look| text(human(look.process.machine_bytes));
+        "maxmemory", "Bytes that may be used; 0 is no limit.", |look| look.fact("maxmemory");
+        "maxmemory_human", "The same for people.", |look| {
+            text(human(look.fact("maxmemory")?.parse().ok()?))
+        };
+        "maxmemory_policy", "What happens at the limit.", |look| look.fact("maxmemory_policy");
+        "mem_fragmentation_ratio", "Resident bytes by used bytes.", |look| {
+            ratio(look.process.resident_bytes, look.used_bytes())
+        };
+        "mem_clients_normal", "Bytes of the buffers of ordinary clients.", |look| number(look.client_bytes);
+    }
+    Persistence {
+        "loading", "Whether data is being loaded.", |_| number(0);
+        "rdb_changes_since_last_save", "Changes since the last snapshot, or the start.", |look| {
+            number(look.engine.stats.totals_ever().changes)
+        };
+        "rdb_bgsave_in_progress", "Whether a snapshot is being written.", |_| number(0);
+        "aof_enabled", "Whether writes are logged.", |_| number(0);
+        "aof_rewrite_in_progress", "Whether the log is being rewritten.", |_| number(0);
+    }
+    Stats {
+        "total_connections_received", "Clients that have connected.", |look| number(look.totals.connections);
+        "total_commands_processed", "Commands run.", |look| number(look.totals.commands);
+        "instantaneous_ops_per_sec", "Commands per second, over the last second.", |look| {
+            number(look.engine.rates.ops_per_sec())
+        };
+        "total_net_input_bytes", "Bytes received.", |look| number(look.totals.bytes_in);
+        "total_net_output_bytes", "Bytes sent.", |look| number(look.totals.bytes_out);
+        "instantaneous_input_kbps", "KiB received per second, over the last second.", |look| {
+            text(format!("{:.2}", look.engine.rates.bytes_in_per_sec() as f64 / 1024.0))
+        };
+        "instantaneous_output_kbps", "KiB sent per second, over the last second.", |look| {
+            text(format!("{:.2}", look.engine.rates.bytes_out_per_sec() as f64 / 1024.0))
+        };
+        "rejected_connections", "Clients refused because of maxclients or protected mode.", |look| {
+            number(look.totals.rejected_connections)
+        };
+        "expired_keys", "Keys deleted because their time had come.", |look| number(look.totals.expired);
+        "expiry_lag_ms", "How late the latest keys were that expired unmet, in milliseconds.", |look| {
+            number(look.engine.expiry_lag.last_ms())
+        };
+        "expiry_lag_max_ms", "The worst of that.", |look| number(look.engine.expiry_lag.max_ms());
+        "evicted_keys", "Keys deleted to make room.", |_| number(0);
+        "keyspace_hits", "Reads that found their key.", |look| number(look.totals.hits);
+        "keyspace_misses", "Reads that did not.", |look| number(look.totals.misses);
+        "deferred_commands", "Times a command was put off because its keys were in use.", |look| number(look.totals.deferred);
+        "total_error_replies", "Error replies.", |look| number(look.totals.errors);
+        "client_query_buffer_limit_disconnections", "Clients closed for their unfinished input.", |look| {
+            number(look.totals.input_limit_disconnections)
+        };
+        "client_output_buffer_limit_disconnections", "Clients closed for their unread replies.", |look| {
+            number(look.totals.output_limit_disconnections)
+        };
+    }
+    Replication {
+        "role", "master: it accepts writes.", |_| text("master");
+        "connected_slaves", "Replicas connected.", |_| number(0);
+        "master_replid", "Names the history of this data set.", |look| text(look.engine.run_id.clone());
+        "master_repl_offset", "Bytes of that history; 0 while none is kept.", |_| number(0);
+    }
+    Cpu {
+        "used_cpu_sys", "Processor seconds in the kernel.", |look| text(format!("{:.6}", look.process.system_s));
+        "used_cpu_user", "Processor seconds of its own.", |look| text(format!("{:.6}", look.process.user_s));
+    }
+    Cluster {
+        "cluster_enabled", "Whether this is a cluster node.", |_| number(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_read_bytes_in_units() {
+        assert_eq!(human(0), "0B");
+        assert_eq!(human(1023), "1023B");
+        assert_eq!(human(1536), "1.50K");
+        assert_eq!(human(5 << 20), "5.00M");
+        assert_eq!(human(u64::MAX), "16.00E");
+    }
+
+    #[test]
+    fn names_are_unique_and_explained() {
+        for (at, metric) in METRICS.iter().enumerate() {
+            assert!(
+                METRICS[at + 1..]
+                    .iter()
+                    .all(|other| other.name != metric.name),
+                "{}",
+                metric.name
+            );
+            assert!(metric.about.ends_with('.'), "{}", metric.name);
+        }
+    }
+}

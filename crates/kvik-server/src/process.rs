@@ -1,0 +1,58 @@
+//! What the operating system says of this process, from procfs; zeros where there is none.
+
+use kvik_command::host::ProcessUsage;
+
+/// Kernel clock ticks per second in /proc, fixed by the kernel's interface on all architectures in use.
+const TICKS_PER_S: f64 = 100.0;
+
+/// Processor time and memory, as of now.
+pub(crate) fn usage() -> ProcessUsage {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let (user_s, system_s) = processor_time(&read("/proc/self/stat"));
+    ProcessUsage {
+        user_s,
+        system_s,
+        resident_bytes: resident_bytes(&read("/proc/self/status")).unwrap_or(0),
+        machine_bytes: field_kib(&read("/proc/meminfo"), "MemTotal:").unwrap_or(0) * 1024,
+    }
+}
+
+/// User and system time: fields 14 and 15, counted from behind the name, which may hold anything.
+fn processor_time(stat: &str) -> (f64, f64) {
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let mut ticks = fields
+        .split_whitespace()
+        .skip(11)
+        .map(|field| field.parse::<f64>().unwrap_or(0.0));
+    let mut next = || ticks.next().unwrap_or(0.0) / TICKS_PER_S;
+    (next(), next())
+}
+
+fn resident_bytes(status: &str) -> Option<u64> {
+    field_kib(status, "VmRSS:").map(|kib| kib * 1024)
+}
+
+fn field_kib(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_does_not_confuse() {
+        let stat = "1 (a) b) S 0 0 0 0 0 0 0 0 0 0 250 125 0 0 20 0 1 0 100";
+        assert_eq!(processor_time(stat), (2.5, 1.25));
+    }
+
+    #[test]
+    fn sizes_are_read_in_kibibytes() {
+        assert_eq!(
+            field_kib("VmPeak:\t 10 kB\nVmRSS:\t  2048 kB\n", "VmRSS:"),
+            Some(2048)
+        );
+        assert_eq!(field_kib("", "VmRSS:"), None);
+    }
+}
