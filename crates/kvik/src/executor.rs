@@ -212,6 +212,7 @@ impl Executor {
         out: &mut Vec<u8>,
     ) -> Result<(), Busy> {
         let shared = Arc::clone(&self.shared);
+        shared.stripes.probe(self.patience)?;
         self.run(&mut InTurn::new(&shared.stripes), session, call, out);
         Ok(())
     }

@@ -102,6 +102,17 @@ impl SharedStripes {
             .collect();
         Ok(HeldMany(held?))
     }
+
+    /// Makes sure that no stripe is held for long just now. A command that takes one stripe after the other cannot be
+    /// put off half-way, so it looks first; the locks it then waits for are those of commands that end soon.
+    pub(crate) fn probe(&self, patience: Patience) -> Result<(), Busy> {
+        match patience {
+            Patience::Wait => Ok(()),
+            Patience::Spin => {
+                (0..self.len()).try_for_each(|index| self.lock(index, patience).map(drop))
+            }
+        }
+    }
 }
 
 impl Cell {
