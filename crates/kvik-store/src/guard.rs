@@ -157,6 +157,16 @@ impl<'a> Guard<'a> {
         self.state.now
     }
 
+    /// Whether this store follows the effects of another one, which has already judged what they do.
+    pub fn is_follower(&self) -> bool {
+        self.state.mode == Mode::Follower
+    }
+
+    /// Whether a key that expires at `at` is not worth storing. A follower stores it: its deletion is to follow.
+    pub fn is_past(&self, at: UnixMs) -> bool {
+        at <= self.state.now && !self.is_follower()
+    }
+
     /// What happened so far.
     pub fn stats(&self) -> GuardStats {
         self.state.stats
@@ -178,6 +188,18 @@ impl<'a> Guard<'a> {
         }
         let entry = found?;
         self.touch(index, entry);
+        Some(self.view(index, entry))
+    }
+
+    /// Looks at a key without marking it as used; a hit or a miss all the same.
+    pub fn inspect(&mut self, key: &[u8]) -> Option<View<'_>> {
+        let (index, prefix) = self.locate(key);
+        let found = self.find(index, prefix, key);
+        match found {
+            Some(_) => self.state.stats.hits += 1,
+            None => self.state.stats.misses += 1,
+        }
+        let entry = found?;
         Some(self.view(index, entry))
     }
 

@@ -307,3 +307,31 @@ fn canonical_integers_are_stored_as_integers() {
         assert_eq!(string, StringRef::Int(12));
     });
 }
+
+#[test]
+fn an_inspected_key_counts_but_is_not_used() {
+    let mut store = Store::new(2);
+    let set = |guard: &mut Guard<'_>| {
+        guard.slot(b"k").set(NewString::Bytes(b"v"), Expiry::Clear);
+    };
+    store.at(0, set);
+    store.at(9_000, |guard| {
+        assert!(guard.inspect(b"missing").is_none());
+        let view = guard.inspect(b"k").expect("it was set");
+        assert_eq!(view.idle_seconds(), 9);
+        assert_eq!((guard.stats().hits, guard.stats().misses), (1, 1));
+        guard.read(b"k");
+        assert_eq!(guard.peek(b"k").map(|view| view.idle_seconds()), Some(0));
+    });
+}
+
+#[test]
+fn only_who_decides_refuses_a_past_expiry() {
+    let mut store = Store::new(2);
+    store.at(10, |guard| {
+        assert!(guard.is_past(10) && !guard.is_past(11) && !guard.is_follower());
+    });
+    let mut effects = NoEffects;
+    let follower = Guard::new(&mut store.stripes, &store.layout, &mut effects, 10);
+    assert!(!follower.mode(Mode::Follower).is_past(10));
+}
