@@ -57,17 +57,33 @@ impl Ctx<'_> {
         self.args[index].eq_ignore_ascii_case(option.as_bytes())
     }
 
+    /// The word at `index` as a 32-bit integer.
+    ///
+    /// # Errors
+    /// If it is not one in canonical form, and with another text if it is only too large.
+    pub fn small_int(&self, index: usize) -> Result<i32, Error> {
+        i32::try_from(self.int(index)?).map_err(|_| Error::BEYOND_32_BITS)
+    }
+
     /// The database number at `index`.
     ///
     /// # Errors
     /// If it is no integer, or there is no such database.
     pub fn db(&self, index: usize) -> Result<u32, Error> {
+        let number = self.small_int(index)?;
+        self.existing_db(number)
+    }
+
+    /// The database with this number.
+    ///
+    /// # Errors
+    /// If there is no such database.
+    pub fn existing_db(&self, number: i32) -> Result<u32, Error> {
         let databases = self
             .engine
             .settings
             .databases
             .load(std::sync::atomic::Ordering::Relaxed);
-        let number = self.int(index)?;
         u32::try_from(number)
             .ok()
             .filter(|&db| u64::from(db) < databases)

@@ -39,6 +39,9 @@ impl Error {
     pub const NOT_A_FLOAT: Self = Self::text("value is not a valid float");
     /// An integer outside the range that the command takes.
     pub const OUT_OF_RANGE: Self = Self::text("value is out of range");
+    /// An integer that 32 bits cannot hold.
+    pub const BEYOND_32_BITS: Self =
+        Self::text("value is out of range, value must between -2147483648 and 2147483647");
     /// A negative number where only others make sense.
     pub const NOT_POSITIVE: Self = Self::text("value is out of range, must be positive");
     /// The key does not exist.

@@ -4,8 +4,10 @@ mod client;
 mod command;
 mod config;
 mod connection;
+mod deadline;
 mod debug;
 mod info;
+mod key;
 mod latency;
 mod memory;
 mod server;
@@ -24,6 +26,7 @@ pub fn commands() -> Vec<Row> {
         connection::rows(),
         debug::rows(),
         info::rows(),
+        key::rows(),
         latency::rows(),
         memory::rows(),
         server::rows(),

@@ -1,59 +1,436 @@
-//! Strings.
+//! Strings: rows, and the commands that read or write them whole.
 
-use kvik_store::{Expiry, IntText, NewString, ValueRef};
+mod counter;
+mod lcs;
+mod options;
+mod range;
 
-use crate::declare::{Command, Group, Row};
+use kvik_resp::Args;
+use kvik_store::{Expiry, Guard, IntText, NewString, StringRef, ValueRef, View};
+
+use self::options::{Condition, Form, Options};
+use super::deadline::TimeFormat;
+use crate::declare::{Command, Group, KeyFlags, Row};
 use crate::{Ctx, Error};
 
 /// The rows of this family.
 pub(super) fn rows() -> Vec<Row> {
-    let command = |name, syntax, handler| Command::new(name, syntax, handler).group(Group::String);
+    [reads(), writes(), conditional(), changes()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn command(name: &'static str, syntax: &'static str, handler: crate::Handler) -> Row {
+    Command::new(name, syntax, handler)
+        .group(Group::String)
+        .complexity("O(1)")
+}
+
+const LENGTH_OF_REPLY: &str = "O(N) where N is the length of the reply";
+const NUMBER_OF_KEYS: &str = "O(N) where N is the number of keys";
+
+fn reads() -> Vec<Row> {
     vec![
         command("GET", "key", get)
             .readonly()
             .fast()
             .since("1.0.0")
-            .complexity("O(1)")
             .about("Returns the string value of a key."),
-        command("SET", "key value", set)
-            .write()
-            .may_grow()
+        command("MGET", "key [key ...]", mget)
+            .readonly()
+            .fast()
             .since("1.0.0")
-            .complexity("O(1)")
-            .about("Sets the string value of a key."),
-        command("MSET", "key value [key value ...]", mset)
-            .write()
-            .may_grow()
-            .since("1.0.1")
-            .complexity("O(N)")
-            .about("Sets the string values of several keys at once."),
+            .complexity(NUMBER_OF_KEYS)
+            .tips(&["request_policy:multi_shard"])
+            .about("Returns the string values of several keys, read at one moment."),
+        command("STRLEN", "key", strlen)
+            .readonly()
+            .fast()
+            .access(&[KeyFlags::RO])
+            .since("2.2.0")
+            .about("Returns the length of a string."),
+        command("GETRANGE", "key start end", range::getrange)
+            .readonly()
+            .since("2.4.0")
+            .complexity(LENGTH_OF_REPLY)
+            .about("Returns a part of a string."),
+        command("SUBSTR", "key start end", range::getrange)
+            .readonly()
+            .since("1.0.0")
+            .complexity(LENGTH_OF_REPLY)
+            .deprecated("2.0.0", "`GETRANGE`")
+            .about("Returns a part of a string."),
+        command(
+            "LCS",
+            "key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
+            lcs::lcs,
+        )
+        .readonly()
+        .since("7.0.0")
+        .complexity("O(N*M) where N and M are the lengths of the strings")
+        .about("Finds the longest subsequence that two strings have in common."),
     ]
 }
 
-fn get(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let Some(found) = ctx.keys.read(&ctx.args[1]) else {
-        ctx.reply.null();
-        return Ok(());
+fn writes() -> Vec<Row> {
+    let command = |name, syntax, handler| command(name, syntax, handler).write();
+    vec![
+        command("SET", SET_SYNTAX, set)
+            .may_grow()
+            .access(&[KeyFlags::RW_ACCESS_UPDATE])
+            .access_by(options::access)
+            .since("1.0.0")
+            .changed("2.6.12", "Added the `EX`, `PX`, `NX` and `XX` options.")
+            .changed("6.0.0", "Added the `KEEPTTL` option.")
+            .changed("6.2.0", "Added the `GET`, `EXAT` and `PXAT` options.")
+            .changed("7.0.0", "`NX` and `GET` may be used together.")
+            .changed("8.1.0", "Added the `IFEQ` option.")
+            .about("Sets the string value of a key, whatever it held before."),
+        command("MSET", "key value [key value ...]", mset)
+            .may_grow()
+            .access(&[KeyFlags::OW_UPDATE])
+            .since("1.0.1")
+            .complexity(NUMBER_OF_KEYS)
+            .tips(&[
+                "request_policy:multi_shard",
+                "response_policy:all_succeeded",
+            ])
+            .about("Sets the string values of several keys at once."),
+        command("SETEX", "key seconds value", setex)
+            .may_grow()
+            .access(&[KeyFlags::OW_UPDATE])
+            .since("2.0.0")
+            .deprecated("2.6.12", "`SET` with the `EX` argument")
+            .about("Sets the string value of a key that expires after some seconds."),
+        command("PSETEX", "key milliseconds value", psetex)
+            .may_grow()
+            .access(&[KeyFlags::OW_UPDATE])
+            .since("2.6.0")
+            .deprecated("2.6.12", "`SET` with the `PX` argument")
+            .about("Sets the string value of a key that expires after some milliseconds."),
+        command("GETSET", "key value", getset)
+            .may_grow()
+            .fast()
+            .access(&[KeyFlags::RW_ACCESS_UPDATE])
+            .since("1.0.0")
+            .deprecated("6.2.0", "`SET` with the `GET` argument")
+            .about("Sets the string value of a key and returns the one before."),
+        command("GETDEL", "key", getdel)
+            .fast()
+            .access(&[KeyFlags::RW_ACCESS_DELETE])
+            .since("6.2.0")
+            .about("Returns the string value of a key and deletes the key."),
+        command("GETEX", GETEX_SYNTAX, getex)
+            .fast()
+            .access(&[KeyFlags::RW_ACCESS_UPDATE])
+            .since("6.2.0")
+            .about("Returns the string value of a key and sets when it expires."),
+    ]
+}
+
+fn conditional() -> Vec<Row> {
+    let command = |name, syntax, handler| command(name, syntax, handler).write();
+    vec![
+        command("SETNX", "key value", setnx)
+            .may_grow()
+            .fast()
+            .access(&[KeyFlags::OW_INSERT])
+            .since("1.0.0")
+            .deprecated("2.6.12", "`SET` with the `NX` argument")
+            .about("Sets the string value of a key that does not exist."),
+        command("MSETNX", "key value [key value ...]", msetnx)
+            .may_grow()
+            .access(&[KeyFlags::OW_INSERT])
+            .since("1.0.1")
+            .complexity(NUMBER_OF_KEYS)
+            .about("Sets the string values of several keys if none of them exists."),
+        command("MSETEX", MSETEX_SYNTAX, msetex)
+            .may_grow()
+            .access(&[KeyFlags::OW_UPDATE])
+            .since("9.1.0")
+            .complexity(NUMBER_OF_KEYS)
+            .tips(&[
+                "request_policy:multi_shard",
+                "response_policy:all_succeeded",
+            ])
+            .about("Sets the string values of several keys, and when they expire."),
+        command("DELIFEQ", "key value", delifeq)
+            .fast()
+            .access(&[KeyFlags::RM_DELETE])
+            .since("9.0.0")
+            .about("Deletes a key if it holds this string."),
+    ]
+}
+
+fn changes() -> Vec<Row> {
+    let command = |name, syntax, handler| {
+        command(name, syntax, handler)
+            .write()
+            .may_grow()
+            .access(&[KeyFlags::RW_ACCESS_UPDATE])
     };
-    let ValueRef::String(string) = found.value();
-    ctx.reply.bulk(string.text(&mut IntText::default()));
+    vec![
+        command("INCR", "key", counter::incr)
+            .fast()
+            .since("1.0.0")
+            .about("Adds one to the integer that a key holds."),
+        command("INCRBY", "key increment", counter::incrby)
+            .fast()
+            .since("1.0.0")
+            .about("Adds to the integer that a key holds."),
+        command("INCRBYFLOAT", "key increment:double", counter::incrbyfloat)
+            .fast()
+            .since("2.6.0")
+            .about("Adds to the floating-point number that a key holds."),
+        command("DECR", "key", counter::decr)
+            .fast()
+            .since("1.0.0")
+            .about("Takes one from the integer that a key holds."),
+        command("DECRBY", "key decrement", counter::decrby)
+            .fast()
+            .since("1.0.0")
+            .about("Takes from the integer that a key holds."),
+        command("APPEND", "key value", range::append)
+            .fast()
+            .access(&[KeyFlags::RW_INSERT])
+            .since("2.0.0")
+            .complexity("O(N) where N is the length of the value, on average")
+            .about("Appends to a string, an empty one where there is none."),
+        command("SETRANGE", "key offset value", range::setrange)
+            .access(&[KeyFlags::RW_UPDATE])
+            .since("2.2.0")
+            .complexity("O(N) where N is the length of the value, on average")
+            .about("Overwrites a part of a string, padding with zero bytes where it is too short."),
+    ]
+}
+
+const SET_SYNTAX: &str = "key value [NX|XX|IFEQ comparison-value] [GET] \
+    [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL]";
+const GETEX_SYNTAX: &str = "key \
+    [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST]";
+const MSETEX_SYNTAX: &str = "numkeys key value [key value ...] [NX|XX] \
+    [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL]";
+
+/// The string that a key holds.
+///
+/// # Errors
+/// If it holds another type.
+pub(super) fn string(view: View<'_>) -> Result<StringRef<'_>, Error> {
+    let ValueRef::String(string) = view.value();
+    Ok(string)
+}
+
+/// Reads a key and answers with its string; says whether there was one.
+fn reply_with(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<bool, Error> {
+    let found = ctx.keys.read(key);
+    let exists = found.is_some();
+    match found.map(string).transpose()? {
+        Some(string) => ctx.reply.bulk(string.text(&mut IntText::default())),
+        None => ctx.reply.null(),
+    }
+    Ok(exists)
+}
+
+/// Stores a string if the condition holds, and says whether it did. Where the string would expire at once, the key is
+/// deleted instead.
+fn store(
+    keys: &mut Guard<'_>,
+    key: &[u8],
+    value: &[u8],
+    condition: Condition<'_>,
+    expiry: Expiry,
+) -> Result<bool, Error> {
+    let past = matches!(expiry, Expiry::At(at) if keys.is_past(at));
+    let slot = keys.slot(key);
+    if !condition.holds(&slot)? {
+        return Ok(false);
+    }
+    if !past {
+        slot.set(NewString::Bytes(value), expiry);
+    } else if let Some(occupied) = slot.occupied() {
+        occupied.remove();
+    }
+    Ok(true)
+}
+
+fn get(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let args = ctx.args;
+    reply_with(ctx, &args[1])?;
+    Ok(())
+}
+
+fn mget(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let keys = ctx.args.tail(1);
+    ctx.reply.array(keys.len());
+    for key in keys {
+        match ctx.keys.read(key).map(string) {
+            Some(Ok(string)) => ctx.reply.bulk(string.text(&mut IntText::default())),
+            Some(Err(_)) | None => ctx.reply.null(),
+        }
+    }
+    Ok(())
+}
+
+fn strlen(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let string = ctx.keys.read(&ctx.args[1]).map(string).transpose()?;
+    let len = string.map_or(0, |string| string.len());
+    ctx.reply.integer(len as i64);
     Ok(())
 }
 
 fn set(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    ctx.keys
-        .slot(&ctx.args[1])
-        .set(NewString::Bytes(&ctx.args[2]), Expiry::Clear);
+    let options = Options::parse(ctx, 3, Form::Set)?;
+    let expiry = options.expiry(ctx, Form::Set)?;
+    let args = ctx.args;
+    if options.get {
+        reply_with(ctx, &args[1])?;
+    }
+    let stored = store(&mut ctx.keys, &args[1], &args[2], options.condition, expiry)?;
+    match (options.get, stored) {
+        (true, _) => {}
+        (false, true) => ctx.reply.ok(),
+        (false, false) => ctx.reply.null(),
+    }
+    Ok(())
+}
+
+fn setex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    set_for(ctx, TimeFormat::Seconds)
+}
+
+fn psetex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    set_for(ctx, TimeFormat::Milliseconds)
+}
+
+fn set_for(ctx: &mut Ctx<'_>, format: TimeFormat) -> Result<(), Error> {
+    let args = ctx.args;
+    let expiry = Expiry::At(format.positive_deadline(&args[2], ctx)?);
+    store(&mut ctx.keys, &args[1], &args[3], Condition::Always, expiry)?;
     ctx.reply.ok();
     Ok(())
 }
 
-fn mset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    for pair in (1..ctx.args.len()).step_by(2) {
-        ctx.keys
-            .slot(&ctx.args[pair])
-            .set(NewString::Bytes(&ctx.args[pair + 1]), Expiry::Clear);
+fn setnx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let args = ctx.args;
+    let stored = store(
+        &mut ctx.keys,
+        &args[1],
+        &args[2],
+        Condition::Absent,
+        Expiry::Clear,
+    )?;
+    ctx.reply.integer(i64::from(stored));
+    Ok(())
+}
+
+fn getset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let args = ctx.args;
+    reply_with(ctx, &args[1])?;
+    ctx.keys
+        .slot(&args[1])
+        .set(NewString::Bytes(&args[2]), Expiry::Clear);
+    Ok(())
+}
+
+fn getdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let args = ctx.args;
+    if reply_with(ctx, &args[1])? {
+        ctx.keys.delete(&args[1]);
     }
+    Ok(())
+}
+
+fn getex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let options = Options::parse(ctx, 2, Form::GetEx)?;
+    let expiry = options.expiry(ctx, Form::GetEx)?;
+    let args = ctx.args;
+    if reply_with(ctx, &args[1])? {
+        change_expiry(&mut ctx.keys, &args[1], expiry);
+    }
+    Ok(())
+}
+
+fn change_expiry(keys: &mut Guard<'_>, key: &[u8], expiry: Expiry) {
+    let expire_at = match expiry {
+        Expiry::Keep => return,
+        Expiry::Clear => None,
+        Expiry::At(at) => Some(at),
+    };
+    super::key::expire_at(keys, key, expire_at);
+}
+
+fn delifeq(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let slot = ctx.keys.slot(&ctx.args[1]);
+    let equal = Condition::Equal(&ctx.args[2]).holds(&slot)?;
+    if let Some(occupied) = slot.occupied().filter(|_| equal) {
+        occupied.remove();
+    }
+    ctx.reply.integer(i64::from(equal));
+    Ok(())
+}
+
+fn mset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let words = words_of_pairs(ctx)?;
+    set_all(ctx, words, Expiry::Clear)?;
     ctx.reply.ok();
+    Ok(())
+}
+
+fn msetnx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let words = words_of_pairs(ctx)?;
+    set_all_if(ctx, words, Condition::Absent, Expiry::Clear)
+}
+
+fn msetex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let words = counted_pairs(ctx)?;
+    let options = Options::parse(ctx, 2 + words.len(), Form::MSetEx)?;
+    let expiry = options.expiry(ctx, Form::MSetEx)?;
+    set_all_if(ctx, words, options.condition, expiry)
+}
+
+/// The keys and values that make up all the words after the command's name.
+fn words_of_pairs<'a>(ctx: &Ctx<'a>) -> Result<Args<'a>, Error> {
+    let words = ctx.args.tail(1);
+    if !words.len().is_multiple_of(2) {
+        return Err(Error::arity(ctx.command));
+    }
+    Ok(words)
+}
+
+/// The keys and values behind a word that says how many they are.
+fn counted_pairs<'a>(ctx: &Ctx<'a>) -> Result<Args<'a>, Error> {
+    let count = ctx.small_int(1).ok().filter(|&count| count > 0);
+    let count = count.ok_or(Error::text("invalid numkeys value or out of range"))? as usize;
+    let words = ctx.args.slice(2..count.saturating_mul(2).saturating_add(2));
+    if words.len() < count * 2 {
+        return Err(Error::SYNTAX);
+    }
+    Ok(words)
+}
+
+/// Stores all pairs if the condition holds for all keys, and answers whether it did.
+fn set_all_if(
+    ctx: &mut Ctx<'_>,
+    words: Args<'_>,
+    condition: Condition<'_>,
+    expiry: Expiry,
+) -> Result<(), Error> {
+    for key in words.iter().step_by(2) {
+        if !condition.holds(&ctx.keys.slot(key))? {
+            ctx.reply.integer(0);
+            return Ok(());
+        }
+    }
+    set_all(ctx, words, expiry)?;
+    ctx.reply.integer(1);
+    Ok(())
+}
+
+fn set_all(ctx: &mut Ctx<'_>, words: Args<'_>, expiry: Expiry) -> Result<(), Error> {
+    for at in (0..words.len()).step_by(2) {
+        let (key, value) = (&words[at], &words[at + 1]);
+        store(&mut ctx.keys, key, value, Condition::Always, expiry)?;
+    }
     Ok(())
 }

@@ -1,0 +1,55 @@
+//! Whole databases: DBSIZE, RANDOMKEY, FLUSHDB, FLUSHALL, SWAPDB.
+
+use kvik_store::KeyspaceId;
+
+use crate::{Ctx, Error};
+
+pub(super) fn dbsize(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let len = ctx.keys.len();
+    ctx.reply.integer(len as i64);
+    Ok(())
+}
+
+pub(super) fn randomkey(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    match ctx.keys.random_key(|| ctx.random.bits()) {
+        Some(key) => ctx.reply.bulk(&key),
+        None => ctx.reply.null(),
+    }
+    Ok(())
+}
+
+pub(super) fn flushdb(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    check_flush_mode(ctx)?;
+    ctx.keys.flush();
+    ctx.reply.ok();
+    Ok(())
+}
+
+pub(super) fn flushall(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    check_flush_mode(ctx)?;
+    ctx.keys.flush_all();
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// Emptying takes the same short time in both modes: memory is always freed after the locks are gone.
+fn check_flush_mode(ctx: &Ctx<'_>) -> Result<(), Error> {
+    match ctx.args.len() {
+        1 => Ok(()),
+        2 if ctx.is(1, "ASYNC") || ctx.is(1, "SYNC") => Ok(()),
+        _ => Err(Error::SYNTAX),
+    }
+}
+
+pub(super) fn swapdb(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let index = |at, invalid| ctx.small_int(at).map_err(|_| Error::text(invalid));
+    let first = index(1, "invalid first DB index")?;
+    let second = index(2, "invalid second DB index")?;
+    let first = KeyspaceId(ctx.existing_db(first)?);
+    let second = KeyspaceId(ctx.existing_db(second)?);
+    if first != second {
+        ctx.keys.swap(first, second);
+    }
+    ctx.reply.ok();
+    Ok(())
+}

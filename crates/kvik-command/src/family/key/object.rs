@@ -1,0 +1,58 @@
+//! OBJECT: how a value is kept and how often it is used. Asking does not count as use.
+
+use kvik_store::{AccessPolicy, View};
+
+use crate::{Ctx, Error};
+
+const FREQUENCY_UNKNOWN: &str = "An LFU maxmemory policy is not selected, access frequency not tracked. Please note \
+     that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
+const IDLE_TIME_UNKNOWN: &str = "An LFU maxmemory policy is selected, idle time not tracked. Please note that when \
+     switching between policies at runtime LRU and LFU data will take some time to adjust.";
+
+fn view<'c>(ctx: &'c mut Ctx<'_>) -> Option<View<'c>> {
+    ctx.keys.inspect(&ctx.args[2])
+}
+
+pub(super) fn encoding(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    match view(ctx).map(|view| view.encoding().name()) {
+        Some(name) => ctx.reply.bulk_str(name),
+        None => ctx.reply.null(),
+    }
+    Ok(())
+}
+
+/// Values are never shared.
+pub(super) fn refcount(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let count = view(ctx).map(|_| 1);
+    integer_or_null(ctx, count);
+    Ok(())
+}
+
+pub(super) fn idletime(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let seconds = view(ctx).map(|view| view.idle_seconds() as i64);
+    if seconds.is_some() && counts_accesses(ctx) {
+        return Err(Error::text(IDLE_TIME_UNKNOWN));
+    }
+    integer_or_null(ctx, seconds);
+    Ok(())
+}
+
+pub(super) fn freq(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let frequency = view(ctx).map(|view| i64::from(view.frequency()));
+    if frequency.is_some() && !counts_accesses(ctx) {
+        return Err(Error::text(FREQUENCY_UNKNOWN));
+    }
+    integer_or_null(ctx, frequency);
+    Ok(())
+}
+
+fn counts_accesses(ctx: &Ctx<'_>) -> bool {
+    ctx.engine.settings.access_policy() != AccessPolicy::Recency
+}
+
+fn integer_or_null(ctx: &mut Ctx<'_>, value: Option<i64>) {
+    match value {
+        Some(value) => ctx.reply.integer(value),
+        None => ctx.reply.null(),
+    }
+}

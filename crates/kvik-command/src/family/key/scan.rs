@@ -1,0 +1,110 @@
+//! Walking the keys of a database: KEYS and SCAN.
+//!
+//! Both take one stripe after the other, so they see each key at some moment of their own; a transaction that holds
+//! every stripe makes it one moment for all.
+
+use kvik_resp::Reply;
+use kvik_store::{Cursor, View};
+
+use crate::glob::glob_match;
+use crate::{Ctx, Error};
+
+/// Keys of a page unless COUNT says otherwise.
+const USUAL_COUNT: usize = 10;
+
+/// Which keys a walk returns.
+#[derive(Clone, Copy, Default)]
+struct Filter<'a> {
+    /// All keys where there is none.
+    pattern: Option<&'a [u8]>,
+    kind: Option<&'a [u8]>,
+}
+
+impl<'a> Filter<'a> {
+    fn matching(pattern: &'a [u8]) -> Self {
+        Self {
+            // As a pattern it would leave out the empty key.
+            pattern: (pattern != b"*").then_some(pattern),
+            kind: None,
+        }
+    }
+
+    fn admits(&self, view: &View<'_>) -> bool {
+        let of_kind = |kind: &[u8]| view.kind().name().as_bytes().eq_ignore_ascii_case(kind);
+        self.pattern
+            .is_none_or(|pattern| glob_match(pattern, view.key(), false))
+            && self.kind.is_none_or(of_kind)
+    }
+}
+
+pub(super) fn keys(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let filter = Filter::matching(&ctx.args[1]);
+    let (all, reply) = (ctx.reply.deferred_array(), &mut ctx.reply);
+    let mut count = 0;
+    ctx.keys.for_each(|view| {
+        if filter.admits(&view) {
+            reply.bulk(view.key());
+            count += 1;
+        }
+    });
+    reply.finish_array(all, count);
+    Ok(())
+}
+
+pub(super) fn scan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let cursor = cursor(&ctx.args[1]).ok_or(Error::text("invalid cursor"))?;
+    let (filter, count) = options(ctx)?;
+    // The cursor that goes before the keys is known only after them.
+    let (mut encoded, mut found) = (Vec::new(), 0);
+    let mut keys = Reply::new(&mut encoded, ctx.reply.protocol());
+    let page = ctx.keys.scan(cursor, count, |view| {
+        if filter.admits(&view) {
+            keys.bulk(view.key());
+            found += 1;
+        }
+    });
+    ctx.reply.array(2);
+    ctx.reply.bulk_str(&page.next.to_string());
+    ctx.reply.array(found);
+    ctx.reply.raw(&encoded);
+    Ok(())
+}
+
+fn cursor(text: &[u8]) -> Option<Cursor> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+fn options<'a>(ctx: &Ctx<'a>) -> Result<(Filter<'a>, usize), Error> {
+    let (mut filter, mut count) = (Filter::default(), USUAL_COUNT);
+    for at in (2..ctx.args.len()).step_by(2) {
+        let value = ctx.args.get(at + 1).ok_or(Error::SYNTAX)?;
+        if ctx.is(at, "MATCH") {
+            filter.pattern = Filter::matching(value).pattern;
+        } else if ctx.is(at, "TYPE") {
+            filter.kind = Some(value);
+        } else if ctx.is(at, "COUNT") {
+            let number = ctx.int(at + 1)?;
+            count = usize::try_from(number)
+                .ok()
+                .filter(|&count| count > 0)
+                .ok_or(Error::SYNTAX)?;
+        } else {
+            return Err(Error::SYNTAX);
+        }
+    }
+    Ok((filter, count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_are_unsigned_numbers() {
+        assert_eq!(cursor(b"18446744073709551615"), Some(u64::MAX));
+        assert_eq!((cursor(b"007"), cursor(b"+7")), (Some(7), Some(7)));
+        for bad in ["", "-1", "++1", "1x", " 1", "1 ", "18446744073709551616"] {
+            assert_eq!(cursor(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Strings as numbers: INCR and its kin.
+
+use kvik_resp::{LongDouble, parse_i64};
+use kvik_store::{Expiry, IntText, NewString, StringRef};
+
+use super::string;
+use crate::{Ctx, Error};
+
+pub(super) fn incr(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    add(ctx, 1)
+}
+
+pub(super) fn decr(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    add(ctx, -1)
+}
+
+pub(super) fn incrby(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let increment = ctx.int(2)?;
+    add(ctx, increment)
+}
+
+pub(super) fn decrby(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let increment = ctx.int(2)?.checked_neg();
+    add(
+        ctx,
+        increment.ok_or(Error::text("decrement would overflow"))?,
+    )
+}
+
+fn add(ctx: &mut Ctx<'_>, increment: i64) -> Result<(), Error> {
+    let slot = ctx.keys.slot(&ctx.args[1]);
+    let value = match slot.view() {
+        Some(view) => integer(string(view)?)?,
+        None => 0,
+    };
+    let sum = value.checked_add(increment).ok_or(Error::OVERFLOW)?;
+    slot.set(NewString::Int(sum), Expiry::Keep);
+    ctx.reply.integer(sum);
+    Ok(())
+}
+
+fn integer(string: StringRef<'_>) -> Result<i64, Error> {
+    match string {
+        StringRef::Int(value) => Ok(value),
+        StringRef::Bytes(text) => parse_i64(text).ok_or(Error::NOT_AN_INTEGER),
+    }
+}
+
+pub(super) fn incrbyfloat(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let slot = ctx.keys.slot(&ctx.args[1]);
+    let value = match slot.view() {
+        Some(view) => float(string(view)?.text(&mut IntText::default()))?,
+        None => float(b"0")?,
+    };
+    let sum = value
+        .checked_add(float(&ctx.args[2])?)
+        .ok_or(Error::text("increment would produce NaN or Infinity"))?
+        .to_string();
+    slot.set(NewString::Bytes(sum.as_bytes()), Expiry::Keep);
+    ctx.reply.bulk_str(&sum);
+    Ok(())
+}
+
+fn float(text: &[u8]) -> Result<LongDouble, Error> {
+    LongDouble::parse(text).ok_or(Error::NOT_A_FLOAT)
+}

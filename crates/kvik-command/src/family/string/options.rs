@@ -1,0 +1,162 @@
+//! The options of SET, GETEX and MSETEX: one notation, of which each command takes a part.
+//!
+//! Options come in any order. One may be repeated, and the last one counts; those that exclude each other are a syntax
+//! error. Times are read after all words, so a syntax error anywhere wins over a bad time.
+
+use kvik_resp::{Args, ArgsIter};
+use kvik_store::{Expiry, IntText, Slot};
+
+use super::string;
+use crate::declare::KeyFlags;
+use crate::family::deadline::TimeFormat;
+use crate::{Ctx, Error};
+
+/// Which command the options belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Set,
+    GetEx,
+    MSetEx,
+}
+
+/// What must be there for a write to happen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Condition<'a> {
+    /// Anything.
+    #[default]
+    Always,
+    /// Nothing (`NX`).
+    Absent,
+    /// Something (`XX`).
+    Present,
+    /// This string (`IFEQ`).
+    Equal(&'a [u8]),
+}
+
+/// The options of one call.
+#[derive(Debug, Default)]
+pub(super) struct Options<'a> {
+    pub(super) condition: Condition<'a>,
+    /// Answer with what was there.
+    pub(super) get: bool,
+    life: Option<Life<'a>>,
+}
+
+/// What becomes of the key's expiry.
+#[derive(Clone, Copy, Debug)]
+enum Life<'a> {
+    Keep,
+    Persist,
+    Until(TimeFormat, &'a [u8]),
+}
+
+/// What the arguments of one SET really do to its key.
+pub(super) fn access(args: Args<'_>) -> KeyFlags {
+    let reads = args
+        .tail(3)
+        .iter()
+        .any(|word| word.eq_ignore_ascii_case(b"GET") || word.eq_ignore_ascii_case(b"IFEQ"));
+    if reads {
+        KeyFlags::RW_ACCESS_UPDATE
+    } else {
+        KeyFlags::OW_UPDATE
+    }
+}
+
+impl Condition<'_> {
+    /// Whether the condition holds for what is in a slot.
+    ///
+    /// # Errors
+    /// If a string is to be compared with a value of another type.
+    pub(super) fn holds(self, slot: &Slot<'_>) -> Result<bool, Error> {
+        Ok(match self {
+            Self::Always => true,
+            Self::Absent => slot.view().is_none(),
+            Self::Present => slot.view().is_some(),
+            Self::Equal(expected) => match slot.view() {
+                Some(view) => string(view)?.text(&mut IntText::default()) == expected,
+                None => false,
+            },
+        })
+    }
+}
+
+impl<'a> Options<'a> {
+    /// Reads the options from word `from` on.
+    ///
+    /// # Errors
+    /// If they do not fit the command or each other.
+    pub(super) fn parse(ctx: &Ctx<'a>, from: usize, form: Form) -> Result<Self, Error> {
+        let mut options = Self::default();
+        let mut words = ctx.args.tail(from).iter();
+        while let Some(word) = words.next() {
+            options.take(word, &mut words, form).ok_or(Error::SYNTAX)?;
+        }
+        Ok(options)
+    }
+
+    /// Takes one option with its operand, or nothing when it does not fit.
+    fn take(&mut self, word: &[u8], rest: &mut ArgsIter<'a>, form: Form) -> Option<()> {
+        let mut upper = [0; 7];
+        match upper_case(word, &mut upper)? {
+            b"NX" => self.require(Condition::Absent, form != Form::GetEx),
+            b"XX" => self.require(Condition::Present, form != Form::GetEx),
+            b"IFEQ" => self.require(Condition::Equal(rest.next()?), form == Form::Set),
+            b"GET" if form == Form::Set => {
+                self.get = true;
+                Some(())
+            }
+            b"KEEPTTL" if form != Form::GetEx => self.live(Life::Keep),
+            b"PERSIST" if form == Form::GetEx => self.live(Life::Persist),
+            b"EX" => self.live(Life::Until(TimeFormat::Seconds, rest.next()?)),
+            b"PX" => self.live(Life::Until(TimeFormat::Milliseconds, rest.next()?)),
+            b"EXAT" => self.live(Life::Until(TimeFormat::UnixSeconds, rest.next()?)),
+            b"PXAT" => self.live(Life::Until(TimeFormat::UnixMilliseconds, rest.next()?)),
+            _ => None,
+        }
+    }
+
+    fn require(&mut self, condition: Condition<'a>, allowed: bool) -> Option<()> {
+        let fits = matches!(
+            (self.condition, condition),
+            (Condition::Always, _)
+                | (Condition::Absent, Condition::Absent)
+                | (Condition::Present, Condition::Present)
+        );
+        self.condition = condition;
+        (allowed && fits).then_some(())
+    }
+
+    fn live(&mut self, life: Life<'a>) -> Option<()> {
+        let fits = match (self.life, life) {
+            (None, _) | (Some(Life::Keep), Life::Keep) | (Some(Life::Persist), Life::Persist) => {
+                true
+            }
+            (Some(Life::Until(before, _)), Life::Until(now, _)) => before == now,
+            _ => false,
+        };
+        self.life = Some(life);
+        fits.then_some(())
+    }
+
+    /// What the call does to the key's expiry. Where no option says it, a write ends it and GETEX leaves it.
+    ///
+    /// # Errors
+    /// If the time is no positive integer that milliseconds can count.
+    pub(super) fn expiry(&self, ctx: &Ctx<'_>, form: Form) -> Result<Expiry, Error> {
+        Ok(match self.life {
+            None if form == Form::GetEx => Expiry::Keep,
+            None | Some(Life::Persist) => Expiry::Clear,
+            Some(Life::Keep) => Expiry::Keep,
+            Some(Life::Until(format, time)) => Expiry::At(format.positive_deadline(time, ctx)?),
+        })
+    }
+}
+
+/// The word in capitals, if it is short enough to be an option.
+fn upper_case<'b>(word: &[u8], room: &'b mut [u8; 7]) -> Option<&'b [u8]> {
+    let upper = room.get_mut(..word.len())?;
+    upper.copy_from_slice(word);
+    upper.make_ascii_uppercase();
+    Some(upper)
+}

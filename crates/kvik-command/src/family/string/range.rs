@@ -1,0 +1,101 @@
+//! Parts of strings: APPEND, GETRANGE, SUBSTR, SETRANGE.
+
+use kvik_store::{IntText, NewString, Slot, StringTooLong};
+
+use super::string;
+use crate::{Ctx, Error};
+
+impl From<StringTooLong> for Error {
+    fn from(_: StringTooLong) -> Self {
+        Self::STRING_TOO_LONG
+    }
+}
+
+/// The longest string that a change may make. An effect of another store is repeated whatever the limit here.
+fn limit(ctx: &Ctx<'_>) -> usize {
+    if ctx.keys.is_follower() {
+        usize::MAX
+    } else {
+        ctx.engine.settings.max_string()
+    }
+}
+
+pub(super) fn append(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let limit = limit(ctx);
+    let tail = &ctx.args[2];
+    let len = match ctx.keys.slot(&ctx.args[1]) {
+        Slot::Vacant(vacant) => {
+            vacant.set(NewString::Bytes(tail), None);
+            tail.len()
+        }
+        Slot::Occupied(mut occupied) => match string(occupied.view())?.len() {
+            len if tail.is_empty() => len,
+            len => occupied.set_range(len, tail, limit)?,
+        },
+    };
+    ctx.reply.integer(len as i64);
+    Ok(())
+}
+
+pub(super) fn setrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let offset = usize::try_from(ctx.int(2)?).map_err(|_| Error::text("offset is out of range"))?;
+    let (limit, bytes) = (limit(ctx), &ctx.args[3]);
+    let len = match ctx.keys.slot(&ctx.args[1]) {
+        Slot::Vacant(_) if bytes.is_empty() => 0,
+        Slot::Vacant(vacant) => vacant.set_range(offset, bytes, limit)?,
+        Slot::Occupied(mut occupied) => match string(occupied.view())?.len() {
+            len if bytes.is_empty() => len,
+            _ => occupied.set_range(offset, bytes, limit)?,
+        },
+    };
+    ctx.reply.integer(len as i64);
+    Ok(())
+}
+
+pub(super) fn getrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let (start, end) = (ctx.int(2)?, ctx.int(3)?);
+    let string = ctx.keys.read(&ctx.args[1]).map(string).transpose()?;
+    let mut room = IntText::default();
+    let text = string
+        .as_ref()
+        .map_or(&[][..], |string| string.text(&mut room));
+    ctx.reply.bulk(part(text, start, end));
+    Ok(())
+}
+
+/// The bytes from `start` to `end`, both included; negative positions count from the end.
+fn part(text: &[u8], start: i64, end: i64) -> &[u8] {
+    let len = text.len() as i64;
+    let from_front = |at: i64| if at < 0 { (at + len).max(0) } else { at };
+    let (first, last) = (from_front(start), from_front(end).min(len - 1));
+    // Positions before the front are the front, unless they are the wrong way round.
+    if first > last || (start < 0 && end < 0 && start > end) {
+        return &[];
+    }
+    &text[first as usize..=last as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_two_positions_are_a_part() {
+        let cases: [(i64, i64, &[u8]); 9] = [
+            (0, -1, b"abc"),
+            (1, 1, b"b"),
+            (-2, -1, b"bc"),
+            (-100, -50, b"a"),
+            (-50, -100, b""),
+            (2, 1, b""),
+            (3, 9, b""),
+            (i64::MIN, i64::MAX, b"abc"),
+            (i64::MAX, i64::MIN, b""),
+        ];
+        for (start, end, expected) in cases {
+            assert_eq!(part(b"abc", start, end), expected, "{start} {end}");
+        }
+        assert_eq!(part(b"", 0, -1), b"");
+        assert_eq!(part(b"", -1, -1), b"");
+    }
+}
