@@ -54,7 +54,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints the differences that no line explains and returns their number.
+/// Prints the differences that no line explains, kvik's side first, and returns their number.
 fn report(product: &str, ours: &Commands, theirs: &Commands, known: &mut Known) -> usize {
     let mut unexplained = 0;
     let mut explained = 0;
@@ -67,10 +67,8 @@ fn report(product: &str, ours: &Commands, theirs: &Commands, known: &mut Known) 
                 continue;
             }
             unexplained += 1;
-            println!(
-                "{command} {}\n  kvik:  {}\n  {product}: {}",
-                difference.field, difference.ours, difference.theirs
-            );
+            let (ours, theirs) = (difference.ours, difference.theirs);
+            println!("{command} {}: {ours} <> {theirs}", difference.field);
         }
     }
     let absent = theirs

@@ -33,6 +33,8 @@ pub(super) struct Difference<'a> {
 
 const ABSENT: &str = "-";
 
+const ARGUMENTS: &str = "docs.arguments";
+
 /// The one field of a command that a server does not have.
 const EXISTS: &str = "exists";
 
@@ -42,27 +44,48 @@ impl Fields {
         Self::default()
     }
 
-    /// The fields in which these differ from `theirs`; only one when the whole command is missing there.
+    /// The fields in which these differ from `theirs`. Something that is missing as a whole, the command or an
+    /// argument, is one difference.
     pub(super) fn differences<'a>(&'a self, theirs: &'a Self) -> Vec<Difference<'a>> {
         if theirs.0.is_empty() {
-            return vec![Difference {
+            let exists = Difference {
                 field: EXISTS,
                 ours: "yes",
                 theirs: ABSENT,
-            }];
+            };
+            return vec![exists];
         }
         let mut names: Vec<&String> = self.0.keys().chain(theirs.0.keys()).collect();
         names.sort();
         names.dedup();
-        let text =
-            |fields: &'a Self, name: &String| fields.0.get(name).map_or(ABSENT, String::as_str);
+        names.retain(|name| !self.lacks_around(name) && !theirs.lacks_around(name));
         let both = names.into_iter().map(|name| Difference {
             field: name,
-            ours: text(self, name),
-            theirs: text(theirs, name),
+            ours: self.text(name),
+            theirs: theirs.text(name),
         });
         both.filter(|difference| difference.ours != difference.theirs)
             .collect()
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.0.get(name).map_or(ABSENT, String::as_str)
+    }
+
+    /// Whether the argument to which this field belongs, or one around it, is missing as a whole: its name alone says so.
+    fn lacks_around(&self, field: &str) -> bool {
+        let Some(arguments) = field.strip_prefix(ARGUMENTS) else {
+            return false;
+        };
+        let mut around = arguments;
+        while let Some((shorter, _)) = around.rsplit_once('.') {
+            around = shorter;
+            let name = format!("{ARGUMENTS}{around}.name");
+            if !around.is_empty() && name != field && !self.0.contains_key(&name) {
+                return true;
+            }
+        }
+        false
     }
 
     fn set(&mut self, field: String, value: &Value) {
@@ -107,7 +130,7 @@ fn collect_docs(docs: &Value, commands: &mut Commands) -> Option<()> {
             let fields = commands.entry(name.as_str()?.to_owned()).or_default();
             match field.as_str()? {
                 "subcommands" => collect_docs(value, commands)?,
-                "arguments" => flatten(value, "docs.arguments", fields)?,
+                "arguments" => flatten(value, ARGUMENTS, fields)?,
                 field => fields.set(format!("docs.{field}"), value),
             }
         }
@@ -209,5 +232,21 @@ mod tests {
             .collect();
         assert_eq!(found, [("b", "2", "3"), ("c", "-", "4")]);
         assert_eq!(ours.differences(&Fields::missing()).len(), 1);
+    }
+
+    #[test]
+    fn a_missing_argument_is_one_difference() {
+        let argument = ["name", "type", "0.name", "0.type"];
+        let whole = argument.map(|field| (format!("{ARGUMENTS}.0.{field}"), "x".to_owned()));
+        let ours = Fields(
+            whole
+                .into_iter()
+                .chain([("a".into(), "1".into())])
+                .collect(),
+        );
+        let theirs = Fields([("a".to_owned(), "1".to_owned())].into());
+        let found = ours.differences(&theirs);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].field, "docs.arguments.0.name");
     }
 }

@@ -22,6 +22,7 @@ pub(super) fn rows() -> Vec<Row> {
             .stale()
             .complexity("O(1)")
     };
+    const ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
     const LIST: &str = "O(N) where N is the number of client connections";
     vec![
         Command::container("CLIENT")
@@ -30,22 +31,29 @@ pub(super) fn rows() -> Vec<Row> {
             .complexity("Depends on subcommand.")
             .about("Commands about client connections."),
         command("CLIENT ID", "", id)
+            .allow_busy()
             .since("5.0.0")
             .about("Returns the number of this connection."),
         command("CLIENT GETNAME", "", getname)
+            .allow_busy()
             .since("2.6.9")
             .about("Returns the name of this connection."),
         command("CLIENT SETNAME", "connection-name", setname)
+            .allow_busy()
+            .tips(ALL_NODES)
             .since("2.6.9")
             .about("Names this connection."),
         command(
             "CLIENT SETINFO",
-            "<LIB-NAME libname|LIB-VER libver>",
+            "attr:<LIB-NAME libname|LIB-VER libver>",
             setinfo,
         )
+        .allow_busy()
+        .tips(ALL_NODES)
         .since("7.2.0")
         .about("Notes which library the client uses."),
         command("CLIENT INFO", "", info)
+            .tips(&["nondeterministic_output"])
             .since("6.2.0")
             .about("Describes this connection."),
         command("CLIENT LIST", LIST_SYNTAX, list)
@@ -60,17 +68,20 @@ pub(super) fn rows() -> Vec<Row> {
             .since("2.4.0")
             .complexity(LIST)
             .about("Closes connections."),
-        command("CLIENT REPLY", "<ON|OFF|SKIP>", reply)
+        command("CLIENT REPLY", "action:<ON|OFF|SKIP>", reply)
+            .allow_busy()
             .since("3.2.0")
             .about("Says which replies this connection wants."),
         command("CLIENT NO-EVICT", "<ON|OFF>", no_evict)
+            .allow_busy()
             .admin()
             .since("7.0.0")
             .about("Exempts this connection from being closed when clients use too much memory."),
         command("CLIENT NO-TOUCH", "<ON|OFF>", no_touch)
+            .allow_busy()
             .since("7.2.0")
             .about("Says whether this connection's commands count as uses of keys."),
-        command("CLIENT PAUSE", "timeout:integer [WRITE|ALL]", pause)
+        command("CLIENT PAUSE", "timeout [mode:<WRITE|ALL>]", pause)
             .admin()
             .since("3.0.0")
             .changed(

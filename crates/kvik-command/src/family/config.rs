@@ -14,6 +14,7 @@ pub(super) fn rows() -> Vec<Row> {
             .loading()
             .stale()
     };
+    const ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
     vec![
         Command::container("CONFIG")
             .group(Group::Server)
@@ -33,6 +34,7 @@ pub(super) fn rows() -> Vec<Row> {
             "<parameter value> [<parameter value> ...]",
             set,
         )
+        .tips(ALL_NODES)
         .since("2.0.0")
         .complexity("O(N) when N is the number of configuration parameters provided")
         .changed(
@@ -41,10 +43,12 @@ pub(super) fn rows() -> Vec<Row> {
         )
         .about("Changes settings, all or none."),
         command("CONFIG RESETSTAT", "", reset_statistics)
+            .tips(ALL_NODES)
             .since("2.0.0")
             .complexity("O(1)")
             .about("Starts to count from zero."),
         command("CONFIG REWRITE", "", rewrite)
+            .tips(ALL_NODES)
             .since("2.8.0")
             .complexity("O(1)")
             .about("Writes the settings to the configuration file."),

@@ -26,7 +26,7 @@ pub(super) fn rows() -> Vec<Row> {
             .about("Returns the message it was given."),
         command(
             "HELLO",
-            "[protover:integer [AUTH username password] [SETNAME clientname]]",
+            "[arguments:<protover [AUTH username password] [SETNAME clientname]>]",
             hello,
         )
         .noscript()
@@ -49,6 +49,7 @@ pub(super) fn rows() -> Vec<Row> {
         command("SELECT", "index", select)
             .loading()
             .stale()
+            .allow_busy()
             .since("1.0.0")
             .about("Changes the selected database."),
         command("QUIT", "", quit)
@@ -57,6 +58,7 @@ pub(super) fn rows() -> Vec<Row> {
             .stale()
             .no_auth()
             .allow_busy()
+            .arity(-1)
             .since("1.0.0")
             .deprecated("7.2.0", "just closing the connection")
             .about("Closes the connection."),

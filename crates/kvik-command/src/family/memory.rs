@@ -7,7 +7,7 @@ use kvik_store::KeyspaceId;
 
 use super::command::help;
 use super::info::data_bytes;
-use crate::declare::{Command, Group, Locking, Row};
+use crate::declare::{Command, Group, KeyFlags, Locking, Row};
 use crate::metric::{Look, human};
 use crate::{Ctx, Error};
 
@@ -42,6 +42,7 @@ pub(super) fn rows() -> Vec<Row> {
             .about("Returns where the bytes are."),
         command("MEMORY USAGE", "key [SAMPLES count]", usage)
             .readonly()
+            .access(&[KeyFlags::RO])
             .since("4.0.0")
             .complexity("O(N) where N is the number of samples.")
             .about("Returns the bytes of a key and its value."),

@@ -17,11 +17,11 @@ pub(super) fn rows() -> Vec<Row> {
             .noscript()
             .loading()
             .stale()
-            .allow_busy()
     };
     vec![
         command("MULTI", "", multi)
             .fast()
+            .allow_busy()
             .since("1.2.0")
             .complexity("O(1)")
             .about("Starts a transaction: the commands that follow are queued."),
@@ -33,17 +33,20 @@ pub(super) fn rows() -> Vec<Row> {
             .about("Runs the queued commands as one."),
         command("DISCARD", "", discard)
             .fast()
+            .allow_busy()
             .since("2.0.0")
             .complexity("O(N), when N is the number of queued commands")
             .about("Drops the queued commands."),
         command("WATCH", "key [key ...]", watch)
             .fast()
+            .allow_busy()
             .access(&[KeyFlags::RO])
             .since("2.2.0")
             .complexity("O(1) for every key.")
             .about("Makes the next EXEC depend on keys that must not change before it."),
         command("UNWATCH", "", unwatch)
             .fast()
+            .allow_busy()
             .since("2.2.0")
             .complexity("O(1)")
             .about("Forgets all watched keys."),
