@@ -3,6 +3,7 @@
 use kvik::{Executor, Outcome, Session};
 use kvik_resp::{Args, Limits, Parsed, ProtocolError, Reply, RequestParser, Span};
 
+use super::input::Input;
 use crate::net::ConnId;
 
 /// Commands run for one connection before others get their turn.
@@ -15,8 +16,7 @@ pub(super) struct Connection {
     pub(super) id: ConnId,
     pub(super) session: Session,
     parser: RequestParser,
-    /// Input that is not yet consumed, while the driver does not hold it.
-    pub(super) input: Vec<u8>,
+    pub(super) input: Input,
     /// The driver holds a buffer and may receive.
     pub(super) receiving: bool,
     pub(super) state: State,
@@ -71,7 +71,7 @@ impl Connection {
             id,
             session,
             parser: RequestParser::new(),
-            input: Vec::new(),
+            input: Input::default(),
             receiving: false,
             state: State::Reading,
             finished: false,
@@ -81,15 +81,11 @@ impl Connection {
 
     /// Runs commands from the input, in order, and appends their replies to `out`.
     pub(super) fn run(&mut self, tools: &mut Tools<'_>, out: &mut Vec<u8>) -> Stop {
-        let mut input = std::mem::take(&mut self.input);
+        let input = std::mem::take(&mut self.input);
         let mut consumed = 0;
-        let stop = self.run_input(tools, &input, &mut consumed, out);
-        if consumed == input.len() {
-            input.clear();
-        } else if consumed > 0 {
-            input.drain(..consumed);
-        }
+        let stop = self.run_input(tools, input.rest(), &mut consumed, out);
         self.input = input;
+        self.input.consume(consumed);
         stop
     }
 

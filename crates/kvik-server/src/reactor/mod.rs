@@ -8,6 +8,7 @@
 
 mod connection;
 mod inbox;
+mod input;
 
 use std::io;
 use std::sync::Arc;
@@ -31,8 +32,6 @@ const GRACE_MS: u64 = 1000;
 const PATROL_MS: u64 = 1000;
 /// Unread replies of so many bytes are held against the output limits at once, fewer by the patrol.
 const CHECKED_OUTPUT: usize = 64 << 10;
-/// Largest input buffer that is kept for a connection which has nothing in it.
-const KEPT_INPUT: usize = 64 << 10;
 
 /// See the module's description.
 pub(crate) struct Reactor {
@@ -222,13 +221,7 @@ impl Reactor {
             return;
         };
         connection.receiving = false;
-        let before = connection.input.len();
-        if before == 0 {
-            connection.input = input;
-        } else {
-            connection.input.extend_from_slice(&input);
-        }
-        let grown = connection.input.len() - before;
+        let grown = connection.input.accept(input);
         let too_long = connection.input.len() > limit;
         let state = connection.state;
         self.executor.stats().totals.bytes_in.add(grown as u64);
@@ -321,16 +314,7 @@ impl Reactor {
             return;
         }
         connection.receiving = true;
-        // While input is set aside, what comes is received apart and appended to it.
-        let apart = connection.state != State::Reading;
-        let mut input = if apart {
-            Vec::new()
-        } else {
-            std::mem::take(&mut connection.input)
-        };
-        if input.is_empty() && input.capacity() > KEPT_INPUT {
-            input = Vec::new();
-        }
+        let input = connection.input.lend(connection.state != State::Reading);
         self.driver.receive(id, input, missing);
     }
 
