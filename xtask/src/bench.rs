@@ -17,15 +17,14 @@ use std::path::PathBuf;
 use anyhow::{Context, ensure};
 
 use crate::cargo;
+use crate::server::{self, Server};
 
 mod load;
 mod results;
-pub(crate) mod server;
 mod workload;
 
 use load::Load;
 use results::{Results, Row};
-use server::Server;
 use workload::Workload;
 
 /// Options of `cargo x bench`.

@@ -12,7 +12,7 @@ use kvik_client::Client;
 use kvik_command::declare::{Command, Table, table};
 use kvik_resp::{Protocol, Reply, ReplyDecoder, Value};
 
-use crate::bench::server::Server;
+use crate::server::Server;
 
 mod fields;
 mod known;

@@ -14,8 +14,10 @@ use clap::Parser;
 
 mod bench;
 mod cargo;
+mod clients;
 mod compat;
 mod docs;
+mod server;
 mod tidy;
 
 /// Developer commands of kvik.
@@ -41,6 +43,8 @@ enum Verb {
     Bench(bench::Options),
     /// Compare what kvik says of its commands with what other servers say
     Compat(compat::Options),
+    /// Sessions of other people's client libraries with kvik (pip and npm fetch them)
+    Clients,
     /// Run each fuzz target for a while; needs a nightly toolchain and cargo-fuzz
     Fuzz {
         /// Only this target
@@ -78,6 +82,7 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Docs { check } => docs::write(check)?,
         Verb::Bench(options) => bench::run(&options)?,
         Verb::Compat(options) => compat::run(&options)?,
+        Verb::Clients => clients::run()?,
         Verb::Fuzz { target, seconds } => cargo::fuzz(target.as_deref(), seconds)?,
         Verb::Run { args } => cargo::run(&args)?,
         Verb::Dist => cargo::dist()?,

@@ -16,7 +16,7 @@ use std::io::{self, ErrorKind, IsTerminal};
 use std::process::ExitCode;
 
 use clap::ArgMatches;
-use kvik_client::{Client, ClientError, Endpoint, Options};
+use kvik_client::{Client, ClientError, Endpoint, Options, Value};
 
 use settings::Settings;
 
@@ -84,6 +84,16 @@ fn is_stream(command: &[&[u8]]) -> bool {
     })
 }
 
+/// Whether `value` is the answer to a command, rather than a message that came in between. UNSUBSCRIBE and its kin are
+/// answered by messages.
+fn is_answer(command: &[&[u8]], value: &Value) -> bool {
+    let name = command
+        .first()
+        .map(|name| name.to_ascii_uppercase())
+        .unwrap_or_default();
+    !matches!(value, Value::Push(_)) || name.ends_with(b"UNSUBSCRIBE")
+}
+
 /// Whether a command's reply is a text for people, which RESP2 does not tell from any other string.
 fn is_report(command: &[&[u8]]) -> bool {
     const REPORTS: [&[&str]; 13] = [
@@ -120,6 +130,10 @@ mod tests {
         assert!(is_stream(&[b"subscribe", b"news"]));
         assert!(!is_stream(&[b"PUBSUB", b"CHANNELS"]));
         assert!(!is_stream(&[]));
+        let push = Value::Push(Vec::new());
+        assert!(is_answer(&[b"punsubscribe"], &push));
+        assert!(!is_answer(&[b"GET", b"k"], &push));
+        assert!(is_answer(&[b"GET", b"k"], &Value::Null));
         assert!(is_report(&[b"info", b"server"]));
         assert!(is_report(&[b"Client", b"List", b"TYPE", b"normal"]));
         assert!(!is_report(&[b"CLIENT"]));

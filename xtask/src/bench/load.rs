@@ -250,7 +250,7 @@ fn ready(result: io::Result<usize>) -> io::Result<Option<usize>> {
 }
 
 /// Whole replies at the start of `input`, and the bytes they take. An error reply is an error: the load is wrong then.
-pub(super) fn count_replies(input: &[u8]) -> anyhow::Result<(usize, usize)> {
+fn count_replies(input: &[u8]) -> anyhow::Result<(usize, usize)> {
     let (mut replies, mut used) = (0, 0);
     while let Some(line) = input[used..].iter().position(|&byte| byte == b'\n') {
         let header = std::str::from_utf8(&input[used..used + line])?.trim_end();

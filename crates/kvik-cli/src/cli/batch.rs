@@ -5,7 +5,7 @@
 //! redis-cli: every reply takes its place on standard output, errors too. Standard error says at the end how many
 //! failed and on which line it began.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::process::ExitCode;
 
 use kvik_client::{Client, ClientError};
@@ -68,7 +68,7 @@ impl Batch<'_> {
     fn push(&mut self, number: usize, line: Line) -> anyhow::Result<()> {
         if is_stream(&line.command()) {
             self.flush()?;
-            return self.follow(&line);
+            return self.follow(number, &line);
         }
         self.pending.push((number, line));
         if self.pending.len() >= BATCH_MAX {
@@ -96,7 +96,7 @@ impl Batch<'_> {
             .map(|(_, command)| command.as_slice())
             .collect();
         let replies = self.client.pipeline(&commands)?;
-        let mut stdout = io::stdout().lock();
+        let mut stdout = BufWriter::new(io::stdout().lock());
         for ((number, command), reply) in calls.iter().zip(replies) {
             if let Some(error) = reply.as_error() {
                 self.failures.reply(*number, error);
@@ -110,16 +110,19 @@ impl Batch<'_> {
     }
 
     /// Prints messages until the connection ends.
-    fn follow(&mut self, line: &Line) -> anyhow::Result<()> {
+    fn follow(&mut self, number: usize, line: &Line) -> anyhow::Result<()> {
         self.client.send(&line.command())?;
         loop {
-            match self.client.receive() {
-                Ok(message) => self
-                    .settings
-                    .format
-                    .write(&message, true, &mut io::stdout())?,
+            let message = match self.client.receive() {
                 Err(ClientError::Closed) => return Ok(()),
-                Err(error) => return Err(error.into()),
+                result => result?,
+            };
+            self.settings
+                .format
+                .write(&message, true, &mut io::stdout())?;
+            if let Some(error) = message.as_error() {
+                self.failures.reply(number, error);
+                return Ok(());
             }
         }
     }

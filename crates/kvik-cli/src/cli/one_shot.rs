@@ -4,22 +4,19 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use kvik_client::Client;
+use kvik_client::{Client, Value};
 
 use super::settings::Settings;
-use super::{connect, is_report, is_stream};
+use super::{connect, is_answer, is_report, is_stream};
 
 /// Runs the command as often as asked and prints every reply.
 pub(crate) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let command: Vec<&[u8]> = settings.command.iter().map(Vec::as_slice).collect();
     let mut client = connect(&settings.endpoint, &settings.options)?;
-    if is_stream(&command) {
-        follow(&mut client, &command, &settings)?;
-    }
     let mut left = settings.repeat;
     while left != Some(0) {
         left = left.map(|count| count - 1);
-        let reply = client.call(&command)?;
+        let reply = exchange(&mut client, &command, &settings)?;
         if settings.fail
             && let Some(error) = reply.as_error()
         {
@@ -36,15 +33,19 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints messages until the connection ends.
-fn follow(client: &mut Client, command: &[&[u8]], settings: &Settings) -> anyhow::Result<()> {
+/// Sends the command and returns its reply. Messages without end, as after SUBSCRIBE, are printed as they come.
+fn exchange(client: &mut Client, command: &[&[u8]], settings: &Settings) -> anyhow::Result<Value> {
     client.send(command)?;
-    let mut stdout = io::stdout();
+    let is_stream = is_stream(command);
     loop {
+        let value = client.receive()?;
+        if value.as_error().is_some() || !is_stream && is_answer(command, &value) {
+            return Ok(value);
+        }
         settings
             .format
-            .write(&client.receive()?, true, &mut stdout)?;
-        stdout.flush()?;
+            .write(&value, is_stream, &mut io::stdout())?;
+        io::stdout().flush()?;
     }
 }
 

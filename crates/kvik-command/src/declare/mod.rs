@@ -14,6 +14,7 @@ mod argument;
 mod command;
 mod flags;
 mod hint;
+mod index;
 mod info;
 mod keys;
 mod markdown;

@@ -1,15 +1,14 @@
 //! The command table: every row, and the way from a client's words to a row.
 //!
-//! Lookup folds the word to uppercase in a fixed array of 24 bytes, so that a name compares as
-//! three words, and probes one flat open-addressing index that holds commands and subcommands alike
-//! (a subcommand's key includes its container). No allocation, no indirection, one cache line in
-//! the usual case.
+//! Lookup is two probes at most in one flat index ([`super::index`]): the command, then its
+//! subcommand. Nothing is allocated.
 
 use std::sync::LazyLock;
 
 use kvik_resp::Args;
 
 use super::command::{Command, DeclareError};
+use super::index::{Index, Name};
 use super::row::Row;
 use crate::Error;
 
@@ -69,7 +68,7 @@ impl Table {
         if self.child(within, word.as_bytes()).is_some() {
             return Err(wrong("it is declared twice"));
         }
-        let name = fold(word.as_bytes()).ok_or_else(|| wrong("its name is too long"))?;
+        let name = Name::fold(word.as_bytes()).ok_or_else(|| wrong("its name is too long"))?;
         let id =
             u16::try_from(self.commands.len()).map_err(|_| wrong("there are too many commands"))?;
         let command = Command::complete(row, id, container)?;
@@ -83,7 +82,7 @@ impl Table {
 
     fn child(&self, container: u16, word: &[u8]) -> Option<&Command> {
         self.index
-            .find(container, fold(word)?)
+            .find(container, Name::fold(word)?)
             .map(|id| &self.commands[usize::from(id)])
     }
 
@@ -152,6 +151,9 @@ impl Table {
     }
 }
 
+/// The container of a command that is no subcommand.
+const NO_CONTAINER: u16 = u16::MAX;
+
 impl LookupError<'_> {
     /// The error reply to `args`, in Redis' words.
     pub fn error(&self, args: Args<'_>) -> Error {
@@ -188,82 +190,4 @@ fn unknown_command(args: Args<'_>) -> String {
 /// At most `max` bytes of a word, fit for an error line.
 fn shown(word: &[u8], max: usize) -> String {
     String::from_utf8_lossy(&word[..word.len().min(max)]).replace(['\r', '\n'], " ")
-}
-
-/// A folded name: uppercase, padded with zeros, its length in the last byte.
-type Name = [u64; 3];
-
-const NAME_MAX: usize = 23;
-
-const NO_CONTAINER: u16 = u16::MAX;
-
-fn fold(word: &[u8]) -> Option<Name> {
-    if word.len() > NAME_MAX {
-        return None;
-    }
-    let mut bytes = [0; 24];
-    bytes[..word.len()].copy_from_slice(word);
-    bytes.make_ascii_uppercase();
-    bytes[NAME_MAX] = word.len() as u8;
-    let (words, _) = bytes.as_chunks::<8>();
-    Some([words[0], words[1], words[2]].map(u64::from_le_bytes))
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    name: Name,
-    container: u16,
-    id: u16,
-}
-
-/// Open addressing, at most a quarter full, so that an absent name is found absent at once.
-#[derive(Debug)]
-struct Index {
-    slots: Vec<Option<Slot>>,
-}
-
-impl Index {
-    fn for_entries(count: usize) -> Self {
-        Self {
-            slots: vec![None; (count * 4).next_power_of_two()],
-        }
-    }
-
-    fn insert(&mut self, container: u16, name: Name, id: u16) {
-        let free = self
-            .probe(container, name)
-            .find(|at| self.slots[*at].is_none());
-        let free = free.expect("the index has four slots for every entry");
-        self.slots[free] = Some(Slot {
-            name,
-            container,
-            id,
-        });
-    }
-
-    fn find(&self, container: u16, name: Name) -> Option<u16> {
-        for at in self.probe(container, name) {
-            let slot = self.slots[at].as_ref()?;
-            if slot.name == name && slot.container == container {
-                return Some(slot.id);
-            }
-        }
-        None
-    }
-
-    fn probe(&self, container: u16, name: Name) -> impl Iterator<Item = usize> + use<> {
-        let mask = self.slots.len() - 1;
-        let start = hash(container, name) as usize;
-        (0..=mask).map(move |i| (start + i) & mask)
-    }
-}
-
-/// Folded multiplication; names are ours, so nobody can choose them to collide.
-fn hash(container: u16, [a, b, c]: Name) -> u64 {
-    let mix = |x: u64, y: u64| {
-        let product = u128::from(x) * u128::from(y);
-        (product as u64) ^ (product >> 64) as u64
-    };
-    let low = mix(a ^ 0x9E37_79B9_7F4A_7C15, b ^ 0xD1B5_4A32_D192_ED03);
-    mix(low ^ c, 0xA24B_AED4_963E_E407 ^ u64::from(container))
 }

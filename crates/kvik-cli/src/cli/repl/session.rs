@@ -19,7 +19,7 @@ use super::help;
 use super::prompt::SessionPrompt;
 use crate::cli::line::Line;
 use crate::cli::settings::Settings;
-use crate::cli::{is_report, is_stream};
+use crate::cli::{is_answer, is_report, is_stream};
 
 /// How long to wait for a reply before looking for Ctrl-C.
 const SLICE: Duration = Duration::from_millis(100);
@@ -105,35 +105,30 @@ impl Session {
         self.interrupted.store(false, Ordering::Relaxed);
         for _ in 0..times {
             let start = now();
-            match self.exchange(command)? {
+            match self.exchange(command) {
                 Ok(()) => print_duration(now() - start)?,
-                Err(failure) => return self.recover(&failure),
+                Err(failure) => return self.recover(failure),
             }
         }
         Ok(())
     }
 
-    /// Sends a command and prints what comes back. The outer error is the terminal's.
-    fn exchange(&mut self, command: &[&[u8]]) -> io::Result<Result<(), Failure>> {
-        if let Err(error) = self.connected().and_then(|client| client.send(command)) {
-            return Ok(Err(error.into()));
-        }
-        if is_stream(command) {
+    /// Sends a command and prints what comes back, up to its reply.
+    fn exchange(&mut self, command: &[&[u8]]) -> Result<(), Failure> {
+        self.connected()?.send(command)?;
+        let is_stream = is_stream(command) && !self.in_transaction;
+        if is_stream {
             writeln!(io::stdout(), "Reading messages... (press Ctrl-C to stop)")?;
         }
+        let as_text = is_stream || is_report(command);
         loop {
-            let value = match self.receive() {
-                Ok(value) => value,
-                Err(failure) => return Ok(Err(failure)),
-            };
-            self.settings.format.write(
-                &value,
-                is_report(command) || is_stream(command),
-                &mut io::stdout(),
-            )?;
-            if !is_stream(command) && !matches!(value, Value::Push(_)) {
+            let value = self.receive()?;
+            self.settings
+                .format
+                .write(&value, as_text, &mut io::stdout())?;
+            if value.as_error().is_some() || !is_stream && is_answer(command, &value) {
                 self.follow_state(command, &value);
-                return Ok(Ok(()));
+                return Ok(());
             }
         }
     }
@@ -190,11 +185,12 @@ impl Session {
     }
 
     /// Reports a failure. The connection is of no use then: if it did not break, a reply is still under way.
-    fn recover(&mut self, failure: &Failure) -> io::Result<()> {
+    fn recover(&mut self, failure: Failure) -> io::Result<()> {
         self.hang_up();
         match failure {
             Failure::Interrupted => self.connected().map(drop).or_else(|error| complain(&error)),
-            Failure::Client(error) => complain(error),
+            Failure::Client(error) => complain(&error),
+            Failure::Terminal(error) => Err(error),
         }
     }
 
@@ -238,14 +234,23 @@ impl Session {
 /// Why a command has no reply.
 #[derive(Debug)]
 enum Failure {
+    /// The connection failed.
     Client(ClientError),
     /// The user pressed Ctrl-C.
     Interrupted,
+    /// There is nowhere to print to.
+    Terminal(io::Error),
 }
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         Self::Client(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Terminal(error)
     }
 }
 
@@ -287,4 +292,87 @@ fn print_duration(duration: Duration) -> io::Result<()> {
 )]
 fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A session that never connected.
+    fn session(arguments: &[&str]) -> Session {
+        let arguments = ["kvik", "cli"].iter().chain(arguments);
+        let matches = crate::arguments::command().get_matches_from(arguments);
+        let (_, matches) = matches.subcommand().unwrap();
+        Session {
+            settings: Settings::from_matches(matches).unwrap(),
+            client: None,
+            in_transaction: false,
+            interrupted: Arc::default(),
+        }
+    }
+
+    fn ok() -> Value {
+        Value::Simple("OK".to_owned())
+    }
+
+    fn error() -> Value {
+        Value::Error("ERR no".to_owned())
+    }
+
+    #[test]
+    fn a_transaction_lasts_from_multi_to_its_end() {
+        let mut session = session(&[]);
+        session.follow_state(&[b"multi", b"x"], &error());
+        assert!(!session.in_transaction);
+        session.follow_state(&[b"multi"], &ok());
+        session.follow_state(&[b"SELECT", b"3"], &Value::Simple("QUEUED".to_owned()));
+        assert!(session.in_transaction);
+        assert_eq!(session.settings.endpoint.db, 0);
+        session.follow_state(&[b"Exec"], &error());
+        assert!(!session.in_transaction);
+    }
+
+    #[test]
+    fn a_new_connection_goes_where_the_old_one_was() {
+        let mut session = session(&["-n", "1"]);
+        session.follow_state(&[b"SELECT", b"99"], &error());
+        assert_eq!(session.settings.endpoint.db, 1);
+        session.follow_state(&[b"select", b"3"], &ok());
+        session.follow_state(&[b"AUTH", b"ann", b"pw"], &ok());
+        session.follow_state(&[b"AUTH", b"wrong"], &error());
+        let Endpoint {
+            username,
+            password,
+            db,
+            ..
+        } = &session.settings.endpoint;
+        assert_eq!(
+            (username.as_deref(), password.as_deref(), *db),
+            (Some("ann"), Some("pw"), 3)
+        );
+        session.follow_state(&[b"AUTH", b"other"], &ok());
+        session.follow_state(&[b"RESET"], &Value::Simple("RESET".to_owned()));
+        let Endpoint {
+            username,
+            password,
+            db,
+            ..
+        } = &session.settings.endpoint;
+        assert_eq!(
+            (username.as_deref(), password.as_deref(), *db),
+            (None, Some("other"), 0)
+        );
+    }
+
+    #[test]
+    fn a_transaction_is_not_continued_on_another_connection() {
+        let mut session = session(&["-s", "/nonexistent/socket"]);
+        session.in_transaction = true;
+        assert!(matches!(session.connected(), Err(ClientError::Closed)));
+        assert!(!session.in_transaction);
+        assert!(matches!(
+            session.connected(),
+            Err(ClientError::Connect { .. })
+        ));
+    }
 }

@@ -18,7 +18,6 @@
 
 use std::collections::VecDeque;
 use std::io::{self, PipeReader};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -26,15 +25,16 @@ use io_uring::opcode;
 use io_uring::types::Fd;
 use socket2::{Domain, Socket, Type};
 
-use self::provided::{GROUP, Provided};
+use self::conn::{Conn, Receiving, is_passing};
+use self::provided::Provided;
 use self::ring::{Completion, Ring};
 use super::buffers::Buffers;
 use super::listen::Backoff;
-use super::output::Output;
 use super::slab::Slab;
 use super::waker::Bell;
 use super::{CloseReason, ConnId, Driver, Event, Listener, ListenerId, Options, Waker};
 
+mod conn;
 mod provided;
 mod ring;
 
@@ -45,11 +45,6 @@ const TAG_CANCEL_SEND: u8 = 3;
 const TAG_ACCEPT: u8 = 4;
 const TAG_WAKE: u8 = 5;
 const TAG_CANCEL_UNRELATED: u8 = 6;
-
-/// From this many missing bytes on, a value is received directly.
-const DIRECT: usize = 64 << 10;
-/// The most that one request is asked to send or receive.
-const ONE_REQUEST: usize = 1 << 30;
 
 pub(super) struct UringDriver {
     // The ring goes first when the driver is dropped, then what its requests point to.
@@ -77,102 +72,6 @@ struct Accepting {
     listener: Listener,
     /// An accept is in the kernel.
     armed: bool,
-}
-
-/// What the kernel is doing for the receiving side of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Receiving {
-    Nothing,
-    Pooled,
-    Direct,
-    /// Nothing, until the starved get their turn.
-    Starved,
-}
-
-struct Conn {
-    socket: Socket,
-    output: Output,
-    /// The input buffer, while the layer above waits for bytes. A direct receive writes to it.
-    input: Option<Vec<u8>>,
-    /// The bytes that the layer above lacks, if it knows.
-    missing: usize,
-    /// Bytes that came while the layer above did not wait for any.
-    early: Vec<u8>,
-    failure: Option<io::Error>,
-    receiving: Receiving,
-    /// The receive in the kernel is being cancelled.
-    cancelling: bool,
-    /// A send is in the kernel.
-    sending: bool,
-    /// The peer sends no more.
-    ended: bool,
-    /// `PeerFinished` was reported.
-    finished: bool,
-    /// To be closed when the output is sent.
-    closing: bool,
-    /// Closed for the layer above; stays until the kernel has let go of it.
-    gone: bool,
-    /// A `Drained` is owed.
-    drain_due: bool,
-    /// Stands in `ready`.
-    queued: bool,
-}
-
-impl Conn {
-    fn new(socket: Socket) -> Self {
-        Self {
-            socket,
-            output: Output::default(),
-            input: None,
-            missing: 0,
-            early: Vec::new(),
-            failure: None,
-            receiving: Receiving::Nothing,
-            cancelling: false,
-            sending: false,
-            ended: false,
-            finished: false,
-            closing: false,
-            gone: false,
-            drain_due: false,
-            queued: false,
-        }
-    }
-
-    fn fd(&self) -> Fd {
-        Fd(self.socket.as_raw_fd())
-    }
-
-    /// The receive that should be in the kernel.
-    fn wanted(&self) -> Receiving {
-        let over = self.gone || self.closing || self.ended || self.failure.is_some();
-        match &self.input {
-            _ if over => Receiving::Nothing,
-            // Paused: bytes may still come once, then the peer has to wait.
-            None if self.early.is_empty() => self.receiving,
-            None => Receiving::Nothing,
-            Some(_) if !self.early.is_empty() => self.receiving,
-            Some(_) if self.missing >= DIRECT => Receiving::Direct,
-            Some(_) => Receiving::Pooled,
-        }
-    }
-
-    /// Whether `progress` would find something to do.
-    fn can_progress(&self) -> bool {
-        let may_receive = self.may_deliver() && (!self.early.is_empty() || self.ended);
-        let is_drained = self.output.is_empty() && (self.closing || self.drain_due);
-        !self.gone && (may_receive || is_drained || self.failure.is_some())
-    }
-
-    /// Whether the layer above waits for bytes, or the end.
-    fn may_deliver(&self) -> bool {
-        self.input.is_some() && !self.gone && !self.closing
-    }
-
-    /// Whether the kernel holds nothing of it.
-    fn is_free(&self) -> bool {
-        !self.sending && matches!(self.receiving, Receiving::Nothing | Receiving::Starved)
-    }
 }
 
 impl UringDriver {
@@ -258,9 +157,9 @@ impl UringDriver {
             return;
         };
         match (conn.receiving, conn.wanted()) {
-            (Receiving::Nothing, Receiving::Pooled) => receive_pooled(&mut self.ring, id, conn),
+            (Receiving::Nothing, Receiving::Pooled) => conn.receive_pooled(id, &mut self.ring),
             (Receiving::Nothing, Receiving::Direct) => {
-                receive_direct(&mut self.ring, id, conn, &mut self.buffers);
+                conn.receive_direct(id, &mut self.ring, &mut self.buffers);
             }
             (Receiving::Pooled, Receiving::Direct | Receiving::Nothing)
             | (Receiving::Direct, Receiving::Nothing)
@@ -276,7 +175,7 @@ impl UringDriver {
             _ => {}
         }
         if !conn.sending && !conn.gone && !conn.output.is_empty() {
-            send(&mut self.ring, id, conn);
+            conn.send(id, &mut self.ring);
         }
         if !conn.queued && conn.can_progress() {
             conn.queued = true;
@@ -327,17 +226,18 @@ impl UringDriver {
         }
         let event = match (completion.result, completion.buffer) {
             (Ok(0), _) => {
-                conn.ended |= is_at_end(&conn.socket);
+                conn.note_empty_receive();
                 None
             }
-            (Ok(count), None) if was_direct => take_direct(id, conn, count as usize),
+            (Ok(count), None) if was_direct => conn.take_direct(id, count as usize),
             (Ok(count), Some(number)) => {
                 let bytes = self.provided.bytes(number, count);
-                take_pooled(id, conn, bytes, &mut self.buffers)
+                conn.take_pooled(id, bytes, &mut self.buffers)
             }
             (Ok(_), None) => None,
             (Err(error), _) => {
-                if note_failure(conn, error) == Receiving::Starved {
+                conn.note_receive_failure(error);
+                if conn.receiving == Receiving::Starved {
                     self.starved.push_back(id);
                 }
                 None
@@ -428,7 +328,7 @@ impl UringDriver {
         let event = if conn.output.is_empty() && std::mem::take(&mut conn.drain_due) {
             Some(Event::Drained { conn: id })
         } else {
-            deliver(id, conn, &mut self.buffers)
+            conn.deliver(id, &mut self.buffers)
         };
         self.arm(id);
         event
@@ -507,132 +407,11 @@ impl Drop for UringDriver {
     }
 }
 
-fn receive_pooled(ring: &mut Ring, id: ConnId, conn: &mut Conn) {
-    conn.receiving = Receiving::Pooled;
-    let receive = opcode::RecvMulti::new(conn.fd(), GROUP)
-        .build()
-        .user_data(id.pack(TAG_RECEIVE));
-    // SAFETY: the request points to no memory but the provided buffers, which outlive it.
-    unsafe { ring.push(&receive) };
-}
-
-fn receive_direct(ring: &mut Ring, id: ConnId, conn: &mut Conn, buffers: &mut Buffers) {
-    let fd = conn.fd();
-    let Some(input) = &mut conn.input else {
-        return;
-    };
-    conn.receiving = Receiving::Direct;
-    buffers.make_room(input, conn.missing);
-    let room = input.spare_capacity_mut();
-    let receive = opcode::Recv::new(
-        fd,
-        room.as_mut_ptr().cast(),
-        room.len().min(conn.missing) as u32,
-    )
-    .flags(libc::MSG_WAITALL)
-    .build()
-    .user_data(id.pack(TAG_RECEIVE));
-    // SAFETY: the room belongs to `conn.input`, which nobody touches while a direct receive is in
-    // the kernel, and which the slot keeps until then.
-    unsafe { ring.push(&receive) };
-}
-
-fn send(ring: &mut Ring, id: ConnId, conn: &mut Conn) {
-    conn.sending = true;
-    let bytes = conn.output.front();
-    let send = opcode::Send::new(
-        conn.fd(),
-        bytes.as_ptr(),
-        bytes.len().min(ONE_REQUEST) as u32,
-    )
-    .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
-    .build()
-    .user_data(id.pack(TAG_SEND));
-    // SAFETY: the output keeps its first chunk in place until `advance` or `clear`, which only
-    // `sent` calls, and the slot keeps the output until then.
-    unsafe { ring.push(&send) };
-}
-
 /// Asks the kernel to end the request `target`, which then completes like any other.
 fn cancel(ring: &mut Ring, target: u64, word: u64) {
     let cancel = opcode::AsyncCancel::new(target).build().user_data(word);
     // SAFETY: the request points to no memory.
     unsafe { ring.push(&cancel) };
-}
-
-/// Takes `count` bytes that the kernel wrote behind the input.
-fn take_direct(id: ConnId, conn: &mut Conn, count: usize) -> Option<Event> {
-    let mut input = conn.input.take()?;
-    assert!(
-        count <= input.capacity() - input.len(),
-        "the kernel keeps to the room it was given"
-    );
-    // SAFETY: the kernel has written `count` bytes to the spare capacity, and completed.
-    unsafe { input.set_len(input.len() + count) };
-    if conn.gone || conn.closing {
-        return None;
-    }
-    Some(Event::Received { conn: id, input })
-}
-
-/// Takes bytes from a pooled buffer: as an event if the layer above waits for them.
-fn take_pooled(id: ConnId, conn: &mut Conn, bytes: &[u8], buffers: &mut Buffers) -> Option<Event> {
-    if !conn.may_deliver() || !conn.early.is_empty() {
-        conn.early.extend_from_slice(bytes);
-        return None;
-    }
-    let mut input = conn.input.take()?;
-    if bytes.len() > input.capacity() - input.len() {
-        buffers.make_room(&mut input, conn.missing);
-    }
-    input.extend_from_slice(bytes);
-    Some(Event::Received { conn: id, input })
-}
-
-/// Hands over what came early, then the end.
-fn deliver(id: ConnId, conn: &mut Conn, buffers: &mut Buffers) -> Option<Event> {
-    if !conn.may_deliver() {
-        return None;
-    }
-    if conn.early.is_empty() {
-        if !conn.ended {
-            return None;
-        }
-        conn.finished = true;
-        buffers.put(conn.input.take()?);
-        return Some(Event::PeerFinished { conn: id });
-    }
-    let mut input = conn.input.take()?;
-    input.append(&mut conn.early);
-    conn.early = Vec::new();
-    Some(Event::Received { conn: id, input })
-}
-
-/// Whether a receive without data meant the end. A kernel may also complete one empty while the
-/// socket still has data, so the socket is asked; its hint in the completion counts the end as
-/// data.
-fn is_at_end(socket: &Socket) -> bool {
-    let mut byte = [MaybeUninit::uninit()];
-    let peeked = socket.recv_with_flags(&mut byte, libc::MSG_PEEK | libc::MSG_DONTWAIT);
-    peeked.is_ok_and(|count| count == 0)
-}
-
-/// Notes why a receive has ended, and whether it lacked a buffer.
-fn note_failure(conn: &mut Conn, error: io::Error) -> Receiving {
-    if error.raw_os_error() == Some(libc::ENOBUFS) && !conn.gone {
-        conn.receiving = Receiving::Starved;
-    } else if !is_passing(&error) {
-        conn.failure.get_or_insert(error);
-    }
-    conn.receiving
-}
-
-/// Whether the request may just be repeated, or was cancelled.
-fn is_passing(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN | libc::ECONNABORTED | libc::ENOBUFS)
-    )
 }
 
 /// Owns a socket that the kernel has accepted.
@@ -685,7 +464,7 @@ impl Driver for UringDriver {
 
     fn receive(&mut self, id: ConnId, input: Vec<u8>, missing: usize) {
         match self.conns.get_mut(id) {
-            Some(conn) if !conn.finished && !conn.closing && !conn.gone => {
+            Some(conn) if conn.may_receive() => {
                 conn.input = Some(self.buffers.park(input));
                 conn.missing = missing;
                 self.arm(id);
@@ -696,10 +475,7 @@ impl Driver for UringDriver {
 
     fn send(&mut self, id: ConnId, output: Vec<u8>) -> usize {
         let high_water = self.high_water;
-        let conn = self
-            .conns
-            .get_mut(id)
-            .filter(|conn| !conn.closing && !conn.gone);
+        let conn = self.conns.get_mut(id).filter(|conn| !conn.is_closed());
         let Some(conn) = conn else {
             self.buffers.put(output);
             return 0;

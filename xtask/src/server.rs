@@ -1,17 +1,20 @@
 //! A server to measure or to compare with: started on a free loopback port in a folder of its own, stopped when dropped.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it waits for another process to start"
+)]
+
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use kvik_client::Client;
 use tempfile::TempDir;
-
-use super::load::count_replies;
 
 /// The unit of the times in /proc, which is the same on every Linux.
 const TICKS_PER_SEC: f64 = 100.0;
@@ -70,12 +73,12 @@ impl Server {
         self.address
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// CPU time that the server has used since it started, user and system, all its threads.
-    pub(super) fn cpu_us(&self) -> anyhow::Result<f64> {
+    pub(crate) fn cpu_us(&self) -> anyhow::Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         Ok(
             cpu_ticks(&stat).context("/proc/PID/stat has another form")? as f64 / TICKS_PER_SEC
@@ -106,7 +109,7 @@ impl Drop for Server {
 }
 
 /// Keeps all threads of a process on some cores.
-pub(super) fn pin(pid: u32, cores: &str) -> anyhow::Result<()> {
+pub(crate) fn pin(pid: u32, cores: &str) -> anyhow::Result<()> {
     let last = thread::available_parallelism()?.get() - 1;
     let cores = if cores.ends_with('-') {
         format!("{cores}{last}")
@@ -134,18 +137,13 @@ pub(super) fn pin(pid: u32, cores: &str) -> anyhow::Result<()> {
 }
 
 fn info(address: SocketAddr) -> anyhow::Result<String> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-    stream.write_all(b"INFO server\r\n")?;
-    let (mut reply, mut chunk) = (Vec::new(), [0; 4096]);
-    while count_replies(&reply)?.0 == 0 {
-        let received = stream.read(&mut chunk)?;
-        if received == 0 {
-            bail!("closed");
-        }
-        reply.extend_from_slice(&chunk[..received]);
-    }
-    Ok(String::from_utf8_lossy(&reply).into_owned())
+    let options = kvik_client::Options {
+        read_timeout: Some(Duration::from_secs(1)),
+        ..Default::default()
+    };
+    let mut client = Client::connect(&format!("redis://{address}"), &options)?;
+    let reply = client.call(&["INFO", "server"])?;
+    Ok(String::from_utf8_lossy(reply.as_bytes().unwrap_or_default()).into_owned())
 }
 
 /// The server's own version, not the one of Redis that it also reports for its clients.

@@ -1,0 +1,246 @@
+//! One connection of an io_uring: what the kernel is doing for it, and what it has for the layer
+//! above.
+
+use std::io;
+use std::mem::{self, MaybeUninit};
+use std::os::fd::AsRawFd;
+
+use io_uring::opcode;
+use io_uring::types::Fd;
+use socket2::Socket;
+
+use super::provided::GROUP;
+use super::ring::Ring;
+use super::{TAG_RECEIVE, TAG_SEND};
+use crate::net::buffers::Buffers;
+use crate::net::output::Output;
+use crate::net::{ConnId, Event};
+
+/// From this many missing bytes on, a value is received directly.
+const DIRECT: usize = 64 << 10;
+/// The most that one request is asked to send or receive.
+const ONE_REQUEST: usize = 1 << 30;
+
+/// What the kernel is doing for the receiving side of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receiving {
+    Nothing,
+    Pooled,
+    Direct,
+    /// Nothing, until the starved get their turn.
+    Starved,
+}
+
+pub(super) struct Conn {
+    socket: Socket,
+    pub(super) output: Output,
+    /// The input buffer, while the layer above waits for bytes. A direct receive writes to it.
+    pub(super) input: Option<Vec<u8>>,
+    /// The bytes that the layer above lacks, if it knows.
+    pub(super) missing: usize,
+    /// Bytes that came while the layer above did not wait for any.
+    early: Vec<u8>,
+    pub(super) failure: Option<io::Error>,
+    pub(super) receiving: Receiving,
+    /// The receive in the kernel is being cancelled.
+    pub(super) cancelling: bool,
+    /// A send is in the kernel.
+    pub(super) sending: bool,
+    /// The peer sends no more.
+    ended: bool,
+    /// `PeerFinished` was reported.
+    finished: bool,
+    /// To be closed when the output is sent.
+    pub(super) closing: bool,
+    /// Closed for the layer above; stays until the kernel has let go of it.
+    pub(super) gone: bool,
+    /// A `Drained` is owed.
+    pub(super) drain_due: bool,
+    /// Stands in the driver's queue of those that can progress.
+    pub(super) queued: bool,
+}
+
+impl Conn {
+    pub(super) fn new(socket: Socket) -> Self {
+        Self {
+            socket,
+            output: Output::default(),
+            input: None,
+            missing: 0,
+            early: Vec::new(),
+            failure: None,
+            receiving: Receiving::Nothing,
+            cancelling: false,
+            sending: false,
+            ended: false,
+            finished: false,
+            closing: false,
+            gone: false,
+            drain_due: false,
+            queued: false,
+        }
+    }
+
+    fn fd(&self) -> Fd {
+        Fd(self.socket.as_raw_fd())
+    }
+
+    /// The receive that should be in the kernel.
+    pub(super) fn wanted(&self) -> Receiving {
+        let over = self.is_closed() || self.ended || self.failure.is_some();
+        match &self.input {
+            _ if over => Receiving::Nothing,
+            // Paused: bytes may still come once, then the peer has to wait.
+            None if self.early.is_empty() => self.receiving,
+            None => Receiving::Nothing,
+            Some(_) if !self.early.is_empty() => self.receiving,
+            Some(_) if self.missing >= DIRECT => Receiving::Direct,
+            Some(_) => Receiving::Pooled,
+        }
+    }
+
+    /// Whether there is something to report or to do without the kernel.
+    pub(super) fn can_progress(&self) -> bool {
+        let may_deliver = self.awaits_bytes() && (!self.early.is_empty() || self.ended);
+        let is_drained = self.output.is_empty() && (self.closing || self.drain_due);
+        !self.gone && (may_deliver || is_drained || self.failure.is_some())
+    }
+
+    /// Whether the kernel holds nothing of it.
+    pub(super) fn is_free(&self) -> bool {
+        !self.sending && matches!(self.receiving, Receiving::Nothing | Receiving::Starved)
+    }
+
+    /// Whether nothing is to be received or sent that is not sent yet.
+    pub(super) fn is_closed(&self) -> bool {
+        self.gone || self.closing
+    }
+
+    /// Whether the layer above may still ask for bytes.
+    pub(super) fn may_receive(&self) -> bool {
+        !self.finished && !self.is_closed()
+    }
+
+    fn awaits_bytes(&self) -> bool {
+        self.input.is_some() && self.may_receive()
+    }
+
+    /// Requests all that comes, each time in a provided buffer.
+    pub(super) fn receive_pooled(&mut self, id: ConnId, ring: &mut Ring) {
+        self.receiving = Receiving::Pooled;
+        let receive = opcode::RecvMulti::new(self.fd(), GROUP)
+            .build()
+            .user_data(id.pack(TAG_RECEIVE));
+        // SAFETY: the request points to no memory but the provided buffers, which outlive it.
+        unsafe { ring.push(&receive) };
+    }
+
+    /// Requests what the layer above lacks, in its own buffer, as far as that may grow now.
+    pub(super) fn receive_direct(&mut self, id: ConnId, ring: &mut Ring, buffers: &mut Buffers) {
+        let fd = self.fd();
+        let Some(input) = &mut self.input else {
+            return;
+        };
+        self.receiving = Receiving::Direct;
+        buffers.make_room(input, self.missing);
+        let room = input.spare_capacity_mut();
+        let length = room.len().min(self.missing).min(ONE_REQUEST) as u32;
+        let receive = opcode::Recv::new(fd, room.as_mut_ptr().cast(), length)
+            .flags(libc::MSG_WAITALL)
+            .build()
+            .user_data(id.pack(TAG_RECEIVE));
+        // SAFETY: the room belongs to `input`, which nobody touches while a direct receive is in
+        // the kernel, and which the slot keeps until then.
+        unsafe { ring.push(&receive) };
+    }
+
+    /// Requests to send the next chunk of the output.
+    pub(super) fn send(&mut self, id: ConnId, ring: &mut Ring) {
+        self.sending = true;
+        let bytes = self.output.front();
+        let length = bytes.len().min(ONE_REQUEST) as u32;
+        let send = opcode::Send::new(self.fd(), bytes.as_ptr(), length)
+            .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
+            .build()
+            .user_data(id.pack(TAG_SEND));
+        // SAFETY: the output keeps its first chunk in place until `advance` or `clear`, which are
+        // called only when the send has completed, and the slot keeps the output until then.
+        unsafe { ring.push(&send) };
+    }
+
+    /// Takes `count` bytes that the kernel wrote behind the input.
+    pub(super) fn take_direct(&mut self, id: ConnId, count: usize) -> Option<Event> {
+        let mut input = self.input.take()?;
+        let room = input.capacity() - input.len();
+        assert!(count <= room, "the kernel keeps to the room it was given");
+        // SAFETY: the kernel has written `count` bytes to the spare capacity, and completed.
+        unsafe { input.set_len(input.len() + count) };
+        (!self.is_closed()).then_some(Event::Received { conn: id, input })
+    }
+
+    /// Takes bytes from a provided buffer: as an event if the layer above waits for them.
+    pub(super) fn take_pooled(
+        &mut self,
+        id: ConnId,
+        bytes: &[u8],
+        buffers: &mut Buffers,
+    ) -> Option<Event> {
+        if self.is_closed() {
+            return None;
+        }
+        if self.input.is_none() || !self.early.is_empty() {
+            self.early.extend_from_slice(bytes);
+            return None;
+        }
+        let mut input = self.input.take()?;
+        if bytes.len() > input.capacity() - input.len() {
+            buffers.make_room(&mut input, self.missing);
+        }
+        input.extend_from_slice(bytes);
+        Some(Event::Received { conn: id, input })
+    }
+
+    /// Hands over what came early, then the end, if the layer above waits for them.
+    pub(super) fn deliver(&mut self, id: ConnId, buffers: &mut Buffers) -> Option<Event> {
+        if !self.awaits_bytes() || (self.early.is_empty() && !self.ended) {
+            return None;
+        }
+        let mut input = self.input.take()?;
+        if self.early.is_empty() {
+            self.finished = true;
+            buffers.put(input);
+            return Some(Event::PeerFinished { conn: id });
+        }
+        input.append(&mut mem::take(&mut self.early));
+        Some(Event::Received { conn: id, input })
+    }
+
+    /// Notes a receive without data, if it means the end. A kernel may also complete one empty
+    /// while the socket still has data, so the socket is asked; the hint in the completion counts
+    /// the end as data.
+    pub(super) fn note_empty_receive(&mut self) {
+        let mut byte = [MaybeUninit::uninit()];
+        let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+        self.ended |= self
+            .socket
+            .recv_with_flags(&mut byte, flags)
+            .is_ok_and(|count| count == 0);
+    }
+
+    /// Notes why a receive has ended.
+    pub(super) fn note_receive_failure(&mut self, error: io::Error) {
+        if error.raw_os_error() == Some(libc::ENOBUFS) {
+            self.receiving = Receiving::Starved;
+        } else if !is_passing(&error) {
+            self.failure.get_or_insert(error);
+        }
+    }
+}
+
+/// Whether a request was cancelled or may just be repeated.
+pub(super) fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN | libc::ECONNABORTED)
+    )
+}

@@ -1,0 +1,84 @@
+//! `cargo x clients`: the libraries that Redis' users have, unmodified, in a session with kvik.
+//!
+//! The sessions are `tests/clients/*`, written in the libraries' own languages; they also hold against Redis itself.
+//! pip and npm fetch the libraries into the target folder. What a machine cannot fetch is skipped with a line that says
+//! so; a session that fails is an error.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+use crate::cargo;
+use crate::server::Server;
+
+const NODE_SESSIONS: &[&str] = &["node_redis.mjs", "ioredis.mjs"];
+
+/// Runs every session that this machine can run.
+pub(crate) fn run() -> anyhow::Result<()> {
+    cargo::cargo(&["build", "--package", "kvik-cli"])?;
+    let target = cargo::target_dir()?;
+    let server = Server::start("kvik", &target.join("debug").join("kvik"), &[])?;
+    let port = server.address().port().to_string();
+    let sessions = cargo::root().join("tests/clients");
+    let folder = target.join("clients");
+    fs::create_dir_all(&folder)?;
+    match fetch_python(&folder) {
+        Ok(python) => call(
+            Command::new(python)
+                .arg(sessions.join("redis_py.py"))
+                .arg(&port),
+        )?,
+        Err(error) => println!("skipped: redis-py: {error:#}"),
+    }
+    if let Err(error) = fetch_node(&folder) {
+        println!("skipped: node-redis and ioredis: {error:#}");
+        return Ok(());
+    }
+    for session in NODE_SESSIONS {
+        // Node looks for libraries beside the script.
+        fs::copy(sessions.join(session), folder.join(session))?;
+        call(Command::new("node").arg(folder.join(session)).arg(&port))?;
+    }
+    Ok(())
+}
+
+/// Fetches redis-py; returns the Python that has it.
+fn fetch_python(folder: &Path) -> anyhow::Result<PathBuf> {
+    let environment = folder.join("python");
+    let python = environment.join("bin").join("python");
+    call(
+        Command::new("python3")
+            .args(["-m", "venv"])
+            .arg(&environment),
+    )?;
+    call(Command::new(&python).args(["-m", "pip", "install", "--quiet", "redis"]))?;
+    Ok(python)
+}
+
+fn fetch_node(folder: &Path) -> anyhow::Result<()> {
+    let quiet = ["--silent", "--no-fund", "--no-audit"];
+    call(
+        Command::new("npm")
+            .arg("install")
+            .args(quiet)
+            .args(["redis", "ioredis"])
+            .current_dir(folder),
+    )
+}
+
+fn call(command: &mut Command) -> anyhow::Result<()> {
+    let program = Path::new(command.get_program());
+    let words = command.get_args().map(Path::new);
+    let names = [program].into_iter().chain(words);
+    let line: Vec<_> = names
+        .map(|word| word.file_name().unwrap_or(word.as_os_str()))
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let line = line.join(" ");
+    let status = command.status().with_context(|| line.clone())?;
+    ensure!(status.success(), "{line} failed");
+    println!("ok: {line}");
+    Ok(())
+}
