@@ -5,7 +5,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use kvik::effects::{EffectLog, Unit};
 use kvik::{Clock, Connection, Db, Options, SetOptions, Value};
+
+/// Plays every unit into a second store as it happens.
+struct Mirror(Db);
+
+impl EffectLog for Mirror {
+    fn append(&self, unit: &Unit) -> u64 {
+        self.0
+            .follow(unit)
+            .expect("the mirror repeats what happened");
+        0
+    }
+}
+
+fn with_mirror(options: Options) -> (Db, Db) {
+    let mirror = Db::open(Options::default().stripes(4).follower());
+    let db = Db::open(options.effect_log(Arc::new(Mirror(mirror.clone()))));
+    (db, mirror)
+}
 
 fn manual() -> (Options, Arc<AtomicU64>) {
     let now = Arc::new(AtomicU64::new(1_000_000_000));
@@ -98,6 +117,40 @@ fn watch_notices_changes_and_expiry() {
 
     let mut client = watching(&db, "missing");
     assert!(!client.run(&["EXEC"]).is_null(), "it was gone already");
+}
+
+#[test]
+fn the_mirror_follows_expiry_and_transactions() {
+    let (options, now) = manual();
+    let (db, mirror) = with_mirror(options);
+    ok(&db.run(&["MSET", "a", "1", "b", "2"]));
+    db.expire(b"a", Duration::from_secs(1));
+    assert_eq!(mirror.get(b"b").unwrap().as_deref(), Some(&b"2"[..]));
+    now.fetch_add(1_000_000, Ordering::SeqCst);
+    assert_eq!(db.get(b"a").unwrap(), None);
+    assert!(
+        !mirror.exists(b"a"),
+        "the key that was met has been deleted there, too"
+    );
+}
+
+#[test]
+fn keys_expire_though_nobody_looks() {
+    let (db, mirror) = with_mirror(Options::default());
+    for n in 0..1000u32 {
+        db.set_with(
+            &n.to_be_bytes(),
+            b"v",
+            SetOptions {
+                expire_in: Some(Duration::from_millis(u64::from(n % 50))),
+                ..SetOptions::default()
+            },
+        );
+    }
+    while db.engine().stats.totals().expired < 1000 {
+        thread::yield_now();
+    }
+    assert!((0..1000u32).all(|n| !mirror.exists(&n.to_be_bytes())));
 }
 
 #[test]

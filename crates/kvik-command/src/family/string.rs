@@ -101,13 +101,11 @@ fn writes() -> Vec<Row> {
             .may_grow()
             .access(&[KeyFlags::OW_UPDATE])
             .since("2.0.0")
-            .deprecated("2.6.12", "`SET` with the `EX` argument")
             .about("Sets the string value of a key that expires after some seconds."),
         command("PSETEX", "key milliseconds value", psetex)
             .may_grow()
             .access(&[KeyFlags::OW_UPDATE])
             .since("2.6.0")
-            .deprecated("2.6.12", "`SET` with the `PX` argument")
             .about("Sets the string value of a key that expires after some milliseconds."),
         command("GETSET", "key value", getset)
             .may_grow()
@@ -137,7 +135,6 @@ fn conditional() -> Vec<Row> {
             .fast()
             .access(&[KeyFlags::OW_INSERT])
             .since("1.0.0")
-            .deprecated("2.6.12", "`SET` with the `NX` argument")
             .about("Sets the string value of a key that does not exist."),
         command("MSETNX", "key value [key value ...]", msetnx)
             .may_grow()
