@@ -62,7 +62,7 @@ fn check_all(target: &dyn Target) {
 }
 
 const CLIENTS: u64 = 4;
-const ROUNDS: u64 = 300;
+const ROUNDS: u64 = 600;
 
 /// Runs a client on a thread of its own for each number below [`CLIENTS`], all starting at once.
 fn all_at_once<R: Send>(
