@@ -139,12 +139,22 @@ impl Session {
         }
     }
 
-    /// Ends the transaction and the watch.
+    /// Ends the transaction.
     pub fn take_transaction(&mut self) -> Option<Transaction> {
         let taken = self.transaction.take()?;
+        self.show_no_transaction();
+        Some(taken)
+    }
+
+    /// Takes the transaction to run it. To others the client is in it until [`Self::show_no_transaction`].
+    pub fn start_transaction(&mut self) -> Option<Transaction> {
+        self.transaction.take()
+    }
+
+    /// Lets others see that the client is in no transaction.
+    pub fn show_no_transaction(&self) {
         self.client.queued.store(NOT_IN_MULTI, Relaxed);
         self.client.queued_bytes.store(0, Relaxed);
-        Some(taken)
     }
 
     /// Ends the watch; the executor tells the keys.

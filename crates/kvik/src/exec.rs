@@ -53,7 +53,7 @@ impl Executor {
     }
 
     fn exec_locked(&mut self, stripes: &mut dyn Stripes, session: &mut Session, out: &mut Vec<u8>) {
-        let transaction = session.take_transaction().unwrap_or_default();
+        let transaction = session.start_transaction().unwrap_or_default();
         let watch = session.watch.take();
         session
             .client
@@ -64,6 +64,7 @@ impl Executor {
         } else {
             self.run_queue(stripes, session, &transaction, out);
         }
+        session.show_no_transaction();
         self.shared.commit(&mut self.work.unit);
     }
 
