@@ -8,7 +8,6 @@ use kvik_resp::Value;
 use crate::target::{Connection, MemoryTarget, Product, Target, real_server, served};
 
 #[test]
-#[ignore = "commands are still missing"]
 fn in_process() {
     for stripes in [1, 8, 1024] {
         let options = Options::default().stripes(stripes);
@@ -18,7 +17,6 @@ fn in_process() {
 }
 
 #[test]
-#[ignore = "commands are still missing"]
 fn served_on_both_backends() {
     for io in ["mio", "uring"] {
         match served(io, 2) {

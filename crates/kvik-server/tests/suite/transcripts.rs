@@ -6,19 +6,16 @@ use crate::target::{MemoryTarget, Product, SocketTarget, real_server, served};
 use crate::transcript::play_all;
 
 #[test]
-#[ignore = "commands are still missing"]
 fn in_process_for_1_thread() {
     play_in_process(1);
 }
 
 #[test]
-#[ignore = "commands are still missing"]
 fn in_process_for_2_threads() {
     play_in_process(2);
 }
 
 #[test]
-#[ignore = "commands are still missing"]
 fn in_process_for_8_threads() {
     play_in_process(8);
 }
@@ -51,37 +48,31 @@ fn valkey() {
 }
 
 #[test]
-#[ignore = "commands are still missing"]
 fn served_on_mio_by_1_thread() {
     play_served("mio", 1);
 }
 
 #[test]
-#[ignore = "commands are still missing"]
 fn served_on_mio_by_2_threads() {
     play_served("mio", 2);
 }
 
 #[test]
-#[ignore = "commands are still missing"]
 fn served_on_mio_by_8_threads() {
     play_served("mio", 8);
 }
 
 #[test]
-#[ignore = "commands are still missing"]
 fn served_on_uring_by_1_thread() {
     play_served("uring", 1);
 }
 
 #[test]
-#[ignore = "commands are still missing"]
 fn served_on_uring_by_2_threads() {
     play_served("uring", 2);
 }
 
 #[test]
-#[ignore = "commands are still missing"]
 fn served_on_uring_by_8_threads() {
     play_served("uring", 8);
 }

@@ -26,7 +26,6 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    #[ignore = "commands are still missing"]
     fn any_sequence_is_answered_as_the_model_answers(steps in vec(step(), 1..60)) {
         for stripes in [1, 2, 8] {
             follow(&steps, stripes)?;

@@ -127,6 +127,7 @@ impl Connection for MemoryConnection {
                 return Ok(Received::Reply(reply));
             }
             if self.session.close || self.session.client.is_killed() {
+                self.executor.end(&mut self.session);
                 return Ok(Received::Closed);
             }
             if Instant::now() >= deadline {
