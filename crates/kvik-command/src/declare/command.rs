@@ -78,6 +78,10 @@ impl Command {
             syntax::parse(row.syntax).map_err(|e| wrong(format!("{} at {:?}", e.what, e.rest)))?;
         let words = row.name.split(' ').count();
         let derived = keys::derive(&mut arguments, words, row.flags);
+        let regular = row.key_specs.is_none() && row.finder.is_none();
+        if let Some(key) = keys::unfound(&arguments).filter(|_| regular) {
+            return Err(wrong(format!("nothing finds its key {:?}", key.name)));
+        }
         let specs = apply_access(&row, row.key_specs.map_or(derived, <[KeySpec]>::to_vec))
             .map_err(wrong)?;
         let (range, movable) = LegacyRange::of(&specs);
@@ -254,11 +258,12 @@ impl Command {
     ) -> Result<(), InvalidKeys> {
         match self.shape {
             Shape::None => Ok(()),
-            Shape::At(at) if at < args.len() => {
-                visit(at, self.specs[0].flags);
+            Shape::At(at) => {
+                if at < args.len() {
+                    visit(at, self.specs[0].flags);
+                }
                 Ok(())
             }
-            Shape::At(_) => Err(InvalidKeys),
             Shape::Specs => self.specs.iter().try_for_each(|spec| {
                 spec.positions(args)?.for_each(|at| visit(at, spec.flags));
                 Ok(())

@@ -248,7 +248,7 @@ mod tests {
         );
         assert_eq!(
             hint(
-                "key [key ...] [WITHSCORES] [LIMIT offset count]",
+                "member [member ...] [WITHSCORES] [LIMIT offset count]",
                 "x a b limit 1"
             ),
             "count [WITHSCORES]"

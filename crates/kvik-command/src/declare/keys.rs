@@ -326,20 +326,19 @@ pub(super) fn derive(arguments: &mut [Argument], at: usize, flags: Flags) -> Vec
         fixed: true,
     };
     for i in 0..arguments.len() {
-        let next = find_in(arguments, i, before);
-        if let Some(mut next) = next {
+        if let Some(next) = find_in(arguments, i, before) {
             match found.last_mut().filter(|last| last.continues_with(&next)) {
                 Some(last) => last.extend(),
-                None => {
-                    next.number = found.len();
-                    found.push(next);
-                }
+                None => found.push(next),
             }
-            mark(&mut arguments[i], found.len() - 1);
+            if let Some(key) = first_key(&mut arguments[i]) {
+                key.key_spec = Some(found.len() - 1);
+            }
         }
+        let length = arguments[i].length();
         before = Length {
-            min: before.min + arguments[i].length().min,
-            fixed: before.fixed && arguments[i].length().fixed,
+            min: before.min + length.min,
+            fixed: before.fixed && length.fixed,
         };
     }
     let overwrites = found.iter().any(|key| is_destination(&key.name));
@@ -356,23 +355,18 @@ pub(super) fn derive(arguments: &mut [Argument], at: usize, flags: Flags) -> Vec
 /// A derived specification and the name of its argument.
 struct Found {
     name: String,
-    number: usize,
     spec: KeySpec,
 }
 
 impl Found {
-    fn new(name: &str, begin: Begin, find: Find) -> Self {
+    fn new(name: String, begin: Begin, find: Find) -> Self {
         let spec = KeySpec {
             flags: KeyFlags::empty(),
             begin,
             find,
             notes: "",
         };
-        Self {
-            name: name.to_owned(),
-            number: 0,
-            spec,
-        }
+        Self { name, spec }
     }
 
     /// `key1 key2` are one specification, `source destination` are two.
@@ -396,20 +390,20 @@ impl Found {
     }
 }
 
-fn find_in(arguments: &[Argument], i: usize, before: Length) -> Option<Found> {
+fn find_in(arguments: &mut [Argument], i: usize, before: Length) -> Option<Found> {
+    let key = first_key(&mut arguments[i])?;
+    let (name, repetition) = (key.name.clone(), key.repetition);
     let argument = &arguments[i];
-    let key = first_key(argument)?;
-    let fixed = Begin::Index(before.min);
     let begin = match argument.token {
         Some(word) => Begin::Keyword {
             word,
             from: before.min.cast_signed(),
         },
-        None if before.fixed => fixed,
+        None if before.fixed => Begin::Index(before.min),
         None => return None,
     };
     let width = argument.parts().len().max(1);
-    let many = argument.repetition != Repetition::Once || key.repetition != Repetition::Once;
+    let many = argument.repetition != Repetition::Once || repetition != Repetition::Once;
     let after_count = i > 0 && arguments[i - 1].name == "numkeys";
     let find = match (many, argument.token.is_some()) {
         (true, _) if after_count => {
@@ -418,7 +412,7 @@ fn find_in(arguments: &[Argument], i: usize, before: Length) -> Option<Found> {
                 first: 1,
                 step: width,
             };
-            return Some(Found::new(&key.name, Begin::Index(before.min - 1), spec));
+            return Some(Found::new(name, Begin::Index(before.min - 1), spec));
         }
         (true, true) if width > 1 => Find::Range {
             last: -1,
@@ -436,17 +430,33 @@ fn find_in(arguments: &[Argument], i: usize, before: Length) -> Option<Found> {
             limit: 0,
         },
     };
-    Some(Found::new(&key.name, begin, find))
+    Some(Found::new(name, begin, find))
 }
 
-/// The key with which an argument begins, if it does.
-fn first_key(argument: &Argument) -> Option<&Argument> {
-    match &argument.kind {
-        Kind::Key => Some(argument),
-        Kind::Block(parts) => first_key(parts.first()?),
-        Kind::OneOf(choices) => choices.iter().find_map(first_key),
+/// The key with which an argument begins, behind no other token than its own.
+fn first_key(argument: &mut Argument) -> Option<&mut Argument> {
+    if argument.kind == Kind::Key {
+        return Some(argument);
+    }
+    let bare = |part: &mut Argument| part.token.is_none();
+    match &mut argument.kind {
+        Kind::Block(parts) => parts
+            .first_mut()
+            .and_then(|part| bare(part).then_some(part)),
+        Kind::OneOf(choices) => choices.iter_mut().find(|choice| choice.token.is_none()),
         _ => None,
     }
+    .and_then(first_key)
+}
+
+/// A key that no specification finds: its command would work on it without holding its lock.
+pub(super) fn unfound(arguments: &[Argument]) -> Option<&Argument> {
+    arguments
+        .iter()
+        .find_map(|argument| match argument.key_spec {
+            None if argument.kind == Kind::Key => Some(argument),
+            _ => unfound(argument.parts()),
+        })
 }
 
 /// Where a run of keys ends when `rest` follows it: nothing is derived when that has no fixed
@@ -454,16 +464,6 @@ fn first_key(argument: &Argument) -> Option<&Argument> {
 fn last_of_run(rest: &[Argument]) -> Option<isize> {
     let rest = Length::of(rest);
     rest.fixed.then(|| -1 - rest.min.cast_signed())
-}
-
-fn mark(argument: &mut Argument, number: usize) {
-    match &mut argument.kind {
-        Kind::Key => argument.key_spec = Some(number),
-        Kind::OneOf(parts) | Kind::Block(parts) => {
-            parts.iter_mut().for_each(|part| mark(part, number))
-        }
-        _ => {}
-    }
 }
 
 fn is_destination(name: &str) -> bool {

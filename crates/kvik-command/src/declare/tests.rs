@@ -251,7 +251,7 @@ fn calls_whose_keys_cannot_be_found_are_refused() {
     }
     assert_eq!(keys(&eval, "x s 0"), Ok(vec![]));
     let get = one(row("X", "key"));
-    assert_eq!(keys(&get, "x"), Err(InvalidKeys));
+    assert_eq!(keys(&get, "x"), Ok(vec![]));
     let read = one(row("X", "STREAMS key [key ...] id [id ...]"));
     assert_eq!(keys(&read, "x STREAMS"), Err(InvalidKeys));
     assert_eq!(keys(&read, "x other a b"), Ok(vec![]));
@@ -447,4 +447,22 @@ fn the_markdown_page_has_a_line_per_command() {
     assert!(page.contains(line), "{page}");
     assert!(page.contains("| `CONFIG GET` |") && !page.contains("| `CONFIG` |"));
     assert!(page.contains("\n## generic\n"));
+}
+
+#[test]
+fn a_key_that_nothing_finds_is_refused() {
+    let lost = [
+        "key [COUNT count] key [key ...]",
+        "key [key ...] [NX|XX]",
+        "key [STORE storekey|STOREDIST storekey]",
+        "[FROM source destination]",
+        "name [LIMIT count] <key|ALL>",
+    ];
+    for syntax in lost {
+        let error = Table::build(vec![row("X", syntax)]).expect_err(syntax);
+        assert!(error.what.starts_with("nothing finds its key"), "{error}");
+    }
+    const SPECS: &[KeySpec] = &[KeySpec::range(1, 0, 1, KeyFlags::RO)];
+    let declared = row("X", "key [STORE storekey|STOREDIST storekey]").key_specs(SPECS);
+    assert_eq!(one(declared).specs(), SPECS);
 }
