@@ -20,6 +20,7 @@ use crate::clock::BatchClock;
 use crate::db::Shared;
 use crate::effects::{Collector, Unit};
 use crate::stripes::{Busy, InTurn, NoStripes, Patience};
+use crate::upkeep;
 
 /// What became of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +80,14 @@ impl Executor {
     /// Reads the clock. Call it when a batch of commands begins; within the batch, time moves on by what is measured.
     pub fn refresh(&mut self) {
         self.work.clock.refresh();
+    }
+
+    /// Deletes some keys that are overdue, should the thread whose task that is be kept waiting for a processor. Call it
+    /// between batches.
+    #[inline]
+    pub fn help_expire(&mut self) {
+        let now_ms = self.now_us() / 1000;
+        upkeep::help(&self.shared, &mut self.work.unit, now_ms, &self.work.stats);
     }
 
     /// Microseconds since the epoch, as commands run next see it.

@@ -63,7 +63,7 @@ impl SharedStripes {
 
     /// When the next key of a stripe expires, at the earliest.
     pub(crate) fn due(&self, index: usize) -> u64 {
-        self.cells[index].due.load(Ordering::Acquire)
+        self.cells[index].due.load(Ordering::SeqCst)
     }
 
     /// Locks one stripe.
@@ -151,7 +151,9 @@ impl Drop for Held<'_> {
     fn drop(&mut self) {
         let due = self.stripe.next_due().0;
         if due != self.due.load(Ordering::Relaxed) {
-            self.due.store(due, Ordering::Release);
+            // Sequentially consistent, as is reading the alarm after it: either the upkeep thread sees this deadline
+            // when it plans its sleep, or the alarm sees that plan and rings.
+            self.due.store(due, Ordering::SeqCst);
             self.alarm.due_at(due);
         }
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kvik_command::pause::PauseScope;
+use kvik_command::stats::ThreadStats;
 use kvik_store::{Garbage, Guard};
 use parking_lot::{Condvar, Mutex};
 
@@ -22,6 +23,8 @@ const SLICE: usize = 64;
 /// after the longest, rates and peaks are looked at.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST_MS: u64 = 1000;
+/// How late keys are when others help to delete them.
+const OVERDUE_MS: u64 = 3;
 /// How often to look whether expiry is wanted again while it is not.
 const WHILE_OFF_MS: u64 = 10;
 
@@ -30,6 +33,8 @@ const WHILE_OFF_MS: u64 = 10;
 pub(crate) struct Alarm {
     /// When the thread wakes by itself, in milliseconds since the epoch; 0 while it is awake.
     planned_ms: AtomicU64,
+    /// About when the next key expires anywhere, in milliseconds since the epoch: for those who may help.
+    earliest_ms: AtomicU64,
     work: Mutex<Work>,
     rung: Condvar,
 }
@@ -45,6 +50,7 @@ impl Default for Alarm {
     fn default() -> Self {
         Self {
             planned_ms: AtomicU64::new(0),
+            earliest_ms: AtomicU64::new(u64::MAX),
             work: Mutex::default(),
             rung: Condvar::new(),
         }
@@ -55,6 +61,9 @@ impl Alarm {
     /// A key expires at this time, in milliseconds since the epoch.
     #[inline]
     pub(crate) fn due_at(&self, due_ms: u64) {
+        if due_ms < self.earliest_ms.load(Ordering::Relaxed) {
+            self.earliest_ms.fetch_min(due_ms, Ordering::Relaxed);
+        }
         if due_ms < self.planned_ms.load(Ordering::SeqCst) {
             self.ring(|_| ());
         }
@@ -135,7 +144,12 @@ impl Shared {
         let earliest = (0..self.stripes.len())
             .map(|index| self.stripes.due(index))
             .min();
-        let wake = earliest.unwrap_or(latest).min(latest);
+        let earliest = earliest.unwrap_or(u64::MAX);
+        self.stripes
+            .alarm
+            .earliest_ms
+            .store(earliest, Ordering::Relaxed);
+        let wake = earliest.min(latest);
         self.stripes.alarm.planned_ms.store(wake, Ordering::SeqCst);
         wake
     }
@@ -169,20 +183,53 @@ impl Shared {
 }
 
 /// Deletes all keys that are due, a slice of each stripe at a time.
-pub(crate) fn expire(shared: &Shared, unit: &mut Unit) {
-    let mut more = true;
-    while more {
+fn expire(shared: &Shared, unit: &mut Unit) {
+    while {
         let now_ms = shared.clock.now_us() / 1000;
-        more = false;
-        for index in (0..shared.stripes.len()).filter(|&index| shared.stripes.due(index) <= now_ms)
-        {
-            more |= expire_slice(shared, unit, index, now_ms);
-        }
+        expire_round(shared, unit, now_ms, Patience::Wait, &shared.upkeep_stats)
+    } {}
+}
+
+/// Deletes keys that are overdue, a slice of each stripe, in place of an upkeep thread that is kept waiting for a
+/// processor. Costs one comparison while nothing is overdue.
+#[inline]
+pub(crate) fn help(shared: &Shared, unit: &mut Unit, now_ms: u64, stats: &ThreadStats) {
+    let earliest_ms = shared.stripes.alarm.earliest_ms.load(Ordering::Relaxed);
+    if now_ms >= earliest_ms.saturating_add(OVERDUE_MS) && shared.expires_actively() {
+        expire_round(shared, unit, now_ms, Patience::Spin, stats);
+        let dues = (0..shared.stripes.len()).map(|index| shared.stripes.due(index));
+        let earliest_ms = dues.min().unwrap_or(u64::MAX);
+        shared
+            .stripes
+            .alarm
+            .earliest_ms
+            .store(earliest_ms, Ordering::Relaxed);
     }
 }
 
-fn expire_slice(shared: &Shared, unit: &mut Unit, index: usize, now_ms: u64) -> bool {
-    let Ok(mut held) = shared.stripes.lock(index, Patience::Wait) else {
+/// Deletes a slice of the due keys of each stripe and says whether there are more.
+fn expire_round(
+    shared: &Shared,
+    unit: &mut Unit,
+    now_ms: u64,
+    patience: Patience,
+    stats: &ThreadStats,
+) -> bool {
+    let due = (0..shared.stripes.len()).filter(|&index| shared.stripes.due(index) <= now_ms);
+    due.fold(false, |more, index| {
+        expire_slice(shared, unit, index, now_ms, patience, stats) | more
+    })
+}
+
+fn expire_slice(
+    shared: &Shared,
+    unit: &mut Unit,
+    index: usize,
+    now_ms: u64,
+    patience: Patience,
+    stats: &ThreadStats,
+) -> bool {
+    let Ok(mut held) = shared.stripes.lock(index, patience) else {
         return false;
     };
     let mut effects = Collector {
@@ -195,8 +242,8 @@ fn expire_slice(shared: &Shared, unit: &mut Unit, index: usize, now_ms: u64) -> 
     drop(held);
     if done.keys > 0 {
         shared.engine.expiry_lag.record(done.lag_ms);
-        shared.upkeep_stats.totals.expired.add(done.keys as u64);
-        shared.upkeep_stats.totals.changes.add(done.keys as u64);
+        stats.totals.expired.add(done.keys as u64);
+        stats.totals.changes.add(done.keys as u64);
     }
     done.more
 }

@@ -87,6 +87,7 @@ impl Reactor {
             let timeout = self.timeout();
             self.driver.wait(timeout)?;
             self.executor.refresh();
+            self.executor.help_expire();
             while let Some(event) = self.driver.next_event() {
                 self.handle(event);
             }
