@@ -413,6 +413,7 @@ impl<'a> Guard<'a> {
     /// Exchanges the contents of two keyspaces. Effect: `SWAPDB`.
     pub fn swap(&mut self, a: KeyspaceId, b: KeyspaceId) {
         for index in 0..self.layout.stripes() {
+            self.expire_watched(index, [a, b]);
             self.swap_stripe(index, a, b);
         }
         let (mut left, mut right) = (IntText::default(), IntText::default());
@@ -556,6 +557,18 @@ impl<'a> Guard<'a> {
         if emptied.len() > 0 {
             self.state.stats.changes += emptied.len() as u64;
             self.state.garbage.push(emptied.into_garbage());
+        }
+    }
+
+    /// Deletes what is watched in either of two keyspaces and whose time has come in either: a missing key for which such
+    /// a one is swapped in has not changed.
+    fn expire_watched(&mut self, index: usize, keyspaces: [KeyspaceId; 2]) {
+        let watches = &self.stripes.stripe(index).watches;
+        let keys: Vec<Box<[u8]>> = keyspaces.iter().flat_map(|&id| watches.keys(id)).collect();
+        for key in &keys {
+            for id in keyspaces {
+                self.exists_in(id, key);
+            }
         }
     }
 

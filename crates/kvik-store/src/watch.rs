@@ -73,6 +73,12 @@ impl Watches {
             .for_each(|token| token.mark());
     }
 
+    /// The watched keys of a keyspace.
+    pub(crate) fn keys(&self, keyspace: KeyspaceId) -> impl Iterator<Item = Box<[u8]>> {
+        let keys = self.keyspaces.get(&keyspace).into_iter();
+        keys.flat_map(|keys| keys.keys().cloned())
+    }
+
     /// Marks the watchers of every key of `keyspace` for which `changed` holds.
     pub(crate) fn touch_where(&self, keyspace: KeyspaceId, changed: impl Fn(&[u8]) -> bool) {
         let keys = self.keyspaces.get(&keyspace).into_iter().flatten();

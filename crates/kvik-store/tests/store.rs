@@ -335,3 +335,26 @@ fn only_who_decides_refuses_a_past_expiry() {
     let follower = Guard::new(&mut store.stripes, &store.layout, &mut effects, 10);
     assert!(!follower.mode(Mode::Follower).is_past(10));
 }
+
+#[test]
+fn a_key_whose_time_has_come_counts_as_missing_in_a_swap() {
+    let [here, there] = [KeyspaceId(0), KeyspaceId(1)];
+    let mut store = Store::new(2);
+    let [gone, missing, replaced] = std::array::from_fn(|_| Arc::new(WatchToken::default()));
+    store.at(0, |guard| {
+        let string = NewString::Bytes(b"v");
+        guard.slot(b"gone").set(string, Expiry::At(10));
+        guard.watch(b"gone", &gone);
+        guard.watch(b"missing", &missing);
+        guard.watch(b"replaced", &replaced);
+        guard.select(there);
+        guard.slot(b"missing").set(string, Expiry::At(10));
+        guard.slot(b"replaced").set(string, Expiry::Clear);
+    });
+    store.at(10, |guard| guard.swap(here, there));
+    assert!(gone.is_dirty() && replaced.is_dirty());
+    assert!(!missing.is_dirty());
+    store.at(10, |guard| {
+        assert!(guard.peek(b"missing").is_none() && guard.peek(b"replaced").is_some());
+    });
+}
