@@ -176,14 +176,18 @@ impl Argument {
 
     /// Appends this argument as a usage line shows it.
     pub(super) fn write_usage(&self, out: &mut String, style: Style) {
-        let (open, close) = match (&self.kind, self.optional) {
-            (_, true) => ("[", "]"),
-            (Kind::OneOf(_), false) if self.token.is_none() => ("<", ">"),
-            _ => ("", ""),
+        let choice = matches!(self.kind, Kind::OneOf(_)) && self.token.is_none();
+        let repeated = self.repetition != Repetition::Once;
+        let (open, close) = match (self.optional, choice, repeated) {
+            (true, true, true) => ("[<", "> ...]"),
+            (true, _, _) => ("[", "]"),
+            (false, true, true) => ("<", "> ..."),
+            (false, true, false) => ("<", ">"),
+            (false, false, _) => ("", ""),
         };
         out.push_str(open);
         self.write_once(out, style, true);
-        if self.repetition != Repetition::Once {
+        if repeated && !choice {
             out.push_str(" [");
             self.write_once(out, style, self.repetition == Repetition::ManyWithToken);
             out.push_str(" ...]");

@@ -42,7 +42,7 @@ fn line(command: &Command) -> String {
     let usage = command.usage(Style::Plain).replace('|', "\\|");
     let call = format!("{} {usage}", command.name());
     let obsolete = command.deprecation().map_or(String::new(), |it| {
-        format!(" Deprecated: use {}.", it.replaced_by)
+        format!(" Deprecated since {}: {}.", it.since, it.replaced_by)
     });
     format!(
         "| `{}` | {} | {} | {}{obsolete} |",

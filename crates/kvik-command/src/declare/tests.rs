@@ -108,6 +108,8 @@ fn usage_lines_are_canonical() {
         ),
         ("<key|\"\">", "<key|\"\">"),
         ("[LIMIT offset count]", "[LIMIT offset count]"),
+        ("<ID id|<A a|B b> ...>", "<ID id|<A a|B b> ...>"),
+        ("[<A|B> ...]", "[<A|B> ...]"),
     ];
     for (syntax, usage) in cases {
         assert_eq!(one(row("X", syntax)).usage(Style::Plain), usage, "{syntax}");
@@ -443,7 +445,7 @@ fn the_markdown_page_has_a_line_per_command() {
         row("CONFIG GET", ""),
     ])
     .markdown();
-    let line = "| `SET key [NX\\|XX]` | 1.0.0 | O(1) | Stores. Deprecated: use PUT. |";
+    let line = "| `SET key [NX\\|XX]` | 1.0.0 | O(1) | Stores. Deprecated since 9.0.0: PUT. |";
     assert!(page.contains(line), "{page}");
     assert!(page.contains("| `CONFIG GET` |") && !page.contains("| `CONFIG` |"));
     assert!(page.contains("\n## generic\n"));
