@@ -5,6 +5,7 @@
 use std::fs;
 
 use anyhow::{Context, bail};
+use kvik_command::metric::{METRICS, Section};
 
 use crate::cargo;
 
@@ -14,6 +15,7 @@ type Page = (&'static str, fn() -> String);
 const PAGES: &[Page] = &[
     ("docs/commands.md", || kvik_command::table().markdown()),
     ("docs/configuration.md", kvik_server::config::markdown),
+    ("docs/metrics.md", metrics),
 ];
 
 /// Writes every page that is out of date, or with `check` refuses to find one.
@@ -32,4 +34,23 @@ pub(crate) fn write(check: bool) -> anyhow::Result<()> {
         println!("wrote {name}");
     }
     Ok(())
+}
+
+fn metrics() -> String {
+    let mut page = String::from(
+        "# Metrics\n\n`INFO` shows them, section by section; `INFO all` shows every section.\n",
+    );
+    for section in Section::ALL {
+        let rows = METRICS.iter().filter(|metric| metric.section == section);
+        let rows: String = rows
+            .map(|metric| format!("| `{}` | {} |\n", metric.name, metric.about))
+            .collect();
+        if !rows.is_empty() {
+            page += &format!(
+                "\n## {}\n\n| name | meaning |\n|---|---|\n{rows}",
+                section.title()
+            );
+        }
+    }
+    page
 }
