@@ -47,6 +47,8 @@ pub(crate) struct Reactor {
     connections: Vec<Option<Box<Connection>>>,
     /// Connections in [`State::Ready`].
     ready: Vec<ConnId>,
+    /// Whether one of them has found a stripe taken.
+    contended: bool,
     /// How many are in [`State::Paused`].
     paused: usize,
     next_patrol_ms: u64,
@@ -72,6 +74,7 @@ impl Reactor {
             spans: Vec::new(),
             connections: Vec::new(),
             ready: Vec::new(),
+            contended: false,
             paused: 0,
             next_patrol_ms: 0,
             stopping_until_ms: None,
@@ -94,6 +97,7 @@ impl Reactor {
             self.run_ready();
             self.resume_paused();
             self.patrol();
+            self.give_way();
             if self.is_done() {
                 return Ok(());
             }
@@ -281,6 +285,7 @@ impl Reactor {
     }
 
     fn after_run(&mut self, id: ConnId, stop: Stop, clogged: bool) {
+        self.contended |= stop == Stop::Busy;
         let state = match stop {
             Stop::Close => return self.close_when_sent(id),
             Stop::Incomplete(_) if self.is_finished(id) => return self.close_when_sent(id),
@@ -337,6 +342,13 @@ impl Reactor {
             {
                 self.run_connection(id);
             }
+        }
+    }
+
+    /// Lets the thread that holds a stripe go on where there are more threads than cores.
+    fn give_way(&mut self) {
+        if std::mem::take(&mut self.contended) {
+            std::thread::yield_now();
         }
     }
 
