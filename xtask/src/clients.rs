@@ -17,7 +17,8 @@ const NODE_SESSIONS: &[&str] = &["node_redis.mjs", "ioredis.mjs"];
 
 /// Runs every session that this machine can run.
 pub(crate) fn run() -> anyhow::Result<()> {
-    cargo::cargo(&["build", "--package", "kvik-cli"])?;
+    // The whole workspace chooses the features, as for the tests, so that nothing is built twice.
+    cargo::cargo(&["build", "--workspace", "--bin", "kvik"])?;
     let target = cargo::target_dir()?;
     let server = Server::start("kvik", &target.join("debug").join("kvik"), &[])?;
     let port = server.address().port().to_string();
