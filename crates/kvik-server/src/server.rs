@@ -152,14 +152,14 @@ impl Server {
     }
 
     /// Serves until a signal or SHUTDOWN, then ends in an orderly way.
-    fn wait(mut self) -> ExitCode {
+    fn wait(self) -> ExitCode {
         let why = self.stopped.recv().unwrap_or(Stop::Failure);
         match why {
             Stop::Signal(signal) => tracing::info!("received signal {signal}, shutting down"),
             Stop::Command => tracing::info!("received SHUTDOWN, shutting down"),
             Stop::Failure => tracing::error!("an I/O thread failed, shutting down"),
         }
-        self.end();
+        drop(self);
         tracing::info!("bye");
         if why == Stop::Failure {
             ExitCode::FAILURE
@@ -167,21 +167,17 @@ impl Server {
             ExitCode::SUCCESS
         }
     }
+}
 
+impl Drop for Server {
     /// Answers what has been read, closes all connections and ends the threads.
-    fn end(&mut self) {
+    fn drop(&mut self) {
         self.front.stop_all();
         for thread in self.threads.drain(..) {
             // A panic has been reported where it happened.
             let _ = thread.join();
         }
         self.pid_file = None;
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.end();
     }
 }
 

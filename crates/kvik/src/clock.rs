@@ -45,6 +45,7 @@ pub(crate) enum Tick {
 
 impl Tick {
     /// Nanoseconds from `earlier` to this one.
+    #[inline]
     pub(crate) fn nanos_since(self, earlier: Self) -> u64 {
         match (self, earlier) {
             (Self::System(now), Self::System(then)) => now.duration_since(then).as_nanos() as u64,
@@ -54,43 +55,52 @@ impl Tick {
     }
 }
 
-/// The time as a thread that runs commands keeps it: read once for a batch, moved on by the durations measured since.
+/// The time as a thread that runs commands keeps it: one reading ends a command and begins the next.
 #[derive(Debug)]
 pub(crate) struct BatchClock {
     clock: Clock,
+    /// Microseconds since the epoch at the latest look at the wall clock, and nanoseconds measured since.
     wall_us: u64,
-    start: Tick,
+    since_ns: u64,
     last: Tick,
 }
 
+/// For how long measured durations move the time on before the wall clock, which may be set, is looked at again.
+const WALL_NS: u64 = 10_000_000;
+
 impl BatchClock {
     pub(crate) fn new(clock: Clock) -> Self {
-        let (wall_us, start) = (clock.now_us(), clock.instant());
         Self {
+            wall_us: clock.now_us(),
+            since_ns: 0,
+            last: clock.instant(),
             clock,
-            wall_us,
-            start,
-            last: start,
         }
     }
 
-    /// Reads the clocks anew.
+    /// Begins a batch: time passed that no command has taken.
+    #[inline]
     pub(crate) fn refresh(&mut self) {
-        self.wall_us = self.clock.now_us();
-        self.start = self.clock.instant();
-        self.last = self.start;
+        self.lap();
+        if self.since_ns >= WALL_NS {
+            self.wall_us = self.clock.now_us();
+            self.since_ns = 0;
+        }
     }
 
     /// Microseconds since the epoch, as of the latest lap.
+    #[inline]
     pub(crate) fn now_us(&self) -> u64 {
-        self.wall_us + self.last.nanos_since(self.start) / 1000
+        self.wall_us + self.since_ns / 1000
     }
 
     /// Nanoseconds since the latest lap, which ends here.
+    #[inline]
     pub(crate) fn lap(&mut self) -> u64 {
         let now = self.clock.instant();
         let nanos = now.nanos_since(self.last);
         self.last = now;
+        self.since_ns += nanos;
         nanos
     }
 }

@@ -42,6 +42,7 @@ impl Executor {
             self.work.count(&self.shared, session, call, true);
             return Ok(());
         }
+        // The locks outlive the borrow of the executor that runs the queue.
         let shared = Arc::clone(&self.shared);
         let mut held = match self.plan_queue(session) {
             Scope::All => shared.stripes.lock_all(self.patience)?,
@@ -114,12 +115,12 @@ impl Executor {
                 Locking::All | Locking::InTurn => return Scope::All,
                 Locking::None | Locking::Queue => {}
                 Locking::Keys => {
-                    let mut call = Call {
+                    let call = Call {
                         command: queued.command,
                         args: queued.args.as_args(),
                         hash: None,
                     };
-                    plan_keys(&self.shared, &mut call, plan);
+                    plan_keys(&self.shared, call, plan);
                 }
             }
         }

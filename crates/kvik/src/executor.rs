@@ -33,6 +33,13 @@ pub enum Outcome {
     Paused(u64),
 }
 
+/// A command looked up, and position and hash of its key where it has one at a fixed place.
+#[derive(Clone, Copy, Debug)]
+pub struct Prepared {
+    command: Option<&'static Command>,
+    hash: Option<(usize, u64)>,
+}
+
 /// Runs commands on one thread.
 pub struct Executor {
     pub(crate) shared: Arc<Shared>,
@@ -100,14 +107,35 @@ impl Executor {
         &self.work.stats
     }
 
+    /// Looks a command up and hashes its key, for [`Self::execute_prepared`]. It depends on nothing but the words, so the
+    /// commands of a pipeline can all be prepared before the first one runs.
+    #[inline]
+    pub fn prepare(&self, args: Args<'_>) -> Prepared {
+        let command = table().lookup(args).ok();
+        let key = command.and_then(|command| command.only_key(args));
+        let hash = key.map(|at| (at, self.shared.stripes.layout.hash(&args[at])));
+        Prepared { command, hash }
+    }
+
     /// Runs one command of a session and appends its reply to `out`.
     pub fn execute(&mut self, session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcome {
+        self.execute_prepared(session, self.prepare(args), args, out)
+    }
+
+    /// Runs one command, which was prepared from the same words, and appends its reply to `out`.
+    pub fn execute_prepared(
+        &mut self,
+        session: &mut Session,
+        prepared: Prepared,
+        args: Args<'_>,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
         if args.is_empty() {
             return Outcome::Done;
         }
         let start = out.len();
-        let outcome = match self.admit(session, args) {
-            Ok(Admitted::Run(command)) => self.dispatch(session, command, args, out),
+        let outcome = match self.admit(session, prepared, args) {
+            Ok(Admitted::Run(call)) => self.dispatch(session, call, out),
             Ok(Admitted::Queue(command)) => queue(session, command, args, out),
             Ok(Admitted::Wait(until_ms)) => Outcome::Paused(until_ms),
             Err(error) => self.refuse(session, args, error, out),
@@ -146,8 +174,14 @@ impl Executor {
         }
     }
 
-    fn admit(&self, session: &Session, args: Args<'_>) -> Result<Admitted, Error> {
-        let command = table().lookup(args).map_err(|error| error.error(args))?;
+    #[inline]
+    fn admit<'a>(
+        &self,
+        session: &Session,
+        Prepared { command, hash }: Prepared,
+        args: Args<'a>,
+    ) -> Result<Admitted<'a>, Error> {
+        let command = command.ok_or_else(|| unknown(args))?;
         let flags = command.flags();
         if !session.authenticated && !flags.contains(Flags::NO_AUTH) {
             return Err(Error::NoAuth);
@@ -162,7 +196,11 @@ impl Executor {
         if queueing && !runs_inside_multi(command) {
             return Ok(Admitted::Queue(command));
         }
-        Ok(Admitted::Run(command))
+        Ok(Admitted::Run(Call {
+            command,
+            args,
+            hash,
+        }))
     }
 
     #[inline]
@@ -178,21 +216,11 @@ impl Executor {
         waits.then(|| pause.until_ms())
     }
 
-    fn dispatch(
-        &mut self,
-        session: &mut Session,
-        command: &'static Command,
-        args: Args<'_>,
-        out: &mut Vec<u8>,
-    ) -> Outcome {
-        let mut call = Call {
-            command,
-            args,
-            hash: None,
-        };
-        let done = match command.locking() {
+    #[inline]
+    fn dispatch(&mut self, session: &mut Session, call: Call<'_>, out: &mut Vec<u8>) -> Outcome {
+        let done = match call.command.locking() {
             Locking::None => self.run_on_none(session, call, out),
-            Locking::Keys => self.run_on_keys(session, &mut call, out),
+            Locking::Keys => self.run_on_keys(session, call, out),
             Locking::All => self.run_on_all(session, call, out),
             Locking::InTurn => self.run_in_turn(session, call, out),
             Locking::Queue => self.exec(session, call, out),
@@ -210,7 +238,8 @@ impl Executor {
         call: Call<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), Busy> {
-        self.run(&mut NoStripes, session, call, out);
+        self.work
+            .run_unit(&self.shared, &mut NoStripes, session, call, out);
         Ok(())
     }
 
@@ -220,31 +249,50 @@ impl Executor {
         call: Call<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), Busy> {
-        let shared = Arc::clone(&self.shared);
-        shared.stripes.probe(self.patience)?;
-        self.run(&mut InTurn::new(&shared.stripes), session, call, out);
+        let stripes = &self.shared.stripes;
+        stripes.probe(self.patience)?;
+        self.work
+            .run_unit(&self.shared, &mut InTurn::new(stripes), session, call, out);
         Ok(())
     }
 
+    #[inline]
     fn run_on_keys(
         &mut self,
         session: &mut Session,
-        call: &mut Call<'_>,
+        call: Call<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), Busy> {
-        self.work.plan.clear();
-        plan_keys(&self.shared, call, &mut self.work.plan);
-        let shared = Arc::clone(&self.shared);
-        match *self.work.plan {
-            [] => self.run(&mut NoStripes, session, *call, out),
+        let Some((_, hash)) = call.hash else {
+            return self.run_on_planned(session, call, out);
+        };
+        let stripes = &self.shared.stripes;
+        let mut held = stripes.lock(stripes.layout.stripe_of(hash), self.patience)?;
+        self.work
+            .run_unit(&self.shared, &mut held, session, call, out);
+        Ok(())
+    }
+
+    fn run_on_planned(
+        &mut self,
+        session: &mut Session,
+        call: Call<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Busy> {
+        let (work, stripes) = (&mut self.work, &self.shared.stripes);
+        work.plan.clear();
+        let hash = plan_keys(&self.shared, call, &mut work.plan);
+        let call = Call { hash, ..call };
+        match *work.plan {
+            [] => work.run_unit(&self.shared, &mut NoStripes, session, call, out),
             [index] => {
-                let mut held = shared.stripes.lock(usize::from(index), self.patience)?;
-                self.run(&mut held, session, *call, out);
+                let mut held = stripes.lock(usize::from(index), self.patience)?;
+                work.run_unit(&self.shared, &mut held, session, call, out);
             }
             _ => {
-                ascend(&mut self.work.plan);
-                let mut held = shared.stripes.lock_many(&self.work.plan, self.patience)?;
-                self.run(&mut held, session, *call, out);
+                ascend(&mut work.plan);
+                let mut held = stripes.lock_many(&work.plan, self.patience)?;
+                work.run_unit(&self.shared, &mut held, session, call, out);
             }
         }
         Ok(())
@@ -256,21 +304,10 @@ impl Executor {
         call: Call<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), Busy> {
-        let shared = Arc::clone(&self.shared);
-        let mut held = shared.stripes.lock_all(self.patience)?;
-        self.run(&mut held, session, call, out);
+        let mut held = self.shared.stripes.lock_all(self.patience)?;
+        self.work
+            .run_unit(&self.shared, &mut held, session, call, out);
         Ok(())
-    }
-
-    fn run(
-        &mut self,
-        stripes: &mut dyn Stripes,
-        session: &mut Session,
-        call: Call<'_>,
-        out: &mut Vec<u8>,
-    ) {
-        self.work.run(&self.shared, stripes, session, call, out);
-        self.shared.commit(&mut self.work.unit);
     }
 
     /// Answers a command that may not run. It spoils a transaction that is being queued; EXEC ends it as well.
@@ -313,6 +350,20 @@ fn aborted_by(error: &Error) -> Error {
 }
 
 impl Work {
+    /// Runs a command on stripes that are locked, as one unit of effects.
+    #[inline]
+    fn run_unit(
+        &mut self,
+        shared: &Shared,
+        stripes: &mut dyn Stripes,
+        session: &mut Session,
+        call: Call<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        self.run(shared, stripes, session, call, out);
+        shared.commit(&mut self.unit);
+    }
+
     /// Runs a command's handler on stripes that are locked, and counts.
     pub(crate) fn run(
         &mut self,
@@ -414,10 +465,19 @@ impl Work {
     }
 }
 
-enum Admitted {
-    Run(&'static Command),
+enum Admitted<'a> {
+    Run(Call<'a>),
     Queue(&'static Command),
     Wait(u64),
+}
+
+/// Why words name no command that could run.
+#[cold]
+fn unknown(args: Args<'_>) -> Error {
+    match table().lookup(args) {
+        Err(error) => error.error(args),
+        Ok(command) => Error::arity(command),
+    }
 }
 
 /// A guard for one command of a session.
@@ -451,19 +511,22 @@ fn mode(shared: &Shared, now_ms: u64) -> Mode {
     }
 }
 
-/// Adds the stripes of a call's keys to the plan. Where the keys cannot be told from the words, the handler refuses the
-/// call before it touches any.
-pub(crate) fn plan_keys(shared: &Shared, call: &mut Call<'_>, plan: &mut Vec<u16>) {
+/// Adds the stripes of a call's keys to the plan; returns position and hash of the key when there is one only. Where
+/// the keys cannot be told from the words, the handler refuses the call before it touches any.
+pub(crate) fn plan_keys(
+    shared: &Shared,
+    call: Call<'_>,
+    plan: &mut Vec<u16>,
+) -> Option<(usize, u64)> {
     let (layout, args) = (&shared.stripes.layout, call.args);
+    let before = plan.len();
     let mut last = None;
     let found = call.command.for_each_key(args, |at, _| {
         let hash = layout.hash(&args[at]);
         plan.push(layout.stripe_of(hash) as u16);
         last = Some((at, hash));
     });
-    if found.is_ok() && plan.len() == 1 {
-        call.hash = last;
-    }
+    last.filter(|_| found.is_ok() && plan.len() == before + 1)
 }
 
 /// Puts a plan into locking order.

@@ -28,7 +28,7 @@ mod upkeep;
 pub use clock::Clock;
 pub use connection::Connection;
 pub use db::{Db, Options};
-pub use executor::{Executor, Outcome};
+pub use executor::{Executor, Outcome, Prepared};
 pub use kvik_command::{Engine, Error, Session};
 pub use kvik_resp::Value;
 pub use stripes::Patience;

@@ -237,6 +237,15 @@ impl Command {
         !matches!(self.shape, Shape::None)
     }
 
+    /// The position of the key in an accepted call, when the command has exactly one, at a fixed place.
+    #[inline]
+    pub fn only_key(&self, args: Args<'_>) -> Option<usize> {
+        match self.shape {
+            Shape::At(at) if at < args.len() => Some(at),
+            _ => None,
+        }
+    }
+
     /// The key specifications of COMMAND INFO.
     pub fn specs(&self) -> &[KeySpec] {
         &self.specs

@@ -1,9 +1,10 @@
 //! One client's connection: its bytes, its session, and why it may be waiting.
 
 use kvik::{Executor, Outcome, Session};
-use kvik_resp::{Args, Limits, Parsed, ProtocolError, Reply, RequestParser, Span};
+use kvik_resp::{Args, Limits, ProtocolError, Reply, RequestParser};
 
 use super::input::Input;
+use super::pipeline::{End, Pipeline};
 use crate::net::ConnId;
 
 /// Commands run for one connection before others get their turn.
@@ -61,7 +62,7 @@ pub(super) enum Stop {
 /// What a run may use.
 pub(super) struct Tools<'a> {
     pub(super) executor: &'a mut Executor,
-    pub(super) spans: &'a mut Vec<Span>,
+    pub(super) pipeline: &'a mut Pipeline,
     pub(super) max_bulk: u64,
 }
 
@@ -96,33 +97,57 @@ impl Connection {
         consumed: &mut usize,
         out: &mut Vec<u8>,
     ) -> Stop {
-        for _ in 0..TURN {
-            let rest = &input[*consumed..];
+        let mut left = TURN;
+        loop {
             let limits = self.limits(tools.max_bulk);
-            let (args, len) = match self.parser.parse(rest, &limits, tools.spans) {
-                Ok(Parsed::Command { consumed }) => (Args::new(rest, tools.spans), consumed),
-                Ok(Parsed::Inline { consumed }) => (self.parser.inline_args(), consumed),
-                Ok(Parsed::Incomplete { needed }) => {
-                    return Stop::Incomplete(needed.saturating_sub(rest.len()));
-                }
-                Err(error) => return self.refuse(error, out),
-            };
-            if is_http(args) {
-                return Stop::Close;
+            let rest = &input[*consumed..];
+            let end = tools
+                .pipeline
+                .fill(&mut self.parser, rest, &limits, tools.executor);
+            if let Some(stop) = self.run_pipeline(tools, rest, consumed, out) {
+                // What was parsed beyond will be parsed again.
+                self.parser = RequestParser::new();
+                return stop;
             }
-            match tools.executor.execute(&mut self.session, args, out) {
-                Outcome::Done => *consumed += len,
-                Outcome::Busy => return Stop::Busy,
-                Outcome::Paused(until_ms) => return Stop::Paused(until_ms),
+            match end {
+                End::Full => {}
+                End::Incomplete(missing) => return Stop::Incomplete(missing),
+                End::Malformed(error) => return self.refuse(error, out),
             }
-            if self.session.close || self.session.client.is_killed() {
-                return Stop::Close;
-            }
-            if out.len() >= FLUSH_BYTES {
-                return Stop::Flush;
+            left = left.saturating_sub(tools.pipeline.len());
+            if left == 0 {
+                return Stop::Turn;
             }
         }
-        Stop::Turn
+    }
+
+    /// Runs the commands in the pipeline; says why if it stops before the end.
+    fn run_pipeline(
+        &mut self,
+        tools: &mut Tools<'_>,
+        input: &[u8],
+        consumed: &mut usize,
+        out: &mut Vec<u8>,
+    ) -> Option<Stop> {
+        for step in tools.pipeline.steps() {
+            let args = tools.pipeline.args(step, input, &self.parser);
+            if is_http(args) {
+                return Some(Stop::Close);
+            }
+            let executor = &mut *tools.executor;
+            match executor.execute_prepared(&mut self.session, step.prepared, args, out) {
+                Outcome::Done => *consumed += step.len,
+                Outcome::Busy => return Some(Stop::Busy),
+                Outcome::Paused(until_ms) => return Some(Stop::Paused(until_ms)),
+            }
+            if self.session.close || self.session.client.is_killed() {
+                return Some(Stop::Close);
+            }
+            if out.len() >= FLUSH_BYTES {
+                return Some(Stop::Flush);
+            }
+        }
+        None
     }
 
     fn limits(&self, max_bulk: u64) -> Limits {

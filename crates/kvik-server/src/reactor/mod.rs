@@ -9,6 +9,7 @@
 mod connection;
 mod inbox;
 mod input;
+mod pipeline;
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +18,6 @@ use std::time::Duration;
 
 use kvik::{Db, Executor, Patience};
 use kvik_command::client::{Origin, Wake};
-use kvik_resp::Span;
 use socket2::Socket;
 
 use crate::config::{Config, Key};
@@ -25,6 +25,7 @@ use crate::front::Front;
 use crate::net::{self, CloseReason, ConnId, Driver, Event, Peer};
 use connection::{Connection, State, Stop, Tools};
 pub(crate) use inbox::Inbox;
+use pipeline::Pipeline;
 
 /// How long a stopping thread waits for clients to read their last replies.
 const GRACE_MS: u64 = 1000;
@@ -42,7 +43,7 @@ pub(crate) struct Reactor {
     driver: Box<dyn Driver>,
     inbox: Arc<Inbox>,
     executor: Executor,
-    spans: Vec<Span>,
+    pipeline: Pipeline,
     /// By slot of their id.
     connections: Vec<Option<Box<Connection>>>,
     /// Connections in [`State::Ready`].
@@ -71,7 +72,7 @@ impl Reactor {
             db,
             driver,
             inbox,
-            spans: Vec::new(),
+            pipeline: Pipeline::default(),
             connections: Vec::new(),
             ready: Vec::new(),
             contended: false,
@@ -251,12 +252,13 @@ impl Reactor {
         let Some(mut connection) = self.take(id) else {
             return;
         };
+        self.executor.refresh();
         let mut out = self.driver.buffer();
         let max_bulk = self.config.size(Key::ProtoMaxBulkLen) as u64;
         let stop = loop {
             let mut tools = Tools {
                 executor: &mut self.executor,
-                spans: &mut self.spans,
+                pipeline: &mut self.pipeline,
                 max_bulk,
             };
             let stop = connection.run(&mut tools, &mut out);
