@@ -7,7 +7,7 @@ mod scan;
 
 use kvik_store::KeyspaceId;
 
-pub(super) use self::expire::expire_at;
+pub(super) use self::expire::set_expiry;
 use crate::declare::{Category, Command, Group, KeyFlags, Locking, Row};
 use crate::{Ctx, Error};
 

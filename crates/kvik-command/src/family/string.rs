@@ -349,12 +349,14 @@ fn getex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn change_expiry(keys: &mut Guard<'_>, key: &[u8], expiry: Expiry) {
-    let expire_at = match expiry {
+    let (at, past) = match expiry {
         Expiry::Keep => return,
-        Expiry::Clear => None,
-        Expiry::At(at) => Some(at),
+        Expiry::Clear => (None, false),
+        Expiry::At(at) => (Some(at), keys.is_past(at)),
     };
-    super::key::expire_at(keys, key, expire_at);
+    if let Some(key) = keys.slot(key).occupied() {
+        super::key::set_expiry(key, at, past);
+    }
 }
 
 fn delifeq(ctx: &mut Ctx<'_>) -> Result<(), Error> {

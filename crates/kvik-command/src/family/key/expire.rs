@@ -1,6 +1,6 @@
 //! When keys expire: the EXPIRE, TTL and EXPIRETIME commands, PERSIST.
 
-use kvik_store::{Guard, UnixMs};
+use kvik_store::{Occupied, UnixMs};
 
 use crate::family::deadline::TimeFormat;
 use crate::{Ctx, Error};
@@ -27,23 +27,18 @@ fn expire_in(ctx: &mut Ctx<'_>, format: TimeFormat) -> Result<(), Error> {
     let at = format.deadline(&args[2], ctx)?;
     // Before the epoch is as long past as its first millisecond.
     let at = u64::try_from(at).unwrap_or(0);
-    let key = ctx.keys.slot(&args[1]);
-    let wanted = key
-        .view()
-        .is_some_and(|view| conditions.hold(view.expire_at(), at));
-    if wanted {
-        expire_at(&mut ctx.keys, &args[1], Some(at));
+    let past = ctx.keys.is_past(at);
+    let key = ctx.keys.slot(&args[1]).occupied();
+    let key = key.filter(|key| conditions.hold(key.view().expire_at(), at));
+    ctx.reply.integer(i64::from(key.is_some()));
+    if let Some(key) = key {
+        set_expiry(key, Some(at), past);
     }
-    ctx.reply.integer(i64::from(wanted));
     Ok(())
 }
 
-/// Sets or ends the expiry of a key that exists; one that would expire at once is deleted instead.
-pub(in crate::family) fn expire_at(keys: &mut Guard<'_>, key: &[u8], at: Option<UnixMs>) {
-    let past = at.is_some_and(|at| keys.is_past(at));
-    let Some(mut key) = keys.slot(key).occupied() else {
-        return;
-    };
+/// Sets or ends the expiry of a key; with one that is past the key is deleted instead.
+pub(in crate::family) fn set_expiry(mut key: Occupied<'_>, at: Option<UnixMs>, past: bool) {
     if past {
         key.remove();
     } else {
