@@ -73,10 +73,10 @@ pub struct Client {
     /// `CLIENT NO-TOUCH on`.
     pub no_touch: AtomicBool,
     /// Index of the serving thread.
-    pub thread: u16,
+    pub thread: AtomicU16,
     names: RwLock<Names>,
     killed: AtomicBool,
-    wake: Arc<dyn Wake>,
+    wake: Mutex<Arc<dyn Wake>>,
 }
 
 /// Value of [`Client::queued`] outside MULTI.
@@ -145,13 +145,13 @@ impl Client {
             bytes_out: AtomicU64::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
-            thread: origin.thread,
+            thread: AtomicU16::new(origin.thread),
             names: RwLock::new(Names {
                 user: "default".into(),
                 ..Names::default()
             }),
             killed: AtomicBool::new(false),
-            wake: origin.wake,
+            wake: Mutex::new(origin.wake),
         }
     }
 
@@ -173,7 +173,14 @@ impl Client {
     /// Has the client disconnected.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
-        self.wake.wake(self.id);
+        self.wake.lock().wake(self.id);
+    }
+
+    /// Another thread serves it from here on. What was asked of it before this call may have woken the former thread
+    /// only, so the new one looks at the client after it.
+    pub fn move_to(&self, thread: u16, wake: Arc<dyn Wake>) {
+        self.thread.store(thread, Ordering::Relaxed);
+        *self.wake.lock() = wake;
     }
 
     /// Bytes of its buffers and its state.

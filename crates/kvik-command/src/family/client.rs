@@ -302,7 +302,7 @@ fn describe(client: &Client, now_ms: u64) -> String {
     add("resp", &client.protocol.load(Relaxed));
     add("lib-name", &text(&names.lib_name));
     add("lib-ver", &text(&names.lib_ver));
-    add("io-thread", &client.thread);
+    add("io-thread", &client.thread.load(Relaxed));
     add("tot-net-in", &client.bytes_in.load(Relaxed));
     add("tot-net-out", &client.bytes_out.load(Relaxed));
     add("tot-cmds", &client.commands.load(Relaxed));

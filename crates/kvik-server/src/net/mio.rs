@@ -89,6 +89,8 @@ struct Conn {
     finished: bool,
     /// To be closed when the output is sent.
     closing: bool,
+    /// To be handed back when the output is sent.
+    releasing: bool,
     /// A `Drained` is owed.
     drain_due: bool,
     /// Stands in `ready`.
@@ -109,6 +111,7 @@ impl Conn {
             finished: false,
             ends: false,
             closing: false,
+            releasing: false,
             drain_due: false,
             queued: false,
         }
@@ -116,9 +119,10 @@ impl Conn {
 
     /// Whether `progress` would find something to do.
     fn can_progress(&self) -> bool {
-        let may_receive = self.readable && self.input.is_some();
+        let may_receive = self.readable && self.input.is_some() && !self.releasing;
         let may_send = self.writable && !self.output.is_empty();
-        let is_drained = self.output.is_empty() && (self.closing || self.drain_due);
+        let awaited = self.closing || self.releasing || self.drain_due;
+        let is_drained = self.output.is_empty() && awaited;
         may_receive || may_send || is_drained || self.failure.is_some()
     }
 }
@@ -212,12 +216,19 @@ impl MioDriver {
             if conn.closing {
                 return self.end(id, CloseReason::Flushed);
             }
+            if conn.releasing {
+                return self.hand_back(id);
+            }
             if std::mem::take(&mut conn.drain_due) {
                 arm(&mut self.ready, id, conn);
                 return Some(Event::Drained { conn: id });
             }
         }
-        if conn.readable { self.read(id) } else { None }
+        if conn.readable && !conn.releasing {
+            self.read(id)
+        } else {
+            None
+        }
     }
 
     fn read(&mut self, id: ConnId) -> Option<Event> {
@@ -242,6 +253,20 @@ impl MioDriver {
         conn.input = Some(self.buffers.park(input));
         arm(&mut self.ready, id, conn);
         None
+    }
+
+    fn hand_back(&mut self, id: ConnId) -> Option<Event> {
+        let conn = self.conns.remove(id)?;
+        let fd = conn.socket.as_raw_fd();
+        if let Err(error) = self.poll.registry().deregister(&mut SourceFd(&fd)) {
+            let reason = CloseReason::Failed(error);
+            return Some(Event::Closed { conn: id, reason });
+        }
+        Some(Event::Released {
+            conn: id,
+            socket: conn.socket,
+            input: conn.input.unwrap_or_default(),
+        })
     }
 
     fn end(&mut self, id: ConnId, reason: CloseReason) -> Option<Event> {
@@ -389,6 +414,13 @@ impl Driver for MioDriver {
         if let Some(conn) = self.conns.get_mut(id) {
             conn.closing = true;
             self.buffers.put(conn.input.take().unwrap_or_default());
+            arm(&mut self.ready, id, conn);
+        }
+    }
+
+    fn release(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.releasing = true;
             arm(&mut self.ready, id, conn);
         }
     }

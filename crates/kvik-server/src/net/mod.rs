@@ -149,6 +149,16 @@ pub enum Event {
         /// Why.
         reason: CloseReason,
     },
+    /// [`Driver::release`] has let go of the connection and `conn` is stale from here on: the last
+    /// event of a connection that moves to another driver.
+    Released {
+        /// The connection.
+        conn: ConnId,
+        /// Its socket, from which everything before `input` has been read.
+        socket: Socket,
+        /// The buffer last given to [`Driver::receive`], with whatever was received since.
+        input: Vec<u8>,
+    },
     /// A [`Waker`] was used, once or many times, since the last `Woken`.
     Woken,
 }
@@ -218,6 +228,12 @@ pub trait Driver {
     /// Receives nothing more, sends what is unsent and closes; [`Event::Closed`] tells when. A
     /// peer that does not read delays it for ever: [`close`](Self::close) cuts it short.
     fn close_after_flush(&mut self, conn: ConnId);
+
+    /// Receives nothing more, sends what is unsent and hands the socket back, to be
+    /// [adopted](Self::adopt) by another driver: [`Event::Released`] tells when, or
+    /// [`Event::Closed`] that it came to its end instead. Both ways of closing still work until
+    /// then. Bytes that were announced as missing and are being received directly are awaited.
+    fn release(&mut self, conn: ConnId);
 
     /// Closes at once. Unsent output is dropped and `conn` is stale: no event follows.
     fn close(&mut self, conn: ConnId);

@@ -124,7 +124,7 @@ fn echo(driver: &mut dyn Driver, event: Event) {
             driver.receive(conn, Vec::new(), 0);
         }
         Event::PeerFinished { conn } => driver.close_after_flush(conn),
-        Event::Closed { .. } | Event::Woken => {}
+        Event::Closed { .. } | Event::Released { .. } | Event::Woken => {}
     }
 }
 
@@ -767,6 +767,115 @@ fn a_socket_moves_to_another_thread() {
         for client in &mut clients {
             client.write_all(b"hello").unwrap();
             assert_eq!(read_exactly(client, 5), b"hello");
+        }
+    });
+}
+
+/// What one thread leaves for the other: a socket and what it had received but not echoed.
+type Handed = (Socket, Vec<u8>);
+
+/// Echoes once, then gives the connection to the other thread.
+struct Juggler {
+    from: Receiver<Handed>,
+    to: Sender<Handed>,
+    other: Arc<std::sync::OnceLock<Waker>>,
+}
+
+impl Juggler {
+    fn serve(&mut self, driver: &mut dyn Driver, event: Event) {
+        match event {
+            Event::Woken => {
+                for (socket, input) in self.from.try_iter() {
+                    let conn = adopt(driver, socket);
+                    driver.send(conn, input);
+                    driver.receive(conn, Vec::new(), 0);
+                }
+            }
+            Event::Received { conn, input } => {
+                driver.send(conn, input);
+                driver.release(conn);
+            }
+            Event::Released { socket, input, .. } => {
+                self.to.send((socket, input)).unwrap();
+                self.other.get().unwrap().wake();
+            }
+            Event::PeerFinished { conn } => driver.close_after_flush(conn),
+            event => echo(driver, event),
+        }
+    }
+}
+
+#[test]
+fn a_connection_moves_between_threads_with_all_its_bytes() {
+    on_each(|backend| {
+        let ((to_left, at_left), (to_right, at_right)) = (channel(), channel());
+        let (left_waker, right_waker) = (Arc::default(), Arc::default());
+        let juggler = |from, to, other: &Arc<_>| {
+            let other = Arc::clone(other);
+            let mut juggler = Juggler { from, to, other };
+            Server::start(backend, move |driver, event| juggler.serve(driver, event))
+        };
+        let left = juggler(at_left, to_right, &right_waker);
+        let right = juggler(at_right, to_left, &left_waker);
+        left_waker.set(left.waker.clone()).unwrap();
+        right_waker.set(right.waker.clone()).unwrap();
+        let message = pattern(1 << 20);
+        let mut clients: Vec<_> = (0..20).map(|_| left.connect()).collect();
+        let senders: Vec<_> = clients.iter().map(|c| send_aside(c, &message)).collect();
+        for client in &mut clients {
+            assert_same(&read_exactly(client, message.len()), &message);
+            assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        }
+        senders
+            .into_iter()
+            .for_each(|sender| sender.join().unwrap());
+    });
+}
+
+#[test]
+fn a_value_on_its_way_is_whole_when_its_connection_is_released() {
+    on_each(|backend| {
+        let (tell, told) = channel();
+        let server = Server::start(backend, move |driver, event| match event {
+            Event::Received { conn, input } => {
+                driver.receive(conn, input, (1 << 20) - 1);
+                driver.release(conn);
+            }
+            Event::Released { socket, input, .. } => tell.send((socket, input)).unwrap(),
+            event => echo(driver, event),
+        });
+        let mut client = server.connect();
+        let message = pattern(1 << 20);
+        client.write_all(&message[..1]).unwrap();
+        client.write_all(&message[1..]).unwrap();
+        let (mut socket, mut got) = told.recv_timeout(PATIENCE).unwrap();
+        socket.set_nonblocking(false).unwrap();
+        let mut rest = vec![0; message.len() - got.len()];
+        socket.read_exact(&mut rest).unwrap();
+        got.append(&mut rest);
+        assert_same(&got, &message);
+    });
+}
+
+#[test]
+fn a_connection_that_is_being_released_can_be_closed() {
+    on_each(|backend| {
+        let server = Server::start(backend, move |driver, event| match event {
+            Event::Received { conn, input } => {
+                driver.receive(conn, Vec::new(), 0);
+                driver.release(conn);
+                match input[0] {
+                    b'n' => driver.close(conn),
+                    _ => driver.close_after_flush(conn),
+                }
+            }
+            Event::Released { .. } => panic!("released although closed"),
+            event => echo(driver, event),
+        });
+        for bytes in [b"now", b"end"] {
+            let mut client = server.connect();
+            client.write_all(bytes).unwrap();
+            assert_eq!(client.read(&mut [0]).unwrap(), 0);
         }
     });
 }

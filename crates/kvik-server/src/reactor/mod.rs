@@ -112,6 +112,7 @@ impl Reactor {
             Event::PeerFinished { conn } => self.peer_finished(conn),
             Event::Drained { conn } => self.drained(conn),
             Event::Closed { conn, reason } => self.closed(conn, &reason),
+            Event::Released { .. } => {}
             Event::Woken => self.read_inbox(),
         }
     }

@@ -52,6 +52,8 @@ pub(super) struct Conn {
     finished: bool,
     /// To be closed when the output is sent.
     pub(super) closing: bool,
+    /// To be handed back when the output is sent and the kernel has let go of it.
+    pub(super) releasing: bool,
     /// Closed for the layer above; stays until the kernel has let go of it.
     pub(super) gone: bool,
     /// A `Drained` is owed.
@@ -75,6 +77,7 @@ impl Conn {
             ended: false,
             finished: false,
             closing: false,
+            releasing: false,
             gone: false,
             drain_due: false,
             queued: false,
@@ -90,6 +93,9 @@ impl Conn {
         let over = self.is_closed() || self.ended || self.failure.is_some();
         match &self.input {
             _ if over => Receiving::Nothing,
+            // What is being received directly comes whole; to cancel it might cut it short.
+            _ if self.releasing && self.receiving == Receiving::Direct => Receiving::Direct,
+            _ if self.releasing => Receiving::Nothing,
             // Paused: bytes may still come once, then the peer has to wait.
             None if self.early.is_empty() => self.receiving,
             None => Receiving::Nothing,
@@ -103,7 +109,13 @@ impl Conn {
     pub(super) fn can_progress(&self) -> bool {
         let may_deliver = self.awaits_bytes() && (!self.early.is_empty() || self.ended);
         let is_drained = self.output.is_empty() && (self.closing || self.drain_due);
-        !self.gone && (may_deliver || is_drained || self.failure.is_some())
+        let news = may_deliver || is_drained || self.failure.is_some();
+        !self.gone && (news || self.can_be_released())
+    }
+
+    /// Whether it can be handed back now.
+    pub(super) fn can_be_released(&self) -> bool {
+        self.releasing && self.output.is_empty() && self.is_free()
     }
 
     /// Whether the kernel holds nothing of it.
@@ -122,7 +134,7 @@ impl Conn {
     }
 
     fn awaits_bytes(&self) -> bool {
-        self.input.is_some() && self.may_receive()
+        self.input.is_some() && self.may_receive() && !self.releasing
     }
 
     /// Requests all that comes, each time in a provided buffer.
@@ -175,6 +187,10 @@ impl Conn {
         assert!(count <= room, "the kernel keeps to the room it was given");
         // SAFETY: the kernel has written `count` bytes to the spare capacity, and completed.
         unsafe { input.set_len(input.len() + count) };
+        if self.releasing {
+            self.input = Some(input);
+            return None;
+        }
         (!self.is_closed()).then_some(Event::Received { conn: id, input })
     }
 
@@ -188,7 +204,7 @@ impl Conn {
         if self.is_closed() {
             return None;
         }
-        if self.input.is_none() || !self.early.is_empty() {
+        if self.input.is_none() || self.releasing || !self.early.is_empty() {
             self.early.extend_from_slice(bytes);
             return None;
         }
@@ -213,6 +229,17 @@ impl Conn {
         }
         input.append(&mut mem::take(&mut self.early));
         Some(Event::Received { conn: id, input })
+    }
+
+    /// Hands back the socket and all that was received.
+    pub(super) fn release(self, id: ConnId) -> Event {
+        let mut input = self.input.unwrap_or_default();
+        input.extend_from_slice(&self.early);
+        Event::Released {
+            conn: id,
+            socket: self.socket,
+            input,
+        }
     }
 
     /// Notes a receive without data, if it means the end. A kernel may also complete one empty

@@ -325,6 +325,9 @@ impl UringDriver {
         if conn.output.is_empty() && conn.closing {
             return self.end(id, CloseReason::Flushed);
         }
+        if conn.can_be_released() {
+            return self.conns.remove(id).map(|conn| conn.release(id));
+        }
         let event = if conn.output.is_empty() && std::mem::take(&mut conn.drain_due) {
             Some(Event::Drained { conn: id })
         } else {
@@ -495,6 +498,13 @@ impl Driver for UringDriver {
     fn close_after_flush(&mut self, id: ConnId) {
         if let Some(conn) = self.live(id) {
             conn.closing = true;
+            self.arm(id);
+        }
+    }
+
+    fn release(&mut self, id: ConnId) {
+        if let Some(conn) = self.live(id) {
+            conn.releasing = true;
             self.arm(id);
         }
     }
