@@ -7,9 +7,10 @@
 use crate::UnixMs;
 use crate::clock::AccessPolicy;
 use crate::effect::EffectSink;
-use crate::entries::{Entry, EntryRef};
-use crate::keyspace::{Garbage, Keyspace, KeyspaceId};
+use crate::keyspace::{Garbage, Keyspace, KeyspaceId, KeyspaceMut, KeyspaceRef, Moved};
 use crate::layout::{Cursor, Layout, PREFIX_BITS};
+use crate::raw::arena::EntryRef;
+use crate::raw::entry::Entry;
 use crate::slot::{Occupied, Place, Slot, Vacant, View};
 use crate::stripe::Stripe;
 use crate::value::IntText;
@@ -71,8 +72,9 @@ pub struct Guard<'a> {
     effects: &'a mut dyn EffectSink,
     keyspace: KeyspaceId,
     state: State,
-    /// Address, length and hash of the key hashed last: callers hash to lock and then come here with the same slice.
-    hashed: (usize, usize, u64),
+    /// A key and its hash: callers hash to lock and then come here with the same slice. Holding the slice is what makes
+    /// it enough to compare addresses.
+    hashed: Option<(&'a [u8], u64)>,
 }
 
 /// What a guard carries along that borrows nothing.
@@ -110,7 +112,7 @@ impl<'a> Guard<'a> {
             effects,
             keyspace: KeyspaceId(0),
             state,
-            hashed: (0, 0, 0),
+            hashed: None,
         }
     }
 
@@ -137,8 +139,8 @@ impl<'a> Guard<'a> {
 
     /// Takes over the hash of a key that the caller computed to find its stripe.
     #[must_use]
-    pub fn hashed(mut self, key: &[u8], hash: u64) -> Self {
-        self.hashed = (key.as_ptr().addr(), key.len(), hash);
+    pub fn hashed(mut self, key: &'a [u8], hash: u64) -> Self {
+        self.hashed = Some((key, hash));
         self
     }
 
@@ -172,7 +174,8 @@ impl<'a> Guard<'a> {
         self.state.stats
     }
 
-    /// Memory to free once the locks are gone.
+    /// What to free once the locks are gone. After a flush that is nothing but the word that the stripes have something
+    /// to [reclaim](Stripe::reclaim).
     pub fn take_garbage(&mut self) -> Vec<Garbage> {
         std::mem::take(&mut self.state.garbage)
     }
@@ -180,8 +183,8 @@ impl<'a> Guard<'a> {
     /// Reads a key: an access, and a hit or a miss.
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<View<'_>> {
-        let (index, prefix) = self.locate(key);
-        let found = self.find(index, prefix, key);
+        let (index, position) = self.locate(key);
+        let found = self.find(index, position, key);
         match found {
             Some(_) => self.state.stats.hits += 1,
             None => self.state.stats.misses += 1,
@@ -205,8 +208,8 @@ impl<'a> Guard<'a> {
 
     /// Looks at a key without counting it as used.
     pub fn peek(&mut self, key: &[u8]) -> Option<View<'_>> {
-        let (index, prefix) = self.locate(key);
-        let entry = self.find(index, prefix, key)?;
+        let (index, position) = self.locate(key);
+        let entry = self.find(index, position, key)?;
         Some(self.view(index, entry))
     }
 
@@ -218,12 +221,12 @@ impl<'a> Guard<'a> {
     /// The key's place, to change what is there.
     #[inline]
     pub fn slot<'g>(&'g mut self, key: &'g [u8]) -> Slot<'g> {
-        let (index, prefix) = self.locate(key);
-        let found = self.find(index, prefix, key);
+        let (index, position) = self.locate(key);
+        let found = self.find(index, position, key);
         if let Some(entry) = found {
             self.touch(index, entry);
         }
-        let place = self.place(index, prefix, key);
+        let place = self.place(index, position, key);
         match found {
             Some(entry) => Slot::Occupied(Occupied::new(place, entry)),
             None => Slot::Vacant(Vacant::new(place)),
@@ -262,11 +265,11 @@ impl<'a> Guard<'a> {
     /// Copies a key with its expiry over whatever is at the destination, and says whether the key existed. Effect:
     /// `COPY`. Source and destination differ.
     pub fn copy(&mut self, key: &[u8], keyspace: KeyspaceId, to: &[u8]) -> bool {
-        let (index, prefix) = self.locate(key);
-        let Some(entry) = self.find(index, prefix, key) else {
+        let (index, position) = self.locate(key);
+        let Some(entry) = self.find(index, position, key) else {
             return false;
         };
-        let copied = self.keyspace_of(index).entry(entry).clone();
+        let copied = self.keyspace_of(index).copy(entry);
         self.attach(keyspace, to, copied);
         let db = u64::from(keyspace.0);
         self.tell_keyspace(&[
@@ -290,8 +293,8 @@ impl<'a> Guard<'a> {
 
     /// Watches a key: `token` turns dirty when it changes. A key whose time has come counts as missing.
     pub fn watch(&mut self, key: &[u8], token: &Arc<WatchToken>) {
-        let (index, prefix) = self.locate(key);
-        self.find(index, prefix, key);
+        let (index, position) = self.locate(key);
+        self.find(index, position, key);
         let keyspace = self.keyspace;
         self.stripes.stripe(index).watches.add(keyspace, key, token);
     }
@@ -342,8 +345,8 @@ impl<'a> Guard<'a> {
             let stripe = self.stripes.stripe(index);
             let (state, keyspace) = (&self.state, stripe.keyspace(self.keyspace));
             let next = keyspace.and_then(|keyspace| {
-                keyspace.walk(from, |entry| {
-                    if !state.hides(entry) {
+                keyspace.walk(self.layout, from, |entry| {
+                    if !state.hides(&entry) {
                         visit(View::new(entry, state));
                     }
                     left = left.saturating_sub(1);
@@ -378,13 +381,13 @@ impl<'a> Guard<'a> {
             let total = self.len() as u64;
             let mut chosen = random().checked_rem(total)?;
             let mut index = 0;
-            let len = |guard: &mut Self, index| guard.keyspace_of(index).len() as u64;
+            let len = |guard: &mut Self, index| guard.len_of(index) as u64;
             while chosen >= len(self, index) {
                 chosen -= len(self, index);
                 index += 1;
             }
-            let entry = self.keyspace_of(index).sample(random());
-            let key = entry.map(|entry| entry.key.to_vec())?;
+            let sampled = self.stripes.stripe(index).keyspace(self.keyspace)?;
+            let key = sampled.sample(random())?.key().to_vec();
             if self.peek(&key).is_some() {
                 return Some(key);
             }
@@ -397,6 +400,7 @@ impl<'a> Guard<'a> {
         for index in 0..self.layout.stripes() {
             self.flush_stripe(index, self.keyspace);
         }
+        self.state.garbage.push(Garbage::new(Vec::new()));
         self.tell_keyspace(&[b"FLUSHDB"]);
     }
 
@@ -407,6 +411,7 @@ impl<'a> Guard<'a> {
                 self.flush_stripe(index, KeyspaceId(id as u32));
             }
         }
+        self.state.garbage.push(Garbage::new(Vec::new()));
         self.tell_keyspace(&[b"FLUSHALL"]);
     }
 
@@ -427,49 +432,51 @@ impl<'a> Guard<'a> {
     /// Deletes up to `max` keys of one stripe whose time has come, in all keyspaces. Effect: `DEL` for each.
     pub fn expire_due(&mut self, index: usize, max: usize) -> Expired {
         let mut done = Expired::default();
-        while let Some((keyspace, at, entry)) = self.first_due(index) {
-            done.more = done.keys == max;
-            if done.more {
-                break;
+        // What was noted for keys that have another expiry by now is looked up in vain; that has its bound as well.
+        let mut looks = max.saturating_mul(4).saturating_add(16);
+        for id in 0..self.stripes.stripe(index).keyspace_count() {
+            let id = KeyspaceId(id as u32);
+            while let Some((at, entry)) = self.next_due(index, id, &mut looks) {
+                done.more = done.keys == max;
+                if done.more {
+                    break;
+                }
+                done.lag_ms = done.lag_ms.max(self.state.now - at);
+                done.keys += 1;
+                self.keyspace = id;
+                self.expire(index, entry);
             }
-            done.lag_ms = done.lag_ms.max(self.state.now - at);
-            done.keys += 1;
-            self.keyspace = keyspace;
-            self.expire(index, entry);
         }
+        done.more |= looks == 0;
         self.stripes.stripe(index).refresh_due();
         done
     }
 
-    fn first_due(&mut self, index: usize) -> Option<(KeyspaceId, UnixMs, EntryRef)> {
-        let now = self.state.now;
-        let stripe = self.stripes.stripe(index);
-        stripe.keyspaces().find_map(|(id, keyspace)| {
-            keyspace
-                .first_due()
-                .filter(|&(at, _)| at <= now)
-                .map(|(at, entry)| (id, at, entry))
-        })
+    fn next_due(
+        &mut self,
+        index: usize,
+        id: KeyspaceId,
+        looks: &mut usize,
+    ) -> Option<(UnixMs, EntryRef)> {
+        let mut keyspace = self.stripes.stripe(index).keyspace_mut(id);
+        keyspace.next_due(self.layout, self.state.now, looks)
     }
 
     #[inline]
-    fn locate(&mut self, key: &[u8]) -> (usize, u32) {
-        let place = (key.as_ptr().addr(), key.len());
-        if (self.hashed.0, self.hashed.1) != place {
-            self.hashed = (place.0, place.1, self.layout.hash(key));
-        }
-        (
-            self.layout.stripe_of(self.hashed.2),
-            self.layout.prefix_of(self.hashed.2),
-        )
+    fn locate(&self, key: &[u8]) -> (usize, u64) {
+        let hash = match self.hashed {
+            Some((known, hash)) if std::ptr::eq(known, key) => hash,
+            _ => self.layout.hash(key),
+        };
+        (self.layout.stripe_of(hash), self.layout.position_of(hash))
     }
 
     /// The key's entry, unless its time has come.
     #[inline]
-    fn find(&mut self, index: usize, prefix: u32, key: &[u8]) -> Option<EntryRef> {
+    fn find(&mut self, index: usize, position: u64, key: &[u8]) -> Option<EntryRef> {
         let keyspace = self.stripes.stripe(index).keyspace(self.keyspace)?;
-        let entry = keyspace.find(prefix, key)?;
-        if !self.state.hides(keyspace.entry(entry)) {
+        let entry = keyspace.find(position, key)?;
+        if !self.state.hides(&keyspace.entry(entry)) {
             return Some(entry);
         }
         if self.state.mode == Mode::Primary {
@@ -480,9 +487,9 @@ impl<'a> Guard<'a> {
 
     #[cold]
     fn expire(&mut self, index: usize, entry: EntryRef) {
-        let key = self.keyspace_of(index).entry(entry).key.clone();
-        let prefix = self.layout.prefix_of(self.layout.hash(&key));
-        Occupied::new(self.place(index, prefix, &key), entry).remove();
+        let key = self.keyspace_of(index).entry(entry).key().to_vec();
+        let position = self.layout.position_of_key(&key);
+        Occupied::new(self.place(index, position, &key), entry).remove();
         self.state.stats.expired += 1;
     }
 
@@ -497,67 +504,71 @@ impl<'a> Guard<'a> {
             .wrapping_mul(0x5851_F42D_4C95_7F2D)
             .wrapping_add(1);
         let (access, now, random) = (self.state.access, self.state.now, self.state.random >> 16);
-        let keyspace = self.keyspace_of(index);
-        let clock = access.touch(keyspace.entry(entry).clock, now, random);
+        let mut keyspace = self.keyspace_of(index);
+        let clock = access.touch(keyspace.entry(entry).clock(), now, random);
         keyspace.set_clock(entry, clock);
     }
 
     fn view(&mut self, index: usize, entry: EntryRef) -> View<'_> {
-        let keyspace = self.stripes.stripe(index).keyspace_mut(self.keyspace);
+        let keyspace = self.stripes.stripe(index).keyspace(self.keyspace);
+        let keyspace = keyspace.expect("an entry has a keyspace");
         View::new(keyspace.entry(entry), &self.state)
     }
 
-    fn keyspace_of(&mut self, index: usize) -> &mut Keyspace {
+    fn keyspace_of(&mut self, index: usize) -> KeyspaceMut<'_> {
         self.stripes.stripe(index).keyspace_mut(self.keyspace)
     }
 
-    fn place<'g>(&'g mut self, index: usize, prefix: u32, key: &'g [u8]) -> Place<'g> {
+    fn place<'g>(&'g mut self, index: usize, position: u64, key: &'g [u8]) -> Place<'g> {
         Place {
             stripe: self.stripes.stripe(index),
+            layout: self.layout,
             effects: self.effects,
             state: &mut self.state,
             keyspace: self.keyspace,
-            prefix,
+            position,
             key,
         }
     }
 
     /// Takes a key out without an effect of its own.
-    fn detach(&mut self, key: &[u8]) -> Option<Entry> {
-        let (index, prefix) = self.locate(key);
-        let entry = self.find(index, prefix, key)?;
+    fn detach(&mut self, key: &[u8]) -> Option<Moved<'static>> {
+        let (index, position) = self.locate(key);
+        let entry = self.find(index, position, key)?;
         let keyspace = self.keyspace;
         let stripe = self.stripes.stripe(index);
         stripe.watches.touch(keyspace, key);
-        Some(stripe.keyspace_mut(keyspace).remove(prefix, entry))
+        let mut keyspace = stripe.keyspace_mut(keyspace);
+        Some(keyspace.take(self.layout, position, entry))
     }
 
     /// Puts an entry in place of whatever a key holds, without an effect of its own.
-    fn attach(&mut self, keyspace: KeyspaceId, key: &[u8], mut entry: Entry) {
-        let (index, prefix) = self.locate(key);
+    fn attach(&mut self, keyspace: KeyspaceId, key: &[u8], moved: Moved<'_>) {
+        let (index, position) = self.locate(key);
         let stripe = self.stripes.stripe(index);
         stripe.watches.touch(keyspace, key);
-        if let Some(at) = entry.expire_at {
+        if let Some(at) = moved.expire_at {
             stripe.lower_due(at);
         }
-        let target = stripe.keyspace_mut(keyspace);
-        if let Some(old) = target.find(prefix, key) {
-            target.remove(prefix, old);
+        let mut target = stripe.keyspace_mut(keyspace);
+        if let Some(old) = target.find(position, key) {
+            target.remove(self.layout, position, old);
         }
-        entry.key = key.into();
-        target.insert(prefix, entry);
+        target.insert(self.layout, position, key, moved);
+        self.state.garbage.extend(stripe.take_garbage());
     }
 
     fn flush_stripe(&mut self, index: usize, id: KeyspaceId) {
         let stripe = self.stripes.stripe(index);
-        let emptied = std::mem::take(stripe.keyspace_mut(id));
+        let Some(keyspace) = stripe.keyspace(id) else {
+            return;
+        };
+        let len = keyspace.keyspace.len();
         stripe
             .watches
-            .touch_where(id, |key| self.layout.holds(&emptied, key));
-        if emptied.len() > 0 {
-            self.state.stats.changes += emptied.len() as u64;
-            self.state.garbage.push(emptied.into_garbage());
-        }
+            .touch_where(id, |key| self.layout.holds(keyspace, key));
+        self.state.stats.changes += len as u64;
+        stripe.flush(id);
     }
 
     /// Deletes what is watched in either of two keyspaces and whose time has come in either: a missing key for which such
@@ -574,16 +585,22 @@ impl<'a> Guard<'a> {
 
     fn swap_stripe(&mut self, index: usize, a: KeyspaceId, b: KeyspaceId) {
         let stripe = self.stripes.stripe(index);
-        let (left, right) = (
-            std::mem::take(stripe.keyspace_mut(a)),
-            std::mem::take(stripe.keyspace_mut(b)),
-        );
-        let in_either =
-            |key: &[u8]| self.layout.holds(&left, key) || self.layout.holds(&right, key);
+        let in_either = |key: &[u8]| {
+            let held = |id| {
+                stripe
+                    .keyspace(id)
+                    .is_some_and(|keyspace| self.layout.holds(keyspace, key))
+            };
+            held(a) || held(b)
+        };
         stripe.watches.touch_where(a, in_either);
         stripe.watches.touch_where(b, in_either);
-        *stripe.keyspace_mut(a) = right;
-        *stripe.keyspace_mut(b) = left;
+        stripe.swap(a, b);
+    }
+
+    fn len_of(&mut self, index: usize) -> usize {
+        let keyspace = self.stripes.stripe(index).keyspace(self.keyspace);
+        keyspace.map_or(0, |keyspace| keyspace.keyspace.len())
     }
 
     fn sum(&mut self, of: impl Fn(&Keyspace) -> usize) -> usize {
@@ -592,7 +609,7 @@ impl<'a> Guard<'a> {
                 self.stripes
                     .stripe(index)
                     .keyspace(self.keyspace)
-                    .map_or(0, &of)
+                    .map_or(0, |keyspace| of(keyspace.keyspace))
             })
             .sum()
     }
@@ -608,14 +625,14 @@ impl<'a> Guard<'a> {
 
 impl State {
     #[inline]
-    fn hides(&self, entry: &Entry) -> bool {
-        self.mode != Mode::Follower && entry.expire_at.is_some_and(|at| at <= self.now)
+    fn hides(&self, entry: &Entry<'_>) -> bool {
+        self.mode != Mode::Follower && entry.expire_at().is_some_and(|at| at <= self.now)
     }
 }
 
 impl Layout {
-    fn holds(&self, keyspace: &Keyspace, key: &[u8]) -> bool {
-        keyspace.find(self.prefix_of(self.hash(key)), key).is_some()
+    fn holds(&self, keyspace: KeyspaceRef<'_>, key: &[u8]) -> bool {
+        keyspace.find(self.position_of_key(key), key).is_some()
     }
 }
 

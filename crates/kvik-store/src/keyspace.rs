@@ -1,27 +1,78 @@
-//! One keyspace within one stripe: the table, the entries it leads to, their deadlines and their bytes.
-
-use std::collections::BTreeSet;
+//! One keyspace within one stripe: its table, and its account of the stripe's entries.
+//!
+//! The entries of all keyspaces of a stripe share one heap. So there are two views of a keyspace, one to read and one to
+//! change it, which bring the two together for as long as the stripe is borrowed.
 
 use crate::UnixMs;
-use crate::entries::{Entries, Entry, EntryRef};
-use crate::table::Table;
+use crate::layout::Layout;
+use crate::raw::arena::EntryRef;
+use crate::raw::entry::Entry;
+use crate::raw::heap::{Content, Heap};
+use crate::raw::table::{Detached, Keys, Table};
 
 /// Addresses a keyspace: a numbered database, later also a namespace within one. The first ids are the databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyspaceId(pub u32);
 
-/// Memory that no key leads to any more. Freeing it can take long: drop it where nobody waits.
+/// What to free where nobody waits: large buffers that no key leads to any more, by dropping this, or nothing but the word
+/// that stripes have something to [reclaim](crate::Stripe::reclaim).
 #[derive(Debug)]
-pub struct Garbage(#[expect(dead_code, reason = "held only to be dropped")] Keyspace);
+pub struct Garbage(#[expect(dead_code, reason = "held only to be dropped")] Vec<Vec<u8>>);
 
-/// See the module's description.
+impl Garbage {
+    pub(crate) fn new(buffers: Vec<Vec<u8>>) -> Self {
+        Self(buffers)
+    }
+}
+
+/// What a stripe keeps of a keyspace.
 #[derive(Debug, Default)]
 pub(crate) struct Keyspace {
-    table: Table,
-    entries: Entries,
-    /// Entries that expire, soonest first.
-    deadlines: BTreeSet<(UnixMs, EntryRef)>,
+    pub(crate) table: Table,
+    /// Number of entries that expire.
+    volatile: usize,
     entry_bytes: usize,
+}
+
+/// All of an entry but its key.
+#[derive(Debug)]
+pub(crate) struct Moved<'a> {
+    pub(crate) content: Content<'a>,
+    pub(crate) expire_at: Option<UnixMs>,
+    pub(crate) clock: u32,
+}
+
+/// A keyspace to read.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyspaceRef<'a> {
+    pub(crate) keyspace: &'a Keyspace,
+    pub(crate) heap: &'a Heap,
+}
+
+/// A keyspace to change.
+pub(crate) struct KeyspaceMut<'a> {
+    pub(crate) keyspace: &'a mut Keyspace,
+    pub(crate) heap: &'a mut Heap,
+}
+
+/// What a table asks about entries.
+struct HeapKeys<'a> {
+    heap: &'a Heap,
+    layout: &'a Layout,
+}
+
+impl Keys for HeapKeys<'_> {
+    fn hash(&self, entry: EntryRef) -> u64 {
+        self.layout.position_of_key(self.heap.entry(entry).key())
+    }
+
+    fn expiry(&self, entry: EntryRef) -> Option<UnixMs> {
+        self.heap.entry(entry).expire_at()
+    }
+
+    fn prefetch(&self, entry: EntryRef) {
+        self.heap.arena.directory().prefetch(entry);
+    }
 }
 
 impl Keyspace {
@@ -30,7 +81,7 @@ impl Keyspace {
     }
 
     pub(crate) fn volatile_len(&self) -> usize {
-        self.deadlines.len()
+        self.volatile
     }
 
     /// Bytes of entries and table.
@@ -38,75 +89,204 @@ impl Keyspace {
         self.entry_bytes + self.table.bytes()
     }
 
+    /// A time before which no key expires.
+    pub(crate) fn next_due(&self) -> UnixMs {
+        self.table.earliest_deadline()
+    }
+
+    /// Empties the keyspace; its entries are still to be freed.
+    pub(crate) fn detach(&mut self) -> Detached {
+        (self.volatile, self.entry_bytes) = (0, 0);
+        self.table.detach()
+    }
+
+    /// Exchanges the contents of two keyspaces.
+    pub(crate) fn swap(&mut self, other: &mut Self) {
+        self.table.swap(&mut other.table);
+        std::mem::swap(&mut self.volatile, &mut other.volatile);
+        std::mem::swap(&mut self.entry_bytes, &mut other.entry_bytes);
+    }
+}
+
+impl<'a> KeyspaceRef<'a> {
     #[inline]
-    pub(crate) fn find(&self, prefix: u32, key: &[u8]) -> Option<EntryRef> {
-        self.table
-            .find(prefix, |entry| *self.entries.get(entry).key == *key)
+    pub(crate) fn find(self, position: u64, key: &[u8]) -> Option<EntryRef> {
+        let is_it = |entry| self.heap.entry(entry).key() == key;
+        self.keyspace.table.find(position, is_it)
     }
 
     #[inline]
-    pub(crate) fn entry(&self, entry: EntryRef) -> &Entry {
-        self.entries.get(entry)
-    }
-
-    pub(crate) fn set_clock(&mut self, entry: EntryRef, clock: u32) {
-        self.entries.get_mut(entry).clock = clock;
-    }
-
-    pub(crate) fn insert(&mut self, prefix: u32, new: Entry) -> EntryRef {
-        self.entry_bytes += new.bytes();
-        let expire_at = new.expire_at;
-        let entry = self.entries.insert(new);
-        self.table.insert(prefix, entry);
-        self.deadlines.extend(expire_at.map(|at| (at, entry)));
-        entry
-    }
-
-    pub(crate) fn remove(&mut self, prefix: u32, entry: EntryRef) -> Entry {
-        self.table.remove(prefix, entry);
-        let removed = self.entries.remove(entry);
-        self.entry_bytes -= removed.bytes();
-        if let Some(at) = removed.expire_at {
-            self.deadlines.remove(&(at, entry));
-        }
-        removed
-    }
-
-    /// Changes an entry's value and keeps the account.
-    pub(crate) fn change<R>(&mut self, entry: EntryRef, change: impl FnOnce(&mut Entry) -> R) -> R {
-        let changed = self.entries.get_mut(entry);
-        let before = changed.bytes();
-        let result = change(changed);
-        self.entry_bytes = self.entry_bytes - before + changed.bytes();
-        result
-    }
-
-    pub(crate) fn set_expiry(&mut self, entry: EntryRef, expire_at: Option<UnixMs>) {
-        let old = std::mem::replace(&mut self.entries.get_mut(entry).expire_at, expire_at);
-        if let Some(at) = old {
-            self.deadlines.remove(&(at, entry));
-        }
-        self.deadlines.extend(expire_at.map(|at| (at, entry)));
-    }
-
-    /// The entry that expires first, and when.
-    pub(crate) fn first_due(&self) -> Option<(UnixMs, EntryRef)> {
-        self.deadlines.first().copied()
+    pub(crate) fn entry(self, entry: EntryRef) -> Entry<'a> {
+        self.heap.entry(entry)
     }
 
     /// Visits entries in hash order; see [`Table::walk`].
-    pub(crate) fn walk(&self, from: u32, mut visit: impl FnMut(&Entry) -> bool) -> Option<u32> {
-        self.table
-            .walk(from, |entry| visit(self.entries.get(entry)))
+    pub(crate) fn walk(
+        self,
+        layout: &Layout,
+        from: u32,
+        mut visit: impl FnMut(Entry<'a>) -> bool,
+    ) -> Option<u32> {
+        let keys = HeapKeys {
+            heap: self.heap,
+            layout,
+        };
+        let visit = |entry| visit(self.heap.entry(entry));
+        self.keyspace.table.walk(from, &keys, visit)
     }
 
-    pub(crate) fn sample(&self, random: u64) -> Option<&Entry> {
-        self.table
-            .sample(random)
-            .map(|entry| self.entries.get(entry))
+    pub(crate) fn sample(self, random: u64) -> Option<Entry<'a>> {
+        let entry = self.keyspace.table.sample(random)?;
+        Some(self.heap.entry(entry))
+    }
+}
+
+impl KeyspaceMut<'_> {
+    #[inline]
+    pub(crate) fn find(&self, position: u64, key: &[u8]) -> Option<EntryRef> {
+        self.read().find(position, key)
     }
 
-    pub(crate) fn into_garbage(self) -> Garbage {
-        Garbage(self)
+    #[inline]
+    pub(crate) fn set_clock(&mut self, entry: EntryRef, clock: u32) {
+        self.heap.set_clock(entry, clock);
+    }
+
+    pub(crate) fn insert(
+        &mut self,
+        layout: &Layout,
+        position: u64,
+        key: &[u8],
+        new: Moved<'_>,
+    ) -> EntryRef {
+        self.keyspace.volatile += usize::from(new.expire_at.is_some());
+        let entry = self.heap.insert(key, new.content, new.expire_at, new.clock);
+        self.keyspace.entry_bytes += self.heap.entry(entry).bytes();
+        let heap = &*self.heap;
+        let keys = HeapKeys { heap, layout };
+        self.keyspace.table.insert(position, entry, &keys);
+        entry
+    }
+
+    pub(crate) fn remove(&mut self, layout: &Layout, position: u64, entry: EntryRef) {
+        self.forget(layout, position, entry);
+        self.heap.free(entry);
+    }
+
+    /// Removes an entry and returns all but its key.
+    pub(crate) fn take(
+        &mut self,
+        layout: &Layout,
+        position: u64,
+        entry: EntryRef,
+    ) -> Moved<'static> {
+        self.forget(layout, position, entry);
+        let there = self.heap.entry(entry);
+        let (expire_at, clock) = (there.expire_at(), there.clock());
+        Moved {
+            content: self.heap.take(entry),
+            expire_at,
+            clock,
+        }
+    }
+
+    /// A copy of all but the key.
+    pub(crate) fn copy(&self, entry: EntryRef) -> Moved<'static> {
+        let there = self.heap.entry(entry);
+        Moved {
+            content: self.heap.copy(entry),
+            expire_at: there.expire_at(),
+            clock: there.clock(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn entry(&self, entry: EntryRef) -> Entry<'_> {
+        self.heap.entry(entry)
+    }
+
+    pub(crate) fn set_value(
+        &mut self,
+        position: u64,
+        entry: EntryRef,
+        content: Content<'_>,
+    ) -> EntryRef {
+        self.change(position, entry, |heap| (heap.set_value(entry, content), ()))
+            .0
+    }
+
+    /// Overwrites part of a string; returns the entry and the string's length.
+    pub(crate) fn write_range(
+        &mut self,
+        position: u64,
+        entry: EntryRef,
+        offset: usize,
+        bytes: &[u8],
+    ) -> (EntryRef, usize) {
+        self.change(position, entry, |heap| {
+            heap.write_range(entry, offset, bytes)
+        })
+    }
+
+    pub(crate) fn set_expiry(
+        &mut self,
+        position: u64,
+        entry: EntryRef,
+        expire_at: Option<UnixMs>,
+    ) -> EntryRef {
+        let was_volatile = self.heap.entry(entry).expire_at().is_some();
+        self.keyspace.volatile -= usize::from(was_volatile);
+        self.keyspace.volatile += usize::from(expire_at.is_some());
+        let set = |heap: &mut Heap| (heap.set_expiry(entry, expire_at), ());
+        let (entry, ()) = self.change(position, entry, set);
+        if let Some(at) = expire_at {
+            self.keyspace.table.lower_deadline(position, entry, at);
+        }
+        entry
+    }
+
+    /// An entry that is due, and when it was; see [`Table::next_due`].
+    pub(crate) fn next_due(
+        &mut self,
+        layout: &Layout,
+        now: UnixMs,
+        looks: &mut usize,
+    ) -> Option<(UnixMs, EntryRef)> {
+        let heap = &*self.heap;
+        let keys = HeapKeys { heap, layout };
+        self.keyspace.table.next_due(now, looks, &keys)
+    }
+
+    fn read(&self) -> KeyspaceRef<'_> {
+        KeyspaceRef {
+            keyspace: self.keyspace,
+            heap: self.heap,
+        }
+    }
+
+    /// Takes an entry out of table and account.
+    fn forget(&mut self, layout: &Layout, position: u64, entry: EntryRef) {
+        let there = self.heap.entry(entry);
+        self.keyspace.entry_bytes -= there.bytes();
+        self.keyspace.volatile -= usize::from(there.expire_at().is_some());
+        let heap = &*self.heap;
+        let keys = HeapKeys { heap, layout };
+        self.keyspace.table.remove(position, entry, &keys);
+    }
+
+    /// Changes an entry, which may move it, and keeps table and account.
+    fn change<R>(
+        &mut self,
+        position: u64,
+        entry: EntryRef,
+        change: impl FnOnce(&mut Heap) -> (EntryRef, R),
+    ) -> (EntryRef, R) {
+        self.keyspace.entry_bytes -= self.heap.entry(entry).bytes();
+        let (to, result) = change(self.heap);
+        self.keyspace.entry_bytes += self.heap.entry(to).bytes();
+        if to != entry {
+            self.keyspace.table.replace(position, entry, to);
+        }
+        (to, result)
     }
 }

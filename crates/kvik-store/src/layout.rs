@@ -1,7 +1,8 @@
 //! Where a key lives: its hash, its stripe and the order in which SCAN meets it.
 //!
 //! The stripe is the most significant bits of the hash and the table inside a stripe is ordered by the bits that
-//! follow, so one number, a hash prefix, says how far a SCAN has come, whatever grew or shrank in between.
+//! follow, so one number, a hash prefix, says how far a SCAN has come, whatever grew or shrank in between. Inside a
+//! stripe a key is looked up by its *position*: the hash, turned so that the bits that chose the stripe come last.
 
 use std::hash::Hasher;
 
@@ -54,10 +55,16 @@ impl Layout {
         (hash >> 1 >> (63 - self.stripe_bits)) as usize
     }
 
-    /// The bits that order this hash inside its stripe.
+    /// A hash as its stripe's tables use it: the bits that chose the stripe come last.
     #[inline]
-    pub(crate) fn prefix_of(&self, hash: u64) -> u32 {
-        (hash << self.stripe_bits >> (64 - PREFIX_BITS)) as u32
+    pub(crate) fn position_of(&self, hash: u64) -> u64 {
+        hash.rotate_left(self.stripe_bits)
+    }
+
+    /// [`Self::position_of`] the key's hash.
+    #[inline]
+    pub(crate) fn position_of_key(&self, key: &[u8]) -> u64 {
+        self.position_of(self.hash(key))
     }
 
     /// Splits a cursor into stripe and prefix; a stripe past the last one means that nothing is left.
@@ -86,14 +93,14 @@ mod tests {
         assert_eq!(layout.stripes(), 16);
         let hash = 0xA123_4567_89AB_CDEF;
         assert_eq!(layout.stripe_of(hash), 0xA);
-        assert_eq!(layout.prefix_of(hash), 0x1234_5678);
+        assert_eq!(layout.position_of(hash), 0x1234_5678_9ABC_DEFA);
     }
 
     #[test]
     fn one_stripe_takes_every_hash() {
         let layout = Layout::new(1, 7);
         assert_eq!(layout.stripe_of(u64::MAX), 0);
-        assert_eq!(layout.prefix_of(u64::MAX), u32::MAX);
+        assert_eq!(layout.position_of(1), 1);
     }
 
     #[test]

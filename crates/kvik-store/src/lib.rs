@@ -5,20 +5,22 @@
 //! and a guard is the only way to change a key. Every change therefore states its effect, a canonical command that
 //! repeats it elsewhere, in the same function that makes it.
 //!
-//! Costs: a lookup is one probe of a hash-ordered table and one entry; an expiry is one step in an ordered set of
-//! deadlines; SCAN walks hashes in order and needs no state between calls.
+//! Costs: a lookup is one cache line of a hash-ordered table and one of the entry, and both can be fetched beforehand,
+//! without the lock ([`StripeView`]); a table grows by splitting segments of 740 keys; an expiry takes 6 bytes in the entry
+//! and about one beside the table; SCAN walks hashes in order and needs no state between calls. Keys to be freed in
+//! bulk are freed in slices by [`Stripe::reclaim`].
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod clock;
 mod effect;
-mod entries;
 mod guard;
 mod keyspace;
 mod layout;
+#[allow(unsafe_code)]
+mod raw;
 mod slot;
 mod stripe;
-mod table;
 mod value;
 mod watch;
 
@@ -27,6 +29,8 @@ pub use effect::{EffectSink, NoEffects};
 pub use guard::{Expired, Guard, GuardStats, Mode, ScanPage, Stripes};
 pub use keyspace::{Garbage, KeyspaceId};
 pub use layout::{Cursor, Layout};
+pub use raw::prefetch::StripeView;
+pub use raw::release_memory;
 pub use slot::{Occupied, Slot, Vacant, View};
 pub use stripe::{Due, Stripe};
 pub use value::{Encoding, Expiry, IntText, Kind, NewString, StringRef, StringTooLong, ValueRef};

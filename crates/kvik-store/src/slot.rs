@@ -3,19 +3,24 @@
 //! Each method that changes something also states the effect and tells those who watch the key; nothing else in the
 //! crate's public API can change a single key.
 
+use std::borrow::Cow;
+
 use crate::UnixMs;
 use crate::clock::AccessPolicy;
 use crate::effect::EffectSink;
-use crate::entries::{Entry, EntryRef};
 use crate::guard::{Mode, State};
-use crate::keyspace::{Keyspace, KeyspaceId};
+use crate::keyspace::{KeyspaceId, KeyspaceMut, Moved};
+use crate::layout::Layout;
+use crate::raw::arena::EntryRef;
+use crate::raw::entry::Entry;
+use crate::raw::heap::Content;
 use crate::stripe::Stripe;
-use crate::value::{Encoding, Expiry, IntText, Kind, NewString, StringTooLong, Value, ValueRef};
+use crate::value::{Encoding, Expiry, IntText, Kind, NewString, StringTooLong, ValueRef};
 
 /// A key and its value as a reader sees them.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    entry: &'a Entry,
+    entry: Entry<'a>,
     now: UnixMs,
     access: AccessPolicy,
 }
@@ -45,15 +50,17 @@ pub struct Vacant<'g> {
 /// Where a key belongs, and whom a change of it has to tell.
 pub(crate) struct Place<'g> {
     pub(crate) stripe: &'g mut Stripe,
+    pub(crate) layout: &'g Layout,
     pub(crate) effects: &'g mut dyn EffectSink,
     pub(crate) state: &'g mut State,
     pub(crate) keyspace: KeyspaceId,
-    pub(crate) prefix: u32,
+    /// See [`Layout::position_of`].
+    pub(crate) position: u64,
     pub(crate) key: &'g [u8],
 }
 
 impl<'a> View<'a> {
-    pub(crate) fn new(entry: &'a Entry, state: &State) -> Self {
+    pub(crate) fn new(entry: Entry<'a>, state: &State) -> Self {
         Self {
             entry,
             now: state.now,
@@ -63,28 +70,28 @@ impl<'a> View<'a> {
 
     /// The key.
     pub fn key(&self) -> &'a [u8] {
-        &self.entry.key
+        self.entry.key()
     }
 
     /// The value.
     #[inline]
     pub fn value(&self) -> ValueRef<'a> {
-        self.entry.value.view()
+        self.entry.value()
     }
 
     /// The value's type.
     pub fn kind(&self) -> Kind {
-        self.entry.value.kind()
+        self.entry.kind()
     }
 
     /// How the value is stored.
     pub fn encoding(&self) -> Encoding {
-        self.entry.value.encoding()
+        self.entry.encoding()
     }
 
     /// When the key expires, if it does.
     pub fn expire_at(&self) -> Option<UnixMs> {
-        self.entry.expire_at
+        self.entry.expire_at()
     }
 
     /// Bytes that the key and its value account for.
@@ -94,12 +101,12 @@ impl<'a> View<'a> {
 
     /// Seconds since the key was last used; meaningful under a recency policy.
     pub fn idle_seconds(&self) -> u64 {
-        AccessPolicy::idle_seconds(self.entry.clock, self.now)
+        AccessPolicy::idle_seconds(self.entry.clock(), self.now)
     }
 
     /// Logarithmic access counter after decay; meaningful under a frequency policy.
     pub fn frequency(&self) -> u8 {
-        self.access.frequency(self.entry.clock, self.now)
+        self.access.frequency(self.entry.clock(), self.now)
     }
 }
 
@@ -144,15 +151,14 @@ impl<'g> Occupied<'g> {
     pub fn set(&mut self, string: NewString<'_>, expiry: Expiry) {
         let old = self.view().expire_at();
         let new = expiry.applied_to(old);
-        let (start, now) = (self.place.state.access, self.place.state.now);
-        self.place.keyspace().change(self.entry, |entry| {
-            entry.value = Value::new(string);
-            if let AccessPolicy::Recency = start {
-                entry.clock = start.start(now);
-            }
-        });
+        let (access, now, position) = self.place.context();
+        let mut keyspace = self.place.keyspace();
+        self.entry = keyspace.set_value(position, self.entry, Content::from(string));
+        if let AccessPolicy::Recency = access {
+            keyspace.set_clock(self.entry, access.start(now));
+        }
         if new != old {
-            self.place.write_expiry(self.entry, new);
+            self.entry = self.place.write_expiry(self.entry, new);
         }
         self.place.emit_set(
             string,
@@ -175,18 +181,14 @@ impl<'g> Occupied<'g> {
         bytes: &[u8],
         limit: usize,
     ) -> Result<usize, StringTooLong> {
-        let end = offset
+        offset
             .checked_add(bytes.len())
             .filter(|&end| end <= limit)
             .ok_or(StringTooLong)?;
-        let len = self.place.keyspace().change(self.entry, |entry| {
-            let text = entry.value.as_raw();
-            if text.len() < end {
-                text.resize(end, 0);
-            }
-            text[offset..end].copy_from_slice(bytes);
-            text.len()
-        });
+        let position = self.place.position;
+        let mut keyspace = self.place.keyspace();
+        let (entry, len) = keyspace.write_range(position, self.entry, offset, bytes);
+        self.entry = entry;
         self.place.emit_set_range(offset, bytes);
         Ok(len)
     }
@@ -196,7 +198,7 @@ impl<'g> Occupied<'g> {
         if self.view().expire_at() == expire_at {
             return;
         }
-        self.place.write_expiry(self.entry, expire_at);
+        self.entry = self.place.write_expiry(self.entry, expire_at);
         match expire_at {
             Some(at) => self.place.tell(&[
                 b"PEXPIREAT",
@@ -209,8 +211,9 @@ impl<'g> Occupied<'g> {
 
     /// Deletes the key. Effect: `DEL`.
     pub fn remove(mut self) -> Vacant<'g> {
-        let prefix = self.place.prefix;
-        self.place.keyspace().remove(prefix, self.entry);
+        let (position, layout) = (self.place.position, self.place.layout);
+        let mut keyspace = self.place.keyspace();
+        keyspace.remove(layout, position, self.entry);
         self.place.tell(&[b"DEL", self.place.key]);
         Vacant { place: self.place }
     }
@@ -223,7 +226,7 @@ impl<'g> Vacant<'g> {
 
     /// Creates the key with a string. Effect: `SET`.
     pub fn set(mut self, string: NewString<'_>, expire_at: Option<UnixMs>) {
-        self.place.create(Value::new(string), expire_at);
+        self.place.create(Content::from(string), expire_at);
         self.place
             .emit_set(string, expire_at.map_or(Expiry::Clear, Expiry::At));
     }
@@ -244,7 +247,11 @@ impl<'g> Vacant<'g> {
             .ok_or(StringTooLong)?;
         let mut text = vec![0; end];
         text[offset..].copy_from_slice(bytes);
-        self.place.create(Value::Raw(text), None);
+        let content = Content::Text {
+            bytes: Cow::Owned(text),
+            raw: true,
+        };
+        self.place.create(content, None);
         self.place.emit_set_range(offset, bytes);
         Ok(end)
     }
@@ -261,51 +268,54 @@ impl Expiry {
 }
 
 impl Place<'_> {
-    fn keyspace(&mut self) -> &mut Keyspace {
+    fn keyspace(&mut self) -> KeyspaceMut<'_> {
         self.stripe.keyspace_mut(self.keyspace)
     }
 
-    fn entry(&self, entry: EntryRef) -> &Entry {
+    #[inline]
+    fn entry(&self, entry: EntryRef) -> Entry<'_> {
         self.stripe
             .keyspace(self.keyspace)
             .expect("an entry has a keyspace")
             .entry(entry)
     }
 
-    pub(crate) fn create(&mut self, value: Value, expire_at: Option<UnixMs>) -> EntryRef {
+    fn context(&self) -> (AccessPolicy, UnixMs, u64) {
+        (self.state.access, self.state.now, self.position)
+    }
+
+    fn create(&mut self, content: Content<'_>, expire_at: Option<UnixMs>) {
         self.drop_hidden();
         let clock = self.state.access.start(self.state.now);
-        let (prefix, key) = (self.prefix, self.key.into());
         if let Some(at) = expire_at {
             self.stripe.lower_due(at);
         }
-        self.keyspace().insert(
-            prefix,
-            Entry {
-                key,
-                value,
-                expire_at,
-                clock,
-            },
-        )
+        let (layout, position, key) = (self.layout, self.position, self.key);
+        let new = Moved {
+            content,
+            expire_at,
+            clock,
+        };
+        self.keyspace().insert(layout, position, key, new);
     }
 
     /// While writes are paused an expired key stays, hidden; what is created in its place replaces it.
     fn drop_hidden(&mut self) {
         if self.state.mode == Mode::Paused {
-            let (prefix, key) = (self.prefix, self.key);
-            let keyspace = self.keyspace();
-            if let Some(hidden) = keyspace.find(prefix, key) {
-                keyspace.remove(prefix, hidden);
+            let (layout, position, key) = (self.layout, self.position, self.key);
+            let mut keyspace = self.keyspace();
+            if let Some(hidden) = keyspace.find(position, key) {
+                keyspace.remove(layout, position, hidden);
             }
         }
     }
 
-    fn write_expiry(&mut self, entry: EntryRef, expire_at: Option<UnixMs>) {
+    fn write_expiry(&mut self, entry: EntryRef, expire_at: Option<UnixMs>) -> EntryRef {
         if let Some(at) = expire_at {
             self.stripe.lower_due(at);
         }
-        self.keyspace().set_expiry(entry, expire_at);
+        let position = self.position;
+        self.keyspace().set_expiry(position, entry, expire_at)
     }
 
     fn emit_set(&mut self, string: NewString<'_>, expiry: Expiry) {
@@ -333,6 +343,7 @@ impl Place<'_> {
     /// Ends every change of a key: states the effect and marks those who watch.
     pub(crate) fn tell(&mut self, effect: &[&[u8]]) {
         self.state.stats.changes += 1;
+        self.state.garbage.extend(self.stripe.take_garbage());
         self.stripe.watches.touch(self.keyspace, self.key);
         if self.effects.wanted() {
             self.effects.emit(self.keyspace, effect);

@@ -1,13 +1,28 @@
-//! A stripe: its part of every keyspace, and who watches keys in it.
+//! A stripe: its part of every keyspace, their entries, and who watches keys in it.
+
+use std::sync::Arc;
 
 use crate::UnixMs;
-use crate::keyspace::{Keyspace, KeyspaceId};
+use crate::keyspace::{Garbage, Keyspace, KeyspaceId, KeyspaceMut, KeyspaceRef};
+use crate::raw::heap::Heap;
+use crate::raw::prefetch::{Shared, StripeView};
+use crate::raw::table::Detached;
 use crate::watch::Watches;
 
+/// Free bytes of entries' memory below which compacting is not worth it, and the part of it they have to be.
+const SLACK_BYTES: usize = 1 << 20;
+const SLACK_PART: usize = 4;
+
 /// One stripe of the store. Opaque: all access is through a [`crate::Guard`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stripe {
     keyspaces: Vec<Keyspace>,
+    pub(crate) heap: Heap,
+    shared: Arc<Shared>,
+    /// Entries of emptied keyspaces that are still to be freed.
+    detached: Vec<Detached>,
+    /// Where compaction goes on: keyspace and segment.
+    compacting: Option<(usize, usize)>,
     pub(crate) watches: Watches,
     next_due: Due,
 }
@@ -43,24 +58,103 @@ impl Stripe {
         self.keyspaces.iter().map(Keyspace::bytes).sum()
     }
 
-    pub(crate) fn keyspace(&self, id: KeyspaceId) -> Option<&Keyspace> {
-        self.keyspaces.get(id.0 as usize)
+    /// Bytes that the stripe keeps from the system: [`Self::bytes`], what [`Self::reclaim`] has yet to free, and free room
+    /// between entries.
+    pub fn resident_bytes(&self) -> usize {
+        let tables = self.keyspaces.iter().map(|keyspace| keyspace.table.bytes());
+        self.heap.resident_bytes() + tables.sum::<usize>()
     }
 
-    pub(crate) fn keyspace_mut(&mut self, id: KeyspaceId) -> &mut Keyspace {
-        let index = id.0 as usize;
-        if index >= self.keyspaces.len() {
-            self.keyspaces.resize_with(index + 1, Keyspace::default);
+    /// What can be read of the stripe without its lock, to fetch keys into the cache.
+    pub fn view(&self) -> StripeView {
+        StripeView::new(&self.shared)
+    }
+
+    /// Frees up to about `max` entries of keyspaces that were emptied and says whether there are more. Flushing leaves
+    /// them, so that it takes the same short time whatever the number of keys; call this again and again, giving the
+    /// stripe back in between.
+    pub fn reclaim(&mut self, max: usize) -> bool {
+        let (detached, heap) = (&mut self.detached, &mut self.heap);
+        let Some(last) = detached.last_mut() else {
+            return false;
+        };
+        if !last.drain(max, |entry| heap.free(entry)) {
+            detached.pop();
         }
-        &mut self.keyspaces[index]
+        !detached.is_empty()
     }
 
-    pub(crate) fn keyspaces(&self) -> impl Iterator<Item = (KeyspaceId, &Keyspace)> {
-        (0..).map(KeyspaceId).zip(&self.keyspaces)
+    /// Moves entries out of sparse pages, those of `segments` table segments at most (up to 768 entries each), and says
+    /// whether there is more to do. Returns at once when little would be won.
+    pub fn compact(&mut self, segments: usize) -> bool {
+        let Some(mut place) = self.compacting.or_else(|| self.begin_compaction()) else {
+            return false;
+        };
+        for _ in 0..segments {
+            let Some(keyspace) = self.keyspaces.get_mut(place.0) else {
+                self.heap.arena.end_compaction();
+                self.compacting = None;
+                return false;
+            };
+            let arena = &mut self.heap.arena;
+            let relocate = |entry| arena.relocate(entry);
+            place = if keyspace.table.replace_in_segment(place.1, relocate) {
+                (place.0, place.1 + 1)
+            } else {
+                (place.0 + 1, 0)
+            };
+        }
+        self.compacting = Some(place);
+        true
+    }
+
+    /// Large buffers whose keys are gone, to be dropped when the stripe is not locked.
+    pub fn take_garbage(&mut self) -> Option<Garbage> {
+        let dropped = std::mem::take(&mut self.heap.dropped);
+        (!dropped.is_empty()).then(|| Garbage::new(dropped))
+    }
+
+    #[inline]
+    pub(crate) fn keyspace(&self, id: KeyspaceId) -> Option<KeyspaceRef<'_>> {
+        let keyspace = self.keyspaces.get(id.0 as usize)?;
+        let heap = &self.heap;
+        Some(KeyspaceRef { keyspace, heap })
+    }
+
+    #[inline]
+    pub(crate) fn keyspace_mut(&mut self, id: KeyspaceId) -> KeyspaceMut<'_> {
+        let index = id.0 as usize;
+        while index >= self.keyspaces.len() {
+            self.add_keyspace();
+        }
+        KeyspaceMut {
+            keyspace: &mut self.keyspaces[index],
+            heap: &mut self.heap,
+        }
     }
 
     pub(crate) fn keyspace_count(&self) -> usize {
         self.keyspaces.len()
+    }
+
+    /// Empties a keyspace, whatever its size in next to no time.
+    pub(crate) fn flush(&mut self, id: KeyspaceId) {
+        let keyspace = self.keyspace_mut(id).keyspace;
+        if keyspace.bytes() > 0 {
+            let detached = keyspace.detach();
+            self.detached.push(detached);
+        }
+    }
+
+    /// Exchanges the contents of two keyspaces.
+    pub(crate) fn swap(&mut self, a: KeyspaceId, b: KeyspaceId) {
+        let (low, high) = (a.min(b), a.max(b));
+        self.keyspace_mut(high);
+        if let (front, [last, ..]) = self.keyspaces.split_at_mut(high.0 as usize)
+            && low != high
+        {
+            front[low.0 as usize].swap(last);
+        }
     }
 
     /// Notes that some key now expires at `at`.
@@ -70,12 +164,37 @@ impl Stripe {
 
     /// Looks up the first deadline anew.
     pub(crate) fn refresh_due(&mut self) {
-        let first = self
-            .keyspaces
-            .iter()
-            .filter_map(Keyspace::first_due)
-            .map(|(at, _)| Due(at))
-            .min();
-        self.next_due = first.unwrap_or_default();
+        let first = self.keyspaces.iter().map(Keyspace::next_due).min();
+        self.next_due = first.map_or(Due::NEVER, Due);
+    }
+
+    fn add_keyspace(&mut self) {
+        let keyspace = Keyspace::default();
+        self.shared
+            .show(self.keyspaces.len(), keyspace.table.root());
+        self.keyspaces.push(keyspace);
+    }
+
+    fn begin_compaction(&mut self) -> Option<(usize, usize)> {
+        let arena = &mut self.heap.arena;
+        let free = arena.touched_bytes() - arena.live_bytes();
+        let worth_it = free > SLACK_BYTES && free > arena.touched_bytes() / SLACK_PART;
+        // Entries that are only waiting to be freed would have to be found as well.
+        (worth_it && self.detached.is_empty() && arena.begin_compaction()).then_some((0, 0))
+    }
+}
+
+impl Default for Stripe {
+    fn default() -> Self {
+        let heap = Heap::new();
+        Self {
+            keyspaces: Vec::new(),
+            shared: Arc::new(Shared::new(heap.arena.directory())),
+            heap,
+            detached: Vec::new(),
+            compacting: None,
+            watches: Watches::default(),
+            next_due: Due::NEVER,
+        }
     }
 }

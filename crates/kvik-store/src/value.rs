@@ -5,17 +5,6 @@ use crate::UnixMs;
 /// Largest string that Redis calls `embstr`.
 const EMBEDDED_MAX: usize = 44;
 
-/// A stored value.
-#[derive(Clone, Debug)]
-pub(crate) enum Value {
-    /// A string that is a canonical decimal integer.
-    Int(i64),
-    /// A string written whole.
-    Bytes(Box<[u8]>),
-    /// A string changed in place, which keeps room to grow.
-    Raw(Vec<u8>),
-}
-
 /// The type of a value as TYPE names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -94,60 +83,12 @@ impl Encoding {
     }
 }
 
-impl Value {
-    pub(crate) fn new(string: NewString<'_>) -> Self {
-        match string {
-            NewString::Int(n) => Self::Int(n),
-            NewString::Bytes(bytes) => {
-                canonical_int(bytes).map_or_else(|| Self::Bytes(bytes.into()), Self::Int)
-            }
-        }
-    }
-
-    pub(crate) fn kind(&self) -> Kind {
-        Kind::String
-    }
-
-    pub(crate) fn encoding(&self) -> Encoding {
-        match self {
-            Self::Int(_) => Encoding::Int,
-            Self::Bytes(bytes) if bytes.len() <= EMBEDDED_MAX => Encoding::Embstr,
-            Self::Bytes(_) | Self::Raw(_) => Encoding::Raw,
-        }
-    }
-
-    #[inline]
-    pub(crate) fn view(&self) -> ValueRef<'_> {
-        ValueRef::String(match self {
-            Self::Int(n) => StringRef::Int(*n),
-            Self::Bytes(bytes) => StringRef::Bytes(bytes),
-            Self::Raw(bytes) => StringRef::Bytes(bytes),
-        })
-    }
-
-    /// Bytes allocated beside the entry.
-    pub(crate) fn heap_bytes(&self) -> usize {
-        match self {
-            Self::Int(_) => 0,
-            Self::Bytes(bytes) => bytes.len(),
-            Self::Raw(bytes) => bytes.capacity(),
-        }
-    }
-
-    /// The string as a growable buffer, turning it into one first.
-    pub(crate) fn as_raw(&mut self) -> &mut Vec<u8> {
-        if let Self::Int(_) | Self::Bytes(_) = self {
-            let bytes = match std::mem::replace(self, Self::Int(0)) {
-                Self::Int(n) => n.to_string().into_bytes(),
-                Self::Bytes(bytes) => bytes.into_vec(),
-                Self::Raw(bytes) => bytes,
-            };
-            *self = Self::Raw(bytes);
-        }
-        match self {
-            Self::Raw(bytes) => bytes,
-            _ => unreachable!("turned into a growable string above"),
-        }
+/// The encoding of a string of this length that was written whole.
+pub(crate) fn encoding_of_bytes(len: usize) -> Encoding {
+    if len <= EMBEDDED_MAX {
+        Encoding::Embstr
+    } else {
+        Encoding::Raw
     }
 }
 

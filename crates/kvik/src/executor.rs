@@ -487,7 +487,7 @@ fn guard<'a>(
     effects: &'a mut Collector<'_>,
     session: &Session,
     random: &mut Random,
-    call: Call<'_>,
+    call: Call<'a>,
     now_us: u64,
 ) -> Guard<'a> {
     let touch = !session.no_touch || call.command.last_word() == "TOUCH";
@@ -495,8 +495,11 @@ fn guard<'a>(
         .on(session.keyspace())
         .mode(mode(shared, now_us / 1000))
         .access(shared.engine.settings.access_policy(), touch, random.bits());
-    match call.hash {
-        Some((at, hash)) => guard.hashed(&call.args[at], hash),
+    let single = call
+        .hash
+        .and_then(|(at, hash)| Some((call.args.get(at)?, hash)));
+    match single {
+        Some((key, hash)) => guard.hashed(key, hash),
         None => guard,
     }
 }

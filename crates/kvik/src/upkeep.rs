@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kvik_command::pause::PauseScope;
 use kvik_command::stats::ThreadStats;
-use kvik_store::{Garbage, Guard};
+use kvik_store::{Garbage, Guard, Stripes, release_memory};
 use parking_lot::{Condvar, Mutex};
 
 use crate::db::Shared;
@@ -19,8 +19,12 @@ use crate::stripes::Patience;
 
 /// Keys deleted while a stripe is held once.
 const SLICE: usize = 64;
+/// Entries freed while a stripe is held once.
+const RECLAIM_SLICE: usize = 512;
+/// Memory returned to the system at once.
+const RELEASE_SLICE_BYTES: usize = 1 << 20;
 /// Shortest and longest sleep. The shortest bounds how often deadlines that follow each other closely wake the thread;
-/// after the longest, rates and peaks are looked at.
+/// after the longest, rates and peaks are looked at and memory is closed up.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST_MS: u64 = 1000;
 /// How late keys are when others help to delete them.
@@ -111,12 +115,18 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         let now_ms = shared.clock.now_us() / 1000;
         if now_ms >= next_sample_ms {
             shared.sample(now_ms);
+            free(shared);
             next_sample_ms = now_ms + LONGEST_MS;
         }
         let wake_ms = shared.plan(now_ms);
         let nap = Duration::from_millis(wake_ms.saturating_sub(now_ms)).max(SHORTEST);
         match shared.stripes.alarm.sleep(nap) {
-            Some(garbage) => drop(garbage),
+            Some(garbage) => {
+                if !garbage.is_empty() {
+                    drop(garbage);
+                    free(shared);
+                }
+            }
             None => return,
         }
         if shared.expires_actively() {
@@ -180,6 +190,24 @@ impl Shared {
             .is_some_and(|scope| scope >= PauseScope::Writes);
         self.engine.settings.active_expire.load(Ordering::Relaxed) && !paused && !self.follower
     }
+}
+
+/// Frees the entries that flushes cut loose, closes up what entries are left and returns memory to the system, all in
+/// slices.
+fn free(shared: &Shared) {
+    for index in 0..shared.stripes.len() {
+        while let Ok(mut held) = shared.stripes.lock(index, Patience::Wait) {
+            let stripe = held.stripe(index);
+            let more = stripe.reclaim(RECLAIM_SLICE) || stripe.compact(1);
+            let garbage = stripe.take_garbage();
+            drop(held);
+            drop(garbage);
+            if !more {
+                break;
+            }
+        }
+    }
+    while release_memory(RELEASE_SLICE_BYTES) {}
 }
 
 /// Deletes all keys that are due, a slice of each stripe at a time.

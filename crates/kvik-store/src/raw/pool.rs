@@ -1,0 +1,153 @@
+//! Memory from the system, for all stores of the process: chunks of 2 MiB that are mapped once and never unmapped.
+//!
+//! A chunk serves one purpose for good: entry pages of 64 KiB, or buckets (see [`super::block`]). Because bucket memory
+//! is never anything else, it can be read without a lock: what is read may be stale, never foreign.
+//!
+//! What is given back stays resident and is handed out first. [`trim`] returns it to the system in slices; it is the only
+//! place that does, and it is meant for a thread on which nobody waits.
+
+use std::ptr::NonNull;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::block;
+
+/// Bytes of an entry page; it is also aligned so.
+pub(crate) const PAGE_BYTES: usize = 64 << 10;
+pub(crate) const CHUNK_BYTES: usize = 2 << 20;
+/// Chunks mapped at once; only what is touched becomes resident.
+const REGION_CHUNKS: usize = 16;
+
+/// An entry page and the right to use it: initialized bytes that nobody else reads or writes.
+pub(crate) struct Page(NonNull<u8>);
+
+// SAFETY: a page is plain memory; whoever has the value owns it.
+unsafe impl Send for Page {}
+
+#[derive(Default)]
+struct Pool {
+    /// Pages given back, still resident.
+    used: Vec<Page>,
+    /// Pages whose content the system holds as zeros.
+    fresh: Vec<Page>,
+}
+
+static POOL: Mutex<Pool> = Mutex::new(Pool {
+    used: Vec::new(),
+    fresh: Vec::new(),
+});
+
+/// Mapped chunks that have no purpose yet.
+static CHUNKS: Mutex<Vec<Page>> = Mutex::new(Vec::new());
+
+impl Page {
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.0
+    }
+
+    /// # Safety
+    /// `start` is that of a page whose value was forgotten.
+    pub(crate) unsafe fn from_start(start: NonNull<u8>) -> Self {
+        Self(start)
+    }
+}
+
+/// A page, from those given back if there is one.
+pub(crate) fn take() -> Page {
+    let mut pool = lock(&POOL);
+    if let Some(page) = pool.used.pop().or_else(|| pool.fresh.pop()) {
+        return page;
+    }
+    let start = chunk();
+    for at in (PAGE_BYTES..CHUNK_BYTES).step_by(PAGE_BYTES).rev() {
+        // SAFETY: `at` lies inside the chunk, which is ours and is cut here into pages that do not overlap.
+        pool.fresh.push(Page(unsafe { start.add(at) }));
+    }
+    Page(start)
+}
+
+pub(crate) fn give(page: Page) {
+    lock(&POOL).used.push(page);
+}
+
+/// Returns up to `pages` times 64 KiB to the system and says whether there may be more to return.
+pub(crate) fn trim(pages: usize) -> bool {
+    let mut pool = lock(&POOL);
+    let keep = pool.used.len().saturating_sub(pages);
+    let trimmed = pool.used.split_off(keep);
+    drop(pool);
+    for page in &trimmed {
+        // SAFETY: the page is ours until it is put back below.
+        unsafe { forget_contents(page.start(), PAGE_BYTES) };
+    }
+    let left = pages - trimmed.len();
+    lock(&POOL).fresh.extend(trimmed);
+    block::trim(left * PAGE_BYTES) || keep > 0
+}
+
+/// A chunk of zeros, aligned to its size, that is the caller's for ever.
+pub(crate) fn chunk() -> NonNull<u8> {
+    let mut chunks = lock(&CHUNKS);
+    if chunks.is_empty() {
+        let region = map(REGION_CHUNKS * CHUNK_BYTES);
+        for index in (0..REGION_CHUNKS).rev() {
+            // SAFETY: the region has this many chunks.
+            chunks.push(Page(unsafe { region.add(index * CHUNK_BYTES) }));
+        }
+    }
+    chunks.pop().expect("filled above").0
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // The lists here are whole between any two of their calls, also when a holder panicked.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Zeroed memory aligned to a chunk, never unmapped.
+#[cfg(all(unix, not(miri)))]
+fn map(bytes: usize) -> NonNull<u8> {
+    // SAFETY: a fresh anonymous mapping at an address of the system's choice touches no memory of ours.
+    let start = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            bytes + CHUNK_BYTES,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if start == libc::MAP_FAILED {
+        std::alloc::handle_alloc_error(chunk_layout(bytes));
+    }
+    let start = start.cast::<u8>();
+    // SAFETY: one chunk more than asked for was mapped, so the aligned start is inside and `bytes` follow it.
+    let aligned = unsafe { start.add(start.align_offset(CHUNK_BYTES)) };
+    NonNull::new(aligned).expect("the system maps nothing at 0")
+}
+
+#[cfg(not(all(unix, not(miri))))]
+fn map(bytes: usize) -> NonNull<u8> {
+    // SAFETY: the layout has a size.
+    let start = unsafe { std::alloc::alloc_zeroed(chunk_layout(bytes)) };
+    NonNull::new(start).unwrap_or_else(|| std::alloc::handle_alloc_error(chunk_layout(bytes)))
+}
+
+fn chunk_layout(bytes: usize) -> std::alloc::Layout {
+    std::alloc::Layout::from_size_align(bytes, CHUNK_BYTES).expect("a power of two")
+}
+
+/// Tells the system that it may take the memory behind these bytes, which read as zeros afterwards. Where the system
+/// has no such call they stay as they are.
+///
+/// # Safety
+/// The range is whole system pages of a chunk, and nobody has a use for the contents.
+pub(crate) unsafe fn forget_contents(start: NonNull<u8>, bytes: usize) {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    // SAFETY: the range is mapped, private and anonymous; its new contents are zeros, which are initialized bytes.
+    // Failure leaves it as it was.
+    unsafe {
+        libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_DONTNEED);
+    }
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    let _ = (start, bytes);
+}

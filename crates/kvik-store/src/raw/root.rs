@@ -1,0 +1,159 @@
+//! The part of a table that can be read without its stripe's lock: which segment holds which hashes.
+//!
+//! The directory is indexed by the leading bits of the hash *reversed*: doubling it then appends a copy of what is there
+//! and moves nothing, and a reader who still uses the old size is right all the same. It has its full size from the
+//! time of its largest table on: 8 bytes for a segment of 4 KiB.
+//!
+//! A word names a segment: its block, its number in the table, how many leading bits of the hash its keys have in common
+//! and how large the block is.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::block::BlockRef;
+use super::segment::{Segment, Spot};
+use super::stable::StableVec;
+
+/// Most leading bits of the hash that a directory goes by.
+pub(crate) const MAX_DEPTH: u32 = 22;
+
+/// See the module's description.
+#[derive(Default)]
+pub(crate) struct Root {
+    /// Leading bits of the hash that the directory goes by; at 0 there is one segment, or none.
+    bits: AtomicU32,
+    first: AtomicU64,
+    directory: OnceLock<Box<StableVec<AtomicU64>>>,
+}
+
+/// Names a segment. Any 64 bits are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Word {
+    pub(crate) block: BlockRef,
+    pub(crate) number: u32,
+    pub(crate) depth: u32,
+    pub(crate) order: u32,
+}
+
+impl Word {
+    #[inline]
+    pub(crate) fn segment(self) -> Option<Segment> {
+        self.block.buckets(1 << self.order).map(Segment::new)
+    }
+
+    /// A hash as this segment uses it. The tag's bits are not among those that choose stripe, segment and bucket.
+    #[inline]
+    pub(crate) fn spot(self, hash: u64) -> Spot {
+        Spot {
+            fraction: (prefix(hash) as u64).wrapping_shl(self.depth) as u32,
+            tag: ((hash >> 24) as u8).max(1),
+        }
+    }
+
+    #[inline]
+    fn unpack(bits: u64) -> Self {
+        Self {
+            block: BlockRef::from_bits(bits as u32),
+            number: (bits >> 32) as u32 & 0xFF_FFFF,
+            depth: (bits >> 56) as u32 & 0x1F,
+            order: (bits >> 61) as u32,
+        }
+    }
+
+    fn pack(self) -> u64 {
+        u64::from(self.block.bits())
+            | u64::from(self.number) << 32
+            | u64::from(self.depth) << 56
+            | u64::from(self.order) << 61
+    }
+}
+
+impl Root {
+    /// The segment that holds hashes with this prefix, if there is any.
+    #[inline]
+    pub(crate) fn word(&self, prefix: u32) -> Option<Word> {
+        let bits = self.bits.load(Ordering::Relaxed);
+        let word = if bits == 0 {
+            self.first.load(Ordering::Relaxed)
+        } else {
+            let index = prefix.reverse_bits() & ((1 << bits) - 1);
+            let word = self.directory.get()?.get(index as usize)?;
+            word.load(Ordering::Relaxed)
+        };
+        (word != 0).then(|| Word::unpack(word))
+    }
+
+    pub(crate) fn bits(&self) -> u32 {
+        self.bits.load(Ordering::Relaxed)
+    }
+
+    /// Lets the segment hold all hashes that begin as `prefix` does.
+    pub(crate) fn publish(&self, prefix: u32, word: Word) {
+        if self.bits() == 0 {
+            self.first.store(word.pack(), Ordering::Relaxed);
+            return;
+        }
+        let start = prefix.reverse_bits() as usize & ((1 << word.depth) - 1);
+        for index in (start..1 << self.bits()).step_by(1 << word.depth) {
+            self.slot(index).store(word.pack(), Ordering::Relaxed);
+        }
+    }
+
+    /// Lets the directory go by one bit more.
+    pub(crate) fn double(&self) {
+        let old = 1 << self.bits();
+        if old == 1 {
+            let first = self.first.load(Ordering::Relaxed);
+            self.slot(0).store(first, Ordering::Relaxed);
+        }
+        for index in 0..old {
+            let word = self.slot(index).load(Ordering::Relaxed);
+            self.slot(old + index).store(word, Ordering::Relaxed);
+        }
+        self.bits.fetch_add(1, Ordering::Release);
+    }
+
+    /// Keeps one segment only, or none.
+    pub(crate) fn reset(&self, word: Option<Word>) {
+        let word = word.map_or(0, Word::pack);
+        self.first.store(word, Ordering::Relaxed);
+        self.bits.store(0, Ordering::Relaxed);
+    }
+
+    /// Exchanges what two roots lead to.
+    pub(crate) fn swap(&self, other: &Self) {
+        let (ours, theirs) = (self.bits(), other.bits());
+        let size = 1 << ours.max(theirs);
+        for index in (0..size).filter(|_| size > 1) {
+            exchange(self.slot(index), other.slot(index));
+        }
+        exchange(&self.first, &other.first);
+        self.bits.store(theirs, Ordering::Relaxed);
+        other.bits.store(ours, Ordering::Relaxed);
+    }
+
+    fn slot(&self, index: usize) -> &AtomicU64 {
+        self.directory.get_or_init(Box::default).reach(index)
+    }
+}
+
+/// The 32 leading bits of a hash, without those that chose the stripe.
+#[inline]
+pub(crate) fn prefix(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+fn exchange(a: &AtomicU64, b: &AtomicU64) {
+    a.store(
+        b.swap(a.load(Ordering::Relaxed), Ordering::Relaxed),
+        Ordering::Relaxed,
+    );
+}
+
+impl std::fmt::Debug for Root {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Root")
+            .field("bits", &self.bits())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,295 @@
+//! A segment: the buckets of one block, as a small hash table that does not grow.
+//!
+//! ```text
+//! home buckets 0 .. 60, in the order of the hashes | stash 60 .. 64
+//! ```
+//! A key's home is the bucket at the same fraction of the segment as its hash is of the hashes the segment covers. When
+//! that is full it goes to the next one (the last one's next is the first), if need be after moving a key there on or a
+//! foreign key here back; and when that fails, to the stash. Such a segment is 96 % full on average when it first refuses
+//! a key. Smaller blocks have no stash: when one is full, the table takes a larger one.
+
+use super::arena::EntryRef;
+use super::bucket::{Bucket, SLOTS, Slots};
+
+const FULL: usize = 64;
+const FULL_HOMES: usize = 60;
+
+/// See the module's description.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment {
+    buckets: &'static [Bucket],
+    homes: usize,
+}
+
+/// A slot of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct At {
+    pub(crate) bucket: usize,
+    pub(crate) slot: usize,
+}
+
+/// Where a new key went, and which bucket got a key of which other one to make room.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Placed {
+    pub(crate) bucket: usize,
+    pub(crate) moved: Option<(usize, usize)>,
+}
+
+/// A hash as a segment uses it: where in the segment, and the tag.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spot {
+    /// The hash's fraction of the segment, in 2^-32.
+    pub(crate) fraction: u32,
+    pub(crate) tag: u8,
+}
+
+impl Segment {
+    #[inline]
+    pub(crate) fn new(buckets: &'static [Bucket]) -> Self {
+        let homes = if buckets.len() == FULL {
+            FULL_HOMES
+        } else {
+            buckets.len()
+        };
+        Self { buckets, homes }
+    }
+
+    pub(crate) fn buckets(&self) -> &'static [Bucket] {
+        self.buckets
+    }
+
+    pub(crate) fn homes(&self) -> usize {
+        self.homes
+    }
+
+    #[inline]
+    pub(crate) fn home(&self, fraction: u32) -> usize {
+        ((u64::from(fraction) * self.homes as u64) >> 32) as usize
+    }
+
+    /// The first fraction whose home this is.
+    pub(crate) fn start_of(&self, home: usize) -> u64 {
+        ((home as u64) << 32).div_ceil(self.homes as u64)
+    }
+
+    /// The bucket and the one behind it.
+    #[inline]
+    pub(crate) fn pair(&self, spot: Spot) -> (&'static Bucket, &'static Bucket) {
+        let home = self.home(spot.fraction);
+        (&self.buckets[home], &self.buckets[self.after(home)])
+    }
+
+    /// The slot of a key at this spot that `is_it` accepts.
+    #[inline]
+    pub(crate) fn find(&self, spot: Spot, mut is_it: impl FnMut(EntryRef) -> bool) -> Option<At> {
+        let bucket = self.home(spot.fraction);
+        let home = &self.buckets[bucket];
+        let mut among = |bucket: usize, slots: Slots| {
+            let accepts = |&slot: &usize| self.buckets[bucket].get(slot).is_some_and(&mut is_it);
+            let mut slots = slots;
+            let slot = slots.find(accepts)?;
+            Some(At { bucket, slot })
+        };
+        if let Some(at) = among(bucket, home.tagged(spot.tag).without(home.foreign())) {
+            return Some(at);
+        }
+        if home.spilled() > 0 {
+            let after = self.after(bucket);
+            let next = &self.buckets[after];
+            if let Some(at) = among(after, next.tagged(spot.tag).and(next.foreign())) {
+                return Some(at);
+            }
+        }
+        if home.stashed() > 0 {
+            let mut stash = self.homes..self.buckets.len();
+            return stash.find_map(|bucket| among(bucket, self.buckets[bucket].tagged(spot.tag)));
+        }
+        None
+    }
+
+    /// Adds a key, unless there is no room for it.
+    pub(crate) fn insert(&self, spot: Spot, entry: EntryRef) -> Option<Placed> {
+        let home = self.home(spot.fraction);
+        if let Some(slot) = self.buckets[home].free().first() {
+            self.buckets[home].put(slot, spot.tag, entry, false);
+            return Some(placed(home));
+        }
+        if self.homes == 1 {
+            return None;
+        }
+        self.insert_behind(home, spot.tag, entry)
+            .or_else(|| self.move_on(home, spot.tag, entry))
+            .or_else(|| self.move_back(home, spot.tag, entry))
+            .or_else(|| self.insert_in_stash(home, spot.tag, entry))
+    }
+
+    /// Takes out the key at a slot; `fraction` is its.
+    pub(crate) fn remove(&self, fraction: u32, at: At) {
+        let home = self.home(fraction);
+        self.buckets[at.bucket].remove(at.slot);
+        if at.bucket >= self.homes {
+            self.buckets[home].add_stashed(-1);
+        } else if at.bucket != home {
+            self.buckets[home].add_spilled(-1);
+        }
+    }
+
+    /// Every key.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = EntryRef> + use<> {
+        let buckets = self.buckets;
+        buckets
+            .iter()
+            .flat_map(|bucket| bucket.taken().filter_map(|slot| bucket.get(slot)))
+    }
+
+    /// The keys of one home bucket that are not in the stash.
+    pub(crate) fn entries_at_home(&self, home: usize) -> impl Iterator<Item = EntryRef> + use<> {
+        let (here, next) = (&self.buckets[home], &self.buckets[self.after(home)]);
+        let own = here.taken().without(here.foreign());
+        let spilled = next.taken().and(next.foreign());
+        own.filter_map(|slot| here.get(slot))
+            .chain(spilled.filter_map(|slot| next.get(slot)))
+    }
+
+    /// The keys in the stash.
+    pub(crate) fn stash(&self) -> impl Iterator<Item = EntryRef> + use<> {
+        let stash = &self.buckets[self.homes..];
+        stash
+            .iter()
+            .flat_map(|bucket| bucket.taken().filter_map(|slot| bucket.get(slot)))
+    }
+
+    #[inline]
+    fn after(&self, home: usize) -> usize {
+        if home + 1 == self.homes { 0 } else { home + 1 }
+    }
+
+    fn before(&self, home: usize) -> usize {
+        home.checked_sub(1).unwrap_or(self.homes - 1)
+    }
+
+    fn insert_behind(&self, home: usize, tag: u8, entry: EntryRef) -> Option<Placed> {
+        let after = self.after(home);
+        let slot = self.buckets[after].free().first()?;
+        self.buckets[after].put(slot, tag, entry, true);
+        self.buckets[home].add_spilled(1);
+        Some(placed(after))
+    }
+
+    /// Makes room behind by moving a key at home there one further.
+    fn move_on(&self, home: usize, tag: u8, entry: EntryRef) -> Option<Placed> {
+        let from = self.after(home);
+        let to = self.after(from);
+        let moving = self.buckets[from]
+            .taken()
+            .without(self.buckets[from].foreign())
+            .first()?;
+        self.transfer(from, moving, to, true)?;
+        self.buckets[from].add_spilled(1);
+        self.buckets[from].put(moving, tag, entry, true);
+        self.buckets[home].add_spilled(1);
+        Some(Placed {
+            bucket: from,
+            moved: Some((from, to)),
+        })
+    }
+
+    /// Makes room here by moving a foreign key back to its home.
+    fn move_back(&self, home: usize, tag: u8, entry: EntryRef) -> Option<Placed> {
+        let to = self.before(home);
+        let moving = self.buckets[home].foreign().first()?;
+        self.transfer(home, moving, to, false)?;
+        self.buckets[to].add_spilled(-1);
+        self.buckets[home].put(moving, tag, entry, false);
+        Some(Placed {
+            bucket: home,
+            moved: Some((home, to)),
+        })
+    }
+
+    fn insert_in_stash(&self, home: usize, tag: u8, entry: EntryRef) -> Option<Placed> {
+        let mut stash = self.homes..self.buckets.len();
+        let free = |bucket: usize| Some((bucket, self.buckets[bucket].free().first()?));
+        let (bucket, slot) = stash.find_map(free)?;
+        self.buckets[bucket].put(slot, tag, entry, false);
+        self.buckets[home].add_stashed(1);
+        Some(placed(bucket))
+    }
+
+    /// Moves a key to another bucket, unless that is full.
+    fn transfer(&self, from: usize, slot: usize, to: usize, foreign: bool) -> Option<()> {
+        let (from, to) = (&self.buckets[from], &self.buckets[to]);
+        let free = to.free().first()?;
+        let entry = from.get(slot)?;
+        to.put(free, from.tag(slot), entry, foreign);
+        from.remove(slot);
+        Some(())
+    }
+}
+
+/// Slots of a block of this many buckets.
+pub(crate) fn capacity(buckets: usize) -> usize {
+    buckets * SLOTS
+}
+
+fn placed(bucket: usize) -> Placed {
+    Placed {
+        bucket,
+        moved: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raw::block;
+
+    /// Keys a segment takes before it refuses one, averaged over some fills.
+    fn load_at_first_failure(order: u32) -> f64 {
+        let (mut random, mut total) = (7u64, 0);
+        for _ in 0..50 {
+            let block = block::take(order);
+            let segment = Segment::new(block.buckets(1 << order).unwrap());
+            for n in 1.. {
+                random = random.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(99);
+                let spot = Spot {
+                    fraction: (random >> 32) as u32,
+                    tag: 1,
+                };
+                if segment
+                    .insert(spot, EntryRef::from_bits(n).unwrap())
+                    .is_none()
+                {
+                    break;
+                }
+                total += 1;
+            }
+            assert_eq!(
+                segment.entries().count(),
+                (0..segment.homes())
+                    .map(|home| segment.entries_at_home(home).count())
+                    .sum::<usize>()
+                    + segment.stash().count()
+            );
+            block::give(block, order);
+        }
+        f64::from(total) / 50.0 / capacity(1 << order) as f64
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "slow")]
+    fn a_full_segment_is_well_filled() {
+        assert!(load_at_first_failure(6) > 0.93);
+        assert!(load_at_first_failure(0) > 0.99);
+    }
+
+    #[test]
+    fn homes_of_larger_segments_refine_those_of_smaller_ones() {
+        let segment = |order| Segment::new(block::take(order).buckets(1 << order).unwrap());
+        let (small, large) = (segment(3), segment(5));
+        for home in 0..8 {
+            assert_eq!(small.start_of(home), large.start_of(home * 4));
+            assert_eq!(large.home(small.start_of(home) as u32), home * 4);
+        }
+    }
+}

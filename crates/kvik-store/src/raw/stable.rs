@@ -1,0 +1,123 @@
+//! An array that grows without moving, so that it can be read while somebody else grows it.
+//!
+//! Its parts ("leaves") double in size, are allocated once and stay until the array is dropped. There is meant to be one
+//! writer, who holds a lock that readers do not take; what the elements need in order to be read meanwhile is the
+//! elements' affair, which is why they are atomics wherever this is used.
+
+use std::marker::PhantomData;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+const FIRST_LEAF: usize = 16;
+const LEAVES: usize = 22;
+
+/// See the module's description. Holds up to 2^25 elements.
+pub(crate) struct StableVec<T> {
+    leaves: [AtomicPtr<T>; LEAVES],
+    owns: PhantomData<Box<[T]>>,
+}
+
+impl<T> Default for StableVec<T> {
+    fn default() -> Self {
+        Self {
+            leaves: [const { AtomicPtr::new(ptr::null_mut()) }; LEAVES],
+            owns: PhantomData,
+        }
+    }
+}
+
+impl<T: Default + Send + Sync> StableVec<T> {
+    /// The element, if the array has grown that far.
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> Option<&T> {
+        let (leaf, offset) = locate(index);
+        let start = self.leaves.get(leaf)?.load(Ordering::Acquire);
+        if start.is_null() {
+            return None;
+        }
+        // SAFETY: a leaf that is not null holds `leaf_len(leaf)` elements, made before it was published and dropped
+        // only with `self`; `locate` gives an offset below that.
+        Some(unsafe { &*start.add(offset) })
+    }
+
+    /// The element, growing the array to reach it.
+    pub(crate) fn reach(&self, index: usize) -> &T {
+        for leaf in 0..=locate(index).0 {
+            if self.leaves[leaf].load(Ordering::Acquire).is_null() {
+                self.add(leaf);
+            }
+        }
+        self.get(index).expect("its leaf was just added")
+    }
+
+    fn add(&self, leaf: usize) {
+        let elements: Box<[T]> = (0..leaf_len(leaf)).map(|_| T::default()).collect();
+        let start = Box::into_raw(elements).cast::<T>();
+        let published = self.leaves[leaf].compare_exchange(
+            ptr::null_mut(),
+            start,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        if published.is_err() {
+            // SAFETY: the leaf was made just above with this length and nobody else has seen it.
+            unsafe { free(start, leaf) };
+        }
+    }
+}
+
+impl<T> Drop for StableVec<T> {
+    fn drop(&mut self) {
+        for (leaf, start) in self.leaves.iter_mut().enumerate() {
+            let start = *start.get_mut();
+            if !start.is_null() {
+                // SAFETY: `add` published this leaf, `self` is going and with it every borrow of an element.
+                unsafe { free(start, leaf) };
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `start` came from `Box::into_raw` of a slice of `leaf_len(leaf)` elements and is not used again.
+unsafe fn free<T>(start: *mut T, leaf: usize) {
+    let elements = ptr::slice_from_raw_parts_mut(start, leaf_len(leaf));
+    // SAFETY: as promised by the caller.
+    drop(unsafe { Box::from_raw(elements) });
+}
+
+fn leaf_len(leaf: usize) -> usize {
+    FIRST_LEAF << leaf.saturating_sub(1)
+}
+
+/// Leaf and offset of an element: 16, 16, 32, 64... elements to a leaf.
+#[inline]
+fn locate(index: usize) -> (usize, usize) {
+    if index < FIRST_LEAF {
+        return (0, index);
+    }
+    let leaf = (index / FIRST_LEAF).ilog2() as usize + 1;
+    (leaf, index - leaf_len(leaf))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+
+    #[test]
+    fn elements_stay_where_they_are() {
+        let array = StableVec::<AtomicUsize>::default();
+        assert!(array.get(0).is_none());
+        let first: *const AtomicUsize = array.reach(0);
+        for index in 0..5000 {
+            array.reach(index).store(index, Ordering::Relaxed);
+        }
+        assert!(ptr::eq(first, array.reach(0)));
+        for index in 0..5000 {
+            let element = array.get(index).map(|n| n.load(Ordering::Relaxed));
+            assert_eq!(element, Some(index));
+        }
+        assert!(array.get(1 << 40).is_none());
+    }
+}

@@ -1,0 +1,264 @@
+//! Entries of all sizes in several keyspaces, through the guard, against a naive model; and readers without the lock.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use proptest::prelude::*;
+
+use crate::{
+    Expiry, Guard, IntText, KeyspaceId, Layout, NewString, NoEffects, Slot, Stripe, Stripes,
+    ValueRef, View,
+};
+
+struct One(Stripe);
+
+impl Stripes for One {
+    fn stripe(&mut self, _index: usize) -> &mut Stripe {
+        &mut self.0
+    }
+}
+
+struct Store {
+    layout: Layout,
+    stripe: One,
+}
+
+impl Store {
+    fn new() -> Self {
+        Self {
+            layout: Layout::new(1, 5),
+            stripe: One(Stripe::new()),
+        }
+    }
+
+    fn on<R>(&mut self, keyspace: u32, run: impl FnOnce(&mut Guard<'_>) -> R) -> R {
+        let mut effects = NoEffects;
+        let guard = Guard::new(&mut self.stripe, &self.layout, &mut effects, 1000);
+        run(&mut guard.on(KeyspaceId(keyspace)))
+    }
+
+    fn set(&mut self, n: u32, value: &[u8]) {
+        self.on(0, |guard| {
+            guard
+                .slot(&n.to_be_bytes())
+                .set(NewString::Bytes(value), Expiry::Clear);
+        });
+    }
+}
+
+type Model = BTreeMap<(u32, Vec<u8>), (Vec<u8>, Option<u64>)>;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Set(u32, Vec<u8>, Vec<u8>, Option<u64>),
+    Write(u32, Vec<u8>, usize, Vec<u8>),
+    Expire(u32, Vec<u8>, Option<u64>),
+    Delete(u32, Vec<u8>),
+    Rename(u32, Vec<u8>, Vec<u8>),
+    Copy(u32, Vec<u8>, u32),
+    Flush(u32),
+    Swap(u32, u32),
+    Upkeep,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let space = || 0u32..3;
+    let key = || {
+        let len = prop_oneof![Just(3usize), 250usize..260, Just(5000)];
+        (0u8..5, len).prop_map(|(n, len)| vec![n; len])
+    };
+    let value = || {
+        let len = prop_oneof![0usize..100, 3800usize..4300, Just(70_000)];
+        let bytes = (any::<u8>(), len).prop_map(|(n, len)| vec![n; len]);
+        prop_oneof![bytes, any::<i64>().prop_map(|n| n.to_string().into_bytes())]
+    };
+    let expiry = || prop::option::of(prop_oneof![1001u64..1 << 48, 1 << 48..u64::MAX]);
+    let offset = prop_oneof![0usize..60, 3900usize..4200];
+    prop_oneof![
+        4 => (space(), key(), value(), expiry()).prop_map(|(s, k, v, e)| Op::Set(s, k, v, e)),
+        3 => (space(), key(), offset, value()).prop_map(|(s, k, o, v)| Op::Write(s, k, o, v)),
+        2 => (space(), key(), expiry()).prop_map(|(s, k, e)| Op::Expire(s, k, e)),
+        1 => (space(), key()).prop_map(|(s, k)| Op::Delete(s, k)),
+        1 => (space(), key(), key()).prop_map(|(s, a, b)| Op::Rename(s, a, b)),
+        1 => (space(), key(), space()).prop_map(|(s, k, to)| Op::Copy(s, k, to)),
+        1 => space().prop_map(Op::Flush),
+        1 => (space(), space()).prop_map(|(a, b)| Op::Swap(a, b)),
+        1 => Just(Op::Upkeep),
+    ]
+}
+
+fn apply(store: &mut Store, model: &mut Model, op: Op) {
+    match op {
+        Op::Set(s, k, v, e) => {
+            store.on(s, |guard| {
+                guard
+                    .slot(&k)
+                    .set(NewString::Bytes(&v), e.map_or(Expiry::Clear, Expiry::At));
+            });
+            model.insert((s, k), (v, e));
+        }
+        Op::Write(s, k, offset, v) => {
+            store
+                .on(s, |guard| match guard.slot(&k) {
+                    Slot::Occupied(mut there) => there.set_range(offset, &v, usize::MAX).map(drop),
+                    Slot::Vacant(free) => free.set_range(offset, &v, usize::MAX).map(drop),
+                })
+                .unwrap();
+            let text = &mut model.entry((s, k)).or_default().0;
+            text.resize(text.len().max(offset + v.len()), 0);
+            text[offset..offset + v.len()].copy_from_slice(&v);
+        }
+        Op::Expire(s, k, e) => {
+            store.on(s, |guard| {
+                guard
+                    .slot(&k)
+                    .occupied()
+                    .map(|mut there| there.set_expiry(e))
+            });
+            model.entry((s, k)).and_modify(|(_, expiry)| *expiry = e);
+        }
+        Op::Delete(s, k) => {
+            let existed = store.on(s, |guard| guard.delete(&k));
+            assert_eq!(existed, model.remove(&(s, k)).is_some());
+        }
+        Op::Rename(s, a, b) if a != b => {
+            store.on(s, |guard| guard.rename(&a, &b));
+            if let Some(moved) = model.remove(&(s, a)) {
+                model.insert((s, b), moved);
+            }
+        }
+        Op::Copy(s, k, to) if s != to => {
+            store.on(s, |guard| guard.copy(&k, KeyspaceId(to), &k));
+            if let Some(copied) = model.get(&(s, k.clone())).cloned() {
+                model.insert((to, k), copied);
+            }
+        }
+        Op::Flush(s) => {
+            store.on(s, |guard| guard.flush());
+            model.retain(|&(space, _), _| space != s);
+        }
+        Op::Swap(a, b) => {
+            store.on(a, |guard| guard.swap(KeyspaceId(a), KeyspaceId(b)));
+            let moved = std::mem::take(model)
+                .into_iter()
+                .map(|((s, k), v)| match s {
+                    s if s == a => ((b, k), v),
+                    s if s == b => ((a, k), v),
+                    s => ((s, k), v),
+                });
+            *model = moved.collect();
+        }
+        Op::Upkeep => {
+            while store.stripe.0.reclaim(3) {}
+            while store.stripe.0.compact(1) {}
+            store.stripe.0.take_garbage();
+            crate::release_memory(1 << 20);
+        }
+        Op::Rename(..) | Op::Copy(..) => {}
+    }
+}
+
+fn text(view: &View<'_>) -> Vec<u8> {
+    let ValueRef::String(string) = view.value();
+    string.text(&mut IntText::default()).to_vec()
+}
+
+fn check(store: &mut Store, model: &Model) {
+    let (mut seen, mut counted) = (Model::new(), 0);
+    for s in 0..3 {
+        let (mut entries, mut all) = (0, 0);
+        store.on(s, |guard| {
+            guard.for_each(|view| {
+                entries += view.bytes();
+                seen.insert((s, view.key().to_vec()), (text(&view), view.expire_at()));
+            });
+            assert_eq!(guard.len(), model.keys().filter(|key| key.0 == s).count());
+            all = guard.bytes();
+        });
+        let keyspace = store.stripe.0.keyspace(KeyspaceId(s));
+        let tables = keyspace.map_or(0, |keyspace| keyspace.keyspace.table.bytes());
+        assert_eq!(all, entries + tables);
+        counted += all;
+    }
+    assert!(seen == *model, "contents differ");
+    assert_eq!(counted, store.stripe.0.bytes());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 200 }, ..ProptestConfig::default() })]
+
+    #[test]
+    fn entries_of_all_sizes_agree_with_a_naive_model(ops in prop::collection::vec(op(), 1..60)) {
+        let (mut store, mut model) = (Store::new(), Model::new());
+        for op in ops {
+            apply(&mut store, &mut model, op);
+            check(&mut store, &model);
+        }
+        store.on(0, |guard| guard.flush_all());
+        prop_assert_eq!(store.stripe.0.bytes(), 0);
+        while store.stripe.0.reclaim(10) {}
+        let heap = &store.stripe.0.heap;
+        prop_assert_eq!((heap.arena.live_bytes(), heap.slab_bytes()), (0, 0));
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "slow")]
+fn memory_is_closed_up_after_mass_deletion() {
+    let mut store = Store::new();
+    for n in 0..100_000 {
+        store.set(n, &[b'v'; 50]);
+    }
+    let full = store.stripe.0.resident_bytes();
+    for n in (0..100_000u32).filter(|n| n % 10 != 0) {
+        assert!(store.on(0, |guard| guard.delete(&n.to_be_bytes())));
+    }
+    while store.stripe.0.compact(2) {}
+    assert!(store.stripe.0.resident_bytes() < full / 4);
+    for n in (0..100_000u32).step_by(10) {
+        store.on(0, |guard| {
+            assert_eq!(
+                guard.peek(&n.to_be_bytes()).map(|view| text(&view)),
+                Some(vec![b'v'; 50])
+            );
+        });
+    }
+    store.on(0, |guard| guard.flush());
+    while store.stripe.0.reclaim(1000) {}
+    assert!(!store.stripe.0.compact(1));
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "slow")]
+fn keys_can_be_fetched_while_the_store_changes() {
+    let mut store = Store::new();
+    store.set(0, b"v");
+    let (view, layout) = (store.stripe.0.view(), Layout::new(1, 5));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            let (view, layout, done) = (view.clone(), &layout, &done);
+            scope.spawn(move || {
+                for n in (0u32..).take_while(|_| !done.load(Ordering::Relaxed)) {
+                    let hash = layout.hash(&(n % 30_000).to_be_bytes());
+                    for keyspace in [KeyspaceId(0), KeyspaceId(7)] {
+                        view.prefetch_bucket(layout, keyspace, hash);
+                        view.prefetch_entry(layout, keyspace, hash);
+                    }
+                }
+            });
+        }
+        for round in 0..3 {
+            for n in 0..20_000 {
+                store.set(n, &n.to_be_bytes());
+            }
+            store.on(round, |guard| guard.swap(KeyspaceId(0), KeyspaceId(7)));
+            store.on(0, |guard| guard.flush_all());
+            while store.stripe.0.reclaim(100) {}
+            crate::release_memory(4 << 20);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    drop(store);
+    view.prefetch_entry(&layout, KeyspaceId(0), 1);
+}
