@@ -1,7 +1,7 @@
 //! The library through its public API.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -24,6 +24,22 @@ fn with_mirror(options: Options) -> (Db, Db) {
     let mirror = Db::open(Options::default().stripes(4).follower());
     let db = Db::open(options.effect_log(Arc::new(Mirror(mirror.clone()))));
     (db, mirror)
+}
+
+/// Keeps every effect as a line.
+#[derive(Default)]
+struct Lines(Mutex<Vec<String>>);
+
+impl EffectLog for Lines {
+    fn append(&self, unit: &Unit) -> u64 {
+        let line = |words: kvik_resp::Args<'_>| {
+            let words = words.iter().map(String::from_utf8_lossy);
+            words.collect::<Vec<_>>().join(" ")
+        };
+        let mut lines = self.0.lock().unwrap();
+        lines.extend(unit.iter().map(|(_, words)| line(words)));
+        0
+    }
 }
 
 fn manual() -> (Options, Arc<AtomicU64>) {
@@ -178,4 +194,57 @@ fn closures_are_transactions_across_stripes() {
             });
         }
     });
+}
+
+#[test]
+fn effects_are_canonical() {
+    let cases: [(&str, &[&str]); 26] = [
+        ("SET k v EX 10", &["SET k v PXAT 1010000"]),
+        ("SET k w XX GET KEEPTTL", &["SET k w KEEPTTL"]),
+        ("SET k w NX", &[]),
+        ("GETEX k", &[]),
+        ("GETEX k PX 5", &["PEXPIREAT k 1000005"]),
+        ("GETEX k PERSIST", &["PERSIST k"]),
+        ("PERSIST k", &[]),
+        ("APPEND k xyz", &["SETRANGE k 1 xyz"]),
+        ("SETRANGE k 9 ", &[]),
+        ("EXPIRE k 1", &["PEXPIREAT k 1001000"]),
+        ("EXPIRE k 1 GT", &[]),
+        ("EXPIRE k -1", &["DEL k"]),
+        ("SET k v PXAT 1", &[]),
+        ("INCRBY n 5", &["SET n 5"]),
+        ("INCRBYFLOAT n 0.5", &["SET n 5.5 KEEPTTL"]),
+        ("SET n 1 PXAT 1", &["DEL n"]),
+        ("MSET a 1 b 2", &["SET a 1", "SET b 2"]),
+        ("MSETNX a 1 c 2", &[]),
+        ("MSETEX 2 a 1 c 2 EXAT 1", &["DEL a"]),
+        ("RENAME b c", &["RENAME b c"]),
+        ("COPY c d", &["COPY c d DB 0 REPLACE"]),
+        ("MOVE d 3", &["MOVE d 3"]),
+        ("GETDEL c", &["DEL c"]),
+        ("DEL a b c", &[]),
+        ("SWAPDB 0 3", &["SWAPDB 0 3"]),
+        ("FLUSHALL", &["FLUSHALL"]),
+    ];
+    let lines = Arc::new(Lines::default());
+    let db = Db::open(manual().0.effect_log(Arc::clone(&lines) as _));
+    for (command, effects) in cases {
+        let words: Vec<&str> = command.split(' ').collect();
+        let reply = db.run(&words);
+        assert_eq!(reply.as_error(), None, "{command}");
+        let stated = std::mem::take(&mut *lines.0.lock().unwrap());
+        assert_eq!(stated, effects, "{command}");
+    }
+}
+
+#[test]
+fn a_follower_keeps_what_is_past_until_it_is_deleted() {
+    let db = Db::open(manual().0.follower());
+    let expiry = || db.run(&["PEXPIRETIME", "k"]).as_int();
+    ok(&db.run(&["SET", "k", "v", "PXAT", "1"]));
+    assert_eq!(expiry(), Some(1));
+    assert_eq!(db.run(&["PEXPIREAT", "k", "2"]).as_int(), Some(1));
+    assert_eq!(expiry(), Some(2));
+    assert_eq!(db.run(&["DEL", "k"]).as_int(), Some(1));
+    assert_eq!(expiry(), Some(-2));
 }
