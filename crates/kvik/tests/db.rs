@@ -36,7 +36,7 @@ impl EffectLog for Lines {
             let words = words.iter().map(String::from_utf8_lossy);
             words.collect::<Vec<_>>().join(" ")
         };
-        let mut lines = self.0.lock().unwrap();
+        let mut lines = self.0.lock().expect("nobody panics holding it");
         lines.extend(unit.iter().map(|(_, words)| line(words)));
         0
     }
