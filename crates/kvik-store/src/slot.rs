@@ -193,9 +193,10 @@ impl<'g> Occupied<'g> {
         Ok(len)
     }
 
-    /// Sets or clears the expiry. Effect: `PEXPIREAT` or `PERSIST`, or none when it was so already.
+    /// Sets or clears the expiry. Effect: `PEXPIREAT`, also when the time is the same as before, or `PERSIST`; none
+    /// when there is nothing to clear.
     pub fn set_expiry(&mut self, expire_at: Option<UnixMs>) {
-        if self.view().expire_at() == expire_at {
+        if expire_at.is_none() && self.view().expire_at().is_none() {
             return;
         }
         self.entry = self.place.write_expiry(self.entry, expire_at);

@@ -28,10 +28,11 @@ pub(super) fn append(ctx: &mut Ctx<'_>) -> Result<(), Error> {
             vacant.set(NewString::Bytes(tail), None);
             tail.len()
         }
-        Slot::Occupied(mut occupied) => match string(occupied.view())?.len() {
-            len if tail.is_empty() => len,
-            len => occupied.set_range(len, tail, limit)?,
-        },
+        // Even nothing appended is a change to those who watch the key.
+        Slot::Occupied(mut occupied) => {
+            let len = string(occupied.view())?.len();
+            occupied.set_range(len, tail, limit)?
+        }
     };
     ctx.reply.integer(len as i64);
     Ok(())
