@@ -1,8 +1,9 @@
 //! CLIENT PAUSE: until when which commands wait.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 /// Which commands wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +20,7 @@ pub struct Pause {
     /// End of the pause in milliseconds since the epoch; 0 when there is none. Read before every command.
     until_ms: AtomicU64,
     scope: Mutex<Option<PauseScope>>,
+    ended: Condvar,
 }
 
 impl Pause {
@@ -41,6 +43,15 @@ impl Pause {
         let mut current = self.scope.lock();
         *current = None;
         self.until_ms.store(0, Ordering::Release);
+        self.ended.notify_all();
+    }
+
+    /// Blocks the calling thread until the pause is ended, at most for so long.
+    pub fn wait(&self, at_most: Duration) {
+        let mut current = self.scope.lock();
+        if current.is_some() {
+            self.ended.wait_for(&mut current, at_most);
+        }
     }
 
     /// What waits at this time.

@@ -7,14 +7,14 @@ use std::thread::JoinHandle;
 use kvik_command::client::Origin;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Engine, Host, Session, table};
-use kvik_resp::{ArgsBuf, Protocol, ReplyDecoder, Value};
+use kvik_resp::{Args, ArgsBuf, Protocol, ReplyDecoder, Value};
 use kvik_store::{IntText, Layout};
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::effects::{EffectLog, Unit};
-use crate::executor::Executor;
+use crate::executor::{Executor, Outcome};
 use crate::stripes::{Patience, SharedStripes};
 use crate::upkeep;
 
@@ -248,13 +248,26 @@ impl Runner {
     pub(crate) fn run(&mut self, words: &[impl AsRef<[u8]>]) -> Value {
         self.out.clear();
         let words: ArgsBuf = words.iter().collect();
-        self.executor.refresh();
-        self.executor
-            .execute(&mut self.session, words.as_args(), &mut self.out);
+        self.execute(words.as_args());
         match ReplyDecoder::new().decode(&self.out) {
             Ok(Some((reply, _))) => reply,
             Ok(None) => Value::Null,
             Err(error) => unreachable!("the store wrote a malformed reply: {error}"),
+        }
+    }
+
+    /// Runs a command, after a pause of all clients has ended.
+    fn execute(&mut self, args: Args<'_>) {
+        loop {
+            self.executor.refresh();
+            match self
+                .executor
+                .execute(&mut self.session, args, &mut self.out)
+            {
+                Outcome::Done => return,
+                Outcome::Busy => unreachable!("a patient executor waits for its stripes"),
+                Outcome::Paused(until_ms) => self.executor.wait_for_pause(until_ms),
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use kvik_command::declare::{Command, Flags, Locking};
 use kvik_command::latency::Sample;
@@ -95,6 +96,14 @@ impl Executor {
     pub fn help_expire(&mut self) {
         let now_ms = self.now_us() / 1000;
         upkeep::help(&self.shared, &mut self.work.unit, now_ms, &self.work.stats);
+    }
+
+    /// Blocks this thread until clients are paused no longer, or it is time to look again.
+    pub(crate) fn wait_for_pause(&self, until_ms: u64) {
+        let left_ms = until_ms.saturating_sub(self.now_us() / 1000);
+        // A clock that is moved by hand may get there sooner.
+        let at_most = Duration::from_millis(left_ms.min(10));
+        self.shared.engine.pause.wait(at_most);
     }
 
     /// Microseconds since the epoch, as commands run next see it.

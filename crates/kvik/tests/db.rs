@@ -248,3 +248,17 @@ fn a_follower_keeps_what_is_past_until_it_is_deleted() {
     assert_eq!(db.run(&["DEL", "k"]).as_int(), Some(1));
     assert_eq!(expiry(), Some(-2));
 }
+
+#[test]
+fn a_paused_store_lets_its_callers_wait() {
+    let db = Db::open(Options::default());
+    let mut admin = db.connect();
+    ok(&admin.run(&["CLIENT", "PAUSE", "100000", "WRITE"]));
+    let writer = {
+        let db = db.clone();
+        thread::spawn(move || db.run(&["SET", "k", "v"]))
+    };
+    assert!(db.run(&["GET", "k"]).is_null());
+    ok(&admin.run(&["CLIENT", "UNPAUSE"]));
+    ok(&writer.join().unwrap());
+}
