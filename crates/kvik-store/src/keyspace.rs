@@ -281,9 +281,10 @@ impl KeyspaceMut<'_> {
         entry: EntryRef,
         change: impl FnOnce(&mut Heap) -> (EntryRef, R),
     ) -> (EntryRef, R) {
-        self.keyspace.entry_bytes -= self.heap.entry(entry).bytes();
+        let before = self.heap.live_bytes();
         let (to, result) = change(self.heap);
-        self.keyspace.entry_bytes += self.heap.entry(to).bytes();
+        self.keyspace.entry_bytes += self.heap.live_bytes();
+        self.keyspace.entry_bytes -= before;
         if to != entry {
             self.keyspace.table.replace(position, entry, to);
         }

@@ -82,9 +82,9 @@ impl Heap {
         self.arena.touched_bytes() + self.slab.bytes()
     }
 
-    #[cfg(test)]
-    pub(crate) fn slab_bytes(&self) -> usize {
-        self.slab.bytes()
+    /// Bytes of all entries.
+    pub(crate) fn live_bytes(&self) -> usize {
+        self.arena.live_bytes() + self.slab.bytes()
     }
 
     pub(crate) fn insert(

@@ -1,7 +1,8 @@
 //! What is too large for a slot: values from 4 KiB on and keys of 255 bytes and more, each in an allocation of its own.
 //!
-//! An entry holds the index. The allocator in use keeps memory of such sizes and does not map and unmap for each value;
-//! what is large is dropped elsewhere (see [`crate::Garbage`]).
+//! An entry holds the index. Which memory a buffer gets is the global allocator's affair: the binaries use one that does
+//! not map and unmap for each value, and what is large is dropped elsewhere (see [`crate::Garbage`]). A value is one buffer,
+//! not a tree of chunks that could be shared with a snapshot.
 
 const PART: usize = 512;
 

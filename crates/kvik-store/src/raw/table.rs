@@ -58,10 +58,12 @@ pub(crate) struct Table {
 #[derive(Clone, Copy, Debug)]
 struct Meta {
     block: BlockRef,
-    order: u32,
-    len: usize,
+    len: u16,
+    order: u8,
     live: bool,
 }
+
+const _: () = assert!(size_of::<Meta>() == 8);
 
 /// The entries of a table that has been emptied.
 #[derive(Debug)]
@@ -181,6 +183,7 @@ impl Table {
             *looks -= 1;
             let (number, bucket) = self.deadlines.first()?;
             let entries = self.entries_in(number, bucket);
+            entries.clone().for_each(|entry| keys.prefetch(entry));
             let first = entries
                 .filter_map(|entry| Some((keys.expiry(entry)?, entry)))
                 .min();
@@ -279,7 +282,9 @@ impl Table {
         let segments = std::mem::take(&mut old.segments).into_iter();
         let live = segments.filter(|meta| meta.live);
         Detached {
-            blocks: live.map(|meta| (meta.block, meta.order)).collect(),
+            blocks: live
+                .map(|meta| (meta.block, u32::from(meta.order)))
+                .collect(),
             crowd: old.crowd.iter().map(|&(_, entry)| entry).collect(),
         }
     }
@@ -300,8 +305,8 @@ impl Table {
         let block = self.take_block(order);
         let meta = Meta {
             block,
-            order,
             len: 0,
+            order: order as u8,
             live: true,
         };
         let number = if let Some(number) = self.unused.pop() {
@@ -386,7 +391,7 @@ impl Table {
         let entries = self.take_entries(hash, word, keys);
         let block = self.take_block(order);
         let meta = &mut self.segments[word.number as usize];
-        (meta.block, meta.order) = (block, order);
+        (meta.block, meta.order) = (block, order as u8);
         let grown = Word {
             block,
             order,
@@ -413,11 +418,11 @@ impl Table {
 
     /// Joins the segment with its other half, or makes the only one smaller, when few keys are left.
     fn shrink(&mut self, hash: u64, word: Word, keys: &impl Keys) {
-        let len = self.segments[word.number as usize].len;
+        let len = self.len_of(word);
         if word.depth > 0 {
             let other_hash = hash ^ 1 << (64 - word.depth);
             let other = self.word(other_hash);
-            let others = self.segments[other.number as usize].len;
+            let others = self.len_of(other);
             if other.depth == word.depth && len + others <= JOIN_LEN {
                 self.join((hash, word), (other_hash, other), keys);
                 self.shrink(hash, self.word(hash), keys);
@@ -426,6 +431,10 @@ impl Table {
             self.resize(hash, word, word.order - 1, keys);
             self.shrink(hash, self.word(hash), keys);
         }
+    }
+
+    fn len_of(&self, word: Word) -> usize {
+        usize::from(self.segments[word.number as usize].len)
     }
 
     fn join(&mut self, kept: (u64, Word), gone: (u64, Word), keys: &impl Keys) {
@@ -477,7 +486,11 @@ impl Table {
         }
     }
 
-    fn entries_in(&self, number: usize, bucket: usize) -> impl Iterator<Item = EntryRef> + use<> {
+    fn entries_in(
+        &self,
+        number: usize,
+        bucket: usize,
+    ) -> impl Iterator<Item = EntryRef> + Clone + use<> {
         let segment = self.segments[number].segment();
         let bucket = segment.map(|segment| &segment.buckets()[bucket]);
         bucket
@@ -609,7 +622,7 @@ impl Detached {
 impl Drop for Table {
     fn drop(&mut self) {
         for meta in self.segments.iter().filter(|meta| meta.live) {
-            block::give(meta.block, meta.order);
+            block::give(meta.block, u32::from(meta.order));
         }
     }
 }
