@@ -3,7 +3,9 @@
 //! The kernel reports edges, so a connection remembers what it may do ([`Conn::readable`],
 //! [`Conn::writable`]) until the kernel says otherwise. Work that can be done stands in one queue,
 //! each connection at most once, and is done when the reactor asks for the next event: a read is
-//! made just before its bytes are parsed, a write just after the replies are there.
+//! made just before its bytes are parsed. What is to be sent goes out when the events of a turn are
+//! done, or a few dozen of them: a peer that waits on the same machine is then woken once for many
+//! replies, and each wake-up costs more than sending a small reply does.
 //!
 //! A batch of commands costs three system calls: `epoll_wait`, `recv`, `send`. The read that
 //! would only say "nothing more" is spared: a stream socket that gave less than was asked for is
@@ -26,6 +28,9 @@ use super::waker::Bell;
 use super::{CloseReason, ConnId, Driver, Event, Listener, ListenerId, Options, Waker};
 
 const EVENTS_PER_TURN: usize = 1024;
+/// Connections that are given output before it is sent, and bytes that are sent at once.
+const UNFLUSHED: usize = 64;
+const SENT_AT_ONCE: usize = 64 << 10;
 
 /// A peer that is gone is an error of `send`, not a signal. (Apple's sockets have an option for
 /// it, which socket2 sets.)
@@ -59,6 +64,8 @@ pub(super) struct MioDriver {
     /// How many of `ready` belong to this turn: what a turn makes ready waits for the next, so
     /// that the kernel is asked for news of the others.
     turn: usize,
+    /// Connections with [`Conn::unflushed`] output.
+    unflushed: Vec<ConnId>,
     high_water: usize,
 }
 
@@ -95,6 +102,8 @@ struct Conn {
     drain_due: bool,
     /// Stands in `ready`.
     queued: bool,
+    /// Has output that will be sent in this turn.
+    unflushed: bool,
 }
 
 impl Conn {
@@ -114,13 +123,14 @@ impl Conn {
             releasing: false,
             drain_due: false,
             queued: false,
+            unflushed: false,
         }
     }
 
     /// Whether `progress` would find something to do.
     fn can_progress(&self) -> bool {
         let may_receive = self.readable && self.input.is_some() && !self.releasing;
-        let may_send = self.writable && !self.output.is_empty();
+        let may_send = self.writable && !self.output.is_empty() && !self.unflushed;
         let awaited = self.closing || self.releasing || self.drain_due;
         let is_drained = self.output.is_empty() && awaited;
         may_receive || may_send || is_drained || self.failure.is_some()
@@ -144,8 +154,20 @@ impl MioDriver {
             buffers: Buffers::default(),
             ready: VecDeque::new(),
             turn: 0,
+            unflushed: Vec::with_capacity(UNFLUSHED),
             high_water: options.high_water,
         })
+    }
+
+    /// Sends what was given since the last time.
+    fn flush_all(&mut self) {
+        for id in self.unflushed.drain(..) {
+            if let Some(conn) = self.conns.get_mut(id) {
+                conn.unflushed = false;
+                flush(self.poll.registry(), id, conn, &mut self.buffers);
+                arm(&mut self.ready, id, conn);
+            }
+        }
     }
 
     /// Notes what the kernel said and queues whom it concerns.
@@ -400,10 +422,20 @@ impl Driver for MioDriver {
             return 0;
         };
         conn.output.push(output, &mut self.buffers);
-        flush(self.poll.registry(), id, conn, &mut self.buffers);
-        conn.drain_due |= conn.output.unsent() >= self.high_water;
+        if conn.output.unsent() >= SENT_AT_ONCE {
+            flush(self.poll.registry(), id, conn, &mut self.buffers);
+        }
+        let unsent = conn.output.unsent();
+        conn.drain_due |= unsent >= self.high_water;
+        if unsent > 0 && conn.writable && !conn.unflushed {
+            conn.unflushed = true;
+            self.unflushed.push(id);
+        }
         arm(&mut self.ready, id, conn);
-        conn.output.unsent()
+        if self.unflushed.len() >= UNFLUSHED {
+            self.flush_all();
+        }
+        unsent
     }
 
     fn unsent(&self, id: ConnId) -> usize {
@@ -431,6 +463,7 @@ impl Driver for MioDriver {
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.flush_all();
         let timeout = if self.ready.is_empty() {
             self.backoff.limit(timeout)
         } else {

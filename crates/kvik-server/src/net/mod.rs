@@ -219,7 +219,8 @@ pub trait Driver {
     /// Sends `output` after everything sent before. Returns the bytes the kernel has not taken
     /// yet, `output` included; from [`Options::high_water`] on, [`Event::Drained`] will follow.
     ///
-    /// Call it once per batch of replies: it costs a system call when `output` can be sent at once.
+    /// Call it once per batch of replies. Small output may leave with the next
+    /// [`wait`](Self::wait) only.
     fn send(&mut self, conn: ConnId, output: Vec<u8>) -> usize;
 
     /// The bytes given to [`send`](Self::send) that the kernel has not taken yet.

@@ -29,6 +29,8 @@ use pipeline::Pipeline;
 
 /// How long a stopping thread waits for clients to read their last replies.
 const GRACE_MS: u64 = 1000;
+/// Full reply buffers sent to one connection before others get their turn.
+const FLUSHES: usize = 16;
 /// How often idle and slow clients are looked for.
 const PATROL_MS: u64 = 1000;
 /// Unread replies of so many bytes are held against the output limits at once, fewer by the patrol.
@@ -256,6 +258,7 @@ impl Reactor {
         self.executor.refresh();
         let mut out = self.driver.buffer();
         let max_bulk = self.config.size(Key::ProtoMaxBulkLen) as u64;
+        let mut flushes_left = FLUSHES;
         let stop = loop {
             let mut tools = Tools {
                 executor: &mut self.executor,
@@ -266,7 +269,9 @@ impl Reactor {
             if stop != Stop::Flush {
                 break stop;
             }
-            if self.send(&mut connection, std::mem::take(&mut out)) {
+            let clogged = self.send(&mut connection, std::mem::take(&mut out));
+            flushes_left -= 1;
+            if clogged || flushes_left == 0 {
                 break Stop::Flush;
             }
             out = self.driver.buffer();
@@ -332,6 +337,8 @@ impl Reactor {
             return;
         };
         connection.over_soft_limit_since = None;
+        let client = &connection.session.client;
+        client.output_bytes.store(0, Ordering::Relaxed);
         if connection.state == State::Clogged {
             self.run_connection(id);
         }
@@ -520,7 +527,9 @@ fn note_buffers(connection: &Connection, driver: &dyn Driver) {
     client
         .input_capacity
         .store(connection.input.capacity(), Ordering::Relaxed);
+    // Less is not unread but on its way.
+    let unread = Some(driver.unsent(connection.id)).filter(|bytes| *bytes >= CHECKED_OUTPUT);
     client
         .output_bytes
-        .store(driver.unsent(connection.id), Ordering::Relaxed);
+        .store(unread.unwrap_or(0), Ordering::Relaxed);
 }
