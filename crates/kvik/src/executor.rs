@@ -126,6 +126,13 @@ impl Executor {
         Prepared { command, hash }
     }
 
+    /// Has the memory fetched that these commands will look up in the session's database, while others are at work.
+    #[inline]
+    pub fn prefetch(&self, session: &Session, commands: impl Iterator<Item = Prepared> + Clone) {
+        let hashes = commands.filter_map(|command| command.hash.map(|(_, hash)| hash));
+        self.shared.stripes.prefetch(session.keyspace(), hashes);
+    }
+
     /// Runs one command of a session and appends its reply to `out`.
     pub fn execute(&mut self, session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcome {
         self.execute_prepared(session, self.prepare(args), args, out)

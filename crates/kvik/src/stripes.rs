@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
-use kvik_store::{Layout, Stripe, Stripes};
+use kvik_store::{KeyspaceId, Layout, Stripe, StripeView, Stripes};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::upkeep::Alarm;
@@ -38,6 +38,8 @@ struct Cell {
 #[derive(Debug)]
 pub(crate) struct SharedStripes {
     cells: Box<[CachePadded<Cell>]>,
+    /// What can be read of each stripe without its lock.
+    views: Box<[StripeView]>,
     pub(crate) layout: Layout,
     pub(crate) alarm: Alarm,
 }
@@ -50,8 +52,10 @@ impl SharedStripes {
                 due: AtomicU64::new(u64::MAX),
             })
         };
+        let cells: Box<[_]> = (0..layout.stripes()).map(cell).collect();
         Self {
-            cells: (0..layout.stripes()).map(cell).collect(),
+            views: cells.iter().map(|cell| cell.stripe.lock().view()).collect(),
+            cells,
             layout,
             alarm: Alarm::default(),
         }
@@ -59,6 +63,19 @@ impl SharedStripes {
 
     pub(crate) fn len(&self) -> usize {
         self.cells.len()
+    }
+
+    /// Fetches from memory what looking up these hashes will read: all buckets first, then the entries they point to,
+    /// so that the waits overlap. It takes no lock and has no other effect.
+    #[inline]
+    pub(crate) fn prefetch(&self, keyspace: KeyspaceId, hashes: impl Iterator<Item = u64> + Clone) {
+        let view = |hash| &self.views[self.layout.stripe_of(hash)];
+        for hash in hashes.clone() {
+            view(hash).prefetch_bucket(&self.layout, keyspace, hash);
+        }
+        for hash in hashes {
+            view(hash).prefetch_entry(&self.layout, keyspace, hash);
+        }
     }
 
     /// When the next key of a stripe expires, at the earliest.

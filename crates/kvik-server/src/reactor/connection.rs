@@ -129,7 +129,12 @@ impl Connection {
         consumed: &mut usize,
         out: &mut Vec<u8>,
     ) -> Option<Stop> {
-        for step in tools.pipeline.steps() {
+        let steps = tools.pipeline.steps();
+        if steps.len() > 1 {
+            let commands = steps.iter().map(|step| step.prepared);
+            tools.executor.prefetch(&self.session, commands);
+        }
+        for step in steps {
             let args = tools.pipeline.args(step, input, &self.parser);
             if is_http(args) {
                 return Some(Stop::Close);
