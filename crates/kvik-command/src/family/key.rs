@@ -163,6 +163,7 @@ fn walks() -> Vec<Row> {
     vec![
         command("KEYS", "pattern", scan::keys)
             .readonly()
+            .touches_arbitrary_keys()
             .locks(Locking::InTurn)
             .also(Category::DANGEROUS)
             .since("1.0.0")
@@ -175,6 +176,7 @@ fn walks() -> Vec<Row> {
             scan::scan,
         )
         .readonly()
+        .touches_arbitrary_keys()
         .locks(Locking::InTurn)
         .since("2.8.0")
         .changed("6.0.0", "Added the `TYPE` option.")
@@ -187,6 +189,7 @@ fn walks() -> Vec<Row> {
         .about("Returns the keys of a database page by page."),
         command("RANDOMKEY", "", keyspace::randomkey)
             .readonly()
+            .touches_arbitrary_keys()
             .locks(Locking::All)
             .since("1.0.0")
             .tips(&[

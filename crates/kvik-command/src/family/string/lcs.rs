@@ -25,10 +25,12 @@ struct Options {
 }
 
 pub(super) fn lcs(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let (a, b) = (text(ctx, 1)?, text(ctx, 2)?);
+    let lens = [len(ctx, 1)?, len(ctx, 2)?];
     let options = options(ctx)?;
-    let table =
-        Table::new(&a, &b, options.index || !options.len).ok_or(Error::text(TOO_MUCH_MEMORY))?;
+    // Nothing is copied for a table that would be refused.
+    words(lens[0], lens[1]).ok_or(TOO_MUCH_MEMORY)?;
+    let (a, b) = (text(ctx, 1)?, text(ctx, 2)?);
+    let table = Table::new(&a, &b, options.index || !options.len).ok_or(TOO_MUCH_MEMORY)?;
     if options.index {
         write_matches(ctx, &table, &options);
     } else if options.len {
@@ -39,15 +41,29 @@ pub(super) fn lcs(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-const TOO_MUCH_MEMORY: &str = "Insufficient memory, failed allocating transient memory for LCS";
+const TOO_MUCH_MEMORY: Error =
+    Error::text("Insufficient memory, failed allocating transient memory for LCS");
+const NO_STRING: Error = Error::text("The specified keys must contain string values");
+
+fn len(ctx: &mut Ctx<'_>, index: usize) -> Result<usize, Error> {
+    let string = ctx.keys.read(&ctx.args[index]).map(string).transpose();
+    Ok(string
+        .map_err(|_| NO_STRING)?
+        .map_or(0, |string| string.len()))
+}
 
 fn text(ctx: &mut Ctx<'_>, index: usize) -> Result<Vec<u8>, Error> {
-    let Some(view) = ctx.keys.read(&ctx.args[index]) else {
-        return Ok(Vec::new());
-    };
-    let string =
-        string(view).map_err(|_| Error::text("The specified keys must contain string values"))?;
-    Ok(string.text(&mut IntText::default()).to_vec())
+    let string = ctx.keys.peek(&ctx.args[index]).map(string).transpose()?;
+    let text = string.map(|string| string.text(&mut IntText::default()).to_vec());
+    Ok(text.unwrap_or_default())
+}
+
+/// How many words the rows of a table take, if that is not too many.
+fn words(a: usize, b: usize) -> Option<usize> {
+    let width = b.div_ceil(64);
+    // There is a row for each byte of `a`, and one of masks for each byte that there is.
+    let words = a.max(256).checked_mul(width)?;
+    (words <= MAX_WORDS).then_some(a * width)
 }
 
 fn options(ctx: &Ctx<'_>) -> Result<Options, Error> {
@@ -121,11 +137,7 @@ impl<'t> Table<'t> {
     /// Computes the table, or nothing if it is too large. Without `rows` only [`Self::len`] may be asked.
     fn new(a: &'t [u8], b: &'t [u8], rows: bool) -> Option<Self> {
         let width = b.len().div_ceil(64);
-        let words = a.len().checked_mul(width)?;
-        // One row of masks for each byte that there is.
-        if words.max(256 * width) > MAX_WORDS {
-            return None;
-        }
+        let words = words(a.len(), b.len())?;
         let masks = masks(b, width);
         let mut row = vec![u64::MAX; width];
         let mut bits = Vec::new();
@@ -266,8 +278,9 @@ mod tests {
 
     #[test]
     fn tables_beyond_the_limit_are_refused() {
-        let (long, longer) = (vec![b'a'; 1 << 16], vec![b'b'; (1 << 15) + 1]);
-        assert!(Table::new(&long, &longer, false).is_none());
-        assert!(Table::new(b"a", &vec![b'a'; 1 << 24], false).is_none());
+        assert_eq!(words(1 << 16, 1 << 15), Some(MAX_WORDS));
+        assert_eq!(words(1 << 16, (1 << 15) + 1), None);
+        assert_eq!(words(1, 1 << 24), None);
+        assert_eq!(words(usize::MAX, 65), None);
     }
 }
