@@ -213,6 +213,16 @@ impl<'a> Guard<'a> {
         Some(self.view(index, entry))
     }
 
+    /// Whether a key's time has come but it stays, unseen, because writes are paused.
+    pub fn is_hidden(&mut self, key: &[u8]) -> bool {
+        let (index, position) = self.locate(key);
+        let keyspace = self.stripes.stripe(index).keyspace(self.keyspace);
+        keyspace.is_some_and(|keyspace| {
+            let found = keyspace.find(position, key);
+            found.is_some_and(|entry| self.state.hides(&keyspace.entry(entry)))
+        })
+    }
+
     /// Marks a key as used and says whether it exists.
     pub fn exists(&mut self, key: &[u8]) -> bool {
         self.read(key).is_some()

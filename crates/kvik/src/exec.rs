@@ -10,7 +10,7 @@ use kvik_store::{Guard, Stripes};
 
 use crate::db::Shared;
 use crate::effects::Collector;
-use crate::executor::{Call, Executor, ascend, plan_keys};
+use crate::executor::{Call, Executor, ascend, mode, plan_keys};
 use crate::stripes::Busy;
 
 /// Which stripes a transaction needs.
@@ -60,10 +60,12 @@ impl Executor {
             .client
             .watched
             .store(0, std::sync::atomic::Ordering::Relaxed);
-        if watch.is_some_and(|watch| self.end_watch(stripes, &watch)) {
+        // One time for all, so that no key expires between two of the commands.
+        let now_us = self.work.clock.now_us();
+        if watch.is_some_and(|watch| self.end_watch(stripes, &watch, now_us / 1000)) {
             Reply::new(out, session.protocol).null_array();
         } else {
-            self.run_queue(stripes, session, &transaction, out);
+            self.run_queue(stripes, session, &transaction, now_us, out);
         }
         session.show_no_transaction();
         self.shared.commit(&mut self.work.unit);
@@ -74,6 +76,7 @@ impl Executor {
         stripes: &mut dyn Stripes,
         session: &mut Session,
         transaction: &Transaction,
+        now_us: u64,
         out: &mut Vec<u8>,
     ) {
         Reply::new(out, session.protocol).array(transaction.queue.len());
@@ -83,24 +86,27 @@ impl Executor {
                 args: queued.args.as_args(),
                 hash: None,
             };
-            self.work.run(&self.shared, stripes, session, call, out);
+            self.work
+                .run(&self.shared, stripes, session, call, now_us, out);
         }
     }
 
     /// Ends a watch and says whether a watched key has changed. A key whose time has come since counts as changed.
-    fn end_watch(&mut self, stripes: &mut dyn Stripes, watch: &Watch) -> bool {
-        let now_ms = self.work.clock.now_us() / 1000;
+    fn end_watch(&mut self, stripes: &mut dyn Stripes, watch: &Watch, now_ms: u64) -> bool {
         let mut effects = Collector {
             unit: &mut self.work.unit,
             wanted: self.shared.log.is_some(),
         };
-        let mut guard = Guard::new(stripes, &self.shared.stripes.layout, &mut effects, now_ms);
+        let mut guard = Guard::new(stripes, &self.shared.stripes.layout, &mut effects, now_ms)
+            .mode(mode(&self.shared, now_ms));
+        let mut hidden = false;
         for (keyspace, key) in &watch.keys {
             guard.select(*keyspace);
             guard.peek(key);
+            hidden |= guard.is_hidden(key);
             guard.unwatch(key, &watch.token);
         }
-        watch.token.is_dirty()
+        hidden || watch.token.is_dirty()
     }
 
     fn plan_queue(&mut self, session: &Session) -> Scope {

@@ -193,13 +193,13 @@ impl Executor {
     #[inline]
     fn admit<'a>(
         &self,
-        session: &Session,
+        session: &mut Session,
         Prepared { command, hash }: Prepared,
         args: Args<'a>,
     ) -> Result<Admitted<'a>, Error> {
         let command = command.ok_or_else(|| unknown(args))?;
         let flags = command.flags();
-        if !session.authenticated && !flags.contains(Flags::NO_AUTH) {
+        if !session.authenticated && !self.may_do_without_password(session, flags) {
             return Err(Error::NoAuth);
         }
         let queueing = session.transaction.is_some();
@@ -217,6 +217,14 @@ impl Executor {
             args,
             hash,
         }))
+    }
+
+    /// Whether a session that has not authenticated may run a command. If the password has been removed since it began,
+    /// it need not any more.
+    #[cold]
+    fn may_do_without_password(&self, session: &mut Session, flags: Flags) -> bool {
+        session.authenticated = !self.shared.engine.settings.needs_password();
+        session.authenticated || flags.contains(Flags::NO_AUTH)
     }
 
     #[inline]
@@ -376,20 +384,22 @@ impl Work {
         call: Call<'_>,
         out: &mut Vec<u8>,
     ) {
-        self.run(shared, stripes, session, call, out);
+        let now_us = self.clock.now_us();
+        self.run(shared, stripes, session, call, now_us, out);
         shared.commit(&mut self.unit);
     }
 
-    /// Runs a command's handler on stripes that are locked, and counts.
+    /// Runs a command's handler on stripes that are locked, at the time `now_us`, and counts.
     pub(crate) fn run(
         &mut self,
         shared: &Shared,
         stripes: &mut dyn Stripes,
         session: &mut Session,
         call: Call<'_>,
+        now_us: u64,
         out: &mut Vec<u8>,
     ) {
-        let (start, now_us) = (out.len(), self.clock.now_us());
+        let start = out.len();
         let mut effects = Collector {
             unit: &mut self.unit,
             wanted: shared.log.is_some(),
@@ -520,7 +530,7 @@ fn guard<'a>(
     }
 }
 
-fn mode(shared: &Shared, now_ms: u64) -> Mode {
+pub(crate) fn mode(shared: &Shared, now_ms: u64) -> Mode {
     if shared.follower {
         Mode::Follower
     } else if shared.engine.pause.until_ms() != 0 && shared.engine.pause.scope(now_ms).is_some() {

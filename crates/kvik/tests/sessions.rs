@@ -1,0 +1,94 @@
+//! Time, pauses and passwords that change while sessions and transactions go on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use kvik::effects::{EffectLog, Unit};
+use kvik::{Clock, Db, Options, Patience, Value};
+use kvik_command::client::Origin;
+use kvik_resp::ArgsBuf;
+
+/// Counts the units that come.
+#[derive(Default)]
+struct Count(AtomicU64);
+
+impl EffectLog for Count {
+    fn append(&self, _: &Unit) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+fn ok(reply: &Value) {
+    assert!(reply.is_ok(), "{reply:?}");
+}
+
+#[test]
+fn a_buffer_may_hold_one_key_after_the_other() {
+    let db = Db::open(Options::default());
+    let keys: Vec<[u8; 1]> = (b'a'..=b'z').map(|name| [name]).collect();
+    db.transaction(&keys, |transaction| {
+        let mut buffer = [0];
+        for key in &keys {
+            buffer.copy_from_slice(key);
+            transaction.set(&buffer, key);
+        }
+    });
+    for key in &keys {
+        assert_eq!(db.get(key).unwrap().as_deref(), Some(&key[..]));
+    }
+}
+
+#[test]
+fn no_key_expires_within_a_transaction() {
+    let db = Db::open(Options::default());
+    let mut connection = db.connect();
+    ok(&connection.run(&["MULTI"]));
+    connection.run(&["SET", "k", "v", "PX", "1"]);
+    for _ in 0..20_000 {
+        connection.run(&["EXISTS", "k"]);
+    }
+    let replies = connection.run(&["EXEC"]);
+    let replies = replies.as_slice().expect("an array");
+    assert_eq!(replies.len(), 20_001);
+    assert!(replies[1..].iter().all(|reply| *reply == Value::Integer(1)));
+}
+
+#[test]
+fn a_paused_store_keeps_an_expired_key_that_a_transaction_watches() {
+    let (now, units) = (
+        Arc::new(AtomicU64::new(1_000_000_000)),
+        Arc::new(Count::default()),
+    );
+    let clock = Clock::Manual(Arc::clone(&now));
+    let options = Options::default()
+        .clock(clock)
+        .effect_log(Arc::clone(&units) as _);
+    let db = Db::open(options);
+    let mut connection = db.connect();
+    ok(&connection.run(&["SET", "k", "v", "PX", "5"]));
+    ok(&connection.run(&["WATCH", "k"]));
+    ok(&connection.run(&["CLIENT", "PAUSE", "1000", "WRITE"]));
+    now.fetch_add(10_000, Ordering::Relaxed);
+    ok(&connection.run(&["MULTI"]));
+    connection.run(&["GET", "k"]);
+    assert_eq!(connection.run(&["EXEC"]), Value::Null);
+    assert_eq!(units.0.load(Ordering::Relaxed), 1);
+    assert_eq!(db.run(&["DBSIZE"]), Value::Integer(1));
+}
+
+#[test]
+fn clients_need_no_password_that_is_gone() {
+    let db = Db::open(Options::default());
+    *db.engine().settings.password.write() = b"secret".to_vec();
+    let mut session = db.session(Origin::embedded());
+    let mut executor = db.executor(Patience::Wait);
+    let mut ping = || {
+        let (mut words, mut out) = (ArgsBuf::default(), Vec::new());
+        words.push(b"PING");
+        executor.execute(&mut session, words.as_args(), &mut out);
+        String::from_utf8(out).expect("text")
+    };
+    assert!(ping().starts_with("-NOAUTH"));
+    db.engine().settings.password.write().clear();
+    assert_eq!(ping(), "+PONG\r\n");
+}
