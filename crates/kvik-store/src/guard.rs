@@ -468,7 +468,9 @@ impl<'a> Guard<'a> {
         id: KeyspaceId,
         looks: &mut usize,
     ) -> Option<(UnixMs, EntryRef)> {
-        let mut keyspace = self.stripes.stripe(index).keyspace_mut(id);
+        let stripe = self.stripes.stripe(index);
+        stripe.keyspace(id)?;
+        let mut keyspace = stripe.keyspace_mut(id);
         keyspace.next_due(self.layout, self.state.now, looks)
     }
 

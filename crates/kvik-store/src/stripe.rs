@@ -16,7 +16,8 @@ const SLACK_PART: usize = 4;
 /// One stripe of the store. Opaque: all access is through a [`crate::Guard`].
 #[derive(Debug)]
 pub struct Stripe {
-    keyspaces: Vec<Keyspace>,
+    /// By number; boxed, since most of many namespaces have no key in most stripes.
+    keyspaces: Vec<Option<Box<Keyspace>>>,
     pub(crate) heap: Heap,
     shared: Arc<Shared>,
     /// Entries of emptied keyspaces that are still to be freed.
@@ -55,13 +56,13 @@ impl Stripe {
 
     /// Bytes that the stripe's keys and tables occupy.
     pub fn bytes(&self) -> usize {
-        self.keyspaces.iter().map(Keyspace::bytes).sum()
+        self.present().map(Keyspace::bytes).sum()
     }
 
     /// Bytes that the stripe keeps from the system: [`Self::bytes`], what [`Self::reclaim`] has yet to free, and free room
     /// between entries.
     pub fn resident_bytes(&self) -> usize {
-        let tables = self.keyspaces.iter().map(|keyspace| keyspace.table.bytes());
+        let tables = self.present().map(|keyspace| keyspace.table.bytes());
         self.heap.resident_bytes() + tables.sum::<usize>()
     }
 
@@ -97,8 +98,11 @@ impl Stripe {
                 return false;
             };
             let arena = &mut self.heap.arena;
-            let relocate = |entry| arena.relocate(entry);
-            place = if keyspace.table.replace_in_segment(place.1, relocate) {
+            let more = keyspace.as_mut().is_some_and(|keyspace| {
+                let relocate = |entry| arena.relocate(entry);
+                keyspace.table.replace_in_segment(place.1, relocate)
+            });
+            place = if more {
                 (place.0, place.1 + 1)
             } else {
                 (place.0 + 1, 0)
@@ -116,7 +120,7 @@ impl Stripe {
 
     #[inline]
     pub(crate) fn keyspace(&self, id: KeyspaceId) -> Option<KeyspaceRef<'_>> {
-        let keyspace = self.keyspaces.get(id.0 as usize)?;
+        let keyspace = self.keyspaces.get(id.0 as usize)?.as_deref()?;
         let heap = &self.heap;
         Some(KeyspaceRef { keyspace, heap })
     }
@@ -124,11 +128,12 @@ impl Stripe {
     #[inline]
     pub(crate) fn keyspace_mut(&mut self, id: KeyspaceId) -> KeyspaceMut<'_> {
         let index = id.0 as usize;
-        while index >= self.keyspaces.len() {
-            self.add_keyspace();
+        if !matches!(self.keyspaces.get(index), Some(Some(_))) {
+            self.add_keyspace(index);
         }
+        let keyspace = self.keyspaces[index].as_deref_mut();
         KeyspaceMut {
-            keyspace: &mut self.keyspaces[index],
+            keyspace: keyspace.expect("added above"),
             heap: &mut self.heap,
         }
     }
@@ -148,12 +153,13 @@ impl Stripe {
 
     /// Exchanges the contents of two keyspaces.
     pub(crate) fn swap(&mut self, a: KeyspaceId, b: KeyspaceId) {
-        let (low, high) = (a.min(b), a.max(b));
-        self.keyspace_mut(high);
-        if let (front, [last, ..]) = self.keyspaces.split_at_mut(high.0 as usize)
-            && low != high
+        self.keyspace_mut(a);
+        self.keyspace_mut(b);
+        if let Ok([Some(a), Some(b)]) = self
+            .keyspaces
+            .get_disjoint_mut([a.0 as usize, b.0 as usize])
         {
-            front[low.0 as usize].swap(last);
+            a.swap(b);
         }
     }
 
@@ -164,15 +170,22 @@ impl Stripe {
 
     /// Looks up the first deadline anew.
     pub(crate) fn refresh_due(&mut self) {
-        let first = self.keyspaces.iter().map(Keyspace::next_due).min();
+        let first = self.present().map(Keyspace::next_due).min();
         self.next_due = first.map_or(Due::NEVER, Due);
     }
 
-    fn add_keyspace(&mut self) {
-        let keyspace = Keyspace::default();
-        self.shared
-            .show(self.keyspaces.len(), keyspace.table.root());
-        self.keyspaces.push(keyspace);
+    fn present(&self) -> impl Iterator<Item = &Keyspace> {
+        self.keyspaces.iter().flatten().map(|keyspace| &**keyspace)
+    }
+
+    #[cold]
+    fn add_keyspace(&mut self, index: usize) {
+        let keyspace = Box::<Keyspace>::default();
+        self.shared.show(index, keyspace.table.root());
+        if index >= self.keyspaces.len() {
+            self.keyspaces.resize_with(index + 1, || None);
+        }
+        self.keyspaces[index] = Some(keyspace);
     }
 
     fn begin_compaction(&mut self) -> Option<(usize, usize)> {
