@@ -1,5 +1,7 @@
 //! One client's connection: its bytes, its session, and why it may be waiting.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use kvik::{Executor, Outcome, Session};
 use kvik_resp::{Args, Limits, ProtocolError, Reply, RequestParser};
 
@@ -11,6 +13,9 @@ use crate::net::ConnId;
 const TURN: usize = 1024;
 /// Reply bytes gathered before they are handed to the driver although more commands are there to run.
 const FLUSH_BYTES: usize = 64 << 10;
+
+/// Input that may wait for a client that has not authenticated; more than its largest command.
+const UNAUTHENTICATED_INPUT: usize = 1 << 20;
 
 /// See the module's description.
 pub(super) struct Connection {
@@ -77,6 +82,28 @@ impl Connection {
             state: State::Reading,
             finished: false,
             over_soft_limit_since: None,
+        }
+    }
+
+    /// How much input may wait, of what is allowed in general.
+    pub(super) fn input_limit(&self, limit: usize) -> usize {
+        if self.session.authenticated {
+            limit
+        } else {
+            limit.min(UNAUTHENTICATED_INPUT)
+        }
+    }
+
+    /// Its client has sent or read something.
+    pub(super) fn note_activity(&self, now_ms: u64) {
+        self.session.client.active_ms.store(now_ms, Relaxed);
+    }
+
+    /// Notes what is left to send; a client that has read some of it is active.
+    pub(super) fn note_unsent(&self, bytes: usize, now_ms: u64) {
+        let before = self.session.client.output_bytes.swap(bytes, Relaxed);
+        if bytes < before {
+            self.note_activity(now_ms);
         }
     }
 

@@ -33,6 +33,8 @@ const GRACE_MS: u64 = 1000;
 const FLUSHES: usize = 16;
 /// How often idle and slow clients are looked for.
 const PATROL_MS: u64 = 1000;
+/// Longest wait for the driver: the kernel's interfaces count milliseconds in 31 bits.
+const LONGEST_WAIT_MS: u64 = 3_600_000;
 /// Unread replies of so many bytes are held against the output limits at once, fewer by the patrol.
 const CHECKED_OUTPUT: usize = 64 << 10;
 
@@ -196,7 +198,8 @@ impl Reactor {
         };
         connection.finished = true;
         connection.receiving = false;
-        if connection.state == State::Reading {
+        // A command that a pause holds back is not run for a client that has gone meanwhile.
+        if matches!(connection.state, State::Reading | State::Paused(_)) {
             self.close_when_sent(id);
         }
     }
@@ -225,13 +228,14 @@ impl Reactor {
     // Running commands.
 
     fn received(&mut self, id: ConnId, input: Vec<u8>) {
-        let limit = self.config.size(Key::ClientQueryBufferLimit);
+        let (limit, now_ms) = (self.config.size(Key::ClientQueryBufferLimit), self.now_ms());
         let Some(connection) = self.connection(id) else {
             return;
         };
         connection.receiving = false;
+        connection.note_activity(now_ms);
         let grown = connection.input.accept(input);
-        let too_long = connection.input.len() > limit;
+        let too_long = connection.input.len() > connection.input_limit(limit);
         let state = connection.state;
         self.executor.stats().totals.bytes_in.add(grown as u64);
         if too_long {
@@ -246,7 +250,7 @@ impl Reactor {
             self.cut(id);
         } else if state == State::Reading {
             self.run_connection(id);
-        } else if state == State::Clogged {
+        } else if matches!(state, State::Clogged | State::Paused(_)) {
             self.receive(id, 0);
         }
     }
@@ -309,7 +313,8 @@ impl Reactor {
         self.connections[id.slot()] = Some(connection);
         match (state, stop) {
             (State::Reading, Stop::Incomplete(missing)) => self.receive(id, missing),
-            (State::Clogged, _) => self.receive(id, 0),
+            // While it waits, its requests are received and its end is noticed.
+            (State::Clogged | State::Paused(_), _) => self.receive(id, 0),
             _ => {}
         }
     }
@@ -333,12 +338,12 @@ impl Reactor {
     }
 
     fn drained(&mut self, id: ConnId) {
+        let now_ms = self.now_ms();
         let Some(connection) = self.connection(id) else {
             return;
         };
         connection.over_soft_limit_since = None;
-        let client = &connection.session.client;
-        client.output_bytes.store(0, Ordering::Relaxed);
+        connection.note_unsent(0, now_ms);
         if connection.state == State::Clogged {
             self.run_connection(id);
         }
@@ -387,7 +392,8 @@ impl Reactor {
             .into_iter()
             .flatten()
             .min()?;
-        Some(Duration::from_millis(wake_ms.saturating_sub(now_ms).max(1)))
+        let wait_ms = wake_ms.saturating_sub(now_ms);
+        Some(Duration::from_millis(wait_ms.clamp(1, LONGEST_WAIT_MS)))
     }
 
     fn needs_patrol(&self) -> bool {
@@ -404,11 +410,14 @@ impl Reactor {
             return;
         }
         self.next_patrol_ms = now_ms + PATROL_MS;
+        for connection in self.connections.iter().flatten() {
+            connection.note_unsent(self.driver.unsent(connection.id), now_ms);
+        }
         let idle_ms = self.config.int(Key::Timeout).unsigned_abs() * 1000;
         let is_idle = |connection: &Connection| {
             let active_ms = connection.session.client.active_ms.load(Ordering::Relaxed);
             idle_ms > 0
-                && connection.state == State::Reading
+                && !matches!(connection.state, State::Ready | State::Paused(_))
                 && now_ms.saturating_sub(active_ms) >= idle_ms
         };
         for id in self.ids(is_idle) {
@@ -431,7 +440,8 @@ impl Reactor {
             None
         };
         connection.over_soft_limit_since = since;
-        let too_long = since.is_some_and(|since| now_ms - since >= limit.soft_seconds * 1000);
+        let soft_ms = limit.soft_seconds.saturating_mul(1000);
+        let too_long = since.is_some_and(|since| now_ms.saturating_sub(since) >= soft_ms);
         if too_long || limit.hard_bytes > 0 && unsent > limit.hard_bytes {
             tracing::warn!("closed a client that left {unsent} bytes of replies unread");
             self.executor

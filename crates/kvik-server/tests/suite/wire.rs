@@ -13,7 +13,10 @@ fn served_on_both_backends() {
     for io in ["mio", "uring"] {
         for threads in [1, 2] {
             match served(io, threads) {
-                Ok(server) => check_all(&server),
+                Ok(server) => {
+                    check_all(&server);
+                    an_unknown_client_cannot_fill_the_memory(&server);
+                }
                 Err(error) => println!("no server on {io}: {error}"),
             }
         }
@@ -35,6 +38,7 @@ fn check_all(server: &SocketTarget) {
     a_broken_command_ends_the_connection(server);
     a_client_may_close_its_end_first(server);
     many_clients_are_served_at_once(server);
+    a_pause_keeps_no_client_that_has_gone(server);
 }
 
 /// A connection on which bytes can be sent as they are.
@@ -186,4 +190,45 @@ fn many_clients_are_served_at_once(server: &SocketTarget) {
             assert_eq!(wire.reply(), bulk(format!("{round}:{number}")));
         }
     }
+}
+
+fn a_pause_keeps_no_client_that_has_gone(server: &SocketTarget) {
+    let mut wire = Wire::open(server);
+    let mut wait_for_clients = |count| {
+        loop {
+            wire.send(b"CLIENT LIST TYPE normal\r\n");
+            let list = wire.reply().expect("a reply");
+            let lines = list.as_bytes().expect("text").split(|&byte| byte == b'\n');
+            if lines.filter(|line| !line.is_empty()).count() == count {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    wait_for_clients(1);
+    let mut pausing = Wire::open(server);
+    pausing.send(b"CLIENT PAUSE 20000 WRITE\r\n");
+    assert_eq!(pausing.reply(), Some(Value::Simple("OK".into())));
+    let mut gone: Vec<_> = (0..8).map(|_| Wire::open(server)).collect();
+    gone.iter_mut()
+        .for_each(|wire| wire.send(b"SET gone 1\r\n"));
+    wait_for_clients(10);
+    drop(gone);
+    wait_for_clients(2);
+    pausing.send(b"CLIENT UNPAUSE\r\nEXISTS gone\r\n");
+    assert_eq!(pausing.reply(), Some(Value::Simple("OK".into())));
+    assert_eq!(pausing.reply(), Some(Value::Integer(0)));
+}
+
+/// Without a password, and without reading the refusals.
+fn an_unknown_client_cannot_fill_the_memory(server: &SocketTarget) {
+    let mut known = Wire::open(server);
+    known.send(b"CONFIG SET requirepass secret\r\n");
+    assert_eq!(known.reply(), Some(Value::Simple("OK".into())));
+    let mut unknown = Wire::open(server);
+    let refused = b"GET key\r\n".repeat(100_000);
+    let sent = (0..100).take_while(|_| unknown.stream.write_all(&refused).is_ok());
+    assert!(sent.count() < 100);
+    known.send(b"CONFIG SET requirepass ''\r\n");
+    assert_eq!(known.reply(), Some(Value::Simple("OK".into())));
 }
