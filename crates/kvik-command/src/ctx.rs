@@ -65,6 +65,19 @@ impl Ctx<'_> {
         i32::try_from(self.int(index)?).map_err(|_| Error::BEYOND_32_BITS)
     }
 
+    /// What Redis says of a subcommand that it does not know, or not with so many words behind it.
+    pub fn subcommand_error(&self) -> Error {
+        const SHOWN: usize = 128;
+        let text = |at| {
+            let word: &[u8] = &self.args[at];
+            String::from_utf8_lossy(&word[..word.len().min(SHOWN)])
+        };
+        let (word, container) = (text(1), text(0).to_uppercase());
+        Error::new(format!(
+            "unknown subcommand or wrong number of arguments for '{word}'. Try {container} HELP."
+        ))
+    }
+
     /// The database number at `index`.
     ///
     /// # Errors

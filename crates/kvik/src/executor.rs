@@ -476,7 +476,7 @@ impl Work {
             record_slow(shared, session, call, now_us, took_us);
         }
         let threshold_ms = shared.engine.settings.latency_threshold_ms.load(Relaxed);
-        if threshold_ms > 0 && took_us >= threshold_ms * 1000 {
+        if threshold_ms > 0 && took_us / 1000 >= threshold_ms {
             let event = if call.command.flags().contains(Flags::FAST) {
                 "fast-command"
             } else {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::command::help;
 use super::connection::{INVALID_CLIENT_NAME, check_client_word};
-use crate::client::{Client, ClientType, NOT_IN_MULTI};
+use crate::client::{Client, ClientType, Clients, NOT_IN_MULTI};
 use crate::declare::{Category, Command, Group, Row, table};
 use crate::pause::PauseScope;
 use crate::session::Replies;
@@ -167,14 +167,8 @@ fn list(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     note_current(ctx);
     let now_ms = ctx.now_ms();
     let mut text = String::new();
-    for client in ctx
-        .engine
-        .clients
-        .all()
-        .iter()
-        .filter(|client| filter.accepts(client))
-    {
-        text += &describe(client, now_ms);
+    for client in filter.choose(&ctx.engine.clients) {
+        text += &describe(&client, now_ms);
         text.push('\n');
     }
     ctx.reply.verbatim("txt", text.as_bytes());
@@ -197,11 +191,16 @@ enum Class {
 }
 
 impl ListFilter {
-    fn accepts(&self, client: &Client) -> bool {
+    /// Those it lets through; named ones in the order in which they were named.
+    fn choose(&self, clients: &Clients) -> Vec<Arc<Client>> {
         match self {
-            Self::All => true,
-            Self::Type(class) => class.accepts(client),
-            Self::Ids(ids) => ids.contains(&client.id),
+            Self::All => clients.all(),
+            Self::Type(class) => {
+                let mut all = clients.all();
+                all.retain(|client| class.accepts(client));
+                all
+            }
+            Self::Ids(ids) => ids.iter().filter_map(|&id| clients.get(id)).collect(),
         }
     }
 }
@@ -354,7 +353,13 @@ fn kill(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         .iter()
         .filter(|client| filter.accepts(client, me, now_ms))
         .collect();
-    chosen.iter().for_each(|client| client.kill());
+    for client in &chosen {
+        if client.id == me {
+            ctx.session.close = true;
+        } else {
+            client.kill();
+        }
+    }
     match (old_style, chosen.len()) {
         (true, 0) => return Err(Error::text("No such client")),
         (true, _) => ctx.reply.ok(),
@@ -485,6 +490,9 @@ fn no_touch(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn pause(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    if ctx.args.len() > 4 {
+        return Err(ctx.subcommand_error());
+    }
     let timeout_ms = ctx
         .int(2)
         .map_err(|_| Error::text("timeout is not an integer or out of range"))?;

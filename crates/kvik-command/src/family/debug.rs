@@ -135,12 +135,7 @@ fn debug(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         .find(|probe| ctx.is(1, probe.name) && probe.words.contains(&words))
     {
         Some(probe) => (probe.run)(ctx),
-        None => {
-            let word = String::from_utf8_lossy(&ctx.args[1]);
-            Err(Error::new(format!(
-                "unknown subcommand or wrong number of arguments for '{word}'. Try DEBUG HELP."
-            )))
-        }
+        None => Err(ctx.subcommand_error()),
     }
 }
 

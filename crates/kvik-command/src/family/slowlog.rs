@@ -54,7 +54,7 @@ fn get(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let count = match ctx.args.len() {
         2 => DEFAULT_COUNT,
         3 => count(ctx)?,
-        _ => return Err(Error::arity(ctx.command)),
+        _ => return Err(ctx.subcommand_error()),
     };
     let entries = ctx.engine.slowlog.newest(count);
     let reply = &mut ctx.reply;

@@ -340,9 +340,10 @@ fn getdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn getex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let options = Options::parse(ctx, 2, Form::GetEx)?;
-    let expiry = options.expiry(ctx, Form::GetEx)?;
     let args = ctx.args;
+    // Where there is no key, no time is wrong.
     if reply_with(ctx, &args[1])? {
+        let expiry = options.expiry(ctx, Form::GetEx)?;
         change_expiry(&mut ctx.keys, &args[1], expiry);
     }
     Ok(())
