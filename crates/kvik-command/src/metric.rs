@@ -235,6 +235,7 @@ metrics! {
         "executable", "Path of the program.", |look| look.fact("executable");
         "config_file", "Path of the configuration file.", |look| look.fact("config_file");
         "io_threads_active", "Whether more than one I/O thread serves.", |look| look.fact("io_threads_active");
+        "io_threads_awake", "I/O threads that serve clients; the others sleep until they are needed.", |look| look.fact("io_threads_awake");
     }
     Clients {
         "connected_clients", "Clients connected.", |look| number(look.engine.clients.len() as u64);

@@ -1,14 +1,14 @@
 //! The front: who may connect, and which thread serves whom.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use socket2::Socket;
 
 use crate::config::{Config, Key};
 use crate::net::Peer;
-use crate::reactor::Inbox;
+use crate::reactor::{Arrival, Inbox};
 
 /// Unread replies from which nothing more is executed for a client.
 pub(crate) const HIGH_WATER: usize = 1 << 20;
@@ -18,6 +18,8 @@ pub(crate) struct Front {
     pub(crate) config: Arc<Config>,
     pub(crate) high_water: usize,
     inboxes: OnceLock<Vec<Arc<Inbox>>>,
+    /// How many threads serve connections: the first ones. The others sleep.
+    awake: AtomicUsize,
     stopping: AtomicBool,
 }
 
@@ -27,6 +29,7 @@ impl Front {
             config,
             high_water: HIGH_WATER,
             inboxes: OnceLock::new(),
+            awake: AtomicUsize::new(1),
             stopping: AtomicBool::new(false),
         }
     }
@@ -35,6 +38,30 @@ impl Front {
     pub(crate) fn open(&self, inboxes: Vec<Arc<Inbox>>) {
         // A second call would have no effect; there is one, from the server's start.
         let _ = self.inboxes.set(inboxes);
+        if self.elastic_threads().is_none() {
+            self.awake.store(self.inboxes().len(), Ordering::Release);
+        }
+    }
+
+    /// How many threads there are, if they wake as they are needed.
+    pub(crate) fn elastic_threads(&self) -> Option<usize> {
+        let threads = self.inboxes().len();
+        (self.config.size(Key::Threads) == 0 && threads > 1).then_some(threads)
+    }
+
+    /// How many threads serve connections.
+    pub(crate) fn awake(&self) -> usize {
+        self.awake.load(Ordering::Acquire)
+    }
+
+    /// Has the first `count` threads serve the connections.
+    pub(crate) fn set_awake(&self, count: usize) {
+        let before = self.awake.swap(count, Ordering::AcqRel);
+        let concerned = before.max(count);
+        self.inboxes()
+            .iter()
+            .take(concerned)
+            .for_each(|inbox| inbox.nudge());
     }
 
     fn inboxes(&self) -> &[Arc<Inbox>] {
@@ -70,15 +97,27 @@ impl Front {
         let _ = socket.write(format!("-{refusal}\r\n").as_bytes());
     }
 
-    /// Gives a client to the thread with the fewest.
+    /// Gives a client to the least loaded thread.
     pub(crate) fn assign(&self, socket: Socket) {
-        let fewest = self
-            .inboxes()
-            .iter()
-            .min_by_key(|inbox| inbox.connections.load(Ordering::Relaxed));
-        if let Some(inbox) = fewest {
+        if let Some(inbox) = self.inboxes().get(self.least_loaded()) {
             inbox.connections.fetch_add(1, Ordering::Relaxed);
             inbox.give(socket);
+        }
+    }
+
+    /// The thread awake with the fewest clients.
+    pub(crate) fn least_loaded(&self) -> usize {
+        let connections =
+            |&index: &usize| self.inboxes()[index].connections.load(Ordering::Relaxed);
+        let awake = self.awake().min(self.inboxes().len());
+        (0..awake).min_by_key(connections).unwrap_or(0)
+    }
+
+    /// Gives a connection to another thread.
+    pub(crate) fn hand_over(&self, thread: usize, arrival: Arrival) {
+        if let Some(inbox) = self.inboxes().get(thread) {
+            inbox.connections.fetch_add(1, Ordering::Relaxed);
+            inbox.pass(arrival);
         }
     }
 
@@ -90,6 +129,11 @@ impl Front {
     /// Has every thread look at its waiting clients.
     pub(crate) fn attend_all(&self) {
         self.inboxes().iter().for_each(|inbox| inbox.attend());
+    }
+
+    /// Whether the threads are ending.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 
     /// Ends every thread.

@@ -49,6 +49,7 @@ impl Host for ServerHost {
     }
 
     fn facts(&self) -> Vec<Fact> {
+        let awake = self.front.awake();
         let executable = std::env::current_exe()
             .map_or_else(|_| String::new(), |path| path.display().to_string());
         let file = self
@@ -66,8 +67,9 @@ impl Host for ServerHost {
             fact(
                 "server",
                 "io_threads_active",
-                if self.threads > 1 { "1" } else { "0" },
+                if awake > 1 { "1" } else { "0" },
             ),
+            fact("server", "io_threads_awake", awake.to_string()),
             fact("server", "io_threads", self.threads.to_string()),
             fact("server", "executable", executable),
             fact("server", "config_file", file),

@@ -37,6 +37,30 @@ fn field_kib(text: &str, name: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// Processor time of this process in microseconds.
+pub(crate) fn cpu_us() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a live timespec that the call fills.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    (time.tv_sec as u64) * 1_000_000 + (time.tv_nsec as u64) / 1000
+}
+
+/// Time in which processors of this machine did nothing, in microseconds since it started.
+pub(crate) fn machine_idle_us() -> Option<u64> {
+    idle_us(&std::fs::read_to_string("/proc/stat").ok()?)
+}
+
+/// Idle time and time waiting for disks: the fourth and fifth number of the first line.
+fn idle_us(stat: &str) -> Option<u64> {
+    let line = stat.lines().next()?.strip_prefix("cpu ")?;
+    let ticks = line.split_whitespace().skip(3).take(2);
+    let ticks: Option<u64> = ticks.map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Some((ticks? as f64 / TICKS_PER_S * 1e6) as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +69,20 @@ mod tests {
     fn a_name_with_brackets_does_not_confuse() {
         let stat = "1 (a) b) S 0 0 0 0 0 0 0 0 0 0 250 125 0 0 20 0 1 0 100";
         assert_eq!(processor_time(stat), (2.5, 1.25));
+    }
+
+    #[test]
+    fn idle_time_is_that_of_all_processors() {
+        let stat = "cpu  10 0 20 300 45 0 6 0 0 0\ncpu0 10 0 20 100 40 0 6 0 0 0\n";
+        assert_eq!(idle_us(stat), Some(3_450_000));
+        assert_eq!(idle_us(""), None);
+    }
+
+    #[test]
+    fn processor_time_passes() {
+        let before = cpu_us();
+        assert!(before > 0);
+        assert!((0..u64::MAX).any(|_| cpu_us() > before));
     }
 
     #[test]

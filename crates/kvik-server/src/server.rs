@@ -146,6 +146,12 @@ impl Server {
         &self.addresses
     }
 
+    /// What its threads share.
+    #[cfg(test)]
+    pub(crate) fn front(&self) -> Arc<Front> {
+        Arc::clone(&self.front)
+    }
+
     /// Its store.
     pub fn db(&self) -> &Db {
         &self.db

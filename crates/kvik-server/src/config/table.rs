@@ -92,7 +92,7 @@ table! {
     RdmaCompletionVector = int("rdma-completion-vector", "-1", -1, 1024).fixed().ignored("kvik does not speak RDMA"), "RDMA completion vector.";
 }
 "Threads and I/O" {
-    Threads = row("threads", AutoOr(1024), "auto").fixed(), "I/O threads, each of which runs commands; `auto` is one per processor.";
+    Threads = row("threads", AutoOr(1024), "auto").fixed(), "I/O threads, each of which runs commands; `auto` is one per processor, awake only as needed.";
     Io = choice("io", "auto", &["auto", "mio", "uring"]).fixed(), "How sockets are served: `uring` by io_uring, `mio` by epoll or kqueue, `auto` by the better one that works here.";
     IoThreads = int("io-threads", "1", 1, 128).fixed().ignored(OWN_THREADS), "I/O threads of Redis.";
     IoThreadsDoReads = yes_no("io-threads-do-reads", "no").fixed().ignored(OWN_THREADS), "Whether those threads also read.";

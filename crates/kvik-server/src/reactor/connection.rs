@@ -26,6 +26,8 @@ pub(super) struct Connection {
     /// The driver holds a buffer and may receive.
     pub(super) receiving: bool,
     pub(super) state: State,
+    /// The thread it is to move to.
+    pub(super) destination: Option<usize>,
     /// The peer sends no more: close once everything is answered.
     pub(super) finished: bool,
     /// Since when its unread output has been over the soft limit, in milliseconds since the epoch.
@@ -45,6 +47,8 @@ pub(super) enum State {
     Clogged,
     /// The last bytes to be sent.
     Closing,
+    /// The kernel to let go of it, so that another thread can serve it.
+    Leaving,
 }
 
 /// Why a run over a connection's input ended.
@@ -80,6 +84,7 @@ impl Connection {
             input: Input::default(),
             receiving: false,
             state: State::Reading,
+            destination: None,
             finished: false,
             over_soft_limit_since: None,
         }

@@ -6,12 +6,13 @@ use kvik_command::client::Wake;
 use parking_lot::Mutex;
 use socket2::Socket;
 
+use super::connection::Connection;
 use crate::net::Waker;
 
 /// The mailbox of one I/O thread. Whoever leaves something wakes the thread.
-#[derive(Debug)]
 pub(crate) struct Inbox {
     sockets: Mutex<Vec<Socket>>,
+    arrivals: Mutex<Vec<Arrival>>,
     /// Some client of this thread is to be disconnected, or all are to look again.
     attention: AtomicBool,
     stop: AtomicBool,
@@ -20,10 +21,17 @@ pub(crate) struct Inbox {
     waker: Waker,
 }
 
+/// A connection that comes from another thread.
+pub(crate) struct Arrival {
+    pub(super) socket: Socket,
+    pub(super) connection: Box<Connection>,
+}
+
 impl Inbox {
     pub(crate) fn new(waker: Waker) -> Self {
         Self {
             sockets: Mutex::default(),
+            arrivals: Mutex::default(),
             attention: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
@@ -34,6 +42,17 @@ impl Inbox {
     /// Hands a connected client over.
     pub(crate) fn give(&self, socket: Socket) {
         self.sockets.lock().push(socket);
+        self.waker.wake();
+    }
+
+    /// Hands over a connection of another thread.
+    pub(crate) fn pass(&self, arrival: Arrival) {
+        self.arrivals.lock().push(arrival);
+        self.waker.wake();
+    }
+
+    /// Has the thread see how many threads are awake.
+    pub(crate) fn nudge(&self) {
         self.waker.wake();
     }
 
@@ -51,6 +70,10 @@ impl Inbox {
 
     pub(super) fn take_sockets(&self) -> Vec<Socket> {
         std::mem::take(&mut *self.sockets.lock())
+    }
+
+    pub(super) fn take_arrivals(&self) -> Vec<Arrival> {
+        std::mem::take(&mut *self.arrivals.lock())
     }
 
     pub(super) fn take_attention(&self) -> bool {

@@ -7,8 +7,10 @@
 //! limit, so that a client that writes a long pipeline before it reads cannot lock up with the server.
 
 mod connection;
+mod governor;
 mod inbox;
 mod input;
+mod moving;
 mod pipeline;
 
 use std::io;
@@ -24,7 +26,8 @@ use crate::config::{Config, Key};
 use crate::front::Front;
 use crate::net::{self, CloseReason, ConnId, Driver, Event, Peer};
 use connection::{Connection, State, Stop, Tools};
-pub(crate) use inbox::Inbox;
+use governor::Governor;
+pub(crate) use inbox::{Arrival, Inbox};
 use pipeline::Pipeline;
 
 /// How long a stopping thread waits for clients to read their last replies.
@@ -58,6 +61,10 @@ pub(crate) struct Reactor {
     paused: usize,
     next_patrol_ms: u64,
     stopping_until_ms: Option<u64>,
+    /// How many threads the connections are shared by.
+    shared_by: usize,
+    /// On the thread that decides how many that is.
+    governor: Option<Governor>,
 }
 
 impl Reactor {
@@ -68,6 +75,8 @@ impl Reactor {
         driver: Box<dyn Driver>,
         inbox: Arc<Inbox>,
     ) -> Self {
+        let governor = front.elastic_threads().filter(|_| index == 0);
+        let (governor, shared_by) = (governor.map(Governor::new), front.awake());
         Self {
             index,
             config: Arc::clone(&front.config),
@@ -83,6 +92,8 @@ impl Reactor {
             paused: 0,
             next_patrol_ms: 0,
             stopping_until_ms: None,
+            shared_by,
+            governor,
         }
     }
 
@@ -102,6 +113,7 @@ impl Reactor {
             self.run_ready();
             self.resume_paused();
             self.patrol();
+            self.govern();
             self.give_way();
             if self.is_done() {
                 return Ok(());
@@ -116,7 +128,11 @@ impl Reactor {
             Event::PeerFinished { conn } => self.peer_finished(conn),
             Event::Drained { conn } => self.drained(conn),
             Event::Closed { conn, reason } => self.closed(conn, &reason),
-            Event::Released { .. } => {}
+            Event::Released {
+                conn,
+                socket,
+                input,
+            } => self.released(conn, socket, input),
             Event::Woken => self.read_inbox(),
         }
     }
@@ -137,11 +153,16 @@ impl Reactor {
         for socket in self.inbox.take_sockets() {
             self.adopt(socket);
         }
+        for arrival in self.inbox.take_arrivals() {
+            self.arrive(arrival);
+        }
         if self.inbox.take_attention() {
             self.close_killed();
         }
-        if self.inbox.is_stopped() && self.stopping_until_ms.is_none() {
-            self.begin_stop();
+        if self.inbox.is_stopped() {
+            self.stop();
+        } else {
+            self.share();
         }
     }
 
@@ -153,11 +174,16 @@ impl Reactor {
             return;
         };
         let connection = Connection::new(id, self.db.session(origin));
-        if self.connections.len() <= id.slot() {
-            self.connections.resize_with(id.slot() + 1, || None);
-        }
-        self.connections[id.slot()] = Some(Box::new(connection));
+        self.insert(Box::new(connection));
         self.receive(id, 0);
+    }
+
+    fn insert(&mut self, connection: Box<Connection>) {
+        let slot = connection.id.slot();
+        if self.connections.len() <= slot {
+            self.connections.resize_with(slot + 1, || None);
+        }
+        self.connections[slot] = Some(connection);
     }
 
     fn tune(&self, socket: &Socket) -> io::Result<()> {
@@ -249,7 +275,9 @@ impl Reactor {
                 .add(1);
             self.cut(id);
         } else if state == State::Reading {
-            self.run_connection(id);
+            if !self.depart(id) {
+                self.run_connection(id);
+            }
         } else if matches!(state, State::Clogged | State::Paused(_)) {
             self.receive(id, 0);
         }
@@ -388,12 +416,19 @@ impl Reactor {
         let now_ms = self.now_ms();
         let patrol = self.needs_patrol().then_some(self.next_patrol_ms);
         let paused = (self.paused > 0).then(|| self.db.engine().pause.until_ms());
-        let wake_ms = [patrol, paused, self.stopping_until_ms]
+        let stop = self.stopping_until_ms;
+        let wake_ms = [patrol, paused, stop, self.next_window_ms()]
             .into_iter()
             .flatten()
             .min()?;
         let wait_ms = wake_ms.saturating_sub(now_ms);
         Some(Duration::from_millis(wait_ms.clamp(1, LONGEST_WAIT_MS)))
+    }
+
+    /// When the governor has to look again by itself.
+    fn next_window_ms(&self) -> Option<u64> {
+        let governor = self.governor.as_ref()?;
+        (self.front.awake() > 1).then(|| governor.next_us().div_ceil(1000))
     }
 
     fn needs_patrol(&self) -> bool {
@@ -453,16 +488,18 @@ impl Reactor {
         }
     }
 
-    fn begin_stop(&mut self) {
-        self.driver.unlisten();
-        self.stopping_until_ms = Some(self.now_ms() + GRACE_MS);
+    fn stop(&mut self) {
+        if self.stopping_until_ms.is_none() {
+            self.driver.unlisten();
+            self.stopping_until_ms = Some(self.now_ms() + GRACE_MS);
+        }
         for id in self.ids(|connection| connection.state != State::Closing) {
             self.close_when_sent(id);
         }
     }
 
     fn is_done(&self) -> bool {
-        let empty = self.connections.iter().all(Option::is_none);
+        let empty = self.inbox.connections.load(Ordering::Relaxed) == 0;
         self.stopping_until_ms
             .is_some_and(|until| empty || self.now_ms() >= until)
     }
