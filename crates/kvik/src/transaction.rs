@@ -3,7 +3,7 @@
 use kvik_store::{Expiry, Guard, IntText, NewString, ValueRef};
 
 use crate::clock::BatchClock;
-use crate::db::Db;
+use crate::db::{Db, Shared};
 use crate::effects::{Collector, Unit};
 use crate::executor::ascend;
 use crate::stripes::Patience;
@@ -45,9 +45,12 @@ impl Db {
             .stripes
             .lock_many(&plan, Patience::Wait)
             .expect("a patient lock succeeds");
-        let mut unit = Unit::default();
+        let mut ending = Ending {
+            shared,
+            unit: Unit::default(),
+        };
         let mut effects = Collector {
-            unit: &mut unit,
+            unit: &mut ending.unit,
             wanted: shared.log.is_some(),
         };
         let now_ms = BatchClock::new(shared.clock.clone()).now_us() / 1000;
@@ -58,9 +61,20 @@ impl Db {
             .stripes
             .alarm
             .discard(transaction.guard.take_garbage());
-        drop(transaction);
-        shared.commit(&mut unit);
         result
+    }
+}
+
+/// Hands the effects over at the end, while the stripes are still locked: also those of a closure that panics, as what
+/// it has changed stays changed.
+struct Ending<'a> {
+    shared: &'a Shared,
+    unit: Unit,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.shared.commit(&mut self.unit);
     }
 }
 

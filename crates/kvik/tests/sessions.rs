@@ -92,3 +92,18 @@ fn clients_need_no_password_that_is_gone() {
     db.engine().settings.password.write().clear();
     assert_eq!(ping(), "+PONG\r\n");
 }
+
+#[test]
+fn what_a_panicking_transaction_has_changed_is_told() {
+    let units = Arc::new(Count::default());
+    let db = Db::open(Options::default().effect_log(Arc::clone(&units) as _));
+    let panicking = || {
+        db.transaction(&["k"], |keys| {
+            keys.set(b"k", b"v");
+            panic!("as a closure may");
+        })
+    };
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panicking)).is_err());
+    assert!(db.exists(b"k"));
+    assert_eq!(units.0.load(Ordering::Relaxed), 1);
+}
