@@ -277,10 +277,23 @@ fn io_thread(
     // If the starting thread has given up, there will be no start either.
     let _ = ready.send(Ok((Arc::clone(&inbox), driver.name())));
     let Ok(start) = start.recv() else { return };
+    let _lookout = Lookout(stop);
     if let Err(error) = serve_thread(index, driver, inbox, start) {
         tracing::error!("I/O thread {index}: {error}");
         // Whoever listens is shutting down already if this fails.
         let _ = stop.send(Stop::Failure);
+    }
+}
+
+/// Ends the server when an I/O thread panics: its clients would wait for ever, and new ones with them.
+struct Lookout<'a>(&'a Sender<Stop>);
+
+impl Drop for Lookout<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            // Whoever listens is shutting down already if this fails.
+            let _ = self.0.send(Stop::Failure);
+        }
     }
 }
 
@@ -421,5 +434,21 @@ impl Drop for PidFile {
     fn drop(&mut self) {
         // It may have been removed by hand, which is as good.
         let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panicking_thread_ends_the_server() {
+        let (stop, stopped) = channel();
+        let thread = thread::spawn(move || {
+            let _lookout = Lookout(&stop);
+            panic!("as it must never happen");
+        });
+        assert_eq!(stopped.recv(), Ok(Stop::Failure));
+        assert!(thread.join().is_err());
     }
 }
