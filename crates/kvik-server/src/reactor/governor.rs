@@ -42,7 +42,8 @@ const IDLE_CORES: f64 = 0.25;
 const GAIN: f64 = 1.08;
 /// What is left when a thread too many goes to sleep, at least.
 const NO_LOSS: f64 = 0.97;
-const FIRST_PAUSE_US: u64 = 1_000_000;
+/// Short, as the first trial may have fallen into the preparations of the load that matters.
+const FIRST_PAUSE_US: u64 = 250_000;
 const LONGEST_PAUSE_US: u64 = 64_000_000;
 
 /// What the governor reads, each since some start.
