@@ -5,7 +5,7 @@ mod keyspace;
 mod object;
 mod scan;
 
-use kvik_store::KeyspaceId;
+use kvik_store::{Guard, KeyspaceId};
 
 pub(super) use self::expire::set_expiry;
 use crate::declare::{Category, Command, Group, KeyFlags, Locking, Row};
@@ -272,29 +272,22 @@ fn object() -> Vec<Row> {
 }
 
 fn del(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let mut deleted = 0;
-    for key in ctx.args.tail(1) {
-        deleted += i64::from(ctx.keys.delete(key));
-    }
-    ctx.reply.integer(deleted);
-    Ok(())
+    count(ctx, |keys, key| keys.delete(key))
 }
 
 fn exists(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let mut existing = 0;
-    for key in ctx.args.tail(1) {
-        existing += i64::from(ctx.keys.inspect(key).is_some());
-    }
-    ctx.reply.integer(existing);
-    Ok(())
+    count(ctx, |keys, key| keys.inspect(key).is_some())
 }
 
 fn touch(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let mut touched = 0;
-    for key in ctx.args.tail(1) {
-        touched += i64::from(ctx.keys.exists(key));
-    }
-    ctx.reply.integer(touched);
+    count(ctx, |keys, key| keys.exists(key))
+}
+
+/// Answers for how many of the keys a step holds.
+fn count(ctx: &mut Ctx<'_>, step: fn(&mut Guard<'_>, &[u8]) -> bool) -> Result<(), Error> {
+    let keys = ctx.args.tail(1).iter();
+    let held = keys.filter(|key| step(&mut ctx.keys, key)).count();
+    ctx.reply.integer(held as i64);
     Ok(())
 }
 

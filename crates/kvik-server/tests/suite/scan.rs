@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use kvik::{Clock, Options};
 use kvik_resp::Value;
 
-use crate::target::{Connection, MemoryTarget, Product, Target, real_server, served};
+use crate::target::{Connection, MemoryTarget, Product, Target, on_both_backends, real_server};
 
 #[test]
 fn in_process() {
@@ -18,12 +18,7 @@ fn in_process() {
 
 #[test]
 fn served_on_both_backends() {
-    for io in ["mio", "uring"] {
-        match served(io, 2) {
-            Ok(server) => check_all(&server),
-            Err(error) => println!("no server on {io}: {error}"),
-        }
-    }
+    on_both_backends(&[2], |server| check_all(server));
 }
 
 #[test]

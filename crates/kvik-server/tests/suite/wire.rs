@@ -6,21 +6,14 @@ use std::time::Duration;
 
 use kvik_resp::{ArgsBuf, ReplyDecoder, Value, encode_command};
 
-use crate::target::{Product, SocketTarget, real_server, served};
+use crate::target::{Product, SocketTarget, on_both_backends, real_server};
 
 #[test]
 fn served_on_both_backends() {
-    for io in ["mio", "uring"] {
-        for threads in [1, 2] {
-            match served(io, threads) {
-                Ok(server) => {
-                    check_all(&server);
-                    an_unknown_client_cannot_fill_the_memory(&server);
-                }
-                Err(error) => println!("no server on {io}: {error}"),
-            }
-        }
-    }
+    on_both_backends(&[1, 2], |server| {
+        check_all(server);
+        an_unknown_client_cannot_fill_the_memory(server);
+    });
 }
 
 #[test]

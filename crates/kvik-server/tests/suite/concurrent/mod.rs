@@ -14,7 +14,7 @@ use kvik_command::Random;
 use kvik_resp::Value;
 
 use crate::model::{Bytes, Call};
-use crate::target::{Connection, MemoryTarget, Product, Target, real_server, served};
+use crate::target::{Connection, MemoryTarget, Product, Target, on_both_backends, real_server};
 
 #[test]
 fn in_process() {
@@ -31,12 +31,7 @@ fn in_process() {
 
 #[test]
 fn served_on_both_backends() {
-    for io in ["mio", "uring"] {
-        match served(io, 2) {
-            Ok(server) => check_all(&server),
-            Err(error) => println!("no server on {io}: {error}"),
-        }
-    }
+    on_both_backends(&[2], |server| check_all(server));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use kvik_resp::{Args, ArgsBuf, Value};
 pub(crate) use memory::MemoryTarget;
 pub(crate) use real::real_server;
-pub(crate) use served::served;
+pub(crate) use served::{on_both_backends, served};
 pub(crate) use socket::SocketTarget;
 
 /// A running server, or a store in this process.

@@ -8,6 +8,18 @@ use kvik_server::{Server, config};
 use super::Product;
 use super::socket::{SocketTarget, free_port};
 
+/// Checks servers with so many threads on each backend that this machine has.
+pub(crate) fn on_both_backends(threads: &[usize], check: impl Fn(&SocketTarget)) {
+    for io in ["mio", "uring"] {
+        for &threads in threads {
+            match served(io, threads) {
+                Ok(server) => check(&server),
+                Err(error) => println!("no server on {io}: {error}"),
+            }
+        }
+    }
+}
+
 /// A server on one of the I/O backends, or why there is none.
 pub(crate) fn served(io: &str, threads: usize) -> Result<SocketTarget, String> {
     let (port, threads) = (free_port()?.to_string(), threads.to_string());
