@@ -106,7 +106,7 @@ impl Front {
     }
 
     /// The thread awake with the fewest clients.
-    pub(crate) fn least_loaded(&self) -> usize {
+    fn least_loaded(&self) -> usize {
         let connections =
             |&index: &usize| self.inboxes()[index].connections.load(Ordering::Relaxed);
         let awake = self.awake().min(self.inboxes().len());

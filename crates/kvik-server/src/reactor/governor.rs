@@ -233,7 +233,7 @@ impl Governor {
             let worth = if after > before { GAIN } else { NO_LOSS };
             self.phase = Phase::Trying(Trial {
                 before,
-                goal: worth * per_s(streak.commands, now_us - streak.since_us),
+                goal: worth * per_s(streak.commands, now_us.abs_diff(streak.since_us)),
                 windows: 0,
                 commands: 0,
                 since_us: now_us,
@@ -255,7 +255,7 @@ impl Governor {
         if trial.windows < SETTLING + JUDGED {
             return None;
         }
-        let reached = per_s(trial.commands, window.now_us - trial.since_us) >= trial.goal;
+        let reached = per_s(trial.commands, window.now_us.abs_diff(trial.since_us)) >= trial.goal;
         let before = trial.before;
         tracing::debug!(
             before,
@@ -289,7 +289,7 @@ impl Streak {
         let (Some(before), Some(after)) = (self.idle_us, idle_us) else {
             return true;
         };
-        let cores = after.saturating_sub(before) as f64 / (now_us - self.since_us) as f64;
+        let cores = after.saturating_sub(before) as f64 / now_us.abs_diff(self.since_us) as f64;
         cores >= IDLE_CORES
     }
 }

@@ -27,9 +27,9 @@ impl Reactor {
         let (index, awake) = (usize::from(self.index), self.front.awake());
         let before = std::mem::replace(&mut self.shared_by, awake);
         if index >= awake {
-            for id in self.ids(|_| true) {
-                let thread = self.front.least_loaded();
-                self.send_away(id, thread);
+            // Nobody counts those on their way, so asking who has the fewest would send all to one.
+            for (rank, id) in self.ids(|_| true).into_iter().enumerate() {
+                self.send_away(id, (rank + index) % awake.max(1));
             }
         } else if index < before && before < awake {
             self.share_with(before, awake);
