@@ -169,6 +169,9 @@ impl RequestParser {
         spans: &mut Vec<Span>,
     ) -> Result<Parsed, ProtocolError> {
         if self.missing == 0 {
+            if let Some(consumed) = self.parse_small(input, limits, spans) {
+                return Ok(Parsed::Command { consumed });
+            }
             match input.first() {
                 None => return Ok(Parsed::Incomplete { needed: 1 }),
                 Some(b'*') => {}
@@ -189,6 +192,34 @@ impl RequestParser {
             }
         }
         self.parse_args(input, limits, spans)
+    }
+
+    /// A whole command of at most nine arguments of at most 99 bytes, which is what most commands are. Anything else is
+    /// left to the general case.
+    #[inline]
+    fn parse_small(&self, input: &[u8], limits: &Limits, spans: &mut Vec<Span>) -> Option<usize> {
+        let &[b'*', count @ b'1'..=b'9', b'\r', b'\n', ..] = input else {
+            return None;
+        };
+        let count = usize::from(count - b'0');
+        if self.parsed > 0
+            || self.scanned > 0
+            || limits.max_bulk < SMALL_BULK
+            || limits.max_args < count
+        {
+            return None;
+        }
+        let base = spans.len();
+        let mut at = 4;
+        for _ in 0..count {
+            let Some(span) = small_argument(input, at) else {
+                spans.truncate(base);
+                return None;
+            };
+            at = (span.start + span.len) as usize + 2;
+            spans.push(span);
+        }
+        Some(at)
     }
 
     /// The arguments of the line that was last reported as [`Parsed::Inline`].
@@ -388,6 +419,27 @@ fn short_header(bytes: &[u8]) -> Option<(usize, usize)> {
         return (canonical && bytes[i..].starts_with(b"\r\n")).then_some((value, i + 2));
     }
     None
+}
+
+/// Longest argument of [`RequestParser::parse_small`].
+const SMALL_BULK: u64 = 99;
+
+/// The argument at `at`, if it is whole and its length has one or two digits in canonical form.
+#[inline]
+fn small_argument(input: &[u8], at: usize) -> Option<Span> {
+    let (len, start) = match *input.get(at..at + 5)? {
+        [b'$', ones @ b'0'..=b'9', b'\r', b'\n', _] => (ones - b'0', at + 4),
+        [b'$', tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n'] => {
+            ((tens - b'0') * 10 + (ones - b'0'), at + 5)
+        }
+        _ => return None,
+    };
+    let end = start + usize::from(len);
+    let is_whole = input.get(end..end + 2)? == b"\r\n";
+    is_whole.then_some(Span {
+        start: start as u32,
+        len: u32::from(len),
+    })
 }
 
 fn long_bulk_len(line: &[u8]) -> Result<u64, ProtocolError> {

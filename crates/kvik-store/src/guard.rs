@@ -91,6 +91,7 @@ pub(crate) struct State {
 
 impl<'a> Guard<'a> {
     /// A guard over `stripes` at the time `now`, on keyspace 0, as a primary that records recency.
+    #[inline]
     pub fn new(
         stripes: &'a mut dyn Stripes,
         layout: &'a Layout,
@@ -118,6 +119,7 @@ impl<'a> Guard<'a> {
 
     /// Works on this keyspace from here on.
     #[must_use]
+    #[inline]
     pub fn on(mut self, keyspace: KeyspaceId) -> Self {
         self.keyspace = keyspace;
         self
@@ -125,6 +127,7 @@ impl<'a> Guard<'a> {
 
     /// Treats expired keys this way.
     #[must_use]
+    #[inline]
     pub fn mode(mut self, mode: Mode) -> Self {
         self.state.mode = mode;
         self
@@ -132,6 +135,7 @@ impl<'a> Guard<'a> {
 
     /// Records accesses this way, or not at all; `random` feeds the logarithmic counter.
     #[must_use]
+    #[inline]
     pub fn access(mut self, policy: AccessPolicy, touch: bool, random: u64) -> Self {
         (self.state.access, self.state.touch, self.state.random) = (policy, touch, random);
         self
@@ -139,6 +143,7 @@ impl<'a> Guard<'a> {
 
     /// Takes over the hash of a key that the caller computed to find its stripe.
     #[must_use]
+    #[inline]
     pub fn hashed(mut self, key: &'a [u8], hash: u64) -> Self {
         self.hashed = Some((key, hash));
         self
@@ -170,12 +175,14 @@ impl<'a> Guard<'a> {
     }
 
     /// What happened so far.
+    #[inline]
     pub fn stats(&self) -> GuardStats {
         self.state.stats
     }
 
     /// What to free once the locks are gone. After a flush that is nothing but the word that the stripes have something
     /// to [reclaim](Stripe::reclaim).
+    #[inline]
     pub fn take_garbage(&mut self) -> Vec<Garbage> {
         std::mem::take(&mut self.state.garbage)
     }
@@ -184,14 +191,14 @@ impl<'a> Guard<'a> {
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<View<'_>> {
         let (index, position) = self.locate(key);
-        let found = self.find(index, position, key);
-        match found {
-            Some(_) => self.state.stats.hits += 1,
-            None => self.state.stats.misses += 1,
-        }
-        let entry = found?;
-        self.touch(index, entry);
-        Some(self.view(index, entry))
+        let Some(entry) = self.find(index, position, key) else {
+            self.state.stats.misses += 1;
+            return None;
+        };
+        self.state.stats.hits += 1;
+        let mut keyspace = self.stripes.stripe(index).keyspace_mut(self.keyspace);
+        self.state.touch(&mut keyspace, entry);
+        Some(View::new(keyspace.into_read().entry(entry), &self.state))
     }
 
     /// Looks at a key without marking it as used; a hit or a miss all the same.
@@ -507,18 +514,8 @@ impl<'a> Guard<'a> {
 
     #[inline]
     fn touch(&mut self, index: usize, entry: EntryRef) {
-        if !self.state.touch {
-            return;
-        }
-        self.state.random = self
-            .state
-            .random
-            .wrapping_mul(0x5851_F42D_4C95_7F2D)
-            .wrapping_add(1);
-        let (access, now, random) = (self.state.access, self.state.now, self.state.random >> 16);
-        let mut keyspace = self.keyspace_of(index);
-        let clock = access.touch(keyspace.entry(entry).clock(), now, random);
-        keyspace.set_clock(entry, clock);
+        let mut keyspace = self.stripes.stripe(index).keyspace_mut(self.keyspace);
+        self.state.touch(&mut keyspace, entry);
     }
 
     fn view(&mut self, index: usize, entry: EntryRef) -> View<'_> {
@@ -636,6 +633,25 @@ impl<'a> Guard<'a> {
 }
 
 impl State {
+    /// Marks an entry as used. Most marks say what the last one said, and are not written.
+    #[inline]
+    fn touch(&mut self, keyspace: &mut KeyspaceMut<'_>, entry: EntryRef) {
+        if !self.touch {
+            return;
+        }
+        let old = keyspace.entry(entry).clock();
+        let new = self.access.touch(old, self.now, self.random >> 16);
+        if new != old {
+            keyspace.set_clock(entry, new);
+        }
+        if self.access != AccessPolicy::Recency {
+            self.random = self
+                .random
+                .wrapping_mul(0x5851_F42D_4C95_7F2D)
+                .wrapping_add(1);
+        }
+    }
+
     #[inline]
     fn hides(&self, entry: &Entry<'_>) -> bool {
         self.mode != Mode::Follower && entry.expire_at().is_some_and(|at| at <= self.now)

@@ -141,7 +141,16 @@ impl<'a> KeyspaceRef<'a> {
     }
 }
 
-impl KeyspaceMut<'_> {
+impl<'a> KeyspaceMut<'a> {
+    /// The same for reading only, for as long.
+    #[inline]
+    pub(crate) fn into_read(self) -> KeyspaceRef<'a> {
+        KeyspaceRef {
+            keyspace: self.keyspace,
+            heap: self.heap,
+        }
+    }
+
     #[inline]
     pub(crate) fn find(&self, position: u64, key: &[u8]) -> Option<EntryRef> {
         self.read().find(position, key)

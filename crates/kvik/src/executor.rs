@@ -53,6 +53,7 @@ pub(crate) struct Work {
     pub(crate) clock: BatchClock,
     pub(crate) unit: Unit,
     pub(crate) plan: Vec<u16>,
+    latest: LatestLookup,
     stats: Arc<ThreadStats>,
     random: Random,
 }
@@ -72,6 +73,7 @@ impl Executor {
             clock: BatchClock::new(shared.clock.clone()),
             unit: Unit::default(),
             plan: Vec::new(),
+            latest: LatestLookup::default(),
             stats: shared.engine.stats.thread(table().commands().len()),
             random: Random::new(std::hash::BuildHasher::hash_one(
                 &std::hash::RandomState::new(),
@@ -119,8 +121,8 @@ impl Executor {
     /// Looks a command up and hashes its key, for [`Self::execute_prepared`]. It depends on nothing but the words, so the
     /// commands of a pipeline can all be prepared before the first one runs.
     #[inline]
-    pub fn prepare(&self, args: Args<'_>) -> Prepared {
-        let command = table().lookup(args).ok();
+    pub fn prepare(&mut self, args: Args<'_>) -> Prepared {
+        let command = self.work.latest.lookup(args);
         let key = command.and_then(|command| command.only_key(args));
         let hash = key.map(|at| (at, self.shared.stripes.layout.hash(&args[at])));
         Prepared { command, hash }
@@ -135,7 +137,8 @@ impl Executor {
 
     /// Runs one command of a session and appends its reply to `out`.
     pub fn execute(&mut self, session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcome {
-        self.execute_prepared(session, self.prepare(args), args, out)
+        let prepared = self.prepare(args);
+        self.execute_prepared(session, prepared, args, out)
     }
 
     /// Runs one command, which was prepared from the same words, and appends its reply to `out`.
@@ -371,6 +374,36 @@ fn aborted_by(error: &Error) -> Error {
     };
     let text = format!("Transaction discarded because of: {reason}");
     Error::Coded("EXECABORT", text.into())
+}
+
+/// The command looked up last, by the name as it was spelled: a pipeline mostly repeats one command.
+#[derive(Default)]
+struct LatestLookup {
+    name: Vec<u8>,
+    command: Option<&'static Command>,
+}
+
+impl LatestLookup {
+    #[inline]
+    fn lookup(&mut self, args: Args<'_>) -> Option<&'static Command> {
+        match self.command {
+            Some(command) if args.get(0) == Some(&self.name) && command.accepts(args.len()) => {
+                Some(command)
+            }
+            _ => self.look_again(args),
+        }
+    }
+
+    fn look_again(&mut self, args: Args<'_>) -> Option<&'static Command> {
+        let command = table().lookup(args).ok()?;
+        // The first word does not say which subcommand it is.
+        if !command.is_container() && command.container_id().is_none() {
+            self.name.clear();
+            self.name.extend_from_slice(&args[0]);
+            self.command = Some(command);
+        }
+        Some(command)
+    }
 }
 
 impl Work {

@@ -46,7 +46,7 @@ impl Pipeline {
         parser: &mut RequestParser,
         input: &[u8],
         limits: &Limits,
-        executor: &Executor,
+        executor: &mut Executor,
     ) -> End {
         self.steps.clear();
         self.spans.clear();
