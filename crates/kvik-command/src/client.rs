@@ -170,10 +170,11 @@ impl Client {
         self.killed.load(Ordering::Acquire)
     }
 
-    /// Has the client disconnected.
-    pub fn kill(&self) {
-        self.killed.store(true, Ordering::Release);
+    /// Has the client disconnected. Says whether this is the call that does it.
+    pub fn kill(&self) -> bool {
+        let first = !self.killed.swap(true, Ordering::AcqRel);
         self.wake.lock().wake(self.id);
+        first
     }
 
     /// Another thread serves it from here on. What was asked of it before this call may have woken the former thread
@@ -215,7 +216,7 @@ impl std::fmt::Debug for Client {
     }
 }
 
-/// All clients, by id.
+/// All clients, by id. One that is killed is shown no more, though its thread may not have closed it yet.
 #[derive(Debug, Default)]
 pub struct Clients {
     last_id: AtomicU64,
@@ -238,12 +239,15 @@ impl Clients {
 
     /// All clients, oldest first.
     pub fn all(&self) -> Vec<Arc<Client>> {
-        self.by_id.lock().values().cloned().collect()
+        let by_id = self.by_id.lock();
+        let alive = by_id.values().filter(|client| !client.is_killed());
+        alive.cloned().collect()
     }
 
     /// Number of clients.
     pub fn len(&self) -> usize {
-        self.by_id.lock().len()
+        let by_id = self.by_id.lock();
+        by_id.values().filter(|client| !client.is_killed()).count()
     }
 
     /// Whether there are no clients.
@@ -253,6 +257,27 @@ impl Clients {
 
     /// The client with this id.
     pub fn get(&self, id: u64) -> Option<Arc<Client>> {
-        self.by_id.lock().get(&id).cloned()
+        let client = self.by_id.lock().get(&id).cloned();
+        client.filter(|client| !client.is_killed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_killed_client_is_gone_for_the_others() {
+        let clients = Clients::default();
+        let (one, two) = (
+            clients.add(Origin::embedded(), 0),
+            clients.add(Origin::embedded(), 0),
+        );
+        assert!(one.kill());
+        assert!(!one.kill(), "killed only once");
+        let ids: Vec<_> = clients.all().iter().map(|client| client.id).collect();
+        assert_eq!((ids, clients.len()), (vec![two.id], 1));
+        assert!(clients.get(one.id).is_none());
+        assert!(clients.get(two.id).is_some());
     }
 }

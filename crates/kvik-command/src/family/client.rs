@@ -349,21 +349,22 @@ fn kill(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     };
     let (me, now_ms) = (ctx.session.client.id, ctx.now_ms());
     let all = ctx.engine.clients.all();
-    let chosen: Vec<&Arc<Client>> = all
+    let chosen = all
         .iter()
-        .filter(|client| filter.accepts(client, me, now_ms))
-        .collect();
-    for client in &chosen {
+        .filter(|client| filter.accepts(client, me, now_ms));
+    let mut killed = 0;
+    for client in chosen {
         if client.id == me {
             ctx.session.close = true;
+            killed += 1;
         } else {
-            client.kill();
+            killed += i64::from(client.kill());
         }
     }
-    match (old_style, chosen.len()) {
+    match (old_style, killed) {
         (true, 0) => return Err(Error::text("No such client")),
         (true, _) => ctx.reply.ok(),
-        (false, count) => ctx.reply.integer(count as i64),
+        (false, count) => ctx.reply.integer(count),
     }
     Ok(())
 }
