@@ -263,6 +263,10 @@ impl Reactor {
         let grown = connection.input.accept(input);
         let too_long = connection.input.len() > connection.input_limit(limit);
         let state = connection.state;
+        let waits = matches!(state, State::Clogged | State::Paused(_));
+        if waits {
+            note_input(connection);
+        }
         self.executor.stats().totals.bytes_in.add(grown as u64);
         if too_long {
             tracing::warn!(
@@ -278,7 +282,7 @@ impl Reactor {
             if !self.depart(id) {
                 self.run_connection(id);
             }
-        } else if matches!(state, State::Clogged | State::Paused(_)) {
+        } else if waits {
             self.receive(id, 0);
         }
     }
@@ -567,16 +571,20 @@ fn address(of: io::Result<socket2::SockAddr>, socket: &Socket) -> String {
 
 /// Shows the sizes of a connection's buffers to CLIENT LIST.
 fn note_buffers(connection: &Connection, driver: &dyn Driver) {
-    let client = &connection.session.client;
-    client
-        .input_bytes
-        .store(connection.input.len(), Ordering::Relaxed);
-    client
-        .input_capacity
-        .store(connection.input.capacity(), Ordering::Relaxed);
+    note_input(connection);
     // Less is not unread but on its way.
     let unread = Some(driver.unsent(connection.id)).filter(|bytes| *bytes >= CHECKED_OUTPUT);
-    client
+    connection
+        .session
+        .client
         .output_bytes
         .store(unread.unwrap_or(0), Ordering::Relaxed);
+}
+
+fn note_input(connection: &Connection) {
+    let (client, input) = (&connection.session.client, &connection.input);
+    client.input_bytes.store(input.len(), Ordering::Relaxed);
+    client
+        .input_capacity
+        .store(input.capacity(), Ordering::Relaxed);
 }
