@@ -333,6 +333,9 @@ impl Reactor {
         let state = match stop {
             Stop::Close => return self.close_when_sent(id),
             Stop::Incomplete(_) if self.is_finished(id) => return self.close_when_sent(id),
+            Stop::Incomplete(_) | Stop::Paused(_) if self.is_stopping() => {
+                return self.close_when_sent(id);
+            }
             _ if clogged => State::Clogged,
             Stop::Incomplete(_) => State::Reading,
             Stop::Turn | Stop::Busy | Stop::Flush => State::Ready,
@@ -492,14 +495,20 @@ impl Reactor {
         }
     }
 
+    /// Closes what waits for its client or for a pause; what has commands to run is closed when they have run.
     fn stop(&mut self) {
         if self.stopping_until_ms.is_none() {
             self.driver.unlisten();
             self.stopping_until_ms = Some(self.now_ms() + GRACE_MS);
         }
-        for id in self.ids(|connection| connection.state != State::Closing) {
+        let ends = |state| matches!(state, State::Reading | State::Paused(_) | State::Leaving);
+        for id in self.ids(|connection| ends(connection.state)) {
             self.close_when_sent(id);
         }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping_until_ms.is_some()
     }
 
     fn is_done(&self) -> bool {
