@@ -81,13 +81,16 @@ impl Front {
         if self.connections() >= self.config.size(Key::Maxclients) {
             return Err("ERR max number of clients reached".into());
         }
-        let open = !self.config.bool(Key::ProtectedMode)
-            || !self.config.bytes(Key::Requirepass).is_empty();
-        if open || is_local(socket) {
+        if is_local(socket) || !self.is_protected() {
             Ok(())
         } else {
             Err(PROTECTED.into())
         }
+    }
+
+    /// Whether only clients on this machine may connect.
+    fn is_protected(&self) -> bool {
+        self.config.bool(Key::ProtectedMode) && self.config.bytes(Key::Requirepass).is_empty()
     }
 
     /// Sends a client off.
@@ -156,3 +159,61 @@ const PROTECTED: &str = "DENIED Redis is running in protected mode because prote
      set for the default user. In this mode connections are only accepted from the loopback interface. If you want to \
      connect from external computers, set a password (requirepass), or turn protected mode off by CONFIG SET \
      protected-mode no from the loopback interface or by protected-mode no in the configuration.";
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::config;
+
+    fn front(args: &[&str]) -> Front {
+        let args: Vec<_> = args.iter().map(std::ffi::OsString::from).collect();
+        let loaded = config::load(&args, [], &mut std::io::empty()).unwrap();
+        Front::new(Arc::new(loaded.config))
+    }
+
+    /// Both ends of a connection over an address of this machine, the server's first.
+    fn connected(address: IpAddr) -> (Socket, TcpStream) {
+        let listener = TcpListener::bind((address, 0)).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        (server.into(), client)
+    }
+
+    /// An address of this machine that others could reach. Nothing is sent to find it.
+    fn outer_address() -> Option<IpAddr> {
+        let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+        socket.connect("192.0.2.1:9").ok()?;
+        let address = socket.local_addr().ok()?.ip();
+        (!address.is_loopback()).then_some(address)
+    }
+
+    #[test]
+    fn protected_mode_ends_with_a_password_or_by_name() {
+        assert!(front(&[]).is_protected());
+        assert!(!front(&["--protected-mode", "no"]).is_protected());
+        assert!(!front(&["--requirepass", "secret"]).is_protected());
+    }
+
+    #[test]
+    fn protected_mode_admits_what_is_local() {
+        let front = front(&[]);
+        let unix = UnixStream::pair().unwrap().0.into();
+        assert_eq!(front.admit(&unix), Ok(()));
+        let (tcp, _client) = connected("127.0.0.1".parse().unwrap());
+        assert_eq!(front.admit(&tcp), Ok(()));
+    }
+
+    #[test]
+    fn protected_mode_refuses_what_is_not() {
+        let Some(address) = outer_address() else {
+            println!("this machine has no address that others could reach");
+            return;
+        };
+        let (socket, _client) = connected(address);
+        assert_eq!(front(&[]).admit(&socket), Err(PROTECTED.into()));
+        assert_eq!(front(&["--protected-mode", "no"]).admit(&socket), Ok(()));
+    }
+}
