@@ -14,6 +14,7 @@
 
 mod concurrent;
 mod model;
+mod reactor;
 mod scan;
 mod target;
 mod transcript;

@@ -1,12 +1,12 @@
 //! What holds for a connection whatever the commands are: order, cuts, size, slow readers, ends.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io::Write;
+use std::net::Shutdown;
 use std::time::Duration;
 
-use kvik_resp::{ArgsBuf, ReplyDecoder, Value, encode_command};
+use kvik_resp::Value;
 
-use crate::target::{Product, SocketTarget, on_both_backends, real_server};
+use crate::target::{Product, SocketTarget, Wire, command, on_both_backends, real_server};
 
 #[test]
 fn served_on_both_backends() {
@@ -34,59 +34,12 @@ fn check_all(server: &SocketTarget) {
     a_pause_keeps_no_client_that_has_gone(server);
 }
 
-/// A connection on which bytes can be sent as they are.
-struct Wire {
-    stream: TcpStream,
-    decoder: ReplyDecoder,
-    received: Vec<u8>,
-}
-
-impl Wire {
-    fn open(server: &SocketTarget) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", server.port())).expect("a connection");
-        stream.set_nodelay(true).expect("a socket option");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .expect("a socket option");
-        Self {
-            stream,
-            decoder: ReplyDecoder::new(),
-            received: Vec::new(),
-        }
-    }
-
-    fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).expect("a server that reads");
-    }
-
-    /// The next reply, or `None` at the end of the stream.
-    fn reply(&mut self) -> Option<Value> {
-        loop {
-            if let Some((value, len)) = self.decoder.decode(&self.received).expect("a reply") {
-                self.received.drain(..len);
-                return Some(value);
-            }
-            let mut chunk = [0; 64 * 1024];
-            match self.stream.read(&mut chunk).expect("a reply in time") {
-                0 => return None,
-                len => self.received.extend_from_slice(&chunk[..len]),
-            }
-        }
-    }
-}
-
-fn command(words: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    encode_command(words.iter().collect::<ArgsBuf>().as_args(), &mut bytes);
-    bytes
-}
-
 fn bulk(bytes: impl AsRef<[u8]>) -> Option<Value> {
     Some(Value::Bulk(bytes.as_ref().to_vec()))
 }
 
 fn a_pipeline_is_answered_in_order(server: &SocketTarget) {
-    let mut wire = Wire::open(server);
+    let mut wire = Wire::open(server.port());
     let echo = |number: u32| command(&[b"ECHO", number.to_string().as_bytes()]);
     wire.send(&(0..20_000).flat_map(echo).collect::<Vec<u8>>());
     for number in 0..20_000_u32 {
@@ -95,7 +48,7 @@ fn a_pipeline_is_answered_in_order(server: &SocketTarget) {
 }
 
 fn a_command_may_arrive_in_pieces(server: &SocketTarget) {
-    let mut wire = Wire::open(server);
+    let mut wire = Wire::open(server.port());
     let whole = [command(&[b"ECHO", b"in\r\npieces"]), b"PING\r\n".to_vec()].concat();
     for cut in 1..whole.len() {
         let (first, second) = whole.split_at(cut);
@@ -112,7 +65,7 @@ fn a_command_may_arrive_in_pieces(server: &SocketTarget) {
 }
 
 fn large_values_come_back_whole(server: &SocketTarget) {
-    let mut wire = Wire::open(server);
+    let mut wire = Wire::open(server.port());
     for len in [1, 16 * 1024 - 1, 16 * 1024, 64 * 1024 + 1, 1 << 20, 9 << 20] {
         let value: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
         wire.send(&command(&[b"SET", b"large", &value]));
@@ -124,7 +77,7 @@ fn large_values_come_back_whole(server: &SocketTarget) {
 
 /// More replies than any buffer between the two takes; they wait until the client reads.
 fn a_client_may_read_late(server: &SocketTarget) {
-    let mut wire = Wire::open(server);
+    let mut wire = Wire::open(server.port());
     let value = vec![b'x'; 1 << 20];
     wire.send(&command(&[b"SET", b"large", &value]));
     assert_eq!(wire.reply(), Some(Value::Simple("OK".into())));
@@ -153,7 +106,7 @@ fn a_broken_command_ends_the_connection(server: &SocketTarget) {
         ),
     ];
     for (bytes, error) in broken {
-        let mut wire = Wire::open(server);
+        let mut wire = Wire::open(server.port());
         wire.send(b"PING\r\n");
         wire.send(bytes);
         assert_eq!(wire.reply(), Some(Value::Simple("PONG".into())));
@@ -163,7 +116,7 @@ fn a_broken_command_ends_the_connection(server: &SocketTarget) {
 }
 
 fn a_client_may_close_its_end_first(server: &SocketTarget) {
-    let mut wire = Wire::open(server);
+    let mut wire = Wire::open(server.port());
     wire.send(&b"PING\r\n".repeat(100));
     assert_eq!(wire.reply(), Some(Value::Simple("PONG".into())));
     wire.stream
@@ -174,7 +127,7 @@ fn a_client_may_close_its_end_first(server: &SocketTarget) {
 }
 
 fn many_clients_are_served_at_once(server: &SocketTarget) {
-    let mut wires: Vec<_> = (0..400).map(|_| Wire::open(server)).collect();
+    let mut wires: Vec<_> = (0..400).map(|_| Wire::open(server.port())).collect();
     for round in 0..3 {
         for (number, wire) in wires.iter_mut().enumerate() {
             wire.send(&command(&[b"ECHO", format!("{round}:{number}").as_bytes()]));
@@ -186,7 +139,7 @@ fn many_clients_are_served_at_once(server: &SocketTarget) {
 }
 
 fn a_pause_keeps_no_client_that_has_gone(server: &SocketTarget) {
-    let mut wire = Wire::open(server);
+    let mut wire = Wire::open(server.port());
     let mut wait_for_clients = |count| {
         loop {
             wire.send(b"CLIENT LIST TYPE normal\r\n");
@@ -199,10 +152,10 @@ fn a_pause_keeps_no_client_that_has_gone(server: &SocketTarget) {
         }
     };
     wait_for_clients(1);
-    let mut pausing = Wire::open(server);
+    let mut pausing = Wire::open(server.port());
     pausing.send(b"CLIENT PAUSE 20000 WRITE\r\n");
     assert_eq!(pausing.reply(), Some(Value::Simple("OK".into())));
-    let mut gone: Vec<_> = (0..8).map(|_| Wire::open(server)).collect();
+    let mut gone: Vec<_> = (0..8).map(|_| Wire::open(server.port())).collect();
     gone.iter_mut()
         .for_each(|wire| wire.send(b"SET gone 1\r\n"));
     wait_for_clients(10);
@@ -215,10 +168,10 @@ fn a_pause_keeps_no_client_that_has_gone(server: &SocketTarget) {
 
 /// Without a password, and without reading the refusals.
 fn an_unknown_client_cannot_fill_the_memory(server: &SocketTarget) {
-    let mut known = Wire::open(server);
+    let mut known = Wire::open(server.port());
     known.send(b"CONFIG SET requirepass secret\r\n");
     assert_eq!(known.reply(), Some(Value::Simple("OK".into())));
-    let mut unknown = Wire::open(server);
+    let mut unknown = Wire::open(server.port());
     let refused = b"GET key\r\n".repeat(100_000);
     let sent = (0..100).take_while(|_| unknown.stream.write_all(&refused).is_ok());
     assert!(sent.count() < 100);

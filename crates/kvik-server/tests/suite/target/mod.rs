@@ -4,6 +4,7 @@ mod memory;
 mod real;
 mod served;
 mod socket;
+mod wire;
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,8 +13,9 @@ use std::time::Duration;
 use kvik_resp::{Args, ArgsBuf, Value};
 pub(crate) use memory::MemoryTarget;
 pub(crate) use real::real_server;
-pub(crate) use served::{on_both_backends, served};
+pub(crate) use served::{on_both_backends, served, start};
 pub(crate) use socket::SocketTarget;
+pub(crate) use wire::{Wire, command};
 
 /// A running server, or a store in this process.
 pub(crate) trait Target: Sync {

@@ -22,24 +22,7 @@ pub(crate) fn on_both_backends(threads: &[usize], check: impl Fn(&SocketTarget))
 
 /// A server on one of the I/O backends, or why there is none.
 pub(crate) fn served(io: &str, threads: usize) -> Result<SocketTarget, String> {
-    let (port, threads) = (free_port()?.to_string(), threads.to_string());
-    let args = [
-        "--port",
-        &port,
-        "--bind",
-        "127.0.0.1",
-        "--io",
-        io,
-        "--threads",
-        &threads,
-    ];
-    let args = args
-        .iter()
-        .chain(&["--save", "", "--enable-debug-command", "local"]);
-    let args: Vec<OsString> = args.map(OsString::from).collect();
-    let loaded =
-        config::load(&args, [], &mut std::io::empty()).map_err(|error| error.to_string())?;
-    let server = Server::start(Arc::new(loaded.config)).map_err(|error| error.to_string())?;
+    let server = start(io, threads, &[])?;
     let port = server
         .addresses()
         .first()
@@ -54,4 +37,17 @@ pub(crate) fn served(io: &str, threads: usize) -> Result<SocketTarget, String> {
         version,
         &variant,
     ))
+}
+
+/// The same server for itself, with more settings.
+pub(crate) fn start(io: &str, threads: usize, settings: &[&str]) -> Result<Server, String> {
+    let (port, threads) = (free_port()?.to_string(), threads.to_string());
+    let place = ["--port", &port, "--bind", "127.0.0.1"];
+    let crew = ["--io", io, "--threads", &threads];
+    let open = ["--save", "", "--enable-debug-command", "local"];
+    let args = [&place[..], &crew, &open, settings].concat();
+    let args: Vec<OsString> = args.into_iter().map(OsString::from).collect();
+    let loaded =
+        config::load(&args, [], &mut std::io::empty()).map_err(|error| error.to_string())?;
+    Server::start(Arc::new(loaded.config)).map_err(|error| error.to_string())
 }
