@@ -18,11 +18,12 @@ pub(crate) fn check() -> anyhow::Result<()> {
     ])
 }
 
-/// Documentation tests first, so that the runner's summary is the last thing on the screen. A filter in `args` names
-/// ordinary tests, so it leaves the documentation out.
+/// Documentation tests and models first, so that the runner's summary is the last thing on the screen. A filter in
+/// `args` names ordinary tests, so it leaves those out.
 pub(crate) fn test(args: &[String]) -> anyhow::Result<ExitCode> {
     if args.is_empty() {
         cargo(&["test", "--workspace", "--doc", "--quiet"])?;
+        model(None)?;
     }
     let runner: &[&str] = if has_subcommand("nextest") {
         &["nextest", "run", "--workspace"]
@@ -40,6 +41,21 @@ pub(crate) fn test(args: &[String]) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Tests of a build of their own, in which loom stands in for locks and atomics.
+pub(crate) fn model(name: Option<&str>) -> anyhow::Result<()> {
+    cargo(&[
+        "test",
+        "--package",
+        "kvik",
+        "--features",
+        "model",
+        "--lib",
+        "--quiet",
+        "--",
+        name.unwrap_or("model::"),
+    ])
 }
 
 /// Runs every target of `fuzz/`, or the one named, for `seconds` each. What libFuzzer found worth keeping stays in

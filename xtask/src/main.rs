@@ -26,10 +26,15 @@ mod tidy;
 enum Verb {
     /// What a commit must pass besides the tests: formatting, clippy, tidy, docs
     Check,
-    /// Every test: the documentation's examples, then the workspace (with cargo-nextest when it is installed)
+    /// Every test: the documentation's examples, the models, then the workspace (with cargo-nextest when it is installed)
     Test {
         /// Passed to the runner, for instance a part of a test's name
         args: Vec<String>,
+    },
+    /// The tests that try all orders in which threads may run
+    Model {
+        /// A part of a test's name
+        name: Option<String>,
     },
     /// The rules about the tree that clippy cannot know: layers, sizes, words
     Tidy,
@@ -78,6 +83,7 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
             docs::write(true)?;
         }
         Verb::Test { args } => return cargo::test(&args),
+        Verb::Model { name } => cargo::model(name.as_deref())?,
         Verb::Tidy => tidy::report()?,
         Verb::Docs { check } => docs::write(check)?,
         Verb::Bench(options) => bench::run(&options)?,

@@ -138,22 +138,7 @@ impl Drop for Open {
 impl Db {
     /// Opens an empty store in memory.
     pub fn open(options: Options) -> Self {
-        let seed = options
-            .seed
-            .unwrap_or_else(|| RandomState::new().build_hasher().finish());
-        let layout = Layout::new(options.stripe_count(), seed);
-        let mut engine = Engine::new(options.clock.now_us(), seed ^ options.clock.now_us());
-        if let Some(host) = options.host {
-            engine = engine.hosted_by(host);
-        }
-        let shared = Arc::new(Shared {
-            stripes: SharedStripes::new(layout),
-            upkeep_stats: engine.stats.thread(table().commands().len()),
-            engine,
-            clock: options.clock,
-            log: options.log,
-            follower: options.follower,
-        });
+        let shared = Arc::new(Shared::new(options));
         let open = Open::new(Arc::clone(&shared));
         Self {
             shared,
@@ -219,6 +204,25 @@ impl Open {
 }
 
 impl Shared {
+    pub(crate) fn new(options: Options) -> Self {
+        let seed = options
+            .seed
+            .unwrap_or_else(|| RandomState::new().build_hasher().finish());
+        let layout = Layout::new(options.stripe_count(), seed);
+        let mut engine = Engine::new(options.clock.now_us(), seed ^ options.clock.now_us());
+        if let Some(host) = options.host {
+            engine = engine.hosted_by(host);
+        }
+        Self {
+            stripes: SharedStripes::new(layout),
+            upkeep_stats: engine.stats.thread(table().commands().len()),
+            engine,
+            clock: options.clock,
+            log: options.log,
+            follower: options.follower,
+        }
+    }
+
     fn session(&self, origin: Origin) -> Session {
         let client = self.engine.clients.add(origin, self.clock.now_us() / 1000);
         Session::new(client, !self.engine.settings.needs_password())
@@ -233,7 +237,7 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    fn new(shared: &Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
         let mut session = shared.session(Origin::embedded());
         session.authenticated = true;
         session.speak(Protocol::Resp3);

@@ -20,7 +20,10 @@ mod db;
 pub mod effects;
 mod exec;
 mod executor;
+#[cfg(all(test, feature = "model"))]
+mod model;
 mod stripes;
+mod sync;
 mod transaction;
 mod typed;
 mod upkeep;

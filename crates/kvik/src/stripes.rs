@@ -3,16 +3,20 @@
 //! Whoever needs several stripes takes their locks in ascending order, so two never wait for each other. Letting go of a
 //! stripe publishes when its next key expires, so that the expiry thread need not lock to look.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use crossbeam_utils::CachePadded;
 use kvik_store::{KeyspaceId, Layout, Stripe, StripeView, Stripes};
-use parking_lot::{Mutex, MutexGuard};
 
+use crate::sync::{AtomicU64, Mutex, MutexGuard};
 use crate::upkeep::Alarm;
 
 /// How often a lock is tried before a patient caller sleeps and an impatient one gives up: a few microseconds.
-const SPINS: u32 = 100;
+const SPINS: u32 = if cfg!(all(test, feature = "model")) {
+    1
+} else {
+    100
+};
 
 /// How long to wait for a stripe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,18 +4,18 @@
 //! one that leaves garbage. Keys are deleted a few at a time so that no stripe is held for long.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kvik_command::pause::PauseScope;
 use kvik_command::stats::ThreadStats;
 use kvik_store::{Garbage, Guard, Stripes, release_memory};
-use parking_lot::{Condvar, Mutex};
 
 use crate::db::Shared;
 use crate::effects::Collector;
 use crate::effects::Unit;
-use crate::stripes::Patience;
+use crate::stripes::{Patience, SharedStripes};
+use crate::sync::{AtomicU64, Condvar, Mutex};
 
 /// Keys deleted while a stripe is held once.
 const SLICE: usize = 64;
@@ -92,7 +92,7 @@ impl Alarm {
     }
 
     /// Sleeps for so long or until the alarm rings. Returns the garbage, or `None` when it is time to stop.
-    fn sleep(&self, duration: Duration) -> Option<Vec<Garbage>> {
+    pub(crate) fn sleep(&self, duration: Duration) -> Option<Vec<Garbage>> {
         let mut work = self.work.lock();
         if !work.rung {
             self.rung.wait_for(&mut work, duration);
@@ -135,33 +135,27 @@ pub(crate) fn run(shared: &Arc<Shared>) {
     }
 }
 
-impl Shared {
+impl SharedStripes {
     /// Announces when the thread will wake, then looks again for deadlines that came before the announcement.
+    pub(crate) fn plan(&self, latest_ms: u64) -> u64 {
+        self.alarm.planned_ms.store(latest_ms, Ordering::SeqCst);
+        let dues = (0..self.len()).map(|index| self.due(index));
+        let earliest_ms = dues.min().unwrap_or(u64::MAX);
+        self.alarm.earliest_ms.store(earliest_ms, Ordering::Relaxed);
+        let wake_ms = earliest_ms.min(latest_ms);
+        self.alarm.planned_ms.store(wake_ms, Ordering::SeqCst);
+        wake_ms
+    }
+}
+
+impl Shared {
+    /// When the thread wakes by itself. While expiry is off, no deadline wakes it earlier.
     fn plan(&self, now_ms: u64) -> u64 {
-        let latest = now_ms
-            + if self.expires_actively() {
-                LONGEST_MS
-            } else {
-                WHILE_OFF_MS
-            };
-        self.stripes
-            .alarm
-            .planned_ms
-            .store(latest, Ordering::SeqCst);
-        if !self.expires_actively() {
-            return latest;
+        if self.expires_actively() {
+            self.stripes.plan(now_ms + LONGEST_MS)
+        } else {
+            now_ms + WHILE_OFF_MS
         }
-        let earliest = (0..self.stripes.len())
-            .map(|index| self.stripes.due(index))
-            .min();
-        let earliest = earliest.unwrap_or(u64::MAX);
-        self.stripes
-            .alarm
-            .earliest_ms
-            .store(earliest, Ordering::Relaxed);
-        let wake = earliest.min(latest);
-        self.stripes.alarm.planned_ms.store(wake, Ordering::SeqCst);
-        wake
     }
 
     /// Looks at what changes slowly: rates, and how much memory is used.

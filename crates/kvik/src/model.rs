@@ -1,0 +1,179 @@
+//! Tests that run threads in all orders that the memory model allows: `cargo x model`.
+//!
+//! They are about what depends on the order: waking the upkeep thread, taking the locks of several stripes, and EXEC
+//! with watched keys. [`crate::sync`] says what loom sees; everything else is the store as it is. A thread that waits
+//! for ever is a deadlock, which loom reports. Orders in which threads are interrupted more than [`PREEMPTIONS`] times
+//! against their will are left out: there are too many, and bugs rarely need more.
+
+#![expect(clippy::unwrap_used, reason = "only tests use this")]
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use kvik_resp::Value;
+use kvik_store::{Layout, Stripes};
+use loom::thread::{self, JoinHandle};
+
+use crate::clock::Clock;
+use crate::db::{Options, Runner, Shared};
+use crate::stripes::InTurn;
+
+const PREEMPTIONS: usize = 3;
+/// Words of a modelled thread's stack; a debug build runs commands on it.
+const STACK: usize = 1 << 15;
+/// When the upkeep thread would wake by itself, and a deadline before.
+const LATEST_MS: u64 = 3000;
+const SOON_MS: u64 = 1000;
+
+/// Tries all orders of what `run` does with a store of two stripes.
+fn model(run: impl Fn(&Arc<Shared>) + Send + Sync + 'static) {
+    kvik_command::table();
+    let run = Arc::new(run);
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(PREEMPTIONS);
+    builder.check(move || {
+        let run = Arc::clone(&run);
+        start(move || run(&Arc::new(store()))).join().unwrap();
+    });
+}
+
+fn store() -> Shared {
+    let clock = Clock::Manual(Arc::new(AtomicU64::new(0)));
+    Shared::new(Options::default().clock(clock).stripes(2).seed(seed()))
+}
+
+/// A seed with which key `a` is in the first of two stripes and `b` in the second.
+fn seed() -> u64 {
+    let stripe = |seed, key| Layout::new(2, seed).stripe_of(Layout::new(2, seed).hash(key));
+    let fits = |&seed: &u64| stripe(seed, b"a") == 0 && stripe(seed, b"b") == 1;
+    (0..).find(fits).unwrap()
+}
+
+fn start<R: Send + 'static>(run: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
+    let builder = thread::Builder::new().stack_size(STACK);
+    builder.spawn(run).unwrap()
+}
+
+/// Starts a client that runs these commands and returns the last reply.
+fn client<const N: usize>(shared: &Arc<Shared>, commands: [&'static str; N]) -> JoinHandle<Value> {
+    let shared = Arc::clone(shared);
+    start(move || run(&mut Runner::new(&shared), &commands))
+}
+
+fn run(client: &mut Runner, commands: &[&str]) -> Value {
+    let words = |command: &str| command.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let replies = commands.iter().map(|command| client.run(&words(command)));
+    replies.last().unwrap()
+}
+
+/// A deadline that is published while the upkeep thread plans its sleep, or falls asleep, wakes it.
+#[test]
+fn the_upkeep_thread_never_sleeps_past_a_deadline() {
+    model(|shared| {
+        let setter = client(shared, ["SET a 1 PXAT 1000"]);
+        sleep_until(shared, SOON_MS);
+        setter.join().unwrap();
+    });
+}
+
+/// Nor does a deadline get lost behind another one, of another stripe, that woke the thread or did not.
+#[test]
+fn the_upkeep_thread_never_sleeps_past_the_earlier_of_two_deadlines() {
+    model(|shared| {
+        let later = client(shared, ["SET a 1 PXAT 2000"]);
+        let sooner = client(shared, ["SET b 1 PXAT 1000"]);
+        sleep_until(shared, SOON_MS);
+        later.join().unwrap();
+        sooner.join().unwrap();
+    });
+}
+
+/// The upkeep thread, until it plans to wake by itself at this time.
+fn sleep_until(shared: &Shared, at_ms: u64) {
+    while shared.stripes.plan(LATEST_MS) > at_ms {
+        shared.stripes.alarm.sleep(Duration::ZERO);
+    }
+}
+
+#[test]
+fn the_upkeep_thread_hears_that_it_is_to_stop() {
+    model(|shared| {
+        let setter = client(shared, ["SET a 1 PXAT 1000"]);
+        let store = Arc::clone(shared);
+        let stopper = start(move || store.stripes.alarm.stop());
+        while {
+            shared.stripes.plan(LATEST_MS);
+            shared.stripes.alarm.sleep(Duration::ZERO).is_some()
+        } {}
+        setter.join().unwrap();
+        stopper.join().unwrap();
+    });
+}
+
+/// Whoever takes several stripes, or one after the other in any order, never waits for somebody who waits for it, and
+/// nobody sees half of what a command did.
+#[test]
+fn commands_on_several_stripes_neither_block_each_other_nor_mix() {
+    model(|shared| {
+        let planned = client(shared, ["MSET b 1 a 1"]);
+        let all = client(shared, ["FLUSHALL"]);
+        let mut in_turn = InTurn::new(&shared.stripes);
+        in_turn.stripe(1);
+        in_turn.stripe(0);
+        drop(in_turn);
+        let seen = run(&mut Runner::new(shared), &["EXISTS a b"]);
+        assert_ne!(seen.as_int(), Some(1), "the keys come and go together");
+        planned.join().unwrap();
+        all.join().unwrap();
+    });
+}
+
+/// Each adds one to what it read. Those that EXEC lets through are all there in the end.
+#[test]
+fn transactions_that_watch_what_they_read_lose_no_update() {
+    model(|shared| {
+        let other = start({
+            let shared = Arc::clone(shared);
+            move || increment(&shared)
+        });
+        let done = i64::from(increment(shared)) + i64::from(other.join().unwrap());
+        assert!(done > 0, "one of two comes first");
+        let total = run(&mut Runner::new(shared), &["INCRBY a 0"]);
+        assert_eq!(total.as_int(), Some(done));
+    });
+}
+
+/// Says whether it came to pass.
+fn increment(shared: &Arc<Shared>) -> bool {
+    let mut client = Runner::new(shared);
+    let read = match run(&mut client, &["WATCH a", "GET a"]).as_bytes() {
+        Some(b"1") => "SET a 2",
+        _ => "SET a 1",
+    };
+    !run(&mut client, &["MULTI", read, "EXEC"]).is_null()
+}
+
+/// Each writes a key, of one stripe, if the key that the other one writes, of another stripe, is missing.
+#[test]
+fn transactions_that_watch_what_the_other_one_writes_do_not_both_run() {
+    model(|shared| {
+        let other = start({
+            let shared = Arc::clone(shared);
+            move || claim(&shared, "a", "b")
+        });
+        let claimed = claim(shared, "b", "a");
+        assert!(claimed != other.join().unwrap(), "exactly one comes first");
+    });
+}
+
+/// Says whether it came to pass.
+fn claim(shared: &Arc<Shared>, own: &str, others: &str) -> bool {
+    let mut client = Runner::new(shared);
+    let seen = run(
+        &mut client,
+        &[&format!("WATCH {others}"), &format!("GET {others}")],
+    );
+    let write = format!("SET {own} 1");
+    seen.is_null() && !run(&mut client, &["MULTI", &write, "EXEC"]).is_null()
+}
