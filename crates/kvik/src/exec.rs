@@ -46,7 +46,9 @@ impl Executor {
         let shared = Arc::clone(&self.shared);
         let mut held = match self.plan_queue(session) {
             Scope::All => shared.stripes.lock_all(self.patience)?,
-            Scope::Planned => shared.stripes.lock_many(&self.work.plan, self.patience)?,
+            Scope::Planned => shared
+                .stripes
+                .lock_many(&self.work.plan.stripes, self.patience)?,
         };
         self.exec_locked(&mut held, session, out);
         self.work.count(&shared, session, call, false);
@@ -130,8 +132,8 @@ impl Executor {
                 }
             }
         }
-        plan_watch(&self.shared, session.watch.as_ref(), plan);
-        ascend(plan);
+        plan_watch(&self.shared, session.watch.as_ref(), &mut plan.stripes);
+        ascend(&mut plan.stripes);
         Scope::Planned
     }
 }

@@ -52,7 +52,7 @@ pub struct Executor {
 pub(crate) struct Work {
     pub(crate) clock: BatchClock,
     pub(crate) unit: Unit,
-    pub(crate) plan: Vec<u16>,
+    pub(crate) plan: Plan,
     latest: LatestLookup,
     stats: Arc<ThreadStats>,
     random: Random,
@@ -72,7 +72,7 @@ impl Executor {
         let work = Work {
             clock: BatchClock::new(shared.clock.clone()),
             unit: Unit::default(),
-            plan: Vec::new(),
+            plan: Plan::default(),
             latest: LatestLookup::default(),
             stats: shared.engine.stats.thread(table().commands().len()),
             random: Random::new(std::hash::BuildHasher::hash_one(
@@ -310,15 +310,17 @@ impl Executor {
         work.plan.clear();
         let hash = plan_keys(&self.shared, call, &mut work.plan);
         let call = Call { hash, ..call };
-        match *work.plan {
+        match *work.plan.stripes {
             [] => work.run_unit(&self.shared, &mut NoStripes, session, call, out),
             [index] => {
                 let mut held = stripes.lock(usize::from(index), self.patience)?;
                 work.run_unit(&self.shared, &mut held, session, call, out);
             }
             _ => {
-                ascend(&mut work.plan);
-                let mut held = stripes.lock_many(&work.plan, self.patience)?;
+                let fetched = work.plan.hashes.iter().take(FETCHED_KEYS);
+                stripes.prefetch(session.keyspace(), fetched.copied());
+                ascend(&mut work.plan.stripes);
+                let mut held = stripes.lock_many(&work.plan.stripes, self.patience)?;
                 work.run_unit(&self.shared, &mut held, session, call, out);
             }
         }
@@ -575,21 +577,37 @@ pub(crate) fn mode(shared: &Shared, now_ms: u64) -> Mode {
 
 /// Adds the stripes of a call's keys to the plan; returns position and hash of the key when there is one only. Where
 /// the keys cannot be told from the words, the handler refuses the call before it touches any.
-pub(crate) fn plan_keys(
-    shared: &Shared,
-    call: Call<'_>,
-    plan: &mut Vec<u16>,
-) -> Option<(usize, u64)> {
+pub(crate) fn plan_keys(shared: &Shared, call: Call<'_>, plan: &mut Plan) -> Option<(usize, u64)> {
     let (layout, args) = (&shared.stripes.layout, call.args);
-    let before = plan.len();
+    let before = plan.stripes.len();
     let mut last = None;
     let found = call.command.for_each_key(args, |at, _| {
         let hash = layout.hash(&args[at]);
-        plan.push(layout.stripe_of(hash) as u16);
+        plan.stripes.push(layout.stripe_of(hash) as u16);
+        plan.hashes.push(hash);
         last = Some((at, hash));
     });
-    last.filter(|_| found.is_ok() && plan.len() == before + 1)
+    last.filter(|_| found.is_ok() && plan.stripes.len() == before + 1)
 }
+
+/// What a command or a transaction is about to lock and look up.
+#[derive(Default)]
+pub(crate) struct Plan {
+    /// Stripes, once for each key until [`ascend`] puts them in order.
+    pub(crate) stripes: Vec<u16>,
+    /// Hashes of the keys.
+    pub(crate) hashes: Vec<u64>,
+}
+
+impl Plan {
+    pub(crate) fn clear(&mut self) {
+        self.stripes.clear();
+        self.hashes.clear();
+    }
+}
+
+/// Most keys of one command that are fetched ahead; more would push one another out of the cache.
+const FETCHED_KEYS: usize = 64;
 
 /// Puts a plan into locking order.
 pub(crate) fn ascend(plan: &mut Vec<u16>) {
