@@ -3,7 +3,7 @@
 //! One thread serves until it uses up a core; a further one is woken when the machine has a core to spare, and stays
 //! awake if that pays. That it pays cannot be told beforehand: a thread also looks busy when the kernel's share of the
 //! work dominates and the clients need the other cores. On two cores shared with 50 clients that wait for each reply, a
-//! second thread costs 15 % of the throughput; when they pipeline 16 commands, it adds 55 %. So a change is a **trial**:
+//! second thread costs a quarter of the throughput; when they pipeline 16 commands, it adds up to a third. So a change is a **trial**:
 //! the commands per second before and after are compared, and it is undone if it was not worth it. The pause before the
 //! next trial doubles with each that failed, until the load has fallen.
 //!
