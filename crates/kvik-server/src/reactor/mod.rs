@@ -6,6 +6,8 @@
 //! read its replies gets nothing more executed until it does; its requests are still received, up to the query buffer
 //! limit, so that a client that writes a long pipeline before it reads cannot lock up with the server.
 
+#[cfg(test)]
+mod allocations;
 mod connection;
 mod governor;
 mod inbox;
