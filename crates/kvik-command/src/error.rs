@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use kvik_store::WrongKind;
+
 use crate::declare::Command;
 
 /// Why a command was refused or failed.
@@ -121,3 +123,9 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<WrongKind> for Error {
+    fn from(_: WrongKind) -> Self {
+        Self::WrongType
+    }
+}

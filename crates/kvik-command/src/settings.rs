@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use kvik_store::AccessPolicy;
+use kvik_store::{AccessPolicy, Limits};
 use parking_lot::RwLock;
 
 /// See the module's description.
@@ -33,6 +33,8 @@ pub struct Settings {
     pub lfu_log_factor: AtomicU64,
     /// `lfu-decay-time`, in minutes.
     pub lfu_decay_minutes: AtomicU64,
+    /// Up to which sizes collections are packed.
+    pub limits: Limits,
     /// The password of the default user (`requirepass`); none when empty.
     pub password: RwLock<Vec<u8>>,
 }
@@ -52,6 +54,7 @@ impl Default for Settings {
             lfu: AtomicBool::new(false),
             lfu_log_factor: AtomicU64::new(10),
             lfu_decay_minutes: AtomicU64::new(1),
+            limits: Limits::new(),
             password: RwLock::new(Vec::new()),
         }
     }

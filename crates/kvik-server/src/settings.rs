@@ -20,6 +20,16 @@ const OBEYED: &[Key] = &[
     Key::LfuDecayTime,
     Key::Requirepass,
     Key::EnableDebugCommand,
+    Key::HashMaxListpackEntries,
+    Key::HashMaxListpackValue,
+    Key::ListMaxListpackSize,
+    Key::SetMaxIntsetEntries,
+    Key::SetMaxListpackEntries,
+    Key::SetMaxListpackValue,
+    Key::ZsetMaxListpackEntries,
+    Key::ZsetMaxListpackValue,
+    Key::StreamNodeMaxBytes,
+    Key::StreamNodeMaxEntries,
 ];
 
 /// Applies the configuration to a store, now and later.
@@ -68,6 +78,22 @@ fn apply(config: &Config, engine: &Engine) {
     settings
         .lfu_decay_minutes
         .store(number(Key::LfuDecayTime), Relaxed);
+    let limits = &settings.limits;
+    let packed = [
+        (&limits.hash_entries, Key::HashMaxListpackEntries),
+        (&limits.hash_value_bytes, Key::HashMaxListpackValue),
+        (&limits.list_size, Key::ListMaxListpackSize),
+        (&limits.set_ints, Key::SetMaxIntsetEntries),
+        (&limits.set_entries, Key::SetMaxListpackEntries),
+        (&limits.set_value_bytes, Key::SetMaxListpackValue),
+        (&limits.zset_entries, Key::ZsetMaxListpackEntries),
+        (&limits.zset_value_bytes, Key::ZsetMaxListpackValue),
+        (&limits.stream_node_bytes, Key::StreamNodeMaxBytes),
+        (&limits.stream_node_entries, Key::StreamNodeMaxEntries),
+    ];
+    for (limit, key) in packed {
+        limit.store(config.int(key), Relaxed);
+    }
     let debug = config.choice(Key::EnableDebugCommand);
     settings.debug_for_local.store(debug != "no", Relaxed);
     settings.debug_for_remote.store(debug == "yes", Relaxed);

@@ -11,8 +11,17 @@ pub trait EffectSink {
     /// Whether anybody wants effects; when not, none are put into words.
     fn wanted(&self) -> bool;
 
-    /// Takes one effect: a command's name and arguments, meant for `keyspace`.
-    fn emit(&mut self, keyspace: KeyspaceId, command: &[&[u8]]);
+    /// Takes the next word of an effect: a command's name or one of its arguments.
+    fn word(&mut self, word: &[u8]);
+
+    /// Ends an effect, which was meant for `keyspace`.
+    fn end(&mut self, keyspace: KeyspaceId);
+
+    /// Takes a whole effect.
+    fn emit(&mut self, keyspace: KeyspaceId, command: &[&[u8]]) {
+        command.iter().for_each(|word| self.word(word));
+        self.end(keyspace);
+    }
 }
 
 /// Drops every effect.
@@ -24,5 +33,7 @@ impl EffectSink for NoEffects {
         false
     }
 
-    fn emit(&mut self, _keyspace: KeyspaceId, _command: &[&[u8]]) {}
+    fn word(&mut self, _word: &[u8]) {}
+
+    fn end(&mut self, _keyspace: KeyspaceId) {}
 }

@@ -9,8 +9,9 @@ use crate::clock::AccessPolicy;
 use crate::effect::EffectSink;
 use crate::keyspace::{Garbage, Keyspace, KeyspaceId, KeyspaceMut, KeyspaceRef, Moved};
 use crate::layout::{Cursor, Layout, PREFIX_BITS};
+use crate::limits::Limits;
 use crate::raw::arena::EntryRef;
-use crate::raw::entry::Entry;
+use crate::raw::heap::Entry;
 use crate::slot::{Occupied, Place, Slot, Vacant, View};
 use crate::stripe::Stripe;
 use crate::value::IntText;
@@ -65,10 +66,13 @@ pub struct ScanPage {
     pub next: Cursor,
 }
 
+static DEFAULT_LIMITS: Limits = Limits::new();
+
 /// See the module's description.
 pub struct Guard<'a> {
     stripes: &'a mut dyn Stripes,
     layout: &'a Layout,
+    limits: &'a Limits,
     effects: &'a mut dyn EffectSink,
     keyspace: KeyspaceId,
     state: State,
@@ -110,6 +114,7 @@ impl<'a> Guard<'a> {
         Self {
             stripes,
             layout,
+            limits: &DEFAULT_LIMITS,
             effects,
             keyspace: KeyspaceId(0),
             state,
@@ -138,6 +143,14 @@ impl<'a> Guard<'a> {
     #[inline]
     pub fn access(mut self, policy: AccessPolicy, touch: bool, random: u64) -> Self {
         (self.state.access, self.state.touch, self.state.random) = (policy, touch, random);
+        self
+    }
+
+    /// Packs collections up to these sizes.
+    #[must_use]
+    #[inline]
+    pub fn limits(mut self, limits: &'a Limits) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -198,7 +211,8 @@ impl<'a> Guard<'a> {
         self.state.stats.hits += 1;
         let mut keyspace = self.stripes.stripe(index).keyspace_mut(self.keyspace);
         self.state.touch(&mut keyspace, entry);
-        Some(View::new(keyspace.into_read().entry(entry), &self.state))
+        let entry = keyspace.into_read().entry(entry);
+        Some(View::new(entry, self.layout, &self.state))
     }
 
     /// Looks at a key without marking it as used; a hit or a miss all the same.
@@ -286,7 +300,8 @@ impl<'a> Guard<'a> {
         let Some(entry) = self.find(index, position, key) else {
             return false;
         };
-        let copied = self.keyspace_of(index).copy(entry);
+        let layout = self.layout;
+        let copied = self.keyspace_of(index).copy(layout, entry);
         self.attach(keyspace, to, copied);
         let db = u64::from(keyspace.0);
         self.tell_keyspace(&[
@@ -364,7 +379,7 @@ impl<'a> Guard<'a> {
             let next = keyspace.and_then(|keyspace| {
                 keyspace.walk(self.layout, from, |entry| {
                     if !state.hides(&entry) {
-                        visit(View::new(entry, state));
+                        visit(View::new(entry, self.layout, state));
                     }
                     left = left.saturating_sub(1);
                     left > 0
@@ -446,7 +461,8 @@ impl<'a> Guard<'a> {
         self.tell_keyspace(&[b"SWAPDB", ids[0], ids[1]]);
     }
 
-    /// Deletes up to `max` keys of one stripe whose time has come, in all keyspaces. Effect: `DEL` for each.
+    /// Deletes up to `max` keys of one stripe whose time has come, in all keyspaces; a member of a collection counts as a
+    /// key. Effect: `DEL` for each, or what deletes members.
     pub fn expire_due(&mut self, index: usize, max: usize) -> Expired {
         let mut done = Expired::default();
         // What was noted for keys that have another expiry by now is looked up in vain; that has its bound as well.
@@ -459,14 +475,27 @@ impl<'a> Guard<'a> {
                     break;
                 }
                 done.lag_ms = done.lag_ms.max(self.state.now - at);
-                done.keys += 1;
                 self.keyspace = id;
-                self.expire(index, entry);
+                done.keys += self.expire_entry(index, entry, max - done.keys);
             }
         }
         done.more |= looks == 0;
         self.stripes.stripe(index).refresh_due();
         done
+    }
+
+    /// Deletes a key, or up to `max` members of its value, whose time has come, and says how many.
+    fn expire_entry(&mut self, index: usize, entry: EntryRef, max: usize) -> usize {
+        let (now, keyspace) = (self.state.now, self.keyspace_of(index));
+        if keyspace
+            .entry(entry)
+            .expire_at()
+            .is_some_and(|at| at <= now)
+        {
+            self.expire(index, entry);
+            return 1;
+        }
+        self.expire_members(index, entry, max).1.max(1)
     }
 
     fn next_due(
@@ -495,13 +524,17 @@ impl<'a> Guard<'a> {
     fn find(&mut self, index: usize, position: u64, key: &[u8]) -> Option<EntryRef> {
         let keyspace = self.stripes.stripe(index).keyspace(self.keyspace)?;
         let entry = keyspace.find(position, key)?;
-        if !self.state.hides(&keyspace.entry(entry)) {
-            return Some(entry);
+        let there = keyspace.entry(entry);
+        if self.state.hides(&there) {
+            if self.state.mode == Mode::Primary {
+                self.expire(index, entry);
+            }
+            return None;
         }
-        if self.state.mode == Mode::Primary {
-            self.expire(index, entry);
+        if self.state.has_due_members(&there) {
+            return self.expire_members(index, entry, usize::MAX).0;
         }
-        None
+        Some(entry)
     }
 
     #[cold]
@@ -510,6 +543,19 @@ impl<'a> Guard<'a> {
         let position = self.layout.position_of_key(&key);
         Occupied::new(self.place(index, position, &key), entry).remove();
         self.state.stats.expired += 1;
+    }
+
+    /// Deletes up to `max` members of a collection whose time has come; see [`Place::expire_members`].
+    #[cold]
+    fn expire_members(
+        &mut self,
+        index: usize,
+        entry: EntryRef,
+        max: usize,
+    ) -> (Option<EntryRef>, usize) {
+        let key = self.keyspace_of(index).entry(entry).key().to_vec();
+        let position = self.layout.position_of_key(&key);
+        self.place(index, position, &key).expire_members(entry, max)
     }
 
     #[inline]
@@ -521,7 +567,7 @@ impl<'a> Guard<'a> {
     fn view(&mut self, index: usize, entry: EntryRef) -> View<'_> {
         let keyspace = self.stripes.stripe(index).keyspace(self.keyspace);
         let keyspace = keyspace.expect("an entry has a keyspace");
-        View::new(keyspace.entry(entry), &self.state)
+        View::new(keyspace.entry(entry), self.layout, &self.state)
     }
 
     fn keyspace_of(&mut self, index: usize) -> KeyspaceMut<'_> {
@@ -532,6 +578,7 @@ impl<'a> Guard<'a> {
         Place {
             stripe: self.stripes.stripe(index),
             layout: self.layout,
+            limits: self.limits,
             effects: self.effects,
             state: &mut self.state,
             keyspace: self.keyspace,
@@ -556,7 +603,7 @@ impl<'a> Guard<'a> {
         let (index, position) = self.locate(key);
         let stripe = self.stripes.stripe(index);
         stripe.watches.touch(keyspace, key);
-        if let Some(at) = moved.expire_at {
+        if let Some(at) = moved.earliest_deadline() {
             stripe.lower_due(at);
         }
         let mut target = stripe.keyspace_mut(keyspace);
@@ -650,6 +697,12 @@ impl State {
                 .wrapping_mul(0x5851_F42D_4C95_7F2D)
                 .wrapping_add(1);
         }
+    }
+
+    #[inline]
+    fn has_due_members(&self, entry: &Entry<'_>) -> bool {
+        let due = |at| at <= self.now && self.mode == Mode::Primary;
+        entry.members_deadline().is_some_and(due)
     }
 
     #[inline]

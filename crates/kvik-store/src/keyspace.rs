@@ -6,8 +6,9 @@
 use crate::UnixMs;
 use crate::layout::Layout;
 use crate::raw::arena::EntryRef;
-use crate::raw::entry::Entry;
-use crate::raw::heap::{Content, Heap};
+use crate::raw::cells::Text;
+use crate::raw::deadlines::NEVER;
+use crate::raw::heap::{Content, Entry, Heap};
 use crate::raw::table::{Detached, Keys, Table};
 
 /// Addresses a keyspace: a numbered database, later also a namespace within one. The first ids are the databases.
@@ -42,6 +43,18 @@ pub(crate) struct Moved<'a> {
     pub(crate) clock: u32,
 }
 
+impl Moved<'_> {
+    /// When the entry or a member of its value expires, at the earliest.
+    pub(crate) fn earliest_deadline(&self) -> Option<UnixMs> {
+        let members = match &self.content {
+            Content::Text(_) => None,
+            Content::Object(object, _) => Some(object.earliest_deadline()),
+        };
+        let members = members.filter(|&at| at != NEVER);
+        self.expire_at.into_iter().chain(members).min()
+    }
+}
+
 /// A keyspace to read.
 #[derive(Clone, Copy)]
 pub(crate) struct KeyspaceRef<'a> {
@@ -63,15 +76,15 @@ struct HeapKeys<'a> {
 
 impl Keys for HeapKeys<'_> {
     fn hash(&self, entry: EntryRef) -> u64 {
-        self.layout.position_of_key(self.heap.entry(entry).key())
+        self.layout.position_of_key(self.heap.key(entry))
     }
 
     fn expiry(&self, entry: EntryRef) -> Option<UnixMs> {
-        self.heap.entry(entry).expire_at()
+        self.heap.entry(entry).earliest_deadline()
     }
 
     fn prefetch(&self, entry: EntryRef) {
-        self.heap.arena.directory().prefetch(entry);
+        self.heap.cells.arena.directory().prefetch(entry);
     }
 }
 
@@ -111,7 +124,7 @@ impl Keyspace {
 impl<'a> KeyspaceRef<'a> {
     #[inline]
     pub(crate) fn find(self, position: u64, key: &[u8]) -> Option<EntryRef> {
-        let is_it = |entry| self.heap.entry(entry).key() == key;
+        let is_it = |entry| self.heap.key(entry) == key;
         self.keyspace.table.find(position, is_it)
     }
 
@@ -168,13 +181,34 @@ impl<'a> KeyspaceMut<'a> {
         key: &[u8],
         new: Moved<'_>,
     ) -> EntryRef {
-        self.keyspace.volatile += usize::from(new.expire_at.is_some());
-        let entry = self.heap.insert(key, new.content, new.expire_at, new.clock);
-        self.keyspace.entry_bytes += self.heap.entry(entry).bytes();
+        let Moved {
+            content,
+            expire_at,
+            clock,
+        } = new;
+        let before = self.heap.live_bytes();
+        let entry = self.heap.insert(key, content, expire_at, clock, layout);
+        self.enter(layout, position, entry, before);
+        entry
+    }
+
+    /// Takes a new entry into table and account. `before` is what the heap accounted for without it.
+    pub(crate) fn enter(&mut self, layout: &Layout, position: u64, entry: EntryRef, before: usize) {
+        self.keyspace.entry_bytes += self.heap.live_bytes() - before;
+        let volatile = self.heap.entry(entry).expire_at().is_some();
+        self.keyspace.volatile += usize::from(volatile);
         let heap = &*self.heap;
         let keys = HeapKeys { heap, layout };
         self.keyspace.table.insert(position, entry, &keys);
-        entry
+    }
+
+    /// Ends a change of an entry, which may have moved: `before` is what the heap accounted for before it.
+    pub(crate) fn moved(&mut self, position: u64, from: EntryRef, to: EntryRef, before: usize) {
+        self.keyspace.entry_bytes += self.heap.live_bytes();
+        self.keyspace.entry_bytes -= before;
+        if to != from {
+            self.keyspace.table.replace(position, from, to);
+        }
     }
 
     pub(crate) fn remove(&mut self, layout: &Layout, position: u64, entry: EntryRef) {
@@ -193,17 +227,17 @@ impl<'a> KeyspaceMut<'a> {
         let there = self.heap.entry(entry);
         let (expire_at, clock) = (there.expire_at(), there.clock());
         Moved {
-            content: self.heap.take(entry),
+            content: self.heap.take(entry, layout),
             expire_at,
             clock,
         }
     }
 
     /// A copy of all but the key.
-    pub(crate) fn copy(&self, entry: EntryRef) -> Moved<'static> {
+    pub(crate) fn copy(&self, layout: &Layout, entry: EntryRef) -> Moved<'static> {
         let there = self.heap.entry(entry);
         Moved {
-            content: self.heap.copy(entry),
+            content: self.heap.copy(entry, layout),
             expire_at: there.expire_at(),
             clock: there.clock(),
         }
@@ -214,13 +248,8 @@ impl<'a> KeyspaceMut<'a> {
         self.heap.entry(entry)
     }
 
-    pub(crate) fn set_value(
-        &mut self,
-        position: u64,
-        entry: EntryRef,
-        content: Content<'_>,
-    ) -> EntryRef {
-        self.change(position, entry, |heap| (heap.set_value(entry, content), ()))
+    pub(crate) fn set_text(&mut self, position: u64, entry: EntryRef, text: Text<'_>) -> EntryRef {
+        self.change(position, entry, |heap| (heap.set_text(entry, text), ()))
             .0
     }
 
@@ -292,11 +321,7 @@ impl<'a> KeyspaceMut<'a> {
     ) -> (EntryRef, R) {
         let before = self.heap.live_bytes();
         let (to, result) = change(self.heap);
-        self.keyspace.entry_bytes += self.heap.live_bytes();
-        self.keyspace.entry_bytes -= before;
-        if to != entry {
-            self.keyspace.table.replace(position, entry, to);
-        }
+        self.moved(position, entry, to, before);
         (to, result)
     }
 }

@@ -11,30 +11,52 @@
 //! bulk are freed in slices by [`Stripe::reclaim`].
 
 #![deny(unsafe_code)]
+#![allow(
+    dead_code,
+    reason = "what the collection types are built from comes before them"
+)]
 
 mod clock;
+mod edit;
 mod effect;
 mod guard;
+mod hash;
 mod keyspace;
 mod layout;
+mod limits;
+mod list;
+mod members;
+mod object;
 #[allow(unsafe_code)]
 mod raw;
+mod set;
 mod slot;
+mod stream;
 mod stripe;
 mod value;
 mod watch;
+mod zset;
 
 pub use clock::{AccessPolicy, FREQUENCY_START};
 pub use effect::{EffectSink, NoEffects};
 pub use guard::{Expired, Guard, GuardStats, Mode, ScanPage, Stripes};
+pub use hash::HashRef;
 pub use keyspace::{Garbage, KeyspaceId};
 pub use layout::{Cursor, Layout};
+pub use limits::Limits;
+pub use list::ListRef;
+pub use members::MembersRef;
 pub use raw::prefetch::StripeView;
 pub use raw::release_memory;
+pub use set::SetRef;
 pub use slot::{Occupied, Slot, Vacant, View};
+pub use stream::StreamRef;
 pub use stripe::{Due, Stripe};
-pub use value::{Encoding, Expiry, IntText, Kind, NewString, StringRef, StringTooLong, ValueRef};
+pub use value::{
+    Encoding, Expiry, IntText, Kind, NewString, StringRef, StringTooLong, ValueRef, WrongKind,
+};
 pub use watch::WatchToken;
+pub use zset::ZsetRef;
 
 /// Milliseconds since the Unix epoch, the only unit of time in the store.
 pub type UnixMs = u64;

@@ -11,16 +11,20 @@ use crate::effect::EffectSink;
 use crate::guard::{Mode, State};
 use crate::keyspace::{KeyspaceId, KeyspaceMut, Moved};
 use crate::layout::Layout;
+use crate::limits::Limits;
 use crate::raw::arena::EntryRef;
-use crate::raw::entry::Entry;
-use crate::raw::heap::Content;
+use crate::raw::cells::Text;
+use crate::raw::heap::{Content, Entry};
 use crate::stripe::Stripe;
-use crate::value::{Encoding, Expiry, IntText, Kind, NewString, StringTooLong, ValueRef};
+use crate::value::{
+    Encoding, Expiry, IntText, Kind, NewString, StringRef, StringTooLong, ValueRef, WrongKind,
+};
 
 /// A key and its value as a reader sees them.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     entry: Entry<'a>,
+    layout: &'a Layout,
     now: UnixMs,
     access: AccessPolicy,
 }
@@ -51,6 +55,7 @@ pub struct Vacant<'g> {
 pub(crate) struct Place<'g> {
     pub(crate) stripe: &'g mut Stripe,
     pub(crate) layout: &'g Layout,
+    pub(crate) limits: &'g Limits,
     pub(crate) effects: &'g mut dyn EffectSink,
     pub(crate) state: &'g mut State,
     pub(crate) keyspace: KeyspaceId,
@@ -60,9 +65,10 @@ pub(crate) struct Place<'g> {
 }
 
 impl<'a> View<'a> {
-    pub(crate) fn new(entry: Entry<'a>, state: &State) -> Self {
+    pub(crate) fn new(entry: Entry<'a>, layout: &'a Layout, state: &State) -> Self {
         Self {
             entry,
+            layout,
             now: state.now,
             access: state.access,
         }
@@ -76,7 +82,19 @@ impl<'a> View<'a> {
     /// The value.
     #[inline]
     pub fn value(&self) -> ValueRef<'a> {
-        self.entry.value()
+        self.entry.value(self.layout)
+    }
+
+    /// The value, if it is a string.
+    ///
+    /// # Errors
+    /// If it is something else.
+    #[inline]
+    pub fn string(&self) -> Result<StringRef<'a>, WrongKind> {
+        match self.value() {
+            ValueRef::String(string) => Ok(string),
+            _ => Err(WrongKind),
+        }
     }
 
     /// The value's type.
@@ -141,10 +159,15 @@ impl<'g> Occupied<'g> {
         Self { place, entry }
     }
 
+    pub(crate) fn into_parts(self) -> (Place<'g>, EntryRef) {
+        (self.place, self.entry)
+    }
+
     /// What is there.
     #[inline]
     pub fn view(&self) -> View<'_> {
-        View::new(self.place.entry(self.entry), self.place.state)
+        let entry = self.place.entry(self.entry);
+        View::new(entry, self.place.layout, self.place.state)
     }
 
     /// Replaces the value by a string. Effect: `SET`.
@@ -153,7 +176,7 @@ impl<'g> Occupied<'g> {
         let new = expiry.applied_to(old);
         let (access, now, position) = self.place.context();
         let mut keyspace = self.place.keyspace();
-        self.entry = keyspace.set_value(position, self.entry, Content::from(string));
+        self.entry = keyspace.set_text(position, self.entry, Text::from(string));
         if let AccessPolicy::Recency = access {
             keyspace.set_clock(self.entry, access.start(now));
         }
@@ -225,9 +248,13 @@ impl<'g> Vacant<'g> {
         Self { place }
     }
 
+    pub(crate) fn into_place(self) -> Place<'g> {
+        self.place
+    }
+
     /// Creates the key with a string. Effect: `SET`.
     pub fn set(mut self, string: NewString<'_>, expire_at: Option<UnixMs>) {
-        self.place.create(Content::from(string), expire_at);
+        self.place.create(Text::from(string), expire_at);
         self.place
             .emit_set(string, expire_at.map_or(Expiry::Clear, Expiry::At));
     }
@@ -248,11 +275,11 @@ impl<'g> Vacant<'g> {
             .ok_or(StringTooLong)?;
         let mut text = vec![0; end];
         text[offset..].copy_from_slice(bytes);
-        let content = Content::Text {
+        let text = Text::Bytes {
             bytes: Cow::Owned(text),
             raw: true,
         };
-        self.place.create(content, None);
+        self.place.create(text, None);
         self.place.emit_set_range(offset, bytes);
         Ok(end)
     }
@@ -269,7 +296,7 @@ impl Expiry {
 }
 
 impl Place<'_> {
-    fn keyspace(&mut self) -> KeyspaceMut<'_> {
+    pub(crate) fn keyspace(&mut self) -> KeyspaceMut<'_> {
         self.stripe.keyspace_mut(self.keyspace)
     }
 
@@ -285,7 +312,7 @@ impl Place<'_> {
         (self.state.access, self.state.now, self.position)
     }
 
-    fn create(&mut self, content: Content<'_>, expire_at: Option<UnixMs>) {
+    fn create(&mut self, text: Text<'_>, expire_at: Option<UnixMs>) {
         self.drop_hidden();
         let clock = self.state.access.start(self.state.now);
         if let Some(at) = expire_at {
@@ -293,7 +320,7 @@ impl Place<'_> {
         }
         let (layout, position, key) = (self.layout, self.position, self.key);
         let new = Moved {
-            content,
+            content: Content::Text(text),
             expire_at,
             clock,
         };
@@ -341,14 +368,19 @@ impl Place<'_> {
         ]);
     }
 
-    /// Ends every change of a key: states the effect and marks those who watch.
+    /// Ends every change of a key by a single effect.
     pub(crate) fn tell(&mut self, effect: &[&[u8]]) {
-        self.state.stats.changes += 1;
-        self.state.garbage.extend(self.stripe.take_garbage());
-        self.stripe.watches.touch(self.keyspace, self.key);
+        self.told(1);
         if self.effects.wanted() {
             self.effects.emit(self.keyspace, effect);
         }
+    }
+
+    /// Ends every change of a key: counts it and marks those who watch.
+    pub(crate) fn told(&mut self, changes: u64) {
+        self.state.stats.changes += changes;
+        self.state.garbage.extend(self.stripe.take_garbage());
+        self.stripe.watches.touch(self.keyspace, self.key);
     }
 }
 

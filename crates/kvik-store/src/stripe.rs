@@ -22,10 +22,18 @@ pub struct Stripe {
     shared: Arc<Shared>,
     /// Entries of emptied keyspaces that are still to be freed.
     detached: Vec<Detached>,
-    /// Where compaction goes on: keyspace and segment.
-    compacting: Option<(usize, usize)>,
+    compacting: Option<Compacting>,
     pub(crate) watches: Watches,
     next_due: Due,
+}
+
+/// Where compaction goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Compacting {
+    /// At a segment of a keyspace.
+    Keys(usize, usize),
+    /// At a part of a collection.
+    Members(u32, usize),
 }
 
 /// When a stripe's first key expires, at the earliest.
@@ -76,13 +84,17 @@ impl Stripe {
     /// stripe back in between.
     pub fn reclaim(&mut self, max: usize) -> bool {
         let (detached, heap) = (&mut self.detached, &mut self.heap);
+        // Collections first: freeing the entries of a keyspace adds to them.
+        if heap.reclaim(max) {
+            return true;
+        }
         let Some(last) = detached.last_mut() else {
             return false;
         };
         if !last.drain(max, |entry| heap.free(entry)) {
             detached.pop();
         }
-        !detached.is_empty()
+        !detached.is_empty() || heap.has_doomed()
     }
 
     /// Moves entries out of sparse pages, those of `segments` table segments at most (up to 768 entries each), and says
@@ -92,30 +104,43 @@ impl Stripe {
             return false;
         };
         for _ in 0..segments {
-            let Some(keyspace) = self.keyspaces.get_mut(place.0) else {
-                self.heap.arena.end_compaction();
+            let Some(next) = self.compact_part(place) else {
+                self.heap.cells.arena.end_compaction();
                 self.compacting = None;
                 return false;
             };
-            let arena = &mut self.heap.arena;
-            let more = keyspace.as_mut().is_some_and(|keyspace| {
-                let relocate = |entry| arena.relocate(entry);
-                keyspace.table.replace_in_segment(place.1, relocate)
-            });
-            place = if more {
-                (place.0, place.1 + 1)
-            } else {
-                (place.0 + 1, 0)
-            };
+            place = next;
         }
         self.compacting = Some(place);
         true
     }
 
-    /// Large buffers whose keys are gone, to be dropped when the stripe is not locked.
+    /// Large buffers whose keys are gone, to be dropped when the stripe is not locked, and the word that there is something
+    /// to [reclaim](Self::reclaim).
     pub fn take_garbage(&mut self) -> Option<Garbage> {
-        let dropped = std::mem::take(&mut self.heap.dropped);
-        (!dropped.is_empty()).then(|| Garbage::new(dropped))
+        let dropped = std::mem::take(&mut self.heap.cells.dropped);
+        (!dropped.is_empty() || self.heap.has_doomed()).then(|| Garbage::new(dropped))
+    }
+
+    fn compact_part(&mut self, place: Compacting) -> Option<Compacting> {
+        let heap = &mut self.heap;
+        match place {
+            Compacting::Keys(index, segment) => {
+                let Some(keyspace) = self.keyspaces.get_mut(index) else {
+                    return Some(Compacting::Members(0, 0));
+                };
+                let more = keyspace.as_mut().is_some_and(|keyspace| {
+                    let relocate = |entry| heap.cells.arena.relocate(entry);
+                    keyspace.table.replace_in_segment(segment, relocate)
+                });
+                Some(if more {
+                    Compacting::Keys(index, segment + 1)
+                } else {
+                    Compacting::Keys(index + 1, 0)
+                })
+            }
+            Compacting::Members(object, part) => heap.compact(object, part),
+        }
     }
 
     #[inline]
@@ -188,12 +213,13 @@ impl Stripe {
         self.keyspaces[index] = Some(keyspace);
     }
 
-    fn begin_compaction(&mut self) -> Option<(usize, usize)> {
-        let arena = &mut self.heap.arena;
+    fn begin_compaction(&mut self) -> Option<Compacting> {
+        let waiting = self.heap.has_doomed() || !self.detached.is_empty();
+        let arena = &mut self.heap.cells.arena;
         let free = arena.touched_bytes() - arena.live_bytes();
         let worth_it = free > SLACK_BYTES && free > arena.touched_bytes() / SLACK_PART;
         // Entries that are only waiting to be freed would have to be found as well.
-        (worth_it && self.detached.is_empty() && arena.begin_compaction()).then_some((0, 0))
+        (worth_it && !waiting && arena.begin_compaction()).then_some(Compacting::Keys(0, 0))
     }
 }
 
@@ -202,7 +228,7 @@ impl Default for Stripe {
         let heap = Heap::new();
         Self {
             keyspaces: Vec::new(),
-            shared: Arc::new(Shared::new(heap.arena.directory())),
+            shared: Arc::new(Shared::new(heap.cells.arena.directory())),
             heap,
             detached: Vec::new(),
             compacting: None,

@@ -1,6 +1,12 @@
 //! What a key can hold and how it looks from outside.
 
 use crate::UnixMs;
+use crate::hash::HashRef;
+use crate::list::ListRef;
+use crate::raw::entry::Form;
+use crate::set::SetRef;
+use crate::stream::StreamRef;
+use crate::zset::ZsetRef;
 
 /// Largest string that Redis calls `embstr`.
 const EMBEDDED_MAX: usize = 44;
@@ -10,6 +16,16 @@ const EMBEDDED_MAX: usize = 44;
 pub enum Kind {
     /// A byte string.
     String,
+    /// A list of strings.
+    List,
+    /// Fields with values.
+    Hash,
+    /// Different strings.
+    Set,
+    /// Different strings in the order of their scores.
+    Zset,
+    /// Entries in the order of their ids.
+    Stream,
 }
 
 /// The representation of a value as OBJECT ENCODING names it.
@@ -21,6 +37,18 @@ pub enum Encoding {
     Embstr,
     /// Any other string.
     Raw,
+    /// A small collection in one run of bytes.
+    Listpack,
+    /// A list of several listpacks.
+    Quicklist,
+    /// A small set of integers.
+    Intset,
+    /// A table of members.
+    Hashtable,
+    /// A table of members beside their order. The name is that of the structure Redis uses.
+    Skiplist,
+    /// A stream.
+    Stream,
 }
 
 /// A value as a reader sees it.
@@ -28,6 +56,16 @@ pub enum Encoding {
 pub enum ValueRef<'a> {
     /// A byte string.
     String(StringRef<'a>),
+    /// A list.
+    List(ListRef<'a>),
+    /// A hash.
+    Hash(HashRef<'a>),
+    /// A set.
+    Set(SetRef<'a>),
+    /// A sorted set.
+    Zset(ZsetRef<'a>),
+    /// A stream.
+    Stream(StreamRef<'a>),
 }
 
 /// A string as a reader sees it.
@@ -59,6 +97,10 @@ pub enum Expiry {
     At(UnixMs),
 }
 
+/// A key holds another type than the one asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongKind;
+
 /// A write would make a string longer than the caller's limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StringTooLong;
@@ -68,6 +110,11 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::String => "string",
+            Self::List => "list",
+            Self::Hash => "hash",
+            Self::Set => "set",
+            Self::Zset => "zset",
+            Self::Stream => "stream",
         }
     }
 }
@@ -79,6 +126,52 @@ impl Encoding {
             Self::Int => "int",
             Self::Embstr => "embstr",
             Self::Raw => "raw",
+            Self::Listpack => "listpack",
+            Self::Quicklist => "quicklist",
+            Self::Intset => "intset",
+            Self::Hashtable => "hashtable",
+            Self::Skiplist => "skiplist",
+            Self::Stream => "stream",
+        }
+    }
+}
+
+impl<'a> ValueRef<'a> {
+    /// The type.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::String(_) => Kind::String,
+            Self::List(_) => Kind::List,
+            Self::Hash(_) => Kind::Hash,
+            Self::Set(_) => Kind::Set,
+            Self::Zset(_) => Kind::Zset,
+            Self::Stream(_) => Kind::Stream,
+        }
+    }
+
+    /// A packed collection.
+    pub(crate) fn of_packed(form: Form, bytes: &'a [u8]) -> Self {
+        match form {
+            Form::ListPack => Self::List(ListRef::Pack(bytes)),
+            Form::HashPack => Self::Hash(HashRef::Pack(bytes)),
+            Form::IntSet => Self::Set(SetRef::Ints(bytes)),
+            Form::SetPack => Self::Set(SetRef::Pack(bytes)),
+            Form::ZsetPack => Self::Zset(ZsetRef::Pack(bytes)),
+            _ => unreachable!("{form:?} is not packed"),
+        }
+    }
+}
+
+impl Form {
+    /// The type of a value in this form; an object has its own.
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Self::ListPack => Kind::List,
+            Self::HashPack => Kind::Hash,
+            Self::IntSet | Self::SetPack => Kind::Set,
+            Self::ZsetPack => Kind::Zset,
+            Self::Object => unreachable!("an object says what it is"),
+            _ => Kind::String,
         }
     }
 }

@@ -39,13 +39,6 @@ impl Unit {
         self.effects.clear();
         self.words.clear();
     }
-
-    fn push(&mut self, keyspace: KeyspaceId, effect: &[&[u8]]) {
-        effect.iter().for_each(|word| {
-            self.words.push(word);
-        });
-        self.effects.push((keyspace, self.words.len()));
-    }
 }
 
 /// The sink of one unit of work.
@@ -59,7 +52,12 @@ impl EffectSink for Collector<'_> {
         self.wanted
     }
 
-    fn emit(&mut self, keyspace: KeyspaceId, command: &[&[u8]]) {
-        self.unit.push(keyspace, command);
+    fn word(&mut self, word: &[u8]) {
+        self.unit.words.push(word);
+    }
+
+    fn end(&mut self, keyspace: KeyspaceId) {
+        let end = self.unit.words.len();
+        self.unit.effects.push((keyspace, end));
     }
 }

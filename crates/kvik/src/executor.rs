@@ -555,7 +555,8 @@ fn guard<'a>(
     let guard = Guard::new(stripes, &shared.stripes.layout, effects, now_us / 1000)
         .on(session.keyspace())
         .mode(mode(shared, now_us / 1000))
-        .access(shared.engine.settings.access_policy(), touch, random.bits());
+        .access(shared.engine.settings.access_policy(), touch, random.bits())
+        .limits(&shared.engine.settings.limits);
     let single = call
         .hash
         .and_then(|(at, hash)| Some((call.args.get(at)?, hash)));

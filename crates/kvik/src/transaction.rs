@@ -1,6 +1,6 @@
 //! A closure as one transaction over typed access to declared keys.
 
-use kvik_store::{Expiry, Guard, IntText, NewString, ValueRef};
+use kvik_store::{Expiry, Guard, IntText, NewString};
 
 use crate::clock::BatchClock;
 use crate::db::{Db, Shared};
@@ -84,10 +84,11 @@ impl Transaction<'_> {
     /// # Errors
     /// If the key holds another type.
     pub fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.guard.read(key).map(|view| {
-            let ValueRef::String(string) = view.value();
-            string.text(&mut IntText::default()).to_vec()
-        }))
+        let Some(view) = self.guard.read(key) else {
+            return Ok(None);
+        };
+        let text = view.string()?.text(&mut IntText::default()).to_vec();
+        Ok(Some(text))
     }
 
     /// Sets a string, whatever the key held.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kvik_command::Error;
-use kvik_store::{Expiry, Guard, IntText, NewString, ValueRef};
+use kvik_store::{Expiry, Guard, IntText, NewString};
 
 use crate::db::Db;
 use crate::effects::{Collector, Unit};
@@ -27,7 +27,11 @@ impl Db {
     /// If the key holds another type.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         self.on_key(key, |guard| {
-            Ok(guard.read(key).map(|view| text(view.value())))
+            let Some(view) = guard.read(key) else {
+                return Ok(None);
+            };
+            let text = view.string()?.text(&mut IntText::default()).to_vec();
+            Ok(Some(text))
         })
     }
 
@@ -134,9 +138,4 @@ impl Db {
         shared.commit(&mut unit);
         result
     }
-}
-
-fn text(value: ValueRef<'_>) -> Vec<u8> {
-    let ValueRef::String(string) = value;
-    string.text(&mut IntText::default()).to_vec()
 }

@@ -181,11 +181,14 @@ fn log(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn object(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let view = ctx.keys.peek(&ctx.args[2]).ok_or(Error::NO_SUCH_KEY)?;
-    let ValueRef::String(string) = view.value();
+    let length = match view.value() {
+        ValueRef::String(string) => string.len() + 1,
+        _ => view.bytes(),
+    };
     let text = format!(
         "Value at:0x0 refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
         view.encoding().name(),
-        string.len() + 1,
+        length,
         view.frequency(),
         view.idle_seconds()
     );
@@ -306,8 +309,10 @@ impl Digest {
 }
 
 fn value_digest(view: &View<'_>) -> Digest {
-    let ValueRef::String(string) = view.value();
-    Digest::of(&[string.text(&mut IntText::default())])
+    match view.value() {
+        ValueRef::String(string) => Digest::of(&[string.text(&mut IntText::default())]),
+        other => Digest::of(&[other.kind().name().as_bytes()]),
+    }
 }
 
 fn digest(ctx: &mut Ctx<'_>) -> Result<(), Error> {

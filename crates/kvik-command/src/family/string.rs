@@ -6,7 +6,7 @@ mod options;
 mod range;
 
 use kvik_resp::Args;
-use kvik_store::{Expiry, Guard, IntText, NewString, StringRef, ValueRef, View};
+use kvik_store::{Expiry, Guard, IntText, NewString, StringRef, View};
 
 use self::options::{Condition, Form, Options};
 use super::deadline::TimeFormat;
@@ -214,8 +214,7 @@ const MSETEX_SYNTAX: &str = "numkeys key value [key value ...] [NX|XX] \
 /// # Errors
 /// If it holds another type.
 pub(super) fn string(view: View<'_>) -> Result<StringRef<'_>, Error> {
-    let ValueRef::String(string) = view.value();
-    Ok(string)
+    Ok(view.string()?)
 }
 
 /// Reads a key and answers with its string; says whether there was one.

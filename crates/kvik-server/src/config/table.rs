@@ -211,18 +211,18 @@ table! {
     ImportMode = yes_no("import-mode", "no").pending("keys always expire"), "Keep expired keys while data is imported.";
 }
 "Encodings" {
-    HashMaxListpackEntries = int("hash-max-listpack-entries", "512", 0, MAX).alias("hash-max-ziplist-entries").pending(NO_TYPES), "Fields up to which a hash is packed.";
-    HashMaxListpackValue = memory("hash-max-listpack-value", "64", 0, MAX).alias("hash-max-ziplist-value").pending(NO_TYPES), "Bytes per value up to which a hash is packed.";
-    ListMaxListpackSize = int("list-max-listpack-size", "-2", INT_MIN, INT_MAX).alias("list-max-ziplist-size").pending(NO_TYPES), "Size of a list's nodes: elements, or -1 to -5 for 4 to 64 KiB.";
+    HashMaxListpackEntries = int("hash-max-listpack-entries", "512", 0, MAX).alias("hash-max-ziplist-entries"), "Fields up to which a hash is packed.";
+    HashMaxListpackValue = memory("hash-max-listpack-value", "64", 0, MAX).alias("hash-max-ziplist-value"), "Bytes per value up to which a hash is packed.";
+    ListMaxListpackSize = int("list-max-listpack-size", "-2", INT_MIN, INT_MAX).alias("list-max-ziplist-size"), "Size of a list's nodes: elements, or -1 to -5 for 4 to 64 KiB.";
     ListCompressDepth = int("list-compress-depth", "0", 0, INT_MAX).pending(NO_TYPES), "Nodes at each end of a list that stay uncompressed; 0 compresses none.";
-    SetMaxIntsetEntries = int("set-max-intset-entries", "512", 0, MAX).pending(NO_TYPES), "Integers up to which a set is an array of integers.";
-    SetMaxListpackEntries = int("set-max-listpack-entries", "128", 0, MAX).pending(NO_TYPES), "Members up to which a set is packed.";
-    SetMaxListpackValue = memory("set-max-listpack-value", "64", 0, MAX).pending(NO_TYPES), "Bytes per member up to which a set is packed.";
-    ZsetMaxListpackEntries = int("zset-max-listpack-entries", "128", 0, MAX).alias("zset-max-ziplist-entries").pending(NO_TYPES), "Members up to which a sorted set is packed.";
-    ZsetMaxListpackValue = memory("zset-max-listpack-value", "64", 0, MAX).alias("zset-max-ziplist-value").pending(NO_TYPES), "Bytes per member up to which a sorted set is packed.";
+    SetMaxIntsetEntries = int("set-max-intset-entries", "512", 0, MAX), "Integers up to which a set is an array of integers.";
+    SetMaxListpackEntries = int("set-max-listpack-entries", "128", 0, MAX), "Members up to which a set is packed.";
+    SetMaxListpackValue = memory("set-max-listpack-value", "64", 0, MAX), "Bytes per member up to which a set is packed.";
+    ZsetMaxListpackEntries = int("zset-max-listpack-entries", "128", 0, MAX).alias("zset-max-ziplist-entries"), "Members up to which a sorted set is packed.";
+    ZsetMaxListpackValue = memory("zset-max-listpack-value", "64", 0, MAX).alias("zset-max-ziplist-value"), "Bytes per member up to which a sorted set is packed.";
     HllSparseMaxBytes = memory("hll-sparse-max-bytes", "3000", 0, MAX).pending(NO_TYPES), "Bytes up to which a HyperLogLog is sparse.";
-    StreamNodeMaxBytes = memory("stream-node-max-bytes", "4096", 0, MAX).pending(NO_TYPES), "Bytes of a stream's nodes.";
-    StreamNodeMaxEntries = int("stream-node-max-entries", "100", 0, MAX).pending(NO_TYPES), "Entries of a stream's nodes.";
+    StreamNodeMaxBytes = memory("stream-node-max-bytes", "4096", 0, MAX), "Bytes of a stream's nodes.";
+    StreamNodeMaxEntries = int("stream-node-max-entries", "100", 0, MAX), "Entries of a stream's nodes.";
 }
 "Replication" {
     Replicaof = row("replicaof", HostPort, "").alias("slaveof").fixed().pending(NO_REPLICATION), "The primary to follow.";

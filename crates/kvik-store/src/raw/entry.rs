@@ -1,31 +1,35 @@
-//! An entry as it lies in its slot.
+//! An entry as it lies in its slot: a key of a keyspace, or a member of a large collection, which has no clock.
 //!
 //! ```text
-//! clock 4 | flags 1 | key length 1 | expiry 0, 6 or 8 | key | value | padding
+//! flags 1 | key length 1 | clock 4 or 0 | expiry 0, 6 or 8 | key | value | padding
 //! flags: form of the value 4 bits | width of the expiry 2 bits | padding 2 bits
 //! ```
 //! The value has no length of its own: it ends where the padding begins, and the slot's size is known from its page.
 //! Padding of 0, 1 or 2 bytes is in the flags; with 3 there, its length is in the slot's last two bytes. A key of 255
-//! bytes or more, and a value that would make the entry too large for a slot, lie in the [`Slab`]; four bytes say where.
-//! So a key of 16 bytes with a value of 32 takes 54 bytes in a slot of 56, and 60 with an expiry.
+//! bytes or more, and a string that would make the entry too large for a slot, lie in a [`Buffers`]; four bytes say
+//! where. So a key of 16 bytes with a value of 32 takes 54 bytes in a slot of 56, and 60 with an expiry.
 //!
 //! An integer takes as many bytes as it needs, an expiry six until the year 10889. Numbers are stored as the machine has
-//! them: entries never leave the process.
+//! them: entries never leave the process. A small collection is its packed bytes; for a large one, four bytes name it.
 
-use super::slab::Slab;
+use super::cells::Buffers;
 use crate::UnixMs;
-use crate::value::{Encoding, Kind, StringRef, ValueRef, encoding_of_bytes};
+use crate::value::{Encoding, StringRef, encoding_of_bytes};
 
-const FLAGS: usize = 4;
-const KEY_LEN: usize = 5;
-/// Bytes before the expiry.
-const HEAD: usize = 6;
-/// Key length that says that the key is in the slab.
+/// Bytes of the clock in an entry that is a key.
+pub(crate) const KEY: usize = 4;
+/// Bytes of the clock in an entry that is a member of a collection.
+pub(crate) const MEMBER: usize = 0;
+
+const FLAGS: usize = 0;
+const KEY_LEN: usize = 1;
+const CLOCK_AT: usize = 2;
+/// Key length that says that the key is in a buffer.
 const FAR_KEY: u8 = u8::MAX;
 const SIX_BYTES: UnixMs = 1 << 48;
-/// Bytes of an index into the slab.
+/// Bytes of the number of a buffer or a collection.
 pub(crate) const FAR_BYTES: usize = 4;
-/// Longest key that is not in the slab.
+/// Longest key that is not in a buffer.
 pub(crate) const NEAR_KEY_MAX: usize = 254;
 
 /// How a value is stored.
@@ -37,40 +41,68 @@ pub(crate) enum Form {
     Bytes,
     /// A string changed in place.
     Raw,
-    /// A string written whole, in the slab.
+    /// A string written whole, in a buffer.
     FarBytes,
-    /// A string changed in place, in the slab.
+    /// A string changed in place, in a buffer.
     FarRaw,
+    /// A list as one listpack.
+    ListPack,
+    /// A hash as a listpack of fields and values.
+    HashPack,
+    /// A set as an intset.
+    IntSet,
+    /// A set as a listpack.
+    SetPack,
+    /// A sorted set as a listpack of members and scores.
+    ZsetPack,
+    /// A collection that has its own place.
+    Object,
 }
 
-/// An entry to read.
+/// An entry to read; `CLOCK` is [`KEY`] or [`MEMBER`].
 #[derive(Clone, Copy)]
-pub(crate) struct Entry<'a> {
+pub(crate) struct Record<'a, const CLOCK: usize> {
     slot: &'a [u8],
-    slab: &'a Slab,
+    buffers: &'a Buffers,
 }
+
+/// A member of a collection to read.
+pub(crate) type Member<'a> = Record<'a, MEMBER>;
 
 /// Where the parts of an entry are.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Head(u8, u8);
+pub(crate) struct Head<const CLOCK: usize>(u8, u8);
 
 impl Form {
+    #[inline]
     fn from_bits(bits: u8) -> Self {
         match bits {
             0 => Self::Int,
             1 => Self::Bytes,
             2 => Self::Raw,
             3 => Self::FarBytes,
-            _ => Self::FarRaw,
+            4 => Self::FarRaw,
+            5 => Self::ListPack,
+            6 => Self::HashPack,
+            7 => Self::IntSet,
+            8 => Self::SetPack,
+            9 => Self::ZsetPack,
+            _ => Self::Object,
         }
     }
 
     fn is_far(self) -> bool {
         matches!(self, Self::FarBytes | Self::FarRaw)
     }
+
+    /// Whether the value is a string.
+    #[inline]
+    pub(crate) fn is_string(self) -> bool {
+        self as u8 <= Self::FarRaw as u8
+    }
 }
 
-impl Head {
+impl<const CLOCK: usize> Head<CLOCK> {
     #[inline]
     pub(crate) fn of(slot: &[u8]) -> Self {
         Self(slot[FLAGS], slot[KEY_LEN])
@@ -92,7 +124,7 @@ impl Head {
 
     #[inline]
     fn key_start(self) -> usize {
-        HEAD + self.expiry_bytes()
+        expiry_start::<CLOCK>() + self.expiry_bytes()
     }
 
     #[inline]
@@ -109,98 +141,103 @@ impl Head {
     }
 }
 
-impl<'a> Entry<'a> {
+impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
     #[inline]
-    pub(crate) fn new(slot: &'a [u8], slab: &'a Slab) -> Self {
-        Self { slot, slab }
-    }
-
-    /// See [`crate::AccessPolicy`].
-    #[inline]
-    pub(crate) fn clock(&self) -> u32 {
-        u32::from_ne_bytes(array(&self.slot[..FLAGS]))
+    pub(crate) fn new(slot: &'a [u8], buffers: &'a Buffers) -> Self {
+        Self { slot, buffers }
     }
 
     #[inline]
     pub(crate) fn expire_at(&self) -> Option<UnixMs> {
-        let width = Head::of(self.slot).expiry_bytes();
+        let width = Head::<CLOCK>::of(self.slot).expiry_bytes();
         if width == 0 {
             return None;
         }
+        let start = expiry_start::<CLOCK>();
         let mut bytes = [0; 8];
-        bytes[..width].copy_from_slice(&self.slot[HEAD..HEAD + width]);
+        bytes[..width].copy_from_slice(&self.slot[start..start + width]);
         Some(UnixMs::from_le_bytes(bytes))
     }
 
     #[inline]
     pub(crate) fn key(&self) -> &'a [u8] {
-        let head = Head::of(self.slot);
+        let head = Head::<CLOCK>::of(self.slot);
         let key = &self.slot[head.key_start()..head.value_start()];
         if head.1 == FAR_KEY {
-            return self.slab.get(far_index(key));
+            return self.buffers.get(number(key));
         }
         key
     }
 
+    #[inline]
     pub(crate) fn form(&self) -> Form {
-        Head::of(self.slot).form()
+        Head::<CLOCK>::of(self.slot).form()
     }
 
-    pub(crate) fn kind(&self) -> Kind {
-        Kind::String
-    }
-
-    pub(crate) fn encoding(&self) -> Encoding {
+    /// The value, which is a string.
+    #[inline]
+    pub(crate) fn string(&self) -> StringRef<'a> {
+        let stored = self.stored_value();
         match self.form() {
-            Form::Int => Encoding::Int,
-            Form::Bytes => encoding_of_bytes(self.stored_value().len()),
-            Form::Raw | Form::FarBytes | Form::FarRaw => Encoding::Raw,
+            Form::Int => StringRef::Int(decode_int(stored)),
+            Form::FarBytes | Form::FarRaw => StringRef::Bytes(self.buffers.get(number(stored))),
+            _ => StringRef::Bytes(stored),
         }
     }
 
-    #[inline]
-    pub(crate) fn value(&self) -> ValueRef<'a> {
-        let stored = self.stored_value();
-        ValueRef::String(match self.form() {
-            Form::Int => StringRef::Int(decode_int(stored)),
-            Form::Bytes | Form::Raw => StringRef::Bytes(stored),
-            Form::FarBytes | Form::FarRaw => StringRef::Bytes(self.slab.get(far_index(stored))),
-        })
+    /// The encoding of a value that is a string.
+    pub(crate) fn string_encoding(&self) -> Encoding {
+        match self.form() {
+            Form::Int => Encoding::Int,
+            Form::Bytes => encoding_of_bytes(self.stored_value().len()),
+            _ => Encoding::Raw,
+        }
     }
 
-    /// Bytes this entry accounts for: its slot and what it has in the slab.
+    /// Bytes this entry accounts for: its slot and its buffers. A collection that has its own place comes on top.
     pub(crate) fn bytes(&self) -> usize {
-        self.slot.len()
-            + self
-                .far()
-                .map(|index| self.slab.bytes_of(index))
-                .sum::<usize>()
+        let far = self.far().map(|index| self.buffers.bytes_of(index));
+        self.slot.len() + far.sum::<usize>()
     }
 
-    /// What this entry has in the slab.
-    pub(crate) fn far(&self) -> impl Iterator<Item = u32> + use<> {
-        let head = Head::of(self.slot);
+    /// The buffers of this entry.
+    pub(crate) fn far(&self) -> impl Iterator<Item = u32> + use<CLOCK> {
+        let head = Head::<CLOCK>::of(self.slot);
         let key = &self.slot[head.key_start()..head.value_start()];
-        let key = (head.1 == FAR_KEY).then(|| far_index(key));
+        let key = (head.1 == FAR_KEY).then(|| number(key));
         key.into_iter().chain(self.far_value())
     }
 
     pub(crate) fn far_value(&self) -> Option<u32> {
-        self.form().is_far().then(|| far_index(self.stored_value()))
+        self.form().is_far().then(|| number(self.stored_value()))
+    }
+
+    /// The number of the collection that is the value, if it has its own place.
+    #[inline]
+    pub(crate) fn object(&self) -> Option<u32> {
+        (self.form() == Form::Object).then(|| number(self.stored_value()))
     }
 
     #[inline]
     pub(crate) fn stored_value(&self) -> &'a [u8] {
-        let head = Head::of(self.slot);
+        let head = Head::<CLOCK>::of(self.slot);
         &self.slot[head.value_start()..self.slot.len() - head.padding(self.slot)]
     }
 }
 
-impl std::fmt::Debug for Entry<'_> {
+impl Record<'_, KEY> {
+    /// See [`crate::AccessPolicy`].
+    #[inline]
+    pub(crate) fn clock(&self) -> u32 {
+        u32::from_ne_bytes(array(&self.slot[CLOCK_AT..CLOCK_AT + KEY]))
+    }
+}
+
+impl<const CLOCK: usize> std::fmt::Debug for Record<'_, CLOCK> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entry")
+        f.debug_struct("Record")
             .field("key", &self.key())
-            .field("value", &self.value())
+            .field("form", &self.form())
             .field("expire_at", &self.expire_at())
             .finish_non_exhaustive()
     }
@@ -209,60 +246,75 @@ impl std::fmt::Debug for Entry<'_> {
 // Writing. The slot is large enough for what is written into it.
 
 /// Bytes an entry takes before its value. `key_bytes` is what the key takes in the slot.
-pub(crate) fn bytes_before_value(key_bytes: usize, expire_at: Option<UnixMs>) -> usize {
-    HEAD + expiry_bytes(expire_at) + key_bytes
+pub(crate) fn bytes_before_value<const CLOCK: usize>(
+    key_bytes: usize,
+    expire_at: Option<UnixMs>,
+) -> usize {
+    expiry_start::<CLOCK>() + expiry_bytes(expire_at) + key_bytes
 }
 
-/// Writes all but the value. `key` is the key or, if `far`, its index.
-pub(crate) fn write_head(
+/// Writes all but clock and value. `key` is the key or, if `far`, the number of its buffer.
+pub(crate) fn write_head<const CLOCK: usize>(
     slot: &mut [u8],
-    clock: u32,
     expire_at: Option<UnixMs>,
     key: &[u8],
     far: bool,
 ) {
     slot[FLAGS] = 0;
     slot[KEY_LEN] = if far { FAR_KEY } else { key.len() as u8 };
-    let key_start = HEAD + expiry_bytes(expire_at);
+    let key_start = expiry_start::<CLOCK>() + expiry_bytes(expire_at);
     slot[key_start..key_start + key.len()].copy_from_slice(key);
-    write_clock(slot, clock);
     set_expiry_width(slot, expire_at);
-    overwrite_expiry(slot, expire_at);
+    overwrite_expiry::<CLOCK>(slot, expire_at);
 }
 
+/// Writes the clock of a key.
 #[inline]
 pub(crate) fn write_clock(slot: &mut [u8], clock: u32) {
-    slot[..FLAGS].copy_from_slice(&clock.to_ne_bytes());
+    slot[CLOCK_AT..CLOCK_AT + KEY].copy_from_slice(&clock.to_ne_bytes());
 }
 
 /// Writes another expiry in the same place, unless it takes more or less room.
-pub(crate) fn overwrite_expiry(slot: &mut [u8], expire_at: Option<UnixMs>) -> bool {
+pub(crate) fn overwrite_expiry<const CLOCK: usize>(
+    slot: &mut [u8],
+    expire_at: Option<UnixMs>,
+) -> bool {
     let width = expiry_bytes(expire_at);
-    if width != Head::of(slot).expiry_bytes() {
+    if width != Head::<CLOCK>::of(slot).expiry_bytes() {
         return false;
     }
     let bytes = expire_at.unwrap_or_default().to_le_bytes();
-    slot[HEAD..HEAD + width].copy_from_slice(&bytes[..width]);
+    let start = expiry_start::<CLOCK>();
+    slot[start..start + width].copy_from_slice(&bytes[..width]);
     true
 }
 
 /// Writes an entry as `old` is, but for its expiry. `old` is a whole slot.
-pub(crate) fn copy_with_expiry(old: &[u8], slot: &mut [u8], expire_at: Option<UnixMs>) {
-    let head = Head::of(old);
-    slot[..HEAD].copy_from_slice(&old[..HEAD]);
+pub(crate) fn copy_with_expiry<const CLOCK: usize>(
+    old: &[u8],
+    slot: &mut [u8],
+    expire_at: Option<UnixMs>,
+) {
+    let head = Head::<CLOCK>::of(old);
+    let fixed = expiry_start::<CLOCK>();
+    slot[..fixed].copy_from_slice(&old[..fixed]);
     set_expiry_width(slot, expire_at);
-    overwrite_expiry(slot, expire_at);
+    overwrite_expiry::<CLOCK>(slot, expire_at);
     let rest = &old[head.key_start()..old.len() - head.padding(old)];
-    let start = Head::of(slot).key_start();
+    let start = Head::<CLOCK>::of(slot).key_start();
     slot[start..start + rest.len()].copy_from_slice(rest);
     let value_bytes = old.len() - head.padding(old) - head.value_start();
-    value_room(slot, head.form(), value_bytes);
+    value_room::<CLOCK>(slot, head.form(), value_bytes);
 }
 
 /// Gives the value this form and length and returns its bytes, to be filled.
 #[inline]
-pub(crate) fn value_room(slot: &mut [u8], form: Form, bytes: usize) -> &mut [u8] {
-    let start = Head::of(slot).value_start();
+pub(crate) fn value_room<const CLOCK: usize>(
+    slot: &mut [u8],
+    form: Form,
+    bytes: usize,
+) -> &mut [u8] {
+    let start = Head::<CLOCK>::of(slot).value_start();
     let padding = slot.len() - start - bytes;
     if padding >= 3 {
         let at = slot.len() - 2;
@@ -304,6 +356,10 @@ fn set_expiry_width(slot: &mut [u8], expire_at: Option<UnixMs>) {
     slot[FLAGS] = slot[FLAGS] & !0x30 | width << 4;
 }
 
+const fn expiry_start<const CLOCK: usize>() -> usize {
+    CLOCK_AT + CLOCK
+}
+
 fn expiry_bytes(expire_at: Option<UnixMs>) -> usize {
     match expire_at {
         None => 0,
@@ -322,7 +378,7 @@ fn near_bytes(key_len: u8) -> usize {
     }
 }
 
-fn far_index(bytes: &[u8]) -> u32 {
+fn number(bytes: &[u8]) -> u32 {
     u32::from_ne_bytes(array(bytes))
 }
 
@@ -340,6 +396,25 @@ mod tests {
         prop::option::of(prop_oneof![0..SIX_BYTES, any::<u64>()])
     }
 
+    /// An entry, and a copy of it with another expiry.
+    fn written<const CLOCK: usize>(
+        key: &[u8],
+        value: &[u8],
+        first: Option<UnixMs>,
+        second: Option<UnixMs>,
+        spare: usize,
+        clock: impl FnOnce(&mut [u8]),
+    ) -> [Vec<u8>; 2] {
+        let bytes = |expiry| bytes_before_value::<CLOCK>(key.len(), expiry) + value.len() + spare;
+        let mut slot = vec![0xAA; bytes(first)];
+        write_head::<CLOCK>(&mut slot, first, key, false);
+        clock(&mut slot);
+        value_room::<CLOCK>(&mut slot, Form::Raw, value.len()).copy_from_slice(value);
+        let mut moved = vec![0x55; bytes(second)];
+        copy_with_expiry::<CLOCK>(&slot, &mut moved, second);
+        [slot, moved]
+    }
+
     proptest! {
         #[test]
         fn entries_read_as_written(
@@ -347,17 +422,19 @@ mod tests {
             value in prop::collection::vec(any::<u8>(), 0..300),
             clock: u32, first in width(), second in width(), spare in 0usize..40,
         ) {
-            let bytes = bytes_before_value(key.len(), first) + value.len();
-            let (mut slot, slab) = (vec![0xAA; bytes + spare], Slab::default());
-            write_head(&mut slot, clock, first, &key, false);
-            value_room(&mut slot, Form::Raw, value.len()).copy_from_slice(&value);
-            let mut moved = vec![0x55; bytes_before_value(key.len(), second) + value.len() + spare];
-            copy_with_expiry(&slot, &mut moved, second);
-            for (slot, expiry) in [(slot, first), (moved, second)] {
-                let entry = Entry::new(&slot, &slab);
+            let slots = written::<KEY>(&key, &value, first, second, spare, |slot| write_clock(slot, clock));
+            let buffers = Buffers::default();
+            for (slot, expiry) in slots.iter().zip([first, second]) {
+                let entry = Record::<KEY>::new(slot, &buffers);
                 prop_assert_eq!((entry.clock(), entry.expire_at()), (clock, expiry));
                 prop_assert_eq!((entry.key(), entry.stored_value()), (&key[..], &value[..]));
                 prop_assert_eq!(entry.form(), Form::Raw);
+            }
+            let slots = written::<MEMBER>(&key, &value, first, second, spare, |_| ());
+            for (slot, expiry) in slots.iter().zip([first, second]) {
+                let member = Member::new(slot, &buffers);
+                prop_assert_eq!((member.key(), member.stored_value()), (&key[..], &value[..]));
+                prop_assert_eq!(member.expire_at(), expiry);
             }
         }
 

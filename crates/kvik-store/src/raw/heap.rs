@@ -1,90 +1,104 @@
-//! The entries of a stripe: made, changed and freed in the arena and the slab.
+//! The keys of a stripe with their values: strings and small collections in cells, large collections by number.
 //!
-//! A change that needs another size of slot moves the entry, so every change returns where the entry is then; the caller
-//! lets the table lead there.
+//! A collection is changed outside of its place: [`Heap::take_out`] hands it over, [`Heap::put_back`] stores it again in
+//! whatever form it has then, and meanwhile its members are reached through [`Heap::cells`]. One that is no longer wanted
+//! and large is freed in slices, by [`Heap::reclaim`].
 
 use std::borrow::Cow;
 
-use super::arena::{Arena, EntryRef};
-use super::class::{MAX_BYTES, rounded};
-use super::entry::{
-    Entry, FAR_BYTES, Form, Head, NEAR_KEY_MAX, PackedInt, bytes_before_value, copy_with_expiry,
-    overwrite_expiry, value_room, write_clock, write_head,
-};
+use super::arena::EntryRef;
+use super::cells::{Cells, Stored, Text, key_bytes};
+use super::class::MAX_BYTES;
+use super::deadlines::NEVER;
+use super::entry::{Form, KEY, Record, bytes_before_value, write_clock};
 use super::slab::Slab;
 use crate::UnixMs;
-use crate::value::{IntText, NewString, ValueRef, canonical_int};
+use crate::layout::Layout;
+use crate::object::Object;
+use crate::stripe::Compacting;
+use crate::value::{Encoding, Kind, ValueRef};
 
-/// A buffer from this size on is dropped when no lock is held.
-const DROP_LATER_BYTES: usize = 64 << 10;
-
-/// A value to store.
-#[derive(Clone, Debug)]
-pub(crate) enum Content<'a> {
-    /// A string that is a canonical decimal integer.
-    Int(i64),
-    /// Any other string; `raw` when it was changed in place.
-    Text {
-        /// The string.
-        bytes: Cow<'a, [u8]>,
-        /// Whether it was changed in place.
-        raw: bool,
-    },
-}
+/// Elements up to which a collection is freed at once.
+const FREE_AT_ONCE: usize = 64;
 
 /// See the module's description.
 #[derive(Debug)]
 pub(crate) struct Heap {
-    pub(crate) arena: Arena,
-    slab: Slab,
-    /// Large buffers that no entry leads to.
-    pub(crate) dropped: Vec<Vec<u8>>,
+    pub(crate) cells: Cells,
+    objects: Slab<Placed>,
+    /// Bytes of all objects, without their members' cells.
+    object_bytes: usize,
+    /// Collections that no key leads to and that are still to be freed.
+    doomed: Vec<Object>,
+    /// Room for packed bytes while they change.
+    scratch: Vec<u8>,
 }
 
-/// A value in the form in which a slot takes it.
-enum Stored<'a> {
-    Near(Form, Cow<'a, [u8]>),
-    Int(PackedInt),
-    Far(Form, [u8; FAR_BYTES]),
+/// A collection in its place, and the bytes it accounts for: its own and those of its members' cells.
+#[derive(Debug, Default)]
+struct Placed {
+    object: Object,
+    bytes: usize,
 }
 
-impl<'a> From<NewString<'a>> for Content<'a> {
-    fn from(string: NewString<'a>) -> Self {
-        match string {
-            NewString::Int(n) => Self::Int(n),
-            NewString::Bytes(bytes) => canonical_int(bytes).map_or(
-                Self::Text {
-                    bytes: Cow::Borrowed(bytes),
-                    raw: false,
-                },
-                Self::Int,
-            ),
-        }
-    }
+/// A value to store.
+#[derive(Debug)]
+pub(crate) enum Content<'a> {
+    /// A string.
+    Text(Text<'a>),
+    /// A collection, and the cells that hold its members.
+    Object(Object, Box<Cells>),
+}
+
+/// An entry of the heap to read.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry<'a> {
+    record: Record<'a, KEY>,
+    heap: &'a Heap,
+}
+
+/// A collection out of its place, and what it accounted for there.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ledger {
+    object: Option<u32>,
+    own_bytes: usize,
+    cell_bytes: usize,
 }
 
 impl Heap {
     pub(crate) fn new() -> Self {
         Self {
-            arena: Arena::new(),
-            slab: Slab::default(),
-            dropped: Vec::new(),
+            cells: Cells::new(),
+            objects: Slab::default(),
+            object_bytes: 0,
+            doomed: Vec::new(),
+            scratch: Vec::new(),
         }
     }
 
     #[inline]
     pub(crate) fn entry(&self, entry: EntryRef) -> Entry<'_> {
-        Entry::new(self.arena.bytes(entry), &self.slab)
+        Entry {
+            record: self.cells.record(entry),
+            heap: self,
+        }
+    }
+
+    /// The key of an entry.
+    #[inline]
+    pub(crate) fn key(&self, entry: EntryRef) -> &[u8] {
+        self.cells.record::<KEY>(entry).key()
     }
 
     /// Bytes that are resident for entries.
     pub(crate) fn resident_bytes(&self) -> usize {
-        self.arena.touched_bytes() + self.slab.bytes()
+        let doomed: usize = self.doomed.iter().map(Object::bytes).sum();
+        self.cells.resident_bytes() + self.object_bytes + doomed
     }
 
     /// Bytes of all entries.
     pub(crate) fn live_bytes(&self) -> usize {
-        self.arena.live_bytes() + self.slab.bytes()
+        self.cells.live_bytes() + self.object_bytes
     }
 
     pub(crate) fn insert(
@@ -93,235 +107,325 @@ impl Heap {
         content: Content<'_>,
         expire_at: Option<UnixMs>,
         clock: u32,
+        layout: &Layout,
     ) -> EntryRef {
-        let is_far = key.len() > NEAR_KEY_MAX;
-        let far = is_far.then(|| self.slab.insert(key.into()).to_ne_bytes());
-        let key = far.as_ref().map_or(key, |index| &index[..]);
-        let fixed = bytes_before_value(key.len(), expire_at);
-        let stored = self.store(content, fixed);
-        let entry = self.arena.alloc(fixed + stored.bytes().len());
-        let slot = self.arena.bytes_mut(entry);
-        write_head(slot, clock, expire_at, key, is_far);
-        stored.write(slot);
+        let entry = match content {
+            Content::Text(text) => self.cells.insert::<KEY>(key, text, expire_at),
+            Content::Object(object, cells) => {
+                let before = self.cells.live_bytes();
+                let object = object.copy_to(&cells, &mut self.cells, layout);
+                let fixed = bytes_before_value::<KEY>(key_bytes(key), expire_at);
+                let ledger = Ledger {
+                    cell_bytes: before,
+                    ..Ledger::default()
+                };
+                self.store(object, ledger, fixed, |cells, stored| {
+                    cells.insert_stored::<KEY>(key, stored, expire_at)
+                })
+            }
+        };
+        self.set_clock(entry, clock);
         entry
     }
 
     pub(crate) fn free(&mut self, entry: EntryRef) {
-        let far = self.entry(entry).far();
-        far.for_each(|index| self.drop_far(index));
-        self.arena.free(entry);
+        self.drop_object(entry);
+        self.cells.free::<KEY>(entry);
     }
 
     #[inline]
     pub(crate) fn set_clock(&mut self, entry: EntryRef, clock: u32) {
-        write_clock(self.arena.bytes_mut(entry), clock);
+        write_clock(self.cells.arena.bytes_mut(entry), clock);
     }
 
-    pub(crate) fn set_value(&mut self, entry: EntryRef, content: Content<'_>) -> EntryRef {
-        if let Some(index) = self.entry(entry).far_value() {
-            self.drop_far(index);
-        }
-        let fixed = self.head(entry).value_start();
-        let stored = self.store(content, fixed);
-        let to = self.with_room(entry, fixed + stored.bytes().len());
-        stored.write(self.arena.bytes_mut(to));
-        to
+    /// Replaces the value by a string.
+    pub(crate) fn set_text(&mut self, entry: EntryRef, text: Text<'_>) -> EntryRef {
+        self.drop_object(entry);
+        self.cells.set_text::<KEY>(entry, text)
     }
 
     pub(crate) fn set_expiry(&mut self, entry: EntryRef, expire_at: Option<UnixMs>) -> EntryRef {
-        if overwrite_expiry(self.arena.bytes_mut(entry), expire_at) {
-            return entry;
+        let form = self.entry(entry).record.form();
+        if !form.is_string() && !self.cells.expiry_fits::<KEY>(entry, expire_at) {
+            let (object, ledger) = self.take_out(entry);
+            let moved = self.put_in_slab(entry, object, ledger);
+            return self.cells.set_expiry::<KEY>(moved, expire_at);
         }
-        let view = self.entry(entry);
-        let value = view.stored_value().len();
-        let before = bytes_before_value(self.key_bytes(entry), expire_at);
-        if before + value > MAX_BYTES {
-            let far = self.value_to_slab(entry);
-            return self.set_expiry(far, expire_at);
-        }
-        let to = self.arena.alloc(before + value);
-        let (old, new) = self.arena.pair(entry, to);
-        copy_with_expiry(old, new, expire_at);
-        self.arena.free(entry);
-        to
+        self.cells.set_expiry::<KEY>(entry, expire_at)
     }
 
-    /// Overwrites the string from `offset` on, filling a gap with zeros. Returns the entry and the string's length.
+    /// Overwrites the string from `offset` on; see [`Cells::write_range`].
     pub(crate) fn write_range(
         &mut self,
         entry: EntryRef,
         offset: usize,
         bytes: &[u8],
     ) -> (EntryRef, usize) {
-        let ValueRef::String(text) = self.entry(entry).value();
-        let len = text.len().max(offset + bytes.len());
-        let to = self.raw_of_len(entry, len);
-        let write = |text: &mut [u8]| text[offset..offset + bytes.len()].copy_from_slice(bytes);
-        if let Some(index) = self.entry(to).far_value() {
-            self.slab.change(index, |buffer| write(buffer));
-        } else {
-            let start = self.head(to).value_start();
-            write(&mut self.arena.bytes_mut(to)[start..start + len]);
-        }
-        (to, len)
+        self.cells.write_range::<KEY>(entry, offset, bytes)
     }
 
     /// Takes an entry's value along and frees the entry.
-    pub(crate) fn take(&mut self, entry: EntryRef) -> Content<'static> {
-        let view = self.entry(entry);
-        let content = match view.far_value() {
-            Some(index) => {
-                let raw = view.form() == Form::FarRaw;
-                // An empty buffer stays behind, to be freed with the entry.
-                let bytes = self.slab.change(index, std::mem::take);
-                Content::Text {
-                    bytes: Cow::Owned(bytes),
-                    raw,
-                }
-            }
-            None => self.copy(entry),
-        };
+    pub(crate) fn take(&mut self, entry: EntryRef, layout: &Layout) -> Content<'static> {
+        if self.entry(entry).record.form().is_string() {
+            return Content::Text(self.cells.take_text::<KEY>(entry));
+        }
+        let content = self.copy(entry, layout);
         self.free(entry);
         content
     }
 
     /// A copy of an entry's value.
-    pub(crate) fn copy(&self, entry: EntryRef) -> Content<'static> {
-        let view = self.entry(entry);
-        let ValueRef::String(text) = view.value();
-        match text {
-            crate::StringRef::Int(n) => Content::Int(n),
-            crate::StringRef::Bytes(bytes) => Content::Text {
-                bytes: Cow::Owned(bytes.into()),
-                raw: matches!(view.form(), Form::Raw | Form::FarRaw),
-            },
+    pub(crate) fn copy(&self, entry: EntryRef, layout: &Layout) -> Content<'static> {
+        let record = self.entry(entry).record;
+        if record.form().is_string() {
+            return Content::Text(record.text().into_owned());
         }
-    }
-
-    fn head(&self, entry: EntryRef) -> Head {
-        Head::of(self.arena.bytes(entry))
-    }
-
-    fn key_bytes(&self, entry: EntryRef) -> usize {
-        let before = bytes_before_value(0, self.entry(entry).expire_at());
-        self.head(entry).value_start() - before
-    }
-
-    /// The form of a value for a slot in which `before` bytes come first; a large value goes to the slab.
-    fn store<'c>(&mut self, content: Content<'c>, before: usize) -> Stored<'c> {
-        let (bytes, raw) = match content {
-            Content::Int(n) => return Stored::Int(PackedInt::new(n)),
-            Content::Text { bytes, raw } => (bytes, raw),
+        let mut cells = Box::new(Cells::new());
+        let object = match record.object() {
+            Some(index) => {
+                let object = &self.objects.get(index).object;
+                object.copy_to(&self.cells, &mut cells, layout)
+            }
+            None => Object::from_packed(record.form(), record.stored_value().to_vec()),
         };
-        if before + bytes.len() <= MAX_BYTES {
-            return Stored::Near(if raw { Form::Raw } else { Form::Bytes }, bytes);
-        }
-        let index = self.slab.insert(bytes.into_owned());
-        Stored::Far(
-            if raw { Form::FarRaw } else { Form::FarBytes },
-            index.to_ne_bytes(),
-        )
+        Content::Object(object, cells)
     }
 
-    /// The entry in a slot of the right size for `bytes`: this one, or a new one with a copy of all but the value.
-    fn with_room(&mut self, entry: EntryRef, bytes: usize) -> EntryRef {
-        if self.arena.bytes(entry).len() == rounded(bytes) {
-            return entry;
-        }
-        let to = self.arena.alloc(bytes);
-        let (old, new) = self.arena.pair(entry, to);
-        let start = Head::of(old).value_start();
-        new[..start].copy_from_slice(&old[..start]);
-        self.arena.free(entry);
-        to
-    }
-
-    /// Makes the value a string of this length that can be changed in place, with zeros at the end if it grows.
-    fn raw_of_len(&mut self, entry: EntryRef, len: usize) -> EntryRef {
-        let start = self.head(entry).value_start();
-        if let Some(index) = self.entry(entry).far_value() {
-            self.slab.change(index, |buffer| grow(buffer, len));
-            value_room(self.arena.bytes_mut(entry), Form::FarRaw, FAR_BYTES);
-            return entry;
-        }
-        let mut room = IntText::default();
-        let ValueRef::String(text) = self.entry(entry).value();
-        if start + len > MAX_BYTES {
-            let mut buffer = Vec::with_capacity(len + len / 4);
-            buffer.extend_from_slice(text.text(&mut room));
-            buffer.resize(len, 0);
-            let bytes = Cow::Owned(buffer);
-            return self.set_value(entry, Content::Text { bytes, raw: true });
-        }
-        self.near_raw_of_len(entry, start, len)
-    }
-
-    fn near_raw_of_len(&mut self, entry: EntryRef, start: usize, len: usize) -> EntryRef {
-        let old_len = self.entry(entry).stored_value().len();
-        if self.head(entry).form() == Form::Raw && start + len <= self.arena.bytes(entry).len() {
-            value_room(self.arena.bytes_mut(entry), Form::Raw, len)[old_len..].fill(0);
-            return entry;
-        }
-        let to = self.arena.alloc(start + len);
-        let (old, new) = self.arena.pair(entry, to);
-        new[..start].copy_from_slice(&old[..start]);
-        let mut room = IntText::default();
-        let ValueRef::String(text) = Entry::new(old, &self.slab).value();
-        let text = text.text(&mut room);
-        let value = value_room(new, Form::Raw, len);
-        value[..text.len()].copy_from_slice(text);
-        value[text.len()..].fill(0);
-        self.arena.free(entry);
-        to
-    }
-
-    /// Moves a value that is in the slot to the slab.
-    fn value_to_slab(&mut self, entry: EntryRef) -> EntryRef {
-        let form = match self.head(entry).form() {
-            Form::Raw => Form::FarRaw,
-            _ => Form::FarBytes,
+    /// Takes the collection of an entry out of its place, to change it.
+    pub(crate) fn take_out(&mut self, entry: EntryRef) -> (Object, Ledger) {
+        let cell_bytes = self.cells.live_bytes();
+        let record = self.cells.record::<KEY>(entry);
+        let Some(index) = record.object() else {
+            let mut bytes = std::mem::take(&mut self.scratch);
+            bytes.clear();
+            bytes.extend_from_slice(record.stored_value());
+            let ledger = Ledger {
+                cell_bytes,
+                ..Ledger::default()
+            };
+            return (Object::from_packed(record.form(), bytes), ledger);
         };
-        let bytes = self.entry(entry).stored_value().to_vec();
-        let index = self.slab.insert(bytes).to_ne_bytes();
-        let start = self.head(entry).value_start();
-        let to = self.with_room(entry, start + FAR_BYTES);
-        value_room(self.arena.bytes_mut(to), form, FAR_BYTES).copy_from_slice(&index);
-        to
+        let object = std::mem::take(&mut self.objects.get_mut(index).object);
+        let ledger = Ledger {
+            object: Some(index),
+            own_bytes: object.bytes(),
+            cell_bytes,
+        };
+        (object, ledger)
     }
 
-    fn drop_far(&mut self, index: u32) {
-        let buffer = self.slab.remove(index);
-        if buffer.capacity() >= DROP_LATER_BYTES {
-            self.dropped.push(buffer);
+    /// What [`Self::put_back`] is to be told of a collection that has no place yet.
+    pub(crate) fn ledger(&self) -> Ledger {
+        Ledger {
+            cell_bytes: self.cells.live_bytes(),
+            ..Ledger::default()
+        }
+    }
+
+    /// Stores a collection that was taken out of an entry and says where the entry is then.
+    pub(crate) fn put_back(&mut self, entry: EntryRef, object: Object, ledger: Ledger) -> EntryRef {
+        let fixed = self.value_start(entry);
+        self.store(object, ledger, fixed, |cells, stored| {
+            cells.set_stored::<KEY>(entry, stored)
+        })
+    }
+
+    /// Makes an entry of a collection that had no place yet.
+    pub(crate) fn place(
+        &mut self,
+        key: &[u8],
+        object: Object,
+        ledger: Ledger,
+        clock: u32,
+    ) -> EntryRef {
+        let fixed = bytes_before_value::<KEY>(key_bytes(key), None);
+        let entry = self.store(object, ledger, fixed, |cells, stored| {
+            cells.insert_stored::<KEY>(key, stored, None)
+        });
+        self.set_clock(entry, clock);
+        entry
+    }
+
+    /// Gives back, unchanged, what was taken out of an entry.
+    pub(crate) fn restore(&mut self, object: Object, ledger: Ledger) {
+        match ledger.object {
+            Some(index) => self.objects.get_mut(index).object = object,
+            None => self.scratch = object.into_packed_bytes().unwrap_or_default(),
+        }
+    }
+
+    /// Frees up to about `max` elements of collections that no key leads to and says whether there are more.
+    pub(crate) fn reclaim(&mut self, max: usize) -> bool {
+        let Some(last) = self.doomed.last_mut() else {
+            return false;
+        };
+        if !last.free(max, &mut self.cells) {
+            self.doomed.pop();
+        }
+        !self.doomed.is_empty()
+    }
+
+    /// Whether there is something to [reclaim](Self::reclaim).
+    pub(crate) fn has_doomed(&self) -> bool {
+        !self.doomed.is_empty()
+    }
+
+    /// Moves members of one part of a collection out of sparse pages and says where to go on, if there is more.
+    pub(crate) fn compact(&mut self, number: u32, part: usize) -> Option<Compacting> {
+        if number >= self.objects.end() {
+            return None;
+        }
+        let object = &mut self.objects.get_mut(number).object;
+        Some(if object.compact(part, &mut self.cells) {
+            Compacting::Members(number, part + 1)
+        } else {
+            Compacting::Members(number + 1, 0)
+        })
+    }
+
+    fn value_start(&self, entry: EntryRef) -> usize {
+        super::entry::Head::<KEY>::of(self.cells.arena.bytes(entry)).value_start()
+    }
+
+    /// Stores a collection beside `fixed` other bytes of an entry, or by number.
+    fn store(
+        &mut self,
+        object: Object,
+        ledger: Ledger,
+        fixed: usize,
+        write: impl FnOnce(&mut Cells, &Stored<'_>) -> EntryRef,
+    ) -> EntryRef {
+        let near = object.packed();
+        let near = near.filter(|(_, bytes)| fixed + bytes.len() <= MAX_BYTES);
+        let Some((form, bytes)) = near else {
+            let index = self.enter(object, ledger);
+            return write(
+                &mut self.cells,
+                &Stored::Far(Form::Object, index.to_ne_bytes()),
+            );
+        };
+        let entry = write(&mut self.cells, &Stored::Near(form, Cow::Borrowed(bytes)));
+        if let Some(index) = ledger.object {
+            self.object_bytes -= ledger.own_bytes;
+            self.objects.remove(index);
+        }
+        self.scratch = object.into_packed_bytes().unwrap_or_default();
+        entry
+    }
+
+    fn put_in_slab(&mut self, entry: EntryRef, object: Object, ledger: Ledger) -> EntryRef {
+        let index = self.enter(object, ledger);
+        let stored = Stored::Far(Form::Object, index.to_ne_bytes());
+        self.cells.set_stored::<KEY>(entry, &stored)
+    }
+
+    /// Gives a collection a number, the one it had if it had one, and counts its bytes.
+    fn enter(&mut self, mut object: Object, ledger: Ledger) -> u32 {
+        object.fit();
+        let own_bytes = object.bytes();
+        let index = match ledger.object {
+            Some(index) => index,
+            None => self.objects.insert(Placed::default()),
+        };
+        self.object_bytes = self.object_bytes + own_bytes - ledger.own_bytes;
+        let cell_bytes = self.cells.live_bytes();
+        let placed = self.objects.get_mut(index);
+        placed.object = object;
+        placed.bytes = placed.bytes + own_bytes + cell_bytes - ledger.own_bytes - ledger.cell_bytes;
+        index
+    }
+
+    /// Ends the collection of an entry, if it is one that has its own place.
+    fn drop_object(&mut self, entry: EntryRef) {
+        let Some(index) = self.entry(entry).record.object() else {
+            return;
+        };
+        let mut object = self.objects.remove(index).object;
+        self.object_bytes -= object.bytes();
+        if object.len() > FREE_AT_ONCE || object.free(FREE_AT_ONCE, &mut self.cells) {
+            self.doomed.push(object);
         }
     }
 }
 
-impl Stored<'_> {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Near(_, bytes) => bytes,
-            Self::Int(n) => n.bytes(),
-            Self::Far(_, index) => index,
+impl<'a> Entry<'a> {
+    /// See [`crate::AccessPolicy`].
+    #[inline]
+    pub(crate) fn clock(&self) -> u32 {
+        self.record.clock()
+    }
+
+    /// When the key expires.
+    #[inline]
+    pub(crate) fn expire_at(&self) -> Option<UnixMs> {
+        self.record.expire_at()
+    }
+
+    /// When the key or a member of its value expires, at the earliest.
+    #[inline]
+    pub(crate) fn earliest_deadline(&self) -> Option<UnixMs> {
+        let own = self.record.expire_at();
+        let members = self.members_deadline();
+        own.into_iter().chain(members).min()
+    }
+
+    /// When a member of the value expires, at the earliest.
+    #[inline]
+    pub(crate) fn members_deadline(&self) -> Option<UnixMs> {
+        let index = self.record.object()?;
+        let at = self.heap.objects.get(index).object.earliest_deadline();
+        (at != NEVER).then_some(at)
+    }
+
+    #[inline]
+    pub(crate) fn key(&self) -> &'a [u8] {
+        self.record.key()
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        match self.record.form() {
+            Form::Object => self.object().kind(),
+            form => form.kind(),
         }
     }
 
-    fn write(&self, slot: &mut [u8]) {
-        let form = match self {
-            Self::Near(form, _) | Self::Far(form, _) => *form,
-            Self::Int(_) => Form::Int,
-        };
-        let bytes = self.bytes();
-        value_room(slot, form, bytes.len()).copy_from_slice(bytes);
+    pub(crate) fn encoding(&self) -> Encoding {
+        let form = self.record.form();
+        match form {
+            Form::Object => self.object().encoding(),
+            Form::IntSet => Encoding::Intset,
+            _ if form.is_string() => self.record.string_encoding(),
+            _ => Encoding::Listpack,
+        }
+    }
+
+    /// The value, if it is a string.
+    #[inline]
+    pub(crate) fn value(&self, layout: &'a Layout) -> ValueRef<'a> {
+        let form = self.record.form();
+        if form.is_string() {
+            return ValueRef::String(self.record.string());
+        }
+        match self.record.object() {
+            Some(_) => self.object().view(&self.heap.cells, layout),
+            None => ValueRef::of_packed(form, self.record.stored_value()),
+        }
+    }
+
+    /// Bytes that the key and its value account for.
+    pub(crate) fn bytes(&self) -> usize {
+        let object = self.record.object();
+        self.record.bytes() + object.map_or(0, |index| self.heap.objects.get(index).bytes)
+    }
+
+    fn object(&self) -> &'a Object {
+        let index = self.record.object().expect("asked only of such an entry");
+        &self.heap.objects.get(index).object
     }
 }
 
-/// Lengthens a buffer with zeros, with room for more growth in proportion.
-fn grow(buffer: &mut Vec<u8>, len: usize) {
-    if len > buffer.capacity() {
-        buffer.reserve_exact(len + len / 4 - buffer.len());
-    }
-    if len > buffer.len() {
-        buffer.resize(len, 0);
+impl std::fmt::Debug for Entry<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.record.fmt(f)
     }
 }

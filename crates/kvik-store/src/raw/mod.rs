@@ -13,8 +13,9 @@
 pub(crate) mod arena;
 pub(crate) mod block;
 mod bucket;
+pub(crate) mod cells;
 mod class;
-mod deadlines;
+pub(crate) mod deadlines;
 pub(crate) mod entry;
 pub(crate) mod heap;
 pub(crate) mod pool;

@@ -1,59 +1,52 @@
-//! What is too large for a slot: values from 4 KiB on and keys of 255 bytes and more, each in an allocation of its own.
+//! Things by number, for entries that hold four bytes to say where the rest of them is.
 //!
-//! An entry holds the index. Which memory a buffer gets is the global allocator's affair: the binaries use one that does
-//! not map and unmap for each value, and what is large is dropped elsewhere (see [`crate::Garbage`]). A value is one buffer,
-//! not a tree of chunks that could be shared with a snapshot.
+//! Growing moves nothing that is there. A number is given out again once it is free.
 
 const PART: usize = 512;
 
-/// Buffers by index.
-#[derive(Debug, Default)]
-pub(crate) struct Slab {
-    /// Parts of a fixed size, so that growing moves no buffer's descriptor.
-    parts: Vec<Vec<Vec<u8>>>,
+/// See the module's description.
+#[derive(Debug)]
+pub(crate) struct Slab<T> {
+    /// Parts of a fixed size, so that growing moves nothing.
+    parts: Vec<Vec<T>>,
     free: Vec<u32>,
-    bytes: usize,
 }
 
-impl Slab {
-    pub(crate) fn get(&self, index: u32) -> &[u8] {
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self {
+            parts: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+}
+
+impl<T: Default> Slab<T> {
+    pub(crate) fn get(&self, index: u32) -> &T {
         let (part, at) = locate(index);
         &self.parts[part][at]
     }
 
-    /// Bytes that a buffer accounts for, its descriptor included.
-    pub(crate) fn bytes_of(&self, index: u32) -> usize {
+    pub(crate) fn get_mut(&mut self, index: u32) -> &mut T {
         let (part, at) = locate(index);
-        self.parts[part][at].capacity() + size_of::<Vec<u8>>()
+        &mut self.parts[part][at]
     }
 
-    /// Bytes of all buffers.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    /// How many numbers have ever been given out.
+    pub(crate) fn end(&self) -> u32 {
+        let full = self.parts.len().saturating_sub(1) * PART;
+        (full + self.parts.last().map_or(0, Vec::len)) as u32
     }
 
-    pub(crate) fn insert(&mut self, buffer: Vec<u8>) -> u32 {
+    pub(crate) fn insert(&mut self, thing: T) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| self.add());
-        let (part, at) = locate(index);
-        self.parts[part][at] = buffer;
-        self.bytes += self.bytes_of(index);
+        *self.get_mut(index) = thing;
         index
     }
 
-    pub(crate) fn remove(&mut self, index: u32) -> Vec<u8> {
-        self.bytes -= self.bytes_of(index);
+    pub(crate) fn remove(&mut self, index: u32) -> T {
         self.free.push(index);
-        let (part, at) = locate(index);
-        std::mem::take(&mut self.parts[part][at])
-    }
-
-    /// Changes a buffer and keeps the account.
-    pub(crate) fn change<R>(&mut self, index: u32, change: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        let (part, at) = locate(index);
-        self.bytes -= self.bytes_of(index);
-        let result = change(&mut self.parts[part][at]);
-        self.bytes += self.bytes_of(index);
-        result
+        std::mem::take(self.get_mut(index))
     }
 
     fn add(&mut self) -> u32 {
@@ -62,8 +55,8 @@ impl Slab {
         }
         let before = (self.parts.len() - 1) * PART;
         let part = self.parts.last_mut().expect("pushed above");
-        part.push(Vec::new());
-        u32::try_from(before + part.len() - 1).expect("16 TiB of buffers in one stripe")
+        part.push(T::default());
+        u32::try_from(before + part.len() - 1).expect("fewer than 2^32 in one stripe")
     }
 }
 

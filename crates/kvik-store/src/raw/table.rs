@@ -234,6 +234,12 @@ impl Table {
         None
     }
 
+    /// Every entry, in no particular order.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = EntryRef> {
+        let segments = self.segments.iter().flat_map(|meta| meta.entries());
+        segments.chain(self.crowd.iter().map(|&(_, entry)| entry))
+    }
+
     /// An entry chosen by `random`; each is as likely as any other.
     pub(crate) fn sample(&self, random: u64) -> Option<EntryRef> {
         if self.len == 0 {

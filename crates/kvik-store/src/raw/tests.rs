@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use proptest::prelude::*;
 
 use crate::{
-    Expiry, Guard, IntText, KeyspaceId, Layout, NewString, NoEffects, Slot, Stripe, Stripes,
-    ValueRef, View,
+    Expiry, Guard, IntText, KeyspaceId, Layout, NewString, NoEffects, Slot, Stripe, Stripes, View,
 };
 
 struct One(Stripe);
@@ -159,7 +158,7 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
 }
 
 fn text(view: &View<'_>) -> Vec<u8> {
-    let ValueRef::String(string) = view.value();
+    let string = view.string().unwrap();
     string.text(&mut IntText::default()).to_vec()
 }
 

@@ -219,7 +219,7 @@ impl Contents {
             .filter_map(Value::as_bytes)
             .collect();
         let entry = |key: &&[u8]| {
-            let value = session.run(&[b"GET", *key]);
+            let value = value_of(&mut session, key);
             (key.to_vec(), (value, session.run(&[b"PEXPIRETIME", *key])))
         };
         let visible = keys.iter().map(entry).collect();
@@ -227,5 +227,30 @@ impl Contents {
             keys: session.run(&["DBSIZE"]).as_int(),
             visible,
         }
+    }
+}
+
+/// All there is to a value, in an order that does not depend on how it came about.
+fn value_of(session: &mut kvik::Connection, key: &[u8]) -> Value {
+    session.run(&["HELLO", "3"]);
+    let kind = session.run(&[b"TYPE", key]);
+    let command: &[&[u8]] = match kind.as_bytes() {
+        Some(b"list") => &[b"LRANGE", key, b"0", b"-1"],
+        Some(b"hash") => &[b"HGETALL", key],
+        Some(b"set") => &[b"SMEMBERS", key],
+        Some(b"zset") => &[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"],
+        Some(b"stream") => &[b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"],
+        _ => &[b"GET", key],
+    };
+    match session.run(command) {
+        Value::Map(mut pairs) => {
+            pairs.sort_by_cached_key(|pair| format!("{pair:?}"));
+            Value::Map(pairs)
+        }
+        Value::Set(mut members) => {
+            members.sort_by_cached_key(|member| format!("{member:?}"));
+            Value::Set(members)
+        }
+        value => value,
     }
 }

@@ -1,0 +1,295 @@
+//! A collection while it changes.
+//!
+//! An [`Edit`] takes the value of a key out of its place and puts it back when it is dropped. In between a type's methods
+//! change it, and state for each change what has happened ([`Edit::state`]); the words of one command after another with
+//! the same verb become one effect. A key whose collection has become empty is gone afterwards, one that was not there is
+//! there, and who watches it is told, once.
+
+use std::mem;
+
+use crate::UnixMs;
+use crate::guard::Mode;
+use crate::layout::Layout;
+use crate::limits::Limits;
+use crate::object::{Object, Typed};
+use crate::raw::arena::EntryRef;
+use crate::raw::cells::Cells;
+use crate::raw::deadlines::NEVER;
+use crate::raw::heap::Ledger;
+use crate::slot::{Occupied, Place, Slot};
+use crate::value::WrongKind;
+
+/// See the module's description.
+pub(crate) struct Edit<'g, T: Typed> {
+    place: Place<'g>,
+    entry: Option<EntryRef>,
+    value: T,
+    account: Account,
+    /// The command whose words are being stated; empty between effects.
+    verb: &'static [u8],
+    changes: u64,
+}
+
+/// What a collection and its stripe accounted for when the collection left its place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Account {
+    ledger: Ledger,
+    live_bytes: usize,
+}
+
+/// What a change of a collection needs beside it.
+pub(crate) struct Parts<'e, T> {
+    pub(crate) value: &'e mut T,
+    pub(crate) cells: &'e mut Cells,
+    pub(crate) layout: &'e Layout,
+    pub(crate) limits: &'e Limits,
+}
+
+impl<'g, T: Typed> Edit<'g, T> {
+    /// Opens the collection of a key, an empty one where there is no key.
+    ///
+    /// # Errors
+    /// If the key holds another type.
+    pub(crate) fn open(slot: Slot<'g>) -> Result<Self, WrongKind> {
+        match slot {
+            Slot::Occupied(occupied) => {
+                if occupied.view().kind() != T::KIND {
+                    return Err(WrongKind);
+                }
+                let (mut place, entry) = occupied.into_parts();
+                let (object, account) = place.take_out(entry);
+                let value = T::from_object(object);
+                Ok(Self::new(place, Some(entry), value, account))
+            }
+            Slot::Vacant(vacant) => {
+                let place = vacant.into_place().without_hidden();
+                let account = place.account();
+                Ok(Self::new(place, None, T::default(), account))
+            }
+        }
+    }
+
+    fn new(place: Place<'g>, entry: Option<EntryRef>, value: T, account: Account) -> Self {
+        Self {
+            place,
+            entry,
+            value,
+            account,
+            verb: b"",
+            changes: 0,
+        }
+    }
+
+    /// Whether the key existed when the edit began.
+    pub(crate) fn existed(&self) -> bool {
+        self.entry.is_some()
+    }
+
+    /// The collection.
+    pub(crate) fn value(&self) -> &T {
+        &self.value
+    }
+
+    /// Where the members of a large collection are.
+    pub(crate) fn cells(&self) -> &Cells {
+        &self.place.stripe.heap.cells
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        self.place.layout
+    }
+
+    /// The time of this unit of work.
+    pub(crate) fn now(&self) -> UnixMs {
+        self.place.state.now
+    }
+
+    /// Whether this store follows the effects of another one.
+    pub(crate) fn is_follower(&self) -> bool {
+        self.place.state.mode == Mode::Follower
+    }
+
+    /// The collection and what a change of it needs. Whoever changes something states it.
+    pub(crate) fn parts(&mut self) -> Parts<'_, T> {
+        Parts {
+            value: &mut self.value,
+            cells: &mut self.place.stripe.heap.cells,
+            layout: self.place.layout,
+            limits: self.place.limits,
+        }
+    }
+
+    /// States one change: `words` are what the command `verb` would be given behind the key. They are appended to the
+    /// words stated before if those were for the same verb.
+    pub(crate) fn state(&mut self, verb: &'static [u8], words: &[&[u8]]) {
+        self.changes += 1;
+        let effects = &mut *self.place.effects;
+        if !effects.wanted() {
+            return;
+        }
+        if self.verb != verb {
+            if !self.verb.is_empty() {
+                effects.end(self.place.keyspace);
+            }
+            effects.word(verb);
+            effects.word(self.place.key);
+            self.verb = verb;
+        }
+        words.iter().for_each(|word| effects.word(word));
+    }
+
+    /// States one change whose words are not to be joined with others'.
+    pub(crate) fn state_alone(&mut self, verb: &'static [u8], words: &[&[u8]]) {
+        self.end_effect();
+        self.state(verb, words);
+        self.end_effect();
+    }
+
+    /// Counts a change that the words stated already cover.
+    pub(crate) fn count(&mut self, changes: u64) {
+        self.changes += changes;
+    }
+
+    fn end_effect(&mut self) {
+        if !mem::take(&mut self.verb).is_empty() {
+            self.place.effects.end(self.place.keyspace);
+        }
+    }
+}
+
+impl<T: Typed> Drop for Edit<'_, T> {
+    fn drop(&mut self) {
+        self.end_effect();
+        let object = mem::take(&mut self.value).into();
+        self.place
+            .settle(self.entry, object, self.account, self.changes);
+    }
+}
+
+impl<T: Typed> std::fmt::Debug for Edit<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edit")
+            .field("place", &self.place)
+            .field("changes", &self.changes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Place<'_> {
+    fn account(&self) -> Account {
+        let heap = &self.stripe.heap;
+        Account {
+            ledger: heap.ledger(),
+            live_bytes: heap.live_bytes(),
+        }
+    }
+
+    fn take_out(&mut self, entry: EntryRef) -> (Object, Account) {
+        let live_bytes = self.stripe.heap.live_bytes();
+        let (object, ledger) = self.stripe.heap.take_out(entry);
+        (object, Account { ledger, live_bytes })
+    }
+
+    /// Deletes a key that is hidden here because writes are paused: what is written now must not meet it elsewhere.
+    fn without_hidden(mut self) -> Self {
+        if self.state.mode == Mode::Paused {
+            let (position, key) = (self.position, self.key);
+            if let Some(hidden) = self.keyspace().find(position, key) {
+                return Occupied::new(self, hidden).remove().into_place();
+            }
+        }
+        self
+    }
+
+    /// Deletes up to `max` members whose time has come; returns where the key's entry is then, if the key is still there,
+    /// and the number of members deleted. Effect: `SREM` or its like.
+    pub(crate) fn expire_members(
+        &mut self,
+        entry: EntryRef,
+        max: usize,
+    ) -> (Option<EntryRef>, usize) {
+        let (mut object, account) = self.take_out(entry);
+        let (verb, key, effects) = (object.removal(), self.key, &mut *self.effects);
+        let (mut expired, wanted) = (0, effects.wanted());
+        let mut tell = |name: &[u8]| {
+            if wanted {
+                if expired == 0 {
+                    effects.word(verb);
+                    effects.word(key);
+                }
+                effects.word(name);
+            }
+            expired += 1;
+        };
+        let cells = &mut self.stripe.heap.cells;
+        object.expire(self.state.now, max, cells, self.layout, &mut tell);
+        if wanted && expired > 0 {
+            self.effects.end(self.keyspace);
+        }
+        let there = self.settle(Some(entry), object, account, expired as u64);
+        (there, expired)
+    }
+
+    /// Puts a collection back and does what is to be done after `changes` changes of it; says where the key's entry is
+    /// then, if there is one.
+    fn settle(
+        &mut self,
+        entry: Option<EntryRef>,
+        object: Object,
+        account: Account,
+        changes: u64,
+    ) -> Option<EntryRef> {
+        if changes == 0 {
+            if entry.is_some() {
+                self.stripe.heap.restore(object, account.ledger);
+            }
+            return entry;
+        }
+        let deadline = object.earliest_deadline();
+        let is_void = object.is_void();
+        let entry = match entry {
+            Some(entry) => Some(self.put_back(entry, object, account, is_void)),
+            None if is_void => None,
+            None => Some(self.make(object, account)),
+        };
+        if let Some(entry) = entry.filter(|_| deadline != NEVER && !is_void) {
+            self.stripe.lower_due(deadline);
+            let position = self.position;
+            self.keyspace()
+                .keyspace
+                .table
+                .lower_deadline(position, entry, deadline);
+        }
+        self.told(changes);
+        entry.filter(|_| !is_void)
+    }
+
+    fn put_back(
+        &mut self,
+        entry: EntryRef,
+        object: Object,
+        account: Account,
+        is_void: bool,
+    ) -> EntryRef {
+        let (position, layout) = (self.position, self.layout);
+        let mut keyspace = self.keyspace();
+        let to = keyspace.heap.put_back(entry, object, account.ledger);
+        keyspace.moved(position, entry, to, account.live_bytes);
+        if is_void {
+            keyspace.remove(layout, position, to);
+        }
+        to
+    }
+
+    fn make(&mut self, object: Object, account: Account) -> EntryRef {
+        let clock = self.state.access.start(self.state.now);
+        let (layout, position, key) = (self.layout, self.position, self.key);
+        let mut keyspace = self.keyspace();
+        let entry = keyspace.heap.place(key, object, account.ledger, clock);
+        keyspace.enter(layout, position, entry, account.live_bytes);
+        entry
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! Up to which size collections stay packed.
+
+use std::sync::atomic::AtomicI64;
+
+/// Settings under which collections are packed, with Redis' names and defaults. They may change at any time and concern
+/// what grows from then on.
+#[derive(Debug)]
+pub struct Limits {
+    /// `hash-max-listpack-entries`
+    pub hash_entries: AtomicI64,
+    /// `hash-max-listpack-value`, in bytes.
+    pub hash_value_bytes: AtomicI64,
+    /// `set-max-intset-entries`
+    pub set_ints: AtomicI64,
+    /// `set-max-listpack-entries`
+    pub set_entries: AtomicI64,
+    /// `set-max-listpack-value`, in bytes.
+    pub set_value_bytes: AtomicI64,
+    /// `zset-max-listpack-entries`
+    pub zset_entries: AtomicI64,
+    /// `zset-max-listpack-value`, in bytes.
+    pub zset_value_bytes: AtomicI64,
+    /// `list-max-listpack-size`: elements if positive, else one of five sizes in bytes.
+    pub list_size: AtomicI64,
+    /// `stream-node-max-bytes`; 0 is no limit.
+    pub stream_node_bytes: AtomicI64,
+    /// `stream-node-max-entries`; 0 is no limit.
+    pub stream_node_entries: AtomicI64,
+}
+
+impl Limits {
+    /// Redis' defaults.
+    pub const fn new() -> Self {
+        Self {
+            hash_entries: AtomicI64::new(512),
+            hash_value_bytes: AtomicI64::new(64),
+            set_ints: AtomicI64::new(512),
+            set_entries: AtomicI64::new(128),
+            set_value_bytes: AtomicI64::new(64),
+            zset_entries: AtomicI64::new(128),
+            zset_value_bytes: AtomicI64::new(64),
+            list_size: AtomicI64::new(-2),
+            stream_node_bytes: AtomicI64::new(4096),
+            stream_node_entries: AtomicI64::new(100),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,249 @@
+//! The members of a large hash, set or sorted set: a table of their own, each member an entry in the stripe's cells.
+//!
+//! A member is an entry like a key, without the clock: its name, a value (a hash's value, a sorted set's score, nothing in
+//! a set) and, if it has one, its expiry. So what holds for keys holds for members: growth splits one segment, a scan's
+//! cursor needs no state, a random member is as likely as any other, and the time at which the next one expires is known.
+
+use crate::UnixMs;
+use crate::layout::Layout;
+use crate::raw::arena::EntryRef;
+use crate::raw::cells::{Cells, Text};
+use crate::raw::entry::{MEMBER, Member};
+use crate::raw::table::{Detached, Keys, Table};
+
+/// See the module's description.
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    table: Table,
+    /// What is left of them while they are being freed.
+    detached: Option<Detached>,
+    /// Number of members that expire.
+    volatile: usize,
+}
+
+/// What a table asks about members.
+struct MemberKeys<'a> {
+    cells: &'a Cells,
+    layout: &'a Layout,
+}
+
+/// Members to read.
+#[derive(Clone, Copy)]
+pub struct MembersRef<'a> {
+    pub(crate) members: &'a Members,
+    pub(crate) cells: &'a Cells,
+    pub(crate) layout: &'a Layout,
+}
+
+impl Keys for MemberKeys<'_> {
+    fn hash(&self, entry: EntryRef) -> u64 {
+        self.layout.hash(self.cells.member(entry).key())
+    }
+
+    fn expiry(&self, entry: EntryRef) -> Option<UnixMs> {
+        self.cells.member(entry).expire_at()
+    }
+
+    fn prefetch(&self, entry: EntryRef) {
+        self.cells.arena.directory().prefetch(entry);
+    }
+}
+
+impl Members {
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Number of members that expire.
+    pub(crate) fn volatile(&self) -> usize {
+        self.volatile
+    }
+
+    /// Bytes of the table, with those of this description itself.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.table.bytes()
+    }
+
+    pub(crate) fn find(&self, cells: &Cells, layout: &Layout, name: &[u8]) -> Option<EntryRef> {
+        let is_it = |entry| cells.member(entry).key() == name;
+        self.table.find(layout.hash(name), is_it)
+    }
+
+    /// Adds a member that is not there yet.
+    pub(crate) fn insert(
+        &mut self,
+        cells: &mut Cells,
+        layout: &Layout,
+        name: &[u8],
+        value: Text<'_>,
+        expire_at: Option<UnixMs>,
+    ) -> EntryRef {
+        let entry = cells.insert::<MEMBER>(name, value, expire_at);
+        self.volatile += usize::from(expire_at.is_some());
+        let keys = MemberKeys { cells, layout };
+        self.table.insert(layout.hash(name), entry, &keys);
+        entry
+    }
+
+    /// Replaces the value of a member that is there and says where it is then.
+    pub(crate) fn set_value(
+        &mut self,
+        cells: &mut Cells,
+        layout: &Layout,
+        member: EntryRef,
+        value: Text<'_>,
+    ) -> EntryRef {
+        let to = cells.set_text::<MEMBER>(member, value);
+        self.moved(cells, layout, member, to);
+        to
+    }
+
+    /// Sets or clears when a member expires and says where it is then.
+    pub(crate) fn set_expiry(
+        &mut self,
+        cells: &mut Cells,
+        layout: &Layout,
+        member: EntryRef,
+        expire_at: Option<UnixMs>,
+    ) -> EntryRef {
+        self.volatile -= usize::from(cells.member(member).expire_at().is_some());
+        self.volatile += usize::from(expire_at.is_some());
+        let to = cells.set_expiry::<MEMBER>(member, expire_at);
+        self.moved(cells, layout, member, to);
+        if let Some(at) = expire_at {
+            let hash = layout.hash(cells.member(to).key());
+            self.table.lower_deadline(hash, to, at);
+        }
+        to
+    }
+
+    /// Deletes a member that is there.
+    pub(crate) fn remove(&mut self, cells: &mut Cells, layout: &Layout, member: EntryRef) {
+        let there = cells.member(member);
+        self.volatile -= usize::from(there.expire_at().is_some());
+        let hash = layout.hash(there.key());
+        let keys = MemberKeys { cells, layout };
+        self.table.remove(hash, member, &keys);
+        cells.free::<MEMBER>(member);
+    }
+
+    /// A time before which no member expires.
+    pub(crate) fn earliest_deadline(&self) -> UnixMs {
+        self.table.earliest_deadline()
+    }
+
+    /// Deletes up to `max` members whose time has come, telling each, and says whether there may be more.
+    pub(crate) fn expire(
+        &mut self,
+        now: UnixMs,
+        max: usize,
+        cells: &mut Cells,
+        layout: &Layout,
+        tell: &mut dyn FnMut(&[u8]),
+    ) -> bool {
+        let mut looks = max.saturating_mul(4).saturating_add(16);
+        for _ in 0..max {
+            let Some(member) = self.next_due(cells, layout, now, &mut looks) else {
+                return looks == 0;
+            };
+            tell(cells.member(member).key());
+            self.remove(cells, layout, member);
+        }
+        true
+    }
+
+    /// A member whose time has come; see [`Table::next_due`].
+    pub(crate) fn next_due(
+        &mut self,
+        cells: &Cells,
+        layout: &Layout,
+        now: UnixMs,
+        looks: &mut usize,
+    ) -> Option<EntryRef> {
+        let keys = MemberKeys { cells, layout };
+        let (_, member) = self.table.next_due(now, looks, &keys)?;
+        Some(member)
+    }
+
+    /// Frees up to about `max` members and says whether there are more.
+    pub(crate) fn free(&mut self, max: usize, cells: &mut Cells) -> bool {
+        let table = &mut self.table;
+        let detached = self.detached.get_or_insert_with(|| table.detach());
+        detached.drain(max, |entry| cells.free::<MEMBER>(entry))
+    }
+
+    /// The same members in other cells.
+    pub(crate) fn copy_to(&self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
+        let mut copy = Self::default();
+        for entry in self.table.entries() {
+            let member = from.member(entry);
+            copy.insert(to, layout, member.key(), member.text(), member.expire_at());
+        }
+        copy
+    }
+
+    /// Moves the members of one segment out of sparse pages, telling each from where to where, and says whether there is
+    /// another segment.
+    pub(crate) fn compact(
+        &mut self,
+        segment: usize,
+        cells: &mut Cells,
+        mut tell: impl FnMut(&Cells, EntryRef, EntryRef),
+    ) -> bool {
+        self.table.replace_in_segment(segment, |from| {
+            let to = cells.arena.relocate(from)?;
+            tell(cells, from, to);
+            Some(to)
+        })
+    }
+
+    fn moved(&mut self, cells: &Cells, layout: &Layout, from: EntryRef, to: EntryRef) {
+        if from != to {
+            let hash = layout.hash(cells.member(to).key());
+            self.table.replace(hash, from, to);
+        }
+    }
+}
+
+impl<'a> MembersRef<'a> {
+    pub(crate) fn len(self) -> usize {
+        self.members.len()
+    }
+
+    pub(crate) fn find(self, name: &[u8]) -> Option<Member<'a>> {
+        let entry = self.members.find(self.cells, self.layout, name)?;
+        Some(self.cells.member(entry))
+    }
+
+    /// Every member, in no particular order.
+    pub(crate) fn iter(self) -> impl Iterator<Item = Member<'a>> {
+        let entries = self.members.table.entries();
+        entries.map(move |entry| self.cells.member(entry))
+    }
+
+    /// Visits members in hash order from `cursor` on until `visit` has returned false; returns the cursor to go on with, 0
+    /// at the end. See [`Table::walk`].
+    pub(crate) fn scan(self, cursor: u32, mut visit: impl FnMut(Member<'a>) -> bool) -> u32 {
+        let keys = MemberKeys {
+            cells: self.cells,
+            layout: self.layout,
+        };
+        let visit = |entry| visit(self.cells.member(entry));
+        let next = self.members.table.walk(cursor, &keys, visit);
+        next.unwrap_or(0)
+    }
+
+    /// A member chosen by `random`; each is as likely as any other.
+    pub(crate) fn sample(self, random: u64) -> Option<Member<'a>> {
+        let entry = self.members.table.sample(random)?;
+        Some(self.cells.member(entry))
+    }
+}
+
+impl std::fmt::Debug for MembersRef<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MembersRef")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}

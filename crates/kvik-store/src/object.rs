@@ -1,0 +1,235 @@
+//! Collections, whatever their type, as the heap keeps them.
+//!
+//! Each type is an enum of its representations in a file of its own, and implements [`Collection`]; an [`Object`] is one
+//! of any type. A small collection is packed: one run of bytes in Redis' own format, which lies in its key's entry. A large
+//! one has members in cells, or chunks, and is freed, compacted and scanned in slices.
+
+use crate::UnixMs;
+use crate::hash::Hash;
+use crate::layout::Layout;
+use crate::list::List;
+use crate::raw::cells::Cells;
+use crate::raw::deadlines::NEVER;
+use crate::raw::entry::Form;
+use crate::set::Set;
+use crate::stream::Stream;
+use crate::value::{Encoding, Kind, ValueRef};
+use crate::zset::Zset;
+
+/// What the heap asks of a collection.
+pub(crate) trait Collection: Default {
+    const KIND: Kind;
+
+    /// A collection from its packed form.
+    fn from_packed(form: Form, bytes: Vec<u8>) -> Self;
+
+    /// The packed form and its bytes, if the collection is packed.
+    fn packed(&self) -> Option<(Form, &[u8])>;
+
+    /// The packed bytes, to use their memory again.
+    fn into_packed_bytes(self) -> Option<Vec<u8>>;
+
+    fn encoding(&self) -> Encoding;
+
+    /// Number of elements.
+    fn len(&self) -> usize;
+
+    /// Whether a key with this value goes away.
+    fn is_void(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes allocated besides its members' cells.
+    fn bytes(&self) -> usize;
+
+    /// As a reader sees it.
+    fn view<'a>(&'a self, cells: &'a Cells, layout: &'a Layout) -> ValueRef<'a>;
+
+    /// Returns memory that was reserved for more than there is. Called when a change has ended.
+    fn fit(&mut self) {}
+
+    /// A time before which no member expires.
+    fn earliest_deadline(&self) -> UnixMs {
+        NEVER
+    }
+
+    /// The command that deletes members, as an effect.
+    fn removal() -> &'static [u8] {
+        b"DEL"
+    }
+
+    /// Deletes up to `max` members whose time has come, telling each, and says whether there may be more.
+    fn expire(
+        &mut self,
+        _now: UnixMs,
+        _max: usize,
+        _cells: &mut Cells,
+        _layout: &Layout,
+        _tell: &mut dyn FnMut(&[u8]),
+    ) -> bool {
+        false
+    }
+
+    /// Frees up to about `max` elements and says whether there are more.
+    fn free(&mut self, max: usize, cells: &mut Cells) -> bool;
+
+    /// A copy whose members are in other cells.
+    fn copy_to(&self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self;
+
+    /// Moves members of one part out of sparse pages and says whether there is another part.
+    fn compact(&mut self, _part: usize, _cells: &mut Cells) -> bool {
+        false
+    }
+}
+
+/// A collection of any type.
+#[derive(Debug)]
+pub(crate) enum Object {
+    List(List),
+    Hash(Hash),
+    Set(Set),
+    Zset(Zset),
+    Stream(Stream),
+}
+
+/// Runs an expression on whatever type a collection has.
+macro_rules! each {
+    ($object:expr, $it:ident => $run:expr) => {
+        match $object {
+            Object::List($it) => $run,
+            Object::Hash($it) => $run,
+            Object::Set($it) => $run,
+            Object::Zset($it) => $run,
+            Object::Stream($it) => $run,
+        }
+    };
+}
+
+/// How a type's collections get into an [`Object`] and out of it.
+pub(crate) trait Typed: Collection + Into<Object> {
+    /// The collection, which is of this type.
+    fn from_object(object: Object) -> Self;
+}
+
+macro_rules! typed {
+    ($($name:ident)*) => {
+        $(
+            impl From<$name> for Object {
+                fn from(value: $name) -> Self {
+                    Self::$name(value)
+                }
+            }
+
+            impl Typed for $name {
+                fn from_object(object: Object) -> Self {
+                    match object {
+                        Object::$name(value) => value,
+                        other => unreachable!("a {:?} is no {:?}", other.kind(), Self::KIND),
+                    }
+                }
+            }
+        )*
+    };
+}
+
+typed!(List Hash Set Zset Stream);
+
+impl Object {
+    pub(crate) fn from_packed(form: Form, bytes: Vec<u8>) -> Self {
+        match form.kind() {
+            Kind::List => List::from_packed(form, bytes).into(),
+            Kind::Hash => Hash::from_packed(form, bytes).into(),
+            Kind::Set => Set::from_packed(form, bytes).into(),
+            Kind::Zset => Zset::from_packed(form, bytes).into(),
+            Kind::String | Kind::Stream => unreachable!("{form:?} is not packed"),
+        }
+    }
+
+    pub(crate) fn packed(&self) -> Option<(Form, &[u8])> {
+        each!(self, it => it.packed())
+    }
+
+    pub(crate) fn into_packed_bytes(self) -> Option<Vec<u8>> {
+        each!(self, it => it.into_packed_bytes())
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        fn of<T: Collection>(_: &T) -> Kind {
+            T::KIND
+        }
+        each!(self, it => of(it))
+    }
+
+    pub(crate) fn encoding(&self) -> Encoding {
+        each!(self, it => it.encoding())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        each!(self, it => it.len())
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        each!(self, it => it.bytes())
+    }
+
+    pub(crate) fn fit(&mut self) {
+        each!(self, it => it.fit());
+    }
+
+    pub(crate) fn view<'a>(&'a self, cells: &'a Cells, layout: &'a Layout) -> ValueRef<'a> {
+        each!(self, it => it.view(cells, layout))
+    }
+
+    pub(crate) fn earliest_deadline(&self) -> UnixMs {
+        each!(self, it => it.earliest_deadline())
+    }
+
+    pub(crate) fn removal(&self) -> &'static [u8] {
+        fn of<T: Collection>(_: &T) -> &'static [u8] {
+            T::removal()
+        }
+        each!(self, it => of(it))
+    }
+
+    pub(crate) fn is_void(&self) -> bool {
+        each!(self, it => it.is_void())
+    }
+
+    pub(crate) fn expire(
+        &mut self,
+        now: UnixMs,
+        max: usize,
+        cells: &mut Cells,
+        layout: &Layout,
+        tell: &mut dyn FnMut(&[u8]),
+    ) -> bool {
+        each!(self, it => it.expire(now, max, cells, layout, tell))
+    }
+
+    pub(crate) fn free(&mut self, max: usize, cells: &mut Cells) -> bool {
+        each!(self, it => it.free(max, cells))
+    }
+
+    pub(crate) fn copy_to(&self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
+        each!(self, it => it.copy_to(from, to, layout).into())
+    }
+
+    pub(crate) fn compact(&mut self, part: usize, cells: &mut Cells) -> bool {
+        each!(self, it => it.compact(part, cells))
+    }
+}
+
+/// An empty place.
+impl Default for Object {
+    fn default() -> Self {
+        Self::Set(Set::default())
+    }
+}
+
+/// Gives back what a packed collection has reserved beyond an eighth of what it holds.
+pub(crate) fn fit_packed(bytes: &mut Vec<u8>) {
+    let fitting = bytes.len() + bytes.len() / 8;
+    if bytes.capacity() > fitting + fitting / 8 {
+        bytes.shrink_to(fitting);
+    }
+}

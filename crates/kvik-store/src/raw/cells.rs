@@ -1,0 +1,462 @@
+//! The entries of a stripe: keys, and members of large collections, in the arena, with what is too large for a slot in
+//! buffers beside it.
+//!
+//! A change that needs another size of slot moves the entry, so every change returns where the entry is then; the caller
+//! lets its table lead there.
+
+use std::borrow::Cow;
+
+use super::arena::{Arena, EntryRef};
+use super::class::{MAX_BYTES, rounded};
+use super::entry::{
+    FAR_BYTES, Form, Head, Member, NEAR_KEY_MAX, PackedInt, Record, bytes_before_value,
+    copy_with_expiry, overwrite_expiry, value_room, write_head,
+};
+use super::slab::Slab;
+use crate::UnixMs;
+use crate::value::{IntText, NewString, StringRef, canonical_int};
+
+/// A buffer from this size on is dropped when no lock is held.
+const DROP_LATER_BYTES: usize = 64 << 10;
+
+/// A string to store.
+#[derive(Clone, Debug)]
+pub(crate) enum Text<'a> {
+    /// A string that is a canonical decimal integer.
+    Int(i64),
+    /// Any other string; `raw` when it was changed in place.
+    Bytes {
+        /// The string.
+        bytes: Cow<'a, [u8]>,
+        /// Whether it was changed in place.
+        raw: bool,
+    },
+}
+
+/// What is too large for a slot: strings from 4 KiB on and keys of 255 bytes and more, each in an allocation of its own.
+///
+/// Which memory a buffer gets is the global allocator's affair: the binaries use one that does not map and unmap for each
+/// value, and what is large is dropped elsewhere (see [`crate::Garbage`]).
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    slab: Slab<Vec<u8>>,
+    bytes: usize,
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub(crate) struct Cells {
+    pub(crate) arena: Arena,
+    buffers: Buffers,
+    /// Large buffers that no entry leads to.
+    pub(crate) dropped: Vec<Vec<u8>>,
+}
+
+/// A value in the form in which a slot takes it.
+pub(crate) enum Stored<'a> {
+    Near(Form, Cow<'a, [u8]>),
+    Int(PackedInt),
+    Far(Form, [u8; FAR_BYTES]),
+}
+
+impl<'a> From<NewString<'a>> for Text<'a> {
+    fn from(string: NewString<'a>) -> Self {
+        match string {
+            NewString::Int(n) => Self::Int(n),
+            NewString::Bytes(bytes) => canonical_int(bytes).map_or(
+                Self::Bytes {
+                    bytes: Cow::Borrowed(bytes),
+                    raw: false,
+                },
+                Self::Int,
+            ),
+        }
+    }
+}
+
+impl Buffers {
+    pub(crate) fn get(&self, index: u32) -> &[u8] {
+        self.slab.get(index)
+    }
+
+    /// Bytes that a buffer accounts for, its descriptor included.
+    pub(crate) fn bytes_of(&self, index: u32) -> usize {
+        self.slab.get(index).capacity() + size_of::<Vec<u8>>()
+    }
+
+    /// Bytes of all buffers.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn insert(&mut self, buffer: Vec<u8>) -> u32 {
+        let index = self.slab.insert(buffer);
+        self.bytes += self.bytes_of(index);
+        index
+    }
+
+    fn remove(&mut self, index: u32) -> Vec<u8> {
+        self.bytes -= self.bytes_of(index);
+        self.slab.remove(index)
+    }
+
+    /// Changes a buffer and keeps the account.
+    fn change<R>(&mut self, index: u32, change: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        self.bytes -= self.bytes_of(index);
+        let result = change(self.slab.get_mut(index));
+        self.bytes += self.bytes_of(index);
+        result
+    }
+}
+
+impl Cells {
+    pub(crate) fn new() -> Self {
+        Self {
+            arena: Arena::new(),
+            buffers: Buffers::default(),
+            dropped: Vec::new(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn record<const CLOCK: usize>(&self, entry: EntryRef) -> Record<'_, CLOCK> {
+        Record::new(self.arena.bytes(entry), &self.buffers)
+    }
+
+    /// A member of a collection.
+    #[inline]
+    pub(crate) fn member(&self, entry: EntryRef) -> Member<'_> {
+        self.record(entry)
+    }
+
+    /// Bytes that are resident.
+    pub(crate) fn resident_bytes(&self) -> usize {
+        self.arena.touched_bytes() + self.buffers.bytes()
+    }
+
+    /// Bytes of all entries.
+    pub(crate) fn live_bytes(&self) -> usize {
+        self.arena.live_bytes() + self.buffers.bytes()
+    }
+
+    /// Makes an entry whose value is a string. The clock of a key is still to be written.
+    pub(crate) fn insert<const CLOCK: usize>(
+        &mut self,
+        key: &[u8],
+        text: Text<'_>,
+        expire_at: Option<UnixMs>,
+    ) -> EntryRef {
+        let fixed = bytes_before_value::<CLOCK>(key_bytes(key), expire_at);
+        let stored = self.store(text, fixed);
+        self.insert_stored::<CLOCK>(key, &stored, expire_at)
+    }
+
+    /// Makes an entry. The value fits beside the key; the clock of a key is still to be written.
+    pub(crate) fn insert_stored<const CLOCK: usize>(
+        &mut self,
+        key: &[u8],
+        stored: &Stored<'_>,
+        expire_at: Option<UnixMs>,
+    ) -> EntryRef {
+        let is_far = key.len() > NEAR_KEY_MAX;
+        let far = is_far.then(|| self.buffers.insert(key.into()).to_ne_bytes());
+        let key = far.as_ref().map_or(key, |index| &index[..]);
+        let fixed = bytes_before_value::<CLOCK>(key.len(), expire_at);
+        let entry = self.arena.alloc(fixed + stored.bytes().len());
+        let slot = self.arena.bytes_mut(entry);
+        write_head::<CLOCK>(slot, expire_at, key, is_far);
+        stored.write::<CLOCK>(slot);
+        entry
+    }
+
+    /// Frees an entry and its buffers.
+    pub(crate) fn free<const CLOCK: usize>(&mut self, entry: EntryRef) {
+        let far = self.record::<CLOCK>(entry).far();
+        far.for_each(|index| self.drop_far(index));
+        self.arena.free(entry);
+    }
+
+    /// Replaces the value by a string.
+    pub(crate) fn set_text<const CLOCK: usize>(
+        &mut self,
+        entry: EntryRef,
+        text: Text<'_>,
+    ) -> EntryRef {
+        let fixed = self.value_start::<CLOCK>(entry);
+        // The old value's buffer goes first, so that both are never there at once.
+        self.drop_far_value::<CLOCK>(entry);
+        let stored = self.store(text, fixed);
+        self.write_stored::<CLOCK>(entry, fixed, &stored)
+    }
+
+    /// Replaces the value by one that fits beside the key.
+    pub(crate) fn set_stored<const CLOCK: usize>(
+        &mut self,
+        entry: EntryRef,
+        stored: &Stored<'_>,
+    ) -> EntryRef {
+        let fixed = self.value_start::<CLOCK>(entry);
+        self.drop_far_value::<CLOCK>(entry);
+        self.write_stored::<CLOCK>(entry, fixed, stored)
+    }
+
+    /// Sets when the entry expires. A packed value that then is too large for the slot stays as it is: see
+    /// [`Self::expiry_fits`].
+    pub(crate) fn set_expiry<const CLOCK: usize>(
+        &mut self,
+        entry: EntryRef,
+        expire_at: Option<UnixMs>,
+    ) -> EntryRef {
+        if overwrite_expiry::<CLOCK>(self.arena.bytes_mut(entry), expire_at) {
+            return entry;
+        }
+        if !self.expiry_fits::<CLOCK>(entry, expire_at) {
+            let far = self.value_to_buffer::<CLOCK>(entry);
+            return self.set_expiry::<CLOCK>(far, expire_at);
+        }
+        let bytes = self.bytes_with_expiry::<CLOCK>(entry, expire_at);
+        let to = self.arena.alloc(bytes);
+        let (old, new) = self.arena.pair(entry, to);
+        copy_with_expiry::<CLOCK>(old, new, expire_at);
+        self.arena.free(entry);
+        to
+    }
+
+    /// Whether an entry with this expiry would be small enough for a slot.
+    pub(crate) fn expiry_fits<const CLOCK: usize>(
+        &self,
+        entry: EntryRef,
+        expire_at: Option<UnixMs>,
+    ) -> bool {
+        self.bytes_with_expiry::<CLOCK>(entry, expire_at) <= MAX_BYTES
+    }
+
+    /// Overwrites the string from `offset` on, filling a gap with zeros. Returns the entry and the string's length.
+    pub(crate) fn write_range<const CLOCK: usize>(
+        &mut self,
+        entry: EntryRef,
+        offset: usize,
+        bytes: &[u8],
+    ) -> (EntryRef, usize) {
+        let text = self.record::<CLOCK>(entry).string();
+        let len = text.len().max(offset + bytes.len());
+        let to = self.raw_of_len::<CLOCK>(entry, len);
+        let write = |text: &mut [u8]| text[offset..offset + bytes.len()].copy_from_slice(bytes);
+        if let Some(index) = self.record::<CLOCK>(to).far_value() {
+            self.buffers.change(index, |buffer| write(buffer));
+        } else {
+            let start = self.value_start::<CLOCK>(to);
+            write(&mut self.arena.bytes_mut(to)[start..start + len]);
+        }
+        (to, len)
+    }
+
+    /// Takes the value of an entry along, which is a string, and frees the entry.
+    pub(crate) fn take_text<const CLOCK: usize>(&mut self, entry: EntryRef) -> Text<'static> {
+        let record = self.record::<CLOCK>(entry);
+        let text = match record.far_value() {
+            Some(index) => {
+                let raw = record.form() == Form::FarRaw;
+                // An empty buffer stays behind, to be freed with the entry.
+                let bytes = self.buffers.change(index, std::mem::take);
+                Text::Bytes {
+                    bytes: Cow::Owned(bytes),
+                    raw,
+                }
+            }
+            None => record.text().into_owned(),
+        };
+        self.free::<CLOCK>(entry);
+        text
+    }
+
+    fn value_start<const CLOCK: usize>(&self, entry: EntryRef) -> usize {
+        Head::<CLOCK>::of(self.arena.bytes(entry)).value_start()
+    }
+
+    fn bytes_with_expiry<const CLOCK: usize>(
+        &self,
+        entry: EntryRef,
+        expire_at: Option<UnixMs>,
+    ) -> usize {
+        let record = self.record::<CLOCK>(entry);
+        let before = bytes_before_value::<CLOCK>(0, record.expire_at());
+        let key = self.value_start::<CLOCK>(entry) - before;
+        bytes_before_value::<CLOCK>(key, expire_at) + record.stored_value().len()
+    }
+
+    /// The form of a string for a slot in which `before` bytes come first; a large one goes to a buffer.
+    fn store<'t>(&mut self, text: Text<'t>, before: usize) -> Stored<'t> {
+        let (bytes, raw) = match text {
+            Text::Int(n) => return Stored::Int(PackedInt::new(n)),
+            Text::Bytes { bytes, raw } => (bytes, raw),
+        };
+        if before + bytes.len() <= MAX_BYTES {
+            return Stored::Near(if raw { Form::Raw } else { Form::Bytes }, bytes);
+        }
+        let index = self.buffers.insert(bytes.into_owned());
+        Stored::Far(
+            if raw { Form::FarRaw } else { Form::FarBytes },
+            index.to_ne_bytes(),
+        )
+    }
+
+    fn write_stored<const CLOCK: usize>(
+        &mut self,
+        entry: EntryRef,
+        fixed: usize,
+        stored: &Stored<'_>,
+    ) -> EntryRef {
+        let to = self.with_room::<CLOCK>(entry, fixed + stored.bytes().len());
+        stored.write::<CLOCK>(self.arena.bytes_mut(to));
+        to
+    }
+
+    /// The entry in a slot of the right size for `bytes`: this one, or a new one with a copy of all but the value.
+    fn with_room<const CLOCK: usize>(&mut self, entry: EntryRef, bytes: usize) -> EntryRef {
+        if self.arena.bytes(entry).len() == rounded(bytes) {
+            return entry;
+        }
+        let to = self.arena.alloc(bytes);
+        let (old, new) = self.arena.pair(entry, to);
+        let start = Head::<CLOCK>::of(old).value_start();
+        new[..start].copy_from_slice(&old[..start]);
+        self.arena.free(entry);
+        to
+    }
+
+    /// Makes the value a string of this length that can be changed in place, with zeros at the end if it grows.
+    fn raw_of_len<const CLOCK: usize>(&mut self, entry: EntryRef, len: usize) -> EntryRef {
+        let start = self.value_start::<CLOCK>(entry);
+        if let Some(index) = self.record::<CLOCK>(entry).far_value() {
+            self.buffers.change(index, |buffer| grow(buffer, len));
+            value_room::<CLOCK>(self.arena.bytes_mut(entry), Form::FarRaw, FAR_BYTES);
+            return entry;
+        }
+        if start + len > MAX_BYTES {
+            let mut buffer = Vec::with_capacity(len + len / 4);
+            let text = self.record::<CLOCK>(entry).string();
+            buffer.extend_from_slice(text.text(&mut IntText::default()));
+            buffer.resize(len, 0);
+            let bytes = Cow::Owned(buffer);
+            return self.set_text::<CLOCK>(entry, Text::Bytes { bytes, raw: true });
+        }
+        self.near_raw_of_len::<CLOCK>(entry, start, len)
+    }
+
+    fn near_raw_of_len<const CLOCK: usize>(
+        &mut self,
+        entry: EntryRef,
+        start: usize,
+        len: usize,
+    ) -> EntryRef {
+        let record = self.record::<CLOCK>(entry);
+        let old_len = record.stored_value().len();
+        if record.form() == Form::Raw && start + len <= self.arena.bytes(entry).len() {
+            let slot = self.arena.bytes_mut(entry);
+            value_room::<CLOCK>(slot, Form::Raw, len)[old_len..].fill(0);
+            return entry;
+        }
+        let to = self.arena.alloc(start + len);
+        let (old, new) = self.arena.pair(entry, to);
+        new[..start].copy_from_slice(&old[..start]);
+        let mut room = IntText::default();
+        let text = Record::<CLOCK>::new(old, &self.buffers).string();
+        let text = text.text(&mut room);
+        let value = value_room::<CLOCK>(new, Form::Raw, len);
+        value[..text.len()].copy_from_slice(text);
+        value[text.len()..].fill(0);
+        self.arena.free(entry);
+        to
+    }
+
+    /// Moves a string that is in the slot to a buffer.
+    fn value_to_buffer<const CLOCK: usize>(&mut self, entry: EntryRef) -> EntryRef {
+        let record = self.record::<CLOCK>(entry);
+        let form = match record.form() {
+            Form::Raw => Form::FarRaw,
+            _ => Form::FarBytes,
+        };
+        let bytes = record.stored_value().to_vec();
+        let index = self.buffers.insert(bytes);
+        self.set_stored::<CLOCK>(entry, &Stored::Far(form, index.to_ne_bytes()))
+    }
+
+    fn drop_far_value<const CLOCK: usize>(&mut self, entry: EntryRef) {
+        if let Some(index) = self.record::<CLOCK>(entry).far_value() {
+            self.drop_far(index);
+        }
+    }
+
+    fn drop_far(&mut self, index: u32) {
+        let buffer = self.buffers.remove(index);
+        if buffer.capacity() >= DROP_LATER_BYTES {
+            self.dropped.push(buffer);
+        }
+    }
+}
+
+impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
+    /// The value, which is a string, to store it elsewhere.
+    pub(crate) fn text(&self) -> Text<'a> {
+        match self.string() {
+            StringRef::Int(n) => Text::Int(n),
+            StringRef::Bytes(bytes) => Text::Bytes {
+                bytes: Cow::Borrowed(bytes),
+                raw: matches!(self.form(), Form::Raw | Form::FarRaw),
+            },
+        }
+    }
+}
+
+impl Text<'_> {
+    /// The same, borrowing nothing.
+    pub(crate) fn into_owned(self) -> Text<'static> {
+        match self {
+            Self::Int(n) => Text::Int(n),
+            Self::Bytes { bytes, raw } => Text::Bytes {
+                bytes: Cow::Owned(bytes.into_owned()),
+                raw,
+            },
+        }
+    }
+}
+
+impl Stored<'_> {
+    /// What the slot takes of the value.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Near(_, bytes) => bytes,
+            Self::Int(n) => n.bytes(),
+            Self::Far(_, index) => index,
+        }
+    }
+
+    fn write<const CLOCK: usize>(&self, slot: &mut [u8]) {
+        let form = match self {
+            Self::Near(form, _) | Self::Far(form, _) => *form,
+            Self::Int(_) => Form::Int,
+        };
+        let bytes = self.bytes();
+        value_room::<CLOCK>(slot, form, bytes.len()).copy_from_slice(bytes);
+    }
+}
+
+/// What a key takes in its slot.
+pub(crate) fn key_bytes(key: &[u8]) -> usize {
+    if key.len() > NEAR_KEY_MAX {
+        FAR_BYTES
+    } else {
+        key.len()
+    }
+}
+
+/// Lengthens a buffer with zeros, with room for more growth in proportion.
+fn grow(buffer: &mut Vec<u8>, len: usize) {
+    if len > buffer.capacity() {
+        buffer.reserve_exact(len + len / 4 - buffer.len());
+    }
+    if len > buffer.len() {
+        buffer.resize(len, 0);
+    }
+}
