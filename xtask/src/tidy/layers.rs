@@ -29,6 +29,11 @@ const ABOVE_THE_LIBRARY: &[&str] = &[
 /// From the bottom up. A new crate gets its row when it is made.
 const LAYERS: &[Layer] = &[
     Layer {
+        name: "kvik-rdb",
+        may_use: &[],
+        never: ABOVE_THE_LIBRARY,
+    },
+    Layer {
         name: "kvik-resp",
         may_use: &[],
         never: ABOVE_THE_LIBRARY,
@@ -41,7 +46,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "kvik-command",
-        may_use: &["kvik-resp", "kvik-store"],
+        may_use: &["kvik-rdb", "kvik-resp", "kvik-store"],
         never: ABOVE_THE_LIBRARY,
     },
     Layer {

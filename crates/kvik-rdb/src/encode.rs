@@ -1,0 +1,257 @@
+//! Writes values: the bodies that follow an [`ObjectType`]'s byte.
+//!
+//! Each method writes the body of the type it names, from what iterators give, and nothing is gathered in between. Where
+//! a store keeps Redis' own packed bytes they are written as they are, by [`Encoder::packed`].
+
+use crate::stream::UNKNOWN;
+use crate::{EntriesRead, ObjectType, Pending, StreamId, StreamSummary, lzf};
+
+/// Strings up to this length are not worth compressing.
+const UNCOMPRESSED_MAX: usize = 20;
+
+/// Bytes that compression must at least save.
+const SAVED_MIN: usize = 4;
+
+/// Longest decimal form of an integer that is written as one.
+const INTEGER_MAX: usize = 11;
+
+/// Whether strings are compressed that get shorter by it; the setting `rdbcompression`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// They are.
+    Lzf,
+    /// They are written as they are.
+    Off,
+}
+
+/// A node of a list.
+#[derive(Clone, Copy, Debug)]
+pub enum ListNode<'a> {
+    /// A large element by itself.
+    Plain(&'a [u8]),
+    /// A listpack of elements.
+    Listpack(&'a [u8]),
+}
+
+/// Appends values to a buffer.
+#[derive(Debug)]
+pub struct Encoder<'o> {
+    out: &'o mut Vec<u8>,
+    compression: Compression,
+}
+
+impl<'o> Encoder<'o> {
+    /// Appends to `out`.
+    pub fn new(out: &'o mut Vec<u8>, compression: Compression) -> Self {
+        Self { out, compression }
+    }
+
+    /// The byte that says what follows.
+    pub fn object(&mut self, object: ObjectType) {
+        self.out.push(object.code());
+    }
+
+    /// A number in the variable form of lengths.
+    pub fn length(&mut self, length: u64) {
+        match length {
+            0..0x40 => self.out.push(length as u8),
+            0x40..0x4000 => self
+                .out
+                .extend_from_slice(&(0x4000 | length as u16).to_be_bytes()),
+            0x4000..=0xffff_ffff => {
+                self.out.push(0x80);
+                self.out.extend_from_slice(&(length as u32).to_be_bytes());
+            }
+            _ => {
+                self.out.push(0x81);
+                self.out.extend_from_slice(&length.to_be_bytes());
+            }
+        }
+    }
+
+    /// A string, and the body of [`ObjectType::String`].
+    pub fn string(&mut self, text: &[u8]) {
+        if let Some(n) = integer(text) {
+            return self.int(n.into());
+        }
+        match self.compressed(text) {
+            Some(packed) => {
+                self.out.push(0xc3);
+                self.length(packed.len() as u64);
+                self.length(text.len() as u64);
+                self.out.extend_from_slice(&packed);
+            }
+            None => self.verbatim(text),
+        }
+    }
+
+    /// An integer as a string, and the body of [`ObjectType::String`].
+    pub fn int(&mut self, n: i64) {
+        if let Ok(n) = i8::try_from(n) {
+            self.out.push(0xc0);
+            self.out.extend_from_slice(&n.to_le_bytes());
+        } else if let Ok(n) = i16::try_from(n) {
+            self.out.push(0xc1);
+            self.out.extend_from_slice(&n.to_le_bytes());
+        } else if let Ok(n) = i32::try_from(n) {
+            self.out.push(0xc2);
+            self.out.extend_from_slice(&n.to_le_bytes());
+        } else {
+            let mut room = itoa::Buffer::new();
+            self.verbatim(room.format(n).as_bytes());
+        }
+    }
+
+    /// A listpack or an intset: the body of [`ObjectType::HashListpack`], [`ObjectType::SortedSetListpack`],
+    /// [`ObjectType::SetListpack`] and [`ObjectType::SetIntset`].
+    pub fn packed(&mut self, bytes: &[u8]) {
+        self.string(bytes);
+    }
+
+    /// The body of [`ObjectType::ListQuicklist2`].
+    pub fn list<'a>(&mut self, nodes: impl ExactSizeIterator<Item = ListNode<'a>>) {
+        self.length(nodes.len() as u64);
+        for node in nodes {
+            let (kind, bytes) = match node {
+                ListNode::Plain(element) => (1, element),
+                ListNode::Listpack(listpack) => (2, listpack),
+            };
+            self.length(kind);
+            self.string(bytes);
+        }
+    }
+
+    /// The body of [`ObjectType::Set`].
+    pub fn set<'a>(&mut self, members: impl ExactSizeIterator<Item = &'a [u8]>) {
+        self.length(members.len() as u64);
+        for member in members {
+            self.string(member);
+        }
+    }
+
+    /// The body of [`ObjectType::SortedSet`]. Redis reads it fastest from the largest score to the smallest.
+    pub fn sorted_set<'a>(&mut self, members: impl ExactSizeIterator<Item = (&'a [u8], f64)>) {
+        self.length(members.len() as u64);
+        for (member, score) in members {
+            self.string(member);
+            self.out.extend_from_slice(&score.to_le_bytes());
+        }
+    }
+
+    /// The body of [`ObjectType::Hash`].
+    pub fn hash<'a>(&mut self, fields: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>) {
+        self.length(fields.len() as u64);
+        for (name, value) in fields {
+            self.string(name);
+            self.string(value);
+        }
+    }
+
+    /// The body of [`ObjectType::HashExpiringValkey`]: fields, values, and when each expires, if it does. Redis 7.4's
+    /// types for this are refused by Valkey, and Valkey's by Redis; no type is taken by both.
+    pub fn hash_expiring<'a>(
+        &mut self,
+        fields: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8], Option<u64>)>,
+    ) {
+        self.length(fields.len() as u64);
+        for (name, value, expire_at) in fields {
+            self.string(name);
+            self.string(value);
+            self.time(expire_at);
+        }
+    }
+
+    /// The start of [`ObjectType::Stream2`]: listpacks of entries with what their IDs are relative to, and the summary.
+    /// As many groups have to follow as `groups` says.
+    pub fn stream<'a>(
+        &mut self,
+        entries: impl ExactSizeIterator<Item = (StreamId, &'a [u8])>,
+        summary: &StreamSummary,
+        groups: usize,
+    ) {
+        self.length(entries.len() as u64);
+        for (first, listpack) in entries {
+            self.string(&first.to_be_bytes());
+            self.string(listpack);
+        }
+        self.length(summary.len);
+        self.id(summary.last_id);
+        self.id(summary.first_id.unwrap_or_default());
+        self.id(summary.max_deleted_id);
+        self.length(summary.entries_added);
+        self.length(groups as u64);
+    }
+
+    /// A group of a stream. As many consumers have to follow as `consumers` says.
+    pub fn stream_group(
+        &mut self,
+        name: &[u8],
+        last_id: StreamId,
+        entries_read: EntriesRead,
+        pending: impl ExactSizeIterator<Item = Pending>,
+        consumers: usize,
+    ) {
+        self.string(name);
+        self.id(last_id);
+        self.length(match entries_read {
+            EntriesRead::Count(count) => count,
+            EntriesRead::Unknown | EntriesRead::Untold => UNKNOWN,
+        });
+        self.length(pending.len() as u64);
+        for entry in pending {
+            self.out.extend_from_slice(&entry.id.to_be_bytes());
+            self.time(Some(entry.delivered_ms));
+            self.length(entry.deliveries);
+        }
+        self.length(consumers as u64);
+    }
+
+    /// A consumer of a stream's group, with the pending entries that are its own.
+    pub fn stream_consumer(
+        &mut self,
+        name: &[u8],
+        seen_ms: u64,
+        owned: impl ExactSizeIterator<Item = StreamId>,
+    ) {
+        self.string(name);
+        self.time(Some(seen_ms));
+        self.length(owned.len() as u64);
+        for id in owned {
+            self.out.extend_from_slice(&id.to_be_bytes());
+        }
+    }
+
+    fn verbatim(&mut self, text: &[u8]) {
+        self.length(text.len() as u64);
+        self.out.extend_from_slice(text);
+    }
+
+    /// The compressed form if strings are compressed and it is worth it.
+    fn compressed(&self, text: &[u8]) -> Option<Vec<u8>> {
+        if self.compression == Compression::Off || text.len() <= UNCOMPRESSED_MAX {
+            return None;
+        }
+        lzf::compress(text, text.len() - SAVED_MIN)
+    }
+
+    fn id(&mut self, id: StreamId) {
+        self.length(id.ms);
+        self.length(id.seq);
+    }
+
+    /// Milliseconds since the Unix epoch, or -1.
+    fn time(&mut self, ms: Option<u64>) {
+        let ms = ms.map_or(-1, |ms| i64::try_from(ms).unwrap_or(i64::MAX));
+        self.out.extend_from_slice(&ms.to_le_bytes());
+    }
+}
+
+/// The integer of 32 bits whose one decimal form `text` is.
+fn integer(text: &[u8]) -> Option<i32> {
+    let first = *text.first()?;
+    if text.len() > INTEGER_MAX || !(first == b'-' || first.is_ascii_digit()) {
+        return None;
+    }
+    let n: i32 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    (itoa::Buffer::new().format(n).as_bytes() == text).then_some(n)
+}

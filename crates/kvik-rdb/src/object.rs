@@ -1,0 +1,159 @@
+//! The types of values and their codes.
+
+use crate::Corrupt;
+
+/// What kind of bytes a value is written as: Redis' name for it and the version that brought it.
+///
+/// Code 22 has two meanings. Redis 7.4's release candidates wrote version 12 with it, Valkey 9 writes version 80.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectType {
+    /// A string.
+    String,
+    /// A list of strings.
+    List,
+    /// A set of strings.
+    Set,
+    /// Members and scores as text.
+    SortedSetText,
+    /// Fields and values.
+    Hash,
+    /// Members and scores as binary doubles (8).
+    SortedSet,
+    /// A zipmap of fields and values.
+    HashZipmap,
+    /// A ziplist of elements.
+    ListZiplist,
+    /// An intset.
+    SetIntset,
+    /// A ziplist of members and scores.
+    SortedSetZiplist,
+    /// A ziplist of fields and values.
+    HashZiplist,
+    /// A sequence of ziplists (7).
+    ListQuicklist,
+    /// A stream (9).
+    Stream,
+    /// A listpack of fields and values (10).
+    HashListpack,
+    /// A listpack of members and scores (10).
+    SortedSetListpack,
+    /// A sequence of listpacks and single elements (10).
+    ListQuicklist2,
+    /// A stream with first and largest deleted ID and counters (10).
+    Stream2,
+    /// A listpack of members (11).
+    SetListpack,
+    /// A stream whose consumers tell when they were active (11).
+    Stream3,
+    /// Fields with absolute expiry, of a release candidate (12).
+    HashExpiringCandidate,
+    /// A listpack of fields, values and expiries, of a release candidate (12).
+    HashListpackExpiringCandidate,
+    /// Fields with expiry relative to the earliest (12).
+    HashExpiring,
+    /// A listpack of fields, values and expiries after the earliest expiry (12).
+    HashListpackExpiring,
+    /// Fields, values and expiries as Valkey 9 writes them (80).
+    HashExpiringValkey,
+}
+
+/// From here on versions are Valkey's.
+const VALKEY: u16 = 80;
+
+/// Every type with its code; the two of code 22 are told apart by the version.
+const CODES: [(u8, ObjectType); 22] = [
+    (0, ObjectType::String),
+    (1, ObjectType::List),
+    (2, ObjectType::Set),
+    (3, ObjectType::SortedSetText),
+    (4, ObjectType::Hash),
+    (5, ObjectType::SortedSet),
+    (9, ObjectType::HashZipmap),
+    (10, ObjectType::ListZiplist),
+    (11, ObjectType::SetIntset),
+    (12, ObjectType::SortedSetZiplist),
+    (13, ObjectType::HashZiplist),
+    (14, ObjectType::ListQuicklist),
+    (15, ObjectType::Stream),
+    (16, ObjectType::HashListpack),
+    (17, ObjectType::SortedSetListpack),
+    (18, ObjectType::ListQuicklist2),
+    (19, ObjectType::Stream2),
+    (20, ObjectType::SetListpack),
+    (21, ObjectType::Stream3),
+    (23, ObjectType::HashListpackExpiringCandidate),
+    (24, ObjectType::HashExpiring),
+    (25, ObjectType::HashListpackExpiring),
+];
+
+impl ObjectType {
+    /// The type that `code` means in a payload or file of this version.
+    ///
+    /// # Errors
+    /// When it means none: an operation code of files, a module's value, or something of the future.
+    pub fn from_code(code: u8, version: u16) -> Result<Self, Corrupt> {
+        if code == 22 {
+            return Ok(if version < VALKEY {
+                Self::HashExpiringCandidate
+            } else {
+                Self::HashExpiringValkey
+            });
+        }
+        let known = CODES.iter().find(|(known, _)| *known == code);
+        known
+            .map(|(_, object)| *object)
+            .ok_or(Corrupt::UnknownType(code))
+    }
+
+    /// The byte that stands for the type.
+    pub fn code(self) -> u8 {
+        let known = CODES.iter().find(|(_, known)| *known == self);
+        known.map_or(22, |(code, _)| *code)
+    }
+
+    /// The version a payload or file must at least have for this type, and never less than that of Redis 7.0.
+    pub fn version(self) -> u16 {
+        match self {
+            Self::SetListpack | Self::Stream3 => 11,
+            Self::HashExpiringCandidate
+            | Self::HashListpackExpiringCandidate
+            | Self::HashExpiring
+            | Self::HashListpackExpiring => 12,
+            Self::HashExpiringValkey => VALKEY,
+            _ => crate::VERSION,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_come_back() {
+        for version in [10, 12, 80] {
+            for code in 0..=u8::MAX {
+                if let Ok(object) = ObjectType::from_code(code, version) {
+                    assert_eq!(object.code(), code);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn modules_and_file_operations_are_no_values() {
+        for code in [6, 7, 8, 26, 244, 255] {
+            assert_eq!(
+                ObjectType::from_code(code, 12),
+                Err(Corrupt::UnknownType(code))
+            );
+        }
+    }
+
+    #[test]
+    fn the_code_that_two_servers_took() {
+        let of = |version| ObjectType::from_code(22, version).unwrap();
+        assert_eq!(of(12), ObjectType::HashExpiringCandidate);
+        assert_eq!(of(80), ObjectType::HashExpiringValkey);
+    }
+}

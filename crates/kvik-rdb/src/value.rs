@@ -1,0 +1,362 @@
+//! Values as they are read: what they consist of, one part after the other.
+//!
+//! A collection is either in one piece, packed, or an iterator over its elements that reads on in the payload. An
+//! iterator that has met an error ends. What comes after the value can be read once its iterator has ended.
+
+use std::borrow::Cow;
+
+use crate::{Corrupt, ObjectType, Reader, StreamParts, Text, Ziplist, Zipmap};
+
+/// How a list node is kept, in [`ObjectType::ListQuicklist2`].
+const PLAIN: u64 = 1;
+const PACKED: u64 = 2;
+
+/// The latest expiry of a field that Redis stores.
+const EXPIRE_MAX: u64 = (1 << 48) - 2;
+
+/// Scores as text that are none.
+const NEGATIVE_INFINITY: u8 = 255;
+const INFINITY: u8 = 254;
+
+/// What a payload holds.
+#[derive(Debug)]
+pub enum Value<'r, 'a> {
+    /// A string.
+    String(Text<'a>),
+    /// A list.
+    List(ListParts<'r, 'a>),
+    /// A set.
+    Set(Set<'r, 'a>),
+    /// A sorted set.
+    SortedSet(SortedSet<'r, 'a>),
+    /// A hash.
+    Hash(Hash<'r, 'a>),
+    /// A stream.
+    Stream(StreamParts<'r, 'a>),
+}
+
+/// The members of a set.
+#[derive(Debug)]
+pub enum Set<'r, 'a> {
+    /// One after the other.
+    Members(Members<'r, 'a>),
+    /// An intset, not validated.
+    Intset(Cow<'a, [u8]>),
+    /// A listpack, not validated.
+    Listpack(Cow<'a, [u8]>),
+}
+
+/// The members of a sorted set with their scores.
+#[derive(Debug)]
+pub enum SortedSet<'r, 'a> {
+    /// One after the other, in no particular order.
+    Members(Scored<'r, 'a>),
+    /// A listpack of members and scores, not validated.
+    Listpack(Cow<'a, [u8]>),
+    /// A ziplist of pairs: see [`Ziplist::scored`].
+    Ziplist(Ziplist<'a>),
+}
+
+/// The fields of a hash with their values and expiries.
+#[derive(Debug)]
+pub enum Hash<'r, 'a> {
+    /// One after the other.
+    Fields(Fields<'r, 'a>),
+    /// A listpack of fields and values, not validated.
+    Listpack(Cow<'a, [u8]>),
+    /// A listpack of fields, values and absolute expiries (0: none), not validated. Redis orders it by expiry, with the
+    /// fields that have none last.
+    ListpackWithExpiry(Cow<'a, [u8]>),
+    /// A ziplist of pairs: see [`Ziplist::pairs`].
+    Ziplist(Ziplist<'a>),
+    /// A zipmap.
+    Zipmap(Zipmap<'a>),
+}
+
+/// Some elements of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListPart<'a> {
+    /// One element.
+    Element(Text<'a>),
+    /// A listpack of elements, not validated; it may be empty.
+    Listpack(Cow<'a, [u8]>),
+    /// A ziplist of elements; it may be empty.
+    Ziplist(Ziplist<'a>),
+}
+
+/// A field of a hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// Its name.
+    pub name: Text<'a>,
+    /// Its value.
+    pub value: Text<'a>,
+    /// When it expires, in milliseconds since the Unix epoch.
+    pub expire_at: Option<u64>,
+}
+
+/// The parts of a list, in order. Together they may be empty, which no list is.
+#[derive(Debug)]
+pub struct ListParts<'r, 'a> {
+    reader: &'r mut Reader<'a>,
+    left: usize,
+    object: ObjectType,
+}
+
+/// The members of a set.
+#[derive(Debug)]
+pub struct Members<'r, 'a> {
+    reader: &'r mut Reader<'a>,
+    left: usize,
+}
+
+/// Members with their scores.
+#[derive(Debug)]
+pub struct Scored<'r, 'a> {
+    reader: &'r mut Reader<'a>,
+    left: usize,
+    as_text: bool,
+}
+
+/// Fields with their values.
+#[derive(Debug)]
+pub struct Fields<'r, 'a> {
+    reader: &'r mut Reader<'a>,
+    left: usize,
+    expiries: Expiries,
+}
+
+/// How a field's expiry is written.
+#[derive(Clone, Copy, Debug)]
+enum Expiries {
+    None,
+    /// Before the field: 0, or the time less this and plus 1.
+    After(u64),
+    /// Behind the value: -1, or the time in 8 bytes.
+    Binary,
+}
+
+impl<'r, 'a> Value<'r, 'a> {
+    /// Reads the value of type `object` that starts here.
+    ///
+    /// # Errors
+    /// When it is cut off, contradictory or empty. Errors further inside come with its elements.
+    pub fn read(reader: &'r mut Reader<'a>, object: ObjectType) -> Result<Self, Corrupt> {
+        Ok(match object {
+            ObjectType::String => Self::String(reader.text()?),
+            ObjectType::List
+            | ObjectType::ListZiplist
+            | ObjectType::ListQuicklist
+            | ObjectType::ListQuicklist2 => Self::List(ListParts::read(reader, object)?),
+            ObjectType::Set | ObjectType::SetIntset | ObjectType::SetListpack => {
+                Self::Set(Set::read(reader, object)?)
+            }
+            ObjectType::SortedSet
+            | ObjectType::SortedSetText
+            | ObjectType::SortedSetListpack
+            | ObjectType::SortedSetZiplist => Self::SortedSet(SortedSet::read(reader, object)?),
+            ObjectType::Stream | ObjectType::Stream2 | ObjectType::Stream3 => {
+                Self::Stream(StreamParts::read(reader, object)?)
+            }
+            _ => Self::Hash(Hash::read(reader, object)?),
+        })
+    }
+}
+
+impl<'r, 'a> Set<'r, 'a> {
+    fn read(reader: &'r mut Reader<'a>, object: ObjectType) -> Result<Self, Corrupt> {
+        Ok(match object {
+            ObjectType::SetIntset => Self::Intset(reader.blob()?),
+            ObjectType::SetListpack => Self::Listpack(reader.blob()?),
+            _ => Self::Members(Members {
+                left: some(reader.count(1)?)?,
+                reader,
+            }),
+        })
+    }
+}
+
+impl<'r, 'a> SortedSet<'r, 'a> {
+    fn read(reader: &'r mut Reader<'a>, object: ObjectType) -> Result<Self, Corrupt> {
+        let as_text = match object {
+            ObjectType::SortedSetListpack => return Ok(Self::Listpack(reader.blob()?)),
+            ObjectType::SortedSetZiplist => {
+                return Ok(Self::Ziplist(Ziplist::of_pairs(reader.blob()?)?));
+            }
+            object => object == ObjectType::SortedSetText,
+        };
+        Ok(Self::Members(Scored {
+            left: some(reader.count(if as_text { 2 } else { 9 })?)?,
+            reader,
+            as_text,
+        }))
+    }
+}
+
+impl<'r, 'a> Hash<'r, 'a> {
+    fn read(reader: &'r mut Reader<'a>, object: ObjectType) -> Result<Self, Corrupt> {
+        let (expiries, least) = match object {
+            ObjectType::HashZipmap => return Ok(Self::Zipmap(Zipmap::new(reader.blob()?)?)),
+            ObjectType::HashZiplist => {
+                return Ok(Self::Ziplist(Ziplist::of_pairs(reader.blob()?)?));
+            }
+            ObjectType::HashListpack => return Ok(Self::Listpack(reader.blob()?)),
+            ObjectType::HashListpackExpiringCandidate => {
+                return Ok(Self::ListpackWithExpiry(reader.blob()?));
+            }
+            ObjectType::HashListpackExpiring => {
+                // The earliest expiry, which the listpack tells as well.
+                reader.u64_le()?;
+                return Ok(Self::ListpackWithExpiry(reader.blob()?));
+            }
+            // Absolute times: 0 for none, and no 1 added.
+            ObjectType::HashExpiringCandidate => (Expiries::After(1), 3),
+            ObjectType::HashExpiring => (Expiries::After(reader.u64_le()?), 3),
+            ObjectType::HashExpiringValkey => (Expiries::Binary, 10),
+            _ => (Expiries::None, 2),
+        };
+        Ok(Self::Fields(Fields {
+            left: some(reader.count(least)?)?,
+            reader,
+            expiries,
+        }))
+    }
+}
+
+impl<'r, 'a> ListParts<'r, 'a> {
+    fn read(reader: &'r mut Reader<'a>, object: ObjectType) -> Result<Self, Corrupt> {
+        let left = match object {
+            ObjectType::ListZiplist => 1,
+            ObjectType::ListQuicklist2 => some(reader.count(2)?)?,
+            _ => some(reader.count(1)?)?,
+        };
+        Ok(Self {
+            reader,
+            left,
+            object,
+        })
+    }
+
+    fn part(&mut self) -> Result<ListPart<'a>, Corrupt> {
+        let node = match self.object {
+            ObjectType::List => return Ok(ListPart::Element(self.reader.text()?)),
+            ObjectType::ListQuicklist2 => self.reader.length()?,
+            _ => return Ok(ListPart::Ziplist(Ziplist::new(self.reader.blob()?)?)),
+        };
+        match (node, self.reader.text()?) {
+            (PLAIN, element) => Ok(ListPart::Element(element)),
+            (PACKED, listpack) => Ok(ListPart::Listpack(listpack.into_bytes())),
+            _ => Err(Corrupt::InvalidNode),
+        }
+    }
+}
+
+impl<'a> Scored<'_, 'a> {
+    fn member(&mut self) -> Result<(Text<'a>, f64), Corrupt> {
+        let member = self.reader.text()?;
+        let score = if self.as_text {
+            score_as_text(self.reader)?
+        } else {
+            f64::from_le_bytes(self.reader.array()?)
+        };
+        if score.is_nan() {
+            return Err(Corrupt::InvalidScore);
+        }
+        Ok((member, score))
+    }
+}
+
+impl<'a> Fields<'_, 'a> {
+    fn field(&mut self) -> Result<Field<'a>, Corrupt> {
+        let before = match self.expiries {
+            Expiries::After(start) => relative_expiry(self.reader.length()?, start)?,
+            _ => None,
+        };
+        let (name, value) = (self.reader.text()?, self.reader.text()?);
+        let expire_at = match self.expiries {
+            Expiries::Binary => binary_expiry(self.reader.i64_le()?)?,
+            _ => before,
+        };
+        Ok(Field {
+            name,
+            value,
+            expire_at,
+        })
+    }
+}
+
+/// The number of elements unless there are none.
+fn some(count: usize) -> Result<usize, Corrupt> {
+    match count {
+        0 => Err(Corrupt::Empty),
+        count => Ok(count),
+    }
+}
+
+/// A score as it was written before version 8: a length that may stand for a number itself, and decimal text.
+fn score_as_text(reader: &mut Reader<'_>) -> Result<f64, Corrupt> {
+    match reader.u8()? {
+        NEGATIVE_INFINITY => Ok(f64::NEG_INFINITY),
+        INFINITY => Ok(f64::INFINITY),
+        len => Text::from(reader.bytes(len.into())?)
+            .score()
+            .ok_or(Corrupt::InvalidScore),
+    }
+}
+
+fn relative_expiry(after: u64, start: u64) -> Result<Option<u64>, Corrupt> {
+    let Some(after) = after.checked_sub(1) else {
+        return Ok(None);
+    };
+    let at = start.checked_add(after).filter(|at| *at <= EXPIRE_MAX);
+    at.map(Some).ok_or(Corrupt::InvalidTime)
+}
+
+fn binary_expiry(at: i64) -> Result<Option<u64>, Corrupt> {
+    match at {
+        -1 => Ok(None),
+        at => u64::try_from(at)
+            .map(Some)
+            .map_err(|_| Corrupt::InvalidTime),
+    }
+}
+
+/// The next of `left` elements; none after an error.
+fn next<T>(
+    left: &mut usize,
+    read: impl FnOnce() -> Result<T, Corrupt>,
+) -> Option<Result<T, Corrupt>> {
+    *left = left.checked_sub(1)?;
+    let element = read();
+    if element.is_err() {
+        *left = 0;
+    }
+    Some(element)
+}
+
+macro_rules! elements {
+    ($iterator:ident, $element:ty, $read:expr) => {
+        impl<'a> Iterator for $iterator<'_, 'a> {
+            type Item = Result<$element, Corrupt>;
+
+            fn next(&mut self) -> Option<Self::Item> {
+                let mut left = self.left;
+                let element = next(&mut left, || $read(self));
+                self.left = left;
+                element
+            }
+
+            /// Not more than the bytes that are there can hold.
+            fn size_hint(&self) -> (usize, Option<usize>) {
+                (self.left, Some(self.left))
+            }
+        }
+    };
+}
+
+elements!(ListParts, ListPart<'a>, ListParts::part);
+elements!(Members, Text<'a>, |members: &mut Members<'_, 'a>| members
+    .reader
+    .text());
+elements!(Scored, (Text<'a>, f64), Scored::member);
+elements!(Fields, Field<'a>, Fields::field);
