@@ -27,6 +27,7 @@ mod limits;
 mod list;
 mod members;
 mod object;
+pub mod packed;
 #[allow(unsafe_code)]
 mod raw;
 mod set;
