@@ -211,6 +211,18 @@ impl<'a> StringRef<'a> {
     }
 }
 
+impl From<i64> for StringRef<'_> {
+    fn from(n: i64) -> Self {
+        Self::Int(n)
+    }
+}
+
+impl<'a> From<&'a [u8]> for StringRef<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
 /// Room for the decimal text of an integer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct IntText([u8; 20]);

@@ -1,0 +1,163 @@
+//! What changes a listpack, in the `Vec<u8>` that holds its bytes and nothing else.
+//!
+//! Offsets are those of elements, as [`Listpack`] gives them; where it is said, also that of the end mark. A listpack
+//! that would pass 4 GiB, an offset at which no element is, or bytes that are no listpack make these functions panic:
+//! their caller asks [`Listpack::has_room`] before it adds, and validates what comes from elsewhere.
+
+use super::entry::Encoded;
+use super::{END, Element, HEADER_BYTES, Listpack, UNCOUNTED};
+
+/// A listpack without elements.
+pub fn empty() -> Vec<u8> {
+    vec![HEADER_BYTES as u8 + 1, 0, 0, 0, 0, 0, END]
+}
+
+/// Adds an element at the end.
+#[inline]
+pub fn append<'e>(listpack: &mut Vec<u8>, element: impl Into<Element<'e>>) {
+    let end = listpack.len() - 1;
+    insert_before(listpack, end, element);
+}
+
+/// Adds an element at the start.
+#[inline]
+pub fn prepend<'e>(listpack: &mut Vec<u8>, element: impl Into<Element<'e>>) {
+    insert_before(listpack, HEADER_BYTES, element);
+}
+
+/// Adds elements at the end.
+pub fn append_all<'e>(
+    listpack: &mut Vec<u8>,
+    elements: impl IntoIterator<Item = impl Into<Element<'e>>>,
+) {
+    let mut added = 0;
+    listpack.pop();
+    for element in elements {
+        let (encoded, at) = (Encoded::new(element.into()), listpack.len());
+        listpack.resize(at + encoded.size(), 0);
+        encoded.write(&mut listpack[at..]);
+        added += 1;
+    }
+    listpack.push(END);
+    note_total(listpack);
+    count_more(listpack, added);
+}
+
+/// Adds an element before the one at `at`, or before the end mark. It is at `at` then.
+#[inline]
+pub fn insert_before<'e>(listpack: &mut Vec<u8>, at: usize, element: impl Into<Element<'e>>) {
+    let encoded = Encoded::new(element.into());
+    encoded.write(splice(listpack, at, 0, encoded.size()));
+    count_more(listpack, 1);
+}
+
+/// Adds an element after the one at `at` and returns its offset.
+pub fn insert_after<'e>(
+    listpack: &mut Vec<u8>,
+    at: usize,
+    element: impl Into<Element<'e>>,
+) -> usize {
+    let behind = at + size_at(listpack, at);
+    insert_before(listpack, behind, element);
+    behind
+}
+
+/// Puts an element in the place of the one at `at`.
+#[inline]
+pub fn replace<'e>(listpack: &mut Vec<u8>, at: usize, element: impl Into<Element<'e>>) {
+    let encoded = Encoded::new(element.into());
+    let old = size_at(listpack, at);
+    encoded.write(splice(listpack, at, old, encoded.size()));
+}
+
+/// Deletes `count` elements from `at` on, or as many as there are, and returns how many. What followed them is at `at`
+/// then.
+pub fn delete(listpack: &mut Vec<u8>, at: usize, count: usize) -> usize {
+    let view = Listpack::new(listpack);
+    let (mut behind, mut deleted) = (at, 0);
+    while deleted < count && behind < view.end() {
+        behind += size_at(listpack, behind);
+        deleted += 1;
+    }
+    splice(listpack, at, behind - at, 0);
+    count_less(listpack, deleted);
+    deleted
+}
+
+/// Deletes `count` elements from the index on, or as many as there are, and returns how many.
+pub fn delete_range(listpack: &mut Vec<u8>, index: usize, count: usize) -> usize {
+    let view = Listpack::new(listpack);
+    let Some(at) = view.seek(index) else {
+        return 0;
+    };
+    match view.noted_len() {
+        Some(len) if count >= len - index => {
+            let tail = view.end() - at;
+            splice(listpack, at, tail, 0);
+            count_less(listpack, len - index);
+            len - index
+        }
+        _ => delete(listpack, at, count),
+    }
+}
+
+/// Adds the elements of another listpack at the end.
+pub fn merge(listpack: &mut Vec<u8>, other: Listpack<'_>) {
+    let count = recount(listpack) + other.len();
+    let end = listpack.len() - 1;
+    let entries = other.iter().entries;
+    splice(listpack, end, 0, entries.len()).copy_from_slice(entries);
+    note_count(listpack, count);
+}
+
+/// Counts the elements where the header does not say how many there are, lets it say so if it can, and returns how many.
+pub fn recount(listpack: &mut [u8]) -> usize {
+    let view = Listpack::new(listpack);
+    let len = view.len();
+    if view.noted_len().is_none() {
+        note_count(listpack, len);
+    }
+    len
+}
+
+fn size_at(listpack: &[u8], at: usize) -> usize {
+    let behind = Listpack::new(listpack).behind(at);
+    behind.expect("an element is at the offset") - at
+}
+
+/// Makes room of `new` bytes at `at` in the place of `old` bytes, and returns it.
+#[inline]
+fn splice(listpack: &mut Vec<u8>, at: usize, old: usize, new: usize) -> &mut [u8] {
+    let len = listpack.len();
+    if new > old {
+        listpack.resize(len + new - old, 0);
+    }
+    if new != old {
+        listpack.copy_within(at + old..len, at + new);
+        listpack.truncate(len + new - old);
+        note_total(listpack);
+    }
+    &mut listpack[at..at + new]
+}
+
+fn note_total(listpack: &mut [u8]) {
+    let total = u32::try_from(listpack.len()).expect("the caller keeps listpacks small");
+    listpack[..4].copy_from_slice(&total.to_le_bytes());
+}
+
+fn count_more(listpack: &mut [u8], added: usize) {
+    if let Some(len) = Listpack::new(listpack).noted_len() {
+        note_count(listpack, len + added);
+    }
+}
+
+fn count_less(listpack: &mut [u8], deleted: usize) {
+    if let Some(len) = Listpack::new(listpack).noted_len() {
+        note_count(listpack, len - deleted);
+    }
+}
+
+fn note_count(listpack: &mut [u8], count: usize) {
+    let count = u16::try_from(count).unwrap_or(UNCOUNTED);
+    listpack[4..HEADER_BYTES].copy_from_slice(&count.to_le_bytes());
+}
