@@ -22,6 +22,9 @@ use std::sync::Arc;
 pub trait Stripes {
     /// The stripe with this index. The guard asks only for stripes that the caller agreed to provide.
     fn stripe(&mut self, index: usize) -> &mut Stripe;
+
+    /// The same to look at, several at once. Only for a guard over stripes that are all held.
+    fn held(&self, index: usize) -> &Stripe;
 }
 
 /// What becomes of keys whose time has come.
@@ -224,14 +227,23 @@ impl<'a> Guard<'a> {
             None => self.state.stats.misses += 1,
         }
         let entry = found?;
-        Some(self.view(index, entry))
+        Some(self.view_of(index, entry))
     }
 
     /// Looks at a key without counting it as used.
     pub fn peek(&mut self, key: &[u8]) -> Option<View<'_>> {
         let (index, position) = self.locate(key);
         let entry = self.find(index, position, key)?;
-        Some(self.view(index, entry))
+        Some(self.view_of(index, entry))
+    }
+
+    /// Looks at a key, beside others: what [`Self::read`] or its like has met is seen as it was then. For keys whose
+    /// stripes are all held.
+    pub fn view(&self, key: &[u8]) -> Option<View<'_>> {
+        let (index, position) = self.locate(key);
+        let keyspace = self.stripes.held(index).keyspace(self.keyspace)?;
+        let entry = keyspace.entry(keyspace.find(position, key)?);
+        (!self.state.hides(&entry)).then(|| View::new(entry, self.layout, &self.state))
     }
 
     /// Whether a key's time has come but it stays, unseen, because writes are paused.
@@ -564,7 +576,7 @@ impl<'a> Guard<'a> {
         self.state.touch(&mut keyspace, entry);
     }
 
-    fn view(&mut self, index: usize, entry: EntryRef) -> View<'_> {
+    fn view_of(&mut self, index: usize, entry: EntryRef) -> View<'_> {
         let keyspace = self.stripes.stripe(index).keyspace(self.keyspace);
         let keyspace = keyspace.expect("an entry has a keyspace");
         View::new(keyspace.entry(entry), self.layout, &self.state)

@@ -15,6 +15,10 @@ impl Stripes for Owned {
     fn stripe(&mut self, index: usize) -> &mut Stripe {
         &mut self.0[index]
     }
+
+    fn held(&self, index: usize) -> &Stripe {
+        &self.0[index]
+    }
 }
 
 struct Store {

@@ -186,6 +186,11 @@ impl Stripes for Held<'_> {
         assert!(index == self.index, "the command declared another key");
         &mut self.stripe
     }
+
+    fn held(&self, index: usize) -> &Stripe {
+        assert!(index == self.index, "the command declared another key");
+        &self.stripe
+    }
 }
 
 /// Several locked stripes, in ascending order.
@@ -195,6 +200,11 @@ impl Stripes for HeldMany<'_> {
     fn stripe(&mut self, index: usize) -> &mut Stripe {
         let at = self.0.binary_search_by_key(&index, |held| held.index);
         &mut self.0[at.expect("the command declared the key")].stripe
+    }
+
+    fn held(&self, index: usize) -> &Stripe {
+        let at = self.0.binary_search_by_key(&index, |held| held.index);
+        &self.0[at.expect("the command declared the key")].stripe
     }
 }
 
@@ -221,6 +231,10 @@ impl Stripes for InTurn<'_> {
         }
         &mut self.held.as_mut().expect("a patient lock succeeds").stripe
     }
+
+    fn held(&self, _index: usize) -> &Stripe {
+        unreachable!("stripes taken in turn are not seen together")
+    }
 }
 
 /// No stripe: the command declared that it touches no key.
@@ -228,6 +242,10 @@ pub(crate) struct NoStripes;
 
 impl Stripes for NoStripes {
     fn stripe(&mut self, _index: usize) -> &mut Stripe {
+        unreachable!("the command declared that it touches no key")
+    }
+
+    fn held(&self, _index: usize) -> &Stripe {
         unreachable!("the command declared that it touches no key")
     }
 }

@@ -18,6 +18,10 @@ impl Stripes for All {
     fn stripe(&mut self, index: usize) -> &mut Stripe {
         &mut self.0[index]
     }
+
+    fn held(&self, index: usize) -> &Stripe {
+        &self.0[index]
+    }
 }
 
 struct Store {

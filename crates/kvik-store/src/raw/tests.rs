@@ -15,6 +15,10 @@ impl Stripes for One {
     fn stripe(&mut self, _index: usize) -> &mut Stripe {
         &mut self.0
     }
+
+    fn held(&self, _index: usize) -> &Stripe {
+        &self.0
+    }
 }
 
 struct Store {
