@@ -19,10 +19,12 @@ use anyhow::{Context, ensure};
 use crate::cargo;
 use crate::server::{self, Server};
 
+mod figures;
 mod load;
 mod results;
 mod workload;
 
+use figures::Figure;
 use load::Load;
 use results::{Results, Row};
 use workload::Workload;
@@ -63,6 +65,21 @@ pub(crate) struct Options {
     /// Keep the servers on the first core and the load on the others
     #[arg(long)]
     pin: bool,
+    /// Measure these instead of the workloads
+    #[arg(long, value_delimiter = ',')]
+    figure: Vec<Figure>,
+    /// Scales the numbers of keys of the figures
+    #[arg(long, default_value_t = 1.0)]
+    scale: f64,
+}
+
+/// A server to start, once or again and again.
+struct Program {
+    name: String,
+    version: String,
+    path: PathBuf,
+    arguments: Vec<String>,
+    is_kvik: bool,
 }
 
 /// Measures, prints the table and appends the rows to a file in `bench/results`.
@@ -71,12 +88,23 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         options.rounds > 0 && options.secs > 0.0,
         "nothing to measure"
     );
-    let servers = start(options)?;
     if options.pin {
         server::pin(std::process::id(), "1-")?;
     }
+    let programs = programs(options)?;
+    if !options.figure.is_empty() {
+        let path = figures::run(options, &programs)?;
+        println!("rows appended to {}", path.display());
+        return Ok(());
+    }
+    let servers = start(options, &programs)?;
     for server in &servers {
-        load::fill(server.address(), options.keys.get(), options.value_bytes)?;
+        load::fill(
+            server.address(),
+            options.keys.get(),
+            options.value_bytes,
+            false,
+        )?;
     }
     let mut results = Results::new(options)?;
     for round in 0..options.rounds {
@@ -89,7 +117,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 /// The peers in their order, then kvik. Two programs of one name, such as two builds, get a number.
-fn start(options: &Options) -> anyhow::Result<Vec<Server>> {
+fn programs(options: &Options) -> anyhow::Result<Vec<Program>> {
     let kvik = cargo::dist_binary()?;
     let threads = options.threads.to_string();
     let peers = options
@@ -97,22 +125,47 @@ fn start(options: &Options) -> anyhow::Result<Vec<Server>> {
         .iter()
         .map(|peer| (peer, ["--save", "", "--appendonly", "no"].as_slice()));
     let ours = ["--threads", &threads];
-    let mut servers: Vec<Server> = Vec::new();
-    for (program, arguments) in peers.chain([(&kvik, ours.as_slice())]) {
-        let name = program
+    let mut programs: Vec<Program> = Vec::new();
+    for (path, arguments) in peers.chain([(&kvik, ours.as_slice())]) {
+        let name = path
             .file_name()
             .context("a server is a program")?
             .to_string_lossy();
-        let same = servers
+        let same = programs
             .iter()
-            .filter(|server| server.name().starts_with(&*name))
+            .filter(|program| program.name.starts_with(&*name))
             .count();
-        let name = if same == 0 {
-            name.into_owned()
-        } else {
-            format!("{name}#{}", same + 1)
+        let mut program = Program {
+            name: if same == 0 {
+                name.into_owned()
+            } else {
+                format!("{name}#{}", same + 1)
+            },
+            version: String::new(),
+            path: path.clone(),
+            arguments: arguments.iter().map(|&word| word.to_owned()).collect(),
+            is_kvik: path == &kvik,
         };
-        let server = Server::start(&name, program, arguments)?;
+        program.version = program.start(&[])?.version();
+        programs.push(program);
+    }
+    Ok(programs)
+}
+
+impl Program {
+    /// Starts it with its arguments and these.
+    fn start(&self, extra: &[&str]) -> anyhow::Result<Server> {
+        let own = self.arguments.iter().map(String::as_str);
+        let arguments: Vec<&str> = own.chain(extra.iter().copied()).collect();
+        Server::start(&self.name, &self.path, &arguments)
+    }
+}
+
+/// Starts all servers.
+fn start(options: &Options, programs: &[Program]) -> anyhow::Result<Vec<Server>> {
+    let mut servers = Vec::new();
+    for program in programs {
+        let server = program.start(&[])?;
         if options.pin {
             server::pin(server.pid(), "0")?;
         }

@@ -35,11 +35,16 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `program` with the arguments that all these servers share and `extra`; returns when it answers.
     pub(crate) fn start(name: &str, program: &Path, extra: &[&str]) -> anyhow::Result<Self> {
+        Self::spawn(name, Command::new(program), extra)
+    }
+
+    /// The same with a program that starts the server.
+    pub(crate) fn spawn(name: &str, mut command: Command, extra: &[&str]) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
             .local_addr()?
             .port();
-        let child = Command::new(program)
+        let child = command
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"])
             .arg(dir.path())
             .args(extra)
@@ -48,7 +53,7 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .with_context(|| format!("cannot start {}", program.display()))?;
+            .with_context(|| format!("cannot start {name}"))?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut server = Self {
             name: name.to_owned(),
@@ -75,6 +80,47 @@ impl Server {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// A connection to it that waits for replies however long they take.
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
+        let url = format!("redis://{}", self.address);
+        Ok(Client::connect(&url, &kvik_client::Options::default())?)
+    }
+
+    /// Ends it in an orderly way.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        // A server that ends does not answer.
+        let _ = self.client()?.call(&["SHUTDOWN", "NOSAVE"]);
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// How often the system has taken a core away from one of its threads.
+    pub(crate) fn preempted(&self) -> anyhow::Result<usize> {
+        let mut sum = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let status = fs::read_to_string(task?.path().join("status"))?;
+            let count = status
+                .lines()
+                .find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"));
+            sum += count
+                .context("/proc/PID/task has another form")?
+                .trim()
+                .parse::<usize>()?;
+        }
+        Ok(sum)
+    }
+
+    /// Its resident memory in bytes.
+    pub(crate) fn resident(&self) -> anyhow::Result<usize> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next());
+        Ok(kilobytes
+            .context("/proc/PID/status has another form")?
+            .parse::<usize>()?
+            * 1024)
     }
 
     /// CPU time that the server has used since it started, user and system, all its threads.

@@ -80,6 +80,12 @@ pub trait Host: Send + Sync {
 
     /// Stops the calling thread for so long, for DEBUG SLEEP.
     fn sleep(&self, duration: Duration);
+
+    /// Has another thread hold the stripe of a key for so long, for DEBUG HOLD.
+    ///
+    /// # Errors
+    /// The reply to give where there is no such thread.
+    fn hold(&self, key: &[u8], duration: Duration) -> Result<(), Error>;
 }
 
 /// No program: an embedded store.
@@ -111,6 +117,10 @@ impl Host for NoHost {
 
     fn abort_shutdown(&self) -> bool {
         false
+    }
+
+    fn hold(&self, _key: &[u8], _duration: Duration) -> Result<(), Error> {
+        Err(NOT_A_SERVER)
     }
 
     fn wake_all(&self) {}

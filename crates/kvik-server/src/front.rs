@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use socket2::Socket;
 
@@ -132,6 +133,13 @@ impl Front {
     /// Has every thread look at its waiting clients.
     pub(crate) fn attend_all(&self) {
         self.inboxes().iter().for_each(|inbox| inbox.attend());
+    }
+
+    /// Has a thread hold the stripe of a key.
+    pub(crate) fn hold(&self, key: &[u8], duration: Duration) {
+        if let Some(inbox) = self.inboxes().first() {
+            inbox.hold(key, duration);
+        }
     }
 
     /// Whether the threads are ending.

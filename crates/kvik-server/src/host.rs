@@ -120,6 +120,11 @@ impl Host for ServerHost {
     fn sleep(&self, duration: Duration) {
         std::thread::sleep(duration);
     }
+
+    fn hold(&self, key: &[u8], duration: Duration) -> Result<(), Error> {
+        self.front.hold(key, duration);
+        Ok(())
+    }
 }
 
 fn fact(section: &'static str, name: &'static str, value: impl Into<Cow<'static, str>>) -> Fact {

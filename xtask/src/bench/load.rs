@@ -14,8 +14,9 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
 use super::workload::{Batch, Random, Workload};
+use crate::server::Server;
 
-/// Keys that one command of the fill writes.
+/// Commands of one batch of the fill.
 const FILL_KEYS: usize = 500;
 
 /// A server that answers nothing for so long is stuck.
@@ -43,6 +44,8 @@ pub(super) struct Sample {
     /// From the first byte of a batch sent to its last reply, as all batches of the cell.
     pub(super) p50_us: f64,
     pub(super) p99_us: f64,
+    pub(super) p999_us: f64,
+    pub(super) longest_us: f64,
 }
 
 impl Load {
@@ -87,21 +90,95 @@ impl Load {
             cpu_us_per_op: cpu_us / ops as f64,
             p50_us: quantile_us(0.50),
             p99_us: quantile_us(0.99),
+            p999_us: quantile_us(0.999),
+            longest_us: quantile_us(1.0),
         })
     }
 }
 
-/// Writes all keys, so that reads find them.
-pub(super) fn fill(address: SocketAddr, keys: usize, value_bytes: usize) -> anyhow::Result<()> {
+/// Writes all keys, so that reads find them. With a TTL they expire long after every measurement.
+pub(super) fn fill(
+    address: SocketAddr,
+    keys: usize,
+    value_bytes: usize,
+    ttl: bool,
+) -> anyhow::Result<()> {
     let mut stream = std::net::TcpStream::connect(address)?;
+    let mut batch = Batch::fill(FILL_KEYS, value_bytes, ttl);
+    let mut replies = [0; 5 * FILL_KEYS];
     for from in (0..keys).step_by(FILL_KEYS) {
-        let batch = Batch::fill(from, keys.min(from + FILL_KEYS), value_bytes);
-        stream.write_all(batch.bytes())?;
-        let mut reply = [0; 5];
-        stream.read_exact(&mut reply)?;
-        ensure!(reply == *b"+OK\r\n", "MSET was refused");
+        let count = FILL_KEYS.min(keys - from);
+        stream.write_all(batch.number(from, count))?;
+        let replies = &mut replies[..5 * count];
+        stream.read_exact(replies)?;
+        ensure!(
+            replies.chunks(5).all(|reply| reply == b"+OK\r\n"),
+            "SET was refused"
+        );
     }
     Ok(())
+}
+
+/// A connection that waits for its replies, for measurements of one client at a time.
+pub(super) struct Blocking {
+    stream: std::net::TcpStream,
+    input: Vec<u8>,
+    filled: usize,
+}
+
+impl Blocking {
+    pub(super) fn connect(server: &Server) -> anyhow::Result<Self> {
+        let stream = std::net::TcpStream::connect(server.address())?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self {
+            stream,
+            input: vec![0; 64 << 10],
+            filled: 0,
+        })
+    }
+
+    /// Sends a command and waits for its reply, which is no error.
+    pub(super) fn ask(&mut self, words: &[&str]) -> anyhow::Result<()> {
+        self.send(words)?;
+        self.receive(1)
+    }
+
+    /// Sends a command.
+    pub(super) fn send(&mut self, words: &[&str]) -> anyhow::Result<()> {
+        let mut command = Vec::new();
+        let words: kvik_resp::ArgsBuf = words.iter().collect();
+        kvik_resp::encode_command(words.as_args(), &mut command);
+        Ok(self.stream.write_all(&command)?)
+    }
+
+    /// Sends encoded commands and waits for their replies.
+    pub(super) fn exchange(&mut self, commands: &[u8], replies: usize) -> anyhow::Result<()> {
+        self.stream.write_all(commands)?;
+        self.receive(replies)
+    }
+
+    /// Waits for so many replies; nothing else is on its way.
+    pub(super) fn receive(&mut self, mut replies: usize) -> anyhow::Result<()> {
+        while replies > 0 {
+            let received = self.stream.read(&mut self.input[self.filled..])?;
+            ensure!(received > 0, "the server closed the connection");
+            self.filled += received;
+            let (came, used) = count_replies(&self.input[..self.filled])?;
+            replies = replies.saturating_sub(came);
+            self.input.copy_within(used..self.filled, 0);
+            self.filled -= used;
+        }
+        Ok(())
+    }
+
+    /// Whether a reply has begun to arrive.
+    pub(super) fn has_reply(&self) -> anyhow::Result<bool> {
+        self.stream.set_nonblocking(true)?;
+        let peeked = ready(self.stream.peek(&mut [0]))?;
+        self.stream.set_nonblocking(false)?;
+        Ok(peeked.is_some())
+    }
 }
 
 /// A thread's share of the connections.

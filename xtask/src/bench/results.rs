@@ -26,10 +26,68 @@ pub(super) struct Row {
 /// All cells, in the order measured.
 pub(super) struct Results {
     rows: Vec<Row>,
+    origin: Origin,
+    /// What is the same for all rows.
+    setting: String,
+}
+
+/// When, of what and where something was measured: what every CSV line begins and ends with.
+pub(super) struct Origin {
     date: String,
     commit: String,
-    /// What is the same for all rows, as the end of a CSV line.
-    setting: String,
+    machine: String,
+}
+
+impl Origin {
+    /// Today, this commit, this machine.
+    pub(super) fn now() -> anyhow::Result<Self> {
+        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let cpus = std::thread::available_parallelism()?;
+        Ok(Self {
+            date: output("date", &["-u", "+%F"])?,
+            commit: commit()?,
+            machine: format!("{cpus},{}", cpu_model(&cpuinfo).replace(',', " ")),
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_nowhere() -> Self {
+        Self {
+            date: "d".into(),
+            commit: "c".into(),
+            machine: "2,cpu".into(),
+        }
+    }
+
+    pub(super) fn line(&self, columns: &str) -> String {
+        let Self {
+            date,
+            commit,
+            machine,
+        } = self;
+        format!("{date},{commit},{columns},{machine}")
+    }
+
+    /// Appends lines to the file of this day, commit and kind. Uncommitted changes give a file that git ignores.
+    pub(super) fn append(
+        &self,
+        kind: &str,
+        columns: &str,
+        lines: impl Iterator<Item = String>,
+    ) -> anyhow::Result<PathBuf> {
+        let path = cargo::root()
+            .join("bench/results")
+            .join(format!("{}-{}{kind}.csv", self.date, self.commit));
+        let new = !path.exists();
+        let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+        if new {
+            writeln!(file, "{columns}")?;
+        }
+        for line in lines {
+            writeln!(file, "{line}")?;
+        }
+        Ok(path)
+    }
 }
 
 const COLUMNS: &str = "date,commit,round,server,version,workload,pipeline,ops,ops_per_sec,cpu_us_per_op,p50_us,p99_us,\
@@ -37,9 +95,8 @@ const COLUMNS: &str = "date,commit,round,server,version,workload,pipeline,ops,op
 
 impl Results {
     pub(super) fn new(options: &Options) -> anyhow::Result<Self> {
-        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let setting = format!(
-            "{},{},{},{},{},{},{},{},{}",
+            "{},{},{},{},{},{},{}",
             options.secs,
             options.threads,
             options.connections,
@@ -47,13 +104,10 @@ impl Results {
             options.keys,
             options.value_bytes,
             options.pin,
-            std::thread::available_parallelism()?,
-            cpu_model(&cpuinfo).replace(',', " "),
         );
         Ok(Self {
             rows: Vec::new(),
-            date: output("date", &["-u", "+%F"])?,
-            commit: commit()?,
+            origin: Origin::now()?,
             setting,
         })
     }
@@ -93,20 +147,10 @@ impl Results {
         }
     }
 
-    /// Appends the rows to the file of this day and commit. Uncommitted changes give a file that git ignores.
+    /// Appends the rows to the file of this day and commit.
     pub(super) fn append(&self) -> anyhow::Result<PathBuf> {
-        let path = cargo::root()
-            .join("bench/results")
-            .join(format!("{}-{}.csv", self.date, self.commit));
-        let new = !path.exists();
-        let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
-        if new {
-            writeln!(file, "{COLUMNS}")?;
-        }
-        for row in &self.rows {
-            writeln!(file, "{}", self.csv(row))?;
-        }
-        Ok(path)
+        let lines = self.rows.iter().map(|row| self.csv(row));
+        self.origin.append("", COLUMNS, lines)
     }
 
     fn csv(&self, row: &Row) -> String {
@@ -116,18 +160,12 @@ impl Results {
             cpu_us_per_op,
             p50_us,
             p99_us,
+            ..
         } = row.sample;
-        format!(
-            "{},{},{},{},{},{},{},{ops},{ops_per_sec:.0},{cpu_us_per_op:.4},{p50_us:.1},{p99_us:.1},{}",
-            self.date,
-            self.commit,
-            row.round,
-            row.server,
-            row.version,
-            row.workload,
-            row.pipeline,
-            self.setting
-        )
+        self.origin.line(&format!(
+            "{},{},{},{},{},{ops},{ops_per_sec:.0},{cpu_us_per_op:.4},{p50_us:.1},{p99_us:.1},{}",
+            row.round, row.server, row.version, row.workload, row.pipeline, self.setting
+        ))
     }
 
     /// The samples of a row's server in its cell, by round.
@@ -225,12 +263,13 @@ mod tests {
                 cpu_us_per_op: 1.0,
                 p50_us: 1.0,
                 p99_us: 1.0,
+                p999_us: 1.0,
+                longest_us: 1.0,
             },
         });
         Results {
             rows: rows.collect(),
-            date: "d".into(),
-            commit: "c".into(),
+            origin: Origin::of_nowhere(),
             setting: "s".into(),
         }
     }
@@ -257,7 +296,7 @@ mod tests {
     #[test]
     fn a_row_has_every_column() {
         let mut results = results(&[(0, "a", 10.0)]);
-        results.setting = "2,1,50,1,1000,32,false,2,cpu".into();
+        results.setting = "2,1,50,1,1000,32,false".into();
         assert_eq!(
             results.csv(&results.rows[0]).split(',').count(),
             COLUMNS.split(',').count()

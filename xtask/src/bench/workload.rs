@@ -58,16 +58,27 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// The MSET that writes the keys numbered `from..to`.
-    pub(super) fn fill(from: usize, to: usize, value_bytes: usize) -> Self {
+    /// A batch of `count` SETs that [`Self::number`] gives their keys.
+    pub(super) fn fill(count: usize, value_bytes: usize, ttl: bool) -> Self {
         let value = "x".repeat(value_bytes);
+        let mut set = vec!["SET", "key:", &value];
+        if ttl {
+            set.extend(["EX", "1000000"]);
+        }
         let mut batch = Self::default();
-        let pairs = ["key:", &value].repeat(to - from);
-        batch.push(&[&["MSET"], pairs.as_slice()].concat());
-        for (&at, key) in batch.digits.iter().zip(from..) {
-            write_digits(&mut batch.bytes[at..at + DIGITS], key);
+        for _ in 0..count {
+            batch.push(&set);
         }
         batch
+    }
+
+    /// The first `count` commands of a fill, for the keys from this number on.
+    pub(super) fn number(&mut self, from: usize, count: usize) -> &[u8] {
+        for (&at, key) in self.digits.iter().zip(from..from + count) {
+            write_digits(&mut self.bytes[at..at + DIGITS], key);
+        }
+        let all = self.digits.len();
+        &self.bytes[..self.bytes.len() / all * count]
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -135,9 +146,12 @@ mod tests {
 
     #[test]
     fn a_fill_numbers_its_keys() {
-        let text = String::from_utf8(Batch::fill(8, 11, 1).bytes).unwrap();
-        assert!(text.starts_with("*7\r\n$4\r\nMSET\r\n$16\r\nkey:000000000008\r\n$1\r\nx\r\n"));
-        assert!(text.contains("key:000000000010"));
+        let mut fill = Batch::fill(3, 1, true);
+        let text = String::from_utf8(fill.number(9, 2).to_vec()).unwrap();
+        let set = |key| {
+            format!("*5\r\n$3\r\nSET\r\n$16\r\n{key}\r\n$1\r\nx\r\n$2\r\nEX\r\n$7\r\n1000000\r\n")
+        };
+        assert_eq!(text, set("key:000000000009") + &set("key:000000000010"));
     }
 
     #[test]

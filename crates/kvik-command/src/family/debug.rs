@@ -60,6 +60,13 @@ const PROBES: &[Probe] = &[
         run: error,
     },
     Probe {
+        name: "HOLD",
+        words: 2..=2,
+        usage: "<key> <seconds>",
+        about: "Has a thread of its own hold the key's stripe for so long. Replies at once.",
+        run: hold,
+    },
+    Probe {
         name: "LOG",
         words: 1..=1,
         usage: "<message>",
@@ -153,11 +160,23 @@ fn print_help(ctx: &mut Ctx<'_>) {
 }
 
 fn sleep(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let seconds = ctx.float(2)?;
-    let duration = Duration::try_from_secs_f64(seconds.max(0.0)).map_err(|_| Error::NOT_A_FLOAT)?;
+    let duration = duration(ctx, 2)?;
     ctx.engine.host.sleep(duration);
     ctx.reply.ok();
     Ok(())
+}
+
+fn hold(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let duration = duration(ctx, 3)?;
+    ctx.engine.host.hold(&ctx.args[2], duration)?;
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// A word that is a number of seconds.
+fn duration(ctx: &Ctx<'_>, at: usize) -> Result<Duration, Error> {
+    let seconds = ctx.float(at)?.max(0.0);
+    Duration::try_from_secs_f64(seconds).map_err(|_| Error::NOT_A_FLOAT)
 }
 
 fn set_active_expire(ctx: &mut Ctx<'_>) -> Result<(), Error> {

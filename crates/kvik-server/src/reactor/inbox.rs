@@ -1,6 +1,7 @@
 //! What other threads want of an I/O thread.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use kvik_command::client::Wake;
 use parking_lot::Mutex;
@@ -13,6 +14,8 @@ use crate::net::Waker;
 pub(crate) struct Inbox {
     sockets: Mutex<Vec<Socket>>,
     arrivals: Mutex<Vec<Arrival>>,
+    /// Keys whose stripes are to be held for so long.
+    holds: Mutex<Vec<(Vec<u8>, Duration)>>,
     /// Some client of this thread is to be disconnected, or all are to look again.
     attention: AtomicBool,
     stop: AtomicBool,
@@ -32,6 +35,7 @@ impl Inbox {
         Self {
             sockets: Mutex::default(),
             arrivals: Mutex::default(),
+            holds: Mutex::default(),
             attention: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
@@ -48,6 +52,12 @@ impl Inbox {
     /// Hands over a connection of another thread.
     pub(crate) fn pass(&self, arrival: Arrival) {
         self.arrivals.lock().push(arrival);
+        self.waker.wake();
+    }
+
+    /// Has the stripe of a key held for so long.
+    pub(crate) fn hold(&self, key: &[u8], duration: Duration) {
+        self.holds.lock().push((key.to_vec(), duration));
         self.waker.wake();
     }
 
@@ -74,6 +84,10 @@ impl Inbox {
 
     pub(super) fn take_arrivals(&self) -> Vec<Arrival> {
         std::mem::take(&mut *self.arrivals.lock())
+    }
+
+    pub(super) fn take_holds(&self) -> Vec<(Vec<u8>, Duration)> {
+        std::mem::take(&mut *self.holds.lock())
     }
 
     pub(super) fn take_attention(&self) -> bool {

@@ -161,6 +161,9 @@ impl Reactor {
         if self.inbox.take_attention() {
             self.close_killed();
         }
+        for (key, duration) in self.inbox.take_holds() {
+            hold(self.db.clone(), key, duration);
+        }
         if self.inbox.is_stopped() {
             self.stop();
         } else {
@@ -553,6 +556,19 @@ impl Reactor {
             self.ready.push(connection.id);
         }
         connection.state = state;
+    }
+}
+
+/// Holds the stripe of a key from a thread that ends with it, as if a command of another client took that long.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "DEBUG HOLD is asked to hold a stripe for a time"
+)]
+fn hold(db: Db, key: Vec<u8>, duration: Duration) {
+    let work = move || db.transaction(&[key], |_| std::thread::sleep(duration));
+    let thread = std::thread::Builder::new().name("kvik-hold".into());
+    if let Err(error) = thread.spawn(work) {
+        tracing::warn!("cannot start a thread: {error}");
     }
 }
 

@@ -42,6 +42,22 @@ fn across_a_command_that_takes_its_time() {
     });
 }
 
+/// The same with one stripe: clients of other keys are served in the meantime, whatever thread they are on.
+#[test]
+fn across_a_stripe_that_is_held() {
+    on_each(&[1, 2, 8], &[], |server| {
+        let (mut working, mut control) = (open(&server), open(&server));
+        assert_eq!(control.ask("DEBUG HOLD counter 0.1"), ok());
+        count(&mut working);
+        assert_eq!(working.reply(), Some(bulk("0")));
+        for _ in 0..4 {
+            assert_eq!(open(&server).ask("PING"), pong());
+        }
+        check_rest(&mut working);
+        assert_eq!(control.ask("GET counter"), bulk(COUNT.to_string()));
+    });
+}
+
 #[test]
 fn across_a_pause_of_all() {
     on_each(&[1, 2, 8], &[], |server| {

@@ -1,0 +1,170 @@
+//! Figures beside the loads: bytes for a key, instructions for a command, and how long one client makes others wait.
+//!
+//! Each is measured on servers started for it alone, a peer's too where a figure makes sense for it. They are readings of a
+//! run, not samples of a distribution: who wants to see the spread repeats the run.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::server::{self, Server};
+
+mod cost;
+mod flush;
+mod growth;
+mod instructions;
+mod memory;
+mod stall;
+
+use super::results::Origin;
+use super::{Options, Program};
+
+/// Something to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Figure {
+    /// Bytes for a key, resident and as the server counts them
+    Memory,
+    /// Instructions for a command in user mode (needs valgrind)
+    Instructions,
+    /// The longest command while the store grows
+    Growth,
+    /// FLUSHALL of many keys, and how long others wait meanwhile
+    Flush,
+    /// CPU time of a command as the keys become more
+    Cost,
+    /// How long others wait while a stripe is held
+    Stall,
+}
+
+/// One figure of one server.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Reading {
+    /// `resident`, `longest`: what was measured, with [`Self::unit`] a full name.
+    pub(super) name: &'static str,
+    /// Under which further conditions.
+    pub(super) case: String,
+    pub(super) keys: usize,
+    pub(super) value_bytes: usize,
+    pub(super) value: f64,
+    pub(super) unit: &'static str,
+}
+
+/// What was read of all servers.
+#[derive(Default)]
+struct Readings(Vec<(String, String, Reading)>);
+
+const COLUMNS: &str =
+    "date,commit,server,version,figure,case,keys,value_bytes,value,unit,cpus,cpu_model";
+
+/// Measures the figures asked for, prints them and appends them to a file of their own in `bench/results`.
+pub(super) fn run(options: &Options, programs: &[Program]) -> anyhow::Result<PathBuf> {
+    let mut readings = Readings::default();
+    for figure in &options.figure {
+        for program in programs {
+            eprintln!("{figure:?} of {}", program.name);
+            let subject = Subject { options, program };
+            let read = match figure {
+                Figure::Memory => memory::measure(&subject)?,
+                Figure::Instructions => instructions::measure(&subject)?,
+                Figure::Growth => growth::measure(&subject)?,
+                Figure::Flush => flush::measure(&subject)?,
+                Figure::Cost => cost::measure(&subject)?,
+                Figure::Stall => stall::measure(&subject)?,
+            };
+            readings.add(program, read);
+        }
+    }
+    let origin = Origin::now()?;
+    let lines = readings.0.iter().map(|row| csv(&origin, row));
+    origin.append("-figures", COLUMNS, lines)
+}
+
+/// What is measured, and how.
+struct Subject<'a> {
+    options: &'a Options,
+    program: &'a Program,
+}
+
+impl Subject<'_> {
+    /// A number of keys, as far as the run is to be scaled down.
+    fn scaled(&self, keys: usize) -> usize {
+        ((keys as f64 * self.options.scale) as usize).max(1)
+    }
+
+    /// A fresh server, with arguments beyond those of its kind.
+    fn start(&self, extra: &[&str]) -> anyhow::Result<Server> {
+        let server = self.program.start(extra)?;
+        if self.options.pin {
+            server::pin(server.pid(), "0")?;
+        }
+        Ok(server)
+    }
+
+    /// The cases of a figure that depends on how the server waits for its sockets, each with its arguments.
+    fn backends(&self) -> &'static [(&'static str, &'static [&'static str])] {
+        if self.program.is_kvik {
+            &[("uring", &["--io", "uring"]), ("mio", &["--io", "mio"])]
+        } else {
+            &[("", &[])]
+        }
+    }
+}
+
+impl Readings {
+    fn add(&mut self, program: &Program, read: Vec<Reading>) {
+        for reading in read {
+            println!("{:<16} {reading}", program.name);
+            self.0
+                .push((program.name.clone(), program.version.clone(), reading));
+        }
+    }
+}
+
+impl fmt::Display for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            case,
+            keys,
+            value_bytes,
+            value,
+            unit,
+        } = self;
+        write!(
+            f,
+            "{name:<20} {case:<24} {keys:>9} keys of {value_bytes:>4} B {value:>12.3} {unit}"
+        )
+    }
+}
+
+fn csv(origin: &Origin, (server, version, reading): &(String, String, Reading)) -> String {
+    let Reading {
+        name,
+        case,
+        keys,
+        value_bytes,
+        value,
+        unit,
+    } = reading;
+    origin.line(&format!(
+        "{server},{version},{name},{case},{keys},{value_bytes},{value:.3},{unit}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reading_has_every_column() {
+        let reading = Reading {
+            name: "resident",
+            case: "ttl".into(),
+            keys: 1000,
+            value_bytes: 32,
+            value: 65.5,
+            unit: "B/key",
+        };
+        let line = csv(&Origin::of_nowhere(), &("a".into(), "1".into(), reading));
+        assert_eq!(line.split(',').count(), COLUMNS.split(',').count());
+    }
+}
