@@ -27,6 +27,7 @@ mod limits;
 mod list;
 mod members;
 mod object;
+mod ordered;
 pub mod packed;
 #[allow(unsafe_code)]
 mod raw;
