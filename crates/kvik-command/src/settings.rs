@@ -33,6 +33,8 @@ pub struct Settings {
     pub lfu_log_factor: AtomicU64,
     /// `lfu-decay-time`, in minutes.
     pub lfu_decay_minutes: AtomicU64,
+    /// Whether strings are compressed where values are written down (`rdbcompression`).
+    pub rdb_compression: AtomicBool,
     /// Up to which sizes collections are packed.
     pub limits: Limits,
     /// The password of the default user (`requirepass`); none when empty.
@@ -54,6 +56,7 @@ impl Default for Settings {
             lfu: AtomicBool::new(false),
             lfu_log_factor: AtomicU64::new(10),
             lfu_decay_minutes: AtomicU64::new(1),
+            rdb_compression: AtomicBool::new(true),
             limits: Limits::new(),
             password: RwLock::new(Vec::new()),
         }

@@ -20,6 +20,7 @@ const OBEYED: &[Key] = &[
     Key::LfuDecayTime,
     Key::Requirepass,
     Key::EnableDebugCommand,
+    Key::Rdbcompression,
     Key::HashMaxListpackEntries,
     Key::HashMaxListpackValue,
     Key::ListMaxListpackSize,
@@ -68,6 +69,9 @@ fn apply(config: &Config, engine: &Engine) {
     settings
         .latency_tracking
         .store(config.bool(Key::LatencyTracking), Relaxed);
+    settings
+        .rdb_compression
+        .store(config.bool(Key::Rdbcompression), Relaxed);
     settings.lfu.store(
         config.choice(Key::MaxmemoryPolicy).ends_with("lfu"),
         Relaxed,

@@ -23,12 +23,35 @@ pub enum AccessPolicy {
     },
 }
 
+/// How a key was used before it came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// It is as good as new.
+    New,
+    /// Not for these seconds.
+    Idle(u64),
+    /// So often that its logarithmic counter stands here.
+    Frequency(u8),
+}
+
 impl AccessPolicy {
     /// The clock of an entry made at `now`.
     pub(crate) fn start(self, now: UnixMs) -> u32 {
         match self {
             Self::Recency => seconds(now),
             Self::Frequency { .. } => pack(minutes(now), FREQUENCY_START),
+        }
+    }
+
+    /// The clock of an entry made at `now` of a key that was used this way; what the policy does not record does not
+    /// matter.
+    pub(crate) fn start_with(self, usage: Usage, now: UnixMs) -> u32 {
+        match (self, usage) {
+            (Self::Recency, Usage::Idle(idle)) => {
+                seconds(now.saturating_sub(idle.saturating_mul(1000)))
+            }
+            (Self::Frequency { .. }, Usage::Frequency(counter)) => pack(minutes(now), counter),
+            _ => self.start(now),
         }
     }
 
@@ -95,6 +118,19 @@ mod tests {
     fn idle_time_counts_from_the_last_touch() {
         let clock = AccessPolicy::Recency.touch(0, 10_000, 0);
         assert_eq!(AccessPolicy::idle_seconds(clock, 17_999), 7);
+    }
+
+    #[test]
+    fn a_key_from_elsewhere_keeps_what_the_policy_records() {
+        let clock = AccessPolicy::Recency.start_with(Usage::Idle(7), 10_000);
+        assert_eq!(AccessPolicy::idle_seconds(clock, 10_000), 7);
+        let clock = AccessPolicy::Recency.start_with(Usage::Idle(u64::MAX), 10_000);
+        assert_eq!(AccessPolicy::idle_seconds(clock, 10_000), 10);
+        assert_eq!(
+            LFU.frequency(LFU.start_with(Usage::Frequency(200), 0), 0),
+            200
+        );
+        assert_eq!(LFU.start_with(Usage::Idle(7), 0), LFU.start(0));
     }
 
     #[test]

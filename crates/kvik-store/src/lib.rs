@@ -31,6 +31,7 @@ mod ordered;
 pub mod packed;
 #[allow(unsafe_code)]
 mod raw;
+mod restore;
 mod set;
 mod slot;
 mod stream;
@@ -39,7 +40,7 @@ mod value;
 mod watch;
 mod zset;
 
-pub use clock::{AccessPolicy, FREQUENCY_START};
+pub use clock::{AccessPolicy, FREQUENCY_START, Usage};
 pub use effect::{EffectSink, NoEffects};
 pub use guard::{Expired, Guard, GuardStats, Mode, ScanPage, Stripes};
 pub use hash::HashRef;
@@ -50,6 +51,7 @@ pub use list::ListRef;
 pub use members::MembersRef;
 pub use raw::prefetch::StripeView;
 pub use raw::release_memory;
+pub use restore::Terms;
 pub use set::SetRef;
 pub use slot::{Occupied, Slot, Vacant, View};
 pub use stream::StreamRef;

@@ -328,7 +328,7 @@ impl Place<'_> {
     }
 
     /// While writes are paused an expired key stays, hidden; what is created in its place replaces it.
-    fn drop_hidden(&mut self) {
+    pub(crate) fn drop_hidden(&mut self) {
         if self.state.mode == Mode::Paused {
             let (layout, position, key) = (self.layout, self.position, self.key);
             let mut keyspace = self.keyspace();
@@ -338,7 +338,7 @@ impl Place<'_> {
         }
     }
 
-    fn write_expiry(&mut self, entry: EntryRef, expire_at: Option<UnixMs>) -> EntryRef {
+    pub(crate) fn write_expiry(&mut self, entry: EntryRef, expire_at: Option<UnixMs>) -> EntryRef {
         if let Some(at) = expire_at {
             self.stripe.lower_due(at);
         }

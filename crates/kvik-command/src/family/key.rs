@@ -1,8 +1,10 @@
 //! Keys of any type, and the keyspaces they live in.
 
+mod dump;
 mod expire;
 mod keyspace;
 mod object;
+mod restore;
 mod scan;
 
 use kvik_store::{Guard, KeyspaceId};
@@ -13,10 +15,18 @@ use crate::{Ctx, Error};
 
 /// The rows of this family.
 pub(super) fn rows() -> Vec<Row> {
-    [keys(), names(), expiries(), walks(), keyspaces(), object()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        keys(),
+        names(),
+        dumps(),
+        expiries(),
+        walks(),
+        keyspaces(),
+        object(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn command(name: &'static str, syntax: &'static str, handler: crate::Handler) -> Row {
@@ -96,6 +106,35 @@ fn names() -> Vec<Row> {
             .access(&[KeyFlags::RW_ACCESS_UPDATE])
             .since("1.0.0")
             .about("Moves a key to another database where it does not exist."),
+    ]
+}
+
+fn dumps() -> Vec<Row> {
+    vec![
+        command("DUMP", "key", dump::dump)
+            .readonly()
+            .access(&[KeyFlags::RO_ACCESS])
+            .since("2.6.0")
+            .complexity("O(N) where N is the size of the value")
+            .tips(&["nondeterministic_output"])
+            .about("Returns the value of a key in a form that `RESTORE` takes."),
+        command(
+            "RESTORE",
+            "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
+            restore::restore,
+        )
+        .write()
+        .may_grow()
+        .also(Category::DANGEROUS)
+        .access(&[KeyFlags::OW_UPDATE])
+        .since("2.6.0")
+        .changed("3.0.0", "Added the option `REPLACE`.")
+        .changed(
+            "5.0.0",
+            "Added the options `ABSTTL`, `IDLETIME` and `FREQ`.",
+        )
+        .complexity("O(N) where N is the size of the value, O(N*log(N)) for a sorted set")
+        .about("Makes a key of what `DUMP` has returned."),
     ]
 }
 

@@ -189,7 +189,7 @@ table! {
     AofRewriteIncrementalFsync = yes_no("aof-rewrite-incremental-fsync", "yes").pending(NO_LOG), "Force a rewritten log to disk bit by bit.";
     AofDisableAutoGc = yes_no("aof-disable-auto-gc", "no").pending(NO_LOG), "Keep log files that are no longer needed.";
     StopWritesOnBgsaveError = yes_no("stop-writes-on-bgsave-error", "yes").pending(NO_SNAPSHOT), "Refuse writes after a failed snapshot.";
-    Rdbcompression = yes_no("rdbcompression", "yes").pending(NO_SNAPSHOT), "Compress strings in snapshots.";
+    Rdbcompression = yes_no("rdbcompression", "yes"), "Compress strings in what `DUMP` returns.";
     Rdbchecksum = yes_no("rdbchecksum", "yes").fixed().pending(NO_SNAPSHOT), "End snapshots with a checksum.";
     RdbVersionCheck = choice("rdb-version-check", "strict", &["strict", "relaxed"]).pending(NO_SNAPSHOT), "Whether to load snapshots of unknown versions.";
     RdbDelSyncFiles = yes_no("rdb-del-sync-files", "no").pending(NO_REPLICATION), "Remove snapshots made for replicas.";

@@ -13,6 +13,7 @@
 )]
 
 mod concurrent;
+mod exchange;
 mod model;
 mod reactor;
 mod scan;

@@ -1,0 +1,111 @@
+//! RESTORE: a key from what DUMP has returned, here or in Redis.
+//!
+//! The payload is read to its end before anything changes, so one that is damaged changes nothing.
+
+use std::borrow::Cow;
+
+use kvik_rdb::{IntText, Payload, Text, Value};
+use kvik_resp::parse_i64;
+use kvik_store::{NewString, Terms, UnixMs, Usage};
+
+use crate::{Ctx, Error};
+
+const BUSY: Error = Error::Coded("BUSYKEY", Cow::Borrowed("Target key name already exists."));
+const WRONG_ENVELOPE: Error = Error::text("DUMP payload version or checksum are wrong");
+const BAD_DATA: Error = Error::text("Bad data format");
+
+pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let options = Options::parse(ctx)?;
+    let args = ctx.args;
+    if !options.replace && ctx.keys.peek(&args[1]).is_some() {
+        return Err(BUSY);
+    }
+    let terms = Terms {
+        expire_at: options.deadline(ctx)?,
+        usage: options.usage,
+        payload: &args[3],
+    };
+    let mut payload = Payload::open(terms.payload).map_err(|_| WRONG_ENVELOPE)?;
+    let value = payload.value().map_err(|_| BAD_DATA)?;
+    put(ctx, value, &terms)?;
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// Stores a value if it is whole. When its time has come already, only what was there before goes.
+fn put(ctx: &mut Ctx<'_>, value: Value<'_, '_>, terms: &Terms<'_>) -> Result<(), Error> {
+    let key = &ctx.args[1];
+    let past = terms.expire_at.is_some_and(|at| ctx.keys.is_past(at));
+    let Value::String(text) = value else {
+        return Err(BAD_DATA);
+    };
+    if past {
+        ctx.keys.delete(key);
+        return Ok(());
+    }
+    let mut room = IntText::default();
+    let string = match &text {
+        Text::Int(n) => NewString::Int(*n),
+        text => NewString::Bytes(text.bytes(&mut room)),
+    };
+    ctx.keys.slot(key).restore_string(string, terms);
+    Ok(())
+}
+
+/// What follows the payload.
+#[derive(Clone, Copy, Debug)]
+struct Options {
+    replace: bool,
+    absolute: bool,
+    usage: Usage,
+}
+
+impl Options {
+    fn parse(ctx: &Ctx<'_>) -> Result<Self, Error> {
+        let mut options = Self {
+            replace: false,
+            absolute: false,
+            usage: Usage::New,
+        };
+        let mut at = 4;
+        while at < ctx.args.len() {
+            at += options.take(ctx, at)?;
+        }
+        Ok(options)
+    }
+
+    /// Takes the option at `at` and says how many words it has.
+    fn take(&mut self, ctx: &Ctx<'_>, at: usize) -> Result<usize, Error> {
+        let has_value = at + 1 < ctx.args.len();
+        if ctx.is(at, "REPLACE") {
+            self.replace = true;
+            return Ok(1);
+        }
+        if ctx.is(at, "ABSTTL") {
+            self.absolute = true;
+            return Ok(1);
+        }
+        match self.usage {
+            Usage::New | Usage::Idle(_) if has_value && ctx.is(at, "IDLETIME") => {
+                let seconds = u64::try_from(ctx.int(at + 1)?)
+                    .map_err(|_| Error::text("Invalid IDLETIME value, must be >= 0"))?;
+                self.usage = Usage::Idle(seconds);
+            }
+            Usage::New | Usage::Frequency(_) if has_value && ctx.is(at, "FREQ") => {
+                let counter = u8::try_from(ctx.int(at + 1)?)
+                    .map_err(|_| Error::text("Invalid FREQ value, must be >= 0 and <= 255"))?;
+                self.usage = Usage::Frequency(counter);
+            }
+            _ => return Err(Error::SYNTAX),
+        }
+        Ok(2)
+    }
+
+    /// When the key expires.
+    fn deadline(self, ctx: &Ctx<'_>) -> Result<Option<UnixMs>, Error> {
+        let ttl = parse_i64(&ctx.args[2]).ok_or(Error::NOT_AN_INTEGER)?;
+        let ttl = u64::try_from(ttl).map_err(|_| Error::text("Invalid TTL value, must be >= 0"))?;
+        let start = if self.absolute { 0 } else { ctx.now_ms() };
+        Ok((ttl > 0).then(|| start + ttl))
+    }
+}
