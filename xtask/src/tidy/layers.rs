@@ -34,14 +34,19 @@ const LAYERS: &[Layer] = &[
         never: ABOVE_THE_LIBRARY,
     },
     Layer {
-        name: "kvik-resp",
+        name: "kvik-rope",
         may_use: &[],
+        never: ABOVE_THE_LIBRARY,
+    },
+    Layer {
+        name: "kvik-resp",
+        may_use: &["kvik-rope"],
         never: ABOVE_THE_LIBRARY,
     },
     Layer {
         name: "kvik-store",
         // It asks the system for memory and gives it back.
-        may_use: &["libc"],
+        may_use: &["kvik-rope", "libc"],
         never: ABOVE_THE_LIBRARY,
     },
     Layer {
@@ -61,7 +66,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "kvik-server",
-        may_use: &["kvik", "kvik-command", "kvik-resp"],
+        may_use: &["kvik", "kvik-command", "kvik-resp", "kvik-rope"],
         never: &["clap", "tokio"],
     },
     Layer {

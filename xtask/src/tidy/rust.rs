@@ -12,6 +12,7 @@ const LONG: &str = "// long:";
 
 /// Where `unsafe` may stand. Everywhere else a safe way exists.
 const UNSAFE: &[&str] = &[
+    "crates/kvik-rope/src/intake.rs",
     "crates/kvik-store/src/raw/",
     "crates/kvik-server/src/net/",
     "crates/kvik-server/src/process.rs",
@@ -31,6 +32,7 @@ const ABSENCES: &[Absence] = &[
     Absence {
         crates: &[
             "kvik-rdb",
+            "kvik-rope",
             "kvik-resp",
             "kvik-store",
             "kvik-command",
@@ -46,13 +48,20 @@ const ABSENCES: &[Absence] = &[
         why: "nothing below the server opens a socket",
     },
     Absence {
-        crates: &["kvik-rdb", "kvik-resp", "kvik-store", "kvik-command"],
+        crates: &[
+            "kvik-rdb",
+            "kvik-rope",
+            "kvik-resp",
+            "kvik-store",
+            "kvik-command",
+        ],
         names: &["Instant", "SystemTime"],
         why: "nothing below the library reads the clock: time is a parameter",
     },
     Absence {
         crates: &[
             "kvik-rdb",
+            "kvik-rope",
             "kvik-resp",
             "kvik-store",
             "kvik-command",

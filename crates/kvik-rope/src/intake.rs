@@ -1,0 +1,159 @@
+//! A rope that is being received.
+//!
+//! Its length is known; memory is taken for what has come and for the next few chunks only, so that announcing much costs
+//! nothing. Whoever receives asks for [`room`](Intake::room), has it written to and says how far.
+
+use std::collections::VecDeque;
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+
+use crate::{CHUNK_BYTES, Rope};
+
+/// A string of known length, the first part of which has come.
+#[derive(Default)]
+pub struct Intake {
+    rope: Rope,
+    /// Chunks to be filled, in order; each is as long as it will be in the rope.
+    open: VecDeque<Arc<[MaybeUninit<u8>]>>,
+    /// Bytes of the first of them that have come.
+    filled: usize,
+    /// Bytes that have not come.
+    missing: usize,
+}
+
+impl Intake {
+    /// A string of `len` bytes of which none has come.
+    pub fn new(len: usize) -> Self {
+        Self {
+            missing: len,
+            ..Self::default()
+        }
+    }
+
+    /// Length of the whole string.
+    pub fn len(&self) -> usize {
+        self.received() + self.missing
+    }
+
+    /// Whether the whole string is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes that have come.
+    pub fn received(&self) -> usize {
+        self.rope.len() + self.filled
+    }
+
+    /// Bytes that have not come.
+    pub fn missing(&self) -> usize {
+        self.missing
+    }
+
+    /// Takes the first of `bytes`, as far as they belong to the string. Returns how many that are.
+    pub fn take(&mut self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(self.missing);
+        let mut rest = &bytes[..count];
+        for room in self.room(count) {
+            let (now, later) = rest.split_at(rest.len().min(room.len()));
+            room[..now.len()].write_copy_of_slice(now);
+            rest = later;
+        }
+        // SAFETY: the loop above has written that many bytes, as room for them was asked for.
+        unsafe { self.advance(count) };
+        count
+    }
+
+    /// Where the next bytes belong, in order: room for at most `most` of those that are missing, rounded up to whole
+    /// chunks. What is not used stays for the next time.
+    pub fn room(&mut self, most: usize) -> impl Iterator<Item = &mut [MaybeUninit<u8>]> {
+        let wanted = (self.filled + self.missing.min(most)).div_ceil(CHUNK_BYTES);
+        while self.open.len() < wanted {
+            let before = self.open.len() * CHUNK_BYTES;
+            let len = (self.filled + self.missing - before).min(CHUNK_BYTES);
+            self.open.push_back(Arc::new_uninit_slice(len));
+        }
+        let filled = self.filled;
+        let chunks = self.open.iter_mut().take(wanted);
+        chunks.enumerate().map(move |(index, chunk)| {
+            let chunk = Arc::get_mut(chunk).expect("an open chunk is not shared");
+            &mut chunk[if index == 0 { filled } else { 0 }..]
+        })
+    }
+
+    /// Notes that the next `count` bytes have come.
+    ///
+    /// # Safety
+    /// The first `count` bytes of the [`room`](Self::room) last asked for have been written.
+    pub unsafe fn advance(&mut self, count: usize) {
+        self.missing -= count;
+        self.filled += count;
+        while let Some(first) = self.open.front() {
+            let len = first.len();
+            if self.filled < len {
+                return;
+            }
+            self.filled -= len;
+            let whole = self.open.pop_front().expect("it has a front");
+            // SAFETY: `filled` counts bytes that were written, and covers the chunk.
+            self.rope.append_chunk(unsafe { whole.assume_init() });
+        }
+    }
+
+    /// The string once nothing is [missing](Self::missing).
+    pub fn rope(&self) -> Option<&Rope> {
+        (self.missing == 0).then_some(&self.rope)
+    }
+}
+
+impl std::fmt::Debug for Intake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Intake")
+            .field("received", &self.received())
+            .field("missing", &self.missing)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_announced_takes_no_memory() {
+        let mut intake = Intake::new(512 << 20);
+        assert_eq!(intake.room(1).count(), 1);
+        assert_eq!(intake.room(3 * CHUNK_BYTES).count(), 3);
+        assert_eq!((intake.received(), intake.missing()), (0, 512 << 20));
+        assert!(intake.rope().is_none());
+    }
+
+    #[test]
+    fn an_empty_string_is_whole_at_once() {
+        assert_eq!(Intake::new(0).rope(), Some(&Rope::new()));
+    }
+
+    proptest! {
+        #[test]
+        fn what_comes_in_parts_is_one_string(
+            len in 0usize..4 * CHUNK_BYTES,
+            parts in prop::collection::vec(1usize..2 * CHUNK_BYTES, 1..20),
+        ) {
+            let text: Vec<u8> = (0..len).map(|at| at as u8 ^ (at / 251) as u8).collect();
+            let mut intake = Intake::new(len);
+            let mut parts = parts.iter().cycle();
+            while intake.missing() > 0 {
+                let from = intake.received();
+                let to = text.len().min(from + parts.next().unwrap());
+                prop_assert_eq!(intake.take(&text[from..to]), to - from);
+                // Room that is asked for and not used changes nothing.
+                intake.room(*parts.next().unwrap()).for_each(|room| room.fill(MaybeUninit::new(0xEE)));
+            }
+            prop_assert_eq!(intake.take(b"of the next command"), 0);
+            let rope = intake.rope().unwrap();
+            prop_assert!(rope == &text[..]);
+            prop_assert!(rope.bytes() < len + len / 100 + 256);
+        }
+    }
+}

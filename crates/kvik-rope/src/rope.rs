@@ -1,0 +1,281 @@
+//! A byte string as a tree of chunks.
+//!
+//! ```text
+//! rope -> node -> chunk of 8176 bytes        every node but the last has 256 chunks,
+//!      -> node -> chunk                      every chunk but the last is whole
+//! ```
+//! Both levels are counted references. So a reader holds a node and thereby its 256 chunks with one count, and a write
+//! beside it copies 256 references and one chunk, not 2 MiB. The last chunk may have room behind the string's end, which
+//! holds zeros: appending little by little costs a copy per doubling.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::Piece;
+
+/// Bytes of a chunk: with the counts in front of them it takes 8 KiB.
+pub const CHUNK_BYTES: usize = (8 << 10) - COUNTS;
+/// The two counts of a reference-counted allocation.
+const COUNTS: usize = 2 * size_of::<usize>();
+/// Chunks of a node, a power of two.
+pub(crate) const FANOUT: usize = 256;
+/// Bytes of a node that is full.
+pub(crate) const NODE_BYTES: usize = FANOUT * CHUNK_BYTES;
+/// Chunks for which a node first has room.
+const FIRST_CHUNKS: usize = 2;
+
+pub(crate) type Chunk = Arc<[u8]>;
+pub(crate) type Node = Arc<Vec<Chunk>>;
+
+/// A string of bytes. A copy shares everything with the original until one of them changes.
+#[derive(Clone, Default)]
+pub struct Rope {
+    nodes: Vec<Node>,
+    len: usize,
+}
+
+impl Rope {
+    /// An empty rope.
+    pub const fn new() -> Self {
+        Self {
+            nodes: Vec::new(),
+            len: 0,
+        }
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes of memory that the rope has, those it shares included.
+    pub fn bytes(&self) -> usize {
+        let index = self.nodes.capacity() * size_of::<Node>();
+        let Some((last, full)) = self.nodes.split_last() else {
+            return index;
+        };
+        let full_node = node_bytes(FANOUT) + FANOUT * (COUNTS + CHUNK_BYTES);
+        let chunks: usize = last.iter().map(|chunk| COUNTS + chunk.len()).sum();
+        index + full.len() * full_node + node_bytes(last.capacity()) + chunks
+    }
+
+    /// The bytes in `range`, which must lie in the rope, one slice for each chunk.
+    pub fn slices(&self, range: Range<usize>) -> impl Iterator<Item = &[u8]> {
+        self.spans(range).flat_map(|(node, part)| {
+            let node = &self.nodes[node];
+            chunk_spans(part).map(move |(chunk, part)| &node[chunk][part])
+        })
+    }
+
+    /// The bytes in `range`, which must lie in the rope, as pieces that stay as they are.
+    pub fn pieces(&self, range: Range<usize>) -> impl Iterator<Item = Piece> {
+        self.spans(range)
+            .map(|(node, part)| Piece::new(Arc::clone(&self.nodes[node]), part))
+    }
+
+    /// The byte at `index`, which must lie in the rope.
+    pub fn byte(&self, index: usize) -> u8 {
+        assert!(index < self.len, "{index} lies behind the end");
+        self.nodes[index / NODE_BYTES][index % NODE_BYTES / CHUNK_BYTES][index % CHUNK_BYTES]
+    }
+
+    /// Appends a copy of the bytes in `range`, which must lie in the rope.
+    pub fn copy_to(&self, range: Range<usize>, out: &mut Vec<u8>) {
+        out.reserve(range.len());
+        self.slices(range)
+            .for_each(|slice| out.extend_from_slice(slice));
+    }
+
+    /// A copy of all bytes.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.copy_to(0..self.len, &mut bytes);
+        bytes
+    }
+
+    /// Overwrites what is at `offset` and behind with `bytes`. The rope grows where it ends before, and a gap is filled
+    /// with zeros.
+    pub fn write(&mut self, offset: usize, bytes: &[u8]) {
+        if offset > self.len {
+            self.append_zeros(offset - self.len);
+        }
+        let (inside, behind) = bytes.split_at(bytes.len().min(self.len - offset));
+        let mut rest = inside;
+        for (node, part) in self.spans(offset..offset + inside.len()) {
+            let chunks = Arc::make_mut(&mut self.nodes[node]);
+            for (chunk, part) in chunk_spans(part) {
+                let (now, later) = rest.split_at(part.len());
+                Arc::make_mut(&mut chunks[chunk])[part].copy_from_slice(now);
+                rest = later;
+            }
+        }
+        self.append(behind);
+    }
+
+    /// Appends bytes.
+    pub fn append(&mut self, bytes: &[u8]) {
+        let (now, mut rest) = bytes.split_at(bytes.len().min(self.room_wanted()));
+        if !now.is_empty() {
+            let at = self.len % CHUNK_BYTES;
+            self.last_chunk(at + now.len())[at..][..now.len()].copy_from_slice(now);
+            self.len += now.len();
+        }
+        let keep_room = self.len > 0;
+        while !rest.is_empty() {
+            let (chunk, later) = rest.split_at(rest.len().min(CHUNK_BYTES));
+            let room = self.new_chunk_bytes(chunk.len(), keep_room);
+            self.push(if room == chunk.len() {
+                chunk.into()
+            } else {
+                roomy(chunk, room)
+            });
+            self.len += chunk.len();
+            rest = later;
+        }
+    }
+
+    /// Appends a chunk behind chunks that are whole.
+    pub(crate) fn append_chunk(&mut self, chunk: Chunk) {
+        debug_assert!(
+            self.len.is_multiple_of(CHUNK_BYTES) && chunk.len() <= CHUNK_BYTES,
+            "only the last chunk is not whole"
+        );
+        self.len += chunk.len();
+        self.push(chunk);
+    }
+
+    fn append_zeros(&mut self, count: usize) {
+        let mut left = count;
+        while left > 0 {
+            let at = self.len % CHUNK_BYTES;
+            let now = left.min(CHUNK_BYTES - at);
+            if at == 0 {
+                let room = self.new_chunk_bytes(now, true);
+                self.push(roomy(&[], room));
+            } else {
+                // What lies behind the end is zero already.
+                self.last_chunk(at + now);
+            }
+            self.len += now;
+            left -= now;
+        }
+    }
+
+    /// Bytes that are missing in the last chunk until it is whole.
+    fn room_wanted(&self) -> usize {
+        self.len.next_multiple_of(CHUNK_BYTES) - self.len
+    }
+
+    /// How large to make a new last chunk of `len` bytes: what grows probably grows again.
+    fn new_chunk_bytes(&self, len: usize, keep_room: bool) -> usize {
+        let spare = if keep_room { self.len / 4 } else { 0 };
+        (len + spare).min(CHUNK_BYTES)
+    }
+
+    /// The last chunk, which is not whole, alone ours and with room for `len` bytes.
+    fn last_chunk(&mut self, len: usize) -> &mut [u8] {
+        let node = self.nodes.last_mut().expect("there is a chunk");
+        let chunk = Arc::make_mut(node).last_mut().expect("no node is empty");
+        if chunk.len() < len {
+            let room = len.max(2 * chunk.len()).min(CHUNK_BYTES);
+            *chunk = roomy(chunk, room);
+        }
+        Arc::make_mut(chunk)
+    }
+
+    fn push(&mut self, chunk: Chunk) {
+        if self.nodes.last().is_none_or(|node| node.len() == FANOUT) {
+            self.nodes.push(Node::default());
+        }
+        let node = self.nodes.last_mut().expect("pushed above");
+        let chunks = Arc::make_mut(node);
+        if chunks.len() == chunks.capacity() {
+            let wanted = (2 * chunks.len()).clamp(FIRST_CHUNKS, FANOUT);
+            chunks.reserve_exact(wanted - chunks.len());
+        }
+        chunks.push(chunk);
+    }
+
+    /// The nodes that `range` touches, and which part of each.
+    fn spans(&self, range: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> + use<> {
+        assert!(
+            range.start <= range.end && range.end <= self.len,
+            "{range:?} leaves the {} bytes",
+            self.len
+        );
+        split(range, NODE_BYTES)
+    }
+}
+
+/// The chunks that a part of a node touches, and which part of each.
+pub(crate) fn chunk_spans(part: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> {
+    split(part, CHUNK_BYTES)
+}
+
+/// Cuts a range where multiples of `unit` lie: for each part its unit, and where it is in there.
+fn split(range: Range<usize>, unit: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let mut at = range.start;
+    std::iter::from_fn(move || {
+        let (index, start) = (at / unit, at % unit);
+        let len = (range.end - at).min(unit - start);
+        at += len;
+        (len > 0).then(|| (index, start..start + len))
+    })
+}
+
+/// A chunk of `room` bytes: `bytes`, then zeros.
+fn roomy(bytes: &[u8], room: usize) -> Chunk {
+    let zeros = std::iter::repeat_n(0, room);
+    let mut chunk: Chunk = zeros.collect();
+    Arc::make_mut(&mut chunk)[..bytes.len()].copy_from_slice(bytes);
+    chunk
+}
+
+fn node_bytes(capacity: usize) -> usize {
+    COUNTS + size_of::<Vec<Chunk>>() + capacity * size_of::<Chunk>()
+}
+
+impl From<&[u8]> for Rope {
+    fn from(bytes: &[u8]) -> Self {
+        let mut rope = Self::new();
+        rope.append(bytes);
+        rope
+    }
+}
+
+impl PartialEq<[u8]> for Rope {
+    fn eq(&self, other: &[u8]) -> bool {
+        let mut rest = other;
+        self.len == other.len()
+            && self.slices(0..self.len).all(|slice| {
+                let (now, later) = rest.split_at(slice.len());
+                rest = later;
+                slice == now
+            })
+    }
+}
+
+impl PartialEq for Rope {
+    fn eq(&self, other: &Self) -> bool {
+        // Chunks begin at the same places in all ropes.
+        self.len == other.len && self.slices(0..self.len).eq(other.slices(0..other.len))
+    }
+}
+
+impl Eq for Rope {}
+
+impl std::fmt::Debug for Rope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rope")
+            .field("len", &self.len)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn text(len: usize, seed: u8) -> Vec<u8> {
+    (0..len).map(|at| (at / 7) as u8 ^ seed).collect()
+}
+
+/// What the memory of a rope is, counted one by one.
+fn counted(rope: &Rope) -> usize {
+    let chunks = |node: &Node| -> usize { node.iter().map(|chunk| COUNTS + chunk.len()).sum() };
+    let nodes = rope.nodes.iter();
+    let below: usize = nodes
+        .map(|node| node_bytes(node.capacity()) + chunks(node))
+        .sum();
+    rope.nodes.capacity() * size_of::<Node>() + below
+}
+
+#[track_caller]
+fn check(rope: &Rope, model: &[u8]) {
+    assert_eq!(rope.len(), model.len());
+    assert!(rope == model, "other bytes");
+    assert_eq!(rope.bytes(), counted(rope));
+    let chunks: Vec<_> = rope.nodes.iter().flat_map(|node| node.iter()).collect();
+    assert_eq!(chunks.len(), model.len().div_ceil(CHUNK_BYTES));
+    let before_last = &chunks[..chunks.len().saturating_sub(1)];
+    assert!(before_last.iter().all(|chunk| chunk.len() == CHUNK_BYTES));
+}
+
+#[test]
+fn a_chunk_takes_eight_kibibytes() {
+    assert_eq!(CHUNK_BYTES + COUNTS, 8 << 10);
+}
+
+#[test]
+fn a_rope_takes_little_more_than_its_bytes() {
+    for len in [4097, 5000, 1 << 14, 1 << 16, 1 << 20, 5 << 20] {
+        let rope = Rope::from(&text(len, 1)[..]);
+        check(&rope, &text(len, 1));
+        assert!(rope.bytes() <= len + len / 150 + 200, "{len}");
+    }
+}
+
+#[test]
+fn appending_little_by_little_moves_each_byte_a_few_times() {
+    let (mut rope, mut model) = (Rope::new(), Vec::new());
+    for round in 0..3000_usize {
+        let tail = text(round % 23, round as u8);
+        rope.append(&tail);
+        model.extend_from_slice(&tail);
+    }
+    check(&rope, &model);
+    assert!(rope.bytes() < model.len() * 3 / 2);
+}
+
+#[test]
+fn a_write_leaves_what_others_hold() {
+    let before = text(3 * CHUNK_BYTES, 1);
+    let mut rope = Rope::from(&before[..]);
+    let copy = rope.clone();
+    let pieces: Vec<Piece> = rope.pieces(0..rope.len()).collect();
+    rope.write(CHUNK_BYTES - 2, b"over");
+    rope.append(b"more");
+    assert!(copy == before[..]);
+    let held: Vec<u8> = pieces
+        .iter()
+        .flat_map(|piece| piece.slices(0))
+        .flatten()
+        .copied()
+        .collect();
+    assert_eq!(held, before);
+    let mut model = before;
+    model[CHUNK_BYTES - 2..CHUNK_BYTES + 2].copy_from_slice(b"over");
+    model.extend_from_slice(b"more");
+    check(&rope, &model);
+    // The chunk that neither write touched is still one.
+    assert!(Arc::ptr_eq(&rope.nodes[0][2], &copy.nodes[0][2]));
+    assert!(!Arc::ptr_eq(&rope.nodes[0][1], &copy.nodes[0][1]));
+}
+
+#[test]
+fn nodes_fill_up_and_are_crossed() {
+    let model = text(2 * NODE_BYTES + 5, 9);
+    let mut rope = Rope::from(&model[..]);
+    check(&rope, &model);
+    assert_eq!(rope.pieces(1..rope.len()).count(), 3);
+    assert_eq!(rope.pieces(NODE_BYTES..2 * NODE_BYTES).count(), 1);
+    let mut model = model;
+    rope.write(NODE_BYTES - 3, b"across");
+    model[NODE_BYTES - 3..NODE_BYTES + 3].copy_from_slice(b"across");
+    check(&rope, &model);
+    assert_eq!(rope.byte(NODE_BYTES), b'o');
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write(usize, usize, u8),
+    Append(usize, u8),
+    Share,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let position = prop_oneof![
+        0..4 * CHUNK_BYTES,
+        (0..5usize, 0..3usize)
+            .prop_map(|(chunk, off)| (chunk * CHUNK_BYTES + off).saturating_sub(1)),
+    ];
+    let len = prop_oneof![0..20usize, 0..2 * CHUNK_BYTES];
+    prop_oneof![
+        (position, len.clone(), any::<u8>()).prop_map(|(at, len, seed)| Step::Write(at, len, seed)),
+        (len, any::<u8>()).prop_map(|(len, seed)| Step::Append(len, seed)),
+        Just(Step::Share),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_rope_is_a_vector(steps in prop::collection::vec(step(), 1..30)) {
+        let (mut rope, mut model) = (Rope::new(), Vec::new());
+        let mut held = Vec::new();
+        for step in steps {
+            match step {
+                Step::Write(at, len, seed) => {
+                    let bytes = text(len, seed);
+                    rope.write(at, &bytes);
+                    model.resize(model.len().max(at + len).max(at), 0);
+                    model[at..at + len].copy_from_slice(&bytes);
+                }
+                Step::Append(len, seed) => {
+                    rope.append(&text(len, seed));
+                    model.extend(text(len, seed));
+                }
+                Step::Share => held.push((rope.clone(), model.clone())),
+            }
+            check(&rope, &model);
+        }
+        for (rope, model) in held {
+            check(&rope, &model);
+        }
+    }
+
+    #[test]
+    fn any_part_can_be_read(len in 0usize..5 * CHUNK_BYTES, a: usize, b: usize, from: usize) {
+        let model = text(len, 3);
+        let rope = Rope::from(&model[..]);
+        let (a, b) = (a % (len + 1), b % (len + 1));
+        let part = a.min(b)..a.max(b);
+        let mut copy = Vec::new();
+        rope.copy_to(part.clone(), &mut copy);
+        prop_assert_eq!(&copy[..], &model[part.clone()]);
+        for piece in rope.pieces(part.clone()) {
+            let from = from % (piece.len() + 1);
+            let rest: Vec<u8> = piece.slices(from).flatten().copied().collect();
+            prop_assert_eq!(&rest[..], &model[part.clone()][from..]);
+        }
+        if !part.is_empty() {
+            prop_assert_eq!(rope.byte(part.start), model[part.start]);
+        }
+    }
+
+    #[test]
+    fn ropes_are_equal_by_their_bytes(len in 0usize..3 * CHUNK_BYTES, other in 0usize..3 * CHUNK_BYTES) {
+        let mut grown = Rope::new();
+        text(len, 5).chunks(1000).for_each(|part| grown.append(part));
+        let [same, other_rope] = [len, other].map(|len| Rope::from(&text(len, 5)[..]));
+        prop_assert_eq!(&grown, &same);
+        prop_assert_eq!(grown == other_rope, len == other);
+        grown.write(len / 2, b"\xff\x00");
+        prop_assert_ne!(grown, same);
+    }
+}
