@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail, ensure};
 use kvik_client::Client;
 use kvik_command::declare::{Command, Table, table};
-use kvik_resp::{Protocol, Reply, ReplyDecoder, Value};
+use kvik_resp::{Output, Protocol, Reply, ReplyDecoder, Value};
 
 use crate::server::Server;
 
@@ -99,12 +99,13 @@ fn ours() -> anyhow::Result<Commands> {
 }
 
 fn said(command: &Command, write: fn(&Table, &Command, &mut Reply<'_>)) -> anyhow::Result<Value> {
-    let mut encoded = Vec::new();
+    let mut output = Output::new();
     write(
         table(),
         command,
-        &mut Reply::new(&mut encoded, Protocol::Resp3),
+        &mut Reply::new(&mut output, Protocol::Resp3),
     );
+    let encoded = output.into_bytes();
     let (value, length) = ReplyDecoder::new()
         .decode(&encoded)?
         .context("a reply of kvik is not whole")?;

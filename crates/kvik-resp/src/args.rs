@@ -6,6 +6,8 @@
 
 use std::ops::{Index, Range};
 
+use crate::Output;
+
 /// Where one argument lies in its buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -237,11 +239,13 @@ impl std::fmt::Debug for ArgsBuf {
 
 /// Appends a command as clients send it: an array of bulk strings.
 pub fn encode_command(args: Args<'_>, out: &mut Vec<u8>) {
-    let mut reply = crate::Reply::new(out, crate::Protocol::Resp2);
+    let mut output = Output::from(std::mem::take(out));
+    let mut reply = crate::Reply::new(&mut output, crate::Protocol::Resp2);
     reply.array(args.len());
     for arg in args {
         reply.bulk(arg);
     }
+    *out = output.into_bytes();
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! A server reads bytes into a buffer, asks [`RequestParser`] for the next command and gets its arguments as
 //! [`Span`]s of that buffer: nothing is copied and nothing is allocated from a length that a client only announced.
-//! It answers through [`Reply`], which writes into an output buffer in the protocol version of the connection.
+//! It answers through [`Reply`], which writes into an [`Output`] in the protocol version of the connection; large strings
+//! take part in it by reference.
 //! A client uses [`ArgsBuf`] and [`encode_command`] for the way out and [`ReplyDecoder`] for the way back.
 //!
 //! Numbers are part of the protocol: which byte strings count as an integer or a float, and how a float is printed,
@@ -16,6 +17,7 @@ mod inline;
 mod long_double;
 mod natural;
 pub mod number;
+mod output;
 mod reply;
 mod request;
 mod value;
@@ -25,6 +27,7 @@ pub use decode::{DecodeError, DecodeLimits, ReplyDecoder};
 pub use inline::{UnbalancedQuotes, split_line};
 pub use long_double::LongDouble;
 pub use number::{FloatText, format_f64, parse_f64, parse_i64};
+pub use output::{BY_REFERENCE_BYTES, Output, Placed};
 pub use reply::{Deferred, Protocol, Reply};
 pub use request::{Limits, Parsed, ProtocolError, RequestParser};
 pub use value::Value;

@@ -1,11 +1,16 @@
 //! Writes replies in the protocol version of a connection.
 //!
 //! A handler says what it means (`map`, `double`, `null`) and [`Reply`] writes the RESP3 form or what Redis sends to
-//! a RESP2 client instead. Everything is appended to one byte vector; a length that is known only afterwards is
+//! a RESP2 client instead. Everything is appended to one [`Output`]; a length that is known only afterwards is
 //! inserted by [`Reply::finish_array`]. Nothing checks that as many elements follow as a header announced: tests of
 //! the commands do.
 
+use std::ops::Range;
+
+use kvik_rope::Rope;
+
 use crate::number::format_f64;
+use crate::output::{Output, Place};
 
 /// The protocol version of a connection, chosen by `HELLO`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,7 +24,7 @@ pub enum Protocol {
 
 /// Appends replies to an output buffer.
 pub struct Reply<'a> {
-    out: &'a mut Vec<u8>,
+    out: &'a mut Output,
     protocol: Protocol,
 }
 
@@ -27,12 +32,12 @@ pub struct Reply<'a> {
 #[must_use = "an array without header is a broken reply: pass this to Reply::finish_array or its like"]
 #[derive(Debug)]
 pub struct Deferred {
-    at: usize,
+    place: Place,
 }
 
 impl<'a> Reply<'a> {
     /// A writer that appends to `out`.
-    pub fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Self {
+    pub fn new(out: &'a mut Output, protocol: Protocol) -> Self {
         Self { out, protocol }
     }
 
@@ -91,7 +96,7 @@ impl<'a> Reply<'a> {
         if (0..10).contains(&value) {
             self.raw(&[b':', b'0' + value as u8, b'\r', b'\n']);
         } else {
-            self.out.push(b':');
+            self.out.bytes.push(b':');
             self.raw(itoa::Buffer::new().format(value).as_bytes());
             self.crlf();
         }
@@ -102,6 +107,18 @@ impl<'a> Reply<'a> {
         self.header(b'$', bytes.len());
         self.raw(bytes);
         self.crlf();
+    }
+
+    /// The bytes in `range` of a rope as a string: many are sent from where they are.
+    pub fn bulk_rope(&mut self, rope: &Rope, range: Range<usize>) {
+        self.header(b'$', range.len());
+        self.out.push_rope(rope, range);
+        self.crlf();
+    }
+
+    /// Replies that are already written elsewhere.
+    pub fn append(&mut self, written: Output) {
+        self.out.append(written);
     }
 
     /// A string of text, with a length in front.
@@ -174,7 +191,7 @@ impl<'a> Reply<'a> {
         }
         self.header(b'=', format.len() + 1 + text.len());
         self.raw(format.as_bytes());
-        self.out.push(b':');
+        self.out.bytes.push(b':');
         self.raw(text);
         self.crlf();
     }
@@ -189,7 +206,9 @@ impl<'a> Reply<'a> {
 
     /// Starts an array whose length is not known yet; [`Self::finish_array`] ends it.
     pub fn deferred_array(&mut self) -> Deferred {
-        Deferred { at: self.out.len() }
+        Deferred {
+            place: self.out.place(),
+        }
     }
 
     /// Starts a set whose length is not known yet; [`Self::finish_set`] ends it.
@@ -222,10 +241,9 @@ impl<'a> Reply<'a> {
     }
 
     fn finish(&mut self, deferred: Deferred, kind: u8, len: usize) {
-        let end = self.out.len();
+        let end = self.out.bytes.len();
         self.header(kind, len);
-        let header_len = self.out.len() - end;
-        self.out[deferred.at..].rotate_right(header_len);
+        self.out.move_tail(end, deferred.place);
     }
 
     fn pairs_header(&mut self, kind: u8, pairs: usize) {
@@ -262,17 +280,17 @@ impl<'a> Reply<'a> {
                 b'\n',
             ]);
         } else {
-            self.out.push(kind);
+            self.out.bytes.push(kind);
             self.raw(itoa::Buffer::new().format(len).as_bytes());
             self.crlf();
         }
     }
 
     fn line(&mut self, kind: u8, text: &[u8]) {
-        self.out.push(kind);
-        let start = self.out.len();
+        self.out.bytes.push(kind);
+        let start = self.out.bytes.len();
         self.raw(text);
-        for byte in &mut self.out[start..] {
+        for byte in &mut self.out.bytes[start..] {
             if matches!(byte, b'\r' | b'\n') {
                 *byte = b' ';
             }
@@ -293,10 +311,10 @@ mod tests {
     #[track_caller]
     fn check(write: impl Fn(&mut Reply<'_>), resp2: &str, resp3: &str) {
         for (protocol, expected) in [(Protocol::Resp2, resp2), (Protocol::Resp3, resp3)] {
-            let mut out = Vec::new();
+            let mut out = Output::new();
             write(&mut Reply::new(&mut out, protocol));
             assert_eq!(
-                out.escape_ascii().to_string(),
+                out.into_bytes().escape_ascii().to_string(),
                 expected.escape_default().to_string(),
                 "{protocol:?}"
             );

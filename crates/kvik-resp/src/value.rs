@@ -1,7 +1,7 @@
 //! One reply as a tree, for clients and tests. Servers write replies with [`Reply`] and never build this.
 
 use crate::number::parse_i64;
-use crate::{Protocol, Reply};
+use crate::{Output, Protocol, Reply};
 
 /// A decoded reply.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,7 +136,9 @@ impl Value {
     /// Appends the value as a server would send it in `protocol`. What RESP2 lacks becomes its nearest type, and
     /// attributes are left out there.
     pub fn encode(&self, protocol: Protocol, out: &mut Vec<u8>) {
-        self.write(&mut Reply::new(out, protocol));
+        let mut output = Output::from(std::mem::take(out));
+        self.write(&mut Reply::new(&mut output, protocol));
+        *out = output.into_bytes();
     }
 
     fn write(&self, reply: &mut Reply<'_>) {

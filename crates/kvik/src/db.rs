@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use kvik_command::client::Origin;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Engine, Host, Session, table};
-use kvik_resp::{Args, ArgsBuf, Protocol, ReplyDecoder, Value};
+use kvik_resp::{Args, ArgsBuf, Output, Protocol, ReplyDecoder, Value};
 use kvik_store::{IntText, Layout};
 use parking_lot::Mutex;
 
@@ -233,7 +233,7 @@ impl Shared {
 pub(crate) struct Runner {
     executor: Executor,
     session: Session,
-    out: Vec<u8>,
+    out: Output,
 }
 
 impl Runner {
@@ -244,7 +244,7 @@ impl Runner {
         Self {
             executor: Executor::new(Arc::clone(shared), Patience::Wait),
             session,
-            out: Vec::new(),
+            out: Output::new(),
         }
     }
 
@@ -253,7 +253,10 @@ impl Runner {
         self.out.clear();
         let words: ArgsBuf = words.iter().collect();
         self.execute(words.as_args());
-        match ReplyDecoder::new().decode(&self.out) {
+        let reply = std::mem::take(&mut self.out).into_bytes();
+        let decoded = ReplyDecoder::new().decode(&reply);
+        self.out = reply.into();
+        match decoded {
             Ok(Some((reply, _))) => reply,
             Ok(None) => Value::Null,
             Err(error) => unreachable!("the store wrote a malformed reply: {error}"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kvik_command::Session;
 use kvik_command::declare::Locking;
 use kvik_command::session::{Transaction, Watch};
-use kvik_resp::Reply;
+use kvik_resp::{Output, Reply};
 use kvik_store::{Guard, Stripes};
 
 use crate::db::Shared;
@@ -25,7 +25,7 @@ impl Executor {
         &mut self,
         session: &mut Session,
         call: Call<'_>,
-        out: &mut Vec<u8>,
+        out: &mut Output,
     ) -> Result<(), Busy> {
         let refusal = match &session.transaction {
             None => Some("ERR EXEC without MULTI"),
@@ -55,7 +55,7 @@ impl Executor {
         Ok(())
     }
 
-    fn exec_locked(&mut self, stripes: &mut dyn Stripes, session: &mut Session, out: &mut Vec<u8>) {
+    fn exec_locked(&mut self, stripes: &mut dyn Stripes, session: &mut Session, out: &mut Output) {
         let transaction = session.start_transaction().unwrap_or_default();
         let watch = session.watch.take();
         session
@@ -79,7 +79,7 @@ impl Executor {
         session: &mut Session,
         transaction: &Transaction,
         now_us: u64,
-        out: &mut Vec<u8>,
+        out: &mut Output,
     ) {
         Reply::new(out, session.protocol).array(transaction.queue.len());
         for queued in &transaction.queue {

@@ -14,7 +14,7 @@ use kvik_command::pause::PauseScope;
 use kvik_command::session::{Queued, Replies};
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Ctx, Error, Random, Session, table};
-use kvik_resp::{Args, ArgsBuf, Reply};
+use kvik_resp::{Args, ArgsBuf, Output, Reply};
 use kvik_store::{Guard, Mode, Stripes};
 
 use crate::clock::BatchClock;
@@ -136,7 +136,7 @@ impl Executor {
     }
 
     /// Runs one command of a session and appends its reply to `out`.
-    pub fn execute(&mut self, session: &mut Session, args: Args<'_>, out: &mut Vec<u8>) -> Outcome {
+    pub fn execute(&mut self, session: &mut Session, args: Args<'_>, out: &mut Output) -> Outcome {
         let prepared = self.prepare(args);
         self.execute_prepared(session, prepared, args, out)
     }
@@ -147,7 +147,7 @@ impl Executor {
         session: &mut Session,
         prepared: Prepared,
         args: Args<'_>,
-        out: &mut Vec<u8>,
+        out: &mut Output,
     ) -> Outcome {
         if args.is_empty() {
             return Outcome::Done;
@@ -244,7 +244,7 @@ impl Executor {
     }
 
     #[inline]
-    fn dispatch(&mut self, session: &mut Session, call: Call<'_>, out: &mut Vec<u8>) -> Outcome {
+    fn dispatch(&mut self, session: &mut Session, call: Call<'_>, out: &mut Output) -> Outcome {
         let done = match call.command.locking() {
             Locking::None => self.run_on_none(session, call, out),
             Locking::Keys => self.run_on_keys(session, call, out),
@@ -263,7 +263,7 @@ impl Executor {
         &mut self,
         session: &mut Session,
         call: Call<'_>,
-        out: &mut Vec<u8>,
+        out: &mut Output,
     ) -> Result<(), Busy> {
         self.work
             .run_unit(&self.shared, &mut NoStripes, session, call, out);
@@ -274,7 +274,7 @@ impl Executor {
         &mut self,
         session: &mut Session,
         call: Call<'_>,
-        out: &mut Vec<u8>,
+        out: &mut Output,
     ) -> Result<(), Busy> {
         let stripes = &self.shared.stripes;
         stripes.probe(self.patience)?;
@@ -288,7 +288,7 @@ impl Executor {
         &mut self,
         session: &mut Session,
         call: Call<'_>,
-        out: &mut Vec<u8>,
+        out: &mut Output,
     ) -> Result<(), Busy> {
         let Some((_, hash)) = call.hash else {
             return self.run_on_planned(session, call, out);
@@ -304,7 +304,7 @@ impl Executor {
         &mut self,
         session: &mut Session,
         call: Call<'_>,
-        out: &mut Vec<u8>,
+        out: &mut Output,
     ) -> Result<(), Busy> {
         let (work, stripes) = (&mut self.work, &self.shared.stripes);
         work.plan.clear();
@@ -331,7 +331,7 @@ impl Executor {
         &mut self,
         session: &mut Session,
         call: Call<'_>,
-        out: &mut Vec<u8>,
+        out: &mut Output,
     ) -> Result<(), Busy> {
         let mut held = self.shared.stripes.lock_all(self.patience)?;
         self.work
@@ -345,7 +345,7 @@ impl Executor {
         session: &mut Session,
         args: Args<'_>,
         error: Error,
-        out: &mut Vec<u8>,
+        out: &mut Output,
     ) -> Outcome {
         let command = table().resolve(args).ok();
         let error = if command.is_some_and(|command| command.locking() == Locking::Queue) {
@@ -417,7 +417,7 @@ impl Work {
         stripes: &mut dyn Stripes,
         session: &mut Session,
         call: Call<'_>,
-        out: &mut Vec<u8>,
+        out: &mut Output,
     ) {
         let now_us = self.clock.now_us();
         self.run(shared, stripes, session, call, now_us, out);
@@ -432,7 +432,7 @@ impl Work {
         session: &mut Session,
         call: Call<'_>,
         now_us: u64,
-        out: &mut Vec<u8>,
+        out: &mut Output,
     ) {
         let start = out.len();
         let mut effects = Collector {
@@ -644,7 +644,7 @@ fn queue(
     session: &mut Session,
     command: &'static Command,
     args: Args<'_>,
-    out: &mut Vec<u8>,
+    out: &mut Output,
 ) -> Outcome {
     session.queue(Queued {
         command,
@@ -656,7 +656,7 @@ fn queue(
 
 /// Applies CLIENT REPLY to what a command wrote from `start` on.
 #[cold]
-fn withhold(session: &mut Session, start: usize, out: &mut Vec<u8>) {
+fn withhold(session: &mut Session, start: usize, out: &mut Output) {
     out.truncate(start);
     session.replies = match session.replies {
         Replies::SkipNext => Replies::SkipThis,

@@ -10,7 +10,7 @@ use allocation_counter::measure;
 use kvik::effects::{EffectLog, Unit};
 use kvik::{Db, Executor, Options, Outcome, Patience, Session};
 use kvik_command::client::Origin;
-use kvik_resp::{Args, Limits, Parsed, RequestParser, Span};
+use kvik_resp::{Args, Limits, Output, Parsed, RequestParser, Span};
 
 /// More than are prefetched at once, in more stripes than one.
 const KEYS: usize = 200;
@@ -30,7 +30,7 @@ struct Client {
     session: Session,
     requests: Vec<u8>,
     spans: Vec<Span>,
-    out: Vec<u8>,
+    out: Output,
 }
 
 impl Client {
@@ -42,7 +42,7 @@ impl Client {
             session: db.session(Origin::embedded()),
             requests: lines.lines().flat_map(encode).collect(),
             spans: Vec::new(),
-            out: Vec::new(),
+            out: Output::new(),
         }
     }
 
@@ -119,7 +119,8 @@ fn assert_allocates_nothing(what: &str, commands: impl Fn(usize) -> String) {
         let mut client = Client::of(&db, &commands);
         (0..4).for_each(|_| client.run());
         let counted = measure(|| (0..10).for_each(|_| client.run()));
-        let failed = client.out.windows(4).any(|bytes| bytes == b"-ERR");
+        let replies = client.out.into_bytes();
+        let failed = replies.windows(4).any(|bytes| bytes == b"-ERR");
         assert!(!failed, "{what}: a reply is an error");
         assert_eq!(counted.count_total, 0, "{what}");
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use kvik::effects::{EffectLog, Unit};
 use kvik::{Clock, Db, Options, Patience, Value};
 use kvik_command::client::Origin;
-use kvik_resp::ArgsBuf;
+use kvik_resp::{ArgsBuf, Output};
 
 /// Counts the units that come.
 #[derive(Default)]
@@ -83,10 +83,10 @@ fn clients_need_no_password_that_is_gone() {
     let mut session = db.session(Origin::embedded());
     let mut executor = db.executor(Patience::Wait);
     let mut ping = || {
-        let (mut words, mut out) = (ArgsBuf::default(), Vec::new());
+        let (mut words, mut out) = (ArgsBuf::default(), Output::new());
         words.push(b"PING");
         executor.execute(&mut session, words.as_args(), &mut out);
-        String::from_utf8(out).expect("text")
+        String::from_utf8(out.into_bytes()).expect("text")
     };
     assert!(ping().starts_with("-NOAUTH"));
     db.engine().settings.password.write().clear();

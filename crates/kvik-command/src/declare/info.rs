@@ -256,7 +256,7 @@ fn flags_of(argument: &Argument) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use kvik_resp::Protocol;
+    use kvik_resp::{Output, Protocol};
 
     use super::super::{Group, KeyFlags, Row};
     use super::*;
@@ -277,13 +277,13 @@ mod tests {
         write: fn(&Table, &Command, &mut Reply<'_>),
     ) -> String {
         let table = Table::build(rows).expect("well-formed");
-        let mut out = Vec::new();
+        let mut out = Output::new();
         write(
             &table,
             &table.commands()[0],
             &mut Reply::new(&mut out, protocol),
         );
-        String::from_utf8_lossy(&out).replace("\r\n", " ")
+        String::from_utf8_lossy(&out.into_bytes()).replace("\r\n", " ")
     }
 
     #[test]

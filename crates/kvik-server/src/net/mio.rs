@@ -12,17 +12,18 @@
 //! empty, and its next bytes are a new edge. Being writable is watched only while output waits.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use ::mio::unix::SourceFd;
 use ::mio::{Events, Interest, Poll, Registry, Token};
+use kvik_resp::Output;
 use socket2::Socket;
 
 use super::buffers::Buffers;
 use super::listen::Backoff;
-use super::output::Output;
+use super::outgoing::{Outgoing, SLICES};
 use super::slab::Slab;
 use super::waker::Bell;
 use super::{CloseReason, ConnId, Driver, Event, Listener, ListenerId, Options, Waker};
@@ -78,7 +79,7 @@ enum Ready {
 
 struct Conn {
     socket: Socket,
-    output: Output,
+    output: Outgoing,
     /// The input buffer, while the connection is to receive.
     input: Option<Vec<u8>>,
     /// The bytes that the layer above lacks, if it knows.
@@ -110,7 +111,7 @@ impl Conn {
     fn new(socket: Socket) -> Self {
         Self {
             socket,
-            output: Output::default(),
+            output: Outgoing::default(),
             input: None,
             missing: 0,
             failure: None,
@@ -309,7 +310,7 @@ fn arm(ready: &mut VecDeque<Ready>, id: ConnId, conn: &mut Conn) {
 /// Sends until all is sent or the kernel takes no more.
 fn flush(registry: &Registry, id: ConnId, conn: &mut Conn, buffers: &mut Buffers) {
     while conn.writable && !conn.output.is_empty() {
-        match conn.socket.send_with_flags(conn.output.front(), NO_SIGNAL) {
+        match send(&conn.socket, &conn.output) {
             Ok(count) => conn.output.advance(count, buffers),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => conn.writable = false,
@@ -319,6 +320,19 @@ fn flush(registry: &Registry, id: ConnId, conn: &mut Conn, buffers: &mut Buffers
     if let Err(error) = watch(registry, id, conn) {
         fail(conn, error);
     }
+}
+
+/// Sends what comes next, all of it or less.
+fn send(socket: &Socket, output: &Outgoing) -> io::Result<usize> {
+    if let Some(slice) = output.only_slice() {
+        return socket.send_with_flags(slice, NO_SIGNAL);
+    }
+    let (mut list, mut count) = ([IoSlice::new(&[]); SLICES], 0);
+    for slice in output.slices() {
+        list[count] = IoSlice::new(slice);
+        count += 1;
+    }
+    socket.send_vectored_with_flags(&list[..count], NO_SIGNAL)
 }
 
 fn fail(conn: &mut Conn, error: io::Error) {
@@ -401,8 +415,8 @@ impl Driver for MioDriver {
         Ok(id)
     }
 
-    fn buffer(&mut self) -> Vec<u8> {
-        self.buffers.get()
+    fn buffer(&mut self) -> Output {
+        self.buffers.get().into()
     }
 
     fn receive(&mut self, id: ConnId, input: Vec<u8>, missing: usize) {
@@ -416,9 +430,9 @@ impl Driver for MioDriver {
         }
     }
 
-    fn send(&mut self, id: ConnId, output: Vec<u8>) -> usize {
+    fn send(&mut self, id: ConnId, output: Output) -> usize {
         let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.closing) else {
-            self.buffers.put(output);
+            self.buffers.put(output.into_parts().0);
             return 0;
         };
         conn.output.push(output, &mut self.buffers);

@@ -34,13 +34,14 @@
 use std::io;
 use std::time::Duration;
 
+use kvik_resp::Output;
 use socket2::Socket;
 
 mod buffers;
 pub(crate) mod limits;
 mod listen;
 mod mio;
-mod output;
+mod outgoing;
 mod slab;
 #[cfg(target_os = "linux")]
 mod uring;
@@ -205,8 +206,8 @@ pub trait Driver {
     /// If the kernel refuses to watch the socket, which is closed then.
     fn adopt(&mut self, socket: Socket) -> io::Result<ConnId>;
 
-    /// An empty buffer from the pool, for output. Giving it to [`send`](Self::send) returns it.
-    fn buffer(&mut self) -> Vec<u8>;
+    /// An empty output with a buffer from the pool. Giving it to [`send`](Self::send) returns it.
+    fn buffer(&mut self) -> Output;
 
     /// Asks for more bytes, to be appended to `input`, which holds what is not yet consumed
     /// (`Vec::new()` when all was).
@@ -219,9 +220,9 @@ pub trait Driver {
     /// Sends `output` after everything sent before. Returns the bytes the kernel has not taken
     /// yet, `output` included; from [`Options::high_water`] on, [`Event::Drained`] will follow.
     ///
-    /// Call it once per batch of replies. Small output may leave with the next
+    /// Call it once per batch of replies. Pieces of ropes are sent from where they are. Small output may leave with the next
     /// [`wait`](Self::wait) only.
-    fn send(&mut self, conn: ConnId, output: Vec<u8>) -> usize;
+    fn send(&mut self, conn: ConnId, output: Output) -> usize;
 
     /// The bytes given to [`send`](Self::send) that the kernel has not taken yet.
     fn unsent(&self, conn: ConnId) -> usize;

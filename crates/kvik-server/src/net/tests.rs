@@ -15,6 +15,8 @@ use socket2::{Domain, Type};
 
 use super::*;
 
+mod pieces;
+
 /// Runs `test` on each backend.
 fn on_each(test: impl Fn(Backend)) {
     for backend in [Backend::Mio, Backend::Uring] {
@@ -115,7 +117,7 @@ fn echo(driver: &mut dyn Driver, event: Event) {
         }
         Event::Received { conn, input } => {
             assert!(!input.is_empty());
-            if driver.send(conn, input) < Options::default().high_water {
+            if driver.send(conn, input.into()) < Options::default().high_water {
                 driver.receive(conn, Vec::new(), 0);
             }
         }
@@ -464,7 +466,7 @@ impl Summing {
                 break;
             }
             let sum: u64 = rest[..length].iter().map(|byte| u64::from(*byte)).sum();
-            driver.send(conn, sum.to_le_bytes().to_vec());
+            driver.send(conn, sum.to_le_bytes().to_vec().into());
             input.drain(..4 + length);
         }
         driver.receive(conn, input, missing);
@@ -526,7 +528,7 @@ fn a_kept_buffer_stops_the_peer() {
             }
             Event::Woken => {
                 let (conn, input) = kept.clone().unwrap();
-                driver.send(conn, input);
+                driver.send(conn, input.into());
                 driver.receive(conn, Vec::new(), 0);
             }
             event => echo(driver, event),
@@ -624,11 +626,11 @@ fn closing_with_data_in_flight_harms_nobody_else() {
         let server = Server::start(backend, move |driver, event| match event {
             Event::Received { conn, input } if input.starts_with(b"close") => {
                 // The peer reads nothing and sends on; the kernel holds both directions.
-                driver.send(conn, output.clone());
+                driver.send(conn, output.clone().into());
                 driver.receive(conn, Vec::new(), 1 << 20);
                 driver.close(conn);
                 // From here on it is a stranger.
-                assert_eq!(driver.send(conn, b"too late".to_vec()), 0);
+                assert_eq!(driver.send(conn, b"too late".to_vec().into()), 0);
                 assert_eq!(driver.unsent(conn), 0);
                 driver.receive(conn, Vec::new(), 0);
                 driver.close_after_flush(conn);
@@ -661,7 +663,7 @@ fn a_peer_that_resets_fails_the_output() {
         let server = Server::start(backend, move |driver, event| match event {
             Event::Received { conn, .. } => {
                 // The reset may come while this still writes, or later.
-                driver.send(conn, vec![7; 16 << 20]);
+                driver.send(conn, vec![7; 16 << 20].into());
             }
             Event::Closed { conn, reason } => {
                 assert_eq!(driver.unsent(conn), 0);
@@ -686,7 +688,7 @@ fn close_after_flush_sends_everything_first() {
         let output = message.clone();
         let server = Server::start(backend, move |driver, event| match event {
             Event::Received { conn, .. } => {
-                driver.send(conn, output.clone());
+                driver.send(conn, output.clone().into());
                 driver.close_after_flush(conn);
                 driver.receive(conn, Vec::new(), 0);
             }
@@ -715,7 +717,7 @@ fn a_driver_that_ends_lets_go_of_its_connections() {
                 match input[0] {
                     b'0' => driver.receive(conn, Vec::new(), 0),
                     b'1' => driver.receive(conn, Vec::new(), 1 << 20),
-                    b'2' => drop(driver.send(conn, vec![7; 16 << 20])),
+                    b'2' => drop(driver.send(conn, vec![7; 16 << 20].into())),
                     _ => driver.close_after_flush(conn),
                 }
                 tell.send(()).unwrap();
@@ -787,12 +789,12 @@ impl Juggler {
             Event::Woken => {
                 for (socket, input) in self.from.try_iter() {
                     let conn = adopt(driver, socket);
-                    driver.send(conn, input);
+                    driver.send(conn, input.into());
                     driver.receive(conn, Vec::new(), 0);
                 }
             }
             Event::Received { conn, input } => {
-                driver.send(conn, input);
+                driver.send(conn, input.into());
                 driver.release(conn);
             }
             Event::Released { socket, input, .. } => {

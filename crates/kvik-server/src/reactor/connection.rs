@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik::{Executor, Outcome, Session};
-use kvik_resp::{Args, Limits, ProtocolError, Reply, RequestParser};
+use kvik_resp::{Args, Limits, Output, ProtocolError, Reply, RequestParser};
 
 use super::input::Input;
 use super::pipeline::{End, Pipeline};
@@ -113,7 +113,7 @@ impl Connection {
     }
 
     /// Runs commands from the input, in order, and appends their replies to `out`.
-    pub(super) fn run(&mut self, tools: &mut Tools<'_>, out: &mut Vec<u8>) -> Stop {
+    pub(super) fn run(&mut self, tools: &mut Tools<'_>, out: &mut Output) -> Stop {
         let input = std::mem::take(&mut self.input);
         let mut consumed = 0;
         let stop = self.run_input(tools, input.rest(), &mut consumed, out);
@@ -127,7 +127,7 @@ impl Connection {
         tools: &mut Tools<'_>,
         input: &[u8],
         consumed: &mut usize,
-        out: &mut Vec<u8>,
+        out: &mut Output,
     ) -> Stop {
         let mut left = TURN;
         loop {
@@ -159,7 +159,7 @@ impl Connection {
         tools: &mut Tools<'_>,
         input: &[u8],
         consumed: &mut usize,
-        out: &mut Vec<u8>,
+        out: &mut Output,
     ) -> Option<Stop> {
         let steps = tools.pipeline.steps();
         if steps.len() > 1 {
@@ -198,7 +198,7 @@ impl Connection {
         }
     }
 
-    fn refuse(&self, error: ProtocolError, out: &mut Vec<u8>) -> Stop {
+    fn refuse(&self, error: ProtocolError, out: &mut Output) -> Stop {
         tracing::debug!(client = self.session.client.id, "{error}");
         Reply::new(out, self.session.protocol).error(&format!("ERR {error}"));
         Stop::Close

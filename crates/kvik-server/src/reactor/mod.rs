@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use kvik::{Db, Executor, Patience};
 use kvik_command::client::{Origin, Wake};
+use kvik_resp::Output;
 use socket2::Socket;
 
 use crate::config::{Config, Key};
@@ -328,7 +329,7 @@ impl Reactor {
     }
 
     /// Sends replies. Says whether the client has so much unread that nothing more should run for it.
-    fn send(&mut self, connection: &mut Connection, out: Vec<u8>) -> bool {
+    fn send(&mut self, connection: &mut Connection, out: Output) -> bool {
         self.executor.stats().totals.bytes_out.add(out.len() as u64);
         self.driver.send(connection.id, out) >= self.front.high_water
     }

@@ -3,7 +3,7 @@
 //! Both take one stripe after the other, so they see each key at some moment of their own; a transaction that holds
 //! every stripe makes it one moment for all.
 
-use kvik_resp::Reply;
+use kvik_resp::{Output, Reply};
 use kvik_store::{Cursor, View};
 
 use crate::glob::glob_match;
@@ -55,7 +55,7 @@ pub(super) fn scan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let cursor = cursor(&ctx.args[1]).ok_or(Error::text("invalid cursor"))?;
     let (filter, count) = options(ctx)?;
     // The cursor that goes before the keys is known only after them.
-    let (mut encoded, mut found) = (Vec::new(), 0);
+    let (mut encoded, mut found) = (Output::new(), 0);
     let mut keys = Reply::new(&mut encoded, ctx.reply.protocol());
     let page = ctx.keys.scan(cursor, count, |view| {
         if filter.admits(&view) {
@@ -66,7 +66,7 @@ pub(super) fn scan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     ctx.reply.array(2);
     ctx.reply.bulk_str(&page.next.to_string());
     ctx.reply.array(found);
-    ctx.reply.raw(&encoded);
+    ctx.reply.append(encoded);
     Ok(())
 }
 

@@ -13,13 +13,44 @@ use super::provided::GROUP;
 use super::ring::Ring;
 use super::{TAG_RECEIVE, TAG_SEND};
 use crate::net::buffers::Buffers;
-use crate::net::output::Output;
+use crate::net::outgoing::Outgoing;
 use crate::net::{ConnId, Event};
 
 /// From this many missing bytes on, a value is received directly.
 const DIRECT: usize = 64 << 10;
 /// The most that one request is asked to send or receive.
 const ONE_REQUEST: usize = 1 << 30;
+
+/// A list of slices in the kernel's form.
+struct Message {
+    header: libc::msghdr,
+    slices: Vec<libc::iovec>,
+}
+
+impl Default for Message {
+    fn default() -> Self {
+        Self {
+            // SAFETY: numbers and pointers, all of which may be zero.
+            header: unsafe { mem::zeroed() },
+            slices: Vec::new(),
+        }
+    }
+}
+
+impl Message {
+    /// Lists these slices and returns the header, which points to the list.
+    fn carry<'a>(&mut self, slices: impl Iterator<Item = &'a [u8]>) -> *const libc::msghdr {
+        let entry = |slice: &[u8]| libc::iovec {
+            iov_base: slice.as_ptr().cast_mut().cast(),
+            iov_len: slice.len(),
+        };
+        self.slices.clear();
+        self.slices.extend(slices.map(entry));
+        self.header.msg_iov = self.slices.as_mut_ptr();
+        self.header.msg_iovlen = self.slices.len();
+        &raw const self.header
+    }
+}
 
 /// What the kernel is doing for the receiving side of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +64,9 @@ pub(super) enum Receiving {
 
 pub(super) struct Conn {
     socket: Socket,
-    pub(super) output: Output,
+    pub(super) output: Outgoing,
+    /// The slices of a send that is in the kernel and reads more than one.
+    message: Option<Box<Message>>,
     /// The input buffer, while the layer above waits for bytes. A direct receive writes to it.
     pub(super) input: Option<Vec<u8>>,
     /// The bytes that the layer above lacks, if it knows.
@@ -66,7 +99,8 @@ impl Conn {
     pub(super) fn new(socket: Socket) -> Self {
         Self {
             socket,
-            output: Output::default(),
+            output: Outgoing::default(),
+            message: None,
             input: None,
             missing: 0,
             early: Vec::new(),
@@ -166,18 +200,25 @@ impl Conn {
         unsafe { ring.push(&receive) };
     }
 
-    /// Requests to send the next chunk of the output.
+    /// Requests to send the next slices of the output.
     pub(super) fn send(&mut self, id: ConnId, ring: &mut Ring) {
+        const FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
         self.sending = true;
-        let bytes = self.output.front();
-        let length = bytes.len().min(ONE_REQUEST) as u32;
-        let send = opcode::Send::new(self.fd(), bytes.as_ptr(), length)
-            .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
-            .build()
-            .user_data(id.pack(TAG_SEND));
-        // SAFETY: the output keeps its first chunk in place until `advance` or `clear`, which are
-        // called only when the send has completed, and the slot keeps the output until then.
-        unsafe { ring.push(&send) };
+        let fd = self.fd();
+        let send = if let Some(bytes) = self.output.only_slice() {
+            let length = bytes.len().min(ONE_REQUEST) as u32;
+            let send = opcode::Send::new(fd, bytes.as_ptr(), length);
+            send.flags(FLAGS).build()
+        } else {
+            let message = self.message.get_or_insert_default();
+            let header = message.carry(self.output.slices());
+            let send = opcode::SendMsg::new(fd, header);
+            send.flags(FLAGS as u32).build()
+        };
+        // SAFETY: the output keeps its first batch in place until `advance` or `clear`, which are
+        // called only when the send has completed, and the slot keeps the output until then. So it
+        // does the message, which is boxed and changed only for the next send.
+        unsafe { ring.push(&send.user_data(id.pack(TAG_SEND))) };
     }
 
     /// Takes `count` bytes that the kernel wrote behind the input.

@@ -7,7 +7,7 @@
 //!   ([`provided`]), so an idle connection holds none. The bytes are copied out at once.
 //! - A **direct** receive replaces it while a large value is expected: the kernel writes into the
 //!   input buffer itself, up to the end of the value.
-//! - A send reads the first chunk of the output, and is repeated from where it stopped.
+//! - A send reads the first batch of the output, and is repeated from where it stopped.
 //!
 //! [`Conn::wanted`] says which receive should be armed and [`UringDriver::arm`] alone makes it so,
 //! after every change. A request in the kernel is never forgotten: to stop one is to cancel it and
@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use io_uring::opcode;
 use io_uring::types::Fd;
+use kvik_resp::Output;
 use socket2::{Domain, Socket, Type};
 
 use self::conn::{Conn, Receiving, is_passing};
@@ -461,8 +462,8 @@ impl Driver for UringDriver {
         id.ok_or_else(|| io::ErrorKind::OutOfMemory.into())
     }
 
-    fn buffer(&mut self) -> Vec<u8> {
-        self.buffers.get()
+    fn buffer(&mut self) -> Output {
+        self.buffers.get().into()
     }
 
     fn receive(&mut self, id: ConnId, input: Vec<u8>, missing: usize) {
@@ -476,11 +477,11 @@ impl Driver for UringDriver {
         }
     }
 
-    fn send(&mut self, id: ConnId, output: Vec<u8>) -> usize {
+    fn send(&mut self, id: ConnId, output: Output) -> usize {
         let high_water = self.high_water;
         let conn = self.conns.get_mut(id).filter(|conn| !conn.is_closed());
         let Some(conn) = conn else {
-            self.buffers.put(output);
+            self.buffers.put(output.into_parts().0);
             return 0;
         };
         conn.output.push(output, &mut self.buffers);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use kvik::effects::{EffectLog, Unit};
 use kvik::{Clock, Db, Executor, Options, Outcome, Patience, Session, Value};
 use kvik_command::client::Origin;
-use kvik_resp::{Args, ArgsBuf, Protocol, ReplyDecoder};
+use kvik_resp::{Args, ArgsBuf, Output, Protocol, ReplyDecoder};
 use parking_lot::Mutex;
 
 use super::{Connection, Identity, Product, Received, Reply, Target};
@@ -89,9 +89,11 @@ impl MemoryConnection {
     fn run_pending(&mut self) {
         self.executor.refresh();
         while let Some(command) = self.pending.front() {
-            let outcome =
-                self.executor
-                    .execute(&mut self.session, command.as_args(), &mut self.written);
+            let mut output = Output::new();
+            let outcome = self
+                .executor
+                .execute(&mut self.session, command.as_args(), &mut output);
+            self.written.append(&mut output.into_bytes());
             match outcome {
                 Outcome::Done => drop(self.pending.pop_front()),
                 Outcome::Busy | Outcome::Paused(_) => return,

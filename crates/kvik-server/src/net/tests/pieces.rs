@@ -1,0 +1,100 @@
+//! Output with pieces of ropes between its bytes.
+
+use kvik_resp::Output;
+use kvik_rope::Rope;
+
+use super::*;
+
+/// An output whose bytes and pieces take turns, and what it says.
+fn patchwork(rope: &Rope, text: &[u8], parts: usize) -> (Output, Vec<u8>) {
+    let (mut output, mut said) = (Output::new(), Vec::new());
+    for part in 0..parts {
+        let between = &text[part..part + part % 3 * 1000];
+        output.extend_from_slice(between);
+        said.extend_from_slice(between);
+        let range = part * 777..rope.len() - part * 1234;
+        output.push_rope(rope, range.clone());
+        said.extend_from_slice(&text[range]);
+    }
+    (output, said)
+}
+
+#[test]
+fn a_peer_that_reads_little_gets_every_byte_of_every_piece() {
+    on_each(|backend| {
+        let text = pattern(3 << 20);
+        let rope = Rope::from(&text[..]);
+        let (output, said) = patchwork(&rope, &text, 5);
+        let server = Server::start(backend, move |driver, event| match event {
+            Event::Received { conn, .. } => {
+                assert!(driver.send(conn, output.clone()) <= output.len());
+                driver.send(conn, b"behind".to_vec().into());
+            }
+            event => echo(driver, event),
+        });
+        let mut client = server.connect();
+        client.write_all(b"go").unwrap();
+        // A small window and a slow reader: the kernel takes a part of a list again and again.
+        let (mut got, mut step) = (Vec::new(), 1);
+        while got.len() < said.len() {
+            let most = (said.len() - got.len()).min(step);
+            got.extend(read_exactly(&mut client, most));
+            step = step * 3 % 200_003;
+            if step % 7 == 0 {
+                thread::park_timeout(Duration::from_micros(100));
+            }
+        }
+        assert_same(&got, &said);
+        assert_eq!(read_exactly(&mut client, 6), b"behind");
+    });
+}
+
+#[test]
+fn a_rope_that_changes_does_not_change_what_is_being_sent() {
+    on_each(|backend| {
+        let text = pattern(6 << 20);
+        let mut rope = Rope::from(&text[..]);
+        let server = Server::start(backend, move |driver, event| match event {
+            Event::Received { conn, .. } => {
+                let mut output = driver.buffer();
+                output.push_rope(&rope, 0..rope.len());
+                driver.send(conn, output);
+                rope.write(0, &vec![0xAA; rope.len()]);
+                rope = Rope::new();
+            }
+            event => echo(driver, event),
+        });
+        let mut client = server.connect();
+        client.write_all(b"go").unwrap();
+        thread::park_timeout(Duration::from_millis(20));
+        let got = read_exactly(&mut client, text.len());
+        assert_same(&got, &text);
+    });
+}
+
+#[test]
+fn pieces_count_as_unsent_and_are_let_go_of_when_a_connection_closes() {
+    on_each(|backend| {
+        let (tell, told) = channel();
+        let rope = Rope::from(&pattern(8 << 20)[..]);
+        let server = Server::start(backend, move |driver, event| match event {
+            Event::Received { conn, .. } => {
+                let mut output = driver.buffer();
+                output.push_rope(&rope, 0..rope.len());
+                let unsent = driver.send(conn, output);
+                assert_eq!(driver.unsent(conn), unsent);
+                tell.send(unsent).unwrap();
+                driver.close(conn);
+                assert_eq!(driver.unsent(conn), 0);
+            }
+            event => echo(driver, event),
+        });
+        for _ in 0..10 {
+            let mut client = server.connect();
+            client.write_all(b"go").unwrap();
+            assert!(told.recv_timeout(PATIENCE).unwrap() > 1 << 20);
+            // The driver has let go of the socket, so this ends.
+            let _ = client.read_to_end(&mut Vec::new());
+        }
+    });
+}
