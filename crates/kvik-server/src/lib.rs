@@ -9,6 +9,7 @@ mod log;
 pub mod net;
 mod process;
 mod reactor;
+mod seldom;
 mod server;
 mod settings;
 

@@ -8,6 +8,7 @@ use kvik_resp::{Args, Limits, Output, ProtocolError, Reply, RequestParser};
 use super::input::Input;
 use super::pipeline::{End, Pipeline};
 use crate::net::ConnId;
+use crate::seldom::Seldom;
 
 /// Commands run for one connection before others get their turn.
 const TURN: usize = 1024;
@@ -16,6 +17,10 @@ const FLUSH_BYTES: usize = 64 << 10;
 
 /// Input that may wait for a client that has not authenticated; more than its largest command.
 const UNAUTHENTICATED_INPUT: usize = 1 << 20;
+
+static HTTP: Seldom = Seldom::new();
+const HTTP_TEXT: &str =
+    "closed a connection that speaks HTTP: a web page may be trying to reach this server";
 
 /// See the module's description.
 pub(super) struct Connection {
@@ -169,6 +174,7 @@ impl Connection {
         for step in steps {
             let args = tools.pipeline.args(step, input, &self.parser);
             if is_http(args) {
+                HTTP.warn(tools.executor.now_us() / 1000, HTTP_TEXT);
                 return Some(Stop::Close);
             }
             let executor = &mut *tools.executor;
@@ -206,16 +212,10 @@ impl Connection {
 }
 
 /// A web page that makes a browser send requests here must get no further than its first line.
+#[inline]
 fn is_http(args: Args<'_>) -> bool {
-    let Some(word) = args.get(0) else {
-        return false;
-    };
-    let http = matches!(word.len(), 4 | 5)
-        && (word.eq_ignore_ascii_case(b"POST") || word.eq_ignore_ascii_case(b"HOST:"));
-    if http {
-        tracing::warn!(
-            "closed a connection that speaks HTTP: a web page may be trying to reach this server"
-        );
-    }
-    http
+    args.get(0).is_some_and(|word| {
+        matches!(word.len(), 4 | 5)
+            && (word.eq_ignore_ascii_case(b"POST") || word.eq_ignore_ascii_case(b"HOST:"))
+    })
 }

@@ -28,6 +28,7 @@ use socket2::Socket;
 use crate::config::{Config, Key};
 use crate::front::Front;
 use crate::net::{self, CloseReason, ConnId, Driver, Event, Peer};
+use crate::seldom::Seldom;
 use connection::{Connection, State, Stop, Tools};
 use governor::Governor;
 pub(crate) use inbox::{Arrival, Inbox};
@@ -43,6 +44,9 @@ const PATROL_MS: u64 = 1000;
 const LONGEST_WAIT_MS: u64 = 3_600_000;
 /// Unread replies of so many bytes are held against the output limits at once, fewer by the patrol.
 const CHECKED_OUTPUT: usize = 64 << 10;
+
+static UNPROCESSED: Seldom = Seldom::new();
+static UNREAD: Seldom = Seldom::new();
 
 /// See the module's description.
 pub(crate) struct Reactor {
@@ -275,8 +279,9 @@ impl Reactor {
         }
         self.executor.stats().totals.bytes_in.add(grown as u64);
         if too_long {
-            tracing::warn!(
-                "closed a client whose unprocessed input exceeds client-query-buffer-limit"
+            UNPROCESSED.warn(
+                now_ms,
+                "closed a client whose unprocessed input exceeds client-query-buffer-limit",
             );
             self.executor
                 .stats()
@@ -491,7 +496,10 @@ impl Reactor {
         let soft_ms = limit.soft_seconds.saturating_mul(1000);
         let too_long = since.is_some_and(|since| now_ms.saturating_sub(since) >= soft_ms);
         if too_long || limit.hard_bytes > 0 && unsent > limit.hard_bytes {
-            tracing::warn!("closed a client that left {unsent} bytes of replies unread");
+            UNREAD.warn(
+                now_ms,
+                &format!("closed a client that left {unsent} bytes of replies unread"),
+            );
             self.executor
                 .stats()
                 .totals
