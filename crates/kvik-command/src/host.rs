@@ -72,6 +72,9 @@ pub trait Host: Send + Sync {
     /// Has every serving thread look at its waiting clients again.
     fn wake_all(&self);
 
+    /// A thread of the store has panicked; its task is not done any more.
+    fn failed(&self);
+
     /// Writes a line to the log.
     fn log(&self, line: &str);
 
@@ -124,6 +127,8 @@ impl Host for NoHost {
     }
 
     fn wake_all(&self) {}
+
+    fn failed(&self) {}
 
     fn log(&self, _line: &str) {}
 

@@ -19,7 +19,7 @@ pub(crate) enum Stop {
     Signal(i32),
     /// The SHUTDOWN command.
     Command,
-    /// An I/O thread cannot go on.
+    /// A thread cannot go on.
     Failure,
 }
 
@@ -103,6 +103,11 @@ impl Host for ServerHost {
 
     fn wake_all(&self) {
         self.front.attend_all();
+    }
+
+    fn failed(&self) {
+        // Whoever listens is shutting down already if this fails.
+        let _ = self.stop.send(Stop::Failure);
     }
 
     fn log(&self, line: &str) {

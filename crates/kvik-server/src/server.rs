@@ -163,7 +163,7 @@ impl Server {
         match why {
             Stop::Signal(signal) => tracing::info!("received signal {signal}, shutting down"),
             Stop::Command => tracing::info!("received SHUTDOWN, shutting down"),
-            Stop::Failure => tracing::error!("an I/O thread failed, shutting down"),
+            Stop::Failure => tracing::error!("a thread failed, shutting down"),
         }
         drop(self);
         tracing::info!("bye");

@@ -188,12 +188,26 @@ impl Db {
     }
 }
 
+/// Tells the program when the upkeep thread panics: keys would expire no more.
+struct Lookout<'a>(&'a Engine);
+
+impl Drop for Lookout<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.host.failed();
+        }
+    }
+}
+
 impl Open {
     fn new(shared: Arc<Shared>) -> Self {
         let worker = Arc::clone(&shared);
         let upkeep = std::thread::Builder::new()
             .name("kvik-upkeep".into())
-            .spawn(move || upkeep::run(&worker))
+            .spawn(move || {
+                let _lookout = Lookout(&worker.engine);
+                upkeep::run(&worker);
+            })
             .expect("the system can start one more thread");
         Self {
             shared,
