@@ -27,10 +27,10 @@ impl Default for Recorder {
 }
 
 impl Recorder {
-    /// Counts one call. Only the owning thread may.
+    /// Counts calls that took so long each. Only the owning thread may.
     #[inline]
-    pub fn record(&self, nanos: u64) {
-        self.0[bucket(nanos)].add(1);
+    pub fn record(&self, nanos: u64, calls: u64) {
+        self.0[bucket(nanos)].add(calls);
     }
 }
 
@@ -133,8 +133,8 @@ mod tests {
     #[test]
     fn percentiles_and_steps_follow_the_counts() {
         let recorder = Recorder::default();
-        (0..99).for_each(|_| recorder.record(900));
-        recorder.record(5_000_000);
+        recorder.record(900, 99);
+        recorder.record(5_000_000, 1);
         let mut histogram = Histogram::default();
         histogram.add(&recorder);
         assert_eq!(histogram.calls(), 100);

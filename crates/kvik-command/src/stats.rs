@@ -102,10 +102,12 @@ pub struct CommandStats {
 }
 
 impl CommandStats {
-    /// Counts how long a call took. Only the owning thread may.
+    /// Counts how long so many calls took each. Only the owning thread may.
     #[inline]
-    pub fn record_time(&self, nanos: u64) {
-        self.times.get_or_init(Recorder::default).record(nanos);
+    pub fn record_times(&self, nanos: u64, calls: u64) {
+        self.times
+            .get_or_init(Recorder::default)
+            .record(nanos, calls);
     }
 }
 

@@ -95,12 +95,17 @@ impl Store {
     }
 
     fn fetch(&self, hashes: &[u64]) {
-        let view = |hash| &self.views[self.layout.stripe_of(hash)];
-        for &hash in hashes {
-            view(hash).prefetch_bucket(&self.layout, KEYSPACE, hash);
-        }
-        for &hash in hashes {
-            view(hash).prefetch_entry(&self.layout, KEYSPACE, hash);
+        let begin = |&hash: &u64| {
+            let view = &self.views[self.layout.stripe_of(hash)];
+            view.prefetch_bucket(&self.layout, KEYSPACE, hash)
+        };
+        let mut lookups = [None; 64];
+        lookups
+            .iter_mut()
+            .zip(hashes)
+            .for_each(|(lookup, hash)| *lookup = begin(hash));
+        for lookup in lookups.iter().take(hashes.len()).flatten() {
+            lookup.prefetch_entry();
         }
     }
 

@@ -165,6 +165,14 @@ impl<'a> Guard<'a> {
         self
     }
 
+    /// The same where there may be such a key.
+    #[must_use]
+    #[inline]
+    pub fn hashed_if(mut self, hashed: Option<(&'a [u8], u64)>) -> Self {
+        self.hashed = hashed;
+        self
+    }
+
     /// Turns to another keyspace, returning the one before.
     pub fn select(&mut self, keyspace: KeyspaceId) -> KeyspaceId {
         std::mem::replace(&mut self.keyspace, keyspace)
@@ -199,23 +207,21 @@ impl<'a> Guard<'a> {
     /// What to free once the locks are gone. After a flush that is nothing but the word that the stripes have something
     /// to [reclaim](Stripe::reclaim).
     #[inline]
-    pub fn take_garbage(&mut self) -> Vec<Garbage> {
-        std::mem::take(&mut self.state.garbage)
+    pub fn take_garbage(&mut self) -> Option<Vec<Garbage>> {
+        let garbage = &mut self.state.garbage;
+        (!garbage.is_empty()).then(|| std::mem::take(garbage))
     }
 
     /// Reads a key: an access, and a hit or a miss.
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<View<'_>> {
         let (index, position) = self.locate(key);
-        let Some(entry) = self.find(index, position, key) else {
+        let Some(entry) = self.find_used(index, position, key) else {
             self.state.stats.misses += 1;
             return None;
         };
         self.state.stats.hits += 1;
-        let mut keyspace = self.stripes.stripe(index).keyspace_mut(self.keyspace);
-        self.state.touch(&mut keyspace, entry);
-        let entry = keyspace.into_read().entry(entry);
-        Some(View::new(entry, self.layout, &self.state))
+        Some(self.view_of(index, entry))
     }
 
     /// Looks at a key without marking it as used; a hit or a miss all the same.
@@ -265,10 +271,7 @@ impl<'a> Guard<'a> {
     #[inline]
     pub fn slot<'g>(&'g mut self, key: &'g [u8]) -> Slot<'g> {
         let (index, position) = self.locate(key);
-        let found = self.find(index, position, key);
-        if let Some(entry) = found {
-            self.touch(index, entry);
-        }
+        let found = self.find_used(index, position, key);
         let place = self.place(index, position, key);
         match found {
             Some(entry) => Slot::Occupied(Occupied::new(place, entry)),
@@ -549,6 +552,32 @@ impl<'a> Guard<'a> {
         Some(entry)
     }
 
+    /// The same, marked as used.
+    #[inline]
+    fn find_used(&mut self, index: usize, position: u64, key: &[u8]) -> Option<EntryRef> {
+        let mut keyspace = self.stripes.stripe(index).present_mut(self.keyspace)?;
+        let entry = keyspace.find(position, key)?;
+        let there = keyspace.entry(entry);
+        if self.state.hides(&there) || self.state.has_due_members(&there) {
+            return self.find_due(index, position, key);
+        }
+        if let Some(clock) = self.state.touch(there.clock()) {
+            keyspace.set_clock(entry, clock);
+        }
+        Some(entry)
+    }
+
+    /// [`Self::find_used`] of a key when its time, or that of its members, has come.
+    #[cold]
+    fn find_due(&mut self, index: usize, position: u64, key: &[u8]) -> Option<EntryRef> {
+        let entry = self.find(index, position, key)?;
+        let clock = self.keyspace_of(index).entry(entry).clock();
+        if let Some(clock) = self.state.touch(clock) {
+            self.keyspace_of(index).set_clock(entry, clock);
+        }
+        Some(entry)
+    }
+
     #[cold]
     fn expire(&mut self, index: usize, entry: EntryRef) {
         let key = self.keyspace_of(index).entry(entry).key().to_vec();
@@ -571,11 +600,6 @@ impl<'a> Guard<'a> {
     }
 
     #[inline]
-    fn touch(&mut self, index: usize, entry: EntryRef) {
-        let mut keyspace = self.stripes.stripe(index).keyspace_mut(self.keyspace);
-        self.state.touch(&mut keyspace, entry);
-    }
-
     fn view_of(&mut self, index: usize, entry: EntryRef) -> View<'_> {
         let keyspace = self.stripes.stripe(index).keyspace(self.keyspace);
         let keyspace = keyspace.expect("an entry has a keyspace");
@@ -692,23 +716,20 @@ impl<'a> Guard<'a> {
 }
 
 impl State {
-    /// Marks an entry as used. Most marks say what the last one said, and are not written.
+    /// What to note of an entry that is used and whose access clock says `old`. Most uses change nothing.
     #[inline]
-    fn touch(&mut self, keyspace: &mut KeyspaceMut<'_>, entry: EntryRef) {
+    fn touch(&mut self, old: u32) -> Option<u32> {
         if !self.touch {
-            return;
+            return None;
         }
-        let old = keyspace.entry(entry).clock();
         let new = self.access.touch(old, self.now, self.random >> 16);
-        if new != old {
-            keyspace.set_clock(entry, new);
-        }
         if self.access != AccessPolicy::Recency {
             self.random = self
                 .random
                 .wrapping_mul(0x5851_F42D_4C95_7F2D)
                 .wrapping_add(1);
         }
+        (new != old).then_some(new)
     }
 
     #[inline]

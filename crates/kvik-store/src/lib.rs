@@ -49,7 +49,7 @@ pub use layout::{Cursor, Layout};
 pub use limits::Limits;
 pub use list::ListRef;
 pub use members::MembersRef;
-pub use raw::prefetch::StripeView;
+pub use raw::prefetch::{Lookup, StripeView};
 pub use raw::release_memory;
 pub use restore::Terms;
 pub use set::SetRef;

@@ -163,6 +163,14 @@ impl Stripe {
         }
     }
 
+    /// A keyspace that has had keys here.
+    #[inline]
+    pub(crate) fn present_mut(&mut self, id: KeyspaceId) -> Option<KeyspaceMut<'_>> {
+        let keyspace = self.keyspaces.get_mut(id.0 as usize)?.as_deref_mut()?;
+        let heap = &mut self.heap;
+        Some(KeyspaceMut { keyspace, heap })
+    }
+
     pub(crate) fn keyspace_count(&self) -> usize {
         self.keyspaces.len()
     }

@@ -15,6 +15,11 @@ pub enum Clock {
 }
 
 impl Clock {
+    #[inline]
+    pub(crate) fn is_system(&self) -> bool {
+        matches!(self, Self::System)
+    }
+
     /// Microseconds since the Unix epoch.
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     pub fn now_us(&self) -> u64 {
@@ -62,6 +67,8 @@ pub(crate) struct BatchClock {
     /// Microseconds since the epoch at the latest look at the wall clock, and nanoseconds measured since.
     wall_us: u64,
     since_ns: u64,
+    /// The time that follows from them.
+    now_us: u64,
     last: Tick,
 }
 
@@ -70,9 +77,11 @@ const WALL_NS: u64 = 10_000_000;
 
 impl BatchClock {
     pub(crate) fn new(clock: Clock) -> Self {
+        let wall_us = clock.now_us();
         Self {
-            wall_us: clock.now_us(),
+            wall_us,
             since_ns: 0,
+            now_us: wall_us,
             last: clock.instant(),
             clock,
         }
@@ -85,13 +94,14 @@ impl BatchClock {
         if self.since_ns >= WALL_NS {
             self.wall_us = self.clock.now_us();
             self.since_ns = 0;
+            self.now_us = self.wall_us;
         }
     }
 
     /// Microseconds since the epoch, as of the latest lap.
     #[inline]
     pub(crate) fn now_us(&self) -> u64 {
-        self.wall_us + self.since_ns / 1000
+        self.now_us
     }
 
     /// Nanoseconds since the latest lap, which ends here.
@@ -101,6 +111,7 @@ impl BatchClock {
         let nanos = now.nanos_since(self.last);
         self.last = now;
         self.since_ns += nanos;
+        self.now_us = self.wall_us + self.since_ns / 1000;
         nanos
     }
 }

@@ -2,6 +2,8 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 
 use kvik_command::client::Origin;
@@ -15,7 +17,7 @@ use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::effects::{EffectLog, Unit};
 use crate::executor::{Executor, Outcome};
-use crate::stripes::{Patience, SharedStripes};
+use crate::stripes::{Held, Patience, SharedStripes};
 use crate::upkeep;
 
 /// How to open a store.
@@ -94,12 +96,25 @@ pub(crate) struct Shared {
     pub(crate) stripes: SharedStripes,
     pub(crate) engine: Engine,
     pub(crate) clock: Clock,
+    /// When the upkeep thread last looked at the clock, in milliseconds since the epoch.
+    pub(crate) recent_ms: AtomicU64,
     pub(crate) log: Option<Arc<dyn EffectLog>>,
     pub(crate) follower: bool,
     pub(crate) upkeep_stats: Arc<ThreadStats>,
 }
 
 impl Shared {
+    /// The time for work on a stripe that does not ask for it: exact where keys expire. Elsewhere only access clocks
+    /// need it, for which one of the last second will do; reading the clock takes as long as the rest of a small read.
+    #[inline]
+    pub(crate) fn time_for(&self, held: &Held<'_>) -> u64 {
+        if held.has_deadlines() || !self.clock.is_system() {
+            self.clock.now_us() / 1000
+        } else {
+            self.recent_ms.load(Relaxed)
+        }
+    }
+
     /// Hands the effects of a unit over. Called inside the locks of the stripes that the unit used.
     #[inline]
     pub(crate) fn commit(&self, unit: &mut Unit) {
@@ -231,6 +246,7 @@ impl Shared {
             stripes: SharedStripes::new(layout),
             upkeep_stats: engine.stats.thread(table().commands().len()),
             engine,
+            recent_ms: AtomicU64::new(options.clock.now_us() / 1000),
             clock: options.clock,
             log: options.log,
             follower: options.follower,

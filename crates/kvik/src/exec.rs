@@ -39,7 +39,7 @@ impl Executor {
                 session.unwatch();
             }
             Reply::new(out, session.protocol).error(message);
-            self.work.count(&self.shared, session, call, true);
+            self.work.count(&self.shared, session, call, true, true);
             return Ok(());
         }
         // The locks outlive the borrow of the executor that runs the queue.
@@ -51,7 +51,7 @@ impl Executor {
                 .lock_many(&self.work.plan.stripes, self.patience)?,
         };
         self.exec_locked(&mut held, session, out);
-        self.work.count(&shared, session, call, false);
+        self.work.count(&shared, session, call, false, true);
         Ok(())
     }
 
@@ -87,6 +87,7 @@ impl Executor {
                 command: queued.command,
                 args: queued.args.as_args(),
                 hash: None,
+                goes_on: false,
             };
             self.work
                 .run(&self.shared, stripes, session, call, now_us, out);
@@ -127,6 +128,7 @@ impl Executor {
                         command: queued.command,
                         args: queued.args.as_args(),
                         hash: None,
+                        goes_on: false,
                     };
                     plan_keys(&self.shared, call, plan);
                 }

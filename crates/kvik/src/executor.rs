@@ -38,7 +38,40 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug)]
 pub struct Prepared {
     command: Option<&'static Command>,
-    hash: Option<(usize, u64)>,
+    hash: u64,
+    /// Which word is the key; 0 where there is no such word.
+    key: u8,
+    /// How many of its kind come right before it and are timed together with it, and whether one comes behind.
+    behind: u8,
+    goes_on: bool,
+}
+
+/// Calls of one quick command in a row that are timed as one. Reading the clock for each of them would take longer than
+/// many of them do.
+const TIMED_TOGETHER: u8 = 8;
+
+/// What is timed together with others has no longer reply, and is not among what the slow log asks about.
+const QUICK_REPLY_BYTES: usize = 4096;
+const QUICK_US: i64 = 1000;
+
+impl Prepared {
+    #[inline]
+    fn hash(&self) -> Option<(usize, u64)> {
+        (self.key > 0).then_some((usize::from(self.key), self.hash))
+    }
+
+    /// Has the next command of a pipeline timed together with this one if they are alike and quick.
+    #[inline]
+    pub fn join(&mut self, next: &mut Self) {
+        let same = match (self.command, next.command) {
+            (Some(one), Some(other)) => one.id() == other.id() && one.is_quick(),
+            _ => false,
+        };
+        if same && self.behind + 1 < TIMED_TOGETHER {
+            self.goes_on = true;
+            next.behind = self.behind + 1;
+        }
+    }
 }
 
 /// Runs commands on one thread.
@@ -54,6 +87,7 @@ pub(crate) struct Work {
     pub(crate) unit: Unit,
     pub(crate) plan: Plan,
     latest: LatestLookup,
+    untimed: Untimed,
     stats: Arc<ThreadStats>,
     random: Random,
 }
@@ -65,6 +99,15 @@ pub(crate) struct Call<'a> {
     pub(crate) args: Args<'a>,
     /// The hash of the single key, when it has one.
     pub(crate) hash: Option<(usize, u64)>,
+    /// Another one of its kind follows, which is timed together with it.
+    pub(crate) goes_on: bool,
+}
+
+/// Calls that have been counted but not timed yet.
+#[derive(Clone, Copy, Default)]
+struct Untimed {
+    command: u16,
+    calls: u16,
 }
 
 impl Executor {
@@ -74,6 +117,7 @@ impl Executor {
             unit: Unit::default(),
             plan: Plan::default(),
             latest: LatestLookup::default(),
+            untimed: Untimed::default(),
             stats: shared.engine.stats.thread(table().commands().len()),
             random: Random::new(std::hash::BuildHasher::hash_one(
                 &std::hash::RandomState::new(),
@@ -90,6 +134,14 @@ impl Executor {
     /// Reads the clock. Call it when a batch of commands begins; within the batch, time moves on by what is measured.
     pub fn refresh(&mut self) {
         self.work.clock.refresh();
+    }
+
+    /// Ends a pipeline: times what was to be timed together with a command that has not run.
+    #[inline]
+    pub fn settle(&mut self) {
+        if self.work.untimed.calls > 0 {
+            self.work.time();
+        }
     }
 
     /// Deletes some keys that are overdue, should the thread whose task that is be kept waiting for a processor. Call it
@@ -124,14 +176,23 @@ impl Executor {
     pub fn prepare(&mut self, args: Args<'_>) -> Prepared {
         let command = self.work.latest.lookup(args);
         let key = command.and_then(|command| command.only_key(args));
-        let hash = key.map(|at| (at, self.shared.stripes.layout.hash(&args[at])));
-        Prepared { command, hash }
+        let key = key.map_or(0, |at| u8::try_from(at).unwrap_or(0));
+        let word = args.get(usize::from(key)).filter(|_| key > 0);
+        Prepared {
+            command,
+            hash: word.map_or(0, |word| self.shared.stripes.layout.hash(word)),
+            key,
+            behind: 0,
+            goes_on: false,
+        }
     }
 
     /// Has the memory fetched that these commands will look up in the session's database, while others are at work.
     #[inline]
     pub fn prefetch(&self, session: &Session, commands: impl Iterator<Item = Prepared> + Clone) {
-        let hashes = commands.filter_map(|command| command.hash.map(|(_, hash)| hash));
+        let hashes = commands
+            .filter(|command| command.key > 0)
+            .map(|command| command.hash);
         self.shared.stripes.prefetch(session.keyspace(), hashes);
     }
 
@@ -197,10 +258,10 @@ impl Executor {
     fn admit<'a>(
         &self,
         session: &mut Session,
-        Prepared { command, hash }: Prepared,
+        prepared: Prepared,
         args: Args<'a>,
     ) -> Result<Admitted<'a>, Error> {
-        let command = command.ok_or_else(|| unknown(args))?;
+        let command = prepared.command.ok_or_else(|| unknown(args))?;
         let flags = command.flags();
         if !session.authenticated && !self.may_do_without_password(session, flags) {
             return Err(Error::NoAuth);
@@ -218,7 +279,8 @@ impl Executor {
         Ok(Admitted::Run(Call {
             command,
             args,
-            hash,
+            hash: prepared.hash(),
+            goes_on: prepared.goes_on,
         }))
     }
 
@@ -466,63 +528,75 @@ impl Work {
             shared.engine.stats.count_error(&text);
         }
         let (seen, garbage) = (ctx.keys.stats(), ctx.keys.take_garbage());
-        shared.stripes.alarm.discard(garbage);
+        if let Some(garbage) = garbage {
+            shared.stripes.alarm.discard(garbage);
+        }
+        let replied = out.len() - start;
         let totals = &self.stats.totals;
         totals.hits.add(seen.hits);
         totals.misses.add(seen.misses);
         totals.expired.add(seen.expired);
         totals.changes.add(seen.changes);
-        self.count(shared, session, call, result.is_err());
+        let timed = !call.goes_on || replied > QUICK_REPLY_BYTES;
+        self.count(shared, session, call, result.is_err(), timed);
     }
 
-    /// Counts a command that ends now.
+    /// Counts a command that ends now, and times it unless that is left to the next one of its kind.
+    #[inline]
     pub(crate) fn count(
         &mut self,
         shared: &Shared,
         session: &Session,
         call: Call<'_>,
         failed: bool,
+        timed: bool,
     ) {
-        let now_us = self.clock.now_us();
-        let nanos = self.clock.lap();
-        let counters = &self.stats.commands[usize::from(call.command.id())];
-        counters.calls.add(1);
-        counters.nanos.add(nanos);
-        if shared.engine.settings.latency_tracking.load(Relaxed) {
-            counters.record_time(nanos);
-        }
-        self.stats.totals.commands.add(1);
+        let id = call.command.id();
         if failed {
-            counters.failed.add(1);
+            self.stats.commands[usize::from(id)].failed.add(1);
             self.stats.totals.errors.add(1);
         }
-        session
-            .client
-            .last_command
-            .store(call.command.id() + 1, Relaxed);
-        session.client.active_ms.store(now_us / 1000, Relaxed);
-        session
-            .client
+        let client = &session.client;
+        client.last_command.store(id + 1, Relaxed);
+        client
             .commands
-            .store(session.client.commands.load(Relaxed) + 1, Relaxed);
+            .store(client.commands.load(Relaxed) + 1, Relaxed);
+        self.untimed.command = id;
+        self.untimed.calls += 1;
         let slow_us = shared.engine.settings.slowlog_slower_than_us.load(Relaxed);
+        if timed || (0..QUICK_US).contains(&slow_us) {
+            self.count_time(shared, session, call, slow_us);
+        }
+    }
+
+    /// Times a command, together with those of its kind before it, and notes if that was long.
+    fn count_time(&mut self, shared: &Shared, session: &Session, call: Call<'_>, slow_us: i64) {
+        let now_us = self.clock.now_us();
+        let (calls, nanos) = self.time();
+        if shared.engine.settings.latency_tracking.load(Relaxed) {
+            let counters = &self.stats.commands[usize::from(call.command.id())];
+            counters.record_times(nanos / calls, calls);
+        }
+        session.client.active_ms.store(now_us / 1000, Relaxed);
         let took_us = nanos / 1000;
         if slow_us >= 0 && took_us >= slow_us as u64 {
             record_slow(shared, session, call, now_us, took_us);
         }
         let threshold_ms = shared.engine.settings.latency_threshold_ms.load(Relaxed);
         if threshold_ms > 0 && took_us / 1000 >= threshold_ms {
-            let event = if call.command.flags().contains(Flags::FAST) {
-                "fast-command"
-            } else {
-                "command"
-            };
-            let sample = Sample {
-                at_s: now_us / 1_000_000,
-                took_ms: took_us / 1000,
-            };
-            shared.engine.latency.record(event, sample);
+            record_latency(shared, call, now_us, took_us);
         }
+    }
+
+    /// Ends the time of the calls that are not timed yet; returns their number and nanoseconds.
+    fn time(&mut self) -> (u64, u64) {
+        let Untimed { command, calls } = std::mem::take(&mut self.untimed);
+        let (calls, nanos) = (u64::from(calls), self.clock.lap());
+        let counters = &self.stats.commands[usize::from(command)];
+        counters.calls.add(calls);
+        counters.nanos.add(nanos);
+        self.stats.totals.commands.add(calls);
+        (calls, nanos)
     }
 }
 
@@ -551,19 +625,23 @@ fn guard<'a>(
     call: Call<'a>,
     now_us: u64,
 ) -> Guard<'a> {
+    // All is looked up before the guard is made: it would have to be kept in memory meanwhile.
+    let (settings, now_ms) = (&shared.engine.settings, now_us / 1000);
+    let (mode, access, random) = (
+        mode(shared, now_ms),
+        settings.access_policy(),
+        random.bits(),
+    );
     let touch = !session.no_touch || call.command.last_word() == "TOUCH";
-    let guard = Guard::new(stripes, &shared.stripes.layout, effects, now_us / 1000)
-        .on(session.keyspace())
-        .mode(mode(shared, now_us / 1000))
-        .access(shared.engine.settings.access_policy(), touch, random.bits())
-        .limits(&shared.engine.settings.limits);
-    let single = call
+    let hashed = call
         .hash
         .and_then(|(at, hash)| Some((call.args.get(at)?, hash)));
-    match single {
-        Some((key, hash)) => guard.hashed(key, hash),
-        None => guard,
-    }
+    Guard::new(stripes, &shared.stripes.layout, effects, now_ms)
+        .on(session.keyspace())
+        .mode(mode)
+        .access(access, touch, random)
+        .limits(&settings.limits)
+        .hashed_if(hashed)
 }
 
 pub(crate) fn mode(shared: &Shared, now_ms: u64) -> Mode {
@@ -668,6 +746,20 @@ fn withhold(session: &mut Session, start: usize, out: &mut Output) {
 /// A container called without a subcommand; the table's arity check lets none through.
 fn container_alone(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Err(Error::arity(ctx.command))
+}
+
+#[cold]
+fn record_latency(shared: &Shared, call: Call<'_>, now_us: u64, took_us: u64) {
+    let event = if call.command.flags().contains(Flags::FAST) {
+        "fast-command"
+    } else {
+        "command"
+    };
+    let sample = Sample {
+        at_s: now_us / 1_000_000,
+        took_ms: took_us / 1000,
+    };
+    shared.engine.latency.record(event, sample);
 }
 
 #[cold]

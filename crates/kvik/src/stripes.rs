@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering;
 
 use crossbeam_utils::CachePadded;
-use kvik_store::{KeyspaceId, Layout, Stripe, StripeView, Stripes};
+use kvik_store::{Due, KeyspaceId, Layout, Stripe, StripeView, Stripes};
 
 use crate::sync::{AtomicU64, Mutex, MutexGuard};
 use crate::upkeep::Alarm;
@@ -17,6 +17,9 @@ const SPINS: u32 = if cfg!(all(test, feature = "model")) {
 } else {
     100
 };
+
+/// Keys whose lookups are begun together: enough to overlap, few enough for the first to stay in the cache.
+const TOGETHER: usize = 32;
 
 /// How long to wait for a stripe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,13 +75,21 @@ impl SharedStripes {
     /// Fetches from memory what looking up these hashes will read: all buckets first, then the entries they point to,
     /// so that the waits overlap. It takes no lock and has no other effect.
     #[inline]
-    pub(crate) fn prefetch(&self, keyspace: KeyspaceId, hashes: impl Iterator<Item = u64> + Clone) {
-        let view = |hash| &self.views[self.layout.stripe_of(hash)];
-        for hash in hashes.clone() {
-            view(hash).prefetch_bucket(&self.layout, keyspace, hash);
-        }
-        for hash in hashes {
-            view(hash).prefetch_entry(&self.layout, keyspace, hash);
+    pub(crate) fn prefetch(&self, keyspace: KeyspaceId, mut hashes: impl Iterator<Item = u64>) {
+        let mut lookups = [None; TOGETHER];
+        loop {
+            let mut count = 0;
+            for (place, hash) in lookups.iter_mut().zip(hashes.by_ref()) {
+                let view = &self.views[self.layout.stripe_of(hash)];
+                *place = view.prefetch_bucket(&self.layout, keyspace, hash);
+                count += 1;
+            }
+            for lookup in lookups[..count].iter().flatten() {
+                lookup.prefetch_entry();
+            }
+            if count < TOGETHER {
+                return;
+            }
         }
     }
 
@@ -161,6 +172,12 @@ pub(crate) struct Held<'a> {
 }
 
 impl Held<'_> {
+    /// Whether any of its keys expires.
+    #[inline]
+    pub(crate) fn has_deadlines(&self) -> bool {
+        self.stripe.next_due() != Due::NEVER
+    }
+
     /// Bytes that the stripe's keys and tables occupy.
     pub(crate) fn bytes(&self) -> usize {
         self.stripe.bytes()

@@ -57,10 +57,9 @@ impl Db {
         let guard = Guard::new(&mut held, layout, &mut effects, now_ms);
         let mut transaction = Transaction { guard };
         let result = run(&mut transaction);
-        shared
-            .stripes
-            .alarm
-            .discard(transaction.guard.take_garbage());
+        if let Some(garbage) = transaction.guard.take_garbage() {
+            shared.stripes.alarm.discard(garbage);
+        }
         result
     }
 }

@@ -7,7 +7,7 @@ use kvik_store::{Expiry, Guard, IntText, NewString};
 
 use crate::db::Db;
 use crate::effects::{Collector, Unit};
-use crate::stripes::Patience;
+use crate::stripes::{Held, Patience};
 
 /// Conditions and expiry of [`Db::set_with`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +35,22 @@ impl Db {
         })
     }
 
+    /// Writes a string's bytes over what is in `buffer` and says whether there is one. A buffer that is used again and
+    /// again saves the allocation of [`Self::get`].
+    ///
+    /// # Errors
+    /// If the key holds another type.
+    pub fn get_into(&self, key: &[u8], buffer: &mut Vec<u8>) -> Result<bool, Error> {
+        self.on_key(key, |guard| {
+            buffer.clear();
+            let Some(view) = guard.read(key) else {
+                return Ok(false);
+            };
+            buffer.extend_from_slice(view.string()?.text(&mut IntText::default()));
+            Ok(true)
+        })
+    }
+
     /// Sets a string, whatever the key held; it does not expire.
     pub fn set(&self, key: &[u8], value: &[u8]) {
         self.on_key(key, |guard| {
@@ -44,7 +60,7 @@ impl Db {
 
     /// Sets a string under conditions and says whether it did.
     pub fn set_with(&self, key: &[u8], value: &[u8], options: SetOptions) -> bool {
-        self.on_key(key, |guard| {
+        self.on_key_now(key, |guard| {
             let expiry = match options.expire_in {
                 Some(after) => Expiry::At(guard.now().saturating_add(after.as_millis() as u64)),
                 None if options.keep_expiry => Expiry::Keep,
@@ -86,7 +102,7 @@ impl Db {
 
     /// Makes a key expire after so long and says whether it exists.
     pub fn expire(&self, key: &[u8], after: Duration) -> bool {
-        self.on_key(key, |guard| {
+        self.on_key_now(key, |guard| {
             let at = guard.now().saturating_add(after.as_millis() as u64);
             guard
                 .slot(key)
@@ -110,7 +126,7 @@ impl Db {
 
     /// How long until a key expires: none when it does not exist, `Some(None)` when it stays.
     pub fn time_to_live(&self, key: &[u8]) -> Option<Option<Duration>> {
-        self.on_key(key, |guard| {
+        self.on_key_now(key, |guard| {
             let now = guard.now();
             let view = guard.peek(key)?;
             Some(
@@ -120,14 +136,29 @@ impl Db {
         })
     }
 
-    /// Runs `work` while the key's stripe is locked.
+    /// Runs `work` while the key's stripe is locked. It does not ask what time it is.
     fn on_key<R>(&self, key: &[u8], work: impl FnOnce(&mut Guard<'_>) -> R) -> R {
+        self.on_key_at(key, |held| self.shared.time_for(held), work)
+    }
+
+    /// The same for what does ask.
+    fn on_key_now<R>(&self, key: &[u8], work: impl FnOnce(&mut Guard<'_>) -> R) -> R {
+        self.on_key_at(key, |_| self.shared.clock.now_us() / 1000, work)
+    }
+
+    #[inline]
+    fn on_key_at<R>(
+        &self,
+        key: &[u8],
+        now_ms: impl FnOnce(&Held<'_>) -> u64,
+        work: impl FnOnce(&mut Guard<'_>) -> R,
+    ) -> R {
         let shared = &self.shared;
         let layout = &shared.stripes.layout;
         let hash = layout.hash(key);
-        let now_ms = shared.clock.now_us() / 1000;
         let held = shared.stripes.lock(layout.stripe_of(hash), Patience::Wait);
         let mut held = held.expect("a patient lock succeeds");
+        let now_ms = now_ms(&held);
         let mut unit = Unit::default();
         let mut effects = Collector {
             unit: &mut unit,

@@ -75,9 +75,7 @@ impl Alarm {
 
     /// Memory to free.
     pub(crate) fn discard(&self, mut garbage: Vec<Garbage>) {
-        if !garbage.is_empty() {
-            self.ring(|work| work.garbage.append(&mut garbage));
-        }
+        self.ring(|work| work.garbage.append(&mut garbage));
     }
 
     pub(crate) fn stop(&self) {
@@ -113,6 +111,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
     let mut next_sample_ms = 0;
     loop {
         let now_ms = shared.clock.now_us() / 1000;
+        shared.recent_ms.store(now_ms, Ordering::Relaxed);
         if now_ms >= next_sample_ms {
             shared.sample(now_ms);
             free(shared);

@@ -187,6 +187,12 @@ impl Command {
         self.row.summary
     }
 
+    /// Whether a call takes little time whatever it finds, but for copying what is long.
+    #[inline]
+    pub fn is_quick(&self) -> bool {
+        self.flags.contains(Flags::FAST) || self.row.complexity == "O(1)"
+    }
+
     /// The running time.
     pub fn complexity(&self) -> &'static str {
         self.row.complexity

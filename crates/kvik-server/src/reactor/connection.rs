@@ -141,7 +141,9 @@ impl Connection {
             let end = tools
                 .pipeline
                 .fill(&mut self.parser, rest, &limits, tools.executor);
-            if let Some(stop) = self.run_pipeline(tools, rest, consumed, out) {
+            let stop = self.run_pipeline(tools, rest, consumed, out);
+            tools.executor.settle();
+            if let Some(stop) = stop {
                 // What was parsed beyond will be parsed again.
                 self.parser = RequestParser::new();
                 return stop;

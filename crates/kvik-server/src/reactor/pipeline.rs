@@ -10,6 +10,9 @@ use kvik_resp::{Args, Limits, Parsed, ProtocolError, RequestParser, Span};
 /// Most commands that are parsed ahead.
 const AHEAD: usize = 32;
 
+/// Longest request that may be timed together with others.
+const QUICK_BYTES: usize = 4096;
+
 /// See the module's description.
 #[derive(Default)]
 pub(super) struct Pipeline {
@@ -66,8 +69,14 @@ impl Pipeline {
                 }
                 Err(error) => return End::Malformed(error),
             };
+            let mut prepared = executor.prepare(args);
+            if let Some(before) = self.steps.last_mut()
+                && before.len.max(len) <= QUICK_BYTES
+            {
+                before.prepared.join(&mut prepared);
+            }
             self.steps.push(Step {
-                prepared: executor.prepare(args),
+                prepared,
                 start,
                 len,
                 spans: (first, self.spans.len()),

@@ -178,3 +178,33 @@ fn an_unknown_client_cannot_fill_the_memory(server: &SocketTarget) {
     known.send(b"CONFIG SET requirepass ''\r\n");
     assert_eq!(known.reply(), Some(Value::Simple("OK".into())));
 }
+
+/// Calls of one command in a row are timed together, and counted one by one all the same.
+#[test]
+fn a_pipeline_counts_every_call() {
+    on_both_backends(&[1], |server| {
+        let mut wire = Wire::open(server.port());
+        wire.ask("CONFIG RESETSTAT");
+        let (get, set) = (command(&[b"GET", b"a"]), command(&[b"SET", b"a", b"b"]));
+        wire.send(&[get.repeat(21), set.repeat(9), get].concat());
+        (0..31).for_each(|_| drop(wire.reply()));
+        let stats = wire.ask("INFO commandstats");
+        let text = String::from_utf8_lossy(stats.as_bytes().expect("text")).into_owned();
+        assert!(text.contains("cmdstat_get:calls=22,"), "{text}");
+        assert!(text.contains("cmdstat_set:calls=9,"), "{text}");
+    });
+}
+
+/// Where the slow log asks about short times, each call is timed.
+#[test]
+fn a_pipeline_is_logged_call_by_call() {
+    on_both_backends(&[1], |server| {
+        let mut wire = Wire::open(server.port());
+        wire.ask("CONFIG SET slowlog-log-slower-than 0");
+        wire.ask("SLOWLOG RESET");
+        wire.send(&command(&[b"GET", b"a"]).repeat(20));
+        (0..20).for_each(|_| drop(wire.reply()));
+        // The reset is in it as well.
+        assert_eq!(wire.ask("SLOWLOG LEN"), Value::Integer(21));
+    });
+}

@@ -8,6 +8,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::arena::{EntryRef, PageDirectory};
+use super::bucket::Bucket;
 use super::root::{Root, Word, prefix};
 use super::stable::StableVec;
 use crate::keyspace::KeyspaceId;
@@ -54,29 +55,51 @@ impl StripeView {
 
     /// First step: fetches the bucket of the key with this hash, and the next one, where the key may be as well.
     #[inline]
-    pub fn prefetch_bucket(&self, layout: &Layout, keyspace: KeyspaceId, hash: u64) {
+    pub fn prefetch_bucket(
+        &self,
+        layout: &Layout,
+        keyspace: KeyspaceId,
+        hash: u64,
+    ) -> Option<Lookup<'_>> {
         let hash = layout.position_of(hash);
-        if let Some(word) = self.0.word(keyspace, hash)
-            && let Some(segment) = word.segment()
-        {
-            let (home, next) = segment.pair(word.spot(hash));
-            fetch(std::ptr::from_ref(home).cast());
-            fetch(std::ptr::from_ref(next).cast());
+        let word = self.0.word(keyspace, hash)?;
+        let spot = word.spot(hash);
+        let (home, next) = word.segment()?.pair(spot);
+        fetch(std::ptr::from_ref(home).cast());
+        fetch(std::ptr::from_ref(next).cast());
+        Some(Lookup {
+            home,
+            next,
+            tag: spot.tag,
+            pages: &self.0.pages,
+        })
+    }
+}
+
+/// A lookup whose bucket is being fetched.
+#[derive(Clone, Copy)]
+pub struct Lookup<'a> {
+    home: &'static Bucket,
+    next: &'static Bucket,
+    tag: u8,
+    pages: &'a PageDirectory,
+}
+
+impl Lookup<'_> {
+    /// Second step, when the bucket has arrived: fetches the entries that look as if they had this hash, nearly always
+    /// one or none. What has gone to the stash of its segment is not worth the search.
+    #[inline]
+    pub fn prefetch_entry(&self) {
+        self.prefetch_entries_of(self.home);
+        if self.home.spilled() > 0 {
+            self.prefetch_entries_of(self.next);
         }
     }
 
-    /// Second step, when the bucket has arrived: fetches the entries that look as if they had this hash, nearly always
-    /// one or none.
     #[inline]
-    pub fn prefetch_entry(&self, layout: &Layout, keyspace: KeyspaceId, hash: u64) {
-        let hash = layout.position_of(hash);
-        if let Some(word) = self.0.word(keyspace, hash)
-            && let Some(segment) = word.segment()
-        {
-            segment.find(word.spot(hash), |entry| {
-                self.0.pages.prefetch(entry);
-                false
-            });
+    fn prefetch_entries_of(&self, bucket: &Bucket) {
+        for entry in bucket.tagged(self.tag).filter_map(|slot| bucket.get(slot)) {
+            self.pages.prefetch(entry);
         }
     }
 }
@@ -109,6 +132,14 @@ fn fetch(line: *const u8) {
     }
     #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
     let _ = line;
+}
+
+impl std::fmt::Debug for Lookup<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lookup")
+            .field("tag", &self.tag)
+            .finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for StripeView {

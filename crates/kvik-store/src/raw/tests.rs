@@ -1,5 +1,6 @@
 //! Entries of all sizes in several keyspaces, through the guard, against a naive model; and readers without the lock.
 
+use crate::raw::prefetch::Lookup;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -244,8 +245,9 @@ fn keys_can_be_fetched_while_the_store_changes() {
                 for n in (0u32..).take_while(|_| !done.load(Ordering::Relaxed)) {
                     let hash = layout.hash(&(n % 30_000).to_be_bytes());
                     for keyspace in [KeyspaceId(0), KeyspaceId(7)] {
-                        view.prefetch_bucket(layout, keyspace, hash);
-                        view.prefetch_entry(layout, keyspace, hash);
+                        if let Some(lookup) = view.prefetch_bucket(layout, keyspace, hash) {
+                            lookup.prefetch_entry();
+                        }
                     }
                 }
             });
@@ -262,5 +264,6 @@ fn keys_can_be_fetched_while_the_store_changes() {
         done.store(true, Ordering::Relaxed);
     });
     drop(store);
-    view.prefetch_entry(&layout, KeyspaceId(0), 1);
+    let lookup = view.prefetch_bucket(&layout, KeyspaceId(0), 1);
+    lookup.inspect(Lookup::prefetch_entry);
 }
