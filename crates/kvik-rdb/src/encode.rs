@@ -1,7 +1,8 @@
 //! Writes values: the bodies that follow an [`ObjectType`]'s byte.
 //!
-//! Each method writes the body of the type it names, from what iterators give, and nothing is gathered in between. Where
-//! a store keeps Redis' own packed bytes they are written as they are, by [`Encoder::packed`].
+//! A value is written part by part as the store visits them, and nothing is gathered in between: a count, then as many
+//! elements. The stream that is written is [`ObjectType::Stream2`]. Where a store keeps Redis' own packed bytes they are
+//! written as they are, by [`Encoder::packed`].
 
 use crate::stream::UNKNOWN;
 use crate::{EntriesRead, ObjectType, Pending, StreamId, StreamSummary, lzf};
@@ -108,117 +109,73 @@ impl<'o> Encoder<'o> {
         self.string(bytes);
     }
 
-    /// The body of [`ObjectType::ListQuicklist2`].
-    pub fn list<'a>(&mut self, nodes: impl ExactSizeIterator<Item = ListNode<'a>>) {
-        self.length(nodes.len() as u64);
-        for node in nodes {
-            let (kind, bytes) = match node {
-                ListNode::Plain(element) => (1, element),
-                ListNode::Listpack(listpack) => (2, listpack),
-            };
-            self.length(kind);
-            self.string(bytes);
-        }
+    /// Begins the body of a type that has elements: so many of them have to follow.
+    pub fn count(&mut self, elements: usize) {
+        self.length(elements as u64);
     }
 
-    /// The body of [`ObjectType::Set`].
-    pub fn set<'a>(&mut self, members: impl ExactSizeIterator<Item = &'a [u8]>) {
-        self.length(members.len() as u64);
-        for member in members {
-            self.string(member);
-        }
+    /// A node of [`ObjectType::ListQuicklist2`].
+    pub fn node(&mut self, node: ListNode<'_>) {
+        let (kind, bytes) = match node {
+            ListNode::Plain(element) => (1, element),
+            ListNode::Listpack(listpack) => (2, listpack),
+        };
+        self.length(kind);
+        self.string(bytes);
     }
 
-    /// The body of [`ObjectType::SortedSet`]. Redis reads it fastest from the largest score to the smallest.
-    pub fn sorted_set<'a>(&mut self, members: impl ExactSizeIterator<Item = (&'a [u8], f64)>) {
-        self.length(members.len() as u64);
-        for (member, score) in members {
-            self.string(member);
-            self.out.extend_from_slice(&score.to_le_bytes());
-        }
+    /// The score behind a member of [`ObjectType::SortedSet`]. Redis reads sorted sets fastest from the largest score to the
+    /// smallest.
+    pub fn score(&mut self, score: f64) {
+        self.out.extend_from_slice(&score.to_le_bytes());
     }
 
-    /// The body of [`ObjectType::Hash`].
-    pub fn hash<'a>(&mut self, fields: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>) {
-        self.length(fields.len() as u64);
-        for (name, value) in fields {
-            self.string(name);
-            self.string(value);
-        }
+    /// When the field expires whose value was written last, of [`ObjectType::HashExpiringValkey`]; and the like of members.
+    pub fn expiry(&mut self, expire_at: Option<u64>) {
+        self.time(expire_at);
     }
 
-    /// The body of [`ObjectType::HashExpiringValkey`]: fields, values, and when each expires, if it does. Redis 7.4's
-    /// types for this are refused by Valkey, and Valkey's by Redis; no type is taken by both.
-    pub fn hash_expiring<'a>(
-        &mut self,
-        fields: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8], Option<u64>)>,
-    ) {
-        self.length(fields.len() as u64);
-        for (name, value, expire_at) in fields {
-            self.string(name);
-            self.string(value);
-            self.time(expire_at);
-        }
+    /// A listpack of a stream's entries, with what their IDs are relative to.
+    pub fn entries(&mut self, first: StreamId, listpack: &[u8]) {
+        self.string(&first.to_be_bytes());
+        self.string(listpack);
     }
 
-    /// The start of [`ObjectType::Stream2`]: listpacks of entries with what their IDs are relative to, and the summary.
-    /// As many groups have to follow as `groups` says.
-    pub fn stream<'a>(
-        &mut self,
-        entries: impl ExactSizeIterator<Item = (StreamId, &'a [u8])>,
-        summary: &StreamSummary,
-        groups: usize,
-    ) {
-        self.length(entries.len() as u64);
-        for (first, listpack) in entries {
-            self.string(&first.to_be_bytes());
-            self.string(listpack);
-        }
+    /// What a stream knows of itself, behind its entries; the number of its groups follows.
+    pub fn summary(&mut self, summary: &StreamSummary) {
         self.length(summary.len);
         self.id(summary.last_id);
         self.id(summary.first_id.unwrap_or_default());
         self.id(summary.max_deleted_id);
         self.length(summary.entries_added);
-        self.length(groups as u64);
     }
 
-    /// A group of a stream. As many consumers have to follow as `consumers` says.
-    pub fn stream_group(
-        &mut self,
-        name: &[u8],
-        last_id: StreamId,
-        entries_read: EntriesRead,
-        pending: impl ExactSizeIterator<Item = Pending>,
-        consumers: usize,
-    ) {
+    /// A group of a stream; the number of its pending entries follows.
+    pub fn group(&mut self, name: &[u8], last_id: StreamId, entries_read: EntriesRead) {
         self.string(name);
         self.id(last_id);
         self.length(match entries_read {
             EntriesRead::Count(count) => count,
             EntriesRead::Unknown | EntriesRead::Untold => UNKNOWN,
         });
-        self.length(pending.len() as u64);
-        for entry in pending {
-            self.out.extend_from_slice(&entry.id.to_be_bytes());
-            self.time(Some(entry.delivered_ms));
-            self.length(entry.deliveries);
-        }
-        self.length(consumers as u64);
     }
 
-    /// A consumer of a stream's group, with the pending entries that are its own.
-    pub fn stream_consumer(
-        &mut self,
-        name: &[u8],
-        seen_ms: u64,
-        owned: impl ExactSizeIterator<Item = StreamId>,
-    ) {
+    /// A pending entry of a group; behind the last the number of the group's consumers follows.
+    pub fn pending(&mut self, entry: Pending) {
+        self.out.extend_from_slice(&entry.id.to_be_bytes());
+        self.time(Some(entry.delivered_ms));
+        self.length(entry.deliveries);
+    }
+
+    /// A consumer of a group; the number of its own pending entries follows.
+    pub fn consumer(&mut self, name: &[u8], seen_ms: u64) {
         self.string(name);
         self.time(Some(seen_ms));
-        self.length(owned.len() as u64);
-        for id in owned {
-            self.out.extend_from_slice(&id.to_be_bytes());
-        }
+    }
+
+    /// A pending entry of the group that is the consumer's.
+    pub fn owned(&mut self, id: StreamId) {
+        self.out.extend_from_slice(&id.to_be_bytes());
     }
 
     fn verbatim(&mut self, text: &[u8]) {

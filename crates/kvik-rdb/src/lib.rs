@@ -36,7 +36,10 @@ pub use payload::{Payload, VERSION, WrongEnvelope, seal};
 pub use reader::Reader;
 pub use stream::{EntriesRead, Pending, StreamId, StreamPart, StreamParts, StreamSummary};
 pub use text::{IntText, Text};
-pub use value::{Field, Fields, Hash, ListPart, ListParts, Members, Scored, Set, SortedSet, Value};
+pub use value::{
+    Field, Fields, Hash, ListPart, ListParts, Member, Members, Scored, ScoredMember, Set,
+    SortedSet, Value,
+};
 pub use ziplist::Ziplist;
 pub use zipmap::Zipmap;
 

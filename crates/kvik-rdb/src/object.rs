@@ -1,4 +1,7 @@
 //! The types of values and their codes.
+//!
+//! What Redis and Valkey have no form for gets a code from 200 on, which they refuse: better than a copy that lacks
+//! something.
 
 use crate::Corrupt;
 
@@ -55,13 +58,17 @@ pub enum ObjectType {
     HashListpackExpiring,
     /// Fields, values and expiries as Valkey 9 writes them (80).
     HashExpiringValkey,
+    /// Members of a set and when they expire. Only kvik has such sets, so only kvik reads them.
+    SetExpiring,
+    /// Members, scores and when the members expire. Only kvik has such sorted sets, so only kvik reads them.
+    SortedSetExpiring,
 }
 
 /// From here on versions are Valkey's.
 const VALKEY: u16 = 80;
 
 /// Every type with its code; the two of code 22 are told apart by the version.
-const CODES: [(u8, ObjectType); 22] = [
+const CODES: [(u8, ObjectType); 24] = [
     (0, ObjectType::String),
     (1, ObjectType::List),
     (2, ObjectType::Set),
@@ -84,6 +91,8 @@ const CODES: [(u8, ObjectType); 22] = [
     (23, ObjectType::HashListpackExpiringCandidate),
     (24, ObjectType::HashExpiring),
     (25, ObjectType::HashListpackExpiring),
+    (200, ObjectType::SetExpiring),
+    (201, ObjectType::SortedSetExpiring),
 ];
 
 impl ObjectType {
@@ -119,7 +128,7 @@ impl ObjectType {
             | Self::HashListpackExpiringCandidate
             | Self::HashExpiring
             | Self::HashListpackExpiring => 12,
-            Self::HashExpiringValkey => VALKEY,
+            Self::HashExpiringValkey | Self::SetExpiring | Self::SortedSetExpiring => VALKEY,
             _ => crate::VERSION,
         }
     }

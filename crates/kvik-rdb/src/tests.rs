@@ -67,11 +67,13 @@ fn describe(payload: &[u8]) -> Result<String, Corrupt> {
         Value::String(text) => Ok(vec![plain(text)]),
         Value::List(parts) => parts.map(|part| Ok(describe_part(part?))).collect(),
         Value::Set(set) => match set {
-            Set::Members(members) => members.map(|member| Ok(plain(member?))).collect(),
+            Set::Members(members) => members.map(|member| Ok(describe_plain(member?))).collect(),
             Set::Intset(bytes) | Set::Listpack(bytes) => Ok(vec![hex(&bytes)]),
         },
         Value::SortedSet(set) => match set {
-            SortedSet::Members(members) => members.map(describe_member).collect(),
+            SortedSet::Members(members) => {
+                members.map(|member| Ok(describe_scored(member?))).collect()
+            }
             SortedSet::Ziplist(ziplist) => ziplist.scored().map(describe_member).collect(),
             SortedSet::Listpack(bytes) => Ok(vec![hex(&bytes)]),
         },
@@ -89,6 +91,19 @@ fn describe_part(part: ListPart<'_>) -> String {
     }
 }
 
+fn describe_plain(member: Member<'_>) -> String {
+    plain(member.name) + &expiring(member.expire_at)
+}
+
+fn describe_scored(member: ScoredMember<'_>) -> String {
+    let at = expiring(member.expire_at);
+    format!("{}:{}{at}", plain(member.name), member.score)
+}
+
+fn expiring(at: Option<u64>) -> String {
+    at.map_or(String::new(), |at| format!("@{at}"))
+}
+
 fn describe_member(member: Result<(Text<'_>, f64), Corrupt>) -> Result<String, Corrupt> {
     member.map(|(member, score)| format!("{}:{score}", plain(member)))
 }
@@ -104,7 +119,7 @@ fn describe_hash(hash: Hash<'_, '_>) -> Result<Vec<String>, Corrupt> {
 }
 
 fn describe_field(field: Field<'_>) -> String {
-    let at = field.expire_at.map_or(String::new(), |at| format!("@{at}"));
+    let at = expiring(field.expire_at);
     format!("{}={}{at}", plain(field.name), plain(field.value))
 }
 
@@ -245,46 +260,36 @@ fn rewrite(value: Value<'_, '_>, encoder: &mut Encoder<'_>) {
     match value {
         Value::String(text) => encoder.string(&text.into_bytes()),
         Value::List(parts) => {
-            let parts: Vec<_> = parts.map(Result::unwrap).collect();
-            let bytes: Vec<_> = parts
-                .iter()
-                .map(|part| match part {
-                    ListPart::Element(Text::Int(n)) => (true, n.to_string().into_bytes()),
-                    ListPart::Element(Text::Bytes(bytes)) => (true, bytes.to_vec()),
-                    ListPart::Listpack(bytes) => (false, bytes.to_vec()),
+            encoder.count(parts.size_hint().0);
+            for part in parts {
+                match part.unwrap() {
+                    ListPart::Element(text) => encoder.node(ListNode::Plain(&text.into_bytes())),
+                    ListPart::Listpack(bytes) => encoder.node(ListNode::Listpack(&bytes)),
                     ListPart::Ziplist(_) => panic!("not current"),
-                })
-                .collect();
-            encoder.list(bytes.iter().map(|(plain, bytes)| match plain {
-                true => ListNode::Plain(bytes),
-                false => ListNode::Listpack(bytes),
-            }));
+                }
+            }
         }
         Value::Set(Set::Members(members)) => {
-            let members: Vec<_> = members.map(|member| member.unwrap().into_bytes()).collect();
-            encoder.set(members.iter().map(|member| &**member));
+            encoder.count(members.size_hint().0);
+            members.for_each(|member| encoder.string(&member.unwrap().name.into_bytes()));
         }
         Value::SortedSet(SortedSet::Members(members)) => {
-            let members: Vec<_> = members
-                .map(|member| {
-                    member
-                        .map(|(member, score)| (member.into_bytes(), score))
-                        .unwrap()
-                })
-                .collect();
-            encoder.sorted_set(members.iter().map(|(member, score)| (&**member, *score)));
+            encoder.count(members.size_hint().0);
+            for member in members.map(Result::unwrap) {
+                encoder.string(&member.name.into_bytes());
+                encoder.score(member.score);
+            }
         }
         Value::Hash(Hash::Fields(fields)) => {
-            let fields: Vec<_> = fields
-                .map(|field| {
-                    field
-                        .map(|field| (field.name.into_bytes(), field.value.into_bytes()))
-                        .unwrap()
-                })
-                .collect();
-            encoder.hash(fields.iter().map(|(name, value)| (&**name, &**value)));
+            encoder.count(fields.size_hint().0);
+            for field in fields.map(Result::unwrap) {
+                encoder.string(&field.name.into_bytes());
+                encoder.string(&field.value.into_bytes());
+            }
         }
-        Value::Stream(parts) => rewrite_stream(parts.map(Result::unwrap).collect(), encoder),
+        Value::Stream(parts) => {
+            rewrite_stream(&parts.map(Result::unwrap).collect::<Vec<_>>(), encoder)
+        }
         Value::Set(Set::Intset(bytes) | Set::Listpack(bytes))
         | Value::SortedSet(SortedSet::Listpack(bytes))
         | Value::Hash(Hash::Listpack(bytes)) => encoder.packed(&bytes),
@@ -292,61 +297,47 @@ fn rewrite(value: Value<'_, '_>, encoder: &mut Encoder<'_>) {
     }
 }
 
-fn rewrite_stream(parts: Vec<StreamPart<'_>>, encoder: &mut Encoder<'_>) {
-    let entries: Vec<_> = parts
-        .iter()
-        .filter_map(|part| match part {
-            StreamPart::Entries { first, listpack } => Some((*first, &**listpack)),
-            _ => None,
-        })
-        .collect();
-    let groups = parts
-        .iter()
-        .filter(|part| matches!(part, StreamPart::Group { .. }))
-        .count();
+/// How many parts are of the kind before the first that ends them.
+macro_rules! counted {
+    ($parts:expr, $kind:pat, until $end:pat) => {
+        $parts
+            .iter()
+            .take_while(|part| !matches!(part, $end))
+            .filter(|part| matches!(part, $kind))
+            .count()
+    };
+}
+
+fn rewrite_stream(parts: &[StreamPart<'_>], encoder: &mut Encoder<'_>) {
+    use StreamPart::{Consumer, Entries, Group, Owned, Pending, Summary};
+    encoder.count(counted!(parts, Entries { .. }, until Summary(_)));
     for (at, part) in parts.iter().enumerate() {
-        let following = &parts[at + 1..];
+        let rest = &parts[at + 1..];
         match part {
-            StreamPart::Summary(summary) => {
-                encoder.stream(entries.iter().copied(), summary, groups)
+            Entries { first, listpack } => encoder.entries(*first, listpack),
+            Summary(summary) => {
+                encoder.summary(summary);
+                encoder.count(counted!(rest, Group { .. }, until Summary(_)));
             }
-            StreamPart::Group {
+            Group {
                 name,
                 last_id,
                 entries_read,
             } => {
-                let pending: Vec<_> = following
-                    .iter()
-                    .map_while(|part| match part {
-                        StreamPart::Pending(pending) => Some(*pending),
-                        _ => None,
-                    })
-                    .collect();
-                let consumers = following
-                    .iter()
-                    .take_while(|part| !matches!(part, StreamPart::Group { .. }))
-                    .filter(|part| matches!(part, StreamPart::Consumer { .. }))
-                    .count();
-                let name = name.clone().into_bytes();
-                encoder.stream_group(
-                    &name,
-                    *last_id,
-                    *entries_read,
-                    pending.into_iter(),
-                    consumers,
-                );
+                encoder.group(&name.clone().into_bytes(), *last_id, *entries_read);
+                encoder.count(counted!(rest, Pending(_), until Group { .. }));
             }
-            StreamPart::Consumer { name, seen_ms, .. } => {
-                let owned: Vec<_> = following
-                    .iter()
-                    .map_while(|part| match part {
-                        StreamPart::Owned(id) => Some(*id),
-                        _ => None,
-                    })
-                    .collect();
-                encoder.stream_consumer(&name.clone().into_bytes(), *seen_ms, owned.into_iter());
+            Pending(pending) => encoder.pending(*pending),
+            Consumer { name, seen_ms, .. } => {
+                encoder.consumer(&name.clone().into_bytes(), *seen_ms);
+                encoder.count(counted!(rest, Owned(_), until Consumer { .. } | Group { .. }));
             }
-            _ => {}
+            Owned(id) => encoder.owned(*id),
+        }
+        let ends_pending =
+            matches!(part, Group { .. } | Pending(_)) && !matches!(rest.first(), Some(Pending(_)));
+        if ends_pending {
+            encoder.count(counted!(rest, Consumer { .. }, until Group { .. }));
         }
     }
 }
@@ -401,17 +392,37 @@ fn field_expiries_are_read_in_every_form() {
 
 #[test]
 fn fields_with_expiry_come_back() {
-    let fields = [
-        (&b"f"[..], &b"v"[..], Some(1_900_000_000_000)),
-        (b"g", b"12", None),
-    ];
     let written = payload(ObjectType::HashExpiringValkey, |encoder| {
-        encoder.hash_expiring(fields.into_iter());
+        encoder.count(2);
+        for (name, value, at) in [("f", "v", Some(1_900_000_000_000)), ("g", "12", None)] {
+            encoder.string(name.as_bytes());
+            encoder.string(value.as_bytes());
+            encoder.expiry(at);
+        }
     });
     let (_, _, theirs) = payloads()
         .find(|(_, name, _)| *name == "hash-expiring")
         .unwrap();
     assert_eq!(hex(&written), hex(&theirs));
+}
+
+#[test]
+fn members_with_expiry_come_back() {
+    let set = payload(ObjectType::SetExpiring, |encoder| {
+        encoder.count(2);
+        encoder.string(b"a");
+        encoder.expiry(Some(1000));
+        encoder.string(b"7");
+        encoder.expiry(None);
+    });
+    assert_eq!(describe(&set).as_deref(), Ok("a@1000 7"));
+    let sorted = payload(ObjectType::SortedSetExpiring, |encoder| {
+        encoder.count(1);
+        encoder.string(b"a");
+        encoder.score(1.5);
+        encoder.expiry(Some(1000));
+    });
+    assert_eq!(describe(&sorted).as_deref(), Ok("a:1.5@1000"));
 }
 
 #[test]
@@ -466,22 +477,25 @@ fn a_promised_length_takes_no_memory() {
 
 #[test]
 fn a_stream_out_of_order_is_refused() {
-    let node = |ms| (StreamId { ms, seq: 0 }, &b"lp"[..]);
-    let summary = |len| StreamSummary {
-        len,
-        last_id: StreamId { ms: 9, seq: 9 },
-        first_id: None,
-        max_deleted_id: StreamId::default(),
-        entries_added: 9,
-    };
-    let stream = |nodes: &[(StreamId, &[u8])], len| {
+    let stream = |nodes: &[u64], len| {
         describe(&payload(ObjectType::Stream2, |encoder| {
-            encoder.stream(nodes.iter().copied(), &summary(len), 0);
+            encoder.count(nodes.len());
+            nodes
+                .iter()
+                .for_each(|ms| encoder.entries(StreamId { ms: *ms, seq: 0 }, b"lp"));
+            encoder.summary(&StreamSummary {
+                len,
+                last_id: StreamId { ms: 9, seq: 9 },
+                first_id: None,
+                max_deleted_id: StreamId::default(),
+                entries_added: 9,
+            });
+            encoder.count(0);
         }))
     };
-    assert!(stream(&[node(1), node(2)], 2).is_ok());
-    assert_eq!(stream(&[node(2), node(1)], 2), Err(Corrupt::InvalidStream));
-    assert_eq!(stream(&[node(1), node(1)], 2), Err(Corrupt::InvalidStream));
+    assert!(stream(&[1, 2], 2).is_ok());
+    assert_eq!(stream(&[2, 1], 2), Err(Corrupt::InvalidStream));
+    assert_eq!(stream(&[1, 1], 2), Err(Corrupt::InvalidStream));
     assert_eq!(stream(&[], 2), Err(Corrupt::InvalidStream));
 }
 
@@ -530,7 +544,11 @@ proptest! {
     #[test]
     fn collections_come_back(pairs in prop::collection::vec((text(), text(), -1e9..1e9), 1..20)) {
         let hash = payload(ObjectType::Hash, |encoder| {
-            encoder.hash(pairs.iter().map(|(name, value, _)| (&name[..], &value[..])));
+            encoder.count(pairs.len());
+            for (name, value, _) in &pairs {
+                encoder.string(name);
+                encoder.string(value);
+            }
         });
         let expected: Vec<_> = pairs
             .iter()
@@ -538,7 +556,11 @@ proptest! {
             .collect();
         prop_assert_eq!(describe(&hash), Ok(expected.join(" ")));
         let set = payload(ObjectType::SortedSet, |encoder| {
-            encoder.sorted_set(pairs.iter().map(|(member, _, score)| (&member[..], *score)));
+            encoder.count(pairs.len());
+            for (member, _, score) in &pairs {
+                encoder.string(member);
+                encoder.score(*score);
+            }
         });
         let expected: Vec<_> = pairs
             .iter()

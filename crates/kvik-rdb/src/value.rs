@@ -84,6 +84,26 @@ pub enum ListPart<'a> {
     Ziplist(Ziplist<'a>),
 }
 
+/// A member of a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// Its name.
+    pub name: Text<'a>,
+    /// When it expires, in milliseconds since the Unix epoch.
+    pub expire_at: Option<u64>,
+}
+
+/// A member of a sorted set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoredMember<'a> {
+    /// Its name.
+    pub name: Text<'a>,
+    /// Its score, not NaN.
+    pub score: f64,
+    /// When it expires, in milliseconds since the Unix epoch.
+    pub expire_at: Option<u64>,
+}
+
 /// A field of a hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
@@ -108,6 +128,7 @@ pub struct ListParts<'r, 'a> {
 pub struct Members<'r, 'a> {
     reader: &'r mut Reader<'a>,
     left: usize,
+    expire: bool,
 }
 
 /// Members with their scores.
@@ -115,7 +136,7 @@ pub struct Members<'r, 'a> {
 pub struct Scored<'r, 'a> {
     reader: &'r mut Reader<'a>,
     left: usize,
-    as_text: bool,
+    object: ObjectType,
 }
 
 /// Fields with their values.
@@ -148,13 +169,15 @@ impl<'r, 'a> Value<'r, 'a> {
             | ObjectType::ListZiplist
             | ObjectType::ListQuicklist
             | ObjectType::ListQuicklist2 => Self::List(ListParts::read(reader, object)?),
-            ObjectType::Set | ObjectType::SetIntset | ObjectType::SetListpack => {
-                Self::Set(Set::read(reader, object)?)
-            }
+            ObjectType::Set
+            | ObjectType::SetIntset
+            | ObjectType::SetListpack
+            | ObjectType::SetExpiring => Self::Set(Set::read(reader, object)?),
             ObjectType::SortedSet
             | ObjectType::SortedSetText
             | ObjectType::SortedSetListpack
-            | ObjectType::SortedSetZiplist => Self::SortedSet(SortedSet::read(reader, object)?),
+            | ObjectType::SortedSetZiplist
+            | ObjectType::SortedSetExpiring => Self::SortedSet(SortedSet::read(reader, object)?),
             ObjectType::Stream | ObjectType::Stream2 | ObjectType::Stream3 => {
                 Self::Stream(StreamParts::read(reader, object)?)
             }
@@ -168,27 +191,33 @@ impl<'r, 'a> Set<'r, 'a> {
         Ok(match object {
             ObjectType::SetIntset => Self::Intset(reader.blob()?),
             ObjectType::SetListpack => Self::Listpack(reader.blob()?),
-            _ => Self::Members(Members {
-                left: some(reader.count(1)?)?,
-                reader,
-            }),
+            _ => {
+                let expire = object == ObjectType::SetExpiring;
+                Self::Members(Members {
+                    left: some(reader.count(if expire { 9 } else { 1 })?)?,
+                    reader,
+                    expire,
+                })
+            }
         })
     }
 }
 
 impl<'r, 'a> SortedSet<'r, 'a> {
     fn read(reader: &'r mut Reader<'a>, object: ObjectType) -> Result<Self, Corrupt> {
-        let as_text = match object {
+        let least = match object {
             ObjectType::SortedSetListpack => return Ok(Self::Listpack(reader.blob()?)),
             ObjectType::SortedSetZiplist => {
                 return Ok(Self::Ziplist(Ziplist::of_pairs(reader.blob()?)?));
             }
-            object => object == ObjectType::SortedSetText,
+            ObjectType::SortedSetText => 2,
+            ObjectType::SortedSetExpiring => 17,
+            _ => 9,
         };
         Ok(Self::Members(Scored {
-            left: some(reader.count(if as_text { 2 } else { 9 })?)?,
+            left: some(reader.count(least)?)?,
             reader,
-            as_text,
+            object,
         }))
     }
 }
@@ -251,18 +280,36 @@ impl<'r, 'a> ListParts<'r, 'a> {
     }
 }
 
+impl<'a> Members<'_, 'a> {
+    fn member(&mut self) -> Result<Member<'a>, Corrupt> {
+        let name = self.reader.text()?;
+        let expire_at = match self.expire {
+            true => binary_expiry(self.reader.i64_le()?)?,
+            false => None,
+        };
+        Ok(Member { name, expire_at })
+    }
+}
+
 impl<'a> Scored<'_, 'a> {
-    fn member(&mut self) -> Result<(Text<'a>, f64), Corrupt> {
-        let member = self.reader.text()?;
-        let score = if self.as_text {
-            score_as_text(self.reader)?
-        } else {
-            f64::from_le_bytes(self.reader.array()?)
+    fn member(&mut self) -> Result<ScoredMember<'a>, Corrupt> {
+        let name = self.reader.text()?;
+        let score = match self.object {
+            ObjectType::SortedSetText => score_as_text(self.reader)?,
+            _ => f64::from_le_bytes(self.reader.array()?),
         };
         if score.is_nan() {
             return Err(Corrupt::InvalidScore);
         }
-        Ok((member, score))
+        let expire_at = match self.object {
+            ObjectType::SortedSetExpiring => binary_expiry(self.reader.i64_le()?)?,
+            _ => None,
+        };
+        Ok(ScoredMember {
+            name,
+            score,
+            expire_at,
+        })
     }
 }
 
@@ -355,8 +402,6 @@ macro_rules! elements {
 }
 
 elements!(ListParts, ListPart<'a>, ListParts::part);
-elements!(Members, Text<'a>, |members: &mut Members<'_, 'a>| members
-    .reader
-    .text());
-elements!(Scored, (Text<'a>, f64), Scored::member);
+elements!(Members, Member<'a>, Members::member);
+elements!(Scored, ScoredMember<'a>, Scored::member);
 elements!(Fields, Field<'a>, Fields::field);
