@@ -300,6 +300,7 @@ metrics! {
         "evicted_keys", "Keys deleted to make room.", |_| number(0);
         "keyspace_hits", "Reads that found their key.", |look| number(look.totals.hits);
         "keyspace_misses", "Reads that did not.", |look| number(look.totals.misses);
+        "migrate_cached_sockets", "Sockets kept open for MIGRATE, which there is not.", |_| number(0);
         "deferred_commands", "Times a command was put off because its keys were in use.", |look| number(look.totals.deferred);
         "total_error_replies", "Error replies.", |look| number(look.totals.errors);
         "client_query_buffer_limit_disconnections", "Clients closed for their unfinished input.", |look| {
