@@ -4,6 +4,9 @@
 //! change it, and state for each change what has happened ([`Edit::state`]); the words of one command after another with
 //! the same verb become one effect. A key whose collection has become empty is gone afterwards, one that was not there is
 //! there, and who watches it is told, once.
+//!
+//! A collection can also be built anew beside what the key holds ([`Edit::beside`]). Nothing is seen of it, and nothing of
+//! what is stated, until it is whole ([`Edit::restore`]); without that it is discarded.
 
 use std::mem;
 
@@ -16,18 +19,28 @@ use crate::raw::arena::EntryRef;
 use crate::raw::cells::Cells;
 use crate::raw::deadlines::NEVER;
 use crate::raw::heap::Ledger;
+use crate::restore::Terms;
 use crate::slot::{Occupied, Place, Slot};
 use crate::value::WrongKind;
 
 /// See the module's description.
 pub(crate) struct Edit<'g, T: Typed> {
     place: Place<'g>,
-    entry: Option<EntryRef>,
+    origin: Origin,
     value: T,
     account: Account,
     /// The command whose words are being stated; empty between effects.
     verb: &'static [u8],
     changes: u64,
+}
+
+/// Where a collection comes from, with the entry of the key if there is one.
+#[derive(Clone, Copy, Debug)]
+enum Origin {
+    /// From the key.
+    Place(Option<EntryRef>),
+    /// From nowhere; the key holds what it held.
+    Beside(Option<EntryRef>),
 }
 
 /// What a collection and its stripe accounted for when the collection left its place.
@@ -59,20 +72,33 @@ impl<'g, T: Typed> Edit<'g, T> {
                 let (mut place, entry) = occupied.into_parts();
                 let (object, account) = place.take_out(entry);
                 let value = T::from_object(object);
-                Ok(Self::new(place, Some(entry), value, account))
+                Ok(Self::new(place, Origin::Place(Some(entry)), value, account))
             }
             Slot::Vacant(vacant) => {
                 let place = vacant.into_place().without_hidden();
                 let account = place.account();
-                Ok(Self::new(place, None, T::default(), account))
+                Ok(Self::new(place, Origin::Place(None), T::default(), account))
             }
         }
     }
 
-    fn new(place: Place<'g>, entry: Option<EntryRef>, value: T, account: Account) -> Self {
+    /// Begins an empty collection beside what the key holds.
+    pub(crate) fn beside(slot: Slot<'g>) -> Self {
+        let (place, entry) = match slot {
+            Slot::Occupied(occupied) => {
+                let (place, entry) = occupied.into_parts();
+                (place, Some(entry))
+            }
+            Slot::Vacant(vacant) => (vacant.into_place(), None),
+        };
+        let account = place.account();
+        Self::new(place, Origin::Beside(entry), T::default(), account)
+    }
+
+    fn new(place: Place<'g>, origin: Origin, value: T, account: Account) -> Self {
         Self {
             place,
-            entry,
+            origin,
             value,
             account,
             verb: b"",
@@ -82,7 +108,7 @@ impl<'g, T: Typed> Edit<'g, T> {
 
     /// Whether the key existed when the edit began.
     pub(crate) fn existed(&self) -> bool {
-        self.entry.is_some()
+        matches!(self.origin, Origin::Place(Some(_)))
     }
 
     /// The collection.
@@ -123,10 +149,10 @@ impl<'g, T: Typed> Edit<'g, T> {
     /// words stated before if those were for the same verb.
     pub(crate) fn state(&mut self, verb: &'static [u8], words: &[&[u8]]) {
         self.changes += 1;
-        let effects = &mut *self.place.effects;
-        if !effects.wanted() {
+        if !self.is_stated() {
             return;
         }
+        let effects = &mut *self.place.effects;
         if self.verb != verb {
             if !self.verb.is_empty() {
                 effects.end(self.place.keyspace);
@@ -150,6 +176,23 @@ impl<'g, T: Typed> Edit<'g, T> {
         self.changes += changes;
     }
 
+    /// Puts a collection that was built beside what the key holds in its place. Effect: `RESTORE`. An empty one is not put
+    /// there.
+    pub(crate) fn restore(mut self, terms: &Terms<'_>) {
+        let Origin::Beside(old) = self.origin else {
+            unreachable!("what was taken out of its place is put back there");
+        };
+        if !self.value.is_void() {
+            let object = mem::take(&mut self.value).into();
+            self.place.restore(old, object, self.account, terms);
+        }
+    }
+
+    /// Whether what is stated is put into words: somebody wants to know, and the collection is the key's.
+    fn is_stated(&self) -> bool {
+        matches!(self.origin, Origin::Place(_)) && self.place.effects.wanted()
+    }
+
     fn end_effect(&mut self) {
         if !mem::take(&mut self.verb).is_empty() {
             self.place.effects.end(self.place.keyspace);
@@ -161,8 +204,12 @@ impl<T: Typed> Drop for Edit<'_, T> {
     fn drop(&mut self) {
         self.end_effect();
         let object = mem::take(&mut self.value).into();
-        self.place
-            .settle(self.entry, object, self.account, self.changes);
+        match self.origin {
+            Origin::Place(entry) => {
+                self.place.settle(entry, object, self.account, self.changes);
+            }
+            Origin::Beside(_) => self.place.discard(object),
+        }
     }
 }
 
@@ -172,6 +219,16 @@ impl<T: Typed> std::fmt::Debug for Edit<'_, T> {
             .field("place", &self.place)
             .field("changes", &self.changes)
             .finish_non_exhaustive()
+    }
+}
+
+impl Account {
+    /// What was accounted for before a collection with cells of `bytes` was begun.
+    fn before(self, bytes: usize) -> Self {
+        Self {
+            ledger: self.ledger.before(bytes),
+            live_bytes: self.live_bytes - bytes,
+        }
     }
 }
 
@@ -199,6 +256,32 @@ impl Place<'_> {
             }
         }
         self
+    }
+
+    fn discard(&mut self, object: Object) {
+        self.stripe.heap.discard(object);
+        self.state.garbage.extend(self.stripe.take_garbage());
+    }
+
+    /// Puts a collection, built since `account` was taken, in place of the entry of the key.
+    fn restore(
+        &mut self,
+        old: Option<EntryRef>,
+        object: Object,
+        account: Account,
+        terms: &Terms<'_>,
+    ) {
+        let built = self.stripe.heap.live_bytes() - account.live_bytes;
+        self.clear(old);
+        let account = self.account().before(built);
+        let entry = self.settle(None, object, account, 1);
+        let entry = entry.expect("a collection with members has a place");
+        let clock = self.state.access.start_with(terms.usage, self.state.now);
+        self.keyspace().set_clock(entry, clock);
+        if terms.expire_at.is_some() {
+            self.write_expiry(entry, terms.expire_at);
+        }
+        self.state_restored(terms);
     }
 
     /// Deletes up to `max` members whose time has come; returns where the key's entry is then, if the key is still there,

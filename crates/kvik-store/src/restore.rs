@@ -23,59 +23,60 @@ pub struct Terms<'a> {
 impl Slot<'_> {
     /// Stores a string whatever was there. Effect: `RESTORE`.
     pub fn restore_string(self, string: NewString<'_>, terms: &Terms<'_>) {
-        let mut place = self.into_cleared();
-        place.put(Content::Text(Text::from(string)), terms);
-        place.tell_restored(terms);
-    }
-}
-
-impl<'g> Slot<'g> {
-    /// The place without what was there, which has no effect of its own.
-    fn into_cleared(self) -> Place<'g> {
-        match self {
+        let (mut place, old) = match self {
             Self::Occupied(occupied) => {
-                let (mut place, entry) = occupied.into_parts();
-                place.clear(entry);
-                place
+                let (place, entry) = occupied.into_parts();
+                (place, Some(entry))
             }
-            Self::Vacant(vacant) => {
-                let mut place = vacant.into_place();
-                place.drop_hidden();
-                place
-            }
-        }
+            Self::Vacant(vacant) => (vacant.into_place(), None),
+        };
+        place.clear(old);
+        place.put(Content::Text(Text::from(string)), terms);
+        place.told(1);
+        place.state_restored(terms);
     }
 }
 
 impl Place<'_> {
-    fn clear(&mut self, entry: EntryRef) {
-        let (layout, position) = (self.layout, self.position);
-        self.keyspace().remove(layout, position, entry);
+    /// Removes the entry of the key, also one that is hidden, without an effect of its own.
+    pub(crate) fn clear(&mut self, entry: Option<EntryRef>) {
+        match entry {
+            Some(entry) => {
+                let (layout, position) = (self.layout, self.position);
+                self.keyspace().remove(layout, position, entry);
+            }
+            None => self.drop_hidden(),
+        }
     }
 
     fn put(&mut self, content: Content<'_>, terms: &Terms<'_>) {
         let clock = self.state.access.start_with(terms.usage, self.state.now);
+        if let Some(at) = terms.expire_at {
+            self.stripe.lower_due(at);
+        }
         let new = Moved {
             content,
             expire_at: terms.expire_at,
             clock,
         };
-        if let Some(at) = new.earliest_deadline() {
-            self.stripe.lower_due(at);
-        }
         let (layout, position, key) = (self.layout, self.position, self.key);
         self.keyspace().insert(layout, position, key, new);
     }
 
-    fn tell_restored(&mut self, terms: &Terms<'_>) {
-        let mut at = IntText::default();
-        self.tell(&[
-            b"RESTORE",
-            self.key,
-            at.unsigned(terms.expire_at.unwrap_or(0)),
-            terms.payload,
-            b"REPLACE",
-            b"ABSTTL",
-        ]);
+    /// States a restored value as the effect that it is.
+    pub(crate) fn state_restored(&mut self, terms: &Terms<'_>) {
+        if self.effects.wanted() {
+            let mut at = IntText::default();
+            let at = at.unsigned(terms.expire_at.unwrap_or(0));
+            let words = [
+                b"RESTORE",
+                self.key,
+                at,
+                terms.payload,
+                b"REPLACE",
+                b"ABSTTL",
+            ];
+            self.effects.emit(self.keyspace, &words);
+        }
     }
 }

@@ -65,6 +65,16 @@ pub(crate) struct Ledger {
     cell_bytes: usize,
 }
 
+impl Ledger {
+    /// What it would be if cells of `bytes` were not there.
+    pub(crate) fn before(self, bytes: usize) -> Self {
+        Self {
+            cell_bytes: self.cell_bytes - bytes,
+            ..self
+        }
+    }
+}
+
 impl Heap {
     pub(crate) fn new() -> Self {
         Self {
@@ -340,8 +350,13 @@ impl Heap {
         let Some(index) = self.entry(entry).record.object() else {
             return;
         };
-        let mut object = self.objects.remove(index).object;
+        let object = self.objects.remove(index).object;
         self.object_bytes -= object.bytes();
+        self.discard(object);
+    }
+
+    /// Frees a collection that no key leads to: at once if it is small.
+    pub(crate) fn discard(&mut self, mut object: Object) {
         if object.len() > FREE_AT_ONCE || object.free(FREE_AT_ONCE, &mut self.cells) {
             self.doomed.push(object);
         }
