@@ -52,7 +52,7 @@ pub use members::MembersRef;
 pub use raw::prefetch::{Lookup, StripeView};
 pub use raw::release_memory;
 pub use restore::Terms;
-pub use set::SetRef;
+pub use set::{SetIter, SetMut, SetRef};
 pub use slot::{Occupied, Slot, Vacant, View};
 pub use stream::StreamRef;
 pub use stripe::{Due, Stripe};

@@ -1,13 +1,24 @@
 //! Sets: an intset, a listpack of members, or a table of them.
+//!
+//! Which of these follows Redis' rules: integers only and few is an intset, few and short a listpack, everything else a
+//! table; a set never goes back. A member that expires makes it a table, for only there a member has room for a time.
+//! Looking a member up in a packed set costs a search of at most a few hundred elements, in a table one lookup.
+
+mod change;
+#[cfg(test)]
+mod tests;
 
 use crate::UnixMs;
 use crate::layout::Layout;
 use crate::members::{Members, MembersRef};
 use crate::object::{Collection, fit_packed};
+use crate::packed::{Element, IntSet, Listpack, intset, listpack};
 use crate::raw::cells::Cells;
 use crate::raw::deadlines::NEVER;
-use crate::raw::entry::Form;
-use crate::value::{Encoding, Kind, ValueRef};
+use crate::raw::entry::{Form, Member};
+use crate::value::{Encoding, Kind, StringRef, ValueRef, canonical_int};
+
+pub use change::SetMut;
 
 /// A set in one of its representations.
 #[derive(Debug)]
@@ -20,18 +31,114 @@ pub(crate) enum Set {
 /// A set as a reader sees it.
 #[derive(Clone, Copy, Debug)]
 pub enum SetRef<'a> {
-    /// The bytes of an intset.
-    Ints(&'a [u8]),
-    /// The bytes of a listpack.
-    Pack(&'a [u8]),
-    /// A table.
+    /// Integers.
+    Ints(IntSet<'a>),
+    /// A few members.
+    Pack(Listpack<'a>),
+    /// A table of members.
     Table(MembersRef<'a>),
+}
+
+/// The members of a set, in no particular order; see [`SetRef::iter`].
+pub struct SetIter<'a>(Walk<'a>);
+
+enum Walk<'a> {
+    Ints(intset::Iter<'a>),
+    Pack(listpack::Iter<'a>),
+    Table(Box<dyn Iterator<Item = Member<'a>> + 'a>),
 }
 
 impl Default for Set {
     fn default() -> Self {
-        Self::Pack(Vec::new())
+        Self::Ints(intset::empty())
     }
+}
+
+impl<'a> SetRef<'a> {
+    /// Number of members.
+    pub fn len(self) -> usize {
+        match self {
+            Self::Ints(ints) => ints.len(),
+            Self::Pack(pack) => pack.len(),
+            Self::Table(members) => members.len(),
+        }
+    }
+
+    /// Whether there is no member; a key never holds such a set.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether this is a member.
+    pub fn contains(self, member: &[u8]) -> bool {
+        match self {
+            Self::Ints(ints) => canonical_int(member).is_some_and(|n| ints.contains(n)),
+            Self::Pack(pack) => pack.find(member, 0).is_some(),
+            Self::Table(members) => members.find(member).is_some(),
+        }
+    }
+
+    /// When a member expires, if there is such a member and it does.
+    pub fn expiry_of(self, member: &[u8]) -> Option<Option<UnixMs>> {
+        match self {
+            Self::Table(members) => members.find(member).map(|member| member.expire_at()),
+            packed => packed.contains(member).then_some(None),
+        }
+    }
+
+    /// Every member, in no particular order.
+    pub fn iter(self) -> SetIter<'a> {
+        SetIter(match self {
+            Self::Ints(ints) => Walk::Ints(ints.iter()),
+            Self::Pack(pack) => Walk::Pack(pack.iter()),
+            Self::Table(members) => Walk::Table(Box::new(members.iter())),
+        })
+    }
+
+    /// A member chosen by `random`; each is as likely as any other.
+    pub fn sample(self, random: u64) -> Option<Element<'a>> {
+        let below = |len: usize| ((u128::from(random) * len as u128) >> 64) as usize;
+        match self {
+            Self::Ints(ints) => ints.get(below(ints.len())).map(StringRef::Int),
+            Self::Pack(pack) => pack.get(below(pack.len())),
+            Self::Table(members) => members.sample(random).map(name),
+        }
+    }
+
+    /// Visits members from `cursor` on until `visit` has returned false; returns the cursor to go on with, 0 at the end. A
+    /// packed set is visited whole. Every member that is there from the first call of a scan to its last is visited.
+    pub fn scan(self, cursor: u64, mut visit: impl FnMut(Element<'a>) -> bool) -> u64 {
+        let Self::Table(members) = self else {
+            self.iter().for_each(|member| {
+                visit(member);
+            });
+            return 0;
+        };
+        let from = u32::try_from(cursor).unwrap_or(u32::MAX);
+        members.scan(from, |member| visit(name(member))).into()
+    }
+}
+
+impl<'a> Iterator for SetIter<'a> {
+    type Item = Element<'a>;
+
+    fn next(&mut self) -> Option<Element<'a>> {
+        match &mut self.0 {
+            Walk::Ints(ints) => ints.next().map(StringRef::Int),
+            Walk::Pack(pack) => pack.next(),
+            Walk::Table(members) => members.next().map(name),
+        }
+    }
+}
+
+impl std::fmt::Debug for SetIter<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SetIter").finish_non_exhaustive()
+    }
+}
+
+fn name(member: Member<'_>) -> Element<'_> {
+    StringRef::Bytes(member.key())
 }
 
 impl Collection for Set {
@@ -69,7 +176,8 @@ impl Collection for Set {
 
     fn len(&self) -> usize {
         match self {
-            Self::Ints(_) | Self::Pack(_) => 0,
+            Self::Ints(bytes) => IntSet::new(bytes).len(),
+            Self::Pack(bytes) => Listpack::new(bytes).len(),
             Self::Table(members) => members.len(),
         }
     }
@@ -83,8 +191,8 @@ impl Collection for Set {
 
     fn view<'a>(&'a self, cells: &'a Cells, layout: &'a Layout) -> ValueRef<'a> {
         ValueRef::Set(match self {
-            Self::Ints(bytes) => SetRef::Ints(bytes),
-            Self::Pack(bytes) => SetRef::Pack(bytes),
+            Self::Ints(bytes) => SetRef::Ints(IntSet::new(bytes)),
+            Self::Pack(bytes) => SetRef::Pack(Listpack::new(bytes)),
             Self::Table(members) => SetRef::Table(MembersRef {
                 members,
                 cells,

@@ -3,6 +3,7 @@
 use crate::UnixMs;
 use crate::hash::HashRef;
 use crate::list::ListRef;
+use crate::packed::{IntSet, Listpack};
 use crate::raw::entry::Form;
 use crate::set::SetRef;
 use crate::stream::StreamRef;
@@ -154,8 +155,8 @@ impl<'a> ValueRef<'a> {
         match form {
             Form::ListPack => Self::List(ListRef::Pack(bytes)),
             Form::HashPack => Self::Hash(HashRef::Pack(bytes)),
-            Form::IntSet => Self::Set(SetRef::Ints(bytes)),
-            Form::SetPack => Self::Set(SetRef::Pack(bytes)),
+            Form::IntSet => Self::Set(SetRef::Ints(IntSet::new(bytes))),
+            Form::SetPack => Self::Set(SetRef::Pack(Listpack::new(bytes))),
             Form::ZsetPack => Self::Zset(ZsetRef::Pack(bytes)),
             _ => unreachable!("{form:?} is not packed"),
         }

@@ -330,6 +330,13 @@ impl Digest {
 fn value_digest(view: &View<'_>) -> Digest {
     match view.value() {
         ValueRef::String(string) => Digest::of(&[string.text(&mut IntText::default())]),
+        ValueRef::Set(set) => {
+            let mut all = Digest::default();
+            for member in set.iter() {
+                all.mix(Digest::of(&[member.text(&mut IntText::default())]));
+            }
+            all
+        }
         other => Digest::of(&[other.kind().name().as_bytes()]),
     }
 }

@@ -9,8 +9,10 @@ mod debug;
 mod info;
 mod key;
 mod latency;
+mod member_scan;
 mod memory;
 mod server;
+mod set;
 mod slowlog;
 mod string;
 mod transaction;
@@ -30,6 +32,7 @@ pub fn commands() -> Vec<Row> {
         latency::rows(),
         memory::rows(),
         server::rows(),
+        set::rows(),
         slowlog::rows(),
         string::rows(),
         transaction::rows(),

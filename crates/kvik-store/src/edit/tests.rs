@@ -102,7 +102,7 @@ fn name(n: u16) -> Vec<u8> {
 
 fn add(edit: &mut Edit<'_, Set>, name: &[u8], at: Option<UnixMs>) {
     let parts = edit.parts();
-    if matches!(parts.value, Set::Pack(_)) {
+    if !matches!(parts.value, Set::Table(_)) {
         *parts.value = Set::Table(Box::default());
     }
     let Set::Table(members) = parts.value else {

@@ -4,8 +4,9 @@
 //! every stripe makes it one moment for all.
 
 use kvik_resp::{Output, Reply};
-use kvik_store::{Cursor, View};
+use kvik_store::View;
 
+use super::super::member_scan::parse_cursor;
 use crate::glob::glob_match;
 use crate::{Ctx, Error};
 
@@ -52,7 +53,7 @@ pub(super) fn keys(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 pub(super) fn scan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let cursor = cursor(&ctx.args[1]).ok_or(Error::text("invalid cursor"))?;
+    let cursor = parse_cursor(&ctx.args[1]).ok_or(Error::text("invalid cursor"))?;
     let (filter, count) = options(ctx)?;
     // The cursor that goes before the keys is known only after them.
     let (mut encoded, mut found) = (Output::new(), 0);
@@ -68,10 +69,6 @@ pub(super) fn scan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     ctx.reply.array(found);
     ctx.reply.append(encoded);
     Ok(())
-}
-
-fn cursor(text: &[u8]) -> Option<Cursor> {
-    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 fn options<'a>(ctx: &Ctx<'a>) -> Result<(Filter<'a>, usize), Error> {
@@ -93,18 +90,4 @@ fn options<'a>(ctx: &Ctx<'a>) -> Result<(Filter<'a>, usize), Error> {
         }
     }
     Ok((filter, count))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cursors_are_unsigned_numbers() {
-        assert_eq!(cursor(b"18446744073709551615"), Some(u64::MAX));
-        assert_eq!((cursor(b"007"), cursor(b"+7")), (Some(7), Some(7)));
-        for bad in ["", "-1", "++1", "1x", " 1", "1 ", "18446744073709551616"] {
-            assert_eq!(cursor(bad.as_bytes()), None, "{bad:?}");
-        }
-    }
 }

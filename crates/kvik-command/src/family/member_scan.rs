@@ -1,0 +1,164 @@
+//! HSCAN, SSCAN and ZSCAN: a page of a collection's members.
+//!
+//! The order of checks is Redis': the cursor, the key, its type, and only then the options.
+
+use kvik_resp::{Output, Reply};
+use kvik_store::View;
+
+use crate::glob::glob_match;
+use crate::{Ctx, Error};
+
+/// Members of a page unless COUNT says otherwise.
+const USUAL_COUNT: usize = 10;
+
+/// What a member scan asks for.
+pub(super) struct MemberScan<'a> {
+    cursor: u64,
+    count: usize,
+    pattern: Option<&'a [u8]>,
+    /// Which of the options without a value were given.
+    flag: bool,
+}
+
+/// The page being filled.
+pub(super) struct Page<'p> {
+    reply: Reply<'p>,
+    pattern: Option<&'p [u8]>,
+    /// Elements of the reply.
+    found: usize,
+    /// Members that may still be visited.
+    left: usize,
+}
+
+impl<'a> MemberScan<'a> {
+    /// Reads the arguments of a scan of the key at position 1; `check` refuses a value of another type. Where there is no
+    /// key the reply is written and there is no scan. `flag` is an option without a value that the command knows.
+    ///
+    /// # Errors
+    /// As Redis has them.
+    pub(super) fn parse(
+        ctx: &mut Ctx<'a>,
+        check: fn(View<'_>) -> Result<(), Error>,
+        flag: &[&str],
+    ) -> Result<Option<Self>, Error> {
+        let args = ctx.args;
+        let cursor = parse_cursor(&args[2]).ok_or(Error::text("invalid cursor"))?;
+        let Some(view) = ctx.keys.read(&args[1]) else {
+            ctx.reply.array(2);
+            ctx.reply.bulk_str("0");
+            ctx.reply.array(0);
+            return Ok(None);
+        };
+        check(view)?;
+        let mut scan = Self {
+            cursor,
+            count: USUAL_COUNT,
+            pattern: None,
+            flag: false,
+        };
+        let mut at = 3;
+        while at < args.len() {
+            at += scan.option(ctx, at, flag)?;
+        }
+        Ok(Some(scan))
+    }
+
+    /// Whether the option without a value was given.
+    #[allow(dead_code, reason = "HSCAN asks")]
+    pub(super) fn flag(&self) -> bool {
+        self.flag
+    }
+
+    /// Takes the option at a position and says how many words it is.
+    fn option(&mut self, ctx: &Ctx<'a>, at: usize, flag: &[&str]) -> Result<usize, Error> {
+        if flag.iter().any(|name| ctx.is(at, name)) {
+            self.flag = true;
+            return Ok(1);
+        }
+        let value = ctx.args.get(at + 1).ok_or(Error::SYNTAX)?;
+        if ctx.is(at, "MATCH") {
+            // As a pattern it would leave out the empty member.
+            self.pattern = (value != b"*").then_some(value);
+        } else if ctx.is(at, "COUNT") {
+            let count = usize::try_from(ctx.int(at + 1)?).ok();
+            self.count = count.filter(|&count| count > 0).ok_or(Error::SYNTAX)?;
+        } else {
+            return Err(Error::SYNTAX);
+        }
+        Ok(2)
+    }
+
+    /// Writes the reply: `walk` visits members from the cursor on, hands each to the page until that says no, and returns
+    /// the cursor to go on with.
+    pub(super) fn answer(
+        &self,
+        reply: &mut Reply<'_>,
+        walk: impl FnOnce(u64, &mut Page<'_>) -> u64,
+    ) {
+        // The cursor that goes before the members is known only after them.
+        let mut encoded = Output::new();
+        let mut page = Page {
+            reply: Reply::new(&mut encoded, reply.protocol()),
+            pattern: self.pattern,
+            found: 0,
+            left: self.count,
+        };
+        let next = walk(self.cursor, &mut page);
+        let found = page.found;
+        reply.array(2);
+        reply.bulk_str(&next.to_string());
+        reply.array(found);
+        reply.append(encoded);
+    }
+}
+
+impl Page<'_> {
+    /// Offers a member, which `write` writes as one element if its name matches; says whether to go on.
+    pub(super) fn element(
+        &mut self,
+        name: &[u8],
+        write: impl FnOnce(&mut Reply<'_>, &[u8]),
+    ) -> bool {
+        self.elements(1, name, write)
+    }
+
+    /// The same for a member that is `count` elements of the reply.
+    pub(super) fn elements(
+        &mut self,
+        count: usize,
+        name: &[u8],
+        write: impl FnOnce(&mut Reply<'_>, &[u8]),
+    ) -> bool {
+        if self
+            .pattern
+            .is_none_or(|pattern| glob_match(pattern, name, false))
+        {
+            write(&mut self.reply, name);
+            self.found += count;
+        }
+        self.left = self.left.saturating_sub(1);
+        self.left > 0
+    }
+}
+
+/// A cursor as clients send it.
+pub(super) fn parse_cursor(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_are_unsigned_numbers() {
+        assert_eq!(parse_cursor(b"18446744073709551615"), Some(u64::MAX));
+        assert_eq!(
+            (parse_cursor(b"007"), parse_cursor(b"+7")),
+            (Some(7), Some(7))
+        );
+        for bad in ["", "-1", "++1", "1x", " 1", "1 ", "18446744073709551616"] {
+            assert_eq!(parse_cursor(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Sets: rows, and the commands about the members of one set.
+
+mod algebra;
+mod random;
+
+use kvik_store::{IntText, SetRef, ValueRef, View};
+
+use super::member_scan::MemberScan;
+use crate::declare::{Command, Group, KeyFlags, Row};
+use crate::{Ctx, Error};
+
+/// The rows of this family.
+pub(super) fn rows() -> Vec<Row> {
+    [members(), reads(), chances(), combinations(), stores()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn command(name: &'static str, syntax: &'static str, handler: crate::Handler) -> Row {
+    Command::new(name, syntax, handler)
+        .group(Group::Set)
+        .complexity("O(1)")
+}
+
+const NUMBER_OF_MEMBERS: &str = "O(N) where N is the number of members given";
+const SIZE_OF_SET: &str = "O(N) where N is the size of the set";
+const COUNT_OF_MEMBERS: &str = "O(1), with a count O(N) where N is the count";
+const INTERSECTION: &str =
+    "O(N*M) where N is the size of the smallest set and M the number of sets";
+const ALL_SETS: &str = "O(N) where N is the number of members in all sets";
+const UNORDERED: &[&str] = &["nondeterministic_output_order"];
+const UNPREDICTABLE: &[&str] = &["nondeterministic_output"];
+
+fn members() -> Vec<Row> {
+    let command = |name, syntax, handler| command(name, syntax, handler).write().fast();
+    vec![
+        command("SADD", "key member [member ...]", sadd)
+            .may_grow()
+            .access(&[KeyFlags::RW_INSERT])
+            .since("1.0.0")
+            .changed("2.4.0", "Takes several members.")
+            .complexity(NUMBER_OF_MEMBERS)
+            .about("Adds members to a set and returns how many are new."),
+        command("SREM", "key member [member ...]", srem)
+            .access(&[KeyFlags::RW_DELETE])
+            .since("1.0.0")
+            .changed("2.4.0", "Takes several members.")
+            .complexity(NUMBER_OF_MEMBERS)
+            .about("Deletes members of a set and returns how many there were."),
+        command("SMOVE", "source destination member", smove)
+            .access(&[KeyFlags::RW_ACCESS_DELETE, KeyFlags::RW_INSERT])
+            .since("1.0.0")
+            .about("Moves a member from one set to another."),
+    ]
+}
+
+fn reads() -> Vec<Row> {
+    let command = |name, syntax, handler| command(name, syntax, handler).readonly();
+    vec![
+        command("SCARD", "key", scard)
+            .fast()
+            .access(&[KeyFlags::RO])
+            .since("1.0.0")
+            .about("Returns the number of members of a set."),
+        command("SISMEMBER", "key member", sismember)
+            .fast()
+            .access(&[KeyFlags::RO])
+            .since("1.0.0")
+            .about("Says whether a set has a member."),
+        command("SMISMEMBER", "key member [member ...]", smismember)
+            .fast()
+            .access(&[KeyFlags::RO_ACCESS])
+            .since("6.2.0")
+            .complexity(NUMBER_OF_MEMBERS)
+            .about("Says of each of several members whether a set has it."),
+        command("SMEMBERS", "key", smembers)
+            .since("1.0.0")
+            .complexity(SIZE_OF_SET)
+            .tips(UNORDERED)
+            .about("Returns all members of a set."),
+        command("SSCAN", "key cursor [MATCH pattern] [COUNT count]", sscan)
+            .since("2.8.0")
+            .complexity("O(1) for a page, O(N) for the whole set")
+            .tips(UNPREDICTABLE)
+            .about("Returns the members of a set page by page."),
+    ]
+}
+
+fn chances() -> Vec<Row> {
+    vec![
+        command("SPOP", "key [count]", random::spop)
+            .write()
+            .fast()
+            .access(&[KeyFlags::RW_ACCESS_DELETE])
+            .since("1.0.0")
+            .changed("3.2.0", "Added the `count` argument.")
+            .complexity(COUNT_OF_MEMBERS)
+            .tips(UNPREDICTABLE)
+            .about("Deletes members of a set chosen at random and returns them."),
+        command("SRANDMEMBER", "key [count]", random::srandmember)
+            .readonly()
+            .since("1.0.0")
+            .changed("2.6.0", "Added the `count` argument.")
+            .complexity(COUNT_OF_MEMBERS)
+            .tips(UNPREDICTABLE)
+            .about("Returns members of a set chosen at random."),
+    ]
+}
+
+fn combinations() -> Vec<Row> {
+    let command = |name, handler| {
+        command(name, "key [key ...]", handler)
+            .readonly()
+            .tips(UNORDERED)
+    };
+    vec![
+        command("SINTER", algebra::sinter)
+            .since("1.0.0")
+            .complexity(INTERSECTION)
+            .about("Returns the members that all of several sets have."),
+        self::command(
+            "SINTERCARD",
+            "numkeys key [key ...] [LIMIT limit]",
+            algebra::sintercard,
+        )
+        .readonly()
+        .since("7.0.0")
+        .complexity(INTERSECTION)
+        .about("Returns how many members all of several sets have."),
+        command("SUNION", algebra::sunion)
+            .since("1.0.0")
+            .complexity(ALL_SETS)
+            .about("Returns the members that any of several sets has."),
+        command("SDIFF", algebra::sdiff)
+            .since("1.0.0")
+            .complexity(ALL_SETS)
+            .about("Returns the members that only the first of several sets has."),
+    ]
+}
+
+fn stores() -> Vec<Row> {
+    let command = |name, handler| {
+        command(name, "destination key [key ...]", handler)
+            .write()
+            .may_grow()
+            .access(&[KeyFlags::OW_UPDATE, KeyFlags::RO_ACCESS])
+            .since("1.0.0")
+    };
+    vec![
+        command("SINTERSTORE", algebra::sinterstore)
+            .complexity(INTERSECTION)
+            .about("Stores the members that all of several sets have."),
+        command("SUNIONSTORE", algebra::sunionstore)
+            .complexity(ALL_SETS)
+            .about("Stores the members that any of several sets has."),
+        command("SDIFFSTORE", algebra::sdiffstore)
+            .complexity(ALL_SETS)
+            .about("Stores the members that only the first of several sets has."),
+    ]
+}
+
+/// The set that a key holds.
+///
+/// # Errors
+/// If it holds another type.
+pub(super) fn set(view: View<'_>) -> Result<SetRef<'_>, Error> {
+    match view.value() {
+        ValueRef::Set(set) => Ok(set),
+        _ => Err(Error::WrongType),
+    }
+}
+
+/// The set of a key that is there.
+fn read<'c>(ctx: &'c mut Ctx<'_>, key: &[u8]) -> Result<Option<SetRef<'c>>, Error> {
+    ctx.keys.read(key).map(set).transpose()
+}
+
+fn sadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let (args, members) = (ctx.args, ctx.args.tail(2));
+    let mut set = ctx.keys.slot(&args[1]).set_mut()?;
+    set.expect(&members[0], members.len());
+    let added = members.iter().filter(|member| set.add(member)).count();
+    ctx.reply.integer(added as i64);
+    Ok(())
+}
+
+fn srem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let (args, members) = (ctx.args, ctx.args.tail(2));
+    let mut set = ctx.keys.slot(&args[1]).set_mut()?;
+    let removed = members.iter().filter(|member| set.remove(member)).count();
+    ctx.reply.integer(removed as i64);
+    Ok(())
+}
+
+fn smove(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let args = ctx.args;
+    let (source, destination, member) = (&args[1], &args[2], &args[3]);
+    let moved = match read(ctx, source)? {
+        None => false,
+        Some(set) => {
+            let there = set.contains(member);
+            read(ctx, destination)?;
+            there
+        }
+    };
+    if moved && source != destination {
+        ctx.keys.slot(source).set_mut()?.remove(member);
+        let mut destination = ctx.keys.slot(destination).set_mut()?;
+        destination.expect(member, 1);
+        destination.add(member);
+    }
+    ctx.reply.integer(i64::from(moved));
+    Ok(())
+}
+
+fn scard(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let args = ctx.args;
+    let len = read(ctx, &args[1])?.map_or(0, SetRef::len);
+    ctx.reply.integer(len as i64);
+    Ok(())
+}
+
+fn sismember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let args = ctx.args;
+    let there = read(ctx, &args[1])?.is_some_and(|set| set.contains(&args[2]));
+    ctx.reply.integer(i64::from(there));
+    Ok(())
+}
+
+fn smismember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let (args, members) = (ctx.args, ctx.args.tail(2));
+    let set = ctx.keys.read(&args[1]).map(set).transpose()?;
+    ctx.reply.array(members.len());
+    for member in members {
+        let there = set.is_some_and(|set| set.contains(member));
+        ctx.reply.integer(i64::from(there));
+    }
+    Ok(())
+}
+
+fn smembers(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let args = ctx.args;
+    let set = ctx.keys.read(&args[1]).map(set).transpose()?;
+    ctx.reply.set(set.map_or(0, SetRef::len));
+    for member in set.into_iter().flat_map(SetRef::iter) {
+        ctx.reply.bulk(member.text(&mut IntText::default()));
+    }
+    Ok(())
+}
+
+fn sscan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let Some(scan) = MemberScan::parse(ctx, |view| set(view).map(drop), &[])? else {
+        return Ok(());
+    };
+    let args = ctx.args;
+    let Some(set) = ctx.keys.view(&args[1]).map(set).transpose()? else {
+        return Ok(());
+    };
+    scan.answer(&mut ctx.reply, |cursor, page| {
+        set.scan(cursor, |member| {
+            page.element(member.text(&mut IntText::default()), |reply, member| {
+                reply.bulk(member);
+            })
+        })
+    });
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! Intersection, union and difference of sets, and storing them.
+//!
+//! An intersection asks the larger sets for each member of the smallest. A difference does either the same with the first
+//! set, or takes the members of the others out of a copy of it, whichever touches fewer members.
+
+use std::collections::HashSet;
+
+use kvik_resp::Args;
+use kvik_store::{Guard, IntText, SetRef, StringRef};
+
+use super::{read, set};
+use crate::{Ctx, Error};
+
+/// What is done with several sets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Combination {
+    Intersection,
+    Union,
+    Difference,
+}
+
+pub(super) fn sinter(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    answer(ctx, Combination::Intersection)
+}
+
+pub(super) fn sunion(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    answer(ctx, Combination::Union)
+}
+
+pub(super) fn sdiff(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    answer(ctx, Combination::Difference)
+}
+
+pub(super) fn sinterstore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    store(ctx, Combination::Intersection)
+}
+
+pub(super) fn sunionstore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    store(ctx, Combination::Union)
+}
+
+pub(super) fn sdiffstore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    store(ctx, Combination::Difference)
+}
+
+pub(super) fn sintercard(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let count = usize::try_from(ctx.int(1).unwrap_or(0)).unwrap_or(0);
+    if count == 0 {
+        return Err(Error::text("numkeys should be greater than 0"));
+    }
+    let keys = ctx.args.slice(2..count.saturating_add(2));
+    if keys.len() < count {
+        return Err(Error::text(
+            "Number of keys can't be greater than number of args",
+        ));
+    }
+    let limit = card_limit(ctx, 2 + count)?;
+    meet(ctx, keys)?;
+    let sets = look(&ctx.keys, keys)?;
+    let mut members = 0;
+    combine(&sets, Combination::Intersection, |_| {
+        members += 1;
+        members != limit
+    });
+    ctx.reply.integer(members as i64);
+    Ok(())
+}
+
+/// The option LIMIT; 0 means no limit.
+fn card_limit(ctx: &Ctx<'_>, mut at: usize) -> Result<usize, Error> {
+    let mut limit = 0;
+    while at < ctx.args.len() {
+        if !ctx.is(at, "LIMIT") || at + 1 == ctx.args.len() {
+            return Err(Error::SYNTAX);
+        }
+        let number = ctx.int(at + 1).ok();
+        let number = number.and_then(|number| usize::try_from(number).ok());
+        limit = number.ok_or(Error::text("LIMIT can't be negative"))?;
+        at += 2;
+    }
+    Ok(limit)
+}
+
+fn answer(ctx: &mut Ctx<'_>, combination: Combination) -> Result<(), Error> {
+    let keys = ctx.args.tail(1);
+    meet(ctx, keys)?;
+    let sets = look(&ctx.keys, keys)?;
+    let reply = &mut ctx.reply;
+    let (all, mut members) = (reply.deferred_set(), 0);
+    combine(&sets, combination, |member| {
+        reply.bulk(member);
+        members += 1;
+        true
+    });
+    reply.finish_set(all, members);
+    Ok(())
+}
+
+fn store(ctx: &mut Ctx<'_>, combination: Combination) -> Result<(), Error> {
+    let (args, keys) = (ctx.args, ctx.args.tail(2));
+    let destination = &args[1];
+    meet(ctx, keys)?;
+    let sets = look(&ctx.keys, keys)?;
+    let mut members = Vec::new();
+    combine(&sets, combination, |member| {
+        members.push(member.to_vec());
+        true
+    });
+    ctx.keys.delete(destination);
+    if let Some(first) = members.first() {
+        let mut set = ctx.keys.slot(destination).set_mut()?;
+        // How many there will be does not decide: integers may still be few enough for an intset.
+        set.expect(first, 1);
+        members.iter().for_each(|member| {
+            set.add(member);
+        });
+    }
+    ctx.reply.integer(members.len() as i64);
+    Ok(())
+}
+
+/// Touches the keys, which deletes what is due, and refuses other types.
+fn meet(ctx: &mut Ctx<'_>, keys: Args<'_>) -> Result<(), Error> {
+    keys.iter().try_for_each(|key| read(ctx, key).map(drop))
+}
+
+/// The sets of keys that have been met, `None` for those that do not exist.
+fn look<'c>(guard: &'c Guard<'_>, keys: Args<'_>) -> Result<Vec<Option<SetRef<'c>>>, Error> {
+    let view = |key| guard.view(key).map(set).transpose();
+    keys.iter().map(view).collect()
+}
+
+/// Gives each member of the result to `tell` until that says no.
+fn combine(sets: &[Option<SetRef<'_>>], combination: Combination, tell: impl FnMut(&[u8]) -> bool) {
+    match combination {
+        Combination::Intersection => intersect(sets, tell),
+        Combination::Union => unite(sets, tell),
+        Combination::Difference => subtract(sets, tell),
+    }
+}
+
+fn intersect(sets: &[Option<SetRef<'_>>], mut tell: impl FnMut(&[u8]) -> bool) {
+    let Some(mut sets) = sets.iter().copied().collect::<Option<Vec<_>>>() else {
+        return;
+    };
+    sets.sort_by_key(|set| set.len());
+    let Some((smallest, others)) = sets.split_first() else {
+        return;
+    };
+    for member in smallest.iter() {
+        let mut room = IntText::default();
+        let member = member.text(&mut room);
+        if others.iter().all(|set| set.contains(member)) && !tell(member) {
+            return;
+        }
+    }
+}
+
+fn unite(sets: &[Option<SetRef<'_>>], mut tell: impl FnMut(&[u8]) -> bool) {
+    let mut seen = Members::default();
+    for set in sets.iter().flatten() {
+        for member in set.iter() {
+            if seen.insert(member) && !tell(member.text(&mut IntText::default())) {
+                return;
+            }
+        }
+    }
+}
+
+fn subtract(sets: &[Option<SetRef<'_>>], mut tell: impl FnMut(&[u8]) -> bool) {
+    let Some((Some(first), others)) = sets.split_first() else {
+        return;
+    };
+    let others: Vec<SetRef<'_>> = others.iter().flatten().copied().collect();
+    let lookups = first.len().saturating_mul(others.len()) / 2;
+    let all: usize = first.len() + others.iter().map(|set| set.len()).sum::<usize>();
+    let mut gone = Members::default();
+    if lookups > all {
+        let taken = others.iter().flat_map(|set| set.iter());
+        taken.for_each(|member| {
+            gone.insert(member);
+        });
+    }
+    for member in first.iter() {
+        let mut room = IntText::default();
+        let text = member.text(&mut room);
+        let is_gone = if lookups > all {
+            gone.contains(member)
+        } else {
+            others.iter().any(|set| set.contains(text))
+        };
+        if !is_gone && !tell(text) {
+            return;
+        }
+    }
+}
+
+/// Members seen so far, borrowed from where they are.
+#[derive(Default)]
+struct Members<'a> {
+    ints: HashSet<i64>,
+    texts: HashSet<&'a [u8]>,
+}
+
+impl<'a> Members<'a> {
+    /// Says whether the member is new.
+    fn insert(&mut self, member: StringRef<'a>) -> bool {
+        match key(member) {
+            StringRef::Int(n) => self.ints.insert(n),
+            StringRef::Bytes(bytes) => self.texts.insert(bytes),
+        }
+    }
+
+    fn contains(&self, member: StringRef<'a>) -> bool {
+        match key(member) {
+            StringRef::Int(n) => self.ints.contains(&n),
+            StringRef::Bytes(bytes) => self.texts.contains(bytes),
+        }
+    }
+}
+
+/// A member in one form whatever the set's representation: an integer where it reads as one.
+fn key(member: StringRef<'_>) -> StringRef<'_> {
+    match member {
+        StringRef::Bytes(bytes) => kvik_resp::parse_i64(bytes).map_or(member, StringRef::Int),
+        int @ StringRef::Int(_) => int,
+    }
+}

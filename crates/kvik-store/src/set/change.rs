@@ -1,0 +1,272 @@
+//! Changing a set, and the rules by which it leaves its packed forms.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::{Set, SetRef};
+use crate::UnixMs;
+use crate::edit::{Edit, Parts};
+use crate::layout::Layout;
+use crate::limits::Limits;
+use crate::members::Members;
+use crate::object::Collection;
+use crate::packed::{Element, IntSet, Listpack, intset, listpack};
+use crate::raw::arena::EntryRef;
+use crate::raw::cells::{Cells, Text};
+use crate::slot::Slot;
+use crate::value::{IntText, NewString, StringRef, ValueRef, WrongKind, canonical_int};
+
+/// Most integers an intset holds whatever the settings say.
+const INTS_MAX: usize = 1 << 30;
+
+/// A set while it changes; whoever opened it sees what it does at once, others when it is dropped.
+#[derive(Debug)]
+pub struct SetMut<'g>(Edit<'g, Set>);
+
+impl<'g> Slot<'g> {
+    /// The set at this place, an empty one where there is no key.
+    ///
+    /// # Errors
+    /// If the key holds another type.
+    pub fn set_mut(self) -> Result<SetMut<'g>, WrongKind> {
+        Edit::open(self).map(SetMut)
+    }
+}
+
+impl SetMut<'_> {
+    /// The set as it is now.
+    pub fn view(&self) -> SetRef<'_> {
+        match self.0.value().view(self.0.cells(), self.0.layout()) {
+            ValueRef::Set(set) => set,
+            other => unreachable!("a set is no {:?}", other.kind()),
+        }
+    }
+
+    /// Prepares for `count` more members, as far as that decides on the representation: that of a new set, or a table.
+    pub fn expect(&mut self, first: &[u8], count: usize) {
+        let is_new = !self.0.existed();
+        let Parts {
+            value,
+            cells,
+            layout,
+            limits,
+        } = self.0.parts();
+        if is_new {
+            *value = Set::made_for(first, count, limits);
+        } else if !value.may_take(count, limits) {
+            value.make_table(cells, layout);
+        }
+    }
+
+    /// Adds a member and says whether it is new. Effect: `SADD`.
+    pub fn add(&mut self, member: &[u8]) -> bool {
+        let Parts {
+            value,
+            cells,
+            layout,
+            limits,
+        } = self.0.parts();
+        let added = value.add(member, cells, layout, limits);
+        if added {
+            self.0.state(b"SADD", &[member]);
+        }
+        added
+    }
+
+    /// Deletes a member and says whether it was there. Effect: `SREM`.
+    pub fn remove(&mut self, member: &[u8]) -> bool {
+        let Parts {
+            value,
+            cells,
+            layout,
+            ..
+        } = self.0.parts();
+        let removed = value.remove(member, cells, layout);
+        if removed {
+            self.0.state(b"SREM", &[member]);
+        }
+        removed
+    }
+
+    /// Deletes a member chosen by `random`, each as likely as any other, after giving it to `tell`; says whether there was
+    /// one. Effect: `SREM`.
+    pub fn pop(&mut self, random: u64, tell: impl FnOnce(&[u8])) -> bool {
+        let mut room = IntText::default();
+        let Some(member) = self.view().sample(random) else {
+            return false;
+        };
+        let member = member.text(&mut room).to_vec();
+        tell(&member);
+        self.remove(&member)
+    }
+
+    /// Sets or clears when a member expires and says whether there is such a member. Effect: `PEXPIREMEMBERAT`, or
+    /// `PERSISTMEMBER` when a time is cleared.
+    pub fn set_expiry(&mut self, member: &[u8], expire_at: Option<UnixMs>) -> bool {
+        let Some(old) = self.view().expiry_of(member) else {
+            return false;
+        };
+        if old.is_none() && expire_at.is_none() {
+            return true;
+        }
+        let Parts {
+            value,
+            cells,
+            layout,
+            ..
+        } = self.0.parts();
+        let members = value.make_table(cells, layout);
+        if let Some(entry) = members.find(cells, layout, member) {
+            members.set_expiry(cells, layout, entry, expire_at);
+        }
+        match expire_at {
+            Some(at) => {
+                let mut room = IntText::default();
+                let words = [member, room.unsigned(at)];
+                self.0.state_alone(b"PEXPIREMEMBERAT", &words);
+            }
+            None => self.0.state_alone(b"PERSISTMEMBER", &[member]),
+        }
+        true
+    }
+}
+
+impl Set {
+    /// An empty set in the representation that suits `count` members of which this is the first.
+    fn made_for(first: &[u8], count: usize, limits: &Limits) -> Self {
+        if canonical_int(first).is_some() && count <= max_ints(limits) {
+            Self::Ints(intset::empty())
+        } else if count <= limit(&limits.set_entries) {
+            Self::Pack(listpack::empty())
+        } else {
+            Self::Table(Box::default())
+        }
+    }
+
+    /// Whether so many more members leave the representation as it is, going by their number.
+    fn may_take(&self, count: usize, limits: &Limits) -> bool {
+        match self {
+            Self::Ints(_) => count <= max_ints(limits),
+            Self::Pack(_) => count <= limit(&limits.set_entries),
+            Self::Table(_) => true,
+        }
+    }
+
+    fn add(&mut self, member: &[u8], cells: &mut Cells, layout: &Layout, limits: &Limits) -> bool {
+        match self {
+            Self::Ints(bytes) => match canonical_int(member) {
+                Some(n) => {
+                    let added = intset::add(bytes, n);
+                    if added && IntSet::new(bytes).len() > max_ints(limits) {
+                        self.make_table(cells, layout);
+                    }
+                    added
+                }
+                None => {
+                    self.leave_ints(member, cells, layout, limits);
+                    self.add(member, cells, layout, limits)
+                }
+            },
+            Self::Pack(bytes) => {
+                let pack = Listpack::new(bytes);
+                if pack.find(member, 0).is_some() {
+                    return false;
+                }
+                let fits = pack.len() < limit(&limits.set_entries)
+                    && member.len() <= limit(&limits.set_value_bytes)
+                    && pack.has_room(member.len());
+                if fits {
+                    listpack::append(bytes, StringRef::Bytes(member));
+                } else {
+                    insert(self.make_table(cells, layout), cells, layout, member);
+                }
+                true
+            }
+            Self::Table(members) => {
+                if members.find(cells, layout, member).is_some() {
+                    return false;
+                }
+                insert(members, cells, layout, member);
+                true
+            }
+        }
+    }
+
+    fn remove(&mut self, member: &[u8], cells: &mut Cells, layout: &Layout) -> bool {
+        match self {
+            Self::Ints(bytes) => canonical_int(member).is_some_and(|n| intset::remove(bytes, n)),
+            Self::Pack(bytes) => {
+                let found = Listpack::new(bytes).find(member, 0);
+                if let Some(at) = found {
+                    listpack::delete(bytes, at, 1);
+                }
+                found.is_some()
+            }
+            Self::Table(members) => {
+                let found = members.find(cells, layout, member);
+                if let Some(entry) = found {
+                    members.remove(cells, layout, entry);
+                }
+                found.is_some()
+            }
+        }
+    }
+
+    /// Makes an intset something that can take this member, which is no integer.
+    fn leave_ints(&mut self, member: &[u8], cells: &mut Cells, layout: &Layout, limits: &Limits) {
+        let Self::Ints(bytes) = self else {
+            return;
+        };
+        let ints = IntSet::new(bytes);
+        let digits = |n: Option<i64>| n.map_or(0, |n| StringRef::Int(n).len());
+        let widest = digits(ints.min()).max(digits(ints.max()));
+        let max_bytes = limit(&limits.set_value_bytes);
+        if ints.len() < limit(&limits.set_entries) && member.len().max(widest) <= max_bytes {
+            let mut pack = listpack::empty();
+            listpack::append_all(&mut pack, ints.iter().map(StringRef::Int));
+            *self = Self::Pack(pack);
+        } else {
+            self.make_table(cells, layout);
+        }
+    }
+
+    /// The members as a table, which the set becomes if it is none.
+    fn make_table(&mut self, cells: &mut Cells, layout: &Layout) -> &mut Members {
+        if !matches!(self, Self::Table(_)) {
+            let mut members = Box::<Members>::default();
+            let mut room = IntText::default();
+            let packed = std::mem::replace(self, Self::Pack(Vec::new()));
+            packed.for_each_packed(|member| {
+                insert(&mut members, cells, layout, member.text(&mut room));
+            });
+            *self = Self::Table(members);
+        }
+        match self {
+            Self::Table(members) => members,
+            _ => unreachable!("made a table above"),
+        }
+    }
+
+    fn for_each_packed(&self, visit: impl FnMut(Element<'_>)) {
+        match self {
+            Self::Ints(bytes) => IntSet::new(bytes)
+                .iter()
+                .map(StringRef::Int)
+                .for_each(visit),
+            Self::Pack(bytes) => Listpack::new(bytes).iter().for_each(visit),
+            Self::Table(_) => {}
+        }
+    }
+}
+
+fn insert(members: &mut Members, cells: &mut Cells, layout: &Layout, member: &[u8]) -> EntryRef {
+    let nothing = Text::from(NewString::Bytes(b""));
+    members.insert(cells, layout, member, nothing, None)
+}
+
+fn max_ints(limits: &Limits) -> usize {
+    limit(&limits.set_ints).min(INTS_MAX)
+}
+
+fn limit(setting: &std::sync::atomic::AtomicI64) -> usize {
+    usize::try_from(setting.load(Relaxed)).unwrap_or(0)
+}
