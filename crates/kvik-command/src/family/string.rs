@@ -1,5 +1,6 @@
 //! Strings: rows, and the commands that read or write them whole.
 
+mod compare;
 mod counter;
 mod lcs;
 mod options;
@@ -8,7 +9,8 @@ mod range;
 use kvik_resp::Args;
 use kvik_store::{Expiry, Guard, IntText, NewString, StringRef, View};
 
-use self::options::{Condition, Form, Options};
+use self::compare::Condition;
+use self::options::{Form, Options};
 use super::deadline::TimeFormat;
 use crate::declare::{Command, Group, KeyFlags, Row};
 use crate::{Ctx, Error};
@@ -50,6 +52,12 @@ fn reads() -> Vec<Row> {
             .access(&[KeyFlags::RO])
             .since("2.2.0")
             .about("Returns the length of a string."),
+        command("DIGEST", "key", compare::digest)
+            .readonly()
+            .fast()
+            .since("8.4.0")
+            .complexity("O(N) where N is the length of the string")
+            .about("Returns a hash of a string, the 64 bits of XXH3 in hexadecimal."),
         command("GETRANGE", "key start end", range::getrange)
             .readonly()
             .since("2.4.0")
@@ -86,6 +94,7 @@ fn writes() -> Vec<Row> {
             .changed("6.2.0", "Added the `GET`, `EXAT` and `PXAT` options.")
             .changed("7.0.0", "`NX` and `GET` may be used together.")
             .changed("8.1.0", "Added the `IFEQ` option.")
+            .changed("8.4.0", "Added the `IFNE`, `IFDEQ` and `IFDNE` options.")
             .about("Sets the string value of a key, whatever it held before."),
         command("MSET", "key value [key value ...]", mset)
             .may_grow()
@@ -152,7 +161,13 @@ fn conditional() -> Vec<Row> {
                 "response_policy:all_succeeded",
             ])
             .about("Sets the string values of several keys, and when they expire."),
-        command("DELIFEQ", "key value", delifeq)
+        command("DELEX", DELEX_SYNTAX, compare::delex)
+            .fast()
+            .access(&[KeyFlags::RW_DELETE])
+            .since("8.4.0")
+            .complexity("O(1), or O(N) to compare a digest where N is the length of the string")
+            .about("Deletes a key, if it holds or does not hold a string or one of this digest."),
+        command("DELIFEQ", "key value", compare::delifeq)
             .fast()
             .access(&[KeyFlags::RM_DELETE])
             .since("9.0.0")
@@ -202,8 +217,10 @@ fn changes() -> Vec<Row> {
     ]
 }
 
-const SET_SYNTAX: &str = "key value [NX|XX|IFEQ comparison-value] [GET] \
+const SET_SYNTAX: &str = "key value [NX|XX|IFEQ comparison-value|IFNE comparison-value\
+    |IFDEQ digest|IFDNE digest] [GET] \
     [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL]";
+const DELEX_SYNTAX: &str = "key [condition:<IFEQ value|IFNE value|IFDEQ digest|IFDNE digest>]";
 const GETEX_SYNTAX: &str = "key \
     [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST]";
 const MSETEX_SYNTAX: &str = "numkeys key value [key value ...] [NX|XX] \
@@ -357,16 +374,6 @@ fn change_expiry(keys: &mut Guard<'_>, key: &[u8], expiry: Expiry) {
     if let Some(key) = keys.slot(key).occupied() {
         super::key::set_expiry(key, at, past);
     }
-}
-
-fn delifeq(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let slot = ctx.keys.slot(&ctx.args[1]);
-    let equal = Condition::Equal(&ctx.args[2]).holds(&slot)?;
-    if let Some(occupied) = slot.occupied().filter(|_| equal) {
-        occupied.remove();
-    }
-    ctx.reply.integer(i64::from(equal));
-    Ok(())
 }
 
 fn mset(ctx: &mut Ctx<'_>) -> Result<(), Error> {

@@ -4,9 +4,9 @@
 //! error. Times are read after all words, so a syntax error anywhere wins over a bad time.
 
 use kvik_resp::{Args, ArgsIter};
-use kvik_store::{Expiry, IntText, Slot};
+use kvik_store::Expiry;
 
-use super::string;
+use super::compare::Condition;
 use crate::declare::KeyFlags;
 use crate::family::deadline::TimeFormat;
 use crate::{Ctx, Error};
@@ -17,20 +17,6 @@ pub(super) enum Form {
     Set,
     GetEx,
     MSetEx,
-}
-
-/// What must be there for a write to happen.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) enum Condition<'a> {
-    /// Anything.
-    #[default]
-    Always,
-    /// Nothing (`NX`).
-    Absent,
-    /// Something (`XX`).
-    Present,
-    /// This string (`IFEQ`).
-    Equal(&'a [u8]),
 }
 
 /// The options of one call.
@@ -52,32 +38,12 @@ enum Life<'a> {
 
 /// What the arguments of one SET really do to its key.
 pub(super) fn access(args: Args<'_>) -> KeyFlags {
-    let reads = args
-        .tail(3)
-        .iter()
-        .any(|word| word.eq_ignore_ascii_case(b"GET") || word.eq_ignore_ascii_case(b"IFEQ"));
-    if reads {
+    const READING: [&[u8]; 5] = [b"GET", b"IFEQ", b"IFNE", b"IFDEQ", b"IFDNE"];
+    let reads = |word: &[u8]| READING.iter().any(|known| word.eq_ignore_ascii_case(known));
+    if args.tail(3).iter().any(reads) {
         KeyFlags::RW_ACCESS_UPDATE
     } else {
         KeyFlags::OW_UPDATE
-    }
-}
-
-impl Condition<'_> {
-    /// Whether the condition holds for what is in a slot.
-    ///
-    /// # Errors
-    /// If a string is to be compared with a value of another type.
-    pub(super) fn holds(self, slot: &Slot<'_>) -> Result<bool, Error> {
-        Ok(match self {
-            Self::Always => true,
-            Self::Absent => slot.view().is_none(),
-            Self::Present => slot.view().is_some(),
-            Self::Equal(expected) => match slot.view() {
-                Some(view) => string(view)?.text(&mut IntText::default()) == expected,
-                None => false,
-            },
-        })
     }
 }
 
@@ -101,7 +67,10 @@ impl<'a> Options<'a> {
         match upper_case(word, &mut upper)? {
             b"NX" => self.require(Condition::Absent, form != Form::GetEx),
             b"XX" => self.require(Condition::Present, form != Form::GetEx),
-            b"IFEQ" => self.require(Condition::Equal(rest.next()?), form == Form::Set),
+            word @ (b"IFEQ" | b"IFNE" | b"IFDEQ" | b"IFDNE") => {
+                let condition = Condition::on_string(word, rest.next()?)?;
+                self.require(condition, form == Form::Set)
+            }
             b"GET" if form == Form::Set => {
                 self.get = true;
                 Some(())

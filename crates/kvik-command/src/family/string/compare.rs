@@ -1,0 +1,122 @@
+//! Comparing strings before something is done: the conditions of SET, DELEX and DELIFEQ, and DIGEST, which gives a
+//! client something short to compare with.
+
+use kvik_store::{IntText, Slot, StringRef};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::string;
+use crate::{Ctx, Error};
+
+/// What must be there for a write to happen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Condition<'a> {
+    /// Anything.
+    #[default]
+    Always,
+    /// Nothing (`NX`).
+    Absent,
+    /// Something (`XX`).
+    Present,
+    /// This string (`IFEQ`).
+    Equal(&'a [u8]),
+    /// Another string, or nothing (`IFNE`).
+    Different(&'a [u8]),
+    /// A string of this digest (`IFDEQ`).
+    Digest(&'a [u8]),
+    /// A string of another digest, or nothing (`IFDNE`).
+    OtherDigest(&'a [u8]),
+}
+
+impl<'a> Condition<'a> {
+    /// The condition on a string that a word in capitals and its operand express.
+    pub(super) fn on_string(word: &[u8], operand: &'a [u8]) -> Option<Self> {
+        Some(match word {
+            b"IFEQ" => Self::Equal(operand),
+            b"IFNE" => Self::Different(operand),
+            b"IFDEQ" => Self::Digest(operand),
+            b"IFDNE" => Self::OtherDigest(operand),
+            _ => return None,
+        })
+    }
+
+    /// Whether the condition holds for what is in a slot.
+    ///
+    /// # Errors
+    /// If a string is to be compared with a value of another type, or its digest with what is none.
+    pub(super) fn holds(self, slot: &Slot<'_>) -> Result<bool, Error> {
+        let holds = match (self, slot.view()) {
+            (Self::Always, _) => true,
+            (Self::Absent | Self::Different(_) | Self::OtherDigest(_), None) => true,
+            (_, None) | (Self::Absent, Some(_)) => false,
+            (Self::Present, Some(_)) => true,
+            (Self::Equal(text), Some(view)) => is(string(view)?, text),
+            (Self::Different(text), Some(view)) => !is(string(view)?, text),
+            (Self::Digest(digest), Some(view)) => has_digest(string(view)?, digest)?,
+            (Self::OtherDigest(digest), Some(view)) => !has_digest(string(view)?, digest)?,
+        };
+        Ok(holds)
+    }
+}
+
+fn is(string: StringRef<'_>, text: &[u8]) -> bool {
+    string.text(&mut IntText::default()) == text
+}
+
+fn has_digest(string: StringRef<'_>, digest: &[u8]) -> Result<bool, Error> {
+    let actual = digest_of(string);
+    if digest.len() != actual.len() {
+        return Err(Error::text("must be exactly 16 hexadecimal characters"));
+    }
+    Ok(actual.as_bytes().eq_ignore_ascii_case(digest))
+}
+
+fn digest_of(string: StringRef<'_>) -> String {
+    let hash = xxh3_64(string.text(&mut IntText::default()));
+    format!("{hash:016x}")
+}
+
+pub(super) fn digest(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let string = ctx.keys.read(&ctx.args[1]).map(string).transpose()?;
+    match string.map(digest_of) {
+        Some(digest) => ctx.reply.bulk_str(&digest),
+        None => ctx.reply.null(),
+    }
+    Ok(())
+}
+
+/// Without a condition this is DEL. What is wrong with a condition is noticed only where there is a key.
+pub(super) fn delex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let args = ctx.args;
+    if !matches!(args.len(), 2 | 4) {
+        return Err(Error::arity(ctx.command));
+    }
+    let slot = ctx.keys.slot(&args[1]);
+    let holds = match slot.view() {
+        None => false,
+        Some(_) if args.len() == 2 => true,
+        Some(view) => {
+            string(view).map_err(|_| NO_STRING)?;
+            let word = args[2].to_ascii_uppercase();
+            let condition = Condition::on_string(&word, &args[3]).ok_or(UNKNOWN_CONDITION)?;
+            condition.holds(&slot)?
+        }
+    };
+    delete_if(ctx, holds);
+    Ok(())
+}
+
+const NO_STRING: Error = Error::text("Key should be of string type if conditions are specified");
+const UNKNOWN_CONDITION: Error = Error::text("Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE");
+
+pub(super) fn delifeq(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let slot = ctx.keys.slot(&ctx.args[1]);
+    let equal = Condition::Equal(&ctx.args[2]).holds(&slot)?;
+    delete_if(ctx, equal);
+    Ok(())
+}
+
+/// Deletes the key of the call, and answers whether it did.
+fn delete_if(ctx: &mut Ctx<'_>, holds: bool) {
+    let deleted = holds && ctx.keys.delete(&ctx.args[1]);
+    ctx.reply.integer(i64::from(deleted));
+}
