@@ -1,5 +1,6 @@
 //! The commands, one file per family: rows first, then the handlers they name.
 
+mod bitmap;
 mod client;
 mod command;
 mod config;
@@ -22,6 +23,7 @@ use crate::declare::Row;
 /// The rows of all families.
 pub fn commands() -> Vec<Row> {
     [
+        bitmap::rows(),
         client::rows(),
         command::rows(),
         config::rows(),

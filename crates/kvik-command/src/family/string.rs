@@ -7,10 +7,11 @@ mod options;
 mod range;
 
 use kvik_resp::Args;
-use kvik_store::{Expiry, Guard, IntText, NewString, StringRef, View};
+use kvik_store::{Encoding, Expiry, Guard, IntText, NewString, Occupied, Slot, StringRef, View};
 
 use self::compare::Condition;
 use self::options::{Form, Options};
+pub(super) use self::range::max_string;
 use super::deadline::TimeFormat;
 use crate::declare::{Command, Group, KeyFlags, Row};
 use crate::{Ctx, Error};
@@ -232,6 +233,30 @@ const MSETEX_SYNTAX: &str = "numkeys key value [key value ...] [NX|XX] \
 /// If it holds another type.
 pub(super) fn string(view: View<'_>) -> Result<StringRef<'_>, Error> {
     Ok(view.string()?)
+}
+
+/// Stores a string that a command has computed and that is not empty.
+pub(super) fn store_raw(keys: &mut Guard<'_>, key: &[u8], value: &[u8], expiry: Expiry) {
+    match keys.slot(key) {
+        Slot::Vacant(vacant) => {
+            vacant
+                .set_range(0, value, usize::MAX)
+                .expect("nothing is longer than memory");
+        }
+        Slot::Occupied(mut occupied) => set_raw(&mut occupied, value, expiry),
+    }
+}
+
+/// Replaces a value by a string that a command has computed and that is not empty. Redis keeps such strings raw, where
+/// it embeds short ones and packs integers that a client has written.
+pub(super) fn set_raw(occupied: &mut Occupied<'_>, value: &[u8], expiry: Expiry) {
+    occupied.set(NewString::Bytes(value), expiry);
+    if occupied.view().encoding() != Encoding::Raw {
+        // A string that was changed in place is raw.
+        occupied
+            .set_range(0, &value[..1], usize::MAX)
+            .expect("nothing is longer than memory");
+    }
 }
 
 /// Reads a key and answers with its string; says whether there was one.

@@ -12,7 +12,7 @@ impl From<StringTooLong> for Error {
 }
 
 /// The longest string that a change may make. An effect of another store is repeated whatever the limit here.
-fn limit(ctx: &Ctx<'_>) -> usize {
+pub(in crate::family) fn max_string(ctx: &Ctx<'_>) -> usize {
     if ctx.keys.is_follower() {
         usize::MAX
     } else {
@@ -21,7 +21,7 @@ fn limit(ctx: &Ctx<'_>) -> usize {
 }
 
 pub(super) fn append(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let limit = limit(ctx);
+    let limit = max_string(ctx);
     let tail = &ctx.args[2];
     let len = match ctx.keys.slot(&ctx.args[1]) {
         Slot::Vacant(vacant) => {
@@ -40,7 +40,7 @@ pub(super) fn append(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn setrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let offset = usize::try_from(ctx.int(2)?).map_err(|_| Error::text("offset is out of range"))?;
-    let (limit, bytes) = (limit(ctx), &ctx.args[3]);
+    let (limit, bytes) = (max_string(ctx), &ctx.args[3]);
     let len = match ctx.keys.slot(&ctx.args[1]) {
         Slot::Vacant(_) if bytes.is_empty() => 0,
         Slot::Vacant(vacant) => vacant.set_range(offset, bytes, limit)?,

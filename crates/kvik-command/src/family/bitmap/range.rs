@@ -1,0 +1,159 @@
+//! BITCOUNT and BITPOS: what is set or clear in a part of a string.
+
+use std::ops::Range;
+
+use kvik_store::IntText;
+
+use super::bits;
+use crate::family::string::string;
+use crate::{Ctx, Error};
+
+/// A part of a string as a client names it: both ends belong to it, negative ones count from the end.
+#[derive(Clone, Copy)]
+struct Part {
+    start: i64,
+    end: Option<i64>,
+    in_bits: bool,
+}
+
+impl Part {
+    const WHOLE: Self = Self {
+        start: 0,
+        end: None,
+        in_bits: false,
+    };
+
+    /// Reads the words from `at` on, of which none means the whole string.
+    ///
+    /// # Errors
+    /// If they are too many, no integers, or name an unknown unit.
+    fn parse(ctx: &Ctx<'_>, at: usize) -> Result<Self, Error> {
+        let words = ctx.args.len() - at;
+        if words > 3 {
+            return Err(Error::SYNTAX);
+        }
+        if words == 0 {
+            return Ok(Self::WHOLE);
+        }
+        Ok(Self {
+            start: ctx.int(at)?,
+            in_bits: words == 3 && in_bits(ctx, at + 2)?,
+            end: (words > 1).then(|| ctx.int(at + 1)).transpose()?,
+        })
+    }
+
+    /// The bits that belong to the part of a string of `len` bytes.
+    fn bits(self, len: usize) -> Range<usize> {
+        let unit = if self.in_bits { 1 } else { 8 };
+        let total = (len * 8 / unit) as i64;
+        let from_front = |at: i64| if at < 0 { (at + total).max(0) } else { at };
+        let start = from_front(self.start);
+        let end = self
+            .end
+            .map_or(total, |end| from_front(end).min(total - 1) + 1);
+        if start >= end {
+            return 0..0;
+        }
+        start as usize * unit..end as usize * unit
+    }
+
+    /// Both ends count from the end of the string, and are the wrong way round.
+    fn is_reversed(self) -> bool {
+        self.end
+            .is_some_and(|end| self.start < 0 && end < 0 && self.start > end)
+    }
+}
+
+fn in_bits(ctx: &Ctx<'_>, at: usize) -> Result<bool, Error> {
+    let in_bits = ctx.is(at, "BIT");
+    if in_bits || ctx.is(at, "BYTE") {
+        Ok(in_bits)
+    } else {
+        Err(Error::SYNTAX)
+    }
+}
+
+pub(super) fn bitcount(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let part = Part::parse(ctx, 2)?;
+    let string = ctx.keys.read(&ctx.args[1]).map(string).transpose()?;
+    let count = match string {
+        // A string of one byte or bit would else be counted, as both ends are drawn to its front.
+        Some(string) if !part.is_reversed() => {
+            let mut room = IntText::default();
+            bits::count(string.text(&mut room), part.bits(string.len()))
+        }
+        _ => 0,
+    };
+    ctx.reply.integer(count as i64);
+    Ok(())
+}
+
+pub(super) fn bitpos(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let bit = match ctx.int(2)? {
+        0 => false,
+        1 => true,
+        _ => return Err(Error::text("The bit argument must be 1 or 0.")),
+    };
+    let part = Part::parse(ctx, 3)?;
+    let string = ctx.keys.read(&ctx.args[1]).map(string).transpose()?;
+    let position = match string {
+        Some(string) => {
+            let mut room = IntText::default();
+            position(string.text(&mut room), bit, part)
+        }
+        // No key is an endless row of clear bits.
+        None => (!bit).then_some(0),
+    };
+    ctx.reply.integer(position.map_or(-1, |at| at as i64));
+    Ok(())
+}
+
+/// Where the bit is first. Behind a string all bits are clear, unless the part has an end.
+fn position(text: &[u8], bit: bool, part: Part) -> Option<usize> {
+    let bits = part.bits(text.len());
+    let endless = !bit && part.end.is_none() && !bits.is_empty();
+    bits::find(text, bit, bits).or_else(|| endless.then_some(text.len() * 8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(start: i64, end: Option<i64>, in_bits: bool) -> Part {
+        Part {
+            start,
+            end,
+            in_bits,
+        }
+    }
+
+    #[test]
+    fn any_two_positions_are_a_part() {
+        assert_eq!(Part::WHOLE.bits(3), 0..24);
+        assert_eq!(Part::WHOLE.bits(0), 0..0);
+        assert_eq!(part(1, Some(1), false).bits(3), 8..16);
+        assert_eq!(part(1, Some(1), true).bits(3), 1..2);
+        assert_eq!(part(-2, None, false).bits(3), 8..24);
+        assert_eq!(part(-2, Some(-1), true).bits(3), 22..24);
+        assert_eq!(part(i64::MIN, Some(i64::MAX), true).bits(3), 0..24);
+        assert_eq!(part(i64::MAX, Some(i64::MIN), true).bits(3), 0..0);
+        assert_eq!(part(3, None, false).bits(3), 0..0);
+        assert_eq!(part(-9, Some(-8), false).bits(3), 0..8);
+    }
+
+    #[test]
+    fn clear_bits_follow_a_string_that_is_searched_to_its_end() {
+        assert_eq!(position(&[0xff, 0xff], false, Part::WHOLE), Some(16));
+        assert_eq!(
+            position(&[0xff, 0xff], false, part(1, None, false)),
+            Some(16)
+        );
+        assert_eq!(
+            position(&[0xff, 0xff], false, part(0, Some(-1), false)),
+            None
+        );
+        assert_eq!(position(&[0xff, 0xff], false, part(2, None, false)), None);
+        assert_eq!(position(&[], false, Part::WHOLE), None);
+        assert_eq!(position(&[0, 0], true, Part::WHOLE), None);
+    }
+}
