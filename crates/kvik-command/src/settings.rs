@@ -37,6 +37,8 @@ pub struct Settings {
     pub rdb_compression: AtomicBool,
     /// Up to which sizes collections are packed.
     pub limits: Limits,
+    /// Bytes up to which a HyperLogLog is sparse (`hll-sparse-max-bytes`).
+    pub hll_sparse_max_bytes: AtomicU64,
     /// The password of the default user (`requirepass`); none when empty.
     pub password: RwLock<Vec<u8>>,
 }
@@ -58,6 +60,7 @@ impl Default for Settings {
             lfu_decay_minutes: AtomicU64::new(1),
             rdb_compression: AtomicBool::new(true),
             limits: Limits::new(),
+            hll_sparse_max_bytes: AtomicU64::new(3000),
             password: RwLock::new(Vec::new()),
         }
     }
@@ -78,6 +81,11 @@ impl Settings {
     /// Longest string in bytes.
     pub fn max_string(&self) -> usize {
         usize::try_from(self.max_bulk_bytes.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
+    /// Bytes up to which a HyperLogLog is sparse.
+    pub fn hll_sparse_max(&self) -> usize {
+        usize::try_from(self.hll_sparse_max_bytes.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
     }
 
     /// Whether connections must authenticate.

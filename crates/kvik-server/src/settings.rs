@@ -18,6 +18,7 @@ const OBEYED: &[Key] = &[
     Key::MaxmemoryPolicy,
     Key::LfuLogFactor,
     Key::LfuDecayTime,
+    Key::HllSparseMaxBytes,
     Key::Requirepass,
     Key::EnableDebugCommand,
     Key::Rdbcompression,
@@ -98,6 +99,9 @@ fn apply(config: &Config, engine: &Engine) {
     for (limit, key) in packed {
         limit.store(config.int(key), Relaxed);
     }
+    settings
+        .hll_sparse_max_bytes
+        .store(number(Key::HllSparseMaxBytes), Relaxed);
     let debug = config.choice(Key::EnableDebugCommand);
     settings.debug_for_local.store(debug != "no", Relaxed);
     settings.debug_for_remote.store(debug == "yes", Relaxed);

@@ -7,6 +7,7 @@ mod config;
 mod connection;
 mod deadline;
 mod debug;
+mod hyperloglog;
 mod info;
 mod key;
 mod latency;
@@ -29,6 +30,7 @@ pub fn commands() -> Vec<Row> {
         config::rows(),
         connection::rows(),
         debug::rows(),
+        hyperloglog::rows(),
         info::rows(),
         key::rows(),
         latency::rows(),

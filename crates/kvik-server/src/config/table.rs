@@ -220,7 +220,7 @@ table! {
     SetMaxListpackValue = memory("set-max-listpack-value", "64", 0, MAX), "Bytes per member up to which a set is packed.";
     ZsetMaxListpackEntries = int("zset-max-listpack-entries", "128", 0, MAX).alias("zset-max-ziplist-entries"), "Members up to which a sorted set is packed.";
     ZsetMaxListpackValue = memory("zset-max-listpack-value", "64", 0, MAX).alias("zset-max-ziplist-value"), "Bytes per member up to which a sorted set is packed.";
-    HllSparseMaxBytes = memory("hll-sparse-max-bytes", "3000", 0, MAX).pending(NO_TYPES), "Bytes up to which a HyperLogLog is sparse.";
+    HllSparseMaxBytes = memory("hll-sparse-max-bytes", "3000", 0, MAX), "Bytes up to which a HyperLogLog is sparse.";
     StreamNodeMaxBytes = memory("stream-node-max-bytes", "4096", 0, MAX), "Bytes of a stream's nodes.";
     StreamNodeMaxEntries = int("stream-node-max-entries", "100", 0, MAX), "Entries of a stream's nodes.";
 }
