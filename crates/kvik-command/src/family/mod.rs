@@ -17,6 +17,7 @@ mod server;
 mod set;
 mod slowlog;
 mod string;
+mod throttle;
 mod transaction;
 
 use crate::declare::Row;
@@ -39,6 +40,7 @@ pub fn commands() -> Vec<Row> {
         set::rows(),
         slowlog::rows(),
         string::rows(),
+        throttle::rows(),
         transaction::rows(),
     ]
     .into_iter()
