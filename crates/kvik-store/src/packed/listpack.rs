@@ -20,12 +20,18 @@ use crate::value::canonical_int;
 
 pub use crate::value::StringRef as Element;
 pub use edit::{
-    append, append_all, delete, delete_range, empty, insert_after, insert_before, merge, prepend,
-    recount, replace,
+    append, append_all, clear, delete, delete_matches, delete_range, empty, insert_after,
+    insert_before, merge, prepend, recount, replace,
 };
 
 /// What an empty listpack consists of before its end mark.
 const HEADER_BYTES: usize = 6;
+
+/// The offset of the first element.
+pub const START: usize = HEADER_BYTES;
+
+/// Size of a listpack without elements.
+pub const EMPTY_BYTES: usize = HEADER_BYTES + 1;
 
 /// Behind the last entry.
 const END: u8 = 0xff;

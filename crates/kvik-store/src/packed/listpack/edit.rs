@@ -5,11 +5,19 @@
 //! their caller asks [`Listpack::has_room`] before it adds, and validates what comes from elsewhere.
 
 use super::entry::Encoded;
-use super::{END, Element, HEADER_BYTES, Listpack, UNCOUNTED};
+use super::{END, Element, HEADER_BYTES, Listpack, Needle, UNCOUNTED};
+
+const EMPTY: [u8; HEADER_BYTES + 1] = [HEADER_BYTES as u8 + 1, 0, 0, 0, 0, 0, END];
 
 /// A listpack without elements.
 pub fn empty() -> Vec<u8> {
-    vec![HEADER_BYTES as u8 + 1, 0, 0, 0, 0, 0, END]
+    EMPTY.to_vec()
+}
+
+/// Makes a listpack without elements of a buffer, whatever it holds.
+pub fn clear(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    buffer.extend_from_slice(&EMPTY);
 }
 
 /// Adds an element at the end.
@@ -99,6 +107,38 @@ pub fn delete_range(listpack: &mut Vec<u8>, index: usize, count: usize) -> usize
         }
         _ => delete(listpack, at, count),
     }
+}
+
+/// Deletes up to `max` of the elements that match, leaving the first `skip` of them, and returns how many. One pass,
+/// whatever their number.
+pub fn delete_matches(
+    listpack: &mut Vec<u8>,
+    needle: Needle<'_>,
+    skip: usize,
+    max: usize,
+) -> usize {
+    let (mut skipped, mut deleted) = (0, 0);
+    // What lies between `kept` and `moved` is free; what follows is as it was.
+    let (mut kept, mut moved, mut at) = (HEADER_BYTES, HEADER_BYTES, HEADER_BYTES);
+    while deleted < max {
+        let Some(found) = Listpack::new(listpack).find_from(at, needle, 0) else {
+            break;
+        };
+        at = found + size_at(listpack, found);
+        if skipped < skip {
+            skipped += 1;
+            continue;
+        }
+        listpack.copy_within(moved..found, kept);
+        (kept, moved) = (kept + found - moved, at);
+        deleted += 1;
+    }
+    if deleted == 0 {
+        return 0;
+    }
+    splice(listpack, kept, moved - kept, 0);
+    count_less(listpack, deleted);
+    deleted
 }
 
 /// Adds the elements of another listpack at the end.

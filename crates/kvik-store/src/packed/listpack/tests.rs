@@ -347,3 +347,23 @@ fn walk(view: Listpack<'_>) -> (usize, usize) {
     let back = std::iter::successors(view.last(), |at| view.prev(*at));
     (forward.count(), back.count().max(view.iter().rev().count()))
 }
+
+#[test]
+fn matching_elements_go_in_one_pass() {
+    let texts_after = |skip, max| {
+        let mut bytes = listpack(&[b"a", b"7", b"a", b"b", b"a", b"a"]);
+        let deleted = delete_matches(&mut bytes, Needle::new(b"a"), skip, max);
+        let left = Listpack::validate(&bytes).map(texts).unwrap();
+        (deleted, left.concat())
+    };
+    assert_eq!(texts_after(0, usize::MAX), (4, b"7b".to_vec()));
+    assert_eq!(texts_after(0, 1), (1, b"7abaa".to_vec()));
+    assert_eq!(texts_after(2, 1), (1, b"a7aba".to_vec()));
+    assert_eq!(texts_after(1, 9), (3, b"a7b".to_vec()));
+    assert_eq!(texts_after(4, 9), (0, b"a7abaa".to_vec()));
+    let mut bytes = listpack(&[b"7", b"x", b"7"]);
+    assert_eq!(delete_matches(&mut bytes, Needle::new(b"7"), 0, 9), 2);
+    assert_eq!(bytes, listpack(&[b"x"]));
+    assert_eq!(delete_matches(&mut bytes, Needle::new(b"x"), 0, 9), 1);
+    assert_eq!(bytes, empty());
+}
