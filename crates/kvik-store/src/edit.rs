@@ -111,6 +111,11 @@ impl<'g, T: Typed> Edit<'g, T> {
         matches!(self.origin, Origin::Place(Some(_)))
     }
 
+    /// The key.
+    pub(crate) fn key(&self) -> &'g [u8] {
+        self.place.key
+    }
+
     /// The collection.
     pub(crate) fn value(&self) -> &T {
         &self.value
@@ -143,6 +148,11 @@ impl<'g, T: Typed> Edit<'g, T> {
             layout: self.place.layout,
             limits: self.place.limits,
         }
+    }
+
+    /// Hands over what was cut off the collection, to be freed in slices.
+    pub(crate) fn discard(&mut self, part: T) {
+        self.place.stripe.heap.discard(part.into());
     }
 
     /// States one change: `words` are what the command `verb` would be given behind the key. They are appended to the

@@ -47,7 +47,7 @@ pub use hash::HashRef;
 pub use keyspace::{Garbage, KeyspaceId};
 pub use layout::{Cursor, Layout};
 pub use limits::Limits;
-pub use list::ListRef;
+pub use list::{Elements, ListEnd, ListMut, ListNode, ListRef, QuicklistRef};
 pub use members::MembersRef;
 pub use raw::prefetch::{Lookup, StripeView};
 pub use raw::release_memory;

@@ -22,6 +22,9 @@ pub struct Limits {
     pub zset_value_bytes: AtomicI64,
     /// `list-max-listpack-size`: elements if positive, else one of five sizes in bytes.
     pub list_size: AtomicI64,
+    /// Length from which an element of a large list is kept by itself, in bytes; 0: where a node would be too small for it.
+    /// No setting, but what DEBUG changes to test it.
+    pub list_plain_bytes: AtomicI64,
     /// `stream-node-max-bytes`; 0 is no limit.
     pub stream_node_bytes: AtomicI64,
     /// `stream-node-max-entries`; 0 is no limit.
@@ -40,6 +43,7 @@ impl Limits {
             zset_entries: AtomicI64::new(128),
             zset_value_bytes: AtomicI64::new(64),
             list_size: AtomicI64::new(-2),
+            list_plain_bytes: AtomicI64::new(0),
             stream_node_bytes: AtomicI64::new(4096),
             stream_node_entries: AtomicI64::new(100),
         }

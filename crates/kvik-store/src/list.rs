@@ -1,15 +1,44 @@
-//! Lists: one listpack, or many.
+//! Lists: one listpack, or a queue of them.
+//!
+//! A small list is packed and lies in its key's entry. Beyond `list-max-listpack-size` it is a [`Quicklist`] of nodes of at most
+//! that size, and it is packed again when a single node of half the size is left: when a list has which encoding is as
+//! in Redis 7.2.
 
+mod bounds;
+mod change;
+mod node;
+mod nodes;
+mod quicklist;
+
+use self::bounds::Bounds;
+use self::node::delete_matches;
+use self::quicklist::{Quicklist, Walk};
 use crate::layout::Layout;
 use crate::object::{Collection, fit_packed};
+use crate::packed::listpack::Iter;
+use crate::packed::{Element, Listpack, Needle, listpack};
 use crate::raw::cells::Cells;
 use crate::raw::entry::Form;
 use crate::value::{Encoding, Kind, ValueRef};
 
+pub use self::change::ListMut;
+pub use self::quicklist::{ListNode, QuicklistRef};
+
+/// An end of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListEnd {
+    /// Where the element with index 0 is.
+    Left,
+    /// Where the element with index -1 is.
+    Right,
+}
+
 /// A list in one of its representations.
 #[derive(Debug)]
 pub(crate) enum List {
+    /// A listpack, or no bytes at all where the list is empty.
     Pack(Vec<u8>),
+    Quick(Box<Quicklist>),
 }
 
 /// A list as a reader sees it.
@@ -17,6 +46,228 @@ pub(crate) enum List {
 pub enum ListRef<'a> {
     /// The bytes of a listpack.
     Pack(&'a [u8]),
+    /// Many listpacks.
+    Quick(QuicklistRef<'a>),
+}
+
+/// Elements of a list, from one end of it towards the other; see [`ListRef::elements`].
+#[derive(Clone, Debug)]
+pub struct Elements<'a> {
+    walk: Option<Way<'a>>,
+    left: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Way<'a> {
+    Pack(Iter<'a>),
+    PackBack(Iter<'a>),
+    Quick(Walk<'a>),
+}
+
+impl ListEnd {
+    /// The word for it in commands.
+    fn name(self) -> &'static [u8] {
+        match self {
+            Self::Left => b"LEFT",
+            Self::Right => b"RIGHT",
+        }
+    }
+}
+
+impl<'a> ListRef<'a> {
+    /// Number of elements.
+    #[inline]
+    pub fn len(self) -> usize {
+        match self {
+            Self::Pack(bytes) => Listpack::new(bytes).len(),
+            Self::Quick(list) => list.list().len(),
+        }
+    }
+
+    /// Whether there is no element; no key has such a list.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The element with this index.
+    pub fn get(self, index: usize) -> Option<Element<'a>> {
+        match self {
+            Self::Pack(bytes) => Listpack::new(bytes).get(index),
+            Self::Quick(list) => list.list().get(index),
+        }
+    }
+
+    /// The elements in order.
+    pub fn iter(self) -> Elements<'a> {
+        self.elements(ListEnd::Left, 0, usize::MAX)
+    }
+
+    /// Up to `count` elements as they come from an end on, after the first `skip`. The first of them is looked up from the
+    /// end that is nearer.
+    pub fn elements(self, from: ListEnd, skip: usize, count: usize) -> Elements<'a> {
+        let left = count.min(self.len().saturating_sub(skip));
+        let walk = (left > 0).then(|| match self {
+            Self::Pack(bytes) => Some(Way::through(Listpack::new(bytes), from, skip)),
+            Self::Quick(list) => list.list().walk(from, skip).map(Way::Quick),
+        });
+        Elements {
+            walk: walk.flatten(),
+            left,
+        }
+    }
+}
+
+impl<'a> Way<'a> {
+    fn through(pack: Listpack<'a>, from: ListEnd, skip: usize) -> Self {
+        match from {
+            ListEnd::Left => {
+                let at = pack.seek(skip).unwrap_or(pack.as_bytes().len());
+                Self::Pack(pack.iter_from(at))
+            }
+            ListEnd::Right => {
+                let mut iter = pack.iter();
+                if let Some(last) = skip.checked_sub(1) {
+                    iter.nth_back(last);
+                }
+                Self::PackBack(iter)
+            }
+        }
+    }
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Element<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Element<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        match self.walk.as_mut()? {
+            Way::Pack(iter) => iter.next(),
+            Way::PackBack(iter) => iter.next_back(),
+            Way::Quick(walk) => walk.next(),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Elements<'_> {}
+
+impl List {
+    /// Makes room for elements of so many bytes together: a packed list that would be too large ceases to be packed.
+    fn make_room(&mut self, bytes: usize, elements: usize, bounds: Bounds) {
+        let Self::Pack(pack) = self else {
+            return;
+        };
+        let (len, there) = (Listpack::new(pack).len(), pack.len());
+        // An empty list has no bytes, but it will have what every listpack has.
+        let there = there.max(listpack::EMPTY_BYTES);
+        if bounds.exceeded_by(there + bytes, len + elements) {
+            let pack = std::mem::take(pack);
+            *self = Self::Quick(Box::new(Quicklist::of(pack)));
+        }
+    }
+
+    /// After elements have gone: packs the list if it is small again.
+    fn relax(&mut self, bounds: Bounds) {
+        if let Self::Quick(list) = self
+            && let Some(pack) = list.take_small(bounds)
+        {
+            *self = Self::Pack(pack);
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, end: ListEnd, element: &[u8], bounds: Bounds) {
+        let pack = match self {
+            Self::Quick(list) => return list.push(end, element, bounds),
+            Self::Pack(pack) => pack,
+        };
+        if pack.is_empty() {
+            listpack::clear(pack);
+        }
+        match end {
+            ListEnd::Left => listpack::prepend(pack, element),
+            ListEnd::Right => listpack::append(pack, element),
+        }
+    }
+
+    /// Deletes `count` elements at an end; there are as many. Returns what is to be freed.
+    fn cut(&mut self, end: ListEnd, count: usize) -> Option<Quicklist> {
+        match self {
+            Self::Quick(list) => Some(list.cut(end, count)),
+            Self::Pack(pack) => {
+                let from = match end {
+                    ListEnd::Left => 0,
+                    ListEnd::Right => Listpack::new(pack).len() - count,
+                };
+                listpack::delete_range(pack, from, count);
+                None
+            }
+        }
+    }
+
+    /// Puts an element in the place of the one with this index, which there is.
+    fn replace(&mut self, index: usize, element: &[u8], bounds: Bounds) {
+        match self {
+            Self::Quick(list) => list.replace(index, element, bounds),
+            Self::Pack(pack) => {
+                if let Some(at) = Listpack::new(pack).seek(index) {
+                    listpack::replace(pack, at, element);
+                }
+            }
+        }
+    }
+
+    /// Whether an element matches, where finding out is cheap.
+    fn may_contain(&self, needle: Needle<'_>) -> bool {
+        match self {
+            Self::Quick(_) => true,
+            Self::Pack(pack) => Listpack::new(pack)
+                .find_from(listpack::START, needle, 0)
+                .is_some(),
+        }
+    }
+
+    /// Adds an element before the first that matches, or after it, and says whether one does.
+    fn insert(&mut self, pivot: Needle<'_>, after: bool, element: &[u8], bounds: Bounds) -> bool {
+        let pack = match self {
+            Self::Quick(list) => return list.insert(pivot, after, element, bounds),
+            Self::Pack(pack) => pack,
+        };
+        let Some(at) = Listpack::new(pack).find_from(listpack::START, pivot, 0) else {
+            return false;
+        };
+        if after {
+            listpack::insert_after(pack, at, element);
+        } else {
+            listpack::insert_before(pack, at, element);
+        }
+        true
+    }
+
+    /// Deletes up to `max` elements that match, those nearest to an end, and says how many.
+    fn delete_matches(
+        &mut self,
+        needle: Needle<'_>,
+        nearest: ListEnd,
+        max: usize,
+        bounds: Bounds,
+    ) -> usize {
+        match self {
+            Self::Quick(list) => list.delete_matches(needle, nearest, max, bounds),
+            Self::Pack(pack) => delete_matches(pack, needle, nearest, max),
+        }
+    }
+
+    fn as_ref(&self) -> ListRef<'_> {
+        match self {
+            Self::Pack(pack) => ListRef::Pack(pack),
+            Self::Quick(list) => ListRef::Quick(QuicklistRef::new(list)),
+        }
+    }
 }
 
 impl Default for List {
@@ -36,52 +287,67 @@ impl Collection for List {
     fn packed(&self) -> Option<(Form, &[u8])> {
         match self {
             Self::Pack(bytes) => Some((Form::ListPack, bytes)),
+            Self::Quick(_) => None,
         }
     }
 
     fn into_packed_bytes(self) -> Option<Vec<u8>> {
         match self {
             Self::Pack(bytes) => Some(bytes),
+            Self::Quick(_) => None,
         }
     }
 
     fn encoding(&self) -> Encoding {
         match self {
             Self::Pack(_) => Encoding::Listpack,
+            Self::Quick(_) => Encoding::Quicklist,
         }
     }
 
     fn len(&self) -> usize {
+        self.as_ref().len()
+    }
+
+    fn is_void(&self) -> bool {
         match self {
-            Self::Pack(_) => 0,
+            Self::Pack(bytes) => Listpack::new(bytes).is_empty(),
+            Self::Quick(list) => list.len() == 0,
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
             Self::Pack(bytes) => bytes.capacity(),
+            Self::Quick(list) => list.allocated(),
         }
     }
 
     fn view<'a>(&'a self, _cells: &'a Cells, _layout: &'a Layout) -> ValueRef<'a> {
-        match self {
-            Self::Pack(bytes) => ValueRef::List(ListRef::Pack(bytes)),
-        }
+        ValueRef::List(self.as_ref())
     }
 
     fn fit(&mut self) {
         match self {
             Self::Pack(bytes) => fit_packed(bytes),
+            Self::Quick(list) => list.fit(),
         }
     }
 
-    fn free(&mut self, _max: usize, _cells: &mut Cells) -> bool {
-        false
+    fn free(&mut self, max: usize, _cells: &mut Cells) -> bool {
+        match self {
+            Self::Pack(_) => false,
+            Self::Quick(list) => (0..max).all(|_| list.drop_node()),
+        }
     }
 
     fn copy_to(&self, _from: &Cells, _to: &mut Cells, _layout: &Layout) -> Self {
         match self {
             Self::Pack(bytes) => Self::Pack(bytes.clone()),
+            Self::Quick(list) => Self::Quick(list.clone()),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

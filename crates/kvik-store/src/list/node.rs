@@ -1,0 +1,310 @@
+//! A node of a large list: a listpack, or one element by itself that is too large for one.
+
+use super::ListEnd;
+use super::bounds::Bounds;
+use crate::packed::listpack::Iter;
+use crate::packed::{Element, Listpack, Needle, listpack};
+
+/// What a node reserves at first.
+const FIRST_BYTES: usize = 1 << 10;
+
+/// See the module's description.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    bytes: Vec<u8>,
+    elements: u32,
+    /// Whether the bytes are those of one element.
+    plain: bool,
+}
+
+/// The elements of a node that are still to come, from either end.
+#[derive(Clone, Debug)]
+pub(super) enum Run<'a> {
+    Pack(Iter<'a>),
+    Plain(Option<&'a [u8]>),
+}
+
+impl Node {
+    /// A node of a listpack.
+    pub(super) fn packed(bytes: Vec<u8>) -> Self {
+        let elements = Listpack::new(&bytes).len() as u32;
+        Self {
+            bytes,
+            elements,
+            plain: false,
+        }
+    }
+
+    /// A node of one element.
+    pub(super) fn of(element: &[u8], bounds: Bounds) -> Self {
+        if bounds.is_large(element.len()) {
+            return Self::plain(element);
+        }
+        let mut bytes = listpack::empty();
+        let first = FIRST_BYTES.min(bounds.node_bytes());
+        bytes.reserve_exact(first.max(element.len() + 16) - bytes.len());
+        listpack::append(&mut bytes, element);
+        Self {
+            bytes,
+            elements: 1,
+            plain: false,
+        }
+    }
+
+    fn plain(element: &[u8]) -> Self {
+        Self {
+            bytes: element.to_vec(),
+            elements: 1,
+            plain: true,
+        }
+    }
+
+    /// Number of elements.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.elements as usize
+    }
+
+    /// Bytes of the listpack or the element.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Bytes allocated.
+    #[inline]
+    pub(super) fn allocated(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Whether this is an element by itself.
+    pub(super) fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// The listpack, to use it for itself.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// The elements.
+    #[inline]
+    pub(super) fn run(&self) -> Run<'_> {
+        if self.plain {
+            return Run::Plain(Some(&self.bytes));
+        }
+        Run::Pack(Listpack::new(&self.bytes).iter())
+    }
+
+    /// The elements from the index on.
+    pub(super) fn run_from(&self, index: usize) -> Run<'_> {
+        if self.plain {
+            return self.run();
+        }
+        let pack = Listpack::new(&self.bytes);
+        Run::Pack(pack.iter_from(pack.seek(index).unwrap_or(self.end())))
+    }
+
+    /// The place of the element with this index: an offset, of which only [`Self::start`], [`Self::end`] and those of
+    /// elements mean something.
+    pub(super) fn seek(&self, index: usize) -> usize {
+        if self.plain {
+            return 0;
+        }
+        Listpack::new(&self.bytes).seek(index).unwrap_or(self.end())
+    }
+
+    /// The place of the first element that matches.
+    pub(super) fn find(&self, needle: Needle<'_>) -> Option<usize> {
+        if self.plain {
+            return needle.matches(Element::Bytes(&self.bytes)).then_some(0);
+        }
+        let pack = Listpack::new(&self.bytes);
+        pack.find_from(pack.first()?, needle, 0)
+    }
+
+    /// The place behind the element at `at`.
+    pub(super) fn behind(&self, at: usize) -> usize {
+        if self.plain {
+            return self.end();
+        }
+        Listpack::new(&self.bytes).next(at).unwrap_or(self.end())
+    }
+
+    /// The place of the first element.
+    pub(super) fn start(&self) -> usize {
+        if self.plain { 0 } else { listpack::START }
+    }
+
+    /// The place behind the last element.
+    pub(super) fn end(&self) -> usize {
+        self.bytes.len() - usize::from(!self.plain)
+    }
+
+    /// Whether another element of this length belongs here.
+    pub(super) fn admits(&self, len: usize, bounds: Bounds) -> bool {
+        !self.plain && bounds.admits(self.bytes.len(), self.len(), len)
+    }
+
+    /// Whether this node is larger than it should be, and can be divided.
+    pub(super) fn is_over(&self, bounds: Bounds) -> bool {
+        self.elements > 1 && bounds.exceeded_by(self.bytes.len(), self.len())
+    }
+
+    /// Whether this and the next node may become one.
+    pub(super) fn admits_node(&self, next: &Self, bounds: Bounds) -> bool {
+        let bytes = self.bytes.len() + next.bytes.len();
+        !self.plain && !next.plain && bounds.admits_joined(bytes, self.len() + next.len())
+    }
+
+    /// Adds an element at an end. The node [admits](Self::admits) it.
+    #[inline]
+    pub(super) fn push(&mut self, end: ListEnd, element: &[u8], bounds: Bounds) {
+        self.reserve(element.len() + 16, bounds);
+        match end {
+            ListEnd::Left => listpack::prepend(&mut self.bytes, element),
+            ListEnd::Right => listpack::append(&mut self.bytes, element),
+        }
+        self.elements += 1;
+    }
+
+    /// Adds an element at a place. The node [admits](Self::admits) it.
+    pub(super) fn insert(&mut self, at: usize, element: &[u8]) {
+        self.bytes.reserve_exact(element.len() + 16);
+        listpack::insert_before(&mut self.bytes, at, element);
+        self.elements += 1;
+    }
+
+    /// Puts an element in the place of the one that is there. Both are large or neither is.
+    pub(super) fn replace(&mut self, at: usize, element: &[u8]) {
+        if self.plain {
+            self.bytes = element.to_vec();
+        } else {
+            listpack::replace(&mut self.bytes, at, element);
+        }
+    }
+
+    /// Deletes elements at an end; fewer than there are.
+    pub(super) fn cut(&mut self, end: ListEnd, count: usize) {
+        let from = match end {
+            ListEnd::Left => 0,
+            ListEnd::Right => self.len() - count,
+        };
+        listpack::delete_range(&mut self.bytes, from, count);
+        self.elements -= count as u32;
+    }
+
+    /// Deletes up to `max` elements that match, those nearest to an end, and says how many. A node without elements is
+    /// to be removed.
+    pub(super) fn delete_matches(
+        &mut self,
+        needle: Needle<'_>,
+        nearest: ListEnd,
+        max: usize,
+    ) -> usize {
+        let deleted = if self.plain {
+            usize::from(self.find(needle).is_some())
+        } else {
+            delete_matches(&mut self.bytes, needle, nearest, max)
+        };
+        self.elements -= deleted as u32;
+        deleted
+    }
+
+    /// Takes the elements from a place on away; there is one before it and one behind.
+    pub(super) fn split_off(&mut self, at: usize) -> Self {
+        let mut rest = self.bytes.clone();
+        let moved = listpack::delete(&mut self.bytes, at, usize::MAX);
+        let stay = self.len() - moved;
+        listpack::delete(&mut rest, listpack::START, stay);
+        self.elements = stay as u32;
+        self.fit();
+        let mut rest = Self {
+            bytes: rest,
+            elements: moved as u32,
+            plain: false,
+        };
+        rest.fit();
+        rest
+    }
+
+    /// Adds the elements of the next node, which it [admits](Self::admits_node).
+    pub(super) fn append(&mut self, next: &Self) {
+        self.bytes.reserve_exact(next.bytes.len());
+        listpack::merge(&mut self.bytes, Listpack::new(&next.bytes));
+        self.elements += next.elements;
+    }
+
+    /// Gives back all memory that the elements do not need. Copies: an allocator need not return any for a smaller size
+    /// of the same allocation.
+    pub(super) fn fit(&mut self) {
+        if self.bytes.capacity() > self.bytes.len() + self.bytes.len() / 16 {
+            self.bytes = self.bytes.as_slice().to_vec();
+        }
+    }
+
+    /// Gives back memory, leaving room to grow.
+    pub(super) fn fit_loosely(&mut self) {
+        if self.bytes.capacity() > FIRST_BYTES.max(4 * self.bytes.len()) {
+            let mut fitting = Vec::with_capacity(2 * self.bytes.len());
+            fitting.extend_from_slice(&self.bytes);
+            self.bytes = fitting;
+        }
+    }
+
+    /// Compares what is noted with what is there.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        assert!(self.elements > 0);
+        if !self.plain {
+            let pack = Listpack::validate(&self.bytes).expect("a listpack");
+            assert_eq!(pack.len(), self.len());
+        }
+    }
+
+    /// Makes room for `added` more bytes, and for some others, up to the size of a node.
+    fn reserve(&mut self, added: usize, bounds: Bounds) {
+        let needed = self.bytes.len() + added;
+        if needed > self.bytes.capacity() {
+            let room = (needed + needed / 2).min(bounds.node_bytes()).max(needed);
+            self.bytes.reserve_exact(room - self.bytes.len());
+        }
+    }
+}
+
+impl<'a> Run<'a> {
+    /// The next element from an end.
+    #[inline]
+    pub(super) fn next_from(&mut self, end: ListEnd) -> Option<Element<'a>> {
+        match (self, end) {
+            (Self::Pack(iter), ListEnd::Left) => iter.next(),
+            (Self::Pack(iter), ListEnd::Right) => iter.next_back(),
+            (Self::Plain(element), _) => element.take().map(Element::Bytes),
+        }
+    }
+
+    /// Passes over elements at the back.
+    pub(super) fn skip_back(mut self, count: usize) -> Self {
+        for _ in 0..count {
+            self.next_from(ListEnd::Right);
+        }
+        self
+    }
+}
+
+/// Deletes up to `max` elements of a listpack that match, those nearest to an end, and says how many.
+pub(super) fn delete_matches(
+    pack: &mut Vec<u8>,
+    needle: Needle<'_>,
+    nearest: ListEnd,
+    max: usize,
+) -> usize {
+    let skip = match nearest {
+        ListEnd::Left => 0,
+        ListEnd::Right => {
+            let matches = Listpack::new(pack).iter();
+            let matches = matches.filter(|element| needle.matches(*element)).count();
+            matches.saturating_sub(max)
+        }
+    };
+    listpack::delete_matches(pack, needle, skip, max)
+}

@@ -1,0 +1,500 @@
+//! The nodes of a large list, in order.
+//!
+//! They lie in groups of up to 256, which know how many elements they have. So reaching an index looks at groups, then at the
+//! nodes of one group, and a node in between moves no more than those of its group: a list of ten million elements has
+//! some 50 groups, and one whose every element is a node of its own has 40,000. The ends are queues.
+
+use std::collections::VecDeque;
+
+use super::ListEnd;
+use super::bounds::Bounds;
+use super::node::Node;
+
+/// Most nodes of a group.
+const GROUP: usize = 256;
+
+/// See the module's description.
+#[derive(Debug, Default)]
+pub(super) struct Nodes {
+    groups: VecDeque<Group>,
+    /// Number of nodes.
+    len: usize,
+    elements: usize,
+    /// Bytes that groups and nodes have allocated.
+    allocated: usize,
+}
+
+/// Some nodes that follow each other; never none.
+#[derive(Debug, Default)]
+struct Group {
+    nodes: VecDeque<Node>,
+    elements: usize,
+    /// Bytes that the nodes have allocated.
+    bytes: usize,
+}
+
+/// Where a node is, or where one would be. Good until a node before it is removed, or one is added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct At {
+    group: usize,
+    node: usize,
+}
+
+impl Group {
+    /// Bytes that the group takes besides its nodes' own.
+    fn room(&self) -> usize {
+        self.nodes.capacity() * size_of::<Node>()
+    }
+
+    fn allocated(&self) -> usize {
+        self.room() + self.bytes
+    }
+
+    fn of(nodes: VecDeque<Node>) -> Self {
+        Self {
+            elements: nodes.iter().map(Node::len).sum(),
+            bytes: nodes.iter().map(Node::allocated).sum(),
+            nodes,
+        }
+    }
+
+    /// Drops nodes without elements, and lets small ones that follow each other become one.
+    fn join_nodes(&mut self, bounds: Bounds) {
+        let mut joined: VecDeque<Node> = VecDeque::new();
+        for node in self.nodes.drain(..).filter(|node| node.len() > 0) {
+            match joined.back_mut() {
+                Some(last) if last.admits_node(&node, bounds) => last.append(&node),
+                _ => joined.push_back(node),
+            }
+        }
+        *self = Self::of(joined);
+    }
+}
+
+impl Nodes {
+    /// Number of nodes.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Number of elements of all nodes.
+    #[inline]
+    pub(super) fn elements(&self) -> usize {
+        self.elements
+    }
+
+    /// Bytes allocated for all of it.
+    pub(super) fn allocated(&self) -> usize {
+        self.groups.capacity() * size_of::<Group>() + self.allocated
+    }
+
+    /// The node at a place.
+    #[inline]
+    pub(super) fn get(&self, at: At) -> &Node {
+        &self.groups[at.group].nodes[at.node]
+    }
+
+    /// Where the node at an end is.
+    #[inline]
+    pub(super) fn end(&self, end: ListEnd) -> Option<At> {
+        let group = match end {
+            ListEnd::Left => 0,
+            ListEnd::Right => self.groups.len().checked_sub(1)?,
+        };
+        let node = match end {
+            ListEnd::Left => 0,
+            ListEnd::Right => self.groups[group].nodes.len() - 1,
+        };
+        (group < self.groups.len()).then_some(At { group, node })
+    }
+
+    /// Where the next node is on the way from an end to the other.
+    pub(super) fn next(&self, at: At, from: ListEnd) -> Option<At> {
+        match from {
+            ListEnd::Left => self.after(at),
+            ListEnd::Right => self.before(at),
+        }
+    }
+
+    fn after(&self, At { group, node }: At) -> Option<At> {
+        if node + 1 < self.groups[group].nodes.len() {
+            return Some(At {
+                group,
+                node: node + 1,
+            });
+        }
+        let next = At {
+            group: group + 1,
+            node: 0,
+        };
+        (next.group < self.groups.len()).then_some(next)
+    }
+
+    fn before(&self, At { group, node }: At) -> Option<At> {
+        if let Some(node) = node.checked_sub(1) {
+            return Some(At { group, node });
+        }
+        let group = group.checked_sub(1)?;
+        let node = self.groups[group].nodes.len() - 1;
+        Some(At { group, node })
+    }
+
+    /// The nodes in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Node> {
+        self.groups.iter().flat_map(|group| &group.nodes)
+    }
+
+    /// The node that has the element with this index, and the element's index in it.
+    pub(super) fn seek(&self, index: usize) -> Option<(At, usize)> {
+        if index >= self.elements {
+            return None;
+        }
+        let lens = self.groups.iter().map(|group| group.elements);
+        let (group, index) = seek(lens, self.elements, index);
+        let Group {
+            nodes, elements, ..
+        } = &self.groups[group];
+        let (node, index) = seek(nodes.iter().map(Node::len), *elements, index);
+        Some((At { group, node }, index))
+    }
+
+    /// Changes a node.
+    #[inline]
+    pub(super) fn change<R>(&mut self, at: At, change: impl FnOnce(&mut Node) -> R) -> R {
+        let group = &mut self.groups[at.group];
+        let node = &mut group.nodes[at.node];
+        let (elements, allocated) = (node.len(), node.allocated());
+        let result = change(node);
+        let (elements_now, allocated_now) = (node.len(), node.allocated());
+        group.elements = group.elements + elements_now - elements;
+        group.bytes = group.bytes + allocated_now - allocated;
+        self.elements = self.elements + elements_now - elements;
+        self.allocated = self.allocated + allocated_now - allocated;
+        result
+    }
+
+    /// Adds a node at an end.
+    pub(super) fn push(&mut self, end: ListEnd, node: Node) {
+        let place = match self.end(end) {
+            Some(at) if self.groups[at.group].nodes.len() < GROUP => at.group,
+            _ => self.add_group(end),
+        };
+        self.note_added(place, &node);
+        self.in_group(place, |nodes| match end {
+            ListEnd::Left => nodes.push_front(node),
+            ListEnd::Right => nodes.push_back(node),
+        });
+    }
+
+    fn add_group(&mut self, end: ListEnd) -> usize {
+        match end {
+            ListEnd::Left => self.groups.push_front(Group::default()),
+            ListEnd::Right => self.groups.push_back(Group::default()),
+        }
+        match end {
+            ListEnd::Left => 0,
+            ListEnd::Right => self.groups.len() - 1,
+        }
+    }
+
+    /// Adds a node behind the one at `at`, and says where it is.
+    pub(super) fn insert_after(&mut self, at: At, node: Node) -> At {
+        let at = self.with_room(At {
+            node: at.node + 1,
+            ..at
+        });
+        self.insert(at, node)
+    }
+
+    /// Adds a node before the one at `at`, and says where it is.
+    pub(super) fn insert_before(&mut self, at: At, node: Node) -> At {
+        let at = self.with_room(at);
+        self.insert(at, node)
+    }
+
+    fn insert(&mut self, at: At, node: Node) -> At {
+        self.note_added(at.group, &node);
+        self.in_group(at.group, |nodes| nodes.insert(at.node, node));
+        at
+    }
+
+    /// The same place, in a group that is not full.
+    fn with_room(&mut self, At { group, node }: At) -> At {
+        if self.groups[group].nodes.len() < GROUP {
+            return At { group, node };
+        }
+        let tail = self.in_group(group, |nodes| {
+            let tail = nodes.split_off(GROUP / 2);
+            nodes.shrink_to_fit();
+            tail
+        });
+        let tail = Group::of(tail);
+        self.allocated += tail.room();
+        self.groups[group].elements -= tail.elements;
+        self.groups[group].bytes -= tail.bytes;
+        self.groups.insert(group + 1, tail);
+        match node.checked_sub(GROUP / 2) {
+            Some(behind @ 1..) => At {
+                group: group + 1,
+                node: behind,
+            },
+            _ => At { group, node },
+        }
+    }
+
+    /// Takes a node out.
+    pub(super) fn remove(&mut self, at: At) -> Node {
+        let node = self.in_group(at.group, |nodes| nodes.remove(at.node));
+        let node = node.expect("a node is at the place");
+        self.note_removed(at.group, &node);
+        if self.groups[at.group].nodes.is_empty() {
+            self.remove_group(at.group);
+        } else {
+            self.join_group_with_next(at.group);
+        }
+        node
+    }
+
+    /// Takes the node at an end out.
+    pub(super) fn pop(&mut self, end: ListEnd) -> Option<Node> {
+        let At { group, .. } = self.end(end)?;
+        let node = self.in_group(group, |nodes| match end {
+            ListEnd::Left => nodes.pop_front(),
+            ListEnd::Right => nodes.pop_back(),
+        });
+        let node = node.expect("no group is empty");
+        self.note_removed(group, &node);
+        if self.groups[group].nodes.is_empty() {
+            self.remove_group(group);
+        }
+        Some(node)
+    }
+
+    /// Takes nodes at an end out, whole ones only and with at most `count` elements.
+    pub(super) fn cut(&mut self, end: ListEnd, mut count: usize) -> Self {
+        let mut cut = Self::default();
+        while let Some(at) = self.end(end) {
+            let in_group = self.groups[at.group].elements;
+            if in_group <= count {
+                count -= in_group;
+                let group = self.remove_group(at.group);
+                cut.adopt(group);
+                continue;
+            }
+            let in_node = self.get(at).len();
+            if in_node > count {
+                break;
+            }
+            count -= in_node;
+            let node = self.pop(end).expect("it is there");
+            cut.push(ListEnd::Right, node);
+        }
+        cut
+    }
+
+    /// Adds a group at the end.
+    fn adopt(&mut self, group: Group) {
+        self.len += group.nodes.len();
+        self.elements += group.elements;
+        self.allocated += group.allocated();
+        self.groups.push_back(group);
+    }
+
+    /// Lets `change` loose on the nodes from an end on, as long as it returns true. Those that have no element then are
+    /// removed; those that have become small are joined.
+    pub(super) fn sweep(
+        &mut self,
+        from: ListEnd,
+        bounds: Bounds,
+        mut change: impl FnMut(&mut Node) -> bool,
+    ) {
+        let (mut more, mut emptied, before) = (true, false, self.elements);
+        for step in 0..self.groups.len() {
+            let index = match from {
+                ListEnd::Left => step,
+                ListEnd::Right => self.groups.len() - 1 - step,
+            };
+            emptied |= self.sweep_group(index, from, bounds, &mut more, &mut change);
+            if !more {
+                break;
+            }
+        }
+        if emptied {
+            self.groups.retain(|group| !group.nodes.is_empty());
+        }
+        if self.elements < before {
+            self.fit_groups();
+        }
+    }
+
+    /// Sweeps one group and says whether it is empty now.
+    fn sweep_group(
+        &mut self,
+        index: usize,
+        from: ListEnd,
+        bounds: Bounds,
+        more: &mut bool,
+        change: &mut impl FnMut(&mut Node) -> bool,
+    ) -> bool {
+        let group = &mut self.groups[index];
+        let (count, before) = (group.nodes.len(), (group.elements, group.allocated()));
+        for step in 0..count {
+            let at = match from {
+                ListEnd::Left => step,
+                ListEnd::Right => count - 1 - step,
+            };
+            let elements = group.nodes[at].len();
+            *more = change(&mut group.nodes[at]);
+            group.elements -= elements - group.nodes[at].len();
+            if !*more {
+                break;
+            }
+        }
+        if group.elements < before.0 {
+            group.join_nodes(bounds);
+            self.elements -= before.0 - group.elements;
+            self.allocated = self.allocated + group.allocated() - before.1;
+            self.len -= count - group.nodes.len();
+        }
+        group.nodes.is_empty()
+    }
+
+    /// Lets the node after `at` become part of the one at `at`, if they are small enough, and says whether they were.
+    pub(super) fn join_with_next(&mut self, at: At, bounds: Bounds) -> bool {
+        let Some(next) = self.after(at) else {
+            return false;
+        };
+        if !self.get(at).admits_node(self.get(next), bounds) {
+            return false;
+        }
+        let next = self.remove(next);
+        self.change(at, |node| node.append(&next));
+        true
+    }
+
+    /// Returns memory that was reserved for more nodes than there are, and where the ends have become small.
+    pub(super) fn fit(&mut self) {
+        self.fit_groups();
+        for end in [ListEnd::Left, ListEnd::Right] {
+            if let Some(at) = self.end(end) {
+                self.change(at, Node::fit_loosely);
+            }
+        }
+    }
+
+    fn fit_groups(&mut self) {
+        if self.groups.capacity() > 4 * self.groups.len() + 4 {
+            self.groups.shrink_to_fit();
+        }
+        for end in [ListEnd::Left, ListEnd::Right] {
+            if let Some(At { group, .. }) = self.end(end) {
+                let nodes = &self.groups[group].nodes;
+                if nodes.capacity() > 4 * nodes.len() + 4 {
+                    self.in_group(group, |nodes| nodes.shrink_to(2 * nodes.len()));
+                }
+            }
+        }
+    }
+
+    /// Changes the row of nodes of a group. Whoever adds or removes one counts it.
+    fn in_group<R>(&mut self, group: usize, change: impl FnOnce(&mut VecDeque<Node>) -> R) -> R {
+        let group = &mut self.groups[group];
+        let room = group.room();
+        let result = change(&mut group.nodes);
+        self.allocated = self.allocated + group.room() - room;
+        result
+    }
+
+    fn note_added(&mut self, group: usize, node: &Node) {
+        self.groups[group].elements += node.len();
+        self.groups[group].bytes += node.allocated();
+        self.elements += node.len();
+        self.len += 1;
+        self.allocated += node.allocated();
+    }
+
+    fn note_removed(&mut self, group: usize, node: &Node) {
+        self.groups[group].elements -= node.len();
+        self.groups[group].bytes -= node.allocated();
+        self.elements -= node.len();
+        self.len -= 1;
+        self.allocated -= node.allocated();
+    }
+
+    /// Takes a group out, with its nodes if it has any.
+    fn remove_group(&mut self, group: usize) -> Group {
+        let removed = self.groups.remove(group).expect("the group is there");
+        self.len -= removed.nodes.len();
+        self.elements -= removed.elements;
+        self.allocated -= removed.allocated();
+        removed
+    }
+
+    /// Lets two groups become one if they are small. Those before them stay where they are.
+    fn join_group_with_next(&mut self, group: usize) {
+        let next = self.groups.get(group + 1).map(|next| next.nodes.len());
+        if next.is_none_or(|next| self.groups[group].nodes.len() + next > GROUP / 2) {
+            return;
+        }
+        let mut next = self.remove_group(group + 1);
+        self.len += next.nodes.len();
+        self.elements += next.elements;
+        self.allocated += next.bytes;
+        self.groups[group].elements += next.elements;
+        self.groups[group].bytes += next.bytes;
+        self.in_group(group, |nodes| nodes.append(&mut next.nodes));
+    }
+
+    /// Counts everything anew and compares it with what is noted.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let mut allocated = 0;
+        for group in &self.groups {
+            assert!((1..=GROUP).contains(&group.nodes.len()));
+            let elements: usize = group.nodes.iter().map(Node::len).sum();
+            let bytes: usize = group.nodes.iter().map(Node::allocated).sum();
+            assert_eq!((group.elements, group.bytes), (elements, bytes));
+            allocated += bytes + group.nodes.capacity() * size_of::<Node>();
+        }
+        let elements: usize = self.iter().map(Node::len).sum();
+        let noted = (self.len, self.elements, self.allocated);
+        assert_eq!(noted, (self.iter().count(), elements, allocated));
+        self.iter().for_each(Node::check);
+    }
+}
+
+impl Clone for Nodes {
+    fn clone(&self) -> Self {
+        let mut copy = Self::default();
+        for group in &self.groups {
+            copy.adopt(Group::of(group.nodes.clone()));
+        }
+        copy
+    }
+}
+
+/// Which of the runs of these lengths, `total` together, has the index, and which index in it that is; from the nearer end.
+fn seek(
+    lens: impl DoubleEndedIterator<Item = usize> + ExactSizeIterator,
+    total: usize,
+    index: usize,
+) -> (usize, usize) {
+    if index < total / 2 {
+        let mut start = 0;
+        for (at, len) in lens.enumerate() {
+            if index < start + len {
+                return (at, index - start);
+            }
+            start += len;
+        }
+    } else {
+        let mut start = total;
+        for (at, len) in lens.enumerate().rev() {
+            start -= len;
+            if index >= start {
+                return (at, index - start);
+            }
+        }
+    }
+    unreachable!("the index is below the total");
+}

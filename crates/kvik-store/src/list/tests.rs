@@ -1,0 +1,430 @@
+//! Lists through the guard, against a naive model, under changing bounds.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+
+use proptest::prelude::*;
+
+use super::{ListEnd, ListMut, ListRef};
+use crate::{
+    EffectSink, Encoding, Guard, IntText, KeyspaceId, Layout, Limits, NoEffects, Stripe, Stripes,
+    ValueRef,
+};
+
+struct All(Vec<Stripe>);
+
+impl Stripes for All {
+    fn stripe(&mut self, index: usize) -> &mut Stripe {
+        &mut self.0[index]
+    }
+
+    fn held(&self, index: usize) -> &Stripe {
+        &self.0[index]
+    }
+}
+
+struct Store {
+    layout: Layout,
+    stripes: All,
+    limits: Limits,
+}
+
+/// Writes effects down, as words joined by blanks.
+#[derive(Default)]
+struct Told {
+    effects: Vec<String>,
+    open: bool,
+}
+
+type Model = BTreeMap<u8, Vec<Vec<u8>>>;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Push(u8, bool, Vec<u16>),
+    Pop(u8, bool, u16),
+    Turn(u8, bool, bool),
+    Set(u8, u16, u16),
+    Insert(u8, u16, bool, u16),
+    Remove(u8, u16, bool, u16),
+    Trim(u8, u16, u16),
+    Copy(u8, u8),
+    Rename(u8, u8),
+    Bounds(i64, i64),
+}
+
+impl EffectSink for Told {
+    fn wanted(&self) -> bool {
+        true
+    }
+
+    fn word(&mut self, word: &[u8]) {
+        let word = String::from_utf8_lossy(word);
+        match self.effects.last_mut().filter(|_| self.open) {
+            Some(effect) => *effect += &format!(" {word}"),
+            None => self.effects.push(word.into_owned()),
+        }
+        self.open = true;
+    }
+
+    fn end(&mut self, _keyspace: KeyspaceId) {
+        self.open = false;
+    }
+}
+
+impl Store {
+    fn new(list_size: i64) -> Self {
+        let limits = Limits::new();
+        limits.list_size.store(list_size, Relaxed);
+        Self {
+            layout: Layout::new(2, 9),
+            stripes: All((0..2).map(|_| Stripe::new()).collect()),
+            limits,
+        }
+    }
+
+    fn run<R>(&mut self, effects: &mut dyn EffectSink, run: impl FnOnce(&mut Guard<'_>) -> R) -> R {
+        let guard = Guard::new(&mut self.stripes, &self.layout, effects, 1000);
+        run(&mut guard.limits(&self.limits))
+    }
+
+    fn read<R>(&mut self, run: impl FnOnce(&mut Guard<'_>) -> R) -> R {
+        self.run(&mut NoEffects, run)
+    }
+
+    fn edit<R>(&mut self, key: u8, change: impl FnOnce(&mut ListMut<'_>) -> R) -> R {
+        self.read(|guard| change(&mut guard.slot(&[key]).list_mut().unwrap()))
+    }
+
+    fn elements(&mut self, key: u8) -> Vec<Vec<u8>> {
+        self.read(|guard| {
+            guard
+                .peek(&[key])
+                .map_or(Vec::new(), |view| texts(list(view.value())))
+        })
+    }
+
+    fn encoding(&mut self, key: u8) -> Encoding {
+        self.read(|guard| guard.peek(&[key]).unwrap().encoding())
+    }
+}
+
+fn list(value: ValueRef<'_>) -> ListRef<'_> {
+    match value {
+        ValueRef::List(list) => list,
+        other => unreachable!("{other:?} is no list"),
+    }
+}
+
+fn texts(list: ListRef<'_>) -> Vec<Vec<u8>> {
+    let text = |element: crate::StringRef<'_>| element.text(&mut IntText::default()).to_vec();
+    list.iter().map(text).collect()
+}
+
+/// Elements of all kinds; equal ones are frequent.
+fn element(n: u16) -> Vec<u8> {
+    let len = [1, 1, 3, 12, 70, 700, 2500, 5000, 9000][usize::from(n) % 9];
+    match n % 9 {
+        0 => (i64::from(n) - 300).to_string().into_bytes(),
+        _ => vec![b'a' + (n / 9 % 3) as u8; len],
+    }
+}
+
+fn end(left: bool) -> ListEnd {
+    if left { ListEnd::Left } else { ListEnd::Right }
+}
+
+fn push(model: &mut Vec<Vec<u8>>, left: bool, element: Vec<u8>) {
+    let at = if left { 0 } else { model.len() };
+    model.insert(at, element);
+}
+
+fn apply(store: &mut Store, model: &mut Model, op: Op) {
+    match op {
+        Op::Push(k, left, elements) => {
+            let elements: Vec<Vec<u8>> = elements.into_iter().map(element).collect();
+            store.edit(k, |list| {
+                list.push(end(left), elements.iter().map(Vec::as_slice))
+            });
+            let model = model.entry(k).or_default();
+            elements
+                .into_iter()
+                .for_each(|element| push(model, left, element));
+        }
+        Op::Pop(k, left, count) => {
+            let popped = store.edit(k, |list| list.pop(end(left), count.into()));
+            let model = model.entry(k).or_default();
+            assert_eq!(popped, usize::from(count).min(model.len()));
+            let rest = model.len() - popped;
+            let _ = if left {
+                model.drain(..popped)
+            } else {
+                model.drain(rest..)
+            };
+        }
+        Op::Turn(k, from, to) => {
+            let turned = store.edit(k, |list| list.turn(end(from), end(to)));
+            let model = model.entry(k).or_default();
+            assert_eq!(turned, !model.is_empty());
+            if turned {
+                let at = if from { 0 } else { model.len() - 1 };
+                let element = model.remove(at);
+                push(model, to, element);
+            }
+        }
+        Op::Set(k, index, n) => {
+            let (index, element) = (usize::from(index), element(n));
+            let set = store.edit(k, |list| list.set(index, &element));
+            let there = model.entry(k).or_default().get_mut(index);
+            assert_eq!(set, there.is_some());
+            if let Some(there) = there {
+                *there = element;
+            }
+        }
+        Op::Insert(k, pivot, after, n) => {
+            let (pivot, element) = (element(pivot), element(n));
+            let inserted = store.edit(k, |list| list.insert(&pivot, after, &element));
+            let model = model.entry(k).or_default();
+            let found = model.iter().position(|there| *there == pivot);
+            assert_eq!(inserted, found.is_some());
+            if let Some(at) = found {
+                model.insert(at + usize::from(after), element);
+            }
+        }
+        Op::Remove(k, n, left, max) => {
+            let (element, max) = (element(n), usize::from(max));
+            let removed = store.edit(k, |list| list.remove(&element, end(left), max));
+            let model = model.entry(k).or_default();
+            let matches: Vec<usize> = (0..model.len())
+                .filter(|&at| model[at] == element)
+                .collect();
+            assert_eq!(removed, matches.len().min(max));
+            let skip = if left { 0 } else { matches.len() - removed };
+            for at in matches[skip..skip + removed].iter().rev() {
+                model.remove(*at);
+            }
+        }
+        Op::Trim(k, skip, count) => {
+            let (skip, count) = (usize::from(skip), usize::from(count));
+            store.edit(k, |list| list.trim(skip, count));
+            let model = model.entry(k).or_default();
+            model.truncate(skip + count);
+            model.drain(..skip.min(model.len()));
+        }
+        Op::Copy(from, to) if from != to => {
+            if store.read(|guard| guard.copy(&[from], KeyspaceId(0), &[to])) {
+                model.insert(to, model[&from].clone());
+            }
+        }
+        Op::Rename(from, to) if from != to => {
+            if store.read(|guard| guard.rename(&[from], &[to])) {
+                let elements = model.remove(&from).unwrap();
+                model.insert(to, elements);
+            }
+        }
+        Op::Copy(..) | Op::Rename(..) => {}
+        Op::Bounds(size, plain) => {
+            store.limits.list_size.store(size, Relaxed);
+            store.limits.list_plain_bytes.store(plain, Relaxed);
+        }
+    }
+    model.retain(|_, elements| !elements.is_empty());
+}
+
+fn check(store: &mut Store, model: &Model) {
+    let mut accounted = 0;
+    for key in 0..3 {
+        let expected = model.get(&key).cloned().unwrap_or_default();
+        assert_eq!(store.elements(key), expected);
+        store.read(|guard| {
+            let Some(view) = guard.peek(&[key]) else {
+                return;
+            };
+            accounted += view.bytes();
+            let there = list(view.value());
+            assert_eq!(there.len(), expected.len());
+            if let ListRef::Quick(quick) = there {
+                quick.list().check();
+            }
+            check_reading(there, &expected);
+        });
+    }
+    let live: usize = store
+        .stripes
+        .0
+        .iter()
+        .map(|stripe| stripe.heap.live_bytes())
+        .sum();
+    assert_eq!(live, accounted);
+}
+
+fn check_reading(there: ListRef<'_>, expected: &[Vec<u8>]) {
+    let (len, mut room) = (expected.len(), IntText::default());
+    for at in [0, 1, len / 3, len / 2, len - 1, len] {
+        let found = there
+            .get(at)
+            .map(|element| element.text(&mut room).to_vec());
+        assert_eq!(found.as_ref(), expected.get(at));
+        let ahead = there.elements(ListEnd::Left, at, 5);
+        assert_eq!(ahead.len(), 5.min(len - at));
+        for (element, expected) in ahead.zip(&expected[at..]) {
+            assert_eq!(element.text(&mut room), expected);
+        }
+        let back = there.elements(ListEnd::Right, at, 5);
+        assert_eq!(back.clone().count(), 5.min(len - at));
+        for (element, expected) in back.zip(expected[..len - at].iter().rev()) {
+            assert_eq!(element.text(&mut room), expected);
+        }
+    }
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let key = 0u8..3;
+    let n = 0u16..600;
+    let elements = prop_oneof![
+        8 => prop::collection::vec(n.clone(), 1..12),
+        1 => prop::collection::vec(n.clone(), 200..900),
+    ];
+    let size = prop_oneof![-6i64..=5, Just(64), Just(i64::from(i32::MAX))];
+    let plain = prop_oneof![3 => Just(0i64), 1 => Just(1), 1 => Just(60)];
+    prop_oneof![
+        8 => (key.clone(), any::<bool>(), elements).prop_map(|(k, left, e)| Op::Push(k, left, e)),
+        3 => (key.clone(), any::<bool>(), 0u16..4).prop_map(|(k, left, c)| Op::Pop(k, left, c)),
+        1 => (key.clone(), any::<bool>(), 0u16..900).prop_map(|(k, left, c)| Op::Pop(k, left, c)),
+        1 => (key.clone(), any::<bool>(), any::<bool>()).prop_map(|(k, a, b)| Op::Turn(k, a, b)),
+        4 => (key.clone(), 0u16..1000, n.clone()).prop_map(|(k, at, n)| Op::Set(k, at, n)),
+        4 => (key.clone(), 0u16..10, n.clone()).prop_map(|(k, at, n)| Op::Set(k, at, n)),
+        6 => (key.clone(), n.clone(), any::<bool>(), n.clone())
+            .prop_map(|(k, pivot, after, n)| Op::Insert(k, pivot, after, n)),
+        3 => (key.clone(), n, any::<bool>(), prop_oneof![1u16..4, Just(u16::MAX)])
+            .prop_map(|(k, n, left, max)| Op::Remove(k, n, left, max)),
+        1 => (key.clone(), 0u16..50, 0u16..900).prop_map(|(k, skip, c)| Op::Trim(k, skip, c)),
+        1 => (key.clone(), key.clone()).prop_map(|(a, b)| Op::Copy(a, b)),
+        1 => (key.clone(), key).prop_map(|(a, b)| Op::Rename(a, b)),
+        2 => (size, plain).prop_map(|(size, plain)| Op::Bounds(size, plain)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 96 }, ..ProptestConfig::default() })]
+
+    #[test]
+    fn lists_are_what_was_done_to_them(ops in prop::collection::vec(op(), 1..60)) {
+        let (mut store, mut model) = (Store::new(-2), Model::new());
+        for op in ops {
+            apply(&mut store, &mut model, op);
+            check(&mut store, &model);
+        }
+        for key in 0..3 {
+            store.read(|guard| guard.delete(&[key]));
+        }
+        for stripe in &mut store.stripes.0 {
+            while stripe.reclaim(16) {}
+            prop_assert_eq!(stripe.heap.live_bytes(), 0);
+        }
+    }
+}
+
+fn filled(list_size: i64, count: usize) -> Store {
+    let mut store = Store::new(list_size);
+    let texts: Vec<String> = (0..count).map(|n| n.to_string()).collect();
+    store.edit(0, |list| {
+        list.push(ListEnd::Right, texts.iter().map(String::as_bytes))
+    });
+    store
+}
+
+#[test]
+fn a_list_is_packed_up_to_its_bounds_and_again_at_half_of_them() {
+    let mut store = filled(10, 10);
+    assert_eq!(store.encoding(0), Encoding::Listpack);
+    store.edit(0, |list| list.push(ListEnd::Left, [&b"x"[..]].into_iter()));
+    assert_eq!(store.encoding(0), Encoding::Quicklist);
+    // There are two nodes as long as the new one is there.
+    store.edit(0, |list| list.pop(ListEnd::Right, 8));
+    assert_eq!(store.encoding(0), Encoding::Quicklist);
+    store.edit(0, |list| list.pop(ListEnd::Left, 1));
+    assert_eq!(store.encoding(0), Encoding::Listpack);
+}
+
+#[test]
+fn what_changes_nothing_leaves_the_encoding() {
+    let mut store = filled(10, 10);
+    let large = [b'x'; 9000];
+    assert!(!store.edit(0, |list| list.insert(b"missing", true, &large)));
+    assert!(!store.edit(0, |list| list.set(10, &large)));
+    assert_eq!(
+        store.edit(0, |list| list.remove(b"missing", ListEnd::Left, 9)),
+        0
+    );
+    assert_eq!(store.encoding(0), Encoding::Listpack);
+}
+
+#[test]
+fn nodes_are_full_and_reserve_nothing() {
+    let mut store = filled(-2, 100_000);
+    store.read(|guard| {
+        let view = guard.peek(&[0]).unwrap();
+        let ListRef::Quick(list) = list(view.value()) else {
+            unreachable!("it is large");
+        };
+        let bytes: usize = list.list().nodes().map(|node| node.bytes().len()).sum();
+        assert_eq!(list.node_count(), bytes.div_ceil(8192));
+        let spare = view.bytes() - bytes;
+        assert!(spare < bytes / 50, "{spare} of {bytes}");
+    });
+}
+
+#[test]
+fn a_large_list_is_freed_in_slices() {
+    let mut store = filled(2, 10_000);
+    store.edit(0, |list| list.trim(3000, 1000));
+    assert_eq!(store.elements(0).len(), 1000);
+    let slices = |store: &mut Store| {
+        let stripes = store.stripes.0.iter_mut();
+        stripes
+            .map(|stripe| (0..).take_while(|_| stripe.reclaim(100)).count())
+            .sum::<usize>()
+    };
+    assert!(slices(&mut store) >= 44);
+    store.read(|guard| guard.delete(&[0]));
+    assert!(slices(&mut store) >= 4);
+}
+
+#[test]
+fn effects_say_what_has_happened() {
+    let (mut store, mut told) = (Store::new(-2), Told::default());
+    store.run(&mut told, |guard| {
+        let mut list = guard.slot(b"k").list_mut().unwrap();
+        let elements = |n: usize| {
+            [&b"a"[..], b"b", b"a", b"c", b"a", b"d"]
+                .into_iter()
+                .take(n)
+        };
+        list.push(ListEnd::Right, elements(6));
+        list.push(ListEnd::Left, elements(2));
+        list.pop(ListEnd::Left, 1);
+        list.pop(ListEnd::Right, 2);
+        list.set(1, b"x");
+        list.insert(b"x", true, b"y");
+        list.remove(b"a", ListEnd::Right, 1);
+        list.turn(ListEnd::Left, ListEnd::Right);
+        list.trim(1, 2);
+        list.trim(0, 0);
+        assert!(list.is_empty());
+    });
+    assert_eq!(
+        told.effects,
+        [
+            "RPUSH k a b a c a d",
+            "LPUSH k a b",
+            "LPOP k",
+            "RPOP k 2",
+            "LSET k 1 x",
+            "LINSERT k AFTER x y",
+            "LREM k -1 a",
+            "LMOVE k k LEFT RIGHT",
+            "LTRIM k 1 2",
+            "LTRIM k 1 0",
+        ]
+    );
+}
