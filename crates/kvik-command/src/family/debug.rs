@@ -5,7 +5,10 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use kvik_store::{Expiry, IntText, KeyspaceId, Layout, NewString, ValueRef, View};
+use kvik_resp::parse_i64;
+use kvik_store::{
+    Expiry, IntText, KeyspaceId, Layout, ListRef, NewString, QuicklistRef, ValueRef, View,
+};
 
 use crate::declare::{Category, Command, Group, Locking, Row};
 use crate::glob::glob_match;
@@ -93,6 +96,13 @@ const PROBES: &[Probe] = &[
         usage: "<type>",
         about: "A reply of each type: string, integer, double, bignum, null, array, set, map, attrib, push, verbatim, true, false.",
         run: protocol,
+    },
+    Probe {
+        name: "QUICKLIST-PACKED-THRESHOLD",
+        words: 1..=1,
+        usage: "<bytes>[b]",
+        about: "Length from which an element of a large list is kept by itself; 0: where a node would be too small for it.",
+        run: quicklist_packed_threshold,
     },
     Probe {
         name: "SET-ACTIVE-EXPIRE",
@@ -186,6 +196,18 @@ fn set_active_expire(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+fn quicklist_packed_threshold(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    const OUT_OF_RANGE: Error =
+        Error::text("argument must be a memory value bigger than 1 and smaller than 4gb");
+    let word = &ctx.args[2];
+    let bytes = parse_i64(word.strip_suffix(b"b").unwrap_or(word));
+    let bytes = bytes.filter(|bytes| u32::try_from(*bytes).is_ok());
+    let threshold = &ctx.engine.settings.limits.list_plain_bytes;
+    threshold.store(bytes.ok_or(OUT_OF_RANGE)?, Relaxed);
+    ctx.reply.ok();
+    Ok(())
+}
+
 fn error(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let text = String::from_utf8_lossy(&ctx.args[2]).into_owned();
     ctx.reply.error(&text);
@@ -204,15 +226,29 @@ fn object(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         ValueRef::String(string) => string.len() + 1,
         _ => view.bytes(),
     };
-    let text = format!(
+    let mut text = format!(
         "Value at:0x0 refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
         view.encoding().name(),
         length,
         view.frequency(),
         view.idle_seconds()
     );
+    if let ValueRef::List(ListRef::Quick(list)) = view.value() {
+        text += &describe_nodes(list);
+    }
     ctx.reply.simple(&text);
     Ok(())
+}
+
+/// What there is to say of the nodes of a large list.
+fn describe_nodes(list: QuicklistRef<'_>) -> String {
+    let bytes = list.nodes().map(|node| node.bytes().len());
+    let (nodes, elements) = (list.node_count(), ListRef::Quick(list).len());
+    format!(
+        " ql_nodes:{nodes} ql_avg_node:{:.2} ql_compressed:0 ql_uncompressed_size:{}",
+        elements as f64 / nodes as f64,
+        bytes.sum::<usize>()
+    )
 }
 
 fn populate(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -320,6 +356,11 @@ impl Digest {
         self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a ^= b);
     }
 
+    /// The digest of what this is the digest of, followed by a word.
+    fn then(self, word: &[u8]) -> Self {
+        Self::of(&[&self.0.map(u64::to_le_bytes).concat(), word])
+    }
+
     fn print(&self, ctx: &mut Ctx<'_>) {
         let [a, b, c] = self.0;
         ctx.reply
@@ -337,6 +378,9 @@ fn value_digest(view: &View<'_>) -> Digest {
             }
             all
         }
+        ValueRef::List(list) => list.iter().fold(Digest::of(&[b"list"]), |before, element| {
+            before.then(element.text(&mut IntText::default()))
+        }),
         other => Digest::of(&[other.kind().name().as_bytes()]),
     }
 }

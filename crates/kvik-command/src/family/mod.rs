@@ -11,6 +11,7 @@ mod hyperloglog;
 mod info;
 mod key;
 mod latency;
+mod list;
 mod member_scan;
 mod memory;
 mod server;
@@ -35,6 +36,7 @@ pub fn commands() -> Vec<Row> {
         info::rows(),
         key::rows(),
         latency::rows(),
+        list::rows(),
         memory::rows(),
         server::rows(),
         set::rows(),

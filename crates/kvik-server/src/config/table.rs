@@ -29,6 +29,7 @@ const NO_SCRIPTS: &str = "scripts are not built yet";
 const NO_TRACKING: &str = "client tracking is not built yet";
 const NO_BACKGROUND_FREE: &str = "memory is freed where it is released so far";
 const NO_TYPES: &str = "this data type is not built yet";
+const NO_LIST_COMPRESSION: &str = "the nodes of lists are not compressed";
 const NO_DEFRAG: &str = "kvik's storage does not fragment the allocator";
 const NO_FORK: &str = "kvik saves without a child process";
 const TIMED_EXPIRY: &str = "keys expire by a timing structure, not by periodic sampling";
@@ -214,7 +215,7 @@ table! {
     HashMaxListpackEntries = int("hash-max-listpack-entries", "512", 0, MAX).alias("hash-max-ziplist-entries"), "Fields up to which a hash is packed.";
     HashMaxListpackValue = memory("hash-max-listpack-value", "64", 0, MAX).alias("hash-max-ziplist-value"), "Bytes per value up to which a hash is packed.";
     ListMaxListpackSize = int("list-max-listpack-size", "-2", INT_MIN, INT_MAX).alias("list-max-ziplist-size"), "Size of a list's nodes: elements, or -1 to -5 for 4 to 64 KiB.";
-    ListCompressDepth = int("list-compress-depth", "0", 0, INT_MAX).pending(NO_TYPES), "Nodes at each end of a list that stay uncompressed; 0 compresses none.";
+    ListCompressDepth = int("list-compress-depth", "0", 0, INT_MAX).pending(NO_LIST_COMPRESSION), "Nodes at each end of a list that stay uncompressed; 0 compresses none.";
     SetMaxIntsetEntries = int("set-max-intset-entries", "512", 0, MAX), "Integers up to which a set is an array of integers.";
     SetMaxListpackEntries = int("set-max-listpack-entries", "128", 0, MAX), "Members up to which a set is packed.";
     SetMaxListpackValue = memory("set-max-listpack-value", "64", 0, MAX), "Bytes per member up to which a set is packed.";

@@ -1,0 +1,245 @@
+//! Lists: rows, and the commands that take one element or a run of them at an end.
+
+mod at;
+mod pop;
+mod search;
+
+use kvik_store::{Elements, Guard, IntText, ListEnd, ListRef, Slot, ValueRef};
+
+use crate::declare::{Command, Group, KeyFlags, Row};
+use crate::{Ctx, Error};
+
+/// The rows of this family.
+pub(super) fn rows() -> Vec<Row> {
+    [reads(), pushes(), pops(), changes()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn command(name: &'static str, syntax: &'static str, handler: crate::Handler) -> Row {
+    Command::new(name, syntax, handler).group(Group::List)
+}
+
+fn reads() -> Vec<Row> {
+    let command = |name, syntax, handler| {
+        command(name, syntax, handler)
+            .readonly()
+            .access(&[KeyFlags::RO_ACCESS])
+    };
+    vec![
+        command("LLEN", "key", llen)
+            .fast()
+            .access(&[KeyFlags::RO])
+            .since("1.0.0")
+            .complexity("O(1)")
+            .about("Returns the number of elements of a list."),
+        command("LRANGE", "key start stop", at::lrange)
+            .since("1.0.0")
+            .complexity("O(S+N) where S is the number of nodes before the range, from the nearer end, and N is the length of the range")
+            .about("Returns a range of elements."),
+        command("LINDEX", "key index", at::lindex)
+            .since("1.0.0")
+            .complexity("O(N) where N is the number of nodes before the element, from the nearer end")
+            .about("Returns the element with an index."),
+        command(
+            "LPOS",
+            "key element [RANK rank] [COUNT num-matches:integer] [MAXLEN len]",
+            search::lpos,
+        )
+        .since("6.0.6")
+        .complexity("O(N) where N is the number of elements compared")
+        .about("Returns the indexes of elements that are equal to one."),
+    ]
+}
+
+fn pushes() -> Vec<Row> {
+    let command = |name, handler| {
+        command(name, "key element [element ...]", handler)
+            .write()
+            .may_grow()
+            .fast()
+            .access(&[KeyFlags::RW_INSERT])
+            .complexity("O(N) where N is the number of elements added")
+    };
+    vec![
+        command("LPUSH", lpush)
+            .since("1.0.0")
+            .changed("2.4.0", "Takes several elements.")
+            .about("Adds elements at the left end of a list, one after the other."),
+        command("RPUSH", rpush)
+            .since("1.0.0")
+            .changed("2.4.0", "Takes several elements.")
+            .about("Adds elements at the right end of a list."),
+        command("LPUSHX", lpushx)
+            .since("2.2.0")
+            .changed("4.0.0", "Takes several elements.")
+            .about("Adds elements at the left end of a list that exists."),
+        command("RPUSHX", rpushx)
+            .since("2.2.0")
+            .changed("4.0.0", "Takes several elements.")
+            .about("Adds elements at the right end of a list that exists."),
+    ]
+}
+
+fn pops() -> Vec<Row> {
+    let command = |name, syntax, handler| {
+        command(name, syntax, handler)
+            .write()
+            .access(&[KeyFlags::RW_ACCESS_DELETE])
+    };
+    let number_of_replies = "O(N) where N is the number of elements returned";
+    let moves = &[KeyFlags::RW_ACCESS_DELETE, KeyFlags::RW_INSERT];
+    vec![
+        command("LPOP", "key [count]", pop::lpop)
+            .fast()
+            .since("1.0.0")
+            .changed("6.2.0", "Added the `count` argument.")
+            .complexity(number_of_replies)
+            .about("Deletes and returns elements at the left end of a list."),
+        command("RPOP", "key [count]", pop::rpop)
+            .fast()
+            .since("1.0.0")
+            .changed("6.2.0", "Added the `count` argument.")
+            .complexity(number_of_replies)
+            .about("Deletes and returns elements at the right end of a list."),
+        command(
+            "LMPOP",
+            "numkeys key [key ...] <LEFT|RIGHT> [COUNT count]",
+            pop::lmpop,
+        )
+        .since("7.0.0")
+        .complexity("O(N+M) where N is the number of keys and M is the number of elements returned")
+        .about("Deletes and returns elements of the first list that exists."),
+        command(
+            "LMOVE",
+            "source destination wherefrom:<LEFT|RIGHT> whereto:<LEFT|RIGHT>",
+            pop::lmove,
+        )
+        .may_grow()
+        .access(moves)
+        .since("6.2.0")
+        .complexity("O(1)")
+        .about("Moves an element at an end of a list to an end of another, or of the same."),
+        command("RPOPLPUSH", "source destination", pop::rpoplpush)
+            .may_grow()
+            .access(moves)
+            .since("1.2.0")
+            .complexity("O(1)")
+            .deprecated("6.2.0", "`LMOVE` with the `RIGHT` and `LEFT` arguments")
+            .about("Moves the last element of a list to the start of another."),
+    ]
+}
+
+fn changes() -> Vec<Row> {
+    let command = |name, syntax, handler| command(name, syntax, handler).write();
+    vec![
+        command("LSET", "key index element", at::lset)
+            .may_grow()
+            .access(&[KeyFlags::RW_UPDATE])
+            .since("1.0.0")
+            .complexity(
+                "O(N) where N is the number of nodes before the element, from the nearer end",
+            )
+            .about("Replaces the element with an index."),
+        command(
+            "LINSERT",
+            "key <BEFORE|AFTER> pivot element",
+            search::linsert,
+        )
+        .may_grow()
+        .access(&[KeyFlags::RW_INSERT])
+        .since("2.2.0")
+        .complexity("O(N) where N is the number of elements before the pivot")
+        .about("Adds an element before or after the first that is equal to another."),
+        command("LREM", "key count element", search::lrem)
+            .access(&[KeyFlags::RW_DELETE])
+            .since("1.0.0")
+            .complexity("O(N) where N is the number of elements compared")
+            .about("Deletes elements that are equal to one."),
+        command("LTRIM", "key start stop", at::ltrim)
+            .access(&[KeyFlags::RW_DELETE])
+            .since("1.0.0")
+            .complexity("O(N) where N is the number of nodes deleted")
+            .about("Deletes all elements but those of a range."),
+    ]
+}
+
+/// Reads a key that should hold a list.
+///
+/// # Errors
+/// If it holds another type.
+fn read<'g>(keys: &'g mut Guard<'_>, key: &[u8]) -> Result<Option<ListRef<'g>>, Error> {
+    match keys.read(key).map(|view| view.value()) {
+        None => Ok(None),
+        Some(ValueRef::List(list)) => Ok(Some(list)),
+        Some(_) => Err(Error::WrongType),
+    }
+}
+
+/// The place of a key that should hold a list; nothing if there is no key.
+///
+/// # Errors
+/// If it holds another type.
+fn existing<'g>(keys: &'g mut Guard<'_>, key: &'g [u8]) -> Result<Option<Slot<'g>>, Error> {
+    let slot = keys.slot(key);
+    match slot.view().map(|view| view.value()) {
+        None => Ok(None),
+        Some(ValueRef::List(_)) => Ok(Some(slot)),
+        Some(_) => Err(Error::WrongType),
+    }
+}
+
+/// Answers with an array of elements.
+fn reply_with(reply: &mut kvik_resp::Reply<'_>, elements: Elements<'_>) {
+    reply.array(elements.len());
+    let mut text = IntText::default();
+    elements.for_each(|element| reply.bulk(element.text(&mut text)));
+}
+
+/// The end that a word names: `LEFT` or `RIGHT`.
+///
+/// # Errors
+/// If it is another word.
+fn end(ctx: &Ctx<'_>, index: usize) -> Result<ListEnd, Error> {
+    match ctx.args.get(index) {
+        Some(word) if word.eq_ignore_ascii_case(b"LEFT") => Ok(ListEnd::Left),
+        Some(word) if word.eq_ignore_ascii_case(b"RIGHT") => Ok(ListEnd::Right),
+        _ => Err(Error::SYNTAX),
+    }
+}
+
+fn llen(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let list = read(&mut ctx.keys, &ctx.args[1])?;
+    ctx.reply.integer(list.map_or(0, ListRef::len) as i64);
+    Ok(())
+}
+
+fn lpush(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    push(ctx, ListEnd::Left, false)
+}
+
+fn rpush(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    push(ctx, ListEnd::Right, false)
+}
+
+fn lpushx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    push(ctx, ListEnd::Left, true)
+}
+
+fn rpushx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    push(ctx, ListEnd::Right, true)
+}
+
+fn push(ctx: &mut Ctx<'_>, end: ListEnd, only_existing: bool) -> Result<(), Error> {
+    let args = ctx.args;
+    let slot = ctx.keys.slot(&args[1]);
+    if only_existing && slot.view().is_none() {
+        ctx.reply.integer(0);
+        return Ok(());
+    }
+    let mut list = slot.list_mut()?;
+    list.push(end, args.tail(2).iter());
+    ctx.reply.integer(list.len() as i64);
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! The commands that take elements off an end: to return them, or to move them to another list.
+//!
+//! What takes elements off is apart from what reads a command's words: [`pop_one`], [`pop_from_first`] and [`move_one`] say
+//! whether there was anything, so that a client which waits can ask again.
+
+use kvik_resp::{Args, parse_i64};
+use kvik_store::{IntText, ListEnd, ListMut, ListRef};
+
+use super::{end, existing, reply_with};
+use crate::{Ctx, Error};
+
+pub(super) fn lpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    pop(ctx, ListEnd::Left)
+}
+
+pub(super) fn rpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    pop(ctx, ListEnd::Right)
+}
+
+fn pop(ctx: &mut Ctx<'_>, end: ListEnd) -> Result<(), Error> {
+    let args = ctx.args;
+    match args.len() {
+        2 => {
+            if !pop_one(ctx, &args[1], end)? {
+                ctx.reply.null();
+            }
+        }
+        3 => {
+            let count = parse_i64(&args[2]).and_then(|count| usize::try_from(count).ok());
+            let count = count.ok_or(Error::NOT_POSITIVE)?;
+            match existing(&mut ctx.keys, &args[1])? {
+                Some(_) if count == 0 => ctx.reply.array(0),
+                Some(slot) => pop_many(&mut ctx.reply, slot.list_mut()?, end, count),
+                None => ctx.reply.null_array(),
+            }
+        }
+        _ => return Err(Error::arity(ctx.command)),
+    }
+    Ok(())
+}
+
+/// Answers with the element at an end of a list and deletes it, or says that there is none.
+///
+/// # Errors
+/// If the key holds another type.
+fn pop_one(ctx: &mut Ctx<'_>, key: &[u8], end: ListEnd) -> Result<bool, Error> {
+    let Some(slot) = existing(&mut ctx.keys, key)? else {
+        return Ok(false);
+    };
+    let mut list = slot.list_mut()?;
+    if let Some(element) = list.view().elements(end, 0, 1).next() {
+        ctx.reply.bulk(element.text(&mut IntText::default()));
+    }
+    list.pop(end, 1);
+    Ok(true)
+}
+
+/// Answers with up to `count` elements at an end and deletes them.
+fn pop_many(reply: &mut kvik_resp::Reply<'_>, mut list: ListMut<'_>, end: ListEnd, count: usize) {
+    reply_with(reply, list.view().elements(end, 0, count));
+    list.pop(end, count);
+}
+
+/// Answers with the first of the keys that exists and up to `count` elements at an end of its list, and deletes those; or
+/// says that there is none.
+///
+/// # Errors
+/// If that key holds another type.
+fn pop_from_first(
+    ctx: &mut Ctx<'_>,
+    keys: Args<'_>,
+    end: ListEnd,
+    count: usize,
+) -> Result<bool, Error> {
+    for key in keys {
+        if let Some(slot) = existing(&mut ctx.keys, key)? {
+            ctx.reply.array(2);
+            ctx.reply.bulk(key);
+            pop_many(&mut ctx.reply, slot.list_mut()?, end, count);
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+pub(super) fn lmpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let (keys, end, count) = first_list_words(ctx, 1)?;
+    if !pop_from_first(ctx, keys, end, count)? {
+        ctx.reply.null_array();
+    }
+    Ok(())
+}
+
+/// What a call says from word `from` on: how many keys, the keys, the end, and perhaps a count.
+fn first_list_words<'a>(ctx: &Ctx<'a>, from: usize) -> Result<(Args<'a>, ListEnd, usize), Error> {
+    let positive = |word: &[u8]| {
+        let number = parse_i64(word).and_then(|number| usize::try_from(number).ok());
+        number.filter(|&number| number > 0)
+    };
+    let numkeys = positive(&ctx.args[from]);
+    let numkeys = numkeys.ok_or(Error::text("numkeys should be greater than 0"))?;
+    let last = numkeys.saturating_add(from);
+    let end = end(ctx, last.saturating_add(1))?;
+    let keys = ctx.args.slice(from + 1..last + 1);
+    let mut count = None;
+    let mut words = ctx.args.tail(last + 2).iter();
+    while let Some(word) = words.next() {
+        match words.next() {
+            Some(number) if count.is_none() && word.eq_ignore_ascii_case(b"COUNT") => {
+                let number = positive(number);
+                count = Some(number.ok_or(Error::text("count should be greater than 0"))?);
+            }
+            _ => return Err(Error::SYNTAX),
+        }
+    }
+    Ok((keys, end, count.unwrap_or(1)))
+}
+
+pub(super) fn lmove(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let (from, to) = (end(ctx, 3)?, end(ctx, 4)?);
+    move_or_null(ctx, from, to)
+}
+
+pub(super) fn rpoplpush(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    move_or_null(ctx, ListEnd::Right, ListEnd::Left)
+}
+
+fn move_or_null(ctx: &mut Ctx<'_>, from: ListEnd, to: ListEnd) -> Result<(), Error> {
+    let args = ctx.args;
+    if !move_one(ctx, &args[1], &args[2], from, to)? {
+        ctx.reply.null();
+    }
+    Ok(())
+}
+
+/// Moves the element at an end of a list to an end of another or the same, and answers with it; or says that there is
+/// none.
+///
+/// # Errors
+/// If one of the keys holds another type.
+fn move_one(
+    ctx: &mut Ctx<'_>,
+    source: &[u8],
+    destination: &[u8],
+    from: ListEnd,
+    to: ListEnd,
+) -> Result<bool, Error> {
+    if existing(&mut ctx.keys, source)?.is_none() {
+        return Ok(false);
+    }
+    existing(&mut ctx.keys, destination)?;
+    let mut list = ctx.keys.slot(source).list_mut()?;
+    let element = first(list.view(), from);
+    ctx.reply.bulk(&element);
+    if source == destination {
+        list.turn(from, to);
+        return Ok(true);
+    }
+    list.pop(from, 1);
+    drop(list);
+    let mut list = ctx.keys.slot(destination).list_mut()?;
+    list.push(to, std::iter::once(&element[..]));
+    Ok(true)
+}
+
+/// A copy of the element at an end.
+fn first(list: ListRef<'_>, end: ListEnd) -> Vec<u8> {
+    let element = list.elements(end, 0, 1).next();
+    let element = element.expect("a list that exists has elements");
+    element.text(&mut IntText::default()).to_vec()
+}
