@@ -40,6 +40,10 @@ const GRACE_MS: u64 = 1000;
 const FLUSHES: usize = 16;
 /// How often idle and slow clients are looked for.
 const PATROL_MS: u64 = 1000;
+/// Rounds in which a stripe that is taken is tried without a pause, and the pause from then on. What comes from clients ends
+/// the pause.
+const ATTEMPTS: u32 = 100;
+const RETRY: Duration = Duration::from_millis(1);
 /// Longest wait for the driver: the kernel's interfaces count milliseconds in 31 bits.
 const LONGEST_WAIT_MS: u64 = 3_600_000;
 /// Unread replies of so many bytes are held against the output limits at once, fewer by the patrol.
@@ -62,8 +66,11 @@ pub(crate) struct Reactor {
     connections: Vec<Option<Box<Connection>>>,
     /// Connections in [`State::Ready`].
     ready: Vec<ConnId>,
-    /// Whether one of them has found a stripe taken.
+    /// Whether one of them has found a stripe taken, and whether one only waits for its turn.
     contended: bool,
+    crowded: bool,
+    /// Rounds in which nobody was ready who did not find a stripe taken.
+    held_up: u32,
     /// How many are in [`State::Paused`].
     paused: usize,
     next_patrol_ms: u64,
@@ -96,6 +103,8 @@ impl Reactor {
             connections: Vec::new(),
             ready: Vec::new(),
             contended: false,
+            crowded: false,
+            held_up: 0,
             paused: 0,
             next_patrol_ms: 0,
             stopping_until_ms: None,
@@ -341,6 +350,7 @@ impl Reactor {
 
     fn after_run(&mut self, id: ConnId, stop: Stop, clogged: bool) {
         self.contended |= stop == Stop::Busy;
+        self.crowded |= matches!(stop, Stop::Turn | Stop::Flush);
         let state = match stop {
             Stop::Close => return self.close_when_sent(id),
             Stop::Incomplete(_) if self.is_finished(id) => return self.close_when_sent(id),
@@ -406,9 +416,17 @@ impl Reactor {
         }
     }
 
-    /// Lets the thread that holds a stripe go on where there are more threads than cores.
+    /// Lets the thread that holds a stripe go on where there are more threads than cores. A stripe is mostly held for
+    /// less than a microsecond; one that is not has this thread sleep between its attempts.
     fn give_way(&mut self) {
-        if std::mem::take(&mut self.contended) {
+        let contended = std::mem::take(&mut self.contended);
+        let crowded = std::mem::take(&mut self.crowded);
+        self.held_up = if contended && !crowded {
+            self.held_up.saturating_add(1)
+        } else {
+            0
+        };
+        if contended && self.held_up < ATTEMPTS {
             std::thread::yield_now();
         }
     }
@@ -429,7 +447,8 @@ impl Reactor {
 
     fn timeout(&self) -> Option<Duration> {
         if !self.ready.is_empty() {
-            return Some(Duration::ZERO);
+            let held_up = self.held_up >= ATTEMPTS;
+            return Some(if held_up { RETRY } else { Duration::ZERO });
         }
         let now_ms = self.now_ms();
         let patrol = self.needs_patrol().then_some(self.next_patrol_ms);

@@ -35,12 +35,15 @@ pub(super) fn measure(subject: &Subject<'_>) -> anyhow::Result<Vec<Reading>> {
 
 /// Latencies in microseconds.
 struct Waits {
+    /// Of the others while nothing is held: what the machine and its neighbours do to them.
+    before: Vec<f64>,
     others: Vec<f64>,
     held: Vec<f64>,
 }
 
 impl Waits {
     fn readings(mut self, backend: &str) -> Vec<Reading> {
+        self.before.sort_by(f64::total_cmp);
         self.others.sort_by(f64::total_cmp);
         self.held.sort_by(f64::total_cmp);
         let at = |of: &[f64], share: f64| of[((of.len() - 1) as f64 * share) as usize] / 1000.0;
@@ -53,6 +56,8 @@ impl Waits {
             unit: "ms",
         };
         vec![
+            reading("p50 before", at(&self.before, 0.5)),
+            reading("p99 before", at(&self.before, 0.99)),
             reading("others' p50", at(&self.others, 0.5)),
             reading("others' p99", at(&self.others, 0.99)),
             reading("others' longest", at(&self.others, 1.0)),
@@ -67,24 +72,39 @@ fn hold(server: &Server) -> anyhow::Result<Waits> {
     let mut others = unconcerned(server, &mut control)?;
     let mut held = Blocking::connect(server)?;
     let mut waits = Waits {
+        before: Vec::new(),
         others: Vec::new(),
         held: Vec::new(),
     };
     for _ in 0..HOLDS {
+        let began = Instant::now();
+        ask_all(&mut others, began + HOLD, &mut waits.before)?;
+    }
+    for _ in 0..HOLDS {
         begin_hold(&mut control, HOLD)?;
         let began = Instant::now();
         held.send(&["GET", HELD_KEY])?;
-        while began.elapsed() < HOLD - MOMENT {
-            for (client, key) in &mut others {
-                let sent = Instant::now();
-                client.ask(&["GET", key])?;
-                waits.others.push(micros(sent));
-            }
-        }
+        ask_all(&mut others, began + HOLD - MOMENT, &mut waits.others)?;
         held.receive(1)?;
         waits.held.push(micros(began));
     }
     Ok(waits)
+}
+
+/// Has one client after the other ask for its key until a time, and notes how long each waited.
+fn ask_all(
+    clients: &mut [(Blocking, String)],
+    until: Instant,
+    waits_us: &mut Vec<f64>,
+) -> anyhow::Result<()> {
+    while Instant::now() < until {
+        for (client, key) in &mut *clients {
+            let sent = Instant::now();
+            client.ask(&["GET", key])?;
+            waits_us.push(micros(sent));
+        }
+    }
+    Ok(())
 }
 
 /// Clients whose keys live in other stripes than the held one, with their keys.
