@@ -28,7 +28,6 @@ const NO_PUBSUB: &str = "publish and subscribe are not built yet";
 const NO_SCRIPTS: &str = "scripts are not built yet";
 const NO_TRACKING: &str = "client tracking is not built yet";
 const NO_BACKGROUND_FREE: &str = "memory is freed where it is released so far";
-const NO_TYPES: &str = "this data type is not built yet";
 const NO_LIST_COMPRESSION: &str = "the nodes of lists are not compressed";
 const NO_DEFRAG: &str = "kvik's storage does not fragment the allocator";
 const NO_FORK: &str = "kvik saves without a child process";
