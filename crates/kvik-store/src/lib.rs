@@ -51,7 +51,7 @@ pub use list::{Elements, ListEnd, ListMut, ListNode, ListRef, QuicklistRef};
 pub use members::MembersRef;
 pub use raw::prefetch::{Lookup, StripeView};
 pub use raw::release_memory;
-pub use restore::Terms;
+pub use restore::{Malformed, Terms};
 pub use set::{SetIter, SetMut, SetRef};
 pub use slot::{Occupied, Slot, Vacant, View};
 pub use stream::StreamRef;

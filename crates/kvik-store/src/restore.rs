@@ -1,13 +1,17 @@
 //! RESTORE: a value that comes whole takes the place of whatever its key holds.
+//!
+//! A collection is filled with its type's own methods, beside what the key holds, and then restored. Packed bytes are
+//! taken over as they are once they have been checked.
 
 use crate::UnixMs;
 use crate::clock::Usage;
 use crate::keyspace::Moved;
+use crate::packed::{Element, Listpack};
 use crate::raw::arena::EntryRef;
 use crate::raw::cells::Text;
 use crate::raw::heap::Content;
 use crate::slot::{Place, Slot};
-use crate::value::{IntText, NewString};
+use crate::value::{IntText, NewString, canonical_int};
 
 /// What a restored value comes with.
 #[derive(Clone, Copy, Debug)]
@@ -78,5 +82,33 @@ impl Place<'_> {
             ];
             self.effects.emit(self.keyspace, &words);
         }
+    }
+}
+
+/// Packed bytes from elsewhere that are not what they should be, or have a name twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+/// The names in a packed collection that has `width` elements for each, the name first.
+///
+/// # Errors
+/// If the bytes are no such collection.
+pub(crate) fn checked(bytes: &[u8], width: usize) -> Result<Listpack<'_>, Malformed> {
+    let pack = Listpack::validate(bytes).ok_or(Malformed)?;
+    let mut names: Vec<_> = pack.iter().step_by(width).map(canonical).collect();
+    names.sort_unstable();
+    let distinct = names.windows(2).all(|pair| pair[0] != pair[1]);
+    let whole = pack.len().is_multiple_of(width);
+    (distinct && whole).then_some(pack).ok_or(Malformed)
+}
+
+/// The same for two elements that have the same text.
+fn canonical(element: Element<'_>) -> (Option<i64>, &[u8]) {
+    match element {
+        Element::Int(n) => (Some(n), b""),
+        Element::Bytes(text) => match canonical_int(text) {
+            Some(n) => (Some(n), b""),
+            None => (None, text),
+        },
     }
 }

@@ -5,6 +5,7 @@
 //! Looking a member up in a packed set costs a search of at most a few hundred elements, in a table one lookup.
 
 mod change;
+mod restore;
 #[cfg(test)]
 mod tests;
 
@@ -76,6 +77,11 @@ impl<'a> SetRef<'a> {
             Self::Pack(pack) => pack.find(member, 0).is_some(),
             Self::Table(members) => members.find(member).is_some(),
         }
+    }
+
+    /// Whether a member expires.
+    pub fn expires(self) -> bool {
+        matches!(self, Self::Table(table) if table.members.volatile() > 0)
     }
 
     /// When a member expires, if there is such a member and it does.

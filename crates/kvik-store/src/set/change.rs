@@ -20,7 +20,7 @@ const INTS_MAX: usize = 1 << 30;
 
 /// A set while it changes; whoever opened it sees what it does at once, others when it is dropped.
 #[derive(Debug)]
-pub struct SetMut<'g>(Edit<'g, Set>);
+pub struct SetMut<'g>(pub(super) Edit<'g, Set>);
 
 impl<'g> Slot<'g> {
     /// The set at this place, an empty one where there is no key.
@@ -263,10 +263,10 @@ fn insert(members: &mut Members, cells: &mut Cells, layout: &Layout, member: &[u
     members.insert(cells, layout, member, nothing, None)
 }
 
-fn max_ints(limits: &Limits) -> usize {
+pub(super) fn max_ints(limits: &Limits) -> usize {
     limit(&limits.set_ints).min(INTS_MAX)
 }
 
-fn limit(setting: &std::sync::atomic::AtomicI64) -> usize {
+pub(super) fn limit(setting: &std::sync::atomic::AtomicI64) -> usize {
     usize::try_from(setting.load(Relaxed)).unwrap_or(0)
 }

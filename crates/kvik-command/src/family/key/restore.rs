@@ -2,11 +2,15 @@
 //!
 //! The payload is read to its end before anything changes, so one that is damaged changes nothing.
 
+mod fill;
+
 use std::borrow::Cow;
 
-use kvik_rdb::{IntText, Payload, Text, Value};
+use kvik_rdb::{IntText, Payload, Value};
 use kvik_resp::parse_i64;
-use kvik_store::{NewString, Terms, UnixMs, Usage};
+use kvik_store::{Slot, Terms, UnixMs, Usage};
+
+use self::fill::Damaged;
 
 use crate::{Ctx, Error};
 
@@ -26,29 +30,34 @@ pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         payload: &args[3],
     };
     let mut payload = Payload::open(terms.payload).map_err(|_| WRONG_ENVELOPE)?;
+    let past = terms.expire_at.is_some_and(|at| ctx.keys.is_past(at));
     let value = payload.value().map_err(|_| BAD_DATA)?;
-    put(ctx, value, &terms)?;
+    put(ctx.keys.slot(&args[1]), value, &terms, past).map_err(|_| BAD_DATA)?;
+    if past {
+        ctx.keys.delete(&args[1]);
+    }
     ctx.reply.ok();
     Ok(())
 }
 
-/// Stores a value if it is whole. When its time has come already, only what was there before goes.
-fn put(ctx: &mut Ctx<'_>, value: Value<'_, '_>, terms: &Terms<'_>) -> Result<(), Error> {
-    let key = &ctx.args[1];
-    let past = terms.expire_at.is_some_and(|at| ctx.keys.is_past(at));
-    let Value::String(text) = value else {
-        return Err(BAD_DATA);
-    };
-    if past {
-        ctx.keys.delete(key);
-        return Ok(());
+/// Stores a value if it is whole; one whose time is past is only looked at.
+fn put(slot: Slot<'_>, value: Value<'_, '_>, terms: &Terms<'_>, past: bool) -> Result<(), Damaged> {
+    match value {
+        Value::String(text) => {
+            if !past {
+                let mut room = IntText::default();
+                slot.restore_string(fill::string(&text, &mut room), terms);
+            }
+        }
+        Value::Set(set) => {
+            let mut made = slot.set_beside();
+            fill::set(&mut made, set)?;
+            if !past {
+                made.restore(terms);
+            }
+        }
+        _ => return Err(Damaged),
     }
-    let mut room = IntText::default();
-    let string = match &text {
-        Text::Int(n) => NewString::Int(*n),
-        text => NewString::Bytes(text.bytes(&mut room)),
-    };
-    ctx.keys.slot(key).restore_string(string, terms);
     Ok(())
 }
 
