@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::class::{CLASSES, bytes_of, class_for};
 use super::pool::{self, PAGE_BYTES, Page};
+use super::prefetch::{LINE, fetch};
 use super::stable::StableVec;
 
 const SLOT_BITS: u32 = 12;
@@ -197,6 +198,8 @@ impl Arena {
     #[inline]
     pub(crate) fn bytes(&self, entry: EntryRef) -> &[u8] {
         let (start, bytes) = self.slot(entry);
+        // Most slots lie across two lines; the second one is on its way while the first is looked at.
+        fetch(start.wrapping_add(bytes.min(LINE) - 1));
         // SAFETY: `slot` gives a range of a page this arena owns, made of initialized bytes; `&self` keeps others from
         // writing there.
         unsafe { std::slice::from_raw_parts(start, bytes) }

@@ -15,7 +15,7 @@ use crate::keyspace::KeyspaceId;
 use crate::layout::Layout;
 
 /// A line of the cache.
-const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 
 /// What of a stripe can be read without its lock.
 pub(crate) struct Shared {
@@ -117,7 +117,7 @@ impl PageDirectory {
 
 /// Fetches a line for reading. Any address will do.
 #[inline]
-fn fetch(line: *const u8) {
+pub(super) fn fetch(line: *const u8) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: prefetching accesses nothing as far as the program can tell, whatever the address; every x86-64 processor
     // has the instruction.
