@@ -198,6 +198,8 @@ fn free(shared: &Shared) {
             if !more {
                 break;
             }
+            // Who gives the processor away now is rarely made to while it holds a stripe, for which others would wait.
+            std::thread::yield_now();
         }
     }
     while release_memory(RELEASE_SLICE_BYTES) {}
