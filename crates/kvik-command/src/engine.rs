@@ -7,6 +7,7 @@ use crate::expiry::ExpiryLag;
 use crate::host::{Host, NoHost};
 use crate::latency::LatencyMonitor;
 use crate::pause::Pause;
+use crate::prefix_jobs::PrefixJobs;
 use crate::random::Random;
 use crate::rates::Rates;
 use crate::settings::Settings;
@@ -29,6 +30,8 @@ pub struct Engine {
     pub pause: Pause,
     /// How late keys expire.
     pub expiry_lag: ExpiryLag,
+    /// What DELPREFIX has started.
+    pub prefix_jobs: PrefixJobs,
     /// Rates and peaks.
     pub rates: Rates,
     /// The program around the store.
@@ -50,6 +53,7 @@ impl Engine {
             latency: LatencyMonitor::default(),
             pause: Pause::default(),
             expiry_lag: ExpiryLag::default(),
+            prefix_jobs: PrefixJobs::default(),
             rates: Rates::default(),
             host: Arc::new(NoHost),
             started_us: now_us,

@@ -19,6 +19,7 @@ pub mod host;
 pub mod latency;
 pub mod metric;
 pub mod pause;
+pub mod prefix_jobs;
 mod random;
 mod rates;
 pub mod session;

@@ -120,7 +120,7 @@ impl Executor {
             .iter()
             .flat_map(|transaction| &transaction.queue)
         {
-            match queued.command.locking() {
+            match queued.command.locking_of(queued.args.as_args()) {
                 Locking::All | Locking::InTurn => return Scope::All,
                 Locking::None | Locking::Queue => {}
                 Locking::Keys => {

@@ -307,7 +307,7 @@ impl Executor {
 
     #[inline]
     fn dispatch(&mut self, session: &mut Session, call: Call<'_>, out: &mut Output) -> Outcome {
-        let done = match call.command.locking() {
+        let done = match call.command.locking_of(call.args) {
             Locking::None => self.run_on_none(session, call, out),
             Locking::Keys => self.run_on_keys(session, call, out),
             Locking::All => self.run_on_all(session, call, out),

@@ -3,6 +3,8 @@
 //! It sleeps until the earliest deadline of any stripe. A command that sets an earlier one rings the [`Alarm`]; so does
 //! one that leaves garbage. Keys are deleted a few at a time so that no stripe is held for long.
 
+mod prefix;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -118,7 +120,8 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             next_sample_ms = now_ms + LONGEST_MS;
         }
         let wake_ms = shared.plan(now_ms);
-        let nap = Duration::from_millis(wake_ms.saturating_sub(now_ms)).max(SHORTEST);
+        let nap = Duration::from_millis(wake_ms.saturating_sub(now_ms));
+        let nap = nap.min(prefix::rest(shared)).max(SHORTEST);
         match shared.stripes.alarm.sleep(nap) {
             Some(garbage) => {
                 if !garbage.is_empty() {
@@ -130,6 +133,9 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         }
         if shared.expires_actively() {
             expire(shared, &mut unit);
+        }
+        if !shared.writes_wait() {
+            prefix::work(shared, &mut unit);
         }
     }
 }
@@ -175,13 +181,14 @@ impl Shared {
     }
 
     fn expires_actively(&self) -> bool {
+        self.engine.settings.active_expire.load(Ordering::Relaxed) && !self.writes_wait()
+    }
+
+    /// Whether nothing may be changed just now but by effects of another store.
+    fn writes_wait(&self) -> bool {
         let now_ms = self.clock.now_us() / 1000;
-        let paused = self
-            .engine
-            .pause
-            .scope(now_ms)
-            .is_some_and(|scope| scope >= PauseScope::Writes);
-        self.engine.settings.active_expire.load(Ordering::Relaxed) && !paused && !self.follower
+        let scope = self.engine.pause.scope(now_ms);
+        self.follower || scope.is_some_and(|scope| scope >= PauseScope::Writes)
     }
 }
 

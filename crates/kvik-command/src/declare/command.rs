@@ -223,7 +223,16 @@ impl Command {
         argument::usage(&self.arguments, style)
     }
 
-    /// What it must hold while it runs.
+    /// What a call must hold while it runs.
+    #[inline]
+    pub fn locking_of(&self, args: Args<'_>) -> Locking {
+        match self.row.reaches_all {
+            Some(reaches) if reaches(args) => Locking::All,
+            _ => self.locking(),
+        }
+    }
+
+    /// What it must hold while it runs, whatever its arguments are.
     pub fn locking(&self) -> Locking {
         let with_keys = if self.has_keys() {
             Locking::Keys

@@ -33,10 +33,14 @@ pub struct Row {
     pub(super) categories: Option<Category>,
     pub(super) more_categories: Category,
     pub(super) locking: Option<Locking>,
+    pub(super) reaches_all: Option<ReachesAll>,
 }
 
 /// What the arguments of one call really do to the keys of a command with [`KeyFlags::VARIABLE`].
 pub type AccessBy = fn(Args<'_>) -> KeyFlags;
+
+/// Whether the arguments of one call make a command reach keys that they do not name.
+pub type ReachesAll = fn(Args<'_>) -> bool;
 
 /// Since when a command is not to be used any more, and what to use instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +124,7 @@ impl Row {
             categories: None,
             more_categories: Category::empty(),
             locking: None,
+            reaches_all: None,
         }
     }
 
@@ -212,6 +217,12 @@ impl Row {
     /// What the command must hold while it runs, where it is not simply its keys.
     pub fn locks(mut self, locking: Locking) -> Self {
         self.locking = Some(locking);
+        self
+    }
+
+    /// Which calls must hold every stripe, because they reach keys that no argument names.
+    pub fn locks_all_if(mut self, reaches: ReachesAll) -> Self {
+        self.reaches_all = Some(reaches);
         self
     }
 }

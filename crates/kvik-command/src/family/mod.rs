@@ -14,6 +14,7 @@ mod latency;
 mod list;
 mod member_scan;
 mod memory;
+mod prefix;
 mod server;
 mod set;
 mod slowlog;
@@ -38,6 +39,7 @@ pub fn commands() -> Vec<Row> {
         latency::rows(),
         list::rows(),
         memory::rows(),
+        prefix::rows(),
         server::rows(),
         set::rows(),
         slowlog::rows(),

@@ -1,0 +1,107 @@
+//! The work of DELPREFIX: pages of keys looked at and deleted, a few while a stripe is held once.
+
+use std::time::Duration;
+
+use kvik_command::prefix_jobs::{PrefixPage, PrefixProgress};
+use kvik_store::Guard;
+
+use super::{LONGEST_MS, SLICE, WHILE_OFF_MS};
+use crate::db::Shared;
+use crate::effects::{Collector, Unit};
+use crate::stripes::{InTurn, Patience};
+
+/// Keys looked at in a page.
+const PAGE: usize = 512;
+
+/// How long there is nothing to do.
+pub(super) fn rest(shared: &Shared) -> Duration {
+    let longest = Duration::from_millis(LONGEST_MS);
+    let Some(next_us) = shared.engine.prefix_jobs.next_us() else {
+        return longest;
+    };
+    if shared.writes_wait() {
+        return Duration::from_millis(WHILE_OFF_MS);
+    }
+    let now_us = shared.clock.now_us();
+    longest.min(Duration::from_micros(next_us.saturating_sub(now_us)))
+}
+
+/// Does one page of a job that is due.
+pub(super) fn work(shared: &Shared, unit: &mut Unit) {
+    let now_us = shared.clock.now_us();
+    let Some(page) = shared.engine.prefix_jobs.next_page(now_us) else {
+        return;
+    };
+    let (keys, mut done) = look(shared, unit, &page, now_us / 1000);
+    if !page.dry_run {
+        done.deleted = delete(shared, unit, &page, &keys, now_us / 1000);
+    }
+    let deleted = &shared.upkeep_stats.totals.changes;
+    deleted.add(done.deleted);
+    let now_us = shared.clock.now_us();
+    shared.engine.prefix_jobs.note(page.id, done, now_us);
+}
+
+/// The keys of a page that match.
+fn look(
+    shared: &Shared,
+    unit: &mut Unit,
+    page: &PrefixPage,
+    now_ms: u64,
+) -> (Vec<Vec<u8>>, PrefixProgress) {
+    let mut stripes = InTurn::new(&shared.stripes);
+    let mut effects = Collector {
+        unit,
+        wanted: false,
+    };
+    let guard = Guard::new(&mut stripes, &shared.stripes.layout, &mut effects, now_ms);
+    let (mut keys, mut visited) = (Vec::new(), 0);
+    let next = guard.on(page.keyspace).scan(page.cursor, PAGE, |view| {
+        visited += 1;
+        if view.key().starts_with(&page.prefix) {
+            keys.push(view.key().to_vec());
+        }
+    });
+    let progress = PrefixProgress {
+        next: next.next,
+        visited,
+        matched: keys.len() as u64,
+        deleted: 0,
+    };
+    (keys, progress)
+}
+
+/// Deletes keys and says how many were still there.
+fn delete(
+    shared: &Shared,
+    unit: &mut Unit,
+    page: &PrefixPage,
+    keys: &[Vec<u8>],
+    now_ms: u64,
+) -> u64 {
+    let layout = &shared.stripes.layout;
+    let stripe = |key: &Vec<u8>| layout.stripe_of(layout.hash(key));
+    let mut deleted = 0;
+    // A page is in the order of the hashes, so the keys of a stripe follow each other.
+    for group in keys.chunk_by(|a, b| stripe(a) == stripe(b)) {
+        for slice in group.chunks(SLICE) {
+            let Ok(mut held) = shared.stripes.lock(stripe(&slice[0]), Patience::Wait) else {
+                continue;
+            };
+            let mut effects = Collector {
+                unit,
+                wanted: shared.log.is_some(),
+            };
+            let guard = Guard::new(&mut held, layout, &mut effects, now_ms);
+            let mut guard = guard.on(page.keyspace);
+            deleted += slice.iter().filter(|key| guard.delete(key)).count() as u64;
+            let garbage = guard.take_garbage();
+            shared.commit(unit);
+            drop(held);
+            if let Some(garbage) = garbage {
+                shared.stripes.alarm.discard(garbage);
+            }
+        }
+    }
+    deleted
+}
