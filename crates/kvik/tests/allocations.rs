@@ -57,10 +57,8 @@ impl Client {
             let rest = &self.requests[at..];
             at += parse(&mut parser, rest, &mut self.spans);
             let args = Args::new(rest, &self.spans);
-            let outcome = self
-                .executor
-                .execute(&mut self.session, args, &mut self.out);
-            assert_eq!(outcome, Outcome::Done);
+            let (executor, session) = (&mut self.executor, &mut self.session);
+            until_done(|| executor.execute(session, args, &mut self.out));
         }
     }
 
@@ -83,12 +81,16 @@ impl Client {
         self.executor.prefetch(&self.session, all);
         for &(at, first, end, prepared) in &*commands {
             let args = Args::new(&self.requests[at..], &self.spans[first..end]);
-            let out = &mut self.out;
-            let outcome = self
-                .executor
-                .execute_prepared(&mut self.session, prepared, args, out);
-            assert_eq!(outcome, Outcome::Done);
+            let (executor, session, out) = (&mut self.executor, &mut self.session, &mut self.out);
+            until_done(|| executor.execute_prepared(session, prepared, args, out));
         }
+    }
+}
+
+/// Offers a command again while the upkeep thread has its stripe.
+fn until_done(mut offer: impl FnMut() -> Outcome) {
+    while offer() != Outcome::Done {
+        std::thread::yield_now();
     }
 }
 
