@@ -9,6 +9,7 @@ mod change;
 mod node;
 mod nodes;
 mod quicklist;
+mod restore;
 
 use self::bounds::Bounds;
 use self::node::delete_matches;

@@ -12,7 +12,7 @@ const FREE_AT_ONCE: usize = 8;
 
 /// A list while it changes. A list that has become empty is gone afterwards, with its key.
 #[derive(Debug)]
-pub struct ListMut<'g>(Edit<'g, List>);
+pub struct ListMut<'g>(pub(super) Edit<'g, List>);
 
 impl<'g> Slot<'g> {
     /// The list that is there, an empty one where nothing is.

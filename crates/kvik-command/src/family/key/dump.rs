@@ -2,10 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use kvik_rdb::{Compression, Encoder, ObjectType, seal};
-use kvik_store::{IntText, SetRef, StringRef, ValueRef};
+use kvik_rdb::{Compression, Encoder, ListNode, ObjectType, seal};
+use kvik_store::{IntText, ListRef, SetRef, StringRef, ValueRef};
 
 use crate::{Ctx, Error};
+
+const NO_FORM: Error = Error::text("values of this type cannot be dumped yet");
 
 pub(super) fn dump(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let compression = if ctx.engine.settings.rdb_compression.load(Ordering::Relaxed) {
@@ -14,47 +16,68 @@ pub(super) fn dump(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         Compression::Off
     };
     match ctx.keys.read(&ctx.args[1]) {
-        Some(view) => ctx.reply.bulk(&payload(view.value(), compression)),
+        Some(view) => {
+            let payload = payload(view.value(), compression).ok_or(NO_FORM)?;
+            ctx.reply.bulk(&payload);
+        }
         None => ctx.reply.null(),
     }
     Ok(())
 }
 
-fn payload(value: ValueRef<'_>, compression: Compression) -> Vec<u8> {
+fn payload(value: ValueRef<'_>, compression: Compression) -> Option<Vec<u8>> {
+    let object = object_of(value)?;
     let mut payload = Vec::new();
     let mut encoder = Encoder::new(&mut payload, compression);
-    let object = write(value, &mut encoder);
+    encoder.object(object);
+    write(value, object, &mut encoder);
     seal(&mut payload, object.version());
-    payload
+    Some(payload)
 }
 
-/// Writes a value behind its type, and says which type that is.
-fn write(value: ValueRef<'_>, encoder: &mut Encoder<'_>) -> ObjectType {
-    let object = object_of(value);
-    encoder.object(object);
+fn write(value: ValueRef<'_>, object: ObjectType, encoder: &mut Encoder<'_>) {
     match value {
         ValueRef::String(string) => write_string(string, encoder),
+        ValueRef::List(list) => write_list(list, encoder),
         ValueRef::Set(set) => write_set(set, object, encoder),
-        _ => unreachable!("no command makes one yet"),
+        ValueRef::Hash(_) | ValueRef::Zset(_) | ValueRef::Stream(_) => {}
     }
-    object
 }
 
-/// The oldest type that holds the value.
-fn object_of(value: ValueRef<'_>) -> ObjectType {
-    match value {
+/// The oldest type that holds the value, if values like it can be dumped.
+fn object_of(value: ValueRef<'_>) -> Option<ObjectType> {
+    Some(match value {
         ValueRef::String(_) => ObjectType::String,
+        ValueRef::List(_) => ObjectType::ListQuicklist2,
         ValueRef::Set(SetRef::Ints(_)) => ObjectType::SetIntset,
         ValueRef::Set(set) if set.expires() => ObjectType::SetExpiring,
         ValueRef::Set(_) => ObjectType::Set,
-        _ => unreachable!("no command makes one yet"),
-    }
+        ValueRef::Hash(_) | ValueRef::Zset(_) | ValueRef::Stream(_) => return None,
+    })
 }
 
 fn write_string(string: StringRef<'_>, encoder: &mut Encoder<'_>) {
     match string {
         StringRef::Int(n) => encoder.int(n),
         StringRef::Bytes(bytes) => encoder.string(bytes),
+    }
+}
+
+fn write_list(list: ListRef<'_>, encoder: &mut Encoder<'_>) {
+    match list {
+        ListRef::Pack(bytes) => {
+            encoder.count(1);
+            encoder.node(ListNode::Listpack(bytes));
+        }
+        ListRef::Quick(list) => {
+            encoder.count(list.node_count());
+            list.nodes().for_each(|node| {
+                encoder.node(match node {
+                    kvik_store::ListNode::Pack(bytes) => ListNode::Listpack(bytes),
+                    kvik_store::ListNode::Plain(element) => ListNode::Plain(element),
+                });
+            });
+        }
     }
 }
 

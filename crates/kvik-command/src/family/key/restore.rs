@@ -49,6 +49,13 @@ fn put(slot: Slot<'_>, value: Value<'_, '_>, terms: &Terms<'_>, past: bool) -> R
                 slot.restore_string(fill::string(&text, &mut room), terms);
             }
         }
+        Value::List(parts) => {
+            let mut made = slot.list_beside();
+            fill::list(&mut made, parts)?;
+            if !past {
+                made.restore(terms);
+            }
+        }
         Value::Set(set) => {
             let mut made = slot.set_beside();
             fill::set(&mut made, set)?;

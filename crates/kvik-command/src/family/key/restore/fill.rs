@@ -1,7 +1,7 @@
 //! Fills new collections with what a payload holds.
 
-use kvik_rdb::{Corrupt, IntText, Set, Text};
-use kvik_store::{Malformed, NewString, SetMut};
+use kvik_rdb::{Corrupt, IntText, ListPart, ListParts, Set, Text};
+use kvik_store::{ListEnd, ListMut, Malformed, NewString, SetMut};
 
 /// The payload is not what it seemed to be.
 pub(super) struct Damaged;
@@ -29,6 +29,22 @@ pub(super) fn string<'t>(text: &'t Text<'_>, room: &'t mut IntText) -> NewString
         Text::Int(n) => NewString::Int(*n),
         text => NewString::Bytes(text.bytes(room)),
     }
+}
+
+pub(super) fn list(made: &mut ListMut<'_>, parts: ListParts<'_, '_>) -> Result<(), Damaged> {
+    for part in parts {
+        match part? {
+            ListPart::Element(element) => append(made, &element),
+            ListPart::Listpack(bytes) => made.append_pack(&bytes)?,
+            ListPart::Ziplist(ziplist) => ziplist.iter().for_each(|element| append(made, &element)),
+        }
+    }
+    ensure(!made.is_empty())
+}
+
+fn append(made: &mut ListMut<'_>, element: &Text<'_>) {
+    let mut room = IntText::default();
+    made.push(ListEnd::Right, std::iter::once(element.bytes(&mut room)));
 }
 
 pub(super) fn set(made: &mut SetMut<'_>, set: Set<'_, '_>) -> Result<(), Damaged> {
