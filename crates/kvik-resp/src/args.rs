@@ -3,8 +3,14 @@
 //! An argument is a [`Span`] of a byte buffer rather than a slice, so a parser can hand out positions while the
 //! buffer is still growing and moving, and a thread can keep one `Vec<Span>` for all its connections. [`Args`] joins
 //! the two for reading and is two words wide per half: pass it by value.
+//!
+//! A large argument may have been received apart, into a rope ([`Apart`]), and lie nowhere in the buffer. Who can use a
+//! rope asks for it ([`Args::rope`]); for all others its bytes are put together when they are first read.
 
 use std::ops::{Index, Range};
+use std::sync::OnceLock;
+
+use kvik_rope::{Intake, Rope};
 
 use crate::Output;
 
@@ -18,8 +24,43 @@ pub struct Span {
 }
 
 impl Span {
-    fn of(self, buffer: &[u8]) -> &[u8] {
-        &buffer[self.start as usize..][..self.len as usize]
+    /// The start of an argument that was received apart; its length is the number of it. No other lies there, as a whole
+    /// command ends before.
+    const APART: u32 = u32::MAX;
+
+    /// The argument that was received apart as number `index`.
+    pub(crate) fn apart(index: usize) -> Self {
+        Self {
+            start: Self::APART,
+            len: index as u32,
+        }
+    }
+}
+
+/// A large argument that is received apart from the bytes around it.
+#[derive(Debug)]
+pub struct Apart {
+    /// Where it would begin, counted from the start of its command without what else was received apart.
+    pub at: usize,
+    /// What has come of it.
+    pub intake: Intake,
+    flat: OnceLock<Vec<u8>>,
+}
+
+impl Apart {
+    /// An argument of `len` bytes that would begin at `at`.
+    pub fn new(at: usize, len: usize) -> Self {
+        Self {
+            at,
+            intake: Intake::new(len),
+            flat: OnceLock::new(),
+        }
+    }
+
+    fn text(&self) -> &[u8] {
+        let rope = self.intake.rope();
+        self.flat
+            .get_or_init(|| rope.map_or_else(Vec::new, Rope::to_vec))
     }
 }
 
@@ -30,12 +71,50 @@ impl Span {
 pub struct Args<'a> {
     buffer: &'a [u8],
     spans: &'a [Span],
+    apart: &'a [Apart],
 }
 
 impl<'a> Args<'a> {
     /// The arguments at `spans` of `buffer`.
     pub fn new(buffer: &'a [u8], spans: &'a [Span]) -> Self {
-        Self { buffer, spans }
+        Self::with_apart(buffer, spans, &[])
+    }
+
+    /// The arguments at `spans` of `buffer` and among those that were received apart.
+    pub fn with_apart(buffer: &'a [u8], spans: &'a [Span], apart: &'a [Apart]) -> Self {
+        Self {
+            buffer,
+            spans,
+            apart,
+        }
+    }
+
+    #[inline]
+    fn at(self, span: Span) -> &'a [u8] {
+        let start = span.start as usize;
+        match self.buffer.get(start..start + span.len as usize) {
+            Some(text) => text,
+            None => self.text_apart(span),
+        }
+    }
+
+    #[cold]
+    fn text_apart(self, span: Span) -> &'a [u8] {
+        assert!(
+            span.start == Span::APART,
+            "an argument lies in its buffer or apart"
+        );
+        self.apart[span.len as usize].text()
+    }
+
+    /// The argument at `index` if it is a rope.
+    #[inline]
+    pub fn rope(self, index: usize) -> Option<&'a Rope> {
+        let span = self.spans.get(index)?;
+        if span.start != Span::APART {
+            return None;
+        }
+        self.apart.get(span.len as usize)?.intake.rope()
     }
 
     /// Number of arguments, the command's name included.
@@ -50,13 +129,13 @@ impl<'a> Args<'a> {
 
     /// The argument at `index`.
     pub fn get(self, index: usize) -> Option<&'a [u8]> {
-        self.spans.get(index).map(|span| span.of(self.buffer))
+        self.spans.get(index).map(|span| self.at(*span))
     }
 
     /// All arguments in order.
     pub fn iter(self) -> ArgsIter<'a> {
         ArgsIter {
-            buffer: self.buffer,
+            args: self,
             spans: self.spans.iter(),
         }
     }
@@ -64,16 +143,16 @@ impl<'a> Args<'a> {
     /// The arguments from `from` on; empty when there are not that many.
     pub fn tail(self, from: usize) -> Self {
         Self {
-            buffer: self.buffer,
             spans: self.spans.get(from..).unwrap_or_default(),
+            ..self
         }
     }
 
     /// The arguments in `range`, none where it leaves the list.
     pub fn slice(self, range: Range<usize>) -> Self {
         Self {
-            buffer: self.buffer,
             spans: self.spans.get(range).unwrap_or_default(),
+            ..self
         }
     }
 }
@@ -82,7 +161,7 @@ impl Index<usize> for Args<'_> {
     type Output = [u8];
 
     fn index(&self, index: usize) -> &[u8] {
-        self.spans[index].of(self.buffer)
+        self.at(self.spans[index])
     }
 }
 
@@ -106,7 +185,7 @@ impl std::fmt::Debug for Args<'_> {
 /// Iterator over the arguments of an [`Args`].
 #[derive(Clone)]
 pub struct ArgsIter<'a> {
-    buffer: &'a [u8],
+    args: Args<'a>,
     spans: std::slice::Iter<'a, Span>,
 }
 
@@ -114,7 +193,7 @@ impl<'a> Iterator for ArgsIter<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        self.spans.next().map(|span| span.of(self.buffer))
+        self.spans.next().map(|span| self.args.at(*span))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -122,13 +201,13 @@ impl<'a> Iterator for ArgsIter<'a> {
     }
 
     fn nth(&mut self, n: usize) -> Option<&'a [u8]> {
-        self.spans.nth(n).map(|span| span.of(self.buffer))
+        self.spans.nth(n).map(|span| self.args.at(*span))
     }
 }
 
 impl DoubleEndedIterator for ArgsIter<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.spans.next_back().map(|span| span.of(self.buffer))
+        self.spans.next_back().map(|span| self.args.at(*span))
     }
 }
 

@@ -22,7 +22,7 @@ mod reply;
 mod request;
 mod value;
 
-pub use args::{Args, ArgsBuf, ArgsIter, Span, encode_command};
+pub use args::{Apart, Args, ArgsBuf, ArgsIter, Span, encode_command};
 pub use decode::{DecodeError, DecodeLimits, ReplyDecoder};
 pub use inline::{UnbalancedQuotes, split_line};
 pub use long_double::LongDouble;

@@ -9,7 +9,7 @@
 //! The parser does not know commands, and nothing but framing makes it fail.
 
 use crate::number::parse_i64;
-use crate::{Args, ArgsBuf, Span, inline};
+use crate::{Apart, Args, ArgsBuf, Span, inline};
 
 /// What a client may send.
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +137,9 @@ pub struct RequestParser {
     bulk: Option<usize>,
     /// Arguments of an unfinished command.
     spans: Vec<Span>,
+    /// How many of them were received apart, and their bytes.
+    apart: usize,
+    apart_bytes: usize,
     inline: ArgsBuf,
 }
 
@@ -168,6 +171,18 @@ impl RequestParser {
         limits: &Limits,
         spans: &mut Vec<Span>,
     ) -> Result<Parsed, ProtocolError> {
+        self.parse_with(input, &[], limits, spans)
+    }
+
+    /// As [`Self::parse_append`], where arguments of this command were received apart: from `input` they are left out.
+    #[inline]
+    pub fn parse_with(
+        &mut self,
+        input: &[u8],
+        apart: &[Apart],
+        limits: &Limits,
+        spans: &mut Vec<Span>,
+    ) -> Result<Parsed, ProtocolError> {
         if self.missing == 0 {
             if let Some(consumed) = self.parse_small(input, limits, spans) {
                 return Ok(Parsed::Command { consumed });
@@ -191,7 +206,12 @@ impl RequestParser {
                 Some(count) => self.missing = count,
             }
         }
-        self.parse_args(input, limits, spans)
+        self.parse_args(input, apart, limits, spans)
+    }
+
+    /// After `Incomplete`: start and length of the argument that has not come whole.
+    pub fn unfinished_argument(&self) -> Option<(usize, usize)> {
+        self.bulk.map(|len| (self.parsed, len))
     }
 
     /// A whole command of at most nine arguments of at most 99 bytes, which is what most commands are. Anything else is
@@ -230,6 +250,7 @@ impl RequestParser {
     fn parse_args(
         &mut self,
         input: &[u8],
+        apart: &[Apart],
         limits: &Limits,
         spans: &mut Vec<Span>,
     ) -> Result<Parsed, ProtocolError> {
@@ -239,7 +260,10 @@ impl RequestParser {
             let Some(len) = self.take_bulk_len(input, limits)? else {
                 return Ok(self.suspend(spans, base, input.len() + 1));
             };
-            let end = self.parsed + len;
+            let is_apart = apart
+                .get(self.apart)
+                .is_some_and(|next| next.at == self.parsed);
+            let end = self.parsed + if is_apart { 0 } else { len };
             match input.get(end..end + 2) {
                 Some(b"\r\n") => {}
                 Some(_) => return Err(ProtocolError::InvalidCrlf),
@@ -248,11 +272,17 @@ impl RequestParser {
                     return Ok(self.suspend(spans, base, end + 2));
                 }
             }
-            // Both fit: take_bulk_len refuses an argument that ends beyond 4 GiB.
-            spans.push(Span {
-                start: self.parsed as u32,
-                len: len as u32,
-            });
+            if is_apart {
+                spans.push(Span::apart(self.apart));
+                self.apart += 1;
+                self.apart_bytes += len;
+            } else {
+                // Both fit: take_bulk_len refuses an argument that ends beyond 4 GiB.
+                spans.push(Span {
+                    start: self.parsed as u32,
+                    len: len as u32,
+                });
+            }
             self.parsed = end + 2;
             self.missing -= 1;
         }
@@ -313,7 +343,7 @@ impl RequestParser {
             }
         };
         self.parsed = next;
-        check_bulk_len(len, next, limits).map(Some)
+        check_bulk_len(len, next + self.apart_bytes, limits).map(Some)
     }
 
     /// The offset of the `\r\n` that ends the header line at `parsed`, `None` when it has not arrived.
@@ -401,6 +431,7 @@ impl RequestParser {
     fn finish(&mut self) -> usize {
         self.scanned = 0;
         self.spans = Vec::new();
+        (self.apart, self.apart_bytes) = (0, 0);
         std::mem::take(&mut self.parsed)
     }
 }

@@ -6,7 +6,7 @@
 use std::mem;
 
 /// The capacity of a pooled buffer, and what one read asks for.
-pub(super) const CAPACITY: usize = 16 << 10;
+pub(super) const CAPACITY: usize = 32 << 10;
 /// A buffer that grew beyond this is freed, not pooled.
 const LARGEST: usize = 64 << 10;
 /// How many buffers are pooled.
@@ -14,7 +14,7 @@ const POOLED: usize = 64;
 /// An input up to this is copied out of its buffer while its connection waits for the rest.
 const PARKED: usize = 2 << 10;
 /// The first step by which an input grows towards an announced large value.
-pub(super) const GROWTH: usize = 256 << 10;
+const GROWTH: usize = 256 << 10;
 
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
@@ -52,7 +52,7 @@ impl Buffers {
     pub(super) fn make_room(&mut self, input: &mut Vec<u8>, missing: usize) {
         let announced = missing > CAPACITY;
         let room = if announced {
-            missing.min(input.len().max(GROWTH))
+            missing.min(announced_room(input.len()))
         } else {
             CAPACITY / 2
         };
@@ -66,6 +66,11 @@ impl Buffers {
             input.reserve(room);
         }
     }
+}
+
+/// For how many bytes of what was announced memory is taken, when so many have come.
+pub(super) fn announced_room(received: usize) -> usize {
+    received.max(GROWTH)
 }
 
 #[cfg(test)]

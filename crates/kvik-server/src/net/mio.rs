@@ -19,9 +19,10 @@ use std::time::Duration;
 use ::mio::unix::SourceFd;
 use ::mio::{Events, Interest, Poll, Registry, Token};
 use kvik_resp::Output;
-use socket2::Socket;
+use kvik_rope::Intake;
+use socket2::{MaybeUninitSlice, Socket};
 
-use super::buffers::Buffers;
+use super::buffers::{Buffers, announced_room};
 use super::listen::Backoff;
 use super::outgoing::{Outgoing, SLICES};
 use super::slab::Slab;
@@ -32,6 +33,10 @@ const EVENTS_PER_TURN: usize = 1024;
 /// Connections that are given output before it is sent, and bytes that are sent at once.
 const UNFLUSHED: usize = 64;
 const SENT_AT_ONCE: usize = 64 << 10;
+
+/// Bytes of a large string that one read asks for at most: their chunks are fewer than the slices the
+/// kernel takes in a list.
+const READ_APART: usize = 4 << 20;
 
 /// A peer that is gone is an error of `send`, not a signal. (Apple's sockets have an option for
 /// it, which socket2 sets.)
@@ -84,6 +89,8 @@ struct Conn {
     input: Option<Vec<u8>>,
     /// The bytes that the layer above lacks, if it knows.
     missing: usize,
+    /// A large string to be received before more of the input.
+    intake: Option<Intake>,
     failure: Option<io::Error>,
     /// Reading may succeed.
     readable: bool,
@@ -114,6 +121,7 @@ impl Conn {
             output: Outgoing::default(),
             input: None,
             missing: 0,
+            intake: None,
             failure: None,
             readable: false,
             writable: true,
@@ -256,6 +264,9 @@ impl MioDriver {
 
     fn read(&mut self, id: ConnId) -> Option<Event> {
         let conn = self.conns.get_mut(id)?;
+        if conn.intake.is_some() {
+            return self.read_apart(id);
+        }
         let mut input = conn.input.take()?;
         self.buffers.make_room(&mut input, conn.missing);
         let room = input.capacity() - input.len();
@@ -273,6 +284,34 @@ impl MioDriver {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return self.end(id, CloseReason::Failed(error)),
         }
+        conn.input = Some(self.buffers.park(input));
+        arm(&mut self.ready, id, conn);
+        None
+    }
+
+    fn read_apart(&mut self, id: ConnId) -> Option<Event> {
+        let conn = self.conns.get_mut(id)?;
+        let (mut intake, mut input) = (conn.intake.take()?, conn.input.take()?);
+        self.buffers.make_room(&mut input, 0);
+        match receive_apart(&conn.socket, &mut intake, &mut input) {
+            Ok((0, _)) => {
+                conn.finished = true;
+                self.buffers.put(input);
+                return Some(Event::PeerFinished { conn: id });
+            }
+            Ok((count, room)) => {
+                conn.readable = count == room || conn.ends;
+                return Some(Event::ReceivedApart {
+                    conn: id,
+                    intake,
+                    input,
+                });
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => conn.readable = false,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return self.end(id, CloseReason::Failed(error)),
+        }
+        conn.intake = Some(intake);
         conn.input = Some(self.buffers.park(input));
         arm(&mut self.ready, id, conn);
         None
@@ -368,6 +407,33 @@ fn receive(socket: &Socket, input: &mut Vec<u8>) -> io::Result<usize> {
     Ok(count)
 }
 
+/// Receives what `intake` lacks, as far as it may take memory now, and what follows. Returns how many
+/// bytes came and for how many there was room.
+fn receive_apart(
+    socket: &Socket,
+    intake: &mut Intake,
+    input: &mut Vec<u8>,
+) -> io::Result<(usize, usize)> {
+    let missing = intake.missing();
+    let most = missing
+        .min(announced_room(intake.received()))
+        .min(READ_APART);
+    let mut list: Vec<_> = intake.room(most).map(MaybeUninitSlice::new).collect();
+    let lists_all = most == missing;
+    if lists_all {
+        list.push(MaybeUninitSlice::new(input.spare_capacity_mut()));
+    }
+    let room = list.iter().map(|slice| slice.len()).sum();
+    let (count, _) = socket.recv_vectored(&mut list)?;
+    drop(list);
+    let behind = count.saturating_sub(missing);
+    // SAFETY: the kernel has filled the slices in order, first the intake's, up to `count` bytes.
+    unsafe { intake.advance(count - behind) };
+    // SAFETY: what did not belong to the intake is at the start of the spare capacity.
+    unsafe { input.set_len(input.len() + behind) };
+    Ok((count, room))
+}
+
 impl Driver for MioDriver {
     fn name(&self) -> &'static str {
         if cfg!(target_os = "linux") {
@@ -424,6 +490,17 @@ impl Driver for MioDriver {
             Some(conn) if !conn.finished && !conn.closing => {
                 conn.input = Some(self.buffers.park(input));
                 conn.missing = missing;
+                arm(&mut self.ready, id, conn);
+            }
+            _ => self.buffers.put(input),
+        }
+    }
+
+    fn receive_apart(&mut self, id: ConnId, intake: Intake, input: Vec<u8>) {
+        match self.conns.get_mut(id) {
+            Some(conn) if !conn.finished && !conn.closing => {
+                conn.input = Some(self.buffers.park(input));
+                conn.intake = Some(intake);
                 arm(&mut self.ready, id, conn);
             }
             _ => self.buffers.put(input),

@@ -35,6 +35,7 @@ use std::io;
 use std::time::Duration;
 
 use kvik_resp::Output;
+use kvik_rope::Intake;
 use socket2::Socket;
 
 mod buffers;
@@ -130,6 +131,17 @@ pub enum Event {
         /// All bytes not yet consumed.
         input: Vec<u8>,
     },
+    /// Bytes came for what was last given to [`Driver::receive_apart`]: `intake` has got those it
+    /// lacks, and what followed is appended to `input`. Nothing more is received until they are
+    /// given back.
+    ReceivedApart {
+        /// The connection.
+        conn: ConnId,
+        /// The string, of which more has come.
+        intake: Intake,
+        /// All other bytes not yet consumed.
+        input: Vec<u8>,
+    },
     /// The peer sends no more, but may still read: answer what came before, then
     /// [`close_after_flush`](Driver::close_after_flush). Comes once, after all `Received`; the
     /// bytes that were given back to the driver are gone, as nothing can complete them.
@@ -216,6 +228,11 @@ pub trait Driver {
     /// large value is then read straight into `input`, which grows with what has come and not
     /// with what was announced.
     fn receive(&mut self, conn: ConnId, input: Vec<u8>, missing: usize);
+
+    /// Asks for more bytes: first those that `intake` lacks, which must be some, straight into its
+    /// chunks, then others, to be appended to `input`. Until they have come the connection cannot
+    /// be [released](Self::release).
+    fn receive_apart(&mut self, conn: ConnId, intake: Intake, input: Vec<u8>);
 
     /// Sends `output` after everything sent before. Returns the bytes the kernel has not taken
     /// yet, `output` included; from [`Options::high_water`] on, [`Event::Drained`] will follow.

@@ -126,6 +126,7 @@ fn echo(driver: &mut dyn Driver, event: Event) {
             driver.receive(conn, Vec::new(), 0);
         }
         Event::PeerFinished { conn } => driver.close_after_flush(conn),
+        Event::ReceivedApart { .. } => unreachable!("nobody asked for it"),
         Event::Closed { .. } | Event::Released { .. } | Event::Woken => {}
     }
 }

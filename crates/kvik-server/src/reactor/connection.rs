@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik::{Executor, Outcome, Session};
-use kvik_resp::{Args, Limits, Output, ProtocolError, Reply, RequestParser};
+use kvik_resp::{Apart, Args, Limits, Output, ProtocolError, Reply, RequestParser};
 
 use super::input::Input;
 use super::pipeline::{End, Pipeline};
@@ -104,6 +104,13 @@ impl Connection {
         }
     }
 
+    /// Has the argument that has not come whole received apart, if it is large.
+    pub(super) fn set_apart(&mut self) {
+        if let Some((at, len)) = self.parser.unfinished_argument() {
+            self.input.set_apart(at, len);
+        }
+    }
+
     /// Its client has sent or read something.
     pub(super) fn note_activity(&self, now_ms: u64) {
         self.session.client.active_ms.store(now_ms, Relaxed);
@@ -121,7 +128,7 @@ impl Connection {
     pub(super) fn run(&mut self, tools: &mut Tools<'_>, out: &mut Output) -> Stop {
         let input = std::mem::take(&mut self.input);
         let mut consumed = 0;
-        let stop = self.run_input(tools, input.rest(), &mut consumed, out);
+        let stop = self.run_input(tools, &input, &mut consumed, out);
         self.input = input;
         self.input.consume(consumed);
         stop
@@ -130,18 +137,19 @@ impl Connection {
     fn run_input(
         &mut self,
         tools: &mut Tools<'_>,
-        input: &[u8],
+        input: &Input,
         consumed: &mut usize,
         out: &mut Output,
     ) -> Stop {
         let mut left = TURN;
         loop {
             let limits = self.limits(tools.max_bulk);
-            let rest = &input[*consumed..];
+            let rest = &input.rest()[*consumed..];
+            let apart = if *consumed == 0 { input.apart() } else { &[] };
             let end = tools
                 .pipeline
-                .fill(&mut self.parser, rest, &limits, tools.executor);
-            let stop = self.run_pipeline(tools, rest, consumed, out);
+                .fill(&mut self.parser, rest, apart, &limits, tools.executor);
+            let stop = self.run_pipeline(tools, rest, apart, consumed, out);
             tools.executor.settle();
             if let Some(stop) = stop {
                 // What was parsed beyond will be parsed again.
@@ -165,6 +173,7 @@ impl Connection {
         &mut self,
         tools: &mut Tools<'_>,
         input: &[u8],
+        apart: &[Apart],
         consumed: &mut usize,
         out: &mut Output,
     ) -> Option<Stop> {
@@ -174,7 +183,7 @@ impl Connection {
             tools.executor.prefetch(&self.session, commands);
         }
         for step in steps {
-            let args = tools.pipeline.args(step, input, &self.parser);
+            let args = tools.pipeline.args(step, input, apart, &self.parser);
             if is_http(args) {
                 HTTP.warn(tools.executor.now_us() / 1000, HTTP_TEXT);
                 return Some(Stop::Close);

@@ -3,6 +3,15 @@
 //! The buffer is lent to the driver while more is wanted. While commands wait (a clogged or paused client), it stays here
 //! and what comes is received apart and appended. Consumed bytes are cut off only when they are most of the buffer, so
 //! that working through a long pipeline costs each byte once.
+//!
+//! A large argument that has not come whole is taken out of the buffer and received into the chunks of a rope, in which
+//! it can become a value. The rest of its command then follows in the buffer where the argument began.
+
+use kvik_resp::Apart;
+use kvik_rope::Intake;
+
+/// Arguments from this size on are received apart.
+const APART_BYTES: usize = 16 << 10;
 
 /// Capacity that is kept for a connection which has nothing in its buffer.
 const KEPT: usize = 64 << 10;
@@ -14,6 +23,12 @@ pub(super) struct Input {
     start: usize,
     /// Bytes that were in the buffer when it was lent.
     lent: usize,
+    /// The large arguments of the first command of the rest.
+    apart: Vec<Apart>,
+    /// Bytes of them.
+    apart_bytes: usize,
+    /// Bytes that had come of the last of them when it was lent.
+    lent_apart: Option<usize>,
 }
 
 impl Input {
@@ -22,16 +37,67 @@ impl Input {
         &self.bytes[self.start..]
     }
 
+    /// The arguments of the first command of the rest that were taken out of it.
+    pub(super) fn apart(&self) -> &[Apart] {
+        &self.apart
+    }
+
+    /// Bytes that wait, those of large arguments included.
     pub(super) fn len(&self) -> usize {
-        self.bytes.len() - self.start
+        self.bytes.len() - self.start + self.apart_bytes
     }
 
     pub(super) fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.capacity() + self.apart_bytes
+    }
+
+    /// Has the last argument, which begins at `at` of the rest and will be `len` bytes long, received apart if it is
+    /// large. Call it with the parser's word that no more than a part of it is there.
+    pub(super) fn set_apart(&mut self, at: usize, len: usize) {
+        let begun = self.apart.last().is_some_and(|last| last.at == at);
+        let from = self.start + at;
+        // Of one that is there, only the line's end may be missing.
+        let is_whole = self.bytes.len() >= from + len;
+        if len < APART_BYTES || begun || is_whole {
+            return;
+        }
+        let mut argument = Apart::new(at, len);
+        self.apart_bytes += argument.intake.take(&self.bytes[from..]);
+        self.bytes.truncate(from);
+        self.apart.push(argument);
+    }
+
+    /// What has come of a large argument, to be given to the driver, if something is missing.
+    pub(super) fn lend_intake(&mut self) -> Option<Intake> {
+        let last = self.apart.last_mut()?;
+        if last.intake.missing() == 0 {
+            return None;
+        }
+        self.lent_apart = Some(last.intake.received());
+        Some(std::mem::take(&mut last.intake))
+    }
+
+    /// Whether the driver has a large argument.
+    pub(super) fn is_intake_lent(&self) -> bool {
+        self.lent_apart.is_some()
+    }
+
+    /// Takes back what [`Self::lend_intake`] gave and returns how many bytes came.
+    pub(super) fn accept_intake(&mut self, intake: Intake) -> usize {
+        let grown = intake.received() - self.lent_apart.take().unwrap_or_default();
+        self.apart_bytes += grown;
+        if let Some(last) = self.apart.last_mut() {
+            last.intake = intake;
+        }
+        grown
     }
 
     /// Marks the first `count` bytes of the rest as consumed.
     pub(super) fn consume(&mut self, count: usize) {
+        if count > 0 {
+            self.apart = Vec::new();
+            self.apart_bytes = 0;
+        }
         self.start += count;
         if self.start == self.bytes.len() {
             self.bytes.clear();
@@ -60,7 +126,7 @@ impl Input {
     /// Takes the buffer back from the driver and returns how many bytes came.
     pub(super) fn accept(&mut self, received: Vec<u8>) -> usize {
         let grown = received.len() - self.lent;
-        if self.len() == 0 {
+        if self.bytes.len() == self.start {
             (self.bytes, self.start) = (received, 0);
         } else {
             self.bytes.extend_from_slice(&received);
@@ -103,5 +169,40 @@ mod tests {
         assert_eq!(input.rest(), b"waiting more");
         input.consume(8);
         assert_eq!(input.rest(), b"more");
+    }
+
+    #[test]
+    fn a_large_argument_is_taken_out_once_and_counted() {
+        const LEN: usize = APART_BYTES + 100;
+        let mut input = Input::default();
+        receive(&mut input, false, b"done*2..head");
+        input.consume(4);
+        receive(&mut input, false, &[7; 50]);
+        input.set_apart(8, APART_BYTES - 1);
+        assert!(input.apart().is_empty());
+        input.set_apart(8, LEN);
+        input.set_apart(8, LEN);
+        assert_eq!((input.apart().len(), input.rest()), (1, &b"*2..head"[..]));
+        assert_eq!(input.len(), 8 + 50);
+        let mut intake = input.lend_intake().unwrap();
+        assert!(input.is_intake_lent());
+        intake.take(&[7; LEN]);
+        assert_eq!(input.accept_intake(intake), LEN - 50);
+        assert!(!input.is_intake_lent());
+        assert_eq!(receive(&mut input, false, b"\r\nnext"), 6);
+        assert_eq!(input.len(), 8 + LEN + 6);
+        assert!(input.lend_intake().is_none());
+        input.consume(10);
+        assert!(input.apart().is_empty());
+        assert_eq!((input.len(), input.rest()), (4, &b"next"[..]));
+    }
+
+    #[test]
+    fn a_large_argument_that_lacks_only_its_line_end_stays() {
+        let mut input = Input::default();
+        receive(&mut input, false, &[7; APART_BYTES + 1]);
+        input.set_apart(0, APART_BYTES);
+        assert!(input.apart().is_empty());
+        assert_eq!(input.len(), APART_BYTES + 1);
     }
 }

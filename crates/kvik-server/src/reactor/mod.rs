@@ -23,6 +23,7 @@ use std::time::Duration;
 use kvik::{Db, Executor, Patience};
 use kvik_command::client::{Origin, Wake};
 use kvik_resp::Output;
+use kvik_rope::Intake;
 use socket2::Socket;
 
 use crate::config::{Config, Key};
@@ -140,7 +141,12 @@ impl Reactor {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Accepted { socket, .. } => self.accept(socket),
-            Event::Received { conn, input } => self.received(conn, input),
+            Event::Received { conn, input } => self.received(conn, None, input),
+            Event::ReceivedApart {
+                conn,
+                intake,
+                input,
+            } => self.received(conn, Some(intake), input),
             Event::PeerFinished { conn } => self.peer_finished(conn),
             Event::Drained { conn } => self.drained(conn),
             Event::Closed { conn, reason } => self.closed(conn, &reason),
@@ -272,14 +278,17 @@ impl Reactor {
 
     // Running commands.
 
-    fn received(&mut self, id: ConnId, input: Vec<u8>) {
+    /// Bytes have come: of a large argument if one was being received, and others behind it.
+    fn received(&mut self, id: ConnId, intake: Option<Intake>, input: Vec<u8>) {
         let (limit, now_ms) = (self.config.size(Key::ClientQueryBufferLimit), self.now_ms());
         let Some(connection) = self.connection(id) else {
             return;
         };
         connection.receiving = false;
         connection.note_activity(now_ms);
-        let grown = connection.input.accept(input);
+        let mut grown = connection.input.accept(input);
+        let lacks_more = intake.as_ref().is_some_and(|intake| intake.missing() > 0);
+        grown += intake.map_or(0, |intake| connection.input.accept_intake(intake));
         let too_long = connection.input.len() > connection.input_limit(limit);
         let state = connection.state;
         let waits = matches!(state, State::Clogged | State::Paused(_));
@@ -299,7 +308,9 @@ impl Reactor {
                 .add(1);
             self.cut(id);
         } else if state == State::Reading {
-            if !self.depart(id) {
+            if lacks_more {
+                self.receive(id, 0);
+            } else if !self.depart(id) {
                 self.run_connection(id);
             }
         } else if waits {
@@ -368,7 +379,12 @@ impl Reactor {
         self.set_state(&mut connection, state);
         self.connections[id.slot()] = Some(connection);
         match (state, stop) {
-            (State::Reading, Stop::Incomplete(missing)) => self.receive(id, missing),
+            (State::Reading, Stop::Incomplete(missing)) => {
+                if let Some(connection) = self.connection(id) {
+                    connection.set_apart();
+                }
+                self.receive(id, missing);
+            }
             // While it waits, its requests are received and its end is noticed.
             (State::Clogged | State::Paused(_), _) => self.receive(id, 0),
             _ => {}
@@ -390,7 +406,10 @@ impl Reactor {
         }
         connection.receiving = true;
         let input = connection.input.lend(connection.state != State::Reading);
-        self.driver.receive(id, input, missing);
+        match connection.input.lend_intake() {
+            Some(intake) => self.driver.receive_apart(id, intake, input),
+            None => self.driver.receive(id, input, missing),
+        }
     }
 
     fn drained(&mut self, id: ConnId) {

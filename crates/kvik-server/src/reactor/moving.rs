@@ -78,7 +78,9 @@ impl Reactor {
         let Some(connection) = self.connection(id) else {
             return false;
         };
-        let reading = connection.state == State::Reading && !connection.finished;
+        let reading = connection.state == State::Reading
+            && !connection.finished
+            && !connection.input.is_intake_lent();
         if connection.destination.is_none() || !reading || !all_sent {
             return false;
         }

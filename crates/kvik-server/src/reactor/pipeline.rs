@@ -5,7 +5,7 @@
 //! and what is not run is parsed again.
 
 use kvik::{Executor, Prepared};
-use kvik_resp::{Args, Limits, Parsed, ProtocolError, RequestParser, Span};
+use kvik_resp::{Apart, Args, Limits, Parsed, ProtocolError, RequestParser, Span};
 
 /// Most commands that are parsed ahead.
 const AHEAD: usize = 32;
@@ -43,11 +43,13 @@ pub(super) enum End {
 }
 
 impl Pipeline {
-    /// Replaces what is there by the commands at the start of `input`.
+    /// Replaces what is there by the commands at the start of `input`. Of the first of them, large arguments may have
+    /// been received apart.
     pub(super) fn fill(
         &mut self,
         parser: &mut RequestParser,
         input: &[u8],
+        apart: &[Apart],
         limits: &Limits,
         executor: &mut Executor,
     ) -> End {
@@ -59,9 +61,12 @@ impl Pipeline {
         while self.steps.len() < ahead {
             let first = self.spans.len();
             let rest = &input[start..];
-            let (args, len, inline) = match parser.parse_append(rest, limits, &mut self.spans) {
+            let apart = if start == 0 { apart } else { &[] };
+            let parsed = parser.parse_with(rest, apart, limits, &mut self.spans);
+            let (args, len, inline) = match parsed {
                 Ok(Parsed::Command { consumed }) => {
-                    (Args::new(rest, &self.spans[first..]), consumed, false)
+                    let args = Args::with_apart(rest, &self.spans[first..], apart);
+                    (args, consumed, false)
                 }
                 Ok(Parsed::Inline { consumed }) => (parser.inline_args(), consumed, true),
                 Ok(Parsed::Incomplete { needed }) => {
@@ -98,21 +103,20 @@ impl Pipeline {
         &self.steps
     }
 
-    /// The words of a command, given the input and the parser that the pipeline was filled from.
+    /// The words of a command, given what the pipeline was filled from.
     #[inline]
     pub(super) fn args<'a>(
         &'a self,
         step: &Step,
         input: &'a [u8],
+        apart: &'a [Apart],
         parser: &'a RequestParser,
     ) -> Args<'a> {
         if step.inline {
             parser.inline_args()
         } else {
-            Args::new(
-                &input[step.start..],
-                &self.spans[step.spans.0..step.spans.1],
-            )
+            let spans = &self.spans[step.spans.0..step.spans.1];
+            Args::with_apart(&input[step.start..], spans, apart)
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Output with pieces of ropes between its bytes.
+//! Output with pieces of ropes between its bytes, and input that is received into ropes.
 
 use kvik_resp::Output;
-use kvik_rope::Rope;
+use kvik_rope::{Intake, Rope};
 
 use super::*;
 
@@ -95,6 +95,96 @@ fn pieces_count_as_unsent_and_are_let_go_of_when_a_connection_closes() {
             assert!(told.recv_timeout(PATIENCE).unwrap() > 1 << 20);
             // The driver has let go of the socket, so this ends.
             let _ = client.read_to_end(&mut Vec::new());
+        }
+    });
+}
+
+/// Answers a message of `len` bytes, received apart, and what follows it with their sum.
+fn receive_apart_and_answer(len: usize) -> impl FnMut(&mut dyn Driver, Event) + Send + 'static {
+    move |driver, event| match event {
+        Event::Accepted { socket, .. } => {
+            let conn = adopt(driver, socket);
+            driver.receive_apart(conn, Intake::new(len), Vec::new());
+        }
+        Event::ReceivedApart {
+            conn,
+            intake,
+            input,
+        } => match intake.rope() {
+            Some(rope) => {
+                let mut output = driver.buffer();
+                output.push_rope(rope, 0..rope.len());
+                output.extend_from_slice(&input);
+                driver.send(conn, output);
+                driver.receive(conn, Vec::new(), 0);
+            }
+            None => {
+                assert!(input.is_empty(), "what follows comes last");
+                driver.receive_apart(conn, intake, input);
+            }
+        },
+        event => echo(driver, event),
+    }
+}
+
+#[test]
+fn a_large_string_is_received_and_what_follows_stays_apart() {
+    on_each(|backend| {
+        for len in [1, 20_000, 70_000, 3 << 20] {
+            let server = Server::start(backend, receive_apart_and_answer(len));
+            let mut client = server.connect();
+            let message = pattern(len + 100_000);
+            let sender = send_aside(&client, &message);
+            let got = read_exactly(&mut client, message.len());
+            assert_same(&got, &message);
+            sender.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_large_string_that_comes_in_small_parts_is_whole() {
+    on_each(|backend| {
+        const LEN: usize = 150_000;
+        let server = Server::start(backend, receive_apart_and_answer(LEN));
+        let mut client = server.connect();
+        let message = pattern(LEN + 7);
+        for part in message.chunks(3_111) {
+            client.write_all(part).unwrap();
+            thread::park_timeout(Duration::from_micros(200));
+        }
+        let got = read_exactly(&mut client, message.len());
+        assert_same(&got, &message);
+    });
+}
+
+#[test]
+fn a_connection_may_end_while_a_large_string_comes() {
+    on_each(|backend| {
+        let (tell, told) = channel();
+        let server = Server::start(backend, move |driver, event| match event {
+            Event::Accepted { socket, .. } => {
+                let conn = adopt(driver, socket);
+                driver.receive_apart(conn, Intake::new(1 << 20), Vec::new());
+            }
+            Event::ReceivedApart {
+                conn,
+                intake,
+                input,
+            } => driver.receive_apart(conn, intake, input),
+            Event::PeerFinished { conn } => {
+                tell.send(()).unwrap();
+                driver.close_after_flush(conn);
+            }
+            event => echo(driver, event),
+        });
+        for sent in [0, 1, 30_000, 500_000] {
+            let mut client = server.connect();
+            client.write_all(&pattern(sent)).unwrap();
+            client.shutdown(Shutdown::Write).unwrap();
+            told.recv_timeout(PATIENCE).unwrap();
+            // The server lets go of it.
+            assert_eq!(client.read(&mut [0]).unwrap(), 0);
         }
     });
 }

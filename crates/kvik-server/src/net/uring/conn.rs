@@ -7,17 +7,20 @@ use std::os::fd::AsRawFd;
 
 use io_uring::opcode;
 use io_uring::types::Fd;
+use kvik_rope::Intake;
 use socket2::Socket;
 
 use super::provided::GROUP;
 use super::ring::Ring;
 use super::{TAG_RECEIVE, TAG_SEND};
-use crate::net::buffers::Buffers;
+use crate::net::buffers::{Buffers, announced_room};
 use crate::net::outgoing::Outgoing;
 use crate::net::{ConnId, Event};
 
 /// From this many missing bytes on, a value is received directly.
 const DIRECT: usize = 64 << 10;
+/// Most places that the kernel takes in one list.
+const MOST_PLACES: usize = 1024;
 /// The most that one request is asked to send or receive.
 const ONE_REQUEST: usize = 1 << 30;
 
@@ -38,17 +41,29 @@ impl Default for Message {
 }
 
 impl Message {
-    /// Lists these slices and returns the header, which points to the list.
+    /// Lists slices to be read and returns the header, which points to the list.
     fn carry<'a>(&mut self, slices: impl Iterator<Item = &'a [u8]>) -> *const libc::msghdr {
-        let entry = |slice: &[u8]| libc::iovec {
-            iov_base: slice.as_ptr().cast_mut().cast(),
-            iov_len: slice.len(),
-        };
+        self.list(slices.map(|slice| (slice.as_ptr().cast_mut(), slice.len())))
+    }
+
+    /// Lists slices to be written to and returns the header, which points to the list.
+    fn gather<'a>(
+        &mut self,
+        slices: impl Iterator<Item = &'a mut [MaybeUninit<u8>]>,
+    ) -> *mut libc::msghdr {
+        self.list(slices.map(|slice| (slice.as_mut_ptr().cast(), slice.len())))
+    }
+
+    fn list(&mut self, slices: impl Iterator<Item = (*mut u8, usize)>) -> *mut libc::msghdr {
         self.slices.clear();
-        self.slices.extend(slices.map(entry));
+        self.slices
+            .extend(slices.map(|(start, length)| libc::iovec {
+                iov_base: start.cast(),
+                iov_len: length,
+            }));
         self.header.msg_iov = self.slices.as_mut_ptr();
         self.header.msg_iovlen = self.slices.len();
-        &raw const self.header
+        &raw mut self.header
     }
 }
 
@@ -71,6 +86,10 @@ pub(super) struct Conn {
     pub(super) input: Option<Vec<u8>>,
     /// The bytes that the layer above lacks, if it knows.
     pub(super) missing: usize,
+    /// A large string to be received before more of the input.
+    pub(super) intake: Option<Intake>,
+    /// Where a direct receive of it writes to.
+    places: Option<Box<Message>>,
     /// Bytes that came while the layer above did not wait for any.
     early: Vec<u8>,
     pub(super) failure: Option<io::Error>,
@@ -103,6 +122,8 @@ impl Conn {
             message: None,
             input: None,
             missing: 0,
+            intake: None,
+            places: None,
             early: Vec::new(),
             failure: None,
             receiving: Receiving::Nothing,
@@ -184,6 +205,9 @@ impl Conn {
     /// Requests what the layer above lacks, in its own buffer, as far as that may grow now.
     pub(super) fn receive_direct(&mut self, id: ConnId, ring: &mut Ring, buffers: &mut Buffers) {
         let fd = self.fd();
+        if self.intake.is_some() {
+            return self.receive_apart(id, ring);
+        }
         let Some(input) = &mut self.input else {
             return;
         };
@@ -197,6 +221,25 @@ impl Conn {
             .user_data(id.pack(TAG_RECEIVE));
         // SAFETY: the room belongs to `input`, which nobody touches while a direct receive is in
         // the kernel, and which the slot keeps until then.
+        unsafe { ring.push(&receive) };
+    }
+
+    /// Requests what a large string lacks, as far as it may take memory now.
+    fn receive_apart(&mut self, id: ConnId, ring: &mut Ring) {
+        let fd = self.fd();
+        let Some(intake) = &mut self.intake else {
+            return;
+        };
+        self.receiving = Receiving::Direct;
+        let most = announced_room(intake.received());
+        let slices = intake.room(most).take(MOST_PLACES);
+        let places = self.places.get_or_insert_default().gather(slices);
+        let receive = opcode::RecvMsg::new(fd, places)
+            .flags(libc::MSG_WAITALL as u32)
+            .build()
+            .user_data(id.pack(TAG_RECEIVE));
+        // SAFETY: the places are the intake's, whose chunks stay where they are and are touched by
+        // nobody while a direct receive is in the kernel; the slot keeps it and the boxed list.
         unsafe { ring.push(&receive) };
     }
 
@@ -223,6 +266,12 @@ impl Conn {
 
     /// Takes `count` bytes that the kernel wrote behind the input.
     pub(super) fn take_direct(&mut self, id: ConnId, count: usize) -> Option<Event> {
+        if let Some(mut intake) = self.intake.take() {
+            assert!(count <= intake.missing(), "the kernel keeps to its places");
+            // SAFETY: the kernel has filled the places it was given in order, up to `count` bytes.
+            unsafe { intake.advance(count) };
+            return self.received_apart(id, intake);
+        }
         let mut input = self.input.take()?;
         let room = input.capacity() - input.len();
         assert!(count <= room, "the kernel keeps to the room it was given");
@@ -233,6 +282,39 @@ impl Conn {
             return None;
         }
         (!self.is_closed()).then_some(Event::Received { conn: id, input })
+    }
+
+    fn received_apart(&mut self, id: ConnId, intake: Intake) -> Option<Event> {
+        let input = self.input.take()?;
+        (!self.is_closed()).then_some(Event::ReceivedApart {
+            conn: id,
+            intake,
+            input,
+        })
+    }
+
+    /// Appends bytes to what the layer above waits for: to the large string what belongs to it.
+    fn fill(&mut self, id: ConnId, bytes: &[u8], buffers: &mut Buffers) -> Option<Event> {
+        let mut input = self.input.take()?;
+        let apart = self.intake.as_mut().map_or(0, |intake| intake.take(bytes));
+        let behind = &bytes[apart..];
+        if behind.len() > input.capacity() - input.len() {
+            let missing = if self.intake.is_some() {
+                0
+            } else {
+                self.missing
+            };
+            buffers.make_room(&mut input, missing);
+        }
+        input.extend_from_slice(behind);
+        Some(match self.intake.take() {
+            None => Event::Received { conn: id, input },
+            Some(intake) => Event::ReceivedApart {
+                conn: id,
+                intake,
+                input,
+            },
+        })
     }
 
     /// Takes bytes from a provided buffer: as an event if the layer above waits for them.
@@ -249,12 +331,7 @@ impl Conn {
             self.early.extend_from_slice(bytes);
             return None;
         }
-        let mut input = self.input.take()?;
-        if bytes.len() > input.capacity() - input.len() {
-            buffers.make_room(&mut input, self.missing);
-        }
-        input.extend_from_slice(bytes);
-        Some(Event::Received { conn: id, input })
+        self.fill(id, bytes, buffers)
     }
 
     /// Hands over what came early, then the end, if the layer above waits for them.
@@ -262,14 +339,14 @@ impl Conn {
         if !self.awaits_bytes() || (self.early.is_empty() && !self.ended) {
             return None;
         }
-        let mut input = self.input.take()?;
         if self.early.is_empty() {
             self.finished = true;
-            buffers.put(input);
+            self.intake = None;
+            buffers.put(self.input.take()?);
             return Some(Event::PeerFinished { conn: id });
         }
-        input.append(&mut mem::take(&mut self.early));
-        Some(Event::Received { conn: id, input })
+        let early = mem::take(&mut self.early);
+        self.fill(id, &early, buffers)
     }
 
     /// Hands back the socket and all that was received.

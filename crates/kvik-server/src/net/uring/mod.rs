@@ -6,7 +6,7 @@
 //! - A **pooled** receive stays armed and takes a buffer from the shared pool whenever bytes come
 //!   ([`provided`]), so an idle connection holds none. The bytes are copied out at once.
 //! - A **direct** receive replaces it while a large value is expected: the kernel writes into the
-//!   input buffer itself, up to the end of the value.
+//!   input buffer itself, or into the chunks of a large string, up to the end of the value.
 //! - A send reads the first batch of the output, and is repeated from where it stopped.
 //!
 //! [`Conn::wanted`] says which receive should be armed and [`UringDriver::arm`] alone makes it so,
@@ -24,6 +24,7 @@ use std::time::Duration;
 use io_uring::opcode;
 use io_uring::types::Fd;
 use kvik_resp::Output;
+use kvik_rope::Intake;
 use socket2::{Domain, Socket, Type};
 
 use self::conn::{Conn, Receiving, is_passing};
@@ -471,6 +472,18 @@ impl Driver for UringDriver {
             Some(conn) if conn.may_receive() => {
                 conn.input = Some(self.buffers.park(input));
                 conn.missing = missing;
+                self.arm(id);
+            }
+            _ => self.buffers.put(input),
+        }
+    }
+
+    fn receive_apart(&mut self, id: ConnId, intake: Intake, input: Vec<u8>) {
+        match self.conns.get_mut(id) {
+            Some(conn) if conn.may_receive() => {
+                conn.input = Some(self.buffers.park(input));
+                conn.missing = intake.missing();
+                conn.intake = Some(intake);
                 self.arm(id);
             }
             _ => self.buffers.put(input),
