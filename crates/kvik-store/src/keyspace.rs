@@ -3,6 +3,8 @@
 //! The entries of all keyspaces of a stripe share one heap. So there are two views of a keyspace, one to read and one to
 //! change it, which bring the two together for as long as the stripe is borrowed.
 
+use kvik_rope::Rope;
+
 use crate::UnixMs;
 use crate::layout::Layout;
 use crate::raw::arena::EntryRef;
@@ -15,14 +17,14 @@ use crate::raw::table::{Detached, Keys, Table};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyspaceId(pub u32);
 
-/// What to free where nobody waits: large buffers that no key leads to any more, by dropping this, or nothing but the word
+/// What to free where nobody waits: large strings that no key leads to any more, by dropping this, or nothing but the word
 /// that stripes have something to [reclaim](crate::Stripe::reclaim).
 #[derive(Debug)]
-pub struct Garbage(#[expect(dead_code, reason = "held only to be dropped")] Vec<Vec<u8>>);
+pub struct Garbage(#[expect(dead_code, reason = "held only to be dropped")] Vec<Rope>);
 
 impl Garbage {
-    pub(crate) fn new(buffers: Vec<Vec<u8>>) -> Self {
-        Self(buffers)
+    pub(crate) fn new(ropes: Vec<Rope>) -> Self {
+        Self(ropes)
     }
 }
 

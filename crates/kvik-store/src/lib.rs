@@ -57,7 +57,8 @@ pub use slot::{Occupied, Slot, Vacant, View};
 pub use stream::StreamRef;
 pub use stripe::{Due, Stripe};
 pub use value::{
-    Encoding, Expiry, IntText, Kind, NewString, StringRef, StringTooLong, ValueRef, WrongKind,
+    Encoding, Expiry, IntText, Kind, NewString, StringRef, StringTooLong, TextRef, ValueRef,
+    WrongKind,
 };
 pub use watch::WatchToken;
 pub use zset::ZsetRef;

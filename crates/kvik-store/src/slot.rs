@@ -3,8 +3,6 @@
 //! Each method that changes something also states the effect and tells those who watch the key; nothing else in the
 //! crate's public API can change a single key.
 
-use std::borrow::Cow;
-
 use crate::UnixMs;
 use crate::clock::AccessPolicy;
 use crate::effect::EffectSink;
@@ -17,7 +15,7 @@ use crate::raw::cells::Text;
 use crate::raw::heap::{Content, Entry};
 use crate::stripe::Stripe;
 use crate::value::{
-    Encoding, Expiry, IntText, Kind, NewString, StringRef, StringTooLong, ValueRef, WrongKind,
+    Encoding, Expiry, IntText, Kind, NewString, StringTooLong, TextRef, ValueRef, WrongKind,
 };
 
 /// A key and its value as a reader sees them.
@@ -90,7 +88,7 @@ impl<'a> View<'a> {
     /// # Errors
     /// If it is something else.
     #[inline]
-    pub fn string(&self) -> Result<StringRef<'a>, WrongKind> {
+    pub fn string(&self) -> Result<TextRef<'a>, WrongKind> {
         match self.value() {
             ValueRef::String(string) => Ok(string),
             _ => Err(WrongKind),
@@ -273,13 +271,7 @@ impl<'g> Vacant<'g> {
             .checked_add(bytes.len())
             .filter(|&end| end <= limit)
             .ok_or(StringTooLong)?;
-        let mut text = vec![0; end];
-        text[offset..].copy_from_slice(bytes);
-        let text = Text::Bytes {
-            bytes: Cow::Owned(text),
-            raw: true,
-        };
-        self.place.create(text, None);
+        self.place.create(Text::padded(offset, bytes), None);
         self.place.emit_set_range(offset, bytes);
         Ok(end)
     }
@@ -348,9 +340,15 @@ impl Place<'_> {
 
     fn emit_set(&mut self, string: NewString<'_>, expiry: Expiry) {
         let (mut value, mut at) = (IntText::default(), IntText::default());
+        let flat;
         let value = match string {
             NewString::Bytes(bytes) => bytes,
             NewString::Int(n) => value.format(n),
+            NewString::Rope(_) if !self.effects.wanted() => &[],
+            NewString::Rope(rope) => {
+                flat = rope.to_vec();
+                &flat
+            }
         };
         match expiry {
             Expiry::Keep => self.tell(&[b"SET", self.key, value, b"KEEPTTL"]),

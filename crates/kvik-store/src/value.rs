@@ -1,5 +1,10 @@
 //! What a key can hold and how it looks from outside.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
+use kvik_rope::Rope;
+
 use crate::UnixMs;
 use crate::hash::HashRef;
 use crate::list::ListRef;
@@ -56,7 +61,7 @@ pub enum Encoding {
 #[derive(Clone, Copy, Debug)]
 pub enum ValueRef<'a> {
     /// A byte string.
-    String(StringRef<'a>),
+    String(TextRef<'a>),
     /// A list.
     List(ListRef<'a>),
     /// A hash.
@@ -78,6 +83,17 @@ pub enum StringRef<'a> {
     Bytes(&'a [u8]),
 }
 
+/// A string that a key holds, as a reader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextRef<'a> {
+    /// Stored as an integer; its text is the decimal form.
+    Int(i64),
+    /// Stored as bytes.
+    Bytes(&'a [u8]),
+    /// Stored as a rope, because it is large.
+    Rope(&'a Rope),
+}
+
 /// A string to store.
 #[derive(Clone, Copy, Debug)]
 pub enum NewString<'a> {
@@ -85,6 +101,8 @@ pub enum NewString<'a> {
     Bytes(&'a [u8]),
     /// An integer.
     Int(i64),
+    /// A large string; its chunks are shared.
+    Rope(&'a Rope),
 }
 
 /// What a write does to the key's expiry.
@@ -208,6 +226,78 @@ impl<'a> StringRef<'a> {
         match self {
             Self::Int(n) => buffer.format(*n),
             Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+impl<'a> TextRef<'a> {
+    /// Length of the text in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Int(n) => decimal_len(*n),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Rope(rope) => rope.len(),
+        }
+    }
+
+    /// Whether the text is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The text in one piece: borrowed where it is stored so, written into `buffer` where it is an integer, and a copy
+    /// where it is a rope.
+    pub fn text<'b>(&self, buffer: &'b mut IntText) -> Cow<'b, [u8]>
+    where
+        'a: 'b,
+    {
+        Cow::Borrowed(match self {
+            Self::Int(n) => buffer.format(*n),
+            Self::Bytes(bytes) => bytes,
+            Self::Rope(rope) => return Cow::Owned(rope.to_vec()),
+        })
+    }
+
+    /// The bytes in `range` of the text, which must lie in it, in as few slices as they are kept in.
+    pub fn slices<'b>(
+        &self,
+        range: Range<usize>,
+        buffer: &'b mut IntText,
+    ) -> impl Iterator<Item = &'b [u8]> + use<'a, 'b>
+    where
+        'a: 'b,
+    {
+        let (near, rope) = match *self {
+            Self::Int(n) => (Some(&buffer.format(n)[range.clone()]), None),
+            Self::Bytes(bytes) => (Some(&bytes[range.clone()]), None),
+            Self::Rope(rope) => (None, Some(rope)),
+        };
+        let far = rope
+            .into_iter()
+            .flat_map(move |rope| rope.slices(range.clone()));
+        near.into_iter().chain(far)
+    }
+
+    /// A copy of the text.
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.text(&mut IntText::default()).into_owned()
+    }
+
+    /// Whether the text is this.
+    pub fn is(&self, text: &[u8]) -> bool {
+        match self {
+            Self::Int(n) => IntText::default().format(*n) == text,
+            Self::Bytes(bytes) => *bytes == text,
+            Self::Rope(rope) => **rope == *text,
+        }
+    }
+}
+
+impl<'a> From<StringRef<'a>> for TextRef<'a> {
+    fn from(string: StringRef<'a>) -> Self {
+        match string {
+            StringRef::Int(n) => Self::Int(n),
+            StringRef::Bytes(bytes) => Self::Bytes(bytes),
         }
     }
 }

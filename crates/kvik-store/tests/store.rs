@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kvik_store::{
-    EffectSink, Expiry, Guard, IntText, KeyspaceId, Layout, Mode, NewString, NoEffects, StringRef,
-    Stripe, Stripes, View, WatchToken,
+    EffectSink, Expiry, Guard, IntText, KeyspaceId, Layout, Mode, NewString, NoEffects, Stripe,
+    Stripes, TextRef, View, WatchToken,
 };
 use proptest::prelude::*;
 
@@ -308,7 +308,7 @@ fn canonical_integers_are_stored_as_integers() {
     store.at(1, |guard| {
         guard.slot(b"k").set(NewString::Bytes(b"12"), Expiry::Clear);
         let string = guard.peek(b"k").unwrap().string();
-        assert_eq!(string, Ok(StringRef::Int(12)));
+        assert_eq!(string, Ok(TextRef::Int(12)));
     });
 }
 

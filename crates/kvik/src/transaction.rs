@@ -1,6 +1,6 @@
 //! A closure as one transaction over typed access to declared keys.
 
-use kvik_store::{Expiry, Guard, IntText, NewString};
+use kvik_store::{Expiry, Guard, NewString};
 
 use crate::clock::BatchClock;
 use crate::db::{Db, Shared};
@@ -86,7 +86,7 @@ impl Transaction<'_> {
         let Some(view) = self.guard.read(key) else {
             return Ok(None);
         };
-        let text = view.string()?.text(&mut IntText::default()).to_vec();
+        let text = view.string()?.to_vec();
         Ok(Some(text))
     }
 

@@ -30,7 +30,7 @@ impl Db {
             let Some(view) = guard.read(key) else {
                 return Ok(None);
             };
-            let text = view.string()?.text(&mut IntText::default()).to_vec();
+            let text = view.string()?.to_vec();
             Ok(Some(text))
         })
     }
@@ -46,7 +46,7 @@ impl Db {
             let Some(view) = guard.read(key) else {
                 return Ok(false);
             };
-            buffer.extend_from_slice(view.string()?.text(&mut IntText::default()));
+            buffer.extend_from_slice(&view.string()?.text(&mut IntText::default()));
             Ok(true)
         })
     }

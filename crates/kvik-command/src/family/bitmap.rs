@@ -10,7 +10,7 @@ mod operation;
 mod range;
 
 use kvik_resp::{Args, parse_i64};
-use kvik_store::{IntText, Slot, StringRef};
+use kvik_store::{IntText, Slot, TextRef};
 
 use super::string::{max_string, string};
 use crate::declare::{Command, Group, KeyFlags, KeySpec, Row};
@@ -97,13 +97,16 @@ const BITFIELD_KEYS: &[KeySpec] = &[KeySpec {
 }];
 
 /// `N` bytes of a string from `at` on, zeros where it ends before.
-pub(super) fn window<const N: usize>(string: StringRef<'_>, at: usize) -> [u8; N] {
+pub(super) fn window<const N: usize>(string: TextRef<'_>, at: usize) -> [u8; N] {
     let mut bytes = [0; N];
-    let mut room = IntText::default();
-    let text = string.text(&mut room);
-    let rest = &text[at.min(text.len())..];
-    let len = rest.len().min(N);
-    bytes[..len].copy_from_slice(&rest[..len]);
+    let len = string.len();
+    let part = at.min(len)..at.saturating_add(N).min(len);
+    let mut rest = &mut bytes[..];
+    for slice in string.slices(part, &mut IntText::default()) {
+        let (now, later) = rest.split_at_mut(slice.len());
+        now.copy_from_slice(slice);
+        rest = later;
+    }
     bytes
 }
 

@@ -370,7 +370,7 @@ impl Digest {
 
 fn value_digest(view: &View<'_>) -> Digest {
     match view.value() {
-        ValueRef::String(string) => Digest::of(&[string.text(&mut IntText::default())]),
+        ValueRef::String(string) => Digest::of(&[&string.text(&mut IntText::default())]),
         ValueRef::Set(set) => {
             let mut all = Digest::default();
             for member in set.iter() {

@@ -14,7 +14,7 @@ mod sparse;
 use std::borrow::Cow;
 
 use kvik_resp::Args;
-use kvik_store::{Expiry, IntText, Occupied, Slot, View};
+use kvik_store::{Expiry, Occupied, Slot, View};
 
 use self::dense::Register;
 use self::estimate::Registers;
@@ -90,7 +90,7 @@ impl From<Corrupt> for Error {
 /// # Errors
 /// If it holds none.
 fn sketch(view: View<'_>) -> Result<Sketch, Error> {
-    let text = string(view)?.text(&mut IntText::default()).to_vec();
+    let text = string(view)?.to_vec();
     Sketch::of(text).ok_or(NO_SKETCH)
 }
 
@@ -111,8 +111,7 @@ fn sparse_max(ctx: &Ctx<'_>) -> usize {
 /// who watches the key learns of it in any case.
 fn replace(occupied: &mut Occupied<'_>, new: &Sketch) -> Result<(), Error> {
     let new = new.bytes();
-    let mut room = IntText::default();
-    let old = string(occupied.view())?.text(&mut room);
+    let old = string(occupied.view())?.to_vec();
     if new.len() < old.len() {
         set_raw(occupied, new, Expiry::Keep);
         return Ok(());

@@ -6,8 +6,8 @@ mod lcs;
 mod options;
 mod range;
 
-use kvik_resp::Args;
-use kvik_store::{Encoding, Expiry, Guard, IntText, NewString, Occupied, Slot, StringRef, View};
+use kvik_resp::{Args, Reply};
+use kvik_store::{Encoding, Expiry, Guard, IntText, NewString, Occupied, Slot, TextRef, View};
 
 use self::compare::Condition;
 use self::options::{Form, Options};
@@ -231,7 +231,7 @@ const MSETEX_SYNTAX: &str = "numkeys key value [key value ...] [NX|XX] \
 ///
 /// # Errors
 /// If it holds another type.
-pub(super) fn string(view: View<'_>) -> Result<StringRef<'_>, Error> {
+pub(super) fn string(view: View<'_>) -> Result<TextRef<'_>, Error> {
     Ok(view.string()?)
 }
 
@@ -259,12 +259,29 @@ pub(super) fn set_raw(occupied: &mut Occupied<'_>, value: &[u8], expiry: Expiry)
     }
 }
 
+/// The word at `index` as a string to store. A large one that was received as a rope is not copied.
+pub(super) fn value(args: Args<'_>, index: usize) -> NewString<'_> {
+    match args.rope(index) {
+        Some(rope) => NewString::Rope(rope),
+        None => NewString::Bytes(args.get(index).expect("the table checks the arity")),
+    }
+}
+
+/// Answers with a string. A large one is sent from where it is.
+pub(super) fn write(reply: &mut Reply<'_>, string: TextRef<'_>) {
+    match string {
+        TextRef::Bytes(bytes) => reply.bulk(bytes),
+        TextRef::Int(n) => reply.bulk(IntText::default().format(n)),
+        TextRef::Rope(rope) => reply.bulk_rope(rope, 0..rope.len()),
+    }
+}
+
 /// Reads a key and answers with its string; says whether there was one.
 fn reply_with(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<bool, Error> {
     let found = ctx.keys.read(key);
     let exists = found.is_some();
     match found.map(string).transpose()? {
-        Some(string) => ctx.reply.bulk(string.text(&mut IntText::default())),
+        Some(string) => write(&mut ctx.reply, string),
         None => ctx.reply.null(),
     }
     Ok(exists)
@@ -275,7 +292,7 @@ fn reply_with(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<bool, Error> {
 fn store(
     keys: &mut Guard<'_>,
     key: &[u8],
-    value: &[u8],
+    value: NewString<'_>,
     condition: Condition<'_>,
     expiry: Expiry,
 ) -> Result<bool, Error> {
@@ -285,7 +302,7 @@ fn store(
         return Ok(false);
     }
     if !past {
-        slot.set(NewString::Bytes(value), expiry);
+        slot.set(value, expiry);
     } else if let Some(occupied) = slot.occupied() {
         occupied.remove();
     }
@@ -303,7 +320,7 @@ fn mget(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     ctx.reply.array(keys.len());
     for key in keys {
         match ctx.keys.read(key).map(string) {
-            Some(Ok(string)) => ctx.reply.bulk(string.text(&mut IntText::default())),
+            Some(Ok(string)) => write(&mut ctx.reply, string),
             Some(Err(_)) | None => ctx.reply.null(),
         }
     }
@@ -324,7 +341,13 @@ fn set(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if options.get {
         reply_with(ctx, &args[1])?;
     }
-    let stored = store(&mut ctx.keys, &args[1], &args[2], options.condition, expiry)?;
+    let stored = store(
+        &mut ctx.keys,
+        &args[1],
+        value(args, 2),
+        options.condition,
+        expiry,
+    )?;
     match (options.get, stored) {
         (true, _) => {}
         (false, true) => ctx.reply.ok(),
@@ -344,7 +367,13 @@ fn psetex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn set_for(ctx: &mut Ctx<'_>, format: TimeFormat) -> Result<(), Error> {
     let args = ctx.args;
     let expiry = Expiry::At(format.positive_deadline(&args[2], ctx)?);
-    store(&mut ctx.keys, &args[1], &args[3], Condition::Always, expiry)?;
+    store(
+        &mut ctx.keys,
+        &args[1],
+        value(args, 3),
+        Condition::Always,
+        expiry,
+    )?;
     ctx.reply.ok();
     Ok(())
 }
@@ -354,7 +383,7 @@ fn setnx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let stored = store(
         &mut ctx.keys,
         &args[1],
-        &args[2],
+        value(args, 2),
         Condition::Absent,
         Expiry::Clear,
     )?;
@@ -365,9 +394,7 @@ fn setnx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn getset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     reply_with(ctx, &args[1])?;
-    ctx.keys
-        .slot(&args[1])
-        .set(NewString::Bytes(&args[2]), Expiry::Clear);
+    ctx.keys.slot(&args[1]).set(value(args, 2), Expiry::Clear);
     Ok(())
 }
 
@@ -460,7 +487,7 @@ fn set_all_if(
 
 fn set_all(ctx: &mut Ctx<'_>, words: Args<'_>, expiry: Expiry) -> Result<(), Error> {
     for at in (0..words.len()).step_by(2) {
-        let (key, value) = (&words[at], &words[at + 1]);
+        let (key, value) = (&words[at], value(words, at + 1));
         store(&mut ctx.keys, key, value, Condition::Always, expiry)?;
     }
     Ok(())

@@ -132,7 +132,7 @@ fn throttle(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 /// If it holds something else.
 fn arrival(view: View<'_>) -> Result<i64, Error> {
     let string = string(view)?;
-    parse_i64(string.text(&mut IntText::default())).ok_or(Error::NOT_AN_INTEGER)
+    parse_i64(&string.text(&mut IntText::default())).ok_or(Error::NOT_AN_INTEGER)
 }
 
 /// Seconds, rounded up so that nobody comes too early.

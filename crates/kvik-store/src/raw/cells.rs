@@ -6,17 +6,19 @@
 
 use std::borrow::Cow;
 
+use kvik_rope::Rope;
+
 use super::arena::{Arena, EntryRef};
 use super::class::{MAX_BYTES, rounded};
 use super::entry::{
-    FAR_BYTES, Form, Head, Member, NEAR_KEY_MAX, PackedInt, Record, bytes_before_value,
-    copy_with_expiry, overwrite_expiry, value_room, write_head,
+    FAR_BYTES, Form, Head, KEY, MEMBER, Member, NEAR_KEY_MAX, PackedInt, Record,
+    bytes_before_value, copy_with_expiry, overwrite_expiry, value_room, write_head,
 };
 use super::slab::Slab;
 use crate::UnixMs;
-use crate::value::{IntText, NewString, StringRef, canonical_int};
+use crate::value::{IntText, NewString, TextRef, canonical_int};
 
-/// A buffer from this size on is dropped when no lock is held.
+/// A rope from this size on is dropped when no lock is held.
 const DROP_LATER_BYTES: usize = 64 << 10;
 
 /// A string to store.
@@ -31,15 +33,25 @@ pub(crate) enum Text<'a> {
         /// Whether it was changed in place.
         raw: bool,
     },
+    /// A string that is too large for a slot.
+    Rope {
+        /// The string.
+        rope: Rope,
+        /// Whether it was changed in place.
+        raw: bool,
+    },
 }
 
-/// What is too large for a slot: strings from 4 KiB on and keys of 255 bytes and more, each in an allocation of its own.
+/// What is too large for a slot: keys of 255 bytes and more, values of members from 4 KiB on, and as ropes the strings of
+/// keys from 4 KiB on.
 ///
-/// Which memory a buffer gets is the global allocator's affair: the binaries use one that does not map and unmap for each
-/// value, and what is large is dropped elsewhere (see [`crate::Garbage`]).
+/// Which memory they get is the global allocator's affair: the binaries use one that does not map and unmap for each
+/// chunk, and what is large is dropped elsewhere (see [`crate::Garbage`]). A chunk that a copy of the string or a reply
+/// shares counts for each of them.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
-    slab: Slab<Vec<u8>>,
+    texts: Slab<Box<[u8]>>,
+    ropes: Slab<Rope>,
     bytes: usize,
 }
 
@@ -48,8 +60,8 @@ pub(crate) struct Buffers {
 pub(crate) struct Cells {
     pub(crate) arena: Arena,
     buffers: Buffers,
-    /// Large buffers that no entry leads to.
-    pub(crate) dropped: Vec<Vec<u8>>,
+    /// Large strings that no entry leads to.
+    pub(crate) dropped: Vec<Rope>,
 }
 
 /// A value in the form in which a slot takes it.
@@ -63,48 +75,84 @@ impl<'a> From<NewString<'a>> for Text<'a> {
     fn from(string: NewString<'a>) -> Self {
         match string {
             NewString::Int(n) => Self::Int(n),
-            NewString::Bytes(bytes) => canonical_int(bytes).map_or(
-                Self::Bytes {
-                    bytes: Cow::Borrowed(bytes),
-                    raw: false,
-                },
-                Self::Int,
-            ),
+            NewString::Bytes(bytes) => Self::of(Cow::Borrowed(bytes)),
+            NewString::Rope(rope) if rope.len() <= MAX_BYTES => Self::of(Cow::Owned(rope.to_vec())),
+            NewString::Rope(rope) => Self::Rope {
+                rope: rope.clone(),
+                raw: false,
+            },
         }
     }
 }
 
 impl Buffers {
     pub(crate) fn get(&self, index: u32) -> &[u8] {
-        self.slab.get(index)
+        self.texts.get(index)
+    }
+
+    pub(crate) fn rope(&self, index: u32) -> &Rope {
+        self.ropes.get(index)
     }
 
     /// Bytes that a buffer accounts for, its descriptor included.
     pub(crate) fn bytes_of(&self, index: u32) -> usize {
-        self.slab.get(index).capacity() + size_of::<Vec<u8>>()
+        self.get(index).len() + size_of::<Box<[u8]>>()
     }
 
-    /// Bytes of all buffers.
+    /// Bytes that the value of a key or a member accounts for.
+    pub(crate) fn bytes_of_value<const CLOCK: usize>(&self, index: u32) -> usize {
+        if CLOCK == KEY {
+            self.rope_bytes(index)
+        } else {
+            self.bytes_of(index)
+        }
+    }
+
+    fn rope_bytes(&self, index: u32) -> usize {
+        self.rope(index).bytes() + size_of::<Rope>()
+    }
+
+    /// Bytes of all of them.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    fn insert(&mut self, buffer: Vec<u8>) -> u32 {
-        let index = self.slab.insert(buffer);
+    fn insert(&mut self, text: &[u8]) -> u32 {
+        let index = self.texts.insert(text.into());
         self.bytes += self.bytes_of(index);
         index
     }
 
-    fn remove(&mut self, index: u32) -> Vec<u8> {
+    fn remove(&mut self, index: u32) {
         self.bytes -= self.bytes_of(index);
-        self.slab.remove(index)
+        self.texts.remove(index);
     }
 
-    /// Changes a buffer and keeps the account.
-    fn change<R>(&mut self, index: u32, change: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        self.bytes -= self.bytes_of(index);
-        let result = change(self.slab.get_mut(index));
-        self.bytes += self.bytes_of(index);
+    /// Takes a value that is too large for the slot of a key or a member.
+    fn insert_value<const CLOCK: usize>(&mut self, text: &[u8]) -> u32 {
+        if CLOCK == KEY {
+            self.insert_rope(text.into())
+        } else {
+            self.insert(text)
+        }
+    }
+
+    fn insert_rope(&mut self, rope: Rope) -> u32 {
+        let index = self.ropes.insert(rope);
+        self.bytes += self.rope_bytes(index);
+        index
+    }
+
+    fn remove_rope(&mut self, index: u32) -> Rope {
+        self.bytes -= self.rope_bytes(index);
+        self.ropes.remove(index)
+    }
+
+    /// Changes a string and keeps the account.
+    fn change<R>(&mut self, index: u32, change: impl FnOnce(&mut Rope) -> R) -> R {
+        self.bytes -= self.rope_bytes(index);
+        let result = change(self.ropes.get_mut(index));
+        self.bytes += self.rope_bytes(index);
         result
     }
 }
@@ -147,7 +195,7 @@ impl Cells {
         expire_at: Option<UnixMs>,
     ) -> EntryRef {
         let fixed = bytes_before_value::<CLOCK>(key_bytes(key), expire_at);
-        let stored = self.store(text, fixed);
+        let stored = self.store::<CLOCK>(text, fixed);
         self.insert_stored::<CLOCK>(key, &stored, expire_at)
     }
 
@@ -159,7 +207,7 @@ impl Cells {
         expire_at: Option<UnixMs>,
     ) -> EntryRef {
         let is_far = key.len() > NEAR_KEY_MAX;
-        let far = is_far.then(|| self.buffers.insert(key.into()).to_ne_bytes());
+        let far = is_far.then(|| self.buffers.insert(key).to_ne_bytes());
         let key = far.as_ref().map_or(key, |index| &index[..]);
         let fixed = bytes_before_value::<CLOCK>(key.len(), expire_at);
         let entry = self.arena.alloc(fixed + stored.bytes().len());
@@ -171,8 +219,9 @@ impl Cells {
 
     /// Frees an entry and its buffers.
     pub(crate) fn free<const CLOCK: usize>(&mut self, entry: EntryRef) {
-        let far = self.record::<CLOCK>(entry).far();
-        far.for_each(|index| self.drop_far(index));
+        let key = self.record::<CLOCK>(entry).far_key();
+        key.into_iter().for_each(|key| self.buffers.remove(key));
+        self.drop_far_value::<CLOCK>(entry);
         self.arena.free(entry);
     }
 
@@ -185,7 +234,7 @@ impl Cells {
         let fixed = self.value_start::<CLOCK>(entry);
         // The old value's buffer goes first, so that both are never there at once.
         self.drop_far_value::<CLOCK>(entry);
-        let stored = self.store(text, fixed);
+        let stored = self.store::<CLOCK>(text, fixed);
         self.write_stored::<CLOCK>(entry, fixed, &stored)
     }
 
@@ -232,41 +281,45 @@ impl Cells {
     }
 
     /// Overwrites the string from `offset` on, filling a gap with zeros. Returns the entry and the string's length.
-    pub(crate) fn write_range<const CLOCK: usize>(
+    pub(crate) fn write_range(
         &mut self,
         entry: EntryRef,
         offset: usize,
         bytes: &[u8],
     ) -> (EntryRef, usize) {
-        let text = self.record::<CLOCK>(entry).string();
-        let len = text.len().max(offset + bytes.len());
-        let to = self.raw_of_len::<CLOCK>(entry, len);
-        let write = |text: &mut [u8]| text[offset..offset + bytes.len()].copy_from_slice(bytes);
-        if let Some(index) = self.record::<CLOCK>(to).far_value() {
-            self.buffers.change(index, |buffer| write(buffer));
-        } else {
-            let start = self.value_start::<CLOCK>(to);
-            write(&mut self.arena.bytes_mut(to)[start..start + len]);
+        let record = self.record::<KEY>(entry);
+        let len = record.string().len().max(offset + bytes.len());
+        if let Some(index) = record.far_value() {
+            self.buffers.change(index, |rope| rope.write(offset, bytes));
+            value_room::<KEY>(self.arena.bytes_mut(entry), Form::FarRaw, FAR_BYTES);
+            return (entry, len);
         }
+        let start = self.value_start::<KEY>(entry);
+        if start + len > MAX_BYTES {
+            let text = record.string();
+            let mut rope = Rope::from(&*text.text(&mut IntText::default()));
+            rope.write(offset, bytes);
+            let text = Text::Rope { rope, raw: true };
+            return (self.set_text::<KEY>(entry, text), len);
+        }
+        let to = self.near_raw_of_len(entry, start, len);
+        self.arena.bytes_mut(to)[start + offset..][..bytes.len()].copy_from_slice(bytes);
         (to, len)
     }
 
     /// Takes the value of an entry along, which is a string, and frees the entry.
-    pub(crate) fn take_text<const CLOCK: usize>(&mut self, entry: EntryRef) -> Text<'static> {
-        let record = self.record::<CLOCK>(entry);
+    pub(crate) fn take_text(&mut self, entry: EntryRef) -> Text<'static> {
+        let record = self.record::<KEY>(entry);
         let text = match record.far_value() {
             Some(index) => {
                 let raw = record.form() == Form::FarRaw;
-                // An empty buffer stays behind, to be freed with the entry.
-                let bytes = self.buffers.change(index, std::mem::take);
-                Text::Bytes {
-                    bytes: Cow::Owned(bytes),
-                    raw,
-                }
+                // An empty rope stays behind, to be freed with the entry.
+                let rope = self.buffers.change(index, std::mem::take);
+                Text::Rope { rope, raw }
             }
             None => record.text().into_owned(),
         };
-        self.free::<CLOCK>(entry);
+        self.free::<KEY>(entry);
         text
     }
 
@@ -285,16 +338,17 @@ impl Cells {
         bytes_before_value::<CLOCK>(key, expire_at) + record.stored_value().len()
     }
 
-    /// The form of a string for a slot in which `before` bytes come first; a large one goes to a buffer.
-    fn store<'t>(&mut self, text: Text<'t>, before: usize) -> Stored<'t> {
-        let (bytes, raw) = match text {
+    /// The form of a string for a slot in which `before` bytes come first; that of a key becomes a rope if it is large.
+    fn store<'t, const CLOCK: usize>(&mut self, text: Text<'t>, before: usize) -> Stored<'t> {
+        let (index, raw) = match text {
             Text::Int(n) => return Stored::Int(PackedInt::new(n)),
-            Text::Bytes { bytes, raw } => (bytes, raw),
+            Text::Bytes { bytes, raw } if before + bytes.len() <= MAX_BYTES => {
+                return Stored::Near(if raw { Form::Raw } else { Form::Bytes }, bytes);
+            }
+            Text::Bytes { bytes, raw } => (self.buffers.insert_value::<CLOCK>(&bytes), raw),
+            Text::Rope { rope, raw } if CLOCK == KEY => (self.buffers.insert_rope(rope), raw),
+            Text::Rope { rope, raw } => (self.buffers.insert(&rope.to_vec()), raw),
         };
-        if before + bytes.len() <= MAX_BYTES {
-            return Stored::Near(if raw { Form::Raw } else { Form::Bytes }, bytes);
-        }
-        let index = self.buffers.insert(bytes.into_owned());
         Stored::Far(
             if raw { Form::FarRaw } else { Form::FarBytes },
             index.to_ne_bytes(),
@@ -325,91 +379,107 @@ impl Cells {
         to
     }
 
-    /// Makes the value a string of this length that can be changed in place, with zeros at the end if it grows.
-    fn raw_of_len<const CLOCK: usize>(&mut self, entry: EntryRef, len: usize) -> EntryRef {
-        let start = self.value_start::<CLOCK>(entry);
-        if let Some(index) = self.record::<CLOCK>(entry).far_value() {
-            self.buffers.change(index, |buffer| grow(buffer, len));
-            value_room::<CLOCK>(self.arena.bytes_mut(entry), Form::FarRaw, FAR_BYTES);
-            return entry;
-        }
-        if start + len > MAX_BYTES {
-            let mut buffer = Vec::with_capacity(len + len / 4);
-            let text = self.record::<CLOCK>(entry).string();
-            buffer.extend_from_slice(text.text(&mut IntText::default()));
-            buffer.resize(len, 0);
-            let bytes = Cow::Owned(buffer);
-            return self.set_text::<CLOCK>(entry, Text::Bytes { bytes, raw: true });
-        }
-        self.near_raw_of_len::<CLOCK>(entry, start, len)
-    }
-
-    fn near_raw_of_len<const CLOCK: usize>(
-        &mut self,
-        entry: EntryRef,
-        start: usize,
-        len: usize,
-    ) -> EntryRef {
-        let record = self.record::<CLOCK>(entry);
+    /// Makes the value a string of this length in its slot that can be changed there, with zeros at the end if it grows.
+    fn near_raw_of_len(&mut self, entry: EntryRef, start: usize, len: usize) -> EntryRef {
+        let record = self.record::<KEY>(entry);
         let old_len = record.stored_value().len();
         if record.form() == Form::Raw && start + len <= self.arena.bytes(entry).len() {
             let slot = self.arena.bytes_mut(entry);
-            value_room::<CLOCK>(slot, Form::Raw, len)[old_len..].fill(0);
+            value_room::<KEY>(slot, Form::Raw, len)[old_len..].fill(0);
             return entry;
         }
         let to = self.arena.alloc(start + len);
         let (old, new) = self.arena.pair(entry, to);
         new[..start].copy_from_slice(&old[..start]);
         let mut room = IntText::default();
-        let text = Record::<CLOCK>::new(old, &self.buffers).string();
+        let text = Record::<KEY>::new(old, &self.buffers).string();
         let text = text.text(&mut room);
-        let value = value_room::<CLOCK>(new, Form::Raw, len);
-        value[..text.len()].copy_from_slice(text);
+        let value = value_room::<KEY>(new, Form::Raw, len);
+        value[..text.len()].copy_from_slice(&text);
         value[text.len()..].fill(0);
         self.arena.free(entry);
         to
     }
 
-    /// Moves a string that is in the slot to a buffer.
+    /// Moves a string out of the slot.
     fn value_to_buffer<const CLOCK: usize>(&mut self, entry: EntryRef) -> EntryRef {
         let record = self.record::<CLOCK>(entry);
         let form = match record.form() {
             Form::Raw => Form::FarRaw,
             _ => Form::FarBytes,
         };
-        let bytes = record.stored_value().to_vec();
-        let index = self.buffers.insert(bytes);
+        let text = record.stored_value().to_vec();
+        let index = self.buffers.insert_value::<CLOCK>(&text);
         self.set_stored::<CLOCK>(entry, &Stored::Far(form, index.to_ne_bytes()))
     }
 
     fn drop_far_value<const CLOCK: usize>(&mut self, entry: EntryRef) {
-        if let Some(index) = self.record::<CLOCK>(entry).far_value() {
-            self.drop_far(index);
+        let Some(index) = self.record::<CLOCK>(entry).far_value() else {
+            return;
+        };
+        if CLOCK != KEY {
+            return self.buffers.remove(index);
         }
-    }
-
-    fn drop_far(&mut self, index: u32) {
-        let buffer = self.buffers.remove(index);
-        if buffer.capacity() >= DROP_LATER_BYTES {
-            self.dropped.push(buffer);
+        let rope = self.buffers.remove_rope(index);
+        if rope.len() >= DROP_LATER_BYTES {
+            self.dropped.push(rope);
         }
     }
 }
 
-impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
+impl<'a> Record<'a, KEY> {
     /// The value, which is a string, to store it elsewhere.
     pub(crate) fn text(&self) -> Text<'a> {
-        match self.string() {
-            StringRef::Int(n) => Text::Int(n),
-            StringRef::Bytes(bytes) => Text::Bytes {
+        self.text_of(self.string())
+    }
+}
+
+impl<'a> Record<'a, MEMBER> {
+    /// The value, which is a string, to store it elsewhere.
+    pub(crate) fn text(&self) -> Text<'a> {
+        self.text_of(self.string().into())
+    }
+}
+
+impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
+    fn text_of(&self, string: TextRef<'a>) -> Text<'a> {
+        let raw = matches!(self.form(), Form::Raw | Form::FarRaw);
+        match string {
+            TextRef::Int(n) => Text::Int(n),
+            TextRef::Bytes(bytes) => Text::Bytes {
                 bytes: Cow::Borrowed(bytes),
-                raw: matches!(self.form(), Form::Raw | Form::FarRaw),
+                raw,
+            },
+            TextRef::Rope(rope) => Text::Rope {
+                rope: rope.clone(),
+                raw,
             },
         }
     }
 }
 
-impl Text<'_> {
+impl<'a> Text<'a> {
+    /// A string that was written whole.
+    fn of(bytes: Cow<'a, [u8]>) -> Self {
+        canonical_int(&bytes).map_or(Self::Bytes { bytes, raw: false }, Self::Int)
+    }
+
+    /// A string of zeros and then `bytes`, as a write behind the end of nothing makes it.
+    pub(crate) fn padded(zeros: usize, bytes: &[u8]) -> Self {
+        let raw = true;
+        if zeros + bytes.len() > MAX_BYTES {
+            let mut rope = Rope::new();
+            rope.write(zeros, bytes);
+            return Text::Rope { rope, raw };
+        }
+        let mut text = vec![0; zeros];
+        text.extend_from_slice(bytes);
+        Text::Bytes {
+            bytes: Cow::Owned(text),
+            raw,
+        }
+    }
+
     /// The same, borrowing nothing.
     pub(crate) fn into_owned(self) -> Text<'static> {
         match self {
@@ -418,6 +488,7 @@ impl Text<'_> {
                 bytes: Cow::Owned(bytes.into_owned()),
                 raw,
             },
+            Self::Rope { rope, raw } => Text::Rope { rope, raw },
         }
     }
 }
@@ -448,15 +519,5 @@ pub(crate) fn key_bytes(key: &[u8]) -> usize {
         FAR_BYTES
     } else {
         key.len()
-    }
-}
-
-/// Lengthens a buffer with zeros, with room for more growth in proportion.
-fn grow(buffer: &mut Vec<u8>, len: usize) {
-    if len > buffer.capacity() {
-        buffer.reserve_exact(len + len / 4 - buffer.len());
-    }
-    if len > buffer.len() {
-        buffer.resize(len, 0);
     }
 }

@@ -14,7 +14,7 @@
 
 use super::cells::Buffers;
 use crate::UnixMs;
-use crate::value::{Encoding, StringRef, encoding_of_bytes};
+use crate::value::{Encoding, StringRef, TextRef, encoding_of_bytes};
 
 /// Bytes of the clock in an entry that is a key.
 pub(crate) const KEY: usize = 4;
@@ -24,12 +24,12 @@ pub(crate) const MEMBER: usize = 0;
 const FLAGS: usize = 0;
 const KEY_LEN: usize = 1;
 const CLOCK_AT: usize = 2;
-/// Key length that says that the key is in a buffer.
+/// Key length that says that the key is not in the slot.
 const FAR_KEY: u8 = u8::MAX;
 const SIX_BYTES: UnixMs = 1 << 48;
-/// Bytes of the number of a buffer or a collection.
+/// Bytes of the number of a key, a rope or a collection.
 pub(crate) const FAR_BYTES: usize = 4;
-/// Longest key that is not in a buffer.
+/// Longest key that is in the slot.
 pub(crate) const NEAR_KEY_MAX: usize = 254;
 
 /// How a value is stored.
@@ -41,9 +41,9 @@ pub(crate) enum Form {
     Bytes,
     /// A string changed in place.
     Raw,
-    /// A string written whole, in a buffer.
+    /// A string written whole, which is too large for the slot.
     FarBytes,
-    /// A string changed in place, in a buffer.
+    /// A string changed in place, which is too large for the slot.
     FarRaw,
     /// A list as one listpack.
     ListPack,
@@ -174,13 +174,12 @@ impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
         Head::<CLOCK>::of(self.slot).form()
     }
 
-    /// The value, which is a string.
+    /// The value, which is a string and in the slot.
     #[inline]
-    pub(crate) fn string(&self) -> StringRef<'a> {
+    pub(crate) fn near_string(&self) -> StringRef<'a> {
         let stored = self.stored_value();
         match self.form() {
             Form::Int => StringRef::Int(decode_int(stored)),
-            Form::FarBytes | Form::FarRaw => StringRef::Bytes(self.buffers.get(number(stored))),
             _ => StringRef::Bytes(stored),
         }
     }
@@ -196,18 +195,21 @@ impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
 
     /// Bytes this entry accounts for: its slot and its buffers. A collection that has its own place comes on top.
     pub(crate) fn bytes(&self) -> usize {
-        let far = self.far().map(|index| self.buffers.bytes_of(index));
-        self.slot.len() + far.sum::<usize>()
+        let key = self.far_key();
+        let value = self.far_value();
+        self.slot.len()
+            + key.map_or(0, |index| self.buffers.bytes_of(index))
+            + value.map_or(0, |index| self.buffers.bytes_of_value::<CLOCK>(index))
     }
 
-    /// The buffers of this entry.
-    pub(crate) fn far(&self) -> impl Iterator<Item = u32> + use<CLOCK> {
+    /// The number of the key, if it is too large for the slot.
+    pub(crate) fn far_key(&self) -> Option<u32> {
         let head = Head::<CLOCK>::of(self.slot);
         let key = &self.slot[head.key_start()..head.value_start()];
-        let key = (head.1 == FAR_KEY).then(|| number(key));
-        key.into_iter().chain(self.far_value())
+        (head.1 == FAR_KEY).then(|| number(key))
     }
 
+    /// The number of the string that is the value, if it is too large for the slot.
     pub(crate) fn far_value(&self) -> Option<u32> {
         self.form().is_far().then(|| number(self.stored_value()))
     }
@@ -225,7 +227,27 @@ impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
     }
 }
 
-impl Record<'_, KEY> {
+impl<'a> Record<'a, MEMBER> {
+    /// The value, which is a string.
+    #[inline]
+    pub(crate) fn string(&self) -> StringRef<'a> {
+        match self.far_value() {
+            Some(index) => StringRef::Bytes(self.buffers.get(index)),
+            None => self.near_string(),
+        }
+    }
+}
+
+impl<'a> Record<'a, KEY> {
+    /// The value, which is a string.
+    #[inline]
+    pub(crate) fn string(&self) -> TextRef<'a> {
+        match self.far_value() {
+            Some(index) => TextRef::Rope(self.buffers.rope(index)),
+            None => self.near_string().into(),
+        }
+    }
+
     /// See [`crate::AccessPolicy`].
     #[inline]
     pub(crate) fn clock(&self) -> u32 {

@@ -171,13 +171,13 @@ impl Heap {
         offset: usize,
         bytes: &[u8],
     ) -> (EntryRef, usize) {
-        self.cells.write_range::<KEY>(entry, offset, bytes)
+        self.cells.write_range(entry, offset, bytes)
     }
 
     /// Takes an entry's value along and frees the entry.
     pub(crate) fn take(&mut self, entry: EntryRef, layout: &Layout) -> Content<'static> {
         if self.entry(entry).record.form().is_string() {
-            return Content::Text(self.cells.take_text::<KEY>(entry));
+            return Content::Text(self.cells.take_text(entry));
         }
         let content = self.copy(entry, layout);
         self.free(entry);

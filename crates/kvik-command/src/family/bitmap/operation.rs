@@ -69,7 +69,7 @@ pub(super) fn bitop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let mut folding = Folding::new(operation);
     for key in args.tail(3) {
         match ctx.keys.read(key).map(string).transpose()? {
-            Some(string) => folding.add(string.text(&mut IntText::default())),
+            Some(string) => folding.add(&string.text(&mut IntText::default())),
             None => folding.add(&[]),
         }
     }

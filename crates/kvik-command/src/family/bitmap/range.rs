@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use kvik_store::IntText;
+use kvik_store::{IntText, TextRef};
 
 use super::bits;
 use crate::family::string::string;
@@ -80,7 +80,10 @@ pub(super) fn bitcount(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         // A string of one byte or bit would else be counted, as both ends are drawn to its front.
         Some(string) if !part.is_reversed() => {
             let mut room = IntText::default();
-            bits::count(string.text(&mut room), part.bits(string.len()))
+            let slices = slices(string, part.bits(string.len()), &mut room);
+            slices
+                .map(|(slice, bits, _)| bits::count(slice, bits))
+                .sum()
         }
         _ => 0,
     };
@@ -97,10 +100,7 @@ pub(super) fn bitpos(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let part = Part::parse(ctx, 3)?;
     let string = ctx.keys.read(&ctx.args[1]).map(string).transpose()?;
     let position = match string {
-        Some(string) => {
-            let mut room = IntText::default();
-            position(string.text(&mut room), bit, part)
-        }
+        Some(string) => position(string, bit, part),
         // No key is an endless row of clear bits.
         None => (!bit).then_some(0),
     };
@@ -109,10 +109,28 @@ pub(super) fn bitpos(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 /// Where the bit is first. Behind a string all bits are clear, unless the part has an end.
-fn position(text: &[u8], bit: bool, part: Part) -> Option<usize> {
-    let bits = part.bits(text.len());
+fn position(string: TextRef<'_>, bit: bool, part: Part) -> Option<usize> {
+    let bits = part.bits(string.len());
     let endless = !bit && part.end.is_none() && !bits.is_empty();
-    bits::find(text, bit, bits).or_else(|| endless.then_some(text.len() * 8))
+    slices(string, bits, &mut IntText::default())
+        .find_map(|(slice, bits, before)| Some(before + bits::find(slice, bit, bits)?))
+        .or_else(|| endless.then_some(string.len() * 8))
+}
+
+/// The bytes that hold `bits`, in slices: for each the bits in it, and how many are before it.
+fn slices<'b>(
+    string: TextRef<'b>,
+    bits: Range<usize>,
+    room: &'b mut IntText,
+) -> impl Iterator<Item = (&'b [u8], Range<usize>, usize)> {
+    let bytes = bits.start / 8..bits.end.div_ceil(8).max(bits.start / 8);
+    let mut at = bytes.start;
+    string.slices(bytes, room).map(move |slice| {
+        let before = at * 8;
+        at += slice.len();
+        let inside = bits.start.max(before)..bits.end.min(at * 8);
+        (slice, inside.start - before..inside.end - before, before)
+    })
 }
 
 #[cfg(test)]
@@ -143,17 +161,27 @@ mod tests {
 
     #[test]
     fn clear_bits_follow_a_string_that_is_searched_to_its_end() {
-        assert_eq!(position(&[0xff, 0xff], false, Part::WHOLE), Some(16));
         assert_eq!(
-            position(&[0xff, 0xff], false, part(1, None, false)),
+            position(TextRef::Bytes(&[0xff, 0xff]), false, Part::WHOLE),
             Some(16)
         );
         assert_eq!(
-            position(&[0xff, 0xff], false, part(0, Some(-1), false)),
+            position(TextRef::Bytes(&[0xff, 0xff]), false, part(1, None, false)),
+            Some(16)
+        );
+        assert_eq!(
+            position(
+                TextRef::Bytes(&[0xff, 0xff]),
+                false,
+                part(0, Some(-1), false)
+            ),
             None
         );
-        assert_eq!(position(&[0xff, 0xff], false, part(2, None, false)), None);
-        assert_eq!(position(&[], false, Part::WHOLE), None);
-        assert_eq!(position(&[0, 0], true, Part::WHOLE), None);
+        assert_eq!(
+            position(TextRef::Bytes(&[0xff, 0xff]), false, part(2, None, false)),
+            None
+        );
+        assert_eq!(position(TextRef::Bytes(&[]), false, Part::WHOLE), None);
+        assert_eq!(position(TextRef::Bytes(&[0, 0]), true, Part::WHOLE), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use kvik_rdb::{Compression, Encoder, ListNode, ObjectType, seal};
-use kvik_store::{IntText, ListRef, SetRef, StringRef, ValueRef};
+use kvik_store::{IntText, ListRef, SetRef, TextRef, ValueRef};
 
 use crate::{Ctx, Error};
 
@@ -56,10 +56,11 @@ fn object_of(value: ValueRef<'_>) -> Option<ObjectType> {
     })
 }
 
-fn write_string(string: StringRef<'_>, encoder: &mut Encoder<'_>) {
+fn write_string(string: TextRef<'_>, encoder: &mut Encoder<'_>) {
     match string {
-        StringRef::Int(n) => encoder.int(n),
-        StringRef::Bytes(bytes) => encoder.string(bytes),
+        TextRef::Int(n) => encoder.int(n),
+        TextRef::Bytes(bytes) => encoder.string(bytes),
+        TextRef::Rope(rope) => encoder.string(&rope.to_vec()),
     }
 }
 
@@ -88,7 +89,7 @@ fn write_set(set: SetRef<'_>, object: ObjectType, encoder: &mut Encoder<'_>) {
     let mut room = IntText::default();
     encoder.count(set.len());
     for member in set.iter() {
-        write_string(member, encoder);
+        write_string(member.into(), encoder);
         if object == ObjectType::SetExpiring {
             let name = member.text(&mut room);
             encoder.expiry(set.expiry_of(name).flatten());

@@ -1,7 +1,7 @@
 //! Comparing strings before something is done: the conditions of SET, DELEX and DELIFEQ, and DIGEST, which gives a
 //! client something short to compare with.
 
-use kvik_store::{IntText, Slot, StringRef};
+use kvik_store::{IntText, Slot, TextRef};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::string;
@@ -49,8 +49,8 @@ impl<'a> Condition<'a> {
             (Self::Absent | Self::Different(_) | Self::OtherDigest(_), None) => true,
             (_, None) | (Self::Absent, Some(_)) => false,
             (Self::Present, Some(_)) => true,
-            (Self::Equal(text), Some(view)) => is(string(view)?, text),
-            (Self::Different(text), Some(view)) => !is(string(view)?, text),
+            (Self::Equal(text), Some(view)) => string(view)?.is(text),
+            (Self::Different(text), Some(view)) => !string(view)?.is(text),
             (Self::Digest(digest), Some(view)) => has_digest(string(view)?, digest)?,
             (Self::OtherDigest(digest), Some(view)) => !has_digest(string(view)?, digest)?,
         };
@@ -58,11 +58,7 @@ impl<'a> Condition<'a> {
     }
 }
 
-fn is(string: StringRef<'_>, text: &[u8]) -> bool {
-    string.text(&mut IntText::default()) == text
-}
-
-fn has_digest(string: StringRef<'_>, digest: &[u8]) -> Result<bool, Error> {
+fn has_digest(string: TextRef<'_>, digest: &[u8]) -> Result<bool, Error> {
     let actual = digest_of(string);
     if digest.len() != actual.len() {
         return Err(Error::text("must be exactly 16 hexadecimal characters"));
@@ -70,8 +66,8 @@ fn has_digest(string: StringRef<'_>, digest: &[u8]) -> Result<bool, Error> {
     Ok(actual.as_bytes().eq_ignore_ascii_case(digest))
 }
 
-fn digest_of(string: StringRef<'_>) -> String {
-    let hash = xxh3_64(string.text(&mut IntText::default()));
+fn digest_of(string: TextRef<'_>) -> String {
+    let hash = xxh3_64(&string.text(&mut IntText::default()));
     format!("{hash:016x}")
 }
 

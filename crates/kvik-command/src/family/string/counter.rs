@@ -1,7 +1,7 @@
 //! Strings as numbers: INCR and its kin.
 
 use kvik_resp::{LongDouble, parse_i64};
-use kvik_store::{Expiry, IntText, NewString, StringRef};
+use kvik_store::{Expiry, IntText, NewString, TextRef};
 
 use super::string;
 use crate::{Ctx, Error};
@@ -39,17 +39,18 @@ fn add(ctx: &mut Ctx<'_>, increment: i64) -> Result<(), Error> {
     Ok(())
 }
 
-fn integer(string: StringRef<'_>) -> Result<i64, Error> {
+fn integer(string: TextRef<'_>) -> Result<i64, Error> {
     match string {
-        StringRef::Int(value) => Ok(value),
-        StringRef::Bytes(text) => parse_i64(text).ok_or(Error::NOT_AN_INTEGER),
+        TextRef::Int(value) => Ok(value),
+        TextRef::Bytes(text) => parse_i64(text).ok_or(Error::NOT_AN_INTEGER),
+        TextRef::Rope(_) => Err(Error::NOT_AN_INTEGER),
     }
 }
 
 pub(super) fn incrbyfloat(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let slot = ctx.keys.slot(&ctx.args[1]);
     let value = match slot.view() {
-        Some(view) => float(string(view)?.text(&mut IntText::default()))?,
+        Some(view) => float(&string(view)?.text(&mut IntText::default()))?,
         None => float(b"0")?,
     };
     let sum = value

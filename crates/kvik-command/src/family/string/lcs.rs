@@ -8,8 +8,6 @@
 //! Where several subsequences are equally long, the one found is Redis': the way back from the last cell goes up only
 //! if that keeps more than going left.
 
-use kvik_store::IntText;
-
 use super::string;
 use crate::{Ctx, Error};
 
@@ -54,7 +52,7 @@ fn len(ctx: &mut Ctx<'_>, index: usize) -> Result<usize, Error> {
 
 fn text(ctx: &mut Ctx<'_>, index: usize) -> Result<Vec<u8>, Error> {
     let string = ctx.keys.peek(&ctx.args[index]).map(string).transpose()?;
-    let text = string.map(|string| string.text(&mut IntText::default()).to_vec());
+    let text = string.map(|string| string.to_vec());
     Ok(text.unwrap_or_default())
 }
 

@@ -1,8 +1,10 @@
 //! Parts of strings: APPEND, GETRANGE, SUBSTR, SETRANGE.
 
-use kvik_store::{IntText, NewString, Slot, StringTooLong};
+use std::ops::Range;
 
-use super::string;
+use kvik_store::{IntText, Slot, StringTooLong, TextRef};
+
+use super::{string, value};
 use crate::{Ctx, Error};
 
 impl From<StringTooLong> for Error {
@@ -22,16 +24,17 @@ pub(in crate::family) fn max_string(ctx: &Ctx<'_>) -> usize {
 
 pub(super) fn append(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let limit = max_string(ctx);
-    let tail = &ctx.args[2];
+    let args = ctx.args;
     let len = match ctx.keys.slot(&ctx.args[1]) {
         Slot::Vacant(vacant) => {
-            vacant.set(NewString::Bytes(tail), None);
-            tail.len()
+            vacant.set(value(args, 2), None);
+            args.rope(2)
+                .map_or_else(|| args[2].len(), |rope| rope.len())
         }
         // Even nothing appended is a change to those who watch the key.
         Slot::Occupied(mut occupied) => {
             let len = string(occupied.view())?.len();
-            occupied.set_range(len, tail, limit)?
+            occupied.set_range(len, &args[2], limit)?
         }
     };
     ctx.reply.integer(len as i64);
@@ -56,24 +59,25 @@ pub(super) fn setrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 pub(super) fn getrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (start, end) = (ctx.int(2)?, ctx.int(3)?);
     let string = ctx.keys.read(&ctx.args[1]).map(string).transpose()?;
-    let mut room = IntText::default();
-    let text = string
-        .as_ref()
-        .map_or(&[][..], |string| string.text(&mut room));
-    ctx.reply.bulk(part(text, start, end));
+    let string = string.unwrap_or(TextRef::Bytes(b""));
+    let part = part(string.len(), start, end);
+    match string {
+        TextRef::Rope(rope) => ctx.reply.bulk_rope(rope, part),
+        other => ctx.reply.bulk(&other.text(&mut IntText::default())[part]),
+    }
     Ok(())
 }
 
-/// The bytes from `start` to `end`, both included; negative positions count from the end.
-fn part(text: &[u8], start: i64, end: i64) -> &[u8] {
-    let len = text.len() as i64;
+/// The bytes from `start` to `end`, both included, of `len` bytes; negative positions count from the end.
+fn part(len: usize, start: i64, end: i64) -> Range<usize> {
+    let len = len as i64;
     let from_front = |at: i64| if at < 0 { (at + len).max(0) } else { at };
     let (first, last) = (from_front(start), from_front(end).min(len - 1));
     // Positions before the front are the front, unless they are the wrong way round.
     if first > last || (start < 0 && end < 0 && start > end) {
-        return &[];
+        return 0..0;
     }
-    &text[first as usize..=last as usize]
+    first as usize..last as usize + 1
 }
 
 #[cfg(test)]
@@ -94,9 +98,9 @@ mod tests {
             (i64::MAX, i64::MIN, b""),
         ];
         for (start, end, expected) in cases {
-            assert_eq!(part(b"abc", start, end), expected, "{start} {end}");
+            assert_eq!(&b"abc"[part(3, start, end)], expected, "{start} {end}");
         }
-        assert_eq!(part(b"", 0, -1), b"");
-        assert_eq!(part(b"", -1, -1), b"");
+        assert_eq!(part(0, 0, -1), 0..0);
+        assert_eq!(part(0, -1, -1), 0..0);
     }
 }
