@@ -155,8 +155,8 @@ impl<'g, T: Typed> Edit<'g, T> {
         self.place.stripe.heap.discard(part.into());
     }
 
-    /// States one change: `words` are what the command `verb` would be given behind the key. They are appended to the
-    /// words stated before if those were for the same verb.
+    /// States one change: `words` are what the command `verb`, one word or a container and its subcommand, would be given
+    /// behind the key. They are appended to the words stated before if those were for the same verb.
     pub(crate) fn state(&mut self, verb: &'static [u8], words: &[&[u8]]) {
         self.changes += 1;
         if !self.is_stated() {
@@ -167,7 +167,8 @@ impl<'g, T: Typed> Edit<'g, T> {
             if !self.verb.is_empty() {
                 effects.end(self.place.keyspace);
             }
-            effects.word(verb);
+            verb.split(|byte| *byte == b' ')
+                .for_each(|word| effects.word(word));
             effects.word(self.place.key);
             self.verb = verb;
         }
@@ -178,6 +179,21 @@ impl<'g, T: Typed> Edit<'g, T> {
     pub(crate) fn state_alone(&mut self, verb: &'static [u8], words: &[&[u8]]) {
         self.end_effect();
         self.state(verb, words);
+        self.end_effect();
+    }
+
+    /// As [`state_alone`](Self::state_alone), with more words that come one by one.
+    pub(crate) fn state_each<'w>(
+        &mut self,
+        verb: &'static [u8],
+        first: &[&[u8]],
+        words: impl Iterator<Item = &'w [u8]>,
+    ) {
+        self.end_effect();
+        self.state(verb, first);
+        if self.is_stated() {
+            words.for_each(|word| self.place.effects.word(word));
+        }
         self.end_effect();
     }
 
@@ -203,7 +219,8 @@ impl<'g, T: Typed> Edit<'g, T> {
         matches!(self.origin, Origin::Place(_)) && self.place.effects.wanted()
     }
 
-    fn end_effect(&mut self) {
+    /// Ends the effect whose words are being stated: what follows is another one, whatever its verb.
+    pub(crate) fn end_effect(&mut self) {
         if !mem::take(&mut self.verb).is_empty() {
             self.place.effects.end(self.place.keyspace);
         }

@@ -54,7 +54,11 @@ pub use raw::release_memory;
 pub use restore::{Malformed, Terms};
 pub use set::{SetIter, SetMut, SetRef};
 pub use slot::{Occupied, Slot, Vacant, View};
-pub use stream::StreamRef;
+pub use stream::{
+    AppendError, Claim, Claimed, ConsumerRef, GroupMut, GroupRef, IdText, NewId, PendingEntry,
+    Precision, StreamEntry, StreamId, StreamMut, StreamRange, StreamRangeBack, StreamRef, Trim,
+    TrimTo,
+};
 pub use stripe::{Due, Stripe};
 pub use value::{
     Encoding, Expiry, IntText, Kind, NewString, StringRef, StringTooLong, TextRef, ValueRef,

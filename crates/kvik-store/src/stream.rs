@@ -1,18 +1,73 @@
-//! Streams.
+//! Streams: entries in the order of their ids, and consumer groups that are given them.
+//!
+//! ```text
+//! Body --- nodes: [ id | listpack of entries ] [ id | ... ] ...          stream/sequence.rs, stream/node.rs
+//!      |-- marks: first, last and largest deleted id, counts             stream/marks.rs
+//!      '-- groups: [ last id | pending entries | consumers ] ...         stream/group.rs
+//! ```
+//! A node is a run of entries in the bytes that Redis has for them. Adding an entry writes at the end of the last node;
+//! an entry is found by two binary searches and by reading one node; entries go from the front by the node. What is
+//! pending in a group is ordered in the same way. A stream without entries stays; only a stream that nothing was ever
+//! done to is none.
 
+mod body;
+mod delivery;
+mod edit;
+mod group;
+mod id;
+mod marks;
+mod node;
+mod range;
+mod sequence;
+mod trim;
+mod view;
+
+use self::body::Body;
 use crate::layout::Layout;
 use crate::object::Collection;
 use crate::raw::cells::Cells;
 use crate::raw::entry::Form;
 use crate::value::{Encoding, Kind, ValueRef};
 
-/// A stream.
-#[derive(Debug, Default)]
-pub(crate) struct Stream {}
+pub use delivery::{Claim, Claimed, GroupMut};
+pub use edit::{AppendError, NewId, StreamMut};
+pub use id::{IdText, StreamId};
+pub use node::StreamEntry;
+pub use range::{StreamRange, StreamRangeBack};
+pub use trim::{Precision, Trim, TrimTo};
+pub use view::{ConsumerRef, GroupRef, PendingEntry, StreamRef};
 
-/// A stream as a reader sees it.
-#[derive(Clone, Copy, Debug)]
-pub struct StreamRef<'a>(#[expect(dead_code, reason = "read by nobody yet")] &'a Stream);
+/// A stream; nothing as long as nothing was done to it.
+#[derive(Debug, Default)]
+pub(crate) struct Stream(Option<Box<Body>>);
+
+static NOTHING: Body = Body::new();
+
+impl Stream {
+    fn body(&self) -> &Body {
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+
+    /// The stream, if something was done to it.
+    fn made_mut(&mut self) -> Option<&mut Body> {
+        self.0.as_deref_mut()
+    }
+
+    /// The stream, which is one from now on.
+    fn body_mut(&mut self) -> &mut Body {
+        self.0.get_or_insert_default()
+    }
+
+    fn as_view(&self) -> StreamRef<'_> {
+        StreamRef { body: self.body() }
+    }
+}
+
+impl From<Body> for Stream {
+    fn from(body: Body) -> Self {
+        Self(Some(Box::new(body)))
+    }
+}
 
 impl Collection for Stream {
     const KIND: Kind = Kind::Stream;
@@ -34,26 +89,29 @@ impl Collection for Stream {
     }
 
     fn len(&self) -> usize {
-        0
+        self.body().marks.len as usize
     }
 
     fn is_void(&self) -> bool {
-        false
+        self.0.is_none()
     }
 
     fn bytes(&self) -> usize {
-        0
+        self.0.as_ref().map_or(0, |body| body.bytes())
     }
 
     fn view<'a>(&'a self, _cells: &'a Cells, _layout: &'a Layout) -> ValueRef<'a> {
-        ValueRef::Stream(StreamRef(self))
+        ValueRef::Stream(self.as_view())
     }
 
-    fn free(&mut self, _max: usize, _cells: &mut Cells) -> bool {
-        false
+    fn free(&mut self, max: usize, _cells: &mut Cells) -> bool {
+        self.0.as_mut().is_some_and(|body| body.free(max))
     }
 
     fn copy_to(&self, _from: &Cells, _to: &mut Cells, _layout: &Layout) -> Self {
-        Self {}
+        Self::from(self.body().copy())
     }
 }
+
+#[cfg(test)]
+mod tests;

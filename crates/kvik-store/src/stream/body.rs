@@ -1,0 +1,287 @@
+//! The entries of a stream and its groups: how they change, without a word about effects.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::group::Group;
+use super::id::StreamId;
+use super::marks::Marks;
+use super::node::{Node, StreamEntry};
+use super::range::{StreamRange, StreamRangeBack};
+use super::sequence::{Keyed, Sequence};
+use super::trim::{Trim, TrimTo};
+use crate::limits::Limits;
+
+/// Bytes that the words of one entry, and the entries of one node, may have at most.
+pub(super) const MAX_BYTES: usize = 1 << 30;
+
+/// See the module's description.
+#[derive(Debug, Default)]
+pub(super) struct Body {
+    pub(super) nodes: Sequence<Node>,
+    /// Bytes that nodes have allocated.
+    node_bytes: usize,
+    pub(super) marks: Marks,
+    /// In the order of their names.
+    pub(super) groups: Vec<Group>,
+    /// Bytes of all groups.
+    group_bytes: usize,
+}
+
+impl Body {
+    pub(super) const fn new() -> Self {
+        Self {
+            nodes: Sequence::new(),
+            node_bytes: 0,
+            marks: Marks::new(),
+            groups: Vec::new(),
+            group_bytes: 0,
+        }
+    }
+
+    /// What is left over of a stream and has only to be freed.
+    pub(super) fn remains(nodes: Sequence<Node>, groups: Vec<Group>) -> Self {
+        Self {
+            node_bytes: nodes.iter().map(Node::bytes).sum(),
+            group_bytes: groups.iter().map(Group::bytes).sum(),
+            nodes,
+            groups,
+            ..Self::new()
+        }
+    }
+
+    /// The same stream in memory of its own.
+    pub(super) fn copy(&self) -> Self {
+        Self {
+            marks: self.marks,
+            ..Self::remains(self.nodes.clone(), self.groups.clone())
+        }
+    }
+
+    /// Bytes allocated, with those of the body itself.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.nodes.bytes()
+            + self.node_bytes
+            + self.groups.capacity() * size_of::<Group>()
+            + self.group_bytes
+    }
+
+    pub(super) fn range(&self, start: StreamId, end: StreamId) -> StreamRange<'_> {
+        StreamRange::new(&self.nodes, start, end)
+    }
+
+    pub(super) fn range_back(&self, start: StreamId, end: StreamId) -> StreamRangeBack<'_> {
+        StreamRangeBack::new(&self.nodes, start, end)
+    }
+
+    pub(super) fn entry(&self, id: StreamId) -> Option<StreamEntry<'_>> {
+        self.range(id, id).next()
+    }
+
+    /// The id of the last entry.
+    pub(super) fn last_entry_id(&self) -> Option<StreamId> {
+        let last = self.range_back(StreamId::MIN, StreamId::MAX).next()?;
+        Some(last.id())
+    }
+
+    /// Adds an entry. Its id is larger than all before, and its words, fields and values in turn, fit into a node.
+    pub(super) fn append<'w>(
+        &mut self,
+        id: StreamId,
+        words: impl ExactSizeIterator<Item = &'w [u8]> + Clone,
+        limits: &Limits,
+    ) {
+        let size: usize = words.clone().map(<[u8]>::len).sum();
+        let fits = |node: &Node| has_room(node, size, limits);
+        if !self.nodes.last().is_some_and(fits) {
+            self.seal_last();
+            let node = Node::new(id, words.clone());
+            self.node_bytes += node.bytes();
+            self.nodes.insert(node);
+        }
+        let node = self.nodes.last_mut().expect("made above");
+        let before = node.bytes();
+        node.append(id, words);
+        self.node_bytes = self.node_bytes + node.bytes() - before;
+        self.count_added(id);
+    }
+
+    fn seal_last(&mut self) {
+        if let Some(node) = self.nodes.last_mut() {
+            self.node_bytes -= node.bytes();
+            node.seal();
+            self.node_bytes += node.bytes();
+        }
+    }
+
+    fn count_added(&mut self, id: StreamId) {
+        let marks = &mut self.marks;
+        marks.len += 1;
+        marks.entries_added = marks.entries_added.wrapping_add(1);
+        marks.last_id = id;
+        if marks.len == 1 {
+            marks.first_id = id;
+        }
+    }
+
+    /// Deletes the entry with this id and says whether it was there.
+    pub(super) fn delete(&mut self, id: StreamId) -> bool {
+        let Some(at) = self.nodes.up_to(id) else {
+            return false;
+        };
+        let node = self.nodes.at_mut(at).expect("it was found there");
+        let before = node.bytes();
+        if node.live() == 1 && node.iter().any(|entry| entry.id() == id) {
+            self.nodes.remove_at(at);
+            self.node_bytes -= before;
+        } else if node.delete(id) {
+            self.node_bytes = self.node_bytes + node.bytes() - before;
+        } else {
+            return false;
+        }
+        let marks = &mut self.marks;
+        marks.len -= 1;
+        marks.max_deleted_id = marks.max_deleted_id.max(id);
+        if marks.len == 0 || marks.first_id == id {
+            self.find_first();
+        }
+        true
+    }
+
+    /// Notes the id of the first entry anew.
+    fn find_first(&mut self) {
+        let first = self.range(StreamId::MIN, StreamId::MAX).next();
+        self.marks.first_id = first.map_or(StreamId::MIN, |entry| entry.id());
+    }
+
+    /// Deletes entries from the front and says how many. The nodes that went away whole are returned.
+    pub(super) fn trim(&mut self, trim: &Trim, limits: &Limits) -> (u64, Sequence<Node>) {
+        let limit = trim.limit(limits);
+        let (mut deleted, mut gone) = (0, Sequence::new());
+        while !trim.is_done(&self.marks) {
+            let Some(first) = self.nodes.first() else {
+                break;
+            };
+            let live = first.live();
+            if deleted + live > limit {
+                break;
+            }
+            if !self.goes_whole(first, trim.to) {
+                if !trim.is_approximate() {
+                    deleted += self.trim_first(trim.to);
+                }
+                break;
+            }
+            let node = self.nodes.pop_first().expect("looked at above");
+            self.node_bytes -= node.bytes();
+            self.marks.len -= live;
+            deleted += live;
+            gone.insert(node);
+        }
+        if deleted > 0 {
+            self.find_first();
+        }
+        (deleted, gone)
+    }
+
+    /// Whether trimming takes the first node away with all its entries.
+    fn goes_whole(&self, first: &Node, to: TrimTo) -> bool {
+        match to {
+            TrimTo::Len(max) => self.marks.len - first.live() >= max,
+            TrimTo::MinId(id) => {
+                let second = self.nodes.at(self.nodes.after(self.nodes.start()));
+                second.is_some_and(|second| second.id() <= id) || first.last_id() < id
+            }
+        }
+    }
+
+    /// Deletes entries of the first node.
+    fn trim_first(&mut self, to: TrimTo) -> u64 {
+        let (max, below) = match to {
+            TrimTo::Len(max) => (self.marks.len - max, StreamId::MAX),
+            TrimTo::MinId(id) => (u64::MAX, id),
+        };
+        let first = self.nodes.start();
+        let node = self.nodes.at_mut(first).expect("looked at before");
+        let before = node.bytes();
+        let deleted = node.delete_first(max, below);
+        self.node_bytes = self.node_bytes + node.bytes() - before;
+        self.marks.len -= deleted;
+        deleted
+    }
+
+    pub(super) fn find_group(&self, name: &[u8]) -> Result<usize, usize> {
+        let of = |group: &Group| (*group.name).cmp(name);
+        self.groups.binary_search_by(of)
+    }
+
+    pub(super) fn add_group(&mut self, at: usize, group: Group) {
+        self.group_bytes += group.bytes();
+        if self.groups.len() == self.groups.capacity() {
+            self.groups.reserve_exact((self.groups.len() / 2).max(1));
+        }
+        self.groups.insert(at, group);
+    }
+
+    pub(super) fn remove_group(&mut self, at: usize) -> Group {
+        let group = self.groups.remove(at);
+        self.group_bytes -= group.bytes();
+        group
+    }
+
+    /// Changes a group and keeps the account.
+    pub(super) fn change_group<R>(
+        &mut self,
+        at: usize,
+        change: impl FnOnce(&mut Group, &Sequence<Node>, &Marks) -> R,
+    ) -> R {
+        let group = &mut self.groups[at];
+        let before = group.bytes();
+        let result = change(group, &self.nodes, &self.marks);
+        self.group_bytes = self.group_bytes + group.bytes() - before;
+        result
+    }
+
+    /// Frees up to about `max` nodes and other pieces and says whether there are more.
+    pub(super) fn free(&mut self, max: usize) -> bool {
+        (0..max).all(|_| self.free_node() || self.free_from_group())
+    }
+
+    fn free_node(&mut self) -> bool {
+        let node = self.nodes.pop_first();
+        self.node_bytes -= node.as_ref().map_or(0, Node::bytes);
+        node.is_some()
+    }
+
+    fn free_from_group(&mut self) -> bool {
+        let Some(last) = self.groups.len().checked_sub(1) else {
+            return false;
+        };
+        if !self.change_group(last, |group, _, _| group.free(1)) {
+            self.remove_group(last);
+        }
+        true
+    }
+}
+
+/// Whether an entry whose words have this size goes into the last node.
+fn has_room(node: &Node, size: usize, limits: &Limits) -> bool {
+    let max_bytes = match limits.stream_node_bytes.load(Relaxed) {
+        bytes if bytes > 0 && bytes < MAX_BYTES as i64 => bytes as usize,
+        _ => MAX_BYTES,
+    };
+    let max_entries = limits.stream_node_entries.load(Relaxed);
+    node.len() + size < max_bytes && (max_entries <= 0 || node.entries() < max_entries as u64)
+}
+
+#[cfg(test)]
+impl Body {
+    /// Bytes as they are allocated now.
+    pub(super) fn counted_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.nodes.counted_bytes()
+            + self.nodes.iter().map(Node::bytes).sum::<usize>()
+            + self.groups.capacity() * size_of::<Group>()
+            + self.groups.iter().map(Group::counted_bytes).sum::<usize>()
+    }
+}

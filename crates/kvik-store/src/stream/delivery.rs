@@ -1,0 +1,362 @@
+//! What a consumer group does: delivering entries, handing them from one consumer to another, acknowledging them.
+//!
+//! When a consumer was seen and when it was active are no effects, as the access clock of a key is none: each store has
+//! its own. Everything else is.
+
+use super::Stream;
+use super::body::Body;
+use super::group::{Group, Pending};
+use super::id::StreamId;
+use super::node::StreamEntry;
+use crate::UnixMs;
+use crate::edit::Edit;
+use crate::value::IntText;
+
+/// Pending entries that XAUTOCLAIM looks at for each that it may return.
+const LOOKS: u64 = 10;
+
+/// A consumer group to change.
+#[derive(Debug)]
+pub struct GroupMut<'e, 'g> {
+    edit: &'e mut Edit<'g, Stream>,
+    at: usize,
+    name: &'e [u8],
+}
+
+/// How XCLAIM and XAUTOCLAIM hand over an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Leave alone what was delivered less than this ago.
+    pub min_idle_ms: i64,
+    /// When it counts as delivered.
+    pub delivered_ms: UnixMs,
+    /// How often it counts as delivered, instead of once more or as before.
+    pub deliveries: Option<u64>,
+    /// Make it pending if it is not.
+    pub force: bool,
+    /// Do not count it as delivered once more.
+    pub uncounted: bool,
+}
+
+/// Where an XAUTOCLAIM ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claimed {
+    /// Where the next one is to start; 0-0 at the end.
+    pub next: StreamId,
+    /// Pending ids whose entries had been deleted. They are no longer pending.
+    pub deleted: Vec<StreamId>,
+}
+
+impl<'e, 'g> GroupMut<'e, 'g> {
+    pub(super) fn new(edit: &'e mut Edit<'g, Stream>, at: usize, name: &'e [u8]) -> Self {
+        Self { edit, at, name }
+    }
+
+    fn body(&self) -> &Body {
+        self.edit.value().body()
+    }
+
+    fn group(&self) -> &Group {
+        &self.body().groups[self.at]
+    }
+
+    fn change<R>(&mut self, change: impl FnOnce(&mut Group) -> R) -> R {
+        let body = self.edit.parts().value.body_mut();
+        body.change_group(self.at, |group, _, _| change(group))
+    }
+
+    /// The last id that was delivered.
+    pub fn last_id(&self) -> StreamId {
+        self.group().last_id
+    }
+
+    /// Sets the last id delivered and the number of entries read, if that is known. Effect: `XGROUP SETID`.
+    pub fn set_last_id(&mut self, last_id: StreamId, entries_read: Option<i64>) {
+        self.change(|group| (group.last_id, group.entries_read) = (last_id, entries_read));
+        self.state_last_id();
+    }
+
+    /// Sets the last id delivered if it is larger than it was, and says whether it is. The effect is the next claim's, or
+    /// [`state_last_id`](Self::state_last_id).
+    pub fn raise_last_id(&mut self, last_id: StreamId) -> bool {
+        let raised = last_id > self.last_id();
+        if raised {
+            self.change(|group| group.last_id = last_id);
+        }
+        raised
+    }
+
+    /// States the last id delivered and the number of entries read. Effect: `XGROUP SETID`.
+    pub fn state_last_id(&mut self) {
+        let (last_id, read) = (self.last_id(), self.group().entries_read);
+        let mut text = IntText::default();
+        let words: [&[u8]; 4] = [
+            self.name,
+            &last_id.text(),
+            b"ENTRIESREAD",
+            text.format(read.unwrap_or(-1)),
+        ];
+        self.edit.state_alone(b"XGROUP SETID", &words);
+    }
+
+    /// Makes a consumer and says whether there was none with this name. Effect: `XGROUP CREATECONSUMER`.
+    pub fn create_consumer(&mut self, consumer: &[u8]) -> bool {
+        self.find_or_create(consumer).1
+    }
+
+    /// Notes that a consumer asks for something. It is made if it is not there; effect: `XGROUP CREATECONSUMER`.
+    pub fn see_consumer(&mut self, consumer: &[u8]) {
+        let now = self.edit.now();
+        let (number, _) = self.find_or_create(consumer);
+        self.change(|group| group.consumers.change(number, |it| it.seen_ms = now));
+    }
+
+    fn find_or_create(&mut self, consumer: &[u8]) -> (u32, bool) {
+        let now = self.edit.now();
+        let (number, created) = self.change(|group| group.consumers.find_or_add(consumer, now));
+        if created {
+            let words = [self.name, consumer];
+            self.edit.state_alone(b"XGROUP CREATECONSUMER", &words);
+        }
+        (number, created)
+    }
+
+    /// Deletes a consumer and what is pending for it, and says how much that was. Effect: `XGROUP DELCONSUMER`.
+    pub fn delete_consumer(&mut self, consumer: &[u8]) -> Option<usize> {
+        let number = self.group().consumers.find(consumer)?;
+        let pending = self.change(|group| group.remove_consumer(number));
+        let words = [self.name, consumer];
+        self.edit.state_alone(b"XGROUP DELCONSUMER", &words);
+        Some(pending)
+    }
+
+    /// Ends that these entries are pending and says how many were. Effect: `XACK`.
+    pub fn acknowledge(&mut self, ids: impl Iterator<Item = StreamId>) -> u64 {
+        let mut acknowledged = 0;
+        for id in ids {
+            if self.change(|group| group.settle(id)) {
+                let words: [&[u8]; 2] = [self.name, &id.text()];
+                let again = usize::from(acknowledged > 0);
+                self.edit.state(b"XACK", &words[again..]);
+                acknowledged += 1;
+            }
+        }
+        self.edit.end_effect();
+        acknowledged
+    }
+
+    /// Gives a consumer up to `max` entries that the group was not given yet, telling each. They are pending for it
+    /// then, if that is wanted. Effects: `XCLAIM`, `XGROUP SETID`.
+    pub fn deliver(
+        &mut self,
+        consumer: &[u8],
+        max: usize,
+        pends: bool,
+        mut tell: impl FnMut(&StreamEntry<'_>),
+    ) {
+        let now = self.edit.now();
+        let Some(start) = self.last_id().next() else {
+            return;
+        };
+        let (number, _) = self.find_or_create(consumer);
+        let body = self.edit.parts().value.body_mut();
+        let delivered = body.change_group(self.at, |group, nodes, marks| {
+            let range = super::range::StreamRange::new(nodes, start, StreamId::MAX);
+            let mut delivered = Vec::new();
+            for entry in range.take(max) {
+                tell(&entry);
+                let id = entry.id();
+                group.entries_read = marks.read_on(group.entries_read, group.last_id, id);
+                group.last_id = id;
+                delivered.push(id);
+            }
+            if pends {
+                group.assign_all(&delivered, number, now);
+            }
+            delivered
+        });
+        if delivered.is_empty() {
+            return;
+        }
+        if pends {
+            self.state_delivery(consumer, &delivered, now, 1);
+        }
+        self.state_last_id();
+    }
+
+    /// Gives a consumer again up to `max` of the entries that are pending for it, from an id on, telling each; those that
+    /// were deleted are told without entry. Effects: `XCLAIM`.
+    pub fn deliver_again(
+        &mut self,
+        consumer: &[u8],
+        start: StreamId,
+        max: usize,
+        mut tell: impl FnMut(StreamId, Option<&StreamEntry<'_>>),
+    ) {
+        let now = self.edit.now();
+        let Some(number) = self.group().consumers.find(consumer) else {
+            return;
+        };
+        let body = self.edit.parts().value.body_mut();
+        let delivered = body.change_group(self.at, |group, nodes, _| {
+            let mut delivered = Vec::new();
+            let ids = group.consumers.get(number).pending.iter_from(start);
+            for id in ids.take(max) {
+                let entry = super::range::StreamRange::new(nodes, *id, *id).next();
+                tell(*id, entry.as_ref());
+                let pending = group.pending.search(*id).ok();
+                let pending = pending.and_then(|at| group.pending.at_mut(at));
+                if let Some(pending) = pending.filter(|_| entry.is_some()) {
+                    pending.delivered_ms = now;
+                    pending.deliveries = pending.deliveries.wrapping_add(1);
+                    delivered.push((*id, pending.deliveries));
+                }
+            }
+            delivered
+        });
+        for (id, deliveries) in delivered {
+            self.state_delivery(consumer, &[id], now, deliveries);
+        }
+    }
+
+    /// Hands the entries with these ids over to a consumer, telling each that it gets. Effects: `XCLAIM`; `XACK` for those
+    /// that were deleted.
+    pub fn claim(
+        &mut self,
+        consumer: &[u8],
+        ids: impl Iterator<Item = StreamId>,
+        claim: &Claim,
+        mut tell: impl FnMut(&StreamEntry<'_>),
+    ) {
+        let (number, _) = self.find_or_create(consumer);
+        for id in ids {
+            match self.claim_one(consumer, number, id, claim) {
+                Outcome::Given => {
+                    let entry = self.body().entry(id);
+                    tell(&entry.expect("what does not exist is not given"));
+                }
+                Outcome::Deleted | Outcome::Kept => {}
+            }
+        }
+    }
+
+    /// Hands pending entries over to a consumer, from an id on, telling each that it gets, until `max` were given or
+    /// found deleted. Effects as for [`claim`](Self::claim).
+    pub fn claim_from(
+        &mut self,
+        consumer: &[u8],
+        start: StreamId,
+        max: u64,
+        claim: &Claim,
+        mut tell: impl FnMut(&StreamEntry<'_>),
+    ) -> Claimed {
+        let (number, _) = self.find_or_create(consumer);
+        let mut claimed = Claimed::default();
+        let (mut next, mut left) = (Some(start), max);
+        for _ in 0..max.saturating_mul(LOOKS) {
+            let Some(id) = self.first_pending(next).filter(|_| left > 0) else {
+                break;
+            };
+            next = id.next();
+            match self.claim_one(consumer, number, id, claim) {
+                Outcome::Given => {
+                    let entry = self.body().entry(id);
+                    tell(&entry.expect("what does not exist is not given"));
+                    left -= 1;
+                }
+                Outcome::Deleted => {
+                    claimed.deleted.push(id);
+                    left -= 1;
+                }
+                Outcome::Kept => {}
+            }
+        }
+        claimed.next = self.first_pending(next).unwrap_or_default();
+        claimed
+    }
+
+    /// The first pending id from one on.
+    fn first_pending(&self, from: Option<StreamId>) -> Option<StreamId> {
+        let pending = &self.group().pending;
+        Some(pending.at(pending.from(from?))?.id)
+    }
+
+    fn claim_one(&mut self, consumer: &[u8], number: u32, id: StreamId, claim: &Claim) -> Outcome {
+        let there = self.group().pending.get(id).copied();
+        if self.body().entry(id).is_none() {
+            if there.is_none() {
+                return Outcome::Kept;
+            }
+            self.change(|group| group.settle(id));
+            let words: [&[u8]; 2] = [self.name, &id.text()];
+            self.edit.state_alone(b"XACK", &words);
+            return Outcome::Deleted;
+        }
+        let now = self.edit.now();
+        let idle = |there: &Pending| (now as i64).wrapping_sub(there.delivered_ms as i64);
+        let deliveries = match there {
+            None if !claim.force => return Outcome::Kept,
+            None => 1,
+            Some(there) if claim.min_idle_ms > 0 && idle(&there) < claim.min_idle_ms => {
+                return Outcome::Kept;
+            }
+            Some(there) => there.deliveries,
+        };
+        let once_more = u64::from(!claim.uncounted);
+        let new = Pending {
+            id,
+            delivered_ms: claim.delivered_ms,
+            deliveries: claim
+                .deliveries
+                .unwrap_or(deliveries.wrapping_add(once_more)),
+            consumer: number,
+        };
+        self.change(|group| {
+            group.assign(new);
+            group
+                .consumers
+                .change(number, |it| it.active_ms = Some(now));
+        });
+        self.state_delivery(consumer, &[id], new.delivered_ms, new.deliveries);
+        Outcome::Given
+    }
+
+    /// States that these entries were delivered, and with them the last id delivered. Effect: `XCLAIM`.
+    fn state_delivery(
+        &mut self,
+        consumer: &[u8],
+        ids: &[StreamId],
+        delivered_ms: UnixMs,
+        deliveries: u64,
+    ) {
+        let last_id = self.last_id();
+        self.edit.end_effect();
+        self.edit.state(b"XCLAIM", &[self.name, consumer, b"0"]);
+        for id in ids {
+            self.edit.state(b"XCLAIM", &[&*id.text()]);
+        }
+        let (mut time, mut times) = (IntText::default(), IntText::default());
+        let words: [&[u8]; 8] = [
+            b"TIME",
+            time.unsigned(delivered_ms),
+            b"RETRYCOUNT",
+            times.unsigned(deliveries),
+            b"FORCE",
+            b"JUSTID",
+            b"LASTID",
+            &last_id.text(),
+        ];
+        self.edit.state(b"XCLAIM", &words);
+        self.edit.end_effect();
+    }
+}
+
+/// What became of an entry that was to be handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Given,
+    /// It does not exist, and is no longer pending.
+    Deleted,
+    /// Nothing.
+    Kept,
+}

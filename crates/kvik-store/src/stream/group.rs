@@ -1,0 +1,265 @@
+//! Consumer groups: what was delivered to whom and is not acknowledged yet.
+//!
+//! A pending entry is one record in its group, in the order of ids, that says who has it; beside that each consumer
+//! lists the ids of its own. A record costs 40 bytes and an id 16. Groups and consumers are in the order of their names.
+
+use super::id::StreamId;
+use super::sequence::{Keyed, Sequence};
+use crate::UnixMs;
+
+/// An entry that was delivered and is not acknowledged yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pending {
+    pub(super) id: StreamId,
+    pub(super) delivered_ms: UnixMs,
+    pub(super) deliveries: u64,
+    /// Who has it, by number.
+    pub(super) consumer: u32,
+}
+
+impl Keyed for Pending {
+    fn id(&self) -> StreamId {
+        self.id
+    }
+}
+
+/// See the module's description.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    pub(super) name: Box<[u8]>,
+    /// The last id that was delivered.
+    pub(super) last_id: StreamId,
+    /// Entries ever read, those included that were passed over when the group was made, where that is known.
+    pub(super) entries_read: Option<i64>,
+    pub(super) pending: Sequence<Pending>,
+    pub(super) consumers: Consumers,
+}
+
+/// Whom a group's entries are delivered to.
+#[derive(Clone, Debug)]
+pub(super) struct Consumer {
+    pub(super) name: Box<[u8]>,
+    /// When it last asked for something.
+    pub(super) seen_ms: UnixMs,
+    /// When it was last given something.
+    pub(super) active_ms: Option<UnixMs>,
+    pub(super) pending: Sequence<StreamId>,
+}
+
+/// The consumers of a group, by number and by name.
+#[derive(Debug, Default)]
+pub(super) struct Consumers {
+    numbered: Vec<Option<Box<Consumer>>>,
+    free: Vec<u32>,
+    by_name: Vec<u32>,
+    /// Bytes of all consumers.
+    bytes: usize,
+}
+
+impl Consumer {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.name.len() + self.pending.bytes()
+    }
+}
+
+impl Consumers {
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Bytes allocated.
+    fn bytes(&self) -> usize {
+        self.numbered.capacity() * size_of::<Option<Box<Consumer>>>()
+            + (self.free.capacity() + self.by_name.capacity()) * size_of::<u32>()
+            + self.bytes
+    }
+
+    pub(super) fn get(&self, number: u32) -> &Consumer {
+        let consumer = self.numbered[number as usize].as_ref();
+        consumer.expect("a number leads to a consumer")
+    }
+
+    /// In the order of their names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Consumer> {
+        self.by_name.iter().map(|number| self.get(*number))
+    }
+
+    fn search(&self, name: &[u8]) -> Result<usize, usize> {
+        let of = |number: &u32| (*self.get(*number).name).cmp(name);
+        self.by_name.binary_search_by(of)
+    }
+
+    pub(super) fn find(&self, name: &[u8]) -> Option<u32> {
+        let at = self.search(name).ok()?;
+        Some(self.by_name[at])
+    }
+
+    /// The consumer with this name, which is made if it is not there; says whether it was.
+    pub(super) fn find_or_add(&mut self, name: &[u8], now: UnixMs) -> (u32, bool) {
+        let at = match self.search(name) {
+            Ok(at) => return (self.by_name[at], false),
+            Err(at) => at,
+        };
+        let consumer = Box::new(Consumer {
+            name: name.into(),
+            seen_ms: now,
+            active_ms: None,
+            pending: Sequence::new(),
+        });
+        self.bytes += consumer.bytes();
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.numbered.push(None);
+            self.numbered.len() as u32 - 1
+        });
+        self.numbered[number as usize] = Some(consumer);
+        self.by_name.insert(at, number);
+        (number, true)
+    }
+
+    /// Takes a consumer out.
+    pub(super) fn remove(&mut self, number: u32) -> Consumer {
+        let consumer = self.numbered[number as usize].take();
+        let consumer = consumer.expect("a number leads to a consumer");
+        self.by_name.retain(|there| *there != number);
+        self.free.push(number);
+        self.bytes -= consumer.bytes();
+        *consumer
+    }
+
+    /// Frees a chunk of what is pending for some consumer, or a consumer, and says whether there was one.
+    fn free_some(&mut self) -> bool {
+        let Some(&last) = self.by_name.last() else {
+            return false;
+        };
+        let chunk = self.change(last, |consumer| consumer.pending.pop_chunk());
+        if chunk.is_none() {
+            self.remove(last);
+        }
+        true
+    }
+
+    /// Changes a consumer and keeps the account.
+    pub(super) fn change<R>(&mut self, number: u32, change: impl FnOnce(&mut Consumer) -> R) -> R {
+        let consumer = self.numbered[number as usize].as_mut();
+        let consumer = consumer.expect("a number leads to a consumer");
+        let before = consumer.bytes();
+        let result = change(consumer);
+        self.bytes = self.bytes + consumer.bytes() - before;
+        result
+    }
+}
+
+impl Group {
+    pub(super) fn new(name: &[u8], last_id: StreamId, entries_read: Option<i64>) -> Self {
+        Self {
+            name: name.into(),
+            last_id,
+            entries_read,
+            pending: Sequence::new(),
+            consumers: Consumers::default(),
+        }
+    }
+
+    /// Bytes allocated besides the group itself.
+    pub(super) fn bytes(&self) -> usize {
+        self.name.len() + self.pending.bytes() + self.consumers.bytes()
+    }
+
+    /// Makes an entry pending for a consumer, whoever had it before.
+    pub(super) fn assign(&mut self, new: Pending) {
+        let before = match self.pending.search(new.id) {
+            Ok(at) => {
+                let there = self.pending.at_mut(at).expect("it was found there");
+                Some(std::mem::replace(there, new).consumer)
+            }
+            Err(place) => {
+                self.pending.insert_at(place, new);
+                None
+            }
+        };
+        if before == Some(new.consumer) {
+            return;
+        }
+        if let Some(before) = before {
+            self.consumers
+                .change(before, |it| it.pending.remove(new.id));
+        }
+        self.consumers
+            .change(new.consumer, |it| it.pending.insert(new.id));
+    }
+
+    /// Makes entries pending for a consumer that is just given them.
+    pub(super) fn assign_all(&mut self, ids: &[StreamId], consumer: u32, now: UnixMs) {
+        for &id in ids {
+            self.assign(Pending {
+                id,
+                delivered_ms: now,
+                deliveries: 1,
+                consumer,
+            });
+        }
+        if !ids.is_empty() {
+            self.consumers
+                .change(consumer, |it| it.active_ms = Some(now));
+        }
+    }
+
+    /// Ends that an entry is pending and says whether it was.
+    pub(super) fn settle(&mut self, id: StreamId) -> bool {
+        let Some(pending) = self.pending.remove(id) else {
+            return false;
+        };
+        self.consumers
+            .change(pending.consumer, |it| it.pending.remove(id));
+        true
+    }
+
+    /// Deletes a consumer with what is pending for it, and says how much that was.
+    pub(super) fn remove_consumer(&mut self, number: u32) -> usize {
+        let consumer = self.consumers.remove(number);
+        let (own, all) = (consumer.pending.len(), self.pending.len());
+        // One walk over all is cheaper than many searches.
+        if own > all / 8 {
+            self.pending.retain(|pending| pending.consumer != number);
+        } else {
+            for id in consumer.pending.iter() {
+                self.pending.remove(*id);
+            }
+        }
+        own
+    }
+
+    /// Frees up to about `max` chunks and consumers and says whether there is more.
+    pub(super) fn free(&mut self, max: usize) -> bool {
+        (0..max).all(|_| self.pending.pop_chunk().is_some() || self.consumers.free_some())
+    }
+}
+
+impl Clone for Consumers {
+    fn clone(&self) -> Self {
+        let numbered = self.numbered.clone();
+        let bytes = numbered.iter().flatten().map(|it| it.bytes()).sum();
+        Self {
+            numbered,
+            free: self.free.clone(),
+            by_name: self.by_name.clone(),
+            bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Group {
+    /// Bytes as they are allocated now.
+    pub(super) fn counted_bytes(&self) -> usize {
+        let consumers = &self.consumers;
+        let each = consumers.iter().map(|consumer| {
+            size_of::<Consumer>() + consumer.name.len() + consumer.pending.counted_bytes()
+        });
+        self.name.len()
+            + self.pending.counted_bytes()
+            + consumers.numbered.capacity() * 8
+            + (consumers.free.capacity() + consumers.by_name.capacity()) * 4
+            + each.sum::<usize>()
+    }
+}
