@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use kvik_resp::parse_i64;
 use kvik_store::{
-    Expiry, IntText, KeyspaceId, Layout, ListRef, NewString, QuicklistRef, ValueRef, View,
+    Expiry, IntText, KeyspaceId, Layout, ListRef, NewString, QuicklistRef, StreamId, StreamRef,
+    ValueRef, View,
 };
 
 use crate::declare::{Category, Command, Group, Locking, Row};
@@ -381,8 +382,23 @@ fn value_digest(view: &View<'_>) -> Digest {
         ValueRef::List(list) => list.iter().fold(Digest::of(&[b"list"]), |before, element| {
             before.then(element.text(&mut IntText::default()))
         }),
+        ValueRef::Stream(stream) => stream_digest(&stream),
         other => Digest::of(&[other.kind().name().as_bytes()]),
     }
+}
+
+/// The digest of the entries in their order; groups do not count, as for Redis.
+fn stream_digest(stream: &StreamRef<'_>) -> Digest {
+    let mut all = Digest::of(&[b"stream"]);
+    let mut text = IntText::default();
+    for entry in stream.range(StreamId::MIN, StreamId::MAX) {
+        all = all.then(&entry.id().text());
+        for (field, value) in entry.fields() {
+            all = all.then(field.text(&mut text));
+            all = all.then(value.text(&mut text));
+        }
+    }
+    all
 }
 
 fn digest(ctx: &mut Ctx<'_>) -> Result<(), Error> {

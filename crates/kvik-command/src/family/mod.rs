@@ -18,6 +18,7 @@ mod prefix;
 mod server;
 mod set;
 mod slowlog;
+mod stream;
 mod string;
 mod throttle;
 mod transaction;
@@ -43,6 +44,7 @@ pub fn commands() -> Vec<Row> {
         server::rows(),
         set::rows(),
         slowlog::rows(),
+        stream::rows(),
         string::rows(),
         throttle::rows(),
         transaction::rows(),

@@ -245,6 +245,9 @@ fn value_of(session: &mut kvik::Connection, key: &[u8]) -> Value {
         _ => &[b"GET", key],
     };
     match session.run(command) {
+        Value::Map(pairs) if kind.as_bytes() == Some(b"stream") => {
+            without_own_facts(Value::Map(pairs))
+        }
         Value::Map(mut pairs) => {
             pairs.sort_by_cached_key(|pair| format!("{pair:?}"));
             Value::Map(pairs)
@@ -253,6 +256,29 @@ fn value_of(session: &mut kvik::Connection, key: &[u8]) -> Value {
             members.sort_by_cached_key(|member| format!("{member:?}"));
             Value::Set(members)
         }
+        value => value,
+    }
+}
+
+/// What XINFO says of a stream without what each store has for itself: when a consumer was last seen and active, which no
+/// effect says, and in how many nodes the entries are, which follows from settings.
+fn without_own_facts(info: Value) -> Value {
+    const OWN: [&[u8]; 4] = [
+        b"seen-time",
+        b"active-time",
+        b"radix-tree-keys",
+        b"radix-tree-nodes",
+    ];
+    let shared = |pair: &(Value, Value)| pair.0.as_bytes().is_none_or(|name| !OWN.contains(&name));
+    match info {
+        Value::Map(pairs) => Value::Map(
+            pairs
+                .into_iter()
+                .filter(shared)
+                .map(|(name, value)| (name, without_own_facts(value)))
+                .collect(),
+        ),
+        Value::Array(values) => Value::Array(values.into_iter().map(without_own_facts).collect()),
         value => value,
     }
 }

@@ -1,0 +1,182 @@
+//! The entries of a stream: adding, reading a range, deleting, trimming.
+
+use kvik_store::{AppendError, Slot, StreamId};
+
+use super::options::Options;
+use super::{ids, stream, write_entry, write_id};
+use crate::{Ctx, Error};
+
+impl From<AppendError> for Error {
+    fn from(error: AppendError) -> Self {
+        Self::text(match error {
+            AppendError::Exhausted => {
+                "The stream has exhausted the last possible ID, unable to add more items"
+            }
+            AppendError::NotLarger => {
+                "The ID specified in XADD is equal or smaller than the target stream top item"
+            }
+            AppendError::TooLarge => "Elements are too large to be stored",
+        })
+    }
+}
+
+pub(super) fn xadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let args = ctx.args;
+    let (options, id, fields) = Options::of_xadd(ctx)?;
+    let words = args.tail(fields);
+    if words.is_empty() || !words.len().is_multiple_of(2) {
+        return Err(Error::arity(ctx.command));
+    }
+    if id == kvik_store::NewId::Full(StreamId::MIN) {
+        return Err(Error::text(
+            "The ID specified in XADD must be greater than 0-0",
+        ));
+    }
+    let slot = ctx.keys.slot(&args[1]);
+    if options.only_existing && matches!(slot, Slot::Vacant(_)) {
+        ctx.reply.null();
+        return Ok(());
+    }
+    let mut stream = slot.stream_mut()?;
+    let id = stream.append(id, words.iter())?;
+    if let Some(trim) = options.trim {
+        stream.trim(&trim);
+    }
+    write_id(&mut ctx.reply, id);
+    Ok(())
+}
+
+pub(super) fn xtrim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let trim = Options::of_xtrim(ctx)?;
+    let deleted = match ctx.keys.slot(&ctx.args[1]) {
+        Slot::Vacant(_) => 0,
+        occupied => occupied.stream_mut()?.trim(&trim),
+    };
+    ctx.reply.integer(deleted as i64);
+    Ok(())
+}
+
+pub(super) fn xdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let args = ctx.args;
+    let deleted = match ctx.keys.slot(&args[1]) {
+        Slot::Vacant(_) => 0,
+        occupied => {
+            let mut stream = occupied.stream_mut()?;
+            let ids = args.tail(2).iter();
+            ids.clone().try_for_each(|id| ids::parse(id).map(drop))?;
+            stream.delete(ids.filter_map(|id| ids::parse(id).ok()))
+        }
+    };
+    ctx.reply.integer(deleted as i64);
+    Ok(())
+}
+
+pub(super) fn xlen(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let stream = stream(ctx.keys.read(&ctx.args[1]))?;
+    let len = stream.map_or(0, |stream| stream.len());
+    ctx.reply.integer(len as i64);
+    Ok(())
+}
+
+pub(super) fn xrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let start = ids::parse_start(&ctx.args[2])?;
+    let end = ids::parse_end(&ctx.args[3])?;
+    range(ctx, start, end, false)
+}
+
+pub(super) fn xrevrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let start = ids::parse_start(&ctx.args[3])?;
+    let end = ids::parse_end(&ctx.args[2])?;
+    range(ctx, start, end, true)
+}
+
+fn range(ctx: &mut Ctx<'_>, start: StreamId, end: StreamId, back: bool) -> Result<(), Error> {
+    let max = count(ctx)?;
+    let Some(stream) = stream(ctx.keys.read(&ctx.args[1]))? else {
+        ctx.reply.array(0);
+        return Ok(());
+    };
+    if max == 0 {
+        ctx.reply.null_array();
+        return Ok(());
+    }
+    let (reply, mut len) = (&mut ctx.reply, 0);
+    let array = reply.deferred_array();
+    let mut write = |entry| {
+        write_entry(reply, &entry);
+        len += 1;
+    };
+    if back {
+        stream.range_back(start, end).take(max).for_each(&mut write);
+    } else {
+        stream.range(start, end).take(max).for_each(&mut write);
+    }
+    ctx.reply.finish_array(array, len);
+    Ok(())
+}
+
+/// How many entries a range is to have; the last COUNT counts.
+fn count(ctx: &Ctx<'_>) -> Result<usize, Error> {
+    let (mut at, mut count) = (4, usize::MAX);
+    while at < ctx.args.len() {
+        if !ctx.is(at, "COUNT") || at + 1 == ctx.args.len() {
+            return Err(Error::SYNTAX);
+        }
+        count = ctx.int(at + 1)?.max(0) as usize;
+        at += 2;
+    }
+    Ok(count)
+}
+
+pub(super) fn xsetid(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let args = ctx.args;
+    let last_id = ids::parse(&args[2])?;
+    let (added, max_deleted) = xsetid_options(ctx, last_id)?;
+    let slot = ctx.keys.slot(&args[1]);
+    if matches!(slot, Slot::Vacant(_)) {
+        return Err(Error::NO_SUCH_KEY);
+    }
+    let mut stream = slot.stream_mut()?;
+    let there = stream.view();
+    let refusal = if last_id < there.max_deleted_id() {
+        Some("The ID specified in XSETID is smaller than current max_deleted_entry_id")
+    } else if there.last_entry_id().is_some_and(|last| last_id < last) {
+        Some("The ID specified in XSETID is smaller than the target stream top item")
+    } else if !there.is_empty() && added.is_some_and(|added| added < there.len()) {
+        Some("The entries_added specified in XSETID is smaller than the target stream length")
+    } else {
+        None
+    };
+    if let Some(refusal) = refusal {
+        return Err(Error::text(refusal));
+    }
+    stream.set_last_id(last_id, added, max_deleted);
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn xsetid_options(
+    ctx: &Ctx<'_>,
+    last_id: StreamId,
+) -> Result<(Option<u64>, Option<StreamId>), Error> {
+    let (mut added, mut max_deleted) = (None, None);
+    for at in (3..ctx.args.len()).step_by(2) {
+        let more = at + 1 < ctx.args.len();
+        if ctx.is(at, "ENTRIESADDED") && more {
+            let count = u64::try_from(ctx.int(at + 1)?);
+            added = Some(count.map_err(|_| Error::text("entries_added must be positive"))?);
+        } else if ctx.is(at, "MAXDELETEDID") && more {
+            let id = ids::parse(&ctx.args[at + 1])?;
+            if last_id < id {
+                return Err(Error::text(
+                    "The ID specified in XSETID is smaller than the provided max_deleted_entry_id",
+                ));
+            }
+            // As for Redis, the smallest id says nothing.
+            max_deleted = Some(id).filter(|id| *id != StreamId::MIN);
+        } else {
+            return Err(Error::SYNTAX);
+        }
+    }
+    Ok((added, max_deleted))
+}

@@ -1,0 +1,124 @@
+//! The options of XADD and XTRIM: to what the stream is trimmed, and whether it may be made.
+
+use kvik_store::{NewId, Precision, Trim, TrimTo};
+
+use super::ids;
+use crate::{Ctx, Error};
+
+/// The options of one call.
+#[derive(Debug, Default)]
+pub(super) struct Options {
+    pub(super) trim: Option<Trim>,
+    /// Do nothing where there is no stream.
+    pub(super) only_existing: bool,
+    limit: Option<i64>,
+}
+
+impl Options {
+    /// Reads the options of XADD; returns the id of the entry and where its fields start.
+    ///
+    /// # Errors
+    /// If they do not fit each other, or the id is none.
+    pub(super) fn of_xadd(ctx: &Ctx<'_>) -> Result<(Self, NewId, usize), Error> {
+        let mut options = Self::default();
+        let (mut at, mut id) = (2, NewId::Auto);
+        while at < ctx.args.len() && &ctx.args[at] != b"*" {
+            if let Some(words) = options.take(ctx, at)? {
+                at += words;
+            } else if ctx.is(at, "NOMKSTREAM") {
+                options.only_existing = true;
+                at += 1;
+            } else {
+                id = ids::parse_new(&ctx.args[at])?;
+                break;
+            }
+        }
+        options.settle()?;
+        Ok((options, id, at + 1))
+    }
+
+    /// Reads the options of XTRIM.
+    ///
+    /// # Errors
+    /// If they do not fit each other, or do not say how to trim.
+    pub(super) fn of_xtrim(ctx: &Ctx<'_>) -> Result<Trim, Error> {
+        let mut options = Self::default();
+        let mut at = 2;
+        while at < ctx.args.len() {
+            at += options.take(ctx, at)?.ok_or(Error::SYNTAX)?;
+        }
+        options.check_limit()?;
+        let none = Error::text("syntax error, XTRIM must be called with a trimming strategy");
+        options.trim.ok_or(none)?;
+        options.settle()?;
+        options.trim.ok_or(Error::SYNTAX)
+    }
+
+    /// Takes an option about trimming and says of how many words it consists.
+    fn take(&mut self, ctx: &Ctx<'_>, at: usize) -> Result<Option<usize>, Error> {
+        let more = ctx.args.len() - 1 - at;
+        if more == 0 {
+            return Ok(None);
+        }
+        if ctx.is(at, "MAXLEN") || ctx.is(at, "MINID") {
+            return self.take_strategy(ctx, at, more).map(Some);
+        }
+        if ctx.is(at, "LIMIT") {
+            let limit = ctx.int(at + 1)?;
+            if limit < 0 {
+                return Err(Error::text("The LIMIT argument must be >= 0."));
+            }
+            self.limit = Some(limit);
+            return Ok(Some(2));
+        }
+        Ok(None)
+    }
+
+    fn take_strategy(&mut self, ctx: &Ctx<'_>, at: usize, more: usize) -> Result<usize, Error> {
+        if self.trim.is_some() {
+            return Err(Error::text(
+                "syntax error, MAXLEN and MINID options at the same time are not compatible",
+            ));
+        }
+        let (precision, words) = match &ctx.args[at + 1] {
+            b"~" if more >= 2 => (Precision::WholeNodes(None), 3),
+            b"=" if more >= 2 => (Precision::Exact, 3),
+            _ => (Precision::Exact, 2),
+        };
+        let threshold = at + words - 1;
+        let to = if ctx.is(at, "MAXLEN") {
+            let len = u64::try_from(ctx.int(threshold)?);
+            TrimTo::Len(len.map_err(|_| Error::text("The MAXLEN argument must be >= 0."))?)
+        } else {
+            TrimTo::MinId(ids::parse(&ctx.args[threshold])?)
+        };
+        self.trim = Some(Trim { to, precision });
+        Ok(words)
+    }
+
+    fn check_limit(&self) -> Result<(), Error> {
+        if self.limit.is_some_and(|limit| limit > 0) && self.trim.is_none() {
+            return Err(Error::text(
+                "syntax error, LIMIT cannot be used without specifying a trimming strategy",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Applies LIMIT, which may stand anywhere, to the strategy.
+    fn settle(&mut self) -> Result<(), Error> {
+        self.check_limit()?;
+        let Some(limit) = self.limit else {
+            return Ok(());
+        };
+        match self.trim.as_mut().map(|trim| &mut trim.precision) {
+            Some(Precision::WholeNodes(most)) => *most = Some(limit as u64),
+            _ => {
+                return Err(Error::text(
+                    "syntax error, LIMIT cannot be used without the special ~ option",
+                ));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! XPENDING: what was delivered and is not acknowledged.
+
+use kvik_resp::Reply;
+use kvik_store::{GroupRef, IntText, PendingEntry, StreamId};
+
+use super::{ids, no_group, stream, write_id};
+use crate::{Ctx, Error};
+
+/// Which pending entries are asked for.
+struct Filter<'a> {
+    min_idle_ms: i64,
+    start: StreamId,
+    end: StreamId,
+    max: usize,
+    consumer: Option<&'a [u8]>,
+}
+
+impl<'a> Filter<'a> {
+    fn parse(ctx: &Ctx<'a>) -> Result<Self, Error> {
+        let (mut at, mut min_idle_ms) = (3, 0);
+        if ctx.is(3, "IDLE") {
+            min_idle_ms = ctx.int(4)?;
+            if ctx.args.len() < 8 {
+                return Err(Error::SYNTAX);
+            }
+            at = 5;
+        }
+        let max = ctx.int(at + 2)?.max(0) as usize;
+        Ok(Self {
+            min_idle_ms,
+            start: ids::parse_start(&ctx.args[at])?,
+            end: ids::parse_end(&ctx.args[at + 1])?,
+            max,
+            consumer: ctx.args.get(at + 3),
+        })
+    }
+}
+
+pub(super) fn xpending(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let filter = match ctx.args.len() {
+        3 => None,
+        6..=9 => Some(Filter::parse(ctx)?),
+        _ => return Err(Error::SYNTAX),
+    };
+    let (now, missing) = (ctx.now_ms(), no_group(ctx));
+    let stream = stream(ctx.keys.read(&ctx.args[1]))?;
+    let group = stream.and_then(|stream| stream.group(&ctx.args[2]));
+    let group = group.ok_or(missing)?;
+    match filter {
+        None => summary(&mut ctx.reply, &group),
+        Some(filter) => list(&mut ctx.reply, &group, &filter, now),
+    }
+    Ok(())
+}
+
+fn summary(reply: &mut Reply<'_>, group: &GroupRef<'_>) {
+    reply.array(4);
+    reply.integer(group.pending_len() as i64);
+    let Some((first, last)) = group.pending_bounds() else {
+        reply.null();
+        reply.null();
+        reply.null_array();
+        return;
+    };
+    write_id(reply, first);
+    write_id(reply, last);
+    let (array, mut len) = (reply.deferred_array(), 0);
+    for consumer in group.consumers().filter(|it| it.pending_len() > 0) {
+        reply.array(2);
+        reply.bulk(consumer.name());
+        reply.bulk(IntText::default().unsigned(consumer.pending_len() as u64));
+        len += 1;
+    }
+    reply.finish_array(array, len);
+}
+
+fn list(reply: &mut Reply<'_>, group: &GroupRef<'_>, filter: &Filter<'_>, now: u64) {
+    match filter.consumer.map(|name| group.consumer(name)) {
+        Some(None) => reply.array(0),
+        Some(Some(consumer)) => write(reply, consumer.pending(filter.start), filter, now),
+        None => write(reply, group.pending(filter.start), filter, now),
+    }
+}
+
+fn write<'v>(
+    reply: &mut Reply<'_>,
+    pending: impl Iterator<Item = PendingEntry<'v>>,
+    filter: &Filter<'_>,
+    now: u64,
+) {
+    let idle = |it: &PendingEntry<'_>| (now as i64).wrapping_sub(it.delivered_ms as i64);
+    let (array, mut len) = (reply.deferred_array(), 0);
+    let asked = pending
+        .take_while(|it| it.id <= filter.end)
+        .filter(|it| filter.min_idle_ms == 0 || idle(it) >= filter.min_idle_ms)
+        .take(filter.max);
+    for it in asked {
+        reply.array(4);
+        write_id(reply, it.id);
+        reply.bulk(it.consumer);
+        reply.integer(idle(&it).max(0));
+        reply.integer(it.deliveries as i64);
+        len += 1;
+    }
+    reply.finish_array(array, len);
+}

@@ -1,0 +1,301 @@
+//! XREAD and XREADGROUP: what has come into streams since an id.
+
+use kvik_resp::{Args, Protocol, Reply};
+use kvik_store::StreamId;
+
+use super::{ids, stream, write_entry, write_id};
+use crate::declare::{InvalidKeys, KeyFlags};
+use crate::{Ctx, Error};
+
+/// The words of one call.
+struct Request<'a> {
+    /// Entries of each stream at most.
+    max: usize,
+    /// Group and consumer of XREADGROUP.
+    group: Option<(&'a [u8], &'a [u8])>,
+    /// Entries do not become pending.
+    no_ack: bool,
+    keys: Args<'a>,
+    ids: Args<'a>,
+}
+
+/// From where on a stream is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    /// Behind this id.
+    After(StreamId),
+    /// What the group was not given yet.
+    New,
+}
+
+/// The keys: the first half of what follows STREAMS, which may also be the name of a group or consumer.
+pub(super) fn keys(
+    args: Args<'_>,
+    visit: &mut dyn FnMut(usize, KeyFlags),
+) -> Result<(), InvalidKeys> {
+    let mut at = 1;
+    while let Some(word) = args.get(at) {
+        let is = |option: &str| word.eq_ignore_ascii_case(option.as_bytes());
+        if is("STREAMS") {
+            let left = args.len() - at - 1;
+            if left == 0 || !left.is_multiple_of(2) {
+                return Err(InvalidKeys);
+            }
+            (at + 1..=at + left / 2).for_each(|key| visit(key, KeyFlags::RO_ACCESS));
+            return Ok(());
+        }
+        at += match () {
+            () if is("BLOCK") || is("COUNT") => 2,
+            () if is("GROUP") => 3,
+            () if is("NOACK") => 1,
+            () => return Err(InvalidKeys),
+        };
+    }
+    Err(InvalidKeys)
+}
+
+impl<'a> Request<'a> {
+    fn parse(ctx: &Ctx<'a>, of_group: bool) -> Result<Self, Error> {
+        let mut request = Self {
+            max: usize::MAX,
+            group: None,
+            no_ack: false,
+            keys: ctx.args.tail(usize::MAX),
+            ids: ctx.args.tail(usize::MAX),
+        };
+        let mut at = 1;
+        while at < ctx.args.len() && request.keys.is_empty() {
+            at += request.take(ctx, at, of_group)?;
+        }
+        if request.keys.is_empty() {
+            return Err(Error::SYNTAX);
+        }
+        if of_group && request.group.is_none() {
+            return Err(Error::text("Missing GROUP option for XREADGROUP"));
+        }
+        Ok(request)
+    }
+
+    /// Takes an option and says of how many words it consists.
+    fn take(&mut self, ctx: &Ctx<'a>, at: usize, of_group: bool) -> Result<usize, Error> {
+        let (args, more) = (ctx.args, ctx.args.len() - at - 1);
+        if ctx.is(at, "BLOCK") && more > 0 {
+            check_timeout(ctx, at + 1)?;
+            Ok(2)
+        } else if ctx.is(at, "COUNT") && more > 0 {
+            let count = ctx.int(at + 1)?;
+            self.max = if count > 0 {
+                count as usize
+            } else {
+                usize::MAX
+            };
+            Ok(2)
+        } else if ctx.is(at, "STREAMS") && more > 0 {
+            let rest = args.tail(at + 1);
+            if !rest.len().is_multiple_of(2) {
+                return Err(unbalanced(ctx, of_group));
+            }
+            self.keys = rest.slice(0..rest.len() / 2);
+            self.ids = rest.tail(rest.len() / 2);
+            Ok(1 + rest.len())
+        } else if ctx.is(at, "GROUP") && more > 1 {
+            self.refuse_outside("GROUP", of_group)?;
+            self.group = args.get(at + 1).zip(args.get(at + 2));
+            Ok(3)
+        } else if ctx.is(at, "NOACK") {
+            self.refuse_outside("NOACK", of_group)?;
+            self.no_ack = true;
+            Ok(1)
+        } else {
+            Err(Error::SYNTAX)
+        }
+    }
+
+    fn refuse_outside(&self, option: &str, of_group: bool) -> Result<(), Error> {
+        if of_group {
+            return Ok(());
+        }
+        Err(Error::new(format!(
+            "The {option} option is only supported by XREADGROUP. You called XREAD instead."
+        )))
+    }
+}
+
+fn unbalanced(ctx: &Ctx<'_>, of_group: bool) -> Error {
+    let (name, symbol) = (ctx.command.full_name(), if of_group { '>' } else { '$' });
+    Error::new(format!(
+        "Unbalanced '{name}' list of streams: for each stream key an ID or '{symbol}' must be specified."
+    ))
+}
+
+/// Whether the word is a time that a client could wait for.
+fn check_timeout(ctx: &Ctx<'_>, at: usize) -> Result<(), Error> {
+    let timeout = ctx.int(at);
+    let timeout = timeout.map_err(|_| Error::text("timeout is not an integer or out of range"))?;
+    if timeout < 0 {
+        return Err(Error::text("timeout is negative"));
+    }
+    if timeout.checked_add(ctx.now_ms() as i64).is_none() {
+        return Err(Error::text("timeout is out of range"));
+    }
+    Ok(())
+}
+
+/// Streams that are being answered with, each as its key and its entries.
+struct Answer {
+    array: kvik_resp::Deferred,
+    streams: usize,
+}
+
+impl Answer {
+    fn new(reply: &mut Reply<'_>) -> Self {
+        Self {
+            array: reply.deferred_array(),
+            streams: 0,
+        }
+    }
+
+    fn begin(&mut self, reply: &mut Reply<'_>, key: &[u8]) {
+        if reply.protocol() == Protocol::Resp2 {
+            reply.array(2);
+        }
+        reply.bulk(key);
+        self.streams += 1;
+    }
+
+    fn finish(self, reply: &mut Reply<'_>) {
+        match (self.streams, reply.protocol()) {
+            (0, _) => reply.null_array(),
+            (_, Protocol::Resp2) => reply.finish_array(self.array, self.streams),
+            (_, Protocol::Resp3) => reply.finish_map(self.array, self.streams),
+        }
+    }
+}
+
+pub(super) fn xread(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let request = Request::parse(ctx, false)?;
+    let mut after = Vec::with_capacity(request.keys.len());
+    for (key, id) in request.keys.iter().zip(request.ids) {
+        let last_id = stream(ctx.keys.read(key))?.map(|stream| stream.last_id());
+        after.push(after_id(id, last_id)?);
+    }
+    let mut answer = Answer::new(&mut ctx.reply);
+    for (key, after) in request.keys.iter().zip(after) {
+        let stream = stream(ctx.keys.read(key))?;
+        let news = stream.filter(|it| it.last_entry_id().is_some_and(|last| last > after));
+        let Some((stream, start)) = news.zip(after.next()) else {
+            continue;
+        };
+        answer.begin(&mut ctx.reply, key);
+        let (array, mut len) = (ctx.reply.deferred_array(), 0);
+        for entry in stream.range(start, StreamId::MAX).take(request.max) {
+            write_entry(&mut ctx.reply, &entry);
+            len += 1;
+        }
+        ctx.reply.finish_array(array, len);
+    }
+    answer.finish(&mut ctx.reply);
+    Ok(())
+}
+
+/// The id behind which XREAD is to read.
+fn after_id(word: &[u8], last_id: Option<StreamId>) -> Result<StreamId, Error> {
+    let last_id = last_id.unwrap_or_default();
+    match word {
+        b"$" => Ok(last_id),
+        b"+" => Ok(last_id.prev().unwrap_or_default()),
+        b">" => Err(Error::text(
+            "The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.",
+        )),
+        _ => ids::parse(word),
+    }
+}
+
+pub(super) fn xreadgroup(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let request = Request::parse(ctx, true)?;
+    let (group, consumer) = request.group.ok_or(Error::SYNTAX)?;
+    let mut from = Vec::with_capacity(request.keys.len());
+    for (key, id) in request.keys.iter().zip(request.ids) {
+        let stream = stream(ctx.keys.read(key))?;
+        if stream.and_then(|stream| stream.group(group)).is_none() {
+            return Err(no_group(key, group));
+        }
+        from.push(from_id(id)?);
+    }
+    let mut answer = Answer::new(&mut ctx.reply);
+    for (key, from) in request.keys.iter().zip(from) {
+        serve(ctx, &request, (key, group, consumer), from, &mut answer)?;
+    }
+    answer.finish(&mut ctx.reply);
+    Ok(())
+}
+
+fn no_group(key: &[u8], group: &[u8]) -> Error {
+    let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
+    let text =
+        format!("No such key '{key}' or consumer group '{group}' in XREADGROUP with GROUP option");
+    Error::Coded("NOGROUP", text.into())
+}
+
+fn from_id(word: &[u8]) -> Result<From, Error> {
+    let meaningless = |id, instead| {
+        Err(Error::new(format!(
+            "The {id} ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by \
+             specifying a proper ID, or use the > ID to get new messages. The {instead} ID would just return an empty \
+             result set."
+        )))
+    };
+    match word {
+        b"$" => meaningless("$", "$"),
+        b"+" => meaningless("+", "+"),
+        b">" => Ok(From::New),
+        // As for Redis, to which both are the same.
+        _ => ids::parse(word).map(|id| match id {
+            StreamId::MAX => From::New,
+            id => From::After(id),
+        }),
+    }
+}
+
+/// Answers with the entries of one stream, if there are any to answer with.
+fn serve(
+    ctx: &mut Ctx<'_>,
+    request: &Request<'_>,
+    (key, group, consumer): (&[u8], &[u8], &[u8]),
+    from: From,
+    answer: &mut Answer,
+) -> Result<(), Error> {
+    let mut stream = ctx.keys.slot(key).stream_mut()?;
+    let last_entry_id = stream.view().last_entry_id();
+    let mut group = stream.group_mut(group).ok_or(no_group(key, group))?;
+    group.see_consumer(consumer);
+    let news = last_entry_id.is_some_and(|last| last > group.last_id());
+    if from == From::New && !news {
+        return Ok(());
+    }
+    let reply = &mut ctx.reply;
+    answer.begin(reply, key);
+    let (array, mut len) = (reply.deferred_array(), 0);
+    match from {
+        From::New => group.deliver(consumer, request.max, !request.no_ack, |entry| {
+            write_entry(reply, entry);
+            len += 1;
+        }),
+        From::After(id) => {
+            let start = id.next().unwrap_or(StreamId::MAX);
+            group.deliver_again(consumer, start, request.max, |id, entry| {
+                match entry {
+                    Some(entry) => write_entry(reply, entry),
+                    None => {
+                        reply.array(2);
+                        write_id(reply, id);
+                        reply.null_array();
+                    }
+                }
+                len += 1;
+            });
+        }
+    }
+    ctx.reply.finish_array(array, len);
+    Ok(())
+}
