@@ -1,13 +1,24 @@
 //! Hashes: a listpack of fields and values, or a table of fields.
+//!
+//! A hash is packed while its fields are few and short, by Redis' rules; beyond that it is a table, and stays one. A field
+//! that expires makes it a table too: only there a field has room for a time. Finding a field of a packed hash takes a step
+//! for each one before it, in a table one lookup.
+
+mod change;
+#[cfg(test)]
+mod tests;
 
 use crate::UnixMs;
 use crate::layout::Layout;
 use crate::members::{Members, MembersRef};
 use crate::object::{Collection, fit_packed};
+use crate::packed::Listpack;
 use crate::raw::cells::Cells;
 use crate::raw::deadlines::NEVER;
-use crate::raw::entry::Form;
-use crate::value::{Encoding, Kind, ValueRef};
+use crate::raw::entry::{Form, Member};
+use crate::value::{Encoding, Kind, StringRef, ValueRef};
+
+pub use change::HashMut;
 
 /// A hash in one of its representations.
 #[derive(Debug)]
@@ -19,10 +30,109 @@ pub(crate) enum Hash {
 /// A hash as a reader sees it.
 #[derive(Clone, Copy, Debug)]
 pub enum HashRef<'a> {
-    /// The bytes of a listpack.
-    Pack(&'a [u8]),
-    /// A table.
+    /// Fields and values in turn.
+    Pack(Listpack<'a>),
+    /// A table of fields.
     Table(MembersRef<'a>),
+}
+
+/// A field of a hash as a reader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// Its name.
+    pub name: StringRef<'a>,
+    /// Its value.
+    pub value: StringRef<'a>,
+    /// When it expires, if it does.
+    pub expire_at: Option<UnixMs>,
+}
+
+impl<'a> HashRef<'a> {
+    /// Number of fields.
+    pub fn len(self) -> usize {
+        match self {
+            Self::Pack(pack) => pack.len() / 2,
+            Self::Table(members) => members.len(),
+        }
+    }
+
+    /// Whether there are no fields.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The field with this name.
+    pub fn get(self, name: &[u8]) -> Option<Field<'a>> {
+        match self {
+            Self::Pack(pack) => field_at(pack, pack.find(name, 1)?),
+            Self::Table(members) => members.find(name).map(Field::from),
+        }
+    }
+
+    /// Visits every field, in no particular order.
+    pub fn for_each(self, mut visit: impl FnMut(Field<'a>)) {
+        match self {
+            Self::Pack(pack) => {
+                let mut elements = pack.iter();
+                while let (Some(name), Some(value)) = (elements.next(), elements.next()) {
+                    visit(Field::packed(name, value));
+                }
+            }
+            Self::Table(members) => members.iter().for_each(|member| visit(member.into())),
+        }
+    }
+
+    /// Visits fields from `cursor` on until `visit` has returned false, all of them if the hash is packed, and returns the
+    /// cursor to go on with, 0 at the end. A field that is there from the first call to the last is visited at least once.
+    pub fn scan(self, cursor: u64, mut visit: impl FnMut(Field<'a>) -> bool) -> u64 {
+        let Self::Table(members) = self else {
+            self.for_each(|field| {
+                visit(field);
+            });
+            return 0;
+        };
+        let Ok(cursor) = u32::try_from(cursor) else {
+            return 0;
+        };
+        members.scan(cursor, |member| visit(member.into())).into()
+    }
+
+    /// A field chosen by `random`; each is as likely as any other.
+    pub fn sample(self, random: u64) -> Option<Field<'a>> {
+        match self {
+            Self::Pack(pack) => {
+                let chosen = (u128::from(random) * self.len() as u128) >> u64::BITS;
+                field_at(pack, pack.seek(2 * chosen as usize)?)
+            }
+            Self::Table(members) => members.sample(random).map(Field::from),
+        }
+    }
+}
+
+impl<'a> Field<'a> {
+    fn packed(name: StringRef<'a>, value: StringRef<'a>) -> Self {
+        Self {
+            name,
+            value,
+            expire_at: None,
+        }
+    }
+}
+
+impl<'a> From<Member<'a>> for Field<'a> {
+    fn from(member: Member<'a>) -> Self {
+        Self {
+            name: StringRef::Bytes(member.key()),
+            value: member.string(),
+            expire_at: member.expire_at(),
+        }
+    }
+}
+
+/// The field whose name is at this offset.
+fn field_at(pack: Listpack<'_>, at: usize) -> Option<Field<'_>> {
+    let value = pack.at(pack.next(at)?)?;
+    Some(Field::packed(pack.at(at)?, value))
 }
 
 impl Default for Hash {
@@ -62,7 +172,7 @@ impl Collection for Hash {
 
     fn len(&self) -> usize {
         match self {
-            Self::Pack(_) => 0,
+            Self::Pack(bytes) => Listpack::new(bytes).len() / 2,
             Self::Table(members) => members.len(),
         }
     }
@@ -76,7 +186,7 @@ impl Collection for Hash {
 
     fn view<'a>(&'a self, cells: &'a Cells, layout: &'a Layout) -> ValueRef<'a> {
         ValueRef::Hash(match self {
-            Self::Pack(bytes) => HashRef::Pack(bytes),
+            Self::Pack(bytes) => HashRef::Pack(Listpack::new(bytes)),
             Self::Table(members) => HashRef::Table(MembersRef {
                 members,
                 cells,

@@ -43,7 +43,7 @@ mod zset;
 pub use clock::{AccessPolicy, FREQUENCY_START, Usage};
 pub use effect::{EffectSink, NoEffects};
 pub use guard::{Expired, Guard, GuardStats, Mode, ScanPage, Stripes};
-pub use hash::HashRef;
+pub use hash::{Field, HashMut, HashRef};
 pub use keyspace::{Garbage, KeyspaceId};
 pub use layout::{Cursor, Layout};
 pub use limits::Limits;

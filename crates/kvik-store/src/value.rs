@@ -75,7 +75,7 @@ pub enum ValueRef<'a> {
 }
 
 /// A string as a reader sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StringRef<'a> {
     /// Stored as an integer; its text is the decimal form.
     Int(i64),
@@ -172,7 +172,7 @@ impl<'a> ValueRef<'a> {
     pub(crate) fn of_packed(form: Form, bytes: &'a [u8]) -> Self {
         match form {
             Form::ListPack => Self::List(ListRef::Pack(bytes)),
-            Form::HashPack => Self::Hash(HashRef::Pack(bytes)),
+            Form::HashPack => Self::Hash(HashRef::Pack(Listpack::new(bytes))),
             Form::IntSet => Self::Set(SetRef::Ints(IntSet::new(bytes))),
             Form::SetPack => Self::Set(SetRef::Pack(Listpack::new(bytes))),
             Form::ZsetPack => Self::Zset(ZsetRef::Pack(bytes)),
@@ -311,6 +311,15 @@ impl From<i64> for StringRef<'_> {
 impl<'a> From<&'a [u8]> for StringRef<'a> {
     fn from(bytes: &'a [u8]) -> Self {
         Self::Bytes(bytes)
+    }
+}
+
+impl<'a> From<StringRef<'a>> for NewString<'a> {
+    fn from(string: StringRef<'a>) -> Self {
+        match string {
+            StringRef::Int(n) => Self::Int(n),
+            StringRef::Bytes(bytes) => Self::Bytes(bytes),
+        }
     }
 }
 

@@ -1,0 +1,301 @@
+//! What changes a hash: each method states the effect of what it does.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::{Field, Hash, HashRef, field_at};
+use crate::UnixMs;
+use crate::edit::{Edit, Parts};
+use crate::layout::Layout;
+use crate::limits::Limits;
+use crate::members::{Members, MembersRef};
+use crate::object::Collection;
+use crate::packed::{Element, Listpack, listpack};
+use crate::raw::cells::Cells;
+use crate::slot::Slot;
+use crate::value::{IntText, NewString, StringRef, WrongKind};
+
+/// A hash while it changes; empty where there was no key, and no key where it is empty in the end.
+#[derive(Debug)]
+pub struct HashMut<'g>(Edit<'g, Hash>);
+
+impl<'g> Slot<'g> {
+    /// The hash in this place, to change it.
+    ///
+    /// # Errors
+    /// If the key holds another type.
+    pub fn hash_mut(self) -> Result<HashMut<'g>, WrongKind> {
+        Edit::open(self).map(HashMut)
+    }
+}
+
+/// What becomes of the expiry of a field that gets another value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Keep,
+    End,
+}
+
+/// What a write has met.
+enum Written {
+    Created,
+    Replaced { expire_at: Option<UnixMs> },
+}
+
+impl HashMut<'_> {
+    /// The hash as it is now.
+    pub fn view(&self) -> HashRef<'_> {
+        let (cells, layout) = (self.0.cells(), self.0.layout());
+        match self.0.value() {
+            Hash::Pack(bytes) => HashRef::Pack(Listpack::new(bytes)),
+            Hash::Table(members) => HashRef::Table(MembersRef {
+                members,
+                cells,
+                layout,
+            }),
+        }
+    }
+
+    /// Whether the key existed before.
+    pub fn existed(&self) -> bool {
+        self.0.existed()
+    }
+
+    /// Prepares for so many fields to be set, as if all were new.
+    pub fn expect(&mut self, fields: usize) {
+        let parts = self.0.parts();
+        if fields > max_entries(parts.limits) {
+            parts.value.unpack(parts.cells, parts.layout);
+        }
+    }
+
+    /// Sets a field, which then does not expire, and says whether it is new. Effect: `HSET`.
+    pub fn set(&mut self, name: &[u8], value: StringRef<'_>) -> bool {
+        let written = self.write(name, value, Life::End);
+        matches!(written, Written::Created)
+    }
+
+    /// As [`set`](Self::set), but a field that was there expires when it would have. Effect: `HSET`, and `HPEXPIREAT` for
+    /// such a field.
+    pub fn update(&mut self, name: &[u8], value: StringRef<'_>) {
+        let written = self.write(name, value, Life::Keep);
+        if let Written::Replaced {
+            expire_at: Some(at),
+        } = written
+        {
+            self.state_expiry(Some(at), &[name]);
+        }
+    }
+
+    /// Deletes a field and says whether it was there. Effect: `HDEL`.
+    pub fn remove(&mut self, name: &[u8]) -> bool {
+        let Parts {
+            value,
+            cells,
+            layout,
+            ..
+        } = self.0.parts();
+        let removed = match value {
+            Hash::Pack(bytes) => {
+                let at = Listpack::new(bytes).find(name, 1);
+                at.is_some_and(|at| listpack::delete(bytes, at, 2) == 2)
+            }
+            Hash::Table(members) => {
+                let member = members.find(cells, layout, name);
+                member
+                    .map(|member| members.remove(cells, layout, member))
+                    .is_some()
+            }
+        };
+        if removed {
+            self.0.state(b"HDEL", &[name]);
+        }
+        removed
+    }
+
+    /// Lets fields expire at this time. `judge` is told of each name in turn what is there, if anything, and says whether it
+    /// is to expire. Effect: `HPEXPIREAT`.
+    pub fn expire<'n>(
+        &mut self,
+        names: impl IntoIterator<Item = &'n [u8]>,
+        at: UnixMs,
+        judge: impl FnMut(Option<Field<'_>>) -> bool,
+    ) {
+        self.change_expiry(names, Some(at), judge);
+    }
+
+    /// Lets fields not expire any more; `tell` is told of each name in turn what is there, if anything. Effect: `HPERSIST`
+    /// of those that would have expired.
+    pub fn persist<'n>(
+        &mut self,
+        names: impl IntoIterator<Item = &'n [u8]>,
+        mut tell: impl FnMut(Option<Field<'_>>),
+    ) {
+        self.change_expiry(names, None, |field| {
+            tell(field);
+            field.is_some_and(|field| field.expire_at.is_some())
+        });
+    }
+
+    fn change_expiry<'n>(
+        &mut self,
+        names: impl IntoIterator<Item = &'n [u8]>,
+        expire_at: Option<UnixMs>,
+        mut judge: impl FnMut(Option<Field<'_>>) -> bool,
+    ) {
+        let Parts {
+            value,
+            cells,
+            layout,
+            ..
+        } = self.0.parts();
+        let mut changed = Vec::new();
+        for name in names {
+            if value.set_expiry(name, expire_at, cells, layout, &mut judge) {
+                changed.push(name);
+            }
+        }
+        if !changed.is_empty() {
+            self.state_expiry(expire_at, &changed);
+        }
+    }
+
+    fn state_expiry(&mut self, expire_at: Option<UnixMs>, names: &[&[u8]]) {
+        let (mut at, mut count) = (IntText::default(), IntText::default());
+        let mut words = Vec::with_capacity(names.len() + 3);
+        words.extend(expire_at.map(|time| at.unsigned(time)));
+        words.push(b"FIELDS");
+        words.push(count.unsigned(names.len() as u64));
+        words.extend_from_slice(names);
+        let verb: &[u8] = match expire_at {
+            Some(_) => b"HPEXPIREAT",
+            None => b"HPERSIST",
+        };
+        self.0.state_alone(verb, &words);
+        self.0.count(names.len() as u64 - 1);
+    }
+
+    fn write(&mut self, name: &[u8], value: StringRef<'_>, life: Life) -> Written {
+        let written = self.0.parts().write(name, value, life);
+        let mut room = IntText::default();
+        self.0.state(b"HSET", &[name, value.text(&mut room)]);
+        written
+    }
+}
+
+impl Parts<'_, Hash> {
+    fn write(&mut self, name: &[u8], value: StringRef<'_>, life: Life) -> Written {
+        if let Hash::Pack(bytes) = self.value
+            && fits(self.limits, bytes, name, value)
+        {
+            let written = write_packed(bytes, name, value);
+            if self.value.len() > max_entries(self.limits) {
+                self.value.unpack(self.cells, self.layout);
+            }
+            return written;
+        }
+        let members = self.value.unpack(self.cells, self.layout);
+        write_member(members, self.cells, self.layout, name, value, life)
+    }
+}
+
+impl Hash {
+    /// Makes the hash a table, if it is none.
+    fn unpack(&mut self, cells: &mut Cells, layout: &Layout) -> &mut Members {
+        if let Self::Pack(bytes) = self {
+            let mut members = Box::<Members>::default();
+            HashRef::Pack(Listpack::new(bytes)).for_each(|field| {
+                let mut name = IntText::default();
+                let (name, value) = (field.name.text(&mut name), NewString::from(field.value));
+                members.insert(cells, layout, name, value.into(), None);
+            });
+            *self = Self::Table(members);
+        }
+        match self {
+            Self::Table(members) => members,
+            Self::Pack(_) => unreachable!("made a table above"),
+        }
+    }
+
+    /// Changes when a field expires if `judge` says so of what is there, and says whether it did.
+    fn set_expiry(
+        &mut self,
+        name: &[u8],
+        expire_at: Option<UnixMs>,
+        cells: &mut Cells,
+        layout: &Layout,
+        mut judge: impl FnMut(Option<Field<'_>>) -> bool,
+    ) -> bool {
+        if let Self::Pack(bytes) = self {
+            let pack = Listpack::new(bytes);
+            let field = pack.find(name, 1).and_then(|at| field_at(pack, at));
+            if !judge(field) || field.is_none() {
+                return false;
+            }
+            let members = self.unpack(cells, layout);
+            let member = members.find(cells, layout, name);
+            let member = member.expect("it was in the listpack");
+            members.set_expiry(cells, layout, member, expire_at);
+            return true;
+        }
+        let members = self.unpack(cells, layout);
+        let Some(member) = members.find(cells, layout, name) else {
+            judge(None);
+            return false;
+        };
+        let changes = judge(Some(cells.member(member).into()));
+        if changes {
+            members.set_expiry(cells, layout, member, expire_at);
+        }
+        changes
+    }
+}
+
+fn write_packed(bytes: &mut Vec<u8>, name: &[u8], value: Element<'_>) -> Written {
+    if bytes.is_empty() {
+        *bytes = listpack::empty();
+    }
+    let pack = Listpack::new(bytes);
+    let value_at = pack.find(name, 1).and_then(|at| pack.next(at));
+    match value_at {
+        Some(at) => {
+            listpack::replace(bytes, at, value);
+            Written::Replaced { expire_at: None }
+        }
+        None => {
+            listpack::append_all(bytes, [Element::Bytes(name), value]);
+            Written::Created
+        }
+    }
+}
+
+fn write_member(
+    members: &mut Members,
+    cells: &mut Cells,
+    layout: &Layout,
+    name: &[u8],
+    value: StringRef<'_>,
+    life: Life,
+) -> Written {
+    let Some(member) = members.find(cells, layout, name) else {
+        members.insert(cells, layout, name, NewString::from(value).into(), None);
+        return Written::Created;
+    };
+    let member = members.set_value(cells, layout, member, NewString::from(value).into());
+    let expire_at = cells.member(member).expire_at();
+    if expire_at.is_some() && life == Life::End {
+        members.set_expiry(cells, layout, member, None);
+    }
+    Written::Replaced { expire_at }
+}
+
+/// Whether a field with this value may be in a listpack, and in this one.
+fn fits(limits: &Limits, bytes: &[u8], name: &[u8], value: Element<'_>) -> bool {
+    let max = usize::try_from(limits.hash_value_bytes.load(Relaxed)).unwrap_or(0);
+    name.len() <= max
+        && value.len() <= max
+        && Listpack::new(bytes).has_room(name.len() + value.len())
+}
+
+fn max_entries(limits: &Limits) -> usize {
+    usize::try_from(limits.hash_entries.load(Relaxed)).unwrap_or(0)
+}

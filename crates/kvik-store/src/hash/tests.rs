@@ -1,0 +1,487 @@
+//! Hashes through the guard, against a naive model and a follower.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+
+use proptest::prelude::*;
+
+use super::{Hash, HashMut, HashRef};
+use crate::members::Members;
+use crate::object::Collection;
+use crate::{
+    EffectSink, Encoding, Guard, IntText, KeyspaceId, Layout, Limits, Mode, StringRef, Stripe,
+    Stripes, UnixMs, ValueRef,
+};
+
+struct All(Vec<Stripe>);
+
+impl Stripes for All {
+    fn stripe(&mut self, index: usize) -> &mut Stripe {
+        &mut self.0[index]
+    }
+
+    fn held(&self, index: usize) -> &Stripe {
+        &self.0[index]
+    }
+}
+
+/// Keeps effects as words.
+#[derive(Default)]
+struct Written {
+    open: Vec<Vec<u8>>,
+    effects: Vec<Vec<Vec<u8>>>,
+}
+
+impl EffectSink for Written {
+    fn wanted(&self) -> bool {
+        true
+    }
+
+    fn word(&mut self, word: &[u8]) {
+        self.open.push(word.to_vec());
+    }
+
+    fn end(&mut self, _: KeyspaceId) {
+        self.effects.push(std::mem::take(&mut self.open));
+    }
+}
+
+struct Store {
+    layout: Layout,
+    limits: Limits,
+    stripes: All,
+    now: UnixMs,
+    mode: Mode,
+}
+
+/// Fields with value and expiry.
+type Fields = BTreeMap<Vec<u8>, (Vec<u8>, Option<UnixMs>)>;
+type Model = BTreeMap<Vec<u8>, Fields>;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Set(u8, u8, u8),
+    Update(u8, u8, i64),
+    Fill(u8, u16),
+    Remove(u8, u8),
+    Expire(u8, u8, u64),
+    Persist(u8, u8),
+    Rename(u8, u8),
+    Copy(u8, u8),
+    Delete(u8),
+    Pass(u64),
+    Upkeep,
+}
+
+impl Store {
+    fn new(mode: Mode) -> Self {
+        let limits = Limits::new();
+        limits.hash_entries.store(20, Relaxed);
+        Self {
+            layout: Layout::new(2, 9),
+            limits,
+            stripes: All((0..2).map(|_| Stripe::new()).collect()),
+            now: 1000,
+            mode,
+        }
+    }
+
+    fn run<R>(&mut self, written: &mut Written, run: impl FnOnce(&mut Guard<'_>) -> R) -> R {
+        let guard = Guard::new(&mut self.stripes, &self.layout, written, self.now);
+        run(&mut guard.mode(self.mode).limits(&self.limits))
+    }
+
+    fn upkeep(&mut self, written: &mut Written) {
+        for index in 0..2 {
+            while self.run(written, |guard| guard.expire_due(index, 8)).more {}
+            let stripe = &mut self.stripes.0[index];
+            while stripe.reclaim(16) {}
+            while stripe.compact(1) {}
+        }
+    }
+
+    fn contents(&mut self) -> Model {
+        self.run(&mut Written::default(), |guard| {
+            let mut all = Model::new();
+            guard.for_each(|view| {
+                let ValueRef::Hash(hash) = view.value() else {
+                    unreachable!("only hashes are made");
+                };
+                all.insert(view.key().to_vec(), fields_of(hash));
+            });
+            all
+        })
+    }
+
+    /// Does what effects say.
+    fn follow(&mut self, effects: &[Vec<Vec<u8>>]) {
+        for effect in effects {
+            self.run(&mut Written::default(), |guard| follow(guard, effect));
+        }
+    }
+}
+
+fn follow(guard: &mut Guard<'_>, effect: &[Vec<u8>]) {
+    let (verb, key, words) = (&effect[0][..], &effect[1][..], &effect[2..]);
+    let counted = |words: &[Vec<u8>]| {
+        assert_eq!(words[0], b"FIELDS");
+        assert_eq!(words[1], (words.len() - 2).to_string().as_bytes());
+    };
+    let names = |words: &'_ [Vec<u8>]| -> Vec<Vec<u8>> { words.to_vec() };
+    match verb {
+        b"DEL" => assert!(guard.delete(key)),
+        b"RENAME" => assert!(guard.rename(key, &words[0])),
+        b"COPY" => assert!(guard.copy(key, KeyspaceId(0), &words[0])),
+        _ => {
+            let mut hash = guard.slot(key).hash_mut().unwrap();
+            match verb {
+                b"HSET" => words.chunks(2).for_each(|pair| {
+                    hash.set(&pair[0], StringRef::Bytes(&pair[1]));
+                }),
+                b"HDEL" => words.iter().for_each(|name| assert!(hash.remove(name))),
+                b"HPERSIST" => {
+                    counted(words);
+                    let names = names(&words[2..]);
+                    hash.persist(names.iter().map(|name| &name[..]), |field| {
+                        assert!(field.is_some());
+                    });
+                }
+                b"HPEXPIREAT" => {
+                    counted(&words[1..]);
+                    let at = String::from_utf8(words[0].clone()).unwrap();
+                    let names = names(&words[3..]);
+                    let names = names.iter().map(|name| &name[..]);
+                    hash.expire(names, at.parse().unwrap(), |field| field.is_some());
+                }
+                _ => unreachable!("{effect:?}"),
+            }
+        }
+    }
+}
+
+fn fields_of(hash: HashRef<'_>) -> Fields {
+    let (mut fields, mut rooms) = (Fields::new(), [IntText::default(); 2]);
+    hash.for_each(|field| {
+        let [name, value] = &mut rooms;
+        let value = (field.value.text(value).to_vec(), field.expire_at);
+        fields.insert(field.name.text(name).to_vec(), value);
+    });
+    assert_eq!(fields.len(), hash.len());
+    fields
+}
+
+fn key(n: u8) -> Vec<u8> {
+    vec![b'k', n % 3]
+}
+
+/// Names: integers and texts, now and then a long one.
+fn name(n: u16) -> Vec<u8> {
+    match n % 8 {
+        0 => n.to_string().into_bytes(),
+        1 => format!("{n:0>300}").into_bytes(),
+        _ => format!("field{n}").into_bytes(),
+    }
+}
+
+fn value(n: u8) -> Vec<u8> {
+    let len = if n.is_multiple_of(16) {
+        5000
+    } else {
+        usize::from(n % 40)
+    };
+    vec![n; len]
+}
+
+fn change<R>(
+    store: &mut Store,
+    written: &mut Written,
+    k: u8,
+    change: impl FnOnce(&mut HashMut<'_>) -> R,
+) -> R {
+    let key = key(k);
+    store.run(written, |guard| {
+        change(&mut guard.slot(&key).hash_mut().unwrap())
+    })
+}
+
+fn apply(store: &mut Store, written: &mut Written, model: &mut Model, op: Op) {
+    match op {
+        Op::Set(k, f, v) => {
+            let (name, value) = (name(f.into()), value(v));
+            let new = change(store, written, k, |hash| {
+                hash.set(&name, StringRef::Bytes(&value))
+            });
+            let old = model.entry(key(k)).or_default().insert(name, (value, None));
+            assert_eq!(new, old.is_none());
+        }
+        Op::Update(k, f, n) => {
+            let name = name(f.into());
+            change(store, written, k, |hash| {
+                hash.update(&name, StringRef::Int(n));
+            });
+            let field = model.entry(key(k)).or_default().entry(name).or_default();
+            field.0 = n.to_string().into_bytes();
+        }
+        Op::Fill(k, count) => {
+            change(store, written, k, |hash| {
+                hash.expect(count.into());
+                (0..count).for_each(|n| {
+                    hash.set(&name(n), StringRef::Int(n.into()));
+                });
+            });
+            let fields = model.entry(key(k)).or_default();
+            fields.extend((0..count).map(|n| (name(n), (n.to_string().into_bytes(), None))));
+        }
+        Op::Remove(k, f) => {
+            let name = name(f.into());
+            let removed = change(store, written, k, |hash| hash.remove(&name));
+            let fields = model.get_mut(&key(k));
+            let expected = fields.and_then(|fields| fields.remove(&name)).is_some();
+            assert_eq!(removed, expected);
+        }
+        Op::Expire(k, f, after) => {
+            let (names, at) = ([name(f.into()), name(300)], store.now + after);
+            change(store, written, k, |hash| {
+                let names = names.iter().map(|name| &name[..]);
+                hash.expire(names, at, |field| field.is_some());
+            });
+            for name in names {
+                if let Some(field) = model.entry(key(k)).or_default().get_mut(&name) {
+                    field.1 = Some(at);
+                }
+            }
+        }
+        Op::Persist(k, f) => {
+            let name = name(f.into());
+            let field = model
+                .get_mut(&key(k))
+                .and_then(|fields| fields.get_mut(&name));
+            let expected = field.map(|field| field.1.take());
+            change(store, written, k, |hash| {
+                hash.persist([&name[..]], |field| {
+                    assert_eq!(field.map(|field| field.expire_at), expected);
+                });
+            });
+        }
+        Op::Rename(from, to) if key(from) != key(to) => {
+            if store.run(written, |guard| guard.rename(&key(from), &key(to))) {
+                let fields = model.remove(&key(from)).unwrap();
+                model.insert(key(to), fields);
+            }
+        }
+        Op::Copy(from, to) if key(from) != key(to) => {
+            if store.run(written, |guard| {
+                guard.copy(&key(from), KeyspaceId(0), &key(to))
+            }) {
+                model.insert(key(to), model[&key(from)].clone());
+            }
+        }
+        Op::Rename(..) | Op::Copy(..) => {}
+        Op::Delete(k) => {
+            store.run(written, |guard| guard.delete(&key(k)));
+            model.remove(&key(k));
+        }
+        Op::Pass(ms) => store.now += ms,
+        Op::Upkeep => store.upkeep(written),
+    }
+    let now = store.now;
+    for fields in model.values_mut() {
+        fields.retain(|_, field| field.1.is_none_or(|at| at > now));
+    }
+    model.retain(|_, fields| !fields.is_empty());
+}
+
+fn check(store: &mut Store, written: &mut Written, model: &Model) {
+    for n in 0..3 {
+        let fields = model.get(&key(n));
+        store.run(written, |guard| {
+            let Some(view) = guard.peek(&key(n)) else {
+                assert!(fields.is_none(), "{n} is missing");
+                return;
+            };
+            let ValueRef::Hash(hash) = view.value() else {
+                unreachable!("only hashes are made");
+            };
+            assert_eq!(&fields_of(hash), fields.unwrap());
+            check_single_fields(hash, fields.unwrap());
+            check_encoding(hash, view.encoding());
+        });
+    }
+}
+
+fn check_single_fields(hash: HashRef<'_>, fields: &Fields) {
+    let mut room = IntText::default();
+    for (name, (value, at)) in fields {
+        let field = hash.get(name).unwrap();
+        assert_eq!(
+            (field.value.text(&mut room), field.expire_at),
+            (&value[..], *at)
+        );
+    }
+    assert!(hash.get(b"nothing").is_none());
+    for random in [0, 1 << 40, u64::MAX] {
+        let field = hash.sample(random).unwrap();
+        assert!(fields.contains_key(field.name.text(&mut room)));
+    }
+    let (mut scanned, mut cursor) = (Fields::new(), 0);
+    loop {
+        let mut left = 3;
+        cursor = hash.scan(cursor, |field| {
+            let name = field.name.text(&mut room).to_vec();
+            let value = field.value.text(&mut room).to_vec();
+            scanned.insert(name, (value, field.expire_at));
+            left -= 1;
+            left > 0
+        });
+        if cursor == 0 {
+            break;
+        }
+    }
+    assert_eq!(&scanned, fields);
+}
+
+/// A packed hash is within its limits, and nothing in it expires.
+fn check_encoding(hash: HashRef<'_>, encoding: Encoding) {
+    let HashRef::Pack(pack) = hash else {
+        assert_eq!(encoding, Encoding::Hashtable);
+        return;
+    };
+    assert_eq!(encoding, Encoding::Listpack);
+    assert!(hash.len() <= 20 && pack.iter().all(|element| element.len() <= 64));
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let (key, field) = (0u8..3, 0u8..60);
+    let after = 1u64..5000;
+    prop_oneof![
+        8 => (key.clone(), field.clone(), any::<u8>()).prop_map(|(k, f, v)| Op::Set(k, f, v)),
+        2 => (key.clone(), field.clone(), any::<i64>()).prop_map(|(k, f, n)| Op::Update(k, f, n)),
+        1 => (key.clone(), 0u16..400).prop_map(|(k, count)| Op::Fill(k, count)),
+        4 => (key.clone(), field.clone()).prop_map(|(k, f)| Op::Remove(k, f)),
+        2 => (key.clone(), field.clone(), after).prop_map(|(k, f, ms)| Op::Expire(k, f, ms)),
+        1 => (key.clone(), field).prop_map(|(k, f)| Op::Persist(k, f)),
+        1 => (key.clone(), key.clone()).prop_map(|(a, b)| Op::Rename(a, b)),
+        1 => (key.clone(), key.clone()).prop_map(|(a, b)| Op::Copy(a, b)),
+        1 => key.prop_map(Op::Delete),
+        2 => (1u64..2000).prop_map(Op::Pass),
+        1 => Just(Op::Upkeep),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 96 }, ..ProptestConfig::default() })]
+
+    #[test]
+    fn hashes_are_what_was_done_to_them(ops in prop::collection::vec(op(), 1..60)) {
+        let (mut store, mut model) = (Store::new(Mode::Primary), Model::new());
+        let mut follower = Store::new(Mode::Follower);
+        for op in ops {
+            let mut written = Written::default();
+            apply(&mut store, &mut written, &mut model, op);
+            check(&mut store, &mut written, &model);
+            follower.follow(&written.effects);
+        }
+        let mut written = Written::default();
+        store.upkeep(&mut written);
+        follower.follow(&written.effects);
+        prop_assert_eq!(&store.contents(), &model);
+        prop_assert_eq!(&follower.contents(), &model);
+        for n in 0..3 {
+            store.run(&mut written, |guard| guard.delete(&key(n)));
+        }
+        store.upkeep(&mut written);
+        for stripe in &store.stripes.0 {
+            prop_assert_eq!(stripe.heap.live_bytes(), 0);
+        }
+    }
+}
+
+/// Bytes of a hash's key, counted one by one.
+fn walked_bytes(store: &mut Store, key: &[u8]) -> (usize, usize) {
+    store.run(&mut Written::default(), |guard| {
+        let view = guard.peek(key).unwrap();
+        let ValueRef::Hash(HashRef::Table(table)) = view.value() else {
+            unreachable!("it is large");
+        };
+        let members: usize = table.iter().map(|member| member.bytes()).sum();
+        // What leads from the key to the members: its slot of 16 bytes and the collection's own.
+        (view.bytes(), 16 + members + table.members.bytes())
+    })
+}
+
+#[test]
+fn bytes_are_those_of_the_parts() {
+    let mut store = Store::new(Mode::Primary);
+    let mut written = Written::default();
+    let mut random = 7u64;
+    for round in 0..20 {
+        change(&mut store, &mut written, 0, |hash| {
+            for _ in 0..300 {
+                random = random.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+                let name = name((random >> 48) as u16 % 600);
+                match random >> 40 & 7 {
+                    0 => drop(hash.remove(&name)),
+                    1 => hash.expire([&name[..]], 1 << 40, |field| field.is_some()),
+                    2 => hash.persist([&name[..]], |_| ()),
+                    _ => drop(hash.set(&name, StringRef::Bytes(&value((random >> 32) as u8)))),
+                }
+            }
+        });
+        let (told, walked) = walked_bytes(&mut store, &key(0));
+        assert_eq!(told, walked, "round {round}");
+    }
+}
+
+#[test]
+fn a_packed_hash_is_its_listpack_beside_the_key() {
+    let mut store = Store::new(Mode::Primary);
+    change(&mut store, &mut Written::default(), 0, |hash| {
+        hash.set(b"field", StringRef::Bytes(b"value"));
+        hash.set(b"n", StringRef::Int(5));
+    });
+    store.run(&mut Written::default(), |guard| {
+        let view = guard.peek(&key(0)).unwrap();
+        // Head 6, key 2, listpack 6 + 7 + 7 + 3 + 2 + 1, and 2 of padding.
+        assert_eq!(view.bytes(), 36);
+    });
+}
+
+#[test]
+fn effects_name_each_field_once() {
+    let mut store = Store::new(Mode::Primary);
+    let mut written = Written::default();
+    change(&mut store, &mut written, 0, |hash| {
+        hash.set(b"a", StringRef::Int(1));
+        hash.set(b"b", StringRef::Bytes(b"x"));
+        hash.expire([&b"a"[..], b"none", b"b"], 5000, |field| field.is_some());
+        hash.update(b"a", StringRef::Int(2));
+        hash.remove(b"b");
+        hash.remove(b"none");
+        hash.persist([&b"a"[..], b"b"], |_| ());
+    });
+    let told: Vec<String> = written.effects.iter().map(|words| text(words)).collect();
+    let expected = [
+        "HSET k\\x00 a 1 b x",
+        "HPEXPIREAT k\\x00 5000 FIELDS 2 a b",
+        "HSET k\\x00 a 2",
+        "HPEXPIREAT k\\x00 5000 FIELDS 1 a",
+        "HDEL k\\x00 b",
+        "HPERSIST k\\x00 FIELDS 1 a",
+    ];
+    assert_eq!(told, expected);
+}
+
+fn text(words: &[Vec<u8>]) -> String {
+    let words: Vec<String> = words
+        .iter()
+        .map(|word| word.escape_ascii().to_string())
+        .collect();
+    words.join(" ")
+}
+
+#[test]
+fn an_empty_place_is_an_empty_hash() {
+    let hash = Hash::default();
+    assert_eq!((hash.len(), hash.bytes()), (0, 0));
+    assert!(size_of::<Hash>() <= size_of::<Vec<u8>>() && size_of::<Members>() > 0);
+}
