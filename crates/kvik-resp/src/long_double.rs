@@ -75,6 +75,11 @@ impl LongDouble {
         })
     }
 
+    /// Whether it is a number: neither infinity.
+    pub fn is_finite(self) -> bool {
+        self.magnitude != Magnitude::Infinite
+    }
+
     /// The sum, if it is finite.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         let (Magnitude::Finite(a), Magnitude::Finite(b)) = (self.magnitude, other.magnitude) else {

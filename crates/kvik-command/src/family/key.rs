@@ -9,7 +9,7 @@ mod scan;
 
 use kvik_store::{Guard, KeyspaceId};
 
-pub(super) use self::expire::set_expiry;
+pub(super) use self::expire::{Conditions, set_expiry, to_seconds};
 use crate::declare::{Category, Command, Group, KeyFlags, Locking, Row};
 use crate::{Ctx, Error};
 

@@ -1,5 +1,6 @@
 //! When keys expire: the EXPIRE, TTL and EXPIRETIME commands, PERSIST.
 
+use kvik_resp::Args;
 use kvik_store::{Occupied, UnixMs};
 
 use crate::family::deadline::TimeFormat;
@@ -22,8 +23,8 @@ pub(super) fn pexpireat(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn expire_in(ctx: &mut Ctx<'_>, format: TimeFormat) -> Result<(), Error> {
-    let conditions = Conditions::parse(ctx)?;
     let args = ctx.args;
+    let conditions = Conditions::parse(args.tail(3))?;
     let at = format.deadline(&args[2], ctx)?;
     // Before the epoch is as long past as its first millisecond.
     let at = u64::try_from(at).unwrap_or(0);
@@ -48,7 +49,7 @@ pub(in crate::family) fn set_expiry(mut key: Occupied<'_>, at: Option<UnixMs>, p
 
 /// What an expiry must be like for EXPIRE to replace it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Conditions {
+pub(in crate::family) struct Conditions {
     none: bool,
     some: bool,
     earlier: bool,
@@ -56,9 +57,13 @@ struct Conditions {
 }
 
 impl Conditions {
-    fn parse(ctx: &Ctx<'_>) -> Result<Self, Error> {
+    /// Reads the options that state conditions.
+    ///
+    /// # Errors
+    /// If a word is something else, or conditions exclude each other.
+    pub(in crate::family) fn parse(words: Args<'_>) -> Result<Self, Error> {
         let mut conditions = Self::default();
-        for word in ctx.args.tail(3) {
+        for word in words {
             let named = |name: &[u8]| word.eq_ignore_ascii_case(name);
             let condition = match () {
                 () if named(b"NX") => &mut conditions.none,
@@ -87,7 +92,7 @@ impl Conditions {
     }
 
     /// Whether `at` may replace the expiry that a key has; one that it does not have is later than any.
-    fn hold(self, current: Option<UnixMs>, at: UnixMs) -> bool {
+    pub(in crate::family) fn hold(self, current: Option<UnixMs>, at: UnixMs) -> bool {
         !(self.none && current.is_some()
             || self.some && current.is_none()
             || self.earlier && current.is_none_or(|current| at <= current)
@@ -139,7 +144,7 @@ fn tell_expiry(ctx: &mut Ctx<'_>, tell: impl Fn(UnixMs) -> u64) -> Result<(), Er
 }
 
 /// Milliseconds in seconds, rounded to the nearest.
-fn to_seconds(ms: u64) -> u64 {
+pub(in crate::family) fn to_seconds(ms: u64) -> u64 {
     ms.saturating_add(500) / 1000
 }
 

@@ -8,7 +8,7 @@ use kvik_store::Expiry;
 
 use super::compare::Condition;
 use crate::declare::KeyFlags;
-use crate::family::deadline::TimeFormat;
+use crate::family::deadline::{Capitals, Life, upper_case};
 use crate::{Ctx, Error};
 
 /// Which command the options belong to.
@@ -26,14 +26,6 @@ pub(super) struct Options<'a> {
     /// Answer with what was there.
     pub(super) get: bool,
     life: Option<Life<'a>>,
-}
-
-/// What becomes of the key's expiry.
-#[derive(Clone, Copy, Debug)]
-enum Life<'a> {
-    Keep,
-    Persist,
-    Until(TimeFormat, &'a [u8]),
 }
 
 /// What the arguments of one SET really do to its key.
@@ -63,7 +55,7 @@ impl<'a> Options<'a> {
 
     /// Takes one option with its operand, or nothing when it does not fit.
     fn take(&mut self, word: &[u8], rest: &mut ArgsIter<'a>, form: Form) -> Option<()> {
-        let mut upper = [0; 7];
+        let mut upper = Capitals::default();
         match upper_case(word, &mut upper)? {
             b"NX" => self.require(Condition::Absent, form != Form::GetEx),
             b"XX" => self.require(Condition::Present, form != Form::GetEx),
@@ -75,13 +67,7 @@ impl<'a> Options<'a> {
                 self.get = true;
                 Some(())
             }
-            b"KEEPTTL" if form != Form::GetEx => self.live(Life::Keep),
-            b"PERSIST" if form == Form::GetEx => self.live(Life::Persist),
-            b"EX" => self.live(Life::Until(TimeFormat::Seconds, rest.next()?)),
-            b"PX" => self.live(Life::Until(TimeFormat::Milliseconds, rest.next()?)),
-            b"EXAT" => self.live(Life::Until(TimeFormat::UnixSeconds, rest.next()?)),
-            b"PXAT" => self.live(Life::Until(TimeFormat::UnixMilliseconds, rest.next()?)),
-            _ => None,
+            option => self.live(Life::named(option, rest)?, form),
         }
     }
 
@@ -96,16 +82,15 @@ impl<'a> Options<'a> {
         (allowed && fits).then_some(())
     }
 
-    fn live(&mut self, life: Life<'a>) -> Option<()> {
-        let fits = match (self.life, life) {
-            (None, _) | (Some(Life::Keep), Life::Keep) | (Some(Life::Persist), Life::Persist) => {
-                true
-            }
-            (Some(Life::Until(before, _)), Life::Until(now, _)) => before == now,
-            _ => false,
+    fn live(&mut self, life: Life<'a>, form: Form) -> Option<()> {
+        let allowed = match life {
+            Life::Keep => form != Form::GetEx,
+            Life::Persist => form == Form::GetEx,
+            Life::Until(..) => true,
         };
+        let fits = self.life.is_none_or(|before| life.repeats(before));
         self.life = Some(life);
-        fits.then_some(())
+        (allowed && fits).then_some(())
     }
 
     /// What the call does to the key's expiry. Where no option says it, a write ends it and GETEX leaves it.
@@ -120,12 +105,4 @@ impl<'a> Options<'a> {
             Some(Life::Until(format, time)) => Expiry::At(format.positive_deadline(time, ctx)?),
         })
     }
-}
-
-/// The word in capitals, if it is short enough to be an option.
-fn upper_case<'b>(word: &[u8], room: &'b mut [u8; 7]) -> Option<&'b [u8]> {
-    let upper = room.get_mut(..word.len())?;
-    upper.copy_from_slice(word);
-    upper.make_ascii_uppercase();
-    Some(upper)
 }
