@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use kvik_resp::parse_i64;
 use kvik_store::{
-    Expiry, IntText, KeyspaceId, Layout, ListRef, NewString, QuicklistRef, StreamId, StreamRef,
-    ValueRef, View,
+    Expiry, HashRef, IntText, KeyspaceId, Layout, ListRef, NewString, QuicklistRef, StreamId,
+    StreamRef, ValueRef, View,
 };
 
 use crate::declare::{Category, Command, Group, Locking, Row};
@@ -383,6 +383,7 @@ fn value_digest(view: &View<'_>) -> Digest {
             before.then(element.text(&mut IntText::default()))
         }),
         ValueRef::Stream(stream) => stream_digest(&stream),
+        ValueRef::Hash(hash) => hash_digest(hash),
         other => Digest::of(&[other.kind().name().as_bytes()]),
     }
 }
@@ -398,6 +399,22 @@ fn stream_digest(stream: &StreamRef<'_>) -> Digest {
             all = all.then(value.text(&mut text));
         }
     }
+    all
+}
+
+/// The digest of all fields, of each with its value and its expiry, in any order.
+fn hash_digest(hash: HashRef<'_>) -> Digest {
+    let mut all = Digest::of(&[b"hash"]);
+    hash.for_each(|field| {
+        let mut rooms = [IntText::default(); 3];
+        let [name, value, at] = &mut rooms;
+        let at: &[u8] = field.expire_at.map_or(b"", |time| at.unsigned(time));
+        all.mix(Digest::of(&[
+            field.name.text(name),
+            field.value.text(value),
+            at,
+        ]));
+    });
     all
 }
 

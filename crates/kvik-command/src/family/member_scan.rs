@@ -64,7 +64,6 @@ impl<'a> MemberScan<'a> {
     }
 
     /// Whether the option without a value was given.
-    #[allow(dead_code, reason = "HSCAN asks")]
     pub(super) fn flag(&self) -> bool {
         self.flag
     }

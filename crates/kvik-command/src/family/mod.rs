@@ -7,6 +7,7 @@ mod config;
 mod connection;
 mod deadline;
 mod debug;
+mod hash;
 mod hyperloglog;
 mod info;
 mod key;
@@ -34,6 +35,7 @@ pub fn commands() -> Vec<Row> {
         config::rows(),
         connection::rows(),
         debug::rows(),
+        hash::rows(),
         hyperloglog::rows(),
         info::rows(),
         key::rows(),

@@ -238,7 +238,7 @@ fn value_of(session: &mut kvik::Connection, key: &[u8]) -> Value {
     let kind = session.run(&[b"TYPE", key]);
     let command: &[&[u8]] = match kind.as_bytes() {
         Some(b"list") => &[b"LRANGE", key, b"0", b"-1"],
-        Some(b"hash") => &[b"HGETALL", key],
+        Some(b"hash") => return hash_of(session, key),
         Some(b"set") => &[b"SMEMBERS", key],
         Some(b"zset") => &[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"],
         Some(b"stream") => &[b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"],
@@ -247,10 +247,6 @@ fn value_of(session: &mut kvik::Connection, key: &[u8]) -> Value {
     match session.run(command) {
         Value::Map(pairs) if kind.as_bytes() == Some(b"stream") => {
             without_own_facts(Value::Map(pairs))
-        }
-        Value::Map(mut pairs) => {
-            pairs.sort_by_cached_key(|pair| format!("{pair:?}"));
-            Value::Map(pairs)
         }
         Value::Set(mut members) => {
             members.sort_by_cached_key(|member| format!("{member:?}"));
@@ -281,4 +277,18 @@ fn without_own_facts(info: Value) -> Value {
         Value::Array(values) => Value::Array(values.into_iter().map(without_own_facts).collect()),
         value => value,
     }
+}
+
+/// The fields of a hash in order: name, value and expiry of each.
+fn hash_of(session: &mut kvik::Connection, key: &[u8]) -> Value {
+    let Value::Map(mut pairs) = session.run(&[b"HGETALL", key]) else {
+        return Value::Null;
+    };
+    pairs.sort_by_cached_key(|pair| format!("{pair:?}"));
+    let field = |(name, value): (Value, Value)| {
+        let words: [&[u8]; 5] = [b"HPEXPIRETIME", key, b"FIELDS", b"1", name.as_bytes()?];
+        let expiry = session.run(&words);
+        Some(Value::Array(vec![name, value, expiry]))
+    };
+    Value::Array(pairs.into_iter().filter_map(field).collect())
 }

@@ -1,0 +1,121 @@
+//! When fields expire: the HEXPIRE, HTTL and HEXPIRETIME commands, HPERSIST.
+
+use kvik_store::{Field, HashMut, UnixMs};
+
+use super::options::{WRONG_NUMBER, counted, fields_word, listed};
+use super::read;
+use crate::family::deadline::TimeFormat;
+use crate::family::key::{Conditions, to_seconds};
+use crate::{Ctx, Error};
+
+/// What is answered for a field that does not exist.
+const MISSING: i64 = -2;
+/// For one that does not expire, where that was asked for.
+const LASTING: i64 = -1;
+/// For one whose expiry does not fulfil the conditions.
+const REFUSED: i64 = 0;
+/// For one whose expiry was changed.
+const CHANGED: i64 = 1;
+/// For one that was deleted, because its time was past.
+const DELETED: i64 = 2;
+
+pub(super) fn hexpire(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    expire_in(ctx, TimeFormat::Seconds)
+}
+
+pub(super) fn hpexpire(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    expire_in(ctx, TimeFormat::Milliseconds)
+}
+
+pub(super) fn hexpireat(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    expire_in(ctx, TimeFormat::UnixSeconds)
+}
+
+pub(super) fn hpexpireat(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    expire_in(ctx, TimeFormat::UnixMilliseconds)
+}
+
+fn expire_in(ctx: &mut Ctx<'_>, format: TimeFormat) -> Result<(), Error> {
+    let (args, word) = (ctx.args, fields_word(ctx, 3)?);
+    let conditions = Conditions::parse(args.slice(3..word))?;
+    let names = counted(ctx, word + 1, 1, WRONG_NUMBER)?;
+    let at = format.natural_deadline(&args[2], ctx)?;
+    let past = ctx.keys.is_past(at);
+    let judge = |field: Option<Field<'_>>| match field {
+        None => MISSING,
+        Some(field) if !conditions.hold(field.expire_at, at) => REFUSED,
+        Some(_) => CHANGED,
+    };
+    let mut hash = ctx.keys.slot(&args[1]).hash_mut()?;
+    ctx.reply.array(names.len());
+    if past {
+        for name in names {
+            let judged = judge(hash.view().get(name));
+            ctx.reply
+                .integer(deleted_if_changed(&mut hash, name, judged));
+        }
+        return Ok(());
+    }
+    hash.expire(names, at, |field| {
+        let judged = judge(field);
+        ctx.reply.integer(judged);
+        judged == CHANGED
+    });
+    Ok(())
+}
+
+/// Deletes a field instead of giving it a time that is past.
+fn deleted_if_changed(hash: &mut HashMut<'_>, name: &[u8], judged: i64) -> i64 {
+    if judged == CHANGED && hash.remove(name) {
+        return DELETED;
+    }
+    judged
+}
+
+pub(super) fn hpersist(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let (args, names) = (ctx.args, listed(ctx, WRONG_NUMBER)?);
+    let mut hash = ctx.keys.slot(&args[1]).hash_mut()?;
+    ctx.reply.array(names.len());
+    hash.persist(names, |field| {
+        ctx.reply.integer(expiry(field, |_| CHANGED));
+    });
+    Ok(())
+}
+
+pub(super) fn httl(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let now = ctx.now_ms();
+    tell_expiries(ctx, |at| to_seconds(at.saturating_sub(now)))
+}
+
+pub(super) fn hpttl(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let now = ctx.now_ms();
+    tell_expiries(ctx, |at| at.saturating_sub(now))
+}
+
+pub(super) fn hexpiretime(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    tell_expiries(ctx, to_seconds)
+}
+
+pub(super) fn hpexpiretime(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    tell_expiries(ctx, |at| at)
+}
+
+fn tell_expiries(ctx: &mut Ctx<'_>, tell: impl Fn(UnixMs) -> u64) -> Result<(), Error> {
+    let names = listed(ctx, Error::SYNTAX)?;
+    let hash = read(&mut ctx.keys, &ctx.args[1])?;
+    ctx.reply.array(names.len());
+    for name in names {
+        let field = hash.and_then(|hash| hash.get(name));
+        ctx.reply.integer(expiry(field, |at| tell(at) as i64));
+    }
+    Ok(())
+}
+
+/// What is answered for a field: `tell` says it of one that expires.
+fn expiry(field: Option<Field<'_>>, tell: impl Fn(UnixMs) -> i64) -> i64 {
+    match field.map(|field| field.expire_at) {
+        None => MISSING,
+        Some(None) => LASTING,
+        Some(Some(at)) => tell(at),
+    }
+}
