@@ -62,16 +62,30 @@ pub(super) fn values(registers: &[u8]) -> impl Iterator<Item = u8> {
     groups.iter().flat_map(four)
 }
 
+/// Raises `values`, a byte for each register, to these registers where they are lower.
+pub(super) fn merge_into(registers: &[u8], values: &mut [u8]) {
+    let (groups, _) = registers.as_chunks::<3>();
+    let (fours, _) = values.as_chunks_mut::<4>();
+    for (group, values) in groups.iter().zip(fours) {
+        let raised = four(group);
+        *values = std::array::from_fn(|at| values[at].max(raised[at]));
+    }
+}
+
+/// Overwrites all registers with `values`, a byte for each, of which the low 6 bits count.
+pub(super) fn write(registers: &mut [u8], values: &[u8]) {
+    let (groups, _) = registers.as_chunks_mut::<3>();
+    let (fours, _) = values.as_chunks::<4>();
+    for (group, [a, b, c, d]) in groups.iter_mut().zip(fours) {
+        let (a, b, c, d) = (a & MASK, b & MASK, c & MASK, d & MASK);
+        *group = [a | b << 6, b >> 2 | c << 4, c >> 4 | d << 2];
+    }
+}
+
 /// How many registers have which value.
 pub(super) fn histogram(registers: &[u8]) -> Histogram {
-    let mut histogram = Histogram::new();
     let (groups, _) = registers.as_chunks::<3>();
-    for group in groups {
-        four(group)
-            .into_iter()
-            .for_each(|value| histogram.add(value, 1));
-    }
-    histogram
+    Histogram::of(groups.iter().map(four))
 }
 
 /// The four registers in three bytes.

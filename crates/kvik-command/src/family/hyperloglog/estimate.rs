@@ -63,15 +63,19 @@ impl Registers {
     }
 
     /// All registers in order.
-    pub(super) fn values(&self) -> impl Iterator<Item = u8> {
-        self.0.iter().copied()
+    pub(super) fn values(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The same to be changed.
+    pub(super) fn values_mut(&mut self) -> &mut [u8] {
+        &mut self.0
     }
 
     /// The estimated number of elements.
     pub(super) fn estimate(&self) -> u64 {
-        let mut histogram = Histogram::new();
-        self.values().for_each(|value| histogram.add(value, 1));
-        histogram.estimate()
+        let (fours, _) = self.0.as_chunks::<4>();
+        Histogram::of(fours.iter().copied()).estimate()
     }
 }
 
@@ -82,6 +86,20 @@ pub(super) struct Histogram([u32; 64]);
 impl Histogram {
     pub(super) fn new() -> Self {
         Self([0; 64])
+    }
+
+    /// Counts registers of values below 64, four at a time. Four counters for each value keep one that is common from
+    /// waiting for itself.
+    pub(super) fn of(registers: impl Iterator<Item = [u8; 4]>) -> Self {
+        let mut counters = [[0_u32; 64]; 4];
+        for four in registers {
+            for (counters, value) in counters.iter_mut().zip(four) {
+                counters[usize::from(value % 64)] += 1;
+            }
+        }
+        Self(std::array::from_fn(|value| {
+            counters.iter().map(|counters| counters[value]).sum()
+        }))
     }
 
     /// Counts `count` registers of a value below 64.

@@ -109,10 +109,7 @@ impl Sketch {
     /// Raises registers to those of this sketch where they are lower.
     pub(super) fn merge_into(&self, registers: &mut Registers) -> Result<(), Corrupt> {
         match self.encoding {
-            Encoding::Dense => {
-                let values = dense::values(self.body()).enumerate();
-                values.for_each(|(index, value)| registers.raise(index..index + 1, value));
-            }
+            Encoding::Dense => dense::merge_into(self.body(), registers.values_mut()),
             Encoding::Sparse => sparse::for_each(self.body(), |indices, value| {
                 registers.raise(indices, value);
             })?,
@@ -157,11 +154,15 @@ impl Sketch {
         Ok(dense::raise(&mut self.bytes[HEADER..], index, value))
     }
 
-    /// Raises all registers that are lower than these.
+    /// Raises all registers to these, none of which is lower.
     pub(super) fn raise_all(&mut self, registers: &Registers, max: usize) -> Result<(), Corrupt> {
-        for (index, value) in registers.values().enumerate() {
-            if value > 0 {
-                self.raise(index, value, max)?;
+        for (index, value) in registers.values().iter().enumerate() {
+            if self.encoding == Encoding::Dense {
+                dense::write(&mut self.bytes[HEADER..], registers.values());
+                break;
+            }
+            if *value > 0 {
+                self.raise(index, *value, max)?;
             }
         }
         Ok(())
@@ -178,7 +179,7 @@ mod tests {
     fn registers(sketch: &Sketch) -> Vec<u8> {
         let mut registers = Registers::new();
         sketch.merge_into(&mut registers).expect("well-formed");
-        registers.values().collect()
+        registers.values().to_vec()
     }
 
     fn raises() -> impl Strategy<Value = Vec<(usize, u8)>> {
@@ -205,6 +206,17 @@ mod tests {
             prop_assert_eq!(&registers(&sparse), &model);
             prop_assert_eq!(&registers(&dense), &model);
             prop_assert_eq!(sparse.histogram(), dense.histogram());
+            let mut merged = Registers::new();
+            sparse.merge_into(&mut merged).expect("well-formed");
+            prop_assert_eq!(Ok(merged.estimate()), sparse.histogram().map(|all| all.estimate()));
+            for dense_first in [false, true] {
+                let mut copy = Sketch::new();
+                if dense_first {
+                    copy.make_dense().expect("well-formed");
+                }
+                copy.raise_all(&merged, max).expect("well-formed");
+                prop_assert_eq!(&registers(&copy), &model);
+            }
             if sparse.encoding() == Encoding::Sparse {
                 prop_assert!(sparse.bytes().len() <= max.max(HEADER + 2));
             }
