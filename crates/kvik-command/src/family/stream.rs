@@ -67,7 +67,7 @@ fn reads() -> Vec<Row> {
         .about("Returns the entries of a stream between two ids, from the last on."),
         command(
             "XREAD",
-            "[COUNT count] [BLOCK milliseconds] STREAMS key [key ...] ID=id [ID=id ...]",
+            "[COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]",
             read::xread,
         )
         .blocking()
@@ -102,7 +102,7 @@ fn writes() -> Vec<Row> {
             .changed("6.2.0", "Added the `MINID` trimming strategy and the `LIMIT` option.")
             .tips(NONDETERMINISTIC)
             .about("Deletes entries from the front of a stream."),
-        command("XDEL", "key ID=id [ID=id ...]", entries::xdel)
+        command("XDEL", "key id [id ...]", entries::xdel)
             .fast()
             .access(&[KeyFlags::RW_DELETE])
             .since("5.0.0")
@@ -123,9 +123,10 @@ fn writes() -> Vec<Row> {
     ]
 }
 
-const XADD_SYNTAX: &str = "key [NOMKSTREAM] [strategy:<MAXLEN|MINID> [operator:<=|~>] threshold [LIMIT count]] \
+const XADD_SYNTAX: &str = "key [NOMKSTREAM] [trim:<strategy:<MAXLEN|MINID> [operator:<=|~>] threshold [LIMIT count]>] \
      id-selector:<*|id> field value [field value ...]";
-const XTRIM_SYNTAX: &str = "key strategy:<MAXLEN|MINID> [operator:<=|~>] threshold [LIMIT count]";
+const XTRIM_SYNTAX: &str =
+    "key trim:<strategy:<MAXLEN|MINID> [operator:<=|~>] threshold [LIMIT count]>";
 
 fn deliveries() -> Vec<Row> {
     let command = |name, syntax, handler| command(name, syntax, handler);
@@ -138,7 +139,7 @@ fn deliveries() -> Vec<Row> {
             .since("5.0.0")
             .complexity("O(M) where M is the number of entries returned.")
             .about("Delivers entries of streams to a consumer of a group."),
-        command("XACK", "key group ID=id [ID=id ...]", group::xack)
+        command("XACK", "key group id [id ...]", group::xack)
             .write()
             .fast()
             .since("5.0.0")
@@ -146,7 +147,7 @@ fn deliveries() -> Vec<Row> {
             .about("Acknowledges entries that were delivered to a consumer of a group."),
         command(
             "XPENDING",
-            "key group [[IDLE min-idle-time:integer] start:string end:string count [consumer]]",
+            "key group [filters:<[IDLE min-idle-time:integer] start:string end:string count [consumer]>]",
             pending::xpending,
         )
         .readonly()
@@ -183,9 +184,9 @@ fn deliveries() -> Vec<Row> {
     ]
 }
 
-const XREADGROUP_SYNTAX: &str = "GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] \
-     STREAMS key [key ...] ID=id [ID=id ...]";
-const XCLAIM_SYNTAX: &str = "key group consumer min-idle-time ID=id [ID=id ...] [IDLE ms:integer] \
+const XREADGROUP_SYNTAX: &str = "GROUP group-block:<group consumer> [COUNT count] [BLOCK milliseconds] [NOACK] \
+     STREAMS key [key ...] id [id ...]";
+const XCLAIM_SYNTAX: &str = "key group consumer min-idle-time id [id ...] [IDLE ms:integer] \
      [TIME unix-time-milliseconds] [RETRYCOUNT count] [FORCE] [JUSTID] [LASTID lastid]";
 
 fn xgroup() -> Vec<Row> {
@@ -198,7 +199,7 @@ fn xgroup() -> Vec<Row> {
             .about("Commands about consumer groups."),
         command(
             "XGROUP CREATE",
-            "key group id-selector:<id|$> [MKSTREAM] [ENTRIESREAD entries-read:integer]",
+            "key group id-selector:<id|$> [MKSTREAM] [ENTRIESREAD entriesread=entries-read:integer]",
             group::create,
         )
         .may_grow()
@@ -207,7 +208,7 @@ fn xgroup() -> Vec<Row> {
         .about("Makes a consumer group."),
         command(
             "XGROUP SETID",
-            "key group id-selector:<id|$> [ENTRIESREAD entries-read:integer]",
+            "key group id-selector:<id|$> [ENTRIESREAD entriesread=entries-read:integer]",
             group::set_id,
         )
         .changed("7.0.0", "Added the optional `entries_read` argument.")
