@@ -73,6 +73,22 @@ impl ListEnd {
             Self::Right => b"RIGHT",
         }
     }
+
+    /// The command that adds elements there.
+    fn push(self) -> &'static [u8] {
+        match self {
+            Self::Left => b"LPUSH",
+            Self::Right => b"RPUSH",
+        }
+    }
+
+    /// The command that deletes elements there.
+    fn pop(self) -> &'static [u8] {
+        match self {
+            Self::Left => b"LPOP",
+            Self::Right => b"RPOP",
+        }
+    }
 }
 
 impl<'a> ListRef<'a> {

@@ -366,6 +366,16 @@ impl Place<'_> {
         ]);
     }
 
+    /// States a change of the key: what the command `verb` would be given behind it.
+    pub(crate) fn state_all<'w>(&mut self, verb: &[u8], words: impl Iterator<Item = &'w [u8]>) {
+        if self.effects.wanted() {
+            self.effects.word(verb);
+            self.effects.word(self.key);
+            words.for_each(|word| self.effects.word(word));
+            self.effects.end(self.keyspace);
+        }
+    }
+
     /// Ends every change of a key by a single effect.
     pub(crate) fn tell(&mut self, effect: &[&[u8]]) {
         self.told(1);

@@ -238,8 +238,7 @@ fn push(ctx: &mut Ctx<'_>, end: ListEnd, only_existing: bool) -> Result<(), Erro
         ctx.reply.integer(0);
         return Ok(());
     }
-    let mut list = slot.list_mut()?;
-    list.push(end, args.tail(2).iter());
-    ctx.reply.integer(list.len() as i64);
+    let len = slot.push_to_list(end, args.tail(2).iter())?;
+    ctx.reply.integer(len as i64);
     Ok(())
 }

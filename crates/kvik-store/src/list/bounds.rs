@@ -59,12 +59,12 @@ impl Bounds {
         }
     }
 
-    /// Whether a listpack of so many bytes and elements takes another element of this length.
+    /// Whether a node of so many bytes and elements takes another element of this length.
     pub(super) fn admits(self, bytes: usize, elements: usize, len: usize) -> bool {
         !self.exceeded_by(bytes + len + ENTRY_OVERHEAD_BYTES, elements + 1)
     }
 
-    /// Whether two listpacks that have so many bytes and elements together may become one.
+    /// Whether two nodes that have so many bytes and elements together may become one.
     pub(super) fn admits_joined(self, bytes: usize, elements: usize) -> bool {
         !self.exceeded_by(bytes - FRAME_BYTES, elements)
     }

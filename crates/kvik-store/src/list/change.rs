@@ -3,8 +3,9 @@
 use super::bounds::Bounds;
 use super::{List, ListEnd, ListRef};
 use crate::edit::Edit;
-use crate::packed::Needle;
-use crate::slot::Slot;
+use crate::packed::{Element, Listpack, Needle, listpack};
+use crate::raw::entry::Form;
+use crate::slot::{Occupied, Slot};
 use crate::value::{IntText, WrongKind};
 
 /// Nodes up to which what was cut off a list is freed at once.
@@ -21,6 +22,66 @@ impl<'g> Slot<'g> {
     /// If the key holds another type.
     pub fn list_mut(self) -> Result<ListMut<'g>, WrongKind> {
         Edit::open(self).map(ListMut)
+    }
+}
+
+impl Slot<'_> {
+    /// Adds elements at an end of the list that is there, one after the other, and returns its length then; where nothing is,
+    /// a list is made. As [`ListMut::push`], and a packed list is changed where it lies.
+    ///
+    /// # Errors
+    /// If the key holds another type.
+    pub fn push_to_list<'e>(
+        self,
+        end: ListEnd,
+        elements: impl DoubleEndedIterator<Item = &'e [u8]> + Clone,
+    ) -> Result<usize, WrongKind> {
+        let slot = match self.push_near(end, elements.clone()) {
+            Ok(len) => return Ok(len),
+            Err(slot) => slot,
+        };
+        let mut list = slot.list_mut()?;
+        list.push(end, elements);
+        Ok(list.len())
+    }
+
+    /// Adds elements to a packed list if that lies in its key's entry and stays there.
+    fn push_near<'e>(
+        self,
+        end: ListEnd,
+        elements: impl DoubleEndedIterator<Item = &'e [u8]> + Clone,
+    ) -> Result<usize, Self> {
+        let Self::Occupied(occupied) = self else {
+            return Err(self);
+        };
+        let (mut place, entry) = occupied.into_parts();
+        let (mut text_bytes, mut entry_bytes, mut count) = (0, 0, 0);
+        for element in elements.clone() {
+            text_bytes += element.len();
+            entry_bytes += listpack::entry_size(Element::Bytes(element));
+            count += 1;
+        }
+        let near = place.stripe.heap.near(entry, Form::ListPack, entry_bytes);
+        let bounds = Bounds::of(place.limits);
+        let Some(pack) = near.filter(|pack| {
+            let len = Listpack::new(pack).len() + count;
+            !bounds.exceeded_by(pack.len() + text_bytes, len)
+        }) else {
+            return Err(Self::Occupied(Occupied::new(place, entry)));
+        };
+        let (len, right) = (Listpack::new(pack).len() + count, pack.len() - 1);
+        let told = elements.clone();
+        match end {
+            ListEnd::Left => place.widen_packed(entry, listpack::START, entry_bytes, |pack| {
+                listpack::fill(pack, listpack::START, elements.rev());
+            }),
+            ListEnd::Right => place.widen_packed(entry, right, entry_bytes, |pack| {
+                listpack::fill(pack, right, elements);
+            }),
+        }
+        place.state_all(end.push(), told);
+        place.told(count as u64);
+        Ok(len)
     }
 }
 
@@ -49,23 +110,16 @@ impl ListMut<'_> {
             (bytes, count) = (bytes + element.len(), count + 1);
         }
         list.make_room(bytes, count, bounds);
-        let verb: &[u8] = match end {
-            ListEnd::Left => b"LPUSH",
-            ListEnd::Right => b"RPUSH",
-        };
         for element in elements.clone() {
             list.push(end, element, bounds);
         }
-        elements.for_each(|element| self.0.state(verb, &[element]));
+        elements.for_each(|element| self.0.state(end.push(), &[element]));
     }
 
     /// Deletes `count` elements at an end, or as many as there are, and says how many. Effect: `LPOP` or `RPOP`.
     pub fn pop(&mut self, end: ListEnd, count: usize) -> usize {
         let count = self.cut(end, count);
-        let verb: &[u8] = match end {
-            ListEnd::Left => b"LPOP",
-            ListEnd::Right => b"RPOP",
-        };
+        let verb = end.pop();
         match count {
             0 => {}
             1 => self.0.state_alone(verb, &[]),

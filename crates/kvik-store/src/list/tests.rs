@@ -41,6 +41,7 @@ type Model = BTreeMap<u8, Vec<Vec<u8>>>;
 #[derive(Clone, Debug)]
 enum Op {
     Push(u8, bool, Vec<u16>),
+    PushNear(u8, bool, Vec<u16>),
     Pop(u8, bool, u16),
     Turn(u8, bool, bool),
     Set(u8, u16, u16),
@@ -139,12 +140,16 @@ fn push(model: &mut Vec<Vec<u8>>, left: bool, element: Vec<u8>) {
 }
 
 fn apply(store: &mut Store, model: &mut Model, op: Op) {
+    let near = matches!(op, Op::PushNear(..));
     match op {
-        Op::Push(k, left, elements) => {
+        Op::Push(k, left, elements) | Op::PushNear(k, left, elements) => {
             let elements: Vec<Vec<u8>> = elements.into_iter().map(element).collect();
-            store.edit(k, |list| {
-                list.push(end(left), elements.iter().map(Vec::as_slice))
-            });
+            let pushed = elements.iter().map(Vec::as_slice);
+            if near {
+                store.read(|guard| guard.slot(&[k]).push_to_list(end(left), pushed).unwrap());
+            } else {
+                store.edit(k, |list| list.push(end(left), pushed));
+            }
             let model = model.entry(k).or_default();
             elements
                 .into_iter()
@@ -288,6 +293,8 @@ fn op() -> impl Strategy<Value = Op> {
     let plain = prop_oneof![3 => Just(0i64), 1 => Just(1), 1 => Just(60)];
     prop_oneof![
         8 => (key.clone(), any::<bool>(), elements).prop_map(|(k, left, e)| Op::Push(k, left, e)),
+        6 => (key.clone(), any::<bool>(), prop::collection::vec(n.clone(), 1..4))
+            .prop_map(|(k, left, e)| Op::PushNear(k, left, e)),
         3 => (key.clone(), any::<bool>(), 0u16..4).prop_map(|(k, left, c)| Op::Pop(k, left, c)),
         1 => (key.clone(), any::<bool>(), 0u16..900).prop_map(|(k, left, c)| Op::Pop(k, left, c)),
         1 => (key.clone(), any::<bool>(), any::<bool>()).prop_map(|(k, a, b)| Op::Turn(k, a, b)),

@@ -20,7 +20,7 @@ use crate::value::canonical_int;
 
 pub use crate::value::StringRef as Element;
 pub use edit::{
-    append, append_all, clear, delete, delete_matches, delete_range, empty, insert_after,
+    append, append_all, clear, delete, delete_matches, delete_range, empty, fill, insert_after,
     insert_before, merge, prepend, recount, replace,
 };
 

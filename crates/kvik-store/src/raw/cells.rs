@@ -323,6 +323,32 @@ impl Cells {
         text
     }
 
+    /// Makes a gap of `bytes` at the offset `at` of a packed value, which still fits beside the key then. Returns where the
+    /// entry is then, and the value.
+    pub(crate) fn widen<const CLOCK: usize>(
+        &mut self,
+        entry: EntryRef,
+        at: usize,
+        bytes: usize,
+    ) -> (EntryRef, &mut [u8]) {
+        let record = self.record::<CLOCK>(entry);
+        let (form, len) = (record.form(), record.stored_value().len());
+        let start = self.value_start::<CLOCK>(entry);
+        let end = start + len + bytes;
+        if self.arena.bytes(entry).len() == rounded(end) {
+            let value = value_room::<CLOCK>(self.arena.bytes_mut(entry), form, len + bytes);
+            value.copy_within(at..len, at + bytes);
+            return (entry, value);
+        }
+        let to = self.arena.alloc(end);
+        let (old, new) = self.arena.pair(entry, to);
+        new[..start + at].copy_from_slice(&old[..start + at]);
+        let value = value_room::<CLOCK>(new, form, len + bytes);
+        value[at + bytes..].copy_from_slice(&old[start + at..start + len]);
+        self.arena.free(entry);
+        (to, &mut self.arena.bytes_mut(to)[start..end])
+    }
+
     fn value_start<const CLOCK: usize>(&self, entry: EntryRef) -> usize {
         Head::<CLOCK>::of(self.arena.bytes(entry)).value_start()
     }

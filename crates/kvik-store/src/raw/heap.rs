@@ -224,6 +224,14 @@ impl Heap {
         (object, ledger)
     }
 
+    /// The bytes of a packed value of this form, if they lie in the entry and there may be `more` of them there.
+    pub(crate) fn near(&self, entry: EntryRef, form: Form, more: usize) -> Option<&[u8]> {
+        let record = self.cells.record::<KEY>(entry);
+        let value = record.stored_value();
+        let fits = self.value_start(entry) + value.len() + more <= MAX_BYTES;
+        (record.form() == form && fits).then_some(value)
+    }
+
     /// What [`Self::put_back`] is to be told of a collection that has no place yet.
     pub(crate) fn ledger(&self) -> Ledger {
         Ledger {

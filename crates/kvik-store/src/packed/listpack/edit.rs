@@ -51,6 +51,23 @@ pub fn append_all<'e>(
     count_more(listpack, added);
 }
 
+/// Adds elements at the offset `at`, where a gap of as many bytes as their entries have was made in a listpack.
+pub fn fill<'e>(
+    listpack: &mut [u8],
+    at: usize,
+    elements: impl Iterator<Item = impl Into<Element<'e>>>,
+) {
+    let (mut at, mut added) = (at, 0);
+    for element in elements {
+        let encoded = Encoded::new(element.into());
+        let behind = at + encoded.size();
+        encoded.write(&mut listpack[at..behind]);
+        (at, added) = (behind, added + 1);
+    }
+    note_total(listpack);
+    count_more(listpack, added);
+}
+
 /// Adds an element before the one at `at`, or before the end mark. It is at `at` then.
 #[inline]
 pub fn insert_before<'e>(listpack: &mut Vec<u8>, at: usize, element: impl Into<Element<'e>>) {
