@@ -7,9 +7,9 @@
 
 use std::ops::Range;
 
+use kvik_float::format_f64;
 use kvik_rope::Rope;
 
-use crate::number::format_f64;
 use crate::output::{Output, Place};
 
 /// The protocol version of a connection, chosen by `HELLO`.

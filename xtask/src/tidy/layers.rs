@@ -29,6 +29,11 @@ const ABOVE_THE_LIBRARY: &[&str] = &[
 /// From the bottom up. A new crate gets its row when it is made.
 const LAYERS: &[Layer] = &[
     Layer {
+        name: "kvik-float",
+        may_use: &[],
+        never: ABOVE_THE_LIBRARY,
+    },
+    Layer {
         name: "kvik-rdb",
         may_use: &[],
         never: ABOVE_THE_LIBRARY,
@@ -40,13 +45,13 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "kvik-resp",
-        may_use: &["kvik-rope"],
+        may_use: &["kvik-float", "kvik-rope"],
         never: ABOVE_THE_LIBRARY,
     },
     Layer {
         name: "kvik-store",
         // It asks the system for memory and gives it back.
-        may_use: &["kvik-rope", "libc"],
+        may_use: &["kvik-float", "kvik-rope", "libc"],
         never: ABOVE_THE_LIBRARY,
     },
     Layer {

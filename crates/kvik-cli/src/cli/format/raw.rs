@@ -40,5 +40,5 @@ fn join<T>(out: &mut Vec<u8>, items: &[T], between: &[u8], each: impl Fn(&mut Ve
 
 /// A double as servers write it.
 pub(super) fn double(value: f64) -> String {
-    kvik_resp::number::format_f64(value).as_str().to_owned()
+    kvik_resp::format_f64(value).as_str().to_owned()
 }
