@@ -11,7 +11,9 @@
 use std::mem;
 
 use crate::UnixMs;
+use crate::effect::EffectSink;
 use crate::guard::Mode;
+use crate::keyspace::KeyspaceId;
 use crate::layout::Layout;
 use crate::limits::Limits;
 use crate::object::{Object, Typed};
@@ -57,6 +59,38 @@ pub(crate) struct Parts<'e, T> {
     pub(crate) cells: &'e mut Cells,
     pub(crate) layout: &'e Layout,
     pub(crate) limits: &'e Limits,
+}
+
+/// States what changes.
+pub(crate) struct Statement<'e> {
+    /// Whether it is put into words: somebody wants to know, and the collection is the key's.
+    is_wanted: bool,
+    effects: &'e mut dyn EffectSink,
+    keyspace: KeyspaceId,
+    key: &'e [u8],
+    verb: &'e mut &'static [u8],
+    changes: &'e mut u64,
+}
+
+impl Statement<'_> {
+    /// States one change: `words` are what the command `verb`, one word or a container and its subcommand, would be given
+    /// behind the key. They are appended to the words stated before if those were for the same verb.
+    pub(crate) fn state(&mut self, verb: &'static [u8], words: &[&[u8]]) {
+        *self.changes += 1;
+        if !self.is_wanted {
+            return;
+        }
+        if *self.verb != verb {
+            if !self.verb.is_empty() {
+                self.effects.end(self.keyspace);
+            }
+            verb.split(|byte| *byte == b' ')
+                .for_each(|word| self.effects.word(word));
+            self.effects.word(self.key);
+            *self.verb = verb;
+        }
+        words.iter().for_each(|word| self.effects.word(word));
+    }
 }
 
 impl<'g, T: Typed> Edit<'g, T> {
@@ -143,12 +177,7 @@ impl<'g, T: Typed> Edit<'g, T> {
 
     /// The collection and what a change of it needs. Whoever changes something states it.
     pub(crate) fn parts(&mut self) -> Parts<'_, T> {
-        Parts {
-            value: &mut self.value,
-            cells: &mut self.place.stripe.heap.cells,
-            layout: self.place.layout,
-            limits: self.place.limits,
-        }
+        self.parts_and_statement().0
     }
 
     /// Hands over what was cut off the collection, to be freed in slices.
@@ -156,24 +185,29 @@ impl<'g, T: Typed> Edit<'g, T> {
         self.place.stripe.heap.discard(part.into());
     }
 
-    /// States one change: `words` are what the command `verb`, one word or a container and its subcommand, would be given
-    /// behind the key. They are appended to the words stated before if those were for the same verb.
+    /// As [`Self::parts`], with what states changes while they are made.
+    pub(crate) fn parts_and_statement(&mut self) -> (Parts<'_, T>, Statement<'_>) {
+        let place = &mut self.place;
+        let parts = Parts {
+            value: &mut self.value,
+            cells: &mut place.stripe.heap.cells,
+            layout: place.layout,
+            limits: place.limits,
+        };
+        let statement = Statement {
+            is_wanted: matches!(self.origin, Origin::Place(_)) && place.effects.wanted(),
+            effects: &mut *place.effects,
+            keyspace: place.keyspace,
+            key: place.key,
+            verb: &mut self.verb,
+            changes: &mut self.changes,
+        };
+        (parts, statement)
+    }
+
+    /// See [`Statement::state`].
     pub(crate) fn state(&mut self, verb: &'static [u8], words: &[&[u8]]) {
-        self.changes += 1;
-        if !self.is_stated() {
-            return;
-        }
-        let effects = &mut *self.place.effects;
-        if self.verb != verb {
-            if !self.verb.is_empty() {
-                effects.end(self.place.keyspace);
-            }
-            verb.split(|byte| *byte == b' ')
-                .for_each(|word| effects.word(word));
-            effects.word(self.place.key);
-            self.verb = verb;
-        }
-        words.iter().for_each(|word| effects.word(word));
+        self.parts_and_statement().1.state(verb, words);
     }
 
     /// States one change whose words are not to be joined with others'.
@@ -213,11 +247,6 @@ impl<'g, T: Typed> Edit<'g, T> {
             let object = mem::take(&mut self.value).into();
             self.place.restore(old, object, self.account, terms);
         }
-    }
-
-    /// Whether what is stated is put into words: somebody wants to know, and the collection is the key's.
-    fn is_stated(&self) -> bool {
-        matches!(self.origin, Origin::Place(_)) && self.place.effects.wanted()
     }
 
     /// Ends the effect whose words are being stated: what follows is another one, whatever its verb.

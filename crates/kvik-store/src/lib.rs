@@ -65,7 +65,10 @@ pub use value::{
     WrongKind,
 };
 pub use watch::WatchToken;
-pub use zset::ZsetRef;
+pub use zset::{
+    NameBound, NameRange, ScoreRange, ScoreTableRef, Scored, ScoredMember, ZsetIter, ZsetMut,
+    ZsetRef,
+};
 
 /// Milliseconds since the Unix epoch, the only unit of time in the store.
 pub type UnixMs = u64;

@@ -175,7 +175,7 @@ impl<'a> ValueRef<'a> {
             Form::HashPack => Self::Hash(HashRef::Pack(Listpack::new(bytes))),
             Form::IntSet => Self::Set(SetRef::Ints(IntSet::new(bytes))),
             Form::SetPack => Self::Set(SetRef::Pack(Listpack::new(bytes))),
-            Form::ZsetPack => Self::Zset(ZsetRef::Pack(bytes)),
+            Form::ZsetPack => Self::Zset(ZsetRef::Pack(Listpack::new(bytes))),
             _ => unreachable!("{form:?} is not packed"),
         }
     }
@@ -205,6 +205,14 @@ pub(crate) fn encoding_of_bytes(len: usize) -> Encoding {
 }
 
 impl<'a> StringRef<'a> {
+    /// The same text in the one form that stands for it: an integer where it reads as one.
+    pub fn canonical(self) -> Self {
+        match self {
+            Self::Bytes(bytes) => canonical_int(bytes).map_or(self, Self::Int),
+            Self::Int(_) => self,
+        }
+    }
+
     /// Length of the text in bytes.
     pub fn len(&self) -> usize {
         match self {

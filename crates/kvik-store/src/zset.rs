@@ -1,33 +1,259 @@
 //! Sorted sets: a listpack of members and scores, or a table of members beside their order.
+//!
+//! Few and short members are packed, everything else is a table; a sorted set never goes back. In a table a member is
+//! found by name in one lookup, and rank, score and name lead into its order in O(log n): whatever a command asks for
+//! becomes a range of ranks first ([`ZsetRef::ranks_of_scores`], [`ZsetRef::ranks_of_names`]), and that is counted, read
+//! or removed. In a packed one all of it is a walk over at most some hundred pairs.
 
+mod change;
+mod pack;
+mod range;
+mod score;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use self::pack::Pairs;
+use self::table::{Ranked, ScoreTable};
 use crate::UnixMs;
 use crate::layout::Layout;
-use crate::members::{Members, MembersRef};
 use crate::object::{Collection, fit_packed};
+use crate::ordered;
+use crate::packed::{Element, Listpack};
 use crate::raw::cells::Cells;
 use crate::raw::deadlines::NEVER;
-use crate::raw::entry::Form;
-use crate::value::{Encoding, Kind, ValueRef};
+use crate::raw::entry::{Form, Member};
+use crate::value::{Encoding, IntText, Kind, StringRef, ValueRef};
+
+pub use change::{Scored, ZsetMut};
+pub use range::{NameBound, NameRange, ScoreRange};
+pub use table::ScoreTableRef;
 
 /// A sorted set in one of its representations.
 #[derive(Debug)]
 pub(crate) enum Zset {
     Pack(Vec<u8>),
-    Table(Box<Members>),
+    Table(Box<ScoreTable>),
 }
 
 /// A sorted set as a reader sees it.
 #[derive(Clone, Copy, Debug)]
 pub enum ZsetRef<'a> {
-    /// The bytes of a listpack.
-    Pack(&'a [u8]),
-    /// A table.
-    Table(MembersRef<'a>),
+    /// A few members.
+    Pack(Listpack<'a>),
+    /// A table of members and their order.
+    Table(ScoreTableRef<'a>),
+}
+
+/// A member with its score.
+#[derive(Clone, Copy, Debug)]
+pub struct ScoredMember<'a> {
+    /// The member.
+    pub name: Element<'a>,
+    score: ReadScore<'a>,
+}
+
+/// A score, which need not be asked for.
+#[derive(Clone, Copy, Debug)]
+enum ReadScore<'a> {
+    Float(f64),
+    Packed(Element<'a>),
+}
+
+/// Members in order or in reverse; see [`ZsetRef::range`].
+pub struct ZsetIter<'a>(Walk<'a>);
+
+enum Walk<'a> {
+    Pack(Pairs<'a>),
+    PackBack(Pairs<'a>),
+    Table(ScoreTableRef<'a>, ordered::Iter<'a, Ranked>),
+    TableBack(ScoreTableRef<'a>, ordered::Iter<'a, Ranked>),
 }
 
 impl Default for Zset {
     fn default() -> Self {
+        // The first member makes a listpack of it, so that an empty place costs nothing.
         Self::Pack(Vec::new())
+    }
+}
+
+impl<'a> ZsetRef<'a> {
+    /// Number of members.
+    pub fn len(self) -> usize {
+        match self {
+            Self::Pack(pack) => pack::len(pack),
+            Self::Table(table) => table.len(),
+        }
+    }
+
+    /// Whether there is no member; a key never holds such a sorted set.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The score of a member.
+    pub fn score(self, name: &[u8]) -> Option<f64> {
+        match self {
+            Self::Pack(pack) => pack::find(pack, name).map(|found| found.score),
+            Self::Table(table) => table.members().find(name).map(table::member_score),
+        }
+    }
+
+    /// How many members come before this one, and its score.
+    pub fn rank(self, name: &[u8]) -> Option<(usize, f64)> {
+        match self {
+            Self::Pack(pack) => pack::rank(pack, name),
+            Self::Table(table) => table.rank(name),
+        }
+    }
+
+    /// The members of these ranks, as far as they exist, from the lowest to the highest or in reverse.
+    pub fn range(self, ranks: Range<usize>, reverse: bool) -> ZsetIter<'a> {
+        let end = ranks.end.min(self.len());
+        let ranks = ranks.start.min(end)..end;
+        ZsetIter(match (self, reverse) {
+            (Self::Pack(pack), false) => Walk::Pack(pack::range(pack, ranks)),
+            (Self::Pack(pack), true) => Walk::PackBack(pack::range_back(pack, ranks)),
+            (Self::Table(table), false) => Walk::Table(table, table.range(ranks)),
+            (Self::Table(table), true) => Walk::TableBack(table, table.range(ranks)),
+        })
+    }
+
+    /// All members in order.
+    pub fn iter(self) -> ZsetIter<'a> {
+        self.range(0..usize::MAX, false)
+    }
+
+    /// The ranks of the members whose scores are in a range.
+    pub fn ranks_of_scores(self, range: &ScoreRange) -> Range<usize> {
+        match self {
+            Self::Pack(_) => self.ranks_between(
+                |item| range.is_before(item.score()),
+                |item| range.is_behind(item.score()),
+            ),
+            Self::Table(table) => table.ranks_of_scores(range),
+        }
+    }
+
+    /// The ranks of the members whose names are in a range, if all have the same score; else it means nothing.
+    pub fn ranks_of_names(self, range: &NameRange<'_>) -> Range<usize> {
+        match self {
+            Self::Pack(_) => self.ranks_between(
+                |item| range.is_before(item.name.text(&mut IntText::default())),
+                |item| range.is_behind(item.name.text(&mut IntText::default())),
+            ),
+            Self::Table(table) => table.ranks_of_names(range),
+        }
+    }
+
+    fn ranks_between(
+        self,
+        is_before: impl Fn(&ScoredMember<'a>) -> bool,
+        is_behind: impl Fn(&ScoredMember<'a>) -> bool,
+    ) -> Range<usize> {
+        let mut items = self.iter().peekable();
+        let mut start = 0;
+        while items.next_if(&is_before).is_some() {
+            start += 1;
+        }
+        let len = items.take_while(|item| !is_behind(item)).count();
+        start..start + len
+    }
+
+    /// A member chosen by `random`; each is as likely as any other.
+    pub fn sample(self, random: u64) -> Option<ScoredMember<'a>> {
+        match self {
+            Self::Pack(pack) => {
+                let len = pack::len(pack) as u128;
+                let rank = ((u128::from(random) * len) >> 64) as usize;
+                self.range(rank..rank + 1, false).next()
+            }
+            Self::Table(table) => table.members().sample(random).map(ScoredMember::of),
+        }
+    }
+
+    /// Visits members from `cursor` on until `visit` has returned false; returns the cursor to go on with, 0 at the end. A
+    /// packed one is visited whole. Every member that is there from the first call of a scan to its last is visited.
+    pub fn scan(self, cursor: u64, mut visit: impl FnMut(ScoredMember<'a>) -> bool) -> u64 {
+        let Self::Table(table) = self else {
+            self.iter().for_each(|member| {
+                visit(member);
+            });
+            return 0;
+        };
+        let from = u32::try_from(cursor).unwrap_or(u32::MAX);
+        let visit = |member| visit(ScoredMember::of(member));
+        table.members().scan(from, visit).into()
+    }
+}
+
+impl<'a> ScoredMember<'a> {
+    fn of(member: Member<'a>) -> Self {
+        Self {
+            name: StringRef::Bytes(member.key()),
+            score: ReadScore::Float(table::member_score(member)),
+        }
+    }
+
+    fn packed((name, score): (Element<'a>, Element<'a>)) -> Self {
+        Self {
+            name,
+            score: ReadScore::Packed(score),
+        }
+    }
+
+    fn ranked(table: ScoreTableRef<'a>, item: Ranked) -> Self {
+        Self {
+            name: StringRef::Bytes(table.member(item).key()),
+            score: ReadScore::Float(item.score()),
+        }
+    }
+
+    /// The score.
+    pub fn score(&self) -> f64 {
+        match self.score {
+            ReadScore::Float(score) => score,
+            ReadScore::Packed(element) => pack::score_of(element),
+        }
+    }
+}
+
+impl<'a> Iterator for ZsetIter<'a> {
+    type Item = ScoredMember<'a>;
+
+    fn next(&mut self) -> Option<ScoredMember<'a>> {
+        match &mut self.0 {
+            Walk::Pack(pairs) => pairs.next().map(ScoredMember::packed),
+            Walk::PackBack(pairs) => pairs.next_before().map(ScoredMember::packed),
+            Walk::Table(table, items) => {
+                let item = items.next()?;
+                Some(ScoredMember::ranked(*table, item))
+            }
+            Walk::TableBack(table, items) => {
+                let item = items.next_back()?;
+                Some(ScoredMember::ranked(*table, item))
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let len = match &self.0 {
+            Walk::Pack(pairs) | Walk::PackBack(pairs) => pairs.len(),
+            Walk::Table(_, items) | Walk::TableBack(_, items) => items.len(),
+        };
+        (len, Some(len))
+    }
+}
+
+impl ExactSizeIterator for ZsetIter<'_> {}
+
+impl std::fmt::Debug for ZsetIter<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ZsetIter")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -62,26 +288,22 @@ impl Collection for Zset {
 
     fn len(&self) -> usize {
         match self {
-            Self::Pack(_) => 0,
-            Self::Table(members) => members.len(),
+            Self::Pack(bytes) => pack::len(Listpack::new(bytes)),
+            Self::Table(table) => table.len(),
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
             Self::Pack(bytes) => bytes.capacity(),
-            Self::Table(members) => members.bytes(),
+            Self::Table(table) => table.bytes(),
         }
     }
 
     fn view<'a>(&'a self, cells: &'a Cells, layout: &'a Layout) -> ValueRef<'a> {
         ValueRef::Zset(match self {
-            Self::Pack(bytes) => ZsetRef::Pack(bytes),
-            Self::Table(members) => ZsetRef::Table(MembersRef {
-                members,
-                cells,
-                layout,
-            }),
+            Self::Pack(bytes) => ZsetRef::Pack(Listpack::new(bytes)),
+            Self::Table(table) => ZsetRef::Table(ScoreTableRef::new(table, cells, layout)),
         })
     }
 
@@ -94,7 +316,7 @@ impl Collection for Zset {
     fn earliest_deadline(&self) -> UnixMs {
         match self {
             Self::Pack(_) => NEVER,
-            Self::Table(members) => members.earliest_deadline(),
+            Self::Table(table) => table.earliest_deadline(),
         }
     }
 
@@ -112,28 +334,28 @@ impl Collection for Zset {
     ) -> bool {
         match self {
             Self::Pack(_) => false,
-            Self::Table(members) => members.expire(now, max, cells, layout, tell),
+            Self::Table(table) => table.expire(now, max, cells, layout, tell),
         }
     }
 
     fn free(&mut self, max: usize, cells: &mut Cells) -> bool {
         match self {
             Self::Pack(_) => false,
-            Self::Table(members) => members.free(max, cells),
+            Self::Table(table) => table.free(max, cells),
         }
     }
 
     fn copy_to(&self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
         match self {
             Self::Pack(bytes) => Self::Pack(bytes.clone()),
-            Self::Table(members) => Self::Table(Box::new(members.copy_to(from, to, layout))),
+            Self::Table(table) => Self::Table(Box::new(table.copy_to(from, to, layout))),
         }
     }
 
     fn compact(&mut self, part: usize, cells: &mut Cells) -> bool {
         match self {
             Self::Pack(_) => false,
-            Self::Table(members) => members.compact(part, cells, |_, _, _| ()),
+            Self::Table(table) => table.compact(part, cells),
         }
     }
 }

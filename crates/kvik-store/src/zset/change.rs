@@ -1,0 +1,266 @@
+//! Changing a sorted set, and the rules by which it leaves its packed form.
+
+use std::ops::Range;
+use std::sync::atomic::Ordering::Relaxed;
+
+use kvik_float::format_f64;
+
+use super::table::ScoreTable;
+use super::{Zset, ZsetRef, pack};
+use crate::edit::{Edit, Parts};
+use crate::layout::Layout;
+use crate::limits::Limits;
+use crate::object::Collection;
+use crate::packed::{Listpack, listpack};
+use crate::raw::cells::Cells;
+use crate::slot::Slot;
+use crate::value::{IntText, ValueRef, WrongKind};
+
+/// A sorted set while it changes; whoever opened it sees what it does at once, others when it is dropped.
+#[derive(Debug)]
+pub struct ZsetMut<'g> {
+    edit: Edit<'g, Zset>,
+    expected: Expected,
+}
+
+/// What is about to be added.
+#[derive(Clone, Copy, Debug, Default)]
+struct Expected {
+    count: usize,
+    longest: usize,
+}
+
+/// What became of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scored {
+    /// It has the score that it had, or is still not there.
+    Kept,
+    /// It is new.
+    Added,
+    /// It has another score.
+    Changed,
+}
+
+impl<'g> Slot<'g> {
+    /// The sorted set at this place, an empty one where there is no key.
+    ///
+    /// # Errors
+    /// If the key holds another type.
+    pub fn zset_mut(self) -> Result<ZsetMut<'g>, WrongKind> {
+        let edit = Edit::open(self)?;
+        Ok(ZsetMut {
+            edit,
+            expected: Expected::default(),
+        })
+    }
+}
+
+impl ZsetMut<'_> {
+    /// The sorted set as it is now.
+    pub fn view(&self) -> ZsetRef<'_> {
+        match self
+            .edit
+            .value()
+            .view(self.edit.cells(), self.edit.layout())
+        {
+            ValueRef::Zset(zset) => zset,
+            other => unreachable!("a sorted set is no {:?}", other.kind()),
+        }
+    }
+
+    /// Announces that up to `count` members will be added, the longest of this length; that decides on the representation
+    /// from the first change on.
+    pub fn expect(&mut self, count: usize, longest: usize) {
+        self.expected = Expected { count, longest };
+    }
+
+    /// Gives a member the score that `decide` makes of the one it has, or adds it if there is none; where `decide` has no
+    /// score nothing happens. Effect: `ZADD`.
+    pub fn update(
+        &mut self,
+        member: &[u8],
+        decide: impl FnOnce(Option<f64>) -> Option<f64>,
+    ) -> Scored {
+        let Parts {
+            value,
+            cells,
+            layout,
+            limits,
+        } = self.edit.parts();
+        let mut change = Change {
+            cells,
+            layout,
+            limits,
+            expected: self.expected,
+        };
+        let (scored, score) = change.update(value, member, decide);
+        if scored != Scored::Kept {
+            self.edit
+                .state(b"ZADD", &[format_f64(score).as_bytes(), member]);
+        }
+        scored
+    }
+
+    /// Deletes a member and says whether it was there. Effect: `ZREM`.
+    pub fn remove(&mut self, member: &[u8]) -> bool {
+        let Parts {
+            value,
+            cells,
+            layout,
+            ..
+        } = self.edit.parts();
+        let removed = value.remove(member, cells, layout);
+        if removed {
+            self.edit.state(b"ZREM", &[member]);
+        }
+        removed
+    }
+
+    /// Deletes the members of these ranks, as far as they exist. Effect: `ZREM`.
+    pub fn remove_ranks(&mut self, ranks: Range<usize>) {
+        let (parts, mut statement) = self.edit.parts_and_statement();
+        let gone = |name: &[u8]| statement.state(b"ZREM", &[name]);
+        parts
+            .value
+            .remove_ranks(ranks, parts.cells, parts.layout, gone);
+    }
+}
+
+/// One change of a sorted set, with what decides on its representation.
+struct Change<'c> {
+    cells: &'c mut Cells,
+    layout: &'c Layout,
+    limits: &'c Limits,
+    expected: Expected,
+}
+
+impl Change<'_> {
+    /// See [`ZsetMut::update`]; also says which score the member has if that has changed.
+    fn update(
+        &mut self,
+        zset: &mut Zset,
+        name: &[u8],
+        decide: impl FnOnce(Option<f64>) -> Option<f64>,
+    ) -> (Scored, f64) {
+        match zset {
+            Zset::Pack(bytes) => {
+                let found = pack::find(Listpack::new(bytes), name);
+                let (scored, score) = verdict(found.map(|found| found.score), decide);
+                if scored == Scored::Kept {
+                    return (scored, score);
+                }
+                if !self.stays_packed(bytes, name, scored) {
+                    let table = zset.make_table(self.cells, self.layout);
+                    self.update_table(table, name, |_| Some(score));
+                    return (scored, score);
+                }
+                if let Some(found) = found {
+                    pack::remove(bytes, found.at);
+                }
+                pack::insert(bytes, name, score);
+                (scored, score)
+            }
+            Zset::Table(table) => self.update_table(table, name, decide),
+        }
+    }
+
+    fn update_table(
+        &mut self,
+        table: &mut ScoreTable,
+        name: &[u8],
+        decide: impl FnOnce(Option<f64>) -> Option<f64>,
+    ) -> (Scored, f64) {
+        let found = table.find(self.cells, self.layout, name);
+        let (scored, score) = verdict(found.map(|found| found.score()), decide);
+        match found {
+            _ if scored == Scored::Kept => {}
+            Some(member) => table.set_score(self.cells, self.layout, member, score),
+            None => table.insert(self.cells, self.layout, name, score),
+        }
+        (scored, score)
+    }
+
+    /// Whether a packed sorted set may stay so when a member changes as `scored` says, and what is expected follows.
+    fn stays_packed(&self, bytes: &[u8], name: &[u8], scored: Scored) -> bool {
+        let pack = Listpack::new(bytes);
+        let max_entries = limit(&self.limits.zset_entries);
+        let max_bytes = limit(&self.limits.zset_value_bytes);
+        let fits = scored != Scored::Added
+            || pack::len(pack) < max_entries
+                && name.len() <= max_bytes
+                && pack.has_room(name.len());
+        fits && self.expected.count <= max_entries && self.expected.longest <= max_bytes
+    }
+}
+
+/// What becomes of a member that has this score, and the score it has then.
+fn verdict(old: Option<f64>, decide: impl FnOnce(Option<f64>) -> Option<f64>) -> (Scored, f64) {
+    match (old, decide(old)) {
+        (_, None) => (Scored::Kept, 0.0),
+        (None, Some(score)) => (Scored::Added, score),
+        (Some(old), Some(score)) if old != score => (Scored::Changed, score),
+        (Some(_), Some(score)) => (Scored::Kept, score),
+    }
+}
+
+impl Zset {
+    fn remove(&mut self, name: &[u8], cells: &mut Cells, layout: &Layout) -> bool {
+        match self {
+            Self::Pack(bytes) => {
+                let found = pack::find(Listpack::new(bytes), name);
+                if let Some(found) = found {
+                    pack::remove(bytes, found.at);
+                }
+                found.is_some()
+            }
+            Self::Table(table) => {
+                let found = table.find(cells, layout, name);
+                if let Some(member) = found {
+                    table.remove(cells, layout, member);
+                }
+                found.is_some()
+            }
+        }
+    }
+
+    fn remove_ranks(
+        &mut self,
+        ranks: Range<usize>,
+        cells: &mut Cells,
+        layout: &Layout,
+        mut gone: impl FnMut(&[u8]),
+    ) {
+        match self {
+            Self::Pack(bytes) => {
+                let pack = Listpack::new(bytes);
+                let end = ranks.end.min(pack::len(pack));
+                let ranks = ranks.start.min(end)..end;
+                let mut room = IntText::default();
+                pack::range(pack, ranks.clone()).for_each(|(name, _)| gone(name.text(&mut room)));
+                listpack::delete_range(bytes, 2 * ranks.start, 2 * ranks.len());
+            }
+            Self::Table(table) => table.remove_ranks(cells, layout, ranks, gone),
+        }
+    }
+
+    /// The members as a table, which the sorted set becomes if it is none.
+    fn make_table(&mut self, cells: &mut Cells, layout: &Layout) -> &mut ScoreTable {
+        if let Self::Pack(bytes) = self {
+            let pack = Listpack::new(bytes);
+            let mut table = Box::<ScoreTable>::default();
+            let mut room = IntText::default();
+            for (name, score) in pack::range(pack, 0..pack::len(pack)) {
+                table.append(cells, layout, name.text(&mut room), pack::score_of(score));
+            }
+            *self = Self::Table(table);
+        }
+        match self {
+            Self::Table(table) => table,
+            Self::Pack(_) => unreachable!("made a table above"),
+        }
+    }
+}
+
+fn limit(setting: &std::sync::atomic::AtomicI64) -> usize {
+    usize::try_from(setting.load(Relaxed)).unwrap_or(0)
+}

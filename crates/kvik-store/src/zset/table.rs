@@ -1,0 +1,290 @@
+//! A large sorted set: its members in a table, and beside it their order.
+//!
+//! An item of the order has the member's score and leads to its entry, so most comparisons end without looking at the
+//! entry. The score is in the entry too, where a lookup by name finds it. Whoever moves an entry puts the new reference into
+//! the order before anything else looks there.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use super::range::{NameRange, ScoreRange};
+use super::score::{self, Stored, compare};
+use crate::UnixMs;
+use crate::layout::Layout;
+use crate::members::{Members, MembersRef};
+use crate::ordered::{self, RankTree};
+use crate::raw::arena::EntryRef;
+use crate::raw::cells::Cells;
+use crate::raw::entry::Member;
+
+/// See the module's description.
+#[derive(Debug, Default)]
+pub(crate) struct ScoreTable {
+    members: Members,
+    order: RankTree<Ranked>,
+}
+
+/// A member in the order.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ranked {
+    /// The bits of the score, aligned so that an item takes 12 bytes.
+    score: [u32; 2],
+    entry: EntryRef,
+}
+
+/// A large sorted set to read.
+#[derive(Clone, Copy)]
+pub struct ScoreTableRef<'a> {
+    table: &'a ScoreTable,
+    cells: &'a Cells,
+    layout: &'a Layout,
+}
+
+impl Ranked {
+    fn new(score: f64, entry: EntryRef) -> Self {
+        let bits = score.to_bits();
+        Self {
+            score: [bits as u32, (bits >> 32) as u32],
+            entry,
+        }
+    }
+
+    /// The item of a member that is there.
+    fn of(cells: &Cells, entry: EntryRef) -> Self {
+        Self::new(member_score(cells.member(entry)), entry)
+    }
+
+    pub(super) fn score(self) -> f64 {
+        let [low, high] = self.score;
+        f64::from_bits(u64::from(high) << 32 | u64::from(low))
+    }
+}
+
+/// The score that a member has.
+pub(super) fn member_score(member: Member<'_>) -> f64 {
+    score::read(member.string())
+}
+
+/// Where a member with this name and score lies relative to an item.
+fn place<'p>(cells: &'p Cells, score: f64, name: &'p [u8]) -> impl Fn(&Ranked) -> Ordering + 'p {
+    move |item| {
+        let by_score = compare(score, item.score());
+        by_score.then_with(|| name.cmp(cells.member(item.entry).key()))
+    }
+}
+
+impl ScoreTable {
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Bytes of the table and the order, with those of this description itself.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() - size_of::<Members>() + self.members.bytes() + self.order.bytes()
+    }
+
+    pub(super) fn find(&self, cells: &Cells, layout: &Layout, name: &[u8]) -> Option<Ranked> {
+        let entry = self.members.find(cells, layout, name)?;
+        Some(Ranked::of(cells, entry))
+    }
+
+    /// Adds a member that is not there yet.
+    pub(super) fn insert(&mut self, cells: &mut Cells, layout: &Layout, name: &[u8], score: f64) {
+        self.insert_expiring(cells, layout, name, score, None);
+    }
+
+    /// As [`Self::insert`], for a member that may expire.
+    pub(super) fn insert_expiring(
+        &mut self,
+        cells: &mut Cells,
+        layout: &Layout,
+        name: &[u8],
+        score: f64,
+        expire_at: Option<UnixMs>,
+    ) {
+        let stored = Stored::new(score);
+        let entry = self
+            .members
+            .insert(cells, layout, name, stored.text(), expire_at);
+        self.order
+            .insert(Ranked::new(score, entry), place(cells, score, name));
+    }
+
+    /// Adds a member that comes after all others.
+    pub(super) fn append(&mut self, cells: &mut Cells, layout: &Layout, name: &[u8], score: f64) {
+        let stored = Stored::new(score);
+        let entry = self
+            .members
+            .insert(cells, layout, name, stored.text(), None);
+        self.order.append(Ranked::new(score, entry));
+    }
+
+    /// Gives a member that is there another score.
+    pub(super) fn set_score(
+        &mut self,
+        cells: &mut Cells,
+        layout: &Layout,
+        member: Ranked,
+        score: f64,
+    ) {
+        self.leave_order(cells, member);
+        let stored = Stored::new(score);
+        let entry = self
+            .members
+            .set_value(cells, layout, member.entry, stored.text());
+        self.enter_order(cells, Ranked::new(score, entry));
+    }
+
+    /// Deletes a member that is there.
+    pub(super) fn remove(&mut self, cells: &mut Cells, layout: &Layout, member: Ranked) {
+        self.leave_order(cells, member);
+        self.members.remove(cells, layout, member.entry);
+    }
+
+    /// Deletes the members of these ranks, giving each to `gone`, in order.
+    pub(super) fn remove_ranks(
+        &mut self,
+        cells: &mut Cells,
+        layout: &Layout,
+        ranks: Range<usize>,
+        mut gone: impl FnMut(&[u8]),
+    ) {
+        let members = &mut self.members;
+        self.order.remove_range(ranks, |item| {
+            gone(cells.member(item.entry).key());
+            members.remove(cells, layout, item.entry);
+        });
+    }
+
+    fn enter_order(&mut self, cells: &Cells, member: Ranked) {
+        let name = cells.member(member.entry).key();
+        self.order
+            .insert(member, place(cells, member.score(), name));
+    }
+
+    fn leave_order(&mut self, cells: &Cells, member: Ranked) {
+        let name = cells.member(member.entry).key();
+        self.order.remove(place(cells, member.score(), name));
+    }
+
+    pub(super) fn earliest_deadline(&self) -> UnixMs {
+        self.members.earliest_deadline()
+    }
+
+    /// See [`Members::expire`].
+    pub(super) fn expire(
+        &mut self,
+        now: UnixMs,
+        max: usize,
+        cells: &mut Cells,
+        layout: &Layout,
+        tell: &mut dyn FnMut(&[u8]),
+    ) -> bool {
+        let mut looks = max.saturating_mul(4).saturating_add(16);
+        for _ in 0..max {
+            let Some(due) = self.members.next_due(cells, layout, now, &mut looks) else {
+                return looks == 0;
+            };
+            tell(cells.member(due).key());
+            let due = Ranked::of(cells, due);
+            self.remove(cells, layout, due);
+        }
+        true
+    }
+
+    /// Frees up to about `max` members and says whether there are more.
+    pub(super) fn free(&mut self, max: usize, cells: &mut Cells) -> bool {
+        let more = self.order.drain(max, |_| ());
+        self.members.free(max, cells) || more
+    }
+
+    /// The same members in other cells, in nodes that are full.
+    pub(super) fn copy_to(&self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
+        let mut members = Members::default();
+        let order = RankTree::from_sorted(self.order.iter().map(|item| {
+            let member = from.member(item.entry);
+            let (text, expire_at) = (member.text(), member.expire_at());
+            let entry = members.insert(to, layout, member.key(), text, expire_at);
+            Ranked { entry, ..item }
+        }));
+        Self { members, order }
+    }
+
+    /// See [`Members::compact`].
+    pub(super) fn compact(&mut self, part: usize, cells: &mut Cells) -> bool {
+        let order = &mut self.order;
+        self.members.compact(part, cells, |cells, from, to| {
+            let moved = Ranked::of(cells, to);
+            let name = cells.member(to).key();
+            let place = place(cells, moved.score(), name);
+            // What was at `from` must not be looked at any more.
+            order.replace(moved, |item| {
+                if item.entry == from {
+                    return Ordering::Equal;
+                }
+                place(item)
+            });
+        })
+    }
+}
+
+impl<'a> ScoreTableRef<'a> {
+    pub(super) fn new(table: &'a ScoreTable, cells: &'a Cells, layout: &'a Layout) -> Self {
+        Self {
+            table,
+            cells,
+            layout,
+        }
+    }
+
+    pub(super) fn len(self) -> usize {
+        self.table.len()
+    }
+
+    /// The members in no particular order.
+    pub(super) fn members(self) -> MembersRef<'a> {
+        MembersRef {
+            members: &self.table.members,
+            cells: self.cells,
+            layout: self.layout,
+        }
+    }
+
+    pub(super) fn rank(self, name: &[u8]) -> Option<(usize, f64)> {
+        let found = self.table.find(self.cells, self.layout, name)?;
+        let place = place(self.cells, found.score(), name);
+        let rank = self.table.order.rank_of(place);
+        Some((rank.ok()?, found.score()))
+    }
+
+    pub(super) fn range(self, ranks: Range<usize>) -> ordered::Iter<'a, Ranked> {
+        self.table.order.range(ranks)
+    }
+
+    pub(super) fn member(self, item: Ranked) -> Member<'a> {
+        self.cells.member(item.entry)
+    }
+
+    pub(super) fn ranks_of_scores(self, range: &ScoreRange) -> Range<usize> {
+        let order = &self.table.order;
+        let start = order.partition_point(|item| range.is_before(item.score()));
+        let end = order.partition_point(|item| !range.is_behind(item.score()));
+        start..end.max(start)
+    }
+
+    pub(super) fn ranks_of_names(self, range: &NameRange<'_>) -> Range<usize> {
+        let order = &self.table.order;
+        let name = |item: &Ranked| self.cells.member(item.entry).key();
+        let start = order.partition_point(|item| range.is_before(name(item)));
+        let end = order.partition_point(|item| !range.is_behind(name(item)));
+        start..end.max(start)
+    }
+}
+
+impl std::fmt::Debug for ScoreTableRef<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ScoreTableRef")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}

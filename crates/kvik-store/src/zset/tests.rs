@@ -1,0 +1,364 @@
+//! Sorted sets in both representations against a naive model.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use proptest::prelude::*;
+
+use super::table::ScoreTable;
+use super::{NameBound, NameRange, ScoreRange, Scored, Zset, ZsetMut, ZsetRef};
+use crate::edit::Edit;
+use crate::object::Collection;
+use crate::{
+    Encoding, Guard, IntText, KeyspaceId, Layout, Limits, NoEffects, Stripe, Stripes, UnixMs,
+    ValueRef,
+};
+
+struct One(Stripe);
+
+impl Stripes for One {
+    fn stripe(&mut self, _index: usize) -> &mut Stripe {
+        &mut self.0
+    }
+
+    fn held(&self, _index: usize) -> &Stripe {
+        &self.0
+    }
+}
+
+struct Store {
+    layout: Layout,
+    stripe: One,
+    limits: Limits,
+    now: UnixMs,
+}
+
+/// Scores by name, in order of names.
+type Model = BTreeMap<Vec<u8>, f64>;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Set(Vec<u8>, f64),
+    Fill(u16),
+    Remove(Vec<u8>),
+    RemoveRanks(u8, u8),
+    Rename,
+    Copy,
+    Upkeep,
+}
+
+impl Store {
+    fn new(entries: i64) -> Self {
+        let limits = Limits::new();
+        limits
+            .zset_entries
+            .store(entries, std::sync::atomic::Ordering::Relaxed);
+        Self {
+            layout: Layout::new(1, 5),
+            stripe: One(Stripe::new()),
+            limits,
+            now: 1000,
+        }
+    }
+
+    fn run<R>(&mut self, run: impl FnOnce(&mut Guard<'_>) -> R) -> R {
+        let mut effects = NoEffects;
+        let guard = Guard::new(&mut self.stripe, &self.layout, &mut effects, self.now);
+        run(&mut guard.limits(&self.limits))
+    }
+
+    fn change<R>(&mut self, change: impl FnOnce(&mut ZsetMut<'_>) -> R) -> R {
+        self.run(|guard| change(&mut guard.slot(b"z").zset_mut().unwrap()))
+    }
+
+    fn look<R>(&mut self, look: impl FnOnce(ZsetRef<'_>, Encoding) -> R) -> Option<R> {
+        self.run(|guard| {
+            let view = guard.peek(b"z")?;
+            let ValueRef::Zset(zset) = view.value() else {
+                unreachable!("only sorted sets are made");
+            };
+            Some(look(zset, view.encoding()))
+        })
+    }
+
+    fn upkeep(&mut self) {
+        while self.run(|guard| guard.expire_due(0, 8)).more {}
+        while self.stripe.0.reclaim(16) {}
+        while self.stripe.0.compact(1) {}
+    }
+}
+
+/// What the model has, in the order of a sorted set.
+fn ordered(model: &Model) -> Vec<(Vec<u8>, f64)> {
+    let mut all: Vec<_> = model.clone().into_iter().collect();
+    all.sort_by(|(a, x), (b, y)| x.partial_cmp(y).unwrap().then_with(|| a.cmp(b)));
+    all
+}
+
+fn read(zset: ZsetRef<'_>, ranks: Range<usize>, reverse: bool) -> Vec<(Vec<u8>, f64)> {
+    let members = zset.range(ranks, reverse);
+    let text = |member: super::ScoredMember<'_>| {
+        let name = member.name.text(&mut IntText::default()).to_vec();
+        (name, member.score())
+    };
+    members.map(text).collect()
+}
+
+fn apply(store: &mut Store, model: &mut Model, op: Op) {
+    match op {
+        Op::Set(name, score) => {
+            let before = model.get(&name).copied();
+            let scored = store.change(|zset| {
+                zset.update(&name, |old| {
+                    assert_eq!(old, before);
+                    Some(score)
+                })
+            });
+            assert_eq!(
+                scored,
+                match before {
+                    None => Scored::Added,
+                    Some(old) if old == score => Scored::Kept,
+                    Some(_) => Scored::Changed,
+                }
+            );
+            model.insert(name, score);
+        }
+        Op::Fill(count) => store.change(|zset| {
+            for n in 0..count {
+                let (name, score) = (long_name(n), f64::from(n % 7));
+                zset.update(&name, |_| Some(score));
+                model.insert(name, score);
+            }
+        }),
+        Op::Remove(name) => {
+            let removed = store.change(|zset| zset.remove(&name));
+            assert_eq!(removed, model.remove(&name).is_some());
+        }
+        Op::RemoveRanks(start, len) => {
+            let ranks = start.into()..usize::from(start) + usize::from(len);
+            let gone = ordered(model)
+                .into_iter()
+                .skip(start.into())
+                .take(len.into());
+            gone.for_each(|(name, _)| {
+                model.remove(&name);
+            });
+            store.change(|zset| zset.remove_ranks(ranks));
+        }
+        Op::Rename => store.run(|guard| {
+            if guard.rename(b"z", b"y") {
+                guard.rename(b"y", b"z");
+            }
+        }),
+        Op::Copy => store.run(|guard| {
+            if guard.copy(b"z", KeyspaceId(0), b"y") {
+                guard.delete(b"z");
+                guard.rename(b"y", b"z");
+            }
+        }),
+        Op::Upkeep => store.upkeep(),
+    }
+}
+
+fn check(store: &mut Store, model: &Model, bounds: &[(f64, Vec<u8>); 2], random: u64) {
+    let all = ordered(model);
+    let seen = store.look(|zset, _| {
+        assert_eq!(read(zset, 0..usize::MAX, false), all);
+        let reversed: Vec<_> = all.iter().rev().cloned().collect();
+        assert_eq!(read(zset, 0..usize::MAX, true), reversed);
+        for (rank, (name, score)) in all.iter().enumerate() {
+            assert_eq!(zset.rank(name), Some((rank, *score)));
+            assert_eq!(zset.score(name), Some(*score));
+        }
+        assert_eq!(zset.rank(b"nobody"), None);
+        check_ranges(zset, &all, bounds);
+        let part = all.len() / 3..all.len() / 2 + 1;
+        assert_eq!(
+            read(zset, part.clone(), false),
+            all[part.start..part.end.min(all.len())]
+        );
+        let sampled = zset.sample(random).unwrap();
+        let name = sampled.name.text(&mut IntText::default()).to_vec();
+        assert_eq!(model.get(&name), Some(&sampled.score()));
+        assert_eq!(scanned(zset), *model);
+    });
+    assert_eq!(seen.is_none(), model.is_empty());
+}
+
+fn check_ranges(zset: ZsetRef<'_>, all: &[(Vec<u8>, f64)], bounds: &[(f64, Vec<u8>); 2]) {
+    for excluded in [false, true] {
+        let [(min, _), (max, _)] = bounds;
+        let ranks = zset.ranks_of_scores(&ScoreRange {
+            min: *min,
+            min_excluded: excluded,
+            max: *max,
+            max_excluded: excluded,
+        });
+        let inside = |score: f64| {
+            score > *min && score < *max || !excluded && (score == *min || score == *max)
+        };
+        let expected = all.iter().filter(|(_, score)| min <= max && inside(*score));
+        assert_eq!(ranks.len(), expected.clone().count());
+        assert!(expected.eq(all[ranks].iter()));
+    }
+    if all.iter().all(|(_, score)| *score == all[0].1) {
+        let [(_, min), (_, max)] = bounds;
+        let (min, max) = (NameBound::Included(min), NameBound::Excluded(max));
+        let ranks = zset.ranks_of_names(&NameRange { min, max });
+        let [(_, min), (_, max)] = bounds;
+        let expected = all.iter().filter(|(name, _)| name >= min && name < max);
+        assert!(expected.eq(all[ranks].iter()));
+        let (min, max) = (NameBound::Lowest, NameBound::Highest);
+        assert_eq!(zset.ranks_of_names(&NameRange { min, max }), 0..all.len());
+        let (min, max) = (NameBound::Highest, NameBound::Lowest);
+        assert!(zset.ranks_of_names(&NameRange { min, max }).is_empty());
+    }
+}
+
+fn scanned(zset: ZsetRef<'_>) -> Model {
+    let (mut scanned, mut cursor) = (Model::new(), 0);
+    loop {
+        let mut left = 4;
+        cursor = zset.scan(cursor, |member| {
+            let name = member.name.text(&mut IntText::default()).to_vec();
+            scanned.insert(name, member.score());
+            left -= 1;
+            left > 0
+        });
+        if cursor == 0 {
+            return scanned;
+        }
+    }
+}
+
+fn long_name(n: u16) -> Vec<u8> {
+    let len = [2, 9, 40, 63, 300, 5000][usize::from(n) % 6];
+    let mut name = vec![b'm'; len];
+    name[..2].copy_from_slice(&n.to_be_bytes());
+    name
+}
+
+fn name() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        3 => (-20i64..20).prop_map(|n| n.to_string().into_bytes()),
+        3 => "[a-e]{0,2}".prop_map(String::into_bytes),
+        1 => (0u16..40).prop_map(long_name),
+    ]
+}
+
+fn score() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        4 => (-3i32..3).prop_map(f64::from),
+        2 => (-20i32..20).prop_map(|n| f64::from(n) / 10.0),
+        1 => any::<i64>().prop_map(|n| n as f64),
+        1 => any::<f64>().prop_filter("a score is a number", |score| !score.is_nan()),
+        1 => prop_oneof![Just(f64::INFINITY), Just(f64::NEG_INFINITY), Just(-0.0)],
+    ]
+}
+
+fn op(one_score: bool) -> impl Strategy<Value = Op> {
+    prop_oneof![
+        20 => (name(), score()).prop_map(move |(name, score)| {
+            Op::Set(name, if one_score { 1.5 } else { score })
+        }),
+        1 => (0u16..if one_score { 1 } else { 400 }).prop_map(Op::Fill),
+        6 => name().prop_map(Op::Remove),
+        2 => (any::<u8>(), 0u8..20).prop_map(|(start, len)| Op::RemoveRanks(start % 30, len)),
+        1 => Just(Op::Rename),
+        1 => Just(Op::Copy),
+        2 => Just(Op::Upkeep),
+    ]
+}
+
+fn play(entries: i64, ops: Vec<Op>, bounds: &[(f64, Vec<u8>); 2], random: u64) {
+    let (mut store, mut model) = (Store::new(entries), Model::new());
+    for op in ops {
+        apply(&mut store, &mut model, op);
+        check(&mut store, &model, bounds, random);
+        if let Some(Encoding::Listpack) = store.look(|_, encoding| encoding) {
+            assert!(model.len() <= entries as usize);
+        }
+    }
+    store.run(|guard| guard.delete(b"z"));
+    store.upkeep();
+    assert_eq!(store.stripe.0.heap.live_bytes(), 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 96 }, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sorted_sets_are_what_was_put_into_them(
+        entries in prop_oneof![Just(0i64), Just(8), Just(1000)],
+        ops in prop::collection::vec(op(false), 1..60),
+        bounds in [(score(), name()), (score(), name())], random: u64,
+    ) {
+        play(entries, ops, &bounds, random);
+    }
+
+    #[test]
+    fn names_are_in_order_where_scores_are_the_same(
+        entries in prop_oneof![Just(0i64), Just(1000)],
+        ops in prop::collection::vec(op(true), 1..60),
+        bounds in [(score(), name()), (score(), name())], random: u64,
+    ) {
+        play(entries, ops, &bounds, random);
+    }
+}
+
+fn expiring(edit: &mut Edit<'_, Zset>, count: u16) {
+    let mut table = ScoreTable::default();
+    let parts = edit.parts();
+    for n in 0..count {
+        let at = (n % 2 == 0).then_some(2000);
+        table.insert_expiring(
+            parts.cells,
+            parts.layout,
+            &long_name(n),
+            f64::from(n % 9),
+            at,
+        );
+    }
+    *parts.value = Zset::Table(Box::new(table));
+    edit.count(1);
+}
+
+#[test]
+fn members_whose_time_has_come_leave_the_order() {
+    let mut store = Store::new(128);
+    store.run(|guard| expiring(&mut Edit::open(guard.slot(b"z")).unwrap(), 500));
+    store.now = 2000;
+    store.upkeep();
+    let ok = store.look(|zset, _| {
+        assert_eq!(zset.len(), 250);
+        assert_eq!(zset.iter().count(), 250);
+        for n in (1..500).step_by(2) {
+            assert_eq!(zset.score(&long_name(n)), Some(f64::from(n % 9)));
+            assert!(zset.rank(&long_name(n)).is_some());
+        }
+    });
+    assert!(ok.is_some());
+}
+
+#[test]
+fn bytes_are_those_of_the_parts() {
+    let mut store = Store::new(128);
+    let before = store.stripe.0.bytes();
+    store.change(|zset| {
+        for n in 0..2000 {
+            zset.update(&long_name(n), |_| Some(f64::from(n) / 8.0));
+        }
+    });
+    let gained = store.stripe.0.bytes() - before;
+    let bytes = store.run(|guard| guard.peek(b"z").unwrap().bytes());
+    // The rest is the table that leads to the key.
+    assert!(gained >= bytes && gained - bytes < 1000, "{gained} {bytes}");
+    assert!(bytes > size_of::<ScoreTable>() + 2000 * 20);
+}
+
+#[test]
+fn a_small_place_costs_nothing() {
+    assert_eq!(Zset::default().bytes(), 0);
+    assert_eq!(Zset::default().len(), 0);
+}
