@@ -59,6 +59,7 @@ fn is_zero(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use kvik_float::format_f64;
     use proptest::prelude::*;
 
     use super::*;

@@ -63,7 +63,7 @@ pub(crate) struct Parts<'e, T> {
 
 /// States what changes.
 pub(crate) struct Statement<'e> {
-    /// Whether it is put into words: somebody wants to know, and the collection is the key's.
+    /// Whether it is put into words.
     is_wanted: bool,
     effects: &'e mut dyn EffectSink,
     keyspace: KeyspaceId,
@@ -187,6 +187,7 @@ impl<'g, T: Typed> Edit<'g, T> {
 
     /// As [`Self::parts`], with what states changes while they are made.
     pub(crate) fn parts_and_statement(&mut self) -> (Parts<'_, T>, Statement<'_>) {
+        let is_wanted = self.is_stated();
         let place = &mut self.place;
         let parts = Parts {
             value: &mut self.value,
@@ -195,7 +196,7 @@ impl<'g, T: Typed> Edit<'g, T> {
             limits: place.limits,
         };
         let statement = Statement {
-            is_wanted: matches!(self.origin, Origin::Place(_)) && place.effects.wanted(),
+            is_wanted,
             effects: &mut *place.effects,
             keyspace: place.keyspace,
             key: place.key,
@@ -247,6 +248,11 @@ impl<'g, T: Typed> Edit<'g, T> {
             let object = mem::take(&mut self.value).into();
             self.place.restore(old, object, self.account, terms);
         }
+    }
+
+    /// Whether what is stated is put into words: somebody wants to know, and the collection is the key's.
+    fn is_stated(&self) -> bool {
+        matches!(self.origin, Origin::Place(_)) && self.place.effects.wanted()
     }
 
     /// Ends the effect whose words are being stated: what follows is another one, whatever its verb.

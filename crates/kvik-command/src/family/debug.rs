@@ -5,10 +5,10 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use kvik_resp::parse_i64;
+use kvik_resp::{format_f64, parse_i64};
 use kvik_store::{
     Expiry, HashRef, IntText, KeyspaceId, Layout, ListRef, NewString, QuicklistRef, StreamId,
-    StreamRef, ValueRef, View,
+    StreamRef, ValueRef, View, ZsetRef,
 };
 
 use crate::declare::{Category, Command, Group, Locking, Row};
@@ -384,7 +384,7 @@ fn value_digest(view: &View<'_>) -> Digest {
         }),
         ValueRef::Stream(stream) => stream_digest(&stream),
         ValueRef::Hash(hash) => hash_digest(hash),
-        other => Digest::of(&[other.kind().name().as_bytes()]),
+        ValueRef::Zset(zset) => zset_digest(zset),
     }
 }
 
@@ -400,6 +400,15 @@ fn stream_digest(stream: &StreamRef<'_>) -> Digest {
         }
     }
     all
+}
+
+/// The digest of all members with their scores, in any order.
+fn zset_digest(zset: ZsetRef<'_>) -> Digest {
+    zset.iter().fold(Digest::of(&[b"zset"]), |mut all, member| {
+        let (mut room, score) = (IntText::default(), format_f64(member.score()));
+        all.mix(Digest::of(&[member.name.text(&mut room), score.as_bytes()]));
+        all
+    })
 }
 
 /// The digest of all fields, of each with its value and its expiry, in any order.

@@ -23,6 +23,7 @@ mod stream;
 mod string;
 mod throttle;
 mod transaction;
+mod zset;
 
 use crate::declare::Row;
 
@@ -50,6 +51,7 @@ pub fn commands() -> Vec<Row> {
         string::rows(),
         throttle::rows(),
         transaction::rows(),
+        zset::rows(),
     ]
     .into_iter()
     .flatten()

@@ -205,24 +205,16 @@ struct Members<'a> {
 impl<'a> Members<'a> {
     /// Says whether the member is new.
     fn insert(&mut self, member: StringRef<'a>) -> bool {
-        match key(member) {
+        match member.canonical() {
             StringRef::Int(n) => self.ints.insert(n),
             StringRef::Bytes(bytes) => self.texts.insert(bytes),
         }
     }
 
     fn contains(&self, member: StringRef<'a>) -> bool {
-        match key(member) {
+        match member.canonical() {
             StringRef::Int(n) => self.ints.contains(&n),
             StringRef::Bytes(bytes) => self.texts.contains(bytes),
         }
-    }
-}
-
-/// A member in one form whatever the set's representation: an integer where it reads as one.
-fn key(member: StringRef<'_>) -> StringRef<'_> {
-    match member {
-        StringRef::Bytes(bytes) => kvik_resp::parse_i64(bytes).map_or(member, StringRef::Int),
-        int @ StringRef::Int(_) => int,
     }
 }

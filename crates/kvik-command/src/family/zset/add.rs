@@ -1,0 +1,157 @@
+//! ZADD and ZINCRBY, and what GEOADD has in common with them.
+
+use kvik_resp::parse_f64;
+use kvik_store::Scored;
+
+use crate::{Ctx, Error};
+
+const NAN: Error = Error::text("resulting score is not a number (NaN)");
+
+/// The options of one call.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::family) struct Options {
+    pub(in crate::family) nx: bool,
+    pub(in crate::family) xx: bool,
+    pub(in crate::family) ch: bool,
+    gt: bool,
+    lt: bool,
+    incr: bool,
+}
+
+pub(super) fn zadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    run(ctx, Options::default())
+}
+
+pub(super) fn zincrby(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let options = Options {
+        incr: true,
+        ..Options::default()
+    };
+    run(ctx, options)
+}
+
+fn run(ctx: &mut Ctx<'_>, mut options: Options) -> Result<(), Error> {
+    let args = ctx.args;
+    let mut from = 2;
+    while from < args.len() && options.take(&args[from]) {
+        from += 1;
+    }
+    let words = args.len() - from;
+    if words == 0 || !words.is_multiple_of(2) {
+        return Err(Error::SYNTAX);
+    }
+    options.check(words / 2)?;
+    for at in (from..args.len()).step_by(2) {
+        ctx.float(at)?;
+    }
+    // All of them are floats, or this would not be reached.
+    let score = |at: usize| parse_f64(&args[at]).unwrap_or_default();
+    if options.incr {
+        return increment(ctx, &args[from + 1], score(from), options);
+    }
+    let pairs = (from..args.len()).step_by(2);
+    let name = |at: usize| args.get(at + 1).unwrap_or_default();
+    add(ctx, options, pairs.map(|at| (score(at), name(at))))
+}
+
+/// Adds members to the sorted set at position 1 and writes the reply.
+///
+/// # Errors
+/// If the key holds another type.
+pub(in crate::family) fn add<'a>(
+    ctx: &mut Ctx<'a>,
+    options: Options,
+    pairs: impl ExactSizeIterator<Item = (f64, &'a [u8])> + Clone,
+) -> Result<(), Error> {
+    let args = ctx.args;
+    let mut zset = ctx.keys.slot(&args[1]).zset_mut()?;
+    let longest = pairs.clone().map(|(_, name)| name.len()).max();
+    zset.expect(pairs.len(), longest.unwrap_or(0));
+    let (mut added, mut changed) = (0, 0);
+    for (score, name) in pairs {
+        match zset.update(name, |old| options.admit(old, score).then_some(score)) {
+            Scored::Kept => {}
+            Scored::Added => added += 1,
+            Scored::Changed => changed += 1,
+        }
+    }
+    ctx.reply
+        .integer(if options.ch { added + changed } else { added });
+    Ok(())
+}
+
+fn increment(ctx: &mut Ctx<'_>, name: &[u8], by: f64, options: Options) -> Result<(), Error> {
+    let args = ctx.args;
+    let mut zset = ctx.keys.slot(&args[1]).zset_mut()?;
+    zset.expect(1, name.len());
+    let mut outcome = Ok(None);
+    zset.update(name, |old| {
+        outcome = options.incremented(old, by);
+        outcome.clone().ok().flatten()
+    });
+    match outcome? {
+        Some(score) => ctx.reply.double(score),
+        None => ctx.reply.null(),
+    }
+    Ok(())
+}
+
+impl Options {
+    /// Takes a word if it is an option.
+    fn take(&mut self, word: &[u8]) -> bool {
+        let named = |name: &[u8]| word.eq_ignore_ascii_case(name);
+        let option = match () {
+            () if word.len() > 4 => return false,
+            () if named(b"NX") => &mut self.nx,
+            () if named(b"XX") => &mut self.xx,
+            () if named(b"CH") => &mut self.ch,
+            () if named(b"GT") => &mut self.gt,
+            () if named(b"LT") => &mut self.lt,
+            () if named(b"INCR") => &mut self.incr,
+            () => return false,
+        };
+        *option = true;
+        true
+    }
+
+    /// Refuses options that exclude each other, or so many pairs.
+    fn check(self, pairs: usize) -> Result<(), Error> {
+        if self.nx && self.xx {
+            return Err(Error::text(
+                "XX and NX options at the same time are not compatible",
+            ));
+        }
+        if self.gt && self.lt || self.nx && (self.gt || self.lt) {
+            return Err(Error::text(
+                "GT, LT, and/or NX options at the same time are not compatible",
+            ));
+        }
+        if self.incr && pairs > 1 {
+            return Err(Error::text(
+                "INCR option supports a single increment-element pair",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether a member with this score, or none, may get another one.
+    fn admit(self, old: Option<f64>, score: f64) -> bool {
+        match old {
+            None => !self.xx,
+            Some(old) => !(self.nx || self.lt && score >= old || self.gt && score <= old),
+        }
+    }
+
+    /// The score of a member after it was added to, if that may happen.
+    fn incremented(self, old: Option<f64>, by: f64) -> Result<Option<f64>, Error> {
+        if old.is_some() && self.nx {
+            return Ok(None);
+        }
+        let score = old.unwrap_or(0.0) + by;
+        if score.is_nan() {
+            return Err(NAN);
+        }
+        let score = if old.is_some() { score } else { by };
+        Ok(self.admit(old, score).then_some(score))
+    }
+}

@@ -1,0 +1,364 @@
+//! Union, intersection and difference of sorted sets and sets, and storing them. A set's members have the score 1.
+//!
+//! As in Redis, inputs are taken from the smallest to the largest, which decides in which order scores are added up.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use kvik_resp::Args;
+use kvik_store::{Guard, IntText, SetRef, StringRef, ValueRef, View, ZsetRef};
+
+use super::{Results, reply_len, reply_member};
+use crate::{Ctx, Error};
+
+/// What is done with the inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Combination {
+    Union,
+    Intersection,
+    Difference,
+}
+
+/// What becomes of the scores of one member.
+#[derive(Clone, Copy, Debug)]
+enum Aggregate {
+    Sum,
+    Min,
+    Max,
+}
+
+/// What happens with the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    Answer,
+    Store,
+    Count,
+}
+
+/// The words of a call.
+#[derive(Debug)]
+struct Call<'a> {
+    keys: Args<'a>,
+    /// All 1 where there are none.
+    weights: Vec<f64>,
+    aggregate: Aggregate,
+    with_scores: bool,
+    /// 0 is no limit.
+    limit: usize,
+}
+
+/// One input.
+#[derive(Clone, Copy, Debug)]
+struct Input<'a> {
+    members: Members<'a>,
+    weight: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Members<'a> {
+    None,
+    Set(SetRef<'a>),
+    Zset(ZsetRef<'a>),
+}
+
+type Total<'a> = (StringRef<'a>, f64);
+
+pub(super) fn zunion(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    answer(ctx, Combination::Union)
+}
+
+pub(super) fn zinter(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    answer(ctx, Combination::Intersection)
+}
+
+pub(super) fn zdiff(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    answer(ctx, Combination::Difference)
+}
+
+pub(super) fn zunionstore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    store(ctx, Combination::Union)
+}
+
+pub(super) fn zinterstore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    store(ctx, Combination::Intersection)
+}
+
+pub(super) fn zdiffstore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    store(ctx, Combination::Difference)
+}
+
+pub(super) fn zintercard(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let call = Call::parse(ctx, 1, Combination::Intersection, Use::Count)?;
+    let inputs = call.inputs(&ctx.keys);
+    let mut count = 0;
+    intersect(&inputs, call.aggregate, |_, _| {
+        count += 1;
+        count != call.limit
+    });
+    ctx.reply.integer(count as i64);
+    Ok(())
+}
+
+fn answer(ctx: &mut Ctx<'_>, combination: Combination) -> Result<(), Error> {
+    let call = Call::parse(ctx, 1, combination, Use::Answer)?;
+    let inputs = call.inputs(&ctx.keys);
+    let totals = combine(&inputs, combination, call.aggregate);
+    let reply = &mut ctx.reply;
+    reply_len(reply, totals.len(), call.with_scores);
+    for (name, score) in totals {
+        reply_member(reply, name, call.with_scores.then_some(score));
+    }
+    Ok(())
+}
+
+fn store(ctx: &mut Ctx<'_>, combination: Combination) -> Result<(), Error> {
+    let args = ctx.args;
+    let call = Call::parse(ctx, 2, combination, Use::Store)?;
+    let inputs = call.inputs(&ctx.keys);
+    let mut results = Results::default();
+    for (name, score) in combine(&inputs, combination, call.aggregate) {
+        results.push(name, score);
+    }
+    results.store(&mut ctx.keys, &args[1])?;
+    ctx.reply.integer(results.len() as i64);
+    Ok(())
+}
+
+impl<'a> Call<'a> {
+    /// Reads the words from the number of keys on, and meets the keys, which must be of the right type before an option
+    /// may be wrong.
+    fn parse(
+        ctx: &mut Ctx<'a>,
+        at: usize,
+        combination: Combination,
+        purpose: Use,
+    ) -> Result<Self, Error> {
+        let number = ctx.int(at)?;
+        let count = usize::try_from(number).unwrap_or(0);
+        if count == 0 {
+            return Err(Error::new(format!(
+                "at least 1 input key is needed for '{}' command",
+                ctx.command.full_name()
+            )));
+        }
+        if count > ctx.args.len() - at - 1 {
+            return Err(Error::SYNTAX);
+        }
+        let mut call = Self {
+            keys: ctx.args.slice(at + 1..at + 1 + count),
+            weights: Vec::new(),
+            aggregate: Aggregate::Sum,
+            with_scores: false,
+            limit: 0,
+        };
+        for key in call.keys {
+            ctx.keys.read(key).map(members).transpose()?;
+        }
+        let mut at = at + 1 + count;
+        while at < ctx.args.len() {
+            at += call.option(ctx, at, combination, purpose)?;
+        }
+        Ok(call)
+    }
+
+    /// Takes the option at a position and says how many words it is.
+    fn option(
+        &mut self,
+        ctx: &Ctx<'_>,
+        at: usize,
+        combination: Combination,
+        purpose: Use,
+    ) -> Result<usize, Error> {
+        let left = ctx.args.len() - at;
+        let weighs = combination != Combination::Difference && purpose != Use::Count;
+        if weighs && left > self.keys.len() && ctx.is(at, "WEIGHTS") {
+            self.weights.clear();
+            for at in at + 1..=at + self.keys.len() {
+                let weight = ctx.float(at);
+                let weight = weight.map_err(|_| Error::text("weight value is not a float"))?;
+                self.weights.push(weight);
+            }
+            return Ok(1 + self.keys.len());
+        }
+        if weighs && left >= 2 && ctx.is(at, "AGGREGATE") {
+            self.aggregate = Aggregate::parse(&ctx.args[at + 1])?;
+            return Ok(2);
+        }
+        if purpose == Use::Answer && ctx.is(at, "WITHSCORES") {
+            self.with_scores = true;
+            return Ok(1);
+        }
+        if purpose == Use::Count && left >= 2 && ctx.is(at, "LIMIT") {
+            let limit = ctx.int(at + 1).ok();
+            let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+            self.limit = limit.ok_or(Error::text("LIMIT can't be negative"))?;
+            return Ok(2);
+        }
+        Err(Error::SYNTAX)
+    }
+
+    /// The inputs, which have been met.
+    fn inputs<'c>(&self, keys: &'c Guard<'_>) -> Vec<Input<'c>> {
+        let weights = self.weights.iter().copied().chain(std::iter::repeat(1.0));
+        let inputs = self.keys.iter().zip(weights).map(|(key, weight)| {
+            let view = keys.view(key);
+            let members = view.and_then(|view| members(view).ok());
+            Input {
+                members: members.unwrap_or(Members::None),
+                weight,
+            }
+        });
+        inputs.collect()
+    }
+}
+
+impl Aggregate {
+    fn parse(word: &[u8]) -> Result<Self, Error> {
+        let named = |name: &[u8]| word.eq_ignore_ascii_case(name);
+        match () {
+            () if named(b"SUM") => Ok(Self::Sum),
+            () if named(b"MIN") => Ok(Self::Min),
+            () if named(b"MAX") => Ok(Self::Max),
+            () => Err(Error::SYNTAX),
+        }
+    }
+
+    fn of(self, total: f64, score: f64) -> f64 {
+        match self {
+            Self::Sum => number(total + score),
+            Self::Min if score < total => score,
+            Self::Max if score > total => score,
+            Self::Min | Self::Max => total,
+        }
+    }
+}
+
+/// Infinities of both signs make nothing together, nor does one with the weight 0.
+fn number(score: f64) -> f64 {
+    if score.is_nan() { 0.0 } else { score }
+}
+
+/// The members of a set or a sorted set.
+fn members(view: View<'_>) -> Result<Members<'_>, Error> {
+    match view.value() {
+        ValueRef::Set(set) => Ok(Members::Set(set)),
+        ValueRef::Zset(zset) => Ok(Members::Zset(zset)),
+        _ => Err(Error::WrongType),
+    }
+}
+
+impl<'a> Input<'a> {
+    fn len(&self) -> usize {
+        match self.members {
+            Members::None => 0,
+            Members::Set(set) => set.len(),
+            Members::Zset(zset) => zset.len(),
+        }
+    }
+
+    /// The score of a member, weighed.
+    fn score(&self, name: &[u8]) -> Option<f64> {
+        let score = match self.members {
+            Members::None => None,
+            Members::Set(set) => set.contains(name).then_some(1.0),
+            Members::Zset(zset) => zset.score(name),
+        };
+        score.map(|score| score * self.weight)
+    }
+
+    /// Every member with its score, weighed.
+    fn iter(&self) -> Box<dyn Iterator<Item = Total<'a>> + 'a> {
+        let weight = self.weight;
+        match self.members {
+            Members::None => Box::new(std::iter::empty()),
+            Members::Set(set) => Box::new(set.iter().map(move |name| (name, number(weight)))),
+            Members::Zset(zset) => Box::new(
+                zset.iter()
+                    .map(move |member| (member.name, number(weight * member.score()))),
+            ),
+        }
+    }
+}
+
+/// The result, in order.
+fn combine<'a>(
+    inputs: &[Input<'a>],
+    combination: Combination,
+    aggregate: Aggregate,
+) -> Vec<Total<'a>> {
+    let mut totals = match combination {
+        Combination::Union => unite(inputs, aggregate),
+        Combination::Difference => subtract(inputs),
+        Combination::Intersection => {
+            let mut totals = Vec::new();
+            intersect(inputs, aggregate, |name, score| {
+                totals.push((name, score));
+                true
+            });
+            totals
+        }
+    };
+    totals.sort_unstable_by(order);
+    totals
+}
+
+fn order((a, a_score): &Total<'_>, (b, b_score): &Total<'_>) -> Ordering {
+    let by_score = a_score.partial_cmp(b_score).unwrap_or(Ordering::Equal);
+    by_score.then_with(|| {
+        let mut rooms = [IntText::default(); 2];
+        let [a_room, b_room] = &mut rooms;
+        a.text(a_room).cmp(b.text(b_room))
+    })
+}
+
+fn smallest_first<'a>(inputs: &[Input<'a>]) -> Vec<Input<'a>> {
+    let mut inputs = inputs.to_vec();
+    inputs.sort_by_key(Input::len);
+    inputs
+}
+
+fn unite<'a>(inputs: &[Input<'a>], aggregate: Aggregate) -> Vec<Total<'a>> {
+    let mut totals = HashMap::<StringRef<'a>, f64>::new();
+    for (name, score) in smallest_first(inputs).iter().flat_map(Input::iter) {
+        let total = totals.entry(name.canonical());
+        total
+            .and_modify(|total| *total = aggregate.of(*total, score))
+            .or_insert(score);
+    }
+    totals.into_iter().collect()
+}
+
+/// Gives each member that all inputs have to `tell` until that says no.
+fn intersect<'a>(
+    inputs: &[Input<'a>],
+    aggregate: Aggregate,
+    mut tell: impl FnMut(StringRef<'a>, f64) -> bool,
+) {
+    let inputs = smallest_first(inputs);
+    let Some((smallest, others)) = inputs.split_first() else {
+        return;
+    };
+    for (name, score) in smallest.iter() {
+        let mut room = IntText::default();
+        let text = name.text(&mut room);
+        let total = others.iter().try_fold(score, |total, input| {
+            Some(aggregate.of(total, input.score(text)?))
+        });
+        if total.is_some_and(|total| !tell(name, total)) {
+            return;
+        }
+    }
+}
+
+fn subtract<'a>(inputs: &[Input<'a>]) -> Vec<Total<'a>> {
+    let Some((first, others)) = inputs.split_first() else {
+        return Vec::new();
+    };
+    let mut rest: Vec<Total<'a>> = first.iter().collect();
+    rest.retain(|(name, _)| {
+        let mut room = IntText::default();
+        let text = name.text(&mut room);
+        others.iter().all(|input| input.score(text).is_none())
+    });
+    rest
+}

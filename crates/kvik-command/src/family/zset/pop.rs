@@ -1,0 +1,120 @@
+//! ZPOPMIN, ZPOPMAX and ZMPOP: members from either end.
+
+use kvik_resp::{Args, Protocol};
+
+use super::{reply_name, zset};
+use crate::{Ctx, Error};
+
+/// From which end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::family) enum End {
+    Min,
+    Max,
+}
+
+pub(super) fn zpopmin(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    pop(ctx, End::Min)
+}
+
+pub(super) fn zpopmax(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    pop(ctx, End::Max)
+}
+
+fn pop(ctx: &mut Ctx<'_>, end: End) -> Result<(), Error> {
+    let args = ctx.args;
+    let count = match args.len() {
+        2 => 1,
+        3 => {
+            let count = ctx.int(2).ok();
+            let count = count.and_then(|count| usize::try_from(count).ok());
+            count.ok_or(Error::NOT_POSITIVE)?
+        }
+        _ => return Err(Error::SYNTAX),
+    };
+    let len = ctx.keys.read(&args[1]).map(zset).transpose()?;
+    let count = len.map_or(0, |zset| zset.len()).min(count);
+    let nested = ctx.reply.protocol() == Protocol::Resp3 && args.len() == 3;
+    ctx.reply.array(if nested { count } else { 2 * count });
+    take(ctx, &args[1], end, count, nested)
+}
+
+/// Deletes `count` members, which are there, after writing each with its score, as an array of its own if they are
+/// `nested`.
+pub(in crate::family) fn take(
+    ctx: &mut Ctx<'_>,
+    key: &[u8],
+    end: End,
+    count: usize,
+    nested: bool,
+) -> Result<(), Error> {
+    if count == 0 {
+        return Ok(());
+    }
+    let mut zset = ctx.keys.slot(key).zset_mut()?;
+    let len = zset.view().len();
+    let ranks = match end {
+        End::Min => 0..count,
+        End::Max => len - count..len,
+    };
+    for member in zset.view().range(ranks.clone(), end == End::Max) {
+        if nested {
+            ctx.reply.array(2);
+        }
+        reply_name(&mut ctx.reply, member.name);
+        ctx.reply.double(member.score());
+    }
+    if count < len {
+        zset.remove_ranks(ranks);
+        return Ok(());
+    }
+    drop(zset);
+    ctx.keys.delete(key);
+    Ok(())
+}
+
+pub(super) fn zmpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let (keys, end, count) = options(ctx)?;
+    for key in keys {
+        let Some(zset) = ctx.keys.read(key).map(zset).transpose()? else {
+            continue;
+        };
+        let count = zset.len().min(count);
+        ctx.reply.array(2);
+        ctx.reply.bulk(key);
+        ctx.reply.array(count);
+        return take(ctx, key, end, count, true);
+    }
+    ctx.reply.null_array();
+    Ok(())
+}
+
+fn options<'a>(ctx: &Ctx<'a>) -> Result<(Args<'a>, End, usize), Error> {
+    let args = ctx.args;
+    let keys = at_least_one(ctx, 1, "numkeys should be greater than 0")?;
+    let end = match keys.checked_add(2).and_then(|at| args.get(at)) {
+        Some(word) if word.eq_ignore_ascii_case(b"MIN") => End::Min,
+        Some(word) if word.eq_ignore_ascii_case(b"MAX") => End::Max,
+        _ => return Err(Error::SYNTAX),
+    };
+    let at = keys + 3;
+    let count = match args.len() - at {
+        0 => 1,
+        1 => return Err(Error::SYNTAX),
+        _ if !ctx.is(at, "COUNT") => return Err(Error::SYNTAX),
+        words => {
+            let count = at_least_one(ctx, at + 1, "count should be greater than 0")?;
+            if words > 2 {
+                return Err(Error::SYNTAX);
+            }
+            count
+        }
+    };
+    Ok((args.slice(2..2 + keys), end, count))
+}
+
+/// The word at a position as a positive number.
+fn at_least_one(ctx: &Ctx<'_>, at: usize, or: &'static str) -> Result<usize, Error> {
+    let number = ctx.int(at).ok();
+    let number = number.and_then(|number| usize::try_from(number).ok());
+    number.filter(|&number| number > 0).ok_or(Error::text(or))
+}
