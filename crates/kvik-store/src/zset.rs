@@ -101,6 +101,14 @@ impl<'a> ZsetRef<'a> {
         }
     }
 
+    /// When a member expires, if there is such a member and it does.
+    pub fn expiry_of(self, name: &[u8]) -> Option<Option<UnixMs>> {
+        match self {
+            Self::Pack(pack) => pack::find(pack, name).map(|_| None),
+            Self::Table(table) => table.members().find(name).map(|member| member.expire_at()),
+        }
+    }
+
     /// How many members come before this one, and its score.
     pub fn rank(self, name: &[u8]) -> Option<(usize, f64)> {
         match self {

@@ -13,12 +13,14 @@ mod info;
 mod key;
 mod latency;
 mod list;
+mod member_expiry;
 mod member_scan;
 mod memory;
 mod prefix;
 mod server;
 mod set;
 mod slowlog;
+mod sort;
 mod stream;
 mod string;
 mod throttle;
@@ -42,11 +44,13 @@ pub fn commands() -> Vec<Row> {
         key::rows(),
         latency::rows(),
         list::rows(),
+        member_expiry::rows(),
         memory::rows(),
         prefix::rows(),
         server::rows(),
         set::rows(),
         slowlog::rows(),
+        sort::rows(),
         stream::rows(),
         string::rows(),
         throttle::rows(),

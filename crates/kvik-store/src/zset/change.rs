@@ -7,6 +7,7 @@ use kvik_float::format_f64;
 
 use super::table::ScoreTable;
 use super::{Zset, ZsetRef, pack};
+use crate::UnixMs;
 use crate::edit::{Edit, Parts};
 use crate::layout::Layout;
 use crate::limits::Limits;
@@ -99,6 +100,34 @@ impl ZsetMut<'_> {
                 .state(b"ZADD", &[format_f64(score).as_bytes(), member]);
         }
         scored
+    }
+
+    /// Sets or clears when a member expires and says whether there is such a member. Effect: `PEXPIREMEMBERAT`, or
+    /// `PERSISTMEMBER` when a time is cleared.
+    pub fn set_expiry(&mut self, member: &[u8], expire_at: Option<UnixMs>) -> bool {
+        let Some(old) = self.view().expiry_of(member) else {
+            return false;
+        };
+        if old.is_none() && expire_at.is_none() {
+            return true;
+        }
+        let Parts {
+            value,
+            cells,
+            layout,
+            ..
+        } = self.edit.parts();
+        let table = value.make_table(cells, layout);
+        table.set_expiry(cells, layout, member, expire_at);
+        match expire_at {
+            Some(at) => {
+                let mut room = IntText::default();
+                let words = [member, room.unsigned(at)];
+                self.edit.state_alone(b"PEXPIREMEMBERAT", &words);
+            }
+            None => self.edit.state_alone(b"PERSISTMEMBER", &[member]),
+        }
+        true
     }
 
     /// Deletes a member and says whether it was there. Effect: `ZREM`.

@@ -88,6 +88,25 @@ impl ScoreTable {
         Some(Ranked::of(cells, entry))
     }
 
+    /// Sets or clears when a member that is there expires.
+    pub(super) fn set_expiry(
+        &mut self,
+        cells: &mut Cells,
+        layout: &Layout,
+        name: &[u8],
+        expire_at: Option<UnixMs>,
+    ) {
+        let Some(entry) = self.members.find(cells, layout, name) else {
+            return;
+        };
+        // Its entry may move, and the order must not look at what is gone.
+        let score = member_score(cells.member(entry));
+        self.order.remove(place(cells, score, name));
+        let to = self.members.set_expiry(cells, layout, entry, expire_at);
+        self.order
+            .insert(Ranked::new(score, to), place(cells, score, name));
+    }
+
     /// Adds a member that is not there yet.
     pub(super) fn insert(&mut self, cells: &mut Cells, layout: &Layout, name: &[u8], score: f64) {
         self.insert_expiring(cells, layout, name, score, None);

@@ -1,0 +1,367 @@
+//! SORT: the elements of a list, set or sorted set in another order, by what other keys hold if asked.
+//!
+//! Keys that BY and GET name by a pattern are known only while the command runs, so a call with such a pattern holds every
+//! stripe; the others hold the stripes of the key and of the destination. Elements are compared as bytes, whatever the
+//! locale of the machine.
+
+use std::cmp::Ordering;
+
+use kvik_resp::{Args, parse_f64};
+use kvik_store::{Guard, IntText, ListEnd, StringRef, ValueRef, View};
+
+use crate::declare::{Category, Command, Group, InvalidKeys, KeyFlags, KeySpec, Row};
+use crate::{Ctx, Error};
+
+/// The rows of this family.
+pub(super) fn rows() -> Vec<Row> {
+    let command = |name, syntax, handler| {
+        Command::new(name, syntax, handler)
+            .group(Group::Generic)
+            .locks_all_if(reaches_others)
+            .also(Category::SET | Category::SORTEDSET | Category::LIST | Category::DANGEROUS)
+            .complexity(
+                "O(N+M*log(M)) where N is the number of elements and M the number of those returned",
+            )
+    };
+    vec![
+        command("SORT", SYNTAX_WITH_STORE, sort)
+            .write()
+            .may_grow()
+            .key_specs(KEYS_WITH_STORE)
+            .find_keys(find_keys)
+            .since("1.0.0")
+            .about("Returns the elements of a list, set or sorted set in order, or stores them."),
+        command("SORT_RO", SYNTAX, sort_ro)
+            .readonly()
+            .key_specs(KEYS)
+            .find_keys(find_key)
+            .since("7.0.0")
+            .about("Returns the elements of a list, set or sorted set in order."),
+    ]
+}
+
+const SYNTAX: &str =
+    "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC|DESC] [ALPHA]";
+const SYNTAX_WITH_STORE: &str = "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC|DESC] \
+    [ALPHA] [STORE destination]";
+
+const BY_NOTE: &str = "For the optional BY/GET keyword. It is marked 'unknown' because the key names derive from the \
+    content of the key we sort";
+const STORE_NOTE: &str = "For the optional STORE keyword. It is marked 'unknown' because the keyword can appear anywhere \
+    in the argument array";
+const KEYS: &[KeySpec] = &[
+    KeySpec::range(1, 0, 1, KeyFlags::RO_ACCESS),
+    KeySpec::unknown(KeyFlags::RO_ACCESS, BY_NOTE),
+];
+const KEYS_WITH_STORE: &[KeySpec] = &[
+    KeySpec::range(1, 0, 1, KeyFlags::RO_ACCESS),
+    KeySpec::unknown(KeyFlags::RO_ACCESS, BY_NOTE),
+    KeySpec::unknown(KeyFlags::OW_UPDATE, STORE_NOTE),
+];
+
+/// What a call asks for.
+#[derive(Default)]
+struct Request<'a> {
+    by: Option<&'a [u8]>,
+    gets: Vec<&'a [u8]>,
+    limit: Option<(i64, i64)>,
+    descending: bool,
+    alpha: bool,
+    store: Option<&'a [u8]>,
+}
+
+/// An element and what it is sorted by.
+struct Weighed {
+    element: Vec<u8>,
+    weight: Weight,
+}
+
+enum Weight {
+    Number(f64),
+    /// The text of another key, if there is one.
+    Text(Option<Vec<u8>>),
+    /// The element itself.
+    Element,
+}
+
+/// The words of the options that take some, and how many.
+fn option_words(option: &[u8]) -> usize {
+    match option.to_ascii_lowercase().as_slice() {
+        b"limit" => 2,
+        b"store" | b"by" | b"get" => 1,
+        _ => 0,
+    }
+}
+
+/// Positions of the options behind the key, as long as they make sense.
+fn options(args: Args<'_>) -> impl Iterator<Item = usize> {
+    let mut at = 2;
+    std::iter::from_fn(move || {
+        let this = at;
+        at += 1 + option_words(args.get(this)?);
+        Some(this)
+    })
+}
+
+fn find_key(_args: Args<'_>, found: &mut dyn FnMut(usize, KeyFlags)) -> Result<(), InvalidKeys> {
+    found(1, KeyFlags::RO_ACCESS);
+    Ok(())
+}
+
+/// The key, and the destination that the last STORE names.
+fn find_keys(args: Args<'_>, found: &mut dyn FnMut(usize, KeyFlags)) -> Result<(), InvalidKeys> {
+    found(1, KeyFlags::RO_ACCESS);
+    let stores = options(args).filter(|&at| args[at].eq_ignore_ascii_case(b"store"));
+    if let Some(at) = stores.last().filter(|&at| at + 1 < args.len()) {
+        found(at + 1, KeyFlags::OW_UPDATE);
+    }
+    Ok(())
+}
+
+/// Whether BY or GET name keys by a pattern.
+fn reaches_others(args: Args<'_>) -> bool {
+    options(args).any(|at| {
+        let by_or_get = [&b"by"[..], b"get"]
+            .iter()
+            .any(|name| args[at].eq_ignore_ascii_case(name));
+        by_or_get
+            && args
+                .get(at + 1)
+                .is_some_and(|pattern| pattern.contains(&b'*'))
+    })
+}
+
+fn sort(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    run(ctx, true)
+}
+
+fn sort_ro(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    run(ctx, false)
+}
+
+fn run(ctx: &mut Ctx<'_>, may_store: bool) -> Result<(), Error> {
+    let request = Request::parse(ctx, may_store)?;
+    let args = ctx.args;
+    let (elements, is_set) = match ctx.keys.read(&args[1]) {
+        Some(view) => elements(view)?,
+        None => (Vec::new(), false),
+    };
+    let elements = request.in_order(&mut ctx.keys, elements, is_set)?;
+    let chosen = &elements[request.range(elements.len())];
+    match request.store {
+        Some(destination) => request.store(ctx, destination, chosen),
+        None => {
+            request.answer(ctx, chosen);
+            Ok(())
+        }
+    }
+}
+
+/// All elements in the order of the value, and whether that is none.
+fn elements(view: View<'_>) -> Result<(Vec<Vec<u8>>, bool), Error> {
+    let text = |element: StringRef<'_>| element.text(&mut IntText::default()).to_vec();
+    match view.value() {
+        ValueRef::List(list) => Ok((list.iter().map(text).collect(), false)),
+        ValueRef::Set(set) => Ok((set.iter().map(text).collect(), true)),
+        ValueRef::Zset(zset) => {
+            let names = zset.iter().map(|member| text(member.name));
+            Ok((names.collect(), false))
+        }
+        _ => Err(Error::WrongType),
+    }
+}
+
+impl<'a> Request<'a> {
+    fn parse(ctx: &Ctx<'a>, may_store: bool) -> Result<Self, Error> {
+        let (args, mut request) = (ctx.args, Self::default());
+        let mut at = 2;
+        while at < args.len() {
+            let words = option_words(&args[at]);
+            let operand = args.get(at + 1).unwrap_or_default();
+            if at + words >= args.len() {
+                return Err(Error::SYNTAX);
+            }
+            match args[at].to_ascii_lowercase().as_slice() {
+                b"asc" => request.descending = false,
+                b"desc" => request.descending = true,
+                b"alpha" => request.alpha = true,
+                b"limit" => request.limit = Some((ctx.int(at + 1)?, ctx.int(at + 2)?)),
+                b"store" if may_store => request.store = Some(operand),
+                b"by" => request.by = Some(operand),
+                b"get" => request.gets.push(operand),
+                _ => return Err(Error::SYNTAX),
+            }
+            at += 1 + words;
+        }
+        Ok(request)
+    }
+
+    /// A pattern that names no key says that the elements stay as they are.
+    fn keeps_order(&self) -> bool {
+        self.by.is_some_and(|pattern| !pattern.contains(&b'*'))
+    }
+
+    fn in_order(
+        &self,
+        keys: &mut Guard<'_>,
+        mut elements: Vec<Vec<u8>>,
+        is_set: bool,
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        // What is stored must not depend on how a set happens to be kept.
+        let forced = self.keeps_order() && is_set && self.store.is_some();
+        if self.keeps_order() && !forced {
+            if self.descending && !is_set {
+                elements.reverse();
+            }
+            return Ok(elements);
+        }
+        let (by, alpha) = if forced {
+            (None, true)
+        } else {
+            (self.by, self.alpha)
+        };
+        let weigh = |element: Vec<u8>| {
+            let weight = weight(keys, by, alpha, &element)?;
+            Ok(Weighed { element, weight })
+        };
+        let mut weighed = elements
+            .into_iter()
+            .map(weigh)
+            .collect::<Result<Vec<_>, Error>>()?;
+        weighed.sort_by(|a, b| {
+            let order = a.compare(b);
+            if self.descending {
+                order.reverse()
+            } else {
+                order
+            }
+        });
+        Ok(weighed.into_iter().map(|one| one.element).collect())
+    }
+
+    /// Which of so many elements are asked for.
+    fn range(&self, len: usize) -> std::ops::Range<usize> {
+        let Some((offset, count)) = self.limit else {
+            return 0..len;
+        };
+        let start = usize::try_from(offset).unwrap_or(0).min(len);
+        let count = usize::try_from(count).unwrap_or(len);
+        start..start.saturating_add(count).min(len)
+    }
+
+    fn answer(&self, ctx: &mut Ctx<'_>, elements: &[Vec<u8>]) {
+        let (keys, reply) = (&mut ctx.keys, &mut ctx.reply);
+        reply.array(elements.len() * self.gets.len().max(1));
+        self.for_each_result(keys, elements, |result| match result {
+            Some(result) => reply.bulk(result),
+            None => reply.null(),
+        });
+    }
+
+    fn store(
+        &self,
+        ctx: &mut Ctx<'_>,
+        destination: &[u8],
+        elements: &[Vec<u8>],
+    ) -> Result<(), Error> {
+        let mut results = Vec::new();
+        self.for_each_result(&mut ctx.keys, elements, |result| {
+            results.push(result.unwrap_or_default().to_vec());
+        });
+        ctx.keys.delete(destination);
+        if !results.is_empty() {
+            let mut list = ctx.keys.slot(destination).list_mut()?;
+            list.push(ListEnd::Right, results.iter().map(Vec::as_slice));
+        }
+        ctx.reply.integer(results.len() as i64);
+        Ok(())
+    }
+
+    /// Tells what is asked for of each element: the element itself, or what GET finds.
+    fn for_each_result(
+        &self,
+        keys: &mut Guard<'_>,
+        elements: &[Vec<u8>],
+        mut tell: impl FnMut(Option<&[u8]>),
+    ) {
+        for element in elements {
+            if self.gets.is_empty() {
+                tell(Some(element));
+            }
+            for &pattern in &self.gets {
+                if pattern == b"#" {
+                    tell(Some(element));
+                } else {
+                    tell(found_by(keys, pattern, element).as_deref());
+                }
+            }
+        }
+    }
+}
+
+impl Weighed {
+    fn compare(&self, other: &Self) -> Ordering {
+        match (&self.weight, &other.weight) {
+            (Weight::Number(a), Weight::Number(b)) => a
+                .partial_cmp(b)
+                .unwrap_or(Ordering::Equal)
+                .then_with(|| self.element.cmp(&other.element)),
+            (Weight::Text(a), Weight::Text(b)) => a.cmp(b),
+            _ => self.element.cmp(&other.element),
+        }
+    }
+}
+
+fn weight(
+    keys: &mut Guard<'_>,
+    by: Option<&[u8]>,
+    alpha: bool,
+    element: &[u8],
+) -> Result<Weight, Error> {
+    let found = by.map(|pattern| found_by(keys, pattern, element));
+    match (found, alpha) {
+        (None, true) => Ok(Weight::Element),
+        (Some(text), true) => Ok(Weight::Text(text)),
+        (None, false) => number(element).map(Weight::Number),
+        (Some(None), false) => Ok(Weight::Number(0.0)),
+        (Some(Some(text)), false) => number(&text).map(Weight::Number),
+    }
+}
+
+/// A number as C's `strtod` reads it: blanks may go before it, and nothing is 0.
+fn number(text: &[u8]) -> Result<f64, Error> {
+    let text = text.trim_ascii_start();
+    if text.is_empty() {
+        return Ok(0.0);
+    }
+    parse_f64(text).ok_or(Error::text(
+        "One or more scores can't be converted into double",
+    ))
+}
+
+/// What a pattern finds for an element: the string of the key that it names with the element in place of its first `*`,
+/// or, behind `->`, a field of the hash there.
+fn found_by(keys: &mut Guard<'_>, pattern: &[u8], element: &[u8]) -> Option<Vec<u8>> {
+    if pattern == b"#" {
+        return Some(element.to_vec());
+    }
+    let star = pattern.iter().position(|&byte| byte == b'*')?;
+    let (before, behind) = (&pattern[..star], &pattern[star + 1..]);
+    let arrow = behind.windows(2).position(|pair| pair == b"->");
+    let arrow = arrow.filter(|at| at + 2 < behind.len());
+    let (behind, field) = match arrow {
+        Some(at) => (&behind[..at], Some(&behind[at + 2..])),
+        None => (behind, None),
+    };
+    let key = [before, element, behind].concat();
+    let view = keys.read(&key)?;
+    let mut room = IntText::default();
+    match (view.value(), field) {
+        (ValueRef::String(text), None) => Some(text.to_vec()),
+        (ValueRef::Hash(hash), Some(field)) => {
+            let value = hash.get(field)?.value;
+            Some(value.text(&mut room).to_vec())
+        }
+        _ => None,
+    }
+}
