@@ -5,6 +5,7 @@
 //! for each one before it, in a table one lookup.
 
 mod change;
+mod restore;
 #[cfg(test)]
 mod tests;
 
@@ -59,6 +60,11 @@ impl<'a> HashRef<'a> {
     /// Whether there are no fields.
     pub fn is_empty(self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether a field expires.
+    pub fn expires(self) -> bool {
+        matches!(self, Self::Table(table) if table.members.volatile() > 0)
     }
 
     /// The field with this name.

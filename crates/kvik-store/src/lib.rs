@@ -56,8 +56,8 @@ pub use set::{SetIter, SetMut, SetRef};
 pub use slot::{Occupied, Slot, Vacant, View};
 pub use stream::{
     AppendError, Claim, Claimed, ConsumerRef, GroupMut, GroupRef, IdText, NewId, PendingEntry,
-    Precision, StreamEntry, StreamId, StreamMut, StreamRange, StreamRangeBack, StreamRef, Trim,
-    TrimTo,
+    Precision, StreamCounts, StreamEntry, StreamId, StreamMut, StreamRange, StreamRangeBack,
+    StreamRef, Trim, TrimTo,
 };
 pub use stripe::{Due, Stripe};
 pub use value::{

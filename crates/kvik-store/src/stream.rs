@@ -18,6 +18,7 @@ mod id;
 mod marks;
 mod node;
 mod range;
+mod restore;
 mod sequence;
 mod trim;
 mod view;
@@ -34,6 +35,7 @@ pub use edit::{AppendError, NewId, StreamMut};
 pub use id::{IdText, StreamId};
 pub use node::StreamEntry;
 pub use range::{StreamRange, StreamRangeBack};
+pub use restore::StreamCounts;
 pub use trim::{Precision, Trim, TrimTo};
 pub use view::{ConsumerRef, GroupRef, PendingEntry, StreamRef};
 

@@ -20,12 +20,49 @@ fn values() -> Vec<(Vec<String>, &'static str)> {
             &format!("RPUSH k {} a {}", "x".repeat(20_000), "y".repeat(90)),
             "LRANGE k 0 -1",
         ),
+        of("HSET k f v g 12 h -5000000000", "HGETALL k"),
+        (many("HSET k", |n| format!("field:{n} {n}")), "HGETALL k"),
+        of(
+            &format!("HSET k long {} short 1", "x".repeat(100)),
+            "HGETALL k",
+        ),
         of("SADD k 1 -2 300", "SMEMBERS k"),
         of("SADD k 1 -2 5000000000", "SMEMBERS k"),
         of("SADD k a 17 c", "SMEMBERS k"),
         (many("SADD k", |n| n.to_string()), "SMEMBERS k"),
         (many("SADD k", |n| format!("member:{n}")), "SMEMBERS k"),
+        (groups(), "XRANGE k - +"),
+        (groups(), "XINFO GROUPS k"),
+        (groups(), "XPENDING k g"),
+        (groups(), "XPENDING k h"),
+        (entries(), "XRANGE k - +"),
+        of("XGROUP CREATE k g $ MKSTREAM", "XINFO GROUPS k"),
     ]
+}
+
+/// A stream of several nodes.
+fn entries() -> Vec<String> {
+    let entry = |n| format!("XADD k {n}-1 field {n} other value:{n}");
+    (1..500).map(entry).collect()
+}
+
+/// A stream with gaps, groups, consumers and pending entries.
+fn groups() -> Vec<String> {
+    let commands = [
+        "XADD k 1-1 f v",
+        "XADD k 2-1 f w other 12",
+        "XADD k 3-1 f x",
+        "XADD k 4-1 f -7",
+        "XDEL k 2-1",
+        "XGROUP CREATE k g 0",
+        "XGROUP CREATE k h 3-1",
+        "XGROUP CREATECONSUMER k g idle",
+        "XREADGROUP GROUP g alice COUNT 2 STREAMS k >",
+        "XREADGROUP GROUP g bob STREAMS k >",
+        "XCLAIM k g bob 0 1-1 TIME 1700000000000 RETRYCOUNT 5",
+        "XREADGROUP GROUP h carol STREAMS k >",
+    ];
+    commands.map(str::to_owned).to_vec()
 }
 
 /// Commands that add a thousand elements.
@@ -51,7 +88,11 @@ fn with_redis() {
 #[test]
 fn with_valkey() {
     if let Some(real) = real_server(Product::Valkey) {
-        exchange(&real, &values());
+        let mut values = values();
+        let expiring = ["HSET k f v g 12", "HPEXPIREAT k 2900000000000 FIELDS 1 f"];
+        let expiring = expiring.map(str::to_owned).to_vec();
+        values.push((expiring, "HPEXPIRETIME k FIELDS 3 f g missing"));
+        exchange(&real, &values);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::value::{IntText, NewString, StringRef, WrongKind};
 
 /// A hash while it changes; empty where there was no key, and no key where it is empty in the end.
 #[derive(Debug)]
-pub struct HashMut<'g>(Edit<'g, Hash>);
+pub struct HashMut<'g>(pub(super) Edit<'g, Hash>);
 
 impl<'g> Slot<'g> {
     /// The hash in this place, to change it.
@@ -296,6 +296,6 @@ fn fits(limits: &Limits, bytes: &[u8], name: &[u8], value: Element<'_>) -> bool 
         && Listpack::new(bytes).has_room(name.len() + value.len())
 }
 
-fn max_entries(limits: &Limits) -> usize {
+pub(super) fn max_entries(limits: &Limits) -> usize {
     usize::try_from(limits.hash_entries.load(Relaxed)).unwrap_or(0)
 }

@@ -15,9 +15,9 @@ use crate::packed::listpack::{self, Element, Listpack};
 use crate::value::StringRef;
 
 /// The entry is deleted.
-const DELETED: i64 = 1;
+pub(super) const DELETED: i64 = 1;
 /// The entry has the master's fields, which are not repeated.
-const SAME_FIELDS: i64 = 2;
+pub(super) const SAME_FIELDS: i64 = 2;
 
 /// Elements of the master entry before its fields.
 const COUNTERS: usize = 3;
@@ -103,6 +103,11 @@ impl Node {
 
     pub(super) fn live(&self) -> u64 {
         self.live.into()
+    }
+
+    /// What the ids are relative to, and the bytes of the listpack.
+    pub(super) fn pack_bytes(&self) -> (StreamId, &[u8]) {
+        (self.id, &self.bytes)
     }
 
     /// Bytes of the entries.

@@ -2,8 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use kvik_rdb::{Compression, Encoder, ListNode, ObjectType, seal};
-use kvik_store::{IntText, ListRef, SetRef, TextRef, ValueRef};
+use kvik_rdb::{
+    Compression, Encoder, EntriesRead, ListNode, ObjectType, Pending, StreamSummary, seal,
+};
+use kvik_store::{
+    GroupRef, HashRef, IntText, ListRef, SetRef, StreamId, StreamRef, TextRef, ValueRef,
+};
 
 use crate::{Ctx, Error};
 
@@ -40,7 +44,9 @@ fn write(value: ValueRef<'_>, object: ObjectType, encoder: &mut Encoder<'_>) {
         ValueRef::String(string) => write_string(string, encoder),
         ValueRef::List(list) => write_list(list, encoder),
         ValueRef::Set(set) => write_set(set, object, encoder),
-        ValueRef::Hash(_) | ValueRef::Zset(_) | ValueRef::Stream(_) => {}
+        ValueRef::Stream(stream) => write_stream(stream, encoder),
+        ValueRef::Hash(hash) => write_hash(hash, object, encoder),
+        ValueRef::Zset(_) => {}
     }
 }
 
@@ -52,7 +58,11 @@ fn object_of(value: ValueRef<'_>) -> Option<ObjectType> {
         ValueRef::Set(SetRef::Ints(_)) => ObjectType::SetIntset,
         ValueRef::Set(set) if set.expires() => ObjectType::SetExpiring,
         ValueRef::Set(_) => ObjectType::Set,
-        ValueRef::Hash(_) | ValueRef::Zset(_) | ValueRef::Stream(_) => return None,
+        ValueRef::Stream(_) => ObjectType::Stream2,
+        ValueRef::Hash(HashRef::Pack(_)) => ObjectType::HashListpack,
+        ValueRef::Hash(hash) if hash.expires() => ObjectType::HashExpiringValkey,
+        ValueRef::Hash(_) => ObjectType::Hash,
+        ValueRef::Zset(_) => return None,
     })
 }
 
@@ -95,4 +105,64 @@ fn write_set(set: SetRef<'_>, object: ObjectType, encoder: &mut Encoder<'_>) {
             encoder.expiry(set.expiry_of(name).flatten());
         }
     }
+}
+
+fn write_hash(hash: HashRef<'_>, object: ObjectType, encoder: &mut Encoder<'_>) {
+    if let HashRef::Pack(pack) = hash {
+        return encoder.packed(pack.as_bytes());
+    }
+    encoder.count(hash.len());
+    hash.for_each(|field| {
+        write_string(field.name.into(), encoder);
+        write_string(field.value.into(), encoder);
+        if object == ObjectType::HashExpiringValkey {
+            encoder.expiry(field.expire_at);
+        }
+    });
+}
+
+fn write_stream(stream: StreamRef<'_>, encoder: &mut Encoder<'_>) {
+    encoder.count(stream.nodes());
+    for (first, listpack) in stream.packs() {
+        encoder.entries(rdb_id(first), listpack);
+    }
+    encoder.summary(&StreamSummary {
+        len: stream.len(),
+        last_id: rdb_id(stream.last_id()),
+        first_id: Some(rdb_id(stream.first_id())),
+        max_deleted_id: rdb_id(stream.max_deleted_id()),
+        entries_added: stream.entries_added(),
+    });
+    encoder.count(stream.groups().len());
+    stream
+        .groups()
+        .for_each(|group| write_group(group, encoder));
+}
+
+fn write_group(group: GroupRef<'_>, encoder: &mut Encoder<'_>) {
+    let read = group
+        .entries_read()
+        .and_then(|read| u64::try_from(read).ok());
+    let read = read.map_or(EntriesRead::Unknown, EntriesRead::Count);
+    encoder.group(group.name(), rdb_id(group.last_id()), read);
+    encoder.count(group.pending_len());
+    for entry in group.pending(StreamId::MIN) {
+        encoder.pending(Pending {
+            id: rdb_id(entry.id),
+            delivered_ms: entry.delivered_ms,
+            deliveries: entry.deliveries,
+        });
+    }
+    encoder.count(group.consumers_len());
+    for consumer in group.consumers() {
+        encoder.consumer(consumer.name(), consumer.seen_ms());
+        encoder.count(consumer.pending_len());
+        let pending = consumer.pending(StreamId::MIN);
+        pending.for_each(|entry| encoder.owned(rdb_id(entry.id)));
+    }
+}
+
+fn rdb_id(id: StreamId) -> kvik_rdb::StreamId {
+    let StreamId { ms, seq } = id;
+    kvik_rdb::StreamId { ms, seq }
 }

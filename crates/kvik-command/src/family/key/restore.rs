@@ -46,7 +46,7 @@ fn put(slot: Slot<'_>, value: Value<'_, '_>, terms: &Terms<'_>, past: bool) -> R
         Value::String(text) => {
             if !past {
                 let mut room = IntText::default();
-                slot.restore_string(fill::string(&text, &mut room), terms);
+                slot.restore_string(fill::string(&text, &mut room).into(), terms);
             }
         }
         Value::List(parts) => {
@@ -59,6 +59,20 @@ fn put(slot: Slot<'_>, value: Value<'_, '_>, terms: &Terms<'_>, past: bool) -> R
         Value::Set(set) => {
             let mut made = slot.set_beside();
             fill::set(&mut made, set)?;
+            if !past {
+                made.restore(terms);
+            }
+        }
+        Value::Hash(hash) => {
+            let mut made = slot.hash_beside();
+            fill::hash(&mut made, hash)?;
+            if !past {
+                made.restore(terms);
+            }
+        }
+        Value::Stream(parts) => {
+            let mut made = slot.stream_beside();
+            fill::stream(&mut made, parts)?;
             if !past {
                 made.restore(terms);
             }

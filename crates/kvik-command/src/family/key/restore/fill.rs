@@ -1,7 +1,14 @@
 //! Fills new collections with what a payload holds.
 
-use kvik_rdb::{Corrupt, IntText, ListPart, ListParts, Set, Text};
-use kvik_store::{ListEnd, ListMut, Malformed, NewString, SetMut};
+use std::collections::BTreeMap;
+
+use kvik_rdb::{
+    Corrupt, EntriesRead, Field, Hash, IntText, ListPart, ListParts, Pending, Set, StreamPart,
+    StreamParts, StreamSummary, Text,
+};
+use kvik_store::{
+    HashMut, ListEnd, ListMut, Malformed, SetMut, StreamCounts, StreamId, StreamMut, StringRef,
+};
 
 /// The payload is not what it seemed to be.
 pub(super) struct Damaged;
@@ -23,11 +30,11 @@ fn ensure(condition: bool) -> Result<(), Damaged> {
     condition.then_some(()).ok_or(Damaged)
 }
 
-/// A string of a payload as one to store. `room` is for its text, if it is an integer's.
-pub(super) fn string<'t>(text: &'t Text<'_>, room: &'t mut IntText) -> NewString<'t> {
+/// A string of a payload as the store has it. `room` is for its text, if it is an integer's.
+pub(super) fn string<'t>(text: &'t Text<'_>, room: &'t mut IntText) -> StringRef<'t> {
     match text {
-        Text::Int(n) => NewString::Int(*n),
-        text => NewString::Bytes(text.bytes(room)),
+        Text::Int(n) => StringRef::Int(*n),
+        text => StringRef::Bytes(text.bytes(room)),
     }
 }
 
@@ -68,4 +75,140 @@ pub(super) fn set(made: &mut SetMut<'_>, set: Set<'_, '_>) -> Result<(), Damaged
         Set::Listpack(bytes) => made.adopt(bytes)?,
     }
     ensure(!made.view().is_empty())
+}
+
+pub(super) fn hash(made: &mut HashMut<'_>, hash: Hash<'_, '_>) -> Result<(), Damaged> {
+    match hash {
+        Hash::Fields(fields) => {
+            made.expect(fields.size_hint().0);
+            for field in fields {
+                set_field(made, &field?)?;
+            }
+        }
+        Hash::Listpack(bytes) => made.adopt(bytes)?,
+        Hash::ListpackWithExpiry(bytes) => made.adopt_expiring(&bytes)?,
+        Hash::Ziplist(ziplist) => set_pairs(made, ziplist.pairs())?,
+        Hash::Zipmap(zipmap) => set_pairs(made, zipmap.iter())?,
+    }
+    ensure(!made.view().is_empty())
+}
+
+fn set_pairs<'a>(
+    made: &mut HashMut<'_>,
+    pairs: impl ExactSizeIterator<Item = (Text<'a>, Text<'a>)>,
+) -> Result<(), Damaged> {
+    made.expect(pairs.len());
+    for (name, value) in pairs {
+        let expire_at = None;
+        set_field(
+            made,
+            &Field {
+                name,
+                value,
+                expire_at,
+            },
+        )?;
+    }
+    Ok(())
+}
+
+fn set_field(made: &mut HashMut<'_>, field: &Field<'_>) -> Result<(), Damaged> {
+    let (mut name, mut value) = (IntText::default(), IntText::default());
+    let name = field.name.bytes(&mut name);
+    ensure(made.set(name, string(&field.value, &mut value)))?;
+    if let Some(at) = field.expire_at {
+        made.expire([name], at, |_| true);
+    }
+    Ok(())
+}
+
+pub(super) fn stream(made: &mut StreamMut<'_>, parts: StreamParts<'_, '_>) -> Result<(), Damaged> {
+    let mut group = NewGroup::default();
+    for part in parts {
+        match part? {
+            StreamPart::Entries { first, listpack } => {
+                made.append_pack(store_id(first), &listpack)?;
+            }
+            StreamPart::Summary(summary) => made.set_counts(&counts(&summary))?,
+            StreamPart::Group {
+                name,
+                last_id,
+                entries_read,
+            } => {
+                group.end()?;
+                group = NewGroup::begin(made, name, store_id(last_id), entries_read)?;
+            }
+            StreamPart::Pending(pending) => {
+                group.pending.insert(pending.id, pending);
+            }
+            StreamPart::Consumer {
+                name,
+                seen_ms,
+                active_ms,
+            } => {
+                group.consumer = name.into_bytes().into_owned();
+                let (of, name) = (&group.name, &group.consumer);
+                ensure(made.add_consumer(of, name, seen_ms, active_ms))?;
+            }
+            StreamPart::Owned(id) => group.own(made, id)?,
+        }
+    }
+    group.end()
+}
+
+/// A consumer group whose pending entries wait for their consumers.
+#[derive(Default)]
+struct NewGroup {
+    name: Vec<u8>,
+    /// The consumer that is being read.
+    consumer: Vec<u8>,
+    /// Those that have not found their consumers.
+    pending: BTreeMap<kvik_rdb::StreamId, Pending>,
+}
+
+impl NewGroup {
+    fn begin(
+        made: &mut StreamMut<'_>,
+        name: Text<'_>,
+        last_id: StreamId,
+        entries_read: EntriesRead,
+    ) -> Result<Self, Damaged> {
+        let name = name.into_bytes().into_owned();
+        let entries_read = match entries_read {
+            EntriesRead::Count(count) => Some(i64::try_from(count).map_err(|_| Damaged)?),
+            EntriesRead::Unknown => None,
+            EntriesRead::Untold => made.view().entries_read_up_to(last_id),
+        };
+        ensure(made.create_group(&name, last_id, entries_read))?;
+        Ok(Self {
+            name,
+            ..Self::default()
+        })
+    }
+
+    /// Gives an entry to the consumer that is being read.
+    fn own(&mut self, made: &mut StreamMut<'_>, id: kvik_rdb::StreamId) -> Result<(), Damaged> {
+        let entry = self.pending.remove(&id).ok_or(Damaged)?;
+        let (delivered, deliveries) = (entry.delivered_ms, entry.deliveries);
+        let id = store_id(id);
+        ensure(made.add_pending(&self.name, &self.consumer, id, delivered, deliveries))
+    }
+
+    /// Every pending entry has found its consumer.
+    fn end(&self) -> Result<(), Damaged> {
+        ensure(self.pending.is_empty())
+    }
+}
+
+fn store_id(id: kvik_rdb::StreamId) -> StreamId {
+    StreamId::new(id.ms, id.seq)
+}
+
+fn counts(summary: &StreamSummary) -> StreamCounts {
+    StreamCounts {
+        len: summary.len,
+        last_id: store_id(summary.last_id),
+        max_deleted_id: store_id(summary.max_deleted_id),
+        entries_added: summary.entries_added,
+    }
 }
