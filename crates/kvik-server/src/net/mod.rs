@@ -230,7 +230,8 @@ pub trait Driver {
     fn receive(&mut self, conn: ConnId, input: Vec<u8>, missing: usize);
 
     /// Asks for more bytes: first those that `intake` lacks, which must be some, straight into its
-    /// chunks, then others, to be appended to `input`. Until they have come the connection cannot
+    /// chunks, then others, to be appended to `input`. At least two will follow it: the end of its
+    /// line. Until they have come the connection cannot
     /// be [released](Self::release).
     fn receive_apart(&mut self, conn: ConnId, intake: Intake, input: Vec<u8>);
 

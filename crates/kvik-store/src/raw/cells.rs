@@ -18,8 +18,9 @@ use super::slab::Slab;
 use crate::UnixMs;
 use crate::value::{IntText, NewString, TextRef, canonical_int};
 
-/// A rope from this size on is dropped when no lock is held.
-const DROP_LATER_BYTES: usize = 64 << 10;
+/// A rope from this size on is dropped when no lock is held, by another thread. To free fewer chunks takes some
+/// microseconds, and who has just freed them finds them in its cache when it receives the next value.
+const DROP_LATER_BYTES: usize = 2 << 20;
 
 /// A string to store.
 #[derive(Clone, Debug)]

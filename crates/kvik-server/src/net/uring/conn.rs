@@ -5,12 +5,12 @@ use std::io;
 use std::mem::{self, MaybeUninit};
 use std::os::fd::AsRawFd;
 
-use io_uring::opcode;
 use io_uring::types::Fd;
+use io_uring::{opcode, squeue};
 use kvik_rope::Intake;
 use socket2::Socket;
 
-use super::provided::GROUP;
+use super::provided::{GROUP, SIZE};
 use super::ring::Ring;
 use super::{TAG_RECEIVE, TAG_SEND};
 use crate::net::buffers::{Buffers, announced_room};
@@ -19,8 +19,13 @@ use crate::net::{ConnId, Event};
 
 /// From this many missing bytes on, a value is received directly.
 const DIRECT: usize = 64 << 10;
-/// Most places that the kernel takes in one list.
-const MOST_PLACES: usize = 1024;
+/// Bytes of a large string that one request asks for at most: their chunks are fewer than the places the kernel takes
+/// in a list.
+const MOST_AT_ONCE: usize = 4 << 20;
+/// Bytes that follow every argument.
+const LINE_END: usize = 2;
+/// So many receives after a large string another one may be expected.
+const FEW: u8 = 8;
 /// The most that one request is asked to send or receive.
 const ONE_REQUEST: usize = 1 << 30;
 
@@ -90,6 +95,8 @@ pub(super) struct Conn {
     pub(super) intake: Option<Intake>,
     /// Where a direct receive of it writes to.
     places: Option<Box<Message>>,
+    /// Receives since the last one of a large string.
+    since_large: u8,
     /// Bytes that came while the layer above did not wait for any.
     early: Vec<u8>,
     pub(super) failure: Option<io::Error>,
@@ -124,6 +131,7 @@ impl Conn {
             missing: 0,
             intake: None,
             places: None,
+            since_large: u8::MAX,
             early: Vec::new(),
             failure: None,
             receiving: Receiving::Nothing,
@@ -155,6 +163,7 @@ impl Conn {
             None if self.early.is_empty() => self.receiving,
             None => Receiving::Nothing,
             Some(_) if !self.early.is_empty() => self.receiving,
+            Some(_) if self.intake.is_some() => Receiving::Direct,
             Some(_) if self.missing >= DIRECT => Receiving::Direct,
             Some(_) => Receiving::Pooled,
         }
@@ -192,14 +201,30 @@ impl Conn {
         self.input.is_some() && self.may_receive() && !self.releasing
     }
 
-    /// Requests all that comes, each time in a provided buffer.
+    /// Requests all that comes, each time in a provided buffer; only what fills one if a large string may begin in
+    /// it, so that the rest is there to be received directly.
     pub(super) fn receive_pooled(&mut self, id: ConnId, ring: &mut Ring) {
         self.receiving = Receiving::Pooled;
-        let receive = opcode::RecvMulti::new(self.fd(), GROUP)
-            .build()
-            .user_data(id.pack(TAG_RECEIVE));
+        let receive = if self.since_large < FEW {
+            opcode::Recv::new(self.fd(), std::ptr::null_mut(), SIZE as u32)
+                .buf_group(GROUP)
+                .build()
+                .flags(squeue::Flags::BUFFER_SELECT)
+        } else {
+            opcode::RecvMulti::new(self.fd(), GROUP).build()
+        };
         // SAFETY: the request points to no memory but the provided buffers, which outlive it.
-        unsafe { ring.push(&receive) };
+        unsafe { ring.push(&receive.user_data(id.pack(TAG_RECEIVE))) };
+    }
+
+    /// Notes what the layer above waits for.
+    pub(super) fn expect(&mut self, missing: usize, intake: Option<Intake>) {
+        self.since_large = match &intake {
+            Some(_) => 0,
+            None => self.since_large.saturating_add(1),
+        };
+        self.missing = missing;
+        self.intake = intake;
     }
 
     /// Requests what the layer above lacks, in its own buffer, as far as that may grow now.
@@ -224,22 +249,30 @@ impl Conn {
         unsafe { ring.push(&receive) };
     }
 
-    /// Requests what a large string lacks, as far as it may take memory now.
+    /// Requests what a large string lacks, as far as it may take memory now, and the end of its line.
     fn receive_apart(&mut self, id: ConnId, ring: &mut Ring) {
         let fd = self.fd();
-        let Some(intake) = &mut self.intake else {
+        let (Some(intake), Some(input)) = (&mut self.intake, &mut self.input) else {
             return;
         };
         self.receiving = Receiving::Direct;
-        let most = announced_room(intake.received());
-        let slices = intake.room(most).take(MOST_PLACES);
+        let most = announced_room(intake.received()).min(MOST_AT_ONCE);
+        let tail = if intake.missing() <= most {
+            LINE_END
+        } else {
+            0
+        };
+        input.reserve(tail);
+        let behind = std::iter::once(&mut input.spare_capacity_mut()[..tail]);
+        let slices = intake.room(most).chain(behind);
         let places = self.places.get_or_insert_default().gather(slices);
         let receive = opcode::RecvMsg::new(fd, places)
             .flags(libc::MSG_WAITALL as u32)
             .build()
             .user_data(id.pack(TAG_RECEIVE));
-        // SAFETY: the places are the intake's, whose chunks stay where they are and are touched by
-        // nobody while a direct receive is in the kernel; the slot keeps it and the boxed list.
+        // SAFETY: the places are the intake's, whose chunks stay where they are, and the input's.
+        // Nobody touches them while a direct receive is in the kernel; the slot keeps both, and
+        // the boxed list.
         unsafe { ring.push(&receive) };
     }
 
@@ -266,13 +299,22 @@ impl Conn {
 
     /// Takes `count` bytes that the kernel wrote behind the input.
     pub(super) fn take_direct(&mut self, id: ConnId, count: usize) -> Option<Event> {
-        if let Some(mut intake) = self.intake.take() {
-            assert!(count <= intake.missing(), "the kernel keeps to its places");
-            // SAFETY: the kernel has filled the places it was given in order, up to `count` bytes.
-            unsafe { intake.advance(count) };
-            return self.received_apart(id, intake);
-        }
         let mut input = self.input.take()?;
+        if let Some(mut intake) = self.intake.take() {
+            let behind = count.saturating_sub(intake.missing());
+            assert!(behind <= LINE_END, "the kernel keeps to its places");
+            // SAFETY: the kernel has filled the places it was given in order, up to `count` bytes:
+            // first those of the intake, then at most so many that were reserved in the input.
+            unsafe {
+                intake.advance(count - behind);
+                input.set_len(input.len() + behind);
+            }
+            return (!self.is_closed()).then_some(Event::ReceivedApart {
+                conn: id,
+                intake,
+                input,
+            });
+        }
         let room = input.capacity() - input.len();
         assert!(count <= room, "the kernel keeps to the room it was given");
         // SAFETY: the kernel has written `count` bytes to the spare capacity, and completed.
@@ -282,15 +324,6 @@ impl Conn {
             return None;
         }
         (!self.is_closed()).then_some(Event::Received { conn: id, input })
-    }
-
-    fn received_apart(&mut self, id: ConnId, intake: Intake) -> Option<Event> {
-        let input = self.input.take()?;
-        (!self.is_closed()).then_some(Event::ReceivedApart {
-            conn: id,
-            intake,
-            input,
-        })
     }
 
     /// Appends bytes to what the layer above waits for: to the large string what belongs to it.

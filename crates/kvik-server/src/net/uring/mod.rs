@@ -471,7 +471,7 @@ impl Driver for UringDriver {
         match self.conns.get_mut(id) {
             Some(conn) if conn.may_receive() => {
                 conn.input = Some(self.buffers.park(input));
-                conn.missing = missing;
+                conn.expect(missing, None);
                 self.arm(id);
             }
             _ => self.buffers.put(input),
@@ -482,8 +482,7 @@ impl Driver for UringDriver {
         match self.conns.get_mut(id) {
             Some(conn) if conn.may_receive() => {
                 conn.input = Some(self.buffers.park(input));
-                conn.missing = intake.missing();
-                conn.intake = Some(intake);
+                conn.expect(intake.missing(), Some(intake));
                 self.arm(id);
             }
             _ => self.buffers.put(input),

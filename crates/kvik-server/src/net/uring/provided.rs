@@ -14,7 +14,7 @@ use super::ring::Ring;
 /// The one group of buffers there is.
 pub(super) const GROUP: u16 = 0;
 /// What one buffer takes.
-const SIZE: usize = 16 << 10;
+pub(super) const SIZE: usize = 16 << 10;
 /// The distance of buffers: the extra line keeps their starts out of the same set of the cache.
 const STRIDE: usize = SIZE + 64;
 
