@@ -8,6 +8,7 @@
 mod change;
 mod pack;
 mod range;
+mod restore;
 mod score;
 mod table;
 #[cfg(test)]
@@ -99,6 +100,11 @@ impl<'a> ZsetRef<'a> {
             Self::Pack(pack) => pack::find(pack, name).map(|found| found.score),
             Self::Table(table) => table.members().find(name).map(table::member_score),
         }
+    }
+
+    /// Whether a member expires.
+    pub fn expires(self) -> bool {
+        matches!(self, Self::Table(table) if table.members().members.volatile() > 0)
     }
 
     /// When a member expires, if there is such a member and it does.

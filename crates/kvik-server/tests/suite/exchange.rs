@@ -5,6 +5,8 @@ use kvik_resp::{ArgsBuf, Value};
 
 use crate::target::{Connection, MemoryTarget, Product, Target, real_server};
 
+const ZRANGE: &str = "ZRANGE k 0 -1 WITHSCORES";
+
 /// Values: what makes `k`, one command after the other, and the command that reads it.
 fn values() -> Vec<(Vec<String>, &'static str)> {
     let of = |command: &str, read| (vec![command.to_owned()], read);
@@ -31,6 +33,12 @@ fn values() -> Vec<(Vec<String>, &'static str)> {
         of("SADD k a 17 c", "SMEMBERS k"),
         (many("SADD k", |n| n.to_string()), "SMEMBERS k"),
         (many("SADD k", |n| format!("member:{n}")), "SMEMBERS k"),
+        of("ZADD k 1 a -inf b 2.5 c 2.5 7 9007199254740993 d", ZRANGE),
+        (
+            many("ZADD k", |n| format!("{} member:{n}", f64::from(n) / 4.0)),
+            ZRANGE,
+        ),
+        (many("ZADD k", |n| format!("{} {n}", n % 9)), ZRANGE),
         (groups(), "XRANGE k - +"),
         (groups(), "XINFO GROUPS k"),
         (groups(), "XPENDING k g"),
@@ -118,7 +126,7 @@ fn carry(from: &mut dyn Connection, to: &mut dyn Connection, commands: &[String]
     let mut restore: ArgsBuf = ["RESTORE", "k", "0"].iter().collect();
     restore.push(payload);
     let answer = to.ask(restore.as_args()).expect("a reply");
-    let first = &commands[0];
+    let first: String = commands[0].chars().take(60).collect();
     assert_eq!(answer.as_str(), Some("OK"), "{first}: {answer:?}");
     let (there, here) = (ask(to, read), ask(from, read));
     if read.starts_with("LRANGE") {

@@ -20,13 +20,13 @@ use crate::value::{IntText, ValueRef, WrongKind};
 /// A sorted set while it changes; whoever opened it sees what it does at once, others when it is dropped.
 #[derive(Debug)]
 pub struct ZsetMut<'g> {
-    edit: Edit<'g, Zset>,
-    expected: Expected,
+    pub(super) edit: Edit<'g, Zset>,
+    pub(super) expected: Expected,
 }
 
 /// What is about to be added.
 #[derive(Clone, Copy, Debug, Default)]
-struct Expected {
+pub(super) struct Expected {
     count: usize,
     longest: usize,
 }

@@ -6,12 +6,10 @@ use kvik_rdb::{
     Compression, Encoder, EntriesRead, ListNode, ObjectType, Pending, StreamSummary, seal,
 };
 use kvik_store::{
-    GroupRef, HashRef, IntText, ListRef, SetRef, StreamId, StreamRef, TextRef, ValueRef,
+    GroupRef, HashRef, IntText, ListRef, SetRef, StreamId, StreamRef, TextRef, ValueRef, ZsetRef,
 };
 
 use crate::{Ctx, Error};
-
-const NO_FORM: Error = Error::text("values of this type cannot be dumped yet");
 
 pub(super) fn dump(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let compression = if ctx.engine.settings.rdb_compression.load(Ordering::Relaxed) {
@@ -21,7 +19,7 @@ pub(super) fn dump(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     };
     match ctx.keys.read(&ctx.args[1]) {
         Some(view) => {
-            let payload = payload(view.value(), compression).ok_or(NO_FORM)?;
+            let payload = payload(view.value(), compression);
             ctx.reply.bulk(&payload);
         }
         None => ctx.reply.null(),
@@ -29,14 +27,14 @@ pub(super) fn dump(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn payload(value: ValueRef<'_>, compression: Compression) -> Option<Vec<u8>> {
-    let object = object_of(value)?;
+fn payload(value: ValueRef<'_>, compression: Compression) -> Vec<u8> {
+    let object = object_of(value);
     let mut payload = Vec::new();
     let mut encoder = Encoder::new(&mut payload, compression);
     encoder.object(object);
     write(value, object, &mut encoder);
     seal(&mut payload, object.version());
-    Some(payload)
+    payload
 }
 
 fn write(value: ValueRef<'_>, object: ObjectType, encoder: &mut Encoder<'_>) {
@@ -46,13 +44,13 @@ fn write(value: ValueRef<'_>, object: ObjectType, encoder: &mut Encoder<'_>) {
         ValueRef::Set(set) => write_set(set, object, encoder),
         ValueRef::Stream(stream) => write_stream(stream, encoder),
         ValueRef::Hash(hash) => write_hash(hash, object, encoder),
-        ValueRef::Zset(_) => {}
+        ValueRef::Zset(zset) => write_zset(zset, object, encoder),
     }
 }
 
-/// The oldest type that holds the value, if values like it can be dumped.
-fn object_of(value: ValueRef<'_>) -> Option<ObjectType> {
-    Some(match value {
+/// The oldest type that holds the value.
+fn object_of(value: ValueRef<'_>) -> ObjectType {
+    match value {
         ValueRef::String(_) => ObjectType::String,
         ValueRef::List(_) => ObjectType::ListQuicklist2,
         ValueRef::Set(SetRef::Ints(_)) => ObjectType::SetIntset,
@@ -62,8 +60,10 @@ fn object_of(value: ValueRef<'_>) -> Option<ObjectType> {
         ValueRef::Hash(HashRef::Pack(_)) => ObjectType::HashListpack,
         ValueRef::Hash(hash) if hash.expires() => ObjectType::HashExpiringValkey,
         ValueRef::Hash(_) => ObjectType::Hash,
-        ValueRef::Zset(_) => return None,
-    })
+        ValueRef::Zset(ZsetRef::Pack(_)) => ObjectType::SortedSetListpack,
+        ValueRef::Zset(zset) if zset.expires() => ObjectType::SortedSetExpiring,
+        ValueRef::Zset(_) => ObjectType::SortedSet,
+    }
 }
 
 fn write_string(string: TextRef<'_>, encoder: &mut Encoder<'_>) {
@@ -119,6 +119,22 @@ fn write_hash(hash: HashRef<'_>, object: ObjectType, encoder: &mut Encoder<'_>) 
             encoder.expiry(field.expire_at);
         }
     });
+}
+
+fn write_zset(zset: ZsetRef<'_>, object: ObjectType, encoder: &mut Encoder<'_>) {
+    if let ZsetRef::Pack(pack) = zset {
+        return encoder.packed(pack.as_bytes());
+    }
+    let mut room = IntText::default();
+    encoder.count(zset.len());
+    for member in zset.range(0..usize::MAX, true) {
+        write_string(member.name.into(), encoder);
+        encoder.score(member.score());
+        if object == ObjectType::SortedSetExpiring {
+            let name = member.name.text(&mut room);
+            encoder.expiry(zset.expiry_of(name).flatten());
+        }
+    }
 }
 
 fn write_stream(stream: StreamRef<'_>, encoder: &mut Encoder<'_>) {

@@ -77,7 +77,13 @@ fn put(slot: Slot<'_>, value: Value<'_, '_>, terms: &Terms<'_>, past: bool) -> R
                 made.restore(terms);
             }
         }
-        _ => return Err(Damaged),
+        Value::SortedSet(set) => {
+            let mut made = slot.zset_beside();
+            fill::zset(&mut made, set)?;
+            if !past {
+                made.restore(terms);
+            }
+        }
     }
     Ok(())
 }

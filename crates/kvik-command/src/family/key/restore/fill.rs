@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use kvik_rdb::{
-    Corrupt, EntriesRead, Field, Hash, IntText, ListPart, ListParts, Pending, Set, StreamPart,
-    StreamParts, StreamSummary, Text,
+    Corrupt, EntriesRead, Field, Hash, IntText, ListPart, ListParts, Pending, Set, SortedSet,
+    StreamPart, StreamParts, StreamSummary, Text,
 };
 use kvik_store::{
-    HashMut, ListEnd, ListMut, Malformed, SetMut, StreamCounts, StreamId, StreamMut, StringRef,
+    HashMut, ListEnd, ListMut, Malformed, Scored, SetMut, StreamCounts, StreamId, StreamMut,
+    StringRef, ZsetMut,
 };
 
 /// The payload is not what it seemed to be.
@@ -120,6 +121,36 @@ fn set_field(made: &mut HashMut<'_>, field: &Field<'_>) -> Result<(), Damaged> {
         made.expire([name], at, |_| true);
     }
     Ok(())
+}
+
+pub(super) fn zset(made: &mut ZsetMut<'_>, set: SortedSet<'_, '_>) -> Result<(), Damaged> {
+    match set {
+        SortedSet::Members(members) => {
+            made.expect(members.size_hint().0, 0);
+            for member in members {
+                let member = member?;
+                let mut room = IntText::default();
+                let name = member.name.bytes(&mut room);
+                add_scored(made, name, member.score)?;
+                if member.expire_at.is_some() {
+                    made.set_expiry(name, member.expire_at);
+                }
+            }
+        }
+        SortedSet::Listpack(bytes) => made.add_pack(&bytes)?,
+        SortedSet::Ziplist(ziplist) => {
+            for member in ziplist.scored() {
+                let (name, score) = member?;
+                add_scored(made, name.bytes(&mut IntText::default()), score)?;
+            }
+        }
+    }
+    ensure(!made.view().is_empty())
+}
+
+/// Adds a member, which is not there yet.
+fn add_scored(made: &mut ZsetMut<'_>, name: &[u8], score: f64) -> Result<(), Damaged> {
+    ensure(made.update(name, |_| Some(score)) == Scored::Added)
 }
 
 pub(super) fn stream(made: &mut StreamMut<'_>, parts: StreamParts<'_, '_>) -> Result<(), Damaged> {
