@@ -184,7 +184,9 @@ impl RequestParser {
         spans: &mut Vec<Span>,
     ) -> Result<Parsed, ProtocolError> {
         if self.missing == 0 {
-            if let Some(consumed) = self.parse_small(input, limits, spans) {
+            if apart.is_empty()
+                && let Some(consumed) = self.parse_small(input, limits, spans)
+            {
                 return Ok(Parsed::Command { consumed });
             }
             match input.first() {
