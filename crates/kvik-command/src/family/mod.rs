@@ -7,6 +7,7 @@ mod config;
 mod connection;
 mod deadline;
 mod debug;
+mod geo;
 mod hash;
 mod hyperloglog;
 mod info;
@@ -38,6 +39,7 @@ pub fn commands() -> Vec<Row> {
         config::rows(),
         connection::rows(),
         debug::rows(),
+        geo::rows(),
         hash::rows(),
         hyperloglog::rows(),
         info::rows(),

@@ -1,6 +1,6 @@
 //! Sorted sets: rows, and the commands about single members.
 
-mod add;
+pub(super) mod add;
 mod algebra;
 mod pop;
 mod random;

@@ -1,0 +1,414 @@
+//! GEOSEARCH, and GEORADIUS with its like: the members inside an area, returned or stored.
+
+use kvik_resp::{Args, Reply};
+use kvik_store::{ScoreRange, StringRef, ZsetRef};
+
+use super::area::{Area, Shape};
+use super::cell::{Cell, Point};
+use super::{length, point, reply_distance, reply_point, unit};
+use crate::declare::{InvalidKeys, KeyFlags};
+use crate::family::zset::{Results, read, reply_name, zset};
+use crate::{Ctx, Error};
+
+/// Which of the commands it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// The area is given by options.
+    Search,
+    SearchStore,
+    /// A circle around coordinates.
+    Radius {
+        may_store: bool,
+    },
+    /// A circle around a member.
+    RadiusByMember {
+        may_store: bool,
+    },
+}
+
+/// In which order members are returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Nearest,
+    Farthest,
+}
+
+/// What a call asks for.
+#[derive(Debug, Default)]
+struct Request<'a> {
+    centre: Option<Point>,
+    /// Whether there is a centre, known or not: a key that does not exist has no members.
+    has_centre: bool,
+    /// Whether the centre is that of FROMLONLAT.
+    from_coordinates: bool,
+    shape: Option<Shape>,
+    unit: f64,
+    order: Option<Order>,
+    /// 0: all.
+    count: usize,
+    any: bool,
+    with_coordinates: bool,
+    with_distance: bool,
+    with_hash: bool,
+    store: Option<&'a [u8]>,
+    store_distance: bool,
+}
+
+/// A member inside.
+struct Found<'c> {
+    name: StringRef<'c>,
+    score: f64,
+    point: Point,
+    metres: f64,
+}
+
+pub(super) fn geosearch(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    run(ctx, Form::Search)
+}
+
+pub(super) fn geosearchstore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    run(ctx, Form::SearchStore)
+}
+
+pub(super) fn georadius(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    run(ctx, Form::Radius { may_store: true })
+}
+
+pub(super) fn georadius_ro(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    run(ctx, Form::Radius { may_store: false })
+}
+
+pub(super) fn georadiusbymember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    run(ctx, Form::RadiusByMember { may_store: true })
+}
+
+pub(super) fn georadiusbymember_ro(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    run(ctx, Form::RadiusByMember { may_store: false })
+}
+
+/// The keys of GEORADIUS and GEORADIUSBYMEMBER: the one searched, and those behind STORE and STOREDIST.
+pub(super) fn find_keys(
+    args: Args<'_>,
+    found: &mut dyn FnMut(usize, KeyFlags),
+) -> Result<(), InvalidKeys> {
+    found(1, KeyFlags::RO_ACCESS);
+    let stores = |at: usize| {
+        let word = &args[at];
+        word.eq_ignore_ascii_case(b"STORE") || word.eq_ignore_ascii_case(b"STOREDIST")
+    };
+    let mut at = 5;
+    while at + 1 < args.len() {
+        if stores(at) {
+            at += 1;
+            found(at, KeyFlags::OW_UPDATE);
+        }
+        at += 1;
+    }
+    Ok(())
+}
+
+fn run(ctx: &mut Ctx<'_>, form: Form) -> Result<(), Error> {
+    let (args, source) = (ctx.args, form.source());
+    // What is due is deleted, and other types are refused before anything else.
+    read(ctx, &args[source])?;
+    let request = Request::parse(ctx, form)?;
+    let zset = ctx.keys.view(&args[source]).map(zset).transpose()?;
+    let found = match (zset, request.area()) {
+        (Some(zset), Some(area)) => request.find(zset, &area),
+        _ => Vec::new(),
+    };
+    match request.store {
+        Some(destination) => {
+            let results = request.results(&found);
+            results.store(&mut ctx.keys, destination)?;
+            ctx.reply.integer(results.len() as i64);
+        }
+        None => request.answer(&mut ctx.reply, &found),
+    }
+    Ok(())
+}
+
+impl Form {
+    /// Where the key that is searched stands.
+    fn source(self) -> usize {
+        match self {
+            Self::SearchStore => 2,
+            _ => 1,
+        }
+    }
+
+    /// Where the options begin.
+    fn options(self) -> usize {
+        match self {
+            Self::Search => 2,
+            Self::SearchStore => 3,
+            Self::Radius { .. } => 6,
+            Self::RadiusByMember { .. } => 5,
+        }
+    }
+
+    fn is_search(self) -> bool {
+        matches!(self, Self::Search | Self::SearchStore)
+    }
+
+    /// Whether STORE and STOREDIST name a destination.
+    fn may_store(self) -> bool {
+        match self {
+            Self::Search | Self::SearchStore => false,
+            Self::Radius { may_store } | Self::RadiusByMember { may_store } => may_store,
+        }
+    }
+}
+
+impl<'a> Request<'a> {
+    fn parse(ctx: &Ctx<'a>, form: Form) -> Result<Self, Error> {
+        let mut request = Self::default();
+        let view = ctx.keys.view(&ctx.args[form.source()]);
+        let zset = view.map(zset).transpose()?;
+        match form {
+            Form::Search => {}
+            Form::SearchStore => request.store = ctx.args.get(1),
+            Form::Radius { .. } => {
+                request.centre = Some(point(ctx, 2)?);
+                request.take_circle(ctx, 4)?;
+            }
+            Form::RadiusByMember { .. } if zset.is_none() => {}
+            Form::RadiusByMember { .. } => {
+                request.take_member(ctx, zset, 2)?;
+                request.take_circle(ctx, 3)?;
+            }
+        }
+        let mut at = form.options();
+        while at < ctx.args.len() {
+            at += 1 + request.take_option(ctx, form, zset, at)?;
+        }
+        request.check(ctx, form)?;
+        Ok(request)
+    }
+
+    /// Takes the option at a position and says how many words behind belong to it.
+    fn take_option(
+        &mut self,
+        ctx: &Ctx<'a>,
+        form: Form,
+        zset: Option<ZsetRef<'_>>,
+        at: usize,
+    ) -> Result<usize, Error> {
+        let behind = ctx.args.len() - at - 1;
+        let operand = ctx.args.get(at + 1).unwrap_or_default();
+        match ctx.args[at].to_ascii_lowercase().as_slice() {
+            b"withdist" => self.with_distance = true,
+            b"withhash" => self.with_hash = true,
+            b"withcoord" => self.with_coordinates = true,
+            b"any" => self.any = true,
+            b"asc" => self.order = Some(Order::Nearest),
+            b"desc" => self.order = Some(Order::Farthest),
+            b"count" if behind >= 1 => {
+                self.take_count(ctx.int(at + 1)?)?;
+                return Ok(1);
+            }
+            option @ (b"store" | b"storedist") if behind >= 1 && form.may_store() => {
+                self.store = Some(operand);
+                self.store_distance = option == b"storedist";
+                return Ok(1);
+            }
+            b"storedist" if form == Form::SearchStore => self.store_distance = true,
+            option if form.is_search() => return self.take_area(ctx, zset, at, option),
+            _ => return Err(Error::SYNTAX),
+        }
+        Ok(0)
+    }
+
+    /// Takes one of the options that only GEOSEARCH and GEOSEARCHSTORE have.
+    fn take_area(
+        &mut self,
+        ctx: &Ctx<'a>,
+        zset: Option<ZsetRef<'_>>,
+        at: usize,
+        option: &[u8],
+    ) -> Result<usize, Error> {
+        let behind = ctx.args.len() - at - 1;
+        let is_box = matches!(self.shape, Some(Shape::Box { .. }));
+        let is_circle = matches!(self.shape, Some(Shape::Circle { .. }));
+        match option {
+            b"frommember" if behind >= 1 && !self.from_coordinates => {
+                self.take_member(ctx, zset, at + 1)?;
+                Ok(1)
+            }
+            b"fromlonlat" if behind >= 2 && (self.from_coordinates || !self.has_centre) => {
+                self.centre = Some(point(ctx, at + 1)?);
+                self.has_centre = true;
+                self.from_coordinates = true;
+                Ok(2)
+            }
+            b"byradius" if behind >= 2 && !is_box => {
+                self.take_circle(ctx, at + 1)?;
+                Ok(2)
+            }
+            b"bybox" if behind >= 3 && !is_circle => {
+                self.take_box(ctx, at + 1)?;
+                Ok(3)
+            }
+            _ => Err(Error::SYNTAX),
+        }
+    }
+
+    fn take_count(&mut self, count: i64) -> Result<(), Error> {
+        let count = usize::try_from(count).ok().filter(|&count| count > 0);
+        self.count = count.ok_or(Error::text("COUNT must be > 0"))?;
+        Ok(())
+    }
+
+    /// Takes the position of a member as the centre, if the key exists.
+    fn take_member(
+        &mut self,
+        ctx: &Ctx<'_>,
+        zset: Option<ZsetRef<'_>>,
+        at: usize,
+    ) -> Result<(), Error> {
+        self.has_centre = true;
+        if let Some(zset) = zset {
+            let score = zset.score(&ctx.args[at]);
+            let score = score.ok_or(Error::text("could not decode requested zset member"))?;
+            self.centre = Some(Point::of_score(score));
+        }
+        Ok(())
+    }
+
+    fn take_circle(&mut self, ctx: &Ctx<'_>, at: usize) -> Result<(), Error> {
+        let radius = length(ctx, at, "need numeric radius")?;
+        if radius < 0.0 {
+            return Err(Error::text("radius cannot be negative"));
+        }
+        self.unit = unit(ctx, at + 1)?;
+        self.shape = Some(Shape::Circle { radius });
+        Ok(())
+    }
+
+    fn take_box(&mut self, ctx: &Ctx<'_>, at: usize) -> Result<(), Error> {
+        let width = length(ctx, at, "need numeric width")?;
+        let height = length(ctx, at + 1, "need numeric height")?;
+        if height < 0.0 || width < 0.0 {
+            return Err(Error::text("height or width cannot be negative"));
+        }
+        self.unit = unit(ctx, at + 2)?;
+        self.shape = Some(Shape::Box { width, height });
+        Ok(())
+    }
+
+    /// Refuses what does not go together, or is not enough.
+    fn check(&self, ctx: &Ctx<'_>, form: Form) -> Result<(), Error> {
+        let details = self.with_distance || self.with_hash || self.with_coordinates;
+        if self.store.is_some() && details {
+            return Err(Error::text(match form {
+                Form::SearchStore => {
+                    "GEOSEARCHSTORE is not compatible with WITHDIST, WITHHASH and WITHCOORD options"
+                }
+                _ => {
+                    "STORE option in GEORADIUS is not compatible with WITHDIST, WITHHASH and WITHCOORD options"
+                }
+            }));
+        }
+        let missing = |what: &str| {
+            let name = String::from_utf8_lossy(&ctx.args[0]);
+            Error::new(format!("exactly one of {what} can be specified for {name}"))
+        };
+        if form.is_search() && !self.has_centre {
+            return Err(missing("FROMMEMBER or FROMLONLAT"));
+        }
+        if form.is_search() && self.shape.is_none() {
+            return Err(missing("BYRADIUS and BYBOX"));
+        }
+        if self.any && self.count == 0 {
+            return Err(Error::text("the ANY argument requires COUNT argument"));
+        }
+        Ok(())
+    }
+
+    fn area(&self) -> Option<Area> {
+        Some(Area {
+            centre: self.centre?,
+            shape: self.shape?,
+            unit: self.unit,
+        })
+    }
+
+    /// The members that are asked for, in order.
+    fn find<'c>(&self, zset: ZsetRef<'c>, area: &Area) -> Vec<Found<'c>> {
+        let inside = area.cover().into_iter().flat_map(|cell| {
+            let members = zset.range(zset.ranks_of_scores(&scores(cell)), false);
+            members.filter_map(|member| {
+                let score = member.score();
+                let point = Point::of_score(score);
+                let metres = area.distance_inside(point)?;
+                Some(Found {
+                    name: member.name,
+                    score,
+                    point,
+                    metres,
+                })
+            })
+        });
+        let limit = if self.count == 0 {
+            usize::MAX
+        } else {
+            self.count
+        };
+        // With ANY those that come first will do.
+        let mut found: Vec<_> = inside
+            .take(if self.any { limit } else { usize::MAX })
+            .collect();
+        let closest_first = self.count != 0 && !self.any;
+        match self.order.or(closest_first.then_some(Order::Nearest)) {
+            Some(Order::Nearest) => found.sort_by(|a, b| a.metres.total_cmp(&b.metres)),
+            Some(Order::Farthest) => found.sort_by(|a, b| b.metres.total_cmp(&a.metres)),
+            None => {}
+        }
+        found.truncate(limit);
+        found
+    }
+
+    fn results(&self, found: &[Found<'_>]) -> Results {
+        let mut results = Results::default();
+        for one in found {
+            let score = if self.store_distance {
+                one.metres / self.unit
+            } else {
+                one.score
+            };
+            results.push(one.name, score);
+        }
+        results
+    }
+
+    fn answer(&self, reply: &mut Reply<'_>, found: &[Found<'_>]) {
+        let details = [self.with_distance, self.with_hash, self.with_coordinates];
+        let details = details.iter().filter(|&&wanted| wanted).count();
+        reply.array(found.len());
+        for one in found {
+            if details > 0 {
+                reply.array(1 + details);
+            }
+            reply_name(reply, one.name);
+            if self.with_distance {
+                reply_distance(reply, one.metres / self.unit);
+            }
+            if self.with_hash {
+                reply.integer(one.score as i64);
+            }
+            if self.with_coordinates {
+                reply_point(reply, one.point);
+            }
+        }
+    }
+}
+
+/// The scores of the members in a cell.
+fn scores(cell: Cell) -> ScoreRange {
+    ScoreRange {
+        min: cell.score(),
+        min_excluded: false,
+        max: cell.end_score(),
+        max_excluded: true,
+    }
+}
