@@ -67,31 +67,37 @@ const GEODIST_SYNTAX: &str = "key member1 member2 [unit:<M|KM|FT|MI>]";
 fn searches() -> Vec<Row> {
     vec![
         command("GEOSEARCH", GEOSEARCH_SYNTAX, search::geosearch)
+            .arity(-7)
             .readonly()
             .since("6.2.0")
             .complexity(AREA)
             .changed("7.0.0", UPPERCASE)
-            .about("Returns the members inside a circle or a box."),
+            .changed("9.0.0", "Added the `BYPOLYGON` option.")
+            .about("Returns the members inside a circle, a box or a polygon."),
         command(
             "GEOSEARCHSTORE",
             GEOSEARCHSTORE_SYNTAX,
             search::geosearchstore,
         )
+        .arity(-8)
         .write()
         .may_grow()
         .access(&[KeyFlags::OW_UPDATE, KeyFlags::RO_ACCESS])
         .since("6.2.0")
         .complexity(AREA)
         .changed("7.0.0", UPPERCASE)
-        .about("Stores the members inside a circle or a box."),
+        .changed("9.0.0", "Added the `BYPOLYGON` option.")
+        .about("Stores the members inside a circle, a box or a polygon."),
     ]
 }
 
-const GEOSEARCH_SYNTAX: &str = "key from:<FROMMEMBER member|FROMLONLAT longitude:double latitude:double> \
-    by:<circle:<<BYRADIUS radius:double> unit:<M|KM|FT|MI>>|box:<<BYBOX width:double> height:double unit:<M|KM|FT|MI>>> \
+const GEOSEARCH_SYNTAX: &str = "key [from:<FROMMEMBER member|FROMLONLAT longitude:double latitude:double>] \
+    by:<circle:<<BYRADIUS radius:double> unit:<M|KM|FT|MI>>|box:<<BYBOX width:double> height:double unit:<M|KM|FT|MI>>\
+    |polygon:<<BYPOLYGON num-vertices:integer> vertices:<longitude:double latitude:double> ...>> \
     [ASC|DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]";
-const GEOSEARCHSTORE_SYNTAX: &str = "destination source from:<FROMMEMBER member|FROMLONLAT longitude:double latitude:double> \
-    by:<circle:<<BYRADIUS radius:double> unit:<M|KM|FT|MI>>|box:<<BYBOX width:double> height:double unit:<M|KM|FT|MI>>> \
+const GEOSEARCHSTORE_SYNTAX: &str = "destination source [from:<FROMMEMBER member|FROMLONLAT longitude:double latitude:double>] \
+    by:<circle:<<BYRADIUS radius:double> unit:<M|KM|FT|MI>>|box:<<BYBOX width:double> height:double unit:<M|KM|FT|MI>>\
+    |polygon:<<BYPOLYGON num-vertices:integer> vertices:<longitude:double latitude:double> ...>> \
     [ASC|DESC] [COUNT count [ANY]] [STOREDIST]";
 
 fn older_searches() -> Vec<Row> {

@@ -1,4 +1,4 @@
-//! Circles and boxes on the earth: what is inside, and the cells that cover them.
+//! Circles, boxes and polygons on the earth: what is inside, and the cells that cover them.
 
 use super::cell::{Bounds, Cell, Direction, Point, Span};
 
@@ -21,14 +21,21 @@ const AROUND: [Direction; 9] = [
 ];
 
 /// A form of an area, in units of its own.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Shape {
-    Circle { radius: f64 },
-    Box { width: f64, height: f64 },
+    Circle {
+        radius: f64,
+    },
+    Box {
+        width: f64,
+        height: f64,
+    },
+    /// The vertices in order, in degrees.
+    Polygon(Vec<Point>),
 }
 
 /// A shape around a point.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Area {
     pub(super) centre: Point,
     pub(super) shape: Shape,
@@ -39,7 +46,7 @@ pub(super) struct Area {
 impl Area {
     /// How far a point is from the centre, if it is inside.
     pub(super) fn distance_inside(&self, point: Point) -> Option<f64> {
-        let outside = match self.shape {
+        let outside = match &self.shape {
             Shape::Circle { radius } => distance(self.centre, point) > radius * self.unit,
             Shape::Box { width, height } => {
                 let beside = Point {
@@ -49,6 +56,7 @@ impl Area {
                 latitude_distance(point.latitude, self.centre.latitude) > height * self.unit / 2.0
                     || distance(point, beside) > width * self.unit / 2.0
             }
+            Shape::Polygon(vertices) => !encloses(vertices, point),
         };
         (!outside).then(|| distance(self.centre, point))
     }
@@ -56,7 +64,7 @@ impl Area {
     /// Cells that everything inside is in, each once.
     pub(super) fn cover(&self) -> Vec<Cell> {
         let bounds = self.bounds();
-        let mut steps = self.steps();
+        let mut steps = self.steps(bounds);
         let mut middle = Cell::around(self.centre, steps);
         if steps > 1 && !reaches(middle, bounds) {
             steps -= 1;
@@ -87,9 +95,10 @@ impl Area {
             longitude,
             latitude,
         } = self.centre;
-        let (width, height) = match self.shape {
-            Shape::Circle { radius } => (radius, radius),
+        let (width, height) = match &self.shape {
+            Shape::Circle { radius } => (*radius, *radius),
             Shape::Box { width, height } => (width / 2.0, height / 2.0),
+            Shape::Polygon(vertices) => return bounds_of(vertices),
         };
         let (width, height) = (self.unit * width, self.unit * height);
         let rows = height / EARTH_RADIUS / RADIANS;
@@ -107,13 +116,14 @@ impl Area {
     }
 
     /// The steps of cells that are about as large.
-    fn steps(&self) -> u32 {
-        let radius = match self.shape {
-            Shape::Circle { radius } => radius,
+    fn steps(&self, bounds: Bounds) -> u32 {
+        let radius = match &self.shape {
+            Shape::Circle { radius } => *radius,
             Shape::Box { width, height } => {
                 let (width, height) = (width / 2.0, height / 2.0);
                 (width * width + height * height).sqrt()
             }
+            Shape::Polygon(_) => bounds.farthest_corner(self.centre),
         };
         let mut radius = radius * self.unit;
         if radius == 0.0 {
@@ -130,6 +140,73 @@ impl Area {
         steps -= i32::from(north > 66.0) + i32::from(north > 80.0);
         steps.clamp(1, 26) as u32
     }
+}
+
+impl Bounds {
+    /// The metres from a point to the corner that is farthest away.
+    fn farthest_corner(self, from: Point) -> f64 {
+        let Self {
+            longitude,
+            latitude,
+        } = self;
+        let columns = [longitude.min, longitude.max];
+        let corners = columns
+            .iter()
+            .flat_map(|&x| [latitude.min, latitude.max].map(|y| (x, y)));
+        let distances = corners.map(|(longitude, latitude)| {
+            let corner = Point {
+                longitude,
+                latitude,
+            };
+            distance(from, corner)
+        });
+        distances.fold(0.0, f64::max)
+    }
+}
+
+/// A rectangle of the map around points.
+fn bounds_of(points: &[Point]) -> Bounds {
+    let span = |degrees: fn(&Point) -> f64| {
+        let all = points.iter().map(degrees);
+        Span {
+            min: all.clone().fold(f64::INFINITY, f64::min),
+            max: all.fold(f64::NEG_INFINITY, f64::max),
+        }
+    };
+    Bounds {
+        longitude: span(|point| point.longitude),
+        latitude: span(|point| point.latitude),
+    }
+}
+
+/// The point in whose direction the vertices of a polygon lie on the whole, as seen from the middle of the earth.
+pub(super) fn centroid(vertices: &[Point]) -> Point {
+    let (mut x, mut y, mut z) = (0.0, 0.0, 0.0);
+    for vertex in vertices {
+        let (longitude, latitude) = (vertex.longitude * RADIANS, vertex.latitude * RADIANS);
+        x += latitude.cos() * longitude.cos();
+        y += latitude.cos() * longitude.sin();
+        z += latitude.sin();
+    }
+    Point {
+        longitude: f64::atan2(y, x) / RADIANS,
+        latitude: f64::atan2(z, (x * x + y * y).sqrt()) / RADIANS,
+    }
+}
+
+/// Whether a ray along the parallel of a point crosses the edges of a polygon an odd number of times (W. R. Franklin,
+/// PNPOLY).
+fn encloses(vertices: &[Point], point: Point) -> bool {
+    let previous = vertices
+        .iter()
+        .cycle()
+        .skip(vertices.len().saturating_sub(1));
+    let crossed = vertices.iter().zip(previous).filter(|(a, b)| {
+        let rise = (b.longitude - a.longitude) * (point.latitude - a.latitude);
+        (a.latitude > point.latitude) != (b.latitude > point.latitude)
+            && point.longitude < rise / (b.latitude - a.latitude) + a.longitude
+    });
+    !crossed.count().is_multiple_of(2)
 }
 
 fn span(middle: f64, half: f64) -> Span {
@@ -202,6 +279,33 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_polygon_may_have_a_hollow() {
+        let point = |longitude, latitude| Point {
+            longitude,
+            latitude,
+        };
+        let corners = [(0.0, 0.0), (4.0, 0.0), (4.0, 4.0), (2.0, 1.0), (0.0, 4.0)];
+        let vertices: Vec<_> = corners.iter().map(|&(x, y)| point(x, y)).collect();
+        let area = Area {
+            centre: centroid(&vertices),
+            shape: Shape::Polygon(vertices),
+            unit: 1.0,
+        };
+        for (inside, place) in [
+            (true, point(1.0, 1.0)),
+            (true, point(3.5, 2.5)),
+            (false, point(2.0, 2.0)),
+            (false, point(-1.0, 1.0)),
+            (false, point(5.0, 1.0)),
+        ] {
+            assert_eq!(area.distance_inside(place).is_some(), inside, "{place:?}");
+        }
+        let score = Cell::of(point(3.5, 2.5)).score();
+        let covered = |cell: &Cell| (cell.score()..cell.end_score()).contains(&score);
+        assert!(area.cover().iter().any(covered));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use kvik_resp::{Args, Reply};
 use kvik_store::{ScoreRange, StringRef, ZsetRef};
 
-use super::area::{Area, Shape};
+use super::area::{Area, Shape, centroid};
 use super::cell::{Cell, Point};
 use super::{length, point, reply_distance, reply_point, unit};
 use crate::declare::{InvalidKeys, KeyFlags};
@@ -230,7 +230,13 @@ impl<'a> Request<'a> {
         let behind = ctx.args.len() - at - 1;
         let is_box = matches!(self.shape, Some(Shape::Box { .. }));
         let is_circle = matches!(self.shape, Some(Shape::Circle { .. }));
+        let is_polygon = matches!(self.shape, Some(Shape::Polygon(_)));
         match option {
+            b"bypolygon" if behind >= 2 && (is_polygon || self.is_anywhere()) => {
+                Ok(1 + 2 * self.take_polygon(ctx, at + 1)?)
+            }
+            // The vertices of a polygon say where it is.
+            _ if is_polygon => Err(Error::SYNTAX),
             b"frommember" if behind >= 1 && !self.from_coordinates => {
                 self.take_member(ctx, zset, at + 1)?;
                 Ok(1)
@@ -296,6 +302,30 @@ impl<'a> Request<'a> {
         Ok(())
     }
 
+    /// Whether nothing is known of the area.
+    fn is_anywhere(&self) -> bool {
+        !self.has_centre && self.shape.is_none()
+    }
+
+    /// Takes the number of vertices at a position and so many vertices behind it, and says how many.
+    fn take_polygon(&mut self, ctx: &Ctx<'_>, at: usize) -> Result<usize, Error> {
+        let count = ctx.small_int(at);
+        let count = count.map_err(|_| Error::text("invalid number of vertices"))?;
+        let given = (ctx.args.len() - at - 1) / 2;
+        let count = usize::try_from(count).ok();
+        let count = count.filter(|count| (3..=given).contains(count));
+        let count = count.ok_or(Error::text(
+            "GEOSEARCH BYPOLYGON must have at least 3 vertices",
+        ))?;
+        let vertices = (0..count).map(|vertex| point(ctx, at + 1 + 2 * vertex));
+        let vertices = vertices.collect::<Result<Vec<_>, Error>>()?;
+        self.centre = Some(centroid(&vertices));
+        self.has_centre = true;
+        self.unit = 1.0;
+        self.shape = Some(Shape::Polygon(vertices));
+        Ok(count)
+    }
+
     /// Refuses what does not go together, or is not enough.
     fn check(&self, ctx: &Ctx<'_>, form: Form) -> Result<(), Error> {
         let details = self.with_distance || self.with_hash || self.with_coordinates;
@@ -328,7 +358,7 @@ impl<'a> Request<'a> {
     fn area(&self) -> Option<Area> {
         Some(Area {
             centre: self.centre?,
-            shape: self.shape?,
+            shape: self.shape.clone()?,
             unit: self.unit,
         })
     }
