@@ -5,6 +5,7 @@
 //! for each one before it, in a table one lookup.
 
 mod change;
+mod near;
 mod restore;
 #[cfg(test)]
 mod tests;

@@ -319,7 +319,12 @@ fn set_all(ctx: &mut Ctx<'_>) -> Result<usize, Error> {
     if !pairs.len().is_multiple_of(2) {
         return Err(Error::arity(ctx.command));
     }
-    let mut hash = ctx.keys.slot(&args[1]).hash_mut()?;
+    let slot = ctx.keys.slot(&args[1]);
+    if pairs.len() == 2 {
+        let new = slot.set_field(&pairs[0], StringRef::Bytes(&pairs[1]))?;
+        return Ok(usize::from(new));
+    }
+    let mut hash = slot.hash_mut()?;
     hash.expect(pairs.len() / 2);
     let set = |at: &usize| hash.set(&pairs[*at], StringRef::Bytes(&pairs[at + 1]));
     Ok((0..pairs.len()).step_by(2).filter(set).count())

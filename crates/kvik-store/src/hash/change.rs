@@ -289,7 +289,7 @@ fn write_member(
 }
 
 /// Whether a field with this value may be in a listpack, and in this one.
-fn fits(limits: &Limits, bytes: &[u8], name: &[u8], value: Element<'_>) -> bool {
+pub(super) fn fits(limits: &Limits, bytes: &[u8], name: &[u8], value: Element<'_>) -> bool {
     let max = usize::try_from(limits.hash_value_bytes.load(Relaxed)).unwrap_or(0);
     name.len() <= max
         && value.len() <= max

@@ -208,9 +208,16 @@ fn apply(store: &mut Store, written: &mut Written, model: &mut Model, op: Op) {
     match op {
         Op::Set(k, f, v) => {
             let (name, value) = (name(f.into()), value(v));
-            let new = change(store, written, k, |hash| {
-                hash.set(&name, StringRef::Bytes(&value))
-            });
+            let new = if v % 2 == 0 {
+                change(store, written, k, |hash| {
+                    hash.set(&name, StringRef::Bytes(&value))
+                })
+            } else {
+                let (key, value) = (key(k), StringRef::Bytes(&value));
+                store.run(written, |guard| {
+                    guard.slot(&key).set_field(&name, value).unwrap()
+                })
+            };
             let old = model.entry(key(k)).or_default().insert(name, (value, None));
             assert_eq!(new, old.is_none());
         }

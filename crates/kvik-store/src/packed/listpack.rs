@@ -21,7 +21,7 @@ use crate::value::canonical_int;
 pub use crate::value::StringRef as Element;
 pub use edit::{
     append, append_all, clear, delete, delete_matches, delete_range, empty, fill, insert_after,
-    insert_before, merge, prepend, recount, replace,
+    insert_before, merge, overwrite, prepend, recount, replace,
 };
 
 /// What an empty listpack consists of before its end mark.

@@ -95,6 +95,13 @@ pub fn replace<'e>(listpack: &mut Vec<u8>, at: usize, element: impl Into<Element
     encoded.write(splice(listpack, at, old, encoded.size()));
 }
 
+/// Puts an element in the place of the one at `at`, whose entry has the same size.
+#[inline]
+pub fn overwrite<'e>(listpack: &mut [u8], at: usize, element: impl Into<Element<'e>>) {
+    let encoded = Encoded::new(element.into());
+    encoded.write(&mut listpack[at..at + encoded.size()]);
+}
+
 /// Deletes `count` elements from `at` on, or as many as there are, and returns how many. What followed them is at `at`
 /// then.
 pub fn delete(listpack: &mut Vec<u8>, at: usize, count: usize) -> usize {
