@@ -20,7 +20,7 @@ const INTS_MAX: usize = 1 << 30;
 
 /// A set while it changes; whoever opened it sees what it does at once, others when it is dropped.
 #[derive(Debug)]
-pub struct SetMut<'g>(pub(super) Edit<'g, Set>);
+pub struct SetMut<'g>(pub(super) Edit<'g, Set>, pub(super) usize);
 
 impl<'g> Slot<'g> {
     /// The set at this place, an empty one where there is no key.
@@ -28,7 +28,7 @@ impl<'g> Slot<'g> {
     /// # Errors
     /// If the key holds another type.
     pub fn set_mut(self) -> Result<SetMut<'g>, WrongKind> {
-        Edit::open(self).map(SetMut)
+        Edit::open(self).map(|edit| SetMut(edit, 0))
     }
 }
 
@@ -41,30 +41,29 @@ impl SetMut<'_> {
         }
     }
 
-    /// Prepares for `count` more members, as far as that decides on the representation: that of a new set, or a table.
+    /// Prepares for `count` more members, as far as that decides on the representation: that of a new set, or a table from
+    /// the first of them on that is new.
     pub fn expect(&mut self, first: &[u8], count: usize) {
-        let is_new = !self.0.existed();
-        let Parts {
-            value,
-            cells,
-            layout,
-            limits,
-        } = self.0.parts();
-        if is_new {
-            *value = Set::made_for(first, count, limits);
-        } else if !value.may_take(count, limits) {
-            value.make_table(cells, layout);
+        // A set that is there must not change before something is stated.
+        self.1 = count;
+        if !self.0.existed() {
+            let parts = self.0.parts();
+            *parts.value = Set::made_for(first, count, parts.limits);
         }
     }
 
     /// Adds a member and says whether it is new. Effect: `SADD`.
     pub fn add(&mut self, member: &[u8]) -> bool {
+        let expected = self.1;
         let Parts {
             value,
             cells,
             layout,
             limits,
         } = self.0.parts();
+        if !value.may_take(expected, limits) && !value.has_packed(member) {
+            value.make_table(cells, layout);
+        }
         let added = value.add(member, cells, layout, limits);
         if added {
             self.0.state(b"SADD", &[member]);
@@ -148,6 +147,17 @@ impl Set {
             Self::Ints(_) => count <= max_ints(limits),
             Self::Pack(_) => count <= limit(&limits.set_entries),
             Self::Table(_) => true,
+        }
+    }
+
+    /// Whether a packed set has a member.
+    fn has_packed(&self, member: &[u8]) -> bool {
+        match self {
+            Self::Ints(bytes) => {
+                canonical_int(member).is_some_and(|n| IntSet::new(bytes).contains(n))
+            }
+            Self::Pack(bytes) => Listpack::new(bytes).find(member, 0).is_some(),
+            Self::Table(_) => false,
         }
     }
 

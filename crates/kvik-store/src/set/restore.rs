@@ -13,7 +13,7 @@ use crate::value::{IntText, StringRef};
 impl<'g> Slot<'g> {
     /// Begins a set beside what the key holds, which is discarded unless it is [restored](SetMut::restore).
     pub fn set_beside(self) -> SetMut<'g> {
-        SetMut(Edit::beside(self))
+        SetMut(Edit::beside(self), 0)
     }
 }
 

@@ -121,6 +121,26 @@ proptest! {
 }
 
 #[test]
+fn expecting_many_that_are_there_changes_nothing() {
+    let mut store = Store::new();
+    store.run(|guard| guard.slot(b"s").set_mut().unwrap().add(b"a"));
+    let before = store.stripe.0.heap.live_bytes();
+    store.run(|guard| {
+        let mut set = guard.slot(b"s").set_mut().unwrap();
+        set.expect(b"a", 1000);
+        assert!(!set.add(b"a"));
+    });
+    assert_eq!(store.stripe.0.heap.live_bytes(), before);
+    assert_ne!(store.members().1, Some(Encoding::Hashtable));
+    store.run(|guard| {
+        let mut set = guard.slot(b"s").set_mut().unwrap();
+        set.expect(b"a", 1000);
+        assert!(!set.add(b"a") && set.add(b"b"));
+    });
+    assert_eq!(store.members().1, Some(Encoding::Hashtable));
+}
+
+#[test]
 fn members_expire_one_by_one() {
     let mut store = Store::new();
     store.run(|guard| {
