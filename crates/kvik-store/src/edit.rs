@@ -24,7 +24,7 @@ use crate::raw::entry::KEY;
 use crate::raw::heap::Ledger;
 use crate::restore::Terms;
 use crate::slot::{Occupied, Place, Slot};
-use crate::value::WrongKind;
+use crate::value::{ValueRef, WrongKind};
 
 /// See the module's description.
 pub(crate) struct Edit<'g, T: Typed> {
@@ -51,6 +51,17 @@ enum Origin {
 pub(crate) struct Account {
     ledger: Ledger,
     live_bytes: usize,
+}
+
+/// What has become of a collection some of whose members were due.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Thinned {
+    /// The key's entry, if the key is still there.
+    pub(crate) entry: Option<EntryRef>,
+    /// How many members were deleted.
+    pub(crate) expired: usize,
+    /// Whether more of them may be due.
+    pub(crate) more: bool,
 }
 
 /// What a change of a collection needs beside it.
@@ -154,6 +165,11 @@ impl<'g, T: Typed> Edit<'g, T> {
     /// The collection.
     pub(crate) fn value(&self) -> &T {
         &self.value
+    }
+
+    /// The collection as a reader sees it. Nothing of it is hidden: what was due has been deleted before.
+    pub(crate) fn view(&self) -> ValueRef<'_> {
+        self.value.view(self.cells(), self.layout(), 0)
     }
 
     /// Where the members of a large collection are.
@@ -364,13 +380,8 @@ impl Place<'_> {
         self.state_restored(terms);
     }
 
-    /// Deletes up to `max` members whose time has come; returns where the key's entry is then, if the key is still there,
-    /// and the number of members deleted. Effect: `SREM` or its like.
-    pub(crate) fn expire_members(
-        &mut self,
-        entry: EntryRef,
-        max: usize,
-    ) -> (Option<EntryRef>, usize) {
+    /// Deletes up to `max` members whose time has come. Effect: `SREM` or its like.
+    pub(crate) fn expire_members(&mut self, entry: EntryRef, max: usize) -> Thinned {
         let (mut object, account) = self.take_out(entry);
         let (verb, key, effects) = (object.removal(), self.key, &mut *self.effects);
         let (mut expired, wanted) = (0, effects.wanted());
@@ -385,12 +396,15 @@ impl Place<'_> {
             expired += 1;
         };
         let cells = &mut self.stripe.heap.cells;
-        object.expire(self.state.now, max, cells, self.layout, &mut tell);
+        let more = object.expire(self.state.now, max, cells, self.layout, &mut tell);
         if wanted && expired > 0 {
             self.effects.end(self.keyspace);
         }
-        let there = self.settle(Some(entry), object, account, expired as u64);
-        (there, expired)
+        Thinned {
+            entry: self.settle(Some(entry), object, account, expired as u64),
+            expired,
+            more,
+        }
     }
 
     /// Puts a collection back and does what is to be done after `changes` changes of it; says where the key's entry is

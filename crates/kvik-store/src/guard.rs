@@ -6,6 +6,7 @@
 
 use crate::UnixMs;
 use crate::clock::AccessPolicy;
+use crate::edit::Thinned;
 use crate::effect::EffectSink;
 use crate::keyspace::{Garbage, Keyspace, KeyspaceId, KeyspaceMut, KeyspaceRef, Moved};
 use crate::layout::{Cursor, Layout, PREFIX_BITS};
@@ -67,6 +68,16 @@ pub struct Expired {
 pub struct ScanPage {
     /// Where to go on; `0` when the scan is complete.
     pub next: Cursor,
+}
+
+/// What of a key is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Overdue {
+    Nothing,
+    /// Some members of its value.
+    Members,
+    /// The key, or every member of its value.
+    Everything,
 }
 
 static DEFAULT_LIMITS: Limits = Limits::new();
@@ -249,7 +260,7 @@ impl<'a> Guard<'a> {
         let (index, position) = self.locate(key);
         let keyspace = self.stripes.held(index).keyspace(self.keyspace)?;
         let entry = keyspace.entry(keyspace.find(position, key)?);
-        (!self.state.hides(&entry)).then(|| View::new(entry, self.layout, &self.state))
+        (!self.state.hides(&entry, self.layout)).then(|| View::new(entry, self.layout, &self.state))
     }
 
     /// Whether a key's time has come but it stays, unseen, because writes are paused.
@@ -258,7 +269,7 @@ impl<'a> Guard<'a> {
         let keyspace = self.stripes.stripe(index).keyspace(self.keyspace);
         keyspace.is_some_and(|keyspace| {
             let found = keyspace.find(position, key);
-            found.is_some_and(|entry| self.state.hides(&keyspace.entry(entry)))
+            found.is_some_and(|entry| self.state.hides(&keyspace.entry(entry), self.layout))
         })
     }
 
@@ -272,11 +283,31 @@ impl<'a> Guard<'a> {
     pub fn slot<'g>(&'g mut self, key: &'g [u8]) -> Slot<'g> {
         let (index, position) = self.locate(key);
         let found = self.find_used(index, position, key);
+        // A write that a pause has come upon is not to meet members that are hidden.
+        let found = match (found, self.state.mode) {
+            (Some(entry), Mode::Paused) => self.thinned(index, entry),
+            _ => found,
+        };
         let place = self.place(index, position, key);
         match found {
             Some(entry) => Slot::Occupied(Occupied::new(place, entry)),
             None => Slot::Vacant(Vacant::new(place)),
         }
+    }
+
+    /// Deletes up to `max` members of a key's value whose time has come, and says whether there may be more. Whoever meets
+    /// them would delete all; with this a caller who can give the stripe back in between first does it in parts.
+    pub fn thin(&mut self, key: &[u8], max: usize) -> bool {
+        let (index, position) = self.locate(key);
+        let Some(keyspace) = self.stripes.stripe(index).keyspace(self.keyspace) else {
+            return false;
+        };
+        let Some(entry) = keyspace.find(position, key) else {
+            return false;
+        };
+        let overdue = self.state.overdue(&keyspace.entry(entry), self.layout);
+        let deletes = self.state.mode == Mode::Primary && overdue == Overdue::Members;
+        deletes && self.expire_members(index, entry, max).more
     }
 
     /// Deletes a key and says whether it existed. Effect: `DEL`.
@@ -393,7 +424,7 @@ impl<'a> Guard<'a> {
             let (state, keyspace) = (&self.state, stripe.keyspace(self.keyspace));
             let next = keyspace.and_then(|keyspace| {
                 keyspace.walk(self.layout, from, |entry| {
-                    if !state.hides(&entry) {
+                    if !state.hides(&entry, self.layout) {
                         visit(View::new(entry, self.layout, state));
                     }
                     left = left.saturating_sub(1);
@@ -501,16 +532,11 @@ impl<'a> Guard<'a> {
 
     /// Deletes a key, or up to `max` members of its value, whose time has come, and says how many.
     fn expire_entry(&mut self, index: usize, entry: EntryRef, max: usize) -> usize {
-        let (now, keyspace) = (self.state.now, self.keyspace_of(index));
-        if keyspace
-            .entry(entry)
-            .expire_at()
-            .is_some_and(|at| at <= now)
-        {
+        if self.overdue(index, entry) == Overdue::Everything {
             self.expire(index, entry);
             return 1;
         }
-        self.expire_members(index, entry, max).1.max(1)
+        self.expire_members(index, entry, max).expired.max(1)
     }
 
     fn next_due(
@@ -539,17 +565,18 @@ impl<'a> Guard<'a> {
     fn find(&mut self, index: usize, position: u64, key: &[u8]) -> Option<EntryRef> {
         let keyspace = self.stripes.stripe(index).keyspace(self.keyspace)?;
         let entry = keyspace.find(position, key)?;
-        let there = keyspace.entry(entry);
-        if self.state.hides(&there) {
-            if self.state.mode == Mode::Primary {
-                self.expire(index, entry);
+        let is_primary = self.state.mode == Mode::Primary;
+        match self.state.overdue(&keyspace.entry(entry), self.layout) {
+            Overdue::Nothing => Some(entry),
+            Overdue::Members if is_primary => self.thinned(index, entry),
+            Overdue::Members => Some(entry),
+            Overdue::Everything => {
+                if is_primary {
+                    self.expire(index, entry);
+                }
+                None
             }
-            return None;
         }
-        if self.state.has_due_members(&there) {
-            return self.expire_members(index, entry, usize::MAX).0;
-        }
-        Some(entry)
     }
 
     /// The same, marked as used.
@@ -558,7 +585,7 @@ impl<'a> Guard<'a> {
         let mut keyspace = self.stripes.stripe(index).present_mut(self.keyspace)?;
         let entry = keyspace.find(position, key)?;
         let there = keyspace.entry(entry);
-        if self.state.hides(&there) || self.state.has_due_members(&there) {
+        if self.state.overdue(&there, self.layout) != Overdue::Nothing {
             return self.find_due(index, position, key);
         }
         if let Some(clock) = self.state.touch(there.clock()) {
@@ -588,15 +615,25 @@ impl<'a> Guard<'a> {
 
     /// Deletes up to `max` members of a collection whose time has come; see [`Place::expire_members`].
     #[cold]
-    fn expire_members(
-        &mut self,
-        index: usize,
-        entry: EntryRef,
-        max: usize,
-    ) -> (Option<EntryRef>, usize) {
+    fn expire_members(&mut self, index: usize, entry: EntryRef, max: usize) -> Thinned {
         let key = self.keyspace_of(index).entry(entry).key().to_vec();
         let position = self.layout.position_of_key(&key);
         self.place(index, position, &key).expire_members(entry, max)
+    }
+
+    /// A key's entry, if it is still there, when all members of its value that are due have been deleted.
+    #[cold]
+    fn thinned(&mut self, index: usize, entry: EntryRef) -> Option<EntryRef> {
+        if self.overdue(index, entry) == Overdue::Nothing {
+            return Some(entry);
+        }
+        self.expire_members(index, entry, usize::MAX).entry
+    }
+
+    fn overdue(&mut self, index: usize, entry: EntryRef) -> Overdue {
+        let keyspace = self.stripes.stripe(index).keyspace(self.keyspace);
+        let there = keyspace.expect("an entry has a keyspace").entry(entry);
+        self.state.overdue(&there, self.layout)
     }
 
     #[inline]
@@ -733,14 +770,43 @@ impl State {
     }
 
     #[inline]
-    fn has_due_members(&self, entry: &Entry<'_>) -> bool {
-        let due = |at| at <= self.now && self.mode == Mode::Primary;
-        entry.members_deadline().is_some_and(due)
+    fn overdue(&self, entry: &Entry<'_>, layout: &Layout) -> Overdue {
+        let is_due = |at: Option<UnixMs>| at.is_some_and(|at| at <= self.now);
+        if self.mode == Mode::Follower {
+            Overdue::Nothing
+        } else if is_due(entry.expire_at()) {
+            Overdue::Everything
+        } else if is_due(entry.members_deadline()) {
+            self.overdue_members(entry, layout)
+        } else {
+            Overdue::Nothing
+        }
+    }
+
+    #[cold]
+    fn overdue_members(&self, entry: &Entry<'_>, layout: &Layout) -> Overdue {
+        // Where they are deleted this need not be exact: the key goes with the last of them.
+        let at_once = self.mode == Mode::Primary;
+        if entry.is_all_due(self.now, layout, at_once) {
+            Overdue::Everything
+        } else {
+            Overdue::Members
+        }
     }
 
     #[inline]
-    fn hides(&self, entry: &Entry<'_>) -> bool {
-        self.mode != Mode::Follower && entry.expire_at().is_some_and(|at| at <= self.now)
+    fn hides(&self, entry: &Entry<'_>, layout: &Layout) -> bool {
+        self.overdue(entry, layout) == Overdue::Everything
+    }
+
+    /// Members whose time has come by then are hidden from readers; 0 where they are not.
+    #[inline]
+    pub(crate) fn hidden_until(&self) -> UnixMs {
+        match self.mode {
+            Mode::Paused => self.now,
+            // On a primary they have been deleted when the key was met.
+            Mode::Primary | Mode::Follower => 0,
+        }
     }
 }
 

@@ -16,7 +16,6 @@ use crate::members::{Members, MembersRef};
 use crate::object::{Collection, fit_packed};
 use crate::packed::Listpack;
 use crate::raw::cells::Cells;
-use crate::raw::deadlines::NEVER;
 use crate::raw::entry::{Form, Member};
 use crate::value::{Encoding, Kind, StringRef, ValueRef};
 
@@ -60,12 +59,15 @@ impl<'a> HashRef<'a> {
 
     /// Whether there are no fields.
     pub fn is_empty(self) -> bool {
-        self.len() == 0
+        match self {
+            Self::Pack(pack) => pack.is_empty(),
+            Self::Table(members) => members.is_empty(),
+        }
     }
 
     /// Whether a field expires.
     pub fn expires(self) -> bool {
-        matches!(self, Self::Table(table) if table.members.volatile() > 0)
+        matches!(self, Self::Table(members) if members.expires())
     }
 
     /// The field with this name.
@@ -191,27 +193,28 @@ impl Collection for Hash {
         }
     }
 
-    fn view<'a>(&'a self, cells: &'a Cells, layout: &'a Layout) -> ValueRef<'a> {
+    fn view<'a>(
+        &'a self,
+        cells: &'a Cells,
+        layout: &'a Layout,
+        hidden_until: UnixMs,
+    ) -> ValueRef<'a> {
         ValueRef::Hash(match self {
             Self::Pack(bytes) => HashRef::Pack(Listpack::new(bytes)),
-            Self::Table(members) => HashRef::Table(MembersRef {
-                members,
-                cells,
-                layout,
-            }),
+            Self::Table(members) => HashRef::Table(members.view(cells, layout, hidden_until)),
         })
+    }
+
+    fn members(&self) -> Option<&Members> {
+        match self {
+            Self::Pack(_) => None,
+            Self::Table(members) => Some(members),
+        }
     }
 
     fn fit(&mut self) {
         if let Self::Pack(bytes) = self {
             fit_packed(bytes);
-        }
-    }
-
-    fn earliest_deadline(&self) -> UnixMs {
-        match self {
-            Self::Pack(_) => NEVER,
-            Self::Table(members) => members.earliest_deadline(),
         }
     }
 

@@ -14,6 +14,7 @@ mod restore;
 use self::bounds::Bounds;
 use self::node::delete_matches;
 use self::quicklist::{Quicklist, Walk};
+use crate::UnixMs;
 use crate::layout::Layout;
 use crate::object::{Collection, fit_packed};
 use crate::packed::listpack::Iter;
@@ -340,7 +341,7 @@ impl Collection for List {
         }
     }
 
-    fn view<'a>(&'a self, _cells: &'a Cells, _layout: &'a Layout) -> ValueRef<'a> {
+    fn view<'a>(&'a self, _: &'a Cells, _: &'a Layout, _: UnixMs) -> ValueRef<'a> {
         ValueRef::List(self.as_ref())
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct Members {
     detached: Option<Detached>,
     /// Number of members that expire.
     volatile: usize,
+    /// A time by which all of them have expired; it may be late, never early.
+    latest: UnixMs,
 }
 
 /// What a table asks about members.
@@ -33,6 +35,8 @@ pub struct MembersRef<'a> {
     pub(crate) members: &'a Members,
     pub(crate) cells: &'a Cells,
     pub(crate) layout: &'a Layout,
+    /// Members whose time has come by then are not seen: 0, so that all are, where they are deleted when met.
+    pub(crate) hidden_until: UnixMs,
 }
 
 impl Keys for MemberKeys<'_> {
@@ -79,7 +83,7 @@ impl Members {
         expire_at: Option<UnixMs>,
     ) -> EntryRef {
         let entry = cells.insert::<MEMBER>(name, value, expire_at);
-        self.volatile += usize::from(expire_at.is_some());
+        self.count(None, expire_at);
         let keys = MemberKeys { cells, layout };
         self.table.insert(layout.hash(name), entry, &keys);
         entry
@@ -106,8 +110,7 @@ impl Members {
         member: EntryRef,
         expire_at: Option<UnixMs>,
     ) -> EntryRef {
-        self.volatile -= usize::from(cells.member(member).expire_at().is_some());
-        self.volatile += usize::from(expire_at.is_some());
+        self.count(cells.member(member).expire_at(), expire_at);
         let to = cells.set_expiry::<MEMBER>(member, expire_at);
         self.moved(cells, layout, member, to);
         if let Some(at) = expire_at {
@@ -120,7 +123,7 @@ impl Members {
     /// Deletes a member that is there.
     pub(crate) fn remove(&mut self, cells: &mut Cells, layout: &Layout, member: EntryRef) {
         let there = cells.member(member);
-        self.volatile -= usize::from(there.expire_at().is_some());
+        self.count(there.expire_at(), None);
         let hash = layout.hash(there.key());
         let keys = MemberKeys { cells, layout };
         self.table.remove(hash, member, &keys);
@@ -130,6 +133,27 @@ impl Members {
     /// A time before which no member expires.
     pub(crate) fn earliest_deadline(&self) -> UnixMs {
         self.table.earliest_deadline()
+    }
+
+    /// Whether the time of every member has come. As far as can be told at once: a time that was taken back may make it
+    /// look as if it had not.
+    pub(crate) fn is_all_due(&self, now: UnixMs) -> bool {
+        self.volatile > 0 && self.volatile == self.len() && self.latest <= now
+    }
+
+    /// As a reader sees them; see [`MembersRef::hidden_until`].
+    pub(crate) fn view<'a>(
+        &'a self,
+        cells: &'a Cells,
+        layout: &'a Layout,
+        hidden_until: UnixMs,
+    ) -> MembersRef<'a> {
+        MembersRef {
+            members: self,
+            cells,
+            layout,
+            hidden_until,
+        }
     }
 
     /// Deletes up to `max` members whose time has come, telling each, and says whether there may be more.
@@ -197,6 +221,16 @@ impl Members {
         })
     }
 
+    /// Keeps count of the members that expire when one of them does so at another time.
+    fn count(&mut self, old: Option<UnixMs>, new: Option<UnixMs>) {
+        self.volatile += usize::from(new.is_some());
+        self.volatile -= usize::from(old.is_some());
+        if self.volatile == 0 {
+            self.latest = 0;
+        }
+        self.latest = self.latest.max(new.unwrap_or(0));
+    }
+
     fn moved(&mut self, cells: &Cells, layout: &Layout, from: EntryRef, to: EntryRef) {
         if from != to {
             let hash = layout.hash(cells.member(to).key());
@@ -205,38 +239,82 @@ impl Members {
     }
 }
 
+/// Draws after which a member to be seen is counted off rather than drawn, because hardly any are.
+const DRAWS: u32 = u64::BITS;
+
 impl<'a> MembersRef<'a> {
+    /// Number of members that are seen. It takes a step for each that is not.
     pub(crate) fn len(self) -> usize {
-        self.members.len()
+        self.members.len() - self.hidden().count()
+    }
+
+    /// Whether no member is seen.
+    pub(crate) fn is_empty(self) -> bool {
+        let all_may_be_hidden = self.members.volatile() == self.members.len();
+        all_may_be_hidden
+            && (self.members.is_all_due(self.hidden_until) || self.iter().next().is_none())
+    }
+
+    /// Whether a member expires.
+    pub(crate) fn expires(self) -> bool {
+        self.members.volatile() > self.hidden().count()
     }
 
     pub(crate) fn find(self, name: &[u8]) -> Option<Member<'a>> {
         let entry = self.members.find(self.cells, self.layout, name)?;
-        Some(self.cells.member(entry))
+        Some(self.cells.member(entry)).filter(|&member| self.shows(member))
     }
 
     /// Every member, in no particular order.
     pub(crate) fn iter(self) -> impl Iterator<Item = Member<'a>> {
         let entries = self.members.table.entries();
+        let members = entries.map(move |entry| self.cells.member(entry));
+        members.filter(move |&member| self.shows(member))
+    }
+
+    /// The members that are not seen.
+    pub(crate) fn hidden(self) -> impl Iterator<Item = Member<'a>> {
+        let (table, keys) = (&self.members.table, self.keys());
+        let some = (self.hidden_until > 0).then(|| table.due(self.hidden_until, keys));
+        let entries = some.into_iter().flatten();
         entries.map(move |entry| self.cells.member(entry))
+    }
+
+    /// Whether a member is seen.
+    #[inline]
+    pub(crate) fn shows(self, member: Member<'_>) -> bool {
+        self.hidden_until == 0 || member.expire_at().is_none_or(|at| at > self.hidden_until)
     }
 
     /// Visits members in hash order from `cursor` on until `visit` has returned false; returns the cursor to go on with, 0
     /// at the end. See [`Table::walk`].
     pub(crate) fn scan(self, cursor: u32, mut visit: impl FnMut(Member<'a>) -> bool) -> u32 {
-        let keys = MemberKeys {
-            cells: self.cells,
-            layout: self.layout,
+        let visit = |entry| {
+            let member = self.cells.member(entry);
+            !self.shows(member) || visit(member)
         };
-        let visit = |entry| visit(self.cells.member(entry));
-        let next = self.members.table.walk(cursor, &keys, visit);
+        let next = self.members.table.walk(cursor, &self.keys(), visit);
         next.unwrap_or(0)
     }
 
     /// A member chosen by `random`; each is as likely as any other.
     pub(crate) fn sample(self, random: u64) -> Option<Member<'a>> {
-        let entry = self.members.table.sample(random)?;
-        Some(self.cells.member(entry))
+        for draw in 0..DRAWS {
+            let entry = self.members.table.sample(random.rotate_left(draw))?;
+            let member = self.cells.member(entry);
+            if self.shows(member) {
+                return Some(member);
+            }
+        }
+        let chosen = (u128::from(random) * self.len() as u128) >> u64::BITS;
+        self.iter().nth(chosen as usize)
+    }
+
+    fn keys(self) -> MemberKeys<'a> {
+        MemberKeys {
+            cells: self.cells,
+            layout: self.layout,
+        }
     }
 }
 
@@ -247,3 +325,6 @@ impl std::fmt::Debug for MembersRef<'_> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

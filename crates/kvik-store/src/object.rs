@@ -8,6 +8,7 @@ use crate::UnixMs;
 use crate::hash::Hash;
 use crate::layout::Layout;
 use crate::list::List;
+use crate::members::Members;
 use crate::raw::cells::Cells;
 use crate::raw::deadlines::NEVER;
 use crate::raw::entry::Form;
@@ -42,15 +43,25 @@ pub(crate) trait Collection: Default {
     /// Bytes allocated besides its members' cells.
     fn bytes(&self) -> usize;
 
-    /// As a reader sees it.
-    fn view<'a>(&'a self, cells: &'a Cells, layout: &'a Layout) -> ValueRef<'a>;
+    /// As a reader sees it to whom members are hidden whose time has come by `hidden_until`.
+    fn view<'a>(
+        &'a self,
+        cells: &'a Cells,
+        layout: &'a Layout,
+        hidden_until: UnixMs,
+    ) -> ValueRef<'a>;
+
+    /// The members, if they are in a table.
+    fn members(&self) -> Option<&Members> {
+        None
+    }
 
     /// Returns memory that was reserved for more than there is. Called when a change has ended.
     fn fit(&mut self) {}
 
     /// A time before which no member expires.
     fn earliest_deadline(&self) -> UnixMs {
-        NEVER
+        self.members().map_or(NEVER, Members::earliest_deadline)
     }
 
     /// The command that deletes members, as an effect.
@@ -176,8 +187,17 @@ impl Object {
         each!(self, it => it.fit());
     }
 
-    pub(crate) fn view<'a>(&'a self, cells: &'a Cells, layout: &'a Layout) -> ValueRef<'a> {
-        each!(self, it => it.view(cells, layout))
+    pub(crate) fn view<'a>(
+        &'a self,
+        cells: &'a Cells,
+        layout: &'a Layout,
+        hidden_until: UnixMs,
+    ) -> ValueRef<'a> {
+        each!(self, it => it.view(cells, layout, hidden_until))
+    }
+
+    pub(crate) fn members(&self) -> Option<&Members> {
+        each!(self, it => it.members())
     }
 
     pub(crate) fn earliest_deadline(&self) -> UnixMs {

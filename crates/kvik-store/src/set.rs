@@ -15,7 +15,6 @@ use crate::members::{Members, MembersRef};
 use crate::object::{Collection, fit_packed};
 use crate::packed::{Element, IntSet, Listpack, intset, listpack};
 use crate::raw::cells::Cells;
-use crate::raw::deadlines::NEVER;
 use crate::raw::entry::{Form, Member};
 use crate::value::{Encoding, Kind, StringRef, ValueRef, canonical_int};
 
@@ -67,7 +66,10 @@ impl<'a> SetRef<'a> {
 
     /// Whether there is no member; a key never holds such a set.
     pub fn is_empty(self) -> bool {
-        self.len() == 0
+        match self {
+            Self::Table(members) => members.is_empty(),
+            packed => packed.len() == 0,
+        }
     }
 
     /// Whether this is a member.
@@ -81,7 +83,7 @@ impl<'a> SetRef<'a> {
 
     /// Whether a member expires.
     pub fn expires(self) -> bool {
-        matches!(self, Self::Table(table) if table.members.volatile() > 0)
+        matches!(self, Self::Table(members) if members.expires())
     }
 
     /// When a member expires, if there is such a member and it does.
@@ -195,28 +197,29 @@ impl Collection for Set {
         }
     }
 
-    fn view<'a>(&'a self, cells: &'a Cells, layout: &'a Layout) -> ValueRef<'a> {
+    fn view<'a>(
+        &'a self,
+        cells: &'a Cells,
+        layout: &'a Layout,
+        hidden_until: UnixMs,
+    ) -> ValueRef<'a> {
         ValueRef::Set(match self {
             Self::Ints(bytes) => SetRef::Ints(IntSet::new(bytes)),
             Self::Pack(bytes) => SetRef::Pack(Listpack::new(bytes)),
-            Self::Table(members) => SetRef::Table(MembersRef {
-                members,
-                cells,
-                layout,
-            }),
+            Self::Table(members) => SetRef::Table(members.view(cells, layout, hidden_until)),
         })
+    }
+
+    fn members(&self) -> Option<&Members> {
+        match self {
+            Self::Ints(_) | Self::Pack(_) => None,
+            Self::Table(members) => Some(members),
+        }
     }
 
     fn fit(&mut self) {
         if let Self::Ints(bytes) | Self::Pack(bytes) = self {
             fit_packed(bytes);
-        }
-    }
-
-    fn earliest_deadline(&self) -> UnixMs {
-        match self {
-            Self::Ints(_) | Self::Pack(_) => NEVER,
-            Self::Table(members) => members.earliest_deadline(),
         }
     }
 

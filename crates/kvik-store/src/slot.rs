@@ -24,6 +24,7 @@ pub struct View<'a> {
     entry: Entry<'a>,
     layout: &'a Layout,
     now: UnixMs,
+    hidden_until: UnixMs,
     access: AccessPolicy,
 }
 
@@ -68,6 +69,7 @@ impl<'a> View<'a> {
             entry,
             layout,
             now: state.now,
+            hidden_until: state.hidden_until(),
             access: state.access,
         }
     }
@@ -80,7 +82,7 @@ impl<'a> View<'a> {
     /// The value.
     #[inline]
     pub fn value(&self) -> ValueRef<'a> {
-        self.entry.value(self.layout)
+        self.entry.value(self.layout, self.hidden_until)
     }
 
     /// The value, if it is a string.

@@ -24,6 +24,7 @@ mod trim;
 mod view;
 
 use self::body::Body;
+use crate::UnixMs;
 use crate::layout::Layout;
 use crate::object::Collection;
 use crate::raw::cells::Cells;
@@ -102,7 +103,7 @@ impl Collection for Stream {
         self.0.as_ref().map_or(0, |body| body.bytes())
     }
 
-    fn view<'a>(&'a self, _cells: &'a Cells, _layout: &'a Layout) -> ValueRef<'a> {
+    fn view<'a>(&'a self, _: &'a Cells, _: &'a Layout, _: UnixMs) -> ValueRef<'a> {
         ValueRef::Stream(self.as_view())
     }
 

@@ -17,14 +17,13 @@ mod tests;
 use std::ops::Range;
 
 use self::pack::Pairs;
-use self::table::{Ranked, ScoreTable};
+use self::table::{RankedIter, ScoreTable};
 use crate::UnixMs;
 use crate::layout::Layout;
+use crate::members::Members;
 use crate::object::{Collection, fit_packed};
-use crate::ordered;
 use crate::packed::{Element, Listpack};
 use crate::raw::cells::Cells;
-use crate::raw::deadlines::NEVER;
 use crate::raw::entry::{Form, Member};
 use crate::value::{Encoding, IntText, Kind, StringRef, ValueRef};
 
@@ -69,8 +68,8 @@ pub struct ZsetIter<'a>(Walk<'a>);
 enum Walk<'a> {
     Pack(Pairs<'a>),
     PackBack(Pairs<'a>),
-    Table(ScoreTableRef<'a>, ordered::Iter<'a, Ranked>),
-    TableBack(ScoreTableRef<'a>, ordered::Iter<'a, Ranked>),
+    Table(RankedIter<'a>),
+    TableBack(RankedIter<'a>),
 }
 
 impl Default for Zset {
@@ -91,7 +90,10 @@ impl<'a> ZsetRef<'a> {
 
     /// Whether there is no member; a key never holds such a sorted set.
     pub fn is_empty(self) -> bool {
-        self.len() == 0
+        match self {
+            Self::Pack(pack) => pack.is_empty(),
+            Self::Table(table) => table.members().is_empty(),
+        }
     }
 
     /// The score of a member.
@@ -104,7 +106,7 @@ impl<'a> ZsetRef<'a> {
 
     /// Whether a member expires.
     pub fn expires(self) -> bool {
-        matches!(self, Self::Table(table) if table.members().members.volatile() > 0)
+        matches!(self, Self::Table(table) if table.members().expires())
     }
 
     /// When a member expires, if there is such a member and it does.
@@ -130,8 +132,8 @@ impl<'a> ZsetRef<'a> {
         ZsetIter(match (self, reverse) {
             (Self::Pack(pack), false) => Walk::Pack(pack::range(pack, ranks)),
             (Self::Pack(pack), true) => Walk::PackBack(pack::range_back(pack, ranks)),
-            (Self::Table(table), false) => Walk::Table(table, table.range(ranks)),
-            (Self::Table(table), true) => Walk::TableBack(table, table.range(ranks)),
+            (Self::Table(table), false) => Walk::Table(table.range(ranks)),
+            (Self::Table(table), true) => Walk::TableBack(table.range(ranks)),
         })
     }
 
@@ -218,10 +220,10 @@ impl<'a> ScoredMember<'a> {
         }
     }
 
-    fn ranked(table: ScoreTableRef<'a>, item: Ranked) -> Self {
+    fn ranked((member, score): (Member<'a>, f64)) -> Self {
         Self {
-            name: StringRef::Bytes(table.member(item).key()),
-            score: ReadScore::Float(item.score()),
+            name: StringRef::Bytes(member.key()),
+            score: ReadScore::Float(score),
         }
     }
 
@@ -241,21 +243,15 @@ impl<'a> Iterator for ZsetIter<'a> {
         match &mut self.0 {
             Walk::Pack(pairs) => pairs.next().map(ScoredMember::packed),
             Walk::PackBack(pairs) => pairs.next_before().map(ScoredMember::packed),
-            Walk::Table(table, items) => {
-                let item = items.next()?;
-                Some(ScoredMember::ranked(*table, item))
-            }
-            Walk::TableBack(table, items) => {
-                let item = items.next_back()?;
-                Some(ScoredMember::ranked(*table, item))
-            }
+            Walk::Table(items) => items.next().map(ScoredMember::ranked),
+            Walk::TableBack(items) => items.next_back().map(ScoredMember::ranked),
         }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         let len = match &self.0 {
             Walk::Pack(pairs) | Walk::PackBack(pairs) => pairs.len(),
-            Walk::Table(_, items) | Walk::TableBack(_, items) => items.len(),
+            Walk::Table(items) | Walk::TableBack(items) => items.len(),
         };
         (len, Some(len))
     }
@@ -314,23 +310,28 @@ impl Collection for Zset {
         }
     }
 
-    fn view<'a>(&'a self, cells: &'a Cells, layout: &'a Layout) -> ValueRef<'a> {
+    fn view<'a>(
+        &'a self,
+        cells: &'a Cells,
+        layout: &'a Layout,
+        hidden_until: UnixMs,
+    ) -> ValueRef<'a> {
         ValueRef::Zset(match self {
             Self::Pack(bytes) => ZsetRef::Pack(Listpack::new(bytes)),
-            Self::Table(table) => ZsetRef::Table(ScoreTableRef::new(table, cells, layout)),
+            Self::Table(table) => ZsetRef::Table(table.view(cells, layout, hidden_until)),
         })
+    }
+
+    fn members(&self) -> Option<&Members> {
+        match self {
+            Self::Pack(_) => None,
+            Self::Table(table) => Some(table.members()),
+        }
     }
 
     fn fit(&mut self) {
         if let Self::Pack(bytes) = self {
             fit_packed(bytes);
-        }
-    }
-
-    fn earliest_deadline(&self) -> UnixMs {
-        match self {
-            Self::Pack(_) => NEVER,
-            Self::Table(table) => table.earliest_deadline(),
         }
     }
 

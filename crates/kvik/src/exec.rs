@@ -50,6 +50,11 @@ impl Executor {
                 .stripes
                 .lock_many(&self.work.plan.stripes, self.patience)?,
         };
+        let due_ms = held.next_due();
+        for queued in session.transaction.iter().flat_map(|it| &it.queue) {
+            let call = Call::queued(queued);
+            self.work.thin(&shared, &mut held, due_ms, session, call)?;
+        }
         self.exec_locked(&mut held, session, out);
         self.work.count(&shared, session, call, false, true);
         Ok(())
@@ -83,12 +88,7 @@ impl Executor {
     ) {
         Reply::new(out, session.protocol).array(transaction.queue.len());
         for queued in &transaction.queue {
-            let call = Call {
-                command: queued.command,
-                args: queued.args.as_args(),
-                hash: None,
-                goes_on: false,
-            };
+            let call = Call::queued(queued);
             self.work
                 .run(&self.shared, stripes, session, call, now_us, out);
         }
@@ -124,13 +124,7 @@ impl Executor {
                 Locking::All | Locking::InTurn => return Scope::All,
                 Locking::None | Locking::Queue => {}
                 Locking::Keys => {
-                    let call = Call {
-                        command: queued.command,
-                        args: queued.args.as_args(),
-                        hash: None,
-                        goes_on: false,
-                    };
-                    plan_keys(&self.shared, call, plan);
+                    plan_keys(&self.shared, Call::queued(queued), plan);
                 }
             }
         }

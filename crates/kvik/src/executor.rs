@@ -28,7 +28,7 @@ use crate::upkeep;
 pub enum Outcome {
     /// It ran, or was refused; its reply, if the session wants one, is written.
     Done,
-    /// A stripe it needs is taken. Nothing has happened; offer it again soon.
+    /// A stripe it needs is taken, or has much to delete that it must not see. Nothing has happened; offer it again soon.
     Busy,
     /// Clients are paused until this time, in milliseconds since the epoch. Nothing has happened.
     Paused(u64),
@@ -49,6 +49,9 @@ pub struct Prepared {
 /// Calls of one quick command in a row that are timed as one. Reading the clock for each of them would take longer than
 /// many of them do.
 const TIMED_TOGETHER: u8 = 8;
+
+/// Members deleted while a stripe is held once for a command that waits until they are.
+const THIN_SLICE: usize = 128;
 
 /// What is timed together with others has no longer reply, and is not among what the slow log asks about.
 const QUICK_REPLY_BYTES: usize = 4096;
@@ -101,6 +104,18 @@ pub(crate) struct Call<'a> {
     pub(crate) hash: Option<(usize, u64)>,
     /// Another one of its kind follows, which is timed together with it.
     pub(crate) goes_on: bool,
+}
+
+impl<'a> Call<'a> {
+    /// A command of a transaction.
+    pub(crate) fn queued(queued: &'a Queued) -> Self {
+        Self {
+            command: queued.command,
+            args: queued.args.as_args(),
+            hash: None,
+            goes_on: false,
+        }
+    }
 }
 
 /// Calls that have been counted but not timed yet.
@@ -357,6 +372,9 @@ impl Executor {
         };
         let stripes = &self.shared.stripes;
         let mut held = stripes.lock(stripes.layout.stripe_of(hash), self.patience)?;
+        let due_ms = held.next_due();
+        self.work
+            .thin(&self.shared, &mut held, due_ms, session, call)?;
         self.work
             .run_unit(&self.shared, &mut held, session, call, out);
         Ok(())
@@ -376,6 +394,8 @@ impl Executor {
             [] => work.run_unit(&self.shared, &mut NoStripes, session, call, out),
             [index] => {
                 let mut held = stripes.lock(usize::from(index), self.patience)?;
+                let due_ms = held.next_due();
+                work.thin(&self.shared, &mut held, due_ms, session, call)?;
                 work.run_unit(&self.shared, &mut held, session, call, out);
             }
             _ => {
@@ -383,6 +403,8 @@ impl Executor {
                 stripes.prefetch(session.keyspace(), fetched.copied());
                 ascend(&mut work.plan.stripes);
                 let mut held = stripes.lock_many(&work.plan.stripes, self.patience)?;
+                let due_ms = held.next_due();
+                work.thin(&self.shared, &mut held, due_ms, session, call)?;
                 work.run_unit(&self.shared, &mut held, session, call, out);
             }
         }
@@ -396,6 +418,9 @@ impl Executor {
         out: &mut Output,
     ) -> Result<(), Busy> {
         let mut held = self.shared.stripes.lock_all(self.patience)?;
+        let due_ms = held.next_due();
+        self.work
+            .thin(&self.shared, &mut held, due_ms, session, call)?;
         self.work
             .run_unit(&self.shared, &mut held, session, call, out);
         Ok(())
@@ -484,6 +509,58 @@ impl Work {
         let now_us = self.clock.now_us();
         self.run(shared, stripes, session, call, now_us, out);
         shared.commit(&mut self.unit);
+    }
+
+    /// Deletes members of the values of a command's keys whose time has come, a slice of each, and puts the command off
+    /// while there are more: they would all be deleted when it meets them, and their stripes be held until then. `due_ms` is
+    /// when something in those is due, at the earliest.
+    #[inline]
+    pub(crate) fn thin(
+        &mut self,
+        shared: &Shared,
+        stripes: &mut dyn Stripes,
+        due_ms: u64,
+        session: &Session,
+        call: Call<'_>,
+    ) -> Result<(), Busy> {
+        if due_ms != u64::MAX {
+            let now_ms = self.clock.now_us() / 1000;
+            if due_ms <= now_ms && mode(shared, now_ms) == Mode::Primary {
+                return self.thin_now(shared, stripes, now_ms, session, call);
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn thin_now(
+        &mut self,
+        shared: &Shared,
+        stripes: &mut dyn Stripes,
+        now_ms: u64,
+        session: &Session,
+        call: Call<'_>,
+    ) -> Result<(), Busy> {
+        let mut effects = Collector {
+            unit: &mut self.unit,
+            wanted: shared.log.is_some(),
+        };
+        let guard = Guard::new(stripes, &shared.stripes.layout, &mut effects, now_ms);
+        let mut guard = guard.on(session.keyspace());
+        let mut more = false;
+        let thin = |at: usize, _| more |= guard.thin(&call.args[at], THIN_SLICE);
+        // Keys that cannot be told from the words the handler refuses.
+        let _ = call.command.for_each_key(call.args, thin);
+        let (seen, garbage) = (guard.stats(), guard.take_garbage());
+        if let Some(garbage) = garbage {
+            shared.stripes.alarm.discard(garbage);
+        }
+        self.stats.totals.changes.add(seen.changes);
+        if more {
+            shared.commit(&mut self.unit);
+            return Err(Busy);
+        }
+        Ok(())
     }
 
     /// Runs a command's handler on stripes that are locked, at the time `now_us`, and counts.

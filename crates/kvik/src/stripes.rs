@@ -178,6 +178,12 @@ impl Held<'_> {
         self.stripe.next_due() != Due::NEVER
     }
 
+    /// When the next of its keys or members expires, at the earliest.
+    #[inline]
+    pub(crate) fn next_due(&self) -> u64 {
+        self.stripe.next_due().0
+    }
+
     /// Bytes that the stripe's keys and tables occupy.
     pub(crate) fn bytes(&self) -> usize {
         self.stripe.bytes()
@@ -212,6 +218,14 @@ impl Stripes for Held<'_> {
 
 /// Several locked stripes, in ascending order.
 pub(crate) struct HeldMany<'a>(Vec<Held<'a>>);
+
+impl HeldMany<'_> {
+    /// When the next key or member of any of them expires, at the earliest.
+    pub(crate) fn next_due(&self) -> u64 {
+        let dues = self.0.iter().map(Held::next_due);
+        dues.min().unwrap_or(u64::MAX)
+    }
+}
 
 impl Stripes for HeldMany<'_> {
     fn stripe(&mut self, index: usize) -> &mut Stripe {

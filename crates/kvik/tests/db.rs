@@ -238,6 +238,39 @@ fn effects_are_canonical() {
 }
 
 #[test]
+fn members_that_are_due_together_go_in_slices() {
+    let (options, now) = manual();
+    let lines = Arc::new(Lines::default());
+    let db = Db::open(options.effect_log(Arc::clone(&lines) as _));
+    ok(&db.run(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]));
+    let members: Vec<String> = (0..1000).map(|n| n.to_string()).collect();
+    for key in ["one", "two"] {
+        let expiring = ["SADDEX", key, "1"].into_iter();
+        let expiring: Vec<&str> = expiring.chain(members.iter().map(String::as_str)).collect();
+        assert_eq!(db.run(&expiring).as_int(), Some(1000));
+        assert_eq!(db.run(&["SADD", key, "stays"]).as_int(), Some(1));
+    }
+    now.fetch_add(2_000_000, Ordering::Release);
+    lines.0.lock().unwrap().clear();
+    assert_eq!(db.run(&["SCARD", "one"]).as_int(), Some(1));
+    let mut session = db.connect();
+    ok(&session.run(&["MULTI"]));
+    session.run(&["SCARD", "two"]);
+    assert_eq!(
+        session.run(&["EXEC"]),
+        Value::Array(vec![Value::Integer(1)])
+    );
+    let lines = lines.0.lock().unwrap();
+    for key in ["one", "two"] {
+        let removals = lines.iter().map(|line| line.split(' ').collect::<Vec<_>>());
+        let removals = removals.filter(|words| words[..2] == ["SREM", key]);
+        let slices: Vec<usize> = removals.map(|words| words.len() - 2).collect();
+        assert_eq!(slices.iter().sum::<usize>(), 1000);
+        assert!(slices.iter().all(|&members| members <= 128), "{slices:?}");
+    }
+}
+
+#[test]
 fn a_follower_keeps_what_is_past_until_it_is_deleted() {
     let db = Db::open(manual().0.follower());
     let expiry = || db.run(&["PEXPIRETIME", "k"]).as_int();

@@ -7,12 +7,12 @@ use crate::UnixMs;
 use crate::edit::{Edit, Parts};
 use crate::layout::Layout;
 use crate::limits::Limits;
-use crate::members::{Members, MembersRef};
+use crate::members::Members;
 use crate::object::Collection;
 use crate::packed::{Element, Listpack, listpack};
 use crate::raw::cells::Cells;
 use crate::slot::Slot;
-use crate::value::{IntText, NewString, StringRef, WrongKind};
+use crate::value::{IntText, NewString, StringRef, ValueRef, WrongKind};
 
 /// A hash while it changes; empty where there was no key, and no key where it is empty in the end.
 #[derive(Debug)]
@@ -44,14 +44,9 @@ enum Written {
 impl HashMut<'_> {
     /// The hash as it is now.
     pub fn view(&self) -> HashRef<'_> {
-        let (cells, layout) = (self.0.cells(), self.0.layout());
-        match self.0.value() {
-            Hash::Pack(bytes) => HashRef::Pack(Listpack::new(bytes)),
-            Hash::Table(members) => HashRef::Table(MembersRef {
-                members,
-                cells,
-                layout,
-            }),
+        match self.0.view() {
+            ValueRef::Hash(hash) => hash,
+            other => unreachable!("a hash is no {:?}", other.kind()),
         }
     }
 

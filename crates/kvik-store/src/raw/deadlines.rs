@@ -90,6 +90,27 @@ impl Deadlines {
         Some((segment, bucket))
     }
 
+    /// Segments and buckets whose noted deadline has come by `now`.
+    pub(crate) fn due(&self, now: UnixMs) -> impl Iterator<Item = (usize, usize)> {
+        let leaves = self.minima.len() / 2;
+        let mut nodes = Vec::from_iter((leaves > 0).then_some(1));
+        let segments = std::iter::from_fn(move || {
+            while let Some(node) = nodes.pop() {
+                match self.minima[node] <= now {
+                    true if node >= leaves => return Some(node - leaves),
+                    true => nodes.extend([node * 2 + 1, node * 2]),
+                    false => {}
+                }
+            }
+            None
+        });
+        segments.flat_map(move |segment| {
+            let buckets = self.buckets[segment].iter().flatten().enumerate();
+            let due = buckets.filter(move |&(_, &at)| at <= now);
+            due.map(move |(bucket, _)| (segment, bucket))
+        })
+    }
+
     fn reach(&mut self, segment: usize) {
         if segment >= self.buckets.len() {
             self.buckets.resize_with(segment + 1, || None);
@@ -152,6 +173,9 @@ mod tests {
                 let least = model.values().min().copied();
                 prop_assert_eq!(deadlines.earliest(), least.unwrap_or(NEVER));
                 prop_assert_eq!(deadlines.first().and_then(|place| model.get(&place).copied()), least);
+                let due: Vec<_> = deadlines.due(at).collect();
+                let known = model.iter().filter(|&(_, &noted)| noted <= at);
+                prop_assert_eq!(due, known.map(|(&place, _)| place).collect::<Vec<_>>());
             }
         }
     }

@@ -400,6 +400,18 @@ impl<'a> Entry<'a> {
         (at != NEVER).then_some(at)
     }
 
+    /// Whether the value is a collection and the time of all its members has come. If that is not to take long, members
+    /// whose time was taken back may make it look as if it had not.
+    #[cold]
+    pub(crate) fn is_all_due(&self, now: UnixMs, layout: &Layout, at_once: bool) -> bool {
+        let object = self.record.object();
+        let members = object.and_then(|index| self.heap.objects.get(index).object.members());
+        members.is_some_and(|members| {
+            let cells = &self.heap.cells;
+            members.is_all_due(now) || !at_once && members.view(cells, layout, now).is_empty()
+        })
+    }
+
     #[inline]
     pub(crate) fn key(&self) -> &'a [u8] {
         self.record.key()
@@ -422,15 +434,15 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// The value, if it is a string.
+    /// The value as a reader sees it; see [`Collection::view`](crate::object::Collection::view).
     #[inline]
-    pub(crate) fn value(&self, layout: &'a Layout) -> ValueRef<'a> {
+    pub(crate) fn value(&self, layout: &'a Layout, hidden_until: UnixMs) -> ValueRef<'a> {
         let form = self.record.form();
         if form.is_string() {
             return ValueRef::String(self.record.string());
         }
         match self.record.object() {
-            Some(_) => self.object().view(&self.heap.cells, layout),
+            Some(_) => self.object().view(&self.heap.cells, layout, hidden_until),
             None => ValueRef::of_packed(form, self.record.stored_value()),
         }
     }

@@ -199,6 +199,20 @@ impl Table {
         self.next_due_in_crowd(now, keys)
     }
 
+    /// The entries that are due. It takes a step for each bucket in which one was noted.
+    pub(crate) fn due<'t>(
+        &'t self,
+        now: UnixMs,
+        keys: impl Keys + 't,
+    ) -> impl Iterator<Item = EntryRef> + 't {
+        let noted = self.deadlines.due(now);
+        let noted = noted.flat_map(|(number, bucket)| self.entries_in(number, bucket));
+        let crowd = (self.due_in_crowd() <= now).then_some(&self.crowd);
+        let crowd = crowd.into_iter().flatten().map(|&(_, entry)| entry);
+        let is_due = move |&entry: &EntryRef| keys.expiry(entry).is_some_and(|at| at <= now);
+        noted.chain(crowd).filter(is_due)
+    }
+
     /// Visits entries in prefix order from `from` on, home bucket by home bucket, until `visit` has returned false.
     /// Returns the prefix to go on with, or `None` at the end.
     pub(crate) fn walk(

@@ -8,7 +8,6 @@ use crate::edit::{Edit, Parts};
 use crate::layout::Layout;
 use crate::limits::Limits;
 use crate::members::Members;
-use crate::object::Collection;
 use crate::packed::{Element, IntSet, Listpack, intset, listpack};
 use crate::raw::arena::EntryRef;
 use crate::raw::cells::{Cells, Text};
@@ -35,7 +34,7 @@ impl<'g> Slot<'g> {
 impl SetMut<'_> {
     /// The set as it is now.
     pub fn view(&self) -> SetRef<'_> {
-        match self.0.value().view(self.0.cells(), self.0.layout()) {
+        match self.0.view() {
             ValueRef::Set(set) => set,
             other => unreachable!("a set is no {:?}", other.kind()),
         }

@@ -11,7 +11,6 @@ use crate::UnixMs;
 use crate::edit::{Edit, Parts};
 use crate::layout::Layout;
 use crate::limits::Limits;
-use crate::object::Collection;
 use crate::packed::{Listpack, listpack};
 use crate::raw::cells::Cells;
 use crate::slot::Slot;
@@ -59,11 +58,7 @@ impl<'g> Slot<'g> {
 impl ZsetMut<'_> {
     /// The sorted set as it is now.
     pub fn view(&self) -> ZsetRef<'_> {
-        match self
-            .edit
-            .value()
-            .view(self.edit.cells(), self.edit.layout())
-        {
+        match self.edit.view() {
             ValueRef::Zset(zset) => zset,
             other => unreachable!("a sorted set is no {:?}", other.kind()),
         }

@@ -35,10 +35,20 @@ pub(super) struct Ranked {
 /// A large sorted set to read.
 #[derive(Clone, Copy)]
 pub struct ScoreTableRef<'a> {
-    table: &'a ScoreTable,
-    cells: &'a Cells,
-    layout: &'a Layout,
+    order: &'a RankTree<Ranked>,
+    members: MembersRef<'a>,
 }
+
+/// Members of a range of ranks from either end, each with its score.
+pub(super) struct RankedIter<'a> {
+    items: ordered::Iter<'a, Ranked>,
+    members: MembersRef<'a>,
+    /// How many of the items are of members that are not seen.
+    hidden: usize,
+}
+
+/// The ranks of the members that are not seen, in order. Mostly there are none, and a rank is what it seems.
+struct Hidden(Vec<usize>);
 
 impl Ranked {
     fn new(score: f64, entry: EntryRef) -> Self {
@@ -175,6 +185,23 @@ impl ScoreTable {
         });
     }
 
+    /// As a reader sees it; see [`MembersRef::hidden_until`].
+    pub(super) fn view<'a>(
+        &'a self,
+        cells: &'a Cells,
+        layout: &'a Layout,
+        hidden_until: UnixMs,
+    ) -> ScoreTableRef<'a> {
+        ScoreTableRef {
+            order: &self.order,
+            members: self.members.view(cells, layout, hidden_until),
+        }
+    }
+
+    pub(super) fn members(&self) -> &Members {
+        &self.members
+    }
+
     fn enter_order(&mut self, cells: &Cells, member: Ranked) {
         let name = cells.member(member.entry).key();
         self.order
@@ -184,10 +211,6 @@ impl ScoreTable {
     fn leave_order(&mut self, cells: &Cells, member: Ranked) {
         let name = cells.member(member.entry).key();
         self.order.remove(place(cells, member.score(), name));
-    }
-
-    pub(super) fn earliest_deadline(&self) -> UnixMs {
-        self.members.earliest_deadline()
     }
 
     /// See [`Members::expire`].
@@ -248,55 +271,130 @@ impl ScoreTable {
 }
 
 impl<'a> ScoreTableRef<'a> {
-    pub(super) fn new(table: &'a ScoreTable, cells: &'a Cells, layout: &'a Layout) -> Self {
-        Self {
-            table,
-            cells,
-            layout,
-        }
-    }
-
     pub(super) fn len(self) -> usize {
-        self.table.len()
+        self.members.len()
     }
 
     /// The members in no particular order.
     pub(super) fn members(self) -> MembersRef<'a> {
-        MembersRef {
-            members: &self.table.members,
-            cells: self.cells,
-            layout: self.layout,
-        }
+        self.members
     }
 
     pub(super) fn rank(self, name: &[u8]) -> Option<(usize, f64)> {
-        let found = self.table.find(self.cells, self.layout, name)?;
-        let place = place(self.cells, found.score(), name);
-        let rank = self.table.order.rank_of(place);
-        Some((rank.ok()?, found.score()))
+        let score = member_score(self.members.find(name)?);
+        let rank = self.rank_among_all(score, name)?;
+        Some((self.hidden().seen_before(rank), score))
     }
 
-    pub(super) fn range(self, ranks: Range<usize>) -> ordered::Iter<'a, Ranked> {
-        self.table.order.range(ranks)
-    }
-
-    pub(super) fn member(self, item: Ranked) -> Member<'a> {
-        self.cells.member(item.entry)
+    /// The members of these ranks, which exist.
+    pub(super) fn range(self, ranks: Range<usize>) -> RankedIter<'a> {
+        let among_all = self.hidden().among_all(&ranks);
+        RankedIter {
+            hidden: among_all.len() - ranks.len(),
+            items: self.order.range(among_all),
+            members: self.members,
+        }
     }
 
     pub(super) fn ranks_of_scores(self, range: &ScoreRange) -> Range<usize> {
-        let order = &self.table.order;
-        let start = order.partition_point(|item| range.is_before(item.score()));
-        let end = order.partition_point(|item| !range.is_behind(item.score()));
-        start..end.max(start)
+        let start = |item: &Ranked| range.is_before(item.score());
+        let end = |item: &Ranked| !range.is_behind(item.score());
+        self.ranks_between(start, end)
     }
 
     pub(super) fn ranks_of_names(self, range: &NameRange<'_>) -> Range<usize> {
-        let order = &self.table.order;
-        let name = |item: &Ranked| self.cells.member(item.entry).key();
-        let start = order.partition_point(|item| range.is_before(name(item)));
-        let end = order.partition_point(|item| !range.is_behind(name(item)));
+        let name = |item: &Ranked| self.members.cells.member(item.entry).key();
+        let start = |item: &Ranked| range.is_before(name(item));
+        let end = |item: &Ranked| !range.is_behind(name(item));
+        self.ranks_between(start, end)
+    }
+
+    fn ranks_between(
+        self,
+        is_before: impl FnMut(&Ranked) -> bool,
+        is_not_behind: impl FnMut(&Ranked) -> bool,
+    ) -> Range<usize> {
+        let hidden = self.hidden();
+        let start = hidden.seen_before(self.order.partition_point(is_before));
+        let end = hidden.seen_before(self.order.partition_point(is_not_behind));
         start..end.max(start)
+    }
+
+    fn rank_among_all(self, score: f64, name: &[u8]) -> Option<usize> {
+        let place = place(self.members.cells, score, name);
+        self.order.rank_of(place).ok()
+    }
+
+    fn hidden(self) -> Hidden {
+        let members = self.members.hidden();
+        let ranks =
+            members.filter_map(|member| self.rank_among_all(member_score(member), member.key()));
+        let mut ranks: Vec<usize> = ranks.collect();
+        ranks.sort_unstable();
+        Hidden(ranks)
+    }
+}
+
+impl Hidden {
+    /// How many of the first `rank` members are seen.
+    fn seen_before(&self, rank: usize) -> usize {
+        rank - self.0.partition_point(|&hidden| hidden < rank)
+    }
+
+    /// Where the members of these ranks are when all are counted.
+    fn among_all(&self, ranks: &Range<usize>) -> Range<usize> {
+        if ranks.is_empty() {
+            return 0..0;
+        }
+        self.rank_among_all(ranks.start)..self.rank_among_all(ranks.end - 1) + 1
+    }
+
+    fn rank_among_all(&self, rank: usize) -> usize {
+        let (mut from, mut to) = (0, self.0.len());
+        // So many are hidden before a member that is seen as each hidden one has fewer seen before it than that one.
+        while from < to {
+            let middle = usize::midpoint(from, to);
+            if self.0[middle] - middle <= rank {
+                from = middle + 1;
+            } else {
+                to = middle;
+            }
+        }
+        rank + from
+    }
+}
+
+impl<'a> RankedIter<'a> {
+    pub(super) fn len(&self) -> usize {
+        self.items.len() - self.hidden
+    }
+
+    pub(super) fn next(&mut self) -> Option<(Member<'a>, f64)> {
+        loop {
+            let item = self.items.next()?;
+            if let Some(seen) = self.seen(item) {
+                return Some(seen);
+            }
+        }
+    }
+
+    pub(super) fn next_back(&mut self) -> Option<(Member<'a>, f64)> {
+        loop {
+            let item = self.items.next_back()?;
+            if let Some(seen) = self.seen(item) {
+                return Some(seen);
+            }
+        }
+    }
+
+    #[inline]
+    fn seen(&mut self, item: Ranked) -> Option<(Member<'a>, f64)> {
+        let member = self.members.cells.member(item.entry);
+        if self.hidden > 0 && !self.members.shows(member) {
+            self.hidden -= 1;
+            return None;
+        }
+        Some((member, item.score()))
     }
 }
 
