@@ -318,7 +318,8 @@ impl<'a> Guard<'a> {
     /// Gives the value and expiry of `key` to `to`, replacing what is there, and says whether `key` existed. Effect:
     /// `RENAME`. The two differ.
     pub fn rename(&mut self, key: &[u8], to: &[u8]) -> bool {
-        let Some(taken) = self.detach(key) else {
+        let (index, _) = self.locate(to);
+        let Some(taken) = self.detach(key, index) else {
             return false;
         };
         self.attach(self.keyspace, to, taken);
@@ -331,7 +332,8 @@ impl<'a> Guard<'a> {
         if self.exists_in(to, key) {
             return false;
         }
-        let Some(taken) = self.detach(key) else {
+        let (index, _) = self.locate(key);
+        let Some(taken) = self.detach(key, index) else {
             return false;
         };
         self.attach(to, key, taken);
@@ -660,15 +662,15 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Takes a key out without an effect of its own.
-    fn detach(&mut self, key: &[u8]) -> Option<Moved<'static>> {
+    /// Takes a key out, to be put into the stripe `to`, without an effect of its own.
+    fn detach(&mut self, key: &[u8], to: usize) -> Option<Moved<'static>> {
         let (index, position) = self.locate(key);
         let entry = self.find(index, position, key)?;
         let keyspace = self.keyspace;
         let stripe = self.stripes.stripe(index);
         stripe.watches.touch(keyspace, key);
         let mut keyspace = stripe.keyspace_mut(keyspace);
-        Some(keyspace.take(self.layout, position, entry))
+        Some(keyspace.take(self.layout, position, entry, index == to))
     }
 
     /// Puts an entry in place of whatever a key holds, without an effect of its own.
@@ -676,7 +678,7 @@ impl<'a> Guard<'a> {
         let (index, position) = self.locate(key);
         let stripe = self.stripes.stripe(index);
         stripe.watches.touch(keyspace, key);
-        if let Some(at) = moved.earliest_deadline() {
+        if let Some(at) = moved.earliest_deadline(&stripe.heap) {
             stripe.lower_due(at);
         }
         let mut target = stripe.keyspace_mut(keyspace);

@@ -9,7 +9,6 @@ use crate::UnixMs;
 use crate::layout::Layout;
 use crate::raw::arena::EntryRef;
 use crate::raw::cells::Text;
-use crate::raw::deadlines::NEVER;
 use crate::raw::heap::{Content, Entry, Heap};
 use crate::raw::table::{Detached, Keys, Table};
 
@@ -46,13 +45,9 @@ pub(crate) struct Moved<'a> {
 }
 
 impl Moved<'_> {
-    /// When the entry or a member of its value expires, at the earliest.
-    pub(crate) fn earliest_deadline(&self) -> Option<UnixMs> {
-        let members = match &self.content {
-            Content::Text(_) => None,
-            Content::Object(object, _) => Some(object.earliest_deadline()),
-        };
-        let members = members.filter(|&at| at != NEVER);
+    /// When the entry or a member of its value expires, at the earliest. `heap` is where it is to be inserted.
+    pub(crate) fn earliest_deadline(&self, heap: &Heap) -> Option<UnixMs> {
+        let members = heap.members_deadline(&self.content);
         self.expire_at.into_iter().chain(members).min()
     }
 }
@@ -188,7 +183,7 @@ impl<'a> KeyspaceMut<'a> {
             expire_at,
             clock,
         } = new;
-        let before = self.heap.live_bytes();
+        let before = self.heap.live_bytes() - self.heap.bytes_in_place(&content);
         let entry = self.heap.insert(key, content, expire_at, clock, layout);
         self.enter(layout, position, entry, before);
         entry
@@ -218,18 +213,19 @@ impl<'a> KeyspaceMut<'a> {
         self.heap.free(entry);
     }
 
-    /// Removes an entry and returns all but its key.
+    /// Removes an entry and returns all but its key, to be inserted again: where it `stays`, in the same heap.
     pub(crate) fn take(
         &mut self,
         layout: &Layout,
         position: u64,
         entry: EntryRef,
+        stays: bool,
     ) -> Moved<'static> {
         self.forget(layout, position, entry);
         let there = self.heap.entry(entry);
         let (expire_at, clock) = (there.expire_at(), there.clock());
         Moved {
-            content: self.heap.take(entry, layout),
+            content: self.heap.take(entry, stays, layout),
             expire_at,
             clock,
         }

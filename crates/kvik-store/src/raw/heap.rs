@@ -46,8 +46,12 @@ struct Placed {
 pub(crate) enum Content<'a> {
     /// A string.
     Text(Text<'a>),
+    /// A collection that needs no cells.
+    Object(Object),
     /// A collection, and the cells that hold its members.
-    Object(Object, Box<Cells>),
+    Apart(Object, Box<Cells>),
+    /// A collection that is in its place in the heap already.
+    Placed(u32),
 }
 
 /// An entry of the heap to read.
@@ -121,21 +125,50 @@ impl Heap {
     ) -> EntryRef {
         let entry = match content {
             Content::Text(text) => self.cells.insert::<KEY>(key, text, expire_at),
-            Content::Object(object, cells) => {
-                let before = self.cells.live_bytes();
+            Content::Object(object) => self.insert_object(key, object, self.ledger(), expire_at),
+            Content::Apart(object, cells) => {
+                let ledger = self.ledger();
                 let object = object.copy_to(&cells, &mut self.cells, layout);
-                let fixed = bytes_before_value::<KEY>(key_bytes(key), expire_at);
-                let ledger = Ledger {
-                    cell_bytes: before,
-                    ..Ledger::default()
-                };
-                self.store(object, ledger, fixed, |cells, stored| {
-                    cells.insert_stored::<KEY>(key, stored, expire_at)
-                })
+                self.insert_object(key, object, ledger, expire_at)
+            }
+            Content::Placed(index) => {
+                let stored = Stored::Far(Form::Object, index.to_ne_bytes());
+                self.cells.insert_stored::<KEY>(key, &stored, expire_at)
             }
         };
         self.set_clock(entry, clock);
         entry
+    }
+
+    fn insert_object(
+        &mut self,
+        key: &[u8],
+        object: Object,
+        ledger: Ledger,
+        expire_at: Option<UnixMs>,
+    ) -> EntryRef {
+        let fixed = bytes_before_value::<KEY>(key_bytes(key), expire_at);
+        self.store(object, ledger, fixed, |cells, stored| {
+            cells.insert_stored::<KEY>(key, stored, expire_at)
+        })
+    }
+
+    /// Bytes that the heap accounts for of what is still to be inserted.
+    pub(crate) fn bytes_in_place(&self, content: &Content<'_>) -> usize {
+        match *content {
+            Content::Placed(index) => self.objects.get(index).bytes,
+            _ => 0,
+        }
+    }
+
+    /// When a member of a collection expires that is to be inserted, at the earliest.
+    pub(crate) fn members_deadline(&self, content: &Content<'_>) -> Option<UnixMs> {
+        let object = match content {
+            Content::Text(_) => return None,
+            Content::Object(object) | Content::Apart(object, _) => object,
+            Content::Placed(index) => &self.objects.get(*index).object,
+        };
+        Some(object.earliest_deadline()).filter(|&at| at != NEVER)
     }
 
     pub(crate) fn free(&mut self, entry: EntryRef) {
@@ -174,13 +207,31 @@ impl Heap {
         self.cells.write_range(entry, offset, bytes)
     }
 
-    /// Takes an entry's value along and frees the entry.
-    pub(crate) fn take(&mut self, entry: EntryRef, layout: &Layout) -> Content<'static> {
-        if self.entry(entry).record.form().is_string() {
+    /// Takes an entry's value along and frees the entry. What `stays` in the heap is not touched, and what needs no cells goes
+    /// as it is; only the members of a table that leave have to be copied.
+    pub(crate) fn take(
+        &mut self,
+        entry: EntryRef,
+        stays: bool,
+        layout: &Layout,
+    ) -> Content<'static> {
+        let record = self.entry(entry).record;
+        if record.form().is_string() {
             return Content::Text(self.cells.take_text(entry));
         }
-        let content = self.copy(entry, layout);
-        self.free(entry);
+        let whole = match record.object() {
+            Some(index) if stays => Some(Content::Placed(index)),
+            Some(index) if self.objects.get(index).object.members().is_none() => {
+                Some(Content::Object(self.remove_object(index)))
+            }
+            _ => None,
+        };
+        let Some(content) = whole else {
+            let copy = self.copy(entry, layout);
+            self.free(entry);
+            return copy;
+        };
+        self.cells.free::<KEY>(entry);
         content
     }
 
@@ -190,15 +241,17 @@ impl Heap {
         if record.form().is_string() {
             return Content::Text(record.text().into_owned());
         }
-        let mut cells = Box::new(Cells::new());
-        let object = match record.object() {
-            Some(index) => {
-                let object = &self.objects.get(index).object;
-                object.copy_to(&self.cells, &mut cells, layout)
-            }
-            None => Object::from_packed(record.form(), record.stored_value().to_vec()),
+        let Some(index) = record.object() else {
+            let bytes = record.stored_value().to_vec();
+            return Content::Object(Object::from_packed(record.form(), bytes));
         };
-        Content::Object(object, cells)
+        let object = &self.objects.get(index).object;
+        let mut cells = Box::new(Cells::new());
+        let copy = object.copy_to(&self.cells, &mut cells, layout);
+        match object.members() {
+            Some(_) => Content::Apart(copy, cells),
+            None => Content::Object(copy),
+        }
     }
 
     /// Takes the collection of an entry out of its place, to change it.
@@ -358,9 +411,14 @@ impl Heap {
         let Some(index) = self.entry(entry).record.object() else {
             return;
         };
+        let object = self.remove_object(index);
+        self.discard(object);
+    }
+
+    fn remove_object(&mut self, index: u32) -> Object {
         let object = self.objects.remove(index).object;
         self.object_bytes -= object.bytes();
-        self.discard(object);
+        object
     }
 
     /// Frees a collection that no key leads to: at once if it is small.
