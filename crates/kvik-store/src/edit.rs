@@ -20,7 +20,6 @@ use crate::object::{Object, Typed};
 use crate::raw::arena::EntryRef;
 use crate::raw::cells::Cells;
 use crate::raw::deadlines::NEVER;
-use crate::raw::entry::KEY;
 use crate::raw::heap::Ledger;
 use crate::restore::Terms;
 use crate::slot::{Occupied, Place, Slot};
@@ -267,7 +266,7 @@ impl<'g, T: Typed> Edit<'g, T> {
     }
 
     /// Whether what is stated is put into words: somebody wants to know, and the collection is the key's.
-    fn is_stated(&self) -> bool {
+    pub(crate) fn is_stated(&self) -> bool {
         matches!(self.origin, Origin::Place(_)) && self.place.effects.wanted()
     }
 
@@ -335,23 +334,6 @@ impl Place<'_> {
             }
         }
         self
-    }
-
-    /// Makes a gap of `bytes` at the offset `at` of a packed value that is [near](crate::raw::heap::Heap::near), and lets
-    /// `fill` fill it. Whoever changes something states it.
-    pub(crate) fn widen_packed(
-        &mut self,
-        entry: EntryRef,
-        at: usize,
-        bytes: usize,
-        fill: impl FnOnce(&mut [u8]),
-    ) {
-        let position = self.position;
-        let mut keyspace = self.keyspace();
-        let before = keyspace.heap.live_bytes();
-        let (to, value) = keyspace.heap.cells.widen::<KEY>(entry, at, bytes);
-        fill(value);
-        keyspace.moved(position, entry, to, before);
     }
 
     fn discard(&mut self, object: Object) {

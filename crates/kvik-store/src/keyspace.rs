@@ -9,6 +9,7 @@ use crate::UnixMs;
 use crate::layout::Layout;
 use crate::raw::arena::EntryRef;
 use crate::raw::cells::Text;
+use crate::raw::entry::KEY;
 use crate::raw::heap::{Content, Entry, Heap};
 use crate::raw::table::{Detached, Keys, Table};
 
@@ -262,6 +263,25 @@ impl<'a> KeyspaceMut<'a> {
         self.change(position, entry, |heap| {
             heap.write_range(entry, offset, bytes)
         })
+    }
+
+    /// Makes room of `new` bytes in the place of `old` ones at the offset `at` of a packed value, which still fits beside the
+    /// key then. Returns the entry and the value.
+    #[inline]
+    pub(crate) fn splice(
+        mut self,
+        position: u64,
+        entry: EntryRef,
+        at: usize,
+        old: usize,
+        new: usize,
+    ) -> (EntryRef, &'a mut [u8]) {
+        let before = self.heap.live_bytes();
+        let to = self.heap.cells.splice::<KEY>(entry, at, old, new);
+        if to != entry {
+            self.moved(position, entry, to, before);
+        }
+        (to, self.heap.cells.stored_value_mut::<KEY>(to))
     }
 
     pub(crate) fn set_expiry(

@@ -26,6 +26,7 @@ mod layout;
 mod limits;
 mod list;
 mod members;
+mod near;
 mod object;
 mod ordered;
 pub mod packed;
@@ -36,6 +37,8 @@ mod set;
 mod slot;
 mod stream;
 mod stripe;
+#[cfg(test)]
+mod trial;
 mod value;
 mod watch;
 mod zset;

@@ -5,6 +5,7 @@
 //! Looking a member up in a packed set costs a search of at most a few hundred elements, in a table one lookup.
 
 mod change;
+mod near;
 mod restore;
 #[cfg(test)]
 mod tests;
@@ -50,7 +51,8 @@ enum Walk<'a> {
 
 impl Default for Set {
     fn default() -> Self {
-        Self::Ints(intset::empty())
+        // The first member makes an intset of it, so that an empty place costs nothing.
+        Self::Ints(Vec::new())
     }
 }
 

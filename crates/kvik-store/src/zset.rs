@@ -6,6 +6,7 @@
 //! or removed. In a packed one all of it is a walk over at most some hundred pairs.
 
 mod change;
+mod near;
 mod pack;
 mod range;
 mod restore;
@@ -99,7 +100,7 @@ impl<'a> ZsetRef<'a> {
     /// The score of a member.
     pub fn score(self, name: &[u8]) -> Option<f64> {
         match self {
-            Self::Pack(pack) => pack::find(pack, name).map(|found| found.score),
+            Self::Pack(pack) => pack::score(pack, name),
             Self::Table(table) => table.members().find(name).map(table::member_score),
         }
     }
@@ -112,7 +113,7 @@ impl<'a> ZsetRef<'a> {
     /// When a member expires, if there is such a member and it does.
     pub fn expiry_of(self, name: &[u8]) -> Option<Option<UnixMs>> {
         match self {
-            Self::Pack(pack) => pack::find(pack, name).map(|_| None),
+            Self::Pack(pack) => pack.find(name, 1).map(|_| None),
             Self::Table(table) => table.members().find(name).map(|member| member.expire_at()),
         }
     }

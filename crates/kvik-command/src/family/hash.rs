@@ -343,8 +343,13 @@ fn hsetnx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn hdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (args, names) = (ctx.args, ctx.args.tail(2));
-    let mut hash = ctx.keys.slot(&args[1]).hash_mut()?;
-    let removed = names.iter().filter(|name| hash.remove(name)).count();
+    let slot = ctx.keys.slot(&args[1]);
+    let removed = if names.len() == 1 {
+        usize::from(slot.remove_field(&names[0])?)
+    } else {
+        let mut hash = slot.hash_mut()?;
+        names.iter().filter(|name| hash.remove(name)).count()
+    };
     ctx.reply.integer(removed as i64);
     Ok(())
 }

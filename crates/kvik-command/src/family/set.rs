@@ -178,17 +178,27 @@ fn read<'c>(ctx: &'c mut Ctx<'_>, key: &[u8]) -> Result<Option<SetRef<'c>>, Erro
 
 fn sadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (args, members) = (ctx.args, ctx.args.tail(2));
-    let mut set = ctx.keys.slot(&args[1]).set_mut()?;
-    set.expect(&members[0], members.len());
-    let added = members.iter().filter(|member| set.add(member)).count();
+    let slot = ctx.keys.slot(&args[1]);
+    let added = if members.len() == 1 {
+        usize::from(slot.add_member(&members[0])?)
+    } else {
+        let mut set = slot.set_mut()?;
+        set.expect(&members[0], members.len());
+        members.iter().filter(|member| set.add(member)).count()
+    };
     ctx.reply.integer(added as i64);
     Ok(())
 }
 
 fn srem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (args, members) = (ctx.args, ctx.args.tail(2));
-    let mut set = ctx.keys.slot(&args[1]).set_mut()?;
-    let removed = members.iter().filter(|member| set.remove(member)).count();
+    let slot = ctx.keys.slot(&args[1]);
+    let removed = if members.len() == 1 {
+        usize::from(slot.remove_member(&members[0])?)
+    } else {
+        let mut set = slot.set_mut()?;
+        members.iter().filter(|member| set.remove(member)).count()
+    };
     ctx.reply.integer(removed as i64);
     Ok(())
 }
@@ -205,10 +215,8 @@ fn smove(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         }
     };
     if moved && source != destination {
-        ctx.keys.slot(source).set_mut()?.remove(member);
-        let mut destination = ctx.keys.slot(destination).set_mut()?;
-        destination.expect(member, 1);
-        destination.add(member);
+        ctx.keys.slot(source).remove_member(member)?;
+        ctx.keys.slot(destination).add_member(member)?;
     }
     ctx.reply.integer(i64::from(moved));
     Ok(())

@@ -9,7 +9,8 @@ use crate::layout::Layout;
 use crate::limits::Limits;
 use crate::members::Members;
 use crate::object::Collection;
-use crate::packed::{Element, Listpack, listpack};
+use crate::packed::listpack::{self, Encoded};
+use crate::packed::{Element, Listpack, Needle, Packed};
 use crate::raw::cells::Cells;
 use crate::slot::Slot;
 use crate::value::{IntText, NewString, StringRef, ValueRef, WrongKind};
@@ -180,7 +181,7 @@ impl HashMut<'_> {
 impl Parts<'_, Hash> {
     fn write(&mut self, name: &[u8], value: StringRef<'_>, life: Life) -> Written {
         if let Hash::Pack(bytes) = self.value
-            && fits(self.limits, bytes, name, value)
+            && fits(self.limits, Listpack::new(bytes), name, value)
         {
             let written = write_packed(bytes, name, value);
             if self.value.len() > max_entries(self.limits) {
@@ -249,17 +250,60 @@ fn write_packed(bytes: &mut Vec<u8>, name: &[u8], value: Element<'_>) -> Written
     if bytes.is_empty() {
         *bytes = listpack::empty();
     }
-    let pack = Listpack::new(bytes);
-    let value_at = pack.find(name, 1).and_then(|at| pack.next(at));
-    match value_at {
-        Some(at) => {
-            listpack::replace(bytes, at, value);
-            Written::Replaced { expire_at: None }
+    let change = Change::of(Listpack::new(bytes), name, value);
+    change.make(bytes);
+    if change.is_new() {
+        Written::Created
+    } else {
+        Written::Replaced { expire_at: None }
+    }
+}
+
+/// How a field of a packed hash is set.
+pub(super) struct Change<'a> {
+    /// The name, if there is no such field yet.
+    name: Option<Encoded<'a>>,
+    value: Encoded<'a>,
+    /// The offset of the value, or of the name and then the value.
+    at: usize,
+    /// Bytes of the value that is there.
+    old: usize,
+}
+
+impl<'a> Change<'a> {
+    pub(super) fn of(pack: Listpack<'_>, name: &'a [u8], value: StringRef<'a>) -> Self {
+        let (needle, value) = (Needle::new(name), Encoded::new(value));
+        let found = pack.find_from(listpack::START, needle, 1);
+        let there = found.and_then(|at| {
+            let at = pack.behind(at)?;
+            Some((at, pack.behind(at)? - at))
+        });
+        let (at, old) = there.unwrap_or((pack.end(), 0));
+        Self {
+            name: there.is_none().then(|| Encoded::of(&needle)),
+            value,
+            at,
+            old,
         }
-        None => {
-            listpack::append_all(bytes, [Element::Bytes(name), value]);
-            Written::Created
-        }
+    }
+
+    pub(super) fn is_new(&self) -> bool {
+        self.name.is_some()
+    }
+
+    /// Bytes of the listpack after the change.
+    pub(super) fn bytes_then(&self, pack: Listpack<'_>) -> usize {
+        pack.as_bytes().len() - self.old + self.entries().map(|entry| entry.size()).sum::<usize>()
+    }
+
+    pub(super) fn make(&self, pack: &mut impl Packed) {
+        let bytes = self.entries().map(|entry| entry.size()).sum();
+        let gone = usize::from(!self.is_new());
+        listpack::put(pack, self.at, self.old, gone, bytes, self.entries());
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Encoded<'a>> {
+        self.name.into_iter().chain([self.value])
     }
 }
 
@@ -284,11 +328,9 @@ fn write_member(
 }
 
 /// Whether a field with this value may be in a listpack, and in this one.
-pub(super) fn fits(limits: &Limits, bytes: &[u8], name: &[u8], value: Element<'_>) -> bool {
+pub(super) fn fits(limits: &Limits, pack: Listpack<'_>, name: &[u8], value: Element<'_>) -> bool {
     let max = usize::try_from(limits.hash_value_bytes.load(Relaxed)).unwrap_or(0);
-    name.len() <= max
-        && value.len() <= max
-        && Listpack::new(bytes).has_room(name.len() + value.len())
+    name.len() <= max && value.len() <= max && pack.has_room(name.len() + value.len())
 }
 
 pub(super) fn max_entries(limits: &Limits) -> usize {

@@ -3,9 +3,11 @@
 use super::bounds::Bounds;
 use super::{List, ListEnd, ListRef};
 use crate::edit::Edit;
-use crate::packed::{Element, Listpack, Needle, listpack};
+use crate::near::Near;
+use crate::packed::listpack::{self, Encoded};
+use crate::packed::{Listpack, Needle, Packed};
 use crate::raw::entry::Form;
-use crate::slot::{Occupied, Slot};
+use crate::slot::Slot;
 use crate::value::{IntText, WrongKind};
 
 /// Nodes up to which what was cut off a list is freed at once.
@@ -36,7 +38,7 @@ impl Slot<'_> {
         end: ListEnd,
         elements: impl DoubleEndedIterator<Item = &'e [u8]> + Clone,
     ) -> Result<usize, WrongKind> {
-        let slot = match self.push_near(end, elements.clone()) {
+        let slot = match self.change_near(|near, form| push(near, form, end, elements.clone())) {
             Ok(len) => return Ok(len),
             Err(slot) => slot,
         };
@@ -44,45 +46,39 @@ impl Slot<'_> {
         list.push(end, elements);
         Ok(list.len())
     }
+}
 
-    /// Adds elements to a packed list if that lies in its key's entry and stays there.
-    fn push_near<'e>(
-        self,
-        end: ListEnd,
-        elements: impl DoubleEndedIterator<Item = &'e [u8]> + Clone,
-    ) -> Result<usize, Self> {
-        let Self::Occupied(occupied) = self else {
-            return Err(self);
-        };
-        let (mut place, entry) = occupied.into_parts();
-        let (mut text_bytes, mut entry_bytes, mut count) = (0, 0, 0);
-        for element in elements.clone() {
-            text_bytes += element.len();
-            entry_bytes += listpack::entry_size(Element::Bytes(element));
-            count += 1;
-        }
-        let near = place.stripe.heap.near(entry, Form::ListPack, entry_bytes);
-        let bounds = Bounds::of(place.limits);
-        let Some(pack) = near.filter(|pack| {
-            let len = Listpack::new(pack).len() + count;
-            !bounds.exceeded_by(pack.len() + text_bytes, len)
-        }) else {
-            return Err(Self::Occupied(Occupied::new(place, entry)));
-        };
-        let (len, right) = (Listpack::new(pack).len() + count, pack.len() - 1);
-        let told = elements.clone();
-        match end {
-            ListEnd::Left => place.widen_packed(entry, listpack::START, entry_bytes, |pack| {
-                listpack::fill(pack, listpack::START, elements.rev());
-            }),
-            ListEnd::Right => place.widen_packed(entry, right, entry_bytes, |pack| {
-                listpack::fill(pack, right, elements);
-            }),
-        }
-        place.state_all(end.push(), told);
-        place.told(count as u64);
-        Ok(len)
+/// Adds elements to a packed list where it lies, and returns its length then.
+fn push<'e>(
+    near: &mut Near<'_>,
+    form: Form,
+    end: ListEnd,
+    elements: impl DoubleEndedIterator<Item = &'e [u8]> + Clone,
+) -> Option<usize> {
+    if form != Form::ListPack {
+        return None;
     }
+    let entries = elements.clone().map(|element| Encoded::new(element.into()));
+    let (mut text_bytes, mut entry_bytes, mut count) = (0, 0, 0);
+    for (element, entry) in elements.clone().zip(entries.clone()) {
+        text_bytes += element.len();
+        entry_bytes += entry.size();
+        count += 1;
+    }
+    let pack = Listpack::new(near.bytes());
+    let (len, bytes) = (pack.len() + count, pack.as_bytes().len());
+    let exceeded = Bounds::of(near.limits()).exceeded_by(bytes + text_bytes, len);
+    if exceeded || !near.holds(bytes + entry_bytes) {
+        return None;
+    }
+    match end {
+        ListEnd::Left => {
+            listpack::insert_all(near, listpack::START, entry_bytes, entries.rev());
+        }
+        ListEnd::Right => listpack::insert_all(near, bytes - 1, entry_bytes, entries),
+    }
+    near.state(end.push(), elements, count);
+    Some(len)
 }
 
 impl ListMut<'_> {

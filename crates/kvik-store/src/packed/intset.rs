@@ -6,6 +6,8 @@
 //! Finding an integer is a binary search; adding one moves those above it, and widens all of them if it is the first that
 //! needs it. They do not become narrower again when it is removed.
 
+use super::Packed;
+
 /// Width and number of integers.
 const HEADER_BYTES: usize = 8;
 
@@ -106,6 +108,11 @@ impl<'a> IntSet<'a> {
         }
     }
 
+    /// As [`search`](Self::search), but nothing if the integer is wider than those that are there.
+    pub fn place(self, value: i64) -> Option<Result<usize, usize>> {
+        (width_of(value) <= self.width()).then(|| self.search(value))
+    }
+
     /// The integers in ascending order.
     pub fn iter(self) -> Iter<'a> {
         Iter {
@@ -114,7 +121,8 @@ impl<'a> IntSet<'a> {
         }
     }
 
-    fn width(self) -> usize {
+    /// Bytes that each integer takes.
+    pub fn width(self) -> usize {
         self.bytes.first().map_or(0, |width| usize::from(*width))
     }
 
@@ -189,16 +197,15 @@ pub fn empty() -> Vec<u8> {
 /// Adds an integer and says whether it was not there.
 pub fn add(intset: &mut Vec<u8>, value: i64) -> bool {
     let set = IntSet::new(intset);
-    let needed = width_of(value);
-    if needed > set.width() {
-        let position = if value < 0 { 0 } else { set.len() };
-        widen(intset, needed);
-        insert(intset, position, value);
-        return true;
-    }
-    match set.search(value) {
-        Ok(_) => false,
-        Err(position) => {
+    match set.place(value) {
+        Some(Ok(_)) => false,
+        Some(Err(position)) => {
+            insert(intset, position, value);
+            true
+        }
+        None => {
+            let position = if value < 0 { 0 } else { set.len() };
+            widen(intset, width_of(value));
             insert(intset, position, value);
             true
         }
@@ -206,14 +213,13 @@ pub fn add(intset: &mut Vec<u8>, value: i64) -> bool {
 }
 
 /// Removes an integer and says whether it was there.
-pub fn remove(intset: &mut Vec<u8>, value: i64) -> bool {
-    let set = IntSet::new(intset);
+pub fn remove(intset: &mut impl Packed, value: i64) -> bool {
+    let set = IntSet::new(intset.bytes());
     let (Ok(position), width) = (set.search(value), set.width()) else {
         return false;
     };
     let at = HEADER_BYTES + position * width;
-    intset.drain(at..at + width);
-    note_len(intset);
+    note_len(intset.make_room(at, width, 0));
     true
 }
 
@@ -226,13 +232,13 @@ fn width_of(value: i64) -> usize {
     }
 }
 
-fn insert(intset: &mut Vec<u8>, position: usize, value: i64) {
-    let (width, len) = (IntSet::new(intset).width(), intset.len());
+/// Adds an integer that is not there, and that is no wider than the others, at the index that [`IntSet::place`] gives it.
+pub fn insert(intset: &mut impl Packed, position: usize, value: i64) {
+    let width = IntSet::new(intset.bytes()).width();
     let at = HEADER_BYTES + position * width;
-    intset.resize(len + width, 0);
-    intset.copy_within(at..len, at + width);
-    intset[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
-    note_len(intset);
+    let bytes = intset.make_room(at, 0, width);
+    bytes[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
+    note_len(bytes);
 }
 
 /// Stores all integers in `width` bytes, from the last on, so that none is overwritten before it is read.

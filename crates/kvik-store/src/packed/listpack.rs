@@ -16,13 +16,15 @@
 mod edit;
 mod entry;
 
+use self::entry::Stride;
 use crate::value::canonical_int;
 
 pub use crate::value::StringRef as Element;
 pub use edit::{
-    append, append_all, clear, delete, delete_matches, delete_range, empty, fill, insert_after,
-    insert_before, merge, overwrite, prepend, recount, replace,
+    append, append_all, clear, delete, delete_matches, delete_range, empty, insert_after,
+    insert_all, insert_before, merge, prepend, put, recount, replace, write,
 };
+pub use entry::Encoded;
 
 /// What an empty listpack consists of before its end mark.
 const HEADER_BYTES: usize = 6;
@@ -53,17 +55,14 @@ pub struct Listpack<'a> {
 pub struct Needle<'a> {
     bytes: &'a [u8],
     int: Option<i64>,
+    /// How the entry of these bytes begins, if they are no integer and few.
+    head: Option<u8>,
 }
 
 /// Elements from both ends; see [`Listpack::iter`].
 #[derive(Clone, Debug)]
 pub struct Iter<'a> {
     entries: &'a [u8],
-}
-
-/// Bytes that an element takes in a listpack.
-pub fn entry_size(element: Element<'_>) -> usize {
-    entry::Encoded::new(element).size()
 }
 
 impl<'a> Listpack<'a> {
@@ -178,18 +177,38 @@ impl<'a> Listpack<'a> {
     /// As [`find`](Self::find), from the element at the offset `at` on.
     #[inline]
     pub fn find_from(self, at: usize, needle: Needle<'_>, skip: usize) -> Option<usize> {
-        let mut rest = self.bytes.get(at..)?;
-        while let Some((element, size)) = entry::decode(rest) {
-            if needle.matches(element) {
-                return Some(self.bytes.len() - rest.len());
+        self.walk(at, skip, |at| self.is_at(at, needle))
+    }
+
+    /// Whether the element at the offset `at` matches.
+    #[inline]
+    pub fn is_at(self, at: usize, needle: Needle<'_>) -> bool {
+        self.bytes
+            .get(at..)
+            .is_some_and(|entries| needle.matches_first(entries))
+    }
+
+    /// The offset of the first element for which `is_it`, which is asked about the offset of every `skip + 1`st from the one at
+    /// `at` on.
+    #[inline]
+    pub fn walk(
+        self,
+        at: usize,
+        skip: usize,
+        mut is_it: impl FnMut(usize) -> bool,
+    ) -> Option<usize> {
+        let (mut at, mut asked, mut skipped) = (at, Stride::default(), Stride::default());
+        loop {
+            let entries = self.bytes.get(at..)?;
+            let size = asked.over(entries)?;
+            if is_it(at) {
+                return Some(at);
             }
-            rest = rest.get(size..)?;
+            at += size;
             for _ in 0..skip {
-                let (_, size) = entry::decode(rest)?;
-                rest = rest.get(size..)?;
+                at += skipped.over(self.bytes.get(at..)?)?;
             }
         }
-        None
     }
 
     /// The elements in order, or from the back.
@@ -213,12 +232,13 @@ impl<'a> Listpack<'a> {
     }
 
     /// The offset of the end mark.
-    fn end(self) -> usize {
+    #[inline]
+    pub fn end(self) -> usize {
         self.bytes.len().saturating_sub(1)
     }
 
-    /// The offset behind the entry at `at`.
-    fn behind(self, at: usize) -> Option<usize> {
+    /// The offset behind the element at `at`.
+    pub fn behind(self, at: usize) -> Option<usize> {
         let (_, size) = entry::decode(self.bytes.get(at..)?)?;
         Some(at + size)
     }
@@ -255,7 +275,18 @@ impl<'a> Needle<'a> {
         Self {
             bytes: text,
             int: canonical_int(text),
+            head: entry::head_of(text),
         }
+    }
+
+    /// The integer that the text is, if it is one in canonical form.
+    pub fn int(&self) -> Option<i64> {
+        self.int
+    }
+
+    /// The element with this text.
+    pub fn element(&self) -> Element<'a> {
+        self.int.map_or(Element::Bytes(self.bytes), Element::Int)
     }
 
     /// Whether the element has the text.
@@ -263,14 +294,35 @@ impl<'a> Needle<'a> {
     pub fn matches(&self, element: Element<'_>) -> bool {
         match element {
             Element::Int(n) => self.int == Some(n),
-            // Texts of one length mostly differ in the last byte; comparing the whole of them is a call.
-            Element::Bytes(bytes) => {
-                bytes.len() == self.bytes.len()
-                    && bytes.last() == self.bytes.last()
-                    && bytes == self.bytes
-            }
+            Element::Bytes(bytes) => bytes.len() == self.bytes.len() && same(bytes, self.bytes),
         }
     }
+
+    /// Whether the first of these entries has the text.
+    #[inline]
+    fn matches_first(&self, entries: &[u8]) -> bool {
+        match entries.first() {
+            Some(&head) if entry::is_tiny(head) => {
+                let bytes = entries.get(1..=self.bytes.len());
+                self.head == Some(head) && bytes.is_some_and(|bytes| same(bytes, self.bytes))
+            }
+            _ => self.matches_other(entries),
+        }
+    }
+
+    fn matches_other(&self, entries: &[u8]) -> bool {
+        entry::decode(entries).is_some_and(|(element, _)| self.matches(element))
+    }
+}
+
+/// Whether two texts of one length are the same. They mostly differ at the end, and comparing the whole of them is a call.
+#[inline]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    let ends_differ = match (a.last_chunk::<8>(), b.last_chunk::<8>()) {
+        (Some(a), Some(b)) => a != b,
+        _ => a.last() != b.last(),
+    };
+    !ends_differ && a == b
 }
 
 impl<'a> Iterator for Iter<'a> {

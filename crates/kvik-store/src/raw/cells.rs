@@ -12,7 +12,7 @@ use super::arena::{Arena, EntryRef};
 use super::class::{MAX_BYTES, rounded};
 use super::entry::{
     FAR_BYTES, Form, Head, KEY, MEMBER, Member, NEAR_KEY_MAX, PackedInt, Record,
-    bytes_before_value, copy_with_expiry, overwrite_expiry, value_room, write_head,
+    bytes_before_value, copy_with_expiry, overwrite_expiry, value_range, value_room, write_head,
 };
 use super::slab::Slab;
 use crate::UnixMs;
@@ -324,30 +324,40 @@ impl Cells {
         text
     }
 
-    /// Makes a gap of `bytes` at the offset `at` of a packed value, which still fits beside the key then. Returns where the
-    /// entry is then, and the value.
-    pub(crate) fn widen<const CLOCK: usize>(
+    /// Makes room of `new` bytes in the place of `old` ones at the offset `at` of a packed value, which still fits beside the
+    /// key then. Returns where the entry is then.
+    pub(crate) fn splice<const CLOCK: usize>(
         &mut self,
         entry: EntryRef,
         at: usize,
-        bytes: usize,
-    ) -> (EntryRef, &mut [u8]) {
-        let record = self.record::<CLOCK>(entry);
-        let (form, len) = (record.form(), record.stored_value().len());
-        let start = self.value_start::<CLOCK>(entry);
-        let end = start + len + bytes;
-        if self.arena.bytes(entry).len() == rounded(end) {
-            let value = value_room::<CLOCK>(self.arena.bytes_mut(entry), form, len + bytes);
-            value.copy_within(at..len, at + bytes);
-            return (entry, value);
+        old: usize,
+        new: usize,
+    ) -> EntryRef {
+        let slot = self.arena.bytes_mut(entry);
+        let value = value_range::<CLOCK>(slot);
+        let (form, len) = (Head::<CLOCK>::of(slot).form(), value.len() - old + new);
+        let (gap, behind) = (value.start + at, value.start + at + old);
+        if slot.len() == rounded(value.start + len) {
+            if new != old {
+                slot.copy_within(behind..value.end, gap + new);
+                value_room::<CLOCK>(slot, form, len);
+            }
+            return entry;
         }
-        let to = self.arena.alloc(end);
-        let (old, new) = self.arena.pair(entry, to);
-        new[..start + at].copy_from_slice(&old[..start + at]);
-        let value = value_room::<CLOCK>(new, form, len + bytes);
-        value[at + bytes..].copy_from_slice(&old[start + at..start + len]);
+        let to = self.arena.alloc(value.start + len);
+        let (from, slot) = self.arena.pair(entry, to);
+        slot[..gap].copy_from_slice(&from[..gap]);
+        value_room::<CLOCK>(slot, form, len)[at + new..].copy_from_slice(&from[behind..value.end]);
         self.arena.free(entry);
-        (to, &mut self.arena.bytes_mut(to)[start..end])
+        to
+    }
+
+    /// The value in the slot, to overwrite it.
+    #[inline]
+    pub(crate) fn stored_value_mut<const CLOCK: usize>(&mut self, entry: EntryRef) -> &mut [u8] {
+        let slot = self.arena.bytes_mut(entry);
+        let value = value_range::<CLOCK>(slot);
+        &mut slot[value]
     }
 
     fn value_start<const CLOCK: usize>(&self, entry: EntryRef) -> usize {

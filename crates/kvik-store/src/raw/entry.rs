@@ -12,6 +12,8 @@
 //! An integer takes as many bytes as it needs, an expiry six until the year 10889. Numbers are stored as the machine has
 //! them: entries never leave the process. A small collection is its packed bytes; for a large one, four bytes name it.
 
+use std::ops::Range;
+
 use super::cells::Buffers;
 use crate::UnixMs;
 use crate::value::{Encoding, StringRef, TextRef, encoding_of_bytes};
@@ -93,6 +95,12 @@ impl Form {
 
     fn is_far(self) -> bool {
         matches!(self, Self::FarBytes | Self::FarRaw)
+    }
+
+    /// Whether the value is a packed collection.
+    #[inline]
+    pub(crate) fn is_packed(self) -> bool {
+        !self.is_string() && self != Self::Object
     }
 
     /// Whether the value is a string.
@@ -222,8 +230,7 @@ impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
 
     #[inline]
     pub(crate) fn stored_value(&self) -> &'a [u8] {
-        let head = Head::<CLOCK>::of(self.slot);
-        &self.slot[head.value_start()..self.slot.len() - head.padding(self.slot)]
+        &self.slot[value_range::<CLOCK>(self.slot)]
     }
 }
 
@@ -263,6 +270,13 @@ impl<const CLOCK: usize> std::fmt::Debug for Record<'_, CLOCK> {
             .field("expire_at", &self.expire_at())
             .finish_non_exhaustive()
     }
+}
+
+/// Where the value lies in a slot.
+#[inline]
+pub(crate) fn value_range<const CLOCK: usize>(slot: &[u8]) -> Range<usize> {
+    let head = Head::<CLOCK>::of(slot);
+    head.value_start()..slot.len() - head.padding(slot)
 }
 
 // Writing. The slot is large enough for what is written into it.

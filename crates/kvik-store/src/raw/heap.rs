@@ -277,12 +277,22 @@ impl Heap {
         (object, ledger)
     }
 
-    /// The bytes of a packed value of this form, if they lie in the entry and there may be `more` of them there.
-    pub(crate) fn near(&self, entry: EntryRef, form: Form, more: usize) -> Option<&[u8]> {
-        let record = self.cells.record::<KEY>(entry);
-        let value = record.stored_value();
-        let fits = self.value_start(entry) + value.len() + more <= MAX_BYTES;
-        (record.form() == form && fits).then_some(value)
+    /// How the value of an entry is stored.
+    #[inline]
+    pub(crate) fn form(&self, entry: EntryRef) -> Form {
+        self.cells.record::<KEY>(entry).form()
+    }
+
+    /// The bytes of a packed value.
+    #[inline]
+    pub(crate) fn packed(&self, entry: EntryRef) -> &[u8] {
+        self.cells.record::<KEY>(entry).stored_value()
+    }
+
+    /// Whether the packed value of an entry may have so many bytes there.
+    #[inline]
+    pub(crate) fn holds(&self, entry: EntryRef, bytes: usize) -> bool {
+        self.value_start(entry) + bytes <= MAX_BYTES
     }
 
     /// What [`Self::put_back`] is to be told of a collection that has no place yet.

@@ -8,7 +8,8 @@ use crate::edit::{Edit, Parts};
 use crate::layout::Layout;
 use crate::limits::Limits;
 use crate::members::Members;
-use crate::packed::{Element, IntSet, Listpack, intset, listpack};
+use crate::packed::listpack::{self, Encoded};
+use crate::packed::{Element, IntSet, Listpack, Needle, intset};
 use crate::raw::arena::EntryRef;
 use crate::raw::cells::{Cells, Text};
 use crate::slot::Slot;
@@ -132,7 +133,7 @@ impl Set {
     /// An empty set in the representation that suits `count` members of which this is the first.
     fn made_for(first: &[u8], count: usize, limits: &Limits) -> Self {
         if canonical_int(first).is_some() && count <= max_ints(limits) {
-            Self::Ints(intset::empty())
+            Self::default()
         } else if count <= limit(&limits.set_entries) {
             Self::Pack(listpack::empty())
         } else {
@@ -175,21 +176,18 @@ impl Set {
                     self.add(member, cells, layout, limits)
                 }
             },
-            Self::Pack(bytes) => {
-                let pack = Listpack::new(bytes);
-                if pack.find(member, 0).is_some() {
-                    return false;
+            Self::Pack(bytes) => match Addition::of(Listpack::new(bytes), member, limits) {
+                Addition::None => false,
+                Addition::Entry(entry) => {
+                    let end = Listpack::new(bytes).end();
+                    listpack::insert_all(bytes, end, entry.size(), [entry].into_iter());
+                    true
                 }
-                let fits = pack.len() < limit(&limits.set_entries)
-                    && member.len() <= limit(&limits.set_value_bytes)
-                    && pack.has_room(member.len());
-                if fits {
-                    listpack::append(bytes, StringRef::Bytes(member));
-                } else {
+                Addition::Table => {
                     insert(self.make_table(cells, layout), cells, layout, member);
+                    true
                 }
-                true
-            }
+            },
             Self::Table(members) => {
                 if members.find(cells, layout, member).is_some() {
                     return false;
@@ -263,6 +261,33 @@ impl Set {
                 .for_each(visit),
             Self::Pack(bytes) => Listpack::new(bytes).iter().for_each(visit),
             Self::Table(_) => {}
+        }
+    }
+}
+
+/// What adding a member to a listpack comes to.
+pub(super) enum Addition<'a> {
+    /// It is there.
+    None,
+    /// An entry at the end.
+    Entry(Encoded<'a>),
+    /// The set has to be a table.
+    Table,
+}
+
+impl<'a> Addition<'a> {
+    pub(super) fn of(pack: Listpack<'_>, member: &'a [u8], limits: &Limits) -> Self {
+        let needle = Needle::new(member);
+        if pack.find_from(listpack::START, needle, 0).is_some() {
+            return Self::None;
+        }
+        let fits = pack.len() < limit(&limits.set_entries)
+            && member.len() <= limit(&limits.set_value_bytes)
+            && pack.has_room(member.len());
+        if fits {
+            Self::Entry(Encoded::of(&needle))
+        } else {
+            Self::Table
         }
     }
 }

@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_float::format_f64;
 
+use super::pack::{self, StoredScore, Survey};
 use super::table::ScoreTable;
-use super::{Zset, ZsetRef, pack};
+use super::{Zset, ZsetRef};
 use crate::UnixMs;
 use crate::edit::{Edit, Parts};
 use crate::layout::Layout;
 use crate::limits::Limits;
-use crate::packed::{Listpack, listpack};
+use crate::packed::{Listpack, Needle, listpack};
 use crate::raw::cells::Cells;
 use crate::slot::Slot;
 use crate::value::{IntText, ValueRef, WrongKind};
@@ -39,6 +40,16 @@ pub enum Scored {
     Added,
     /// It has another score.
     Changed,
+}
+
+impl Expected {
+    /// This member.
+    pub(super) fn one(member: &[u8]) -> Self {
+        Self {
+            count: 1,
+            longest: member.len(),
+        }
+    }
 }
 
 impl<'g> Slot<'g> {
@@ -90,9 +101,11 @@ impl ZsetMut<'_> {
             expected: self.expected,
         };
         let (scored, score) = change.update(value, member, decide);
-        if scored != Scored::Kept {
+        if scored != Scored::Kept && self.edit.is_stated() {
             self.edit
                 .state(b"ZADD", &[format_f64(score).as_bytes(), member]);
+        } else if scored != Scored::Kept {
+            self.edit.count(1);
         }
         scored
     }
@@ -168,20 +181,22 @@ impl Change<'_> {
     ) -> (Scored, f64) {
         match zset {
             Zset::Pack(bytes) => {
-                let found = pack::find(Listpack::new(bytes), name);
-                let (scored, score) = verdict(found.map(|found| found.score), decide);
+                if bytes.is_empty() {
+                    listpack::clear(bytes);
+                }
+                let (pack, needle) = (Listpack::new(bytes), Needle::new(name));
+                let survey = Survey::of(pack, needle);
+                let (scored, score) = verdict(survey.score(), decide);
                 if scored == Scored::Kept {
                     return (scored, score);
                 }
-                if !self.stays_packed(bytes, name, scored) {
+                if has_room(pack, name, scored, self.expected, self.limits) {
+                    let stored = StoredScore::new(score);
+                    survey.change(needle, name, &stored).make(bytes);
+                } else {
                     let table = zset.make_table(self.cells, self.layout);
                     self.update_table(table, name, |_| Some(score));
-                    return (scored, score);
                 }
-                if let Some(found) = found {
-                    pack::remove(bytes, found.at);
-                }
-                pack::insert(bytes, name, score);
                 (scored, score)
             }
             Zset::Table(table) => self.update_table(table, name, decide),
@@ -203,22 +218,28 @@ impl Change<'_> {
         }
         (scored, score)
     }
+}
 
-    /// Whether a packed sorted set may stay so when a member changes as `scored` says, and what is expected follows.
-    fn stays_packed(&self, bytes: &[u8], name: &[u8], scored: Scored) -> bool {
-        let pack = Listpack::new(bytes);
-        let max_entries = limit(&self.limits.zset_entries);
-        let max_bytes = limit(&self.limits.zset_value_bytes);
-        let fits = scored != Scored::Added
-            || pack::len(pack) < max_entries
-                && name.len() <= max_bytes
-                && pack.has_room(name.len());
-        fits && self.expected.count <= max_entries && self.expected.longest <= max_bytes
-    }
+/// Whether a packed sorted set may stay so when a member changes as `scored` says, and what is expected follows.
+pub(super) fn has_room(
+    pack: Listpack<'_>,
+    name: &[u8],
+    scored: Scored,
+    expected: Expected,
+    limits: &Limits,
+) -> bool {
+    let max_entries = limit(&limits.zset_entries);
+    let max_bytes = limit(&limits.zset_value_bytes);
+    let fits = scored != Scored::Added
+        || pack::len(pack) < max_entries && name.len() <= max_bytes && pack.has_room(name.len());
+    fits && expected.count <= max_entries && expected.longest <= max_bytes
 }
 
 /// What becomes of a member that has this score, and the score it has then.
-fn verdict(old: Option<f64>, decide: impl FnOnce(Option<f64>) -> Option<f64>) -> (Scored, f64) {
+pub(super) fn verdict(
+    old: Option<f64>,
+    decide: impl FnOnce(Option<f64>) -> Option<f64>,
+) -> (Scored, f64) {
     match (old, decide(old)) {
         (_, None) => (Scored::Kept, 0.0),
         (None, Some(score)) => (Scored::Added, score),
@@ -231,9 +252,9 @@ impl Zset {
     fn remove(&mut self, name: &[u8], cells: &mut Cells, layout: &Layout) -> bool {
         match self {
             Self::Pack(bytes) => {
-                let found = pack::find(Listpack::new(bytes), name);
-                if let Some(found) = found {
-                    pack::remove(bytes, found.at);
+                let found = Listpack::new(bytes).find(name, 1);
+                if let Some(at) = found {
+                    listpack::delete(bytes, at, 2);
                 }
                 found.is_some()
             }

@@ -6,17 +6,41 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use kvik_float::format_f64;
+use kvik_float::{FloatText, format_f64};
 
 use super::score::{compare, whole};
-use crate::packed::{Element, Listpack, Needle, listpack};
+use crate::packed::listpack::{self, Encoded};
+use crate::packed::{Element, Listpack, Needle, Packed};
 use crate::value::{IntText, StringRef};
 
-/// The offset of a member, and its score.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Found {
-    pub(super) at: usize,
-    pub(super) score: f64,
+/// Pairs of which a survey notes where they are, at most.
+const MARKS: usize = 32;
+
+/// Where a member is and where the others are, as far as one walk along all pairs can tell.
+pub(super) struct Survey<'p> {
+    pack: Listpack<'p>,
+    /// The offset of the member, and its score.
+    found: Option<(usize, f64)>,
+    /// Offsets of pairs in equal distances, from the first one on.
+    marks: [u32; MARKS],
+    marked: usize,
+}
+
+/// A score as an element.
+pub(super) struct StoredScore {
+    score: f64,
+    whole: Option<i64>,
+    text: Option<FloatText>,
+}
+
+/// How a member gets its score.
+pub(super) struct Change<'a> {
+    name: Encoded<'a>,
+    score: Encoded<'a>,
+    /// The pair that is there, by offset and size.
+    old: Option<(usize, usize)>,
+    /// The offset of the first pair that comes after the new one, or that of the end.
+    place: usize,
 }
 
 /// The score that an element is.
@@ -35,10 +59,14 @@ pub(super) fn len(pack: Listpack<'_>) -> usize {
     pack.len() / 2
 }
 
-pub(super) fn find(pack: Listpack<'_>, member: &[u8]) -> Option<Found> {
-    let at = pack.find(member, 1)?;
-    let score = score_of(pack.at(pack.next(at)?)?);
-    Some(Found { at, score })
+/// The score of a member.
+pub(super) fn score(pack: Listpack<'_>, member: &[u8]) -> Option<f64> {
+    score_behind(pack, pack.find(member, 1)?)
+}
+
+/// The score of the member at an offset.
+fn score_behind(pack: Listpack<'_>, at: usize) -> Option<f64> {
+    pack.at(pack.behind(at)?).map(score_of)
 }
 
 /// How many members come before this one, and its score.
@@ -100,48 +128,125 @@ impl Pairs<'_> {
     }
 }
 
-/// Adds a member that is not there.
-pub(super) fn insert(bytes: &mut Vec<u8>, member: &[u8], score: f64) {
-    if bytes.is_empty() {
-        *bytes = listpack::empty();
-    }
-    let at = place(Listpack::new(bytes), member, score).unwrap_or(bytes.len() - 1);
-    let text;
-    let stored = match whole(score) {
-        Some(n) => StringRef::Int(n),
-        None => {
-            text = format_f64(score);
-            StringRef::Bytes(text.as_bytes())
+impl<'p> Survey<'p> {
+    pub(super) fn of(pack: Listpack<'p>, needle: Needle<'_>) -> Self {
+        let distance = len(pack).div_ceil(MARKS).next_power_of_two();
+        let (mut found, mut seen) = (None, 0);
+        let (mut marks, mut marked) = ([0; MARKS], 0);
+        pack.walk(listpack::START, 1, |at| {
+            if seen & (distance - 1) == 0 && marked < MARKS {
+                marks[marked] = at as u32;
+                marked += 1;
+            }
+            seen += 1;
+            if pack.is_at(at, needle) {
+                found = Some(at);
+            }
+            false
+        });
+        let found = found.and_then(|at| Some((at, score_behind(pack, at)?)));
+        Self {
+            pack,
+            found,
+            marks,
+            marked,
         }
-    };
-    listpack::insert_before(bytes, at, stored);
-    listpack::insert_before(bytes, at, StringRef::Bytes(member));
+    }
+
+    /// The score of the member.
+    pub(super) fn score(&self) -> Option<f64> {
+        self.found.map(|(_, score)| score)
+    }
+
+    /// What gives the member, which is `name` and was looked for as `needle`, this score.
+    pub(super) fn change<'a>(
+        &self,
+        needle: Needle<'a>,
+        name: &[u8],
+        score: &'a StoredScore,
+    ) -> Change<'a> {
+        let old = self.found.and_then(|(at, _)| {
+            let behind = self.pack.behind(self.pack.behind(at)?)?;
+            Some((at, behind - at))
+        });
+        Change {
+            name: Encoded::of(&needle),
+            score: score.encoded(),
+            old,
+            place: self.place(name, score.score),
+        }
+    }
+
+    /// The offset of the first pair that comes after a member with this score, or that of the end.
+    fn place(&self, name: &[u8], score: f64) -> usize {
+        let (pack, end) = (self.pack, self.pack.end());
+        let comes_before = |at: usize| comes_before(pack, at, name, score);
+        // Scores that grow with time are common: the new pair is the last then.
+        let last = pack.last().and_then(|score_at| pack.prev(score_at));
+        if last.is_none_or(comes_before) {
+            return end;
+        }
+        let marks = &self.marks[..self.marked];
+        let behind = marks.partition_point(|at| comes_before(*at as usize));
+        let Some(near) = behind.checked_sub(1) else {
+            return listpack::START;
+        };
+        let place = pack.walk(marks[near] as usize, 1, |at| !comes_before(at));
+        place.unwrap_or(end)
+    }
 }
 
-/// Deletes the pair at an offset.
-pub(super) fn remove(bytes: &mut Vec<u8>, at: usize) {
-    listpack::delete(bytes, at, 2);
+/// Whether the pair at an offset comes before a member with this score.
+fn comes_before(pack: Listpack<'_>, at: usize, name: &[u8], score: f64) -> bool {
+    let other = score_behind(pack, at).unwrap_or_default();
+    let by_name = || {
+        let other = pack.at(at).unwrap_or(StringRef::Int(0));
+        other.text(&mut IntText::default()).cmp(name)
+    };
+    compare(other, score).then_with(by_name) == Ordering::Less
 }
 
-/// The offset of the first pair that comes after a member with this score; nothing if none does.
-fn place(pack: Listpack<'_>, member: &[u8], score: f64) -> Option<usize> {
-    let comes_after = |at: usize, score_at: usize| {
-        let other = pack.at(score_at).map_or(0.0, score_of);
-        compare(score, other).then_with(|| {
-            let other = pack.at(at).unwrap_or(StringRef::Int(0));
-            member.cmp(other.text(&mut IntText::default()))
-        }) == Ordering::Less
-    };
-    let last = pack.last()?;
-    if !comes_after(pack.prev(last)?, last) {
-        return None;
-    }
-    let mut at = pack.first()?;
-    loop {
-        let score_at = pack.next(at)?;
-        if comes_after(at, score_at) {
-            return Some(at);
+impl StoredScore {
+    pub(super) fn new(score: f64) -> Self {
+        let whole = whole(score);
+        Self {
+            score,
+            whole,
+            text: whole.is_none().then(|| format_f64(score)),
         }
-        at = pack.next(score_at)?;
+    }
+
+    fn encoded(&self) -> Encoded<'_> {
+        let text = self.text.as_ref().map_or(&b""[..], FloatText::as_bytes);
+        Encoded::new(self.whole.map_or(StringRef::Bytes(text), StringRef::Int))
+    }
+}
+
+impl Change<'_> {
+    /// Bytes of the listpack after the change.
+    pub(super) fn bytes_then(&self, pack: Listpack<'_>) -> usize {
+        pack.as_bytes().len() - self.old.map_or(0, |(_, bytes)| bytes) + self.bytes()
+    }
+
+    pub(super) fn make(&self, pack: &mut impl Packed) {
+        let (bytes, pair) = (self.bytes(), [self.name, self.score].into_iter());
+        let Some((at, old)) = self.old else {
+            return listpack::put(pack, self.place, 0, 0, bytes, pair);
+        };
+        // The room for the new pair is made where the old one was, and then moves to its place.
+        let all = pack.make_room(at, old, bytes);
+        let place = if self.place <= at {
+            all.copy_within(self.place..at, self.place + bytes);
+            self.place
+        } else {
+            let end = self.place - old + bytes;
+            all.copy_within(at + bytes..end, at);
+            end - bytes
+        };
+        listpack::write(all, place, 2, pair);
+    }
+
+    fn bytes(&self) -> usize {
+        self.name.size() + self.score.size()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::atomic::Ordering::Relaxed;
 
 use proptest::prelude::*;
 
@@ -9,29 +10,8 @@ use super::table::ScoreTable;
 use super::{NameBound, NameRange, ScoreRange, Scored, Zset, ZsetMut, ZsetRef};
 use crate::edit::Edit;
 use crate::object::Collection;
-use crate::{
-    Encoding, Guard, IntText, KeyspaceId, Layout, Limits, NoEffects, Stripe, Stripes, UnixMs,
-    ValueRef,
-};
-
-struct One(Stripe);
-
-impl Stripes for One {
-    fn stripe(&mut self, _index: usize) -> &mut Stripe {
-        &mut self.0
-    }
-
-    fn held(&self, _index: usize) -> &Stripe {
-        &self.0
-    }
-}
-
-struct Store {
-    layout: Layout,
-    stripe: One,
-    limits: Limits,
-    now: UnixMs,
-}
+use crate::trial::Store;
+use crate::{Encoding, IntText, KeyspaceId, ValueRef};
 
 /// Scores by name, in order of names.
 type Model = BTreeMap<Vec<u8>, f64>;
@@ -40,52 +20,34 @@ type Model = BTreeMap<Vec<u8>, f64>;
 enum Op {
     Set(Vec<u8>, f64),
     Fill(u16),
+    FillShort(u8),
     Remove(Vec<u8>),
     RemoveRanks(u8, u8),
     Rename,
     Copy,
+    Expire(Option<u64>),
+    Entries(i64),
     Upkeep,
 }
 
-impl Store {
-    fn new(entries: i64) -> Self {
-        let limits = Limits::new();
-        limits
-            .zset_entries
-            .store(entries, std::sync::atomic::Ordering::Relaxed);
-        Self {
-            layout: Layout::new(1, 5),
-            stripe: One(Stripe::new()),
-            limits,
-            now: 1000,
-        }
-    }
+fn store(entries: i64) -> Store {
+    let store = Store::new(1);
+    store.limits.zset_entries.store(entries, Relaxed);
+    store
+}
 
-    fn run<R>(&mut self, run: impl FnOnce(&mut Guard<'_>) -> R) -> R {
-        let mut effects = NoEffects;
-        let guard = Guard::new(&mut self.stripe, &self.layout, &mut effects, self.now);
-        run(&mut guard.limits(&self.limits))
-    }
+fn change<R>(store: &mut Store, change: impl FnOnce(&mut ZsetMut<'_>) -> R) -> R {
+    store.run(|guard| change(&mut guard.slot(b"z").zset_mut().unwrap()))
+}
 
-    fn change<R>(&mut self, change: impl FnOnce(&mut ZsetMut<'_>) -> R) -> R {
-        self.run(|guard| change(&mut guard.slot(b"z").zset_mut().unwrap()))
-    }
-
-    fn look<R>(&mut self, look: impl FnOnce(ZsetRef<'_>, Encoding) -> R) -> Option<R> {
-        self.run(|guard| {
-            let view = guard.peek(b"z")?;
-            let ValueRef::Zset(zset) = view.value() else {
-                unreachable!("only sorted sets are made");
-            };
-            Some(look(zset, view.encoding()))
-        })
-    }
-
-    fn upkeep(&mut self) {
-        while self.run(|guard| guard.expire_due(0, 8)).more {}
-        while self.stripe.0.reclaim(16) {}
-        while self.stripe.0.compact(1) {}
-    }
+fn look<R>(store: &mut Store, look: impl FnOnce(ZsetRef<'_>, Encoding) -> R) -> Option<R> {
+    store.run(|guard| {
+        let view = guard.peek(b"z")?;
+        let ValueRef::Zset(zset) = view.value() else {
+            unreachable!("only sorted sets are made");
+        };
+        Some(look(zset, view.encoding()))
+    })
 }
 
 /// What the model has, in the order of a sorted set.
@@ -104,36 +66,25 @@ fn read(zset: ZsetRef<'_>, ranks: Range<usize>, reverse: bool) -> Vec<(Vec<u8>, 
     members.map(text).collect()
 }
 
-fn apply(store: &mut Store, model: &mut Model, op: Op) {
+/// Does something to both, to single members of the first where they lie.
+fn apply(near: &mut Store, far: &mut Store, model: &mut Model, op: Op) {
     match op {
-        Op::Set(name, score) => {
-            let before = model.get(&name).copied();
-            let scored = store.change(|zset| {
-                zset.update(&name, |old| {
-                    assert_eq!(old, before);
-                    Some(score)
-                })
-            });
-            assert_eq!(
-                scored,
-                match before {
-                    None => Scored::Added,
-                    Some(old) if old == score => Scored::Kept,
-                    Some(_) => Scored::Changed,
-                }
-            );
-            model.insert(name, score);
-        }
-        Op::Fill(count) => store.change(|zset| {
+        Op::Set(name, score) => set(near, far, model, name, score),
+        Op::Fill(count) => {
             for n in 0..count {
-                let (name, score) = (long_name(n), f64::from(n % 7));
-                zset.update(&name, |_| Some(score));
-                model.insert(name, score);
+                set(near, far, model, long_name(n), f64::from(n % 7));
             }
-        }),
+        }
+        Op::FillShort(count) => {
+            for n in 0..count {
+                let name = format!("{n:0>40}").into_bytes();
+                set(near, far, model, name, f64::from(n % 8) / 2.0);
+            }
+        }
         Op::Remove(name) => {
-            let removed = store.change(|zset| zset.remove(&name));
-            assert_eq!(removed, model.remove(&name).is_some());
+            let removed = near.run(|guard| guard.slot(b"z").remove_scored(&name).unwrap());
+            let twin = change(far, |zset| zset.remove(&name));
+            assert_eq!((removed, twin), (twin, model.remove(&name).is_some()));
         }
         Op::RemoveRanks(start, len) => {
             let ranks = start.into()..usize::from(start) + usize::from(len);
@@ -144,26 +95,64 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
             gone.for_each(|(name, _)| {
                 model.remove(&name);
             });
-            store.change(|zset| zset.remove_ranks(ranks));
+            change(near, |zset| zset.remove_ranks(ranks.clone()));
+            change(far, |zset| zset.remove_ranks(ranks));
         }
-        Op::Rename => store.run(|guard| {
-            if guard.rename(b"z", b"y") {
-                guard.rename(b"y", b"z");
+        Op::Expire(at) => {
+            near.expire(b"z", at);
+            far.expire(b"z", at);
+        }
+        Op::Rename => {
+            for store in [near, far] {
+                store.run(|guard| guard.rename(b"z", b"y") && guard.rename(b"y", b"z"));
             }
-        }),
-        Op::Copy => store.run(|guard| {
-            if guard.copy(b"z", KeyspaceId(0), b"y") {
-                guard.delete(b"z");
-                guard.rename(b"y", b"z");
+        }
+        Op::Copy => {
+            for store in [near, far] {
+                store.run(|guard| {
+                    if guard.copy(b"z", KeyspaceId(0), b"y") {
+                        guard.delete(b"z");
+                        guard.rename(b"y", b"z");
+                    }
+                });
             }
-        }),
-        Op::Upkeep => store.upkeep(),
+        }
+        Op::Entries(entries) => {
+            near.limits.zset_entries.store(entries, Relaxed);
+            far.limits.zset_entries.store(entries, Relaxed);
+        }
+        Op::Upkeep => {
+            near.upkeep();
+            far.upkeep();
+        }
+    }
+}
+
+fn set(near: &mut Store, far: &mut Store, model: &mut Model, name: Vec<u8>, score: f64) {
+    let before = model.get(&name).copied();
+    let decide = |old: Option<f64>| {
+        assert_eq!(old, before);
+        Some(score)
+    };
+    let scored = near.run(|guard| guard.slot(b"z").update_member(&name, decide).unwrap());
+    let twin = change(far, |zset| {
+        zset.expect(1, name.len());
+        zset.update(&name, decide)
+    });
+    let expected = match before {
+        None => Scored::Added,
+        Some(old) if old == score => Scored::Kept,
+        Some(_) => Scored::Changed,
+    };
+    assert_eq!((scored, twin), (expected, expected));
+    if scored != Scored::Kept {
+        model.insert(name, score);
     }
 }
 
 fn check(store: &mut Store, model: &Model, bounds: &[(f64, Vec<u8>); 2], random: u64) {
     let all = ordered(model);
-    let seen = store.look(|zset, _| {
+    let seen = look(store, |zset, _| {
         assert_eq!(read(zset, 0..usize::MAX, false), all);
         let reversed: Vec<_> = all.iter().rev().cloned().collect();
         assert_eq!(read(zset, 0..usize::MAX, true), reversed);
@@ -263,26 +252,31 @@ fn op(one_score: bool) -> impl Strategy<Value = Op> {
             Op::Set(name, if one_score { 1.5 } else { score })
         }),
         1 => (0u16..if one_score { 1 } else { 400 }).prop_map(Op::Fill),
+        1 => (0u8..if one_score { 1 } else { 120 }).prop_map(Op::FillShort),
         6 => name().prop_map(Op::Remove),
         2 => (any::<u8>(), 0u8..20).prop_map(|(start, len)| Op::RemoveRanks(start % 30, len)),
         1 => Just(Op::Rename),
         1 => Just(Op::Copy),
+        1 => prop::option::of(5000u64..1 << 50).prop_map(Op::Expire),
+        1 => prop_oneof![Just(0i64), 5i64..20, Just(1000)].prop_map(Op::Entries),
         2 => Just(Op::Upkeep),
     ]
 }
 
 fn play(entries: i64, ops: Vec<Op>, bounds: &[(f64, Vec<u8>); 2], random: u64) {
-    let (mut store, mut model) = (Store::new(entries), Model::new());
+    let (near, far) = (&mut store(entries).telling(), &mut store(entries).telling());
+    let mut model = Model::new();
     for op in ops {
-        apply(&mut store, &mut model, op);
-        check(&mut store, &model, bounds, random);
-        if let Some(Encoding::Listpack) = store.look(|_, encoding| encoding) {
-            assert!(model.len() <= entries as usize);
-        }
+        apply(near, far, &mut model, op);
+        check(near, &model, bounds, random);
+        assert_eq!(near.outline(b"z"), far.outline(b"z"));
+        assert_eq!(near.take_effects(), far.take_effects());
     }
-    store.run(|guard| guard.delete(b"z"));
-    store.upkeep();
-    assert_eq!(store.stripe.0.heap.live_bytes(), 0);
+    near.upkeep();
+    assert_eq!(near.live_bytes(), near.accounted_bytes());
+    near.run(|guard| guard.delete(b"z"));
+    near.upkeep();
+    assert_eq!(near.live_bytes(), 0);
 }
 
 proptest! {
@@ -326,11 +320,11 @@ fn expiring(edit: &mut Edit<'_, Zset>, count: u16) {
 
 #[test]
 fn members_whose_time_has_come_leave_the_order() {
-    let mut store = Store::new(128);
+    let mut store = store(128);
     store.run(|guard| expiring(&mut Edit::open(guard.slot(b"z")).unwrap(), 500));
     store.now = 2000;
     store.upkeep();
-    let ok = store.look(|zset, _| {
+    let ok = look(&mut store, |zset, _| {
         assert_eq!(zset.len(), 250);
         assert_eq!(zset.iter().count(), 250);
         for n in (1..500).step_by(2) {
@@ -343,14 +337,14 @@ fn members_whose_time_has_come_leave_the_order() {
 
 #[test]
 fn bytes_are_those_of_the_parts() {
-    let mut store = Store::new(128);
-    let before = store.stripe.0.bytes();
-    store.change(|zset| {
+    let mut store = store(128);
+    let before = store.stripes.0[0].bytes();
+    change(&mut store, |zset| {
         for n in 0..2000 {
             zset.update(&long_name(n), |_| Some(f64::from(n) / 8.0));
         }
     });
-    let gained = store.stripe.0.bytes() - before;
+    let gained = store.stripes.0[0].bytes() - before;
     let bytes = store.run(|guard| guard.peek(b"z").unwrap().bytes());
     // The rest is the table that leads to the key.
     assert!(gained >= bytes && gained - bytes < 1000, "{gained} {bytes}");

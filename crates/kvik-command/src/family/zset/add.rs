@@ -41,14 +41,19 @@ fn run(ctx: &mut Ctx<'_>, mut options: Options) -> Result<(), Error> {
         return Err(Error::SYNTAX);
     }
     options.check(words / 2)?;
-    for at in (from..args.len()).step_by(2) {
+    let first = ctx.float(from)?;
+    if options.incr {
+        return increment(ctx, &args[from + 1], first, options);
+    }
+    if words == 2 {
+        let name = args.get(from + 1).unwrap_or_default();
+        return add(ctx, options, std::iter::once((first, name)));
+    }
+    for at in (from + 2..args.len()).step_by(2) {
         ctx.float(at)?;
     }
     // All of them are floats, or this would not be reached.
     let score = |at: usize| parse_f64(&args[at]).unwrap_or_default();
-    if options.incr {
-        return increment(ctx, &args[from + 1], score(from), options);
-    }
     let pairs = (from..args.len()).step_by(2);
     let name = |at: usize| args.get(at + 1).unwrap_or_default();
     add(ctx, options, pairs.map(|at| (score(at), name(at))))
@@ -61,19 +66,26 @@ fn run(ctx: &mut Ctx<'_>, mut options: Options) -> Result<(), Error> {
 pub(in crate::family) fn add<'a>(
     ctx: &mut Ctx<'a>,
     options: Options,
-    pairs: impl ExactSizeIterator<Item = (f64, &'a [u8])> + Clone,
+    mut pairs: impl ExactSizeIterator<Item = (f64, &'a [u8])> + Clone,
 ) -> Result<(), Error> {
     let args = ctx.args;
-    let mut zset = ctx.keys.slot(&args[1]).zset_mut()?;
-    let longest = pairs.clone().map(|(_, name)| name.len()).max();
-    zset.expect(pairs.len(), longest.unwrap_or(0));
+    let slot = ctx.keys.slot(&args[1]);
     let (mut added, mut changed) = (0, 0);
-    for (score, name) in pairs {
-        match zset.update(name, |old| options.admit(old, score).then_some(score)) {
-            Scored::Kept => {}
-            Scored::Added => added += 1,
-            Scored::Changed => changed += 1,
-        }
+    let mut count = |scored| match scored {
+        Scored::Kept => {}
+        Scored::Added => added += 1,
+        Scored::Changed => changed += 1,
+    };
+    let decide = |old, score| options.admit(old, score).then_some(score);
+    if pairs.len() == 1
+        && let Some((score, name)) = pairs.next()
+    {
+        count(slot.update_member(name, |old| decide(old, score))?);
+    } else {
+        let mut zset = slot.zset_mut()?;
+        let longest = pairs.clone().map(|(_, name)| name.len()).max();
+        zset.expect(pairs.len(), longest.unwrap_or(0));
+        pairs.for_each(|(score, name)| count(zset.update(name, |old| decide(old, score))));
     }
     ctx.reply
         .integer(if options.ch { added + changed } else { added });
@@ -82,13 +94,11 @@ pub(in crate::family) fn add<'a>(
 
 fn increment(ctx: &mut Ctx<'_>, name: &[u8], by: f64, options: Options) -> Result<(), Error> {
     let args = ctx.args;
-    let mut zset = ctx.keys.slot(&args[1]).zset_mut()?;
-    zset.expect(1, name.len());
     let mut outcome = Ok(None);
-    zset.update(name, |old| {
+    ctx.keys.slot(&args[1]).update_member(name, |old| {
         outcome = options.incremented(old, by);
         outcome.clone().ok().flatten()
-    });
+    })?;
     match outcome? {
         Some(score) => ctx.reply.double(score),
         None => ctx.reply.null(),

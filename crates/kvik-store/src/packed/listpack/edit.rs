@@ -1,4 +1,4 @@
-//! What changes a listpack, in the `Vec<u8>` that holds its bytes and nothing else.
+//! What changes a listpack, in whatever holds its bytes and nothing else.
 //!
 //! Offsets are those of elements, as [`Listpack`] gives them; where it is said, also that of the end mark. A listpack
 //! that would pass 4 GiB, an offset at which no element is, or bytes that are no listpack make these functions panic:
@@ -6,6 +6,7 @@
 
 use super::entry::Encoded;
 use super::{END, Element, HEADER_BYTES, Listpack, Needle, UNCOUNTED};
+use crate::packed::Packed;
 
 const EMPTY: [u8; HEADER_BYTES + 1] = [HEADER_BYTES as u8 + 1, 0, 0, 0, 0, 0, END];
 
@@ -22,14 +23,14 @@ pub fn clear(buffer: &mut Vec<u8>) {
 
 /// Adds an element at the end.
 #[inline]
-pub fn append<'e>(listpack: &mut Vec<u8>, element: impl Into<Element<'e>>) {
-    let end = listpack.len() - 1;
+pub fn append<'e>(listpack: &mut impl Packed, element: impl Into<Element<'e>>) {
+    let end = listpack.bytes().len() - 1;
     insert_before(listpack, end, element);
 }
 
 /// Adds an element at the start.
 #[inline]
-pub fn prepend<'e>(listpack: &mut Vec<u8>, element: impl Into<Element<'e>>) {
+pub fn prepend<'e>(listpack: &mut impl Packed, element: impl Into<Element<'e>>) {
     insert_before(listpack, HEADER_BYTES, element);
 }
 
@@ -48,32 +49,38 @@ pub fn append_all<'e>(
     }
     listpack.push(END);
     note_total(listpack);
-    count_more(listpack, added);
+    count(listpack, added, 0);
 }
 
-/// Adds elements at the offset `at`, where a gap of as many bytes as their entries have was made in a listpack.
-pub fn fill<'e>(
-    listpack: &mut [u8],
+/// Adds elements, whose entries have so many `bytes`, before the one at `at`, or before the end mark.
+#[inline]
+pub fn insert_all<'e>(
+    listpack: &mut impl Packed,
     at: usize,
-    elements: impl Iterator<Item = impl Into<Element<'e>>>,
+    bytes: usize,
+    elements: impl Iterator<Item = Encoded<'e>>,
 ) {
-    let (mut at, mut added) = (at, 0);
-    for element in elements {
-        let encoded = Encoded::new(element.into());
-        let behind = at + encoded.size();
-        encoded.write(&mut listpack[at..behind]);
-        (at, added) = (behind, added + 1);
-    }
-    note_total(listpack);
-    count_more(listpack, added);
+    put(listpack, at, 0, 0, bytes, elements);
+}
+
+/// Puts elements, whose entries have so many `bytes`, in the place of `gone` others at `at` that have `old` bytes.
+#[inline]
+pub fn put<'e>(
+    listpack: &mut impl Packed,
+    at: usize,
+    old: usize,
+    gone: usize,
+    bytes: usize,
+    elements: impl Iterator<Item = Encoded<'e>>,
+) {
+    write(listpack.make_room(at, old, bytes), at, gone, elements);
 }
 
 /// Adds an element before the one at `at`, or before the end mark. It is at `at` then.
 #[inline]
-pub fn insert_before<'e>(listpack: &mut Vec<u8>, at: usize, element: impl Into<Element<'e>>) {
+pub fn insert_before<'e>(listpack: &mut impl Packed, at: usize, element: impl Into<Element<'e>>) {
     let encoded = Encoded::new(element.into());
-    encoded.write(splice(listpack, at, 0, encoded.size()));
-    count_more(listpack, 1);
+    insert_all(listpack, at, encoded.size(), [encoded].into_iter());
 }
 
 /// Adds an element after the one at `at` and returns its offset.
@@ -89,30 +96,41 @@ pub fn insert_after<'e>(
 
 /// Puts an element in the place of the one at `at`.
 #[inline]
-pub fn replace<'e>(listpack: &mut Vec<u8>, at: usize, element: impl Into<Element<'e>>) {
+pub fn replace<'e>(listpack: &mut impl Packed, at: usize, element: impl Into<Element<'e>>) {
     let encoded = Encoded::new(element.into());
-    let old = size_at(listpack, at);
-    encoded.write(splice(listpack, at, old, encoded.size()));
+    let old = size_at(listpack.bytes(), at);
+    put(listpack, at, old, 1, encoded.size(), [encoded].into_iter());
 }
 
-/// Puts an element in the place of the one at `at`, whose entry has the same size.
+/// Writes elements at `at`, where room of as many bytes as their entries have was made in the place of `gone` others.
 #[inline]
-pub fn overwrite<'e>(listpack: &mut [u8], at: usize, element: impl Into<Element<'e>>) {
-    let encoded = Encoded::new(element.into());
-    encoded.write(&mut listpack[at..at + encoded.size()]);
+pub fn write<'e>(
+    listpack: &mut [u8],
+    at: usize,
+    gone: usize,
+    elements: impl Iterator<Item = Encoded<'e>>,
+) {
+    let (mut at, mut added) = (at, 0);
+    for encoded in elements {
+        let behind = at + encoded.size();
+        encoded.write(&mut listpack[at..behind]);
+        (at, added) = (behind, added + 1);
+    }
+    note_total(listpack);
+    count(listpack, added, gone);
 }
 
 /// Deletes `count` elements from `at` on, or as many as there are, and returns how many. What followed them is at `at`
 /// then.
-pub fn delete(listpack: &mut Vec<u8>, at: usize, count: usize) -> usize {
-    let view = Listpack::new(listpack);
+pub fn delete(listpack: &mut impl Packed, at: usize, count: usize) -> usize {
+    let bytes = listpack.bytes();
+    let end = Listpack::new(bytes).end();
     let (mut behind, mut deleted) = (at, 0);
-    while deleted < count && behind < view.end() {
-        behind += size_at(listpack, behind);
+    while deleted < count && behind < end {
+        behind += size_at(bytes, behind);
         deleted += 1;
     }
-    splice(listpack, at, behind - at, 0);
-    count_less(listpack, deleted);
+    cut(listpack, at, behind - at, deleted);
     deleted
 }
 
@@ -125,8 +143,7 @@ pub fn delete_range(listpack: &mut Vec<u8>, index: usize, count: usize) -> usize
     match view.noted_len() {
         Some(len) if count >= len - index => {
             let tail = view.end() - at;
-            splice(listpack, at, tail, 0);
-            count_less(listpack, len - index);
+            cut(listpack, at, tail, len - index);
             len - index
         }
         _ => delete(listpack, at, count),
@@ -160,8 +177,7 @@ pub fn delete_matches(
     if deleted == 0 {
         return 0;
     }
-    splice(listpack, kept, moved - kept, 0);
-    count_less(listpack, deleted);
+    cut(listpack, kept, moved - kept, deleted);
     deleted
 }
 
@@ -170,7 +186,8 @@ pub fn merge(listpack: &mut Vec<u8>, other: Listpack<'_>) {
     let count = recount(listpack) + other.len();
     let end = listpack.len() - 1;
     let entries = other.iter().entries;
-    splice(listpack, end, 0, entries.len()).copy_from_slice(entries);
+    listpack.make_room(end, 0, entries.len())[end..end + entries.len()].copy_from_slice(entries);
+    note_total(listpack);
     note_count(listpack, count);
 }
 
@@ -189,19 +206,9 @@ fn size_at(listpack: &[u8], at: usize) -> usize {
     behind.expect("an element is at the offset") - at
 }
 
-/// Makes room of `new` bytes at `at` in the place of `old` bytes, and returns it.
-#[inline]
-fn splice(listpack: &mut Vec<u8>, at: usize, old: usize, new: usize) -> &mut [u8] {
-    let len = listpack.len();
-    if new > old {
-        listpack.resize(len + new - old, 0);
-    }
-    if new != old {
-        listpack.copy_within(at + old..len, at + new);
-        listpack.truncate(len + new - old);
-        note_total(listpack);
-    }
-    &mut listpack[at..at + new]
+/// Removes the `bytes` at `at` that are `gone` elements.
+fn cut(listpack: &mut impl Packed, at: usize, bytes: usize, gone: usize) {
+    put(listpack, at, bytes, gone, 0, std::iter::empty());
 }
 
 fn note_total(listpack: &mut [u8]) {
@@ -209,15 +216,13 @@ fn note_total(listpack: &mut [u8]) {
     listpack[..4].copy_from_slice(&total.to_le_bytes());
 }
 
-fn count_more(listpack: &mut [u8], added: usize) {
-    if let Some(len) = Listpack::new(listpack).noted_len() {
-        note_count(listpack, len + added);
-    }
-}
-
-fn count_less(listpack: &mut [u8], deleted: usize) {
-    if let Some(len) = Listpack::new(listpack).noted_len() {
-        note_count(listpack, len - deleted);
+#[inline]
+fn count(listpack: &mut [u8], added: usize, gone: usize) {
+    if let Some(len) = Listpack::new(listpack)
+        .noted_len()
+        .filter(|_| added != gone)
+    {
+        note_count(listpack, len + added - gone);
     }
 }
 

@@ -11,7 +11,7 @@
 //! ```
 //! The length that follows has 7 bits in each byte, high bits first; in all but its first byte the top bit is set.
 
-use super::Element;
+use super::{Element, Needle};
 use crate::value::canonical_int;
 
 const TINY_BYTES: u8 = 0b1000_0000;
@@ -25,6 +25,67 @@ const INT_64: u8 = 0b1111_0100;
 
 /// Longest encoding of an integer.
 const HEAD_BYTES: usize = 9;
+
+/// Sizes of the entries of which the first byte says how long they are; 0 for all others.
+const SIZES: [u8; 256] = {
+    let mut sizes = [0; 256];
+    let mut head = 0;
+    while head < INT_64 {
+        sizes[head as usize] = match head {
+            0..TINY_BYTES => 2,
+            TINY_BYTES..INT_13 => head - TINY_BYTES + 2,
+            INT_13..SHORT_BYTES => 3,
+            INT_16..=INT_32 => head - INT_16 + 4,
+            _ => 0,
+        };
+        head += 1;
+    }
+    sizes[INT_64 as usize] = 10;
+    sizes
+};
+
+/// Sizes of entries one after the other. Most begin as the one before does; then the size is known without waiting for the
+/// first byte, and the processor is already on its way to the next entry.
+#[derive(Clone, Copy)]
+pub(super) struct Stride {
+    head: u8,
+    size: usize,
+}
+
+impl Stride {
+    /// The size of the entry at the start of `bytes`; nothing where no entry is.
+    #[inline]
+    pub(super) fn over(&mut self, bytes: &[u8]) -> Option<usize> {
+        let &head = bytes.first()?;
+        if head == self.head {
+            return Some(self.size);
+        }
+        let size = usize::from(SIZES[usize::from(head)]);
+        if size == 0 {
+            return decode(bytes).map(|(_, size)| size);
+        }
+        *self = Self { head, size };
+        Some(size)
+    }
+}
+
+impl Default for Stride {
+    fn default() -> Self {
+        Self { head: 0, size: 2 }
+    }
+}
+
+/// The first byte of an entry of these bytes as such, if it says how long they are.
+#[inline]
+pub(super) fn head_of(bytes: &[u8]) -> Option<u8> {
+    (bytes.len() < 64).then_some(TINY_BYTES | bytes.len() as u8)
+}
+
+/// Whether an entry that begins so has bytes, of the length that this byte says.
+#[inline]
+pub(super) fn is_tiny(head: u8) -> bool {
+    (TINY_BYTES..INT_13).contains(&head)
+}
 
 /// The element at the start of `bytes` and the size of its entry; nothing where no entry is.
 #[inline]
@@ -121,16 +182,25 @@ fn back_len(encoded: usize) -> usize {
 }
 
 /// An element in the shape that its entry will have.
-pub(super) struct Encoded<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct Encoded<'a> {
     head: [u8; HEAD_BYTES],
     head_len: usize,
     data: &'a [u8],
 }
 
 impl<'a> Encoded<'a> {
+    /// The entry of an element with the text of a needle.
+    #[inline]
+    pub fn of(needle: &Needle<'a>) -> Self {
+        needle
+            .int
+            .map_or_else(|| Self::bytes(needle.bytes), Self::int)
+    }
+
     /// The shortest encoding; bytes that are the canonical form of an integer are one.
     #[inline]
-    pub(super) fn new(element: Element<'a>) -> Self {
+    pub fn new(element: Element<'a>) -> Self {
         match element {
             Element::Int(n) => Self::int(n),
             Element::Bytes(bytes) => match canonical_int(bytes) {
@@ -181,7 +251,7 @@ impl<'a> Encoded<'a> {
 
     /// Size of the entry.
     #[inline]
-    pub(super) fn size(&self) -> usize {
+    pub fn size(&self) -> usize {
         size(self.head_len + self.data.len())
     }
 

@@ -54,7 +54,7 @@ fn integers_take_the_fewest_bytes() {
         assert_eq!(entry_of(*n), *entry, "{n}");
         assert_eq!(entry_of(n.to_string().as_bytes()), *entry, "{n}");
         assert_eq!(entry::decode(entry), Some((Element::Int(*n), entry.len())));
-        assert_eq!(entry_size(Element::Int(*n)), entry.len());
+        assert_eq!(Encoded::new(Element::Int(*n)).size(), entry.len());
     }
 }
 
@@ -88,7 +88,7 @@ fn strings_and_their_lengths_take_the_fewest_bytes() {
         let entry = entry_of(&*data);
         assert!(entry.starts_with(head) && entry.ends_with(back), "{len}");
         assert_eq!(entry.len(), head.len() + len + back.len());
-        assert_eq!(entry_size(Element::Bytes(&data)), entry.len());
+        assert_eq!(Encoded::new(Element::Bytes(&data)).size(), entry.len());
         assert_eq!(entry::size_before(&entry), Some(entry.len()));
         assert_eq!(
             entry::decode(&entry),

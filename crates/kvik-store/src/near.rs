@@ -1,0 +1,87 @@
+//! A small collection while it changes where it lies: in its key's entry.
+//!
+//! Packed bytes of up to 4 KiB lie beside their key. To take them out and to put them back, as an [`Edit`] does, costs more
+//! than most changes of a few bytes. [`Slot::change_near`] lends them as [`Packed`] bytes instead; what does not fit there, and
+//! whatever changes the representation, is left to an edit.
+//!
+//! [`Edit`]: crate::edit::Edit
+
+use crate::limits::Limits;
+use crate::packed::Packed;
+use crate::raw::arena::EntryRef;
+use crate::raw::entry::Form;
+use crate::slot::{Occupied, Place, Slot};
+
+/// See the module's description.
+pub(crate) struct Near<'g> {
+    place: Place<'g>,
+    entry: EntryRef,
+}
+
+impl<'g> Slot<'g> {
+    /// Lets `change` change the packed collection that lies in the key's entry, if such is there. It is told in which form the
+    /// value is, and returns nothing, and has changed nothing, where this is not the way to do it: then the slot comes back.
+    #[inline]
+    pub(crate) fn change_near<R>(
+        self,
+        change: impl FnOnce(&mut Near<'g>, Form) -> Option<R>,
+    ) -> Result<R, Self> {
+        let Self::Occupied(occupied) = self else {
+            return Err(self);
+        };
+        let (place, entry) = occupied.into_parts();
+        let mut near = Near { place, entry };
+        let form = near.place.stripe.heap.form(entry);
+        let changed = form.is_packed().then(|| change(&mut near, form));
+        changed
+            .flatten()
+            .ok_or_else(|| Self::Occupied(Occupied::new(near.place, near.entry)))
+    }
+}
+
+impl<'g> Near<'g> {
+    /// When a collection has to leave its packed form.
+    pub(crate) fn limits(&self) -> &'g Limits {
+        self.place.limits
+    }
+
+    /// Whether the value may have so many bytes here.
+    #[inline]
+    pub(crate) fn holds(&self, bytes: usize) -> bool {
+        self.place.stripe.heap.holds(self.entry, bytes)
+    }
+
+    /// States what has changed, in the words that the command `verb` would be given behind the key, and ends it: it counts as
+    /// so many changes.
+    #[inline]
+    pub(crate) fn state<'w>(
+        &mut self,
+        verb: &[u8],
+        words: impl Iterator<Item = &'w [u8]>,
+        changes: usize,
+    ) {
+        self.place.state_all(verb, words);
+        self.place.told(changes as u64);
+    }
+
+    /// Whether what changes is to be stated in words.
+    pub(crate) fn is_stated(&self) -> bool {
+        self.place.effects.wanted()
+    }
+}
+
+impl Packed for Near<'_> {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self.place.stripe.heap.packed(self.entry)
+    }
+
+    #[inline]
+    fn make_room(&mut self, at: usize, old: usize, new: usize) -> &mut [u8] {
+        let position = self.place.position;
+        let keyspace = self.place.stripe.keyspace_mut(self.place.keyspace);
+        let (to, bytes) = keyspace.splice(position, self.entry, at, old, new);
+        self.entry = to;
+        bytes
+    }
+}
