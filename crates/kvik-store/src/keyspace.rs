@@ -9,7 +9,6 @@ use crate::UnixMs;
 use crate::layout::Layout;
 use crate::raw::arena::EntryRef;
 use crate::raw::cells::Text;
-use crate::raw::entry::KEY;
 use crate::raw::heap::{Content, Entry, Heap};
 use crate::raw::table::{Detached, Keys, Table};
 
@@ -277,11 +276,11 @@ impl<'a> KeyspaceMut<'a> {
         new: usize,
     ) -> (EntryRef, &'a mut [u8]) {
         let before = self.heap.live_bytes();
-        let to = self.heap.cells.splice::<KEY>(entry, at, old, new);
+        let to = self.heap.cells.splice(entry, at, old, new);
         if to != entry {
             self.moved(position, entry, to, before);
         }
-        (to, self.heap.cells.stored_value_mut::<KEY>(to))
+        (to, self.heap.cells.packed_mut(to))
     }
 
     pub(crate) fn set_expiry(

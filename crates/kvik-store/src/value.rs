@@ -185,7 +185,7 @@ impl Form {
     /// The type of a value in this form; an object has its own.
     pub(crate) fn kind(self) -> Kind {
         match self {
-            Self::ListPack => Kind::List,
+            Self::ListPack | Self::IndentedListPack => Kind::List,
             Self::HashPack => Kind::Hash,
             Self::IntSet | Self::SetPack => Kind::Set,
             Self::ZsetPack => Kind::Zset,

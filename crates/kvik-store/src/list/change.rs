@@ -55,7 +55,7 @@ fn push<'e>(
     end: ListEnd,
     elements: impl DoubleEndedIterator<Item = &'e [u8]> + Clone,
 ) -> Option<usize> {
-    if form != Form::ListPack {
+    if !form.is_list() {
         return None;
     }
     let entries = elements.clone().map(|element| Encoded::new(element.into()));

@@ -12,7 +12,7 @@ use super::arena::{Arena, EntryRef};
 use super::class::{MAX_BYTES, rounded};
 use super::entry::{
     FAR_BYTES, Form, Head, KEY, MEMBER, Member, NEAR_KEY_MAX, PackedInt, Record,
-    bytes_before_value, copy_with_expiry, overwrite_expiry, value_range, value_room, write_head,
+    bytes_before_value, copy_with_expiry, overwrite_expiry, value_room, write_head,
 };
 use super::slab::Slab;
 use crate::UnixMs;
@@ -322,42 +322,6 @@ impl Cells {
         };
         self.free::<KEY>(entry);
         text
-    }
-
-    /// Makes room of `new` bytes in the place of `old` ones at the offset `at` of a packed value, which still fits beside the
-    /// key then. Returns where the entry is then.
-    pub(crate) fn splice<const CLOCK: usize>(
-        &mut self,
-        entry: EntryRef,
-        at: usize,
-        old: usize,
-        new: usize,
-    ) -> EntryRef {
-        let slot = self.arena.bytes_mut(entry);
-        let value = value_range::<CLOCK>(slot);
-        let (form, len) = (Head::<CLOCK>::of(slot).form(), value.len() - old + new);
-        let (gap, behind) = (value.start + at, value.start + at + old);
-        if slot.len() == rounded(value.start + len) {
-            if new != old {
-                slot.copy_within(behind..value.end, gap + new);
-                value_room::<CLOCK>(slot, form, len);
-            }
-            return entry;
-        }
-        let to = self.arena.alloc(value.start + len);
-        let (from, slot) = self.arena.pair(entry, to);
-        slot[..gap].copy_from_slice(&from[..gap]);
-        value_room::<CLOCK>(slot, form, len)[at + new..].copy_from_slice(&from[behind..value.end]);
-        self.arena.free(entry);
-        to
-    }
-
-    /// The value in the slot, to overwrite it.
-    #[inline]
-    pub(crate) fn stored_value_mut<const CLOCK: usize>(&mut self, entry: EntryRef) -> &mut [u8] {
-        let slot = self.arena.bytes_mut(entry);
-        let value = value_range::<CLOCK>(slot);
-        &mut slot[value]
     }
 
     fn value_start<const CLOCK: usize>(&self, entry: EntryRef) -> usize {

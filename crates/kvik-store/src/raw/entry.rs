@@ -10,7 +10,8 @@
 //! where. So a key of 16 bytes with a value of 32 takes 54 bytes in a slot of 56, and 60 with an expiry.
 //!
 //! An integer takes as many bytes as it needs, an expiry six until the year 10889. Numbers are stored as the machine has
-//! them: entries never leave the process. A small collection is its packed bytes; for a large one, four bytes name it.
+//! them: entries never leave the process. A small collection is its packed bytes (`packed.rs`); for a large one, four bytes
+//! name it.
 
 use std::ops::Range;
 
@@ -49,6 +50,8 @@ pub(crate) enum Form {
     FarRaw,
     /// A list as one listpack.
     ListPack,
+    /// The same at the end of its slot.
+    IndentedListPack,
     /// A hash as a listpack of fields and values.
     HashPack,
     /// A set as an intset.
@@ -85,16 +88,23 @@ impl Form {
             3 => Self::FarBytes,
             4 => Self::FarRaw,
             5 => Self::ListPack,
-            6 => Self::HashPack,
-            7 => Self::IntSet,
-            8 => Self::SetPack,
-            9 => Self::ZsetPack,
+            6 => Self::IndentedListPack,
+            7 => Self::HashPack,
+            8 => Self::IntSet,
+            9 => Self::SetPack,
+            10 => Self::ZsetPack,
             _ => Self::Object,
         }
     }
 
     fn is_far(self) -> bool {
         matches!(self, Self::FarBytes | Self::FarRaw)
+    }
+
+    /// Whether the value is a packed list.
+    #[inline]
+    pub(crate) fn is_list(self) -> bool {
+        matches!(self, Self::ListPack | Self::IndentedListPack)
     }
 
     /// Whether the value is a packed collection.
@@ -153,6 +163,12 @@ impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
     #[inline]
     pub(crate) fn new(slot: &'a [u8], buffers: &'a Buffers) -> Self {
         Self { slot, buffers }
+    }
+
+    /// The whole slot.
+    #[inline]
+    pub(crate) fn slot(&self) -> &'a [u8] {
+        self.slot
     }
 
     #[inline]

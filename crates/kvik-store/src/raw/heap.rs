@@ -188,7 +188,10 @@ impl Heap {
     }
 
     pub(crate) fn set_expiry(&mut self, entry: EntryRef, expire_at: Option<UnixMs>) -> EntryRef {
-        let form = self.entry(entry).record.form();
+        let form = self.form(entry);
+        if form == Form::IndentedListPack {
+            self.cells.unindent(entry);
+        }
         if !form.is_string() && !self.cells.expiry_fits::<KEY>(entry, expire_at) {
             let (object, ledger) = self.take_out(entry);
             let moved = self.put_in_slab(entry, object, ledger);
@@ -242,8 +245,8 @@ impl Heap {
             return Content::Text(record.text().into_owned());
         }
         let Some(index) = record.object() else {
-            let bytes = record.stored_value().to_vec();
-            return Content::Object(Object::from_packed(record.form(), bytes));
+            let (form, bytes) = record.packed();
+            return Content::Object(Object::from_packed(form, bytes.to_vec()));
         };
         let object = &self.objects.get(index).object;
         let mut cells = Box::new(Cells::new());
@@ -261,12 +264,13 @@ impl Heap {
         let Some(index) = record.object() else {
             let mut bytes = std::mem::take(&mut self.scratch);
             bytes.clear();
-            bytes.extend_from_slice(record.stored_value());
+            let (form, packed) = record.packed();
+            bytes.extend_from_slice(packed);
             let ledger = Ledger {
                 cell_bytes,
                 ..Ledger::default()
             };
-            return (Object::from_packed(record.form(), bytes), ledger);
+            return (Object::from_packed(form, bytes), ledger);
         };
         let object = std::mem::take(&mut self.objects.get_mut(index).object);
         let ledger = Ledger {
@@ -286,7 +290,7 @@ impl Heap {
     /// The bytes of a packed value.
     #[inline]
     pub(crate) fn packed(&self, entry: EntryRef) -> &[u8] {
-        self.cells.record::<KEY>(entry).stored_value()
+        self.cells.record::<KEY>(entry).packed().1
     }
 
     /// Whether the packed value of an entry may have so many bytes there.
@@ -511,7 +515,10 @@ impl<'a> Entry<'a> {
         }
         match self.record.object() {
             Some(_) => self.object().view(&self.heap.cells, layout, hidden_until),
-            None => ValueRef::of_packed(form, self.record.stored_value()),
+            None => {
+                let (form, bytes) = self.record.packed();
+                ValueRef::of_packed(form, bytes)
+            }
         }
     }
 

@@ -18,6 +18,7 @@ mod class;
 pub(crate) mod deadlines;
 pub(crate) mod entry;
 pub(crate) mod heap;
+mod packed;
 pub(crate) mod pool;
 pub(crate) mod prefetch;
 mod root;

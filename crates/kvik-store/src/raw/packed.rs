@@ -1,0 +1,235 @@
+//! A packed value in the slot of its key, and how it is changed there.
+//!
+//! The bytes of a packed collection lie where any value does, and free room follows them. A list that grows at its left end
+//! lies at the end of its slot instead: the free room comes first, and its size is in its first two bytes.
+//!
+//! ```text
+//! key | listpack | padding          key | indent 2 | free | listpack
+//! ```
+//! So LPUSH writes what it adds and leaves all other elements where they are, as RPUSH does, as long as there is room; and
+//! when there is none they all move to a larger slot in either case.
+
+use std::ops::Range;
+
+use super::arena::EntryRef;
+use super::cells::Cells;
+use super::class::rounded;
+use super::entry::{Form, Head, KEY, Record, value_range, value_room};
+
+/// Bytes that say how large the room before a packed value is.
+const INDENT_BYTES: usize = 2;
+
+impl<'a> Record<'a, KEY> {
+    /// The packed value and its form; where in its slot it lies is nothing that others know.
+    #[inline]
+    pub(crate) fn packed(&self) -> (Form, &'a [u8]) {
+        let form = match self.form() {
+            Form::IndentedListPack => Form::ListPack,
+            form => form,
+        };
+        (form, &self.slot()[packed_range(self.slot())])
+    }
+}
+
+impl Cells {
+    /// The bytes of a packed value, to overwrite them.
+    #[inline]
+    pub(crate) fn packed_mut(&mut self, entry: EntryRef) -> &mut [u8] {
+        let slot = self.arena.bytes_mut(entry);
+        let value = packed_range(slot);
+        &mut slot[value]
+    }
+
+    /// Makes room of `new` bytes in the place of `old` ones at the offset `at` of a packed value, which still fits beside the
+    /// key then. Returns where the entry is then.
+    pub(crate) fn splice(
+        &mut self,
+        entry: EntryRef,
+        at: usize,
+        old: usize,
+        new: usize,
+    ) -> EntryRef {
+        let slot = self.arena.bytes_mut(entry);
+        let (head, value) = (Head::<KEY>::of(slot), packed_range(slot));
+        let (fixed, len) = (head.value_start(), value.len() - old + new);
+        let parts = Parts {
+            before: value.start..value.start + at,
+            behind: value.start + at + old..value.end,
+            gap: new,
+        };
+        let to_left = head.form().is_list() && new > old && at < value.len() / 2;
+        if slot.len() == rounded(fixed + len) {
+            let start = match to_left {
+                true => start_further_left(fixed, value.start, new - old),
+                false => Some(value.start).filter(|start| start + len <= slot.len()),
+            };
+            let start = start.unwrap_or_else(|| start_of(fixed, slot.len(), len, to_left));
+            if start != value.start || new != old {
+                parts.shift(slot, start);
+                note(slot, start..start + len);
+            }
+            return entry;
+        }
+        let to = self.arena.alloc(fixed + len);
+        let (from, slot) = self.arena.pair(entry, to);
+        let start = start_of(fixed, slot.len(), len, to_left);
+        slot[..fixed].copy_from_slice(&from[..fixed]);
+        parts.copy(from, slot, start);
+        note(slot, start..start + len);
+        self.arena.free(entry);
+        to
+    }
+
+    /// Moves a packed value that lies at the end of its slot to where any value is.
+    pub(crate) fn unindent(&mut self, entry: EntryRef) {
+        let slot = self.arena.bytes_mut(entry);
+        let (fixed, value) = (Head::<KEY>::of(slot).value_start(), packed_range(slot));
+        let len = value.len();
+        slot.copy_within(value, fixed);
+        note(slot, fixed..fixed + len);
+    }
+}
+
+/// What stays of a value in which room is made.
+struct Parts {
+    before: Range<usize>,
+    behind: Range<usize>,
+    /// Bytes between them.
+    gap: usize,
+}
+
+impl Parts {
+    /// Moves both within a slot, so that the value begins at `start`.
+    fn shift(self, slot: &mut [u8], start: usize) {
+        let behind_to = start + self.before.len() + self.gap;
+        // Neither overwrites what of the other is still to be moved.
+        if start <= self.before.start {
+            shift(slot, self.before, start);
+            shift(slot, self.behind, behind_to);
+        } else {
+            shift(slot, self.behind, behind_to);
+            shift(slot, self.before, start);
+        }
+    }
+
+    /// Copies both to another slot.
+    fn copy(self, from: &[u8], slot: &mut [u8], start: usize) {
+        let gap = start + self.before.len();
+        slot[start..gap].copy_from_slice(&from[self.before]);
+        let behind = &from[self.behind];
+        slot[gap + self.gap..][..behind.len()].copy_from_slice(behind);
+    }
+}
+
+fn shift(slot: &mut [u8], bytes: Range<usize>, to: usize) {
+    if bytes.start != to {
+        slot.copy_within(bytes, to);
+    }
+}
+
+/// Where a value that begins at `start` can begin if it is to grow to the left: the room before it has to be none, or large
+/// enough to say its size.
+fn start_further_left(fixed: usize, start: usize, growth: usize) -> Option<usize> {
+    let start = start.checked_sub(growth)?;
+    (start == fixed || start >= fixed + INDENT_BYTES).then_some(start)
+}
+
+/// Where a value of so many bytes begins in a slot that has room for it behind `fixed` bytes.
+fn start_of(fixed: usize, slot: usize, len: usize, to_left: bool) -> usize {
+    let free = slot - fixed - len;
+    if to_left && free >= INDENT_BYTES {
+        fixed + free
+    } else {
+        fixed
+    }
+}
+
+#[inline]
+fn packed_range(slot: &[u8]) -> Range<usize> {
+    let value = value_range::<KEY>(slot);
+    if Head::<KEY>::of(slot).form() != Form::IndentedListPack {
+        return value;
+    }
+    let indent = [slot[value.start], slot[value.start + 1]];
+    value.start + usize::from(u16::from_ne_bytes(indent))..value.end
+}
+
+/// Notes where a packed value lies in its slot.
+fn note(slot: &mut [u8], value: Range<usize>) {
+    let head = Head::<KEY>::of(slot);
+    let indent = value.start - head.value_start();
+    let form = match head.form() {
+        Form::ListPack | Form::IndentedListPack if indent > 0 => Form::IndentedListPack,
+        Form::IndentedListPack => Form::ListPack,
+        form => form,
+    };
+    let room = value_room::<KEY>(slot, form, indent + value.len());
+    if indent > 0 {
+        room[..INDENT_BYTES].copy_from_slice(&(indent as u16).to_ne_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::raw::cells::Stored;
+    use std::borrow::Cow;
+
+    /// Room is made at an offset, in parts of the length, in the place of so many bytes.
+    #[derive(Clone, Debug)]
+    struct Change {
+        at: u8,
+        old: usize,
+        new: usize,
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        let size = prop_oneof![3 => 0usize..60, 1 => 0usize..3, 1 => 0usize..700];
+        let at = prop_oneof![2 => Just(1u8), 1 => Just(255), 1 => any::<u8>()];
+        (at, 0usize..40, size).prop_map(|(at, old, new)| Change { at, old, new })
+    }
+
+    fn play(form: Form, key: &[u8], changes: Vec<Change>) {
+        let (mut cells, mut model) = (Cells::new(), vec![7; 20]);
+        let stored = Stored::Near(form, Cow::Borrowed(&model));
+        let mut entry = cells.insert_stored::<KEY>(key, &stored, None);
+        for (n, change) in changes.into_iter().enumerate() {
+            let at = model.len() * usize::from(change.at) / 255;
+            let old = change.old.min(model.len() - at);
+            if model.len() - old + change.new > 3500 {
+                continue;
+            }
+            entry = cells.splice(entry, at, old, change.new);
+            let room = at..at + change.new;
+            cells.packed_mut(entry)[room.clone()].fill(n as u8);
+            model.splice(at..at + old, room.map(|_| n as u8));
+            if n % 16 == 15 {
+                cells.unindent(entry);
+            }
+            if n % 16 == 8 {
+                let at = (n % 32 == 8).then_some(5);
+                cells.unindent(entry);
+                entry = cells.set_expiry::<KEY>(entry, at);
+            }
+            let record = cells.record::<KEY>(entry);
+            assert_eq!((record.packed(), record.key()), ((form, &model[..]), key));
+            let fixed = Head::<KEY>::of(record.slot()).value_start();
+            assert_eq!(record.slot().len(), rounded(fixed + model.len()));
+        }
+        cells.free::<KEY>(entry);
+        assert_eq!(cells.live_bytes(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn packed_values_are_spliced_as_vectors_are(
+            is_list: bool,
+            key in prop::collection::vec(any::<u8>(), 0..20),
+            changes in prop::collection::vec(change(), 0..60),
+        ) {
+            play(if is_list { Form::ListPack } else { Form::SetPack }, &key, changes);
+        }
+    }
+}
