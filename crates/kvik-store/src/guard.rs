@@ -15,7 +15,7 @@ use crate::raw::arena::EntryRef;
 use crate::raw::heap::Entry;
 use crate::slot::{Occupied, Place, Slot, Vacant, View};
 use crate::stripe::Stripe;
-use crate::value::IntText;
+use crate::value::{IntText, TextRef, WrongKind};
 use crate::watch::WatchToken;
 use std::sync::Arc;
 
@@ -233,6 +233,23 @@ impl<'a> Guard<'a> {
         };
         self.state.stats.hits += 1;
         Some(self.view_of(index, entry))
+    }
+
+    /// The string a key holds, read as by [`Self::read`].
+    ///
+    /// # Errors
+    /// If it holds something else.
+    #[inline]
+    pub fn read_string(&mut self, key: &[u8]) -> Result<Option<TextRef<'_>>, WrongKind> {
+        let (index, position) = self.locate(key);
+        let Some(entry) = self.find_used(index, position, key) else {
+            self.state.stats.misses += 1;
+            return Ok(None);
+        };
+        self.state.stats.hits += 1;
+        let keyspace = self.stripes.stripe(index).keyspace(self.keyspace);
+        let entry = keyspace.expect("an entry has a keyspace").entry(entry);
+        entry.string().map(Some).ok_or(WrongKind)
     }
 
     /// Looks at a key without marking it as used; a hit or a miss all the same.
@@ -587,7 +604,7 @@ impl<'a> Guard<'a> {
         let mut keyspace = self.stripes.stripe(index).present_mut(self.keyspace)?;
         let entry = keyspace.find(position, key)?;
         let there = keyspace.entry(entry);
-        if self.state.overdue(&there, self.layout) != Overdue::Nothing {
+        if there.may_expire() && self.state.overdue(&there, self.layout) != Overdue::Nothing {
             return self.find_due(index, position, key);
         }
         if let Some(clock) = self.state.touch(there.clock()) {

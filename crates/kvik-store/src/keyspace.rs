@@ -121,7 +121,7 @@ impl Keyspace {
 impl<'a> KeyspaceRef<'a> {
     #[inline]
     pub(crate) fn find(self, position: u64, key: &[u8]) -> Option<EntryRef> {
-        let is_it = |entry| self.heap.key(entry) == key;
+        let is_it = |entry| self.heap.has_key(entry, key);
         self.keyspace.table.find(position, is_it)
     }
 

@@ -69,7 +69,7 @@ impl Members {
     }
 
     pub(crate) fn find(&self, cells: &Cells, layout: &Layout, name: &[u8]) -> Option<EntryRef> {
-        let is_it = |entry| cells.member(entry).key() == name;
+        let is_it = |entry| cells.member(entry).has_key(name);
         self.table.find(layout.hash(name), is_it)
     }
 

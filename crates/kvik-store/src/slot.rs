@@ -91,10 +91,7 @@ impl<'a> View<'a> {
     /// If it is something else.
     #[inline]
     pub fn string(&self) -> Result<TextRef<'a>, WrongKind> {
-        match self.value() {
-            ValueRef::String(string) => Ok(string),
-            _ => Err(WrongKind),
-        }
+        self.entry.string().ok_or(WrongKind)
     }
 
     /// The value's type.
@@ -174,11 +171,13 @@ impl<'g> Occupied<'g> {
     pub fn set(&mut self, string: NewString<'_>, expiry: Expiry) {
         let old = self.view().expire_at();
         let new = expiry.applied_to(old);
-        let (access, now, position) = self.place.context();
-        let mut keyspace = self.place.keyspace();
-        self.entry = keyspace.set_text(position, self.entry, Text::from(string));
-        if let AccessPolicy::Recency = access {
-            keyspace.set_clock(self.entry, access.start(now));
+        let text = Text::from(string);
+        let state = &self.place.state;
+        let is_new = state.access == AccessPolicy::Recency;
+        let clock = is_new.then(|| state.access.start(state.now));
+        let heap = &mut self.place.stripe.heap;
+        if new != old || !heap.cells.overwrite(self.entry, &text, clock) {
+            self.replace(text, clock);
         }
         if new != old {
             self.entry = self.place.write_expiry(self.entry, new);
@@ -191,6 +190,15 @@ impl<'g> Occupied<'g> {
                 expiry
             },
         );
+    }
+
+    fn replace(&mut self, text: Text<'_>, clock: Option<u32>) {
+        let position = self.place.position;
+        let mut keyspace = self.place.keyspace();
+        self.entry = keyspace.set_text(position, self.entry, text);
+        if let Some(clock) = clock {
+            keyspace.set_clock(self.entry, clock);
+        }
     }
 
     /// Overwrites the string from `offset` on, filling a gap with zero bytes, and returns the new length. Effect:
@@ -302,10 +310,6 @@ impl Place<'_> {
             .entry(entry)
     }
 
-    fn context(&self) -> (AccessPolicy, UnixMs, u64) {
-        (self.state.access, self.state.now, self.position)
-    }
-
     fn create(&mut self, text: Text<'_>, expire_at: Option<UnixMs>) {
         self.drop_hidden();
         let clock = self.state.access.start(self.state.now);
@@ -340,22 +344,29 @@ impl Place<'_> {
         self.keyspace().set_expiry(position, entry, expire_at)
     }
 
+    #[inline]
     fn emit_set(&mut self, string: NewString<'_>, expiry: Expiry) {
+        if self.effects.wanted() {
+            self.state_set(string, expiry);
+        }
+        self.told(1);
+    }
+
+    fn state_set(&mut self, string: NewString<'_>, expiry: Expiry) {
         let (mut value, mut at) = (IntText::default(), IntText::default());
         let flat;
         let value = match string {
             NewString::Bytes(bytes) => bytes,
             NewString::Int(n) => value.format(n),
-            NewString::Rope(_) if !self.effects.wanted() => &[],
             NewString::Rope(rope) => {
                 flat = rope.to_vec();
                 &flat
             }
         };
         match expiry {
-            Expiry::Keep => self.tell(&[b"SET", self.key, value, b"KEEPTTL"]),
-            Expiry::Clear => self.tell(&[b"SET", self.key, value]),
-            Expiry::At(ms) => self.tell(&[b"SET", self.key, value, b"PXAT", at.unsigned(ms)]),
+            Expiry::Keep => self.emit(&[b"SET", self.key, value, b"KEEPTTL"]),
+            Expiry::Clear => self.emit(&[b"SET", self.key, value]),
+            Expiry::At(ms) => self.emit(&[b"SET", self.key, value, b"PXAT", at.unsigned(ms)]),
         }
     }
 
@@ -380,13 +391,18 @@ impl Place<'_> {
 
     /// Ends every change of a key by a single effect.
     pub(crate) fn tell(&mut self, effect: &[&[u8]]) {
-        self.told(1);
         if self.effects.wanted() {
-            self.effects.emit(self.keyspace, effect);
+            self.emit(effect);
         }
+        self.told(1);
+    }
+
+    fn emit(&mut self, effect: &[&[u8]]) {
+        self.effects.emit(self.keyspace, effect);
     }
 
     /// Ends every change of a key: counts it and marks those who watch.
+    #[inline]
     pub(crate) fn told(&mut self, changes: u64) {
         self.state.stats.changes += changes;
         self.state.garbage.extend(self.stripe.take_garbage());

@@ -117,9 +117,12 @@ impl Stripe {
 
     /// Large buffers whose keys are gone, to be dropped when the stripe is not locked, and the word that there is something
     /// to [reclaim](Self::reclaim).
+    #[inline]
     pub fn take_garbage(&mut self) -> Option<Garbage> {
-        let dropped = std::mem::take(&mut self.heap.cells.dropped);
-        (!dropped.is_empty() || self.heap.has_doomed()).then(|| Garbage::new(dropped))
+        if self.heap.cells.dropped.is_empty() && !self.heap.has_doomed() {
+            return None;
+        }
+        Some(Garbage::new(std::mem::take(&mut self.heap.cells.dropped)))
     }
 
     fn compact_part(&mut self, place: Compacting) -> Option<Compacting> {
@@ -224,6 +227,7 @@ impl Stripe {
     fn begin_compaction(&mut self) -> Option<Compacting> {
         let waiting = self.heap.has_doomed() || !self.detached.is_empty();
         let arena = &mut self.heap.cells.arena;
+        arena.give_spare();
         let free = arena.touched_bytes() - arena.live_bytes();
         let worth_it = free > SLACK_BYTES && free > arena.touched_bytes() / SLACK_PART;
         // Entries that are only waiting to be freed would have to be found as well.

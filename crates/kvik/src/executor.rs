@@ -63,6 +63,12 @@ impl Prepared {
         (self.key > 0).then_some((usize::from(self.key), self.hash))
     }
 
+    /// Whether there is such a command.
+    #[inline]
+    pub fn is_known(&self) -> bool {
+        self.command.is_some()
+    }
+
     /// Has the next command of a pipeline timed together with this one if they are alike and quick.
     #[inline]
     pub fn join(&mut self, next: &mut Self) {

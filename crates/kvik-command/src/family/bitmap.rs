@@ -140,7 +140,7 @@ fn mask(offset: usize) -> u8 {
 
 fn getbit(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let offset = offset(ctx, &ctx.args[2])?;
-    let found = ctx.keys.read(&ctx.args[1]).map(string).transpose()?;
+    let found = ctx.keys.read_string(&ctx.args[1])?;
     let [byte] = found.map_or([0], |string| window(string, offset / 8));
     ctx.reply.integer(i64::from(byte & mask(offset) != 0));
     Ok(())

@@ -278,13 +278,12 @@ pub(super) fn write(reply: &mut Reply<'_>, string: TextRef<'_>) {
 
 /// Reads a key and answers with its string; says whether there was one.
 fn reply_with(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<bool, Error> {
-    let found = ctx.keys.read(key);
-    let exists = found.is_some();
-    match found.map(string).transpose()? {
+    let found = ctx.keys.read_string(key)?;
+    match found {
         Some(string) => write(&mut ctx.reply, string),
         None => ctx.reply.null(),
     }
-    Ok(exists)
+    Ok(found.is_some())
 }
 
 /// Stores a string if the condition holds, and says whether it did. Where the string would expire at once, the key is
@@ -319,25 +318,30 @@ fn mget(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let keys = ctx.args.tail(1);
     ctx.reply.array(keys.len());
     for key in keys {
-        match ctx.keys.read(key).map(string) {
-            Some(Ok(string)) => write(&mut ctx.reply, string),
-            Some(Err(_)) | None => ctx.reply.null(),
+        match ctx.keys.read_string(key) {
+            Ok(Some(string)) => write(&mut ctx.reply, string),
+            Ok(None) | Err(_) => ctx.reply.null(),
         }
     }
     Ok(())
 }
 
 fn strlen(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let string = ctx.keys.read(&ctx.args[1]).map(string).transpose()?;
+    let string = ctx.keys.read_string(&ctx.args[1])?;
     let len = string.map_or(0, |string| string.len());
     ctx.reply.integer(len as i64);
     Ok(())
 }
 
 fn set(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let args = ctx.args;
+    if args.len() == 3 {
+        ctx.keys.slot(&args[1]).set(value(args, 2), Expiry::Clear);
+        ctx.reply.ok();
+        return Ok(());
+    }
     let options = Options::parse(ctx, 3, Form::Set)?;
     let expiry = options.expiry(ctx, Form::Set)?;
-    let args = ctx.args;
     if options.get {
         reply_with(ctx, &args[1])?;
     }

@@ -184,7 +184,7 @@ impl Connection {
         }
         for step in steps {
             let args = tools.pipeline.args(step, input, apart, &self.parser);
-            if is_http(args) {
+            if !step.prepared.is_known() && is_http(args) {
                 HTTP.warn(tools.executor.now_us() / 1000, HTTP_TEXT);
                 return Some(Stop::Close);
             }

@@ -22,6 +22,8 @@ use super::prefetch::{LINE, fetch};
 use super::stable::StableVec;
 
 const SLOT_BITS: u32 = 12;
+/// Pages up to which the directory is one array; looking one up is quickest there.
+const FIRST_PAGES: usize = 512;
 const NO_SLOT: u16 = u16::MAX;
 const NO_PAGE: u32 = 0;
 /// A page is sparse when less than this part of its slots is used.
@@ -33,7 +35,7 @@ pub(crate) struct EntryRef(NonZeroU32);
 
 /// Where pages are, readable without the lock: the address of a page, aligned, plus its slots' size.
 #[derive(Default)]
-pub(crate) struct PageDirectory(StableVec<AtomicPtr<u8>>);
+pub(crate) struct PageDirectory(StableVec<AtomicPtr<u8>, FIRST_PAGES>);
 
 /// See the module's description.
 pub(crate) struct Arena {
@@ -44,6 +46,9 @@ pub(crate) struct Arena {
     open: [u32; CLASSES],
     /// Numbers of pages that were given back.
     unused: Vec<u32>,
+    /// The page that was emptied last, for the next one that is needed: to go through the pool each time an entry comes and
+    /// goes alone in its size would take longer than all else.
+    spare: Option<Page>,
     live_bytes: usize,
     touched_bytes: usize,
 }
@@ -130,6 +135,7 @@ impl Arena {
             pages: vec![Meta::default()],
             open: [NO_PAGE; CLASSES],
             unused: Vec::new(),
+            spare: None,
             live_bytes: 0,
             touched_bytes: 0,
         }
@@ -241,14 +247,13 @@ impl Arena {
         (unsafe { start.add(offset) }, bytes)
     }
 
-    /// Gives empty pages back, marks sparse ones to be emptied, if that frees any, and says whether it did.
+    /// Gives back the page that was kept.
+    pub(crate) fn give_spare(&mut self) {
+        self.spare.take().into_iter().for_each(pool::give);
+    }
+
+    /// Marks sparse pages to be emptied, if that frees any, and says whether it did.
     pub(crate) fn begin_compaction(&mut self) -> bool {
-        for number in 1..self.pages.len() {
-            if self.pages[number].state == State::Open && self.pages[number].live == 0 {
-                self.unlink(number);
-                self.give_back(number);
-            }
-        }
         let mut sparse = [0u32; CLASSES];
         let is_sparse = |page: &Meta| page.state == State::Open && page.is_sparse();
         for page in self.pages.iter().filter(|page| is_sparse(page)) {
@@ -299,7 +304,8 @@ impl Arena {
         if number == self.pages.len() {
             self.pages.push(Meta::default());
         }
-        let start = pool::take().start().as_ptr();
+        let page = self.spare.take().unwrap_or_else(pool::take);
+        let start = page.start().as_ptr();
         self.directory.set(number, start, bytes_of(class));
         self.pages[number] = Meta {
             class: class as u8,
@@ -318,16 +324,12 @@ impl Arena {
         }
     }
 
-    /// Gives a page without entries back, unless it is the only one of its class that could take some.
+    /// Ends a page without entries. No size keeps one: there are many sizes, and a collection that grows passes through all
+    /// of them.
+    #[cold]
     fn emptied(&mut self, number: usize) {
-        let page = self.pages[number];
-        let list = self.open[usize::from(page.class)];
-        match page.state {
-            State::Open if list == number as u32 && page.after == NO_PAGE => return,
-            State::Full if list == NO_PAGE => return self.link(number),
-            State::Open => self.unlink(number),
-            State::Full | State::Closing => {}
-            State::Gone => unreachable!("an entry's page exists"),
+        if self.pages[number].state == State::Open {
+            self.unlink(number);
         }
         self.give_back(number);
     }
@@ -340,7 +342,8 @@ impl Arena {
         self.unused.push(number as u32);
         let start = NonNull::new(start).expect("a page that is not gone is in the directory");
         // SAFETY: the page came from `pool::take` and nothing in this arena leads to it any more.
-        pool::give(unsafe { Page::from_start(start) });
+        let page = unsafe { Page::from_start(start) };
+        self.spare.replace(page).into_iter().for_each(pool::give);
     }
 
     /// Puts a page at the head of its class's list.
@@ -389,6 +392,7 @@ impl Drop for Arena {
                 self.give_back(number);
             }
         }
+        self.give_spare();
     }
 }
 

@@ -12,7 +12,7 @@ use super::arena::{Arena, EntryRef};
 use super::class::{MAX_BYTES, rounded};
 use super::entry::{
     FAR_BYTES, Form, Head, KEY, MEMBER, Member, NEAR_KEY_MAX, PackedInt, Record,
-    bytes_before_value, copy_with_expiry, overwrite_expiry, value_room, write_head,
+    bytes_before_value, copy_with_expiry, overwrite_expiry, value_room, write_clock, write_head,
 };
 use super::slab::Slab;
 use crate::UnixMs;
@@ -237,6 +237,36 @@ impl Cells {
         self.drop_far_value::<CLOCK>(entry);
         let stored = self.store::<CLOCK>(text, fixed);
         self.write_stored::<CLOCK>(entry, fixed, &stored)
+    }
+
+    /// Writes another string and another clock over those of a key, if both strings take the same slot; says whether it did.
+    #[inline]
+    pub(crate) fn overwrite(
+        &mut self,
+        entry: EntryRef,
+        text: &Text<'_>,
+        clock: Option<u32>,
+    ) -> bool {
+        let packed;
+        let (form, bytes) = match text {
+            Text::Int(n) => {
+                packed = PackedInt::new(*n);
+                (Form::Int, packed.bytes())
+            }
+            Text::Bytes { bytes, raw: false } => (Form::Bytes, &**bytes),
+            Text::Bytes { .. } | Text::Rope { .. } => return false,
+        };
+        let slot = self.arena.bytes_mut(entry);
+        let head = Head::<KEY>::of(slot);
+        let end = head.value_start() + bytes.len();
+        if !head.form().is_near_string() || end > MAX_BYTES || rounded(end) != slot.len() {
+            return false;
+        }
+        value_room::<KEY>(slot, form, bytes.len()).copy_from_slice(bytes);
+        if let Some(clock) = clock {
+            write_clock(slot, clock);
+        }
+        true
     }
 
     /// Replaces the value by one that fits beside the key.

@@ -113,6 +113,12 @@ impl Form {
         !self.is_string() && self != Self::Object
     }
 
+    /// Whether the value is a string that is in the slot.
+    #[inline]
+    pub(crate) fn is_near_string(self) -> bool {
+        self as u8 <= Self::Raw as u8
+    }
+
     /// Whether the value is a string.
     #[inline]
     pub(crate) fn is_string(self) -> bool {
@@ -193,9 +199,29 @@ impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
         key
     }
 
+    /// Whether this is its key.
+    #[inline]
+    pub(crate) fn has_key(&self, key: &[u8]) -> bool {
+        let head = Head::<CLOCK>::of(self.slot);
+        if head.1 == FAR_KEY {
+            return self.key() == key;
+        }
+        usize::from(head.1) == key.len() && {
+            let start = head.key_start();
+            same_bytes(&self.slot[start..start + key.len()], key)
+        }
+    }
+
     #[inline]
     pub(crate) fn form(&self) -> Form {
         Head::<CLOCK>::of(self.slot).form()
+    }
+
+    /// Whether the entry may concern the clock: it expires, or is a collection that has its own place.
+    #[inline]
+    pub(crate) fn may_expire(&self) -> bool {
+        let flags = self.slot[FLAGS];
+        flags & 0x30 != 0 || flags & 0xF >= Form::Object as u8
     }
 
     /// The value, which is a string and in the slot.
@@ -428,6 +454,18 @@ fn near_bytes(key_len: u8) -> usize {
     } else {
         usize::from(key_len)
     }
+}
+
+/// Whether two slices of one length are equal. Keys are too short for a call to be worth its while.
+#[inline]
+fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let words = a.iter().zip(b);
+    let differs = words.fold(0, |differs, (a, b)| {
+        differs | (u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b))
+    });
+    let bytes = a_rest.iter().zip(b_rest);
+    differs == 0 && bytes.fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
 
 fn number(bytes: &[u8]) -> u32 {

@@ -16,7 +16,7 @@ use crate::UnixMs;
 use crate::layout::Layout;
 use crate::object::Object;
 use crate::stripe::Compacting;
-use crate::value::{Encoding, Kind, ValueRef};
+use crate::value::{Encoding, Kind, TextRef, ValueRef};
 
 /// Elements up to which a collection is freed at once.
 const FREE_AT_ONCE: usize = 64;
@@ -102,6 +102,12 @@ impl Heap {
     #[inline]
     pub(crate) fn key(&self, entry: EntryRef) -> &[u8] {
         self.cells.record::<KEY>(entry).key()
+    }
+
+    /// Whether this is the key of an entry.
+    #[inline]
+    pub(crate) fn has_key(&self, entry: EntryRef, key: &[u8]) -> bool {
+        self.cells.record::<KEY>(entry).has_key(key)
     }
 
     /// Bytes that are resident for entries.
@@ -454,6 +460,19 @@ impl<'a> Entry<'a> {
     #[inline]
     pub(crate) fn expire_at(&self) -> Option<UnixMs> {
         self.record.expire_at()
+    }
+
+    /// Whether the key or a member of its value may expire; where it is false nothing does.
+    #[inline]
+    pub(crate) fn may_expire(&self) -> bool {
+        self.record.may_expire()
+    }
+
+    /// The value, if it is a string.
+    #[inline]
+    pub(crate) fn string(&self) -> Option<TextRef<'a>> {
+        let is_string = self.record.form().is_string();
+        is_string.then(|| self.record.string())
     }
 
     /// When the key or a member of its value expires, at the earliest.

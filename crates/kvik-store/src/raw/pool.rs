@@ -5,6 +5,10 @@
 //!
 //! What is given back stays resident and is handed out first. [`trim`] returns it to the system in slices; it is the only
 //! place that does, and it is meant for a thread on which nobody waits.
+//!
+//! Beyond [`SMALL_CHUNKS`] the system is asked for huge pages: entries lie anywhere, and most accesses would have to look up
+//! where their page of 4 KiB is. Each of them is resident as soon as it is touched, which a small store would notice. To join
+//! small pages once a chunk is full was tried: it takes the system 3 ms, in which nobody can access the chunk.
 
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,8 +40,19 @@ static POOL: Mutex<Pool> = Mutex::new(Pool {
     fresh: Vec::new(),
 });
 
-/// Mapped chunks that have no purpose yet.
-static CHUNKS: Mutex<Vec<Page>> = Mutex::new(Vec::new());
+/// Chunks for which no huge pages are asked: 128 MiB.
+const SMALL_CHUNKS: usize = 64;
+
+struct Chunks {
+    mapped: usize,
+    /// Those that have no purpose yet.
+    unused: Vec<Page>,
+}
+
+static CHUNKS: Mutex<Chunks> = Mutex::new(Chunks {
+    mapped: 0,
+    unused: Vec::new(),
+});
 
 impl Page {
     pub(crate) fn start(&self) -> NonNull<u8> {
@@ -87,14 +102,20 @@ pub(crate) fn trim(pages: usize) -> bool {
 /// A chunk of zeros, aligned to its size, that is the caller's for ever.
 pub(crate) fn chunk() -> NonNull<u8> {
     let mut chunks = lock(&CHUNKS);
-    if chunks.is_empty() {
+    if chunks.unused.is_empty() {
         let region = map(REGION_CHUNKS * CHUNK_BYTES);
+        if chunks.mapped >= SMALL_CHUNKS {
+            // SAFETY: the region was mapped with this size.
+            unsafe { ask_for_huge_pages(region, REGION_CHUNKS * CHUNK_BYTES) };
+        }
+        chunks.mapped += REGION_CHUNKS;
         for index in (0..REGION_CHUNKS).rev() {
             // SAFETY: the region has this many chunks.
-            chunks.push(Page(unsafe { region.add(index * CHUNK_BYTES) }));
+            let chunk = unsafe { region.add(index * CHUNK_BYTES) };
+            chunks.unused.push(Page(chunk));
         }
     }
-    chunks.pop().expect("filled above").0
+    chunks.unused.pop().expect("filled above").0
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -147,6 +168,20 @@ pub(crate) unsafe fn forget_contents(start: NonNull<u8>, bytes: usize) {
     // Failure leaves it as it was.
     unsafe {
         libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_DONTNEED);
+    }
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    let _ = (start, bytes);
+}
+
+/// Asks the system to back these bytes by huge pages as they are touched. Where it has none to give, nothing changes.
+///
+/// # Safety
+/// The range is mapped.
+unsafe fn ask_for_huge_pages(start: NonNull<u8>, bytes: usize) {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    // SAFETY: the range is mapped, private and anonymous; what it contains stays the same.
+    unsafe {
+        libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE);
     }
     #[cfg(not(all(target_os = "linux", not(miri))))]
     let _ = (start, bytes);

@@ -19,7 +19,7 @@ pub(super) const LINE: usize = 64;
 
 /// What of a stripe can be read without its lock.
 pub(crate) struct Shared {
-    roots: StableVec<OnceLock<Arc<Root>>>,
+    roots: StableVec<OnceLock<Arc<Root>>, 16>,
     pages: Arc<PageDirectory>,
 }
 

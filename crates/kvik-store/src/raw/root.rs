@@ -1,8 +1,7 @@
 //! The part of a table that can be read without its stripe's lock: which segment holds which hashes.
 //!
-//! The directory is indexed by the leading bits of the hash *reversed*: doubling it then appends a copy of what is there
-//! and moves nothing, and a reader who still uses the old size is right all the same. It has its full size from the
-//! time of its largest table on: 8 bytes for a segment of 4 KiB.
+//! The directory is indexed by the leading bits of the hash. It doubles by being written out anew, beside the old one, which
+//! stays for those who still read it and for the table that has shrunk: together 16 bytes for a segment of 4 KiB.
 //!
 //! A word names a segment: its block, its number in the table, how many leading bits of the hash its keys have in common
 //! and how large the block is.
@@ -12,7 +11,6 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::block::BlockRef;
 use super::segment::{Segment, Spot};
-use super::stable::StableVec;
 
 /// Most leading bits of the hash that a directory goes by.
 pub(crate) const MAX_DEPTH: u32 = 22;
@@ -23,8 +21,12 @@ pub(crate) struct Root {
     /// Leading bits of the hash that the directory goes by; at 0 there is one segment, or none.
     bits: AtomicU32,
     first: AtomicU64,
-    directory: OnceLock<Box<StableVec<AtomicU64>>>,
+    directories: OnceLock<Box<Directories>>,
 }
+
+/// A directory for each number of leading bits that the table has gone by.
+#[derive(Default)]
+struct Directories([OnceLock<Box<[AtomicU64]>>; MAX_DEPTH as usize + 1]);
 
 /// Names a segment. Any 64 bits are one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,9 +78,8 @@ impl Root {
         let word = if bits == 0 {
             self.first.load(Ordering::Relaxed)
         } else {
-            let index = prefix.reverse_bits() & ((1 << bits) - 1);
-            let word = self.directory.get()?.get(index as usize)?;
-            word.load(Ordering::Relaxed)
+            let directory = self.directories.get()?.0.get(bits as usize)?.get()?;
+            directory.get(index(prefix, bits))?.load(Ordering::Relaxed)
         };
         (word != 0).then(|| Word::unpack(word))
     }
@@ -87,30 +88,41 @@ impl Root {
         self.bits.load(Ordering::Relaxed)
     }
 
+    /// Bytes of the directory and of those it has grown out of.
+    pub(crate) fn bytes(&self) -> usize {
+        match self.bits() {
+            0 => 0,
+            bits => (2 * size_of::<AtomicU64>()) << bits,
+        }
+    }
+
     /// Lets the segment hold all hashes that begin as `prefix` does.
     pub(crate) fn publish(&self, prefix: u32, word: Word) {
-        if self.bits() == 0 {
+        let bits = self.bits();
+        if bits == 0 {
             self.first.store(word.pack(), Ordering::Relaxed);
             return;
         }
-        let start = prefix.reverse_bits() as usize & ((1 << word.depth) - 1);
-        for index in (start..1 << self.bits()).step_by(1 << word.depth) {
-            self.slot(index).store(word.pack(), Ordering::Relaxed);
+        let count = 1 << (bits - word.depth);
+        let start = index(prefix, bits) / count * count;
+        for place in &self.directory(bits)[start..start + count] {
+            place.store(word.pack(), Ordering::Relaxed);
         }
     }
 
     /// Lets the directory go by one bit more.
     pub(crate) fn double(&self) {
-        let old = 1 << self.bits();
-        if old == 1 {
-            let first = self.first.load(Ordering::Relaxed);
-            self.slot(0).store(first, Ordering::Relaxed);
+        let bits = self.bits();
+        let old = match bits {
+            0 => std::slice::from_ref(&self.first),
+            _ => self.directory(bits),
+        };
+        for (pair, word) in self.directory(bits + 1).chunks_exact(2).zip(old) {
+            let word = word.load(Ordering::Relaxed);
+            pair.iter()
+                .for_each(|place| place.store(word, Ordering::Relaxed));
         }
-        for index in 0..old {
-            let word = self.slot(index).load(Ordering::Relaxed);
-            self.slot(old + index).store(word, Ordering::Relaxed);
-        }
-        self.bits.fetch_add(1, Ordering::Release);
+        self.bits.store(bits + 1, Ordering::Release);
     }
 
     /// Keeps one segment only, or none.
@@ -123,18 +135,33 @@ impl Root {
     /// Exchanges what two roots lead to.
     pub(crate) fn swap(&self, other: &Self) {
         let (ours, theirs) = (self.bits(), other.bits());
-        let size = 1 << ours.max(theirs);
-        for index in (0..size).filter(|_| size > 1) {
-            exchange(self.slot(index), other.slot(index));
+        self.swap_directory(other, ours);
+        if theirs != ours {
+            self.swap_directory(other, theirs);
         }
         exchange(&self.first, &other.first);
         self.bits.store(theirs, Ordering::Relaxed);
         other.bits.store(ours, Ordering::Relaxed);
     }
 
-    fn slot(&self, index: usize) -> &AtomicU64 {
-        self.directory.get_or_init(Box::default).reach(index)
+    fn swap_directory(&self, other: &Self, bits: u32) {
+        if bits > 0 {
+            let places = self.directory(bits).iter().zip(other.directory(bits));
+            places.for_each(|(ours, theirs)| exchange(ours, theirs));
+        }
     }
+
+    fn directory(&self, bits: u32) -> &[AtomicU64] {
+        let directories = self.directories.get_or_init(Box::default);
+        directories.0[bits as usize]
+            .get_or_init(|| (0..1 << bits).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+/// The place of a prefix in the directory for so many bits, which are at least one.
+#[inline]
+fn index(prefix: u32, bits: u32) -> usize {
+    (prefix >> (32 - bits)) as usize
 }
 
 /// The 32 leading bits of a hash, without those that chose the stripe.

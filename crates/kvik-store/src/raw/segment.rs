@@ -9,7 +9,7 @@
 //! a key. Smaller blocks have no stash: when one is full, the table takes a larger one.
 
 use super::arena::EntryRef;
-use super::bucket::{Bucket, SLOTS, Slots};
+use super::bucket::{Bucket, SLOTS};
 
 const FULL: usize = 64;
 const FULL_HOMES: usize = 60;
@@ -84,27 +84,32 @@ impl Segment {
     pub(crate) fn find(&self, spot: Spot, mut is_it: impl FnMut(EntryRef) -> bool) -> Option<At> {
         let bucket = self.home(spot.fraction);
         let home = &self.buckets[bucket];
-        let mut among = |bucket: usize, slots: Slots| {
-            let accepts = |&slot: &usize| self.buckets[bucket].get(slot).is_some_and(&mut is_it);
-            let mut slots = slots;
-            let slot = slots.find(accepts)?;
-            Some(At { bucket, slot })
-        };
-        if let Some(at) = among(bucket, home.tagged(spot.tag).without(home.foreign())) {
-            return Some(at);
+        let own = home.tagged(spot.tag).without(home.foreign());
+        if let Some(slot) = home.find(own, &mut is_it) {
+            return Some(At { bucket, slot });
         }
         if home.spilled() > 0 {
-            let after = self.after(bucket);
-            let next = &self.buckets[after];
-            if let Some(at) = among(after, next.tagged(spot.tag).and(next.foreign())) {
-                return Some(at);
+            let bucket = self.after(bucket);
+            let next = &self.buckets[bucket];
+            let spilled = next.tagged(spot.tag).and(next.foreign());
+            if let Some(slot) = next.find(spilled, &mut is_it) {
+                return Some(At { bucket, slot });
             }
         }
         if home.stashed() > 0 {
-            let mut stash = self.homes..self.buckets.len();
-            return stash.find_map(|bucket| among(bucket, self.buckets[bucket].tagged(spot.tag)));
+            return self.find_in_stash(spot.tag, is_it);
         }
         None
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_in_stash(&self, tag: u8, mut is_it: impl FnMut(EntryRef) -> bool) -> Option<At> {
+        (self.homes..self.buckets.len()).find_map(|bucket| {
+            let stash = &self.buckets[bucket];
+            let slot = stash.find(stash.tagged(tag), &mut is_it)?;
+            Some(At { bucket, slot })
+        })
     }
 
     /// Adds a key, unless there is no room for it.

@@ -83,13 +83,8 @@ impl Table {
 
     /// Bytes of buckets, directory and deadlines.
     pub(crate) fn bytes(&self) -> usize {
-        let directory = size_of::<u64>() << self.root.bits();
         self.block_bytes
-            + if directory > size_of::<u64>() {
-                directory
-            } else {
-                0
-            }
+            + self.root.bytes()
             + self.segments.capacity() * size_of::<Meta>()
             + self.unused.capacity() * size_of::<u32>()
             + self.crowd.capacity() * size_of::<(u64, EntryRef)>()

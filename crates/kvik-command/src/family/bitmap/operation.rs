@@ -5,7 +5,7 @@
 
 use kvik_store::{Expiry, IntText};
 
-use crate::family::string::{store_raw, string};
+use crate::family::string::store_raw;
 use crate::{Ctx, Error};
 
 /// The bits that the result holds.
@@ -68,7 +68,7 @@ pub(super) fn bitop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     }
     let mut folding = Folding::new(operation);
     for key in args.tail(3) {
-        match ctx.keys.read(key).map(string).transpose()? {
+        match ctx.keys.read_string(key)? {
             Some(string) => folding.add(&string.text(&mut IntText::default())),
             None => folding.add(&[]),
         }

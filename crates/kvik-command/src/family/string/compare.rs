@@ -72,7 +72,7 @@ fn digest_of(string: TextRef<'_>) -> String {
 }
 
 pub(super) fn digest(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let string = ctx.keys.read(&ctx.args[1]).map(string).transpose()?;
+    let string = ctx.keys.read_string(&ctx.args[1])?;
     match string.map(digest_of) {
         Some(digest) => ctx.reply.bulk_str(&digest),
         None => ctx.reply.null(),

@@ -44,7 +44,7 @@ const TOO_MUCH_MEMORY: Error =
 const NO_STRING: Error = Error::text("The specified keys must contain string values");
 
 fn len(ctx: &mut Ctx<'_>, index: usize) -> Result<usize, Error> {
-    let string = ctx.keys.read(&ctx.args[index]).map(string).transpose();
+    let string = ctx.keys.read_string(&ctx.args[index]);
     Ok(string
         .map_err(|_| NO_STRING)?
         .map_or(0, |string| string.len()))

@@ -58,7 +58,7 @@ pub(super) fn setrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn getrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (start, end) = (ctx.int(2)?, ctx.int(3)?);
-    let string = ctx.keys.read(&ctx.args[1]).map(string).transpose()?;
+    let string = ctx.keys.read_string(&ctx.args[1])?;
     let string = string.unwrap_or(TextRef::Bytes(b""));
     let part = part(string.len(), start, end);
     match string {
