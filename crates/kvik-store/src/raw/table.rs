@@ -26,6 +26,8 @@ use crate::UnixMs;
 
 /// Two segments with no more keys than this are joined: half of what one takes.
 const JOIN_LEN: usize = 384;
+/// How many keys fewer there are when it is tried again, if those that are left lie too close together.
+const JOIN_STEP: usize = 48;
 /// How far ahead entries are fetched into the cache when many are about to be hashed.
 const AHEAD: usize = 24;
 
@@ -133,6 +135,7 @@ impl Table {
         let Some((word, segment, at)) = self.locate(hash, entry) else {
             let index = self.crowd_index(hash, entry);
             self.crowd.remove(index);
+            self.shrink(hash, self.word(hash), keys);
             return;
         };
         segment.remove(word.spot(hash).fraction, at);
@@ -402,23 +405,31 @@ impl Table {
         (segments.ilog2() + 6).min(MAX_DEPTH)
     }
 
-    fn resize(&mut self, hash: u64, word: Word, order: u32, keys: &impl Keys) {
-        let entries = self.take_entries(hash, word, keys);
+    /// Gives a segment a block of another size, unless that is smaller and not all fits into it; says whether it did.
+    fn resize(&mut self, hash: u64, word: Word, order: u32, keys: &impl Keys) -> bool {
+        let entries = self.entries_of(hash, word, keys);
         let block = self.take_block(order);
-        let meta = &mut self.segments[word.number as usize];
-        (meta.block, meta.order) = (block, order as u8);
-        let grown = Word {
+        let resized = Word {
             block,
             order,
             ..word
         };
-        self.root.publish(prefix(hash), grown);
+        if order < word.order && !fits(resized, &entries) {
+            self.give_block(block, order);
+            return false;
+        }
+        self.clear(hash, word);
+        let meta = &mut self.segments[word.number as usize];
+        (meta.block, meta.order) = (block, order as u8);
+        self.root.publish(prefix(hash), resized);
         self.give_block(word.block, word.order);
         self.put_entries(&entries, keys);
+        true
     }
 
     fn split(&mut self, hash: u64, word: Word, keys: &impl Keys) {
-        let entries = self.take_entries(hash, word, keys);
+        let entries = self.entries_of(hash, word, keys);
+        self.clear(hash, word);
         if word.depth == self.root.bits() {
             self.root.double();
         }
@@ -431,34 +442,57 @@ impl Table {
         self.put_entries(&entries, keys);
     }
 
-    /// Joins the segment with its other half, or makes the only one smaller, when few keys are left.
+    /// Joins the segment with its other half, or makes the only one smaller, when few keys are left. What deletes keys in the
+    /// order of their hashes leaves those that come behind close together. Such are not joined where they would crowd; as
+    /// that is found out by trying, it is not tried with every key that goes.
     fn shrink(&mut self, hash: u64, word: Word, keys: &impl Keys) {
-        let len = self.len_of(word);
+        let len = self.len_of(hash, word);
         if word.depth > 0 {
             let other_hash = hash ^ 1 << (64 - word.depth);
             let other = self.word(other_hash);
-            let others = self.len_of(other);
-            if other.depth == word.depth && len + others <= JOIN_LEN {
-                self.join((hash, word), (other_hash, other), keys);
+            let others = self.len_of(other_hash, other);
+            let sum = len + others;
+            if other.depth == word.depth
+                && sum <= JOIN_LEN
+                && sum.is_multiple_of(JOIN_STEP)
+                && self.join((hash, word), (other_hash, other), keys)
+            {
                 self.shrink(hash, self.word(hash), keys);
             }
-        } else if word.order > 0 && len <= capacity(1 << (word.order - 1)) / 2 {
-            self.resize(hash, word, word.order - 1, keys);
-            self.shrink(hash, self.word(hash), keys);
+        } else if word.order > 0 {
+            let few = capacity(1 << (word.order - 1)) / 2;
+            if len <= few
+                && len.is_multiple_of((few / 4).max(1))
+                && self.resize(hash, word, word.order - 1, keys)
+            {
+                self.shrink(hash, self.word(hash), keys);
+            }
         }
     }
 
-    fn len_of(&self, word: Word) -> usize {
-        usize::from(self.segments[word.number as usize].len)
+    /// Number of keys of a segment and of its crowd.
+    fn len_of(&self, hash: u64, word: Word) -> usize {
+        let crowd = self.crowd_beside(hash, word);
+        usize::from(self.segments[word.number as usize].len) + crowd.len()
     }
 
-    fn join(&mut self, kept: (u64, Word), gone: (u64, Word), keys: &impl Keys) {
-        let mut entries = self.take_entries(kept.0, kept.1, keys);
-        entries.extend(self.take_entries(gone.0, gone.1, keys));
+    /// Joins two segments unless not all fits into one; says whether it did.
+    fn join(&mut self, kept: (u64, Word), gone: (u64, Word), keys: &impl Keys) -> bool {
+        let mut entries = self.entries_of(kept.0, kept.1, keys);
+        entries.extend(self.entries_of(gone.0, gone.1, keys));
+        let block = self.take_block(kept.1.order);
         let joined = Word {
+            block,
             depth: kept.1.depth - 1,
             ..kept.1
         };
+        if !fits(joined, &entries) {
+            self.give_block(block, joined.order);
+            return false;
+        }
+        self.clear(kept.0, kept.1);
+        self.clear(gone.0, gone.1);
+        self.segments[kept.1.number as usize].block = block;
         if joined.depth == 0 {
             self.root.reset(Some(joined));
         } else {
@@ -466,12 +500,14 @@ impl Table {
         }
         self.segments[gone.1.number as usize].live = false;
         self.unused.push(gone.1.number);
+        self.give_block(kept.1.block, kept.1.order);
         self.give_block(gone.1.block, gone.1.order);
         self.put_entries(&entries, keys);
+        true
     }
 
-    /// Empties a segment, and the crowd of its hashes, and returns what was there.
-    fn take_entries(&mut self, hash: u64, word: Word, keys: &impl Keys) -> Vec<(u64, EntryRef)> {
+    /// What is in a segment, and in the crowd of its hashes.
+    fn entries_of(&self, hash: u64, word: Word, keys: &impl Keys) -> Vec<(u64, EntryRef)> {
         let segment = word.segment().expect("a table's blocks are whole");
         let refs: Vec<EntryRef> = segment.entries().collect();
         refs.iter()
@@ -484,13 +520,18 @@ impl Table {
             }
             entries.push((keys.hash(entry), entry));
         }
+        entries.extend_from_slice(&self.crowd[self.crowd_beside(hash, word)]);
+        entries
+    }
+
+    /// Empties a segment, and the crowd of its hashes.
+    fn clear(&mut self, hash: u64, word: Word) {
+        let segment = word.segment().expect("a table's blocks are whole");
         segment.buckets().iter().for_each(|bucket| bucket.clear());
         self.segments[word.number as usize].len = 0;
         self.deadlines.clear(word.number as usize);
-        let base = hash >> 32 >> (32 - word.depth) << (32 - word.depth);
-        let crowd = self.crowd_in(base..base + (1 << (32 - word.depth)));
-        entries.extend(self.crowd.drain(crowd));
-        entries
+        let crowd = self.crowd_beside(hash, word);
+        self.crowd.drain(crowd);
     }
 
     fn put_entries(&mut self, entries: &[(u64, EntryRef)], keys: &impl Keys) {
@@ -549,6 +590,12 @@ impl Table {
             .collect()
     }
 
+    /// The crowd of a segment's hashes, of which `hash` is one.
+    fn crowd_beside(&self, hash: u64, word: Word) -> std::ops::Range<usize> {
+        let base = hash >> 32 >> (32 - word.depth) << (32 - word.depth);
+        self.crowd_in(base..base + (1 << (32 - word.depth)))
+    }
+
     fn crowd_in(&self, prefixes: std::ops::Range<u64>) -> std::ops::Range<usize> {
         let before = |end: u64| self.crowd.partition_point(|&(hash, _)| hash >> 32 < end);
         before(prefixes.start)..before(prefixes.end)
@@ -596,6 +643,15 @@ impl Table {
         self.crowd_due = first.map_or(NEVER, |(at, _)| at);
         first.filter(|&(at, _)| at <= now)
     }
+}
+
+/// Whether these entries would all have room in the segment of `word`, which is empty before and after.
+fn fits(word: Word, entries: &[(u64, EntryRef)]) -> bool {
+    let segment = word.segment().expect("a table's blocks are whole");
+    let mut entries = entries.iter();
+    let fits = entries.all(|&(hash, entry)| segment.insert(word.spot(hash), entry).is_some());
+    segment.buckets().iter().for_each(|bucket| bucket.clear());
+    fits
 }
 
 impl Meta {
