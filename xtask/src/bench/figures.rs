@@ -14,6 +14,7 @@ mod growth;
 mod instructions;
 mod memory;
 mod stall;
+mod zset;
 
 use super::results::Origin;
 use super::{Options, Program};
@@ -33,6 +34,8 @@ pub(super) enum Figure {
     Cost,
     /// How long others wait while a stripe is held
     Stall,
+    /// The longest ZADD while a sorted set grows, and how long others wait while it goes
+    Zset,
 }
 
 /// One figure of one server.
@@ -69,6 +72,7 @@ pub(super) fn run(options: &Options, programs: &[Program]) -> anyhow::Result<Pat
                 Figure::Flush => flush::measure(&subject)?,
                 Figure::Cost => cost::measure(&subject)?,
                 Figure::Stall => stall::measure(&subject)?,
+                Figure::Zset => zset::measure(&subject)?,
             };
             readings.add(program, read);
         }

@@ -29,7 +29,7 @@ pub(super) fn measure(subject: &Subject<'_>) -> anyhow::Result<Vec<Reading>> {
         ])?;
         let preempted = server.preempted()?;
         load::fill(server.address(), keys, VALUE_BYTES, false)?;
-        let slow_us = slow_sets(&server)?;
+        let slow_us = slow_calls(&server, "SET")?;
         let reading = |name, value, unit| Reading {
             name,
             case: format!("round {round}"),
@@ -48,8 +48,8 @@ pub(super) fn measure(subject: &Subject<'_>) -> anyhow::Result<Vec<Reading>> {
     Ok(readings)
 }
 
-/// How long each slow SET took, in microseconds.
-fn slow_sets(server: &Server) -> anyhow::Result<Vec<i64>> {
+/// How long each slow call of a command took, in microseconds.
+pub(super) fn slow_calls(server: &Server, command: &str) -> anyhow::Result<Vec<i64>> {
     let reply = server.client()?.call(&["SLOWLOG", "GET", "-1"])?;
     let entries = reply.as_slice().context("SLOWLOG GET is an array")?;
     ensure!(
@@ -59,8 +59,9 @@ fn slow_sets(server: &Server) -> anyhow::Result<Vec<i64>> {
     let took_us = |entry: &kvik_resp::Value| {
         let fields = entry.as_slice()?;
         let words = fields.get(3)?.as_slice()?;
-        let is_set = words.first()?.as_bytes()?.eq_ignore_ascii_case(b"SET");
-        fields.get(2)?.as_int().filter(|_| is_set)
+        let name = words.first()?.as_bytes()?;
+        let is_it = name.eq_ignore_ascii_case(command.as_bytes());
+        fields.get(2)?.as_int().filter(|_| is_it)
     };
     Ok(entries.iter().filter_map(took_us).collect())
 }
