@@ -18,7 +18,7 @@ pub(super) fn rows() -> Vec<Row> {
         Command::new(name, syntax, handler)
             .group(Group::Generic)
             .locks_all_if(reaches_others)
-            .also(Category::SET | Category::SORTEDSET | Category::LIST | Category::DANGEROUS)
+            .categories(Category::SET | Category::SORTEDSET | Category::LIST | Category::DANGEROUS)
             .complexity(
                 "O(N+M*log(M)) where N is the number of elements and M the number of those returned",
             )
