@@ -28,7 +28,7 @@ struct Case {
 enum Need {
     /// `@requires redis>=7.2 valkey>=8`: at least one of them; kvik always qualifies.
     Version(Vec<(Product, Version)>),
-    /// `@only kvik`, `@only socket`, `@only resp3`
+    /// `@only kvik`, `@only socket`, `@only resp3`, `@only kvik,redis`
     Only(String),
 }
 

@@ -231,7 +231,7 @@ fn words(text: &str) -> Result<Vec<Word>, String> {
 fn parse_need(text: &str) -> Result<Need, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     match words[..] {
-        ["only", name, _reason, ..] => Ok(Need::Only(name.to_owned())),
+        ["only", names, _reason, ..] => Ok(Need::Only(names.to_owned())),
         ["requires", ref rest @ ..] => {
             let is_version = |word: &&&str| word.contains(">=");
             let versions: Vec<_> = rest.iter().take_while(is_version).collect();

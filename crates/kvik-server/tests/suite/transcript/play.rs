@@ -104,9 +104,10 @@ impl Case {
             Need::Version(any) => any
                 .iter()
                 .any(|(product, version)| identity.has(*product, *version)),
-            Need::Only(name) => identity
-                .is(name)
-                .unwrap_or_else(|error| panic!("{}: {error}", self.line)),
+            Need::Only(names) => names.split(',').any(|name| {
+                let is = identity.is(name);
+                is.unwrap_or_else(|error| panic!("{}: {error}", self.line))
+            }),
         })
     }
 }
