@@ -14,7 +14,7 @@ use crate::{CHUNK_BYTES, Rope};
 pub struct Intake {
     rope: Rope,
     /// Chunks to be filled, in order; each is as long as it will be in the rope.
-    open: VecDeque<Arc<[MaybeUninit<u8>]>>,
+    open: VecDeque<Box<[MaybeUninit<u8>]>>,
     /// Bytes of the first of them that have come.
     filled: usize,
     /// Bytes that have not come.
@@ -71,14 +71,13 @@ impl Intake {
         while self.open.len() < wanted {
             let before = self.open.len() * CHUNK_BYTES;
             let len = (self.filled + self.missing - before).min(CHUNK_BYTES);
-            self.open.push_back(Arc::new_uninit_slice(len));
+            self.open.push_back(Box::new_uninit_slice(len));
         }
         let filled = self.filled;
         let chunks = self.open.iter_mut().take(wanted);
-        chunks.enumerate().map(move |(index, chunk)| {
-            let chunk = Arc::get_mut(chunk).expect("an open chunk is not shared");
-            &mut chunk[if index == 0 { filled } else { 0 }..]
-        })
+        chunks
+            .enumerate()
+            .map(move |(index, chunk)| &mut chunk[if index == 0 { filled } else { 0 }..])
     }
 
     /// Notes that the next `count` bytes have come.
@@ -96,7 +95,8 @@ impl Intake {
             self.filled -= len;
             let whole = self.open.pop_front().expect("it has a front");
             // SAFETY: `filled` counts bytes that were written, and covers the chunk.
-            self.rope.append_chunk(unsafe { whole.assume_init() });
+            self.rope
+                .append_chunk(Arc::new(unsafe { whole.assume_init() }));
         }
     }
 

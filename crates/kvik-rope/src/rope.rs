@@ -1,30 +1,33 @@
 //! A byte string as a tree of chunks.
 //!
 //! ```text
-//! rope -> node -> chunk of 8176 bytes        every node but the last has 256 chunks,
-//!      -> node -> chunk                      every chunk but the last is whole
+//! rope -> node -> chunk of 32 KiB        every node but the last has 64 chunks,
+//!      -> node -> chunk                  every chunk but the last is whole
 //! ```
-//! Both levels are counted references. So a reader holds a node and thereby its 256 chunks with one count, and a write
-//! beside it copies 256 references and one chunk, not 2 MiB. The last chunk may have room behind the string's end, which
-//! holds zeros: appending little by little costs a copy per doubling.
+//! Both levels are counted references. So a reader holds a node and thereby its 64 chunks with one count, and a write
+//! beside it copies 64 references and one chunk, not 2 MiB. The last chunk may have room behind the string's end, which
+//! holds zeros: appending little by little copies each byte a few times.
+//!
+//! The count of a chunk stands apart from its bytes. These then fill a block of the allocator exactly where a string's
+//! length is a power of two, and to let go of a string reads none of its memory, which has mostly left the cache.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::Piece;
 
-/// Bytes of a chunk: with the counts in front of them it takes 8 KiB.
-pub const CHUNK_BYTES: usize = (8 << 10) - COUNTS;
+/// Bytes of a whole chunk.
+pub const CHUNK_BYTES: usize = 32 << 10;
 /// The two counts of a reference-counted allocation.
 const COUNTS: usize = 2 * size_of::<usize>();
 /// Chunks of a node, a power of two.
-pub(crate) const FANOUT: usize = 256;
+pub(crate) const FANOUT: usize = 64;
 /// Bytes of a node that is full.
 pub(crate) const NODE_BYTES: usize = FANOUT * CHUNK_BYTES;
-/// Chunks for which a node first has room.
-const FIRST_CHUNKS: usize = 2;
+/// A last chunk up to this doubles when it grows; a larger one grows by a quarter.
+const DOUBLED: usize = 8 << 10;
 
-pub(crate) type Chunk = Arc<[u8]>;
+pub(crate) type Chunk = Arc<Box<[u8]>>;
 pub(crate) type Node = Arc<Vec<Chunk>>;
 
 /// A string of bytes. A copy shares everything with the original until one of them changes.
@@ -59,8 +62,8 @@ impl Rope {
         let Some((last, full)) = self.nodes.split_last() else {
             return index;
         };
-        let full_node = node_bytes(FANOUT) + FANOUT * (COUNTS + CHUNK_BYTES);
-        let chunks: usize = last.iter().map(|chunk| COUNTS + chunk.len()).sum();
+        let full_node = node_bytes(FANOUT) + FANOUT * chunk_bytes(CHUNK_BYTES);
+        let chunks: usize = last.iter().map(|chunk| chunk_bytes(chunk.len())).sum();
         index + full.len() * full_node + node_bytes(last.capacity()) + chunks
     }
 
@@ -129,11 +132,7 @@ impl Rope {
         while !rest.is_empty() {
             let (chunk, later) = rest.split_at(rest.len().min(CHUNK_BYTES));
             let room = self.new_chunk_bytes(chunk.len(), keep_room);
-            self.push(if room == chunk.len() {
-                chunk.into()
-            } else {
-                roomy(chunk, room)
-            });
+            self.push(roomy(chunk, room));
             self.len += chunk.len();
             rest = later;
         }
@@ -182,10 +181,11 @@ impl Rope {
         let node = self.nodes.last_mut().expect("there is a chunk");
         let chunk = Arc::make_mut(node).last_mut().expect("no node is empty");
         if chunk.len() < len {
-            let room = len.max(2 * chunk.len()).min(CHUNK_BYTES);
+            let grown = chunk.len() + chunk.len().min(DOUBLED.max(chunk.len() / 4));
+            let room = len.max(grown).min(CHUNK_BYTES);
             *chunk = roomy(chunk, room);
         }
-        Arc::make_mut(chunk)
+        &mut Arc::make_mut(chunk)[..]
     }
 
     fn push(&mut self, chunk: Chunk) {
@@ -195,7 +195,7 @@ impl Rope {
         let node = self.nodes.last_mut().expect("pushed above");
         let chunks = Arc::make_mut(node);
         if chunks.len() == chunks.capacity() {
-            let wanted = (2 * chunks.len()).clamp(FIRST_CHUNKS, FANOUT);
+            let wanted = (2 * chunks.len()).clamp(1, FANOUT);
             chunks.reserve_exact(wanted - chunks.len());
         }
         chunks.push(chunk);
@@ -230,10 +230,14 @@ fn split(range: Range<usize>, unit: usize) -> impl Iterator<Item = (usize, Range
 
 /// A chunk of `room` bytes: `bytes`, then zeros.
 fn roomy(bytes: &[u8], room: usize) -> Chunk {
-    let zeros = std::iter::repeat_n(0, room);
-    let mut chunk: Chunk = zeros.collect();
-    Arc::make_mut(&mut chunk)[..bytes.len()].copy_from_slice(bytes);
-    chunk
+    let mut chunk = Vec::with_capacity(room);
+    chunk.extend_from_slice(bytes);
+    chunk.resize(room, 0);
+    Arc::new(chunk.into())
+}
+
+fn chunk_bytes(len: usize) -> usize {
+    COUNTS + size_of::<Box<[u8]>>() + len
 }
 
 fn node_bytes(capacity: usize) -> usize {

@@ -14,7 +14,7 @@ use super::buffers::Buffers;
 /// Batches are copied together up to this.
 const JOINED: usize = 64 << 10;
 /// Most slices that are given to the kernel at once; it would take 1024. They hold 2 MiB.
-pub(super) const SLICES: usize = 256;
+pub(super) const SLICES: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
