@@ -15,6 +15,10 @@ const POOLED: usize = 64;
 const PARKED: usize = 2 << 10;
 /// The first step by which an input grows towards an announced large value.
 const GROWTH: usize = 256 << 10;
+/// What is received at once where a large string may begin: its command's head, hardly more.
+const HEAD: usize = 512;
+/// So many receives after a large string another one may be expected.
+const FEW: u8 = 8;
 
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
@@ -73,9 +77,57 @@ pub(super) fn announced_room(received: usize) -> usize {
     received.max(GROWTH)
 }
 
+/// Whether a connection's next bytes may begin a large string. Only the head of its command is received then, so that
+/// the string itself is still there to be received into its chunks.
+#[derive(Debug)]
+pub(super) struct Foresight {
+    /// Receives since the last one of a large string.
+    since_large: u8,
+}
+
+impl Default for Foresight {
+    fn default() -> Self {
+        Self {
+            since_large: u8::MAX,
+        }
+    }
+}
+
+impl Foresight {
+    /// Notes that more was asked for, of a large string or not.
+    pub(super) fn note(&mut self, is_large: bool) {
+        self.since_large = if is_large {
+            0
+        } else {
+            self.since_large.saturating_add(1)
+        };
+    }
+
+    /// The most that is to be received at once outside of large strings, if there is such a limit now.
+    pub(super) fn limit(&self) -> Option<usize> {
+        (self.since_large < FEW).then_some(HEAD)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_large_string_is_expected_for_a_few_receives() {
+        let mut foresight = Foresight::default();
+        assert_eq!(foresight.limit(), None);
+        foresight.note(false);
+        assert_eq!(foresight.limit(), None);
+        foresight.note(true);
+        let limited = (0..100)
+            .take_while(|_| {
+                foresight.note(false);
+                foresight.limit().is_some()
+            })
+            .count();
+        assert_eq!(limited, usize::from(FEW) - 1);
+    }
 
     #[test]
     fn a_parked_input_holds_only_its_bytes() {

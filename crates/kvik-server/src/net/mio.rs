@@ -22,7 +22,7 @@ use kvik_resp::Output;
 use kvik_rope::Intake;
 use socket2::{MaybeUninitSlice, Socket};
 
-use super::buffers::{Buffers, announced_room};
+use super::buffers::{Buffers, Foresight, announced_room};
 use super::listen::Backoff;
 use super::outgoing::{Outgoing, SLICES};
 use super::slab::Slab;
@@ -30,7 +30,7 @@ use super::waker::Bell;
 use super::{CloseReason, ConnId, Driver, Event, Listener, ListenerId, Options, Waker};
 
 const EVENTS_PER_TURN: usize = 1024;
-/// Connections that are given output before it is sent, and bytes that are sent at once.
+/// Connections that are given output before it is sent, and bytes, copied for one, that are sent at once.
 const UNFLUSHED: usize = 64;
 const SENT_AT_ONCE: usize = 64 << 10;
 
@@ -91,6 +91,8 @@ struct Conn {
     missing: usize,
     /// A large string to be received before more of the input.
     intake: Option<Intake>,
+    /// Whether another large string may be expected.
+    foresight: Foresight,
     failure: Option<io::Error>,
     /// Reading may succeed.
     readable: bool,
@@ -122,6 +124,7 @@ impl Conn {
             input: None,
             missing: 0,
             intake: None,
+            foresight: Foresight::default(),
             failure: None,
             readable: false,
             writable: true,
@@ -270,7 +273,8 @@ impl MioDriver {
         let mut input = conn.input.take()?;
         self.buffers.make_room(&mut input, conn.missing);
         let room = input.capacity() - input.len();
-        match receive(&conn.socket, &mut input) {
+        let room = conn.foresight.limit().unwrap_or(room).min(room);
+        match receive(&conn.socket, &mut input, room) {
             Ok(0) => {
                 conn.finished = true;
                 self.buffers.put(input);
@@ -293,7 +297,9 @@ impl MioDriver {
         let conn = self.conns.get_mut(id)?;
         let (mut intake, mut input) = (conn.intake.take()?, conn.input.take()?);
         self.buffers.make_room(&mut input, 0);
-        match receive_apart(&conn.socket, &mut intake, &mut input) {
+        let room = input.capacity() - input.len();
+        let behind = conn.foresight.limit().unwrap_or(room).min(room);
+        match receive_apart(&conn.socket, &mut intake, &mut input, behind) {
             Ok((0, _)) => {
                 conn.finished = true;
                 self.buffers.put(input);
@@ -399,20 +405,21 @@ fn watch(registry: &Registry, id: ConnId, conn: &mut Conn) -> io::Result<()> {
     )
 }
 
-/// Appends what the socket has, as far as there is room, which there must be.
-fn receive(socket: &Socket, input: &mut Vec<u8>) -> io::Result<usize> {
-    let count = socket.recv(input.spare_capacity_mut())?;
+/// Appends what the socket has, up to `most` bytes, for which there must be room.
+fn receive(socket: &Socket, input: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+    let count = socket.recv(&mut input.spare_capacity_mut()[..most])?;
     // SAFETY: the kernel has written the first `count` bytes of the spare capacity.
     unsafe { input.set_len(input.len() + count) };
     Ok(count)
 }
 
-/// Receives what `intake` lacks, as far as it may take memory now, and what follows. Returns how many
-/// bytes came and for how many there was room.
+/// Receives what `intake` lacks, as far as it may take memory now, and up to `behind` bytes of what follows. Returns how
+/// many bytes came and for how many there was room.
 fn receive_apart(
     socket: &Socket,
     intake: &mut Intake,
     input: &mut Vec<u8>,
+    behind: usize,
 ) -> io::Result<(usize, usize)> {
     let missing = intake.missing();
     let most = missing
@@ -421,7 +428,9 @@ fn receive_apart(
     let mut list: Vec<_> = intake.room(most).map(MaybeUninitSlice::new).collect();
     let lists_all = most == missing;
     if lists_all {
-        list.push(MaybeUninitSlice::new(input.spare_capacity_mut()));
+        list.push(MaybeUninitSlice::new(
+            &mut input.spare_capacity_mut()[..behind],
+        ));
     }
     let room = list.iter().map(|slice| slice.len()).sum();
     let (count, _) = socket.recv_vectored(&mut list)?;
@@ -490,6 +499,7 @@ impl Driver for MioDriver {
             Some(conn) if !conn.finished && !conn.closing => {
                 conn.input = Some(self.buffers.park(input));
                 conn.missing = missing;
+                conn.foresight.note(false);
                 arm(&mut self.ready, id, conn);
             }
             _ => self.buffers.put(input),
@@ -501,6 +511,7 @@ impl Driver for MioDriver {
             Some(conn) if !conn.finished && !conn.closing => {
                 conn.input = Some(self.buffers.park(input));
                 conn.intake = Some(intake);
+                conn.foresight.note(true);
                 arm(&mut self.ready, id, conn);
             }
             _ => self.buffers.put(input),
@@ -513,7 +524,8 @@ impl Driver for MioDriver {
             return 0;
         };
         conn.output.push(output, &mut self.buffers);
-        if conn.output.unsent() >= SENT_AT_ONCE {
+        // What is sent from where it is takes no room by waiting for the end of the turn.
+        if conn.output.unsent() >= SENT_AT_ONCE && conn.output.only_slice().is_some() {
             flush(self.poll.registry(), id, conn, &mut self.buffers);
         }
         let unsent = conn.output.unsent();

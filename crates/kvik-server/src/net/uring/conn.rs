@@ -10,10 +10,10 @@ use io_uring::{opcode, squeue};
 use kvik_rope::Intake;
 use socket2::Socket;
 
-use super::provided::{GROUP, SIZE};
+use super::provided::GROUP;
 use super::ring::Ring;
 use super::{TAG_RECEIVE, TAG_SEND};
-use crate::net::buffers::{Buffers, announced_room};
+use crate::net::buffers::{Buffers, Foresight, announced_room};
 use crate::net::outgoing::Outgoing;
 use crate::net::{ConnId, Event};
 
@@ -24,8 +24,6 @@ const DIRECT: usize = 64 << 10;
 const MOST_AT_ONCE: usize = 4 << 20;
 /// Bytes that follow every argument.
 const LINE_END: usize = 2;
-/// So many receives after a large string another one may be expected.
-const FEW: u8 = 8;
 /// The most that one request is asked to send or receive.
 const ONE_REQUEST: usize = 1 << 30;
 
@@ -95,8 +93,8 @@ pub(super) struct Conn {
     pub(super) intake: Option<Intake>,
     /// Where a direct receive of it writes to.
     places: Option<Box<Message>>,
-    /// Receives since the last one of a large string.
-    since_large: u8,
+    /// Whether another large string may be expected.
+    foresight: Foresight,
     /// Bytes that came while the layer above did not wait for any.
     early: Vec<u8>,
     pub(super) failure: Option<io::Error>,
@@ -131,7 +129,7 @@ impl Conn {
             missing: 0,
             intake: None,
             places: None,
-            since_large: u8::MAX,
+            foresight: Foresight::default(),
             early: Vec::new(),
             failure: None,
             receiving: Receiving::Nothing,
@@ -201,12 +199,12 @@ impl Conn {
         self.input.is_some() && self.may_receive() && !self.releasing
     }
 
-    /// Requests all that comes, each time in a provided buffer; only what fills one if a large string may begin in
-    /// it, so that the rest is there to be received directly.
+    /// Requests all that comes, each time in a provided buffer; only a little if a large string may begin in it, so that
+    /// the rest is there to be received directly.
     pub(super) fn receive_pooled(&mut self, id: ConnId, ring: &mut Ring) {
         self.receiving = Receiving::Pooled;
-        let receive = if self.since_large < FEW {
-            opcode::Recv::new(self.fd(), std::ptr::null_mut(), SIZE as u32)
+        let receive = if let Some(limit) = self.foresight.limit() {
+            opcode::Recv::new(self.fd(), std::ptr::null_mut(), limit as u32)
                 .buf_group(GROUP)
                 .build()
                 .flags(squeue::Flags::BUFFER_SELECT)
@@ -219,10 +217,7 @@ impl Conn {
 
     /// Notes what the layer above waits for.
     pub(super) fn expect(&mut self, missing: usize, intake: Option<Intake>) {
-        self.since_large = match &intake {
-            Some(_) => 0,
-            None => self.since_large.saturating_add(1),
-        };
+        self.foresight.note(intake.is_some());
         self.missing = missing;
         self.intake = intake;
     }
