@@ -19,6 +19,8 @@ const GROWTH: usize = 256 << 10;
 const HEAD: usize = 512;
 /// So many receives after a large string another one may be expected.
 const FEW: u8 = 8;
+/// Bytes that follow every argument.
+pub(super) const LINE_END: usize = 2;
 
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
@@ -94,12 +96,12 @@ impl Default for Foresight {
 }
 
 impl Foresight {
-    /// Notes that more was asked for, of a large string or not.
-    pub(super) fn note(&mut self, is_large: bool) {
-        self.since_large = if is_large {
-            0
-        } else {
-            self.since_large.saturating_add(1)
+    /// Notes that more was asked for: of a large string of so many bytes, or not of one. Receiving one that fits a buffer
+    /// in two steps costs more than copying it.
+    pub(super) fn note(&mut self, string: Option<usize>) {
+        self.since_large = match string {
+            Some(len) if len > CAPACITY => 0,
+            _ => self.since_large.saturating_add(1),
         };
     }
 
@@ -117,12 +119,13 @@ mod tests {
     fn a_large_string_is_expected_for_a_few_receives() {
         let mut foresight = Foresight::default();
         assert_eq!(foresight.limit(), None);
-        foresight.note(false);
+        foresight.note(None);
+        foresight.note(Some(CAPACITY));
         assert_eq!(foresight.limit(), None);
-        foresight.note(true);
+        foresight.note(Some(CAPACITY + 1));
         let limited = (0..100)
             .take_while(|_| {
-                foresight.note(false);
+                foresight.note(None);
                 foresight.limit().is_some()
             })
             .count();

@@ -22,8 +22,9 @@ use kvik_resp::Output;
 use kvik_rope::Intake;
 use socket2::{MaybeUninitSlice, Socket};
 
-use super::buffers::{Buffers, Foresight, announced_room};
+use super::buffers::{Buffers, Foresight, LINE_END, announced_room};
 use super::listen::Backoff;
+use super::low_water::LowWater;
 use super::outgoing::{Outgoing, SLICES};
 use super::slab::Slab;
 use super::waker::Bell;
@@ -93,6 +94,7 @@ struct Conn {
     intake: Option<Intake>,
     /// Whether another large string may be expected.
     foresight: Foresight,
+    low_water: LowWater,
     failure: Option<io::Error>,
     /// Reading may succeed.
     readable: bool,
@@ -125,6 +127,7 @@ impl Conn {
             missing: 0,
             intake: None,
             foresight: Foresight::default(),
+            low_water: LowWater::default(),
             failure: None,
             readable: false,
             writable: true,
@@ -137,6 +140,15 @@ impl Conn {
             queued: false,
             unflushed: false,
         }
+    }
+
+    /// Has the kernel say when much of what a large string lacks can be read.
+    fn await_intake(&mut self, intake: Intake) {
+        let lacking = intake.missing() + LINE_END;
+        self.low_water.raise(&self.socket, lacking);
+        // The kernel says it anew, but for an end.
+        self.readable &= self.low_water.raised().is_none() || self.ends;
+        self.intake = Some(intake);
     }
 
     /// Whether `progress` would find something to do.
@@ -299,7 +311,9 @@ impl MioDriver {
         self.buffers.make_room(&mut input, 0);
         let room = input.capacity() - input.len();
         let behind = conn.foresight.limit().unwrap_or(room).min(room);
-        match receive_apart(&conn.socket, &mut intake, &mut input, behind) {
+        let gathered = conn.low_water.raised().unwrap_or_default();
+        let most = announced_room(intake.received()).max(gathered);
+        match receive_apart(&conn.socket, &mut intake, most, &mut input, behind) {
             Ok((0, _)) => {
                 conn.finished = true;
                 self.buffers.put(input);
@@ -324,7 +338,8 @@ impl MioDriver {
     }
 
     fn hand_back(&mut self, id: ConnId) -> Option<Event> {
-        let conn = self.conns.remove(id)?;
+        let mut conn = self.conns.remove(id)?;
+        conn.low_water.lower(&conn.socket);
         let fd = conn.socket.as_raw_fd();
         if let Err(error) = self.poll.registry().deregister(&mut SourceFd(&fd)) {
             let reason = CloseReason::Failed(error);
@@ -413,18 +428,17 @@ fn receive(socket: &Socket, input: &mut Vec<u8>, most: usize) -> io::Result<usiz
     Ok(count)
 }
 
-/// Receives what `intake` lacks, as far as it may take memory now, and up to `behind` bytes of what follows. Returns how
-/// many bytes came and for how many there was room.
+/// Receives up to `most` bytes of what `intake` lacks, and if these are all up to `behind` bytes of what follows. Returns
+/// how many bytes came and for how many there was room.
 fn receive_apart(
     socket: &Socket,
     intake: &mut Intake,
+    most: usize,
     input: &mut Vec<u8>,
     behind: usize,
 ) -> io::Result<(usize, usize)> {
     let missing = intake.missing();
-    let most = missing
-        .min(announced_room(intake.received()))
-        .min(READ_APART);
+    let most = missing.min(most).min(READ_APART);
     let mut list: Vec<_> = intake.room(most).map(MaybeUninitSlice::new).collect();
     let lists_all = most == missing;
     if lists_all {
@@ -499,7 +513,8 @@ impl Driver for MioDriver {
             Some(conn) if !conn.finished && !conn.closing => {
                 conn.input = Some(self.buffers.park(input));
                 conn.missing = missing;
-                conn.foresight.note(false);
+                conn.foresight.note(None);
+                conn.low_water.lower(&conn.socket);
                 arm(&mut self.ready, id, conn);
             }
             _ => self.buffers.put(input),
@@ -510,8 +525,8 @@ impl Driver for MioDriver {
         match self.conns.get_mut(id) {
             Some(conn) if !conn.finished && !conn.closing => {
                 conn.input = Some(self.buffers.park(input));
-                conn.intake = Some(intake);
-                conn.foresight.note(true);
+                conn.foresight.note(Some(intake.len()));
+                conn.await_intake(intake);
                 arm(&mut self.ready, id, conn);
             }
             _ => self.buffers.put(input),

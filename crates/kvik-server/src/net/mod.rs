@@ -41,6 +41,7 @@ use socket2::Socket;
 mod buffers;
 pub(crate) mod limits;
 mod listen;
+mod low_water;
 mod mio;
 mod outgoing;
 mod slab;

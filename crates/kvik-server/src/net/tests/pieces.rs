@@ -155,6 +155,9 @@ fn a_large_string_that_comes_in_small_parts_is_whole() {
         }
         let got = read_exactly(&mut client, message.len());
         assert_same(&got, &message);
+        // What comes next need not gather.
+        client.write_all(b"!").unwrap();
+        assert_eq!(read_exactly(&mut client, 1), b"!");
     });
 }
 

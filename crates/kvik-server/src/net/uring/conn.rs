@@ -13,7 +13,8 @@ use socket2::Socket;
 use super::provided::GROUP;
 use super::ring::Ring;
 use super::{TAG_RECEIVE, TAG_SEND};
-use crate::net::buffers::{Buffers, Foresight, announced_room};
+use crate::net::buffers::{Buffers, Foresight, LINE_END, announced_room};
+use crate::net::low_water::LowWater;
 use crate::net::outgoing::Outgoing;
 use crate::net::{ConnId, Event};
 
@@ -22,8 +23,6 @@ const DIRECT: usize = 64 << 10;
 /// Bytes of a large string that one request asks for at most: their chunks are fewer than the places the kernel takes
 /// in a list.
 const MOST_AT_ONCE: usize = 4 << 20;
-/// Bytes that follow every argument.
-const LINE_END: usize = 2;
 /// The most that one request is asked to send or receive.
 const ONE_REQUEST: usize = 1 << 30;
 
@@ -76,6 +75,8 @@ pub(super) enum Receiving {
     Nothing,
     Pooled,
     Direct,
+    /// Only word that much of a large string is there to be received directly.
+    Gathering,
     /// Nothing, until the starved get their turn.
     Starved,
 }
@@ -95,6 +96,9 @@ pub(super) struct Conn {
     places: Option<Box<Message>>,
     /// Whether another large string may be expected.
     foresight: Foresight,
+    low_water: LowWater,
+    /// What was to gather has.
+    gathered: bool,
     /// Bytes that came while the layer above did not wait for any.
     early: Vec<u8>,
     pub(super) failure: Option<io::Error>,
@@ -130,6 +134,8 @@ impl Conn {
             intake: None,
             places: None,
             foresight: Foresight::default(),
+            low_water: LowWater::default(),
+            gathered: false,
             early: Vec::new(),
             failure: None,
             receiving: Receiving::Nothing,
@@ -203,6 +209,7 @@ impl Conn {
     /// the rest is there to be received directly.
     pub(super) fn receive_pooled(&mut self, id: ConnId, ring: &mut Ring) {
         self.receiving = Receiving::Pooled;
+        self.low_water.lower(&self.socket);
         let receive = if let Some(limit) = self.foresight.limit() {
             opcode::Recv::new(self.fd(), std::ptr::null_mut(), limit as u32)
                 .buf_group(GROUP)
@@ -217,17 +224,20 @@ impl Conn {
 
     /// Notes what the layer above waits for.
     pub(super) fn expect(&mut self, missing: usize, intake: Option<Intake>) {
-        self.foresight.note(intake.is_some());
+        self.foresight.note(intake.as_ref().map(Intake::len));
         self.missing = missing;
         self.intake = intake;
+        self.gathered = false;
     }
 
     /// Requests what the layer above lacks, in its own buffer, as far as that may grow now.
     pub(super) fn receive_direct(&mut self, id: ConnId, ring: &mut Ring, buffers: &mut Buffers) {
         let fd = self.fd();
-        if self.intake.is_some() {
-            return self.receive_apart(id, ring);
+        if let Some(intake) = &self.intake {
+            let lacking = intake.missing() + LINE_END;
+            return self.receive_apart(id, ring, lacking);
         }
+        self.low_water.lower(&self.socket);
         let Some(input) = &mut self.input else {
             return;
         };
@@ -244,14 +254,23 @@ impl Conn {
         unsafe { ring.push(&receive) };
     }
 
-    /// Requests what a large string lacks, as far as it may take memory now, and the end of its line.
-    fn receive_apart(&mut self, id: ConnId, ring: &mut Ring) {
+    /// Requests what a large string lacks, as far as it may take memory now, and the end of its line: all of it, or if
+    /// that is much what has gathered.
+    fn receive_apart(&mut self, id: ConnId, ring: &mut Ring, lacking: usize) {
         let fd = self.fd();
+        if !mem::take(&mut self.gathered) {
+            self.low_water.raise(&self.socket, lacking);
+            if self.low_water.raised().is_some() {
+                return self.gather(id, ring);
+            }
+        }
         let (Some(intake), Some(input)) = (&mut self.intake, &mut self.input) else {
             return;
         };
         self.receiving = Receiving::Direct;
-        let most = announced_room(intake.received()).min(MOST_AT_ONCE);
+        let gathered = self.low_water.raised();
+        let most = announced_room(intake.received()).max(gathered.unwrap_or_default());
+        let most = most.min(MOST_AT_ONCE);
         let tail = if intake.missing() <= most {
             LINE_END
         } else {
@@ -261,14 +280,35 @@ impl Conn {
         let behind = std::iter::once(&mut input.spare_capacity_mut()[..tail]);
         let slices = intake.room(most).chain(behind);
         let places = self.places.get_or_insert_default().gather(slices);
+        let all = if gathered.is_none() {
+            libc::MSG_WAITALL
+        } else {
+            0
+        };
         let receive = opcode::RecvMsg::new(fd, places)
-            .flags(libc::MSG_WAITALL as u32)
+            .flags(all as u32)
             .build()
             .user_data(id.pack(TAG_RECEIVE));
         // SAFETY: the places are the intake's, whose chunks stay where they are, and the input's.
         // Nobody touches them while a direct receive is in the kernel; the slot keeps both, and
         // the boxed list.
         unsafe { ring.push(&receive) };
+    }
+
+    /// Requests word that as much has come as the low-water mark says.
+    fn gather(&mut self, id: ConnId, ring: &mut Ring) {
+        self.receiving = Receiving::Gathering;
+        let poll = opcode::PollAdd::new(self.fd(), libc::POLLIN as u32).build();
+        // SAFETY: the request points to no memory.
+        unsafe { ring.push(&poll.user_data(id.pack(TAG_RECEIVE))) };
+    }
+
+    /// Notes the word that [`Self::gather`] requested, or why it does not come.
+    pub(super) fn note_gathered(&mut self, result: io::Result<u32>) {
+        match result {
+            Ok(_) => self.gathered = true,
+            Err(error) => self.note_receive_failure(error),
+        }
     }
 
     /// Requests to send the next slices of the output.
@@ -378,7 +418,8 @@ impl Conn {
     }
 
     /// Hands back the socket and all that was received.
-    pub(super) fn release(self, id: ConnId) -> Event {
+    pub(super) fn release(mut self, id: ConnId) -> Event {
+        self.low_water.lower(&self.socket);
         let mut input = self.input.unwrap_or_default();
         input.extend_from_slice(&self.early);
         Event::Released {

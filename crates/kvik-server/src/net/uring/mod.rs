@@ -6,7 +6,8 @@
 //! - A **pooled** receive stays armed and takes a buffer from the shared pool whenever bytes come
 //!   ([`provided`]), so an idle connection holds none. The bytes are copied out at once.
 //! - A **direct** receive replaces it while a large value is expected: the kernel writes into the
-//!   input buffer itself, or into the chunks of a large string, up to the end of the value.
+//!   input buffer itself, or into the chunks of a large string, up to the end of the value. A
+//!   string of which much is missing first **gathers** in the kernel ([`super::low_water`]).
 //! - A send reads the first batch of the output, and is repeated from where it stopped.
 //!
 //! [`Conn::wanted`] says which receive should be armed and [`UringDriver::arm`] alone makes it so,
@@ -164,7 +165,7 @@ impl UringDriver {
                 conn.receive_direct(id, &mut self.ring, &mut self.buffers);
             }
             (Receiving::Pooled, Receiving::Direct | Receiving::Nothing)
-            | (Receiving::Direct, Receiving::Nothing)
+            | (Receiving::Direct | Receiving::Gathering, Receiving::Nothing)
                 if !conn.cancelling =>
             {
                 conn.cancelling = true;
@@ -221,17 +222,22 @@ impl UringDriver {
 
     fn received(&mut self, id: ConnId, completion: Completion) -> Option<Event> {
         let conn = self.conns.get_mut(id)?;
-        let was_direct = conn.receiving == Receiving::Direct;
+        let was = conn.receiving;
         if !completion.more {
             conn.receiving = Receiving::Nothing;
             conn.cancelling = false;
+        }
+        if was == Receiving::Gathering {
+            conn.note_gathered(completion.result);
+            self.settle(id);
+            return None;
         }
         let event = match (completion.result, completion.buffer) {
             (Ok(0), _) => {
                 conn.note_empty_receive();
                 None
             }
-            (Ok(count), None) if was_direct => conn.take_direct(id, count as usize),
+            (Ok(count), None) if was == Receiving::Direct => conn.take_direct(id, count as usize),
             (Ok(count), Some(number)) => {
                 let bytes = self.provided.bytes(number, count);
                 conn.take_pooled(id, bytes, &mut self.buffers)
