@@ -70,7 +70,7 @@ pub enum Backend {
 pub struct Options {
     /// Unsent bytes of a connection from which [`Event::Drained`] is promised.
     pub high_water: usize,
-    /// Receive buffers of 16 KiB that all connections of an io_uring share, a power of two. Memory
+    /// Receive buffers of 32 KiB that all connections of an io_uring share, a power of two. Memory
     /// is taken only as they are filled.
     pub receive_buffers: u16,
 }

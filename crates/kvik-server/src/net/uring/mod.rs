@@ -66,6 +66,8 @@ pub(super) struct UringDriver {
     /// Connections that found no receive buffer, to be armed again a few at a time: all at once
     /// would starve each other again.
     starved: VecDeque<ConnId>,
+    /// One of them has found none since the last turn.
+    hungry: bool,
     /// How many of the completions belong to this turn.
     turn: usize,
     high_water: usize,
@@ -95,6 +97,7 @@ impl UringDriver {
             buffers: Buffers::default(),
             ready: VecDeque::new(),
             starved: VecDeque::new(),
+            hungry: false,
             turn: 0,
             high_water: options.high_water,
         };
@@ -247,6 +250,7 @@ impl UringDriver {
                 conn.note_receive_failure(error);
                 if conn.receiving == Receiving::Starved {
                     self.starved.push_back(id);
+                    self.hungry = true;
                 }
                 None
             }
@@ -350,9 +354,12 @@ impl UringDriver {
         Some(Event::Closed { conn: id, reason })
     }
 
-    /// Arms as many of the starved as there are buffers.
+    /// Arms as many of the starved as there are buffers, of which there may be more now.
     fn feed_starved(&mut self) {
-        for _ in 0..self.provided.count() {
+        if std::mem::take(&mut self.hungry) {
+            self.provided.give_more();
+        }
+        for _ in 0..self.provided.used() {
             let Some(id) = self.starved.pop_front() else {
                 return;
             };

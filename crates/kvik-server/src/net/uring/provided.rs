@@ -2,6 +2,9 @@
 //!
 //! A connection that waits holds none, so a few serve ten thousand. They are given back as soon
 //! as their bytes are copied out, in the same turn.
+//!
+//! The kernel takes them in turn, so all that it has got become resident. It gets few at first, and more only when a
+//! connection finds none.
 
 use std::io;
 use std::ptr;
@@ -14,7 +17,9 @@ use super::ring::Ring;
 /// The one group of buffers there is.
 pub(super) const GROUP: u16 = 0;
 /// What one buffer takes.
-pub(super) const SIZE: usize = 16 << 10;
+pub(super) const SIZE: usize = 32 << 10;
+/// So many buffers the kernel has at first.
+const FIRST: u16 = 16;
 /// The distance of buffers: the extra line keeps their starts out of the same set of the cache.
 const STRIDE: usize = SIZE + 64;
 
@@ -26,14 +31,16 @@ pub(super) struct Provided {
     mapping: *mut u8,
     length: usize,
     count: u16,
+    /// How many of them are in use: with the kernel, or named by a completion.
+    used: u16,
     tail: u16,
     /// The kernel may still write to it, so it stays when `self` goes.
     abandoned: bool,
 }
 
 impl Provided {
-    /// Maps `count` buffers, a power of two, and gives them to the kernel. To be dropped when
-    /// nothing is in flight in `ring` any more.
+    /// Maps `count` buffers, a power of two, and gives some of them to the kernel. To be dropped
+    /// when nothing is in flight in `ring` any more.
     pub(super) fn new(ring: &Ring, count: u16) -> io::Result<Self> {
         if !count.is_power_of_two() {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -43,19 +50,28 @@ impl Provided {
             mapping: map(length)?,
             length,
             count,
+            used: 0,
             tail: 0,
             abandoned: false,
         };
-        for number in 0..count {
-            provided.give_back(number);
-        }
+        provided.give_more();
         // SAFETY: the mapping stays where it is until `provided` is dropped.
         unsafe { ring.provide(provided.mapping as u64, count, GROUP)? };
         Ok(provided)
     }
 
-    pub(super) fn count(&self) -> usize {
-        usize::from(self.count)
+    /// How many are in use.
+    pub(super) fn used(&self) -> usize {
+        usize::from(self.used)
+    }
+
+    /// Lets the kernel use as many again as are in use, if there are more.
+    pub(super) fn give_more(&mut self) {
+        let used = self.count.min(FIRST.max(self.used.saturating_mul(2)));
+        for number in self.used..used {
+            self.give_back(number);
+        }
+        self.used = used;
     }
 
     /// The first `length` bytes of a buffer that a completion named.
