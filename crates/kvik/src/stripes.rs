@@ -3,7 +3,9 @@
 //! Whoever needs several stripes takes their locks in ascending order, so two never wait for each other. Letting go of a
 //! stripe publishes when its next key expires, so that the expiry thread need not lock to look.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 use kvik_store::{Due, KeyspaceId, Layout, Stripe, StripeView, Stripes};
@@ -17,6 +19,9 @@ const SPINS: u32 = if cfg!(all(test, feature = "model")) {
 } else {
     100
 };
+
+/// How long who takes a stripe again and again leaves it to those who could not have it: the time in which they come back.
+const LEFT: Duration = Duration::from_micros(50);
 
 /// Keys whose lookups are begun together: enough to overlap, few enough for the first to stay in the cache.
 const TOGETHER: usize = 32;
@@ -39,6 +44,8 @@ struct Cell {
     stripe: Mutex<Stripe>,
     /// When its next key expires, in milliseconds since the epoch; `u64::MAX` for never.
     due: AtomicU64,
+    /// Whether somebody has put off what needs it.
+    wanted: AtomicBool,
 }
 
 /// All stripes.
@@ -57,6 +64,7 @@ impl SharedStripes {
             CachePadded::new(Cell {
                 stripe: Mutex::new(Stripe::new()),
                 due: AtomicU64::new(u64::MAX),
+                wanted: AtomicBool::new(false),
             })
         };
         let cells: Box<[_]> = (0..layout.stripes()).map(cell).collect();
@@ -114,6 +122,17 @@ impl SharedStripes {
         })
     }
 
+    /// Lets others have a stripe that this thread has just let go and is about to take again. A moment would do for those
+    /// who sleep on the lock, but not for those who have put a command off: they come back when they have served others.
+    pub(crate) fn give_way(&self, index: usize) {
+        if self.cells[index].wanted.swap(false, Ordering::Relaxed) {
+            thread::park_timeout(LEFT);
+        } else {
+            // Who gives the processor away now is rarely made to while it holds a stripe, for which others would wait.
+            thread::yield_now();
+        }
+    }
+
     /// Locks the stripes with these indices, which ascend.
     pub(crate) fn lock_many(
         &self,
@@ -158,7 +177,10 @@ impl Cell {
         }
         match patience {
             Patience::Wait => Ok(self.stripe.lock()),
-            Patience::Spin => Err(Busy),
+            Patience::Spin => {
+                self.wanted.store(true, Ordering::Relaxed);
+                Err(Busy)
+            }
         }
     }
 }

@@ -205,8 +205,7 @@ fn free(shared: &Shared) {
             if !more {
                 break;
             }
-            // Who gives the processor away now is rarely made to while it holds a stripe, for which others would wait.
-            std::thread::yield_now();
+            shared.stripes.give_way(index);
         }
     }
     while release_memory(RELEASE_SLICE_BYTES) {}
@@ -246,8 +245,12 @@ fn expire_round(
     stats: &ThreadStats,
 ) -> bool {
     let due = (0..shared.stripes.len()).filter(|&index| shared.stripes.due(index) <= now_ms);
-    due.fold(false, |more, index| {
-        expire_slice(shared, unit, index, now_ms, patience, stats) | more
+    due.fold(false, |any, index| {
+        let more = expire_slice(shared, unit, index, now_ms, patience, stats);
+        if more && patience == Patience::Wait {
+            shared.stripes.give_way(index);
+        }
+        any | more
     })
 }
 
