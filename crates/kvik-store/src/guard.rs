@@ -239,7 +239,11 @@ impl<'a> Guard<'a> {
     ///
     /// # Errors
     /// If it holds something else.
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "what it returns would go through memory, in pieces"
+    )]
     pub fn read_string(&mut self, key: &[u8]) -> Result<Option<TextRef<'_>>, WrongKind> {
         let (index, position) = self.locate(key);
         let Some(entry) = self.find_used(index, position, key) else {

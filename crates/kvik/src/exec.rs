@@ -24,7 +24,7 @@ impl Executor {
     pub(crate) fn exec(
         &mut self,
         session: &mut Session,
-        call: Call<'_>,
+        call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), Busy> {
         let refusal = match &session.transaction {
@@ -52,7 +52,7 @@ impl Executor {
         };
         let due_ms = held.next_due();
         for queued in session.transaction.iter().flat_map(|it| &it.queue) {
-            let call = Call::queued(queued);
+            let call = &Call::queued(queued);
             self.work.thin(&shared, &mut held, due_ms, session, call)?;
         }
         self.exec_locked(&mut held, session, out);
@@ -88,7 +88,7 @@ impl Executor {
     ) {
         Reply::new(out, session.protocol).array(transaction.queue.len());
         for queued in &transaction.queue {
-            let call = Call::queued(queued);
+            let call = &Call::queued(queued);
             self.work
                 .run(&self.shared, stripes, session, call, now_us, out);
         }
@@ -124,7 +124,7 @@ impl Executor {
                 Locking::All | Locking::InTurn => return Scope::All,
                 Locking::None | Locking::Queue => {}
                 Locking::Keys => {
-                    plan_keys(&self.shared, Call::queued(queued), plan);
+                    plan_keys(&self.shared, &Call::queued(queued), plan);
                 }
             }
         }

@@ -235,11 +235,9 @@ impl Executor {
             return Outcome::Done;
         }
         let start = out.len();
-        let outcome = match self.admit(session, prepared, args) {
-            Ok(Admitted::Run(call)) => self.dispatch(session, call, out),
-            Ok(Admitted::Queue(command)) => queue(session, command, args, out),
-            Ok(Admitted::Wait(until_ms)) => Outcome::Paused(until_ms),
-            Err(error) => self.refuse(session, args, error, out),
+        let outcome = match prepared.command {
+            Some(command) => self.answer(session, command, prepared, args, out),
+            None => self.refuse(session, args, unknown(args), out),
         };
         if session.replies != Replies::On && outcome == Outcome::Done {
             withhold(session, start, out);
@@ -276,13 +274,32 @@ impl Executor {
     }
 
     #[inline]
-    fn admit<'a>(
-        &self,
+    fn answer(
+        &mut self,
         session: &mut Session,
+        command: &'static Command,
         prepared: Prepared,
-        args: Args<'a>,
-    ) -> Result<Admitted<'a>, Error> {
-        let command = prepared.command.ok_or_else(|| unknown(args))?;
+        args: Args<'_>,
+        out: &mut Output,
+    ) -> Outcome {
+        match self.admit(session, command) {
+            Ok(Admission::Run) => {
+                let call = Call {
+                    command,
+                    args,
+                    hash: prepared.hash(),
+                    goes_on: prepared.goes_on,
+                };
+                self.dispatch(session, &call, out)
+            }
+            Ok(Admission::Queue) => queue(session, command, args, out),
+            Ok(Admission::Wait(until_ms)) => Outcome::Paused(until_ms),
+            Err(error) => self.refuse(session, args, error, out),
+        }
+    }
+
+    #[inline]
+    fn admit(&self, session: &mut Session, command: &'static Command) -> Result<Admission, Error> {
         let flags = command.flags();
         if !session.authenticated && !self.may_do_without_password(session, flags) {
             return Err(Error::NoAuth);
@@ -292,17 +309,12 @@ impl Executor {
             return Err(Error::text("Command not allowed inside a transaction"));
         }
         if let Some(until_ms) = self.paused(session, command) {
-            return Ok(Admitted::Wait(until_ms));
+            return Ok(Admission::Wait(until_ms));
         }
         if queueing && !runs_inside_multi(command) {
-            return Ok(Admitted::Queue(command));
+            return Ok(Admission::Queue);
         }
-        Ok(Admitted::Run(Call {
-            command,
-            args,
-            hash: prepared.hash(),
-            goes_on: prepared.goes_on,
-        }))
+        Ok(Admission::Run)
     }
 
     /// Whether a session that has not authenticated may run a command. If the password has been removed since it began,
@@ -327,7 +339,7 @@ impl Executor {
     }
 
     #[inline]
-    fn dispatch(&mut self, session: &mut Session, call: Call<'_>, out: &mut Output) -> Outcome {
+    fn dispatch(&mut self, session: &mut Session, call: &Call<'_>, out: &mut Output) -> Outcome {
         let done = match call.command.locking_of(call.args) {
             Locking::None => self.run_on_none(session, call, out),
             Locking::Keys => self.run_on_keys(session, call, out),
@@ -345,7 +357,7 @@ impl Executor {
     fn run_on_none(
         &mut self,
         session: &mut Session,
-        call: Call<'_>,
+        call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), Busy> {
         self.work
@@ -356,7 +368,7 @@ impl Executor {
     fn run_in_turn(
         &mut self,
         session: &mut Session,
-        call: Call<'_>,
+        call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), Busy> {
         let stripes = &self.shared.stripes;
@@ -370,7 +382,7 @@ impl Executor {
     fn run_on_keys(
         &mut self,
         session: &mut Session,
-        call: Call<'_>,
+        call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), Busy> {
         let Some((_, hash)) = call.hash else {
@@ -389,13 +401,13 @@ impl Executor {
     fn run_on_planned(
         &mut self,
         session: &mut Session,
-        call: Call<'_>,
+        call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), Busy> {
         let (work, stripes) = (&mut self.work, &self.shared.stripes);
         work.plan.clear();
         let hash = plan_keys(&self.shared, call, &mut work.plan);
-        let call = Call { hash, ..call };
+        let call = &Call { hash, ..*call };
         match *work.plan.stripes {
             [] => work.run_unit(&self.shared, &mut NoStripes, session, call, out),
             [index] => {
@@ -420,7 +432,7 @@ impl Executor {
     fn run_on_all(
         &mut self,
         session: &mut Session,
-        call: Call<'_>,
+        call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), Busy> {
         let mut held = self.shared.stripes.lock_all(self.patience)?;
@@ -509,7 +521,7 @@ impl Work {
         shared: &Shared,
         stripes: &mut dyn Stripes,
         session: &mut Session,
-        call: Call<'_>,
+        call: &Call<'_>,
         out: &mut Output,
     ) {
         let now_us = self.clock.now_us();
@@ -527,7 +539,7 @@ impl Work {
         stripes: &mut dyn Stripes,
         due_ms: u64,
         session: &Session,
-        call: Call<'_>,
+        call: &Call<'_>,
     ) -> Result<(), Busy> {
         if due_ms != u64::MAX {
             let now_ms = self.clock.now_us() / 1000;
@@ -545,7 +557,7 @@ impl Work {
         stripes: &mut dyn Stripes,
         now_ms: u64,
         session: &Session,
-        call: Call<'_>,
+        call: &Call<'_>,
     ) -> Result<(), Busy> {
         let mut effects = Collector {
             unit: &mut self.unit,
@@ -575,7 +587,7 @@ impl Work {
         shared: &Shared,
         stripes: &mut dyn Stripes,
         session: &mut Session,
-        call: Call<'_>,
+        call: &Call<'_>,
         now_us: u64,
         out: &mut Output,
     ) {
@@ -630,7 +642,7 @@ impl Work {
         &mut self,
         shared: &Shared,
         session: &Session,
-        call: Call<'_>,
+        call: &Call<'_>,
         failed: bool,
         timed: bool,
     ) {
@@ -653,7 +665,7 @@ impl Work {
     }
 
     /// Times a command, together with those of its kind before it, and notes if that was long.
-    fn count_time(&mut self, shared: &Shared, session: &Session, call: Call<'_>, slow_us: i64) {
+    fn count_time(&mut self, shared: &Shared, session: &Session, call: &Call<'_>, slow_us: i64) {
         let now_us = self.clock.now_us();
         let (calls, nanos) = self.time();
         if shared.engine.settings.latency_tracking.load(Relaxed) {
@@ -683,9 +695,10 @@ impl Work {
     }
 }
 
-enum Admitted<'a> {
-    Run(Call<'a>),
-    Queue(&'static Command),
+/// What may be done with a command now.
+enum Admission {
+    Run,
+    Queue,
     Wait(u64),
 }
 
@@ -705,7 +718,7 @@ fn guard<'a>(
     effects: &'a mut Collector<'_>,
     session: &Session,
     random: &mut Random,
-    call: Call<'a>,
+    call: &'a Call<'a>,
     now_us: u64,
 ) -> Guard<'a> {
     // All is looked up before the guard is made: it would have to be kept in memory meanwhile.
@@ -739,7 +752,7 @@ pub(crate) fn mode(shared: &Shared, now_ms: u64) -> Mode {
 
 /// Adds the stripes of a call's keys to the plan; returns position and hash of the key when there is one only. Where
 /// the keys cannot be told from the words, the handler refuses the call before it touches any.
-pub(crate) fn plan_keys(shared: &Shared, call: Call<'_>, plan: &mut Plan) -> Option<(usize, u64)> {
+pub(crate) fn plan_keys(shared: &Shared, call: &Call<'_>, plan: &mut Plan) -> Option<(usize, u64)> {
     let (layout, args) = (&shared.stripes.layout, call.args);
     let before = plan.stripes.len();
     let mut last = None;
@@ -832,7 +845,7 @@ fn container_alone(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 #[cold]
-fn record_latency(shared: &Shared, call: Call<'_>, now_us: u64, took_us: u64) {
+fn record_latency(shared: &Shared, call: &Call<'_>, now_us: u64, took_us: u64) {
     let event = if call.command.flags().contains(Flags::FAST) {
         "fast-command"
     } else {
@@ -846,7 +859,7 @@ fn record_latency(shared: &Shared, call: Call<'_>, now_us: u64, took_us: u64) {
 }
 
 #[cold]
-fn record_slow(shared: &Shared, session: &Session, call: Call<'_>, now_us: u64, took_us: u64) {
+fn record_slow(shared: &Shared, session: &Session, call: &Call<'_>, now_us: u64, took_us: u64) {
     if !call.command.flags().contains(Flags::SKIP_SLOWLOG) {
         let max_len = shared.engine.settings.slowlog_max_len.load(Relaxed) as usize;
         shared.engine.slowlog.record(

@@ -27,11 +27,8 @@ impl Db {
     /// If the key holds another type.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         self.on_key(key, |guard| {
-            let Some(view) = guard.read(key) else {
-                return Ok(None);
-            };
-            let text = view.string()?.to_vec();
-            Ok(Some(text))
+            let string = guard.read_string(key)?;
+            Ok(string.map(|string| string.to_vec()))
         })
     }
 
@@ -43,11 +40,11 @@ impl Db {
     pub fn get_into(&self, key: &[u8], buffer: &mut Vec<u8>) -> Result<bool, Error> {
         self.on_key(key, |guard| {
             buffer.clear();
-            let Some(view) = guard.read(key) else {
-                return Ok(false);
-            };
-            buffer.extend_from_slice(&view.string()?.text(&mut IntText::default()));
-            Ok(true)
+            let string = guard.read_string(key)?;
+            if let Some(string) = &string {
+                buffer.extend_from_slice(&string.text(&mut IntText::default()));
+            }
+            Ok(string.is_some())
         })
     }
 

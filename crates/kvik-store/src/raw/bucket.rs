@@ -88,25 +88,6 @@ impl Bucket {
         EntryRef::from_bits(self.refs[slot].load(Relaxed))
     }
 
-    /// The first of these slots whose entry is accepted.
-    #[inline]
-    #[expect(
-        clippy::manual_find,
-        reason = "`find` is not inlined, nor what it calls"
-    )]
-    pub(crate) fn find(
-        &self,
-        slots: Slots,
-        mut is_it: impl FnMut(EntryRef) -> bool,
-    ) -> Option<usize> {
-        for slot in slots {
-            if self.get(slot).is_some_and(&mut is_it) {
-                return Some(slot);
-            }
-        }
-        None
-    }
-
     pub(crate) fn tag(&self, slot: usize) -> u8 {
         (self.words()[slot / 8] >> (slot % 8 * 8)) as u8
     }

@@ -6,8 +6,8 @@
 //! A word names a segment: its block, its number in the table, how many leading bits of the hash its keys have in common
 //! and how large the block is.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::block::BlockRef;
 use super::segment::{Segment, Spot};
@@ -26,7 +26,23 @@ pub(crate) struct Root {
 
 /// A directory for each number of leading bits that the table has gone by.
 #[derive(Default)]
-struct Directories([OnceLock<Box<[AtomicU64]>>; MAX_DEPTH as usize + 1]);
+struct Directories([OnceLock<Arc<[AtomicU64]>>; MAX_DEPTH as usize + 1]);
+
+/// A root's directory as its table keeps it at hand: from the root it would be three steps away.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    words: Arc<[AtomicU64]>,
+    bits: u32,
+}
+
+impl Directory {
+    /// The segment that holds hashes with this prefix.
+    #[inline]
+    pub(crate) fn word(&self, prefix: u32) -> Option<Word> {
+        let word = self.words.get(index(prefix, self.bits))?;
+        Word::unpack(word.load(Ordering::Relaxed))
+    }
+}
 
 /// Names a segment. Any 64 bits are one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,14 +68,15 @@ impl Word {
         }
     }
 
+    /// The word, if there is one.
     #[inline]
-    fn unpack(bits: u64) -> Self {
-        Self {
+    fn unpack(bits: u64) -> Option<Self> {
+        (bits != 0).then(|| Self {
             block: BlockRef::from_bits(bits as u32),
             number: (bits >> 32) as u32 & 0xFF_FFFF,
             depth: (bits >> 56) as u32 & 0x1F,
             order: (bits >> 61) as u32,
-        }
+        })
     }
 
     fn pack(self) -> u64 {
@@ -81,7 +98,16 @@ impl Root {
             let directory = self.directories.get()?.0.get(bits as usize)?.get()?;
             directory.get(index(prefix, bits))?.load(Ordering::Relaxed)
         };
-        (word != 0).then(|| Word::unpack(word))
+        Word::unpack(word)
+    }
+
+    /// The directory as it is now, for the table that owns it; none while there is one segment, or none.
+    pub(crate) fn current(&self) -> Option<Directory> {
+        let bits = self.bits();
+        (bits > 0).then(|| Directory {
+            words: Arc::clone(self.directory(bits)),
+            bits,
+        })
     }
 
     pub(crate) fn bits(&self) -> u32 {
@@ -146,12 +172,12 @@ impl Root {
 
     fn swap_directory(&self, other: &Self, bits: u32) {
         if bits > 0 {
-            let places = self.directory(bits).iter().zip(other.directory(bits));
+            let places = self.directory(bits).iter().zip(&**other.directory(bits));
             places.for_each(|(ours, theirs)| exchange(ours, theirs));
         }
     }
 
-    fn directory(&self, bits: u32) -> &[AtomicU64] {
+    fn directory(&self, bits: u32) -> &Arc<[AtomicU64]> {
         let directories = self.directories.get_or_init(Box::default);
         directories.0[bits as usize]
             .get_or_init(|| (0..1 << bits).map(|_| AtomicU64::new(0)).collect())

@@ -9,7 +9,7 @@
 //! a key. Smaller blocks have no stash: when one is full, the table takes a larger one.
 
 use super::arena::EntryRef;
-use super::bucket::{Bucket, SLOTS};
+use super::bucket::{Bucket, SLOTS, Slots};
 
 const FULL: usize = 64;
 const FULL_HOMES: usize = 60;
@@ -82,34 +82,37 @@ impl Segment {
     /// The slot of a key at this spot that `is_it` accepts.
     #[inline]
     pub(crate) fn find(&self, spot: Spot, mut is_it: impl FnMut(EntryRef) -> bool) -> Option<At> {
-        let bucket = self.home(spot.fraction);
-        let home = &self.buckets[bucket];
-        let own = home.tagged(spot.tag).without(home.foreign());
-        if let Some(slot) = home.find(own, &mut is_it) {
-            return Some(At { bucket, slot });
-        }
-        if home.spilled() > 0 {
-            let bucket = self.after(bucket);
-            let next = &self.buckets[bucket];
-            let spilled = next.tagged(spot.tag).and(next.foreign());
-            if let Some(slot) = next.find(spilled, &mut is_it) {
-                return Some(At { bucket, slot });
+        let home = self.home(spot.fraction);
+        let mut bucket = home;
+        let mut slots = self.buckets[home].tagged(spot.tag);
+        slots = slots.without(self.buckets[home].foreign());
+        // One loop, so that there is one call, which is inlined.
+        loop {
+            for slot in slots {
+                if self.buckets[bucket].get(slot).is_some_and(&mut is_it) {
+                    return Some(At { bucket, slot });
+                }
             }
+            (bucket, slots) = self.look_on(home, bucket, spot.tag)?;
         }
-        if home.stashed() > 0 {
-            return self.find_in_stash(spot.tag, is_it);
-        }
-        None
     }
 
-    #[cold]
-    #[inline(never)]
-    fn find_in_stash(&self, tag: u8, mut is_it: impl FnMut(EntryRef) -> bool) -> Option<At> {
-        (self.homes..self.buckets.len()).find_map(|bucket| {
-            let stash = &self.buckets[bucket];
-            let slot = stash.find(stash.tagged(tag), &mut is_it)?;
-            Some(At { bucket, slot })
-        })
+    /// Where else a key of this home may be that is not in `bucket`.
+    #[inline]
+    fn look_on(&self, home: usize, bucket: usize, tag: u8) -> Option<(usize, Slots)> {
+        let notes = &self.buckets[home];
+        if bucket == home && notes.spilled() > 0 {
+            let after = self.after(home);
+            let spilled = self.buckets[after].foreign();
+            return Some((after, self.buckets[after].tagged(tag).and(spilled)));
+        }
+        let next = if bucket < self.homes {
+            self.homes
+        } else {
+            bucket + 1
+        };
+        let stash = self.buckets.get(next).filter(|_| notes.stashed() > 0)?;
+        Some((next, stash.tagged(tag)))
     }
 
     /// Adds a key, unless there is no room for it.

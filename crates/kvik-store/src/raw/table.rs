@@ -20,7 +20,7 @@ use super::arena::EntryRef;
 use super::block::{self, BlockRef, TOP_ORDER};
 use super::bucket::SLOTS;
 use super::deadlines::{Deadlines, NEVER};
-use super::root::{MAX_DEPTH, Root, Word, prefix};
+use super::root::{Directory, MAX_DEPTH, Root, Word, prefix};
 use super::segment::{At, Segment, capacity};
 use crate::UnixMs;
 
@@ -45,6 +45,8 @@ pub(crate) trait Keys {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     root: Arc<Root>,
+    /// The root's, once there are several segments.
+    directory: Option<Directory>,
     segments: Vec<Meta>,
     /// Numbers of segments that are gone.
     unused: Vec<u32>,
@@ -100,7 +102,7 @@ impl Table {
         hash: u64,
         mut is_it: impl FnMut(EntryRef) -> bool,
     ) -> Option<EntryRef> {
-        let word = self.root.word(prefix(hash))?;
+        let word = self.word_of(prefix(hash))?;
         let segment = word.segment()?;
         if let Some(at) = segment.find(word.spot(hash), &mut is_it) {
             return segment.buckets()[at.bucket].get(at.slot);
@@ -222,7 +224,7 @@ impl Table {
         let mut from = u64::from(from);
         let mut more = true;
         while let Ok(start) = u32::try_from(from) {
-            let word = self.root.word(start)?;
+            let word = self.word_of(start)?;
             let segment = word.segment()?;
             let base = u64::from(start) >> (32 - word.depth) << (32 - word.depth);
             let border = |home| base + segment.start_of(home).div_ceil(1 << word.depth);
@@ -312,6 +314,16 @@ impl Table {
         self.root.swap(&other.root);
         std::mem::swap(self, other);
         std::mem::swap(&mut self.root, &mut other.root);
+        self.directory = self.root.current();
+        other.directory = other.root.current();
+    }
+
+    #[inline]
+    fn word_of(&self, prefix: u32) -> Option<Word> {
+        match &self.directory {
+            Some(directory) => directory.word(prefix),
+            None => self.root.word(prefix),
+        }
     }
 
     fn start(&mut self) {
@@ -353,8 +365,7 @@ impl Table {
     }
 
     fn word(&self, hash: u64) -> Word {
-        self.root
-            .word(prefix(hash))
+        self.word_of(prefix(hash))
             .expect("a table with entries has a segment for every hash")
     }
 
@@ -432,6 +443,7 @@ impl Table {
         self.clear(hash, word);
         if word.depth == self.root.bits() {
             self.root.double();
+            self.directory = self.root.current();
         }
         let depth = word.depth + 1;
         let left = Word { depth, ..word };
@@ -495,6 +507,7 @@ impl Table {
         self.segments[kept.1.number as usize].block = block;
         if joined.depth == 0 {
             self.root.reset(Some(joined));
+            self.directory = None;
         } else {
             self.root.publish(prefix(kept.0), joined);
         }
