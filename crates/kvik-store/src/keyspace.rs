@@ -276,11 +276,11 @@ impl<'a> KeyspaceMut<'a> {
         new: usize,
     ) -> (EntryRef, &'a mut [u8]) {
         let before = self.heap.live_bytes();
-        let to = self.heap.cells.splice(entry, at, old, new);
+        let (to, value) = self.heap.cells.splice(entry, at, old, new);
         if to != entry {
             self.moved(position, entry, to, before);
         }
-        (to, self.heap.cells.packed_mut(to))
+        (to, &mut self.heap.cells.arena.bytes_mut(to)[value])
     }
 
     pub(crate) fn set_expiry(

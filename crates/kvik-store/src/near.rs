@@ -16,6 +16,8 @@ use crate::slot::{Occupied, Place, Slot};
 pub(crate) struct Near<'g> {
     place: Place<'g>,
     entry: EntryRef,
+    /// Bytes that the value may have here.
+    max_bytes: usize,
 }
 
 impl<'g> Slot<'g> {
@@ -30,12 +32,15 @@ impl<'g> Slot<'g> {
             return Err(self);
         };
         let (place, entry) = occupied.into_parts();
-        let mut near = Near { place, entry };
-        let form = near.place.stripe.heap.form(entry);
-        let changed = form.is_packed().then(|| change(&mut near, form));
-        changed
-            .flatten()
-            .ok_or_else(|| Self::Occupied(Occupied::new(near.place, near.entry)))
+        let Some((form, max_bytes)) = place.stripe.heap.packing(entry) else {
+            return Err(Self::Occupied(Occupied::new(place, entry)));
+        };
+        let mut near = Near {
+            place,
+            entry,
+            max_bytes,
+        };
+        change(&mut near, form).ok_or_else(|| Self::Occupied(Occupied::new(near.place, near.entry)))
     }
 }
 
@@ -48,7 +53,7 @@ impl<'g> Near<'g> {
     /// Whether the value may have so many bytes here.
     #[inline]
     pub(crate) fn holds(&self, bytes: usize) -> bool {
-        self.place.stripe.heap.holds(self.entry, bytes)
+        bytes <= self.max_bytes
     }
 
     /// States what has changed, in the words that the command `verb` would be given behind the key, and ends it: it counts as

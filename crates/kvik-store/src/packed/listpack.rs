@@ -55,8 +55,8 @@ pub struct Listpack<'a> {
 pub struct Needle<'a> {
     bytes: &'a [u8],
     int: Option<i64>,
-    /// How the entry of these bytes begins, if they are no integer and few.
-    head: Option<u8>,
+    /// How an entry of these bytes as such begins, if they are few.
+    head: u8,
 }
 
 /// Elements from both ends; see [`Listpack::iter`].
@@ -177,36 +177,28 @@ impl<'a> Listpack<'a> {
     /// As [`find`](Self::find), from the element at the offset `at` on.
     #[inline]
     pub fn find_from(self, at: usize, needle: Needle<'_>, skip: usize) -> Option<usize> {
-        self.walk(at, skip, |at| self.is_at(at, needle))
+        self.walk(at, skip, |entries| needle.matches_first(entries))
     }
 
-    /// Whether the element at the offset `at` matches.
+    /// The offset of the first element for which `is_it`, which is asked about every `skip + 1`st from the one at `at` on, and is
+    /// given all bytes from the element on.
     #[inline]
-    pub fn is_at(self, at: usize, needle: Needle<'_>) -> bool {
-        self.bytes
-            .get(at..)
-            .is_some_and(|entries| needle.matches_first(entries))
-    }
-
-    /// The offset of the first element for which `is_it`, which is asked about the offset of every `skip + 1`st from the one at
-    /// `at` on.
-    #[inline]
-    pub fn walk(
+    pub(crate) fn walk(
         self,
         at: usize,
         skip: usize,
-        mut is_it: impl FnMut(usize) -> bool,
+        mut is_it: impl FnMut(&'a [u8]) -> bool,
     ) -> Option<usize> {
-        let (mut at, mut asked, mut skipped) = (at, Stride::default(), Stride::default());
+        let mut entries = self.bytes.get(at..)?;
+        let (mut asked, mut skipped) = (Stride::default(), Stride::default());
         loop {
-            let entries = self.bytes.get(at..)?;
             let size = asked.over(entries)?;
-            if is_it(at) {
-                return Some(at);
+            if is_it(entries) {
+                return Some(self.bytes.len() - entries.len());
             }
-            at += size;
+            entries = entries.get(size..)?;
             for _ in 0..skip {
-                at += skipped.over(self.bytes.get(at..)?)?;
+                entries = entries.get(skipped.over(entries)?..)?;
             }
         }
     }
@@ -300,14 +292,16 @@ impl<'a> Needle<'a> {
 
     /// Whether the first of these entries has the text.
     #[inline]
-    fn matches_first(&self, entries: &[u8]) -> bool {
-        match entries.first() {
-            Some(&head) if entry::is_tiny(head) => {
-                let bytes = entries.get(1..=self.bytes.len());
-                self.head == Some(head) && bytes.is_some_and(|bytes| same(bytes, self.bytes))
-            }
-            _ => self.matches_other(entries),
+    pub(crate) fn matches_first(&self, entries: &[u8]) -> bool {
+        let Some((&head, rest)) = entries.split_first() else {
+            return false;
+        };
+        if head == self.head {
+            let bytes = rest.get(..self.bytes.len());
+            return bytes.is_some_and(|bytes| same(bytes, self.bytes));
         }
+        // Other entries of few bytes are of other lengths.
+        !entry::is_tiny(head) && self.matches_other(entries)
     }
 
     fn matches_other(&self, entries: &[u8]) -> bool {

@@ -10,7 +10,7 @@ use super::arena::EntryRef;
 use super::cells::{Cells, Stored, Text, key_bytes};
 use super::class::MAX_BYTES;
 use super::deadlines::NEVER;
-use super::entry::{Form, KEY, Record, bytes_before_value, write_clock};
+use super::entry::{Form, Head, KEY, Record, bytes_before_value, write_clock};
 use super::slab::Slab;
 use crate::UnixMs;
 use crate::layout::Layout;
@@ -299,10 +299,13 @@ impl Heap {
         self.cells.record::<KEY>(entry).packed().1
     }
 
-    /// Whether the packed value of an entry may have so many bytes there.
+    /// The form of a value that is packed, and the most bytes that it may have in its entry.
     #[inline]
-    pub(crate) fn holds(&self, entry: EntryRef, bytes: usize) -> bool {
-        self.value_start(entry) + bytes <= MAX_BYTES
+    pub(crate) fn packing(&self, entry: EntryRef) -> Option<(Form, usize)> {
+        let head = Head::<KEY>::of(self.cells.arena.bytes(entry));
+        let form = head.form();
+        form.is_packed()
+            .then(|| (form, MAX_BYTES - head.value_start()))
     }
 
     /// What [`Self::put_back`] is to be told of a collection that has no place yet.
@@ -375,7 +378,7 @@ impl Heap {
     }
 
     fn value_start(&self, entry: EntryRef) -> usize {
-        super::entry::Head::<KEY>::of(self.cells.arena.bytes(entry)).value_start()
+        Head::<KEY>::of(self.cells.arena.bytes(entry)).value_start()
     }
 
     /// Stores a collection beside `fixed` other bytes of an entry, or by number.

@@ -32,23 +32,16 @@ impl<'a> Record<'a, KEY> {
 }
 
 impl Cells {
-    /// The bytes of a packed value, to overwrite them.
-    #[inline]
-    pub(crate) fn packed_mut(&mut self, entry: EntryRef) -> &mut [u8] {
-        let slot = self.arena.bytes_mut(entry);
-        let value = packed_range(slot);
-        &mut slot[value]
-    }
-
     /// Makes room of `new` bytes in the place of `old` ones at the offset `at` of a packed value, which still fits beside the
-    /// key then. Returns where the entry is then.
+    /// key then. Returns where the entry is then, and where in its slot the value is.
+    #[inline]
     pub(crate) fn splice(
         &mut self,
         entry: EntryRef,
         at: usize,
         old: usize,
         new: usize,
-    ) -> EntryRef {
+    ) -> (EntryRef, Range<usize>) {
         let slot = self.arena.bytes_mut(entry);
         let (head, value) = (Head::<KEY>::of(slot), packed_range(slot));
         let (fixed, len) = (head.value_start(), value.len() - old + new);
@@ -68,7 +61,7 @@ impl Cells {
                 parts.shift(slot, start);
                 note(slot, start..start + len);
             }
-            return entry;
+            return (entry, start..start + len);
         }
         let to = self.arena.alloc(fixed + len);
         let (from, slot) = self.arena.pair(entry, to);
@@ -77,7 +70,7 @@ impl Cells {
         parts.copy(from, slot, start);
         note(slot, start..start + len);
         self.arena.free(entry);
-        to
+        (to, start..start + len)
     }
 
     /// Moves a packed value that lies at the end of its slot to where any value is.
@@ -201,9 +194,10 @@ mod tests {
             if model.len() - old + change.new > 3500 {
                 continue;
             }
-            entry = cells.splice(entry, at, old, change.new);
+            let (to, value) = cells.splice(entry, at, old, change.new);
+            entry = to;
             let room = at..at + change.new;
-            cells.packed_mut(entry)[room.clone()].fill(n as u8);
+            cells.arena.bytes_mut(to)[value][room.clone()].fill(n as u8);
             model.splice(at..at + old, room.map(|_| n as u8));
             if n % 16 == 15 {
                 cells.unindent(entry);

@@ -133,14 +133,15 @@ impl<'p> Survey<'p> {
         let distance = len(pack).div_ceil(MARKS).next_power_of_two();
         let (mut found, mut seen) = (None, 0);
         let (mut marks, mut marked) = ([0; MARKS], 0);
-        pack.walk(listpack::START, 1, |at| {
+        let bytes = pack.as_bytes().len();
+        pack.walk(listpack::START, 1, |entries| {
             if seen & (distance - 1) == 0 && marked < MARKS {
-                marks[marked] = at as u32;
+                marks[marked] = (bytes - entries.len()) as u32;
                 marked += 1;
             }
             seen += 1;
-            if pack.is_at(at, needle) {
-                found = Some(at);
+            if needle.matches_first(entries) {
+                found = Some(bytes - entries.len());
             }
             false
         });
@@ -191,7 +192,10 @@ impl<'p> Survey<'p> {
         let Some(near) = behind.checked_sub(1) else {
             return listpack::START;
         };
-        let place = pack.walk(marks[near] as usize, 1, |at| !comes_before(at));
+        let bytes = pack.as_bytes().len();
+        let place = pack.walk(marks[near] as usize, 1, |entries| {
+            !comes_before(bytes - entries.len())
+        });
         place.unwrap_or(end)
     }
 }

@@ -22,6 +22,7 @@ const INT_16: u8 = 0b1111_0001;
 const INT_24: u8 = 0b1111_0010;
 const INT_32: u8 = 0b1111_0011;
 const INT_64: u8 = 0b1111_0100;
+const NONE: u8 = 0b1111_1110;
 
 /// Longest encoding of an integer.
 const HEAD_BYTES: usize = 9;
@@ -75,10 +76,13 @@ impl Default for Stride {
     }
 }
 
-/// The first byte of an entry of these bytes as such, if it says how long they are.
+/// The first byte of an entry of these bytes as such, if it says how long they are; else one with which no entry begins.
 #[inline]
-pub(super) fn head_of(bytes: &[u8]) -> Option<u8> {
-    (bytes.len() < 64).then_some(TINY_BYTES | bytes.len() as u8)
+pub(super) fn head_of(bytes: &[u8]) -> u8 {
+    match bytes.len() {
+        len @ 0..64 => TINY_BYTES | len as u8,
+        _ => NONE,
+    }
 }
 
 /// Whether an entry that begins so has bytes, of the length that this byte says.
