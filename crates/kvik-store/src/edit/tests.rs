@@ -7,28 +7,8 @@ use proptest::prelude::*;
 use super::Edit;
 use crate::members::Members;
 use crate::set::{Set, SetRef};
-use crate::{
-    Cursor, Expiry, Guard, KeyspaceId, Layout, NewString, NoEffects, Stripe, Stripes, UnixMs,
-    ValueRef,
-};
-
-struct All(Vec<Stripe>);
-
-impl Stripes for All {
-    fn stripe(&mut self, index: usize) -> &mut Stripe {
-        &mut self.0[index]
-    }
-
-    fn held(&self, index: usize) -> &Stripe {
-        &self.0[index]
-    }
-}
-
-struct Store {
-    layout: Layout,
-    stripes: All,
-    now: UnixMs,
-}
+use crate::trial::Store;
+use crate::{Cursor, Expiry, KeyspaceId, NewString, Stripe, UnixMs, ValueRef};
 
 type Model = BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Option<UnixMs>>>;
 
@@ -47,45 +27,16 @@ enum Op {
     Upkeep,
 }
 
-impl Store {
-    fn new() -> Self {
-        Self {
-            layout: Layout::new(2, 9),
-            stripes: All((0..2).map(|_| Stripe::new()).collect()),
-            now: 1000,
+fn edit(store: &mut Store, key: &[u8], change: impl FnOnce(&mut Edit<'_, Set>)) {
+    store.run(|guard| {
+        let slot = guard.slot(key);
+        if slot
+            .view()
+            .is_none_or(|view| view.kind() == crate::Kind::Set)
+        {
+            change(&mut Edit::open(slot).unwrap());
         }
-    }
-
-    fn run<R>(&mut self, run: impl FnOnce(&mut Guard<'_>) -> R) -> R {
-        let mut effects = NoEffects;
-        run(&mut Guard::new(
-            &mut self.stripes,
-            &self.layout,
-            &mut effects,
-            self.now,
-        ))
-    }
-
-    fn edit(&mut self, key: &[u8], change: impl FnOnce(&mut Edit<'_, Set>)) {
-        self.run(|guard| {
-            let slot = guard.slot(key);
-            if slot
-                .view()
-                .is_none_or(|view| view.kind() == crate::Kind::Set)
-            {
-                change(&mut Edit::open(slot).unwrap());
-            }
-        });
-    }
-
-    fn upkeep(&mut self) {
-        for index in 0..2 {
-            while self.run(|guard| guard.expire_due(index, 8)).more {}
-            let stripe = &mut self.stripes.0[index];
-            while stripe.reclaim(16) {}
-            while stripe.compact(1) {}
-        }
-    }
+    });
 }
 
 fn key(n: u8) -> Vec<u8> {
@@ -135,18 +86,18 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
     match op {
         Op::Add(k, m, after) => {
             let (name, at) = (name(m.into()), after.map(|after| store.now + after));
-            store.edit(&key(k), |edit| add(edit, &name, at));
+            edit(store, &key(k), |edit| add(edit, &name, at));
             model.entry(key(k)).or_default().insert(name, at);
         }
         Op::Fill(k, count) => {
-            store.edit(&key(k), |edit| {
+            edit(store, &key(k), |edit| {
                 (0..count).for_each(|n| add(edit, &name(n), None))
             });
             let members = model.entry(key(k)).or_default();
             members.extend((0..count).map(|n| (name(n), None)));
         }
         Op::Remove(k, m) => {
-            store.edit(&key(k), |edit| remove(edit, &name(m.into())));
+            edit(store, &key(k), |edit| remove(edit, &name(m.into())));
             if let Some(members) = model.get_mut(&key(k)) {
                 members.remove(&name(m.into()));
             }
@@ -162,11 +113,7 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
         }
         Op::Expire(k) => {
             let at = store.now + 3_000_000;
-            store.run(|guard| {
-                if let Some(mut occupied) = guard.slot(&key(k)).occupied() {
-                    occupied.set_expiry(Some(at));
-                }
-            });
+            store.expire(&key(k), Some(at));
         }
         Op::Rename(from, to) if from != to => {
             if store.run(|guard| guard.rename(&key(from), &key(to))) {
@@ -256,7 +203,7 @@ proptest! {
 
     #[test]
     fn large_sets_are_what_was_done_to_them(ops in prop::collection::vec(op(), 1..60)) {
-        let (mut store, mut model) = (Store::new(), Model::new());
+        let (mut store, mut model) = (Store::new(2), Model::new());
         for op in ops {
             apply(&mut store, &mut model, op);
             check(&mut store, &model);
@@ -265,17 +212,15 @@ proptest! {
             store.run(|guard| guard.delete(&key(n)));
         }
         store.upkeep();
-        for stripe in &store.stripes.0 {
-            prop_assert_eq!(stripe.heap.live_bytes(), 0);
-        }
+        prop_assert_eq!(store.live_bytes(), 0);
         prop_assert_eq!(store.run(|guard| guard.len()), 0);
     }
 }
 
 #[test]
 fn a_set_whose_members_expire_goes_away_by_itself() {
-    let mut store = Store::new();
-    store.edit(b"k", |edit| {
+    let mut store = Store::new(2);
+    edit(&mut store, b"k", |edit| {
         (0..200).for_each(|n| add(edit, &name(n), Some(2000)))
     });
     store.now = 1999;
@@ -289,9 +234,9 @@ fn a_set_whose_members_expire_goes_away_by_itself() {
 
 #[test]
 fn bytes_of_a_large_set_are_those_of_its_parts() {
-    let mut store = Store::new();
+    let mut store = Store::new(2);
     let before: usize = store.stripes.0.iter().map(Stripe::bytes).sum();
-    store.edit(b"k", |edit| {
+    edit(&mut store, b"k", |edit| {
         (0..2000).for_each(|n| add(edit, &name(n), None))
     });
     let gained = store.stripes.0.iter().map(Stripe::bytes).sum::<usize>() - before;

@@ -8,51 +8,8 @@ use proptest::prelude::*;
 use super::{Hash, HashMut, HashRef};
 use crate::members::Members;
 use crate::object::Collection;
-use crate::{
-    EffectSink, Encoding, Guard, IntText, KeyspaceId, Layout, Limits, Mode, StringRef, Stripe,
-    Stripes, UnixMs, ValueRef,
-};
-
-struct All(Vec<Stripe>);
-
-impl Stripes for All {
-    fn stripe(&mut self, index: usize) -> &mut Stripe {
-        &mut self.0[index]
-    }
-
-    fn held(&self, index: usize) -> &Stripe {
-        &self.0[index]
-    }
-}
-
-/// Keeps effects as words.
-#[derive(Default)]
-struct Written {
-    open: Vec<Vec<u8>>,
-    effects: Vec<Vec<Vec<u8>>>,
-}
-
-impl EffectSink for Written {
-    fn wanted(&self) -> bool {
-        true
-    }
-
-    fn word(&mut self, word: &[u8]) {
-        self.open.push(word.to_vec());
-    }
-
-    fn end(&mut self, _: KeyspaceId) {
-        self.effects.push(std::mem::take(&mut self.open));
-    }
-}
-
-struct Store {
-    layout: Layout,
-    limits: Limits,
-    stripes: All,
-    now: UnixMs,
-    mode: Mode,
-}
+use crate::trial::{Store, Words};
+use crate::{Encoding, Guard, IntText, KeyspaceId, Mode, StringRef, UnixMs, ValueRef};
 
 /// Fields with value and expiry.
 type Fields = BTreeMap<Vec<u8>, (Vec<u8>, Option<UnixMs>)>;
@@ -73,51 +30,30 @@ enum Op {
     Upkeep,
 }
 
-impl Store {
-    fn new(mode: Mode) -> Self {
-        let limits = Limits::new();
-        limits.hash_entries.store(20, Relaxed);
-        Self {
-            layout: Layout::new(2, 9),
-            limits,
-            stripes: All((0..2).map(|_| Stripe::new()).collect()),
-            now: 1000,
-            mode,
-        }
-    }
+fn store_as(mode: Mode) -> Store {
+    let mut store = Store::new(2).telling();
+    store.limits.hash_entries.store(20, Relaxed);
+    store.mode = mode;
+    store
+}
 
-    fn run<R>(&mut self, written: &mut Written, run: impl FnOnce(&mut Guard<'_>) -> R) -> R {
-        let guard = Guard::new(&mut self.stripes, &self.layout, written, self.now);
-        run(&mut guard.mode(self.mode).limits(&self.limits))
-    }
+fn contents(store: &mut Store) -> Model {
+    store.run(|guard| {
+        let mut all = Model::new();
+        guard.for_each(|view| {
+            let ValueRef::Hash(hash) = view.value() else {
+                unreachable!("only hashes are made");
+            };
+            all.insert(view.key().to_vec(), fields_of(hash));
+        });
+        all
+    })
+}
 
-    fn upkeep(&mut self, written: &mut Written) {
-        for index in 0..2 {
-            while self.run(written, |guard| guard.expire_due(index, 8)).more {}
-            let stripe = &mut self.stripes.0[index];
-            while stripe.reclaim(16) {}
-            while stripe.compact(1) {}
-        }
-    }
-
-    fn contents(&mut self) -> Model {
-        self.run(&mut Written::default(), |guard| {
-            let mut all = Model::new();
-            guard.for_each(|view| {
-                let ValueRef::Hash(hash) = view.value() else {
-                    unreachable!("only hashes are made");
-                };
-                all.insert(view.key().to_vec(), fields_of(hash));
-            });
-            all
-        })
-    }
-
-    /// Does what effects say.
-    fn follow(&mut self, effects: &[Vec<Vec<u8>>]) {
-        for effect in effects {
-            self.run(&mut Written::default(), |guard| follow(guard, effect));
-        }
+/// Does what the effects of another store say.
+fn follow_effects(store: &mut Store, effects: &[Words]) {
+    for effect in effects {
+        store.run(|guard| follow(guard, effect));
     }
 }
 
@@ -192,45 +128,34 @@ fn value(n: u8) -> Vec<u8> {
     vec![n; len]
 }
 
-fn change<R>(
-    store: &mut Store,
-    written: &mut Written,
-    k: u8,
-    change: impl FnOnce(&mut HashMut<'_>) -> R,
-) -> R {
+fn change<R>(store: &mut Store, k: u8, change: impl FnOnce(&mut HashMut<'_>) -> R) -> R {
     let key = key(k);
-    store.run(written, |guard| {
-        change(&mut guard.slot(&key).hash_mut().unwrap())
-    })
+    store.run(|guard| change(&mut guard.slot(&key).hash_mut().unwrap()))
 }
 
-fn apply(store: &mut Store, written: &mut Written, model: &mut Model, op: Op) {
+fn apply(store: &mut Store, model: &mut Model, op: Op) {
     match op {
         Op::Set(k, f, v) => {
             let (name, value) = (name(f.into()), value(v));
             let new = if v % 2 == 0 {
-                change(store, written, k, |hash| {
-                    hash.set(&name, StringRef::Bytes(&value))
-                })
+                change(store, k, |hash| hash.set(&name, StringRef::Bytes(&value)))
             } else {
                 let (key, value) = (key(k), StringRef::Bytes(&value));
-                store.run(written, |guard| {
-                    guard.slot(&key).set_field(&name, value).unwrap()
-                })
+                store.run(|guard| guard.slot(&key).set_field(&name, value).unwrap())
             };
             let old = model.entry(key(k)).or_default().insert(name, (value, None));
             assert_eq!(new, old.is_none());
         }
         Op::Update(k, f, n) => {
             let name = name(f.into());
-            change(store, written, k, |hash| {
+            change(store, k, |hash| {
                 hash.update(&name, StringRef::Int(n));
             });
             let field = model.entry(key(k)).or_default().entry(name).or_default();
             field.0 = n.to_string().into_bytes();
         }
         Op::Fill(k, count) => {
-            change(store, written, k, |hash| {
+            change(store, k, |hash| {
                 hash.expect(count.into());
                 (0..count).for_each(|n| {
                     hash.set(&name(n), StringRef::Int(n.into()));
@@ -241,14 +166,19 @@ fn apply(store: &mut Store, written: &mut Written, model: &mut Model, op: Op) {
         }
         Op::Remove(k, f) => {
             let name = name(f.into());
-            let removed = change(store, written, k, |hash| hash.remove(&name));
+            let removed = if f % 2 == 0 {
+                change(store, k, |hash| hash.remove(&name))
+            } else {
+                let key = key(k);
+                store.run(|guard| guard.slot(&key).remove_field(&name).unwrap())
+            };
             let fields = model.get_mut(&key(k));
             let expected = fields.and_then(|fields| fields.remove(&name)).is_some();
             assert_eq!(removed, expected);
         }
         Op::Expire(k, f, after) => {
             let (names, at) = ([name(f.into()), name(300)], store.now + after);
-            change(store, written, k, |hash| {
+            change(store, k, |hash| {
                 let names = names.iter().map(|name| &name[..]);
                 hash.expire(names, at, |field| field.is_some());
             });
@@ -264,32 +194,30 @@ fn apply(store: &mut Store, written: &mut Written, model: &mut Model, op: Op) {
                 .get_mut(&key(k))
                 .and_then(|fields| fields.get_mut(&name));
             let expected = field.map(|field| field.1.take());
-            change(store, written, k, |hash| {
+            change(store, k, |hash| {
                 hash.persist([&name[..]], |field| {
                     assert_eq!(field.map(|field| field.expire_at), expected);
                 });
             });
         }
         Op::Rename(from, to) if key(from) != key(to) => {
-            if store.run(written, |guard| guard.rename(&key(from), &key(to))) {
+            if store.run(|guard| guard.rename(&key(from), &key(to))) {
                 let fields = model.remove(&key(from)).unwrap();
                 model.insert(key(to), fields);
             }
         }
         Op::Copy(from, to) if key(from) != key(to) => {
-            if store.run(written, |guard| {
-                guard.copy(&key(from), KeyspaceId(0), &key(to))
-            }) {
+            if store.run(|guard| guard.copy(&key(from), KeyspaceId(0), &key(to))) {
                 model.insert(key(to), model[&key(from)].clone());
             }
         }
         Op::Rename(..) | Op::Copy(..) => {}
         Op::Delete(k) => {
-            store.run(written, |guard| guard.delete(&key(k)));
+            store.run(|guard| guard.delete(&key(k)));
             model.remove(&key(k));
         }
         Op::Pass(ms) => store.now += ms,
-        Op::Upkeep => store.upkeep(written),
+        Op::Upkeep => store.upkeep(),
     }
     let now = store.now;
     for fields in model.values_mut() {
@@ -298,10 +226,10 @@ fn apply(store: &mut Store, written: &mut Written, model: &mut Model, op: Op) {
     model.retain(|_, fields| !fields.is_empty());
 }
 
-fn check(store: &mut Store, written: &mut Written, model: &Model) {
+fn check(store: &mut Store, model: &Model) {
     for n in 0..3 {
         let fields = model.get(&key(n));
-        store.run(written, |guard| {
+        store.run(|guard| {
             let Some(view) = guard.peek(&key(n)) else {
                 assert!(fields.is_none(), "{n} is missing");
                 return;
@@ -380,32 +308,28 @@ proptest! {
 
     #[test]
     fn hashes_are_what_was_done_to_them(ops in prop::collection::vec(op(), 1..60)) {
-        let (mut store, mut model) = (Store::new(Mode::Primary), Model::new());
-        let mut follower = Store::new(Mode::Follower);
+        let (mut store, mut model) = (store_as(Mode::Primary), Model::new());
+        let mut follower = store_as(Mode::Follower);
         for op in ops {
-            let mut written = Written::default();
-            apply(&mut store, &mut written, &mut model, op);
-            check(&mut store, &mut written, &model);
-            follower.follow(&written.effects);
+            apply(&mut store, &mut model, op);
+            check(&mut store, &model);
+            follow_effects(&mut follower, &store.take_effects());
         }
-        let mut written = Written::default();
-        store.upkeep(&mut written);
-        follower.follow(&written.effects);
-        prop_assert_eq!(&store.contents(), &model);
-        prop_assert_eq!(&follower.contents(), &model);
+        store.upkeep();
+        follow_effects(&mut follower, &store.take_effects());
+        prop_assert_eq!(&contents(&mut store), &model);
+        prop_assert_eq!(&contents(&mut follower), &model);
         for n in 0..3 {
-            store.run(&mut written, |guard| guard.delete(&key(n)));
+            store.run(|guard| guard.delete(&key(n)));
         }
-        store.upkeep(&mut written);
-        for stripe in &store.stripes.0 {
-            prop_assert_eq!(stripe.heap.live_bytes(), 0);
-        }
+        store.upkeep();
+        prop_assert_eq!(store.live_bytes(), 0);
     }
 }
 
 /// Bytes of a hash's key, counted one by one.
 fn walked_bytes(store: &mut Store, key: &[u8]) -> (usize, usize) {
-    store.run(&mut Written::default(), |guard| {
+    store.run(|guard| {
         let view = guard.peek(key).unwrap();
         let ValueRef::Hash(HashRef::Table(table)) = view.value() else {
             unreachable!("it is large");
@@ -418,11 +342,10 @@ fn walked_bytes(store: &mut Store, key: &[u8]) -> (usize, usize) {
 
 #[test]
 fn bytes_are_those_of_the_parts() {
-    let mut store = Store::new(Mode::Primary);
-    let mut written = Written::default();
+    let mut store = store_as(Mode::Primary);
     let mut random = 7u64;
     for round in 0..20 {
-        change(&mut store, &mut written, 0, |hash| {
+        change(&mut store, 0, |hash| {
             for _ in 0..300 {
                 random = random.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
                 let name = name((random >> 48) as u16 % 600);
@@ -441,12 +364,12 @@ fn bytes_are_those_of_the_parts() {
 
 #[test]
 fn a_packed_hash_is_its_listpack_beside_the_key() {
-    let mut store = Store::new(Mode::Primary);
-    change(&mut store, &mut Written::default(), 0, |hash| {
+    let mut store = store_as(Mode::Primary);
+    change(&mut store, 0, |hash| {
         hash.set(b"field", StringRef::Bytes(b"value"));
         hash.set(b"n", StringRef::Int(5));
     });
-    store.run(&mut Written::default(), |guard| {
+    store.run(|guard| {
         let view = guard.peek(&key(0)).unwrap();
         // Head 6, key 2, listpack 6 + 7 + 7 + 3 + 2 + 1, and 2 of padding.
         assert_eq!(view.bytes(), 36);
@@ -455,9 +378,8 @@ fn a_packed_hash_is_its_listpack_beside_the_key() {
 
 #[test]
 fn effects_name_each_field_once() {
-    let mut store = Store::new(Mode::Primary);
-    let mut written = Written::default();
-    change(&mut store, &mut written, 0, |hash| {
+    let mut store = store_as(Mode::Primary);
+    change(&mut store, 0, |hash| {
         hash.set(b"a", StringRef::Int(1));
         hash.set(b"b", StringRef::Bytes(b"x"));
         hash.expire([&b"a"[..], b"none", b"b"], 5000, |field| field.is_some());
@@ -466,7 +388,6 @@ fn effects_name_each_field_once() {
         hash.remove(b"none");
         hash.persist([&b"a"[..], b"b"], |_| ());
     });
-    let told: Vec<String> = written.effects.iter().map(|words| text(words)).collect();
     let expected = [
         "HSET k\\x00 a 1 b x",
         "HPEXPIREAT k\\x00 5000 FIELDS 2 a b",
@@ -475,15 +396,7 @@ fn effects_name_each_field_once() {
         "HDEL k\\x00 b",
         "HPERSIST k\\x00 FIELDS 1 a",
     ];
-    assert_eq!(told, expected);
-}
-
-fn text(words: &[Vec<u8>]) -> String {
-    let words: Vec<String> = words
-        .iter()
-        .map(|word| word.escape_ascii().to_string())
-        .collect();
-    words.join(" ")
+    assert_eq!(store.effects_as_text(), expected);
 }
 
 #[test]

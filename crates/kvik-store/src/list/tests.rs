@@ -6,35 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use proptest::prelude::*;
 
 use super::{ListEnd, ListMut, ListRef};
-use crate::{
-    EffectSink, Encoding, Guard, IntText, KeyspaceId, Layout, Limits, NoEffects, Stripe, Stripes,
-    ValueRef,
-};
-
-struct All(Vec<Stripe>);
-
-impl Stripes for All {
-    fn stripe(&mut self, index: usize) -> &mut Stripe {
-        &mut self.0[index]
-    }
-
-    fn held(&self, index: usize) -> &Stripe {
-        &self.0[index]
-    }
-}
-
-struct Store {
-    layout: Layout,
-    stripes: All,
-    limits: Limits,
-}
-
-/// Writes effects down, as words joined by blanks.
-#[derive(Default)]
-struct Told {
-    effects: Vec<String>,
-    open: bool,
-}
+use crate::trial::{Store, Words};
+use crate::{Encoding, IntText, KeyspaceId, ValueRef};
 
 type Model = BTreeMap<u8, Vec<Vec<u8>>>;
 
@@ -50,63 +23,29 @@ enum Op {
     Trim(u8, u16, u16),
     Copy(u8, u8),
     Rename(u8, u8),
+    Expire(u8, Option<u64>),
     Bounds(i64, i64),
 }
 
-impl EffectSink for Told {
-    fn wanted(&self) -> bool {
-        true
-    }
-
-    fn word(&mut self, word: &[u8]) {
-        let word = String::from_utf8_lossy(word);
-        match self.effects.last_mut().filter(|_| self.open) {
-            Some(effect) => *effect += &format!(" {word}"),
-            None => self.effects.push(word.into_owned()),
-        }
-        self.open = true;
-    }
-
-    fn end(&mut self, _keyspace: KeyspaceId) {
-        self.open = false;
-    }
+fn store(list_size: i64) -> Store {
+    let store = Store::new(2).telling();
+    store.limits.list_size.store(list_size, Relaxed);
+    store
 }
 
-impl Store {
-    fn new(list_size: i64) -> Self {
-        let limits = Limits::new();
-        limits.list_size.store(list_size, Relaxed);
-        Self {
-            layout: Layout::new(2, 9),
-            stripes: All((0..2).map(|_| Stripe::new()).collect()),
-            limits,
-        }
-    }
+fn edit<R>(store: &mut Store, key: u8, change: impl FnOnce(&mut ListMut<'_>) -> R) -> R {
+    store.run(|guard| change(&mut guard.slot(&[key]).list_mut().unwrap()))
+}
 
-    fn run<R>(&mut self, effects: &mut dyn EffectSink, run: impl FnOnce(&mut Guard<'_>) -> R) -> R {
-        let guard = Guard::new(&mut self.stripes, &self.layout, effects, 1000);
-        run(&mut guard.limits(&self.limits))
-    }
+fn elements(store: &mut Store, key: u8) -> Vec<Vec<u8>> {
+    store.run(|guard| {
+        let view = guard.peek(&[key]);
+        view.map_or(Vec::new(), |view| texts(list(view.value())))
+    })
+}
 
-    fn read<R>(&mut self, run: impl FnOnce(&mut Guard<'_>) -> R) -> R {
-        self.run(&mut NoEffects, run)
-    }
-
-    fn edit<R>(&mut self, key: u8, change: impl FnOnce(&mut ListMut<'_>) -> R) -> R {
-        self.read(|guard| change(&mut guard.slot(&[key]).list_mut().unwrap()))
-    }
-
-    fn elements(&mut self, key: u8) -> Vec<Vec<u8>> {
-        self.read(|guard| {
-            guard
-                .peek(&[key])
-                .map_or(Vec::new(), |view| texts(list(view.value())))
-        })
-    }
-
-    fn encoding(&mut self, key: u8) -> Encoding {
-        self.read(|guard| guard.peek(&[key]).unwrap().encoding())
-    }
+fn encoding(store: &mut Store, key: u8) -> Encoding {
+    store.run(|guard| guard.peek(&[key]).unwrap().encoding())
 }
 
 fn list(value: ValueRef<'_>) -> ListRef<'_> {
@@ -139,24 +78,33 @@ fn push(model: &mut Vec<Vec<u8>>, left: bool, element: Vec<u8>) {
     model.insert(at, element);
 }
 
+/// Adds elements where the list lies if it does so near its key, or elsewhere.
+fn push_all(store: &mut Store, model: &mut Model, k: u8, left: bool, elements: Words, near: bool) {
+    let pushed = elements.iter().map(Vec::as_slice);
+    store.take_effects();
+    if near {
+        store.run(|guard| guard.slot(&[k]).push_to_list(end(left), pushed).unwrap());
+    } else {
+        edit(store, k, |list| list.push(end(left), pushed));
+    }
+    let verb: &[u8] = if left { b"LPUSH" } else { b"RPUSH" };
+    let words = [verb.to_vec(), vec![k]].into_iter();
+    let told: Words = words.chain(elements.iter().cloned()).collect();
+    assert_eq!(store.take_effects(), [told]);
+    let model = model.entry(k).or_default();
+    let elements = elements.into_iter();
+    elements.for_each(|element| push(model, left, element));
+}
+
 fn apply(store: &mut Store, model: &mut Model, op: Op) {
     let near = matches!(op, Op::PushNear(..));
     match op {
         Op::Push(k, left, elements) | Op::PushNear(k, left, elements) => {
-            let elements: Vec<Vec<u8>> = elements.into_iter().map(element).collect();
-            let pushed = elements.iter().map(Vec::as_slice);
-            if near {
-                store.read(|guard| guard.slot(&[k]).push_to_list(end(left), pushed).unwrap());
-            } else {
-                store.edit(k, |list| list.push(end(left), pushed));
-            }
-            let model = model.entry(k).or_default();
-            elements
-                .into_iter()
-                .for_each(|element| push(model, left, element));
+            let elements = elements.into_iter().map(element).collect();
+            push_all(store, model, k, left, elements, near);
         }
         Op::Pop(k, left, count) => {
-            let popped = store.edit(k, |list| list.pop(end(left), count.into()));
+            let popped = edit(store, k, |list| list.pop(end(left), count.into()));
             let model = model.entry(k).or_default();
             assert_eq!(popped, usize::from(count).min(model.len()));
             let rest = model.len() - popped;
@@ -167,7 +115,7 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
             };
         }
         Op::Turn(k, from, to) => {
-            let turned = store.edit(k, |list| list.turn(end(from), end(to)));
+            let turned = edit(store, k, |list| list.turn(end(from), end(to)));
             let model = model.entry(k).or_default();
             assert_eq!(turned, !model.is_empty());
             if turned {
@@ -178,7 +126,7 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
         }
         Op::Set(k, index, n) => {
             let (index, element) = (usize::from(index), element(n));
-            let set = store.edit(k, |list| list.set(index, &element));
+            let set = edit(store, k, |list| list.set(index, &element));
             let there = model.entry(k).or_default().get_mut(index);
             assert_eq!(set, there.is_some());
             if let Some(there) = there {
@@ -187,7 +135,7 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
         }
         Op::Insert(k, pivot, after, n) => {
             let (pivot, element) = (element(pivot), element(n));
-            let inserted = store.edit(k, |list| list.insert(&pivot, after, &element));
+            let inserted = edit(store, k, |list| list.insert(&pivot, after, &element));
             let model = model.entry(k).or_default();
             let found = model.iter().position(|there| *there == pivot);
             assert_eq!(inserted, found.is_some());
@@ -197,7 +145,7 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
         }
         Op::Remove(k, n, left, max) => {
             let (element, max) = (element(n), usize::from(max));
-            let removed = store.edit(k, |list| list.remove(&element, end(left), max));
+            let removed = edit(store, k, |list| list.remove(&element, end(left), max));
             let model = model.entry(k).or_default();
             let matches: Vec<usize> = (0..model.len())
                 .filter(|&at| model[at] == element)
@@ -210,23 +158,24 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
         }
         Op::Trim(k, skip, count) => {
             let (skip, count) = (usize::from(skip), usize::from(count));
-            store.edit(k, |list| list.trim(skip, count));
+            edit(store, k, |list| list.trim(skip, count));
             let model = model.entry(k).or_default();
             model.truncate(skip + count);
             model.drain(..skip.min(model.len()));
         }
         Op::Copy(from, to) if from != to => {
-            if store.read(|guard| guard.copy(&[from], KeyspaceId(0), &[to])) {
+            if store.run(|guard| guard.copy(&[from], KeyspaceId(0), &[to])) {
                 model.insert(to, model[&from].clone());
             }
         }
         Op::Rename(from, to) if from != to => {
-            if store.read(|guard| guard.rename(&[from], &[to])) {
+            if store.run(|guard| guard.rename(&[from], &[to])) {
                 let elements = model.remove(&from).unwrap();
                 model.insert(to, elements);
             }
         }
         Op::Copy(..) | Op::Rename(..) => {}
+        Op::Expire(k, at) => store.expire(&[k], at),
         Op::Bounds(size, plain) => {
             store.limits.list_size.store(size, Relaxed);
             store.limits.list_plain_bytes.store(plain, Relaxed);
@@ -239,8 +188,8 @@ fn check(store: &mut Store, model: &Model) {
     let mut accounted = 0;
     for key in 0..3 {
         let expected = model.get(&key).cloned().unwrap_or_default();
-        assert_eq!(store.elements(key), expected);
-        store.read(|guard| {
+        assert_eq!(elements(store, key), expected);
+        store.run(|guard| {
             let Some(view) = guard.peek(&[key]) else {
                 return;
             };
@@ -253,13 +202,7 @@ fn check(store: &mut Store, model: &Model) {
             check_reading(there, &expected);
         });
     }
-    let live: usize = store
-        .stripes
-        .0
-        .iter()
-        .map(|stripe| stripe.heap.live_bytes())
-        .sum();
-    assert_eq!(live, accounted);
+    assert_eq!(store.live_bytes(), accounted);
 }
 
 fn check_reading(there: ListRef<'_>, expected: &[Vec<u8>]) {
@@ -306,7 +249,8 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(k, n, left, max)| Op::Remove(k, n, left, max)),
         1 => (key.clone(), 0u16..50, 0u16..900).prop_map(|(k, skip, c)| Op::Trim(k, skip, c)),
         1 => (key.clone(), key.clone()).prop_map(|(a, b)| Op::Copy(a, b)),
-        1 => (key.clone(), key).prop_map(|(a, b)| Op::Rename(a, b)),
+        1 => (key.clone(), key.clone()).prop_map(|(a, b)| Op::Rename(a, b)),
+        2 => (key, prop::option::of(5000u64..1 << 50)).prop_map(|(k, at)| Op::Expire(k, at)),
         2 => (size, plain).prop_map(|(size, plain)| Op::Bounds(size, plain)),
     ]
 }
@@ -316,25 +260,23 @@ proptest! {
 
     #[test]
     fn lists_are_what_was_done_to_them(ops in prop::collection::vec(op(), 1..60)) {
-        let (mut store, mut model) = (Store::new(-2), Model::new());
+        let (mut store, mut model) = (store(-2), Model::new());
         for op in ops {
             apply(&mut store, &mut model, op);
             check(&mut store, &model);
         }
         for key in 0..3 {
-            store.read(|guard| guard.delete(&[key]));
+            store.run(|guard| guard.delete(&[key]));
         }
-        for stripe in &mut store.stripes.0 {
-            while stripe.reclaim(16) {}
-            prop_assert_eq!(stripe.heap.live_bytes(), 0);
-        }
+        store.upkeep();
+        prop_assert_eq!(store.live_bytes(), 0);
     }
 }
 
 fn filled(list_size: i64, count: usize) -> Store {
-    let mut store = Store::new(list_size);
+    let mut store = store(list_size);
     let texts: Vec<String> = (0..count).map(|n| n.to_string()).collect();
-    store.edit(0, |list| {
+    edit(&mut store, 0, |list| {
         list.push(ListEnd::Right, texts.iter().map(String::as_bytes))
     });
     store
@@ -343,33 +285,39 @@ fn filled(list_size: i64, count: usize) -> Store {
 #[test]
 fn a_list_is_packed_up_to_its_bounds_and_again_at_half_of_them() {
     let mut store = filled(10, 10);
-    assert_eq!(store.encoding(0), Encoding::Listpack);
-    store.edit(0, |list| list.push(ListEnd::Left, [&b"x"[..]].into_iter()));
-    assert_eq!(store.encoding(0), Encoding::Quicklist);
+    assert_eq!(encoding(&mut store, 0), Encoding::Listpack);
+    edit(&mut store, 0, |list| {
+        list.push(ListEnd::Left, [&b"x"[..]].into_iter())
+    });
+    assert_eq!(encoding(&mut store, 0), Encoding::Quicklist);
     // There are two nodes as long as the new one is there.
-    store.edit(0, |list| list.pop(ListEnd::Right, 8));
-    assert_eq!(store.encoding(0), Encoding::Quicklist);
-    store.edit(0, |list| list.pop(ListEnd::Left, 1));
-    assert_eq!(store.encoding(0), Encoding::Listpack);
+    edit(&mut store, 0, |list| list.pop(ListEnd::Right, 8));
+    assert_eq!(encoding(&mut store, 0), Encoding::Quicklist);
+    edit(&mut store, 0, |list| list.pop(ListEnd::Left, 1));
+    assert_eq!(encoding(&mut store, 0), Encoding::Listpack);
 }
 
 #[test]
 fn what_changes_nothing_leaves_the_encoding() {
     let mut store = filled(10, 10);
     let large = [b'x'; 9000];
-    assert!(!store.edit(0, |list| list.insert(b"missing", true, &large)));
-    assert!(!store.edit(0, |list| list.set(10, &large)));
+    assert!(!edit(&mut store, 0, |list| list.insert(b"missing", true, &large)));
+    assert!(!edit(&mut store, 0, |list| list.set(10, &large)));
     assert_eq!(
-        store.edit(0, |list| list.remove(b"missing", ListEnd::Left, 9)),
+        edit(&mut store, 0, |list| list.remove(
+            b"missing",
+            ListEnd::Left,
+            9
+        )),
         0
     );
-    assert_eq!(store.encoding(0), Encoding::Listpack);
+    assert_eq!(encoding(&mut store, 0), Encoding::Listpack);
 }
 
 #[test]
 fn nodes_are_full_and_reserve_nothing() {
     let mut store = filled(-2, 100_000);
-    store.read(|guard| {
+    store.run(|guard| {
         let view = guard.peek(&[0]).unwrap();
         let ListRef::Quick(list) = list(view.value()) else {
             unreachable!("it is large");
@@ -384,8 +332,8 @@ fn nodes_are_full_and_reserve_nothing() {
 #[test]
 fn a_large_list_is_freed_in_slices() {
     let mut store = filled(2, 10_000);
-    store.edit(0, |list| list.trim(3000, 1000));
-    assert_eq!(store.elements(0).len(), 1000);
+    edit(&mut store, 0, |list| list.trim(3000, 1000));
+    assert_eq!(elements(&mut store, 0).len(), 1000);
     let slices = |store: &mut Store| {
         let stripes = store.stripes.0.iter_mut();
         stripes
@@ -393,14 +341,14 @@ fn a_large_list_is_freed_in_slices() {
             .sum::<usize>()
     };
     assert!(slices(&mut store) >= 44);
-    store.read(|guard| guard.delete(&[0]));
+    store.run(|guard| guard.delete(&[0]));
     assert!(slices(&mut store) >= 4);
 }
 
 #[test]
 fn effects_say_what_has_happened() {
-    let (mut store, mut told) = (Store::new(-2), Told::default());
-    store.run(&mut told, |guard| {
+    let mut store = store(-2);
+    store.run(|guard| {
         let mut list = guard.slot(b"k").list_mut().unwrap();
         let elements = |n: usize| {
             [&b"a"[..], b"b", b"a", b"c", b"a", b"d"]
@@ -420,7 +368,7 @@ fn effects_say_what_has_happened() {
         assert!(list.is_empty());
     });
     assert_eq!(
-        told.effects,
+        store.effects_as_text(),
         [
             "RPUSH k a b a c a d",
             "LPUSH k a b",

@@ -2,22 +2,8 @@
 
 use proptest::prelude::*;
 
-use crate::{
-    Guard, IntText, Layout, Mode, NoEffects, ScoreRange, StringRef, Stripe, Stripes, UnixMs,
-    ValueRef,
-};
-
-struct One(Stripe);
-
-impl Stripes for One {
-    fn stripe(&mut self, _index: usize) -> &mut Stripe {
-        &mut self.0
-    }
-
-    fn held(&self, _index: usize) -> &Stripe {
-        &self.0
-    }
-}
+use crate::trial::Store;
+use crate::{Guard, IntText, Mode, ScoreRange, StringRef, UnixMs, ValueRef};
 
 /// A member: its number, its score, and when it expires.
 type Member = (u16, i8, Option<UnixMs>);
@@ -29,36 +15,27 @@ fn name(n: u16) -> [u8; 2] {
     n.to_be_bytes()
 }
 
-struct Store {
-    layout: Layout,
-    stripe: One,
+/// A hash, a set and a sorted set of these members.
+fn store_of(members: &[Member]) -> Store {
+    let mut store = Store::new(1);
+    at(&mut store, START, Mode::Primary, |guard| {
+        fill(guard, members)
+    });
+    store
 }
 
-impl Store {
-    /// A hash, a set and a sorted set of these members.
-    fn of(members: &[Member]) -> Self {
-        let mut store = Self {
-            layout: Layout::new(1, 5),
-            stripe: One(Stripe::new()),
-        };
-        store.at(START, Mode::Primary, |guard| fill(guard, members));
-        store
-    }
+fn at<R>(store: &mut Store, now: UnixMs, mode: Mode, run: impl FnOnce(&mut Guard<'_>) -> R) -> R {
+    (store.now, store.mode) = (now, mode);
+    store.run(run)
+}
 
-    fn at<R>(&mut self, now: UnixMs, mode: Mode, run: impl FnOnce(&mut Guard<'_>) -> R) -> R {
-        let mut effects = NoEffects;
-        let guard = Guard::new(&mut self.stripe, &self.layout, &mut effects, now);
-        run(&mut guard.mode(mode))
-    }
-
-    /// All that a reader can learn.
-    fn look(&mut self, now: UnixMs, mode: Mode) -> Vec<Option<Vec<String>>> {
-        self.at(now, mode, |guard| {
-            KEYS.iter()
-                .map(|key| guard.read(key).map(|view| facts(view.value())))
-                .collect()
-        })
-    }
+/// All that a reader can learn.
+fn look(store: &mut Store, now: UnixMs, mode: Mode) -> Vec<Option<Vec<String>>> {
+    at(store, now, mode, |guard| {
+        KEYS.iter()
+            .map(|key| guard.read(key).map(|view| facts(view.value())))
+            .collect()
+    })
 }
 
 fn fill(guard: &mut Guard<'_>, members: &[Member]) {
@@ -172,20 +149,21 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn a_paused_store_shows_what_a_primary_leaves(members in members(), after in 0u64..22) {
-        let (mut paused, mut primary) = (Store::of(&members), Store::of(&members));
+        let (mut paused, mut primary) = (store_of(&members), store_of(&members));
         let now = START + after;
-        prop_assert!(paused.look(now, Mode::Paused) == primary.look(now, Mode::Primary));
+        prop_assert!(look(&mut paused, now, Mode::Paused) == look(&mut primary, now, Mode::Primary));
         // Nothing has been deleted.
-        prop_assert!(paused.look(START, Mode::Paused) == Store::of(&members).look(START, Mode::Primary));
+        let all = look(&mut store_of(&members), START, Mode::Primary);
+        prop_assert!(look(&mut paused, START, Mode::Paused) == all);
     }
 
     #[test]
     fn what_is_due_goes_in_slices(members in members(), after in 0u64..22, max in 1usize..20) {
-        let (mut store, mut other) = (Store::of(&members), Store::of(&members));
+        let (mut store, mut other) = (store_of(&members), store_of(&members));
         let now = START + after;
         for key in KEYS {
             let mut slices = 0;
-            while store.at(now, Mode::Primary, |guard| {
+            while at(&mut store, now, Mode::Primary, |guard| {
                 let before = guard.stats().changes;
                 let more = guard.thin(key, max);
                 assert!(guard.stats().changes - before <= max as u64);
@@ -196,17 +174,17 @@ proptest! {
             }
         }
         // Nothing is left for whoever comes, not even what is hidden from others, but a key that goes as a whole.
-        let (seen, left) = (store.look(now, Mode::Follower), other.look(now, Mode::Primary));
+        let (seen, left) = (look(&mut store, now, Mode::Follower), look(&mut other, now, Mode::Primary));
         prop_assert!(seen.iter().zip(&left).all(|(seen, left)| left.is_none() || seen == left));
-        prop_assert!(store.look(now, Mode::Primary) == left);
+        prop_assert!(look(&mut store, now, Mode::Primary) == left);
     }
 }
 
 #[test]
 fn a_key_whose_members_are_all_due_goes_at_once() {
     let members: Vec<Member> = (0..5000).map(|n| (n, 0, Some(START + 5))).collect();
-    let mut store = Store::of(&members);
-    store.at(START + 5, Mode::Primary, |guard| {
+    let mut store = store_of(&members);
+    at(&mut store, START + 5, Mode::Primary, |guard| {
         for key in KEYS {
             assert!(!guard.thin(key, 1) && !guard.exists(key));
         }
@@ -216,8 +194,8 @@ fn a_key_whose_members_are_all_due_goes_at_once() {
 
 #[test]
 fn a_write_that_a_pause_has_come_upon_meets_nothing_hidden() {
-    let mut store = Store::of(&[(1, 0, Some(START + 5)), (2, 0, None)]);
-    store.at(START + 5, Mode::Paused, |guard| {
+    let mut store = store_of(&[(1, 0, Some(START + 5)), (2, 0, None)]);
+    at(&mut store, START + 5, Mode::Paused, |guard| {
         assert!(guard.slot(b"set").set_mut().unwrap().add(&name(1)));
         let value = guard.read(b"set").unwrap();
         let ValueRef::Set(set) = value.value() else {

@@ -6,48 +6,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
 
-use crate::{
-    Expiry, Guard, IntText, KeyspaceId, Layout, NewString, NoEffects, Slot, Stripe, Stripes, View,
-};
+use crate::trial::Store;
+use crate::{Expiry, Guard, IntText, KeyspaceId, Layout, NewString, Slot, View};
 
-struct One(Stripe);
-
-impl Stripes for One {
-    fn stripe(&mut self, _index: usize) -> &mut Stripe {
-        &mut self.0
-    }
-
-    fn held(&self, _index: usize) -> &Stripe {
-        &self.0
-    }
+fn on<R>(store: &mut Store, keyspace: u32, run: impl FnOnce(&mut Guard<'_>) -> R) -> R {
+    store.run(|guard| {
+        guard.select(KeyspaceId(keyspace));
+        run(guard)
+    })
 }
 
-struct Store {
-    layout: Layout,
-    stripe: One,
-}
-
-impl Store {
-    fn new() -> Self {
-        Self {
-            layout: Layout::new(1, 5),
-            stripe: One(Stripe::new()),
-        }
-    }
-
-    fn on<R>(&mut self, keyspace: u32, run: impl FnOnce(&mut Guard<'_>) -> R) -> R {
-        let mut effects = NoEffects;
-        let guard = Guard::new(&mut self.stripe, &self.layout, &mut effects, 1000);
-        run(&mut guard.on(KeyspaceId(keyspace)))
-    }
-
-    fn set(&mut self, n: u32, value: &[u8]) {
-        self.on(0, |guard| {
-            guard
-                .slot(&n.to_be_bytes())
-                .set(NewString::Bytes(value), Expiry::Clear);
-        });
-    }
+fn set(store: &mut Store, n: u32, value: &[u8]) {
+    store.run(|guard| {
+        let key = n.to_be_bytes();
+        guard.slot(&key).set(NewString::Bytes(value), Expiry::Clear);
+    });
 }
 
 type Model = BTreeMap<(u32, Vec<u8>), (Vec<u8>, Option<u64>)>;
@@ -94,7 +67,7 @@ fn op() -> impl Strategy<Value = Op> {
 fn apply(store: &mut Store, model: &mut Model, op: Op) {
     match op {
         Op::Set(s, k, v, e) => {
-            store.on(s, |guard| {
+            on(store, s, |guard| {
                 guard
                     .slot(&k)
                     .set(NewString::Bytes(&v), e.map_or(Expiry::Clear, Expiry::At));
@@ -102,18 +75,17 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
             model.insert((s, k), (v, e));
         }
         Op::Write(s, k, offset, v) => {
-            store
-                .on(s, |guard| match guard.slot(&k) {
-                    Slot::Occupied(mut there) => there.set_range(offset, &v, usize::MAX).map(drop),
-                    Slot::Vacant(free) => free.set_range(offset, &v, usize::MAX).map(drop),
-                })
-                .unwrap();
+            on(store, s, |guard| match guard.slot(&k) {
+                Slot::Occupied(mut there) => there.set_range(offset, &v, usize::MAX).map(drop),
+                Slot::Vacant(free) => free.set_range(offset, &v, usize::MAX).map(drop),
+            })
+            .unwrap();
             let text = &mut model.entry((s, k)).or_default().0;
             text.resize(text.len().max(offset + v.len()), 0);
             text[offset..offset + v.len()].copy_from_slice(&v);
         }
         Op::Expire(s, k, e) => {
-            store.on(s, |guard| {
+            on(store, s, |guard| {
                 guard
                     .slot(&k)
                     .occupied()
@@ -122,27 +94,27 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
             model.entry((s, k)).and_modify(|(_, expiry)| *expiry = e);
         }
         Op::Delete(s, k) => {
-            let existed = store.on(s, |guard| guard.delete(&k));
+            let existed = on(store, s, |guard| guard.delete(&k));
             assert_eq!(existed, model.remove(&(s, k)).is_some());
         }
         Op::Rename(s, a, b) if a != b => {
-            store.on(s, |guard| guard.rename(&a, &b));
+            on(store, s, |guard| guard.rename(&a, &b));
             if let Some(moved) = model.remove(&(s, a)) {
                 model.insert((s, b), moved);
             }
         }
         Op::Copy(s, k, to) if s != to => {
-            store.on(s, |guard| guard.copy(&k, KeyspaceId(to), &k));
+            on(store, s, |guard| guard.copy(&k, KeyspaceId(to), &k));
             if let Some(copied) = model.get(&(s, k.clone())).cloned() {
                 model.insert((to, k), copied);
             }
         }
         Op::Flush(s) => {
-            store.on(s, |guard| guard.flush());
+            on(store, s, |guard| guard.flush());
             model.retain(|&(space, _), _| space != s);
         }
         Op::Swap(a, b) => {
-            store.on(a, |guard| guard.swap(KeyspaceId(a), KeyspaceId(b)));
+            on(store, a, |guard| guard.swap(KeyspaceId(a), KeyspaceId(b)));
             let moved = std::mem::take(model)
                 .into_iter()
                 .map(|((s, k), v)| match s {
@@ -153,9 +125,9 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
             *model = moved.collect();
         }
         Op::Upkeep => {
-            while store.stripe.0.reclaim(3) {}
-            while store.stripe.0.compact(1) {}
-            store.stripe.0.take_garbage();
+            while store.stripes.0[0].reclaim(3) {}
+            while store.stripes.0[0].compact(1) {}
+            store.stripes.0[0].take_garbage();
             crate::release_memory(1 << 20);
         }
         Op::Rename(..) | Op::Copy(..) => {}
@@ -171,7 +143,7 @@ fn check(store: &mut Store, model: &Model) {
     let (mut seen, mut counted) = (Model::new(), 0);
     for s in 0..3 {
         let (mut entries, mut all) = (0, 0);
-        store.on(s, |guard| {
+        on(store, s, |guard| {
             guard.for_each(|view| {
                 entries += view.bytes();
                 seen.insert((s, view.key().to_vec()), (text(&view), view.expire_at()));
@@ -179,13 +151,13 @@ fn check(store: &mut Store, model: &Model) {
             assert_eq!(guard.len(), model.keys().filter(|key| key.0 == s).count());
             all = guard.bytes();
         });
-        let keyspace = store.stripe.0.keyspace(KeyspaceId(s));
+        let keyspace = store.stripes.0[0].keyspace(KeyspaceId(s));
         let tables = keyspace.map_or(0, |keyspace| keyspace.keyspace.table.bytes());
         assert_eq!(all, entries + tables);
         counted += all;
     }
     assert!(seen == *model, "contents differ");
-    assert_eq!(counted, store.stripe.0.bytes());
+    assert_eq!(counted, store.stripes.0[0].bytes());
 }
 
 proptest! {
@@ -193,50 +165,50 @@ proptest! {
 
     #[test]
     fn entries_of_all_sizes_agree_with_a_naive_model(ops in prop::collection::vec(op(), 1..60)) {
-        let (mut store, mut model) = (Store::new(), Model::new());
+        let (mut store, mut model) = (Store::new(1), Model::new());
         for op in ops {
             apply(&mut store, &mut model, op);
             check(&mut store, &model);
         }
-        store.on(0, |guard| guard.flush_all());
-        prop_assert_eq!(store.stripe.0.bytes(), 0);
-        while store.stripe.0.reclaim(10) {}
-        prop_assert_eq!(store.stripe.0.heap.live_bytes(), 0);
+        on(&mut store, 0, |guard| guard.flush_all());
+        prop_assert_eq!(store.stripes.0[0].bytes(), 0);
+        while store.stripes.0[0].reclaim(10) {}
+        prop_assert_eq!(store.stripes.0[0].heap.live_bytes(), 0);
     }
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "slow")]
 fn memory_is_closed_up_after_mass_deletion() {
-    let mut store = Store::new();
+    let mut store = Store::new(1);
     for n in 0..100_000 {
-        store.set(n, &[b'v'; 50]);
+        set(&mut store, n, &[b'v'; 50]);
     }
-    let full = store.stripe.0.resident_bytes();
+    let full = store.stripes.0[0].resident_bytes();
     for n in (0..100_000u32).filter(|n| n % 10 != 0) {
-        assert!(store.on(0, |guard| guard.delete(&n.to_be_bytes())));
+        assert!(on(&mut store, 0, |guard| guard.delete(&n.to_be_bytes())));
     }
-    while store.stripe.0.compact(2) {}
-    assert!(store.stripe.0.resident_bytes() < full / 4);
+    while store.stripes.0[0].compact(2) {}
+    assert!(store.stripes.0[0].resident_bytes() < full / 4);
     for n in (0..100_000u32).step_by(10) {
-        store.on(0, |guard| {
+        on(&mut store, 0, |guard| {
             assert_eq!(
                 guard.peek(&n.to_be_bytes()).map(|view| text(&view)),
                 Some(vec![b'v'; 50])
             );
         });
     }
-    store.on(0, |guard| guard.flush());
-    while store.stripe.0.reclaim(1000) {}
-    assert!(!store.stripe.0.compact(1));
+    on(&mut store, 0, |guard| guard.flush());
+    while store.stripes.0[0].reclaim(1000) {}
+    assert!(!store.stripes.0[0].compact(1));
 }
 
 #[test]
 #[cfg_attr(miri, ignore = "slow")]
 fn keys_can_be_fetched_while_the_store_changes() {
-    let mut store = Store::new();
-    store.set(0, b"v");
-    let (view, layout) = (store.stripe.0.view(), Layout::new(1, 5));
+    let mut store = Store::new(1);
+    set(&mut store, 0, b"v");
+    let (view, layout) = (store.stripes.0[0].view(), Layout::new(1, 9));
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -254,11 +226,13 @@ fn keys_can_be_fetched_while_the_store_changes() {
         }
         for round in 0..3 {
             for n in 0..20_000 {
-                store.set(n, &n.to_be_bytes());
+                set(&mut store, n, &n.to_be_bytes());
             }
-            store.on(round, |guard| guard.swap(KeyspaceId(0), KeyspaceId(7)));
-            store.on(0, |guard| guard.flush_all());
-            while store.stripe.0.reclaim(100) {}
+            on(&mut store, round, |guard| {
+                guard.swap(KeyspaceId(0), KeyspaceId(7))
+            });
+            on(&mut store, 0, |guard| guard.flush_all());
+            while store.stripes.0[0].reclaim(100) {}
             crate::release_memory(4 << 20);
         }
         done.store(true, Ordering::Relaxed);

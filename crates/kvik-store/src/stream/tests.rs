@@ -8,72 +8,20 @@ use std::sync::atomic::Ordering::Relaxed;
 use proptest::prelude::*;
 
 use super::*;
-use crate::limits::Limits;
-use crate::{EffectSink, Guard, KeyspaceId, Stripe, Stripes};
+use crate::KeyspaceId;
+use crate::trial::Store;
 
-struct One(Stripe);
-
-impl Stripes for One {
-    fn held(&self, _index: usize) -> &Stripe {
-        &self.0
-    }
-
-    fn stripe(&mut self, _index: usize) -> &mut Stripe {
-        &mut self.0
-    }
+fn store(node_entries: i64) -> Store {
+    let store = Store::new(1).telling();
+    store
+        .limits
+        .stream_node_entries
+        .store(node_entries, Relaxed);
+    store
 }
 
-/// Effects as they are stated.
-#[derive(Default)]
-struct Stated {
-    open: Vec<Vec<u8>>,
-    all: Vec<Vec<Vec<u8>>>,
-}
-
-impl EffectSink for Stated {
-    fn wanted(&self) -> bool {
-        true
-    }
-
-    fn word(&mut self, word: &[u8]) {
-        self.open.push(word.to_vec());
-    }
-
-    fn end(&mut self, _keyspace: KeyspaceId) {
-        self.all.push(std::mem::take(&mut self.open));
-    }
-}
-
-struct Store {
-    layout: Layout,
-    stripes: One,
-    limits: Limits,
-    now: u64,
-    stated: Stated,
-}
-
-impl Store {
-    fn new(node_entries: i64) -> Self {
-        let limits = Limits::new();
-        limits.stream_node_entries.store(node_entries, Relaxed);
-        Self {
-            layout: Layout::new(1, 5),
-            stripes: One(Stripe::new()),
-            limits,
-            now: 1000,
-            stated: Stated::default(),
-        }
-    }
-
-    fn run<R>(&mut self, run: impl FnOnce(&mut Guard<'_>) -> R) -> R {
-        let (stripes, effects) = (&mut self.stripes, &mut self.stated);
-        let guard = Guard::new(stripes, &self.layout, effects, self.now);
-        run(&mut guard.limits(&self.limits))
-    }
-
-    fn edit<R>(&mut self, change: impl FnOnce(&mut StreamMut<'_>) -> R) -> R {
-        self.run(|guard| change(&mut guard.slot(b"s").stream_mut().unwrap()))
-    }
+fn edit<R>(store: &mut Store, change: impl FnOnce(&mut StreamMut<'_>) -> R) -> R {
+    store.run(|guard| change(&mut guard.slot(b"s").stream_mut().unwrap()))
 }
 
 /// Fields and values in turn.
@@ -174,7 +122,7 @@ fn apply(store: &mut Store, model: &mut Model, op: &Op) {
         }
         Op::Delete(ids) => {
             let ids: Vec<StreamId> = ids.iter().map(|n| model.id(*n)).collect();
-            let deleted = store.edit(|stream| stream.delete(ids.iter().copied()));
+            let deleted = edit(store, |stream| stream.delete(ids.iter().copied()));
             let there = ids.iter().filter(|id| model.entries.remove(id).is_some());
             let there: Vec<&StreamId> = there.collect();
             assert_eq!(deleted, there.len() as u64);
@@ -185,12 +133,12 @@ fn apply(store: &mut Store, model: &mut Model, op: &Op) {
         Op::SetLastId(ms) => {
             model.last_id.ms += ms;
             let id = model.last_id;
-            store.edit(|stream| stream.set_last_id(id, None, None));
+            edit(store, |stream| stream.set_last_id(id, None, None));
         }
         Op::Pass(ms) => store.now += ms,
         Op::CreateGroup(group, n) => {
             let id = model.id(*n);
-            let created = store.edit(|stream| stream.create_group(&[*group], id, None));
+            let created = edit(store, |stream| stream.create_group(&[*group], id, None));
             assert_eq!(created, !model.groups.contains_key(group));
             model.groups.entry(*group).or_insert_with(|| GroupModel {
                 last_id: id,
@@ -198,7 +146,7 @@ fn apply(store: &mut Store, model: &mut Model, op: &Op) {
             });
         }
         Op::DestroyGroup(group) => {
-            let destroyed = store.edit(|stream| stream.destroy_group(&[*group]));
+            let destroyed = edit(store, |stream| stream.destroy_group(&[*group]));
             assert_eq!(destroyed, model.groups.remove(group).is_some());
         }
         _ => apply_to_group(store, model, op, now),
@@ -206,7 +154,9 @@ fn apply(store: &mut Store, model: &mut Model, op: &Op) {
 }
 
 fn append(store: &mut Store, id: NewId, words: &Words) -> StreamId {
-    store.edit(|stream| stream.append(id, words.iter().map(Vec::as_slice)).unwrap())
+    edit(store, |stream| {
+        stream.append(id, words.iter().map(Vec::as_slice)).unwrap()
+    })
 }
 
 fn trim_both(store: &mut Store, model: &mut Model, trim: &Trim) {
@@ -215,7 +165,7 @@ fn trim_both(store: &mut Store, model: &mut Model, trim: &Trim) {
         len => len,
     };
     let trim = Trim { to, ..*trim };
-    let deleted = store.edit(|stream| stream.trim(&trim));
+    let deleted = edit(store, |stream| stream.trim(&trim));
     let exact = match to {
         TrimTo::Len(max) => (model.entries.len() as u64).saturating_sub(max),
         TrimTo::MinId(id) => model.entries.range(..id).count() as u64,
@@ -243,7 +193,7 @@ fn apply_to_group(store: &mut Store, model: &mut Model, op: &Op, now: u64) {
         unreachable!("the others are about streams");
     };
     if !model.groups.contains_key(&name) {
-        assert!(store.edit(|stream| stream.group_mut(&[name]).is_none()));
+        assert!(edit(store, |stream| stream.group_mut(&[name]).is_none()));
         return;
     }
     if matches!(op, Op::Claim(..) | Op::ClaimFrom(..)) {
@@ -253,7 +203,7 @@ fn apply_to_group(store: &mut Store, model: &mut Model, op: &Op, now: u64) {
     let mut expected = Vec::new();
     let before = model.clone();
     let group = model.groups.get_mut(&name).unwrap();
-    store.edit(|stream| {
+    edit(store, |stream| {
         let name = [name];
         let mut edit = stream.group_mut(&name).unwrap();
         match op {
@@ -321,7 +271,7 @@ fn apply_claim(store: &mut Store, model: &mut Model, op: &Op, now: u64) {
             let to = (*consumer, now);
             let given = |id: &&StreamId| model.claim(*name, **id, to, *force, !uncounted);
             expected = ids.iter().filter(given).copied().collect();
-            store.edit(|stream| {
+            edit(store, |stream| {
                 let name = [*name];
                 let mut edit = stream.group_mut(&name).unwrap();
                 edit.claim(&[*consumer], ids.into_iter(), &claim, |entry| {
@@ -337,7 +287,7 @@ fn apply_claim(store: &mut Store, model: &mut Model, op: &Op, now: u64) {
         }
         Op::ClaimFrom(name, consumer, n, max) => {
             let start = before.id(*n);
-            let claimed = store.edit(|stream| {
+            let claimed = edit(store, |stream| {
                 let name = [*name];
                 let mut edit = stream.group_mut(&name).unwrap();
                 let claim = claim(now, false, false);
@@ -392,7 +342,7 @@ fn words_of(entry: &StreamEntry<'_>) -> Words {
 }
 
 fn check(store: &mut Store, model: &Model) {
-    let live = store.stripes.0.heap.live_bytes();
+    let live = store.stripes.0[0].heap.live_bytes();
     store.run(|guard| {
         let Some(view) = guard.peek(b"s") else {
             assert_eq!((model, live), (&Model::default(), 0));
@@ -517,7 +467,7 @@ proptest! {
         ops in prop::collection::vec(op(), 1..80),
         node_entries in prop::sample::select(vec![0i64, 1, 4, 100]),
     ) {
-        let (mut store, mut model) = (Store::new(node_entries), Model::default());
+        let (mut store, mut model) = (store(node_entries), Model::default());
         for op in &ops {
             apply(&mut store, &mut model, op);
             check(&mut store, &model);
@@ -527,17 +477,19 @@ proptest! {
         }
         check(&mut store, &model);
         store.run(|guard| guard.delete(b"s"));
-        while store.stripes.0.reclaim(8) {}
-        prop_assert_eq!(store.stripes.0.heap.live_bytes(), 0);
-        prop_assert!(!store.stripes.0.heap.has_doomed());
+        while store.stripes.0[0].reclaim(8) {}
+        prop_assert_eq!(store.stripes.0[0].heap.live_bytes(), 0);
+        prop_assert!(!store.stripes.0[0].heap.has_doomed());
     }
 }
 
 /// A stream with a group that has delivered all of it.
 fn delivered(count: u16) -> Store {
-    let (mut store, mut model) = (Store::new(100), Model::default());
+    let (mut store, mut model) = (store(100), Model::default());
     apply(&mut store, &mut model, &Op::Fill(count));
-    store.edit(|stream| stream.create_group(&[0], StreamId::MIN, None));
+    edit(&mut store, |stream| {
+        stream.create_group(&[0], StreamId::MIN, None)
+    });
     model.groups.insert(0, GroupModel::default());
     apply(&mut store, &mut model, &Op::Deliver(0, 1, usize::MAX, true));
     store
@@ -546,16 +498,16 @@ fn delivered(count: u16) -> Store {
 #[test]
 fn what_is_large_is_freed_in_slices() {
     let mut store = delivered(20_000);
-    store.edit(|stream| {
+    edit(&mut store, |stream| {
         assert!(stream.destroy_group(&[0]));
         let to = TrimTo::Len(0);
         let precision = Precision::Exact;
         assert_eq!(stream.trim(&Trim { to, precision }), 20_000);
     });
-    assert!(store.stripes.0.heap.has_doomed());
-    let bytes = |store: &Store| store.stripes.0.heap.resident_bytes();
+    assert!(store.stripes.0[0].heap.has_doomed());
+    let bytes = |store: &Store| store.stripes.0[0].heap.resident_bytes();
     let (before, mut slices) = (bytes(&store), 1);
-    while store.stripes.0.reclaim(16) {
+    while store.stripes.0[0].reclaim(16) {
         slices += 1;
     }
     assert!(
@@ -568,16 +520,14 @@ fn what_is_large_is_freed_in_slices() {
 #[test]
 fn effects_say_what_happened() {
     let mut store = delivered(2);
-    store.edit(|stream| {
+    edit(&mut store, |stream| {
         stream
             .group_mut(&[0])
             .unwrap()
             .acknowledge([StreamId::new(0, 1)].into_iter())
     });
-    let said = |effect: &Vec<Vec<u8>>| effect.join(&b' ').escape_ascii().to_string();
-    let effects: Vec<String> = store.stated.all.iter().map(said).collect();
     assert_eq!(
-        effects,
+        store.effects_as_text(),
         [
             "XADD s 0-1 n 0",
             "XADD s 0-2 n 1",
