@@ -111,7 +111,7 @@ impl<'g, T: Typed> Edit<'g, T> {
     pub(crate) fn open(slot: Slot<'g>) -> Result<Self, WrongKind> {
         match slot {
             Slot::Occupied(occupied) => {
-                if occupied.view().kind() != T::KIND {
+                if occupied.view().kind() != T::kind() {
                     return Err(WrongKind);
                 }
                 let (mut place, entry) = occupied.into_parts();

@@ -13,7 +13,7 @@ mod tests;
 use crate::UnixMs;
 use crate::layout::Layout;
 use crate::members::{Members, MembersRef};
-use crate::object::{Collection, fit_packed};
+use crate::object::{Packable, Shape};
 use crate::packed::Listpack;
 use crate::raw::cells::Cells;
 use crate::raw::entry::{Form, Member};
@@ -150,50 +150,37 @@ impl Default for Hash {
     }
 }
 
-impl Collection for Hash {
+impl Packable for Hash {
     const KIND: Kind = Kind::Hash;
+    const LARGE: Encoding = Encoding::Hashtable;
+    const REMOVAL: &'static [u8] = b"HDEL";
+
+    type Large = Members;
 
     fn from_packed(form: Form, bytes: Vec<u8>) -> Self {
         debug_assert_eq!(form, Form::HashPack);
         Self::Pack(bytes)
     }
 
-    fn packed(&self) -> Option<(Form, &[u8])> {
+    fn from_large(large: Members) -> Self {
+        Self::Table(Box::new(large))
+    }
+
+    fn shape(&self) -> Shape<&Vec<u8>, &Members> {
         match self {
-            Self::Pack(bytes) => Some((Form::HashPack, bytes)),
-            Self::Table(_) => None,
+            Self::Pack(bytes) => Shape::Packed(Form::HashPack, bytes),
+            Self::Table(large) => Shape::Large(large),
         }
     }
 
-    fn into_packed_bytes(self) -> Option<Vec<u8>> {
+    fn shape_mut(&mut self) -> Shape<&mut Vec<u8>, &mut Members> {
         match self {
-            Self::Pack(bytes) => Some(bytes),
-            Self::Table(_) => None,
+            Self::Pack(bytes) => Shape::Packed(Form::HashPack, bytes),
+            Self::Table(large) => Shape::Large(large),
         }
     }
 
-    fn encoding(&self) -> Encoding {
-        match self {
-            Self::Pack(_) => Encoding::Listpack,
-            Self::Table(_) => Encoding::Hashtable,
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Pack(bytes) => Listpack::new(bytes).len() / 2,
-            Self::Table(members) => members.len(),
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Pack(bytes) => bytes.capacity(),
-            Self::Table(members) => members.bytes(),
-        }
-    }
-
-    fn view<'a>(
+    fn seen<'a>(
         &'a self,
         cells: &'a Cells,
         layout: &'a Layout,
@@ -203,57 +190,5 @@ impl Collection for Hash {
             Self::Pack(bytes) => HashRef::Pack(Listpack::new(bytes)),
             Self::Table(members) => HashRef::Table(members.view(cells, layout, hidden_until)),
         })
-    }
-
-    fn members(&self) -> Option<&Members> {
-        match self {
-            Self::Pack(_) => None,
-            Self::Table(members) => Some(members),
-        }
-    }
-
-    fn fit(&mut self) {
-        if let Self::Pack(bytes) = self {
-            fit_packed(bytes);
-        }
-    }
-
-    fn removal() -> &'static [u8] {
-        b"HDEL"
-    }
-
-    fn expire(
-        &mut self,
-        now: UnixMs,
-        max: usize,
-        cells: &mut Cells,
-        layout: &Layout,
-        tell: &mut dyn FnMut(&[u8]),
-    ) -> bool {
-        match self {
-            Self::Pack(_) => false,
-            Self::Table(members) => members.expire(now, max, cells, layout, tell),
-        }
-    }
-
-    fn free(&mut self, max: usize, cells: &mut Cells) -> bool {
-        match self {
-            Self::Pack(_) => false,
-            Self::Table(members) => members.free(max, cells),
-        }
-    }
-
-    fn copy_to(&self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
-        match self {
-            Self::Pack(bytes) => Self::Pack(bytes.clone()),
-            Self::Table(members) => Self::Table(Box::new(members.copy_to(from, to, layout))),
-        }
-    }
-
-    fn compact(&mut self, part: usize, cells: &mut Cells) -> bool {
-        match self {
-            Self::Pack(_) => false,
-            Self::Table(members) => members.compact(part, cells, |_, _, _| ()),
-        }
     }
 }

@@ -16,7 +16,7 @@ use self::node::delete_matches;
 use self::quicklist::{Quicklist, Walk};
 use crate::UnixMs;
 use crate::layout::Layout;
-use crate::object::{Collection, fit_packed};
+use crate::object::{Large, Packable, Shape};
 use crate::packed::listpack::Iter;
 use crate::packed::{Element, Listpack, Needle, listpack};
 use crate::raw::cells::Cells;
@@ -294,76 +294,38 @@ impl Default for List {
     }
 }
 
-impl Collection for List {
+impl Packable for List {
     const KIND: Kind = Kind::List;
+    const LARGE: Encoding = Encoding::Quicklist;
+    const REMOVAL: &'static [u8] = b"DEL";
+
+    type Large = Quicklist;
 
     fn from_packed(form: Form, bytes: Vec<u8>) -> Self {
         debug_assert_eq!(form, Form::ListPack);
         Self::Pack(bytes)
     }
 
-    fn packed(&self) -> Option<(Form, &[u8])> {
+    fn from_large(large: Quicklist) -> Self {
+        Self::Quick(Box::new(large))
+    }
+
+    fn shape(&self) -> Shape<&Vec<u8>, &Quicklist> {
         match self {
-            Self::Pack(bytes) => Some((Form::ListPack, bytes)),
-            Self::Quick(_) => None,
+            Self::Pack(bytes) => Shape::Packed(Form::ListPack, bytes),
+            Self::Quick(large) => Shape::Large(large),
         }
     }
 
-    fn into_packed_bytes(self) -> Option<Vec<u8>> {
+    fn shape_mut(&mut self) -> Shape<&mut Vec<u8>, &mut Quicklist> {
         match self {
-            Self::Pack(bytes) => Some(bytes),
-            Self::Quick(_) => None,
+            Self::Pack(bytes) => Shape::Packed(Form::ListPack, bytes),
+            Self::Quick(large) => Shape::Large(large),
         }
     }
 
-    fn encoding(&self) -> Encoding {
-        match self {
-            Self::Pack(_) => Encoding::Listpack,
-            Self::Quick(_) => Encoding::Quicklist,
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.as_ref().len()
-    }
-
-    fn is_void(&self) -> bool {
-        match self {
-            Self::Pack(bytes) => Listpack::new(bytes).is_empty(),
-            Self::Quick(list) => list.len() == 0,
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Pack(bytes) => bytes.capacity(),
-            Self::Quick(list) => list.allocated(),
-        }
-    }
-
-    fn view<'a>(&'a self, _: &'a Cells, _: &'a Layout, _: UnixMs) -> ValueRef<'a> {
+    fn seen<'a>(&'a self, _: &'a Cells, _: &'a Layout, _: UnixMs) -> ValueRef<'a> {
         ValueRef::List(self.as_ref())
-    }
-
-    fn fit(&mut self) {
-        match self {
-            Self::Pack(bytes) => fit_packed(bytes),
-            Self::Quick(list) => list.fit(),
-        }
-    }
-
-    fn free(&mut self, max: usize, _cells: &mut Cells) -> bool {
-        match self {
-            Self::Pack(_) => false,
-            Self::Quick(list) => (0..max).all(|_| list.drop_node()),
-        }
-    }
-
-    fn copy_to(&self, _from: &Cells, _to: &mut Cells, _layout: &Layout) -> Self {
-        match self {
-            Self::Pack(bytes) => Self::Pack(bytes.clone()),
-            Self::Quick(list) => Self::Quick(list.clone()),
-        }
     }
 }
 

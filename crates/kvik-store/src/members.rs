@@ -6,6 +6,7 @@
 
 use crate::UnixMs;
 use crate::layout::Layout;
+use crate::object::Large;
 use crate::raw::arena::EntryRef;
 use crate::raw::cells::{Cells, Text};
 use crate::raw::entry::{MEMBER, Member};
@@ -54,18 +55,9 @@ impl Keys for MemberKeys<'_> {
 }
 
 impl Members {
-    pub(crate) fn len(&self) -> usize {
-        self.table.len()
-    }
-
     /// Number of members that expire.
     pub(crate) fn volatile(&self) -> usize {
         self.volatile
-    }
-
-    /// Bytes of the table, with those of this description itself.
-    pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.table.bytes()
     }
 
     pub(crate) fn find(&self, cells: &Cells, layout: &Layout, name: &[u8]) -> Option<EntryRef> {
@@ -156,26 +148,6 @@ impl Members {
         }
     }
 
-    /// Deletes up to `max` members whose time has come, telling each, and says whether there may be more.
-    pub(crate) fn expire(
-        &mut self,
-        now: UnixMs,
-        max: usize,
-        cells: &mut Cells,
-        layout: &Layout,
-        tell: &mut dyn FnMut(&[u8]),
-    ) -> bool {
-        let mut looks = max.saturating_mul(4).saturating_add(16);
-        for _ in 0..max {
-            let Some(member) = self.next_due(cells, layout, now, &mut looks) else {
-                return looks == 0;
-            };
-            tell(cells.member(member).key());
-            self.remove(cells, layout, member);
-        }
-        true
-    }
-
     /// A member whose time has come; see [`Table::next_due`].
     pub(crate) fn next_due(
         &mut self,
@@ -189,26 +161,9 @@ impl Members {
         Some(member)
     }
 
-    /// Frees up to about `max` members and says whether there are more.
-    pub(crate) fn free(&mut self, max: usize, cells: &mut Cells) -> bool {
-        let table = &mut self.table;
-        let detached = self.detached.get_or_insert_with(|| table.detach());
-        detached.drain(max, |entry| cells.free::<MEMBER>(entry))
-    }
-
-    /// The same members in other cells.
-    pub(crate) fn copy_to(&self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
-        let mut copy = Self::default();
-        for entry in self.table.entries() {
-            let member = from.member(entry);
-            copy.insert(to, layout, member.key(), member.text(), member.expire_at());
-        }
-        copy
-    }
-
     /// Moves the members of one segment out of sparse pages, telling each from where to where, and says whether there is
     /// another segment.
-    pub(crate) fn compact(
+    pub(crate) fn relocate(
         &mut self,
         segment: usize,
         cells: &mut Cells,
@@ -236,6 +191,59 @@ impl Members {
             let hash = layout.hash(cells.member(to).key());
             self.table.replace(hash, from, to);
         }
+    }
+}
+
+impl Large for Members {
+    fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Bytes of the table, with those of this description itself.
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.table.bytes()
+    }
+
+    fn members(&self) -> Option<&Members> {
+        Some(self)
+    }
+
+    fn expire(
+        &mut self,
+        now: UnixMs,
+        max: usize,
+        cells: &mut Cells,
+        layout: &Layout,
+        tell: &mut dyn FnMut(&[u8]),
+    ) -> bool {
+        let mut looks = max.saturating_mul(4).saturating_add(16);
+        for _ in 0..max {
+            let Some(member) = self.next_due(cells, layout, now, &mut looks) else {
+                return looks == 0;
+            };
+            tell(cells.member(member).key());
+            self.remove(cells, layout, member);
+        }
+        true
+    }
+
+    fn free(&mut self, max: usize, cells: &mut Cells) -> bool {
+        let table = &mut self.table;
+        let detached = self.detached.get_or_insert_with(|| table.detach());
+        detached.drain(max, |entry| cells.free::<MEMBER>(entry))
+    }
+
+    fn copy_to(&self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
+        let mut copy = Self::default();
+        for entry in self.table.entries() {
+            let member = from.member(entry);
+            copy.insert(to, layout, member.key(), member.text(), member.expire_at());
+        }
+        copy
+    }
+
+    fn compact(&mut self, part: usize, cells: &mut Cells) -> bool {
+        self.relocate(part, cells, |_, _, _| ())
     }
 }
 

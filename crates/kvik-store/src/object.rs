@@ -1,14 +1,16 @@
 //! Collections, whatever their type, as the heap keeps them.
 //!
-//! Each type is an enum of its representations in a file of its own, and implements [`Collection`]; an [`Object`] is one
-//! of any type. A small collection is packed: one run of bytes in Redis' own format, which lies in its key's entry. A large
-//! one has members in cells, or chunks, and is freed, compacted and scanned in slices.
+//! Each type is an enum of its representations in a file of its own, and an [`Object`] is a collection of any type. A small
+//! collection is packed: one run of bytes in Redis' own format, which lies in its key's entry. A large one has members in
+//! cells, or chunks, and is freed, compacted and scanned in slices. A type that can be either is [`Packable`]: it says which a
+//! collection is, and what follows from that is said once, for all of them.
 
 use crate::UnixMs;
 use crate::hash::Hash;
 use crate::layout::Layout;
 use crate::list::List;
 use crate::members::Members;
+use crate::packed::{IntSet, Listpack};
 use crate::raw::cells::Cells;
 use crate::raw::deadlines::NEVER;
 use crate::raw::entry::Form;
@@ -19,10 +21,8 @@ use crate::zset::Zset;
 
 /// What the heap asks of a collection.
 pub(crate) trait Collection: Default {
-    const KIND: Kind;
-
-    /// A collection from its packed form.
-    fn from_packed(form: Form, bytes: Vec<u8>) -> Self;
+    /// The type.
+    fn kind() -> Kind;
 
     /// The packed form and its bytes, if the collection is packed.
     fn packed(&self) -> Option<(Form, &[u8])>;
@@ -93,6 +93,186 @@ pub(crate) trait Collection: Default {
     }
 }
 
+/// A type of collections that are packed while they are small.
+pub(crate) trait Packable: Default {
+    const KIND: Kind;
+    /// The encoding of a large one.
+    const LARGE: Encoding;
+    /// The command that deletes members, as an effect.
+    const REMOVAL: &'static [u8];
+
+    type Large: Large;
+
+    /// A collection from its packed form.
+    fn from_packed(form: Form, bytes: Vec<u8>) -> Self;
+
+    fn from_large(large: Self::Large) -> Self;
+
+    fn shape(&self) -> Shape<&Vec<u8>, &Self::Large>;
+
+    fn shape_mut(&mut self) -> Shape<&mut Vec<u8>, &mut Self::Large>;
+
+    /// See [`Collection::view`].
+    fn seen<'a>(
+        &'a self,
+        cells: &'a Cells,
+        layout: &'a Layout,
+        hidden_until: UnixMs,
+    ) -> ValueRef<'a>;
+}
+
+/// The two shapes of a packable collection, by reference.
+pub(crate) enum Shape<P, L> {
+    Packed(Form, P),
+    Large(L),
+}
+
+/// The large form of a collection; its methods are those of [`Collection`].
+pub(crate) trait Large {
+    fn len(&self) -> usize;
+
+    fn bytes(&self) -> usize;
+
+    fn fit(&mut self) {}
+
+    fn members(&self) -> Option<&Members> {
+        None
+    }
+
+    fn expire(
+        &mut self,
+        _now: UnixMs,
+        _max: usize,
+        _cells: &mut Cells,
+        _layout: &Layout,
+        _tell: &mut dyn FnMut(&[u8]),
+    ) -> bool {
+        false
+    }
+
+    fn free(&mut self, max: usize, cells: &mut Cells) -> bool;
+
+    fn copy_to(&self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self;
+
+    fn compact(&mut self, _part: usize, _cells: &mut Cells) -> bool {
+        false
+    }
+}
+
+impl<T: Packable> Collection for T {
+    fn kind() -> Kind {
+        T::KIND
+    }
+
+    fn packed(&self) -> Option<(Form, &[u8])> {
+        match self.shape() {
+            Shape::Packed(form, bytes) => Some((form, bytes)),
+            Shape::Large(_) => None,
+        }
+    }
+
+    fn into_packed_bytes(mut self) -> Option<Vec<u8>> {
+        match self.shape_mut() {
+            Shape::Packed(_, bytes) => Some(std::mem::take(bytes)),
+            Shape::Large(_) => None,
+        }
+    }
+
+    fn encoding(&self) -> Encoding {
+        match self.shape() {
+            Shape::Packed(Form::IntSet, _) => Encoding::Intset,
+            Shape::Packed(..) => Encoding::Listpack,
+            Shape::Large(_) => T::LARGE,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self.shape() {
+            Shape::Packed(Form::IntSet, bytes) => IntSet::new(bytes).len(),
+            Shape::Packed(Form::HashPack | Form::ZsetPack, bytes) => Listpack::new(bytes).len() / 2,
+            Shape::Packed(_, bytes) => Listpack::new(bytes).len(),
+            Shape::Large(large) => large.len(),
+        }
+    }
+
+    fn is_void(&self) -> bool {
+        match self.shape() {
+            Shape::Packed(Form::IntSet, bytes) => IntSet::new(bytes).is_empty(),
+            Shape::Packed(_, bytes) => Listpack::new(bytes).is_empty(),
+            Shape::Large(large) => large.len() == 0,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self.shape() {
+            Shape::Packed(_, bytes) => bytes.capacity(),
+            Shape::Large(large) => large.bytes(),
+        }
+    }
+
+    fn view<'a>(
+        &'a self,
+        cells: &'a Cells,
+        layout: &'a Layout,
+        hidden_until: UnixMs,
+    ) -> ValueRef<'a> {
+        self.seen(cells, layout, hidden_until)
+    }
+
+    fn members(&self) -> Option<&Members> {
+        match self.shape() {
+            Shape::Packed(..) => None,
+            Shape::Large(large) => large.members(),
+        }
+    }
+
+    fn fit(&mut self) {
+        match self.shape_mut() {
+            Shape::Packed(_, bytes) => fit_packed(bytes),
+            Shape::Large(large) => large.fit(),
+        }
+    }
+
+    fn removal() -> &'static [u8] {
+        T::REMOVAL
+    }
+
+    fn expire(
+        &mut self,
+        now: UnixMs,
+        max: usize,
+        cells: &mut Cells,
+        layout: &Layout,
+        tell: &mut dyn FnMut(&[u8]),
+    ) -> bool {
+        match self.shape_mut() {
+            Shape::Packed(..) => false,
+            Shape::Large(large) => large.expire(now, max, cells, layout, tell),
+        }
+    }
+
+    fn free(&mut self, max: usize, cells: &mut Cells) -> bool {
+        match self.shape_mut() {
+            Shape::Packed(..) => false,
+            Shape::Large(large) => large.free(max, cells),
+        }
+    }
+
+    fn copy_to(&self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
+        match self.shape() {
+            Shape::Packed(form, bytes) => T::from_packed(form, bytes.clone()),
+            Shape::Large(large) => T::from_large(large.copy_to(from, to, layout)),
+        }
+    }
+
+    fn compact(&mut self, part: usize, cells: &mut Cells) -> bool {
+        match self.shape_mut() {
+            Shape::Packed(..) => false,
+            Shape::Large(large) => large.compact(part, cells),
+        }
+    }
+}
+
 /// A collection of any type.
 #[derive(Debug)]
 pub(crate) enum Object {
@@ -135,7 +315,7 @@ macro_rules! typed {
                 fn from_object(object: Object) -> Self {
                     match object {
                         Object::$name(value) => value,
-                        other => unreachable!("a {:?} is no {:?}", other.kind(), Self::KIND),
+                        other => unreachable!("a {:?} is no {:?}", other.kind(), <Self as Collection>::kind()),
                     }
                 }
             }
@@ -166,7 +346,7 @@ impl Object {
 
     pub(crate) fn kind(&self) -> Kind {
         fn of<T: Collection>(_: &T) -> Kind {
-            T::KIND
+            T::kind()
         }
         each!(self, it => of(it))
     }
@@ -247,7 +427,7 @@ impl Default for Object {
 }
 
 /// Gives back what a packed collection has reserved beyond an eighth of what it holds.
-pub(crate) fn fit_packed(bytes: &mut Vec<u8>) {
+fn fit_packed(bytes: &mut Vec<u8>) {
     let fitting = bytes.len() + bytes.len() / 8;
     if bytes.capacity() > fitting + fitting / 8 {
         bytes.shrink_to(fitting);

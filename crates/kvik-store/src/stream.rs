@@ -73,10 +73,8 @@ impl From<Body> for Stream {
 }
 
 impl Collection for Stream {
-    const KIND: Kind = Kind::Stream;
-
-    fn from_packed(form: Form, _bytes: Vec<u8>) -> Self {
-        unreachable!("{form:?} is no stream")
+    fn kind() -> Kind {
+        Kind::Stream
     }
 
     fn packed(&self) -> Option<(Form, &[u8])> {

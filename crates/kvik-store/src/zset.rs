@@ -21,8 +21,7 @@ use self::pack::Pairs;
 use self::table::{RankedIter, ScoreTable};
 use crate::UnixMs;
 use crate::layout::Layout;
-use crate::members::Members;
-use crate::object::{Collection, fit_packed};
+use crate::object::{Packable, Shape};
 use crate::packed::{Element, Listpack};
 use crate::raw::cells::Cells;
 use crate::raw::entry::{Form, Member};
@@ -268,50 +267,37 @@ impl std::fmt::Debug for ZsetIter<'_> {
     }
 }
 
-impl Collection for Zset {
+impl Packable for Zset {
     const KIND: Kind = Kind::Zset;
+    const LARGE: Encoding = Encoding::Skiplist;
+    const REMOVAL: &'static [u8] = b"ZREM";
+
+    type Large = ScoreTable;
 
     fn from_packed(form: Form, bytes: Vec<u8>) -> Self {
         debug_assert_eq!(form, Form::ZsetPack);
         Self::Pack(bytes)
     }
 
-    fn packed(&self) -> Option<(Form, &[u8])> {
+    fn from_large(large: ScoreTable) -> Self {
+        Self::Table(Box::new(large))
+    }
+
+    fn shape(&self) -> Shape<&Vec<u8>, &ScoreTable> {
         match self {
-            Self::Pack(bytes) => Some((Form::ZsetPack, bytes)),
-            Self::Table(_) => None,
+            Self::Pack(bytes) => Shape::Packed(Form::ZsetPack, bytes),
+            Self::Table(large) => Shape::Large(large),
         }
     }
 
-    fn into_packed_bytes(self) -> Option<Vec<u8>> {
+    fn shape_mut(&mut self) -> Shape<&mut Vec<u8>, &mut ScoreTable> {
         match self {
-            Self::Pack(bytes) => Some(bytes),
-            Self::Table(_) => None,
+            Self::Pack(bytes) => Shape::Packed(Form::ZsetPack, bytes),
+            Self::Table(large) => Shape::Large(large),
         }
     }
 
-    fn encoding(&self) -> Encoding {
-        match self {
-            Self::Pack(_) => Encoding::Listpack,
-            Self::Table(_) => Encoding::Skiplist,
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Pack(bytes) => pack::len(Listpack::new(bytes)),
-            Self::Table(table) => table.len(),
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Pack(bytes) => bytes.capacity(),
-            Self::Table(table) => table.bytes(),
-        }
-    }
-
-    fn view<'a>(
+    fn seen<'a>(
         &'a self,
         cells: &'a Cells,
         layout: &'a Layout,
@@ -321,57 +307,5 @@ impl Collection for Zset {
             Self::Pack(bytes) => ZsetRef::Pack(Listpack::new(bytes)),
             Self::Table(table) => ZsetRef::Table(table.view(cells, layout, hidden_until)),
         })
-    }
-
-    fn members(&self) -> Option<&Members> {
-        match self {
-            Self::Pack(_) => None,
-            Self::Table(table) => Some(table.members()),
-        }
-    }
-
-    fn fit(&mut self) {
-        if let Self::Pack(bytes) = self {
-            fit_packed(bytes);
-        }
-    }
-
-    fn removal() -> &'static [u8] {
-        b"ZREM"
-    }
-
-    fn expire(
-        &mut self,
-        now: UnixMs,
-        max: usize,
-        cells: &mut Cells,
-        layout: &Layout,
-        tell: &mut dyn FnMut(&[u8]),
-    ) -> bool {
-        match self {
-            Self::Pack(_) => false,
-            Self::Table(table) => table.expire(now, max, cells, layout, tell),
-        }
-    }
-
-    fn free(&mut self, max: usize, cells: &mut Cells) -> bool {
-        match self {
-            Self::Pack(_) => false,
-            Self::Table(table) => table.free(max, cells),
-        }
-    }
-
-    fn copy_to(&self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
-        match self {
-            Self::Pack(bytes) => Self::Pack(bytes.clone()),
-            Self::Table(table) => Self::Table(Box::new(table.copy_to(from, to, layout))),
-        }
-    }
-
-    fn compact(&mut self, part: usize, cells: &mut Cells) -> bool {
-        match self {
-            Self::Pack(_) => false,
-            Self::Table(table) => table.compact(part, cells),
-        }
     }
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{Hash, HashMut, HashRef};
 use crate::members::Members;
-use crate::object::Collection;
+use crate::object::{Collection, Large};
 use crate::trial::{Store, Words};
 use crate::{Encoding, Guard, IntText, KeyspaceId, Mode, StringRef, UnixMs, ValueRef};
 

@@ -8,7 +8,10 @@ use super::ListEnd;
 use super::bounds::Bounds;
 use super::node::{Node, Run};
 use super::nodes::{At, Nodes};
+use crate::layout::Layout;
+use crate::object::Large;
 use crate::packed::{Element, Needle};
+use crate::raw::cells::Cells;
 
 /// See the module's description.
 #[derive(Clone, Debug, Default)]
@@ -47,22 +50,6 @@ impl Quicklist {
             list.nodes.push(ListEnd::Right, node);
         }
         list
-    }
-
-    /// Number of elements.
-    #[inline]
-    pub(super) fn len(&self) -> usize {
-        self.nodes.elements()
-    }
-
-    /// Bytes allocated, with those of this description itself.
-    pub(super) fn allocated(&self) -> usize {
-        size_of::<Self>() + self.nodes.allocated()
-    }
-
-    /// Returns memory that was reserved for more than there is.
-    pub(super) fn fit(&mut self) {
-        self.nodes.fit();
     }
 
     /// The listpack, if there is no more than one and it is small, to let it be the whole list again.
@@ -131,11 +118,6 @@ impl Quicklist {
             self.nodes.change(at, |node| node.cut(end, rest));
         }
         Self { nodes }
-    }
-
-    /// Frees the node at the end.
-    pub(super) fn drop_node(&mut self) -> bool {
-        self.nodes.pop(ListEnd::Right).is_some()
     }
 
     /// Number of nodes.
@@ -301,6 +283,29 @@ impl Quicklist {
     #[cfg(test)]
     pub(super) fn check(&self) {
         self.nodes.check();
+    }
+}
+
+impl Large for Quicklist {
+    #[inline]
+    fn len(&self) -> usize {
+        self.nodes.elements()
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.nodes.allocated()
+    }
+
+    fn fit(&mut self) {
+        self.nodes.fit();
+    }
+
+    fn free(&mut self, max: usize, _: &mut Cells) -> bool {
+        (0..max).all(|_| self.nodes.pop(ListEnd::Right).is_some())
+    }
+
+    fn copy_to(&self, _: &Cells, _: &mut Cells, _: &Layout) -> Self {
+        self.clone()
     }
 }
 

@@ -12,6 +12,7 @@ use super::score::{self, Stored, compare};
 use crate::UnixMs;
 use crate::layout::Layout;
 use crate::members::{Members, MembersRef};
+use crate::object::Large;
 use crate::ordered::{self, RankTree};
 use crate::raw::arena::EntryRef;
 use crate::raw::cells::Cells;
@@ -84,15 +85,6 @@ fn place<'p>(cells: &'p Cells, score: f64, name: &'p [u8]) -> impl Fn(&Ranked) -
 }
 
 impl ScoreTable {
-    pub(super) fn len(&self) -> usize {
-        self.members.len()
-    }
-
-    /// Bytes of the table and the order, with those of this description itself.
-    pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() - size_of::<Members>() + self.members.bytes() + self.order.bytes()
-    }
-
     pub(super) fn find(&self, cells: &Cells, layout: &Layout, name: &[u8]) -> Option<Ranked> {
         let entry = self.members.find(cells, layout, name)?;
         Some(Ranked::of(cells, entry))
@@ -198,10 +190,6 @@ impl ScoreTable {
         }
     }
 
-    pub(super) fn members(&self) -> &Members {
-        &self.members
-    }
-
     fn enter_order(&mut self, cells: &Cells, member: Ranked) {
         let name = cells.member(member.entry).key();
         self.order
@@ -212,9 +200,23 @@ impl ScoreTable {
         let name = cells.member(member.entry).key();
         self.order.remove(place(cells, member.score(), name));
     }
+}
 
-    /// See [`Members::expire`].
-    pub(super) fn expire(
+impl Large for ScoreTable {
+    fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Bytes of the table and the order, with those of this description itself.
+    fn bytes(&self) -> usize {
+        size_of::<Self>() - size_of::<Members>() + self.members.bytes() + self.order.bytes()
+    }
+
+    fn members(&self) -> Option<&Members> {
+        Some(&self.members)
+    }
+
+    fn expire(
         &mut self,
         now: UnixMs,
         max: usize,
@@ -234,14 +236,13 @@ impl ScoreTable {
         true
     }
 
-    /// Frees up to about `max` members and says whether there are more.
-    pub(super) fn free(&mut self, max: usize, cells: &mut Cells) -> bool {
+    fn free(&mut self, max: usize, cells: &mut Cells) -> bool {
         let more = self.order.drain(max, |_| ());
         self.members.free(max, cells) || more
     }
 
-    /// The same members in other cells, in nodes that are full.
-    pub(super) fn copy_to(&self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
+    // Into nodes that are full.
+    fn copy_to(&self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
         let mut members = Members::default();
         let order = RankTree::from_sorted(self.order.iter().map(|item| {
             let member = from.member(item.entry);
@@ -252,10 +253,9 @@ impl ScoreTable {
         Self { members, order }
     }
 
-    /// See [`Members::compact`].
-    pub(super) fn compact(&mut self, part: usize, cells: &mut Cells) -> bool {
+    fn compact(&mut self, part: usize, cells: &mut Cells) -> bool {
         let order = &mut self.order;
-        self.members.compact(part, cells, |cells, from, to| {
+        self.members.relocate(part, cells, |cells, from, to| {
             let moved = Ranked::of(cells, to);
             let name = cells.member(to).key();
             let place = place(cells, moved.score(), name);
