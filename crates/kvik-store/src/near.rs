@@ -7,7 +7,7 @@
 //! [`Edit`]: crate::edit::Edit
 
 use crate::limits::Limits;
-use crate::packed::Packed;
+use crate::packed::{Listpack, Packed, listpack};
 use crate::raw::arena::EntryRef;
 use crate::raw::entry::Form;
 use crate::slot::{Occupied, Place, Slot};
@@ -54,6 +54,21 @@ impl<'g> Near<'g> {
     #[inline]
     pub(crate) fn holds(&self, bytes: usize) -> bool {
         bytes <= self.max_bytes
+    }
+
+    /// Deletes what has this name from a listpack in which each name is followed by `values` others, and says whether it was
+    /// there. Left to others is the last one, with which the key goes away. Effect: `verb`.
+    pub(crate) fn remove(&mut self, name: &[u8], values: usize, verb: &[u8]) -> Option<bool> {
+        let pack = Listpack::new(self.bytes());
+        let Some(at) = pack.find(name, values) else {
+            return Some(false);
+        };
+        if pack.len() == values + 1 {
+            return None;
+        }
+        listpack::delete(self, at, values + 1);
+        self.state(verb, [name].into_iter(), 1);
+        Some(true)
     }
 
     /// States what has changed, in the words that the command `verb` would be given behind the key, and ends it: it counts as

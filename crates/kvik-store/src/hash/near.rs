@@ -2,7 +2,7 @@
 
 use super::change::{Change, fits, max_entries};
 use crate::near::Near;
-use crate::packed::{Listpack, Packed, listpack};
+use crate::packed::{Listpack, Packed};
 use crate::raw::entry::Form;
 use crate::slot::Slot;
 use crate::value::{IntText, StringRef, WrongKind};
@@ -25,7 +25,10 @@ impl Slot<'_> {
     /// # Errors
     /// If the key holds another type.
     pub fn remove_field(self, name: &[u8]) -> Result<bool, WrongKind> {
-        match self.change_near(|near, form| remove(near, form, name)) {
+        match self.change_near(|near, form| match form {
+            Form::HashPack => near.remove(name, 1, b"HDEL"),
+            _ => None,
+        }) {
             Ok(removed) => Ok(removed),
             Err(slot) => Ok(slot.hash_mut()?.remove(name)),
         }
@@ -48,21 +51,4 @@ fn set(near: &mut Near<'_>, form: Form, name: &[u8], value: StringRef<'_>) -> Op
     let mut text = IntText::default();
     near.state(b"HSET", [name, value.text(&mut text)].into_iter(), 1);
     Some(new)
-}
-
-fn remove(near: &mut Near<'_>, form: Form, name: &[u8]) -> Option<bool> {
-    if form != Form::HashPack {
-        return None;
-    }
-    let pack = Listpack::new(near.bytes());
-    let Some(at) = pack.find(name, 1) else {
-        return Some(false);
-    };
-    // With its last field the key goes away.
-    if pack.len() == 2 {
-        return None;
-    }
-    listpack::delete(near, at, 2);
-    near.state(b"HDEL", [name].into_iter(), 1);
-    Some(true)
 }

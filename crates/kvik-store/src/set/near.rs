@@ -2,7 +2,7 @@
 
 use super::change::{Addition, max_ints};
 use crate::near::Near;
-use crate::packed::{IntSet, Listpack, Needle, Packed, intset, listpack};
+use crate::packed::{IntSet, Listpack, Packed, intset, listpack};
 use crate::raw::entry::Form;
 use crate::slot::Slot;
 use crate::value::{WrongKind, canonical_int};
@@ -27,7 +27,11 @@ impl Slot<'_> {
     /// # Errors
     /// If the key holds another type.
     pub fn remove_member(self, member: &[u8]) -> Result<bool, WrongKind> {
-        match self.change_near(|near, form| remove(near, form, member)) {
+        match self.change_near(|near, form| match form {
+            Form::IntSet => remove_int(near, member),
+            Form::SetPack => near.remove(member, 0, b"SREM"),
+            _ => None,
+        }) {
             Ok(removed) => Ok(removed),
             Err(slot) => Ok(slot.set_mut()?.remove(member)),
         }
@@ -74,32 +78,15 @@ fn add_packed(near: &mut Near<'_>, member: &[u8]) -> Option<bool> {
     Some(true)
 }
 
-fn remove(near: &mut Near<'_>, form: Form, member: &[u8]) -> Option<bool> {
-    let removed = match form {
-        Form::IntSet => remove_int(near, member),
-        Form::SetPack => remove_packed(near, member),
-        _ => None,
-    }?;
+fn remove_int(near: &mut Near<'_>, member: &[u8]) -> Option<bool> {
+    let several = IntSet::new(near.bytes()).len() > 1;
+    let Some(n) = canonical_int(member) else {
+        return Some(false);
+    };
+    // With its last member the key goes away.
+    let removed = several.then(|| intset::remove(near, n))?;
     if removed {
         near.state(b"SREM", [member].into_iter(), 1);
     }
     Some(removed)
-}
-
-// With its last member the key goes away: that is left to others.
-
-fn remove_int(near: &mut Near<'_>, member: &[u8]) -> Option<bool> {
-    let several = IntSet::new(near.bytes()).len() > 1;
-    let Some(member) = canonical_int(member) else {
-        return Some(false);
-    };
-    several.then(|| intset::remove(near, member))
-}
-
-fn remove_packed(near: &mut Near<'_>, member: &[u8]) -> Option<bool> {
-    let pack = Listpack::new(near.bytes());
-    let Some(at) = pack.find_from(listpack::START, Needle::new(member), 0) else {
-        return Some(false);
-    };
-    (pack.len() > 1).then(|| listpack::delete(near, at, 1) == 1)
 }

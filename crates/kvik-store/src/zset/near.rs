@@ -4,9 +4,9 @@ use kvik_float::{FloatText, format_f64};
 
 use super::Scored;
 use super::change::{Expected, has_room, verdict};
-use super::pack::{self, StoredScore, Survey};
+use super::pack::{StoredScore, Survey};
 use crate::near::Near;
-use crate::packed::{Listpack, Needle, Packed, listpack};
+use crate::packed::{Listpack, Needle, Packed};
 use crate::raw::entry::Form;
 use crate::slot::Slot;
 use crate::value::WrongKind;
@@ -36,7 +36,10 @@ impl Slot<'_> {
     /// # Errors
     /// If the key holds another type.
     pub fn remove_scored(self, member: &[u8]) -> Result<bool, WrongKind> {
-        match self.change_near(|near, form| remove(near, form, member)) {
+        match self.change_near(|near, form| match form {
+            Form::ZsetPack => near.remove(member, 1, b"ZREM"),
+            _ => None,
+        }) {
             Ok(removed) => Ok(removed),
             Err(slot) => Ok(slot.zset_mut()?.remove(member)),
         }
@@ -71,21 +74,4 @@ fn update(
     let words = score.iter().map(FloatText::as_bytes).chain([member]);
     near.state(b"ZADD", words, 1);
     Some(scored)
-}
-
-fn remove(near: &mut Near<'_>, form: Form, member: &[u8]) -> Option<bool> {
-    if form != Form::ZsetPack {
-        return None;
-    }
-    let pack = Listpack::new(near.bytes());
-    let Some(at) = pack.find(member, 1) else {
-        return Some(false);
-    };
-    // With its last member the key goes away.
-    if pack::len(pack) == 1 {
-        return None;
-    }
-    listpack::delete(near, at, 2);
-    near.state(b"ZREM", [member].into_iter(), 1);
-    Some(true)
 }
