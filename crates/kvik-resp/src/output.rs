@@ -112,9 +112,7 @@ impl Output {
         let (mut all, mut done) = (Vec::with_capacity(self.len()), 0);
         for Placed { at, piece } in &self.pieces {
             all.extend_from_slice(&self.bytes[done..*at]);
-            piece
-                .slices(0)
-                .for_each(|slice| all.extend_from_slice(slice));
+            all.extend_from_slice(piece.bytes());
             done = *at;
         }
         all.extend_from_slice(&self.bytes[done..]);

@@ -2,23 +2,24 @@
 
 use std::ops::Range;
 
-use crate::rope::{NODE_BYTES, Node, chunk_spans};
+use crate::CHUNK_BYTES;
+use crate::rope::Chunk;
 
-/// Bytes of a rope as they were when the piece was taken.
+/// Bytes of a chunk of a rope as they were when the piece was taken.
 #[derive(Clone)]
 pub struct Piece {
-    node: Node,
+    chunk: Chunk,
     start: u32,
     len: u32,
 }
 
-/// Positions in a node fit.
-const _: () = assert!(NODE_BYTES <= u32::MAX as usize);
+/// Positions in a chunk fit.
+const _: () = assert!(CHUNK_BYTES <= u32::MAX as usize);
 
 impl Piece {
-    pub(crate) fn new(node: Node, part: Range<usize>) -> Self {
+    pub(crate) fn new(chunk: Chunk, part: Range<usize>) -> Self {
         Self {
-            node,
+            chunk,
             start: part.start as u32,
             len: part.len() as u32,
         }
@@ -30,10 +31,9 @@ impl Piece {
         self.len as usize
     }
 
-    /// The bytes from `from` on, one slice for each chunk.
-    pub fn slices(&self, from: usize) -> impl Iterator<Item = &[u8]> {
-        let (start, len) = (self.start as usize, self.len as usize);
-        chunk_spans(start + from.min(len)..start + len).map(|(chunk, part)| &self.node[chunk][part])
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.chunk[self.start as usize..][..self.len as usize]
     }
 }
 

@@ -1,12 +1,8 @@
-//! A byte string as a tree of chunks.
+//! A byte string as a row of chunks.
 //!
-//! ```text
-//! rope -> node -> chunk of 32 KiB        every node but the last has 64 chunks,
-//!      -> node -> chunk                  every chunk but the last is whole
-//! ```
-//! Both levels are counted references. So a reader holds a node and thereby its 64 chunks with one count, and a write
-//! beside it copies 64 references and one chunk, not 2 MiB. The last chunk may have room behind the string's end, which
-//! holds zeros: appending little by little copies each byte a few times.
+//! Every chunk but the last has 32 KiB, and each is a counted reference. So a reader holds what it needs and copies nothing,
+//! and a write beside it copies a chunk. The last chunk may have room behind the string's end, which holds zeros: appending
+//! little by little copies each byte a few times.
 //!
 //! The count of a chunk stands apart from its bytes. These then fill a block of the allocator exactly where a string's
 //! length is a power of two, and to let go of a string reads none of its memory, which has mostly left the cache.
@@ -20,20 +16,15 @@ use crate::Piece;
 pub const CHUNK_BYTES: usize = 32 << 10;
 /// The two counts of a reference-counted allocation.
 const COUNTS: usize = 2 * size_of::<usize>();
-/// Chunks of a node, a power of two.
-pub(crate) const FANOUT: usize = 64;
-/// Bytes of a node that is full.
-pub(crate) const NODE_BYTES: usize = FANOUT * CHUNK_BYTES;
 /// A last chunk up to this doubles when it grows; a larger one grows by a quarter.
 const DOUBLED: usize = 8 << 10;
 
 pub(crate) type Chunk = Arc<Box<[u8]>>;
-pub(crate) type Node = Arc<Vec<Chunk>>;
 
 /// A string of bytes. A copy shares everything with the original until one of them changes.
 #[derive(Clone, Default)]
 pub struct Rope {
-    nodes: Vec<Node>,
+    chunks: Vec<Chunk>,
     len: usize,
 }
 
@@ -41,7 +32,7 @@ impl Rope {
     /// An empty rope.
     pub const fn new() -> Self {
         Self {
-            nodes: Vec::new(),
+            chunks: Vec::new(),
             len: 0,
         }
     }
@@ -58,33 +49,29 @@ impl Rope {
 
     /// Bytes of memory that the rope has, those it shares included.
     pub fn bytes(&self) -> usize {
-        let index = self.nodes.capacity() * size_of::<Node>();
-        let Some((last, full)) = self.nodes.split_last() else {
+        let index = self.chunks.capacity() * size_of::<Chunk>();
+        let Some((last, whole)) = self.chunks.split_last() else {
             return index;
         };
-        let full_node = node_bytes(FANOUT) + FANOUT * chunk_bytes(CHUNK_BYTES);
-        let chunks: usize = last.iter().map(|chunk| chunk_bytes(chunk.len())).sum();
-        index + full.len() * full_node + node_bytes(last.capacity()) + chunks
+        index + whole.len() * chunk_bytes(CHUNK_BYTES) + chunk_bytes(last.len())
     }
 
     /// The bytes in `range`, which must lie in the rope, one slice for each chunk.
     pub fn slices(&self, range: Range<usize>) -> impl Iterator<Item = &[u8]> {
-        self.spans(range).flat_map(|(node, part)| {
-            let node = &self.nodes[node];
-            chunk_spans(part).map(move |(chunk, part)| &node[chunk][part])
-        })
+        let spans = self.spans(range);
+        spans.map(|(chunk, part)| &self.chunks[chunk][part])
     }
 
     /// The bytes in `range`, which must lie in the rope, as pieces that stay as they are.
     pub fn pieces(&self, range: Range<usize>) -> impl Iterator<Item = Piece> {
         self.spans(range)
-            .map(|(node, part)| Piece::new(Arc::clone(&self.nodes[node]), part))
+            .map(|(chunk, part)| Piece::new(Arc::clone(&self.chunks[chunk]), part))
     }
 
     /// The byte at `index`, which must lie in the rope.
     pub fn byte(&self, index: usize) -> u8 {
         assert!(index < self.len, "{index} lies behind the end");
-        self.nodes[index / NODE_BYTES][index % NODE_BYTES / CHUNK_BYTES][index % CHUNK_BYTES]
+        self.chunks[index / CHUNK_BYTES][index % CHUNK_BYTES]
     }
 
     /// Appends a copy of the bytes in `range`, which must lie in the rope.
@@ -109,13 +96,10 @@ impl Rope {
         }
         let (inside, behind) = bytes.split_at(bytes.len().min(self.len - offset));
         let mut rest = inside;
-        for (node, part) in self.spans(offset..offset + inside.len()) {
-            let chunks = Arc::make_mut(&mut self.nodes[node]);
-            for (chunk, part) in chunk_spans(part) {
-                let (now, later) = rest.split_at(part.len());
-                Arc::make_mut(&mut chunks[chunk])[part].copy_from_slice(now);
-                rest = later;
-            }
+        for (chunk, part) in self.spans(offset..offset + inside.len()) {
+            let (now, later) = rest.split_at(part.len());
+            Arc::make_mut(&mut self.chunks[chunk])[part].copy_from_slice(now);
+            rest = later;
         }
         self.append(behind);
     }
@@ -178,8 +162,7 @@ impl Rope {
 
     /// The last chunk, which is not whole, alone ours and with room for `len` bytes.
     fn last_chunk(&mut self, len: usize) -> &mut [u8] {
-        let node = self.nodes.last_mut().expect("there is a chunk");
-        let chunk = Arc::make_mut(node).last_mut().expect("no node is empty");
+        let chunk = self.chunks.last_mut().expect("there is a chunk");
         if chunk.len() < len {
             let grown = chunk.len() + chunk.len().min(DOUBLED.max(chunk.len() / 4));
             let room = len.max(grown).min(CHUNK_BYTES);
@@ -189,43 +172,27 @@ impl Rope {
     }
 
     fn push(&mut self, chunk: Chunk) {
-        if self.nodes.last().is_none_or(|node| node.len() == FANOUT) {
-            self.nodes.push(Node::default());
+        if self.chunks.len() == self.chunks.capacity() {
+            self.chunks.reserve_exact(self.chunks.len().max(1));
         }
-        let node = self.nodes.last_mut().expect("pushed above");
-        let chunks = Arc::make_mut(node);
-        if chunks.len() == chunks.capacity() {
-            let wanted = (2 * chunks.len()).clamp(1, FANOUT);
-            chunks.reserve_exact(wanted - chunks.len());
-        }
-        chunks.push(chunk);
+        self.chunks.push(chunk);
     }
 
-    /// The nodes that `range` touches, and which part of each.
+    /// The chunks that `range` touches, and which part of each.
     fn spans(&self, range: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> + use<> {
         assert!(
             range.start <= range.end && range.end <= self.len,
             "{range:?} leaves the {} bytes",
             self.len
         );
-        split(range, NODE_BYTES)
+        let mut at = range.start;
+        std::iter::from_fn(move || {
+            let (chunk, start) = (at / CHUNK_BYTES, at % CHUNK_BYTES);
+            let len = (range.end - at).min(CHUNK_BYTES - start);
+            at += len;
+            (len > 0).then(|| (chunk, start..start + len))
+        })
     }
-}
-
-/// The chunks that a part of a node touches, and which part of each.
-pub(crate) fn chunk_spans(part: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> {
-    split(part, CHUNK_BYTES)
-}
-
-/// Cuts a range where multiples of `unit` lie: for each part its unit, and where it is in there.
-fn split(range: Range<usize>, unit: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
-    let mut at = range.start;
-    std::iter::from_fn(move || {
-        let (index, start) = (at / unit, at % unit);
-        let len = (range.end - at).min(unit - start);
-        at += len;
-        (len > 0).then(|| (index, start..start + len))
-    })
 }
 
 /// A chunk of `room` bytes: `bytes`, then zeros.
@@ -238,10 +205,6 @@ fn roomy(bytes: &[u8], room: usize) -> Chunk {
 
 fn chunk_bytes(len: usize) -> usize {
     COUNTS + size_of::<Box<[u8]>>() + len
-}
-
-fn node_bytes(capacity: usize) -> usize {
-    COUNTS + size_of::<Vec<Chunk>>() + capacity * size_of::<Chunk>()
 }
 
 impl From<&[u8]> for Rope {

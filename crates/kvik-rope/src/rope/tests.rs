@@ -8,16 +8,11 @@ fn text(len: usize, seed: u8) -> Vec<u8> {
 
 /// What the memory of a rope is, counted one by one.
 fn counted(rope: &Rope) -> usize {
-    let chunks = |node: &Node| -> usize {
-        node.iter()
-            .map(|chunk| 2 * size_of::<Box<[u8]>>() + chunk.len())
-            .sum()
-    };
-    let nodes = rope.nodes.iter();
-    let below: usize = nodes
-        .map(|node| node_bytes(node.capacity()) + chunks(node))
+    let chunks = rope.chunks.iter();
+    let below: usize = chunks
+        .map(|chunk| 2 * size_of::<Box<[u8]>>() + chunk.len())
         .sum();
-    rope.nodes.capacity() * size_of::<Node>() + below
+    rope.chunks.capacity() * size_of::<Chunk>() + below
 }
 
 #[track_caller]
@@ -25,7 +20,7 @@ fn check(rope: &Rope, model: &[u8]) {
     assert_eq!(rope.len(), model.len());
     assert!(rope == model, "other bytes");
     assert_eq!(rope.bytes(), counted(rope));
-    let chunks: Vec<_> = rope.nodes.iter().flat_map(|node| node.iter()).collect();
+    let chunks = &rope.chunks;
     assert_eq!(chunks.len(), model.len().div_ceil(CHUNK_BYTES));
     let before_last = &chunks[..chunks.len().saturating_sub(1)];
     assert!(before_last.iter().all(|chunk| chunk.len() == CHUNK_BYTES));
@@ -61,34 +56,28 @@ fn a_write_leaves_what_others_hold() {
     rope.write(CHUNK_BYTES - 2, b"over");
     rope.append(b"more");
     assert!(copy == before[..]);
-    let held: Vec<u8> = pieces
-        .iter()
-        .flat_map(|piece| piece.slices(0))
-        .flatten()
-        .copied()
-        .collect();
-    assert_eq!(held, before);
+    let held: Vec<&[u8]> = pieces.iter().map(Piece::bytes).collect();
+    assert_eq!(held.concat(), before);
     let mut model = before;
     model[CHUNK_BYTES - 2..CHUNK_BYTES + 2].copy_from_slice(b"over");
     model.extend_from_slice(b"more");
     check(&rope, &model);
     // The chunk that neither write touched is still one.
-    assert!(Arc::ptr_eq(&rope.nodes[0][2], &copy.nodes[0][2]));
-    assert!(!Arc::ptr_eq(&rope.nodes[0][1], &copy.nodes[0][1]));
+    assert!(Arc::ptr_eq(&rope.chunks[2], &copy.chunks[2]));
+    assert!(!Arc::ptr_eq(&rope.chunks[1], &copy.chunks[1]));
 }
 
 #[test]
-fn nodes_fill_up_and_are_crossed() {
-    let model = text(2 * NODE_BYTES + 5, 9);
+fn chunks_fill_up_and_are_crossed() {
+    let mut model = text(70 * CHUNK_BYTES + 5, 9);
     let mut rope = Rope::from(&model[..]);
     check(&rope, &model);
-    assert_eq!(rope.pieces(1..rope.len()).count(), 3);
-    assert_eq!(rope.pieces(NODE_BYTES..2 * NODE_BYTES).count(), 1);
-    let mut model = model;
-    rope.write(NODE_BYTES - 3, b"across");
-    model[NODE_BYTES - 3..NODE_BYTES + 3].copy_from_slice(b"across");
+    assert_eq!(rope.pieces(1..rope.len()).count(), 71);
+    assert_eq!(rope.pieces(CHUNK_BYTES..2 * CHUNK_BYTES).count(), 1);
+    rope.write(CHUNK_BYTES - 3, b"across");
+    model[CHUNK_BYTES - 3..CHUNK_BYTES + 3].copy_from_slice(b"across");
     check(&rope, &model);
-    assert_eq!(rope.byte(NODE_BYTES), b'o');
+    assert_eq!(rope.byte(CHUNK_BYTES), b'o');
 }
 
 #[derive(Clone, Debug)]
@@ -139,7 +128,7 @@ proptest! {
     }
 
     #[test]
-    fn any_part_can_be_read(len in 0usize..5 * CHUNK_BYTES, a: usize, b: usize, from: usize) {
+    fn any_part_can_be_read(len in 0usize..5 * CHUNK_BYTES, a: usize, b: usize) {
         let model = text(len, 3);
         let rope = Rope::from(&model[..]);
         let (a, b) = (a % (len + 1), b % (len + 1));
@@ -147,11 +136,10 @@ proptest! {
         let mut copy = Vec::new();
         rope.copy_to(part.clone(), &mut copy);
         prop_assert_eq!(&copy[..], &model[part.clone()]);
-        for piece in rope.pieces(part.clone()) {
-            let from = from % (piece.len() + 1);
-            let rest: Vec<u8> = piece.slices(from).flatten().copied().collect();
-            prop_assert_eq!(&rest[..], &model[part.clone()][from..]);
-        }
+        let pieces: Vec<Piece> = rope.pieces(part.clone()).collect();
+        prop_assert!(pieces.iter().all(|piece| piece.len() == piece.bytes().len()));
+        let bytes: Vec<&[u8]> = pieces.iter().map(Piece::bytes).collect();
+        prop_assert_eq!(&bytes.concat()[..], &model[part.clone()]);
         if !part.is_empty() {
             prop_assert_eq!(rope.byte(part.start), model[part.start]);
         }

@@ -113,7 +113,7 @@ impl Batch {
             let before = &self.bytes[done..placed.at];
             done = placed.at;
             let from = std::mem::take(&mut skipped);
-            std::iter::once(before).chain(placed.piece.slices(from))
+            [before, &placed.piece.bytes()[from..]]
         });
         let last = self.pieces.as_slice().last();
         let behind = last.map_or(self.sent, |placed| placed.at.max(self.sent));
