@@ -1,6 +1,6 @@
 //! A byte string as a row of chunks.
 //!
-//! Every chunk but the last has 32 KiB, and each is a counted reference. So a reader holds what it needs and copies nothing,
+//! Every chunk but the last has almost 32 KiB, and each is a counted reference. So a reader holds what it needs and copies nothing,
 //! and a write beside it copies a chunk. The last chunk may have room behind the string's end, which holds zeros: appending
 //! little by little copies each byte a few times.
 //!
@@ -12,8 +12,10 @@ use std::sync::Arc;
 
 use crate::Piece;
 
-/// Bytes of a whole chunk.
-pub const CHUNK_BYTES: usize = 32 << 10;
+/// Bytes of a whole chunk: a block of 32 KiB less a line. So the chunks of a string begin at the same offset of their pages
+/// but go to different ones when it is sent; were these all a few bytes behind, each read would wait for a write that a
+/// processor takes for one to the same place.
+pub const CHUNK_BYTES: usize = (32 << 10) - 64;
 /// The two counts of a reference-counted allocation.
 const COUNTS: usize = 2 * size_of::<usize>();
 /// A last chunk up to this doubles when it grows; a larger one grows by a quarter.
