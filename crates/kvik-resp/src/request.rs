@@ -457,15 +457,26 @@ fn short_header(bytes: &[u8]) -> Option<(usize, usize)> {
 /// Longest argument of [`RequestParser::parse_small`].
 const SMALL_BULK: u64 = 99;
 
-/// The argument at `at`, if it is whole and its length has one or two digits in canonical form.
+/// The argument at `at`, if it is whole and its length has one or two digits in canonical form. The header is compared
+/// in one piece but for the digits.
 #[inline]
 fn small_argument(input: &[u8], at: usize) -> Option<Span> {
-    let (len, start) = match *input.get(at..at + 5)? {
-        [b'$', ones @ b'0'..=b'9', b'\r', b'\n', _] => (ones - b'0', at + 4),
-        [b'$', tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n'] => {
-            ((tens - b'0') * 10 + (ones - b'0'), at + 5)
-        }
-        _ => return None,
+    const ONE_DIGIT: u32 = u32::from_le_bytes(*b"$\0\r\n");
+    const TWO_DIGITS: u32 = u32::from_le_bytes(*b"$\0\0\r");
+    let header = input.get(at..at + 5)?;
+    let word = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
+    let (first, second) = ((word >> 8) as u8, (word >> 16) as u8);
+    let (first, second) = (first.wrapping_sub(b'0'), second.wrapping_sub(b'0'));
+    let (len, start) = if word & 0xFFFF_00FF == ONE_DIGIT && first < 10 {
+        (first, at + 4)
+    } else if word & 0xFF00_00FF == TWO_DIGITS
+        && header[4] == b'\n'
+        && (1..10).contains(&first)
+        && second < 10
+    {
+        (first * 10 + second, at + 5)
+    } else {
+        return None;
     };
     let end = start + usize::from(len);
     let is_whole = input.get(end..end + 2)? == b"\r\n";
