@@ -216,14 +216,11 @@ impl RequestParser {
         self.bulk.map(|len| (self.parsed, len))
     }
 
-    /// A whole command of at most nine arguments of at most 99 bytes, which is what most commands are. Anything else is
+    /// A whole command of at most 99 arguments of at most 99 bytes, which is what most commands are. Anything else is
     /// left to the general case.
     #[inline]
     fn parse_small(&self, input: &[u8], limits: &Limits, spans: &mut Vec<Span>) -> Option<usize> {
-        let &[b'*', count @ b'1'..=b'9', b'\r', b'\n', ..] = input else {
-            return None;
-        };
-        let count = usize::from(count - b'0');
+        let (count, mut at) = small_count(input)?;
         if self.parsed > 0
             || self.scanned > 0
             || limits.max_bulk < SMALL_BULK
@@ -232,7 +229,6 @@ impl RequestParser {
             return None;
         }
         let base = spans.len();
-        let mut at = 4;
         for _ in 0..count {
             let Some(span) = small_argument(input, at) else {
                 spans.truncate(base);
@@ -456,6 +452,23 @@ fn short_header(bytes: &[u8]) -> Option<(usize, usize)> {
 
 /// Longest argument of [`RequestParser::parse_small`].
 const SMALL_BULK: u64 = 99;
+
+/// The number of arguments and where the first one begins, if the number has one or two digits in canonical form.
+#[inline]
+fn small_count(input: &[u8]) -> Option<(usize, usize)> {
+    match *input {
+        [b'*', ones @ b'1'..=b'9', b'\r', b'\n', ..] => Some((usize::from(ones - b'0'), 4)),
+        [
+            b'*',
+            tens @ b'1'..=b'9',
+            ones @ b'0'..=b'9',
+            b'\r',
+            b'\n',
+            ..,
+        ] => Some((usize::from((tens - b'0') * 10 + (ones - b'0')), 5)),
+        _ => None,
+    }
+}
 
 /// The argument at `at`, if it is whole and its length has one or two digits in canonical form. The header is compared
 /// in one piece but for the digits.

@@ -143,7 +143,10 @@ impl SharedStripes {
             .iter()
             .map(|&index| self.lock(usize::from(index), patience))
             .collect();
-        Ok(HeldMany(held?))
+        Ok(HeldMany {
+            held: held?,
+            latest: 0,
+        })
     }
 
     /// Locks every stripe.
@@ -151,7 +154,10 @@ impl SharedStripes {
         let held: Result<Vec<_>, _> = (0..self.len())
             .map(|index| self.lock(index, patience))
             .collect();
-        Ok(HeldMany(held?))
+        Ok(HeldMany {
+            held: held?,
+            latest: 0,
+        })
     }
 
     /// Makes sure that no stripe is held for long just now. A command that takes one stripe after the other cannot be
@@ -239,25 +245,39 @@ impl Stripes for Held<'_> {
 }
 
 /// Several locked stripes, in ascending order.
-pub(crate) struct HeldMany<'a>(Vec<Held<'a>>);
+pub(crate) struct HeldMany<'a> {
+    held: Vec<Held<'a>>,
+    /// Where the one is that was asked for last: a key's is asked for several times.
+    latest: usize,
+}
 
 impl HeldMany<'_> {
     /// When the next key or member of any of them expires, at the earliest.
     pub(crate) fn next_due(&self) -> u64 {
-        let dues = self.0.iter().map(Held::next_due);
+        let dues = self.held.iter().map(Held::next_due);
         dues.min().unwrap_or(u64::MAX)
+    }
+
+    fn find(&self, index: usize) -> usize {
+        let at = self.held.binary_search_by_key(&index, |held| held.index);
+        at.expect("the command declared the key")
     }
 }
 
 impl Stripes for HeldMany<'_> {
     fn stripe(&mut self, index: usize) -> &mut Stripe {
-        let at = self.0.binary_search_by_key(&index, |held| held.index);
-        &mut self.0[at.expect("the command declared the key")].stripe
+        if self
+            .held
+            .get(self.latest)
+            .is_none_or(|held| held.index != index)
+        {
+            self.latest = self.find(index);
+        }
+        &mut self.held[self.latest].stripe
     }
 
     fn held(&self, index: usize) -> &Stripe {
-        let at = self.0.binary_search_by_key(&index, |held| held.index);
-        &self.0[at.expect("the command declared the key")].stripe
+        &self.held[self.find(index)].stripe
     }
 }
 
