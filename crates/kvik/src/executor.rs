@@ -1,7 +1,7 @@
 //! The executor: runs commands for sessions, one at a time, to completion.
 //!
 //! The life of a command: look it up, check that the session may run it now, lock the stripes of its keys, run its
-//! handler, hand its effects over while the locks are held, unlock, count. Nothing has happened to the store when a
+//! handler, hand its effects over while the locks are held, unlock, count. Nothing of it has happened to the store when a
 //! command is put off ([`Outcome::Busy`], [`Outcome::Paused`]): the caller offers it again later.
 
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::upkeep;
 pub enum Outcome {
     /// It ran, or was refused; its reply, if the session wants one, is written.
     Done,
-    /// A stripe it needs is taken, or has much to delete that it must not see. Nothing has happened; offer it again soon.
+    /// A stripe it needs is taken, or has much to delete that it must not see. It has done nothing; offer it again soon.
     Busy,
     /// Clients are paused until this time, in milliseconds since the epoch. Nothing has happened.
     Paused(u64),
