@@ -53,7 +53,7 @@ pub use limits::Limits;
 pub use list::{Elements, ListEnd, ListMut, ListNode, ListRef, QuicklistRef};
 pub use members::MembersRef;
 pub use raw::prefetch::{Lookup, StripeView};
-pub use raw::release_memory;
+pub use raw::{lacks_memory, prepare_memory, release_memory};
 pub use restore::{Malformed, Terms};
 pub use set::{SetIter, SetMut, SetRef};
 pub use slot::{Occupied, Slot, Vacant, View};

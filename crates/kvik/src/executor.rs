@@ -15,7 +15,7 @@ use kvik_command::session::{Queued, Replies};
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Ctx, Error, Random, Session, table};
 use kvik_resp::{Args, ArgsBuf, Output, Reply};
-use kvik_store::{Guard, Mode, Stripes};
+use kvik_store::{Guard, Mode, Stripes, lacks_memory};
 
 use crate::clock::BatchClock;
 use crate::db::Shared;
@@ -155,6 +155,9 @@ impl Executor {
     /// Reads the clock. Call it when a batch of commands begins; within the batch, time moves on by what is measured.
     pub fn refresh(&mut self) {
         self.work.clock.refresh();
+        if lacks_memory() {
+            self.shared.stripes.alarm.prepare();
+        }
     }
 
     /// Ends a pipeline: times what was to be timed together with a command that has not run.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use kvik_command::pause::PauseScope;
 use kvik_command::stats::ThreadStats;
-use kvik_store::{Garbage, Guard, Stripes, release_memory};
+use kvik_store::{Garbage, Guard, Stripes, prepare_memory, release_memory};
 
 use crate::db::Shared;
 use crate::effects::Collector;
@@ -75,6 +75,11 @@ impl Alarm {
         }
     }
 
+    /// There is memory to prepare.
+    pub(crate) fn prepare(&self) {
+        self.ring(|_| ());
+    }
+
     /// Memory to free.
     pub(crate) fn discard(&self, mut garbage: Vec<Garbage>) {
         self.ring(|work| work.garbage.append(&mut garbage));
@@ -134,6 +139,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         if shared.expires_actively() {
             expire(shared, &mut unit);
         }
+        while prepare_memory() {}
         if !shared.writes_wait() {
             prefix::work(shared, &mut unit);
         }

@@ -33,5 +33,17 @@ pub fn release_memory(bytes: usize) -> bool {
     pool::trim(bytes.div_ceil(pool::PAGE_BYTES))
 }
 
+/// Says, once, that memory should be [prepared](prepare_memory).
+#[inline]
+pub fn lacks_memory() -> bool {
+    pool::is_lacking()
+}
+
+/// Has the system provide memory that a store of this process will soon need, and says whether there is more to prepare. It
+/// takes some milliseconds that would else pass in a command; otherwise as [`release_memory`].
+pub fn prepare_memory() -> bool {
+    pool::prepare()
+}
+
 #[cfg(test)]
 mod tests;

@@ -7,10 +7,12 @@
 //! place that does, and it is meant for a thread on which nobody waits.
 //!
 //! Beyond [`SMALL_CHUNKS`] the system is asked for huge pages: entries lie anywhere, and most accesses would have to look up
-//! where their page of 4 KiB is. Each of them is resident as soon as it is touched, which a small store would notice. To join
-//! small pages once a chunk is full was tried: it takes the system 3 ms, in which nobody can access the chunk.
+//! where their page of 4 KiB is. Each of them is resident as soon as it is touched, which a small store would notice, and
+//! that takes about 1 ms: so [`prepare`] touches the next ones before they are needed. To join small pages once a chunk is
+//! full was tried: it takes the system 3 ms, in which nobody can access the chunk.
 
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::block;
@@ -43,16 +45,25 @@ static POOL: Mutex<Pool> = Mutex::new(Pool {
 /// Chunks for which no huge pages are asked: 128 MiB.
 const SMALL_CHUNKS: usize = 64;
 
+/// Huge chunks that are touched ahead.
+const READY_CHUNKS: usize = 2;
+
 struct Chunks {
     mapped: usize,
     /// Those that have no purpose yet.
     unused: Vec<Page>,
+    /// The same, and touched.
+    ready: Vec<Page>,
 }
 
 static CHUNKS: Mutex<Chunks> = Mutex::new(Chunks {
     mapped: 0,
     unused: Vec::new(),
+    ready: Vec::new(),
 });
+
+/// Whether there is something to [`prepare`] of which nobody has been told.
+static LACKING: AtomicBool = AtomicBool::new(false);
 
 impl Page {
     pub(crate) fn start(&self) -> NonNull<u8> {
@@ -102,20 +113,59 @@ pub(crate) fn trim(pages: usize) -> bool {
 /// A chunk of zeros, aligned to its size, that is the caller's for ever.
 pub(crate) fn chunk() -> NonNull<u8> {
     let mut chunks = lock(&CHUNKS);
-    if chunks.unused.is_empty() {
-        let region = map(REGION_CHUNKS * CHUNK_BYTES);
-        if chunks.mapped >= SMALL_CHUNKS {
-            // SAFETY: the region was mapped with this size.
-            unsafe { ask_for_huge_pages(region, REGION_CHUNKS * CHUNK_BYTES) };
-        }
-        chunks.mapped += REGION_CHUNKS;
-        for index in (0..REGION_CHUNKS).rev() {
-            // SAFETY: the region has this many chunks.
-            let chunk = unsafe { region.add(index * CHUNK_BYTES) };
-            chunks.unused.push(Page(chunk));
-        }
+    let chunk = chunks.ready.pop().unwrap_or_else(|| chunks.take());
+    if chunks.lacks_ready() {
+        LACKING.store(true, Ordering::Relaxed);
     }
-    chunks.unused.pop().expect("filled above").0
+    chunk.0
+}
+
+/// Says once that there is something to [`prepare`].
+#[inline]
+pub(crate) fn is_lacking() -> bool {
+    LACKING.load(Ordering::Relaxed) && LACKING.swap(false, Ordering::Relaxed)
+}
+
+/// Touches a chunk that will be needed soon, if there is one, and says whether there are more.
+pub(crate) fn prepare() -> bool {
+    let mut chunks = lock(&CHUNKS);
+    if !chunks.lacks_ready() {
+        return false;
+    }
+    let chunk = chunks.take();
+    drop(chunks);
+    // SAFETY: the chunk is ours until it is put into the list below, and is zero already.
+    unsafe { chunk.start().write_volatile(0) };
+    let mut chunks = lock(&CHUNKS);
+    chunks.ready.push(chunk);
+    chunks.lacks_ready()
+}
+
+impl Chunks {
+    /// A chunk that was not touched.
+    fn take(&mut self) -> Page {
+        if self.unused.is_empty() {
+            let region = map(REGION_CHUNKS * CHUNK_BYTES);
+            if self.mapped >= SMALL_CHUNKS {
+                // SAFETY: the region was mapped with this size.
+                unsafe { ask_for_huge_pages(region, REGION_CHUNKS * CHUNK_BYTES) };
+            }
+            self.mapped += REGION_CHUNKS;
+            for index in (0..REGION_CHUNKS).rev() {
+                // SAFETY: the region has this many chunks.
+                let chunk = unsafe { region.add(index * CHUNK_BYTES) };
+                self.unused.push(Page(chunk));
+            }
+        }
+        self.unused.pop().expect("filled above")
+    }
+
+    /// Whether the next chunk is a huge page, and too few of them are touched.
+    fn lacks_ready(&self) -> bool {
+        let next_is_huge =
+            self.mapped > SMALL_CHUNKS || self.mapped == SMALL_CHUNKS && self.unused.is_empty();
+        next_is_huge && self.ready.len() < READY_CHUNKS
+    }
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
