@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kvik_command::Error;
-use kvik_store::{Expiry, Guard, IntText, NewString};
+use kvik_store::{Expiry, Guard, IntText, NewString, WrongKind};
 
 use crate::db::Db;
 use crate::effects::{Collector, Unit};
@@ -26,10 +26,11 @@ impl Db {
     /// # Errors
     /// If the key holds another type.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        self.on_key(key, |guard| {
+        let text = self.on_key(key, |guard| {
             let string = guard.read_string(key)?;
-            Ok(string.map(|string| string.to_vec()))
-        })
+            Ok::<_, WrongKind>(string.map(|string| string.to_vec()))
+        });
+        Ok(text?)
     }
 
     /// Writes a string's bytes over what is in `buffer` and says whether there is one. A buffer that is used again and
@@ -38,14 +39,15 @@ impl Db {
     /// # Errors
     /// If the key holds another type.
     pub fn get_into(&self, key: &[u8], buffer: &mut Vec<u8>) -> Result<bool, Error> {
-        self.on_key(key, |guard| {
+        let found = self.on_key(key, |guard| {
             buffer.clear();
             let string = guard.read_string(key)?;
             if let Some(string) = &string {
                 buffer.extend_from_slice(&string.text(&mut IntText::default()));
             }
-            Ok(string.is_some())
-        })
+            Ok::<_, WrongKind>(string.is_some())
+        });
+        Ok(found?)
     }
 
     /// Sets a string, whatever the key held; it does not expire.
