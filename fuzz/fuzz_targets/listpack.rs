@@ -44,7 +44,7 @@ fn change(bytes: &[u8], offsets: &[usize], choice: usize) {
     listpack::prepend(&mut changed, bytes);
     model.insert(0, bytes.to_vec());
     if let Some(at) = offsets.get(choice) {
-        let at = at + listpack::entry_size(Element::Bytes(bytes));
+        let at = at + changed.len() - bytes.len();
         listpack::insert_after(&mut changed, at, choice as i64);
         model.insert(choice + 2, choice.to_string().into_bytes());
         listpack::replace(&mut changed, at, &bytes[..choice % bytes.len()]);
