@@ -292,7 +292,12 @@ impl Command {
                 spec.positions(args)?.for_each(|at| visit(at, spec.flags));
                 Ok(())
             }),
-            Shape::Computed(finder) => finder(args, &mut visit),
+            // What finds keys knows accepted calls; in a shorter one there is less to visit.
+            Shape::Computed(finder) => finder(args, &mut |at, flags| {
+                if at < args.len() {
+                    visit(at, flags);
+                }
+            }),
         }
     }
 

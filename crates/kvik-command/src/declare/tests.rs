@@ -44,6 +44,19 @@ fn every_row_compiles() {
 }
 
 #[test]
+fn no_call_is_so_short_that_a_missing_word_is_a_key() {
+    for command in crate::table().commands() {
+        let mut line = command.full_name().replace('|', " ");
+        for _ in 0..6 {
+            let there = words(&line).len();
+            let found = keys(command, &line).unwrap_or_default();
+            assert!(found.iter().all(|&at| at < there), "{line}");
+            line += " 1";
+        }
+    }
+}
+
+#[test]
 fn arity_follows_from_the_syntax() {
     let cases = [
         ("key", 2),
