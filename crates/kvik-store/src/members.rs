@@ -194,6 +194,16 @@ impl Members {
     }
 }
 
+/// Deletes up to `max` due members with `delete_next`, which takes off how many buckets it needed to look into, and says
+/// whether there may be more: also if none was found in a reasonable number of them.
+pub(crate) fn delete_due(
+    max: usize,
+    mut delete_next: impl FnMut(&mut usize) -> Option<()>,
+) -> bool {
+    let mut looks = max.saturating_mul(4).saturating_add(16);
+    (0..max).all(|_| delete_next(&mut looks).is_some()) || looks == 0
+}
+
 impl Large for Members {
     fn len(&self) -> usize {
         self.table.len()
@@ -216,15 +226,12 @@ impl Large for Members {
         layout: &Layout,
         tell: &mut dyn FnMut(&[u8]),
     ) -> bool {
-        let mut looks = max.saturating_mul(4).saturating_add(16);
-        for _ in 0..max {
-            let Some(member) = self.next_due(cells, layout, now, &mut looks) else {
-                return looks == 0;
-            };
+        delete_due(max, |looks| {
+            let member = self.next_due(cells, layout, now, looks)?;
             tell(cells.member(member).key());
             self.remove(cells, layout, member);
-        }
-        true
+            Some(())
+        })
     }
 
     fn free(&mut self, max: usize, cells: &mut Cells) -> bool {

@@ -11,7 +11,7 @@ use super::range::{NameRange, ScoreRange};
 use super::score::{self, Stored, compare};
 use crate::UnixMs;
 use crate::layout::Layout;
-use crate::members::{Members, MembersRef};
+use crate::members::{Members, MembersRef, delete_due};
 use crate::object::Large;
 use crate::ordered::{self, RankTree};
 use crate::raw::arena::EntryRef;
@@ -224,16 +224,12 @@ impl Large for ScoreTable {
         layout: &Layout,
         tell: &mut dyn FnMut(&[u8]),
     ) -> bool {
-        let mut looks = max.saturating_mul(4).saturating_add(16);
-        for _ in 0..max {
-            let Some(due) = self.members.next_due(cells, layout, now, &mut looks) else {
-                return looks == 0;
-            };
+        delete_due(max, |looks| {
+            let due = self.members.next_due(cells, layout, now, looks)?;
             tell(cells.member(due).key());
-            let due = Ranked::of(cells, due);
-            self.remove(cells, layout, due);
-        }
-        true
+            self.remove(cells, layout, Ranked::of(cells, due));
+            Some(())
+        })
     }
 
     fn free(&mut self, max: usize, cells: &mut Cells) -> bool {
