@@ -137,40 +137,42 @@ fn writes() -> Vec<Row> {
     ]
 }
 
+/// A command that changes when fields expire.
+fn timed(name: &'static str, syntax: &'static str, handler: Handler) -> Row {
+    command(name, syntax, handler)
+        .write()
+        .fast()
+        .since("9.0.0")
+        .complexity(NUMBER_OF_FIELDS)
+}
+
 fn expiries() -> Vec<Row> {
-    let command = |name, syntax, handler| {
-        command(name, syntax, handler)
-            .write()
-            .fast()
-            .since("9.0.0")
-            .complexity(NUMBER_OF_FIELDS)
-    };
     vec![
-        command(
+        timed(
             "HEXPIRE",
             "key seconds [NX|XX|GT|LT] FIELDS numfields field [field ...]",
             expire::hexpire,
         )
         .about("Lets fields expire after some seconds."),
-        command(
+        timed(
             "HPEXPIRE",
             "key milliseconds [NX|XX|GT|LT] FIELDS numfields field [field ...]",
             expire::hpexpire,
         )
         .about("Lets fields expire after some milliseconds."),
-        command(
+        timed(
             "HEXPIREAT",
             "key unix-time-seconds:integer [NX|XX|GT|LT] FIELDS numfields field [field ...]",
             expire::hexpireat,
         )
         .about("Lets fields expire at a time in seconds."),
-        command(
+        timed(
             "HPEXPIREAT",
             "key unix-time-milliseconds:integer [NX|XX|GT|LT] FIELDS numfields field [field ...]",
             expire::hpexpireat,
         )
         .about("Lets fields expire at a time in milliseconds."),
-        command(
+        timed(
             "HPERSIST",
             "key FIELDS numfields field [field ...]",
             expire::hpersist,
@@ -198,22 +200,15 @@ fn expiry_reads() -> Vec<Row> {
 }
 
 fn combined() -> Vec<Row> {
-    let command = |name, syntax, handler| {
-        command(name, syntax, handler)
-            .write()
-            .fast()
-            .since("9.0.0")
-            .complexity(NUMBER_OF_FIELDS)
-    };
     vec![
-        command("HSETEX", HSETEX_SYNTAX, fields::hsetex)
+        timed("HSETEX", HSETEX_SYNTAX, fields::hsetex)
             .may_grow()
             .access(&[KeyFlags::RW_INSERT])
             .about("Sets fields of a hash, and when they expire."),
-        command("HGETEX", HGETEX_SYNTAX, fields::hgetex)
+        timed("HGETEX", HGETEX_SYNTAX, fields::hgetex)
             .access(&[KeyFlags::RW_ACCESS_UPDATE])
             .about("Returns the values of fields and sets when they expire."),
-        command(
+        timed(
             "HGETDEL",
             "key FIELDS numfields field [field ...]",
             fields::hgetdel,
