@@ -236,3 +236,34 @@ unsafe fn ask_for_huge_pages(start: NonNull<u8>, bytes: usize) {
     #[cfg(not(all(target_os = "linux", not(miri))))]
     let _ = (start, bytes);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunks(mapped: usize) -> Chunks {
+        Chunks {
+            mapped,
+            unused: Vec::new(),
+            ready: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn only_huge_chunks_are_wanted_ahead() {
+        let mut small = chunks(SMALL_CHUNKS - REGION_CHUNKS);
+        for _ in 0..REGION_CHUNKS {
+            assert!(!small.lacks_ready());
+            small.take();
+        }
+        assert!(small.lacks_ready(), "the next one is huge");
+        for _ in 0..READY_CHUNKS {
+            assert!(small.lacks_ready());
+            let chunk = small.take();
+            small.ready.push(chunk);
+        }
+        assert!(!small.lacks_ready());
+        small.ready.pop();
+        assert!(small.lacks_ready());
+    }
+}
