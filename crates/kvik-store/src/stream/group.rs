@@ -131,8 +131,8 @@ impl Consumers {
         let Some(&last) = self.by_name.last() else {
             return false;
         };
-        let chunk = self.change(last, |consumer| consumer.pending.pop_chunk());
-        if chunk.is_none() {
+        let freed = self.change(last, |consumer| consumer.pending.free_some());
+        if !freed {
             self.remove(last);
         }
         true
@@ -231,7 +231,7 @@ impl Group {
 
     /// Frees up to about `max` chunks and consumers and says whether there is more.
     pub(super) fn free(&mut self, max: usize) -> bool {
-        (0..max).all(|_| self.pending.pop_chunk().is_some() || self.consumers.free_some())
+        (0..max).all(|_| self.pending.free_some() || self.consumers.free_some())
     }
 }
 
