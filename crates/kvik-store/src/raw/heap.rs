@@ -319,6 +319,11 @@ impl Heap {
     /// Stores a collection that was taken out of an entry and says where the entry is then.
     pub(crate) fn put_back(&mut self, entry: EntryRef, object: Object, ledger: Ledger) -> EntryRef {
         let fixed = self.value_start(entry);
+        if ledger.object.is_some() && near(&object, fixed).is_none() {
+            // The entry says already where it is.
+            self.enter(object, ledger);
+            return entry;
+        }
         self.store(object, ledger, fixed, |cells, stored| {
             cells.set_stored::<KEY>(entry, stored)
         })
@@ -389,9 +394,7 @@ impl Heap {
         fixed: usize,
         write: impl FnOnce(&mut Cells, &Stored<'_>) -> EntryRef,
     ) -> EntryRef {
-        let near = object.packed();
-        let near = near.filter(|(_, bytes)| fixed + bytes.len() <= MAX_BYTES);
-        let Some((form, bytes)) = near else {
+        let Some((form, bytes)) = near(&object, fixed) else {
             let index = self.enter(object, ledger);
             return write(
                 &mut self.cells,
@@ -450,6 +453,12 @@ impl Heap {
             self.doomed.push(object);
         }
     }
+}
+
+/// The form and bytes of a collection that may lie beside `fixed` other bytes of an entry.
+fn near(object: &Object, fixed: usize) -> Option<(Form, &[u8])> {
+    let packed = object.packed();
+    packed.filter(|(_, bytes)| fixed + bytes.len() <= MAX_BYTES)
 }
 
 impl<'a> Entry<'a> {
