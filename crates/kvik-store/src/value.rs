@@ -1,6 +1,7 @@
 //! What a key can hold and how it looks from outside.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 
 use kvik_rope::Rope;
@@ -332,37 +333,24 @@ impl<'a> From<StringRef<'a>> for NewString<'a> {
 }
 
 /// Room for the decimal text of an integer.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct IntText([u8; 20]);
+#[derive(Clone, Copy, Default)]
+pub struct IntText(itoa::Buffer);
 
 impl IntText {
     /// Writes `n` in decimal and returns the text.
     pub fn format(&mut self, n: i64) -> &[u8] {
-        let mut at = self.digits(n.unsigned_abs());
-        if n < 0 {
-            at -= 1;
-            self.0[at] = b'-';
-        }
-        &self.0[at..]
+        self.0.format(n).as_bytes()
     }
 
     /// Writes `n` in decimal and returns the text.
     pub fn unsigned(&mut self, n: u64) -> &[u8] {
-        let at = self.digits(n);
-        &self.0[at..]
+        self.0.format(n).as_bytes()
     }
+}
 
-    /// Writes the digits at the end of the room and returns where they start.
-    fn digits(&mut self, mut n: u64) -> usize {
-        let mut at = self.0.len();
-        loop {
-            at -= 1;
-            self.0[at] = b'0' + (n % 10) as u8;
-            n /= 10;
-            if n == 0 {
-                return at;
-            }
-        }
+impl fmt::Debug for IntText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntText").finish_non_exhaustive()
     }
 }
 

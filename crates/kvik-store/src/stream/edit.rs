@@ -75,7 +75,11 @@ impl<'g> StreamMut<'g> {
         }
         let Parts { value, limits, .. } = self.0.parts();
         value.body_mut().append(id, words.clone(), limits);
-        self.0.state_each(b"XADD", &[&id.text()], words);
+        if self.0.is_stated() {
+            self.0.state_each(b"XADD", &[&id.text()], words);
+        } else {
+            self.0.count(1);
+        }
         Ok(id)
     }
 
