@@ -165,10 +165,9 @@ impl Node {
 
     /// Whether the master entry has exactly these fields.
     fn has_fields<'w>(&self, fields: usize, names: impl Iterator<Item = &'w [u8]>) -> bool {
-        let start = self.forward();
-        start.fields == fields
-            && start
-                .names
+        let (count, masters) = self.names();
+        count == fields
+            && masters
                 .zip(names)
                 .all(|(master, name)| listpack::Needle::new(name).matches(master))
     }
@@ -177,7 +176,7 @@ impl Node {
     fn count(&mut self, added: i64, deleted: i64) {
         let pack = self.pack();
         let first = pack.first().expect("a node has counters");
-        let live = int(pack.at(first)) + added;
+        let live = i64::from(self.live) + added;
         listpack::replace(&mut self.bytes, first, Element::Int(live));
         self.live = live.try_into().unwrap_or_default();
         if deleted != 0 {
@@ -188,9 +187,15 @@ impl Node {
         }
     }
 
-    fn forward(&self) -> Forward<'_> {
+    /// How many fields the master entry has, and the elements from the first of them on.
+    fn names(&self) -> (usize, listpack::Iter<'_>) {
         let mut names = self.pack().iter();
         let fields = count(names.nth(COUNTERS - 1));
+        (fields, names)
+    }
+
+    fn forward(&self) -> Forward<'_> {
+        let (fields, names) = self.names();
         let mut rest = names.clone();
         skip(&mut rest, fields.saturating_add(1));
         Forward {

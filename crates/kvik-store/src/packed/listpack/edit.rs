@@ -41,12 +41,10 @@ pub fn append_all<'e>(
 ) {
     let mut added = 0;
     listpack.pop();
-    for element in elements {
-        let (encoded, at) = (Encoded::new(element.into()), listpack.len());
-        listpack.resize(at + encoded.size(), 0);
-        encoded.write(&mut listpack[at..]);
+    elements.into_iter().for_each(|element| {
+        Encoded::new(element.into()).append_to(listpack);
         added += 1;
-    }
+    });
     listpack.push(END);
     note_total(listpack);
     count(listpack, added, 0);

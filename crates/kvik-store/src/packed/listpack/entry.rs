@@ -275,6 +275,27 @@ impl<'a> Encoded<'a> {
             _ => write_length(encoded, length),
         }
     }
+
+    /// Adds the entry to a buffer.
+    #[inline]
+    pub(super) fn append_to(&self, buffer: &mut Vec<u8>) {
+        let encoded = self.head_len + self.data.len();
+        match &self.head[..self.head_len] {
+            [only] => buffer.push(*only),
+            head => buffer.extend_from_slice(head),
+        }
+        if !self.data.is_empty() {
+            buffer.extend_from_slice(self.data);
+        }
+        match back_len(encoded) {
+            1 => buffer.push(encoded as u8),
+            len => {
+                let at = buffer.len();
+                buffer.resize(at + len, 0);
+                write_length(encoded, &mut buffer[at..]);
+            }
+        }
+    }
 }
 
 fn write_length(encoded: usize, room: &mut [u8]) {
