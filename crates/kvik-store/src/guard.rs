@@ -4,6 +4,8 @@
 //! [`Mode::Primary`] touching one deletes it, with its effect. Operations on one key go through [`Slot`]; those on
 //! several keys or whole keyspaces are here.
 
+mod ahead;
+
 use crate::UnixMs;
 use crate::clock::AccessPolicy;
 use crate::edit::Thinned;
@@ -369,8 +371,13 @@ impl<'a> Guard<'a> {
         let Some(entry) = self.find(index, position, key) else {
             return false;
         };
-        let layout = self.layout;
-        let copied = self.keyspace_of(index).copy(layout, entry);
+        let (layout, (target, _)) = (self.layout, self.locate(to));
+        let prepared = self.take_prepared(index, entry, target);
+        let source = self.keyspace_of(index);
+        let copied = match prepared {
+            Some(content) => Moved::of(source.entry(entry), content),
+            None => source.copy(layout, entry),
+        };
         self.attach(keyspace, to, copied);
         let db = u64::from(keyspace.0);
         self.tell_keyspace(&[
@@ -687,11 +694,24 @@ impl<'a> Guard<'a> {
     fn detach(&mut self, key: &[u8], to: usize) -> Option<Moved<'static>> {
         let (index, position) = self.locate(key);
         let entry = self.find(index, position, key)?;
+        let prepared = match index == to {
+            true => None,
+            false => self.take_prepared(index, entry, to),
+        };
         let keyspace = self.keyspace;
         let stripe = self.stripes.stripe(index);
         stripe.watches.touch(keyspace, key);
-        let mut keyspace = stripe.keyspace_mut(keyspace);
-        Some(keyspace.take(self.layout, position, entry, index == to))
+        let mut source = stripe.keyspace_mut(keyspace);
+        let taken = match prepared {
+            Some(content) => {
+                let taken = Moved::of(source.entry(entry), content);
+                source.remove(self.layout, position, entry);
+                taken
+            }
+            None => source.take(self.layout, position, entry, index == to),
+        };
+        self.state.garbage.extend(stripe.take_garbage());
+        Some(taken)
     }
 
     /// Puts an entry in place of whatever a key holds, without an effect of its own.

@@ -44,7 +44,16 @@ pub(crate) struct Moved<'a> {
     pub(crate) clock: u32,
 }
 
-impl Moved<'_> {
+impl<'a> Moved<'a> {
+    /// What is `content` in place of an entry's value.
+    pub(crate) fn of(entry: Entry<'_>, content: Content<'a>) -> Self {
+        Self {
+            content,
+            expire_at: entry.expire_at(),
+            clock: entry.clock(),
+        }
+    }
+
     /// When the entry or a member of its value expires, at the earliest. `heap` is where it is to be inserted.
     pub(crate) fn earliest_deadline(&self, heap: &Heap) -> Option<UnixMs> {
         let members = heap.members_deadline(&self.content);
@@ -233,12 +242,7 @@ impl<'a> KeyspaceMut<'a> {
 
     /// A copy of all but the key.
     pub(crate) fn copy(&self, layout: &Layout, entry: EntryRef) -> Moved<'static> {
-        let there = self.heap.entry(entry);
-        Moved {
-            content: self.heap.copy(entry, layout),
-            expire_at: there.expire_at(),
-            clock: there.clock(),
-        }
+        Moved::of(self.heap.entry(entry), self.heap.copy(entry, layout))
     }
 
     #[inline]

@@ -34,6 +34,7 @@ pub mod packed;
 mod raw;
 mod restore;
 mod set;
+mod shadow;
 mod slot;
 mod stream;
 mod stripe;

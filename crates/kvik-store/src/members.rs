@@ -10,7 +10,9 @@ use crate::object::Large;
 use crate::raw::arena::EntryRef;
 use crate::raw::cells::{Cells, Text};
 use crate::raw::entry::{MEMBER, Member};
+use crate::raw::root::prefix;
 use crate::raw::table::{Detached, Keys, Table};
+use crate::shadow::{Source, Tabled};
 
 /// See the module's description.
 #[derive(Debug, Default)]
@@ -22,6 +24,8 @@ pub(crate) struct Members {
     volatile: usize,
     /// A time by which all of them have expired; it may be late, never early.
     latest: UnixMs,
+    /// What they are called while copies of them are being made.
+    source: Option<Source>,
 }
 
 /// What a table asks about members.
@@ -78,6 +82,7 @@ impl Members {
         self.count(None, expire_at);
         let keys = MemberKeys { cells, layout };
         self.table.insert(layout.hash(name), entry, &keys);
+        self.note(cells, layout, entry);
         entry
     }
 
@@ -91,6 +96,7 @@ impl Members {
     ) -> EntryRef {
         let to = cells.set_text::<MEMBER>(member, value);
         self.moved(cells, layout, member, to);
+        self.note(cells, layout, to);
         to
     }
 
@@ -109,17 +115,28 @@ impl Members {
             let hash = layout.hash(cells.member(to).key());
             self.table.lower_deadline(hash, to, at);
         }
+        self.note(cells, layout, to);
         to
     }
 
     /// Deletes a member that is there.
     pub(crate) fn remove(&mut self, cells: &mut Cells, layout: &Layout, member: EntryRef) {
+        self.note(cells, layout, member);
         let there = cells.member(member);
         self.count(there.expire_at(), None);
         let hash = layout.hash(there.key());
         let keys = MemberKeys { cells, layout };
         self.table.remove(hash, member, &keys);
         cells.free::<MEMBER>(member);
+    }
+
+    /// What they are called while copies of them are being made.
+    pub(crate) fn source(&self) -> Option<Source> {
+        self.source
+    }
+
+    pub(crate) fn set_source(&mut self, source: Source) {
+        self.source = Some(source);
     }
 
     /// A time before which no member expires.
@@ -184,6 +201,23 @@ impl Members {
             self.latest = 0;
         }
         self.latest = self.latest.max(new.unwrap_or(0));
+    }
+
+    /// Notes for the copies that are being made that a member changes.
+    #[inline]
+    fn note(&mut self, cells: &mut Cells, layout: &Layout, member: EntryRef) {
+        if let Some(source) = self.source {
+            self.note_for(source, cells, layout, member);
+        }
+    }
+
+    #[cold]
+    fn note_for(&mut self, source: Source, cells: &mut Cells, layout: &Layout, member: EntryRef) {
+        let name = cells.member(member).key().to_vec();
+        let prefix = prefix(layout.hash(&name));
+        if !cells.journals.note(source, prefix, &name) {
+            self.source = None;
+        }
     }
 
     fn moved(&mut self, cells: &Cells, layout: &Layout, from: EntryRef, to: EntryRef) {
@@ -251,6 +285,34 @@ impl Large for Members {
 
     fn compact(&mut self, part: usize, cells: &mut Cells) -> bool {
         self.relocate(part, cells, |_, _, _| ())
+    }
+}
+
+impl Tabled for Members {
+    fn members(&self) -> &Members {
+        self
+    }
+
+    fn members_mut(&mut self) -> &mut Members {
+        self
+    }
+
+    fn put(
+        &mut self,
+        cells: &mut Cells,
+        layout: &Layout,
+        name: &[u8],
+        value: Text<'_>,
+        expire_at: Option<UnixMs>,
+    ) {
+        Tabled::delete(self, cells, layout, name);
+        self.insert(cells, layout, name, value, expire_at);
+    }
+
+    fn delete(&mut self, cells: &mut Cells, layout: &Layout, name: &[u8]) {
+        if let Some(member) = self.find(cells, layout, name) {
+            self.remove(cells, layout, member);
+        }
     }
 }
 

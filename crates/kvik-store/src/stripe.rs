@@ -97,6 +97,12 @@ impl Stripe {
         !detached.is_empty() || heap.has_doomed()
     }
 
+    /// Discards copies of large collections ([`Guard::prepare_copy`](crate::Guard::prepare_copy)) with which nobody has gone on
+    /// for a second. To be called about as often.
+    pub fn drop_copies(&mut self, now: UnixMs) {
+        self.heap.discard_left(now);
+    }
+
     /// Moves entries out of sparse pages, those of `segments` table segments at most (up to 768 entries each), and says
     /// whether there is more to do. Returns at once when little would be won.
     pub fn compact(&mut self, segments: usize) -> bool {
@@ -225,12 +231,13 @@ impl Stripe {
     }
 
     fn begin_compaction(&mut self) -> Option<Compacting> {
-        let waiting = self.heap.has_doomed() || !self.detached.is_empty();
+        let heap = &self.heap;
+        let waiting = heap.has_doomed() || heap.has_shadows() || !self.detached.is_empty();
         let arena = &mut self.heap.cells.arena;
         arena.give_spare();
         let free = arena.touched_bytes() - arena.live_bytes();
         let worth_it = free > SLACK_BYTES && free > arena.touched_bytes() / SLACK_PART;
-        // Entries that are only waiting to be freed would have to be found as well.
+        // Entries that are only waiting to be freed, or for their collection to be placed, would have to be found as well.
         (worth_it && !waiting && arena.begin_compaction()).then_some(Compacting::Keys(0, 0))
     }
 }

@@ -16,6 +16,7 @@ use super::entry::{
 };
 use super::slab::Slab;
 use crate::UnixMs;
+use crate::shadow::Journals;
 use crate::value::{IntText, NewString, TextRef, canonical_int};
 
 /// A rope from this size on is dropped when no lock is held, by another thread. To free fewer chunks takes some
@@ -63,6 +64,8 @@ pub(crate) struct Cells {
     buffers: Buffers,
     /// Large strings that no entry leads to.
     pub(crate) dropped: Vec<Rope>,
+    /// What changes while copies are being made.
+    pub(crate) journals: Journals,
 }
 
 /// A value in the form in which a slot takes it.
@@ -164,6 +167,7 @@ impl Cells {
             arena: Arena::new(),
             buffers: Buffers::default(),
             dropped: Vec::new(),
+            journals: Journals::default(),
         }
     }
 
@@ -180,7 +184,7 @@ impl Cells {
 
     /// Bytes that are resident.
     pub(crate) fn resident_bytes(&self) -> usize {
-        self.arena.touched_bytes() + self.buffers.bytes()
+        self.arena.touched_bytes() + self.buffers.bytes() + self.journals.bytes()
     }
 
     /// Bytes of all entries.
@@ -469,6 +473,11 @@ impl<'a> Record<'a, MEMBER> {
     /// The value, which is a string, to store it elsewhere.
     pub(crate) fn text(&self) -> Text<'a> {
         self.text_of(self.string().into())
+    }
+
+    /// Whether the value was changed in place.
+    pub(crate) fn is_raw(&self) -> bool {
+        matches!(self.form(), Form::Raw | Form::FarRaw)
     }
 }
 

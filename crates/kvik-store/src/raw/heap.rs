@@ -4,6 +4,8 @@
 //! whatever form it has then, and meanwhile its members are reached through [`Heap::cells`]. One that is no longer wanted
 //! and large is freed in slices, by [`Heap::reclaim`].
 
+mod copying;
+
 use std::borrow::Cow;
 
 use super::arena::EntryRef;
@@ -15,6 +17,7 @@ use super::slab::Slab;
 use crate::UnixMs;
 use crate::layout::Layout;
 use crate::object::Object;
+use crate::shadow::Shadow;
 use crate::stripe::Compacting;
 use crate::value::{Encoding, Kind, TextRef, ValueRef};
 
@@ -30,6 +33,8 @@ pub(crate) struct Heap {
     object_bytes: usize,
     /// Collections that no key leads to and that are still to be freed.
     doomed: Vec<Object>,
+    /// Copies that are being made.
+    shadows: Vec<Shadow>,
     /// Room for packed bytes while they change.
     scratch: Vec<u8>,
 }
@@ -50,6 +55,8 @@ pub(crate) enum Content<'a> {
     Object(Object),
     /// A collection, and the cells that hold its members.
     Apart(Object, Box<Cells>),
+    /// A collection whose members are in the cells of the heap already, and how many bytes these have.
+    Built(Object, usize),
     /// A collection that is in its place in the heap already.
     Placed(u32),
 }
@@ -86,6 +93,7 @@ impl Heap {
             objects: Slab::default(),
             object_bytes: 0,
             doomed: Vec::new(),
+            shadows: Vec::new(),
             scratch: Vec::new(),
         }
     }
@@ -112,8 +120,9 @@ impl Heap {
 
     /// Bytes that are resident for entries.
     pub(crate) fn resident_bytes(&self) -> usize {
-        let doomed: usize = self.doomed.iter().map(Object::bytes).sum();
-        self.cells.resident_bytes() + self.object_bytes + doomed
+        let shadows = self.shadows.iter().map(|shadow| &shadow.object);
+        let unplaced: usize = self.doomed.iter().chain(shadows).map(Object::bytes).sum();
+        self.cells.resident_bytes() + self.object_bytes + unplaced
     }
 
     /// Bytes of all entries.
@@ -135,6 +144,10 @@ impl Heap {
             Content::Apart(object, cells) => {
                 let ledger = self.ledger();
                 let object = object.copy_to(&cells, &mut self.cells, layout);
+                self.insert_object(key, object, ledger, expire_at)
+            }
+            Content::Built(object, cell_bytes) => {
+                let ledger = self.ledger().before(cell_bytes);
                 self.insert_object(key, object, ledger, expire_at)
             }
             Content::Placed(index) => {
@@ -163,6 +176,7 @@ impl Heap {
     pub(crate) fn bytes_in_place(&self, content: &Content<'_>) -> usize {
         match *content {
             Content::Placed(index) => self.objects.get(index).bytes,
+            Content::Built(_, cell_bytes) => cell_bytes,
             _ => 0,
         }
     }
@@ -171,7 +185,9 @@ impl Heap {
     pub(crate) fn members_deadline(&self, content: &Content<'_>) -> Option<UnixMs> {
         let object = match content {
             Content::Text(_) => return None,
-            Content::Object(object) | Content::Apart(object, _) => object,
+            Content::Object(object) | Content::Apart(object, _) | Content::Built(object, _) => {
+                object
+            }
             Content::Placed(index) => &self.objects.get(*index).object,
         };
         Some(object.earliest_deadline()).filter(|&at| at != NEVER)

@@ -21,7 +21,7 @@ pub(crate) mod heap;
 mod packed;
 pub(crate) mod pool;
 pub(crate) mod prefetch;
-mod root;
+pub(crate) mod root;
 mod segment;
 mod slab;
 mod stable;

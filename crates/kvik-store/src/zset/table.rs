@@ -15,8 +15,10 @@ use crate::members::{Members, MembersRef, delete_due};
 use crate::object::Large;
 use crate::ordered::{self, RankTree};
 use crate::raw::arena::EntryRef;
-use crate::raw::cells::Cells;
+use crate::raw::cells::{Cells, Text};
 use crate::raw::entry::Member;
+use crate::shadow::Tabled;
+use crate::value::StringRef;
 
 /// See the module's description.
 #[derive(Debug, Default)]
@@ -263,6 +265,39 @@ impl Large for ScoreTable {
                 place(item)
             });
         })
+    }
+}
+
+impl Tabled for ScoreTable {
+    fn members(&self) -> &Members {
+        &self.members
+    }
+
+    fn members_mut(&mut self) -> &mut Members {
+        &mut self.members
+    }
+
+    fn put(
+        &mut self,
+        cells: &mut Cells,
+        layout: &Layout,
+        name: &[u8],
+        value: Text<'_>,
+        expire_at: Option<UnixMs>,
+    ) {
+        let score = score::read(match &value {
+            Text::Int(n) => StringRef::Int(*n),
+            Text::Bytes { bytes, .. } => StringRef::Bytes(bytes),
+            Text::Rope { .. } => unreachable!("a score is short"),
+        });
+        Tabled::delete(self, cells, layout, name);
+        self.insert_expiring(cells, layout, name, score, expire_at);
+    }
+
+    fn delete(&mut self, cells: &mut Cells, layout: &Layout, name: &[u8]) {
+        if let Some(member) = self.find(cells, layout, name) {
+            self.remove(cells, layout, member);
+        }
     }
 }
 
