@@ -62,7 +62,7 @@ impl Ctx<'_> {
     /// # Errors
     /// If it is not one in canonical form, and with another text if it is only too large.
     pub fn small_int(&self, index: usize) -> Result<i32, Error> {
-        i32::try_from(self.int(index)?).map_err(|_| Error::BEYOND_32_BITS)
+        small_int(&self.args[index])
     }
 
     /// What Redis says of a subcommand that it does not know, or not with so many words behind it.
@@ -83,8 +83,7 @@ impl Ctx<'_> {
     /// # Errors
     /// If it is no integer, or there is no such database.
     pub fn db(&self, index: usize) -> Result<u32, Error> {
-        let number = self.small_int(index)?;
-        self.existing_db(number)
+        self.engine.db(&self.args[index])
     }
 
     /// The database with this number.
@@ -92,11 +91,25 @@ impl Ctx<'_> {
     /// # Errors
     /// If there is no such database.
     pub fn existing_db(&self, number: i32) -> Result<u32, Error> {
-        let databases = self
-            .engine
-            .settings
-            .databases
-            .load(std::sync::atomic::Ordering::Relaxed);
+        self.engine.existing_db(number)
+    }
+}
+
+/// A word as a 32-bit integer; see [`Ctx::small_int`].
+fn small_int(word: &[u8]) -> Result<i32, Error> {
+    let int = parse_i64(word).ok_or(Error::NOT_AN_INTEGER)?;
+    i32::try_from(int).map_err(|_| Error::BEYOND_32_BITS)
+}
+
+impl Engine {
+    /// The database that a word names; see [`Ctx::db`].
+    pub(crate) fn db(&self, word: &[u8]) -> Result<u32, Error> {
+        self.existing_db(small_int(word)?)
+    }
+
+    fn existing_db(&self, number: i32) -> Result<u32, Error> {
+        let databases = &self.settings.databases;
+        let databases = databases.load(std::sync::atomic::Ordering::Relaxed);
         u32::try_from(number)
             .ok()
             .filter(|&db| u64::from(db) < databases)

@@ -302,8 +302,8 @@ impl Runner {
                 .execute(&mut self.session, args, &mut self.out)
             {
                 Outcome::Done => return,
-                // Others are let in while members that are due are deleted.
-                Outcome::Busy => std::thread::yield_now(),
+                // Others are let in between what is done beforehand in slices.
+                Outcome::Busy | Outcome::Begun => std::thread::yield_now(),
                 Outcome::Paused(until_ms) => self.executor.wait_for_pause(until_ms),
             }
         }

@@ -10,8 +10,7 @@ use kvik_store::{Guard, Stripes};
 
 use crate::db::Shared;
 use crate::effects::Collector;
-use crate::executor::{Call, Executor, ascend, mode, plan_keys};
-use crate::stripes::Busy;
+use crate::executor::{Call, Executor, PutOff, ascend, mode, plan_keys};
 
 /// Which stripes a transaction needs.
 enum Scope {
@@ -26,7 +25,7 @@ impl Executor {
         session: &mut Session,
         call: &Call<'_>,
         out: &mut Output,
-    ) -> Result<(), Busy> {
+    ) -> Result<(), PutOff> {
         let refusal = match &session.transaction {
             None => Some("ERR EXEC without MULTI"),
             Some(transaction) if transaction.aborted => {
@@ -54,6 +53,7 @@ impl Executor {
         for queued in session.transaction.iter().flat_map(|it| &it.queue) {
             let call = &Call::queued(queued);
             self.work.thin(&shared, &mut held, due_ms, session, call)?;
+            self.work.prepare(&shared, &mut held, session, call)?;
         }
         self.exec_locked(&mut held, session, out);
         self.work.count(&shared, session, call, false, true);

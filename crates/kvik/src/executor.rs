@@ -2,20 +2,20 @@
 //!
 //! The life of a command: look it up, check that the session may run it now, lock the stripes of its keys, run its
 //! handler, hand its effects over while the locks are held, unlock, count. Nothing of it has happened to the store when a
-//! command is put off ([`Outcome::Busy`], [`Outcome::Paused`]): the caller offers it again later.
+//! command is put off ([`Outcome::Busy`], [`Outcome::Begun`], [`Outcome::Paused`]): the caller offers it again later.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use kvik_command::declare::{Command, Flags, Locking};
+use kvik_command::declare::{Command, Flags, Locking, Preparation};
 use kvik_command::latency::Sample;
 use kvik_command::pause::PauseScope;
 use kvik_command::session::{Queued, Replies};
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Ctx, Error, Random, Session, table};
 use kvik_resp::{Args, ArgsBuf, Output, Reply};
-use kvik_store::{Guard, Mode, Stripes, lacks_memory};
+use kvik_store::{Garbage, Guard, GuardStats, Mode, Stripes, lacks_memory};
 
 use crate::clock::BatchClock;
 use crate::db::Shared;
@@ -28,10 +28,27 @@ use crate::upkeep;
 pub enum Outcome {
     /// It ran, or was refused; its reply, if the session wants one, is written.
     Done,
-    /// A stripe it needs is taken, or has much to delete that it must not see. It has done nothing; offer it again soon.
+    /// A stripe it needs is taken. It has done nothing; offer it again soon.
     Busy,
+    /// A part of what it needs has been done, nothing of which is seen. Offer it again when others have been served.
+    Begun,
     /// Clients are paused until this time, in milliseconds since the epoch. Nothing has happened.
     Paused(u64),
+}
+
+/// Why a command is put off.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PutOff {
+    /// A stripe is taken, or left to others.
+    Busy,
+    /// There is more to do before it runs.
+    Begun,
+}
+
+impl From<Busy> for PutOff {
+    fn from(_: Busy) -> Self {
+        Self::Busy
+    }
 }
 
 /// A command looked up, and position and hash of its key where it has one at a fixed place.
@@ -52,6 +69,9 @@ const TIMED_TOGETHER: u8 = 8;
 
 /// Members deleted while a stripe is held once for a command that waits until they are.
 const THIN_SLICE: usize = 128;
+
+/// How long stripes are left to those who could not have them while they were held for such slices.
+const LEFT_US: u64 = 50;
 
 /// What is timed together with others has no longer reply, and is not among what the slow log asks about.
 const QUICK_REPLY_BYTES: usize = 4096;
@@ -99,6 +119,8 @@ pub(crate) struct Work {
     untimed: Untimed,
     stats: Arc<ThreadStats>,
     random: Random,
+    /// Until when nothing is prepared.
+    left_until_us: u64,
 }
 
 /// A command on its way.
@@ -144,6 +166,7 @@ impl Executor {
                 &std::hash::RandomState::new(),
                 0,
             )),
+            left_until_us: 0,
         };
         Self {
             shared,
@@ -350,11 +373,14 @@ impl Executor {
             Locking::InTurn => self.run_in_turn(session, call, out),
             Locking::Queue => self.exec(session, call, out),
         };
-        if done.is_ok() {
+        let Err(reason) = done else {
             return Outcome::Done;
-        }
+        };
         self.work.stats.totals.deferred.add(1);
-        Outcome::Busy
+        match reason {
+            PutOff::Busy => Outcome::Busy,
+            PutOff::Begun => Outcome::Begun,
+        }
     }
 
     fn run_on_none(
@@ -362,7 +388,7 @@ impl Executor {
         session: &mut Session,
         call: &Call<'_>,
         out: &mut Output,
-    ) -> Result<(), Busy> {
+    ) -> Result<(), PutOff> {
         self.work
             .run_unit(&self.shared, &mut NoStripes, session, call, out);
         Ok(())
@@ -373,7 +399,7 @@ impl Executor {
         session: &mut Session,
         call: &Call<'_>,
         out: &mut Output,
-    ) -> Result<(), Busy> {
+    ) -> Result<(), PutOff> {
         let stripes = &self.shared.stripes;
         stripes.probe(self.patience)?;
         self.work
@@ -387,7 +413,7 @@ impl Executor {
         session: &mut Session,
         call: &Call<'_>,
         out: &mut Output,
-    ) -> Result<(), Busy> {
+    ) -> Result<(), PutOff> {
         let Some((_, hash)) = call.hash else {
             return self.run_on_planned(session, call, out);
         };
@@ -406,7 +432,7 @@ impl Executor {
         session: &mut Session,
         call: &Call<'_>,
         out: &mut Output,
-    ) -> Result<(), Busy> {
+    ) -> Result<(), PutOff> {
         let (work, stripes) = (&mut self.work, &self.shared.stripes);
         work.plan.clear();
         let hash = plan_keys(&self.shared, call, &mut work.plan);
@@ -426,6 +452,7 @@ impl Executor {
                 let mut held = stripes.lock_many(&work.plan.stripes, self.patience)?;
                 let due_ms = held.next_due();
                 work.thin(&self.shared, &mut held, due_ms, session, call)?;
+                work.prepare(&self.shared, &mut held, session, call)?;
                 work.run_unit(&self.shared, &mut held, session, call, out);
             }
         }
@@ -437,7 +464,7 @@ impl Executor {
         session: &mut Session,
         call: &Call<'_>,
         out: &mut Output,
-    ) -> Result<(), Busy> {
+    ) -> Result<(), PutOff> {
         let mut held = self.shared.stripes.lock_all(self.patience)?;
         let due_ms = held.next_due();
         self.work
@@ -543,7 +570,7 @@ impl Work {
         due_ms: u64,
         session: &Session,
         call: &Call<'_>,
-    ) -> Result<(), Busy> {
+    ) -> Result<(), PutOff> {
         if due_ms != u64::MAX {
             let now_ms = self.clock.now_us() / 1000;
             if due_ms <= now_ms && mode(shared, now_ms) == Mode::Primary {
@@ -561,7 +588,7 @@ impl Work {
         now_ms: u64,
         session: &Session,
         call: &Call<'_>,
-    ) -> Result<(), Busy> {
+    ) -> Result<(), PutOff> {
         let mut effects = Collector {
             unit: &mut self.unit,
             wanted: shared.log.is_some(),
@@ -573,15 +600,71 @@ impl Work {
         // Keys that cannot be told from the words the handler refuses.
         let _ = call.command.for_each_key(call.args, thin);
         let (seen, garbage) = (guard.stats(), guard.take_garbage());
+        self.end_slice(shared, seen, garbage);
+        if more {
+            shared.commit(&mut self.unit);
+            return Err(PutOff::Begun);
+        }
+        Ok(())
+    }
+
+    /// Does a slice of what a command needs beforehand, and puts it off while there is more.
+    #[inline]
+    pub(crate) fn prepare(
+        &mut self,
+        shared: &Shared,
+        stripes: &mut dyn Stripes,
+        session: &Session,
+        call: &Call<'_>,
+    ) -> Result<(), PutOff> {
+        match call.command.preparation() {
+            Some(preparation) => self.prepare_now(shared, stripes, session, call, preparation),
+            None => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn prepare_now(
+        &mut self,
+        shared: &Shared,
+        stripes: &mut dyn Stripes,
+        session: &Session,
+        call: &Call<'_>,
+        preparation: Preparation,
+    ) -> Result<(), PutOff> {
+        let now_us = self.clock.now_us();
+        if now_us < self.left_until_us {
+            return Err(PutOff::Busy);
+        }
+        let mut effects = Collector {
+            unit: &mut self.unit,
+            wanted: shared.log.is_some(),
+        };
+        let now_ms = now_us / 1000;
+        let guard = Guard::new(stripes, &shared.stripes.layout, &mut effects, now_ms)
+            .mode(mode(shared, now_ms));
+        let mut guard = guard.on(session.keyspace());
+        let more = preparation(&mut guard, call.args, &shared.engine);
+        let (seen, garbage) = (guard.stats(), guard.take_garbage());
+        self.end_slice(shared, seen, garbage);
+        if !more {
+            return Ok(());
+        }
+        shared.commit(&mut self.unit);
+        if shared.stripes.take_wanted(&self.plan.stripes) {
+            self.clock.refresh();
+            self.left_until_us = self.clock.now_us() + LEFT_US;
+        }
+        Err(PutOff::Begun)
+    }
+
+    /// Counts what was met before a command.
+    fn end_slice(&self, shared: &Shared, seen: GuardStats, garbage: Option<Vec<Garbage>>) {
         if let Some(garbage) = garbage {
             shared.stripes.alarm.discard(garbage);
         }
         self.stats.totals.changes.add(seen.changes);
-        if more {
-            shared.commit(&mut self.unit);
-            return Err(Busy);
-        }
-        Ok(())
+        self.stats.totals.expired.add(seen.expired);
     }
 
     /// Runs a command's handler on stripes that are locked, at the time `now_us`, and counts.

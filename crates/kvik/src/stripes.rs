@@ -133,6 +133,16 @@ impl SharedStripes {
         }
     }
 
+    /// Whether somebody has put off what needs one of these stripes. Whoever asks is to leave them for a moment.
+    pub(crate) fn take_wanted(&self, indices: &[u16]) -> bool {
+        indices.iter().fold(false, |wanted, &index| {
+            wanted
+                | self.cells[usize::from(index)]
+                    .wanted
+                    .swap(false, Ordering::Relaxed)
+        })
+    }
+
     /// Locks the stripes with these indices, which ascend.
     pub(crate) fn lock_many(
         &self,

@@ -16,7 +16,7 @@ use kvik_store::{Garbage, Guard, Stripes, prepare_memory, release_memory};
 use crate::db::Shared;
 use crate::effects::Collector;
 use crate::effects::Unit;
-use crate::stripes::{Patience, SharedStripes};
+use crate::stripes::{Busy, Patience, SharedStripes};
 use crate::sync::{AtomicU64, Condvar, Mutex};
 
 /// Keys deleted while a stripe is held once.
@@ -169,13 +169,17 @@ impl Shared {
         }
     }
 
-    /// Looks at what changes slowly: rates, and how much memory is used.
+    /// Looks at what changes slowly: rates, how much memory is used, and copies that nobody goes on with.
     fn sample(&self, now_ms: u64) {
         self.engine
             .rates
             .sample(now_ms, self.engine.stats.totals_ever());
-        let stripes = (0..self.stripes.len()).map(|index| self.stripes.lock(index, Patience::Wait));
-        let data: usize = stripes.flatten().map(|held| held.bytes()).sum();
+        let stripes = (0..self.stripes.len()).map(|index| {
+            let mut held = self.stripes.lock(index, Patience::Wait)?;
+            held.stripe(index).drop_copies(now_ms);
+            Ok::<_, Busy>(held.bytes())
+        });
+        let data: usize = stripes.flatten().sum();
         let clients: usize = self
             .engine
             .clients
@@ -285,4 +289,51 @@ fn expire_slice(
         stats.totals.changes.add(done.keys as u64);
     }
     done.more
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use kvik_command::client::Origin;
+    use kvik_resp::{ArgsBuf, Output};
+
+    use super::*;
+    use crate::{Clock, Db, Options, Outcome};
+
+    fn resident_bytes(shared: &Shared) -> usize {
+        let stripe = |index| {
+            let held = shared.stripes.lock(index, Patience::Wait);
+            held.expect("a patient lock succeeds")
+                .held(index)
+                .resident_bytes()
+        };
+        (0..shared.stripes.len()).map(stripe).sum()
+    }
+
+    #[test]
+    fn what_a_client_that_is_gone_had_begun_is_freed() {
+        let now = Arc::new(AtomicU64::new(1_000_000_000));
+        let clock = Clock::Manual(Arc::clone(&now));
+        let db = Db::open(Options::default().seed(1).stripes(16).clock(clock));
+        for number in 0..3000 {
+            db.run(&["SADD", "set", &format!("{number:040}")]);
+        }
+        let before = resident_bytes(&db.shared);
+        let (mut executor, mut session) =
+            (db.executor(Patience::Spin), db.session(Origin::embedded()));
+        let words: ArgsBuf = ["COPY", "set", "copy"].iter().collect();
+        for _ in 0..4 {
+            let outcome = executor.execute(&mut session, words.as_args(), &mut Output::new());
+            assert_eq!(outcome, Outcome::Begun);
+        }
+        executor.end(&mut session);
+        let begun = resident_bytes(&db.shared);
+        assert!(begun > before);
+        now.fetch_add(2_000_000, Ordering::Release);
+        db.shared.sample(now.load(Ordering::Acquire) / 1000);
+        free(&db.shared);
+        // The pages stay, for who comes next.
+        assert!(resident_bytes(&db.shared) < begun);
+    }
 }

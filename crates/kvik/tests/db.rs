@@ -6,7 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use kvik::effects::{EffectLog, Unit};
-use kvik::{Clock, Connection, Db, Options, SetOptions, Value};
+use kvik::{
+    Clock, Connection, Db, Executor, Options, Outcome, Patience, Session, SetOptions, Value,
+};
+use kvik_command::client::Origin;
+use kvik_resp::Output;
 
 /// Plays every unit into a second store as it happens.
 struct Mirror(Db);
@@ -267,6 +271,151 @@ fn members_that_are_due_together_go_in_slices() {
         let slices: Vec<usize> = removals.map(|words| words.len() - 2).collect();
         assert_eq!(slices.iter().sum::<usize>(), 1000);
         assert!(slices.iter().all(|&members| members <= 128), "{slices:?}");
+    }
+}
+
+/// A client of a server: its commands are put off rather than waited for.
+struct Client {
+    executor: Executor,
+    session: Session,
+    out: Output,
+}
+
+impl Client {
+    fn of(db: &Db) -> Self {
+        Self {
+            executor: db.executor(Patience::Spin),
+            session: db.session(Origin::embedded()),
+            out: Output::default(),
+        }
+    }
+
+    fn offer(&mut self, words: &[&str]) -> Outcome {
+        let words: kvik_resp::ArgsBuf = words.iter().collect();
+        self.executor.refresh();
+        let (session, out) = (&mut self.session, &mut self.out);
+        self.executor.execute(session, words.as_args(), out)
+    }
+
+    /// Offers a command until it has run, doing something in between; says how often it was put off.
+    fn run_between(&mut self, words: &[&str], mut between: impl FnMut(usize)) -> usize {
+        let mut put_off = 0;
+        while self.offer(words) != Outcome::Done {
+            between(put_off);
+            put_off += 1;
+        }
+        put_off
+    }
+}
+
+fn fill(db: &Db, members: usize) {
+    for number in 0..members {
+        let (number, name) = (number.to_string(), format!("{number:040}"));
+        db.run(&["SADD", "set", &name]);
+        db.run(&["HSET", "hash", &name, &number]);
+        db.run(&["ZADD", "zset", &number, &name]);
+    }
+}
+
+/// How many members a value has, and a digest of them.
+fn outline(db: &Db, key: &str) -> (Value, Value) {
+    let digest = db.run(&["DEBUG", "DIGEST-VALUE", key]);
+    assert!(digest.as_error().is_none());
+    (db.run(&["TYPE", key]), digest)
+}
+
+#[test]
+fn large_values_are_renamed_and_copied_in_slices_while_they_change() {
+    let (lines, (options, _)) = (Arc::new(Lines::default()), manual());
+    let log: Arc<dyn EffectLog> = Arc::clone(&lines) as _;
+    let db = Db::open(options.seed(1).stripes(16).effect_log(log));
+    fill(&db, 3000);
+    let mut client = Client::of(&db);
+    for (key, change) in [("set", "SADD"), ("hash", "HSET"), ("zset", "ZADD")] {
+        let copy = format!("{key}-copy");
+        let change = |n: usize| {
+            let name = format!("{n:040}");
+            let words = [change, key, "7", &name];
+            db.run(if change == "SADD" {
+                &words[..3]
+            } else {
+                &words[..]
+            });
+            let removal = change.replace("ADD", "REM").replace("SET", "DEL");
+            db.run(&[&removal, key, &format!("{:040}", 10 * n)]);
+            // Nothing is seen of it.
+            assert!(!db.exists(copy.as_bytes()));
+        };
+        lines.0.lock().unwrap().clear();
+        let put_off = client.run_between(&["COPY", key, &copy], change);
+        assert!((4..20).contains(&put_off), "{put_off}");
+        assert_eq!(outline(&db, key), outline(&db, &copy));
+        let effect = format!("COPY {key} {copy} DB 0 REPLACE");
+        let told = lines.0.lock().unwrap();
+        let told = told.iter().filter(|line| line.contains("copy"));
+        assert_eq!(told.collect::<Vec<_>>(), [&effect]);
+    }
+}
+
+#[test]
+fn a_transaction_waits_for_what_it_renames() {
+    let db = Db::open(Options::default().seed(1).stripes(16));
+    fill(&db, 3000);
+    let before = outline(&db, "zset");
+    let mut client = Client::of(&db);
+    for words in [
+        &["MULTI"][..],
+        &["SET", "other", "1"],
+        &["RENAME", "zset", "there"],
+    ] {
+        assert_eq!(client.offer(words), Outcome::Done);
+    }
+    let put_off = client.run_between(&["EXEC"], |_| assert!(!db.exists(b"other")));
+    assert!((4..20).contains(&put_off), "{put_off}");
+    assert!(db.exists(b"other") && !db.exists(b"zset"));
+    assert_eq!(outline(&db, "there"), before);
+}
+
+#[test]
+fn two_who_copy_the_same_value_both_get_it() {
+    let db = Db::open(Options::default().seed(1).stripes(16));
+    fill(&db, 3000);
+    let (mut one, mut other) = (Client::of(&db), Client::of(&db));
+    let (mut first, mut second) = (Outcome::Busy, Outcome::Busy);
+    for _ in 0..100 {
+        if first != Outcome::Done {
+            first = one.offer(&["COPY", "hash", "one"]);
+        }
+        if second != Outcome::Done {
+            second = other.offer(&["COPY", "hash", "other"]);
+        }
+    }
+    assert_eq!((first, second), (Outcome::Done, Outcome::Done));
+    assert_eq!(outline(&db, "one"), outline(&db, "other"));
+}
+
+#[test]
+fn what_would_not_be_copied_is_not_prepared() {
+    let db = Db::open(Options::default().seed(1).stripes(16));
+    fill(&db, 3000);
+    db.set(b"taken", b"v");
+    let mut client = Client::of(&db);
+    for words in [
+        &["RENAMENX", "zset", "taken"][..],
+        &["COPY", "zset", "taken"],
+        &["COPY", "zset", "there", "DB", "99"],
+        &["COPY", "zset", "there", "REPLACED"],
+        &["COPY", "zset", "zset"],
+        &["RENAME", "zset", "zset"],
+        &["RENAME", "nothing", "there"],
+    ] {
+        assert_eq!(client.offer(words), Outcome::Done, "{words:?}");
+    }
+    for words in [
+        &["COPY", "zset", "taken", "REPLACE"][..],
+        &["RENAMENX", "zset", "there"],
+    ] {
+        assert_eq!(client.offer(words), Outcome::Begun, "{words:?}");
     }
 }
 

@@ -8,7 +8,7 @@ use kvik_resp::Args;
 use super::argument::{self, Argument, Length, Style};
 use super::flags::{Category, Flags, Group, KeyFlags, Locking};
 use super::keys::{self, InvalidKeys, KeySpec, LegacyRange, Shape};
-use super::row::{Deprecation, Row};
+use super::row::{Deprecation, Preparation, Row};
 use super::syntax;
 use crate::Handler;
 
@@ -240,6 +240,12 @@ impl Command {
             Locking::None
         };
         self.row.locking.unwrap_or(with_keys)
+    }
+
+    /// What is to be done in parts, with its keys at hand, before it runs.
+    #[inline]
+    pub fn preparation(&self) -> Option<Preparation> {
+        self.row.preparation
     }
 
     /// Whether it has subcommands.

@@ -6,10 +6,11 @@
 //! then stands visibly beside it.
 
 use kvik_resp::Args;
+use kvik_store::Guard;
 
 use super::flags::{Category, Flags, Group, KeyFlags, Locking};
 use super::keys::{KeyFinder, KeySpec};
-use crate::Handler;
+use crate::{Engine, Handler};
 
 /// One declared command or subcommand.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ pub struct Row {
     pub(super) more_categories: Category,
     pub(super) locking: Option<Locking>,
     pub(super) reaches_all: Option<ReachesAll>,
+    pub(super) preparation: Option<Preparation>,
 }
 
 /// What the arguments of one call really do to the keys of a command with [`KeyFlags::VARIABLE`].
@@ -41,6 +43,10 @@ pub type AccessBy = fn(Args<'_>) -> KeyFlags;
 
 /// Whether the arguments of one call make a command reach keys that they do not name.
 pub type ReachesAll = fn(Args<'_>) -> bool;
+
+/// Does a part of what a call needs beforehand and takes long, and says whether there is more. It must not be seen, for the
+/// call may never come.
+pub type Preparation = fn(&mut Guard<'_>, Args<'_>, &Engine) -> bool;
 
 /// Since when a command is not to be used any more, and what to use instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +131,7 @@ impl Row {
             more_categories: Category::empty(),
             locking: None,
             reaches_all: None,
+            preparation: None,
         }
     }
 
@@ -223,6 +230,12 @@ impl Row {
     /// Which calls must hold every stripe, because they reach keys that no argument names.
     pub fn locks_all_if(mut self, reaches: ReachesAll) -> Self {
         self.reaches_all = Some(reaches);
+        self
+    }
+
+    /// What is done in parts before the command runs. The command must have more than one key.
+    pub fn prepared_by(mut self, preparation: Preparation) -> Self {
+        self.preparation = Some(preparation);
         self
     }
 }

@@ -7,11 +7,12 @@ mod object;
 mod restore;
 mod scan;
 
+use kvik_resp::Args;
 use kvik_store::{Guard, KeyspaceId};
 
 pub(super) use self::expire::{Conditions, set_expiry, to_seconds};
 use crate::declare::{Category, Command, Group, KeyFlags, Locking, Row};
-use crate::{Ctx, Error};
+use crate::{Ctx, Engine, Error};
 
 /// The rows of this family.
 pub(super) fn rows() -> Vec<Row> {
@@ -79,12 +80,14 @@ fn names() -> Vec<Row> {
             .about("Returns the type of the value of a key."),
         command("RENAME", "key newkey", rename)
             .write()
+            .prepared_by(prepare_rename)
             .access(&[KeyFlags::RW_ACCESS_DELETE, KeyFlags::OW_UPDATE])
             .since("1.0.0")
             .about("Renames a key, replacing what has the new name."),
         command("RENAMENX", "key newkey", renamenx)
             .write()
             .fast()
+            .prepared_by(prepare_renamenx)
             .access(&[KeyFlags::RW_ACCESS_DELETE, KeyFlags::OW_INSERT])
             .since("1.0.0")
             .changed("3.2.0", "Two equal names are no error.")
@@ -96,6 +99,7 @@ fn names() -> Vec<Row> {
         )
         .write()
         .may_grow()
+        .prepared_by(prepare_copy)
         .access(&[KeyFlags::RO_ACCESS, KeyFlags::OW_UPDATE])
         .since("6.2.0")
         .complexity("O(N) where N is the size of the value")
@@ -363,9 +367,17 @@ fn rename_if(ctx: &mut Ctx<'_>, condition: fn(&mut Ctx<'_>) -> bool) -> Result<b
     Ok(wanted)
 }
 
+fn prepare_rename(keys: &mut Guard<'_>, args: Args<'_>, _: &Engine) -> bool {
+    keys.prepare_rename(&args[1], &args[2])
+}
+
+fn prepare_renamenx(keys: &mut Guard<'_>, args: Args<'_>, _: &Engine) -> bool {
+    keys.peek(&args[2]).is_none() && keys.prepare_rename(&args[1], &args[2])
+}
+
 fn copy(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
-    let (to, replace) = copy_options(ctx)?;
+    let (to, replace) = copy_options(args, ctx.engine, ctx.keys.keyspace())?;
     if args[1] == args[2] && to == ctx.keys.keyspace() {
         return Err(Error::SAME_OBJECT);
     }
@@ -376,16 +388,31 @@ fn copy(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The database to copy to, and whether to replace what is there.
-fn copy_options(ctx: &Ctx<'_>) -> Result<(KeyspaceId, bool), Error> {
-    let (mut to, mut replace) = (ctx.keys.keyspace(), false);
+fn prepare_copy(keys: &mut Guard<'_>, args: Args<'_>, engine: &Engine) -> bool {
+    let here = keys.keyspace();
+    let Ok((to, replace)) = copy_options(args, engine, here) else {
+        return false;
+    };
+    let is_itself = args[1] == args[2] && to == here;
+    let copies = !is_itself && (replace || !keys.exists_in(to, &args[2]));
+    copies && keys.prepare_copy(&args[1], &args[2])
+}
+
+/// The database to copy to, this one if none is named, and whether to replace what is there.
+fn copy_options(
+    args: Args<'_>,
+    engine: &Engine,
+    here: KeyspaceId,
+) -> Result<(KeyspaceId, bool), Error> {
+    let (mut to, mut replace) = (here, false);
+    let is = |at: usize, option: &str| args[at].eq_ignore_ascii_case(option.as_bytes());
     let mut at = 3;
-    while at < ctx.args.len() {
-        if ctx.is(at, "REPLACE") {
+    while at < args.len() {
+        if is(at, "REPLACE") {
             replace = true;
-        } else if ctx.is(at, "DB") && at + 1 < ctx.args.len() {
+        } else if is(at, "DB") && at + 1 < args.len() {
             at += 1;
-            to = KeyspaceId(ctx.db(at)?);
+            to = KeyspaceId(engine.db(&args[at])?);
         } else {
             return Err(Error::SYNTAX);
         }

@@ -192,6 +192,7 @@ impl Connection {
             match executor.execute_prepared(&mut self.session, step.prepared, args, out) {
                 Outcome::Done => *consumed += step.len,
                 Outcome::Busy => return Some(Stop::Busy),
+                Outcome::Begun => return Some(Stop::Turn),
                 Outcome::Paused(until_ms) => return Some(Stop::Paused(until_ms)),
             }
             if self.session.close || self.session.client.is_killed() {

@@ -96,7 +96,7 @@ impl MemoryConnection {
             self.written.append(&mut output.into_bytes());
             match outcome {
                 Outcome::Done => drop(self.pending.pop_front()),
-                Outcome::Busy | Outcome::Paused(_) => return,
+                Outcome::Busy | Outcome::Begun | Outcome::Paused(_) => return,
             }
         }
     }
