@@ -20,7 +20,7 @@ use crate::server::Server;
 const FILL_KEYS: usize = 500;
 
 /// A server that answers nothing for so long is stuck.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One cell of the table.
 #[derive(Clone, Copy)]

@@ -1,5 +1,5 @@
 //! A sorted set of ten million members: the longest ZADD while it grows, and how long another client waits while it is
-//! deleted, unlinked, and expires.
+//! copied and renamed, and then while it is deleted, unlinked, and expires.
 //!
 //! That client asks for a key of its own every 200 us. What it waits for besides is the machine: `before` is the same while
 //! nothing happens, and on a busy one it takes `chrt -f` for the server and the bench to see less of that.
@@ -23,6 +23,12 @@ const INTERVAL: Duration = Duration::from_micros(200);
 /// How long it does before, and from the end of the sorted set on until its memory must be free.
 const BEFORE: Duration = Duration::from_secs(2);
 const AFTER: Duration = Duration::from_secs(5);
+/// What the first one goes through before its end. With so many stripes a name is nearly always in another one.
+const MOVES: [(&str, &[&str]); 3] = [
+    ("COPY", &["COPY", "z", "copy"]),
+    ("RENAME", &["RENAME", "z", "there"]),
+    ("RENAME back", &["RENAME", "there", "z"]),
+];
 const ENDS: [&[&str]; 3] = [&["DEL", "z"], &["UNLINK", "z"], &["PEXPIRE", "z", "1"]];
 
 pub(super) fn measure(subject: &Subject<'_>) -> anyhow::Result<Vec<Reading>> {
@@ -43,7 +49,7 @@ pub(super) fn measure(subject: &Subject<'_>) -> anyhow::Result<Vec<Reading>> {
     ])?;
     let mut client = Blocking::connect(&server)?;
     let mut readings = Vec::new();
-    for end in ENDS {
+    for (number, end) in ENDS.into_iter().enumerate() {
         let case = end[0];
         client.ask(&["SLOWLOG", "RESET"])?;
         let preempted = server.preempted()?;
@@ -57,6 +63,18 @@ pub(super) fn measure(subject: &Subject<'_>) -> anyhow::Result<Vec<Reading>> {
             thread::sleep(BEFORE);
             Ok(())
         })?;
+        let moves = if number == 0 { &MOVES[..] } else { &[] };
+        for &(case, words) in moves {
+            let waits_us = while_another_waits(&server, || {
+                let began = Instant::now();
+                client.ask(words)?;
+                readings.push(reading("its own time", case, micros(began), "us"));
+                Ok(())
+            })?;
+            readings.extend(of_waits(&waits_us).map(|(name, us)| reading(name, case, us, "us")));
+            client.ask(&["UNLINK", "copy"])?;
+            thread::sleep(AFTER);
+        }
         let after = while_another_waits(&server, || {
             let began = Instant::now();
             client.ask(end)?;
@@ -66,12 +84,16 @@ pub(super) fn measure(subject: &Subject<'_>) -> anyhow::Result<Vec<Reading>> {
         })?;
         for (when, waits_us) in [("growth", growth), ("before", before), ("after", after)] {
             let case = format!("{case} {when}");
-            let at = |share: f64| waits_us[((waits_us.len() - 1) as f64 * share) as usize];
-            readings.push(reading("other's p99.9", &case, at(0.999), "us"));
-            readings.push(reading("other's longest", &case, at(1.0), "us"));
+            readings.extend(of_waits(&waits_us).map(|(name, us)| reading(name, &case, us, "us")));
         }
     }
     Ok(readings)
+}
+
+/// What is told of how long another one waited; the times are in order.
+fn of_waits(waits_us: &[f64]) -> [(&'static str, f64); 2] {
+    let at = |share: f64| waits_us[((waits_us.len() - 1) as f64 * share) as usize];
+    [("other's p99.9", at(0.999)), ("other's longest", at(1.0))]
 }
 
 /// Adds members with random scores, a batch at a time.
