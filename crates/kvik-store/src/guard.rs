@@ -26,6 +26,11 @@ pub trait Stripes {
     /// The stripe with this index. The guard asks only for stripes that the caller agreed to provide.
     fn stripe(&mut self, index: usize) -> &mut Stripe;
 
+    /// The same to look at. All that a guard asks for which [only reads](Guard::reading).
+    fn look(&mut self, index: usize) -> &Stripe {
+        self.stripe(index)
+    }
+
     /// The same to look at, several at once. Only for a guard over stripes that are all held.
     fn held(&self, index: usize) -> &Stripe;
 }
@@ -52,6 +57,8 @@ pub struct GuardStats {
     pub misses: u64,
     /// Keys deleted because their time had come.
     pub expired: u64,
+    /// Whether a key was used whose access clock has still to be set; see [`Guard::reading`].
+    pub untouched: bool,
 }
 
 /// What one round of expiry did to a stripe.
@@ -104,6 +111,8 @@ pub(crate) struct State {
     pub(crate) mode: Mode,
     pub(crate) access: AccessPolicy,
     pub(crate) touch: bool,
+    /// Nothing may be changed.
+    pub(crate) reads: bool,
     pub(crate) random: u64,
     pub(crate) stats: GuardStats,
     pub(crate) garbage: Vec<Garbage>,
@@ -123,6 +132,7 @@ impl<'a> Guard<'a> {
             mode: Mode::Primary,
             access: AccessPolicy::Recency,
             touch: true,
+            reads: false,
             random: now,
             stats: GuardStats::default(),
             garbage: Vec::new(),
@@ -159,6 +169,15 @@ impl<'a> Guard<'a> {
     #[inline]
     pub fn access(mut self, policy: AccessPolicy, touch: bool, random: u64) -> Self {
         (self.state.access, self.state.touch, self.state.random) = (policy, touch, random);
+        self
+    }
+
+    /// Changes nothing, because others read the same stripes meanwhile. No key in them is due, and what is asked for only
+    /// reads. An access clock that moves on is left as it is; whoever wants it moved calls [`Self::touch`] of another guard.
+    #[must_use]
+    #[inline]
+    pub fn reading(mut self) -> Self {
+        self.state.reads = true;
         self
     }
 
@@ -237,6 +256,12 @@ impl<'a> Guard<'a> {
         Some(self.view_of(index, entry))
     }
 
+    /// Marks a key as used.
+    pub fn touch(&mut self, key: &[u8]) {
+        let (index, position) = self.locate(key);
+        self.find_used(index, position, key);
+    }
+
     /// The string a key holds, read as by [`Self::read`].
     ///
     /// # Errors
@@ -253,7 +278,7 @@ impl<'a> Guard<'a> {
             return Ok(None);
         };
         self.state.stats.hits += 1;
-        let keyspace = self.stripes.stripe(index).keyspace(self.keyspace);
+        let keyspace = self.stripes.look(index).keyspace(self.keyspace);
         let entry = keyspace.expect("an entry has a keyspace").entry(entry);
         entry.string().map(Some).ok_or(WrongKind)
     }
@@ -289,7 +314,7 @@ impl<'a> Guard<'a> {
     /// Whether a key's time has come but it stays, unseen, because writes are paused.
     pub fn is_hidden(&mut self, key: &[u8]) -> bool {
         let (index, position) = self.locate(key);
-        let keyspace = self.stripes.stripe(index).keyspace(self.keyspace);
+        let keyspace = self.stripes.look(index).keyspace(self.keyspace);
         keyspace.is_some_and(|keyspace| {
             let found = keyspace.find(position, key);
             found.is_some_and(|entry| self.state.hides(&keyspace.entry(entry), self.layout))
@@ -593,7 +618,7 @@ impl<'a> Guard<'a> {
     /// The key's entry, unless its time has come.
     #[inline]
     fn find(&mut self, index: usize, position: u64, key: &[u8]) -> Option<EntryRef> {
-        let keyspace = self.stripes.stripe(index).keyspace(self.keyspace)?;
+        let keyspace = self.stripes.look(index).keyspace(self.keyspace)?;
         let entry = keyspace.find(position, key)?;
         let is_primary = self.state.mode == Mode::Primary;
         match self.state.overdue(&keyspace.entry(entry), self.layout) {
@@ -612,14 +637,14 @@ impl<'a> Guard<'a> {
     /// The same, marked as used.
     #[inline]
     fn find_used(&mut self, index: usize, position: u64, key: &[u8]) -> Option<EntryRef> {
-        let mut keyspace = self.stripes.stripe(index).present_mut(self.keyspace)?;
+        let keyspace = self.stripes.look(index).keyspace(self.keyspace)?;
         let entry = keyspace.find(position, key)?;
         let there = keyspace.entry(entry);
         if there.may_expire() && self.state.overdue(&there, self.layout) != Overdue::Nothing {
             return self.find_due(index, position, key);
         }
         if let Some(clock) = self.state.touch(there.clock()) {
-            keyspace.set_clock(entry, clock);
+            self.set_clock(index, entry, clock);
         }
         Some(entry)
     }
@@ -630,9 +655,18 @@ impl<'a> Guard<'a> {
         let entry = self.find(index, position, key)?;
         let clock = self.keyspace_of(index).entry(entry).clock();
         if let Some(clock) = self.state.touch(clock) {
-            self.keyspace_of(index).set_clock(entry, clock);
+            self.set_clock(index, entry, clock);
         }
         Some(entry)
+    }
+
+    #[inline]
+    fn set_clock(&mut self, index: usize, entry: EntryRef, clock: u32) {
+        if self.state.reads {
+            self.state.stats.untouched = true;
+        } else {
+            self.keyspace_of(index).set_clock(entry, clock);
+        }
     }
 
     #[cold]
@@ -661,14 +695,14 @@ impl<'a> Guard<'a> {
     }
 
     fn overdue(&mut self, index: usize, entry: EntryRef) -> Overdue {
-        let keyspace = self.stripes.stripe(index).keyspace(self.keyspace);
+        let keyspace = self.stripes.look(index).keyspace(self.keyspace);
         let there = keyspace.expect("an entry has a keyspace").entry(entry);
         self.state.overdue(&there, self.layout)
     }
 
     #[inline]
     fn view_of(&mut self, index: usize, entry: EntryRef) -> View<'_> {
-        let keyspace = self.stripes.stripe(index).keyspace(self.keyspace);
+        let keyspace = self.stripes.look(index).keyspace(self.keyspace);
         let keyspace = keyspace.expect("an entry has a keyspace");
         View::new(keyspace.entry(entry), self.layout, &self.state)
     }

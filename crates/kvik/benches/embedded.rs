@@ -41,26 +41,31 @@ fn visit(keys: u64, thread: u64, mut work: impl FnMut(&Key)) {
 /// Nanoseconds for each operation of all threads together, the best of some rounds.
 fn time(keys: u64, threads: u64, work: impl Fn(&Key, &mut Vec<u8>) + Sync) -> f64 {
     let round = || {
-        let start = Barrier::new(threads as usize + 1);
-        thread::scope(|scope| {
+        let start = Barrier::new(threads as usize);
+        let times: Vec<(Instant, Instant)> = thread::scope(|scope| {
             let threads: Vec<_> = (0..threads)
                 .map(|thread| {
                     let (start, work) = (&start, &work);
                     scope.spawn(move || {
                         let mut buffer = Vec::new();
                         start.wait();
+                        let began = Instant::now();
                         visit(keys, thread, |key| work(key, &mut buffer));
+                        (began, Instant::now())
                     })
                 })
                 .collect();
-            let count = OPERATIONS * threads.len();
-            start.wait();
-            let began = Instant::now();
-            threads.into_iter().for_each(|thread| {
-                thread.join().expect("the work does not panic");
-            });
-            began.elapsed().as_nanos() as f64 / count as f64
-        })
+            let times = threads.into_iter().map(|thread| thread.join());
+            times
+                .map(|times| times.expect("the work does not panic"))
+                .collect()
+        });
+        let began = times.iter().map(|times| times.0).min();
+        let ended = times.iter().map(|times| times.1).max();
+        let elapsed = ended
+            .zip(began)
+            .map(|(ended, began)| ended.duration_since(began));
+        elapsed.unwrap_or_default().as_nanos() as f64 / (OPERATIONS * times.len()) as f64
     };
     (0..ROUNDS).map(|_| round()).fold(f64::INFINITY, f64::min)
 }

@@ -108,10 +108,25 @@ impl Shared {
     /// need it, for which one of the last second will do; reading the clock takes as long as the rest of a small read.
     #[inline]
     pub(crate) fn time_for(&self, held: &Held<'_>) -> u64 {
-        if held.has_deadlines() || !self.clock.is_system() {
-            self.clock.now_us() / 1000
+        if held.has_deadlines() {
+            self.now_ms()
         } else {
+            self.rough_ms()
+        }
+    }
+
+    /// Milliseconds since the epoch.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.now_us() / 1000
+    }
+
+    /// The same as it was within the last second.
+    #[inline]
+    pub(crate) fn rough_ms(&self) -> u64 {
+        if self.clock.is_system() {
             self.recent_ms.load(Relaxed)
+        } else {
+            self.now_ms()
         }
     }
 

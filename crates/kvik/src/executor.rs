@@ -4,6 +4,8 @@
 //! handler, hand its effects over while the locks are held, unlock, count. Nothing of it has happened to the store when a
 //! command is put off ([`Outcome::Busy`], [`Outcome::Begun`], [`Outcome::Paused`]): the caller offers it again later.
 
+mod beside;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -132,6 +134,8 @@ pub(crate) struct Call<'a> {
     pub(crate) hash: Option<(usize, u64)>,
     /// Another one of its kind follows, which is timed together with it.
     pub(crate) goes_on: bool,
+    /// Others may read what it reads, at the same time.
+    pub(crate) beside: bool,
 }
 
 impl<'a> Call<'a> {
@@ -142,6 +146,7 @@ impl<'a> Call<'a> {
             args: queued.args.as_args(),
             hash: None,
             goes_on: false,
+            beside: false,
         }
     }
 }
@@ -250,6 +255,7 @@ impl Executor {
     }
 
     /// Runs one command, which was prepared from the same words, and appends its reply to `out`.
+    #[inline]
     pub fn execute_prepared(
         &mut self,
         session: &mut Session,
@@ -315,6 +321,7 @@ impl Executor {
                     args,
                     hash: prepared.hash(),
                     goes_on: prepared.goes_on,
+                    beside: false,
                 };
                 self.dispatch(session, &call, out)
             }
@@ -417,13 +424,20 @@ impl Executor {
         let Some((_, hash)) = call.hash else {
             return self.run_on_planned(session, call, out);
         };
-        let stripes = &self.shared.stripes;
-        let mut held = stripes.lock(stripes.layout.stripe_of(hash), self.patience)?;
+        let (work, stripes) = (&mut self.work, &self.shared.stripes);
+        let index = stripes.layout.stripe_of(hash);
+        let mut held = if call.command.flags().contains(Flags::READONLY) {
+            if let Some(seen) = stripes.look(index, || work.clock.now_us() / 1000) {
+                work.run_beside(&self.shared, seen, session, call, out);
+                return Ok(());
+            }
+            stripes.lock_to_read(index, self.patience)?
+        } else {
+            stripes.lock(index, self.patience)?
+        };
         let due_ms = held.next_due();
-        self.work
-            .thin(&self.shared, &mut held, due_ms, session, call)?;
-        self.work
-            .run_unit(&self.shared, &mut held, session, call, out);
+        work.thin(&self.shared, &mut held, due_ms, session, call)?;
+        work.run_unit(&self.shared, &mut held, session, call, out);
         Ok(())
     }
 
@@ -667,7 +681,8 @@ impl Work {
         self.stats.totals.expired.add(seen.expired);
     }
 
-    /// Runs a command's handler on stripes that are locked, at the time `now_us`, and counts.
+    /// Runs a command's handler on stripes that are locked, at the time `now_us`, and counts. Says whether a key was used whose
+    /// access clock has still to be set.
     pub(crate) fn run(
         &mut self,
         shared: &Shared,
@@ -676,7 +691,7 @@ impl Work {
         call: &Call<'_>,
         now_us: u64,
         out: &mut Output,
-    ) {
+    ) -> bool {
         let start = out.len();
         let mut effects = Collector {
             unit: &mut self.unit,
@@ -720,6 +735,7 @@ impl Work {
         totals.changes.add(seen.changes);
         let timed = !call.goes_on || replied > QUICK_REPLY_BYTES;
         self.count(shared, session, call, result.is_err(), timed);
+        seen.untouched
     }
 
     /// Counts a command that ends now, and times it unless that is left to the next one of its kind.
@@ -818,7 +834,9 @@ fn guard<'a>(
     let hashed = call
         .hash
         .and_then(|(at, hash)| Some((call.args.get(at)?, hash)));
-    Guard::new(stripes, &shared.stripes.layout, effects, now_ms)
+    let guard = Guard::new(stripes, &shared.stripes.layout, effects, now_ms);
+    let guard = if call.beside { guard.reading() } else { guard };
+    guard
         .on(session.keyspace())
         .mode(mode)
         .access(access, touch, random)

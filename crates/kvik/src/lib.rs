@@ -12,7 +12,7 @@
 //! assert_eq!(db.run(&["INCRBY", "n", "5"]).as_int(), Some(5));
 //! ```
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod clock;
 mod connection;

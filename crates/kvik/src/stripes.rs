@@ -10,7 +10,8 @@ use std::time::Duration;
 use crossbeam_utils::CachePadded;
 use kvik_store::{Due, KeyspaceId, Layout, Stripe, StripeView, Stripes};
 
-use crate::sync::{AtomicU64, Mutex, MutexGuard};
+use crate::sync::AtomicU64;
+use crate::sync::biased::{Biased, Readers, Reading, Writing};
 use crate::upkeep::Alarm;
 
 /// How often a lock is tried before a patient caller sleeps and an impatient one gives up: a few microseconds.
@@ -41,7 +42,7 @@ pub(crate) struct Busy;
 
 #[derive(Debug)]
 struct Cell {
-    stripe: Mutex<Stripe>,
+    stripe: Biased<Stripe>,
     /// When its next key expires, in milliseconds since the epoch; `u64::MAX` for never.
     due: AtomicU64,
     /// Whether somebody has put off what needs it.
@@ -52,6 +53,7 @@ struct Cell {
 #[derive(Debug)]
 pub(crate) struct SharedStripes {
     cells: Box<[CachePadded<Cell>]>,
+    readers: Readers,
     /// What can be read of each stripe without its lock.
     views: Box<[StripeView]>,
     pub(crate) layout: Layout,
@@ -62,15 +64,18 @@ impl SharedStripes {
     pub(crate) fn new(layout: Layout) -> Self {
         let cell = |_| {
             CachePadded::new(Cell {
-                stripe: Mutex::new(Stripe::new()),
+                stripe: Biased::new(Stripe::new()),
                 due: AtomicU64::new(u64::MAX),
                 wanted: AtomicBool::new(false),
             })
         };
         let cells: Box<[_]> = (0..layout.stripes()).map(cell).collect();
+        let readers = Readers::new();
+        let view = |cell: &CachePadded<Cell>| cell.stripe.write(&readers).view();
         Self {
-            views: cells.iter().map(|cell| cell.stripe.lock().view()).collect(),
+            views: cells.iter().map(view).collect(),
             cells,
+            readers,
             layout,
             alarm: Alarm::default(),
         }
@@ -106,13 +111,37 @@ impl SharedStripes {
         self.cells[index].due.load(Ordering::SeqCst)
     }
 
-    /// Locks one stripe.
+    /// Locks one stripe, to change it.
     #[inline]
     pub(crate) fn lock(&self, index: usize, patience: Patience) -> Result<Held<'_>, Busy> {
+        let mut held = self.lock_for_something(index, patience)?;
+        held.stripe.note_write();
+        Ok(held)
+    }
+
+    /// Locks one stripe, to read it. When several threads have done so, [`Self::look`] will do for a while.
+    #[inline]
+    pub(crate) fn lock_to_read(&self, index: usize, patience: Patience) -> Result<Held<'_>, Busy> {
+        let mut held = self.lock_for_something(index, patience)?;
+        held.stripe.note_read();
+        Ok(held)
+    }
+
+    /// A stripe to read, beside others who read it, if several threads have only read it for a while. Nothing in it may be due.
+    #[inline]
+    pub(crate) fn look(&self, index: usize, now_ms: impl FnOnce() -> u64) -> Option<Seen<'_>> {
+        let stripe = self.cells[index].stripe.read(&self.readers)?;
+        let due = stripe.next_due();
+        let is_due = due != Due::NEVER && due.0 <= now_ms();
+        (!is_due).then_some(Seen { index, stripe })
+    }
+
+    #[inline]
+    fn lock_for_something(&self, index: usize, patience: Patience) -> Result<Held<'_>, Busy> {
         let cell = &*self.cells[index];
-        let stripe = match cell.stripe.try_lock() {
+        let stripe = match cell.stripe.try_write(&self.readers, 0) {
             Some(stripe) => stripe,
-            None => cell.lock_contended(patience)?,
+            None => self.lock_contended(cell, patience)?,
         };
         Ok(Held {
             index,
@@ -120,6 +149,27 @@ impl SharedStripes {
             due: &cell.due,
             alarm: &self.alarm,
         })
+    }
+
+    #[cold]
+    fn lock_contended<'a>(
+        &self,
+        cell: &'a Cell,
+        patience: Patience,
+    ) -> Result<Writing<'a, Stripe>, Busy> {
+        for _ in 0..SPINS {
+            std::hint::spin_loop();
+            if let Some(stripe) = cell.stripe.try_write(&self.readers, 0) {
+                return Ok(stripe);
+            }
+        }
+        match patience {
+            Patience::Wait => Ok(cell.stripe.write(&self.readers)),
+            Patience::Spin => {
+                cell.wanted.store(true, Ordering::Relaxed);
+                Err(Busy)
+            }
+        }
     }
 
     /// Lets others have a stripe that this thread has just let go and is about to take again. A moment would do for those
@@ -182,29 +232,10 @@ impl SharedStripes {
     }
 }
 
-impl Cell {
-    #[cold]
-    fn lock_contended(&self, patience: Patience) -> Result<MutexGuard<'_, Stripe>, Busy> {
-        for _ in 0..SPINS {
-            std::hint::spin_loop();
-            if let Some(stripe) = self.stripe.try_lock() {
-                return Ok(stripe);
-            }
-        }
-        match patience {
-            Patience::Wait => Ok(self.stripe.lock()),
-            Patience::Spin => {
-                self.wanted.store(true, Ordering::Relaxed);
-                Err(Busy)
-            }
-        }
-    }
-}
-
 /// One locked stripe.
 pub(crate) struct Held<'a> {
     index: usize,
-    stripe: MutexGuard<'a, Stripe>,
+    stripe: Writing<'a, Stripe>,
     due: &'a AtomicU64,
     alarm: &'a Alarm,
 }
@@ -248,6 +279,29 @@ impl Stripes for Held<'_> {
         &mut self.stripe
     }
 
+    fn held(&self, index: usize) -> &Stripe {
+        assert!(index == self.index, "the command declared another key");
+        &self.stripe
+    }
+}
+
+/// One stripe to read, beside others who read it.
+pub(crate) struct Seen<'a> {
+    index: usize,
+    stripe: Reading<'a, Stripe>,
+}
+
+impl Stripes for Seen<'_> {
+    fn stripe(&mut self, _index: usize) -> &mut Stripe {
+        unreachable!("what only reads changes nothing")
+    }
+
+    #[inline]
+    fn look(&mut self, index: usize) -> &Stripe {
+        self.held(index)
+    }
+
+    #[inline]
     fn held(&self, index: usize) -> &Stripe {
         assert!(index == self.index, "the command declared another key");
         &self.stripe

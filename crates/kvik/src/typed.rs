@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kvik_command::Error;
-use kvik_store::{Expiry, Guard, IntText, NewString, WrongKind};
+use kvik_store::{Expiry, Guard, IntText, NewString, Stripes, WrongKind};
 
 use crate::db::Db;
 use crate::effects::{Collector, Unit};
@@ -26,7 +26,7 @@ impl Db {
     /// # Errors
     /// If the key holds another type.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let text = self.on_key(key, |guard| {
+        let text = self.read_key(key, |guard| {
             let string = guard.read_string(key)?;
             Ok::<_, WrongKind>(string.map(|string| string.to_vec()))
         });
@@ -39,7 +39,7 @@ impl Db {
     /// # Errors
     /// If the key holds another type.
     pub fn get_into(&self, key: &[u8], buffer: &mut Vec<u8>) -> Result<bool, Error> {
-        let found = self.on_key(key, |guard| {
+        let found = self.read_key(key, |guard| {
             buffer.clear();
             let string = guard.read_string(key)?;
             if let Some(string) = &string {
@@ -96,7 +96,7 @@ impl Db {
 
     /// Whether a key exists.
     pub fn exists(&self, key: &[u8]) -> bool {
-        self.on_key(key, |guard| guard.exists(key))
+        self.read_key(key, |guard| guard.exists(key))
     }
 
     /// Makes a key expire after so long and says whether it exists.
@@ -135,6 +135,34 @@ impl Db {
         })
     }
 
+    /// Runs `work`, which only reads the key, beside others who read. It does not ask what time it is.
+    #[inline]
+    fn read_key<R>(&self, key: &[u8], work: impl FnOnce(&mut Guard<'_>) -> R) -> R {
+        let shared = &*self.shared;
+        let hash = shared.stripes.layout.hash(key);
+        let index = shared.stripes.layout.stripe_of(hash);
+        let mut exact_ms = None;
+        let look = shared
+            .stripes
+            .look(index, || *exact_ms.insert(shared.now_ms()));
+        let Some(mut seen) = look else {
+            let held = shared.stripes.lock_to_read(index, Patience::Wait);
+            let mut held = held.expect("a patient lock succeeds");
+            let now_ms = shared.time_for(&held);
+            return self.with_guard(&mut held, (key, hash), now_ms, |mut guard| work(&mut guard));
+        };
+        let now_ms = exact_ms.unwrap_or_else(|| shared.rough_ms());
+        let (result, did) = self.with_guard(&mut seen, (key, hash), now_ms, |guard| {
+            let mut guard = guard.reading();
+            (work(&mut guard), guard.stats())
+        });
+        drop(seen);
+        if did.untouched {
+            self.on_key_at(key, |_| now_ms, |guard| guard.touch(key));
+        }
+        result
+    }
+
     /// Runs `work` while the key's stripe is locked. It does not ask what time it is.
     fn on_key<R>(&self, key: &[u8], work: impl FnOnce(&mut Guard<'_>) -> R) -> R {
         self.on_key_at(key, |held| self.shared.time_for(held), work)
@@ -142,7 +170,7 @@ impl Db {
 
     /// The same for what does ask.
     fn on_key_now<R>(&self, key: &[u8], work: impl FnOnce(&mut Guard<'_>) -> R) -> R {
-        self.on_key_at(key, |_| self.shared.clock.now_us() / 1000, work)
+        self.on_key_at(key, |_| self.shared.now_ms(), work)
     }
 
     #[inline]
@@ -152,19 +180,30 @@ impl Db {
         now_ms: impl FnOnce(&Held<'_>) -> u64,
         work: impl FnOnce(&mut Guard<'_>) -> R,
     ) -> R {
-        let shared = &self.shared;
-        let layout = &shared.stripes.layout;
-        let hash = layout.hash(key);
-        let held = shared.stripes.lock(layout.stripe_of(hash), Patience::Wait);
+        let stripes = &self.shared.stripes;
+        let hash = stripes.layout.hash(key);
+        let held = stripes.lock(stripes.layout.stripe_of(hash), Patience::Wait);
         let mut held = held.expect("a patient lock succeeds");
         let now_ms = now_ms(&held);
+        self.with_guard(&mut held, (key, hash), now_ms, |mut guard| work(&mut guard))
+    }
+
+    #[inline]
+    fn with_guard<R>(
+        &self,
+        stripes: &mut dyn Stripes,
+        (key, hash): (&[u8], u64),
+        now_ms: u64,
+        work: impl FnOnce(Guard<'_>) -> R,
+    ) -> R {
+        let shared = &self.shared;
         let mut unit = Unit::default();
         let mut effects = Collector {
             unit: &mut unit,
             wanted: shared.log.is_some(),
         };
-        let result =
-            work(&mut Guard::new(&mut held, layout, &mut effects, now_ms).hashed(key, hash));
+        let guard = Guard::new(stripes, &shared.stripes.layout, &mut effects, now_ms);
+        let result = work(guard.hashed(key, hash));
         shared.commit(&mut unit);
         result
     }

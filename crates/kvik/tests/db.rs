@@ -201,6 +201,55 @@ fn closures_are_transactions_across_stripes() {
 }
 
 #[test]
+fn a_read_beside_others_marks_the_key_as_used() {
+    let (options, now) = manual();
+    let db = Db::open(options);
+    db.set(b"k", b"v");
+    let idle = |db: &Db| db.run(&["OBJECT", "IDLETIME", "k"]).as_int();
+    let typed = |db: &Db| assert_eq!(db.get(b"k"), Ok(Some(b"v".to_vec())));
+    let command = |db: &Db| assert_eq!(db.run(&["GET", "k"]).as_bytes(), Some(&b"v"[..]));
+    for read in [typed, command] {
+        // As many as let readers do without the lock, whatever that takes.
+        (0..200).for_each(|_| read(&db));
+        now.fetch_add(10_000_000, Ordering::SeqCst);
+        assert_eq!(idle(&db), Some(10));
+        read(&db);
+        assert_eq!(idle(&db), Some(0));
+    }
+}
+
+#[test]
+fn reads_and_writes_of_one_key_by_many_threads_keep_their_order() {
+    const WRITES: i64 = 3000;
+    let db = Db::open(Options::default());
+    db.set(b"n", b"0");
+    let read = |typed: bool| -> i64 {
+        let value = if typed {
+            db.get(b"n").expect("a string")
+        } else {
+            db.run(&["GET", "n"]).as_bytes().map(<[u8]>::to_vec)
+        };
+        let text = String::from_utf8(value.expect("it exists")).expect("a number");
+        text.parse().expect("a number")
+    };
+    thread::scope(|scope| {
+        for typed in [true, false, true] {
+            scope.spawn(move || {
+                let mut latest = 0;
+                while latest < WRITES {
+                    let seen = read(typed);
+                    assert!(seen >= latest, "{seen} after {latest}");
+                    latest = seen;
+                }
+            });
+        }
+        for n in 1..=WRITES {
+            assert_eq!(db.increment(b"n", 1), Ok(n));
+        }
+    });
+}
+
+#[test]
 fn effects_are_canonical() {
     let cases: [(&str, &[&str]); 26] = [
         ("SET k v EX 10", &["SET k v PXAT 1010000"]),

@@ -14,6 +14,7 @@ const LONG: &str = "// long:";
 const UNSAFE: &[&str] = &[
     "crates/kvik-rope/src/intake.rs",
     "crates/kvik-store/src/raw/",
+    "crates/kvik/src/sync/biased",
     "crates/kvik-server/src/net/",
     "crates/kvik-server/src/process.rs",
 ];

@@ -28,6 +28,8 @@ pub(crate) struct Page(NonNull<u8>);
 
 // SAFETY: a page is plain memory; whoever has the value owns it.
 unsafe impl Send for Page {}
+// SAFETY: a reference to it gives its address and nothing else.
+unsafe impl Sync for Page {}
 
 #[derive(Default)]
 struct Pool {

@@ -99,8 +99,22 @@ impl AtomicU64 {
         }
     }
 
+    #[track_caller]
+    pub(crate) fn fetch_or(&self, value: u64, order: Ordering) -> u64 {
+        let before = self.0.fetch_or(value, order);
+        if order == Ordering::SeqCst {
+            STORED.with(|stored| stored.set(true));
+        }
+        before
+    }
+
     pub(crate) fn fetch_min(&self, value: u64, order: Ordering) -> u64 {
         assert_eq!(order, Ordering::Relaxed, "no fence is modelled for it");
         self.0.fetch_min(value, order)
     }
+}
+
+/// Lets another thread run.
+pub(crate) fn pause(_looks: u32) {
+    loom::thread::yield_now();
 }
