@@ -398,7 +398,7 @@ impl<'a> Guard<'a> {
         };
         let (layout, (target, _)) = (self.layout, self.locate(to));
         let prepared = self.take_prepared(index, entry, target);
-        let source = self.keyspace_of(index);
+        let mut source = self.keyspace_of(index);
         let copied = match prepared {
             Some(content) => Moved::of(source.entry(entry), content),
             None => source.copy(layout, entry),

@@ -241,8 +241,9 @@ impl<'a> KeyspaceMut<'a> {
     }
 
     /// A copy of all but the key.
-    pub(crate) fn copy(&self, layout: &Layout, entry: EntryRef) -> Moved<'static> {
-        Moved::of(self.heap.entry(entry), self.heap.copy(entry, layout))
+    pub(crate) fn copy(&mut self, layout: &Layout, entry: EntryRef) -> Moved<'static> {
+        let content = self.heap.copy(entry, layout);
+        Moved::of(self.heap.entry(entry), content)
     }
 
     #[inline]

@@ -35,6 +35,7 @@ mod raw;
 mod restore;
 mod set;
 mod shadow;
+mod shareable;
 mod slot;
 mod stream;
 mod stripe;

@@ -274,7 +274,7 @@ impl Large for Members {
         detached.drain(max, |entry| cells.free::<MEMBER>(entry))
     }
 
-    fn copy_to(&self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
+    fn copy_to(&mut self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
         let mut copy = Self::default();
         for entry in self.table.entries() {
             let member = from.member(entry);

@@ -84,8 +84,8 @@ pub(crate) trait Collection: Default {
     /// Frees up to about `max` elements and says whether there are more.
     fn free(&mut self, max: usize, cells: &mut Cells) -> bool;
 
-    /// A copy whose members are in other cells.
-    fn copy_to(&self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self;
+    /// A copy whose members are in other cells. What needs no cells is shared until either is changed.
+    fn copy_to(&mut self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self;
 
     /// Moves members of one part out of sparse pages and says whether there is another part.
     fn compact(&mut self, _part: usize, _cells: &mut Cells) -> bool {
@@ -152,7 +152,7 @@ pub(crate) trait Large {
 
     fn free(&mut self, max: usize, cells: &mut Cells) -> bool;
 
-    fn copy_to(&self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self;
+    fn copy_to(&mut self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self;
 
     fn compact(&mut self, _part: usize, _cells: &mut Cells) -> bool {
         false
@@ -258,8 +258,8 @@ impl<T: Packable> Collection for T {
         }
     }
 
-    fn copy_to(&self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
-        match self.shape() {
+    fn copy_to(&mut self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
+        match self.shape_mut() {
             Shape::Packed(form, bytes) => T::from_packed(form, bytes.clone()),
             Shape::Large(large) => T::from_large(large.copy_to(from, to, layout)),
         }
@@ -410,7 +410,7 @@ impl Object {
         each!(self, it => it.free(max, cells))
     }
 
-    pub(crate) fn copy_to(&self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
+    pub(crate) fn copy_to(&mut self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
         each!(self, it => it.copy_to(from, to, layout).into())
     }
 

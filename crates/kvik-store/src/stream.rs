@@ -109,7 +109,7 @@ impl Collection for Stream {
         self.0.as_mut().is_some_and(|body| body.free(max))
     }
 
-    fn copy_to(&self, _from: &Cells, _to: &mut Cells, _layout: &Layout) -> Self {
+    fn copy_to(&mut self, _from: &Cells, _to: &mut Cells, _layout: &Layout) -> Self {
         Self::from(self.body().copy())
     }
 }

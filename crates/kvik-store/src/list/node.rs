@@ -1,20 +1,40 @@
 //! A node of a large list: a listpack, or one element by itself that is too large for one.
 
+use std::sync::Arc;
+
 use super::ListEnd;
 use super::bounds::Bounds;
 use crate::packed::listpack::Iter;
 use crate::packed::{Element, Listpack, Needle, listpack};
+use crate::shareable::clone_bytes;
 
 /// What a node reserves at first.
 const FIRST_BYTES: usize = 1 << 10;
 
+/// Bytes before an element that is shared: how many share it.
+const COUNTS: usize = 2 * size_of::<usize>();
+
 /// See the module's description.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    bytes: Vec<u8>,
+    body: Body,
     elements: u32,
-    /// Whether the bytes are those of one element.
-    plain: bool,
+}
+
+#[derive(Debug)]
+enum Body {
+    Pack(Vec<u8>),
+    /// One element. It never changes, so clones share it.
+    Plain(Arc<[u8]>),
+}
+
+impl Clone for Body {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Pack(bytes) => Self::Pack(clone_bytes(bytes)),
+            Self::Plain(element) => Self::Plain(Arc::clone(element)),
+        }
+    }
 }
 
 /// The elements of a node that are still to come, from either end.
@@ -28,11 +48,12 @@ impl Node {
     /// A node of a listpack.
     pub(super) fn packed(bytes: Vec<u8>) -> Self {
         let elements = Listpack::new(&bytes).len() as u32;
-        Self {
-            bytes,
-            elements,
-            plain: false,
-        }
+        Self::of_pack(bytes, elements)
+    }
+
+    fn of_pack(bytes: Vec<u8>, elements: u32) -> Self {
+        let body = Body::Pack(bytes);
+        Self { body, elements }
     }
 
     /// A node of one element.
@@ -44,18 +65,13 @@ impl Node {
         let first = FIRST_BYTES.min(bounds.node_bytes());
         bytes.reserve_exact(first.max(element.len() + 16) - bytes.len());
         listpack::append(&mut bytes, element);
-        Self {
-            bytes,
-            elements: 1,
-            plain: false,
-        }
+        Self::of_pack(bytes, 1)
     }
 
     fn plain(element: &[u8]) -> Self {
         Self {
-            bytes: element.to_vec(),
+            body: Body::Plain(element.into()),
             elements: 1,
-            plain: true,
         }
     }
 
@@ -66,120 +82,146 @@ impl Node {
     }
 
     /// Bytes of the listpack or the element.
+    #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        match &self.body {
+            Body::Pack(bytes) => bytes,
+            Body::Plain(element) => element,
+        }
     }
 
     /// Bytes allocated.
     #[inline]
     pub(super) fn allocated(&self) -> usize {
-        self.bytes.capacity()
+        match &self.body {
+            Body::Pack(bytes) => bytes.capacity(),
+            Body::Plain(element) => (COUNTS + element.len()).next_multiple_of(align_of::<usize>()),
+        }
     }
 
     /// Whether this is an element by itself.
+    #[inline]
     pub(super) fn is_plain(&self) -> bool {
-        self.plain
+        matches!(self.body, Body::Plain(_))
     }
 
     /// The listpack, to use it for itself.
     pub(super) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+        match self.body {
+            Body::Pack(bytes) => bytes,
+            Body::Plain(_) => unreachable!("asked only of a listpack"),
+        }
+    }
+
+    /// The bytes of the listpack, to change them.
+    #[inline]
+    fn pack_mut(&mut self) -> &mut Vec<u8> {
+        match &mut self.body {
+            Body::Pack(bytes) => bytes,
+            Body::Plain(_) => unreachable!("asked only of a listpack"),
+        }
     }
 
     /// The elements.
     #[inline]
     pub(super) fn run(&self) -> Run<'_> {
-        if self.plain {
-            return Run::Plain(Some(&self.bytes));
+        match &self.body {
+            Body::Pack(bytes) => Run::Pack(Listpack::new(bytes).iter()),
+            Body::Plain(element) => Run::Plain(Some(element)),
         }
-        Run::Pack(Listpack::new(&self.bytes).iter())
     }
 
     /// The elements from the index on.
     pub(super) fn run_from(&self, index: usize) -> Run<'_> {
-        if self.plain {
+        if self.is_plain() {
             return self.run();
         }
-        let pack = Listpack::new(&self.bytes);
+        let pack = Listpack::new(self.bytes());
         Run::Pack(pack.iter_from(pack.seek(index).unwrap_or(self.end())))
     }
 
     /// The place of the element with this index: an offset, of which only [`Self::start`], [`Self::end`] and those of
     /// elements mean something.
     pub(super) fn seek(&self, index: usize) -> usize {
-        if self.plain {
+        if self.is_plain() {
             return 0;
         }
-        Listpack::new(&self.bytes).seek(index).unwrap_or(self.end())
+        Listpack::new(self.bytes())
+            .seek(index)
+            .unwrap_or(self.end())
     }
 
     /// The place of the first element that matches.
     pub(super) fn find(&self, needle: Needle<'_>) -> Option<usize> {
-        if self.plain {
-            return needle.matches(Element::Bytes(&self.bytes)).then_some(0);
+        if self.is_plain() {
+            return needle.matches(Element::Bytes(self.bytes())).then_some(0);
         }
-        let pack = Listpack::new(&self.bytes);
+        let pack = Listpack::new(self.bytes());
         pack.find_from(pack.first()?, needle, 0)
     }
 
     /// The place behind the element at `at`.
     pub(super) fn behind(&self, at: usize) -> usize {
-        if self.plain {
+        if self.is_plain() {
             return self.end();
         }
-        Listpack::new(&self.bytes).next(at).unwrap_or(self.end())
+        Listpack::new(self.bytes()).next(at).unwrap_or(self.end())
     }
 
     /// The place of the first element.
     pub(super) fn start(&self) -> usize {
-        if self.plain { 0 } else { listpack::START }
+        if self.is_plain() { 0 } else { listpack::START }
     }
 
     /// The place behind the last element.
     pub(super) fn end(&self) -> usize {
-        self.bytes.len() - usize::from(!self.plain)
+        self.bytes().len() - usize::from(!self.is_plain())
     }
 
     /// Whether another element of this length belongs here.
     pub(super) fn admits(&self, len: usize, bounds: Bounds) -> bool {
-        !self.plain && bounds.admits(self.bytes.len(), self.len(), len)
+        match &self.body {
+            Body::Pack(bytes) => bounds.admits(bytes.len(), self.len(), len),
+            Body::Plain(_) => false,
+        }
     }
 
     /// Whether this node is larger than it should be, and can be divided.
     pub(super) fn is_over(&self, bounds: Bounds) -> bool {
-        self.elements > 1 && bounds.exceeded_by(self.bytes.len(), self.len())
+        self.elements > 1 && bounds.exceeded_by(self.bytes().len(), self.len())
     }
 
     /// Whether this and the next node may become one.
     pub(super) fn admits_node(&self, next: &Self, bounds: Bounds) -> bool {
-        let bytes = self.bytes.len() + next.bytes.len();
-        !self.plain && !next.plain && bounds.admits_joined(bytes, self.len() + next.len())
+        let bytes = self.bytes().len() + next.bytes().len();
+        !self.is_plain() && !next.is_plain() && bounds.admits_joined(bytes, self.len() + next.len())
     }
 
     /// Adds an element at an end. The node [admits](Self::admits) it.
     #[inline]
     pub(super) fn push(&mut self, end: ListEnd, element: &[u8], bounds: Bounds) {
-        self.reserve(element.len() + 16, bounds);
+        let pack = self.pack_mut();
+        reserve(pack, element.len() + 16, bounds);
         match end {
-            ListEnd::Left => listpack::prepend(&mut self.bytes, element),
-            ListEnd::Right => listpack::append(&mut self.bytes, element),
+            ListEnd::Left => listpack::prepend(pack, element),
+            ListEnd::Right => listpack::append(pack, element),
         }
         self.elements += 1;
     }
 
     /// Adds an element at a place. The node [admits](Self::admits) it.
     pub(super) fn insert(&mut self, at: usize, element: &[u8]) {
-        self.bytes.reserve_exact(element.len() + 16);
-        listpack::insert_before(&mut self.bytes, at, element);
+        let pack = self.pack_mut();
+        pack.reserve_exact(element.len() + 16);
+        listpack::insert_before(pack, at, element);
         self.elements += 1;
     }
 
     /// Puts an element in the place of the one that is there. Both are large or neither is.
     pub(super) fn replace(&mut self, at: usize, element: &[u8]) {
-        if self.plain {
-            self.bytes = element.to_vec();
-        } else {
-            listpack::replace(&mut self.bytes, at, element);
+        match &mut self.body {
+            Body::Pack(bytes) => listpack::replace(bytes, at, element),
+            Body::Plain(old) => *old = element.into(),
         }
     }
 
@@ -189,7 +231,7 @@ impl Node {
             ListEnd::Left => 0,
             ListEnd::Right => self.len() - count,
         };
-        listpack::delete_range(&mut self.bytes, from, count);
+        listpack::delete_range(self.pack_mut(), from, count);
         self.elements -= count as u32;
     }
 
@@ -201,10 +243,9 @@ impl Node {
         nearest: ListEnd,
         max: usize,
     ) -> usize {
-        let deleted = if self.plain {
-            usize::from(self.find(needle).is_some())
-        } else {
-            delete_matches(&mut self.bytes, needle, nearest, max)
+        let deleted = match &mut self.body {
+            Body::Pack(bytes) => delete_matches(bytes, needle, nearest, max),
+            Body::Plain(_) => usize::from(self.find(needle).is_some()),
         };
         self.elements -= deleted as u32;
         deleted
@@ -212,42 +253,55 @@ impl Node {
 
     /// Takes the elements from a place on away; there is one before it and one behind.
     pub(super) fn split_off(&mut self, at: usize) -> Self {
-        let mut rest = self.bytes.clone();
-        let moved = listpack::delete(&mut self.bytes, at, usize::MAX);
+        let mut rest = self.bytes().to_vec();
+        let moved = listpack::delete(self.pack_mut(), at, usize::MAX);
         let stay = self.len() - moved;
         listpack::delete(&mut rest, listpack::START, stay);
         self.elements = stay as u32;
         self.fit();
-        let mut rest = Self {
-            bytes: rest,
-            elements: moved as u32,
-            plain: false,
-        };
+        let mut rest = Self::of_pack(rest, moved as u32);
         rest.fit();
         rest
     }
 
     /// Adds the elements of the next node, which it [admits](Self::admits_node).
     pub(super) fn append(&mut self, next: &Self) {
-        self.bytes.reserve_exact(next.bytes.len());
-        listpack::merge(&mut self.bytes, Listpack::new(&next.bytes));
+        let pack = self.pack_mut();
+        pack.reserve_exact(next.bytes().len());
+        listpack::merge(pack, Listpack::new(next.bytes()));
         self.elements += next.elements;
+    }
+
+    /// Whether [`Self::fit`] would give memory back.
+    pub(super) fn is_wide(&self) -> bool {
+        match &self.body {
+            Body::Pack(bytes) => bytes.capacity() > bytes.len() + bytes.len() / 16,
+            Body::Plain(_) => false,
+        }
+    }
+
+    /// Whether [`Self::fit_loosely`] would give memory back.
+    pub(super) fn is_very_wide(&self) -> bool {
+        match &self.body {
+            Body::Pack(bytes) => bytes.capacity() > FIRST_BYTES.max(4 * bytes.len()),
+            Body::Plain(_) => false,
+        }
     }
 
     /// Gives back all memory that the elements do not need. Copies: an allocator need not return any for a smaller size
     /// of the same allocation.
     pub(super) fn fit(&mut self) {
-        if self.bytes.capacity() > self.bytes.len() + self.bytes.len() / 16 {
-            self.bytes = self.bytes.as_slice().to_vec();
+        if self.is_wide() {
+            *self.pack_mut() = self.bytes().to_vec();
         }
     }
 
     /// Gives back memory, leaving room to grow.
     pub(super) fn fit_loosely(&mut self) {
-        if self.bytes.capacity() > FIRST_BYTES.max(4 * self.bytes.len()) {
-            let mut fitting = Vec::with_capacity(2 * self.bytes.len());
-            fitting.extend_from_slice(&self.bytes);
-            self.bytes = fitting;
+        if self.is_very_wide() {
+            let mut fitting = Vec::with_capacity(2 * self.bytes().len());
+            fitting.extend_from_slice(self.bytes());
+            *self.pack_mut() = fitting;
         }
     }
 
@@ -255,19 +309,19 @@ impl Node {
     #[cfg(test)]
     pub(super) fn check(&self) {
         assert!(self.elements > 0);
-        if !self.plain {
-            let pack = Listpack::validate(&self.bytes).expect("a listpack");
+        if !self.is_plain() {
+            let pack = Listpack::validate(self.bytes()).expect("a listpack");
             assert_eq!(pack.len(), self.len());
         }
     }
+}
 
-    /// Makes room for `added` more bytes, and for some others, up to the size of a node.
-    fn reserve(&mut self, added: usize, bounds: Bounds) {
-        let needed = self.bytes.len() + added;
-        if needed > self.bytes.capacity() {
-            let room = (needed + needed / 2).min(bounds.node_bytes()).max(needed);
-            self.bytes.reserve_exact(room - self.bytes.len());
-        }
+/// Makes room for `added` more bytes, and for some others, up to the size of a node.
+fn reserve(pack: &mut Vec<u8>, added: usize, bounds: Bounds) {
+    let needed = pack.len() + added;
+    if needed > pack.capacity() {
+        let room = (needed + needed / 2).min(bounds.node_bytes()).max(needed);
+        pack.reserve_exact(room - pack.len());
     }
 }
 

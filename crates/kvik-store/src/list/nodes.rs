@@ -1,22 +1,24 @@
 //! The nodes of a large list, in order.
 //!
-//! They lie in groups of up to 256, which know how many elements they have. So reaching an index looks at groups, then at the
+//! They lie in groups of up to 128, which know how many elements they have. So reaching an index looks at groups, then at the
 //! nodes of one group, and a node in between moves no more than those of its group: a list of ten million elements has
-//! some 50 groups, and one whose every element is a node of its own has 40,000. The ends are queues.
+//! some 100 groups, and one whose every element is a node of its own has 80,000. The ends are queues. Copies of a list share
+//! groups, so copying takes a step for each; the first change in a group that is shared copies that group.
 
 use std::collections::VecDeque;
 
 use super::ListEnd;
 use super::bounds::Bounds;
 use super::node::Node;
+use crate::shareable::Shareable;
 
 /// Most nodes of a group.
-const GROUP: usize = 256;
+const GROUP: usize = 128;
 
 /// See the module's description.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
-    groups: VecDeque<Group>,
+    groups: VecDeque<Shareable<Group>>,
     /// Number of nodes.
     len: usize,
     elements: usize,
@@ -85,7 +87,7 @@ impl Nodes {
 
     /// Bytes allocated for all of it.
     pub(super) fn allocated(&self) -> usize {
-        self.groups.capacity() * size_of::<Group>() + self.allocated
+        self.groups.capacity() * size_of::<Shareable<Group>>() + self.allocated
     }
 
     /// The node at a place.
@@ -153,7 +155,7 @@ impl Nodes {
         let (group, index) = seek(lens, self.elements, index);
         let Group {
             nodes, elements, ..
-        } = &self.groups[group];
+        } = &*self.groups[group];
         let (node, index) = seek(nodes.iter().map(Node::len), *elements, index);
         Some((At { group, node }, index))
     }
@@ -161,7 +163,7 @@ impl Nodes {
     /// Changes a node.
     #[inline]
     pub(super) fn change<R>(&mut self, at: At, change: impl FnOnce(&mut Node) -> R) -> R {
-        let group = &mut self.groups[at.group];
+        let group = self.groups[at.group].own();
         let node = &mut group.nodes[at.node];
         let (elements, allocated) = (node.len(), node.allocated());
         let result = change(node);
@@ -188,8 +190,8 @@ impl Nodes {
 
     fn add_group(&mut self, end: ListEnd) -> usize {
         match end {
-            ListEnd::Left => self.groups.push_front(Group::default()),
-            ListEnd::Right => self.groups.push_back(Group::default()),
+            ListEnd::Left => self.groups.push_front(Shareable::default()),
+            ListEnd::Right => self.groups.push_back(Shareable::default()),
         }
         match end {
             ListEnd::Left => 0,
@@ -230,9 +232,10 @@ impl Nodes {
         });
         let tail = Group::of(tail);
         self.allocated += tail.room();
-        self.groups[group].elements -= tail.elements;
-        self.groups[group].bytes -= tail.bytes;
-        self.groups.insert(group + 1, tail);
+        let head = self.groups[group].own();
+        head.elements -= tail.elements;
+        head.bytes -= tail.bytes;
+        self.groups.insert(group + 1, tail.into());
         match node.checked_sub(GROUP / 2) {
             Some(behind @ 1..) => At {
                 group: group + 1,
@@ -270,6 +273,33 @@ impl Nodes {
         Some(node)
     }
 
+    /// Frees nodes, about `max` of them, and says whether there may be more.
+    pub(super) fn free(&mut self, max: usize) -> bool {
+        let mut left = max;
+        while left > 0 {
+            let Some(last) = self.groups.back() else {
+                return false;
+            };
+            if last.is_common() {
+                let group = self.remove_group(self.groups.len() - 1);
+                left = left.saturating_sub(group.nodes.len());
+            } else {
+                self.pop(ListEnd::Right);
+                left -= 1;
+            }
+        }
+        true
+    }
+
+    /// The same nodes for a copy.
+    pub(super) fn share(&mut self) -> Self {
+        let groups = self.groups.iter_mut().map(Shareable::share);
+        Self {
+            groups: groups.collect(),
+            ..*self
+        }
+    }
+
     /// Takes nodes at an end out, whole ones only and with at most `count` elements.
     pub(super) fn cut(&mut self, end: ListEnd, mut count: usize) -> Self {
         let mut cut = Self::default();
@@ -293,7 +323,7 @@ impl Nodes {
     }
 
     /// Adds a group at the end.
-    fn adopt(&mut self, group: Group) {
+    fn adopt(&mut self, group: Shareable<Group>) {
         self.len += group.nodes.len();
         self.elements += group.elements;
         self.allocated += group.allocated();
@@ -301,11 +331,12 @@ impl Nodes {
     }
 
     /// Lets `change` loose on the nodes from an end on, as long as it returns true. Those that have no element then are
-    /// removed; those that have become small are joined.
+    /// removed; those that have become small are joined. It changes only nodes that it `concerns`.
     pub(super) fn sweep(
         &mut self,
         from: ListEnd,
         bounds: Bounds,
+        concerns: impl Fn(&Node) -> bool,
         mut change: impl FnMut(&mut Node) -> bool,
     ) {
         let (mut more, mut emptied, before) = (true, false, self.elements);
@@ -314,6 +345,10 @@ impl Nodes {
                 ListEnd::Left => step,
                 ListEnd::Right => self.groups.len() - 1 - step,
             };
+            let group = &self.groups[index];
+            if group.is_common() && !group.nodes.iter().any(&concerns) {
+                continue;
+            }
             emptied |= self.sweep_group(index, from, bounds, &mut more, &mut change);
             if !more {
                 break;
@@ -336,7 +371,7 @@ impl Nodes {
         more: &mut bool,
         change: &mut impl FnMut(&mut Node) -> bool,
     ) -> bool {
-        let group = &mut self.groups[index];
+        let group = self.groups[index].own();
         let (count, before) = (group.nodes.len(), (group.elements, group.allocated()));
         for step in 0..count {
             let at = match from {
@@ -376,7 +411,8 @@ impl Nodes {
     pub(super) fn fit(&mut self) {
         self.fit_groups();
         for end in [ListEnd::Left, ListEnd::Right] {
-            if let Some(at) = self.end(end) {
+            let end = self.end(end);
+            if let Some(at) = end.filter(|&at| self.get(at).is_very_wide()) {
                 self.change(at, Node::fit_loosely);
             }
         }
@@ -398,7 +434,7 @@ impl Nodes {
 
     /// Changes the row of nodes of a group. Whoever adds or removes one counts it.
     fn in_group<R>(&mut self, group: usize, change: impl FnOnce(&mut VecDeque<Node>) -> R) -> R {
-        let group = &mut self.groups[group];
+        let group = self.groups[group].own();
         let room = group.room();
         let result = change(&mut group.nodes);
         self.allocated = self.allocated + group.room() - room;
@@ -406,23 +442,25 @@ impl Nodes {
     }
 
     fn note_added(&mut self, group: usize, node: &Node) {
-        self.groups[group].elements += node.len();
-        self.groups[group].bytes += node.allocated();
+        let group = self.groups[group].own();
+        group.elements += node.len();
+        group.bytes += node.allocated();
         self.elements += node.len();
         self.len += 1;
         self.allocated += node.allocated();
     }
 
     fn note_removed(&mut self, group: usize, node: &Node) {
-        self.groups[group].elements -= node.len();
-        self.groups[group].bytes -= node.allocated();
+        let group = self.groups[group].own();
+        group.elements -= node.len();
+        group.bytes -= node.allocated();
         self.elements -= node.len();
         self.len -= 1;
         self.allocated -= node.allocated();
     }
 
     /// Takes a group out, with its nodes if it has any.
-    fn remove_group(&mut self, group: usize) -> Group {
+    fn remove_group(&mut self, group: usize) -> Shareable<Group> {
         let removed = self.groups.remove(group).expect("the group is there");
         self.len -= removed.nodes.len();
         self.elements -= removed.elements;
@@ -436,12 +474,13 @@ impl Nodes {
         if next.is_none_or(|next| self.groups[group].nodes.len() + next > GROUP / 2) {
             return;
         }
-        let mut next = self.remove_group(group + 1);
+        let mut next = self.remove_group(group + 1).into_own();
         self.len += next.nodes.len();
         self.elements += next.elements;
         self.allocated += next.bytes;
-        self.groups[group].elements += next.elements;
-        self.groups[group].bytes += next.bytes;
+        let group_before = self.groups[group].own();
+        group_before.elements += next.elements;
+        group_before.bytes += next.bytes;
         self.in_group(group, |nodes| nodes.append(&mut next.nodes));
     }
 
@@ -463,13 +502,12 @@ impl Nodes {
     }
 }
 
-impl Clone for Nodes {
+/// With as much room as the original has.
+impl Clone for Group {
     fn clone(&self) -> Self {
-        let mut copy = Self::default();
-        for group in &self.groups {
-            copy.adopt(Group::of(group.nodes.clone()));
-        }
-        copy
+        let mut nodes = VecDeque::with_capacity(self.nodes.capacity());
+        nodes.extend(self.nodes.iter().cloned());
+        Self { nodes, ..*self }
     }
 }
 

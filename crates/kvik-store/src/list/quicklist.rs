@@ -14,7 +14,7 @@ use crate::packed::{Element, Needle};
 use crate::raw::cells::Cells;
 
 /// See the module's description.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Quicklist {
     nodes: Nodes,
 }
@@ -104,7 +104,9 @@ impl Quicklist {
                 return;
             }
             // It will not grow any more at this end.
-            self.nodes.change(at, Node::fit);
+            if self.nodes.get(at).is_wide() {
+                self.nodes.change(at, Node::fit);
+            }
         }
         self.nodes.push(end, Node::of(element, bounds));
     }
@@ -225,7 +227,8 @@ impl Quicklist {
         bounds: Bounds,
     ) -> usize {
         let mut left = max;
-        self.nodes.sweep(nearest, bounds, |node| {
+        let concerns = |node: &Node| node.find(needle).is_some();
+        self.nodes.sweep(nearest, bounds, concerns, |node| {
             let deleted = node.delete_matches(needle, nearest, left);
             if deleted > 0 {
                 node.fit();
@@ -301,11 +304,12 @@ impl Large for Quicklist {
     }
 
     fn free(&mut self, max: usize, _: &mut Cells) -> bool {
-        (0..max).all(|_| self.nodes.pop(ListEnd::Right).is_some())
+        self.nodes.free(max)
     }
 
-    fn copy_to(&self, _: &Cells, _: &mut Cells, _: &Layout) -> Self {
-        self.clone()
+    fn copy_to(&mut self, _: &Cells, _: &mut Cells, _: &Layout) -> Self {
+        let nodes = self.nodes.share();
+        Self { nodes }
     }
 }
 

@@ -383,3 +383,67 @@ fn effects_say_what_has_happened() {
         ]
     );
 }
+
+/// Where the bytes of each node are.
+fn places(store: &mut Store, key: u8) -> Vec<*const u8> {
+    store.run(|guard| match list(guard.peek(&[key]).unwrap().value()) {
+        ListRef::Quick(quick) => {
+            quick.list().check();
+            let nodes = quick.list().nodes();
+            nodes.map(|node| node.bytes().as_ptr()).collect()
+        }
+        ListRef::Pack(pack) => vec![pack.as_ptr()],
+    })
+}
+
+#[test]
+fn a_copy_shares_what_neither_has_changed() {
+    let mut store = store(128);
+    let long = "x".repeat(9000);
+    let pushed: Vec<String> = (0..100_000).map(|n| n.to_string()).collect();
+    for part in pushed.chunks(1000) {
+        let part = part.iter().map(String::as_bytes);
+        edit(&mut store, 0, |list| list.push(ListEnd::Right, part));
+        edit(&mut store, 0, |list| {
+            list.push(ListEnd::Right, [long.as_bytes()].into_iter())
+        });
+    }
+    let before = elements(&mut store, 0);
+    store.run(|guard| assert!(guard.copy(&[0], KeyspaceId(0), &[1])));
+    let own = places(&mut store, 0);
+    assert_eq!(places(&mut store, 1), own);
+    let bytes = |store: &mut Store, key: u8| store.run(|guard| guard.peek(&[key]).unwrap().bytes());
+    assert!(bytes(&mut store, 0).abs_diff(bytes(&mut store, 1)) < 4096);
+    // A change at an end concerns the nodes there only.
+    edit(&mut store, 1, |list| {
+        list.push(ListEnd::Left, [&b"first"[..]].into_iter())
+    });
+    assert_eq!(edit(&mut store, 0, |list| list.pop(ListEnd::Right, 1)), 1);
+    let (left, right) = (places(&mut store, 0), places(&mut store, 1));
+    let shared = left.iter().filter(|place| right.contains(place)).count();
+    assert!(
+        shared > 200 && shared < left.len(),
+        "{shared} of {}",
+        left.len()
+    );
+    // So does one that looks at everything and finds nothing to change, or little.
+    assert_eq!(
+        edit(&mut store, 1, |list| list.remove(
+            b"none",
+            ListEnd::Left,
+            usize::MAX
+        )),
+        0
+    );
+    assert_eq!(places(&mut store, 1), right);
+    assert_eq!(elements(&mut store, 1)[1..], before);
+    assert_eq!(elements(&mut store, 0), before[..before.len() - 1]);
+    // What is left of the nodes is whose the other one was.
+    store.run(|guard| assert!(guard.delete(&[0])));
+    store.upkeep();
+    assert_eq!(elements(&mut store, 1)[1..], before);
+    assert_eq!(store.accounted_bytes(), store.live_bytes());
+    store.run(|guard| assert!(guard.delete(&[1])));
+    store.upkeep();
+    assert_eq!(store.live_bytes(), 0);
+}

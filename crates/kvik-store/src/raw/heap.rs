@@ -141,7 +141,7 @@ impl Heap {
         let entry = match content {
             Content::Text(text) => self.cells.insert::<KEY>(key, text, expire_at),
             Content::Object(object) => self.insert_object(key, object, self.ledger(), expire_at),
-            Content::Apart(object, cells) => {
+            Content::Apart(mut object, cells) => {
                 let ledger = self.ledger();
                 let object = object.copy_to(&cells, &mut self.cells, layout);
                 self.insert_object(key, object, ledger, expire_at)
@@ -261,7 +261,7 @@ impl Heap {
     }
 
     /// A copy of an entry's value.
-    pub(crate) fn copy(&self, entry: EntryRef, layout: &Layout) -> Content<'static> {
+    pub(crate) fn copy(&mut self, entry: EntryRef, layout: &Layout) -> Content<'static> {
         let record = self.entry(entry).record;
         if record.form().is_string() {
             return Content::Text(record.text().into_owned());
@@ -270,7 +270,7 @@ impl Heap {
             let (form, bytes) = record.packed();
             return Content::Object(Object::from_packed(form, bytes.to_vec()));
         };
-        let object = &self.objects.get(index).object;
+        let object = &mut self.objects.get_mut(index).object;
         let mut cells = Box::new(Cells::new());
         let copy = object.copy_to(&self.cells, &mut cells, layout);
         match object.members() {

@@ -240,7 +240,7 @@ impl Large for ScoreTable {
     }
 
     // Into nodes that are full.
-    fn copy_to(&self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
+    fn copy_to(&mut self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
         let mut members = Members::default();
         let order = RankTree::from_sorted(self.order.iter().map(|item| {
             let member = from.member(item.entry);
