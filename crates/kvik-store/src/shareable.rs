@@ -25,15 +25,15 @@ impl<T: Clone + Default> Shareable<T> {
         }
     }
 
-    /// Whether others may have it.
+    /// Whether others have it, so that changing it copies it.
     pub(crate) fn is_common(&self) -> bool {
-        matches!(self, Self::Common(_))
+        matches!(self, Self::Common(piece) if Arc::strong_count(piece) > 1)
     }
 
     /// The piece, to change it.
     #[inline]
     pub(crate) fn own(&mut self) -> &mut T {
-        if self.is_common() {
+        if matches!(self, Self::Common(_)) {
             self.part();
         }
         match self {
@@ -99,8 +99,8 @@ mod tests {
         other.own().push(2);
         assert_eq!((&one[..], &other[..]), (&[1][..], &[1, 2][..]));
         // The last one keeps it.
+        assert!(!one.is_common());
         one.own()[0] = 3;
         assert_eq!(one.as_ptr(), before);
-        assert!(!one.is_common());
     }
 }

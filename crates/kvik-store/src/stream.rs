@@ -110,7 +110,7 @@ impl Collection for Stream {
     }
 
     fn copy_to(&mut self, _from: &Cells, _to: &mut Cells, _layout: &Layout) -> Self {
-        Self::from(self.body().copy())
+        Self::from(self.body_mut().share())
     }
 }
 

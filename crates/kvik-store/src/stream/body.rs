@@ -7,9 +7,10 @@ use super::id::StreamId;
 use super::marks::Marks;
 use super::node::{Node, StreamEntry};
 use super::range::{StreamRange, StreamRangeBack};
-use super::sequence::{Keyed, Sequence};
+use super::sequence::{Chunk, Keyed, Sequence};
 use super::trim::{Trim, TrimTo};
 use crate::limits::Limits;
+use crate::shareable::Shareable;
 
 /// Bytes that the words of one entry, and the entries of one node, may have at most.
 pub(super) const MAX_BYTES: usize = 1 << 30;
@@ -49,11 +50,14 @@ impl Body {
         }
     }
 
-    /// The same stream in memory of its own.
-    pub(super) fn copy(&self) -> Self {
+    /// The same stream for a copy, which shares nodes and what is pending until either changes them.
+    pub(super) fn share(&mut self) -> Self {
+        let groups: Vec<Group> = self.groups.iter_mut().map(Group::share).collect();
         Self {
-            marks: self.marks,
-            ..Self::remains(self.nodes.clone(), self.groups.clone())
+            nodes: self.nodes.share(),
+            group_bytes: groups.iter().map(Group::bytes).sum(),
+            groups,
+            ..*self
         }
     }
 
@@ -159,6 +163,13 @@ impl Body {
         let limit = trim.limit(limits);
         let (mut deleted, mut gone) = (0, Sequence::new());
         while !trim.is_done(&self.marks) {
+            if let Some(live) = self.common_goes_whole(trim, limit - deleted) {
+                // What others have need not be freed.
+                self.pop_chunk();
+                self.marks.len -= live;
+                deleted += live;
+                continue;
+            }
             let Some(first) = self.nodes.first() else {
                 break;
             };
@@ -182,6 +193,24 @@ impl Body {
             self.find_first();
         }
         (deleted, gone)
+    }
+
+    /// Takes the nodes of the first chunk out.
+    fn pop_chunk(&mut self) -> Option<Shareable<Chunk<Node>>> {
+        let chunk = self.nodes.pop_chunk()?;
+        self.node_bytes -= chunk.iter().map(Node::bytes).sum::<usize>();
+        Some(chunk)
+    }
+
+    /// How many entries the nodes of the first chunk have, if copies share them and trimming takes all of them away.
+    fn common_goes_whole(&self, trim: &Trim, max: u64) -> Option<u64> {
+        let chunk = self.nodes.first_common()?;
+        let live = chunk.iter().map(Node::live).sum();
+        let goes = match trim.to {
+            TrimTo::Len(len) => self.marks.len - live >= len,
+            TrimTo::MinId(id) => chunk.iter().last()?.last_id() < id,
+        };
+        (goes && live <= max).then_some(live)
     }
 
     /// Whether trimming takes the first node away with all its entries.
@@ -248,6 +277,9 @@ impl Body {
     }
 
     fn free_node(&mut self) -> bool {
+        if self.nodes.first_common().is_some() {
+            return self.pop_chunk().is_some();
+        }
         let node = self.nodes.pop_first();
         self.node_bytes -= node.as_ref().map_or(0, Node::bytes);
         node.is_some()

@@ -24,7 +24,7 @@ impl Keyed for Pending {
 }
 
 /// See the module's description.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Group {
     pub(super) name: Box<[u8]>,
     /// The last id that was delivered.
@@ -36,7 +36,7 @@ pub(super) struct Group {
 }
 
 /// Whom a group's entries are delivered to.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Consumer {
     pub(super) name: Box<[u8]>,
     /// When it last asked for something.
@@ -59,6 +59,17 @@ pub(super) struct Consumers {
 impl Consumer {
     fn bytes(&self) -> usize {
         size_of::<Self>() + self.name.len() + self.pending.bytes()
+    }
+}
+
+impl Consumer {
+    /// The same for a copy.
+    fn share(&mut self) -> Self {
+        Self {
+            name: self.name.clone(),
+            pending: self.pending.share(),
+            ..*self
+        }
     }
 }
 
@@ -235,9 +246,22 @@ impl Group {
     }
 }
 
-impl Clone for Consumers {
-    fn clone(&self) -> Self {
-        let numbered = self.numbered.clone();
+impl Group {
+    /// The same for a copy, which shares what is pending until either changes it.
+    pub(super) fn share(&mut self) -> Self {
+        Self {
+            name: self.name.clone(),
+            pending: self.pending.share(),
+            consumers: self.consumers.share(),
+            ..*self
+        }
+    }
+}
+
+impl Consumers {
+    fn share(&mut self) -> Self {
+        let share = |it: &mut Option<Box<Consumer>>| it.as_mut().map(|it| Box::new(it.share()));
+        let numbered: Vec<_> = self.numbered.iter_mut().map(share).collect();
         let bytes = numbered.iter().flatten().map(|it| it.bytes()).sum();
         Self {
             numbered,

@@ -12,6 +12,7 @@
 use super::id::StreamId;
 use super::sequence::Keyed;
 use crate::packed::listpack::{self, Element, Listpack};
+use crate::shareable::clone_bytes;
 use crate::value::StringRef;
 
 /// The entry is deleted.
@@ -23,7 +24,7 @@ pub(super) const SAME_FIELDS: i64 = 2;
 const COUNTERS: usize = 3;
 
 /// Entries with the id of the first.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Node {
     id: StreamId,
     /// Entries that are not deleted, as the bytes say as well.
@@ -80,6 +81,16 @@ fn count(element: Option<Element<'_>>) -> usize {
 fn skip(elements: &mut listpack::Iter<'_>, count: usize) {
     if let Some(last) = count.checked_sub(1) {
         elements.nth(last);
+    }
+}
+
+/// With as much room as the original has.
+impl Clone for Node {
+    fn clone(&self) -> Self {
+        Self {
+            bytes: clone_bytes(&self.bytes),
+            ..*self
+        }
     }
 }
 

@@ -8,12 +8,13 @@
 //! another is two binary searches. Adding at the end and removing from the front, what streams do most, move nothing else;
 //! elsewhere at most half a chunk moves, and when a chunk comes or goes the descriptions of the chunks. With 10 million
 //! things those are 2.5 MB, moved once in 64 insertions at worst, so nothing takes long however long the sequence is. Bytes are
-//! known at any time.
+//! known at any time. Copies share chunks until one of them changes something there.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use super::id::StreamId;
+use crate::shareable::Shareable;
 
 /// Things in one chunk at most.
 const CHUNK: usize = 128;
@@ -32,12 +33,37 @@ impl Keyed for StreamId {
 /// See the module's description.
 #[derive(Debug)]
 pub(super) struct Sequence<T> {
-    chunks: VecDeque<VecDeque<T>>,
+    chunks: VecDeque<Shareable<Chunk<T>>>,
     /// Where there is anything at all, there is a last one.
     last: Option<T>,
     len: usize,
     /// Things that the chunks have room for.
     room: usize,
+}
+
+/// Some things that follow each other.
+#[derive(Debug)]
+pub(super) struct Chunk<T>(VecDeque<T>);
+
+impl<T> Chunk<T> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter()
+    }
+}
+
+impl<T> Default for Chunk<T> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+/// With as much room as the original has.
+impl<T: Clone> Clone for Chunk<T> {
+    fn clone(&self) -> Self {
+        let mut things = VecDeque::with_capacity(self.0.capacity());
+        things.extend(self.0.iter().cloned());
+        Self(things)
+    }
 }
 
 /// A place in a sequence, of a thing or behind the last one, which has a chunk's number too. It is good until the sequence
@@ -59,7 +85,7 @@ impl<T> Default for Sequence<T> {
     }
 }
 
-impl<T> Sequence<T> {
+impl<T: Clone> Sequence<T> {
     pub(super) const fn new() -> Self {
         Self {
             chunks: VecDeque::new(),
@@ -79,12 +105,12 @@ impl<T> Sequence<T> {
 
     /// Bytes allocated, without what the things themselves have allocated.
     pub(super) fn bytes(&self) -> usize {
-        self.chunks.capacity() * size_of::<VecDeque<T>>() + self.room * size_of::<T>()
+        self.chunks.capacity() * size_of::<Shareable<Chunk<T>>>() + self.room * size_of::<T>()
     }
 
     pub(super) fn first(&self) -> Option<&T> {
         match self.chunks.front() {
-            Some(chunk) => chunk.front(),
+            Some(chunk) => chunk.0.front(),
             None => self.last(),
         }
     }
@@ -112,7 +138,7 @@ impl<T> Sequence<T> {
         match self.chunks.back() {
             Some(chunk) => Position {
                 chunk: self.chunks.len() - 1,
-                at: chunk.len(),
+                at: chunk.0.len(),
             },
             None => self.start(),
         }
@@ -121,7 +147,7 @@ impl<T> Sequence<T> {
     /// The thing at a position; nothing behind the last one.
     pub(super) fn at(&self, position: Position) -> Option<&T> {
         match self.chunks.get(position.chunk) {
-            Some(chunk) => chunk.get(position.at),
+            Some(chunk) => chunk.0.get(position.at),
             None if position.at == 0 => self.last(),
             None => None,
         }
@@ -129,7 +155,7 @@ impl<T> Sequence<T> {
 
     pub(super) fn at_mut(&mut self, position: Position) -> Option<&mut T> {
         match self.chunks.get_mut(position.chunk) {
-            Some(chunk) => chunk.get_mut(position.at),
+            Some(chunk) => chunk.own().0.get_mut(position.at),
             None if position.at == 0 => self.last.as_mut(),
             None => None,
         }
@@ -139,7 +165,7 @@ impl<T> Sequence<T> {
     pub(super) fn after(&self, position: Position) -> Position {
         let at = position.at + 1;
         match self.chunks.get(position.chunk) {
-            Some(chunk) if at == chunk.len() => Position {
+            Some(chunk) if at == chunk.0.len() => Position {
                 chunk: position.chunk + 1,
                 at: 0,
             },
@@ -153,7 +179,7 @@ impl<T> Sequence<T> {
             return Some(Position { at, ..position });
         }
         let chunk = position.chunk.checked_sub(1)?;
-        let at = self.chunks.get(chunk)?.len() - 1;
+        let at = self.chunks.get(chunk)?.0.len() - 1;
         Some(Position { chunk, at })
     }
 
@@ -162,20 +188,45 @@ impl<T> Sequence<T> {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().flatten().chain(&self.last)
+        let in_chunks = self.chunks.iter().flat_map(|chunk| chunk.iter());
+        in_chunks.chain(&self.last)
     }
 
     pub(super) fn pop_first(&mut self) -> Option<T> {
         let first = match self.chunks.front_mut() {
-            Some(chunk) => chunk.pop_front(),
+            Some(chunk) => chunk.own().0.pop_front(),
             None => self.last.take(),
         }?;
-        if self.chunks.front().is_some_and(VecDeque::is_empty) {
+        if self.chunks.front().is_some_and(|chunk| chunk.0.is_empty()) {
             let chunk = self.chunks.pop_front();
-            self.room -= chunk.map_or(0, |chunk| chunk.capacity());
+            self.room -= chunk.map_or(0, |chunk| chunk.0.capacity());
         }
         self.len -= 1;
         Some(first)
+    }
+
+    /// The first chunk, if copies share it: who takes things from the front one by one would copy it before.
+    pub(super) fn first_common(&self) -> Option<&Chunk<T>> {
+        let first = self.chunks.front()?;
+        first.is_common().then_some(&**first)
+    }
+
+    /// Takes the first chunk out.
+    pub(super) fn pop_chunk(&mut self) -> Option<Shareable<Chunk<T>>> {
+        let chunk = self.chunks.pop_front()?;
+        self.room -= chunk.0.capacity();
+        self.len -= chunk.0.len();
+        Some(chunk)
+    }
+
+    /// The same things, for a copy.
+    pub(super) fn share(&mut self) -> Self {
+        let chunks = self.chunks.iter_mut().map(Shareable::share);
+        Self {
+            chunks: chunks.collect(),
+            last: self.last.clone(),
+            ..*self
+        }
     }
 
     /// Frees some things, as many as a chunk has at most, and says whether there were any.
@@ -184,18 +235,20 @@ impl<T> Sequence<T> {
             self.len = 0;
             return self.last.take().is_some();
         };
-        self.room -= chunk.capacity();
-        self.len -= chunk.len();
+        self.room -= chunk.0.capacity();
+        self.len -= chunk.0.len();
         true
     }
 
     /// Removes all that do not satisfy a condition. Costs a look at each.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+    pub(super) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
         self.chunks.retain_mut(|chunk| {
-            chunk.retain(&mut keep);
-            !chunk.is_empty()
+            if !chunk.is_common() || !chunk.iter().all(&keep) {
+                chunk.own().0.retain(&keep);
+            }
+            !chunk.0.is_empty()
         });
-        self.room = self.chunks.iter().map(VecDeque::capacity).sum();
+        self.room = self.chunks.iter().map(|chunk| chunk.0.capacity()).sum();
         if self.last.take_if(|last| !keep(last)).is_some() {
             self.find_last();
         }
@@ -205,14 +258,14 @@ impl<T> Sequence<T> {
     /// Lets what is now the end of the last chunk be the last thing.
     fn find_last(&mut self) {
         if let Some(chunk) = self.chunks.back_mut() {
-            self.last = chunk.pop_back();
+            self.last = chunk.own().0.pop_back();
             self.settle(self.chunks.len() - 1);
         }
     }
 
     /// Makes room for another thing in a chunk that is not full: as many again, so that a short sequence stays small.
     fn reserve(&mut self, chunk: usize) {
-        let chunk = &mut self.chunks[chunk];
+        let chunk = &mut self.chunks[chunk].own().0;
         let before = chunk.capacity();
         if chunk.len() == before {
             chunk.reserve_exact(before.clamp(1, CHUNK - before.min(CHUNK - 1)));
@@ -220,12 +273,12 @@ impl<T> Sequence<T> {
         }
     }
 
-    fn add_chunk(&mut self, at: usize, chunk: VecDeque<T>) {
+    fn add_chunk(&mut self, at: usize, chunk: Shareable<Chunk<T>>) {
         let len = self.chunks.len();
         if len == self.chunks.capacity() {
             self.chunks.reserve_exact((len / 2).max(1));
         }
-        self.room += chunk.capacity();
+        self.room += chunk.0.capacity();
         self.chunks.insert(at, chunk);
     }
 
@@ -234,16 +287,16 @@ impl<T> Sequence<T> {
         let Some(chunk) = self.chunks.get_mut(at) else {
             return;
         };
-        let (len, before) = (chunk.len(), chunk.capacity());
+        let (len, before) = (chunk.0.len(), chunk.0.capacity());
         if len == 0 {
             self.room -= before;
             self.chunks.remove(at);
         } else if len <= before / 4 {
-            let joins = |next: &VecDeque<T>| next.len() + len <= CHUNK / 2;
+            let joins = |next: &Shareable<Chunk<T>>| next.0.len() + len <= CHUNK / 2;
             if self.chunks.get(at + 1).is_some_and(joins) {
                 self.join(at);
             } else {
-                let chunk = &mut self.chunks[at];
+                let chunk = &mut self.chunks[at].own().0;
                 chunk.shrink_to(len * 2);
                 self.room -= before - chunk.capacity();
             }
@@ -252,20 +305,21 @@ impl<T> Sequence<T> {
 
     /// Puts the things of the chunk behind `at` into this one.
     fn join(&mut self, at: usize) {
-        let Some(mut next) = self.chunks.remove(at + 1) else {
+        let Some(next) = self.chunks.remove(at + 1) else {
             return;
         };
-        let chunk = &mut self.chunks[at];
+        let (chunk, mut next) = (&mut self.chunks[at].own().0, next.into_own().0);
         self.room -= next.capacity() + chunk.capacity();
         chunk.append(&mut next);
         self.room += chunk.capacity();
     }
 }
 
-impl<T: Keyed> Sequence<T> {
+impl<T: Keyed + Clone> Sequence<T> {
     /// The last chunk that starts at or before this id, else the first.
     fn chunk_of(&self, id: StreamId) -> usize {
-        let starts_before = |chunk: &VecDeque<T>| chunk.front().is_some_and(|t| t.id() <= id);
+        let starts_before =
+            |chunk: &Shareable<Chunk<T>>| chunk.0.front().is_some_and(|t| t.id() <= id);
         if self.chunks.back().is_some_and(starts_before) {
             return self.chunks.len() - 1;
         }
@@ -282,7 +336,7 @@ impl<T: Keyed> Sequence<T> {
             Some(Ordering::Greater) | None => {}
         }
         let chunk = self.chunk_of(id);
-        let Some(things) = self.chunks.get(chunk) else {
+        let Some(things) = self.chunks.get(chunk).map(|chunk| &chunk.0) else {
             return Err(end);
         };
         if things.back().is_some_and(|last| last.id() < id) {
@@ -303,7 +357,7 @@ impl<T: Keyed> Sequence<T> {
     pub(super) fn from(&self, id: StreamId) -> Position {
         let position = self.search(id).unwrap_or_else(|would_be| would_be);
         match self.chunks.get(position.chunk) {
-            Some(chunk) if position.at == chunk.len() => Position {
+            Some(chunk) if position.at == chunk.0.len() => Position {
                 chunk: position.chunk + 1,
                 at: 0,
             },
@@ -346,21 +400,22 @@ impl<T: Keyed> Sequence<T> {
     fn insert_in_chunk(&mut self, mut place: Position, thing: T) {
         match self.chunks.get_mut(place.chunk) {
             None => {
-                self.add_chunk(place.chunk, VecDeque::new());
+                self.add_chunk(place.chunk, Shareable::default());
             }
-            Some(chunk) if chunk.len() < CHUNK => {}
+            Some(chunk) if chunk.0.len() < CHUNK => {}
             Some(_) if place.at == CHUNK => {
                 place = Position {
                     chunk: place.chunk + 1,
                     at: 0,
                 };
-                self.add_chunk(place.chunk, VecDeque::new());
+                self.add_chunk(place.chunk, Shareable::default());
             }
             Some(chunk) => {
+                let chunk = &mut chunk.own().0;
                 let before = chunk.capacity();
-                let upper = chunk.split_off(CHUNK / 2);
+                let upper = Chunk(chunk.split_off(CHUNK / 2));
                 self.room = self.room + chunk.capacity() - before;
-                self.add_chunk(place.chunk + 1, upper);
+                self.add_chunk(place.chunk + 1, upper.into());
                 if place.at > CHUNK / 2 {
                     place.chunk += 1;
                     place.at -= CHUNK / 2;
@@ -368,7 +423,7 @@ impl<T: Keyed> Sequence<T> {
             }
         }
         self.reserve(place.chunk);
-        self.chunks[place.chunk].insert(place.at, thing);
+        self.chunks[place.chunk].own().0.insert(place.at, thing);
     }
 
     /// Adds a thing unless one with its id is there.
@@ -384,7 +439,7 @@ impl<T: Keyed> Sequence<T> {
 
     pub(super) fn remove_at(&mut self, position: Position) -> Option<T> {
         let thing = match self.chunks.get_mut(position.chunk) {
-            Some(chunk) => chunk.remove(position.at)?,
+            Some(chunk) => chunk.own().0.remove(position.at)?,
             None if position.at == 0 => self.last.take()?,
             None => return None,
         };
@@ -402,23 +457,6 @@ impl<T: Keyed> Sequence<T> {
     }
 }
 
-impl<T: Clone> Clone for Sequence<T> {
-    fn clone(&self) -> Self {
-        let mut copy = Self {
-            last: self.last.clone(),
-            len: self.len,
-            ..Self::new()
-        };
-        copy.chunks.reserve_exact(self.chunks.len());
-        for chunk in &self.chunks {
-            let mut same = VecDeque::with_capacity(chunk.len());
-            same.extend(chunk.iter().cloned());
-            copy.add_chunk(copy.chunks.len(), same);
-        }
-        copy
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -427,10 +465,11 @@ mod tests {
 
     use super::*;
 
-    impl<T> Sequence<T> {
+    impl<T: Clone> Sequence<T> {
         /// Bytes as they are allocated now.
         pub(in crate::stream) fn counted_bytes(&self) -> usize {
-            let chunks = self.chunks.iter().map(VecDeque::capacity).sum::<usize>();
+            let chunks = self.chunks.iter().map(|chunk| chunk.0.capacity());
+            let chunks = chunks.sum::<usize>();
             self.chunks.capacity() * size_of::<VecDeque<T>>() + chunks * size_of::<T>()
         }
     }
@@ -497,11 +536,21 @@ mod tests {
         #[test]
         fn it_is_an_ordered_set(ops in prop::collection::vec(op(), 0..40), probe in 0u64..3000) {
             let (mut sequence, mut model) = (Sequence::new(), BTreeSet::new());
-            for op in &ops {
+            let mut copies = Vec::new();
+            for (number, op) in ops.iter().enumerate() {
+                if number % 7 == 5 {
+                    copies.push((sequence.share(), model.clone()));
+                }
+                if number % 7 == 6 {
+                    // Whichever changes, the other stays as it is.
+                    let (other, before) = copies.last_mut().expect("added before");
+                    std::mem::swap(other, &mut sequence);
+                    std::mem::swap(before, &mut model);
+                }
                 apply(op, &mut sequence, &mut model);
                 prop_assert_eq!(sequence.len(), model.len());
                 prop_assert_eq!(sequence.bytes(), sequence.counted_bytes());
-                prop_assert!(sequence.chunks.iter().all(|c| !c.is_empty() && c.len() <= CHUNK));
+                prop_assert!(sequence.chunks.iter().all(|c| (1..=CHUNK).contains(&c.0.len())));
             }
             prop_assert!(sequence.iter().eq(model.iter()));
             prop_assert!(sequence.iter_from(id(probe)).eq(model.range(id(probe)..)));
@@ -511,9 +560,11 @@ mod tests {
             prop_assert_eq!(sequence.last.is_none(), model.is_empty());
             prop_assert_eq!(sequence.first(), model.first());
             prop_assert_eq!(sequence.last(), model.last());
-            let copy = sequence.clone();
-            prop_assert!(copy.iter().eq(model.iter()));
-            prop_assert_eq!(copy.bytes(), copy.counted_bytes());
+            for (copy, before) in &copies {
+                prop_assert!(copy.iter().eq(before.iter()));
+                prop_assert_eq!(copy.len(), before.len());
+                prop_assert_eq!(copy.bytes(), copy.counted_bytes());
+            }
         }
     }
 }

@@ -483,6 +483,62 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 64 }))]
+
+    #[test]
+    fn a_copy_and_its_source_change_for_themselves(
+        ops in prop::collection::vec(op(), 1..40),
+        later in prop::collection::vec(op(), 1..40),
+        fill in 0u16..1500,
+        is_copy_kept in any::<bool>(),
+    ) {
+        let (mut store, mut model) = (store(2), Model::default());
+        apply(&mut store, &mut model, &Op::Fill(fill));
+        ops.iter().for_each(|op| apply(&mut store, &mut model, op));
+        let before = model.clone();
+        let copied = store.run(|guard| guard.copy(b"s", KeyspaceId(0), b"t"));
+        later.iter().for_each(|op| apply(&mut store, &mut model, op));
+        if copied && is_copy_kept {
+            store.run(|guard| guard.rename(b"t", b"s"));
+            model = before;
+        } else {
+            store.run(|guard| guard.delete(b"t"));
+        }
+        while store.stripes.0[0].reclaim(8) {}
+        check(&mut store, &model);
+    }
+}
+
+#[test]
+fn a_copy_shares_what_neither_has_changed() {
+    let mut store = delivered(20_000);
+    let places = |store: &mut Store, key: &[u8]| -> Vec<*const u8> {
+        store.run(|guard| match guard.peek(key).unwrap().value() {
+            ValueRef::Stream(stream) => {
+                let nodes = stream.body.nodes.iter();
+                nodes.map(|node| node.pack_bytes().1.as_ptr()).collect()
+            }
+            other => unreachable!("{other:?} is no stream"),
+        })
+    };
+    store.run(|guard| assert!(guard.copy(b"s", KeyspaceId(0), b"t")));
+    let own = places(&mut store, b"s");
+    let shared = own.len() - 1;
+    assert_eq!(places(&mut store, b"t")[..shared], own[..shared]);
+    // Trimming neither copies what goes away nor what stays, but for the chunk where it ends.
+    let trim = |len| Trim {
+        to: TrimTo::Len(len),
+        precision: Precision::Exact,
+    };
+    edit(&mut store, |stream| stream.trim(&trim(2_000)));
+    let left = places(&mut store, b"s");
+    assert!(left.len() < 30);
+    store.run(|guard| assert!(guard.delete(b"s")));
+    while store.stripes.0[0].reclaim(8) {}
+    assert_eq!(places(&mut store, b"t")[..shared], own[..shared]);
+}
+
 /// A stream with a group that has delivered all of it.
 fn delivered(count: u16) -> Store {
     let (mut store, mut model) = (store(100), Model::default());
