@@ -2,7 +2,9 @@
 //! copied and renamed, and then while it is deleted, unlinked, and expires.
 //!
 //! That client asks for a key of its own every 200 us. What it waits for besides is the machine: `before` is the same while
-//! nothing happens, and on a busy one it takes `chrt -f` for the server and the bench to see less of that.
+//! nothing happens, and on a busy one it takes `chrt -f` for the server and the bench to see less of that. Whoever is at work
+//! for a second under it is stopped for 50 ms by Linux (`kernel.sched_rt_runtime_us`): copying so many members takes some.
+//! `--scale 0.05` has it done sooner.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
