@@ -270,6 +270,28 @@ impl<'g, T: Typed> Edit<'g, T> {
         matches!(self.origin, Origin::Place(_)) && self.place.effects.wanted()
     }
 
+    /// Puts back a collection that lay packed in its key's entry, and that may and should do so again; says whether it did.
+    fn put_back_packed(&mut self) -> bool {
+        let Origin::Place(Some(entry)) = self.origin else {
+            return false;
+        };
+        if self.changes == 0 || !self.account.ledger.is_near() || self.value.is_void() {
+            return false;
+        }
+        let Some((form, bytes)) = self.value.packed() else {
+            return false;
+        };
+        let position = self.place.position;
+        let keyspace = self.place.stripe.keyspace_mut(self.place.keyspace);
+        if !keyspace.set_packed(position, entry, form, bytes) {
+            return false;
+        }
+        let scratch = mem::take(&mut self.value).into_packed_bytes();
+        self.place.stripe.heap.keep_scratch(scratch);
+        self.place.told(self.changes);
+        true
+    }
+
     /// Ends the effect whose words are being stated: what follows is another one, whatever its verb.
     pub(crate) fn end_effect(&mut self) {
         if !mem::take(&mut self.verb).is_empty() {
@@ -281,6 +303,9 @@ impl<'g, T: Typed> Edit<'g, T> {
 impl<T: Typed> Drop for Edit<'_, T> {
     fn drop(&mut self) {
         self.end_effect();
+        if self.put_back_packed() {
+            return;
+        }
         let object = mem::take(&mut self.value).into();
         match self.origin {
             Origin::Place(entry) => {

@@ -9,6 +9,7 @@ use crate::UnixMs;
 use crate::layout::Layout;
 use crate::raw::arena::EntryRef;
 use crate::raw::cells::Text;
+use crate::raw::entry::Form;
 use crate::raw::heap::{Content, Entry, Heap};
 use crate::raw::table::{Detached, Keys, Table};
 
@@ -286,6 +287,22 @@ impl<'a> KeyspaceMut<'a> {
             self.moved(position, entry, to, before);
         }
         (to, &mut self.heap.cells.arena.bytes_mut(to)[value])
+    }
+
+    /// Replaces a packed value by another one, if that fits beside the key, and says whether it does.
+    pub(crate) fn set_packed(
+        mut self,
+        position: u64,
+        entry: EntryRef,
+        form: Form,
+        bytes: &[u8],
+    ) -> bool {
+        let before = self.heap.live_bytes();
+        let to = self.heap.cells.set_packed(entry, form, bytes);
+        if let Some(to) = to.filter(|to| *to != entry) {
+            self.moved(position, entry, to, before);
+        }
+        to.is_some()
     }
 
     pub(crate) fn set_expiry(

@@ -402,7 +402,11 @@ impl Cells {
     }
 
     /// The entry in a slot of the right size for `bytes`: this one, or a new one with a copy of all but the value.
-    fn with_room<const CLOCK: usize>(&mut self, entry: EntryRef, bytes: usize) -> EntryRef {
+    pub(super) fn with_room<const CLOCK: usize>(
+        &mut self,
+        entry: EntryRef,
+        bytes: usize,
+    ) -> EntryRef {
         if self.arena.bytes(entry).len() == rounded(bytes) {
             return entry;
         }

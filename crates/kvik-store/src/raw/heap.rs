@@ -77,6 +77,11 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// Whether the collection lay packed in an entry, or nowhere.
+    pub(crate) fn is_near(&self) -> bool {
+        self.object.is_none()
+    }
+
     /// What it would be if cells of `bytes` were not there.
     pub(crate) fn before(self, bytes: usize) -> Self {
         Self {
@@ -365,8 +370,13 @@ impl Heap {
     pub(crate) fn restore(&mut self, object: Object, ledger: Ledger) {
         match ledger.object {
             Some(index) => self.objects.get_mut(index).object = object,
-            None => self.scratch = object.into_packed_bytes().unwrap_or_default(),
+            None => self.keep_scratch(object.into_packed_bytes()),
         }
+    }
+
+    /// Keeps the memory of packed bytes for the next collection that is taken out.
+    pub(crate) fn keep_scratch(&mut self, bytes: Option<Vec<u8>>) {
+        self.scratch = bytes.unwrap_or_default();
     }
 
     /// Frees up to about `max` elements of collections that no key leads to and says whether there are more.
@@ -422,7 +432,7 @@ impl Heap {
             self.object_bytes -= ledger.own_bytes;
             self.objects.remove(index);
         }
-        self.scratch = object.into_packed_bytes().unwrap_or_default();
+        self.keep_scratch(object.into_packed_bytes());
         entry
     }
 

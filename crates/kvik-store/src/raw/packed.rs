@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use super::arena::EntryRef;
 use super::cells::Cells;
-use super::class::rounded;
+use super::class::{MAX_BYTES, rounded};
 use super::entry::{Form, Head, KEY, Record, value_range, value_room};
 
 /// Bytes that say how large the room before a packed value is.
@@ -71,6 +71,23 @@ impl Cells {
         note(slot, start..start + len);
         self.arena.free(entry);
         (to, start..start + len)
+    }
+
+    /// Replaces a packed value by another one and says where the entry is then, if that fits beside the key.
+    pub(crate) fn set_packed(
+        &mut self,
+        entry: EntryRef,
+        form: Form,
+        bytes: &[u8],
+    ) -> Option<EntryRef> {
+        let fixed = Head::<KEY>::of(self.arena.bytes(entry)).value_start();
+        if fixed + bytes.len() > MAX_BYTES {
+            return None;
+        }
+        let to = self.with_room::<KEY>(entry, fixed + bytes.len());
+        let room = value_room::<KEY>(self.arena.bytes_mut(to), form, bytes.len());
+        room.copy_from_slice(bytes);
+        Some(to)
     }
 
     /// Moves a packed value that lies at the end of its slot to where any value is.
