@@ -18,7 +18,7 @@ use crate::UnixMs;
 use crate::layout::Layout;
 use crate::object::{Large, Packable, Shape};
 use crate::packed::listpack::Iter;
-use crate::packed::{Element, Listpack, Needle, listpack};
+use crate::packed::{Element, Listpack, Needle, Packed, listpack};
 use crate::raw::cells::Cells;
 use crate::raw::entry::Form;
 use crate::value::{Encoding, Kind, ValueRef};
@@ -217,11 +217,7 @@ impl List {
         match self {
             Self::Quick(list) => Some(list.cut(end, count)),
             Self::Pack(pack) => {
-                let from = match end {
-                    ListEnd::Left => 0,
-                    ListEnd::Right => Listpack::new(pack).len() - count,
-                };
-                listpack::delete_range(pack, from, count);
+                cut_packed(pack, end, count);
                 None
             }
         }
@@ -286,6 +282,15 @@ impl List {
             Self::Quick(list) => ListRef::Quick(QuicklistRef::new(list)),
         }
     }
+}
+
+/// Deletes `count` elements at an end; there are as many.
+fn cut_packed(pack: &mut impl Packed, end: ListEnd, count: usize) {
+    let from = match end {
+        ListEnd::Left => 0,
+        ListEnd::Right => Listpack::new(pack.bytes()).len() - count,
+    };
+    listpack::delete_range(pack, from, count);
 }
 
 impl Default for List {

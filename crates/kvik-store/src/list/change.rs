@@ -1,7 +1,7 @@
 //! The ways to change a list. Each states its effect.
 
 use super::bounds::Bounds;
-use super::{List, ListEnd, ListRef};
+use super::{Elements, List, ListEnd, ListRef, cut_packed};
 use crate::edit::Edit;
 use crate::near::Near;
 use crate::packed::listpack::{self, Encoded};
@@ -46,6 +46,47 @@ impl Slot<'_> {
         list.push(end, elements);
         Ok(list.len())
     }
+}
+
+impl Slot<'_> {
+    /// Deletes `count` elements at an end of the list that is there, or as many as there are, and says how many; `tell` is
+    /// given them before. As [`ListMut::pop`], and a packed list is changed where it lies.
+    ///
+    /// # Errors
+    /// If the key holds another type.
+    pub fn pop_from_list(
+        self,
+        end: ListEnd,
+        count: usize,
+        mut tell: impl FnMut(Elements<'_>),
+    ) -> Result<usize, WrongKind> {
+        let slot = match self.change_near(|near, form| pop(near, form, end, count, &mut tell)) {
+            Ok(count) => return Ok(count),
+            Err(slot) => slot,
+        };
+        let mut list = slot.list_mut()?;
+        tell(list.view().elements(end, 0, count));
+        Ok(list.pop(end, count))
+    }
+}
+
+/// Deletes elements of a packed list where it lies, if others are left: with the last the key goes away.
+fn pop(
+    near: &mut Near<'_>,
+    form: Form,
+    end: ListEnd,
+    count: usize,
+    tell: impl FnOnce(Elements<'_>),
+) -> Option<usize> {
+    if !form.is_list() || count == 0 || count >= Listpack::new(near.bytes()).len() {
+        return None;
+    }
+    tell(ListRef::Pack(near.bytes()).elements(end, 0, count));
+    cut_packed(near, end, count);
+    let mut text = IntText::default();
+    let words = (count > 1).then(|| text.unsigned(count as u64));
+    near.state(end.pop(), words.into_iter(), count);
+    Some(count)
 }
 
 /// Adds elements to a packed list where it lies, and returns its length then.

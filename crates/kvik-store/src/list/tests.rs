@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use proptest::prelude::*;
 
-use super::{ListEnd, ListMut, ListRef};
+use super::{Elements, ListEnd, ListMut, ListRef};
 use crate::trial::{Store, Words};
-use crate::{Encoding, IntText, KeyspaceId, ValueRef};
+use crate::{Encoding, Guard, IntText, KeyspaceId, StringRef, ValueRef};
 
 type Model = BTreeMap<u8, Vec<Vec<u8>>>;
 
@@ -56,8 +56,11 @@ fn list(value: ValueRef<'_>) -> ListRef<'_> {
 }
 
 fn texts(list: ListRef<'_>) -> Vec<Vec<u8>> {
-    let text = |element: crate::StringRef<'_>| element.text(&mut IntText::default()).to_vec();
     list.iter().map(text).collect()
+}
+
+fn text(element: StringRef<'_>) -> Vec<u8> {
+    element.text(&mut IntText::default()).to_vec()
 }
 
 /// Elements of all kinds; equal ones are frequent.
@@ -96,6 +99,39 @@ fn push_all(store: &mut Store, model: &mut Model, k: u8, left: bool, elements: W
     elements.for_each(|element| push(model, left, element));
 }
 
+/// Takes elements off an end, where the list lies or out of its place.
+fn pop(store: &mut Store, model: &mut Model, k: u8, left: bool, count: usize) {
+    let (key, mut told) = ([k], None);
+    let popped = if count % 2 == 0 {
+        edit(store, k, |list| list.pop(end(left), count))
+    } else {
+        let mut tell = |elements: Elements<'_>| {
+            told = Some(elements.map(text).collect::<Vec<_>>());
+        };
+        let pop = |guard: &mut Guard<'_>| {
+            let slot = guard.slot(&key);
+            slot.pop_from_list(end(left), count, &mut tell)
+        };
+        store.run(pop).unwrap()
+    };
+    let model = model.entry(k).or_default();
+    if let Some(told) = told {
+        let mut expected = model.clone();
+        if !left {
+            expected.reverse();
+        }
+        expected.truncate(count);
+        assert_eq!(told, expected);
+    }
+    assert_eq!(popped, count.min(model.len()));
+    let rest = model.len() - popped;
+    let _ = if left {
+        model.drain(..popped)
+    } else {
+        model.drain(rest..)
+    };
+}
+
 fn apply(store: &mut Store, model: &mut Model, op: Op) {
     let near = matches!(op, Op::PushNear(..));
     match op {
@@ -104,15 +140,7 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
             push_all(store, model, k, left, elements, near);
         }
         Op::Pop(k, left, count) => {
-            let popped = edit(store, k, |list| list.pop(end(left), count.into()));
-            let model = model.entry(k).or_default();
-            assert_eq!(popped, usize::from(count).min(model.len()));
-            let rest = model.len() - popped;
-            let _ = if left {
-                model.drain(..popped)
-            } else {
-                model.drain(rest..)
-            };
+            pop(store, model, k, left, count.into());
         }
         Op::Turn(k, from, to) => {
             let turned = edit(store, k, |list| list.turn(end(from), end(to)));

@@ -6,8 +6,8 @@
 //! ```text
 //! key | listpack | padding          key | indent 2 | free | listpack
 //! ```
-//! So LPUSH writes what it adds and leaves all other elements where they are, as RPUSH does, as long as there is room; and
-//! when there is none they all move to a larger slot in either case.
+//! So LPUSH and LPOP leave all other elements where they are, as RPUSH and RPOP do, as long as they fit the slot; and when
+//! they do not, they all move to another slot in either case.
 
 use std::ops::Range;
 
@@ -50,10 +50,10 @@ impl Cells {
             behind: value.start + at + old..value.end,
             gap: new,
         };
-        let to_left = head.form().is_list() && new > old && at < value.len() / 2;
+        let to_left = head.form().is_list() && new != old && at < value.len() / 2;
         if slot.len() == rounded(fixed + len) {
             let start = match to_left {
-                true => start_further_left(fixed, value.start, new - old),
+                true => start_before(fixed, value.end, len),
                 false => Some(value.start).filter(|start| start + len <= slot.len()),
             };
             let start = start.unwrap_or_else(|| start_of(fixed, slot.len(), len, to_left));
@@ -137,10 +137,10 @@ fn shift(slot: &mut [u8], bytes: Range<usize>, to: usize) {
     }
 }
 
-/// Where a value that begins at `start` can begin if it is to grow to the left: the room before it has to be none, or large
-/// enough to say its size.
-fn start_further_left(fixed: usize, start: usize, growth: usize) -> Option<usize> {
-    let start = start.checked_sub(growth)?;
+/// Where a value of so many bytes begins that is to end where it does: the room before it has to be none, or large enough to
+/// say its size.
+fn start_before(fixed: usize, end: usize, len: usize) -> Option<usize> {
+    let start = end.checked_sub(len).filter(|start| *start >= fixed)?;
     (start == fixed || start >= fixed + INDENT_BYTES).then_some(start)
 }
 

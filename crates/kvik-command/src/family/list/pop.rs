@@ -3,8 +3,8 @@
 //! What takes elements off is apart from what reads a command's words: [`pop_one`], [`pop_from_first`] and [`move_one`] say
 //! whether there was anything, so that a client which waits can ask again.
 
-use kvik_resp::{Args, parse_i64};
-use kvik_store::{IntText, ListEnd, ListMut, ListRef};
+use kvik_resp::{Args, Reply, parse_i64};
+use kvik_store::{Elements, IntText, ListEnd, Slot};
 
 use super::{end, existing, reply_with};
 use crate::{Ctx, Error};
@@ -30,7 +30,7 @@ fn pop(ctx: &mut Ctx<'_>, end: ListEnd) -> Result<(), Error> {
             let count = count.ok_or(Error::NOT_POSITIVE)?;
             match existing(&mut ctx.keys, &args[1])? {
                 Some(_) if count == 0 => ctx.reply.array(0),
-                Some(slot) => pop_many(&mut ctx.reply, slot.list_mut()?, end, count),
+                Some(slot) => pop_many(&mut ctx.reply, slot, end, count)?,
                 None => ctx.reply.null_array(),
             }
         }
@@ -47,18 +47,25 @@ fn pop_one(ctx: &mut Ctx<'_>, key: &[u8], end: ListEnd) -> Result<bool, Error> {
     let Some(slot) = existing(&mut ctx.keys, key)? else {
         return Ok(false);
     };
-    let mut list = slot.list_mut()?;
-    if let Some(element) = list.view().elements(end, 0, 1).next() {
-        ctx.reply.bulk(element.text(&mut IntText::default()));
-    }
-    list.pop(end, 1);
+    slot.pop_from_list(end, 1, |elements| {
+        let mut text = IntText::default();
+        elements.for_each(|element| ctx.reply.bulk(element.text(&mut text)));
+    })?;
     Ok(true)
 }
 
 /// Answers with up to `count` elements at an end and deletes them.
-fn pop_many(reply: &mut kvik_resp::Reply<'_>, mut list: ListMut<'_>, end: ListEnd, count: usize) {
-    reply_with(reply, list.view().elements(end, 0, count));
-    list.pop(end, count);
+///
+/// # Errors
+/// If the key holds another type.
+fn pop_many(
+    reply: &mut Reply<'_>,
+    slot: Slot<'_>,
+    end: ListEnd,
+    count: usize,
+) -> Result<(), Error> {
+    slot.pop_from_list(end, count, |elements| reply_with(reply, elements))?;
+    Ok(())
 }
 
 /// Answers with the first of the keys that exists and up to `count` elements at an end of its list, and deletes those; or
@@ -76,7 +83,7 @@ fn pop_from_first(
         if let Some(slot) = existing(&mut ctx.keys, key)? {
             ctx.reply.array(2);
             ctx.reply.bulk(key);
-            pop_many(&mut ctx.reply, slot.list_mut()?, end, count);
+            pop_many(&mut ctx.reply, slot, end, count)?;
             return Ok(true);
         }
     }
@@ -149,23 +156,24 @@ fn move_one(
         return Ok(false);
     }
     existing(&mut ctx.keys, destination)?;
-    let mut list = ctx.keys.slot(source).list_mut()?;
-    let element = first(list.view(), from);
-    ctx.reply.bulk(&element);
     if source == destination {
+        let mut list = ctx.keys.slot(source).list_mut()?;
+        ctx.reply.bulk(&first(list.view().elements(from, 0, 1)));
         list.turn(from, to);
         return Ok(true);
     }
-    list.pop(from, 1);
-    drop(list);
-    let mut list = ctx.keys.slot(destination).list_mut()?;
-    list.push(to, std::iter::once(&element[..]));
+    let mut element = Vec::new();
+    let slot = ctx.keys.slot(source);
+    slot.pop_from_list(from, 1, |elements| element = first(elements))?;
+    ctx.reply.bulk(&element);
+    let slot = ctx.keys.slot(destination);
+    slot.push_to_list(to, std::iter::once(&element[..]))?;
     Ok(true)
 }
 
-/// A copy of the element at an end.
-fn first(list: ListRef<'_>, end: ListEnd) -> Vec<u8> {
-    let element = list.elements(end, 0, 1).next();
+/// A copy of the first of some elements, of which there are any.
+fn first(mut elements: Elements<'_>) -> Vec<u8> {
+    let element = elements.next();
     let element = element.expect("a list that exists has elements");
     element.text(&mut IntText::default()).to_vec()
 }

@@ -133,8 +133,8 @@ pub fn delete(listpack: &mut impl Packed, at: usize, count: usize) -> usize {
 }
 
 /// Deletes `count` elements from the index on, or as many as there are, and returns how many.
-pub fn delete_range(listpack: &mut Vec<u8>, index: usize, count: usize) -> usize {
-    let view = Listpack::new(listpack);
+pub fn delete_range(listpack: &mut impl Packed, index: usize, count: usize) -> usize {
+    let view = Listpack::new(listpack.bytes());
     let Some(at) = view.seek(index) else {
         return 0;
     };
