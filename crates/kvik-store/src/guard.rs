@@ -307,7 +307,7 @@ impl<'a> Guard<'a> {
     pub fn view(&self, key: &[u8]) -> Option<View<'_>> {
         let (index, position) = self.locate(key);
         let keyspace = self.stripes.held(index).keyspace(self.keyspace)?;
-        let entry = keyspace.entry(keyspace.find(position, key)?);
+        let (_, entry) = keyspace.look_up(position, key)?;
         (!self.state.hides(&entry, self.layout)).then(|| View::new(entry, self.layout, &self.state))
     }
 
@@ -619,9 +619,9 @@ impl<'a> Guard<'a> {
     #[inline]
     fn find(&mut self, index: usize, position: u64, key: &[u8]) -> Option<EntryRef> {
         let keyspace = self.stripes.look(index).keyspace(self.keyspace)?;
-        let entry = keyspace.find(position, key)?;
+        let (entry, there) = keyspace.look_up(position, key)?;
         let is_primary = self.state.mode == Mode::Primary;
-        match self.state.overdue(&keyspace.entry(entry), self.layout) {
+        match self.state.overdue(&there, self.layout) {
             Overdue::Nothing => Some(entry),
             Overdue::Members if is_primary => self.thinned(index, entry),
             Overdue::Members => Some(entry),
@@ -638,8 +638,7 @@ impl<'a> Guard<'a> {
     #[inline]
     fn find_used(&mut self, index: usize, position: u64, key: &[u8]) -> Option<EntryRef> {
         let keyspace = self.stripes.look(index).keyspace(self.keyspace)?;
-        let entry = keyspace.find(position, key)?;
-        let there = keyspace.entry(entry);
+        let (entry, there) = keyspace.look_up(position, key)?;
         if there.may_expire() && self.state.overdue(&there, self.layout) != Overdue::Nothing {
             return self.find_due(index, position, key);
         }

@@ -131,8 +131,27 @@ impl Keyspace {
 impl<'a> KeyspaceRef<'a> {
     #[inline]
     pub(crate) fn find(self, position: u64, key: &[u8]) -> Option<EntryRef> {
-        let is_it = |entry| self.heap.has_key(entry, key);
-        self.keyspace.table.find(position, is_it)
+        self.look_up(position, key).map(|(entry, _)| entry)
+    }
+
+    /// A key's entry, and what it says.
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "what it returns would go through memory, in pieces"
+    )]
+    pub(crate) fn look_up(self, position: u64, key: &[u8]) -> Option<(EntryRef, Entry<'a>)> {
+        let mut found = None;
+        let is_it = |entry| {
+            let there = self.heap.entry(entry);
+            let is_it = there.has_key(key);
+            if is_it {
+                found = Some(there);
+            }
+            is_it
+        };
+        let entry = self.keyspace.table.find(position, is_it)?;
+        Some((entry, found?))
     }
 
     #[inline]

@@ -19,6 +19,7 @@
 mod clock;
 mod edit;
 mod effect;
+mod glance;
 mod guard;
 mod hash;
 mod keyspace;
@@ -47,6 +48,7 @@ mod zset;
 
 pub use clock::{AccessPolicy, FREQUENCY_START, Usage};
 pub use effect::{EffectSink, NoEffects};
+pub use glance::Glance;
 pub use guard::{Expired, Guard, GuardStats, Mode, ScanPage, Stripes};
 pub use hash::{Field, HashMut, HashRef};
 pub use keyspace::{Garbage, KeyspaceId};

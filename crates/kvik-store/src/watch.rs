@@ -57,9 +57,15 @@ impl Watches {
         }
     }
 
+    /// Whether nobody watches a key.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keyspaces.is_empty()
+    }
+
     #[inline]
     pub(crate) fn touch(&self, keyspace: KeyspaceId, key: &[u8]) {
-        if !self.keyspaces.is_empty() {
+        if !self.is_empty() {
             self.touch_watched(keyspace, key);
         }
     }

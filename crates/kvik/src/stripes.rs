@@ -3,6 +3,7 @@
 //! Whoever needs several stripes takes their locks in ascending order, so two never wait for each other. Letting go of a
 //! stripe publishes when its next key expires, so that the expiry thread need not lock to look.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -134,6 +135,27 @@ impl SharedStripes {
         let due = stripe.next_due();
         let is_due = due != Due::NEVER && due.0 <= now_ms();
         (!is_due).then_some(Seen { index, stripe })
+    }
+
+    /// A stripe for a look that changes nothing, whatever is due: beside others who read it, or locked.
+    #[inline]
+    pub(crate) fn read(&self, index: usize) -> Read<'_> {
+        let cell = &*self.cells[index];
+        if let Some(stripe) = cell.stripe.read(&self.readers) {
+            return Read::Beside(stripe);
+        }
+        let mut stripe = match cell.stripe.try_write(&self.readers, 0) {
+            Some(stripe) => stripe,
+            None => self.wait_for(cell),
+        };
+        stripe.note_read();
+        Read::Locked(stripe)
+    }
+
+    #[cold]
+    fn wait_for<'a>(&self, cell: &'a Cell) -> Writing<'a, Stripe> {
+        let stripe = self.lock_contended(cell, Patience::Wait);
+        stripe.expect("a patient lock succeeds")
     }
 
     #[inline]
@@ -289,6 +311,24 @@ impl Stripes for Held<'_> {
 pub(crate) struct Seen<'a> {
     index: usize,
     stripe: Reading<'a, Stripe>,
+}
+
+/// One stripe, for a look that changes nothing.
+pub(crate) enum Read<'a> {
+    Beside(Reading<'a, Stripe>),
+    Locked(Writing<'a, Stripe>),
+}
+
+impl Deref for Read<'_> {
+    type Target = Stripe;
+
+    #[inline]
+    fn deref(&self) -> &Stripe {
+        match self {
+            Self::Beside(stripe) => stripe,
+            Self::Locked(stripe) => stripe,
+        }
+    }
 }
 
 impl Stripes for Seen<'_> {

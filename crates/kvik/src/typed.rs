@@ -3,11 +3,17 @@
 use std::time::Duration;
 
 use kvik_command::Error;
-use kvik_store::{Expiry, Guard, IntText, NewString, Stripes, WrongKind};
+use kvik_store::{
+    Expiry, Glance, Guard, IntText, KeyspaceId, NewString, NoEffects, Stripe, Stripes, TextRef,
+    WrongKind,
+};
 
 use crate::db::Db;
 use crate::effects::{Collector, Unit};
 use crate::stripes::{Held, Patience};
+
+/// The one that typed methods work on.
+const DATABASE: KeyspaceId = KeyspaceId(0);
 
 /// Conditions and expiry of [`Db::set_with`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,11 +32,7 @@ impl Db {
     /// # Errors
     /// If the key holds another type.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let text = self.read_key(key, |guard| {
-            let string = guard.read_string(key)?;
-            Ok::<_, WrongKind>(string.map(|string| string.to_vec()))
-        });
-        Ok(text?)
+        self.read_string(key, |string| string.map(|string| string.to_vec()))
     }
 
     /// Writes a string's bytes over what is in `buffer` and says whether there is one. A buffer that is used again and
@@ -39,21 +41,38 @@ impl Db {
     /// # Errors
     /// If the key holds another type.
     pub fn get_into(&self, key: &[u8], buffer: &mut Vec<u8>) -> Result<bool, Error> {
-        let found = self.read_key(key, |guard| {
-            buffer.clear();
-            let string = guard.read_string(key)?;
-            if let Some(string) = &string {
-                buffer.extend_from_slice(&string.text(&mut IntText::default()));
+        buffer.clear();
+        self.read_string(key, |string| {
+            match string {
+                Some(TextRef::Bytes(bytes)) => buffer.extend_from_slice(bytes),
+                Some(string) => buffer.extend_from_slice(&string.text(&mut IntText::default())),
+                None => {}
             }
-            Ok::<_, WrongKind>(string.is_some())
-        });
-        Ok(found?)
+            string.is_some()
+        })
     }
 
     /// Sets a string, whatever the key held; it does not expire.
     pub fn set(&self, key: &[u8], value: &[u8]) {
-        self.on_key(key, |guard| {
-            guard.slot(key).set(NewString::Bytes(value), Expiry::Clear)
+        let shared = &*self.shared;
+        let (stripes, layout) = (&shared.stripes, &shared.stripes.layout);
+        let hash = layout.hash(key);
+        let index = layout.stripe_of(hash);
+        let held = stripes.lock(index, Patience::Wait);
+        let mut held = held.expect("a patient lock succeeds");
+        let key = (key, hash);
+        let quickly = |stripe: &mut Stripe| {
+            let now_ms = shared.rough_ms();
+            stripe.overwrite(layout, DATABASE, key, value, now_ms, NoEffects)
+        };
+        if shared.log.is_none() && quickly(held.stripe(index)) {
+            return;
+        }
+        let now_ms = shared.time_for(&held);
+        self.with_guard(&mut held, key, now_ms, |mut guard| {
+            guard
+                .slot(key.0)
+                .set(NewString::Bytes(value), Expiry::Clear);
         });
     }
 
@@ -133,6 +152,28 @@ impl Db {
                     .map(|at| Duration::from_millis(at.saturating_sub(now))),
             )
         })
+    }
+
+    /// Reads a string, which takes few instructions unless something out of the ordinary is to be done.
+    #[inline]
+    fn read_string<R>(
+        &self,
+        key: &[u8],
+        read: impl FnOnce(Option<TextRef<'_>>) -> R,
+    ) -> Result<R, Error> {
+        let shared = &*self.shared;
+        let (stripes, layout) = (&shared.stripes, &shared.stripes.layout);
+        let hash = layout.hash(key);
+        let index = layout.stripe_of(hash);
+        let stripe = stripes.read(index);
+        match stripe.glance(layout, DATABASE, (key, hash), shared.rough_ms()) {
+            Glance::Missing => return Ok(read(None)),
+            Glance::String(string) => return Ok(read(Some(string))),
+            Glance::Unclear => drop(stripe),
+        }
+        Ok(self.read_key(key, |guard| {
+            Ok::<_, WrongKind>(read(guard.read_string(key)?))
+        })?)
     }
 
     /// Runs `work`, which only reads the key, beside others who read. It does not ask what time it is.

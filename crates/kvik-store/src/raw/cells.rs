@@ -504,7 +504,7 @@ impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
 
 impl<'a> Text<'a> {
     /// A string that was written whole.
-    fn of(bytes: Cow<'a, [u8]>) -> Self {
+    pub(crate) fn of(bytes: Cow<'a, [u8]>) -> Self {
         canonical_int(&bytes).map_or(Self::Bytes { bytes, raw: false }, Self::Int)
     }
 

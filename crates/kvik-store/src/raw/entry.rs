@@ -200,7 +200,8 @@ impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
     }
 
     /// Whether this is its key.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "each lookup calls it once")]
     pub(crate) fn has_key(&self, key: &[u8]) -> bool {
         let head = Head::<CLOCK>::of(self.slot);
         if head.1 == FAR_KEY {
@@ -289,11 +290,17 @@ impl<'a> Record<'a, MEMBER> {
 
 impl<'a> Record<'a, KEY> {
     /// The value, which is a string.
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "what it returns would go through memory, in pieces"
+    )]
     pub(crate) fn string(&self) -> TextRef<'a> {
-        match self.far_value() {
-            Some(index) => TextRef::Rope(self.buffers.rope(index)),
-            None => self.near_string().into(),
+        let stored = self.stored_value();
+        match self.form() {
+            Form::Int => TextRef::Int(decode_int(stored)),
+            Form::FarBytes | Form::FarRaw => TextRef::Rope(self.buffers.rope(number(stored))),
+            _ => TextRef::Bytes(stored),
         }
     }
 

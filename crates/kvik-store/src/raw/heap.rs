@@ -117,12 +117,6 @@ impl Heap {
         self.cells.record::<KEY>(entry).key()
     }
 
-    /// Whether this is the key of an entry.
-    #[inline]
-    pub(crate) fn has_key(&self, entry: EntryRef, key: &[u8]) -> bool {
-        self.cells.record::<KEY>(entry).has_key(key)
-    }
-
     /// Bytes that are resident for entries.
     pub(crate) fn resident_bytes(&self) -> usize {
         let shadows = self.shadows.iter().map(|shadow| &shadow.object);
@@ -488,6 +482,12 @@ fn near(object: &Object, fixed: usize) -> Option<(Form, &[u8])> {
 }
 
 impl<'a> Entry<'a> {
+    /// Whether this is its key.
+    #[inline]
+    pub(crate) fn has_key(&self, key: &[u8]) -> bool {
+        self.record.has_key(key)
+    }
+
     /// See [`crate::AccessPolicy`].
     #[inline]
     pub(crate) fn clock(&self) -> u32 {
