@@ -619,9 +619,9 @@ impl<'a> Guard<'a> {
     #[inline]
     fn find(&mut self, index: usize, position: u64, key: &[u8]) -> Option<EntryRef> {
         let keyspace = self.stripes.look(index).keyspace(self.keyspace)?;
-        let (entry, there) = keyspace.look_up(position, key)?;
+        let entry = keyspace.find(position, key)?;
         let is_primary = self.state.mode == Mode::Primary;
-        match self.state.overdue(&there, self.layout) {
+        match self.state.overdue(&keyspace.entry(entry), self.layout) {
             Overdue::Nothing => Some(entry),
             Overdue::Members if is_primary => self.thinned(index, entry),
             Overdue::Members => Some(entry),
@@ -638,7 +638,8 @@ impl<'a> Guard<'a> {
     #[inline]
     fn find_used(&mut self, index: usize, position: u64, key: &[u8]) -> Option<EntryRef> {
         let keyspace = self.stripes.look(index).keyspace(self.keyspace)?;
-        let (entry, there) = keyspace.look_up(position, key)?;
+        let entry = keyspace.find(position, key)?;
+        let there = keyspace.entry(entry);
         if there.may_expire() && self.state.overdue(&there, self.layout) != Overdue::Nothing {
             return self.find_due(index, position, key);
         }

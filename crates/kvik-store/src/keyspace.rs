@@ -131,7 +131,8 @@ impl Keyspace {
 impl<'a> KeyspaceRef<'a> {
     #[inline]
     pub(crate) fn find(self, position: u64, key: &[u8]) -> Option<EntryRef> {
-        self.look_up(position, key).map(|(entry, _)| entry)
+        let is_it = |entry| self.heap.entry(entry).has_key(key);
+        self.keyspace.table.find(position, is_it)
     }
 
     /// A key's entry, and what it says.

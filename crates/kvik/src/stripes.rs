@@ -115,17 +115,13 @@ impl SharedStripes {
     /// Locks one stripe, to change it.
     #[inline]
     pub(crate) fn lock(&self, index: usize, patience: Patience) -> Result<Held<'_>, Busy> {
-        let mut held = self.lock_for_something(index, patience)?;
-        held.stripe.note_write();
-        Ok(held)
+        self.lock_noting(index, patience, Writing::note_write)
     }
 
     /// Locks one stripe, to read it. When several threads have done so, [`Self::look`] will do for a while.
     #[inline]
     pub(crate) fn lock_to_read(&self, index: usize, patience: Patience) -> Result<Held<'_>, Busy> {
-        let mut held = self.lock_for_something(index, patience)?;
-        held.stripe.note_read();
-        Ok(held)
+        self.lock_noting(index, patience, Writing::note_read)
     }
 
     /// A stripe to read, beside others who read it, if several threads have only read it for a while. Nothing in it may be due.
@@ -159,12 +155,18 @@ impl SharedStripes {
     }
 
     #[inline]
-    fn lock_for_something(&self, index: usize, patience: Patience) -> Result<Held<'_>, Busy> {
+    fn lock_noting<'a>(
+        &'a self,
+        index: usize,
+        patience: Patience,
+        note: impl FnOnce(&mut Writing<'a, Stripe>),
+    ) -> Result<Held<'a>, Busy> {
         let cell = &*self.cells[index];
-        let stripe = match cell.stripe.try_write(&self.readers, 0) {
+        let mut stripe = match cell.stripe.try_write(&self.readers, 0) {
             Some(stripe) => stripe,
             None => self.lock_contended(cell, patience)?,
         };
+        note(&mut stripe);
         Ok(Held {
             index,
             stripe,
@@ -301,6 +303,12 @@ impl Stripes for Held<'_> {
         &mut self.stripe
     }
 
+    #[inline]
+    fn look(&mut self, index: usize) -> &Stripe {
+        self.held(index)
+    }
+
+    #[inline]
     fn held(&self, index: usize) -> &Stripe {
         assert!(index == self.index, "the command declared another key");
         &self.stripe

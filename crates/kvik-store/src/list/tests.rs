@@ -102,7 +102,7 @@ fn push_all(store: &mut Store, model: &mut Model, k: u8, left: bool, elements: W
 /// Takes elements off an end, where the list lies or out of its place.
 fn pop(store: &mut Store, model: &mut Model, k: u8, left: bool, count: usize) {
     let (key, mut told) = ([k], None);
-    let popped = if count % 2 == 0 {
+    let popped = if count.is_multiple_of(2) {
         edit(store, k, |list| list.pop(end(left), count))
     } else {
         let mut tell = |elements: Elements<'_>| {

@@ -48,15 +48,6 @@ impl Bucket {
         Slots(equal_bytes(low, high, tag) & ALL)
     }
 
-    /// Slots with this tag whose keys belong here, and whether all keys that belong here are here.
-    #[inline]
-    pub(crate) fn own(&self, tag: u8) -> (Slots, bool) {
-        let [low, high] = self.words();
-        let foreign = (high >> FOREIGN_AT) as u16;
-        let own = Slots(equal_bytes(low, high, tag) & ALL & !foreign);
-        (own, high >> SPILLED_AT == 0)
-    }
-
     #[inline]
     pub(crate) fn free(&self) -> Slots {
         self.tagged(0)

@@ -9,7 +9,7 @@
 //! a key. Smaller blocks have no stash: when one is full, the table takes a larger one.
 
 use super::arena::EntryRef;
-use super::bucket::{Bucket, SLOTS};
+use super::bucket::{Bucket, SLOTS, Slots};
 
 const FULL: usize = 64;
 const FULL_HOMES: usize = 60;
@@ -79,50 +79,40 @@ impl Segment {
         (&self.buckets[home], &self.buckets[self.after(home)])
     }
 
-    /// The key at this spot that `is_it` accepts, and its slot.
+    /// The slot of a key at this spot that `is_it` accepts.
     #[inline]
-    pub(crate) fn find(
-        &self,
-        spot: Spot,
-        mut is_it: impl FnMut(EntryRef) -> bool,
-    ) -> Option<(At, EntryRef)> {
+    pub(crate) fn find(&self, spot: Spot, mut is_it: impl FnMut(EntryRef) -> bool) -> Option<At> {
         let home = self.home(spot.fraction);
-        let (own, is_all) = self.buckets[home].own(spot.tag);
-        for slot in own {
-            let entry = self.buckets[home].get(slot);
-            if let Some(entry) = entry.filter(|&entry| is_it(entry)) {
-                return Some((At { bucket: home, slot }, entry));
+        let mut bucket = home;
+        let mut slots = self.buckets[home].tagged(spot.tag);
+        slots = slots.without(self.buckets[home].foreign());
+        // One loop, so that there is one call, which is inlined.
+        loop {
+            for slot in slots {
+                if self.buckets[bucket].get(slot).is_some_and(&mut is_it) {
+                    return Some(At { bucket, slot });
+                }
             }
+            (bucket, slots) = self.look_on(home, bucket, spot.tag)?;
         }
-        if is_all {
-            return None;
-        }
-        self.find_elsewhere(home, spot.tag, &mut is_it)
     }
 
-    /// The same where it is not in its home.
-    #[inline(never)]
-    fn find_elsewhere(
-        &self,
-        home: usize,
-        tag: u8,
-        is_it: &mut dyn FnMut(EntryRef) -> bool,
-    ) -> Option<(At, EntryRef)> {
-        let (notes, after) = (&self.buckets[home], self.after(home));
-        let spilled = self.buckets[after]
-            .tagged(tag)
-            .and(self.buckets[after].foreign());
-        let spilled = (notes.spilled() > 0).then_some((after, spilled));
-        let stash = (notes.stashed() > 0).then_some(self.homes..self.buckets.len());
-        let stash = stash.into_iter().flatten();
-        let stash = stash.map(|bucket| (bucket, self.buckets[bucket].tagged(tag)));
-        let slots = spilled.into_iter().chain(stash);
-        let mut places =
-            slots.flat_map(|(bucket, slots)| slots.map(move |slot| At { bucket, slot }));
-        places.find_map(|at| {
-            let entry = self.buckets[at.bucket].get(at.slot)?;
-            is_it(entry).then_some((at, entry))
-        })
+    /// Where else a key of this home may be that is not in `bucket`.
+    #[inline]
+    fn look_on(&self, home: usize, bucket: usize, tag: u8) -> Option<(usize, Slots)> {
+        let notes = &self.buckets[home];
+        if bucket == home && notes.spilled() > 0 {
+            let after = self.after(home);
+            let spilled = self.buckets[after].foreign();
+            return Some((after, self.buckets[after].tagged(tag).and(spilled)));
+        }
+        let next = if bucket < self.homes {
+            self.homes
+        } else {
+            bucket + 1
+        };
+        let stash = self.buckets.get(next).filter(|_| notes.stashed() > 0)?;
+        Some((next, stash.tagged(tag)))
     }
 
     /// Adds a key, unless there is no room for it.

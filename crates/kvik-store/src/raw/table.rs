@@ -104,8 +104,8 @@ impl Table {
     ) -> Option<EntryRef> {
         let word = self.word_of(prefix(hash))?;
         let segment = word.segment()?;
-        if let Some((_, entry)) = segment.find(word.spot(hash), &mut is_it) {
-            return Some(entry);
+        if let Some(at) = segment.find(word.spot(hash), &mut is_it) {
+            return segment.buckets()[at.bucket].get(at.slot);
         }
         if self.crowd.is_empty() {
             return None;
@@ -372,7 +372,7 @@ impl Table {
     fn locate(&self, hash: u64, entry: EntryRef) -> Option<(Word, Segment, At)> {
         let word = self.word(hash);
         let segment = word.segment()?;
-        let (at, _) = segment.find(word.spot(hash), |found| found == entry)?;
+        let at = segment.find(word.spot(hash), |found| found == entry)?;
         Some((word, segment, at))
     }
 
