@@ -308,6 +308,16 @@ fn what_nobody_goes_on_with_is_dropped() {
     assert!(copy(&mut store, &from, &to) && facts(&mut store, &to) == before);
 }
 
+/// Makes a copy of which nothing is there yet, and renames with it.
+fn begin_anew(store: &mut Store, from: &[u8], to: &[u8]) {
+    assert!(prepare(store, from, to), "it begins anew");
+    while prepare(store, from, to) {}
+    let before = facts(store, from);
+    assert!(store.run(|guard| guard.rename(from, to)));
+    assert!(facts(store, to) == before);
+    check_accounts(store);
+}
+
 #[test]
 fn half_a_copy_is_worth_nothing() {
     for half in [0, 1] {
@@ -316,12 +326,7 @@ fn half_a_copy_is_worth_nothing() {
         let end = store.now + 1001;
         store.stripes.0[half].drop_copies(end);
         store.run(|guard| put(guard, &from, SET, 9000, 0, None));
-        assert!(prepare(&mut store, &from, &to), "it begins anew");
-        while prepare(&mut store, &from, &to) {}
-        let before = facts(&mut store, &from);
-        assert!(store.run(|guard| guard.rename(&from, &to)));
-        assert!(facts(&mut store, &to) == before);
-        check_accounts(&mut store);
+        begin_anew(&mut store, &from, &to);
     }
 }
 
@@ -339,12 +344,7 @@ fn a_source_that_is_gone_leaves_a_copy_of_no_use() {
         assert!(!prepare(&mut store, &from, &to));
         store.run(|guard| guard.delete(&from));
         store.run(|guard| (0..200).for_each(|n| put(guard, &from, ZSET, n, 1, None)));
-        assert!(prepare(&mut store, &from, &to), "it begins anew");
-        while prepare(&mut store, &from, &to) {}
-        let before = facts(&mut store, &from);
-        assert!(store.run(|guard| guard.rename(&from, &to)));
-        assert!(facts(&mut store, &to) == before);
-        check_accounts(&mut store);
+        begin_anew(&mut store, &from, &to);
     }
 }
 
