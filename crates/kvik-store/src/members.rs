@@ -297,7 +297,7 @@ impl Tabled for Members {
         self
     }
 
-    fn put(
+    fn add(
         &mut self,
         cells: &mut Cells,
         layout: &Layout,
@@ -305,14 +305,11 @@ impl Tabled for Members {
         value: Text<'_>,
         expire_at: Option<UnixMs>,
     ) {
-        Tabled::delete(self, cells, layout, name);
         self.insert(cells, layout, name, value, expire_at);
     }
 
-    fn delete(&mut self, cells: &mut Cells, layout: &Layout, name: &[u8]) {
-        if let Some(member) = self.find(cells, layout, name) {
-            self.remove(cells, layout, member);
-        }
+    fn take_off(&mut self, cells: &mut Cells, layout: &Layout, member: EntryRef) {
+        self.remove(cells, layout, member);
     }
 }
 

@@ -22,6 +22,7 @@ use crate::hash::Hash;
 use crate::layout::Layout;
 use crate::members::Members;
 use crate::object::Object;
+use crate::raw::arena::EntryRef;
 use crate::raw::cells::{Cells, Text};
 use crate::raw::entry::Member;
 use crate::set::Set;
@@ -53,8 +54,8 @@ pub(crate) trait Tabled {
 
     fn members_mut(&mut self) -> &mut Members;
 
-    /// Gives a member this value and this expiry, whether it is there or not.
-    fn put(
+    /// Adds a member that is not there.
+    fn add(
         &mut self,
         cells: &mut Cells,
         layout: &Layout,
@@ -63,8 +64,15 @@ pub(crate) trait Tabled {
         expire_at: Option<UnixMs>,
     );
 
+    /// Deletes a member that is there.
+    fn take_off(&mut self, cells: &mut Cells, layout: &Layout, member: EntryRef);
+
     /// Deletes a member if it is there.
-    fn delete(&mut self, cells: &mut Cells, layout: &Layout, name: &[u8]);
+    fn delete(&mut self, cells: &mut Cells, layout: &Layout, name: &[u8]) {
+        if let Some(member) = self.members().find(cells, layout, name) {
+            self.take_off(cells, layout, member);
+        }
+    }
 }
 
 /// What changes in collections of which copies are being made: in those of one stripe.
@@ -408,7 +416,8 @@ impl Batch {
                     Text::Bytes { bytes, raw }
                 }
             };
-            table.put(cells, layout, name, value, item.expire_at);
+            table.delete(cells, layout, name);
+            table.add(cells, layout, name, value, item.expire_at);
         }
     }
 }

@@ -277,7 +277,7 @@ impl Tabled for ScoreTable {
         &mut self.members
     }
 
-    fn put(
+    fn add(
         &mut self,
         cells: &mut Cells,
         layout: &Layout,
@@ -290,14 +290,11 @@ impl Tabled for ScoreTable {
             Text::Bytes { bytes, .. } => StringRef::Bytes(bytes),
             Text::Rope { .. } => unreachable!("a score is short"),
         });
-        Tabled::delete(self, cells, layout, name);
         self.insert_expiring(cells, layout, name, score, expire_at);
     }
 
-    fn delete(&mut self, cells: &mut Cells, layout: &Layout, name: &[u8]) {
-        if let Some(member) = self.find(cells, layout, name) {
-            self.remove(cells, layout, member);
-        }
+    fn take_off(&mut self, cells: &mut Cells, layout: &Layout, member: EntryRef) {
+        self.remove(cells, layout, Ranked::of(cells, member));
     }
 }
 
