@@ -1,0 +1,12 @@
+//! Durability: the log of effects, its files, and the disk they lie on.
+//!
+//! Effects of one command or transaction are collected in a [`Unit`], already encoded as the commands of an append-only
+//! file, and appended to the log while the stripes they come from are locked. The place behind a unit is its [`Lsn`].
+
+#![forbid(unsafe_code)]
+
+mod lsn;
+mod unit;
+
+pub use lsn::Lsn;
+pub use unit::{Effect, Mark, Unit, Words};
