@@ -127,7 +127,11 @@ impl SharedStripes {
     /// A stripe to read together with others who read it, if several threads have only read it for a while. Nothing in it
     /// may be due.
     #[inline]
-    pub(crate) fn share(&self, index: usize, now_ms: impl FnOnce() -> u64) -> Option<SharedRead<'_>> {
+    pub(crate) fn share(
+        &self,
+        index: usize,
+        now_ms: impl FnOnce() -> u64,
+    ) -> Option<SharedRead<'_>> {
         let stripe = self.cells[index].stripe.read(&self.readers)?;
         let due = stripe.next_due();
         let is_due = due != Due::NEVER && due.0 <= now_ms();

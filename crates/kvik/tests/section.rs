@@ -111,11 +111,7 @@ fn what_expired_before_a_transaction_is_told_though_it_is_put_off() {
     let db = Db::open(options);
     large_set(&db);
     let mut client = Client::of(&db);
-    for words in [
-        &["MULTI"][..],
-        &["SCARD", "set"],
-        &["COPY", "set", "copy"],
-    ] {
+    for words in [&["MULTI"][..], &["SCARD", "set"], &["COPY", "set", "copy"]] {
         assert_eq!(client.offer(words), Outcome::Done);
     }
     leave_stripes(&db, &mut client, &now, &["EXEC"]);

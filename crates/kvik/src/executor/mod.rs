@@ -19,7 +19,7 @@ mod gate;
 mod lookup;
 mod route;
 mod run;
-mod run_shared;
+mod shared_read;
 mod slices;
 mod timing;
 
@@ -130,7 +130,7 @@ impl Executor {
 
     /// Ends a pipeline: times what was to be timed together with a command that has not run.
     #[inline]
-    pub fn settle(&mut self) {
+    pub fn finish_pipeline(&mut self) {
         self.work.settle();
     }
 
