@@ -5,8 +5,16 @@
 
 #![forbid(unsafe_code)]
 
+mod clock;
+mod disk;
 mod lsn;
+mod manifest;
+mod reader;
 mod unit;
 
-pub use lsn::Lsn;
+pub use clock::Clock;
+pub use disk::{Disk, DiskLock, DiskReader, DiskWriter, FileEntry, SystemDisk};
+pub use lsn::{InvalidLogId, LogId, LogPosition, Lsn};
+pub use manifest::{Manifest, ManifestError, ManifestFile};
+pub use reader::{ReadError, ReadUnit, UnitReader};
 pub use unit::{Effect, Mark, Unit, Words};

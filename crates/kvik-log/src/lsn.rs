@@ -1,5 +1,8 @@
 //! Places in the log.
 
+use std::fmt;
+use std::str::FromStr;
+
 /// A place in the log: the number of bytes that were ever appended before it.
 ///
 /// It grows with every unit and survives rewrites, so that a place names the same unit for as long as the log keeps its
@@ -32,8 +35,70 @@ impl Lsn {
     }
 }
 
-impl std::fmt::Display for Lsn {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Lsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// The name of one history of a log: 40 hexadecimal digits, as Redis' replication ids.
+///
+/// A place means the same under the same id only. The log gets a new one whenever it may have lost something.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LogId([u8; 20]);
+
+impl LogId {
+    /// The id made of random bytes.
+    pub const fn new(random: [u8; 20]) -> Self {
+        Self(random)
+    }
+}
+
+impl fmt::Display for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LogId({self})")
+    }
+}
+
+/// A text that is no id of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidLogId;
+
+impl fmt::Display for InvalidLogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an id of a log has 40 hexadecimal digits")
+    }
+}
+
+impl std::error::Error for InvalidLogId {}
+
+impl FromStr for LogId {
+    type Err = InvalidLogId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLogId> {
+        let mut bytes = [0; 20];
+        if text.len() != 40 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(InvalidLogId);
+        }
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            let digits = &text[2 * at..][..2];
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| InvalidLogId)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// A place in a log that has a name: what a follower keeps to go on later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogPosition {
+    /// Which log.
+    pub id: LogId,
+    /// Where in it.
+    pub at: Lsn,
 }

@@ -13,9 +13,9 @@ pub use kvik_log::{Lsn, Unit};
 /// Everything but [`append`](Self::append) is called outside of the stripe locks.
 pub trait EffectLog: Send + Sync {
     /// Takes the effects of one unit, which is empty afterwards: all of them happen, or none. Called inside the locks of
-    /// the stripes that the unit changed, so it must be quick, must not fail and must not use the store. Returns the
-    /// place behind the unit.
-    fn append(&self, unit: &mut Unit) -> Lsn;
+    /// the stripes that the unit changed, so it must be quick, must not fail and must not use the store. `now_ms` is the
+    /// time at which it happened, in milliseconds since the epoch. Returns the place behind the unit.
+    fn append(&self, unit: &mut Unit, now_ms: u64) -> Lsn;
 
     /// Whether there is room for the units of commands that start now. Asked before a command that may write locks
     /// anything; without room the command is put off.
@@ -26,11 +26,6 @@ pub trait EffectLog: Send + Sync {
     /// Blocks the calling thread until there may be room again.
     fn wait_for_room(&self) {
         std::thread::yield_now();
-    }
-
-    /// Why no write is admitted, if none is: the log cannot keep what it promises.
-    fn refusal(&self) -> Option<Error> {
-        None
     }
 
     /// Whether nobody may be told of an effect before it is on disk (`appendfsync always`).
@@ -46,23 +41,11 @@ pub trait EffectLog: Send + Sync {
     /// Blocks the calling thread until everything before `lsn` is on disk.
     ///
     /// # Errors
-    /// If that will never be: the outcome of what was appended since [`synced`](Self::synced) is unknown.
-    fn wait(&self, lsn: Lsn) -> Result<(), Lost> {
+    /// If that will never be: whether what was appended since [`synced`](Self::synced) survives is unknown. The error is
+    /// what the caller gets instead of its result.
+    fn wait(&self, lsn: Lsn) -> Result<(), Error> {
         let _ = lsn;
         Ok(())
-    }
-}
-
-/// The log has failed, and what it held may or may not be on disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lost;
-
-impl From<Lost> for Error {
-    fn from(_: Lost) -> Self {
-        Self::Coded(
-            "MISCONF",
-            "The log has failed. It is unknown whether the command will survive a restart.".into(),
-        )
     }
 }
 

@@ -30,16 +30,43 @@ use crate::stripes::{Held, HeldMany, NoStripes, SharedRead};
 
 /// Stripes that a section holds.
 pub(crate) trait Locks: Stripes {
+    /// Whether they may be several.
+    const SEVERAL: bool = false;
+    /// Whether others read them meanwhile, so that nothing may be changed.
+    const SHARED: bool = false;
+
+    /// When the next key or member in them expires, at the earliest, in milliseconds since the epoch.
+    fn next_due(&self) -> u64 {
+        u64::MAX
+    }
+
     /// The latest place in the log of anything in the stripes that have been let go already.
     fn passed(&self) -> Lsn {
         Lsn::ZERO
     }
 }
 
-impl Locks for Held<'_> {}
-impl Locks for HeldMany<'_> {}
+impl Locks for Held<'_> {
+    #[inline]
+    fn next_due(&self) -> u64 {
+        Held::next_due(self)
+    }
+}
+
+impl Locks for HeldMany<'_> {
+    const SEVERAL: bool = true;
+
+    fn next_due(&self) -> u64 {
+        HeldMany::next_due(self)
+    }
+}
+
 impl Locks for NoStripes {}
-impl Locks for SharedRead<'_> {}
+
+/// Nothing is due where stripes are shared.
+impl Locks for SharedRead<'_> {
+    const SHARED: bool = true;
+}
 
 /// Stripes that are held for one unit of work.
 pub(crate) struct Section<'a, L> {
@@ -55,6 +82,8 @@ pub(crate) struct Core<'a> {
     /// The time of this section, in microseconds since the epoch. It stands still.
     pub(crate) now_us: u64,
     pub(crate) mode: Mode,
+    /// Nothing may be changed.
+    reads: bool,
     /// To be freed when the stripes are let go.
     garbage: Option<Vec<Garbage>>,
 }
@@ -66,6 +95,14 @@ pub(crate) struct Touching {
     pub(crate) touch: bool,
     /// Decides whether a logarithmic access counter moves.
     pub(crate) random: u64,
+}
+
+impl Touching {
+    /// They are not.
+    pub(crate) const NONE: Self = Self {
+        touch: false,
+        random: 0,
+    };
 }
 
 impl<'a, L: Locks> Section<'a, L> {
@@ -80,7 +117,8 @@ impl<'a, L: Locks> Section<'a, L> {
     ) -> Self {
         debug_assert!(unit.is_empty(), "the section before has handed over");
         let effects = Collector::whole(unit, shared.is_logged());
-        let core = Core::new(shared, effects, now_us, mode);
+        let mut core = Core::new(shared, effects, now_us, mode);
+        core.reads = L::SHARED;
         Self { core, held }
     }
 
@@ -127,7 +165,7 @@ impl<'a> Section<'a, InTurn<'a>> {
     ) -> Self {
         let wanted = shared.is_logged();
         let core = Core::new(shared, Collector::in_turn(unit, wanted), now_us, mode);
-        let held = InTurn::new(shared, wanted.then_some(unit));
+        let held = InTurn::new(shared, wanted.then_some(unit), now_us / 1000);
         Self { core, held }
     }
 }
@@ -140,6 +178,7 @@ impl<'a> Core<'a> {
             effects,
             now_us,
             mode,
+            reads: false,
             garbage: None,
         }
     }
@@ -162,7 +201,9 @@ impl<'a> Core<'a> {
         // Looked up before the guard is made, which would have to be kept in memory meanwhile.
         let (policy, now_ms) = (settings.access_policy(), self.now_us / 1000);
         let layout = &self.shared.stripes.layout;
-        Guard::new(stripes, layout, &mut self.effects, now_ms)
+        let guard = Guard::new(stripes, layout, &mut self.effects, now_ms);
+        let guard = if self.reads { guard.reading() } else { guard };
+        guard
             .on(keyspace)
             .mode(self.mode)
             .access(policy, touching.touch, touching.random)
@@ -180,14 +221,15 @@ impl<'a> Core<'a> {
     /// Hands the effects to the log, and says how far it must be on disk for what was seen and done.
     #[inline(never)]
     fn hand_over(&mut self, reach: Reach<'_>) -> Lsn {
-        let shared = self.shared;
-        self.effects.with_unit(|unit| shared.append(unit, reach))
+        let (shared, now_ms) = (self.shared, self.now_ms());
+        self.effects
+            .with_unit(|unit| shared.append(unit, now_ms, reach))
     }
 
     #[cold]
     #[inline(never)]
     fn hand_over_unfinished(&mut self) {
-        let shared = self.shared;
+        let (shared, now_ms) = (self.shared, self.now_ms());
         let is_empty = self.effects.with_unit(|unit| unit.is_empty());
         assert!(
             is_empty || thread::panicking(),
@@ -195,7 +237,7 @@ impl<'a> Core<'a> {
         );
         // The keys that a panic has left changed are not known here.
         self.effects
-            .with_unit(|unit| shared.append(unit, Reach::Everything));
+            .with_unit(|unit| shared.append(unit, now_ms, Reach::Everything));
     }
 }
 

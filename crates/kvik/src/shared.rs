@@ -147,12 +147,12 @@ impl Shared {
 
     /// Appends a unit to the log while its stripes are held. Returns how far the log has to be on disk before somebody
     /// may be told of these keys. A unit without effects only looks.
-    pub(crate) fn append(&self, unit: &mut Unit, reach: Reach<'_>) -> Lsn {
+    pub(crate) fn append(&self, unit: &mut Unit, now_ms: u64, reach: Reach<'_>) -> Lsn {
         let layout = &self.stripes.layout;
         let Some(log) = self.log.get().filter(|_| !unit.is_empty()) else {
             return self.stamps.latest(layout, reach);
         };
-        let lsn = log.append(unit);
+        let lsn = log.append(unit, now_ms);
         assert!(unit.is_empty(), "the log takes all effects");
         self.stamps.stamp(layout, reach, lsn);
         // It is behind whatever changed these keys before.
@@ -179,7 +179,7 @@ impl Shared {
     #[cold]
     fn wait_for_log(&self, lsn: Lsn) -> Result<(), Error> {
         match self.log() {
-            Some(log) if log.is_synchronous() => Ok(log.wait(lsn)?),
+            Some(log) if log.is_synchronous() => log.wait(lsn),
             _ => Ok(()),
         }
     }

@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_reader_waits_for_its_own_range_only() {
         let (layout, stamps, [one, other, elsewhere]) = stamps();
-        let at = |reach| stamps.latest(&layout, reach).get();
+        let at = |reach: Reach<'_>| stamps.latest(&layout, reach).get();
         stamps.stamp(&layout, Reach::Key(one), Lsn::new(5));
         assert_eq!(at(Reach::Key(one)), 5);
         assert_eq!(at(Reach::Key(one + 1)), 5, "the same range");

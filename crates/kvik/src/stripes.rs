@@ -288,6 +288,12 @@ impl Held<'_> {
         self.stripe.next_due().0
     }
 
+    /// The stripe, for who needs no guard.
+    #[inline]
+    pub(crate) fn stripe_mut(&mut self) -> &mut Stripe {
+        &mut self.stripe
+    }
+
     /// Bytes that the stripe's keys and tables occupy.
     pub(crate) fn bytes(&self) -> usize {
         self.stripe.bytes()

@@ -1,16 +1,18 @@
 //! EXEC: all queued commands under the locks of all their stripes, as one unit of effects.
 
-use std::sync::Arc;
-
 use kvik_command::Session;
 use kvik_command::declare::Locking;
 use kvik_command::session::{Transaction, Watch};
 use kvik_resp::{Output, Reply};
-use kvik_store::{Guard, Stripes};
+use kvik_store::Stripes;
 
-use crate::db::Shared;
-use crate::effects::Collector;
-use crate::executor::{Call, Executor, PutOff, ascend, mode, plan_keys};
+use super::gate::permit;
+use super::route::ascend;
+use super::run::Call;
+use super::slices::PutOff;
+use super::{Executor, Work};
+use crate::section::{Core, Touching};
+use crate::stamps::Reach;
 
 /// Which stripes a transaction needs.
 enum Scope {
@@ -20,7 +22,7 @@ enum Scope {
 
 impl Executor {
     /// Runs the session's transaction, or says why it cannot.
-    pub(crate) fn exec(
+    pub(super) fn exec(
         &mut self,
         session: &mut Session,
         call: &Call<'_>,
@@ -41,76 +43,30 @@ impl Executor {
             self.work.count(&self.shared, session, call, true, true);
             return Ok(());
         }
-        // The locks outlive the borrow of the executor that runs the queue.
-        let shared = Arc::clone(&self.shared);
-        let mut held = match self.plan_queue(session) {
+        let scope = self.plan_queue(session);
+        let (work, shared) = (&mut self.work, &*self.shared);
+        let held = match scope {
             Scope::All => shared.stripes.lock_all(self.patience)?,
             Scope::Planned => shared
                 .stripes
-                .lock_many(&self.work.plan.stripes, self.patience)?,
+                .lock_many(&work.plan.stripes, self.patience)?,
         };
+        // One section has one time, so that no key expires between two of the commands.
+        let mut section = work.begin(shared, &mut self.unit, held);
+        let (core, held) = section.parts();
         let due_ms = held.next_due();
-        for queued in session.transaction.iter().flat_map(|it| &it.queue) {
-            let call = &Call::queued(queued);
-            self.work
-                .expire_slices(&shared, &mut held, due_ms, session, call)?;
-            self.work.prepare(&shared, &mut held, session, call)?;
+        let ready = work.get_queue_ready(core, held, due_ms, session);
+        if ready.is_ok() {
+            work.exec_locked(core, held, session, out);
         }
-        self.exec_locked(&mut held, session, out);
-        self.work.count(&shared, session, call, false, true);
+        let lsn = section.finish(match scope {
+            Scope::All => Reach::Everything,
+            Scope::Planned => Reach::Keys(&work.plan.hashes),
+        });
+        work.note_lsn(lsn);
+        ready?;
+        work.count(shared, session, call, false, true);
         Ok(())
-    }
-
-    fn exec_locked(&mut self, stripes: &mut dyn Stripes, session: &mut Session, out: &mut Output) {
-        let transaction = session.start_transaction().unwrap_or_default();
-        let watch = session.watch.take();
-        session
-            .client
-            .watched
-            .store(0, std::sync::atomic::Ordering::Relaxed);
-        // One time for all, so that no key expires between two of the commands.
-        let now_us = self.work.clock.now_us();
-        if watch.is_some_and(|watch| self.end_watch(stripes, &watch, now_us / 1000)) {
-            Reply::new(out, session.protocol).null_array();
-        } else {
-            self.run_queue(stripes, session, &transaction, now_us, out);
-        }
-        session.show_no_transaction();
-        self.shared.commit(&mut self.work.unit);
-    }
-
-    fn run_queue(
-        &mut self,
-        stripes: &mut dyn Stripes,
-        session: &mut Session,
-        transaction: &Transaction,
-        now_us: u64,
-        out: &mut Output,
-    ) {
-        Reply::new(out, session.protocol).array(transaction.queue.len());
-        for queued in &transaction.queue {
-            let call = &Call::queued(queued);
-            self.work
-                .run(&self.shared, stripes, session, call, now_us, out);
-        }
-    }
-
-    /// Ends a watch and says whether a watched key has changed. A key whose time has come since counts as changed.
-    fn end_watch(&mut self, stripes: &mut dyn Stripes, watch: &Watch, now_ms: u64) -> bool {
-        let mut effects = Collector {
-            unit: &mut self.work.unit,
-            wanted: self.shared.log.is_some(),
-        };
-        let mut guard = Guard::new(stripes, &self.shared.stripes.layout, &mut effects, now_ms)
-            .mode(mode(&self.shared, now_ms));
-        let mut hidden = false;
-        for (keyspace, key) in &watch.keys {
-            guard.select(*keyspace);
-            guard.peek(key);
-            hidden |= guard.is_hidden(key);
-            guard.unwatch(key, &watch.token);
-        }
-        hidden || watch.token.is_dirty()
     }
 
     fn plan_queue(&mut self, session: &Session) -> Scope {
@@ -125,18 +81,99 @@ impl Executor {
                 Locking::All | Locking::InTurn => return Scope::All,
                 Locking::None | Locking::Queue => {}
                 Locking::Keys => {
-                    plan_keys(&self.shared, &Call::queued(queued), plan);
+                    plan.add_call(&self.shared, session.db, &Call::queued(queued));
                 }
             }
         }
-        plan_watch(&self.shared, session.watch.as_ref(), &mut plan.stripes);
+        // The watched keys are looked at as well, whatever their database.
+        for (keyspace, key) in session.watch.iter().flat_map(|watch| &watch.keys) {
+            plan.add(&self.shared, keyspace.0, key);
+        }
         ascend(&mut plan.stripes);
         Scope::Planned
     }
 }
 
-fn plan_watch(shared: &Shared, watch: Option<&Watch>, plan: &mut Vec<u16>) {
-    let layout = &shared.stripes.layout;
-    let keys = watch.into_iter().flat_map(|watch| &watch.keys);
-    plan.extend(keys.map(|(_, key)| layout.stripe_of(layout.hash(key)) as u16));
+impl Work {
+    /// Does a slice of what each queued command needs beforehand.
+    fn get_queue_ready(
+        &mut self,
+        core: &mut Core<'_>,
+        stripes: &mut dyn Stripes,
+        due_ms: u64,
+        session: &Session,
+    ) -> Result<(), PutOff> {
+        for queued in session.transaction.iter().flat_map(|it| &it.queue) {
+            let call = &Call::queued(queued);
+            self.expire_slices(core, stripes, due_ms, session, call)?;
+            self.prepare(core, stripes, session, call)?;
+        }
+        Ok(())
+    }
+
+    fn exec_locked(
+        &mut self,
+        core: &mut Core<'_>,
+        stripes: &mut dyn Stripes,
+        session: &mut Session,
+        out: &mut Output,
+    ) {
+        let transaction = session.start_transaction().unwrap_or_default();
+        let watch = session.watch.take();
+        session
+            .client
+            .watched
+            .store(0, std::sync::atomic::Ordering::Relaxed);
+        if watch.is_some_and(|watch| end_watch(core, stripes, session, &watch)) {
+            Reply::new(out, session.protocol).null_array();
+        } else {
+            self.run_queue(core, stripes, session, &transaction, out);
+        }
+        session.show_no_transaction();
+    }
+
+    fn run_queue(
+        &mut self,
+        core: &mut Core<'_>,
+        stripes: &mut dyn Stripes,
+        session: &mut Session,
+        transaction: &Transaction,
+        out: &mut Output,
+    ) {
+        Reply::new(out, session.protocol).array(transaction.queue.len());
+        for queued in &transaction.queue {
+            let call = &Call::queued(queued);
+            // What a session may do can have changed since the command was queued.
+            match permit(core.shared, session, call.command, call.args) {
+                Ok(()) => {
+                    self.run(core, stripes, session, call, out);
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    Reply::new(out, session.protocol).error(&text);
+                    core.shared.engine.stats.count_error(&text);
+                }
+            }
+        }
+    }
+}
+
+/// Ends a watch and says whether a watched key has changed. A key whose time has come since counts as changed.
+fn end_watch(
+    core: &mut Core<'_>,
+    stripes: &mut dyn Stripes,
+    session: &Session,
+    watch: &Watch,
+) -> bool {
+    let mut guard = core.guard(stripes, session.keyspace(), Touching::NONE);
+    let mut hidden = false;
+    for (keyspace, key) in &watch.keys {
+        guard.select(*keyspace);
+        guard.peek(key);
+        hidden |= guard.is_hidden(key);
+        guard.unwatch(key, &watch.token);
+    }
+    let garbage = guard.take_garbage();
+    core.leave(garbage);
+    hidden || watch.token.is_dirty()
 }

@@ -170,10 +170,7 @@ impl Shared {
             return Some(Obstacle::Refusal(Error::Coded("READONLY", text.into())));
         }
         let log = self.log()?;
-        match log.refusal() {
-            Some(error) => Some(Obstacle::Refusal(error)),
-            None => (!log.has_room()).then_some(Obstacle::LogFull),
-        }
+        (!log.has_room()).then_some(Obstacle::LogFull)
     }
 
     /// Blocks this thread until the log may have room.

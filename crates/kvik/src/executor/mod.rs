@@ -8,7 +8,7 @@
 //! | check that the session may run it now | `gate` |
 //! | lock the stripes of its keys | `route` |
 //! | do in slices what has to be done before it | `slices` |
-//! | run its handler in a [section](crate::section), which hands over its effects and unlocks | `run`, `run_shared` |
+//! | run its handler in a [section](crate::section), which hands over its effects and unlocks | `run`, `shared_read` |
 //! | count and time it | `timing` |
 //!
 //! EXEC (`exec`) is all of that for the queue of a transaction. Nothing of a command has happened to the store when it is
@@ -131,7 +131,7 @@ impl Executor {
     /// Ends a pipeline: times what was to be timed together with a command that has not run.
     #[inline]
     pub fn finish_pipeline(&mut self) {
-        self.work.settle();
+        self.work.finish_pipeline();
     }
 
     /// Deletes some keys that are overdue, should the thread whose task that is be kept waiting for a processor. Call it

@@ -16,15 +16,17 @@ pub(crate) struct InTurn<'a> {
     shared: &'a Shared,
     /// What the section collects, where anybody wants it.
     unit: Option<&'a RefCell<Unit>>,
+    now_ms: u64,
     held: Option<Held<'a>>,
     passed: Lsn,
 }
 
 impl<'a> InTurn<'a> {
-    pub(super) fn new(shared: &'a Shared, unit: Option<&'a RefCell<Unit>>) -> Self {
+    pub(super) fn new(shared: &'a Shared, unit: Option<&'a RefCell<Unit>>, now_ms: u64) -> Self {
         Self {
             shared,
             unit,
+            now_ms,
             held: None,
             passed: Lsn::ZERO,
         }
@@ -34,7 +36,9 @@ impl<'a> InTurn<'a> {
     fn hand_over(&mut self) {
         if let (Some(unit), Some(held)) = (self.unit, &self.held) {
             let reach = Reach::Stripe(held.index());
-            let lsn = self.shared.append(&mut unit.borrow_mut(), reach);
+            let lsn = self
+                .shared
+                .append(&mut unit.borrow_mut(), self.now_ms, reach);
             self.passed = self.passed.max(lsn);
         }
     }

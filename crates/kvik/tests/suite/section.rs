@@ -1,77 +1,19 @@
 //! Locked sections: what is told to the log, when, and under which role, pause and eviction policy.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use kvik::effects::{EffectLog, Unit};
-use kvik::{Clock, Db, Error, Executor, Options, Outcome, Patience, Session, Value};
-use kvik_command::client::Origin;
-use kvik_resp::Output;
+use kvik::{Db, Error, Options, Outcome, SetOptions, Transaction};
 
-/// Keeps every effect as a line.
-#[derive(Default)]
-struct Lines(Mutex<Vec<String>>);
-
-impl Lines {
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().expect("nobody panics holding it"))
-    }
-}
-
-impl EffectLog for Lines {
-    fn append(&self, unit: &Unit) -> u64 {
-        let line = |words: kvik_resp::Args<'_>| {
-            let words = words.iter().map(String::from_utf8_lossy);
-            words.collect::<Vec<_>>().join(" ")
-        };
-        let mut lines = self.0.lock().expect("nobody panics holding it");
-        lines.extend(unit.iter().map(|(_, words)| line(words)));
-        0
-    }
-}
-
-const START_US: u64 = 1_000_000_000;
+use crate::support::{Client, Lines, START_US, manual, ok};
 
 /// A store with a clock that is moved by hand, and what its log was told.
 fn logged() -> (Options, Arc<AtomicU64>, Arc<Lines>) {
-    let now = Arc::new(AtomicU64::new(START_US));
-    let lines = Arc::new(Lines::default());
-    let options = Options::default()
-        .seed(1)
-        .stripes(16)
-        .clock(Clock::Manual(Arc::clone(&now)))
-        .effect_log(Arc::clone(&lines) as _);
-    (options, now, lines)
-}
-
-fn ok(reply: &Value) {
-    assert!(reply.is_ok(), "{reply:?}");
-}
-
-/// A client of a server: its commands are put off rather than waited for.
-struct Client {
-    executor: Executor,
-    session: Session,
-    out: Output,
-}
-
-impl Client {
-    fn of(db: &Db) -> Self {
-        Self {
-            executor: db.executor(Patience::Spin),
-            session: db.session(Origin::embedded()),
-            out: Output::default(),
-        }
-    }
-
-    fn offer(&mut self, words: &[&str]) -> Outcome {
-        let words: kvik_resp::ArgsBuf = words.iter().collect();
-        self.executor.refresh();
-        let (session, out) = (&mut self.session, &mut self.out);
-        self.executor.execute(session, words.as_args(), out)
-    }
+    let ((options, now), lines) = (manual(), Arc::new(Lines::default()));
+    let log = Arc::clone(&lines) as _;
+    (options.seed(1).stripes(16).effect_log(log), now, lines)
 }
 
 /// A large set, one member of which expires after a second.
@@ -86,9 +28,11 @@ fn large_set(db: &Db) {
 /// Offers a command in slices until it leaves its stripes to somebody who has missed them; then the member is due.
 fn leave_stripes(db: &Db, client: &mut Client, now: &AtomicU64, words: &[&str]) {
     now.store(START_US + 999_990, Ordering::Release);
-    db.transaction(&["set"], |_| {
+    let hold = |_: &mut Transaction<'_>| {
         assert_eq!(Client::of(db).offer(&["SCARD", "set"]), Outcome::Busy);
-    });
+        Ok::<_, Error>(())
+    };
+    db.transaction(&["set"], hold).unwrap();
     assert_eq!(client.offer(words), Outcome::Begun);
     now.store(START_US + 1_000_010, Ordering::Release);
 }
@@ -123,12 +67,11 @@ fn what_expired_before_a_transaction_is_told_though_it_is_put_off() {
 /// A store in which `k` has expired, and what then pauses writes or makes it a follower.
 fn with_expired_key(follower: bool) -> (Db, Arc<Lines>) {
     let (options, now, lines) = logged();
-    let db = match follower {
-        true => Db::open(options.follower()),
-        false => Db::open(options),
-    };
+    let db = Db::open(options);
     ok(&db.run(&["SET", "k", "v", "PX", "5"]));
-    if !follower {
+    if follower {
+        db.set_follower(true);
+    } else {
         ok(&db.run(&["CLIENT", "PAUSE", "1000", "WRITE"]));
     }
     now.fetch_add(10_000, Ordering::Release);
@@ -136,26 +79,14 @@ fn with_expired_key(follower: bool) -> (Db, Arc<Lines>) {
     (db, lines)
 }
 
-type Look = fn(&Db);
+type Call = fn(&Db);
 
 /// Every way to look at a key without a command.
-const LOOKS: [Look; 6] = [
-    |db| drop(db.get(b"k")),
-    |db| drop(db.get_into(b"k", &mut Vec::new())),
-    |db| {
-        db.exists(b"k");
-    },
-    |db| {
-        db.time_to_live(b"k");
-    },
-    |db| {
-        let exists = |keys: &mut kvik::Transaction<'_>| keys.exists(b"k");
-        db.transaction(&["k"], exists);
-    },
-    |db| {
-        let get = |keys: &mut kvik::Transaction<'_>| keys.get(b"k").is_ok();
-        db.transaction(&["k"], get);
-    },
+const LOOKS: [Call; 4] = [
+    |db| assert_eq!(db.get(b"k"), Ok(None)),
+    |db| assert_eq!(db.get_into(b"k", &mut Vec::new()), Ok(false)),
+    |db| assert_eq!(db.exists(b"k"), Ok(false)),
+    |db| assert_eq!(db.time_to_live(b"k"), Ok(None)),
 ];
 
 #[test]
@@ -165,7 +96,6 @@ fn typed_looks_delete_nothing_from_a_paused_store() {
         look(&db);
         assert_eq!(db.run(&["DBSIZE"]).as_int(), Some(1));
         assert_eq!(lines.take(), [""; 0]);
-        assert!(!db.exists(b"k"), "it is hidden");
     }
 }
 
@@ -186,27 +116,25 @@ fn frequency(db: &Db) -> i64 {
 
 #[test]
 fn typed_calls_count_accesses_where_the_policy_does() {
-    let calls: [Look; 6] = [
-        |db| drop(db.get(b"k")),
-        |db| db.set(b"k", b"w"),
+    let calls: [Call; 6] = [
+        |db| db.get(b"k").map(|_| ()).unwrap(),
+        |db| db.set(b"k", b"w").unwrap(),
+        |db| db.exists(b"k").map(|_| ()).unwrap(),
+        |db| db.persist(b"k").map(|_| ()).unwrap(),
         |db| {
-            db.exists(b"k");
+            db.set_with(b"k", b"w", SetOptions::default())
+                .map(|_| ())
+                .unwrap()
         },
         |db| {
-            db.persist(b"k");
-        },
-        |db| {
-            db.set_with(b"k", b"w", kvik::SetOptions::default());
-        },
-        |db| {
-            db.transaction(&["k"], |keys| keys.set(b"k", b"w"));
+            let set = |keys: &mut Transaction<'_>| Ok::<_, Error>(keys.set(b"k", b"w"));
+            db.transaction(&["k"], set).unwrap();
         },
     ];
     // Without a log a string is overwritten by a shorter way.
     for is_logged in [false, true] {
         for call in calls {
-            let now = Arc::new(AtomicU64::new(START_US));
-            let mut options = Options::default().clock(Clock::Manual(now));
+            let (mut options, _) = manual();
             if is_logged {
                 options = options.effect_log(Arc::<Lines>::default());
             }
@@ -222,20 +150,17 @@ fn typed_calls_count_accesses_where_the_policy_does() {
 
 #[test]
 fn typed_writes_wait_while_writes_are_paused() {
-    let writes: [Look; 5] = [
-        |db| db.set(b"k", b"v"),
+    let writes: [Call; 6] = [
+        |db| db.set(b"k", b"v").unwrap(),
         |db| {
-            db.set_with(b"k", b"v", kvik::SetOptions::default());
+            db.set_with(b"k", b"v", SetOptions::default())
+                .map(|_| ())
+                .unwrap()
         },
-        |db| {
-            db.delete(&["l"]);
-        },
-        |db| {
-            db.persist(b"l");
-        },
-        |db| {
-            db.expire(b"l", Duration::from_secs(1));
-        },
+        |db| db.delete(&["l"]).map(|_| ()).unwrap(),
+        |db| db.persist(b"l").map(|_| ()).unwrap(),
+        |db| db.expire(b"l", Duration::from_secs(1)).map(|_| ()).unwrap(),
+        |db| db.transaction(&["l"], |_| Ok::<_, Error>(())).unwrap(),
     ];
     for write in writes {
         let db = Db::open(Options::default());
@@ -257,6 +182,23 @@ fn typed_writes_wait_while_writes_are_paused() {
             ok(&db.run(&["CLIENT", "UNPAUSE"]));
         });
     }
+}
+
+#[test]
+fn typed_writes_are_refused_by_a_follower() {
+    let (db, lines) = with_expired_key(true);
+    let refusals = [
+        db.set(b"k", b"v").err(),
+        db.set_with(b"k", b"v", SetOptions::default()).err(),
+        db.delete(&["k"]).err(),
+        db.persist(b"k").err(),
+        db.expire(b"k", Duration::from_secs(1)).err(),
+        db.transaction(&["k"], |_| Ok::<_, Error>(())).err(),
+    ];
+    for refusal in refusals {
+        assert!(matches!(refusal, Some(Error::Coded("READONLY", _))));
+    }
+    assert_eq!(lines.take(), [""; 0]);
 }
 
 #[test]
