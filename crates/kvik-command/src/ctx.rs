@@ -68,14 +68,14 @@ impl Ctx<'_> {
     /// What Redis says of a subcommand that it does not know, or not with so many words behind it.
     pub fn subcommand_error(&self) -> Error {
         const SHOWN: usize = 128;
-        let text = |at| {
-            let word: &[u8] = &self.args[at];
-            String::from_utf8_lossy(&word[..word.len().min(SHOWN)])
-        };
-        let (word, container) = (text(1), text(0).to_uppercase());
-        Error::new(format!(
-            "unknown subcommand or wrong number of arguments for '{word}'. Try {container} HELP."
-        ))
+        let word: &[u8] = &self.args[1];
+        Error::quoting(&[
+            b"unknown subcommand or wrong number of arguments for '",
+            &word[..word.len().min(SHOWN)],
+            b"'. Try ",
+            &self.args[0].to_ascii_uppercase(),
+            b" HELP.",
+        ])
     }
 
     /// The database number at `index`.

@@ -339,7 +339,7 @@ impl Executor {
         }
         let queueing = session.transaction.is_some();
         if queueing && flags.contains(Flags::NO_MULTI) {
-            return Err(Error::text("Command not allowed inside a transaction"));
+            return Err(Error::not_in_transaction(command));
         }
         if let Some(until_ms) = self.paused(session, command) {
             return Ok(Admission::Wait(until_ms));
@@ -500,14 +500,13 @@ impl Executor {
         let error = if command.is_some_and(|command| command.locking() == Locking::Queue) {
             session.take_transaction();
             session.unwatch();
-            aborted_by(&error)
+            error.aborting()
         } else {
             session.abort();
             error
         };
-        let text = error.to_string();
-        Reply::new(out, session.protocol).error(&text);
-        self.shared.engine.stats.count_error(&text);
+        error.write(&mut Reply::new(out, session.protocol));
+        self.shared.engine.stats.count_error(error.code());
         let stats = &self.work.stats;
         stats.totals.errors.add(1);
         if let Some(command) = command {
@@ -515,16 +514,6 @@ impl Executor {
         }
         Outcome::Done
     }
-}
-
-/// What EXEC says when it is refused; Redis leaves out the code `ERR` here.
-fn aborted_by(error: &Error) -> Error {
-    let reason = match error {
-        Error::Err(text) => text.to_string(),
-        other => other.to_string(),
-    };
-    let text = format!("Transaction discarded because of: {reason}");
-    Error::Coded("EXECABORT", text.into())
 }
 
 /// The command looked up last, by the name as it was spelled: a pipeline mostly repeats one command.
@@ -718,10 +707,9 @@ impl Work {
         let handler = call.command.handler().unwrap_or(container_alone);
         let result = handler(&mut ctx);
         if let Err(error) = &result {
-            let text = error.to_string();
             ctx.reply.truncate(start);
-            ctx.reply.error(&text);
-            shared.engine.stats.count_error(&text);
+            error.write(&mut ctx.reply);
+            shared.engine.stats.count_error(error.code());
         }
         let (seen, garbage) = (ctx.keys.stats(), ctx.keys.take_garbage());
         if let Some(garbage) = garbage {

@@ -210,8 +210,7 @@ fn quicklist_packed_threshold(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn error(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let text = String::from_utf8_lossy(&ctx.args[2]).into_owned();
-    ctx.reply.error(&text);
+    ctx.reply.error_bytes(&ctx.args[2]);
     Ok(())
 }
 

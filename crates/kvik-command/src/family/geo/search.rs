@@ -340,8 +340,12 @@ impl<'a> Request<'a> {
             }));
         }
         let missing = |what: &str| {
-            let name = String::from_utf8_lossy(&ctx.args[0]);
-            Error::new(format!("exactly one of {what} can be specified for {name}"))
+            Error::quoting(&[
+                b"exactly one of ",
+                what.as_bytes(),
+                b" can be specified for ",
+                &ctx.args[0],
+            ])
         };
         if form.is_search() && !self.has_centre {
             return Err(missing("FROMMEMBER or FROMLONLAT"));

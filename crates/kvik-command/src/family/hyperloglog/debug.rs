@@ -35,8 +35,11 @@ pub(super) fn pfdebug(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         let changed = make_dense(&mut occupied, &mut sketch)?;
         ctx.reply.integer(changed.into());
     } else {
-        let word = String::from_utf8_lossy(word);
-        return Err(Error::new(format!("Unknown PFDEBUG subcommand '{word}'")));
+        return Err(Error::quoting(&[
+            b"Unknown PFDEBUG subcommand '",
+            word,
+            b"'",
+        ]));
     }
     Ok(())
 }

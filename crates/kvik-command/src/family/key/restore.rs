@@ -4,17 +4,18 @@
 
 mod fill;
 
-use std::borrow::Cow;
-
 use kvik_rdb::{IntText, Payload, Value};
 use kvik_resp::parse_i64;
 use kvik_store::{Slot, Terms, UnixMs, Usage};
 
 use self::fill::Damaged;
 
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, ErrorText};
 
-const BUSY: Error = Error::Coded("BUSYKEY", Cow::Borrowed("Target key name already exists."));
+const BUSY: Error = Error::Coded(
+    "BUSYKEY",
+    ErrorText::fixed("Target key name already exists."),
+);
 const WRONG_ENVELOPE: Error = Error::text("DUMP payload version or checksum are wrong");
 const BAD_DATA: Error = Error::text("Bad data format");
 

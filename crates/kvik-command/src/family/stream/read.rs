@@ -5,7 +5,7 @@ use kvik_store::StreamId;
 
 use super::{ids, stream, write_entry, write_id};
 use crate::declare::{InvalidKeys, KeyFlags};
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, ErrorText};
 
 /// The words of one call.
 struct Request<'a> {
@@ -231,10 +231,14 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn no_group(key: &[u8], group: &[u8]) -> Error {
-    let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
-    let text =
-        format!("No such key '{key}' or consumer group '{group}' in XREADGROUP with GROUP option");
-    Error::Coded("NOGROUP", text.into())
+    let text = ErrorText::quoting(&[
+        b"No such key '",
+        key,
+        b"' or consumer group '",
+        group,
+        b"' in XREADGROUP with GROUP option",
+    ]);
+    Error::Coded("NOGROUP", text)
 }
 
 fn from_id(word: &[u8]) -> Result<From, Error> {
