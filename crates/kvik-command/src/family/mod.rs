@@ -17,6 +17,7 @@ mod list;
 mod member_expiry;
 mod member_scan;
 mod memory;
+mod persistence;
 mod prefix;
 mod server;
 mod set;
@@ -48,6 +49,7 @@ pub fn commands() -> Vec<Row> {
         list::rows(),
         member_expiry::rows(),
         memory::rows(),
+        persistence::rows(),
         prefix::rows(),
         server::rows(),
         set::rows(),
