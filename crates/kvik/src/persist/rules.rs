@@ -75,10 +75,19 @@ mod tests {
     #[test]
     fn a_save_rule_needs_both_changes_and_time() {
         let rules = [
-            SaveRule { seconds: 60, changes: 100 },
-            SaveRule { seconds: 3600, changes: 1 },
+            SaveRule {
+                seconds: 60,
+                changes: 100,
+            },
+            SaveRule {
+                seconds: 3600,
+                changes: 1,
+            },
         ];
-        let history = |changes| SaveHistory { changes, ..SaveHistory::default() };
+        let history = |changes| SaveHistory {
+            changes,
+            ..SaveHistory::default()
+        };
         assert!(!wants_save(&rules, &history(99), 61_000));
         assert!(!wants_save(&rules, &history(100), 60_000));
         assert!(wants_save(&rules, &history(100), 60_001));
@@ -89,19 +98,46 @@ mod tests {
 
     #[test]
     fn a_failed_save_is_tried_again_after_a_while() {
-        let rules = [SaveRule { seconds: 1, changes: 1 }];
-        let history = SaveHistory { failed: true, tried_ms: 10_000, changes: 5, saved_ms: 0 };
+        let rules = [SaveRule {
+            seconds: 1,
+            changes: 1,
+        }];
+        let history = SaveHistory {
+            failed: true,
+            tried_ms: 10_000,
+            changes: 5,
+            saved_ms: 0,
+        };
         assert!(!wants_save(&rules, &history, 15_000));
         assert!(wants_save(&rules, &history, 15_001));
     }
 
     #[test]
     fn growth_is_measured_from_the_last_rewrite() {
-        let growth = Growth { percent: 100, min_bytes: 1000, base_bytes: 800, ..Growth::default() };
+        let growth = Growth {
+            percent: 100,
+            min_bytes: 1000,
+            base_bytes: 800,
+            ..Growth::default()
+        };
         let at = |bytes| wants_rewrite(&Growth { bytes, ..growth }, 0);
         assert!(!at(999) && !at(1599) && at(1600));
-        assert!(!wants_rewrite(&Growth { percent: 0, bytes: 9999, ..growth }, 0));
-        assert!(wants_rewrite(&Growth { base_bytes: 0, bytes: 1000, ..growth }, 0));
+        assert!(!wants_rewrite(
+            &Growth {
+                percent: 0,
+                bytes: 9999,
+                ..growth
+            },
+            0
+        ));
+        assert!(wants_rewrite(
+            &Growth {
+                base_bytes: 0,
+                bytes: 1000,
+                ..growth
+            },
+            0
+        ));
     }
 
     #[test]

@@ -52,7 +52,11 @@ impl Schedule {
         }
         let waits = self.must_wait(&task)?;
         let id = self.push(task, false);
-        Ok(if waits { Begun::Scheduled } else { Begun::Now(id) })
+        Ok(if waits {
+            Begun::Scheduled
+        } else {
+            Begun::Now(id)
+        })
     }
 
     /// Takes in what a rule asks for, unless something runs or waits already: the rule asks again.
