@@ -3,8 +3,12 @@
 //! A command never waits for a disk on the thread that runs it. It begins a [`Task`] and either replies at once, or its
 //! connection is put aside and the command offered again until the task has ended ([`Waiting`]).
 
+mod settings;
+
 use crate::error::Error;
 use crate::host::Shutdown;
+
+pub use settings::{FileNames, FileSettings, FsyncPolicy, SaveRule};
 
 /// Work with files that a command asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub enum Task {
     },
     /// Rewrites the log, after the snapshot that may be in progress.
     Rewrite,
+    /// Keeps a log from now on, or none: `appendonly` has changed.
+    SetLog(bool),
     /// DEBUG RELOAD: saves, empties the store and loads the snapshot.
     Reload(Reload),
     /// DEBUG LOADAOF: empties the store and loads the log.
