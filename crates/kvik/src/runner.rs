@@ -25,7 +25,9 @@ impl Runner {
     /// The same for the effects of another store or of a log; see [`Executor::repeating`].
     pub(crate) fn repeating(shared: &Arc<Shared>) -> Self {
         let executor = Executor::new(Arc::clone(shared), Patience::Wait);
-        Self::with(shared, executor.repeating())
+        let mut runner = Self::with(shared, executor.repeating());
+        runner.session.internal = true;
+        runner
     }
 
     fn with(shared: &Shared, executor: Executor) -> Self {

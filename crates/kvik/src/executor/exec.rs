@@ -149,9 +149,8 @@ impl Work {
                     self.run(core, stripes, session, call, out);
                 }
                 Err(error) => {
-                    let text = error.to_string();
-                    Reply::new(out, session.protocol).error(&text);
-                    core.shared.engine.stats.count_error(&text);
+                    error.write(&mut Reply::new(out, session.protocol));
+                    core.shared.engine.stats.count_error(error.code());
                 }
             }
         }

@@ -64,9 +64,13 @@ impl Executor {
         args: Args<'_>,
     ) -> Result<Admission, Error> {
         permit(&self.shared, session, command, args)?;
+        let gate = &self.shared.engine.gate;
+        if !gate.is_open() && !session.internal {
+            gate.pass(session, command)?;
+        }
         let is_queueing = session.transaction.is_some();
         if is_queueing && command.flags().contains(Flags::NO_MULTI) {
-            return Err(Error::text("Command not allowed inside a transaction"));
+            return Err(Error::not_in_transaction(command));
         }
         if let Some(until_ms) = self.paused(session, command) {
             return Ok(Admission::Wait(until_ms));
@@ -84,10 +88,23 @@ impl Executor {
         Ok(Admission::Run)
     }
 
+    /// Until when a command waits for files, if it does.
+    #[cold]
+    pub(super) fn wait(
+        &self,
+        session: &mut Session,
+        command: &'static Command,
+        args: Args<'_>,
+    ) -> Option<u64> {
+        let now_ms = self.work.clock.now_us() / 1000;
+        let readiness = command.readiness()?;
+        readiness(session, args, &self.shared.engine, now_ms)
+    }
+
     #[inline]
     fn paused(&self, session: &Session, command: &Command) -> Option<u64> {
         let pause = &self.shared.engine.pause;
-        if pause.until_ms() == 0 || self.work.repeats {
+        if pause.until_ms() == 0 || session.internal {
             return None;
         }
         let waits = match pause.scope(self.work.clock.now_us() / 1000)? {
@@ -98,7 +115,7 @@ impl Executor {
     }
 
     fn obstacle(&self, session: &Session, command: &Command) -> Option<Obstacle> {
-        let concerned = !self.work.repeats && may_write(session, command);
+        let concerned = !session.internal && may_write(session, command);
         concerned.then(|| self.shared.obstacle()).flatten()
     }
 
@@ -114,14 +131,13 @@ impl Executor {
         let error = if command.is_some_and(|command| command.locking() == Locking::Queue) {
             session.take_transaction();
             session.unwatch();
-            aborted_by(&error)
+            error.aborting()
         } else {
             session.abort();
             error
         };
-        let text = error.to_string();
-        Reply::new(out, session.protocol).error(&text);
-        self.shared.engine.stats.count_error(&text);
+        error.write(&mut Reply::new(out, session.protocol));
+        self.shared.engine.stats.count_error(error.code());
         let stats = &self.work.stats;
         stats.totals.errors.add(1);
         if let Some(command) = command {
@@ -138,7 +154,8 @@ impl Shared {
     /// If no write is admitted.
     #[inline]
     pub(crate) fn admit(&self, writes: bool) -> Result<(), Error> {
-        if self.engine.pause.until_ms() == 0 && !self.is_special() {
+        let is_open = self.engine.gate.is_open() && !self.is_special();
+        if is_open && self.engine.pause.until_ms() == 0 {
             return Ok(());
         }
         self.admit_specially(writes)
@@ -146,6 +163,7 @@ impl Shared {
 
     #[cold]
     fn admit_specially(&self, writes: bool) -> Result<(), Error> {
+        self.engine.gate.pass_call(writes)?;
         loop {
             let pause = &self.engine.pause;
             let scope = pause.scope(self.now_ms());
@@ -187,16 +205,6 @@ impl Shared {
         let at_most = Duration::from_millis(left_ms.min(10));
         self.engine.pause.wait(at_most);
     }
-}
-
-/// What EXEC says when it is refused; Redis leaves out the code `ERR` here.
-fn aborted_by(error: &Error) -> Error {
-    let reason = match error {
-        Error::Err(text) => text.to_string(),
-        other => other.to_string(),
-    };
-    let text = format!("Transaction discarded because of: {reason}");
-    Error::Coded("EXECABORT", text.into())
 }
 
 /// The commands that MULTI does not queue.

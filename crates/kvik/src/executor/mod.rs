@@ -26,7 +26,7 @@ mod timing;
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use kvik_command::declare::Command;
+use kvik_command::declare::{Command, Flags};
 use kvik_command::session::Replies;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Random, Session, table};
@@ -203,6 +203,11 @@ impl Executor {
     ) -> Outcome {
         match self.admit(session, command, args) {
             Ok(Admission::Run) => {
+                if command.flags().contains(Flags::WAITS)
+                    && let Some(until_ms) = self.wait(session, command, args)
+                {
+                    return Outcome::Paused(until_ms);
+                }
                 let call = Call::of(command, args, &prepared);
                 self.dispatch(session, &call, out)
             }

@@ -120,10 +120,9 @@ impl Work {
         let result = handler(&mut ctx);
         if let Err(error) = &result {
             // Nothing of a reply that was begun is left.
-            let text = error.to_string();
             ctx.reply.truncate(start);
-            ctx.reply.error(&text);
-            shared.engine.stats.count_error(&text);
+            error.write(&mut ctx.reply);
+            shared.engine.stats.count_error(error.code());
         }
         let (seen, garbage) = (ctx.keys.stats(), ctx.keys.take_garbage());
         core.leave(garbage);
