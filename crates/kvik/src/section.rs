@@ -250,3 +250,6 @@ impl Drop for Core<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
