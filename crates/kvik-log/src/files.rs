@@ -56,7 +56,9 @@ impl Files {
             disk,
         };
         files.load_manifest()?;
-        files.upgrade().map_err(|error| files.error(&files.root, error))?;
+        files
+            .upgrade()
+            .map_err(|error| files.error(&files.root, error))?;
         let (base, increment) = files.manifest.last_seqs();
         (files.next_base, files.next_increment) = (base + 1, increment + 1);
         Ok(files)
@@ -92,7 +94,12 @@ impl Files {
             path: path.clone(),
             error,
         })?;
-        match self.manifest.loaded().filter_map(ManifestFile::format).max() {
+        match self
+            .manifest
+            .loaded()
+            .filter_map(ManifestFile::format)
+            .max()
+        {
             Some(format) if format > FORMAT => Err(OpenError::NewerFormat { path, format }),
             _ => Ok(()),
         }
@@ -239,12 +246,13 @@ impl Files {
             return;
         }
         let history = std::mem::take(&mut self.manifest.history);
-        let (gone, left): (Vec<_>, Vec<_>) = history.into_iter().partition(|file| {
-            match self.disk.remove(&self.path(&file.name)) {
-                Ok(()) => true,
-                Err(error) => error.kind() == io::ErrorKind::NotFound,
-            }
-        });
+        let (gone, left): (Vec<_>, Vec<_>) =
+            history
+                .into_iter()
+                .partition(|file| match self.disk.remove(&self.path(&file.name)) {
+                    Ok(()) => true,
+                    Err(error) => error.kind() == io::ErrorKind::NotFound,
+                });
         self.manifest.history = left;
         if self.persist(&self.manifest).is_err() {
             self.manifest.history.extend(gone);
