@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use kvik_resp::Placed;
+use kvik_resp::OutputPiece;
 use kvik_rope::Piece;
 
 use crate::Lsn;
@@ -27,7 +27,7 @@ const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 pub(crate) struct Chunk {
     pub(crate) start: Lsn,
     bytes: Vec<u8>,
-    pieces: Vec<Placed>,
+    pieces: Vec<OutputPiece>,
     piece_bytes: u64,
     /// Where the last unit ends that ends in this chunk.
     pub(crate) unit_end: Option<Lsn>,
@@ -77,7 +77,7 @@ impl Chunk {
             }
         };
         let mut done = 0;
-        for Placed { at, piece } in &self.pieces {
+        for OutputPiece { at, piece } in &self.pieces {
             push(&self.bytes[done..*at]);
             push(piece.bytes());
             done = *at;
@@ -167,7 +167,7 @@ impl Queue {
     fn put_unit(&mut self, unit: &mut Unit) {
         let (bytes, pieces) = unit.parts();
         let mut done = 0;
-        for Placed { at, piece } in pieces.drain(..) {
+        for OutputPiece { at, piece } in pieces.drain(..) {
             self.put(&bytes[done..at]);
             self.put_piece(piece);
             done = at;
@@ -208,7 +208,7 @@ impl Queue {
         self.end = self.end.plus(piece.len() as u64);
         self.open.piece_bytes += piece.len() as u64;
         let at = self.open.bytes.len();
-        self.open.pieces.push(Placed { at, piece });
+        self.open.pieces.push(OutputPiece { at, piece });
     }
 
     #[cold]

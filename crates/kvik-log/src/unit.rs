@@ -13,7 +13,7 @@
 
 use std::borrow::Cow;
 
-use kvik_resp::{BY_REFERENCE_BYTES, Placed};
+use kvik_resp::{BY_REFERENCE_BYTES, OutputPiece};
 use kvik_rope::Rope;
 
 /// Bytes and pieces that an empty unit keeps room for.
@@ -29,7 +29,7 @@ pub struct Unit {
     /// Whole effects, the last one perhaps unfinished, with SELECT between those of different databases.
     bytes: Vec<u8>,
     /// Parts of large strings, in order, each with its place among the bytes.
-    pieces: Vec<Placed>,
+    pieces: Vec<OutputPiece>,
     /// Length of all pieces.
     piece_bytes: usize,
     /// Where the unfinished effect begins, and its words so far.
@@ -104,7 +104,8 @@ impl Unit {
         } else {
             let at = self.bytes.len();
             let pieces = rope.pieces(0..rope.len());
-            self.pieces.extend(pieces.map(|piece| Placed { at, piece }));
+            self.pieces
+                .extend(pieces.map(|piece| OutputPiece { at, piece }));
             self.piece_bytes += rope.len();
         }
         self.bytes.extend_from_slice(b"\r\n");
@@ -228,7 +229,7 @@ impl Unit {
     }
 
     /// The encoded effects without the pieces, and the pieces, which may be taken out if the unit is cleared then.
-    pub(crate) fn parts(&mut self) -> (&[u8], &mut Vec<Placed>) {
+    pub(crate) fn parts(&mut self) -> (&[u8], &mut Vec<OutputPiece>) {
         (&self.bytes, &mut self.pieces)
     }
 }
@@ -238,7 +239,7 @@ impl Unit {
 pub struct Words<'a> {
     bytes: &'a [u8],
     /// Those that lie at `at` or behind.
-    pieces: &'a [Placed],
+    pieces: &'a [OutputPiece],
     at: usize,
     left: usize,
 }
@@ -358,7 +359,7 @@ mod tests {
     /// The bytes with the pieces in their places.
     fn flat(unit: &Unit) -> Vec<u8> {
         let (mut all, mut done) = (Vec::new(), 0);
-        for Placed { at, piece } in &unit.pieces {
+        for OutputPiece { at, piece } in &unit.pieces {
             all.extend_from_slice(&unit.bytes[done..*at]);
             all.extend_from_slice(piece.bytes());
             done = *at;
