@@ -378,6 +378,7 @@ impl LockedKey<'_> {
         self.mark_changed(1);
     }
 
+    #[inline(never)]
     fn emit_set(&mut self, string: NewString<'_>, expiry: Expiry) {
         let mut digits = IntText::default();
         self.effects.begin(self.keyspace);

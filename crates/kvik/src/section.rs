@@ -28,6 +28,8 @@ use crate::shared::Shared;
 use crate::stamps::Reach;
 use crate::stripes::{Held, HeldMany, NoStripes, SharedRead};
 
+const NOT_ENDED: &str = "a section is used until it has ended";
+
 /// Stripes that a section holds.
 pub(crate) trait Locks: Stripes {
     /// Whether they may be several.
@@ -69,10 +71,13 @@ impl Locks for SharedRead<'_> {
 }
 
 /// Stripes that are held for one unit of work.
+///
+/// It is built and ended in place: to move it takes as long as what else it does for a small command.
 pub(crate) struct Section<'a, L> {
     /// Dropped before the stripes are let go.
     core: Core<'a>,
-    held: L,
+    /// Nothing when the section has ended.
+    held: Option<L>,
 }
 
 /// A section without its stripes: the rules of the moment and what has come up so far.
@@ -116,39 +121,45 @@ impl<'a, L: Locks> Section<'a, L> {
         mode: Mode,
     ) -> Self {
         debug_assert!(unit.is_empty(), "the section before has handed over");
-        let effects = Collector::whole(unit, shared.is_logged());
-        let mut core = Core::new(shared, effects, now_us, mode);
-        core.reads = L::SHARED;
-        Self { core, held }
+        Self {
+            core: Core {
+                shared,
+                effects: Collector::whole(unit, shared.is_logged()),
+                now_us,
+                mode,
+                reads: L::SHARED,
+                garbage: None,
+            },
+            held: Some(held),
+        }
     }
 
     /// The two halves, as those who work in the section need them.
     #[inline]
     pub(crate) fn parts(&mut self) -> (&mut Core<'a>, &mut L) {
-        (&mut self.core, &mut self.held)
+        (&mut self.core, self.held.as_mut().expect(NOT_ENDED))
     }
 
     /// A guard of its own for a section that has no other; see [`Core::guard`].
     #[inline]
     pub(crate) fn guard(&mut self, keyspace: KeyspaceId, touching: Touching) -> Guard<'_> {
-        self.core.guard(&mut self.held, keyspace, touching)
+        let (core, held) = self.parts();
+        core.guard(held, keyspace, touching)
     }
 
-    /// Ends the section. `reach` is the keys whose state was read or changed. Returns the place in the log up to which
+    /// Ends the section, once. `reach` is the keys whose state was read or changed. Returns the place in the log up to which
     /// everything has to be on disk before anybody is told what this section saw or did, where the log is synchronous.
     #[inline]
-    pub(crate) fn finish(self, reach: Reach<'_>) -> Lsn {
-        let Self { mut core, held } = self;
+    pub(crate) fn finish(&mut self, reach: Reach<'_>) -> Lsn {
+        let (core, held) = self.parts();
         // Waiters that this section can serve are served here, inside their pushers' section.
         let lsn = match core.effects.is_wanted() {
             true => core.hand_over(reach).max(held.passed()),
             false => Lsn::ZERO,
         };
-        let (shared, garbage) = (core.shared, core.garbage.take());
-        drop(core);
-        drop(held);
-        if let Some(garbage) = garbage {
-            shared.stripes.alarm.discard(garbage);
+        self.held = None;
+        if let Some(garbage) = self.core.garbage.take() {
+            self.core.shared.stripes.alarm.discard(garbage);
         }
         lsn
     }
@@ -164,25 +175,22 @@ impl<'a> Section<'a, InTurn<'a>> {
         mode: Mode,
     ) -> Self {
         let wanted = shared.is_logged();
-        let core = Core::new(shared, Collector::in_turn(unit, wanted), now_us, mode);
         let held = InTurn::new(shared, wanted.then_some(unit), now_us / 1000);
-        Self { core, held }
+        Self {
+            core: Core {
+                shared,
+                effects: Collector::in_turn(unit, wanted),
+                now_us,
+                mode,
+                reads: false,
+                garbage: None,
+            },
+            held: Some(held),
+        }
     }
 }
 
 impl<'a> Core<'a> {
-    #[inline]
-    fn new(shared: &'a Shared, effects: Collector<'a>, now_us: u64, mode: Mode) -> Self {
-        Self {
-            shared,
-            effects,
-            now_us,
-            mode,
-            reads: false,
-            garbage: None,
-        }
-    }
-
     /// The time in milliseconds since the epoch.
     #[inline]
     pub(crate) fn now_ms(&self) -> u64 {

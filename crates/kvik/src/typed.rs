@@ -297,6 +297,7 @@ impl Db {
         let garbage = guard.take_garbage();
         section.parts().0.leave(garbage);
         let lsn = section.finish(Reach::Key(home.hash));
+        drop(section);
         UNIT.set(unit);
         shared.wait_for(lsn)?;
         Ok(result)

@@ -253,6 +253,7 @@ impl Executor {
         let mut section = Section::in_turn(&self.shared, &unit, now_us, mode);
         work(&mut self.work, &mut section);
         let lsn = section.finish(Reach::Nothing);
+        drop(section);
         self.unit = unit.into_inner();
         lsn
     }

@@ -99,9 +99,9 @@ impl Executor {
         call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), PutOff> {
-        let section = self.work.begin(&self.shared, &mut self.unit, NoStripes);
+        let mut section = self.work.begin(&self.shared, &mut self.unit, NoStripes);
         self.work
-            .run_section(section, session, call, Reach::Nothing, out)
+            .run_section(&mut section, session, call, Reach::Nothing, out)
     }
 
     #[inline]
@@ -126,8 +126,8 @@ impl Executor {
         } else {
             stripes.lock(index, self.patience)?
         };
-        let section = work.begin(shared, unit, held);
-        work.run_section(section, session, call, Reach::Key(hash), out)
+        let mut section = work.begin(shared, unit, held);
+        work.run_section(&mut section, session, call, Reach::Key(hash), out)
     }
 
     fn run_on_planned(
@@ -146,8 +146,8 @@ impl Executor {
                 let held = shared.stripes.lock(usize::from(index), self.patience)?;
                 // One key has one hash.
                 let reach = Reach::Keys(&[work.plan.hashes[0]]);
-                let section = work.begin(shared, unit, held);
-                work.run_section(section, session, call, reach, out)
+                let mut section = work.begin(shared, unit, held);
+                work.run_section(&mut section, session, call, reach, out)
             }
             _ => self.run_on_several(session, call, out),
         }
@@ -168,10 +168,10 @@ impl Executor {
         let held = shared
             .stripes
             .lock_many(&work.plan.stripes, self.patience)?;
-        let section = work.begin(shared, &mut self.unit, held);
+        let mut section = work.begin(shared, &mut self.unit, held);
         // The end of the section needs the hashes while the rest of the work is in use.
         let hashes = std::mem::take(&mut work.plan.hashes);
-        let done = work.run_section(section, session, call, Reach::Keys(&hashes), out);
+        let done = work.run_section(&mut section, session, call, Reach::Keys(&hashes), out);
         work.plan.hashes = hashes;
         done
     }
@@ -183,9 +183,9 @@ impl Executor {
         out: &mut Output,
     ) -> Result<(), PutOff> {
         let held = self.shared.stripes.lock_all(self.patience)?;
-        let section = self.work.begin(&self.shared, &mut self.unit, held);
+        let mut section = self.work.begin(&self.shared, &mut self.unit, held);
         self.work
-            .run_section(section, session, call, Reach::Everything, out)
+            .run_section(&mut section, session, call, Reach::Everything, out)
     }
 
     fn run_in_turn(

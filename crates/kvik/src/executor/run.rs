@@ -67,7 +67,7 @@ impl Work {
     #[inline]
     pub(super) fn run_section<L: Locks>(
         &mut self,
-        mut section: Section<'_, L>,
+        section: &mut Section<'_, L>,
         session: &mut Session,
         call: &Call<'_>,
         reach: Reach<'_>,

@@ -30,6 +30,7 @@ impl Work {
         let untouched = self.run(core, held, session, call, out);
         let lsn = section.finish(Reach::Key(hash));
         self.note_lsn(lsn);
+        drop(section);
         if untouched {
             self.touch(shared, unit, session, call);
         }
