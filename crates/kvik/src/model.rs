@@ -7,13 +7,13 @@
 
 #![expect(clippy::unwrap_used, reason = "only tests use this")]
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use kvik_log::Unit;
 use kvik_resp::Value;
-use kvik_store::{Layout, Mode, Stripes};
+use kvik_store::{Layout, Stripes};
 use loom::thread::{self, JoinHandle};
 
 use crate::clock::Clock;
@@ -21,7 +21,6 @@ use crate::options::Options;
 use crate::runner::Runner;
 use crate::section::Section;
 use crate::shared::Shared;
-use crate::stamps::Reach;
 
 const PREEMPTIONS: usize = 3;
 /// Words of a modelled thread's stack; a debug build runs commands on it.
@@ -122,12 +121,11 @@ fn commands_on_several_stripes_neither_block_each_other_nor_mix() {
     model(|shared| {
         let planned = client(shared, ["MSET b 1 a 1"]);
         let all = client(shared, ["FLUSHALL"]);
-        let unit = RefCell::default();
-        let mut section = Section::in_turn(shared, &unit, 0, Mode::Primary);
-        let (_, in_turn) = section.parts();
-        in_turn.stripe(1);
-        in_turn.stripe(0);
-        section.finish(Reach::Nothing);
+        let mut unit = Unit::new();
+        Section::run_in_turn(shared.terms(&mut unit, 0), |_, in_turn| {
+            in_turn.stripe(1);
+            in_turn.stripe(0);
+        });
         let seen = run(&mut Runner::new(shared), &["EXISTS a b"]);
         assert_ne!(seen.as_int(), Some(1), "the keys come and go together");
         planned.join().unwrap();

@@ -1,17 +1,17 @@
 //! The locked section: the stripes that a unit of work holds, and all that has to happen before it lets them go.
 //!
-//! Every access to the store goes through a section. [`Section::begin`] takes stripes that are locked, the time and the
-//! rules of this moment (what becomes of expired keys, what access clocks record, how collections are packed); guards
-//! come from [`Core::guard`], so none of them can be left out. [`Section::finish`] hands the effects to the log while
-//! the stripes are still held, stamps the keys with the unit's place in the log, unlocks, and then delivers what leaves
-//! only at the end: garbage today, pushes and invalidations in the same way. A section that is dropped with effects
-//! pending is a broken invariant and panics, in release builds too; only a panic inside the section hands them over,
-//! because what it has changed stays changed.
+//! Every access to the store goes through [`Section::run`]. It takes stripes that are locked, the time and the rules of
+//! this moment ([`Terms`]), and the work to do. Guards come from the section, so that none of the rules can be left out:
+//! what becomes of expired keys, what access clocks record, how collections are packed. When the work is done, the section
+//! hands the effects to the log while the stripes are still held, stamps the keys with the unit's place in the log,
+//! unlocks, and then delivers what leaves only at the end: garbage today, pushes and invalidations in the same way.
 //!
-//! The unit is empty when a section begins. So undoing a section is a truncation to an empty unit, together with the old
-//! values that the guard's changes report.
+//! A section asserts that no effect is pending when its stripes are let go, in release builds too. Only a panic inside
+//! the work hands effects over early, because what it has changed stays changed. The unit is empty when a section begins,
+//! so that undoing one is a truncation to an empty unit, together with the old values that the guard's changes report.
 //!
-//! Cost without a log: a handful of moves and one branch at the end.
+//! Cost without a log: a handful of stores and two branches. The section is a variable of [`Section::run`] and is never
+//! moved, which would take as long as all else it does for a small command.
 
 mod in_turn;
 
@@ -27,8 +27,6 @@ use crate::effects::Collector;
 use crate::shared::Shared;
 use crate::stamps::Reach;
 use crate::stripes::{Held, HeldMany, NoStripes, SharedRead};
-
-const NOT_ENDED: &str = "a section is used until it has ended";
 
 /// Stripes that a section holds.
 pub(crate) trait Locks: Stripes {
@@ -70,21 +68,21 @@ impl Locks for SharedRead<'_> {
     const SHARED: bool = true;
 }
 
-/// Stripes that are held for one unit of work.
-///
-/// It is built and ended in place: to move it takes as long as what else it does for a small command.
-pub(crate) struct Section<'a, L> {
-    /// Dropped before the stripes are let go.
-    core: Core<'a>,
-    /// Nothing when the section has ended.
-    held: Option<L>,
+/// What a section begins with, beside its stripes.
+pub(crate) struct Terms<'a> {
+    pub(crate) shared: &'a Shared,
+    /// Collects the effects; empty.
+    pub(crate) unit: &'a mut Unit,
+    /// The time, in microseconds since the epoch. It stands still in a section.
+    pub(crate) now_us: u64,
+    /// What becomes of expired keys; see [`Shared::mode`].
+    pub(crate) mode: Mode,
 }
 
-/// A section without its stripes: the rules of the moment and what has come up so far.
-pub(crate) struct Core<'a> {
+/// A section in progress: the rules of the moment and what has come up so far.
+pub(crate) struct Section<'a> {
     pub(crate) shared: &'a Shared,
     effects: Collector<'a>,
-    /// The time of this section, in microseconds since the epoch. It stands still.
     pub(crate) now_us: u64,
     pub(crate) mode: Mode,
     /// Nothing may be changed.
@@ -110,91 +108,96 @@ impl Touching {
     };
 }
 
-impl<'a, L: Locks> Section<'a, L> {
-    /// Begins a section over stripes that are locked.
+impl<'a> Section<'a> {
+    /// Does `work` in a section over stripes that are locked. `reach` is the keys whose state it reads or changes. Returns
+    /// the work's result and the place in the log up to which everything has to be on disk before anybody is told of it,
+    /// where the log is synchronous.
     #[inline]
-    pub(crate) fn begin(
-        shared: &'a Shared,
-        held: L,
-        unit: &'a mut Unit,
-        now_us: u64,
-        mode: Mode,
-    ) -> Self {
-        debug_assert!(unit.is_empty(), "the section before has handed over");
-        Self {
-            core: Core {
-                shared,
-                effects: Collector::whole(unit, shared.is_logged()),
-                now_us,
-                mode,
-                reads: L::SHARED,
-                garbage: None,
-            },
-            held: Some(held),
-        }
-    }
-
-    /// The two halves, as those who work in the section need them.
-    #[inline]
-    pub(crate) fn parts(&mut self) -> (&mut Core<'a>, &mut L) {
-        (&mut self.core, self.held.as_mut().expect(NOT_ENDED))
-    }
-
-    /// A guard of its own for a section that has no other; see [`Core::guard`].
-    #[inline]
-    pub(crate) fn guard(&mut self, keyspace: KeyspaceId, touching: Touching) -> Guard<'_> {
-        let (core, held) = self.parts();
-        core.guard(held, keyspace, touching)
-    }
-
-    /// Ends the section, once. `reach` is the keys whose state was read or changed. Returns the place in the log up to which
-    /// everything has to be on disk before anybody is told what this section saw or did, where the log is synchronous.
-    #[inline]
-    pub(crate) fn finish(&mut self, reach: Reach<'_>) -> Lsn {
-        let (core, held) = self.parts();
-        // Waiters that this section can serve are served here, inside their pushers' section.
-        let lsn = match core.effects.is_wanted() {
-            true => core.hand_over(reach).max(held.passed()),
-            false => Lsn::ZERO,
+    pub(crate) fn run<L: Locks, R>(
+        terms: Terms<'a>,
+        mut held: L,
+        reach: Reach<'_>,
+        work: impl FnOnce(&mut Self, &mut L) -> R,
+    ) -> (R, Lsn) {
+        debug_assert!(terms.unit.is_empty(), "the section before has handed over");
+        let shared = terms.shared;
+        let mut section = Self {
+            shared,
+            effects: Collector::whole(terms.unit, shared.is_logged()),
+            now_us: terms.now_us,
+            mode: terms.mode,
+            reads: L::SHARED,
+            garbage: None,
         };
-        self.held = None;
-        if let Some(garbage) = self.core.garbage.take() {
-            self.core.shared.stripes.alarm.discard(garbage);
-        }
-        lsn
+        let result = work(&mut section, &mut held);
+        let (lsn, garbage) = (section.finish(&held, reach), section.garbage.take());
+        drop(section);
+        drop(held);
+        deliver(shared, garbage);
+        (result, lsn)
     }
-}
 
-impl<'a> Section<'a, InTurn<'a>> {
-    /// Begins a section that locks one stripe after the other. The effects on each are a unit of their own, handed over
-    /// before the stripe is let go.
-    pub(crate) fn in_turn(
-        shared: &'a Shared,
-        unit: &'a RefCell<Unit>,
-        now_us: u64,
-        mode: Mode,
-    ) -> Self {
-        let wanted = shared.is_logged();
-        let held = InTurn::new(shared, wanted.then_some(unit), now_us / 1000);
-        Self {
-            core: Core {
-                shared,
-                effects: Collector::in_turn(unit, wanted),
-                now_us,
-                mode,
-                reads: false,
-                garbage: None,
-            },
-            held: Some(held),
+    /// Does `work` in a section that locks one stripe after the other. The effects on each are a unit of their own, handed
+    /// over before the stripe is let go.
+    pub(crate) fn run_in_turn<R>(
+        terms: Terms<'_>,
+        work: impl FnOnce(&mut Section<'_>, &mut InTurn<'_>) -> R,
+    ) -> (R, Lsn) {
+        let (shared, is_wanted) = (terms.shared, terms.shared.is_logged());
+        // The owner of the stripes and the sink of effects share the unit.
+        let unit = RefCell::new(std::mem::take(terms.unit));
+        let now_ms = terms.now_us / 1000;
+        let mut held = InTurn::new(shared, is_wanted.then_some(&unit), now_ms);
+        let mut section = Section {
+            shared,
+            effects: Collector::in_turn(&unit, is_wanted),
+            now_us: terms.now_us,
+            mode: terms.mode,
+            reads: false,
+            garbage: None,
+        };
+        let result = work(&mut section, &mut held);
+        let (lsn, garbage) = (
+            section.finish(&held, Reach::Nothing),
+            section.garbage.take(),
+        );
+        drop(section);
+        drop(held);
+        *terms.unit = unit.into_inner();
+        deliver(shared, garbage);
+        (result, lsn)
+    }
+
+    /// What is done last while the stripes are held.
+    #[inline]
+    fn finish<L: Locks>(&mut self, held: &L, reach: Reach<'_>) -> Lsn {
+        // Waiters that this section can serve are served here, inside their pushers' section.
+        match self.effects.is_wanted() {
+            true => self.hand_over(reach).max(held.passed()),
+            false => Lsn::ZERO,
         }
     }
-}
 
-impl<'a> Core<'a> {
     /// The time in milliseconds since the epoch.
     #[inline]
     pub(crate) fn now_ms(&self) -> u64 {
         self.now_us / 1000
+    }
+
+    /// Works with a guard over the section's stripes.
+    #[inline]
+    pub(crate) fn with_guard<R>(
+        &mut self,
+        stripes: &mut dyn Stripes,
+        keyspace: KeyspaceId,
+        touching: Touching,
+        work: impl FnOnce(&mut Guard<'_>) -> R,
+    ) -> R {
+        let mut guard = self.guard(stripes, keyspace, touching);
+        let result = work(&mut guard);
+        let garbage = guard.take_garbage();
+        self.leave(garbage);
+        result
     }
 
     /// A guard over the section's stripes, under the rules of the moment. Its garbage goes to [`Self::leave`].
@@ -238,9 +241,9 @@ impl<'a> Core<'a> {
     #[inline(never)]
     fn hand_over_unfinished(&mut self) {
         let (shared, now_ms) = (self.shared, self.now_ms());
-        let is_empty = self.effects.with_unit(|unit| unit.is_empty());
+        // An assertion that fails while a panic unwinds would end the program, so that a panic comes first.
         assert!(
-            is_empty || thread::panicking(),
+            thread::panicking(),
             "effects are pending when stripes are let go"
         );
         // The keys that a panic has left changed are not known here.
@@ -249,7 +252,15 @@ impl<'a> Core<'a> {
     }
 }
 
-impl Drop for Core<'_> {
+/// Delivers what leaves when the stripes have been let go.
+#[inline]
+fn deliver(shared: &Shared, garbage: Option<Vec<Garbage>>) {
+    if let Some(garbage) = garbage {
+        shared.stripes.alarm.discard(garbage);
+    }
+}
+
+impl Drop for Section<'_> {
     #[inline]
     fn drop(&mut self) {
         // Nothing is collected where nothing is wanted.

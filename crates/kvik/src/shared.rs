@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::effects::EffectLog;
 use crate::options::Options;
 use crate::router::Router;
+use crate::section::Terms;
 use crate::stamps::{Reach, Stamps};
 use crate::stripes::{Held, Patience, SharedStripes};
 
@@ -129,19 +130,36 @@ impl Shared {
         drop(held);
     }
 
-    /// How a section at this time treats expired keys. Who repeats the effects of another store keeps them until an
+    /// How a section at this time, in microseconds since the epoch, treats expired keys. Who repeats the effects of another store keeps them until an
     /// effect deletes them; the clients of a follower do not see them.
     #[inline]
-    pub(crate) fn mode(&self, repeats: bool, now_ms: u64) -> Mode {
-        if repeats {
-            return Mode::Follower;
+    pub(crate) fn mode(&self, repeats: bool, now_us: u64) -> Mode {
+        let is_paused = self.engine.pause.until_ms() != 0;
+        match repeats || is_paused || self.is_follower() {
+            false => Mode::Primary,
+            true => self.special_mode(repeats, now_us / 1000),
         }
-        let pause = &self.engine.pause;
-        let is_paused = || pause.until_ms() != 0 && pause.scope(now_ms).is_some();
-        if self.is_follower() || is_paused() {
+    }
+
+    #[cold]
+    fn special_mode(&self, repeats: bool, now_ms: u64) -> Mode {
+        if repeats {
+            Mode::Follower
+        } else if self.is_follower() || self.engine.pause.scope(now_ms).is_some() {
             Mode::Paused
         } else {
             Mode::Primary
+        }
+    }
+
+    /// What a section at this time begins with that is neither a client's nor repeats effects.
+    #[inline]
+    pub(crate) fn terms<'a>(&'a self, unit: &'a mut Unit, now_us: u64) -> Terms<'a> {
+        Terms {
+            shared: self,
+            unit,
+            now_us,
+            mode: self.mode(false, now_us),
         }
     }
 
@@ -153,7 +171,6 @@ impl Shared {
             return self.stamps.latest(layout, reach);
         };
         let lsn = log.append(unit, now_ms);
-        assert!(unit.is_empty(), "the log takes all effects");
         self.stamps.stamp(layout, reach, lsn);
         // It is behind whatever changed these keys before.
         lsn

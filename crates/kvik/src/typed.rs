@@ -284,20 +284,22 @@ impl Db {
     ) -> Result<R, Error> {
         let shared = &*self.shared;
         let mut unit = UNIT.take();
-        let mode = shared.mode(false, now_ms);
-        let mut section = Section::begin(shared, held, &mut unit, now_ms * 1000, mode);
+        let (terms, reach) = (
+            shared.terms(&mut unit, now_ms * 1000),
+            Reach::Key(home.hash),
+        );
         let touching = Touching {
             touch: true,
             random: shared.random(),
         };
-        let mut guard = section
-            .guard(home.keyspace, touching)
-            .hashed(key, home.hash);
-        let result = work(&mut guard);
-        let garbage = guard.take_garbage();
-        section.parts().0.leave(garbage);
-        let lsn = section.finish(Reach::Key(home.hash));
-        drop(section);
+        let (result, lsn) = Section::run(terms, held, reach, |section, held| {
+            let guard = section.guard(held, home.keyspace, touching);
+            let mut guard = guard.hashed(key, home.hash);
+            let result = work(&mut guard);
+            let garbage = guard.take_garbage();
+            section.leave(garbage);
+            result
+        });
         UNIT.set(unit);
         shared.wait_for(lsn)?;
         Ok(result)

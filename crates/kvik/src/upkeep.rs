@@ -15,7 +15,7 @@ use std::time::Duration;
 use kvik_command::pause::PauseScope;
 use kvik_command::stats::ThreadStats;
 use kvik_log::Unit;
-use kvik_store::{ExpiryRound, Garbage, KeyspaceId, Mode, Stripes, prepare_memory, release_memory};
+use kvik_store::{Garbage, KeyspaceId, Mode, Stripes, prepare_memory, release_memory};
 
 use crate::section::{Section, Touching};
 use crate::shared::Shared;
@@ -290,16 +290,15 @@ fn expire_slice(
         return false;
     };
     // The store may have been paused, or have become a follower, while the lock was waited for.
-    let mode = shared.mode(false, now_ms);
-    let mut section = Section::begin(shared, held, unit, now_ms * 1000, mode);
-    let mut guard = section.guard(KeyspaceId(0), Touching::NONE);
-    let done = match mode {
-        Mode::Primary => guard.expire_due(index, SLICE),
-        Mode::Paused | Mode::Follower => ExpiryRound::default(),
-    };
-    let garbage = guard.take_garbage();
-    section.parts().0.leave(garbage);
-    section.finish(Reach::Nothing);
+    let terms = shared.terms(unit, now_ms * 1000);
+    if terms.mode != Mode::Primary {
+        return false;
+    }
+    let (done, _) = Section::run(terms, held, Reach::Nothing, |section, held| {
+        section.with_guard(held, KeyspaceId(0), Touching::NONE, |guard| {
+            guard.expire_due(index, SLICE)
+        })
+    });
     if done.keys > 0 {
         shared.engine.expiry_lag.record(done.lag_ms);
         stats.totals.expired.add(done.keys as u64);

@@ -23,7 +23,6 @@ mod shared_read;
 mod slices;
 mod timing;
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use kvik_command::declare::{Command, Flags};
@@ -35,9 +34,8 @@ use kvik_resp::{Args, Output};
 use kvik_store::{Mode, lacks_memory};
 
 use crate::clock::BatchClock;
-use crate::section::{InTurn, Section, Touching};
+use crate::section::{Section, Terms, Touching};
 use crate::shared::Shared;
-use crate::stamps::Reach;
 use crate::stripes::Patience;
 use crate::upkeep;
 
@@ -232,30 +230,19 @@ impl Executor {
             return;
         };
         // Paused, because nothing is to be deleted here.
-        self.in_turn(Mode::Paused, |_, section| {
-            let mut guard = section.guard(session.keyspace(), Touching::NONE);
-            for (keyspace, key) in &watch.keys {
-                guard.select(*keyspace);
-                guard.unwatch(key, &watch.token);
-            }
+        let terms = Terms {
+            mode: Mode::Paused,
+            ..self.work.terms(&self.shared, &mut self.unit)
+        };
+        let keyspace = session.keyspace();
+        Section::run_in_turn(terms, |section, held| {
+            section.with_guard(held, keyspace, Touching::NONE, |guard| {
+                for (keyspace, key) in &watch.keys {
+                    guard.select(*keyspace);
+                    guard.unwatch(key, &watch.token);
+                }
+            });
         });
-    }
-
-    /// Works in a section that locks one stripe after the other.
-    fn in_turn(
-        &mut self,
-        mode: Mode,
-        work: impl FnOnce(&mut Work, &mut Section<'_, InTurn<'_>>),
-    ) -> Lsn {
-        // The owner of the stripes and the sink of effects share the unit.
-        let unit = RefCell::new(std::mem::take(&mut self.unit));
-        let now_us = self.work.clock.now_us();
-        let mut section = Section::in_turn(&self.shared, &unit, now_us, mode);
-        work(&mut self.work, &mut section);
-        let lsn = section.finish(Reach::Nothing);
-        drop(section);
-        self.unit = unit.into_inner();
-        lsn
     }
 }
 

@@ -7,7 +7,7 @@ use kvik_store::Mode;
 
 use super::Work;
 use super::run::Call;
-use crate::section::{Section, Touching};
+use crate::section::{Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
 use crate::stripes::{Patience, SharedRead};
@@ -25,12 +25,11 @@ impl Work {
         out: &mut Output,
     ) {
         let Some((_, hash)) = call.hash else { return };
-        let mut section = self.begin(shared, unit, read);
-        let (core, held) = section.parts();
-        let untouched = self.run(core, held, session, call, out);
-        let lsn = section.finish(Reach::Key(hash));
+        let (terms, reach) = (self.terms(shared, unit), Reach::Key(hash));
+        let (untouched, lsn) = Section::run(terms, read, reach, |section, held| {
+            self.run(section, held, session, call, out)
+        });
         self.note_lsn(lsn);
-        drop(section);
         if untouched {
             self.touch(shared, unit, session, call);
         }
@@ -45,17 +44,20 @@ impl Work {
             return;
         };
         // Paused, because nothing is to be deleted here: others may have come in between.
-        let now_us = self.clock.now_us();
-        let mut section = Section::begin(shared, held, unit, now_us, Mode::Paused);
+        let terms = Terms {
+            shared,
+            unit,
+            now_us: self.clock.now_us(),
+            mode: Mode::Paused,
+        };
+        let (key, keyspace) = (&call.args[at], session.keyspace());
         let touching = Touching {
             touch: true,
             random: self.random.bits(),
         };
-        let key = &call.args[at];
-        section
-            .guard(session.keyspace(), touching)
-            .hashed(key, hash)
-            .touch(key);
-        section.finish(Reach::Nothing);
+        Section::run(terms, held, Reach::Nothing, |section, held| {
+            let guard = section.guard(held, keyspace, touching);
+            guard.hashed(key, hash).touch(key);
+        });
     }
 }

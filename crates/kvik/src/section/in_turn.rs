@@ -36,9 +36,9 @@ impl<'a> InTurn<'a> {
     fn hand_over(&mut self) {
         if let (Some(unit), Some(held)) = (self.unit, &self.held) {
             let reach = Reach::Stripe(held.index());
-            let lsn = self
-                .shared
-                .append(&mut unit.borrow_mut(), self.now_ms, reach);
+            let mut unit = unit.borrow_mut();
+            let lsn = self.shared.append(&mut unit, self.now_ms, reach);
+            assert!(unit.is_empty(), "the log takes all effects");
             self.passed = self.passed.max(lsn);
         }
     }
@@ -64,12 +64,5 @@ impl Stripes for InTurn<'_> {
 
     fn held(&self, _index: usize) -> &Stripe {
         unreachable!("stripes taken in turn are not seen together")
-    }
-}
-
-impl Drop for InTurn<'_> {
-    fn drop(&mut self) {
-        let is_handed_over = |unit: &RefCell<Unit>| unit.borrow().is_empty();
-        debug_assert!(self.unit.is_none_or(is_handed_over));
     }
 }
