@@ -122,7 +122,7 @@ fn commands_on_several_stripes_neither_block_each_other_nor_mix() {
         let planned = client(shared, ["MSET b 1 a 1"]);
         let all = client(shared, ["FLUSHALL"]);
         let mut unit = Unit::new();
-        Section::run_in_turn(shared.terms(&mut unit, 0), |_, in_turn| {
+        Section::run_in_turn(shared.terms(&mut unit, 0, false), |_, in_turn| {
             in_turn.stripe(1);
             in_turn.stripe(0);
         });

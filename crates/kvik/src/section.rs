@@ -77,6 +77,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) now_us: u64,
     /// What becomes of expired keys; see [`Shared::mode`].
     pub(crate) mode: Mode,
+    /// Whether anybody wants the effects.
+    pub(crate) is_logged: bool,
 }
 
 /// A section in progress: the rules of the moment and what has come up so far.
@@ -115,26 +117,37 @@ impl<'a> Section<'a> {
     #[inline]
     pub(crate) fn run<L: Locks, R>(
         terms: Terms<'a>,
-        mut held: L,
+        held: L,
         reach: Reach<'_>,
         work: impl FnOnce(&mut Self, &mut L) -> R,
     ) -> (R, Lsn) {
-        debug_assert!(terms.unit.is_empty(), "the section before has handed over");
         let shared = terms.shared;
+        let (result, lsn, garbage) = Self::run_locked(terms, held, reach, work);
+        deliver(shared, garbage);
+        (result, lsn)
+    }
+
+    /// The same, up to the moment at which the stripes have been let go.
+    #[inline]
+    fn run_locked<L: Locks, R>(
+        terms: Terms<'a>,
+        mut held: L,
+        reach: Reach<'_>,
+        work: impl FnOnce(&mut Self, &mut L) -> R,
+    ) -> (R, Lsn, Option<Vec<Garbage>>) {
+        debug_assert!(terms.unit.is_empty(), "the section before has handed over");
+        // Dropped before the stripes.
         let mut section = Self {
-            shared,
-            effects: Collector::whole(terms.unit, shared.is_logged()),
+            shared: terms.shared,
+            effects: Collector::whole(terms.unit, terms.is_logged),
             now_us: terms.now_us,
             mode: terms.mode,
             reads: L::SHARED,
             garbage: None,
         };
         let result = work(&mut section, &mut held);
-        let (lsn, garbage) = (section.finish(&held, reach), section.garbage.take());
-        drop(section);
-        drop(held);
-        deliver(shared, garbage);
-        (result, lsn)
+        let lsn = section.finish(&held, reach);
+        (result, lsn, section.garbage.take())
     }
 
     /// Does `work` in a section that locks one stripe after the other. The effects on each are a unit of their own, handed
@@ -143,7 +156,7 @@ impl<'a> Section<'a> {
         terms: Terms<'_>,
         work: impl FnOnce(&mut Section<'_>, &mut InTurn<'_>) -> R,
     ) -> (R, Lsn) {
-        let (shared, is_wanted) = (terms.shared, terms.shared.is_logged());
+        let (shared, is_wanted) = (terms.shared, terms.is_logged);
         // The owner of the stripes and the sink of effects share the unit.
         let unit = RefCell::new(std::mem::take(terms.unit));
         let now_ms = terms.now_us / 1000;

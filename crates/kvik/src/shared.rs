@@ -85,6 +85,14 @@ impl Shared {
         self.state.load(Relaxed) != 0
     }
 
+    /// Whether anything can keep a caller out who is known: a pause, a closed gate, a role, a log without room.
+    #[inline]
+    pub(crate) fn is_guarded(&self) -> bool {
+        let is_closed = !self.engine.gate.is_open();
+        // Without a branch between the three, which are almost always zero.
+        is_closed | self.is_special() | (self.engine.pause.until_ms() != 0)
+    }
+
     #[inline]
     pub(crate) fn is_logged(&self) -> bool {
         self.state.load(Relaxed) & LOGGED != 0
@@ -130,14 +138,22 @@ impl Shared {
         drop(held);
     }
 
-    /// How a section at this time, in microseconds since the epoch, treats expired keys. Who repeats the effects of another store keeps them until an
-    /// effect deletes them; the clients of a follower do not see them.
+    /// What a section at this time, in microseconds since the epoch, begins with. Called while its stripes are held, so
+    /// that the log and the role are those of the whole section. Who `repeats` the effects of another store keeps expired
+    /// keys until an effect deletes them; the clients of a follower do not see them.
     #[inline]
-    pub(crate) fn mode(&self, repeats: bool, now_us: u64) -> Mode {
-        let is_paused = self.engine.pause.until_ms() != 0;
-        match repeats || is_paused || self.is_follower() {
-            false => Mode::Primary,
-            true => self.special_mode(repeats, now_us / 1000),
+    pub(crate) fn terms<'a>(&'a self, unit: &'a mut Unit, now_us: u64, repeats: bool) -> Terms<'a> {
+        let state = self.state.load(Relaxed);
+        let is_special = state & FOLLOWER != 0 || self.engine.pause.until_ms() != 0 || repeats;
+        Terms {
+            shared: self,
+            unit,
+            now_us,
+            mode: match is_special {
+                false => Mode::Primary,
+                true => self.special_mode(repeats, now_us / 1000),
+            },
+            is_logged: state & LOGGED != 0,
         }
     }
 
@@ -149,17 +165,6 @@ impl Shared {
             Mode::Paused
         } else {
             Mode::Primary
-        }
-    }
-
-    /// What a section at this time begins with that is neither a client's nor repeats effects.
-    #[inline]
-    pub(crate) fn terms<'a>(&'a self, unit: &'a mut Unit, now_us: u64) -> Terms<'a> {
-        Terms {
-            shared: self,
-            unit,
-            now_us,
-            mode: self.mode(false, now_us),
         }
     }
 

@@ -54,7 +54,7 @@ impl Db {
         let held = shared.stripes.lock_many(&stripes, Patience::Wait);
         let held = held.expect("a patient lock succeeds");
         let mut unit = Unit::new();
-        let terms = shared.terms(&mut unit, shared.clock.now_us());
+        let terms = shared.terms(&mut unit, shared.clock.now_us(), false);
         let touching = Touching {
             touch: true,
             random: shared.random(),

@@ -285,7 +285,7 @@ impl Db {
         let shared = &*self.shared;
         let mut unit = UNIT.take();
         let (terms, reach) = (
-            shared.terms(&mut unit, now_ms * 1000),
+            shared.terms(&mut unit, now_ms * 1000, false),
             Reach::Key(home.hash),
         );
         let touching = Touching {

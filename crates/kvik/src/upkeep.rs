@@ -290,7 +290,7 @@ fn expire_slice(
         return false;
     };
     // The store may have been paused, or have become a follower, while the lock was waited for.
-    let terms = shared.terms(unit, now_ms * 1000);
+    let terms = shared.terms(unit, now_ms * 1000, false);
     if terms.mode != Mode::Primary {
         return false;
     }

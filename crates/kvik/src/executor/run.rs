@@ -52,13 +52,7 @@ impl Work {
     /// What a section of this thread begins with.
     #[inline]
     pub(super) fn terms<'a>(&self, shared: &'a Shared, unit: &'a mut Unit) -> Terms<'a> {
-        let now_us = self.clock.now_us();
-        Terms {
-            shared,
-            unit,
-            now_us,
-            mode: shared.mode(self.repeats, now_us),
-        }
+        shared.terms(unit, self.clock.now_us(), self.repeats)
     }
 
     /// Runs a command as the one unit of a section. Where what has to be done before puts the command off, the section

@@ -45,10 +45,8 @@ impl Work {
         };
         // Paused, because nothing is to be deleted here: others may have come in between.
         let terms = Terms {
-            shared,
-            unit,
-            now_us: self.clock.now_us(),
             mode: Mode::Paused,
+            ..self.terms(shared, unit)
         };
         let (key, keyspace) = (&call.args[at], session.keyspace());
         let touching = Touching {

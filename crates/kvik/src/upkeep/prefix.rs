@@ -51,7 +51,7 @@ fn look(shared: &Shared, page: &PrefixPage, now_ms: u64) -> (Vec<Vec<u8>>, Prefi
     let mut unit = Unit::new();
     let terms = Terms {
         mode: Mode::Paused,
-        ..shared.terms(&mut unit, now_ms * 1000)
+        ..shared.terms(&mut unit, now_ms * 1000, false)
     };
     let (next, _) = Section::run_in_turn(terms, |section, held| {
         section.with_guard(held, page.keyspace, Touching::NONE, |guard| {
@@ -89,7 +89,7 @@ fn delete(
             let hashes: Vec<u64> = slice.iter().map(|key| layout.hash(key)).collect();
             let held = shared.stripes.lock(stripe(&slice[0]), Patience::Wait);
             let held = held.expect("a patient lock succeeds");
-            let terms = shared.terms(unit, now_ms * 1000);
+            let terms = shared.terms(unit, now_ms * 1000, false);
             let (count, _) = Section::run(terms, held, Reach::Keys(&hashes), |section, held| {
                 section.with_guard(held, page.keyspace, Touching::NONE, |guard| {
                     slice.iter().filter(|key| guard.delete(key)).count()
