@@ -19,7 +19,7 @@ use loom::thread::{self, JoinHandle};
 use crate::clock::Clock;
 use crate::options::Options;
 use crate::runner::Runner;
-use crate::section::Section;
+use crate::section::{Actor, Section, Terms};
 use crate::shared::Shared;
 
 const PREEMPTIONS: usize = 3;
@@ -122,7 +122,13 @@ fn commands_on_several_stripes_neither_block_each_other_nor_mix() {
         let planned = client(shared, ["MSET b 1 a 1"]);
         let all = client(shared, ["FLUSHALL"]);
         let mut unit = Unit::new();
-        Section::run_in_turn(shared.terms(&mut unit, 0, false), |_, in_turn| {
+        let terms = Terms {
+            shared,
+            unit: &mut unit,
+            now_us: 0,
+            actor: Actor::Client,
+        };
+        Section::run_in_turn(terms, |_, in_turn| {
             in_turn.stripe(1);
             in_turn.stripe(0);
         });

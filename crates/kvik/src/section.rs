@@ -16,6 +16,7 @@
 mod in_turn;
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::thread;
 
 use kvik_log::{Lsn, Unit};
@@ -68,6 +69,17 @@ impl Locks for SharedRead<'_> {
     const SHARED: bool = true;
 }
 
+/// Who works in a section, which decides what becomes of expired keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Actor {
+    /// A client or the store itself: a primary deletes expired keys, a paused store and a follower hide them.
+    Client,
+    /// Somebody who repeats effects: keys stay until an effect deletes them.
+    Repeater,
+    /// Somebody who deletes nothing, whatever the role of the store.
+    Observer,
+}
+
 /// What a section begins with, beside its stripes.
 pub(crate) struct Terms<'a> {
     pub(crate) shared: &'a Shared,
@@ -75,10 +87,7 @@ pub(crate) struct Terms<'a> {
     pub(crate) unit: &'a mut Unit,
     /// The time, in microseconds since the epoch. It stands still in a section.
     pub(crate) now_us: u64,
-    /// What becomes of expired keys; see [`Shared::mode`].
-    pub(crate) mode: Mode,
-    /// Whether anybody wants the effects.
-    pub(crate) is_logged: bool,
+    pub(crate) actor: Actor,
 }
 
 /// A section in progress: the rules of the moment and what has come up so far.
@@ -89,8 +98,15 @@ pub(crate) struct Section<'a> {
     pub(crate) mode: Mode,
     /// Nothing may be changed.
     reads: bool,
-    /// To be freed when the stripes are let go.
-    garbage: Option<Vec<Garbage>>,
+    /// Nearly always nothing, and then one word.
+    departures: Option<Box<Departures>>,
+}
+
+/// What leaves when the stripes have been let go.
+#[derive(Default)]
+struct Departures {
+    /// To be freed.
+    garbage: Vec<Garbage>,
 }
 
 /// How the keys that a guard finds are marked as used.
@@ -111,43 +127,63 @@ impl Touching {
 }
 
 impl<'a> Section<'a> {
-    /// Does `work` in a section over stripes that are locked. `reach` is the keys whose state it reads or changes. Returns
-    /// the work's result and the place in the log up to which everything has to be on disk before anybody is told of it,
-    /// where the log is synchronous.
+    /// Does `work` in a section over the stripes that `lock` locks. `reach` is the keys whose state it reads or changes.
+    /// Returns the work's result and the place in the log up to which everything has to be on disk before anybody is told
+    /// of it, where the log is synchronous.
+    ///
+    /// # Errors
+    /// If the stripes cannot be locked. Nothing has happened then.
     #[inline]
-    pub(crate) fn run<L: Locks, R>(
+    pub(crate) fn run<L: Locks, R, E>(
+        terms: Terms<'a>,
+        lock: impl FnOnce() -> Result<L, E>,
+        reach: Reach<'_>,
+        work: impl FnOnce(&mut Self, &mut L) -> R,
+    ) -> Result<(R, Lsn), E> {
+        let shared = terms.shared;
+        let (result, lsn, departures) = Self::run_locked(terms, lock, reach, work)?;
+        if let Some(departures) = departures {
+            deliver(shared, departures);
+        }
+        Ok((result, lsn))
+    }
+
+    /// The same over stripes that are locked already.
+    #[inline]
+    pub(crate) fn run_on<L: Locks, R>(
         terms: Terms<'a>,
         held: L,
         reach: Reach<'_>,
         work: impl FnOnce(&mut Self, &mut L) -> R,
     ) -> (R, Lsn) {
-        let shared = terms.shared;
-        let (result, lsn, garbage) = Self::run_locked(terms, held, reach, work);
-        deliver(shared, garbage);
-        (result, lsn)
+        let Ok(done) = Self::run(terms, || Ok::<_, Infallible>(held), reach, work);
+        done
     }
 
-    /// The same, up to the moment at which the stripes have been let go.
+    /// From the moment at which the stripes are locked to the one at which they have been let go.
     #[inline]
-    fn run_locked<L: Locks, R>(
+    fn run_locked<L: Locks, R, E>(
         terms: Terms<'a>,
-        mut held: L,
+        lock: impl FnOnce() -> Result<L, E>,
         reach: Reach<'_>,
         work: impl FnOnce(&mut Self, &mut L) -> R,
-    ) -> (R, Lsn, Option<Vec<Garbage>>) {
+    ) -> Result<(R, Lsn, Option<Box<Departures>>), E> {
         debug_assert!(terms.unit.is_empty(), "the section before has handed over");
+        let mut held = lock()?;
+        // The state of the store does not change while stripes are held.
+        let rules = terms.shared.rules(terms.actor, terms.now_us);
         // Dropped before the stripes.
         let mut section = Self {
             shared: terms.shared,
-            effects: Collector::whole(terms.unit, terms.is_logged),
+            effects: Collector::whole(terms.unit, rules.is_logged),
             now_us: terms.now_us,
-            mode: terms.mode,
+            mode: rules.mode,
             reads: L::SHARED,
-            garbage: None,
+            departures: None,
         };
         let result = work(&mut section, &mut held);
         let lsn = section.finish(&held, reach);
-        (result, lsn, section.garbage.take())
+        Ok((result, lsn, section.departures.take()))
     }
 
     /// Does `work` in a section that locks one stripe after the other. The effects on each are a unit of their own, handed
@@ -156,28 +192,31 @@ impl<'a> Section<'a> {
         terms: Terms<'_>,
         work: impl FnOnce(&mut Section<'_>, &mut InTurn<'_>) -> R,
     ) -> (R, Lsn) {
-        let (shared, is_wanted) = (terms.shared, terms.is_logged);
+        let (shared, rules) = (terms.shared, terms.shared.rules(terms.actor, terms.now_us));
         // The owner of the stripes and the sink of effects share the unit.
         let unit = RefCell::new(std::mem::take(terms.unit));
-        let now_ms = terms.now_us / 1000;
-        let mut held = InTurn::new(shared, is_wanted.then_some(&unit), now_ms);
+        let mut held = InTurn::new(
+            shared,
+            rules.is_logged.then_some(&unit),
+            terms.now_us / 1000,
+        );
         let mut section = Section {
             shared,
-            effects: Collector::in_turn(&unit, is_wanted),
+            effects: Collector::in_turn(&unit, rules.is_logged),
             now_us: terms.now_us,
-            mode: terms.mode,
+            mode: rules.mode,
             reads: false,
-            garbage: None,
+            departures: None,
         };
         let result = work(&mut section, &mut held);
-        let (lsn, garbage) = (
-            section.finish(&held, Reach::Nothing),
-            section.garbage.take(),
-        );
+        let lsn = section.finish(&held, Reach::Nothing);
+        let departures = section.departures.take();
         drop(section);
         drop(held);
         *terms.unit = unit.into_inner();
-        deliver(shared, garbage);
+        if let Some(departures) = departures {
+            deliver(shared, departures);
+        }
         (result, lsn)
     }
 
@@ -238,8 +277,14 @@ impl<'a> Section<'a> {
     #[inline]
     pub(crate) fn leave(&mut self, garbage: Option<Vec<Garbage>>) {
         if let Some(garbage) = garbage {
-            self.garbage.get_or_insert_default().extend(garbage);
+            self.leave_some(garbage);
         }
+    }
+
+    #[inline(never)]
+    fn leave_some(&mut self, garbage: Vec<Garbage>) {
+        let departures = self.departures.get_or_insert_default();
+        departures.garbage.extend(garbage);
     }
 
     /// Hands the effects to the log, and says how far it must be on disk for what was seen and done.
@@ -266,11 +311,9 @@ impl<'a> Section<'a> {
 }
 
 /// Delivers what leaves when the stripes have been let go.
-#[inline]
-fn deliver(shared: &Shared, garbage: Option<Vec<Garbage>>) {
-    if let Some(garbage) = garbage {
-        shared.stripes.alarm.discard(garbage);
-    }
+#[inline(never)]
+fn deliver(shared: &Shared, departures: Box<Departures>) {
+    shared.stripes.alarm.discard(departures.garbage);
 }
 
 impl Drop for Section<'_> {

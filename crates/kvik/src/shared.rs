@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::effects::EffectLog;
 use crate::options::Options;
 use crate::router::Router;
-use crate::section::Terms;
+use crate::section::Actor;
 use crate::stamps::{Reach, Stamps};
 use crate::stripes::{Held, Patience, SharedStripes};
 
@@ -40,6 +40,14 @@ pub(crate) struct Shared {
     stamps: Stamps,
     /// For access counters of typed calls, which have no generator of their own.
     random: AtomicU64,
+}
+
+/// What holds for a section from beginning to end.
+pub(crate) struct Rules {
+    /// What becomes of expired keys.
+    pub(crate) mode: Mode,
+    /// Whether anybody wants the effects.
+    pub(crate) is_logged: bool,
 }
 
 impl Shared {
@@ -138,33 +146,30 @@ impl Shared {
         drop(held);
     }
 
-    /// What a section at this time, in microseconds since the epoch, begins with. Called while its stripes are held, so
-    /// that the log and the role are those of the whole section. Who `repeats` the effects of another store keeps expired
-    /// keys until an effect deletes them; the clients of a follower do not see them.
+    /// The rules of a section at this time, in microseconds since the epoch. Called while its stripes are held.
     #[inline]
-    pub(crate) fn terms<'a>(&'a self, unit: &'a mut Unit, now_us: u64, repeats: bool) -> Terms<'a> {
+    pub(crate) fn rules(&self, actor: Actor, now_us: u64) -> Rules {
         let state = self.state.load(Relaxed);
-        let is_special = state & FOLLOWER != 0 || self.engine.pause.until_ms() != 0 || repeats;
-        Terms {
-            shared: self,
-            unit,
-            now_us,
+        let is_paused = self.engine.pause.until_ms() != 0;
+        // Without a branch between the three.
+        let is_special = (state & FOLLOWER != 0) | is_paused | (actor != Actor::Client);
+        Rules {
             mode: match is_special {
                 false => Mode::Primary,
-                true => self.special_mode(repeats, now_us / 1000),
+                true => self.special_mode(actor, now_us / 1000),
             },
             is_logged: state & LOGGED != 0,
         }
     }
 
     #[cold]
-    fn special_mode(&self, repeats: bool, now_ms: u64) -> Mode {
-        if repeats {
-            Mode::Follower
-        } else if self.is_follower() || self.engine.pause.scope(now_ms).is_some() {
-            Mode::Paused
-        } else {
-            Mode::Primary
+    fn special_mode(&self, actor: Actor, now_ms: u64) -> Mode {
+        let is_paused = || self.engine.pause.scope(now_ms).is_some();
+        match actor {
+            Actor::Repeater => Mode::Follower,
+            Actor::Observer => Mode::Paused,
+            Actor::Client if self.is_follower() || is_paused() => Mode::Paused,
+            Actor::Client => Mode::Primary,
         }
     }
 

@@ -6,7 +6,7 @@ use kvik_store::{Expiry, Guard, NewString};
 
 use crate::db::Db;
 use crate::executor::ascend;
-use crate::section::{Section, Touching};
+use crate::section::{Actor, Section, Terms, Touching};
 use crate::stamps::Reach;
 use crate::stripes::Patience;
 use crate::typed::DATABASE;
@@ -54,13 +54,18 @@ impl Db {
         let held = shared.stripes.lock_many(&stripes, Patience::Wait);
         let held = held.expect("a patient lock succeeds");
         let mut unit = Unit::new();
-        let terms = shared.terms(&mut unit, shared.clock.now_us(), false);
+        let terms = Terms {
+            shared,
+            unit: &mut unit,
+            now_us: shared.clock.now_us(),
+            actor: Actor::Client,
+        };
         let touching = Touching {
             touch: true,
             random: shared.random(),
         };
         let reach = Reach::Keys(&hashes);
-        let (result, lsn) = Section::run(terms, held, reach, |section, held| {
+        let (result, lsn) = Section::run_on(terms, held, reach, |section, held| {
             let guard = section.guard(held, DATABASE, touching);
             let mut transaction = Transaction { guard };
             let result = run(&mut transaction);

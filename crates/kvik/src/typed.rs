@@ -17,7 +17,7 @@ use kvik_store::{
 
 use crate::db::Db;
 use crate::router::Home;
-use crate::section::{Locks, Section, Touching};
+use crate::section::{Actor, Locks, Section, Terms, Touching};
 use crate::stamps::Reach;
 use crate::stripes::{Held, Patience};
 
@@ -284,15 +284,18 @@ impl Db {
     ) -> Result<R, Error> {
         let shared = &*self.shared;
         let mut unit = UNIT.take();
-        let (terms, reach) = (
-            shared.terms(&mut unit, now_ms * 1000, false),
-            Reach::Key(home.hash),
-        );
+        let reach = Reach::Key(home.hash);
+        let terms = Terms {
+            shared,
+            unit: &mut unit,
+            now_us: now_ms * 1000,
+            actor: Actor::Client,
+        };
         let touching = Touching {
             touch: true,
             random: shared.random(),
         };
-        let (result, lsn) = Section::run(terms, held, reach, |section, held| {
+        let (result, lsn) = Section::run_on(terms, held, reach, |section, held| {
             let guard = section.guard(held, home.keyspace, touching);
             let mut guard = guard.hashed(key, home.hash);
             let result = work(&mut guard);

@@ -15,9 +15,9 @@ use std::time::Duration;
 use kvik_command::pause::PauseScope;
 use kvik_command::stats::ThreadStats;
 use kvik_log::Unit;
-use kvik_store::{Garbage, KeyspaceId, Mode, Stripes, prepare_memory, release_memory};
+use kvik_store::{ExpiryRound, Garbage, KeyspaceId, Mode, Stripes, prepare_memory, release_memory};
 
-use crate::section::{Section, Touching};
+use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
 use crate::stripes::{Busy, Patience, SharedStripes};
@@ -290,11 +290,16 @@ fn expire_slice(
         return false;
     };
     // The store may have been paused, or have become a follower, while the lock was waited for.
-    let terms = shared.terms(unit, now_ms * 1000, false);
-    if terms.mode != Mode::Primary {
-        return false;
-    }
-    let (done, _) = Section::run(terms, held, Reach::Nothing, |section, held| {
+    let terms = Terms {
+        shared,
+        unit,
+        now_us: now_ms * 1000,
+        actor: Actor::Client,
+    };
+    let (done, _) = Section::run_on(terms, held, Reach::Nothing, |section, held| {
+        if section.mode != Mode::Primary {
+            return ExpiryRound::default();
+        }
         section.with_guard(held, KeyspaceId(0), Touching::NONE, |guard| {
             guard.expire_due(index, SLICE)
         })

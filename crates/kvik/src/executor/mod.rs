@@ -31,10 +31,10 @@ use kvik_command::stats::ThreadStats;
 use kvik_command::{Random, Session, table};
 use kvik_log::{Lsn, Unit};
 use kvik_resp::{Args, Output};
-use kvik_store::{Mode, lacks_memory};
+use kvik_store::lacks_memory;
 
 use crate::clock::BatchClock;
-use crate::section::{Section, Terms, Touching};
+use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stripes::Patience;
 use crate::upkeep;
@@ -79,8 +79,7 @@ struct Work {
     untimed: Untimed,
     stats: Arc<ThreadStats>,
     random: Random,
-    /// Its commands are effects of another store or of a log.
-    repeats: bool,
+    actor: Actor,
     /// Until when nothing is prepared, in microseconds since the epoch.
     left_until_us: u64,
     /// How far the log has to be on disk before the output since the last look may be told.
@@ -99,7 +98,7 @@ impl Executor {
                 &std::hash::RandomState::new(),
                 0,
             )),
-            repeats: false,
+            actor: Actor::Client,
             left_until_us: 0,
             lsn: Lsn::ZERO,
         };
@@ -114,7 +113,7 @@ impl Executor {
     /// The same for the effects of another store or of a log: they skip the gate, and keys stay until an effect deletes
     /// them.
     pub(crate) fn repeating(mut self) -> Self {
-        self.work.repeats = true;
+        self.work.actor = Actor::Repeater;
         self
     }
 
@@ -229,9 +228,8 @@ impl Executor {
         let Some(watch) = session.released.take() else {
             return;
         };
-        // Paused, because nothing is to be deleted here.
         let terms = Terms {
-            mode: Mode::Paused,
+            actor: Actor::Observer,
             ..self.work.terms(&self.shared, &mut self.unit)
         };
         let keyspace = session.keyspace();

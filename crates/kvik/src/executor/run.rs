@@ -14,6 +14,7 @@ use super::timing::QUICK_REPLY_BYTES;
 use crate::section::{Locks, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
+use crate::stripes::Busy;
 
 /// A command on its way.
 #[derive(Clone, Copy)]
@@ -52,7 +53,12 @@ impl Work {
     /// What a section of this thread begins with.
     #[inline]
     pub(super) fn terms<'a>(&self, shared: &'a Shared, unit: &'a mut Unit) -> Terms<'a> {
-        shared.terms(unit, self.clock.now_us(), self.repeats)
+        Terms {
+            shared,
+            unit,
+            now_us: self.clock.now_us(),
+            actor: self.actor,
+        }
     }
 
     /// Runs a command as the one unit of a section. Where what has to be done before puts the command off, the section
@@ -61,13 +67,13 @@ impl Work {
     pub(super) fn run_section<L: Locks>(
         &mut self,
         terms: Terms<'_>,
-        held: L,
+        lock: impl FnOnce() -> Result<L, Busy>,
         session: &mut Session,
         call: &Call<'_>,
         reach: Reach<'_>,
         out: &mut Output,
     ) -> Result<(), PutOff> {
-        let (ready, lsn) = Section::run(terms, held, reach, |section, held| {
+        let (ready, lsn) = Section::run(terms, lock, reach, |section, held| {
             let due_ms = held.next_due();
             self.expire_slices(section, held, due_ms, session, call)?;
             if L::SEVERAL {
@@ -75,7 +81,7 @@ impl Work {
             }
             self.run(section, held, session, call, out);
             Ok(())
-        });
+        })?;
         self.note_lsn(lsn);
         ready
     }

@@ -3,11 +3,10 @@
 use kvik_command::Session;
 use kvik_log::Unit;
 use kvik_resp::Output;
-use kvik_store::Mode;
 
 use super::Work;
 use super::run::Call;
-use crate::section::{Section, Terms, Touching};
+use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
 use crate::stripes::{Patience, SharedRead};
@@ -26,7 +25,7 @@ impl Work {
     ) {
         let Some((_, hash)) = call.hash else { return };
         let (terms, reach) = (self.terms(shared, unit), Reach::Key(hash));
-        let (untouched, lsn) = Section::run(terms, read, reach, |section, held| {
+        let (untouched, lsn) = Section::run_on(terms, read, reach, |section, held| {
             self.run(section, held, session, call, out)
         });
         self.note_lsn(lsn);
@@ -43,9 +42,9 @@ impl Work {
         let Ok(held) = stripes.lock(stripes.layout.stripe_of(hash), Patience::Spin) else {
             return;
         };
-        // Paused, because nothing is to be deleted here: others may have come in between.
+        // Others may have come in between, but nothing is to be deleted for a clock.
         let terms = Terms {
-            mode: Mode::Paused,
+            actor: Actor::Observer,
             ..self.terms(shared, unit)
         };
         let (key, keyspace) = (&call.args[at], session.keyspace());
@@ -53,7 +52,7 @@ impl Work {
             touch: true,
             random: self.random.bits(),
         };
-        Section::run(terms, held, Reach::Nothing, |section, held| {
+        Section::run_on(terms, held, Reach::Nothing, |section, held| {
             let guard = section.guard(held, keyspace, touching);
             guard.hashed(key, hash).touch(key);
         });

@@ -47,6 +47,15 @@ fn store() -> (Arc<Shared>, Arc<Record>, [String; 2]) {
     (store, record, keys)
 }
 
+fn terms<'a>(shared: &'a Shared, unit: &'a mut Unit) -> Terms<'a> {
+    Terms {
+        shared,
+        unit,
+        now_us: 0,
+        actor: Actor::Client,
+    }
+}
+
 fn set(section: &mut Section<'_>, held: &mut dyn Stripes, key: &str) {
     section.with_guard(held, KEYSPACE, Touching::NONE, |guard| {
         let string = NewString::Bytes(b"v");
@@ -58,7 +67,7 @@ fn set(section: &mut Section<'_>, held: &mut dyn Stripes, key: &str) {
 fn what_happened_on_a_stripe_taken_in_turn_is_told_before_the_next_is_taken() {
     let (store, record, [first, second]) = store();
     let mut unit = Unit::new();
-    let ((), lsn) = Section::run_in_turn(store.terms(&mut unit, 0, false), |section, held| {
+    let ((), lsn) = Section::run_in_turn(terms(&store, &mut unit), |section, held| {
         for key in [&first, &first, &second] {
             set(section, held, key);
         }
@@ -74,8 +83,8 @@ fn a_section_hands_over_while_all_its_stripes_are_held() {
     let mut unit = Unit::new();
     let held = store.stripes.lock_all(Patience::Wait);
     let held = held.expect("a patient lock succeeds");
-    let terms = store.terms(&mut unit, 0, false);
-    Section::run(terms, held, Reach::Everything, |section, held| {
+    let terms = terms(&store, &mut unit);
+    Section::run_on(terms, held, Reach::Everything, |section, held| {
         set(section, held, &first);
         set(section, held, &second);
     });
@@ -99,8 +108,8 @@ fn no_stripe_is_let_go_while_effects_are_pending() {
     let work = || {
         let held = store.stripes.lock(0, Patience::Wait);
         let held = held.expect("a patient lock succeeds");
-        let terms = store.terms(&mut unit, 0, false);
-        Section::run(terms, held, Reach::Everything, |section, held| {
+        let terms = terms(&store, &mut unit);
+        Section::run_on(terms, held, Reach::Everything, |section, held| {
             set(section, held, "k");
         });
     };
@@ -114,8 +123,8 @@ fn what_a_panic_leaves_changed_is_told() {
     let fail = || {
         let held = store.stripes.lock(0, Patience::Wait);
         let held = held.expect("a patient lock succeeds");
-        let terms = store.terms(&mut unit, 0, false);
-        Section::run(terms, held, Reach::Everything, |section, held| {
+        let terms = terms(&store, &mut unit);
+        Section::run_on(terms, held, Reach::Everything, |section, held| {
             set(section, held, &key);
             panic!("as a handler might");
         });

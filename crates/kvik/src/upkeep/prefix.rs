@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use kvik_command::prefix_jobs::{PrefixPage, PrefixProgress};
 use kvik_log::Unit;
-use kvik_store::Mode;
 
 use super::{LONGEST_MS, SLICE, WHILE_OFF_MS};
-use crate::section::{Section, Terms, Touching};
+use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
 use crate::stripes::Patience;
@@ -47,11 +46,12 @@ pub(super) fn work(shared: &Shared, unit: &mut Unit) {
 /// The keys of a page that match.
 fn look(shared: &Shared, page: &PrefixPage, now_ms: u64) -> (Vec<Vec<u8>>, PrefixProgress) {
     let (mut keys, mut visited) = (Vec::new(), 0);
-    // Paused, because nothing is to be deleted here.
     let mut unit = Unit::new();
     let terms = Terms {
-        mode: Mode::Paused,
-        ..shared.terms(&mut unit, now_ms * 1000, false)
+        shared,
+        unit: &mut unit,
+        now_us: now_ms * 1000,
+        actor: Actor::Observer,
     };
     let (next, _) = Section::run_in_turn(terms, |section, held| {
         section.with_guard(held, page.keyspace, Touching::NONE, |guard| {
@@ -89,8 +89,13 @@ fn delete(
             let hashes: Vec<u64> = slice.iter().map(|key| layout.hash(key)).collect();
             let held = shared.stripes.lock(stripe(&slice[0]), Patience::Wait);
             let held = held.expect("a patient lock succeeds");
-            let terms = shared.terms(unit, now_ms * 1000, false);
-            let (count, _) = Section::run(terms, held, Reach::Keys(&hashes), |section, held| {
+            let terms = Terms {
+                shared,
+                unit,
+                now_us: now_ms * 1000,
+                actor: Actor::Client,
+            };
+            let (count, _) = Section::run_on(terms, held, Reach::Keys(&hashes), |section, held| {
                 section.with_guard(held, page.keyspace, Touching::NONE, |guard| {
                     slice.iter().filter(|key| guard.delete(key)).count()
                 })
