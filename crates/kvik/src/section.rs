@@ -6,8 +6,8 @@
 //! hands the effects to the log while the stripes are still held, stamps the keys with the unit's place in the log,
 //! unlocks, and then delivers what leaves only at the end: garbage today, pushes and invalidations in the same way.
 //!
-//! A section asserts that no effect is pending when its stripes are let go, in release builds too. Only a panic inside
-//! the work hands effects over early, because what it has changed stays changed. The unit is empty when a section begins,
+//! A section asserts that no effect is pending when its stripes are let go, in release builds too. Where a panic unwinds
+//! through the work, the effects so far are handed over, because what it has changed stays changed. The unit is empty when a section begins,
 //! so that undoing one is a truncation to an empty unit, together with the old values that the guard's changes report.
 //!
 //! Cost without a log: a handful of stores and two branches. The section is a variable of [`Section::run`] and is never
@@ -16,8 +16,7 @@
 mod in_turn;
 
 use std::cell::RefCell;
-use std::convert::Infallible;
-use std::thread;
+use std::mem;
 
 use kvik_log::{Lsn, Unit};
 use kvik_store::{Garbage, Guard, KeyspaceId, Mode, Stripes};
@@ -127,49 +126,33 @@ impl Touching {
 }
 
 impl<'a> Section<'a> {
-    /// Does `work` in a section over the stripes that `lock` locks. `reach` is the keys whose state it reads or changes.
-    /// Returns the work's result and the place in the log up to which everything has to be on disk before anybody is told
-    /// of it, where the log is synchronous.
-    ///
-    /// # Errors
-    /// If the stripes cannot be locked. Nothing has happened then.
+    /// Does `work` in a section over stripes that are locked. `reach` is the keys whose state it reads or changes. Returns
+    /// the work's result and the place in the log up to which everything has to be on disk before anybody is told of it,
+    /// where the log is synchronous.
     #[inline]
-    pub(crate) fn run<L: Locks, R, E>(
-        terms: Terms<'a>,
-        lock: impl FnOnce() -> Result<L, E>,
-        reach: Reach<'_>,
-        work: impl FnOnce(&mut Self, &mut L) -> R,
-    ) -> Result<(R, Lsn), E> {
-        let shared = terms.shared;
-        let (result, lsn, departures) = Self::run_locked(terms, lock, reach, work)?;
-        if let Some(departures) = departures {
-            deliver(shared, departures);
-        }
-        Ok((result, lsn))
-    }
-
-    /// The same over stripes that are locked already.
-    #[inline]
-    pub(crate) fn run_on<L: Locks, R>(
+    pub(crate) fn run<L: Locks, R>(
         terms: Terms<'a>,
         held: L,
         reach: Reach<'_>,
         work: impl FnOnce(&mut Self, &mut L) -> R,
     ) -> (R, Lsn) {
-        let Ok(done) = Self::run(terms, || Ok::<_, Infallible>(held), reach, work);
-        done
+        let shared = terms.shared;
+        let (result, lsn, departures) = Self::run_locked(terms, held, reach, work);
+        if let Some(departures) = departures {
+            deliver(shared, departures);
+        }
+        (result, lsn)
     }
 
-    /// From the moment at which the stripes are locked to the one at which they have been let go.
+    /// The same, up to the moment at which the stripes have been let go.
     #[inline]
-    fn run_locked<L: Locks, R, E>(
+    fn run_locked<L: Locks, R>(
         terms: Terms<'a>,
-        lock: impl FnOnce() -> Result<L, E>,
+        mut held: L,
         reach: Reach<'_>,
         work: impl FnOnce(&mut Self, &mut L) -> R,
-    ) -> Result<(R, Lsn, Option<Box<Departures>>), E> {
+    ) -> (R, Lsn, Option<Box<Departures>>) {
         debug_assert!(terms.unit.is_empty(), "the section before has handed over");
-        let mut held = lock()?;
         // The state of the store does not change while stripes are held.
         let rules = terms.shared.rules(terms.actor, terms.now_us);
         // Dropped before the stripes.
@@ -182,8 +165,10 @@ impl<'a> Section<'a> {
             departures: None,
         };
         let result = work(&mut section, &mut held);
-        let lsn = section.finish(&held, reach);
-        Ok((result, lsn, section.departures.take()))
+        let (lsn, departures) = section.finish(&held, reach);
+        // What is left to do for a section that is dropped is for one in which a panic unwinds.
+        mem::forget(section);
+        (result, lsn, departures)
     }
 
     /// Does `work` in a section that locks one stripe after the other. The effects on each are a unit of their own, handed
@@ -209,9 +194,8 @@ impl<'a> Section<'a> {
             departures: None,
         };
         let result = work(&mut section, &mut held);
-        let lsn = section.finish(&held, Reach::Nothing);
-        let departures = section.departures.take();
-        drop(section);
+        let (lsn, departures) = section.finish(&held, Reach::Nothing);
+        mem::forget(section);
         drop(held);
         *terms.unit = unit.into_inner();
         if let Some(departures) = departures {
@@ -220,14 +204,15 @@ impl<'a> Section<'a> {
         (result, lsn)
     }
 
-    /// What is done last while the stripes are held.
+    /// Ends the section, while its stripes are still held.
     #[inline]
-    fn finish<L: Locks>(&mut self, held: &L, reach: Reach<'_>) -> Lsn {
+    fn finish<L: Locks>(&mut self, held: &L, reach: Reach<'_>) -> (Lsn, Option<Box<Departures>>) {
         // Waiters that this section can serve are served here, inside their pushers' section.
-        match self.effects.is_wanted() {
+        let lsn = match self.effects.is_wanted() {
             true => self.hand_over(reach).max(held.passed()),
             false => Lsn::ZERO,
-        }
+        };
+        (lsn, self.departures.take())
     }
 
     /// The time in milliseconds since the epoch.
@@ -291,22 +276,14 @@ impl<'a> Section<'a> {
     #[inline(never)]
     fn hand_over(&mut self, reach: Reach<'_>) -> Lsn {
         let (shared, now_ms) = (self.shared, self.now_ms());
-        self.effects
-            .with_unit(|unit| shared.append(unit, now_ms, reach))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn hand_over_unfinished(&mut self) {
-        let (shared, now_ms) = (self.shared, self.now_ms());
-        // An assertion that fails while a panic unwinds would end the program, so that a panic comes first.
-        assert!(
-            thread::panicking(),
-            "effects are pending when stripes are let go"
-        );
-        // The keys that a panic has left changed are not known here.
-        self.effects
-            .with_unit(|unit| shared.append(unit, now_ms, Reach::Everything));
+        self.effects.with_unit(|unit| {
+            let lsn = shared.append(unit, now_ms, reach);
+            assert!(
+                unit.is_empty(),
+                "no effect is pending when a stripe is let go"
+            );
+            lsn
+        })
     }
 }
 
@@ -316,12 +293,15 @@ fn deliver(shared: &Shared, departures: Box<Departures>) {
     shared.stripes.alarm.discard(departures.garbage);
 }
 
+/// A panic unwinds through the work: what it has changed stays changed, and the log is told while the stripes are held.
 impl Drop for Section<'_> {
-    #[inline]
+    #[cold]
     fn drop(&mut self) {
-        // Nothing is collected where nothing is wanted.
-        if self.effects.is_wanted() && self.effects.with_unit(|unit| !unit.is_empty()) {
-            self.hand_over_unfinished();
+        let (shared, now_ms) = (self.shared, self.now_ms());
+        if self.effects.is_wanted() {
+            // The keys that have changed are not known here. No assertion: one that fails would end the program.
+            self.effects
+                .with_unit(|unit| shared.append(unit, now_ms, Reach::Everything));
         }
     }
 }

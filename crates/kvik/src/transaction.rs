@@ -65,7 +65,7 @@ impl Db {
             random: shared.random(),
         };
         let reach = Reach::Keys(&hashes);
-        let (result, lsn) = Section::run_on(terms, held, reach, |section, held| {
+        let (result, lsn) = Section::run(terms, held, reach, |section, held| {
             let guard = section.guard(held, DATABASE, touching);
             let mut transaction = Transaction { guard };
             let result = run(&mut transaction);

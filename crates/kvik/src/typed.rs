@@ -295,7 +295,7 @@ impl Db {
             touch: true,
             random: shared.random(),
         };
-        let (result, lsn) = Section::run_on(terms, held, reach, |section, held| {
+        let (result, lsn) = Section::run(terms, held, reach, |section, held| {
             let guard = section.guard(held, home.keyspace, touching);
             let mut guard = guard.hashed(key, home.hash);
             let result = work(&mut guard);

@@ -296,7 +296,7 @@ fn expire_slice(
         now_us: now_ms * 1000,
         actor: Actor::Client,
     };
-    let (done, _) = Section::run_on(terms, held, Reach::Nothing, |section, held| {
+    let (done, _) = Section::run(terms, held, Reach::Nothing, |section, held| {
         if section.mode != Mode::Primary {
             return ExpiryRound::default();
         }

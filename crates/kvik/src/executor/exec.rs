@@ -59,7 +59,7 @@ impl Executor {
         };
         // One section has one time, so that no key expires between two of the commands.
         let terms = work.terms(shared, &mut self.unit);
-        let (ready, lsn) = Section::run_on(terms, held, reach, |section, held| {
+        let (ready, lsn) = Section::run(terms, held, reach, |section, held| {
             let due_ms = held.next_due();
             work.get_queue_ready(section, held, due_ms, session)?;
             work.exec_locked(section, held, session, out);

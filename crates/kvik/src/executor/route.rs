@@ -102,7 +102,7 @@ impl Executor {
     ) -> Result<(), PutOff> {
         let terms = self.work.terms(&self.shared, &mut self.unit);
         self.work
-            .run_section(terms, || Ok(NoStripes), session, call, Reach::Nothing, out)
+            .run_section(terms, NoStripes, session, call, Reach::Nothing, out)
     }
 
     #[inline]
@@ -118,18 +118,17 @@ impl Executor {
         let (work, shared, unit) = (&mut self.work, &*self.shared, &mut self.unit);
         let stripes = &shared.stripes;
         let index = stripes.layout.stripe_of(hash);
-        let is_read = call.command.flags().contains(Flags::READONLY);
-        if is_read && let Some(read) = stripes.share(index, || work.clock.now_us() / 1000) {
-            work.run_shared(shared, unit, read, session, call, out);
-            return Ok(());
-        }
-        let patience = self.patience;
-        let lock = || match is_read {
-            true => stripes.lock_to_read(index, patience),
-            false => stripes.lock(index, patience),
+        let held = if call.command.flags().contains(Flags::READONLY) {
+            if let Some(read) = stripes.share(index, || work.clock.now_us() / 1000) {
+                work.run_shared(shared, unit, read, session, call, out);
+                return Ok(());
+            }
+            stripes.lock_to_read(index, self.patience)?
+        } else {
+            stripes.lock(index, self.patience)?
         };
         let terms = work.terms(shared, unit);
-        work.run_section(terms, lock, session, call, Reach::Key(hash), out)
+        work.run_section(terms, held, session, call, Reach::Key(hash), out)
     }
 
     fn run_on_planned(
@@ -145,11 +144,10 @@ impl Executor {
         match *work.plan.stripes {
             [] => self.run_on_none(session, call, out),
             [index] => {
-                let (stripes, patience) = (&shared.stripes, self.patience);
-                let lock = || stripes.lock(usize::from(index), patience);
+                let held = shared.stripes.lock(usize::from(index), self.patience)?;
                 let reach = Reach::Key(work.plan.hashes[0]);
                 let terms = work.terms(shared, &mut self.unit);
-                work.run_section(terms, lock, session, call, reach, out)
+                work.run_section(terms, held, session, call, reach, out)
             }
             _ => self.run_on_several(session, call, out),
         }
@@ -174,7 +172,7 @@ impl Executor {
         let hashes = std::mem::take(&mut work.plan.hashes);
         let terms = work.terms(shared, &mut self.unit);
         let reach = Reach::Keys(&hashes);
-        let done = work.run_section(terms, || Ok(held), session, call, reach, out);
+        let done = work.run_section(terms, held, session, call, reach, out);
         work.plan.hashes = hashes;
         done
     }
@@ -185,11 +183,10 @@ impl Executor {
         call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), PutOff> {
-        let (shared, patience) = (&*self.shared, self.patience);
-        let lock = || shared.stripes.lock_all(patience);
-        let terms = self.work.terms(shared, &mut self.unit);
+        let held = self.shared.stripes.lock_all(self.patience)?;
+        let terms = self.work.terms(&self.shared, &mut self.unit);
         self.work
-            .run_section(terms, lock, session, call, Reach::Everything, out)
+            .run_section(terms, held, session, call, Reach::Everything, out)
     }
 
     fn run_in_turn(

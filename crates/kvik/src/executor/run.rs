@@ -14,7 +14,6 @@ use super::timing::QUICK_REPLY_BYTES;
 use crate::section::{Locks, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
-use crate::stripes::Busy;
 
 /// A command on its way.
 #[derive(Clone, Copy)]
@@ -67,13 +66,13 @@ impl Work {
     pub(super) fn run_section<L: Locks>(
         &mut self,
         terms: Terms<'_>,
-        lock: impl FnOnce() -> Result<L, Busy>,
+        held: L,
         session: &mut Session,
         call: &Call<'_>,
         reach: Reach<'_>,
         out: &mut Output,
     ) -> Result<(), PutOff> {
-        let (ready, lsn) = Section::run(terms, lock, reach, |section, held| {
+        let (ready, lsn) = Section::run(terms, held, reach, |section, held| {
             let due_ms = held.next_due();
             self.expire_slices(section, held, due_ms, session, call)?;
             if L::SEVERAL {
@@ -81,7 +80,7 @@ impl Work {
             }
             self.run(section, held, session, call, out);
             Ok(())
-        })?;
+        });
         self.note_lsn(lsn);
         ready
     }

@@ -25,7 +25,7 @@ impl Work {
     ) {
         let Some((_, hash)) = call.hash else { return };
         let (terms, reach) = (self.terms(shared, unit), Reach::Key(hash));
-        let (untouched, lsn) = Section::run_on(terms, read, reach, |section, held| {
+        let (untouched, lsn) = Section::run(terms, read, reach, |section, held| {
             self.run(section, held, session, call, out)
         });
         self.note_lsn(lsn);
@@ -52,7 +52,7 @@ impl Work {
             touch: true,
             random: self.random.bits(),
         };
-        Section::run_on(terms, held, Reach::Nothing, |section, held| {
+        Section::run(terms, held, Reach::Nothing, |section, held| {
             let guard = section.guard(held, keyspace, touching);
             guard.hashed(key, hash).touch(key);
         });

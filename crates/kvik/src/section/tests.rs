@@ -84,7 +84,7 @@ fn a_section_hands_over_while_all_its_stripes_are_held() {
     let held = store.stripes.lock_all(Patience::Wait);
     let held = held.expect("a patient lock succeeds");
     let terms = terms(&store, &mut unit);
-    Section::run_on(terms, held, Reach::Everything, |section, held| {
+    Section::run(terms, held, Reach::Everything, |section, held| {
         set(section, held, &first);
         set(section, held, &second);
     });
@@ -109,7 +109,7 @@ fn no_stripe_is_let_go_while_effects_are_pending() {
         let held = store.stripes.lock(0, Patience::Wait);
         let held = held.expect("a patient lock succeeds");
         let terms = terms(&store, &mut unit);
-        Section::run_on(terms, held, Reach::Everything, |section, held| {
+        Section::run(terms, held, Reach::Everything, |section, held| {
             set(section, held, "k");
         });
     };
@@ -124,7 +124,7 @@ fn what_a_panic_leaves_changed_is_told() {
         let held = store.stripes.lock(0, Patience::Wait);
         let held = held.expect("a patient lock succeeds");
         let terms = terms(&store, &mut unit);
-        Section::run_on(terms, held, Reach::Everything, |section, held| {
+        Section::run(terms, held, Reach::Everything, |section, held| {
             set(section, held, &key);
             panic!("as a handler might");
         });

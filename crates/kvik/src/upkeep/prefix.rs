@@ -95,7 +95,7 @@ fn delete(
                 now_us: now_ms * 1000,
                 actor: Actor::Client,
             };
-            let (count, _) = Section::run_on(terms, held, Reach::Keys(&hashes), |section, held| {
+            let (count, _) = Section::run(terms, held, Reach::Keys(&hashes), |section, held| {
                 section.with_guard(held, page.keyspace, Touching::NONE, |guard| {
                     slice.iter().filter(|key| guard.delete(key)).count()
                 })
