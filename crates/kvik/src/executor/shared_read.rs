@@ -3,6 +3,7 @@
 use kvik_command::Session;
 use kvik_log::Unit;
 use kvik_resp::Output;
+use kvik_store::Key;
 
 use super::Work;
 use super::run::Call;
@@ -53,8 +54,8 @@ impl Work {
             random: self.random.bits(),
         };
         Section::run(terms, held, Reach::Nothing, |section, held| {
-            let guard = section.guard(held, keyspace, touching);
-            guard.hashed(key, hash).touch(key);
+            let mut guard = section.guard(held, keyspace, touching);
+            guard.touch(Key::hashed(key, hash));
         });
     }
 }

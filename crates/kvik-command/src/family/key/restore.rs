@@ -22,7 +22,7 @@ const BAD_DATA: Error = Error::text("Bad data format");
 pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let options = RestoreOptions::parse(ctx)?;
     let args = ctx.args;
-    if !options.replace && ctx.keys.peek(&args[1]).is_some() {
+    if !options.replace && ctx.keys.peek(ctx.key(1)).is_some() {
         return Err(BUSY);
     }
     let terms = Terms {
@@ -33,9 +33,9 @@ pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let mut payload = Payload::open(terms.payload).map_err(|_| WRONG_ENVELOPE)?;
     let past = terms.expire_at.is_some_and(|at| ctx.keys.is_past(at));
     let value = payload.value().map_err(|_| BAD_DATA)?;
-    put(ctx.keys.entry(&args[1]), value, &terms, past).map_err(|_| BAD_DATA)?;
+    put(ctx.keys.entry(ctx.key(1)), value, &terms, past).map_err(|_| BAD_DATA)?;
     if past {
-        ctx.keys.delete(&args[1]);
+        ctx.keys.delete(ctx.key(1));
     }
     ctx.reply.ok();
     Ok(())
