@@ -9,7 +9,7 @@ use socket2::Socket;
 
 use crate::config::{Config, Key};
 use crate::net::Peer;
-use crate::reactor::{Arrival, Inbox};
+use crate::reactor::inbox::{Arrival, Inbox};
 
 /// Unread replies from which nothing more is executed for a client.
 pub(crate) const HIGH_WATER: usize = 1 << 20;

@@ -1,7 +1,7 @@
 //! The driver on readiness: epoll on Linux, kqueue on BSD and macOS.
 //!
-//! The kernel reports edges, so a connection remembers what it may do ([`Conn::readable`],
-//! [`Conn::writable`]) until the kernel says otherwise. Work that can be done stands in one queue,
+//! The kernel reports edges, so a connection remembers what it may do ([`MioConn::readable`],
+//! [`MioConn::writable`]) until the kernel says otherwise. Work that can be done stands in one queue,
 //! each connection at most once, and is done when the reactor asks for the next event: a read is
 //! made just before its bytes are parsed. What is to be sent goes out when the events of a turn are
 //! done, or a few dozen of them: a peer that waits on the same machine is then woken once for many
@@ -64,14 +64,14 @@ pub(super) struct MioDriver {
     /// By id; a closed listener leaves a hole.
     listeners: Vec<Option<Listener>>,
     backoff: Backoff,
-    conns: Slab<Conn>,
+    conns: Slab<MioConn>,
     buffers: Buffers,
     /// What can make progress, in the order in which it came.
     ready: VecDeque<Ready>,
     /// How many of `ready` belong to this turn: what a turn makes ready waits for the next, so
     /// that the kernel is asked for news of the others.
     turn: usize,
-    /// Connections with [`Conn::unflushed`] output.
+    /// Connections with [`MioConn::unflushed`] output.
     unflushed: Vec<ConnId>,
     high_water: usize,
 }
@@ -83,7 +83,7 @@ enum Ready {
     Waker,
 }
 
-struct Conn {
+struct MioConn {
     socket: Socket,
     output: Outgoing,
     /// The input buffer, while the connection is to receive.
@@ -118,7 +118,7 @@ struct Conn {
     unflushed: bool,
 }
 
-impl Conn {
+impl MioConn {
     fn new(socket: Socket) -> Self {
         Self {
             socket,
@@ -360,7 +360,7 @@ impl MioDriver {
 
 /// Queues `conn` if there is something it can do. The only place that decides it, to be called
 /// after every change.
-fn arm(ready: &mut VecDeque<Ready>, id: ConnId, conn: &mut Conn) {
+fn arm(ready: &mut VecDeque<Ready>, id: ConnId, conn: &mut MioConn) {
     if !conn.queued && conn.can_progress() {
         conn.queued = true;
         ready.push_back(Ready::Conn(id));
@@ -368,7 +368,7 @@ fn arm(ready: &mut VecDeque<Ready>, id: ConnId, conn: &mut Conn) {
 }
 
 /// Sends until all is sent or the kernel takes no more.
-fn flush(registry: &Registry, id: ConnId, conn: &mut Conn, buffers: &mut Buffers) {
+fn flush(registry: &Registry, id: ConnId, conn: &mut MioConn, buffers: &mut Buffers) {
     while conn.writable && !conn.output.is_empty() {
         match send(&conn.socket, &conn.output) {
             Ok(count) => conn.output.advance(count, buffers),
@@ -395,13 +395,13 @@ fn send(socket: &Socket, output: &Outgoing) -> io::Result<usize> {
     socket.send_vectored_with_flags(&list[..count], NO_SIGNAL)
 }
 
-fn fail(conn: &mut Conn, error: io::Error) {
+fn fail(conn: &mut MioConn, error: io::Error) {
     conn.output.clear();
     conn.failure = Some(error);
 }
 
 /// Has the kernel tell when the socket is writable again, exactly while that is of interest.
-fn watch(registry: &Registry, id: ConnId, conn: &mut Conn) -> io::Result<()> {
+fn watch(registry: &Registry, id: ConnId, conn: &mut MioConn) -> io::Result<()> {
     let blocked = !conn.output.is_empty();
     if blocked == conn.watched {
         return Ok(());
@@ -492,7 +492,7 @@ impl Driver for MioDriver {
         let fd = socket.as_raw_fd();
         let id = self
             .conns
-            .insert(Conn::new(socket))
+            .insert(MioConn::new(socket))
             .ok_or(io::ErrorKind::OutOfMemory)?;
         let registry = self.poll.registry();
         if let Err(error) =

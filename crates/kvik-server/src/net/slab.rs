@@ -15,6 +15,21 @@ const SLOT_BITS: u32 = 28;
 const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
 
 impl ConnId {
+    /// Before or equal to every other.
+    pub(crate) const FIRST: Self = Self {
+        slot: 0,
+        generation: 0,
+    };
+
+    /// The first connection of a slot.
+    #[cfg(test)]
+    pub(crate) fn of_slot(slot: u32) -> Self {
+        Self {
+            slot,
+            generation: 0,
+        }
+    }
+
     /// The slot: small, unique among the open connections of a driver, and used again.
     #[must_use]
     pub fn slot(self) -> usize {

@@ -1,12 +1,18 @@
 //! One client's connection: its bytes, its session, and why it may be waiting.
+//!
+//! [`Connection::run`] is the way from received bytes to replies: parse ahead, fetch what the
+//! commands will look up, run them one by one. It knows nothing of sockets; [`super::service`]
+//! feeds it and sends what it wrote.
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik::{Executor, Outcome, Session};
 use kvik_resp::{Apart, Args, Limits, Output, ProtocolError, Reply, RequestParser};
+use kvik_rope::Intake;
 
 use super::input::Input;
 use super::pipeline::{End, Pipeline};
+use super::timers::Alarm;
 use crate::net::ConnId;
 use crate::seldom::Seldom;
 
@@ -22,7 +28,7 @@ static HTTP: Seldom = Seldom::new();
 const HTTP_TEXT: &str =
     "closed a connection that speaks HTTP: a web page may be trying to reach this server";
 
-/// See the module's description.
+/// Owned by the thread that serves it; it moves to another one whole.
 pub(super) struct Connection {
     pub(super) id: ConnId,
     pub(super) session: Session,
@@ -37,9 +43,11 @@ pub(super) struct Connection {
     pub(super) finished: bool,
     /// Since when its unread output has been over the soft limit, in milliseconds since the epoch.
     pub(super) over_soft_limit_since: Option<u64>,
+    /// When its thread looks at it although nothing happens.
+    pub(super) alarm: Alarm,
 }
 
-/// What a connection waits for.
+/// The event that a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Its client's next bytes.
@@ -58,7 +66,7 @@ pub(super) enum State {
 
 /// Why a run over a connection's input ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(super) enum RunEnd {
     /// No whole command is left; the next one needs so many bytes more, 0 if unknown.
     Incomplete(usize),
     /// The reply buffer is worth sending.
@@ -92,7 +100,29 @@ impl Connection {
             destination: None,
             finished: false,
             over_soft_limit_since: None,
+            alarm: Alarm::default(),
         }
+    }
+
+    /// Takes received bytes over from the driver: of a large argument if one was being received,
+    /// and others behind it. Returns how many have come.
+    pub(super) fn accept(&mut self, intake: Option<Intake>, input: Vec<u8>) -> usize {
+        self.receiving = false;
+        let grown = self.input.accept(input);
+        grown + intake.map_or(0, |intake| self.input.accept_intake(intake))
+    }
+
+    /// Whether nothing of it is in flight once its replies are sent, so that it can move to another
+    /// thread.
+    pub(super) fn may_move(&self) -> bool {
+        self.state == State::Reading && !self.finished && !self.input.is_intake_lent()
+    }
+
+    /// Shows others how much of its input waits.
+    pub(super) fn note_input(&self) {
+        let (client, input) = (&self.session.client, &self.input);
+        client.input_bytes.store(input.len(), Relaxed);
+        client.input_capacity.store(input.capacity(), Relaxed);
     }
 
     /// How much input may wait, of what is allowed in general.
@@ -116,6 +146,11 @@ impl Connection {
         self.session.client.active_ms.store(now_ms, Relaxed);
     }
 
+    /// Shows others how much output waits.
+    pub(super) fn show_unsent(&self, bytes: usize) {
+        self.session.client.output_bytes.store(bytes, Relaxed);
+    }
+
     /// Notes what is left to send; a client that has read some of it is active.
     pub(super) fn note_unsent(&self, bytes: usize, now_ms: u64) {
         let before = self.session.client.output_bytes.swap(bytes, Relaxed);
@@ -125,13 +160,13 @@ impl Connection {
     }
 
     /// Runs commands from the input, in order, and appends their replies to `out`.
-    pub(super) fn run(&mut self, tools: &mut Tools<'_>, out: &mut Output) -> Stop {
+    pub(super) fn run(&mut self, tools: &mut Tools<'_>, out: &mut Output) -> RunEnd {
         let input = std::mem::take(&mut self.input);
         let mut consumed = 0;
-        let stop = self.run_input(tools, &input, &mut consumed, out);
+        let end = self.run_input(tools, &input, &mut consumed, out);
         self.input = input;
         self.input.consume(consumed);
-        stop
+        end
     }
 
     fn run_input(
@@ -140,30 +175,31 @@ impl Connection {
         input: &Input,
         consumed: &mut usize,
         out: &mut Output,
-    ) -> Stop {
+    ) -> RunEnd {
         let mut left = TURN;
         loop {
             let limits = self.limits(tools.max_bulk);
             let rest = &input.rest()[*consumed..];
             let apart = if *consumed == 0 { input.apart() } else { &[] };
-            let end = tools
-                .pipeline
-                .fill(&mut self.parser, rest, apart, &limits, tools.executor);
-            let stop = self.run_pipeline(tools, rest, apart, consumed, out);
+            let filled =
+                tools
+                    .pipeline
+                    .fill(&mut self.parser, rest, apart, &limits, tools.executor);
+            let end = self.run_pipeline(tools, rest, apart, consumed, out);
             tools.executor.settle();
-            if let Some(stop) = stop {
-                // What was parsed beyond will be parsed again.
+            if let Some(end) = end {
+                // The commands behind the one that stopped the run will be parsed again.
                 self.parser = RequestParser::new();
-                return stop;
+                return end;
             }
-            match end {
+            match filled {
                 End::Full => {}
-                End::Incomplete(missing) => return Stop::Incomplete(missing),
+                End::Incomplete(missing) => return RunEnd::Incomplete(missing),
                 End::Malformed(error) => return self.refuse(error, out),
             }
             left = left.saturating_sub(tools.pipeline.len());
             if left == 0 {
-                return Stop::Turn;
+                return RunEnd::Turn;
             }
         }
     }
@@ -176,7 +212,7 @@ impl Connection {
         apart: &[Apart],
         consumed: &mut usize,
         out: &mut Output,
-    ) -> Option<Stop> {
+    ) -> Option<RunEnd> {
         let steps = tools.pipeline.steps();
         if steps.len() > 1 {
             let commands = steps.iter().map(|step| step.prepared);
@@ -186,20 +222,20 @@ impl Connection {
             let args = tools.pipeline.args(step, input, apart, &self.parser);
             if !step.prepared.is_known() && is_http(args) {
                 HTTP.warn(tools.executor.now_us() / 1000, HTTP_TEXT);
-                return Some(Stop::Close);
+                return Some(RunEnd::Close);
             }
             let executor = &mut *tools.executor;
             match executor.execute_prepared(&mut self.session, step.prepared, args, out) {
                 Outcome::Done => *consumed += step.len,
-                Outcome::Busy => return Some(Stop::Busy),
-                Outcome::Begun => return Some(Stop::Turn),
-                Outcome::Paused(until_ms) => return Some(Stop::Paused(until_ms)),
+                Outcome::Busy => return Some(RunEnd::Busy),
+                Outcome::Begun => return Some(RunEnd::Turn),
+                Outcome::Paused(until_ms) => return Some(RunEnd::Paused(until_ms)),
             }
             if self.session.close || self.session.client.is_killed() {
-                return Some(Stop::Close);
+                return Some(RunEnd::Close);
             }
             if out.len() >= FLUSH_BYTES {
-                return Some(Stop::Flush);
+                return Some(RunEnd::Flush);
             }
         }
         None
@@ -216,10 +252,10 @@ impl Connection {
         }
     }
 
-    fn refuse(&self, error: ProtocolError, out: &mut Output) -> Stop {
+    fn refuse(&self, error: ProtocolError, out: &mut Output) -> RunEnd {
         tracing::debug!(client = self.session.client.id, "{error}");
         Reply::new(out, self.session.protocol).error(&format!("ERR {error}"));
-        Stop::Close
+        RunEnd::Close
     }
 }
 

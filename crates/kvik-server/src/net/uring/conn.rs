@@ -81,7 +81,7 @@ pub(super) enum Receiving {
     Starved,
 }
 
-pub(super) struct Conn {
+pub(super) struct UringConn {
     socket: Socket,
     pub(super) output: Outgoing,
     /// The slices of a send that is in the kernel and reads more than one.
@@ -123,7 +123,7 @@ pub(super) struct Conn {
     pub(super) queued: bool,
 }
 
-impl Conn {
+impl UringConn {
     pub(super) fn new(socket: Socket) -> Self {
         Self {
             socket,

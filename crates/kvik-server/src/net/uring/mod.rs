@@ -10,7 +10,7 @@
 //!   string of which much is missing first **gathers** in the kernel ([`super::low_water`]).
 //! - A send reads the first batch of the output, and is repeated from where it stopped.
 //!
-//! [`Conn::wanted`] says which receive should be armed and [`UringDriver::arm`] alone makes it so,
+//! [`UringConn::wanted`] says which receive should be armed and [`UringDriver::arm`] alone makes it so,
 //! after every change. A request in the kernel is never forgotten: to stop one is to cancel it and
 //! await its last completion, and a slot, its socket and its buffers live until then.
 //!
@@ -28,7 +28,7 @@ use kvik_resp::Output;
 use kvik_rope::Intake;
 use socket2::{Domain, Socket, Type};
 
-use self::conn::{Conn, Receiving, is_passing};
+use self::conn::{Receiving, UringConn, is_passing};
 use self::provided::Provided;
 use self::ring::{Completion, Ring};
 use super::buffers::Buffers;
@@ -53,7 +53,7 @@ pub(super) struct UringDriver {
     // The ring goes first when the driver is dropped, then what its requests point to.
     ring: Ring,
     provided: Provided,
-    conns: Slab<Conn>,
+    conns: Slab<UringConn>,
     wake_pipe: PipeReader,
     wake_bytes: Box<[u8; 8]>,
     waker: Waker,
@@ -204,7 +204,7 @@ impl UringDriver {
     }
 
     /// The connection, as far as the layer above may still know it.
-    fn live(&mut self, id: ConnId) -> Option<&mut Conn> {
+    fn live(&mut self, id: ConnId) -> Option<&mut UringConn> {
         self.conns.get_mut(id).filter(|conn| !conn.gone)
     }
 
@@ -472,7 +472,7 @@ impl Driver for UringDriver {
     fn adopt(&mut self, socket: Socket) -> io::Result<ConnId> {
         // A request on a non-blocking socket would fail instead of waiting.
         socket.set_nonblocking(false)?;
-        let id = self.conns.insert(Conn::new(socket));
+        let id = self.conns.insert(UringConn::new(socket));
         id.ok_or_else(|| io::ErrorKind::OutOfMemory.into())
     }
 
