@@ -4,13 +4,17 @@
 //! commands will look up, run them one by one. It knows nothing of sockets; [`super::service`]
 //! feeds it and sends what it wrote.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use kvik::{Executor, Outcome, Session};
+use kvik::{Executor, Outcome, Push, Session};
 use kvik_resp::{Apart, Args, Limits, Output, ProtocolError, Reply, RequestParser};
 use kvik_rope::Intake;
 
+use super::held::Held;
 use super::input::Input;
+use super::mail::Letterbox;
 use super::pipeline::{End, Pipeline};
 use super::timers::Alarm;
 use crate::net::ConnId;
@@ -19,7 +23,7 @@ use crate::seldom::Seldom;
 /// Commands run for one connection before others get their turn.
 const TURN: usize = 1024;
 /// Reply bytes gathered before they are handed to the driver although more commands are there to run.
-const FLUSH_BYTES: usize = 64 << 10;
+pub(super) const FLUSH_BYTES: usize = 64 << 10;
 
 /// Input that may wait for a client that has not authenticated; more than its largest command.
 const UNAUTHENTICATED_INPUT: usize = 1 << 20;
@@ -32,8 +36,14 @@ const HTTP_TEXT: &str =
 pub(super) struct Connection {
     pub(super) id: ConnId,
     pub(super) session: Session,
+    /// Messages from elsewhere.
+    pub(super) letterbox: Arc<Letterbox>,
     parser: RequestParser,
     pub(super) input: Input,
+    /// Pushes to be written between two replies.
+    pub(super) pushes: VecDeque<Push>,
+    /// Output that waits for the log.
+    pub(super) held: Held,
     /// The driver holds a buffer and may receive.
     pub(super) receiving: bool,
     pub(super) state: State,
@@ -89,12 +99,15 @@ pub(super) struct Tools<'a> {
 }
 
 impl Connection {
-    pub(super) fn new(id: ConnId, session: Session) -> Self {
+    pub(super) fn new(id: ConnId, session: Session, letterbox: Arc<Letterbox>) -> Self {
         Self {
             id,
             session,
+            letterbox,
             parser: RequestParser::new(),
             input: Input::default(),
+            pushes: VecDeque::new(),
+            held: Held::default(),
             receiving: false,
             state: State::Reading,
             destination: None,
@@ -115,7 +128,10 @@ impl Connection {
     /// Whether nothing of it is in flight once its replies are sent, so that it can move to another
     /// thread.
     pub(super) fn may_move(&self) -> bool {
-        self.state == State::Reading && !self.finished && !self.input.is_intake_lent()
+        self.state == State::Reading
+            && !self.finished
+            && self.held.is_empty()
+            && !self.input.is_intake_lent()
     }
 
     /// Shows others how much of its input waits.

@@ -9,8 +9,8 @@
 //!
 //! The way of an event: the connection it names is looked up here, once. [`service`] handles it as
 //! a `&mut Connection`, from the received bytes to the flush of the replies; [`connection`] runs
-//! its commands in between. What comes from other threads waits in the [`inbox`]; what is due
-//! although nothing comes has an alarm in [`timers`].
+//! its commands in between. Tasks from other threads wait in the [`inbox`], messages for clients in
+//! their letterboxes ([`mail`]); what is due although nothing comes has an alarm in [`timers`].
 
 mod address;
 #[cfg(test)]
@@ -19,13 +19,17 @@ mod connection;
 mod connections;
 mod contention;
 mod governor;
+mod held;
 mod hold;
 pub(crate) mod inbox;
 mod input;
+pub(crate) mod mail;
 mod moving;
 mod patrol;
 mod pipeline;
 mod service;
+#[cfg(test)]
+pub(crate) mod tests;
 mod timers;
 
 use std::io;
@@ -33,7 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kvik::Db;
-use kvik_command::client::{Origin, Wake};
+use kvik_command::client::Origin;
 use socket2::Socket;
 
 use crate::front::Front;
@@ -42,6 +46,7 @@ use connection::{Connection, State};
 use connections::Connections;
 use governor::{Governor, Process};
 use inbox::Inbox;
+use mail::Letterbox;
 use moving::Sharing;
 use service::{Fate, Service};
 
@@ -182,6 +187,10 @@ impl Reactor {
         for arrival in inbox.take_arrivals() {
             moving::arrive(&mut self.service, &mut self.connections, arrival);
         }
+        for id in inbox.mail.take() {
+            self.on(id, Service::read_mail);
+        }
+        self.release_held();
         if inbox.take_attention() {
             self.look_again();
         }
@@ -197,22 +206,36 @@ impl Reactor {
     }
 
     fn adopt(&mut self, socket: Socket) {
-        let origin = origin(&socket, &self.service);
+        let letterbox = Arc::new(Letterbox::new());
+        let origin = origin(&socket, self.service.index, &letterbox);
         let Ok(id) = self.service.adopt(socket) else {
             return self.service.front.left(&self.service.inbox);
         };
         let session = self.service.db.session(origin);
-        let mut connection = Box::new(Connection::new(id, session));
-        self.service.begin(&mut connection);
+        let mut connection = Box::new(Connection::new(id, session, letterbox));
+        if self.service.begin(&mut connection) == Fate::Gone {
+            return self.service.end(connection);
+        }
         self.service.receive(&mut connection, 0);
         self.connections.insert(connection);
     }
 
-    /// Looks at all connections: some are killed, a pause has ended, or limits have changed.
+    /// Sends what the log has made durable, and cuts off who waits for what is lost.
+    fn release_held(&mut self) {
+        let (front, inbox) = (Arc::clone(&self.service.front), &self.service.inbox);
+        let holders = &mut self.service.holders;
+        if holders.refresh(&front.durability, &inbox.holding) {
+            let holds = |connection: &Connection| !connection.held.is_empty();
+            self.on_each(holds, |service, connection| service.cut(connection));
+        }
+        while let Some(id) = self.service.holders.pop() {
+            self.on(id, Service::release);
+        }
+    }
+
+    /// Looks at all connections: a pause has ended, or limits have changed.
     fn look_again(&mut self) {
         self.service.reload_limits();
-        let is_killed = |connection: &Connection| connection.session.client.is_killed();
-        self.on_each(is_killed, |service, connection| service.cut(connection));
         let is_paused = |connection: &Connection| matches!(connection.state, State::Paused(_));
         self.on_each(is_paused, Service::run);
         self.on_each(|_| true, Service::look_at);
@@ -286,15 +309,14 @@ impl Reactor {
     }
 }
 
-/// What a new client tells of itself by its socket.
-fn origin(socket: &Socket, service: &Service) -> Origin {
-    let wake: Arc<dyn Wake> = Arc::<Inbox>::clone(&service.inbox);
+/// A new client, as its socket shows it.
+fn origin(socket: &Socket, thread: u16, letterbox: &Arc<Letterbox>) -> Origin {
     let (addr, local_addr) = address::addresses(socket);
     Origin {
         addr,
         local_addr,
         fd: i64::from(std::os::fd::AsRawFd::as_raw_fd(socket)),
-        thread: service.index,
-        wake,
+        thread,
+        mailbox: Arc::<Letterbox>::clone(letterbox),
     }
 }

@@ -3,20 +3,18 @@
 //! A connection moves whole: socket, session, parser and the bytes that were received but not run.
 //! It leaves only while it waits for its client's bytes and all its replies are sent, so a command
 //! is never in two hands and replies keep their order; one that is never found so stays where it
-//! is. The driver hands the socket back when the kernel has let go of it. The thread that takes it
-//! over names itself to the client first and looks then whether it was killed in between, so no
-//! wake-up is lost on the way.
+//! is. The driver hands the socket back when the kernel has let go of it. Messages that come while
+//! it is on the way wait in its letterbox ([`super::mail`]), which the thread that takes it over
+//! reads first.
 
 use std::cmp::Reverse;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use kvik_command::client::Wake;
 use socket2::Socket;
 
 use super::connection::{Connection, State};
 use super::connections::Connections;
-use super::inbox::{Arrival, Inbox};
+use super::inbox::Arrival;
 use super::service::{Fate, Service};
 use crate::net::ConnId;
 
@@ -100,6 +98,7 @@ pub(super) fn pass_on(
         Some(thread) if !service.front.is_stopping() => {
             let (timers, alarm) = (&mut service.timers, &mut connection.alarm);
             timers.cancel(connection.id, alarm);
+            connection.letterbox.leave();
             service.front.left(&service.inbox);
             let arrival = Arrival { socket, connection };
             service.front.hand_over(thread, arrival);
@@ -114,19 +113,15 @@ pub(super) fn arrive(service: &mut Service, connections: &mut Connections, arriv
         socket,
         mut connection,
     } = arrival;
-    let client = Arc::clone(&connection.session.client);
-    let wake: Arc<dyn Wake> = Arc::<Inbox>::clone(&service.inbox);
-    client.move_to(service.index, wake);
     let Ok(id) = service.driver.adopt(socket) else {
         return service.end(connection);
     };
     connection.id = id;
-    service.begin(&mut connection);
-    // The order matters: whoever killed it before `move_to` woke the former thread only.
-    let fate = if client.is_killed() {
-        service.cut(&connection)
-    } else {
-        service.run(&mut connection)
+    let client = &connection.session.client;
+    client.thread.store(service.index, Ordering::Relaxed);
+    let fate = match service.begin(&mut connection) {
+        Fate::Stays => service.run(&mut connection),
+        Fate::Gone => Fate::Gone,
     };
     match fate {
         Fate::Stays => connections.insert(connection),

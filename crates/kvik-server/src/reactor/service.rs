@@ -4,18 +4,20 @@
 //! methods get the connection that an event concerns as `&mut Connection`, looked up once, and say
 //! by [`Fate`] whether it is still there afterwards. They never look another one up.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kvik::{Db, Executor, Patience};
+use kvik::{Db, Executor, Message, Patience};
 use kvik_resp::Output;
 use kvik_rope::Intake;
 use socket2::Socket;
 
-use super::connection::{Connection, RunEnd, State, Tools};
+use super::connection::{Connection, FLUSH_BYTES, RunEnd, State, Tools};
 use super::contention::Contention;
+use super::held::Holders;
 use super::inbox::Inbox;
 use super::patrol::{Excess, Patrol};
 use super::pipeline::Pipeline;
@@ -44,6 +46,7 @@ pub(super) struct Service {
     pub(super) executor: Executor,
     pub(super) timers: Timers,
     pub(super) contention: Contention,
+    pub(super) holders: Holders,
     /// Connections in [`State::Ready`].
     pub(super) ready: Vec<ConnId>,
     pipeline: Pipeline,
@@ -80,6 +83,7 @@ impl Service {
             pipeline: Pipeline::default(),
             timers: Timers::default(),
             contention: Contention::default(),
+            holders: Holders::default(),
             ready: Vec::new(),
             stopping_until_ms: None,
         }
@@ -159,7 +163,7 @@ impl Service {
     pub(super) fn depart(&mut self, connection: &mut Connection) -> bool {
         let leaves = connection.destination.is_some()
             && connection.may_move()
-            && self.driver.unsent(connection.id) == 0;
+            && self.unsent(connection) == 0;
         if leaves {
             if !connection.receiving {
                 // What the driver hands back is then appended to what is here.
@@ -189,25 +193,134 @@ impl Service {
             if end != RunEnd::Flush {
                 break end;
             }
-            let clogged = self.send(connection, std::mem::take(&mut out));
+            let lsn = self.awaited_lsn();
+            let clogged = self.send(connection, std::mem::take(&mut out), lsn);
             flushes_left -= 1;
             if clogged || flushes_left == 0 {
                 break RunEnd::Flush;
             }
             out = self.driver.buffer();
         };
-        let clogged = self.send(connection, out);
+        let lsn = self.awaited_lsn();
+        let clogged = self.send(connection, out, lsn);
         let unsent = self.note_buffers(connection);
         self.after_run(connection, end, clogged);
         self.check_after_run(connection, unsent)
     }
 
-    /// Sends replies. Says whether the client has so much unread that nothing more should run for
-    /// it.
-    fn send(&mut self, connection: &Connection, out: Output) -> bool {
-        self.executor.stats().totals.bytes_out.add(out.len() as u64);
-        self.driver.send(connection.id, out) >= self.front.high_water
+    /// The log position that the output so far must wait for; 0 for none.
+    #[inline]
+    fn awaited_lsn(&self) -> u64 {
+        #[cfg(test)]
+        return self.front.durability.demanded.load(Ordering::Relaxed);
+        #[cfg(not(test))]
+        0
     }
+
+    /// Sends output of a connection, or holds it until the effects that it reveals are durable. The
+    /// only way by which bytes reach a client. Says whether the client has so much unread that
+    /// nothing more should run for it.
+    #[inline]
+    fn send(&mut self, connection: &mut Connection, out: Output, lsn: u64) -> bool {
+        self.executor.stats().totals.bytes_out.add(out.len() as u64);
+        if self.must_hold(connection, &out, lsn) {
+            self.hold(connection, out, lsn);
+        } else {
+            self.driver.send(connection.id, out);
+        }
+        self.unsent(connection) >= self.front.high_water
+    }
+
+    /// Nothing overtakes what is held already.
+    #[inline]
+    fn must_hold(&mut self, connection: &Connection, out: &Output, lsn: u64) -> bool {
+        let waits = self
+            .holders
+            .must_hold(lsn, &self.front.durability, &self.inbox.holding);
+        (waits || !connection.held.is_empty()) && !out.is_empty()
+    }
+
+    #[cold]
+    fn hold(&mut self, connection: &mut Connection, out: Output, lsn: u64) {
+        if connection.held.is_empty() {
+            self.holders.note(lsn, connection.id);
+        }
+        connection.held.push(lsn, out);
+    }
+
+    /// Sends what need not be held any more, and goes on with what waited for that.
+    pub(super) fn release(&mut self, connection: &mut Connection) -> Fate {
+        while let Some(out) = connection.held.pop(self.holders.durable()) {
+            self.driver.send(connection.id, out);
+        }
+        if let Some(lsn) = connection.held.first_lsn() {
+            self.holders.note(lsn, connection.id);
+            return Fate::Stays;
+        }
+        match connection.state {
+            State::Closing => self.driver.close_after_flush(connection.id),
+            State::Clogged => return self.unclog(connection),
+            State::Reading => {
+                self.depart(connection);
+            }
+            State::Ready | State::Paused(_) | State::Leaving => {}
+        }
+        Fate::Stays
+    }
+
+    /// Bytes that the client has not got yet: with the driver, or held.
+    #[inline]
+    fn unsent(&self, connection: &Connection) -> usize {
+        self.driver.unsent(connection.id) + connection.held.bytes()
+    }
+
+    // Mail.
+
+    /// Reads the messages for a connection that have come.
+    pub(super) fn read_mail(&mut self, connection: &mut Connection) -> Fate {
+        let messages = connection.letterbox.take();
+        self.act_on(connection, messages)
+    }
+
+    fn act_on(&mut self, connection: &mut Connection, messages: VecDeque<Message>) -> Fate {
+        let mut retries = false;
+        for message in messages {
+            match message {
+                Message::Kill => return self.cut(connection),
+                Message::Push(push) => connection.pushes.push_back(push),
+                Message::Retry => retries = true,
+            }
+        }
+        self.write_pushes(connection);
+        if retries && matches!(connection.state, State::Paused(_)) {
+            return self.run(connection);
+        }
+        let unsent = self.unsent(connection);
+        self.check_after_run(connection, unsent)
+    }
+
+    /// Writes the pushes that wait. No command of the connection is running, so they stand between
+    /// two replies, and no error and no CLIENT REPLY takes them back.
+    fn write_pushes(&mut self, connection: &mut Connection) {
+        // While it leaves, the driver takes nothing more; they are written where it arrives.
+        if connection.pushes.is_empty()
+            || matches!(connection.state, State::Closing | State::Leaving)
+        {
+            return;
+        }
+        let (mut out, mut lsn) = (self.driver.buffer(), 0);
+        while let Some(push) = connection.pushes.pop_front() {
+            push.write(connection.session.protocol, &mut out);
+            lsn = lsn.max(push.lsn());
+            if out.len() >= FLUSH_BYTES {
+                self.send(connection, std::mem::take(&mut out), lsn);
+                out = self.driver.buffer();
+            }
+        }
+        self.send(connection, out, lsn);
+    }
+
+    // What a connection waits for.
 
     /// Decides what the connection waits for next, and lets it receive if it may.
     fn after_run(&mut self, connection: &mut Connection, end: RunEnd, clogged: bool) {
@@ -255,8 +368,16 @@ impl Service {
     /// All its output has been sent.
     pub(super) fn drained(&mut self, connection: &mut Connection) -> Fate {
         connection.over_soft_limit_since = None;
-        connection.note_unsent(0, self.now_ms());
-        if connection.state == State::Clogged {
+        connection.note_unsent(connection.held.bytes(), self.now_ms());
+        match connection.state {
+            State::Clogged => self.unclog(connection),
+            _ => Fate::Stays,
+        }
+    }
+
+    /// Goes on with a connection whose client had too much unread, unless it still has.
+    fn unclog(&mut self, connection: &mut Connection) -> Fate {
+        if self.unsent(connection) < self.front.high_water {
             self.run(connection)
         } else {
             Fate::Stays
@@ -269,7 +390,7 @@ impl Service {
     #[inline]
     fn note_buffers(&self, connection: &Connection) -> usize {
         connection.note_input();
-        let unsent = self.driver.unsent(connection.id);
+        let unsent = self.unsent(connection);
         // Less is not unread but on its way.
         let unread = if Patrol::is_much(unsent) { unsent } else { 0 };
         connection.show_unsent(unread);
@@ -317,7 +438,7 @@ impl Service {
 
     /// The alarm of a connection has rung: a pause may be over, or a limit exceeded.
     pub(super) fn look_at(&mut self, connection: &mut Connection) -> Fate {
-        let (unsent, now_ms) = (self.driver.unsent(connection.id), self.now_ms());
+        let (unsent, now_ms) = (self.unsent(connection), self.now_ms());
         connection.note_unsent(unsent, now_ms);
         if self.check(connection, unsent) == Fate::Gone {
             return Fate::Gone;
@@ -351,10 +472,13 @@ impl Service {
         self.driver.adopt(socket)
     }
 
-    /// A connection is there whose socket the driver has adopted.
-    pub(super) fn begin(&mut self, connection: &mut Connection) {
-        let unsent = self.driver.unsent(connection.id);
-        self.set_alarm(connection, unsent);
+    /// Begins with a connection whose socket the driver has adopted, and reads the mail that has
+    /// come for it before.
+    pub(super) fn begin(&mut self, connection: &mut Connection) -> Fate {
+        let queue = &self.inbox.mail;
+        let messages = connection.letterbox.settle(queue, connection.id);
+        self.set_alarm(connection, 0);
+        self.act_on(connection, messages)
     }
 
     /// Its peer sends no more.
@@ -370,7 +494,10 @@ impl Service {
 
     pub(super) fn close_when_sent(&mut self, connection: &mut Connection) {
         self.set_state(connection, State::Closing);
-        self.driver.close_after_flush(connection.id);
+        // What is held is sent first, by `release`.
+        if connection.held.is_empty() {
+            self.driver.close_after_flush(connection.id);
+        }
     }
 
     /// Cuts a connection off, unsent replies and all.
