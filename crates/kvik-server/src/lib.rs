@@ -12,9 +12,9 @@ mod model;
 pub mod net;
 mod process;
 mod reactor;
-mod seldom;
 mod server;
 mod settings;
 mod sync;
+mod warning;
 
 pub use server::{Server, StartError, run};

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik::{Executor, Outcome, Push, Session};
-use kvik_resp::{Apart, Args, Limits, Output, ProtocolError, Reply, RequestParser};
-use kvik_rope::Intake;
+use kvik_resp::{Args, LargeArg, Limits, Output, ProtocolError, Reply, RequestParser};
+use kvik_rope::IncomingRope;
 
 use super::held::Held;
 use super::input::Input;
@@ -18,7 +18,7 @@ use super::mail::Letterbox;
 use super::pipeline::{End, Pipeline};
 use super::timers::Alarm;
 use crate::net::ConnId;
-use crate::seldom::Seldom;
+use crate::warning::RateLimitedWarning;
 
 /// Commands run for one connection before others get their turn.
 const TURN: usize = 1024;
@@ -28,7 +28,7 @@ pub(super) const FLUSH_BYTES: usize = 64 << 10;
 /// Input that may wait for a client that has not authenticated; more than its largest command.
 const UNAUTHENTICATED_INPUT: usize = 1 << 20;
 
-static HTTP: Seldom = Seldom::new();
+static HTTP: RateLimitedWarning = RateLimitedWarning::new();
 const HTTP_TEXT: &str =
     "closed a connection that speaks HTTP: a web page may be trying to reach this server";
 
@@ -119,10 +119,10 @@ impl Connection {
 
     /// Takes received bytes over from the driver: of a large argument if one was being received,
     /// and others behind it. Returns how many have come.
-    pub(super) fn accept(&mut self, intake: Option<Intake>, input: Vec<u8>) -> usize {
+    pub(super) fn accept(&mut self, incoming: Option<IncomingRope>, input: Vec<u8>) -> usize {
         self.receiving = false;
         let grown = self.input.accept(input);
-        grown + intake.map_or(0, |intake| self.input.accept_intake(intake))
+        grown + incoming.map_or(0, |incoming| self.input.accept_incoming(incoming))
     }
 
     /// Whether nothing of it is in flight once its replies are sent, so that it can move to another
@@ -131,7 +131,7 @@ impl Connection {
         self.state == State::Reading
             && !self.finished
             && self.held.is_empty()
-            && !self.input.is_intake_lent()
+            && !self.input.is_incoming_lent()
     }
 
     /// Shows others how much of its input waits.
@@ -196,13 +196,13 @@ impl Connection {
         loop {
             let limits = self.limits(tools.max_bulk);
             let rest = &input.rest()[*consumed..];
-            let apart = if *consumed == 0 { input.apart() } else { &[] };
+            let large = if *consumed == 0 { input.large() } else { &[] };
             let filled =
                 tools
                     .pipeline
-                    .fill(&mut self.parser, rest, apart, &limits, tools.executor);
-            let end = self.run_pipeline(tools, rest, apart, consumed, out);
-            tools.executor.settle();
+                    .fill(&mut self.parser, rest, large, &limits, tools.executor);
+            let end = self.run_pipeline(tools, rest, large, consumed, out);
+            tools.executor.finish_pipeline();
             if let Some(end) = end {
                 // The commands behind the one that stopped the run will be parsed again.
                 self.parser = RequestParser::new();
@@ -225,7 +225,7 @@ impl Connection {
         &mut self,
         tools: &mut Tools<'_>,
         input: &[u8],
-        apart: &[Apart],
+        large: &[LargeArg],
         consumed: &mut usize,
         out: &mut Output,
     ) -> Option<RunEnd> {
@@ -235,7 +235,7 @@ impl Connection {
             tools.executor.prefetch(&self.session, commands);
         }
         for step in steps {
-            let args = tools.pipeline.args(step, input, apart, &self.parser);
+            let args = tools.pipeline.args(step, input, large, &self.parser);
             if !step.prepared.is_known() && is_http(args) {
                 HTTP.warn(tools.executor.now_us() / 1000, HTTP_TEXT);
                 return Some(RunEnd::Close);

@@ -15,7 +15,7 @@ pub(super) struct Connections {
 impl Connections {
     /// Stores a connection under its id, whose slot is free.
     pub(super) fn insert(&mut self, connection: Box<Connection>) {
-        let slot = connection.id.slot();
+        let slot = connection.id.index();
         if self.by_slot.len() <= slot {
             self.by_slot.resize_with(slot + 1, || None);
         }
@@ -25,7 +25,7 @@ impl Connections {
     /// The connection with this id, unless it has gone.
     #[inline]
     pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut Connection> {
-        let connection = self.by_slot.get_mut(id.slot())?.as_deref_mut()?;
+        let connection = self.by_slot.get_mut(id.index())?.as_deref_mut()?;
         // The slot may have been given to another connection since the id was noted.
         (connection.id == id).then_some(connection)
     }
@@ -33,7 +33,7 @@ impl Connections {
     /// Removes the connection with this id.
     pub(super) fn take(&mut self, id: ConnId) -> Option<Box<Connection>> {
         self.by_slot
-            .get_mut(id.slot())?
+            .get_mut(id.index())?
             .take_if(|connection| connection.id == id)
     }
 

@@ -108,12 +108,12 @@ impl Reactor {
             Event::Received { conn, input } => self.on(conn, |service, connection| {
                 service.received(connection, None, input)
             }),
-            Event::ReceivedApart {
+            Event::ReceivedLarge {
                 conn,
-                intake,
+                incoming,
                 input,
             } => self.on(conn, |service, connection| {
-                service.received(connection, Some(intake), input)
+                service.received(connection, Some(incoming), input)
             }),
             Event::Accepted { socket, .. } => self.accept(socket),
             Event::PeerFinished { conn } => self.on(conn, Service::peer_finished),

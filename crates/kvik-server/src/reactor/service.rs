@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use kvik::{Db, Executor, Message, Patience};
 use kvik_resp::Output;
-use kvik_rope::Intake;
+use kvik_rope::IncomingRope;
 use socket2::Socket;
 
 use super::connection::{Connection, FLUSH_BYTES, RunEnd, State, Tools};
@@ -25,15 +25,15 @@ use super::timers::Timers;
 use crate::config::{Config, Key};
 use crate::front::Front;
 use crate::net::{self, ConnId, Driver, Peer};
-use crate::seldom::Seldom;
+use crate::warning::RateLimitedWarning;
 
 /// How long a stopping thread waits for clients to read their last replies.
 const GRACE_MS: u64 = 1000;
 /// Full reply buffers sent to one connection before others get their turn.
 const FLUSHES: usize = 16;
 
-static UNPROCESSED: Seldom = Seldom::new();
-static UNREAD: Seldom = Seldom::new();
+static UNPROCESSED: RateLimitedWarning = RateLimitedWarning::new();
+static UNREAD: RateLimitedWarning = RateLimitedWarning::new();
 
 /// Everything of an I/O thread but its connections.
 pub(super) struct Service {
@@ -100,11 +100,13 @@ impl Service {
     pub(super) fn received(
         &mut self,
         connection: &mut Connection,
-        intake: Option<Intake>,
+        incoming: Option<IncomingRope>,
         input: Vec<u8>,
     ) -> Fate {
-        let lacks_more = intake.as_ref().is_some_and(|intake| intake.missing() > 0);
-        let grown = connection.accept(intake, input);
+        let lacks_more = incoming
+            .as_ref()
+            .is_some_and(|incoming| incoming.missing() > 0);
+        let grown = connection.accept(incoming, input);
         self.note_received(connection, grown);
         let limit = self.config.size(Key::ClientQueryBufferLimit);
         if connection.input.len() > connection.input_limit(limit) {
@@ -153,8 +155,8 @@ impl Service {
         let id = connection.id;
         let rest_must_stay = connection.state != State::Reading;
         let input = connection.input.lend(rest_must_stay);
-        match connection.input.lend_intake() {
-            Some(intake) => self.driver.receive_apart(id, intake, input),
+        match connection.input.lend_incoming() {
+            Some(incoming) => self.driver.receive_large(id, incoming, input),
             None => self.driver.receive(id, input, missing),
         }
     }
