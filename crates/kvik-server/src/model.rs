@@ -67,7 +67,7 @@ fn mail_follows_a_client_to_another_thread() {
         let (first, _) = queue();
         let (second, bell) = queue();
         let letterbox = Arc::new(Letterbox::new());
-        let id = ConnId::of_slot(1);
+        let id = ConnId::of_index(1);
         let mut seen: Vec<u64> = numbers(letterbox.settle(&first, id)).collect();
         let sender = |messages: &'static [u64]| {
             let letterbox = Arc::clone(&letterbox);
@@ -80,7 +80,7 @@ fn mail_follows_a_client_to_another_thread() {
         let senders = [sender(&[1, 2]), sender(&[11])];
         // The former thread may read some before the client leaves.
         for id in first.take() {
-            assert_eq!(id, ConnId::of_slot(1));
+            assert_eq!(id, ConnId::of_index(1));
             seen.extend(numbers(letterbox.take()));
         }
         letterbox.leave();

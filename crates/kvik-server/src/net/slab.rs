@@ -17,15 +17,15 @@ const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
 impl ConnId {
     /// Before or equal to every other.
     pub(crate) const FIRST: Self = Self {
-        slot: 0,
+        index: 0,
         generation: 0,
     };
 
-    /// The first connection of a slot.
+    /// The first connection of an index.
     #[cfg(test)]
-    pub(crate) fn of_slot(slot: u32) -> Self {
+    pub(crate) fn of_index(index: u32) -> Self {
         Self {
-            index: slot,
+            index,
             generation: 0,
         }
     }

@@ -130,13 +130,13 @@ mod tests {
         let (log, holding, mut holders) = (Durability::new(), Holding::new(), Holders::default());
         for (lsn, slot) in [(9, 1), (4, 2), (6, 3)] {
             assert!(holders.must_hold(lsn, &log, &holding));
-            holders.note(lsn, ConnId::of_slot(slot));
+            holders.note(lsn, ConnId::of_index(slot));
         }
         log.advance(6);
         assert!(holding.take());
         assert!(!holders.refresh(&log, &holding));
-        assert_eq!(holders.pop(), Some(ConnId::of_slot(2)));
-        assert_eq!(holders.pop(), Some(ConnId::of_slot(3)));
+        assert_eq!(holders.pop(), Some(ConnId::of_index(2)));
+        assert_eq!(holders.pop(), Some(ConnId::of_index(3)));
         assert_eq!(holders.pop(), None);
         log.lose();
         assert!(holding.take(), "it still holds something");

@@ -162,14 +162,14 @@ mod tests {
         let queue = Arc::new(MailQueue::new(Counted::default()));
         let boxes: Vec<_> = (0..4).map(|_| Letterbox::new()).collect();
         for (slot, letterbox) in boxes.iter().enumerate() {
-            letterbox.settle(&queue, ConnId::of_slot(slot as u32));
+            letterbox.settle(&queue, ConnId::of_index(slot as u32));
         }
         for _ in 0..1000 {
             boxes[2].deliver(Message::Retry);
             boxes[0].deliver(Message::Kill);
         }
         assert_eq!(rings(&queue), 1);
-        assert_eq!(queue.take(), [ConnId::of_slot(2), ConnId::of_slot(0)]);
+        assert_eq!(queue.take(), [ConnId::of_index(2), ConnId::of_index(0)]);
         assert_eq!((boxes[2].take().len(), boxes[1].take().len()), (1000, 0));
         boxes[2].deliver(Message::Retry);
         assert_eq!((rings(&queue), queue.take().len()), (2, 1));
@@ -182,13 +182,13 @@ mod tests {
             Arc::new(MailQueue::new(Counted::default())),
         );
         let letterbox = Letterbox::new();
-        assert!(letterbox.settle(&one, ConnId::of_slot(1)).is_empty());
+        assert!(letterbox.settle(&one, ConnId::of_index(1)).is_empty());
         letterbox.leave();
         letterbox.deliver(Message::Retry);
         assert_eq!((rings(&one), rings(&other)), (0, 0));
-        assert_eq!(letterbox.settle(&other, ConnId::of_slot(5)).len(), 1);
+        assert_eq!(letterbox.settle(&other, ConnId::of_index(5)).len(), 1);
         letterbox.deliver(Message::Retry);
         assert_eq!((rings(&one), rings(&other)), (0, 1));
-        assert_eq!(other.take(), [ConnId::of_slot(5)]);
+        assert_eq!(other.take(), [ConnId::of_index(5)]);
     }
 }

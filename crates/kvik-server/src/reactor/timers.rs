@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     fn id(slot: u32) -> ConnId {
-        ConnId::of_slot(slot)
+        ConnId::of_index(slot)
     }
 
     #[test]
