@@ -18,6 +18,7 @@ pub mod glob;
 pub mod histogram;
 pub mod host;
 pub mod latency;
+pub mod mail;
 pub mod metric;
 pub mod pause;
 pub mod persistence;

@@ -38,6 +38,7 @@ pub use clock::Clock;
 pub use connection::Connection;
 pub use db::Db;
 pub use executor::{Executor, Outcome, Prepared};
+pub use kvik_command::mail::{Message, Post, Push};
 pub use kvik_command::{Engine, Error, Session};
 pub use kvik_resp::Value;
 pub use options::Options;
