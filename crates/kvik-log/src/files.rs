@@ -192,6 +192,7 @@ impl Files {
         let last = self.manifest.increments.last_mut();
         let last = last.ok_or(io::ErrorKind::NotFound)?;
         last.unset_end();
+        last.set_id(self.id);
         let path = self.dir.join(&last.name);
         let mut file = self.disk.append(&path)?;
         file.sync()?;

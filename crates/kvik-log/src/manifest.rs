@@ -152,9 +152,8 @@ impl ManifestFile {
             seq,
             extra: Vec::new(),
         };
-        file.set(START_KEY, start.to_string());
-        file.set(FORMAT_KEY, FORMAT.to_string());
-        file.set(ID_KEY, id.to_string());
+        file.set_start(start);
+        file.set_id(id);
         file
     }
 
@@ -192,6 +191,16 @@ impl ManifestFile {
     pub(crate) fn set(&mut self, key: &str, value: String) {
         self.unset(key);
         self.extra.push((key.to_owned(), value));
+    }
+
+    pub(crate) fn set_start(&mut self, start: Lsn) {
+        self.set(START_KEY, start.to_string());
+    }
+
+    /// Notes of which log the file is part, and that kvik says so.
+    pub(crate) fn set_id(&mut self, id: LogId) {
+        self.set(FORMAT_KEY, FORMAT.to_string());
+        self.set(ID_KEY, id.to_string());
     }
 
     pub(crate) fn set_end(&mut self, end: Lsn) {
