@@ -49,7 +49,9 @@ impl Log {
             let writer = taken.lock().take().expect("a log has one writer");
             run(&shared, writer)
         };
-        let started = thread::Builder::new().name("kvik-log".to_owned()).spawn(run);
+        let started = thread::Builder::new()
+            .name("kvik-log".to_owned())
+            .spawn(run);
         match started {
             Ok(thread) => *self.thread.lock() = Some(thread),
             Err(error) => {
@@ -228,13 +230,17 @@ impl Log {
             self.install(temporary, format, start, now_ms)
         });
         let failed = installed.is_err();
-        self.shared.last_rewrite_failed.store(failed, Ordering::Relaxed);
+        self.shared
+            .last_rewrite_failed
+            .store(failed, Ordering::Relaxed);
         installed
     }
 
     /// Gives up a rewrite; `temporary` is removed if it is there. The new increment stays, as one more.
     pub fn abort_rewrite(&self, temporary: &Path) {
-        self.shared.last_rewrite_failed.store(true, Ordering::Relaxed);
+        self.shared
+            .last_rewrite_failed
+            .store(true, Ordering::Relaxed);
         let files = self.shared.files.lock();
         let _ = files.disk().remove(temporary);
     }
@@ -275,8 +281,12 @@ impl Log {
         files.remove_history(now_ms);
         drop(files);
         shared.base_len.store(len, Ordering::Relaxed);
-        shared.increments_start.store(start.get(), Ordering::Relaxed);
-        shared.base_size.store(shared.current_size(), Ordering::Relaxed);
+        shared
+            .increments_start
+            .store(start.get(), Ordering::Relaxed);
+        shared
+            .base_size
+            .store(shared.current_size(), Ordering::Relaxed);
         if attached {
             shared.recover(FailureKind::Sync);
             shared.nudge();

@@ -15,7 +15,7 @@ use crate::{LogId, Lsn};
 const MAX_LINE: usize = 1024;
 
 /// The format of what kvik adds to Redis' files. Files of a higher one are refused.
-pub(crate) const FORMAT: u64 = 1;
+pub const MANIFEST_FORMAT: u64 = 1;
 
 const FORMAT_KEY: &str = "kvik";
 const ID_KEY: &str = "logid";
@@ -199,7 +199,7 @@ impl ManifestFile {
 
     /// Notes of which log the file is part, and that kvik says so.
     pub(crate) fn set_id(&mut self, id: LogId) {
-        self.set(FORMAT_KEY, FORMAT.to_string());
+        self.set(FORMAT_KEY, MANIFEST_FORMAT.to_string());
         self.set(ID_KEY, id.to_string());
     }
 
@@ -334,7 +334,10 @@ mod tests {
             (file.start(), file.end()),
             (Some(Lsn::new(99)), Some(Lsn::new(120)))
         );
-        assert_eq!((file.id(), file.format()), (Some(id), Some(FORMAT)));
+        assert_eq!(
+            (file.id(), file.format()),
+            (Some(id), Some(MANIFEST_FORMAT))
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::Lsn;
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskLock, DiskReader, write_all};
 use crate::files::Files;
@@ -22,7 +23,6 @@ use crate::reader::{ReadError, ReadUnit, UnitReader};
 use crate::shared::{Mode, Shared, Start};
 use crate::status::Dropped;
 use crate::writer::Writer;
-use crate::Lsn;
 
 /// The file that keeps a second server out of a directory.
 const LOCK_NAME: &str = "kvik.lock";
@@ -89,9 +89,17 @@ impl std::fmt::Display for OpenError {
                 path.display()
             ),
             Self::Missing(path) => {
-                write!(f, "{}: the manifest names it, but it does not exist", path.display())
+                write!(
+                    f,
+                    "{}: the manifest names it, but it does not exist",
+                    path.display()
+                )
             }
-            Self::Unsound { path, valid, reason } => write!(
+            Self::Unsound {
+                path,
+                valid,
+                reason,
+            } => write!(
                 f,
                 "{}: {reason}; the last whole unit ends at offset {valid}",
                 path.display()
@@ -328,7 +336,10 @@ impl Recovery {
     fn start(mut self, clock: Arc<dyn Clock>, mode: Mode) -> Result<Log, OpenError> {
         let dropped = self.dropped();
         let attached = mode == Mode::Attached;
-        assert!(self.end.is_some() || !attached, "everything has been replayed");
+        assert!(
+            self.end.is_some() || !attached,
+            "everything has been replayed"
+        );
         let end = self.end.take();
         if let Some(dropped) = &dropped {
             let part = self.parts.last().expect("something was cut off from it");

@@ -313,7 +313,9 @@ impl Shared {
     /// Waits for progress of any kind, or until `ms` are over.
     pub(crate) fn wait_for_progress(&self, ms: u64) {
         let mut waiting = self.waiting.lock();
-        let _ = self.progress.wait_for(&mut waiting, Duration::from_millis(ms));
+        let _ = self
+            .progress
+            .wait_for(&mut waiting, Duration::from_millis(ms));
     }
 
     pub(crate) fn failure(&self) -> Option<Failure> {

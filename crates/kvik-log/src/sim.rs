@@ -168,18 +168,26 @@ impl SimDisk {
         let mut state = self.0.lock();
         let mut random = Random::new(state.random.next());
         let (files, names, dirs) = match ending {
-            Ending::Kill => (
-                state.files.clone(),
-                state.names.clone(),
-                state.dirs.clone(),
-            ),
+            Ending::Kill => (state.files.clone(), state.names.clone(), state.dirs.clone()),
             Ending::PowerCut => state.after_power_cut(&mut random),
         };
         let durable = ending == Ending::PowerCut;
         let next = State {
-            durable_names: if durable { names.clone() } else { state.durable_names.clone() },
-            changes: if durable { Vec::new() } else { state.changes.clone() },
-            durable_dirs: if durable { dirs.clone() } else { state.durable_dirs.clone() },
+            durable_names: if durable {
+                names.clone()
+            } else {
+                state.durable_names.clone()
+            },
+            changes: if durable {
+                Vec::new()
+            } else {
+                state.changes.clone()
+            },
+            durable_dirs: if durable {
+                dirs.clone()
+            } else {
+                state.durable_dirs.clone()
+            },
             files,
             names,
             dirs,
@@ -265,7 +273,10 @@ impl State {
         if self.faults.failing_writes.contains(&number) {
             return Err(io::Error::other("input/output error"));
         }
-        let all: Vec<u8> = bytes.iter().flat_map(|slice| slice.iter().copied()).collect();
+        let all: Vec<u8> = bytes
+            .iter()
+            .flat_map(|slice| slice.iter().copied())
+            .collect();
         let mut count = all.len();
         if last {
             count = self.random.below(count as u64 + 1) as usize;
@@ -383,9 +394,16 @@ impl Disk for SimDisk {
     fn list(&self, path: &Path) -> io::Result<Vec<FileEntry>> {
         let state = self.0.lock();
         state.is_on()?;
-        let inside = state.names.iter().filter(|(name, _)| name.parent() == Some(path));
+        let inside = state
+            .names
+            .iter()
+            .filter(|(name, _)| name.parent() == Some(path));
         let entries = inside.map(|(name, file)| FileEntry {
-            name: name.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            name: name
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
             len: state.files[*file].bytes.len() as u64,
         });
         Ok(entries.collect())
@@ -509,7 +527,10 @@ impl Read for SimReader {
         let state = self.disk.0.lock();
         state.is_on()?;
         let bytes = &state.files[self.file].bytes;
-        let count = bytes.get(self.at as usize..).unwrap_or_default().read(out)?;
+        let count = bytes
+            .get(self.at as usize..)
+            .unwrap_or_default()
+            .read(out)?;
         self.at += count as u64;
         Ok(count)
     }

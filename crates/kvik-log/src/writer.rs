@@ -83,7 +83,10 @@ impl Writer {
     pub(crate) fn turn(&mut self) -> Turn {
         let now_ms = self.shared.clock.monotonic_ms();
         let closing = self.shared.is_closing();
-        self.shared.queue.lock().exchange(&mut self.batch, &mut self.done);
+        self.shared
+            .queue
+            .lock()
+            .exchange(&mut self.batch, &mut self.done);
         self.done.clear();
         if let Some(at) = self.retry_at_ms.filter(|&at| at > now_ms && !closing) {
             return Turn::Retry(at - now_ms);
@@ -129,7 +132,10 @@ impl Writer {
 
     /// Writes as much as goes at once.
     fn write_some(&mut self) -> Result<(), Failed> {
-        let file = self.file.as_mut().expect("without a file everything is skipped");
+        let file = self
+            .file
+            .as_mut()
+            .expect("without a file everything is skipped");
         let (mut slices, mut bytes) = (Vec::new(), 0);
         for (at, chunk) in self.batch.iter().enumerate() {
             let ends = at > 0 && (chunk.rotates || bytes >= WRITE_BYTES);
@@ -155,13 +161,14 @@ impl Writer {
     fn advance(&mut self, written: Lsn) {
         self.written = written;
         for chunk in &self.batch {
-            if chunk.end() > written {
+            if chunk.end() > written || chunk.rotates {
                 break;
             }
             self.whole = chunk.unit_end.unwrap_or(self.whole);
         }
+        // An empty chunk that begins an increment ends where the last unit does, and is still to come.
         let whole = self.whole;
-        let kept = |chunk: &Chunk| chunk.end() > whole;
+        let kept = |chunk: &Chunk| chunk.end() > whole || chunk.rotates;
         self.release(kept);
         self.shared.set_written(whole);
         self.shared.recover(FailureKind::Write);
