@@ -208,7 +208,14 @@ impl Log {
     /// Ends the increment. Called with all stripes locked; the writer does the work. Returns the place where the new
     /// increment starts.
     pub fn rotate(&self) -> Lsn {
-        self.shared.rotate()
+        self.shared.rotate(None)
+    }
+
+    /// As [`rotate`](Self::rotate) for a log from which changes have been kept away: what follows is not part of what a
+    /// restart would load, and nothing of it is durable, before the rewrite that begins here is finished. The log goes on
+    /// under another id, made of random bytes, as no follower may go on from before.
+    pub fn restart(&self, random_id: [u8; 20]) -> Lsn {
+        self.shared.rotate(Some(LogId::new(random_id)))
     }
 
     /// Where to write the next base, in the directory of the log's files.

@@ -17,7 +17,7 @@ use crate::files::Files;
 use crate::queue::{Queue, Sleep};
 use crate::status::{Admission, CommitError, Dropped, Failure, FailureKind, Outcome};
 use crate::sync::{AtomicU64, Condvar, Mutex};
-use crate::{Lsn, SyncPolicy, Unit};
+use crate::{LogId, Lsn, SyncPolicy, Unit};
 
 /// An fsync that makes the oldest unsynced unit older than this sets writers aside, under `everysec`.
 const DELAYED_MS: u64 = 2000;
@@ -168,10 +168,10 @@ impl Shared {
         end
     }
 
-    pub(crate) fn rotate(&self) -> Lsn {
+    pub(crate) fn rotate(&self, restarts: Option<LogId>) -> Lsn {
         self.rotation_asked.store(true, Ordering::Release);
         let mut queue = self.queue.lock();
-        let at = queue.rotate();
+        let at = queue.rotate(restarts);
         queue.sleep = Sleep::Awake;
         drop(queue);
         self.work.notify_one();

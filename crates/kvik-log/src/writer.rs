@@ -223,20 +223,22 @@ impl Writer {
 
     /// Begins the increment that starts with the first chunk.
     fn rotate(&mut self, now_ms: u64) -> Result<(), Failed> {
-        let attach = self.shared.mode() == Mode::Attached;
+        let attached = self.shared.mode() == Mode::Attached;
         // A manifest that names the next increment says that this one is whole.
-        if attach {
+        if attached {
             self.sync(now_ms)?;
         }
         let first = self.batch.front_mut().expect("it was looked at");
         let start = first.start;
+        let attach = attached && first.restarts.is_none();
         let mut files = self.shared.files.lock();
+        files.id = first.restarts.unwrap_or(files.id);
         let file = match files.create_increment(start, attach) {
             Ok(file) => file,
             Err(error) => {
                 drop(files);
                 // After a failed fsync the log has failed for good reason; this one does not replace it.
-                if attach || !self.shared.is_failed() {
+                if attached || !self.shared.is_failed() {
                     let reason = format!("creating an append-only file: {error}");
                     self.shared.fail(FailureKind::Write, reason);
                 }

@@ -487,6 +487,33 @@ fn a_log_without_base_is_durable_once_the_base_is_there() {
 }
 
 #[test]
+fn a_log_that_was_off_goes_on_with_a_new_base_and_another_id() {
+    let mut work = Work::start(SimDisk::new(1), options(SyncPolicy::Always), 1).unwrap();
+    work.append();
+    work.turn();
+    let (id, before) = (work.log.id(), work.units[0].0);
+    // Three units come and go without the log.
+    work.before += 3;
+    let start = work.log.restart([9; 20]);
+    work.append();
+    let at = work.units[1].0;
+    work.turn();
+    assert_eq!(work.log.outcome(before), Outcome::Synced);
+    assert_eq!(work.log.outcome(at), Outcome::Pending);
+    let crashed = work.disk.restart(Ending::PowerCut);
+    let (_, found) = open(&crashed, &Arc::default(), options(SyncPolicy::Always)).unwrap();
+    assert_eq!(found.units, 1);
+    let path = work.log.temporary_base();
+    assert!(work.finish_rewrite((start, 4, path)));
+    work.log.turn();
+    assert_eq!(work.log.outcome(at), Outcome::Synced);
+    assert_ne!(work.log.id(), id);
+    let crashed = work.disk.restart(Ending::PowerCut);
+    let (_, found) = open(&crashed, &Arc::default(), options(SyncPolicy::Always)).unwrap();
+    assert_eq!(found.units, 5);
+}
+
+#[test]
 fn superseded_files_are_kept_as_long_as_retention_says() {
     let disk = SimDisk::new(1);
     let mut kept = options(SyncPolicy::Always);
