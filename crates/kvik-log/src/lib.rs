@@ -11,6 +11,8 @@ mod files;
 mod log;
 mod lsn;
 mod manifest;
+#[cfg(all(test, feature = "model"))]
+mod model;
 mod options;
 mod queue;
 mod reader;

@@ -327,6 +327,20 @@ impl Log {
     }
 }
 
+#[cfg(all(test, feature = "model"))]
+impl Log {
+    /// What the writer's thread does.
+    pub(crate) fn modelled_writer(&self) -> impl FnOnce() + 'static {
+        let shared = Arc::clone(&self.shared);
+        let writer = self.writer.lock().take();
+        move || drop(run(&shared, writer.expect("a log has one writer")))
+    }
+
+    pub(crate) fn start_closing(&self) {
+        self.shared.start_closing();
+    }
+}
+
 impl Drop for Log {
     fn drop(&mut self) {
         let _ = self.close();

@@ -387,12 +387,16 @@ impl Shared {
 
     /// Announces that nothing is admitted, and why.
     pub(crate) fn fail(&self, kind: FailureKind, reason: String) {
-        if kind == FailureKind::Sync {
+        let lost = kind == FailureKind::Sync;
+        // Whoever learns of the loss, with the lock or without, finds that nothing is admitted.
+        let mut waiting = self.waiting.lock();
+        waiting.failure = Some(Failure { kind, reason });
+        self.failed.store(true, Ordering::Release);
+        if lost {
             self.failed_syncs.fetch_add(1, Ordering::Relaxed);
             self.lost_to.store(u64::MAX, Ordering::Release);
         }
-        self.waiting.lock().failure = Some(Failure { kind, reason });
-        self.failed.store(true, Ordering::Release);
+        drop(waiting);
         self.wake_waiting();
     }
 

@@ -115,7 +115,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -125,11 +125,11 @@ impl Random {
 
     /// A number below `limit`, which is not 0.
     pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
+        self.number() % limit
     }
 
     fn coin(&mut self) -> bool {
-        self.next() & 1 == 0
+        self.number() & 1 == 0
     }
 }
 
@@ -166,7 +166,7 @@ impl SimDisk {
     /// The disk as the next process finds it, without faults.
     pub fn restart(&self, ending: Ending) -> Self {
         let mut state = self.0.lock();
-        let mut random = Random::new(state.random.next());
+        let mut random = Random::new(state.random.number());
         let (files, names, dirs) = match ending {
             Ending::Kill => (state.files.clone(), state.names.clone(), state.dirs.clone()),
             Ending::PowerCut => state.after_power_cut(&mut random),
