@@ -1,8 +1,9 @@
 //! Tests that run threads in all orders that the memory model allows: `cargo x model`.
 //!
-//! They are about the hand-over: who appends wakes the writer, the writer wakes who waits, and a failed fsync wakes
-//! everybody. A thread that waits for ever is a deadlock, which loom reports. Time does not pass, so the policy is
-//! `always`. Orders in which threads are interrupted more than [`PREEMPTIONS`] times against their will are left out.
+//! They are about the hand-over: who appends wakes the writer, the writer wakes who waits, and a
+//! failed fsync wakes everybody. A thread that waits for ever is a deadlock, which loom reports.
+//! Time does not pass, so the policy is `always`. Orders in which threads are interrupted more than
+//! [`PREEMPTIONS`] times against their will are left out.
 
 #![expect(clippy::unwrap_used, reason = "only tests use this")]
 

@@ -1,5 +1,5 @@
-//! The log on a disk that fails: the same seeded work is done again and again, the plug is pulled at each operation, and
-//! what a restart finds is compared with what was acknowledged.
+//! The log on a disk that fails: the same seeded work is done again and again, the plug is pulled
+//! at each operation, and what a restart finds is compared with what was acknowledged.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
