@@ -25,6 +25,12 @@ const DELAYED_MS: u64 = 2000;
 /// How long the writer collects what is appended before it writes, unless a reply waits for it.
 const COLLECT: Duration = Duration::from_millis(2);
 
+/// How often the writer looks for work before it sleeps, under `always`.
+#[cfg(not(all(test, feature = "model")))]
+const LOOKS: u32 = 200;
+#[cfg(all(test, feature = "model"))]
+const LOOKS: u32 = 0;
+
 /// Called with the place behind what is durable.
 pub(crate) type OnProgress = Box<dyn Fn(Lsn) + Send + Sync>;
 
@@ -452,6 +458,9 @@ impl Shared {
     /// Sleeps until there is work or `ms` are over. Then collects for a moment, unless a reply
     /// waits for what is there.
     pub(crate) fn sleep_until_work(&self, ms: Option<u64>) {
+        if self.policy() == SyncPolicy::Always {
+            self.look_for_work();
+        }
         let mut queue = self.queue.lock();
         // Whoever appends from here on sees that the writer sleeps, as both hold the lock.
         if !queue.has_work() {
@@ -470,6 +479,19 @@ impl Shared {
             let _ = self.work.wait_for(&mut queue, COLLECT);
         }
         queue.sleep = Sleep::Awake;
+    }
+
+    /// Looks a few times whether something is appended. A client that waits for each reply appends
+    /// again soon, and waking a thread takes a good part of the time of an fsync. Others run
+    /// meanwhile, if they want to.
+    fn look_for_work(&self) {
+        for _ in 0..LOOKS {
+            let released = Lsn::new(self.released.load(Ordering::Relaxed));
+            if self.appended() > released || self.is_closing() {
+                return;
+            }
+            std::thread::yield_now();
+        }
     }
 
     /// Sleeps, whatever is appended.
