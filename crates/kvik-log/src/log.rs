@@ -380,3 +380,6 @@ pub(crate) fn run(shared: &Shared, mut writer: Writer) -> Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
