@@ -139,7 +139,7 @@ impl<'a> Section<'a> {
         let shared = terms.shared;
         let (result, lsn, departures) = Self::run_locked(terms, held, reach, work);
         if let Some(departures) = departures {
-            deliver(shared, departures);
+            departures.deliver(shared);
         }
         (result, lsn)
     }
@@ -194,12 +194,14 @@ impl<'a> Section<'a> {
             departures: None,
         };
         let result = work(&mut section, &mut held);
+        // The last stripe is let go like those before it.
+        held.let_go();
         let (lsn, departures) = section.finish(&held, Reach::Nothing);
         mem::forget(section);
         drop(held);
         *terms.unit = unit.into_inner();
         if let Some(departures) = departures {
-            deliver(shared, departures);
+            departures.deliver(shared);
         }
         (result, lsn)
     }
@@ -287,10 +289,11 @@ impl<'a> Section<'a> {
     }
 }
 
-/// Delivers what leaves when the stripes have been let go.
-#[inline(never)]
-fn deliver(shared: &Shared, departures: Box<Departures>) {
-    shared.stripes.alarm.discard(departures.garbage);
+impl Departures {
+    #[inline(never)]
+    fn deliver(self, shared: &Shared) {
+        shared.stripes.alarm.discard(self.garbage);
+    }
 }
 
 /// A panic unwinds through the work: what it has changed stays changed, and the log is told while the stripes are held.

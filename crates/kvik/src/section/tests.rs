@@ -75,6 +75,11 @@ fn what_happened_on_a_stripe_taken_in_turn_is_told_before_the_next_is_taken() {
     let units = record.units.lock().expect("no panic");
     assert_eq!(*units, [(2, [true, false]), (1, [false, true])]);
     assert_eq!(lsn, Lsn::new(2));
+    let latest = |key: &str| {
+        let home = store.router().place(0, key.as_bytes());
+        store.latest(Reach::Key(home.hash)).get()
+    };
+    assert_eq!((latest(&first), latest(&second)), (1, 2));
 }
 
 #[test]

@@ -162,10 +162,7 @@ fn writes_are_put_off_while_the_log_is_full() {
     log.is_full.store(true, Ordering::SeqCst);
     offer_until(&mut client, &["EXEC"], Outcome::LogFull);
     // A caller in this process waits.
-    let writer = thread::spawn({
-        let db = db.clone();
-        move || db.set(b"k", b"x")
-    });
+    let writer = thread::spawn(move || db.set(b"k", b"x"));
     log.is_full.store(false, Ordering::SeqCst);
     offer_until(&mut client, &["EXEC"], Outcome::Done);
     assert_eq!(writer.join().expect("no panic"), Ok(()));

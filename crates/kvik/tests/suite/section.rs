@@ -32,7 +32,7 @@ fn leave_stripes(db: &Db, client: &mut Client, now: &AtomicU64, words: &[&str]) 
         assert_eq!(Client::of(db).offer(&["SCARD", "set"]), Outcome::Busy);
         Ok::<_, Error>(())
     };
-    db.transaction(&["set"], hold).unwrap();
+    db.transaction(&["set"], hold).expect("nothing refuses it");
     // The upkeep thread may have a stripe for a moment.
     while client.offer(words) == Outcome::Busy {}
     now.store(START_US + 1_000_010, Ordering::Release);
@@ -145,7 +145,10 @@ fn typed_calls_count_accesses_where_the_policy_does() {
                 .unwrap()
         },
         |db| {
-            let set = |keys: &mut Transaction<'_>| Ok::<_, Error>(keys.set(b"k", b"w"));
+            let set = |keys: &mut Transaction<'_>| {
+                keys.set(b"k", b"w");
+                Ok::<_, Error>(())
+            };
             db.transaction(&["k"], set).unwrap();
         },
     ];
@@ -194,8 +197,8 @@ fn typed_writes_wait_while_writes_are_paused() {
                 assert!(!is_paused.load(Ordering::SeqCst));
             });
             begin.recv().expect("the thread starts");
-            // Time for a write that does not wait.
-            thread::sleep(Duration::from_millis(20));
+            // Enough for a write that does not wait.
+            (0..1000).for_each(|_| thread::yield_now());
             is_paused.store(false, Ordering::SeqCst);
             ok(&db.run(&["CLIENT", "UNPAUSE"]));
         });
