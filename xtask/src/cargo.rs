@@ -142,6 +142,28 @@ pub(crate) fn dist_binary() -> anyhow::Result<PathBuf> {
     Ok(target_dir()?.join("dist").join("kvik"))
 }
 
+/// Builds the bench of the embedded store with the profile that ships.
+pub(crate) fn embedded_bench() -> anyhow::Result<PathBuf> {
+    let messages = cargo_output(&[
+        "build",
+        "--profile",
+        "dist",
+        "--package",
+        "kvik",
+        "--bench",
+        "embedded",
+        "--message-format",
+        "json-render-diagnostics",
+    ])?;
+    let executable = |line: &str| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        let is_bench = message["target"]["name"] == "embedded";
+        is_bench.then(|| message["executable"].as_str().map(PathBuf::from))?
+    };
+    let found = messages.lines().find_map(executable);
+    found.context("cargo names no executable of the bench")
+}
+
 /// Runs cargo in the workspace; anything but success is an error.
 pub(crate) fn cargo(args: &[&str]) -> anyhow::Result<()> {
     let status = command(args).status().context("cannot start cargo")?;

@@ -154,6 +154,16 @@ impl Drop for Server {
     }
 }
 
+/// Whether a program is kvik and not a peer: its version line says so.
+pub(crate) fn is_kvik(program: &Path) -> anyhow::Result<bool> {
+    let output = Command::new(program)
+        .arg("--version")
+        .stderr(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    Ok(output.stdout.starts_with(b"kvik "))
+}
+
 /// Keeps all threads of a process on some cores.
 pub(crate) fn pin(pid: u32, cores: &str) -> anyhow::Result<()> {
     let last = thread::available_parallelism()?.get() - 1;
