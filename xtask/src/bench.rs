@@ -1,8 +1,9 @@
 //! `cargo x bench`: kvik and other servers on this machine, side by side.
 //!
-//! All servers run at once and are loaded one after the other, cell by cell and round by round, so that a disturbance
-//! of the machine meets all of them; ratios are medians over the rounds, each round compared with itself. CPU time per
-//! operation is the figure to trust: throughput on a shared machine says more about the neighbours.
+//! All servers run at once and are loaded one after the other, cell by cell and round by round, so
+//! that a disturbance of the machine meets all of them; ratios are medians over the rounds, each
+//! round compared with itself. CPU time per operation is the figure to trust: throughput on a
+//! shared machine says more about the neighbours.
 //!
 //! It does not build peers, and it does not reach other machines.
 
@@ -32,15 +33,15 @@ use workload::Workload;
 /// Options of `cargo x bench`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// A peer: the name of an installed program or a path, of another build of kvik too; the first one is what the others
-    /// are compared with
+    /// A peer: the name of an installed program or a path, of another build of kvik too; the first
+    /// one is what the others are compared with
     #[arg(long = "vs", value_name = "SERVER")]
     peers: Vec<PathBuf>,
     /// Measure this build of kvik instead of building one
     #[arg(long, value_name = "PATH")]
     kvik: Option<PathBuf>,
-    /// Other builds of the embedded store's bench, for the figure `instructions`; the first one is what the others are
-    /// compared with
+    /// Other builds of the embedded store's bench, for the figure `instructions`; the first one is
+    /// what the others are compared with
     #[arg(long, value_name = "PATH")]
     embedded: Vec<PathBuf>,
     /// What to send

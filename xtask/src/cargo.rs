@@ -18,8 +18,8 @@ pub(crate) fn check() -> anyhow::Result<()> {
     ])
 }
 
-/// Documentation tests and models first, so that the runner's summary is the last thing on the screen. A filter in
-/// `args` names ordinary tests, so it leaves those out.
+/// Documentation tests and models first, so that the runner's summary is the last thing on the
+/// screen. A filter in `args` names ordinary tests, so it leaves those out.
 pub(crate) fn test(args: &[String]) -> anyhow::Result<ExitCode> {
     if args.is_empty() {
         cargo(&["test", "--workspace", "--doc", "--quiet"])?;
@@ -58,8 +58,8 @@ pub(crate) fn model(name: Option<&str>) -> anyhow::Result<()> {
     ])
 }
 
-/// Runs every target of `fuzz/`, or the one named, for `seconds` each. What libFuzzer found worth keeping stays in
-/// `fuzz/corpus` and is where the next run starts.
+/// Runs every target of `fuzz/`, or the one named, for `seconds` each. What libFuzzer found worth
+/// keeping stays in `fuzz/corpus` and is where the next run starts.
 pub(crate) fn fuzz(target: Option<&str>, seconds: u32) -> anyhow::Result<()> {
     let targets = match target {
         Some(target) => vec![target.to_owned()],

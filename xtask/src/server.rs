@@ -1,4 +1,5 @@
-//! A server to measure or to compare with: started on a free loopback port in a folder of its own, stopped when dropped.
+//! A server to measure or to compare with: started on a free loopback port in a folder of its own,
+//! stopped when dropped.
 
 #![allow(
     clippy::disallowed_methods,
@@ -33,7 +34,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `program` with the arguments that all these servers share and `extra`; returns when it answers.
+    /// Starts `program` with the arguments that all these servers share and `extra`; returns when
+    /// it answers.
     pub(crate) fn start(name: &str, program: &Path, extra: &[&str]) -> anyhow::Result<Self> {
         Self::spawn(name, Command::new(program), extra)
     }

@@ -1,8 +1,8 @@
 //! The command line of the binary, as clap knows it.
 //!
-//! The server's own arguments are not parsed here: they follow redis-server's grammar (any number of words after a
-//! directive), which is the configuration's business. They are declared from its table all the same, for their help
-//! and for shell completion.
+//! The server's own arguments are not parsed here: they follow redis-server's grammar (any number
+//! of words after a directive), which is the configuration's business. They are declared from its
+//! table all the same, for their help and for shell completion.
 
 use std::ffi::OsString;
 use std::io;

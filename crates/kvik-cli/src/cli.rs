@@ -1,9 +1,10 @@
 //! `kvik cli`: talk to a server from the shell.
 //!
-//! Three ways in, one way out: a command on the command line ([`one_shot`]), commands from a pipe ([`batch`]) or a
-//! person at a terminal ([`repl`]) give replies, and [`format`] prints them. Options, output and exit status are
-//! those of redis-cli, so its scripts keep working. Not here: `--scan`, `--stat`, `--bigkeys` and the other programs
-//! inside redis-cli, and following MOVED in a cluster.
+//! Three ways in, one way out: a command on the command line ([`one_shot`]), commands from a pipe
+//! ([`batch`]) or a person at a terminal ([`repl`]) give replies, and [`format`] prints them.
+//! Options, output and exit status are those of redis-cli, so its scripts keep working. Not here:
+//! `--scan`, `--stat`, `--bigkeys` and the other programs inside redis-cli, and following MOVED in
+//! a cluster.
 
 mod batch;
 mod format;
@@ -84,8 +85,8 @@ fn is_stream(command: &[&[u8]]) -> bool {
     })
 }
 
-/// Whether `value` is the answer to a command, rather than a message that came in between. UNSUBSCRIBE and its kin are
-/// answered by messages.
+/// Whether `value` is the answer to a command, rather than a message that came in between.
+/// UNSUBSCRIBE and its kin are answered by messages.
 fn is_answer(command: &[&[u8]], value: &Value) -> bool {
     let name = command
         .first()

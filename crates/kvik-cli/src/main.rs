@@ -1,8 +1,9 @@
 //! The kvik binary: the server, and the command line beside it.
 //!
-//! The first argument decides. `cli` and `completions` are subcommands; anything else, nothing included, starts the
-//! server with the arguments that redis-server would take: `kvik kvik.toml --port 7000`. `kvik server ...` says the
-//! same aloud, for a configuration file that bears the name of a subcommand.
+//! The first argument decides. `cli` and `completions` are subcommands; anything else, nothing
+//! included, starts the server with the arguments that redis-server would take: `kvik kvik.toml
+//! --port 7000`. `kvik server ...` says the same aloud, for a configuration file that bears the
+//! name of a subcommand.
 
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,9 @@
 //! One connection: the handshake, commands out, replies and pushes in.
 //!
-//! A push may arrive between a command and its reply. [`Client::call`] and [`Client::pipeline`] set pushes aside, in
-//! order; [`Client::receive`] and [`Client::take_push`] hand them out. A read that times out loses nothing: what came
-//! so far stays in the decoder and the next read goes on from there.
+//! A push may arrive between a command and its reply. [`Client::call`] and [`Client::pipeline`] set
+//! pushes aside, in order; [`Client::receive`] and [`Client::take_push`] hand them out. A read that
+//! times out loses nothing: what came so far stays in the decoder and the next read goes on from
+//! there.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,7 +18,8 @@ use crate::{Address, Endpoint, UrlError};
 /// Bytes asked of the socket at once.
 const READ_SIZE: usize = 64 * 1024;
 
-/// How to connect and what to wait for. The default waits as long as the operating system does and speaks RESP2.
+/// How to connect and what to wait for. The default waits as long as the operating system does and
+/// speaks RESP2.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// How long each address of a host may take to accept.
@@ -26,7 +28,8 @@ pub struct Options {
     pub read_timeout: Option<Duration>,
     /// How long to wait for the server to take more bytes before [`ClientError::Timeout`].
     pub write_timeout: Option<Duration>,
-    /// The protocol to ask for. A server that refuses RESP3 is spoken to in RESP2; [`Client::protocol`] tells.
+    /// The protocol to ask for. A server that refuses RESP3 is spoken to in RESP2;
+    /// [`Client::protocol`] tells.
     pub protocol: Protocol,
 }
 
@@ -175,15 +178,15 @@ impl Client {
         self.accepted("SELECT", &["SELECT", &db.to_string()])
     }
 
-    /// Sends one command and waits for its reply. Commands without a reply of their own (`SUBSCRIBE` and its kin in
-    /// RESP3, `CLIENT REPLY OFF`) go through [`Self::send`].
+    /// Sends one command and waits for its reply. Commands without a reply of their own
+    /// (`SUBSCRIBE` and its kin in RESP3, `CLIENT REPLY OFF`) go through [`Self::send`].
     pub fn call(&mut self, args: &[impl AsRef<[u8]>]) -> Result<Value, ClientError> {
         self.send(args)?;
         self.reply()
     }
 
-    /// Sends several commands at once and waits for all their replies. The server must be able to hold back the
-    /// replies while it reads: cut long work into batches.
+    /// Sends several commands at once and waits for all their replies. The server must be able to
+    /// hold back the replies while it reads: cut long work into batches.
     pub fn pipeline<C, A>(&mut self, commands: &[C]) -> Result<Vec<Value>, ClientError>
     where
         C: AsRef<[A]>,
@@ -225,7 +228,8 @@ impl Client {
         Ok(self.stream.set_read_timeout(timeout)?)
     }
 
-    /// Whether the server has not closed the connection, as far as can be seen without sending anything.
+    /// Whether the server has not closed the connection, as far as can be seen without sending
+    /// anything.
     pub fn is_open(&mut self) -> bool {
         let seen = match self.stream.set_nonblocking(true) {
             Ok(()) => self.fill(),

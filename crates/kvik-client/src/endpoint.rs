@@ -1,8 +1,9 @@
 //! Where a server is and who we are there: what a URL says.
 //!
-//! `redis://[user[:password]@]host[:port][/db]`, the same with `kvik://`, and `unix:///path/to.sock?db=1`
-//! (`redis+unix://` as well; a user may stand before the path). As in redis-cli and redis-py, a lone `secret@` or
-//! `:secret@` is a password. User, password and path may be percent-encoded. `rediss://` is refused: no TLS yet.
+//! `redis://[user[:password]@]host[:port][/db]`, the same with `kvik://`, and
+//! `unix:///path/to.sock?db=1` (`redis+unix://` as well; a user may stand before the path). As in
+//! redis-cli and redis-py, a lone `secret@` or `:secret@` is a password. User, password and path
+//! may be percent-encoded. `rediss://` is refused: no TLS yet.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -10,9 +10,10 @@
 //! # Ok::<(), kvik_client::ClientError>(())
 //! ```
 //!
-//! One [`Client`] is one connection, used by one thread at a time. It does not pool, retry or reconnect: whoever
-//! lost a reply must decide whether to ask again. An error *reply* is a [`Value`] like any other; a [`ClientError`]
-//! means that the connection itself failed. There is no TLS yet.
+//! One [`Client`] is one connection, used by one thread at a time. It does not pool, retry or
+//! reconnect: whoever lost a reply must decide whether to ask again. An error *reply* is a
+//! [`Value`] like any other; a [`ClientError`] means that the connection itself failed. There is no
+//! TLS yet.
 
 #![forbid(unsafe_code)]
 

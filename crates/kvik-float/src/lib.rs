@@ -1,7 +1,7 @@
 //! Floats as text, the way Redis prints scores and doubles.
 //!
-//! A double of a reply and a score that is stored as text are the same bytes, so the wire and the store both print with
-//! this. Nothing here allocates.
+//! A double of a reply and a score that is stored as text are the same bytes, so the wire and the
+//! store both print with this. Nothing here allocates.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,8 @@ pub struct FloatText {
 }
 
 impl FloatText {
-    /// 17 digits and what surrounds them: `-0.000000` before them, or `e-308` behind, or zeros up to 2^62.
+    /// 17 digits and what surrounds them: `-0.000000` before them, or `e-308` behind, or zeros up
+    /// to 2^62.
     const MAX_LEN: usize = 32;
 
     /// The printed form.
@@ -56,8 +57,8 @@ impl std::fmt::Debug for FloatText {
     }
 }
 
-/// Prints a float as Redis 7.2 prints scores and doubles: the fewest digits that identify it, whole numbers below
-/// 2^62 without exponent, `inf`, `-inf`, `nan`, `-0`.
+/// Prints a float as Redis 7.2 prints scores and doubles: the fewest digits that identify it, whole
+/// numbers below 2^62 without exponent, `inf`, `-inf`, `nan`, `-0`.
 pub fn format_f64(value: f64) -> FloatText {
     let mut text = FloatText::empty();
     if value.is_nan() {
@@ -81,7 +82,8 @@ pub fn format_f64(value: f64) -> FloatText {
 /// Whole numbers up to here are printed as integers.
 const WHOLE_MAX: f64 = (1u64 << 62) as f64;
 
-/// Digits d₁d₂…dₙ times 10^exponent, laid out as plain number where that is short and as `d₁.d₂…e±x` elsewhere.
+/// Digits d₁d₂…dₙ times 10^exponent, laid out as plain number where that is short and as
+/// `d₁.d₂…e±x` elsewhere.
 fn push_shortest(text: &mut FloatText, magnitude: f64) {
     let mut buffer = zmij::Buffer::new();
     let mut digits = [0; 24];
@@ -128,8 +130,8 @@ fn push_scientific(text: &mut FloatText, digits: &[u8], exponent: i32) {
     );
 }
 
-/// Takes a printed float such as `0.00125` or `1.25e-3` apart: the significant digits into `digits`; returns how many
-/// they are and the power of ten of the last one.
+/// Takes a printed float such as `0.00125` or `1.25e-3` apart: the significant digits into
+/// `digits`; returns how many they are and the power of ten of the last one.
 fn split_digits(printed: &[u8], digits: &mut [u8; 24]) -> (usize, i32) {
     let (mut len, mut exponent, mut after_point) = (0, 0, false);
     for (i, byte) in printed.iter().enumerate() {

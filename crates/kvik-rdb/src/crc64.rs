@@ -1,8 +1,9 @@
-//! The checksum of RDB: CRC-64 with Jones' polynomial, reflected, from zero and without a final inversion.
+//! The checksum of RDB: CRC-64 with Jones' polynomial, reflected, from zero and without a final
+//! inversion.
 //!
-//! Eight bytes a step by eight tables (Kounavis and Berry, "A systematic approach to building high performance
-//! software-based CRC generators"), which are computed when the crate is compiled: 16 KiB, and one to two bytes for
-//! each cycle.
+//! Eight bytes a step by eight tables (Kounavis and Berry, "A systematic approach to building high
+//! performance software-based CRC generators"), which are computed when the crate is compiled: 16
+//! KiB, and one to two bytes for each cycle.
 
 /// Jones' polynomial with its bits reversed.
 const POLYNOMIAL: u64 = 0x95ac_9329_ac4b_c9b5;

@@ -1,8 +1,8 @@
 //! Writes values: the bodies that follow an [`ObjectType`]'s byte.
 //!
-//! A value is written part by part as the store visits them, and nothing is gathered in between: a count, then as many
-//! elements. The stream that is written is [`ObjectType::Stream2`]. Where a store keeps Redis' own packed bytes they are
-//! written as they are, by [`Encoder::packed`].
+//! A value is written part by part as the store visits them, and nothing is gathered in between: a
+//! count, then as many elements. The stream that is written is [`ObjectType::Stream2`]. Where a
+//! store keeps Redis' own packed bytes they are written as they are, by [`Encoder::packed`].
 
 use crate::stream::UNKNOWN;
 use crate::{EntriesRead, ObjectType, Pending, StreamId, StreamSummary, lzf};
@@ -103,8 +103,9 @@ impl<'o> Encoder<'o> {
         }
     }
 
-    /// A listpack or an intset: the body of [`ObjectType::HashListpack`], [`ObjectType::SortedSetListpack`],
-    /// [`ObjectType::SetListpack`] and [`ObjectType::SetIntset`].
+    /// A listpack or an intset: the body of [`ObjectType::HashListpack`],
+    /// [`ObjectType::SortedSetListpack`], [`ObjectType::SetListpack`] and
+    /// [`ObjectType::SetIntset`].
     pub fn packed(&mut self, bytes: &[u8]) {
         self.string(bytes);
     }
@@ -124,13 +125,14 @@ impl<'o> Encoder<'o> {
         self.string(bytes);
     }
 
-    /// The score behind a member of [`ObjectType::SortedSet`]. Redis reads sorted sets fastest from the largest score to the
-    /// smallest.
+    /// The score behind a member of [`ObjectType::SortedSet`]. Redis reads sorted sets fastest from
+    /// the largest score to the smallest.
     pub fn score(&mut self, score: f64) {
         self.out.extend_from_slice(&score.to_le_bytes());
     }
 
-    /// When the field expires whose value was written last, of [`ObjectType::HashExpiringValkey`]; and the like of members.
+    /// When the field expires whose value was written last, of [`ObjectType::HashExpiringValkey`];
+    /// and the like of members.
     pub fn expiry(&mut self, expire_at: Option<u64>) {
         self.time(expire_at);
     }

@@ -1,12 +1,12 @@
 //! LZF, the compression of strings in RDB.
 //!
-//! The compressed form is a sequence of two kinds of pieces. A control byte below 32 is followed by that many literal
-//! bytes and one more. Any other refers back: its upper three bits and, if those are all set, another byte give the
-//! length less 2, its lower five bits and the last byte the distance less 1. So 264 bytes come from at least three, and
-//! a reference reaches back 8 KiB.
+//! The compressed form is a sequence of two kinds of pieces. A control byte below 32 is followed by
+//! that many literal bytes and one more. Any other refers back: its upper three bits and, if those
+//! are all set, another byte give the length less 2, its lower five bits and the last byte the
+//! distance less 1. So 264 bytes come from at least three, and a reference reaches back 8 KiB.
 //!
-//! The compressor looks at the last place with the same three bytes and takes what it finds. Its output need not be
-//! what Redis would have written, only what Redis reads.
+//! The compressor looks at the last place with the same three bytes and takes what it finds. Its
+//! output need not be what Redis would have written, only what Redis reads.
 
 use crate::Corrupt;
 
@@ -53,8 +53,8 @@ pub fn compress(input: &[u8], limit: usize) -> Option<Vec<u8>> {
 /// Expands `input` to exactly `len` bytes.
 ///
 /// # Errors
-/// When it expands to fewer or more, or refers to what is not there. Nothing is allocated for a length that the input
-/// cannot reach.
+/// When it expands to fewer or more, or refers to what is not there. Nothing is allocated for a
+/// length that the input cannot reach.
 pub fn decompress(input: &[u8], len: usize) -> Result<Vec<u8>, Corrupt> {
     if len > input.len().saturating_mul(REFERENCE_MAX) {
         return Err(Corrupt::InvalidCompression);

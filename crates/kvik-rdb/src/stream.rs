@@ -1,11 +1,12 @@
 //! Streams as they are read: a flat sequence of parts in the order of the format.
 //!
-//! First the listpacks of entries, then a summary, then the groups: each is followed by the entries that are pending in
-//! it, and by its consumers; each of these is followed by the IDs of those entries that are pending for it.
+//! First the listpacks of entries, then a summary, then the groups: each is followed by the entries
+//! that are pending in it, and by its consumers; each of these is followed by the IDs of those
+//! entries that are pending for it.
 //!
-//! What is checked here is what can be seen in passing: IDs ascend, and there are entries if and only if there are
-//! listpacks. That names differ, that each pending entry has one consumer, and what the listpacks hold, is for the stream
-//! that is filled to check.
+//! What is checked here is what can be seen in passing: IDs ascend, and there are entries if and
+//! only if there are listpacks. That names differ, that each pending entry has one consumer, and
+//! what the listpacks hold, is for the stream that is filled to check.
 
 use std::borrow::Cow;
 

@@ -9,7 +9,8 @@ use super::*;
 /// What DUMP of Redis and Valkey answered: server, name and bytes in hexadecimal.
 const PAYLOADS: &str = include_str!("tests/payloads.txt");
 
-/// What the payloads of a name hold, whichever server wrote them. Packed bytes stand in angle brackets.
+/// What the payloads of a name hold, whichever server wrote them. Packed bytes stand in angle
+/// brackets.
 const CONTENTS: &[(&str, &str)] = &[
     ("string-raw", "value"),
     ("string-empty", ""),

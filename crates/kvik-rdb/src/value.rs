@@ -1,7 +1,8 @@
 //! Values as they are read: what they consist of, one part after the other.
 //!
-//! A collection is either in one piece, packed, or an iterator over its elements that reads on in the payload. An
-//! iterator that has met an error ends. What comes after the value can be read once its iterator has ended.
+//! A collection is either in one piece, packed, or an iterator over its elements that reads on in
+//! the payload. An iterator that has met an error ends. What comes after the value can be read once
+//! its iterator has ended.
 
 use std::borrow::Cow;
 
@@ -64,8 +65,8 @@ pub enum Hash<'r, 'a> {
     Fields(Fields<'r, 'a>),
     /// A listpack of fields and values, not validated.
     Listpack(Cow<'a, [u8]>),
-    /// A listpack of fields, values and absolute expiries (0: none), not validated. Redis orders it by expiry, with the
-    /// fields that have none last.
+    /// A listpack of fields, values and absolute expiries (0: none), not validated. Redis orders it
+    /// by expiry, with the fields that have none last.
     ListpackWithExpiry(Cow<'a, [u8]>),
     /// A ziplist of pairs: see [`Ziplist::pairs`].
     Ziplist(Ziplist<'a>),
@@ -340,7 +341,8 @@ fn some(count: usize) -> Result<usize, Corrupt> {
     }
 }
 
-/// A score as it was written before version 8: a length that may stand for a number itself, and decimal text.
+/// A score as it was written before version 8: a length that may stand for a number itself, and
+/// decimal text.
 fn score_as_text(reader: &mut Reader<'_>) -> Result<f64, Corrupt> {
     match reader.u8()? {
         NEGATIVE_INFINITY => Ok(f64::NEG_INFINITY),

@@ -1,8 +1,8 @@
 //! Ziplists: what Redis kept small lists, hashes and sorted sets in before version 10.
 //!
-//! A header of total bytes, offset of the last entry and number of entries, then the entries and a byte 255. An entry
-//! starts with the length of the one before it; then its own kind and, for a string, length. The numbers are
-//! little-endian but for the lengths of longer strings.
+//! A header of total bytes, offset of the last entry and number of entries, then the entries and a
+//! byte 255. An entry starts with the length of the one before it; then its own kind and, for a
+//! string, length. The numbers are little-endian but for the lengths of longer strings.
 
 use std::borrow::Cow;
 

@@ -1,8 +1,8 @@
 //! Zipmaps: what Redis kept small hashes in before version 4.
 //!
-//! A byte with the number of pairs unless it is 254 or more, then the pairs and a byte 255. A pair is a length and the
-//! field, a length, a byte with the number of unused bytes, the value and the unused bytes. A length is a byte, or a byte
-//! 254 and four more.
+//! A byte with the number of pairs unless it is 254 or more, then the pairs and a byte 255. A pair
+//! is a length and the field, a length, a byte with the number of unused bytes, the value and the
+//! unused bytes. A length is a byte, or a byte 254 and four more.
 
 use std::borrow::Cow;
 

@@ -1,11 +1,13 @@
 //! The arguments of one command: borrowed from the receive buffer, or owned.
 //!
-//! An argument is a [`Span`] of a byte buffer rather than a slice, so a parser can hand out positions while the
-//! buffer is still growing and moving, and a thread can keep one `Vec<Span>` for all its connections. [`Args`] joins
-//! the two for reading and is two words wide per half: pass it by value.
+//! An argument is a [`Span`] of a byte buffer rather than a slice, so a parser can hand out
+//! positions while the buffer is still growing and moving, and a thread can keep one `Vec<Span>`
+//! for all its connections. [`Args`] joins the two for reading and is two words wide per half: pass
+//! it by value.
 //!
-//! A large argument may have been received apart, into a rope ([`Apart`]), and lie nowhere in the buffer. Who can use a
-//! rope asks for it ([`Args::rope`]); for all others its bytes are put together when they are first read.
+//! A large argument may have been received apart, into a rope ([`Apart`]), and lie nowhere in the
+//! buffer. Who can use a rope asks for it ([`Args::rope`]); for all others its bytes are put
+//! together when they are first read.
 
 use std::ops::{Index, Range};
 use std::sync::OnceLock;
@@ -24,8 +26,8 @@ pub struct Span {
 }
 
 impl Span {
-    /// The start of an argument that was received apart; its length is the number of it. No other lies there, as a whole
-    /// command ends before.
+    /// The start of an argument that was received apart; its length is the number of it. No other
+    /// lies there, as a whole command ends before.
     const APART: u32 = u32::MAX;
 
     /// The argument that was received apart as number `index`.
@@ -40,7 +42,8 @@ impl Span {
 /// A large argument that is received apart from the bytes around it.
 #[derive(Debug)]
 pub struct Apart {
-    /// Where it would begin, counted from the start of its command without what else was received apart.
+    /// Where it would begin, counted from the start of its command without what else was received
+    /// apart.
     pub at: usize,
     /// What has come of it.
     pub intake: Intake,
@@ -66,7 +69,8 @@ impl Apart {
 
 /// The arguments of one command, the command's name first, borrowed from a buffer.
 ///
-/// Reading an argument panics if its span does not lie in the buffer; spans filled by [`crate::RequestParser`] do.
+/// Reading an argument panics if its span does not lie in the buffer; spans filled by
+/// [`crate::RequestParser`] do.
 #[derive(Clone, Copy)]
 pub struct Args<'a> {
     buffer: &'a [u8],
@@ -266,7 +270,8 @@ impl ArgsBuf {
         self.bytes.len()
     }
 
-    /// The buffer in which the next argument is being built; [`Self::close_arg`] makes it an argument.
+    /// The buffer in which the next argument is being built; [`Self::close_arg`] makes it an
+    /// argument.
     pub(crate) fn open_arg(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }

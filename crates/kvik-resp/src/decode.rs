@@ -1,11 +1,12 @@
 //! Decodes replies, for clients.
 //!
-//! The decoder is fed the same growing buffer until a reply is whole. The collections it is inside of are on an
-//! explicit stack, so depth costs no call stack, and it remembers how far it came, so a large reply is not decoded
-//! again for each packet. A length that a header announces is checked and never allocated in advance.
+//! The decoder is fed the same growing buffer until a reply is whole. The collections it is inside
+//! of are on an explicit stack, so depth costs no call stack, and it remembers how far it came, so
+//! a large reply is not decoded again for each packet. A length that a header announces is checked
+//! and never allocated in advance.
 //!
-//! RESP2 and RESP3 need no switch, their types have different first bytes. Streamed strings and collections (`$?`,
-//! `*?`) are refused: no server sends them.
+//! RESP2 and RESP3 need no switch, their types have different first bytes. Streamed strings and
+//! collections (`$?`, `*?`) are refused: no server sends them.
 
 use crate::Value;
 use crate::number::{parse_f64, parse_i64};
@@ -34,7 +35,8 @@ impl Default for DecodeLimits {
     }
 }
 
-/// Why a byte stream is not a sequence of replies. Nothing after it can be trusted: close the connection.
+/// Why a byte stream is not a sequence of replies. Nothing after it can be trusted: close the
+/// connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
     /// No type starts with this byte.
@@ -123,8 +125,8 @@ impl ReplyDecoder {
         }
     }
 
-    /// Decodes the reply that starts at `input[0]`: it and its length, or `None` while it is not whole. Then call again
-    /// with the same bytes and more behind them.
+    /// Decodes the reply that starts at `input[0]`: it and its length, or `None` while it is not
+    /// whole. Then call again with the same bytes and more behind them.
     pub fn decode(&mut self, input: &[u8]) -> Result<Option<(Value, usize)>, DecodeError> {
         while let Some(item) = self.next_item(input)? {
             let whole = match item {
@@ -150,7 +152,8 @@ impl ReplyDecoder {
         Ok(None)
     }
 
-    /// Adds a whole value to the innermost collection and closes those that it completes; returns it when it is in none.
+    /// Adds a whole value to the innermost collection and closes those that it completes; returns
+    /// it when it is in none.
     fn add(&mut self, mut value: Value) -> Option<Value> {
         while let Some(frame) = self.stack.last_mut() {
             frame.values.push(value);

@@ -1,9 +1,10 @@
-//! Splits a line of text into arguments by the quoting rules of Redis' inline commands and of its command line.
+//! Splits a line of text into arguments by the quoting rules of Redis' inline commands and of its
+//! command line.
 //!
-//! Outside quotes an argument ends at a blank. Inside double quotes `\n \r \t \b \a`, `\xHH` and a backslash before
-//! any other byte are escapes; inside single quotes only `\'` is. A quote may open in the middle of an argument, but
-//! after the closing one the argument must end. So the arguments are not slices of the line: they are built in an
-//! [`ArgsBuf`].
+//! Outside quotes an argument ends at a blank. Inside double quotes `\n \r \t \b \a`, `\xHH` and a
+//! backslash before any other byte are escapes; inside single quotes only `\'` is. A quote may open
+//! in the middle of an argument, but after the closing one the argument must end. So the arguments
+//! are not slices of the line: they are built in an [`ArgsBuf`].
 
 use crate::ArgsBuf;
 

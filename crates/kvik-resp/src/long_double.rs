@@ -1,12 +1,14 @@
 //! The arithmetic behind `INCRBYFLOAT`: x87 extended precision, bit by bit.
 //!
-//! Redis adds in C's `long double`, on x86-64 a float with 64 bits of mantissa, and prints 17 digits behind the point
-//! without trailing zeros. That is why 0.1 + 0.2 is 0.3 there, when the shortest form of the `f64` sum is
-//! 0.30000000000000004. Users, replicas and dumps see these digits, so [`LongDouble`] computes exactly the same ones
-//! on every platform: parsing, adding and printing are each rounded once, half to even, from the exact value.
+//! Redis adds in C's `long double`, on x86-64 a float with 64 bits of mantissa, and prints 17
+//! digits behind the point without trailing zeros. That is why 0.1 + 0.2 is 0.3 there, when the
+//! shortest form of the `f64` sum is 0.30000000000000004. Users, replicas and dumps see these
+//! digits, so [`LongDouble`] computes exactly the same ones on every platform: parsing, adding and
+//! printing are each rounded once, half to even, from the exact value.
 //!
-//! Parsing and printing are exact through [`Natural`] and cost a microsecond for usual numbers, some hundred for the
-//! longest that are accepted (5 KB). There is no other arithmetic than the addition.
+//! Parsing and printing are exact through [`Natural`] and cost a microsecond for usual numbers,
+//! some hundred for the longest that are accepted (5 KB). There is no other arithmetic than the
+//! addition.
 
 use crate::natural::Natural;
 
@@ -23,7 +25,8 @@ enum Magnitude {
     Finite(Scaled),
 }
 
-/// mantissa × 2^exponent. Rounded to a format, the mantissa's top bit is set or the exponent is the least one.
+/// mantissa × 2^exponent. Rounded to a format, the mantissa's top bit is set or the exponent is the
+/// least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Scaled {
     mantissa: u64,
@@ -56,7 +59,8 @@ const MAX_TEXT: usize = 5 * 1024;
 const FRACTION_DIGITS: usize = 17;
 
 impl LongDouble {
-    /// The number that `text` is, by the rules of [`crate::parse_f64`] but in this range and precision.
+    /// The number that `text` is, by the rules of [`crate::parse_f64`] but in this range and
+    /// precision.
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text.len() >= MAX_TEXT {
             return None;
@@ -146,8 +150,8 @@ struct Exact {
 }
 
 impl Exact {
-    /// The nearest value of a format, ties to the even mantissa; `None` when it is out of range. Where this is called
-    /// an inexact value has more bits than any mantissa.
+    /// The nearest value of a format, ties to the even mantissa; `None` when it is out of range.
+    /// Where this is called an inexact value has more bits than any mantissa.
     fn round(&self, format: &Format) -> Option<Scaled> {
         let bit_len = 128 - self.bits.leading_zeros() as i32;
         if bit_len == 0 {
@@ -285,7 +289,8 @@ impl<'a> Literal<'a> {
         self.whole.iter().chain(self.fraction)
     }
 
-    /// The nearest value of a format; `None` when the literal overflows it or is not zero but vanishes.
+    /// The nearest value of a format; `None` when the literal overflows it or is not zero but
+    /// vanishes.
     fn round(&self, format: &Format) -> Option<Scaled> {
         let significant = self.digits().skip_while(|digit| **digit == b'0');
         let count = significant.clone().count() as i64;
@@ -321,7 +326,8 @@ impl<'a> Literal<'a> {
     }
 }
 
-/// numerator / denominator × 2^exponent to 66 bits or one more: enough to round any format from. Both are not zero.
+/// numerator / denominator × 2^exponent to 66 bits or one more: enough to round any format from.
+/// Both are not zero.
 fn divide(mut numerator: Natural, mut denominator: Natural, exponent: i32) -> Exact {
     const FRACTION_BITS: i32 = 66;
     let scale = numerator.bit_len() - denominator.bit_len();
@@ -343,7 +349,8 @@ fn divide(mut numerator: Natural, mut denominator: Natural, exponent: i32) -> Ex
     }
 }
 
-/// Digits with or without a sign. Absurdly large ones saturate: they only decide whether a number is out of range.
+/// Digits with or without a sign. Absurdly large ones saturate: they only decide whether a number
+/// is out of range.
 fn parse_exponent(text: &[u8]) -> Option<i64> {
     const LIMIT: i64 = 1 << 40;
     let (negative, digits) = split_sign(text);

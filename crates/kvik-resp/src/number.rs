@@ -1,12 +1,12 @@
-//! Which byte strings are numbers: Redis' rules. How floats are printed is in `kvik-float`, the extended precision in which
-//! `INCRBYFLOAT` adds in [`crate::LongDouble`].
+//! Which byte strings are numbers: Redis' rules. How floats are printed is in `kvik-float`, the
+//! extended precision in which `INCRBYFLOAT` adds in [`crate::LongDouble`].
 
 use std::num::FpCategory;
 
 use crate::long_double::parse_hex_f64;
 
-/// The integer that `text` is, if it is written the one way Redis prints it: no plus sign, no blanks, no leading
-/// zeros, no `-0`.
+/// The integer that `text` is, if it is written the one way Redis prints it: no plus sign, no
+/// blanks, no leading zeros, no `-0`.
 pub fn parse_i64(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
@@ -33,8 +33,9 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
     }
 }
 
-/// The float that `text` is by C's `strtod`, as far as Redis accepts it: `inf` and `infinity` with or without sign and
-/// in any case, hexadecimal with `0x`; no blanks around, no NaN, nothing that overflows or vanishes to zero.
+/// The float that `text` is by C's `strtod`, as far as Redis accepts it: `inf` and `infinity` with
+/// or without sign and in any case, hexadecimal with `0x`; no blanks around, no NaN, nothing that
+/// overflows or vanishes to zero.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
     let Some(value) = std::str::from_utf8(text).ok()?.parse::<f64>().ok() else {
         return parse_hex_f64(text);

@@ -1,7 +1,8 @@
 //! What is to be sent: bytes, and between them parts of large strings that are not copied.
 //!
-//! Replies are written into one byte vector. A large string takes part by reference: its pieces are kept beside the
-//! vector, each with the place where it belongs. An output without pieces costs what the vector does.
+//! Replies are written into one byte vector. A large string takes part by reference: its pieces are
+//! kept beside the vector, each with the place where it belongs. An output without pieces costs
+//! what the vector does.
 
 use kvik_rope::{Piece, Rope};
 use std::ops::Range;
@@ -54,7 +55,8 @@ impl Output {
         self.len() == 0
     }
 
-    /// Takes back everything behind the first `len` bytes. That must be a length that the output had.
+    /// Takes back everything behind the first `len` bytes. That must be a length that the output
+    /// had.
     pub fn truncate(&mut self, len: usize) {
         while let Some(last) = self.pieces.last()
             && last.at + self.piece_bytes > len

@@ -1,9 +1,9 @@
 //! Writes replies in the protocol version of a connection.
 //!
-//! A handler says what it means (`map`, `double`, `null`) and [`Reply`] writes the RESP3 form or what Redis sends to
-//! a RESP2 client instead. Everything is appended to one [`Output`]; a length that is known only afterwards is
-//! inserted by [`Reply::finish_array`]. Nothing checks that as many elements follow as a header announced: tests of
-//! the commands do.
+//! A handler says what it means (`map`, `double`, `null`) and [`Reply`] writes the RESP3 form or
+//! what Redis sends to a RESP2 client instead. Everything is appended to one [`Output`]; a length
+//! that is known only afterwards is inserted by [`Reply::finish_array`]. Nothing checks that as
+//! many elements follow as a header announced: tests of the commands do.
 
 use std::ops::Range;
 
@@ -156,7 +156,8 @@ impl<'a> Reply<'a> {
         self.header(self.resp3_or(b'>', b'*'), len);
     }
 
-    /// The header of `pairs` attributes of the reply that follows. Only RESP3 has them: to a RESP2 client write none.
+    /// The header of `pairs` attributes of the reply that follows. Only RESP3 has them: to a RESP2
+    /// client write none.
     pub fn attribute(&mut self, pairs: usize) {
         debug_assert_eq!(self.protocol, Protocol::Resp3, "RESP2 has no attributes");
         self.header(b'|', pairs);
@@ -221,8 +222,8 @@ impl<'a> Reply<'a> {
         self.deferred_array()
     }
 
-    /// Writes the header of a deferred array before the `len` elements that were written since. Costs one move of
-    /// their bytes.
+    /// Writes the header of a deferred array before the `len` elements that were written since.
+    /// Costs one move of their bytes.
     pub fn finish_array(&mut self, deferred: Deferred, len: usize) {
         self.finish(deferred, b'*', len);
     }

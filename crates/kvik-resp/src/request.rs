@@ -1,12 +1,13 @@
 //! Finds the next command in a receive buffer.
 //!
-//! A command is an array of bulk strings (`*2\r\n$3\r\nGET\r\n$1\r\nk\r\n`) or a line of text. The parser hands out
-//! the arguments as [`Span`]s relative to the start of the command, so the receive buffer may move while a command is
-//! incomplete, and it remembers how far it came, so every byte is looked at once however the network cuts the stream.
-//! What a header announces is only compared with the limits: memory is taken for arguments that have arrived.
+//! A command is an array of bulk strings (`*2\r\n$3\r\nGET\r\n$1\r\nk\r\n`) or a line of text. The
+//! parser hands out the arguments as [`Span`]s relative to the start of the command, so the receive
+//! buffer may move while a command is incomplete, and it remembers how far it came, so every byte
+//! is looked at once however the network cuts the stream. What a header announces is only compared
+//! with the limits: memory is taken for arguments that have arrived.
 //!
-//! The checks and texts are those of Valkey 9, whose one difference from Redis is that the line ends must be right.
-//! The parser does not know commands, and nothing but framing makes it fail.
+//! The checks and texts are those of Valkey 9, whose one difference from Redis is that the line
+//! ends must be right. The parser does not know commands, and nothing but framing makes it fail.
 
 use crate::number::parse_i64;
 use crate::{Apart, Args, ArgsBuf, Span, inline};
@@ -20,12 +21,14 @@ pub struct Limits {
     pub max_args: usize,
     /// Longest argument in bytes.
     pub max_bulk: u64,
-    /// Whether these are the narrow limits of a client that has yet to authenticate; it chooses the error text.
+    /// Whether these are the narrow limits of a client that has yet to authenticate; it chooses the
+    /// error text.
     pub unauthenticated: bool,
 }
 
 impl Limits {
-    /// For a client that must authenticate first: as much as a `HELLO 3 AUTH user password SETNAME name` needs.
+    /// For a client that must authenticate first: as much as a `HELLO 3 AUTH user password SETNAME
+    /// name` needs.
     pub fn unauthenticated() -> Self {
         Self {
             max_args: 10,
@@ -50,8 +53,8 @@ impl Default for Limits {
 /// What [`RequestParser::parse`] found at the start of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// A whole command of `consumed` bytes; the spans hold its arguments. Without arguments (`*0`, `*-1`) there is
-    /// nothing to execute and nothing to answer.
+    /// A whole command of `consumed` bytes; the spans hold its arguments. Without arguments (`*0`,
+    /// `*-1`) there is nothing to execute and nothing to answer.
     Command {
         /// Length of the command in the input.
         consumed: usize,
@@ -63,13 +66,14 @@ pub enum Parsed {
     },
     /// The command does not end in this input.
     Incomplete {
-        /// How long the input must at least be for the next step: a hint for growing the buffer. It is what a client
-        /// announced, so never allocate it all at once.
+        /// How long the input must at least be for the next step: a hint for growing the buffer. It
+        /// is what a client announced, so never allocate it all at once.
         needed: usize,
     },
 }
 
-/// Why a byte stream is not a sequence of commands. Nothing after it can be trusted: answer and close.
+/// Why a byte stream is not a sequence of commands. Nothing after it can be trusted: answer and
+/// close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolError {
     /// A line of text longer than [`Limits::max_inline`].
@@ -119,12 +123,13 @@ impl std::fmt::Display for ProtocolError {
 
 impl std::error::Error for ProtocolError {}
 
-/// Up to so many arguments of an unfinished command are copied between the caller's vector and the parser's. With more
-/// the vectors change places, as copying a million of them for each packet would be quadratic.
+/// Up to so many arguments of an unfinished command are copied between the caller's vector and the
+/// parser's. With more the vectors change places, as copying a million of them for each packet
+/// would be quadratic.
 const FEW: usize = 64;
 
-/// The parser of one connection: where it stands in an unfinished command. Holds no memory between commands, except
-/// for the longest inline command so far.
+/// The parser of one connection: where it stands in an unfinished command. Holds no memory between
+/// commands, except for the longest inline command so far.
 #[derive(Debug, Default)]
 pub struct RequestParser {
     /// Everything before this offset of the current command is parsed.
@@ -151,8 +156,8 @@ impl RequestParser {
 
     /// Parses the command that starts at `input[0]` and replaces `spans` by its arguments.
     ///
-    /// After `Incomplete` call again with the same bytes and more behind them. `spans` need not be kept in between:
-    /// the parser does that.
+    /// After `Incomplete` call again with the same bytes and more behind them. `spans` need not be
+    /// kept in between: the parser does that.
     pub fn parse(
         &mut self,
         input: &[u8],
@@ -163,8 +168,8 @@ impl RequestParser {
         self.parse_append(input, limits, spans)
     }
 
-    /// As [`Self::parse`], but appends to `spans`, so that the commands of a pipeline can share one vector. Each
-    /// command's spans are relative to its own start.
+    /// As [`Self::parse`], but appends to `spans`, so that the commands of a pipeline can share one
+    /// vector. Each command's spans are relative to its own start.
     pub fn parse_append(
         &mut self,
         input: &[u8],
@@ -174,7 +179,8 @@ impl RequestParser {
         self.parse_with(input, &[], limits, spans)
     }
 
-    /// As [`Self::parse_append`], where arguments of this command were received apart: from `input` they are left out.
+    /// As [`Self::parse_append`], where arguments of this command were received apart: from `input`
+    /// they are left out.
     #[inline]
     pub fn parse_with(
         &mut self,
@@ -216,8 +222,8 @@ impl RequestParser {
         self.bulk.map(|len| (self.parsed, len))
     }
 
-    /// A whole command of at most 99 arguments of at most 99 bytes, which is what most commands are. Anything else is
-    /// left to the general case.
+    /// A whole command of at most 99 arguments of at most 99 bytes, which is what most commands
+    /// are. Anything else is left to the general case.
     #[inline]
     fn parse_small(&self, input: &[u8], limits: &Limits, spans: &mut Vec<Span>) -> Option<usize> {
         let (count, mut at) = small_count(input)?;
@@ -344,7 +350,8 @@ impl RequestParser {
         check_bulk_len(len, next + self.apart_bytes, limits).map(Some)
     }
 
-    /// The offset of the `\r\n` that ends the header line at `parsed`, `None` when it has not arrived.
+    /// The offset of the `\r\n` that ends the header line at `parsed`, `None` when it has not
+    /// arrived.
     fn find_header_end(
         &mut self,
         input: &[u8],
@@ -434,7 +441,8 @@ impl RequestParser {
     }
 }
 
-/// Value and length of `N\r\n` in its common form, a few digits; anything else is left to the careful way.
+/// Value and length of `N\r\n` in its common form, a few digits; anything else is left to the
+/// careful way.
 #[inline]
 fn short_header(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut value = 0;
@@ -453,7 +461,8 @@ fn short_header(bytes: &[u8]) -> Option<(usize, usize)> {
 /// Longest argument of [`RequestParser::parse_small`].
 const SMALL_BULK: u64 = 99;
 
-/// The number of arguments and where the first one begins, if the number has one or two digits in canonical form.
+/// The number of arguments and where the first one begins, if the number has one or two digits in
+/// canonical form.
 #[inline]
 fn small_count(input: &[u8]) -> Option<(usize, usize)> {
     match *input {
@@ -470,8 +479,8 @@ fn small_count(input: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-/// The argument at `at`, if it is whole and its length has one or two digits in canonical form. The header is compared
-/// in one piece but for the digits.
+/// The argument at `at`, if it is whole and its length has one or two digits in canonical form. The
+/// header is compared in one piece but for the digits.
 #[inline]
 fn small_argument(input: &[u8], at: usize) -> Option<Span> {
     const ONE_DIGIT: u32 = u32::from_le_bytes(*b"$\0\r\n");
@@ -510,7 +519,8 @@ fn long_bulk_len(line: &[u8]) -> Result<u64, ProtocolError> {
     }
 }
 
-/// Checks an announced length against the limits and against what a [`Span`] can address from `start`.
+/// Checks an announced length against the limits and against what a [`Span`] can address from
+/// `start`.
 #[inline]
 fn check_bulk_len(len: u64, start: usize, limits: &Limits) -> Result<usize, ProtocolError> {
     const CRLF: u64 = 2;

@@ -1,4 +1,5 @@
-//! One reply as a tree, for clients and tests. Servers write replies with [`Reply`] and never build this.
+//! One reply as a tree, for clients and tests. Servers write replies with [`Reply`] and never build
+//! this.
 
 use crate::number::parse_i64;
 use crate::{Output, Protocol, Reply};
@@ -133,8 +134,8 @@ impl Value {
 }
 
 impl Value {
-    /// Appends the value as a server would send it in `protocol`. What RESP2 lacks becomes its nearest type, and
-    /// attributes are left out there.
+    /// Appends the value as a server would send it in `protocol`. What RESP2 lacks becomes its
+    /// nearest type, and attributes are left out there.
     pub fn encode(&self, protocol: Protocol, out: &mut Vec<u8>) {
         let mut output = Output::from(std::mem::take(out));
         self.write(&mut Reply::new(&mut output, protocol));

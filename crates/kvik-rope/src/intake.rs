@@ -1,7 +1,8 @@
 //! A rope that is being received.
 //!
-//! Its length is known; memory is taken for what has come and for the next few chunks only, so that announcing much costs
-//! nothing. Whoever receives asks for [`room`](Intake::room), has it written to and says how far.
+//! Its length is known; memory is taken for what has come and for the next few chunks only, so that
+//! announcing much costs nothing. Whoever receives asks for [`room`](Intake::room), has it written
+//! to and says how far.
 
 use std::collections::VecDeque;
 use std::mem::MaybeUninit;
@@ -64,8 +65,8 @@ impl Intake {
         count
     }
 
-    /// Where the next bytes belong, in order: room for at most `most` of those that are missing, rounded up to whole
-    /// chunks. What is not used stays for the next time.
+    /// Where the next bytes belong, in order: room for at most `most` of those that are missing,
+    /// rounded up to whole chunks. What is not used stays for the next time.
     pub fn room(&mut self, most: usize) -> impl Iterator<Item = &mut [MaybeUninit<u8>]> {
         let wanted = (self.filled + self.missing.min(most)).div_ceil(CHUNK_BYTES);
         while self.open.len() < wanted {

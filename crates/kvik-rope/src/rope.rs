@@ -1,20 +1,22 @@
 //! A byte string as a row of chunks.
 //!
-//! Every chunk but the last has almost 32 KiB, and each is a counted reference. So a reader holds what it needs and copies nothing,
-//! and a write beside it copies a chunk. The last chunk may have room behind the string's end, which holds zeros: appending
-//! little by little copies each byte a few times.
+//! Every chunk but the last has almost 32 KiB, and each is a counted reference. So a reader holds
+//! what it needs and copies nothing, and a write beside it copies a chunk. The last chunk may have
+//! room behind the string's end, which holds zeros: appending little by little copies each byte a
+//! few times.
 //!
-//! The count of a chunk stands apart from its bytes. These then fill a block of the allocator exactly where a string's
-//! length is a power of two, and to let go of a string reads none of its memory, which has mostly left the cache.
+//! The count of a chunk stands apart from its bytes. These then fill a block of the allocator
+//! exactly where a string's length is a power of two, and to let go of a string reads none of its
+//! memory, which has mostly left the cache.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::Piece;
 
-/// Bytes of a whole chunk: a block of 32 KiB less a line. So the chunks of a string begin at the same offset of their pages
-/// but go to different ones when it is sent; were these all a few bytes behind, each read would wait for a write that a
-/// processor takes for one to the same place.
+/// Bytes of a whole chunk: a block of 32 KiB less a line. So the chunks of a string begin at the
+/// same offset of their pages but go to different ones when it is sent; were these all a few bytes
+/// behind, each read would wait for a write that a processor takes for one to the same place.
 pub const CHUNK_BYTES: usize = (32 << 10) - 64;
 /// The two counts of a reference-counted allocation.
 const COUNTS: usize = 2 * size_of::<usize>();
@@ -90,8 +92,8 @@ impl Rope {
         bytes
     }
 
-    /// Overwrites what is at `offset` and behind with `bytes`. The rope grows where it ends before, and a gap is filled
-    /// with zeros.
+    /// Overwrites what is at `offset` and behind with `bytes`. The rope grows where it ends before,
+    /// and a gap is filled with zeros.
     pub fn write(&mut self, offset: usize, bytes: &[u8]) {
         if offset > self.len {
             self.append_zeros(offset - self.len);

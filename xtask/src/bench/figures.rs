@@ -1,7 +1,9 @@
-//! Figures beside the loads: bytes for a key, instructions for a command, and how long one client makes others wait.
+//! Figures beside the loads: bytes for a key, instructions for a command, and how long one client
+//! makes others wait.
 //!
-//! Each is measured on servers started for it alone, a peer's too where a figure makes sense for it. They are readings of a
-//! run, not samples of a distribution: who wants to see the spread repeats the run.
+//! Each is measured on servers started for it alone, a peer's too where a figure makes sense for
+//! it. They are readings of a run, not samples of a distribution: who wants to see the spread
+//! repeats the run.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -60,7 +62,8 @@ struct Readings(Vec<(String, String, Reading)>);
 const COLUMNS: &str =
     "date,commit,server,version,figure,case,keys,value_bytes,value,unit,cpus,cpu_model";
 
-/// Measures the figures asked for, prints them and appends them to a file of their own in `bench/results`.
+/// Measures the figures asked for, prints them and appends them to a file of their own in
+/// `bench/results`.
 pub(super) fn run(options: &Options, programs: &[Program]) -> anyhow::Result<PathBuf> {
     let mut readings = Readings::default();
     for figure in &options.figure {
@@ -108,7 +111,8 @@ impl Subject<'_> {
         Ok(server)
     }
 
-    /// The cases of a figure that depends on how the server waits for its sockets, each with its arguments.
+    /// The cases of a figure that depends on how the server waits for its sockets, each with its
+    /// arguments.
     fn backends(&self) -> &'static [(&'static str, &'static [&'static str])] {
         if self.program.is_kvik {
             &[("uring", &["--io", "uring"]), ("mio", &["--io", "mio"])]
@@ -119,7 +123,8 @@ impl Subject<'_> {
 }
 
 impl Readings {
-    /// Keeps and prints what was read of a program, beside the same figure of the first program that has one.
+    /// Keeps and prints what was read of a program, beside the same figure of the first program
+    /// that has one.
     fn add(&mut self, program: &str, version: &str, read: Vec<Reading>) {
         for reading in read {
             let ratio = self.ratio(&reading);

@@ -68,7 +68,8 @@ impl Origin {
         format!("{date},{commit},{columns},{machine}")
     }
 
-    /// Appends lines to the file of this day, commit and kind. Uncommitted changes give a file that git ignores.
+    /// Appends lines to the file of this day, commit and kind. Uncommitted changes give a file that
+    /// git ignores.
     pub(super) fn append(
         &self,
         kind: &str,

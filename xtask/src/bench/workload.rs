@@ -1,4 +1,5 @@
-//! What is sent: a batch of commands on random keys, kept as bytes of which only the keys' digits change.
+//! What is sent: a batch of commands on random keys, kept as bytes of which only the keys' digits
+//! change.
 
 use std::fmt;
 
@@ -104,8 +105,8 @@ impl Batch {
         }
     }
 
-    /// Appends one command. An argument that ends with a colon is a key, a field or a member and gets digits of its
-    /// own; so does [`NUMBER`].
+    /// Appends one command. An argument that ends with a colon is a key, a field or a member and
+    /// gets digits of its own; so does [`NUMBER`].
     fn push(&mut self, arguments: &[&str]) {
         self.bytes
             .extend(format!("*{}\r\n", arguments.len()).bytes());

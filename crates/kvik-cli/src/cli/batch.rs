@@ -1,9 +1,9 @@
 //! Commands from a pipe or a file, one per line.
 //!
-//! Lines that have already arrived are sent together and their replies printed in order, so a file of a million
-//! commands does not wait a million times, and a line typed into a pipe is still answered at once. Output is that of
-//! redis-cli: every reply takes its place on standard output, errors too. Standard error says at the end how many
-//! failed and on which line it began.
+//! Lines that have already arrived are sent together and their replies printed in order, so a file
+//! of a million commands does not wait a million times, and a line typed into a pipe is still
+//! answered at once. Output is that of redis-cli: every reply takes its place on standard output,
+//! errors too. Standard error says at the end how many failed and on which line it began.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::process::ExitCode;
@@ -14,7 +14,8 @@ use super::line::Line;
 use super::settings::Settings;
 use super::{connect, is_report, is_stream};
 
-/// Commands sent together at most: enough to hide the round trip, little enough for any server to hold the replies.
+/// Commands sent together at most: enough to hide the round trip, little enough for any server to
+/// hold the replies.
 const BATCH_MAX: usize = 512;
 
 /// Runs the lines of standard input.

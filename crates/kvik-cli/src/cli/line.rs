@@ -1,4 +1,5 @@
-//! One line of input: a command in redis-cli's quoting, perhaps with a number of repetitions before it.
+//! One line of input: a command in redis-cli's quoting, perhaps with a number of repetitions before
+//! it.
 
 use kvik_resp::{ArgsBuf, UnbalancedQuotes, split_line};
 

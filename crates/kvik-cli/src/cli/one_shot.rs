@@ -33,7 +33,8 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Sends the command and returns its reply. Messages without end, as after SUBSCRIBE, are printed as they come.
+/// Sends the command and returns its reply. Messages without end, as after SUBSCRIBE, are printed
+/// as they come.
 fn exchange(client: &mut Client, command: &[&[u8]], settings: &Settings) -> anyhow::Result<Value> {
     client.send(command)?;
     let is_stream = is_stream(command);

@@ -1,8 +1,8 @@
 //! The interactive session.
 //!
-//! [`session`] runs commands and keeps the connection, [`editor`] reads lines: completion, hints, colours and history
-//! come from there, all of them driven by the command table of this build. A server with other commands can be used
-//! as well, only without hints for those.
+//! [`session`] runs commands and keeps the connection, [`editor`] reads lines: completion, hints,
+//! colours and history come from there, all of them driven by the command table of this build. A
+//! server with other commands can be used as well, only without hints for those.
 
 mod completion;
 mod editor;

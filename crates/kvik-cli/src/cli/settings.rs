@@ -114,7 +114,8 @@ fn choose_format(matches: &ArgMatches, colours: bool) -> Format {
     }
 }
 
-/// Raw output stays RESP2 unless asked for otherwise: scripts expect a hash as lines of fields and values in turn.
+/// Raw output stays RESP2 unless asked for otherwise: scripts expect a hash as lines of fields and
+/// values in turn.
 fn choose_protocol(matches: &ArgMatches, format: &Format) -> Protocol {
     let raw = matches!(format, Format::Raw { .. });
     if matches.get_flag("resp2") || raw && !matches.get_flag("resp3") {

@@ -1,7 +1,8 @@
 //! A program under callgrind whose instructions are counted over stretches of its life.
 //!
-//! vgdb switches the counting on and off from outside, so the program's start and the filling of its store neither
-//! count nor take the time that counting takes. callgrind counts exactly: what varies from run to run is the program.
+//! vgdb switches the counting on and off from outside, so the program's start and the filling of
+//! its store neither count nor take the time that counting takes. callgrind counts exactly: what
+//! varies from run to run is the program.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Instructions that a get and a set of the embedded store take: its bench does them on request, one kind at a time.
+//! Instructions that a get and a set of the embedded store take: its bench does them on request,
+//! one kind at a time.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -15,7 +16,8 @@ const KEYS: usize = 100_000;
 const VALUE_BYTES: usize = 32;
 const COUNT: usize = 64_000;
 
-/// Measures the builds that the options name and, unless only binaries that are there are to be measured, this tree's.
+/// Measures the builds that the options name and, unless only binaries that are there are to be
+/// measured, this tree's.
 pub(super) fn measure(options: &Options, readings: &mut Readings) -> anyhow::Result<()> {
     let mut benches = options.embedded.clone();
     if options.kvik.is_none() {

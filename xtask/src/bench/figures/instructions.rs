@@ -1,7 +1,8 @@
-//! Instructions that a command takes in user mode, from the bytes in the kernel's buffer to the bytes in the other one.
+//! Instructions that a command takes in user mode, from the bytes in the kernel's buffer to the
+//! bytes in the other one.
 //!
-//! callgrind knows no io_uring, so kvik runs on epoll. Two runs of the same binary differ by up to 0.5 %: the keys are
-//! the same, but each process draws the seed of its hashes anew.
+//! callgrind knows no io_uring, so kvik runs on epoll. Two runs of the same binary differ by up to
+//! 0.5 %: the keys are the same, but each process draws the seed of its hashes anew.
 
 use super::callgrind::Callgrind;
 use super::{Reading, Subject};

@@ -113,7 +113,8 @@ impl Renderer<'_> {
         }
     }
 
-    /// Starts element `index`: on a new line, except for the first, which follows its parent's number.
+    /// Starts element `index`: on a new line, except for the first, which follows its parent's
+    /// number.
     fn number(&mut self, index: usize, width: usize, mark: u8, indent: usize) {
         if index > 0 {
             self.new_line(indent);

@@ -1,9 +1,10 @@
 //! Replies as JSON: one text per reply, on one line.
 //!
-//! Text is a string, maps are objects, sets are arrays. What JSON has no form for becomes an object with one field:
-//! an error `{"error":"ERR ..."}`, bytes that are not UTF-8 `{"base64":"..."}`. (redis-cli prints `error:"..."` and the
-//! raw bytes there, which no JSON parser takes.) Infinities are strings; so are numbers beyond 64 bits, which parsers would
-//! round. A key of an object that is no string is the text of its JSON.
+//! Text is a string, maps are objects, sets are arrays. What JSON has no form for becomes an object
+//! with one field: an error `{"error":"ERR ..."}`, bytes that are not UTF-8 `{"base64":"..."}`.
+//! (redis-cli prints `error:"..."` and the raw bytes there, which no JSON parser takes.) Infinities
+//! are strings; so are numbers beyond 64 bits, which parsers would round. A key of an object that
+//! is no string is the text of its JSON.
 
 use kvik_client::Value;
 use serde_json::{Map, Number, Value as Json, json};

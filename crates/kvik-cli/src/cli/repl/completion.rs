@@ -1,4 +1,5 @@
-//! What the tab key offers: commands, subcommands, and the literal words that a command may take next.
+//! What the tab key offers: commands, subcommands, and the literal words that a command may take
+//! next.
 
 use std::ops::Range;
 
@@ -85,7 +86,8 @@ fn starts_with(word: &str, typed: &str) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case(typed))
 }
 
-/// The words that may follow `before`, with what there is to say about them, in the order to offer them.
+/// The words that may follow `before`, with what there is to say about them, in the order to offer
+/// them.
 fn candidates(before: &[&str]) -> Vec<(&'static str, &'static str)> {
     let (is_help, call) = match before {
         [first, topic @ ..] if first.eq_ignore_ascii_case("HELP") => (true, topic),

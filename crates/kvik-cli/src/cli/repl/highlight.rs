@@ -1,4 +1,5 @@
-//! The colours of the line while it is typed: known commands stand out, quoted strings look like strings.
+//! The colours of the line while it is typed: known commands stand out, quoted strings look like
+//! strings.
 
 use nu_ansi_term::{Color, Style};
 use reedline::{Highlighter, StyledText};

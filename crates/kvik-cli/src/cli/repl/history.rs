@@ -78,7 +78,8 @@ fn is_secret(line: &str) -> bool {
     }
 }
 
-/// A history that takes no passwords. The line editor still offers a refused line once, with the up key.
+/// A history that takes no passwords. The line editor still offers a refused line once, with the up
+/// key.
 struct DiscreetHistory(FileBackedHistory);
 
 impl History for DiscreetHistory {

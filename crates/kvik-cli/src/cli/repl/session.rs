@@ -1,10 +1,13 @@
-//! The state behind the prompt: the connection, the database, an open transaction; and the running of lines.
+//! The state behind the prompt: the connection, the database, an open transaction; and the running
+//! of lines.
 //!
-//! A connection that the server closed while nobody looked (a timeout, a restart) is noticed before the next command is
-//! sent, and made anew. A command that was already sent is never sent again: it may have been executed.
+//! A connection that the server closed while nobody looked (a timeout, a restart) is noticed before
+//! the next command is sent, and made anew. A command that was already sent is never sent again: it
+//! may have been executed.
 //!
-//! Waiting for a reply is done in slices, so that Ctrl-C gets through. It gives the connection up, which is the one way
-//! to leave `BLPOP key 0`, `MONITOR` or `SUBSCRIBE` that needs no help from the server.
+//! Waiting for a reply is done in slices, so that Ctrl-C gets through. It gives the connection up,
+//! which is the one way to leave `BLPOP key 0`, `MONITOR` or `SUBSCRIBE` that needs no help from
+//! the server.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -147,7 +150,8 @@ impl Session {
         }
     }
 
-    /// The connection, made anew if the server has closed it; not within a transaction, whose beginning is lost.
+    /// The connection, made anew if the server has closed it; not within a transaction, whose
+    /// beginning is lost.
     fn connected(&mut self) -> Result<&mut Client, ClientError> {
         if self.client.as_mut().is_none_or(|client| !client.is_open()) {
             let begun = self.in_transaction;
@@ -160,7 +164,8 @@ impl Session {
         self.client.as_mut().ok_or(ClientError::Closed)
     }
 
-    /// Connects and logs in. Who is refused is told so and stays connected, to try other credentials.
+    /// Connects and logs in. Who is refused is told so and stays connected, to try other
+    /// credentials.
     fn dial(&mut self) -> Result<Client, ClientError> {
         let Settings {
             endpoint, options, ..
@@ -184,7 +189,8 @@ impl Session {
         self.in_transaction = false;
     }
 
-    /// Reports a failure. The connection is of no use then: if it did not break, a reply is still under way.
+    /// Reports a failure. The connection is of no use then: if it did not break, a reply is still
+    /// under way.
     fn recover(&mut self, failure: Failure) -> io::Result<()> {
         self.hang_up();
         match failure {
@@ -194,7 +200,8 @@ impl Session {
         }
     }
 
-    /// Learns from a command and its reply what the prompt must show and what a new connection must repeat.
+    /// Learns from a command and its reply what the prompt must show and what a new connection must
+    /// repeat.
     fn follow_state(&mut self, command: &[&[u8]], reply: &Value) {
         let Some((name, args)) = command.split_first() else {
             return;
@@ -218,7 +225,8 @@ impl Session {
         }
     }
 
-    /// Keeps the credentials for the next connection, and asks again for what the server may have refused a stranger.
+    /// Keeps the credentials for the next connection, and asks again for what the server may have
+    /// refused a stranger.
     fn logged_in(&mut self, user: &[&[u8]], password: &[u8]) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         self.settings.endpoint.username = user.first().map(|user| text(user));

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-/// The places of the words of `line`, quotes included. A quote that is not closed reaches to the end.
+/// The places of the words of `line`, quotes included. A quote that is not closed reaches to the
+/// end.
 pub(super) fn words(line: &str) -> Vec<Range<usize>> {
     let mut words = Vec::new();
     let mut start = None;
