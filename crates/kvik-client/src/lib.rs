@@ -13,7 +13,7 @@
 //! One [`Client`] is one connection, used by one thread at a time. It does not pool, retry or
 //! reconnect: whoever lost a reply must decide whether to ask again. An error *reply* is a
 //! [`Value`] like any other; a [`ClientError`] means that the connection itself failed. There is no
-//! TLS yet.
+//! TLS yet. `examples/` shows a pipeline and a transaction with optimistic locking.
 
 #![forbid(unsafe_code)]
 
@@ -23,4 +23,4 @@ mod stream;
 
 pub use client::{Client, ClientError, Options};
 pub use endpoint::{Address, DEFAULT_PORT, Endpoint, UrlError};
-pub use kvik_resp::{Protocol, Value};
+pub use kvik_resp::{Protocol, Text, Value};

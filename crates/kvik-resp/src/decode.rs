@@ -304,14 +304,14 @@ fn parse_length(line: &[u8], max: usize) -> Result<usize, DecodeError> {
 /// A type that is one line.
 fn line_value(kind: u8, line: &[u8]) -> Result<Value, DecodeError> {
     let value = match kind {
-        b'+' => Some(Value::Simple(text(line))),
-        b'-' => Some(Value::Error(text(line))),
+        b'+' => Some(Value::Simple(line.into())),
+        b'-' => Some(Value::Error(line.into())),
         b':' => parse_i64(line.strip_prefix(b"+").unwrap_or(line)).map(Value::Integer),
         b'_' => line.is_empty().then_some(Value::Null),
         b'#' if line == b"t" => Some(Value::Boolean(true)),
         b'#' if line == b"f" => Some(Value::Boolean(false)),
         b',' => double(line).map(Value::Double),
-        b'(' => is_integer(line).then(|| Value::BigNumber(text(line))),
+        b'(' => is_integer(line).then(|| Value::BigNumber(ascii(line))),
         _ => None,
     };
     value.ok_or(DecodeError::InvalidLine)
@@ -320,10 +320,10 @@ fn line_value(kind: u8, line: &[u8]) -> Result<Value, DecodeError> {
 /// A type that is a length and as many bytes.
 fn string_value(kind: u8, bytes: &[u8]) -> Result<Value, DecodeError> {
     match kind {
-        b'!' => Ok(Value::Error(text(bytes))),
+        b'!' => Ok(Value::Error(bytes.into())),
         b'=' => match bytes {
             [a, b, c, b':', content @ ..] if [*a, *b, *c].is_ascii() => Ok(Value::Verbatim {
-                format: text(&[*a, *b, *c]),
+                format: ascii(&[*a, *b, *c]),
                 text: content.to_vec(),
             }),
             _ => Err(DecodeError::InvalidVerbatim),
@@ -347,9 +347,9 @@ fn is_integer(line: &[u8]) -> bool {
     !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
 }
 
-/// Lines are text; what is not UTF-8 in them is replaced.
-fn text(line: &[u8]) -> String {
-    String::from_utf8_lossy(line).into_owned()
+/// Bytes that were checked to be ASCII, as text.
+fn ascii(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub mod number;
 mod output;
 mod reply;
 mod request;
+mod text;
 mod value;
 
 pub use args::{Apart, Args, ArgsBuf, ArgsIter, Span, encode_command};
@@ -32,4 +33,5 @@ pub use number::{parse_f64, parse_i64};
 pub use output::{BY_REFERENCE_BYTES, Output, Placed};
 pub use reply::{Deferred, Protocol, Reply};
 pub use request::{Limits, Parsed, ProtocolError, RequestParser};
+pub use text::Text;
 pub use value::Value;

@@ -81,6 +81,11 @@ impl<'a> Reply<'a> {
         self.line(b'+', status.as_bytes());
     }
 
+    /// As [`Self::simple`], for a text that quotes what a client sent.
+    pub fn simple_bytes(&mut self, status: &[u8]) {
+        self.line(b'+', status);
+    }
+
     /// An error line: its code and text without the leading `-`. Line breaks in it become blanks.
     pub fn error(&mut self, error: &str) {
         self.line(b'-', error.as_bytes());

@@ -10,7 +10,7 @@
 //! ends must be right. The parser does not know commands, and nothing but framing makes it fail.
 
 use crate::number::parse_i64;
-use crate::{Apart, Args, ArgsBuf, Span, inline};
+use crate::{Apart, Args, ArgsBuf, Span, Text, inline};
 
 /// What a client may send.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +122,19 @@ impl std::fmt::Display for ProtocolError {
 }
 
 impl std::error::Error for ProtocolError {}
+
+impl ProtocolError {
+    /// The text for the client, without an error code. It holds the very byte that was received,
+    /// which `Display` can show as a character only.
+    pub fn to_text(self) -> Text {
+        match self {
+            Self::ExpectedBulk(got) => Text::from(
+                &[&b"Protocol error: expected '$', got '"[..], &[got], b"'"].concat()[..],
+            ),
+            other => other.to_string().into(),
+        }
+    }
+}
 
 /// Up to so many arguments of an unfinished command are copied between the caller's vector and the
 /// parser's. With more the vectors change places, as copying a million of them for each packet

@@ -2,7 +2,7 @@
 //! this.
 
 use crate::number::parse_i64;
-use crate::{Output, Protocol, Reply};
+use crate::{Output, Protocol, Reply, Text};
 
 /// A decoded reply.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,9 +10,9 @@ pub enum Value {
     /// No value: `$-1`, `*-1` or `_`.
     Null,
     /// A status line such as `OK`.
-    Simple(String),
+    Simple(Text),
     /// An error line: code and text.
-    Error(String),
+    Error(Text),
     /// A 64-bit integer.
     Integer(i64),
     /// A string of any bytes.
@@ -67,7 +67,7 @@ impl Value {
     }
 
     /// The error line, if this is one.
-    pub fn as_error(&self) -> Option<&str> {
+    pub fn as_error(&self) -> Option<&Text> {
         match self.plain() {
             Self::Error(error) => Some(error),
             _ => None,
@@ -96,7 +96,8 @@ impl Value {
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match self.plain() {
             Self::Bulk(bytes) | Self::Verbatim { text: bytes, .. } => Some(bytes),
-            Self::Simple(text) | Self::BigNumber(text) => Some(text.as_bytes()),
+            Self::Simple(text) => Some(text.as_bytes()),
+            Self::BigNumber(digits) => Some(digits.as_bytes()),
             _ => None,
         }
     }
@@ -145,8 +146,8 @@ impl Value {
     fn write(&self, reply: &mut Reply<'_>) {
         match self {
             Self::Null => reply.null(),
-            Self::Simple(status) => reply.simple(status),
-            Self::Error(error) => reply.error(error),
+            Self::Simple(status) => reply.simple_bytes(status.as_bytes()),
+            Self::Error(error) => reply.error_bytes(error.as_bytes()),
             Self::Integer(value) => reply.integer(*value),
             Self::Bulk(bytes) => reply.bulk(bytes),
             Self::Double(value) => reply.double(*value),
@@ -206,7 +207,10 @@ mod tests {
         assert!(Value::Simple("OK".into()).is_ok());
         assert!(!bulk("OK").is_ok());
         assert!(Value::Null.is_null());
-        assert_eq!(Value::Error("ERR x".into()).as_error(), Some("ERR x"));
+        assert_eq!(
+            Value::Error("ERR x".into()).as_error(),
+            Some(&Text::from("ERR x"))
+        );
         assert_eq!(Value::Integer(3).as_int(), Some(3));
         assert_eq!(bulk("-3").as_int(), Some(-3));
         assert_eq!(bulk("03").as_int(), None);

@@ -8,7 +8,7 @@
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::process::ExitCode;
 
-use kvik_client::{Client, ClientError};
+use kvik_client::{Client, ClientError, Text};
 
 use super::line::Line;
 use super::settings::Settings;
@@ -28,7 +28,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
         failures: Failures::default(),
     };
     batch.run_lines(&mut BufReader::new(io::stdin()))?;
-    batch.failures.summarize();
+    batch.failures.summarize()?;
     let failed = settings.fail && batch.failures.count > 0;
     Ok(if failed {
         ExitCode::FAILURE
@@ -59,6 +59,7 @@ impl Batch<'_> {
                 Ok(None) => {}
                 Err(error) => self.failures.syntax(number, error),
             }
+            // The next read may wait, so whoever wrote these lines gets their replies now.
             if !input.buffer().contains(&b'\n') {
                 self.flush()?;
             }
@@ -68,6 +69,7 @@ impl Batch<'_> {
 
     fn push(&mut self, number: usize, line: Line) -> anyhow::Result<()> {
         if is_stream(&line.command()) {
+            // Its messages never end: replies to the lines before it have to come first.
             self.flush()?;
             return self.follow(number, &line);
         }
@@ -85,6 +87,7 @@ impl Batch<'_> {
             .iter()
             .flat_map(|(number, line)| (0..line.times()).map(|_| (*number, line.command())))
             .collect();
+        // A number before a command can make one line a million calls.
         for calls in calls.chunks(BATCH_MAX) {
             self.run_calls(calls)?;
         }
@@ -133,7 +136,7 @@ impl Batch<'_> {
 #[derive(Debug, Default)]
 struct Failures {
     count: usize,
-    first: Option<(usize, String)>,
+    first: Option<(usize, Text)>,
 }
 
 impl Failures {
@@ -144,17 +147,17 @@ impl Failures {
     }
 
     /// An error reply.
-    fn reply(&mut self, line: usize, error: &str) {
+    fn reply(&mut self, line: usize, error: &Text) {
         self.count += 1;
-        self.first.get_or_insert_with(|| (line, error.to_owned()));
+        self.first.get_or_insert_with(|| (line, error.clone()));
     }
 
-    fn summarize(&self) {
-        if let Some((line, error)) = &self.first {
-            eprintln!(
-                "failed commands: {}; the first error reply on line {line}: {error}",
-                self.count
-            );
-        }
+    fn summarize(&self) -> io::Result<()> {
+        let Some((line, error)) = &self.first else {
+            return Ok(());
+        };
+        let count = self.count;
+        let start = format!("failed commands: {count}; the first error reply on line {line}: ");
+        io::stderr().write_all(&[start.as_bytes(), error.as_bytes(), b"\n"].concat())
     }
 }

@@ -17,10 +17,11 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     while left != Some(0) {
         left = left.map(|count| count - 1);
         let reply = exchange(&mut client, &command, &settings)?;
+        // With -e the error goes to standard error, where a script does not take it for data.
         if settings.fail
             && let Some(error) = reply.as_error()
         {
-            eprintln!("{error}");
+            io::stderr().write_all(&[error.as_bytes(), b"\n"].concat())?;
             return Ok(ExitCode::FAILURE);
         }
         settings
