@@ -117,7 +117,7 @@ fn connection_arguments() -> Vec<Arg> {
         value(
             "url",
             "URL",
-            "redis://user:password@host:port/db or unix:///path?db=1",
+            "redis:// or valkey://user:password@host:port/db, or unix:///path?db=1",
         )
         .short('u')
         .conflicts_with_all(["host", "port", "socket"]),
