@@ -5,14 +5,14 @@
 //! for all its connections. [`Args`] joins the two for reading and is two words wide per half: pass
 //! it by value.
 //!
-//! A large argument may have been received apart, into a rope ([`Apart`]), and lie nowhere in the
+//! A large argument may have been received apart, into a rope ([`LargeArg`]), and lie nowhere in the
 //! buffer. Who can use a rope asks for it ([`Args::rope`]); for all others its bytes are put
 //! together when they are first read.
 
 use std::ops::{Index, Range};
 use std::sync::OnceLock;
 
-use kvik_rope::{Intake, Rope};
+use kvik_rope::{IncomingRope, Rope};
 
 use crate::Output;
 
@@ -28,12 +28,12 @@ pub struct Span {
 impl Span {
     /// The start of an argument that was received apart; its length is the number of it. No other
     /// lies there, as a whole command ends before.
-    const APART: u32 = u32::MAX;
+    const LARGE: u32 = u32::MAX;
 
     /// The argument that was received apart as number `index`.
-    pub(crate) fn apart(index: usize) -> Self {
+    pub(crate) fn large(index: usize) -> Self {
         Self {
-            start: Self::APART,
+            start: Self::LARGE,
             len: index as u32,
         }
     }
@@ -41,27 +41,27 @@ impl Span {
 
 /// A large argument that is received apart from the bytes around it.
 #[derive(Debug)]
-pub struct Apart {
+pub struct LargeArg {
     /// Where it would begin, counted from the start of its command without what else was received
     /// apart.
     pub at: usize,
     /// What has come of it.
-    pub intake: Intake,
+    pub incoming: IncomingRope,
     flat: OnceLock<Vec<u8>>,
 }
 
-impl Apart {
+impl LargeArg {
     /// An argument of `len` bytes that would begin at `at`.
     pub fn new(at: usize, len: usize) -> Self {
         Self {
             at,
-            intake: Intake::new(len),
+            incoming: IncomingRope::new(len),
             flat: OnceLock::new(),
         }
     }
 
     fn text(&self) -> &[u8] {
-        let rope = self.intake.rope();
+        let rope = self.incoming.rope();
         self.flat
             .get_or_init(|| rope.map_or_else(Vec::new, Rope::to_vec))
     }
@@ -75,21 +75,21 @@ impl Apart {
 pub struct Args<'a> {
     buffer: &'a [u8],
     spans: &'a [Span],
-    apart: &'a [Apart],
+    large: &'a [LargeArg],
 }
 
 impl<'a> Args<'a> {
     /// The arguments at `spans` of `buffer`.
     pub fn new(buffer: &'a [u8], spans: &'a [Span]) -> Self {
-        Self::with_apart(buffer, spans, &[])
+        Self::with_large(buffer, spans, &[])
     }
 
     /// The arguments at `spans` of `buffer` and among those that were received apart.
-    pub fn with_apart(buffer: &'a [u8], spans: &'a [Span], apart: &'a [Apart]) -> Self {
+    pub fn with_large(buffer: &'a [u8], spans: &'a [Span], large: &'a [LargeArg]) -> Self {
         Self {
             buffer,
             spans,
-            apart,
+            large,
         }
     }
 
@@ -105,20 +105,20 @@ impl<'a> Args<'a> {
     #[cold]
     fn text_apart(self, span: Span) -> &'a [u8] {
         assert!(
-            span.start == Span::APART,
+            span.start == Span::LARGE,
             "an argument lies in its buffer or apart"
         );
-        self.apart[span.len as usize].text()
+        self.large[span.len as usize].text()
     }
 
     /// The argument at `index` if it is a rope.
     #[inline]
     pub fn rope(self, index: usize) -> Option<&'a Rope> {
         let span = self.spans.get(index)?;
-        if span.start != Span::APART {
+        if span.start != Span::LARGE {
             return None;
         }
-        self.apart.get(span.len as usize)?.intake.rope()
+        self.large.get(span.len as usize)?.incoming.rope()
     }
 
     /// Number of arguments, the command's name included.

@@ -24,13 +24,13 @@ mod request;
 mod text;
 mod value;
 
-pub use args::{Apart, Args, ArgsBuf, ArgsIter, Span, encode_command};
+pub use args::{Args, ArgsBuf, ArgsIter, LargeArg, Span, encode_command};
 pub use decode::{DecodeError, DecodeLimits, ReplyDecoder};
 pub use inline::{UnbalancedQuotes, split_line};
 pub use kvik_float::{FloatText, format_f64};
 pub use long_double::LongDouble;
 pub use number::{parse_f64, parse_i64};
-pub use output::{BY_REFERENCE_BYTES, Output, Placed};
+pub use output::{BY_REFERENCE_BYTES, Output, OutputPiece};
 pub use reply::{Deferred, Protocol, Reply};
 pub use request::{Limits, Parsed, ProtocolError, RequestParser};
 pub use text::Text;

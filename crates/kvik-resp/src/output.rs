@@ -14,14 +14,14 @@ pub const BY_REFERENCE_BYTES: usize = 16 << 10;
 #[derive(Clone, Debug, Default)]
 pub struct Output {
     pub(crate) bytes: Vec<u8>,
-    pieces: Vec<Placed>,
+    pieces: Vec<OutputPiece>,
     /// Length of all pieces.
     piece_bytes: usize,
 }
 
 /// A piece and where it belongs.
 #[derive(Clone, Debug)]
-pub struct Placed {
+pub struct OutputPiece {
     /// How many of the output's own bytes come before the piece.
     pub at: usize,
     /// The piece.
@@ -30,7 +30,7 @@ pub struct Placed {
 
 /// A place among the bytes and pieces of an output.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct OutputMark {
     at: usize,
     pieces: usize,
 }
@@ -86,7 +86,7 @@ impl Output {
         self.piece_bytes += range.len();
         let at = self.bytes.len();
         self.pieces
-            .extend(rope.pieces(range).map(|piece| Placed { at, piece }));
+            .extend(rope.pieces(range).map(|piece| OutputPiece { at, piece }));
     }
 
     /// Appends all of another output.
@@ -94,7 +94,7 @@ impl Output {
         let before = self.bytes.len();
         self.bytes.extend_from_slice(&other.bytes);
         self.piece_bytes += other.piece_bytes;
-        let moved = other.pieces.into_iter().map(|placed| Placed {
+        let moved = other.pieces.into_iter().map(|placed| OutputPiece {
             at: before + placed.at,
             ..placed
         });
@@ -102,7 +102,7 @@ impl Output {
     }
 
     /// The output's own bytes, and the pieces between them.
-    pub fn into_parts(self) -> (Vec<u8>, Vec<Placed>) {
+    pub fn into_parts(self) -> (Vec<u8>, Vec<OutputPiece>) {
         (self.bytes, self.pieces)
     }
 
@@ -112,7 +112,7 @@ impl Output {
             return self.bytes;
         }
         let (mut all, mut done) = (Vec::with_capacity(self.len()), 0);
-        for Placed { at, piece } in &self.pieces {
+        for OutputPiece { at, piece } in &self.pieces {
             all.extend_from_slice(&self.bytes[done..*at]);
             all.extend_from_slice(piece.bytes());
             done = *at;
@@ -122,15 +122,15 @@ impl Output {
     }
 
     /// The end, to [insert](Self::insert) there later.
-    pub(crate) fn place(&self) -> Place {
-        Place {
+    pub(crate) fn place(&self) -> OutputMark {
+        OutputMark {
             at: self.bytes.len(),
             pieces: self.pieces.len(),
         }
     }
 
     /// Moves the bytes written since `end` to an earlier place.
-    pub(crate) fn move_tail(&mut self, end: usize, place: Place) {
+    pub(crate) fn move_tail(&mut self, end: usize, place: OutputMark) {
         let count = self.bytes.len() - end;
         self.bytes[place.at..].rotate_right(count);
         for behind in &mut self.pieces[place.pieces..] {

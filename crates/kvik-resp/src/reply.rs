@@ -10,7 +10,7 @@ use std::ops::Range;
 use kvik_float::format_f64;
 use kvik_rope::Rope;
 
-use crate::output::{Output, Place};
+use crate::output::{Output, OutputMark};
 
 /// The protocol version of a connection, chosen by `HELLO`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct Reply<'a> {
 #[must_use = "an array without header is a broken reply: pass this to Reply::finish_array or its like"]
 #[derive(Debug)]
 pub struct Deferred {
-    place: Place,
+    place: OutputMark,
 }
 
 impl<'a> Reply<'a> {

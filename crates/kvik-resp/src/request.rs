@@ -10,7 +10,7 @@
 //! ends must be right. The parser does not know commands, and nothing but framing makes it fail.
 
 use crate::number::parse_i64;
-use crate::{Apart, Args, ArgsBuf, Span, Text, inline};
+use crate::{Args, ArgsBuf, LargeArg, Span, Text, inline};
 
 /// What a client may send.
 #[derive(Clone, Copy, Debug)]
@@ -156,8 +156,8 @@ pub struct RequestParser {
     /// Arguments of an unfinished command.
     spans: Vec<Span>,
     /// How many of them were received apart, and their bytes.
-    apart: usize,
-    apart_bytes: usize,
+    large: usize,
+    large_bytes: usize,
     inline: ArgsBuf,
 }
 
@@ -198,12 +198,12 @@ impl RequestParser {
     pub fn parse_with(
         &mut self,
         input: &[u8],
-        apart: &[Apart],
+        large: &[LargeArg],
         limits: &Limits,
         spans: &mut Vec<Span>,
     ) -> Result<Parsed, ProtocolError> {
         if self.missing == 0 {
-            if apart.is_empty()
+            if large.is_empty()
                 && let Some(consumed) = self.parse_small(input, limits, spans)
             {
                 return Ok(Parsed::Command { consumed });
@@ -227,7 +227,7 @@ impl RequestParser {
                 Some(count) => self.missing = count,
             }
         }
-        self.parse_args(input, apart, limits, spans)
+        self.parse_args(input, large, limits, spans)
     }
 
     /// After `Incomplete`: start and length of the argument that has not come whole.
@@ -267,7 +267,7 @@ impl RequestParser {
     fn parse_args(
         &mut self,
         input: &[u8],
-        apart: &[Apart],
+        large: &[LargeArg],
         limits: &Limits,
         spans: &mut Vec<Span>,
     ) -> Result<Parsed, ProtocolError> {
@@ -277,10 +277,10 @@ impl RequestParser {
             let Some(len) = self.take_bulk_len(input, limits)? else {
                 return Ok(self.suspend(spans, base, input.len() + 1));
             };
-            let is_apart = apart
-                .get(self.apart)
+            let is_large = large
+                .get(self.large)
                 .is_some_and(|next| next.at == self.parsed);
-            let end = self.parsed + if is_apart { 0 } else { len };
+            let end = self.parsed + if is_large { 0 } else { len };
             match input.get(end..end + 2) {
                 Some(b"\r\n") => {}
                 Some(_) => return Err(ProtocolError::InvalidCrlf),
@@ -289,10 +289,10 @@ impl RequestParser {
                     return Ok(self.suspend(spans, base, end + 2));
                 }
             }
-            if is_apart {
-                spans.push(Span::apart(self.apart));
-                self.apart += 1;
-                self.apart_bytes += len;
+            if is_large {
+                spans.push(Span::large(self.large));
+                self.large += 1;
+                self.large_bytes += len;
             } else {
                 // Both fit: take_bulk_len refuses an argument that ends beyond 4 GiB.
                 spans.push(Span {
@@ -360,7 +360,7 @@ impl RequestParser {
             }
         };
         self.parsed = next;
-        check_bulk_len(len, next + self.apart_bytes, limits).map(Some)
+        check_bulk_len(len, next + self.large_bytes, limits).map(Some)
     }
 
     /// The offset of the `\r\n` that ends the header line at `parsed`, `None` when it has not
@@ -449,7 +449,7 @@ impl RequestParser {
     fn finish(&mut self) -> usize {
         self.scanned = 0;
         self.spans = Vec::new();
-        (self.apart, self.apart_bytes) = (0, 0);
+        (self.large, self.large_bytes) = (0, 0);
         std::mem::take(&mut self.parsed)
     }
 }

@@ -9,8 +9,8 @@ mod log;
 pub mod net;
 mod process;
 mod reactor;
-mod seldom;
 mod server;
 mod settings;
+mod warning;
 
 pub use server::{Server, StartError, run};

@@ -84,7 +84,7 @@ impl Store {
 
     fn set(&mut self, key: &Key, hash: u64, value: &[u8], expiry: Expiry) {
         self.with(key, hash, |guard| {
-            guard.slot(key).set(NewString::Bytes(value), expiry);
+            guard.entry(key).set(NewString::Bytes(value), expiry);
         });
     }
 

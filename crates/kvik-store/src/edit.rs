@@ -1,17 +1,18 @@
 //! A collection while it changes.
 //!
 //! An [`Edit`] takes the value of a key out of its place and puts it back when it is dropped. In between a type's methods
-//! change it, and state for each change what has happened ([`Edit::state`]); the words of one command after another with
+//! change it, and state for each change what has happened ([`Edit::emit`]); the words of one command after another with
 //! the same verb become one effect. A key whose collection has become empty is gone afterwards, one that was not there is
 //! there, and who watches it is told, once.
 //!
-//! A collection can also be built anew beside what the key holds ([`Edit::beside`]). Nothing is seen of it, and nothing of
+//! A collection can also be built anew beside what the key holds ([`Edit::build`]). Nothing is seen of it, and nothing of
 //! what is stated, until it is whole ([`Edit::restore`]); without that it is discarded.
 
 use std::mem;
 
 use crate::UnixMs;
 use crate::effect::EffectSink;
+use crate::entry::{Entry, LockedKey, OccupiedEntry};
 use crate::guard::Mode;
 use crate::keyspace::KeyspaceId;
 use crate::layout::Layout;
@@ -22,12 +23,11 @@ use crate::raw::cells::Cells;
 use crate::raw::deadlines::NEVER;
 use crate::raw::heap::Ledger;
 use crate::restore::Terms;
-use crate::slot::{Occupied, Place, Slot};
 use crate::value::{ValueRef, WrongKind};
 
 /// See the module's description.
 pub(crate) struct Edit<'g, T: Typed> {
-    place: Place<'g>,
+    locked: LockedKey<'g>,
     origin: Origin,
     value: T,
     account: Account,
@@ -40,9 +40,9 @@ pub(crate) struct Edit<'g, T: Typed> {
 #[derive(Clone, Copy, Debug)]
 enum Origin {
     /// From the key.
-    Place(Option<EntryRef>),
+    Taken(Option<EntryRef>),
     /// From nowhere; the key holds what it held.
-    Beside(Option<EntryRef>),
+    Built(Option<EntryRef>),
 }
 
 /// What a collection and its stripe accounted for when the collection left its place.
@@ -54,7 +54,7 @@ pub(crate) struct Account {
 
 /// What has become of a collection some of whose members were due.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Thinned {
+pub(crate) struct ExpiredMembers {
     /// The key's entry, if the key is still there.
     pub(crate) entry: Option<EntryRef>,
     /// How many members were deleted.
@@ -64,7 +64,7 @@ pub(crate) struct Thinned {
 }
 
 /// What a change of a collection needs beside it.
-pub(crate) struct Parts<'e, T> {
+pub(crate) struct EditParts<'e, T> {
     pub(crate) value: &'e mut T,
     pub(crate) cells: &'e mut Cells,
     pub(crate) layout: &'e Layout,
@@ -72,7 +72,7 @@ pub(crate) struct Parts<'e, T> {
 }
 
 /// States what changes.
-pub(crate) struct Statement<'e> {
+pub(crate) struct EffectWriter<'e> {
     /// Whether it is put into words.
     is_wanted: bool,
     effects: &'e mut dyn EffectSink,
@@ -82,10 +82,10 @@ pub(crate) struct Statement<'e> {
     changes: &'e mut u64,
 }
 
-impl Statement<'_> {
+impl EffectWriter<'_> {
     /// States one change: `words` are what the command `verb`, one word or a container and its subcommand, would be given
     /// behind the key. They are appended to the words stated before if those were for the same verb.
-    pub(crate) fn state(&mut self, verb: &'static [u8], words: &[&[u8]]) {
+    pub(crate) fn emit(&mut self, verb: &'static [u8], words: &[&[u8]]) {
         *self.changes += 1;
         if !self.is_wanted {
             return;
@@ -108,41 +108,51 @@ impl<'g, T: Typed> Edit<'g, T> {
     ///
     /// # Errors
     /// If the key holds another type.
-    pub(crate) fn open(slot: Slot<'g>) -> Result<Self, WrongKind> {
-        match slot {
-            Slot::Occupied(occupied) => {
+    pub(crate) fn open(entry: Entry<'g>) -> Result<Self, WrongKind> {
+        match entry {
+            Entry::Occupied(occupied) => {
                 if occupied.view().kind() != T::kind() {
                     return Err(WrongKind);
                 }
-                let (mut place, entry) = occupied.into_parts();
-                let (object, account) = place.take_out(entry);
+                let (mut locked, entry) = occupied.into_parts();
+                let (object, account) = locked.take_out(entry);
                 let value = T::from_object(object);
-                Ok(Self::new(place, Origin::Place(Some(entry)), value, account))
+                Ok(Self::new(
+                    locked,
+                    Origin::Taken(Some(entry)),
+                    value,
+                    account,
+                ))
             }
-            Slot::Vacant(vacant) => {
-                let place = vacant.into_place().without_hidden();
-                let account = place.account();
-                Ok(Self::new(place, Origin::Place(None), T::default(), account))
+            Entry::Vacant(vacant) => {
+                let locked = vacant.into_locked().without_hidden();
+                let account = locked.account();
+                Ok(Self::new(
+                    locked,
+                    Origin::Taken(None),
+                    T::default(),
+                    account,
+                ))
             }
         }
     }
 
     /// Begins an empty collection beside what the key holds.
-    pub(crate) fn beside(slot: Slot<'g>) -> Self {
-        let (place, entry) = match slot {
-            Slot::Occupied(occupied) => {
-                let (place, entry) = occupied.into_parts();
-                (place, Some(entry))
+    pub(crate) fn build(entry: Entry<'g>) -> Self {
+        let (locked, entry) = match entry {
+            Entry::Occupied(occupied) => {
+                let (locked, entry) = occupied.into_parts();
+                (locked, Some(entry))
             }
-            Slot::Vacant(vacant) => (vacant.into_place(), None),
+            Entry::Vacant(vacant) => (vacant.into_locked(), None),
         };
-        let account = place.account();
-        Self::new(place, Origin::Beside(entry), T::default(), account)
+        let account = locked.account();
+        Self::new(locked, Origin::Built(entry), T::default(), account)
     }
 
-    fn new(place: Place<'g>, origin: Origin, value: T, account: Account) -> Self {
+    fn new(locked: LockedKey<'g>, origin: Origin, value: T, account: Account) -> Self {
         Self {
-            place,
+            locked,
             origin,
             value,
             account,
@@ -153,12 +163,12 @@ impl<'g, T: Typed> Edit<'g, T> {
 
     /// Whether the key existed when the edit began.
     pub(crate) fn existed(&self) -> bool {
-        matches!(self.origin, Origin::Place(Some(_)))
+        matches!(self.origin, Origin::Taken(Some(_)))
     }
 
     /// The key.
     pub(crate) fn key(&self) -> &'g [u8] {
-        self.place.key
+        self.locked.key
     }
 
     /// The collection.
@@ -173,77 +183,77 @@ impl<'g, T: Typed> Edit<'g, T> {
 
     /// Where the members of a large collection are.
     pub(crate) fn cells(&self) -> &Cells {
-        &self.place.stripe.heap.cells
+        &self.locked.stripe.heap.cells
     }
 
     pub(crate) fn layout(&self) -> &Layout {
-        self.place.layout
+        self.locked.layout
     }
 
     /// The time of this unit of work.
     pub(crate) fn now(&self) -> UnixMs {
-        self.place.state.now
+        self.locked.state.now
     }
 
     /// Whether this store follows the effects of another one.
     pub(crate) fn is_follower(&self) -> bool {
-        self.place.state.mode == Mode::Follower
+        self.locked.state.mode == Mode::Follower
     }
 
     /// The collection and what a change of it needs. Whoever changes something states it.
-    pub(crate) fn parts(&mut self) -> Parts<'_, T> {
-        self.parts_and_statement().0
+    pub(crate) fn parts(&mut self) -> EditParts<'_, T> {
+        self.parts_and_writer().0
     }
 
     /// Hands over what was cut off the collection, to be freed in slices.
     pub(crate) fn discard(&mut self, part: T) {
-        self.place.stripe.heap.discard(part.into());
+        self.locked.stripe.heap.discard(part.into());
     }
 
     /// As [`Self::parts`], with what states changes while they are made.
-    pub(crate) fn parts_and_statement(&mut self) -> (Parts<'_, T>, Statement<'_>) {
-        let is_wanted = self.is_stated();
-        let place = &mut self.place;
-        let parts = Parts {
+    pub(crate) fn parts_and_writer(&mut self) -> (EditParts<'_, T>, EffectWriter<'_>) {
+        let is_wanted = self.wants_effects();
+        let locked = &mut self.locked;
+        let parts = EditParts {
             value: &mut self.value,
-            cells: &mut place.stripe.heap.cells,
-            layout: place.layout,
-            limits: place.limits,
+            cells: &mut locked.stripe.heap.cells,
+            layout: locked.layout,
+            limits: locked.limits,
         };
-        let statement = Statement {
+        let writer = EffectWriter {
             is_wanted,
-            effects: &mut *place.effects,
-            keyspace: place.keyspace,
-            key: place.key,
+            effects: &mut *locked.effects,
+            keyspace: locked.keyspace,
+            key: locked.key,
             verb: &mut self.verb,
             changes: &mut self.changes,
         };
-        (parts, statement)
+        (parts, writer)
     }
 
-    /// See [`Statement::state`].
-    pub(crate) fn state(&mut self, verb: &'static [u8], words: &[&[u8]]) {
-        self.parts_and_statement().1.state(verb, words);
+    /// See [`EffectWriter::emit`].
+    pub(crate) fn emit(&mut self, verb: &'static [u8], words: &[&[u8]]) {
+        self.parts_and_writer().1.emit(verb, words);
     }
 
     /// States one change whose words are not to be joined with others'.
-    pub(crate) fn state_alone(&mut self, verb: &'static [u8], words: &[&[u8]]) {
+    pub(crate) fn emit_alone(&mut self, verb: &'static [u8], words: &[&[u8]]) {
         self.end_effect();
-        self.state(verb, words);
+        self.emit(verb, words);
         self.end_effect();
     }
 
-    /// As [`state_alone`](Self::state_alone), with more words that come one by one.
-    pub(crate) fn state_each<'w>(
+    /// As [`emit_alone`](Self::emit_alone), with more words that come one by one.
+    pub(crate) fn emit_each<'w>(
         &mut self,
         verb: &'static [u8],
         first: &[&[u8]],
         words: impl Iterator<Item = &'w [u8]>,
     ) {
         self.end_effect();
-        self.state(verb, first);
-        if self.is_stated() {
-            words.for_each(|word| self.place.effects.word(word));
+        self.emit(verb, first);
+        if self.wants_effects() {
+            words.for_each(|word| self.locked.effects.word(word));
         }
         self.end_effect();
     }
@@ -256,46 +266,46 @@ impl<'g, T: Typed> Edit<'g, T> {
     /// Puts a collection that was built beside what the key holds in its place. Effect: `RESTORE`. An empty one is not put
     /// there.
     pub(crate) fn restore(mut self, terms: &Terms<'_>) {
-        let Origin::Beside(old) = self.origin else {
-            unreachable!("what was taken out of its place is put back there");
+        let Origin::Built(old) = self.origin else {
+            unreachable!("what was taken out of its entry is put back there");
         };
         if !self.value.is_void() {
             let object = mem::take(&mut self.value).into();
-            self.place.restore(old, object, self.account, terms);
+            self.locked.restore(old, object, self.account, terms);
         }
     }
 
     /// Whether what is stated is put into words: somebody wants to know, and the collection is the key's.
-    pub(crate) fn is_stated(&self) -> bool {
-        matches!(self.origin, Origin::Place(_)) && self.place.effects.wanted()
+    pub(crate) fn wants_effects(&self) -> bool {
+        matches!(self.origin, Origin::Taken(_)) && self.locked.effects.wanted()
     }
 
     /// Puts back a collection that lay packed in its key's entry, and that may and should do so again; says whether it did.
     fn put_back_packed(&mut self) -> bool {
-        let Origin::Place(Some(entry)) = self.origin else {
+        let Origin::Taken(Some(entry)) = self.origin else {
             return false;
         };
-        if self.changes == 0 || !self.account.ledger.is_near() || self.value.is_void() {
+        if self.changes == 0 || !self.account.ledger.is_packed() || self.value.is_void() {
             return false;
         }
         let Some((form, bytes)) = self.value.packed() else {
             return false;
         };
-        let position = self.place.position;
-        let keyspace = self.place.stripe.keyspace_mut(self.place.keyspace);
+        let position = self.locked.position;
+        let keyspace = self.locked.stripe.keyspace_mut(self.locked.keyspace);
         if !keyspace.set_packed(position, entry, form, bytes) {
             return false;
         }
         let scratch = mem::take(&mut self.value).into_packed_bytes();
-        self.place.stripe.heap.keep_scratch(scratch);
-        self.place.told(self.changes);
+        self.locked.stripe.heap.keep_scratch(scratch);
+        self.locked.mark_changed(self.changes);
         true
     }
 
     /// Ends the effect whose words are being stated: what follows is another one, whatever its verb.
     pub(crate) fn end_effect(&mut self) {
         if !mem::take(&mut self.verb).is_empty() {
-            self.place.effects.end(self.place.keyspace);
+            self.locked.effects.end(self.locked.keyspace);
         }
     }
 }
@@ -308,10 +318,11 @@ impl<T: Typed> Drop for Edit<'_, T> {
         }
         let object = mem::take(&mut self.value).into();
         match self.origin {
-            Origin::Place(entry) => {
-                self.place.settle(entry, object, self.account, self.changes);
+            Origin::Taken(entry) => {
+                self.locked
+                    .finish_edit(entry, object, self.account, self.changes);
             }
-            Origin::Beside(_) => self.place.discard(object),
+            Origin::Built(_) => self.locked.discard(object),
         }
     }
 }
@@ -319,7 +330,7 @@ impl<T: Typed> Drop for Edit<'_, T> {
 impl<T: Typed> std::fmt::Debug for Edit<'_, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Edit")
-            .field("place", &self.place)
+            .field("locked", &self.locked)
             .field("changes", &self.changes)
             .finish_non_exhaustive()
     }
@@ -335,7 +346,7 @@ impl Account {
     }
 }
 
-impl Place<'_> {
+impl LockedKey<'_> {
     fn account(&self) -> Account {
         let heap = &self.stripe.heap;
         Account {
@@ -355,7 +366,7 @@ impl Place<'_> {
         if self.state.mode == Mode::Paused {
             let (position, key) = (self.position, self.key);
             if let Some(hidden) = self.keyspace().find(position, key) {
-                return Occupied::new(self, hidden).remove().into_place();
+                return OccupiedEntry::new(self, hidden).remove().into_locked();
             }
         }
         self
@@ -377,18 +388,18 @@ impl Place<'_> {
         let built = self.stripe.heap.live_bytes() - account.live_bytes;
         self.clear(old);
         let account = self.account().before(built);
-        let entry = self.settle(None, object, account, 1);
-        let entry = entry.expect("a collection with members has a place");
+        let entry = self.finish_edit(None, object, account, 1);
+        let entry = entry.expect("a collection with members has an entry");
         let clock = self.state.access.start_with(terms.usage, self.state.now);
         self.keyspace().set_clock(entry, clock);
         if terms.expire_at.is_some() {
             self.write_expiry(entry, terms.expire_at);
         }
-        self.state_restored(terms);
+        self.emit_restore(terms);
     }
 
     /// Deletes up to `max` members whose time has come. Effect: `SREM` or its like.
-    pub(crate) fn expire_members(&mut self, entry: EntryRef, max: usize) -> Thinned {
+    pub(crate) fn expire_members(&mut self, entry: EntryRef, max: usize) -> ExpiredMembers {
         let (mut object, account) = self.take_out(entry);
         let (verb, key, effects) = (object.removal(), self.key, &mut *self.effects);
         let (mut expired, wanted) = (0, effects.wanted());
@@ -407,8 +418,8 @@ impl Place<'_> {
         if wanted && expired > 0 {
             self.effects.end(self.keyspace);
         }
-        Thinned {
-            entry: self.settle(Some(entry), object, account, expired as u64),
+        ExpiredMembers {
+            entry: self.finish_edit(Some(entry), object, account, expired as u64),
             expired,
             more,
         }
@@ -416,7 +427,7 @@ impl Place<'_> {
 
     /// Puts a collection back and does what is to be done after `changes` changes of it; says where the key's entry is
     /// then, if there is one.
-    fn settle(
+    fn finish_edit(
         &mut self,
         entry: Option<EntryRef>,
         object: Object,
@@ -444,7 +455,7 @@ impl Place<'_> {
                 .table
                 .lower_deadline(position, entry, deadline);
         }
-        self.told(changes);
+        self.mark_changed(changes);
         entry.filter(|_| !is_void)
     }
 
@@ -469,7 +480,7 @@ impl Place<'_> {
         let clock = self.state.access.start(self.state.now);
         let (layout, position, key) = (self.layout, self.position, self.key);
         let mut keyspace = self.keyspace();
-        let entry = keyspace.heap.place(key, object, account.ledger, clock);
+        let entry = keyspace.heap.create(key, object, account.ledger, clock);
         keyspace.enter(layout, position, entry, account.live_bytes);
         entry
     }

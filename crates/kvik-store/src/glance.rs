@@ -100,7 +100,7 @@ mod tests {
 
     fn set(store: &mut Store, key: &[u8], text: &[u8]) {
         store.run(|guard| {
-            guard.slot(key).set(NewString::Bytes(text), Expiry::Clear);
+            guard.entry(key).set(NewString::Bytes(text), Expiry::Clear);
         });
     }
 
@@ -167,7 +167,7 @@ mod tests {
         }
         store.run(|guard| {
             guard.delete(b"list");
-            let list = guard.slot(b"list").list_mut();
+            let list = guard.entry(b"list").list_mut();
             list.expect("no other type")
                 .push(crate::ListEnd::Right, [&b"e"[..]].into_iter());
         });

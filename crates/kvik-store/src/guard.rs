@@ -1,21 +1,21 @@
 //! The guard: access to the keyspaces whose stripes the caller has locked, for one unit of work.
 //!
 //! A guard knows the time, whom to give effects and how the keys map to stripes. It hides expired keys: in
-//! [`Mode::Primary`] touching one deletes it, with its effect. Operations on one key go through [`Slot`]; those on
+//! [`Mode::Primary`] touching one deletes it, with its effect. Operations on one key go through [`Entry`]; those on
 //! several keys or whole keyspaces are here.
 
-mod ahead;
+mod preparation;
 
 use crate::UnixMs;
 use crate::clock::AccessPolicy;
-use crate::edit::Thinned;
+use crate::edit::ExpiredMembers;
 use crate::effect::EffectSink;
-use crate::keyspace::{Garbage, Keyspace, KeyspaceId, KeyspaceMut, KeyspaceRef, Moved};
+use crate::entry::{Entry, LockedKey, OccupiedEntry, VacantEntry, View};
+use crate::keyspace::{Garbage, Keyspace, KeyspaceId, KeyspaceMut, KeyspaceRef, Payload};
 use crate::layout::{Cursor, Layout, PREFIX_BITS};
 use crate::limits::Limits;
 use crate::raw::arena::EntryRef;
-use crate::raw::heap::Entry;
-use crate::slot::{Occupied, Place, Slot, Vacant, View};
+use crate::raw::heap::HeapEntry;
 use crate::stripe::Stripe;
 use crate::value::{IntText, TextRef, WrongKind};
 use crate::watch::WatchToken;
@@ -63,7 +63,7 @@ pub struct GuardStats {
 
 /// What one round of expiry did to a stripe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Expired {
+pub struct ExpiryRound {
     /// Keys deleted.
     pub keys: usize,
     /// How late the latest of them was, in milliseconds.
@@ -98,7 +98,7 @@ pub struct Guard<'a> {
     limits: &'a Limits,
     effects: &'a mut dyn EffectSink,
     keyspace: KeyspaceId,
-    state: State,
+    state: GuardState,
     /// A key and its hash: callers hash to lock and then come here with the same slice. Holding the slice is what makes
     /// it enough to compare addresses.
     hashed: Option<(&'a [u8], u64)>,
@@ -106,7 +106,7 @@ pub struct Guard<'a> {
 
 /// What a guard carries along that borrows nothing.
 #[derive(Debug)]
-pub(crate) struct State {
+pub(crate) struct GuardState {
     pub(crate) now: UnixMs,
     pub(crate) mode: Mode,
     pub(crate) access: AccessPolicy,
@@ -127,7 +127,7 @@ impl<'a> Guard<'a> {
         effects: &'a mut dyn EffectSink,
         now: UnixMs,
     ) -> Self {
-        let state = State {
+        let state = GuardState {
             now,
             mode: Mode::Primary,
             access: AccessPolicy::Recency,
@@ -328,24 +328,24 @@ impl<'a> Guard<'a> {
 
     /// The key's place, to change what is there.
     #[inline]
-    pub fn slot<'g>(&'g mut self, key: &'g [u8]) -> Slot<'g> {
+    pub fn entry<'g>(&'g mut self, key: &'g [u8]) -> Entry<'g> {
         let (index, position) = self.locate(key);
         let found = self.find_used(index, position, key);
         // A write that a pause has come upon is not to meet members that are hidden.
         let found = match (found, self.state.mode) {
-            (Some(entry), Mode::Paused) => self.thinned(index, entry),
+            (Some(entry), Mode::Paused) => self.without_due_members(index, entry),
             _ => found,
         };
-        let place = self.place(index, position, key);
+        let locked = self.locked_key(index, position, key);
         match found {
-            Some(entry) => Slot::Occupied(Occupied::new(place, entry)),
-            None => Slot::Vacant(Vacant::new(place)),
+            Some(entry) => Entry::Occupied(OccupiedEntry::new(locked, entry)),
+            None => Entry::Vacant(VacantEntry::new(locked)),
         }
     }
 
     /// Deletes up to `max` members of a key's value whose time has come, and says whether there may be more. Whoever meets
     /// them would delete all; with this a caller who can give the stripe back in between first does it in parts.
-    pub fn thin(&mut self, key: &[u8], max: usize) -> bool {
+    pub fn expire_slice(&mut self, key: &[u8], max: usize) -> bool {
         let (index, position) = self.locate(key);
         let Some(keyspace) = self.stripes.stripe(index).keyspace(self.keyspace) else {
             return false;
@@ -360,7 +360,10 @@ impl<'a> Guard<'a> {
 
     /// Deletes a key and says whether it existed. Effect: `DEL`.
     pub fn delete(&mut self, key: &[u8]) -> bool {
-        self.slot(key).occupied().map(Occupied::remove).is_some()
+        self.entry(key)
+            .occupied()
+            .map(OccupiedEntry::remove)
+            .is_some()
     }
 
     /// Gives the value and expiry of `key` to `to`, replacing what is there, and says whether `key` existed. Effect:
@@ -371,7 +374,7 @@ impl<'a> Guard<'a> {
             return false;
         };
         self.attach(self.keyspace, to, taken);
-        self.tell_keyspace(&[b"RENAME", key, to]);
+        self.finish_keyspace(&[b"RENAME", key, to]);
         true
     }
 
@@ -385,7 +388,7 @@ impl<'a> Guard<'a> {
             return false;
         };
         self.attach(to, key, taken);
-        self.tell_keyspace(&[b"MOVE", key, IntText::default().unsigned(u64::from(to.0))]);
+        self.finish_keyspace(&[b"MOVE", key, IntText::default().unsigned(u64::from(to.0))]);
         true
     }
 
@@ -400,12 +403,12 @@ impl<'a> Guard<'a> {
         let prepared = self.take_prepared(index, entry, target);
         let mut source = self.keyspace_of(index);
         let copied = match prepared {
-            Some(content) => Moved::of(source.entry(entry), content),
+            Some(content) => Payload::of(source.entry(entry), content),
             None => source.copy(layout, entry),
         };
         self.attach(keyspace, to, copied);
         let db = u64::from(keyspace.0);
-        self.tell_keyspace(&[
+        self.finish_keyspace(&[
             b"COPY",
             key,
             to,
@@ -534,7 +537,7 @@ impl<'a> Guard<'a> {
             self.flush_stripe(index, self.keyspace);
         }
         self.state.garbage.push(Garbage::new(Vec::new()));
-        self.tell_keyspace(&[b"FLUSHDB"]);
+        self.finish_keyspace(&[b"FLUSHDB"]);
     }
 
     /// Empties every keyspace. Effect: `FLUSHALL`.
@@ -545,7 +548,7 @@ impl<'a> Guard<'a> {
             }
         }
         self.state.garbage.push(Garbage::new(Vec::new()));
-        self.tell_keyspace(&[b"FLUSHALL"]);
+        self.finish_keyspace(&[b"FLUSHALL"]);
     }
 
     /// Exchanges the contents of two keyspaces. Effect: `SWAPDB`.
@@ -559,13 +562,13 @@ impl<'a> Guard<'a> {
             left.unsigned(u64::from(a.0)),
             right.unsigned(u64::from(b.0)),
         ];
-        self.tell_keyspace(&[b"SWAPDB", ids[0], ids[1]]);
+        self.finish_keyspace(&[b"SWAPDB", ids[0], ids[1]]);
     }
 
     /// Deletes up to `max` keys of one stripe whose time has come, in all keyspaces; a member of a collection counts as a
     /// key. Effect: `DEL` for each, or what deletes members.
-    pub fn expire_due(&mut self, index: usize, max: usize) -> Expired {
-        let mut done = Expired::default();
+    pub fn expire_due(&mut self, index: usize, max: usize) -> ExpiryRound {
+        let mut done = ExpiryRound::default();
         // What was noted for keys that have another expiry by now is looked up in vain; that has its bound as well.
         let mut looks = max.saturating_mul(4).saturating_add(16);
         for id in 0..self.stripes.stripe(index).keyspace_count() {
@@ -623,7 +626,7 @@ impl<'a> Guard<'a> {
         let is_primary = self.state.mode == Mode::Primary;
         match self.state.overdue(&keyspace.entry(entry), self.layout) {
             Overdue::Nothing => Some(entry),
-            Overdue::Members if is_primary => self.thinned(index, entry),
+            Overdue::Members if is_primary => self.without_due_members(index, entry),
             Overdue::Members => Some(entry),
             Overdue::Everything => {
                 if is_primary {
@@ -673,21 +676,22 @@ impl<'a> Guard<'a> {
     fn expire(&mut self, index: usize, entry: EntryRef) {
         let key = self.keyspace_of(index).entry(entry).key().to_vec();
         let position = self.layout.position_of_key(&key);
-        Occupied::new(self.place(index, position, &key), entry).remove();
+        OccupiedEntry::new(self.locked_key(index, position, &key), entry).remove();
         self.state.stats.expired += 1;
     }
 
-    /// Deletes up to `max` members of a collection whose time has come; see [`Place::expire_members`].
+    /// Deletes up to `max` members of a collection whose time has come; see [`LockedKey::expire_members`].
     #[cold]
-    fn expire_members(&mut self, index: usize, entry: EntryRef, max: usize) -> Thinned {
+    fn expire_members(&mut self, index: usize, entry: EntryRef, max: usize) -> ExpiredMembers {
         let key = self.keyspace_of(index).entry(entry).key().to_vec();
         let position = self.layout.position_of_key(&key);
-        self.place(index, position, &key).expire_members(entry, max)
+        self.locked_key(index, position, &key)
+            .expire_members(entry, max)
     }
 
     /// A key's entry, if it is still there, when all members of its value that are due have been deleted.
     #[cold]
-    fn thinned(&mut self, index: usize, entry: EntryRef) -> Option<EntryRef> {
+    fn without_due_members(&mut self, index: usize, entry: EntryRef) -> Option<EntryRef> {
         if self.overdue(index, entry) == Overdue::Nothing {
             return Some(entry);
         }
@@ -711,8 +715,8 @@ impl<'a> Guard<'a> {
         self.stripes.stripe(index).keyspace_mut(self.keyspace)
     }
 
-    fn place<'g>(&'g mut self, index: usize, position: u64, key: &'g [u8]) -> Place<'g> {
-        Place {
+    fn locked_key<'g>(&'g mut self, index: usize, position: u64, key: &'g [u8]) -> LockedKey<'g> {
+        LockedKey {
             stripe: self.stripes.stripe(index),
             layout: self.layout,
             limits: self.limits,
@@ -725,7 +729,7 @@ impl<'a> Guard<'a> {
     }
 
     /// Takes a key out, to be put into the stripe `to`, without an effect of its own.
-    fn detach(&mut self, key: &[u8], to: usize) -> Option<Moved<'static>> {
+    fn detach(&mut self, key: &[u8], to: usize) -> Option<Payload<'static>> {
         let (index, position) = self.locate(key);
         let entry = self.find(index, position, key)?;
         let prepared = match index == to {
@@ -734,11 +738,11 @@ impl<'a> Guard<'a> {
         };
         let keyspace = self.keyspace;
         let stripe = self.stripes.stripe(index);
-        stripe.watches.touch(keyspace, key);
+        stripe.watches.mark_changed(keyspace, key);
         let mut source = stripe.keyspace_mut(keyspace);
         let taken = match prepared {
             Some(content) => {
-                let taken = Moved::of(source.entry(entry), content);
+                let taken = Payload::of(source.entry(entry), content);
                 source.remove(self.layout, position, entry);
                 taken
             }
@@ -749,10 +753,10 @@ impl<'a> Guard<'a> {
     }
 
     /// Puts an entry in place of whatever a key holds, without an effect of its own.
-    fn attach(&mut self, keyspace: KeyspaceId, key: &[u8], moved: Moved<'_>) {
+    fn attach(&mut self, keyspace: KeyspaceId, key: &[u8], moved: Payload<'_>) {
         let (index, position) = self.locate(key);
         let stripe = self.stripes.stripe(index);
-        stripe.watches.touch(keyspace, key);
+        stripe.watches.mark_changed(keyspace, key);
         if let Some(at) = moved.earliest_deadline(&stripe.heap) {
             stripe.lower_due(at);
         }
@@ -772,7 +776,7 @@ impl<'a> Guard<'a> {
         let len = keyspace.keyspace.len();
         stripe
             .watches
-            .touch_where(id, |key| self.layout.holds(keyspace, key));
+            .mark_changed_where(id, |key| self.layout.holds(keyspace, key));
         self.state.stats.changes += len as u64;
         stripe.flush(id);
     }
@@ -799,8 +803,8 @@ impl<'a> Guard<'a> {
             };
             held(a) || held(b)
         };
-        stripe.watches.touch_where(a, in_either);
-        stripe.watches.touch_where(b, in_either);
+        stripe.watches.mark_changed_where(a, in_either);
+        stripe.watches.mark_changed_where(b, in_either);
         stripe.swap(a, b);
     }
 
@@ -821,7 +825,7 @@ impl<'a> Guard<'a> {
     }
 
     /// Ends a change of several keys whose watchers were told one by one.
-    fn tell_keyspace(&mut self, effect: &[&[u8]]) {
+    fn finish_keyspace(&mut self, effect: &[&[u8]]) {
         self.state.stats.changes += 1;
         if self.effects.wanted() {
             self.effects.emit(self.keyspace, effect);
@@ -829,7 +833,7 @@ impl<'a> Guard<'a> {
     }
 }
 
-impl State {
+impl GuardState {
     /// What to note of an entry that is used and whose access clock says `old`. Most uses change nothing.
     #[inline]
     fn touch(&mut self, old: u32) -> Option<u32> {
@@ -847,7 +851,7 @@ impl State {
     }
 
     #[inline]
-    fn overdue(&self, entry: &Entry<'_>, layout: &Layout) -> Overdue {
+    fn overdue(&self, entry: &HeapEntry<'_>, layout: &Layout) -> Overdue {
         let is_due = |at: Option<UnixMs>| at.is_some_and(|at| at <= self.now);
         if self.mode == Mode::Follower {
             Overdue::Nothing
@@ -861,7 +865,7 @@ impl State {
     }
 
     #[cold]
-    fn overdue_members(&self, entry: &Entry<'_>, layout: &Layout) -> Overdue {
+    fn overdue_members(&self, entry: &HeapEntry<'_>, layout: &Layout) -> Overdue {
         // Where they are deleted this need not be exact: the key goes with the last of them.
         let at_once = self.mode == Mode::Primary;
         if entry.is_all_due(self.now, layout, at_once) {
@@ -872,7 +876,7 @@ impl State {
     }
 
     #[inline]
-    fn hides(&self, entry: &Entry<'_>, layout: &Layout) -> bool {
+    fn hides(&self, entry: &HeapEntry<'_>, layout: &Layout) -> bool {
         self.overdue(entry, layout) == Overdue::Everything
     }
 

@@ -5,7 +5,7 @@
 //! for each one before it, in a table one lookup.
 
 mod change;
-mod near;
+mod in_place;
 mod restore;
 #[cfg(test)]
 mod tests;
@@ -13,10 +13,10 @@ mod tests;
 use crate::UnixMs;
 use crate::layout::Layout;
 use crate::members::{Members, MembersRef};
-use crate::object::{Packable, Shape};
+use crate::object::{Packable, Representation};
 use crate::packed::Listpack;
 use crate::raw::cells::Cells;
-use crate::raw::entry::{Form, Member};
+use crate::raw::record::{Member, ValueForm};
 use crate::value::{Encoding, Kind, StringRef, ValueRef};
 
 pub use change::HashMut;
@@ -157,8 +157,8 @@ impl Packable for Hash {
 
     type Large = Members;
 
-    fn from_packed(form: Form, bytes: Vec<u8>) -> Self {
-        debug_assert_eq!(form, Form::HashPack);
+    fn from_packed(form: ValueForm, bytes: Vec<u8>) -> Self {
+        debug_assert_eq!(form, ValueForm::HashPack);
         Self::Pack(bytes)
     }
 
@@ -166,17 +166,17 @@ impl Packable for Hash {
         Self::Table(Box::new(large))
     }
 
-    fn shape(&self) -> Shape<&Vec<u8>, &Members> {
+    fn representation(&self) -> Representation<&Vec<u8>, &Members> {
         match self {
-            Self::Pack(bytes) => Shape::Packed(Form::HashPack, bytes),
-            Self::Table(large) => Shape::Large(large),
+            Self::Pack(bytes) => Representation::Packed(ValueForm::HashPack, bytes),
+            Self::Table(large) => Representation::Large(large),
         }
     }
 
-    fn shape_mut(&mut self) -> Shape<&mut Vec<u8>, &mut Members> {
+    fn representation_mut(&mut self) -> Representation<&mut Vec<u8>, &mut Members> {
         match self {
-            Self::Pack(bytes) => Shape::Packed(Form::HashPack, bytes),
-            Self::Table(large) => Shape::Large(large),
+            Self::Pack(bytes) => Representation::Packed(ValueForm::HashPack, bytes),
+            Self::Table(large) => Representation::Large(large),
         }
     }
 

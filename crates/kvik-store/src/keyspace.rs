@@ -9,8 +9,8 @@ use crate::UnixMs;
 use crate::layout::Layout;
 use crate::raw::arena::EntryRef;
 use crate::raw::cells::Text;
-use crate::raw::entry::Form;
-use crate::raw::heap::{Content, Entry, Heap};
+use crate::raw::heap::{Content, Heap, HeapEntry};
+use crate::raw::record::ValueForm;
 use crate::raw::table::{Detached, Keys, Table};
 
 /// Addresses a keyspace: a numbered database, later also a namespace within one. The first ids are the databases.
@@ -39,15 +39,15 @@ pub(crate) struct Keyspace {
 
 /// All of an entry but its key.
 #[derive(Debug)]
-pub(crate) struct Moved<'a> {
+pub(crate) struct Payload<'a> {
     pub(crate) content: Content<'a>,
     pub(crate) expire_at: Option<UnixMs>,
     pub(crate) clock: u32,
 }
 
-impl<'a> Moved<'a> {
+impl<'a> Payload<'a> {
     /// What is `content` in place of an entry's value.
-    pub(crate) fn of(entry: Entry<'_>, content: Content<'a>) -> Self {
+    pub(crate) fn of(entry: HeapEntry<'_>, content: Content<'a>) -> Self {
         Self {
             content,
             expire_at: entry.expire_at(),
@@ -141,7 +141,7 @@ impl<'a> KeyspaceRef<'a> {
         clippy::inline_always,
         reason = "what it returns would go through memory, in pieces"
     )]
-    pub(crate) fn look_up(self, position: u64, key: &[u8]) -> Option<(EntryRef, Entry<'a>)> {
+    pub(crate) fn look_up(self, position: u64, key: &[u8]) -> Option<(EntryRef, HeapEntry<'a>)> {
         let mut found = None;
         let is_it = |entry| {
             let there = self.heap.entry(entry);
@@ -156,7 +156,7 @@ impl<'a> KeyspaceRef<'a> {
     }
 
     #[inline]
-    pub(crate) fn entry(self, entry: EntryRef) -> Entry<'a> {
+    pub(crate) fn entry(self, entry: EntryRef) -> HeapEntry<'a> {
         self.heap.entry(entry)
     }
 
@@ -165,7 +165,7 @@ impl<'a> KeyspaceRef<'a> {
         self,
         layout: &Layout,
         from: u32,
-        mut visit: impl FnMut(Entry<'a>) -> bool,
+        mut visit: impl FnMut(HeapEntry<'a>) -> bool,
     ) -> Option<u32> {
         let keys = HeapKeys {
             heap: self.heap,
@@ -175,7 +175,7 @@ impl<'a> KeyspaceRef<'a> {
         self.keyspace.table.walk(from, &keys, visit)
     }
 
-    pub(crate) fn sample(self, random: u64) -> Option<Entry<'a>> {
+    pub(crate) fn sample(self, random: u64) -> Option<HeapEntry<'a>> {
         let entry = self.keyspace.table.sample(random)?;
         Some(self.heap.entry(entry))
     }
@@ -206,9 +206,9 @@ impl<'a> KeyspaceMut<'a> {
         layout: &Layout,
         position: u64,
         key: &[u8],
-        new: Moved<'_>,
+        new: Payload<'_>,
     ) -> EntryRef {
-        let Moved {
+        let Payload {
             content,
             expire_at,
             clock,
@@ -250,11 +250,11 @@ impl<'a> KeyspaceMut<'a> {
         position: u64,
         entry: EntryRef,
         stays: bool,
-    ) -> Moved<'static> {
+    ) -> Payload<'static> {
         self.forget(layout, position, entry);
         let there = self.heap.entry(entry);
         let (expire_at, clock) = (there.expire_at(), there.clock());
-        Moved {
+        Payload {
             content: self.heap.take(entry, stays, layout),
             expire_at,
             clock,
@@ -262,13 +262,13 @@ impl<'a> KeyspaceMut<'a> {
     }
 
     /// A copy of all but the key.
-    pub(crate) fn copy(&mut self, layout: &Layout, entry: EntryRef) -> Moved<'static> {
+    pub(crate) fn copy(&mut self, layout: &Layout, entry: EntryRef) -> Payload<'static> {
         let content = self.heap.copy(entry, layout);
-        Moved::of(self.heap.entry(entry), content)
+        Payload::of(self.heap.entry(entry), content)
     }
 
     #[inline]
-    pub(crate) fn entry(&self, entry: EntryRef) -> Entry<'_> {
+    pub(crate) fn entry(&self, entry: EntryRef) -> HeapEntry<'_> {
         self.heap.entry(entry)
     }
 
@@ -314,7 +314,7 @@ impl<'a> KeyspaceMut<'a> {
         mut self,
         position: u64,
         entry: EntryRef,
-        form: Form,
+        form: ValueForm,
         bytes: &[u8],
     ) -> bool {
         let before = self.heap.live_bytes();

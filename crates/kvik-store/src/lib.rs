@@ -19,15 +19,16 @@
 mod clock;
 mod edit;
 mod effect;
+mod entry;
 mod glance;
 mod guard;
 mod hash;
+mod in_place;
 mod keyspace;
 mod layout;
 mod limits;
 mod list;
 mod members;
-mod near;
 mod object;
 mod ordered;
 pub mod packed;
@@ -37,7 +38,6 @@ mod restore;
 mod set;
 mod shadow;
 mod shareable;
-mod slot;
 mod stream;
 mod stripe;
 #[cfg(test)]
@@ -48,8 +48,9 @@ mod zset;
 
 pub use clock::{AccessPolicy, FREQUENCY_START, Usage};
 pub use effect::{EffectSink, NoEffects};
+pub use entry::{Entry, OccupiedEntry, VacantEntry, View};
 pub use glance::Glance;
-pub use guard::{Expired, Guard, GuardStats, Mode, ScanPage, Stripes};
+pub use guard::{ExpiryRound, Guard, GuardStats, Mode, ScanPage, Stripes};
 pub use hash::{Field, HashMut, HashRef};
 pub use keyspace::{Garbage, KeyspaceId};
 pub use layout::{Cursor, Layout};
@@ -60,7 +61,6 @@ pub use raw::prefetch::{Lookup, StripeView};
 pub use raw::{lacks_memory, prepare_memory, release_memory};
 pub use restore::{Malformed, Terms};
 pub use set::{SetIter, SetMut, SetRef};
-pub use slot::{Occupied, Slot, Vacant, View};
 pub use stream::{
     AppendError, Claim, Claimed, ConsumerRef, GroupMut, GroupRef, IdText, NewId, PendingEntry,
     Precision, StreamCounts, StreamEntry, StreamId, StreamMut, StreamRange, StreamRangeBack,

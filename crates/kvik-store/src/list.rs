@@ -13,14 +13,14 @@ mod restore;
 
 use self::bounds::Bounds;
 use self::node::delete_matches;
-use self::quicklist::{Quicklist, Walk};
+use self::quicklist::{Quicklist, QuicklistWalk};
 use crate::UnixMs;
 use crate::layout::Layout;
-use crate::object::{Large, Packable, Shape};
-use crate::packed::listpack::Iter;
+use crate::object::{Large, Packable, Representation};
+use crate::packed::listpack::ListpackIter;
 use crate::packed::{Element, Listpack, Needle, Packed, listpack};
 use crate::raw::cells::Cells;
-use crate::raw::entry::Form;
+use crate::raw::record::ValueForm;
 use crate::value::{Encoding, Kind, ValueRef};
 
 pub use self::change::ListMut;
@@ -55,15 +55,15 @@ pub enum ListRef<'a> {
 /// Elements of a list, from one end of it towards the other; see [`ListRef::elements`].
 #[derive(Clone, Debug)]
 pub struct Elements<'a> {
-    walk: Option<Way<'a>>,
+    walk: Option<ListWalk<'a>>,
     left: usize,
 }
 
 #[derive(Clone, Debug)]
-enum Way<'a> {
-    Pack(Iter<'a>),
-    PackBack(Iter<'a>),
-    Quick(Walk<'a>),
+enum ListWalk<'a> {
+    Pack(ListpackIter<'a>),
+    PackBack(ListpackIter<'a>),
+    Quick(QuicklistWalk<'a>),
 }
 
 impl ListEnd {
@@ -125,8 +125,8 @@ impl<'a> ListRef<'a> {
     pub fn elements(self, from: ListEnd, skip: usize, count: usize) -> Elements<'a> {
         let left = count.min(self.len().saturating_sub(skip));
         let walk = (left > 0).then(|| match self {
-            Self::Pack(bytes) => Some(Way::through(Listpack::new(bytes), from, skip)),
-            Self::Quick(list) => list.list().walk(from, skip).map(Way::Quick),
+            Self::Pack(bytes) => Some(ListWalk::through(Listpack::new(bytes), from, skip)),
+            Self::Quick(list) => list.list().walk(from, skip).map(ListWalk::Quick),
         });
         Elements {
             walk: walk.flatten(),
@@ -135,7 +135,7 @@ impl<'a> ListRef<'a> {
     }
 }
 
-impl<'a> Way<'a> {
+impl<'a> ListWalk<'a> {
     fn through(pack: Listpack<'a>, from: ListEnd, skip: usize) -> Self {
         match from {
             ListEnd::Left => {
@@ -160,9 +160,9 @@ impl<'a> Iterator for Elements<'a> {
     fn next(&mut self) -> Option<Element<'a>> {
         self.left = self.left.checked_sub(1)?;
         match self.walk.as_mut()? {
-            Way::Pack(iter) => iter.next(),
-            Way::PackBack(iter) => iter.next_back(),
-            Way::Quick(walk) => walk.next(),
+            ListWalk::Pack(iter) => iter.next(),
+            ListWalk::PackBack(iter) => iter.next_back(),
+            ListWalk::Quick(walk) => walk.next(),
         }
     }
 
@@ -306,8 +306,8 @@ impl Packable for List {
 
     type Large = Quicklist;
 
-    fn from_packed(form: Form, bytes: Vec<u8>) -> Self {
-        debug_assert_eq!(form, Form::ListPack);
+    fn from_packed(form: ValueForm, bytes: Vec<u8>) -> Self {
+        debug_assert_eq!(form, ValueForm::ListPack);
         Self::Pack(bytes)
     }
 
@@ -315,17 +315,17 @@ impl Packable for List {
         Self::Quick(Box::new(large))
     }
 
-    fn shape(&self) -> Shape<&Vec<u8>, &Quicklist> {
+    fn representation(&self) -> Representation<&Vec<u8>, &Quicklist> {
         match self {
-            Self::Pack(bytes) => Shape::Packed(Form::ListPack, bytes),
-            Self::Quick(large) => Shape::Large(large),
+            Self::Pack(bytes) => Representation::Packed(ValueForm::ListPack, bytes),
+            Self::Quick(large) => Representation::Large(large),
         }
     }
 
-    fn shape_mut(&mut self) -> Shape<&mut Vec<u8>, &mut Quicklist> {
+    fn representation_mut(&mut self) -> Representation<&mut Vec<u8>, &mut Quicklist> {
         match self {
-            Self::Pack(bytes) => Shape::Packed(Form::ListPack, bytes),
-            Self::Quick(large) => Shape::Large(large),
+            Self::Pack(bytes) => Representation::Packed(ValueForm::ListPack, bytes),
+            Self::Quick(large) => Representation::Large(large),
         }
     }
 

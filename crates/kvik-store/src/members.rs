@@ -9,7 +9,7 @@ use crate::layout::Layout;
 use crate::object::Large;
 use crate::raw::arena::EntryRef;
 use crate::raw::cells::{Cells, Text};
-use crate::raw::entry::{MEMBER, Member};
+use crate::raw::record::{MEMBER, Member};
 use crate::raw::root::prefix;
 use crate::raw::table::{Detached, Keys, Table};
 use crate::shadow::{Source, Tabled};

@@ -13,7 +13,7 @@ use crate::members::Members;
 use crate::packed::{IntSet, Listpack};
 use crate::raw::cells::Cells;
 use crate::raw::deadlines::NEVER;
-use crate::raw::entry::Form;
+use crate::raw::record::ValueForm;
 use crate::set::Set;
 use crate::stream::Stream;
 use crate::value::{Encoding, Kind, ValueRef};
@@ -25,7 +25,7 @@ pub(crate) trait Collection: Default {
     fn kind() -> Kind;
 
     /// The packed form and its bytes, if the collection is packed.
-    fn packed(&self) -> Option<(Form, &[u8])>;
+    fn packed(&self) -> Option<(ValueForm, &[u8])>;
 
     /// The packed bytes, to use their memory again.
     fn into_packed_bytes(self) -> Option<Vec<u8>>;
@@ -104,13 +104,13 @@ pub(crate) trait Packable: Default {
     type Large: Large;
 
     /// A collection from its packed form.
-    fn from_packed(form: Form, bytes: Vec<u8>) -> Self;
+    fn from_packed(form: ValueForm, bytes: Vec<u8>) -> Self;
 
     fn from_large(large: Self::Large) -> Self;
 
-    fn shape(&self) -> Shape<&Vec<u8>, &Self::Large>;
+    fn representation(&self) -> Representation<&Vec<u8>, &Self::Large>;
 
-    fn shape_mut(&mut self) -> Shape<&mut Vec<u8>, &mut Self::Large>;
+    fn representation_mut(&mut self) -> Representation<&mut Vec<u8>, &mut Self::Large>;
 
     /// See [`Collection::view`].
     fn seen<'a>(
@@ -122,8 +122,8 @@ pub(crate) trait Packable: Default {
 }
 
 /// The two shapes of a packable collection, by reference.
-pub(crate) enum Shape<P, L> {
-    Packed(Form, P),
+pub(crate) enum Representation<P, L> {
+    Packed(ValueForm, P),
     Large(L),
 }
 
@@ -164,49 +164,51 @@ impl<T: Packable> Collection for T {
         T::KIND
     }
 
-    fn packed(&self) -> Option<(Form, &[u8])> {
-        match self.shape() {
-            Shape::Packed(form, bytes) => Some((form, bytes)),
-            Shape::Large(_) => None,
+    fn packed(&self) -> Option<(ValueForm, &[u8])> {
+        match self.representation() {
+            Representation::Packed(form, bytes) => Some((form, bytes)),
+            Representation::Large(_) => None,
         }
     }
 
     fn into_packed_bytes(mut self) -> Option<Vec<u8>> {
-        match self.shape_mut() {
-            Shape::Packed(_, bytes) => Some(std::mem::take(bytes)),
-            Shape::Large(_) => None,
+        match self.representation_mut() {
+            Representation::Packed(_, bytes) => Some(std::mem::take(bytes)),
+            Representation::Large(_) => None,
         }
     }
 
     fn encoding(&self) -> Encoding {
-        match self.shape() {
-            Shape::Packed(Form::IntSet, _) => Encoding::Intset,
-            Shape::Packed(..) => Encoding::Listpack,
-            Shape::Large(_) => T::LARGE,
+        match self.representation() {
+            Representation::Packed(ValueForm::IntSet, _) => Encoding::Intset,
+            Representation::Packed(..) => Encoding::Listpack,
+            Representation::Large(_) => T::LARGE,
         }
     }
 
     fn len(&self) -> usize {
-        match self.shape() {
-            Shape::Packed(Form::IntSet, bytes) => IntSet::new(bytes).len(),
-            Shape::Packed(Form::HashPack | Form::ZsetPack, bytes) => Listpack::new(bytes).len() / 2,
-            Shape::Packed(_, bytes) => Listpack::new(bytes).len(),
-            Shape::Large(large) => large.len(),
+        match self.representation() {
+            Representation::Packed(ValueForm::IntSet, bytes) => IntSet::new(bytes).len(),
+            Representation::Packed(ValueForm::HashPack | ValueForm::ZsetPack, bytes) => {
+                Listpack::new(bytes).len() / 2
+            }
+            Representation::Packed(_, bytes) => Listpack::new(bytes).len(),
+            Representation::Large(large) => large.len(),
         }
     }
 
     fn is_void(&self) -> bool {
-        match self.shape() {
-            Shape::Packed(Form::IntSet, bytes) => IntSet::new(bytes).is_empty(),
-            Shape::Packed(_, bytes) => Listpack::new(bytes).is_empty(),
-            Shape::Large(large) => large.len() == 0,
+        match self.representation() {
+            Representation::Packed(ValueForm::IntSet, bytes) => IntSet::new(bytes).is_empty(),
+            Representation::Packed(_, bytes) => Listpack::new(bytes).is_empty(),
+            Representation::Large(large) => large.len() == 0,
         }
     }
 
     fn bytes(&self) -> usize {
-        match self.shape() {
-            Shape::Packed(_, bytes) => bytes.capacity(),
-            Shape::Large(large) => large.bytes(),
+        match self.representation() {
+            Representation::Packed(_, bytes) => bytes.capacity(),
+            Representation::Large(large) => large.bytes(),
         }
     }
 
@@ -220,16 +222,16 @@ impl<T: Packable> Collection for T {
     }
 
     fn members(&self) -> Option<&Members> {
-        match self.shape() {
-            Shape::Packed(..) => None,
-            Shape::Large(large) => large.members(),
+        match self.representation() {
+            Representation::Packed(..) => None,
+            Representation::Large(large) => large.members(),
         }
     }
 
     fn fit(&mut self) {
-        match self.shape_mut() {
-            Shape::Packed(_, bytes) => fit_packed(bytes),
-            Shape::Large(large) => large.fit(),
+        match self.representation_mut() {
+            Representation::Packed(_, bytes) => fit_packed(bytes),
+            Representation::Large(large) => large.fit(),
         }
     }
 
@@ -245,30 +247,30 @@ impl<T: Packable> Collection for T {
         layout: &Layout,
         tell: &mut dyn FnMut(&[u8]),
     ) -> bool {
-        match self.shape_mut() {
-            Shape::Packed(..) => false,
-            Shape::Large(large) => large.expire(now, max, cells, layout, tell),
+        match self.representation_mut() {
+            Representation::Packed(..) => false,
+            Representation::Large(large) => large.expire(now, max, cells, layout, tell),
         }
     }
 
     fn free(&mut self, max: usize, cells: &mut Cells) -> bool {
-        match self.shape_mut() {
-            Shape::Packed(..) => false,
-            Shape::Large(large) => large.free(max, cells),
+        match self.representation_mut() {
+            Representation::Packed(..) => false,
+            Representation::Large(large) => large.free(max, cells),
         }
     }
 
     fn copy_to(&mut self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
-        match self.shape_mut() {
-            Shape::Packed(form, bytes) => T::from_packed(form, bytes.clone()),
-            Shape::Large(large) => T::from_large(large.copy_to(from, to, layout)),
+        match self.representation_mut() {
+            Representation::Packed(form, bytes) => T::from_packed(form, bytes.clone()),
+            Representation::Large(large) => T::from_large(large.copy_to(from, to, layout)),
         }
     }
 
     fn compact(&mut self, part: usize, cells: &mut Cells) -> bool {
-        match self.shape_mut() {
-            Shape::Packed(..) => false,
-            Shape::Large(large) => large.compact(part, cells),
+        match self.representation_mut() {
+            Representation::Packed(..) => false,
+            Representation::Large(large) => large.compact(part, cells),
         }
     }
 }
@@ -326,7 +328,7 @@ macro_rules! typed {
 typed!(List Hash Set Zset Stream);
 
 impl Object {
-    pub(crate) fn from_packed(form: Form, bytes: Vec<u8>) -> Self {
+    pub(crate) fn from_packed(form: ValueForm, bytes: Vec<u8>) -> Self {
         match form.kind() {
             Kind::List => List::from_packed(form, bytes).into(),
             Kind::Hash => Hash::from_packed(form, bytes).into(),
@@ -336,7 +338,7 @@ impl Object {
         }
     }
 
-    pub(crate) fn packed(&self) -> Option<(Form, &[u8])> {
+    pub(crate) fn packed(&self) -> Option<(ValueForm, &[u8])> {
         each!(self, it => it.packed())
     }
 

@@ -5,12 +5,12 @@
 
 use crate::UnixMs;
 use crate::clock::Usage;
-use crate::keyspace::Moved;
+use crate::entry::{Entry, LockedKey};
+use crate::keyspace::Payload;
 use crate::packed::{Element, Listpack};
 use crate::raw::arena::EntryRef;
 use crate::raw::cells::Text;
 use crate::raw::heap::Content;
-use crate::slot::{Place, Slot};
 use crate::value::{IntText, NewString, canonical_int};
 
 /// What a restored value comes with.
@@ -24,24 +24,24 @@ pub struct Terms<'a> {
     pub payload: &'a [u8],
 }
 
-impl Slot<'_> {
+impl Entry<'_> {
     /// Stores a string whatever was there. Effect: `RESTORE`.
     pub fn restore_string(self, string: NewString<'_>, terms: &Terms<'_>) {
-        let (mut place, old) = match self {
+        let (mut locked, old) = match self {
             Self::Occupied(occupied) => {
-                let (place, entry) = occupied.into_parts();
-                (place, Some(entry))
+                let (locked, entry) = occupied.into_parts();
+                (locked, Some(entry))
             }
-            Self::Vacant(vacant) => (vacant.into_place(), None),
+            Self::Vacant(vacant) => (vacant.into_locked(), None),
         };
-        place.clear(old);
-        place.put(Content::Text(Text::from(string)), terms);
-        place.told(1);
-        place.state_restored(terms);
+        locked.clear(old);
+        locked.put(Content::Text(Text::from(string)), terms);
+        locked.mark_changed(1);
+        locked.emit_restore(terms);
     }
 }
 
-impl Place<'_> {
+impl LockedKey<'_> {
     /// Removes the entry of the key, also one that is hidden, without an effect of its own.
     pub(crate) fn clear(&mut self, entry: Option<EntryRef>) {
         match entry {
@@ -58,7 +58,7 @@ impl Place<'_> {
         if let Some(at) = terms.expire_at {
             self.stripe.lower_due(at);
         }
-        let new = Moved {
+        let new = Payload {
             content,
             expire_at: terms.expire_at,
             clock,
@@ -68,7 +68,7 @@ impl Place<'_> {
     }
 
     /// States a restored value as the effect that it is.
-    pub(crate) fn state_restored(&mut self, terms: &Terms<'_>) {
+    pub(crate) fn emit_restore(&mut self, terms: &Terms<'_>) {
         if self.effects.wanted() {
             let mut at = IntText::default();
             let at = at.unsigned(terms.expire_at.unwrap_or(0));

@@ -5,7 +5,7 @@
 //! Looking a member up in a packed set costs a search of at most a few hundred elements, in a table one lookup.
 
 mod change;
-mod near;
+mod in_place;
 mod restore;
 #[cfg(test)]
 mod tests;
@@ -13,10 +13,10 @@ mod tests;
 use crate::UnixMs;
 use crate::layout::Layout;
 use crate::members::{Members, MembersRef};
-use crate::object::{Packable, Shape};
+use crate::object::{Packable, Representation};
 use crate::packed::{Element, IntSet, Listpack, intset, listpack};
 use crate::raw::cells::Cells;
-use crate::raw::entry::{Form, Member};
+use crate::raw::record::{Member, ValueForm};
 use crate::value::{Encoding, Kind, StringRef, ValueRef, canonical_int};
 
 pub use change::SetMut;
@@ -41,11 +41,11 @@ pub enum SetRef<'a> {
 }
 
 /// The members of a set, in no particular order; see [`SetRef::iter`].
-pub struct SetIter<'a>(Walk<'a>);
+pub struct SetIter<'a>(SetWalk<'a>);
 
-enum Walk<'a> {
-    Ints(intset::Iter<'a>),
-    Pack(listpack::Iter<'a>),
+enum SetWalk<'a> {
+    Ints(intset::IntSetIter<'a>),
+    Pack(listpack::ListpackIter<'a>),
     Table(Box<dyn Iterator<Item = Member<'a>> + 'a>),
 }
 
@@ -99,9 +99,9 @@ impl<'a> SetRef<'a> {
     /// Every member, in no particular order.
     pub fn iter(self) -> SetIter<'a> {
         SetIter(match self {
-            Self::Ints(ints) => Walk::Ints(ints.iter()),
-            Self::Pack(pack) => Walk::Pack(pack.iter()),
-            Self::Table(members) => Walk::Table(Box::new(members.iter())),
+            Self::Ints(ints) => SetWalk::Ints(ints.iter()),
+            Self::Pack(pack) => SetWalk::Pack(pack.iter()),
+            Self::Table(members) => SetWalk::Table(Box::new(members.iter())),
         })
     }
 
@@ -134,9 +134,9 @@ impl<'a> Iterator for SetIter<'a> {
 
     fn next(&mut self) -> Option<Element<'a>> {
         match &mut self.0 {
-            Walk::Ints(ints) => ints.next().map(StringRef::Int),
-            Walk::Pack(pack) => pack.next(),
-            Walk::Table(members) => members.next().map(name),
+            SetWalk::Ints(ints) => ints.next().map(StringRef::Int),
+            SetWalk::Pack(pack) => pack.next(),
+            SetWalk::Table(members) => members.next().map(name),
         }
     }
 }
@@ -158,9 +158,9 @@ impl Packable for Set {
 
     type Large = Members;
 
-    fn from_packed(form: Form, bytes: Vec<u8>) -> Self {
+    fn from_packed(form: ValueForm, bytes: Vec<u8>) -> Self {
         match form {
-            Form::IntSet => Self::Ints(bytes),
+            ValueForm::IntSet => Self::Ints(bytes),
             _ => Self::Pack(bytes),
         }
     }
@@ -169,19 +169,19 @@ impl Packable for Set {
         Self::Table(Box::new(large))
     }
 
-    fn shape(&self) -> Shape<&Vec<u8>, &Members> {
+    fn representation(&self) -> Representation<&Vec<u8>, &Members> {
         match self {
-            Self::Ints(bytes) => Shape::Packed(Form::IntSet, bytes),
-            Self::Pack(bytes) => Shape::Packed(Form::SetPack, bytes),
-            Self::Table(large) => Shape::Large(large),
+            Self::Ints(bytes) => Representation::Packed(ValueForm::IntSet, bytes),
+            Self::Pack(bytes) => Representation::Packed(ValueForm::SetPack, bytes),
+            Self::Table(large) => Representation::Large(large),
         }
     }
 
-    fn shape_mut(&mut self) -> Shape<&mut Vec<u8>, &mut Members> {
+    fn representation_mut(&mut self) -> Representation<&mut Vec<u8>, &mut Members> {
         match self {
-            Self::Ints(bytes) => Shape::Packed(Form::IntSet, bytes),
-            Self::Pack(bytes) => Shape::Packed(Form::SetPack, bytes),
-            Self::Table(large) => Shape::Large(large),
+            Self::Ints(bytes) => Representation::Packed(ValueForm::IntSet, bytes),
+            Self::Pack(bytes) => Representation::Packed(ValueForm::SetPack, bytes),
+            Self::Table(large) => Representation::Large(large),
         }
     }
 

@@ -24,7 +24,7 @@ use crate::members::Members;
 use crate::object::Object;
 use crate::raw::arena::EntryRef;
 use crate::raw::cells::{Cells, Text};
-use crate::raw::entry::Member;
+use crate::raw::record::Member;
 use crate::set::Set;
 use crate::value::StringRef;
 use crate::zset::Zset;

@@ -11,8 +11,8 @@
 //! done to is none.
 
 mod body;
+mod change;
 mod delivery;
-mod edit;
 mod group;
 mod id;
 mod marks;
@@ -23,16 +23,16 @@ mod sequence;
 mod trim;
 mod view;
 
-use self::body::Body;
+use self::body::StreamBody;
 use crate::UnixMs;
 use crate::layout::Layout;
 use crate::object::Collection;
 use crate::raw::cells::Cells;
-use crate::raw::entry::Form;
+use crate::raw::record::ValueForm;
 use crate::value::{Encoding, Kind, ValueRef};
 
+pub use change::{AppendError, NewId, StreamMut};
 pub use delivery::{Claim, Claimed, GroupMut};
-pub use edit::{AppendError, NewId, StreamMut};
 pub use id::{IdText, StreamId};
 pub use node::StreamEntry;
 pub use range::{StreamRange, StreamRangeBack};
@@ -42,22 +42,22 @@ pub use view::{ConsumerRef, GroupRef, PendingEntry, StreamRef};
 
 /// A stream; nothing as long as nothing was done to it.
 #[derive(Debug, Default)]
-pub(crate) struct Stream(Option<Box<Body>>);
+pub(crate) struct Stream(Option<Box<StreamBody>>);
 
-static NOTHING: Body = Body::new();
+static NOTHING: StreamBody = StreamBody::new();
 
 impl Stream {
-    fn body(&self) -> &Body {
+    fn body(&self) -> &StreamBody {
         self.0.as_deref().unwrap_or(&NOTHING)
     }
 
     /// The stream, if something was done to it.
-    fn made_mut(&mut self) -> Option<&mut Body> {
+    fn made_mut(&mut self) -> Option<&mut StreamBody> {
         self.0.as_deref_mut()
     }
 
     /// The stream, which is one from now on.
-    fn body_mut(&mut self) -> &mut Body {
+    fn body_mut(&mut self) -> &mut StreamBody {
         self.0.get_or_insert_default()
     }
 
@@ -66,8 +66,8 @@ impl Stream {
     }
 }
 
-impl From<Body> for Stream {
-    fn from(body: Body) -> Self {
+impl From<StreamBody> for Stream {
+    fn from(body: StreamBody) -> Self {
         Self(Some(Box::new(body)))
     }
 }
@@ -77,7 +77,7 @@ impl Collection for Stream {
         Kind::Stream
     }
 
-    fn packed(&self) -> Option<(Form, &[u8])> {
+    fn packed(&self) -> Option<(ValueForm, &[u8])> {
         None
     }
 

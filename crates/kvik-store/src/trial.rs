@@ -93,7 +93,7 @@ impl Store {
     /// Sets or clears when a key expires, if it is there.
     pub(crate) fn expire(&mut self, key: &[u8], at: Option<UnixMs>) {
         self.run(|guard| {
-            let there = guard.slot(key).occupied();
+            let there = guard.entry(key).occupied();
             there.into_iter().for_each(|mut there| there.set_expiry(at));
         });
     }

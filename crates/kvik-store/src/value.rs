@@ -10,7 +10,7 @@ use crate::UnixMs;
 use crate::hash::HashRef;
 use crate::list::ListRef;
 use crate::packed::{IntSet, Listpack};
-use crate::raw::entry::Form;
+use crate::raw::record::ValueForm;
 use crate::set::SetRef;
 use crate::stream::StreamRef;
 use crate::zset::ZsetRef;
@@ -170,19 +170,19 @@ impl<'a> ValueRef<'a> {
     }
 
     /// A packed collection.
-    pub(crate) fn of_packed(form: Form, bytes: &'a [u8]) -> Self {
+    pub(crate) fn of_packed(form: ValueForm, bytes: &'a [u8]) -> Self {
         match form {
-            Form::ListPack => Self::List(ListRef::Pack(bytes)),
-            Form::HashPack => Self::Hash(HashRef::Pack(Listpack::new(bytes))),
-            Form::IntSet => Self::Set(SetRef::Ints(IntSet::new(bytes))),
-            Form::SetPack => Self::Set(SetRef::Pack(Listpack::new(bytes))),
-            Form::ZsetPack => Self::Zset(ZsetRef::Pack(Listpack::new(bytes))),
+            ValueForm::ListPack => Self::List(ListRef::Pack(bytes)),
+            ValueForm::HashPack => Self::Hash(HashRef::Pack(Listpack::new(bytes))),
+            ValueForm::IntSet => Self::Set(SetRef::Ints(IntSet::new(bytes))),
+            ValueForm::SetPack => Self::Set(SetRef::Pack(Listpack::new(bytes))),
+            ValueForm::ZsetPack => Self::Zset(ZsetRef::Pack(Listpack::new(bytes))),
             _ => unreachable!("{form:?} is not packed"),
         }
     }
 }
 
-impl Form {
+impl ValueForm {
     /// The type of a value in this form; an object has its own.
     pub(crate) fn kind(self) -> Kind {
         match self {
@@ -276,15 +276,15 @@ impl<'a> TextRef<'a> {
     where
         'a: 'b,
     {
-        let (near, rope) = match *self {
+        let (inline, rope) = match *self {
             Self::Int(n) => (Some(&buffer.format(n)[range.clone()]), None),
             Self::Bytes(bytes) => (Some(&bytes[range.clone()]), None),
             Self::Rope(rope) => (None, Some(rope)),
         };
-        let far = rope
+        let pieces = rope
             .into_iter()
             .flat_map(move |rope| rope.slices(range.clone()));
-        near.into_iter().chain(far)
+        inline.into_iter().chain(pieces)
     }
 
     /// A copy of the text.

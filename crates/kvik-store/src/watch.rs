@@ -64,14 +64,14 @@ impl Watches {
     }
 
     #[inline]
-    pub(crate) fn touch(&self, keyspace: KeyspaceId, key: &[u8]) {
+    pub(crate) fn mark_changed(&self, keyspace: KeyspaceId, key: &[u8]) {
         if !self.is_empty() {
-            self.touch_watched(keyspace, key);
+            self.mark_watchers(keyspace, key);
         }
     }
 
     #[cold]
-    fn touch_watched(&self, keyspace: KeyspaceId, key: &[u8]) {
+    fn mark_watchers(&self, keyspace: KeyspaceId, key: &[u8]) {
         let watchers = self.keyspaces.get(&keyspace).and_then(|keys| keys.get(key));
         watchers
             .into_iter()
@@ -86,7 +86,7 @@ impl Watches {
     }
 
     /// Marks the watchers of every key of `keyspace` for which `changed` holds.
-    pub(crate) fn touch_where(&self, keyspace: KeyspaceId, changed: impl Fn(&[u8]) -> bool) {
+    pub(crate) fn mark_changed_where(&self, keyspace: KeyspaceId, changed: impl Fn(&[u8]) -> bool) {
         let keys = self.keyspaces.get(&keyspace).into_iter().flatten();
         keys.filter(|(key, _)| changed(key))
             .flat_map(|(_, tokens)| tokens)

@@ -6,7 +6,7 @@
 //! or removed. In a packed one all of it is a walk over at most some hundred pairs.
 
 mod change;
-mod near;
+mod in_place;
 mod pack;
 mod range;
 mod restore;
@@ -21,10 +21,10 @@ use self::pack::Pairs;
 use self::table::{RankedIter, ScoreTable};
 use crate::UnixMs;
 use crate::layout::Layout;
-use crate::object::{Packable, Shape};
+use crate::object::{Packable, Representation};
 use crate::packed::{Element, Listpack};
 use crate::raw::cells::Cells;
-use crate::raw::entry::{Form, Member};
+use crate::raw::record::{Member, ValueForm};
 use crate::value::{Encoding, IntText, Kind, StringRef, ValueRef};
 
 pub use change::{Scored, ZsetMut};
@@ -63,9 +63,9 @@ enum ReadScore<'a> {
 }
 
 /// Members in order or in reverse; see [`ZsetRef::range`].
-pub struct ZsetIter<'a>(Walk<'a>);
+pub struct ZsetIter<'a>(ZsetWalk<'a>);
 
-enum Walk<'a> {
+enum ZsetWalk<'a> {
     Pack(Pairs<'a>),
     PackBack(Pairs<'a>),
     Table(RankedIter<'a>),
@@ -130,10 +130,10 @@ impl<'a> ZsetRef<'a> {
         let end = ranks.end.min(self.len());
         let ranks = ranks.start.min(end)..end;
         ZsetIter(match (self, reverse) {
-            (Self::Pack(pack), false) => Walk::Pack(pack::range(pack, ranks)),
-            (Self::Pack(pack), true) => Walk::PackBack(pack::range_back(pack, ranks)),
-            (Self::Table(table), false) => Walk::Table(table.range(ranks)),
-            (Self::Table(table), true) => Walk::TableBack(table.range(ranks)),
+            (Self::Pack(pack), false) => ZsetWalk::Pack(pack::range(pack, ranks)),
+            (Self::Pack(pack), true) => ZsetWalk::PackBack(pack::range_back(pack, ranks)),
+            (Self::Table(table), false) => ZsetWalk::Table(table.range(ranks)),
+            (Self::Table(table), true) => ZsetWalk::TableBack(table.range(ranks)),
         })
     }
 
@@ -241,17 +241,17 @@ impl<'a> Iterator for ZsetIter<'a> {
 
     fn next(&mut self) -> Option<ScoredMember<'a>> {
         match &mut self.0 {
-            Walk::Pack(pairs) => pairs.next().map(ScoredMember::packed),
-            Walk::PackBack(pairs) => pairs.next_before().map(ScoredMember::packed),
-            Walk::Table(items) => items.next().map(ScoredMember::ranked),
-            Walk::TableBack(items) => items.next_back().map(ScoredMember::ranked),
+            ZsetWalk::Pack(pairs) => pairs.next().map(ScoredMember::packed),
+            ZsetWalk::PackBack(pairs) => pairs.next_before().map(ScoredMember::packed),
+            ZsetWalk::Table(items) => items.next().map(ScoredMember::ranked),
+            ZsetWalk::TableBack(items) => items.next_back().map(ScoredMember::ranked),
         }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         let len = match &self.0 {
-            Walk::Pack(pairs) | Walk::PackBack(pairs) => pairs.len(),
-            Walk::Table(items) | Walk::TableBack(items) => items.len(),
+            ZsetWalk::Pack(pairs) | ZsetWalk::PackBack(pairs) => pairs.len(),
+            ZsetWalk::Table(items) | ZsetWalk::TableBack(items) => items.len(),
         };
         (len, Some(len))
     }
@@ -274,8 +274,8 @@ impl Packable for Zset {
 
     type Large = ScoreTable;
 
-    fn from_packed(form: Form, bytes: Vec<u8>) -> Self {
-        debug_assert_eq!(form, Form::ZsetPack);
+    fn from_packed(form: ValueForm, bytes: Vec<u8>) -> Self {
+        debug_assert_eq!(form, ValueForm::ZsetPack);
         Self::Pack(bytes)
     }
 
@@ -283,17 +283,17 @@ impl Packable for Zset {
         Self::Table(Box::new(large))
     }
 
-    fn shape(&self) -> Shape<&Vec<u8>, &ScoreTable> {
+    fn representation(&self) -> Representation<&Vec<u8>, &ScoreTable> {
         match self {
-            Self::Pack(bytes) => Shape::Packed(Form::ZsetPack, bytes),
-            Self::Table(large) => Shape::Large(large),
+            Self::Pack(bytes) => Representation::Packed(ValueForm::ZsetPack, bytes),
+            Self::Table(large) => Representation::Large(large),
         }
     }
 
-    fn shape_mut(&mut self) -> Shape<&mut Vec<u8>, &mut ScoreTable> {
+    fn representation_mut(&mut self) -> Representation<&mut Vec<u8>, &mut ScoreTable> {
         match self {
-            Self::Pack(bytes) => Shape::Packed(Form::ZsetPack, bytes),
-            Self::Table(large) => Shape::Large(large),
+            Self::Pack(bytes) => Representation::Packed(ValueForm::ZsetPack, bytes),
+            Self::Table(large) => Representation::Large(large),
         }
     }
 

@@ -116,21 +116,21 @@ fn apply(guard: &mut Guard<'_>, model: &mut Model, op: Op) {
         Op::Set(k, v, ttl) => {
             let at = ttl.map(|ttl| now + ttl);
             guard
-                .slot(&[k])
+                .entry(&[k])
                 .set(NewString::Bytes(&v), at.map_or(Expiry::Clear, Expiry::At));
             model.insert(k, (v, at));
         }
         Op::Keep(k, n) => {
-            guard.slot(&[k]).set(NewString::Int(n), Expiry::Keep);
+            guard.entry(&[k]).set(NewString::Int(n), Expiry::Keep);
             let at = model.get(&k).and_then(|(_, at)| *at);
             model.insert(k, (n.to_string().into_bytes(), at));
         }
         Op::Write(k, offset, v) => {
             let key = [k];
-            let slot = guard.slot(&key);
+            let slot = guard.entry(&key);
             let grown = match slot {
-                kvik_store::Slot::Occupied(mut there) => there.set_range(offset, &v, 100),
-                kvik_store::Slot::Vacant(free) => free.set_range(offset, &v, 100),
+                kvik_store::Entry::Occupied(mut there) => there.set_range(offset, &v, 100),
+                kvik_store::Entry::Vacant(free) => free.set_range(offset, &v, 100),
             };
             assert_eq!(grown.is_ok(), offset + v.len() <= 100);
             if grown.is_ok() {
@@ -142,7 +142,7 @@ fn apply(guard: &mut Guard<'_>, model: &mut Model, op: Op) {
         Op::Delete(k) => assert_eq!(guard.delete(&[k]), model.remove(&k).is_some()),
         Op::Expire(k, ttl) => {
             let at = ttl.map(|ttl| now + ttl);
-            if let Some(mut there) = guard.slot(&[k]).occupied() {
+            if let Some(mut there) = guard.entry(&[k]).occupied() {
                 there.set_expiry(at);
             }
             model.entry(k).and_modify(|(_, expiry)| *expiry = at);
@@ -210,7 +210,7 @@ proptest! {
         stripes in 1usize..5,
     ) {
         let mut store = Store::new(stripes);
-        let put = |guard: &mut Guard<'_>, n: u32| guard.slot(&n.to_be_bytes()).set(NewString::Int(0), Expiry::Clear);
+        let put = |guard: &mut Guard<'_>, n: u32| guard.entry(&n.to_be_bytes()).set(NewString::Int(0), Expiry::Clear);
         store.at(1, |guard| stay.iter().for_each(|&n| put(guard, n)));
         let (mut seen, mut cursor, mut come) = (BTreeSet::new(), 0, come.chunks(7));
         loop {
@@ -236,7 +236,9 @@ fn an_expired_key_is_deleted_with_its_effect_when_met() {
     let mut store = Store::new(2);
     let mut words = Words::default();
     store.with(10, &mut words, |guard| {
-        guard.slot(b"k").set(NewString::Bytes(b"v"), Expiry::At(20))
+        guard
+            .entry(b"k")
+            .set(NewString::Bytes(b"v"), Expiry::At(20))
     });
     store.with(20, &mut words, |guard| assert!(guard.read(b"k").is_none()));
     let expected = [vec!["SET", "k", "v", "PXAT", "20"], vec!["DEL", "k"]];
@@ -254,14 +256,16 @@ fn an_expired_key_is_deleted_with_its_effect_when_met() {
 fn a_paused_store_hides_expired_keys_and_keeps_them() {
     let mut store = Store::new(2);
     store.at(10, |guard| {
-        guard.slot(b"k").set(NewString::Bytes(b"v"), Expiry::At(20))
+        guard
+            .entry(b"k")
+            .set(NewString::Bytes(b"v"), Expiry::At(20))
     });
     let mut effects = NoEffects;
     let mut guard =
         Guard::new(&mut store.stripes, &store.layout, &mut effects, 20).mode(Mode::Paused);
     assert!(guard.read(b"k").is_none());
     assert_eq!(guard.len(), 1);
-    guard.slot(b"k").set(NewString::Int(1), Expiry::Clear);
+    guard.entry(b"k").set(NewString::Int(1), Expiry::Clear);
     assert_eq!(guard.len(), 1);
 }
 
@@ -269,7 +273,9 @@ fn a_paused_store_hides_expired_keys_and_keeps_them() {
 fn a_follower_sees_a_key_until_an_effect_deletes_it() {
     let mut store = Store::new(2);
     store.at(10, |guard| {
-        guard.slot(b"k").set(NewString::Bytes(b"v"), Expiry::At(20))
+        guard
+            .entry(b"k")
+            .set(NewString::Bytes(b"v"), Expiry::At(20))
     });
     let mut effects = NoEffects;
     let mut guard =
@@ -287,7 +293,7 @@ fn watchers_learn_of_changes_to_their_key_only() {
     store.at(1, |guard| {
         guard.watch(b"a", &a);
         guard.watch(b"b", &b);
-        guard.slot(b"a").set(NewString::Int(1), Expiry::Clear);
+        guard.entry(b"a").set(NewString::Int(1), Expiry::Clear);
     });
     assert!(a.is_dirty());
     assert!(!b.is_dirty());
@@ -295,7 +301,7 @@ fn watchers_learn_of_changes_to_their_key_only() {
     assert!(!b.is_dirty(), "b did not exist");
     store.at(1, |guard| {
         let other = guard.select(KeyspaceId(1));
-        guard.slot(b"b").set(NewString::Int(1), Expiry::Clear);
+        guard.entry(b"b").set(NewString::Int(1), Expiry::Clear);
         guard.select(other);
         guard.swap(KeyspaceId(0), KeyspaceId(1));
     });
@@ -306,7 +312,9 @@ fn watchers_learn_of_changes_to_their_key_only() {
 fn canonical_integers_are_stored_as_integers() {
     let mut store = Store::new(1);
     store.at(1, |guard| {
-        guard.slot(b"k").set(NewString::Bytes(b"12"), Expiry::Clear);
+        guard
+            .entry(b"k")
+            .set(NewString::Bytes(b"12"), Expiry::Clear);
         let string = guard.peek(b"k").unwrap().string();
         assert_eq!(string, Ok(TextRef::Int(12)));
     });
@@ -316,7 +324,7 @@ fn canonical_integers_are_stored_as_integers() {
 fn an_inspected_key_counts_but_is_not_used() {
     let mut store = Store::new(2);
     let set = |guard: &mut Guard<'_>| {
-        guard.slot(b"k").set(NewString::Bytes(b"v"), Expiry::Clear);
+        guard.entry(b"k").set(NewString::Bytes(b"v"), Expiry::Clear);
     };
     store.at(0, set);
     store.at(9_000, |guard| {
@@ -347,13 +355,13 @@ fn a_key_whose_time_has_come_counts_as_missing_in_a_swap() {
     let [gone, missing, replaced] = std::array::from_fn(|_| Arc::new(WatchToken::default()));
     store.at(0, |guard| {
         let string = NewString::Bytes(b"v");
-        guard.slot(b"gone").set(string, Expiry::At(10));
+        guard.entry(b"gone").set(string, Expiry::At(10));
         guard.watch(b"gone", &gone);
         guard.watch(b"missing", &missing);
         guard.watch(b"replaced", &replaced);
         guard.select(there);
-        guard.slot(b"missing").set(string, Expiry::At(10));
-        guard.slot(b"replaced").set(string, Expiry::Clear);
+        guard.entry(b"missing").set(string, Expiry::At(10));
+        guard.entry(b"replaced").set(string, Expiry::Clear);
     });
     store.at(10, |guard| guard.swap(here, there));
     assert!(gone.is_dirty() && replaced.is_dirty());

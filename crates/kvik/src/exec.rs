@@ -52,7 +52,8 @@ impl Executor {
         let due_ms = held.next_due();
         for queued in session.transaction.iter().flat_map(|it| &it.queue) {
             let call = &Call::queued(queued);
-            self.work.thin(&shared, &mut held, due_ms, session, call)?;
+            self.work
+                .expire_slices(&shared, &mut held, due_ms, session, call)?;
             self.work.prepare(&shared, &mut held, session, call)?;
         }
         self.exec_locked(&mut held, session, out);

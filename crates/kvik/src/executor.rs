@@ -4,7 +4,7 @@
 //! handler, hand its effects over while the locks are held, unlock, count. Nothing of it has happened to the store when a
 //! command is put off ([`Outcome::Busy`], [`Outcome::Begun`], [`Outcome::Paused`]): the caller offers it again later.
 
-mod beside;
+mod shared_read;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -70,7 +70,7 @@ pub struct Prepared {
 const TIMED_TOGETHER: u8 = 8;
 
 /// Members deleted while a stripe is held once for a command that waits until they are.
-const THIN_SLICE: usize = 128;
+const EXPIRE_SLICE: usize = 128;
 
 /// How long stripes are left to those who could not have them while they were held for such slices.
 const LEFT_US: u64 = 50;
@@ -135,7 +135,7 @@ pub(crate) struct Call<'a> {
     /// Another one of its kind follows, which is timed together with it.
     pub(crate) goes_on: bool,
     /// Others may read what it reads, at the same time.
-    pub(crate) beside: bool,
+    pub(crate) shared_lock: bool,
 }
 
 impl<'a> Call<'a> {
@@ -146,7 +146,7 @@ impl<'a> Call<'a> {
             args: queued.args.as_args(),
             hash: None,
             goes_on: false,
-            beside: false,
+            shared_lock: false,
         }
     }
 }
@@ -190,7 +190,7 @@ impl Executor {
 
     /// Ends a pipeline: times what was to be timed together with a command that has not run.
     #[inline]
-    pub fn settle(&mut self) {
+    pub fn finish_pipeline(&mut self) {
         if self.work.untimed.calls > 0 {
             self.work.time();
         }
@@ -321,7 +321,7 @@ impl Executor {
                     args,
                     hash: prepared.hash(),
                     goes_on: prepared.goes_on,
-                    beside: false,
+                    shared_lock: false,
                 };
                 self.dispatch(session, &call, out)
             }
@@ -428,7 +428,7 @@ impl Executor {
         let index = stripes.layout.stripe_of(hash);
         let mut held = if call.command.flags().contains(Flags::READONLY) {
             if let Some(seen) = stripes.look(index, || work.clock.now_us() / 1000) {
-                work.run_beside(&self.shared, seen, session, call, out);
+                work.run_shared(&self.shared, seen, session, call, out);
                 return Ok(());
             }
             stripes.lock_to_read(index, self.patience)?
@@ -436,7 +436,7 @@ impl Executor {
             stripes.lock(index, self.patience)?
         };
         let due_ms = held.next_due();
-        work.thin(&self.shared, &mut held, due_ms, session, call)?;
+        work.expire_slices(&self.shared, &mut held, due_ms, session, call)?;
         work.run_unit(&self.shared, &mut held, session, call, out);
         Ok(())
     }
@@ -456,7 +456,7 @@ impl Executor {
             [index] => {
                 let mut held = stripes.lock(usize::from(index), self.patience)?;
                 let due_ms = held.next_due();
-                work.thin(&self.shared, &mut held, due_ms, session, call)?;
+                work.expire_slices(&self.shared, &mut held, due_ms, session, call)?;
                 work.run_unit(&self.shared, &mut held, session, call, out);
             }
             _ => {
@@ -465,7 +465,7 @@ impl Executor {
                 ascend(&mut work.plan.stripes);
                 let mut held = stripes.lock_many(&work.plan.stripes, self.patience)?;
                 let due_ms = held.next_due();
-                work.thin(&self.shared, &mut held, due_ms, session, call)?;
+                work.expire_slices(&self.shared, &mut held, due_ms, session, call)?;
                 work.prepare(&self.shared, &mut held, session, call)?;
                 work.run_unit(&self.shared, &mut held, session, call, out);
             }
@@ -482,7 +482,7 @@ impl Executor {
         let mut held = self.shared.stripes.lock_all(self.patience)?;
         let due_ms = held.next_due();
         self.work
-            .thin(&self.shared, &mut held, due_ms, session, call)?;
+            .expire_slices(&self.shared, &mut held, due_ms, session, call)?;
         self.work
             .run_unit(&self.shared, &mut held, session, call, out);
         Ok(())
@@ -577,7 +577,7 @@ impl Work {
     /// while there are more: they would all be deleted when it meets them, and their stripes be held until then. `due_ms` is
     /// when something in those is due, at the earliest.
     #[inline]
-    pub(crate) fn thin(
+    pub(crate) fn expire_slices(
         &mut self,
         shared: &Shared,
         stripes: &mut dyn Stripes,
@@ -588,14 +588,14 @@ impl Work {
         if due_ms != u64::MAX {
             let now_ms = self.clock.now_us() / 1000;
             if due_ms <= now_ms && mode(shared, now_ms) == Mode::Primary {
-                return self.thin_now(shared, stripes, now_ms, session, call);
+                return self.expire_now(shared, stripes, now_ms, session, call);
             }
         }
         Ok(())
     }
 
     #[cold]
-    fn thin_now(
+    fn expire_now(
         &mut self,
         shared: &Shared,
         stripes: &mut dyn Stripes,
@@ -610,9 +610,9 @@ impl Work {
         let guard = Guard::new(stripes, &shared.stripes.layout, &mut effects, now_ms);
         let mut guard = guard.on(session.keyspace());
         let mut more = false;
-        let thin = |at: usize, _| more |= guard.thin(&call.args[at], THIN_SLICE);
+        let expire_slices = |at: usize, _| more |= guard.expire_slice(&call.args[at], EXPIRE_SLICE);
         // Keys that cannot be told from the words the handler refuses.
-        let _ = call.command.for_each_key(call.args, thin);
+        let _ = call.command.for_each_key(call.args, expire_slices);
         let (seen, garbage) = (guard.stats(), guard.take_garbage());
         self.end_slice(shared, seen, garbage);
         if more {
@@ -835,7 +835,11 @@ fn guard<'a>(
         .hash
         .and_then(|(at, hash)| Some((call.args.get(at)?, hash)));
     let guard = Guard::new(stripes, &shared.stripes.layout, effects, now_ms);
-    let guard = if call.beside { guard.reading() } else { guard };
+    let guard = if call.shared_lock {
+        guard.reading()
+    } else {
+        guard
+    };
     guard
         .on(session.keyspace())
         .mode(mode)

@@ -138,7 +138,7 @@ impl SharedStripes {
     pub(crate) fn read(&self, index: usize) -> Read<'_> {
         let cell = &*self.cells[index];
         if let Some(stripe) = cell.stripe.read(&self.readers) {
-            return Read::Beside(stripe);
+            return Read::Shared(stripe);
         }
         let mut stripe = match cell.stripe.try_write(&self.readers, 0) {
             Some(stripe) => stripe,
@@ -323,7 +323,7 @@ pub(crate) struct Seen<'a> {
 
 /// One stripe, for a look that changes nothing.
 pub(crate) enum Read<'a> {
-    Beside(Reading<'a, Stripe>),
+    Shared(Reading<'a, Stripe>),
     Locked(Writing<'a, Stripe>),
 }
 
@@ -333,7 +333,7 @@ impl Deref for Read<'_> {
     #[inline]
     fn deref(&self) -> &Stripe {
         match self {
-            Self::Beside(stripe) => stripe,
+            Self::Shared(stripe) => stripe,
             Self::Locked(stripe) => stripe,
         }
     }

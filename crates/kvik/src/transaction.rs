@@ -93,13 +93,13 @@ impl Transaction<'_> {
     /// Sets a string, whatever the key held.
     pub fn set(&mut self, key: &[u8], value: &[u8]) {
         self.guard
-            .slot(key)
+            .entry(key)
             .set(NewString::Bytes(value), Expiry::Clear);
     }
 
     /// Sets when the key expires, in milliseconds since the epoch, or that it does not. Says whether it exists.
     pub fn set_expiry(&mut self, key: &[u8], expire_at_ms: Option<u64>) -> bool {
-        let occupied = self.guard.slot(key).occupied();
+        let occupied = self.guard.entry(key).occupied();
         occupied
             .map(|mut key| key.set_expiry(expire_at_ms))
             .is_some()

@@ -71,7 +71,7 @@ impl Db {
         let now_ms = shared.time_for(&held);
         self.with_guard(&mut held, key, now_ms, |mut guard| {
             guard
-                .slot(key.0)
+                .entry(key.0)
                 .set(NewString::Bytes(value), Expiry::Clear);
         });
     }
@@ -84,12 +84,12 @@ impl Db {
                 None if options.keep_expiry => Expiry::Keep,
                 None => Expiry::Clear,
             };
-            let slot = guard.slot(key);
+            let entry = guard.entry(key);
             let wanted = options
                 .if_exists
-                .is_none_or(|exists| exists == slot.view().is_some());
+                .is_none_or(|exists| exists == entry.view().is_some());
             if wanted {
-                slot.set(NewString::Bytes(value), expiry);
+                entry.set(NewString::Bytes(value), expiry);
             }
             wanted
         })
@@ -125,7 +125,7 @@ impl Db {
         self.on_key_now(key, |guard| {
             let at = guard.now().saturating_add(after.as_millis() as u64);
             guard
-                .slot(key)
+                .entry(key)
                 .occupied()
                 .map(|mut key| key.set_expiry(Some(at)))
                 .is_some()
@@ -135,7 +135,7 @@ impl Db {
     /// Makes a key stay and says whether it was going to expire.
     pub fn persist(&self, key: &[u8]) -> bool {
         self.on_key(key, |guard| {
-            let Some(mut key) = guard.slot(key).occupied() else {
+            let Some(mut key) = guard.entry(key).occupied() else {
                 return false;
             };
             let expires = key.view().expire_at().is_some();

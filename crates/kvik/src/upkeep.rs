@@ -41,12 +41,12 @@ pub(crate) struct Alarm {
     planned_ms: AtomicU64,
     /// About when the next key expires anywhere, in milliseconds since the epoch: for those who may help.
     earliest_ms: AtomicU64,
-    work: Mutex<Work>,
+    work: Mutex<AlarmState>,
     rung: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Work {
+struct AlarmState {
     garbage: Vec<Garbage>,
     rung: bool,
     stop: bool,
@@ -89,7 +89,7 @@ impl Alarm {
         self.ring(|work| work.stop = true);
     }
 
-    fn ring(&self, add: impl FnOnce(&mut Work)) {
+    fn ring(&self, add: impl FnOnce(&mut AlarmState)) {
         let mut work = self.work.lock();
         add(&mut work);
         work.rung = true;

@@ -12,7 +12,7 @@ const LONG: &str = "// long:";
 
 /// Where `unsafe` may stand. Everywhere else a safe way exists.
 const UNSAFE: &[&str] = &[
-    "crates/kvik-rope/src/intake.rs",
+    "crates/kvik-rope/src/incoming.rs",
     "crates/kvik-store/src/raw/",
     "crates/kvik/src/sync/biased",
     "crates/kvik-server/src/net/",

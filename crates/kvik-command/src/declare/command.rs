@@ -7,7 +7,7 @@ use kvik_resp::Args;
 
 use super::argument::{self, Argument, Length, Style};
 use super::flags::{Category, Flags, Group, KeyFlags, Locking};
-use super::keys::{self, InvalidKeys, KeySpec, LegacyRange, Shape};
+use super::keys::{self, InvalidKeys, KeyShape, KeySpec, LegacyRange};
 use super::row::{Deprecation, Preparation, Row};
 use super::syntax;
 use crate::Handler;
@@ -26,7 +26,7 @@ pub struct Command {
     group: Group,
     categories: Category,
     specs: Vec<KeySpec>,
-    shape: Shape,
+    shape: KeyShape,
     range: LegacyRange,
 }
 
@@ -101,7 +101,7 @@ impl Command {
                 row.flags
             },
             categories: categories(&row, group),
-            shape: Shape::of(&specs, row.finder),
+            shape: KeyShape::of(&specs, row.finder),
             group,
             arguments,
             specs,
@@ -255,14 +255,14 @@ impl Command {
 
     /// Whether it may name keys.
     pub fn has_keys(&self) -> bool {
-        !matches!(self.shape, Shape::None)
+        !matches!(self.shape, KeyShape::None)
     }
 
     /// The position of the key in an accepted call, when the command has exactly one, at a fixed place.
     #[inline]
     pub fn only_key(&self, args: Args<'_>) -> Option<usize> {
         match self.shape {
-            Shape::At(at) if at < args.len() => Some(at),
+            KeyShape::At(at) if at < args.len() => Some(at),
             _ => None,
         }
     }
@@ -287,19 +287,19 @@ impl Command {
         mut visit: impl FnMut(usize, KeyFlags),
     ) -> Result<(), InvalidKeys> {
         match self.shape {
-            Shape::None => Ok(()),
-            Shape::At(at) => {
+            KeyShape::None => Ok(()),
+            KeyShape::At(at) => {
                 if at < args.len() {
                     visit(at, self.specs[0].flags);
                 }
                 Ok(())
             }
-            Shape::Specs => self.specs.iter().try_for_each(|spec| {
+            KeyShape::Specs => self.specs.iter().try_for_each(|spec| {
                 spec.positions(args)?.for_each(|at| visit(at, spec.flags));
                 Ok(())
             }),
             // What finds keys knows accepted calls; in a shorter one there is less to visit.
-            Shape::Computed(finder) => finder(args, &mut |at, flags| {
+            KeyShape::Computed(finder) => finder(args, &mut |at, flags| {
                 if at < args.len() {
                     visit(at, flags);
                 }

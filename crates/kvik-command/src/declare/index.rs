@@ -75,30 +75,30 @@ fn uppercase(word: u64) -> u64 {
 /// Open addressing, at most a quarter full, so that an absent name is found absent at once.
 #[derive(Debug)]
 pub(super) struct Index {
-    slots: Vec<Slot>,
+    cells: Vec<IndexCell>,
 }
 
 /// Half a cache line.
 #[derive(Clone, Copy, Debug)]
-struct Slot {
+struct IndexCell {
     name: Name,
     container: u16,
     id: u16,
 }
 
-/// The id of a free slot.
+/// The id of a free cell.
 const FREE: u16 = u16::MAX;
 
 impl Index {
     /// An empty index with room for `count` names.
     pub(super) fn for_entries(count: usize) -> Self {
-        let free = Slot {
+        let free = IndexCell {
             name: Name([0; 3]),
             container: 0,
             id: FREE,
         };
         Self {
-            slots: vec![free; (count * 4).next_power_of_two()],
+            cells: vec![free; (count * 4).next_power_of_two()],
         }
     }
 
@@ -106,9 +106,9 @@ impl Index {
     pub(super) fn insert(&mut self, container: u16, name: Name, id: u16) {
         let free = self
             .probe(container, name)
-            .find(|at| self.slots[*at].id == FREE);
-        let free = free.expect("the index has four slots for every entry");
-        self.slots[free] = Slot {
+            .find(|at| self.cells[*at].id == FREE);
+        let free = free.expect("the index has four cells for every entry");
+        self.cells[free] = IndexCell {
             name,
             container,
             id,
@@ -119,12 +119,12 @@ impl Index {
     #[inline]
     pub(super) fn find(&self, container: u16, name: Name) -> Option<u16> {
         for at in self.probe(container, name) {
-            let slot = &self.slots[at];
-            if slot.id == FREE {
+            let cell = &self.cells[at];
+            if cell.id == FREE {
                 return None;
             }
-            if slot.name == name && slot.container == container {
-                return Some(slot.id);
+            if cell.name == name && cell.container == container {
+                return Some(cell.id);
             }
         }
         None
@@ -132,7 +132,7 @@ impl Index {
 
     #[inline]
     fn probe(&self, container: u16, name: Name) -> impl Iterator<Item = usize> + use<> {
-        let mask = self.slots.len() - 1;
+        let mask = self.cells.len() - 1;
         let start = name.hash(container);
         (0..=mask).map(move |i| start.wrapping_add(i) & mask)
     }

@@ -237,7 +237,7 @@ fn counted(
 
 /// The keys of a command in the form in which they are found while it runs.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Shape {
+pub(super) enum KeyShape {
     None,
     /// One key at a fixed position.
     At(usize),
@@ -247,7 +247,7 @@ pub(super) enum Shape {
     Computed(KeyFinder),
 }
 
-impl Shape {
+impl KeyShape {
     pub(super) fn of(specs: &[KeySpec], finder: Option<KeyFinder>) -> Self {
         let channels_only = specs
             .iter()
@@ -320,7 +320,7 @@ impl LegacyRange {
 /// Derives the key specifications of `arguments`, the first of which is argument number `at`, and
 /// marks the arguments with the number of theirs.
 pub(super) fn derive(arguments: &mut [Argument], at: usize, flags: Flags) -> Vec<KeySpec> {
-    let mut found: Vec<Found> = Vec::new();
+    let mut found: Vec<DerivedSpec> = Vec::new();
     let mut before = Length {
         min: at,
         fixed: true,
@@ -353,12 +353,12 @@ pub(super) fn derive(arguments: &mut [Argument], at: usize, flags: Flags) -> Vec
 }
 
 /// A derived specification and the name of its argument.
-struct Found {
+struct DerivedSpec {
     name: String,
     spec: KeySpec,
 }
 
-impl Found {
+impl DerivedSpec {
     fn new(name: String, begin: Begin, find: Find) -> Self {
         let spec = KeySpec {
             flags: KeyFlags::empty(),
@@ -390,7 +390,7 @@ impl Found {
     }
 }
 
-fn find_in(arguments: &mut [Argument], i: usize, before: Length) -> Option<Found> {
+fn find_in(arguments: &mut [Argument], i: usize, before: Length) -> Option<DerivedSpec> {
     let key = first_key(&mut arguments[i])?;
     let (name, repetition) = (key.name.clone(), key.repetition);
     let argument = &arguments[i];
@@ -412,7 +412,7 @@ fn find_in(arguments: &mut [Argument], i: usize, before: Length) -> Option<Found
                 first: 1,
                 step: width,
             };
-            return Some(Found::new(name, Begin::Index(before.min - 1), spec));
+            return Some(DerivedSpec::new(name, Begin::Index(before.min - 1), spec));
         }
         (true, true) if width > 1 => Find::Range {
             last: -1,
@@ -430,7 +430,7 @@ fn find_in(arguments: &mut [Argument], i: usize, before: Length) -> Option<Found
             limit: 0,
         },
     };
-    Some(Found::new(name, begin, find))
+    Some(DerivedSpec::new(name, begin, find))
 }
 
 /// The key with which an argument begins, behind no other token than its own.

@@ -10,7 +10,7 @@ mod operation;
 mod range;
 
 use kvik_resp::{Args, parse_i64};
-use kvik_store::{IntText, Slot, TextRef};
+use kvik_store::{Entry, IntText, TextRef};
 
 use super::string::{max_string, string};
 use crate::declare::{Command, Group, KeyFlags, KeySpec, Row};
@@ -111,10 +111,10 @@ pub(super) fn window<const N: usize>(string: TextRef<'_>, at: usize) -> [u8; N] 
 }
 
 /// Overwrites a string from `at` on, or makes one.
-fn write_at(slot: Slot<'_>, at: usize, bytes: &[u8]) -> Result<(), Error> {
-    match slot {
-        Slot::Vacant(vacant) => vacant.set_range(at, bytes, usize::MAX)?,
-        Slot::Occupied(mut occupied) => occupied.set_range(at, bytes, usize::MAX)?,
+fn write_at(entry: Entry<'_>, at: usize, bytes: &[u8]) -> Result<(), Error> {
+    match entry {
+        Entry::Vacant(vacant) => vacant.set_range(at, bytes, usize::MAX)?,
+        Entry::Occupied(mut occupied) => occupied.set_range(at, bytes, usize::MAX)?,
     };
     Ok(())
 }
@@ -154,13 +154,13 @@ fn setbit(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         _ => return Err(BAD_BIT),
     };
     let (at, mask) = (offset / 8, mask(offset));
-    let slot = ctx.keys.slot(&ctx.args[1]);
-    let string = slot.view().map(string).transpose()?;
+    let entry = ctx.keys.entry(&ctx.args[1]);
+    let string = entry.view().map(string).transpose()?;
     let [old] = string.map_or([0], |string| window(string, at));
     let exists = string.is_some_and(|string| at < string.len());
     let new = if set { old | mask } else { old & !mask };
     if !exists || new != old {
-        write_at(slot, at, &[new])?;
+        write_at(entry, at, &[new])?;
     }
     ctx.reply.integer(i64::from(old & mask != 0));
     Ok(())

@@ -181,7 +181,7 @@ fn list(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 /// Which commands COMMAND LIST returns.
-enum Filter<'a> {
+enum CommandFilter<'a> {
     All,
     /// There are no modules, so nothing is of one.
     None,
@@ -189,7 +189,7 @@ enum Filter<'a> {
     Pattern(&'a [u8]),
 }
 
-impl Filter<'_> {
+impl CommandFilter<'_> {
     fn admits(&self, command: &Command) -> bool {
         match self {
             Self::All => true,
@@ -202,18 +202,18 @@ impl Filter<'_> {
     }
 }
 
-fn filter_of<'a>(ctx: &Ctx<'a>) -> Result<Filter<'a>, Error> {
+fn filter_of<'a>(ctx: &Ctx<'a>) -> Result<CommandFilter<'a>, Error> {
     let (kind, value) = match ctx.args.len() {
-        2 => return Ok(Filter::All),
+        2 => return Ok(CommandFilter::All),
         5 if ctx.is(2, "FILTERBY") => (3, ctx.args.get(4).unwrap_or_default()),
         _ => return Err(Error::SYNTAX),
     };
     if ctx.is(kind, "MODULE") {
-        Ok(Filter::None)
+        Ok(CommandFilter::None)
     } else if ctx.is(kind, "ACLCAT") {
-        Ok(Filter::Category(Category::named(value)))
+        Ok(CommandFilter::Category(Category::named(value)))
     } else if ctx.is(kind, "PATTERN") {
-        Ok(Filter::Pattern(value))
+        Ok(CommandFilter::Pattern(value))
     } else {
         Err(Error::SYNTAX)
     }

@@ -271,7 +271,7 @@ fn populate(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         }
         if ctx.keys.peek(&key).is_none() {
             ctx.keys
-                .slot(&key)
+                .entry(&key)
                 .set(NewString::Bytes(&value), Expiry::Clear);
         }
     }

@@ -10,7 +10,7 @@ mod search;
 use kvik_resp::{Reply, parse_f64};
 
 use self::cell::{Cell, Point};
-use super::zset::add::{self, Options};
+use super::zset::add::{self, AddOptions};
 use super::zset::{read, zset};
 use crate::declare::{Command, Group, KeyFlags, KeySpec, Row};
 use crate::{Ctx, Error};
@@ -184,7 +184,7 @@ const BYMEMBER_KEYS: &[KeySpec] = &[
 ];
 
 fn geoadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let (args, mut options) = (ctx.args, Options::default());
+    let (args, mut options) = (ctx.args, AddOptions::default());
     let mut from = 2;
     while from < args.len() {
         match args[from].to_ascii_lowercase().as_slice() {

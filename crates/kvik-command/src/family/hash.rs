@@ -314,12 +314,12 @@ fn set_all(ctx: &mut Ctx<'_>) -> Result<usize, Error> {
     if !pairs.len().is_multiple_of(2) {
         return Err(Error::arity(ctx.command));
     }
-    let slot = ctx.keys.slot(&args[1]);
+    let entry = ctx.keys.entry(&args[1]);
     if pairs.len() == 2 {
-        let new = slot.set_field(&pairs[0], StringRef::Bytes(&pairs[1]))?;
+        let new = entry.set_field(&pairs[0], StringRef::Bytes(&pairs[1]))?;
         return Ok(usize::from(new));
     }
-    let mut hash = slot.hash_mut()?;
+    let mut hash = entry.hash_mut()?;
     hash.expect(pairs.len() / 2);
     let set = |at: &usize| hash.set(&pairs[*at], StringRef::Bytes(&pairs[at + 1]));
     Ok((0..pairs.len()).step_by(2).filter(set).count())
@@ -327,7 +327,7 @@ fn set_all(ctx: &mut Ctx<'_>) -> Result<usize, Error> {
 
 fn hsetnx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
-    let mut hash = ctx.keys.slot(&args[1]).hash_mut()?;
+    let mut hash = ctx.keys.entry(&args[1]).hash_mut()?;
     let absent = hash.view().get(&args[2]).is_none();
     if absent {
         hash.set(&args[2], StringRef::Bytes(&args[3]));
@@ -338,11 +338,11 @@ fn hsetnx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn hdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (args, names) = (ctx.args, ctx.args.tail(2));
-    let slot = ctx.keys.slot(&args[1]);
+    let entry = ctx.keys.entry(&args[1]);
     let removed = if names.len() == 1 {
-        usize::from(slot.remove_field(&names[0])?)
+        usize::from(entry.remove_field(&names[0])?)
     } else {
-        let mut hash = slot.hash_mut()?;
+        let mut hash = entry.hash_mut()?;
         names.iter().filter(|name| hash.remove(name)).count()
     };
     ctx.reply.integer(removed as i64);

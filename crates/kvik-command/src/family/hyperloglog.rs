@@ -14,7 +14,7 @@ mod sparse;
 use std::borrow::Cow;
 
 use kvik_resp::Args;
-use kvik_store::{Expiry, Occupied, Slot, View};
+use kvik_store::{Entry, Expiry, OccupiedEntry, View};
 
 use self::dense::Register;
 use self::estimate::Registers;
@@ -109,7 +109,7 @@ fn sparse_max(ctx: &Ctx<'_>) -> usize {
 
 /// Replaces a sketch by a newer one. Only what differs is written, or where nothing does the byte that marks the count:
 /// who watches the key learns of it in any case.
-fn replace(occupied: &mut Occupied<'_>, new: &Sketch) -> Result<(), Error> {
+fn replace(occupied: &mut OccupiedEntry<'_>, new: &Sketch) -> Result<(), Error> {
     let new = new.bytes();
     let old = string(occupied.view())?.to_vec();
     if new.len() < old.len() {
@@ -132,15 +132,15 @@ fn replace(occupied: &mut Occupied<'_>, new: &Sketch) -> Result<(), Error> {
 fn pfadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (elements, max) = (ctx.args.tail(2), sparse_max(ctx));
     let key = &ctx.args[1];
-    let changed = match ctx.keys.slot(key) {
-        Slot::Vacant(_) => {
+    let changed = match ctx.keys.entry(key) {
+        Entry::Vacant(_) => {
             let mut sketch = Sketch::new();
             add_all(&mut sketch, elements, max)?;
             sketch.invalidate_count();
             store_raw(&mut ctx.keys, key, sketch.bytes(), Expiry::Clear);
             true
         }
-        Slot::Occupied(mut occupied) => match encoding(occupied.view())? {
+        Entry::Occupied(mut occupied) => match encoding(occupied.view())? {
             Encoding::Dense => add_to_dense(&mut occupied, elements)?,
             Encoding::Sparse => add_to_sparse(&mut occupied, elements, max)?,
         },
@@ -159,7 +159,7 @@ fn add_all(sketch: &mut Sketch, elements: Args<'_>, max: usize) -> Result<bool, 
 }
 
 fn add_to_sparse(
-    occupied: &mut Occupied<'_>,
+    occupied: &mut OccupiedEntry<'_>,
     elements: Args<'_>,
     max: usize,
 ) -> Result<bool, Error> {
@@ -173,7 +173,7 @@ fn add_to_sparse(
 }
 
 /// Raises registers where they are, one or two bytes each.
-fn add_to_dense(occupied: &mut Occupied<'_>, elements: Args<'_>) -> Result<bool, Error> {
+fn add_to_dense(occupied: &mut OccupiedEntry<'_>, elements: Args<'_>) -> Result<bool, Error> {
     let mut changed = false;
     for element in elements {
         let (index, rank) = estimate::place(element);
@@ -214,7 +214,7 @@ fn count_one(ctx: &mut Ctx<'_>) -> Result<u64, Error> {
     }
     let count = sketch(view)?.histogram()?.estimate();
     if !ctx.keys.is_follower() {
-        let occupied = ctx.keys.slot(key).occupied();
+        let occupied = ctx.keys.entry(key).occupied();
         let mut occupied = occupied.expect("it has just been read");
         occupied.set_range(HEADER - 8, &count.to_le_bytes(), usize::MAX)?;
     }
@@ -246,12 +246,12 @@ fn pfmerge(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         sketch.invalidate_count();
         Ok(sketch)
     };
-    match ctx.keys.slot(key) {
-        Slot::Vacant(_) => {
+    match ctx.keys.entry(key) {
+        Entry::Vacant(_) => {
             let sketch = merged(Sketch::new())?;
             store_raw(&mut ctx.keys, key, sketch.bytes(), Expiry::Clear);
         }
-        Slot::Occupied(mut occupied) => {
+        Entry::Occupied(mut occupied) => {
             let sketch = merged(sketch(occupied.view())?)?;
             replace(&mut occupied, &sketch)?;
         }

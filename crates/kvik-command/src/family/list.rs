@@ -4,7 +4,7 @@ mod at;
 mod pop;
 mod search;
 
-use kvik_store::{Elements, Guard, IntText, ListEnd, ListRef, Slot, ValueRef};
+use kvik_store::{Elements, Entry, Guard, IntText, ListEnd, ListRef, ValueRef};
 
 use crate::declare::{Command, Group, KeyFlags, Row};
 use crate::{Ctx, Error};
@@ -181,11 +181,11 @@ fn read<'g>(keys: &'g mut Guard<'_>, key: &[u8]) -> Result<Option<ListRef<'g>>, 
 ///
 /// # Errors
 /// If it holds another type.
-fn existing<'g>(keys: &'g mut Guard<'_>, key: &'g [u8]) -> Result<Option<Slot<'g>>, Error> {
-    let slot = keys.slot(key);
-    match slot.view().map(|view| view.value()) {
+fn existing<'g>(keys: &'g mut Guard<'_>, key: &'g [u8]) -> Result<Option<Entry<'g>>, Error> {
+    let entry = keys.entry(key);
+    match entry.view().map(|view| view.value()) {
         None => Ok(None),
-        Some(ValueRef::List(_)) => Ok(Some(slot)),
+        Some(ValueRef::List(_)) => Ok(Some(entry)),
         Some(_) => Err(Error::WrongType),
     }
 }
@@ -233,12 +233,12 @@ fn rpushx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn push(ctx: &mut Ctx<'_>, end: ListEnd, only_existing: bool) -> Result<(), Error> {
     let args = ctx.args;
-    let slot = ctx.keys.slot(&args[1]);
-    if only_existing && slot.view().is_none() {
+    let entry = ctx.keys.entry(&args[1]);
+    if only_existing && entry.view().is_none() {
         ctx.reply.integer(0);
         return Ok(());
     }
-    let len = slot.push_to_list(end, args.tail(2).iter())?;
+    let len = entry.push_to_list(end, args.tail(2).iter())?;
     ctx.reply.integer(len as i64);
     Ok(())
 }

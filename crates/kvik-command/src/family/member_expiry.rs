@@ -94,7 +94,7 @@ fn saddex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Err(Error::arity(ctx.command));
     }
     let deadline = TimeFormat::Seconds.positive_deadline(&args[at], ctx)?;
-    let mut set = ctx.keys.slot(&args[1]).set_mut()?;
+    let mut set = ctx.keys.entry(&args[1]).set_mut()?;
     set.expect(&members[0], members.len());
     let mut added = 0;
     for member in members {
@@ -201,18 +201,18 @@ fn set_expiry(
     at: Option<UnixMs>,
 ) -> Result<bool, Error> {
     let past = at.is_some_and(|at| keys.is_past(at));
-    let slot = keys.slot(key);
-    let Some(kind) = slot.view().map(|view| view.kind()) else {
+    let entry = keys.entry(key);
+    let Some(kind) = entry.view().map(|view| view.kind()) else {
         return Ok(false);
     };
     Ok(match (kind, past) {
-        (Kind::Set, true) => slot.set_mut()?.remove(member),
-        (Kind::Set, false) => slot.set_mut()?.set_expiry(member, at),
-        (Kind::Zset, true) => slot.zset_mut()?.remove(member),
-        (Kind::Zset, false) => slot.zset_mut()?.set_expiry(member, at),
-        (Kind::Hash, true) => slot.hash_mut()?.remove(member),
+        (Kind::Set, true) => entry.set_mut()?.remove(member),
+        (Kind::Set, false) => entry.set_mut()?.set_expiry(member, at),
+        (Kind::Zset, true) => entry.zset_mut()?.remove(member),
+        (Kind::Zset, false) => entry.zset_mut()?.set_expiry(member, at),
+        (Kind::Hash, true) => entry.hash_mut()?.remove(member),
         (Kind::Hash, false) => {
-            let (mut hash, mut found) = (slot.hash_mut()?, false);
+            let (mut hash, mut found) = (entry.hash_mut()?, false);
             match at {
                 Some(at) => hash.expire([member], at, |field| {
                     found = field.is_some();

@@ -178,11 +178,11 @@ fn read<'c>(ctx: &'c mut Ctx<'_>, key: &[u8]) -> Result<Option<SetRef<'c>>, Erro
 
 fn sadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (args, members) = (ctx.args, ctx.args.tail(2));
-    let slot = ctx.keys.slot(&args[1]);
+    let entry = ctx.keys.entry(&args[1]);
     let added = if members.len() == 1 {
-        usize::from(slot.add_member(&members[0])?)
+        usize::from(entry.add_member(&members[0])?)
     } else {
-        let mut set = slot.set_mut()?;
+        let mut set = entry.set_mut()?;
         set.expect(&members[0], members.len());
         members.iter().filter(|member| set.add(member)).count()
     };
@@ -192,11 +192,11 @@ fn sadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn srem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (args, members) = (ctx.args, ctx.args.tail(2));
-    let slot = ctx.keys.slot(&args[1]);
+    let entry = ctx.keys.entry(&args[1]);
     let removed = if members.len() == 1 {
-        usize::from(slot.remove_member(&members[0])?)
+        usize::from(entry.remove_member(&members[0])?)
     } else {
-        let mut set = slot.set_mut()?;
+        let mut set = entry.set_mut()?;
         members.iter().filter(|member| set.remove(member)).count()
     };
     ctx.reply.integer(removed as i64);
@@ -215,8 +215,8 @@ fn smove(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         }
     };
     if moved && source != destination {
-        ctx.keys.slot(source).remove_member(member)?;
-        ctx.keys.slot(destination).add_member(member)?;
+        ctx.keys.entry(source).remove_member(member)?;
+        ctx.keys.entry(destination).add_member(member)?;
     }
     ctx.reply.integer(i64::from(moved));
     Ok(())

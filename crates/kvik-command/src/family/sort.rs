@@ -61,7 +61,7 @@ const KEYS_WITH_STORE: &[KeySpec] = &[
 
 /// What a call asks for.
 #[derive(Default)]
-struct Request<'a> {
+struct SortRequest<'a> {
     by: Option<&'a [u8]>,
     gets: Vec<&'a [u8]>,
     limit: Option<(i64, i64)>,
@@ -140,7 +140,7 @@ fn sort_ro(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn run(ctx: &mut Ctx<'_>, may_store: bool) -> Result<(), Error> {
-    let request = Request::parse(ctx, may_store)?;
+    let request = SortRequest::parse(ctx, may_store)?;
     let args = ctx.args;
     let (elements, is_set) = match ctx.keys.read(&args[1]) {
         Some(view) => elements(view)?,
@@ -171,7 +171,7 @@ fn elements(view: View<'_>) -> Result<(Vec<Vec<u8>>, bool), Error> {
     }
 }
 
-impl<'a> Request<'a> {
+impl<'a> SortRequest<'a> {
     fn parse(ctx: &Ctx<'a>, may_store: bool) -> Result<Self, Error> {
         let (args, mut request) = (ctx.args, Self::default());
         let mut at = 2;
@@ -270,7 +270,7 @@ impl<'a> Request<'a> {
         });
         ctx.keys.delete(destination);
         if !results.is_empty() {
-            let mut list = ctx.keys.slot(destination).list_mut()?;
+            let mut list = ctx.keys.entry(destination).list_mut()?;
             list.push(ListEnd::Right, results.iter().map(Vec::as_slice));
         }
         ctx.reply.integer(results.len() as i64);

@@ -7,10 +7,12 @@ mod options;
 mod range;
 
 use kvik_resp::{Args, Reply};
-use kvik_store::{Encoding, Expiry, Guard, IntText, NewString, Occupied, Slot, TextRef, View};
+use kvik_store::{
+    Encoding, Entry, Expiry, Guard, IntText, NewString, OccupiedEntry, TextRef, View,
+};
 
-use self::compare::Condition;
-use self::options::{Form, Options};
+use self::compare::SetCondition;
+use self::options::{SetCommand, SetOptions};
 pub(super) use self::range::max_string;
 use super::deadline::TimeFormat;
 use crate::declare::{Command, Group, KeyFlags, Row};
@@ -237,19 +239,19 @@ pub(super) fn string(view: View<'_>) -> Result<TextRef<'_>, Error> {
 
 /// Stores a string that a command has computed and that is not empty.
 pub(super) fn store_raw(keys: &mut Guard<'_>, key: &[u8], value: &[u8], expiry: Expiry) {
-    match keys.slot(key) {
-        Slot::Vacant(vacant) => {
+    match keys.entry(key) {
+        Entry::Vacant(vacant) => {
             vacant
                 .set_range(0, value, usize::MAX)
                 .expect("nothing is longer than memory");
         }
-        Slot::Occupied(mut occupied) => set_raw(&mut occupied, value, expiry),
+        Entry::Occupied(mut occupied) => set_raw(&mut occupied, value, expiry),
     }
 }
 
 /// Replaces a value by a string that a command has computed and that is not empty. Redis keeps such strings raw, where
 /// it embeds short ones and packs integers that a client has written.
-pub(super) fn set_raw(occupied: &mut Occupied<'_>, value: &[u8], expiry: Expiry) {
+pub(super) fn set_raw(occupied: &mut OccupiedEntry<'_>, value: &[u8], expiry: Expiry) {
     occupied.set(NewString::Bytes(value), expiry);
     if occupied.view().encoding() != Encoding::Raw {
         // A string that was changed in place is raw.
@@ -292,17 +294,17 @@ fn store(
     keys: &mut Guard<'_>,
     key: &[u8],
     value: NewString<'_>,
-    condition: Condition<'_>,
+    condition: SetCondition<'_>,
     expiry: Expiry,
 ) -> Result<bool, Error> {
     let past = matches!(expiry, Expiry::At(at) if keys.is_past(at));
-    let slot = keys.slot(key);
-    if !condition.holds(&slot)? {
+    let entry = keys.entry(key);
+    if !condition.holds(&entry)? {
         return Ok(false);
     }
     if !past {
-        slot.set(value, expiry);
-    } else if let Some(occupied) = slot.occupied() {
+        entry.set(value, expiry);
+    } else if let Some(occupied) = entry.occupied() {
         occupied.remove();
     }
     Ok(true)
@@ -336,12 +338,12 @@ fn strlen(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn set(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     if args.len() == 3 {
-        ctx.keys.slot(&args[1]).set(value(args, 2), Expiry::Clear);
+        ctx.keys.entry(&args[1]).set(value(args, 2), Expiry::Clear);
         ctx.reply.ok();
         return Ok(());
     }
-    let options = Options::parse(ctx, 3, Form::Set)?;
-    let expiry = options.expiry(ctx, Form::Set)?;
+    let options = SetOptions::parse(ctx, 3, SetCommand::Set)?;
+    let expiry = options.expiry(ctx, SetCommand::Set)?;
     if options.get {
         reply_with(ctx, &args[1])?;
     }
@@ -375,7 +377,7 @@ fn set_for(ctx: &mut Ctx<'_>, format: TimeFormat) -> Result<(), Error> {
         &mut ctx.keys,
         &args[1],
         value(args, 3),
-        Condition::Always,
+        SetCondition::Always,
         expiry,
     )?;
     ctx.reply.ok();
@@ -388,7 +390,7 @@ fn setnx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         &mut ctx.keys,
         &args[1],
         value(args, 2),
-        Condition::Absent,
+        SetCondition::Absent,
         Expiry::Clear,
     )?;
     ctx.reply.integer(i64::from(stored));
@@ -398,7 +400,7 @@ fn setnx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn getset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     reply_with(ctx, &args[1])?;
-    ctx.keys.slot(&args[1]).set(value(args, 2), Expiry::Clear);
+    ctx.keys.entry(&args[1]).set(value(args, 2), Expiry::Clear);
     Ok(())
 }
 
@@ -411,11 +413,11 @@ fn getdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn getex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let options = Options::parse(ctx, 2, Form::GetEx)?;
+    let options = SetOptions::parse(ctx, 2, SetCommand::GetEx)?;
     let args = ctx.args;
     // Where there is no key, no time is wrong.
     if reply_with(ctx, &args[1])? {
-        let expiry = options.expiry(ctx, Form::GetEx)?;
+        let expiry = options.expiry(ctx, SetCommand::GetEx)?;
         change_expiry(&mut ctx.keys, &args[1], expiry);
     }
     Ok(())
@@ -427,7 +429,7 @@ fn change_expiry(keys: &mut Guard<'_>, key: &[u8], expiry: Expiry) {
         Expiry::Clear => (None, false),
         Expiry::At(at) => (Some(at), keys.is_past(at)),
     };
-    if let Some(key) = keys.slot(key).occupied() {
+    if let Some(key) = keys.entry(key).occupied() {
         super::key::set_expiry(key, at, past);
     }
 }
@@ -441,13 +443,13 @@ fn mset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn msetnx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let words = words_of_pairs(ctx)?;
-    set_all_if(ctx, words, Condition::Absent, Expiry::Clear)
+    set_all_if(ctx, words, SetCondition::Absent, Expiry::Clear)
 }
 
 fn msetex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let words = counted_pairs(ctx)?;
-    let options = Options::parse(ctx, 2 + words.len(), Form::MSetEx)?;
-    let expiry = options.expiry(ctx, Form::MSetEx)?;
+    let options = SetOptions::parse(ctx, 2 + words.len(), SetCommand::MSetEx)?;
+    let expiry = options.expiry(ctx, SetCommand::MSetEx)?;
     set_all_if(ctx, words, options.condition, expiry)
 }
 
@@ -475,11 +477,11 @@ fn counted_pairs<'a>(ctx: &Ctx<'a>) -> Result<Args<'a>, Error> {
 fn set_all_if(
     ctx: &mut Ctx<'_>,
     words: Args<'_>,
-    condition: Condition<'_>,
+    condition: SetCondition<'_>,
     expiry: Expiry,
 ) -> Result<(), Error> {
     for key in words.iter().step_by(2) {
-        if !condition.holds(&ctx.keys.slot(key))? {
+        if !condition.holds(&ctx.keys.entry(key))? {
             ctx.reply.integer(0);
             return Ok(());
         }
@@ -492,7 +494,7 @@ fn set_all_if(
 fn set_all(ctx: &mut Ctx<'_>, words: Args<'_>, expiry: Expiry) -> Result<(), Error> {
     for at in (0..words.len()).step_by(2) {
         let (key, value) = (&words[at], value(words, at + 1));
-        store(&mut ctx.keys, key, value, Condition::Always, expiry)?;
+        store(&mut ctx.keys, key, value, SetCondition::Always, expiry)?;
     }
     Ok(())
 }

@@ -108,13 +108,13 @@ fn throttle(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Err(Error::NOT_POSITIVE);
     }
     let now = i128::from(ctx.now_us) * 1000;
-    let slot = ctx.keys.slot(&ctx.args[1]);
-    let arrival = slot.view().map(arrival).transpose()?;
+    let entry = ctx.keys.entry(&ctx.args[1]);
+    let arrival = entry.view().map(arrival).transpose()?;
     let verdict = rate.judge(arrival, quantity, now);
     if let Some(at) = verdict.arrival {
         let time = i64::try_from(at).map_err(|_| Error::OUT_OF_RANGE)?;
         let expire_at = at.unsigned_abs().div_ceil(NANOS_PER_MS as u128) as u64;
-        slot.set(NewString::Int(time), Expiry::At(expire_at));
+        entry.set(NewString::Int(time), Expiry::At(expire_at));
     }
     ctx.reply.array(5);
     ctx.reply.integer(i64::from(verdict.limited));

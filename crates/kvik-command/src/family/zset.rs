@@ -375,11 +375,11 @@ fn reply_member(reply: &mut Reply<'_>, name: StringRef<'_>, score: Option<f64>) 
 
 fn zrem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (args, members) = (ctx.args, ctx.args.tail(2));
-    let slot = ctx.keys.slot(&args[1]);
+    let entry = ctx.keys.entry(&args[1]);
     let removed = if members.len() == 1 {
-        usize::from(slot.remove_scored(&members[0])?)
+        usize::from(entry.remove_scored(&members[0])?)
     } else {
-        let mut zset = slot.zset_mut()?;
+        let mut zset = entry.zset_mut()?;
         members.iter().filter(|member| zset.remove(member)).count()
     };
     ctx.reply.integer(removed as i64);

@@ -361,21 +361,21 @@ proptest! {
 }
 
 /// Parses commands of which the large arguments are taken out of the stream as they begin.
-fn parse_apart(stream: &[u8], step: usize, large: usize) -> Result<Vec<Vec<Vec<u8>>>, String> {
+fn parse_large(stream: &[u8], step: usize, least: usize) -> Result<Vec<Vec<Vec<u8>>>, String> {
     let (mut parser, mut commands) = (RequestParser::new(), Vec::new());
-    let (mut input, mut apart, mut rest) = (Vec::new(), Vec::<Apart>::new(), stream);
+    let (mut input, mut large, mut rest) = (Vec::new(), Vec::<LargeArg>::new(), stream);
     loop {
         let mut spans = Vec::new();
-        let parsed = parser.parse_with(&input, &apart, &Limits::default(), &mut spans);
+        let parsed = parser.parse_with(&input, &large, &Limits::default(), &mut spans);
         match parsed.map_err(|error| error.to_string())? {
             Parsed::Command { consumed } => {
-                let args = Args::with_apart(&input, &spans, &apart);
+                let args = Args::with_large(&input, &spans, &large);
                 commands.push(args.iter().map(<[u8]>::to_vec).collect());
                 for (index, arg) in args.iter().enumerate() {
                     assert!(args.rope(index).is_none_or(|rope| *rope == *arg));
                 }
                 input.drain(..consumed);
-                apart.clear();
+                large.clear();
                 continue;
             }
             Parsed::Inline { .. } => return Err("inline".into()),
@@ -383,17 +383,17 @@ fn parse_apart(stream: &[u8], step: usize, large: usize) -> Result<Vec<Vec<Vec<u
             Parsed::Incomplete { .. } => {}
         }
         if let Some((at, len)) = parser.unfinished_argument()
-            && len >= large
+            && len >= least
             && input.len() < at + len
-            && apart.last().is_none_or(|last| last.at != at)
+            && large.last().is_none_or(|last| last.at != at)
         {
-            let mut begun = Apart::new(at, len);
-            begun.intake.take(&input.split_off(at));
-            apart.push(begun);
+            let mut begun = LargeArg::new(at, len);
+            begun.incoming.take(&input.split_off(at));
+            large.push(begun);
         }
         let (part, later) = rest.split_at(step.min(rest.len()));
         rest = later;
-        let taken = apart.last_mut().map_or(0, |last| last.intake.take(part));
+        let taken = large.last_mut().map_or(0, |last| last.incoming.take(part));
         input.extend_from_slice(&part[taken..]);
         // Parsing again from the start leads to the same place.
         if step.is_multiple_of(2) {
@@ -408,13 +408,13 @@ proptest! {
     fn arguments_received_apart_are_the_same(
         commands in collection::vec(collection::vec(collection::vec(any::<u8>(), 0..60), 1..5), 1..6),
         step in 1usize..50,
-        large in 1usize..40,
+        least in 1usize..40,
     ) {
         let mut stream = Vec::new();
         for command in &commands {
             encode_command(command.iter().collect::<ArgsBuf>().as_args(), &mut stream);
         }
-        prop_assert_eq!(parse_apart(&stream, step, large), Ok(commands));
+        prop_assert_eq!(parse_large(&stream, step, least), Ok(commands));
     }
 }
 
@@ -422,7 +422,7 @@ proptest! {
 fn what_follows_an_argument_received_apart_is_checked() {
     let stream = b"*2\r\n$3\r\nGET\r\n$5\r\nlargeXX";
     assert_eq!(
-        parse_apart(stream, 3, 5),
+        parse_large(stream, 3, 5),
         Err("Protocol error: invalid CRLF in request".into())
     );
 }

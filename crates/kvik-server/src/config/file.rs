@@ -57,12 +57,12 @@ pub(super) struct Setting {
     pub(super) line: usize,
     /// Where the line stands in a redis.conf, or the value in a TOML text.
     pub(super) span: Range<usize>,
-    pub(super) place: Place,
+    pub(super) place: SettingScope,
 }
 
 /// Where in a file a setting stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum SettingScope {
     /// At the top, before any TOML table.
     Root,
     /// In a TOML table whose name is part of the setting's.
@@ -115,7 +115,7 @@ fn conf_line(line: &[u8], number: usize, span: Range<usize>) -> Result<Option<Se
         words: words.collect(),
         line: number,
         span,
-        place: Place::Root,
+        place: SettingScope::Root,
     }))
 }
 
@@ -161,9 +161,9 @@ impl TomlReader<'_> {
                 DeValue::Table(inner) => self.flatten(&name, inner),
                 _ => {
                     let place = if prefix.is_empty() {
-                        Place::Root
+                        SettingScope::Root
                     } else {
-                        Place::Table
+                        SettingScope::Table
                     };
                     let setting = self.setting(name, value, place);
                     self.settings.push(setting);
@@ -176,9 +176,9 @@ impl TomlReader<'_> {
     fn entries(&mut self, name: &str, table: &DeTable<'_>, span: Range<usize>) {
         let is_inline = self.text[span.clone()].starts_with('{');
         for (key, value) in table {
-            let mut setting = self.setting(name.to_owned(), value, Place::Entry);
+            let mut setting = self.setting(name.to_owned(), value, SettingScope::Entry);
             if is_inline {
-                (setting.span, setting.place) = (span.clone(), Place::Table);
+                (setting.span, setting.place) = (span.clone(), SettingScope::Table);
             }
             setting.words = unquoted(setting.words);
             setting.words.insert(0, key.get_ref().as_bytes().to_vec());
@@ -186,7 +186,7 @@ impl TomlReader<'_> {
         }
     }
 
-    fn setting(&self, name: String, value: &Spanned<DeValue<'_>>, place: Place) -> Setting {
+    fn setting(&self, name: String, value: &Spanned<DeValue<'_>>, place: SettingScope) -> Setting {
         let is_mode =
             Key::named(name.as_bytes()).is_some_and(|key| matches!(key.row().kind, Kind::Octal(_)));
         let mut words = Words::new();

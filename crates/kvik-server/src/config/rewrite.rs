@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::Config;
-use super::file::{self, Place, Setting, Syntax};
+use super::file::{self, Setting, SettingScope, Syntax};
 use super::load::values_in;
 use super::row::{Access, Kind};
 use super::table::Key;
@@ -128,7 +128,7 @@ impl Edits<'_> {
                 self.added
                     .push_str(&format!("{} = {}\n", key.name(), toml_value(key, value)?))
             }
-            (Some((last, Place::Entry)), Value::Limits(limits)) => {
+            (Some((last, SettingScope::Entry)), Value::Limits(limits)) => {
                 self.limit_entries(key, limits, &last)
             }
             (Some((last, _)), _) => self.changes.push((last, toml_value(key, value)?)),
@@ -203,7 +203,7 @@ fn end_of_root(text: &[u8], settings: &[Setting]) -> usize {
     let last = settings
         .iter()
         .rev()
-        .find(|setting| setting.place == Place::Root);
+        .find(|setting| setting.place == SettingScope::Root);
     last.map_or(0, |setting| line_end(text, setting.span.end))
 }
 

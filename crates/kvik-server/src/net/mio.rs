@@ -1,7 +1,7 @@
 //! The driver on readiness: epoll on Linux, kqueue on BSD and macOS.
 //!
-//! The kernel reports edges, so a connection remembers what it may do ([`Conn::readable`],
-//! [`Conn::writable`]) until the kernel says otherwise. Work that can be done stands in one queue,
+//! The kernel reports edges, so a connection remembers what it may do ([`MioConn::readable`],
+//! [`MioConn::writable`]) until the kernel says otherwise. Work that can be done stands in one queue,
 //! each connection at most once, and is done when the reactor asks for the next event: a read is
 //! made just before its bytes are parsed. What is to be sent goes out when the events of a turn are
 //! done, or a few dozen of them: a peer that waits on the same machine is then woken once for many
@@ -19,7 +19,7 @@ use std::time::Duration;
 use ::mio::unix::SourceFd;
 use ::mio::{Events, Interest, Poll, Registry, Token};
 use kvik_resp::Output;
-use kvik_rope::Intake;
+use kvik_rope::IncomingRope;
 use socket2::{MaybeUninitSlice, Socket};
 
 use super::buffers::{Buffers, Foresight, LINE_END, announced_room};
@@ -64,14 +64,14 @@ pub(super) struct MioDriver {
     /// By id; a closed listener leaves a hole.
     listeners: Vec<Option<Listener>>,
     backoff: Backoff,
-    conns: Slab<Conn>,
+    conns: Slab<MioConn>,
     buffers: Buffers,
     /// What can make progress, in the order in which it came.
     ready: VecDeque<Ready>,
     /// How many of `ready` belong to this turn: what a turn makes ready waits for the next, so
     /// that the kernel is asked for news of the others.
     turn: usize,
-    /// Connections with [`Conn::unflushed`] output.
+    /// Connections with [`MioConn::unflushed`] output.
     unflushed: Vec<ConnId>,
     high_water: usize,
 }
@@ -83,7 +83,7 @@ enum Ready {
     Waker,
 }
 
-struct Conn {
+struct MioConn {
     socket: Socket,
     output: Outgoing,
     /// The input buffer, while the connection is to receive.
@@ -91,7 +91,7 @@ struct Conn {
     /// The bytes that the layer above lacks, if it knows.
     missing: usize,
     /// A large string to be received before more of the input.
-    intake: Option<Intake>,
+    incoming: Option<IncomingRope>,
     /// Whether another large string may be expected.
     foresight: Foresight,
     low_water: LowWater,
@@ -118,14 +118,14 @@ struct Conn {
     unflushed: bool,
 }
 
-impl Conn {
+impl MioConn {
     fn new(socket: Socket) -> Self {
         Self {
             socket,
             output: Outgoing::default(),
             input: None,
             missing: 0,
-            intake: None,
+            incoming: None,
             foresight: Foresight::default(),
             low_water: LowWater::default(),
             failure: None,
@@ -143,12 +143,12 @@ impl Conn {
     }
 
     /// Has the kernel say when much of what a large string lacks can be read.
-    fn await_intake(&mut self, intake: Intake) {
-        let lacking = intake.missing() + LINE_END;
+    fn await_incoming(&mut self, incoming: IncomingRope) {
+        let lacking = incoming.missing() + LINE_END;
         self.low_water.raise(&self.socket, lacking);
         // The kernel says it anew, but for an end.
         self.readable &= self.low_water.raised().is_none() || self.ends;
-        self.intake = Some(intake);
+        self.incoming = Some(incoming);
     }
 
     /// Whether `progress` would find something to do.
@@ -202,7 +202,7 @@ impl MioDriver {
                 TAG_WAKER => self.ready.push_back(Ready::Waker),
                 TAG_LISTENER => self
                     .ready
-                    .push_back(Ready::Listener(ListenerId(id.slot() as u32))),
+                    .push_back(Ready::Listener(ListenerId(id.index() as u32))),
                 _ => {
                     let Some(conn) = self.conns.get_mut(id) else {
                         continue;
@@ -279,7 +279,7 @@ impl MioDriver {
 
     fn read(&mut self, id: ConnId) -> Option<Event> {
         let conn = self.conns.get_mut(id)?;
-        if conn.intake.is_some() {
+        if conn.incoming.is_some() {
             return self.read_apart(id);
         }
         let mut input = conn.input.take()?;
@@ -307,13 +307,13 @@ impl MioDriver {
 
     fn read_apart(&mut self, id: ConnId) -> Option<Event> {
         let conn = self.conns.get_mut(id)?;
-        let (mut intake, mut input) = (conn.intake.take()?, conn.input.take()?);
+        let (mut incoming, mut input) = (conn.incoming.take()?, conn.input.take()?);
         self.buffers.make_room(&mut input, 0);
         let room = input.capacity() - input.len();
         let behind = conn.foresight.limit().unwrap_or(room).min(room);
         let gathered = conn.low_water.raised().unwrap_or_default();
-        let most = announced_room(intake.received()).max(gathered);
-        match receive_apart(&conn.socket, &mut intake, most, &mut input, behind) {
+        let most = announced_room(incoming.received()).max(gathered);
+        match receive_large(&conn.socket, &mut incoming, most, &mut input, behind) {
             Ok((0, _)) => {
                 conn.finished = true;
                 self.buffers.put(input);
@@ -321,9 +321,9 @@ impl MioDriver {
             }
             Ok((count, room)) => {
                 conn.readable = count == room || conn.ends;
-                return Some(Event::ReceivedApart {
+                return Some(Event::ReceivedLarge {
                     conn: id,
-                    intake,
+                    incoming,
                     input,
                 });
             }
@@ -331,7 +331,7 @@ impl MioDriver {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return self.end(id, CloseReason::Failed(error)),
         }
-        conn.intake = Some(intake);
+        conn.incoming = Some(incoming);
         conn.input = Some(self.buffers.park(input));
         arm(&mut self.ready, id, conn);
         None
@@ -360,7 +360,7 @@ impl MioDriver {
 
 /// Queues `conn` if there is something it can do. The only place that decides it, to be called
 /// after every change.
-fn arm(ready: &mut VecDeque<Ready>, id: ConnId, conn: &mut Conn) {
+fn arm(ready: &mut VecDeque<Ready>, id: ConnId, conn: &mut MioConn) {
     if !conn.queued && conn.can_progress() {
         conn.queued = true;
         ready.push_back(Ready::Conn(id));
@@ -368,7 +368,7 @@ fn arm(ready: &mut VecDeque<Ready>, id: ConnId, conn: &mut Conn) {
 }
 
 /// Sends until all is sent or the kernel takes no more.
-fn flush(registry: &Registry, id: ConnId, conn: &mut Conn, buffers: &mut Buffers) {
+fn flush(registry: &Registry, id: ConnId, conn: &mut MioConn, buffers: &mut Buffers) {
     while conn.writable && !conn.output.is_empty() {
         match send(&conn.socket, &conn.output) {
             Ok(count) => conn.output.advance(count, buffers),
@@ -395,13 +395,13 @@ fn send(socket: &Socket, output: &Outgoing) -> io::Result<usize> {
     socket.send_vectored_with_flags(&list[..count], NO_SIGNAL)
 }
 
-fn fail(conn: &mut Conn, error: io::Error) {
+fn fail(conn: &mut MioConn, error: io::Error) {
     conn.output.clear();
     conn.failure = Some(error);
 }
 
 /// Has the kernel tell when the socket is writable again, exactly while that is of interest.
-fn watch(registry: &Registry, id: ConnId, conn: &mut Conn) -> io::Result<()> {
+fn watch(registry: &Registry, id: ConnId, conn: &mut MioConn) -> io::Result<()> {
     let blocked = !conn.output.is_empty();
     if blocked == conn.watched {
         return Ok(());
@@ -428,18 +428,18 @@ fn receive(socket: &Socket, input: &mut Vec<u8>, most: usize) -> io::Result<usiz
     Ok(count)
 }
 
-/// Receives up to `most` bytes of what `intake` lacks, and if these are all up to `behind` bytes of what follows. Returns
+/// Receives up to `most` bytes of what `incoming` lacks, and if these are all up to `behind` bytes of what follows. Returns
 /// how many bytes came and for how many there was room.
-fn receive_apart(
+fn receive_large(
     socket: &Socket,
-    intake: &mut Intake,
+    incoming: &mut IncomingRope,
     most: usize,
     input: &mut Vec<u8>,
     behind: usize,
 ) -> io::Result<(usize, usize)> {
-    let missing = intake.missing();
+    let missing = incoming.missing();
     let most = missing.min(most).min(READ_APART);
-    let mut list: Vec<_> = intake.room(most).map(MaybeUninitSlice::new).collect();
+    let mut list: Vec<_> = incoming.room(most).map(MaybeUninitSlice::new).collect();
     let lists_all = most == missing;
     if lists_all {
         list.push(MaybeUninitSlice::new(
@@ -450,9 +450,9 @@ fn receive_apart(
     let (count, _) = socket.recv_vectored(&mut list)?;
     drop(list);
     let behind = count.saturating_sub(missing);
-    // SAFETY: the kernel has filled the slices in order, first the intake's, up to `count` bytes.
-    unsafe { intake.advance(count - behind) };
-    // SAFETY: what did not belong to the intake is at the start of the spare capacity.
+    // SAFETY: the kernel has filled the slices in order, first the incoming rope's, up to `count` bytes.
+    unsafe { incoming.advance(count - behind) };
+    // SAFETY: what did not belong to the incoming rope is at the start of the spare capacity.
     unsafe { input.set_len(input.len() + behind) };
     Ok((count, room))
 }
@@ -492,7 +492,7 @@ impl Driver for MioDriver {
         let fd = socket.as_raw_fd();
         let id = self
             .conns
-            .insert(Conn::new(socket))
+            .insert(MioConn::new(socket))
             .ok_or(io::ErrorKind::OutOfMemory)?;
         let registry = self.poll.registry();
         if let Err(error) =
@@ -521,12 +521,12 @@ impl Driver for MioDriver {
         }
     }
 
-    fn receive_apart(&mut self, id: ConnId, intake: Intake, input: Vec<u8>) {
+    fn receive_large(&mut self, id: ConnId, incoming: IncomingRope, input: Vec<u8>) {
         match self.conns.get_mut(id) {
             Some(conn) if !conn.finished && !conn.closing => {
                 conn.input = Some(self.buffers.park(input));
-                conn.foresight.note(Some(intake.len()));
-                conn.await_intake(intake);
+                conn.foresight.note(Some(incoming.len()));
+                conn.await_incoming(incoming);
                 arm(&mut self.ready, id, conn);
             }
             _ => self.buffers.put(input),

@@ -35,7 +35,7 @@ use std::io;
 use std::time::Duration;
 
 use kvik_resp::Output;
-use kvik_rope::Intake;
+use kvik_rope::IncomingRope;
 use socket2::Socket;
 
 mod buffers;
@@ -132,14 +132,14 @@ pub enum Event {
         /// All bytes not yet consumed.
         input: Vec<u8>,
     },
-    /// Bytes came for what was last given to [`Driver::receive_apart`]: `intake` has got those it
+    /// Bytes came for what was last given to [`Driver::receive_large`]: `incoming` has got those it
     /// lacks, and what followed is appended to `input`. Nothing more is received until they are
     /// given back.
-    ReceivedApart {
+    ReceivedLarge {
         /// The connection.
         conn: ConnId,
         /// The string, of which more has come.
-        intake: Intake,
+        incoming: IncomingRope,
         /// All other bytes not yet consumed.
         input: Vec<u8>,
     },
@@ -230,11 +230,11 @@ pub trait Driver {
     /// with what was announced.
     fn receive(&mut self, conn: ConnId, input: Vec<u8>, missing: usize);
 
-    /// Asks for more bytes: first those that `intake` lacks, which must be some, straight into its
+    /// Asks for more bytes: first those that `incoming` lacks, which must be some, straight into its
     /// chunks, then others, to be appended to `input`. At least two will follow it: the end of its
     /// line. Until they have come the connection cannot
     /// be [released](Self::release).
-    fn receive_apart(&mut self, conn: ConnId, intake: Intake, input: Vec<u8>);
+    fn receive_large(&mut self, conn: ConnId, incoming: IncomingRope, input: Vec<u8>);
 
     /// Sends `output` after everything sent before. Returns the bytes the kernel has not taken
     /// yet, `output` included; from [`Options::high_water`] on, [`Event::Drained`] will follow.

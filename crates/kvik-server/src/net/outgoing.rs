@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::vec;
 
-use kvik_resp::{Output, Placed};
+use kvik_resp::{Output, OutputPiece};
 
 use super::buffers::Buffers;
 
@@ -28,7 +28,7 @@ struct Batch {
     bytes: Vec<u8>,
     /// How many of `bytes` have been sent.
     sent: usize,
-    pieces: vec::IntoIter<Placed>,
+    pieces: vec::IntoIter<OutputPiece>,
     /// How many bytes of the first piece have been sent.
     sent_of_piece: usize,
 }

@@ -5,31 +5,31 @@
 /// generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId {
-    slot: u32,
+    index: u32,
     generation: u32,
 }
 
 /// Slots fit in this many bits, so that a slot, a generation and a [`tag`](ConnId::pack) of four
 /// bits make one 64-bit word.
-const SLOT_BITS: u32 = 28;
-const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
+const INDEX_BITS: u32 = 28;
+const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
 
 impl ConnId {
     /// The slot: small, unique among the open connections of a driver, and used again.
     #[must_use]
-    pub fn slot(self) -> usize {
-        self.slot as usize
+    pub fn index(self) -> usize {
+        self.index as usize
     }
 
     /// The id and a tag below 16 as the word that the kernel hands back with an event.
     pub(super) fn pack(self, tag: u8) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(tag) << SLOT_BITS | u64::from(self.slot)
+        u64::from(self.generation) << 32 | u64::from(tag) << INDEX_BITS | u64::from(self.index)
     }
 
     /// The word for something that is no connection, with its own tag.
     pub(super) fn pack_number(number: u32, tag: u8) -> u64 {
         let id = Self {
-            slot: number,
+            index: number,
             generation: 0,
         };
         id.pack(tag)
@@ -38,10 +38,10 @@ impl ConnId {
     /// The inverse of [`pack`](Self::pack).
     pub(super) fn unpack(word: u64) -> (Self, u8) {
         let id = Self {
-            slot: (word & SLOT_MASK) as u32,
+            index: (word & INDEX_MASK) as u32,
             generation: (word >> 32) as u32,
         };
-        (id, (word >> SLOT_BITS) as u8 & 0xF)
+        (id, (word >> INDEX_BITS) as u8 & 0xF)
     }
 }
 
@@ -77,14 +77,14 @@ impl<T> Slab<T> {
         let entry = &mut self.entries[slot as usize];
         entry.value = Some(value);
         Some(ConnId {
-            slot,
+            index: slot,
             generation: entry.generation,
         })
     }
 
     fn grow(&mut self) -> Option<u32> {
         let slot = u32::try_from(self.entries.len()).ok()?;
-        if u64::from(slot) > SLOT_MASK {
+        if u64::from(slot) > INDEX_MASK {
             return None;
         }
         self.entries.push(Entry {
@@ -95,7 +95,7 @@ impl<T> Slab<T> {
     }
 
     pub(super) fn get(&self, id: ConnId) -> Option<&T> {
-        let entry = self.entries.get(id.slot())?;
+        let entry = self.entries.get(id.index())?;
         entry
             .value
             .as_ref()
@@ -103,7 +103,7 @@ impl<T> Slab<T> {
     }
 
     pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut T> {
-        let entry = self.entries.get_mut(id.slot())?;
+        let entry = self.entries.get_mut(id.index())?;
         entry
             .value
             .as_mut()
@@ -115,7 +115,7 @@ impl<T> Slab<T> {
     pub(super) fn ids(&self) -> Vec<ConnId> {
         let id = |(slot, entry): (usize, &Entry<T>)| {
             entry.value.as_ref().map(|_| ConnId {
-                slot: slot as u32,
+                index: slot as u32,
                 generation: entry.generation,
             })
         };
@@ -124,13 +124,13 @@ impl<T> Slab<T> {
 
     /// Empties the slot; `id` and its copies are stale from here on.
     pub(super) fn remove(&mut self, id: ConnId) -> Option<T> {
-        let entry = self.entries.get_mut(id.slot())?;
+        let entry = self.entries.get_mut(id.index())?;
         if entry.generation != id.generation {
             return None;
         }
         let value = entry.value.take()?;
         entry.generation = entry.generation.wrapping_add(1);
-        self.vacant.push(id.slot);
+        self.vacant.push(id.index);
         Some(value)
     }
 }
@@ -145,7 +145,7 @@ mod tests {
         let old = slab.insert('a').unwrap();
         assert_eq!(slab.remove(old), Some('a'));
         let new = slab.insert('b').unwrap();
-        assert_eq!(new.slot(), old.slot());
+        assert_eq!(new.index(), old.index());
         assert_eq!(slab.get(old), None);
         assert_eq!(slab.get_mut(old), None);
         assert_eq!(slab.remove(old), None);
@@ -154,8 +154,11 @@ mod tests {
 
     #[test]
     fn an_id_survives_the_kernel() {
-        for (slot, generation, tag) in [(0, 0, 0), (SLOT_MASK as u32, u32::MAX, 15), (7, 1, 3)] {
-            let id = ConnId { slot, generation };
+        for (slot, generation, tag) in [(0, 0, 0), (INDEX_MASK as u32, u32::MAX, 15), (7, 1, 3)] {
+            let id = ConnId {
+                index: slot,
+                generation,
+            };
             assert_eq!(ConnId::unpack(id.pack(tag)), (id, tag));
         }
     }

@@ -126,7 +126,7 @@ fn echo(driver: &mut dyn Driver, event: Event) {
             driver.receive(conn, Vec::new(), 0);
         }
         Event::PeerFinished { conn } => driver.close_after_flush(conn),
-        Event::ReceivedApart { .. } => unreachable!("nobody asked for it"),
+        Event::ReceivedLarge { .. } => unreachable!("nobody asked for it"),
         Event::Closed { .. } | Event::Released { .. } | Event::Woken => {}
     }
 }
@@ -341,7 +341,7 @@ fn a_turn_with_too_much_news_loses_none() {
         driver.wait(Some(Duration::ZERO)).unwrap();
         assert!(driver.next_event().is_none());
         for (conn, peer) in &peers {
-            peer.send(&conn.slot().to_le_bytes()).unwrap();
+            peer.send(&conn.index().to_le_bytes()).unwrap();
         }
         while !peers.is_empty() {
             driver.wait(Some(PATIENCE)).unwrap();
@@ -350,7 +350,7 @@ fn a_turn_with_too_much_news_loses_none() {
                 let Event::Received { conn, input } = event else {
                     panic!("{event:?}");
                 };
-                assert_eq!(input, conn.slot().to_le_bytes());
+                assert_eq!(input, conn.index().to_le_bytes());
                 assert!(peers.remove(&conn).is_some(), "received twice");
                 driver.close(conn);
                 silent = false;

@@ -3,12 +3,12 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik::{Executor, Outcome, Session};
-use kvik_resp::{Apart, Args, Limits, Output, ProtocolError, Reply, RequestParser};
+use kvik_resp::{Args, LargeArg, Limits, Output, ProtocolError, Reply, RequestParser};
 
 use super::input::Input;
 use super::pipeline::{End, Pipeline};
 use crate::net::ConnId;
-use crate::seldom::Seldom;
+use crate::warning::RateLimitedWarning;
 
 /// Commands run for one connection before others get their turn.
 const TURN: usize = 1024;
@@ -18,7 +18,7 @@ const FLUSH_BYTES: usize = 64 << 10;
 /// Input that may wait for a client that has not authenticated; more than its largest command.
 const UNAUTHENTICATED_INPUT: usize = 1 << 20;
 
-static HTTP: Seldom = Seldom::new();
+static HTTP: RateLimitedWarning = RateLimitedWarning::new();
 const HTTP_TEXT: &str =
     "closed a connection that speaks HTTP: a web page may be trying to reach this server";
 
@@ -58,7 +58,7 @@ pub(super) enum State {
 
 /// Why a run over a connection's input ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(super) enum RunEnd {
     /// No whole command is left; the next one needs so many bytes more, 0 if unknown.
     Incomplete(usize),
     /// The reply buffer is worth sending.
@@ -125,7 +125,7 @@ impl Connection {
     }
 
     /// Runs commands from the input, in order, and appends their replies to `out`.
-    pub(super) fn run(&mut self, tools: &mut Tools<'_>, out: &mut Output) -> Stop {
+    pub(super) fn run(&mut self, tools: &mut Tools<'_>, out: &mut Output) -> RunEnd {
         let input = std::mem::take(&mut self.input);
         let mut consumed = 0;
         let stop = self.run_input(tools, &input, &mut consumed, out);
@@ -140,17 +140,17 @@ impl Connection {
         input: &Input,
         consumed: &mut usize,
         out: &mut Output,
-    ) -> Stop {
+    ) -> RunEnd {
         let mut left = TURN;
         loop {
             let limits = self.limits(tools.max_bulk);
             let rest = &input.rest()[*consumed..];
-            let apart = if *consumed == 0 { input.apart() } else { &[] };
+            let large = if *consumed == 0 { input.large() } else { &[] };
             let end = tools
                 .pipeline
-                .fill(&mut self.parser, rest, apart, &limits, tools.executor);
-            let stop = self.run_pipeline(tools, rest, apart, consumed, out);
-            tools.executor.settle();
+                .fill(&mut self.parser, rest, large, &limits, tools.executor);
+            let stop = self.run_pipeline(tools, rest, large, consumed, out);
+            tools.executor.finish_pipeline();
             if let Some(stop) = stop {
                 // What was parsed beyond will be parsed again.
                 self.parser = RequestParser::new();
@@ -158,12 +158,12 @@ impl Connection {
             }
             match end {
                 End::Full => {}
-                End::Incomplete(missing) => return Stop::Incomplete(missing),
+                End::Incomplete(missing) => return RunEnd::Incomplete(missing),
                 End::Malformed(error) => return self.refuse(error, out),
             }
             left = left.saturating_sub(tools.pipeline.len());
             if left == 0 {
-                return Stop::Turn;
+                return RunEnd::Turn;
             }
         }
     }
@@ -173,33 +173,33 @@ impl Connection {
         &mut self,
         tools: &mut Tools<'_>,
         input: &[u8],
-        apart: &[Apart],
+        large: &[LargeArg],
         consumed: &mut usize,
         out: &mut Output,
-    ) -> Option<Stop> {
+    ) -> Option<RunEnd> {
         let steps = tools.pipeline.steps();
         if steps.len() > 1 {
             let commands = steps.iter().map(|step| step.prepared);
             tools.executor.prefetch(&self.session, commands);
         }
         for step in steps {
-            let args = tools.pipeline.args(step, input, apart, &self.parser);
+            let args = tools.pipeline.args(step, input, large, &self.parser);
             if !step.prepared.is_known() && is_http(args) {
                 HTTP.warn(tools.executor.now_us() / 1000, HTTP_TEXT);
-                return Some(Stop::Close);
+                return Some(RunEnd::Close);
             }
             let executor = &mut *tools.executor;
             match executor.execute_prepared(&mut self.session, step.prepared, args, out) {
                 Outcome::Done => *consumed += step.len,
-                Outcome::Busy => return Some(Stop::Busy),
-                Outcome::Begun => return Some(Stop::Turn),
-                Outcome::Paused(until_ms) => return Some(Stop::Paused(until_ms)),
+                Outcome::Busy => return Some(RunEnd::Busy),
+                Outcome::Begun => return Some(RunEnd::Turn),
+                Outcome::Paused(until_ms) => return Some(RunEnd::Paused(until_ms)),
             }
             if self.session.close || self.session.client.is_killed() {
-                return Some(Stop::Close);
+                return Some(RunEnd::Close);
             }
             if out.len() >= FLUSH_BYTES {
-                return Some(Stop::Flush);
+                return Some(RunEnd::Flush);
             }
         }
         None
@@ -216,11 +216,11 @@ impl Connection {
         }
     }
 
-    fn refuse(&self, error: ProtocolError, out: &mut Output) -> Stop {
+    fn refuse(&self, error: ProtocolError, out: &mut Output) -> RunEnd {
         tracing::debug!(client = self.session.client.id, "{error}");
         let text = [b"ERR ", error.to_text().as_bytes()].concat();
         Reply::new(out, self.session.protocol).error_bytes(&text);
-        Stop::Close
+        RunEnd::Close
     }
 }
 

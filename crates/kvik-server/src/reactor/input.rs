@@ -7,8 +7,8 @@
 //! A large argument that has not come whole is taken out of the buffer and received into the chunks of a rope, in which
 //! it can become a value. The rest of its command then follows in the buffer where the argument began.
 
-use kvik_resp::Apart;
-use kvik_rope::Intake;
+use kvik_resp::LargeArg;
+use kvik_rope::IncomingRope;
 
 /// Arguments from this size on are received apart.
 const APART_BYTES: usize = 16 << 10;
@@ -24,11 +24,11 @@ pub(super) struct Input {
     /// Bytes that were in the buffer when it was lent.
     lent: usize,
     /// The large arguments of the first command of the rest.
-    apart: Vec<Apart>,
+    large: Vec<LargeArg>,
     /// Bytes of them.
-    apart_bytes: usize,
+    large_bytes: usize,
     /// Bytes that had come of the last of them when it was lent.
-    lent_apart: Option<usize>,
+    lent_large: Option<usize>,
 }
 
 impl Input {
@@ -38,56 +38,56 @@ impl Input {
     }
 
     /// The arguments of the first command of the rest that were taken out of it.
-    pub(super) fn apart(&self) -> &[Apart] {
-        &self.apart
+    pub(super) fn large(&self) -> &[LargeArg] {
+        &self.large
     }
 
     /// Bytes that wait, those of large arguments included.
     pub(super) fn len(&self) -> usize {
-        self.bytes.len() - self.start + self.apart_bytes
+        self.bytes.len() - self.start + self.large_bytes
     }
 
     pub(super) fn capacity(&self) -> usize {
-        self.bytes.capacity() + self.apart_bytes
+        self.bytes.capacity() + self.large_bytes
     }
 
     /// Has the last argument, which begins at `at` of the rest and will be `len` bytes long, received apart if it is
     /// large. Call it with the parser's word that no more than a part of it is there.
     pub(super) fn set_apart(&mut self, at: usize, len: usize) {
-        let begun = self.apart.last().is_some_and(|last| last.at == at);
+        let begun = self.large.last().is_some_and(|last| last.at == at);
         let from = self.start + at;
         // Of one that is there, only the line's end may be missing.
         let is_whole = self.bytes.len() >= from + len;
         if len < APART_BYTES || begun || is_whole {
             return;
         }
-        let mut argument = Apart::new(at, len);
-        self.apart_bytes += argument.intake.take(&self.bytes[from..]);
+        let mut argument = LargeArg::new(at, len);
+        self.large_bytes += argument.incoming.take(&self.bytes[from..]);
         self.bytes.truncate(from);
-        self.apart.push(argument);
+        self.large.push(argument);
     }
 
     /// What has come of a large argument, to be given to the driver, if something is missing.
-    pub(super) fn lend_intake(&mut self) -> Option<Intake> {
-        let last = self.apart.last_mut()?;
-        if last.intake.missing() == 0 {
+    pub(super) fn lend_incoming(&mut self) -> Option<IncomingRope> {
+        let last = self.large.last_mut()?;
+        if last.incoming.missing() == 0 {
             return None;
         }
-        self.lent_apart = Some(last.intake.received());
-        Some(std::mem::take(&mut last.intake))
+        self.lent_large = Some(last.incoming.received());
+        Some(std::mem::take(&mut last.incoming))
     }
 
     /// Whether the driver has a large argument.
-    pub(super) fn is_intake_lent(&self) -> bool {
-        self.lent_apart.is_some()
+    pub(super) fn is_incoming_lent(&self) -> bool {
+        self.lent_large.is_some()
     }
 
-    /// Takes back what [`Self::lend_intake`] gave and returns how many bytes came.
-    pub(super) fn accept_intake(&mut self, intake: Intake) -> usize {
-        let grown = intake.received() - self.lent_apart.take().unwrap_or_default();
-        self.apart_bytes += grown;
-        if let Some(last) = self.apart.last_mut() {
-            last.intake = intake;
+    /// Takes back what [`Self::lend_incoming`] gave and returns how many bytes came.
+    pub(super) fn accept_incoming(&mut self, incoming: IncomingRope) -> usize {
+        let grown = incoming.received() - self.lent_large.take().unwrap_or_default();
+        self.large_bytes += grown;
+        if let Some(last) = self.large.last_mut() {
+            last.incoming = incoming;
         }
         grown
     }
@@ -95,8 +95,8 @@ impl Input {
     /// Marks the first `count` bytes of the rest as consumed.
     pub(super) fn consume(&mut self, count: usize) {
         if count > 0 {
-            self.apart = Vec::new();
-            self.apart_bytes = 0;
+            self.large = Vec::new();
+            self.large_bytes = 0;
         }
         self.start += count;
         if self.start == self.bytes.len() {
@@ -179,21 +179,21 @@ mod tests {
         input.consume(4);
         receive(&mut input, false, &[7; 50]);
         input.set_apart(8, APART_BYTES - 1);
-        assert!(input.apart().is_empty());
+        assert!(input.large().is_empty());
         input.set_apart(8, LEN);
         input.set_apart(8, LEN);
-        assert_eq!((input.apart().len(), input.rest()), (1, &b"*2..head"[..]));
+        assert_eq!((input.large().len(), input.rest()), (1, &b"*2..head"[..]));
         assert_eq!(input.len(), 8 + 50);
-        let mut intake = input.lend_intake().unwrap();
-        assert!(input.is_intake_lent());
-        intake.take(&[7; LEN]);
-        assert_eq!(input.accept_intake(intake), LEN - 50);
-        assert!(!input.is_intake_lent());
+        let mut incoming = input.lend_incoming().unwrap();
+        assert!(input.is_incoming_lent());
+        incoming.take(&[7; LEN]);
+        assert_eq!(input.accept_incoming(incoming), LEN - 50);
+        assert!(!input.is_incoming_lent());
         assert_eq!(receive(&mut input, false, b"\r\nnext"), 6);
         assert_eq!(input.len(), 8 + LEN + 6);
-        assert!(input.lend_intake().is_none());
+        assert!(input.lend_incoming().is_none());
         input.consume(10);
-        assert!(input.apart().is_empty());
+        assert!(input.large().is_empty());
         assert_eq!((input.len(), input.rest()), (4, &b"next"[..]));
     }
 
@@ -202,7 +202,7 @@ mod tests {
         let mut input = Input::default();
         receive(&mut input, false, &[7; APART_BYTES + 1]);
         input.set_apart(0, APART_BYTES);
-        assert!(input.apart().is_empty());
+        assert!(input.large().is_empty());
         assert_eq!(input.len(), APART_BYTES + 1);
     }
 }

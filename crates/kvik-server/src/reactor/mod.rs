@@ -23,14 +23,14 @@ use std::time::Duration;
 use kvik::{Db, Executor, Patience};
 use kvik_command::client::{Origin, Wake};
 use kvik_resp::Output;
-use kvik_rope::Intake;
+use kvik_rope::IncomingRope;
 use socket2::Socket;
 
 use crate::config::{Config, Key};
 use crate::front::Front;
 use crate::net::{self, CloseReason, ConnId, Driver, Event, Peer};
-use crate::seldom::Seldom;
-use connection::{Connection, State, Stop, Tools};
+use crate::warning::RateLimitedWarning;
+use connection::{Connection, RunEnd, State, Tools};
 use governor::Governor;
 pub(crate) use inbox::{Arrival, Inbox};
 use pipeline::Pipeline;
@@ -50,8 +50,8 @@ const LONGEST_WAIT_MS: u64 = 3_600_000;
 /// Unread replies of so many bytes are held against the output limits at once, fewer by the patrol.
 const CHECKED_OUTPUT: usize = 64 << 10;
 
-static UNPROCESSED: Seldom = Seldom::new();
-static UNREAD: Seldom = Seldom::new();
+static UNPROCESSED: RateLimitedWarning = RateLimitedWarning::new();
+static UNREAD: RateLimitedWarning = RateLimitedWarning::new();
 
 /// See the module's description.
 pub(crate) struct Reactor {
@@ -142,11 +142,11 @@ impl Reactor {
         match event {
             Event::Accepted { socket, .. } => self.accept(socket),
             Event::Received { conn, input } => self.received(conn, None, input),
-            Event::ReceivedApart {
+            Event::ReceivedLarge {
                 conn,
-                intake,
+                incoming,
                 input,
-            } => self.received(conn, Some(intake), input),
+            } => self.received(conn, Some(incoming), input),
             Event::PeerFinished { conn } => self.peer_finished(conn),
             Event::Drained { conn } => self.drained(conn),
             Event::Closed { conn, reason } => self.closed(conn, &reason),
@@ -204,7 +204,7 @@ impl Reactor {
     }
 
     fn insert(&mut self, connection: Box<Connection>) {
-        let slot = connection.id.slot();
+        let slot = connection.id.index();
         if self.connections.len() <= slot {
             self.connections.resize_with(slot + 1, || None);
         }
@@ -227,7 +227,7 @@ impl Reactor {
     fn forget(&mut self, id: ConnId) {
         let Some(mut connection) = self
             .connections
-            .get_mut(id.slot())
+            .get_mut(id.index())
             .and_then(|slot| slot.take_if(|c| c.id == id))
         else {
             return;
@@ -260,7 +260,7 @@ impl Reactor {
             return;
         };
         self.set_state(&mut connection, State::Closing);
-        self.connections[id.slot()] = Some(connection);
+        self.connections[id.index()] = Some(connection);
         self.driver.close_after_flush(id);
     }
 
@@ -279,7 +279,7 @@ impl Reactor {
     // Running commands.
 
     /// Bytes have come: of a large argument if one was being received, and others behind it.
-    fn received(&mut self, id: ConnId, intake: Option<Intake>, input: Vec<u8>) {
+    fn received(&mut self, id: ConnId, incoming: Option<IncomingRope>, input: Vec<u8>) {
         let (limit, now_ms) = (self.config.size(Key::ClientQueryBufferLimit), self.now_ms());
         let Some(connection) = self.connection(id) else {
             return;
@@ -287,8 +287,10 @@ impl Reactor {
         connection.receiving = false;
         connection.note_activity(now_ms);
         let mut grown = connection.input.accept(input);
-        let lacks_more = intake.as_ref().is_some_and(|intake| intake.missing() > 0);
-        grown += intake.map_or(0, |intake| connection.input.accept_intake(intake));
+        let lacks_more = incoming
+            .as_ref()
+            .is_some_and(|incoming| incoming.missing() > 0);
+        grown += incoming.map_or(0, |incoming| connection.input.accept_incoming(incoming));
         let too_long = connection.input.len() > connection.input_limit(limit);
         let state = connection.state;
         let waits = matches!(state, State::Clogged | State::Paused(_));
@@ -333,20 +335,20 @@ impl Reactor {
                 max_bulk,
             };
             let stop = connection.run(&mut tools, &mut out);
-            if stop != Stop::Flush {
+            if stop != RunEnd::Flush {
                 break stop;
             }
             let clogged = self.send(&mut connection, std::mem::take(&mut out));
             flushes_left -= 1;
             if clogged || flushes_left == 0 {
-                break Stop::Flush;
+                break RunEnd::Flush;
             }
             out = self.driver.buffer();
         };
         let clogged = self.send(&mut connection, out);
         note_buffers(&connection, &*self.driver);
         let unsent = self.driver.unsent(id);
-        self.connections[id.slot()] = Some(connection);
+        self.connections[id.index()] = Some(connection);
         self.after_run(id, stop, clogged);
         if unsent >= CHECKED_OUTPUT {
             self.check_output(id, self.now_ms());
@@ -359,27 +361,27 @@ impl Reactor {
         self.driver.send(connection.id, out) >= self.front.high_water
     }
 
-    fn after_run(&mut self, id: ConnId, stop: Stop, clogged: bool) {
-        self.contended |= stop == Stop::Busy;
-        self.crowded |= matches!(stop, Stop::Turn | Stop::Flush);
+    fn after_run(&mut self, id: ConnId, stop: RunEnd, clogged: bool) {
+        self.contended |= stop == RunEnd::Busy;
+        self.crowded |= matches!(stop, RunEnd::Turn | RunEnd::Flush);
         let state = match stop {
-            Stop::Close => return self.close_when_sent(id),
-            Stop::Incomplete(_) if self.is_finished(id) => return self.close_when_sent(id),
-            Stop::Incomplete(_) | Stop::Paused(_) if self.is_stopping() => {
+            RunEnd::Close => return self.close_when_sent(id),
+            RunEnd::Incomplete(_) if self.is_finished(id) => return self.close_when_sent(id),
+            RunEnd::Incomplete(_) | RunEnd::Paused(_) if self.is_stopping() => {
                 return self.close_when_sent(id);
             }
             _ if clogged => State::Clogged,
-            Stop::Incomplete(_) => State::Reading,
-            Stop::Turn | Stop::Busy | Stop::Flush => State::Ready,
-            Stop::Paused(until_ms) => State::Paused(until_ms),
+            RunEnd::Incomplete(_) => State::Reading,
+            RunEnd::Turn | RunEnd::Busy | RunEnd::Flush => State::Ready,
+            RunEnd::Paused(until_ms) => State::Paused(until_ms),
         };
         let Some(mut connection) = self.take(id) else {
             return;
         };
         self.set_state(&mut connection, state);
-        self.connections[id.slot()] = Some(connection);
+        self.connections[id.index()] = Some(connection);
         match (state, stop) {
-            (State::Reading, Stop::Incomplete(missing)) => {
+            (State::Reading, RunEnd::Incomplete(missing)) => {
                 if let Some(connection) = self.connection(id) {
                     connection.set_apart();
                 }
@@ -406,8 +408,8 @@ impl Reactor {
         }
         connection.receiving = true;
         let input = connection.input.lend(connection.state != State::Reading);
-        match connection.input.lend_intake() {
-            Some(intake) => self.driver.receive_apart(id, intake, input),
+        match connection.input.lend_incoming() {
+            Some(incoming) => self.driver.receive_large(id, incoming, input),
             None => self.driver.receive(id, input, missing),
         }
     }
@@ -577,14 +579,14 @@ impl Reactor {
 
     fn connection(&mut self, id: ConnId) -> Option<&mut Connection> {
         self.connections
-            .get_mut(id.slot())?
+            .get_mut(id.index())?
             .as_deref_mut()
             .filter(|connection| connection.id == id)
     }
 
     fn take(&mut self, id: ConnId) -> Option<Box<Connection>> {
         self.connections
-            .get_mut(id.slot())?
+            .get_mut(id.index())?
             .take_if(|connection| connection.id == id)
     }
 

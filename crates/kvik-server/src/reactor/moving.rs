@@ -80,7 +80,7 @@ impl Reactor {
         };
         let reading = connection.state == State::Reading
             && !connection.finished
-            && !connection.input.is_intake_lent();
+            && !connection.input.is_incoming_lent();
         if connection.destination.is_none() || !reading || !all_sent {
             return false;
         }

@@ -5,7 +5,7 @@
 //! and what is not run is parsed again.
 
 use kvik::{Executor, Prepared};
-use kvik_resp::{Apart, Args, Limits, Parsed, ProtocolError, RequestParser, Span};
+use kvik_resp::{Args, LargeArg, Limits, Parsed, ProtocolError, RequestParser, Span};
 
 /// Most commands that are parsed ahead.
 const AHEAD: usize = 32;
@@ -49,7 +49,7 @@ impl Pipeline {
         &mut self,
         parser: &mut RequestParser,
         input: &[u8],
-        apart: &[Apart],
+        large: &[LargeArg],
         limits: &Limits,
         executor: &mut Executor,
     ) -> End {
@@ -61,11 +61,11 @@ impl Pipeline {
         while self.steps.len() < ahead {
             let first = self.spans.len();
             let rest = &input[start..];
-            let apart = if start == 0 { apart } else { &[] };
-            let parsed = parser.parse_with(rest, apart, limits, &mut self.spans);
+            let large = if start == 0 { large } else { &[] };
+            let parsed = parser.parse_with(rest, large, limits, &mut self.spans);
             let (args, len, inline) = match parsed {
                 Ok(Parsed::Command { consumed }) => {
-                    let args = Args::with_apart(rest, &self.spans[first..], apart);
+                    let args = Args::with_large(rest, &self.spans[first..], large);
                     (args, consumed, false)
                 }
                 Ok(Parsed::Inline { consumed }) => (parser.inline_args(), consumed, true),
@@ -109,14 +109,14 @@ impl Pipeline {
         &'a self,
         step: &Step,
         input: &'a [u8],
-        apart: &'a [Apart],
+        large: &'a [LargeArg],
         parser: &'a RequestParser,
     ) -> Args<'a> {
         if step.inline {
             parser.inline_args()
         } else {
             let spans = &self.spans[step.spans.0..step.spans.1];
-            Args::with_apart(&input[step.start..], spans, apart)
+            Args::with_large(&input[step.start..], spans, large)
         }
     }
 }

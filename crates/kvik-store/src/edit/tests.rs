@@ -29,12 +29,12 @@ enum Op {
 
 fn edit(store: &mut Store, key: &[u8], change: impl FnOnce(&mut Edit<'_, Set>)) {
     store.run(|guard| {
-        let slot = guard.slot(key);
-        if slot
+        let entry = guard.entry(key);
+        if entry
             .view()
             .is_none_or(|view| view.kind() == crate::Kind::Set)
         {
-            change(&mut Edit::open(slot).unwrap());
+            change(&mut Edit::open(entry).unwrap());
         }
     });
 }
@@ -68,7 +68,7 @@ fn add(edit: &mut Edit<'_, Set>, name: &[u8], at: Option<UnixMs>) {
             members.insert(parts.cells, parts.layout, name, text, at);
         }
     }
-    edit.state(b"SADD", &[name]);
+    edit.emit(b"SADD", &[name]);
 }
 
 fn remove(edit: &mut Edit<'_, Set>, name: &[u8]) {
@@ -78,7 +78,7 @@ fn remove(edit: &mut Edit<'_, Set>, name: &[u8]) {
     };
     if let Some(member) = members.find(parts.cells, parts.layout, name) {
         members.remove(parts.cells, parts.layout, member);
-        edit.state(b"SREM", &[name]);
+        edit.emit(b"SREM", &[name]);
     }
 }
 
@@ -107,7 +107,7 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
             model.remove(&key(k));
         }
         Op::Set(k) => {
-            store.run(|guard| guard.slot(&key(k)).set(NewString::Int(1), Expiry::Clear));
+            store.run(|guard| guard.entry(&key(k)).set(NewString::Int(1), Expiry::Clear));
             store.run(|guard| guard.delete(&key(k)));
             model.remove(&key(k));
         }

@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Field, Hash, HashRef, field_at};
 use crate::UnixMs;
-use crate::edit::{Edit, Parts};
+use crate::edit::{Edit, EditParts};
+use crate::entry::Entry;
 use crate::layout::Layout;
 use crate::limits::Limits;
 use crate::members::Members;
@@ -12,14 +13,13 @@ use crate::object::Collection;
 use crate::packed::listpack::{self, Encoded};
 use crate::packed::{Element, Listpack, Needle, Packed};
 use crate::raw::cells::Cells;
-use crate::slot::Slot;
 use crate::value::{IntText, NewString, StringRef, ValueRef, WrongKind};
 
 /// A hash while it changes; empty where there was no key, and no key where it is empty in the end.
 #[derive(Debug)]
 pub struct HashMut<'g>(pub(super) Edit<'g, Hash>);
 
-impl<'g> Slot<'g> {
+impl<'g> Entry<'g> {
     /// The hash in this place, to change it.
     ///
     /// # Errors
@@ -78,13 +78,13 @@ impl HashMut<'_> {
             expire_at: Some(at),
         } = written
         {
-            self.state_expiry(Some(at), &[name]);
+            self.emit_expiry(Some(at), &[name]);
         }
     }
 
     /// Deletes a field and says whether it was there. Effect: `HDEL`.
     pub fn remove(&mut self, name: &[u8]) -> bool {
-        let Parts {
+        let EditParts {
             value,
             cells,
             layout,
@@ -103,7 +103,7 @@ impl HashMut<'_> {
             }
         };
         if removed {
-            self.0.state(b"HDEL", &[name]);
+            self.0.emit(b"HDEL", &[name]);
         }
         removed
     }
@@ -138,7 +138,7 @@ impl HashMut<'_> {
         expire_at: Option<UnixMs>,
         mut judge: impl FnMut(Option<Field<'_>>) -> bool,
     ) {
-        let Parts {
+        let EditParts {
             value,
             cells,
             layout,
@@ -151,11 +151,11 @@ impl HashMut<'_> {
             }
         }
         if !changed.is_empty() {
-            self.state_expiry(expire_at, &changed);
+            self.emit_expiry(expire_at, &changed);
         }
     }
 
-    fn state_expiry(&mut self, expire_at: Option<UnixMs>, names: &[&[u8]]) {
+    fn emit_expiry(&mut self, expire_at: Option<UnixMs>, names: &[&[u8]]) {
         let (mut at, mut count) = (IntText::default(), IntText::default());
         let mut words = Vec::with_capacity(names.len() + 3);
         words.extend(expire_at.map(|time| at.unsigned(time)));
@@ -166,19 +166,19 @@ impl HashMut<'_> {
             Some(_) => b"HPEXPIREAT",
             None => b"HPERSIST",
         };
-        self.0.state_alone(verb, &words);
+        self.0.emit_alone(verb, &words);
         self.0.count(names.len() as u64 - 1);
     }
 
     fn write(&mut self, name: &[u8], value: StringRef<'_>, life: Life) -> Written {
         let written = self.0.parts().write(name, value, life);
         let mut room = IntText::default();
-        self.0.state(b"HSET", &[name, value.text(&mut room)]);
+        self.0.emit(b"HSET", &[name, value.text(&mut room)]);
         written
     }
 }
 
-impl Parts<'_, Hash> {
+impl EditParts<'_, Hash> {
     fn write(&mut self, name: &[u8], value: StringRef<'_>, life: Life) -> Written {
         if let Hash::Pack(bytes) = self.value
             && fits(self.limits, Listpack::new(bytes), name, value)
@@ -250,7 +250,7 @@ fn write_packed(bytes: &mut Vec<u8>, name: &[u8], value: Element<'_>) -> Written
     if bytes.is_empty() {
         *bytes = listpack::empty();
     }
-    let change = Change::of(Listpack::new(bytes), name, value);
+    let change = FieldWrite::of(Listpack::new(bytes), name, value);
     change.make(bytes);
     if change.is_new() {
         Written::Created
@@ -260,7 +260,7 @@ fn write_packed(bytes: &mut Vec<u8>, name: &[u8], value: Element<'_>) -> Written
 }
 
 /// How a field of a packed hash is set.
-pub(super) struct Change<'a> {
+pub(super) struct FieldWrite<'a> {
     /// The name, if there is no such field yet.
     name: Option<Encoded<'a>>,
     value: Encoded<'a>,
@@ -270,7 +270,7 @@ pub(super) struct Change<'a> {
     old: usize,
 }
 
-impl<'a> Change<'a> {
+impl<'a> FieldWrite<'a> {
     pub(super) fn of(pack: Listpack<'_>, name: &'a [u8], value: StringRef<'a>) -> Self {
         let (needle, value) = (Needle::new(name), Encoded::new(value));
         let found = pack.find_from(listpack::START, needle, 1);

@@ -5,15 +5,15 @@ use std::borrow::Cow;
 use super::Hash;
 use super::change::{HashMut, max_entries};
 use crate::edit::Edit;
+use crate::entry::Entry;
 use crate::packed::{Element, Listpack};
 use crate::restore::{Malformed, Terms, checked};
-use crate::slot::Slot;
 use crate::value::IntText;
 
-impl<'g> Slot<'g> {
+impl<'g> Entry<'g> {
     /// Begins a hash beside what the key holds, which is discarded unless it is [restored](HashMut::restore).
-    pub fn hash_beside(self) -> HashMut<'g> {
-        HashMut(Edit::beside(self))
+    pub fn build_hash(self) -> HashMut<'g> {
+        HashMut(Edit::build(self))
     }
 }
 

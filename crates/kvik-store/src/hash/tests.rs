@@ -69,7 +69,7 @@ fn follow(guard: &mut Guard<'_>, effect: &[Vec<u8>]) {
         b"RENAME" => assert!(guard.rename(key, &words[0])),
         b"COPY" => assert!(guard.copy(key, KeyspaceId(0), &words[0])),
         _ => {
-            let mut hash = guard.slot(key).hash_mut().unwrap();
+            let mut hash = guard.entry(key).hash_mut().unwrap();
             match verb {
                 b"HSET" => words.chunks(2).for_each(|pair| {
                     hash.set(&pair[0], StringRef::Bytes(&pair[1]));
@@ -130,7 +130,7 @@ fn value(n: u8) -> Vec<u8> {
 
 fn change<R>(store: &mut Store, k: u8, change: impl FnOnce(&mut HashMut<'_>) -> R) -> R {
     let key = key(k);
-    store.run(|guard| change(&mut guard.slot(&key).hash_mut().unwrap()))
+    store.run(|guard| change(&mut guard.entry(&key).hash_mut().unwrap()))
 }
 
 fn apply(store: &mut Store, model: &mut Model, op: Op) {
@@ -141,7 +141,7 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
                 change(store, k, |hash| hash.set(&name, StringRef::Bytes(&value)))
             } else {
                 let (key, value) = (key(k), StringRef::Bytes(&value));
-                store.run(|guard| guard.slot(&key).set_field(&name, value).unwrap())
+                store.run(|guard| guard.entry(&key).set_field(&name, value).unwrap())
             };
             let old = model.entry(key(k)).or_default().insert(name, (value, None));
             assert_eq!(new, old.is_none());
@@ -170,7 +170,7 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
                 change(store, k, |hash| hash.remove(&name))
             } else {
                 let key = key(k);
-                store.run(|guard| guard.slot(&key).remove_field(&name).unwrap())
+                store.run(|guard| guard.entry(&key).remove_field(&name).unwrap())
             };
             let fields = model.get_mut(&key(k));
             let expected = fields.and_then(|fields| fields.remove(&name)).is_some();

@@ -3,11 +3,11 @@
 use super::bounds::Bounds;
 use super::{Elements, List, ListEnd, ListRef, cut_packed};
 use crate::edit::Edit;
-use crate::near::Near;
+use crate::entry::Entry;
+use crate::in_place::InPlace;
 use crate::packed::listpack::{self, Encoded};
 use crate::packed::{Listpack, Needle, Packed};
-use crate::raw::entry::Form;
-use crate::slot::Slot;
+use crate::raw::record::ValueForm;
 use crate::value::{IntText, WrongKind};
 
 /// Nodes up to which what was cut off a list is freed at once.
@@ -17,7 +17,7 @@ const FREE_AT_ONCE: usize = 8;
 #[derive(Debug)]
 pub struct ListMut<'g>(pub(super) Edit<'g, List>);
 
-impl<'g> Slot<'g> {
+impl<'g> Entry<'g> {
     /// The list that is there, an empty one where nothing is.
     ///
     /// # Errors
@@ -27,7 +27,7 @@ impl<'g> Slot<'g> {
     }
 }
 
-impl Slot<'_> {
+impl Entry<'_> {
     /// Adds elements at an end of the list that is there, one after the other, and returns its length then; where nothing is,
     /// a list is made. As [`ListMut::push`], and a packed list is changed where it lies.
     ///
@@ -38,17 +38,19 @@ impl Slot<'_> {
         end: ListEnd,
         elements: impl DoubleEndedIterator<Item = &'e [u8]> + Clone,
     ) -> Result<usize, WrongKind> {
-        let slot = match self.change_near(|near, form| push(near, form, end, elements.clone())) {
+        let entry = match self
+            .edit_in_place(|in_place, form| push(in_place, form, end, elements.clone()))
+        {
             Ok(len) => return Ok(len),
-            Err(slot) => slot,
+            Err(entry) => entry,
         };
-        let mut list = slot.list_mut()?;
+        let mut list = entry.list_mut()?;
         list.push(end, elements);
         Ok(list.len())
     }
 }
 
-impl Slot<'_> {
+impl Entry<'_> {
     /// Deletes `count` elements at an end of the list that is there, or as many as there are, and says how many; `tell` is
     /// given them before. As [`ListMut::pop`], and a packed list is changed where it lies.
     ///
@@ -60,11 +62,12 @@ impl Slot<'_> {
         count: usize,
         mut tell: impl FnMut(Elements<'_>),
     ) -> Result<usize, WrongKind> {
-        let slot = match self.change_near(|near, form| pop(near, form, end, count, &mut tell)) {
-            Ok(count) => return Ok(count),
-            Err(slot) => slot,
-        };
-        let mut list = slot.list_mut()?;
+        let entry =
+            match self.edit_in_place(|in_place, form| pop(in_place, form, end, count, &mut tell)) {
+                Ok(count) => return Ok(count),
+                Err(entry) => entry,
+            };
+        let mut list = entry.list_mut()?;
         tell(list.view().elements(end, 0, count));
         Ok(list.pop(end, count))
     }
@@ -72,27 +75,27 @@ impl Slot<'_> {
 
 /// Deletes elements of a packed list where it lies, if others are left: with the last the key goes away.
 fn pop(
-    near: &mut Near<'_>,
-    form: Form,
+    in_place: &mut InPlace<'_>,
+    form: ValueForm,
     end: ListEnd,
     count: usize,
     tell: impl FnOnce(Elements<'_>),
 ) -> Option<usize> {
-    if !form.is_list() || count == 0 || count >= Listpack::new(near.bytes()).len() {
+    if !form.is_list() || count == 0 || count >= Listpack::new(in_place.bytes()).len() {
         return None;
     }
-    tell(ListRef::Pack(near.bytes()).elements(end, 0, count));
-    cut_packed(near, end, count);
+    tell(ListRef::Pack(in_place.bytes()).elements(end, 0, count));
+    cut_packed(in_place, end, count);
     let mut text = IntText::default();
     let words = (count > 1).then(|| text.unsigned(count as u64));
-    near.state(end.pop(), words.into_iter(), count);
+    in_place.emit(end.pop(), words.into_iter(), count);
     Some(count)
 }
 
 /// Adds elements to a packed list where it lies, and returns its length then.
 fn push<'e>(
-    near: &mut Near<'_>,
-    form: Form,
+    in_place: &mut InPlace<'_>,
+    form: ValueForm,
     end: ListEnd,
     elements: impl DoubleEndedIterator<Item = &'e [u8]> + Clone,
 ) -> Option<usize> {
@@ -106,19 +109,19 @@ fn push<'e>(
         entry_bytes += entry.size();
         count += 1;
     }
-    let pack = Listpack::new(near.bytes());
+    let pack = Listpack::new(in_place.bytes());
     let (len, bytes) = (pack.len() + count, pack.as_bytes().len());
-    let exceeded = Bounds::of(near.limits()).exceeded_by(bytes + text_bytes, len);
-    if exceeded || !near.holds(bytes + entry_bytes) {
+    let exceeded = Bounds::of(in_place.limits()).exceeded_by(bytes + text_bytes, len);
+    if exceeded || !in_place.holds(bytes + entry_bytes) {
         return None;
     }
     match end {
         ListEnd::Left => {
-            listpack::insert_all(near, listpack::START, entry_bytes, entries.rev());
+            listpack::insert_all(in_place, listpack::START, entry_bytes, entries.rev());
         }
-        ListEnd::Right => listpack::insert_all(near, bytes - 1, entry_bytes, entries),
+        ListEnd::Right => listpack::insert_all(in_place, bytes - 1, entry_bytes, entries),
     }
-    near.state(end.push(), elements, count);
+    in_place.emit(end.push(), elements, count);
     Some(len)
 }
 
@@ -150,7 +153,7 @@ impl ListMut<'_> {
         for element in elements.clone() {
             list.push(end, element, bounds);
         }
-        elements.for_each(|element| self.0.state(end.push(), &[element]));
+        elements.for_each(|element| self.0.emit(end.push(), &[element]));
     }
 
     /// Deletes `count` elements at an end, or as many as there are, and says how many. Effect: `LPOP` or `RPOP`.
@@ -159,10 +162,10 @@ impl ListMut<'_> {
         let verb = end.pop();
         match count {
             0 => {}
-            1 => self.0.state_alone(verb, &[]),
+            1 => self.0.emit_alone(verb, &[]),
             _ => {
                 let mut text = IntText::default();
-                self.0.state_alone(verb, &[text.unsigned(count as u64)]);
+                self.0.emit_alone(verb, &[text.unsigned(count as u64)]);
                 self.0.count(count as u64 - 1);
             }
         }
@@ -182,7 +185,7 @@ impl ListMut<'_> {
         parts.value.make_room(element.len(), 1, bounds);
         parts.value.push(to, &element, bounds);
         let words = [self.0.key(), from.name(), to.name()];
-        self.0.state_alone(b"LMOVE", &words);
+        self.0.emit_alone(b"LMOVE", &words);
         true
     }
 
@@ -204,7 +207,7 @@ impl ListMut<'_> {
                 last.unsigned((skip + count - 1) as u64),
             ],
         };
-        self.0.state_alone(b"LTRIM", &words);
+        self.0.emit_alone(b"LTRIM", &words);
         self.0.count(cut as u64 - 1);
     }
 
@@ -235,7 +238,7 @@ impl ListMut<'_> {
         parts.value.relax(bounds);
         let mut text = IntText::default();
         let words = [text.unsigned(index as u64), element];
-        self.0.state_alone(b"LSET", &words);
+        self.0.emit_alone(b"LSET", &words);
         true
     }
 
@@ -252,7 +255,7 @@ impl ListMut<'_> {
         let inserted = parts.value.insert(needle, after, element, bounds);
         if inserted {
             let side: &[u8] = if after { b"AFTER" } else { b"BEFORE" };
-            self.0.state_alone(b"LINSERT", &[side, pivot, element]);
+            self.0.emit_alone(b"LINSERT", &[side, pivot, element]);
         }
         inserted
     }
@@ -271,7 +274,7 @@ impl ListMut<'_> {
                 ListEnd::Right => -(removed as i64),
             };
             let mut text = IntText::default();
-            self.0.state_alone(b"LREM", &[text.format(count), element]);
+            self.0.emit_alone(b"LREM", &[text.format(count), element]);
             self.0.count(removed as u64 - 1);
         }
         removed

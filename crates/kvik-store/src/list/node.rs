@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ListEnd;
 use super::bounds::Bounds;
-use crate::packed::listpack::Iter;
+use crate::packed::listpack::ListpackIter;
 use crate::packed::{Element, Listpack, Needle, listpack};
 use crate::shareable::clone_bytes;
 
@@ -16,19 +16,19 @@ const COUNTS: usize = 2 * size_of::<usize>();
 
 /// See the module's description.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    body: Body,
+pub(super) struct QuicklistNode {
+    body: NodeBody,
     elements: u32,
 }
 
 #[derive(Debug)]
-enum Body {
+enum NodeBody {
     Pack(Vec<u8>),
     /// One element. It never changes, so clones share it.
     Plain(Arc<[u8]>),
 }
 
-impl Clone for Body {
+impl Clone for NodeBody {
     fn clone(&self) -> Self {
         match self {
             Self::Pack(bytes) => Self::Pack(clone_bytes(bytes)),
@@ -40,11 +40,11 @@ impl Clone for Body {
 /// The elements of a node that are still to come, from either end.
 #[derive(Clone, Debug)]
 pub(super) enum Run<'a> {
-    Pack(Iter<'a>),
+    Pack(ListpackIter<'a>),
     Plain(Option<&'a [u8]>),
 }
 
-impl Node {
+impl QuicklistNode {
     /// A node of a listpack.
     pub(super) fn packed(bytes: Vec<u8>) -> Self {
         let elements = Listpack::new(&bytes).len() as u32;
@@ -52,7 +52,7 @@ impl Node {
     }
 
     fn of_pack(bytes: Vec<u8>, elements: u32) -> Self {
-        let body = Body::Pack(bytes);
+        let body = NodeBody::Pack(bytes);
         Self { body, elements }
     }
 
@@ -70,7 +70,7 @@ impl Node {
 
     fn plain(element: &[u8]) -> Self {
         Self {
-            body: Body::Plain(element.into()),
+            body: NodeBody::Plain(element.into()),
             elements: 1,
         }
     }
@@ -85,8 +85,8 @@ impl Node {
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
         match &self.body {
-            Body::Pack(bytes) => bytes,
-            Body::Plain(element) => element,
+            NodeBody::Pack(bytes) => bytes,
+            NodeBody::Plain(element) => element,
         }
     }
 
@@ -94,22 +94,24 @@ impl Node {
     #[inline]
     pub(super) fn allocated(&self) -> usize {
         match &self.body {
-            Body::Pack(bytes) => bytes.capacity(),
-            Body::Plain(element) => (COUNTS + element.len()).next_multiple_of(align_of::<usize>()),
+            NodeBody::Pack(bytes) => bytes.capacity(),
+            NodeBody::Plain(element) => {
+                (COUNTS + element.len()).next_multiple_of(align_of::<usize>())
+            }
         }
     }
 
     /// Whether this is an element by itself.
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
-        matches!(self.body, Body::Plain(_))
+        matches!(self.body, NodeBody::Plain(_))
     }
 
     /// The listpack, to use it for itself.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         match self.body {
-            Body::Pack(bytes) => bytes,
-            Body::Plain(_) => unreachable!("asked only of a listpack"),
+            NodeBody::Pack(bytes) => bytes,
+            NodeBody::Plain(_) => unreachable!("asked only of a listpack"),
         }
     }
 
@@ -117,8 +119,8 @@ impl Node {
     #[inline]
     fn pack_mut(&mut self) -> &mut Vec<u8> {
         match &mut self.body {
-            Body::Pack(bytes) => bytes,
-            Body::Plain(_) => unreachable!("asked only of a listpack"),
+            NodeBody::Pack(bytes) => bytes,
+            NodeBody::Plain(_) => unreachable!("asked only of a listpack"),
         }
     }
 
@@ -126,8 +128,8 @@ impl Node {
     #[inline]
     pub(super) fn run(&self) -> Run<'_> {
         match &self.body {
-            Body::Pack(bytes) => Run::Pack(Listpack::new(bytes).iter()),
-            Body::Plain(element) => Run::Plain(Some(element)),
+            NodeBody::Pack(bytes) => Run::Pack(Listpack::new(bytes).iter()),
+            NodeBody::Plain(element) => Run::Plain(Some(element)),
         }
     }
 
@@ -181,8 +183,8 @@ impl Node {
     /// Whether another element of this length belongs here.
     pub(super) fn admits(&self, len: usize, bounds: Bounds) -> bool {
         match &self.body {
-            Body::Pack(bytes) => bounds.admits(bytes.len(), self.len(), len),
-            Body::Plain(_) => false,
+            NodeBody::Pack(bytes) => bounds.admits(bytes.len(), self.len(), len),
+            NodeBody::Plain(_) => false,
         }
     }
 
@@ -220,8 +222,8 @@ impl Node {
     /// Puts an element in the place of the one that is there. Both are large or neither is.
     pub(super) fn replace(&mut self, at: usize, element: &[u8]) {
         match &mut self.body {
-            Body::Pack(bytes) => listpack::replace(bytes, at, element),
-            Body::Plain(old) => *old = element.into(),
+            NodeBody::Pack(bytes) => listpack::replace(bytes, at, element),
+            NodeBody::Plain(old) => *old = element.into(),
         }
     }
 
@@ -244,8 +246,8 @@ impl Node {
         max: usize,
     ) -> usize {
         let deleted = match &mut self.body {
-            Body::Pack(bytes) => delete_matches(bytes, needle, nearest, max),
-            Body::Plain(_) => usize::from(self.find(needle).is_some()),
+            NodeBody::Pack(bytes) => delete_matches(bytes, needle, nearest, max),
+            NodeBody::Plain(_) => usize::from(self.find(needle).is_some()),
         };
         self.elements -= deleted as u32;
         deleted
@@ -275,16 +277,16 @@ impl Node {
     /// Whether [`Self::fit`] would give memory back.
     pub(super) fn is_wide(&self) -> bool {
         match &self.body {
-            Body::Pack(bytes) => bytes.capacity() > bytes.len() + bytes.len() / 16,
-            Body::Plain(_) => false,
+            NodeBody::Pack(bytes) => bytes.capacity() > bytes.len() + bytes.len() / 16,
+            NodeBody::Plain(_) => false,
         }
     }
 
     /// Whether [`Self::fit_loosely`] would give memory back.
     pub(super) fn is_very_wide(&self) -> bool {
         match &self.body {
-            Body::Pack(bytes) => bytes.capacity() > FIRST_BYTES.max(4 * bytes.len()),
-            Body::Plain(_) => false,
+            NodeBody::Pack(bytes) => bytes.capacity() > FIRST_BYTES.max(4 * bytes.len()),
+            NodeBody::Plain(_) => false,
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use super::ListEnd;
 use super::bounds::Bounds;
-use super::node::Node;
+use super::node::QuicklistNode;
 use crate::shareable::Shareable;
 
 /// Most nodes of a group.
@@ -18,7 +18,7 @@ const GROUP: usize = 128;
 /// See the module's description.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
-    groups: VecDeque<Shareable<Group>>,
+    groups: VecDeque<Shareable<NodeGroup>>,
     /// Number of nodes.
     len: usize,
     elements: usize,
@@ -28,8 +28,8 @@ pub(super) struct Nodes {
 
 /// Some nodes that follow each other; never none.
 #[derive(Debug, Default)]
-struct Group {
-    nodes: VecDeque<Node>,
+struct NodeGroup {
+    nodes: VecDeque<QuicklistNode>,
     elements: usize,
     /// Bytes that the nodes have allocated.
     bytes: usize,
@@ -37,32 +37,32 @@ struct Group {
 
 /// Where a node is, or where one would be. Good until a node before it is removed, or one is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct At {
+pub(super) struct NodeIndex {
     group: usize,
     node: usize,
 }
 
-impl Group {
+impl NodeGroup {
     /// Bytes that the group takes besides its nodes' own.
     fn room(&self) -> usize {
-        self.nodes.capacity() * size_of::<Node>()
+        self.nodes.capacity() * size_of::<QuicklistNode>()
     }
 
     fn allocated(&self) -> usize {
         self.room() + self.bytes
     }
 
-    fn of(nodes: VecDeque<Node>) -> Self {
+    fn of(nodes: VecDeque<QuicklistNode>) -> Self {
         Self {
-            elements: nodes.iter().map(Node::len).sum(),
-            bytes: nodes.iter().map(Node::allocated).sum(),
+            elements: nodes.iter().map(QuicklistNode::len).sum(),
+            bytes: nodes.iter().map(QuicklistNode::allocated).sum(),
             nodes,
         }
     }
 
     /// Drops nodes without elements, and lets small ones that follow each other become one.
     fn join_nodes(&mut self, bounds: Bounds) {
-        let mut joined: VecDeque<Node> = VecDeque::new();
+        let mut joined: VecDeque<QuicklistNode> = VecDeque::new();
         for node in self.nodes.drain(..).filter(|node| node.len() > 0) {
             match joined.back_mut() {
                 Some(last) if last.admits_node(&node, bounds) => last.append(&node),
@@ -87,18 +87,18 @@ impl Nodes {
 
     /// Bytes allocated for all of it.
     pub(super) fn allocated(&self) -> usize {
-        self.groups.capacity() * size_of::<Shareable<Group>>() + self.allocated
+        self.groups.capacity() * size_of::<Shareable<NodeGroup>>() + self.allocated
     }
 
     /// The node at a place.
     #[inline]
-    pub(super) fn get(&self, at: At) -> &Node {
+    pub(super) fn get(&self, at: NodeIndex) -> &QuicklistNode {
         &self.groups[at.group].nodes[at.node]
     }
 
     /// Where the node at an end is.
     #[inline]
-    pub(super) fn end(&self, end: ListEnd) -> Option<At> {
+    pub(super) fn end(&self, end: ListEnd) -> Option<NodeIndex> {
         let group = match end {
             ListEnd::Left => 0,
             ListEnd::Right => self.groups.len().checked_sub(1)?,
@@ -107,62 +107,66 @@ impl Nodes {
             ListEnd::Left => 0,
             ListEnd::Right => self.groups[group].nodes.len() - 1,
         };
-        (group < self.groups.len()).then_some(At { group, node })
+        (group < self.groups.len()).then_some(NodeIndex { group, node })
     }
 
     /// Where the next node is on the way from an end to the other.
-    pub(super) fn next(&self, at: At, from: ListEnd) -> Option<At> {
+    pub(super) fn next(&self, at: NodeIndex, from: ListEnd) -> Option<NodeIndex> {
         match from {
             ListEnd::Left => self.after(at),
             ListEnd::Right => self.before(at),
         }
     }
 
-    fn after(&self, At { group, node }: At) -> Option<At> {
+    fn after(&self, NodeIndex { group, node }: NodeIndex) -> Option<NodeIndex> {
         if node + 1 < self.groups[group].nodes.len() {
-            return Some(At {
+            return Some(NodeIndex {
                 group,
                 node: node + 1,
             });
         }
-        let next = At {
+        let next = NodeIndex {
             group: group + 1,
             node: 0,
         };
         (next.group < self.groups.len()).then_some(next)
     }
 
-    fn before(&self, At { group, node }: At) -> Option<At> {
+    fn before(&self, NodeIndex { group, node }: NodeIndex) -> Option<NodeIndex> {
         if let Some(node) = node.checked_sub(1) {
-            return Some(At { group, node });
+            return Some(NodeIndex { group, node });
         }
         let group = group.checked_sub(1)?;
         let node = self.groups[group].nodes.len() - 1;
-        Some(At { group, node })
+        Some(NodeIndex { group, node })
     }
 
     /// The nodes in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Node> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &QuicklistNode> {
         self.groups.iter().flat_map(|group| &group.nodes)
     }
 
     /// The node that has the element with this index, and the element's index in it.
-    pub(super) fn seek(&self, index: usize) -> Option<(At, usize)> {
+    pub(super) fn seek(&self, index: usize) -> Option<(NodeIndex, usize)> {
         if index >= self.elements {
             return None;
         }
         let lens = self.groups.iter().map(|group| group.elements);
         let (group, index) = seek(lens, self.elements, index);
-        let Group {
+        let NodeGroup {
             nodes, elements, ..
         } = &*self.groups[group];
-        let (node, index) = seek(nodes.iter().map(Node::len), *elements, index);
-        Some((At { group, node }, index))
+        let (node, index) = seek(nodes.iter().map(QuicklistNode::len), *elements, index);
+        Some((NodeIndex { group, node }, index))
     }
 
     /// Changes a node.
     #[inline]
-    pub(super) fn change<R>(&mut self, at: At, change: impl FnOnce(&mut Node) -> R) -> R {
+    pub(super) fn change<R>(
+        &mut self,
+        at: NodeIndex,
+        change: impl FnOnce(&mut QuicklistNode) -> R,
+    ) -> R {
         let group = self.groups[at.group].own();
         let node = &mut group.nodes[at.node];
         let (elements, allocated) = (node.len(), node.allocated());
@@ -176,7 +180,7 @@ impl Nodes {
     }
 
     /// Adds a node at an end.
-    pub(super) fn push(&mut self, end: ListEnd, node: Node) {
+    pub(super) fn push(&mut self, end: ListEnd, node: QuicklistNode) {
         let place = match self.end(end) {
             Some(at) if self.groups[at.group].nodes.len() < GROUP => at.group,
             _ => self.add_group(end),
@@ -200,8 +204,8 @@ impl Nodes {
     }
 
     /// Adds a node behind the one at `at`, and says where it is.
-    pub(super) fn insert_after(&mut self, at: At, node: Node) -> At {
-        let at = self.with_room(At {
+    pub(super) fn insert_after(&mut self, at: NodeIndex, node: QuicklistNode) -> NodeIndex {
+        let at = self.with_room(NodeIndex {
             node: at.node + 1,
             ..at
         });
@@ -209,44 +213,44 @@ impl Nodes {
     }
 
     /// Adds a node before the one at `at`, and says where it is.
-    pub(super) fn insert_before(&mut self, at: At, node: Node) -> At {
+    pub(super) fn insert_before(&mut self, at: NodeIndex, node: QuicklistNode) -> NodeIndex {
         let at = self.with_room(at);
         self.insert(at, node)
     }
 
-    fn insert(&mut self, at: At, node: Node) -> At {
+    fn insert(&mut self, at: NodeIndex, node: QuicklistNode) -> NodeIndex {
         self.note_added(at.group, &node);
         self.in_group(at.group, |nodes| nodes.insert(at.node, node));
         at
     }
 
     /// The same place, in a group that is not full.
-    fn with_room(&mut self, At { group, node }: At) -> At {
+    fn with_room(&mut self, NodeIndex { group, node }: NodeIndex) -> NodeIndex {
         if self.groups[group].nodes.len() < GROUP {
-            return At { group, node };
+            return NodeIndex { group, node };
         }
         let tail = self.in_group(group, |nodes| {
             let tail = nodes.split_off(GROUP / 2);
             nodes.shrink_to_fit();
             tail
         });
-        let tail = Group::of(tail);
+        let tail = NodeGroup::of(tail);
         self.allocated += tail.room();
         let head = self.groups[group].own();
         head.elements -= tail.elements;
         head.bytes -= tail.bytes;
         self.groups.insert(group + 1, tail.into());
         match node.checked_sub(GROUP / 2) {
-            Some(behind @ 1..) => At {
+            Some(behind @ 1..) => NodeIndex {
                 group: group + 1,
                 node: behind,
             },
-            _ => At { group, node },
+            _ => NodeIndex { group, node },
         }
     }
 
     /// Takes a node out.
-    pub(super) fn remove(&mut self, at: At) -> Node {
+    pub(super) fn remove(&mut self, at: NodeIndex) -> QuicklistNode {
         let node = self.in_group(at.group, |nodes| nodes.remove(at.node));
         let node = node.expect("a node is at the place");
         self.note_removed(at.group, &node);
@@ -259,8 +263,8 @@ impl Nodes {
     }
 
     /// Takes the node at an end out.
-    pub(super) fn pop(&mut self, end: ListEnd) -> Option<Node> {
-        let At { group, .. } = self.end(end)?;
+    pub(super) fn pop(&mut self, end: ListEnd) -> Option<QuicklistNode> {
+        let NodeIndex { group, .. } = self.end(end)?;
         let node = self.in_group(group, |nodes| match end {
             ListEnd::Left => nodes.pop_front(),
             ListEnd::Right => nodes.pop_back(),
@@ -323,7 +327,7 @@ impl Nodes {
     }
 
     /// Adds a group at the end.
-    fn adopt(&mut self, group: Shareable<Group>) {
+    fn adopt(&mut self, group: Shareable<NodeGroup>) {
         self.len += group.nodes.len();
         self.elements += group.elements;
         self.allocated += group.allocated();
@@ -336,8 +340,8 @@ impl Nodes {
         &mut self,
         from: ListEnd,
         bounds: Bounds,
-        concerns: impl Fn(&Node) -> bool,
-        mut change: impl FnMut(&mut Node) -> bool,
+        concerns: impl Fn(&QuicklistNode) -> bool,
+        mut change: impl FnMut(&mut QuicklistNode) -> bool,
     ) {
         let (mut more, mut emptied, before) = (true, false, self.elements);
         for step in 0..self.groups.len() {
@@ -369,7 +373,7 @@ impl Nodes {
         from: ListEnd,
         bounds: Bounds,
         more: &mut bool,
-        change: &mut impl FnMut(&mut Node) -> bool,
+        change: &mut impl FnMut(&mut QuicklistNode) -> bool,
     ) -> bool {
         let group = self.groups[index].own();
         let (count, before) = (group.nodes.len(), (group.elements, group.allocated()));
@@ -395,7 +399,7 @@ impl Nodes {
     }
 
     /// Lets the node after `at` become part of the one at `at`, if they are small enough, and says whether they were.
-    pub(super) fn join_with_next(&mut self, at: At, bounds: Bounds) -> bool {
+    pub(super) fn join_with_next(&mut self, at: NodeIndex, bounds: Bounds) -> bool {
         let Some(next) = self.after(at) else {
             return false;
         };
@@ -413,7 +417,7 @@ impl Nodes {
         for end in [ListEnd::Left, ListEnd::Right] {
             let end = self.end(end);
             if let Some(at) = end.filter(|&at| self.get(at).is_very_wide()) {
-                self.change(at, Node::fit_loosely);
+                self.change(at, QuicklistNode::fit_loosely);
             }
         }
     }
@@ -423,7 +427,7 @@ impl Nodes {
             self.groups.shrink_to_fit();
         }
         for end in [ListEnd::Left, ListEnd::Right] {
-            if let Some(At { group, .. }) = self.end(end) {
+            if let Some(NodeIndex { group, .. }) = self.end(end) {
                 let nodes = &self.groups[group].nodes;
                 if nodes.capacity() > 4 * nodes.len() + 4 {
                     self.in_group(group, |nodes| nodes.shrink_to(2 * nodes.len()));
@@ -433,7 +437,11 @@ impl Nodes {
     }
 
     /// Changes the row of nodes of a group. Whoever adds or removes one counts it.
-    fn in_group<R>(&mut self, group: usize, change: impl FnOnce(&mut VecDeque<Node>) -> R) -> R {
+    fn in_group<R>(
+        &mut self,
+        group: usize,
+        change: impl FnOnce(&mut VecDeque<QuicklistNode>) -> R,
+    ) -> R {
         let group = self.groups[group].own();
         let room = group.room();
         let result = change(&mut group.nodes);
@@ -441,7 +449,7 @@ impl Nodes {
         result
     }
 
-    fn note_added(&mut self, group: usize, node: &Node) {
+    fn note_added(&mut self, group: usize, node: &QuicklistNode) {
         let group = self.groups[group].own();
         group.elements += node.len();
         group.bytes += node.allocated();
@@ -450,7 +458,7 @@ impl Nodes {
         self.allocated += node.allocated();
     }
 
-    fn note_removed(&mut self, group: usize, node: &Node) {
+    fn note_removed(&mut self, group: usize, node: &QuicklistNode) {
         let group = self.groups[group].own();
         group.elements -= node.len();
         group.bytes -= node.allocated();
@@ -460,7 +468,7 @@ impl Nodes {
     }
 
     /// Takes a group out, with its nodes if it has any.
-    fn remove_group(&mut self, group: usize) -> Shareable<Group> {
+    fn remove_group(&mut self, group: usize) -> Shareable<NodeGroup> {
         let removed = self.groups.remove(group).expect("the group is there");
         self.len -= removed.nodes.len();
         self.elements -= removed.elements;
@@ -490,20 +498,20 @@ impl Nodes {
         let mut allocated = 0;
         for group in &self.groups {
             assert!((1..=GROUP).contains(&group.nodes.len()));
-            let elements: usize = group.nodes.iter().map(Node::len).sum();
-            let bytes: usize = group.nodes.iter().map(Node::allocated).sum();
+            let elements: usize = group.nodes.iter().map(QuicklistNode::len).sum();
+            let bytes: usize = group.nodes.iter().map(QuicklistNode::allocated).sum();
             assert_eq!((group.elements, group.bytes), (elements, bytes));
-            allocated += bytes + group.nodes.capacity() * size_of::<Node>();
+            allocated += bytes + group.nodes.capacity() * size_of::<QuicklistNode>();
         }
-        let elements: usize = self.iter().map(Node::len).sum();
+        let elements: usize = self.iter().map(QuicklistNode::len).sum();
         let noted = (self.len, self.elements, self.allocated);
         assert_eq!(noted, (self.iter().count(), elements, allocated));
-        self.iter().for_each(Node::check);
+        self.iter().for_each(QuicklistNode::check);
     }
 }
 
 /// With as much room as the original has.
-impl Clone for Group {
+impl Clone for NodeGroup {
     fn clone(&self) -> Self {
         let mut nodes = VecDeque::with_capacity(self.nodes.capacity());
         nodes.extend(self.nodes.iter().cloned());

@@ -6,8 +6,8 @@
 
 use super::ListEnd;
 use super::bounds::Bounds;
-use super::node::{Node, Run};
-use super::nodes::{At, Nodes};
+use super::node::{QuicklistNode, Run};
+use super::nodes::{NodeIndex, Nodes};
 use crate::layout::Layout;
 use crate::object::Large;
 use crate::packed::{Element, Needle};
@@ -34,10 +34,10 @@ pub enum ListNode<'a> {
 
 /// Elements from an end of a large list on.
 #[derive(Clone, Debug)]
-pub(super) struct Walk<'a> {
+pub(super) struct QuicklistWalk<'a> {
     nodes: &'a Nodes,
     from: ListEnd,
-    at: At,
+    at: NodeIndex,
     run: Run<'a>,
 }
 
@@ -45,7 +45,7 @@ impl Quicklist {
     /// The list of a listpack, which may be empty.
     pub(super) fn of(pack: Vec<u8>) -> Self {
         let mut list = Self::default();
-        let node = Node::packed(pack);
+        let node = QuicklistNode::packed(pack);
         if node.len() > 0 {
             list.nodes.push(ListEnd::Right, node);
         }
@@ -61,7 +61,7 @@ impl Quicklist {
         };
         let small = bounds.is_met_by_half(only.bytes().len(), only.len());
         let taken = (small && !only.is_plain()).then(|| self.nodes.pop(ListEnd::Left));
-        taken.flatten().map(Node::into_bytes)
+        taken.flatten().map(QuicklistNode::into_bytes)
     }
 
     /// The element with this index.
@@ -71,7 +71,7 @@ impl Quicklist {
     }
 
     /// The elements from the one on that `skip` elements lie before on the way from an end.
-    pub(super) fn walk(&self, from: ListEnd, skip: usize) -> Option<Walk<'_>> {
+    pub(super) fn walk(&self, from: ListEnd, skip: usize) -> Option<QuicklistWalk<'_>> {
         let nodes = &self.nodes;
         if skip >= nodes.elements() {
             return None;
@@ -86,7 +86,7 @@ impl Quicklist {
             ListEnd::Left => node.run_from(index),
             ListEnd::Right => node.run().skip_back(node.len() - 1 - index),
         };
-        Some(Walk {
+        Some(QuicklistWalk {
             nodes,
             from,
             at,
@@ -105,10 +105,10 @@ impl Quicklist {
             }
             // It will not grow any more at this end.
             if self.nodes.get(at).is_wide() {
-                self.nodes.change(at, Node::fit);
+                self.nodes.change(at, QuicklistNode::fit);
             }
         }
-        self.nodes.push(end, Node::of(element, bounds));
+        self.nodes.push(end, QuicklistNode::of(element, bounds));
     }
 
     /// Deletes `count` elements at an end, or as many as there are. Returns the nodes that are no longer needed, as a list.
@@ -134,7 +134,7 @@ impl Quicklist {
         let node = self.nodes.get(at);
         let place = node.seek(index);
         if node.is_plain() != bounds.is_large(element.len()) {
-            let node = Node::of(element, bounds);
+            let node = QuicklistNode::of(element, bounds);
             self.replace_by_node(at, place, node, bounds);
             return;
         }
@@ -143,20 +143,26 @@ impl Quicklist {
             node.is_over(bounds)
         });
         if is_over {
-            let node = Node::of(element, bounds);
+            let node = QuicklistNode::of(element, bounds);
             self.replace_by_node(at, place, node, bounds);
         } else if self.is_inner(at) {
-            self.nodes.change(at, Node::fit);
+            self.nodes.change(at, QuicklistNode::fit);
         }
     }
 
     /// Puts a node in the place of one element of another node.
-    fn replace_by_node(&mut self, at: At, place: usize, node: Node, bounds: Bounds) {
+    fn replace_by_node(
+        &mut self,
+        at: NodeIndex,
+        place: usize,
+        node: QuicklistNode,
+        bounds: Bounds,
+    ) {
         let behind = self.nodes.get(at).behind(place);
         let (at, _) = self.divide(at, behind);
         let (_, alone) = self.divide(at, place);
         self.nodes.change(alone, |old| *old = node);
-        self.settle(alone, bounds);
+        self.join_small(alone, bounds);
     }
 
     /// Adds an element before the first that matches, or after it, and says whether one does.
@@ -180,28 +186,34 @@ impl Quicklist {
         false
     }
 
-    fn insert_at(&mut self, at: At, place: usize, element: &[u8], bounds: Bounds) {
+    fn insert_at(&mut self, at: NodeIndex, place: usize, element: &[u8], bounds: Bounds) {
         if let Some((at, place)) = self.room_for(at, place, element.len(), bounds) {
             self.nodes.change(at, |node| node.insert(place, element));
             if self.is_inner(at) {
-                self.nodes.change(at, Node::fit);
+                self.nodes.change(at, QuicklistNode::fit);
             }
             return;
         }
-        let new = Node::of(element, bounds);
+        let new = QuicklistNode::of(element, bounds);
         let new = if place == self.nodes.get(at).start() {
             self.nodes.insert_before(at, new)
         } else {
             let (at, _) = self.divide(at, place);
             self.nodes.insert_after(at, new)
         };
-        self.settle(new, bounds);
+        self.join_small(new, bounds);
     }
 
     /// The place for an element of this length in a node that is there: the given one or, if that is at an end of its
     /// node, in the node beside it.
-    fn room_for(&self, at: At, place: usize, len: usize, bounds: Bounds) -> Option<(At, usize)> {
-        let admits = |at: &At| self.nodes.get(*at).admits(len, bounds);
+    fn room_for(
+        &self,
+        at: NodeIndex,
+        place: usize,
+        len: usize,
+        bounds: Bounds,
+    ) -> Option<(NodeIndex, usize)> {
+        let admits = |at: &NodeIndex| self.nodes.get(*at).admits(len, bounds);
         let node = self.nodes.get(at);
         if bounds.is_large(len) {
             None
@@ -227,7 +239,7 @@ impl Quicklist {
         bounds: Bounds,
     ) -> usize {
         let mut left = max;
-        let concerns = |node: &Node| node.find(needle).is_some();
+        let concerns = |node: &QuicklistNode| node.find(needle).is_some();
         self.nodes.sweep(nearest, bounds, concerns, |node| {
             let deleted = node.delete_matches(needle, nearest, left);
             if deleted > 0 {
@@ -248,7 +260,7 @@ impl Quicklist {
     }
 
     /// Divides a node at a place and says where both parts are; the same, where the place is an end of the node.
-    fn divide(&mut self, at: At, place: usize) -> (At, At) {
+    fn divide(&mut self, at: NodeIndex, place: usize) -> (NodeIndex, NodeIndex) {
         let node = self.nodes.get(at);
         if place == node.start() || place == node.end() {
             return (at, at);
@@ -260,8 +272,8 @@ impl Quicklist {
     }
 
     /// Joins a new node, and those beside it, with their neighbours where they are small.
-    fn settle(&mut self, new: At, bounds: Bounds) {
-        self.nodes.change(new, Node::fit);
+    fn join_small(&mut self, new: NodeIndex, bounds: Bounds) {
+        self.nodes.change(new, QuicklistNode::fit);
         // From the back, so that the places before stay good.
         if let Some(next) = self.nodes.next(new, ListEnd::Left) {
             self.nodes.join_with_next(next, bounds);
@@ -277,7 +289,7 @@ impl Quicklist {
         }
     }
 
-    fn is_inner(&self, at: At) -> bool {
+    fn is_inner(&self, at: NodeIndex) -> bool {
         let ends = [ListEnd::Left, ListEnd::Right].map(|end| self.nodes.end(end));
         !ends.contains(&Some(at))
     }
@@ -342,7 +354,7 @@ impl<'a> QuicklistRef<'a> {
     }
 }
 
-impl<'a> Iterator for Walk<'a> {
+impl<'a> Iterator for QuicklistWalk<'a> {
     type Item = Element<'a>;
 
     #[inline]

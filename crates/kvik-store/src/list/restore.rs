@@ -5,15 +5,15 @@ use std::iter;
 use super::ListEnd;
 use super::change::ListMut;
 use crate::edit::Edit;
+use crate::entry::Entry;
 use crate::packed::Listpack;
 use crate::restore::{Malformed, Terms};
-use crate::slot::Slot;
 use crate::value::IntText;
 
-impl<'g> Slot<'g> {
+impl<'g> Entry<'g> {
     /// Begins a list beside what the key holds, which is discarded unless it is [restored](ListMut::restore).
-    pub fn list_beside(self) -> ListMut<'g> {
-        ListMut(Edit::beside(self))
+    pub fn build_list(self) -> ListMut<'g> {
+        ListMut(Edit::build(self))
     }
 }
 

@@ -34,7 +34,7 @@ fn store(list_size: i64) -> Store {
 }
 
 fn edit<R>(store: &mut Store, key: u8, change: impl FnOnce(&mut ListMut<'_>) -> R) -> R {
-    store.run(|guard| change(&mut guard.slot(&[key]).list_mut().unwrap()))
+    store.run(|guard| change(&mut guard.entry(&[key]).list_mut().unwrap()))
 }
 
 fn elements(store: &mut Store, key: u8) -> Vec<Vec<u8>> {
@@ -86,7 +86,7 @@ fn push_all(store: &mut Store, model: &mut Model, k: u8, left: bool, elements: W
     let pushed = elements.iter().map(Vec::as_slice);
     store.take_effects();
     if near {
-        store.run(|guard| guard.slot(&[k]).push_to_list(end(left), pushed).unwrap());
+        store.run(|guard| guard.entry(&[k]).push_to_list(end(left), pushed).unwrap());
     } else {
         edit(store, k, |list| list.push(end(left), pushed));
     }
@@ -109,8 +109,8 @@ fn pop(store: &mut Store, model: &mut Model, k: u8, left: bool, count: usize) {
             told = Some(elements.map(text).collect::<Vec<_>>());
         };
         let pop = |guard: &mut Guard<'_>| {
-            let slot = guard.slot(&key);
-            slot.pop_from_list(end(left), count, &mut tell)
+            let entry = guard.entry(&key);
+            entry.pop_from_list(end(left), count, &mut tell)
         };
         store.run(pop).unwrap()
     };
@@ -377,7 +377,7 @@ fn a_large_list_is_freed_in_slices() {
 fn effects_say_what_has_happened() {
     let mut store = store(-2);
     store.run(|guard| {
-        let mut list = guard.slot(b"k").list_mut().unwrap();
+        let mut list = guard.entry(b"k").list_mut().unwrap();
         let elements = |n: usize| {
             [&b"a"[..], b"b", b"a", b"c", b"a", b"d"]
                 .into_iter()

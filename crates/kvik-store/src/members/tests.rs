@@ -39,7 +39,7 @@ fn look(store: &mut Store, now: UnixMs, mode: Mode) -> Vec<Option<Vec<String>>> 
 }
 
 fn fill(guard: &mut Guard<'_>, members: &[Member]) {
-    let mut hash = guard.slot(b"hash").hash_mut().unwrap();
+    let mut hash = guard.entry(b"hash").hash_mut().unwrap();
     for &(n, score, at) in members {
         hash.set(&name(n), StringRef::Int(score.into()));
         if let Some(at) = at {
@@ -47,13 +47,13 @@ fn fill(guard: &mut Guard<'_>, members: &[Member]) {
         }
     }
     drop(hash);
-    let mut set = guard.slot(b"set").set_mut().unwrap();
+    let mut set = guard.entry(b"set").set_mut().unwrap();
     for &(n, _, at) in members {
         set.add(&name(n));
         set.set_expiry(&name(n), at);
     }
     drop(set);
-    let mut zset = guard.slot(b"zset").zset_mut().unwrap();
+    let mut zset = guard.entry(b"zset").zset_mut().unwrap();
     for &(n, score, at) in members {
         zset.update(&name(n), |_| Some(score.into()));
         zset.set_expiry(&name(n), at);
@@ -165,7 +165,7 @@ proptest! {
             let mut slices = 0;
             while at(&mut store, now, Mode::Primary, |guard| {
                 let before = guard.stats().changes;
-                let more = guard.thin(key, max);
+                let more = guard.expire_slice(key, max);
                 assert!(guard.stats().changes - before <= max as u64);
                 more
             }) {
@@ -186,7 +186,7 @@ fn a_key_whose_members_are_all_due_goes_at_once() {
     let mut store = store_of(&members);
     at(&mut store, START + 5, Mode::Primary, |guard| {
         for key in KEYS {
-            assert!(!guard.thin(key, 1) && !guard.exists(key));
+            assert!(!guard.expire_slice(key, 1) && !guard.exists(key));
         }
         assert_eq!(guard.stats().changes, 3);
     });
@@ -196,7 +196,7 @@ fn a_key_whose_members_are_all_due_goes_at_once() {
 fn a_write_that_a_pause_has_come_upon_meets_nothing_hidden() {
     let mut store = store_of(&[(1, 0, Some(START + 5)), (2, 0, None)]);
     at(&mut store, START + 5, Mode::Paused, |guard| {
-        assert!(guard.slot(b"set").set_mut().unwrap().add(&name(1)));
+        assert!(guard.entry(b"set").set_mut().unwrap().add(&name(1)));
         let value = guard.read(b"set").unwrap();
         let ValueRef::Set(set) = value.value() else {
             unreachable!("it is a set");

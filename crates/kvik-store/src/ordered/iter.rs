@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::RankTree;
 
 /// The items of a range of ranks.
-pub(crate) struct Iter<'a, T> {
+pub(crate) struct RankIter<'a, T> {
     tree: &'a RankTree<T>,
     /// What lies between the two runs at hand.
     ranks: Range<usize>,
@@ -17,7 +17,7 @@ pub(crate) struct Iter<'a, T> {
     back: &'a [T],
 }
 
-impl<'a, T: Copy> Iter<'a, T> {
+impl<'a, T: Copy> RankIter<'a, T> {
     pub(super) fn new(tree: &'a RankTree<T>, ranks: Range<usize>) -> Self {
         Self {
             tree,
@@ -51,7 +51,7 @@ impl<'a, T: Copy> Iter<'a, T> {
     }
 }
 
-impl<T: Copy> Iterator for Iter<'_, T> {
+impl<T: Copy> Iterator for RankIter<'_, T> {
     type Item = T;
 
     #[inline]
@@ -70,7 +70,7 @@ impl<T: Copy> Iterator for Iter<'_, T> {
     }
 }
 
-impl<T: Copy> DoubleEndedIterator for Iter<'_, T> {
+impl<T: Copy> DoubleEndedIterator for RankIter<'_, T> {
     #[inline]
     fn next_back(&mut self) -> Option<T> {
         if self.back.is_empty() {
@@ -82,6 +82,6 @@ impl<T: Copy> DoubleEndedIterator for Iter<'_, T> {
     }
 }
 
-impl<T: Copy> ExactSizeIterator for Iter<'_, T> {}
+impl<T: Copy> ExactSizeIterator for RankIter<'_, T> {}
 
-impl<T: Copy> FusedIterator for Iter<'_, T> {}
+impl<T: Copy> FusedIterator for RankIter<'_, T> {}

@@ -23,19 +23,19 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 
-use node::{Cut, Inner, Node};
+use node::{Cut, Inner, TreeNode};
 
 mod iter;
 mod node;
 mod room;
 
-pub(crate) use iter::Iter;
+pub(crate) use iter::RankIter;
 
 /// Items in an order that its user defines.
 ///
 /// It cannot be cloned, because a copy has other capacities: [`RankTree::from_sorted`] makes one.
 pub(crate) struct RankTree<T> {
-    root: Node<T>,
+    root: TreeNode<T>,
     len: usize,
     bytes: usize,
 }
@@ -45,7 +45,7 @@ pub(crate) struct RankTree<T> {
 const MAX_HEIGHT: usize = 32;
 
 /// A position in a leaf and the way to it.
-struct Place {
+struct LeafPath {
     steps: [u8; MAX_HEIGHT],
     height: usize,
     /// Whether the leaf is the first of the tree, or the last.
@@ -55,7 +55,7 @@ struct Place {
     at: usize,
 }
 
-impl Place {
+impl LeafPath {
     fn step(&mut self, child: usize, children: usize) {
         self.steps[self.height] = u8::try_from(child).expect("an inner node has few children");
         self.height += 1;
@@ -83,7 +83,7 @@ impl<T: Copy> RankTree<T> {
     /// A tree without items, and without memory.
     pub(crate) const fn new() -> Self {
         Self {
-            root: Node::Leaf(Vec::new()),
+            root: TreeNode::Leaf(Vec::new()),
             len: 0,
             bytes: 0,
         }
@@ -94,7 +94,7 @@ impl<T: Copy> RankTree<T> {
         let mut bytes = 0;
         let mut len = 0;
         let counted = items.into_iter().inspect(|_| len += 1);
-        let root = Node::from_sorted(counted, &mut bytes);
+        let root = TreeNode::from_sorted(counted, &mut bytes);
         Self { root, len, bytes }
     }
 
@@ -160,12 +160,12 @@ impl<T: Copy> RankTree<T> {
     }
 
     /// The items of these ranks, as far as they exist, from either end.
-    pub(crate) fn range(&self, ranks: Range<usize>) -> Iter<'_, T> {
-        Iter::new(self, self.clamp(ranks))
+    pub(crate) fn range(&self, ranks: Range<usize>) -> RankIter<'_, T> {
+        RankIter::new(self, self.clamp(ranks))
     }
 
     /// All items.
-    pub(crate) fn iter(&self) -> Iter<'_, T> {
+    pub(crate) fn iter(&self) -> RankIter<'_, T> {
         self.range(0..self.len)
     }
 
@@ -259,8 +259,8 @@ impl<T: Copy> RankTree<T> {
 /// Finding places.
 impl<T: Copy> RankTree<T> {
     /// Walks down to a leaf through the children that `choose` names. The place is the leaf's beginning.
-    fn descend(&self, mut choose: impl FnMut(&Inner<T>) -> usize) -> (Place, &[T]) {
-        let mut place = Place {
+    fn descend(&self, mut choose: impl FnMut(&Inner<T>) -> usize) -> (LeafPath, &[T]) {
+        let mut place = LeafPath {
             steps: [0; MAX_HEIGHT],
             height: 0,
             first: true,
@@ -271,11 +271,11 @@ impl<T: Copy> RankTree<T> {
         let mut node = &self.root;
         loop {
             match node {
-                Node::Leaf(items) => {
+                TreeNode::Leaf(items) => {
                     place.leaf_len = items.len();
                     return (place, items);
                 }
-                Node::Inner(inner) => {
+                TreeNode::Inner(inner) => {
                     let child = choose(inner);
                     place.step(child, inner.width());
                     node = &inner.children[child];
@@ -285,7 +285,7 @@ impl<T: Copy> RankTree<T> {
     }
 
     /// Where the item is that `cmp` calls equal, and its leaf; or where it would be, and nothing.
-    fn locate(&self, mut cmp: impl FnMut(&T) -> Ordering) -> (Place, Option<&[T]>) {
+    fn locate(&self, mut cmp: impl FnMut(&T) -> Ordering) -> (LeafPath, Option<&[T]>) {
         // A search that ends at an item has compared with it, so an equal one has been seen.
         let mut found = false;
         let mut before = |item: &T| {
@@ -299,7 +299,7 @@ impl<T: Copy> RankTree<T> {
     }
 
     /// Where the item of a rank is, which must exist, and its leaf.
-    fn seek(&self, mut rank: usize) -> (Place, &[T]) {
+    fn seek(&self, mut rank: usize) -> (LeafPath, &[T]) {
         let (mut place, leaf) = self.descend(|inner| {
             let (child, rest) = inner.child_at(rank);
             rank = rest;
@@ -310,7 +310,7 @@ impl<T: Copy> RankTree<T> {
     }
 
     /// The place behind the last item, and its leaf.
-    fn end(&self) -> (Place, &[T]) {
+    fn end(&self) -> (LeafPath, &[T]) {
         let (mut place, leaf) = self.descend(|inner| inner.width() - 1);
         place.at = place.leaf_len;
         (place, leaf)
@@ -319,21 +319,21 @@ impl<T: Copy> RankTree<T> {
 
 /// Changes at places.
 impl<T: Copy> RankTree<T> {
-    fn insert_at(&mut self, place: &Place, item: T) {
+    fn insert_at(&mut self, place: &LeafPath, item: T) {
         let split = self
             .root
             .insert(place.steps(), place.at, item, place.cut(), &mut self.bytes);
         self.len += 1;
         if let Some(right) = split {
-            let left = std::mem::replace(&mut self.root, Node::Leaf(Vec::new()));
-            self.root = Node::parent_of(vec![left, right]);
+            let left = std::mem::replace(&mut self.root, TreeNode::Leaf(Vec::new()));
+            self.root = TreeNode::parent_of(vec![left, right]);
             self.bytes += self.root.bytes();
         }
     }
 
     /// Removes `count` items of one leaf. A leaf at an end of the tree may become as small as it likes: whoever takes items
     /// from there will take the others too, or fill it again.
-    fn remove_run(&mut self, place: &Place, count: usize) {
+    fn remove_run(&mut self, place: &LeafPath, count: usize) {
         let at_end = place.first || place.last;
         let range = place.at..place.at + count;
         self.root

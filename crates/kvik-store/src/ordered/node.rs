@@ -16,7 +16,7 @@ const LEAF_BYTES: usize = 2048;
 const INNER_BYTES: usize = 3072;
 
 /// A subtree. Neither a leaf nor an inner node is empty, but for the root of an empty tree.
-pub(super) enum Node<T> {
+pub(super) enum TreeNode<T> {
     Leaf(Vec<T>),
     Inner(Box<Inner<T>>),
 }
@@ -26,7 +26,7 @@ pub(super) enum Node<T> {
 pub(super) struct Inner<T> {
     pub(super) lasts: Vec<T>,
     pub(super) counts: Vec<usize>,
-    pub(super) children: Vec<Node<T>>,
+    pub(super) children: Vec<TreeNode<T>>,
 }
 
 /// Where a node that is full is split: at an end of the tree, so that the other part stays full.
@@ -48,7 +48,7 @@ impl Cut {
     }
 }
 
-impl<T: Copy> Node<T> {
+impl<T: Copy> TreeNode<T> {
     /// Most items of a leaf.
     const LEAF: usize = limit(LEAF_BYTES / size_of::<T>(), 128);
 
@@ -207,7 +207,7 @@ impl<T: Copy> Node<T> {
 impl<T: Copy> Inner<T> {
     /// Most children.
     pub(super) const FANOUT: usize = limit(
-        INNER_BYTES / (size_of::<T>() + size_of::<usize>() + size_of::<Node<T>>()),
+        INNER_BYTES / (size_of::<T>() + size_of::<usize>() + size_of::<TreeNode<T>>()),
         64,
     );
 
@@ -263,7 +263,7 @@ impl<T: Copy> Inner<T> {
     }
 
     /// Takes a child in, and splits if there are too many.
-    fn adopt(&mut self, at: usize, child: Node<T>, cut: Cut) -> Option<Self> {
+    fn adopt(&mut self, at: usize, child: TreeNode<T>, cut: Cut) -> Option<Self> {
         let full = self.width() == Self::FANOUT;
         let mut split = full.then(|| self.split_off(cut.of(Self::FANOUT, 1)));
         match &mut split {
@@ -320,13 +320,13 @@ impl<T: Copy> Inner<T> {
         self.lasts[child] = self.children[child].last();
     }
 
-    fn insert_entry(&mut self, at: usize, child: Node<T>) {
+    fn insert_entry(&mut self, at: usize, child: TreeNode<T>) {
         room::insert(&mut self.lasts, at, child.last());
         room::insert(&mut self.counts, at, child.count());
         room::insert(&mut self.children, at, child);
     }
 
-    fn remove_entry(&mut self, at: usize) -> Node<T> {
+    fn remove_entry(&mut self, at: usize) -> TreeNode<T> {
         self.lasts.remove(at);
         self.counts.remove(at);
         self.children.remove(at)
@@ -361,8 +361,8 @@ impl<T: Copy> Inner<T> {
 
 /// Inserts an item into a leaf, and splits it if there are too many.
 fn insert_item<T: Copy>(items: &mut Vec<T>, at: usize, item: T, cut: Cut) -> Option<Vec<T>> {
-    let full = items.len() == Node::<T>::LEAF;
-    let mut split = full.then(|| room::split_off(items, cut.of(Node::<T>::LEAF, 0)));
+    let full = items.len() == TreeNode::<T>::LEAF;
+    let mut split = full.then(|| room::split_off(items, cut.of(TreeNode::<T>::LEAF, 0)));
     match &mut split {
         // What is left of a leaf that was split at its front is nothing, and the item belongs there.
         Some(right) if at >= items.len() && !items.is_empty() => {

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use proptest::prelude::*;
 
 use super::RankTree;
-use super::node::{Inner, Node};
+use super::node::{Inner, TreeNode};
 
 /// An item of 12 bytes, or of as many as make nodes small and trees high.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -266,7 +266,7 @@ fn check<T: Copy + PartialEq + std::fmt::Debug>(tree: &RankTree<T>) {
     assert_eq!(whole.count, tree.len());
     assert_eq!(whole.bytes, tree.bytes());
     assert_eq!(tree.is_empty(), whole.count == 0);
-    if let Node::Inner(root) = &tree.root {
+    if let TreeNode::Inner(root) = &tree.root {
         assert!(root.width() > 1);
     }
 }
@@ -286,17 +286,17 @@ struct Walk {
 }
 
 impl Walk {
-    fn of<T: Copy + PartialEq + std::fmt::Debug>(node: &Node<T>, ends: Ends) -> Self {
+    fn of<T: Copy + PartialEq + std::fmt::Debug>(node: &TreeNode<T>, ends: Ends) -> Self {
         let (width, most) = node.width();
         assert!(width <= most);
         assert!(ends.first || ends.last || width >= most / 4);
         match node {
-            Node::Leaf(items) => Self {
+            TreeNode::Leaf(items) => Self {
                 height: 0,
                 count: items.len(),
                 bytes: items.capacity() * size_of::<T>(),
             },
-            Node::Inner(inner) => Self::of_inner(inner, ends),
+            TreeNode::Inner(inner) => Self::of_inner(inner, ends),
         }
     }
 
@@ -308,7 +308,7 @@ impl Walk {
             bytes: size_of::<Inner<T>>()
                 + inner.lasts.capacity() * size_of::<T>()
                 + inner.counts.capacity() * size_of::<usize>()
-                + inner.children.capacity() * size_of::<Node<T>>(),
+                + inner.children.capacity() * size_of::<TreeNode<T>>(),
         };
         for (n, child) in inner.children.iter().enumerate() {
             let ends = Ends {

@@ -27,7 +27,7 @@ enum Integers<'a> {
 
 /// Integers in ascending order, from both ends; see [`IntSet::iter`].
 #[derive(Clone, Debug)]
-pub struct Iter<'a> {
+pub struct IntSetIter<'a> {
     set: IntSet<'a>,
     range: std::ops::Range<usize>,
 }
@@ -114,8 +114,8 @@ impl<'a> IntSet<'a> {
     }
 
     /// The integers in ascending order.
-    pub fn iter(self) -> Iter<'a> {
-        Iter {
+    pub fn iter(self) -> IntSetIter<'a> {
+        IntSetIter {
             set: self,
             range: 0..self.len(),
         }
@@ -154,14 +154,14 @@ fn wide(bytes: &[u8; 8]) -> i64 {
 
 impl<'a> IntoIterator for IntSet<'a> {
     type Item = i64;
-    type IntoIter = Iter<'a>;
+    type IntoIter = IntSetIter<'a>;
 
-    fn into_iter(self) -> Iter<'a> {
+    fn into_iter(self) -> IntSetIter<'a> {
         self.iter()
     }
 }
 
-impl Iterator for Iter<'_> {
+impl Iterator for IntSetIter<'_> {
     type Item = i64;
 
     #[inline]
@@ -178,16 +178,16 @@ impl Iterator for Iter<'_> {
     }
 }
 
-impl DoubleEndedIterator for Iter<'_> {
+impl DoubleEndedIterator for IntSetIter<'_> {
     #[inline]
     fn next_back(&mut self) -> Option<i64> {
         self.set.get(self.range.next_back()?)
     }
 }
 
-impl ExactSizeIterator for Iter<'_> {}
+impl ExactSizeIterator for IntSetIter<'_> {}
 
-impl std::iter::FusedIterator for Iter<'_> {}
+impl std::iter::FusedIterator for IntSetIter<'_> {}
 
 /// A set without integers.
 pub fn empty() -> Vec<u8> {

@@ -61,7 +61,7 @@ pub struct Needle<'a> {
 
 /// Elements from both ends; see [`Listpack::iter`].
 #[derive(Clone, Debug)]
-pub struct Iter<'a> {
+pub struct ListpackIter<'a> {
     entries: &'a [u8],
 }
 
@@ -205,14 +205,14 @@ impl<'a> Listpack<'a> {
 
     /// The elements in order, or from the back.
     #[inline]
-    pub fn iter(self) -> Iter<'a> {
+    pub fn iter(self) -> ListpackIter<'a> {
         self.iter_from(HEADER_BYTES)
     }
 
     /// The elements from the offset `at` on.
     #[inline]
-    pub fn iter_from(self, at: usize) -> Iter<'a> {
-        Iter {
+    pub fn iter_from(self, at: usize) -> ListpackIter<'a> {
+        ListpackIter {
             entries: self.bytes.get(at..self.end()).unwrap_or_default(),
         }
     }
@@ -253,9 +253,9 @@ impl<'a> Listpack<'a> {
 
 impl<'a> IntoIterator for Listpack<'a> {
     type Item = Element<'a>;
-    type IntoIter = Iter<'a>;
+    type IntoIter = ListpackIter<'a>;
 
-    fn into_iter(self) -> Iter<'a> {
+    fn into_iter(self) -> ListpackIter<'a> {
         self.iter()
     }
 }
@@ -319,7 +319,7 @@ fn same(a: &[u8], b: &[u8]) -> bool {
     !ends_differ && a == b
 }
 
-impl<'a> Iterator for Iter<'a> {
+impl<'a> Iterator for ListpackIter<'a> {
     type Item = Element<'a>;
 
     #[inline]
@@ -330,7 +330,7 @@ impl<'a> Iterator for Iter<'a> {
     }
 }
 
-impl DoubleEndedIterator for Iter<'_> {
+impl DoubleEndedIterator for ListpackIter<'_> {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
         let size = entry::size_before(self.entries)?;
@@ -343,7 +343,7 @@ impl DoubleEndedIterator for Iter<'_> {
     }
 }
 
-impl std::iter::FusedIterator for Iter<'_> {}
+impl std::iter::FusedIterator for ListpackIter<'_> {}
 
 #[cfg(test)]
 mod tests;

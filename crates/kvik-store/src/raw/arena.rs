@@ -1,12 +1,12 @@
-//! The memory of a stripe's entries: slots in pages of 64 KiB, one size of slot to a page.
+//! The memory of a stripe's entries: cells in pages of 64 KiB, one size of cell to a page.
 //!
-//! A reference is the number of a page and of a slot in it. Since the stripe owns the arena, the stripe's lock owns the
-//! memory: no atomics, nothing freed by others. Free slots of a page form a list through their first two bytes; slots that
+//! A reference is the number of a page and of a cell in it. Since the stripe owns the arena, the stripe's lock owns the
+//! memory: no atomics, nothing freed by others. Free cells of a page form a list through their first two bytes; cells that
 //! were never used lie behind the others and are not touched, so that a page costs no more memory than it holds.
 //!
 //! The page directory can be read without the lock, to compute where an entry is and fetch it into the cache; reading the
 //! entry itself is for the owner. All slices come from `&self` or `&mut self`, and a reference to a page that is gone
-//! panics; one to a slot that has another owner by now is a broken invariant of the caller, but stays inside the arena.
+//! panics; one to a cell that has another owner by now is a broken invariant of the caller, but stays inside the arena.
 //!
 //! Pages that a mass deletion left sparse are emptied by [`Arena::begin_compaction`], after which [`Arena::relocate`] moves
 //! whatever entry of theirs it is offered, until [`Arena::end_compaction`].
@@ -21,19 +21,19 @@ use super::pool::{self, PAGE_BYTES, Page};
 use super::prefetch::{LINE, fetch};
 use super::stable::StableVec;
 
-const SLOT_BITS: u32 = 12;
+const CELL_BITS: u32 = 12;
 /// Pages up to which the directory is one array; looking one up is quickest there.
 const FIRST_PAGES: usize = 512;
-const NO_SLOT: u16 = u16::MAX;
+const NO_CELL: u16 = u16::MAX;
 const NO_PAGE: u32 = 0;
-/// A page is sparse when less than this part of its slots is used.
+/// A page is sparse when less than this part of its cells is used.
 const SPARSE: (usize, usize) = (1, 2);
 
-/// Names a slot of one arena.
+/// Names a cell of one arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct EntryRef(NonZeroU32);
 
-/// Where pages are, readable without the lock: the address of a page, aligned, plus its slots' size.
+/// Where pages are, readable without the lock: the address of a page, aligned, plus its cells' size.
 #[derive(Default)]
 pub(crate) struct PageDirectory(StableVec<AtomicPtr<u8>, FIRST_PAGES>);
 
@@ -41,8 +41,8 @@ pub(crate) struct PageDirectory(StableVec<AtomicPtr<u8>, FIRST_PAGES>);
 pub(crate) struct Arena {
     directory: Arc<PageDirectory>,
     /// By number, from 1 on.
-    pages: Vec<Meta>,
-    /// First of the list of pages with free slots, by class.
+    pages: Vec<PageMeta>,
+    /// First of the list of pages with free cells, by class.
     open: [u32; CLASSES],
     /// Numbers of pages that were given back.
     unused: Vec<u32>,
@@ -55,11 +55,11 @@ pub(crate) struct Arena {
 
 /// A page as its arena knows it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Meta {
+struct PageMeta {
     class: u8,
-    state: State,
+    state: PageState,
     live: u16,
-    /// Slots from here on were never used.
+    /// Cells from here on were never used.
     fresh: u16,
     free: u16,
     before: u32,
@@ -67,10 +67,10 @@ struct Meta {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum PageState {
     #[default]
     Gone,
-    /// Has free slots and is on its class's list.
+    /// Has free cells and is on its class's list.
     Open,
     Full,
     /// Is being emptied: gets nothing new.
@@ -86,19 +86,19 @@ impl EntryRef {
         self.0.get()
     }
 
-    fn new(page: usize, slot: usize) -> Self {
+    fn new(page: usize, cell: usize) -> Self {
         let page = u32::try_from(page).expect("pages are counted in 20 bits");
-        Self::from_bits(page << SLOT_BITS | slot as u32).expect("pages are counted from 1")
+        Self::from_bits(page << CELL_BITS | cell as u32).expect("pages are counted from 1")
     }
 
     #[inline]
     fn page(self) -> usize {
-        (self.0.get() >> SLOT_BITS) as usize
+        (self.0.get() >> CELL_BITS) as usize
     }
 
     #[inline]
-    fn slot(self) -> usize {
-        (self.0.get() & ((1 << SLOT_BITS) - 1)) as usize
+    fn cell(self) -> usize {
+        (self.0.get() & ((1 << CELL_BITS) - 1)) as usize
     }
 }
 
@@ -107,10 +107,10 @@ impl PageDirectory {
     #[inline]
     pub(crate) fn address(&self, entry: EntryRef) -> Option<*const u8> {
         let (start, bytes) = self.page(entry.page());
-        (bytes != 0).then(|| start.wrapping_add(entry.slot() * bytes).cast_const())
+        (bytes != 0).then(|| start.wrapping_add(entry.cell() * bytes).cast_const())
     }
 
-    /// Address of a page and size of its slots, 0 if there is no such page.
+    /// Address of a page and size of its cells, 0 if there is no such page.
     #[inline]
     fn page(&self, number: usize) -> (*mut u8, usize) {
         let word = self
@@ -132,7 +132,7 @@ impl Arena {
     pub(crate) fn new() -> Self {
         Self {
             directory: Arc::default(),
-            pages: vec![Meta::default()],
+            pages: vec![PageMeta::default()],
             open: [NO_PAGE; CLASSES],
             unused: Vec::new(),
             spare: None,
@@ -145,17 +145,17 @@ impl Arena {
         &self.directory
     }
 
-    /// Bytes of slots in use.
+    /// Bytes of cells in use.
     pub(crate) fn live_bytes(&self) -> usize {
         self.live_bytes
     }
 
-    /// Bytes of slots in use or free: what the arena keeps resident.
+    /// Bytes of cells in use or free: what the arena keeps resident.
     pub(crate) fn touched_bytes(&self) -> usize {
         self.touched_bytes
     }
 
-    /// A slot of at least `bytes`, with whatever contents.
+    /// A cell of at least `bytes`, with whatever contents.
     #[inline]
     pub(crate) fn alloc(&mut self, bytes: usize) -> EntryRef {
         let class = class_for(bytes);
@@ -166,64 +166,64 @@ impl Arena {
         self.live_bytes += bytes_of(class);
         let page = &mut self.pages[number];
         page.live += 1;
-        let slot = page.free;
-        if slot == NO_SLOT {
+        let cell = page.free;
+        if cell == NO_CELL {
             let entry = EntryRef::new(number, usize::from(page.fresh));
             page.fresh += 1;
             self.touched_bytes += bytes_of(class);
             self.close_if_full(number);
             return entry;
         }
-        let entry = EntryRef::new(number, usize::from(slot));
+        let entry = EntryRef::new(number, usize::from(cell));
         let next = self.bytes(entry)[..2].try_into().expect("two bytes");
         self.pages[number].free = u16::from_ne_bytes(next);
         self.close_if_full(number);
         entry
     }
 
-    /// Takes a slot back.
+    /// Takes a cell back.
     #[inline]
     pub(crate) fn free(&mut self, entry: EntryRef) {
         let number = entry.page();
         let next = self.pages[number].free;
-        let slot = self.bytes_mut(entry);
-        slot[..2].copy_from_slice(&next.to_ne_bytes());
-        self.live_bytes -= slot.len();
+        let cell = self.bytes_mut(entry);
+        cell[..2].copy_from_slice(&next.to_ne_bytes());
+        self.live_bytes -= cell.len();
         let page = &mut self.pages[number];
-        page.free = entry.slot() as u16;
+        page.free = entry.cell() as u16;
         page.live -= 1;
         match page.state {
             _ if page.live == 0 => self.emptied(number),
-            State::Full => self.link(number),
-            State::Open | State::Closing => {}
-            State::Gone => unreachable!("an entry's page exists"),
+            PageState::Full => self.link(number),
+            PageState::Open | PageState::Closing => {}
+            PageState::Gone => unreachable!("an entry's page exists"),
         }
     }
 
-    /// The bytes of a slot.
+    /// The bytes of a cell.
     #[inline]
     pub(crate) fn bytes(&self, entry: EntryRef) -> &[u8] {
-        let (start, bytes) = self.slot(entry);
-        // Most slots lie across two lines; the second one is on its way while the first is looked at.
+        let (start, bytes) = self.cell(entry);
+        // Most cells lie across two lines; the second one is on its way while the first is looked at.
         fetch(start.wrapping_add(bytes.min(LINE) - 1));
-        // SAFETY: `slot` gives a range of a page this arena owns, made of initialized bytes; `&self` keeps others from
+        // SAFETY: `cell` gives a range of a page this arena owns, made of initialized bytes; `&self` keeps others from
         // writing there.
         unsafe { std::slice::from_raw_parts(start, bytes) }
     }
 
-    /// The bytes of a slot, to change them.
+    /// The bytes of a cell, to change them.
     #[inline]
     pub(crate) fn bytes_mut(&mut self, entry: EntryRef) -> &mut [u8] {
-        let (start, bytes) = self.slot(entry);
+        let (start, bytes) = self.cell(entry);
         // SAFETY: as in `bytes`; `&mut self` keeps others from reading or writing there.
         unsafe { std::slice::from_raw_parts_mut(start, bytes) }
     }
 
-    /// The bytes of one slot beside those of another one, to change the latter.
+    /// The bytes of one cell beside those of another one, to change the latter.
     pub(crate) fn pair(&mut self, from: EntryRef, to: EntryRef) -> (&[u8], &mut [u8]) {
-        assert_ne!(from, to, "two slots are asked for");
-        let ((from, from_bytes), (to, to_bytes)) = (self.slot(from), self.slot(to));
-        // SAFETY: as in `bytes` and `bytes_mut`. Slots of one page do not overlap, for they have one size; those of
+        assert_ne!(from, to, "two cells are asked for");
+        let ((from, from_bytes), (to, to_bytes)) = (self.cell(from), self.cell(to));
+        // SAFETY: as in `bytes` and `bytes_mut`. Cells of one page do not overlap, for they have one size; those of
         // different pages do not either.
         unsafe {
             (
@@ -233,14 +233,14 @@ impl Arena {
         }
     }
 
-    /// Start and size of a slot of a page that this arena owns.
+    /// Start and size of a cell of a page that this arena owns.
     #[inline]
-    fn slot(&self, entry: EntryRef) -> (*mut u8, usize) {
+    fn cell(&self, entry: EntryRef) -> (*mut u8, usize) {
         let (start, bytes) = self.directory.page(entry.page());
-        let offset = entry.slot() * bytes;
+        let offset = entry.cell() * bytes;
         assert!(
             bytes != 0 && offset + bytes <= PAGE_BYTES,
-            "a reference leads to a slot of a page"
+            "a reference leads to a cell of a page"
         );
         // SAFETY: only `open_page` puts pages into the directory, which it got from the pool, and `give_back` takes
         // them out; the offset was checked to lie inside.
@@ -255,7 +255,7 @@ impl Arena {
     /// Marks sparse pages to be emptied, if that frees any, and says whether it did.
     pub(crate) fn begin_compaction(&mut self) -> bool {
         let mut sparse = [0u32; CLASSES];
-        let is_sparse = |page: &Meta| page.state == State::Open && page.is_sparse();
+        let is_sparse = |page: &PageMeta| page.state == PageState::Open && page.is_sparse();
         for page in self.pages.iter().filter(|page| is_sparse(page)) {
             sparse[usize::from(page.class)] += 1;
         }
@@ -267,7 +267,7 @@ impl Arena {
             if is_sparse(&page) && *left > 1 {
                 *left -= 1;
                 self.unlink(number);
-                self.pages[number].state = State::Closing;
+                self.pages[number].state = PageState::Closing;
                 begun = true;
             }
         }
@@ -277,7 +277,7 @@ impl Arena {
     /// Moves an entry out of a page that is being emptied and returns where it is now.
     pub(crate) fn relocate(&mut self, entry: EntryRef) -> Option<EntryRef> {
         let page = self.pages[entry.page()];
-        if page.state != State::Closing {
+        if page.state != PageState::Closing {
             return None;
         }
         let to = self.alloc(bytes_of(usize::from(page.class)));
@@ -290,7 +290,7 @@ impl Arena {
     /// Uses again what is left of the pages that were to be emptied.
     pub(crate) fn end_compaction(&mut self) {
         for number in 1..self.pages.len() {
-            if self.pages[number].state == State::Closing {
+            if self.pages[number].state == PageState::Closing {
                 self.link(number);
             }
         }
@@ -300,17 +300,17 @@ impl Arena {
     #[cold]
     fn open_page(&mut self, class: usize) -> usize {
         let number = self.unused.pop().map_or(self.pages.len(), |n| n as usize);
-        assert!(number < 1 << (32 - SLOT_BITS), "64 GiB in one stripe");
+        assert!(number < 1 << (32 - CELL_BITS), "64 GiB in one stripe");
         if number == self.pages.len() {
-            self.pages.push(Meta::default());
+            self.pages.push(PageMeta::default());
         }
         let page = self.spare.take().unwrap_or_else(pool::take);
         let start = page.start().as_ptr();
         self.directory.set(number, start, bytes_of(class));
-        self.pages[number] = Meta {
+        self.pages[number] = PageMeta {
             class: class as u8,
-            free: NO_SLOT,
-            ..Meta::default()
+            free: NO_CELL,
+            ..PageMeta::default()
         };
         self.link(number);
         number
@@ -318,9 +318,9 @@ impl Arena {
 
     fn close_if_full(&mut self, number: usize) {
         let page = &self.pages[number];
-        if page.free == NO_SLOT && usize::from(page.fresh) == page.capacity() {
+        if page.free == NO_CELL && usize::from(page.fresh) == page.capacity() {
             self.unlink(number);
-            self.pages[number].state = State::Full;
+            self.pages[number].state = PageState::Full;
         }
     }
 
@@ -328,7 +328,7 @@ impl Arena {
     /// of them.
     #[cold]
     fn emptied(&mut self, number: usize) {
-        if self.pages[number].state == State::Open {
+        if self.pages[number].state == PageState::Open {
             self.unlink(number);
         }
         self.give_back(number);
@@ -354,11 +354,11 @@ impl Arena {
             self.pages[after as usize].before = number as u32;
         }
         let page = &mut self.pages[number];
-        (page.before, page.after, page.state) = (NO_PAGE, after, State::Open);
+        (page.before, page.after, page.state) = (NO_PAGE, after, PageState::Open);
     }
 
     fn unlink(&mut self, number: usize) {
-        let Meta {
+        let PageMeta {
             class,
             before,
             after,
@@ -375,7 +375,7 @@ impl Arena {
     }
 }
 
-impl Meta {
+impl PageMeta {
     fn capacity(&self) -> usize {
         PAGE_BYTES / bytes_of(usize::from(self.class))
     }
@@ -388,7 +388,7 @@ impl Meta {
 impl Drop for Arena {
     fn drop(&mut self) {
         for number in 1..self.pages.len() {
-            if self.pages[number].state != State::Gone {
+            if self.pages[number].state != PageState::Gone {
                 self.give_back(number);
             }
         }
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "leads to a slot")]
+    #[should_panic(expected = "leads to a cell")]
     fn a_reference_to_no_page_panics() {
         Arena::new().bytes(EntryRef::from_bits(u32::MAX).unwrap());
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! 12 tags, 0 = free | 4 bytes of notes | 12 references of 4 bytes
 //! ```
-//! The notes say which of the slots belong to the bucket before ("foreign"), and how many keys that belong here are in
+//! The notes say which of the lanes belong to the bucket before ("foreign"), and how many keys that belong here are in
 //! the bucket behind ("spilled") and in the segment's stash ("stashed"), so that a lookup that fails ends at one line.
 //!
 //! Every field is an atomic that is accessed relaxed, which costs nothing and makes it sound to look at a bucket without
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use super::arena::EntryRef;
 
-pub(crate) const SLOTS: usize = 12;
+pub(crate) const LANES: usize = 12;
 
 /// See the module's description.
 #[derive(Debug)]
@@ -21,16 +21,16 @@ pub(crate) const SLOTS: usize = 12;
 pub(crate) struct Bucket {
     /// Tags 0..8; tags 8..12 and the notes above them.
     head: [AtomicU64; 2],
-    refs: [AtomicU32; SLOTS],
+    refs: [AtomicU32; LANES],
 }
 
 const _: () = assert!(size_of::<Bucket>() == 64);
 
-/// A set of slots.
+/// A set of lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Slots(u16);
+pub(crate) struct Lanes(u16);
 
-const ALL: u16 = (1 << SLOTS) - 1;
+const ALL: u16 = (1 << LANES) - 1;
 const SPILLED_AT: u32 = 44;
 const STASHED_AT: u32 = 48;
 const FOREIGN_AT: u32 = 32;
@@ -41,26 +41,26 @@ impl Bucket {
         self.refs.iter().for_each(|word| word.store(0, Relaxed));
     }
 
-    /// Slots with this tag.
+    /// Lanes with this tag.
     #[inline]
-    pub(crate) fn tagged(&self, tag: u8) -> Slots {
+    pub(crate) fn tagged(&self, tag: u8) -> Lanes {
         let [low, high] = self.words();
-        Slots(equal_bytes(low, high, tag) & ALL)
+        Lanes(equal_bytes(low, high, tag) & ALL)
     }
 
     #[inline]
-    pub(crate) fn free(&self) -> Slots {
+    pub(crate) fn free(&self) -> Lanes {
         self.tagged(0)
     }
 
-    pub(crate) fn taken(&self) -> Slots {
-        Slots(!self.free().0 & ALL)
+    pub(crate) fn taken(&self) -> Lanes {
+        Lanes(!self.free().0 & ALL)
     }
 
-    /// Slots whose keys belong to the bucket before.
+    /// Lanes whose keys belong to the bucket before.
     #[inline]
-    pub(crate) fn foreign(&self) -> Slots {
-        Slots((self.words()[1] >> FOREIGN_AT) as u16 & ALL)
+    pub(crate) fn foreign(&self) -> Lanes {
+        Lanes((self.words()[1] >> FOREIGN_AT) as u16 & ALL)
     }
 
     /// Number of this bucket's keys that are in the bucket behind.
@@ -84,34 +84,34 @@ impl Bucket {
     }
 
     #[inline]
-    pub(crate) fn get(&self, slot: usize) -> Option<EntryRef> {
-        EntryRef::from_bits(self.refs[slot].load(Relaxed))
+    pub(crate) fn get(&self, lane: usize) -> Option<EntryRef> {
+        EntryRef::from_bits(self.refs[lane].load(Relaxed))
     }
 
-    pub(crate) fn tag(&self, slot: usize) -> u8 {
-        (self.words()[slot / 8] >> (slot % 8 * 8)) as u8
+    pub(crate) fn tag(&self, lane: usize) -> u8 {
+        (self.words()[lane / 8] >> (lane % 8 * 8)) as u8
     }
 
-    /// Takes a free slot.
-    pub(crate) fn put(&self, slot: usize, tag: u8, entry: EntryRef, foreign: bool) {
-        self.replace(slot, entry);
-        self.set_tag(slot, tag);
+    /// Takes a free lane.
+    pub(crate) fn put(&self, lane: usize, tag: u8, entry: EntryRef, foreign: bool) {
+        self.replace(lane, entry);
+        self.set_tag(lane, tag);
         if foreign {
-            self.add(1 << (FOREIGN_AT as usize + slot));
+            self.add(1 << (FOREIGN_AT as usize + lane));
         }
     }
 
-    /// Lets a taken slot lead elsewhere.
-    pub(crate) fn replace(&self, slot: usize, entry: EntryRef) {
-        self.refs[slot].store(entry.bits(), Relaxed);
+    /// Lets a taken lane lead elsewhere.
+    pub(crate) fn replace(&self, lane: usize, entry: EntryRef) {
+        self.refs[lane].store(entry.bits(), Relaxed);
     }
 
-    /// Frees a taken slot.
-    pub(crate) fn remove(&self, slot: usize) {
-        self.set_tag(slot, 0);
-        self.refs[slot].store(0, Relaxed);
+    /// Frees a taken lane.
+    pub(crate) fn remove(&self, lane: usize) {
+        self.set_tag(lane, 0);
+        self.refs[lane].store(0, Relaxed);
         let high = self.head[1].load(Relaxed);
-        self.head[1].store(high & !(1 << (FOREIGN_AT as usize + slot)), Relaxed);
+        self.head[1].store(high & !(1 << (FOREIGN_AT as usize + lane)), Relaxed);
     }
 
     #[inline]
@@ -119,8 +119,8 @@ impl Bucket {
         [self.head[0].load(Relaxed), self.head[1].load(Relaxed)]
     }
 
-    fn set_tag(&self, slot: usize, tag: u8) {
-        let (word, shift) = (&self.head[slot / 8], slot % 8 * 8);
+    fn set_tag(&self, lane: usize, tag: u8) {
+        let (word, shift) = (&self.head[lane / 8], lane % 8 * 8);
         let others = word.load(Relaxed) & !(0xFF << shift);
         word.store(others | u64::from(tag) << shift, Relaxed);
     }
@@ -131,7 +131,7 @@ impl Bucket {
     }
 }
 
-impl Slots {
+impl Lanes {
     #[inline]
     pub(crate) fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
@@ -153,14 +153,14 @@ impl Slots {
     }
 }
 
-impl Iterator for Slots {
+impl Iterator for Lanes {
     type Item = usize;
 
     #[inline]
     fn next(&mut self) -> Option<usize> {
-        let slot = self.first()?;
+        let lane = self.first()?;
         self.0 &= self.0 - 1;
-        Some(slot)
+        Some(lane)
     }
 }
 
@@ -214,21 +214,21 @@ mod tests {
     }
 
     #[test]
-    fn slots_and_notes_do_not_disturb_each_other() {
+    fn lanes_and_notes_do_not_disturb_each_other() {
         let bucket = Bucket {
             head: [const { AtomicU64::new(0) }; 2],
-            refs: [const { AtomicU32::new(0) }; SLOTS],
+            refs: [const { AtomicU32::new(0) }; LANES],
         };
         let entry = EntryRef::from_bits(77).unwrap();
-        for slot in 0..SLOTS {
-            bucket.put(slot, 0xFF, entry, slot % 2 == 0);
+        for lane in 0..LANES {
+            bucket.put(lane, 0xFF, entry, lane % 2 == 0);
         }
         bucket.add_spilled(12);
         bucket.add_stashed(48);
         bucket.add_spilled(-1);
         assert_eq!((bucket.spilled(), bucket.stashed()), (11, 48));
         assert_eq!((bucket.foreign().len(), bucket.free().len()), (6, 0));
-        (0..SLOTS).for_each(|slot| bucket.remove(slot));
+        (0..LANES).for_each(|lane| bucket.remove(lane));
         assert_eq!((bucket.spilled(), bucket.stashed()), (11, 48));
         assert_eq!((bucket.foreign().len(), bucket.free().len()), (0, 12));
     }

@@ -1,7 +1,7 @@
-//! The entries of a stripe: keys, and members of large collections, in the arena, with what is too large for a slot in
+//! The entries of a stripe: keys, and members of large collections, in the arena, with what is too large for a cell in
 //! buffers beside it.
 //!
-//! A change that needs another size of slot moves the entry, so every change returns where the entry is then; the caller
+//! A change that needs another size of cell moves the entry, so every change returns where the entry is then; the caller
 //! lets its table lead there.
 
 use std::borrow::Cow;
@@ -10,8 +10,8 @@ use kvik_rope::Rope;
 
 use super::arena::{Arena, EntryRef};
 use super::class::{MAX_BYTES, rounded};
-use super::entry::{
-    FAR_BYTES, Form, Head, KEY, MEMBER, Member, NEAR_KEY_MAX, PackedInt, Record,
+use super::record::{
+    EXTERNAL_BYTES, Head, INLINE_KEY_MAX, KEY, MEMBER, Member, PackedInt, Record, ValueForm,
     bytes_before_value, copy_with_expiry, overwrite_expiry, value_room, write_clock, write_head,
 };
 use super::slab::Slab;
@@ -35,7 +35,7 @@ pub(crate) enum Text<'a> {
         /// Whether it was changed in place.
         raw: bool,
     },
-    /// A string that is too large for a slot.
+    /// A string that is too large for a cell.
     Rope {
         /// The string.
         rope: Rope,
@@ -44,7 +44,7 @@ pub(crate) enum Text<'a> {
     },
 }
 
-/// What is too large for a slot: keys of 255 bytes and more, values of members from 4 KiB on, and as ropes the strings of
+/// What is too large for a cell: keys of 255 bytes and more, values of members from 4 KiB on, and as ropes the strings of
 /// keys from 4 KiB on.
 ///
 /// Which memory they get is the global allocator's affair: the binaries use one that does not map and unmap for each
@@ -68,11 +68,11 @@ pub(crate) struct Cells {
     pub(crate) journals: Journals,
 }
 
-/// A value in the form in which a slot takes it.
-pub(crate) enum Stored<'a> {
-    Near(Form, Cow<'a, [u8]>),
+/// A value in the form in which a cell takes it.
+pub(crate) enum CellValue<'a> {
+    Inline(ValueForm, Cow<'a, [u8]>),
     Int(PackedInt),
-    Far(Form, [u8; FAR_BYTES]),
+    External(ValueForm, [u8; EXTERNAL_BYTES]),
 }
 
 impl<'a> From<NewString<'a>> for Text<'a> {
@@ -132,7 +132,7 @@ impl Buffers {
         self.texts.remove(index);
     }
 
-    /// Takes a value that is too large for the slot of a key or a member.
+    /// Takes a value that is too large for the cell of a key or a member.
     fn insert_value<const CLOCK: usize>(&mut self, text: &[u8]) -> u32 {
         if CLOCK == KEY {
             self.insert_rope(text.into())
@@ -208,25 +208,25 @@ impl Cells {
     pub(crate) fn insert_stored<const CLOCK: usize>(
         &mut self,
         key: &[u8],
-        stored: &Stored<'_>,
+        stored: &CellValue<'_>,
         expire_at: Option<UnixMs>,
     ) -> EntryRef {
-        let is_far = key.len() > NEAR_KEY_MAX;
-        let far = is_far.then(|| self.buffers.insert(key).to_ne_bytes());
-        let key = far.as_ref().map_or(key, |index| &index[..]);
+        let is_external = key.len() > INLINE_KEY_MAX;
+        let external = is_external.then(|| self.buffers.insert(key).to_ne_bytes());
+        let key = external.as_ref().map_or(key, |index| &index[..]);
         let fixed = bytes_before_value::<CLOCK>(key.len(), expire_at);
         let entry = self.arena.alloc(fixed + stored.bytes().len());
-        let slot = self.arena.bytes_mut(entry);
-        write_head::<CLOCK>(slot, expire_at, key, is_far);
-        stored.write::<CLOCK>(slot);
+        let cell = self.arena.bytes_mut(entry);
+        write_head::<CLOCK>(cell, expire_at, key, is_external);
+        stored.write::<CLOCK>(cell);
         entry
     }
 
     /// Frees an entry and its buffers.
     pub(crate) fn free<const CLOCK: usize>(&mut self, entry: EntryRef) {
-        let key = self.record::<CLOCK>(entry).far_key();
+        let key = self.record::<CLOCK>(entry).external_key();
         key.into_iter().for_each(|key| self.buffers.remove(key));
-        self.drop_far_value::<CLOCK>(entry);
+        self.drop_external_value::<CLOCK>(entry);
         self.arena.free(entry);
     }
 
@@ -238,12 +238,12 @@ impl Cells {
     ) -> EntryRef {
         let fixed = self.value_start::<CLOCK>(entry);
         // The old value's buffer goes first, so that both are never there at once.
-        self.drop_far_value::<CLOCK>(entry);
+        self.drop_external_value::<CLOCK>(entry);
         let stored = self.store::<CLOCK>(text, fixed);
         self.write_stored::<CLOCK>(entry, fixed, &stored)
     }
 
-    /// Writes another string and another clock over those of a key, if both strings take the same slot; says whether it did.
+    /// Writes another string and another clock over those of a key, if both strings take the same cell; says whether it did.
     #[inline]
     pub(crate) fn overwrite(
         &mut self,
@@ -255,20 +255,20 @@ impl Cells {
         let (form, bytes) = match text {
             Text::Int(n) => {
                 packed = PackedInt::new(*n);
-                (Form::Int, packed.bytes())
+                (ValueForm::Int, packed.bytes())
             }
-            Text::Bytes { bytes, raw: false } => (Form::Bytes, &**bytes),
+            Text::Bytes { bytes, raw: false } => (ValueForm::Bytes, &**bytes),
             Text::Bytes { .. } | Text::Rope { .. } => return false,
         };
-        let slot = self.arena.bytes_mut(entry);
-        let head = Head::<KEY>::of(slot);
+        let cell = self.arena.bytes_mut(entry);
+        let head = Head::<KEY>::of(cell);
         let end = head.value_start() + bytes.len();
-        if !head.form().is_near_string() || end > MAX_BYTES || rounded(end) != slot.len() {
+        if !head.form().is_inline_string() || end > MAX_BYTES || rounded(end) != cell.len() {
             return false;
         }
-        value_room::<KEY>(slot, form, bytes.len()).copy_from_slice(bytes);
+        value_room::<KEY>(cell, form, bytes.len()).copy_from_slice(bytes);
         if let Some(clock) = clock {
-            write_clock(slot, clock);
+            write_clock(cell, clock);
         }
         true
     }
@@ -277,14 +277,14 @@ impl Cells {
     pub(crate) fn set_stored<const CLOCK: usize>(
         &mut self,
         entry: EntryRef,
-        stored: &Stored<'_>,
+        stored: &CellValue<'_>,
     ) -> EntryRef {
         let fixed = self.value_start::<CLOCK>(entry);
-        self.drop_far_value::<CLOCK>(entry);
+        self.drop_external_value::<CLOCK>(entry);
         self.write_stored::<CLOCK>(entry, fixed, stored)
     }
 
-    /// Sets when the entry expires. A packed value that then is too large for the slot stays as it is: see
+    /// Sets when the entry expires. A packed value that then is too large for the cell stays as it is: see
     /// [`Self::expiry_fits`].
     pub(crate) fn set_expiry<const CLOCK: usize>(
         &mut self,
@@ -295,8 +295,8 @@ impl Cells {
             return entry;
         }
         if !self.expiry_fits::<CLOCK>(entry, expire_at) {
-            let far = self.value_to_buffer::<CLOCK>(entry);
-            return self.set_expiry::<CLOCK>(far, expire_at);
+            let external = self.value_to_buffer::<CLOCK>(entry);
+            return self.set_expiry::<CLOCK>(external, expire_at);
         }
         let bytes = self.bytes_with_expiry::<CLOCK>(entry, expire_at);
         let to = self.arena.alloc(bytes);
@@ -306,7 +306,7 @@ impl Cells {
         to
     }
 
-    /// Whether an entry with this expiry would be small enough for a slot.
+    /// Whether an entry with this expiry would be small enough for a cell.
     pub(crate) fn expiry_fits<const CLOCK: usize>(
         &self,
         entry: EntryRef,
@@ -324,9 +324,13 @@ impl Cells {
     ) -> (EntryRef, usize) {
         let record = self.record::<KEY>(entry);
         let len = record.string().len().max(offset + bytes.len());
-        if let Some(index) = record.far_value() {
+        if let Some(index) = record.external_value() {
             self.buffers.change(index, |rope| rope.write(offset, bytes));
-            value_room::<KEY>(self.arena.bytes_mut(entry), Form::FarRaw, FAR_BYTES);
+            value_room::<KEY>(
+                self.arena.bytes_mut(entry),
+                ValueForm::ExternalRaw,
+                EXTERNAL_BYTES,
+            );
             return (entry, len);
         }
         let start = self.value_start::<KEY>(entry);
@@ -337,7 +341,7 @@ impl Cells {
             let text = Text::Rope { rope, raw: true };
             return (self.set_text::<KEY>(entry, text), len);
         }
-        let to = self.near_raw_of_len(entry, start, len);
+        let to = self.inline_raw_of_len(entry, start, len);
         self.arena.bytes_mut(to)[start + offset..][..bytes.len()].copy_from_slice(bytes);
         (to, len)
     }
@@ -345,9 +349,9 @@ impl Cells {
     /// Takes the value of an entry along, which is a string, and frees the entry.
     pub(crate) fn take_text(&mut self, entry: EntryRef) -> Text<'static> {
         let record = self.record::<KEY>(entry);
-        let text = match record.far_value() {
+        let text = match record.external_value() {
             Some(index) => {
-                let raw = record.form() == Form::FarRaw;
+                let raw = record.form() == ValueForm::ExternalRaw;
                 // An empty rope stays behind, to be freed with the entry.
                 let rope = self.buffers.change(index, std::mem::take);
                 Text::Rope { rope, raw }
@@ -373,19 +377,30 @@ impl Cells {
         bytes_before_value::<CLOCK>(key, expire_at) + record.stored_value().len()
     }
 
-    /// The form of a string for a slot in which `before` bytes come first; that of a key becomes a rope if it is large.
-    fn store<'t, const CLOCK: usize>(&mut self, text: Text<'t>, before: usize) -> Stored<'t> {
+    /// The form of a string for a cell in which `before` bytes come first; that of a key becomes a rope if it is large.
+    fn store<'t, const CLOCK: usize>(&mut self, text: Text<'t>, before: usize) -> CellValue<'t> {
         let (index, raw) = match text {
-            Text::Int(n) => return Stored::Int(PackedInt::new(n)),
+            Text::Int(n) => return CellValue::Int(PackedInt::new(n)),
             Text::Bytes { bytes, raw } if before + bytes.len() <= MAX_BYTES => {
-                return Stored::Near(if raw { Form::Raw } else { Form::Bytes }, bytes);
+                return CellValue::Inline(
+                    if raw {
+                        ValueForm::Raw
+                    } else {
+                        ValueForm::Bytes
+                    },
+                    bytes,
+                );
             }
             Text::Bytes { bytes, raw } => (self.buffers.insert_value::<CLOCK>(&bytes), raw),
             Text::Rope { rope, raw } if CLOCK == KEY => (self.buffers.insert_rope(rope), raw),
             Text::Rope { rope, raw } => (self.buffers.insert(&rope.to_vec()), raw),
         };
-        Stored::Far(
-            if raw { Form::FarRaw } else { Form::FarBytes },
+        CellValue::External(
+            if raw {
+                ValueForm::ExternalRaw
+            } else {
+                ValueForm::ExternalBytes
+            },
             index.to_ne_bytes(),
         )
     }
@@ -394,14 +409,14 @@ impl Cells {
         &mut self,
         entry: EntryRef,
         fixed: usize,
-        stored: &Stored<'_>,
+        stored: &CellValue<'_>,
     ) -> EntryRef {
         let to = self.with_room::<CLOCK>(entry, fixed + stored.bytes().len());
         stored.write::<CLOCK>(self.arena.bytes_mut(to));
         to
     }
 
-    /// The entry in a slot of the right size for `bytes`: this one, or a new one with a copy of all but the value.
+    /// The entry in a cell of the right size for `bytes`: this one, or a new one with a copy of all but the value.
     pub(super) fn with_room<const CLOCK: usize>(
         &mut self,
         entry: EntryRef,
@@ -418,13 +433,13 @@ impl Cells {
         to
     }
 
-    /// Makes the value a string of this length in its slot that can be changed there, with zeros at the end if it grows.
-    fn near_raw_of_len(&mut self, entry: EntryRef, start: usize, len: usize) -> EntryRef {
+    /// Makes the value a string of this length in its cell that can be changed there, with zeros at the end if it grows.
+    fn inline_raw_of_len(&mut self, entry: EntryRef, start: usize, len: usize) -> EntryRef {
         let record = self.record::<KEY>(entry);
         let old_len = record.stored_value().len();
-        if record.form() == Form::Raw && start + len <= self.arena.bytes(entry).len() {
-            let slot = self.arena.bytes_mut(entry);
-            value_room::<KEY>(slot, Form::Raw, len)[old_len..].fill(0);
+        if record.form() == ValueForm::Raw && start + len <= self.arena.bytes(entry).len() {
+            let cell = self.arena.bytes_mut(entry);
+            value_room::<KEY>(cell, ValueForm::Raw, len)[old_len..].fill(0);
             return entry;
         }
         let to = self.arena.alloc(start + len);
@@ -433,27 +448,27 @@ impl Cells {
         let mut room = IntText::default();
         let text = Record::<KEY>::new(old, &self.buffers).string();
         let text = text.text(&mut room);
-        let value = value_room::<KEY>(new, Form::Raw, len);
+        let value = value_room::<KEY>(new, ValueForm::Raw, len);
         value[..text.len()].copy_from_slice(&text);
         value[text.len()..].fill(0);
         self.arena.free(entry);
         to
     }
 
-    /// Moves a string out of the slot.
+    /// Moves a string out of the cell.
     fn value_to_buffer<const CLOCK: usize>(&mut self, entry: EntryRef) -> EntryRef {
         let record = self.record::<CLOCK>(entry);
         let form = match record.form() {
-            Form::Raw => Form::FarRaw,
-            _ => Form::FarBytes,
+            ValueForm::Raw => ValueForm::ExternalRaw,
+            _ => ValueForm::ExternalBytes,
         };
         let text = record.stored_value().to_vec();
         let index = self.buffers.insert_value::<CLOCK>(&text);
-        self.set_stored::<CLOCK>(entry, &Stored::Far(form, index.to_ne_bytes()))
+        self.set_stored::<CLOCK>(entry, &CellValue::External(form, index.to_ne_bytes()))
     }
 
-    fn drop_far_value<const CLOCK: usize>(&mut self, entry: EntryRef) {
-        let Some(index) = self.record::<CLOCK>(entry).far_value() else {
+    fn drop_external_value<const CLOCK: usize>(&mut self, entry: EntryRef) {
+        let Some(index) = self.record::<CLOCK>(entry).external_value() else {
             return;
         };
         if CLOCK != KEY {
@@ -481,13 +496,13 @@ impl<'a> Record<'a, MEMBER> {
 
     /// Whether the value was changed in place.
     pub(crate) fn is_raw(&self) -> bool {
-        matches!(self.form(), Form::Raw | Form::FarRaw)
+        matches!(self.form(), ValueForm::Raw | ValueForm::ExternalRaw)
     }
 }
 
 impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
     fn text_of(&self, string: TextRef<'a>) -> Text<'a> {
-        let raw = matches!(self.form(), Form::Raw | Form::FarRaw);
+        let raw = matches!(self.form(), ValueForm::Raw | ValueForm::ExternalRaw);
         match string {
             TextRef::Int(n) => Text::Int(n),
             TextRef::Bytes(bytes) => Text::Bytes {
@@ -537,30 +552,30 @@ impl<'a> Text<'a> {
     }
 }
 
-impl Stored<'_> {
-    /// What the slot takes of the value.
+impl CellValue<'_> {
+    /// What the cell takes of the value.
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
-            Self::Near(_, bytes) => bytes,
+            Self::Inline(_, bytes) => bytes,
             Self::Int(n) => n.bytes(),
-            Self::Far(_, index) => index,
+            Self::External(_, index) => index,
         }
     }
 
-    fn write<const CLOCK: usize>(&self, slot: &mut [u8]) {
+    fn write<const CLOCK: usize>(&self, cell: &mut [u8]) {
         let form = match self {
-            Self::Near(form, _) | Self::Far(form, _) => *form,
-            Self::Int(_) => Form::Int,
+            Self::Inline(form, _) | Self::External(form, _) => *form,
+            Self::Int(_) => ValueForm::Int,
         };
         let bytes = self.bytes();
-        value_room::<CLOCK>(slot, form, bytes.len()).copy_from_slice(bytes);
+        value_room::<CLOCK>(cell, form, bytes.len()).copy_from_slice(bytes);
     }
 }
 
-/// What a key takes in its slot.
+/// What a key takes in its cell.
 pub(crate) fn key_bytes(key: &[u8]) -> usize {
-    if key.len() > NEAR_KEY_MAX {
-        FAR_BYTES
+    if key.len() > INLINE_KEY_MAX {
+        EXTERNAL_BYTES
     } else {
         key.len()
     }

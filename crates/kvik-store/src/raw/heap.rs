@@ -9,10 +9,10 @@ mod copying;
 use std::borrow::Cow;
 
 use super::arena::EntryRef;
-use super::cells::{Cells, Stored, Text, key_bytes};
+use super::cells::{CellValue, Cells, Text, key_bytes};
 use super::class::MAX_BYTES;
 use super::deadlines::NEVER;
-use super::entry::{Form, Head, KEY, Record, bytes_before_value, write_clock};
+use super::record::{Head, KEY, Record, ValueForm, bytes_before_value, write_clock};
 use super::slab::Slab;
 use crate::UnixMs;
 use crate::layout::Layout;
@@ -28,7 +28,7 @@ const FREE_AT_ONCE: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Heap {
     pub(crate) cells: Cells,
-    objects: Slab<Placed>,
+    objects: Slab<StoredObject>,
     /// Bytes of all objects, without their members' cells.
     object_bytes: usize,
     /// Collections that no key leads to and that are still to be freed.
@@ -41,7 +41,7 @@ pub(crate) struct Heap {
 
 /// A collection in its place, and the bytes it accounts for: its own and those of its members' cells.
 #[derive(Debug, Default)]
-struct Placed {
+struct StoredObject {
     object: Object,
     bytes: usize,
 }
@@ -54,16 +54,16 @@ pub(crate) enum Content<'a> {
     /// A collection that needs no cells.
     Object(Object),
     /// A collection, and the cells that hold its members.
-    Apart(Object, Box<Cells>),
+    Foreign(Object, Box<Cells>),
     /// A collection whose members are in the cells of the heap already, and how many bytes these have.
     Built(Object, usize),
     /// A collection that is in its place in the heap already.
-    Placed(u32),
+    InSlab(u32),
 }
 
 /// An entry of the heap to read.
 #[derive(Clone, Copy)]
-pub(crate) struct Entry<'a> {
+pub(crate) struct HeapEntry<'a> {
     record: Record<'a, KEY>,
     heap: &'a Heap,
 }
@@ -78,7 +78,7 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// Whether the collection lay packed in an entry, or nowhere.
-    pub(crate) fn is_near(&self) -> bool {
+    pub(crate) fn is_packed(&self) -> bool {
         self.object.is_none()
     }
 
@@ -104,8 +104,8 @@ impl Heap {
     }
 
     #[inline]
-    pub(crate) fn entry(&self, entry: EntryRef) -> Entry<'_> {
-        Entry {
+    pub(crate) fn entry(&self, entry: EntryRef) -> HeapEntry<'_> {
+        HeapEntry {
             record: self.cells.record(entry),
             heap: self,
         }
@@ -140,7 +140,7 @@ impl Heap {
         let entry = match content {
             Content::Text(text) => self.cells.insert::<KEY>(key, text, expire_at),
             Content::Object(object) => self.insert_object(key, object, self.ledger(), expire_at),
-            Content::Apart(mut object, cells) => {
+            Content::Foreign(mut object, cells) => {
                 let ledger = self.ledger();
                 let object = object.copy_to(&cells, &mut self.cells, layout);
                 self.insert_object(key, object, ledger, expire_at)
@@ -149,8 +149,8 @@ impl Heap {
                 let ledger = self.ledger().before(cell_bytes);
                 self.insert_object(key, object, ledger, expire_at)
             }
-            Content::Placed(index) => {
-                let stored = Stored::Far(Form::Object, index.to_ne_bytes());
+            Content::InSlab(index) => {
+                let stored = CellValue::External(ValueForm::Object, index.to_ne_bytes());
                 self.cells.insert_stored::<KEY>(key, &stored, expire_at)
             }
         };
@@ -174,7 +174,7 @@ impl Heap {
     /// Bytes that the heap accounts for of what is still to be inserted.
     pub(crate) fn bytes_in_place(&self, content: &Content<'_>) -> usize {
         match *content {
-            Content::Placed(index) => self.objects.get(index).bytes,
+            Content::InSlab(index) => self.objects.get(index).bytes,
             Content::Built(_, cell_bytes) => cell_bytes,
             _ => 0,
         }
@@ -184,10 +184,10 @@ impl Heap {
     pub(crate) fn members_deadline(&self, content: &Content<'_>) -> Option<UnixMs> {
         let object = match content {
             Content::Text(_) => return None,
-            Content::Object(object) | Content::Apart(object, _) | Content::Built(object, _) => {
+            Content::Object(object) | Content::Foreign(object, _) | Content::Built(object, _) => {
                 object
             }
-            Content::Placed(index) => &self.objects.get(*index).object,
+            Content::InSlab(index) => &self.objects.get(*index).object,
         };
         Some(object.earliest_deadline()).filter(|&at| at != NEVER)
     }
@@ -210,7 +210,7 @@ impl Heap {
 
     pub(crate) fn set_expiry(&mut self, entry: EntryRef, expire_at: Option<UnixMs>) -> EntryRef {
         let form = self.form(entry);
-        if form == Form::IndentedListPack {
+        if form == ValueForm::IndentedListPack {
             self.cells.unindent(entry);
         }
         if !form.is_string() && !self.cells.expiry_fits::<KEY>(entry, expire_at) {
@@ -244,7 +244,7 @@ impl Heap {
             return Content::Text(self.cells.take_text(entry));
         }
         let whole = match record.object() {
-            Some(index) if stays => Some(Content::Placed(index)),
+            Some(index) if stays => Some(Content::InSlab(index)),
             Some(index) if self.objects.get(index).object.members().is_none() => {
                 Some(Content::Object(self.remove_object(index)))
             }
@@ -273,7 +273,7 @@ impl Heap {
         let mut cells = Box::new(Cells::new());
         let copy = object.copy_to(&self.cells, &mut cells, layout);
         match object.members() {
-            Some(_) => Content::Apart(copy, cells),
+            Some(_) => Content::Foreign(copy, cells),
             None => Content::Object(copy),
         }
     }
@@ -304,7 +304,7 @@ impl Heap {
 
     /// How the value of an entry is stored.
     #[inline]
-    pub(crate) fn form(&self, entry: EntryRef) -> Form {
+    pub(crate) fn form(&self, entry: EntryRef) -> ValueForm {
         self.cells.record::<KEY>(entry).form()
     }
 
@@ -316,7 +316,7 @@ impl Heap {
 
     /// The form of a value that is packed, and the most bytes that it may have in its entry.
     #[inline]
-    pub(crate) fn packing(&self, entry: EntryRef) -> Option<(Form, usize)> {
+    pub(crate) fn packing(&self, entry: EntryRef) -> Option<(ValueForm, usize)> {
         let head = Head::<KEY>::of(self.cells.arena.bytes(entry));
         let form = head.form();
         form.is_packed()
@@ -334,7 +334,7 @@ impl Heap {
     /// Stores a collection that was taken out of an entry and says where the entry is then.
     pub(crate) fn put_back(&mut self, entry: EntryRef, object: Object, ledger: Ledger) -> EntryRef {
         let fixed = self.value_start(entry);
-        if ledger.object.is_some() && near(&object, fixed).is_none() {
+        if ledger.object.is_some() && inline_form(&object, fixed).is_none() {
             // The entry says already where it is.
             self.enter(object, ledger);
             return entry;
@@ -345,7 +345,7 @@ impl Heap {
     }
 
     /// Makes an entry of a collection that had no place yet.
-    pub(crate) fn place(
+    pub(crate) fn create(
         &mut self,
         key: &[u8],
         object: Object,
@@ -412,16 +412,19 @@ impl Heap {
         object: Object,
         ledger: Ledger,
         fixed: usize,
-        write: impl FnOnce(&mut Cells, &Stored<'_>) -> EntryRef,
+        write: impl FnOnce(&mut Cells, &CellValue<'_>) -> EntryRef,
     ) -> EntryRef {
-        let Some((form, bytes)) = near(&object, fixed) else {
+        let Some((form, bytes)) = inline_form(&object, fixed) else {
             let index = self.enter(object, ledger);
             return write(
                 &mut self.cells,
-                &Stored::Far(Form::Object, index.to_ne_bytes()),
+                &CellValue::External(ValueForm::Object, index.to_ne_bytes()),
             );
         };
-        let entry = write(&mut self.cells, &Stored::Near(form, Cow::Borrowed(bytes)));
+        let entry = write(
+            &mut self.cells,
+            &CellValue::Inline(form, Cow::Borrowed(bytes)),
+        );
         if let Some(index) = ledger.object {
             self.object_bytes -= ledger.own_bytes;
             self.objects.remove(index);
@@ -432,7 +435,7 @@ impl Heap {
 
     fn put_in_slab(&mut self, entry: EntryRef, object: Object, ledger: Ledger) -> EntryRef {
         let index = self.enter(object, ledger);
-        let stored = Stored::Far(Form::Object, index.to_ne_bytes());
+        let stored = CellValue::External(ValueForm::Object, index.to_ne_bytes());
         self.cells.set_stored::<KEY>(entry, &stored)
     }
 
@@ -442,7 +445,7 @@ impl Heap {
         let own_bytes = object.bytes();
         let index = match ledger.object {
             Some(index) => index,
-            None => self.objects.insert(Placed::default()),
+            None => self.objects.insert(StoredObject::default()),
         };
         self.object_bytes = self.object_bytes + own_bytes - ledger.own_bytes;
         let cell_bytes = self.cells.live_bytes();
@@ -476,12 +479,12 @@ impl Heap {
 }
 
 /// The form and bytes of a collection that may lie beside `fixed` other bytes of an entry.
-fn near(object: &Object, fixed: usize) -> Option<(Form, &[u8])> {
+fn inline_form(object: &Object, fixed: usize) -> Option<(ValueForm, &[u8])> {
     let packed = object.packed();
     packed.filter(|(_, bytes)| fixed + bytes.len() <= MAX_BYTES)
 }
 
-impl<'a> Entry<'a> {
+impl<'a> HeapEntry<'a> {
     /// Whether this is its key.
     #[inline]
     pub(crate) fn has_key(&self, key: &[u8]) -> bool {
@@ -548,7 +551,7 @@ impl<'a> Entry<'a> {
 
     pub(crate) fn kind(&self) -> Kind {
         match self.record.form() {
-            Form::Object => self.object().kind(),
+            ValueForm::Object => self.object().kind(),
             form => form.kind(),
         }
     }
@@ -556,8 +559,8 @@ impl<'a> Entry<'a> {
     pub(crate) fn encoding(&self) -> Encoding {
         let form = self.record.form();
         match form {
-            Form::Object => self.object().encoding(),
-            Form::IntSet => Encoding::Intset,
+            ValueForm::Object => self.object().encoding(),
+            ValueForm::IntSet => Encoding::Intset,
             _ if form.is_string() => self.record.string_encoding(),
             _ => Encoding::Listpack,
         }
@@ -591,7 +594,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-impl std::fmt::Debug for Entry<'_> {
+impl std::fmt::Debug for HeapEntry<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.record.fmt(f)
     }

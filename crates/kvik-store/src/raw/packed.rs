@@ -1,39 +1,39 @@
-//! A packed value in the slot of its key, and how it is changed there.
+//! A packed value in the cell of its key, and how it is changed there.
 //!
 //! The bytes of a packed collection lie where any value does, and free room follows them. A list that grows at its left end
-//! lies at the end of its slot instead: the free room comes first, and its size is in its first two bytes.
+//! lies at the end of its cell instead: the free room comes first, and its size is in its first two bytes.
 //!
 //! ```text
 //! key | listpack | padding          key | indent 2 | free | listpack
 //! ```
-//! So LPUSH and LPOP leave all other elements where they are, as RPUSH and RPOP do, as long as they fit the slot; and when
-//! they do not, they all move to another slot in either case.
+//! So LPUSH and LPOP leave all other elements where they are, as RPUSH and RPOP do, as long as they fit the cell; and when
+//! they do not, they all move to another cell in either case.
 
 use std::ops::Range;
 
 use super::arena::EntryRef;
 use super::cells::Cells;
 use super::class::{MAX_BYTES, rounded};
-use super::entry::{Form, Head, KEY, Record, value_range, value_room};
+use super::record::{Head, KEY, Record, ValueForm, value_range, value_room};
 
 /// Bytes that say how large the room before a packed value is.
 const INDENT_BYTES: usize = 2;
 
 impl<'a> Record<'a, KEY> {
-    /// The packed value and its form; where in its slot it lies is nothing that others know.
+    /// The packed value and its form; where in its cell it lies is nothing that others know.
     #[inline]
-    pub(crate) fn packed(&self) -> (Form, &'a [u8]) {
+    pub(crate) fn packed(&self) -> (ValueForm, &'a [u8]) {
         let form = match self.form() {
-            Form::IndentedListPack => Form::ListPack,
+            ValueForm::IndentedListPack => ValueForm::ListPack,
             form => form,
         };
-        (form, &self.slot()[packed_range(self.slot())])
+        (form, &self.cell()[packed_range(self.cell())])
     }
 }
 
 impl Cells {
     /// Makes room of `new` bytes in the place of `old` ones at the offset `at` of a packed value, which still fits beside the
-    /// key then. Returns where the entry is then, and where in its slot the value is.
+    /// key then. Returns where the entry is then, and where in its cell the value is.
     #[inline]
     pub(crate) fn splice(
         &mut self,
@@ -42,33 +42,33 @@ impl Cells {
         old: usize,
         new: usize,
     ) -> (EntryRef, Range<usize>) {
-        let slot = self.arena.bytes_mut(entry);
-        let (head, value) = (Head::<KEY>::of(slot), packed_range(slot));
+        let cell = self.arena.bytes_mut(entry);
+        let (head, value) = (Head::<KEY>::of(cell), packed_range(cell));
         let (fixed, len) = (head.value_start(), value.len() - old + new);
-        let parts = Parts {
+        let halves = Halves {
             before: value.start..value.start + at,
             behind: value.start + at + old..value.end,
             gap: new,
         };
         let to_left = head.form().is_list() && new != old && at < value.len() / 2;
-        if slot.len() == rounded(fixed + len) {
+        if cell.len() == rounded(fixed + len) {
             let start = match to_left {
                 true => start_before(fixed, value.end, len),
-                false => Some(value.start).filter(|start| start + len <= slot.len()),
+                false => Some(value.start).filter(|start| start + len <= cell.len()),
             };
-            let start = start.unwrap_or_else(|| start_of(fixed, slot.len(), len, to_left));
+            let start = start.unwrap_or_else(|| start_of(fixed, cell.len(), len, to_left));
             if start != value.start || new != old {
-                parts.shift(slot, start);
-                note(slot, start..start + len);
+                halves.shift(cell, start);
+                note(cell, start..start + len);
             }
             return (entry, start..start + len);
         }
         let to = self.arena.alloc(fixed + len);
-        let (from, slot) = self.arena.pair(entry, to);
-        let start = start_of(fixed, slot.len(), len, to_left);
-        slot[..fixed].copy_from_slice(&from[..fixed]);
-        parts.copy(from, slot, start);
-        note(slot, start..start + len);
+        let (from, cell) = self.arena.pair(entry, to);
+        let start = start_of(fixed, cell.len(), len, to_left);
+        cell[..fixed].copy_from_slice(&from[..fixed]);
+        halves.copy(from, cell, start);
+        note(cell, start..start + len);
         self.arena.free(entry);
         (to, start..start + len)
     }
@@ -77,7 +77,7 @@ impl Cells {
     pub(crate) fn set_packed(
         &mut self,
         entry: EntryRef,
-        form: Form,
+        form: ValueForm,
         bytes: &[u8],
     ) -> Option<EntryRef> {
         let fixed = Head::<KEY>::of(self.arena.bytes(entry)).value_start();
@@ -90,50 +90,50 @@ impl Cells {
         Some(to)
     }
 
-    /// Moves a packed value that lies at the end of its slot to where any value is.
+    /// Moves a packed value that lies at the end of its cell to where any value is.
     pub(crate) fn unindent(&mut self, entry: EntryRef) {
-        let slot = self.arena.bytes_mut(entry);
-        let (fixed, value) = (Head::<KEY>::of(slot).value_start(), packed_range(slot));
+        let cell = self.arena.bytes_mut(entry);
+        let (fixed, value) = (Head::<KEY>::of(cell).value_start(), packed_range(cell));
         let len = value.len();
-        slot.copy_within(value, fixed);
-        note(slot, fixed..fixed + len);
+        cell.copy_within(value, fixed);
+        note(cell, fixed..fixed + len);
     }
 }
 
 /// What stays of a value in which room is made.
-struct Parts {
+struct Halves {
     before: Range<usize>,
     behind: Range<usize>,
     /// Bytes between them.
     gap: usize,
 }
 
-impl Parts {
-    /// Moves both within a slot, so that the value begins at `start`.
-    fn shift(self, slot: &mut [u8], start: usize) {
+impl Halves {
+    /// Moves both within a cell, so that the value begins at `start`.
+    fn shift(self, cell: &mut [u8], start: usize) {
         let behind_to = start + self.before.len() + self.gap;
         // Neither overwrites what of the other is still to be moved.
         if start <= self.before.start {
-            shift(slot, self.before, start);
-            shift(slot, self.behind, behind_to);
+            shift(cell, self.before, start);
+            shift(cell, self.behind, behind_to);
         } else {
-            shift(slot, self.behind, behind_to);
-            shift(slot, self.before, start);
+            shift(cell, self.behind, behind_to);
+            shift(cell, self.before, start);
         }
     }
 
-    /// Copies both to another slot.
-    fn copy(self, from: &[u8], slot: &mut [u8], start: usize) {
+    /// Copies both to another cell.
+    fn copy(self, from: &[u8], cell: &mut [u8], start: usize) {
         let gap = start + self.before.len();
-        slot[start..gap].copy_from_slice(&from[self.before]);
+        cell[start..gap].copy_from_slice(&from[self.before]);
         let behind = &from[self.behind];
-        slot[gap + self.gap..][..behind.len()].copy_from_slice(behind);
+        cell[gap + self.gap..][..behind.len()].copy_from_slice(behind);
     }
 }
 
-fn shift(slot: &mut [u8], bytes: Range<usize>, to: usize) {
+fn shift(cell: &mut [u8], bytes: Range<usize>, to: usize) {
     if bytes.start != to {
-        slot.copy_within(bytes, to);
+        cell.copy_within(bytes, to);
     }
 }
 
@@ -144,9 +144,9 @@ fn start_before(fixed: usize, end: usize, len: usize) -> Option<usize> {
     (start == fixed || start >= fixed + INDENT_BYTES).then_some(start)
 }
 
-/// Where a value of so many bytes begins in a slot that has room for it behind `fixed` bytes.
-fn start_of(fixed: usize, slot: usize, len: usize, to_left: bool) -> usize {
-    let free = slot - fixed - len;
+/// Where a value of so many bytes begins in a cell that has room for it behind `fixed` bytes.
+fn start_of(fixed: usize, cell: usize, len: usize, to_left: bool) -> usize {
+    let free = cell - fixed - len;
     if to_left && free >= INDENT_BYTES {
         fixed + free
     } else {
@@ -155,25 +155,27 @@ fn start_of(fixed: usize, slot: usize, len: usize, to_left: bool) -> usize {
 }
 
 #[inline]
-fn packed_range(slot: &[u8]) -> Range<usize> {
-    let value = value_range::<KEY>(slot);
-    if Head::<KEY>::of(slot).form() != Form::IndentedListPack {
+fn packed_range(cell: &[u8]) -> Range<usize> {
+    let value = value_range::<KEY>(cell);
+    if Head::<KEY>::of(cell).form() != ValueForm::IndentedListPack {
         return value;
     }
-    let indent = [slot[value.start], slot[value.start + 1]];
+    let indent = [cell[value.start], cell[value.start + 1]];
     value.start + usize::from(u16::from_ne_bytes(indent))..value.end
 }
 
-/// Notes where a packed value lies in its slot.
-fn note(slot: &mut [u8], value: Range<usize>) {
-    let head = Head::<KEY>::of(slot);
+/// Notes where a packed value lies in its cell.
+fn note(cell: &mut [u8], value: Range<usize>) {
+    let head = Head::<KEY>::of(cell);
     let indent = value.start - head.value_start();
     let form = match head.form() {
-        Form::ListPack | Form::IndentedListPack if indent > 0 => Form::IndentedListPack,
-        Form::IndentedListPack => Form::ListPack,
+        ValueForm::ListPack | ValueForm::IndentedListPack if indent > 0 => {
+            ValueForm::IndentedListPack
+        }
+        ValueForm::IndentedListPack => ValueForm::ListPack,
         form => form,
     };
-    let room = value_room::<KEY>(slot, form, indent + value.len());
+    let room = value_room::<KEY>(cell, form, indent + value.len());
     if indent > 0 {
         room[..INDENT_BYTES].copy_from_slice(&(indent as u16).to_ne_bytes());
     }
@@ -184,7 +186,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::raw::cells::Stored;
+    use crate::raw::cells::CellValue;
     use std::borrow::Cow;
 
     /// Room is made at an offset, in parts of the length, in the place of so many bytes.
@@ -201,9 +203,9 @@ mod tests {
         (at, 0usize..40, size).prop_map(|(at, old, new)| Change { at, old, new })
     }
 
-    fn play(form: Form, key: &[u8], changes: Vec<Change>) {
+    fn play(form: ValueForm, key: &[u8], changes: Vec<Change>) {
         let (mut cells, mut model) = (Cells::new(), vec![7; 20]);
-        let stored = Stored::Near(form, Cow::Borrowed(&model));
+        let stored = CellValue::Inline(form, Cow::Borrowed(&model));
         let mut entry = cells.insert_stored::<KEY>(key, &stored, None);
         for (n, change) in changes.into_iter().enumerate() {
             let at = model.len() * usize::from(change.at) / 255;
@@ -226,8 +228,8 @@ mod tests {
             }
             let record = cells.record::<KEY>(entry);
             assert_eq!((record.packed(), record.key()), ((form, &model[..]), key));
-            let fixed = Head::<KEY>::of(record.slot()).value_start();
-            assert_eq!(record.slot().len(), rounded(fixed + model.len()));
+            let fixed = Head::<KEY>::of(record.cell()).value_start();
+            assert_eq!(record.cell().len(), rounded(fixed + model.len()));
         }
         cells.free::<KEY>(entry);
         assert_eq!(cells.live_bytes(), 0);
@@ -240,7 +242,7 @@ mod tests {
             key in prop::collection::vec(any::<u8>(), 0..20),
             changes in prop::collection::vec(change(), 0..60),
         ) {
-            play(if is_list { Form::ListPack } else { Form::SetPack }, &key, changes);
+            play(if is_list { ValueForm::ListPack } else { ValueForm::SetPack }, &key, changes);
         }
     }
 }

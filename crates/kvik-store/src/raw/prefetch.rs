@@ -98,7 +98,7 @@ impl Lookup<'_> {
 
     #[inline]
     fn prefetch_entries_of(&self, bucket: &Bucket) {
-        for entry in bucket.tagged(self.tag).filter_map(|slot| bucket.get(slot)) {
+        for entry in bucket.tagged(self.tag).filter_map(|lane| bucket.get(lane)) {
             self.pages.prefetch(entry);
         }
     }

@@ -9,7 +9,7 @@
 //! a key. Smaller blocks have no stash: when one is full, the table takes a larger one.
 
 use super::arena::EntryRef;
-use super::bucket::{Bucket, SLOTS, Slots};
+use super::bucket::{Bucket, LANES, Lanes};
 
 const FULL: usize = 64;
 const FULL_HOMES: usize = 60;
@@ -21,16 +21,16 @@ pub(crate) struct Segment {
     homes: usize,
 }
 
-/// A slot of a segment.
+/// A lane of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct At {
+pub(crate) struct Location {
     pub(crate) bucket: usize,
-    pub(crate) slot: usize,
+    pub(crate) lane: usize,
 }
 
 /// Where a new key went, and which bucket got a key of which other one to make room.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Placed {
+pub(crate) struct Placement {
     pub(crate) bucket: usize,
     pub(crate) moved: Option<(usize, usize)>,
 }
@@ -79,27 +79,31 @@ impl Segment {
         (&self.buckets[home], &self.buckets[self.after(home)])
     }
 
-    /// The slot of a key at this spot that `is_it` accepts.
+    /// The lane of a key at this spot that `is_it` accepts.
     #[inline]
-    pub(crate) fn find(&self, spot: Spot, mut is_it: impl FnMut(EntryRef) -> bool) -> Option<At> {
+    pub(crate) fn find(
+        &self,
+        spot: Spot,
+        mut is_it: impl FnMut(EntryRef) -> bool,
+    ) -> Option<Location> {
         let home = self.home(spot.fraction);
         let mut bucket = home;
-        let mut slots = self.buckets[home].tagged(spot.tag);
-        slots = slots.without(self.buckets[home].foreign());
+        let mut lanes = self.buckets[home].tagged(spot.tag);
+        lanes = lanes.without(self.buckets[home].foreign());
         // One loop, so that there is one call, which is inlined.
         loop {
-            for slot in slots {
-                if self.buckets[bucket].get(slot).is_some_and(&mut is_it) {
-                    return Some(At { bucket, slot });
+            for lane in lanes {
+                if self.buckets[bucket].get(lane).is_some_and(&mut is_it) {
+                    return Some(Location { bucket, lane });
                 }
             }
-            (bucket, slots) = self.look_on(home, bucket, spot.tag)?;
+            (bucket, lanes) = self.look_on(home, bucket, spot.tag)?;
         }
     }
 
     /// Where else a key of this home may be that is not in `bucket`.
     #[inline]
-    fn look_on(&self, home: usize, bucket: usize, tag: u8) -> Option<(usize, Slots)> {
+    fn look_on(&self, home: usize, bucket: usize, tag: u8) -> Option<(usize, Lanes)> {
         let notes = &self.buckets[home];
         if bucket == home && notes.spilled() > 0 {
             let after = self.after(home);
@@ -116,10 +120,10 @@ impl Segment {
     }
 
     /// Adds a key, unless there is no room for it.
-    pub(crate) fn insert(&self, spot: Spot, entry: EntryRef) -> Option<Placed> {
+    pub(crate) fn insert(&self, spot: Spot, entry: EntryRef) -> Option<Placement> {
         let home = self.home(spot.fraction);
-        if let Some(slot) = self.buckets[home].free().first() {
-            self.buckets[home].put(slot, spot.tag, entry, false);
+        if let Some(lane) = self.buckets[home].free().first() {
+            self.buckets[home].put(lane, spot.tag, entry, false);
             return Some(placed(home));
         }
         if self.homes == 1 {
@@ -131,10 +135,10 @@ impl Segment {
             .or_else(|| self.insert_in_stash(home, spot.tag, entry))
     }
 
-    /// Takes out the key at a slot; `fraction` is its.
-    pub(crate) fn remove(&self, fraction: u32, at: At) {
+    /// Takes out the key at a lane; `fraction` is its.
+    pub(crate) fn remove(&self, fraction: u32, at: Location) {
         let home = self.home(fraction);
-        self.buckets[at.bucket].remove(at.slot);
+        self.buckets[at.bucket].remove(at.lane);
         if at.bucket >= self.homes {
             self.buckets[home].add_stashed(-1);
         } else if at.bucket != home {
@@ -147,7 +151,7 @@ impl Segment {
         let buckets = self.buckets;
         buckets
             .iter()
-            .flat_map(|bucket| bucket.taken().filter_map(|slot| bucket.get(slot)))
+            .flat_map(|bucket| bucket.taken().filter_map(|lane| bucket.get(lane)))
     }
 
     /// The keys of one home bucket that are not in the stash.
@@ -155,8 +159,8 @@ impl Segment {
         let (here, next) = (&self.buckets[home], &self.buckets[self.after(home)]);
         let own = here.taken().without(here.foreign());
         let spilled = next.taken().and(next.foreign());
-        own.filter_map(|slot| here.get(slot))
-            .chain(spilled.filter_map(|slot| next.get(slot)))
+        own.filter_map(|lane| here.get(lane))
+            .chain(spilled.filter_map(|lane| next.get(lane)))
     }
 
     /// The keys in the stash.
@@ -164,7 +168,7 @@ impl Segment {
         let stash = &self.buckets[self.homes..];
         stash
             .iter()
-            .flat_map(|bucket| bucket.taken().filter_map(|slot| bucket.get(slot)))
+            .flat_map(|bucket| bucket.taken().filter_map(|lane| bucket.get(lane)))
     }
 
     #[inline]
@@ -176,16 +180,16 @@ impl Segment {
         home.checked_sub(1).unwrap_or(self.homes - 1)
     }
 
-    fn insert_behind(&self, home: usize, tag: u8, entry: EntryRef) -> Option<Placed> {
+    fn insert_behind(&self, home: usize, tag: u8, entry: EntryRef) -> Option<Placement> {
         let after = self.after(home);
-        let slot = self.buckets[after].free().first()?;
-        self.buckets[after].put(slot, tag, entry, true);
+        let lane = self.buckets[after].free().first()?;
+        self.buckets[after].put(lane, tag, entry, true);
         self.buckets[home].add_spilled(1);
         Some(placed(after))
     }
 
     /// Makes room behind by moving a key at home there one further.
-    fn move_on(&self, home: usize, tag: u8, entry: EntryRef) -> Option<Placed> {
+    fn move_on(&self, home: usize, tag: u8, entry: EntryRef) -> Option<Placement> {
         let from = self.after(home);
         let to = self.after(from);
         let moving = self.buckets[from]
@@ -196,52 +200,52 @@ impl Segment {
         self.buckets[from].add_spilled(1);
         self.buckets[from].put(moving, tag, entry, true);
         self.buckets[home].add_spilled(1);
-        Some(Placed {
+        Some(Placement {
             bucket: from,
             moved: Some((from, to)),
         })
     }
 
     /// Makes room here by moving a foreign key back to its home.
-    fn move_back(&self, home: usize, tag: u8, entry: EntryRef) -> Option<Placed> {
+    fn move_back(&self, home: usize, tag: u8, entry: EntryRef) -> Option<Placement> {
         let to = self.before(home);
         let moving = self.buckets[home].foreign().first()?;
         self.transfer(home, moving, to, false)?;
         self.buckets[to].add_spilled(-1);
         self.buckets[home].put(moving, tag, entry, false);
-        Some(Placed {
+        Some(Placement {
             bucket: home,
             moved: Some((home, to)),
         })
     }
 
-    fn insert_in_stash(&self, home: usize, tag: u8, entry: EntryRef) -> Option<Placed> {
+    fn insert_in_stash(&self, home: usize, tag: u8, entry: EntryRef) -> Option<Placement> {
         let mut stash = self.homes..self.buckets.len();
         let free = |bucket: usize| Some((bucket, self.buckets[bucket].free().first()?));
-        let (bucket, slot) = stash.find_map(free)?;
-        self.buckets[bucket].put(slot, tag, entry, false);
+        let (bucket, lane) = stash.find_map(free)?;
+        self.buckets[bucket].put(lane, tag, entry, false);
         self.buckets[home].add_stashed(1);
         Some(placed(bucket))
     }
 
     /// Moves a key to another bucket, unless that is full.
-    fn transfer(&self, from: usize, slot: usize, to: usize, foreign: bool) -> Option<()> {
+    fn transfer(&self, from: usize, lane: usize, to: usize, foreign: bool) -> Option<()> {
         let (from, to) = (&self.buckets[from], &self.buckets[to]);
         let free = to.free().first()?;
-        let entry = from.get(slot)?;
-        to.put(free, from.tag(slot), entry, foreign);
-        from.remove(slot);
+        let entry = from.get(lane)?;
+        to.put(free, from.tag(lane), entry, foreign);
+        from.remove(lane);
         Some(())
     }
 }
 
-/// Slots of a block of this many buckets.
+/// Lanes of a block of this many buckets.
 pub(crate) fn capacity(buckets: usize) -> usize {
-    buckets * SLOTS
+    buckets * LANES
 }
 
-fn placed(bucket: usize) -> Placed {
-    Placed {
+fn placed(bucket: usize) -> Placement {
+    Placement {
         bucket,
         moved: None,
     }

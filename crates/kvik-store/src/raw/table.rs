@@ -18,10 +18,10 @@ use std::sync::Arc;
 
 use super::arena::EntryRef;
 use super::block::{self, BlockRef, TOP_ORDER};
-use super::bucket::SLOTS;
+use super::bucket::LANES;
 use super::deadlines::{Deadlines, NEVER};
 use super::root::{Directory, MAX_DEPTH, Root, Word, prefix};
-use super::segment::{At, Segment, capacity};
+use super::segment::{Location, Segment, capacity};
 use crate::UnixMs;
 
 /// Two segments with no more keys than this are joined: half of what one takes.
@@ -47,7 +47,7 @@ pub(crate) struct Table {
     root: Arc<Root>,
     /// The root's, once there are several segments.
     directory: Option<Directory>,
-    segments: Vec<Meta>,
+    segments: Vec<SegmentMeta>,
     /// Numbers of segments that are gone.
     unused: Vec<u32>,
     /// Keys no segment had room for, by hash.
@@ -60,14 +60,14 @@ pub(crate) struct Table {
 
 /// A segment as its table knows it.
 #[derive(Clone, Copy, Debug)]
-struct Meta {
+struct SegmentMeta {
     block: BlockRef,
     len: u16,
     order: u8,
     live: bool,
 }
 
-const _: () = assert!(size_of::<Meta>() == 8);
+const _: () = assert!(size_of::<SegmentMeta>() == 8);
 
 /// The entries of a table that has been emptied.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl Table {
     pub(crate) fn bytes(&self) -> usize {
         self.block_bytes
             + self.root.bytes()
-            + self.segments.capacity() * size_of::<Meta>()
+            + self.segments.capacity() * size_of::<SegmentMeta>()
             + self.unused.capacity() * size_of::<u32>()
             + self.crowd.capacity() * size_of::<(u64, EntryRef)>()
             + self.deadlines.bytes()
@@ -105,7 +105,7 @@ impl Table {
         let word = self.word_of(prefix(hash))?;
         let segment = word.segment()?;
         if let Some(at) = segment.find(word.spot(hash), &mut is_it) {
-            return segment.buckets()[at.bucket].get(at.slot);
+            return segment.buckets()[at.bucket].get(at.lane);
         }
         if self.crowd.is_empty() {
             return None;
@@ -148,7 +148,7 @@ impl Table {
     /// Lets the place of an entry lead to another one with the same key.
     pub(crate) fn replace(&mut self, hash: u64, old: EntryRef, new: EntryRef) {
         if let Some((_, segment, at)) = self.locate(hash, old) {
-            segment.buckets()[at.bucket].replace(at.slot, new);
+            segment.buckets()[at.bucket].replace(at.lane, new);
         } else {
             let index = self.crowd_index(hash, old);
             self.crowd[index].1 = new;
@@ -264,7 +264,7 @@ impl Table {
             state = state
                 .wrapping_mul(0x5851_F42D_4C95_7F2D)
                 .wrapping_add(0x1405_7B7E_F767_814F);
-            if let Some(entry) = self.slot_at_random(state) {
+            if let Some(entry) = self.entry_at_random(state) {
                 return Some(entry);
             }
         }
@@ -282,9 +282,9 @@ impl Table {
     ) -> bool {
         let buckets = self.segments.get(number).and_then(|meta| meta.segment());
         for bucket in buckets.map_or(&[][..], |segment| segment.buckets()) {
-            for slot in bucket.taken() {
-                if let Some(new) = bucket.get(slot).and_then(&mut replacement) {
-                    bucket.replace(slot, new);
+            for lane in bucket.taken() {
+                if let Some(new) = bucket.get(lane).and_then(&mut replacement) {
+                    bucket.replace(lane, new);
                 }
             }
         }
@@ -333,7 +333,7 @@ impl Table {
 
     fn add_segment(&mut self, order: u32, depth: u32) -> Word {
         let block = self.take_block(order);
-        let meta = Meta {
+        let meta = SegmentMeta {
             block,
             len: 0,
             order: order as u8,
@@ -369,7 +369,7 @@ impl Table {
             .expect("a table with entries has a segment for every hash")
     }
 
-    fn locate(&self, hash: u64, entry: EntryRef) -> Option<(Word, Segment, At)> {
+    fn locate(&self, hash: u64, entry: EntryRef) -> Option<(Word, Segment, Location)> {
         let word = self.word(hash);
         let segment = word.segment()?;
         let at = segment.find(word.spot(hash), |found| found == entry)?;
@@ -564,25 +564,25 @@ impl Table {
         let bucket = segment.map(|segment| &segment.buckets()[bucket]);
         bucket
             .into_iter()
-            .flat_map(|bucket| bucket.taken().filter_map(|slot| bucket.get(slot)))
+            .flat_map(|bucket| bucket.taken().filter_map(|lane| bucket.get(lane)))
     }
 
-    fn slot_at_random(&self, random: u64) -> Option<EntryRef> {
+    fn entry_at_random(&self, random: u64) -> Option<EntryRef> {
         let of = |random: u64, count: usize| ((random * count as u64) >> 24) as usize;
         let mut parts = [random >> 40, random >> 16 & 0xFF_FFFF];
         if !self.crowd.is_empty() {
-            // Weighs the crowd against the segments' slots.
-            let slots = self.segments.len() << TOP_ORDER;
-            let place = of(parts[0], slots * SLOTS + self.crowd.len());
+            // Weighs the crowd against the segments' lanes.
+            let lanes = self.segments.len() << TOP_ORDER;
+            let place = of(parts[0], lanes * LANES + self.crowd.len());
             if let Some(entry) = self.crowd.get(place) {
                 return Some(entry.1);
             }
             parts[0] = random & 0xFF_FFFF;
         }
         let meta = &self.segments[of(parts[0], self.segments.len())];
-        let place = of(parts[1], SLOTS << meta.order);
+        let place = of(parts[1], LANES << meta.order);
         let segment = meta.segment()?;
-        segment.buckets()[place / SLOTS].get(place % SLOTS)
+        segment.buckets()[place / LANES].get(place % LANES)
     }
 
     // The crowd.
@@ -667,7 +667,7 @@ fn fits(word: Word, entries: &[(u64, EntryRef)]) -> bool {
     fits
 }
 
-impl Meta {
+impl SegmentMeta {
     fn segment(&self) -> Option<Segment> {
         let buckets = self.block.buckets(1 << self.order);
         buckets.filter(|_| self.live).map(Segment::new)

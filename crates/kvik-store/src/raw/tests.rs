@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use proptest::prelude::*;
 
 use crate::trial::Store;
-use crate::{Expiry, Guard, IntText, KeyspaceId, Layout, NewString, Slot, View};
+use crate::{Entry, Expiry, Guard, IntText, KeyspaceId, Layout, NewString, View};
 
 fn on<R>(store: &mut Store, keyspace: u32, run: impl FnOnce(&mut Guard<'_>) -> R) -> R {
     store.run(|guard| {
@@ -19,7 +19,9 @@ fn on<R>(store: &mut Store, keyspace: u32, run: impl FnOnce(&mut Guard<'_>) -> R
 fn set(store: &mut Store, n: u32, value: &[u8]) {
     store.run(|guard| {
         let key = n.to_be_bytes();
-        guard.slot(&key).set(NewString::Bytes(value), Expiry::Clear);
+        guard
+            .entry(&key)
+            .set(NewString::Bytes(value), Expiry::Clear);
     });
 }
 
@@ -69,15 +71,15 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
         Op::Set(s, k, v, e) => {
             on(store, s, |guard| {
                 guard
-                    .slot(&k)
+                    .entry(&k)
                     .set(NewString::Bytes(&v), e.map_or(Expiry::Clear, Expiry::At));
             });
             model.insert((s, k), (v, e));
         }
         Op::Write(s, k, offset, v) => {
-            on(store, s, |guard| match guard.slot(&k) {
-                Slot::Occupied(mut there) => there.set_range(offset, &v, usize::MAX).map(drop),
-                Slot::Vacant(free) => free.set_range(offset, &v, usize::MAX).map(drop),
+            on(store, s, |guard| match guard.entry(&k) {
+                Entry::Occupied(mut there) => there.set_range(offset, &v, usize::MAX).map(drop),
+                Entry::Vacant(free) => free.set_range(offset, &v, usize::MAX).map(drop),
             })
             .unwrap();
             let text = &mut model.entry((s, k)).or_default().0;
@@ -87,7 +89,7 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
         Op::Expire(s, k, e) => {
             on(store, s, |guard| {
                 guard
-                    .slot(&k)
+                    .entry(&k)
                     .occupied()
                     .map(|mut there| there.set_expiry(e))
             });

@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Set, SetRef};
 use crate::UnixMs;
-use crate::edit::{Edit, Parts};
+use crate::edit::{Edit, EditParts};
+use crate::entry::Entry;
 use crate::layout::Layout;
 use crate::limits::Limits;
 use crate::members::Members;
@@ -12,7 +13,6 @@ use crate::packed::listpack::{self, Encoded};
 use crate::packed::{Element, IntSet, Listpack, Needle, intset};
 use crate::raw::arena::EntryRef;
 use crate::raw::cells::{Cells, Text};
-use crate::slot::Slot;
 use crate::value::{IntText, NewString, StringRef, ValueRef, WrongKind, canonical_int};
 
 /// Most integers an intset holds whatever the settings say.
@@ -22,7 +22,7 @@ const INTS_MAX: usize = 1 << 30;
 #[derive(Debug)]
 pub struct SetMut<'g>(pub(super) Edit<'g, Set>, pub(super) usize);
 
-impl<'g> Slot<'g> {
+impl<'g> Entry<'g> {
     /// The set at this place, an empty one where there is no key.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ impl SetMut<'_> {
     /// Adds a member and says whether it is new. Effect: `SADD`.
     pub fn add(&mut self, member: &[u8]) -> bool {
         let expected = self.1;
-        let Parts {
+        let EditParts {
             value,
             cells,
             layout,
@@ -66,14 +66,14 @@ impl SetMut<'_> {
         }
         let added = value.add(member, cells, layout, limits);
         if added {
-            self.0.state(b"SADD", &[member]);
+            self.0.emit(b"SADD", &[member]);
         }
         added
     }
 
     /// Deletes a member and says whether it was there. Effect: `SREM`.
     pub fn remove(&mut self, member: &[u8]) -> bool {
-        let Parts {
+        let EditParts {
             value,
             cells,
             layout,
@@ -81,7 +81,7 @@ impl SetMut<'_> {
         } = self.0.parts();
         let removed = value.remove(member, cells, layout);
         if removed {
-            self.0.state(b"SREM", &[member]);
+            self.0.emit(b"SREM", &[member]);
         }
         removed
     }
@@ -107,7 +107,7 @@ impl SetMut<'_> {
         if old.is_none() && expire_at.is_none() {
             return true;
         }
-        let Parts {
+        let EditParts {
             value,
             cells,
             layout,
@@ -121,9 +121,9 @@ impl SetMut<'_> {
             Some(at) => {
                 let mut room = IntText::default();
                 let words = [member, room.unsigned(at)];
-                self.0.state_alone(b"PEXPIREMEMBERAT", &words);
+                self.0.emit_alone(b"PEXPIREMEMBERAT", &words);
             }
-            None => self.0.state_alone(b"PERSISTMEMBER", &[member]),
+            None => self.0.emit_alone(b"PERSISTMEMBER", &[member]),
         }
         true
     }

@@ -5,15 +5,15 @@ use std::borrow::Cow;
 use super::Set;
 use super::change::{SetMut, limit, max_ints};
 use crate::edit::Edit;
+use crate::entry::Entry;
 use crate::packed::{IntSet, Listpack};
 use crate::restore::{Malformed, Terms, checked};
-use crate::slot::Slot;
 use crate::value::{IntText, StringRef};
 
-impl<'g> Slot<'g> {
+impl<'g> Entry<'g> {
     /// Begins a set beside what the key holds, which is discarded unless it is [restored](SetMut::restore).
-    pub fn set_beside(self) -> SetMut<'g> {
-        SetMut(Edit::beside(self), 0)
+    pub fn build_set(self) -> SetMut<'g> {
+        SetMut(Edit::build(self), 0)
     }
 }
 

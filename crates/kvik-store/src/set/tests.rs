@@ -62,8 +62,8 @@ fn apply(near: &mut Store, far: &mut Store, model: &mut Model, op: Op) {
     match op {
         Op::Add(member) => add(near, far, model, &member),
         Op::Remove(member) => {
-            let removed = near.run(|guard| guard.slot(b"s").remove_member(&member).unwrap());
-            let twin = far.run(|guard| guard.slot(b"s").set_mut().unwrap().remove(&member));
+            let removed = near.run(|guard| guard.entry(b"s").remove_member(&member).unwrap());
+            let twin = far.run(|guard| guard.entry(b"s").set_mut().unwrap().remove(&member));
             assert_eq!((removed, twin), (twin, model.remove(&member)));
         }
         Op::Fill(count) => {
@@ -75,7 +75,7 @@ fn apply(near: &mut Store, far: &mut Store, model: &mut Model, op: Op) {
             let mut popped = Vec::new();
             for store in [&mut *near, &mut *far] {
                 store.run(|guard| {
-                    let mut set = guard.slot(b"s").set_mut().unwrap();
+                    let mut set = guard.entry(b"s").set_mut().unwrap();
                     set.pop(random, |member| popped.push(member.to_vec()));
                 });
             }
@@ -103,9 +103,9 @@ fn apply(near: &mut Store, far: &mut Store, model: &mut Model, op: Op) {
 }
 
 fn add(near: &mut Store, far: &mut Store, model: &mut Model, member: &[u8]) {
-    let added = near.run(|guard| guard.slot(b"s").add_member(member).unwrap());
+    let added = near.run(|guard| guard.entry(b"s").add_member(member).unwrap());
     let twin = far.run(|guard| {
-        let mut set = guard.slot(b"s").set_mut().unwrap();
+        let mut set = guard.entry(b"s").set_mut().unwrap();
         set.expect(member, 1);
         set.add(member)
     });
@@ -172,17 +172,17 @@ proptest! {
 #[test]
 fn expecting_many_that_are_there_changes_nothing() {
     let mut store = store();
-    store.run(|guard| guard.slot(b"s").set_mut().unwrap().add(b"a"));
+    store.run(|guard| guard.entry(b"s").set_mut().unwrap().add(b"a"));
     let before = store.live_bytes();
     store.run(|guard| {
-        let mut set = guard.slot(b"s").set_mut().unwrap();
+        let mut set = guard.entry(b"s").set_mut().unwrap();
         set.expect(b"a", 1000);
         assert!(!set.add(b"a"));
     });
     assert_eq!(store.live_bytes(), before);
     assert_ne!(members(&mut store).1, Some(Encoding::Hashtable));
     store.run(|guard| {
-        let mut set = guard.slot(b"s").set_mut().unwrap();
+        let mut set = guard.entry(b"s").set_mut().unwrap();
         set.expect(b"a", 1000);
         assert!(!set.add(b"a") && set.add(b"b"));
     });
@@ -193,7 +193,7 @@ fn expecting_many_that_are_there_changes_nothing() {
 fn members_expire_one_by_one() {
     let mut store = store();
     store.run(|guard| {
-        let mut set = guard.slot(b"s").set_mut().unwrap();
+        let mut set = guard.entry(b"s").set_mut().unwrap();
         set.add(b"1");
         set.add(b"2");
         assert!(set.set_expiry(b"1", Some(1000)));

@@ -47,7 +47,7 @@ fn put(guard: &mut Guard<'_>, key: &[u8], kind: u8, n: u16, value: i8, at: Optio
     let name = &name(n)[..];
     match kind {
         HASH => {
-            let mut hash = guard.slot(key).hash_mut().unwrap();
+            let mut hash = guard.entry(key).hash_mut().unwrap();
             let text = vec![b'v'; 30 * usize::from(value.unsigned_abs())];
             hash.set(name, StringRef::Bytes(&text));
             match at {
@@ -56,12 +56,12 @@ fn put(guard: &mut Guard<'_>, key: &[u8], kind: u8, n: u16, value: i8, at: Optio
             }
         }
         SET => {
-            let mut set = guard.slot(key).set_mut().unwrap();
+            let mut set = guard.entry(key).set_mut().unwrap();
             set.add(name);
             set.set_expiry(name, at);
         }
         _ => {
-            let mut zset = guard.slot(key).zset_mut().unwrap();
+            let mut zset = guard.entry(key).zset_mut().unwrap();
             zset.update(name, |_| Some(f64::from(value) / 4.0));
             zset.set_expiry(name, at);
         }
@@ -71,9 +71,9 @@ fn put(guard: &mut Guard<'_>, key: &[u8], kind: u8, n: u16, value: i8, at: Optio
 fn remove(guard: &mut Guard<'_>, key: &[u8], kind: u8, n: u16) {
     let name = &name(n)[..];
     match kind {
-        HASH => drop(guard.slot(key).hash_mut().unwrap().remove(name)),
-        SET => drop(guard.slot(key).set_mut().unwrap().remove(name)),
-        _ => drop(guard.slot(key).zset_mut().unwrap().remove(name)),
+        HASH => drop(guard.entry(key).hash_mut().unwrap().remove(name)),
+        SET => drop(guard.entry(key).set_mut().unwrap().remove(name)),
+        _ => drop(guard.entry(key).zset_mut().unwrap().remove(name)),
     }
 }
 
@@ -259,7 +259,11 @@ fn small_and_packed_values_need_no_preparation() {
     let mut store = Store::new(2);
     let (from, to) = keys(&store, false);
     assert!(!prepare(&mut store, &from, &to));
-    store.run(|guard| guard.slot(&from).set(NewString::Bytes(b"v"), Expiry::Clear));
+    store.run(|guard| {
+        guard
+            .entry(&from)
+            .set(NewString::Bytes(b"v"), Expiry::Clear)
+    });
     assert!(!prepare(&mut store, &from, &to));
     store.run(|guard| guard.delete(&from));
     fill(&mut store, &from, SET, 90);
@@ -335,7 +339,7 @@ fn a_source_that_is_gone_leaves_a_copy_of_no_use() {
     let ends: [fn(&mut Guard<'_>, &[u8]); 3] = [
         |guard, key| assert!(guard.delete(key)),
         |guard, _| guard.flush(),
-        |guard, key| guard.slot(key).set(NewString::Int(1), Expiry::Clear),
+        |guard, key| guard.entry(key).set(NewString::Int(1), Expiry::Clear),
     ];
     for end in ends {
         let (mut store, from, to) = store_of(ZSET);

@@ -2,10 +2,10 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::group::Group;
+use super::group::ConsumerGroup;
 use super::id::StreamId;
 use super::marks::Marks;
-use super::node::{Node, StreamEntry};
+use super::node::{StreamEntry, StreamNode};
 use super::range::{StreamRange, StreamRangeBack};
 use super::sequence::{Chunk, Keyed, Sequence};
 use super::trim::{Trim, TrimTo};
@@ -17,18 +17,18 @@ pub(super) const MAX_BYTES: usize = 1 << 30;
 
 /// See the module's description.
 #[derive(Debug, Default)]
-pub(super) struct Body {
-    pub(super) nodes: Sequence<Node>,
+pub(super) struct StreamBody {
+    pub(super) nodes: Sequence<StreamNode>,
     /// Bytes that nodes have allocated.
     node_bytes: usize,
     pub(super) marks: Marks,
     /// In the order of their names.
-    pub(super) groups: Vec<Group>,
+    pub(super) groups: Vec<ConsumerGroup>,
     /// Bytes of all groups.
     group_bytes: usize,
 }
 
-impl Body {
+impl StreamBody {
     pub(super) const fn new() -> Self {
         Self {
             nodes: Sequence::new(),
@@ -40,10 +40,10 @@ impl Body {
     }
 
     /// What is left over of a stream and has only to be freed.
-    pub(super) fn remains(nodes: Sequence<Node>, groups: Vec<Group>) -> Self {
+    pub(super) fn remains(nodes: Sequence<StreamNode>, groups: Vec<ConsumerGroup>) -> Self {
         Self {
-            node_bytes: nodes.iter().map(Node::bytes).sum(),
-            group_bytes: groups.iter().map(Group::bytes).sum(),
+            node_bytes: nodes.iter().map(StreamNode::bytes).sum(),
+            group_bytes: groups.iter().map(ConsumerGroup::bytes).sum(),
             nodes,
             groups,
             ..Self::new()
@@ -52,10 +52,10 @@ impl Body {
 
     /// The same stream for a copy, which shares nodes and what is pending until either changes them.
     pub(super) fn share(&mut self) -> Self {
-        let groups: Vec<Group> = self.groups.iter_mut().map(Group::share).collect();
+        let groups: Vec<ConsumerGroup> = self.groups.iter_mut().map(ConsumerGroup::share).collect();
         Self {
             nodes: self.nodes.share(),
-            group_bytes: groups.iter().map(Group::bytes).sum(),
+            group_bytes: groups.iter().map(ConsumerGroup::bytes).sum(),
             groups,
             ..*self
         }
@@ -66,7 +66,7 @@ impl Body {
         size_of::<Self>()
             + self.nodes.bytes()
             + self.node_bytes
-            + self.groups.capacity() * size_of::<Group>()
+            + self.groups.capacity() * size_of::<ConsumerGroup>()
             + self.group_bytes
     }
 
@@ -96,10 +96,10 @@ impl Body {
         limits: &Limits,
     ) {
         let size: usize = words.clone().map(<[u8]>::len).sum();
-        let fits = |node: &Node| has_room(node, size, limits);
+        let fits = |node: &StreamNode| has_room(node, size, limits);
         if !self.nodes.last().is_some_and(fits) {
             self.seal_last();
-            let node = Node::new(id, words.clone());
+            let node = StreamNode::new(id, words.clone());
             self.node_bytes += node.bytes();
             self.nodes.insert(node);
         }
@@ -159,7 +159,7 @@ impl Body {
     }
 
     /// Deletes entries from the front and says how many. The nodes that went away whole are returned.
-    pub(super) fn trim(&mut self, trim: &Trim, limits: &Limits) -> (u64, Sequence<Node>) {
+    pub(super) fn trim(&mut self, trim: &Trim, limits: &Limits) -> (u64, Sequence<StreamNode>) {
         let limit = trim.limit(limits);
         let (mut deleted, mut gone) = (0, Sequence::new());
         while !trim.is_done(&self.marks) {
@@ -196,16 +196,16 @@ impl Body {
     }
 
     /// Takes the nodes of the first chunk out.
-    fn pop_chunk(&mut self) -> Option<Shareable<Chunk<Node>>> {
+    fn pop_chunk(&mut self) -> Option<Shareable<Chunk<StreamNode>>> {
         let chunk = self.nodes.pop_chunk()?;
-        self.node_bytes -= chunk.iter().map(Node::bytes).sum::<usize>();
+        self.node_bytes -= chunk.iter().map(StreamNode::bytes).sum::<usize>();
         Some(chunk)
     }
 
     /// How many entries the nodes of the first chunk have, if copies share them and trimming takes all of them away.
     fn common_goes_whole(&self, trim: &Trim, max: u64) -> Option<u64> {
         let chunk = self.nodes.first_common()?;
-        let live = chunk.iter().map(Node::live).sum();
+        let live = chunk.iter().map(StreamNode::live).sum();
         let goes = match trim.to {
             TrimTo::Len(len) => self.marks.len - live >= len,
             TrimTo::MinId(id) => chunk.iter().last()?.last_id() < id,
@@ -214,7 +214,7 @@ impl Body {
     }
 
     /// Whether trimming takes the first node away with all its entries.
-    fn goes_whole(&self, first: &Node, to: TrimTo) -> bool {
+    fn goes_whole(&self, first: &StreamNode, to: TrimTo) -> bool {
         match to {
             TrimTo::Len(max) => self.marks.len - first.live() >= max,
             TrimTo::MinId(id) => {
@@ -240,11 +240,11 @@ impl Body {
     }
 
     pub(super) fn find_group(&self, name: &[u8]) -> Result<usize, usize> {
-        let of = |group: &Group| (*group.name).cmp(name);
+        let of = |group: &ConsumerGroup| (*group.name).cmp(name);
         self.groups.binary_search_by(of)
     }
 
-    pub(super) fn add_group(&mut self, at: usize, group: Group) {
+    pub(super) fn add_group(&mut self, at: usize, group: ConsumerGroup) {
         self.group_bytes += group.bytes();
         if self.groups.len() == self.groups.capacity() {
             self.groups.reserve_exact((self.groups.len() / 2).max(1));
@@ -252,7 +252,7 @@ impl Body {
         self.groups.insert(at, group);
     }
 
-    pub(super) fn remove_group(&mut self, at: usize) -> Group {
+    pub(super) fn remove_group(&mut self, at: usize) -> ConsumerGroup {
         let group = self.groups.remove(at);
         self.group_bytes -= group.bytes();
         group
@@ -262,7 +262,7 @@ impl Body {
     pub(super) fn change_group<R>(
         &mut self,
         at: usize,
-        change: impl FnOnce(&mut Group, &Sequence<Node>, &Marks) -> R,
+        change: impl FnOnce(&mut ConsumerGroup, &Sequence<StreamNode>, &Marks) -> R,
     ) -> R {
         let group = &mut self.groups[at];
         let before = group.bytes();
@@ -281,7 +281,7 @@ impl Body {
             return self.pop_chunk().is_some();
         }
         let node = self.nodes.pop_first();
-        self.node_bytes -= node.as_ref().map_or(0, Node::bytes);
+        self.node_bytes -= node.as_ref().map_or(0, StreamNode::bytes);
         node.is_some()
     }
 
@@ -297,7 +297,7 @@ impl Body {
 }
 
 /// Whether an entry whose words have this size goes into the last node.
-fn has_room(node: &Node, size: usize, limits: &Limits) -> bool {
+fn has_room(node: &StreamNode, size: usize, limits: &Limits) -> bool {
     let max_bytes = match limits.stream_node_bytes.load(Relaxed) {
         bytes if bytes > 0 && bytes < MAX_BYTES as i64 => bytes as usize,
         _ => MAX_BYTES,
@@ -307,13 +307,17 @@ fn has_room(node: &Node, size: usize, limits: &Limits) -> bool {
 }
 
 #[cfg(test)]
-impl Body {
+impl StreamBody {
     /// Bytes as they are allocated now.
     pub(super) fn counted_bytes(&self) -> usize {
         size_of::<Self>()
             + self.nodes.counted_bytes()
-            + self.nodes.iter().map(Node::bytes).sum::<usize>()
-            + self.groups.capacity() * size_of::<Group>()
-            + self.groups.iter().map(Group::counted_bytes).sum::<usize>()
+            + self.nodes.iter().map(StreamNode::bytes).sum::<usize>()
+            + self.groups.capacity() * size_of::<ConsumerGroup>()
+            + self
+                .groups
+                .iter()
+                .map(ConsumerGroup::counted_bytes)
+                .sum::<usize>()
     }
 }

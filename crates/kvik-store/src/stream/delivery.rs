@@ -4,8 +4,8 @@
 //! its own. Everything else is.
 
 use super::Stream;
-use super::body::Body;
-use super::group::{Group, Pending};
+use super::body::StreamBody;
+use super::group::{ConsumerGroup, Pending};
 use super::id::StreamId;
 use super::node::StreamEntry;
 use crate::UnixMs;
@@ -52,15 +52,15 @@ impl<'e, 'g> GroupMut<'e, 'g> {
         Self { edit, at, name }
     }
 
-    fn body(&self) -> &Body {
+    fn body(&self) -> &StreamBody {
         self.edit.value().body()
     }
 
-    fn group(&self) -> &Group {
+    fn group(&self) -> &ConsumerGroup {
         &self.body().groups[self.at]
     }
 
-    fn change<R>(&mut self, change: impl FnOnce(&mut Group) -> R) -> R {
+    fn change<R>(&mut self, change: impl FnOnce(&mut ConsumerGroup) -> R) -> R {
         let body = self.edit.parts().value.body_mut();
         body.change_group(self.at, |group, _, _| change(group))
     }
@@ -73,11 +73,11 @@ impl<'e, 'g> GroupMut<'e, 'g> {
     /// Sets the last id delivered and the number of entries read, if that is known. Effect: `XGROUP SETID`.
     pub fn set_last_id(&mut self, last_id: StreamId, entries_read: Option<i64>) {
         self.change(|group| (group.last_id, group.entries_read) = (last_id, entries_read));
-        self.state_last_id();
+        self.emit_last_id();
     }
 
     /// Sets the last id delivered if it is larger than it was, and says whether it is. The effect is the next claim's, or
-    /// [`state_last_id`](Self::state_last_id).
+    /// [`emit_last_id`](Self::emit_last_id).
     pub fn raise_last_id(&mut self, last_id: StreamId) -> bool {
         let raised = last_id > self.last_id();
         if raised {
@@ -87,7 +87,7 @@ impl<'e, 'g> GroupMut<'e, 'g> {
     }
 
     /// States the last id delivered and the number of entries read. Effect: `XGROUP SETID`.
-    pub fn state_last_id(&mut self) {
+    pub fn emit_last_id(&mut self) {
         let (last_id, read) = (self.last_id(), self.group().entries_read);
         let mut text = IntText::default();
         let words: [&[u8]; 4] = [
@@ -96,7 +96,7 @@ impl<'e, 'g> GroupMut<'e, 'g> {
             b"ENTRIESREAD",
             text.format(read.unwrap_or(-1)),
         ];
-        self.edit.state_alone(b"XGROUP SETID", &words);
+        self.edit.emit_alone(b"XGROUP SETID", &words);
     }
 
     /// Makes a consumer and says whether there was none with this name. Effect: `XGROUP CREATECONSUMER`.
@@ -116,7 +116,7 @@ impl<'e, 'g> GroupMut<'e, 'g> {
         let (number, created) = self.change(|group| group.consumers.find_or_add(consumer, now));
         if created {
             let words = [self.name, consumer];
-            self.edit.state_alone(b"XGROUP CREATECONSUMER", &words);
+            self.edit.emit_alone(b"XGROUP CREATECONSUMER", &words);
         }
         (number, created)
     }
@@ -126,7 +126,7 @@ impl<'e, 'g> GroupMut<'e, 'g> {
         let number = self.group().consumers.find(consumer)?;
         let pending = self.change(|group| group.remove_consumer(number));
         let words = [self.name, consumer];
-        self.edit.state_alone(b"XGROUP DELCONSUMER", &words);
+        self.edit.emit_alone(b"XGROUP DELCONSUMER", &words);
         Some(pending)
     }
 
@@ -134,10 +134,10 @@ impl<'e, 'g> GroupMut<'e, 'g> {
     pub fn acknowledge(&mut self, ids: impl Iterator<Item = StreamId>) -> u64 {
         let mut acknowledged = 0;
         for id in ids {
-            if self.change(|group| group.settle(id)) {
+            if self.change(|group| group.acknowledge(id)) {
                 let words: [&[u8]; 2] = [self.name, &id.text()];
                 let again = usize::from(acknowledged > 0);
-                self.edit.state(b"XACK", &words[again..]);
+                self.edit.emit(b"XACK", &words[again..]);
                 acknowledged += 1;
             }
         }
@@ -179,9 +179,9 @@ impl<'e, 'g> GroupMut<'e, 'g> {
             return;
         }
         if pends {
-            self.state_delivery(consumer, &delivered, now, 1);
+            self.emit_delivery(consumer, &delivered, now, 1);
         }
-        self.state_last_id();
+        self.emit_last_id();
     }
 
     /// Gives a consumer again up to `max` of the entries that are pending for it, from an id on, telling each; those that
@@ -215,7 +215,7 @@ impl<'e, 'g> GroupMut<'e, 'g> {
             delivered
         });
         for (id, deliveries) in delivered {
-            self.state_delivery(consumer, &[id], now, deliveries);
+            self.emit_delivery(consumer, &[id], now, deliveries);
         }
     }
 
@@ -287,9 +287,9 @@ impl<'e, 'g> GroupMut<'e, 'g> {
             if there.is_none() {
                 return Outcome::Kept;
             }
-            self.change(|group| group.settle(id));
+            self.change(|group| group.acknowledge(id));
             let words: [&[u8]; 2] = [self.name, &id.text()];
-            self.edit.state_alone(b"XACK", &words);
+            self.edit.emit_alone(b"XACK", &words);
             return Outcome::Deleted;
         }
         let now = self.edit.now();
@@ -317,12 +317,12 @@ impl<'e, 'g> GroupMut<'e, 'g> {
                 .consumers
                 .change(number, |it| it.active_ms = Some(now));
         });
-        self.state_delivery(consumer, &[id], new.delivered_ms, new.deliveries);
+        self.emit_delivery(consumer, &[id], new.delivered_ms, new.deliveries);
         Outcome::Given
     }
 
     /// States that these entries were delivered, and with them the last id delivered. Effect: `XCLAIM`.
-    fn state_delivery(
+    fn emit_delivery(
         &mut self,
         consumer: &[u8],
         ids: &[StreamId],
@@ -331,9 +331,9 @@ impl<'e, 'g> GroupMut<'e, 'g> {
     ) {
         let last_id = self.last_id();
         self.edit.end_effect();
-        self.edit.state(b"XCLAIM", &[self.name, consumer, b"0"]);
+        self.edit.emit(b"XCLAIM", &[self.name, consumer, b"0"]);
         for id in ids {
-            self.edit.state(b"XCLAIM", &[&*id.text()]);
+            self.edit.emit(b"XCLAIM", &[&*id.text()]);
         }
         let (mut time, mut times) = (IntText::default(), IntText::default());
         let words: [&[u8]; 8] = [
@@ -346,7 +346,7 @@ impl<'e, 'g> GroupMut<'e, 'g> {
             b"LASTID",
             &last_id.text(),
         ];
-        self.edit.state(b"XCLAIM", &words);
+        self.edit.emit(b"XCLAIM", &words);
         self.edit.end_effect();
     }
 }

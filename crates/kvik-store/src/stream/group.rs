@@ -25,7 +25,7 @@ impl Keyed for Pending {
 
 /// See the module's description.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(super) struct ConsumerGroup {
     pub(super) name: Box<[u8]>,
     /// The last id that was delivered.
     pub(super) last_id: StreamId,
@@ -160,7 +160,7 @@ impl Consumers {
     }
 }
 
-impl Group {
+impl ConsumerGroup {
     pub(super) fn new(name: &[u8], last_id: StreamId, entries_read: Option<i64>) -> Self {
         Self {
             name: name.into(),
@@ -216,7 +216,7 @@ impl Group {
     }
 
     /// Ends that an entry is pending and says whether it was.
-    pub(super) fn settle(&mut self, id: StreamId) -> bool {
+    pub(super) fn acknowledge(&mut self, id: StreamId) -> bool {
         let Some(pending) = self.pending.remove(id) else {
             return false;
         };
@@ -246,7 +246,7 @@ impl Group {
     }
 }
 
-impl Group {
+impl ConsumerGroup {
     /// The same for a copy, which shares what is pending until either changes it.
     pub(super) fn share(&mut self) -> Self {
         Self {
@@ -273,7 +273,7 @@ impl Consumers {
 }
 
 #[cfg(test)]
-impl Group {
+impl ConsumerGroup {
     /// Bytes as they are allocated now.
     pub(super) fn counted_bytes(&self) -> usize {
         let consumers = &self.consumers;

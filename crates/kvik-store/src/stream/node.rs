@@ -25,7 +25,7 @@ const COUNTERS: usize = 3;
 
 /// Entries with the id of the first.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(super) struct StreamNode {
     id: StreamId,
     /// Entries that are not deleted, as the bytes say as well.
     live: u32,
@@ -37,13 +37,13 @@ pub(super) struct Node {
 pub struct StreamEntry<'a> {
     id: StreamId,
     fields: usize,
-    names: listpack::Iter<'a>,
+    names: listpack::ListpackIter<'a>,
     /// What follows the names; the values among the names if there is nothing.
-    values: Option<listpack::Iter<'a>>,
+    values: Option<listpack::ListpackIter<'a>>,
 }
 
 /// An entry that may be deleted.
-struct Stored<'a> {
+struct FlaggedEntry<'a> {
     entry: StreamEntry<'a>,
     flags: i64,
 }
@@ -53,8 +53,8 @@ struct Stored<'a> {
 pub(super) struct Forward<'a> {
     id: StreamId,
     fields: usize,
-    names: listpack::Iter<'a>,
-    rest: listpack::Iter<'a>,
+    names: listpack::ListpackIter<'a>,
+    rest: listpack::ListpackIter<'a>,
 }
 
 /// The entries of a node from the last on.
@@ -78,14 +78,14 @@ fn count(element: Option<Element<'_>>) -> usize {
     usize::try_from(int(element)).unwrap_or_default()
 }
 
-fn skip(elements: &mut listpack::Iter<'_>, count: usize) {
+fn skip(elements: &mut listpack::ListpackIter<'_>, count: usize) {
     if let Some(last) = count.checked_sub(1) {
         elements.nth(last);
     }
 }
 
 /// With as much room as the original has.
-impl Clone for Node {
+impl Clone for StreamNode {
     fn clone(&self) -> Self {
         Self {
             bytes: clone_bytes(&self.bytes),
@@ -94,13 +94,13 @@ impl Clone for Node {
     }
 }
 
-impl Keyed for Node {
+impl Keyed for StreamNode {
     fn id(&self) -> StreamId {
         self.id
     }
 }
 
-impl Node {
+impl StreamNode {
     /// A node for an entry with these fields, which are then its master's. The entry is still to be added.
     pub(super) fn new<'w>(id: StreamId, words: impl ExactSizeIterator<Item = &'w [u8]>) -> Self {
         let mut bytes = listpack::empty();
@@ -199,7 +199,7 @@ impl Node {
     }
 
     /// How many fields the master entry has, and the elements from the first of them on.
-    fn names(&self) -> (usize, listpack::Iter<'_>) {
+    fn names(&self) -> (usize, listpack::ListpackIter<'_>) {
         let mut names = self.pack().iter();
         let fields = count(names.nth(COUNTERS - 1));
         (fields, names)
@@ -306,7 +306,7 @@ impl Node {
 
 impl<'a> Forward<'a> {
     /// The next entry, deleted or not.
-    fn stored(&mut self) -> Option<Stored<'a>> {
+    fn stored(&mut self) -> Option<FlaggedEntry<'a>> {
         let mut elements = self.rest.clone();
         let stored = self.read(&mut elements)?;
         // The number of elements at the end.
@@ -316,7 +316,7 @@ impl<'a> Forward<'a> {
     }
 
     /// Reads an entry up to where its number of elements is.
-    fn read(&self, elements: &mut listpack::Iter<'a>) -> Option<Stored<'a>> {
+    fn read(&self, elements: &mut listpack::ListpackIter<'a>) -> Option<FlaggedEntry<'a>> {
         let flags = int(Some(elements.next()?));
         let delta = (int(elements.next()), int(elements.next()));
         let same = flags & SAME_FIELDS != 0;
@@ -346,12 +346,12 @@ impl<'a> Forward<'a> {
             names,
             values,
         };
-        Some(Stored { entry, flags })
+        Some(FlaggedEntry { entry, flags })
     }
 }
 
 impl<'a> Backward<'a> {
-    fn stored(&mut self) -> Option<Stored<'a>> {
+    fn stored(&mut self) -> Option<FlaggedEntry<'a>> {
         let last = self.pack.prev(self.end?)?;
         let elements = count(self.pack.at(last));
         if elements == 0 {

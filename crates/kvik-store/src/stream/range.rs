@@ -3,14 +3,14 @@
 //! The first node is found by a search, the first entry in it by reading the node.
 
 use super::id::StreamId;
-use super::node::{Backward, Forward, Node, StreamEntry};
-use super::sequence::{Position, Sequence};
+use super::node::{Backward, Forward, StreamEntry, StreamNode};
+use super::sequence::{Sequence, SequencePosition};
 
 /// Entries in order.
 #[derive(Clone, Debug)]
 pub struct StreamRange<'a> {
-    nodes: &'a Sequence<Node>,
-    at: Position,
+    nodes: &'a Sequence<StreamNode>,
+    at: SequencePosition,
     entries: Option<Forward<'a>>,
     start: StreamId,
     end: StreamId,
@@ -19,8 +19,8 @@ pub struct StreamRange<'a> {
 /// Entries from the last on.
 #[derive(Clone, Debug)]
 pub struct StreamRangeBack<'a> {
-    nodes: &'a Sequence<Node>,
-    at: Option<Position>,
+    nodes: &'a Sequence<StreamNode>,
+    at: Option<SequencePosition>,
     entries: Option<Backward<'a>>,
     start: StreamId,
     end: StreamId,
@@ -28,7 +28,7 @@ pub struct StreamRangeBack<'a> {
 
 impl<'a> StreamRange<'a> {
     /// The entries whose ids are `start` or larger and `end` or smaller.
-    pub(super) fn new(nodes: &'a Sequence<Node>, start: StreamId, end: StreamId) -> Self {
+    pub(super) fn new(nodes: &'a Sequence<StreamNode>, start: StreamId, end: StreamId) -> Self {
         Self {
             nodes,
             at: nodes.up_to(start).unwrap_or(nodes.start()),
@@ -68,7 +68,7 @@ impl<'a> Iterator for StreamRange<'a> {
 
 impl<'a> StreamRangeBack<'a> {
     /// The entries whose ids are `start` or larger and `end` or smaller.
-    pub(super) fn new(nodes: &'a Sequence<Node>, start: StreamId, end: StreamId) -> Self {
+    pub(super) fn new(nodes: &'a Sequence<StreamNode>, start: StreamId, end: StreamId) -> Self {
         Self {
             nodes,
             at: nodes.up_to(end),

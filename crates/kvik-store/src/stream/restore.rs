@@ -11,11 +11,11 @@ use super::id::StreamId;
 use super::node::{DELETED, SAME_FIELDS};
 use super::{StreamMut, StreamRef};
 use crate::UnixMs;
-use crate::edit::{Edit, Parts};
+use crate::edit::{Edit, EditParts};
+use crate::entry::Entry;
 use crate::packed::Listpack;
-use crate::packed::listpack::{Element, Iter};
+use crate::packed::listpack::{Element, ListpackIter};
 use crate::restore::{Malformed, Terms};
-use crate::slot::Slot;
 use crate::value::IntText;
 
 /// What a stream that comes whole says of itself.
@@ -32,19 +32,19 @@ pub struct StreamCounts {
 }
 
 /// The elements of a node from elsewhere.
-struct Elements<'a>(Iter<'a>);
+struct NodeElements<'a>(ListpackIter<'a>);
 
 /// An entry of such a node: its id, and fields and values in turn.
-struct Entry<'a> {
+struct NodeEntry<'a> {
     id: StreamId,
     deleted: bool,
     words: Vec<Cow<'a, [u8]>>,
 }
 
-impl<'g> Slot<'g> {
+impl<'g> Entry<'g> {
     /// Begins a stream beside what the key holds, which is discarded unless it is [restored](StreamMut::restore).
-    pub fn stream_beside(self) -> StreamMut<'g> {
-        StreamMut(Edit::beside(self))
+    pub fn build_stream(self) -> StreamMut<'g> {
+        StreamMut(Edit::build(self))
     }
 }
 
@@ -68,7 +68,7 @@ impl StreamMut<'_> {
     /// If the bytes are none, or the ids are not larger than those before.
     pub fn append_pack(&mut self, first: StreamId, bytes: &[u8]) -> Result<(), Malformed> {
         let pack = Listpack::validate(bytes).ok_or(Malformed)?;
-        let mut elements = Elements(pack.iter());
+        let mut elements = NodeElements(pack.iter());
         let (live, deleted) = (elements.count()?, elements.count()?);
         let fields = elements.count()?;
         let names = elements.0.clone();
@@ -87,12 +87,12 @@ impl StreamMut<'_> {
         (counted == [live, deleted]).then_some(()).ok_or(Malformed)
     }
 
-    fn add(&mut self, entry: &Entry<'_>) -> Result<(), Malformed> {
+    fn add(&mut self, entry: &NodeEntry<'_>) -> Result<(), Malformed> {
         let size: usize = entry.words.iter().map(|word| word.len()).sum();
         if entry.id <= self.view().last_id() || size > MAX_BYTES {
             return Err(Malformed);
         }
-        let Parts { value, limits, .. } = self.0.parts();
+        let EditParts { value, limits, .. } = self.0.parts();
         let words = entry.words.iter().map(|word| &**word);
         value.body_mut().append(entry.id, words, limits);
         Ok(())
@@ -169,7 +169,7 @@ impl StreamMut<'_> {
     }
 }
 
-impl<'a> Elements<'a> {
+impl<'a> NodeElements<'a> {
     fn is_done(&self) -> bool {
         self.0.clone().next().is_none()
     }
@@ -198,8 +198,8 @@ impl<'a> Elements<'a> {
         &mut self,
         first: StreamId,
         fields: usize,
-        names: &Iter<'a>,
-    ) -> Result<Entry<'a>, Malformed> {
+        names: &ListpackIter<'a>,
+    ) -> Result<NodeEntry<'a>, Malformed> {
         let flags = self.int()?;
         let id = first.moved((self.int()?, self.int()?));
         let same = flags & SAME_FIELDS != 0;
@@ -215,7 +215,7 @@ impl<'a> Elements<'a> {
             return Err(Malformed);
         }
         let deleted = flags & DELETED != 0;
-        Ok(Entry { id, deleted, words })
+        Ok(NodeEntry { id, deleted, words })
     }
 }
 

@@ -69,7 +69,7 @@ impl<T: Clone> Clone for Chunk<T> {
 /// A place in a sequence, of a thing or behind the last one, which has a chunk's number too. It is good until the sequence
 /// changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Position {
+pub(super) struct SequencePosition {
     chunk: usize,
     at: usize,
 }
@@ -126,17 +126,17 @@ impl<T: Clone> Sequence<T> {
     }
 
     /// The position of the last thing, or where it would be.
-    fn end(&self) -> Position {
-        Position {
+    fn end(&self) -> SequencePosition {
+        SequencePosition {
             chunk: self.chunks.len(),
             at: 0,
         }
     }
 
     /// Where a thing goes that is to be the last of those in chunks.
-    fn behind_chunks(&self) -> Position {
+    fn behind_chunks(&self) -> SequencePosition {
         match self.chunks.back() {
-            Some(chunk) => Position {
+            Some(chunk) => SequencePosition {
                 chunk: self.chunks.len() - 1,
                 at: chunk.0.len(),
             },
@@ -145,7 +145,7 @@ impl<T: Clone> Sequence<T> {
     }
 
     /// The thing at a position; nothing behind the last one.
-    pub(super) fn at(&self, position: Position) -> Option<&T> {
+    pub(super) fn at(&self, position: SequencePosition) -> Option<&T> {
         match self.chunks.get(position.chunk) {
             Some(chunk) => chunk.0.get(position.at),
             None if position.at == 0 => self.last(),
@@ -153,7 +153,7 @@ impl<T: Clone> Sequence<T> {
         }
     }
 
-    pub(super) fn at_mut(&mut self, position: Position) -> Option<&mut T> {
+    pub(super) fn at_mut(&mut self, position: SequencePosition) -> Option<&mut T> {
         match self.chunks.get_mut(position.chunk) {
             Some(chunk) => chunk.own().0.get_mut(position.at),
             None if position.at == 0 => self.last.as_mut(),
@@ -162,29 +162,29 @@ impl<T: Clone> Sequence<T> {
     }
 
     /// The position after that of a thing.
-    pub(super) fn after(&self, position: Position) -> Position {
+    pub(super) fn after(&self, position: SequencePosition) -> SequencePosition {
         let at = position.at + 1;
         match self.chunks.get(position.chunk) {
-            Some(chunk) if at == chunk.0.len() => Position {
+            Some(chunk) if at == chunk.0.len() => SequencePosition {
                 chunk: position.chunk + 1,
                 at: 0,
             },
-            _ => Position { at, ..position },
+            _ => SequencePosition { at, ..position },
         }
     }
 
     /// The position before, if there is one.
-    pub(super) fn before(&self, position: Position) -> Option<Position> {
+    pub(super) fn before(&self, position: SequencePosition) -> Option<SequencePosition> {
         if let Some(at) = position.at.checked_sub(1) {
-            return Some(Position { at, ..position });
+            return Some(SequencePosition { at, ..position });
         }
         let chunk = position.chunk.checked_sub(1)?;
         let at = self.chunks.get(chunk)?.0.len() - 1;
-        Some(Position { chunk, at })
+        Some(SequencePosition { chunk, at })
     }
 
-    pub(super) fn start(&self) -> Position {
-        Position { chunk: 0, at: 0 }
+    pub(super) fn start(&self) -> SequencePosition {
+        SequencePosition { chunk: 0, at: 0 }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
@@ -259,7 +259,7 @@ impl<T: Clone> Sequence<T> {
     fn find_last(&mut self) {
         if let Some(chunk) = self.chunks.back_mut() {
             self.last = chunk.own().0.pop_back();
-            self.settle(self.chunks.len() - 1);
+            self.tidy_chunk(self.chunks.len() - 1);
         }
     }
 
@@ -283,7 +283,7 @@ impl<T: Clone> Sequence<T> {
     }
 
     /// Gives back what a chunk that has become small no longer needs, or joins it with the one behind it.
-    fn settle(&mut self, at: usize) {
+    fn tidy_chunk(&mut self, at: usize) {
         let Some(chunk) = self.chunks.get_mut(at) else {
             return;
         };
@@ -328,7 +328,7 @@ impl<T: Keyed + Clone> Sequence<T> {
     }
 
     /// Where the thing with this id is, or where it would be added.
-    pub(super) fn search(&self, id: StreamId) -> Result<Position, Position> {
+    pub(super) fn search(&self, id: StreamId) -> Result<SequencePosition, SequencePosition> {
         let end = self.end();
         match self.last().map(|last| last.id().cmp(&id)) {
             Some(Ordering::Equal) => return Ok(end),
@@ -341,12 +341,12 @@ impl<T: Keyed + Clone> Sequence<T> {
         };
         if things.back().is_some_and(|last| last.id() < id) {
             let at = things.len();
-            return Err(Position { chunk, at });
+            return Err(SequencePosition { chunk, at });
         }
         let found = things.binary_search_by(|thing| thing.id().cmp(&id));
         found
-            .map(|at| Position { chunk, at })
-            .map_err(|at| Position { chunk, at })
+            .map(|at| SequencePosition { chunk, at })
+            .map_err(|at| SequencePosition { chunk, at })
     }
 
     pub(super) fn get(&self, id: StreamId) -> Option<&T> {
@@ -354,10 +354,10 @@ impl<T: Keyed + Clone> Sequence<T> {
     }
 
     /// The position of the first thing with this id or a larger one.
-    pub(super) fn from(&self, id: StreamId) -> Position {
+    pub(super) fn from(&self, id: StreamId) -> SequencePosition {
         let position = self.search(id).unwrap_or_else(|would_be| would_be);
         match self.chunks.get(position.chunk) {
-            Some(chunk) if position.at == chunk.0.len() => Position {
+            Some(chunk) if position.at == chunk.0.len() => SequencePosition {
                 chunk: position.chunk + 1,
                 at: 0,
             },
@@ -366,7 +366,7 @@ impl<T: Keyed + Clone> Sequence<T> {
     }
 
     /// The position of the last thing with this id or a smaller one.
-    pub(super) fn up_to(&self, id: StreamId) -> Option<Position> {
+    pub(super) fn up_to(&self, id: StreamId) -> Option<SequencePosition> {
         match self.search(id) {
             Ok(position) => Some(position),
             Err(behind) => self.before(behind),
@@ -384,7 +384,7 @@ impl<T: Keyed + Clone> Sequence<T> {
     }
 
     /// Adds a thing whose id is not there yet, at the place that the search for it gave.
-    pub(super) fn insert_at(&mut self, place: Position, thing: T) {
+    pub(super) fn insert_at(&mut self, place: SequencePosition, thing: T) {
         let behind = self.after(self.end());
         self.len += 1;
         match &mut self.last {
@@ -397,14 +397,14 @@ impl<T: Keyed + Clone> Sequence<T> {
         }
     }
 
-    fn insert_in_chunk(&mut self, mut place: Position, thing: T) {
+    fn insert_in_chunk(&mut self, mut place: SequencePosition, thing: T) {
         match self.chunks.get_mut(place.chunk) {
             None => {
                 self.add_chunk(place.chunk, Shareable::default());
             }
             Some(chunk) if chunk.0.len() < CHUNK => {}
             Some(_) if place.at == CHUNK => {
-                place = Position {
+                place = SequencePosition {
                     chunk: place.chunk + 1,
                     at: 0,
                 };
@@ -437,7 +437,7 @@ impl<T: Keyed + Clone> Sequence<T> {
         }
     }
 
-    pub(super) fn remove_at(&mut self, position: Position) -> Option<T> {
+    pub(super) fn remove_at(&mut self, position: SequencePosition) -> Option<T> {
         let thing = match self.chunks.get_mut(position.chunk) {
             Some(chunk) => chunk.own().0.remove(position.at)?,
             None if position.at == 0 => self.last.take()?,
@@ -447,7 +447,7 @@ impl<T: Keyed + Clone> Sequence<T> {
         if position == self.end() {
             self.find_last();
         } else {
-            self.settle(position.chunk);
+            self.tidy_chunk(position.chunk);
         }
         Some(thing)
     }

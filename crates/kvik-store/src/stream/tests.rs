@@ -21,7 +21,7 @@ fn store(node_entries: i64) -> Store {
 }
 
 fn edit<R>(store: &mut Store, change: impl FnOnce(&mut StreamMut<'_>) -> R) -> R {
-    store.run(|guard| change(&mut guard.slot(b"s").stream_mut().unwrap()))
+    store.run(|guard| change(&mut guard.entry(b"s").stream_mut().unwrap()))
 }
 
 /// Fields and values in turn.

@@ -1,7 +1,7 @@
 //! A stream, its groups and their consumers to read.
 
-use super::body::Body;
-use super::group::{Consumer, Group, Pending};
+use super::body::StreamBody;
+use super::group::{Consumer, ConsumerGroup, Pending};
 use super::id::StreamId;
 use super::marks::Marks;
 use super::node::StreamEntry;
@@ -11,13 +11,13 @@ use crate::UnixMs;
 /// A stream as a reader sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamRef<'a> {
-    pub(super) body: &'a Body,
+    pub(super) body: &'a StreamBody,
 }
 
 /// A consumer group as a reader sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupRef<'a> {
-    group: &'a Group,
+    group: &'a ConsumerGroup,
     marks: &'a Marks,
 }
 
@@ -25,7 +25,7 @@ pub struct GroupRef<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct ConsumerRef<'a> {
     consumer: &'a Consumer,
-    group: &'a Group,
+    group: &'a ConsumerGroup,
 }
 
 /// An entry that was delivered and is not acknowledged yet.
@@ -204,7 +204,7 @@ impl<'a> ConsumerRef<'a> {
     }
 }
 
-fn describe<'a>(group: &'a Group, pending: &Pending) -> PendingEntry<'a> {
+fn describe<'a>(group: &'a ConsumerGroup, pending: &Pending) -> PendingEntry<'a> {
     PendingEntry {
         id: pending.id,
         consumer: &group.consumers.get(pending.consumer).name,

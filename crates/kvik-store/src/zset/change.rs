@@ -9,12 +9,12 @@ use super::pack::{self, StoredScore, Survey};
 use super::table::ScoreTable;
 use super::{Zset, ZsetRef};
 use crate::UnixMs;
-use crate::edit::{Edit, Parts};
+use crate::edit::{Edit, EditParts};
+use crate::entry::Entry;
 use crate::layout::Layout;
 use crate::limits::Limits;
 use crate::packed::{Listpack, Needle, listpack};
 use crate::raw::cells::Cells;
-use crate::slot::Slot;
 use crate::value::{IntText, ValueRef, WrongKind};
 
 /// A sorted set while it changes; whoever opened it sees what it does at once, others when it is dropped.
@@ -52,7 +52,7 @@ impl Expected {
     }
 }
 
-impl<'g> Slot<'g> {
+impl<'g> Entry<'g> {
     /// The sorted set at this place, an empty one where there is no key.
     ///
     /// # Errors
@@ -88,22 +88,22 @@ impl ZsetMut<'_> {
         member: &[u8],
         decide: impl FnOnce(Option<f64>) -> Option<f64>,
     ) -> Scored {
-        let Parts {
+        let EditParts {
             value,
             cells,
             layout,
             limits,
         } = self.edit.parts();
-        let mut change = Change {
+        let mut change = ScoreUpdate {
             cells,
             layout,
             limits,
             expected: self.expected,
         };
         let (scored, score) = change.update(value, member, decide);
-        if scored != Scored::Kept && self.edit.is_stated() {
+        if scored != Scored::Kept && self.edit.wants_effects() {
             self.edit
-                .state(b"ZADD", &[format_f64(score).as_bytes(), member]);
+                .emit(b"ZADD", &[format_f64(score).as_bytes(), member]);
         } else if scored != Scored::Kept {
             self.edit.count(1);
         }
@@ -119,7 +119,7 @@ impl ZsetMut<'_> {
         if old.is_none() && expire_at.is_none() {
             return true;
         }
-        let Parts {
+        let EditParts {
             value,
             cells,
             layout,
@@ -131,16 +131,16 @@ impl ZsetMut<'_> {
             Some(at) => {
                 let mut room = IntText::default();
                 let words = [member, room.unsigned(at)];
-                self.edit.state_alone(b"PEXPIREMEMBERAT", &words);
+                self.edit.emit_alone(b"PEXPIREMEMBERAT", &words);
             }
-            None => self.edit.state_alone(b"PERSISTMEMBER", &[member]),
+            None => self.edit.emit_alone(b"PERSISTMEMBER", &[member]),
         }
         true
     }
 
     /// Deletes a member and says whether it was there. Effect: `ZREM`.
     pub fn remove(&mut self, member: &[u8]) -> bool {
-        let Parts {
+        let EditParts {
             value,
             cells,
             layout,
@@ -148,15 +148,15 @@ impl ZsetMut<'_> {
         } = self.edit.parts();
         let removed = value.remove(member, cells, layout);
         if removed {
-            self.edit.state(b"ZREM", &[member]);
+            self.edit.emit(b"ZREM", &[member]);
         }
         removed
     }
 
     /// Deletes the members of these ranks, as far as they exist. Effect: `ZREM`.
     pub fn remove_ranks(&mut self, ranks: Range<usize>) {
-        let (parts, mut statement) = self.edit.parts_and_statement();
-        let gone = |name: &[u8]| statement.state(b"ZREM", &[name]);
+        let (parts, mut writer) = self.edit.parts_and_writer();
+        let gone = |name: &[u8]| writer.emit(b"ZREM", &[name]);
         parts
             .value
             .remove_ranks(ranks, parts.cells, parts.layout, gone);
@@ -164,14 +164,14 @@ impl ZsetMut<'_> {
 }
 
 /// One change of a sorted set, with what decides on its representation.
-struct Change<'c> {
+struct ScoreUpdate<'c> {
     cells: &'c mut Cells,
     layout: &'c Layout,
     limits: &'c Limits,
     expected: Expected,
 }
 
-impl Change<'_> {
+impl ScoreUpdate<'_> {
     /// See [`ZsetMut::update`]; also says which score the member has if that has changed.
     fn update(
         &mut self,

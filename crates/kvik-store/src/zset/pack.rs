@@ -34,7 +34,7 @@ pub(super) struct StoredScore {
 }
 
 /// How a member gets its score.
-pub(super) struct Change<'a> {
+pub(super) struct PairWrite<'a> {
     name: Encoded<'a>,
     score: Encoded<'a>,
     /// The pair that is there, by offset and size.
@@ -80,7 +80,7 @@ pub(super) fn rank(pack: Listpack<'_>, member: &[u8]) -> Option<(usize, f64)> {
 /// Members with their scores, as they are stored: from the front, or from the back.
 #[derive(Clone, Debug)]
 pub(super) struct Pairs<'a> {
-    elements: listpack::Iter<'a>,
+    elements: listpack::ListpackIter<'a>,
     left: usize,
 }
 
@@ -165,12 +165,12 @@ impl<'p> Survey<'p> {
         needle: Needle<'a>,
         name: &[u8],
         score: &'a StoredScore,
-    ) -> Change<'a> {
+    ) -> PairWrite<'a> {
         let old = self.found.and_then(|(at, _)| {
             let behind = self.pack.behind(self.pack.behind(at)?)?;
             Some((at, behind - at))
         });
-        Change {
+        PairWrite {
             name: Encoded::of(&needle),
             score: score.encoded(),
             old,
@@ -226,7 +226,7 @@ impl StoredScore {
     }
 }
 
-impl Change<'_> {
+impl PairWrite<'_> {
     /// Bytes of the listpack after the change.
     pub(super) fn bytes_then(&self, pack: Listpack<'_>) -> usize {
         pack.as_bytes().len() - self.old.map_or(0, |(_, bytes)| bytes) + self.bytes()

@@ -2,16 +2,16 @@
 
 use super::change::{Expected, ZsetMut};
 use crate::edit::Edit;
+use crate::entry::Entry;
 use crate::packed::Element;
 use crate::restore::{Malformed, Terms, checked};
-use crate::slot::Slot;
 use crate::value::IntText;
 
-impl<'g> Slot<'g> {
+impl<'g> Entry<'g> {
     /// Begins a sorted set beside what the key holds, which is discarded unless it is [restored](ZsetMut::restore).
-    pub fn zset_beside(self) -> ZsetMut<'g> {
+    pub fn build_zset(self) -> ZsetMut<'g> {
         ZsetMut {
-            edit: Edit::beside(self),
+            edit: Edit::build(self),
             expected: Expected::default(),
         }
     }

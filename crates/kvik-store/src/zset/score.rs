@@ -21,12 +21,12 @@ pub(super) fn whole(score: f64) -> Option<i64> {
 
 /// A score as the value of a member: an integer, or the bytes of the float up to the last that is not zero.
 #[derive(Clone, Copy)]
-pub(super) struct Stored {
+pub(super) struct ScoreValue {
     int: Option<i64>,
     bytes: [u8; 8],
 }
 
-impl Stored {
+impl ScoreValue {
     pub(super) fn new(score: f64) -> Self {
         let is_negative_zero = score == 0.0 && score.is_sign_negative();
         Self {
@@ -65,7 +65,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn round_trip(score: f64) -> (f64, usize) {
-        let stored = Stored::new(score);
+        let stored = ScoreValue::new(score);
         match stored.text() {
             Text::Int(n) => (read(StringRef::Int(n)), 0),
             Text::Bytes { bytes, .. } => (read(StringRef::Bytes(&bytes)), bytes.len()),

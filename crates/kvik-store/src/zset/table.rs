@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::range::{NameRange, ScoreRange};
-use super::score::{self, Stored, compare};
+use super::score::{self, ScoreValue, compare};
 use crate::UnixMs;
 use crate::layout::Layout;
 use crate::members::{Members, MembersRef, delete_due};
@@ -16,7 +16,7 @@ use crate::object::Large;
 use crate::ordered::{self, RankTree};
 use crate::raw::arena::EntryRef;
 use crate::raw::cells::{Cells, Text};
-use crate::raw::entry::Member;
+use crate::raw::record::Member;
 use crate::shadow::Tabled;
 use crate::value::StringRef;
 
@@ -44,7 +44,7 @@ pub struct ScoreTableRef<'a> {
 
 /// Members of a range of ranks from either end, each with its score.
 pub(super) struct RankedIter<'a> {
-    items: ordered::Iter<'a, Ranked>,
+    items: ordered::RankIter<'a, Ranked>,
     members: MembersRef<'a>,
     /// How many of the items are of members that are not seen.
     hidden: usize,
@@ -125,7 +125,7 @@ impl ScoreTable {
         score: f64,
         expire_at: Option<UnixMs>,
     ) {
-        let stored = Stored::new(score);
+        let stored = ScoreValue::new(score);
         let entry = self
             .members
             .insert(cells, layout, name, stored.text(), expire_at);
@@ -135,7 +135,7 @@ impl ScoreTable {
 
     /// Adds a member that comes after all others.
     pub(super) fn append(&mut self, cells: &mut Cells, layout: &Layout, name: &[u8], score: f64) {
-        let stored = Stored::new(score);
+        let stored = ScoreValue::new(score);
         let entry = self
             .members
             .insert(cells, layout, name, stored.text(), None);
@@ -151,7 +151,7 @@ impl ScoreTable {
         score: f64,
     ) {
         self.leave_order(cells, member);
-        let stored = Stored::new(score);
+        let stored = ScoreValue::new(score);
         let entry = self
             .members
             .set_value(cells, layout, member.entry, stored.text());

@@ -37,7 +37,7 @@ fn store(entries: i64) -> Store {
 }
 
 fn change<R>(store: &mut Store, change: impl FnOnce(&mut ZsetMut<'_>) -> R) -> R {
-    store.run(|guard| change(&mut guard.slot(b"z").zset_mut().unwrap()))
+    store.run(|guard| change(&mut guard.entry(b"z").zset_mut().unwrap()))
 }
 
 fn look<R>(store: &mut Store, look: impl FnOnce(ZsetRef<'_>, Encoding) -> R) -> Option<R> {
@@ -82,7 +82,7 @@ fn apply(near: &mut Store, far: &mut Store, model: &mut Model, op: Op) {
             }
         }
         Op::Remove(name) => {
-            let removed = near.run(|guard| guard.slot(b"z").remove_scored(&name).unwrap());
+            let removed = near.run(|guard| guard.entry(b"z").remove_scored(&name).unwrap());
             let twin = change(far, |zset| zset.remove(&name));
             assert_eq!((removed, twin), (twin, model.remove(&name).is_some()));
         }
@@ -134,7 +134,7 @@ fn set(near: &mut Store, far: &mut Store, model: &mut Model, name: Vec<u8>, scor
         assert_eq!(old, before);
         Some(score)
     };
-    let scored = near.run(|guard| guard.slot(b"z").update_member(&name, decide).unwrap());
+    let scored = near.run(|guard| guard.entry(b"z").update_member(&name, decide).unwrap());
     let twin = change(far, |zset| {
         zset.expect(1, name.len());
         zset.update(&name, decide)
@@ -321,7 +321,7 @@ fn expiring(edit: &mut Edit<'_, Zset>, count: u16) {
 #[test]
 fn members_whose_time_has_come_leave_the_order() {
     let mut store = store(128);
-    store.run(|guard| expiring(&mut Edit::open(guard.slot(b"z")).unwrap(), 500));
+    store.run(|guard| expiring(&mut Edit::open(guard.entry(b"z")).unwrap(), 500));
     store.now = 2000;
     store.upkeep();
     let ok = look(&mut store, |zset, _| {

@@ -78,16 +78,16 @@ pub(crate) struct Writing<'a, T> {
 }
 
 /// The number of a thread's place, given back when the thread ends.
-struct Place(Option<u32>);
+struct ReaderPlace(Option<u32>);
 
 /// Places that belong to a thread, as bits.
 static TAKEN: atomic::AtomicU64 = atomic::AtomicU64::new(0);
 
 thread_local! {
-    static PLACE: Place = Place::take();
+    static PLACE: ReaderPlace = ReaderPlace::take();
 }
 
-impl Place {
+impl ReaderPlace {
     fn take() -> Self {
         let add = |taken: u64| {
             let free = taken.trailing_ones();
@@ -107,7 +107,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ReaderPlace {
     fn drop(&mut self) {
         if let Some(number) = self.0 {
             TAKEN.fetch_and(!(1 << number), Ordering::AcqRel);
@@ -157,7 +157,7 @@ impl<T> Biased<T> {
         if self.bias.load(Ordering::Relaxed) != BIASED {
             return None;
         }
-        self.read_from(readers.place(Place::current()?))
+        self.read_from(readers.place(ReaderPlace::current()?))
     }
 
     /// The same for who has this place.
@@ -242,7 +242,7 @@ impl<T> Writing<'_, T> {
     /// build it is always, for tests to find what does not only read.
     #[inline]
     pub(crate) fn note_read(&mut self) {
-        let reader = Place::current();
+        let reader = ReaderPlace::current();
         if self.usage.reader != reader {
             self.usage.reader = reader;
             self.usage.moves += 1;

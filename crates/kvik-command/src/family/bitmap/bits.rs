@@ -10,7 +10,7 @@ pub(super) fn count(bytes: &[u8], bits: Range<usize>) -> u64 {
     let Some(parts) = Parts::of(bytes, bits) else {
         return 0;
     };
-    let edge = |edge: Option<Edge>| edge.map_or(0, |edge| edge.byte.count_ones().into());
+    let edge = |edge: Option<EdgeByte>| edge.map_or(0, |edge| edge.byte.count_ones().into());
     edge(parts.head) + ones(parts.middle) + edge(parts.tail)
 }
 
@@ -20,7 +20,7 @@ pub(super) fn find(bytes: &[u8], bit: bool, bits: Range<usize>) -> Option<usize>
     // What is skipped; everything else holds the bit.
     let skipped = if bit { 0 } else { 0xff };
     let in_byte = |byte: u8| (byte ^ skipped).leading_zeros() as usize;
-    let in_edge = |edge: Option<Edge>| {
+    let in_edge = |edge: Option<EdgeByte>| {
         let edge = edge?;
         let sought = (edge.byte ^ skipped) & edge.mask;
         (sought != 0).then(|| edge.at * 8 + sought.leading_zeros() as usize)
@@ -35,15 +35,15 @@ pub(super) fn find(bytes: &[u8], bit: bool, bits: Range<usize>) -> Option<usize>
 
 /// A range of bits as whole bytes and what is left of a byte before and behind them.
 struct Parts<'a> {
-    head: Option<Edge>,
+    head: Option<EdgeByte>,
     middle: &'a [u8],
     middle_at: usize,
-    tail: Option<Edge>,
+    tail: Option<EdgeByte>,
 }
 
 /// A byte of which only some bits count; the others are cleared.
 #[derive(Clone, Copy)]
-struct Edge {
+struct EdgeByte {
     at: usize,
     byte: u8,
     mask: u8,
@@ -56,7 +56,7 @@ impl<'a> Parts<'a> {
         }
         let (first, last) = (bits.start / 8, (bits.end - 1) / 8);
         let (from_first, to_last) = (0xff >> (bits.start % 8), !0 << (7 - (bits.end - 1) % 8));
-        let edge = |at: usize, mask: u8| Edge {
+        let edge = |at: usize, mask: u8| EdgeByte {
             at,
             byte: bytes[at] & mask,
             mask,

@@ -4,7 +4,7 @@
 //! of them reaches, even if none comes to write in the end.
 
 use kvik_resp::{Args, ArgsIter, parse_i64};
-use kvik_store::Slot;
+use kvik_store::Entry;
 
 use super::integer::{Integer, Overflow};
 use super::{BAD_OFFSET, mentions, offset, window, write_at};
@@ -18,7 +18,7 @@ const BAD_TYPE: Error = Error::text(
 
 /// One operation.
 #[derive(Clone, Copy)]
-struct Operation {
+struct FieldOperation {
     integer: Integer,
     /// The integer's first bit.
     offset: usize,
@@ -43,7 +43,7 @@ pub(super) fn access(args: Args<'_>) -> KeyFlags {
 
 pub(super) fn bitfield(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let operations = parse(ctx)?;
-    match operations.iter().filter_map(Operation::reach).max() {
+    match operations.iter().filter_map(FieldOperation::reach).max() {
         None => read(ctx, &operations),
         Some(len) => write(ctx, &operations, len),
     }
@@ -64,7 +64,7 @@ pub(super) fn bitfield_ro(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 ///
 /// # Errors
 /// If a word is not what it should be.
-fn parse(ctx: &Ctx<'_>) -> Result<Vec<Operation>, Error> {
+fn parse(ctx: &Ctx<'_>) -> Result<Vec<FieldOperation>, Error> {
     let mut operations = Vec::new();
     let mut overflow = Overflow::default();
     let mut words = ctx.args.tail(2).iter();
@@ -74,13 +74,13 @@ fn parse(ctx: &Ctx<'_>) -> Result<Vec<Operation>, Error> {
             overflow =
                 Overflow::named(word).ok_or(Error::text("Invalid OVERFLOW type specified"))?;
         } else {
-            operations.push(Operation::parse(ctx, word, &mut words, overflow)?);
+            operations.push(FieldOperation::parse(ctx, word, &mut words, overflow)?);
         }
     }
     Ok(operations)
 }
 
-impl Operation {
+impl FieldOperation {
     fn parse(
         ctx: &Ctx<'_>,
         name: &[u8],
@@ -120,9 +120,9 @@ impl Operation {
     }
 
     /// Does the operation, and returns the integer to answer with, or none where it does not fit.
-    fn apply(self, slot: Slot<'_>) -> Result<Option<i64>, Error> {
+    fn apply(self, entry: Entry<'_>) -> Result<Option<i64>, Error> {
         let (at, bit) = (self.offset / 8, self.offset % 8);
-        let string = slot.view().map(string).transpose()?;
+        let string = entry.view().map(string).transpose()?;
         let window = string.map_or([0; 9], |string| window(string, at));
         let len = string.map_or(0, |string| string.len());
         let old = self.integer.read(window, bit);
@@ -140,7 +140,7 @@ impl Operation {
         let touched = self.integer.bytes(bit);
         if new != old || at + touched > len {
             let written = self.integer.write(window, bit, new);
-            write_at(slot, at, &written[..touched])?;
+            write_at(entry, at, &written[..touched])?;
         }
         Ok(answer)
     }
@@ -158,7 +158,7 @@ fn offset_of(ctx: &Ctx<'_>, word: &[u8], integer: Integer) -> Result<usize, Erro
         .ok_or(BAD_OFFSET)
 }
 
-fn read(ctx: &mut Ctx<'_>, operations: &[Operation]) -> Result<(), Error> {
+fn read(ctx: &mut Ctx<'_>, operations: &[FieldOperation]) -> Result<(), Error> {
     let string = ctx.keys.read_string(&ctx.args[1])?;
     ctx.reply.array(operations.len());
     for operation in operations {
@@ -169,20 +169,20 @@ fn read(ctx: &mut Ctx<'_>, operations: &[Operation]) -> Result<(), Error> {
     Ok(())
 }
 
-fn write(ctx: &mut Ctx<'_>, operations: &[Operation], len: usize) -> Result<(), Error> {
+fn write(ctx: &mut Ctx<'_>, operations: &[FieldOperation], len: usize) -> Result<(), Error> {
     let key = &ctx.args[1];
     ctx.reply.array(operations.len());
     for operation in operations {
-        match operation.apply(ctx.keys.slot(key))? {
+        match operation.apply(ctx.keys.entry(key))? {
             Some(value) => ctx.reply.integer(value),
             None => ctx.reply.null(),
         }
     }
     // The furthest operation may not have written.
-    let slot = ctx.keys.slot(key);
-    let reached = slot.view().map(string).transpose()?;
+    let entry = ctx.keys.entry(key);
+    let reached = entry.view().map(string).transpose()?;
     if reached.map_or(0, |string| string.len()) < len {
-        write_at(slot, len - 1, &[0])?;
+        write_at(entry, len - 1, &[0])?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Circles, boxes and polygons on the earth: what is inside, and the cells that cover them.
 
-use super::cell::{Bounds, Cell, Direction, Point, Span};
+use super::cell::{Cell, CellBounds, Direction, Point, Span};
 
 const EARTH_RADIUS: f64 = 6_372_797.560_856;
 /// Half of the equator on the map that the grid divides, in metres.
@@ -22,7 +22,7 @@ const AROUND: [Direction; 9] = [
 
 /// A form of an area, in units of its own.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Shape {
+pub(super) enum AreaShape {
     Circle {
         radius: f64,
     },
@@ -38,7 +38,7 @@ pub(super) enum Shape {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Area {
     pub(super) centre: Point,
-    pub(super) shape: Shape,
+    pub(super) shape: AreaShape,
     /// The metres of a unit.
     pub(super) unit: f64,
 }
@@ -47,8 +47,8 @@ impl Area {
     /// How far a point is from the centre, if it is inside.
     pub(super) fn distance_inside(&self, point: Point) -> Option<f64> {
         let outside = match &self.shape {
-            Shape::Circle { radius } => distance(self.centre, point) > radius * self.unit,
-            Shape::Box { width, height } => {
+            AreaShape::Circle { radius } => distance(self.centre, point) > radius * self.unit,
+            AreaShape::Box { width, height } => {
                 let beside = Point {
                     latitude: point.latitude,
                     ..self.centre
@@ -56,7 +56,7 @@ impl Area {
                 latitude_distance(point.latitude, self.centre.latitude) > height * self.unit / 2.0
                     || distance(point, beside) > width * self.unit / 2.0
             }
-            Shape::Polygon(vertices) => !encloses(vertices, point),
+            AreaShape::Polygon(vertices) => !encloses(vertices, point),
         };
         (!outside).then(|| distance(self.centre, point))
     }
@@ -90,15 +90,15 @@ impl Area {
     }
 
     /// A rectangle of the map around it.
-    fn bounds(&self) -> Bounds {
+    fn bounds(&self) -> CellBounds {
         let Point {
             longitude,
             latitude,
         } = self.centre;
         let (width, height) = match &self.shape {
-            Shape::Circle { radius } => (*radius, *radius),
-            Shape::Box { width, height } => (width / 2.0, height / 2.0),
-            Shape::Polygon(vertices) => return bounds_of(vertices),
+            AreaShape::Circle { radius } => (*radius, *radius),
+            AreaShape::Box { width, height } => (width / 2.0, height / 2.0),
+            AreaShape::Polygon(vertices) => return bounds_of(vertices),
         };
         let (width, height) = (self.unit * width, self.unit * height);
         let rows = height / EARTH_RADIUS / RADIANS;
@@ -109,21 +109,21 @@ impl Area {
             latitude + rows
         };
         let columns = width / EARTH_RADIUS / (edge * RADIANS).cos() / RADIANS;
-        Bounds {
+        CellBounds {
             longitude: span(longitude, columns),
             latitude: span(latitude, rows),
         }
     }
 
     /// The steps of cells that are about as large.
-    fn steps(&self, bounds: Bounds) -> u32 {
+    fn steps(&self, bounds: CellBounds) -> u32 {
         let radius = match &self.shape {
-            Shape::Circle { radius } => *radius,
-            Shape::Box { width, height } => {
+            AreaShape::Circle { radius } => *radius,
+            AreaShape::Box { width, height } => {
                 let (width, height) = (width / 2.0, height / 2.0);
                 (width * width + height * height).sqrt()
             }
-            Shape::Polygon(_) => bounds.farthest_corner(self.centre),
+            AreaShape::Polygon(_) => bounds.farthest_corner(self.centre),
         };
         let mut radius = radius * self.unit;
         if radius == 0.0 {
@@ -142,7 +142,7 @@ impl Area {
     }
 }
 
-impl Bounds {
+impl CellBounds {
     /// The metres from a point to the corner that is farthest away.
     fn farthest_corner(self, from: Point) -> f64 {
         let Self {
@@ -165,7 +165,7 @@ impl Bounds {
 }
 
 /// A rectangle of the map around points.
-fn bounds_of(points: &[Point]) -> Bounds {
+fn bounds_of(points: &[Point]) -> CellBounds {
     let span = |degrees: fn(&Point) -> f64| {
         let all = points.iter().map(degrees);
         Span {
@@ -173,7 +173,7 @@ fn bounds_of(points: &[Point]) -> Bounds {
             max: all.fold(f64::NEG_INFINITY, f64::max),
         }
     };
-    Bounds {
+    CellBounds {
         longitude: span(|point| point.longitude),
         latitude: span(|point| point.latitude),
     }
@@ -217,7 +217,7 @@ fn span(middle: f64, half: f64) -> Span {
 }
 
 /// Whether the cells around this one reach over all of a rectangle.
-fn reaches(middle: Cell, bounds: Bounds) -> bool {
+fn reaches(middle: Cell, bounds: CellBounds) -> bool {
     let beside = |direction| middle.neighbour(direction).bounds();
     !(beside((0, 1)).latitude.max < bounds.latitude.max
         || beside((0, -1)).latitude.min > bounds.latitude.min
@@ -252,7 +252,7 @@ mod tests {
         };
         Area {
             centre,
-            shape: Shape::Circle { radius },
+            shape: AreaShape::Circle { radius },
             unit: 1.0,
         }
     }
@@ -291,7 +291,7 @@ mod tests {
         let vertices: Vec<_> = corners.iter().map(|&(x, y)| point(x, y)).collect();
         let area = Area {
             centre: centroid(&vertices),
-            shape: Shape::Polygon(vertices),
+            shape: AreaShape::Polygon(vertices),
             unit: 1.0,
         };
         for (inside, place) in [

@@ -40,7 +40,7 @@ pub(super) struct Span {
 
 /// A rectangle of the map.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Bounds {
+pub(super) struct CellBounds {
     pub(super) longitude: Span,
     pub(super) latitude: Span,
 }
@@ -142,8 +142,8 @@ impl Cell {
     }
 
     /// The rectangle of the map that it is.
-    pub(super) fn bounds(self) -> Bounds {
-        Bounds {
+    pub(super) fn bounds(self) -> CellBounds {
+        CellBounds {
             longitude: LONGITUDES.of_part(gather(self.bits >> 1), self.steps),
             latitude: LATITUDES.of_part(gather(self.bits), self.steps),
         }

@@ -3,7 +3,7 @@
 use kvik_resp::{Args, Reply};
 use kvik_store::{ScoreRange, StringRef, ZsetRef};
 
-use super::area::{Area, Shape, centroid};
+use super::area::{Area, AreaShape, centroid};
 use super::cell::{Cell, Point};
 use super::{length, point, reply_distance, reply_point, unit};
 use crate::declare::{InvalidKeys, KeyFlags};
@@ -12,7 +12,7 @@ use crate::{Ctx, Error};
 
 /// Which of the commands it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+enum GeoCommand {
     /// The area is given by options.
     Search,
     SearchStore,
@@ -35,13 +35,13 @@ enum Order {
 
 /// What a call asks for.
 #[derive(Debug, Default)]
-struct Request<'a> {
+struct GeoQuery<'a> {
     centre: Option<Point>,
     /// Whether there is a centre, known or not: a key that does not exist has no members.
     has_centre: bool,
     /// Whether the centre is that of FROMLONLAT.
     from_coordinates: bool,
-    shape: Option<Shape>,
+    shape: Option<AreaShape>,
     unit: f64,
     order: Option<Order>,
     /// 0: all.
@@ -55,7 +55,7 @@ struct Request<'a> {
 }
 
 /// A member inside.
-struct Found<'c> {
+struct Hit<'c> {
     name: StringRef<'c>,
     score: f64,
     point: Point,
@@ -63,27 +63,27 @@ struct Found<'c> {
 }
 
 pub(super) fn geosearch(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    run(ctx, Form::Search)
+    run(ctx, GeoCommand::Search)
 }
 
 pub(super) fn geosearchstore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    run(ctx, Form::SearchStore)
+    run(ctx, GeoCommand::SearchStore)
 }
 
 pub(super) fn georadius(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    run(ctx, Form::Radius { may_store: true })
+    run(ctx, GeoCommand::Radius { may_store: true })
 }
 
 pub(super) fn georadius_ro(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    run(ctx, Form::Radius { may_store: false })
+    run(ctx, GeoCommand::Radius { may_store: false })
 }
 
 pub(super) fn georadiusbymember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    run(ctx, Form::RadiusByMember { may_store: true })
+    run(ctx, GeoCommand::RadiusByMember { may_store: true })
 }
 
 pub(super) fn georadiusbymember_ro(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    run(ctx, Form::RadiusByMember { may_store: false })
+    run(ctx, GeoCommand::RadiusByMember { may_store: false })
 }
 
 /// The keys of GEORADIUS and GEORADIUSBYMEMBER: the one searched, and those behind STORE and STOREDIST.
@@ -107,11 +107,11 @@ pub(super) fn find_keys(
     Ok(())
 }
 
-fn run(ctx: &mut Ctx<'_>, form: Form) -> Result<(), Error> {
+fn run(ctx: &mut Ctx<'_>, form: GeoCommand) -> Result<(), Error> {
     let (args, source) = (ctx.args, form.source());
     // What is due is deleted, and other types are refused before anything else.
     read(ctx, &args[source])?;
-    let request = Request::parse(ctx, form)?;
+    let request = GeoQuery::parse(ctx, form)?;
     let zset = ctx.keys.view(&args[source]).map(zset).transpose()?;
     let found = match (zset, request.area()) {
         (Some(zset), Some(area)) => request.find(zset, &area),
@@ -128,7 +128,7 @@ fn run(ctx: &mut Ctx<'_>, form: Form) -> Result<(), Error> {
     Ok(())
 }
 
-impl Form {
+impl GeoCommand {
     /// Where the key that is searched stands.
     fn source(self) -> usize {
         match self {
@@ -160,20 +160,20 @@ impl Form {
     }
 }
 
-impl<'a> Request<'a> {
-    fn parse(ctx: &Ctx<'a>, form: Form) -> Result<Self, Error> {
+impl<'a> GeoQuery<'a> {
+    fn parse(ctx: &Ctx<'a>, form: GeoCommand) -> Result<Self, Error> {
         let mut request = Self::default();
         let view = ctx.keys.view(&ctx.args[form.source()]);
         let zset = view.map(zset).transpose()?;
         match form {
-            Form::Search => {}
-            Form::SearchStore => request.store = ctx.args.get(1),
-            Form::Radius { .. } => {
+            GeoCommand::Search => {}
+            GeoCommand::SearchStore => request.store = ctx.args.get(1),
+            GeoCommand::Radius { .. } => {
                 request.centre = Some(point(ctx, 2)?);
                 request.take_circle(ctx, 4)?;
             }
-            Form::RadiusByMember { .. } if zset.is_none() => {}
-            Form::RadiusByMember { .. } => {
+            GeoCommand::RadiusByMember { .. } if zset.is_none() => {}
+            GeoCommand::RadiusByMember { .. } => {
                 request.take_member(ctx, zset, 2)?;
                 request.take_circle(ctx, 3)?;
             }
@@ -190,7 +190,7 @@ impl<'a> Request<'a> {
     fn take_option(
         &mut self,
         ctx: &Ctx<'a>,
-        form: Form,
+        form: GeoCommand,
         zset: Option<ZsetRef<'_>>,
         at: usize,
     ) -> Result<usize, Error> {
@@ -212,7 +212,7 @@ impl<'a> Request<'a> {
                 self.store_distance = option == b"storedist";
                 return Ok(1);
             }
-            b"storedist" if form == Form::SearchStore => self.store_distance = true,
+            b"storedist" if form == GeoCommand::SearchStore => self.store_distance = true,
             option if form.is_search() => return self.take_area(ctx, zset, at, option),
             _ => return Err(Error::SYNTAX),
         }
@@ -228,9 +228,9 @@ impl<'a> Request<'a> {
         option: &[u8],
     ) -> Result<usize, Error> {
         let behind = ctx.args.len() - at - 1;
-        let is_box = matches!(self.shape, Some(Shape::Box { .. }));
-        let is_circle = matches!(self.shape, Some(Shape::Circle { .. }));
-        let is_polygon = matches!(self.shape, Some(Shape::Polygon(_)));
+        let is_box = matches!(self.shape, Some(AreaShape::Box { .. }));
+        let is_circle = matches!(self.shape, Some(AreaShape::Circle { .. }));
+        let is_polygon = matches!(self.shape, Some(AreaShape::Polygon(_)));
         match option {
             b"bypolygon" if behind >= 2 && (is_polygon || self.is_anywhere()) => {
                 Ok(1 + 2 * self.take_polygon(ctx, at + 1)?)
@@ -287,7 +287,7 @@ impl<'a> Request<'a> {
             return Err(Error::text("radius cannot be negative"));
         }
         self.unit = unit(ctx, at + 1)?;
-        self.shape = Some(Shape::Circle { radius });
+        self.shape = Some(AreaShape::Circle { radius });
         Ok(())
     }
 
@@ -298,7 +298,7 @@ impl<'a> Request<'a> {
             return Err(Error::text("height or width cannot be negative"));
         }
         self.unit = unit(ctx, at + 2)?;
-        self.shape = Some(Shape::Box { width, height });
+        self.shape = Some(AreaShape::Box { width, height });
         Ok(())
     }
 
@@ -322,16 +322,16 @@ impl<'a> Request<'a> {
         self.centre = Some(centroid(&vertices));
         self.has_centre = true;
         self.unit = 1.0;
-        self.shape = Some(Shape::Polygon(vertices));
+        self.shape = Some(AreaShape::Polygon(vertices));
         Ok(count)
     }
 
     /// Refuses what does not go together, or is not enough.
-    fn check(&self, ctx: &Ctx<'_>, form: Form) -> Result<(), Error> {
+    fn check(&self, ctx: &Ctx<'_>, form: GeoCommand) -> Result<(), Error> {
         let details = self.with_distance || self.with_hash || self.with_coordinates;
         if self.store.is_some() && details {
             return Err(Error::text(match form {
-                Form::SearchStore => {
+                GeoCommand::SearchStore => {
                     "GEOSEARCHSTORE is not compatible with WITHDIST, WITHHASH and WITHCOORD options"
                 }
                 _ => {
@@ -364,14 +364,14 @@ impl<'a> Request<'a> {
     }
 
     /// The members that are asked for, in order.
-    fn find<'c>(&self, zset: ZsetRef<'c>, area: &Area) -> Vec<Found<'c>> {
+    fn find<'c>(&self, zset: ZsetRef<'c>, area: &Area) -> Vec<Hit<'c>> {
         let inside = area.cover().into_iter().flat_map(|cell| {
             let members = zset.range(zset.ranks_of_scores(&scores(cell)), false);
             members.filter_map(|member| {
                 let score = member.score();
                 let point = Point::of_score(score);
                 let metres = area.distance_inside(point)?;
-                Some(Found {
+                Some(Hit {
                     name: member.name,
                     score,
                     point,
@@ -398,7 +398,7 @@ impl<'a> Request<'a> {
         found
     }
 
-    fn results(&self, found: &[Found<'_>]) -> Results {
+    fn results(&self, found: &[Hit<'_>]) -> Results {
         let mut results = Results::default();
         for one in found {
             let score = if self.store_distance {
@@ -411,7 +411,7 @@ impl<'a> Request<'a> {
         results
     }
 
-    fn answer(&self, reply: &mut Reply<'_>, found: &[Found<'_>]) {
+    fn answer(&self, reply: &mut Reply<'_>, found: &[Hit<'_>]) {
         let details = [self.with_distance, self.with_hash, self.with_coordinates];
         let details = details.iter().filter(|&&wanted| wanted).count();
         reply.array(found.len());

@@ -46,7 +46,7 @@ fn expire_in(ctx: &mut Ctx<'_>, format: TimeFormat) -> Result<(), Error> {
         Some(field) if !conditions.hold(field.expire_at, at) => REFUSED,
         Some(_) => CHANGED,
     };
-    let mut hash = ctx.keys.slot(&args[1]).hash_mut()?;
+    let mut hash = ctx.keys.entry(&args[1]).hash_mut()?;
     ctx.reply.array(names.len());
     if past {
         for name in names {
@@ -74,7 +74,7 @@ fn deleted_if_changed(hash: &mut HashMut<'_>, name: &[u8], judged: i64) -> i64 {
 
 pub(super) fn hpersist(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (args, names) = (ctx.args, listed(ctx, WRONG_NUMBER)?);
-    let mut hash = ctx.keys.slot(&args[1]).hash_mut()?;
+    let mut hash = ctx.keys.entry(&args[1]).hash_mut()?;
     ctx.reply.array(names.len());
     hash.persist(names, |field| {
         ctx.reply.integer(expiry(field, |_| CHANGED));

@@ -3,19 +3,21 @@
 use kvik_resp::Args;
 use kvik_store::{Expiry, HashMut, StringRef};
 
-use super::options::{Condition, Form, Options, WRONG_NUMBER, counted, fields_word, listed};
+use super::options::{
+    FieldCommand, FieldCondition, FieldOptions, WRONG_NUMBER, counted, fields_word, listed,
+};
 use super::{read, reply_value};
 use crate::family::deadline::Life;
 use crate::{Ctx, Error};
 
 pub(super) fn hsetex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (args, at) = (ctx.args, fields_word(ctx, 2)?);
-    let options = Options::parse(args.slice(2..at), Form::SetEx)?;
+    let options = FieldOptions::parse(args.slice(2..at), FieldCommand::SetEx)?;
     let pairs = counted(ctx, at + 1, 2, WRONG_NUMBER)?;
     // A wrong type and an unmet condition of the key win over a bad time.
     let expiry = expiry(ctx, options.life);
     let past = matches!(expiry, Ok(Expiry::At(at)) if ctx.keys.is_past(at));
-    let mut hash = ctx.keys.slot(&args[1]).hash_mut()?;
+    let mut hash = ctx.keys.entry(&args[1]).hash_mut()?;
     let mut held = options.key.holds(hash.existed());
     if held {
         let expiry = expiry?;
@@ -43,8 +45,8 @@ fn names(pairs: Args<'_>) -> impl Iterator<Item = &[u8]> {
     pairs.iter().step_by(2)
 }
 
-fn all_hold(hash: &HashMut<'_>, pairs: Args<'_>, condition: Condition) -> bool {
-    condition == Condition::Always
+fn all_hold(hash: &HashMut<'_>, pairs: Args<'_>, condition: FieldCondition) -> bool {
+    condition == FieldCondition::Always
         || names(pairs).all(|name| condition.holds(hash.view().get(name).is_some()))
 }
 
@@ -72,7 +74,7 @@ fn set_all(hash: &mut HashMut<'_>, pairs: Args<'_>, expiry: Expiry) {
 
 pub(super) fn hgetex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (args, at) = (ctx.args, fields_word(ctx, 2)?);
-    let options = Options::parse(args.slice(2..at), Form::GetEx)?;
+    let options = FieldOptions::parse(args.slice(2..at), FieldCommand::GetEx)?;
     let names = counted(ctx, at + 1, 1, WRONG_NUMBER)?;
     let Some(life) = options.life else {
         return get_all(ctx, names);
@@ -80,7 +82,7 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     // A wrong type wins over a bad time.
     let expiry = expiry(ctx, Some(life));
     let past = matches!(expiry, Ok(Expiry::At(at)) if ctx.keys.is_past(at));
-    let mut hash = ctx.keys.slot(&args[1]).hash_mut()?;
+    let mut hash = ctx.keys.entry(&args[1]).hash_mut()?;
     let (expiry, reply) = (expiry?, &mut ctx.reply);
     reply.array(names.len());
     match expiry {
@@ -111,7 +113,7 @@ fn get_all(ctx: &mut Ctx<'_>, names: Args<'_>) -> Result<(), Error> {
 
 pub(super) fn hgetdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (args, names) = (ctx.args, listed(ctx, WRONG_NUMBER)?);
-    let mut hash = ctx.keys.slot(&args[1]).hash_mut()?;
+    let mut hash = ctx.keys.entry(&args[1]).hash_mut()?;
     ctx.reply.array(names.len());
     for name in names {
         reply_value(&mut ctx.reply, hash.view().get(name));

@@ -55,14 +55,14 @@ pub(super) fn listed<'a>(ctx: &Ctx<'a>, mismatch: Error) -> Result<Args<'a>, Err
 
 /// Which command the options belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum FieldCommand {
     SetEx,
     GetEx,
 }
 
 /// What must be there, of a key or of each field, for a write to happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Condition {
+pub(super) enum FieldCondition {
     /// Anything.
     #[default]
     Always,
@@ -74,15 +74,15 @@ pub(super) enum Condition {
 
 /// The options of HSETEX and HGETEX.
 #[derive(Debug, Default)]
-pub(super) struct Options<'a> {
+pub(super) struct FieldOptions<'a> {
     /// Of the key (`NX`, `XX`).
-    pub(super) key: Condition,
+    pub(super) key: FieldCondition,
     /// Of every field (`FNX`, `FXX`).
-    pub(super) fields: Condition,
+    pub(super) fields: FieldCondition,
     pub(super) life: Option<Life<'a>>,
 }
 
-impl Condition {
+impl FieldCondition {
     /// Whether the condition holds for something that exists, or does not.
     pub(super) fn holds(self, exists: bool) -> bool {
         match self {
@@ -100,12 +100,12 @@ impl Condition {
     }
 }
 
-impl<'a> Options<'a> {
+impl<'a> FieldOptions<'a> {
     /// Reads the options.
     ///
     /// # Errors
     /// If they do not fit the command or each other.
-    pub(super) fn parse(words: Args<'a>, form: Form) -> Result<Self, Error> {
+    pub(super) fn parse(words: Args<'a>, form: FieldCommand) -> Result<Self, Error> {
         let mut options = Self::default();
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -115,21 +115,21 @@ impl<'a> Options<'a> {
     }
 
     /// Takes one option with its operand, or nothing when it does not fit.
-    fn take(&mut self, word: &[u8], rest: &mut ArgsIter<'a>, form: Form) -> Option<()> {
+    fn take(&mut self, word: &[u8], rest: &mut ArgsIter<'a>, form: FieldCommand) -> Option<()> {
         let mut room = Capitals::default();
         match (upper_case(word, &mut room)?, form) {
-            (b"NX", Form::SetEx) => self.key.require(Condition::Absent),
-            (b"XX", Form::SetEx) => self.key.require(Condition::Present),
-            (b"FNX", Form::SetEx) => self.fields.require(Condition::Absent),
-            (b"FXX", Form::SetEx) => self.fields.require(Condition::Present),
+            (b"NX", FieldCommand::SetEx) => self.key.require(FieldCondition::Absent),
+            (b"XX", FieldCommand::SetEx) => self.key.require(FieldCondition::Present),
+            (b"FNX", FieldCommand::SetEx) => self.fields.require(FieldCondition::Absent),
+            (b"FXX", FieldCommand::SetEx) => self.fields.require(FieldCondition::Present),
             (option, _) => self.live(Life::named(option, rest)?, form),
         }
     }
 
-    fn live(&mut self, life: Life<'a>, form: Form) -> Option<()> {
+    fn live(&mut self, life: Life<'a>, form: FieldCommand) -> Option<()> {
         let allowed = match life {
-            Life::Keep => form == Form::SetEx,
-            Life::Persist => form == Form::GetEx,
+            Life::Keep => form == FieldCommand::SetEx,
+            Life::Persist => form == FieldCommand::GetEx,
             Life::Until(..) => true,
         };
         let fits = self.life.is_none_or(|before| life.repeats(before));

@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use kvik_store::Occupied;
+use kvik_store::OccupiedEntry;
 
 use super::sketch::{Corrupt, Encoding, Sketch};
 use super::{dense, replace, sketch, sparse};
 use crate::{Ctx, Error};
 
 pub(super) fn pfdebug(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let occupied = ctx.keys.slot(&ctx.args[2]).occupied();
+    let occupied = ctx.keys.entry(&ctx.args[2]).occupied();
     let mut occupied = occupied.ok_or(Error::text("The specified key does not exist"))?;
     let mut sketch = sketch(occupied.view())?;
     let word = &ctx.args[1];
@@ -42,7 +42,7 @@ pub(super) fn pfdebug(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 /// Keeps the key's sketch densely, and says whether it was not yet.
-fn make_dense(occupied: &mut Occupied<'_>, sketch: &mut Sketch) -> Result<bool, Error> {
+fn make_dense(occupied: &mut OccupiedEntry<'_>, sketch: &mut Sketch) -> Result<bool, Error> {
     let sparse = sketch.encoding() == Encoding::Sparse;
     if sparse {
         sketch.make_dense()?;

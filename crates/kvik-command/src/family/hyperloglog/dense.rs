@@ -1,6 +1,6 @@
 //! Dense registers: 6 bits each, one after the other from the least significant bit of the first byte on.
 
-use super::estimate::{Histogram, REGISTERS};
+use super::estimate::{REGISTERS, RegisterHistogram};
 
 const BITS: usize = 6;
 const MASK: u8 = (1 << BITS) - 1;
@@ -83,9 +83,9 @@ pub(super) fn write(registers: &mut [u8], values: &[u8]) {
 }
 
 /// How many registers have which value.
-pub(super) fn histogram(registers: &[u8]) -> Histogram {
+pub(super) fn histogram(registers: &[u8]) -> RegisterHistogram {
     let (groups, _) = registers.as_chunks::<3>();
-    Histogram::of(groups.iter().map(four))
+    RegisterHistogram::of(groups.iter().map(four))
 }
 
 /// The four registers in three bytes.

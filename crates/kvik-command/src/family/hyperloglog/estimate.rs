@@ -75,15 +75,15 @@ impl Registers {
     /// The estimated number of elements.
     pub(super) fn estimate(&self) -> u64 {
         let (fours, _) = self.0.as_chunks::<4>();
-        Histogram::of(fours.iter().copied()).estimate()
+        RegisterHistogram::of(fours.iter().copied()).estimate()
     }
 }
 
 /// How many registers have which value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Histogram([u32; 64]);
+pub(super) struct RegisterHistogram([u32; 64]);
 
-impl Histogram {
+impl RegisterHistogram {
     pub(super) fn new() -> Self {
         Self([0; 64])
     }
@@ -169,11 +169,11 @@ mod tests {
 
     #[test]
     fn odd_registers_have_an_estimate() {
-        let mut histogram = Histogram::new();
+        let mut histogram = RegisterHistogram::new();
         histogram.add(0, REGISTERS as u32);
         assert_eq!(histogram.estimate(), 0);
         for value in 1..64 {
-            let mut histogram = Histogram::new();
+            let mut histogram = RegisterHistogram::new();
             histogram.add(value, REGISTERS as u32);
             assert!(histogram.estimate() > 0, "{value}");
         }

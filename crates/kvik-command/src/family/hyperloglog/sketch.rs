@@ -9,7 +9,7 @@
 //! that elements came since.
 
 use super::dense;
-use super::estimate::{Histogram, REGISTERS, Registers};
+use super::estimate::{REGISTERS, RegisterHistogram, Registers};
 use super::sparse::{self, Raised};
 
 /// Bytes of the header.
@@ -99,7 +99,7 @@ impl Sketch {
     }
 
     /// How many registers have which value.
-    pub(super) fn histogram(&self) -> Result<Histogram, Corrupt> {
+    pub(super) fn histogram(&self) -> Result<RegisterHistogram, Corrupt> {
         match self.encoding {
             Encoding::Dense => Ok(dense::histogram(self.body())),
             Encoding::Sparse => sparse::histogram(self.body()),

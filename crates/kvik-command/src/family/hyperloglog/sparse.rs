@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use super::estimate::{Histogram, REGISTERS};
+use super::estimate::{REGISTERS, RegisterHistogram};
 use super::sketch::{Corrupt, HEADER};
 
 const MAX_VALUE: u8 = 32;
@@ -104,8 +104,8 @@ pub(super) fn for_each(
 }
 
 /// How many registers have which value.
-pub(super) fn histogram(bytes: &[u8]) -> Result<Histogram, Corrupt> {
-    let mut histogram = Histogram::new();
+pub(super) fn histogram(bytes: &[u8]) -> Result<RegisterHistogram, Corrupt> {
+    let mut histogram = RegisterHistogram::new();
     for_each(bytes, |indices, value| {
         histogram.add(value, indices.len() as u32)
     })?;
@@ -123,7 +123,7 @@ pub(super) fn raise(
     if value > MAX_VALUE {
         return Ok(Raised::NoRoom);
     }
-    let Found { before, at, first } = find(sketch, index)?;
+    let FoundRun { before, at, first } = find(sketch, index)?;
     let run = Run::of(&sketch[at..])?;
     if run.value >= value {
         return Ok(Raised::No);
@@ -144,7 +144,7 @@ pub(super) fn raise(
 }
 
 /// Where the run of a register is.
-struct Found {
+struct FoundRun {
     /// The run before it, or the first one.
     before: usize,
     at: usize,
@@ -152,8 +152,8 @@ struct Found {
     first: usize,
 }
 
-fn find(sketch: &[u8], index: usize) -> Result<Found, Corrupt> {
-    let mut found = Found {
+fn find(sketch: &[u8], index: usize) -> Result<FoundRun, Corrupt> {
+    let mut found = FoundRun {
         before: HEADER,
         at: HEADER,
         first: 0,

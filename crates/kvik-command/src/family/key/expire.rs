@@ -1,7 +1,7 @@
 //! When keys expire: the EXPIRE, TTL and EXPIRETIME commands, PERSIST.
 
 use kvik_resp::Args;
-use kvik_store::{Occupied, UnixMs};
+use kvik_store::{OccupiedEntry, UnixMs};
 
 use crate::family::deadline::TimeFormat;
 use crate::{Ctx, Error};
@@ -29,7 +29,7 @@ fn expire_in(ctx: &mut Ctx<'_>, format: TimeFormat) -> Result<(), Error> {
     // Before the epoch is as long past as its first millisecond.
     let at = u64::try_from(at).unwrap_or(0);
     let past = ctx.keys.is_past(at);
-    let key = ctx.keys.slot(&args[1]).occupied();
+    let key = ctx.keys.entry(&args[1]).occupied();
     let key = key.filter(|key| conditions.hold(key.view().expire_at(), at));
     ctx.reply.integer(i64::from(key.is_some()));
     if let Some(key) = key {
@@ -39,7 +39,7 @@ fn expire_in(ctx: &mut Ctx<'_>, format: TimeFormat) -> Result<(), Error> {
 }
 
 /// Sets or ends the expiry of a key; with one that is past the key is deleted instead.
-pub(in crate::family) fn set_expiry(mut key: Occupied<'_>, at: Option<UnixMs>, past: bool) {
+pub(in crate::family) fn set_expiry(mut key: OccupiedEntry<'_>, at: Option<UnixMs>, past: bool) {
     if past {
         key.remove();
     } else {
@@ -106,7 +106,7 @@ fn unsupported(word: &[u8]) -> Error {
 }
 
 pub(super) fn persist(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let key = ctx.keys.slot(&ctx.args[1]).occupied();
+    let key = ctx.keys.entry(&ctx.args[1]).occupied();
     let expiring = key.filter(|key| key.view().expire_at().is_some());
     let persisted = expiring.map(|mut key| key.set_expiry(None)).is_some();
     ctx.reply.integer(i64::from(persisted));

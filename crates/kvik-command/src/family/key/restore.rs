@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use kvik_rdb::{IntText, Payload, Value};
 use kvik_resp::parse_i64;
-use kvik_store::{Slot, Terms, UnixMs, Usage};
+use kvik_store::{Entry, Terms, UnixMs, Usage};
 
 use self::fill::Damaged;
 
@@ -19,7 +19,7 @@ const WRONG_ENVELOPE: Error = Error::text("DUMP payload version or checksum are 
 const BAD_DATA: Error = Error::text("Bad data format");
 
 pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let options = Options::parse(ctx)?;
+    let options = RestoreOptions::parse(ctx)?;
     let args = ctx.args;
     if !options.replace && ctx.keys.peek(&args[1]).is_some() {
         return Err(BUSY);
@@ -32,7 +32,7 @@ pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let mut payload = Payload::open(terms.payload).map_err(|_| WRONG_ENVELOPE)?;
     let past = terms.expire_at.is_some_and(|at| ctx.keys.is_past(at));
     let value = payload.value().map_err(|_| BAD_DATA)?;
-    put(ctx.keys.slot(&args[1]), value, &terms, past).map_err(|_| BAD_DATA)?;
+    put(ctx.keys.entry(&args[1]), value, &terms, past).map_err(|_| BAD_DATA)?;
     if past {
         ctx.keys.delete(&args[1]);
     }
@@ -41,44 +41,49 @@ pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 /// Stores a value if it is whole; one whose time is past is only looked at.
-fn put(slot: Slot<'_>, value: Value<'_, '_>, terms: &Terms<'_>, past: bool) -> Result<(), Damaged> {
+fn put(
+    entry: Entry<'_>,
+    value: Value<'_, '_>,
+    terms: &Terms<'_>,
+    past: bool,
+) -> Result<(), Damaged> {
     match value {
         Value::String(text) => {
             if !past {
                 let mut room = IntText::default();
-                slot.restore_string(fill::string(&text, &mut room).into(), terms);
+                entry.restore_string(fill::string(&text, &mut room).into(), terms);
             }
         }
         Value::List(parts) => {
-            let mut made = slot.list_beside();
+            let mut made = entry.build_list();
             fill::list(&mut made, parts)?;
             if !past {
                 made.restore(terms);
             }
         }
         Value::Set(set) => {
-            let mut made = slot.set_beside();
+            let mut made = entry.build_set();
             fill::set(&mut made, set)?;
             if !past {
                 made.restore(terms);
             }
         }
         Value::Hash(hash) => {
-            let mut made = slot.hash_beside();
+            let mut made = entry.build_hash();
             fill::hash(&mut made, hash)?;
             if !past {
                 made.restore(terms);
             }
         }
         Value::Stream(parts) => {
-            let mut made = slot.stream_beside();
+            let mut made = entry.build_stream();
             fill::stream(&mut made, parts)?;
             if !past {
                 made.restore(terms);
             }
         }
         Value::SortedSet(set) => {
-            let mut made = slot.zset_beside();
+            let mut made = entry.build_zset();
             fill::zset(&mut made, set)?;
             if !past {
                 made.restore(terms);
@@ -90,13 +95,13 @@ fn put(slot: Slot<'_>, value: Value<'_, '_>, terms: &Terms<'_>, past: bool) -> R
 
 /// What follows the payload.
 #[derive(Clone, Copy, Debug)]
-struct Options {
+struct RestoreOptions {
     replace: bool,
     absolute: bool,
     usage: Usage,
 }
 
-impl Options {
+impl RestoreOptions {
     fn parse(ctx: &Ctx<'_>) -> Result<Self, Error> {
         let mut options = Self {
             replace: false,

@@ -15,13 +15,13 @@ const USUAL_COUNT: usize = 10;
 
 /// Which keys a walk returns.
 #[derive(Clone, Copy, Default)]
-struct Filter<'a> {
+struct KeyFilter<'a> {
     /// All keys where there is none.
     pattern: Option<&'a [u8]>,
     kind: Option<&'a [u8]>,
 }
 
-impl<'a> Filter<'a> {
+impl<'a> KeyFilter<'a> {
     fn matching(pattern: &'a [u8]) -> Self {
         Self {
             // As a pattern it would leave out the empty key.
@@ -39,7 +39,7 @@ impl<'a> Filter<'a> {
 }
 
 pub(super) fn keys(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let filter = Filter::matching(&ctx.args[1]);
+    let filter = KeyFilter::matching(&ctx.args[1]);
     let (all, reply) = (ctx.reply.deferred_array(), &mut ctx.reply);
     let mut count = 0;
     ctx.keys.for_each(|view| {
@@ -71,12 +71,12 @@ pub(super) fn scan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn options<'a>(ctx: &Ctx<'a>) -> Result<(Filter<'a>, usize), Error> {
-    let (mut filter, mut count) = (Filter::default(), USUAL_COUNT);
+fn options<'a>(ctx: &Ctx<'a>) -> Result<(KeyFilter<'a>, usize), Error> {
+    let (mut filter, mut count) = (KeyFilter::default(), USUAL_COUNT);
     for at in (2..ctx.args.len()).step_by(2) {
         let value = ctx.args.get(at + 1).ok_or(Error::SYNTAX)?;
         if ctx.is(at, "MATCH") {
-            filter.pattern = Filter::matching(value).pattern;
+            filter.pattern = KeyFilter::matching(value).pattern;
         } else if ctx.is(at, "TYPE") {
             filter.kind = Some(value);
         } else if ctx.is(at, "COUNT") {

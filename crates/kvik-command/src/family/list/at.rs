@@ -52,9 +52,9 @@ pub(super) fn lindex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn lset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (args, index) = (ctx.args, ctx.int(2));
-    let slot = existing(&mut ctx.keys, &args[1])?.ok_or(Error::NO_SUCH_KEY)?;
+    let entry = existing(&mut ctx.keys, &args[1])?.ok_or(Error::NO_SUCH_KEY)?;
     let index = index?;
-    let mut list = slot.list_mut()?;
+    let mut list = entry.list_mut()?;
     let position = position(index, list.len());
     if !position.is_some_and(|index| list.set(index, &args[3])) {
         return Err(Error::text("index out of range"));
@@ -65,8 +65,8 @@ pub(super) fn lset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn ltrim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (start, stop) = (ctx.int(2)?, ctx.int(3)?);
-    if let Some(slot) = existing(&mut ctx.keys, &ctx.args[1])? {
-        let mut list = slot.list_mut()?;
+    if let Some(entry) = existing(&mut ctx.keys, &ctx.args[1])? {
+        let mut list = entry.list_mut()?;
         let (skip, count) = part(start, stop, list.len());
         list.trim(skip, count);
     }

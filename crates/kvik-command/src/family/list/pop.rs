@@ -4,7 +4,7 @@
 //! whether there was anything, so that a client which waits can ask again.
 
 use kvik_resp::{Args, Reply, parse_i64};
-use kvik_store::{Elements, IntText, ListEnd, Slot};
+use kvik_store::{Elements, Entry, IntText, ListEnd};
 
 use super::{end, existing, reply_with};
 use crate::{Ctx, Error};
@@ -30,7 +30,7 @@ fn pop(ctx: &mut Ctx<'_>, end: ListEnd) -> Result<(), Error> {
             let count = count.ok_or(Error::NOT_POSITIVE)?;
             match existing(&mut ctx.keys, &args[1])? {
                 Some(_) if count == 0 => ctx.reply.array(0),
-                Some(slot) => pop_many(&mut ctx.reply, slot, end, count)?,
+                Some(entry) => pop_many(&mut ctx.reply, entry, end, count)?,
                 None => ctx.reply.null_array(),
             }
         }
@@ -44,10 +44,10 @@ fn pop(ctx: &mut Ctx<'_>, end: ListEnd) -> Result<(), Error> {
 /// # Errors
 /// If the key holds another type.
 fn pop_one(ctx: &mut Ctx<'_>, key: &[u8], end: ListEnd) -> Result<bool, Error> {
-    let Some(slot) = existing(&mut ctx.keys, key)? else {
+    let Some(entry) = existing(&mut ctx.keys, key)? else {
         return Ok(false);
     };
-    slot.pop_from_list(end, 1, |elements| {
+    entry.pop_from_list(end, 1, |elements| {
         let mut text = IntText::default();
         elements.for_each(|element| ctx.reply.bulk(element.text(&mut text)));
     })?;
@@ -60,11 +60,11 @@ fn pop_one(ctx: &mut Ctx<'_>, key: &[u8], end: ListEnd) -> Result<bool, Error> {
 /// If the key holds another type.
 fn pop_many(
     reply: &mut Reply<'_>,
-    slot: Slot<'_>,
+    entry: Entry<'_>,
     end: ListEnd,
     count: usize,
 ) -> Result<(), Error> {
-    slot.pop_from_list(end, count, |elements| reply_with(reply, elements))?;
+    entry.pop_from_list(end, count, |elements| reply_with(reply, elements))?;
     Ok(())
 }
 
@@ -80,10 +80,10 @@ fn pop_from_first(
     count: usize,
 ) -> Result<bool, Error> {
     for key in keys {
-        if let Some(slot) = existing(&mut ctx.keys, key)? {
+        if let Some(entry) = existing(&mut ctx.keys, key)? {
             ctx.reply.array(2);
             ctx.reply.bulk(key);
-            pop_many(&mut ctx.reply, slot, end, count)?;
+            pop_many(&mut ctx.reply, entry, end, count)?;
             return Ok(true);
         }
     }
@@ -157,17 +157,17 @@ fn move_one(
     }
     existing(&mut ctx.keys, destination)?;
     if source == destination {
-        let mut list = ctx.keys.slot(source).list_mut()?;
+        let mut list = ctx.keys.entry(source).list_mut()?;
         ctx.reply.bulk(&first(list.view().elements(from, 0, 1)));
         list.turn(from, to);
         return Ok(true);
     }
     let mut element = Vec::new();
-    let slot = ctx.keys.slot(source);
-    slot.pop_from_list(from, 1, |elements| element = first(elements))?;
+    let entry = ctx.keys.entry(source);
+    entry.pop_from_list(from, 1, |elements| element = first(elements))?;
     ctx.reply.bulk(&element);
-    let slot = ctx.keys.slot(destination);
-    slot.push_to_list(to, std::iter::once(&element[..]))?;
+    let entry = ctx.keys.entry(destination);
+    entry.push_to_list(to, std::iter::once(&element[..]))?;
     Ok(true)
 }
 

@@ -122,11 +122,11 @@ pub(super) fn linsert(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if !after && !ctx.is(2, "BEFORE") {
         return Err(Error::SYNTAX);
     }
-    let Some(slot) = existing(&mut ctx.keys, &args[1])? else {
+    let Some(entry) = existing(&mut ctx.keys, &args[1])? else {
         ctx.reply.integer(0);
         return Ok(());
     };
-    let mut list = slot.list_mut()?;
+    let mut list = entry.list_mut()?;
     let inserted = list.insert(&args[3], after, &args[4]);
     let len = if inserted { list.len() as i64 } else { -1 };
     ctx.reply.integer(len);
@@ -136,7 +136,7 @@ pub(super) fn linsert(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 pub(super) fn lrem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     let count = magnitude(&args[2])?;
-    let Some(slot) = existing(&mut ctx.keys, &args[1])? else {
+    let Some(entry) = existing(&mut ctx.keys, &args[1])? else {
         ctx.reply.integer(0);
         return Ok(());
     };
@@ -144,7 +144,7 @@ pub(super) fn lrem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         0 => usize::MAX,
         max => usize::try_from(max).unwrap_or(usize::MAX),
     };
-    let mut list = slot.list_mut()?;
+    let mut list = entry.list_mut()?;
     let removed = list.remove(&args[3], towards(count), max);
     ctx.reply.integer(removed as i64);
     Ok(())

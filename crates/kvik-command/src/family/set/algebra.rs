@@ -13,34 +13,34 @@ use crate::{Ctx, Error};
 
 /// What is done with several sets.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Combination {
+enum SetCombination {
     Intersection,
     Union,
     Difference,
 }
 
 pub(super) fn sinter(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    answer(ctx, Combination::Intersection)
+    answer(ctx, SetCombination::Intersection)
 }
 
 pub(super) fn sunion(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    answer(ctx, Combination::Union)
+    answer(ctx, SetCombination::Union)
 }
 
 pub(super) fn sdiff(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    answer(ctx, Combination::Difference)
+    answer(ctx, SetCombination::Difference)
 }
 
 pub(super) fn sinterstore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    store(ctx, Combination::Intersection)
+    store(ctx, SetCombination::Intersection)
 }
 
 pub(super) fn sunionstore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    store(ctx, Combination::Union)
+    store(ctx, SetCombination::Union)
 }
 
 pub(super) fn sdiffstore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    store(ctx, Combination::Difference)
+    store(ctx, SetCombination::Difference)
 }
 
 pub(super) fn sintercard(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -58,7 +58,7 @@ pub(super) fn sintercard(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     meet(ctx, keys)?;
     let sets = look(&ctx.keys, keys)?;
     let mut members = 0;
-    combine(&sets, Combination::Intersection, |_| {
+    combine(&sets, SetCombination::Intersection, |_| {
         members += 1;
         members != limit
     });
@@ -81,7 +81,7 @@ fn card_limit(ctx: &Ctx<'_>, mut at: usize) -> Result<usize, Error> {
     Ok(limit)
 }
 
-fn answer(ctx: &mut Ctx<'_>, combination: Combination) -> Result<(), Error> {
+fn answer(ctx: &mut Ctx<'_>, combination: SetCombination) -> Result<(), Error> {
     let keys = ctx.args.tail(1);
     meet(ctx, keys)?;
     let sets = look(&ctx.keys, keys)?;
@@ -96,7 +96,7 @@ fn answer(ctx: &mut Ctx<'_>, combination: Combination) -> Result<(), Error> {
     Ok(())
 }
 
-fn store(ctx: &mut Ctx<'_>, combination: Combination) -> Result<(), Error> {
+fn store(ctx: &mut Ctx<'_>, combination: SetCombination) -> Result<(), Error> {
     let (args, keys) = (ctx.args, ctx.args.tail(2));
     let destination = &args[1];
     meet(ctx, keys)?;
@@ -108,7 +108,7 @@ fn store(ctx: &mut Ctx<'_>, combination: Combination) -> Result<(), Error> {
     });
     ctx.keys.delete(destination);
     if let Some(first) = members.first() {
-        let mut set = ctx.keys.slot(destination).set_mut()?;
+        let mut set = ctx.keys.entry(destination).set_mut()?;
         // How many there will be does not decide: integers may still be few enough for an intset.
         set.expect(first, 1);
         members.iter().for_each(|member| {
@@ -131,11 +131,15 @@ fn look<'c>(guard: &'c Guard<'_>, keys: Args<'_>) -> Result<Vec<Option<SetRef<'c
 }
 
 /// Gives each member of the result to `tell` until that says no.
-fn combine(sets: &[Option<SetRef<'_>>], combination: Combination, tell: impl FnMut(&[u8]) -> bool) {
+fn combine(
+    sets: &[Option<SetRef<'_>>],
+    combination: SetCombination,
+    tell: impl FnMut(&[u8]) -> bool,
+) {
     match combination {
-        Combination::Intersection => intersect(sets, tell),
-        Combination::Union => unite(sets, tell),
-        Combination::Difference => subtract(sets, tell),
+        SetCombination::Intersection => intersect(sets, tell),
+        SetCombination::Union => unite(sets, tell),
+        SetCombination::Difference => subtract(sets, tell),
     }
 }
 
@@ -157,7 +161,7 @@ fn intersect(sets: &[Option<SetRef<'_>>], mut tell: impl FnMut(&[u8]) -> bool) {
 }
 
 fn unite(sets: &[Option<SetRef<'_>>], mut tell: impl FnMut(&[u8]) -> bool) {
-    let mut seen = Members::default();
+    let mut seen = SeenMembers::default();
     for set in sets.iter().flatten() {
         for member in set.iter() {
             if seen.insert(member) && !tell(member.text(&mut IntText::default())) {
@@ -174,7 +178,7 @@ fn subtract(sets: &[Option<SetRef<'_>>], mut tell: impl FnMut(&[u8]) -> bool) {
     let others: Vec<SetRef<'_>> = others.iter().flatten().copied().collect();
     let lookups = first.len().saturating_mul(others.len()) / 2;
     let all: usize = first.len() + others.iter().map(|set| set.len()).sum::<usize>();
-    let mut gone = Members::default();
+    let mut gone = SeenMembers::default();
     if lookups > all {
         let taken = others.iter().flat_map(|set| set.iter());
         taken.for_each(|member| {
@@ -197,12 +201,12 @@ fn subtract(sets: &[Option<SetRef<'_>>], mut tell: impl FnMut(&[u8]) -> bool) {
 
 /// Members seen so far, borrowed from where they are.
 #[derive(Default)]
-struct Members<'a> {
+struct SeenMembers<'a> {
     ints: HashSet<i64>,
     texts: HashSet<&'a [u8]>,
 }
 
-impl<'a> Members<'a> {
+impl<'a> SeenMembers<'a> {
     /// Says whether the member is new.
     fn insert(&mut self, member: StringRef<'a>) -> bool {
         match member.canonical() {

@@ -28,7 +28,7 @@ fn pop_one(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     let random = ctx.random.bits();
     let reply = &mut ctx.reply;
-    let mut set = ctx.keys.slot(&args[1]).set_mut()?;
+    let mut set = ctx.keys.entry(&args[1]).set_mut()?;
     if !set.pop(random, |member| reply.bulk(member)) {
         reply.null();
     }
@@ -39,7 +39,7 @@ fn pop_many(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     let count = usize::try_from(ctx.int(2)?).map_err(|_| Error::NOT_POSITIVE)?;
     let (reply, random) = (&mut ctx.reply, &mut *ctx.random);
-    let mut set = ctx.keys.slot(&args[1]).set_mut()?;
+    let mut set = ctx.keys.entry(&args[1]).set_mut()?;
     let count = count.min(set.view().len());
     reply.set(count);
     for _ in 0..count {

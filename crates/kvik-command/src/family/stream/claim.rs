@@ -6,7 +6,7 @@ use super::{ids, no_group, stream, write_entry, write_id};
 use crate::{Ctx, Error};
 
 /// What follows the ids of XCLAIM.
-struct Options {
+struct ClaimOptions {
     claim: Claim,
     last_id: StreamId,
 }
@@ -18,10 +18,10 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let min_idle_ms = min_idle(ctx, "XCLAIM")?;
     let words = args.tail(FIRST_ID).iter();
     let ids: Vec<StreamId> = words.map_while(|word| ids::parse(word).ok()).collect();
-    let options = Options::parse(ctx, FIRST_ID + ids.len(), min_idle_ms)?;
+    let options = ClaimOptions::parse(ctx, FIRST_ID + ids.len(), min_idle_ms)?;
     let claim = options.claim;
 
-    let mut stream = ctx.keys.slot(&args[1]).stream_mut()?;
+    let mut stream = ctx.keys.entry(&args[1]).stream_mut()?;
     let mut group = stream.group_mut(&args[2]).ok_or(missing)?;
     let raised = group.raise_last_id(options.last_id);
     group.see_consumer(&args[3]);
@@ -36,7 +36,7 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         len += 1;
     });
     if raised {
-        group.state_last_id();
+        group.emit_last_id();
     }
     ctx.reply.finish_array(array, len);
     Ok(())
@@ -54,7 +54,7 @@ fn min_idle(ctx: &Ctx<'_>, command: &str) -> Result<i64, Error> {
     Ok(ctx.int(4).map_err(invalid)?.max(0))
 }
 
-impl Options {
+impl ClaimOptions {
     fn parse(ctx: &Ctx<'_>, mut at: usize, min_idle_ms: i64) -> Result<Self, Error> {
         let now = ctx.now_ms();
         let mut options = Self {
@@ -119,7 +119,7 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         uncounted: just_ids,
     };
 
-    let mut stream = ctx.keys.slot(&args[1]).stream_mut()?;
+    let mut stream = ctx.keys.entry(&args[1]).stream_mut()?;
     let mut given = Vec::new();
     let mut group = stream.group_mut(&args[2]).ok_or(missing)?;
     group.see_consumer(&args[3]);

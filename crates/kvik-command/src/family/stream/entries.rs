@@ -1,8 +1,8 @@
 //! The entries of a stream: adding, reading a range, deleting, trimming.
 
-use kvik_store::{AppendError, Slot, StreamId};
+use kvik_store::{AppendError, Entry, StreamId};
 
-use super::options::Options;
+use super::options::TrimOptions;
 use super::{ids, stream, write_entry, write_id};
 use crate::{Ctx, Error};
 
@@ -22,7 +22,7 @@ impl From<AppendError> for Error {
 
 pub(super) fn xadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
-    let (options, id, fields) = Options::of_xadd(ctx)?;
+    let (options, id, fields) = TrimOptions::of_xadd(ctx)?;
     let words = args.tail(fields);
     if words.is_empty() || !words.len().is_multiple_of(2) {
         return Err(Error::arity(ctx.command));
@@ -32,12 +32,12 @@ pub(super) fn xadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
             "The ID specified in XADD must be greater than 0-0",
         ));
     }
-    let slot = ctx.keys.slot(&args[1]);
-    if options.only_existing && matches!(slot, Slot::Vacant(_)) {
+    let entry = ctx.keys.entry(&args[1]);
+    if options.only_existing && matches!(entry, Entry::Vacant(_)) {
         ctx.reply.null();
         return Ok(());
     }
-    let mut stream = slot.stream_mut()?;
+    let mut stream = entry.stream_mut()?;
     let id = stream.append(id, words.iter())?;
     if let Some(trim) = options.trim {
         stream.trim(&trim);
@@ -47,9 +47,9 @@ pub(super) fn xadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 pub(super) fn xtrim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let trim = Options::of_xtrim(ctx)?;
-    let deleted = match ctx.keys.slot(&ctx.args[1]) {
-        Slot::Vacant(_) => 0,
+    let trim = TrimOptions::of_xtrim(ctx)?;
+    let deleted = match ctx.keys.entry(&ctx.args[1]) {
+        Entry::Vacant(_) => 0,
         occupied => occupied.stream_mut()?.trim(&trim),
     };
     ctx.reply.integer(deleted as i64);
@@ -58,8 +58,8 @@ pub(super) fn xtrim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn xdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
-    let deleted = match ctx.keys.slot(&args[1]) {
-        Slot::Vacant(_) => 0,
+    let deleted = match ctx.keys.entry(&args[1]) {
+        Entry::Vacant(_) => 0,
         occupied => {
             let mut stream = occupied.stream_mut()?;
             let ids = args.tail(2).iter();
@@ -132,11 +132,11 @@ pub(super) fn xsetid(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     let last_id = ids::parse(&args[2])?;
     let (added, max_deleted) = xsetid_options(ctx, last_id)?;
-    let slot = ctx.keys.slot(&args[1]);
-    if matches!(slot, Slot::Vacant(_)) {
+    let entry = ctx.keys.entry(&args[1]);
+    if matches!(entry, Entry::Vacant(_)) {
         return Err(Error::NO_SUCH_KEY);
     }
-    let mut stream = slot.stream_mut()?;
+    let mut stream = entry.stream_mut()?;
     let there = stream.view();
     let refusal = if last_id < there.max_deleted_id() {
         Some("The ID specified in XSETID is smaller than current max_deleted_entry_id")

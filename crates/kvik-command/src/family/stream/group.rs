@@ -1,6 +1,6 @@
 //! XGROUP and XACK: making and ending groups and consumers, acknowledging.
 
-use kvik_store::{Slot, StreamMut};
+use kvik_store::{Entry, StreamMut};
 
 use super::{ids, stream};
 use crate::{Ctx, Error};
@@ -12,12 +12,12 @@ const NO_KEY: Error = Error::text(
 
 /// What follows the id of XGROUP CREATE and XGROUP SETID.
 #[derive(Debug, Default)]
-struct Options {
+struct GroupOptions {
     make_stream: bool,
     entries_read: Option<i64>,
 }
 
-impl Options {
+impl GroupOptions {
     fn parse(ctx: &Ctx<'_>, creates: bool) -> Result<Self, Error> {
         let (mut options, mut at) = (Self::default(), 5);
         while at < ctx.args.len() {
@@ -40,9 +40,9 @@ impl Options {
 }
 
 /// The stream that a subcommand is about, which must be there.
-fn existing<'c>(slot: Slot<'c>) -> Result<StreamMut<'c>, Error> {
-    match slot {
-        Slot::Vacant(_) => Err(NO_KEY),
+fn existing<'c>(entry: Entry<'c>) -> Result<StreamMut<'c>, Error> {
+    match entry {
+        Entry::Vacant(_) => Err(NO_KEY),
         occupied => Ok(occupied.stream_mut()?),
     }
 }
@@ -61,13 +61,13 @@ pub(super) fn no_group(ctx: &Ctx<'_>) -> Error {
 pub(super) fn create(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     const WORDS_MAX: usize = 8;
     let args = ctx.args;
-    let options = Options::parse(ctx, true)?;
+    let options = GroupOptions::parse(ctx, true)?;
     let too_long = (args.len() > WORDS_MAX).then(|| ctx.subcommand_error());
-    let slot = ctx.keys.slot(&args[2]);
+    let entry = ctx.keys.entry(&args[2]);
     let mut stream = if options.make_stream {
-        slot.stream_mut()?
+        entry.stream_mut()?
     } else {
-        existing(slot)?
+        existing(entry)?
     };
     if let Some(error) = too_long {
         return Err(error);
@@ -86,10 +86,10 @@ pub(super) fn create(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn set_id(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
-    let options = Options::parse(ctx, false)?;
+    let options = GroupOptions::parse(ctx, false)?;
     let too_long = (args.len() > 7).then(|| ctx.subcommand_error());
     let missing = no_group(ctx);
-    let mut stream = existing(ctx.keys.slot(&args[2]))?;
+    let mut stream = existing(ctx.keys.entry(&args[2]))?;
     let last_id = stream.view().last_id();
     let mut group = stream.group_mut(&args[3]).ok_or(missing)?;
     if let Some(error) = too_long {
@@ -106,14 +106,14 @@ pub(super) fn set_id(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn destroy(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
-    let destroyed = existing(ctx.keys.slot(&args[2]))?.destroy_group(&args[3]);
+    let destroyed = existing(ctx.keys.entry(&args[2]))?.destroy_group(&args[3]);
     ctx.reply.integer(i64::from(destroyed));
     Ok(())
 }
 
 pub(super) fn create_consumer(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (args, missing) = (ctx.args, no_group(ctx));
-    let mut stream = existing(ctx.keys.slot(&args[2]))?;
+    let mut stream = existing(ctx.keys.entry(&args[2]))?;
     let mut group = stream.group_mut(&args[3]).ok_or(missing)?;
     let created = group.create_consumer(&args[4]);
     ctx.reply.integer(i64::from(created));
@@ -122,7 +122,7 @@ pub(super) fn create_consumer(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn delete_consumer(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (args, missing) = (ctx.args, no_group(ctx));
-    let mut stream = existing(ctx.keys.slot(&args[2]))?;
+    let mut stream = existing(ctx.keys.entry(&args[2]))?;
     let mut group = stream.group_mut(&args[3]).ok_or(missing)?;
     let pending = group.delete_consumer(&args[4]).unwrap_or_default();
     ctx.reply.integer(pending as i64);
@@ -136,7 +136,7 @@ pub(super) fn xack(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let mut acknowledged = 0;
     if there.is_some_and(|stream| stream.group(&args[2]).is_some()) {
         ids.clone().try_for_each(|id| ids::parse(id).map(drop))?;
-        let mut stream = ctx.keys.slot(&args[1]).stream_mut()?;
+        let mut stream = ctx.keys.entry(&args[1]).stream_mut()?;
         if let Some(mut group) = stream.group_mut(&args[2]) {
             acknowledged = group.acknowledge(ids.filter_map(|id| ids::parse(id).ok()));
         }

@@ -12,7 +12,7 @@ const INVALID: Error = Error::text("Invalid stream ID specified as stream comman
 
 /// Which part of a range an id is, where it says no number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Edge {
+enum RangeEnd {
     Start,
     End,
 }
@@ -30,7 +30,7 @@ pub(super) fn parse(text: &[u8]) -> Result<StreamId, Error> {
 /// # Errors
 /// If it is none.
 pub(super) fn parse_or_bound(text: &[u8]) -> Result<StreamId, Error> {
-    parse_edge(text, Edge::Start)
+    parse_edge(text, RangeEnd::Start)
 }
 
 /// The id of an entry to add, other than `*`.
@@ -55,7 +55,7 @@ pub(super) fn parse_start(text: &[u8]) -> Result<StreamId, Error> {
         [b'(', rest @ ..] if !rest.is_empty() => parse_with(rest, 0)?
             .next()
             .ok_or(Error::text("invalid start ID for the interval")),
-        _ => parse_edge(text, Edge::Start),
+        _ => parse_edge(text, RangeEnd::Start),
     }
 }
 
@@ -68,16 +68,16 @@ pub(super) fn parse_end(text: &[u8]) -> Result<StreamId, Error> {
         [b'(', rest @ ..] if !rest.is_empty() => parse_with(rest, u64::MAX)?
             .prev()
             .ok_or(Error::text("invalid end ID for the interval")),
-        _ => parse_edge(text, Edge::End),
+        _ => parse_edge(text, RangeEnd::End),
     }
 }
 
-fn parse_edge(text: &[u8], edge: Edge) -> Result<StreamId, Error> {
+fn parse_edge(text: &[u8], edge: RangeEnd) -> Result<StreamId, Error> {
     match (text, edge) {
         (b"-", _) => Ok(StreamId::MIN),
         (b"+", _) => Ok(StreamId::MAX),
-        (_, Edge::Start) => parse_with(text, 0),
-        (_, Edge::End) => parse_with(text, u64::MAX),
+        (_, RangeEnd::Start) => parse_with(text, 0),
+        (_, RangeEnd::End) => parse_with(text, u64::MAX),
     }
 }
 

@@ -7,14 +7,14 @@ use crate::{Ctx, Error};
 
 /// The options of one call.
 #[derive(Debug, Default)]
-pub(super) struct Options {
+pub(super) struct TrimOptions {
     pub(super) trim: Option<Trim>,
     /// Do nothing where there is no stream.
     pub(super) only_existing: bool,
     limit: Option<i64>,
 }
 
-impl Options {
+impl TrimOptions {
     /// Reads the options of XADD; returns the id of the entry and where its fields start.
     ///
     /// # Errors
@@ -33,7 +33,7 @@ impl Options {
                 break;
             }
         }
-        options.settle()?;
+        options.apply_limit()?;
         Ok((options, id, at + 1))
     }
 
@@ -50,7 +50,7 @@ impl Options {
         options.check_limit()?;
         let none = Error::text("syntax error, XTRIM must be called with a trimming strategy");
         options.trim.ok_or(none)?;
-        options.settle()?;
+        options.apply_limit()?;
         options.trim.ok_or(Error::SYNTAX)
     }
 
@@ -106,7 +106,7 @@ impl Options {
     }
 
     /// Applies LIMIT, which may stand anywhere, to the strategy.
-    fn settle(&mut self) -> Result<(), Error> {
+    fn apply_limit(&mut self) -> Result<(), Error> {
         self.check_limit()?;
         let Some(limit) = self.limit else {
             return Ok(());

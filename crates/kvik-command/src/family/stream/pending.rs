@@ -7,7 +7,7 @@ use super::{ids, no_group, stream, write_id};
 use crate::{Ctx, Error};
 
 /// Which pending entries are asked for.
-struct Filter<'a> {
+struct PendingFilter<'a> {
     min_idle_ms: i64,
     start: StreamId,
     end: StreamId,
@@ -15,7 +15,7 @@ struct Filter<'a> {
     consumer: Option<&'a [u8]>,
 }
 
-impl<'a> Filter<'a> {
+impl<'a> PendingFilter<'a> {
     fn parse(ctx: &Ctx<'a>) -> Result<Self, Error> {
         let (mut at, mut min_idle_ms) = (3, 0);
         if ctx.is(3, "IDLE") {
@@ -39,7 +39,7 @@ impl<'a> Filter<'a> {
 pub(super) fn xpending(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let filter = match ctx.args.len() {
         3 => None,
-        6..=9 => Some(Filter::parse(ctx)?),
+        6..=9 => Some(PendingFilter::parse(ctx)?),
         _ => return Err(Error::SYNTAX),
     };
     let (now, missing) = (ctx.now_ms(), no_group(ctx));
@@ -74,7 +74,7 @@ fn summary(reply: &mut Reply<'_>, group: &GroupRef<'_>) {
     reply.finish_array(array, len);
 }
 
-fn list(reply: &mut Reply<'_>, group: &GroupRef<'_>, filter: &Filter<'_>, now: u64) {
+fn list(reply: &mut Reply<'_>, group: &GroupRef<'_>, filter: &PendingFilter<'_>, now: u64) {
     match filter.consumer.map(|name| group.consumer(name)) {
         Some(None) => reply.array(0),
         Some(Some(consumer)) => write(reply, consumer.pending(filter.start), filter, now),
@@ -85,7 +85,7 @@ fn list(reply: &mut Reply<'_>, group: &GroupRef<'_>, filter: &Filter<'_>, now: u
 fn write<'v>(
     reply: &mut Reply<'_>,
     pending: impl Iterator<Item = PendingEntry<'v>>,
-    filter: &Filter<'_>,
+    filter: &PendingFilter<'_>,
     now: u64,
 ) {
     let idle = |it: &PendingEntry<'_>| (now as i64).wrapping_sub(it.delivered_ms as i64);

@@ -8,7 +8,7 @@ use crate::declare::{InvalidKeys, KeyFlags};
 use crate::{Ctx, Error};
 
 /// The words of one call.
-struct Request<'a> {
+struct ReadRequest<'a> {
     /// Entries of each stream at most.
     max: usize,
     /// Group and consumer of XREADGROUP.
@@ -54,7 +54,7 @@ pub(super) fn keys(
     Err(InvalidKeys)
 }
 
-impl<'a> Request<'a> {
+impl<'a> ReadRequest<'a> {
     fn parse(ctx: &Ctx<'a>, of_group: bool) -> Result<Self, Error> {
         let mut request = Self {
             max: usize::MAX,
@@ -173,7 +173,7 @@ impl Answer {
 }
 
 pub(super) fn xread(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let request = Request::parse(ctx, false)?;
+    let request = ReadRequest::parse(ctx, false)?;
     let mut after = Vec::with_capacity(request.keys.len());
     for (key, id) in request.keys.iter().zip(request.ids) {
         let last_id = stream(ctx.keys.read(key))?.map(|stream| stream.last_id());
@@ -212,7 +212,7 @@ fn after_id(word: &[u8], last_id: Option<StreamId>) -> Result<StreamId, Error> {
 }
 
 pub(super) fn xreadgroup(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let request = Request::parse(ctx, true)?;
+    let request = ReadRequest::parse(ctx, true)?;
     let (group, consumer) = request.group.ok_or(Error::SYNTAX)?;
     let mut from = Vec::with_capacity(request.keys.len());
     for (key, id) in request.keys.iter().zip(request.ids) {
@@ -260,12 +260,12 @@ fn from_id(word: &[u8]) -> Result<From, Error> {
 /// Answers with the entries of one stream, if there are any to answer with.
 fn serve(
     ctx: &mut Ctx<'_>,
-    request: &Request<'_>,
+    request: &ReadRequest<'_>,
     (key, group, consumer): (&[u8], &[u8], &[u8]),
     from: From,
     answer: &mut Answer,
 ) -> Result<(), Error> {
-    let mut stream = ctx.keys.slot(key).stream_mut()?;
+    let mut stream = ctx.keys.entry(key).stream_mut()?;
     let last_entry_id = stream.view().last_entry_id();
     let mut group = stream.group_mut(group).ok_or(no_group(key, group))?;
     group.see_consumer(consumer);

@@ -1,7 +1,7 @@
 //! Comparing strings before something is done: the conditions of SET, DELEX and DELIFEQ, and DIGEST, which gives a
 //! client something short to compare with.
 
-use kvik_store::{IntText, Slot, TextRef};
+use kvik_store::{Entry, IntText, TextRef};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::string;
@@ -9,7 +9,7 @@ use crate::{Ctx, Error};
 
 /// What must be there for a write to happen.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) enum Condition<'a> {
+pub(super) enum SetCondition<'a> {
     /// Anything.
     #[default]
     Always,
@@ -27,7 +27,7 @@ pub(super) enum Condition<'a> {
     OtherDigest(&'a [u8]),
 }
 
-impl<'a> Condition<'a> {
+impl<'a> SetCondition<'a> {
     /// The condition on a string that a word in capitals and its operand express.
     pub(super) fn on_string(word: &[u8], operand: &'a [u8]) -> Option<Self> {
         Some(match word {
@@ -39,16 +39,16 @@ impl<'a> Condition<'a> {
         })
     }
 
-    /// Whether the condition holds for what is in a slot.
+    /// Whether the condition holds for what is in an entry.
     ///
     /// # Errors
     /// If a string is to be compared with a value of another type, or its digest with what is none.
-    pub(super) fn holds(self, slot: &Slot<'_>) -> Result<bool, Error> {
+    pub(super) fn holds(self, entry: &Entry<'_>) -> Result<bool, Error> {
         if let Self::Always = self {
             // Most calls have no condition and need not look.
             return Ok(true);
         }
-        let holds = match (self, slot.view()) {
+        let holds = match (self, entry.view()) {
             (Self::Always | Self::Absent | Self::Different(_) | Self::OtherDigest(_), None) => true,
             (_, None) | (Self::Absent, Some(_)) => false,
             (Self::Always | Self::Present, Some(_)) => true,
@@ -89,15 +89,15 @@ pub(super) fn delex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if !matches!(args.len(), 2 | 4) {
         return Err(Error::arity(ctx.command));
     }
-    let slot = ctx.keys.slot(&args[1]);
-    let holds = match slot.view() {
+    let entry = ctx.keys.entry(&args[1]);
+    let holds = match entry.view() {
         None => false,
         Some(_) if args.len() == 2 => true,
         Some(view) => {
             string(view).map_err(|_| NO_STRING)?;
             let word = args[2].to_ascii_uppercase();
-            let condition = Condition::on_string(&word, &args[3]).ok_or(UNKNOWN_CONDITION)?;
-            condition.holds(&slot)?
+            let condition = SetCondition::on_string(&word, &args[3]).ok_or(UNKNOWN_CONDITION)?;
+            condition.holds(&entry)?
         }
     };
     delete_if(ctx, holds);
@@ -108,8 +108,8 @@ const NO_STRING: Error = Error::text("Key should be of string type if conditions
 const UNKNOWN_CONDITION: Error = Error::text("Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE");
 
 pub(super) fn delifeq(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let slot = ctx.keys.slot(&ctx.args[1]);
-    let equal = Condition::Equal(&ctx.args[2]).holds(&slot)?;
+    let entry = ctx.keys.entry(&ctx.args[1]);
+    let equal = SetCondition::Equal(&ctx.args[2]).holds(&entry)?;
     delete_if(ctx, equal);
     Ok(())
 }

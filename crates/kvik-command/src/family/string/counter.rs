@@ -28,13 +28,13 @@ pub(super) fn decrby(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn add(ctx: &mut Ctx<'_>, increment: i64) -> Result<(), Error> {
-    let slot = ctx.keys.slot(&ctx.args[1]);
-    let value = match slot.view() {
+    let entry = ctx.keys.entry(&ctx.args[1]);
+    let value = match entry.view() {
         Some(view) => integer(string(view)?)?,
         None => 0,
     };
     let sum = value.checked_add(increment).ok_or(Error::OVERFLOW)?;
-    slot.set(NewString::Int(sum), Expiry::Keep);
+    entry.set(NewString::Int(sum), Expiry::Keep);
     ctx.reply.integer(sum);
     Ok(())
 }
@@ -48,8 +48,8 @@ fn integer(string: TextRef<'_>) -> Result<i64, Error> {
 }
 
 pub(super) fn incrbyfloat(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let slot = ctx.keys.slot(&ctx.args[1]);
-    let value = match slot.view() {
+    let entry = ctx.keys.entry(&ctx.args[1]);
+    let value = match entry.view() {
         Some(view) => float(&string(view)?.text(&mut IntText::default()))?,
         None => float(b"0")?,
     };
@@ -57,7 +57,7 @@ pub(super) fn incrbyfloat(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         .checked_add(float(&ctx.args[2])?)
         .ok_or(Error::text("increment would produce NaN or Infinity"))?
         .to_string();
-    slot.set(NewString::Bytes(sum.as_bytes()), Expiry::Keep);
+    entry.set(NewString::Bytes(sum.as_bytes()), Expiry::Keep);
     ctx.reply.bulk_str(&sum);
     Ok(())
 }

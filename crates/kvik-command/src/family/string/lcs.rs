@@ -15,7 +15,7 @@ use crate::{Ctx, Error};
 const MAX_WORDS: usize = 1 << 25;
 
 #[derive(Debug, Default)]
-struct Options {
+struct LcsOptions {
     len: bool,
     index: bool,
     with_len: bool,
@@ -28,7 +28,7 @@ pub(super) fn lcs(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     // Nothing is copied for a table that would be refused.
     words(lens[0], lens[1]).ok_or(TOO_MUCH_MEMORY)?;
     let (a, b) = (text(ctx, 1)?, text(ctx, 2)?);
-    let table = Table::new(&a, &b, options.index || !options.len).ok_or(TOO_MUCH_MEMORY)?;
+    let table = LcsTable::new(&a, &b, options.index || !options.len).ok_or(TOO_MUCH_MEMORY)?;
     if options.index {
         write_matches(ctx, &table, &options);
     } else if options.len {
@@ -64,8 +64,8 @@ fn words(a: usize, b: usize) -> Option<usize> {
     (words <= MAX_WORDS).then_some(a * width)
 }
 
-fn options(ctx: &Ctx<'_>) -> Result<Options, Error> {
-    let mut options = Options::default();
+fn options(ctx: &Ctx<'_>) -> Result<LcsOptions, Error> {
+    let mut options = LcsOptions::default();
     let mut at = 3;
     while at < ctx.args.len() {
         if ctx.is(at, "LEN") {
@@ -90,7 +90,7 @@ fn options(ctx: &Ctx<'_>) -> Result<Options, Error> {
     Ok(options)
 }
 
-fn write_matches(ctx: &mut Ctx<'_>, table: &Table<'_>, options: &Options) {
+fn write_matches(ctx: &mut Ctx<'_>, table: &LcsTable<'_>, options: &LcsOptions) {
     let reply = &mut ctx.reply;
     reply.map(2);
     reply.bulk_str("matches");
@@ -114,7 +114,7 @@ fn write_matches(ctx: &mut Ctx<'_>, table: &Table<'_>, options: &Options) {
 }
 
 /// See the module's description. Rows belong to the bytes of `a`, columns to those of `b`.
-struct Table<'t> {
+struct LcsTable<'t> {
     a: &'t [u8],
     b: &'t [u8],
     /// Words per row.
@@ -125,13 +125,13 @@ struct Table<'t> {
 
 /// A stretch that the subsequence takes from both strings as it is: where it starts in each.
 #[derive(Debug, PartialEq, Eq)]
-struct Run {
+struct CommonRun {
     a: usize,
     b: usize,
     len: usize,
 }
 
-impl<'t> Table<'t> {
+impl<'t> LcsTable<'t> {
     /// Computes the table, or nothing if it is too large. Without `rows` only [`Self::len`] may be asked.
     fn new(a: &'t [u8], b: &'t [u8], rows: bool) -> Option<Self> {
         let width = b.len().div_ceil(64);
@@ -167,7 +167,7 @@ impl<'t> Table<'t> {
     }
 
     /// The stretches of the subsequence, from the last to the first.
-    fn runs(&self) -> impl Iterator<Item = Run> {
+    fn runs(&self) -> impl Iterator<Item = CommonRun> {
         let (mut i, mut j) = (self.a.len(), self.b.len());
         std::iter::from_fn(move || {
             while i > 0 && j > 0 && self.a[i - 1] != self.b[j - 1] {
@@ -180,12 +180,12 @@ impl<'t> Table<'t> {
             let pairs = self.a[..i].iter().rev().zip(self.b[..j].iter().rev());
             let len = pairs.take_while(|(a, b)| a == b).count();
             (i, j) = (i - len, j - len);
-            (len > 0).then_some(Run { a: i, b: j, len })
+            (len > 0).then_some(CommonRun { a: i, b: j, len })
         })
     }
 
     fn subsequence(&self) -> Vec<u8> {
-        let mut runs: Vec<Run> = self.runs().collect();
+        let mut runs: Vec<CommonRun> = self.runs().collect();
         runs.reverse();
         let bytes = runs.iter().flat_map(|run| &self.a[run.a..run.a + run.len]);
         bytes.copied().collect()
@@ -259,8 +259,8 @@ mod tests {
         fn agrees_with_the_textbook(a in "[a-d]{0,150}", b in "[a-d]{0,150}") {
             let (a, b) = (a.as_bytes(), b.as_bytes());
             let (len, found) = model(a, b);
-            prop_assert_eq!(Table::new(a, b, false).expect("small").len(), len);
-            let table = Table::new(a, b, true).expect("small");
+            prop_assert_eq!(LcsTable::new(a, b, false).expect("small").len(), len);
+            let table = LcsTable::new(a, b, true).expect("small");
             prop_assert_eq!(table.len(), len);
             prop_assert_eq!(table.subsequence(), found);
         }
@@ -268,9 +268,12 @@ mod tests {
 
     #[test]
     fn runs_go_from_the_end_to_the_start() {
-        let table = Table::new(b"ohmytext", b"mynewtext", true).expect("small");
-        let runs: Vec<Run> = table.runs().collect();
-        let (last, first) = (Run { a: 4, b: 5, len: 4 }, Run { a: 2, b: 0, len: 2 });
+        let table = LcsTable::new(b"ohmytext", b"mynewtext", true).expect("small");
+        let runs: Vec<CommonRun> = table.runs().collect();
+        let (last, first) = (
+            CommonRun { a: 4, b: 5, len: 4 },
+            CommonRun { a: 2, b: 0, len: 2 },
+        );
         assert_eq!(runs, [last, first]);
     }
 

@@ -6,14 +6,14 @@
 use kvik_resp::{Args, ArgsIter};
 use kvik_store::Expiry;
 
-use super::compare::Condition;
+use super::compare::SetCondition;
 use crate::declare::KeyFlags;
 use crate::family::deadline::{Capitals, Life, upper_case};
 use crate::{Ctx, Error};
 
 /// Which command the options belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum SetCommand {
     Set,
     GetEx,
     MSetEx,
@@ -21,8 +21,8 @@ pub(super) enum Form {
 
 /// The options of one call.
 #[derive(Debug, Default)]
-pub(super) struct Options<'a> {
-    pub(super) condition: Condition<'a>,
+pub(super) struct SetOptions<'a> {
+    pub(super) condition: SetCondition<'a>,
     /// Answer with what was there.
     pub(super) get: bool,
     life: Option<Life<'a>>,
@@ -39,12 +39,12 @@ pub(super) fn access(args: Args<'_>) -> KeyFlags {
     }
 }
 
-impl<'a> Options<'a> {
+impl<'a> SetOptions<'a> {
     /// Reads the options from word `from` on.
     ///
     /// # Errors
     /// If they do not fit the command or each other.
-    pub(super) fn parse(ctx: &Ctx<'a>, from: usize, form: Form) -> Result<Self, Error> {
+    pub(super) fn parse(ctx: &Ctx<'a>, from: usize, form: SetCommand) -> Result<Self, Error> {
         let mut options = Self::default();
         let mut words = ctx.args.tail(from).iter();
         while let Some(word) = words.next() {
@@ -54,16 +54,16 @@ impl<'a> Options<'a> {
     }
 
     /// Takes one option with its operand, or nothing when it does not fit.
-    fn take(&mut self, word: &[u8], rest: &mut ArgsIter<'a>, form: Form) -> Option<()> {
+    fn take(&mut self, word: &[u8], rest: &mut ArgsIter<'a>, form: SetCommand) -> Option<()> {
         let mut upper = Capitals::default();
         match upper_case(word, &mut upper)? {
-            b"NX" => self.require(Condition::Absent, form != Form::GetEx),
-            b"XX" => self.require(Condition::Present, form != Form::GetEx),
+            b"NX" => self.require(SetCondition::Absent, form != SetCommand::GetEx),
+            b"XX" => self.require(SetCondition::Present, form != SetCommand::GetEx),
             word @ (b"IFEQ" | b"IFNE" | b"IFDEQ" | b"IFDNE") => {
-                let condition = Condition::on_string(word, rest.next()?)?;
-                self.require(condition, form == Form::Set)
+                let condition = SetCondition::on_string(word, rest.next()?)?;
+                self.require(condition, form == SetCommand::Set)
             }
-            b"GET" if form == Form::Set => {
+            b"GET" if form == SetCommand::Set => {
                 self.get = true;
                 Some(())
             }
@@ -71,21 +71,21 @@ impl<'a> Options<'a> {
         }
     }
 
-    fn require(&mut self, condition: Condition<'a>, allowed: bool) -> Option<()> {
+    fn require(&mut self, condition: SetCondition<'a>, allowed: bool) -> Option<()> {
         let fits = matches!(
             (self.condition, condition),
-            (Condition::Always, _)
-                | (Condition::Absent, Condition::Absent)
-                | (Condition::Present, Condition::Present)
+            (SetCondition::Always, _)
+                | (SetCondition::Absent, SetCondition::Absent)
+                | (SetCondition::Present, SetCondition::Present)
         );
         self.condition = condition;
         (allowed && fits).then_some(())
     }
 
-    fn live(&mut self, life: Life<'a>, form: Form) -> Option<()> {
+    fn live(&mut self, life: Life<'a>, form: SetCommand) -> Option<()> {
         let allowed = match life {
-            Life::Keep => form != Form::GetEx,
-            Life::Persist => form == Form::GetEx,
+            Life::Keep => form != SetCommand::GetEx,
+            Life::Persist => form == SetCommand::GetEx,
             Life::Until(..) => true,
         };
         let fits = self.life.is_none_or(|before| life.repeats(before));
@@ -97,9 +97,9 @@ impl<'a> Options<'a> {
     ///
     /// # Errors
     /// If the time is no positive integer that milliseconds can count.
-    pub(super) fn expiry(&self, ctx: &Ctx<'_>, form: Form) -> Result<Expiry, Error> {
+    pub(super) fn expiry(&self, ctx: &Ctx<'_>, form: SetCommand) -> Result<Expiry, Error> {
         Ok(match self.life {
-            None if form == Form::GetEx => Expiry::Keep,
+            None if form == SetCommand::GetEx => Expiry::Keep,
             None | Some(Life::Persist) => Expiry::Clear,
             Some(Life::Keep) => Expiry::Keep,
             Some(Life::Until(format, time)) => Expiry::At(format.positive_deadline(time, ctx)?),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use kvik_store::{IntText, Slot, StringTooLong, TextRef};
+use kvik_store::{Entry, IntText, StringTooLong, TextRef};
 
 use super::{string, value};
 use crate::{Ctx, Error};
@@ -25,14 +25,14 @@ pub(in crate::family) fn max_string(ctx: &Ctx<'_>) -> usize {
 pub(super) fn append(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let limit = max_string(ctx);
     let args = ctx.args;
-    let len = match ctx.keys.slot(&ctx.args[1]) {
-        Slot::Vacant(vacant) => {
+    let len = match ctx.keys.entry(&ctx.args[1]) {
+        Entry::Vacant(vacant) => {
             vacant.set(value(args, 2), None);
             args.rope(2)
                 .map_or_else(|| args[2].len(), |rope| rope.len())
         }
         // Even nothing appended is a change to those who watch the key.
-        Slot::Occupied(mut occupied) => {
+        Entry::Occupied(mut occupied) => {
             let len = string(occupied.view())?.len();
             occupied.set_range(len, &args[2], limit)?
         }
@@ -44,10 +44,10 @@ pub(super) fn append(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 pub(super) fn setrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let offset = usize::try_from(ctx.int(2)?).map_err(|_| Error::text("offset is out of range"))?;
     let (limit, bytes) = (max_string(ctx), &ctx.args[3]);
-    let len = match ctx.keys.slot(&ctx.args[1]) {
-        Slot::Vacant(_) if bytes.is_empty() => 0,
-        Slot::Vacant(vacant) => vacant.set_range(offset, bytes, limit)?,
-        Slot::Occupied(mut occupied) => match string(occupied.view())?.len() {
+    let len = match ctx.keys.entry(&ctx.args[1]) {
+        Entry::Vacant(_) if bytes.is_empty() => 0,
+        Entry::Vacant(vacant) => vacant.set_range(offset, bytes, limit)?,
+        Entry::Occupied(mut occupied) => match string(occupied.view())?.len() {
             len if bytes.is_empty() => len,
             _ => occupied.set_range(offset, bytes, limit)?,
         },

@@ -9,7 +9,7 @@ const NAN: Error = Error::text("resulting score is not a number (NaN)");
 
 /// The options of one call.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::family) struct Options {
+pub(in crate::family) struct AddOptions {
     pub(in crate::family) nx: bool,
     pub(in crate::family) xx: bool,
     pub(in crate::family) ch: bool,
@@ -19,18 +19,18 @@ pub(in crate::family) struct Options {
 }
 
 pub(super) fn zadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    run(ctx, Options::default())
+    run(ctx, AddOptions::default())
 }
 
 pub(super) fn zincrby(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let options = Options {
+    let options = AddOptions {
         incr: true,
-        ..Options::default()
+        ..AddOptions::default()
     };
     run(ctx, options)
 }
 
-fn run(ctx: &mut Ctx<'_>, mut options: Options) -> Result<(), Error> {
+fn run(ctx: &mut Ctx<'_>, mut options: AddOptions) -> Result<(), Error> {
     let args = ctx.args;
     let mut from = 2;
     while from < args.len() && options.take(&args[from]) {
@@ -65,11 +65,11 @@ fn run(ctx: &mut Ctx<'_>, mut options: Options) -> Result<(), Error> {
 /// If the key holds another type.
 pub(in crate::family) fn add<'a>(
     ctx: &mut Ctx<'a>,
-    options: Options,
+    options: AddOptions,
     mut pairs: impl ExactSizeIterator<Item = (f64, &'a [u8])> + Clone,
 ) -> Result<(), Error> {
     let args = ctx.args;
-    let slot = ctx.keys.slot(&args[1]);
+    let entry = ctx.keys.entry(&args[1]);
     let (mut added, mut changed) = (0, 0);
     let mut count = |scored| match scored {
         Scored::Kept => {}
@@ -80,9 +80,9 @@ pub(in crate::family) fn add<'a>(
     if pairs.len() == 1
         && let Some((score, name)) = pairs.next()
     {
-        count(slot.update_member(name, |old| decide(old, score))?);
+        count(entry.update_member(name, |old| decide(old, score))?);
     } else {
-        let mut zset = slot.zset_mut()?;
+        let mut zset = entry.zset_mut()?;
         let longest = pairs.clone().map(|(_, name)| name.len()).max();
         zset.expect(pairs.len(), longest.unwrap_or(0));
         pairs.for_each(|(score, name)| count(zset.update(name, |old| decide(old, score))));
@@ -92,10 +92,10 @@ pub(in crate::family) fn add<'a>(
     Ok(())
 }
 
-fn increment(ctx: &mut Ctx<'_>, name: &[u8], by: f64, options: Options) -> Result<(), Error> {
+fn increment(ctx: &mut Ctx<'_>, name: &[u8], by: f64, options: AddOptions) -> Result<(), Error> {
     let args = ctx.args;
     let mut outcome = Ok(None);
-    ctx.keys.slot(&args[1]).update_member(name, |old| {
+    ctx.keys.entry(&args[1]).update_member(name, |old| {
         outcome = options.incremented(old, by);
         outcome.clone().ok().flatten()
     })?;
@@ -106,7 +106,7 @@ fn increment(ctx: &mut Ctx<'_>, name: &[u8], by: f64, options: Options) -> Resul
     Ok(())
 }
 
-impl Options {
+impl AddOptions {
     /// Takes a word if it is an option.
     fn take(&mut self, word: &[u8]) -> bool {
         let named = |name: &[u8]| word.eq_ignore_ascii_case(name);

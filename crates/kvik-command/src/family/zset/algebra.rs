@@ -13,7 +13,7 @@ use crate::{Ctx, Error};
 
 /// What is done with the inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Combination {
+enum ZsetCombination {
     Union,
     Intersection,
     Difference,
@@ -50,12 +50,12 @@ struct Call<'a> {
 /// One input.
 #[derive(Clone, Copy, Debug)]
 struct Input<'a> {
-    members: Members<'a>,
+    members: InputMembers<'a>,
     weight: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Members<'a> {
+enum InputMembers<'a> {
     None,
     Set(SetRef<'a>),
     Zset(ZsetRef<'a>),
@@ -64,31 +64,31 @@ enum Members<'a> {
 type Total<'a> = (StringRef<'a>, f64);
 
 pub(super) fn zunion(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    answer(ctx, Combination::Union)
+    answer(ctx, ZsetCombination::Union)
 }
 
 pub(super) fn zinter(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    answer(ctx, Combination::Intersection)
+    answer(ctx, ZsetCombination::Intersection)
 }
 
 pub(super) fn zdiff(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    answer(ctx, Combination::Difference)
+    answer(ctx, ZsetCombination::Difference)
 }
 
 pub(super) fn zunionstore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    store(ctx, Combination::Union)
+    store(ctx, ZsetCombination::Union)
 }
 
 pub(super) fn zinterstore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    store(ctx, Combination::Intersection)
+    store(ctx, ZsetCombination::Intersection)
 }
 
 pub(super) fn zdiffstore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    store(ctx, Combination::Difference)
+    store(ctx, ZsetCombination::Difference)
 }
 
 pub(super) fn zintercard(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let call = Call::parse(ctx, 1, Combination::Intersection, Use::Count)?;
+    let call = Call::parse(ctx, 1, ZsetCombination::Intersection, Use::Count)?;
     let inputs = call.inputs(&ctx.keys);
     let mut count = 0;
     intersect(&inputs, call.aggregate, |_, _| {
@@ -99,7 +99,7 @@ pub(super) fn zintercard(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn answer(ctx: &mut Ctx<'_>, combination: Combination) -> Result<(), Error> {
+fn answer(ctx: &mut Ctx<'_>, combination: ZsetCombination) -> Result<(), Error> {
     let call = Call::parse(ctx, 1, combination, Use::Answer)?;
     let inputs = call.inputs(&ctx.keys);
     let totals = combine(&inputs, combination, call.aggregate);
@@ -111,7 +111,7 @@ fn answer(ctx: &mut Ctx<'_>, combination: Combination) -> Result<(), Error> {
     Ok(())
 }
 
-fn store(ctx: &mut Ctx<'_>, combination: Combination) -> Result<(), Error> {
+fn store(ctx: &mut Ctx<'_>, combination: ZsetCombination) -> Result<(), Error> {
     let args = ctx.args;
     let call = Call::parse(ctx, 2, combination, Use::Store)?;
     let inputs = call.inputs(&ctx.keys);
@@ -130,7 +130,7 @@ impl<'a> Call<'a> {
     fn parse(
         ctx: &mut Ctx<'a>,
         at: usize,
-        combination: Combination,
+        combination: ZsetCombination,
         purpose: Use,
     ) -> Result<Self, Error> {
         let number = ctx.int(at)?;
@@ -166,11 +166,11 @@ impl<'a> Call<'a> {
         &mut self,
         ctx: &Ctx<'_>,
         at: usize,
-        combination: Combination,
+        combination: ZsetCombination,
         purpose: Use,
     ) -> Result<usize, Error> {
         let left = ctx.args.len() - at;
-        let weighs = combination != Combination::Difference && purpose != Use::Count;
+        let weighs = combination != ZsetCombination::Difference && purpose != Use::Count;
         if weighs && left > self.keys.len() && ctx.is(at, "WEIGHTS") {
             self.weights.clear();
             for at in at + 1..=at + self.keys.len() {
@@ -204,7 +204,7 @@ impl<'a> Call<'a> {
             let view = keys.view(key);
             let members = view.and_then(|view| members(view).ok());
             Input {
-                members: members.unwrap_or(Members::None),
+                members: members.unwrap_or(InputMembers::None),
                 weight,
             }
         });
@@ -239,10 +239,10 @@ fn number(score: f64) -> f64 {
 }
 
 /// The members of a set or a sorted set.
-fn members(view: View<'_>) -> Result<Members<'_>, Error> {
+fn members(view: View<'_>) -> Result<InputMembers<'_>, Error> {
     match view.value() {
-        ValueRef::Set(set) => Ok(Members::Set(set)),
-        ValueRef::Zset(zset) => Ok(Members::Zset(zset)),
+        ValueRef::Set(set) => Ok(InputMembers::Set(set)),
+        ValueRef::Zset(zset) => Ok(InputMembers::Zset(zset)),
         _ => Err(Error::WrongType),
     }
 }
@@ -250,18 +250,18 @@ fn members(view: View<'_>) -> Result<Members<'_>, Error> {
 impl<'a> Input<'a> {
     fn len(&self) -> usize {
         match self.members {
-            Members::None => 0,
-            Members::Set(set) => set.len(),
-            Members::Zset(zset) => zset.len(),
+            InputMembers::None => 0,
+            InputMembers::Set(set) => set.len(),
+            InputMembers::Zset(zset) => zset.len(),
         }
     }
 
     /// The score of a member, weighed.
     fn score(&self, name: &[u8]) -> Option<f64> {
         let score = match self.members {
-            Members::None => None,
-            Members::Set(set) => set.contains(name).then_some(1.0),
-            Members::Zset(zset) => zset.score(name),
+            InputMembers::None => None,
+            InputMembers::Set(set) => set.contains(name).then_some(1.0),
+            InputMembers::Zset(zset) => zset.score(name),
         };
         score.map(|score| score * self.weight)
     }
@@ -270,9 +270,9 @@ impl<'a> Input<'a> {
     fn iter(&self) -> Box<dyn Iterator<Item = Total<'a>> + 'a> {
         let weight = self.weight;
         match self.members {
-            Members::None => Box::new(std::iter::empty()),
-            Members::Set(set) => Box::new(set.iter().map(move |name| (name, number(weight)))),
-            Members::Zset(zset) => Box::new(
+            InputMembers::None => Box::new(std::iter::empty()),
+            InputMembers::Set(set) => Box::new(set.iter().map(move |name| (name, number(weight)))),
+            InputMembers::Zset(zset) => Box::new(
                 zset.iter()
                     .map(move |member| (member.name, number(weight * member.score()))),
             ),
@@ -283,13 +283,13 @@ impl<'a> Input<'a> {
 /// The result, in order.
 fn combine<'a>(
     inputs: &[Input<'a>],
-    combination: Combination,
+    combination: ZsetCombination,
     aggregate: Aggregate,
 ) -> Vec<Total<'a>> {
     let mut totals = match combination {
-        Combination::Union => unite(inputs, aggregate),
-        Combination::Difference => subtract(inputs),
-        Combination::Intersection => {
+        ZsetCombination::Union => unite(inputs, aggregate),
+        ZsetCombination::Difference => subtract(inputs),
+        ZsetCombination::Intersection => {
             let mut totals = Vec::new();
             intersect(inputs, aggregate, |name, score| {
                 totals.push((name, score));

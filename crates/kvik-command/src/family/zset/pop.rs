@@ -50,7 +50,7 @@ pub(in crate::family) fn take(
     if count == 0 {
         return Ok(());
     }
-    let mut zset = ctx.keys.slot(key).zset_mut()?;
+    let mut zset = ctx.keys.entry(key).zset_mut()?;
     let len = zset.view().len();
     let ranks = match end {
         End::Min => 0..count,

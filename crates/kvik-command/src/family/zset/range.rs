@@ -32,7 +32,7 @@ struct Fixed {
 
 /// The words of a range.
 #[derive(Clone, Copy, Debug)]
-enum Bounds<'a> {
+enum RangeBounds<'a> {
     Ranks(i64, i64),
     Scores(ScoreRange),
     Names(NameRange<'a>),
@@ -41,7 +41,7 @@ enum Bounds<'a> {
 /// A range with everything that ZRANGE can say about it.
 #[derive(Clone, Copy, Debug)]
 struct Query<'a> {
-    bounds: Bounds<'a>,
+    bounds: RangeBounds<'a>,
     reverse: bool,
     offset: i64,
     /// All where it is negative.
@@ -51,7 +51,7 @@ struct Query<'a> {
 
 /// The options of a query while they are read.
 #[derive(Clone, Copy, Debug)]
-struct Options {
+struct RangeOptions {
     by: Option<By>,
     reverse: Option<bool>,
     offset: i64,
@@ -129,7 +129,7 @@ pub(super) fn zlexcount(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn count(ctx: &mut Ctx<'_>, by: By) -> Result<(), Error> {
     let args = ctx.args;
-    let bounds = Bounds::parse(ctx, by, 2, 3)?;
+    let bounds = RangeBounds::parse(ctx, by, 2, 3)?;
     let ranks = read(ctx, &args[1])?.map(|zset| bounds.ranks(zset));
     let count = ranks.map_or(0, |ranks| ranks.len());
     ctx.reply.integer(count as i64);
@@ -150,7 +150,7 @@ pub(super) fn zremrangebylex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn remove(ctx: &mut Ctx<'_>, by: By) -> Result<(), Error> {
     let args = ctx.args;
-    let bounds = Bounds::parse(ctx, by, 2, 3)?;
+    let bounds = RangeBounds::parse(ctx, by, 2, 3)?;
     let found = read(ctx, &args[1])?.map(|zset| (bounds.ranks(zset), zset.len()));
     let (ranks, len) = found.unwrap_or((0..0, 0));
     let removed = ranks.len();
@@ -158,7 +158,7 @@ fn remove(ctx: &mut Ctx<'_>, by: By) -> Result<(), Error> {
         // A whole sorted set is freed in slices.
         ctx.keys.delete(&args[1]);
     } else if removed > 0 {
-        ctx.keys.slot(&args[1]).zset_mut()?.remove_ranks(ranks);
+        ctx.keys.entry(&args[1]).zset_mut()?.remove_ranks(ranks);
     }
     ctx.reply.integer(removed as i64);
     Ok(())
@@ -177,7 +177,7 @@ impl Fixed {
 impl<'a> Query<'a> {
     /// Reads a range and its options; the key is at position `key`.
     fn parse(ctx: &Ctx<'a>, key: usize, fixed: Fixed) -> Result<Self, Error> {
-        let options = Options::parse(ctx, key + 3, fixed)?;
+        let options = RangeOptions::parse(ctx, key + 3, fixed)?;
         let by = options.by.unwrap_or(By::Rank);
         let reverse = options.reverse.unwrap_or(false);
         if options.limit != -1 && by == By::Rank {
@@ -195,7 +195,7 @@ impl<'a> Query<'a> {
             true => (key + 2, key + 1),
         };
         Ok(Self {
-            bounds: Bounds::parse(ctx, by, min, max)?,
+            bounds: RangeBounds::parse(ctx, by, min, max)?,
             reverse,
             offset: options.offset,
             limit: options.limit,
@@ -206,7 +206,7 @@ impl<'a> Query<'a> {
     /// The ranks, counted from the lowest, of what is asked for.
     fn ranks(&self, zset: ZsetRef<'_>) -> Range<usize> {
         let Range { mut start, mut end } = self.bounds.ranks(zset);
-        if matches!(self.bounds, Bounds::Ranks(..)) {
+        if matches!(self.bounds, RangeBounds::Ranks(..)) {
             if self.reverse {
                 let len = zset.len();
                 return len - end..len - start;
@@ -229,7 +229,7 @@ impl<'a> Query<'a> {
     }
 }
 
-impl Options {
+impl RangeOptions {
     fn parse(ctx: &Ctx<'_>, from: usize, fixed: Fixed) -> Result<Self, Error> {
         let mut options = Self {
             by: fixed.by,
@@ -261,7 +261,7 @@ impl Options {
     }
 }
 
-impl<'a> Bounds<'a> {
+impl<'a> RangeBounds<'a> {
     fn parse(ctx: &Ctx<'a>, by: By, min: usize, max: usize) -> Result<Self, Error> {
         let word = |at| ctx.args.get(at).unwrap_or_default();
         Ok(match by {

@@ -34,7 +34,7 @@ impl Results {
         if self.items.is_empty() {
             return Ok(());
         }
-        let mut zset = keys.slot(key).zset_mut()?;
+        let mut zset = keys.entry(key).zset_mut()?;
         zset.expect(self.len(), self.longest);
         for (name, score) in &self.items {
             zset.update(&self.names[name.clone()], |_| Some(*score));

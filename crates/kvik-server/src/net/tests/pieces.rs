@@ -1,7 +1,7 @@
 //! Output with pieces of ropes between its bytes, and input that is received into ropes.
 
 use kvik_resp::Output;
-use kvik_rope::{Intake, Rope};
+use kvik_rope::{IncomingRope, Rope};
 
 use super::*;
 
@@ -104,13 +104,13 @@ fn receive_apart_and_answer(len: usize) -> impl FnMut(&mut dyn Driver, Event) + 
     move |driver, event| match event {
         Event::Accepted { socket, .. } => {
             let conn = adopt(driver, socket);
-            driver.receive_apart(conn, Intake::new(len), Vec::new());
+            driver.receive_large(conn, IncomingRope::new(len), Vec::new());
         }
-        Event::ReceivedApart {
+        Event::ReceivedLarge {
             conn,
-            intake,
+            incoming,
             input,
-        } => match intake.rope() {
+        } => match incoming.rope() {
             Some(rope) => {
                 let mut output = driver.buffer();
                 output.push_rope(rope, 0..rope.len());
@@ -120,7 +120,7 @@ fn receive_apart_and_answer(len: usize) -> impl FnMut(&mut dyn Driver, Event) + 
             }
             None => {
                 assert!(input.is_empty(), "what follows comes last");
-                driver.receive_apart(conn, intake, input);
+                driver.receive_large(conn, incoming, input);
             }
         },
         event => echo(driver, event),
@@ -168,13 +168,13 @@ fn a_connection_may_end_while_a_large_string_comes() {
         let server = Server::start(backend, move |driver, event| match event {
             Event::Accepted { socket, .. } => {
                 let conn = adopt(driver, socket);
-                driver.receive_apart(conn, Intake::new(1 << 20), Vec::new());
+                driver.receive_large(conn, IncomingRope::new(1 << 20), Vec::new());
             }
-            Event::ReceivedApart {
+            Event::ReceivedLarge {
                 conn,
-                intake,
+                incoming,
                 input,
-            } => driver.receive_apart(conn, intake, input),
+            } => driver.receive_large(conn, incoming, input),
             Event::PeerFinished { conn } => {
                 tell.send(()).unwrap();
                 driver.close_after_flush(conn);

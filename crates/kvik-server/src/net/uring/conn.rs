@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 
 use io_uring::types::Fd;
 use io_uring::{opcode, squeue};
-use kvik_rope::Intake;
+use kvik_rope::IncomingRope;
 use socket2::Socket;
 
 use super::provided::GROUP;
@@ -81,7 +81,7 @@ pub(super) enum Receiving {
     Starved,
 }
 
-pub(super) struct Conn {
+pub(super) struct UringConn {
     socket: Socket,
     pub(super) output: Outgoing,
     /// The slices of a send that is in the kernel and reads more than one.
@@ -91,7 +91,7 @@ pub(super) struct Conn {
     /// The bytes that the layer above lacks, if it knows.
     pub(super) missing: usize,
     /// A large string to be received before more of the input.
-    pub(super) intake: Option<Intake>,
+    pub(super) incoming: Option<IncomingRope>,
     /// Where a direct receive of it writes to.
     places: Option<Box<Message>>,
     /// Whether another large string may be expected.
@@ -123,7 +123,7 @@ pub(super) struct Conn {
     pub(super) queued: bool,
 }
 
-impl Conn {
+impl UringConn {
     pub(super) fn new(socket: Socket) -> Self {
         Self {
             socket,
@@ -131,7 +131,7 @@ impl Conn {
             message: None,
             input: None,
             missing: 0,
-            intake: None,
+            incoming: None,
             places: None,
             foresight: Foresight::default(),
             low_water: LowWater::default(),
@@ -167,7 +167,7 @@ impl Conn {
             None if self.early.is_empty() => self.receiving,
             None => Receiving::Nothing,
             Some(_) if !self.early.is_empty() => self.receiving,
-            Some(_) if self.intake.is_some() => Receiving::Direct,
+            Some(_) if self.incoming.is_some() => Receiving::Direct,
             Some(_) if self.missing >= DIRECT => Receiving::Direct,
             Some(_) => Receiving::Pooled,
         }
@@ -223,19 +223,20 @@ impl Conn {
     }
 
     /// Notes what the layer above waits for.
-    pub(super) fn expect(&mut self, missing: usize, intake: Option<Intake>) {
-        self.foresight.note(intake.as_ref().map(Intake::len));
+    pub(super) fn expect(&mut self, missing: usize, incoming: Option<IncomingRope>) {
+        self.foresight
+            .note(incoming.as_ref().map(IncomingRope::len));
         self.missing = missing;
-        self.intake = intake;
+        self.incoming = incoming;
         self.gathered = false;
     }
 
     /// Requests what the layer above lacks, in its own buffer, as far as that may grow now.
     pub(super) fn receive_direct(&mut self, id: ConnId, ring: &mut Ring, buffers: &mut Buffers) {
         let fd = self.fd();
-        if let Some(intake) = &self.intake {
-            let lacking = intake.missing() + LINE_END;
-            return self.receive_apart(id, ring, lacking);
+        if let Some(incoming) = &self.incoming {
+            let lacking = incoming.missing() + LINE_END;
+            return self.receive_large(id, ring, lacking);
         }
         self.low_water.lower(&self.socket);
         let Some(input) = &mut self.input else {
@@ -256,7 +257,7 @@ impl Conn {
 
     /// Requests what a large string lacks, as far as it may take memory now, and the end of its line: all of it, or if
     /// that is much what has gathered.
-    fn receive_apart(&mut self, id: ConnId, ring: &mut Ring, lacking: usize) {
+    fn receive_large(&mut self, id: ConnId, ring: &mut Ring, lacking: usize) {
         let fd = self.fd();
         if !mem::take(&mut self.gathered) {
             self.low_water.raise(&self.socket, lacking);
@@ -264,21 +265,21 @@ impl Conn {
                 return self.gather(id, ring);
             }
         }
-        let (Some(intake), Some(input)) = (&mut self.intake, &mut self.input) else {
+        let (Some(incoming), Some(input)) = (&mut self.incoming, &mut self.input) else {
             return;
         };
         self.receiving = Receiving::Direct;
         let gathered = self.low_water.raised();
-        let most = announced_room(intake.received()).max(gathered.unwrap_or_default());
+        let most = announced_room(incoming.received()).max(gathered.unwrap_or_default());
         let most = most.min(MOST_AT_ONCE);
-        let tail = if intake.missing() <= most {
+        let tail = if incoming.missing() <= most {
             LINE_END
         } else {
             0
         };
         input.reserve(tail);
         let behind = std::iter::once(&mut input.spare_capacity_mut()[..tail]);
-        let slices = intake.room(most).chain(behind);
+        let slices = incoming.room(most).chain(behind);
         let places = self.places.get_or_insert_default().gather(slices);
         let all = if gathered.is_none() {
             libc::MSG_WAITALL
@@ -289,7 +290,7 @@ impl Conn {
             .flags(all as u32)
             .build()
             .user_data(id.pack(TAG_RECEIVE));
-        // SAFETY: the places are the intake's, whose chunks stay where they are, and the input's.
+        // SAFETY: the places are the incoming rope's, whose chunks stay where they are, and the input's.
         // Nobody touches them while a direct receive is in the kernel; the slot keeps both, and
         // the boxed list.
         unsafe { ring.push(&receive) };
@@ -335,18 +336,18 @@ impl Conn {
     /// Takes `count` bytes that the kernel wrote behind the input.
     pub(super) fn take_direct(&mut self, id: ConnId, count: usize) -> Option<Event> {
         let mut input = self.input.take()?;
-        if let Some(mut intake) = self.intake.take() {
-            let behind = count.saturating_sub(intake.missing());
+        if let Some(mut incoming) = self.incoming.take() {
+            let behind = count.saturating_sub(incoming.missing());
             assert!(behind <= LINE_END, "the kernel keeps to its places");
             // SAFETY: the kernel has filled the places it was given in order, up to `count` bytes:
-            // first those of the intake, then at most so many that were reserved in the input.
+            // first those of the incoming rope, then at most so many that were reserved in the input.
             unsafe {
-                intake.advance(count - behind);
+                incoming.advance(count - behind);
                 input.set_len(input.len() + behind);
             }
-            return (!self.is_closed()).then_some(Event::ReceivedApart {
+            return (!self.is_closed()).then_some(Event::ReceivedLarge {
                 conn: id,
-                intake,
+                incoming,
                 input,
             });
         }
@@ -364,10 +365,13 @@ impl Conn {
     /// Appends bytes to what the layer above waits for: to the large string what belongs to it.
     fn fill(&mut self, id: ConnId, bytes: &[u8], buffers: &mut Buffers) -> Option<Event> {
         let mut input = self.input.take()?;
-        let apart = self.intake.as_mut().map_or(0, |intake| intake.take(bytes));
-        let behind = &bytes[apart..];
+        let large = self
+            .incoming
+            .as_mut()
+            .map_or(0, |incoming| incoming.take(bytes));
+        let behind = &bytes[large..];
         if behind.len() > input.capacity() - input.len() {
-            let missing = if self.intake.is_some() {
+            let missing = if self.incoming.is_some() {
                 0
             } else {
                 self.missing
@@ -375,11 +379,11 @@ impl Conn {
             buffers.make_room(&mut input, missing);
         }
         input.extend_from_slice(behind);
-        Some(match self.intake.take() {
+        Some(match self.incoming.take() {
             None => Event::Received { conn: id, input },
-            Some(intake) => Event::ReceivedApart {
+            Some(incoming) => Event::ReceivedLarge {
                 conn: id,
-                intake,
+                incoming,
                 input,
             },
         })
@@ -409,7 +413,7 @@ impl Conn {
         }
         if self.early.is_empty() {
             self.finished = true;
-            self.intake = None;
+            self.incoming = None;
             buffers.put(self.input.take()?);
             return Some(Event::PeerFinished { conn: id });
         }

@@ -10,7 +10,7 @@
 //!   string of which much is missing first **gathers** in the kernel ([`super::low_water`]).
 //! - A send reads the first batch of the output, and is repeated from where it stopped.
 //!
-//! [`Conn::wanted`] says which receive should be armed and [`UringDriver::arm`] alone makes it so,
+//! [`UringConn::wanted`] says which receive should be armed and [`UringDriver::arm`] alone makes it so,
 //! after every change. A request in the kernel is never forgotten: to stop one is to cancel it and
 //! await its last completion, and a slot, its socket and its buffers live until then.
 //!
@@ -25,10 +25,10 @@ use std::time::Duration;
 use io_uring::opcode;
 use io_uring::types::Fd;
 use kvik_resp::Output;
-use kvik_rope::Intake;
+use kvik_rope::IncomingRope;
 use socket2::{Domain, Socket, Type};
 
-use self::conn::{Conn, Receiving, is_passing};
+use self::conn::{Receiving, UringConn, is_passing};
 use self::provided::Provided;
 use self::ring::{Completion, Ring};
 use super::buffers::Buffers;
@@ -53,7 +53,7 @@ pub(super) struct UringDriver {
     // The ring goes first when the driver is dropped, then what its requests point to.
     ring: Ring,
     provided: Provided,
-    conns: Slab<Conn>,
+    conns: Slab<UringConn>,
     wake_pipe: PipeReader,
     wake_bytes: Box<[u8; 8]>,
     waker: Waker,
@@ -190,7 +190,7 @@ impl UringDriver {
     }
 
     /// Arms `id` and, when both sides have let go of it, empties its slot.
-    fn settle(&mut self, id: ConnId) {
+    fn arm_or_remove(&mut self, id: ConnId) {
         self.arm(id);
         if self
             .conns
@@ -204,7 +204,7 @@ impl UringDriver {
     }
 
     /// The connection, as far as the layer above may still know it.
-    fn live(&mut self, id: ConnId) -> Option<&mut Conn> {
+    fn live(&mut self, id: ConnId) -> Option<&mut UringConn> {
         self.conns.get_mut(id).filter(|conn| !conn.gone)
     }
 
@@ -216,7 +216,7 @@ impl UringDriver {
             TAG_SEND => self.sent(id, completion.result),
             TAG_CANCEL_RECEIVE if completion.result.is_err() => self.receive_not_cancelled(id),
             TAG_CANCEL_SEND if completion.result.is_err() => self.send_not_cancelled(id),
-            TAG_ACCEPT => return self.accepted(ListenerId(id.slot() as u32), completion),
+            TAG_ACCEPT => return self.accepted(ListenerId(id.index() as u32), completion),
             TAG_WAKE => return Some(self.woken()),
             _ => {}
         }
@@ -232,7 +232,7 @@ impl UringDriver {
         }
         if was == Receiving::Gathering {
             conn.note_gathered(completion.result);
-            self.settle(id);
+            self.arm_or_remove(id);
             return None;
         }
         let event = match (completion.result, completion.buffer) {
@@ -258,7 +258,7 @@ impl UringDriver {
         if let Some(number) = completion.buffer {
             self.provided.give_back(number);
         }
-        self.settle(id);
+        self.arm_or_remove(id);
         event
     }
 
@@ -275,7 +275,7 @@ impl UringDriver {
                 conn.failure.get_or_insert(error);
             }
         }
-        self.settle(id);
+        self.arm_or_remove(id);
     }
 
     /// The kernel missed the request, which was just running, or has already completed it.
@@ -365,7 +365,7 @@ impl UringDriver {
             };
             if let Some(conn) = self.conns.get_mut(id) {
                 conn.receiving = Receiving::Nothing;
-                self.settle(id);
+                self.arm_or_remove(id);
             }
         }
     }
@@ -472,7 +472,7 @@ impl Driver for UringDriver {
     fn adopt(&mut self, socket: Socket) -> io::Result<ConnId> {
         // A request on a non-blocking socket would fail instead of waiting.
         socket.set_nonblocking(false)?;
-        let id = self.conns.insert(Conn::new(socket));
+        let id = self.conns.insert(UringConn::new(socket));
         id.ok_or_else(|| io::ErrorKind::OutOfMemory.into())
     }
 
@@ -491,11 +491,11 @@ impl Driver for UringDriver {
         }
     }
 
-    fn receive_apart(&mut self, id: ConnId, intake: Intake, input: Vec<u8>) {
+    fn receive_large(&mut self, id: ConnId, incoming: IncomingRope, input: Vec<u8>) {
         match self.conns.get_mut(id) {
             Some(conn) if conn.may_receive() => {
                 conn.input = Some(self.buffers.park(input));
-                conn.expect(intake.missing(), Some(intake));
+                conn.expect(incoming.missing(), Some(incoming));
                 self.arm(id);
             }
             _ => self.buffers.put(input),
@@ -543,7 +543,7 @@ impl Driver for UringDriver {
         if conn.sending {
             self.cancel_send(id);
         }
-        self.settle(id);
+        self.arm_or_remove(id);
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {

@@ -62,7 +62,7 @@ mod threads {
     fn threads_that_live_at_once_have_places_of_their_own() {
         let all_there = Barrier::new(8);
         let number = || {
-            let number = Place::current();
+            let number = ReaderPlace::current();
             all_there.wait();
             number.unwrap()
         };

@@ -6,13 +6,13 @@
 use crate::UnixMs;
 use crate::clock::AccessPolicy;
 use crate::effect::EffectSink;
-use crate::guard::{Mode, State};
-use crate::keyspace::{KeyspaceId, KeyspaceMut, Moved};
+use crate::guard::{GuardState, Mode};
+use crate::keyspace::{KeyspaceId, KeyspaceMut, Payload};
 use crate::layout::Layout;
 use crate::limits::Limits;
 use crate::raw::arena::EntryRef;
 use crate::raw::cells::Text;
-use crate::raw::heap::{Content, Entry};
+use crate::raw::heap::{Content, HeapEntry};
 use crate::stripe::Stripe;
 use crate::value::{
     Encoding, Expiry, IntText, Kind, NewString, StringTooLong, TextRef, ValueRef, WrongKind,
@@ -21,7 +21,7 @@ use crate::value::{
 /// A key and its value as a reader sees them.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    entry: Entry<'a>,
+    entry: HeapEntry<'a>,
     layout: &'a Layout,
     now: UnixMs,
     hidden_until: UnixMs,
@@ -30,33 +30,33 @@ pub struct View<'a> {
 
 /// A key's place: taken or free.
 #[derive(Debug)]
-pub enum Slot<'g> {
+pub enum Entry<'g> {
     /// The key exists.
-    Occupied(Occupied<'g>),
+    Occupied(OccupiedEntry<'g>),
     /// The key does not exist.
-    Vacant(Vacant<'g>),
+    Vacant(VacantEntry<'g>),
 }
 
 /// The place of a key that exists.
 #[derive(Debug)]
-pub struct Occupied<'g> {
-    place: Place<'g>,
+pub struct OccupiedEntry<'g> {
+    locked: LockedKey<'g>,
     entry: EntryRef,
 }
 
 /// The place of a key that does not exist.
 #[derive(Debug)]
-pub struct Vacant<'g> {
-    place: Place<'g>,
+pub struct VacantEntry<'g> {
+    locked: LockedKey<'g>,
 }
 
 /// Where a key belongs, and whom a change of it has to tell.
-pub(crate) struct Place<'g> {
+pub(crate) struct LockedKey<'g> {
     pub(crate) stripe: &'g mut Stripe,
     pub(crate) layout: &'g Layout,
     pub(crate) limits: &'g Limits,
     pub(crate) effects: &'g mut dyn EffectSink,
-    pub(crate) state: &'g mut State,
+    pub(crate) state: &'g mut GuardState,
     pub(crate) keyspace: KeyspaceId,
     /// See [`Layout::position_of`].
     pub(crate) position: u64,
@@ -64,7 +64,7 @@ pub(crate) struct Place<'g> {
 }
 
 impl<'a> View<'a> {
-    pub(crate) fn new(entry: Entry<'a>, layout: &'a Layout, state: &State) -> Self {
+    pub(crate) fn new(entry: HeapEntry<'a>, layout: &'a Layout, state: &GuardState) -> Self {
         Self {
             entry,
             layout,
@@ -125,9 +125,9 @@ impl<'a> View<'a> {
     }
 }
 
-impl<'g> Slot<'g> {
+impl<'g> Entry<'g> {
     /// The place of the key if it exists.
-    pub fn occupied(self) -> Option<Occupied<'g>> {
+    pub fn occupied(self) -> Option<OccupiedEntry<'g>> {
         match self {
             Self::Occupied(occupied) => Some(occupied),
             Self::Vacant(_) => None,
@@ -151,20 +151,20 @@ impl<'g> Slot<'g> {
     }
 }
 
-impl<'g> Occupied<'g> {
-    pub(crate) fn new(place: Place<'g>, entry: EntryRef) -> Self {
-        Self { place, entry }
+impl<'g> OccupiedEntry<'g> {
+    pub(crate) fn new(locked: LockedKey<'g>, entry: EntryRef) -> Self {
+        Self { locked, entry }
     }
 
-    pub(crate) fn into_parts(self) -> (Place<'g>, EntryRef) {
-        (self.place, self.entry)
+    pub(crate) fn into_parts(self) -> (LockedKey<'g>, EntryRef) {
+        (self.locked, self.entry)
     }
 
     /// What is there.
     #[inline]
     pub fn view(&self) -> View<'_> {
-        let entry = self.place.entry(self.entry);
-        View::new(entry, self.place.layout, self.place.state)
+        let entry = self.locked.entry(self.entry);
+        View::new(entry, self.locked.layout, self.locked.state)
     }
 
     /// Replaces the value by a string. Effect: `SET`.
@@ -172,17 +172,17 @@ impl<'g> Occupied<'g> {
         let old = self.view().expire_at();
         let new = expiry.applied_to(old);
         let text = Text::from(string);
-        let state = &self.place.state;
+        let state = &self.locked.state;
         let is_new = state.access == AccessPolicy::Recency;
         let clock = is_new.then(|| state.access.start(state.now));
-        let heap = &mut self.place.stripe.heap;
+        let heap = &mut self.locked.stripe.heap;
         if new != old || !heap.cells.overwrite(self.entry, &text, clock) {
             self.replace(text, clock);
         }
         if new != old {
-            self.entry = self.place.write_expiry(self.entry, new);
+            self.entry = self.locked.write_expiry(self.entry, new);
         }
-        self.place.emit_set(
+        self.locked.finish_set(
             string,
             if new.is_some() && new == old {
                 Expiry::Keep
@@ -193,8 +193,8 @@ impl<'g> Occupied<'g> {
     }
 
     fn replace(&mut self, text: Text<'_>, clock: Option<u32>) {
-        let position = self.place.position;
-        let mut keyspace = self.place.keyspace();
+        let position = self.locked.position;
+        let mut keyspace = self.locked.keyspace();
         self.entry = keyspace.set_text(position, self.entry, text);
         if let Some(clock) = clock {
             keyspace.set_clock(self.entry, clock);
@@ -216,11 +216,11 @@ impl<'g> Occupied<'g> {
             .checked_add(bytes.len())
             .filter(|&end| end <= limit)
             .ok_or(StringTooLong)?;
-        let position = self.place.position;
-        let mut keyspace = self.place.keyspace();
+        let position = self.locked.position;
+        let mut keyspace = self.locked.keyspace();
         let (entry, len) = keyspace.write_range(position, self.entry, offset, bytes);
         self.entry = entry;
-        self.place.emit_set_range(offset, bytes);
+        self.locked.finish_set_range(offset, bytes);
         Ok(len)
     }
 
@@ -230,41 +230,43 @@ impl<'g> Occupied<'g> {
         if expire_at.is_none() && self.view().expire_at().is_none() {
             return;
         }
-        self.entry = self.place.write_expiry(self.entry, expire_at);
+        self.entry = self.locked.write_expiry(self.entry, expire_at);
         match expire_at {
-            Some(at) => self.place.tell(&[
+            Some(at) => self.locked.finish(&[
                 b"PEXPIREAT",
-                self.place.key,
+                self.locked.key,
                 IntText::default().unsigned(at),
             ]),
-            None => self.place.tell(&[b"PERSIST", self.place.key]),
+            None => self.locked.finish(&[b"PERSIST", self.locked.key]),
         }
     }
 
     /// Deletes the key. Effect: `DEL`.
-    pub fn remove(mut self) -> Vacant<'g> {
-        let (position, layout) = (self.place.position, self.place.layout);
-        let mut keyspace = self.place.keyspace();
+    pub fn remove(mut self) -> VacantEntry<'g> {
+        let (position, layout) = (self.locked.position, self.locked.layout);
+        let mut keyspace = self.locked.keyspace();
         keyspace.remove(layout, position, self.entry);
-        self.place.tell(&[b"DEL", self.place.key]);
-        Vacant { place: self.place }
+        self.locked.finish(&[b"DEL", self.locked.key]);
+        VacantEntry {
+            locked: self.locked,
+        }
     }
 }
 
-impl<'g> Vacant<'g> {
-    pub(crate) fn new(place: Place<'g>) -> Self {
-        Self { place }
+impl<'g> VacantEntry<'g> {
+    pub(crate) fn new(locked: LockedKey<'g>) -> Self {
+        Self { locked }
     }
 
-    pub(crate) fn into_place(self) -> Place<'g> {
-        self.place
+    pub(crate) fn into_locked(self) -> LockedKey<'g> {
+        self.locked
     }
 
     /// Creates the key with a string. Effect: `SET`.
     pub fn set(mut self, string: NewString<'_>, expire_at: Option<UnixMs>) {
-        self.place.create(Text::from(string), expire_at);
-        self.place
-            .emit_set(string, expire_at.map_or(Expiry::Clear, Expiry::At));
+        self.locked.create(Text::from(string), expire_at);
+        self.locked
+            .finish_set(string, expire_at.map_or(Expiry::Clear, Expiry::At));
     }
 
     /// Creates the key with a string of zero bytes and then `bytes`, and returns its length. Effect: `SETRANGE`.
@@ -281,8 +283,8 @@ impl<'g> Vacant<'g> {
             .checked_add(bytes.len())
             .filter(|&end| end <= limit)
             .ok_or(StringTooLong)?;
-        self.place.create(Text::padded(offset, bytes), None);
-        self.place.emit_set_range(offset, bytes);
+        self.locked.create(Text::padded(offset, bytes), None);
+        self.locked.finish_set_range(offset, bytes);
         Ok(end)
     }
 }
@@ -297,13 +299,13 @@ impl Expiry {
     }
 }
 
-impl Place<'_> {
+impl LockedKey<'_> {
     pub(crate) fn keyspace(&mut self) -> KeyspaceMut<'_> {
         self.stripe.keyspace_mut(self.keyspace)
     }
 
     #[inline]
-    fn entry(&self, entry: EntryRef) -> Entry<'_> {
+    fn entry(&self, entry: EntryRef) -> HeapEntry<'_> {
         self.stripe
             .keyspace(self.keyspace)
             .expect("an entry has a keyspace")
@@ -317,7 +319,7 @@ impl Place<'_> {
             self.stripe.lower_due(at);
         }
         let (layout, position, key) = (self.layout, self.position, self.key);
-        let new = Moved {
+        let new = Payload {
             content: Content::Text(text),
             expire_at,
             clock,
@@ -345,14 +347,14 @@ impl Place<'_> {
     }
 
     #[inline]
-    fn emit_set(&mut self, string: NewString<'_>, expiry: Expiry) {
+    fn finish_set(&mut self, string: NewString<'_>, expiry: Expiry) {
         if self.effects.wanted() {
-            self.state_set(string, expiry);
+            self.emit_set(string, expiry);
         }
-        self.told(1);
+        self.mark_changed(1);
     }
 
-    fn state_set(&mut self, string: NewString<'_>, expiry: Expiry) {
+    fn emit_set(&mut self, string: NewString<'_>, expiry: Expiry) {
         let (mut value, mut at) = (IntText::default(), IntText::default());
         let flat;
         let value = match string {
@@ -370,8 +372,8 @@ impl Place<'_> {
         }
     }
 
-    fn emit_set_range(&mut self, offset: usize, bytes: &[u8]) {
-        self.tell(&[
+    fn finish_set_range(&mut self, offset: usize, bytes: &[u8]) {
+        self.finish(&[
             b"SETRANGE",
             self.key,
             IntText::default().unsigned(offset as u64),
@@ -380,7 +382,7 @@ impl Place<'_> {
     }
 
     /// States a change of the key: what the command `verb` would be given behind it.
-    pub(crate) fn state_all<'w>(&mut self, verb: &[u8], words: impl Iterator<Item = &'w [u8]>) {
+    pub(crate) fn emit_words<'w>(&mut self, verb: &[u8], words: impl Iterator<Item = &'w [u8]>) {
         if self.effects.wanted() {
             self.effects.word(verb);
             self.effects.word(self.key);
@@ -390,11 +392,11 @@ impl Place<'_> {
     }
 
     /// Ends every change of a key by a single effect.
-    pub(crate) fn tell(&mut self, effect: &[&[u8]]) {
+    pub(crate) fn finish(&mut self, effect: &[&[u8]]) {
         if self.effects.wanted() {
             self.emit(effect);
         }
-        self.told(1);
+        self.mark_changed(1);
     }
 
     fn emit(&mut self, effect: &[&[u8]]) {
@@ -403,16 +405,16 @@ impl Place<'_> {
 
     /// Ends every change of a key: counts it and marks those who watch.
     #[inline]
-    pub(crate) fn told(&mut self, changes: u64) {
+    pub(crate) fn mark_changed(&mut self, changes: u64) {
         self.state.stats.changes += changes;
         self.state.garbage.extend(self.stripe.take_garbage());
-        self.stripe.watches.touch(self.keyspace, self.key);
+        self.stripe.watches.mark_changed(self.keyspace, self.key);
     }
 }
 
-impl std::fmt::Debug for Place<'_> {
+impl std::fmt::Debug for LockedKey<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Place")
+        f.debug_struct("LockedKey")
             .field("keyspace", &self.keyspace)
             .field("key", &self.key)
             .finish_non_exhaustive()

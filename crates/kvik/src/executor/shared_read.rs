@@ -12,7 +12,7 @@ use crate::stripes::{Patience, Seen};
 impl Work {
     /// Runs a command that only reads, beside others who do.
     #[inline(never)]
-    pub(super) fn run_beside(
+    pub(super) fn run_shared(
         &mut self,
         shared: &Shared,
         mut seen: Seen<'_>,
@@ -21,7 +21,7 @@ impl Work {
         out: &mut Output,
     ) {
         let call = &Call {
-            beside: true,
+            shared_lock: true,
             ..*call
         };
         let now_us = self.clock.now_us();

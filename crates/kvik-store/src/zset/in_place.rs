@@ -5,13 +5,13 @@ use kvik_float::{FloatText, format_f64};
 use super::Scored;
 use super::change::{Expected, has_room, verdict};
 use super::pack::{StoredScore, Survey};
-use crate::near::Near;
+use crate::entry::Entry;
+use crate::in_place::InPlace;
 use crate::packed::{Listpack, Needle, Packed};
-use crate::raw::entry::Form;
-use crate::slot::Slot;
+use crate::raw::record::ValueForm;
 use crate::value::WrongKind;
 
-impl Slot<'_> {
+impl Entry<'_> {
     /// Gives a member of the sorted set that is there the score that `decide` makes of the one it has, as
     /// [`ZsetMut::update`](super::ZsetMut::update) does; where nothing is, a sorted set is made. Effect: `ZADD`.
     ///
@@ -22,11 +22,13 @@ impl Slot<'_> {
         member: &[u8],
         mut decide: impl FnMut(Option<f64>) -> Option<f64>,
     ) -> Result<Scored, WrongKind> {
-        let slot = match self.change_near(|near, form| update(near, form, member, &mut decide)) {
+        let entry = match self
+            .edit_in_place(|in_place, form| update(in_place, form, member, &mut decide))
+        {
             Ok(scored) => return Ok(scored),
-            Err(slot) => slot,
+            Err(entry) => entry,
         };
-        let mut zset = slot.zset_mut()?;
+        let mut zset = entry.zset_mut()?;
         zset.expect(1, member.len());
         Ok(zset.update(member, decide))
     }
@@ -36,26 +38,26 @@ impl Slot<'_> {
     /// # Errors
     /// If the key holds another type.
     pub fn remove_scored(self, member: &[u8]) -> Result<bool, WrongKind> {
-        match self.change_near(|near, form| match form {
-            Form::ZsetPack => near.remove(member, 1, b"ZREM"),
+        match self.edit_in_place(|in_place, form| match form {
+            ValueForm::ZsetPack => in_place.remove(member, 1, b"ZREM"),
             _ => None,
         }) {
             Ok(removed) => Ok(removed),
-            Err(slot) => Ok(slot.zset_mut()?.remove(member)),
+            Err(entry) => Ok(entry.zset_mut()?.remove(member)),
         }
     }
 }
 
 fn update(
-    near: &mut Near<'_>,
-    form: Form,
+    in_place: &mut InPlace<'_>,
+    form: ValueForm,
     member: &[u8],
     decide: impl FnOnce(Option<f64>) -> Option<f64>,
 ) -> Option<Scored> {
-    if form != Form::ZsetPack {
+    if form != ValueForm::ZsetPack {
         return None;
     }
-    let pack = Listpack::new(near.bytes());
+    let pack = Listpack::new(in_place.bytes());
     let needle = Needle::new(member);
     let survey = Survey::of(pack, needle);
     let (scored, score) = verdict(survey.score(), decide);
@@ -65,13 +67,13 @@ fn update(
     let stored = StoredScore::new(score);
     let change = survey.change(needle, member, &stored);
     let expected = Expected::one(member);
-    let fits = has_room(pack, member, scored, expected, near.limits());
-    if !fits || !near.holds(change.bytes_then(pack)) {
+    let fits = has_room(pack, member, scored, expected, in_place.limits());
+    if !fits || !in_place.holds(change.bytes_then(pack)) {
         return None;
     }
-    change.make(near);
-    let score = near.is_stated().then(|| format_f64(score));
+    change.make(in_place);
+    let score = in_place.wants_effects().then(|| format_f64(score));
     let words = score.iter().map(FloatText::as_bytes).chain([member]);
-    near.state(b"ZADD", words, 1);
+    in_place.emit(b"ZADD", words, 1);
     Some(scored)
 }

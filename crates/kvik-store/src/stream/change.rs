@@ -1,14 +1,14 @@
 //! Changing the entries of a stream. What groups do is in `delivery.rs`.
 
 use super::Stream;
-use super::body::{Body, MAX_BYTES};
+use super::body::{MAX_BYTES, StreamBody};
 use super::delivery::GroupMut;
-use super::group::Group;
+use super::group::ConsumerGroup;
 use super::id::StreamId;
 use super::sequence::Sequence;
 use super::trim::Trim;
-use crate::edit::{Edit, Parts};
-use crate::slot::Slot;
+use crate::edit::{Edit, EditParts};
+use crate::entry::Entry;
 use crate::value::{IntText, WrongKind};
 
 /// Nodes and pending entries up to which something is freed at once.
@@ -40,7 +40,7 @@ pub enum AppendError {
     TooLarge,
 }
 
-impl<'g> Slot<'g> {
+impl<'g> Entry<'g> {
     /// The stream in this place, to change it.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ impl<'g> Slot<'g> {
 }
 
 impl<'g> StreamMut<'g> {
-    pub(super) fn body(&mut self) -> &mut Body {
+    pub(super) fn body(&mut self) -> &mut StreamBody {
         self.0.parts().value.body_mut()
     }
 
@@ -73,10 +73,10 @@ impl<'g> StreamMut<'g> {
         if words.clone().map(<[u8]>::len).sum::<usize>() > MAX_BYTES {
             return Err(AppendError::TooLarge);
         }
-        let Parts { value, limits, .. } = self.0.parts();
+        let EditParts { value, limits, .. } = self.0.parts();
         value.body_mut().append(id, words.clone(), limits);
-        if self.0.is_stated() {
-            self.0.state_each(b"XADD", &[&id.text()], words);
+        if self.0.wants_effects() {
+            self.0.emit_each(b"XADD", &[&id.text()], words);
         } else {
             self.0.count(1);
         }
@@ -103,7 +103,7 @@ impl<'g> StreamMut<'g> {
 
     /// Deletes entries from the front and says how many. Effect: `XTRIM` to the length that is left.
     pub fn trim(&mut self, trim: &Trim) -> u64 {
-        let Parts { value, limits, .. } = self.0.parts();
+        let EditParts { value, limits, .. } = self.0.parts();
         let Some(body) = value.made_mut() else {
             return 0;
         };
@@ -112,7 +112,7 @@ impl<'g> StreamMut<'g> {
         if deleted > 0 {
             let mut text = IntText::default();
             let words: [&[u8]; 3] = [b"MAXLEN", b"=", text.unsigned(len)];
-            self.0.state_alone(b"XTRIM", &words);
+            self.0.emit_alone(b"XTRIM", &words);
             self.0.count(deleted - 1);
         } else if !gone.is_empty() {
             // Of what was deleted before; no reader can tell.
@@ -130,7 +130,7 @@ impl<'g> StreamMut<'g> {
         for id in ids {
             let made = self.0.parts().value.made_mut();
             if made.is_some_and(|body| body.delete(id)) {
-                self.0.state(b"XDEL", &[&*id.text()]);
+                self.0.emit(b"XDEL", &[&*id.text()]);
                 deleted += 1;
             }
         }
@@ -157,7 +157,7 @@ impl<'g> StreamMut<'g> {
             b"MAXDELETEDID",
             &max_deleted.text(),
         ];
-        self.0.state_alone(b"XSETID", &words);
+        self.0.emit_alone(b"XSETID", &words);
     }
 
     /// Makes a consumer group and says whether there was none with this name. Effect: `XGROUP CREATE`.
@@ -171,7 +171,7 @@ impl<'g> StreamMut<'g> {
         let Err(at) = body.find_group(name) else {
             return false;
         };
-        body.add_group(at, Group::new(name, last_id, entries_read));
+        body.add_group(at, ConsumerGroup::new(name, last_id, entries_read));
         let mut read = IntText::default();
         let words: [&[u8]; 5] = [
             name,
@@ -180,7 +180,7 @@ impl<'g> StreamMut<'g> {
             b"ENTRIESREAD",
             read.format(entries_read.unwrap_or(-1)),
         ];
-        self.0.state_alone(b"XGROUP CREATE", &words);
+        self.0.emit_alone(b"XGROUP CREATE", &words);
         true
     }
 
@@ -191,7 +191,7 @@ impl<'g> StreamMut<'g> {
         let Some(group) = found else {
             return false;
         };
-        self.0.state_alone(b"XGROUP DESTROY", &[name]);
+        self.0.emit_alone(b"XGROUP DESTROY", &[name]);
         if group.pending.len() + group.consumers.len() > FREE_AT_ONCE {
             self.free_later(Sequence::new(), vec![group]);
         }
@@ -205,8 +205,8 @@ impl<'g> StreamMut<'g> {
     }
 
     /// Lets what was taken out of the stream be freed in slices.
-    fn free_later(&mut self, nodes: Sequence<super::node::Node>, groups: Vec<Group>) {
-        let remains = Body::remains(nodes, groups);
+    fn free_later(&mut self, nodes: Sequence<super::node::StreamNode>, groups: Vec<ConsumerGroup>) {
+        let remains = StreamBody::remains(nodes, groups);
         self.0.discard(Stream::from(remains));
     }
 }

@@ -7,13 +7,13 @@ use std::sync::atomic::Ordering::Relaxed;
 const PERIOD_MS: u64 = 1000;
 
 /// One kind of warning.
-pub(crate) struct Seldom {
+pub(crate) struct RateLimitedWarning {
     /// When the next one may be logged, in milliseconds since the epoch.
     next_ms: AtomicU64,
     unsaid: AtomicU64,
 }
 
-impl Seldom {
+impl RateLimitedWarning {
     pub(crate) const fn new() -> Self {
         Self {
             next_ms: AtomicU64::new(0),
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn one_a_second_is_logged_and_the_others_are_counted() {
-        let kind = Seldom::new();
+        let kind = RateLimitedWarning::new();
         assert_eq!(kind.admit(10_000), Some(0));
         assert_eq!(kind.admit(10_500), None);
         assert_eq!(kind.admit(10_999), None);
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_set_back_does_not_silence_it() {
-        let kind = Seldom::new();
+        let kind = RateLimitedWarning::new();
         assert_eq!(kind.admit(1_000_000), Some(0));
         assert_eq!(kind.admit(5_000), Some(0));
     }

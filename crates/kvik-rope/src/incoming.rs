@@ -1,7 +1,7 @@
 //! A rope that is being received.
 //!
 //! Its length is known; memory is taken for what has come and for the next few chunks only, so that
-//! announcing much costs nothing. Whoever receives asks for [`room`](Intake::room), has it written
+//! announcing much costs nothing. Whoever receives asks for [`room`](IncomingRope::room), has it written
 //! to and says how far.
 
 use std::collections::VecDeque;
@@ -12,7 +12,7 @@ use crate::{CHUNK_BYTES, Rope};
 
 /// A string of known length, the first part of which has come.
 #[derive(Default)]
-pub struct Intake {
+pub struct IncomingRope {
     rope: Rope,
     /// Chunks to be filled, in order; each is as long as it will be in the rope.
     open: VecDeque<Box<[MaybeUninit<u8>]>>,
@@ -22,7 +22,7 @@ pub struct Intake {
     missing: usize,
 }
 
-impl Intake {
+impl IncomingRope {
     /// A string of `len` bytes of which none has come.
     pub fn new(len: usize) -> Self {
         Self {
@@ -107,9 +107,9 @@ impl Intake {
     }
 }
 
-impl std::fmt::Debug for Intake {
+impl std::fmt::Debug for IncomingRope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Intake")
+        f.debug_struct("IncomingRope")
             .field("received", &self.received())
             .field("missing", &self.missing)
             .finish_non_exhaustive()
@@ -123,16 +123,16 @@ mod tests {
 
     #[test]
     fn what_is_announced_takes_no_memory() {
-        let mut intake = Intake::new(512 << 20);
-        assert_eq!(intake.room(1).count(), 1);
-        assert_eq!(intake.room(3 * CHUNK_BYTES).count(), 3);
-        assert_eq!((intake.received(), intake.missing()), (0, 512 << 20));
-        assert!(intake.rope().is_none());
+        let mut incoming = IncomingRope::new(512 << 20);
+        assert_eq!(incoming.room(1).count(), 1);
+        assert_eq!(incoming.room(3 * CHUNK_BYTES).count(), 3);
+        assert_eq!((incoming.received(), incoming.missing()), (0, 512 << 20));
+        assert!(incoming.rope().is_none());
     }
 
     #[test]
     fn an_empty_string_is_whole_at_once() {
-        assert_eq!(Intake::new(0).rope(), Some(&Rope::new()));
+        assert_eq!(IncomingRope::new(0).rope(), Some(&Rope::new()));
     }
 
     proptest! {
@@ -142,17 +142,17 @@ mod tests {
             parts in prop::collection::vec(1usize..2 * CHUNK_BYTES, 1..20),
         ) {
             let text: Vec<u8> = (0..len).map(|at| at as u8 ^ (at / 251) as u8).collect();
-            let mut intake = Intake::new(len);
+            let mut incoming = IncomingRope::new(len);
             let mut parts = parts.iter().cycle();
-            while intake.missing() > 0 {
-                let from = intake.received();
+            while incoming.missing() > 0 {
+                let from = incoming.received();
                 let to = text.len().min(from + parts.next().unwrap());
-                prop_assert_eq!(intake.take(&text[from..to]), to - from);
+                prop_assert_eq!(incoming.take(&text[from..to]), to - from);
                 // Room that is asked for and not used changes nothing.
-                intake.room(*parts.next().unwrap()).for_each(|room| room.fill(MaybeUninit::new(0xEE)));
+                incoming.room(*parts.next().unwrap()).for_each(|room| room.fill(MaybeUninit::new(0xEE)));
             }
-            prop_assert_eq!(intake.take(b"of the next command"), 0);
-            let rope = intake.rope().unwrap();
+            prop_assert_eq!(incoming.take(b"of the next command"), 0);
+            let rope = incoming.rope().unwrap();
             prop_assert!(rope == &text[..]);
             prop_assert!(rope.bytes() < len + len / 100 + 256);
         }

@@ -1,22 +1,22 @@
 //! Setting and deleting one field of a packed hash where it lies.
 
-use super::change::{Change, fits, max_entries};
-use crate::near::Near;
+use super::change::{FieldWrite, fits, max_entries};
+use crate::entry::Entry;
+use crate::in_place::InPlace;
 use crate::packed::{Listpack, Packed};
-use crate::raw::entry::Form;
-use crate::slot::Slot;
+use crate::raw::record::ValueForm;
 use crate::value::{IntText, StringRef, WrongKind};
 
-impl Slot<'_> {
+impl Entry<'_> {
     /// Sets a field of the hash that is there, which then does not expire, and says whether it is new; where nothing is, a
     /// hash is made. Effect: `HSET`.
     ///
     /// # Errors
     /// If the key holds another type.
     pub fn set_field(self, name: &[u8], value: StringRef<'_>) -> Result<bool, WrongKind> {
-        match self.change_near(|near, form| set(near, form, name, value)) {
+        match self.edit_in_place(|in_place, form| set(in_place, form, name, value)) {
             Ok(new) => Ok(new),
-            Err(slot) => Ok(slot.hash_mut()?.set(name, value)),
+            Err(entry) => Ok(entry.hash_mut()?.set(name, value)),
         }
     }
 
@@ -25,30 +25,35 @@ impl Slot<'_> {
     /// # Errors
     /// If the key holds another type.
     pub fn remove_field(self, name: &[u8]) -> Result<bool, WrongKind> {
-        match self.change_near(|near, form| match form {
-            Form::HashPack => near.remove(name, 1, b"HDEL"),
+        match self.edit_in_place(|in_place, form| match form {
+            ValueForm::HashPack => in_place.remove(name, 1, b"HDEL"),
             _ => None,
         }) {
             Ok(removed) => Ok(removed),
-            Err(slot) => Ok(slot.hash_mut()?.remove(name)),
+            Err(entry) => Ok(entry.hash_mut()?.remove(name)),
         }
     }
 }
 
-fn set(near: &mut Near<'_>, form: Form, name: &[u8], value: StringRef<'_>) -> Option<bool> {
-    if form != Form::HashPack {
+fn set(
+    in_place: &mut InPlace<'_>,
+    form: ValueForm,
+    name: &[u8],
+    value: StringRef<'_>,
+) -> Option<bool> {
+    if form != ValueForm::HashPack {
         return None;
     }
-    let (limits, pack) = (near.limits(), Listpack::new(near.bytes()));
-    let change = Change::of(pack, name, value);
+    let (limits, pack) = (in_place.limits(), Listpack::new(in_place.bytes()));
+    let change = FieldWrite::of(pack, name, value);
     let has_room = !change.is_new() || pack.len() / 2 < max_entries(limits);
     let bytes = change.bytes_then(pack);
-    if !has_room || !fits(limits, pack, name, value) || !near.holds(bytes) {
+    if !has_room || !fits(limits, pack, name, value) || !in_place.holds(bytes) {
         return None;
     }
     let new = change.is_new();
-    change.make(near);
+    change.make(in_place);
     let mut text = IntText::default();
-    near.state(b"HSET", [name, value.text(&mut text)].into_iter(), 1);
+    in_place.emit(b"HSET", [name, value.text(&mut text)].into_iter(), 1);
     Some(new)
 }

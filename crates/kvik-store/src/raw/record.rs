@@ -1,13 +1,13 @@
-//! An entry as it lies in its slot: a key of a keyspace, or a member of a large collection, which has no clock.
+//! An entry as it lies in its cell: a key of a keyspace, or a member of a large collection, which has no clock.
 //!
 //! ```text
 //! flags 1 | key length 1 | clock 4 or 0 | expiry 0, 6 or 8 | key | value | padding
 //! flags: form of the value 4 bits | width of the expiry 2 bits | padding 2 bits
 //! ```
-//! The value has no length of its own: it ends where the padding begins, and the slot's size is known from its page.
-//! Padding of 0, 1 or 2 bytes is in the flags; with 3 there, its length is in the slot's last two bytes. A key of 255
-//! bytes or more, and a string that would make the entry too large for a slot, lie in a [`Buffers`]; four bytes say
-//! where. So a key of 16 bytes with a value of 32 takes 54 bytes in a slot of 56, and 60 with an expiry.
+//! The value has no length of its own: it ends where the padding begins, and the cell's size is known from its page.
+//! Padding of 0, 1 or 2 bytes is in the flags; with 3 there, its length is in the cell's last two bytes. A key of 255
+//! bytes or more, and a string that would make the entry too large for a cell, lie in a [`Buffers`]; four bytes say
+//! where. So a key of 16 bytes with a value of 32 takes 54 bytes in a cell of 56, and 60 with an expiry.
 //!
 //! An integer takes as many bytes as it needs, an expiry six until the year 10889. Numbers are stored as the machine has
 //! them: entries never leave the process. A small collection is its packed bytes (`packed.rs`); for a large one, four bytes
@@ -27,30 +27,30 @@ pub(crate) const MEMBER: usize = 0;
 const FLAGS: usize = 0;
 const KEY_LEN: usize = 1;
 const CLOCK_AT: usize = 2;
-/// Key length that says that the key is not in the slot.
-const FAR_KEY: u8 = u8::MAX;
+/// Key length that says that the key is not in the cell.
+const EXTERNAL_KEY: u8 = u8::MAX;
 const SIX_BYTES: UnixMs = 1 << 48;
 /// Bytes of the number of a key, a rope or a collection.
-pub(crate) const FAR_BYTES: usize = 4;
-/// Longest key that is in the slot.
-pub(crate) const NEAR_KEY_MAX: usize = 254;
+pub(crate) const EXTERNAL_BYTES: usize = 4;
+/// Longest key that is in the cell.
+pub(crate) const INLINE_KEY_MAX: usize = 254;
 
 /// How a value is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum ValueForm {
     /// An integer.
     Int,
     /// A string written whole.
     Bytes,
     /// A string changed in place.
     Raw,
-    /// A string written whole, which is too large for the slot.
-    FarBytes,
-    /// A string changed in place, which is too large for the slot.
-    FarRaw,
+    /// A string written whole, which is too large for the cell.
+    ExternalBytes,
+    /// A string changed in place, which is too large for the cell.
+    ExternalRaw,
     /// A list as one listpack.
     ListPack,
-    /// The same at the end of its slot.
+    /// The same at the end of its cell.
     IndentedListPack,
     /// A hash as a listpack of fields and values.
     HashPack,
@@ -67,7 +67,7 @@ pub(crate) enum Form {
 /// An entry to read; `CLOCK` is [`KEY`] or [`MEMBER`].
 #[derive(Clone, Copy)]
 pub(crate) struct Record<'a, const CLOCK: usize> {
-    slot: &'a [u8],
+    cell: &'a [u8],
     buffers: &'a Buffers,
 }
 
@@ -78,15 +78,15 @@ pub(crate) type Member<'a> = Record<'a, MEMBER>;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head<const CLOCK: usize>(u8, u8);
 
-impl Form {
+impl ValueForm {
     #[inline]
     fn from_bits(bits: u8) -> Self {
         match bits {
             0 => Self::Int,
             1 => Self::Bytes,
             2 => Self::Raw,
-            3 => Self::FarBytes,
-            4 => Self::FarRaw,
+            3 => Self::ExternalBytes,
+            4 => Self::ExternalRaw,
             5 => Self::ListPack,
             6 => Self::IndentedListPack,
             7 => Self::HashPack,
@@ -97,8 +97,8 @@ impl Form {
         }
     }
 
-    fn is_far(self) -> bool {
-        matches!(self, Self::FarBytes | Self::FarRaw)
+    fn is_external(self) -> bool {
+        matches!(self, Self::ExternalBytes | Self::ExternalRaw)
     }
 
     /// Whether the value is a packed list.
@@ -113,28 +113,28 @@ impl Form {
         !self.is_string() && self != Self::Object
     }
 
-    /// Whether the value is a string that is in the slot.
+    /// Whether the value is a string that is in the cell.
     #[inline]
-    pub(crate) fn is_near_string(self) -> bool {
+    pub(crate) fn is_inline_string(self) -> bool {
         self as u8 <= Self::Raw as u8
     }
 
     /// Whether the value is a string.
     #[inline]
     pub(crate) fn is_string(self) -> bool {
-        self as u8 <= Self::FarRaw as u8
+        self as u8 <= Self::ExternalRaw as u8
     }
 }
 
 impl<const CLOCK: usize> Head<CLOCK> {
     #[inline]
-    pub(crate) fn of(slot: &[u8]) -> Self {
-        Self(slot[FLAGS], slot[KEY_LEN])
+    pub(crate) fn of(cell: &[u8]) -> Self {
+        Self(cell[FLAGS], cell[KEY_LEN])
     }
 
     #[inline]
-    pub(crate) fn form(self) -> Form {
-        Form::from_bits(self.0 & 0xF)
+    pub(crate) fn form(self) -> ValueForm {
+        ValueForm::from_bits(self.0 & 0xF)
     }
 
     #[inline]
@@ -153,13 +153,13 @@ impl<const CLOCK: usize> Head<CLOCK> {
 
     #[inline]
     pub(crate) fn value_start(self) -> usize {
-        self.key_start() + near_bytes(self.1)
+        self.key_start() + key_room(self.1)
     }
 
     #[inline]
-    fn padding(self, slot: &[u8]) -> usize {
+    fn padding(self, cell: &[u8]) -> usize {
         match self.0 >> 6 {
-            3 => usize::from(u16::from_ne_bytes(array(&slot[slot.len() - 2..]))),
+            3 => usize::from(u16::from_ne_bytes(array(&cell[cell.len() - 2..]))),
             few => usize::from(few),
         }
     }
@@ -167,33 +167,33 @@ impl<const CLOCK: usize> Head<CLOCK> {
 
 impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
     #[inline]
-    pub(crate) fn new(slot: &'a [u8], buffers: &'a Buffers) -> Self {
-        Self { slot, buffers }
+    pub(crate) fn new(cell: &'a [u8], buffers: &'a Buffers) -> Self {
+        Self { cell, buffers }
     }
 
-    /// The whole slot.
+    /// The whole cell.
     #[inline]
-    pub(crate) fn slot(&self) -> &'a [u8] {
-        self.slot
+    pub(crate) fn cell(&self) -> &'a [u8] {
+        self.cell
     }
 
     #[inline]
     pub(crate) fn expire_at(&self) -> Option<UnixMs> {
-        let width = Head::<CLOCK>::of(self.slot).expiry_bytes();
+        let width = Head::<CLOCK>::of(self.cell).expiry_bytes();
         if width == 0 {
             return None;
         }
         let start = expiry_start::<CLOCK>();
         let mut bytes = [0; 8];
-        bytes[..width].copy_from_slice(&self.slot[start..start + width]);
+        bytes[..width].copy_from_slice(&self.cell[start..start + width]);
         Some(UnixMs::from_le_bytes(bytes))
     }
 
     #[inline]
     pub(crate) fn key(&self) -> &'a [u8] {
-        let head = Head::<CLOCK>::of(self.slot);
-        let key = &self.slot[head.key_start()..head.value_start()];
-        if head.1 == FAR_KEY {
+        let head = Head::<CLOCK>::of(self.cell);
+        let key = &self.cell[head.key_start()..head.value_start()];
+        if head.1 == EXTERNAL_KEY {
             return self.buffers.get(number(key));
         }
         key
@@ -203,34 +203,34 @@ impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "each lookup calls it once")]
     pub(crate) fn has_key(&self, key: &[u8]) -> bool {
-        let head = Head::<CLOCK>::of(self.slot);
-        if head.1 == FAR_KEY {
+        let head = Head::<CLOCK>::of(self.cell);
+        if head.1 == EXTERNAL_KEY {
             return self.key() == key;
         }
         usize::from(head.1) == key.len() && {
             let start = head.key_start();
-            same_bytes(&self.slot[start..start + key.len()], key)
+            same_bytes(&self.cell[start..start + key.len()], key)
         }
     }
 
     #[inline]
-    pub(crate) fn form(&self) -> Form {
-        Head::<CLOCK>::of(self.slot).form()
+    pub(crate) fn form(&self) -> ValueForm {
+        Head::<CLOCK>::of(self.cell).form()
     }
 
     /// Whether the entry may concern the clock: it expires, or is a collection that has its own place.
     #[inline]
     pub(crate) fn may_expire(&self) -> bool {
-        let flags = self.slot[FLAGS];
-        flags & 0x30 != 0 || flags & 0xF >= Form::Object as u8
+        let flags = self.cell[FLAGS];
+        flags & 0x30 != 0 || flags & 0xF >= ValueForm::Object as u8
     }
 
-    /// The value, which is a string and in the slot.
+    /// The value, which is a string and in the cell.
     #[inline]
-    pub(crate) fn near_string(&self) -> StringRef<'a> {
+    pub(crate) fn inline_string(&self) -> StringRef<'a> {
         let stored = self.stored_value();
         match self.form() {
-            Form::Int => StringRef::Int(decode_int(stored)),
+            ValueForm::Int => StringRef::Int(decode_int(stored)),
             _ => StringRef::Bytes(stored),
         }
     }
@@ -238,42 +238,44 @@ impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
     /// The encoding of a value that is a string.
     pub(crate) fn string_encoding(&self) -> Encoding {
         match self.form() {
-            Form::Int => Encoding::Int,
-            Form::Bytes => encoding_of_bytes(self.stored_value().len()),
+            ValueForm::Int => Encoding::Int,
+            ValueForm::Bytes => encoding_of_bytes(self.stored_value().len()),
             _ => Encoding::Raw,
         }
     }
 
-    /// Bytes this entry accounts for: its slot and its buffers. A collection that has its own place comes on top.
+    /// Bytes this entry accounts for: its cell and its buffers. A collection that has its own place comes on top.
     pub(crate) fn bytes(&self) -> usize {
-        let key = self.far_key();
-        let value = self.far_value();
-        self.slot.len()
+        let key = self.external_key();
+        let value = self.external_value();
+        self.cell.len()
             + key.map_or(0, |index| self.buffers.bytes_of(index))
             + value.map_or(0, |index| self.buffers.bytes_of_value::<CLOCK>(index))
     }
 
-    /// The number of the key, if it is too large for the slot.
-    pub(crate) fn far_key(&self) -> Option<u32> {
-        let head = Head::<CLOCK>::of(self.slot);
-        let key = &self.slot[head.key_start()..head.value_start()];
-        (head.1 == FAR_KEY).then(|| number(key))
+    /// The number of the key, if it is too large for the cell.
+    pub(crate) fn external_key(&self) -> Option<u32> {
+        let head = Head::<CLOCK>::of(self.cell);
+        let key = &self.cell[head.key_start()..head.value_start()];
+        (head.1 == EXTERNAL_KEY).then(|| number(key))
     }
 
-    /// The number of the string that is the value, if it is too large for the slot.
-    pub(crate) fn far_value(&self) -> Option<u32> {
-        self.form().is_far().then(|| number(self.stored_value()))
+    /// The number of the string that is the value, if it is too large for the cell.
+    pub(crate) fn external_value(&self) -> Option<u32> {
+        self.form()
+            .is_external()
+            .then(|| number(self.stored_value()))
     }
 
     /// The number of the collection that is the value, if it has its own place.
     #[inline]
     pub(crate) fn object(&self) -> Option<u32> {
-        (self.form() == Form::Object).then(|| number(self.stored_value()))
+        (self.form() == ValueForm::Object).then(|| number(self.stored_value()))
     }
 
     #[inline]
     pub(crate) fn stored_value(&self) -> &'a [u8] {
-        &self.slot[value_range::<CLOCK>(self.slot)]
+        &self.cell[value_range::<CLOCK>(self.cell)]
     }
 }
 
@@ -281,9 +283,9 @@ impl<'a> Record<'a, MEMBER> {
     /// The value, which is a string.
     #[inline]
     pub(crate) fn string(&self) -> StringRef<'a> {
-        match self.far_value() {
+        match self.external_value() {
             Some(index) => StringRef::Bytes(self.buffers.get(index)),
-            None => self.near_string(),
+            None => self.inline_string(),
         }
     }
 }
@@ -298,8 +300,10 @@ impl<'a> Record<'a, KEY> {
     pub(crate) fn string(&self) -> TextRef<'a> {
         let stored = self.stored_value();
         match self.form() {
-            Form::Int => TextRef::Int(decode_int(stored)),
-            Form::FarBytes | Form::FarRaw => TextRef::Rope(self.buffers.rope(number(stored))),
+            ValueForm::Int => TextRef::Int(decode_int(stored)),
+            ValueForm::ExternalBytes | ValueForm::ExternalRaw => {
+                TextRef::Rope(self.buffers.rope(number(stored)))
+            }
             _ => TextRef::Bytes(stored),
         }
     }
@@ -307,7 +311,7 @@ impl<'a> Record<'a, KEY> {
     /// See [`crate::AccessPolicy`].
     #[inline]
     pub(crate) fn clock(&self) -> u32 {
-        u32::from_ne_bytes(array(&self.slot[CLOCK_AT..CLOCK_AT + KEY]))
+        u32::from_ne_bytes(array(&self.cell[CLOCK_AT..CLOCK_AT + KEY]))
     }
 }
 
@@ -321,16 +325,16 @@ impl<const CLOCK: usize> std::fmt::Debug for Record<'_, CLOCK> {
     }
 }
 
-/// Where the value lies in a slot.
+/// Where the value lies in a cell.
 #[inline]
-pub(crate) fn value_range<const CLOCK: usize>(slot: &[u8]) -> Range<usize> {
-    let head = Head::<CLOCK>::of(slot);
-    head.value_start()..slot.len() - head.padding(slot)
+pub(crate) fn value_range<const CLOCK: usize>(cell: &[u8]) -> Range<usize> {
+    let head = Head::<CLOCK>::of(cell);
+    head.value_start()..cell.len() - head.padding(cell)
 }
 
-// Writing. The slot is large enough for what is written into it.
+// Writing. The cell is large enough for what is written into it.
 
-/// Bytes an entry takes before its value. `key_bytes` is what the key takes in the slot.
+/// Bytes an entry takes before its value. `key_bytes` is what the key takes in the cell.
 pub(crate) fn bytes_before_value<const CLOCK: usize>(
     key_bytes: usize,
     expire_at: Option<UnixMs>,
@@ -340,73 +344,77 @@ pub(crate) fn bytes_before_value<const CLOCK: usize>(
 
 /// Writes all but clock and value. `key` is the key or, if `far`, the number of its buffer.
 pub(crate) fn write_head<const CLOCK: usize>(
-    slot: &mut [u8],
+    cell: &mut [u8],
     expire_at: Option<UnixMs>,
     key: &[u8],
-    far: bool,
+    external: bool,
 ) {
-    slot[FLAGS] = 0;
-    slot[KEY_LEN] = if far { FAR_KEY } else { key.len() as u8 };
+    cell[FLAGS] = 0;
+    cell[KEY_LEN] = if external {
+        EXTERNAL_KEY
+    } else {
+        key.len() as u8
+    };
     let key_start = expiry_start::<CLOCK>() + expiry_bytes(expire_at);
-    slot[key_start..key_start + key.len()].copy_from_slice(key);
-    set_expiry_width(slot, expire_at);
-    overwrite_expiry::<CLOCK>(slot, expire_at);
+    cell[key_start..key_start + key.len()].copy_from_slice(key);
+    set_expiry_width(cell, expire_at);
+    overwrite_expiry::<CLOCK>(cell, expire_at);
 }
 
 /// Writes the clock of a key.
 #[inline]
-pub(crate) fn write_clock(slot: &mut [u8], clock: u32) {
-    slot[CLOCK_AT..CLOCK_AT + KEY].copy_from_slice(&clock.to_ne_bytes());
+pub(crate) fn write_clock(cell: &mut [u8], clock: u32) {
+    cell[CLOCK_AT..CLOCK_AT + KEY].copy_from_slice(&clock.to_ne_bytes());
 }
 
 /// Writes another expiry in the same place, unless it takes more or less room.
 pub(crate) fn overwrite_expiry<const CLOCK: usize>(
-    slot: &mut [u8],
+    cell: &mut [u8],
     expire_at: Option<UnixMs>,
 ) -> bool {
     let width = expiry_bytes(expire_at);
-    if width != Head::<CLOCK>::of(slot).expiry_bytes() {
+    if width != Head::<CLOCK>::of(cell).expiry_bytes() {
         return false;
     }
     let bytes = expire_at.unwrap_or_default().to_le_bytes();
     let start = expiry_start::<CLOCK>();
-    slot[start..start + width].copy_from_slice(&bytes[..width]);
+    cell[start..start + width].copy_from_slice(&bytes[..width]);
     true
 }
 
-/// Writes an entry as `old` is, but for its expiry. `old` is a whole slot.
+/// Writes an entry as `old` is, but for its expiry. `old` is a whole cell.
 pub(crate) fn copy_with_expiry<const CLOCK: usize>(
     old: &[u8],
-    slot: &mut [u8],
+    cell: &mut [u8],
     expire_at: Option<UnixMs>,
 ) {
     let head = Head::<CLOCK>::of(old);
     let fixed = expiry_start::<CLOCK>();
-    slot[..fixed].copy_from_slice(&old[..fixed]);
-    set_expiry_width(slot, expire_at);
-    overwrite_expiry::<CLOCK>(slot, expire_at);
+    cell[..fixed].copy_from_slice(&old[..fixed]);
+    set_expiry_width(cell, expire_at);
+    overwrite_expiry::<CLOCK>(cell, expire_at);
     let rest = &old[head.key_start()..old.len() - head.padding(old)];
-    let start = Head::<CLOCK>::of(slot).key_start();
-    slot[start..start + rest.len()].copy_from_slice(rest);
+    let start = Head::<CLOCK>::of(cell).key_start();
+    cell[start..start + rest.len()].copy_from_slice(rest);
     let value_bytes = old.len() - head.padding(old) - head.value_start();
-    value_room::<CLOCK>(slot, head.form(), value_bytes);
+    value_room::<CLOCK>(cell, head.form(), value_bytes);
 }
 
 /// Gives the value this form and length and returns its bytes, to be filled.
 #[inline]
 pub(crate) fn value_room<const CLOCK: usize>(
-    slot: &mut [u8],
-    form: Form,
+    cell: &mut [u8],
+    form: ValueForm,
     bytes: usize,
 ) -> &mut [u8] {
-    let start = Head::<CLOCK>::of(slot).value_start();
-    let padding = slot.len() - start - bytes;
+    let start = Head::<CLOCK>::of(cell).value_start();
+    let padding = cell.len() - start - bytes;
     if padding >= 3 {
-        let at = slot.len() - 2;
-        slot[at..].copy_from_slice(&(padding as u16).to_ne_bytes());
+        let at = cell.len() - 2;
+        cell[at..].copy_from_slice(&(padding as u16).to_ne_bytes());
     }
-    slot[FLAGS] = slot[FLAGS] & 0x30 | form as u8 | (padding.min(3) as u8) << 6;
-    &mut slot[start..start + bytes]
+    cell[FLAGS] = cell[FLAGS] & 0x30 | form as u8 | (padding.min(3) as u8) << 6;
+    &mut cell[start..start + bytes]
 }
 
 /// An integer in as few bytes as it needs.
@@ -432,13 +440,13 @@ fn decode_int(bytes: &[u8]) -> i64 {
     i64::from_le_bytes(wide)
 }
 
-fn set_expiry_width(slot: &mut [u8], expire_at: Option<UnixMs>) {
+fn set_expiry_width(cell: &mut [u8], expire_at: Option<UnixMs>) {
     let width = match expiry_bytes(expire_at) {
         0 => 0,
         6 => 1,
         _ => 2,
     };
-    slot[FLAGS] = slot[FLAGS] & !0x30 | width << 4;
+    cell[FLAGS] = cell[FLAGS] & !0x30 | width << 4;
 }
 
 const fn expiry_start<const CLOCK: usize>() -> usize {
@@ -453,11 +461,11 @@ fn expiry_bytes(expire_at: Option<UnixMs>) -> usize {
     }
 }
 
-/// What a key of this stored length takes in the slot.
+/// What a key of this stored length takes in the cell.
 #[inline]
-fn near_bytes(key_len: u8) -> usize {
-    if key_len == FAR_KEY {
-        FAR_BYTES
+fn key_room(key_len: u8) -> usize {
+    if key_len == EXTERNAL_KEY {
+        EXTERNAL_BYTES
     } else {
         usize::from(key_len)
     }
@@ -503,13 +511,13 @@ mod tests {
         clock: impl FnOnce(&mut [u8]),
     ) -> [Vec<u8>; 2] {
         let bytes = |expiry| bytes_before_value::<CLOCK>(key.len(), expiry) + value.len() + spare;
-        let mut slot = vec![0xAA; bytes(first)];
-        write_head::<CLOCK>(&mut slot, first, key, false);
-        clock(&mut slot);
-        value_room::<CLOCK>(&mut slot, Form::Raw, value.len()).copy_from_slice(value);
+        let mut cell = vec![0xAA; bytes(first)];
+        write_head::<CLOCK>(&mut cell, first, key, false);
+        clock(&mut cell);
+        value_room::<CLOCK>(&mut cell, ValueForm::Raw, value.len()).copy_from_slice(value);
         let mut moved = vec![0x55; bytes(second)];
-        copy_with_expiry::<CLOCK>(&slot, &mut moved, second);
-        [slot, moved]
+        copy_with_expiry::<CLOCK>(&cell, &mut moved, second);
+        [cell, moved]
     }
 
     proptest! {
@@ -519,17 +527,17 @@ mod tests {
             value in prop::collection::vec(any::<u8>(), 0..300),
             clock: u32, first in width(), second in width(), spare in 0usize..40,
         ) {
-            let slots = written::<KEY>(&key, &value, first, second, spare, |slot| write_clock(slot, clock));
+            let cells = written::<KEY>(&key, &value, first, second, spare, |cell| write_clock(cell, clock));
             let buffers = Buffers::default();
-            for (slot, expiry) in slots.iter().zip([first, second]) {
-                let entry = Record::<KEY>::new(slot, &buffers);
+            for (cell, expiry) in cells.iter().zip([first, second]) {
+                let entry = Record::<KEY>::new(cell, &buffers);
                 prop_assert_eq!((entry.clock(), entry.expire_at()), (clock, expiry));
                 prop_assert_eq!((entry.key(), entry.stored_value()), (&key[..], &value[..]));
-                prop_assert_eq!(entry.form(), Form::Raw);
+                prop_assert_eq!(entry.form(), ValueForm::Raw);
             }
-            let slots = written::<MEMBER>(&key, &value, first, second, spare, |_| ());
-            for (slot, expiry) in slots.iter().zip([first, second]) {
-                let member = Member::new(slot, &buffers);
+            let cells = written::<MEMBER>(&key, &value, first, second, spare, |_| ());
+            for (cell, expiry) in cells.iter().zip([first, second]) {
+                let member = Member::new(cell, &buffers);
                 prop_assert_eq!((member.key(), member.stored_value()), (&key[..], &value[..]));
                 prop_assert_eq!(member.expire_at(), expiry);
             }
