@@ -224,13 +224,13 @@ impl Client {
         self.accepted("SELECT", &["SELECT", &db.to_string()])
     }
 
-    /// Sends one command and waits for its reply. Commands without a reply of their own (`SUBSCRIBE`
-    /// and its kin in RESP3, `CLIENT REPLY OFF`) go through [`Self::send`].
+    /// Sends one command and waits for its reply. Commands without a reply of their own
+    /// (`SUBSCRIBE` and its kin in RESP3, `CLIENT REPLY OFF`) go through [`Self::send`].
     ///
     /// # Errors
-    /// After [`ClientError::Timeout`] the command may still be executed; its reply is discarded when
-    /// it comes. After any other error the connection is of no use, and whether the command was
-    /// executed is unknown.
+    /// After [`ClientError::Timeout`] the command may still be executed; its reply is discarded
+    /// when it comes. After any other error the connection is of no use, and whether the command
+    /// was executed is unknown.
     ///
     /// ```no_run
     /// # use kvik_client::{Client, Options};
@@ -312,8 +312,8 @@ impl Client {
         self.pushes.pop_front()
     }
 
-    /// The protocol agreed on in [`Self::negotiate`]. A `HELLO` or `RESET` sent otherwise is not seen;
-    /// the client understands the replies of both protocols at any time.
+    /// The protocol agreed on in [`Self::negotiate`]. A `HELLO` or `RESET` sent otherwise is not
+    /// seen; the client understands the replies of both protocols at any time.
     pub fn protocol(&self) -> Protocol {
         self.protocol
     }

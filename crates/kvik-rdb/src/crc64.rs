@@ -8,6 +8,9 @@
 /// Jones' polynomial with its bits reversed.
 const POLYNOMIAL: u64 = 0x95ac_9329_ac4b_c9b5;
 
+/// The polynomial x^8, as all polynomials here with the highest bit for x^0.
+const X_8: u64 = 1 << 55;
+
 /// `TABLES[n][byte]`: what `byte` contributes when `n` more bytes follow it in the same step.
 static TABLES: [[u64; 256]; 8] = tables();
 
@@ -37,10 +40,40 @@ impl Crc64 {
         self.0 = crc;
     }
 
+    /// Goes on with so many zero bytes, in a time that grows with the digits of `count`.
+    pub fn update_zeros(&mut self, count: u64) {
+        // A byte of zeros multiplies by x^8; squaring gives the powers for 2, 4, 8 and so on bytes.
+        let (mut power, mut left) = (X_8, count);
+        while left > 0 {
+            if left & 1 == 1 {
+                self.0 = product(self.0, power);
+            }
+            power = product(power, power);
+            left >>= 1;
+        }
+    }
+
+    /// Goes on with `count` bytes that have this checksum by themselves.
+    pub fn update_summed(&mut self, sum: Self, count: u64) {
+        self.update_zeros(count);
+        self.0 ^= sum.0;
+    }
+
     /// The checksum of all bytes so far.
     pub fn value(self) -> u64 {
         self.0
     }
+}
+
+/// The product of two polynomials modulo Jones'.
+fn product(a: u64, mut b: u64) -> u64 {
+    let mut product = 0;
+    for bit in (0..u64::BITS).rev() {
+        product ^= b * (a >> bit & 1);
+        // From the factor's term x^n to x^(n + 1).
+        b = (b >> 1) ^ (POLYNOMIAL * (b & 1));
+    }
+    product
 }
 
 const fn tables() -> [[u64; 256]; 8] {
@@ -87,6 +120,18 @@ mod tests {
             crc.update(&bytes[..cut]);
             crc.update(&bytes[cut..]);
             prop_assert_eq!(crc.value(), Crc64::of(&bytes));
+        }
+
+        #[test]
+        fn sums_of_parts_make_the_sum_of_the_whole(head: Vec<u8>, tail: Vec<u8>, zeros in 0usize..5000) {
+            let mut crc = Crc64::default();
+            crc.update(&head);
+            let mut part = Crc64::default();
+            part.update(&tail);
+            crc.update_zeros(zeros as u64);
+            crc.update_summed(part, tail.len() as u64);
+            let whole = [&head[..], &vec![0; zeros], &tail].concat();
+            prop_assert_eq!(crc.value(), Crc64::of(&whole));
         }
 
         #[test]

@@ -103,6 +103,26 @@ impl<'o> Encoder<'o> {
         }
     }
 
+    /// Begins a string of this length that is not compressed; its bytes are to follow.
+    pub fn string_of(&mut self, len: usize) {
+        self.length(len as u64);
+    }
+
+    /// Bytes of the string that has been begun.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// Whether strings are compressed that get shorter by it.
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// Bytes that the buffer holds.
+    pub fn written(&self) -> usize {
+        self.out.len()
+    }
+
     /// A listpack or an intset: the body of [`ObjectType::HashListpack`],
     /// [`ObjectType::SortedSetListpack`], [`ObjectType::SetListpack`] and
     /// [`ObjectType::SetIntset`].
@@ -180,6 +200,10 @@ impl<'o> Encoder<'o> {
         self.out.extend_from_slice(&id.to_be_bytes());
     }
 
+    pub(crate) fn byte(&mut self, byte: u8) {
+        self.out.push(byte);
+    }
+
     fn verbatim(&mut self, text: &[u8]) {
         self.length(text.len() as u64);
         self.out.extend_from_slice(text);
@@ -199,7 +223,7 @@ impl<'o> Encoder<'o> {
     }
 
     /// Milliseconds since the Unix epoch, or -1.
-    fn time(&mut self, ms: Option<u64>) {
+    pub(crate) fn time(&mut self, ms: Option<u64>) {
         let ms = ms.map_or(-1, |ms| i64::try_from(ms).unwrap_or(i64::MAX));
         self.out.extend_from_slice(&ms.to_le_bytes());
     }

@@ -20,6 +20,7 @@
 mod corrupt;
 mod crc64;
 mod encode;
+mod file;
 mod lzf;
 mod object;
 mod payload;
@@ -33,6 +34,10 @@ mod zipmap;
 pub use corrupt::Corrupt;
 pub use crc64::Crc64;
 pub use encode::{Compression, Encoder, ListNode};
+pub use file::{
+    FILE_FORMAT, FileError, FileFault, FileInfo, FileTail, FileWriter, KeyHeader, KeyRecord,
+    KeyUsage, Record, Records, Splitter,
+};
 pub use lzf::{compress, decompress};
 pub use object::ObjectType;
 pub use payload::{Payload, VERSION, WrongEnvelope, seal};

@@ -100,6 +100,22 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// How many bytes a string takes behind what stands before it, which is read.
+    pub(crate) fn text_len(&mut self) -> Result<u64, Corrupt> {
+        Ok(match self.prefix()? {
+            Prefix::Length(len) => len,
+            Prefix::Special(INT8) => 1,
+            Prefix::Special(INT16) => 2,
+            Prefix::Special(INT32) => 4,
+            Prefix::Special(LZF) => {
+                let packed = self.length()?;
+                self.length()?;
+                packed
+            }
+            Prefix::Special(_) => return Err(Corrupt::InvalidLength),
+        })
+    }
+
     /// A string that is not text.
     pub(crate) fn blob(&mut self) -> Result<Cow<'a, [u8]>, Corrupt> {
         self.text().map(Text::into_bytes)

@@ -5,8 +5,8 @@
 //! for all its connections. [`Args`] joins the two for reading and is two words wide per half: pass
 //! it by value.
 //!
-//! A large argument may have been received apart, into a rope ([`LargeArg`]), and lie nowhere in the
-//! buffer. Who can use a rope asks for it ([`Args::rope`]); for all others its bytes are put
+//! A large argument may have been received apart, into a rope ([`LargeArg`]), and lie nowhere in
+//! the buffer. Who can use a rope asks for it ([`Args::rope`]); for all others its bytes are put
 //! together when they are first read.
 
 use std::ops::{Index, Range};

@@ -1,8 +1,8 @@
 //! A rope that is being received.
 //!
 //! Its length is known; memory is taken for what has come and for the next few chunks only, so that
-//! announcing much costs nothing. Whoever receives asks for [`room`](IncomingRope::room), has it written
-//! to and says how far.
+//! announcing much costs nothing. Whoever receives asks for [`room`](IncomingRope::room), has it
+//! written to and says how far.
 
 use std::collections::VecDeque;
 use std::mem::MaybeUninit;

@@ -3,8 +3,8 @@
 //!
 //! A [`Rope`] is a row of reference-counted chunks. Who takes a part of one ([`Piece`]) copies
 //! nothing and keeps what it took, whatever becomes of the rope: a write copies the chunks it
-//! changes if others hold them. An [`IncomingRope`] is a rope that is being received: the system writes
-//! into its chunks, so a value is where it belongs when its last byte has come.
+//! changes if others hold them. An [`IncomingRope`] is a rope that is being received: the system
+//! writes into its chunks, so a value is where it belongs when its last byte has come.
 //!
 //! This crate stands below the wire and the store, which know nothing of each other but both hold
 //! large strings.

@@ -192,6 +192,30 @@ impl<'g> OccupiedEntry<'g> {
         );
     }
 
+    /// Keeps the string as one that was changed in place, which OBJECT ENCODING calls raw. No effect,
+    /// and no change to anybody. The caller has made sure that the value is a string.
+    pub fn make_raw(&mut self) {
+        if self.view().encoding() == Encoding::Raw {
+            return;
+        }
+        let bytes = self.view().string().map(|string| string.to_vec());
+        self.keep_raw(&bytes.expect("the value is a string"));
+    }
+
+    /// Replaces the string by another form of the same value, kept raw. Effect: `SET`; those who
+    /// watch the key are not told.
+    pub fn recode(&mut self, bytes: &[u8]) {
+        self.keep_raw(bytes);
+        if self.locked.effects.wanted() {
+            self.locked.emit_set(NewString::Bytes(bytes), Expiry::Keep);
+        }
+        self.locked.count_changes(1);
+    }
+
+    fn keep_raw(&mut self, bytes: &[u8]) {
+        self.replace(Text::padded(0, bytes), None);
+    }
+
     fn replace(&mut self, text: Text<'_>, clock: Option<u32>) {
         let position = self.locked.position;
         let mut keyspace = self.locked.keyspace();
@@ -358,7 +382,7 @@ impl LockedKey<'_> {
         let (mut value, mut at) = (IntText::default(), IntText::default());
         let flat;
         let value = match string {
-            NewString::Bytes(bytes) => bytes,
+            NewString::Bytes(bytes) | NewString::Unpacked(bytes) => bytes,
             NewString::Int(n) => value.format(n),
             NewString::Rope(rope) => {
                 flat = rope.to_vec();
@@ -406,9 +430,15 @@ impl LockedKey<'_> {
     /// Ends every change of a key: counts it and marks those who watch.
     #[inline]
     pub(crate) fn mark_changed(&mut self, changes: u64) {
+        self.count_changes(changes);
+        self.stripe.watches.mark_changed(self.keyspace, self.key);
+    }
+
+    /// Ends a change that is none to those who watch the key: only counts it.
+    #[inline]
+    pub(crate) fn count_changes(&mut self, changes: u64) {
         self.state.stats.changes += changes;
         self.state.garbage.extend(self.stripe.take_garbage());
-        self.stripe.watches.mark_changed(self.keyspace, self.key);
     }
 }
 

@@ -316,6 +316,11 @@ impl Executor {
     ) -> Outcome {
         match self.admit(session, command) {
             Ok(Admission::Run) => {
+                if command.flags().contains(Flags::WAITS)
+                    && let Some(until_ms) = self.wait(session, command, args)
+                {
+                    return Outcome::Paused(until_ms);
+                }
                 let call = Call {
                     command,
                     args,
@@ -337,9 +342,13 @@ impl Executor {
         if !session.authenticated && !self.may_do_without_password(session, flags) {
             return Err(Error::NoAuth);
         }
+        let gate = &self.shared.engine.gate;
+        if !gate.is_open() && !session.internal {
+            gate.pass(session, command)?;
+        }
         let queueing = session.transaction.is_some();
         if queueing && flags.contains(Flags::NO_MULTI) {
-            return Err(Error::text("Command not allowed inside a transaction"));
+            return Err(Error::not_in_transaction(command));
         }
         if let Some(until_ms) = self.paused(session, command) {
             return Ok(Admission::Wait(until_ms));
@@ -348,6 +357,19 @@ impl Executor {
             return Ok(Admission::Queue);
         }
         Ok(Admission::Run)
+    }
+
+    /// Until when a command waits for files, if it does.
+    #[cold]
+    fn wait(
+        &self,
+        session: &mut Session,
+        command: &'static Command,
+        args: Args<'_>,
+    ) -> Option<u64> {
+        let now_ms = self.work.clock.now_us() / 1000;
+        let readiness = command.readiness()?;
+        readiness(session, args, &self.shared.engine, now_ms)
     }
 
     /// Whether a session that has not authenticated may run a command. If the password has been removed since it began,
@@ -500,14 +522,13 @@ impl Executor {
         let error = if command.is_some_and(|command| command.locking() == Locking::Queue) {
             session.take_transaction();
             session.unwatch();
-            aborted_by(&error)
+            error.aborting()
         } else {
             session.abort();
             error
         };
-        let text = error.to_string();
-        Reply::new(out, session.protocol).error(&text);
-        self.shared.engine.stats.count_error(&text);
+        error.write(&mut Reply::new(out, session.protocol));
+        self.shared.engine.stats.count_error(error.code());
         let stats = &self.work.stats;
         stats.totals.errors.add(1);
         if let Some(command) = command {
@@ -515,16 +536,6 @@ impl Executor {
         }
         Outcome::Done
     }
-}
-
-/// What EXEC says when it is refused; Redis leaves out the code `ERR` here.
-fn aborted_by(error: &Error) -> Error {
-    let reason = match error {
-        Error::Err(text) => text.to_string(),
-        other => other.to_string(),
-    };
-    let text = format!("Transaction discarded because of: {reason}");
-    Error::Coded("EXECABORT", text.into())
 }
 
 /// The command looked up last, by the name as it was spelled: a pipeline mostly repeats one command.
@@ -718,10 +729,9 @@ impl Work {
         let handler = call.command.handler().unwrap_or(container_alone);
         let result = handler(&mut ctx);
         if let Err(error) = &result {
-            let text = error.to_string();
             ctx.reply.truncate(start);
-            ctx.reply.error(&text);
-            shared.engine.stats.count_error(&text);
+            error.write(&mut ctx.reply);
+            shared.engine.stats.count_error(error.code());
         }
         let (seen, garbage) = (ctx.keys.stats(), ctx.keys.take_garbage());
         if let Some(garbage) = garbage {

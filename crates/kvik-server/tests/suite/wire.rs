@@ -118,7 +118,7 @@ fn a_broken_command_ends_the_connection(server: &SocketTarget) {
         wire.send(bytes);
         assert_eq!(wire.reply(), Some(Value::Simple("PONG".into())));
         assert_eq!(wire.reply(), Some(Value::Error(error.into())));
-        assert_eq!(wire.reply(), None, "after {error}");
+        assert_eq!(wire.reply(), None, "after {}", error.escape_ascii());
     }
 }
 

@@ -1,9 +1,10 @@
-//! The running of lines: commands of the session itself, commands for the server, and the connection.
+//! The running of lines: commands of the session itself, commands for the server, and the
+//! connection.
 //!
 //! A connection that the server closed while nobody looked (a timeout, a restart) is noticed before
 //! the next command is sent, and made anew as it was ([`super::state`]). What cannot be restored, a
-//! WATCH and an open transaction, is reported as lost, and no command of that transaction is sent. A
-//! command that was already sent is never sent again: it may have been executed.
+//! WATCH and an open transaction, is reported as lost, and no command of that transaction is sent.
+//! A command that was already sent is never sent again: it may have been executed.
 //!
 //! Waiting for a reply is done in slices, so that Ctrl-C gets through. It gives the connection up,
 //! which is the one way to leave `BLPOP key 0`, `MONITOR` or `SUBSCRIBE` that needs no help from
@@ -281,8 +282,8 @@ impl Session {
         }
     }
 
-    /// Nobody can say whether a command was executed whose reply did not come. Of a transaction that
-    /// holds for EXEC only: the server throws away what it has queued.
+    /// Nobody can say whether a command was executed whose reply did not come. Of a transaction
+    /// that holds for EXEC only: the server throws away what it has queued.
     fn report_unanswered(&mut self, reason: &dyn fmt::Display, is_exec: bool) -> io::Result<()> {
         if is_exec {
             self.state.forget_transaction();

@@ -18,7 +18,8 @@ pub(super) struct State {
     pub(super) protocol: Protocol,
     transaction: Transaction,
     watch: Watch,
-    /// At most one command of each kind, the newest, in the order in which the kinds were first used.
+    /// At most one command of each kind, the newest, in the order in which the kinds were first
+    /// used.
     settings: Vec<(Kind, Words)>,
 }
 
@@ -110,7 +111,8 @@ impl State {
         loss
     }
 
-    /// An EXEC was sent and its reply lost: what there is to know about the transaction is not here.
+    /// An EXEC was sent and its reply lost: what there is to know about the transaction is not
+    /// here.
     pub(super) fn forget_transaction(&mut self) {
         self.transaction = Transaction::Closed;
         self.watch = Watch::Idle;

@@ -1,0 +1,249 @@
+//! The records of a file.
+
+use super::extent::{Extent, MODULE_AUX, parts_of};
+use super::opcode;
+use crate::{Corrupt, ObjectType, Reader, Text, Value};
+
+/// What stands between the header and the checksum of a file.
+#[derive(Clone, Debug)]
+pub enum Record<'b> {
+    /// A name and a text about the file.
+    Aux(Text<'b>, Text<'b>),
+    /// The database of the keys that follow.
+    Database(u64),
+    /// A hint: how many keys the database has. Anybody may have written it.
+    Sizes {
+        /// All of them.
+        keys: u64,
+        /// Those that expire.
+        expiring: u64,
+    },
+    /// The code of a library of functions.
+    Function(Text<'b>),
+    /// A key with its value.
+    Key(KeyRecord<'b>),
+    /// What only modules or clusters need, with the opcode.
+    Passed(u8),
+    /// There are no more records.
+    End {
+        /// Whether the checksum was there, was not 0, and is right.
+        is_checked: bool,
+    },
+}
+
+/// How a key was used before it was saved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyUsage {
+    /// The file does not tell.
+    #[default]
+    Untold,
+    /// Not for these seconds.
+    Idle(u64),
+    /// So often that its logarithmic counter stands here.
+    Frequency(u8),
+}
+
+/// What stands before a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyHeader<'b> {
+    /// The key.
+    pub key: Text<'b>,
+    /// When it expires, in milliseconds since the Unix epoch.
+    pub expire_at: Option<u64>,
+    /// How it was used.
+    pub usage: KeyUsage,
+    /// What its value is written as.
+    pub object: ObjectType,
+}
+
+/// A key with its value, not looked into.
+#[derive(Clone, Debug)]
+pub struct KeyRecord<'b> {
+    /// What stands before the value.
+    pub header: KeyHeader<'b>,
+    value: Reader<'b>,
+}
+
+impl<'b> KeyRecord<'b> {
+    /// The key whose value begins at `value` and ends at `end`.
+    fn up_to(
+        end: &Reader<'b>,
+        header: KeyHeader<'b>,
+        mut value: Reader<'b>,
+    ) -> Result<Self, Corrupt> {
+        let len = value.remaining() - end.remaining();
+        let value = Reader::new(value.bytes(len)?);
+        Ok(Self { header, value })
+    }
+
+    /// Reads the bytes of a record that a [`Splitter`](super::Splitter) has found in a file of this
+    /// version.
+    ///
+    /// # Errors
+    /// When they are none.
+    pub fn read(bytes: &'b [u8], version: u16) -> Result<Self, Corrupt> {
+        let mut value = Reader::new(bytes);
+        let header = KeyHeader::read(&mut value, version)?;
+        Ok(Self { header, value })
+    }
+
+    /// The value, from its start whenever it is asked for.
+    ///
+    /// # Errors
+    /// When it is cut off, contradictory or empty. Errors further inside come with its elements.
+    pub fn value(&mut self) -> Result<Value<'_, 'b>, Corrupt> {
+        Value::read(&mut self.value, self.header.object)
+    }
+
+    /// Bytes of the value that have not been read: after an error they lie behind the place where
+    /// it is.
+    pub fn unread(&self) -> usize {
+        self.value.remaining()
+    }
+}
+
+impl<'b> KeyHeader<'b> {
+    /// Whether a record with this first byte may be a key.
+    pub(super) fn may_start_with(code: u8) -> bool {
+        matches!(
+            code,
+            opcode::EXPIRETIME | opcode::EXPIRETIME_MS | opcode::IDLE | opcode::FREQ
+        ) || code < opcode::SLOT_INFO
+    }
+
+    pub(super) fn read(reader: &mut Reader<'b>, version: u16) -> Result<Self, Corrupt> {
+        let (mut expire_at, mut usage) = (None, KeyUsage::Untold);
+        loop {
+            match reader.u8()? {
+                opcode::EXPIRETIME_MS => expire_at = deadline(i64::from_le_bytes(reader.array()?)),
+                opcode::EXPIRETIME => {
+                    let seconds = i32::from_le_bytes(reader.array()?);
+                    expire_at = deadline(i64::from(seconds) * 1000);
+                }
+                opcode::IDLE => usage = KeyUsage::Idle(reader.length()?),
+                opcode::FREQ => usage = KeyUsage::Frequency(reader.u8()?),
+                code => {
+                    return Ok(Self {
+                        object: ObjectType::from_code(code, version)?,
+                        key: reader.text()?,
+                        expire_at,
+                        usage,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// When a key expires: -1 stands for never, any other negative time has long been.
+fn deadline(ms: i64) -> Option<u64> {
+    (ms != -1).then(|| u64::try_from(ms).unwrap_or(0))
+}
+
+/// Where the reading of a record got stuck for want of bytes: so much of it is passed, and so much
+/// of its value.
+pub(super) type Progress = Option<(usize, Extent)>;
+
+impl<'b> Record<'b> {
+    /// Reads a record other than the last, or says that it needs more bytes. `progress` is what an
+    /// earlier attempt on the same record left, when there were fewer bytes.
+    pub(super) fn read(
+        reader: &mut Reader<'b>,
+        version: u16,
+        progress: &mut Progress,
+    ) -> Result<Self, Corrupt> {
+        let start = *reader;
+        let code = reader.u8()?;
+        if KeyHeader::may_start_with(code) {
+            *reader = start;
+            return Self::read_key(reader, version, progress);
+        }
+        Ok(match code {
+            opcode::AUX => Self::Aux(reader.text()?, reader.text()?),
+            opcode::SELECTDB => Self::Database(reader.length()?),
+            opcode::RESIZEDB => Self::Sizes {
+                keys: reader.length()?,
+                expiring: reader.length()?,
+            },
+            opcode::FUNCTION2 => Self::Function(reader.text()?),
+            opcode::SLOT_INFO => {
+                (0..3).try_for_each(|_| reader.length().map(drop))?;
+                Self::Passed(code)
+            }
+            opcode::MODULE_AUX => {
+                pass(MODULE_AUX, &start, reader, progress)?;
+                Self::Passed(code)
+            }
+            _ => return Err(Corrupt::UnknownType(code)),
+        })
+    }
+
+    fn read_key(
+        reader: &mut Reader<'b>,
+        version: u16,
+        progress: &mut Progress,
+    ) -> Result<Self, Corrupt> {
+        let start = *reader;
+        let header = KeyHeader::read(reader, version)?;
+        let value = *reader;
+        if header.object == ObjectType::String && progress.is_none() {
+            // By far the most frequent value, and a single step.
+            let before = *reader;
+            let whole = reader
+                .text_len()
+                .is_ok_and(|len| usize::try_from(len).is_ok_and(|len| reader.bytes(len).is_ok()));
+            if whole {
+                return KeyRecord::up_to(reader, header, value).map(Self::Key);
+            }
+            *reader = before;
+        }
+        pass(parts_of(header.object), &start, reader, progress)?;
+        KeyRecord::up_to(reader, header, value).map(Self::Key)
+    }
+}
+
+/// Passes the parts at `reader`, of a record that begins at `start`, from where `progress` says.
+fn pass(
+    parts: &'static [super::extent::Part],
+    start: &Reader<'_>,
+    reader: &mut Reader<'_>,
+    progress: &mut Progress,
+) -> Result<(), Corrupt> {
+    let passed = |reader: &Reader<'_>| start.remaining() - reader.remaining();
+    let (at, mut extent) = progress
+        .take()
+        .unwrap_or_else(|| (passed(reader), Extent::of(parts)));
+    reader.bytes(at - passed(reader))?;
+    if extent.resume(reader)? {
+        return Ok(());
+    }
+    *progress = Some((passed(reader), extent));
+    Err(Corrupt::Truncated)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_before_the_epoch_have_long_been() {
+        assert_eq!(deadline(-1), None);
+        assert_eq!(deadline(-2), Some(0));
+        assert_eq!(deadline(5), Some(5));
+    }
+
+    #[test]
+    fn what_stands_before_a_value_is_read() {
+        let bytes = b"\xfc\x05\0\0\0\0\0\0\0\xf9\x07\x00\x01k\x01v";
+        let mut record = KeyRecord::read(bytes, 10).unwrap();
+        assert_eq!(record.header.expire_at, Some(5));
+        assert_eq!(record.header.usage, KeyUsage::Frequency(7));
+        assert_eq!(record.header.key, Text::from(&b"k"[..]));
+        assert!(matches!(record.value(), Ok(Value::String(text)) if text == Text::from(&b"v"[..])));
+        let seconds = b"\xfd\x05\0\0\0\xf8\x40\xff\x00\xc0\x05\x01v";
+        let record = KeyRecord::read(seconds, 10).unwrap();
+        assert_eq!(record.header.expire_at, Some(5000));
+        assert_eq!(record.header.usage, KeyUsage::Idle(255));
+        assert_eq!(record.header.key, Text::Int(5));
+    }
+}
