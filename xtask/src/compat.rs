@@ -29,7 +29,7 @@ pub(crate) struct Options {
     peers: Vec<PathBuf>,
 }
 
-/// What a server says of its commands: "config|get" and its fields.
+/// The commands of a server: "config|get" and its fields.
 type Commands = BTreeMap<String, Fields>;
 
 /// Compares and prints; fails on a difference without a reason.

@@ -22,6 +22,7 @@ pub(crate) fn command() -> Command {
         .after_help("The server's directives: kvik server --help")
         .disable_version_flag(true)
         .arg(version().short_alias('V'))
+        // A directive may stand without `server`; completion offers it, help shows it there.
         .args(directives().map(|directive| directive.hide(true)))
         .subcommand(server())
         .subcommand(cli())
@@ -62,6 +63,7 @@ fn directives() -> impl Iterator<Item = Arg> {
         .map(|key| key.row())
         .filter(|row| row.effect == Effect::Honoured);
     honoured.map(|row| {
+        // An empty default is no default worth telling.
         let help = match row.default {
             "" => row.about.to_owned(),
             default => format!("{} [default: {default}]", row.about),
@@ -213,6 +215,7 @@ fn parse_seconds(text: &str) -> Result<std::time::Duration, String> {
     let seconds: f64 = text
         .parse()
         .map_err(|_| "not a number of seconds".to_owned())?;
+    // Refuses negative numbers, infinities and what no duration holds.
     std::time::Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 

@@ -60,6 +60,8 @@ fn connect(endpoint: &Endpoint, options: &Options) -> Result<Client, ClientError
         Err(ClientError::Refused {
             command: "AUTH",
             reply,
+            // Such a server does not care who is there, so the rest of the handshake goes on
+            // without.
         }) if reply.contains(NO_PASSWORD) => {
             eprintln!("Warning: the server asks for no password");
             let anonymous = Endpoint {
@@ -92,6 +94,8 @@ fn is_answer(command: &[&[u8]], value: &Value) -> bool {
         .first()
         .map(|name| name.to_ascii_uppercase())
         .unwrap_or_default();
+    // In RESP2 a message of a channel is an array like any reply, and needs no telling apart:
+    // nothing else is under way then.
     !matches!(value, Value::Push(_)) || name.ends_with(b"UNSUBSCRIBE")
 }
 

@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     let word = |index: usize| arguments.get(index).and_then(|word| word.to_str());
     match (word(1), word(2)) {
         (Some("server"), Some("-h" | "--help")) => run_subcommand(&arguments),
+        // A configuration file may be called `cli`: behind `server` no word is a subcommand.
         (Some("server"), _) => kvik_server::run(arguments.into_iter().skip(2)),
         (Some("cli" | "completions" | "help"), _) => run_subcommand(&arguments),
         (Some("-h" | "--help" | "-v" | "-V" | "--version"), _) => run_subcommand(&arguments),

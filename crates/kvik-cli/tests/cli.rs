@@ -1,6 +1,7 @@
 //! `kvik cli` as a script sees it: arguments, standard streams and exit status.
 //!
-//! What needs a server runs against kvik itself and, where it is installed, against redis-server.
+//! Tests that need a server run against kvik itself and, where it is installed, against
+//! redis-server.
 
 #![expect(
     clippy::unwrap_used,

@@ -60,7 +60,7 @@ pub enum ClientError {
     Connect {
         /// The address that was dialled.
         address: Address,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The server refused a step of the handshake.

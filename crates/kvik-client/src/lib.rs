@@ -24,3 +24,8 @@ mod stream;
 pub use client::{Client, ClientError, Options};
 pub use endpoint::{Address, DEFAULT_PORT, Endpoint, UrlError};
 pub use kvik_resp::{Protocol, Text, Value};
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

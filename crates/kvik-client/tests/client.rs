@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use kvik_client::{Client, ClientError, Endpoint, Options, Protocol, Value};
 
-/// What the server expects to read and what it then writes.
+/// The bytes that the server expects to read, and those that it then writes.
 type Script = &'static [(&'static str, &'static str)];
 
 const HELLO: (&str, &str) = ("*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n", "%1\r\n+proto\r\n:3\r\n");

@@ -56,6 +56,8 @@ impl<'o> Encoder<'o> {
     pub fn length(&mut self, length: u64) {
         match length {
             0..0x40 => self.out.push(length as u8),
+            // The form is in the upper two bits: 00 for 6 bits, 01 for 14, 0x80 and 0x81 for four
+            // and eight bytes.
             0x40..0x4000 => self
                 .out
                 .extend_from_slice(&(0x4000 | length as u16).to_be_bytes()),
@@ -72,6 +74,7 @@ impl<'o> Encoder<'o> {
 
     /// A string, and the body of [`ObjectType::String`].
     pub fn string(&mut self, text: &[u8]) {
+        // As Redis does: a text that is an integer's one form is written in 2 to 5 bytes.
         if let Some(n) = integer(text) {
             return self.int(n.into());
         }
@@ -163,7 +166,7 @@ impl<'o> Encoder<'o> {
         self.string(listpack);
     }
 
-    /// What a stream knows of itself, behind its entries; the number of its groups follows.
+    /// Counters and IDs of a stream, behind its entries; the number of its groups follows.
     pub fn summary(&mut self, summary: &StreamSummary) {
         self.length(summary.len);
         self.id(summary.last_id);
@@ -214,6 +217,7 @@ impl<'o> Encoder<'o> {
         if self.compression == Compression::Off || text.len() <= UNCOMPRESSED_MAX {
             return None;
         }
+        // The limit makes the compressor give up as soon as it can no longer pay.
         lzf::compress(text, text.len() - SAVED_MIN)
     }
 
@@ -231,6 +235,7 @@ impl<'o> Encoder<'o> {
 
 /// The integer of 32 bits whose one decimal form `text` is.
 fn integer(text: &[u8]) -> Option<i32> {
+    // Most strings are no integers, and their length or first byte says so.
     let first = *text.first()?;
     if text.len() > INTEGER_MAX || !(first == b'-' || first.is_ascii_digit()) {
         return None;

@@ -27,12 +27,14 @@ const TABLE_BITS_MAX: u32 = 14;
 
 /// Compresses `input` to at most `limit` bytes; `None` when that many do not suffice.
 pub fn compress(input: &[u8], limit: usize) -> Option<Vec<u8>> {
+    // Places are kept in 32 bits; longer strings stay as they are.
     u32::try_from(input.len()).ok()?;
     let mut places = Places::new(input.len());
     let mut out = Vec::with_capacity(limit.min(input.len()));
     let (mut literals, mut at) = (0, 0);
     while at + REFERENCE_MIN <= input.len() {
         match repetition(&mut places, input, at) {
+            // Literals are only counted: one piece holds them all once a reference follows.
             None => at += 1,
             Some((distance, len)) => {
                 put_literals(&mut out, &input[literals..at]);
@@ -42,6 +44,7 @@ pub fn compress(input: &[u8], limit: usize) -> Option<Vec<u8>> {
                 places.remember_end(input, at);
             }
         }
+        // Text that does not shrink is given up early, not at its end.
         if out.len() > limit {
             return None;
         }
@@ -56,6 +59,7 @@ pub fn compress(input: &[u8], limit: usize) -> Option<Vec<u8>> {
 /// When it expands to fewer or more, or refers to what is not there. Nothing is allocated for a
 /// length that the input cannot reach.
 pub fn decompress(input: &[u8], len: usize) -> Result<Vec<u8>, Corrupt> {
+    // A piece of three bytes expands to 264: nothing longer can follow, and no room is made for it.
     if len > input.len().saturating_mul(REFERENCE_MAX) {
         return Err(Corrupt::InvalidCompression);
     }
@@ -81,6 +85,7 @@ fn expand<'a>(control: u8, input: &'a [u8], out: &mut Vec<u8>, limit: usize) -> 
         out.extend_from_slice(literals);
         return Some(rest);
     }
+    // All three bits set: the length goes on in the next byte, before the distance.
     let (more, input) = match control >> 5 {
         7 => input.split_first()?,
         _ => (&0, input),
@@ -88,6 +93,7 @@ fn expand<'a>(control: u8, input: &'a [u8], out: &mut Vec<u8>, limit: usize) -> 
     let (&low, rest) = input.split_first()?;
     let len = usize::from(control >> 5) + usize::from(*more) + 2;
     let distance = (usize::from(control & 0x1f) << 8 | usize::from(low)) + 1;
+    // A distance beyond the start refers to nothing.
     let start = out.len().checked_sub(distance)?;
     if len > limit - out.len() {
         return None;
@@ -99,6 +105,8 @@ fn expand<'a>(control: u8, input: &'a [u8], out: &mut Vec<u8>, limit: usize) -> 
 /// Appends `len` bytes from `start` on; they may be among those that are appended.
 fn copy_within(out: &mut Vec<u8>, start: usize, mut len: usize) {
     while len > 0 {
+        // A reference may overlap its own output, which repeats: the part that exists doubles with
+        // each round.
         let run = len.min(out.len() - start);
         out.extend_from_within(start..start + run);
         len -= run;
@@ -125,6 +133,8 @@ fn put_reference(out: &mut Vec<u8>, distance: usize, len: usize) {
 
 /// How far back the bytes at `at` have been before, and how many of them.
 fn repetition(places: &mut Places, input: &[u8], at: usize) -> Option<(usize, usize)> {
+    // The table forgets older places of the same hash, and does not compare: a place is only a
+    // hint.
     let place = places.replace(input, at)?;
     let distance = at - place;
     if distance > DISTANCE_MAX {
@@ -162,6 +172,7 @@ impl Places {
 
     /// The last place of a hash like that of the three bytes at `at`, which replaces it.
     fn replace(&mut self, input: &[u8], at: usize) -> Option<usize> {
+        // Fibonacci hashing: the upper bits of the product depend on all three bytes.
         let three = [input[at], input[at + 1], input[at + 2], 0];
         let hash = u32::from_le_bytes(three).wrapping_mul(0x9e37_79b1) >> self.shift;
         let place = std::mem::replace(&mut self.table[hash as usize], at as u32 + 1);

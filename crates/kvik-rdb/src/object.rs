@@ -1,11 +1,11 @@
 //! The types of values and their codes.
 //!
-//! What Redis and Valkey have no form for gets a code from 200 on, which they refuse: better than a
-//! copy that lacks something.
+//! Values for which Redis and Valkey have no form get codes from 200 on. Those servers refuse such
+//! a file, which is better than a copy that lacks something.
 
 use crate::Corrupt;
 
-/// What kind of bytes a value is written as: Redis' name for it and the version that brought it.
+/// The form in which a value is written; in brackets the version of the format that brought it.
 ///
 /// Code 22 has two meanings. Redis 7.4's release candidates wrote version 12 with it, Valkey 9
 /// writes version 80.
@@ -104,6 +104,7 @@ impl ObjectType {
     /// When it means none: an operation code of files, a module's value, or something of the
     /// future.
     pub fn from_code(code: u8, version: u16) -> Result<Self, Corrupt> {
+        // Version 12 and below are Redis', 80 and above Valkey's; nobody writes those in between.
         if code == 22 {
             return Ok(if version < VALKEY {
                 Self::HashExpiringCandidate

@@ -30,6 +30,8 @@ impl<'a> Payload<'a> {
         let mut footer = Reader::new(footer);
         let version = u16::from_le_bytes(footer.array().map_err(|_| WrongEnvelope)?);
         let checksum = u64::from_le_bytes(footer.array().map_err(|_| WrongEnvelope)?);
+        // The checksum covers the version too. One of 0 is not accepted here: only files may be
+        // without.
         if !is_known(version) || checksum != Crc64::of(&bytes[..split + 2]) {
             return Err(WrongEnvelope);
         }

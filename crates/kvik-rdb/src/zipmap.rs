@@ -49,11 +49,13 @@ fn check(bytes: &[u8]) -> Option<usize> {
     let mut reader = Reader::new(bytes);
     let stated = reader.u8().ok()?;
     let mut len = 0;
+    // The last byte is the end mark, which is also no valid length.
     while reader.remaining() > 1 {
         let field = length(&mut reader)?;
         pair(field, &mut reader)?;
         len += 1;
     }
+    // 254 pairs and more are not counted in the header.
     let count_fits = stated >= LONG || usize::from(stated) == len;
     (reader.u8() == Ok(END) && count_fits).then_some(len)
 }

@@ -45,7 +45,7 @@ pub struct LargeArg {
     /// Where it would begin, counted from the start of its command without what else was received
     /// apart.
     pub at: usize,
-    /// What has come of it.
+    /// The bytes received so far.
     pub incoming: IncomingRope,
     flat: OnceLock<Vec<u8>>,
 }
@@ -62,6 +62,7 @@ impl LargeArg {
 
     fn text(&self) -> &[u8] {
         let rope = self.incoming.rope();
+        // Put together once, by whoever first needs plain bytes; most commands take the rope.
         self.flat
             .get_or_init(|| rope.map_or_else(Vec::new, Rope::to_vec))
     }
@@ -97,6 +98,8 @@ impl<'a> Args<'a> {
     fn at(self, span: Span) -> &'a [u8] {
         let start = span.start as usize;
         match self.buffer.get(start..start + span.len as usize) {
+            // A large argument has a start beyond every buffer, so the one bounds check finds it
+            // too.
             Some(text) => text,
             None => self.text_apart(span),
         }
@@ -218,6 +221,16 @@ impl DoubleEndedIterator for ArgsIter<'_> {
 impl ExactSizeIterator for ArgsIter<'_> {}
 
 /// The arguments of one command, owned: for queued, blocked and generated commands.
+///
+/// ```
+/// use kvik_resp::{ArgsBuf, encode_command};
+///
+/// let command: ArgsBuf = ["SET", "key", "value"].into_iter().collect();
+/// assert_eq!(&command.as_args()[1], b"key");
+/// let mut bytes = Vec::new();
+/// encode_command(command.as_args(), &mut bytes);
+/// assert!(bytes.starts_with(b"*3\r\n$3\r\nSET\r\n"));
+/// ```
 #[derive(Clone, Default)]
 pub struct ArgsBuf {
     bytes: Vec<u8>,
@@ -323,6 +336,7 @@ impl std::fmt::Debug for ArgsBuf {
 
 /// Appends a command as clients send it: an array of bulk strings.
 pub fn encode_command(args: Args<'_>, out: &mut Vec<u8>) {
+    // The writer of replies writes arrays and bulk strings too; the vector only passes through it.
     let mut output = Output::from(std::mem::take(out));
     let mut reply = crate::Reply::new(&mut output, crate::Protocol::Resp2);
     reply.array(args.len());

@@ -11,7 +11,7 @@
 use crate::Value;
 use crate::number::{parse_f64, parse_i64};
 
-/// What a server may send.
+/// Limits of the replies of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct DecodeLimits {
     /// Longest string in bytes.
@@ -77,6 +77,18 @@ impl std::fmt::Display for DecodeError {
 impl std::error::Error for DecodeError {}
 
 /// The decoder of one connection: the unfinished collections of the current reply.
+///
+/// ```
+/// use kvik_resp::{ReplyDecoder, Value};
+///
+/// let mut decoder = ReplyDecoder::new();
+/// let input = b"*2\r\n:1\r\n+OK\r\n";
+/// assert_eq!(decoder.decode(&input[..7])?, None);
+/// let (value, len) = decoder.decode(input)?.expect("the reply is whole");
+/// assert_eq!(len, input.len());
+/// assert_eq!(value, Value::Array(vec![Value::Integer(1), Value::Simple("OK".into())]));
+/// # Ok::<(), kvik_resp::DecodeError>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct ReplyDecoder {
     limits: DecodeLimits,
@@ -129,8 +141,10 @@ impl ReplyDecoder {
     /// whole. Then call again with the same bytes and more behind them.
     pub fn decode(&mut self, input: &[u8]) -> Result<Option<(Value, usize)>, DecodeError> {
         while let Some(item) = self.next_item(input)? {
+            // A collection with elements opens a frame; everything else is a whole value at once.
             let whole = match item {
                 Item::Open(kind, missing) if missing > 0 => {
+                    // The stack is on the heap, but dropping a tree of values recurses.
                     if self.stack.len() >= self.limits.max_depth {
                         return Err(DecodeError::TooDeep);
                     }
@@ -162,6 +176,8 @@ impl ReplyDecoder {
                 return None;
             }
             let frame = self.stack.pop()?;
+            // The last element: the collection is a value itself now, perhaps the last one of
+            // another.
             value = frame.kind.build(frame.values);
         }
         Some(value)
@@ -172,6 +188,7 @@ impl ReplyDecoder {
         let Some(kind) = input.get(self.decoded).copied() else {
             return Ok(None);
         };
+        // Before the line is looked for: what is no RESP at all may never have a line end.
         if !b"+-:$*_,#(=~>%|!".contains(&kind) {
             return Err(DecodeError::UnknownType(kind));
         }
@@ -197,12 +214,14 @@ impl ReplyDecoder {
         if kind == b'*' && line == b"-1" {
             return Ok(Item::Value(Value::Null));
         }
+        // A map announces pairs, each of which is two elements.
         let per_entry = if matches!(collection, Collection::Map | Collection::Attributed) {
             2
         } else {
             1
         };
         let count = parse_length(line, self.limits.max_elements / per_entry)?;
+        // Attributes stand before the value that they belong to, which counts as one more element.
         let own_value = usize::from(matches!(collection, Collection::Attributed));
         Ok(Item::Open(collection, count * per_entry + own_value))
     }
@@ -219,6 +238,8 @@ impl ReplyDecoder {
             return Ok(Some(Item::Value(Value::Null)));
         }
         let end = start.saturating_add(parse_length(line, self.limits.max_bulk)?);
+        // The header is not counted as decoded before the string is whole: the next call reads it
+        // again, which costs less than to remember it.
         match input.get(end..end.saturating_add(2)) {
             None => return Ok(None),
             Some(b"\r\n") => {}
@@ -231,11 +252,13 @@ impl ReplyDecoder {
 
     /// The offset of the `\r\n` that ends the line at `decoded`.
     fn find_line_end(&mut self, input: &[u8]) -> Result<Option<usize>, DecodeError> {
+        // One byte more than a line may have: enough to see that it is too long.
         let longest = input.len().min(
             self.decoded
                 .saturating_add(self.limits.max_line)
                 .saturating_add(1),
         );
+        // Bytes of earlier calls are not searched again.
         let from = self.scanned.max(self.decoded).min(longest);
         let Some(found) = memchr::memchr(b'\r', &input[from..longest]) else {
             self.scanned = longest;
@@ -306,6 +329,7 @@ fn line_value(kind: u8, line: &[u8]) -> Result<Value, DecodeError> {
     let value = match kind {
         b'+' => Some(Value::Simple(line.into())),
         b'-' => Some(Value::Error(line.into())),
+        // RESP3 allows a plus sign.
         b':' => parse_i64(line.strip_prefix(b"+").unwrap_or(line)).map(Value::Integer),
         b'_' => line.is_empty().then_some(Value::Null),
         b'#' if line == b"t" => Some(Value::Boolean(true)),

@@ -89,6 +89,8 @@ impl LongDouble {
         let (Magnitude::Finite(a), Magnitude::Finite(b)) = (self.magnitude, other.magnitude) else {
             return None;
         };
+        // The sum has the sign of the larger magnitude. Exponents first: of two values in the same
+        // format the one with the larger exponent is not smaller.
         let (large, small, negative) = if (a.exponent, a.mantissa) >= (b.exponent, b.mantissa) {
             (a, b, self.negative)
         } else {
@@ -106,6 +108,7 @@ impl LongDouble {
 /// 17 digits behind the point, without trailing zeros; never an exponent and never `-0`.
 impl std::fmt::Display for LongDouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A value with an exponent of at least 0 is whole, and has no digits behind the point.
         let text = match self.magnitude {
             Magnitude::Infinite => "inf".to_owned(),
             Magnitude::Finite(value) if value.exponent < 0 => print_fraction(value),
@@ -132,6 +135,7 @@ fn print_fraction(value: Scaled) -> String {
         exponent: value.exponent,
         inexact: false,
     };
+    // Rounded to units of 10^-17, once, from the exact product.
     let units = scaled.shift_right(value.exponent.unsigned_abs());
     let text = format!(
         "{}.{:0width$}",
@@ -160,11 +164,14 @@ impl Exact {
                 exponent: format.least_exponent,
             });
         }
+        // Bits to drop: as many as the mantissa has too many, or more for a value so small that the
+        // format has no exponent for it (a subnormal).
         let mut shift = (bit_len - format.mantissa_bits).max(format.least_exponent - self.exponent);
         let mut mantissa = match u32::try_from(shift) {
             Ok(right) => self.shift_right(right),
             Err(_) => self.bits << shift.unsigned_abs(),
         };
+        // Rounding up all ones gave one bit more: 0b1111 became 0b10000.
         if mantissa >> format.mantissa_bits != 0 {
             mantissa >>= 1;
             shift += 1;
@@ -182,9 +189,12 @@ impl Exact {
         if count == 0 {
             return self.bits;
         }
+        // checked: a count of 128 or more leaves nothing, and then all bits are below the half.
         let kept = self.bits.checked_shr(count).unwrap_or(0);
         let half = 1u128.checked_shl(count - 1).unwrap_or(0);
         let rest = self.bits ^ kept.checked_shl(count).unwrap_or(0);
+        // Exactly half and nothing below it goes to the even neighbour. `inexact` is such a
+        // something.
         let up = half != 0 && (rest > half || (rest == half && (self.inexact || kept & 1 == 1)));
         kept + u128::from(up)
     }
@@ -194,10 +204,13 @@ impl Exact {
 fn add(large: Scaled, small: Scaled, opposite: bool) -> Exact {
     const HEADROOM: i32 = 63;
     let distance = large.exponent.abs_diff(small.exponent);
+    // Both are aligned with 63 bits below the larger one's mantissa. If the smaller one reaches
+    // below those, its bits can only decide a tie, for which a sticky flag is enough.
     let wide = u128::from(small.mantissa) << HEADROOM;
     let aligned = wide.checked_shr(distance).unwrap_or(0);
     let inexact = aligned.checked_shl(distance).unwrap_or(0) != wide;
     let large_bits = u128::from(large.mantissa) << HEADROOM;
+    // The exact difference lies a little below the one of the cut value: one unit less and inexact.
     let bits = if opposite {
         large_bits - aligned - u128::from(inexact)
     } else {
@@ -216,6 +229,7 @@ pub(crate) fn parse_hex_f64(text: &[u8]) -> Option<f64> {
         return None;
     }
     let (negative, digits) = split_sign(text);
+    // Decimal literals never come here: the standard library reads those.
     let literal = Literal::hexadecimal(digits)?;
     let Scaled { mantissa, exponent } = literal.round(&DOUBLE)?;
     // Two exact steps, as 2^-1074 is not reached by multiplying with one normal power of two.
@@ -278,6 +292,7 @@ impl<'a> Literal<'a> {
             radix,
         };
         let empty = whole.is_empty() && fraction.is_empty();
+        // Underscores, blanks and signs among the digits are no digits, so all is refused here.
         let valid = !empty
             && literal
                 .digits()
@@ -300,6 +315,8 @@ impl<'a> Literal<'a> {
                 exponent: format.least_exponent,
             });
         }
+        // Values out of any range are refused before they become numbers of a million digits. Both
+        // ranges are a little wider than the formats', whose own bounds round() checks.
         let (bits_per_digit, magnitudes) = if self.radix == 10 {
             (1, -4970..4940)
         } else {
@@ -312,6 +329,8 @@ impl<'a> Literal<'a> {
         // Small now, as the number of digits is limited and the magnitude is.
         let power = (self.exponent - below_point) as i32;
         let mut numerator = Natural::from_digits(significant, self.radix);
+        // numerator / denominator is the literal's exact value. A power of two only moves the
+        // exponent; a power of ten has to be multiplied out.
         let exact = if self.radix == 16 {
             divide(numerator, Natural::new(1), power)
         } else if power >= 0 {
@@ -330,6 +349,7 @@ impl<'a> Literal<'a> {
 /// Both are not zero.
 fn divide(mut numerator: Natural, mut denominator: Natural, exponent: i32) -> Exact {
     const FRACTION_BITS: i32 = 66;
+    // Equal bit lengths first, so that the quotient begins with its first or second bit.
     let scale = numerator.bit_len() - denominator.bit_len();
     if scale > 0 {
         denominator.shl(scale.unsigned_abs());
@@ -338,6 +358,7 @@ fn divide(mut numerator: Natural, mut denominator: Natural, exponent: i32) -> Ex
     }
     // Now the quotient is between 1/2 and 2.
     let mut bits = 0;
+    // Schoolbook division: each step subtracts or does not, and that is the next bit.
     for _ in 0..=FRACTION_BITS {
         bits = (bits << 1) | u128::from(numerator.try_sub(&denominator));
         numerator.shl(1);

@@ -14,6 +14,7 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
     };
     match digits {
         [b'0'] if !negative => return Some(0),
+        // i64::MAX has 19 digits; a longer text is out of range whatever its digits are.
         [b'1'..=b'9', ..] if digits.len() <= 19 => {}
         _ => return None,
     }
@@ -42,7 +43,10 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     };
     let in_range = match value.classify() {
         FpCategory::Nan => false,
+        // A number too large for a float parses as infinity. The word itself has an `i`, digits and
+        // an exponent have none.
         FpCategory::Infinite => text.iter().any(|byte| matches!(byte, b'i' | b'I')),
+        // So does one too small parse as zero, which only zeros may.
         FpCategory::Zero => is_zero(text),
         _ => true,
     };

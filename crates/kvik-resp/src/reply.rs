@@ -23,6 +23,22 @@ pub enum Protocol {
 }
 
 /// Appends replies to an output buffer.
+///
+/// ```
+/// use kvik_resp::{Output, Protocol, Reply};
+///
+/// let encode = |protocol| {
+///     let mut output = Output::new();
+///     let mut reply = Reply::new(&mut output, protocol);
+///     let pairs = reply.deferred_map();
+///     reply.bulk(b"score");
+///     reply.double(0.5);
+///     reply.finish_map(pairs, 1);
+///     output.into_bytes()
+/// };
+/// assert_eq!(encode(Protocol::Resp3), b"%1\r\n$5\r\nscore\r\n,0.5\r\n");
+/// assert_eq!(encode(Protocol::Resp2), b"*2\r\n$5\r\nscore\r\n$3\r\n0.5\r\n");
+/// ```
 pub struct Reply<'a> {
     out: &'a mut Output,
     protocol: Protocol,
@@ -98,6 +114,7 @@ impl<'a> Reply<'a> {
 
     /// An integer.
     pub fn integer(&mut self, value: i64) {
+        // Counts and flags are most integers: one append instead of three.
         if (0..10).contains(&value) {
             self.raw(&[b':', b'0' + value as u8, b'\r', b'\n']);
         } else {
@@ -247,6 +264,7 @@ impl<'a> Reply<'a> {
     }
 
     fn finish(&mut self, deferred: Deferred, kind: u8, len: usize) {
+        // The header is written at the end, where it always is, and then moved before its elements.
         let end = self.out.bytes.len();
         self.header(kind, len);
         self.out.move_tail(end, deferred.place);
@@ -275,6 +293,7 @@ impl<'a> Reply<'a> {
 
     #[inline]
     fn header(&mut self, kind: u8, len: usize) {
+        // Most lengths have one digit or two: the header is one append then.
         if len < 10 {
             self.raw(&[kind, b'0' + len as u8, b'\r', b'\n']);
         } else if len < 100 {
@@ -296,6 +315,7 @@ impl<'a> Reply<'a> {
         self.out.bytes.push(kind);
         let start = self.out.bytes.len();
         self.raw(text);
+        // A line break would end the line, and the rest would be taken for another reply.
         for byte in &mut self.out.bytes[start..] {
             if matches!(byte, b'\r' | b'\n') {
                 *byte = b' ';
@@ -313,7 +333,7 @@ impl<'a> Reply<'a> {
 mod tests {
     use super::*;
 
-    /// What `write` writes in RESP2 and in RESP3.
+    /// Checks the bytes that `write` writes in RESP2 and in RESP3.
     #[track_caller]
     fn check(write: impl Fn(&mut Reply<'_>), resp2: &str, resp3: &str) {
         for (protocol, expected) in [(Protocol::Resp2, resp2), (Protocol::Resp3, resp3)] {

@@ -5,6 +5,17 @@ use crate::number::parse_i64;
 use crate::{Output, Protocol, Reply, Text};
 
 /// A decoded reply.
+///
+/// The accessors look through attributes, and through the types that differ between RESP2 and
+/// RESP3: a number may have come as a string, a map as an array.
+///
+/// ```
+/// use kvik_resp::Value;
+///
+/// let reply = Value::Map(vec![(Value::Bulk(b"hits".to_vec()), Value::Bulk(b"3".to_vec()))]);
+/// assert_eq!(reply.get("hits").and_then(Value::as_int), Some(3));
+/// assert_eq!(Value::Error("ERR no".into()).as_int(), None);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// No value: `$-1`, `*-1` or `_`.
@@ -123,6 +134,7 @@ impl Value {
                 .iter()
                 .find(|pair| is_key(&pair.0))
                 .map(|pair| &pair.1),
+            // RESP2 has no map: keys and values take turns.
             Self::Array(values) => values
                 .as_chunks()
                 .0
@@ -138,6 +150,7 @@ impl Value {
     /// Appends the value as a server would send it in `protocol`. What RESP2 lacks becomes its
     /// nearest type, and attributes are left out there.
     pub fn encode(&self, protocol: Protocol, out: &mut Vec<u8>) {
+        // An output writes replies; its vector is the caller's, lent for the time.
         let mut output = Output::from(std::mem::take(out));
         self.write(&mut Reply::new(&mut output, protocol));
         *out = output.into_bytes();

@@ -68,8 +68,11 @@ impl IncomingRope {
     /// Where the next bytes belong, in order: room for at most `most` of those that are missing,
     /// rounded up to whole chunks. What is not used stays for the next time.
     pub fn room(&mut self, most: usize) -> impl Iterator<Item = &mut [MaybeUninit<u8>]> {
+        // Room counts from the start of the first open chunk, a part of which is filled.
         let wanted = (self.filled + self.missing.min(most)).div_ceil(CHUNK_BYTES);
         while self.open.len() < wanted {
+            // The last chunk is as long as the string needs, so that it is never copied to a
+            // smaller one.
             let before = self.open.len() * CHUNK_BYTES;
             let len = (self.filled + self.missing - before).min(CHUNK_BYTES);
             self.open.push_back(Box::new_uninit_slice(len));
@@ -88,6 +91,8 @@ impl IncomingRope {
     pub unsafe fn advance(&mut self, count: usize) {
         self.missing -= count;
         self.filled += count;
+        // Whole chunks move to the rope one by one. Only the string's last one may be shorter than
+        // the others.
         while let Some(first) = self.open.front() {
             let len = first.len();
             if self.filled < len {

@@ -12,6 +12,17 @@
 //! Costs: a part costs one count for each chunk it touches, a write the bytes it writes and at most
 //! two chunks more. A chunk is one allocation of 32 KiB, and with everything around it a rope takes
 //! less than a percent more than its bytes.
+//!
+//! ```
+//! use kvik_rope::Rope;
+//!
+//! let mut rope = Rope::from(&[b'a'; 100_000][..]);
+//! let before: Vec<_> = rope.pieces(0..100_000).collect();
+//! rope.write(50_000, b"changed");
+//! // Pieces stay as they were: the write has copied the chunk that both held.
+//! assert!(before.iter().all(|piece| piece.bytes().iter().all(|byte| *byte == b'a')));
+//! assert_eq!(rope.byte(50_000), b'c');
+//! ```
 
 #![deny(unsafe_code)]
 

@@ -55,7 +55,7 @@ pub(super) struct Reading {
     pub(super) unit: &'static str,
 }
 
-/// What was read of all servers.
+/// The readings of all servers.
 #[derive(Default)]
 struct Readings(Vec<(String, String, Reading)>);
 
@@ -90,7 +90,7 @@ pub(super) fn run(options: &Options, programs: &[Program]) -> anyhow::Result<Pat
     origin.append("-figures", COLUMNS, lines)
 }
 
-/// What is measured, and how.
+/// A program to measure, and the options.
 struct Subject<'a> {
     options: &'a Options,
     program: &'a Program,

@@ -35,7 +35,7 @@ pub(super) struct Load {
     pub(super) secs: f64,
 }
 
-/// What a cell measured.
+/// The figures of a cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Sample {
     pub(super) ops: u64,

@@ -1,4 +1,4 @@
-//! What is sent: a batch of commands on random keys, kept as bytes of which only the keys' digits
+//! The load: a batch of commands on random keys, kept as bytes of which only the keys' digits
 //! change.
 
 use std::fmt;

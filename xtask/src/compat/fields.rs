@@ -1,4 +1,4 @@
-//! What COMMAND INFO and COMMAND DOCS say of one command, flattened to named texts.
+//! The answers of COMMAND INFO and COMMAND DOCS about one command, flattened to named texts.
 
 use std::collections::BTreeMap;
 

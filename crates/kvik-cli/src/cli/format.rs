@@ -13,7 +13,7 @@ use kvik_client::Value;
 
 pub(crate) use human::Theme;
 
-/// What replies look like.
+/// The look of replies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     /// Numbered, quoted and typed, in colours or not.

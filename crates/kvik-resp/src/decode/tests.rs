@@ -205,7 +205,7 @@ fn encode(value: &Value, protocol: Protocol) -> Vec<u8> {
     out
 }
 
-/// What a RESP2 client sees of a value.
+/// The value as a RESP2 client sees it.
 fn in_resp2(value: Value) -> Value {
     let all = |values: Vec<Value>| Value::Array(values.into_iter().map(in_resp2).collect());
     match value {

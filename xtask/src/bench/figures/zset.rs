@@ -27,7 +27,7 @@ const INTERVAL: Duration = Duration::from_micros(200);
 /// How long it does before, and from the end of the sorted set on until its memory must be free.
 const BEFORE: Duration = Duration::from_secs(2);
 const AFTER: Duration = Duration::from_secs(5);
-/// What the first one goes through before its end. With so many stripes a name is nearly always in
+/// Commands that move the first one before its end. With so many stripes a name is nearly always in
 /// another one.
 const MOVES: [(&str, &[&str]); 3] = [
     ("COPY", &["COPY", "z", "copy"]),
@@ -95,7 +95,7 @@ pub(super) fn measure(subject: &Subject<'_>) -> anyhow::Result<Vec<Reading>> {
     Ok(readings)
 }
 
-/// What is told of how long another one waited; the times are in order.
+/// The figures about how long another one waited; the times are in order.
 fn of_waits(waits_us: &[f64]) -> [(&'static str, f64); 2] {
     let at = |share: f64| waits_us[((waits_us.len() - 1) as f64 * share) as usize];
     [("other's p99.9", at(0.999)), ("other's longest", at(1.0))]

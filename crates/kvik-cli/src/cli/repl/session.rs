@@ -35,7 +35,7 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// Commands that take longer get their duration printed.
 const SLOW: Duration = Duration::from_millis(500);
 
-/// What follows a line.
+/// The step after a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// The next line.
@@ -167,8 +167,10 @@ impl Session {
     /// Sends a command and prints the values that come back, up to its reply.
     fn exchange(&mut self, command: &[&[u8]]) -> Result<(), Failure> {
         self.check_connection()?;
+        // Before connecting: a command that must not be sent needs no connection.
         self.state.admit(command)?;
         self.connect()?;
+        // In a transaction SUBSCRIBE is queued: its one reply is QUEUED.
         let is_stream = is_stream(command) && !self.state.is_in_transaction();
         if is_stream {
             writeln!(
@@ -187,6 +189,8 @@ impl Session {
             self.settings
                 .format
                 .write(&value, as_text, &mut self.screen.out)?;
+            // Pushes before the reply are printed and waited over; a stream goes on until an error
+            // or Ctrl-C.
             if value.as_error().is_some() || !is_stream && is_answer(command, &value) {
                 return self.learn(command, &value);
             }
@@ -203,6 +207,7 @@ impl Session {
         let client = self.client.as_mut().ok_or(ClientError::Closed)?;
         loop {
             match client.receive() {
+                // A time limit is no failure here: it is the moment to look for Ctrl-C.
                 Err(ClientError::Timeout) if self.interrupted.load(Ordering::Relaxed) => {
                     return Err(Failure::Interrupted { is_exec: false });
                 }

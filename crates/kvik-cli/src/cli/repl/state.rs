@@ -1,4 +1,4 @@
-//! What the server remembers of a connection, learned from commands and their replies.
+//! The state that the server keeps for a connection, learned from commands and their replies.
 //!
 //! The prompt shows it, and a new connection is made like the last one: database, protocol, account
 //! and the settings of `CLIENT` are restored by its account and settings. A WATCH and an open
@@ -43,7 +43,7 @@ enum Watch {
     Lost,
 }
 
-/// What a setting is about: a later command of the same kind replaces an earlier one.
+/// The subject of a setting: a later command of the same kind replaces an earlier one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
     /// The account.
@@ -52,7 +52,7 @@ enum Kind {
     Named(Vec<u8>),
 }
 
-/// What ended with a connection and cannot be restored.
+/// The parts of a connection's state that ended with it and cannot be restored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Loss {
     pub(super) watch: bool,
@@ -96,7 +96,8 @@ impl State {
         }
     }
 
-    /// The connection has ended. Says what ended with it; what was lost before is not lost again.
+    /// Notes that the connection has ended, and returns what ended with it. A part that was lost
+    /// before is not lost again.
     pub(super) fn lose_connection(&mut self) -> Loss {
         let loss = Loss {
             watch: self.watch == Watch::Active,
@@ -142,6 +143,7 @@ impl State {
 
     /// Learns from a command and its reply.
     pub(super) fn follow(&mut self, command: &[&[u8]], reply: &Value) {
+        // A queued command has changed nothing yet; EXEC tells what became of it.
         if let Transaction::Open(queued) = &mut self.transaction
             && matches!(reply.plain(), Value::Simple(status) if *status == "QUEUED")
         {
@@ -202,6 +204,7 @@ impl State {
         if let Transaction::Open(queued) = transaction
             && let Some(replies) = reply.as_slice()
         {
+            // The transaction is closed already, so none of them is taken for queued again.
             for (command, reply) in queued.iter().zip(replies) {
                 let command: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
                 self.follow(&command, reply);
@@ -239,6 +242,8 @@ impl State {
             Some(&b"3") => self.protocol = Protocol::Resp3,
             _ => return,
         }
+        // In any order; the server has accepted them, so whatever else stands here is of no
+        // interest.
         let mut options = &args[1..];
         loop {
             options = match (upper(options, 0).as_slice(), options) {
