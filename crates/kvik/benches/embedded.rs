@@ -90,7 +90,9 @@ fn steps(db: &Db, keys: u64) {
             "get" => visit(keys, 0, count, |key| {
                 black_box(db.get(key).expect("a string"));
             }),
-            "set" => visit(keys, 0, count, |key| db.set(key, &VALUE)),
+            "set" => visit(keys, 0, count, |key| {
+                db.set(key, &VALUE).expect("nothing refuses it");
+            }),
             _ => panic!("no such operation"),
         }
         println!("done");
@@ -102,7 +104,8 @@ fn main() {
     let keys = std::env::args().find_map(|word| word.parse().ok());
     let keys = keys.unwrap_or(KEYS);
     let db = Db::open(Options::default());
-    (0..keys).for_each(|number| db.set(&key(number), &VALUE));
+    let set = |key: &Key| db.set(key, &VALUE).expect("nothing refuses it");
+    (0..keys).for_each(|number| set(&key(number)));
     if std::env::args().any(|word| word == "--steps") {
         return steps(&db, keys);
     }
@@ -115,7 +118,7 @@ fn main() {
         let get = time(keys, threads, |key, _| {
             black_box(db.get(key).expect("a string"));
         });
-        let set = time(keys, threads, |key, _| db.set(key, &VALUE));
+        let set = time(keys, threads, |key, _| set(key));
         println!("{keys},{threads},{get_into:.1},{get:.1},{set:.1}");
     }
 }
