@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
@@ -26,6 +27,7 @@ pub(crate) fn command() -> Command {
         .args(directives().map(|directive| directive.hide(true)))
         .subcommand(server())
         .subcommand(cli())
+        .subcommand(check())
         .subcommand(completions())
 }
 
@@ -73,6 +75,26 @@ fn directives() -> impl Iterator<Item = Arg> {
             .value_name("VALUE")
             .help(help)
     })
+}
+
+fn check() -> Command {
+    Command::new("check")
+        .about("Check the files of a database: snapshots, append-only files, whole directories")
+        .after_help(
+            "Prints what was found, where the first damage is, and which servers can load the files.\n\
+             The exit status is 0 if all is sound or was repaired, 1 if not, 2 for wrong arguments.",
+        )
+        .arg(
+            Arg::new("path")
+                .value_name("FILE|DIR")
+                .required(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("A snapshot, an append-only file, a manifest, or a directory with these"),
+        )
+        .arg(flag(
+            "repair",
+            "Cut a log that ends badly behind its last whole unit; the bytes are kept beside it",
+        ).long("repair"))
 }
 
 fn completions() -> Command {

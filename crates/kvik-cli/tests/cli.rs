@@ -423,3 +423,76 @@ fn the_examples_of_the_client_hold() {
         assert_eq!(balances, [Some(20), Some(30)]);
     });
 }
+
+/// One key of each type, one that expires, and a transaction.
+const DATA: &[&str] = &[
+    "SET string value PX 100000000",
+    "RPUSH list a b c",
+    "SADD set a b 1",
+    "SADD numbers 1 2 3",
+    "ZADD zset 1 a 2.5 b",
+    "HSET hash f v g w",
+    "XADD stream * f v",
+    "XGROUP CREATE stream group $",
+    "SELECT 3",
+    "MULTI",
+    "SET a 1",
+    "INCRBYFLOAT a 0.5",
+    "EXEC",
+];
+
+#[test]
+fn files_of_redis_are_checked() {
+    let arguments = ["--appendonly", "yes", "--appendfsync", "always"];
+    let Some(server) = Server::start(REDIS, &arguments) else {
+        return;
+    };
+    let mut client = Client::open(&Endpoint::unix(server.socket()), &Options::default()).unwrap();
+    for line in DATA {
+        let words: Vec<&str> = line.split(' ').collect();
+        let reply = client.call(&words).unwrap();
+        assert_eq!(reply.as_error(), None, "{line}");
+    }
+    assert!(client.call(&["SAVE"]).unwrap().is_ok());
+    let directory = server.directory.path().to_str().unwrap();
+    let outcome = run(&["check", directory], b"", &[]);
+    assert_eq!(
+        (outcome.status, outcome.stderr.as_str()),
+        (0, ""),
+        "{}",
+        outcome.stdout
+    );
+    for part in [
+        "manifest of 1 base, 1 increment, 0 superseded files",
+        "dump.rdb: snapshot of version 10 by Redis 7.0",
+        "8 keys in 2 databases, 1 of them expire",
+        "the checksum is right",
+        "loads in: kvik, Redis 7.0 and later, Valkey 7.2 and later",
+    ] {
+        assert!(outcome.stdout.contains(part), "{part}: {}", outcome.stdout);
+    }
+
+    // The end of the last increment is torn off, as by a loss of power.
+    let increment = format!("{directory}/appendonlydir/appendonly.aof.1.incr.aof");
+    let whole = std::fs::read(&increment).unwrap();
+    std::fs::write(&increment, &whole[..whole.len() - 3]).unwrap();
+    let torn = run(&["check", directory], b"", &[]);
+    assert_eq!(torn.status, 1);
+    assert!(
+        torn.stdout.contains("DAMAGED: the file ends inside a unit"),
+        "{}",
+        torn.stdout
+    );
+    assert_eq!(run(&["check", "--repair", directory], b"", &[]).status, 0);
+    assert_eq!(run(&["check", directory], b"", &[]).status, 0);
+    let theirs = Command::new("redis-check-aof").arg(&increment).output();
+    assert!(theirs.is_ok_and(|output| output.status.success()));
+}
+
+#[test]
+fn a_check_needs_a_path() {
+    assert_eq!(run(&["check"], b"", &[]).status, 2);
+    let missing = run(&["check", "/nonexistent"], b"", &[]);
+    let reason = "/nonexistent: DAMAGED: No such file or directory (os error 2)\n";
+    assert_eq!((missing.status, missing.stdout.as_str()), (1, reason));
+}

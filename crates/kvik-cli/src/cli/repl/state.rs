@@ -20,7 +20,7 @@ pub(super) struct State {
     watch: Watch,
     /// At most one command of each kind, the newest, in the order in which the kinds were first
     /// used.
-    settings: Vec<(Kind, Words)>,
+    settings: Vec<(SettingKind, Words)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ enum Watch {
 
 /// The subject of a setting: a later command of the same kind replaces an earlier one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
+enum SettingKind {
     /// The account.
     Account,
     /// A command, or a command and its subcommand.
@@ -164,7 +164,7 @@ impl State {
             b"WATCH" => self.watch = Watch::Active,
             b"UNWATCH" => self.watch = Watch::Idle,
             b"SELECT" => self.selected(args),
-            b"AUTH" => self.set(Kind::Account, owned(command)),
+            b"AUTH" => self.set(SettingKind::Account, owned(command)),
             _ => self.configured(name, command),
         }
     }
@@ -173,21 +173,21 @@ impl State {
     pub(super) fn log_in(&mut self, user: Option<&str>, password: &str) {
         let words = ["AUTH"].into_iter().chain(user).chain([password]);
         let words = words.map(|word| word.as_bytes().to_vec());
-        self.set(Kind::Account, words.collect());
+        self.set(SettingKind::Account, words.collect());
     }
 
     /// The command that logs in to the account of this connection, if it has one.
     pub(super) fn account(&self) -> Vec<Words> {
-        self.commands(|kind| *kind == Kind::Account)
+        self.commands(|kind| *kind == SettingKind::Account)
     }
 
     /// The commands after which a new connection is like the last one, besides its account, its
     /// protocol and its database.
     pub(super) fn settings(&self) -> Vec<Words> {
-        self.commands(|kind| *kind != Kind::Account)
+        self.commands(|kind| *kind != SettingKind::Account)
     }
 
-    fn commands(&self, is_wanted: impl Fn(&Kind) -> bool) -> Vec<Words> {
+    fn commands(&self, is_wanted: impl Fn(&SettingKind) -> bool) -> Vec<Words> {
         let wanted = self.settings.iter().filter(|(kind, _)| is_wanted(kind));
         wanted.map(|(_, words)| words.clone()).collect()
     }
@@ -228,7 +228,8 @@ impl State {
     /// RESET makes the connection a new one. The account is kept for the next connection, which the
     /// server would otherwise refuse.
     fn reset(&mut self) {
-        self.settings.retain(|(kind, _)| *kind == Kind::Account);
+        self.settings
+            .retain(|(kind, _)| *kind == SettingKind::Account);
         *self = Self {
             settings: std::mem::take(&mut self.settings),
             ..Self::new(0, Protocol::Resp2)
@@ -248,7 +249,7 @@ impl State {
         loop {
             options = match (upper(options, 0).as_slice(), options) {
                 (b"AUTH", [_, user, password, rest @ ..]) => {
-                    self.set(Kind::Account, owned(&[b"AUTH", *user, *password]));
+                    self.set(SettingKind::Account, owned(&[b"AUTH", *user, *password]));
                     rest
                 }
                 (b"SETNAME", [_, name, rest @ ..]) => {
@@ -280,10 +281,10 @@ impl State {
             (b"READONLY" | b"READWRITE", _) => b"READONLY".to_vec(),
             _ => return,
         };
-        self.set(Kind::Named(kind), owned(command));
+        self.set(SettingKind::Named(kind), owned(command));
     }
 
-    fn set(&mut self, kind: Kind, words: Words) {
+    fn set(&mut self, kind: SettingKind, words: Words) {
         match self.settings.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, known)) => *known = words,
             None => self.settings.push((kind, words)),
