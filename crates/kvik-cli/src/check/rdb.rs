@@ -2,7 +2,7 @@
 //!
 //! Every value is built in an empty store of this process, by RESTORE, which finds whatever a
 //! server would find when it loads the file: contradictory packed bytes, members twice, keys twice.
-//! What stays of a key is its name, so memory grows with the names and not with the values.
+//! Only the name of a key stays there, so memory grows with the names and not with the values.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -136,14 +136,6 @@ impl Reading {
     /// Takes the whole records in `buffer`, and returns how many bytes they are.
     fn block(&mut self, splitter: &mut Splitter, buffer: &[u8]) -> Result<usize, SnapshotFault> {
         let start = splitter.offset();
-        // The header comes before the first record, but nothing hands it out.
-        let version = |splitter: &Splitter| splitter.version().unwrap_or(0);
-        let mut known = version(splitter);
-        if known == 0 && buffer.len() >= 9 {
-            let mut probe = Splitter::new(false);
-            drop(probe.split(&buffer[..9]).next());
-            known = version(&probe);
-        }
         let mut records = splitter.split(buffer);
         while let Some(record) = records.next() {
             let span = records.span();
@@ -152,9 +144,7 @@ impl Reading {
                 reason,
             };
             match record? {
-                Record::Key(record) => {
-                    self.key(record, &buffer[span.clone()], known).map_err(at)?
-                }
+                Record::Key(record) => self.key(record, &buffer[span.clone()]).map_err(at)?,
                 Record::Aux(name, text) => {
                     let (name, text) = (name.into_bytes(), text.into_bytes());
                     self.aux(&name, &text).map_err(at)?;
@@ -192,7 +182,7 @@ impl Reading {
         Ok(())
     }
 
-    fn key(&mut self, mut record: KeyRecord<'_>, bytes: &[u8], version: u16) -> Result<(), String> {
+    fn key(&mut self, mut record: KeyRecord<'_>, bytes: &[u8]) -> Result<(), String> {
         let (object, len) = (record.header.object, record.unread());
         let mut room = IntText::default();
         let name = record.header.key.clone();
@@ -216,7 +206,8 @@ impl Reading {
         self.payload.clear();
         self.payload.push(object.code());
         self.payload.extend_from_slice(&bytes[bytes.len() - len..]);
-        let payload_version = if version < VALKEY_PAYLOAD {
+        // The code 22 alone means two types, which the version of the payload tells apart.
+        let payload_version = if object.version() < VALKEY_PAYLOAD {
             REDIS_PAYLOAD
         } else {
             VALKEY_PAYLOAD
