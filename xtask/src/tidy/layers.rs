@@ -49,6 +49,11 @@ const LAYERS: &[Layer] = &[
         never: ABOVE_THE_LIBRARY,
     },
     Layer {
+        name: "kvik-log",
+        may_use: &["kvik-resp", "kvik-rope"],
+        never: ABOVE_THE_LIBRARY,
+    },
+    Layer {
         name: "kvik-store",
         // It asks the system for memory and gives it back.
         may_use: &["kvik-float", "kvik-rope", "libc"],
@@ -61,7 +66,13 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "kvik",
-        may_use: &["kvik-command", "kvik-resp", "kvik-store"],
+        may_use: &[
+            "kvik-command",
+            "kvik-log",
+            "kvik-resp",
+            "kvik-rope",
+            "kvik-store",
+        ],
         never: ABOVE_THE_LIBRARY,
     },
     Layer {
@@ -71,7 +82,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "kvik-server",
-        may_use: &["kvik", "kvik-command", "kvik-resp", "kvik-rope"],
+        may_use: &["kvik", "kvik-command", "kvik-log", "kvik-resp", "kvik-rope"],
         never: &["clap", "tokio"],
     },
     Layer {
@@ -80,6 +91,7 @@ const LAYERS: &[Layer] = &[
             "kvik",
             "kvik-client",
             "kvik-command",
+            "kvik-log",
             "kvik-resp",
             "kvik-server",
         ],
