@@ -20,6 +20,7 @@ mod db;
 pub mod effects;
 mod exec;
 mod executor;
+mod load;
 #[cfg(all(test, feature = "model"))]
 mod model;
 mod stripes;
@@ -33,7 +34,9 @@ pub use connection::Connection;
 pub use db::{Db, Options};
 pub use executor::{Executor, Outcome, Prepared};
 pub use kvik_command::{Engine, Error, Session};
+pub use kvik_command::load::{LoadFault, LoadPolicy};
 pub use kvik_resp::Value;
+pub use load::{LoadError, LoadOptions, LoadProgress, LoadReport};
 pub use stripes::Patience;
 pub use transaction::Transaction;
 pub use typed::SetOptions;
