@@ -5,11 +5,11 @@
 //! and so are keys unless the caller drops them: what a log says later about them must find them.
 //!
 //! A value is read to its end before the key is made, so one that is damaged leaves nothing behind. Strings
-//! are stored from the bytes of the file, without an allocation.
+//! are stored from the bytes of the file, or from room that is used again if they are compressed.
 
 mod fill;
 
-use kvik_rdb::{Corrupt, IntText, KeyHeader, KeyRecord, KeyUsage, Value};
+use kvik_rdb::{Corrupt, IntText, KeyHeader, KeyRecord, KeyUsage, ObjectType, Value};
 use kvik_store::{Entry, Guard, Malformed, Terms, Usage};
 
 /// What loading does with a key besides storing it.
@@ -67,33 +67,63 @@ impl std::fmt::Display for LoadFault {
 
 impl std::error::Error for LoadFault {}
 
-/// Stores a key of a file in the guard's keyspace, and says what became of it. The guard's stripe is the key's.
-///
-/// # Errors
-/// When the value is damaged or the key exists. Nothing is stored then.
-pub fn load_key(
-    guard: &mut Guard<'_>,
-    record: &mut KeyRecord<'_>,
+/// Puts the keys of a file into the store.
+#[derive(Debug)]
+pub struct KeyLoader {
     policy: LoadPolicy,
-) -> Result<LoadedKey, LoadFault> {
-    let terms = terms_of(&record.header);
-    if policy.drops_overdue && terms.expire_at.is_some_and(|at| at <= guard.now()) {
-        return Ok(LoadedKey::Overdue);
+    /// Where compressed strings are expanded.
+    room: Vec<u8>,
+}
+
+impl KeyLoader {
+    /// Loads keys in this way.
+    pub fn new(policy: LoadPolicy) -> Self {
+        Self {
+            policy,
+            room: Vec::new(),
+        }
     }
-    let (key, mut room) = (record.header.key.clone(), IntText::default());
-    let entry = guard.entry(key.bytes(&mut room));
-    if matches!(entry, Entry::Occupied(_)) && !policy.replaces {
-        return Err(LoadFault::Duplicate);
+
+    /// Stores a key in the guard's keyspace, and says what became of it. The guard's stripe is the key's.
+    ///
+    /// # Errors
+    /// When the value is damaged or the key exists. Nothing is stored then.
+    pub fn load(
+        &mut self,
+        guard: &mut Guard<'_>,
+        record: &mut KeyRecord<'_>,
+    ) -> Result<LoadedKey, LoadFault> {
+        let terms = terms_of(&record.header);
+        let is_overdue = terms.expire_at.is_some_and(|at| at <= guard.now());
+        if self.policy.drops_overdue && is_overdue {
+            return Ok(LoadedKey::Overdue);
+        }
+        let (key, mut room) = (record.header.key.clone(), IntText::default());
+        let entry = guard.entry(key.bytes(&mut room));
+        if matches!(entry, Entry::Occupied(_)) && !self.policy.replaces {
+            return Err(LoadFault::Duplicate);
+        }
+        match self.put(entry, record, &terms) {
+            Ok(()) => Ok(LoadedKey::Stored),
+            // Redis passes them over as well.
+            Err(LoadFault::Corrupt(Corrupt::Empty)) => Ok(LoadedKey::Empty),
+            Err(fault) => Err(fault),
+        }
     }
-    let stored = record
-        .value()
-        .map_err(LoadFault::from)
-        .and_then(|value| put(entry, value, &terms));
-    match stored {
-        Ok(()) => Ok(LoadedKey::Stored),
-        // Redis passes them over as well.
-        Err(LoadFault::Corrupt(Corrupt::Empty)) => Ok(LoadedKey::Empty),
-        Err(fault) => Err(fault),
+
+    fn put(
+        &mut self,
+        entry: Entry<'_>,
+        record: &mut KeyRecord<'_>,
+        terms: &Terms<'_>,
+    ) -> Result<(), LoadFault> {
+        if record.header.object != ObjectType::String {
+            return put(entry, record.value()?, terms);
+        }
+        let mut int = IntText::default();
+        let text = record.string(&mut self.room)?;
+        entry.restore_string(fill::string(&text, &mut int).into(), terms);
+        Ok(())
     }
 }
 

@@ -27,7 +27,9 @@ fn file(keys: u64) -> Vec<u8> {
             object: ObjectType::String,
         });
         let value = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        writer.encoder().string(format!("{value:032x}").replace('0', "z").as_bytes());
+        writer
+            .encoder()
+            .string(format!("{value:032x}").replace('0', "z").as_bytes());
     }
     writer.finish().bytes
 }
@@ -60,7 +62,9 @@ fn timed(work: impl FnOnce()) -> Duration {
 
 fn main() {
     // cargo itself passes --bench.
-    let keys = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(KEYS);
+    let keys = std::env::args()
+        .find_map(|word| word.parse().ok())
+        .unwrap_or(KEYS);
     let file = file(keys);
     println!("work,threads,ns_per_key,keys_per_s");
     let report = |work: &str, threads: usize, time: Duration| {
@@ -68,8 +72,16 @@ fn main() {
         println!("{work},{threads},{ns:.1},{:.0}", 1e9 / ns);
     };
     report("sum", 1, time(|| timed(|| assert_ne!(Crc64::of(&file), 1))));
-    report("split", 1, time(|| timed(|| assert_eq!(split(&file, false), keys))));
-    report("split and sum", 1, time(|| timed(|| assert_eq!(split(&file, true), keys))));
+    report(
+        "split",
+        1,
+        time(|| timed(|| assert_eq!(split(&file, false), keys))),
+    );
+    report(
+        "split and sum",
+        1,
+        time(|| timed(|| assert_eq!(split(&file, true), keys))),
+    );
     for checks_sum in [false, true] {
         for threads in [1, 2] {
             let options = LoadOptions {
@@ -81,12 +93,18 @@ fn main() {
                 let db = Db::open(Options::default());
                 let progress = LoadProgress::default();
                 let time = timed(|| {
-                    db.load(&mut &*file, &options, &progress).map(drop).unwrap_or_else(|error| panic!("{error}"));
+                    db.load(&mut &*file, &options, &progress)
+                        .map(drop)
+                        .unwrap_or_else(|error| panic!("{error}"));
                 });
                 assert_eq!(progress.keys.into_inner(), keys);
                 time
             };
-            report(if checks_sum { "load and sum" } else { "load" }, threads, time(load));
+            report(
+                if checks_sum { "load and sum" } else { "load" },
+                threads,
+                time(load),
+            );
         }
     }
 }

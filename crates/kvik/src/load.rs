@@ -15,7 +15,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
-use kvik_command::load::{LoadFault, LoadPolicy, LoadedKey, load_key};
+use kvik_command::load::{KeyLoader, LoadFault, LoadPolicy, LoadedKey};
 use kvik_rdb::{FILE_FORMAT, FileError, IntText, KeyRecord, Record, Splitter, Text};
 use kvik_store::{Guard, KeyspaceId, Mode, NoEffects};
 use parking_lot::Mutex;
@@ -23,8 +23,12 @@ use parking_lot::Mutex;
 use crate::db::{Db, Shared};
 use crate::stripes::Patience;
 
-/// Bytes that are read at once: some thousand keys, so that a stripe gets some hundred of them in a row.
-const BLOCK: usize = 1 << 20;
+/// Bytes that are read at once: some thousand keys, so that a stripe gets some hundred of them in a row, and
+/// few enough to be still in the cache of the core when they are stored.
+const BLOCK: usize = 256 << 10;
+
+/// Keys whose places are fetched from memory together.
+const TOGETHER: usize = 32;
 
 /// How a file is loaded.
 #[derive(Clone, Copy, Debug)]
@@ -113,7 +117,10 @@ impl std::fmt::Display for LoadError {
                 fault,
             } => {
                 let key = key.escape_ascii();
-                write!(f, "{fault}, key \"{key}\" of database {database}, at offset {offset}")
+                write!(
+                    f,
+                    "{fault}, key \"{key}\" of database {database}, at offset {offset}"
+                )
             }
             Self::Database(database) => write!(
                 f,
@@ -199,6 +206,7 @@ struct Block {
 /// Where a key lies in a block.
 #[derive(Clone, Copy)]
 struct FoundKey {
+    hash: u64,
     start: u32,
     database: u32,
     len: usize,
@@ -217,11 +225,12 @@ impl Loading<'_> {
         let stripes = self.shared.stripes.len();
         // Threads begin at stripes far from one another, so that they rarely meet.
         let first = stripes * number / threads.max(1);
+        let mut loader = KeyLoader::new(self.policy);
         let mut block = Block::default();
         block.keys.resize_with(stripes, Vec::new);
         while self.fill(&mut block) {
             for index in (first..stripes).chain(0..first) {
-                if let Err(error) = self.store(&mut block, index) {
+                if let Err(error) = self.store(&mut loader, &mut block, index) {
                     self.source.lock().error.get_or_insert(error);
                     return;
                 }
@@ -244,16 +253,27 @@ impl Loading<'_> {
     }
 
     /// Stores the keys of a block that belong to a stripe.
-    fn store(&self, block: &mut Block, index: usize) -> Result<(), LoadError> {
+    fn store(
+        &self,
+        loader: &mut KeyLoader,
+        block: &mut Block,
+        index: usize,
+    ) -> Result<(), LoadError> {
         let keys = std::mem::take(&mut block.keys[index]);
-        let stored = self.store_all(block, index, &keys);
+        let stored = self.store_all(loader, block, index, &keys);
         // The list goes back for the next block.
         block.keys[index] = keys;
         block.keys[index].clear();
         stored
     }
 
-    fn store_all(&self, block: &Block, index: usize, keys: &[FoundKey]) -> Result<(), LoadError> {
+    fn store_all(
+        &self,
+        loader: &mut KeyLoader,
+        block: &Block,
+        index: usize,
+        keys: &[FoundKey],
+    ) -> Result<(), LoadError> {
         let Some(first) = keys.first() else {
             return Ok(());
         };
@@ -262,15 +282,24 @@ impl Loading<'_> {
         let held = stripes.lock(index, Patience::Wait);
         let mut held = held.expect("a patient lock succeeds");
         let mut effects = NoEffects;
-        let mut guard = Guard::new(&mut held, &stripes.layout, &mut effects, self.shared.now_ms())
-            .on(KeyspaceId(first.database))
-            .mode(Mode::Follower)
-            .access(settings.access_policy(), false, 0)
-            .limits(&settings.limits);
+        let mut guard = Guard::new(
+            &mut held,
+            &stripes.layout,
+            &mut effects,
+            self.shared.now_ms(),
+        )
+        .on(KeyspaceId(first.database))
+        .mode(Mode::Follower)
+        .access(settings.access_policy(), false, 0)
+        .limits(&settings.limits);
         let mut counts = [0; 3];
-        for found in keys {
-            guard.select(KeyspaceId(found.database));
-            counts[self.store_key(&mut guard, block, *found)? as usize] += 1;
+        for keys in keys.chunks(TOGETHER) {
+            let hashes = keys.iter().map(|found| found.hash);
+            stripes.prefetch(KeyspaceId(keys[0].database), hashes);
+            for found in keys {
+                guard.select(KeyspaceId(found.database));
+                counts[store_key(loader, &mut guard, block, *found)? as usize] += 1;
+            }
         }
         drop(guard.take_garbage());
         let [stored, overdue, empty] = counts;
@@ -279,23 +308,24 @@ impl Loading<'_> {
         self.progress.empty.fetch_add(empty, Relaxed);
         Ok(())
     }
+}
 
-    fn store_key(
-        &self,
-        guard: &mut Guard<'_>,
-        block: &Block,
-        found: FoundKey,
-    ) -> Result<LoadedKey, LoadError> {
-        let range = found.range();
-        let record = KeyRecord::read(&block.bytes[range.clone()], block.version);
-        let mut record = record.expect("a record that was found before");
-        load_key(guard, &mut record, self.policy).map_err(|fault| LoadError::Key {
-            offset: block.offset + (range.end - record.unread()) as u64,
-            database: found.database,
-            key: record.header.key.into_bytes().into_owned(),
-            fault,
-        })
-    }
+fn store_key(
+    loader: &mut KeyLoader,
+    guard: &mut Guard<'_>,
+    block: &Block,
+    found: FoundKey,
+) -> Result<LoadedKey, LoadError> {
+    let range = found.range();
+    let record = KeyRecord::read(&block.bytes[range.clone()], block.version);
+    let mut record = record.expect("a record that was found before");
+    let loaded = loader.load(guard, &mut record);
+    loaded.map_err(|fault| LoadError::Key {
+        offset: block.offset + (range.end - record.unread()) as u64,
+        database: found.database,
+        key: record.header.key.into_bytes().into_owned(),
+        fault,
+    })
 }
 
 impl<'l> Source<'l> {
@@ -370,6 +400,7 @@ impl<'l> Source<'l> {
                     let hash = layout.hash(record.header.key.bytes(&mut room));
                     let span = records.span();
                     block.keys[layout.stripe_of(hash)].push(FoundKey {
+                        hash,
                         start: span.start as u32,
                         database: self.database,
                         len: span.len(),
@@ -402,7 +433,9 @@ impl LoadReport {
     fn add_aux(&mut self, name: Text<'_>, text: Text<'_>) -> Result<(), LoadError> {
         let (name, text) = (name.into_bytes(), text.into_bytes());
         if *name == *b"kvik-format" {
-            let format = std::str::from_utf8(&text).ok().and_then(|it| it.parse().ok());
+            let format = std::str::from_utf8(&text)
+                .ok()
+                .and_then(|it| it.parse().ok());
             let format = format.unwrap_or(u64::MAX);
             if format > FILE_FORMAT {
                 return Err(LoadError::Format(format));

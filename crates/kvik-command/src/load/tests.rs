@@ -48,7 +48,7 @@ impl OneStripe {
         policy: LoadPolicy,
     ) -> Result<LoadedKey, LoadFault> {
         let mut record = KeyRecord::read(record, 80).unwrap();
-        self.with(|guard| load_key(guard, &mut record, policy))
+        self.with(|guard| KeyLoader::new(policy).load(guard, &mut record))
     }
 
     pub(crate) fn len(&mut self) -> usize {
