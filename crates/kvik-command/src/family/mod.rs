@@ -1,6 +1,7 @@
 //! The commands, one file per family: rows first, then the handlers they name.
 
 mod bitmap;
+mod carried_expiry;
 mod client;
 mod command;
 mod config;
@@ -17,7 +18,9 @@ mod list;
 mod member_expiry;
 mod member_scan;
 mod memory;
+mod persistence;
 mod prefix;
+mod sampling;
 mod server;
 mod set;
 mod slowlog;
@@ -48,6 +51,7 @@ pub fn commands() -> Vec<Row> {
         list::rows(),
         member_expiry::rows(),
         memory::rows(),
+        persistence::rows(),
         prefix::rows(),
         server::rows(),
         set::rows(),
