@@ -70,6 +70,7 @@ const LAYERS: &[Layer] = &[
         may_use: &[
             "kvik-command",
             "kvik-log",
+            "kvik-rdb",
             "kvik-resp",
             "kvik-rope",
             "kvik-store",
