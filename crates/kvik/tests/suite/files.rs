@@ -226,7 +226,7 @@ fn what_comes_behind_a_file_is_left_alone() {
 fn damage_is_named_with_its_place() {
     let file = saved(&filled());
     let fault = |file: &[u8], options: &LoadOptions| match loaded(file, options) {
-        Err(LoadError::File(error)) => (error.offset, error.fault),
+        Err(LoadError::Damaged(error)) => (error.offset, error.fault),
         other => panic!("{:?}", other.map(|(_, report)| report)),
     };
     for threads in [1, 3] {
