@@ -3,6 +3,12 @@
 //! The real servers are found as the transcripts find them: `redis-server` and `redis-check-rdb` in `PATH`, or
 //! programs that `KVIK_TEST_REDIS` and `KVIK_TEST_VALKEY` name. Without them only what needs none is tested.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may panic, and waits for real servers"
+)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering::Relaxed;
