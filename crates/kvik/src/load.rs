@@ -88,7 +88,7 @@ pub enum LoadError {
     /// It could not be read.
     Read(io::Error),
     /// It is damaged, or no such file.
-    File(FileError),
+    Damaged(FileError),
     /// One of its keys cannot be stored.
     Key {
         /// Bytes of the file before the place that was read last.
@@ -110,7 +110,7 @@ impl std::fmt::Display for LoadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Read(error) => write!(f, "cannot be read: {error}"),
-            Self::File(error) => error.fmt(f),
+            Self::Damaged(error) => error.fmt(f),
             Self::Key {
                 offset,
                 database,
@@ -367,7 +367,7 @@ impl<'l> Source<'l> {
                 return Ok(());
             }
             if is_end {
-                return Err(LoadError::File(self.splitter.cut_off(filled)));
+                return Err(LoadError::Damaged(self.splitter.cut_off(filled)));
             }
         }
     }
@@ -396,7 +396,7 @@ impl<'l> Source<'l> {
         let mut records = self.splitter.split(&block.bytes[..filled]);
         let mut room = IntText::default();
         while let Some(record) = records.next() {
-            match record.map_err(LoadError::File)? {
+            match record.map_err(LoadError::Damaged)? {
                 Record::Key(record) => {
                     let hash = layout.hash(record.header.key.bytes(&mut room));
                     let span = records.span();

@@ -298,8 +298,8 @@ fn a_damaged_value_leaves_nothing() {
     for record in records(true) {
         for cut in [record.len() - 1, record.len() / 2] {
             if let Ok(mut record) = KeyRecord::read(&record[..cut], 80) {
-                let loaded =
-                    store.with(|guard| load_key(guard, &mut record, LoadPolicy::default()));
+                let mut loader = KeyLoader::new(LoadPolicy::default());
+                let loaded = store.with(|guard| loader.load(guard, &mut record));
                 assert!(loaded.is_err());
             }
         }

@@ -367,7 +367,7 @@ fn a_promised_count_is_not_believed() {
         let record = [
             &[code][..],
             b"\x01k",
-            &[0; 8][..usize::from(code >= 24 && code < 200) * 8],
+            &[0; 8][..usize::from((24..200).contains(&code)) * 8],
             huge,
         ];
         let file = sealed(b"REDIS0012", &record.concat());

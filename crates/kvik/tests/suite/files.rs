@@ -3,6 +3,12 @@
 //! The real servers are found as the transcripts find them: `redis-server` and `redis-check-rdb` in `PATH`, or
 //! programs that `KVIK_TEST_REDIS` and `KVIK_TEST_VALKEY` name. Without them only what needs none is tested.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may panic, and waits for real servers"
+)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering::Relaxed;
@@ -226,7 +232,7 @@ fn what_comes_behind_a_file_is_left_alone() {
 fn damage_is_named_with_its_place() {
     let file = saved(&filled());
     let fault = |file: &[u8], options: &LoadOptions| match loaded(file, options) {
-        Err(LoadError::File(error)) => (error.offset, error.fault),
+        Err(LoadError::Damaged(error)) => (error.offset, error.fault),
         other => panic!("{:?}", other.map(|(_, report)| report)),
     };
     for threads in [1, 3] {
