@@ -1,5 +1,6 @@
 //! Append-only files: units of commands, perhaps behind a snapshot.
 
+use std::collections::HashSet;
 use std::io::SeekFrom;
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use kvik_command::declare::table;
 use kvik_log::{DiskReader, ReadError, ReadUnit, UnitReader};
 
 use super::report::count;
-use super::servers::Servers;
+use super::servers::{Servers, is_dated};
 use super::{Check, FileKind, kind, rdb};
 
 /// How a file of a log ends.
@@ -40,6 +41,8 @@ struct Units {
     first_s: Option<u64>,
     last_s: Option<u64>,
     servers: Servers,
+    /// Commands whose servers are known, each with whether it sets an absolute time.
+    known: HashSet<(u16, bool)>,
 }
 
 impl Check<'_> {
@@ -181,8 +184,11 @@ impl Units {
             let fault = match table().find(name) {
                 None => "unknown command",
                 Some(command) if !command.accepts(words.len()) => "wrong number of arguments for",
-                Some(_) => {
-                    self.servers.need_command(words);
+                Some(command) => {
+                    // A log has millions of commands, and few kinds of them.
+                    if self.known.insert((command.id(), is_dated(words))) {
+                        self.servers.need_command(words);
+                    }
                     continue;
                 }
             };

@@ -146,7 +146,7 @@ impl Servers {
             return;
         };
         // SET with an absolute time, as logs have it, is younger than SET.
-        let is_dated_set = name == "SET" && words.tail(3).iter().any(is_absolute_time);
+        let is_dated_set = name == "SET" && is_dated(words);
         let redis = match version(command.since()) {
             _ if is_dated_set => Some((6, 2)),
             // Commands that only kvik has carry kvik's own version.
@@ -182,8 +182,11 @@ impl Least {
     }
 }
 
-fn is_absolute_time(word: &[u8]) -> bool {
-    word.eq_ignore_ascii_case(b"PXAT") || word.eq_ignore_ascii_case(b"EXAT")
+/// Whether the options of a command with key and value set an absolute time.
+pub(super) fn is_dated(words: kvik_resp::Args<'_>) -> bool {
+    let is_option =
+        |word: &[u8]| word.eq_ignore_ascii_case(b"PXAT") || word.eq_ignore_ascii_case(b"EXAT");
+    words.tail(3).iter().any(is_option)
 }
 
 /// `6.2.0` as (6, 2).

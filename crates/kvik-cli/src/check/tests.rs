@@ -140,7 +140,7 @@ fn only_kvik_loads_members_that_expire() {
 
 #[test]
 fn a_sound_append_only_file_tells_its_time() {
-    let set = commands(&["SET k v PXAT 5"]);
+    let set = commands(&["SET k v KEEPTTL"]);
     let unit = commands(&[
         "MULTI",
         "SELECT 3",
@@ -160,6 +160,16 @@ fn a_sound_append_only_file_tells_its_time() {
         )
     );
     assert!(is_sound);
+}
+
+#[test]
+fn an_option_may_need_a_newer_server_than_its_command() {
+    let plain = commands(&["SET k v", "SET k v KEEPTTL"]);
+    let dated = [&plain[..], &commands(&["SET k v PXAT 5"])].concat();
+    for (file, redis) in [(plain, "Redis 1.0"), (dated, "Redis 6.2")] {
+        let (text, _) = check_file("a.aof", &file);
+        assert!(text.contains(redis), "{text}");
+    }
 }
 
 #[test]
