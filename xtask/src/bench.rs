@@ -134,6 +134,14 @@ fn programs(options: &Options) -> anyhow::Result<Vec<Program>> {
     let threads = options.threads.to_string();
     let mut programs: Vec<Program> = Vec::new();
     for path in options.peers.iter().chain([&kvik]) {
+        // Servers start in folders of their own, where a relative path leads elsewhere. A name
+        // without a folder is looked up by the system.
+        let path = &match path.components().count() {
+            1 => path.clone(),
+            _ => path
+                .canonicalize()
+                .with_context(|| path.display().to_string())?,
+        };
         let is_kvik = server::is_kvik(path)?;
         let mut arguments = vec!["--save", "", "--appendonly", "no"];
         if is_kvik {
