@@ -125,12 +125,12 @@ impl Check<'_> {
         if !fault.can_cut {
             return self.report.damage(path, &fault.reason);
         }
-        if self.is_in_use(path) {
+        let Some(_locks) = self.keep_out(path) else {
             let reason = &fault.reason;
             return self.report.detail(&format!(
                 "{reason}; a server has the directory open and may be writing there"
             ));
-        }
+        };
         if !self.repairs {
             let reason = &fault.reason;
             self.report.damage(

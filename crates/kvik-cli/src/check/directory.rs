@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, IoSlice, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use kvik_log::{DiskWriter, FileEntry, Manifest, ManifestFile};
+use kvik_log::{DiskLock, DiskWriter, FileEntry, Manifest, ManifestFile};
 
 use super::aof::LogEnd;
 use super::report::count;
@@ -159,14 +159,16 @@ impl Check<'_> {
         }
     }
 
-    /// Whether a server has the directory of a file open, or the one above it. Redis and Valkey
-    /// take no such lock.
-    pub(super) fn is_in_use(&self, path: &Path) -> bool {
-        path.ancestors().skip(1).take(2).any(|directory| {
-            let lock = directory.join(LOCK);
-            // Taking the lock would create the file.
-            self.disk.len(&lock).is_ok() && matches!(self.disk.lock(&lock), Ok(None))
-        })
+    /// Keeps servers out of the directory of a file and out of the one above it, as long as the
+    /// locks live; none if a server has one of them open. Redis and Valkey take no such lock.
+    pub(super) fn keep_out(&self, path: &Path) -> Option<Vec<Box<dyn DiskLock>>> {
+        let directories = path.ancestors().skip(1).take(2);
+        let locks = directories.map(|directory| directory.join(LOCK));
+        // Taking a lock would create its file, which is not for a check to do.
+        let existing = locks.filter(|lock| self.disk.len(lock).is_ok());
+        existing
+            .filter_map(|lock| self.disk.lock(&lock).ok())
+            .collect()
     }
 
     /// Cuts a file, and keeps the bytes that it loses beside it. Returns the name of that file.
