@@ -8,7 +8,7 @@
     reason = "the helpers of a test fail like the test"
 )]
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -356,18 +356,27 @@ fn errors_keep_their_bytes() {
 
 #[test]
 fn an_url_may_be_valkeys() {
-    let address = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let port = address.port().to_string();
-    on_servers(&["--port", &port, "--bind", "127.0.0.1"], |_| {
-        let url = format!("valkey://127.0.0.1:{port}/3");
-        assert_eq!(
-            run(&["cli", "-u", &url, "ping"], b"", &[]),
-            success("PONG\n")
-        );
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let commands = [
+            ("*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n", "+OK\r\n"),
+            ("*1\r\n$4\r\nping\r\n", "+PONG\r\n"),
+        ];
+        for (command, reply) in commands {
+            let mut received = vec![0; command.len()];
+            stream.read_exact(&mut received).unwrap();
+            assert_eq!(String::from_utf8_lossy(&received), command);
+            stream.write_all(reply.as_bytes()).unwrap();
+        }
     });
+    let url = format!("valkey://127.0.0.1:{port}/3");
+    assert_eq!(
+        run(&["cli", "-u", &url, "ping"], b"", &[]),
+        success("PONG\n")
+    );
+    server.join().unwrap();
 }
 
 #[test]
