@@ -1,8 +1,8 @@
 //! How far a value reaches, found without building it.
 //!
-//! The layout of each type is a small grammar: strings, numbers, and sequences behind their count. [`Extent`]
-//! walks along it, stops where the bytes end, and goes on there when more have come. A step costs a few
-//! nanoseconds and each string is one step, however long it is.
+//! The layout of each type is a small grammar: strings, numbers, and sequences behind their count.
+//! [`Extent`] walks along it, stops where the bytes end, and goes on there when more have come. A
+//! step costs a few nanoseconds and each string is one step, however long it is.
 
 use crate::{Corrupt, ObjectType, Reader};
 
@@ -170,8 +170,8 @@ impl Extent {
     /// Passes what there is of the value and says whether that was all of it.
     ///
     /// # Errors
-    /// When a part is in no known form. Nothing follows from a count or a length that is too large, but that
-    /// the end is not reached.
+    /// When a part is in no known form. Nothing follows from a count or a length that is too large,
+    /// but that the end is not reached.
     pub(super) fn pass(&mut self, reader: &mut Reader<'_>) -> Result<bool, Corrupt> {
         while let Some(part) = self.next_part() {
             // A part's head is passed whole or not at all, so that it can be read again.
@@ -238,7 +238,8 @@ impl Extent {
         Ok(())
     }
 
-    /// Reads the head of one part of a module's data and says whether it was not the mark of the end.
+    /// Reads the head of one part of a module's data and says whether it was not the mark of the
+    /// end.
     fn enter_module(&mut self, reader: &mut Reader<'_>) -> Result<bool, Corrupt> {
         match reader.length()? {
             MODULE_END => return Ok(false),

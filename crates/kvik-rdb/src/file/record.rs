@@ -76,7 +76,8 @@ impl<'b> KeyRecord<'b> {
         Ok(Self { header, value })
     }
 
-    /// Reads the bytes of a record that a [`Splitter`](super::Splitter) has found in a file of this version.
+    /// Reads the bytes of a record that a [`Splitter`](super::Splitter) has found in a file of this
+    /// version.
     ///
     /// # Errors
     /// When they are none.
@@ -106,7 +107,8 @@ impl<'b> KeyRecord<'b> {
         self.value.text_in(room)
     }
 
-    /// Bytes of the value that have not been read: after an error they lie behind the place where it is.
+    /// Bytes of the value that have not been read: after an error they lie behind the place where
+    /// it is.
     pub fn unread(&self) -> usize {
         self.value.remaining()
     }
@@ -150,12 +152,13 @@ fn deadline(ms: i64) -> Option<u64> {
     (ms != -1).then(|| u64::try_from(ms).unwrap_or(0))
 }
 
-/// Where the reading of a record got stuck for want of bytes: so much of it is passed, and so much of its value.
+/// Where the reading of a record got stuck for want of bytes: so much of it is passed, and so much
+/// of its value.
 pub(super) type Progress = Option<(usize, Extent)>;
 
 impl<'b> Record<'b> {
-    /// Reads a record other than the last, or says that it needs more bytes. `progress` is what an earlier
-    /// attempt on the same record left, when there were fewer bytes.
+    /// Reads a record other than the last, or says that it needs more bytes. `progress` is what an
+    /// earlier attempt on the same record left, when there were fewer bytes.
     pub(super) fn read(
         reader: &mut Reader<'b>,
         version: u16,

@@ -1,8 +1,9 @@
 //! Divides the bytes of a file into its records.
 //!
-//! The caller owns the buffer. It hands over what it has, gets the whole records in it, and comes again with
-//! the rest and more behind it. A value that is longer than the buffer is not passed twice: how far its end
-//! was looked for is kept. Memory is what the caller reads into, so a header can promise what it likes.
+//! The caller owns the buffer. It hands over what it has, gets the whole records in it, and comes
+//! again with the rest and more behind it. A value that is longer than the buffer is not passed
+//! twice: how far its end was looked for is kept. Memory is what the caller reads into, so a header
+//! can promise what it likes.
 
 use std::ops::Range;
 
@@ -32,7 +33,8 @@ pub struct Splitter {
 
 /// The records in some bytes of a file.
 ///
-/// An iterator, which ends where a record is not whole; after [`Record::End`] or an error it has nothing more.
+/// An iterator, which ends where a record is not whole; after [`Record::End`] or an error it has
+/// nothing more.
 #[derive(Debug)]
 pub struct Records<'s, 'b> {
     splitter: &'s mut Splitter,
@@ -43,7 +45,8 @@ pub struct Records<'s, 'b> {
 }
 
 impl Splitter {
-    /// At the start of a file. Its checksum is verified if `checks_sum`, which takes as long as half of the rest.
+    /// At the start of a file. Its checksum is verified if `checks_sum`, which takes as long as
+    /// half of the rest.
     pub fn new(checks_sum: bool) -> Self {
         Self {
             version: None,
@@ -80,8 +83,8 @@ impl Splitter {
         }
     }
 
-    /// The error that it is when no more bytes come, unless the file [has ended](Self::is_done). `rest` is how
-    /// many bytes are left over.
+    /// The error that it is when no more bytes come, unless the file [has ended](Self::is_done).
+    /// `rest` is how many bytes are left over.
     pub fn cut_off(&self, rest: usize) -> FileError {
         FileError {
             offset: self.offset + rest as u64,

@@ -279,7 +279,8 @@ fn a_wrong_byte_is_found() {
     for at in 0..file.len() {
         let mut damaged = file.clone();
         damaged[at] ^= 0x21;
-        // The name of the server, a length or a type may be what is wrong; if nothing else is, the sum is.
+        // The name of the server, a length or a type may be what is wrong; if nothing else is, the
+        // sum is.
         let mut splitter = Splitter::new(true);
         let found: Result<Vec<_>, _> = splitter.split(&damaged).map(|it| it.map(drop)).collect();
         assert!(found.is_err() || !splitter.is_done(), "at {at}");

@@ -1,11 +1,11 @@
 //! Writes a file, whose version is known only when it is whole.
 //!
-//! The header comes first, but whether a field or a member expires, for which a newer version is needed, may
-//! turn out with the last key. So the file begins as the oldest version that is written, and at the end the
-//! caller gets the nine bytes of the right header to put over it. The checksum is that of the file as it is
-//! then: CRC-64 is linear, so the difference of two headers, shifted by the length of the rest, is the
-//! difference of the two checksums. Whoever cannot write over the beginning, because it went through a
-//! socket, states the version beforehand.
+//! The header comes first, but whether a field or a member expires, for which a newer version is
+//! needed, may turn out with the last key. So the file begins as the oldest version that is
+//! written, and at the end the caller gets the nine bytes of the right header to put over it. The
+//! checksum is that of the file as it is then: CRC-64 is linear, so the difference of two headers,
+//! shifted by the length of the rest, is the difference of the two checksums. Whoever cannot write
+//! over the beginning, because it went through a socket, states the version beforehand.
 
 use super::header::{HEADER_LEN, header_of};
 use super::opcode;
@@ -114,7 +114,8 @@ impl FileWriter {
         }
     }
 
-    /// A hint for whoever reads the file: the database has so many keys, and so many of them expire.
+    /// A hint for whoever reads the file: the database has so many keys, and so many of them
+    /// expire.
     pub fn sizes(&mut self, keys: u64, expiring: u64) {
         self.out.push(opcode::RESIZEDB);
         let mut encoder = self.encoder();
@@ -133,7 +134,8 @@ impl FileWriter {
         Encoder::new(&mut self.out, self.compression)
     }
 
-    /// Whole keys with their values as an [`Encoder`] has written them elsewhere, which need this version.
+    /// Whole keys with their values as an [`Encoder`] has written them elsewhere, which need this
+    /// version.
     pub fn append(&mut self, keys: &[u8], version: u16) {
         self.needs(version);
         self.out.extend_from_slice(keys);
