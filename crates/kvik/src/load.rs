@@ -2,9 +2,10 @@
 //!
 //! Every thread does the same. It takes the input for itself, reads a block, finds the keys in it and the
 //! stripe of each, and gives the input back; then it stores the keys of the block, one stripe after the other.
-//! So no thread waits for another to hand it work, and memory is a block for each of them, but for a value
-//! that is longer than a block. Finding the keys takes about a quarter of the time, so beyond four threads
-//! more of them hardly help.
+//! So no thread waits for another to hand it work, and memory is a block for each of them, but for a string or
+//! a stream that is longer than a block. Any other collection of more than 8 MiB is read some elements at a
+//! time by one thread, while the others wait. Finding the keys takes about a quarter of the time, so beyond
+//! four threads more of them hardly help.
 //!
 //! Nothing expires while a file loads: the caller has made the store a follower before, and ends that when
 //! also what follows the file is loaded.
@@ -16,17 +17,20 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
 use kvik_command::load::{KeyLoader, LoadFault, LoadPolicy, LoadedKey};
-use kvik_rdb::{FILE_FORMAT, FileError, IntText, KeyRecord, Record, Splitter, Text};
+use kvik_rdb::{FILE_FORMAT, FileError, IntText, KeyRecord, LongValue, Record, Splitter, Text};
 use kvik_store::{Guard, KeyspaceId, Mode, NoEffects};
 use parking_lot::Mutex;
 
 use crate::db::Db;
 use crate::shared::Shared;
-use crate::stripes::Patience;
+use crate::stripes::{Held, Patience};
 
 /// Bytes that are read at once: some thousand keys, so that a stripe gets some hundred of them in a row, and
 /// few enough to be still in the cache of the core when they are stored.
 const BLOCK: usize = 256 << 10;
+
+/// Bytes from which a value is read in pieces, if it can be.
+const LONG: usize = 8 << 20;
 
 /// Keys whose places are fetched from memory together.
 const TOGETHER: usize = 32;
@@ -63,6 +67,15 @@ pub struct LoadProgress {
     pub overdue: AtomicU64,
     /// Collections without elements that were passed over.
     pub empty: AtomicU64,
+}
+
+impl LoadProgress {
+    /// Counts keys, by what [became](LoadedKey) of them.
+    fn count(&self, [stored, overdue, empty]: [u64; 3]) {
+        self.keys.fetch_add(stored, Relaxed);
+        self.overdue.fetch_add(overdue, Relaxed);
+        self.empty.fetch_add(empty, Relaxed);
+    }
 }
 
 /// What a file held besides its keys.
@@ -149,28 +162,38 @@ impl Db {
         options: &LoadOptions,
         progress: &LoadProgress,
     ) -> Result<LoadReport, LoadError> {
-        let loading = Loading {
-            shared: &self.shared,
-            policy: options.policy,
-            progress,
-            source: Mutex::new(Source::new(input, options.checks_sum)),
-        };
-        thread::scope(|scope| {
-            for number in 1..options.threads {
-                let loading = &loading;
-                scope.spawn(move || loading.run(number, options.threads));
-            }
-            loading.run(0, options.threads);
-        });
-        let source = loading.source.into_inner();
-        match source.error {
-            Some(error) => Err(error),
-            None => Ok(LoadReport {
-                bytes: source.splitter.offset(),
-                version: source.splitter.version().unwrap_or(0),
-                ..source.report
-            }),
+        load(&self.shared, input, options, progress)
+    }
+}
+
+/// Loads an RDB file; see [`Db::load`].
+pub(crate) fn load(
+    shared: &Shared,
+    input: &mut (dyn Read + Send),
+    options: &LoadOptions,
+    progress: &LoadProgress,
+) -> Result<LoadReport, LoadError> {
+    let loading = Loading {
+        shared,
+        policy: options.policy,
+        progress,
+        source: Mutex::new(Source::new(input, options.checks_sum)),
+    };
+    thread::scope(|scope| {
+        for number in 1..options.threads {
+            let loading = &loading;
+            scope.spawn(move || loading.run(number, options.threads));
         }
+        loading.run(0, options.threads);
+    });
+    let source = loading.source.into_inner();
+    match source.error {
+        Some(error) => Err(error),
+        None => Ok(LoadReport {
+            bytes: source.splitter.offset(),
+            version: source.splitter.version().unwrap_or(0),
+            ..source.report
+        }),
     }
 }
 
@@ -245,7 +268,7 @@ impl Loading<'_> {
         if source.error.is_some() || source.splitter.is_done() {
             return false;
         }
-        if let Err(error) = source.fill(block, self.shared) {
+        if let Err(error) = source.fill(block, self) {
             // What was found before the error is stored, so that the keys in memory are those before the offset.
             source.error = Some(error);
         }
@@ -279,20 +302,9 @@ impl Loading<'_> {
             return Ok(());
         };
         let stripes = &self.shared.stripes;
-        let settings = &self.shared.engine.settings;
-        let held = stripes.lock(index, Patience::Wait);
-        let mut held = held.expect("a patient lock succeeds");
+        let mut held = lock(self.shared, index);
         let mut effects = NoEffects;
-        let mut guard = Guard::new(
-            &mut held,
-            &stripes.layout,
-            &mut effects,
-            self.shared.now_ms(),
-        )
-        .on(KeyspaceId(first.database))
-        .mode(Mode::Follower)
-        .access(settings.access_policy(), false, 0)
-        .limits(&settings.limits);
+        let mut guard = guard_of(self.shared, &mut held, &mut effects, first.database);
         let mut counts = [0; 3];
         for keys in keys.chunks(TOGETHER) {
             let hashes = keys.iter().map(|found| found.hash);
@@ -303,12 +315,30 @@ impl Loading<'_> {
             }
         }
         drop(guard.take_garbage());
-        let [stored, overdue, empty] = counts;
-        self.progress.keys.fetch_add(stored, Relaxed);
-        self.progress.overdue.fetch_add(overdue, Relaxed);
-        self.progress.empty.fetch_add(empty, Relaxed);
+        self.progress.count(counts);
         Ok(())
     }
+}
+
+/// Locks a stripe.
+fn lock(shared: &Shared, index: usize) -> Held<'_> {
+    let held = shared.stripes.lock(index, Patience::Wait);
+    held.expect("a patient lock succeeds")
+}
+
+/// A guard as loading needs it: nothing expires, and nobody is told.
+fn guard_of<'g>(
+    shared: &'g Shared,
+    held: &'g mut Held<'_>,
+    effects: &'g mut NoEffects,
+    database: u32,
+) -> Guard<'g> {
+    let settings = &shared.engine.settings;
+    Guard::new(held, &shared.stripes.layout, effects, shared.now_ms())
+        .on(KeyspaceId(database))
+        .mode(Mode::Follower)
+        .access(settings.access_policy(), false, 0)
+        .limits(&settings.limits)
 }
 
 fn store_key(
@@ -342,23 +372,23 @@ impl<'l> Source<'l> {
     }
 
     /// Reads until a block has some records, or the file ends.
-    fn fill(&mut self, block: &mut Block, shared: &Shared) -> Result<(), LoadError> {
+    fn fill(&mut self, block: &mut Block, loading: &Loading<'_>) -> Result<(), LoadError> {
         block.offset = self.splitter.offset();
         // A value that was longer than a block has left its room behind.
         if block.bytes.capacity() > 4 * BLOCK {
             block.bytes = Vec::new();
         }
-        let mut filled = self.tail.len();
-        block.bytes.resize(BLOCK.max(filled), 0);
-        block.bytes[..filled].copy_from_slice(&self.tail);
-        self.tail.clear();
+        if self.tail.capacity() > 4 * BLOCK {
+            self.tail.shrink_to(BLOCK);
+        }
+        let mut filled = self.take_tail(&mut block.bytes);
         loop {
             if filled == block.bytes.len() {
                 // Doubled, so that a long value is not copied again and again.
                 block.bytes.resize(2 * filled, 0);
             }
             let is_end = self.read(&mut block.bytes, &mut filled)?;
-            let consumed = self.split(block, filled, shared)?;
+            let consumed = self.split(block, filled, loading.shared)?;
             if self.splitter.is_done() {
                 return Ok(());
             }
@@ -369,7 +399,75 @@ impl<'l> Source<'l> {
             if is_end {
                 return Err(LoadError::Damaged(self.splitter.cut_off(filled)));
             }
+            if filled >= LONG
+                && let Some((value, passed)) = self.splitter.begin_long(&block.bytes[..filled])
+            {
+                self.tail.extend_from_slice(&block.bytes[passed..filled]);
+                return self.load_long(value, &mut block.bytes, loading);
+            }
         }
+    }
+
+    /// Stores a key whose value does not fit into a block. Its elements begin in the tail, and what follows
+    /// them is left there.
+    fn load_long(
+        &mut self,
+        mut value: LongValue,
+        buffer: &mut Vec<u8>,
+        loading: &Loading<'_>,
+    ) -> Result<(), LoadError> {
+        let shared = loading.shared;
+        let key = value.header().key.clone().into_bytes();
+        let database = self.database;
+        let error = |offset, fault| LoadError::Key {
+            offset,
+            database,
+            key: key.to_vec(),
+            fault,
+        };
+        let layout = &shared.stripes.layout;
+        let mut held = lock(shared, layout.stripe_of(layout.hash(&key)));
+        let mut effects = NoEffects;
+        let mut guard = guard_of(shared, &mut held, &mut effects, database);
+        let loader = KeyLoader::new(loading.policy);
+        let begun = loader.begin(&mut guard, value.header(), &key);
+        let mut long = begun.map_err(|fault| error(self.splitter.offset(), fault))?;
+        let mut filled = self.take_tail(buffer);
+        while !value.is_done() {
+            if filled == buffer.len() {
+                // Not one element fits: it is a long string.
+                buffer.resize(2 * filled, 0);
+            }
+            let is_end = self.read(buffer, &mut filled)?;
+            let piece = self.splitter.piece(&mut value, &buffer[..filled]);
+            let (mut piece, passed) = piece.map_err(LoadError::Damaged)?;
+            if passed == 0 && is_end {
+                return Err(LoadError::Damaged(self.splitter.cut_off(filled)));
+            }
+            let added = long.add(piece.value());
+            let offset = self.splitter.offset() - piece.unread() as u64;
+            added.map_err(|fault| error(offset, fault))?;
+            buffer.copy_within(passed..filled, 0);
+            filled -= passed;
+            loading.progress.bytes.store(offset, Relaxed);
+        }
+        self.tail.extend_from_slice(&buffer[..filled]);
+        let ended = long.end();
+        let became = ended.map_err(|fault| error(self.splitter.offset(), fault))?;
+        let mut counts = [0; 3];
+        counts[became as usize] = 1;
+        loading.progress.count(counts);
+        drop(guard.take_garbage());
+        Ok(())
+    }
+
+    /// Moves the tail to the start of a buffer, which has room for more, and says how long it is.
+    fn take_tail(&mut self, buffer: &mut Vec<u8>) -> usize {
+        let filled = self.tail.len();
+        buffer.resize(BLOCK.max(filled), 0);
+        buffer[..filled].copy_from_slice(&self.tail);
+        self.tail.clear();
+        filled
     }
 
     /// Reads until the buffer is full or the input ends, and says whether it has.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use kvik_rdb::{
-    Corrupt, EntriesRead, Field, Hash, IntText, ListPart, ListParts, Pending, Set, SortedSet,
-    StreamPart, StreamParts, StreamSummary, Text,
+    EntriesRead, Field, Hash, IntText, ListPart, ListParts, Pending, Set, SortedSet, StreamPart,
+    StreamParts, StreamSummary, Text,
 };
 use kvik_store::{
     HashMut, ListEnd, ListMut, Scored, SetMut, StreamCounts, StreamId, StreamMut, StringRef,
@@ -16,14 +16,6 @@ use super::LoadFault;
 /// An error unless something is so.
 fn ensure(condition: bool) -> Result<(), LoadFault> {
     condition.then_some(()).ok_or(LoadFault::Malformed)
-}
-
-/// An error if a collection has no elements.
-fn ensure_some(is_empty: bool) -> Result<(), LoadFault> {
-    if is_empty {
-        return Err(Corrupt::Empty.into());
-    }
-    Ok(())
 }
 
 /// A string of a payload as the store has it. `room` is for its text, if it is an integer's.
@@ -42,7 +34,7 @@ pub(super) fn list(made: &mut ListMut<'_>, parts: ListParts<'_, '_>) -> Result<(
             ListPart::Ziplist(ziplist) => ziplist.iter().for_each(|element| append(made, &element)),
         }
     }
-    ensure_some(made.is_empty())
+    Ok(())
 }
 
 fn append(made: &mut ListMut<'_>, element: &Text<'_>) {
@@ -70,7 +62,7 @@ pub(super) fn set(made: &mut SetMut<'_>, set: Set<'_, '_>) -> Result<(), LoadFau
         Set::Intset(bytes) => made.adopt_ints(bytes)?,
         Set::Listpack(bytes) => made.adopt(bytes)?,
     }
-    ensure_some(made.view().is_empty())
+    Ok(())
 }
 
 pub(super) fn hash(made: &mut HashMut<'_>, hash: Hash<'_, '_>) -> Result<(), LoadFault> {
@@ -86,7 +78,7 @@ pub(super) fn hash(made: &mut HashMut<'_>, hash: Hash<'_, '_>) -> Result<(), Loa
         Hash::Ziplist(ziplist) => set_pairs(made, ziplist.pairs())?,
         Hash::Zipmap(zipmap) => set_pairs(made, zipmap.iter())?,
     }
-    ensure_some(made.view().is_empty())
+    Ok(())
 }
 
 fn set_pairs<'a>(
@@ -140,7 +132,7 @@ pub(super) fn zset(made: &mut ZsetMut<'_>, set: SortedSet<'_, '_>) -> Result<(),
             }
         }
     }
-    ensure_some(made.view().is_empty())
+    Ok(())
 }
 
 /// Adds a member, which is not there yet.

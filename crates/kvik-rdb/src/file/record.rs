@@ -123,6 +123,17 @@ impl<'b> KeyHeader<'b> {
         ) || code < opcode::SLOT_INFO
     }
 
+    /// The same with a key of its own.
+    pub(super) fn into_owned(self) -> KeyHeader<'static> {
+        KeyHeader {
+            key: match self.key {
+                Text::Int(n) => Text::Int(n),
+                Text::Bytes(key) => Text::Bytes(key.into_owned().into()),
+            },
+            ..self
+        }
+    }
+
     pub(super) fn read(reader: &mut Reader<'b>, version: u16) -> Result<Self, Corrupt> {
         let (mut expire_at, mut usage) = (None, KeyUsage::Untold);
         loop {

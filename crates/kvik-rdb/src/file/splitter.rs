@@ -92,6 +92,15 @@ impl Splitter {
         }
     }
 
+    /// Goes on behind these bytes, which were read in another way than as whole records.
+    pub(super) fn pass(&mut self, bytes: &[u8]) {
+        self.progress = None;
+        self.offset += bytes.len() as u64;
+        if let Some(crc) = &mut self.crc {
+            crc.update(bytes);
+        }
+    }
+
     /// Reads the header, or says that it is not there yet.
     fn header(&mut self, bytes: &[u8]) -> Result<Option<usize>, FileFault> {
         let Some(header) = bytes.first_chunk::<HEADER_LEN>() else {
