@@ -1,11 +1,13 @@
 //! Keys of an RDB file, and the value of a RESTORE, put into the store.
 //!
-//! The caller has locked the stripe of a key and made a guard over it; where a file is loaded, one in
-//! [`Mode::Follower`](kvik_store::Mode) whose effects nobody wants. Members whose time has come are kept then,
-//! and so are keys unless the caller drops them: what a log says later about them must find them.
+//! The caller has locked the stripe of a key and made a guard over it; where a file is loaded, one
+//! in [`Mode::Follower`](kvik_store::Mode) whose effects nobody wants. Members whose time has come
+//! are kept then, and so are keys unless the caller drops them: what a log says later about them
+//! must find them.
 //!
-//! A value is read to its end before the key is made, so one that is damaged leaves nothing behind. Strings
-//! are stored from the bytes of the file, or from room that is used again if they are compressed.
+//! A value is read to its end before the key is made, so one that is damaged leaves nothing behind.
+//! Strings are stored from the bytes of the file, or from room that is used again if they are
+//! compressed.
 
 mod fill;
 
@@ -17,7 +19,8 @@ use kvik_store::{
 /// What loading does with a key besides storing it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoadPolicy {
-    /// Keys whose time has come are left out: right for a file by itself, wrong for the base of a log.
+    /// Keys whose time has come are left out: right for a file by itself, wrong for the base of a
+    /// log.
     pub drops_overdue: bool,
     /// A key that exists is replaced. Else it is an error: no file has a key twice.
     pub replaces: bool,
@@ -86,7 +89,8 @@ impl KeyLoader {
         }
     }
 
-    /// Stores a key in the guard's keyspace, and says what became of it. The guard's stripe is the key's.
+    /// Stores a key in the guard's keyspace, and says what became of it. The guard's stripe is the
+    /// key's.
     ///
     /// # Errors
     /// When the value is damaged or the key exists. Nothing is stored then.
@@ -143,6 +147,7 @@ impl KeyLoader {
         record: &mut KeyRecord<'_>,
         terms: &Terms<'_>,
     ) -> Result<(), LoadFault> {
+        // Strings are most of what files hold, and need no value in between.
         if record.header.object != ObjectType::String {
             return put(entry, record.value()?, terms);
         }
@@ -181,7 +186,8 @@ pub(crate) fn put(
     made.restore(terms)
 }
 
-/// Reads a value to its end and stores nothing. `entry` is only where its collection is built beside.
+/// Reads a value to its end and stores nothing. `entry` is only where its collection is built
+/// beside.
 pub(crate) fn check(entry: Entry<'_>, value: Value<'_, '_>) -> Result<(), LoadFault> {
     if matches!(value, Value::String(_)) {
         return Ok(());
@@ -211,6 +217,8 @@ impl LongKey<'_> {
     /// # Errors
     /// When one is damaged, or is there already.
     pub fn add(&mut self, elements: Value<'_, '_>) -> Result<(), LoadFault> {
+        // What the collection is, its first elements tell; if one is damaged, nothing is left of
+        // it.
         let mut made = match self.building.take() {
             Some(Building::Made(made)) => made,
             Some(Building::At(entry)) => Made::begin(entry, &elements),
@@ -228,6 +236,7 @@ impl LongKey<'_> {
     pub fn end(self) -> Result<LoadedKey, LoadFault> {
         match self.building {
             None => Ok(LoadedKey::Overdue),
+            // No piece has come: its count was zero.
             Some(Building::At(_)) => Ok(LoadedKey::Empty),
             Some(Building::Made(made)) => loaded(made.restore(&self.terms)),
         }
@@ -265,6 +274,7 @@ impl<'g> Made<'g> {
             (Self::Hash(made), Value::Hash(hash)) => fill::hash(made, hash),
             (Self::Zset(made), Value::SortedSet(set)) => fill::zset(made, set),
             (Self::Stream(made), Value::Stream(parts)) => fill::stream(made, parts),
+            // Pieces of one value are of one kind; the type in its header says which.
             _ => Err(LoadFault::Malformed),
         }
     }

@@ -34,8 +34,8 @@ pub fn compress(input: &[u8], limit: usize) -> Option<Vec<u8>> {
     compress_onto(input, limit, &mut out).then_some(out)
 }
 
-/// Appends the compressed form of `input` to `out` and says whether at most `limit` bytes suffice; if
-/// not, `out` is as before. Nothing is allocated for an input of up to 256 bytes.
+/// Appends the compressed form of `input` to `out` and says whether at most `limit` bytes suffice;
+/// if not, `out` is as before. Nothing is allocated for an input of up to 256 bytes.
 pub(crate) fn compress_onto(input: &[u8], limit: usize, out: &mut Vec<u8>) -> bool {
     let start = out.len();
     let limit = start.saturating_add(limit);

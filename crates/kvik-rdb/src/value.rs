@@ -186,8 +186,8 @@ impl<'r, 'a> Value<'r, 'a> {
         })
     }
 
-    /// `count` elements of a value of type `object` that is a sequence of elements; the times of fields are
-    /// relative to `earliest`.
+    /// `count` elements of a value of type `object` that is a sequence of elements; the times of
+    /// fields are relative to `earliest`.
     pub(crate) fn elements(
         reader: &'r mut Reader<'a>,
         object: ObjectType,

@@ -50,6 +50,8 @@ pub(super) fn set(made: &mut SetMut<'_>, set: Set<'_, '_>) -> Result<(), LoadFau
                 let member = member?;
                 let mut room = IntText::default();
                 let name = member.name.bytes(&mut room);
+                // The first member tells whether the set may stay one of integers; the count, how
+                // large it gets.
                 if at == 0 {
                     made.expect(name, count);
                 }
@@ -103,6 +105,7 @@ fn set_pairs<'a>(
 fn set_field(made: &mut HashMut<'_>, field: &Field<'_>) -> Result<(), LoadFault> {
     let (mut name, mut value) = (IntText::default(), IntText::default());
     let name = field.name.bytes(&mut name);
+    // A field that is there already is not new: the payload has it twice.
     ensure(made.set(name, string(&field.value, &mut value)))?;
     if let Some(at) = field.expire_at {
         made.expire([name], at, |_| true);
@@ -156,9 +159,12 @@ pub(super) fn stream(
                 last_id,
                 entries_read,
             } => {
+                // Entries and counts are complete before the first group, and each group before the
+                // next.
                 group.end()?;
                 group = NewGroup::begin(made, name, store_id(last_id), entries_read)?;
             }
+            // The format tells who has an entry only with the consumers, which follow.
             StreamPart::Pending(pending) => {
                 group.pending.insert(pending.id, pending);
             }
@@ -200,6 +206,7 @@ impl NewGroup {
                 Some(i64::try_from(count).map_err(|_| LoadFault::Malformed)?)
             }
             EntriesRead::Unknown => None,
+            // Before version 10 the count was not written; the entries tell it.
             EntriesRead::Untold => made.view().entries_read_up_to(last_id),
         };
         ensure(made.create_group(&name, last_id, entries_read))?;
@@ -211,6 +218,7 @@ impl NewGroup {
 
     /// Gives an entry to the consumer that is being read.
     fn own(&mut self, made: &mut StreamMut<'_>, id: kvik_rdb::StreamId) -> Result<(), LoadFault> {
+        // What is taken off is owned once; what stays until the group's end is owned by nobody.
         let entry = self.pending.remove(&id).ok_or(LoadFault::Malformed)?;
         let (delivered, deliveries) = (entry.delivered_ms, entry.deliveries);
         let id = store_id(id);

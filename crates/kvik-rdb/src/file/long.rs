@@ -1,8 +1,8 @@
 //! A collection that is longer than the buffer of whoever reads the file, some elements at a time.
 //!
-//! A string or a stream is always read whole, and so is what servers keep packed. The collections that grow
-//! without bound are sequences of elements behind their number, and these can be taken apart: so a file needs
-//! no more memory than its longest string, besides what is built from it.
+//! A string or a stream is always read whole, and so is what servers keep packed. The collections
+//! that grow without bound are sequences of elements behind their number, and these can be taken
+//! apart: so a file needs no more memory than its longest string, besides what is built from it.
 
 use super::extent::{Extent, Part, parts_of};
 use super::fault::{FileError, FileFault};
@@ -44,6 +44,7 @@ impl LongValue {
     /// Reads what stands before the first element, if a long value of such a type starts here.
     fn begin(reader: &mut Reader<'_>, version: u16) -> Result<Option<Self>, Corrupt> {
         let header = KeyHeader::read(reader, version)?;
+        // Only a sequence can be cut; what may stand before it are 8 bytes of time.
         let (parts, earliest) = match parts_of(header.object) {
             [Part::Each(parts)] => (*parts, 0),
             [Part::Bytes(8), Part::Each(parts)] => (*parts, reader.u64_le()?),
@@ -60,6 +61,7 @@ impl LongValue {
     /// Counts the whole elements at the start of the bytes, and passes them.
     fn pass(&mut self, reader: &mut Reader<'_>) -> Result<usize, Corrupt> {
         let mut count = 0;
+        // An element that does not end in the bytes begins the next piece.
         while self.left > 0 {
             let start = *reader;
             if !Extent::of(self.parts).pass(reader)? {
@@ -86,18 +88,19 @@ impl<'b> Piece<'b> {
 }
 
 impl Splitter {
-    /// Begins to read the record that starts with `bytes` and does not end there piece by piece, if it is a key
-    /// with elements. Says how many bytes were passed; the elements follow.
+    /// Begins to read the record that starts with `bytes` and does not end there piece by piece, if
+    /// it is a key with elements. Says how many bytes were passed; the elements follow.
     pub fn begin_long(&mut self, bytes: &[u8]) -> Option<(LongValue, usize)> {
         let mut reader = Reader::new(bytes);
+        // Nothing can be wrong here: the same bytes were read as the start of a record before.
         let long = LongValue::begin(&mut reader, self.version()?).ok()??;
         let passed = bytes.len() - reader.remaining();
         self.pass(&bytes[..passed]);
         Some((long, passed))
     }
 
-    /// The whole elements at the start of `bytes`, and how many bytes these are. None if the first does not
-    /// end there.
+    /// The whole elements at the start of `bytes`, and how many bytes these are. None if the first
+    /// does not end there.
     ///
     /// # Errors
     /// When an element is in no known form.

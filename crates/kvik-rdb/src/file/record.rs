@@ -71,6 +71,7 @@ impl<'b> KeyRecord<'b> {
         header: KeyHeader<'b>,
         mut value: Reader<'b>,
     ) -> Result<Self, Corrupt> {
+        // Both readers see the same bytes to their end.
         let len = value.remaining() - end.remaining();
         let value = Reader::new(value.bytes(len)?);
         Ok(Self { header, value })
@@ -95,8 +96,8 @@ impl<'b> KeyRecord<'b> {
         Value::read(&mut self.value, self.header.object)
     }
 
-    /// The value of [`ObjectType::String`], read as by [`Self::value`] but expanded into `room`, which whoever
-    /// reads many can use again and again.
+    /// The value of [`ObjectType::String`], read as by [`Self::value`] but expanded into `room`,
+    /// which whoever reads many can use again and again.
     ///
     /// # Errors
     /// When it is cut off or contradictory.
@@ -135,6 +136,7 @@ impl<'b> KeyHeader<'b> {
     }
 
     pub(super) fn read(reader: &mut Reader<'b>, version: u16) -> Result<Self, Corrupt> {
+        // They come in any order; the first byte that is none of them is the type.
         let (mut expire_at, mut usage) = (None, KeyUsage::Untold);
         loop {
             match reader.u8()? {
@@ -175,6 +177,7 @@ impl<'b> Record<'b> {
         version: u16,
         progress: &mut Progress,
     ) -> Result<Self, Corrupt> {
+        // A record is read whole or not at all, so that it can be read again with more bytes.
         let start = *reader;
         let code = reader.u8()?;
         if KeyHeader::may_start_with(code) {
@@ -189,6 +192,7 @@ impl<'b> Record<'b> {
                 expiring: reader.length()?,
             },
             opcode::FUNCTION2 => Self::Function(reader.text()?),
+            // The slot, its keys and how many of them expire: kvik sizes nothing by them.
             opcode::SLOT_INFO => {
                 (0..3).try_for_each(|_| reader.length().map(drop))?;
                 Self::Passed(code)
@@ -236,10 +240,12 @@ fn pass(
     let (at, mut extent) = progress
         .take()
         .unwrap_or_else(|| (passed(reader), Extent::of(parts)));
+    // An earlier attempt has looked at all before this place.
     reader.bytes(at - passed(reader))?;
     if extent.resume(reader)? {
         return Ok(());
     }
+    // All bytes are passed; the next attempt goes on behind them.
     *progress = Some((passed(reader), extent));
     Err(Corrupt::Truncated)
 }

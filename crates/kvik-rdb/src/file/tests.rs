@@ -397,8 +397,9 @@ fn the_end_of_every_servers_value_is_found() {
 
 #[test]
 fn a_long_value_is_read_piece_by_piece() {
+    type Write = dyn Fn(&mut Encoder<'_>);
     let earliest = 1000u64;
-    let values: [(ObjectType, &dyn Fn(&mut Encoder<'_>)); 4] = [
+    let values: [(ObjectType, &Write); 4] = [
         (ObjectType::Set, &|it| {
             (0..500).for_each(|n| it.string(format!("member {n}").as_bytes()))
         }),

@@ -1,7 +1,9 @@
-//! RDB files: what is written here loads here and in Redis, and what Redis and Valkey write loads here.
+//! RDB files: what is written here loads here and in Redis, and what Redis and Valkey write loads
+//! here.
 //!
-//! The real servers are found as the transcripts find them: `redis-server` and `redis-check-rdb` in `PATH`, or
-//! programs that `KVIK_TEST_REDIS` and `KVIK_TEST_VALKEY` name. Without them only what needs none is tested.
+//! The real servers are found as the transcripts find them: `redis-server` and `redis-check-rdb` in
+//! `PATH`, or programs that `KVIK_TEST_REDIS` and `KVIK_TEST_VALKEY` name. Without them only what
+//! needs none is tested.
 
 #![allow(
     clippy::unwrap_used,
