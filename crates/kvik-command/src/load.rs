@@ -13,7 +13,8 @@ mod fill;
 
 use kvik_rdb::{Corrupt, IntText, KeyHeader, KeyRecord, KeyUsage, ObjectType, Value};
 use kvik_store::{
-    Entry, Guard, HashMut, ListMut, Malformed, SetMut, StreamMut, Terms, Usage, ZsetMut,
+    Entry, Guard, HashMut, Key, KeyHash, ListMut, Malformed, SetMut, StreamMut, Terms, Usage,
+    ZsetMut,
 };
 
 /// What loading does with a key besides storing it.
@@ -98,13 +99,14 @@ impl KeyLoader {
         &mut self,
         guard: &mut Guard<'_>,
         record: &mut KeyRecord<'_>,
+        hash: KeyHash,
     ) -> Result<LoadedKey, LoadFault> {
         let terms = terms_of(&record.header);
         if self.drops(&terms, guard) {
             return Ok(LoadedKey::Overdue);
         }
         let (key, mut room) = (record.header.key.clone(), IntText::default());
-        let entry = self.entry(guard, key.bytes(&mut room))?;
+        let entry = self.entry(guard, Key::hashed(key.bytes(&mut room), hash))?;
         loaded(self.put(entry, record, &terms))
     }
 
@@ -122,7 +124,7 @@ impl KeyLoader {
         let building = if self.drops(&terms, guard) {
             None
         } else {
-            Some(Building::At(self.entry(guard, key)?))
+            Some(Building::At(self.entry(guard, key.into())?))
         };
         Ok(LongKey { terms, building })
     }
@@ -134,7 +136,7 @@ impl KeyLoader {
     }
 
     /// Where the key is to be stored.
-    fn entry<'g>(&self, guard: &'g mut Guard<'_>, key: &'g [u8]) -> Result<Entry<'g>, LoadFault> {
+    fn entry<'g>(&self, guard: &'g mut Guard<'_>, key: Key<'g>) -> Result<Entry<'g>, LoadFault> {
         match guard.entry(key) {
             Entry::Occupied(_) if !self.policy.replaces => Err(LoadFault::Duplicate),
             entry => Ok(entry),

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_command::load::{KeyLoader, LoadPolicy, LoadedKey};
 use kvik_rdb::KeyRecord;
-use kvik_store::{Guard, KeyspaceId, Mode, NoEffects};
+use kvik_store::{Guard, KeyHash, KeyspaceId, Mode, NoEffects};
 use parking_lot::Mutex;
 
 use super::source::Source;
@@ -37,7 +37,7 @@ pub(super) struct Block {
 /// Where a key lies in a block.
 #[derive(Clone, Copy)]
 pub(super) struct FoundKey {
-    pub(super) hash: u64,
+    pub(super) hash: KeyHash,
     pub(super) start: u32,
     pub(super) database: u32,
     pub(super) len: usize,
@@ -159,7 +159,7 @@ fn store_key(
     let range = found.range();
     let record = KeyRecord::read(&block.bytes[range.clone()], block.version);
     let mut record = record.expect("a record that was found before");
-    let loaded = loader.load(guard, &mut record);
+    let loaded = loader.load(guard, &mut record, found.hash);
     loaded.map_err(|fault| LoadError::Key {
         offset: block.offset + (range.end - record.unread()) as u64,
         database: found.database,
