@@ -78,14 +78,8 @@ impl<'o> Encoder<'o> {
         if let Some(n) = integer(text) {
             return self.int(n.into());
         }
-        match self.compressed(text) {
-            Some(packed) => {
-                self.out.push(0xc3);
-                self.length(packed.len() as u64);
-                self.length(text.len() as u64);
-                self.out.extend_from_slice(&packed);
-            }
-            None => self.verbatim(text),
+        if !self.compressed(text) {
+            self.verbatim(text);
         }
     }
 
@@ -212,13 +206,23 @@ impl<'o> Encoder<'o> {
         self.out.extend_from_slice(text);
     }
 
-    /// The compressed form if strings are compressed and it is worth it.
-    fn compressed(&self, text: &[u8]) -> Option<Vec<u8>> {
+    /// Writes a string compressed, if strings are and it is worth it; says whether it has.
+    fn compressed(&mut self, text: &[u8]) -> bool {
         if self.compression == Compression::Off || text.len() <= UNCOMPRESSED_MAX {
-            return None;
+            return false;
         }
+        let start = self.out.len();
         // The limit makes the compressor give up as soon as it can no longer pay.
-        lzf::compress(text, text.len() - SAVED_MIN)
+        if !lzf::compress_onto(text, text.len() - SAVED_MIN, self.out) {
+            return false;
+        }
+        // How long the head is follows from the compressed length, so it goes before the text last.
+        let packed = self.out.len() - start;
+        self.out.push(0xc3);
+        self.length(packed as u64);
+        self.length(text.len() as u64);
+        self.out[start..].rotate_left(packed);
+        true
     }
 
     fn id(&mut self, id: StreamId) {

@@ -19,12 +19,14 @@
 mod extent;
 mod fault;
 mod header;
+mod long;
 mod opcode;
 mod record;
 mod splitter;
 mod writer;
 
 pub use fault::{FileError, FileFault};
+pub use long::{LongValue, Piece};
 pub use record::{KeyHeader, KeyRecord, KeyUsage, Record};
 pub use splitter::{Records, Splitter};
 pub use writer::{FILE_FORMAT, FileInfo, FileTail, FileWriter};

@@ -36,7 +36,7 @@ pub use crc64::Crc64;
 pub use encode::{Compression, Encoder, ListNode};
 pub use file::{
     FILE_FORMAT, FileError, FileFault, FileInfo, FileTail, FileWriter, KeyHeader, KeyRecord,
-    KeyUsage, Record, Records, Splitter,
+    KeyUsage, LongValue, Piece, Record, Records, Splitter,
 };
 pub use lzf::{compress, decompress};
 pub use object::ObjectType;

@@ -185,6 +185,48 @@ impl<'r, 'a> Value<'r, 'a> {
             _ => Self::Hash(Hash::read(reader, object)?),
         })
     }
+
+    /// `count` elements of a value of type `object` that is a sequence of elements; the times of
+    /// fields are relative to `earliest`.
+    pub(crate) fn elements(
+        reader: &'r mut Reader<'a>,
+        object: ObjectType,
+        earliest: u64,
+        count: usize,
+    ) -> Self {
+        let left = count;
+        match object {
+            ObjectType::List | ObjectType::ListQuicklist | ObjectType::ListQuicklist2 => {
+                Self::List(ListParts {
+                    reader,
+                    left,
+                    object,
+                })
+            }
+            ObjectType::Set | ObjectType::SetExpiring => Self::Set(Set::Members(Members {
+                reader,
+                left,
+                expire: object == ObjectType::SetExpiring,
+            })),
+            ObjectType::SortedSet | ObjectType::SortedSetText | ObjectType::SortedSetExpiring => {
+                Self::SortedSet(SortedSet::Members(Scored {
+                    reader,
+                    left,
+                    object,
+                }))
+            }
+            _ => Self::Hash(Hash::Fields(Fields {
+                reader,
+                left,
+                expiries: match object {
+                    ObjectType::HashExpiringCandidate => Expiries::After(1),
+                    ObjectType::HashExpiring => Expiries::After(earliest),
+                    ObjectType::HashExpiringValkey => Expiries::Binary,
+                    _ => Expiries::None,
+                },
+            })),
+        }
+    }
 }
 
 impl<'r, 'a> Set<'r, 'a> {

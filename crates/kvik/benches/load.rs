@@ -1,7 +1,8 @@
 //! How fast a file loads: `cargo bench -p kvik --bench load`.
 //!
-//! A million keys of 16 bytes with values of 32, or as many as the argument says, from a file in memory. Prints CSV: what
-//! is done, by how many threads, nanoseconds for each key and keys per second.
+//! A million keys of 16 bytes with values of 32, or as many as the argument says, from a file in
+//! memory. Prints CSV: what is done, by how many threads, nanoseconds for each key and keys per
+//! second.
 
 #![allow(clippy::print_stdout, reason = "it prints its results")]
 #![allow(clippy::disallowed_methods, reason = "it measures time")]

@@ -42,6 +42,7 @@ pub(super) const MODULE_AUX: &[Part] = &[Length, Module];
 pub(super) fn parts_of(object: ObjectType) -> &'static [Part] {
     match object {
         ObjectType::String
+        // What servers keep packed is one string, whatever it holds.
         | ObjectType::HashZipmap
         | ObjectType::ListZiplist
         | ObjectType::SetIntset
@@ -206,6 +207,7 @@ impl Extent {
             if let Some(part) = frame.parts.get(frame.at) {
                 return Some(*part);
             }
+            // The sequence is at its end: it comes once more, or the one around it goes on.
             frame.at = 0;
             frame.left -= 1;
             if frame.left == 0 {
@@ -230,7 +232,9 @@ impl Extent {
                 }
             }
         }
+        // The head has been read whole, so the frame moves on, whether or not bytes are to follow.
         self.frames[self.depth - 1].at += 1;
+        // A count of zero leaves nothing to pass.
         if let Some((parts, left @ 1..)) = inner {
             self.frames[self.depth] = Frame { parts, at: 0, left };
             self.depth += 1;
@@ -254,6 +258,7 @@ impl Extent {
 
     /// Passes the bytes of the part begun and says whether all of them are there.
     fn skip(&mut self, reader: &mut Reader<'_>) -> bool {
+        // A length is a promise: what there is of it is passed now, the rest when it comes.
         let there = usize::try_from(self.skip).unwrap_or(usize::MAX);
         let there = there.min(reader.remaining());
         let passed = reader.bytes(there);

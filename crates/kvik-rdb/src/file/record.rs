@@ -71,6 +71,7 @@ impl<'b> KeyRecord<'b> {
         header: KeyHeader<'b>,
         mut value: Reader<'b>,
     ) -> Result<Self, Corrupt> {
+        // Both readers see the same bytes to their end.
         let len = value.remaining() - end.remaining();
         let value = Reader::new(value.bytes(len)?);
         Ok(Self { header, value })
@@ -123,7 +124,19 @@ impl<'b> KeyHeader<'b> {
         ) || code < opcode::SLOT_INFO
     }
 
+    /// The same with a key of its own.
+    pub(super) fn into_owned(self) -> KeyHeader<'static> {
+        KeyHeader {
+            key: match self.key {
+                Text::Int(n) => Text::Int(n),
+                Text::Bytes(key) => Text::Bytes(key.into_owned().into()),
+            },
+            ..self
+        }
+    }
+
     pub(super) fn read(reader: &mut Reader<'b>, version: u16) -> Result<Self, Corrupt> {
+        // They come in any order; the first byte that is none of them is the type.
         let (mut expire_at, mut usage) = (None, KeyUsage::Untold);
         loop {
             match reader.u8()? {
@@ -164,6 +177,7 @@ impl<'b> Record<'b> {
         version: u16,
         progress: &mut Progress,
     ) -> Result<Self, Corrupt> {
+        // A record is read whole or not at all, so that it can be read again with more bytes.
         let start = *reader;
         let code = reader.u8()?;
         if KeyHeader::may_start_with(code) {
@@ -178,6 +192,7 @@ impl<'b> Record<'b> {
                 expiring: reader.length()?,
             },
             opcode::FUNCTION2 => Self::Function(reader.text()?),
+            // The slot, its keys and how many of them expire: kvik sizes nothing by them.
             opcode::SLOT_INFO => {
                 (0..3).try_for_each(|_| reader.length().map(drop))?;
                 Self::Passed(code)
@@ -225,10 +240,12 @@ fn pass(
     let (at, mut extent) = progress
         .take()
         .unwrap_or_else(|| (passed(reader), Extent::of(parts)));
+    // An earlier attempt has looked at all before this place.
     reader.bytes(at - passed(reader))?;
     if extent.resume(reader)? {
         return Ok(());
     }
+    // All bytes are passed; the next attempt goes on behind them.
     *progress = Some((passed(reader), extent));
     Err(Corrupt::Truncated)
 }

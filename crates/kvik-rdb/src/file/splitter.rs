@@ -92,6 +92,15 @@ impl Splitter {
         }
     }
 
+    /// Goes on behind these bytes, which were read in another way than as whole records.
+    pub(super) fn pass(&mut self, bytes: &[u8]) {
+        self.progress = None;
+        self.offset += bytes.len() as u64;
+        if let Some(crc) = &mut self.crc {
+            crc.update(bytes);
+        }
+    }
+
     /// Reads the header, or says that it is not there yet.
     fn header(&mut self, bytes: &[u8]) -> Result<Option<usize>, FileFault> {
         let Some(header) = bytes.first_chunk::<HEADER_LEN>() else {
@@ -128,6 +137,7 @@ impl<'b> Records<'_, 'b> {
         if self.splitter.is_done {
             return Ok(None);
         }
+        // The header is no record: it is passed, and the first record follows.
         let Some(version) = self.splitter.version else {
             let read = self.splitter.header(&self.bytes[self.span.end..]);
             return match read.map_err(|fault| self.error(self.span.end, fault))? {
@@ -141,6 +151,8 @@ impl<'b> Records<'_, 'b> {
         if self.bytes.get(self.span.end) == Some(&opcode::EOF) {
             return self.end(version);
         }
+        // To be cut off is no error here: more bytes may come, and the caller knows whether they
+        // do.
         let mut reader = Reader::new(&self.bytes[self.span.end..]);
         match Record::read(&mut reader, version, &mut self.splitter.progress) {
             Ok(record) => {
@@ -158,6 +170,7 @@ impl<'b> Records<'_, 'b> {
     /// Reads the mark of the end and the checksum behind it.
     fn end(&mut self, version: u16) -> Result<Option<Record<'b>>, FileError> {
         let rest = &self.bytes[self.span.end + 1..];
+        // The mark stays where it is until the checksum is there as well.
         let stored = match rest.first_chunk() {
             _ if version < CHECKSUM_VERSION => None,
             Some(stored) => Some(u64::from_le_bytes(*stored)),
@@ -219,6 +232,7 @@ impl<'b> Iterator for Records<'_, 'b> {
         if next.is_err() {
             self.splitter.is_done = true;
         }
+        // After an error nothing more is read: what follows would be nonsense.
         next.transpose()
     }
 }

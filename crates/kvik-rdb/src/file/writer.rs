@@ -76,6 +76,7 @@ impl FileWriter {
 
     /// What Redis writes first. Fields of other kinds go behind it.
     pub fn info(&mut self, info: &FileInfo<'_>) {
+        // The names and their order are Redis'; kvik-format is one that it passes over.
         self.aux(b"redis-ver", info.redis_version.as_bytes());
         self.aux_int(b"redis-bits", i64::from(usize::BITS));
         self.aux_int(b"ctime", info.time_s as i64);
@@ -108,6 +109,8 @@ impl FileWriter {
 
     /// The keys that follow are in this database. Nothing is written if those before were as well.
     pub fn database(&mut self, database: u64) {
+        // Keys come from several places in any order, so the same database may be named again and
+        // again.
         if self.database.replace(database) != Some(database) {
             self.out.push(opcode::SELECTDB);
             self.encoder().length(database);
@@ -175,6 +178,7 @@ impl FileWriter {
     /// Ends the file.
     pub fn finish(mut self) -> FileTail {
         self.out.push(opcode::EOF);
+        // The mark of the end is summed; the checksum itself is not.
         let starts_here = self.taken == 0;
         self.sum();
         let header = (self.version != self.header).then(|| header_of(self.version));
@@ -198,6 +202,7 @@ impl FileWriter {
     fn header_difference(&self) -> u64 {
         let (old, new) = (header_of(self.header), header_of(self.version));
         let mut bits = [0; HEADER_LEN];
+        // The difference is a file of its own: some bits in the header, then zeros.
         for ((bits, old), new) in bits.iter_mut().zip(old).zip(new) {
             *bits = old ^ new;
         }
@@ -219,6 +224,7 @@ impl FileWriter {
 impl Encoder<'_> {
     /// Begins a key in a file: all that stands before its value, which is to follow.
     pub fn key(&mut self, header: &KeyHeader<'_>) {
+        // Redis' order: the expiry, the usage, and then the type, which ends these.
         if let Some(at) = header.expire_at {
             self.byte(opcode::EXPIRETIME_MS);
             self.time(Some(at));

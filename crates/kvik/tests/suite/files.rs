@@ -1,7 +1,9 @@
-//! RDB files: what is written here loads here and in Redis, and what Redis and Valkey write loads here.
+//! RDB files: what is written here loads here and in Redis, and what Redis and Valkey write loads
+//! here.
 //!
-//! The real servers are found as the transcripts find them: `redis-server` and `redis-check-rdb` in `PATH`, or
-//! programs that `KVIK_TEST_REDIS` and `KVIK_TEST_VALKEY` name. Without them only what needs none is tested.
+//! The real servers are found as the transcripts find them: `redis-server` and `redis-check-rdb` in
+//! `PATH`, or programs that `KVIK_TEST_REDIS` and `KVIK_TEST_VALKEY` name. Without them only what
+//! needs none is tested.
 
 #![allow(
     clippy::unwrap_used,
@@ -325,6 +327,50 @@ fn a_value_longer_than_a_block_and_slow_input_load() {
         .load(&mut Slow(&file), &options, &LoadProgress::default())
         .unwrap();
     assert_eq!(digest(&again), digest(&db));
+}
+
+#[test]
+fn collections_longer_than_a_file_is_read_at_once_load() {
+    let db = Db::open(Options::default());
+    let mut connection = db.connect();
+    let value = noise(900);
+    for n in 0..12_000 {
+        let (name, score) = (format!("member-{n}"), n.to_string());
+        connection.run(&[&b"HSET"[..], b"hash", name.as_bytes(), &value]);
+        connection.run(&[&b"RPUSH"[..], b"list", &value]);
+        let long = [name.as_bytes(), &value].concat();
+        connection.run(&[&b"SADD"[..], b"set", &long]);
+        connection.run(&[&b"ZADD"[..], b"zset", score.as_bytes(), &long]);
+        connection.run(&[&b"SET"[..], name.as_bytes(), b"x"]);
+    }
+    connection.run(&words(&format!(
+        "HPEXPIREAT hash {LATER} FIELDS 2 member-1 member-2"
+    )));
+    // An element that is itself longer than what is read at once.
+    connection.run(&[&b"HSET"[..], b"hash", b"wide", &noise(20_000_000)]);
+    let file = saved(&db);
+    for threads in [1, 3] {
+        let (again, report) = loaded(&file, &with_threads(threads)).unwrap();
+        assert!(report.is_checked);
+        assert_eq!(digest(&again), digest(&db), "{threads} threads");
+    }
+    // Wherever the file ends, the place is the end.
+    for cut in [file.len() / 5, file.len() / 2, file.len() - 100_000] {
+        match loaded(&file[..cut], &with_threads(2)) {
+            Err(LoadError::Damaged(error)) => assert_eq!(error.offset, cut as u64),
+            other => panic!("{:?}", other.map(|(_, report)| report)),
+        }
+    }
+    let mut options = with_threads(2);
+    options.policy.replaces = true;
+    let (again, _) = loaded(&file, &options).unwrap();
+    again
+        .load(&mut &*file, &options, &LoadProgress::default())
+        .unwrap();
+    assert_eq!(digest(&again), digest(&db));
+    options.policy.replaces = false;
+    let twice = again.load(&mut &*file, &options, &LoadProgress::default());
+    assert!(matches!(twice, Err(LoadError::Key { .. })));
 }
 
 /// A real server in a directory of its own.
