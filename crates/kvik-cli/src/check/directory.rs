@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, IoSlice, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use kvik_log::{DiskLock, DiskWriter, FileEntry, Manifest, ManifestFile};
+use kvik_log::{DiskLock, DiskWriter, FileEntry, MANIFEST_FORMAT, Manifest, ManifestFile};
 
 use super::aof::LogEnd;
 use super::report::count;
@@ -97,7 +97,14 @@ impl Check<'_> {
             .read(path)
             .and_then(|mut file| file.read_to_end(&mut text));
         read.map_err(|error| error.to_string())?;
-        Manifest::parse(&text).map_err(|error| error.to_string())
+        let manifest = Manifest::parse(&text).map_err(|error| error.to_string())?;
+        let newest = manifest.loaded().filter_map(ManifestFile::format).max();
+        match newest {
+            Some(format) if format > MANIFEST_FORMAT => Err(format!(
+                "format {format} is that of a later version of kvik"
+            )),
+            _ => Ok(manifest),
+        }
     }
 
     /// Reports how a file of a log ends. Returns whether it is whole.

@@ -324,6 +324,11 @@ fn manifests_and_files_have_to_agree() {
     let reason = "a.1.incr.aof: DAMAGED: 27 bytes long; by the manifest it has 28";
     assert!(!is_sound && text.contains(reason), "{text}");
 
+    let newer = "file a.1.incr.aof seq 1 type i kvik 99\n";
+    let (text, is_sound) = check(log(&set, &set, newer).path(), false);
+    let reason = "a.manifest: DAMAGED: format 99 is that of a later version of kvik";
+    assert!(!is_sound && text.contains(reason), "{text}");
+
     let (text, is_sound) = check(log(&set, &set, "nonsense\n").path(), false);
     let reason = "a.manifest: DAMAGED: Invalid AOF manifest file format";
     assert!(!is_sound && text.contains(reason), "{text}");
