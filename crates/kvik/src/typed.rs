@@ -125,9 +125,11 @@ impl Db {
     /// If the value is no integer, the sum is out of range, or no write is admitted.
     pub fn increment(&self, key: &[u8], by: i64) -> Result<i64, Error> {
         let reply = self.run(&[b"INCRBY", key, IntText::default().format(by)]);
-        reply
-            .as_int()
-            .ok_or_else(|| Error::new(reply.as_error().unwrap_or_default().replacen("ERR ", "", 1)))
+        reply.as_int().ok_or_else(|| {
+            Error::new(reply.as_error().map_or_else(String::new, |error| {
+                error.to_str_lossy().replacen("ERR ", "", 1)
+            }))
+        })
     }
 
     /// Deletes keys, all at once, and returns how many existed.
