@@ -272,7 +272,11 @@ fn crash_everywhere(policy: SyncPolicy, seed: u64) {
     let run = |faults: Faults| {
         let disk = SimDisk::new(seed);
         disk.set_faults(faults);
-        let mut work = Work::start(disk, options(policy), seed)?;
+        let mut options = options(policy);
+        if seed % 2 == 1 {
+            (options.retention_bytes, options.retention_age_ms) = (20_000, 500);
+        }
+        let mut work = Work::start(disk, options, seed)?;
         work.run(STEPS);
         Ok::<_, OpenError>(work)
     };
@@ -580,6 +584,33 @@ fn an_old_single_file_becomes_the_base_wherever_it_crashes() {
         assert_eq!(found.units, 7, "operation {at}");
         assert_eq!(log.status().base_size, text.len() as u64);
     }
+}
+
+#[test]
+fn files_without_a_manifest_are_not_written_over() {
+    let mut work = Work::start(SimDisk::new(3), options(SyncPolicy::Always), 3).unwrap();
+    work.append();
+    work.turn();
+    let disk = work.disk.restart(Ending::Kill);
+    drop(work);
+    let dir = Path::new(DIR).join("appendonlydir");
+    let path = dir.join("appendonly.aof.1.incr.aof");
+    let bytes = disk.contents(&path).unwrap();
+    assert!(!bytes.is_empty());
+    disk.remove(&dir.join("appendonly.aof.manifest")).unwrap();
+    drop(disk.create(&dir.join("appendonly.aof.7.incr.aof")).unwrap());
+    let (log, found) = open(&disk, &Arc::default(), options(SyncPolicy::Always)).unwrap();
+    assert_eq!(found.units, 0);
+    assert_eq!(log.status().strays, ["appendonly.aof.1.incr.aof"]);
+    assert_eq!(disk.contents(&path).unwrap(), bytes);
+    assert!(
+        disk.contents(&dir.join("appendonly.aof.7.incr.aof"))
+            .is_none()
+    );
+    assert!(
+        disk.contents(&dir.join("appendonly.aof.8.incr.aof"))
+            .is_some()
+    );
 }
 
 #[test]
