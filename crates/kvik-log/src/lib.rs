@@ -6,7 +6,8 @@
 //!
 //! ```
 //! # use std::sync::Arc;
-//! # use kvik_log::{Clock, DiskReader, LogFile, LogOptions, Outcome, ReadUnit, Recovery, Replay, SystemDisk, Unit};
+//! # use kvik_log::{Clock, DiskReader, LogFile, LogOptions, Outcome, ReadUnit, Recovery};
+//! # use kvik_log::{Replay, SystemDisk, Unit};
 //! # struct Stopped;
 //! # impl Clock for Stopped {
 //! #     fn unix_ms(&self) -> u64 { 0 }
