@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::disk::{Disk, DiskWriter, exists, read_all, write_all};
+use crate::disk::{Disk, DiskWriter, FileEntry, exists, read_all, write_all};
 use crate::manifest::{MANIFEST_FORMAT, Manifest, ManifestFile};
 use crate::open_error::OpenError;
 use crate::options::{BaseFormat, LogOptions};
@@ -62,8 +62,60 @@ impl Files {
             .upgrade()
             .map_err(|error| files.error(&files.root, error))?;
         let (base, increment) = files.manifest.last_seqs();
-        (files.next_base, files.next_increment) = (base + 1, increment + 1);
+        // Nor are those of files that no manifest names: whatever they are, nothing is written over
+        // them.
+        let found = files
+            .entries()
+            .map_err(|error| files.error(&files.dir, error))?;
+        let last = found
+            .iter()
+            .filter_map(|entry| files.seq_of(&entry.name))
+            .max();
+        let last = last.unwrap_or(0);
+        (files.next_base, files.next_increment) = (base.max(last) + 1, increment.max(last) + 1);
         Ok(files)
+    }
+
+    /// The files in the log's directory, if it exists.
+    fn entries(&self) -> io::Result<Vec<FileEntry>> {
+        match self.disk.list(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            entries => entries,
+        }
+    }
+
+    /// The number of a base or an increment, by its name.
+    fn seq_of(&self, name: &str) -> Option<u64> {
+        let rest = name.strip_prefix(&self.prefix)?.strip_prefix('.')?;
+        let (seq, kind) = rest.split_once('.')?;
+        let known = matches!(kind, "incr.aof" | "base.aof" | "base.rdb");
+        known.then_some(seq)?.parse().ok()
+    }
+
+    /// Bases and increments that neither the manifest names nor retention keeps. Empty ones, which
+    /// interrupted rotations leave, are removed.
+    pub(crate) fn strays(&self) -> Vec<String> {
+        let manifest = &self.manifest;
+        let named = manifest.loaded().chain(&manifest.history);
+        let named: Vec<&str> = named
+            .chain(self.retention.files())
+            .chain(&self.detached)
+            .map(|file| file.name.as_str())
+            .collect();
+        let mut strays = Vec::new();
+        for entry in self.entries().unwrap_or_default() {
+            let known = named.contains(&entry.name.as_str());
+            if known || self.seq_of(&entry.name).is_none() {
+                continue;
+            }
+            if entry.len > 0 {
+                strays.push(entry.name);
+            } else {
+                let _ = self.disk.remove(&self.path(&entry.name));
+            }
+        }
+        strays.sort();
+        strays
     }
 
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {

@@ -195,6 +195,7 @@ impl Log {
             last_rewrite_ok: !shared.last_rewrite_failed.load(Ordering::Relaxed),
             failed_syncs: shared.failed_syncs.load(Ordering::Relaxed),
             dropped: shared.dropped.clone(),
+            strays: shared.strays.clone(),
             failure,
         }
     }

@@ -287,12 +287,14 @@ impl Recovery {
 
         // The size of a log that has no base yet is that of what is appended.
         let parts = if attached { &self.parts[..] } else { &[] };
+        let strays = self.files.strays();
         let base = parts.first().filter(|part| part.is_base);
         let first = parts.iter().find(|part| !part.is_base);
         let shared = Arc::new(Shared::new(Start {
             clock,
             lock: Arc::clone(&self.lock.0),
             dropped,
+            strays,
             end: place,
             mode,
             policy: self.options.policy,

@@ -89,6 +89,7 @@ pub(crate) struct Shared {
     pub(crate) files: Mutex<Files>,
     pub(crate) on_progress: OnceLock<OnProgress>,
     pub(crate) dropped: Option<Dropped>,
+    pub(crate) strays: Vec<String>,
     _lock: Arc<dyn DiskLock>,
 }
 
@@ -104,6 +105,7 @@ pub(crate) struct Start {
     pub(crate) files: Files,
     pub(crate) lock: Arc<dyn DiskLock>,
     pub(crate) dropped: Option<Dropped>,
+    pub(crate) strays: Vec<String>,
     pub(crate) end: Lsn,
     pub(crate) mode: Mode,
     pub(crate) policy: SyncPolicy,
@@ -151,6 +153,7 @@ impl Shared {
             files: Mutex::new(start.files),
             on_progress: OnceLock::new(),
             dropped: start.dropped,
+            strays: start.strays,
             _lock: start.lock,
         }
     }

@@ -122,4 +122,7 @@ pub struct LogStatus {
     pub failed_syncs: u64,
     /// The bytes that were dropped at the start.
     pub dropped: Option<Dropped>,
+    /// Files in the log's directory that look like its own and that nothing names. They are left
+    /// alone: if the manifest was lost, they are what is left.
+    pub strays: Vec<String>,
 }
