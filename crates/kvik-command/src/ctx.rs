@@ -36,6 +36,29 @@ impl Ctx<'_> {
         self.now_us / 1000
     }
 
+    /// The time `ms` from now, in milliseconds since the epoch; nothing if a signed 64-bit integer
+    /// cannot count it. Every relative time that a client names becomes a deadline here.
+    pub fn time_in(&self, ms: i64) -> Option<i64> {
+        i64::try_from(self.now_ms()).ok()?.checked_add(ms)
+    }
+
+    /// When a wait of the milliseconds at `index` ends, in milliseconds since the epoch.
+    ///
+    /// # Errors
+    /// If the word is no integer, negative, or too large for a time.
+    pub fn timeout(&self, index: usize) -> Result<u64, Error> {
+        let timeout_ms = self
+            .int(index)
+            .map_err(|_| Error::text("timeout is not an integer or out of range"))?;
+        if timeout_ms < 0 {
+            return Err(Error::text("timeout is negative"));
+        }
+        let end_ms = self.time_in(timeout_ms);
+        end_ms
+            .and_then(|at| u64::try_from(at).ok())
+            .ok_or(Error::text("timeout is out of range"))
+    }
+
     /// The word at `index` as a 64-bit integer.
     ///
     /// # Errors
@@ -68,14 +91,14 @@ impl Ctx<'_> {
     /// What Redis says of a subcommand that it does not know, or not with so many words behind it.
     pub fn subcommand_error(&self) -> Error {
         const SHOWN: usize = 128;
-        let text = |at| {
-            let word: &[u8] = &self.args[at];
-            String::from_utf8_lossy(&word[..word.len().min(SHOWN)])
-        };
-        let (word, container) = (text(1), text(0).to_uppercase());
-        Error::new(format!(
-            "unknown subcommand or wrong number of arguments for '{word}'. Try {container} HELP."
-        ))
+        let word: &[u8] = &self.args[1];
+        Error::quoting(&[
+            b"unknown subcommand or wrong number of arguments for '",
+            &word[..word.len().min(SHOWN)],
+            b"'. Try ",
+            &self.args[0].to_ascii_uppercase(),
+            b" HELP.",
+        ])
     }
 
     /// The database number at `index`.

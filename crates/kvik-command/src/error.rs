@@ -1,17 +1,54 @@
 //! Error replies. A variant is an error code, its text is exactly Redis'.
+//!
+//! A text is bytes, because many repeat a word that a client sent ([`ErrorText::quoting`]). The
+//! reply puts a space in place of each CR and LF, so no text can end its line early.
 
 use std::borrow::Cow;
 use std::fmt;
 
+use kvik_resp::Reply;
 use kvik_store::WrongKind;
 
 use crate::declare::Command;
+
+/// What an error says behind its code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorText(Cow<'static, [u8]>);
+
+impl ErrorText {
+    /// A text that is always the same.
+    pub const fn fixed(text: &'static str) -> Self {
+        Self(Cow::Borrowed(text.as_bytes()))
+    }
+
+    /// A text of these parts, some of them words of a client. As in Redis, which prints words as C
+    /// strings, a zero byte ends its part.
+    pub fn quoting(parts: &[&[u8]]) -> Self {
+        let printed = |part: &&[u8]| -> Vec<u8> {
+            part.iter().copied().take_while(|byte| *byte != 0).collect()
+        };
+        let text: Vec<u8> = parts.iter().flat_map(printed).collect();
+        Self(Cow::Owned(text))
+    }
+}
+
+impl From<String> for ErrorText {
+    fn from(text: String) -> Self {
+        Self(Cow::Owned(text.into_bytes()))
+    }
+}
+
+impl From<&'static str> for ErrorText {
+    fn from(text: &'static str) -> Self {
+        Self::fixed(text)
+    }
+}
 
 /// Why a command was refused or failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
     /// `ERR`: the general case, with its text.
-    Err(Cow<'static, str>),
+    Err(ErrorText),
     /// `WRONGTYPE`: the key holds another type.
     WrongType,
     /// `NOAUTH`: the connection has not authenticated.
@@ -25,11 +62,11 @@ pub enum Error {
     /// `OOM`: the command could use more memory than allowed.
     OutOfMemory,
     /// `NOPERM`: not allowed, with the text.
-    NoPermission(Cow<'static, str>),
+    NoPermission(ErrorText),
     /// `DENIED`: refused by the server's protection, with the text.
-    Denied(Cow<'static, str>),
+    Denied(ErrorText),
     /// `NOSCRIPT`, `BUSYKEY` and other codes that one command alone uses, with code and text.
-    Coded(&'static str, Cow<'static, str>),
+    Coded(&'static str, ErrorText),
 }
 
 impl Error {
@@ -60,12 +97,36 @@ impl Error {
 
     /// A general error with a fixed text.
     pub const fn text(text: &'static str) -> Self {
-        Self::Err(Cow::Borrowed(text))
+        Self::Err(ErrorText::fixed(text))
     }
 
     /// A general error with a made-up text.
-    pub fn new(text: impl Into<Cow<'static, str>>) -> Self {
+    pub fn new(text: impl Into<ErrorText>) -> Self {
         Self::Err(text.into())
+    }
+
+    /// A general error that repeats words of a client. See [`ErrorText::quoting`].
+    pub fn quoting(parts: &[&[u8]]) -> Self {
+        Self::Err(ErrorText::quoting(parts))
+    }
+
+    /// The command may not be queued in a transaction.
+    pub fn not_in_transaction(command: &Command) -> Self {
+        Self::new(format!(
+            "Command '{}' not allowed inside a transaction",
+            command.full_name()
+        ))
+    }
+
+    /// What EXEC answers when it is refused itself, for this reason. Redis leaves out the code `ERR`.
+    #[must_use]
+    pub fn aborting(&self) -> Self {
+        const REASON: &[u8] = b"Transaction discarded because of: ";
+        let text = match self {
+            Self::Err(text) => [REASON, &text.0].concat(),
+            other => [REASON, &other.line()].concat(),
+        };
+        Self::Coded("EXECABORT", ErrorText(Cow::Owned(text)))
     }
 
     /// The expiry a command was given makes no sense for it.
@@ -100,25 +161,35 @@ impl Error {
         }
     }
 
-    fn message(&self) -> &str {
+    /// Writes the error as a reply.
+    pub fn write(&self, reply: &mut Reply<'_>) {
+        reply.error_bytes(&self.line());
+    }
+
+    /// Code and text.
+    fn line(&self) -> Vec<u8> {
+        [self.code().as_bytes(), b" ", self.text_bytes()].concat()
+    }
+
+    fn text_bytes(&self) -> &[u8] {
         match self {
             Self::Err(text)
             | Self::NoPermission(text)
             | Self::Denied(text)
-            | Self::Coded(_, text) => text,
-            Self::WrongType => "Operation against a key holding the wrong kind of value",
-            Self::NoAuth => "Authentication required.",
-            Self::WrongPass => "invalid username-password pair or user is disabled.",
-            Self::NoProto => "unsupported protocol version",
-            Self::ExecAbort => "Transaction discarded because of previous errors.",
-            Self::OutOfMemory => "command not allowed when used memory > 'maxmemory'.",
+            | Self::Coded(_, text) => &text.0,
+            Self::WrongType => b"Operation against a key holding the wrong kind of value",
+            Self::NoAuth => b"Authentication required.",
+            Self::WrongPass => b"invalid username-password pair or user is disabled.",
+            Self::NoProto => b"unsupported protocol version",
+            Self::ExecAbort => b"Transaction discarded because of previous errors.",
+            Self::OutOfMemory => b"command not allowed when used memory > 'maxmemory'.",
         }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.code(), self.message())
+        f.write_str(&String::from_utf8_lossy(&self.line()))
     }
 }
 
@@ -127,5 +198,33 @@ impl std::error::Error for Error {}
 impl From<WrongKind> for Error {
     fn from(_: WrongKind) -> Self {
         Self::WrongType
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kvik_resp::{Output, Protocol};
+
+    use super::*;
+
+    #[test]
+    fn words_of_a_client_are_repeated_byte_by_byte() {
+        let error = Error::quoting(&[b"bad option '", b"\xff\r\nx\0y", b"'"]);
+        let mut output = Output::new();
+        error.write(&mut Reply::new(&mut output, Protocol::Resp2));
+        assert_eq!(output.into_bytes(), b"-ERR bad option '\xff  x'\r\n");
+    }
+
+    #[test]
+    fn a_refused_exec_names_the_reason() {
+        let aborted = |error: Error| error.aborting().to_string();
+        assert_eq!(
+            aborted(Error::SYNTAX),
+            "EXECABORT Transaction discarded because of: syntax error"
+        );
+        assert_eq!(
+            aborted(Error::NoAuth),
+            "EXECABORT Transaction discarded because of: NOAUTH Authentication required."
+        );
     }
 }

@@ -32,7 +32,7 @@ pub mod stats;
 pub use ctx::Ctx;
 pub use declare::{Command, table};
 pub use engine::Engine;
-pub use error::Error;
+pub use error::{Error, ErrorText};
 pub use expiry::ExpiryLag;
 pub use gate::Gate;
 pub use host::Host;

@@ -259,9 +259,8 @@ impl Stats {
         sums.into_iter().collect()
     }
 
-    /// Counts an error reply by the code that its text begins with.
-    pub fn count_error(&self, text: &str) {
-        let code = text.split(' ').next().unwrap_or_default();
+    /// Counts an error reply by its code.
+    pub fn count_error(&self, code: &str) {
         let mut codes = self.error_codes.lock();
         if let Some(count) = codes.get_mut(code) {
             *count += 1;

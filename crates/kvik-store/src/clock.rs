@@ -67,9 +67,10 @@ impl AccessPolicy {
         }
     }
 
-    /// Seconds since the last access.
+    /// Seconds since the last access. A clock ahead of the time was set under an LFU policy and says
+    /// nothing of it: its key counts as used just now.
     pub(crate) fn idle_seconds(clock: u32, now: UnixMs) -> u64 {
-        u64::from(seconds(now).wrapping_sub(clock))
+        u64::from(seconds(now).saturating_sub(clock))
     }
 
     /// The counter as it stands after decay.
@@ -118,6 +119,12 @@ mod tests {
     fn idle_time_counts_from_the_last_touch() {
         let clock = AccessPolicy::Recency.touch(0, 10_000, 0);
         assert_eq!(AccessPolicy::idle_seconds(clock, 17_999), 7);
+    }
+
+    #[test]
+    fn a_clock_of_another_policy_is_no_idle_time() {
+        let now = 1_800_000_000_000;
+        assert_eq!(AccessPolicy::idle_seconds(LFU.start(now), now), 0);
     }
 
     #[test]

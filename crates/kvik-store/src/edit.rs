@@ -33,7 +33,15 @@ pub(crate) struct Edit<'g, T: Typed> {
     account: Account,
     /// The command whose words are being stated; empty between effects.
     verb: &'static [u8],
-    changes: u64,
+    changes: Changes,
+}
+
+/// How many changes an edit has made.
+#[derive(Clone, Copy, Debug, Default)]
+struct Changes {
+    all: u64,
+    /// Those among them that are none to who watches the key.
+    unwatched: u64,
 }
 
 /// Where a collection comes from, with the entry of the key if there is one.
@@ -92,8 +100,9 @@ impl EffectWriter<'_> {
         }
         if *self.verb != verb {
             if !self.verb.is_empty() {
-                self.effects.end(self.keyspace);
+                self.effects.end();
             }
+            self.effects.begin(self.keyspace);
             verb.split(|byte| *byte == b' ')
                 .for_each(|word| self.effects.word(word));
             self.effects.word(self.key);
@@ -157,7 +166,7 @@ impl<'g, T: Typed> Edit<'g, T> {
             value,
             account,
             verb: b"",
-            changes: 0,
+            changes: Changes::default(),
         }
     }
 
@@ -226,7 +235,7 @@ impl<'g, T: Typed> Edit<'g, T> {
             keyspace: locked.keyspace,
             key: locked.key,
             verb: &mut self.verb,
-            changes: &mut self.changes,
+            changes: &mut self.changes.all,
         };
         (parts, writer)
     }
@@ -260,7 +269,16 @@ impl<'g, T: Typed> Edit<'g, T> {
 
     /// Counts a change that the words stated already cover.
     pub(crate) fn count(&mut self, changes: u64) {
-        self.changes += changes;
+        self.changes.all += changes;
+    }
+
+    /// Makes changes that are none to those who watch the key, such as the bookkeeping of a consumer
+    /// group: they are counted and emitted, and no watcher is told.
+    pub(crate) fn unwatched<R>(&mut self, change: impl FnOnce(&mut Self) -> R) -> R {
+        let before = self.changes.all;
+        let result = change(self);
+        self.changes.unwatched += self.changes.all - before;
+        result
     }
 
     /// Puts a collection that was built beside what the key holds in its place. Effect: `RESTORE`. An empty one is not put
@@ -285,7 +303,7 @@ impl<'g, T: Typed> Edit<'g, T> {
         let Origin::Taken(Some(entry)) = self.origin else {
             return false;
         };
-        if self.changes == 0 || !self.account.ledger.is_packed() || self.value.is_void() {
+        if self.changes.all == 0 || !self.account.ledger.is_packed() || self.value.is_void() {
             return false;
         }
         let Some((form, bytes)) = self.value.packed() else {
@@ -298,14 +316,14 @@ impl<'g, T: Typed> Edit<'g, T> {
         }
         let scratch = mem::take(&mut self.value).into_packed_bytes();
         self.locked.stripe.heap.keep_scratch(scratch);
-        self.locked.mark_changed(self.changes);
+        self.locked.mark_changed(self.changes.all);
         true
     }
 
     /// Ends the effect whose words are being stated: what follows is another one, whatever its verb.
     pub(crate) fn end_effect(&mut self) {
         if !mem::take(&mut self.verb).is_empty() {
-            self.locked.effects.end(self.locked.keyspace);
+            self.locked.effects.end();
         }
     }
 }
@@ -331,8 +349,14 @@ impl<T: Typed> std::fmt::Debug for Edit<'_, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Edit")
             .field("locked", &self.locked)
-            .field("changes", &self.changes)
+            .field("changes", &self.changes.all)
             .finish_non_exhaustive()
+    }
+}
+
+impl Changes {
+    fn watched(all: u64) -> Self {
+        Self { all, unwatched: 0 }
     }
 }
 
@@ -388,7 +412,7 @@ impl LockedKey<'_> {
         let built = self.stripe.heap.live_bytes() - account.live_bytes;
         self.clear(old);
         let account = self.account().before(built);
-        let entry = self.finish_edit(None, object, account, 1);
+        let entry = self.finish_edit(None, object, account, Changes::watched(1));
         let entry = entry.expect("a collection with members has an entry");
         let clock = self.state.access.start_with(terms.usage, self.state.now);
         self.keyspace().set_clock(entry, clock);
@@ -401,11 +425,13 @@ impl LockedKey<'_> {
     /// Deletes up to `max` members whose time has come. Effect: `SREM` or its like.
     pub(crate) fn expire_members(&mut self, entry: EntryRef, max: usize) -> ExpiredMembers {
         let (mut object, account) = self.take_out(entry);
-        let (verb, key, effects) = (object.removal(), self.key, &mut *self.effects);
+        let (verb, key, keyspace) = (object.removal(), self.key, self.keyspace);
+        let effects = &mut *self.effects;
         let (mut expired, wanted) = (0, effects.wanted());
         let mut tell = |name: &[u8]| {
             if wanted {
                 if expired == 0 {
+                    effects.begin(keyspace);
                     effects.word(verb);
                     effects.word(key);
                 }
@@ -416,25 +442,30 @@ impl LockedKey<'_> {
         let cells = &mut self.stripe.heap.cells;
         let more = object.expire(self.state.now, max, cells, self.layout, &mut tell);
         if wanted && expired > 0 {
-            self.effects.end(self.keyspace);
+            self.effects.end();
         }
         ExpiredMembers {
-            entry: self.finish_edit(Some(entry), object, account, expired as u64),
+            entry: self.finish_edit(
+                Some(entry),
+                object,
+                account,
+                Changes::watched(expired as u64),
+            ),
             expired,
             more,
         }
     }
 
-    /// Puts a collection back and does what is to be done after `changes` changes of it; says where the key's entry is
-    /// then, if there is one.
+    /// Puts a collection back and does what is to be done after some changes of it; says where the
+    /// key's entry is then, if there is one.
     fn finish_edit(
         &mut self,
         entry: Option<EntryRef>,
         object: Object,
         account: Account,
-        changes: u64,
+        changes: Changes,
     ) -> Option<EntryRef> {
-        if changes == 0 {
+        if changes.all == 0 {
             if entry.is_some() {
                 self.stripe.heap.restore(object, account.ledger);
             }
@@ -442,6 +473,8 @@ impl LockedKey<'_> {
         }
         let deadline = object.earliest_deadline();
         let is_void = object.is_void();
+        // A key that was not there is a change to who watches it, whatever it was made for.
+        let is_watched = entry.is_none() || changes.all > changes.unwatched;
         let entry = match entry {
             Some(entry) => Some(self.put_back(entry, object, account, is_void)),
             None if is_void => None,
@@ -455,7 +488,11 @@ impl LockedKey<'_> {
                 .table
                 .lower_deadline(position, entry, deadline);
         }
-        self.mark_changed(changes);
+        if is_watched {
+            self.mark_changed(changes.all);
+        } else {
+            self.count_changes(changes.all);
+        }
         entry.filter(|_| !is_void)
     }
 

@@ -192,6 +192,30 @@ impl<'g> OccupiedEntry<'g> {
         );
     }
 
+    /// Keeps the string as one that was changed in place, which OBJECT ENCODING calls raw. No effect,
+    /// and no change to anybody. The caller has made sure that the value is a string.
+    pub fn make_raw(&mut self) {
+        if self.view().encoding() == Encoding::Raw {
+            return;
+        }
+        let bytes = self.view().string().map(|string| string.to_vec());
+        self.keep_raw(&bytes.expect("the value is a string"));
+    }
+
+    /// Replaces the string by another form of the same value, kept raw. Effect: `SET`; those who
+    /// watch the key are not told.
+    pub fn recode(&mut self, bytes: &[u8]) {
+        self.keep_raw(bytes);
+        if self.locked.effects.wanted() {
+            self.locked.emit_set(NewString::Bytes(bytes), Expiry::Keep);
+        }
+        self.locked.count_changes(1);
+    }
+
+    fn keep_raw(&mut self, bytes: &[u8]) {
+        self.replace(Text::padded(0, bytes), None);
+    }
+
     fn replace(&mut self, text: Text<'_>, clock: Option<u32>) {
         let position = self.locked.position;
         let mut keyspace = self.locked.keyspace();
@@ -355,21 +379,24 @@ impl LockedKey<'_> {
     }
 
     fn emit_set(&mut self, string: NewString<'_>, expiry: Expiry) {
-        let (mut value, mut at) = (IntText::default(), IntText::default());
-        let flat;
-        let value = match string {
-            NewString::Bytes(bytes) => bytes,
-            NewString::Int(n) => value.format(n),
-            NewString::Rope(rope) => {
-                flat = rope.to_vec();
-                &flat
-            }
-        };
-        match expiry {
-            Expiry::Keep => self.emit(&[b"SET", self.key, value, b"KEEPTTL"]),
-            Expiry::Clear => self.emit(&[b"SET", self.key, value]),
-            Expiry::At(ms) => self.emit(&[b"SET", self.key, value, b"PXAT", at.unsigned(ms)]),
+        let mut digits = IntText::default();
+        self.effects.begin(self.keyspace);
+        self.effects.word(b"SET");
+        self.effects.word(self.key);
+        match string {
+            NewString::Bytes(bytes) | NewString::Unpacked(bytes) => self.effects.word(bytes),
+            NewString::Int(n) => self.effects.word(digits.format(n)),
+            NewString::Rope(rope) => self.effects.rope(rope),
         }
+        match expiry {
+            Expiry::Keep => self.effects.word(b"KEEPTTL"),
+            Expiry::Clear => {}
+            Expiry::At(ms) => {
+                self.effects.word(b"PXAT");
+                self.effects.word(digits.unsigned(ms));
+            }
+        }
+        self.effects.end();
     }
 
     fn finish_set_range(&mut self, offset: usize, bytes: &[u8]) {
@@ -384,10 +411,11 @@ impl LockedKey<'_> {
     /// States a change of the key: what the command `verb` would be given behind it.
     pub(crate) fn emit_words<'w>(&mut self, verb: &[u8], words: impl Iterator<Item = &'w [u8]>) {
         if self.effects.wanted() {
+            self.effects.begin(self.keyspace);
             self.effects.word(verb);
             self.effects.word(self.key);
             words.for_each(|word| self.effects.word(word));
-            self.effects.end(self.keyspace);
+            self.effects.end();
         }
     }
 
@@ -406,9 +434,15 @@ impl LockedKey<'_> {
     /// Ends every change of a key: counts it and marks those who watch.
     #[inline]
     pub(crate) fn mark_changed(&mut self, changes: u64) {
+        self.count_changes(changes);
+        self.stripe.watches.mark_changed(self.keyspace, self.key);
+    }
+
+    /// Ends a change that is none to those who watch the key: only counts it.
+    #[inline]
+    pub(crate) fn count_changes(&mut self, changes: u64) {
         self.state.stats.changes += changes;
         self.state.garbage.extend(self.stripe.take_garbage());
-        self.stripe.watches.mark_changed(self.keyspace, self.key);
     }
 }
 

@@ -100,10 +100,7 @@ impl<'a> HashRef<'a> {
             });
             return 0;
         };
-        let Ok(cursor) = u32::try_from(cursor) else {
-            return 0;
-        };
-        members.scan(cursor, |member| visit(member.into())).into()
+        members.scan(cursor, |member| visit(member.into()))
     }
 
     /// A field chosen by `random`; each is as likely as any other.

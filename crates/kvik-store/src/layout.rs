@@ -103,6 +103,14 @@ mod tests {
         assert_eq!(layout.position_of(1), 1);
     }
 
+    /// Clients may keep a cursor in a double, which counts exactly up to 2^53.
+    #[test]
+    fn no_cursor_is_too_large_for_a_double() {
+        let layout = Layout::new(1024, 7);
+        let last = layout.join(1023, (1 << PREFIX_BITS) - 1);
+        assert!(0 < last && last < 1 << 53);
+    }
+
     #[test]
     fn the_last_cursor_is_zero() {
         let layout = Layout::new(2, 7);

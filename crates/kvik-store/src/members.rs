@@ -360,15 +360,20 @@ impl<'a> MembersRef<'a> {
         self.hidden_until == 0 || member.expire_at().is_none_or(|at| at > self.hidden_until)
     }
 
-    /// Visits members in hash order from `cursor` on until `visit` has returned false; returns the cursor to go on with, 0
-    /// at the end. See [`Table::walk`].
-    pub(crate) fn scan(self, cursor: u32, mut visit: impl FnMut(Member<'a>) -> bool) -> u32 {
+    /// As [`Self::walk`], from and to the cursors that clients see; 0 is the start and the end.
+    pub(crate) fn scan(self, cursor: u64, visit: impl FnMut(Member<'a>) -> bool) -> u64 {
+        let next = from_cursor(cursor).and_then(|from| self.walk(from, visit));
+        next.map_or(0, |next| to_cursor(next, self.members.len()))
+    }
+
+    /// Visits members in hash order from a prefix on until `visit` has returned false; returns the
+    /// prefix to go on with, if there is more. See [`Table::walk`].
+    pub(crate) fn walk(self, from: u32, mut visit: impl FnMut(Member<'a>) -> bool) -> Option<u32> {
         let visit = |entry| {
             let member = self.cells.member(entry);
             !self.shows(member) || visit(member)
         };
-        let next = self.members.table.walk(cursor, &self.keys(), visit);
-        next.unwrap_or(0)
+        self.members.table.walk(from, &self.keys(), visit)
     }
 
     /// A member chosen by `random`; each is as likely as any other.
@@ -389,6 +394,31 @@ impl<'a> MembersRef<'a> {
             cells: self.cells,
             layout: self.layout,
         }
+    }
+}
+
+/// Members up to which a table's buckets are certainly wider than two hash prefixes.
+const WIDE_BUCKETS: usize = 1 << 24;
+
+/// Cursors from here on are prefixes of large tables, with this bit set.
+const LARGE: u64 = 1 << 32;
+
+/// The cursor for going on at a hash prefix. Clients may keep cursors in signed 32-bit integers, so
+/// it is half the prefix, rounded up: a walk begins with the whole bucket that a prefix falls into.
+/// Only a table whose buckets may be too narrow for that gets a larger one.
+fn to_cursor(prefix: u32, len: usize) -> u64 {
+    if len <= WIDE_BUCKETS {
+        u64::from(prefix).div_ceil(2)
+    } else {
+        LARGE | u64::from(prefix)
+    }
+}
+
+/// The hash prefix of a cursor; none for one that no scan has given.
+fn from_cursor(cursor: u64) -> Option<u32> {
+    match cursor {
+        ..LARGE => u32::try_from(2 * cursor).ok(),
+        _ => u32::try_from(cursor ^ LARGE).ok(),
     }
 }
 

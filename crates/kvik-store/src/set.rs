@@ -124,8 +124,7 @@ impl<'a> SetRef<'a> {
             });
             return 0;
         };
-        let from = u32::try_from(cursor).unwrap_or(u32::MAX);
-        members.scan(from, |member| visit(name(member))).into()
+        members.scan(cursor, |member| visit(name(member)))
     }
 }
 

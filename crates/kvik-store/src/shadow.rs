@@ -312,11 +312,11 @@ impl Journal {
         let Some(from) = u32::try_from(self.walked).ok() else {
             return;
         };
-        let next = members.view(cells, layout, 0).scan(from, |member| {
+        let next = members.view(cells, layout, 0).walk(from, |member| {
             batch.add(member);
             batch.items.len() < SLICE && batch.bytes.len() < SLICE_BYTES
         });
-        self.walked = if next == 0 { END } else { next.into() };
+        self.walked = next.map_or(END, u64::from);
     }
 
     fn note(&mut self, prefix: u32, name: &[u8]) {

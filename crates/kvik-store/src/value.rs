@@ -100,6 +100,8 @@ pub enum TextRef<'a> {
 pub enum NewString<'a> {
     /// Bytes as given; kept as an integer when they are the canonical form of one.
     Bytes(&'a [u8]),
+    /// Bytes as given, and kept as they are also where they are an integer.
+    Unpacked(&'a [u8]),
     /// An integer.
     Int(i64),
     /// A large string; its chunks are shared.

@@ -199,9 +199,8 @@ impl<'a> ZsetRef<'a> {
             });
             return 0;
         };
-        let from = u32::try_from(cursor).unwrap_or(u32::MAX);
         let visit = |member| visit(ScoredMember::of(member));
-        table.members().scan(from, visit).into()
+        table.members().scan(cursor, visit)
     }
 }
 

@@ -158,12 +158,14 @@ impl LookupError<'_> {
     /// The error reply to `args`, in Redis' words.
     pub fn error(&self, args: Args<'_>) -> Error {
         match self {
-            Self::UnknownCommand => Error::new(unknown_command(args)),
-            Self::UnknownSubcommand(container) => {
-                let word = shown(args.get(1).unwrap_or_default(), SHOWN_MAX);
-                let name = container.name();
-                Error::new(format!("unknown subcommand '{word}'. Try {name} HELP."))
-            }
+            Self::UnknownCommand => unknown_command(args),
+            Self::UnknownSubcommand(container) => Error::quoting(&[
+                b"unknown subcommand '",
+                shown(args.get(1).unwrap_or_default(), SHOWN_MAX),
+                b"'. Try ",
+                container.name().as_bytes(),
+                b" HELP.",
+            ]),
             Self::WrongArity(command) => Error::arity(command),
         }
     }
@@ -172,22 +174,26 @@ impl LookupError<'_> {
 /// How many bytes of a client's words an error repeats.
 const SHOWN_MAX: usize = 128;
 
-fn unknown_command(args: Args<'_>) -> String {
+fn unknown_command(args: Args<'_>) -> Error {
     let name = shown(args.get(0).unwrap_or_default(), SHOWN_MAX);
-    let mut beginning = String::new();
+    let mut beginning: Vec<&[u8]> = Vec::new();
+    let mut left = SHOWN_MAX;
+    // As in Redis the quotes and the blank count, too, and an argument that begins within the limit
+    // may take what is left.
     for arg in args.tail(1) {
-        let Some(room) = SHOWN_MAX
-            .checked_sub(beginning.len())
-            .filter(|room| *room > 0)
-        else {
+        if left == 0 {
             break;
-        };
-        beginning.push_str(&format!("'{}' ", shown(arg, room)));
+        }
+        let arg = shown(arg, left);
+        left = left.saturating_sub(arg.len() + 3);
+        beginning.extend([b"'", arg, b"' "]);
     }
-    format!("unknown command '{name}', with args beginning with: {beginning}")
+    let parts: [&[u8]; 3] = [b"unknown command '", name, b"', with args beginning with: "];
+    Error::quoting(&[&parts, &beginning[..]].concat())
 }
 
-/// At most `max` bytes of a word, fit for an error line.
-fn shown(word: &[u8], max: usize) -> String {
-    String::from_utf8_lossy(&word[..word.len().min(max)]).replace(['\r', '\n'], " ")
+/// At most `max` bytes of a word as Redis prints it, which a zero byte ends.
+fn shown(word: &[u8], max: usize) -> &[u8] {
+    let end = memchr::memchr(0, word).unwrap_or(word.len());
+    &word[..end.min(max)]
 }

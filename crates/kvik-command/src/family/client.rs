@@ -494,20 +494,14 @@ fn pause(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if ctx.args.len() > 4 {
         return Err(ctx.subcommand_error());
     }
-    let timeout_ms = ctx
-        .int(2)
-        .map_err(|_| Error::text("timeout is not an integer or out of range"))?;
-    let timeout_ms = u64::try_from(timeout_ms).map_err(|_| Error::text("timeout is negative"))?;
+    let until_ms = ctx.timeout(2)?;
     let scope = match ctx.args.get(3) {
         None => PauseScope::All,
         Some(word) if word.eq_ignore_ascii_case(b"ALL") => PauseScope::All,
         Some(word) if word.eq_ignore_ascii_case(b"WRITE") => PauseScope::Writes,
         Some(_) => return Err(Error::text("CLIENT PAUSE mode must be WRITE or ALL")),
     };
-    let now_ms = ctx.now_ms();
-    ctx.engine
-        .pause
-        .start(now_ms.saturating_add(timeout_ms), scope, now_ms);
+    ctx.engine.pause.start(until_ms, scope, ctx.now_ms());
     ctx.reply.ok();
     Ok(())
 }

@@ -100,7 +100,7 @@ fn info(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     for name in names {
         match table().find(name) {
             Some(command) => table().write_info(command, &mut ctx.reply),
-            None => ctx.reply.null_array(),
+            None => ctx.reply.null(),
         }
     }
     Ok(())

@@ -196,8 +196,11 @@ fn hello_options<'a>(ctx: &Ctx<'a>) -> Result<Hello<'a>, Error> {
             check_client_word(options.name.unwrap_or_default())
                 .map_err(|()| Error::text(INVALID_CLIENT_NAME))?;
         } else {
-            let word = String::from_utf8_lossy(word);
-            return Err(Error::new(format!("Syntax error in HELLO option '{word}'")));
+            return Err(Error::quoting(&[
+                b"Syntax error in HELLO option '",
+                word,
+                b"'",
+            ]));
         }
     }
     Ok(options)

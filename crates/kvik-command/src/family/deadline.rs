@@ -80,14 +80,14 @@ impl TimeFormat {
     pub(super) fn deadline(self, text: &[u8], ctx: &Ctx<'_>) -> Result<i64, Error> {
         let time = parse_i64(text).ok_or(Error::NOT_AN_INTEGER)?;
         let scale = if self.in_seconds() { 1000 } else { 1 };
-        let start = if self.is_relative() {
-            ctx.now_ms() as i64
-        } else {
-            0
-        };
-        time.checked_mul(scale)
-            .and_then(|ms| ms.checked_add(start))
-            .ok_or_else(|| Error::invalid_expire(ctx.command))
+        let at = time.checked_mul(scale).and_then(|ms| {
+            if self.is_relative() {
+                ctx.time_in(ms)
+            } else {
+                Some(ms)
+            }
+        });
+        at.ok_or_else(|| Error::invalid_expire(ctx.command))
     }
 
     /// As [`Self::deadline`], for commands that refuse a time below zero.

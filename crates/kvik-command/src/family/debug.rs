@@ -230,10 +230,17 @@ fn hold(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// A word that is a number of seconds.
+/// A word that is a number of seconds, which end at a time that can be counted.
 fn duration(ctx: &Ctx<'_>, at: usize) -> Result<Duration, Error> {
     let seconds = ctx.float(at)?.max(0.0);
-    Duration::try_from_secs_f64(seconds).map_err(|_| Error::NOT_A_FLOAT)
+    let duration = Duration::try_from_secs_f64(seconds).ok();
+    let ends = |duration: &Duration| {
+        let ms = i64::try_from(duration.as_millis()).ok();
+        ms.and_then(|ms| ctx.time_in(ms)).is_some()
+    };
+    duration
+        .filter(ends)
+        .ok_or(Error::text("timeout is out of range"))
 }
 
 fn set_active_expire(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -256,8 +263,7 @@ fn quicklist_packed_threshold(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn error(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let text = String::from_utf8_lossy(&ctx.args[2]).into_owned();
-    ctx.reply.error(&text);
+    ctx.reply.error_bytes(&ctx.args[2]);
     Ok(())
 }
 
@@ -299,15 +305,15 @@ fn describe_nodes(list: QuicklistRef<'_>) -> String {
 }
 
 fn populate(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let count = u64::try_from(ctx.int(2)?).map_err(|_| Error::OUT_OF_RANGE)?;
+    let count = u64::try_from(ctx.int(2).unwrap_or(-1)).map_err(|_| Error::NOT_POSITIVE)?;
     let prefix = ctx.args.get(3).unwrap_or(b"key").to_vec();
     let size = match ctx.args.get(4) {
-        Some(_) => usize::try_from(ctx.int(4)?)
+        Some(_) => usize::try_from(ctx.int(4).unwrap_or(-1))
             .ok()
             .filter(|&size| size <= ctx.engine.settings.max_string()),
         None => Some(0),
     };
-    let size = size.ok_or(Error::OUT_OF_RANGE)?;
+    let size = size.ok_or(Error::NOT_POSITIVE)?;
     for n in 0..count {
         let number = n.to_string();
         let key = [&prefix, &b":"[..], number.as_bytes()].concat();
@@ -369,9 +375,14 @@ fn protocol(ctx: &mut Ctx<'_>) -> Result<(), Error> {
             reply.bulk(b"Some real reply following the attribute");
         }
         b"push" => {
+            if reply.protocol() != kvik_resp::Protocol::Resp3 {
+                return Err(Error::text("RESP2 is not supported by this command"));
+            }
+            // A push is no reply: a client that waits for one gets it behind the push.
             reply.push(2);
             reply.bulk(b"server-cpu-usage");
             reply.integer(42);
+            reply.bulk(b"Some real reply following the push reply");
         }
         b"true" => reply.boolean(true),
         b"false" => reply.boolean(false),

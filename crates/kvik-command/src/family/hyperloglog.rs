@@ -11,8 +11,6 @@ mod selftest;
 mod sketch;
 mod sparse;
 
-use std::borrow::Cow;
-
 use kvik_resp::Args;
 use kvik_store::{Entry, Expiry, OccupiedEntry, View};
 
@@ -22,7 +20,7 @@ use self::sketch::{Corrupt, Encoding, HEADER, Sketch};
 use super::bitmap::window;
 use super::string::{set_raw, store_raw, string};
 use crate::declare::{Command, Group, KeyFlags, KeySpec, Row};
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, ErrorText};
 
 /// The rows of this family.
 pub(super) fn rows() -> Vec<Row> {
@@ -73,10 +71,13 @@ const COUNTED_KEYS: &[KeySpec] = &[KeySpec {
     ..KeySpec::range(1, -1, 1, KeyFlags::RW_ACCESS)
 }];
 
-const CORRUPT: Error = Error::Coded("INVALIDOBJ", Cow::Borrowed("Corrupted HLL object detected"));
+const CORRUPT: Error = Error::Coded(
+    "INVALIDOBJ",
+    ErrorText::fixed("Corrupted HLL object detected"),
+);
 const NO_SKETCH: Error = Error::Coded(
     "WRONGTYPE",
-    Cow::Borrowed("Key is not a valid HyperLogLog string value."),
+    ErrorText::fixed("Key is not a valid HyperLogLog string value."),
 );
 
 impl From<Corrupt> for Error {

@@ -104,12 +104,15 @@ fn reset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn graph(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     const WIDTH: usize = 60;
-    let name = String::from_utf8_lossy(&ctx.args[2]).into_owned();
+    let name = &ctx.args[2];
     let Some(event) = event(ctx) else {
-        return Err(Error::new(format!(
-            "No samples available for event '{name}'"
-        )));
+        return Err(Error::quoting(&[
+            b"No samples available for event '",
+            name,
+            b"'",
+        ]));
     };
+    let name = String::from_utf8_lossy(name);
     let shown: Vec<_> = event.samples.iter().rev().take(WIDTH).rev().collect();
     let high = shown
         .iter()

@@ -1,6 +1,7 @@
 //! The commands, one file per family: rows first, then the handlers they name.
 
 mod bitmap;
+mod carried_expiry;
 mod client;
 mod command;
 mod config;
@@ -19,6 +20,7 @@ mod member_scan;
 mod memory;
 mod persistence;
 mod prefix;
+mod sampling;
 mod server;
 mod set;
 mod slowlog;

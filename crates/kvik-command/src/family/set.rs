@@ -3,8 +3,9 @@
 mod algebra;
 mod random;
 
-use kvik_store::{IntText, SetRef, ValueRef, View};
+use kvik_store::{Entry, IntText, SetRef, UnixMs, ValueRef, View};
 
+use super::carried_expiry::later;
 use super::member_scan::MemberScan;
 use crate::declare::{Command, Group, KeyFlags, Row};
 use crate::{Ctx, Error};
@@ -206,19 +207,37 @@ fn srem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn smove(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     let (source, destination, member) = (&args[1], &args[2], &args[3]);
-    let moved = match read(ctx, source)? {
-        None => false,
+    // When the member expires: the inner none is never, the outer one says that there is none.
+    let found = match read(ctx, source)? {
+        None => None,
         Some(set) => {
-            let there = set.contains(member);
+            let found = set.expiry_of(member);
             read(ctx, destination)?;
-            there
+            found
         }
     };
-    if moved && source != destination {
+    if let Some(expire_at) = found.filter(|_| source != destination) {
         ctx.keys.entry(source).remove_member(member)?;
-        ctx.keys.entry(destination).add_member(member)?;
+        place(ctx.keys.entry(destination), member, expire_at)?;
     }
-    ctx.reply.integer(i64::from(moved));
+    ctx.reply.integer(i64::from(found.is_some()));
+    Ok(())
+}
+
+/// Adds a member that comes with its time; one that is there already stays as long as either.
+fn place(entry: Entry<'_>, member: &[u8], expire_at: Option<UnixMs>) -> Result<(), Error> {
+    let old = entry.view().map(set).transpose()?;
+    let old = old.and_then(|set| set.expiry_of(member));
+    if old.is_none() && expire_at.is_none() {
+        entry.add_member(member)?;
+        return Ok(());
+    }
+    let new = old.map_or(expire_at, |old| later(old, expire_at));
+    let mut set = entry.set_mut()?;
+    set.add(member);
+    if old != Some(new) {
+        set.set_expiry(member, new);
+    }
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use kvik_store::{IntText, StreamEntry, StreamId, StreamRef, ValueRef, View};
 
 use super::command::help;
 use crate::declare::{Command, Group, KeyFlags, Row};
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, ErrorText};
 
 /// The rows of this family.
 pub(super) fn rows() -> Vec<Row> {
@@ -281,9 +281,14 @@ fn stream<'v>(view: Option<View<'v>>) -> Result<Option<StreamRef<'v>>, Error> {
 
 /// Redis' refusal where neither key nor group may be missing.
 fn no_group(ctx: &Ctx<'_>) -> Error {
-    let text = |at| String::from_utf8_lossy(&ctx.args[at]);
-    let text = format!("No such key '{}' or consumer group '{}'", text(1), text(2));
-    Error::Coded("NOGROUP", text.into())
+    let text = ErrorText::quoting(&[
+        b"No such key '",
+        &ctx.args[1],
+        b"' or consumer group '",
+        &ctx.args[2],
+        b"'",
+    ]);
+    Error::Coded("NOGROUP", text)
 }
 
 fn write_id(reply: &mut Reply<'_>, id: StreamId) {

@@ -10,7 +10,7 @@ mod store;
 use kvik_resp::{Protocol, Reply, format_f64};
 use kvik_store::{IntText, StringRef, ValueRef, View, ZsetRef};
 
-pub(super) use self::store::Results;
+pub(super) use self::store::{Results, expiry_in};
 use super::member_scan::MemberScan;
 use crate::declare::{Command, Group, KeyFlags, Row};
 use crate::{Ctx, Error};

@@ -80,6 +80,14 @@ impl<'a> From<NewString<'a>> for Text<'a> {
         match string {
             NewString::Int(n) => Self::Int(n),
             NewString::Bytes(bytes) => Self::of(Cow::Borrowed(bytes)),
+            NewString::Unpacked(bytes) if bytes.len() <= MAX_BYTES => Self::Bytes {
+                bytes: Cow::Borrowed(bytes),
+                raw: false,
+            },
+            NewString::Unpacked(bytes) => Self::Rope {
+                rope: bytes.into(),
+                raw: false,
+            },
             NewString::Rope(rope) if rope.len() <= MAX_BYTES => Self::of(Cow::Owned(rope.to_vec())),
             NewString::Rope(rope) => Self::Rope {
                 rope: rope.clone(),

@@ -157,7 +157,7 @@ impl<'g> StreamMut<'g> {
             b"MAXDELETEDID",
             &max_deleted.text(),
         ];
-        self.0.emit_alone(b"XSETID", &words);
+        self.0.unwatched(|edit| edit.emit_alone(b"XSETID", &words));
     }
 
     /// Makes a consumer group and says whether there was none with this name. Effect: `XGROUP CREATE`.
@@ -180,7 +180,8 @@ impl<'g> StreamMut<'g> {
             b"ENTRIESREAD",
             read.format(entries_read.unwrap_or(-1)),
         ];
-        self.0.emit_alone(b"XGROUP CREATE", &words);
+        self.0
+            .unwatched(|edit| edit.emit_alone(b"XGROUP CREATE", &words));
         true
     }
 
@@ -191,7 +192,8 @@ impl<'g> StreamMut<'g> {
         let Some(group) = found else {
             return false;
         };
-        self.0.emit_alone(b"XGROUP DESTROY", &[name]);
+        self.0
+            .unwatched(|edit| edit.emit_alone(b"XGROUP DESTROY", &[name]));
         if group.pending.len() + group.consumers.len() > FREE_AT_ONCE {
             self.free_later(Sequence::new(), vec![group]);
         }

@@ -60,6 +60,11 @@ impl<'e, 'g> GroupMut<'e, 'g> {
         &self.body().groups[self.at]
     }
 
+    /// Emits what the group's bookkeeping has done: no change of the stream to those who watch it.
+    fn keep_books(&mut self, emit: impl FnOnce(&mut Edit<'g, Stream>)) {
+        self.edit.unwatched(emit);
+    }
+
     fn change<R>(&mut self, change: impl FnOnce(&mut ConsumerGroup) -> R) -> R {
         let body = self.edit.parts().value.body_mut();
         body.change_group(self.at, |group, _, _| change(group))
@@ -96,7 +101,7 @@ impl<'e, 'g> GroupMut<'e, 'g> {
             b"ENTRIESREAD",
             text.format(read.unwrap_or(-1)),
         ];
-        self.edit.emit_alone(b"XGROUP SETID", &words);
+        self.keep_books(|edit| edit.emit_alone(b"XGROUP SETID", &words));
     }
 
     /// Makes a consumer and says whether there was none with this name. Effect: `XGROUP CREATECONSUMER`.
@@ -116,7 +121,7 @@ impl<'e, 'g> GroupMut<'e, 'g> {
         let (number, created) = self.change(|group| group.consumers.find_or_add(consumer, now));
         if created {
             let words = [self.name, consumer];
-            self.edit.emit_alone(b"XGROUP CREATECONSUMER", &words);
+            self.keep_books(|edit| edit.emit_alone(b"XGROUP CREATECONSUMER", &words));
         }
         (number, created)
     }
@@ -126,7 +131,7 @@ impl<'e, 'g> GroupMut<'e, 'g> {
         let number = self.group().consumers.find(consumer)?;
         let pending = self.change(|group| group.remove_consumer(number));
         let words = [self.name, consumer];
-        self.edit.emit_alone(b"XGROUP DELCONSUMER", &words);
+        self.keep_books(|edit| edit.emit_alone(b"XGROUP DELCONSUMER", &words));
         Some(pending)
     }
 
@@ -137,7 +142,7 @@ impl<'e, 'g> GroupMut<'e, 'g> {
             if self.change(|group| group.acknowledge(id)) {
                 let words: [&[u8]; 2] = [self.name, &id.text()];
                 let again = usize::from(acknowledged > 0);
-                self.edit.emit(b"XACK", &words[again..]);
+                self.keep_books(|edit| edit.emit(b"XACK", &words[again..]));
                 acknowledged += 1;
             }
         }
@@ -289,7 +294,7 @@ impl<'e, 'g> GroupMut<'e, 'g> {
             }
             self.change(|group| group.acknowledge(id));
             let words: [&[u8]; 2] = [self.name, &id.text()];
-            self.edit.emit_alone(b"XACK", &words);
+            self.keep_books(|edit| edit.emit_alone(b"XACK", &words));
             return Outcome::Deleted;
         }
         let now = self.edit.now();
@@ -329,14 +334,9 @@ impl<'e, 'g> GroupMut<'e, 'g> {
         delivered_ms: UnixMs,
         deliveries: u64,
     ) {
-        let last_id = self.last_id();
-        self.edit.end_effect();
-        self.edit.emit(b"XCLAIM", &[self.name, consumer, b"0"]);
-        for id in ids {
-            self.edit.emit(b"XCLAIM", &[&*id.text()]);
-        }
+        let (last_id, name) = (self.last_id(), self.name);
         let (mut time, mut times) = (IntText::default(), IntText::default());
-        let words: [&[u8]; 8] = [
+        let options: [&[u8]; 8] = [
             b"TIME",
             time.unsigned(delivered_ms),
             b"RETRYCOUNT",
@@ -346,8 +346,15 @@ impl<'e, 'g> GroupMut<'e, 'g> {
             b"LASTID",
             &last_id.text(),
         ];
-        self.edit.emit(b"XCLAIM", &words);
-        self.edit.end_effect();
+        self.keep_books(|edit| {
+            edit.end_effect();
+            edit.emit(b"XCLAIM", &[name, consumer, b"0"]);
+            for id in ids {
+                edit.emit(b"XCLAIM", &[&*id.text()]);
+            }
+            edit.emit(b"XCLAIM", &options);
+            edit.end_effect();
+        });
     }
 }
 

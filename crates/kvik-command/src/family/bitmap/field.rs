@@ -183,6 +183,9 @@ fn write(ctx: &mut Ctx<'_>, operations: &[FieldOperation], len: usize) -> Result
     let reached = entry.view().map(string).transpose()?;
     if reached.map_or(0, |string| string.len()) < len {
         write_at(entry, len - 1, &[0])?;
+    } else if let Some(mut occupied) = entry.occupied() {
+        // For Redis this string was changed in place, even if no operation has written.
+        occupied.make_raw();
     }
     Ok(())
 }

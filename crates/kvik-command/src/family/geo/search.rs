@@ -1,13 +1,13 @@
 //! GEOSEARCH, and GEORADIUS with its like: the members inside an area, returned or stored.
 
 use kvik_resp::{Args, Reply};
-use kvik_store::{ScoreRange, StringRef, ZsetRef};
+use kvik_store::{ScoreRange, StringRef, UnixMs, ZsetRef};
 
 use super::area::{Area, AreaShape, centroid};
 use super::cell::{Cell, Point};
 use super::{length, point, reply_distance, reply_point, unit};
 use crate::declare::{InvalidKeys, KeyFlags};
-use crate::family::zset::{Results, read, reply_name, zset};
+use crate::family::zset::{Results, expiry_in, read, reply_name, zset};
 use crate::{Ctx, Error};
 
 /// Which of the commands it is.
@@ -119,7 +119,8 @@ fn run(ctx: &mut Ctx<'_>, form: GeoCommand) -> Result<(), Error> {
     };
     match request.store {
         Some(destination) => {
-            let results = request.results(&found);
+            let expiry = |name| zset.and_then(|zset| expiry_in(zset, name));
+            let results = request.results(&found, expiry);
             results.store(&mut ctx.keys, destination)?;
             ctx.reply.integer(results.len() as i64);
         }
@@ -340,8 +341,12 @@ impl<'a> GeoQuery<'a> {
             }));
         }
         let missing = |what: &str| {
-            let name = String::from_utf8_lossy(&ctx.args[0]);
-            Error::new(format!("exactly one of {what} can be specified for {name}"))
+            Error::quoting(&[
+                b"exactly one of ",
+                what.as_bytes(),
+                b" can be specified for ",
+                &ctx.args[0],
+            ])
         };
         if form.is_search() && !self.has_centre {
             return Err(missing("FROMMEMBER or FROMLONLAT"));
@@ -398,7 +403,11 @@ impl<'a> GeoQuery<'a> {
         found
     }
 
-    fn results(&self, found: &[Hit<'_>]) -> Results {
+    fn results<'c>(
+        &self,
+        found: &[Hit<'c>],
+        expiry: impl Fn(StringRef<'c>) -> Option<UnixMs>,
+    ) -> Results {
         let mut results = Results::default();
         for one in found {
             let score = if self.store_distance {
@@ -406,7 +415,7 @@ impl<'a> GeoQuery<'a> {
             } else {
                 one.score
             };
-            results.push(one.name, score);
+            results.push(one.name, score, expiry(one.name));
         }
         results
     }

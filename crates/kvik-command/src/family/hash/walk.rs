@@ -7,14 +7,9 @@ use kvik_store::{Field, HashRef, IntText};
 
 use super::{hash, read, reply_text};
 use crate::family::member_scan::MemberScan;
+use crate::family::sampling::{Selection, checked_count, distinct, draws, is_small_part, repeat};
 use crate::random::Random;
 use crate::{Ctx, Error};
-
-/// How many times more fields than are wanted a hash must have for them to be drawn one by one.
-const DRAWN_OF: usize = 3;
-
-/// The shortest thing that is sent for a field.
-const EMPTY_BULK: &[u8] = b"$0\r\n\r\n";
 
 pub(super) fn hgetall(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let hash = read(&mut ctx.keys, &ctx.args[1])?;
@@ -83,30 +78,23 @@ pub(super) fn hrandfield(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let (count, with_values) = count(ctx)?;
-    let limit = ctx.engine.settings.max_string();
     let hash = read(&mut ctx.keys, &args[1])?;
     let mut chosen = Chosen {
         reply: &mut ctx.reply,
         random: ctx.random,
         with_values,
     };
-    let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     match hash {
         None => chosen.header(0),
-        Some(hash) if count < 0 => chosen.with_repetition(hash, wanted, limit)?,
-        Some(hash) => chosen.distinct(hash, wanted),
+        Some(hash) if count < 0 => chosen.with_repetition(hash, draws(count)?)?,
+        Some(hash) => chosen.distinct(hash, distinct(count, hash.len())),
     }
     Ok(())
 }
 
 /// How many fields are wanted, and whether their values are.
 fn count(ctx: &Ctx<'_>) -> Result<(i64, bool), Error> {
-    let count = ctx.int(2)?;
-    if count == i64::MIN {
-        return Err(Error::text(
-            "value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-        ));
-    }
+    let count = checked_count(ctx.int(2)?)?;
     if ctx.args.len() > 3 && (ctx.args.len() > 4 || !ctx.is(3, "WITHVALUES")) {
         return Err(Error::SYNTAX);
     }
@@ -132,60 +120,30 @@ impl Chosen<'_, '_> {
     }
 
     fn field(&mut self, field: Field<'_>) {
-        if self.with_values && self.reply.protocol() == Protocol::Resp3 {
-            self.reply.array(2);
-        }
-        reply_text(self.reply, field.name);
-        if self.with_values {
-            reply_text(self.reply, field.value);
-        }
+        write_field(self.reply, field, self.with_values);
     }
 
-    /// Each field is drawn from all of them. The number is the client's alone, so there is a limit to the reply's bytes.
-    fn with_repetition(
-        &mut self,
-        hash: HashRef<'_>,
-        count: usize,
-        limit: usize,
-    ) -> Result<(), Error> {
-        if count.saturating_mul(EMPTY_BULK.len()) > limit {
-            return Err(Error::OUT_OF_RANGE);
-        }
-        let start = self.reply.len();
-        self.header(count);
-        for _ in 0..count {
-            if let Some(field) = hash.sample(self.random.bits()) {
-                self.field(field);
-            }
-            if self.reply.len() - start > limit {
-                return Err(Error::OUT_OF_RANGE);
-            }
-        }
-        Ok(())
+    /// Each field is drawn from all of them.
+    fn with_repetition(&mut self, hash: HashRef<'_>, times: usize) -> Result<(), Error> {
+        self.header(times);
+        let (random, with_values) = (&mut *self.random, self.with_values);
+        repeat(self.reply, times, |reply| {
+            let field = hash.sample(random.bits()).expect("a hash has fields");
+            write_field(reply, field, with_values);
+        })
     }
 
     fn distinct(&mut self, hash: HashRef<'_>, count: usize) {
-        let len = hash.len();
-        let count = count.min(len);
         self.header(count);
-        let is_table = matches!(hash, HashRef::Table(_));
-        if is_table && len / DRAWN_OF >= count {
+        if matches!(hash, HashRef::Table(_)) && is_small_part(count, hash.len()) {
             self.draw(hash, count);
-        } else {
-            self.select(hash, len, count);
+            return;
         }
-    }
-
-    /// Goes through all fields once and takes each with the probability that leaves every choice as likely as any other
-    /// (Knuth's algorithm S).
-    fn select(&mut self, hash: HashRef<'_>, len: usize, count: usize) {
-        let (mut left, mut wanted) = (len as u64, count as u64);
+        let mut selection = Selection::new(count, hash.len());
         hash.for_each(|field| {
-            if self.random.below(left) < wanted {
+            if selection.takes(self.random) {
                 self.field(field);
-                wanted -= 1;
             }
-            left -= 1;
         });
     }
 
@@ -193,12 +151,20 @@ impl Chosen<'_, '_> {
     fn draw(&mut self, hash: HashRef<'_>, count: usize) {
         let mut seen = HashSet::with_capacity(count);
         while seen.len() < count {
-            let Some(field) = hash.sample(self.random.bits()) else {
-                return;
-            };
+            let field = hash.sample(self.random.bits()).expect("a hash has fields");
             if seen.insert(field.name) {
                 self.field(field);
             }
         }
+    }
+}
+
+fn write_field(reply: &mut Reply<'_>, field: Field<'_>, with_value: bool) {
+    if with_value && reply.protocol() == Protocol::Resp3 {
+        reply.array(2);
+    }
+    reply_text(reply, field.name);
+    if with_value {
+        reply_text(reply, field.value);
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use kvik_store::OccupiedEntry;
 
 use super::sketch::{Corrupt, Encoding, Sketch};
-use super::{dense, replace, sketch, sparse};
+use super::{dense, sketch, sparse};
 use crate::{Ctx, Error};
 
 pub(super) fn pfdebug(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -35,8 +35,11 @@ pub(super) fn pfdebug(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         let changed = make_dense(&mut occupied, &mut sketch)?;
         ctx.reply.integer(changed.into());
     } else {
-        let word = String::from_utf8_lossy(word);
-        return Err(Error::new(format!("Unknown PFDEBUG subcommand '{word}'")));
+        return Err(Error::quoting(&[
+            b"Unknown PFDEBUG subcommand '",
+            word,
+            b"'",
+        ]));
     }
     Ok(())
 }
@@ -46,7 +49,7 @@ fn make_dense(occupied: &mut OccupiedEntry<'_>, sketch: &mut Sketch) -> Result<b
     let sparse = sketch.encoding() == Encoding::Sparse;
     if sparse {
         sketch.make_dense()?;
-        replace(occupied, sketch)?;
+        occupied.recode(sketch.bytes());
     }
     Ok(sparse)
 }

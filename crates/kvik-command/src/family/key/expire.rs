@@ -101,8 +101,7 @@ impl Conditions {
 }
 
 fn unsupported(word: &[u8]) -> Error {
-    let word = String::from_utf8_lossy(word);
-    Error::new(format!("Unsupported option {word}"))
+    Error::quoting(&[b"Unsupported option ", word])
 }
 
 pub(super) fn persist(ctx: &mut Ctx<'_>) -> Result<(), Error> {

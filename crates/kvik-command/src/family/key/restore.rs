@@ -4,17 +4,18 @@
 
 mod fill;
 
-use std::borrow::Cow;
-
 use kvik_rdb::{IntText, Payload, Value};
 use kvik_resp::parse_i64;
 use kvik_store::{Entry, Terms, UnixMs, Usage};
 
 use self::fill::Damaged;
 
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, ErrorText};
 
-const BUSY: Error = Error::Coded("BUSYKEY", Cow::Borrowed("Target key name already exists."));
+const BUSY: Error = Error::Coded(
+    "BUSYKEY",
+    ErrorText::fixed("Target key name already exists."),
+);
 const WRONG_ENVELOPE: Error = Error::text("DUMP payload version or checksum are wrong");
 const BAD_DATA: Error = Error::text("Bad data format");
 
@@ -142,11 +143,22 @@ impl RestoreOptions {
         Ok(2)
     }
 
-    /// When the key expires.
+    /// When the key expires; a `ttl` of 0 is none.
     fn deadline(self, ctx: &Ctx<'_>) -> Result<Option<UnixMs>, Error> {
         let ttl = parse_i64(&ctx.args[2]).ok_or(Error::NOT_AN_INTEGER)?;
-        let ttl = u64::try_from(ttl).map_err(|_| Error::text("Invalid TTL value, must be >= 0"))?;
-        let start = if self.absolute { 0 } else { ctx.now_ms() };
-        Ok((ttl > 0).then(|| start + ttl))
+        if ttl < 0 {
+            return Err(Error::text("Invalid TTL value, must be >= 0"));
+        }
+        if ttl == 0 {
+            return Ok(None);
+        }
+        let at = if self.absolute {
+            Some(ttl)
+        } else {
+            ctx.time_in(ttl)
+        };
+        at.and_then(|at| u64::try_from(at).ok())
+            .map(Some)
+            .ok_or_else(|| Error::invalid_expire(ctx.command))
     }
 }

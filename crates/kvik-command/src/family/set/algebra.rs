@@ -6,9 +6,10 @@
 use std::collections::HashSet;
 
 use kvik_resp::Args;
-use kvik_store::{Guard, IntText, SetRef, StringRef};
+use kvik_store::{Guard, IntText, SetRef, StringRef, UnixMs};
 
 use super::{read, set};
+use crate::family::carried_expiry::{earlier, later};
 use crate::{Ctx, Error};
 
 /// What is done with several sets.
@@ -101,22 +102,43 @@ fn store(ctx: &mut Ctx<'_>, combination: SetCombination) -> Result<(), Error> {
     let destination = &args[1];
     meet(ctx, keys)?;
     let sets = look(&ctx.keys, keys)?;
+    let expire = sets.iter().flatten().any(|set| set.expires());
     let mut members = Vec::new();
     combine(&sets, combination, |member| {
-        members.push(member.to_vec());
+        let expire_at = expire.then(|| expiry(&sets, combination, member)).flatten();
+        members.push((member.to_vec(), expire_at));
         true
     });
     ctx.keys.delete(destination);
-    if let Some(first) = members.first() {
+    if let Some((first, _)) = members.first() {
         let mut set = ctx.keys.entry(destination).set_mut()?;
         // How many there will be does not decide: integers may still be few enough for an intset.
         set.expect(first, 1);
-        members.iter().for_each(|member| {
+        for (member, expire_at) in &members {
             set.add(member);
-        });
+            if expire_at.is_some() {
+                set.set_expiry(member, *expire_at);
+            }
+        }
     }
     ctx.reply.integer(members.len() as i64);
     Ok(())
+}
+
+/// When a member of the result expires. See [`carried_expiry`](crate::family::carried_expiry).
+fn expiry(
+    sets: &[Option<SetRef<'_>>],
+    combination: SetCombination,
+    member: &[u8],
+) -> Option<UnixMs> {
+    let times = sets.iter().flatten();
+    let mut times = times.filter_map(|set| set.expiry_of(member));
+    let first = times.next()?;
+    match combination {
+        SetCombination::Union => times.fold(first, later),
+        SetCombination::Intersection => times.fold(first, earlier),
+        SetCombination::Difference => first,
+    }
 }
 
 /// Touches the keys, which deletes what is due, and refuses other types.

@@ -92,8 +92,12 @@ impl ClaimOptions {
                 options.last_id = ids::parse(&ctx.args[at + 1])?;
                 at += 1;
             } else {
-                let option = String::from_utf8_lossy(&ctx.args[at]);
-                return Err(Error::new(format!("Unrecognized XCLAIM option '{option}'")));
+                let option = &ctx.args[at];
+                return Err(Error::quoting(&[
+                    b"Unrecognized XCLAIM option '",
+                    option,
+                    b"'",
+                ]));
             }
             at += 1;
         }

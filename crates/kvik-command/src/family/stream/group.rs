@@ -3,7 +3,7 @@
 use kvik_store::{Entry, StreamMut};
 
 use super::{ids, stream};
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, ErrorText};
 
 const NO_KEY: Error = Error::text(
     "The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to \
@@ -49,13 +49,14 @@ fn existing<'c>(entry: Entry<'c>) -> Result<StreamMut<'c>, Error> {
 
 /// Redis' refusal where the key is there and the group is not.
 pub(super) fn no_group(ctx: &Ctx<'_>) -> Error {
-    let text = |at| String::from_utf8_lossy(&ctx.args[at]);
-    let text = format!(
-        "No such consumer group '{}' for key name '{}'",
-        text(3),
-        text(2)
-    );
-    Error::Coded("NOGROUP", text.into())
+    let text = ErrorText::quoting(&[
+        b"No such consumer group '",
+        &ctx.args[3],
+        b"' for key name '",
+        &ctx.args[2],
+        b"'",
+    ]);
+    Error::Coded("NOGROUP", text)
 }
 
 pub(super) fn create(ctx: &mut Ctx<'_>) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use kvik_store::StreamId;
 
 use super::{ids, stream, write_entry, write_id};
 use crate::declare::{InvalidKeys, KeyFlags};
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, ErrorText};
 
 /// The words of one call.
 struct ReadRequest<'a> {
@@ -80,7 +80,7 @@ impl<'a> ReadRequest<'a> {
     fn take(&mut self, ctx: &Ctx<'a>, at: usize, of_group: bool) -> Result<usize, Error> {
         let (args, more) = (ctx.args, ctx.args.len() - at - 1);
         if ctx.is(at, "BLOCK") && more > 0 {
-            check_timeout(ctx, at + 1)?;
+            ctx.timeout(at + 1)?;
             Ok(2)
         } else if ctx.is(at, "COUNT") && more > 0 {
             let count = ctx.int(at + 1)?;
@@ -126,19 +126,6 @@ fn unbalanced(ctx: &Ctx<'_>, of_group: bool) -> Error {
     Error::new(format!(
         "Unbalanced '{name}' list of streams: for each stream key an ID or '{symbol}' must be specified."
     ))
-}
-
-/// Whether the word is a time that a client could wait for.
-fn check_timeout(ctx: &Ctx<'_>, at: usize) -> Result<(), Error> {
-    let timeout = ctx.int(at);
-    let timeout = timeout.map_err(|_| Error::text("timeout is not an integer or out of range"))?;
-    if timeout < 0 {
-        return Err(Error::text("timeout is negative"));
-    }
-    if timeout.checked_add(ctx.now_ms() as i64).is_none() {
-        return Err(Error::text("timeout is out of range"));
-    }
-    Ok(())
 }
 
 /// Streams that are being answered with, each as its key and its entries.
@@ -231,10 +218,14 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn no_group(key: &[u8], group: &[u8]) -> Error {
-    let (key, group) = (String::from_utf8_lossy(key), String::from_utf8_lossy(group));
-    let text =
-        format!("No such key '{key}' or consumer group '{group}' in XREADGROUP with GROUP option");
-    Error::Coded("NOGROUP", text.into())
+    let text = ErrorText::quoting(&[
+        b"No such key '",
+        key,
+        b"' or consumer group '",
+        group,
+        b"' in XREADGROUP with GROUP option",
+    ]);
+    Error::Coded("NOGROUP", text)
 }
 
 fn from_id(word: &[u8]) -> Result<From, Error> {

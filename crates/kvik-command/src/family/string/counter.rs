@@ -57,7 +57,8 @@ pub(super) fn incrbyfloat(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         .checked_add(float(&ctx.args[2])?)
         .ok_or(Error::text("increment would produce NaN or Infinity"))?
         .to_string();
-    entry.set(NewString::Bytes(sum.as_bytes()), Expiry::Keep);
+    // Redis keeps the sum as text, even a whole number.
+    entry.set(NewString::Unpacked(sum.as_bytes()), Expiry::Keep);
     ctx.reply.bulk_str(&sum);
     Ok(())
 }

@@ -11,9 +11,6 @@
 use super::string;
 use crate::{Ctx, Error};
 
-/// Words of 64 cells that one call may use: 256 MiB. Larger tables are refused.
-const MAX_WORDS: usize = 1 << 25;
-
 #[derive(Debug, Default)]
 struct LcsOptions {
     len: bool,
@@ -26,9 +23,10 @@ pub(super) fn lcs(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let lens = [len(ctx, 1)?, len(ctx, 2)?];
     let options = options(ctx)?;
     // Nothing is copied for a table that would be refused.
-    words(lens[0], lens[1]).ok_or(TOO_MUCH_MEMORY)?;
+    words(lens[0], lens[1], max_words(ctx)).ok_or(TOO_MUCH_MEMORY)?;
     let (a, b) = (text(ctx, 1)?, text(ctx, 2)?);
-    let table = LcsTable::new(&a, &b, options.index || !options.len).ok_or(TOO_MUCH_MEMORY)?;
+    let rows = options.index || !options.len;
+    let table = LcsTable::new(&a, &b, rows, max_words(ctx)).ok_or(TOO_MUCH_MEMORY)?;
     if options.index {
         write_matches(ctx, &table, &options);
     } else if options.len {
@@ -39,8 +37,14 @@ pub(super) fn lcs(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Words of 64 cells that one call may use. The limit is that of a string, as in Redis, which takes
+/// 32 times as much for the same strings.
+fn max_words(ctx: &Ctx<'_>) -> usize {
+    ctx.engine.settings.max_string() / size_of::<u64>()
+}
+
 const TOO_MUCH_MEMORY: Error =
-    Error::text("Insufficient memory, failed allocating transient memory for LCS");
+    Error::text("Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len");
 const NO_STRING: Error = Error::text("The specified keys must contain string values");
 
 fn len(ctx: &mut Ctx<'_>, index: usize) -> Result<usize, Error> {
@@ -56,12 +60,12 @@ fn text(ctx: &mut Ctx<'_>, index: usize) -> Result<Vec<u8>, Error> {
     Ok(text.unwrap_or_default())
 }
 
-/// How many words the rows of a table take, if that is not too many.
-fn words(a: usize, b: usize) -> Option<usize> {
+/// How many words the rows of a table take, if that is not more than `max`.
+fn words(a: usize, b: usize, max: usize) -> Option<usize> {
     let width = b.div_ceil(64);
     // There is a row for each byte of `a`, and one of masks for each byte that there is.
     let words = a.max(256).checked_mul(width)?;
-    (words <= MAX_WORDS).then_some(a * width)
+    (words <= max).then_some(a * width)
 }
 
 fn options(ctx: &Ctx<'_>) -> Result<LcsOptions, Error> {
@@ -133,9 +137,9 @@ struct CommonRun {
 
 impl<'t> LcsTable<'t> {
     /// Computes the table, or nothing if it is too large. Without `rows` only [`Self::len`] may be asked.
-    fn new(a: &'t [u8], b: &'t [u8], rows: bool) -> Option<Self> {
+    fn new(a: &'t [u8], b: &'t [u8], rows: bool, max: usize) -> Option<Self> {
         let width = b.len().div_ceil(64);
-        let words = words(a.len(), b.len())?;
+        let words = words(a.len(), b.len(), max)?;
         let masks = masks(b, width);
         let mut row = vec![u64::MAX; width];
         let mut bits = Vec::new();
@@ -259,8 +263,8 @@ mod tests {
         fn agrees_with_the_textbook(a in "[a-d]{0,150}", b in "[a-d]{0,150}") {
             let (a, b) = (a.as_bytes(), b.as_bytes());
             let (len, found) = model(a, b);
-            prop_assert_eq!(LcsTable::new(a, b, false).expect("small").len(), len);
-            let table = LcsTable::new(a, b, true).expect("small");
+            prop_assert_eq!(LcsTable::new(a, b, false, usize::MAX).expect("small").len(), len);
+            let table = LcsTable::new(a, b, true, usize::MAX).expect("small");
             prop_assert_eq!(table.len(), len);
             prop_assert_eq!(table.subsequence(), found);
         }
@@ -268,7 +272,7 @@ mod tests {
 
     #[test]
     fn runs_go_from_the_end_to_the_start() {
-        let table = LcsTable::new(b"ohmytext", b"mynewtext", true).expect("small");
+        let table = LcsTable::new(b"ohmytext", b"mynewtext", true, usize::MAX).expect("small");
         let runs: Vec<CommonRun> = table.runs().collect();
         let (last, first) = (
             CommonRun { a: 4, b: 5, len: 4 },
@@ -279,9 +283,10 @@ mod tests {
 
     #[test]
     fn tables_beyond_the_limit_are_refused() {
-        assert_eq!(words(1 << 16, 1 << 15), Some(MAX_WORDS));
-        assert_eq!(words(1 << 16, (1 << 15) + 1), None);
-        assert_eq!(words(1, 1 << 24), None);
-        assert_eq!(words(usize::MAX, 65), None);
+        const MAX: usize = 1 << 25;
+        assert_eq!(words(1 << 16, 1 << 15, MAX), Some(MAX));
+        assert_eq!(words(1 << 16, (1 << 15) + 1, MAX), None);
+        assert_eq!(words(1, 1 << 24, MAX), None);
+        assert_eq!(words(usize::MAX, 65, usize::MAX), None);
     }
 }

@@ -6,9 +6,10 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use kvik_resp::Args;
-use kvik_store::{Guard, IntText, SetRef, StringRef, ValueRef, View, ZsetRef};
+use kvik_store::{Guard, IntText, SetRef, StringRef, UnixMs, ValueRef, View, ZsetRef};
 
 use super::{Results, reply_len, reply_member};
+use crate::family::carried_expiry::{earlier, later};
 use crate::{Ctx, Error};
 
 /// What is done with the inputs.
@@ -116,8 +117,10 @@ fn store(ctx: &mut Ctx<'_>, combination: ZsetCombination) -> Result<(), Error> {
     let call = Call::parse(ctx, 2, combination, Use::Store)?;
     let inputs = call.inputs(&ctx.keys);
     let mut results = Results::default();
+    let expire = inputs.iter().any(Input::expires);
     for (name, score) in combine(&inputs, combination, call.aggregate) {
-        results.push(name, score);
+        let expire_at = expire.then(|| expiry(&inputs, combination, name)).flatten();
+        results.push(name, score, expire_at);
     }
     results.store(&mut ctx.keys, &args[1])?;
     ctx.reply.integer(results.len() as i64);
@@ -266,6 +269,24 @@ impl<'a> Input<'a> {
         score.map(|score| score * self.weight)
     }
 
+    /// Whether any member expires.
+    fn expires(&self) -> bool {
+        match self.members {
+            InputMembers::None => false,
+            InputMembers::Set(set) => set.expires(),
+            InputMembers::Zset(zset) => zset.expires(),
+        }
+    }
+
+    /// When a member expires, if there is such a member and it does.
+    fn expiry_of(&self, name: &[u8]) -> Option<Option<UnixMs>> {
+        match self.members {
+            InputMembers::None => None,
+            InputMembers::Set(set) => set.expiry_of(name),
+            InputMembers::Zset(zset) => zset.expiry_of(name),
+        }
+    }
+
     /// Every member with its score, weighed.
     fn iter(&self) -> Box<dyn Iterator<Item = Total<'a>> + 'a> {
         let weight = self.weight;
@@ -277,6 +298,23 @@ impl<'a> Input<'a> {
                     .map(move |member| (member.name, number(weight * member.score()))),
             ),
         }
+    }
+}
+
+/// When a member of the result expires. See [`carried_expiry`](crate::family::carried_expiry).
+fn expiry(
+    inputs: &[Input<'_>],
+    combination: ZsetCombination,
+    name: StringRef<'_>,
+) -> Option<UnixMs> {
+    let mut room = IntText::default();
+    let name = name.text(&mut room);
+    let mut times = inputs.iter().filter_map(|input| input.expiry_of(name));
+    let first = times.next()?;
+    match combination {
+        ZsetCombination::Union => times.fold(first, later),
+        ZsetCombination::Intersection => times.fold(first, earlier),
+        ZsetCombination::Difference => first,
     }
 }
 

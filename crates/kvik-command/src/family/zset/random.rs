@@ -2,19 +2,12 @@
 
 use std::collections::HashSet;
 
+use kvik_resp::Reply;
 use kvik_store::{ScoredMember, ZsetRef};
 
 use super::{reply_len, reply_member, reply_name, zset};
+use crate::family::sampling::{Selection, checked_count, distinct, draws, is_small_part, repeat};
 use crate::{Ctx, Error, Random};
-
-/// From this part of a sorted set on, choosing goes through all members instead of drawing ranks.
-const LARGE_PART: usize = 3;
-
-/// Most members that a reply repeats; a larger one would only fill memory.
-const MAX_REPEATS: usize = 1 << 24;
-
-const BEYOND_COUNTS: &str =
-    "value is out of range, value must between -9223372036854775807 and 9223372036854775807";
 
 pub(super) fn zrandmember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if ctx.args.len() > 2 {
@@ -39,39 +32,27 @@ fn many(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Ok(());
     };
     let (reply, random) = (&mut ctx.reply, &mut *ctx.random);
-    let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
-    if count < 0 && wanted > MAX_REPEATS {
-        return Err(Error::OUT_OF_RANGE);
-    }
-    let wanted = if count < 0 {
-        wanted
-    } else {
-        wanted.min(zset.len())
-    };
-    reply_len(reply, wanted, with_scores);
-    let mut tell = |member: ScoredMember<'_>| {
+    let tell = |reply: &mut Reply<'_>, member: ScoredMember<'_>| {
         let score = with_scores.then(|| member.score());
         reply_member(reply, member.name, score);
     };
     if count >= 0 {
-        choose(zset, wanted, random, tell);
+        let wanted = distinct(count, zset.len());
+        reply_len(reply, wanted, with_scores);
+        choose(zset, wanted, random, |member| tell(reply, member));
         return Ok(());
     }
-    for _ in 0..wanted {
-        tell(
-            zset.sample(random.bits())
-                .expect("a sorted set has members"),
-        );
-    }
-    Ok(())
+    let times = draws(count)?;
+    reply_len(reply, times, with_scores);
+    repeat(reply, times, |reply| {
+        let member = zset.sample(random.bits());
+        tell(reply, member.expect("a sorted set has members"));
+    })
 }
 
 /// How many members are wanted, and whether their scores are.
 fn options(ctx: &Ctx<'_>) -> Result<(i64, bool), Error> {
-    let count = ctx.int(2)?;
-    if count == i64::MIN {
-        return Err(Error::text(BEYOND_COUNTS));
-    }
+    let count = checked_count(ctx.int(2)?)?;
     let words = ctx.args.len();
     if words > 4 || words == 4 && !ctx.is(3, "WITHSCORES") {
         return Err(Error::SYNTAX);
@@ -90,7 +71,7 @@ fn choose<'z>(
     mut tell: impl FnMut(ScoredMember<'z>),
 ) {
     let len = zset.len();
-    if count.saturating_mul(LARGE_PART) < len && matches!(zset, ZsetRef::Table(_)) {
+    if is_small_part(count, len) && matches!(zset, ZsetRef::Table(_)) {
         let mut drawn = HashSet::with_capacity(count);
         while drawn.len() < count {
             let rank = random.below(len as u64) as usize;
@@ -100,13 +81,10 @@ fn choose<'z>(
         }
         return;
     }
-    // Selection sampling (Knuth, TAOCP 2, 3.4.2, algorithm S).
-    let (mut wanted, mut left) = (count as u64, len as u64);
+    let mut selection = Selection::new(count, len);
     for member in zset.iter() {
-        if random.below(left) < wanted {
+        if selection.takes(random) {
             tell(member);
-            wanted -= 1;
         }
-        left -= 1;
     }
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use kvik_resp::parse_f64;
 use kvik_store::{NameBound, NameRange, ScoreRange, ZsetRef};
 
-use super::{Results, read, reply_len, reply_member, zset};
+use super::{Results, expiry_in, read, reply_len, reply_member, zset};
 use crate::{Ctx, Error};
 
 const NO_SCORES: Error = Error::text("min or max is not a float");
@@ -111,7 +111,8 @@ pub(super) fn zrangestore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let mut results = Results::default();
     if let Some(zset) = read(ctx, &args[2])? {
         for member in zset.range(query.ranks(zset), query.reverse) {
-            results.push(member.name, member.score());
+            let expire_at = expiry_in(zset, member.name);
+            results.push(member.name, member.score(), expire_at);
         }
     }
     results.store(&mut ctx.keys, &args[1])?;

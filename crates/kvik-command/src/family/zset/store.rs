@@ -2,16 +2,24 @@
 
 use std::ops::Range;
 
-use kvik_store::{Guard, IntText, StringRef};
+use kvik_store::{Guard, IntText, StringRef, UnixMs, ZsetRef};
 
 use crate::Error;
 
-/// Members with their scores, copied from where they were.
+/// Members with their scores and times, copied from where they were.
 #[derive(Debug, Default)]
 pub(in crate::family) struct Results {
     names: Vec<u8>,
-    items: Vec<(Range<usize>, f64)>,
+    items: Vec<Item>,
     longest: usize,
+}
+
+/// One member: where its name is in the names, its score, and when it expires.
+#[derive(Debug)]
+struct Item {
+    name: Range<usize>,
+    score: f64,
+    expire_at: Option<UnixMs>,
 }
 
 impl Results {
@@ -19,13 +27,22 @@ impl Results {
         self.items.len()
     }
 
-    pub(in crate::family) fn push(&mut self, name: StringRef<'_>, score: f64) {
+    pub(in crate::family) fn push(
+        &mut self,
+        name: StringRef<'_>,
+        score: f64,
+        expire_at: Option<UnixMs>,
+    ) {
         let start = self.names.len();
         let mut room = IntText::default();
         self.names.extend_from_slice(name.text(&mut room));
         let end = self.names.len();
         self.longest = self.longest.max(end - start);
-        self.items.push((start..end, score));
+        self.items.push(Item {
+            name: start..end,
+            score,
+            expire_at,
+        });
     }
 
     /// Puts the members in the place of whatever a key holds. Without members the key is gone.
@@ -36,9 +53,21 @@ impl Results {
         }
         let mut zset = keys.entry(key).zset_mut()?;
         zset.expect(self.len(), self.longest);
-        for (name, score) in &self.items {
-            zset.update(&self.names[name.clone()], |_| Some(*score));
+        for item in &self.items {
+            let name = &self.names[item.name.clone()];
+            zset.update(name, |_| Some(item.score));
+            if item.expire_at.is_some() {
+                zset.set_expiry(name, item.expire_at);
+            }
         }
         Ok(())
     }
+}
+
+/// When a member of a sorted set expires.
+pub(in crate::family) fn expiry_in(zset: ZsetRef<'_>, name: StringRef<'_>) -> Option<UnixMs> {
+    if !zset.expires() {
+        return None;
+    }
+    zset.expiry_of(name.text(&mut IntText::default())).flatten()
 }

@@ -1,0 +1,119 @@
+//! Members chosen at random: what HRANDFIELD, SRANDMEMBER and ZRANDMEMBER have in common.
+//!
+//! A positive count asks for different members: a large part of a collection is found by one walk
+//! through it ([`Selection`]), a small one by drawing until enough different ones were drawn. A
+//! negative count asks for so many draws, each from all members; the number is the client's alone,
+//! so the reply has a limit ([`repeat`]).
+
+use kvik_resp::Reply;
+
+use crate::{Error, Random};
+
+/// From this part of a collection on, choosing walks through it instead of drawing.
+const LARGE_PART: usize = 3;
+
+/// Bytes up to which a reply repeats members. Building a longer one would keep others waiting.
+const MAX_REPEATED_BYTES: usize = 64 << 20;
+
+/// The shortest that a member takes in a reply.
+const SHORTEST: &[u8] = b"$0\r\n\r\n";
+
+/// A count as the commands take it: `i64::MIN` has no positive counterpart.
+///
+/// # Errors
+/// For that one.
+pub(super) fn checked_count(count: i64) -> Result<i64, Error> {
+    if count == i64::MIN {
+        return Err(Error::text(
+            "value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+        ));
+    }
+    Ok(count)
+}
+
+/// How many different members a count asks for, of `len`.
+pub(super) fn distinct(count: i64, len: usize) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX).min(len)
+}
+
+/// How many draws a negative count asks for.
+///
+/// # Errors
+/// If even empty members would exceed the limit.
+pub(super) fn draws(count: i64) -> Result<usize, Error> {
+    usize::try_from(count.unsigned_abs())
+        .ok()
+        .filter(|draws| draws.saturating_mul(SHORTEST.len()) <= MAX_REPEATED_BYTES)
+        .ok_or(Error::OUT_OF_RANGE)
+}
+
+/// Has `write` write one member after the other.
+///
+/// # Errors
+/// If the reply exceeds the limit.
+pub(super) fn repeat(
+    reply: &mut Reply<'_>,
+    times: usize,
+    mut write: impl FnMut(&mut Reply<'_>),
+) -> Result<(), Error> {
+    let start = reply.len();
+    for _ in 0..times {
+        write(reply);
+        if reply.len() - start > MAX_REPEATED_BYTES {
+            return Err(Error::OUT_OF_RANGE);
+        }
+    }
+    Ok(())
+}
+
+/// Whether so many of a collection's members are found by drawing faster than by a walk.
+pub(super) fn is_small_part(count: usize, len: usize) -> bool {
+    count.saturating_mul(LARGE_PART) < len
+}
+
+/// Chooses while a walk passes all members (Knuth, TAOCP 2, 3.4.2, algorithm S): each choice of so
+/// many members is as likely as any other.
+pub(super) struct Selection {
+    wanted: u64,
+    left: u64,
+}
+
+impl Selection {
+    /// Of `len` members, `wanted` are to be chosen, which are not more.
+    pub(super) fn new(wanted: usize, len: usize) -> Self {
+        Self {
+            wanted: wanted as u64,
+            left: len as u64,
+        }
+    }
+
+    /// Whether the member that is passed now is chosen.
+    pub(super) fn takes(&mut self, random: &mut Random) -> bool {
+        let takes = random.below(self.left) < self.wanted;
+        self.wanted -= u64::from(takes);
+        self.left -= 1;
+        takes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selection_has_just_as_many_as_are_wanted() {
+        let mut random = Random::new(7);
+        for wanted in 0..=10 {
+            let mut selection = Selection::new(wanted, 10);
+            let taken = (0..10).filter(|_| selection.takes(&mut random)).count();
+            assert_eq!(taken, wanted);
+        }
+    }
+
+    #[test]
+    fn no_reply_repeats_without_limit() {
+        assert_eq!(draws(-11_000_000), Ok(11_000_000));
+        assert_eq!(draws(-50_000_000), Err(Error::OUT_OF_RANGE));
+        assert!(checked_count(i64::MIN).is_err());
+    }
+}
