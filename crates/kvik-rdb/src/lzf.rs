@@ -56,16 +56,24 @@ pub fn compress(input: &[u8], limit: usize) -> Option<Vec<u8>> {
 /// When it expands to fewer or more, or refers to what is not there. Nothing is allocated for a length that the input
 /// cannot reach.
 pub fn decompress(input: &[u8], len: usize) -> Result<Vec<u8>, Corrupt> {
+    let mut out = Vec::new();
+    decompress_into(input, len, &mut out)?;
+    Ok(out)
+}
+
+/// [`decompress`] in place of what `out` holds, whose room is used again.
+pub(crate) fn decompress_into(input: &[u8], len: usize, out: &mut Vec<u8>) -> Result<(), Corrupt> {
     if len > input.len().saturating_mul(REFERENCE_MAX) {
         return Err(Corrupt::InvalidCompression);
     }
-    let mut out = Vec::with_capacity(len);
+    out.clear();
+    out.reserve(len);
     let mut rest = input;
     while let Some((&control, after)) = rest.split_first() {
-        rest = expand(control, after, &mut out, len).ok_or(Corrupt::InvalidCompression)?;
+        rest = expand(control, after, out, len).ok_or(Corrupt::InvalidCompression)?;
     }
     if out.len() == len {
-        Ok(out)
+        Ok(())
     } else {
         Err(Corrupt::InvalidCompression)
     }

@@ -100,6 +100,21 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// A string, expanded into `room` if it is compressed.
+    pub(crate) fn text_in<'t>(&mut self, room: &'t mut Vec<u8>) -> Result<Text<'t>, Corrupt>
+    where
+        'a: 't,
+    {
+        let before = *self;
+        if !matches!(self.prefix()?, Prefix::Special(LZF)) {
+            *self = before;
+            return self.text();
+        }
+        let (packed, len) = (in_memory(self.length()?)?, in_memory(self.length()?)?);
+        lzf::decompress_into(self.bytes(packed)?, len, room)?;
+        Ok(Text::from(&room[..]))
+    }
+
     /// How many bytes a string takes behind what stands before it, which is read.
     pub(crate) fn text_len(&mut self) -> Result<u64, Corrupt> {
         Ok(match self.prefix()? {

@@ -19,6 +19,7 @@ mod connection;
 mod db;
 pub mod effects;
 mod executor;
+mod load;
 #[cfg(all(test, feature = "model"))]
 mod model;
 mod options;
@@ -38,8 +39,10 @@ pub use clock::Clock;
 pub use connection::Connection;
 pub use db::Db;
 pub use executor::{Executor, Outcome, Prepared};
+pub use kvik_command::load::{LoadFault, LoadPolicy};
 pub use kvik_command::{Engine, Error, Session};
 pub use kvik_resp::Value;
+pub use load::{LoadError, LoadOptions, LoadProgress, LoadReport};
 pub use options::Options;
 pub use replay::Replay;
 pub use stripes::Patience;

@@ -69,6 +69,7 @@ const LAYERS: &[Layer] = &[
         may_use: &[
             "kvik-command",
             "kvik-log",
+            "kvik-rdb",
             "kvik-resp",
             "kvik-rope",
             "kvik-store",

@@ -94,6 +94,18 @@ impl<'b> KeyRecord<'b> {
         Value::read(&mut self.value, self.header.object)
     }
 
+    /// The value of [`ObjectType::String`], read as by [`Self::value`] but expanded into `room`, which whoever
+    /// reads many can use again and again.
+    ///
+    /// # Errors
+    /// When it is cut off or contradictory.
+    pub fn string<'t>(&mut self, room: &'t mut Vec<u8>) -> Result<Text<'t>, Corrupt>
+    where
+        'b: 't,
+    {
+        self.value.text_in(room)
+    }
+
     /// Bytes of the value that have not been read: after an error they lie behind the place where it is.
     pub fn unread(&self) -> usize {
         self.value.remaining()
@@ -236,7 +248,13 @@ mod tests {
         assert_eq!(record.header.expire_at, Some(5));
         assert_eq!(record.header.usage, KeyUsage::Frequency(7));
         assert_eq!(record.header.key, Text::from(&b"k"[..]));
+        let mut again = record.clone();
         assert!(matches!(record.value(), Ok(Value::String(text)) if text == Text::from(&b"v"[..])));
+        assert_eq!(again.string(&mut Vec::new()), Ok(Text::from(&b"v"[..])));
+        let packed = b"\x00\x01k\xc3\x05\x40\x64\x00a\xe0\x5a\x00";
+        let mut record = KeyRecord::read(packed, 10).unwrap();
+        let mut room = b"before".to_vec();
+        assert_eq!(record.string(&mut room), Ok(Text::from(&[b'a'; 100][..])));
         let seconds = b"\xfd\x05\0\0\0\xf8\x40\xff\x00\xc0\x05\x01v";
         let record = KeyRecord::read(seconds, 10).unwrap();
         assert_eq!(record.header.expire_at, Some(5000));
