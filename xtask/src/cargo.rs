@@ -45,17 +45,20 @@ pub(crate) fn test(args: &[String]) -> anyhow::Result<ExitCode> {
 
 /// Tests of a build of their own, in which loom stands in for locks and atomics.
 pub(crate) fn model(name: Option<&str>) -> anyhow::Result<()> {
-    cargo(&[
-        "test",
-        "--package",
-        "kvik",
-        "--features",
-        "model",
-        "--lib",
-        "--quiet",
-        "--",
-        name.unwrap_or("model::"),
-    ])
+    for package in ["kvik", "kvik-server"] {
+        cargo(&[
+            "test",
+            "--package",
+            package,
+            "--features",
+            "model",
+            "--lib",
+            "--quiet",
+            "--",
+            name.unwrap_or("model::"),
+        ])?;
+    }
+    Ok(())
 }
 
 /// Runs every target of `fuzz/`, or the one named, for `seconds` each. What libFuzzer found worth keeping stays in

@@ -19,6 +19,7 @@ pub mod histogram;
 pub mod host;
 pub mod latency;
 pub mod load;
+pub mod mail;
 pub mod metric;
 pub mod pause;
 pub mod persistence;

@@ -40,6 +40,7 @@ pub use connection::Connection;
 pub use db::Db;
 pub use executor::{Executor, Outcome, Prepared};
 pub use kvik_command::load::{LoadFault, LoadPolicy};
+pub use kvik_command::mail::{Message, Post, Push};
 pub use kvik_command::{Engine, Error, Session};
 pub use kvik_resp::Value;
 pub use load::{LoadError, LoadOptions, LoadProgress, LoadReport};

@@ -20,7 +20,8 @@ use kvik_rdb::{FILE_FORMAT, FileError, IntText, KeyRecord, Record, Splitter, Tex
 use kvik_store::{Guard, KeyspaceId, Mode, NoEffects};
 use parking_lot::Mutex;
 
-use crate::db::{Db, Shared};
+use crate::db::Db;
+use crate::shared::Shared;
 use crate::stripes::Patience;
 
 /// Bytes that are read at once: some thousand keys, so that a stripe gets some hundred of them in a row, and

@@ -10,7 +10,8 @@ use std::time::Duration;
 use allocation_counter::measure;
 use kvik::Db;
 
-use super::{Inbox, Reactor};
+use super::Reactor;
+use super::inbox::Inbox;
 use crate::config::{self, Config};
 use crate::front::{Front, HIGH_WATER};
 use crate::net::{self, Backend, Listener};

@@ -7,7 +7,8 @@ use super::*;
 use crate::config;
 use crate::front::Front;
 use crate::net::{self, Backend};
-use crate::reactor::Inbox;
+use crate::reactor::Reactor;
+use crate::reactor::inbox::Inbox;
 
 const SECOND_US: u64 = 1_000_000;
 
