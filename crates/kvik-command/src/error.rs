@@ -166,8 +166,8 @@ impl Error {
         reply.error_bytes(&self.line());
     }
 
-    /// Code and text.
-    fn line(&self) -> Vec<u8> {
+    /// Code and text, as they are sent.
+    pub fn line(&self) -> Vec<u8> {
         [self.code().as_bytes(), b" ", self.text_bytes()].concat()
     }
 

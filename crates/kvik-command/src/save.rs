@@ -1,13 +1,15 @@
 //! Values as RDB writes them, for DUMP and for files, whole or in slices.
 //!
-//! [`ValueWriter`] writes a value a slice at a time: first how many elements there are, then the elements, so
-//! that whoever holds a stripe can let it go in between. It remembers where it was, nothing of the value, and
-//! the caller shows it the same value each time: nothing of it may have changed. Going on costs O(1) for
-//! strings and tables, O(log n) for sorted sets and O(nodes) for lists and streams, whose nodes hold some
-//! hundred elements each; they are meant to be copied, which shares the nodes, and written from the copy.
+//! [`ValueWriter`] writes a value a slice at a time: first how many elements there are, then the
+//! elements, so that whoever holds a stripe can let it go in between. It remembers where it was,
+//! nothing of the value, and the caller shows it the same value each time: nothing of it may have
+//! changed. Going on costs O(1) for strings and tables, O(log n) for sorted sets and O(nodes) for
+//! lists and streams, whose nodes hold some hundred elements each; they are meant to be copied,
+//! which shares the nodes, and written from the copy.
 //!
-//! Who sees the members of a collection one by one, in whatever order, begins it with [`table_type`] and a
-//! count and writes them with [`write_field`], [`write_member`] and [`write_scored`].
+//! Who sees the members of a collection one by one, in whatever order, begins it with
+//! [`table_type`] and a count and writes them with [`write_field`], [`write_member`] and
+//! [`write_scored`].
 
 mod stream;
 
@@ -167,8 +169,8 @@ impl ValueWriter {
         matches!(self.place, ValuePlace::End)
     }
 
-    /// Writes on until about `budget` bytes more are written or the value ends, and says whether it has. A
-    /// slice ends with a whole element, or with a chunk of a large string.
+    /// Writes on until about `budget` bytes more are written or the value ends, and says whether it
+    /// has. A slice ends with a whole element, or with a chunk of a large string.
     pub fn write(&mut self, value: ValueRef<'_>, budget: usize, encoder: &mut Encoder<'_>) -> bool {
         let limit = encoder.written().saturating_add(budget.max(1));
         self.place = match value {
@@ -199,6 +201,8 @@ impl ValueWriter {
             write_text(string, encoder);
             return ValuePlace::End;
         };
+        // How long a compressed string is stands before it, so it is written at once or not
+        // compressed.
         let is_compressed =
             encoder.compression() == Compression::Lzf && rope.len() <= COMPRESSED_MAX;
         let mut at = match self.place {
@@ -208,6 +212,7 @@ impl ValueWriter {
                 return ValuePlace::End;
             }
             _ => {
+                // Chunk by chunk, as the rope has it: nothing is copied but to the buffer.
                 encoder.string_of(rope.len());
                 0
             }
@@ -242,6 +247,7 @@ impl ValueWriter {
                 0
             }
         };
+        // Nodes are Redis' own listpacks and are written as they are.
         for node in list.nodes().skip(at) {
             encoder.node(match node {
                 kvik_store::ListNode::Pack(bytes) => ListNode::Listpack(bytes),
@@ -268,6 +274,7 @@ impl ValueWriter {
         let mut room = IntText::default();
         let cursor = self.cursor(set.len(), encoder);
         let next = set.scan(cursor, |member| {
+            // Looking a member up costs, so it is done only where some expire.
             let expire_at = match object {
                 ObjectType::SetExpiring => set.expiry_of(member.text(&mut room)).flatten(),
                 _ => None,
@@ -284,6 +291,7 @@ impl ValueWriter {
             return ValuePlace::End;
         }
         let cursor = self.cursor(hash.len(), encoder);
+        // A scan ends with the bucket in which the limit was reached: a few elements more.
         let next = hash.scan(cursor, |field| {
             write_field(&field, self.object, encoder);
             encoder.written() < limit
@@ -306,6 +314,7 @@ impl ValueWriter {
             }
         };
         let mut room = IntText::default();
+        // A rank is found in O(log n), so nothing but a count has to be remembered.
         for member in zset.range(0..len - done, true) {
             let expire_at = match self.object {
                 ObjectType::SortedSetExpiring => {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::{Disk, DiskWriter, exists, read_all, write_all};
-use crate::manifest::{FORMAT, Manifest, ManifestFile};
+use crate::manifest::{MANIFEST_FORMAT, Manifest, ManifestFile};
 use crate::options::{BaseFormat, LogOptions};
 use crate::recovery::OpenError;
 use crate::retention::Retention;
@@ -100,7 +100,9 @@ impl Files {
             .filter_map(ManifestFile::format)
             .max()
         {
-            Some(format) if format > FORMAT => Err(OpenError::NewerFormat { path, format }),
+            Some(format) if format > MANIFEST_FORMAT => {
+                Err(OpenError::NewerFormat { path, format })
+            }
             _ => Ok(()),
         }
     }
@@ -192,6 +194,7 @@ impl Files {
         let last = self.manifest.increments.last_mut();
         let last = last.ok_or(io::ErrorKind::NotFound)?;
         last.unset_end();
+        last.set_id(self.id);
         let path = self.dir.join(&last.name);
         let mut file = self.disk.append(&path)?;
         file.sync()?;

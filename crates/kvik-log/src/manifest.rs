@@ -15,7 +15,7 @@ use crate::{LogId, Lsn};
 const MAX_LINE: usize = 1024;
 
 /// The format of what kvik adds to Redis' files. Files of a higher one are refused.
-pub(crate) const FORMAT: u64 = 1;
+pub const MANIFEST_FORMAT: u64 = 1;
 
 const FORMAT_KEY: &str = "kvik";
 const ID_KEY: &str = "logid";
@@ -152,9 +152,8 @@ impl ManifestFile {
             seq,
             extra: Vec::new(),
         };
-        file.set(START_KEY, start.to_string());
-        file.set(FORMAT_KEY, FORMAT.to_string());
-        file.set(ID_KEY, id.to_string());
+        file.set_start(start);
+        file.set_id(id);
         file
     }
 
@@ -192,6 +191,16 @@ impl ManifestFile {
     pub(crate) fn set(&mut self, key: &str, value: String) {
         self.unset(key);
         self.extra.push((key.to_owned(), value));
+    }
+
+    pub(crate) fn set_start(&mut self, start: Lsn) {
+        self.set(START_KEY, start.to_string());
+    }
+
+    /// Notes of which log the file is part, and that kvik says so.
+    pub(crate) fn set_id(&mut self, id: LogId) {
+        self.set(FORMAT_KEY, MANIFEST_FORMAT.to_string());
+        self.set(ID_KEY, id.to_string());
     }
 
     pub(crate) fn set_end(&mut self, end: Lsn) {
@@ -325,7 +334,10 @@ mod tests {
             (file.start(), file.end()),
             (Some(Lsn::new(99)), Some(Lsn::new(120)))
         );
-        assert_eq!((file.id(), file.format()), (Some(id), Some(FORMAT)));
+        assert_eq!(
+            (file.id(), file.format()),
+            (Some(id), Some(MANIFEST_FORMAT))
+        );
     }
 
     #[test]

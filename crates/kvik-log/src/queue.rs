@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use kvik_resp::OutputPiece;
 use kvik_rope::Piece;
 
-use crate::Lsn;
 use crate::unit::{Unit, select};
+use crate::{LogId, Lsn};
 
 /// Room of a chunk.
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
@@ -33,6 +33,9 @@ pub(crate) struct Chunk {
     pub(crate) unit_end: Option<Lsn>,
     /// Whether a new increment begins with it.
     pub(crate) rotates: bool,
+    /// The id of the log from there on, if it is another one: what was in the log before does not lead to the state that
+    /// the increment goes on from.
+    pub(crate) restarts: Option<LogId>,
 }
 
 impl Chunk {
@@ -44,6 +47,7 @@ impl Chunk {
             piece_bytes: 0,
             unit_end: None,
             rotates: false,
+            restarts: None,
         }
     }
 
@@ -64,6 +68,7 @@ impl Chunk {
         self.piece_bytes = 0;
         self.unit_end = None;
         self.rotates = false;
+        self.restarts = None;
     }
 
     /// Its bytes from a place on, as slices in order.
@@ -133,11 +138,6 @@ impl Queue {
             sleep: Sleep::Awake,
             nudged: false,
         }
-    }
-
-    /// The place behind everything.
-    pub(crate) fn end(&self) -> Lsn {
-        self.end
     }
 
     /// Appends a unit that is not empty and takes its ropes. `now_s` are seconds of the wall clock.
@@ -234,12 +234,13 @@ impl Queue {
         self.latest_s = self.latest_s.max(latest_s);
     }
 
-    /// Ends the increment: what is appended from now on goes to a new one.
-    pub(crate) fn rotate(&mut self) -> Lsn {
+    /// Ends the increment: what is appended from now on goes to a new one, maybe of a log with another id.
+    pub(crate) fn rotate(&mut self, restarts: Option<LogId>) -> Lsn {
         if !self.open.is_empty() {
             self.seal(self.end);
         }
         self.open.rotates = true;
+        self.open.restarts = restarts.or(self.open.restarts);
         self.database = None;
         self.annotated_s = None;
         self.end
@@ -335,8 +336,8 @@ mod tests {
         for now_s in [40, 51, 51, 45] {
             queue.push(&mut unit(3, 1), now_s);
         }
-        let before = queue.end();
-        assert_eq!(queue.rotate(), before);
+        let before = queue.end;
+        assert_eq!(queue.rotate(None), before);
         queue.push(&mut unit(3, 1), 47);
         let (bytes, batch) = drain(&mut queue);
         let first = format!("#TS:50\r\n{SELECT_3}{DEL}#TS:51\r\n{DEL}{DEL}{DEL}");
@@ -353,8 +354,8 @@ mod tests {
     fn a_rotation_without_appends_is_seen_by_the_writer() {
         let mut queue = Queue::new(Lsn::ZERO, false);
         assert!(!queue.has_work());
-        queue.rotate();
-        queue.rotate();
+        queue.rotate(None);
+        queue.rotate(None);
         assert!(queue.has_work());
         let (bytes, batch) = drain(&mut queue);
         assert!(bytes.is_empty() && batch.len() == 1 && batch[0].rotates);

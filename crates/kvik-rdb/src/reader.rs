@@ -16,7 +16,7 @@ pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
-/// What stands before a string.
+/// The length or the special form of a string, which stands before it.
 enum Prefix {
     Length(u64),
     Special(u8),
@@ -79,6 +79,8 @@ impl<'a> Reader<'a> {
     /// A count of elements, each of which takes at least `least` bytes.
     pub(crate) fn count(&mut self, least: usize) -> Result<usize, Corrupt> {
         let count = usize::try_from(self.length()?).map_err(|_| Corrupt::Truncated)?;
+        // A collection cannot have more elements than bytes that are left, so a count that says so
+        // is refused before anything is allocated for it.
         if count > self.remaining() / least {
             return Err(Corrupt::Truncated);
         }
@@ -123,6 +125,7 @@ impl<'a> Reader<'a> {
             Prefix::Special(INT16) => 2,
             Prefix::Special(INT32) => 4,
             Prefix::Special(LZF) => {
+                // Two lengths stand before a compressed string: as it is, and expanded.
                 let packed = self.length()?;
                 self.length()?;
                 packed
@@ -142,6 +145,8 @@ impl<'a> Reader<'a> {
     }
 
     fn prefix(&mut self) -> Result<Prefix, Corrupt> {
+        // The upper two bits choose the form: 6 bits, 14 bits, four or eight bytes behind, or a
+        // special string.
         let first = self.u8()?;
         let low = first & 0x3f;
         Ok(match (first >> 6, low) {

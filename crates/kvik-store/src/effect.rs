@@ -6,7 +6,7 @@
 
 use kvik_rope::Rope;
 
-use crate::keyspace::KeyspaceId;
+use crate::layout::KeyspaceId;
 
 /// Where the effects of one unit of work go, in the order in which they happened. An effect is one call of
 /// [`begin`](Self::begin), its words in order, and [`end`](Self::end); no other effect comes between.

@@ -6,11 +6,12 @@
 //!
 //! [`Edit`]: crate::edit::Edit
 
-use crate::entry::{Entry, LockedKey, OccupiedEntry};
+use crate::cells::ValueForm;
+use crate::entry::{Entry, OccupiedEntry};
 use crate::limits::Limits;
+use crate::locked::LockedKey;
 use crate::packed::{Listpack, Packed, listpack};
-use crate::raw::arena::EntryRef;
-use crate::raw::record::ValueForm;
+use crate::raw::entry_ref::EntryRef;
 
 /// See the module's description.
 pub(crate) struct InPlace<'g> {
@@ -100,7 +101,7 @@ impl Packed for InPlace<'_> {
     #[inline]
     fn make_room(&mut self, at: usize, old: usize, new: usize) -> &mut [u8] {
         let position = self.locked.position;
-        let keyspace = self.locked.stripe.keyspace_mut(self.locked.keyspace);
+        let keyspace = self.locked.keyspace();
         let (to, bytes) = keyspace.splice(position, self.entry, at, old, new);
         self.entry = to;
         bytes

@@ -11,24 +11,28 @@
 //! bulk are freed in slices by [`Stripe::reclaim`].
 
 #![deny(unsafe_code)]
-#![allow(
-    dead_code,
-    reason = "what the collection types are built from comes before them"
-)]
 
+mod cells;
 mod clock;
+mod collection;
 mod edit;
 mod effect;
 mod entry;
+mod garbage;
 mod glance;
 mod guard;
 mod hash;
+mod heap;
 mod in_place;
+mod journal;
 mod keyspace;
+mod kind;
 mod layout;
 mod limits;
 mod list;
+mod locked;
 mod members;
+mod memory;
 mod object;
 mod ordered;
 pub mod packed;
@@ -38,44 +42,54 @@ mod restore;
 mod set;
 mod shadow;
 mod shareable;
+mod state;
 mod stream;
 mod stripe;
+mod text;
 #[cfg(test)]
 mod trial;
 mod value;
+mod view;
 mod watch;
 mod zset;
 
 pub use clock::{AccessPolicy, FREQUENCY_START, Usage};
 pub use effect::{EffectSink, NoEffects};
-pub use entry::{Entry, OccupiedEntry, VacantEntry, View};
+pub use entry::{Entry, OccupiedEntry, VacantEntry};
+pub use garbage::Garbage;
 pub use glance::Glance;
-pub use guard::{ExpiryRound, Guard, GuardStats, Mode, ScanPage, Stripes};
-pub use hash::{Field, HashMut, HashRef};
-pub use keyspace::{Garbage, KeyspaceId};
-pub use layout::{Cursor, Layout};
+pub use guard::expiry::ExpiryRound;
+pub use guard::keyspace::ScanPage;
+pub use guard::{Guard, Stripes};
+pub use hash::change::HashMut;
+pub use hash::{Field, HashRef};
+pub use kind::{Encoding, Kind, WrongKind};
+pub use layout::{Cursor, Key, KeyHash, KeyspaceId, Layout};
 pub use limits::Limits;
-pub use list::{Elements, ListEnd, ListMut, ListNode, ListRef, QuicklistRef};
+pub use list::change::ListMut;
+pub use list::{Elements, ListEnd, ListNode, ListRef, QuicklistRef};
+pub use locked::Expiry;
 pub use members::MembersRef;
-pub use raw::prefetch::{Lookup, StripeView};
+pub use raw::prefetch::Lookup;
 pub use raw::{lacks_memory, prepare_memory, release_memory};
 pub use restore::{Malformed, Terms};
-pub use set::{SetIter, SetMut, SetRef};
+pub use set::change::SetMut;
+pub use set::{SetIter, SetRef};
+pub use state::{GuardStats, Mode};
+pub use stream::change::{AppendError, NewId, StreamMut};
+pub use stream::delivery::{Claim, Claimed, GroupMut};
+pub use stream::restore::StreamCounts;
 pub use stream::{
-    AppendError, Claim, Claimed, ConsumerRef, GroupMut, GroupRef, IdText, NewId, PendingEntry,
-    Precision, StreamCounts, StreamEntry, StreamId, StreamMut, StreamRange, StreamRangeBack,
-    StreamRef, Trim, TrimTo,
+    ConsumerRef, GroupRef, IdText, PendingEntry, Precision, StreamEntry, StreamId, StreamRange,
+    StreamRangeBack, StreamRef, Trim, TrimTo,
 };
-pub use stripe::{Due, Stripe};
-pub use value::{
-    Encoding, Expiry, IntText, Kind, NewString, StringRef, StringTooLong, TextRef, ValueRef,
-    WrongKind,
-};
+pub use stripe::{Due, Stripe, StripeView};
+pub use text::{IntText, NewString, StringRef, StringTooLong, TextRef};
+pub use value::ValueRef;
+pub use view::View;
 pub use watch::WatchToken;
-pub use zset::{
-    NameBound, NameRange, ScoreRange, ScoreTableRef, Scored, ScoredMember, ZsetIter, ZsetMut,
-    ZsetRef,
-};
+pub use zset::change::{Scored, ZsetMut};
+pub use zset::{NameBound, NameRange, ScoreRange, ScoreTableRef, ScoredMember, ZsetIter, ZsetRef};
 
 /// Milliseconds since the Unix epoch, the only unit of time in the store.
 pub type UnixMs = u64;

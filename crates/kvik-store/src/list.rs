@@ -5,7 +5,7 @@
 //! in Redis 7.2.
 
 mod bounds;
-mod change;
+pub(crate) mod change;
 mod node;
 mod nodes;
 mod quicklist;
@@ -15,15 +15,13 @@ use self::bounds::Bounds;
 use self::node::delete_matches;
 use self::quicklist::{Quicklist, QuicklistWalk};
 use crate::UnixMs;
-use crate::layout::Layout;
-use crate::object::{Large, Packable, Representation};
+use crate::cells::ValueForm;
+use crate::collection::{Large, Packable, Representation};
+use crate::kind::{Encoding, Kind};
+use crate::memory::Memory;
 use crate::packed::listpack::ListpackIter;
 use crate::packed::{Element, Listpack, Needle, Packed, listpack};
-use crate::raw::cells::Cells;
-use crate::raw::record::ValueForm;
-use crate::value::{Encoding, Kind, ValueRef};
 
-pub use self::change::ListMut;
 pub use self::quicklist::{ListNode, QuicklistRef};
 
 /// An end of a list.
@@ -304,6 +302,7 @@ impl Packable for List {
     const LARGE: Encoding = Encoding::Quicklist;
     const REMOVAL: &'static [u8] = b"DEL";
 
+    type Ref<'a> = ListRef<'a>;
     type Large = Quicklist;
 
     fn from_packed(form: ValueForm, bytes: Vec<u8>) -> Self {
@@ -329,8 +328,8 @@ impl Packable for List {
         }
     }
 
-    fn seen<'a>(&'a self, _: &'a Cells, _: &'a Layout, _: UnixMs) -> ValueRef<'a> {
-        ValueRef::List(self.as_ref())
+    fn read<'a>(&'a self, _: Memory<'a>, _: UnixMs) -> ListRef<'a> {
+        self.as_ref()
     }
 }
 

@@ -11,32 +11,29 @@
 //! done to is none.
 
 mod body;
-mod change;
-mod delivery;
+pub(crate) mod change;
+pub(crate) mod delivery;
 mod group;
 mod id;
 mod marks;
 mod node;
 mod range;
-mod restore;
+pub(crate) mod restore;
 mod sequence;
 mod trim;
 mod view;
 
 use self::body::StreamBody;
 use crate::UnixMs;
-use crate::layout::Layout;
-use crate::object::Collection;
-use crate::raw::cells::Cells;
-use crate::raw::record::ValueForm;
-use crate::value::{Encoding, Kind, ValueRef};
+use crate::cells::Cells;
+use crate::cells::ValueForm;
+use crate::collection::Collection;
+use crate::kind::{Encoding, Kind};
+use crate::memory::{Memory, MemoryMut};
 
-pub use change::{AppendError, NewId, StreamMut};
-pub use delivery::{Claim, Claimed, GroupMut};
 pub use id::{IdText, StreamId};
 pub use node::StreamEntry;
 pub use range::{StreamRange, StreamRangeBack};
-pub use restore::StreamCounts;
 pub use trim::{Precision, Trim, TrimTo};
 pub use view::{ConsumerRef, GroupRef, PendingEntry, StreamRef};
 
@@ -73,6 +70,8 @@ impl From<StreamBody> for Stream {
 }
 
 impl Collection for Stream {
+    type Ref<'a> = StreamRef<'a>;
+
     fn kind() -> Kind {
         Kind::Stream
     }
@@ -101,15 +100,15 @@ impl Collection for Stream {
         self.0.as_ref().map_or(0, |body| body.bytes())
     }
 
-    fn view<'a>(&'a self, _: &'a Cells, _: &'a Layout, _: UnixMs) -> ValueRef<'a> {
-        ValueRef::Stream(self.as_view())
+    fn view<'a>(&'a self, _: Memory<'a>, _: UnixMs) -> StreamRef<'a> {
+        self.as_view()
     }
 
     fn free(&mut self, max: usize, _cells: &mut Cells) -> bool {
         self.0.as_mut().is_some_and(|body| body.free(max))
     }
 
-    fn copy_to(&mut self, _from: &Cells, _to: &mut Cells, _layout: &Layout) -> Self {
+    fn copy_to(&mut self, _from: &Cells, _to: &mut MemoryMut<'_>) -> Self {
         Self::from(self.body_mut().share())
     }
 }

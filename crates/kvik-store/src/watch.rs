@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::keyspace::KeyspaceId;
+use crate::layout::KeyspaceId;
 
 /// Says whether any key watched with it has changed since. Shared between the watcher and the stripes.
 #[derive(Debug, Default)]

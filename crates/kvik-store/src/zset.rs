@@ -5,7 +5,7 @@
 //! becomes a range of ranks first ([`ZsetRef::ranks_of_scores`], [`ZsetRef::ranks_of_names`]), and that is counted, read
 //! or removed. In a packed one all of it is a walk over at most some hundred pairs.
 
-mod change;
+pub(crate) mod change;
 mod in_place;
 mod pack;
 mod range;
@@ -20,14 +20,13 @@ use std::ops::Range;
 use self::pack::Pairs;
 use self::table::{RankedIter, ScoreTable};
 use crate::UnixMs;
-use crate::layout::Layout;
-use crate::object::{Packable, Representation};
+use crate::cells::{Member, ValueForm};
+use crate::collection::{Packable, Representation};
+use crate::kind::{Encoding, Kind};
+use crate::memory::Memory;
 use crate::packed::{Element, Listpack};
-use crate::raw::cells::Cells;
-use crate::raw::record::{Member, ValueForm};
-use crate::value::{Encoding, IntText, Kind, StringRef, ValueRef};
+use crate::text::{IntText, StringRef};
 
-pub use change::{Scored, ZsetMut};
 pub use range::{NameBound, NameRange, ScoreRange};
 pub use table::ScoreTableRef;
 
@@ -271,6 +270,7 @@ impl Packable for Zset {
     const LARGE: Encoding = Encoding::Skiplist;
     const REMOVAL: &'static [u8] = b"ZREM";
 
+    type Ref<'a> = ZsetRef<'a>;
     type Large = ScoreTable;
 
     fn from_packed(form: ValueForm, bytes: Vec<u8>) -> Self {
@@ -296,15 +296,10 @@ impl Packable for Zset {
         }
     }
 
-    fn seen<'a>(
-        &'a self,
-        cells: &'a Cells,
-        layout: &'a Layout,
-        hidden_until: UnixMs,
-    ) -> ValueRef<'a> {
-        ValueRef::Zset(match self {
+    fn read<'a>(&'a self, memory: Memory<'a>, hidden_until: UnixMs) -> ZsetRef<'a> {
+        match self {
             Self::Pack(bytes) => ZsetRef::Pack(Listpack::new(bytes)),
-            Self::Table(table) => ZsetRef::Table(table.view(cells, layout, hidden_until)),
-        })
+            Self::Table(table) => ZsetRef::Table(table.view(memory, hidden_until)),
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! How fast a file loads: `cargo bench -p kvik --bench load`.
 //!
-//! A million keys of 16 bytes with values of 32, or as many as the argument says, from a file in memory. Prints CSV: what
-//! is done, by how many threads, nanoseconds for each key and keys per second.
+//! A million keys of 16 bytes with values of 32, or as many as the argument says, from a file in
+//! memory. Prints CSV: what is done, by how many threads, nanoseconds for each key and keys per
+//! second.
 
 #![allow(clippy::print_stdout, reason = "it prints its results")]
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
@@ -14,22 +15,45 @@ use kvik_rdb::{Compression, Crc64, FileWriter, KeyHeader, KeyUsage, ObjectType, 
 const KEYS: u64 = 1_000_000;
 const ROUNDS: usize = 5;
 
-fn file(keys: u64) -> Vec<u8> {
-    let mut writer = FileWriter::new(Compression::Lzf, true);
+type Pair = ([u8; 16], [u8; 32]);
+
+/// Keys that count and values without a pattern.
+fn pairs(keys: u64) -> Vec<Pair> {
+    let mut state = 88_172_645_463_325_252u64;
+    let mut random = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let pair = |number: u64| {
+        let mut key = *b"key:............";
+        let mut rest = number;
+        for digit in key[4..].iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        let mut value = [0; 32];
+        for eight in value.chunks_exact_mut(8) {
+            eight.copy_from_slice(&random().to_le_bytes());
+        }
+        (key, value)
+    };
+    (0..keys).map(pair).collect()
+}
+
+fn file(pairs: &[Pair], compression: Compression) -> Vec<u8> {
+    let mut writer = FileWriter::new(compression, true);
     writer.database(0);
-    writer.sizes(keys, 0);
-    for number in 0..keys {
-        let key = format!("key:{number:012}");
+    writer.sizes(pairs.len() as u64, 0);
+    for (key, value) in pairs {
         writer.key(&KeyHeader {
-            key: key.as_bytes().into(),
+            key: key[..].into(),
             expire_at: None,
             usage: KeyUsage::Untold,
             object: ObjectType::String,
         });
-        let value = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        writer
-            .encoder()
-            .string(format!("{value:032x}").replace('0', "z").as_bytes());
+        writer.encoder().string(value);
     }
     writer.finish().bytes
 }
@@ -65,12 +89,21 @@ fn main() {
     let keys = std::env::args()
         .find_map(|word| word.parse().ok())
         .unwrap_or(KEYS);
-    let file = file(keys);
+    let pairs = pairs(keys);
+    let file_of = |compression| file(&pairs, compression);
+    let file = file_of(Compression::Lzf);
     println!("work,threads,ns_per_key,keys_per_s");
     let report = |work: &str, threads: usize, time: Duration| {
         let ns = time.as_nanos() as f64 / keys as f64;
         println!("{work},{threads},{ns:.1},{:.0}", 1e9 / ns);
     };
+    for (work, compression) in [
+        ("save", Compression::Off),
+        ("save compressed", Compression::Lzf),
+    ] {
+        let save = || timed(|| assert!(file_of(compression).len() as u64 > keys));
+        report(work, 1, time(save));
+    }
     report("sum", 1, time(|| timed(|| assert_ne!(Crc64::of(&file), 1))));
     report(
         "split",

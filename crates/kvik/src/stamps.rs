@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kvik_log::Lsn;
-use kvik_store::Layout;
+use kvik_store::{KeyHash, Layout};
 
 /// Ranges of hashes of a stripe that are told apart.
 const RANGES: usize = 64;
@@ -23,9 +23,9 @@ pub(crate) enum Reach<'a> {
     /// None, or none whose change a crash could take back.
     Nothing,
     /// The key with this hash.
-    Key(u64),
+    Key(KeyHash),
     /// The keys with these hashes.
-    Keys(&'a [u64]),
+    Keys(&'a [KeyHash]),
     /// All keys of a stripe.
     Stripe(usize),
     /// All keys.
@@ -54,18 +54,18 @@ impl StripeStamps {
         }
     }
 
-    fn range(&self, layout: &Layout, hash: u64) -> &AtomicU64 {
+    fn range(&self, layout: &Layout, hash: KeyHash) -> &AtomicU64 {
         // The bits behind those that chose the stripe.
-        let behind = hash << layout.stripes().trailing_zeros();
+        let behind = hash.bits() << layout.stripes().trailing_zeros();
         &self.ranges[(behind >> (u64::BITS - RANGES.trailing_zeros())) as usize]
     }
 
-    fn of_key(&self, layout: &Layout, hash: u64) -> u64 {
+    fn of_key(&self, layout: &Layout, hash: KeyHash) -> u64 {
         let range = self.range(layout, hash).load(Ordering::Relaxed);
         range.max(self.whole.load(Ordering::Relaxed))
     }
 
-    fn stamp_key(&self, layout: &Layout, hash: u64, lsn: u64) {
+    fn stamp_key(&self, layout: &Layout, hash: KeyHash, lsn: u64) {
         self.range(layout, hash).store(lsn, Ordering::Relaxed);
         self.latest.store(lsn, Ordering::Relaxed);
     }
@@ -120,10 +120,11 @@ mod tests {
     use super::*;
 
     /// A layout, stamps for it, and hashes that lie in two ranges of stripe 0 and in stripe 1.
-    fn stamps() -> (Layout, Stamps, [u64; 3]) {
+    fn stamps() -> (Layout, Stamps, [KeyHash; 3]) {
         let (layout, stamps) = (Layout::new(2, 1), Stamps::default());
         stamps.open(&layout);
-        (layout, stamps, [0, 1 << 57, 1 << 63])
+        let hashes = [0, 1 << 57, 1 << 63].map(KeyHash::from_bits);
+        (layout, stamps, hashes)
     }
 
     #[test]
@@ -132,7 +133,8 @@ mod tests {
         let at = |reach: Reach<'_>| stamps.latest(&layout, reach).get();
         stamps.stamp(&layout, Reach::Key(one), Lsn::new(5));
         assert_eq!(at(Reach::Key(one)), 5);
-        assert_eq!(at(Reach::Key(one + 1)), 5, "the same range");
+        let same_range = KeyHash::from_bits(one.bits() + 1);
+        assert_eq!(at(Reach::Key(same_range)), 5);
         assert_eq!(at(Reach::Keys(&[other, elsewhere])), 0);
         assert_eq!(at(Reach::Keys(&[other, one])), 5);
         assert_eq!((at(Reach::Stripe(0)), at(Reach::Stripe(1))), (5, 0));

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
-use kvik_store::{Due, KeyspaceId, Layout, Stripe, StripeView, Stripes};
+use kvik_store::{Due, KeyHash, KeyspaceId, Layout, Stripe, StripeView, Stripes};
 
 use crate::sync::AtomicU64;
 use crate::sync::biased::{Biased, Readers, Reading, Writing};
@@ -89,7 +89,7 @@ impl SharedStripes {
     /// Fetches from memory what looking up these hashes will read: all buckets first, then the entries they point to,
     /// so that the waits overlap. It takes no lock and has no other effect.
     #[inline]
-    pub(crate) fn prefetch(&self, keyspace: KeyspaceId, mut hashes: impl Iterator<Item = u64>) {
+    pub(crate) fn prefetch(&self, keyspace: KeyspaceId, mut hashes: impl Iterator<Item = KeyHash>) {
         let mut lookups = [None; TOGETHER];
         loop {
             let mut count = 0;

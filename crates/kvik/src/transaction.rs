@@ -2,7 +2,7 @@
 
 use kvik_command::Error;
 use kvik_log::Unit;
-use kvik_store::{Expiry, Guard, NewString};
+use kvik_store::{Expiry, Guard, KeyHash, NewString};
 
 use crate::db::Db;
 use crate::executor::ascend;
@@ -48,7 +48,7 @@ impl Db {
         let homes = keys
             .iter()
             .map(|key| shared.router().place(DATABASE.0, key.as_ref()));
-        let (mut stripes, hashes): (Vec<u16>, Vec<u64>) =
+        let (mut stripes, hashes): (Vec<u16>, Vec<KeyHash>) =
             homes.map(|home| (home.stripe as u16, home.hash)).collect();
         ascend(&mut stripes);
         let held = shared.stripes.lock_many(&stripes, Patience::Wait);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use kvik_command::Error;
 use kvik_log::Unit;
 use kvik_store::{
-    Expiry, Glance, Guard, IntText, KeyspaceId, NewString, NoEffects, TextRef, WrongKind,
+    Expiry, Glance, Guard, IntText, Key, KeyspaceId, NewString, NoEffects, TextRef, WrongKind,
 };
 
 use crate::db::Db;
@@ -84,14 +84,15 @@ impl Db {
         // The short way states no effect and records recency.
         if !shared.is_special() && !shared.engine.settings.lfu.load(Relaxed) {
             let now_ms = shared.rough_ms();
-            let (layout, key) = (&shared.stripes.layout, (key, home.hash));
+            let layout = &shared.stripes.layout;
+            let key = Key::hashed(key, home.hash);
             let stripe = held.stripe_mut();
             if stripe.overwrite(layout, DATABASE, key, value, now_ms, NoEffects) {
                 return Ok(());
             }
         }
         let now_ms = shared.time_for(&held);
-        self.work_in(held, (key, home), now_ms, |guard| {
+        self.work_in(held, (key, home), now_ms, |guard, key| {
             guard.entry(key).set(NewString::Bytes(value), Expiry::Clear);
         })
     }
@@ -101,7 +102,7 @@ impl Db {
     /// # Errors
     /// If no write is admitted.
     pub fn set_with(&self, key: &[u8], value: &[u8], options: SetOptions) -> Result<bool, Error> {
-        self.write_key(key, |guard| {
+        self.write_key(key, |guard, key| {
             let expiry = match options.expire_in {
                 Some(after) => Expiry::At(guard.now().saturating_add(after.as_millis() as u64)),
                 None if options.keep_expiry => Expiry::Keep,
@@ -124,9 +125,11 @@ impl Db {
     /// If the value is no integer, the sum is out of range, or no write is admitted.
     pub fn increment(&self, key: &[u8], by: i64) -> Result<i64, Error> {
         let reply = self.run(&[b"INCRBY", key, IntText::default().format(by)]);
-        reply
-            .as_int()
-            .ok_or_else(|| Error::new(reply.as_error().unwrap_or_default().replacen("ERR ", "", 1)))
+        reply.as_int().ok_or_else(|| {
+            Error::new(reply.as_error().map_or_else(String::new, |error| {
+                error.to_str_lossy().replacen("ERR ", "", 1)
+            }))
+        })
     }
 
     /// Deletes keys, all at once, and returns how many existed.
@@ -144,7 +147,7 @@ impl Db {
     /// # Errors
     /// If the log has failed, where it is synchronous.
     pub fn exists(&self, key: &[u8]) -> Result<bool, Error> {
-        self.read_key(key, |guard| guard.exists(key))
+        self.read_key(key, |guard, key| guard.exists(key))
     }
 
     /// Makes a key expire after so long and says whether it exists.
@@ -152,7 +155,7 @@ impl Db {
     /// # Errors
     /// If no write is admitted.
     pub fn expire(&self, key: &[u8], after: Duration) -> Result<bool, Error> {
-        self.write_key(key, |guard| {
+        self.write_key(key, |guard, key| {
             let at = guard.now().saturating_add(after.as_millis() as u64);
             guard
                 .entry(key)
@@ -167,7 +170,7 @@ impl Db {
     /// # Errors
     /// If no write is admitted.
     pub fn persist(&self, key: &[u8]) -> Result<bool, Error> {
-        self.write_key(key, |guard| {
+        self.write_key(key, |guard, key| {
             let Some(mut key) = guard.entry(key).occupied() else {
                 return false;
             };
@@ -187,7 +190,7 @@ impl Db {
         self.work_on(
             key,
             |_| now_ms,
-            |guard| {
+            |guard, key| {
                 let view = guard.peek(key)?;
                 Some(
                     view.expire_at()
@@ -209,14 +212,20 @@ impl Db {
         let home = shared.router().place(DATABASE.0, key);
         let stripe = shared.stripes.read(home.stripe);
         let layout = &shared.stripes.layout;
-        let glance = stripe.glance(layout, DATABASE, (key, home.hash), shared.rough_ms());
+        let glance = stripe.glance(
+            layout,
+            DATABASE,
+            Key::hashed(key, home.hash),
+            shared.rough_ms(),
+        );
         let result = match glance {
             Glance::Missing => read(None),
             Glance::String(string) => read(Some(string)),
             Glance::Unclear => {
                 drop(stripe);
-                let read =
-                    |guard: &mut Guard<'_>| Ok::<_, WrongKind>(read(guard.read_string(key)?));
+                let read = |guard: &mut Guard<'_>, key: Key<'_>| {
+                    Ok::<_, WrongKind>(read(guard.read_string(key)?))
+                };
                 return Ok(self.read_key(key, read)??);
             }
         };
@@ -229,7 +238,11 @@ impl Db {
 
     /// Runs `work`, which only reads the key, together with others who read. It does not ask what time it is.
     #[inline]
-    fn read_key<R>(&self, key: &[u8], work: impl FnOnce(&mut Guard<'_>) -> R) -> Result<R, Error> {
+    fn read_key<R>(
+        &self,
+        key: &[u8],
+        work: impl FnOnce(&mut Guard<'_>, Key<'_>) -> R,
+    ) -> Result<R, Error> {
         let shared = &*self.shared;
         shared.admit(false)?;
         let home = shared.router().place(DATABASE.0, key);
@@ -244,17 +257,21 @@ impl Db {
             return self.work_in(held, (key, home), now_ms, work);
         };
         let now_ms = exact_ms.unwrap_or_else(|| shared.rough_ms());
-        let (result, is_untouched) = self.work_in(read, (key, home), now_ms, |guard| {
-            (work(guard), guard.stats().untouched)
+        let (result, is_untouched) = self.work_in(read, (key, home), now_ms, |guard, key| {
+            (work(guard, key), guard.stats().untouched)
         })?;
         if is_untouched {
-            self.work_on(key, |_| now_ms, |guard| guard.touch(key))?;
+            self.work_on(key, |_| now_ms, |guard, key| guard.touch(key))?;
         }
         Ok(result)
     }
 
     /// Runs `work`, which may change the key, at the exact time.
-    fn write_key<R>(&self, key: &[u8], work: impl FnOnce(&mut Guard<'_>) -> R) -> Result<R, Error> {
+    fn write_key<R>(
+        &self,
+        key: &[u8],
+        work: impl FnOnce(&mut Guard<'_>, Key<'_>) -> R,
+    ) -> Result<R, Error> {
         self.shared.admit(true)?;
         self.work_on(key, |_| self.shared.now_ms(), work)
     }
@@ -264,7 +281,7 @@ impl Db {
         &self,
         key: &[u8],
         now_ms: impl FnOnce(&Held<'_>) -> u64,
-        work: impl FnOnce(&mut Guard<'_>) -> R,
+        work: impl FnOnce(&mut Guard<'_>, Key<'_>) -> R,
     ) -> Result<R, Error> {
         let home = self.shared.router().place(DATABASE.0, key);
         let held = self.shared.stripes.lock(home.stripe, Patience::Wait);
@@ -280,7 +297,7 @@ impl Db {
         held: L,
         (key, home): (&[u8], Home),
         now_ms: u64,
-        work: impl FnOnce(&mut Guard<'_>) -> R,
+        work: impl FnOnce(&mut Guard<'_>, Key<'_>) -> R,
     ) -> Result<R, Error> {
         let shared = &*self.shared;
         let mut unit = UNIT.take();
@@ -290,10 +307,8 @@ impl Db {
             touch: true,
             random: shared.random(),
         };
-        let mut guard = section
-            .guard(home.keyspace, touching)
-            .hashed(key, home.hash);
-        let result = work(&mut guard);
+        let mut guard = section.guard(home.keyspace, touching);
+        let result = work(&mut guard, Key::hashed(key, home.hash));
         let garbage = guard.take_garbage();
         section.parts().0.leave(garbage);
         let lsn = section.finish(Reach::Key(home.hash));

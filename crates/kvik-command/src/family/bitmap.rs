@@ -140,7 +140,7 @@ fn mask(offset: usize) -> u8 {
 
 fn getbit(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let offset = offset(ctx, &ctx.args[2])?;
-    let found = ctx.keys.read_string(&ctx.args[1])?;
+    let found = ctx.keys.read_string(ctx.key(1))?;
     let [byte] = found.map_or([0], |string| window(string, offset / 8));
     ctx.reply.integer(i64::from(byte & mask(offset) != 0));
     Ok(())
@@ -154,7 +154,7 @@ fn setbit(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         _ => return Err(BAD_BIT),
     };
     let (at, mask) = (offset / 8, mask(offset));
-    let entry = ctx.keys.entry(&ctx.args[1]);
+    let entry = ctx.keys.entry(ctx.key(1));
     let string = entry.view().map(string).transpose()?;
     let [old] = string.map_or([0], |string| window(string, at));
     let exists = string.is_some_and(|string| at < string.len());

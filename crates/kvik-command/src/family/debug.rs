@@ -274,7 +274,7 @@ fn log(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn object(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let view = ctx.keys.peek(&ctx.args[2]).ok_or(Error::NO_SUCH_KEY)?;
+    let view = ctx.keys.peek(ctx.key(2)).ok_or(Error::NO_SUCH_KEY)?;
     let length = match view.value() {
         ValueRef::String(string) => string.len() + 1,
         _ => view.bytes(),
@@ -407,7 +407,7 @@ impl Digest {
             joined.extend_from_slice(&(word.len() as u64).to_le_bytes());
             joined.extend_from_slice(word);
         }
-        Self([1, 2, 3].map(|seed| Layout::new(1, seed).hash(&joined)))
+        Self([1, 2, 3].map(|seed| Layout::new(1, seed).hash(&joined).bits()))
     }
 
     fn mix(&mut self, other: Self) {

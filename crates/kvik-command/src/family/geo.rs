@@ -251,8 +251,8 @@ fn each_point(
     ctx: &mut Ctx<'_>,
     tell: impl Fn(&mut Reply<'_>, Option<Point>),
 ) -> Result<(), Error> {
-    let (args, members) = (ctx.args, ctx.args.tail(2));
-    let zset = ctx.keys.read(&args[1]).map(zset).transpose()?;
+    let members = ctx.args.tail(2);
+    let zset = ctx.keys.read(ctx.key(1)).map(zset).transpose()?;
     ctx.reply.array(members.len());
     for member in members {
         let score = zset.and_then(|zset| zset.score(member));

@@ -94,7 +94,7 @@ fn saddex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Err(Error::arity(ctx.command));
     }
     let deadline = TimeFormat::Seconds.positive_deadline(&args[at], ctx)?;
-    let mut set = ctx.keys.entry(&args[1]).set_mut()?;
+    let mut set = ctx.keys.entry(ctx.key(1)).set_mut()?;
     set.expect(&members[0], members.len());
     let mut added = 0;
     for member in members {

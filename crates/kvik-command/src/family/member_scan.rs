@@ -43,7 +43,7 @@ impl<'a> MemberScan<'a> {
     ) -> Result<Option<Self>, Error> {
         let args = ctx.args;
         let cursor = parse_cursor(&args[2]).ok_or(Error::text("invalid cursor"))?;
-        let Some(view) = ctx.keys.read(&args[1]) else {
+        let Some(view) = ctx.keys.read(ctx.key(1)) else {
             ctx.reply.array(2);
             ctx.reply.bulk_str("0");
             ctx.reply.array(0);

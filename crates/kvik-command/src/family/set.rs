@@ -178,8 +178,8 @@ fn read<'c>(ctx: &'c mut Ctx<'_>, key: &[u8]) -> Result<Option<SetRef<'c>>, Erro
 }
 
 fn sadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let (args, members) = (ctx.args, ctx.args.tail(2));
-    let entry = ctx.keys.entry(&args[1]);
+    let members = ctx.args.tail(2);
+    let entry = ctx.keys.entry(ctx.key(1));
     let added = if members.len() == 1 {
         usize::from(entry.add_member(&members[0])?)
     } else {
@@ -192,8 +192,8 @@ fn sadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn srem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let (args, members) = (ctx.args, ctx.args.tail(2));
-    let entry = ctx.keys.entry(&args[1]);
+    let members = ctx.args.tail(2);
+    let entry = ctx.keys.entry(ctx.key(1));
     let removed = if members.len() == 1 {
         usize::from(entry.remove_member(&members[0])?)
     } else {
@@ -256,8 +256,8 @@ fn sismember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn smismember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let (args, members) = (ctx.args, ctx.args.tail(2));
-    let set = ctx.keys.read(&args[1]).map(set).transpose()?;
+    let members = ctx.args.tail(2);
+    let set = ctx.keys.read(ctx.key(1)).map(set).transpose()?;
     ctx.reply.array(members.len());
     for member in members {
         let there = set.is_some_and(|set| set.contains(member));
@@ -267,8 +267,7 @@ fn smismember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn smembers(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let args = ctx.args;
-    let set = ctx.keys.read(&args[1]).map(set).transpose()?;
+    let set = ctx.keys.read(ctx.key(1)).map(set).transpose()?;
     ctx.reply.set(set.map_or(0, SetRef::len));
     for member in set.into_iter().flat_map(SetRef::iter) {
         ctx.reply.bulk(member.text(&mut IntText::default()));
@@ -280,8 +279,7 @@ fn sscan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let Some(scan) = MemberScan::parse(ctx, |view| set(view).map(drop), &[])? else {
         return Ok(());
     };
-    let args = ctx.args;
-    let Some(set) = ctx.keys.view(&args[1]).map(set).transpose()? else {
+    let Some(set) = ctx.keys.view(ctx.key(1)).map(set).transpose()? else {
         return Ok(());
     };
     scan.answer(&mut ctx.reply, |cursor, page| {

@@ -141,8 +141,7 @@ fn sort_ro(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn run(ctx: &mut Ctx<'_>, may_store: bool) -> Result<(), Error> {
     let request = SortRequest::parse(ctx, may_store)?;
-    let args = ctx.args;
-    let (elements, is_set) = match ctx.keys.read(&args[1]) {
+    let (elements, is_set) = match ctx.keys.read(ctx.key(1)) {
         Some(view) => elements(view)?,
         None => (Vec::new(), false),
     };

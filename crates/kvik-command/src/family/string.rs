@@ -329,7 +329,7 @@ fn mget(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn strlen(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let string = ctx.keys.read_string(&ctx.args[1])?;
+    let string = ctx.keys.read_string(ctx.key(1))?;
     let len = string.map_or(0, |string| string.len());
     ctx.reply.integer(len as i64);
     Ok(())
@@ -338,7 +338,9 @@ fn strlen(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn set(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     if args.len() == 3 {
-        ctx.keys.entry(&args[1]).set(value(args, 2), Expiry::Clear);
+        ctx.keys
+            .entry(ctx.key(1))
+            .set(value(args, 2), Expiry::Clear);
         ctx.reply.ok();
         return Ok(());
     }
@@ -400,14 +402,16 @@ fn setnx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn getset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     reply_with(ctx, &args[1])?;
-    ctx.keys.entry(&args[1]).set(value(args, 2), Expiry::Clear);
+    ctx.keys
+        .entry(ctx.key(1))
+        .set(value(args, 2), Expiry::Clear);
     Ok(())
 }
 
 fn getdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     if reply_with(ctx, &args[1])? {
-        ctx.keys.delete(&args[1]);
+        ctx.keys.delete(ctx.key(1));
     }
     Ok(())
 }

@@ -108,7 +108,7 @@ fn throttle(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Err(Error::NOT_POSITIVE);
     }
     let now = i128::from(ctx.now_us) * 1000;
-    let entry = ctx.keys.entry(&ctx.args[1]);
+    let entry = ctx.keys.entry(ctx.key(1));
     let arrival = entry.view().map(arrival).transpose()?;
     let verdict = rate.judge(arrival, quantity, now);
     if let Some(at) = verdict.arrival {

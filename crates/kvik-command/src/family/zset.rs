@@ -374,8 +374,8 @@ fn reply_member(reply: &mut Reply<'_>, name: StringRef<'_>, score: Option<f64>) 
 }
 
 fn zrem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let (args, members) = (ctx.args, ctx.args.tail(2));
-    let entry = ctx.keys.entry(&args[1]);
+    let members = ctx.args.tail(2);
+    let entry = ctx.keys.entry(ctx.key(1));
     let removed = if members.len() == 1 {
         usize::from(entry.remove_scored(&members[0])?)
     } else {
@@ -401,8 +401,8 @@ fn zscore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn zmscore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let (args, members) = (ctx.args, ctx.args.tail(2));
-    let zset = ctx.keys.read(&args[1]).map(zset).transpose()?;
+    let members = ctx.args.tail(2);
+    let zset = ctx.keys.read(ctx.key(1)).map(zset).transpose()?;
     ctx.reply.array(members.len());
     for member in members {
         let score = zset.and_then(|zset| zset.score(member));
@@ -456,8 +456,7 @@ fn zscan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let Some(scan) = MemberScan::parse(ctx, check, &["NOSCORES"])? else {
         return Ok(());
     };
-    let args = ctx.args;
-    let Some(zset) = ctx.keys.view(&args[1]).map(zset).transpose()? else {
+    let Some(zset) = ctx.keys.view(ctx.key(1)).map(zset).transpose()? else {
         return Ok(());
     };
     let elements = if scan.flag() { 1 } else { 2 };

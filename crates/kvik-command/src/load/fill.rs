@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use kvik_rdb::{
-    Corrupt, EntriesRead, Field, Hash, IntText, ListPart, ListParts, Pending, Set, SortedSet,
-    StreamPart, StreamParts, StreamSummary, Text,
+    EntriesRead, Field, Hash, IntText, ListPart, ListParts, Pending, Set, SortedSet, StreamPart,
+    StreamParts, StreamSummary, Text,
 };
 use kvik_store::{
     HashMut, ListEnd, ListMut, Scored, SetMut, StreamCounts, StreamId, StreamMut, StringRef,
@@ -16,14 +16,6 @@ use super::LoadFault;
 /// An error unless something is so.
 fn ensure(condition: bool) -> Result<(), LoadFault> {
     condition.then_some(()).ok_or(LoadFault::Malformed)
-}
-
-/// An error if a collection has no elements.
-fn ensure_some(is_empty: bool) -> Result<(), LoadFault> {
-    if is_empty {
-        return Err(Corrupt::Empty.into());
-    }
-    Ok(())
 }
 
 /// A string of a payload as the store has it. `room` is for its text, if it is an integer's.
@@ -42,7 +34,7 @@ pub(super) fn list(made: &mut ListMut<'_>, parts: ListParts<'_, '_>) -> Result<(
             ListPart::Ziplist(ziplist) => ziplist.iter().for_each(|element| append(made, &element)),
         }
     }
-    ensure_some(made.is_empty())
+    Ok(())
 }
 
 fn append(made: &mut ListMut<'_>, element: &Text<'_>) {
@@ -58,6 +50,8 @@ pub(super) fn set(made: &mut SetMut<'_>, set: Set<'_, '_>) -> Result<(), LoadFau
                 let member = member?;
                 let mut room = IntText::default();
                 let name = member.name.bytes(&mut room);
+                // The first member tells whether the set may stay one of integers; the count, how
+                // large it gets.
                 if at == 0 {
                     made.expect(name, count);
                 }
@@ -70,7 +64,7 @@ pub(super) fn set(made: &mut SetMut<'_>, set: Set<'_, '_>) -> Result<(), LoadFau
         Set::Intset(bytes) => made.adopt_ints(bytes)?,
         Set::Listpack(bytes) => made.adopt(bytes)?,
     }
-    ensure_some(made.view().is_empty())
+    Ok(())
 }
 
 pub(super) fn hash(made: &mut HashMut<'_>, hash: Hash<'_, '_>) -> Result<(), LoadFault> {
@@ -86,7 +80,7 @@ pub(super) fn hash(made: &mut HashMut<'_>, hash: Hash<'_, '_>) -> Result<(), Loa
         Hash::Ziplist(ziplist) => set_pairs(made, ziplist.pairs())?,
         Hash::Zipmap(zipmap) => set_pairs(made, zipmap.iter())?,
     }
-    ensure_some(made.view().is_empty())
+    Ok(())
 }
 
 fn set_pairs<'a>(
@@ -111,6 +105,7 @@ fn set_pairs<'a>(
 fn set_field(made: &mut HashMut<'_>, field: &Field<'_>) -> Result<(), LoadFault> {
     let (mut name, mut value) = (IntText::default(), IntText::default());
     let name = field.name.bytes(&mut name);
+    // A field that is there already is not new: the payload has it twice.
     ensure(made.set(name, string(&field.value, &mut value)))?;
     if let Some(at) = field.expire_at {
         made.expire([name], at, |_| true);
@@ -140,7 +135,7 @@ pub(super) fn zset(made: &mut ZsetMut<'_>, set: SortedSet<'_, '_>) -> Result<(),
             }
         }
     }
-    ensure_some(made.view().is_empty())
+    Ok(())
 }
 
 /// Adds a member, which is not there yet.
@@ -164,9 +159,12 @@ pub(super) fn stream(
                 last_id,
                 entries_read,
             } => {
+                // Entries and counts are complete before the first group, and each group before the
+                // next.
                 group.end()?;
                 group = NewGroup::begin(made, name, store_id(last_id), entries_read)?;
             }
+            // The format tells who has an entry only with the consumers, which follow.
             StreamPart::Pending(pending) => {
                 group.pending.insert(pending.id, pending);
             }
@@ -208,6 +206,7 @@ impl NewGroup {
                 Some(i64::try_from(count).map_err(|_| LoadFault::Malformed)?)
             }
             EntriesRead::Unknown => None,
+            // Before version 10 the count was not written; the entries tell it.
             EntriesRead::Untold => made.view().entries_read_up_to(last_id),
         };
         ensure(made.create_group(&name, last_id, entries_read))?;
@@ -219,6 +218,7 @@ impl NewGroup {
 
     /// Gives an entry to the consumer that is being read.
     fn own(&mut self, made: &mut StreamMut<'_>, id: kvik_rdb::StreamId) -> Result<(), LoadFault> {
+        // What is taken off is owned once; what stays until the group's end is owned by nobody.
         let entry = self.pending.remove(&id).ok_or(LoadFault::Malformed)?;
         let (delivered, deliveries) = (entry.delivered_ms, entry.deliveries);
         let id = store_id(id);

@@ -1,4 +1,5 @@
-//! Streams as they are written: nodes, a summary, then per group what is pending, and its consumers.
+//! Streams as they are written: nodes, a summary, then per group what is pending, and its
+//! consumers.
 
 use kvik_rdb::{Encoder, EntriesRead, Pending, StreamSummary};
 use kvik_store::{ConsumerRef, GroupRef, StreamId, StreamRef};
@@ -64,6 +65,7 @@ impl StreamPlace {
                     encoder.count(consumer.pending_len());
                     Some(Self::Owned(group, at, StreamId::MIN))
                 }
+                // There is no such consumer: those of the group are done.
                 None => Some(Self::Group(group + 1)),
             },
             Self::Owned(group, at, from) => {
@@ -84,6 +86,7 @@ fn write_nodes(
     limit: usize,
     encoder: &mut Encoder<'_>,
 ) -> StreamPlace {
+    // Nodes are Redis' own listpacks and are written as they are.
     for (first, listpack) in stream.packs().skip(at) {
         if encoder.written() >= limit {
             break;
@@ -106,6 +109,7 @@ fn write_nodes(
 }
 
 fn begin_group(group: GroupRef<'_>, encoder: &mut Encoder<'_>) {
+    // A negative count, which arithmetic on damaged streams may give, is as good as none.
     let read = group
         .entries_read()
         .and_then(|read| u64::try_from(read).ok());
@@ -121,6 +125,7 @@ fn write_pending(
     limit: usize,
     encoder: &mut Encoder<'_>,
 ) -> Option<StreamId> {
+    // The first that no longer fits is where the next slice begins.
     for entry in group.pending(from) {
         if encoder.written() >= limit {
             return Some(entry.id);

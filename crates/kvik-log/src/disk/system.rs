@@ -45,6 +45,7 @@ impl Disk for SystemDisk {
         let mut options = OpenOptions::new();
         // Appending, so that a write after a truncation goes to the new end.
         options.append(true).create(true);
+        private(&mut options);
         let file = options.open(path)?;
         file.set_len(0)?;
         Ok(Box::new(file))
@@ -78,6 +79,7 @@ impl Disk for SystemDisk {
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
         let mut options = OpenOptions::new();
+        private(&mut options);
         let file = options.append(true).create(true).open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Box::new(file))),
@@ -85,6 +87,14 @@ impl Disk for SystemDisk {
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
+}
+
+/// A file that is created holds data: nobody but its owner may read it.
+fn private(options: &mut OpenOptions) {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    #[cfg(not(unix))]
+    let _ = options;
 }
 
 impl DiskReader for File {}

@@ -270,7 +270,8 @@ impl Connection {
 
     fn refuse(&self, error: ProtocolError, out: &mut Output) -> RunEnd {
         tracing::debug!(client = self.session.client.id, "{error}");
-        Reply::new(out, self.session.protocol).error(&format!("ERR {error}"));
+        let text = [b"ERR ", error.to_text().as_bytes()].concat();
+        Reply::new(out, self.session.protocol).error_bytes(&text);
         RunEnd::Close
     }
 }

@@ -1,11 +1,12 @@
 //! Setting and deleting one field of a packed hash where it lies.
 
 use super::change::{FieldWrite, fits, max_entries};
+use crate::cells::ValueForm;
 use crate::entry::Entry;
 use crate::in_place::InPlace;
+use crate::kind::WrongKind;
 use crate::packed::{Listpack, Packed};
-use crate::raw::record::ValueForm;
-use crate::value::{IntText, StringRef, WrongKind};
+use crate::text::{IntText, StringRef};
 
 impl Entry<'_> {
     /// Sets a field of the hash that is there, which then does not expire, and says whether it is new; where nothing is, a

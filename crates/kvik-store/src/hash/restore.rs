@@ -8,7 +8,7 @@ use crate::edit::Edit;
 use crate::entry::Entry;
 use crate::packed::{Element, Listpack};
 use crate::restore::{Malformed, Terms, checked};
-use crate::value::IntText;
+use crate::text::IntText;
 
 impl<'g> Entry<'g> {
     /// Begins a hash beside what the key holds, which is discarded unless it is [restored](HashMut::restore).

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use proptest::prelude::*;
 
-use super::{Hash, HashMut, HashRef};
+use super::change::HashMut;
+use super::{Hash, HashRef};
+use crate::collection::Collection;
 use crate::members::Members;
-use crate::object::{Collection, Large};
 use crate::trial::{Store, Words};
 use crate::{Encoding, Guard, IntText, KeyspaceId, Mode, StringRef, UnixMs, ValueRef};
 

@@ -2,13 +2,14 @@
 
 use super::bounds::Bounds;
 use super::{Elements, List, ListEnd, ListRef, cut_packed};
+use crate::cells::ValueForm;
 use crate::edit::Edit;
 use crate::entry::Entry;
 use crate::in_place::InPlace;
+use crate::kind::WrongKind;
 use crate::packed::listpack::{self, Encoded};
 use crate::packed::{Listpack, Needle, Packed};
-use crate::raw::record::ValueForm;
-use crate::value::{IntText, WrongKind};
+use crate::text::IntText;
 
 /// Nodes up to which what was cut off a list is freed at once.
 const FREE_AT_ONCE: usize = 8;

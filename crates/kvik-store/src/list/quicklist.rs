@@ -8,10 +8,10 @@ use super::ListEnd;
 use super::bounds::Bounds;
 use super::node::{QuicklistNode, Run};
 use super::nodes::{NodeIndex, Nodes};
-use crate::layout::Layout;
-use crate::object::Large;
+use crate::cells::Cells;
+use crate::collection::Large;
+use crate::memory::MemoryMut;
 use crate::packed::{Element, Needle};
-use crate::raw::cells::Cells;
 
 /// See the module's description.
 #[derive(Debug, Default)]
@@ -319,7 +319,7 @@ impl Large for Quicklist {
         self.nodes.free(max)
     }
 
-    fn copy_to(&mut self, _: &Cells, _: &mut Cells, _: &Layout) -> Self {
+    fn copy_to(&mut self, _: &Cells, _: &mut MemoryMut<'_>) -> Self {
         let nodes = self.nodes.share();
         Self { nodes }
     }

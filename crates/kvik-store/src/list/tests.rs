@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use proptest::prelude::*;
 
-use super::{Elements, ListEnd, ListMut, ListRef};
+use super::change::ListMut;
+use super::{Elements, ListEnd, ListRef};
 use crate::trial::{Store, Words};
 use crate::{Encoding, Guard, IntText, KeyspaceId, StringRef, ValueRef};
 

@@ -99,6 +99,7 @@ impl<T: Copy> RankTree<T> {
     }
 
     /// How many items there are.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -111,12 +112,6 @@ impl<T: Copy> RankTree<T> {
     /// Bytes allocated, as asked of the allocator; the tree's own fields are its owner's.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
-    }
-
-    /// The item that `cmp` calls equal.
-    pub(crate) fn find(&self, cmp: impl FnMut(&T) -> Ordering) -> Option<T> {
-        let (place, found) = self.locate(cmp);
-        found.map(|leaf| leaf[place.at])
     }
 
     /// The rank of the item that `cmp` calls equal, from 0; or, as an error, how many come before where it would be.
@@ -139,24 +134,6 @@ impl<T: Copy> RankTree<T> {
             child
         });
         rank + leaf.partition_point(before)
-    }
-
-    /// The item of this rank.
-    pub(crate) fn get(&self, rank: usize) -> Option<T> {
-        (rank < self.len).then(|| {
-            let (place, leaf) = self.seek(rank);
-            leaf[place.at]
-        })
-    }
-
-    /// The first item.
-    pub(crate) fn first(&self) -> Option<T> {
-        self.get(0)
-    }
-
-    /// The last item.
-    pub(crate) fn last(&self) -> Option<T> {
-        (self.len > 0).then(|| self.root.last())
     }
 
     /// The items of these ranks, as far as they exist, from either end.
@@ -201,16 +178,6 @@ impl<T: Copy> RankTree<T> {
         Some(item)
     }
 
-    /// Removes the first item.
-    pub(crate) fn pop_first(&mut self) -> Option<T> {
-        self.pop(0)
-    }
-
-    /// Removes the last item.
-    pub(crate) fn pop_last(&mut self) -> Option<T> {
-        self.pop(self.len.checked_sub(1)?)
-    }
-
     /// Removes the items of these ranks, as far as they exist, and tells `gone` of each, in order. It takes as long as there
     /// are items: who must not take long asks for some at a time.
     pub(crate) fn remove_range(&mut self, ranks: Range<usize>, mut gone: impl FnMut(T)) {
@@ -238,16 +205,6 @@ impl<T: Copy> RankTree<T> {
             left -= count;
         }
         !self.is_empty()
-    }
-
-    fn pop(&mut self, rank: usize) -> Option<T> {
-        if rank >= self.len {
-            return None;
-        }
-        let (place, leaf) = self.seek(rank);
-        let item = leaf[place.at];
-        self.remove_run(&place, 1);
-        Some(item)
     }
 
     fn clamp(&self, ranks: Range<usize>) -> Range<usize> {

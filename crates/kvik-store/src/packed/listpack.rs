@@ -17,9 +17,9 @@ mod edit;
 mod entry;
 
 use self::entry::Stride;
-use crate::value::canonical_int;
+use crate::text::canonical_int;
 
-pub use crate::value::StringRef as Element;
+pub use crate::text::StringRef as Element;
 pub use edit::{
     append, append_all, clear, delete, delete_matches, delete_range, empty, insert_after,
     insert_all, insert_before, merge, prepend, put, recount, replace, write,

@@ -11,27 +11,22 @@
 //! Pages that a mass deletion left sparse are emptied by [`Arena::begin_compaction`], after which [`Arena::relocate`] moves
 //! whatever entry of theirs it is offered, until [`Arena::end_compaction`].
 
-use std::num::NonZeroU32;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::class::{CLASSES, bytes_of, class_for};
+use super::entry_ref::{EntryRef, MAX_PAGES};
+use super::line::{LINE, fetch};
 use super::pool::{self, PAGE_BYTES, Page};
-use super::prefetch::{LINE, fetch};
 use super::stable::StableVec;
 
-const CELL_BITS: u32 = 12;
 /// Pages up to which the directory is one array; looking one up is quickest there.
 const FIRST_PAGES: usize = 512;
 const NO_CELL: u16 = u16::MAX;
 const NO_PAGE: u32 = 0;
 /// A page is sparse when less than this part of its cells is used.
 const SPARSE: (usize, usize) = (1, 2);
-
-/// Names a cell of one arena.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct EntryRef(NonZeroU32);
 
 /// Where pages are, readable without the lock: the address of a page, aligned, plus its cells' size.
 #[derive(Default)]
@@ -75,31 +70,6 @@ enum PageState {
     Full,
     /// Is being emptied: gets nothing new.
     Closing,
-}
-
-impl EntryRef {
-    pub(crate) fn from_bits(bits: u32) -> Option<Self> {
-        NonZeroU32::new(bits).map(Self)
-    }
-
-    pub(crate) fn bits(self) -> u32 {
-        self.0.get()
-    }
-
-    fn new(page: usize, cell: usize) -> Self {
-        let page = u32::try_from(page).expect("pages are counted in 20 bits");
-        Self::from_bits(page << CELL_BITS | cell as u32).expect("pages are counted from 1")
-    }
-
-    #[inline]
-    fn page(self) -> usize {
-        (self.0.get() >> CELL_BITS) as usize
-    }
-
-    #[inline]
-    fn cell(self) -> usize {
-        (self.0.get() & ((1 << CELL_BITS) - 1)) as usize
-    }
 }
 
 impl PageDirectory {
@@ -300,7 +270,7 @@ impl Arena {
     #[cold]
     fn open_page(&mut self, class: usize) -> usize {
         let number = self.unused.pop().map_or(self.pages.len(), |n| n as usize);
-        assert!(number < 1 << (32 - CELL_BITS), "64 GiB in one stripe");
+        assert!(number < MAX_PAGES, "64 GiB in one stripe");
         if number == self.pages.len() {
             self.pages.push(PageMeta::default());
         }

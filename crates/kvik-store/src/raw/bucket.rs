@@ -11,7 +11,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use super::arena::EntryRef;
+use super::entry_ref::EntryRef;
 
 pub(crate) const LANES: usize = 12;
 

@@ -4,7 +4,7 @@
 //! is never anything else, it can be read without a lock: what is read may be stale, never foreign.
 //!
 //! What is given back stays resident and is handed out first. [`trim`] returns it to the system in slices; it is the only
-//! place that does, and it is meant for a thread on which nobody waits.
+//! function that does, and it is meant for a thread on which nobody waits.
 //!
 //! Beyond [`SMALL_CHUNKS`] the system is asked for huge pages: entries lie anywhere, and most accesses would have to look up
 //! where their page of 4 KiB is. Each of them is resident as soon as it is touched, which a small store would notice, and
@@ -14,8 +14,6 @@
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use super::block;
 
 /// Bytes of an entry page; it is also aligned so.
 pub(crate) const PAGE_BYTES: usize = 64 << 10;
@@ -97,8 +95,8 @@ pub(crate) fn give(page: Page) {
     lock(&POOL).used.push(page);
 }
 
-/// Returns up to `pages` times 64 KiB to the system and says whether there may be more to return.
-pub(crate) fn trim(pages: usize) -> bool {
+/// Returns up to `pages` times 64 KiB to the system. Says how many it returned, and whether there are more.
+pub(crate) fn trim(pages: usize) -> (usize, bool) {
     let mut pool = lock(&POOL);
     let keep = pool.used.len().saturating_sub(pages);
     let trimmed = pool.used.split_off(keep);
@@ -107,9 +105,9 @@ pub(crate) fn trim(pages: usize) -> bool {
         // SAFETY: the page is ours until it is put back below.
         unsafe { forget_contents(page.start(), PAGE_BYTES) };
     }
-    let left = pages - trimmed.len();
+    let count = trimmed.len();
     lock(&POOL).fresh.extend(trimmed);
-    block::trim(left * PAGE_BYTES) || keep > 0
+    (count, keep > 0)
 }
 
 /// A chunk of zeros, aligned to its size, that is the caller's for ever.

@@ -8,8 +8,8 @@
 //! foreign key here back; and when that fails, to the stash. Such a segment is 96 % full on average when it first refuses
 //! a key. Smaller blocks have no stash: when one is full, the table takes a larger one.
 
-use super::arena::EntryRef;
 use super::bucket::{Bucket, LANES, Lanes};
+use super::entry_ref::EntryRef;
 
 const FULL: usize = 64;
 const FULL_HOMES: usize = 60;

@@ -1,11 +1,12 @@
 //! Adding and deleting one member of a packed set where it lies.
 
 use super::change::{Addition, max_ints};
+use crate::cells::ValueForm;
 use crate::entry::Entry;
 use crate::in_place::InPlace;
+use crate::kind::WrongKind;
 use crate::packed::{IntSet, Listpack, Packed, intset, listpack};
-use crate::raw::record::ValueForm;
-use crate::value::{WrongKind, canonical_int};
+use crate::text::canonical_int;
 
 impl Entry<'_> {
     /// Adds a member to the set that is there and says whether it is new; where nothing is, a set is made. Effect: `SADD`.

@@ -9,7 +9,8 @@ use super::sequence::Sequence;
 use super::trim::Trim;
 use crate::edit::{Edit, EditParts};
 use crate::entry::Entry;
-use crate::value::{IntText, WrongKind};
+use crate::kind::WrongKind;
+use crate::text::IntText;
 
 /// Nodes and pending entries up to which something is freed at once.
 const FREE_AT_ONCE: usize = 64;

@@ -10,7 +10,7 @@ use super::id::StreamId;
 use super::node::StreamEntry;
 use crate::UnixMs;
 use crate::edit::Edit;
-use crate::value::IntText;
+use crate::text::IntText;
 
 /// Pending entries that XAUTOCLAIM looks at for each that it may return.
 const LOOKS: u64 = 10;

@@ -13,7 +13,7 @@ use super::id::StreamId;
 use super::sequence::Keyed;
 use crate::packed::listpack::{self, Element, Listpack};
 use crate::shareable::clone_bytes;
-use crate::value::StringRef;
+use crate::text::StringRef;
 
 /// The entry is deleted.
 pub(super) const DELETED: i64 = 1;

@@ -5,18 +5,19 @@
 
 use std::borrow::Cow;
 
+use super::StreamRef;
 use super::body::MAX_BYTES;
+use super::change::StreamMut;
 use super::group::Pending;
 use super::id::StreamId;
 use super::node::{DELETED, SAME_FIELDS};
-use super::{StreamMut, StreamRef};
 use crate::UnixMs;
 use crate::edit::{Edit, EditParts};
 use crate::entry::Entry;
 use crate::packed::Listpack;
 use crate::packed::listpack::{Element, ListpackIter};
 use crate::restore::{Malformed, Terms};
-use crate::value::IntText;
+use crate::text::IntText;
 
 /// What a stream that comes whole says of itself.
 #[derive(Clone, Copy, Debug)]

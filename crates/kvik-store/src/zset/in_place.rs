@@ -2,14 +2,13 @@
 
 use kvik_float::{FloatText, format_f64};
 
-use super::Scored;
-use super::change::{Expected, has_room, verdict};
+use super::change::{Expected, Scored, has_room, verdict};
 use super::pack::{StoredScore, Survey};
+use crate::cells::ValueForm;
 use crate::entry::Entry;
 use crate::in_place::InPlace;
+use crate::kind::WrongKind;
 use crate::packed::{Listpack, Needle, Packed};
-use crate::raw::record::ValueForm;
-use crate::value::WrongKind;
 
 impl Entry<'_> {
     /// Gives a member of the sorted set that is there the score that `decide` makes of the one it has, as

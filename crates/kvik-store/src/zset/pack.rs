@@ -11,7 +11,7 @@ use kvik_float::{FloatText, format_f64};
 use super::score::{compare, whole};
 use crate::packed::listpack::{self, Encoded};
 use crate::packed::{Element, Listpack, Needle, Packed};
-use crate::value::{IntText, StringRef};
+use crate::text::{IntText, StringRef};
 
 /// Pairs of which a survey notes where they are, at most.
 const MARKS: usize = 32;

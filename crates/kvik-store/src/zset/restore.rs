@@ -5,7 +5,7 @@ use crate::edit::Edit;
 use crate::entry::Entry;
 use crate::packed::Element;
 use crate::restore::{Malformed, Terms, checked};
-use crate::value::IntText;
+use crate::text::IntText;
 
 impl<'g> Entry<'g> {
     /// Begins a sorted set beside what the key holds, which is discarded unless it is [restored](ZsetMut::restore).

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use crate::raw::cells::Text;
-use crate::value::StringRef;
+use crate::text::StringRef;
+use crate::text::Text;
 
 /// Whole numbers up to here are stored as integers in a listpack.
 const WHOLE_MAX: f64 = (1u64 << 62) as f64;

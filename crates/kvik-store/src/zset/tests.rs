@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use proptest::prelude::*;
 
+use super::change::{Scored, ZsetMut};
 use super::table::ScoreTable;
-use super::{NameBound, NameRange, ScoreRange, Scored, Zset, ZsetMut, ZsetRef};
+use super::{NameBound, NameRange, ScoreRange, Zset, ZsetRef};
+use crate::collection::Collection;
 use crate::edit::Edit;
-use crate::object::Collection;
 use crate::trial::Store;
 use crate::{Encoding, IntText, KeyspaceId, ValueRef};
 
@@ -303,16 +304,10 @@ proptest! {
 
 fn expiring(edit: &mut Edit<'_, Zset>, count: u16) {
     let mut table = ScoreTable::default();
-    let parts = edit.parts();
+    let mut parts = edit.parts();
     for n in 0..count {
         let at = (n % 2 == 0).then_some(2000);
-        table.insert_expiring(
-            parts.cells,
-            parts.layout,
-            &long_name(n),
-            f64::from(n % 9),
-            at,
-        );
+        table.insert_expiring(&mut parts.memory, &long_name(n), f64::from(n % 9), at);
     }
     *parts.value = Zset::Table(Box::new(table));
     edit.count(1);

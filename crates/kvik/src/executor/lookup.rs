@@ -3,6 +3,7 @@
 use kvik_command::declare::Command;
 use kvik_command::{Error, Session, table};
 use kvik_resp::Args;
+use kvik_store::KeyHash;
 
 use super::Executor;
 
@@ -14,7 +15,7 @@ const TIMED_TOGETHER: u8 = 8;
 #[derive(Clone, Copy, Debug)]
 pub struct Prepared {
     command: Option<&'static Command>,
-    hash: u64,
+    hash: KeyHash,
     /// Which word is the key; 0 where there is no such word.
     key: u8,
     /// How many of its kind come right before it and are timed together with it.
@@ -31,7 +32,7 @@ impl Prepared {
 
     /// Which word is the key, and its hash.
     #[inline]
-    pub(super) fn hash(&self) -> Option<(usize, u64)> {
+    pub(super) fn hash(&self) -> Option<(usize, KeyHash)> {
         (self.key > 0).then_some((usize::from(self.key), self.hash))
     }
 
@@ -71,7 +72,9 @@ impl Executor {
         let word = args.get(usize::from(key)).filter(|_| key > 0);
         Prepared {
             command,
-            hash: word.map_or(0, |word| self.shared.stripes.layout.hash(word)),
+            hash: word.map_or_else(KeyHash::default, |word| {
+                self.shared.stripes.layout.hash(word)
+            }),
             key,
             behind: 0,
             goes_on: false,

@@ -7,6 +7,7 @@
 use kvik_command::Session;
 use kvik_command::declare::{Flags, Locking};
 use kvik_resp::Output;
+use kvik_store::KeyHash;
 
 use super::run::Call;
 use super::slices::PutOff;
@@ -24,7 +25,7 @@ pub(super) struct Plan {
     /// Stripes, once for each key until [`ascend`] puts them in order.
     pub(super) stripes: Vec<u16>,
     /// Hashes of the keys.
-    pub(super) hashes: Vec<u64>,
+    pub(super) hashes: Vec<KeyHash>,
 }
 
 impl Plan {
@@ -34,7 +35,7 @@ impl Plan {
     }
 
     /// Adds a key of a database; returns its hash.
-    pub(super) fn add(&mut self, shared: &Shared, database: u32, key: &[u8]) -> u64 {
+    pub(super) fn add(&mut self, shared: &Shared, database: u32, key: &[u8]) -> KeyHash {
         let home = shared.router().place(database, key);
         self.stripes.push(home.stripe as u16);
         self.hashes.push(home.hash);
@@ -48,7 +49,7 @@ impl Plan {
         shared: &Shared,
         database: u32,
         call: &Call<'_>,
-    ) -> Option<(usize, u64)> {
+    ) -> Option<(usize, KeyHash)> {
         let before = self.stripes.len();
         let mut last = None;
         let found = call.command.for_each_key(call.args, |at, _| {

@@ -5,7 +5,7 @@ use kvik_command::session::{Queued, Replies};
 use kvik_command::{Ctx, Error, Session};
 use kvik_log::{Lsn, Unit};
 use kvik_resp::{Args, Output, Reply};
-use kvik_store::Stripes;
+use kvik_store::{KeyHash, Stripes};
 
 use super::Work;
 use super::lookup::Prepared;
@@ -21,7 +21,7 @@ pub(super) struct Call<'a> {
     pub(super) command: &'static Command,
     pub(super) args: Args<'a>,
     /// The hash of the single key, when it has one.
-    pub(super) hash: Option<(usize, u64)>,
+    pub(super) hash: Option<(usize, KeyHash)>,
     /// Another one of its kind follows, which is timed together with it.
     pub(super) goes_on: bool,
 }
@@ -102,19 +102,17 @@ impl Work {
             touch: !session.no_touch || call.command.last_word() == "TOUCH",
             random: self.random.bits(),
         };
-        let hashed = call
-            .hash
-            .and_then(|(at, hash)| Some((call.args.get(at)?, hash)));
         let keys = core.guard(stripes, session.keyspace(), touching);
         let mut ctx = Ctx {
             args: call.args,
             reply: Reply::new(out, session.protocol),
-            keys: keys.hashed_if(hashed),
+            keys,
             session,
             engine: &shared.engine,
             command: call.command,
             now_us,
             random: &mut self.random,
+            hashed: call.hash,
         };
         let handler = call.command.handler().unwrap_or(container_alone);
         let result = handler(&mut ctx);

@@ -3,7 +3,7 @@
 use kvik_command::Session;
 use kvik_log::Unit;
 use kvik_resp::Output;
-use kvik_store::Mode;
+use kvik_store::{Key, Mode};
 
 use super::Work;
 use super::run::Call;
@@ -50,11 +50,9 @@ impl Work {
             touch: true,
             random: self.random.bits(),
         };
-        let key = &call.args[at];
         section
             .guard(session.keyspace(), touching)
-            .hashed(key, hash)
-            .touch(key);
+            .touch(Key::hashed(&call.args[at], hash));
         section.finish(Reach::Nothing);
     }
 }

@@ -82,7 +82,7 @@ fn delete(
     // A page is in the order of the hashes, so the keys of a stripe follow each other.
     for group in keys.chunk_by(|a, b| stripe(a) == stripe(b)) {
         for slice in group.chunks(SLICE) {
-            let hashes: Vec<u64> = slice.iter().map(|key| layout.hash(key)).collect();
+            let hashes: Vec<_> = slice.iter().map(|key| layout.hash(key)).collect();
             let held = shared.stripes.lock(stripe(&slice[0]), Patience::Wait);
             let held = held.expect("a patient lock succeeds");
             let mode = shared.mode(false, now_ms);

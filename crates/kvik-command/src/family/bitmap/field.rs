@@ -159,7 +159,7 @@ fn offset_of(ctx: &Ctx<'_>, word: &[u8], integer: Integer) -> Result<usize, Erro
 }
 
 fn read(ctx: &mut Ctx<'_>, operations: &[FieldOperation]) -> Result<(), Error> {
-    let string = ctx.keys.read_string(&ctx.args[1])?;
+    let string = ctx.keys.read_string(ctx.key(1))?;
     ctx.reply.array(operations.len());
     for operation in operations {
         let window = string.map_or([0; 9], |string| window(string, operation.offset / 8));

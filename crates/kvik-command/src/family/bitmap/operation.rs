@@ -75,7 +75,7 @@ pub(super) fn bitop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     }
     let result = folding.result();
     if result.is_empty() {
-        ctx.keys.delete(&args[2]);
+        ctx.keys.delete(ctx.key(2));
     } else {
         store_raw(&mut ctx.keys, &args[2], &result, Expiry::Clear);
     }

@@ -74,7 +74,7 @@ fn in_bits(ctx: &Ctx<'_>, at: usize) -> Result<bool, Error> {
 
 pub(super) fn bitcount(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let part = Part::parse(ctx, 2)?;
-    let string = ctx.keys.read_string(&ctx.args[1])?;
+    let string = ctx.keys.read_string(ctx.key(1))?;
     let count = match string {
         // A string of one byte or bit would else be counted, as both ends are drawn to its front.
         Some(string) if !part.is_reversed() => {
@@ -97,7 +97,7 @@ pub(super) fn bitpos(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         _ => return Err(Error::text("The bit argument must be 1 or 0.")),
     };
     let part = Part::parse(ctx, 3)?;
-    let string = ctx.keys.read_string(&ctx.args[1])?;
+    let string = ctx.keys.read_string(ctx.key(1))?;
     let position = match string {
         Some(string) => position(string, bit, part),
         // No key is an endless row of clear bits.

@@ -9,7 +9,7 @@ use super::{dense, sketch, sparse};
 use crate::{Ctx, Error};
 
 pub(super) fn pfdebug(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let occupied = ctx.keys.entry(&ctx.args[2]).occupied();
+    let occupied = ctx.keys.entry(ctx.key(2)).occupied();
     let mut occupied = occupied.ok_or(Error::text("The specified key does not exist"))?;
     let mut sketch = sketch(occupied.view())?;
     let word = &ctx.args[1];

@@ -14,7 +14,7 @@ pub(super) fn dump(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     } else {
         Compression::Off
     };
-    match ctx.keys.read(&ctx.args[1]) {
+    match ctx.keys.read(ctx.key(1)) {
         Some(view) => {
             let payload = payload(view.value(), compression);
             ctx.reply.bulk(&payload);

@@ -18,7 +18,7 @@ const BAD_DATA: Error = Error::text("Bad data format");
 pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let options = RestoreOptions::parse(ctx)?;
     let args = ctx.args;
-    if !options.replace && ctx.keys.peek(&args[1]).is_some() {
+    if !options.replace && ctx.keys.peek(ctx.key(1)).is_some() {
         return Err(BUSY);
     }
     let terms = Terms {
@@ -29,7 +29,7 @@ pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let mut payload = Payload::open(terms.payload).map_err(|_| WRONG_ENVELOPE)?;
     let past = terms.expire_at.is_some_and(|at| ctx.keys.is_past(at));
     let value = payload.value().map_err(|_| BAD_DATA)?;
-    let entry = ctx.keys.entry(&args[1]);
+    let entry = ctx.keys.entry(ctx.key(1));
     // One whose time is past is only looked at.
     let read = if past {
         load::check(entry, value)
@@ -38,7 +38,7 @@ pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     };
     read.map_err(|_| BAD_DATA)?;
     if past {
-        ctx.keys.delete(&args[1]);
+        ctx.keys.delete(ctx.key(1));
     }
     ctx.reply.ok();
     Ok(())

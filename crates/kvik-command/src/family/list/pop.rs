@@ -28,7 +28,8 @@ fn pop(ctx: &mut Ctx<'_>, end: ListEnd) -> Result<(), Error> {
         3 => {
             let count = parse_i64(&args[2]).and_then(|count| usize::try_from(count).ok());
             let count = count.ok_or(Error::NOT_POSITIVE)?;
-            match existing(&mut ctx.keys, &args[1])? {
+            let key = ctx.key(1);
+            match existing(&mut ctx.keys, key)? {
                 Some(_) if count == 0 => ctx.reply.array(0),
                 Some(entry) => pop_many(&mut ctx.reply, entry, end, count)?,
                 None => ctx.reply.null_array(),

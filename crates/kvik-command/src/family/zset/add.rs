@@ -68,8 +68,7 @@ pub(in crate::family) fn add<'a>(
     options: AddOptions,
     mut pairs: impl ExactSizeIterator<Item = (f64, &'a [u8])> + Clone,
 ) -> Result<(), Error> {
-    let args = ctx.args;
-    let entry = ctx.keys.entry(&args[1]);
+    let entry = ctx.keys.entry(ctx.key(1));
     let (mut added, mut changed) = (0, 0);
     let mut count = |scored| match scored {
         Scored::Kept => {}
@@ -93,9 +92,8 @@ pub(in crate::family) fn add<'a>(
 }
 
 fn increment(ctx: &mut Ctx<'_>, name: &[u8], by: f64, options: AddOptions) -> Result<(), Error> {
-    let args = ctx.args;
     let mut outcome = Ok(None);
-    ctx.keys.entry(&args[1]).update_member(name, |old| {
+    ctx.keys.entry(ctx.key(1)).update_member(name, |old| {
         outcome = options.incremented(old, by);
         outcome.clone().ok().flatten()
     })?;

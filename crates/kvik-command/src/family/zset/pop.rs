@@ -31,7 +31,7 @@ fn pop(ctx: &mut Ctx<'_>, end: End) -> Result<(), Error> {
         }
         _ => return Err(Error::SYNTAX),
     };
-    let len = ctx.keys.read(&args[1]).map(zset).transpose()?;
+    let len = ctx.keys.read(ctx.key(1)).map(zset).transpose()?;
     let count = len.map_or(0, |zset| zset.len()).min(count);
     let nested = ctx.reply.protocol() == Protocol::Resp3 && args.len() == 3;
     ctx.reply.array(if nested { count } else { 2 * count });

@@ -12,7 +12,7 @@
 //! The length that follows has 7 bits in each byte, high bits first; in all but its first byte the top bit is set.
 
 use super::{Element, Needle};
-use crate::value::canonical_int;
+use crate::text::canonical_int;
 
 const TINY_BYTES: u8 = 0b1000_0000;
 const INT_13: u8 = 0b1100_0000;

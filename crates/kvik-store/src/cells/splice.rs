@@ -11,10 +11,10 @@
 
 use std::ops::Range;
 
-use super::arena::EntryRef;
-use super::cells::Cells;
-use super::class::{MAX_BYTES, rounded};
+use super::Cells;
 use super::record::{Head, KEY, Record, ValueForm, value_range, value_room};
+use crate::raw::class::{MAX_BYTES, rounded};
+use crate::raw::entry_ref::EntryRef;
 
 /// Bytes that say how large the room before a packed value is.
 const INDENT_BYTES: usize = 2;
@@ -186,7 +186,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::raw::cells::CellValue;
+    use crate::cells::CellValue;
     use std::borrow::Cow;
 
     /// Room is made at an offset, in parts of the length, in the place of so many bytes.

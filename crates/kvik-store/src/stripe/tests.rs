@@ -240,6 +240,6 @@ fn keys_can_be_fetched_while_the_store_changes() {
         done.store(true, Ordering::Relaxed);
     });
     drop(store);
-    let lookup = view.prefetch_bucket(&layout, KeyspaceId(0), 1);
+    let lookup = view.prefetch_bucket(&layout, KeyspaceId(0), layout.hash(b"1"));
     lookup.inspect(Lookup::prefetch_entry);
 }

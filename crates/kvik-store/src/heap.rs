@@ -1,25 +1,37 @@
 //! The keys of a stripe with their values: strings and small collections in cells, large collections by number.
 //!
-//! A collection is changed outside of its place: [`Heap::take_out`] hands it over, [`Heap::put_back`] stores it again in
-//! whatever form it has then, and meanwhile its members are reached through [`Heap::cells`]. One that is no longer wanted
-//! and large is freed in slices, by [`Heap::reclaim`].
+//! ```text
+//! entry in a cell:  key | string, or packed collection, or the number of a large one
+//!                                                           |
+//!                   objects: [ Object | its bytes ] ...  <--'      members of an Object lie in cells too
+//!                   doomed:  [ Object ] ...                        no key leads there; freed in slices
+//!                   shadows: [ Shadow ] ...                        copies that are being made
+//! ```
+//! A collection is changed outside of its entry: [`Heap::take_out`] hands it over, [`Heap::put_back`] stores it again in
+//! whatever form it has then, and meanwhile its members are reached through [`Heap::memory_mut`]. A large one that is no
+//! longer wanted is freed in slices, by [`Heap::reclaim`].
 
 mod copying;
+mod entry;
 
 use std::borrow::Cow;
 
-use super::arena::EntryRef;
-use super::cells::{CellValue, Cells, Text, key_bytes};
-use super::class::MAX_BYTES;
-use super::deadlines::NEVER;
-use super::record::{Head, KEY, Record, ValueForm, bytes_before_value, write_clock};
-use super::slab::Slab;
 use crate::UnixMs;
+use crate::cells::{
+    CellValue, Cells, EXTERNAL_BYTES, Head, KEY, ValueForm, bytes_before_value, key_bytes,
+};
+use crate::journal::Journals;
 use crate::layout::Layout;
+use crate::memory::{Memory, MemoryMut};
 use crate::object::Object;
+use crate::raw::class::MAX_BYTES;
+use crate::raw::deadlines::NEVER;
+use crate::raw::entry_ref::EntryRef;
+use crate::raw::slab::Slab;
 use crate::shadow::Shadow;
-use crate::stripe::Compacting;
-use crate::value::{Encoding, Kind, TextRef, ValueRef};
+use crate::text::Text;
+
+pub(crate) use self::entry::HeapEntry;
 
 /// Elements up to which a collection is freed at once.
 const FREE_AT_ONCE: usize = 64;
@@ -33,13 +45,15 @@ pub(crate) struct Heap {
     object_bytes: usize,
     /// Collections that no key leads to and that are still to be freed.
     doomed: Vec<Object>,
+    /// What changes in collections of which copies are being made.
+    pub(crate) journals: Journals,
     /// Copies that are being made.
     shadows: Vec<Shadow>,
     /// Room for packed bytes while they change.
     scratch: Vec<u8>,
 }
 
-/// A collection in its place, and the bytes it accounts for: its own and those of its members' cells.
+/// A large collection, and the bytes it accounts for: its own and those of its members' cells.
 #[derive(Debug, Default)]
 struct StoredObject {
     object: Object,
@@ -59,13 +73,6 @@ pub(crate) enum Content<'a> {
     Built(Object, usize),
     /// A collection that is in its place in the heap already.
     InSlab(u32),
-}
-
-/// An entry of the heap to read.
-#[derive(Clone, Copy)]
-pub(crate) struct HeapEntry<'a> {
-    record: Record<'a, KEY>,
-    heap: &'a Heap,
 }
 
 /// A collection out of its place, and what it accounted for there.
@@ -98,6 +105,7 @@ impl Heap {
             objects: Slab::default(),
             object_bytes: 0,
             doomed: Vec::new(),
+            journals: Journals::default(),
             shadows: Vec::new(),
             scratch: Vec::new(),
         }
@@ -117,11 +125,30 @@ impl Heap {
         self.cells.record::<KEY>(entry).key()
     }
 
+    /// The cells to read members in.
+    #[inline]
+    pub(crate) fn memory<'a>(&'a self, layout: &'a Layout) -> Memory<'a> {
+        Memory {
+            cells: &self.cells,
+            layout,
+        }
+    }
+
+    /// The cells to change members in.
+    #[inline]
+    pub(crate) fn memory_mut<'a>(&'a mut self, layout: &'a Layout) -> MemoryMut<'a> {
+        MemoryMut {
+            cells: &mut self.cells,
+            journals: &mut self.journals,
+            layout,
+        }
+    }
+
     /// Bytes that are resident for entries.
     pub(crate) fn resident_bytes(&self) -> usize {
         let shadows = self.shadows.iter().map(|shadow| &shadow.object);
         let unplaced: usize = self.doomed.iter().chain(shadows).map(Object::bytes).sum();
-        self.cells.resident_bytes() + self.object_bytes + unplaced
+        self.cells.resident_bytes() + self.journals.bytes() + self.object_bytes + unplaced
     }
 
     /// Bytes of all entries.
@@ -142,7 +169,7 @@ impl Heap {
             Content::Object(object) => self.insert_object(key, object, self.ledger(), expire_at),
             Content::Foreign(mut object, cells) => {
                 let ledger = self.ledger();
-                let object = object.copy_to(&cells, &mut self.cells, layout);
+                let object = object.copy_to(&cells, &mut self.memory_mut(layout));
                 self.insert_object(key, object, ledger, expire_at)
             }
             Content::Built(object, cell_bytes) => {
@@ -150,7 +177,7 @@ impl Heap {
                 self.insert_object(key, object, ledger, expire_at)
             }
             Content::InSlab(index) => {
-                let stored = CellValue::External(ValueForm::Object, index.to_ne_bytes());
+                let stored = by_number(index);
                 self.cells.insert_stored::<KEY>(key, &stored, expire_at)
             }
         };
@@ -199,7 +226,7 @@ impl Heap {
 
     #[inline]
     pub(crate) fn set_clock(&mut self, entry: EntryRef, clock: u32) {
-        write_clock(self.cells.arena.bytes_mut(entry), clock);
+        self.cells.set_clock(entry, clock);
     }
 
     /// Replaces the value by a string.
@@ -209,10 +236,12 @@ impl Heap {
     }
 
     pub(crate) fn set_expiry(&mut self, entry: EntryRef, expire_at: Option<UnixMs>) -> EntryRef {
+        // An expiry takes room before the value. A list at the end of its cell first moves to where values lie.
         let form = self.form(entry);
         if form == ValueForm::IndentedListPack {
             self.cells.unindent(entry);
         }
+        // A packed collection that then is too large for a cell is stored by number; a string goes to a buffer.
         if !form.is_string() && !self.cells.expiry_fits::<KEY>(entry, expire_at) {
             let (object, ledger) = self.take_out(entry);
             let moved = self.put_in_slab(entry, object, ledger);
@@ -243,6 +272,7 @@ impl Heap {
         if record.form().is_string() {
             return Content::Text(self.cells.take_text(entry));
         }
+        // A number is good in this heap only, and so are the cells of members; what has none goes as it is.
         let whole = match record.object() {
             Some(index) if stays => Some(Content::InSlab(index)),
             Some(index) if self.objects.get(index).object.members().is_none() => {
@@ -270,8 +300,14 @@ impl Heap {
             return Content::Object(Object::from_packed(form, bytes.to_vec()));
         };
         let object = &mut self.objects.get_mut(index).object;
+        // Cells of the copy's own: those of the stripe that it goes to are not at hand.
         let mut cells = Box::new(Cells::new());
-        let copy = object.copy_to(&self.cells, &mut cells, layout);
+        let mut memory = MemoryMut {
+            cells: &mut cells,
+            journals: &mut Journals::default(),
+            layout,
+        };
+        let copy = object.copy_to(&self.cells, &mut memory);
         match object.members() {
             Some(_) => Content::Foreign(copy, cells),
             None => Content::Object(copy),
@@ -283,6 +319,7 @@ impl Heap {
         let cell_bytes = self.cells.live_bytes();
         let record = self.cells.record::<KEY>(entry);
         let Some(index) = record.object() else {
+            // Packed bytes are copied, into memory that is kept for this; the entry stays as it is meanwhile.
             let mut bytes = std::mem::take(&mut self.scratch);
             bytes.clear();
             let (form, packed) = record.packed();
@@ -389,17 +426,18 @@ impl Heap {
         !self.doomed.is_empty()
     }
 
-    /// Moves members of one part of a collection out of sparse pages and says where to go on, if there is more.
-    pub(crate) fn compact(&mut self, number: u32, part: usize) -> Option<Compacting> {
+    /// Moves the members of one part of a collection, both counted from 0, out of sparse pages. Returns collection and part
+    /// to go on with, if there is more.
+    pub(crate) fn compact(&mut self, number: u32, part: usize) -> Option<(u32, usize)> {
         if number >= self.objects.end() {
             return None;
         }
         let object = &mut self.objects.get_mut(number).object;
-        Some(if object.compact(part, &mut self.cells) {
-            Compacting::Members(number, part + 1)
+        if object.compact(part, &mut self.cells) {
+            Some((number, part + 1))
         } else {
-            Compacting::Members(number + 1, 0)
-        })
+            Some((number + 1, 0))
+        }
     }
 
     fn value_start(&self, entry: EntryRef) -> usize {
@@ -416,10 +454,7 @@ impl Heap {
     ) -> EntryRef {
         let Some((form, bytes)) = inline_form(&object, fixed) else {
             let index = self.enter(object, ledger);
-            return write(
-                &mut self.cells,
-                &CellValue::External(ValueForm::Object, index.to_ne_bytes()),
-            );
+            return write(&mut self.cells, &by_number(index));
         };
         let entry = write(
             &mut self.cells,
@@ -435,12 +470,14 @@ impl Heap {
 
     fn put_in_slab(&mut self, entry: EntryRef, object: Object, ledger: Ledger) -> EntryRef {
         let index = self.enter(object, ledger);
-        let stored = CellValue::External(ValueForm::Object, index.to_ne_bytes());
+        let stored = by_number(index);
         self.cells.set_stored::<KEY>(entry, &stored)
     }
 
     /// Gives a collection a number, the one it had if it had one, and counts its bytes.
     fn enter(&mut self, mut object: Object, ledger: Ledger) -> u32 {
+        // The ledger says what was counted when the collection was taken out. Its own bytes and those of its members' cells
+        // have changed since by what the two are apart now.
         object.fit();
         let own_bytes = object.bytes();
         let index = match ledger.object {
@@ -478,124 +515,14 @@ impl Heap {
     }
 }
 
+/// What the entry of a large collection holds: its number.
+fn by_number(index: u32) -> CellValue<'static> {
+    let bytes: [u8; EXTERNAL_BYTES] = index.to_ne_bytes();
+    CellValue::External(ValueForm::Object, bytes)
+}
+
 /// The form and bytes of a collection that may lie beside `fixed` other bytes of an entry.
 fn inline_form(object: &Object, fixed: usize) -> Option<(ValueForm, &[u8])> {
     let packed = object.packed();
     packed.filter(|(_, bytes)| fixed + bytes.len() <= MAX_BYTES)
-}
-
-impl<'a> HeapEntry<'a> {
-    /// Whether this is its key.
-    #[inline]
-    pub(crate) fn has_key(&self, key: &[u8]) -> bool {
-        self.record.has_key(key)
-    }
-
-    /// See [`crate::AccessPolicy`].
-    #[inline]
-    pub(crate) fn clock(&self) -> u32 {
-        self.record.clock()
-    }
-
-    /// When the key expires.
-    #[inline]
-    pub(crate) fn expire_at(&self) -> Option<UnixMs> {
-        self.record.expire_at()
-    }
-
-    /// Whether the key or a member of its value may expire; where it is false nothing does.
-    #[inline]
-    pub(crate) fn may_expire(&self) -> bool {
-        self.record.may_expire()
-    }
-
-    /// The value, if it is a string.
-    #[inline]
-    pub(crate) fn string(&self) -> Option<TextRef<'a>> {
-        let is_string = self.record.form().is_string();
-        is_string.then(|| self.record.string())
-    }
-
-    /// When the key or a member of its value expires, at the earliest.
-    #[inline]
-    pub(crate) fn earliest_deadline(&self) -> Option<UnixMs> {
-        let own = self.record.expire_at();
-        let members = self.members_deadline();
-        own.into_iter().chain(members).min()
-    }
-
-    /// When a member of the value expires, at the earliest.
-    #[inline]
-    pub(crate) fn members_deadline(&self) -> Option<UnixMs> {
-        let index = self.record.object()?;
-        let at = self.heap.objects.get(index).object.earliest_deadline();
-        (at != NEVER).then_some(at)
-    }
-
-    /// Whether the value is a collection and the time of all its members has come. If that is not to take long, members
-    /// whose time was taken back may make it look as if it had not.
-    #[cold]
-    pub(crate) fn is_all_due(&self, now: UnixMs, layout: &Layout, at_once: bool) -> bool {
-        let object = self.record.object();
-        let members = object.and_then(|index| self.heap.objects.get(index).object.members());
-        members.is_some_and(|members| {
-            let cells = &self.heap.cells;
-            members.is_all_due(now) || !at_once && members.view(cells, layout, now).is_empty()
-        })
-    }
-
-    #[inline]
-    pub(crate) fn key(&self) -> &'a [u8] {
-        self.record.key()
-    }
-
-    pub(crate) fn kind(&self) -> Kind {
-        match self.record.form() {
-            ValueForm::Object => self.object().kind(),
-            form => form.kind(),
-        }
-    }
-
-    pub(crate) fn encoding(&self) -> Encoding {
-        let form = self.record.form();
-        match form {
-            ValueForm::Object => self.object().encoding(),
-            ValueForm::IntSet => Encoding::Intset,
-            _ if form.is_string() => self.record.string_encoding(),
-            _ => Encoding::Listpack,
-        }
-    }
-
-    /// The value as a reader sees it; see [`Collection::view`](crate::object::Collection::view).
-    #[inline]
-    pub(crate) fn value(&self, layout: &'a Layout, hidden_until: UnixMs) -> ValueRef<'a> {
-        let form = self.record.form();
-        if form.is_string() {
-            return ValueRef::String(self.record.string());
-        }
-        match self.record.object() {
-            Some(_) => self.object().view(&self.heap.cells, layout, hidden_until),
-            None => {
-                let (form, bytes) = self.record.packed();
-                ValueRef::of_packed(form, bytes)
-            }
-        }
-    }
-
-    /// Bytes that the key and its value account for.
-    pub(crate) fn bytes(&self) -> usize {
-        let object = self.record.object();
-        self.record.bytes() + object.map_or(0, |index| self.heap.objects.get(index).bytes)
-    }
-
-    fn object(&self) -> &'a Object {
-        let index = self.record.object().expect("asked only of such an entry");
-        &self.heap.objects.get(index).object
-    }
-}
-
-impl std::fmt::Debug for HeapEntry<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.record.fmt(f)
-    }
 }

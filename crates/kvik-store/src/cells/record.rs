@@ -15,9 +15,10 @@
 
 use std::ops::Range;
 
-use super::cells::Buffers;
+use super::buffers::Buffers;
 use crate::UnixMs;
-use crate::value::{Encoding, StringRef, TextRef, encoding_of_bytes};
+use crate::kind::{Encoding, Kind};
+use crate::text::{StringRef, TextRef};
 
 /// Bytes of the clock in an entry that is a key.
 pub(crate) const KEY: usize = 4;
@@ -123,6 +124,18 @@ impl ValueForm {
     #[inline]
     pub(crate) fn is_string(self) -> bool {
         self as u8 <= Self::ExternalRaw as u8
+    }
+
+    /// The type of a value in this form; an object has its own.
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Self::ListPack | Self::IndentedListPack => Kind::List,
+            Self::HashPack => Kind::Hash,
+            Self::IntSet | Self::SetPack => Kind::Set,
+            Self::ZsetPack => Kind::Zset,
+            Self::Object => unreachable!("an object says what it is"),
+            _ => Kind::String,
+        }
     }
 }
 
@@ -239,7 +252,7 @@ impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
     pub(crate) fn string_encoding(&self) -> Encoding {
         match self.form() {
             ValueForm::Int => Encoding::Int,
-            ValueForm::Bytes => encoding_of_bytes(self.stored_value().len()),
+            ValueForm::Bytes => Encoding::of_bytes(self.stored_value().len()),
             _ => Encoding::Raw,
         }
     }
@@ -250,7 +263,15 @@ impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
         let value = self.external_value();
         self.cell.len()
             + key.map_or(0, |index| self.buffers.bytes_of(index))
-            + value.map_or(0, |index| self.buffers.bytes_of_value::<CLOCK>(index))
+            + value.map_or(0, |index| self.external_bytes(index))
+    }
+
+    fn external_bytes(&self, value: u32) -> usize {
+        if CLOCK == KEY {
+            self.buffers.rope_bytes(value)
+        } else {
+            self.buffers.bytes_of(value)
+        }
     }
 
     /// The number of the key, if it is too large for the cell.

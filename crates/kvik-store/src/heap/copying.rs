@@ -1,12 +1,13 @@
 //! The heap's part in copies that are made in slices: members leave for one, and arrive in another; see [`crate::shadow`].
 
-use super::Heap;
+use super::{Content, Heap};
 use crate::UnixMs;
+use crate::journal::{Journal, Source, is_large, name_source};
 use crate::layout::Layout;
 use crate::members::Members;
-use crate::raw::arena::EntryRef;
-use crate::raw::heap::Content;
-use crate::shadow::{Batch, Journal, Shadow, Source, is_large, name_source};
+use crate::memory::MemoryMut;
+use crate::raw::entry_ref::EntryRef;
+use crate::shadow::{Batch, Shadow, collect_rest, collect_slice};
 
 /// Where the source is.
 impl Heap {
@@ -40,7 +41,7 @@ impl Heap {
     ) -> Shadow {
         let object = self.entry(entry).object();
         let (len, shadow) = (object.len(), Shadow::new(source, object, now));
-        let journals = &mut self.cells.journals;
+        let journals = &mut self.journals;
         journals.take(source, to);
         journals.put(Journal::new(source, to, len, now));
         shadow
@@ -55,12 +56,12 @@ impl Heap {
         layout: &Layout,
         now: UnixMs,
     ) -> (Batch, bool) {
-        let journal = self.cells.journals.take(source, to);
+        let journal = self.journals.take(source, to);
         let mut journal = journal.expect("it was begun");
         let members = self.table_of(entry);
-        let batch = journal.collect_slice(members, &self.cells, layout, now);
+        let batch = collect_slice(&mut journal, members, self.memory(layout), now);
         let is_ready = journal.is_ready();
-        self.cells.journals.put(journal);
+        self.journals.put(journal);
         (batch, is_ready)
     }
 
@@ -72,10 +73,11 @@ impl Heap {
         to: usize,
         layout: &Layout,
     ) -> Option<Batch> {
-        let journals = &mut self.cells.journals;
+        let journals = &mut self.journals;
         journals.get(source, to).filter(|it| it.is_walked())?;
         let journal = journals.take(source, to)?;
-        Some(journal.collect_rest(self.table_of(entry), &self.cells, layout))
+        let members = self.table_of(entry);
+        Some(collect_rest(journal, members, self.memory(layout)))
     }
 
     fn table_of(&self, entry: EntryRef) -> &Members {
@@ -109,7 +111,12 @@ impl Heap {
     ) {
         let mut shadows = self.shadows.iter_mut();
         if let Some(shadow) = shadows.find(|shadow| shadow.source == source) {
-            shadow.put(batch, &mut self.cells, layout, now);
+            let mut memory = MemoryMut {
+                cells: &mut self.cells,
+                journals: &mut self.journals,
+                layout,
+            };
+            shadow.put(batch, &mut memory, now);
         }
     }
 
@@ -128,9 +135,9 @@ impl Heap {
 
 impl Heap {
     /// Discards what was begun here of copies with which nobody has gone on since.
-    pub(crate) fn discard_left(&mut self, now: UnixMs) {
-        self.cells.journals.drop_left(now);
-        while let Some(at) = self.shadows.iter().position(|it| it.is_left(now)) {
+    pub(crate) fn discard_abandoned(&mut self, now: UnixMs) {
+        self.journals.drop_abandoned(now);
+        while let Some(at) = self.shadows.iter().position(|it| it.is_abandoned(now)) {
             let shadow = self.shadows.swap_remove(at);
             self.discard(shadow.object);
         }

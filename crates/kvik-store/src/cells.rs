@@ -4,58 +4,32 @@
 //! A change that needs another size of cell moves the entry, so every change returns where the entry is then; the caller
 //! lets its table lead there.
 
+mod buffers;
+mod record;
+mod splice;
+
 use std::borrow::Cow;
 
 use kvik_rope::Rope;
 
-use super::arena::{Arena, EntryRef};
-use super::class::{MAX_BYTES, rounded};
-use super::record::{
-    EXTERNAL_BYTES, Head, INLINE_KEY_MAX, KEY, MEMBER, Member, PackedInt, Record, ValueForm,
-    bytes_before_value, copy_with_expiry, overwrite_expiry, value_room, write_clock, write_head,
+use self::buffers::Buffers;
+use self::record::{
+    INLINE_KEY_MAX, PackedInt, copy_with_expiry, overwrite_expiry, value_room, write_clock,
+    write_head,
 };
-use super::slab::Slab;
 use crate::UnixMs;
-use crate::shadow::Journals;
-use crate::value::{IntText, NewString, TextRef, canonical_int};
+use crate::raw::arena::Arena;
+use crate::raw::class::{MAX_BYTES, rounded};
+use crate::raw::entry_ref::EntryRef;
+use crate::text::{IntText, Text, TextRef};
+
+pub(crate) use self::record::{
+    EXTERNAL_BYTES, Head, KEY, MEMBER, Member, Record, ValueForm, bytes_before_value,
+};
 
 /// A rope from this size on is dropped when no lock is held, by another thread. To free fewer chunks takes some
 /// microseconds, and who has just freed them finds them in its cache when it receives the next value.
 const DROP_LATER_BYTES: usize = 2 << 20;
-
-/// A string to store.
-#[derive(Clone, Debug)]
-pub(crate) enum Text<'a> {
-    /// A string that is a canonical decimal integer.
-    Int(i64),
-    /// Any other string; `raw` when it was changed in place.
-    Bytes {
-        /// The string.
-        bytes: Cow<'a, [u8]>,
-        /// Whether it was changed in place.
-        raw: bool,
-    },
-    /// A string that is too large for a cell.
-    Rope {
-        /// The string.
-        rope: Rope,
-        /// Whether it was changed in place.
-        raw: bool,
-    },
-}
-
-/// What is too large for a cell: keys of 255 bytes and more, values of members from 4 KiB on, and as ropes the strings of
-/// keys from 4 KiB on.
-///
-/// Which memory they get is the global allocator's affair: the binaries use one that does not map and unmap for each
-/// chunk, and what is large is dropped elsewhere (see [`crate::Garbage`]). A chunk that a copy of the string or a reply
-/// shares counts for each of them.
-#[derive(Debug, Default)]
-pub(crate) struct Buffers {
-    texts: Slab<Box<[u8]>>,
-    ropes: Slab<Rope>,
-    bytes: usize,
-}
 
 /// See the module's description.
 #[derive(Debug)]
@@ -64,8 +38,6 @@ pub(crate) struct Cells {
     buffers: Buffers,
     /// Large strings that no entry leads to.
     pub(crate) dropped: Vec<Rope>,
-    /// What changes while copies are being made.
-    pub(crate) journals: Journals,
 }
 
 /// A value in the form in which a cell takes it.
@@ -75,107 +47,12 @@ pub(crate) enum CellValue<'a> {
     External(ValueForm, [u8; EXTERNAL_BYTES]),
 }
 
-impl<'a> From<NewString<'a>> for Text<'a> {
-    fn from(string: NewString<'a>) -> Self {
-        match string {
-            NewString::Int(n) => Self::Int(n),
-            NewString::Bytes(bytes) => Self::of(Cow::Borrowed(bytes)),
-            NewString::Unpacked(bytes) if bytes.len() <= MAX_BYTES => Self::Bytes {
-                bytes: Cow::Borrowed(bytes),
-                raw: false,
-            },
-            NewString::Unpacked(bytes) => Self::Rope {
-                rope: bytes.into(),
-                raw: false,
-            },
-            NewString::Rope(rope) if rope.len() <= MAX_BYTES => Self::of(Cow::Owned(rope.to_vec())),
-            NewString::Rope(rope) => Self::Rope {
-                rope: rope.clone(),
-                raw: false,
-            },
-        }
-    }
-}
-
-impl Buffers {
-    pub(crate) fn get(&self, index: u32) -> &[u8] {
-        self.texts.get(index)
-    }
-
-    pub(crate) fn rope(&self, index: u32) -> &Rope {
-        self.ropes.get(index)
-    }
-
-    /// Bytes that a buffer accounts for, its descriptor included.
-    pub(crate) fn bytes_of(&self, index: u32) -> usize {
-        self.get(index).len() + size_of::<Box<[u8]>>()
-    }
-
-    /// Bytes that the value of a key or a member accounts for.
-    pub(crate) fn bytes_of_value<const CLOCK: usize>(&self, index: u32) -> usize {
-        if CLOCK == KEY {
-            self.rope_bytes(index)
-        } else {
-            self.bytes_of(index)
-        }
-    }
-
-    fn rope_bytes(&self, index: u32) -> usize {
-        self.rope(index).bytes() + size_of::<Rope>()
-    }
-
-    /// Bytes of all of them.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    fn insert(&mut self, text: &[u8]) -> u32 {
-        let index = self.texts.insert(text.into());
-        self.bytes += self.bytes_of(index);
-        index
-    }
-
-    fn remove(&mut self, index: u32) {
-        self.bytes -= self.bytes_of(index);
-        self.texts.remove(index);
-    }
-
-    /// Takes a value that is too large for the cell of a key or a member.
-    fn insert_value<const CLOCK: usize>(&mut self, text: &[u8]) -> u32 {
-        if CLOCK == KEY {
-            self.insert_rope(text.into())
-        } else {
-            self.insert(text)
-        }
-    }
-
-    fn insert_rope(&mut self, rope: Rope) -> u32 {
-        let index = self.ropes.insert(rope);
-        self.bytes += self.rope_bytes(index);
-        index
-    }
-
-    fn remove_rope(&mut self, index: u32) -> Rope {
-        self.bytes -= self.rope_bytes(index);
-        self.ropes.remove(index)
-    }
-
-    /// Changes a string and keeps the account.
-    fn change<R>(&mut self, index: u32, change: impl FnOnce(&mut Rope) -> R) -> R {
-        self.bytes -= self.rope_bytes(index);
-        let result = change(self.ropes.get_mut(index));
-        self.bytes += self.rope_bytes(index);
-        result
-    }
-}
-
 impl Cells {
     pub(crate) fn new() -> Self {
         Self {
             arena: Arena::new(),
             buffers: Buffers::default(),
             dropped: Vec::new(),
-            journals: Journals::default(),
         }
     }
 
@@ -192,7 +69,7 @@ impl Cells {
 
     /// Bytes that are resident.
     pub(crate) fn resident_bytes(&self) -> usize {
-        self.arena.touched_bytes() + self.buffers.bytes() + self.journals.bytes()
+        self.arena.touched_bytes() + self.buffers.bytes()
     }
 
     /// Bytes of all entries.
@@ -228,6 +105,12 @@ impl Cells {
         write_head::<CLOCK>(cell, expire_at, key, is_external);
         stored.write::<CLOCK>(cell);
         entry
+    }
+
+    /// Writes the access clock of a key.
+    #[inline]
+    pub(crate) fn set_clock(&mut self, entry: EntryRef, clock: u32) {
+        write_clock(self.arena.bytes_mut(entry), clock);
     }
 
     /// Frees an entry and its buffers.
@@ -399,7 +282,7 @@ impl Cells {
                     bytes,
                 );
             }
-            Text::Bytes { bytes, raw } => (self.buffers.insert_value::<CLOCK>(&bytes), raw),
+            Text::Bytes { bytes, raw } => (self.insert_external::<CLOCK>(&bytes), raw),
             Text::Rope { rope, raw } if CLOCK == KEY => (self.buffers.insert_rope(rope), raw),
             Text::Rope { rope, raw } => (self.buffers.insert(&rope.to_vec()), raw),
         };
@@ -425,11 +308,7 @@ impl Cells {
     }
 
     /// The entry in a cell of the right size for `bytes`: this one, or a new one with a copy of all but the value.
-    pub(super) fn with_room<const CLOCK: usize>(
-        &mut self,
-        entry: EntryRef,
-        bytes: usize,
-    ) -> EntryRef {
+    fn with_room<const CLOCK: usize>(&mut self, entry: EntryRef, bytes: usize) -> EntryRef {
         if self.arena.bytes(entry).len() == rounded(bytes) {
             return entry;
         }
@@ -471,8 +350,17 @@ impl Cells {
             _ => ValueForm::ExternalBytes,
         };
         let text = record.stored_value().to_vec();
-        let index = self.buffers.insert_value::<CLOCK>(&text);
+        let index = self.insert_external::<CLOCK>(&text);
         self.set_stored::<CLOCK>(entry, &CellValue::External(form, index.to_ne_bytes()))
+    }
+
+    /// Takes a value that is too large for the cell of a key or a member.
+    fn insert_external<const CLOCK: usize>(&mut self, text: &[u8]) -> u32 {
+        if CLOCK == KEY {
+            self.buffers.insert_rope(text.into())
+        } else {
+            self.buffers.insert(text)
+        }
     }
 
     fn drop_external_value<const CLOCK: usize>(&mut self, entry: EntryRef) {
@@ -521,41 +409,6 @@ impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
                 rope: rope.clone(),
                 raw,
             },
-        }
-    }
-}
-
-impl<'a> Text<'a> {
-    /// A string that was written whole.
-    pub(crate) fn of(bytes: Cow<'a, [u8]>) -> Self {
-        canonical_int(&bytes).map_or(Self::Bytes { bytes, raw: false }, Self::Int)
-    }
-
-    /// A string of zeros and then `bytes`, as a write behind the end of nothing makes it.
-    pub(crate) fn padded(zeros: usize, bytes: &[u8]) -> Self {
-        let raw = true;
-        if zeros + bytes.len() > MAX_BYTES {
-            let mut rope = Rope::new();
-            rope.write(zeros, bytes);
-            return Text::Rope { rope, raw };
-        }
-        let mut text = vec![0; zeros];
-        text.extend_from_slice(bytes);
-        Text::Bytes {
-            bytes: Cow::Owned(text),
-            raw,
-        }
-    }
-
-    /// The same, borrowing nothing.
-    pub(crate) fn into_owned(self) -> Text<'static> {
-        match self {
-            Self::Int(n) => Text::Int(n),
-            Self::Bytes { bytes, raw } => Text::Bytes {
-                bytes: Cow::Owned(bytes.into_owned()),
-                raw,
-            },
-            Self::Rope { rope, raw } => Text::Rope { rope, raw },
         }
     }
 }
