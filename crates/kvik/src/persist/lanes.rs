@@ -37,6 +37,12 @@ pub(crate) struct Unrepeatable {
     pub(crate) reason: String,
 }
 
+impl std::fmt::Display for Unrepeatable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} at offset {}", self.reason, self.offset)
+    }
+}
+
 /// Repeats effects in order of keys.
 pub(crate) struct Lanes {
     lanes: Vec<Lane>,
@@ -264,6 +270,7 @@ impl Worker {
     fn new(shared: &Arc<Shared>, failure: &Failure) -> Self {
         let mut session = shared.session(Origin::embedded());
         session.authenticated = true;
+        session.internal = true;
         Self {
             executor: Executor::new(Arc::clone(shared), Patience::Wait).repeating(),
             session,
@@ -295,12 +302,9 @@ impl Worker {
     fn run(&mut self, prepared: Prepared, effect: Args<'_>, offset: u64) {
         self.out.clear();
         loop {
-            let outcome = self.executor.execute_prepared(
-                &mut self.session,
-                prepared,
-                effect,
-                &mut self.out,
-            );
+            let outcome =
+                self.executor
+                    .execute_prepared(&mut self.session, prepared, effect, &mut self.out);
             match outcome {
                 Outcome::Done => break,
                 // What is done beforehand in slices is gone on with at once: there is nobody else.
@@ -308,7 +312,7 @@ impl Worker {
                 Outcome::Paused(_) | Outcome::LogFull => std::thread::yield_now(),
             }
         }
-        if self.out.starts_with(b'-') {
+        if self.out.first() == Some(b'-') {
             self.fail(offset);
         }
     }
