@@ -1,8 +1,9 @@
 //! The disk, as the log needs it.
 //!
-//! Nothing else in kvik opens, renames or removes files of a database, so that tests can put a disk below it that fails
-//! or loses power at any operation. The calls are those of POSIX and promise no more: what is written is durable after
-//! [`DiskWriter::sync`], a name after [`Disk::sync_dir`] of its directory.
+//! Nothing else in kvik opens, renames or removes files of a database, so that tests can put a disk
+//! below it that fails or loses power at any operation. The calls are those of POSIX and promise no
+//! more: what is written is durable after [`DiskWriter::sync`], a name after [`Disk::sync_dir`] of
+//! its directory.
 
 mod system;
 
@@ -47,8 +48,8 @@ pub trait Disk: Send + Sync {
     /// Makes the names in a directory durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 
-    /// Takes the lock that a file stands for, and creates the file if need be. None if another process has it. The lock
-    /// is released when the value is dropped or the process ends.
+    /// Takes the lock that a file stands for, and creates the file if need be. None if another
+    /// process has it. The lock is released when the value is dropped or the process ends.
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>>;
 }
 
@@ -60,8 +61,8 @@ pub trait DiskWriter: Send {
     /// Appends bytes, maybe only the first of them. Returns how many.
     fn write(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// Makes all that was written durable. After an error nothing is known about what was written since the last
-    /// success, whatever a later call returns.
+    /// Makes all that was written durable. After an error nothing is known about what was written
+    /// since the last success, whatever a later call returns.
     fn sync(&mut self) -> io::Result<()>;
 
     /// Cuts the file to its first `len` bytes; the next write goes there.

@@ -15,14 +15,16 @@ use crate::status::{Admission, CommitError, Failure, FailureKind, LogStatus, Out
 use crate::writer::{Turn, Writer};
 use crate::{LogId, LogPosition, Lsn, SyncPolicy, Unit};
 
-/// How often a rewrite looks whether its increment has begun, and how long it waits in between, in milliseconds.
+/// How often a rewrite looks whether its increment has begun, and how long it waits in between, in
+/// milliseconds.
 const ROTATION_LOOKS: u32 = 200;
 const ROTATION_LOOK_MS: u64 = 25;
 
 /// The log of one database.
 ///
-/// Units are [appended](Self::append) by whoever runs commands and written by one thread, which [`spawn`](Self::spawn)
-/// starts. Where there are no threads, [`turn`](Self::turn) does the same work. A log that is dropped is closed.
+/// Units are [appended](Self::append) by whoever runs commands and written by one thread, which
+/// [`spawn`](Self::spawn) starts. Where there are no threads, [`turn`](Self::turn) does the same
+/// work. A log that is dropped is closed.
 pub struct Log {
     shared: Arc<Shared>,
     /// The writer while no thread has it.
@@ -41,7 +43,8 @@ impl Log {
 
     /// Starts the thread that writes.
     pub fn spawn(&self) -> io::Result<()> {
-        // The writer goes to the thread through a slot, as a thread that cannot start would take it along.
+        // The writer goes to the thread through a slot, as a thread that cannot start would take it
+        // along.
         let slot = Arc::new(Mutex::new(self.writer.lock().take()));
         let taken = Arc::clone(&slot);
         let shared = Arc::clone(&self.shared);
@@ -62,8 +65,8 @@ impl Log {
         Ok(())
     }
 
-    /// Writes and syncs what there is, as the thread would; does nothing if there is one. Returns after how many
-    /// milliseconds it has to be called again though nothing was appended.
+    /// Writes and syncs what there is, as the thread would; does nothing if there is one. Returns
+    /// after how many milliseconds it has to be called again though nothing was appended.
     pub fn turn(&self) -> Option<u64> {
         match self.writer.lock().as_mut()?.turn() {
             Turn::Idle(wait_ms) => wait_ms,
@@ -72,9 +75,10 @@ impl Log {
         }
     }
 
-    /// Appends a unit and clears it. Called with the stripes locked that the unit changes, so that units of a stripe have
-    /// the order of its changes; it copies, and never waits for the disk. `now_ms` is the wall clock, for annotations. An
-    /// empty unit is not appended: the place is then that of everything so far.
+    /// Appends a unit and clears it. Called with the stripes locked that the unit changes, so that
+    /// units of a stripe have the order of its changes; it copies, and never waits for the disk.
+    /// `now_ms` is the wall clock, for annotations. An empty unit is not appended: the place is
+    /// then that of everything so far.
     #[inline]
     pub fn append(&self, unit: &mut Unit, now_ms: u64) -> Lsn {
         if unit.is_empty() {
@@ -95,7 +99,8 @@ impl Log {
         self.shared.appended()
     }
 
-    /// The place behind what was handed to the operating system: it survives the end of the process.
+    /// The place behind what was handed to the operating system: it survives the end of the
+    /// process.
     pub fn written(&self) -> Lsn {
         self.shared.written()
     }
@@ -106,14 +111,14 @@ impl Log {
         self.shared.synced()
     }
 
-    /// What has become of a place.
+    /// Whether a place is durable, or can still become so.
     #[inline]
     pub fn outcome(&self, at: Lsn) -> Outcome {
         self.shared.outcome(at)
     }
 
-    /// Waits until everything before a place is durable, whatever the policy is. Not for I/O threads, nor without a
-    /// writer's thread.
+    /// Waits until everything before a place is durable, whatever the policy is. Not for I/O
+    /// threads, nor without a writer's thread.
     pub fn wait(&self, at: Lsn) -> Result<(), CommitError> {
         self.shared.wait(at)
     }
@@ -123,8 +128,9 @@ impl Log {
         self.shared.want_sync(at);
     }
 
-    /// Sets what is called when it is worth looking again: more is durable or lost, there is room, or the log fails or
-    /// recovers. It is called by the writer and must be quick. The first call counts.
+    /// Sets what is called when it is worth looking again: more is durable or lost, there is room,
+    /// or the log fails or recovers. It is called by the writer and must be quick. The first call
+    /// counts.
     pub fn on_progress(&self, call: OnProgress) {
         let _ = self.shared.on_progress.set(call);
     }
@@ -188,6 +194,7 @@ impl Log {
             last_rewrite_ok: !shared.last_rewrite_failed.load(Ordering::Relaxed),
             failed_syncs: shared.failed_syncs.load(Ordering::Relaxed),
             dropped: shared.dropped.clone(),
+            strays: shared.strays.clone(),
             failure,
         }
     }
@@ -200,19 +207,21 @@ impl Log {
 
 /// Rewrites.
 ///
-/// A rewrite begins with [`rotate`](Self::rotate) at the moment whose state it saves: what is appended afterwards goes to
-/// a new increment. When the state lies in a file, [`finish_rewrite`](Self::finish_rewrite) makes that the base. After a
-/// failed fsync a rewrite is what brings the log back.
+/// A rewrite begins with [`rotate`](Self::rotate) at the moment whose state it saves: what is
+/// appended afterwards goes to a new increment. When the state lies in a file,
+/// [`finish_rewrite`](Self::finish_rewrite) makes that the base. After a failed fsync a rewrite is
+/// what brings the log back.
 impl Log {
-    /// Ends the increment. Called with all stripes locked; the writer does the work. Returns the place where the new
-    /// increment starts.
+    /// Ends the increment. Called with all stripes locked; the writer does the work. Returns the
+    /// place where the new increment starts.
     pub fn rotate(&self) -> Lsn {
         self.shared.rotate(None)
     }
 
-    /// As [`rotate`](Self::rotate) for a log from which changes have been kept away: what follows is not part of what a
-    /// restart would load, and nothing of it is durable, before the rewrite that begins here is finished. The log goes on
-    /// under another id, made of random bytes, as no follower may go on from before.
+    /// As [`rotate`](Self::rotate) for a log from which changes have been kept away: what follows
+    /// is not part of what a restart would load, and nothing of it is durable, before the rewrite
+    /// that begins here is finished. The log goes on under another id, made of random bytes, as no
+    /// follower may go on from before.
     pub fn restart(&self, random_id: [u8; 20]) -> Lsn {
         self.shared.rotate(Some(LogId::new(random_id)))
     }
@@ -222,9 +231,9 @@ impl Log {
         self.shared.files.lock().temporary_base()
     }
 
-    /// Makes a file that holds all keys as they were at the rotation at `start` the new base, and removes what it
-    /// replaces, or keeps it as retention says. Waits for the disk. After an error the log goes on as before, the file may
-    /// be gone, and the rewrite has to be made anew.
+    /// Makes a file that holds all keys as they were at the rotation at `start` the new base, and
+    /// removes what it replaces, or keeps it as retention says. Waits for the disk. After an error
+    /// the log goes on as before, the file may be gone, and the rewrite has to be made anew.
     pub fn finish_rewrite(
         &self,
         temporary: &Path,
@@ -242,7 +251,8 @@ impl Log {
         installed
     }
 
-    /// Gives up a rewrite; `temporary` is removed if it is there. The new increment stays, as one more.
+    /// Gives up a rewrite; `temporary` is removed if it is there. The new increment stays, as one
+    /// more.
     pub fn abort_rewrite(&self, temporary: &Path) {
         self.shared
             .last_rewrite_failed
@@ -253,6 +263,8 @@ impl Log {
 
     /// Waits until the writer has begun the increment that starts at `start`.
     fn await_rotation(&self, start: Lsn) -> io::Result<()> {
+        // The writer fsyncs the old increment first, which may take long; a full disk is reported
+        // at once.
         for _ in 0..ROTATION_LOOKS {
             if self.shared.files.lock().rotated_at >= start {
                 return Ok(());
@@ -280,6 +292,7 @@ impl Log {
         let shared = &*self.shared;
         let mut files = shared.files.lock();
         let len = files.install_base(temporary, format, start, now_ms)?;
+        // From here on a restart finds the increment, so what is synced in it counts.
         let attached = shared.mode() == Mode::Detached;
         if attached {
             shared.set_mode(Mode::Attached);
@@ -303,8 +316,8 @@ impl Log {
 
 /// The end.
 impl Log {
-    /// Writes and syncs everything, notes that nothing is missing, and stops the writer. After an error some of what was
-    /// appended may not be durable. Further calls do nothing.
+    /// Writes and syncs everything, notes that nothing is missing, and stops the writer. After an
+    /// error some of what was appended may not be durable. Further calls do nothing.
     pub fn close(&self) -> Result<(), CommitError> {
         let thread = self.thread.lock().take();
         self.shared.start_closing();
@@ -315,6 +328,8 @@ impl Log {
         let Some(mut writer) = self.writer.lock().take() else {
             return Ok(());
         };
+        // Without a thread this is the turn that writes; after one it only says whether all is
+        // done.
         writer.turn();
         let end = self.shared.appended();
         if !writer.is_done() {
@@ -323,6 +338,20 @@ impl Log {
         }
         let closed = self.shared.files.lock().close(end);
         closed.map_err(|error| CommitError::Stalled(format!("writing the manifest: {error}")))
+    }
+}
+
+#[cfg(all(test, feature = "model"))]
+impl Log {
+    /// The body of the writer's thread.
+    pub(crate) fn modelled_writer(&self) -> impl FnOnce() + 'static {
+        let shared = Arc::clone(&self.shared);
+        let writer = self.writer.lock().take();
+        move || drop(run(&shared, writer.expect("a log has one writer")))
+    }
+
+    pub(crate) fn start_closing(&self) {
+        self.shared.start_closing();
     }
 }
 
@@ -351,3 +380,6 @@ pub(crate) fn run(shared: &Shared, mut writer: Writer) -> Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,10 @@
 //! The manifest: which files make up the log, in Redis' format.
 //!
-//! One line per file: `file NAME seq N type b|h|i`, base first, then history, then increments in the order in which they
-//! are replayed. Redis ignores keys that it does not know, and kvik keeps there what makes places in the log last: on
-//! which [`Lsn`] a file starts, and the log's id. Redis drops them when it rewrites the manifest; the log then gets a new
-//! id. The checks and the texts of errors are Redis'.
+//! One line per file: `file NAME seq N type b|h|i`, base first, then history, then increments in
+//! the order in which they are replayed. Redis ignores keys that it does not know, and kvik keeps
+//! there what makes places in the log last: on which [`Lsn`] a file starts, and the log's id. Redis
+//! drops them when it rewrites the manifest; the log then gets a new id. The checks and the texts
+//! of errors are Redis'.
 
 use std::fmt::Write;
 
@@ -28,7 +29,8 @@ const END_KEY: &str = "endoffset";
 pub struct Manifest {
     /// All keys as they were at one moment.
     pub base: Option<ManifestFile>,
-    /// Files that a rewrite has made superfluous and that are about to be removed, the latest first.
+    /// Files that a rewrite has made superfluous and that are about to be removed, the latest
+    /// first.
     pub history: Vec<ManifestFile>,
     /// Effects since the base, in order.
     pub increments: Vec<ManifestFile>,
@@ -91,6 +93,7 @@ impl Manifest {
         if file.name.contains(['/', '\\']) {
             return Err("File can't be a path, just a filename");
         }
+        // Only increments have an order that matters: they are replayed in it.
         match kind {
             'b' if self.base.is_some() => Err("Found duplicate base file information"),
             'b' => {
@@ -225,6 +228,7 @@ fn parse_file(line: &[u8]) -> Option<(ManifestFile, char)> {
     if words.len() < 6 || words.len() % 2 != 0 {
         return None;
     }
+    // Keys come in any order, as in Redis; those that kvik does not know are kept.
     let (mut name, mut seq, mut kind, mut extra) = (None, None, None, Vec::new());
     let texts: Option<Vec<&str>> = words
         .iter()

@@ -1,12 +1,14 @@
 //! From the files of a log to a log that is appended to.
 //!
-//! [`Recovery::open`] reads the manifest, [`Recovery::replay`] hands base and increments to whoever builds the store, and
-//! [`Recovery::into_log`] cuts off what the last file has behind its last whole unit, keeps those bytes in a file of their
-//! own, makes everything durable that has been replayed, and only then lets anything be appended.
+//! [`Recovery::open`] reads the manifest, [`Recovery::replay`] hands base and increments to whoever
+//! builds the store, and [`Recovery::into_log`] cuts off what the last file has behind its last
+//! whole unit, keeps those bytes in a file of their own, makes everything durable that has been
+//! replayed, and only then lets anything be appended.
 //!
-//! Only the last file may end badly: a loss of power can tear nothing else, as an increment is fsynced before the next
-//! one is named. In the last file a torn end is always dropped, and a corrupt one if it is short enough to be what one
-//! interruption can leave; anything else is an error that names file, offset and reason, and nothing is changed.
+//! Only the last file may end badly: a loss of power can tear nothing else, as an increment is
+//! fsynced before the next one is named. In the last file a torn end is always dropped, and a
+//! corrupt one if it is short enough to be what one interruption can leave; anything else is an
+//! error that names file, offset and reason, and nothing is changed.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -17,7 +19,8 @@ use crate::clock::Clock;
 use crate::disk::{Disk, DiskLock, DiskReader, write_all};
 use crate::files::Files;
 use crate::log::Log;
-use crate::manifest::{ManifestError, ManifestFile};
+use crate::manifest::ManifestFile;
+use crate::open_error::OpenError;
 use crate::options::LogOptions;
 use crate::reader::{ReadError, ReadUnit, UnitReader};
 use crate::shared::{Mode, Shared, Start};
@@ -29,87 +32,6 @@ const LOCK_NAME: &str = "kvik.lock";
 
 /// How files begin that hold a snapshot.
 const SNAPSHOT_MAGIC: [&[u8]; 2] = [b"REDIS", b"VALKEY"];
-
-/// Why a log cannot be opened. Nothing has been changed then.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// Another process has the directory open.
-    Locked(PathBuf),
-    /// The operating system refuses something.
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// Its words.
-        error: io::Error,
-    },
-    /// The manifest is none.
-    Manifest {
-        /// Its path.
-        path: PathBuf,
-        /// What is wrong with it.
-        error: ManifestError,
-    },
-    /// A later version wrote these files.
-    NewerFormat {
-        /// The manifest.
-        path: PathBuf,
-        /// Its number.
-        format: u64,
-    },
-    /// The manifest names a file that does not exist.
-    Missing(PathBuf),
-    /// A file does not end with a whole unit, and may not be cut there.
-    Unsound {
-        /// The file.
-        path: PathBuf,
-        /// Where its last whole unit ends.
-        valid: u64,
-        /// What follows.
-        reason: String,
-    },
-    /// What is in a file cannot be applied.
-    Replay {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-}
-
-impl std::fmt::Display for OpenError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Locked(path) => write!(f, "another server has {} open", path.display()),
-            Self::Io { path, error } => write!(f, "{}: {error}", path.display()),
-            Self::Manifest { path, error } => write!(f, "{}: {error}", path.display()),
-            Self::NewerFormat { path, format } => write!(
-                f,
-                "{}: format {format} is that of a later version",
-                path.display()
-            ),
-            Self::Missing(path) => {
-                write!(
-                    f,
-                    "{}: the manifest names it, but it does not exist",
-                    path.display()
-                )
-            }
-            Self::Unsound {
-                path,
-                valid,
-                reason,
-            } => write!(
-                f,
-                "{}: {reason}; the last whole unit ends at offset {valid}",
-                path.display()
-            ),
-            Self::Replay { path, reason } => write!(f, "{}: {reason}", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
 
 /// A directory that this process alone has open, until the last copy is dropped.
 #[derive(Clone)]
@@ -136,7 +58,8 @@ pub fn lock_directory(disk: &dyn Disk, dir: &Path) -> Result<DirectoryLock, Open
 
 /// Takes what a log holds.
 pub trait Replay {
-    /// Loads the snapshot that a file starts with, and returns its length. `source` may be read further.
+    /// Loads the snapshot that a file starts with, and returns its length. `source` may be read
+    /// further.
     fn snapshot(&mut self, source: &mut dyn DiskReader, file: &LogFile) -> Result<u64, String>;
 
     /// Applies a unit.
@@ -179,14 +102,15 @@ pub struct Recovery {
 struct End {
     /// Where its last whole unit ends.
     valid: u64,
-    /// What follows, if anything does.
+    /// The reason why anything follows, if it does.
     torn: Option<String>,
     /// Seconds of the last annotation.
     time_s: Option<u64>,
 }
 
 impl Recovery {
-    /// Reads the manifest and looks for the files that it names. An old single file becomes the base.
+    /// Reads the manifest and looks for the files that it names. An old single file becomes the
+    /// base.
     pub fn open(
         options: LogOptions,
         disk: Arc<dyn Disk>,
@@ -253,6 +177,8 @@ impl Recovery {
             path: part.path.clone(),
             reason,
         };
+        // A snapshot may be followed by commands: that was the form of a file that Redis 4 to 6
+        // rewrote.
         let mut source = self.disk.read(&part.path).map_err(failed)?;
         let mut used = 0;
         if starts_with_snapshot(&mut *source).map_err(failed)? {
@@ -308,7 +234,7 @@ impl Recovery {
         Ok(())
     }
 
-    /// What will be dropped from the end of the log.
+    /// The bytes that will be dropped from the end of the log.
     pub fn dropped(&self) -> Option<Dropped> {
         let (part, end) = (self.parts.last()?, self.end.as_ref()?);
         let reason = end.torn.clone()?;
@@ -327,8 +253,9 @@ impl Recovery {
         self.start(clock, Mode::Attached)
     }
 
-    /// Opens the log for appending, where what the store holds did not come from it. Nothing that is appended is durable
-    /// before a rewrite has made a base of the store; until then a restart finds the files as they are.
+    /// Opens the log for appending, where what the store holds did not come from it. Nothing that
+    /// is appended is durable before a rewrite has made a base of the store; until then a restart
+    /// finds the files as they are.
     pub fn into_log_without_base(self, clock: Arc<dyn Clock>) -> Result<Log, OpenError> {
         self.start(clock, Mode::Detached)
     }
@@ -360,12 +287,14 @@ impl Recovery {
 
         // The size of a log that has no base yet is that of what is appended.
         let parts = if attached { &self.parts[..] } else { &[] };
+        let strays = self.files.strays();
         let base = parts.first().filter(|part| part.is_base);
         let first = parts.iter().find(|part| !part.is_base);
         let shared = Arc::new(Shared::new(Start {
             clock,
             lock: Arc::clone(&self.lock.0),
             dropped,
+            strays,
             end: place,
             mode,
             policy: self.options.policy,
@@ -380,7 +309,8 @@ impl Recovery {
         Ok(Log::new(shared, writer))
     }
 
-    /// Keeps the log's id if its last process ended it in an orderly manner and nothing came or went since.
+    /// Keeps the log's id if its last process ended it in an orderly manner and nothing came or
+    /// went since.
     fn choose_id(&mut self, end: Lsn, whole: bool) {
         let last = self.files.manifest.increments.last();
         let kept = last.filter(|last| whole && last.end() == Some(end));
@@ -415,7 +345,8 @@ impl std::fmt::Debug for Recovery {
     }
 }
 
-/// The files that the manifest names. Where it does not say where they start in the log, they follow each other.
+/// The files that the manifest names. Where it does not say where they start in the log, they
+/// follow each other.
 fn locate(files: &mut Files) -> Result<Vec<LogFile>, OpenError> {
     let mut parts = Vec::new();
     let mut next = Lsn::ZERO;
@@ -429,6 +360,7 @@ fn locate(files: &mut Files) -> Result<Vec<LogFile>, OpenError> {
             }
             Err(error) => return Err(files.error(&path, error)),
         };
+        // Places grow from file to file, whatever another server has made of the keys.
         let is_base = at == 0 && manifest.base.is_some();
         let start = file.start().unwrap_or(next).max(next);
         next = start.plus(if is_base { 0 } else { len });
@@ -462,7 +394,8 @@ fn unsound(part: &LogFile, valid: u64, reason: String) -> OpenError {
     }
 }
 
-/// Copies the end of a file to another one and cuts it off. The copy is durable before anything is gone.
+/// Copies the end of a file to another one and cuts it off. The copy is durable before anything is
+/// gone.
 fn cut(disk: &dyn Disk, part: &LogFile, dropped: &Dropped) -> io::Result<()> {
     keep_tail(disk, &part.path, dropped.offset, &dropped.kept_in)?;
     let mut file = disk.append(&part.path)?;

@@ -1,11 +1,11 @@
-//! What those who append, the writer and those who wait have in common.
+//! The state that those who append, the writer and those who wait share.
 //!
-//! Appending takes one lock, the queue's, for as long as the copy takes. Everything else that a thread asks while it runs
-//! commands is an atomic. The writer holds the queue's lock only to exchange chunks and before it sleeps; so nobody who
-//! appends ever waits for the disk.
+//! Appending takes one lock, the queue's, for as long as the copy takes. Everything else that a
+//! thread asks while it runs commands is an atomic. The writer holds the queue's lock only to
+//! exchange chunks and before it sleeps; so nobody who appends ever waits for the disk.
 //!
-//! Who waits for a place looks at the atomics with `waiting` locked and then sleeps; the writer publishes and then locks
-//! `waiting` once before it wakes them. So no wake-up is lost.
+//! Who waits for a place looks at the atomics with `waiting` locked and then sleeps; the writer
+//! publishes and then locks `waiting` once before it wakes them. So no wake-up is lost.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -19,10 +19,17 @@ use crate::status::{Admission, CommitError, Dropped, Failure, FailureKind, Outco
 use crate::sync::{AtomicU64, Condvar, Mutex};
 use crate::{LogId, Lsn, SyncPolicy, Unit};
 
-/// An fsync that makes the oldest unsynced unit older than this sets writers aside, under `everysec`.
+/// An fsync that makes the oldest unsynced unit older than this sets writers aside, under
+/// `everysec`.
 const DELAYED_MS: u64 = 2000;
 /// How long the writer collects what is appended before it writes, unless a reply waits for it.
 const COLLECT: Duration = Duration::from_millis(2);
+
+/// How often the writer looks for work before it sleeps, under `always`.
+#[cfg(not(all(test, feature = "model")))]
+const LOOKS: u32 = 200;
+#[cfg(all(test, feature = "model"))]
+const LOOKS: u32 = 0;
 
 /// Called with the place behind what is durable.
 pub(crate) type OnProgress = Box<dyn Fn(Lsn) + Send + Sync>;
@@ -32,7 +39,8 @@ pub(crate) type OnProgress = Box<dyn Fn(Lsn) + Send + Sync>;
 pub(crate) enum Mode {
     /// The manifest names it.
     Attached = 0,
-    /// It is not part of what a restart would load until the next base is there. Nothing in it is acknowledged.
+    /// It is not part of what a restart would load until the next base is there. Nothing in it is
+    /// acknowledged.
     Detached = 1,
     /// There is none, since an fsync failed.
     Lost = 2,
@@ -55,7 +63,8 @@ pub(crate) struct Shared {
     sync_wanted: AtomicU64,
     policy: AtomicU64,
     mode: AtomicU64,
-    /// One more than the monotonic milliseconds since when something was unsynced as an fsync began; 0 outside of one.
+    /// One more than the monotonic milliseconds since when something was unsynced as an fsync
+    /// began; 0 outside of one.
     blocked_since: AtomicU64,
     failed: AtomicBool,
     /// Somebody was told that the queue is full, or an fsync late: they are told when that ends.
@@ -80,6 +89,7 @@ pub(crate) struct Shared {
     pub(crate) files: Mutex<Files>,
     pub(crate) on_progress: OnceLock<OnProgress>,
     pub(crate) dropped: Option<Dropped>,
+    pub(crate) strays: Vec<String>,
     _lock: Arc<dyn DiskLock>,
 }
 
@@ -89,12 +99,13 @@ struct Waiting {
     closed: bool,
 }
 
-/// What a log starts with.
+/// The beginning of a log.
 pub(crate) struct Start {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) files: Files,
     pub(crate) lock: Arc<dyn DiskLock>,
     pub(crate) dropped: Option<Dropped>,
+    pub(crate) strays: Vec<String>,
     pub(crate) end: Lsn,
     pub(crate) mode: Mode,
     pub(crate) policy: SyncPolicy,
@@ -142,6 +153,7 @@ impl Shared {
             files: Mutex::new(start.files),
             on_progress: OnceLock::new(),
             dropped: start.dropped,
+            strays: start.strays,
             _lock: start.lock,
         }
     }
@@ -151,7 +163,8 @@ impl Shared {
         let mut queue = self.queue.lock();
         let end = queue.push(unit, now_ms / 1000);
         self.appended.store(end.get(), Ordering::Release);
-        // A futex call costs more than the copy, so only a sleeping writer is woken, and a collecting one seldom.
+        // A futex call costs more than the copy, so only a sleeping writer is woken, and a
+        // collecting one seldom.
         let wake = match queue.sleep {
             Sleep::Awake => false,
             Sleep::UntilWork => true,
@@ -223,7 +236,8 @@ impl Shared {
         }
     }
 
-    /// Called with the files locked, so that a rewrite that ends and an fsync that fails come one after the other.
+    /// Called with the files locked, so that a rewrite that ends and an fsync that fails come one
+    /// after the other.
     pub(crate) fn set_mode(&self, mode: Mode) {
         self.mode.store(mode as u64, Ordering::Release);
     }
@@ -233,6 +247,7 @@ impl Shared {
         if self.failed.load(Ordering::Acquire) {
             return Admission::Failed;
         }
+        // Stale figures only make it ask again a little earlier or later.
         let released = self.released.load(Ordering::Relaxed);
         if self.appended().since(Lsn::new(released)) >= self.buffer_bytes {
             return self.refuse_full(released);
@@ -243,7 +258,8 @@ impl Shared {
         Admission::Open
     }
 
-    /// Asks again after announcing that somebody waits for room: the writer clears that mark after it has made room.
+    /// Asks again after announcing that somebody waits for room: the writer clears that mark after
+    /// it has made room.
     #[cold]
     fn refuse_full(&self, released: u64) -> Admission {
         self.was_full.store(true, Ordering::SeqCst);
@@ -295,6 +311,7 @@ impl Shared {
         if self.outcome(at) == Outcome::Pending && self.policy() != SyncPolicy::Always {
             self.want_sync(at);
         }
+        // All is looked at under the lock that the writer takes after it has published.
         let mut waiting = self.waiting.lock();
         loop {
             let reason = waiting.failure.as_ref().map(|it| it.reason.clone());
@@ -380,6 +397,7 @@ impl Shared {
         if at <= self.synced() {
             return;
         }
+        // A base holds what was lost before it: those places are durable now.
         self.synced.store(at.get(), Ordering::Release);
         self.lost_to.store(0, Ordering::Release);
         self.wake_waiting();
@@ -387,12 +405,16 @@ impl Shared {
 
     /// Announces that nothing is admitted, and why.
     pub(crate) fn fail(&self, kind: FailureKind, reason: String) {
-        if kind == FailureKind::Sync {
+        let lost = kind == FailureKind::Sync;
+        // Whoever learns of the loss, with the lock or without, finds that nothing is admitted.
+        let mut waiting = self.waiting.lock();
+        waiting.failure = Some(Failure { kind, reason });
+        self.failed.store(true, Ordering::Release);
+        if lost {
             self.failed_syncs.fetch_add(1, Ordering::Relaxed);
             self.lost_to.store(u64::MAX, Ordering::Release);
         }
-        self.waiting.lock().failure = Some(Failure { kind, reason });
-        self.failed.store(true, Ordering::Release);
+        drop(waiting);
         self.wake_waiting();
     }
 
@@ -436,9 +458,14 @@ impl Shared {
         }
     }
 
-    /// Sleeps until there is work or `ms` are over. Then collects for a moment, unless a reply waits for what is there.
+    /// Sleeps until there is work or `ms` are over. Then collects for a moment, unless a reply
+    /// waits for what is there.
     pub(crate) fn sleep_until_work(&self, ms: Option<u64>) {
+        if self.policy() == SyncPolicy::Always {
+            self.look_for_work();
+        }
         let mut queue = self.queue.lock();
+        // Whoever appends from here on sees that the writer sleeps, as both hold the lock.
         if !queue.has_work() {
             queue.sleep = Sleep::UntilWork;
             match ms {
@@ -448,12 +475,26 @@ impl Shared {
                 }
             }
         }
+        // One futex call for all that is appended in these milliseconds, and one write.
         let urgent = self.policy() == SyncPolicy::Always || queue.has_much() || self.is_closing();
         if !urgent && queue.has_work() {
             queue.sleep = Sleep::UntilMuch;
             let _ = self.work.wait_for(&mut queue, COLLECT);
         }
         queue.sleep = Sleep::Awake;
+    }
+
+    /// Looks a few times whether something is appended. A client that waits for each reply appends
+    /// again soon, and waking a thread takes a good part of the time of an fsync. Others run
+    /// meanwhile, if they want to.
+    fn look_for_work(&self) {
+        for _ in 0..LOOKS {
+            let released = Lsn::new(self.released.load(Ordering::Relaxed));
+            if self.appended() > released || self.is_closing() {
+                return;
+            }
+            std::thread::yield_now();
+        }
     }
 
     /// Sleeps, whatever is appended.

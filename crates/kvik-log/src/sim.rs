@@ -1,13 +1,15 @@
 //! A disk in memory that fails when it is told to, and loses what POSIX allows it to lose.
 //!
-//! Every call that changes something is an operation with a number, so that a test can run the same work again and again
-//! and pull the plug at each of them. Contents and names have two states: the one that the process sees, and the one that
-//! is durable. When the power goes, each sector of 512 bytes that was written since the last fsync is there or not by
-//! itself, so that later writes may survive earlier ones; lengths are anything between the two states, and what is missing
-//! in between reads as zeros; and of the names that changed since their directory was synced, any may have. When only the
-//! process is killed, everything it wrote is there.
+//! Every call that changes something is an operation with a number, so that a test can run the same
+//! work again and again and pull the plug at each of them. Contents and names have two states: the
+//! one that the process sees, and the one that is durable. When the power goes, each sector of 512
+//! bytes that was written since the last fsync is there or not by itself, so that later writes may
+//! survive earlier ones; lengths are anything between the two states, and what is missing in
+//! between reads as zeros; and of the names that changed since their directory was synced, any may
+//! have. When only the process is killed, everything it wrote is there.
 //!
-//! A failed fsync behaves as on Linux: what could not be written counts as clean, and no later fsync writes it.
+//! A failed fsync behaves as on Linux: what could not be written counts as clean, and no later
+//! fsync writes it.
 //!
 //! Everything follows from the seed.
 
@@ -22,16 +24,18 @@ use crate::disk::{Disk, DiskLock, DiskReader, DiskWriter, FileEntry};
 
 const SECTOR: usize = 512;
 
-/// What goes wrong, and when. Operations, writes and fsyncs are counted from 0 since the disk was made.
+/// The faults to come. Operations, writes and fsyncs are counted from 0 since the disk was made.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
-    /// The operation at which everything ends: it happens in part or not at all, and all that come later fail.
+    /// The operation at which everything ends: it happens in part or not at all, and all that come
+    /// later fail.
     pub crash_at: Option<u64>,
     /// Writes that fail with EIO.
     pub failing_writes: Vec<u64>,
     /// Fsyncs of files that fail with EIO.
     pub failing_syncs: Vec<u64>,
-    /// Bytes that still fit on the disk. A write that does not fit is short, and the next one fails.
+    /// Bytes that still fit on the disk. A write that does not fit is short, and the next one
+    /// fails.
     pub space: Option<u64>,
 }
 
@@ -115,7 +119,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -125,11 +129,11 @@ impl Random {
 
     /// A number below `limit`, which is not 0.
     pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
+        self.number() % limit
     }
 
     fn coin(&mut self) -> bool {
-        self.next() & 1 == 0
+        self.number() & 1 == 0
     }
 }
 
@@ -166,7 +170,7 @@ impl SimDisk {
     /// The disk as the next process finds it, without faults.
     pub fn restart(&self, ending: Ending) -> Self {
         let mut state = self.0.lock();
-        let mut random = Random::new(state.random.next());
+        let mut random = Random::new(state.random.number());
         let (files, names, dirs) = match ending {
             Ending::Kill => (state.files.clone(), state.names.clone(), state.dirs.clone()),
             Ending::PowerCut => state.after_power_cut(&mut random),
@@ -211,13 +215,16 @@ impl State {
         if self.off {
             return Err(io::Error::other("the power is off"));
         }
+        // The last operation still does its work, in part; whoever asks afterwards finds the power
+        // off.
         let last = self.faults.crash_at == Some(self.operations);
         self.operations += 1;
         self.off = last;
         Ok(last)
     }
 
-    /// Counts an operation that happens as a whole, or not at all if it is the last one and chance wants it so.
+    /// Counts an operation that happens as a whole, or not at all if it is the last one and chance
+    /// wants it so.
     fn whole_operation(&mut self) -> io::Result<()> {
         let last = self.operation()?;
         if last && self.random.coin() {
@@ -248,6 +255,7 @@ impl State {
         &self,
         random: &mut Random,
     ) -> (Vec<Contents>, BTreeMap<PathBuf, usize>, BTreeSet<PathBuf>) {
+        // Any subset, as nothing orders the changes of a directory but its fsync.
         let mut names = self.durable_names.clone();
         for change in &self.changes {
             if random.coin() {
@@ -273,6 +281,7 @@ impl State {
         if self.faults.failing_writes.contains(&number) {
             return Err(io::Error::other("input/output error"));
         }
+        // A crash and a full disk both make the write short; only the disk says so.
         let all: Vec<u8> = bytes
             .iter()
             .flat_map(|slice| slice.iter().copied())
@@ -334,13 +343,15 @@ impl Contents {
             self.durable.len().min(self.bytes.len()),
             self.durable.len().max(self.bytes.len()),
         );
+        // A length is data of its own: it may be older or newer than the sectors.
         let len = match random.below(3) {
             0 => self.durable.len(),
             1 => self.bytes.len(),
             _ => short + random.below((long - short) as u64 + 1) as usize,
         };
         let mut bytes = vec![0; len];
-        // Often everything survives, or nothing: chance alone would seldom leave two sectors that belong together.
+        // Often everything survives, or nothing: chance alone would seldom leave two sectors that
+        // belong together.
         let style = random.below(4);
         for sector in 0..self.sectors() {
             let written = match style {

@@ -1,7 +1,8 @@
 //! The locks and atomics by which those who append and the writer wait for each other.
 //!
-//! They are parking_lot's and the standard library's. In the tests of [`crate::model`] they are loom's, which runs the
-//! threads in all orders that the memory model allows. What merely counts does not come from here.
+//! They are parking_lot's and the standard library's. In the tests of [`crate::model`] they are
+//! loom's, which runs the threads in all orders that the memory model allows. What merely counts
+//! does not come from here.
 
 #[cfg(all(test, feature = "model"))]
 mod modelled;

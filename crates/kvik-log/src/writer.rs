@@ -1,13 +1,14 @@
 //! The one who writes: everything that the log does to the disk while commands run.
 //!
-//! It takes what has been appended, writes it, and fsyncs by the policy. What is appended during an fsync is written and
-//! synced together afterwards, which is all there is to group commit.
+//! It takes what has been appended, writes it, and fsyncs by the policy. What is appended during an
+//! fsync is written and synced together afterwards, which is all there is to group commit.
 //!
-//! Chunks stay in memory until whole units of them are in the file. So a write that fails, or stops in the middle of a
-//! unit because the disk is full, is cut back to the last whole unit and tried again; nothing is lost. A failed fsync is
-//! different: the system may have dropped what it could not write, and a later success says nothing. The file is then
-//! never written or synced again. What was not durable is lost to the log, and a new increment begins only behind a new
-//! base, with the next rotation.
+//! Chunks stay in memory until whole units of them are in the file. So a write that fails, or stops
+//! in the middle of a unit because the disk is full, is cut back to the last whole unit and tried
+//! again; nothing is lost. A failed fsync is different: the system may have dropped what it could
+//! not write, and a later success says nothing. The file is then never written or synced again.
+//! What was not durable is lost to the log, and a new increment begins only behind a new base, with
+//! the next rotation.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -47,7 +48,7 @@ pub(crate) struct Writer {
     file: Option<Box<dyn DiskWriter>>,
     /// Where it starts.
     file_start: Lsn,
-    /// What is not in it as whole units, in order.
+    /// Chunks that are not in it as whole units, in order.
     batch: VecDeque<Chunk>,
     done: Vec<Chunk>,
     /// Up to where it is written, up to where in whole units, and up to where it is durable.
@@ -82,6 +83,7 @@ impl Writer {
     /// Does what there is to do.
     pub(crate) fn turn(&mut self) -> Turn {
         let now_ms = self.shared.clock.monotonic_ms();
+        // Chunks are taken even while the disk fails: those that are lost give their memory back.
         let closing = self.shared.is_closing();
         self.shared
             .queue
@@ -104,6 +106,7 @@ impl Writer {
     }
 
     fn after_failure(&mut self, now_ms: u64) -> Turn {
+        // After a failed fsync there is nothing to try again before a rotation.
         if self.shared.mode() == Mode::Lost && self.batch.is_empty() {
             return Turn::Idle(None);
         }
@@ -137,6 +140,7 @@ impl Writer {
             .as_mut()
             .expect("without a file everything is skipped");
         let (mut slices, mut bytes) = (Vec::new(), 0);
+        // Up to the next increment, and at least one chunk however large its ropes are.
         for (at, chunk) in self.batch.iter().enumerate() {
             let ends = at > 0 && (chunk.rotates || bytes >= WRITE_BYTES);
             if ends || slices.len() >= WRITE_SLICES {
@@ -166,7 +170,8 @@ impl Writer {
             }
             self.whole = chunk.unit_end.unwrap_or(self.whole);
         }
-        // An empty chunk that begins an increment ends where the last unit does, and is still to come.
+        // An empty chunk that begins an increment ends where the last unit does, and is still to
+        // come.
         let whole = self.whole;
         let kept = |chunk: &Chunk| chunk.end() > whole || chunk.rotates;
         self.release(kept);
@@ -176,6 +181,7 @@ impl Writer {
 
     /// Lets go of the first chunks, up to one that is kept.
     fn release(&mut self, kept: impl Fn(&Chunk) -> bool) {
+        // Ropes are freed here and not under the queue's lock.
         let mut end = None;
         while let Some(chunk) = self.batch.pop_front_if(|chunk| !kept(chunk)) {
             end = Some(chunk.end());
@@ -207,6 +213,7 @@ impl Writer {
     /// Nothing is known about the file any more: gives it up.
     fn lose(&mut self, reason: String) -> Failed {
         self.file = None;
+        // A rewrite that is about to end would say that the increment is attached.
         let files = self.shared.files.lock();
         self.shared.set_mode(Mode::Lost);
         drop(files);
@@ -237,7 +244,8 @@ impl Writer {
             Ok(file) => file,
             Err(error) => {
                 drop(files);
-                // After a failed fsync the log has failed for good reason; this one does not replace it.
+                // After a failed fsync the log has failed for good reason; this one does not
+                // replace it.
                 if attached || !self.shared.is_failed() {
                     let reason = format!("creating an append-only file: {error}");
                     self.shared.fail(FailureKind::Write, reason);
@@ -268,6 +276,7 @@ impl Writer {
             self.unsynced_since_ms = None;
             return Turn::Idle(None);
         }
+        // Somebody who waits for a place is not left to the policy.
         let wanted = self.shared.sync_wanted() > self.synced || self.shared.is_closing();
         let due_ms = match self.shared.policy() {
             SyncPolicy::Always => now_ms,
@@ -288,6 +297,7 @@ impl Writer {
         if self.synced == self.whole {
             return Ok(());
         }
+        // Counted from its beginning: the next second runs while this fsync does.
         self.last_sync_ms = now_ms;
         let since = self.unsynced_since_ms.take().unwrap_or(now_ms);
         self.shared.begin_sync(since);

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::effects::EffectLog;
 use crate::options::Options;
 use crate::router::Router;
+use crate::section::Actor;
 use crate::stamps::{Reach, Stamps};
 use crate::stripes::{Held, HeldMany, Patience, SharedStripes};
 
@@ -39,6 +40,14 @@ pub(crate) struct Shared {
     stamps: Stamps,
     /// For access counters of typed calls, which have no generator of their own.
     random: AtomicU64,
+}
+
+/// What holds for a section from beginning to end.
+pub(crate) struct Rules {
+    /// What becomes of expired keys.
+    pub(crate) mode: Mode,
+    /// Whether anybody wants the effects.
+    pub(crate) is_logged: bool,
 }
 
 impl Shared {
@@ -83,6 +92,14 @@ impl Shared {
     #[inline]
     pub(crate) fn is_special(&self) -> bool {
         self.state.load(Relaxed) != 0
+    }
+
+    /// Whether anything can keep a caller out who is known: a pause, a closed gate, a role, a log without room.
+    #[inline]
+    pub(crate) fn is_guarded(&self) -> bool {
+        let is_closed = !self.engine.gate.is_open();
+        // Without a branch between the three, which are almost always zero.
+        is_closed | self.is_special() | (self.engine.pause.until_ms() != 0)
     }
 
     #[inline]
@@ -146,19 +163,30 @@ impl Shared {
         drop(held);
     }
 
-    /// How a section at this time treats expired keys. Who repeats the effects of another store keeps them until an
-    /// effect deletes them; the clients of a follower do not see them.
+    /// The rules of a section at this time, in microseconds since the epoch. Called while its stripes are held.
     #[inline]
-    pub(crate) fn mode(&self, repeats: bool, now_ms: u64) -> Mode {
-        if repeats {
-            return Mode::Follower;
+    pub(crate) fn rules(&self, actor: Actor, now_us: u64) -> Rules {
+        let state = self.state.load(Relaxed);
+        let is_paused = self.engine.pause.until_ms() != 0;
+        // Without a branch between the three.
+        let is_special = (state & FOLLOWER != 0) | is_paused | (actor != Actor::Client);
+        Rules {
+            mode: match is_special {
+                false => Mode::Primary,
+                true => self.special_mode(actor, now_us / 1000),
+            },
+            is_logged: state & LOGGED != 0,
         }
-        let pause = &self.engine.pause;
-        let is_paused = || pause.until_ms() != 0 && pause.scope(now_ms).is_some();
-        if self.is_follower() || is_paused() {
-            Mode::Paused
-        } else {
-            Mode::Primary
+    }
+
+    #[cold]
+    fn special_mode(&self, actor: Actor, now_ms: u64) -> Mode {
+        let is_paused = || self.engine.pause.scope(now_ms).is_some();
+        match actor {
+            Actor::Repeater => Mode::Follower,
+            Actor::Observer => Mode::Paused,
+            Actor::Client if self.is_follower() || is_paused() => Mode::Paused,
+            Actor::Client => Mode::Primary,
         }
     }
 
@@ -170,7 +198,6 @@ impl Shared {
             return self.stamps.latest(layout, reach);
         };
         let lsn = log.append(unit, now_ms);
-        assert!(unit.is_empty(), "the log takes all effects");
         self.stamps.stamp(layout, reach, lsn);
         // It is behind whatever changed these keys before.
         lsn

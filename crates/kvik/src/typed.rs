@@ -17,7 +17,7 @@ use kvik_store::{
 
 use crate::db::Db;
 use crate::router::Home;
-use crate::section::{Locks, Section, Touching};
+use crate::section::{Actor, Locks, Section, Terms, Touching};
 use crate::stamps::Reach;
 use crate::stripes::{Held, Patience};
 
@@ -301,17 +301,24 @@ impl Db {
     ) -> Result<R, Error> {
         let shared = &*self.shared;
         let mut unit = UNIT.take();
-        let mode = shared.mode(false, now_ms);
-        let mut section = Section::begin(shared, held, &mut unit, now_ms * 1000, mode);
+        let reach = Reach::Key(home.hash);
+        let terms = Terms {
+            shared,
+            unit: &mut unit,
+            now_us: now_ms * 1000,
+            actor: Actor::Client,
+        };
         let touching = Touching {
             touch: true,
             random: shared.random(),
         };
-        let mut guard = section.guard(home.keyspace, touching);
-        let result = work(&mut guard, Key::hashed(key, home.hash));
-        let garbage = guard.take_garbage();
-        section.parts().0.leave(garbage);
-        let lsn = section.finish(Reach::Key(home.hash));
+        let (result, lsn) = Section::run(terms, held, reach, |section, held| {
+            let mut guard = section.guard(held, home.keyspace, touching);
+            let result = work(&mut guard, Key::hashed(key, home.hash));
+            let garbage = guard.take_garbage();
+            section.leave(garbage);
+            result
+        });
         UNIT.set(unit);
         shared.wait_for(lsn)?;
         Ok(result)

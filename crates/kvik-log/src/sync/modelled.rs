@@ -39,8 +39,8 @@ impl<T> DerefMut for MutexGuard<'_, T> {
     }
 }
 
-/// A condition. Time does not pass in a model: who waits for a while waits until it is told, and a model in which nobody
-/// tells it fails as a deadlock.
+/// A condition. Time does not pass in a model: who waits for a while waits until it is told, and a
+/// model in which nobody tells it fails as a deadlock.
 #[derive(Debug, Default)]
 pub(crate) struct Condvar(loom::sync::Condvar);
 
