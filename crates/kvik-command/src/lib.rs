@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod awaiting;
 pub mod client;
 mod ctx;
 pub mod declare;

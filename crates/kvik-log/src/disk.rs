@@ -32,6 +32,10 @@ pub trait Disk: Send + Sync {
     /// Opens an existing file for writing at its end.
     fn append(&self, path: &Path) -> io::Result<Box<dyn DiskWriter>>;
 
+    /// Writes over bytes of an existing file, which is as long afterwards as before. Durable after a
+    /// [`DiskWriter::sync`] of the file.
+    fn overwrite(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()>;
+
     /// Gives a file another name in one step, in place of the file that has it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
@@ -77,8 +81,8 @@ pub struct FileEntry {
     pub len: u64,
 }
 
-/// Appends all of `bytes`.
-pub(crate) fn write_all(file: &mut dyn DiskWriter, mut bytes: &[u8]) -> io::Result<()> {
+/// Appends all of `bytes` to a file.
+pub fn write_all(file: &mut dyn DiskWriter, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.write(&[IoSlice::new(bytes)])? {
             0 => return Err(io::ErrorKind::WriteZero.into()),
@@ -89,7 +93,7 @@ pub(crate) fn write_all(file: &mut dyn DiskWriter, mut bytes: &[u8]) -> io::Resu
 }
 
 /// Whether there is such a file.
-pub(crate) fn exists(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
+pub fn exists(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
     match disk.len(path) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

@@ -69,7 +69,7 @@ mod unit;
 mod writer;
 
 pub use clock::Clock;
-pub use disk::{Disk, DiskLock, DiskReader, DiskWriter, FileEntry, SystemDisk};
+pub use disk::{Disk, DiskLock, DiskReader, DiskWriter, FileEntry, SystemDisk, exists, write_all};
 pub use log::Log;
 pub use lsn::{InvalidLogId, LogId, LogPosition, Lsn};
 pub use manifest::{MANIFEST_FORMAT, Manifest, ManifestError, ManifestFile};

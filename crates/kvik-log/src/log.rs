@@ -175,12 +175,11 @@ impl Log {
         self.shared.files.lock().retention().files().to_vec()
     }
 
-    /// Figures for INFO and for metrics.
+    /// Figures for INFO and for metrics. Never waits for the disk.
     pub fn status(&self) -> LogStatus {
         let shared = &self.shared;
         let failure = shared.failure();
         LogStatus {
-            id: self.id(),
             appended: shared.appended(),
             written: shared.written(),
             synced: shared.synced(),

@@ -461,6 +461,23 @@ impl Disk for SimDisk {
         Ok(Box::new(SimWriter { disk, file }))
     }
 
+    fn overwrite(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.0.lock();
+        let file = state.file(path)?;
+        state.whole_operation()?;
+        let at = usize::try_from(at).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let contents = &mut state.files[file];
+        let end = at + bytes.len();
+        let place = contents.bytes.get_mut(at..end);
+        place
+            .ok_or(io::ErrorKind::UnexpectedEof)?
+            .copy_from_slice(bytes);
+        contents
+            .given_up
+            .retain(|&sector| !(at / SECTOR..=end / SECTOR).contains(&sector));
+        state.is_on()
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
         let file = state.file(from)?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{LogId, Lsn, SyncPolicy};
+use crate::{Lsn, SyncPolicy};
 
 /// Whether a command that writes may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +90,6 @@ pub struct Dropped {
 /// Figures for INFO and for metrics.
 #[derive(Clone, Debug)]
 pub struct LogStatus {
-    /// The log's id.
-    pub id: LogId,
     /// The place behind what was appended.
     pub appended: Lsn,
     /// The place behind what was written.

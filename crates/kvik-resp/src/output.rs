@@ -66,6 +66,11 @@ impl Output {
         self.len() == 0
     }
 
+    /// The first byte, which tells the kind of a reply.
+    pub fn first(&self) -> Option<u8> {
+        self.bytes.first().copied()
+    }
+
     /// Takes back everything behind the first `len` bytes. That must be a length that the output
     /// had.
     pub fn truncate(&mut self, len: usize) {

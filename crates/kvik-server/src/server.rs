@@ -126,7 +126,7 @@ impl Server {
             io_backend: crew.io_backend,
             threads,
         };
-        let db = Db::open(Options::default().threads(threads).host(Arc::new(host)));
+        let db = Db::in_memory(Options::default().threads(threads).host(Arc::new(host)));
         settings::obey(&config, &db);
         settings::tell_threads(&config, &front);
         settings::refuse_pending(&config);

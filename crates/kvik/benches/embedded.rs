@@ -15,7 +15,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
-use kvik::{Db, Options};
+use kvik::Db;
 
 const KEYS: u64 = 100_000;
 const VALUE: [u8; 32] = [b'v'; 32];
@@ -103,7 +103,7 @@ fn main() {
     // cargo itself passes --bench.
     let keys = std::env::args().find_map(|word| word.parse().ok());
     let keys = keys.unwrap_or(KEYS);
-    let db = Db::open(Options::default());
+    let db = Db::memory();
     let set = |key: &Key| db.set(key, &VALUE).expect("nothing refuses it");
     (0..keys).for_each(|number| set(&key(number)));
     if std::env::args().any(|word| word == "--steps") {

@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use kvik::{Db, LoadOptions, LoadProgress, Options};
+use kvik::{Db, LoadOptions, LoadProgress};
 use kvik_rdb::{Compression, Crc64, FileWriter, KeyHeader, KeyUsage, ObjectType, Record, Splitter};
 
 const KEYS: u64 = 1_000_000;
@@ -123,7 +123,7 @@ fn main() {
                 ..LoadOptions::default()
             };
             let load = || {
-                let db = Db::open(Options::default());
+                let db = Db::memory();
                 let progress = LoadProgress::default();
                 let time = timed(|| {
                     db.load(&mut &*file, &options, &progress)

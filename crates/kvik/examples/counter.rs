@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use kvik::{Db, Error, Options};
+use kvik::{Db, Error};
 
 fn main() -> Result<(), Error> {
-    let db = Db::open(Options::default());
+    let db = Db::memory();
     for page in ["home", "about", "home"] {
         db.increment(page.as_bytes(), 1)?;
     }

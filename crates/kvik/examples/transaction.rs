@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "it prints its results")]
 
-use kvik::{Db, Error, Options, Transaction};
+use kvik::{Db, Error, Transaction};
 
 /// What a key of an account holds.
 fn balance(keys: &mut Transaction<'_>, account: &[u8]) -> Result<i64, Error> {
@@ -28,7 +28,7 @@ fn transfer(db: &Db, from: &[u8], to: &[u8], amount: i64) -> Result<bool, Error>
 }
 
 fn main() -> Result<(), Error> {
-    let db = Db::open(Options::default());
+    let db = Db::memory();
     db.set(b"anna", b"100")?;
     assert!(transfer(&db, b"anna", b"bert", 70)?);
     assert!(!transfer(&db, b"anna", b"bert", 70)?, "30 are left");

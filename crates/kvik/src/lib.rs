@@ -6,7 +6,7 @@
 //! command and every transaction is strictly serializable on all cores.
 //!
 //! ```
-//! let db = kvik::Db::open(kvik::Options::default());
+//! let db = kvik::Db::memory();
 //! db.set(b"greeting", b"hello");
 //! assert_eq!(db.get(b"greeting").unwrap().as_deref(), Some(&b"hello"[..]));
 //! assert_eq!(db.run(&["INCRBY", "n", "5"]).as_int(), Some(5));
@@ -23,6 +23,7 @@ mod load;
 #[cfg(all(test, feature = "model"))]
 mod model;
 mod options;
+mod persist;
 mod replay;
 mod router;
 mod runner;
@@ -41,10 +42,13 @@ pub use db::Db;
 pub use executor::{Executor, Outcome, Prepared};
 pub use kvik_command::load::{LoadFault, LoadPolicy};
 pub use kvik_command::mail::{Message, Post, Push};
+pub use kvik_command::persistence::FsyncPolicy;
 pub use kvik_command::{Engine, Error, Session};
+pub use kvik_log::{Disk, SystemDisk};
 pub use kvik_resp::Value;
 pub use load::{LoadError, LoadOptions, LoadProgress, LoadReport};
 pub use options::Options;
+pub use persist::{OpenError, Recovered};
 pub use replay::Replay;
 pub use stripes::Patience;
 pub use transaction::Transaction;

@@ -20,7 +20,7 @@ use crate::options::Options;
 use crate::router::Router;
 use crate::section::Actor;
 use crate::stamps::{Reach, Stamps};
-use crate::stripes::{Held, Patience, SharedStripes};
+use crate::stripes::{Held, HeldMany, Patience, SharedStripes};
 
 /// Effects go to the log.
 const LOGGED: u8 = 1;
@@ -57,6 +57,7 @@ impl Shared {
             .unwrap_or_else(|| RandomState::new().build_hasher().finish());
         let layout = Layout::new(options.stripe_count(), seed);
         let mut engine = Engine::new(options.clock.now_us(), seed ^ options.clock.now_us());
+        options.apply_to(&engine.settings.files);
         if let Some(host) = options.host {
             engine = engine.hosted_by(host);
         }
@@ -129,6 +130,22 @@ impl Shared {
 
     pub(crate) fn detach(&self) {
         self.set_state(LOGGED, false);
+    }
+
+    /// Makes a log known that effects go to once [`Self::set_logged`] says so.
+    pub(crate) fn know_log(&self, log: Arc<dyn EffectLog>) {
+        self.stamps.open(&self.stripes.layout);
+        // The first one stays: a store has one log in its life.
+        let _ = self.log.set(log);
+    }
+
+    /// Whether effects go to the log, from this moment on, at which every stripe is held.
+    pub(crate) fn set_logged(&self, _held: &HeldMany<'_>, is_logged: bool) {
+        if is_logged {
+            self.state.fetch_or(LOGGED, Relaxed);
+        } else {
+            self.state.fetch_and(!LOGGED, Relaxed);
+        }
     }
 
     pub(crate) fn set_follower(&self, follower: bool) {

@@ -28,7 +28,7 @@ impl Db {
     /// it is unknown whether the changes will survive a restart.
     ///
     /// ```
-    /// # let db = kvik::Db::open(kvik::Options::default());
+    /// # let db = kvik::Db::memory();
     /// db.set(b"a", b"1")?;
     /// let moved = db.transaction(&[b"a", b"b"], |keys| {
     ///     let value = keys.get(b"a")?;

@@ -336,7 +336,7 @@ mod tests {
     fn what_a_client_that_is_gone_had_begun_is_freed() {
         let now = Arc::new(AtomicU64::new(1_000_000_000));
         let clock = Clock::Manual(Arc::clone(&now));
-        let db = Db::open(Options::default().seed(1).stripes(16).clock(clock));
+        let db = Db::in_memory(Options::default().seed(1).stripes(16).clock(clock));
         for number in 0..3000 {
             db.run(&["SADD", "set", &format!("{number:040}")]);
         }

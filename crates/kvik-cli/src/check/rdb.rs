@@ -7,7 +7,7 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use kvik::{Connection, Db, Options};
+use kvik::{Connection, Db};
 use kvik_log::DiskReader;
 use kvik_rdb::{
     Corrupt, FILE_FORMAT, FileError, IntText, KeyRecord, Record, Splitter, Value, seal,
@@ -125,7 +125,7 @@ impl Reading {
             servers: Servers::default(),
         };
         Self {
-            scratch: Db::open(Options::default()).connect(),
+            scratch: Db::memory().connect(),
             payload: Vec::new(),
             database: 0,
             is_used: false,

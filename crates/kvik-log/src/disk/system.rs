@@ -1,7 +1,7 @@
 //! The operating system's files.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::{Disk, DiskLock, DiskReader, DiskWriter, FileEntry};
@@ -53,6 +53,13 @@ impl Disk for SystemDisk {
 
     fn append(&self, path: &Path) -> io::Result<Box<dyn DiskWriter>> {
         Ok(Box::new(OpenOptions::new().append(true).open(path)?))
+    }
+
+    fn overwrite(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
+        // Not opened for appending, where every write goes to the end.
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(bytes)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -67,7 +67,7 @@ fn io_thread(backend: Backend, listener: Listener, front: &Arc<Front>) -> Option
     driver.listen(listener).unwrap();
     let inbox = Arc::new(Inbox::new(driver.waker()));
     front.open(vec![Arc::clone(&inbox)]);
-    let db = Db::open(kvik::Options::default());
+    let db = Db::memory();
     let reactor = Reactor::new(0, Arc::clone(front), db, driver, inbox);
     let counted = measure(|| reactor.run().unwrap());
     Some(counted.count_total)

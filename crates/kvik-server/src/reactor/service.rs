@@ -212,11 +212,16 @@ impl Service {
 
     /// The log position that the output so far must wait for; 0 for none.
     #[inline]
-    fn awaited_lsn(&self) -> u64 {
+    fn awaited_lsn(&mut self) -> u64 {
         #[cfg(test)]
-        return self.front.durability.demanded.load(Ordering::Relaxed);
+        let demanded = self.front.durability.demanded.load(Ordering::Relaxed);
         #[cfg(not(test))]
-        0
+        let demanded = 0;
+        match self.executor.take_lsn().get() {
+            0 => demanded,
+            lsn if self.db.log().is_some_and(|log| log.is_synchronous()) => lsn.max(demanded),
+            _ => demanded,
+        }
     }
 
     /// Sends output of a connection, or holds it until the effects that it reveals are durable. The

@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use kvik::{Db, LoadError, LoadOptions, LoadPolicy, LoadProgress, LoadReport, Options, Value};
+use kvik::{Db, LoadError, LoadOptions, LoadPolicy, LoadProgress, LoadReport, Value};
 use kvik_client::{Client, Endpoint};
 use kvik_rdb::{Compression, FileFault, FileInfo, FileWriter, KeyHeader, KeyUsage, ObjectType};
 
@@ -106,7 +106,7 @@ fn noise(len: usize) -> Vec<u8> {
 }
 
 fn filled() -> Db {
-    let db = Db::open(Options::default());
+    let db = Db::memory();
     let mut connection = db.connect();
     for command in filling() {
         let reply = connection.run(&command);
@@ -163,7 +163,7 @@ fn save_key(writer: &mut FileWriter, connection: &mut kvik::Connection, key: &[u
 
 /// A new store with what a file holds.
 fn loaded(file: &[u8], options: &LoadOptions) -> Result<(Db, LoadReport), LoadError> {
-    let db = Db::open(Options::default());
+    let db = Db::memory();
     db.set_follower(true);
     let report = db.load(&mut &*file, options, &LoadProgress::default())?;
     db.set_follower(false);
@@ -281,7 +281,7 @@ fn a_key_twice_is_refused_and_named() {
         drops_overdue: true,
         replaces: false,
     };
-    let db = Db::open(Options::default());
+    let db = Db::memory();
     let progress = LoadProgress::default();
     db.load(&mut &*file, &options, &progress).unwrap();
     assert_eq!(progress.overdue.load(Relaxed), 3);
@@ -321,7 +321,7 @@ fn a_value_longer_than_a_block_and_slow_input_load() {
     let db = filled();
     db.run(&[b"SET".to_vec(), b"long".to_vec(), noise(3_000_000)]);
     let file = saved(&db);
-    let again = Db::open(Options::default());
+    let again = Db::memory();
     let options = with_threads(2);
     again
         .load(&mut Slow(&file), &options, &LoadProgress::default())
@@ -331,7 +331,7 @@ fn a_value_longer_than_a_block_and_slow_input_load() {
 
 #[test]
 fn collections_longer_than_a_file_is_read_at_once_load() {
-    let db = Db::open(Options::default());
+    let db = Db::memory();
     let mut connection = db.connect();
     let value = noise(900);
     for n in 0..12_000 {
@@ -455,7 +455,7 @@ fn program(variable: &str, name: &str) -> Option<PathBuf> {
 /// A file that a server writes is the same data here, and as a file of ours there again.
 fn assert_crosses(program: &Path, commands: &[Words]) {
     let mut server = Server::start(program, None);
-    let db = Db::open(Options::default());
+    let db = Db::memory();
     let mut connection = db.connect();
     for command in commands {
         server.run(command);

@@ -47,7 +47,7 @@ impl EffectLog for Script {
 fn scripted() -> (Db, Arc<Script>) {
     let log = Arc::new(Script::default());
     let options = Options::default().seed(1).stripes(16);
-    let db = Db::open(options.effect_log(Arc::clone(&log) as _));
+    let db = Db::in_memory(options.effect_log(Arc::clone(&log) as _));
     (db, log)
 }
 
@@ -171,10 +171,7 @@ fn writes_are_put_off_while_the_log_is_full() {
 #[test]
 fn a_log_is_attached_to_a_store_that_runs() {
     const WRITES: usize = 2000;
-    let (db, mirror) = (
-        Db::open(Options::default()),
-        Db::open(Options::default().follower()),
-    );
+    let (db, mirror) = (Db::memory(), Db::in_memory(Options::default().follower()));
     let log: Arc<dyn EffectLog> = Arc::new(Mirror(mirror.clone()));
     thread::scope(|scope| {
         for name in ["a", "b"] {

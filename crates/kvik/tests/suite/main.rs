@@ -2,6 +2,7 @@
 
 mod anything;
 mod db;
+mod durable;
 mod files;
 mod log;
 mod section;

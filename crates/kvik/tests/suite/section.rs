@@ -54,7 +54,7 @@ fn told_while_busy(client: &mut Client, words: &[&str], lines: &Lines) -> Vec<St
 #[test]
 fn what_expired_before_a_command_is_told_though_the_command_is_put_off() {
     let (options, now, lines) = logged();
-    let db = Db::open(options);
+    let db = Db::in_memory(options);
     large_set(&db);
     let mut client = Client::of(&db);
     leave_stripes(&db, &mut client, &now, &["COPY", "set", "copy"]);
@@ -68,7 +68,7 @@ fn what_expired_before_a_command_is_told_though_the_command_is_put_off() {
 #[test]
 fn what_expired_before_a_transaction_is_told_though_it_is_put_off() {
     let (options, now, lines) = logged();
-    let db = Db::open(options);
+    let db = Db::in_memory(options);
     large_set(&db);
     let mut client = Client::of(&db);
     for words in [&["MULTI"][..], &["SCARD", "set"], &["COPY", "set", "copy"]] {
@@ -85,7 +85,7 @@ fn what_expired_before_a_transaction_is_told_though_it_is_put_off() {
 /// A store in which `k` has expired, and what then pauses writes or makes it a follower.
 fn with_expired_key(follower: bool) -> (Db, Arc<Lines>) {
     let (options, now, lines) = logged();
-    let db = Db::open(options);
+    let db = Db::in_memory(options);
     ok(&db.run(&["SET", "k", "v", "PX", "5"]));
     if follower {
         db.set_follower(true);
@@ -159,7 +159,7 @@ fn typed_calls_count_accesses_where_the_policy_does() {
             if is_logged {
                 options = options.effect_log(Arc::<Lines>::default());
             }
-            let db = Db::open(options);
+            let db = Db::in_memory(options);
             db.engine().settings.lfu.store(true, Ordering::Relaxed);
             ok(&db.run(&["SET", "k", "v"]));
             assert_eq!(frequency(&db), 5);
@@ -184,7 +184,7 @@ fn typed_writes_wait_while_writes_are_paused() {
         |db| db.transaction(&["l"], |_| Ok::<_, Error>(())).unwrap(),
     ];
     for write in writes {
-        let db = Db::open(Options::default());
+        let db = Db::memory();
         ok(&db.run(&["SET", "l", "v", "EX", "1000"]));
         ok(&db.run(&["CLIENT", "PAUSE", "100000", "WRITE"]));
         let is_paused = AtomicBool::new(true);
@@ -224,7 +224,7 @@ fn typed_writes_are_refused_by_a_follower() {
 
 #[test]
 fn an_error_of_a_closure_is_its_result() {
-    let db = Db::open(Options::default());
+    let db = Db::memory();
     db.run(&["RPUSH", "list", "a"]);
     let read = db.transaction(&["list"], |keys| keys.get(b"list"));
     assert!(matches!(read, Err(Error::WrongType)), "{read:?}");

@@ -195,7 +195,7 @@ fn threads_without_work_do_not_wake_by_themselves() {
     let loaded = config::load(&[], [], &mut std::io::empty()).unwrap();
     let front = Arc::new(Front::new(Arc::new(loaded.config)));
     front.open(inboxes.clone());
-    let db = Db::open(kvik::Options::default());
+    let db = Db::memory();
     let reactors: Vec<_> = (0..4)
         .map(|index| idle_reactor(index, &inboxes, &front, &db))
         .collect();
