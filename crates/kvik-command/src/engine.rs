@@ -1,18 +1,21 @@
 //! What all sessions of one store share beside its keys: settings, clients, counters.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::client::Clients;
 use crate::expiry::ExpiryLag;
+use crate::gate::Gate;
 use crate::host::{Host, NoHost};
 use crate::latency::LatencyMonitor;
 use crate::pause::Pause;
+use crate::persistence::{NoPersistence, Persistence};
 use crate::prefix_jobs::PrefixJobs;
 use crate::random::Random;
 use crate::rates::Rates;
 use crate::settings::Settings;
 use crate::slowlog::SlowLog;
 use crate::stats::Stats;
+use parking_lot::Mutex;
 
 /// See the module's description.
 pub struct Engine {
@@ -28,6 +31,9 @@ pub struct Engine {
     pub latency: LatencyMonitor,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// Which commands are refused at present.
+    pub gate: Gate,
+    persistence: OnceLock<Arc<dyn Persistence>>,
     /// How late keys expire.
     pub expiry_lag: ExpiryLag,
     /// What DELPREFIX has started.
@@ -40,6 +46,7 @@ pub struct Engine {
     pub started_us: u64,
     /// 40 hexadecimal digits that name this run.
     pub run_id: String,
+    replication_id: Mutex<String>,
 }
 
 impl Engine {
@@ -52,12 +59,15 @@ impl Engine {
             slowlog: SlowLog::default(),
             latency: LatencyMonitor::default(),
             pause: Pause::default(),
+            gate: Gate::default(),
+            persistence: OnceLock::new(),
             expiry_lag: ExpiryLag::default(),
             prefix_jobs: PrefixJobs::default(),
             rates: Rates::default(),
             host: Arc::new(NoHost),
             started_us: now_us,
             run_id: Random::new(seed).hex(40),
+            replication_id: Mutex::new(Random::new(!seed).hex(40)),
         }
     }
 
@@ -66,6 +76,27 @@ impl Engine {
     pub fn hosted_by(mut self, host: Arc<dyn Host>) -> Self {
         self.host = host;
         self
+    }
+
+    /// Names who saves and logs for the store; only the first call does.
+    pub fn persist_by(&self, persistence: Arc<dyn Persistence>) {
+        // A store is opened once, so a second call is not made.
+        let _ = self.persistence.set(persistence);
+    }
+
+    /// Who saves and logs for the store.
+    pub fn persistence(&self) -> &dyn Persistence {
+        self.persistence.get().map_or(&NoPersistence, |it| &**it)
+    }
+
+    /// 40 hexadecimal digits that name the history of the data set.
+    pub fn replication_id(&self) -> String {
+        self.replication_id.lock().clone()
+    }
+
+    /// Gives that history another name.
+    pub fn set_replication_id(&self, id: String) {
+        *self.replication_id.lock() = id;
     }
 }
 

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use crate::client::NOT_IN_MULTI;
 use crate::engine::Engine;
 use crate::host::{Fact, ProcessUsage};
+use crate::persistence::{Loading, LogStatus, Status};
 use crate::stats::Totals;
 use crate::{REDIS_VERSION, VERSION};
 use std::sync::atomic::Ordering::Relaxed;
@@ -93,6 +94,8 @@ pub struct Look<'a> {
     pub now_us: u64,
     /// What the program adds.
     pub facts: Vec<Fact>,
+    /// Saving and logging.
+    pub persistence: Status,
     /// What the operating system says.
     pub process: ProcessUsage,
     /// Bytes of all keys and their tables.
@@ -151,6 +154,7 @@ impl<'a> Look<'a> {
             totals: engine.stats.totals(),
             now_us,
             facts: engine.host.facts(),
+            persistence: engine.persistence().status(),
             process: engine.host.process(),
             data_bytes,
             client_bytes,
@@ -202,6 +206,40 @@ fn ratio(a: u64, b: u64) -> Option<Cow<'static, str>> {
         "{:.2}",
         if b == 0 { 0.0 } else { a as f64 / b as f64 }
     ))
+}
+
+fn flag(set: bool) -> Option<Cow<'static, str>> {
+    number(u64::from(set))
+}
+
+fn status(failed: bool) -> Option<Cow<'static, str>> {
+    text(if failed { "err" } else { "ok" })
+}
+
+/// A duration that there may not be.
+fn seconds(seconds: Option<u64>) -> Option<Cow<'static, str>> {
+    seconds.map_or_else(|| text("-1"), number)
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    let share = if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    };
+    format!("{:.2}", 100.0 * share)
+}
+
+/// A figure of the log, where one is kept.
+fn log(look: &Look<'_>, read: impl Fn(LogStatus) -> u64) -> Option<Cow<'static, str>> {
+    look.persistence.log.and_then(|log| number(read(log)))
+}
+
+/// A figure of the load in progress.
+fn loading(look: &Look<'_>, read: impl Fn(Loading) -> u64) -> Option<Cow<'static, str>> {
+    look.persistence
+        .loading
+        .and_then(|loading| number(read(loading)))
 }
 
 macro_rules! metrics {
@@ -267,13 +305,109 @@ metrics! {
         "mem_clients_normal", "Bytes of the buffers of ordinary clients.", |look| number(look.client_bytes);
     }
     Persistence {
-        "loading", "Whether data is being loaded.", |_| number(0);
-        "rdb_changes_since_last_save", "Changes since the last snapshot, or the start.", |look| {
-            number(look.engine.stats.totals_ever().changes)
+        "loading", "Whether data is being loaded.", |look| flag(look.persistence.loading.is_some());
+        "async_loading", "Always 0: data is never loaded beside data that is served.", |_| number(0);
+        "current_cow_peak", "The most bytes of images that waited to be written, in this snapshot or the last.", |look| {
+            number(look.persistence.walk.buffer_peak_bytes)
         };
-        "rdb_bgsave_in_progress", "Whether a snapshot is being written.", |_| number(0);
-        "aof_enabled", "Whether writes are logged.", |_| number(0);
-        "aof_rewrite_in_progress", "Whether the log is being rewritten.", |_| number(0);
+        "current_cow_size", "Bytes of images of changed keys that wait to be written.", |look| {
+            number(look.persistence.walk.buffer_bytes)
+        };
+        "current_cow_size_age", "Always 0: the figure above is exact.", |_| number(0);
+        "current_fork_perc", "Percentage of keys that the snapshot in progress has written.", |look| {
+            text(percent(look.persistence.walk.keys, look.persistence.walk.keys_total))
+        };
+        "current_save_keys_processed", "Keys that the snapshot in progress has written.", |look| {
+            number(look.persistence.walk.keys)
+        };
+        "current_save_keys_total", "Keys that it will have written.", |look| number(look.persistence.walk.keys_total);
+        "rdb_changes_since_last_save", "Changes since the last snapshot, or the start.", |look| {
+            let changes = look.engine.stats.totals_ever().changes;
+            number(changes.saturating_sub(look.persistence.changes_saved))
+        };
+        "rdb_bgsave_in_progress", "Whether a snapshot is being written.", |look| {
+            flag(look.persistence.save.running_s.is_some())
+        };
+        "rdb_last_save_time", "When the last snapshot was written, or the start, in seconds since the epoch.", |look| {
+            number(look.persistence.last_save_s)
+        };
+        "rdb_last_bgsave_status", "How the last snapshot went: ok or err.", |look| status(look.persistence.save.failed);
+        "rdb_last_bgsave_time_sec", "Seconds the last snapshot took; -1 without one.", |look| {
+            seconds(look.persistence.save.last_s)
+        };
+        "rdb_current_bgsave_time_sec", "Seconds since the snapshot in progress began; -1 without one.", |look| {
+            seconds(look.persistence.save.running_s)
+        };
+        "rdb_saves", "Snapshots written.", |look| number(look.persistence.save.count);
+        "rdb_last_cow_size", "Bytes of images that waited at most in the last snapshot.", |look| {
+            number(look.persistence.walk.buffer_peak_bytes)
+        };
+        "rdb_last_load_keys_expired", "Keys that the last load left out because their time had come.", |look| {
+            number(look.persistence.loaded.expired)
+        };
+        "rdb_last_load_keys_loaded", "Keys that the last load took from a snapshot.", |look| {
+            number(look.persistence.loaded.keys)
+        };
+        "aof_enabled", "Whether writes are logged.", |look| flag(look.persistence.log.is_some());
+        "aof_rewrite_in_progress", "Whether the log is being rewritten.", |look| {
+            flag(look.persistence.rewrite.running_s.is_some())
+        };
+        "aof_rewrite_scheduled", "Whether a rewrite waits for the snapshot in progress.", |look| {
+            flag(look.persistence.rewrite_scheduled)
+        };
+        "aof_last_rewrite_time_sec", "Seconds the last rewrite took; -1 without one.", |look| {
+            seconds(look.persistence.rewrite.last_s)
+        };
+        "aof_current_rewrite_time_sec", "Seconds since the rewrite in progress began; -1 without one.", |look| {
+            seconds(look.persistence.rewrite.running_s)
+        };
+        "aof_last_bgrewrite_status", "How the last rewrite went: ok or err.", |look| status(look.persistence.rewrite.failed);
+        "aof_rewrites", "Rewrites done.", |look| number(look.persistence.rewrite.count);
+        "aof_rewrites_consecutive_failures", "Rewrites that failed since the last one that did not.", |look| {
+            number(look.persistence.rewrite_failures)
+        };
+        "aof_last_write_status", "Whether the log can be written: ok or err.", |look| {
+            status(look.persistence.log.is_some_and(|log| log.failed))
+        };
+        "aof_last_cow_size", "Bytes of images that waited at most in the last snapshot or rewrite.", |look| {
+            number(look.persistence.walk.buffer_peak_bytes)
+        };
+        "module_fork_in_progress", "Always 0: there are no modules.", |_| number(0);
+        "module_fork_last_cow_size", "Always 0.", |_| number(0);
+        "aof_current_size", "Bytes of the log's files.", |look| log(look, |log| log.bytes);
+        "aof_base_size", "The same after the last rewrite, or at the start.", |look| log(look, |log| log.base_bytes);
+        "aof_pending_rewrite", "Whether a rewrite waits for the snapshot in progress.", |look| {
+            log(look, |_| u64::from(look.persistence.rewrite_scheduled))
+        };
+        "aof_buffer_length", "Bytes of effects that are not yet written.", |look| log(look, |log| log.buffer_bytes);
+        "aof_pending_bio_fsync", "Calls in progress that force the log to disk.", |look| log(look, |log| log.pending_fsyncs);
+        "aof_delayed_fsync", "Times writers were put off because the disk was too slow.", |look| {
+            log(look, |log| log.delayed_fsyncs)
+        };
+        "aof_fsync_usec_max", "The longest call that forced the log to disk, in microseconds.", |look| {
+            log(look, |log| log.fsync_us_max)
+        };
+        "aof_lost_replies", "Clients closed because the disk failed before their replies could be sent.", |look| {
+            log(look, |log| log.lost_replies)
+        };
+        "aof_dropped_bytes", "Bytes at the end of the log that were no whole unit at the last start, and were set aside.", |look| {
+            number(look.persistence.loaded.dropped_bytes)
+        };
+        "log_position", "Bytes of effects in the history of the data set.", |look| log(look, |log| log.positions.appended);
+        "log_position_synced", "How much of that is on the disk.", |look| log(look, |log| log.positions.synced);
+        "snapshot_deferred_writes", "Commands put off because too many images waited to be written.", |look| {
+            number(look.persistence.walk.deferred)
+        };
+        "loading_start_time", "When the load began, in seconds since the epoch.", |look| {
+            loading(look, |loading| loading.started_s)
+        };
+        "loading_total_bytes", "Bytes of the files being loaded.", |look| loading(look, |loading| loading.total_bytes);
+        "loading_loaded_bytes", "Bytes loaded.", |look| loading(look, |loading| loading.loaded_bytes);
+        "loading_loaded_perc", "The same in percent.", |look| {
+            let loading = look.persistence.loading?;
+            text(percent(loading.loaded_bytes, loading.total_bytes))
+        };
+        "loading_eta_seconds", "Seconds until all is loaded, from the rate so far.", |look| loading(look, |loading| loading.eta_s);
     }
     Stats {
         "total_connections_received", "Clients that have connected.", |look| number(look.totals.connections);
@@ -313,8 +447,10 @@ metrics! {
     Replication {
         "role", "master: it accepts writes.", |_| text("master");
         "connected_slaves", "Replicas connected.", |_| number(0);
-        "master_replid", "Names the history of this data set.", |look| text(look.engine.run_id.clone());
-        "master_repl_offset", "Bytes of that history; 0 while none is kept.", |_| number(0);
+        "master_replid", "Names the history of this data set.", |look| text(look.engine.replication_id());
+        "master_repl_offset", "Bytes of that history; 0 while none is kept.", |look| {
+            number(look.persistence.log.map_or(0, |log| log.positions.appended))
+        };
     }
     Cpu {
         "used_cpu_sys", "Processor seconds in the kernel.", |look| text(format!("{:.6}", look.process.system_s));

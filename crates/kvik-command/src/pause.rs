@@ -46,12 +46,15 @@ impl Pause {
         self.ended.notify_all();
     }
 
-    /// Blocks the calling thread until the pause is ended, at most for so long.
+    /// Blocks the calling thread until the pause is ended or [`Self::wake`] is called, at most for so long.
     pub fn wait(&self, at_most: Duration) {
         let mut current = self.scope.lock();
-        if current.is_some() {
-            self.ended.wait_for(&mut current, at_most);
-        }
+        self.ended.wait_for(&mut current, at_most);
+    }
+
+    /// Has all threads look at what they wait for.
+    pub fn wake(&self) {
+        self.ended.notify_all();
     }
 
     /// What waits at this time.

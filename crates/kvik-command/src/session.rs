@@ -9,6 +9,7 @@ use kvik_store::{KeyspaceId, WatchToken};
 
 use crate::client::{Client, NOT_IN_MULTI};
 use crate::declare::Command;
+use crate::persistence::Waiting;
 
 /// The state of one client between commands. Owned by whoever runs its commands, one at a time.
 #[derive(Debug)]
@@ -31,6 +32,10 @@ pub struct Session {
     pub no_touch: bool,
     /// Close the connection once the reply is sent.
     pub close: bool,
+    /// It belongs to the store itself: no state of the data set keeps its commands out.
+    pub internal: bool,
+    /// What its next command waits for.
+    pub waiting: Option<Waiting>,
     /// A watch that has ended and whose keys still know of it; the executor tells them.
     pub released: Option<Watch>,
 }
@@ -90,6 +95,8 @@ impl Session {
             replies: Replies::On,
             no_touch: false,
             close: false,
+            internal: false,
+            waiting: None,
             released: None,
         }
     }

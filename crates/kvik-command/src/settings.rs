@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use kvik_store::{AccessPolicy, Limits};
 use parking_lot::RwLock;
 
+use crate::persistence::FileSettings;
+
 /// See the module's description.
 #[derive(Debug)]
 pub struct Settings {
@@ -39,6 +41,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Bytes up to which a HyperLogLog is sparse (`hll-sparse-max-bytes`).
     pub hll_sparse_max_bytes: AtomicU64,
+    /// What is saved and logged.
+    pub files: FileSettings,
     /// The password of the default user (`requirepass`); none when empty.
     pub password: RwLock<Vec<u8>>,
 }
@@ -61,6 +65,7 @@ impl Default for Settings {
             rdb_compression: AtomicBool::new(true),
             limits: Limits::new(),
             hll_sparse_max_bytes: AtomicU64::new(3000),
+            files: FileSettings::default(),
             password: RwLock::new(Vec::new()),
         }
     }

@@ -104,7 +104,8 @@ impl Unit {
         } else {
             let at = self.bytes.len();
             let pieces = rope.pieces(0..rope.len());
-            self.pieces.extend(pieces.map(|piece| OutputPiece { at, piece }));
+            self.pieces
+                .extend(pieces.map(|piece| OutputPiece { at, piece }));
             self.piece_bytes += rope.len();
         }
         self.bytes.extend_from_slice(b"\r\n");

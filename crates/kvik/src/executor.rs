@@ -316,6 +316,11 @@ impl Executor {
     ) -> Outcome {
         match self.admit(session, command) {
             Ok(Admission::Run) => {
+                if command.flags().contains(Flags::WAITS)
+                    && let Some(until_ms) = self.wait(session, command, args)
+                {
+                    return Outcome::Paused(until_ms);
+                }
                 let call = Call {
                     command,
                     args,
@@ -337,6 +342,10 @@ impl Executor {
         if !session.authenticated && !self.may_do_without_password(session, flags) {
             return Err(Error::NoAuth);
         }
+        let gate = &self.shared.engine.gate;
+        if !gate.is_open() && !session.internal {
+            gate.pass(session, command)?;
+        }
         let queueing = session.transaction.is_some();
         if queueing && flags.contains(Flags::NO_MULTI) {
             return Err(Error::not_in_transaction(command));
@@ -348,6 +357,19 @@ impl Executor {
             return Ok(Admission::Queue);
         }
         Ok(Admission::Run)
+    }
+
+    /// Until when a command waits for files, if it does.
+    #[cold]
+    fn wait(
+        &self,
+        session: &mut Session,
+        command: &'static Command,
+        args: Args<'_>,
+    ) -> Option<u64> {
+        let now_ms = self.work.clock.now_us() / 1000;
+        let readiness = command.readiness()?;
+        readiness(session, args, &self.shared.engine, now_ms)
     }
 
     /// Whether a session that has not authenticated may run a command. If the password has been removed since it began,

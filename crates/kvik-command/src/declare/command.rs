@@ -8,7 +8,7 @@ use kvik_resp::Args;
 use super::argument::{self, Argument, Length, Style};
 use super::flags::{Category, Flags, Group, KeyFlags, Locking};
 use super::keys::{self, InvalidKeys, KeyShape, KeySpec, LegacyRange};
-use super::row::{Deprecation, Preparation, Row};
+use super::row::{Deprecation, Preparation, Readiness, Row};
 use super::syntax;
 use crate::Handler;
 
@@ -246,6 +246,11 @@ impl Command {
     #[inline]
     pub fn preparation(&self) -> Option<Preparation> {
         self.row.preparation
+    }
+
+    /// What tells whether a call can run now, if it may have to wait; it then has [`Flags::WAITS`].
+    pub fn readiness(&self) -> Option<Readiness> {
+        self.row.readiness
     }
 
     /// Whether it has subcommands.

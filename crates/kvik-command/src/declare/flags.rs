@@ -52,11 +52,13 @@ bitflags! {
         const MAY_REPLICATE = 1 << 19;
         /// Reaches keys that no argument names.
         const TOUCHES_ARBITRARY_KEYS = 1 << 20;
+        /// May have to wait for files before it runs. Derived.
+        const WAITS = 1 << 21;
     }
 }
 
 impl Flags {
-    /// The words of COMMAND INFO, in its order. The last two bits are internal in Redis and are not
+    /// The words of COMMAND INFO, in its order. The bits behind ALLOW_BUSY are internal and are not
     /// shown.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         const SHOWN: [(Flags, &str); 19] = [

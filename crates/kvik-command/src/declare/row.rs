@@ -10,7 +10,7 @@ use kvik_store::Guard;
 
 use super::flags::{Category, Flags, Group, KeyFlags, Locking};
 use super::keys::{KeyFinder, KeySpec};
-use crate::{Engine, Handler};
+use crate::{Engine, Handler, Session};
 
 /// One declared command or subcommand.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ pub struct Row {
     pub(super) locking: Option<Locking>,
     pub(super) reaches_all: Option<ReachesAll>,
     pub(super) preparation: Option<Preparation>,
+    pub(super) readiness: Option<Readiness>,
 }
 
 /// What the arguments of one call really do to the keys of a command with [`KeyFlags::VARIABLE`].
@@ -47,6 +48,10 @@ pub type ReachesAll = fn(Args<'_>) -> bool;
 /// Does a part of what a call needs beforehand and takes long, and says whether there is more. It must not be seen, for the
 /// call may never come.
 pub type Preparation = fn(&mut Guard<'_>, Args<'_>, &Engine) -> bool;
+
+/// Whether a call can run now. If not, until when it is put off at most, in milliseconds since the epoch; it is asked again
+/// then or when something has ended that commands wait for. The last argument is the present time in the same unit.
+pub type Readiness = fn(&mut Session, Args<'_>, &Engine, u64) -> Option<u64>;
 
 /// Since when a command is not to be used any more, and what to use instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +137,7 @@ impl Row {
             locking: None,
             reaches_all: None,
             preparation: None,
+            readiness: None,
         }
     }
 
@@ -236,6 +242,13 @@ impl Row {
     /// What is done in parts before the command runs. The command must have more than one key.
     pub fn prepared_by(mut self, preparation: Preparation) -> Self {
         self.preparation = Some(preparation);
+        self
+    }
+
+    /// What a call waits for before it runs, holding nothing. It is not asked inside a transaction.
+    pub fn waits(mut self, readiness: Readiness) -> Self {
+        self.flags |= Flags::WAITS;
+        self.readiness = Some(readiness);
         self
     }
 }

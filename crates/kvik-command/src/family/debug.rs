@@ -5,15 +5,16 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use kvik_resp::{format_f64, parse_i64};
+use kvik_resp::{Args, format_f64, parse_i64};
 use kvik_store::{
     Expiry, HashRef, IntText, KeyspaceId, Layout, ListRef, NewString, QuicklistRef, StreamId,
     StreamRef, ValueRef, View, ZsetRef,
 };
 
+use super::persistence::{finish, wait_for_debug};
 use crate::declare::{Category, Command, Group, Locking, Row};
 use crate::glob::glob_match;
-use crate::{Ctx, Error};
+use crate::{Ctx, Engine, Error, Session};
 
 /// The rows of this family.
 pub(super) fn rows() -> Vec<Row> {
@@ -26,6 +27,7 @@ pub(super) fn rows() -> Vec<Row> {
             .stale()
             .also(Category::DANGEROUS)
             .locks(Locking::All)
+            .waits(wait_for_files)
             .since("1.0.0")
             .complexity("Depends on subcommand.")
             .about("Looks inside the server, for tests."),
@@ -42,6 +44,13 @@ struct Probe {
 }
 
 const PROBES: &[Probe] = &[
+    Probe {
+        name: "CHANGE-REPL-ID",
+        words: 0..=0,
+        usage: "",
+        about: "Gives the history of the data set another name.",
+        run: change_replication_id,
+    },
     Probe {
         name: "DIGEST",
         words: 0..=0,
@@ -69,6 +78,13 @@ const PROBES: &[Probe] = &[
         usage: "<key> <seconds>",
         about: "Has a thread of its own hold the key's stripe for so long. Replies at once.",
         run: hold,
+    },
+    Probe {
+        name: "LOADAOF",
+        words: 0..=0,
+        usage: "",
+        about: "Forces the log to disk, empties the store and loads the log.",
+        run: finish,
     },
     Probe {
         name: "LOG",
@@ -106,6 +122,13 @@ const PROBES: &[Probe] = &[
         run: quicklist_packed_threshold,
     },
     Probe {
+        name: "RELOAD",
+        words: 0..=3,
+        usage: "[<option> ...]",
+        about: "Saves a snapshot (but for NOSAVE), empties the store (but for NOFLUSH) and loads the snapshot (with MERGE over existing keys).",
+        run: finish,
+    },
+    Probe {
         name: "SET-ACTIVE-EXPIRE",
         words: 1..=1,
         usage: "<0|1>",
@@ -133,14 +156,31 @@ const NOT_ALLOWED: Error = Error::text(
      connection, otherwise you need to set this option in the configuration file, and then restart the server.",
 );
 
-fn debug(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let settings = &ctx.engine.settings;
-    let allowed = if ctx.session.client.is_local() {
+/// Whether the client may use DEBUG.
+fn is_allowed(session: &Session, engine: &Engine) -> bool {
+    let settings = &engine.settings;
+    let allowed = if session.client.is_local() {
         &settings.debug_for_local
     } else {
         &settings.debug_for_remote
     };
-    if !allowed.load(Relaxed) {
+    allowed.load(Relaxed)
+}
+
+/// Has the files of RELOAD and LOADAOF read beforehand, for who may use DEBUG.
+fn wait_for_files(
+    session: &mut Session,
+    args: Args<'_>,
+    engine: &Engine,
+    now_ms: u64,
+) -> Option<u64> {
+    is_allowed(session, engine)
+        .then(|| wait_for_debug(session, args, engine, now_ms))
+        .flatten()
+}
+
+fn debug(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    if !is_allowed(ctx.session, ctx.engine) {
         return Err(NOT_ALLOWED);
     }
     if ctx.is(1, "HELP") {
@@ -168,6 +208,12 @@ fn print_help(ctx: &mut Ctx<'_>) {
     }
     ctx.reply.simple("HELP");
     ctx.reply.simple("    Print this help.");
+}
+
+fn change_replication_id(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    ctx.engine.set_replication_id(ctx.random.hex(40));
+    ctx.reply.ok();
+    Ok(())
 }
 
 fn sleep(ctx: &mut Ctx<'_>) -> Result<(), Error> {

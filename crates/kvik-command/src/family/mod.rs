@@ -18,6 +18,7 @@ mod list;
 mod member_expiry;
 mod member_scan;
 mod memory;
+mod persistence;
 mod prefix;
 mod sampling;
 mod server;
@@ -50,6 +51,7 @@ pub fn commands() -> Vec<Row> {
         list::rows(),
         member_expiry::rows(),
         memory::rows(),
+        persistence::rows(),
         prefix::rows(),
         server::rows(),
         set::rows(),

@@ -1,8 +1,12 @@
 //! The server itself: TIME, LOLWUT, SHUTDOWN.
 
 use crate::declare::{Category, Command, Group, Row};
+use kvik_resp::Args;
+
+use super::persistence::{answer, wait_for_task};
 use crate::host::Shutdown;
-use crate::{Ctx, Error, VERSION};
+use crate::persistence::Task;
+use crate::{Ctx, Engine, Error, Session, VERSION};
 
 /// The rows of this family.
 pub(super) fn rows() -> Vec<Row> {
@@ -27,6 +31,7 @@ pub(super) fn rows() -> Vec<Row> {
             .loading()
             .stale()
             .no_multi()
+            .waits(wait_to_shut_down)
             .allow_busy()
             .also(Category::DANGEROUS)
             .since("1.0.0")
@@ -76,10 +81,11 @@ fn lolwut(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn shutdown(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+/// What SHUTDOWN asks for; nothing is ABORT.
+fn parse_shutdown(args: Args<'_>) -> Result<Option<Shutdown>, Error> {
     let mut how = Shutdown::default();
     let mut abort = false;
-    for word in ctx.args.tail(1).iter() {
+    for word in args.tail(1).iter() {
         match word.to_ascii_lowercase().as_slice() {
             b"nosave" if how.save.is_none() => how.save = Some(false),
             b"save" if how.save.is_none() => how.save = Some(true),
@@ -92,12 +98,33 @@ fn shutdown(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if abort && how != Shutdown::default() {
         return Err(Error::SYNTAX);
     }
-    if !abort {
-        ctx.engine.host.shutdown(how)?;
-        ctx.session.close = true;
-        return Ok(());
-    }
-    if !ctx.engine.host.abort_shutdown() {
+    Ok((!abort).then_some(how))
+}
+
+/// Has the data saved first, as asked or configured. What is wrong with the call the handler says.
+fn wait_to_shut_down(
+    session: &mut Session,
+    args: Args<'_>,
+    engine: &Engine,
+    now_ms: u64,
+) -> Option<u64> {
+    let how = parse_shutdown(args).ok()??;
+    wait_for_task(session, engine, now_ms, || Ok(Task::Shutdown(how)))
+}
+
+fn shutdown(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let Some(how) = parse_shutdown(ctx.args)? else {
+        return abort(ctx);
+    };
+    answer(ctx)?;
+    ctx.engine.host.shutdown(how)?;
+    ctx.session.close = true;
+    Ok(())
+}
+
+fn abort(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let saving = ctx.engine.persistence().abort_shutdown();
+    if !(saving || ctx.engine.host.abort_shutdown()) {
         return Err(Error::text("No shutdown in progress."));
     }
     ctx.reply.ok();

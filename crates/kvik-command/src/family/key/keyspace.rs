@@ -28,6 +28,7 @@ pub(super) fn flushdb(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 pub(super) fn flushall(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     check_flush_mode(ctx)?;
     ctx.keys.flush_all();
+    ctx.engine.persistence().emptied();
     ctx.reply.ok();
     Ok(())
 }
