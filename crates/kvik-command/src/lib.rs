@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod command_log;
 mod ctx;
 pub mod declare;
 mod engine;
@@ -26,7 +27,6 @@ mod random;
 mod rates;
 pub mod session;
 mod settings;
-pub mod slowlog;
 pub mod stats;
 
 pub use ctx::Ctx;

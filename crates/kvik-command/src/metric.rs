@@ -31,6 +31,8 @@ pub enum Section {
     Replication,
     /// Processor time.
     Cpu,
+    /// Modules, of which there are none.
+    Modules,
     /// Calls by command.
     Commandstats,
     /// Errors by code.
@@ -45,7 +47,7 @@ pub enum Section {
 
 impl Section {
     /// All sections, in the order in which INFO shows them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Server,
         Self::Clients,
         Self::Memory,
@@ -53,6 +55,7 @@ impl Section {
         Self::Stats,
         Self::Replication,
         Self::Cpu,
+        Self::Modules,
         Self::Commandstats,
         Self::Errorstats,
         Self::Latencystats,
@@ -70,6 +73,7 @@ impl Section {
             Self::Stats => "Stats",
             Self::Replication => "Replication",
             Self::Cpu => "CPU",
+            Self::Modules => "Modules",
             Self::Commandstats => "Commandstats",
             Self::Errorstats => "Errorstats",
             Self::Latencystats => "Latencystats",

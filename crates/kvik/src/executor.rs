@@ -7,9 +7,11 @@
 mod shared_read;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use kvik_command::command_log::Logged;
 use kvik_command::declare::{Command, Flags, Locking, Preparation};
 use kvik_command::latency::Sample;
 use kvik_command::pause::PauseScope;
@@ -743,6 +745,17 @@ impl Work {
         totals.misses.add(seen.misses);
         totals.expired.add(seen.expired);
         totals.changes.add(seen.changes);
+        let settings = &shared.engine.settings;
+        // As unsigned numbers the negative ones, which log nothing, are the largest.
+        if replied as u64 >= settings.log_replies_from_bytes.load(Relaxed) as u64 {
+            let log = (Logged::LargeReply, &settings.large_replies_max_len);
+            record_large(shared, session, call, log, (now_us, replied));
+        }
+        let requested = call.args.byte_len();
+        if requested as u64 >= settings.log_requests_from_bytes.load(Relaxed) as u64 {
+            let log = (Logged::LargeRequest, &settings.large_requests_max_len);
+            record_large(shared, session, call, log, (now_us, requested));
+        }
         let timed = !call.goes_on || replied > QUICK_REPLY_BYTES;
         self.count(shared, session, call, result.is_err(), timed);
         seen.untouched
@@ -980,12 +993,32 @@ fn record_latency(shared: &Shared, call: &Call<'_>, now_us: u64, took_us: u64) {
 fn record_slow(shared: &Shared, session: &Session, call: &Call<'_>, now_us: u64, took_us: u64) {
     if !call.command.flags().contains(Flags::SKIP_SLOWLOG) {
         let max_len = shared.engine.settings.slowlog_max_len.load(Relaxed) as usize;
-        shared.engine.slowlog.record(
+        shared.engine.command_log.record(
+            Logged::Slow,
             call.args,
             &session.client,
-            now_us / 1_000_000,
-            took_us,
+            (now_us / 1_000_000, took_us),
             max_len,
+        );
+    }
+}
+
+/// Records a command whose words or whose reply are long.
+#[cold]
+fn record_large(
+    shared: &Shared,
+    session: &Session,
+    call: &Call<'_>,
+    (why, max_len): (Logged, &AtomicU64),
+    (now_us, bytes): (u64, usize),
+) {
+    if !call.command.flags().contains(Flags::SKIP_SLOWLOG) {
+        shared.engine.command_log.record(
+            why,
+            call.args,
+            &session.client,
+            (now_us / 1_000_000, bytes as u64),
+            max_len.load(Relaxed) as usize,
         );
     }
 }

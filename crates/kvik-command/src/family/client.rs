@@ -116,7 +116,8 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-const FILTERS_ADDED: &str = "Added filters NAME, IDLE, FLAGS, LIB-NAME, LIB-VER, DB, CAPA, and IP, and the negated ones.";
+const FILTERS_ADDED: &str =
+    "Added filters NAME, IDLE, FLAGS, LIB-NAME, LIB-VER, DB, CAPA, and IP, and the negated ones.";
 
 const LIST_SYNTAX: &str = "[TYPE <NORMAL|MASTER|REPLICA|PUBSUB>] \
     [ID client-id:integer [client-id:integer ...]] [USER username] [ADDR addr=ip:port] [LADDR laddr=ip:port] \

@@ -142,7 +142,8 @@ impl Filter {
     fn accepts(&self, client: &Client, me: u64, now_ms: u64) -> bool {
         let since_s = |ms: u64| now_ms.saturating_sub(ms) / 1000;
         let idle_s = since_s(client.active_ms.load(Relaxed));
-        self.age_s.is_none_or(|age_s| since_s(client.connected_ms) >= age_s)
+        self.age_s
+            .is_none_or(|age_s| since_s(client.connected_ms) >= age_s)
             && self.idle_s.is_none_or(|wanted_s| idle_s >= wanted_s)
             && !(self.skip_me && client.id == me)
             && self
@@ -191,9 +192,7 @@ impl Trait {
             Self::Ip(ip) => *ip == ip_of(&client.addr).as_bytes(),
             Self::Name(name) => !name.is_empty() && *name == client.names().name,
             Self::LibName(name) => !name.is_empty() && *name == client.names().lib_name,
-            Self::LibVersion(version) => {
-                !version.is_empty() && *version == client.names().lib_ver
-            }
+            Self::LibVersion(version) => !version.is_empty() && *version == client.names().lib_ver,
             Self::Database(db) => *db == client.db.load(Relaxed),
             Self::Flags(wanted) => has_all(flags(client).as_bytes(), wanted),
             Self::Capabilities(wanted) => has_all(capabilities(client).as_bytes(), wanted),
@@ -229,9 +228,8 @@ fn ids(ctx: &Ctx<'_>, from: usize) -> Result<Vec<u64>, Error> {
 
 /// A number of seconds.
 fn positive(option: &str, word: &[u8]) -> Result<u64, Error> {
-    let seconds = parse_i64(word).ok_or_else(|| {
-        Error::new(format!("{option} is not an integer or out of range"))
-    })?;
+    let seconds = parse_i64(word)
+        .ok_or_else(|| Error::new(format!("{option} is not an integer or out of range")))?;
     let seconds = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0);
     seconds.ok_or_else(|| Error::new(format!("{option} should be greater than 0")))
 }
@@ -275,7 +273,9 @@ fn letters(ctx: &Ctx<'_>, at: usize, what: &str, known: &[u8]) -> Result<Vec<u8>
 /// The host part of an address, without the brackets of IPv6.
 fn ip_of(address: &str) -> &str {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let inner = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
     inner.unwrap_or(host)
 }
 
