@@ -68,15 +68,31 @@ impl Gate {
     #[cold]
     pub fn pass(&self, session: &Session, command: &Command) -> Result<(), Error> {
         let traits = Traits::of(session, command);
-        if self.is_closed_by(Closure::Loading) && !traits.loading {
-            return Err(loading());
-        }
         // Redis refuses PING as well, so that who watches a server by PING learns of the failure.
         let refused = traits.writes || command.name() == "PING";
-        if refused && self.is_closed_by(Closure::SaveFailed) {
+        match traits.loading {
+            true => self.pass_writes(refused),
+            false => self.pass_call(refused),
+        }
+    }
+
+    /// Passes a call of an embedding program that is no command, or says why it is refused.
+    ///
+    /// # Errors
+    /// `LOADING` or `MISCONF`.
+    #[cold]
+    pub fn pass_call(&self, writes: bool) -> Result<(), Error> {
+        if self.is_closed_by(Closure::Loading) {
+            return Err(loading());
+        }
+        self.pass_writes(writes)
+    }
+
+    fn pass_writes(&self, writes: bool) -> Result<(), Error> {
+        if writes && self.is_closed_by(Closure::SaveFailed) {
             return Err(Error::Coded("MISCONF", SAVE_FAILED.into()));
         }
-        if refused && self.is_closed_by(Closure::LogFailed) {
+        if writes && self.is_closed_by(Closure::LogFailed) {
             let error = self.log_error.lock();
             let text = format!("Errors writing to the AOF file: {error}");
             return Err(Error::Coded("MISCONF", text.into()));

@@ -9,6 +9,8 @@ mod clock;
 mod disk;
 mod lsn;
 mod manifest;
+mod options;
+mod queue;
 mod reader;
 mod unit;
 
@@ -16,5 +18,6 @@ pub use clock::Clock;
 pub use disk::{Disk, DiskLock, DiskReader, DiskWriter, FileEntry, SystemDisk};
 pub use lsn::{InvalidLogId, LogId, LogPosition, Lsn};
 pub use manifest::{Manifest, ManifestError, ManifestFile};
+pub use options::{BaseFormat, LogOptions, SyncPolicy};
 pub use reader::{ReadError, ReadUnit, UnitReader};
 pub use unit::{Effect, Mark, Unit, Words};

@@ -161,7 +161,7 @@ impl Unit {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.effects = 0;
-        if self.bytes.capacity() > ROOM_BYTES || !self.pieces.is_empty() {
+        if self.bytes.capacity() > ROOM_BYTES || self.piece_bytes > 0 {
             self.clear_large();
         }
     }
@@ -228,9 +228,9 @@ impl Unit {
         })
     }
 
-    /// The encoded effects without the pieces, and the pieces.
-    pub(crate) fn parts(&self) -> (&[u8], &[OutputPiece]) {
-        (&self.bytes, &self.pieces)
+    /// The encoded effects without the pieces, and the pieces, which may be taken out if the unit is cleared then.
+    pub(crate) fn parts(&mut self) -> (&[u8], &mut Vec<OutputPiece>) {
+        (&self.bytes, &mut self.pieces)
     }
 }
 
@@ -400,7 +400,7 @@ mod tests {
         unit.word(b"SET");
         unit.rope(&Rope::from(&text[..]));
         unit.end();
-        assert!(unit.parts().0.len() < 100);
+        assert!(unit.bytes.len() < 100);
         assert_eq!(unit.len(), flat(&unit).len());
         assert_eq!(plain(&unit), [(0, vec![b"SET".to_vec(), text])]);
     }

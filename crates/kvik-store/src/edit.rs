@@ -100,8 +100,9 @@ impl EffectWriter<'_> {
         }
         if *self.verb != verb {
             if !self.verb.is_empty() {
-                self.effects.end(self.keyspace);
+                self.effects.end();
             }
+            self.effects.begin(self.keyspace);
             verb.split(|byte| *byte == b' ')
                 .for_each(|word| self.effects.word(word));
             self.effects.word(self.key);
@@ -322,7 +323,7 @@ impl<'g, T: Typed> Edit<'g, T> {
     /// Ends the effect whose words are being stated: what follows is another one, whatever its verb.
     pub(crate) fn end_effect(&mut self) {
         if !mem::take(&mut self.verb).is_empty() {
-            self.locked.effects.end(self.locked.keyspace);
+            self.locked.effects.end();
         }
     }
 }
@@ -424,11 +425,13 @@ impl LockedKey<'_> {
     /// Deletes up to `max` members whose time has come. Effect: `SREM` or its like.
     pub(crate) fn expire_members(&mut self, entry: EntryRef, max: usize) -> ExpiredMembers {
         let (mut object, account) = self.take_out(entry);
-        let (verb, key, effects) = (object.removal(), self.key, &mut *self.effects);
+        let (verb, key, keyspace) = (object.removal(), self.key, self.keyspace);
+        let effects = &mut *self.effects;
         let (mut expired, wanted) = (0, effects.wanted());
         let mut tell = |name: &[u8]| {
             if wanted {
                 if expired == 0 {
+                    effects.begin(keyspace);
                     effects.word(verb);
                     effects.word(key);
                 }
@@ -439,7 +442,7 @@ impl LockedKey<'_> {
         let cells = &mut self.stripe.heap.cells;
         let more = object.expire(self.state.now, max, cells, self.layout, &mut tell);
         if wanted && expired > 0 {
-            self.effects.end(self.keyspace);
+            self.effects.end();
         }
         ExpiredMembers {
             entry: self.finish_edit(

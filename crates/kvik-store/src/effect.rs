@@ -4,23 +4,33 @@
 //! the condition under which it was set. Playing the effects of a store into an empty one yields the same keys, values
 //! and expiries; the log, replicas and the mirror test all rest on that.
 
+use kvik_rope::Rope;
+
 use crate::keyspace::KeyspaceId;
 
-/// Where the effects of one unit of work go, in the order in which they happened.
+/// Where the effects of one unit of work go, in the order in which they happened. An effect is one call of
+/// [`begin`](Self::begin), its words in order, and [`end`](Self::end); no other effect comes between.
 pub trait EffectSink {
     /// Whether anybody wants effects; when not, none are put into words.
     fn wanted(&self) -> bool;
 
-    /// Takes the next word of an effect: a command's name or one of its arguments.
+    /// Begins an effect on a keyspace.
+    fn begin(&mut self, keyspace: KeyspaceId);
+
+    /// Takes the next word of the effect: a command's name or one of its arguments.
     fn word(&mut self, word: &[u8]);
 
-    /// Ends an effect, which was meant for `keyspace`.
-    fn end(&mut self, keyspace: KeyspaceId);
+    /// Takes a large string as the next word, without a copy where the sink can share it.
+    fn rope(&mut self, rope: &Rope);
+
+    /// Ends the effect.
+    fn end(&mut self);
 
     /// Takes a whole effect.
     fn emit(&mut self, keyspace: KeyspaceId, command: &[&[u8]]) {
+        self.begin(keyspace);
         command.iter().for_each(|word| self.word(word));
-        self.end(keyspace);
+        self.end();
     }
 }
 
@@ -33,7 +43,11 @@ impl EffectSink for NoEffects {
         false
     }
 
+    fn begin(&mut self, _keyspace: KeyspaceId) {}
+
     fn word(&mut self, _word: &[u8]) {}
 
-    fn end(&mut self, _keyspace: KeyspaceId) {}
+    fn rope(&mut self, _rope: &Rope) {}
+
+    fn end(&mut self) {}
 }

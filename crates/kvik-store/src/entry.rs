@@ -379,21 +379,24 @@ impl LockedKey<'_> {
     }
 
     fn emit_set(&mut self, string: NewString<'_>, expiry: Expiry) {
-        let (mut value, mut at) = (IntText::default(), IntText::default());
-        let flat;
-        let value = match string {
-            NewString::Bytes(bytes) | NewString::Unpacked(bytes) => bytes,
-            NewString::Int(n) => value.format(n),
-            NewString::Rope(rope) => {
-                flat = rope.to_vec();
-                &flat
-            }
-        };
-        match expiry {
-            Expiry::Keep => self.emit(&[b"SET", self.key, value, b"KEEPTTL"]),
-            Expiry::Clear => self.emit(&[b"SET", self.key, value]),
-            Expiry::At(ms) => self.emit(&[b"SET", self.key, value, b"PXAT", at.unsigned(ms)]),
+        let mut digits = IntText::default();
+        self.effects.begin(self.keyspace);
+        self.effects.word(b"SET");
+        self.effects.word(self.key);
+        match string {
+            NewString::Bytes(bytes) | NewString::Unpacked(bytes) => self.effects.word(bytes),
+            NewString::Int(n) => self.effects.word(digits.format(n)),
+            NewString::Rope(rope) => self.effects.rope(rope),
         }
+        match expiry {
+            Expiry::Keep => self.effects.word(b"KEEPTTL"),
+            Expiry::Clear => {}
+            Expiry::At(ms) => {
+                self.effects.word(b"PXAT");
+                self.effects.word(digits.unsigned(ms));
+            }
+        }
+        self.effects.end();
     }
 
     fn finish_set_range(&mut self, offset: usize, bytes: &[u8]) {
@@ -408,10 +411,11 @@ impl LockedKey<'_> {
     /// States a change of the key: what the command `verb` would be given behind it.
     pub(crate) fn emit_words<'w>(&mut self, verb: &[u8], words: impl Iterator<Item = &'w [u8]>) {
         if self.effects.wanted() {
+            self.effects.begin(self.keyspace);
             self.effects.word(verb);
             self.effects.word(self.key);
             words.for_each(|word| self.effects.word(word));
-            self.effects.end(self.keyspace);
+            self.effects.end();
         }
     }
 

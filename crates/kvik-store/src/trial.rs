@@ -43,11 +43,19 @@ impl EffectSink for Told {
         self.wanted
     }
 
+    fn begin(&mut self, _: KeyspaceId) {
+        assert!(self.open.is_empty(), "the effect before has ended");
+    }
+
     fn word(&mut self, word: &[u8]) {
         self.open.push(word.to_vec());
     }
 
-    fn end(&mut self, _: KeyspaceId) {
+    fn rope(&mut self, rope: &kvik_rope::Rope) {
+        self.open.push(rope.to_vec());
+    }
+
+    fn end(&mut self) {
         self.effects.push(std::mem::take(&mut self.open));
     }
 }

@@ -61,21 +61,29 @@ fn text(view: &View<'_>) -> Vec<u8> {
     string.text(&mut IntText::default()).to_vec()
 }
 
+/// The words of each effect with its keyspace.
 #[derive(Default)]
-struct Words(Vec<(u32, Vec<String>)>, Vec<String>);
+struct Words(Vec<(u32, Vec<String>)>);
 
 impl EffectSink for Words {
     fn wanted(&self) -> bool {
         true
     }
 
-    fn word(&mut self, word: &[u8]) {
-        self.1.push(String::from_utf8_lossy(word).into_owned());
+    fn begin(&mut self, keyspace: KeyspaceId) {
+        self.0.push((keyspace.0, Vec::new()));
     }
 
-    fn end(&mut self, keyspace: KeyspaceId) {
-        self.0.push((keyspace.0, std::mem::take(&mut self.1)));
+    fn word(&mut self, word: &[u8]) {
+        let (_, words) = self.0.last_mut().expect("an effect has begun");
+        words.push(String::from_utf8_lossy(word).into_owned());
     }
+
+    fn rope(&mut self, rope: &kvik_rope::Rope) {
+        self.word(&rope.to_vec());
+    }
+
+    fn end(&mut self) {}
 }
 
 #[derive(Clone, Debug)]

@@ -75,7 +75,8 @@ fn main() {
     let keys = std::env::args().find_map(|word| word.parse().ok());
     let keys = keys.unwrap_or(KEYS);
     let db = Db::open(Options::default());
-    (0..keys).for_each(|number| db.set(&key(number), &VALUE));
+    let set = |key: &Key| db.set(key, &VALUE).expect("nothing refuses it");
+    (0..keys).for_each(|number| set(&key(number)));
     println!("keys,threads,get_into_ns,get_ns,set_ns");
     for threads in [1, 2] {
         let get_into = time(keys, threads, |key, buffer| {
@@ -85,7 +86,7 @@ fn main() {
         let get = time(keys, threads, |key, _| {
             black_box(db.get(key).expect("a string"));
         });
-        let set = time(keys, threads, |key, _| db.set(key, &VALUE));
+        let set = time(keys, threads, |key, _| set(key));
         println!("{keys},{threads},{get_into:.1},{get:.1},{set:.1}");
     }
 }

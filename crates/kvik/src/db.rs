@@ -1,144 +1,22 @@
-//! The store and the handle to it.
+//! The handle to a store.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 
 use kvik_command::client::Origin;
-use kvik_command::stats::ThreadStats;
-use kvik_command::{Engine, Host, Session, table};
-use kvik_resp::{Args, ArgsBuf, Output, Protocol, ReplyDecoder, Value};
-use kvik_store::{IntText, Layout};
+use kvik_command::{Engine, Session};
+use kvik_resp::Value;
 use parking_lot::Mutex;
 
-use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::effects::{EffectLog, Unit};
-use crate::executor::{Executor, Outcome};
-use crate::stripes::{Held, Patience, SharedStripes};
+use crate::executor::Executor;
+use crate::options::Options;
+use crate::replay::Replay;
+use crate::runner::Runner;
+use crate::shared::Shared;
+use crate::stripes::Patience;
 use crate::upkeep;
-
-/// How to open a store.
-#[derive(Clone, Default)]
-pub struct Options {
-    stripes: Option<usize>,
-    threads: Option<usize>,
-    seed: Option<u64>,
-    clock: Clock,
-    log: Option<Arc<dyn EffectLog>>,
-    host: Option<Arc<dyn Host>>,
-    follower: bool,
-}
-
-impl Options {
-    /// The number of stripes, rounded up to a power of two of at most 1024; by default it follows from the threads.
-    #[must_use]
-    pub fn stripes(mut self, stripes: usize) -> Self {
-        self.stripes = Some(stripes);
-        self
-    }
-
-    /// How many threads will use the store, by default as many as there are cores. There are 16 stripes for each, so
-    /// that two threads rarely meet.
-    #[must_use]
-    pub fn threads(mut self, threads: usize) -> Self {
-        self.threads = Some(threads);
-        self
-    }
-
-    /// The hash seed, by default random per process. A fixed one makes a store repeatable, and attackable.
-    #[must_use]
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = Some(seed);
-        self
-    }
-
-    /// Where the time comes from.
-    #[must_use]
-    pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Who gets the effects.
-    #[must_use]
-    pub fn effect_log(mut self, log: Arc<dyn EffectLog>) -> Self {
-        self.log = Some(log);
-        self
-    }
-
-    /// The program around the store.
-    #[must_use]
-    pub fn host(mut self, host: Arc<dyn Host>) -> Self {
-        self.host = Some(host);
-        self
-    }
-
-    /// A store that follows another one's effects ([`Db::follow`]): keys never expire by themselves.
-    #[must_use]
-    pub fn follower(mut self) -> Self {
-        self.follower = true;
-        self
-    }
-
-    fn stripe_count(&self) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = || self.threads.unwrap_or_else(cores);
-        self.stripes
-            .unwrap_or_else(|| (16 * threads()).next_power_of_two().clamp(16, 1024))
-    }
-}
-
-/// What all handles share.
-pub(crate) struct Shared {
-    pub(crate) stripes: SharedStripes,
-    pub(crate) engine: Engine,
-    pub(crate) clock: Clock,
-    /// When the upkeep thread last looked at the clock, in milliseconds since the epoch.
-    pub(crate) recent_ms: AtomicU64,
-    pub(crate) log: Option<Arc<dyn EffectLog>>,
-    pub(crate) follower: bool,
-    pub(crate) upkeep_stats: Arc<ThreadStats>,
-}
-
-impl Shared {
-    /// The time for work on a stripe that does not ask for it: exact where keys expire. Elsewhere only access clocks
-    /// need it, for which one of the last second will do; reading the clock takes as long as the rest of a small read.
-    #[inline]
-    pub(crate) fn time_for(&self, held: &Held<'_>) -> u64 {
-        if held.has_deadlines() {
-            self.now_ms()
-        } else {
-            self.rough_ms()
-        }
-    }
-
-    /// Milliseconds since the epoch.
-    pub(crate) fn now_ms(&self) -> u64 {
-        self.clock.now_us() / 1000
-    }
-
-    /// The same as it was within the last second.
-    #[inline]
-    pub(crate) fn rough_ms(&self) -> u64 {
-        if self.clock.is_system() {
-            self.recent_ms.load(Relaxed)
-        } else {
-            self.now_ms()
-        }
-    }
-
-    /// Hands the effects of a unit over. Called inside the locks of the stripes that the unit used.
-    #[inline]
-    pub(crate) fn commit(&self, unit: &mut Unit) {
-        if let Some(log) = self.log.as_ref().filter(|_| !unit.is_empty()) {
-            log.append(unit);
-            unit.clear();
-        }
-    }
-}
 
 /// A handle to a store. Clones share it; it closes with the last of them.
 #[derive(Clone)]
@@ -187,6 +65,14 @@ impl Db {
     }
 
     /// A session of its own, as if a client had connected.
+    ///
+    /// ```
+    /// # let db = kvik::Db::open(kvik::Options::default());
+    /// let mut client = db.connect();
+    /// client.run(&["SELECT", "3"]);
+    /// client.run(&["SET", "k", "v"]);
+    /// assert!(db.run(&["GET", "k"]).is_null(), "another database");
+    /// ```
     pub fn connect(&self) -> Connection {
         Connection::new(self.clone(), Runner::new(&self.shared))
     }
@@ -199,6 +85,15 @@ impl Db {
 
     /// Runs one command on database 0 and returns its reply. An error is a value, as it is for a client. State that a
     /// command leaves behind, such as MULTI, is gone with the call; [`Db::connect`] keeps it.
+    ///
+    /// Blocks while clients are paused and while the log has no room; where the log is synchronous, until the reply may
+    /// be told.
+    ///
+    /// ```
+    /// # let db = kvik::Db::open(kvik::Options::default());
+    /// assert_eq!(db.run(&["RPUSH", "queue", "a", "b"]).as_int(), Some(2));
+    /// assert!(db.run(&["INCR", "queue"]).as_error().is_some());
+    /// ```
     pub fn run(&self, words: &[impl AsRef<[u8]>]) -> Value {
         let idle = self.open.idle.lock().pop();
         let mut runner = idle.unwrap_or_else(|| Runner::new(&self.shared));
@@ -208,13 +103,46 @@ impl Db {
         reply
     }
 
-    /// Plays back a unit of another store's effects, all at once. The store was opened as a
-    /// [follower](Options::follower).
+    /// Gives all effects to a log from now on: those of every unit of work that has not begun yet. Returns false if
+    /// another log has been attached before; the same one may be attached again after [`detach_log`](Self::detach_log).
+    /// Waits until no stripe is held.
+    pub fn attach_log(&self, log: Arc<dyn EffectLog>) -> bool {
+        self.shared.attach(log)
+    }
+
+    /// Gives effects to no log any more. Waits until no stripe is held.
+    pub fn detach_log(&self) {
+        self.shared.detach();
+    }
+
+    /// The log to which effects go, if any.
+    pub fn log(&self) -> Option<&Arc<dyn EffectLog>> {
+        self.shared.log()
+    }
+
+    /// Makes the store follow the effects of another one ([`Db::replay`]), or ends that. No key of a follower expires by
+    /// itself, those whose time has come are hidden from its clients, and it refuses their writes. Waits until no stripe
+    /// is held.
+    pub fn set_follower(&self, follower: bool) {
+        self.shared.set_follower(follower);
+    }
+
+    /// Whether the store follows another one.
+    pub fn is_follower(&self) -> bool {
+        self.shared.is_follower()
+    }
+
+    /// Something that repeats effects: those of a log that is loaded, or of the store that this one follows.
+    pub fn replay(&self) -> Replay {
+        Replay::new(&self.shared)
+    }
+
+    /// Repeats one unit of another store's effects, all at once; [`Db::replay`] is for many.
     ///
     /// # Errors
     /// The replies that were errors: the two stores have come apart.
     pub fn follow(&self, unit: &Unit) -> Result<(), Vec<Value>> {
-        Runner::new(&self.shared).follow(unit)
+        self.replay().apply(unit)
     }
 }
 
@@ -244,123 +172,6 @@ impl Open {
             idle: Mutex::default(),
             upkeep: Some(upkeep),
         }
-    }
-}
-
-impl Shared {
-    pub(crate) fn new(options: Options) -> Self {
-        let seed = options
-            .seed
-            .unwrap_or_else(|| RandomState::new().build_hasher().finish());
-        let layout = Layout::new(options.stripe_count(), seed);
-        let mut engine = Engine::new(options.clock.now_us(), seed ^ options.clock.now_us());
-        if let Some(host) = options.host {
-            engine = engine.hosted_by(host);
-        }
-        Self {
-            stripes: SharedStripes::new(layout),
-            upkeep_stats: engine.stats.thread(table().commands().len()),
-            engine,
-            recent_ms: AtomicU64::new(options.clock.now_us() / 1000),
-            clock: options.clock,
-            log: options.log,
-            follower: options.follower,
-        }
-    }
-
-    fn session(&self, origin: Origin) -> Session {
-        let client = self.engine.clients.add(origin, self.clock.now_us() / 1000);
-        Session::new(client, !self.engine.settings.needs_password())
-    }
-}
-
-/// A session and what runs its commands. Does not keep the store open.
-pub(crate) struct Runner {
-    executor: Executor,
-    session: Session,
-    out: Output,
-}
-
-impl Runner {
-    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
-        let mut session = shared.session(Origin::embedded());
-        session.authenticated = true;
-        session.speak(Protocol::Resp3);
-        Self {
-            executor: Executor::new(Arc::clone(shared), Patience::Wait),
-            session,
-            out: Output::new(),
-        }
-    }
-
-    /// Runs one command and returns its reply, null when the session wants none.
-    pub(crate) fn run(&mut self, words: &[impl AsRef<[u8]>]) -> Value {
-        self.out.clear();
-        let words: ArgsBuf = words.iter().collect();
-        self.execute(words.as_args());
-        let reply = std::mem::take(&mut self.out).into_bytes();
-        let decoded = ReplyDecoder::new().decode(&reply);
-        self.out = reply.into();
-        match decoded {
-            Ok(Some((reply, _))) => reply,
-            Ok(None) => Value::Null,
-            Err(error) => unreachable!("the store wrote a malformed reply: {error}"),
-        }
-    }
-
-    /// Runs a command, after a pause of all clients has ended.
-    fn execute(&mut self, args: Args<'_>) {
-        loop {
-            self.executor.refresh();
-            match self
-                .executor
-                .execute(&mut self.session, args, &mut self.out)
-            {
-                Outcome::Done => return,
-                // Others are let in between what is done beforehand in slices.
-                Outcome::Busy | Outcome::Begun => std::thread::yield_now(),
-                Outcome::Paused(until_ms) => self.executor.wait_for_pause(until_ms),
-            }
-        }
-    }
-
-    fn reset(&mut self) {
-        self.session.reset();
-        self.session.speak(Protocol::Resp3);
-        self.executor.release(&mut self.session);
-    }
-
-    fn follow(&mut self, unit: &Unit) -> Result<(), Vec<Value>> {
-        self.session.begin();
-        for (keyspace, effect) in unit.iter() {
-            self.run(&[
-                b"SELECT",
-                IntText::default().unsigned(u64::from(keyspace.0)),
-            ]);
-            self.run(&effect.iter().collect::<Vec<_>>());
-        }
-        let replies = self.run(&["EXEC"]);
-        let errors = |replies: &[Value]| {
-            replies
-                .iter()
-                .filter(|reply| reply.as_error().is_some())
-                .cloned()
-                .collect()
-        };
-        let failed: Vec<_> = replies
-            .as_slice()
-            .map_or_else(|| vec![replies.clone()], errors);
-        if failed.is_empty() {
-            Ok(())
-        } else {
-            Err(failed)
-        }
-    }
-}
-
-impl Drop for Runner {
-    fn drop(&mut self) {
-        self.executor.end(&mut self.session);
     }
 }
 

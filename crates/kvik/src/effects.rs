@@ -1,50 +1,98 @@
-//! Effects on their way out: collected while a unit of work runs, handed over while its stripes are still locked.
+//! Effects on their way out: collected while a section runs, handed over before its stripes are let go.
 
-use kvik_resp::{Args, ArgsBuf};
+use std::cell::RefCell;
+
+use kvik_command::Error;
+use kvik_rope::Rope;
 use kvik_store::{EffectSink, KeyspaceId};
 
-/// Takes the effects of every unit of work, in an order that agrees with the order of the units on each stripe.
+pub use kvik_log::{Lsn, Unit};
+
+/// Takes the effects of all units of work, in an order that agrees with the order of the units on each stripe.
+///
+/// Everything but [`append`](Self::append) is called outside of the stripe locks.
 pub trait EffectLog: Send + Sync {
-    /// Takes one unit: all of it happens, or none. Called inside the stripe locks, so it must be quick and must not use
-    /// the store. Returns the unit's place in the order.
-    fn append(&self, unit: &Unit) -> u64;
-}
+    /// Takes the effects of one unit, which is empty afterwards: all of them happen, or none. Called inside the locks of
+    /// the stripes that the unit changed, so it must be quick, must not fail and must not use the store. `now_ms` is the
+    /// time at which it happened, in milliseconds since the epoch. Returns the place behind the unit.
+    fn append(&self, unit: &mut Unit, now_ms: u64) -> Lsn;
 
-/// The effects of one command, transaction or round of expiry, in order.
-#[derive(Debug, Default)]
-pub struct Unit {
-    effects: Vec<(KeyspaceId, usize)>,
-    words: ArgsBuf,
-}
-
-impl Unit {
-    /// Whether nothing happened.
-    pub fn is_empty(&self) -> bool {
-        self.effects.is_empty()
+    /// Whether there is room for the units of commands that start now. Asked before a command that may write locks
+    /// anything; without room the command is put off.
+    fn has_room(&self) -> bool {
+        true
     }
 
-    /// The effects: for each its keyspace and its words.
-    pub fn iter(&self) -> impl Iterator<Item = (KeyspaceId, Args<'_>)> {
-        let words = self.words.as_args();
-        let mut start = 0;
-        self.effects.iter().map(move |&(keyspace, end)| {
-            let effect = words.slice(start..end);
-            start = end;
-            (keyspace, effect)
-        })
+    /// Blocks the calling thread until there may be room again.
+    fn wait_for_room(&self) {
+        std::thread::yield_now();
     }
 
-    /// Forgets all effects and keeps the room.
-    pub(crate) fn clear(&mut self) {
-        self.effects.clear();
-        self.words.clear();
+    /// Whether nobody may be told of an effect before it is on disk (`appendfsync always`).
+    fn is_synchronous(&self) -> bool {
+        false
+    }
+
+    /// Everything before this place is on disk.
+    fn synced(&self) -> Lsn {
+        Lsn::new(u64::MAX)
+    }
+
+    /// Blocks the calling thread until everything before `lsn` is on disk.
+    ///
+    /// # Errors
+    /// If that will never be: whether what was appended since [`synced`](Self::synced) survives is unknown. The error is
+    /// what the caller gets instead of its result.
+    fn wait(&self, lsn: Lsn) -> Result<(), Error> {
+        let _ = lsn;
+        Ok(())
     }
 }
 
-/// The sink of one unit of work.
+/// The sink of a section.
 pub(crate) struct Collector<'a> {
-    pub(crate) unit: &'a mut Unit,
-    pub(crate) wanted: bool,
+    unit: Pending<'a>,
+    wanted: bool,
+}
+
+/// The unit that a section fills.
+enum Pending<'a> {
+    /// It is handed over once, when the section ends.
+    Whole(&'a mut Unit),
+    /// It is handed over whenever a stripe is let go, by the owner of the stripes.
+    InTurn(&'a RefCell<Unit>),
+}
+
+impl<'a> Collector<'a> {
+    /// A sink whose unit is handed over as a whole.
+    #[inline]
+    pub(crate) fn whole(unit: &'a mut Unit, wanted: bool) -> Self {
+        Self {
+            unit: Pending::Whole(unit),
+            wanted,
+        }
+    }
+
+    /// A sink whose unit is handed over stripe by stripe.
+    pub(crate) fn in_turn(unit: &'a RefCell<Unit>, wanted: bool) -> Self {
+        Self {
+            unit: Pending::InTurn(unit),
+            wanted,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
+    #[inline]
+    pub(crate) fn with_unit<R>(&mut self, work: impl FnOnce(&mut Unit) -> R) -> R {
+        match &mut self.unit {
+            Pending::Whole(unit) => work(unit),
+            Pending::InTurn(unit) => work(&mut unit.borrow_mut()),
+        }
+    }
 }
 
 impl EffectSink for Collector<'_> {
@@ -52,12 +100,20 @@ impl EffectSink for Collector<'_> {
         self.wanted
     }
 
-    fn word(&mut self, word: &[u8]) {
-        self.unit.words.push(word);
+    fn begin(&mut self, keyspace: KeyspaceId) {
+        // A keyspace is a database as long as there are no namespaces.
+        self.with_unit(|unit| unit.begin(keyspace.0));
     }
 
-    fn end(&mut self, keyspace: KeyspaceId) {
-        let end = self.unit.words.len();
-        self.unit.effects.push((keyspace, end));
+    fn word(&mut self, word: &[u8]) {
+        self.with_unit(|unit| unit.word(word));
+    }
+
+    fn rope(&mut self, rope: &Rope) {
+        self.with_unit(|unit| unit.rope(rope));
+    }
+
+    fn end(&mut self) {
+        self.with_unit(Unit::end);
     }
 }

@@ -7,17 +7,21 @@
 
 #![expect(clippy::unwrap_used, reason = "only tests use this")]
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use kvik_resp::Value;
-use kvik_store::{Layout, Stripes};
+use kvik_store::{Layout, Mode, Stripes};
 use loom::thread::{self, JoinHandle};
 
 use crate::clock::Clock;
-use crate::db::{Options, Runner, Shared};
-use crate::stripes::InTurn;
+use crate::options::Options;
+use crate::runner::Runner;
+use crate::section::Section;
+use crate::shared::Shared;
+use crate::stamps::Reach;
 
 const PREEMPTIONS: usize = 3;
 /// Words of a modelled thread's stack; a debug build runs commands on it.
@@ -118,10 +122,12 @@ fn commands_on_several_stripes_neither_block_each_other_nor_mix() {
     model(|shared| {
         let planned = client(shared, ["MSET b 1 a 1"]);
         let all = client(shared, ["FLUSHALL"]);
-        let mut in_turn = InTurn::new(&shared.stripes);
+        let unit = RefCell::default();
+        let mut section = Section::in_turn(shared, &unit, 0, Mode::Primary);
+        let (_, in_turn) = section.parts();
         in_turn.stripe(1);
         in_turn.stripe(0);
-        drop(in_turn);
+        section.finish(Reach::Nothing);
         let seen = run(&mut Runner::new(shared), &["EXISTS a b"]);
         assert_ne!(seen.as_int(), Some(1), "the keys come and go together");
         planned.join().unwrap();

@@ -118,22 +118,27 @@ impl SharedStripes {
         self.lock_noting(index, patience, Writing::note_write)
     }
 
-    /// Locks one stripe, to read it. When several threads have done so, [`Self::look`] will do for a while.
+    /// Locks one stripe, to read it. When several threads have done so, [`Self::share`] will do for a while.
     #[inline]
     pub(crate) fn lock_to_read(&self, index: usize, patience: Patience) -> Result<Held<'_>, Busy> {
         self.lock_noting(index, patience, Writing::note_read)
     }
 
-    /// A stripe to read, beside others who read it, if several threads have only read it for a while. Nothing in it may be due.
+    /// A stripe to read together with others who read it, if several threads have only read it for a while. Nothing in it
+    /// may be due.
     #[inline]
-    pub(crate) fn look(&self, index: usize, now_ms: impl FnOnce() -> u64) -> Option<Seen<'_>> {
+    pub(crate) fn share(
+        &self,
+        index: usize,
+        now_ms: impl FnOnce() -> u64,
+    ) -> Option<SharedRead<'_>> {
         let stripe = self.cells[index].stripe.read(&self.readers)?;
         let due = stripe.next_due();
         let is_due = due != Due::NEVER && due.0 <= now_ms();
-        (!is_due).then_some(Seen { index, stripe })
+        (!is_due).then_some(SharedRead { index, stripe })
     }
 
-    /// A stripe for a look that changes nothing, whatever is due: beside others who read it, or locked.
+    /// A stripe for a read that changes nothing, whatever is due: shared with others who read it, or locked.
     #[inline]
     pub(crate) fn read(&self, index: usize) -> Read<'_> {
         let cell = &*self.cells[index];
@@ -265,6 +270,12 @@ pub(crate) struct Held<'a> {
 }
 
 impl Held<'_> {
+    /// Which stripe it is.
+    #[inline]
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
     /// Whether any of its keys expires.
     #[inline]
     pub(crate) fn has_deadlines(&self) -> bool {
@@ -275,6 +286,12 @@ impl Held<'_> {
     #[inline]
     pub(crate) fn next_due(&self) -> u64 {
         self.stripe.next_due().0
+    }
+
+    /// The stripe, for who needs no guard.
+    #[inline]
+    pub(crate) fn stripe_mut(&mut self) -> &mut Stripe {
+        &mut self.stripe
     }
 
     /// Bytes that the stripe's keys and tables occupy.
@@ -315,13 +332,13 @@ impl Stripes for Held<'_> {
     }
 }
 
-/// One stripe to read, beside others who read it.
-pub(crate) struct Seen<'a> {
+/// One stripe to read, shared with others who read it.
+pub(crate) struct SharedRead<'a> {
     index: usize,
     stripe: Reading<'a, Stripe>,
 }
 
-/// One stripe, for a look that changes nothing.
+/// One stripe, for a read that changes nothing.
 pub(crate) enum Read<'a> {
     Shared(Reading<'a, Stripe>),
     Locked(Writing<'a, Stripe>),
@@ -339,7 +356,7 @@ impl Deref for Read<'_> {
     }
 }
 
-impl Stripes for Seen<'_> {
+impl Stripes for SharedRead<'_> {
     fn stripe(&mut self, _index: usize) -> &mut Stripe {
         unreachable!("what only reads changes nothing")
     }
@@ -390,35 +407,6 @@ impl Stripes for HeldMany<'_> {
 
     fn held(&self, index: usize) -> &Stripe {
         &self.held[self.find(index)].stripe
-    }
-}
-
-/// Stripes locked one at a time, each let go for the next.
-pub(crate) struct InTurn<'a> {
-    stripes: &'a SharedStripes,
-    held: Option<Held<'a>>,
-}
-
-impl<'a> InTurn<'a> {
-    pub(crate) fn new(stripes: &'a SharedStripes) -> Self {
-        Self {
-            stripes,
-            held: None,
-        }
-    }
-}
-
-impl Stripes for InTurn<'_> {
-    fn stripe(&mut self, index: usize) -> &mut Stripe {
-        if self.held.as_ref().is_none_or(|held| held.index != index) {
-            self.held = None;
-            self.held = self.stripes.lock(index, Patience::Wait).ok();
-        }
-        &mut self.held.as_mut().expect("a patient lock succeeds").stripe
-    }
-
-    fn held(&self, _index: usize) -> &Stripe {
-        unreachable!("stripes taken in turn are not seen together")
     }
 }
 

@@ -1,13 +1,15 @@
 //! A closure as one transaction over typed access to declared keys.
 
+use kvik_command::Error;
+use kvik_log::Unit;
 use kvik_store::{Expiry, Guard, NewString};
 
-use crate::clock::BatchClock;
-use crate::db::{Db, Shared};
-use crate::effects::{Collector, Unit};
+use crate::db::Db;
 use crate::executor::ascend;
+use crate::section::{Section, Touching};
+use crate::stamps::Reach;
 use crate::stripes::Patience;
-use kvik_command::Error;
+use crate::typed::DATABASE;
 
 /// The keys of a running [`Db::transaction`], locked until it ends.
 pub struct Transaction<'a> {
@@ -17,63 +19,56 @@ pub struct Transaction<'a> {
 impl Db {
     /// Runs a closure that sees and changes `keys` of database 0 as if it were alone: no other command or transaction
     /// comes between. Its effects are one unit. It must not use the store by another way, which would wait for itself,
-    /// and must not touch keys it did not name.
+    /// and must not touch keys it did not name. What it changed before it failed or panicked stays changed.
+    ///
+    /// Blocks as [`Db::run`] does.
+    ///
+    /// # Errors
+    /// The closure's; and before it has run, that no write is admitted; and when it has, that the log has failed, so that
+    /// it is unknown whether the changes will survive a restart.
     ///
     /// ```
     /// # let db = kvik::Db::open(kvik::Options::default());
-    /// db.set(b"a", b"1");
+    /// db.set(b"a", b"1")?;
     /// let moved = db.transaction(&[b"a", b"b"], |keys| {
     ///     let value = keys.get(b"a")?;
     ///     keys.set(b"b", value.as_deref().unwrap_or_default());
     ///     Ok::<_, kvik::Error>(keys.delete(b"a"))
-    /// });
-    /// assert_eq!(moved, Ok(true));
+    /// })?;
+    /// assert!(moved);
+    /// # Ok::<_, kvik::Error>(())
     /// ```
-    pub fn transaction<K: AsRef<[u8]>, R>(
+    pub fn transaction<K: AsRef<[u8]>, T, E: From<Error>>(
         &self,
         keys: &[K],
-        run: impl FnOnce(&mut Transaction<'_>) -> R,
-    ) -> R {
-        let shared = &self.shared;
-        let layout = &shared.stripes.layout;
-        let mut plan: Vec<u16> = keys
+        run: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let shared = &*self.shared;
+        shared.admit(true)?;
+        let homes = keys
             .iter()
-            .map(|key| layout.stripe_of(layout.hash(key.as_ref())) as u16)
-            .collect();
-        ascend(&mut plan);
-        let mut held = shared
-            .stripes
-            .lock_many(&plan, Patience::Wait)
-            .expect("a patient lock succeeds");
-        let mut ending = Ending {
-            shared,
-            unit: Unit::default(),
+            .map(|key| shared.router().place(DATABASE.0, key.as_ref()));
+        let (mut stripes, hashes): (Vec<u16>, Vec<u64>) =
+            homes.map(|home| (home.stripe as u16, home.hash)).collect();
+        ascend(&mut stripes);
+        let held = shared.stripes.lock_many(&stripes, Patience::Wait);
+        let held = held.expect("a patient lock succeeds");
+        let mut unit = Unit::new();
+        let now_us = shared.clock.now_us();
+        let mode = shared.mode(false, now_us / 1000);
+        let mut section = Section::begin(shared, held, &mut unit, now_us, mode);
+        let touching = Touching {
+            touch: true,
+            random: shared.random(),
         };
-        let mut effects = Collector {
-            unit: &mut ending.unit,
-            wanted: shared.log.is_some(),
-        };
-        let now_ms = BatchClock::new(shared.clock.clone()).now_us() / 1000;
-        let guard = Guard::new(&mut held, layout, &mut effects, now_ms);
+        let guard = section.guard(DATABASE, touching);
         let mut transaction = Transaction { guard };
         let result = run(&mut transaction);
-        if let Some(garbage) = transaction.guard.take_garbage() {
-            shared.stripes.alarm.discard(garbage);
-        }
+        let garbage = transaction.guard.take_garbage();
+        section.parts().0.leave(garbage);
+        // The result reveals what the keys held, be it an error.
+        shared.wait_for(section.finish(Reach::Keys(&hashes)))?;
         result
-    }
-}
-
-/// Hands the effects over at the end, while the stripes are still locked: also those of a closure that panics, as what
-/// it has changed stays changed.
-struct Ending<'a> {
-    shared: &'a Shared,
-    unit: Unit,
-}
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.shared.commit(&mut self.unit);
     }
 }
 

@@ -1,19 +1,33 @@
 //! Typed methods for strings and keys, on database 0 and without a session.
+//!
+//! Each is a section of its own, under the rules of the moment like any command: it blocks while clients are paused and
+//! while the log has no room, a follower and a failed log refuse writes, and where the log is synchronous it returns when
+//! its result may be told. The two that are used most, a read of a string and an overwrite of one by another of the same
+//! length, take a shorter way through the store unless there is more to be done.
 
+use std::cell::Cell;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use kvik_command::Error;
+use kvik_log::Unit;
 use kvik_store::{
-    Expiry, Glance, Guard, IntText, KeyspaceId, NewString, NoEffects, Stripe, Stripes, TextRef,
-    WrongKind,
+    Expiry, Glance, Guard, IntText, KeyspaceId, NewString, NoEffects, TextRef, WrongKind,
 };
 
 use crate::db::Db;
-use crate::effects::{Collector, Unit};
+use crate::router::Home;
+use crate::section::{Locks, Section, Touching};
+use crate::stamps::Reach;
 use crate::stripes::{Held, Patience};
 
 /// The one that typed methods work on.
-const DATABASE: KeyspaceId = KeyspaceId(0);
+pub(crate) const DATABASE: KeyspaceId = KeyspaceId(0);
+
+thread_local! {
+    /// The unit of this thread's typed calls, kept for its room.
+    static UNIT: Cell<Unit> = const { Cell::new(Unit::new()) };
+}
 
 /// Conditions and expiry of [`Db::set_with`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +40,11 @@ pub struct SetOptions {
     pub keep_expiry: bool,
 }
 
+/// Typed access to strings and keys of database 0. All of these methods block as [`Db::run`] does.
+///
+/// # Errors
+/// Those that write fail where no write is admitted: on a follower, or when the log cannot keep what it promises. Where the
+/// log is synchronous all of them fail if the log fails before it is known that what they saw or did is on disk.
 impl Db {
     /// A string's bytes, or none when the key does not exist.
     ///
@@ -53,32 +72,36 @@ impl Db {
     }
 
     /// Sets a string, whatever the key held; it does not expire.
-    pub fn set(&self, key: &[u8], value: &[u8]) {
+    ///
+    /// # Errors
+    /// If no write is admitted.
+    pub fn set(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
         let shared = &*self.shared;
-        let (stripes, layout) = (&shared.stripes, &shared.stripes.layout);
-        let hash = layout.hash(key);
-        let index = layout.stripe_of(hash);
-        let held = stripes.lock(index, Patience::Wait);
+        shared.admit(true)?;
+        let home = shared.router().place(DATABASE.0, key);
+        let held = shared.stripes.lock(home.stripe, Patience::Wait);
         let mut held = held.expect("a patient lock succeeds");
-        let key = (key, hash);
-        let quickly = |stripe: &mut Stripe| {
+        // The short way states no effect and records recency.
+        if !shared.is_special() && !shared.engine.settings.lfu.load(Relaxed) {
             let now_ms = shared.rough_ms();
-            stripe.overwrite(layout, DATABASE, key, value, now_ms, NoEffects)
-        };
-        if shared.log.is_none() && quickly(held.stripe(index)) {
-            return;
+            let (layout, key) = (&shared.stripes.layout, (key, home.hash));
+            let stripe = held.stripe_mut();
+            if stripe.overwrite(layout, DATABASE, key, value, now_ms, NoEffects) {
+                return Ok(());
+            }
         }
         let now_ms = shared.time_for(&held);
-        self.with_guard(&mut held, key, now_ms, |mut guard| {
-            guard
-                .entry(key.0)
-                .set(NewString::Bytes(value), Expiry::Clear);
-        });
+        self.work_in(held, (key, home), now_ms, |guard| {
+            guard.entry(key).set(NewString::Bytes(value), Expiry::Clear);
+        })
     }
 
     /// Sets a string under conditions and says whether it did.
-    pub fn set_with(&self, key: &[u8], value: &[u8], options: SetOptions) -> bool {
-        self.on_key_now(key, |guard| {
+    ///
+    /// # Errors
+    /// If no write is admitted.
+    pub fn set_with(&self, key: &[u8], value: &[u8], options: SetOptions) -> Result<bool, Error> {
+        self.write_key(key, |guard| {
             let expiry = match options.expire_in {
                 Some(after) => Expiry::At(guard.now().saturating_add(after.as_millis() as u64)),
                 None if options.keep_expiry => Expiry::Keep,
@@ -98,7 +121,7 @@ impl Db {
     /// Adds to the integer that a string holds, 0 when the key does not exist, and returns the sum.
     ///
     /// # Errors
-    /// If the value is no integer or the sum is out of range.
+    /// If the value is no integer, the sum is out of range, or no write is admitted.
     pub fn increment(&self, key: &[u8], by: i64) -> Result<i64, Error> {
         let reply = self.run(&[b"INCRBY", key, IntText::default().format(by)]);
         reply
@@ -107,20 +130,29 @@ impl Db {
     }
 
     /// Deletes keys, all at once, and returns how many existed.
-    pub fn delete<K: AsRef<[u8]>>(&self, keys: &[K]) -> usize {
+    ///
+    /// # Errors
+    /// If no write is admitted.
+    pub fn delete<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<usize, Error> {
         self.transaction(keys, |all| {
-            keys.iter().filter(|key| all.delete(key.as_ref())).count()
+            Ok(keys.iter().filter(|key| all.delete(key.as_ref())).count())
         })
     }
 
     /// Whether a key exists.
-    pub fn exists(&self, key: &[u8]) -> bool {
+    ///
+    /// # Errors
+    /// If the log has failed, where it is synchronous.
+    pub fn exists(&self, key: &[u8]) -> Result<bool, Error> {
         self.read_key(key, |guard| guard.exists(key))
     }
 
     /// Makes a key expire after so long and says whether it exists.
-    pub fn expire(&self, key: &[u8], after: Duration) -> bool {
-        self.on_key_now(key, |guard| {
+    ///
+    /// # Errors
+    /// If no write is admitted.
+    pub fn expire(&self, key: &[u8], after: Duration) -> Result<bool, Error> {
+        self.write_key(key, |guard| {
             let at = guard.now().saturating_add(after.as_millis() as u64);
             guard
                 .entry(key)
@@ -131,8 +163,11 @@ impl Db {
     }
 
     /// Makes a key stay and says whether it was going to expire.
-    pub fn persist(&self, key: &[u8]) -> bool {
-        self.on_key(key, |guard| {
+    ///
+    /// # Errors
+    /// If no write is admitted.
+    pub fn persist(&self, key: &[u8]) -> Result<bool, Error> {
+        self.write_key(key, |guard| {
             let Some(mut key) = guard.entry(key).occupied() else {
                 return false;
             };
@@ -143,15 +178,23 @@ impl Db {
     }
 
     /// How long until a key expires: none when it does not exist, `Some(None)` when it stays.
-    pub fn time_to_live(&self, key: &[u8]) -> Option<Option<Duration>> {
-        self.on_key_now(key, |guard| {
-            let now = guard.now();
-            let view = guard.peek(key)?;
-            Some(
-                view.expire_at()
-                    .map(|at| Duration::from_millis(at.saturating_sub(now))),
-            )
-        })
+    ///
+    /// # Errors
+    /// If the log has failed, where it is synchronous.
+    pub fn time_to_live(&self, key: &[u8]) -> Result<Option<Option<Duration>>, Error> {
+        self.shared.admit(false)?;
+        let now_ms = self.shared.now_ms();
+        self.work_on(
+            key,
+            |_| now_ms,
+            |guard| {
+                let view = guard.peek(key)?;
+                Some(
+                    view.expire_at()
+                        .map(|at| Duration::from_millis(at.saturating_sub(now_ms))),
+                )
+            },
+        )
     }
 
     /// Reads a string, which takes few instructions unless something out of the ordinary is to be done.
@@ -162,90 +205,100 @@ impl Db {
         read: impl FnOnce(Option<TextRef<'_>>) -> R,
     ) -> Result<R, Error> {
         let shared = &*self.shared;
-        let (stripes, layout) = (&shared.stripes, &shared.stripes.layout);
-        let hash = layout.hash(key);
-        let index = layout.stripe_of(hash);
-        let stripe = stripes.read(index);
-        match stripe.glance(layout, DATABASE, (key, hash), shared.rough_ms()) {
-            Glance::Missing => return Ok(read(None)),
-            Glance::String(string) => return Ok(read(Some(string))),
-            Glance::Unclear => drop(stripe),
+        shared.admit(false)?;
+        let home = shared.router().place(DATABASE.0, key);
+        let stripe = shared.stripes.read(home.stripe);
+        let layout = &shared.stripes.layout;
+        let glance = stripe.glance(layout, DATABASE, (key, home.hash), shared.rough_ms());
+        let result = match glance {
+            Glance::Missing => read(None),
+            Glance::String(string) => read(Some(string)),
+            Glance::Unclear => {
+                drop(stripe);
+                let read =
+                    |guard: &mut Guard<'_>| Ok::<_, WrongKind>(read(guard.read_string(key)?));
+                return Ok(self.read_key(key, read)??);
+            }
+        };
+        if shared.is_logged() {
+            drop(stripe);
+            shared.wait_for(shared.latest(Reach::Key(home.hash)))?;
         }
-        Ok(self.read_key(key, |guard| {
-            Ok::<_, WrongKind>(read(guard.read_string(key)?))
-        })?)
+        Ok(result)
     }
 
-    /// Runs `work`, which only reads the key, beside others who read. It does not ask what time it is.
+    /// Runs `work`, which only reads the key, together with others who read. It does not ask what time it is.
     #[inline]
-    fn read_key<R>(&self, key: &[u8], work: impl FnOnce(&mut Guard<'_>) -> R) -> R {
+    fn read_key<R>(&self, key: &[u8], work: impl FnOnce(&mut Guard<'_>) -> R) -> Result<R, Error> {
         let shared = &*self.shared;
-        let hash = shared.stripes.layout.hash(key);
-        let index = shared.stripes.layout.stripe_of(hash);
+        shared.admit(false)?;
+        let home = shared.router().place(DATABASE.0, key);
         let mut exact_ms = None;
-        let look = shared
+        let read = shared
             .stripes
-            .look(index, || *exact_ms.insert(shared.now_ms()));
-        let Some(mut seen) = look else {
-            let held = shared.stripes.lock_to_read(index, Patience::Wait);
-            let mut held = held.expect("a patient lock succeeds");
+            .share(home.stripe, || *exact_ms.insert(shared.now_ms()));
+        let Some(read) = read else {
+            let held = shared.stripes.lock_to_read(home.stripe, Patience::Wait);
+            let held = held.expect("a patient lock succeeds");
             let now_ms = shared.time_for(&held);
-            return self.with_guard(&mut held, (key, hash), now_ms, |mut guard| work(&mut guard));
+            return self.work_in(held, (key, home), now_ms, work);
         };
         let now_ms = exact_ms.unwrap_or_else(|| shared.rough_ms());
-        let (result, did) = self.with_guard(&mut seen, (key, hash), now_ms, |guard| {
-            let mut guard = guard.reading();
-            (work(&mut guard), guard.stats())
-        });
-        drop(seen);
-        if did.untouched {
-            self.on_key_at(key, |_| now_ms, |guard| guard.touch(key));
+        let (result, is_untouched) = self.work_in(read, (key, home), now_ms, |guard| {
+            (work(guard), guard.stats().untouched)
+        })?;
+        if is_untouched {
+            self.work_on(key, |_| now_ms, |guard| guard.touch(key))?;
         }
-        result
+        Ok(result)
     }
 
-    /// Runs `work` while the key's stripe is locked. It does not ask what time it is.
-    fn on_key<R>(&self, key: &[u8], work: impl FnOnce(&mut Guard<'_>) -> R) -> R {
-        self.on_key_at(key, |held| self.shared.time_for(held), work)
+    /// Runs `work`, which may change the key, at the exact time.
+    fn write_key<R>(&self, key: &[u8], work: impl FnOnce(&mut Guard<'_>) -> R) -> Result<R, Error> {
+        self.shared.admit(true)?;
+        self.work_on(key, |_| self.shared.now_ms(), work)
     }
 
-    /// The same for what does ask.
-    fn on_key_now<R>(&self, key: &[u8], work: impl FnOnce(&mut Guard<'_>) -> R) -> R {
-        self.on_key_at(key, |_| self.shared.now_ms(), work)
-    }
-
-    #[inline]
-    fn on_key_at<R>(
+    /// Runs `work` while the key's stripe is locked.
+    fn work_on<R>(
         &self,
         key: &[u8],
         now_ms: impl FnOnce(&Held<'_>) -> u64,
         work: impl FnOnce(&mut Guard<'_>) -> R,
-    ) -> R {
-        let stripes = &self.shared.stripes;
-        let hash = stripes.layout.hash(key);
-        let held = stripes.lock(stripes.layout.stripe_of(hash), Patience::Wait);
-        let mut held = held.expect("a patient lock succeeds");
+    ) -> Result<R, Error> {
+        let home = self.shared.router().place(DATABASE.0, key);
+        let held = self.shared.stripes.lock(home.stripe, Patience::Wait);
+        let held = held.expect("a patient lock succeeds");
         let now_ms = now_ms(&held);
-        self.with_guard(&mut held, (key, hash), now_ms, |mut guard| work(&mut guard))
+        self.work_in(held, (key, home), now_ms, work)
     }
 
+    /// Runs `work` in a section of its own over the key's stripe, and returns when its result may be told.
     #[inline]
-    fn with_guard<R>(
+    fn work_in<R, L: Locks>(
         &self,
-        stripes: &mut dyn Stripes,
-        (key, hash): (&[u8], u64),
+        held: L,
+        (key, home): (&[u8], Home),
         now_ms: u64,
-        work: impl FnOnce(Guard<'_>) -> R,
-    ) -> R {
-        let shared = &self.shared;
-        let mut unit = Unit::default();
-        let mut effects = Collector {
-            unit: &mut unit,
-            wanted: shared.log.is_some(),
+        work: impl FnOnce(&mut Guard<'_>) -> R,
+    ) -> Result<R, Error> {
+        let shared = &*self.shared;
+        let mut unit = UNIT.take();
+        let mode = shared.mode(false, now_ms);
+        let mut section = Section::begin(shared, held, &mut unit, now_ms * 1000, mode);
+        let touching = Touching {
+            touch: true,
+            random: shared.random(),
         };
-        let guard = Guard::new(stripes, &shared.stripes.layout, &mut effects, now_ms);
-        let result = work(guard.hashed(key, hash));
-        shared.commit(&mut unit);
-        result
+        let mut guard = section
+            .guard(home.keyspace, touching)
+            .hashed(key, home.hash);
+        let result = work(&mut guard);
+        let garbage = guard.take_garbage();
+        section.parts().0.leave(garbage);
+        let lsn = section.finish(Reach::Key(home.hash));
+        UNIT.set(unit);
+        shared.wait_for(lsn)?;
+        Ok(result)
     }
 }

@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use kvik_command::pause::PauseScope;
 use kvik_command::stats::ThreadStats;
-use kvik_store::{Garbage, Guard, Stripes, prepare_memory, release_memory};
+use kvik_log::Unit;
+use kvik_store::{ExpiryRound, Garbage, KeyspaceId, Mode, Stripes, prepare_memory, release_memory};
 
-use crate::db::Shared;
-use crate::effects::Collector;
-use crate::effects::Unit;
+use crate::section::{Section, Touching};
+use crate::shared::Shared;
+use crate::stamps::Reach;
 use crate::stripes::{Busy, Patience, SharedStripes};
 use crate::sync::{AtomicU64, Condvar, Mutex};
 
@@ -198,7 +199,7 @@ impl Shared {
     fn writes_wait(&self) -> bool {
         let now_ms = self.clock.now_us() / 1000;
         let scope = self.engine.pause.scope(now_ms);
-        self.follower || scope.is_some_and(|scope| scope >= PauseScope::Writes)
+        self.is_follower() || scope.is_some_and(|scope| scope >= PauseScope::Writes)
     }
 }
 
@@ -272,17 +273,20 @@ fn expire_slice(
     patience: Patience,
     stats: &ThreadStats,
 ) -> bool {
-    let Ok(mut held) = shared.stripes.lock(index, patience) else {
+    let Ok(held) = shared.stripes.lock(index, patience) else {
         return false;
     };
-    let mut effects = Collector {
-        unit,
-        wanted: shared.log.is_some(),
+    // The store may have been paused, or have become a follower, while the lock was waited for.
+    let mode = shared.mode(false, now_ms);
+    let mut section = Section::begin(shared, held, unit, now_ms * 1000, mode);
+    let mut guard = section.guard(KeyspaceId(0), Touching::NONE);
+    let done = match mode {
+        Mode::Primary => guard.expire_due(index, SLICE),
+        Mode::Paused | Mode::Follower => ExpiryRound::default(),
     };
-    let mut guard = Guard::new(&mut held, &shared.stripes.layout, &mut effects, now_ms);
-    let done = guard.expire_due(index, SLICE);
-    shared.commit(unit);
-    drop(held);
+    let garbage = guard.take_garbage();
+    section.parts().0.leave(garbage);
+    section.finish(Reach::Nothing);
     if done.keys > 0 {
         shared.engine.expiry_lag.record(done.lag_ms);
         stats.totals.expired.add(done.keys as u64);

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use allocation_counter::measure;
-use kvik::effects::{EffectLog, Unit};
+use kvik::effects::{EffectLog, Lsn, Unit};
 use kvik::{Db, Executor, Options, Outcome, Patience, Session};
 use kvik_command::client::Origin;
 use kvik_resp::{Args, Limits, Output, Parsed, RequestParser, Span};
@@ -19,8 +19,10 @@ const KEYS: usize = 200;
 struct Forget;
 
 impl EffectLog for Forget {
-    fn append(&self, unit: &Unit) -> u64 {
-        unit.iter().count() as u64
+    fn append(&self, unit: &mut Unit, _now_ms: u64) -> Lsn {
+        let bytes = unit.len() as u64;
+        unit.clear();
+        Lsn::new(bytes)
     }
 }
 

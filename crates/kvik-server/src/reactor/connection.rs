@@ -191,7 +191,7 @@ impl Connection {
             let executor = &mut *tools.executor;
             match executor.execute_prepared(&mut self.session, step.prepared, args, out) {
                 Outcome::Done => *consumed += step.len,
-                Outcome::Busy => return Some(RunEnd::Busy),
+                Outcome::Busy | Outcome::LogFull => return Some(RunEnd::Busy),
                 Outcome::Begun => return Some(RunEnd::Turn),
                 Outcome::Paused(until_ms) => return Some(RunEnd::Paused(until_ms)),
             }

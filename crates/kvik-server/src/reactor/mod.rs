@@ -614,9 +614,16 @@ impl Reactor {
     reason = "DEBUG HOLD is asked to hold a stripe for a time"
 )]
 fn hold(db: Db, key: Vec<u8>, duration: Duration) {
-    let work = move || db.transaction(&[key], |_| std::thread::sleep(duration));
+    let sleep = move || {
+        let held = |_: &mut kvik::Transaction<'_>| {
+            std::thread::sleep(duration);
+            Ok::<_, kvik::Error>(())
+        };
+        // A follower does not let it in, which is no fault of the thread.
+        let _ = db.transaction(&[key], held);
+    };
     let thread = std::thread::Builder::new().name("kvik-hold".into());
-    if let Err(error) = thread.spawn(work) {
+    if let Err(error) = thread.spawn(sleep) {
         tracing::warn!("cannot start a thread: {error}");
     }
 }

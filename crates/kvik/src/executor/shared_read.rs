@@ -1,56 +1,60 @@
-//! Commands that only read one key, beside others who read the same stripe.
+//! Commands that only read one key, together with others who read the same stripe.
 
 use kvik_command::Session;
+use kvik_log::Unit;
 use kvik_resp::Output;
-use kvik_store::{Guard, Mode};
+use kvik_store::Mode;
 
-use super::{Call, Work};
-use crate::db::Shared;
-use crate::effects::Collector;
-use crate::stripes::{Patience, Seen};
+use super::Work;
+use super::run::Call;
+use crate::section::{Section, Touching};
+use crate::shared::Shared;
+use crate::stamps::Reach;
+use crate::stripes::{Patience, SharedRead};
 
 impl Work {
-    /// Runs a command that only reads, beside others who do.
+    /// Runs a command that only reads its one key, in a stripe that others may read meanwhile.
     #[inline(never)]
     pub(super) fn run_shared(
         &mut self,
         shared: &Shared,
-        mut seen: Seen<'_>,
+        unit: &mut Unit,
+        read: SharedRead<'_>,
         session: &mut Session,
         call: &Call<'_>,
         out: &mut Output,
     ) {
-        let call = &Call {
-            shared_lock: true,
-            ..*call
-        };
-        let now_us = self.clock.now_us();
-        let untouched = self.run(shared, &mut seen, session, call, now_us, out);
-        drop(seen);
+        let Some((_, hash)) = call.hash else { return };
+        let mut section = self.begin(shared, unit, read);
+        let (core, held) = section.parts();
+        let untouched = self.run(core, held, session, call, out);
+        let lsn = section.finish(Reach::Key(hash));
+        self.note_lsn(lsn);
         if untouched {
-            self.touch(shared, session, call, now_us);
+            self.touch(shared, unit, session, call);
         }
     }
 
     /// Sets the access clock of the key of a command that only read, unless somebody else has its stripe.
     #[cold]
-    fn touch(&mut self, shared: &Shared, session: &Session, call: &Call<'_>, now_us: u64) {
+    fn touch(&mut self, shared: &Shared, unit: &mut Unit, session: &Session, call: &Call<'_>) {
         let Some((at, hash)) = call.hash else { return };
         let stripes = &shared.stripes;
-        let Ok(mut held) = stripes.lock(stripes.layout.stripe_of(hash), Patience::Spin) else {
+        let Ok(held) = stripes.lock(stripes.layout.stripe_of(hash), Patience::Spin) else {
             return;
         };
-        let mut effects = Collector {
-            unit: &mut self.unit,
-            wanted: false,
-        };
-        let policy = shared.engine.settings.access_policy();
         // Paused, because nothing is to be deleted here: others may have come in between.
-        Guard::new(&mut held, &stripes.layout, &mut effects, now_us / 1000)
-            .on(session.keyspace())
-            .mode(Mode::Paused)
-            .access(policy, true, self.random.bits())
-            .hashed(&call.args[at], hash)
-            .touch(&call.args[at]);
+        let now_us = self.clock.now_us();
+        let mut section = Section::begin(shared, held, unit, now_us, Mode::Paused);
+        let touching = Touching {
+            touch: true,
+            random: self.random.bits(),
+        };
+        let key = &call.args[at];
+        section
+            .guard(session.keyspace(), touching)
+            .hashed(key, hash)
+            .touch(key);
+        section.finish(Reach::Nothing);
     }
 }

@@ -1,14 +1,17 @@
 //! The work of DELPREFIX: pages of keys looked at and deleted, a few while a stripe is held once.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use kvik_command::prefix_jobs::{PrefixPage, PrefixProgress};
-use kvik_store::Guard;
+use kvik_log::Unit;
+use kvik_store::Mode;
 
 use super::{LONGEST_MS, SLICE, WHILE_OFF_MS};
-use crate::db::Shared;
-use crate::effects::{Collector, Unit};
-use crate::stripes::{InTurn, Patience};
+use crate::section::{Section, Touching};
+use crate::shared::Shared;
+use crate::stamps::Reach;
+use crate::stripes::Patience;
 
 /// Keys looked at in a page.
 const PAGE: usize = 512;
@@ -32,7 +35,7 @@ pub(super) fn work(shared: &Shared, unit: &mut Unit) {
     let Some(page) = shared.engine.prefix_jobs.next_page(now_us) else {
         return;
     };
-    let (keys, mut done) = look(shared, unit, &page, now_us / 1000);
+    let (keys, mut done) = look(shared, &page, now_us / 1000);
     if !page.dry_run {
         done.deleted = delete(shared, unit, &page, &keys, now_us / 1000);
     }
@@ -43,25 +46,19 @@ pub(super) fn work(shared: &Shared, unit: &mut Unit) {
 }
 
 /// The keys of a page that match.
-fn look(
-    shared: &Shared,
-    unit: &mut Unit,
-    page: &PrefixPage,
-    now_ms: u64,
-) -> (Vec<Vec<u8>>, PrefixProgress) {
-    let mut stripes = InTurn::new(&shared.stripes);
-    let mut effects = Collector {
-        unit,
-        wanted: false,
-    };
-    let guard = Guard::new(&mut stripes, &shared.stripes.layout, &mut effects, now_ms);
+fn look(shared: &Shared, page: &PrefixPage, now_ms: u64) -> (Vec<Vec<u8>>, PrefixProgress) {
+    let unit = RefCell::new(Unit::new());
+    // Paused, because nothing is to be deleted here.
+    let mut section = Section::in_turn(shared, &unit, now_ms * 1000, Mode::Paused);
     let (mut keys, mut visited) = (Vec::new(), 0);
-    let next = guard.on(page.keyspace).scan(page.cursor, PAGE, |view| {
+    let mut guard = section.guard(page.keyspace, Touching::NONE);
+    let next = guard.scan(page.cursor, PAGE, |view| {
         visited += 1;
         if view.key().starts_with(&page.prefix) {
             keys.push(view.key().to_vec());
         }
     });
+    section.finish(Reach::Nothing);
     let progress = PrefixProgress {
         next: next.next,
         visited,
@@ -85,22 +82,16 @@ fn delete(
     // A page is in the order of the hashes, so the keys of a stripe follow each other.
     for group in keys.chunk_by(|a, b| stripe(a) == stripe(b)) {
         for slice in group.chunks(SLICE) {
-            let Ok(mut held) = shared.stripes.lock(stripe(&slice[0]), Patience::Wait) else {
-                continue;
-            };
-            let mut effects = Collector {
-                unit,
-                wanted: shared.log.is_some(),
-            };
-            let guard = Guard::new(&mut held, layout, &mut effects, now_ms);
-            let mut guard = guard.on(page.keyspace);
+            let hashes: Vec<u64> = slice.iter().map(|key| layout.hash(key)).collect();
+            let held = shared.stripes.lock(stripe(&slice[0]), Patience::Wait);
+            let held = held.expect("a patient lock succeeds");
+            let mode = shared.mode(false, now_ms);
+            let mut section = Section::begin(shared, held, unit, now_ms * 1000, mode);
+            let mut guard = section.guard(page.keyspace, Touching::NONE);
             deleted += slice.iter().filter(|key| guard.delete(key)).count() as u64;
             let garbage = guard.take_garbage();
-            shared.commit(unit);
-            drop(held);
-            if let Some(garbage) = garbage {
-                shared.stripes.alarm.discard(garbage);
-            }
+            section.parts().0.leave(garbage);
+            section.finish(Reach::Keys(&hashes));
         }
     }
     deleted

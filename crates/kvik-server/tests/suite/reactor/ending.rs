@@ -8,6 +8,7 @@ use kvik_server::Server;
 
 use super::{
     at_once, bulk, clog, field, ok, on_each, open, pong, set_large, until, until_at_least,
+    while_held,
 };
 use crate::target::Wire;
 
@@ -52,7 +53,7 @@ fn kill_clogged(server: &Server, control: &mut Wire) {
 }
 
 fn kill_busy(server: &Server, control: &mut Wire) {
-    server.db().transaction(&[b"counter"], |_| {
+    while_held(server.db(), || {
         let mut busy = open(server);
         let id = busy.id();
         busy.send(b"ECHO read\r\nINCR counter\r\n");
@@ -93,7 +94,7 @@ fn a_client_that_has_finished_gets_every_reply() {
 
 fn finish_while_busy(server: &Server) {
     let mut wire = open(server);
-    server.db().transaction(&[b"counter"], |_| {
+    while_held(server.db(), || {
         wire.send(&b"INCR counter\r\n".repeat(100));
         finish(&wire);
     });
@@ -129,7 +130,7 @@ fn a_server_that_stops_runs_what_it_has_received() {
         let db = server.db().clone();
         let (mut control, mut busy) = (open(&server), open(&server));
         let id = busy.id();
-        let stopping = db.transaction(&[b"counter"], |_| {
+        let stopping = while_held(&db, || {
             busy.send(&b"INCR counter\r\n".repeat(100));
             until_at_least(&mut control, id, "qbuf", 1400);
             let stopping = thread::spawn(move || drop(server));

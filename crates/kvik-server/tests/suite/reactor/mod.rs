@@ -42,6 +42,13 @@ fn on(io: &str, threads: usize, settings: &[&str], check: impl Fn(Server)) {
     }
 }
 
+/// Runs something while the stripe of the key `counter` is held.
+fn while_held<R>(db: &kvik::Db, run: impl FnOnce() -> R) -> R {
+    let hold = |_: &mut kvik::Transaction<'_>| Ok::<_, kvik::Error>(run());
+    db.transaction(&[b"counter"], hold)
+        .expect("nothing refuses it")
+}
+
 fn open(server: &Server) -> Wire {
     Wire::open(server.addresses()[0].port())
 }

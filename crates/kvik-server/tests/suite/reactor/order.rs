@@ -3,7 +3,7 @@
 use kvik_resp::Value;
 use kvik_server::Server;
 
-use super::{bulk, ok, on_each, open, pong};
+use super::{bulk, ok, on_each, open, pong, while_held};
 use crate::target::Wire;
 
 /// More than is parsed ahead at once.
@@ -13,7 +13,7 @@ const COUNT: i64 = 100;
 fn across_stripes_that_are_taken() {
     on_each(&[1, 2, 8], &[], |server| {
         let (mut working, mut other) = (open(&server), open(&server));
-        server.db().transaction(&[b"counter"], |_| {
+        while_held(server.db(), || {
             count(&mut working);
             assert_eq!(working.reply(), Some(bulk("0")), "what needs no key");
             for _ in 0..20 {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kvik::effects::{EffectLog, Unit};
+use kvik::effects::{EffectLog, Lsn, Unit};
 use kvik::{Clock, Db, Executor, Options, Outcome, Patience, Session, Value};
 use kvik_command::client::Origin;
 use kvik_resp::{Args, ArgsBuf, Output, Protocol, ReplyDecoder};
@@ -96,7 +96,7 @@ impl MemoryConnection {
             self.written.append(&mut output.into_bytes());
             match outcome {
                 Outcome::Done => drop(self.pending.pop_front()),
-                Outcome::Busy | Outcome::Begun | Outcome::Paused(_) => return,
+                Outcome::Busy | Outcome::Begun | Outcome::LogFull | Outcome::Paused(_) => return,
             }
         }
     }
@@ -192,11 +192,12 @@ impl Mirror {
 }
 
 impl EffectLog for Mirror {
-    fn append(&self, unit: &Unit) -> u64 {
+    fn append(&self, unit: &mut Unit, _now_ms: u64) -> Lsn {
         if let Err(failure) = self.follower.follow(unit) {
             self.failures.lock().push(failure);
         }
-        0
+        unit.clear();
+        Lsn::ZERO
     }
 }
 

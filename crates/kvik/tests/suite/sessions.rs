@@ -3,23 +3,22 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kvik::effects::{EffectLog, Unit};
-use kvik::{Clock, Db, Options, Patience, Value};
+use kvik::effects::{EffectLog, Lsn, Unit};
+use kvik::{Db, Error, Options, Patience, Value};
 use kvik_command::client::Origin;
 use kvik_resp::{ArgsBuf, Output};
+
+use crate::support::{manual, ok};
 
 /// Counts the units that come.
 #[derive(Default)]
 struct Count(AtomicU64);
 
 impl EffectLog for Count {
-    fn append(&self, _: &Unit) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed)
+    fn append(&self, unit: &mut Unit, _now_ms: u64) -> Lsn {
+        unit.clear();
+        Lsn::new(self.0.fetch_add(1, Ordering::Relaxed))
     }
-}
-
-fn ok(reply: &Value) {
-    assert!(reply.is_ok(), "{reply:?}");
 }
 
 #[test]
@@ -32,7 +31,9 @@ fn a_buffer_may_hold_one_key_after_the_other() {
             buffer.copy_from_slice(key);
             transaction.set(&buffer, key);
         }
-    });
+        Ok::<_, Error>(())
+    })
+    .unwrap();
     for key in &keys {
         assert_eq!(db.get(key).unwrap().as_deref(), Some(&key[..]));
     }
@@ -55,15 +56,8 @@ fn no_key_expires_within_a_transaction() {
 
 #[test]
 fn a_paused_store_keeps_an_expired_key_that_a_transaction_watches() {
-    let (now, units) = (
-        Arc::new(AtomicU64::new(1_000_000_000)),
-        Arc::new(Count::default()),
-    );
-    let clock = Clock::Manual(Arc::clone(&now));
-    let options = Options::default()
-        .clock(clock)
-        .effect_log(Arc::clone(&units) as _);
-    let db = Db::open(options);
+    let ((options, now), units) = (manual(), Arc::new(Count::default()));
+    let db = Db::open(options.effect_log(Arc::clone(&units) as _));
     let mut connection = db.connect();
     ok(&connection.run(&["SET", "k", "v", "PX", "5"]));
     ok(&connection.run(&["WATCH", "k"]));
@@ -98,12 +92,12 @@ fn what_a_panicking_transaction_has_changed_is_told() {
     let units = Arc::new(Count::default());
     let db = Db::open(Options::default().effect_log(Arc::clone(&units) as _));
     let panicking = || {
-        db.transaction(&["k"], |keys| {
+        db.transaction(&["k"], |keys| -> Result<(), Error> {
             keys.set(b"k", b"v");
             panic!("as a closure may");
         })
     };
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panicking)).is_err());
-    assert!(db.exists(b"k"));
+    assert_eq!(db.exists(b"k"), Ok(true));
     assert_eq!(units.0.load(Ordering::Relaxed), 1);
 }

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kvik::effects::{EffectLog, Unit};
 use kvik::{Connection, Db, Options};
 use kvik_command::table;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+
+use crate::support::Mirror;
 
 /// Words that mean something to some command, or nearly do.
 const WORDS: &[&str] = &[
@@ -116,18 +117,6 @@ fn lines() -> impl Strategy<Value = Vec<Line>> {
     let words = prop::collection::vec(select(WORDS), 0..7);
     let line = (any::<Index>(), words).prop_map(|(command, words)| Line { command, words });
     prop::collection::vec(line, 1..60)
-}
-
-/// Plays every unit into a second store as it happens.
-struct Mirror(Db);
-
-impl EffectLog for Mirror {
-    fn append(&self, unit: &Unit) -> u64 {
-        self.0
-            .follow(unit)
-            .expect("the mirror repeats what happened");
-        0
-    }
 }
 
 fn digest(db: &Db) -> kvik::Value {

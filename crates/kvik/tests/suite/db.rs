@@ -1,28 +1,14 @@
-//! The library through its public API.
+//! Keys, transactions, watches and large values through handles and executors.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
 use kvik::effects::{EffectLog, Unit};
-use kvik::{
-    Clock, Connection, Db, Executor, Options, Outcome, Patience, Session, SetOptions, Value,
-};
-use kvik_command::client::Origin;
-use kvik_resp::Output;
+use kvik::{Connection, Db, Error, Options, Outcome, SetOptions, Value};
 
-/// Plays every unit into a second store as it happens.
-struct Mirror(Db);
-
-impl EffectLog for Mirror {
-    fn append(&self, unit: &Unit) -> u64 {
-        self.0
-            .follow(unit)
-            .expect("the mirror repeats what happened");
-        0
-    }
-}
+use crate::support::{Client, Lines, Mirror, manual, ok};
 
 fn with_mirror(options: Options) -> (Db, Db) {
     let mirror = Db::open(Options::default().stripes(4).follower());
@@ -30,51 +16,20 @@ fn with_mirror(options: Options) -> (Db, Db) {
     (db, mirror)
 }
 
-/// Keeps every effect as a line.
-#[derive(Default)]
-struct Lines(Mutex<Vec<String>>);
-
-impl EffectLog for Lines {
-    fn append(&self, unit: &Unit) -> u64 {
-        let line = |words: kvik_resp::Args<'_>| {
-            let words = words.iter().map(String::from_utf8_lossy);
-            words.collect::<Vec<_>>().join(" ")
-        };
-        let mut lines = self.0.lock().expect("nobody panics holding it");
-        lines.extend(unit.iter().map(|(_, words)| line(words)));
-        0
-    }
-}
-
-fn manual() -> (Options, Arc<AtomicU64>) {
-    let now = Arc::new(AtomicU64::new(1_000_000_000));
-    (
-        Options::default().clock(Clock::Manual(Arc::clone(&now))),
-        now,
-    )
-}
-
-fn ok(reply: &Value) {
-    assert!(reply.is_ok(), "{reply:?}");
-}
-
 #[test]
 fn typed_methods_and_commands_see_the_same_keys() {
     let db = Db::open(Options::default());
-    db.set(b"k", b"12");
+    db.set(b"k", b"12").unwrap();
     assert_eq!(db.run(&["GET", "k"]).as_bytes(), Some(&b"12"[..]));
     ok(&db.run(&["SET", "k", "v"]));
     assert_eq!(db.get(b"k").unwrap().as_deref(), Some(&b"v"[..]));
-    assert!(!db.set_with(
-        b"k",
-        b"x",
-        SetOptions {
-            if_exists: Some(false),
-            ..SetOptions::default()
-        }
-    ));
-    assert_eq!(db.delete(&[b"k", b"l"]), 1);
-    assert!(!db.exists(b"k"));
+    let only_new = SetOptions {
+        if_exists: Some(false),
+        ..SetOptions::default()
+    };
+    assert_eq!(db.set_with(b"k", b"x", only_new), Ok(false));
+    assert_eq!(db.delete(&[b"k", b"l"]), Ok(1));
+    assert_eq!(db.exists(b"k"), Ok(false));
 }
 
 #[test]
@@ -127,10 +82,10 @@ fn watch_notices_changes_and_expiry() {
     let (options, now) = manual();
     let db = Db::open(options);
     let mut client = watching(&db, "missing");
-    db.set(b"missing", b"not any more");
+    db.set(b"missing", b"not any more").unwrap();
     assert!(client.run(&["EXEC"]).is_null());
 
-    db.expire(b"missing", Duration::from_millis(10));
+    db.expire(b"missing", Duration::from_millis(10)).unwrap();
     let mut client = watching(&db, "missing");
     now.fetch_add(10_000, Ordering::SeqCst);
     assert!(client.run(&["EXEC"]).is_null());
@@ -144,12 +99,12 @@ fn the_mirror_follows_expiry_and_transactions() {
     let (options, now) = manual();
     let (db, mirror) = with_mirror(options);
     ok(&db.run(&["MSET", "a", "1", "b", "2"]));
-    db.expire(b"a", Duration::from_secs(1));
+    db.expire(b"a", Duration::from_secs(1)).unwrap();
     assert_eq!(mirror.get(b"b").unwrap().as_deref(), Some(&b"2"[..]));
     now.fetch_add(1_000_000, Ordering::SeqCst);
     assert_eq!(db.get(b"a").unwrap(), None);
     assert!(
-        !mirror.exists(b"a"),
+        !mirror.exists(b"a").unwrap(),
         "the key that was met has been deleted there, too"
     );
 }
@@ -165,19 +120,20 @@ fn keys_expire_though_nobody_looks() {
                 expire_in: Some(Duration::from_millis(u64::from(n % 50))),
                 ..SetOptions::default()
             },
-        );
+        )
+        .unwrap();
     }
     while db.engine().stats.totals().expired < 1000 {
         thread::yield_now();
     }
-    assert!((0..1000u32).all(|n| !mirror.exists(&n.to_be_bytes())));
+    assert!((0..1000u32).all(|n| !mirror.exists(&n.to_be_bytes()).unwrap()));
 }
 
 #[test]
 fn closures_are_transactions_across_stripes() {
     let db = Db::open(Options::default().stripes(64));
-    db.set(b"a", b"1000");
-    db.set(b"b", b"1000");
+    db.set(b"a", b"1000").unwrap();
+    db.set(b"b", b"1000").unwrap();
     let read = |value: Option<Vec<u8>>| {
         String::from_utf8(value.unwrap())
             .unwrap()
@@ -193,7 +149,9 @@ fn closures_are_transactions_across_stripes() {
                         assert_eq!(a + b, 2000);
                         keys.set(b"a", (a - n).to_string().as_bytes());
                         keys.set(b"b", (b + n).to_string().as_bytes());
-                    });
+                        Ok::<_, Error>(())
+                    })
+                    .unwrap();
                 }
             });
         }
@@ -204,7 +162,7 @@ fn closures_are_transactions_across_stripes() {
 fn a_read_beside_others_marks_the_key_as_used() {
     let (options, now) = manual();
     let db = Db::open(options);
-    db.set(b"k", b"v");
+    db.set(b"k", b"v").unwrap();
     let idle = |db: &Db| db.run(&["OBJECT", "IDLETIME", "k"]).as_int();
     let typed = |db: &Db| assert_eq!(db.get(b"k"), Ok(Some(b"v".to_vec())));
     let command = |db: &Db| assert_eq!(db.run(&["GET", "k"]).as_bytes(), Some(&b"v"[..]));
@@ -222,7 +180,7 @@ fn a_read_beside_others_marks_the_key_as_used() {
 fn reads_and_writes_of_one_key_by_many_threads_keep_their_order() {
     const WRITES: i64 = 3000;
     let db = Db::open(Options::default());
-    db.set(b"n", b"0");
+    db.set(b"n", b"0").unwrap();
     let read = |typed: bool| -> i64 {
         let value = if typed {
             db.get(b"n").expect("a string")
@@ -285,7 +243,7 @@ fn effects_are_canonical() {
         let words: Vec<&str> = command.split(' ').collect();
         let reply = db.run(&words);
         assert_eq!(reply.as_error(), None, "{command}");
-        let stated = std::mem::take(&mut *lines.0.lock().unwrap());
+        let stated = lines.take();
         assert_eq!(stated, effects, "{command}");
     }
 }
@@ -304,7 +262,7 @@ fn members_that_are_due_together_go_in_slices() {
         assert_eq!(db.run(&["SADD", key, "stays"]).as_int(), Some(1));
     }
     now.fetch_add(2_000_000, Ordering::Release);
-    lines.0.lock().unwrap().clear();
+    lines.take();
     assert_eq!(db.run(&["SCARD", "one"]).as_int(), Some(1));
     let mut session = db.connect();
     ok(&session.run(&["MULTI"]));
@@ -313,47 +271,13 @@ fn members_that_are_due_together_go_in_slices() {
         session.run(&["EXEC"]),
         Value::Array(vec![Value::Integer(1)])
     );
-    let lines = lines.0.lock().unwrap();
+    let lines = lines.take();
     for key in ["one", "two"] {
         let removals = lines.iter().map(|line| line.split(' ').collect::<Vec<_>>());
         let removals = removals.filter(|words| words[..2] == ["SREM", key]);
         let slices: Vec<usize> = removals.map(|words| words.len() - 2).collect();
         assert_eq!(slices.iter().sum::<usize>(), 1000);
         assert!(slices.iter().all(|&members| members <= 128), "{slices:?}");
-    }
-}
-
-/// A client of a server: its commands are put off rather than waited for.
-struct Client {
-    executor: Executor,
-    session: Session,
-    out: Output,
-}
-
-impl Client {
-    fn of(db: &Db) -> Self {
-        Self {
-            executor: db.executor(Patience::Spin),
-            session: db.session(Origin::embedded()),
-            out: Output::default(),
-        }
-    }
-
-    fn offer(&mut self, words: &[&str]) -> Outcome {
-        let words: kvik_resp::ArgsBuf = words.iter().collect();
-        self.executor.refresh();
-        let (session, out) = (&mut self.session, &mut self.out);
-        self.executor.execute(session, words.as_args(), out)
-    }
-
-    /// Offers a command until it has run, doing something in between; says how often it was put off.
-    fn run_between(&mut self, words: &[&str], mut between: impl FnMut(usize)) -> usize {
-        let mut put_off = 0;
-        while self.offer(words) != Outcome::Done {
-            between(put_off);
-            put_off += 1;
-        }
-        put_off
     }
 }
 
@@ -393,14 +317,14 @@ fn large_values_are_renamed_and_copied_in_slices_while_they_change() {
             let removal = change.replace("ADD", "REM").replace("SET", "DEL");
             db.run(&[&removal, key, &format!("{:040}", 10 * n)]);
             // Nothing is seen of it.
-            assert!(!db.exists(copy.as_bytes()));
+            assert!(!db.exists(copy.as_bytes()).unwrap());
         };
-        lines.0.lock().unwrap().clear();
+        lines.take();
         let put_off = client.run_between(&["COPY", key, &copy], change);
         assert!((4..20).contains(&put_off), "{put_off}");
         assert_eq!(outline(&db, key), outline(&db, &copy));
         let effect = format!("COPY {key} {copy} DB 0 REPLACE");
-        let told = lines.0.lock().unwrap();
+        let told = lines.take();
         let told = told.iter().filter(|line| line.contains("copy"));
         assert_eq!(told.collect::<Vec<_>>(), [&effect]);
     }
@@ -419,9 +343,9 @@ fn a_transaction_waits_for_what_it_renames() {
     ] {
         assert_eq!(client.offer(words), Outcome::Done);
     }
-    let put_off = client.run_between(&["EXEC"], |_| assert!(!db.exists(b"other")));
+    let put_off = client.run_between(&["EXEC"], |_| assert!(!db.exists(b"other").unwrap()));
     assert!((4..20).contains(&put_off), "{put_off}");
-    assert!(db.exists(b"other") && !db.exists(b"zset"));
+    assert!(db.exists(b"other").unwrap() && !db.exists(b"zset").unwrap());
     assert_eq!(outline(&db, "there"), before);
 }
 
@@ -447,7 +371,7 @@ fn two_who_copy_the_same_value_both_get_it() {
 fn what_would_not_be_copied_is_not_prepared() {
     let db = Db::open(Options::default().seed(1).stripes(16));
     fill(&db, 3000);
-    db.set(b"taken", b"v");
+    db.set(b"taken", b"v").unwrap();
     let mut client = Client::of(&db);
     for words in [
         &["RENAMENX", "zset", "taken"][..],
@@ -468,16 +392,64 @@ fn what_would_not_be_copied_is_not_prepared() {
     }
 }
 
+/// A unit of one effect.
+fn unit(words: &[&str]) -> Unit {
+    let mut unit = Unit::new();
+    unit.begin(0);
+    words.iter().for_each(|word| unit.word(word.as_bytes()));
+    unit.end();
+    unit
+}
+
 #[test]
 fn a_follower_keeps_what_is_past_until_it_is_deleted() {
     let db = Db::open(manual().0.follower());
-    let expiry = || db.run(&["PEXPIRETIME", "k"]).as_int();
-    ok(&db.run(&["SET", "k", "v", "PXAT", "1"]));
-    assert_eq!(expiry(), Some(1));
-    assert_eq!(db.run(&["PEXPIREAT", "k", "2"]).as_int(), Some(1));
-    assert_eq!(expiry(), Some(2));
-    assert_eq!(db.run(&["DEL", "k"]).as_int(), Some(1));
-    assert_eq!(expiry(), Some(-2));
+    let keys = || db.run(&["DBSIZE"]).as_int();
+    assert_eq!(db.follow(&unit(&["SET", "k", "v", "PXAT", "1"])), Ok(()));
+    assert_eq!(keys(), Some(1));
+    // Its clients do not see it.
+    assert_eq!(db.get(b"k"), Ok(None));
+    assert!(db.run(&["GET", "k"]).is_null());
+    assert_eq!(db.follow(&unit(&["PEXPIREAT", "k", "2"])), Ok(()));
+    assert_eq!(keys(), Some(1));
+    assert_eq!(db.follow(&unit(&["DEL", "k"])), Ok(()));
+    assert_eq!(keys(), Some(0));
+}
+
+#[test]
+fn a_store_becomes_a_follower_and_a_primary_again() {
+    let (options, now) = manual();
+    let db = Db::open(options);
+    ok(&db.run(&["SET", "k", "v", "PX", "5"]));
+    db.set_follower(true);
+    now.fetch_add(10_000, Ordering::SeqCst);
+    assert!(db.run(&["GET", "k"]).is_null());
+    for refused in [db.run(&["SET", "k", "w"]), db.run(&["FLUSHALL"])] {
+        let error = refused.as_error().expect("it is no primary");
+        assert!(error.starts_with("READONLY"), "{error}");
+    }
+    assert!(db.set(b"k", b"w").is_err());
+    assert_eq!(db.run(&["DBSIZE"]).as_int(), Some(1));
+    db.set_follower(false);
+    assert!(db.run(&["GET", "k"]).is_null());
+    assert_eq!(db.run(&["DBSIZE"]).as_int(), Some(0));
+    ok(&db.run(&["SET", "k", "w"]));
+}
+
+#[test]
+fn a_transaction_with_a_write_is_refused_by_a_follower() {
+    let db = Db::open(Options::default().follower());
+    let mut client = db.connect();
+    ok(&client.run(&["MULTI"]));
+    let refused = client.run(&["SET", "k", "v"]);
+    assert!(
+        refused
+            .as_error()
+            .expect("no write")
+            .starts_with("READONLY")
+    );
+    let aborted = client.run(&["EXEC"]);
+    assert!(aborted.as_error().expect("spoilt").starts_with("EXECABORT"));
 }
 
 #[test]

@@ -1,0 +1,178 @@
+//! EXEC: all queued commands under the locks of all their stripes, as one unit of effects.
+
+use kvik_command::Session;
+use kvik_command::declare::Locking;
+use kvik_command::session::{Transaction, Watch};
+use kvik_resp::{Output, Reply};
+use kvik_store::Stripes;
+
+use super::gate::permit;
+use super::route::ascend;
+use super::run::Call;
+use super::slices::PutOff;
+use super::{Executor, Work};
+use crate::section::{Core, Touching};
+use crate::stamps::Reach;
+
+/// Which stripes a transaction needs.
+enum Scope {
+    Planned,
+    All,
+}
+
+impl Executor {
+    /// Runs the session's transaction, or says why it cannot.
+    pub(super) fn exec(
+        &mut self,
+        session: &mut Session,
+        call: &Call<'_>,
+        out: &mut Output,
+    ) -> Result<(), PutOff> {
+        let refusal = match &session.transaction {
+            None => Some("ERR EXEC without MULTI"),
+            Some(transaction) if transaction.aborted => {
+                Some("EXECABORT Transaction discarded because of previous errors.")
+            }
+            Some(_) => None,
+        };
+        if let Some(message) = refusal {
+            if session.take_transaction().is_some() {
+                session.unwatch();
+            }
+            Reply::new(out, session.protocol).error(message);
+            self.work.count(&self.shared, session, call, true, true);
+            return Ok(());
+        }
+        let scope = self.plan_queue(session);
+        let (work, shared) = (&mut self.work, &*self.shared);
+        let held = match scope {
+            Scope::All => shared.stripes.lock_all(self.patience)?,
+            Scope::Planned => shared
+                .stripes
+                .lock_many(&work.plan.stripes, self.patience)?,
+        };
+        // One section has one time, so that no key expires between two of the commands.
+        let mut section = work.begin(shared, &mut self.unit, held);
+        let (core, held) = section.parts();
+        let due_ms = held.next_due();
+        let ready = work.get_queue_ready(core, held, due_ms, session);
+        if ready.is_ok() {
+            work.exec_locked(core, held, session, out);
+        }
+        let lsn = section.finish(match scope {
+            Scope::All => Reach::Everything,
+            Scope::Planned => Reach::Keys(&work.plan.hashes),
+        });
+        work.note_lsn(lsn);
+        ready?;
+        work.count(shared, session, call, false, true);
+        Ok(())
+    }
+
+    fn plan_queue(&mut self, session: &Session) -> Scope {
+        let plan = &mut self.work.plan;
+        plan.clear();
+        for queued in session
+            .transaction
+            .iter()
+            .flat_map(|transaction| &transaction.queue)
+        {
+            match queued.command.locking_of(queued.args.as_args()) {
+                Locking::All | Locking::InTurn => return Scope::All,
+                Locking::None | Locking::Queue => {}
+                Locking::Keys => {
+                    plan.add_call(&self.shared, session.db, &Call::queued(queued));
+                }
+            }
+        }
+        // The watched keys are looked at as well, whatever their database.
+        for (keyspace, key) in session.watch.iter().flat_map(|watch| &watch.keys) {
+            plan.add(&self.shared, keyspace.0, key);
+        }
+        ascend(&mut plan.stripes);
+        Scope::Planned
+    }
+}
+
+impl Work {
+    /// Does a slice of what each queued command needs beforehand.
+    fn get_queue_ready(
+        &mut self,
+        core: &mut Core<'_>,
+        stripes: &mut dyn Stripes,
+        due_ms: u64,
+        session: &Session,
+    ) -> Result<(), PutOff> {
+        for queued in session.transaction.iter().flat_map(|it| &it.queue) {
+            let call = &Call::queued(queued);
+            self.expire_slices(core, stripes, due_ms, session, call)?;
+            self.prepare(core, stripes, session, call)?;
+        }
+        Ok(())
+    }
+
+    fn exec_locked(
+        &mut self,
+        core: &mut Core<'_>,
+        stripes: &mut dyn Stripes,
+        session: &mut Session,
+        out: &mut Output,
+    ) {
+        let transaction = session.start_transaction().unwrap_or_default();
+        let watch = session.watch.take();
+        session
+            .client
+            .watched
+            .store(0, std::sync::atomic::Ordering::Relaxed);
+        if watch.is_some_and(|watch| end_watch(core, stripes, session, &watch)) {
+            Reply::new(out, session.protocol).null_array();
+        } else {
+            self.run_queue(core, stripes, session, &transaction, out);
+        }
+        session.show_no_transaction();
+    }
+
+    fn run_queue(
+        &mut self,
+        core: &mut Core<'_>,
+        stripes: &mut dyn Stripes,
+        session: &mut Session,
+        transaction: &Transaction,
+        out: &mut Output,
+    ) {
+        Reply::new(out, session.protocol).array(transaction.queue.len());
+        for queued in &transaction.queue {
+            let call = &Call::queued(queued);
+            // What a session may do can have changed since the command was queued.
+            match permit(core.shared, session, call.command, call.args) {
+                Ok(()) => {
+                    self.run(core, stripes, session, call, out);
+                }
+                Err(error) => {
+                    error.write(&mut Reply::new(out, session.protocol));
+                    core.shared.engine.stats.count_error(error.code());
+                }
+            }
+        }
+    }
+}
+
+/// Ends a watch and says whether a watched key has changed. A key whose time has come since counts as changed.
+fn end_watch(
+    core: &mut Core<'_>,
+    stripes: &mut dyn Stripes,
+    session: &Session,
+    watch: &Watch,
+) -> bool {
+    let mut guard = core.guard(stripes, session.keyspace(), Touching::NONE);
+    let mut hidden = false;
+    for (keyspace, key) in &watch.keys {
+        guard.select(*keyspace);
+        guard.peek(key);
+        hidden |= guard.is_hidden(key);
+        guard.unwatch(key, &watch.token);
+    }
+    let garbage = guard.take_garbage();
+    core.leave(garbage);
+    hidden || watch.token.is_dirty()
+}

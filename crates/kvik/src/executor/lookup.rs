@@ -1,0 +1,128 @@
+//! From the words of a request to a command and the hash of its key.
+
+use kvik_command::declare::Command;
+use kvik_command::{Error, Session, table};
+use kvik_resp::Args;
+
+use super::Executor;
+
+/// Calls of one quick command in a row that are timed as one. Reading the clock for each of them would take longer than
+/// many of them do.
+const TIMED_TOGETHER: u8 = 8;
+
+/// A command looked up, and position and hash of its key where it has one at a fixed place.
+#[derive(Clone, Copy, Debug)]
+pub struct Prepared {
+    command: Option<&'static Command>,
+    hash: u64,
+    /// Which word is the key; 0 where there is no such word.
+    key: u8,
+    /// How many of its kind come right before it and are timed together with it.
+    behind: u8,
+    /// Whether one of its kind comes behind and is timed together with it.
+    goes_on: bool,
+}
+
+impl Prepared {
+    #[inline]
+    pub(super) fn command(&self) -> Option<&'static Command> {
+        self.command
+    }
+
+    /// Which word is the key, and its hash.
+    #[inline]
+    pub(super) fn hash(&self) -> Option<(usize, u64)> {
+        (self.key > 0).then_some((usize::from(self.key), self.hash))
+    }
+
+    #[inline]
+    pub(super) fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
+    /// Whether there is such a command.
+    #[inline]
+    pub fn is_known(&self) -> bool {
+        self.command.is_some()
+    }
+
+    /// Has the next command of a pipeline timed together with this one if they are alike and quick.
+    #[inline]
+    pub fn join(&mut self, next: &mut Self) {
+        let same = match (self.command, next.command) {
+            (Some(one), Some(other)) => one.id() == other.id() && one.is_quick(),
+            _ => false,
+        };
+        if same && self.behind + 1 < TIMED_TOGETHER {
+            self.goes_on = true;
+            next.behind = self.behind + 1;
+        }
+    }
+}
+
+impl Executor {
+    /// Looks a command up and hashes its key, for [`Self::execute_prepared`]. It depends on nothing but the words, so the
+    /// commands of a pipeline can all be prepared before the first one runs.
+    #[inline]
+    pub fn prepare(&mut self, args: Args<'_>) -> Prepared {
+        let command = self.work.latest.lookup(args);
+        let key = command.and_then(|command| command.only_key(args));
+        let key = key.map_or(0, |at| u8::try_from(at).unwrap_or(0));
+        let word = args.get(usize::from(key)).filter(|_| key > 0);
+        Prepared {
+            command,
+            hash: word.map_or(0, |word| self.shared.stripes.layout.hash(word)),
+            key,
+            behind: 0,
+            goes_on: false,
+        }
+    }
+
+    /// Has the memory fetched that these commands will look up in the session's database, while others are at work.
+    #[inline]
+    pub fn prefetch(&self, session: &Session, commands: impl Iterator<Item = Prepared> + Clone) {
+        let hashes = commands
+            .filter(|command| command.key > 0)
+            .map(|command| command.hash);
+        self.shared.stripes.prefetch(session.keyspace(), hashes);
+    }
+}
+
+/// The command looked up last, by the name as it was spelled: a pipeline mostly repeats one command.
+#[derive(Default)]
+pub(super) struct LatestLookup {
+    name: Vec<u8>,
+    command: Option<&'static Command>,
+}
+
+impl LatestLookup {
+    #[inline]
+    fn lookup(&mut self, args: Args<'_>) -> Option<&'static Command> {
+        match self.command {
+            Some(command) if args.get(0) == Some(&self.name) && command.accepts(args.len()) => {
+                Some(command)
+            }
+            _ => self.look_again(args),
+        }
+    }
+
+    fn look_again(&mut self, args: Args<'_>) -> Option<&'static Command> {
+        let command = table().lookup(args).ok()?;
+        // The first word does not say which subcommand it is.
+        if !command.is_container() && command.container_id().is_none() {
+            self.name.clear();
+            self.name.extend_from_slice(&args[0]);
+            self.command = Some(command);
+        }
+        Some(command)
+    }
+}
+
+/// Why words name no command that could run.
+#[cold]
+pub(super) fn unknown(args: Args<'_>) -> Error {
+    match table().lookup(args) {
+        Err(error) => error.error(args),
+        Ok(command) => Error::arity(command),
+    }
+}

@@ -1,0 +1,267 @@
+//! The executor: runs commands for sessions, one at a time, to completion.
+//!
+//! The life of a command, and the room in which each part is written:
+//!
+//! | part | room |
+//! |---|---|
+//! | look it up and hash its key | `lookup` |
+//! | check that the session may run it now | `gate` |
+//! | lock the stripes of its keys | `route` |
+//! | do in slices what has to be done before it | `slices` |
+//! | run its handler in a [section](crate::section), which hands over its effects and unlocks | `run`, `shared_read` |
+//! | count and time it | `timing` |
+//!
+//! EXEC (`exec`) is all of that for the queue of a transaction. Nothing of a command has happened to the store when it is
+//! put off ([`Outcome`]): the caller offers it again later.
+
+mod exec;
+mod gate;
+mod lookup;
+mod route;
+mod run;
+mod shared_read;
+mod slices;
+mod timing;
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use kvik_command::declare::{Command, Flags};
+use kvik_command::session::Replies;
+use kvik_command::stats::ThreadStats;
+use kvik_command::{Random, Session, table};
+use kvik_log::{Lsn, Unit};
+use kvik_resp::{Args, Output};
+use kvik_store::{Mode, lacks_memory};
+
+use crate::clock::BatchClock;
+use crate::section::{InTurn, Section, Touching};
+use crate::shared::Shared;
+use crate::stamps::Reach;
+use crate::stripes::Patience;
+use crate::upkeep;
+
+use gate::Admission;
+pub use lookup::Prepared;
+use lookup::{LatestLookup, unknown};
+use route::Plan;
+pub(crate) use route::ascend;
+use run::{Call, withhold};
+use timing::Untimed;
+
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It ran, or was refused; its reply, if the session wants one, is written.
+    Done,
+    /// A stripe it needs is taken. It has done nothing; offer it again soon.
+    Busy,
+    /// A part of what it needs has been done, nothing of which is seen. Offer it again when others have been served.
+    Begun,
+    /// The log has no room for what it may write. It has done nothing; offer it again when the log has written some.
+    LogFull,
+    /// Clients are paused until this time, in milliseconds since the epoch. Nothing has happened.
+    Paused(u64),
+}
+
+/// Runs commands on one thread.
+pub struct Executor {
+    pub(crate) shared: Arc<Shared>,
+    patience: Patience,
+    /// Effects of the section in progress. Empty between sections.
+    unit: Unit,
+    work: Work,
+}
+
+/// What an executor uses up while it runs a command.
+struct Work {
+    clock: BatchClock,
+    plan: Plan,
+    latest: LatestLookup,
+    untimed: Untimed,
+    stats: Arc<ThreadStats>,
+    random: Random,
+    /// Its commands are effects of another store or of a log.
+    repeats: bool,
+    /// Until when nothing is prepared, in microseconds since the epoch.
+    left_until_us: u64,
+    /// How far the log has to be on disk before the output since the last look may be told.
+    lsn: Lsn,
+}
+
+impl Executor {
+    pub(crate) fn new(shared: Arc<Shared>, patience: Patience) -> Self {
+        let work = Work {
+            clock: BatchClock::new(shared.clock.clone()),
+            plan: Plan::default(),
+            latest: LatestLookup::default(),
+            untimed: Untimed::default(),
+            stats: shared.engine.stats.thread(table().commands().len()),
+            random: Random::new(std::hash::BuildHasher::hash_one(
+                &std::hash::RandomState::new(),
+                0,
+            )),
+            repeats: false,
+            left_until_us: 0,
+            lsn: Lsn::ZERO,
+        };
+        Self {
+            shared,
+            patience,
+            unit: Unit::new(),
+            work,
+        }
+    }
+
+    /// The same for the effects of another store or of a log: they skip the gate, and keys stay until an effect deletes
+    /// them.
+    pub(crate) fn repeating(mut self) -> Self {
+        self.work.repeats = true;
+        self
+    }
+
+    /// Reads the clock. Call it when a batch of commands begins; within the batch, time moves on by what is measured.
+    pub fn refresh(&mut self) {
+        self.work.clock.refresh();
+        if lacks_memory() {
+            self.shared.stripes.alarm.prepare();
+        }
+    }
+
+    /// Ends a pipeline: times what was to be timed together with a command that has not run.
+    #[inline]
+    pub fn finish_pipeline(&mut self) {
+        self.work.finish_pipeline();
+    }
+
+    /// Deletes some keys that are overdue, should the thread whose task that is be kept waiting for a processor. Call it
+    /// between batches.
+    #[inline]
+    pub fn help_expire(&mut self) {
+        let now_ms = self.now_us() / 1000;
+        upkeep::help(&self.shared, &mut self.unit, now_ms, &self.work.stats);
+    }
+
+    /// How far the log has to be on disk before the output written since the last call may be told, should the log be
+    /// [synchronous](crate::effects::EffectLog::is_synchronous). [`Lsn::ZERO`] if nothing has to be waited for. A server
+    /// asks after each batch of a connection, and holds the output back until then.
+    #[inline]
+    pub fn take_lsn(&mut self) -> Lsn {
+        std::mem::take(&mut self.work.lsn)
+    }
+
+    /// Microseconds since the epoch, as commands run next see it.
+    pub fn now_us(&self) -> u64 {
+        self.work.clock.now_us()
+    }
+
+    /// This thread's counters.
+    pub fn stats(&self) -> &ThreadStats {
+        &self.work.stats
+    }
+
+    /// Runs one command of a session and appends its reply to `out`.
+    pub fn execute(&mut self, session: &mut Session, args: Args<'_>, out: &mut Output) -> Outcome {
+        let prepared = self.prepare(args);
+        self.execute_prepared(session, prepared, args, out)
+    }
+
+    /// Runs one command, which was prepared from the same words, and appends its reply to `out`.
+    #[inline]
+    pub fn execute_prepared(
+        &mut self,
+        session: &mut Session,
+        prepared: Prepared,
+        args: Args<'_>,
+        out: &mut Output,
+    ) -> Outcome {
+        if args.is_empty() {
+            return Outcome::Done;
+        }
+        let start = out.len();
+        let outcome = match prepared.command() {
+            Some(command) => self.answer(session, command, prepared, args, out),
+            None => self.refuse(session, args, unknown(args), out),
+        };
+        if session.replies != Replies::On && outcome == Outcome::Done {
+            withhold(session, start, out);
+        }
+        if session.released.is_some() {
+            self.release(session);
+        }
+        outcome
+    }
+
+    #[inline]
+    fn answer(
+        &mut self,
+        session: &mut Session,
+        command: &'static Command,
+        prepared: Prepared,
+        args: Args<'_>,
+        out: &mut Output,
+    ) -> Outcome {
+        match self.admit(session, command, args) {
+            Ok(Admission::Run) => {
+                if command.flags().contains(Flags::WAITS)
+                    && let Some(until_ms) = self.wait(session, command, args)
+                {
+                    return Outcome::Paused(until_ms);
+                }
+                let call = Call::of(command, args, &prepared);
+                self.dispatch(session, &call, out)
+            }
+            Ok(Admission::Queue) => gate::queue(session, command, args, out),
+            Ok(Admission::Wait(until_ms)) => Outcome::Paused(until_ms),
+            Ok(Admission::WaitForLog) => self.put_off(Outcome::LogFull),
+            Err(error) => self.refuse(session, args, error, out),
+        }
+    }
+
+    /// Ends a session: its client is gone.
+    pub fn end(&mut self, session: &mut Session) {
+        session.take_transaction();
+        session.unwatch();
+        self.release(session);
+        self.shared.engine.clients.remove(session.client.id);
+    }
+
+    /// Tells the keys of a watch that it has ended.
+    pub(crate) fn release(&mut self, session: &mut Session) {
+        let Some(watch) = session.released.take() else {
+            return;
+        };
+        // Paused, because nothing is to be deleted here.
+        self.in_turn(Mode::Paused, |_, section| {
+            let mut guard = section.guard(session.keyspace(), Touching::NONE);
+            for (keyspace, key) in &watch.keys {
+                guard.select(*keyspace);
+                guard.unwatch(key, &watch.token);
+            }
+        });
+    }
+
+    /// Works in a section that locks one stripe after the other.
+    fn in_turn(
+        &mut self,
+        mode: Mode,
+        work: impl FnOnce(&mut Work, &mut Section<'_, InTurn<'_>>),
+    ) -> Lsn {
+        // The owner of the stripes and the sink of effects share the unit.
+        let unit = RefCell::new(std::mem::take(&mut self.unit));
+        let now_us = self.work.clock.now_us();
+        let mut section = Section::in_turn(&self.shared, &unit, now_us, mode);
+        work(&mut self.work, &mut section);
+        let lsn = section.finish(Reach::Nothing);
+        self.unit = unit.into_inner();
+        lsn
+    }
+}
+
+impl std::fmt::Debug for Executor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Executor")
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,124 @@
+//! Long work before a command, in slices: while there is more, the command is put off, so that no stripe stays locked for
+//! long.
+
+use kvik_command::Session;
+use kvik_command::declare::Preparation;
+use kvik_store::{GuardStats, Mode, Stripes};
+
+use super::Work;
+use super::run::Call;
+use crate::section::{Core, Touching};
+use crate::stripes::Busy;
+
+/// Members deleted while a stripe is held once for a command that waits until they are.
+const EXPIRE_SLICE: usize = 128;
+
+/// How long stripes are left to those who could not have them while they were held for such slices.
+const LEFT_US: u64 = 50;
+
+/// Why a command is put off.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum PutOff {
+    /// A stripe is taken, or left to others.
+    Busy,
+    /// There is more to do before it runs.
+    Begun,
+}
+
+impl From<Busy> for PutOff {
+    fn from(_: Busy) -> Self {
+        Self::Busy
+    }
+}
+
+impl Work {
+    /// Deletes members of the values of a command's keys whose time has come, a slice of each, and puts the command off
+    /// while there are more: they would all be deleted when it meets them, and their stripes be held until then. `due_ms`
+    /// is when something in those is due, at the earliest.
+    #[inline]
+    pub(super) fn expire_slices(
+        &mut self,
+        core: &mut Core<'_>,
+        stripes: &mut dyn Stripes,
+        due_ms: u64,
+        session: &Session,
+        call: &Call<'_>,
+    ) -> Result<(), PutOff> {
+        if due_ms != u64::MAX && due_ms <= core.now_ms() && core.mode == Mode::Primary {
+            return self.expire_now(core, stripes, session, call);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn expire_now(
+        &mut self,
+        core: &mut Core<'_>,
+        stripes: &mut dyn Stripes,
+        session: &Session,
+        call: &Call<'_>,
+    ) -> Result<(), PutOff> {
+        let mut guard = core.guard(stripes, session.keyspace(), Touching::NONE);
+        let mut more = false;
+        let expire_slice = |at: usize, _| more |= guard.expire_slice(&call.args[at], EXPIRE_SLICE);
+        // Keys that cannot be told from the words the handler refuses.
+        let _ = call.command.for_each_key(call.args, expire_slice);
+        let (seen, garbage) = (guard.stats(), guard.take_garbage());
+        core.leave(garbage);
+        self.count_slice(seen);
+        if more { Err(PutOff::Begun) } else { Ok(()) }
+    }
+
+    /// Does a slice of what a command needs beforehand, and puts it off while there is more.
+    #[inline]
+    pub(super) fn prepare(
+        &mut self,
+        core: &mut Core<'_>,
+        stripes: &mut dyn Stripes,
+        session: &Session,
+        call: &Call<'_>,
+    ) -> Result<(), PutOff> {
+        match call.command.preparation() {
+            Some(preparation) => self.prepare_now(core, stripes, session, call, preparation),
+            None => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn prepare_now(
+        &mut self,
+        core: &mut Core<'_>,
+        stripes: &mut dyn Stripes,
+        session: &Session,
+        call: &Call<'_>,
+        preparation: Preparation,
+    ) -> Result<(), PutOff> {
+        if core.now_us < self.left_until_us {
+            return Err(PutOff::Busy);
+        }
+        let shared = core.shared;
+        let touching = Touching {
+            touch: true,
+            random: self.random.bits(),
+        };
+        let mut guard = core.guard(stripes, session.keyspace(), touching);
+        let more = preparation(&mut guard, call.args, &shared.engine);
+        let (seen, garbage) = (guard.stats(), guard.take_garbage());
+        core.leave(garbage);
+        self.count_slice(seen);
+        if !more {
+            return Ok(());
+        }
+        // Who could not have a stripe comes back in a moment, and is to find it free then.
+        if shared.stripes.take_wanted(&self.plan.stripes) {
+            self.clock.refresh();
+            self.left_until_us = self.clock.now_us() + LEFT_US;
+        }
+        Err(PutOff::Begun)
+    }
+
+    fn count_slice(&self, seen: GuardStats) {
+        self.stats.totals.changes.add(seen.changes);
+        self.stats.totals.expired.add(seen.expired);
+    }
+}

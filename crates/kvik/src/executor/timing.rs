@@ -1,0 +1,157 @@
+//! Counting commands and taking their time: statistics, slow log and latency monitor.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use kvik_command::Session;
+use kvik_command::command_log::Logged;
+use kvik_command::declare::Flags;
+use kvik_command::latency::Sample;
+
+use super::Work;
+use super::run::Call;
+use crate::shared::Shared;
+
+/// A command that is timed together with others has no longer reply than this.
+pub(super) const QUICK_REPLY_BYTES: usize = 4096;
+/// Commands are timed one by one where the slow log asks about less than this, in microseconds.
+const QUICK_US: i64 = 1000;
+
+/// Calls that have been counted but not timed yet.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Untimed {
+    command: u16,
+    calls: u16,
+}
+
+impl Work {
+    /// Times what was to be timed together with a command that has not run.
+    #[inline]
+    pub(super) fn finish_pipeline(&mut self) {
+        if self.untimed.calls > 0 {
+            self.time();
+        }
+    }
+
+    /// Counts a command that ends now, and times it unless that is left to the next one of its kind.
+    #[inline]
+    pub(super) fn count(
+        &mut self,
+        shared: &Shared,
+        session: &Session,
+        call: &Call<'_>,
+        failed: bool,
+        timed: bool,
+    ) {
+        let id = call.command.id();
+        if failed {
+            self.stats.commands[usize::from(id)].failed.add(1);
+            self.stats.totals.errors.add(1);
+        }
+        let client = &session.client;
+        client.last_command.store(id + 1, Relaxed);
+        client
+            .commands
+            .store(client.commands.load(Relaxed) + 1, Relaxed);
+        self.untimed.command = id;
+        self.untimed.calls += 1;
+        let slow_us = shared.engine.settings.slowlog_slower_than_us.load(Relaxed);
+        if timed || (0..QUICK_US).contains(&slow_us) {
+            self.count_time(shared, session, call, slow_us);
+        }
+    }
+
+    /// Times a command, together with those of its kind before it, and notes if that was long.
+    fn count_time(&mut self, shared: &Shared, session: &Session, call: &Call<'_>, slow_us: i64) {
+        let now_us = self.clock.now_us();
+        let (calls, nanos) = self.time();
+        if shared.engine.settings.latency_tracking.load(Relaxed) {
+            let counters = &self.stats.commands[usize::from(call.command.id())];
+            counters.record_times(nanos / calls, calls);
+        }
+        session.client.active_ms.store(now_us / 1000, Relaxed);
+        let took_us = nanos / 1000;
+        if slow_us >= 0 && took_us >= slow_us as u64 {
+            record_slow(shared, session, call, now_us, took_us);
+        }
+        let threshold_ms = shared.engine.settings.latency_threshold_ms.load(Relaxed);
+        if threshold_ms > 0 && took_us / 1000 >= threshold_ms {
+            record_latency(shared, call, now_us, took_us);
+        }
+    }
+
+    /// Ends the time of the calls that are not timed yet; returns their number and nanoseconds.
+    fn time(&mut self) -> (u64, u64) {
+        let Untimed { command, calls } = std::mem::take(&mut self.untimed);
+        let (calls, nanos) = (u64::from(calls), self.clock.lap());
+        let counters = &self.stats.commands[usize::from(command)];
+        counters.calls.add(calls);
+        counters.nanos.add(nanos);
+        self.stats.totals.commands.add(calls);
+        (calls, nanos)
+    }
+}
+
+#[cold]
+fn record_latency(shared: &Shared, call: &Call<'_>, now_us: u64, took_us: u64) {
+    let event = if call.command.flags().contains(Flags::FAST) {
+        "fast-command"
+    } else {
+        "command"
+    };
+    let sample = Sample {
+        at_s: now_us / 1_000_000,
+        took_ms: took_us / 1000,
+    };
+    shared.engine.latency.record(event, sample);
+}
+
+#[cold]
+fn record_slow(shared: &Shared, session: &Session, call: &Call<'_>, now_us: u64, took_us: u64) {
+    let max_len = &shared.engine.settings.slowlog_max_len;
+    record_in_log(
+        shared,
+        session,
+        call,
+        (Logged::Slow, max_len),
+        (now_us, took_us),
+    );
+}
+
+/// Logs a command whose words or whose reply are long.
+#[inline]
+pub(super) fn log_sizes(
+    shared: &Shared,
+    session: &Session,
+    call: &Call<'_>,
+    replied: usize,
+    now_us: u64,
+) {
+    let settings = &shared.engine.settings;
+    // A negative limit, which logs nothing, is the largest number here.
+    if replied as u64 >= settings.log_replies_from_bytes.load(Relaxed) as u64 {
+        let log = (Logged::LargeReply, &settings.large_replies_max_len);
+        record_in_log(shared, session, call, log, (now_us, replied as u64));
+    }
+    let requested = call.args.byte_len() as u64;
+    if requested >= settings.log_requests_from_bytes.load(Relaxed) as u64 {
+        let log = (Logged::LargeRequest, &settings.large_requests_max_len);
+        record_in_log(shared, session, call, log, (now_us, requested));
+    }
+}
+
+#[cold]
+fn record_in_log(
+    shared: &Shared,
+    session: &Session,
+    call: &Call<'_>,
+    (why, max_len): (Logged, &AtomicU64),
+    (now_us, value): (u64, u64),
+) {
+    if call.command.flags().contains(Flags::SKIP_SLOWLOG) {
+        return;
+    }
+    let (at_s, max_len) = (now_us / 1_000_000, max_len.load(Relaxed) as usize);
+    let log = &shared.engine.command_log;
+    log.record(why, call.args, &session.client, (at_s, value), max_len);
+}

@@ -1,0 +1,97 @@
+//! A session together with the executor that runs its commands: for callers inside this process.
+
+use std::sync::Arc;
+
+use kvik_command::client::Origin;
+use kvik_command::{Error, Session};
+use kvik_resp::{Args, ArgsBuf, Output, Protocol, ReplyDecoder, Value};
+
+use crate::executor::{Executor, Outcome};
+use crate::shared::Shared;
+use crate::stripes::Patience;
+
+/// A session and what runs its commands. Does not keep the store open.
+pub(crate) struct Runner {
+    executor: Executor,
+    pub(crate) session: Session,
+    out: Output,
+}
+
+impl Runner {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self::with(shared, Executor::new(Arc::clone(shared), Patience::Wait))
+    }
+
+    /// The same for the effects of another store or of a log; see [`Executor::repeating`].
+    pub(crate) fn repeating(shared: &Arc<Shared>) -> Self {
+        let executor = Executor::new(Arc::clone(shared), Patience::Wait);
+        let mut runner = Self::with(shared, executor.repeating());
+        runner.session.internal = true;
+        runner
+    }
+
+    fn with(shared: &Shared, executor: Executor) -> Self {
+        let mut session = shared.session(Origin::embedded());
+        session.authenticated = true;
+        session.speak(Protocol::Resp3);
+        Self {
+            executor,
+            session,
+            out: Output::new(),
+        }
+    }
+
+    /// Runs one command and returns its reply, null when the session wants none.
+    pub(crate) fn run(&mut self, words: &[impl AsRef<[u8]>]) -> Value {
+        let words: ArgsBuf = words.iter().collect();
+        self.run_args(words.as_args())
+    }
+
+    /// The same for words that lie elsewhere.
+    pub(crate) fn run_args(&mut self, args: Args<'_>) -> Value {
+        self.out.clear();
+        if let Err(error) = self.execute(args) {
+            return Value::Error(error.to_string());
+        }
+        let reply = std::mem::take(&mut self.out).into_bytes();
+        let decoded = ReplyDecoder::new().decode(&reply);
+        self.out = reply.into();
+        match decoded {
+            Ok(Some((reply, _))) => reply,
+            Ok(None) => Value::Null,
+            Err(error) => unreachable!("the store wrote a malformed reply: {error}"),
+        }
+    }
+
+    /// Runs a command: after a pause of all clients has ended, and when the log has room. Returns when its reply may be
+    /// told.
+    fn execute(&mut self, args: Args<'_>) -> Result<(), Error> {
+        loop {
+            self.executor.refresh();
+            let outcome = self
+                .executor
+                .execute(&mut self.session, args, &mut self.out);
+            match outcome {
+                Outcome::Done => break,
+                // Others are let in between what is done beforehand in slices.
+                Outcome::Busy | Outcome::Begun => std::thread::yield_now(),
+                Outcome::LogFull => self.executor.shared.wait_for_room(),
+                Outcome::Paused(until_ms) => self.executor.shared.wait_for_pause(until_ms),
+            }
+        }
+        let lsn = self.executor.take_lsn();
+        self.executor.shared.wait_for(lsn)
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.session.reset();
+        self.session.speak(Protocol::Resp3);
+        self.executor.release(&mut self.session);
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.executor.end(&mut self.session);
+    }
+}

@@ -1,0 +1,75 @@
+//! Stripes locked one at a time.
+
+use std::cell::RefCell;
+
+use kvik_log::{Lsn, Unit};
+use kvik_store::{Stripe, Stripes};
+
+use super::Locks;
+use crate::shared::Shared;
+use crate::stamps::Reach;
+use crate::stripes::{Held, Patience};
+
+/// Stripes locked one at a time, each let go for the next. What has happened on one is handed to the log before it is let
+/// go: who takes it next may undo it, and the log has to see the two in that order.
+pub(crate) struct InTurn<'a> {
+    shared: &'a Shared,
+    /// What the section collects, where anybody wants it.
+    unit: Option<&'a RefCell<Unit>>,
+    now_ms: u64,
+    held: Option<Held<'a>>,
+    passed: Lsn,
+}
+
+impl<'a> InTurn<'a> {
+    pub(super) fn new(shared: &'a Shared, unit: Option<&'a RefCell<Unit>>, now_ms: u64) -> Self {
+        Self {
+            shared,
+            unit,
+            now_ms,
+            held: None,
+            passed: Lsn::ZERO,
+        }
+    }
+
+    /// Hands over what has happened on the stripe that is held.
+    fn hand_over(&mut self) {
+        if let (Some(unit), Some(held)) = (self.unit, &self.held) {
+            let reach = Reach::Stripe(held.index());
+            let lsn = self
+                .shared
+                .append(&mut unit.borrow_mut(), self.now_ms, reach);
+            self.passed = self.passed.max(lsn);
+        }
+    }
+}
+
+impl Locks for InTurn<'_> {
+    fn passed(&self) -> Lsn {
+        self.passed
+    }
+}
+
+impl Stripes for InTurn<'_> {
+    fn stripe(&mut self, index: usize) -> &mut Stripe {
+        if self.held.as_ref().is_none_or(|held| held.index() != index) {
+            self.hand_over();
+            // Never two at a time: they come in any order, and somebody might hold the second and wait for the first.
+            self.held = None;
+            self.held = self.shared.stripes.lock(index, Patience::Wait).ok();
+        }
+        let held = self.held.as_mut().expect("a patient lock succeeds");
+        held.stripe(index)
+    }
+
+    fn held(&self, _index: usize) -> &Stripe {
+        unreachable!("stripes taken in turn are not seen together")
+    }
+}
+
+impl Drop for InTurn<'_> {
+    fn drop(&mut self) {
+        let is_handed_over = |unit: &RefCell<Unit>| unit.borrow().is_empty();
+        debug_assert!(self.unit.is_none_or(is_handed_over));
+    }
+}

@@ -1,0 +1,221 @@
+//! The state that all handles and threads of a store share.
+//!
+//! The log and the role change while the store runs. Both are bits of one word, which commands look at; they are set
+//! while all stripes are held, so that a section sees one state from beginning to end and no effect is lost in between.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU8, AtomicU64};
+use std::sync::{Arc, OnceLock};
+
+use kvik_command::client::Origin;
+use kvik_command::stats::ThreadStats;
+use kvik_command::{Engine, Error, Session, table};
+use kvik_log::{Lsn, Unit};
+use kvik_store::{Layout, Mode};
+
+use crate::clock::Clock;
+use crate::effects::EffectLog;
+use crate::options::Options;
+use crate::router::Router;
+use crate::stamps::{Reach, Stamps};
+use crate::stripes::{Held, Patience, SharedStripes};
+
+/// Effects go to the log.
+const LOGGED: u8 = 1;
+/// The store follows the effects of another one.
+const FOLLOWER: u8 = 2;
+
+/// What all handles share.
+pub(crate) struct Shared {
+    pub(crate) stripes: SharedStripes,
+    pub(crate) engine: Engine,
+    pub(crate) clock: Clock,
+    /// When the upkeep thread last looked at the clock, in milliseconds since the epoch.
+    pub(crate) recent_ms: AtomicU64,
+    pub(crate) upkeep_stats: Arc<ThreadStats>,
+    state: AtomicU8,
+    log: OnceLock<Arc<dyn EffectLog>>,
+    stamps: Stamps,
+    /// For access counters of typed calls, which have no generator of their own.
+    random: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(options: Options) -> Self {
+        let seed = options
+            .seed
+            .unwrap_or_else(|| RandomState::new().build_hasher().finish());
+        let layout = Layout::new(options.stripe_count(), seed);
+        let mut engine = Engine::new(options.clock.now_us(), seed ^ options.clock.now_us());
+        if let Some(host) = options.host {
+            engine = engine.hosted_by(host);
+        }
+        let shared = Self {
+            stripes: SharedStripes::new(layout),
+            upkeep_stats: engine.stats.thread(table().commands().len()),
+            engine,
+            recent_ms: AtomicU64::new(options.clock.now_us() / 1000),
+            clock: options.clock,
+            state: AtomicU8::new(if options.follower { FOLLOWER } else { 0 }),
+            log: OnceLock::new(),
+            stamps: Stamps::default(),
+            random: AtomicU64::new(seed),
+        };
+        if let Some(log) = options.log {
+            shared.attach(log);
+        }
+        shared
+    }
+
+    pub(crate) fn session(&self, origin: Origin) -> Session {
+        let client = self.engine.clients.add(origin, self.clock.now_us() / 1000);
+        Session::new(client, !self.engine.settings.needs_password())
+    }
+
+    #[inline]
+    pub(crate) fn router(&self) -> Router<'_> {
+        Router::new(&self.stripes.layout)
+    }
+
+    /// Whether effects are wanted or writes restricted: anything that the shortest paths leave to others.
+    #[inline]
+    pub(crate) fn is_special(&self) -> bool {
+        self.state.load(Relaxed) != 0
+    }
+
+    #[inline]
+    pub(crate) fn is_logged(&self) -> bool {
+        self.state.load(Relaxed) & LOGGED != 0
+    }
+
+    #[inline]
+    pub(crate) fn is_follower(&self) -> bool {
+        self.state.load(Relaxed) & FOLLOWER != 0
+    }
+
+    /// The log, while effects go there.
+    pub(crate) fn log(&self) -> Option<&Arc<dyn EffectLog>> {
+        self.log.get().filter(|_| self.is_logged())
+    }
+
+    /// Attaches the log, unless another one is attached already; says whether it did.
+    pub(crate) fn attach(&self, log: Arc<dyn EffectLog>) -> bool {
+        let attached = Arc::clone(self.log.get_or_init(|| Arc::clone(&log)));
+        let is_same = Arc::ptr_eq(&attached, &log);
+        if is_same {
+            self.stamps.open(&self.stripes.layout);
+            self.set_state(LOGGED, true);
+        }
+        is_same
+    }
+
+    pub(crate) fn detach(&self) {
+        self.set_state(LOGGED, false);
+    }
+
+    pub(crate) fn set_follower(&self, follower: bool) {
+        self.set_state(FOLLOWER, follower);
+    }
+
+    /// Changes the state between two sections of every stripe.
+    fn set_state(&self, bit: u8, is_set: bool) {
+        let held = self.stripes.lock_all(Patience::Wait);
+        if is_set {
+            self.state.fetch_or(bit, Relaxed);
+        } else {
+            self.state.fetch_and(!bit, Relaxed);
+        }
+        drop(held);
+    }
+
+    /// How a section at this time treats expired keys. Who repeats the effects of another store keeps them until an
+    /// effect deletes them; the clients of a follower do not see them.
+    #[inline]
+    pub(crate) fn mode(&self, repeats: bool, now_ms: u64) -> Mode {
+        if repeats {
+            return Mode::Follower;
+        }
+        let pause = &self.engine.pause;
+        let is_paused = || pause.until_ms() != 0 && pause.scope(now_ms).is_some();
+        if self.is_follower() || is_paused() {
+            Mode::Paused
+        } else {
+            Mode::Primary
+        }
+    }
+
+    /// Appends a unit to the log while its stripes are held. Returns how far the log has to be on disk before somebody
+    /// may be told of these keys. A unit without effects only looks.
+    pub(crate) fn append(&self, unit: &mut Unit, now_ms: u64, reach: Reach<'_>) -> Lsn {
+        let layout = &self.stripes.layout;
+        let Some(log) = self.log.get().filter(|_| !unit.is_empty()) else {
+            return self.stamps.latest(layout, reach);
+        };
+        let lsn = log.append(unit, now_ms);
+        assert!(unit.is_empty(), "the log takes all effects");
+        self.stamps.stamp(layout, reach, lsn);
+        // It is behind whatever changed these keys before.
+        lsn
+    }
+
+    /// What a reader of these keys has to wait for.
+    pub(crate) fn latest(&self, reach: Reach<'_>) -> Lsn {
+        self.stamps.latest(&self.stripes.layout, reach)
+    }
+
+    /// Blocks until the log is on disk up to `lsn`, where nobody may be told earlier.
+    ///
+    /// # Errors
+    /// If the log has failed.
+    #[inline]
+    pub(crate) fn wait_for(&self, lsn: Lsn) -> Result<(), Error> {
+        match lsn {
+            Lsn::ZERO => Ok(()),
+            _ => self.wait_for_log(lsn),
+        }
+    }
+
+    #[cold]
+    fn wait_for_log(&self, lsn: Lsn) -> Result<(), Error> {
+        match self.log() {
+            Some(log) if log.is_synchronous() => log.wait(lsn),
+            _ => Ok(()),
+        }
+    }
+
+    /// Random bits for the access counters of a typed call; the same ones where nothing is counted.
+    pub(crate) fn random(&self) -> u64 {
+        if !self.engine.settings.lfu.load(Relaxed) {
+            return 0;
+        }
+        let number = self.random.fetch_add(1, Relaxed);
+        kvik_command::Random::new(number).bits()
+    }
+
+    /// The time for work on a stripe that does not ask for it: exact where keys expire. Elsewhere only access clocks
+    /// need it, for which one of the last second will do; reading the clock takes as long as the rest of a small read.
+    #[inline]
+    pub(crate) fn time_for(&self, held: &Held<'_>) -> u64 {
+        if held.has_deadlines() {
+            self.now_ms()
+        } else {
+            self.rough_ms()
+        }
+    }
+
+    /// Milliseconds since the epoch.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.now_us() / 1000
+    }
+
+    /// The same as it was within the last second.
+    #[inline]
+    pub(crate) fn rough_ms(&self) -> u64 {
+        if self.clock.is_system() {
+            self.recent_ms.load(Relaxed)
+        } else {
+            self.now_ms()
+        }
+    }
+}
