@@ -9,19 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize,
 
 use parking_lot::{Mutex, RwLock};
 
-/// Wakes whoever serves a client, so that it notices what was asked of it.
-pub trait Wake: Send + Sync {
-    /// Makes the serving thread look at this client soon.
-    fn wake(&self, client: u64);
-}
-
-/// A client nobody serves from a loop.
-#[derive(Debug)]
-pub struct NoWake;
-
-impl Wake for NoWake {
-    fn wake(&self, _client: u64) {}
-}
+use crate::mail::{Mailbox, Message, NoMailbox};
 
 /// What kind of connection a client is, the `TYPE` of CLIENT LIST and CLIENT KILL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,11 +60,13 @@ pub struct Client {
     pub no_evict: AtomicBool,
     /// `CLIENT NO-TOUCH on`.
     pub no_touch: AtomicBool,
+    /// `CLIENT CAPA redirect`.
+    pub can_redirect: AtomicBool,
     /// Index of the serving thread.
     pub thread: AtomicU16,
     names: RwLock<Names>,
     killed: AtomicBool,
-    wake: Mutex<Arc<dyn Wake>>,
+    mailbox: Arc<dyn Mailbox>,
 }
 
 /// Value of [`Client::queued`] outside MULTI.
@@ -105,8 +95,8 @@ pub struct Origin {
     pub fd: i64,
     /// Index of the serving thread.
     pub thread: u16,
-    /// How to reach that thread.
-    pub wake: Arc<dyn Wake>,
+    /// Where messages for the client go, as long as it lives.
+    pub mailbox: Arc<dyn Mailbox>,
 }
 
 impl Origin {
@@ -117,7 +107,7 @@ impl Origin {
             local_addr: "embedded:0".into(),
             fd: -1,
             thread: 0,
-            wake: Arc::new(NoWake),
+            mailbox: Arc::new(NoMailbox),
         }
     }
 }
@@ -145,13 +135,14 @@ impl Client {
             bytes_out: AtomicU64::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
+            can_redirect: AtomicBool::new(false),
             thread: AtomicU16::new(origin.thread),
             names: RwLock::new(Names {
                 user: "default".into(),
                 ..Names::default()
             }),
             killed: AtomicBool::new(false),
-            wake: Mutex::new(origin.wake),
+            mailbox: origin.mailbox,
         }
     }
 
@@ -173,15 +164,15 @@ impl Client {
     /// Has the client disconnected. Says whether this is the call that does it.
     pub fn kill(&self) -> bool {
         let first = !self.killed.swap(true, Ordering::AcqRel);
-        self.wake.lock().wake(self.id);
+        if first {
+            self.deliver(Message::Kill);
+        }
         first
     }
 
-    /// Another thread serves it from here on. What was asked of it before this call may have woken the former thread
-    /// only, so the new one looks at the client after it.
-    pub fn move_to(&self, thread: u16, wake: Arc<dyn Wake>) {
-        self.thread.store(thread, Ordering::Relaxed);
-        *self.wake.lock() = wake;
+    /// Leaves a message for the client, which the serving thread reads between two commands.
+    pub fn deliver(&self, message: Message) {
+        self.mailbox.deliver(message);
     }
 
     /// Bytes of its buffers and its state.

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::awaiting::Awaiting;
 use crate::client::Clients;
+use crate::command_log::CommandLog;
 use crate::expiry::ExpiryLag;
 use crate::gate::Gate;
 use crate::host::{Host, NoHost};
@@ -13,7 +15,6 @@ use crate::prefix_jobs::PrefixJobs;
 use crate::random::Random;
 use crate::rates::Rates;
 use crate::settings::Settings;
-use crate::slowlog::SlowLog;
 use crate::stats::Stats;
 use parking_lot::Mutex;
 
@@ -25,14 +26,16 @@ pub struct Engine {
     pub clients: Clients,
     /// Counters.
     pub stats: Stats,
-    /// Slow commands.
-    pub slowlog: SlowLog,
+    /// Slow and large commands.
+    pub command_log: CommandLog,
     /// Slow events.
     pub latency: LatencyMonitor,
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// Which commands are refused at present.
     pub gate: Gate,
+    /// Who waits for files.
+    pub awaiting: Awaiting,
     persistence: OnceLock<Arc<dyn Persistence>>,
     /// How late keys expire.
     pub expiry_lag: ExpiryLag,
@@ -56,10 +59,11 @@ impl Engine {
             settings: Settings::default(),
             clients: Clients::default(),
             stats: Stats::default(),
-            slowlog: SlowLog::default(),
+            command_log: CommandLog::default(),
             latency: LatencyMonitor::default(),
             pause: Pause::default(),
             gate: Gate::default(),
+            awaiting: Awaiting::default(),
             persistence: OnceLock::new(),
             expiry_lag: ExpiryLag::default(),
             prefix_jobs: PrefixJobs::default(),

@@ -166,8 +166,8 @@ impl Error {
         reply.error_bytes(&self.line());
     }
 
-    /// Code and text.
-    fn line(&self) -> Vec<u8> {
+    /// Code and text, as they are sent.
+    pub fn line(&self) -> Vec<u8> {
         [self.code().as_bytes(), b" ", self.text_bytes()].concat()
     }
 
@@ -189,7 +189,8 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.line()))
+        let line = self.line();
+        f.write_str(&String::from_utf8_lossy(&line).replace(['\r', '\n'], " "))
     }
 }
 

@@ -6,7 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod awaiting;
 pub mod client;
+pub mod command_log;
 mod ctx;
 pub mod declare;
 mod engine;
@@ -18,15 +20,17 @@ pub mod glob;
 pub mod histogram;
 pub mod host;
 pub mod latency;
+pub mod load;
+pub mod mail;
 pub mod metric;
 pub mod pause;
 pub mod persistence;
 pub mod prefix_jobs;
 mod random;
 mod rates;
+pub mod save;
 pub mod session;
 mod settings;
-pub mod slowlog;
 pub mod stats;
 
 pub use ctx::Ctx;

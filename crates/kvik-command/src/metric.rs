@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use crate::client::NOT_IN_MULTI;
 use crate::engine::Engine;
+use crate::gate::Closure;
 use crate::host::{Fact, ProcessUsage};
 use crate::persistence::{Loading, LogStatus, Status};
 use crate::stats::Totals;
@@ -31,6 +32,8 @@ pub enum Section {
     Replication,
     /// Processor time.
     Cpu,
+    /// Modules, of which there are none.
+    Modules,
     /// Calls by command.
     Commandstats,
     /// Errors by code.
@@ -45,7 +48,7 @@ pub enum Section {
 
 impl Section {
     /// All sections, in the order in which INFO shows them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Server,
         Self::Clients,
         Self::Memory,
@@ -53,6 +56,7 @@ impl Section {
         Self::Stats,
         Self::Replication,
         Self::Cpu,
+        Self::Modules,
         Self::Commandstats,
         Self::Errorstats,
         Self::Latencystats,
@@ -70,6 +74,7 @@ impl Section {
             Self::Stats => "Stats",
             Self::Replication => "Replication",
             Self::Cpu => "CPU",
+            Self::Modules => "Modules",
             Self::Commandstats => "Commandstats",
             Self::Errorstats => "Errorstats",
             Self::Latencystats => "Latencystats",
@@ -154,7 +159,7 @@ impl<'a> Look<'a> {
             totals: engine.stats.totals(),
             now_us,
             facts: engine.host.facts(),
-            persistence: engine.persistence().status(),
+            persistence: persistence(engine),
             process: engine.host.process(),
             data_bytes,
             client_bytes,
@@ -206,6 +211,15 @@ fn ratio(a: u64, b: u64) -> Option<Cow<'static, str>> {
         "{:.2}",
         if b == 0 { 0.0 } else { a as f64 / b as f64 }
     ))
+}
+
+/// What is saved and logged, and what is loaded while clients are refused for it.
+fn persistence(engine: &Engine) -> Status {
+    let is_loading = engine.gate.is_closed_by(Closure::Loading);
+    Status {
+        loading: is_loading.then(|| engine.persistence().loading()),
+        ..engine.persistence().status()
+    }
 }
 
 fn flag(set: bool) -> Option<Cow<'static, str>> {
@@ -384,11 +398,8 @@ metrics! {
         "aof_delayed_fsync", "Times writers were put off because the disk was too slow.", |look| {
             log(look, |log| log.delayed_fsyncs)
         };
-        "aof_fsync_usec_max", "The longest call that forced the log to disk, in microseconds.", |look| {
-            log(look, |log| log.fsync_us_max)
-        };
-        "aof_lost_replies", "Clients closed because the disk failed before their replies could be sent.", |look| {
-            log(look, |log| log.lost_replies)
+        "aof_lost_fsyncs", "Times forcing the log to disk has failed, so that it had to begin anew.", |look| {
+            log(look, |log| log.lost_fsyncs)
         };
         "aof_dropped_bytes", "Bytes at the end of the log that were no whole unit at the last start, and were set aside.", |look| {
             number(look.persistence.loaded.dropped_bytes)

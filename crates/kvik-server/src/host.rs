@@ -105,6 +105,14 @@ impl Host for ServerHost {
         self.front.attend_all();
     }
 
+    fn durable(&self, lsn: u64) {
+        self.front.advance(lsn);
+    }
+
+    fn durability_lost(&self) {
+        self.front.lose();
+    }
+
     fn failed(&self) {
         // Whoever listens is shutting down already if this fails.
         let _ = self.stop.send(Stop::Failure);

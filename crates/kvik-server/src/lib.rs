@@ -3,14 +3,18 @@
 //! [`run`] is the whole program behind a command line; [`Server`] is a server inside another program, as tests use it.
 
 pub mod config;
+mod durability;
 mod front;
 mod host;
 mod log;
+#[cfg(all(test, feature = "model"))]
+mod model;
 pub mod net;
 mod process;
 mod reactor;
 mod server;
 mod settings;
+mod sync;
 mod warning;
 
 pub use server::{Server, StartError, run};

@@ -17,7 +17,8 @@ use crate::config::{self, Config, Key, LoadError, Loaded};
 use crate::front::{Front, HIGH_WATER};
 use crate::host::{ServerHost, Stop};
 use crate::net::{self, Backend, Driver, Listener};
-use crate::reactor::{Inbox, Reactor};
+use crate::reactor::Reactor;
+use crate::reactor::inbox::Inbox;
 use crate::{log, settings};
 
 /// Why the server could not start, in one sentence.
@@ -125,8 +126,10 @@ impl Server {
             io_backend: crew.io_backend,
             threads,
         };
-        let db = Db::open(Options::default().threads(threads).host(Arc::new(host)));
+        let db = Db::in_memory(Options::default().threads(threads).host(Arc::new(host)));
         settings::obey(&config, &db);
+        settings::tell_threads(&config, &front);
+        settings::refuse_pending(&config);
         announce(&config, &addresses, threads, crew.io_backend);
         let threads = crew.serve(&front, &db, listeners);
         let pid_file = PidFile::write(&config);

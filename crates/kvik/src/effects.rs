@@ -38,6 +38,14 @@ pub trait EffectLog: Send + Sync {
         Lsn::new(u64::MAX)
     }
 
+    /// Blocks the calling thread until everything that has been appended is on disk.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    fn wait_for_all(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Blocks the calling thread until everything before `lsn` is on disk.
     ///
     /// # Errors

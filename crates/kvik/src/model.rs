@@ -7,21 +7,20 @@
 
 #![expect(clippy::unwrap_used, reason = "only tests use this")]
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use kvik_log::Unit;
 use kvik_resp::Value;
-use kvik_store::{Layout, Mode, Stripes};
+use kvik_store::{Layout, Stripes};
 use loom::thread::{self, JoinHandle};
 
 use crate::clock::Clock;
 use crate::options::Options;
 use crate::runner::Runner;
-use crate::section::Section;
+use crate::section::{Actor, Section, Terms};
 use crate::shared::Shared;
-use crate::stamps::Reach;
 
 const PREEMPTIONS: usize = 3;
 /// Words of a modelled thread's stack; a debug build runs commands on it.
@@ -122,12 +121,17 @@ fn commands_on_several_stripes_neither_block_each_other_nor_mix() {
     model(|shared| {
         let planned = client(shared, ["MSET b 1 a 1"]);
         let all = client(shared, ["FLUSHALL"]);
-        let unit = RefCell::default();
-        let mut section = Section::in_turn(shared, &unit, 0, Mode::Primary);
-        let (_, in_turn) = section.parts();
-        in_turn.stripe(1);
-        in_turn.stripe(0);
-        section.finish(Reach::Nothing);
+        let mut unit = Unit::new();
+        let terms = Terms {
+            shared,
+            unit: &mut unit,
+            now_us: 0,
+            actor: Actor::Client,
+        };
+        Section::run_in_turn(terms, |_, in_turn| {
+            in_turn.stripe(1);
+            in_turn.stripe(0);
+        });
         let seen = run(&mut Runner::new(shared), &["EXISTS a b"]);
         assert_ne!(seen.as_int(), Some(1), "the keys come and go together");
         planned.join().unwrap();

@@ -14,7 +14,7 @@ use crate::shared::Shared;
 /// ```
 /// use kvik::effects::Unit;
 ///
-/// let db = kvik::Db::open(kvik::Options::default().follower());
+/// let db = kvik::Db::in_memory(kvik::Options::default().follower());
 /// let mut unit = Unit::new();
 /// unit.begin(0);
 /// [&b"SET"[..], b"k", b"v"].iter().for_each(|word| unit.word(word));

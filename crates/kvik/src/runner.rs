@@ -51,7 +51,7 @@ impl Runner {
     pub(crate) fn run_args(&mut self, args: Args<'_>) -> Value {
         self.out.clear();
         if let Err(error) = self.execute(args) {
-            return Value::Error(error.to_string());
+            return Value::Error(error.line().into());
         }
         let reply = std::mem::take(&mut self.out).into_bytes();
         let decoded = ReplyDecoder::new().decode(&reply);

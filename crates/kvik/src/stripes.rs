@@ -90,6 +90,8 @@ impl SharedStripes {
     /// so that the waits overlap. It takes no lock and has no other effect.
     #[inline]
     pub(crate) fn prefetch(&self, keyspace: KeyspaceId, mut hashes: impl Iterator<Item = KeyHash>) {
+        // One pass over the buckets, one over the entries they lead to: the waits of a pass overlap, and when the second
+        // begins the first bucket has come.
         let mut lookups = [None; TOGETHER];
         loop {
             let mut count = 0;
@@ -133,6 +135,7 @@ impl SharedStripes {
         now_ms: impl FnOnce() -> u64,
     ) -> Option<SharedRead<'_>> {
         let stripe = self.cells[index].stripe.read(&self.readers)?;
+        // To delete what is due the stripe must be locked. The clock is read only where something expires at all.
         let due = stripe.next_due();
         let is_due = due != Due::NEVER && due.0 <= now_ms();
         (!is_due).then_some(SharedRead { index, stripe })
@@ -186,6 +189,7 @@ impl SharedStripes {
         cell: &'a Cell,
         patience: Patience,
     ) -> Result<Writing<'a, Stripe>, Busy> {
+        // Most sections end within a microsecond, sooner than a thread falls asleep and wakes.
         for _ in 0..SPINS {
             std::hint::spin_loop();
             if let Some(stripe) = cell.stripe.try_write(&self.readers, 0) {
@@ -194,6 +198,7 @@ impl SharedStripes {
         }
         match patience {
             Patience::Wait => Ok(cell.stripe.write(&self.readers)),
+            // Whoever holds the stripe in slices leaves it for a moment when it sees this.
             Patience::Spin => {
                 cell.wanted.store(true, Ordering::Relaxed);
                 Err(Busy)
@@ -214,6 +219,7 @@ impl SharedStripes {
 
     /// Whether somebody has put off what needs one of these stripes. Whoever asks is to leave them for a moment.
     pub(crate) fn take_wanted(&self, indices: &[u16]) -> bool {
+        // All flags are taken, also behind the first that is set.
         indices.iter().fold(false, |wanted, &index| {
             wanted
                 | self.cells[usize::from(index)]
@@ -228,6 +234,7 @@ impl SharedStripes {
         indices: &[u16],
         patience: Patience,
     ) -> Result<HeldMany<'_>, Busy> {
+        // Where one is taken those before it are let go again.
         let held: Result<Vec<_>, _> = indices
             .iter()
             .map(|&index| self.lock(usize::from(index), patience))
@@ -395,6 +402,7 @@ impl HeldMany<'_> {
 
 impl Stripes for HeldMany<'_> {
     fn stripe(&mut self, index: usize) -> &mut Stripe {
+        // A command asks for the stripe of one key several times in a row.
         if self
             .held
             .get(self.latest)

@@ -6,7 +6,7 @@ use kvik_store::{Expiry, Guard, KeyHash, NewString};
 
 use crate::db::Db;
 use crate::executor::ascend;
-use crate::section::{Section, Touching};
+use crate::section::{Actor, Section, Terms, Touching};
 use crate::stamps::Reach;
 use crate::stripes::Patience;
 use crate::typed::DATABASE;
@@ -28,7 +28,7 @@ impl Db {
     /// it is unknown whether the changes will survive a restart.
     ///
     /// ```
-    /// # let db = kvik::Db::open(kvik::Options::default());
+    /// # let db = kvik::Db::memory();
     /// db.set(b"a", b"1")?;
     /// let moved = db.transaction(&[b"a", b"b"], |keys| {
     ///     let value = keys.get(b"a")?;
@@ -54,20 +54,27 @@ impl Db {
         let held = shared.stripes.lock_many(&stripes, Patience::Wait);
         let held = held.expect("a patient lock succeeds");
         let mut unit = Unit::new();
-        let now_us = shared.clock.now_us();
-        let mode = shared.mode(false, now_us / 1000);
-        let mut section = Section::begin(shared, held, &mut unit, now_us, mode);
+        let terms = Terms {
+            shared,
+            unit: &mut unit,
+            now_us: shared.clock.now_us(),
+            actor: Actor::Client,
+        };
         let touching = Touching {
             touch: true,
             random: shared.random(),
         };
-        let guard = section.guard(DATABASE, touching);
-        let mut transaction = Transaction { guard };
-        let result = run(&mut transaction);
-        let garbage = transaction.guard.take_garbage();
-        section.parts().0.leave(garbage);
+        let reach = Reach::Keys(&hashes);
+        let (result, lsn) = Section::run(terms, held, reach, |section, held| {
+            let guard = section.guard(held, DATABASE, touching);
+            let mut transaction = Transaction { guard };
+            let result = run(&mut transaction);
+            let garbage = transaction.guard.take_garbage();
+            section.leave(garbage);
+            result
+        });
         // The result reveals what the keys held, be it an error.
-        shared.wait_for(section.finish(Reach::Keys(&hashes)))?;
+        shared.wait_for(lsn)?;
         result
     }
 }

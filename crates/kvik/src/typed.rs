@@ -17,7 +17,7 @@ use kvik_store::{
 
 use crate::db::Db;
 use crate::router::Home;
-use crate::section::{Locks, Section, Touching};
+use crate::section::{Actor, Locks, Section, Terms, Touching};
 use crate::stamps::Reach;
 use crate::stripes::{Held, Patience};
 
@@ -125,9 +125,11 @@ impl Db {
     /// If the value is no integer, the sum is out of range, or no write is admitted.
     pub fn increment(&self, key: &[u8], by: i64) -> Result<i64, Error> {
         let reply = self.run(&[b"INCRBY", key, IntText::default().format(by)]);
-        reply
-            .as_int()
-            .ok_or_else(|| Error::new(reply.as_error().unwrap_or_default().replacen("ERR ", "", 1)))
+        reply.as_int().ok_or_else(|| {
+            Error::new(reply.as_error().map_or_else(String::new, |error| {
+                error.to_str_lossy().replacen("ERR ", "", 1)
+            }))
+        })
     }
 
     /// Deletes keys, all at once, and returns how many existed.
@@ -299,17 +301,24 @@ impl Db {
     ) -> Result<R, Error> {
         let shared = &*self.shared;
         let mut unit = UNIT.take();
-        let mode = shared.mode(false, now_ms);
-        let mut section = Section::begin(shared, held, &mut unit, now_ms * 1000, mode);
+        let reach = Reach::Key(home.hash);
+        let terms = Terms {
+            shared,
+            unit: &mut unit,
+            now_us: now_ms * 1000,
+            actor: Actor::Client,
+        };
         let touching = Touching {
             touch: true,
             random: shared.random(),
         };
-        let mut guard = section.guard(home.keyspace, touching);
-        let result = work(&mut guard, Key::hashed(key, home.hash));
-        let garbage = guard.take_garbage();
-        section.parts().0.leave(garbage);
-        let lsn = section.finish(Reach::Key(home.hash));
+        let (result, lsn) = Section::run(terms, held, reach, |section, held| {
+            let mut guard = section.guard(held, home.keyspace, touching);
+            let result = work(&mut guard, Key::hashed(key, home.hash));
+            let garbage = guard.take_garbage();
+            section.leave(garbage);
+            result
+        });
         UNIT.set(unit);
         shared.wait_for(lsn)?;
         Ok(result)

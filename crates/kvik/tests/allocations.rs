@@ -114,7 +114,10 @@ fn parse(parser: &mut RequestParser, rest: &[u8], spans: &mut Vec<Span>) -> usiz
 
 fn stores() -> [Db; 2] {
     let logged = Options::default().threads(2).effect_log(Arc::new(Forget));
-    let stores = [Db::open(Options::default().threads(2)), Db::open(logged)];
+    let stores = [
+        Db::in_memory(Options::default().threads(2)),
+        Db::in_memory(logged),
+    ];
     for db in &stores {
         // What takes long on a busy machine is noted, and that is an allocation.
         let slower_than_us = &db.engine().settings.slowlog_slower_than_us;

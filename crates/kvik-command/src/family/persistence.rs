@@ -107,6 +107,7 @@ fn poll(session: &mut Session, engine: &Engine, id: u64) -> Option<Result<(), Er
     let answer = engine.persistence().ended(id);
     if answer.is_none() {
         session.waiting = Some(Waiting::Task(id));
+        engine.awaiting.add(session.client.id);
     }
     answer
 }
@@ -229,7 +230,11 @@ fn wait_for_log(
     // There are no replicas yet, so their count is never reached.
     let reached = call.replicas == 0 && (!call.local || positions.synced >= up_to);
     session.waiting = Some(Waiting::Log { up_to, until_ms });
-    (!reached && now_ms < until_ms).then(|| until_ms.min(now_ms + RETRY_MS))
+    let waits = !reached && now_ms < until_ms;
+    if waits {
+        engine.awaiting.add(session.client.id);
+    }
+    waits.then(|| until_ms.min(now_ms + RETRY_MS))
 }
 
 fn waitaof(ctx: &mut Ctx<'_>) -> Result<(), Error> {

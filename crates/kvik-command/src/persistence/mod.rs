@@ -93,6 +93,9 @@ pub trait Persistence: Send + Sync {
     /// The present state and the figures of INFO.
     fn status(&self) -> Status;
 
+    /// How far the load in progress has come.
+    fn loading(&self) -> Loading;
+
     /// Begins a task.
     ///
     /// # Errors
@@ -124,6 +127,10 @@ const NO_FILES: Error = Error::text("not available in a store without files");
 impl Persistence for NoPersistence {
     fn status(&self) -> Status {
         Status::default()
+    }
+
+    fn loading(&self) -> Loading {
+        Loading::default()
     }
 
     fn begin(&self, task: Task) -> Result<Begun, Error> {
@@ -249,8 +256,6 @@ pub struct LogStatus {
     pub delayed_fsyncs: u64,
     /// Whether it cannot be written.
     pub failed: bool,
-    /// Connections closed because the disk failed before their replies could be sent.
-    pub lost_replies: u64,
-    /// The longest fsync, in microseconds.
-    pub fsync_us_max: u64,
+    /// Times forcing it to disk has failed, so that it had to begin anew.
+    pub lost_fsyncs: u64,
 }

@@ -123,6 +123,19 @@ impl FileSettings {
         }
     }
 
+    /// Whether the log notes the time: as configured, or because it is kept to go back to any second.
+    pub fn wants_timestamps(&self) -> bool {
+        self.timestamps.load(Ordering::Relaxed) || self.retention_bytes.load(Ordering::Relaxed) > 0
+    }
+
+    /// How long superseded log files are kept, in milliseconds.
+    pub fn retention_age_ms(&self) -> u64 {
+        match self.retention_age_s.load(Ordering::Relaxed) {
+            0 => u64::MAX,
+            seconds => seconds.saturating_mul(1000),
+        }
+    }
+
     /// Sets when the log is forced to disk.
     pub fn set_fsync(&self, policy: FsyncPolicy) {
         self.fsync.store(policy as u8, Ordering::Relaxed);

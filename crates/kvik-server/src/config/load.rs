@@ -65,6 +65,13 @@ pub(super) fn default_values() -> Result<Vec<Value>, LoadError> {
     Ok(Loader::new()?.values)
 }
 
+/// The value of a row's default.
+pub(super) fn default_value(key: Key) -> Result<Value, LoadError> {
+    let words = spread(key, vec![key.row().default.as_bytes().to_vec()]);
+    let value = words.and_then(|words| value::parse(key.row(), &as_slices(&words), None));
+    value.map_err(|reason| refusal("the default", key, &[], &reason))
+}
+
 /// The values that a file's text alone gives.
 pub(super) fn values_in(text: &[u8], syntax: Syntax, path: &Path) -> Result<Vec<Value>, LoadError> {
     let mut loader = Loader::new()?;
@@ -98,11 +105,7 @@ impl Loader {
             including: Vec::new(),
         };
         for key in Key::ALL {
-            let words = spread(*key, vec![key.row().default.as_bytes().to_vec()]);
-            let value = words.and_then(|words| value::parse(key.row(), &as_slices(&words), None));
-            loader
-                .values
-                .push(value.map_err(|reason| refusal("the default", *key, &[], &reason))?);
+            loader.values.push(default_value(*key)?);
         }
         Ok(loader)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::load::{as_slices, default_values};
+use super::load::{as_slices, default_value};
 use super::row::{Access, Effect, Row};
 use super::table::Key;
 use super::value::{self, Value};
@@ -40,11 +40,11 @@ impl Config {
     /// [`Self::set`].
     pub fn on_change(
         &self,
-        keys: &'static [Key],
+        keys: &[Key],
         apply: impl Fn(&Self, &[Key]) -> Result<(), String> + Send + Sync + 'static,
     ) {
         self.subscribers.write().push(Arc::new(Subscriber {
-            keys,
+            keys: keys.to_vec(),
             apply: Box::new(apply),
         }));
     }
@@ -151,6 +151,6 @@ fn parse_argument(key: Key, text: &[u8], values: &[Value]) -> Result<Value, Stri
     }
 }
 
-fn is_default(key: Key, value: &Value) -> bool {
-    default_values().is_ok_and(|defaults| defaults[key as usize] == *value)
+pub(super) fn is_default(key: Key, value: &Value) -> bool {
+    default_value(key).is_ok_and(|default| default == *value)
 }

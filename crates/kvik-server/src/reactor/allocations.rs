@@ -10,7 +10,8 @@ use std::time::Duration;
 use allocation_counter::measure;
 use kvik::Db;
 
-use super::{Inbox, Reactor};
+use super::Reactor;
+use super::inbox::Inbox;
 use crate::config::{self, Config};
 use crate::front::{Front, HIGH_WATER};
 use crate::net::{self, Backend, Listener};
@@ -66,7 +67,7 @@ fn io_thread(backend: Backend, listener: Listener, front: &Arc<Front>) -> Option
     driver.listen(listener).unwrap();
     let inbox = Arc::new(Inbox::new(driver.waker()));
     front.open(vec![Arc::clone(&inbox)]);
-    let db = Db::open(kvik::Options::default());
+    let db = Db::memory();
     let reactor = Reactor::new(0, Arc::clone(front), db, driver, inbox);
     let counted = measure(|| reactor.run().unwrap());
     Some(counted.count_total)

@@ -19,7 +19,6 @@
 
 use kvik::Db;
 
-use super::Reactor;
 use crate::process;
 
 /// What is judged at a time, in microseconds.
@@ -298,10 +297,16 @@ fn per_s(count: u64, us: u64) -> f64 {
     count as f64 * 1e6 / us as f64
 }
 
-/// What there is to read in this process.
-struct Process<'a> {
+/// The gauges of this process.
+pub(super) struct Process<'a> {
     now_us: u64,
     db: &'a Db,
+}
+
+impl<'a> Process<'a> {
+    pub(super) fn new(now_us: u64, db: &'a Db) -> Self {
+        Self { now_us, db }
+    }
 }
 
 impl Gauges for Process<'_> {
@@ -319,23 +324,6 @@ impl Gauges for Process<'_> {
 
     fn idle_us(&self) -> Option<u64> {
         process::machine_idle_us()
-    }
-}
-
-impl Reactor {
-    /// Wakes threads or lets them sleep, if this thread is the one that decides it.
-    pub(super) fn govern(&mut self) {
-        let Some(governor) = &mut self.governor else {
-            return;
-        };
-        let gauges = Process {
-            now_us: self.executor.now_us(),
-            db: &self.db,
-        };
-        let clients = self.front.connections();
-        if let Some(awake) = governor.judge(&gauges, self.front.awake(), clients) {
-            self.front.set_awake(awake);
-        }
     }
 }
 

@@ -64,23 +64,15 @@ impl Executor {
         args: Args<'_>,
     ) -> Result<Admission, Error> {
         permit(&self.shared, session, command, args)?;
-        let gate = &self.shared.engine.gate;
-        if !gate.is_open() && !session.internal {
-            gate.pass(session, command)?;
-        }
         let is_queueing = session.transaction.is_some();
         if is_queueing && command.flags().contains(Flags::NO_MULTI) {
             return Err(Error::not_in_transaction(command));
         }
-        if let Some(until_ms) = self.paused(session, command) {
-            return Ok(Admission::Wait(until_ms));
-        }
-        if self.shared.is_special() {
-            match self.obstacle(session, command) {
-                Some(Obstacle::Refusal(error)) => return Err(error),
-                Some(Obstacle::LogFull) => return Ok(Admission::WaitForLog),
-                None => {}
-            }
+        if self.shared.is_guarded()
+            && !session.internal
+            && let Some(delay) = self.delay(session, command)?
+        {
+            return Ok(delay);
         }
         if is_queueing && !runs_inside_multi(command) {
             return Ok(Admission::Queue);
@@ -101,22 +93,28 @@ impl Executor {
         readiness(session, args, &self.shared.engine, now_ms)
     }
 
-    #[inline]
-    fn paused(&self, session: &Session, command: &Command) -> Option<u64> {
-        let pause = &self.shared.engine.pause;
-        if pause.until_ms() == 0 || session.internal {
-            return None;
+    /// What a command has to wait for, if anything; or why it is refused.
+    #[inline(never)]
+    fn delay(&self, session: &Session, command: &Command) -> Result<Option<Admission>, Error> {
+        let gate = &self.shared.engine.gate;
+        if !gate.is_open() {
+            gate.pass(session, command)?;
         }
-        let waits = match pause.scope(self.work.clock.now_us() / 1000)? {
-            PauseScope::All => true,
-            PauseScope::Writes => may_write(session, command),
+        let is_write = may_write(session, command);
+        let pause = &self.shared.engine.pause;
+        let waits = match pause.scope(self.work.clock.now_us() / 1000) {
+            Some(PauseScope::All) => true,
+            Some(PauseScope::Writes) => is_write,
+            None => false,
         };
-        waits.then(|| pause.until_ms())
-    }
-
-    fn obstacle(&self, session: &Session, command: &Command) -> Option<Obstacle> {
-        let concerned = !session.internal && may_write(session, command);
-        concerned.then(|| self.shared.obstacle()).flatten()
+        if waits {
+            return Ok(Some(Admission::Wait(pause.until_ms())));
+        }
+        match is_write.then(|| self.shared.obstacle()).flatten() {
+            None => Ok(None),
+            Some(Obstacle::LogFull) => Ok(Some(Admission::WaitForLog)),
+            Some(Obstacle::Refusal(error)) => Err(error),
+        }
     }
 
     /// Answers a command that may not run. It spoils a transaction that is being queued; EXEC ends it as well.
@@ -154,16 +152,17 @@ impl Shared {
     /// If no write is admitted.
     #[inline]
     pub(crate) fn admit(&self, writes: bool) -> Result<(), Error> {
-        let is_open = self.engine.gate.is_open() && !self.is_special();
-        if is_open && self.engine.pause.until_ms() == 0 {
-            return Ok(());
+        match self.is_guarded() {
+            false => Ok(()),
+            true => self.admit_specially(writes),
         }
-        self.admit_specially(writes)
     }
 
     #[cold]
     fn admit_specially(&self, writes: bool) -> Result<(), Error> {
-        self.engine.gate.pass_call(writes)?;
+        if !self.engine.gate.is_open() {
+            self.engine.gate.pass_call(writes)?;
+        }
         loop {
             let pause = &self.engine.pause;
             let scope = pause.scope(self.now_ms());

@@ -26,13 +26,13 @@ pub struct Prepared {
 
 impl Prepared {
     #[inline]
-    pub(super) fn command(&self) -> Option<&'static Command> {
+    pub(crate) fn command(&self) -> Option<&'static Command> {
         self.command
     }
 
     /// Which word is the key, and its hash.
     #[inline]
-    pub(super) fn hash(&self) -> Option<(usize, KeyHash)> {
+    pub(crate) fn hash(&self) -> Option<(usize, KeyHash)> {
         (self.key > 0).then_some((usize::from(self.key), self.hash))
     }
 

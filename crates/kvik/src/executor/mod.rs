@@ -23,7 +23,6 @@ mod shared_read;
 mod slices;
 mod timing;
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use kvik_command::declare::{Command, Flags};
@@ -32,12 +31,11 @@ use kvik_command::stats::ThreadStats;
 use kvik_command::{Random, Session, table};
 use kvik_log::{Lsn, Unit};
 use kvik_resp::{Args, Output};
-use kvik_store::{Mode, lacks_memory};
+use kvik_store::lacks_memory;
 
 use crate::clock::BatchClock;
-use crate::section::{InTurn, Section, Touching};
+use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
-use crate::stamps::Reach;
 use crate::stripes::Patience;
 use crate::upkeep;
 
@@ -81,8 +79,7 @@ struct Work {
     untimed: Untimed,
     stats: Arc<ThreadStats>,
     random: Random,
-    /// Its commands are effects of another store or of a log.
-    repeats: bool,
+    actor: Actor,
     /// Until when nothing is prepared, in microseconds since the epoch.
     left_until_us: u64,
     /// How far the log has to be on disk before the output since the last look may be told.
@@ -101,7 +98,7 @@ impl Executor {
                 &std::hash::RandomState::new(),
                 0,
             )),
-            repeats: false,
+            actor: Actor::Client,
             left_until_us: 0,
             lsn: Lsn::ZERO,
         };
@@ -116,7 +113,7 @@ impl Executor {
     /// The same for the effects of another store or of a log: they skip the gate, and keys stay until an effect deletes
     /// them.
     pub(crate) fn repeating(mut self) -> Self {
-        self.work.repeats = true;
+        self.work.actor = Actor::Repeater;
         self
     }
 
@@ -231,30 +228,19 @@ impl Executor {
         let Some(watch) = session.released.take() else {
             return;
         };
-        // Paused, because nothing is to be deleted here.
-        self.in_turn(Mode::Paused, |_, section| {
-            let mut guard = section.guard(session.keyspace(), Touching::NONE);
-            for (keyspace, key) in &watch.keys {
-                guard.select(*keyspace);
-                guard.unwatch(key, &watch.token);
-            }
+        let terms = Terms {
+            actor: Actor::Observer,
+            ..self.work.terms(&self.shared, &mut self.unit)
+        };
+        let keyspace = session.keyspace();
+        Section::run_in_turn(terms, |section, held| {
+            section.with_guard(held, keyspace, Touching::NONE, |guard| {
+                for (keyspace, key) in &watch.keys {
+                    guard.select(*keyspace);
+                    guard.unwatch(key, &watch.token);
+                }
+            });
         });
-    }
-
-    /// Works in a section that locks one stripe after the other.
-    fn in_turn(
-        &mut self,
-        mode: Mode,
-        work: impl FnOnce(&mut Work, &mut Section<'_, InTurn<'_>>),
-    ) -> Lsn {
-        // The owner of the stripes and the sink of effects share the unit.
-        let unit = RefCell::new(std::mem::take(&mut self.unit));
-        let now_us = self.work.clock.now_us();
-        let mut section = Section::in_turn(&self.shared, &unit, now_us, mode);
-        work(&mut self.work, &mut section);
-        let lsn = section.finish(Reach::Nothing);
-        self.unit = unit.into_inner();
-        lsn
     }
 }
 

@@ -12,6 +12,7 @@ use kvik_store::KeyHash;
 use super::run::Call;
 use super::slices::PutOff;
 use super::{Executor, Outcome};
+use crate::section::Section;
 use crate::shared::Shared;
 use crate::stamps::Reach;
 use crate::stripes::NoStripes;
@@ -100,9 +101,9 @@ impl Executor {
         call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), PutOff> {
-        let section = self.work.begin(&self.shared, &mut self.unit, NoStripes);
+        let terms = self.work.terms(&self.shared, &mut self.unit);
         self.work
-            .run_section(section, session, call, Reach::Nothing, out)
+            .run_section(terms, NoStripes, session, call, Reach::Nothing, out)
     }
 
     #[inline]
@@ -127,8 +128,8 @@ impl Executor {
         } else {
             stripes.lock(index, self.patience)?
         };
-        let section = work.begin(shared, unit, held);
-        work.run_section(section, session, call, Reach::Key(hash), out)
+        let terms = work.terms(shared, unit);
+        work.run_section(terms, held, session, call, Reach::Key(hash), out)
     }
 
     fn run_on_planned(
@@ -137,7 +138,7 @@ impl Executor {
         call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), PutOff> {
-        let (work, shared, unit) = (&mut self.work, &*self.shared, &mut self.unit);
+        let (work, shared) = (&mut self.work, &*self.shared);
         work.plan.clear();
         let hash = work.plan.add_call(shared, session.db, call);
         let call = &Call { hash, ..*call };
@@ -145,10 +146,9 @@ impl Executor {
             [] => self.run_on_none(session, call, out),
             [index] => {
                 let held = shared.stripes.lock(usize::from(index), self.patience)?;
-                // One key has one hash.
-                let reach = Reach::Keys(&[work.plan.hashes[0]]);
-                let section = work.begin(shared, unit, held);
-                work.run_section(section, session, call, reach, out)
+                let reach = Reach::Key(work.plan.hashes[0]);
+                let terms = work.terms(shared, &mut self.unit);
+                work.run_section(terms, held, session, call, reach, out)
             }
             _ => self.run_on_several(session, call, out),
         }
@@ -169,10 +169,11 @@ impl Executor {
         let held = shared
             .stripes
             .lock_many(&work.plan.stripes, self.patience)?;
-        let section = work.begin(shared, &mut self.unit, held);
         // The end of the section needs the hashes while the rest of the work is in use.
         let hashes = std::mem::take(&mut work.plan.hashes);
-        let done = work.run_section(section, session, call, Reach::Keys(&hashes), out);
+        let terms = work.terms(shared, &mut self.unit);
+        let reach = Reach::Keys(&hashes);
+        let done = work.run_section(terms, held, session, call, reach, out);
         work.plan.hashes = hashes;
         done
     }
@@ -184,9 +185,9 @@ impl Executor {
         out: &mut Output,
     ) -> Result<(), PutOff> {
         let held = self.shared.stripes.lock_all(self.patience)?;
-        let section = self.work.begin(&self.shared, &mut self.unit, held);
+        let terms = self.work.terms(&self.shared, &mut self.unit);
         self.work
-            .run_section(section, session, call, Reach::Everything, out)
+            .run_section(terms, held, session, call, Reach::Everything, out)
     }
 
     fn run_in_turn(
@@ -197,13 +198,12 @@ impl Executor {
     ) -> Result<(), PutOff> {
         // It cannot be put off half-way, so it makes sure first that no stripe is held for long.
         self.shared.stripes.probe(self.patience)?;
-        let now_ms = self.work.clock.now_us() / 1000;
-        let mode = self.shared.mode(self.work.repeats, now_ms);
-        let lsn = self.in_turn(mode, |work, section| {
-            let (core, held) = section.parts();
-            work.run(core, held, session, call, out);
+        let work = &mut self.work;
+        let terms = work.terms(&self.shared, &mut self.unit);
+        let (_, lsn) = Section::run_in_turn(terms, |section, held| {
+            work.run(section, held, session, call, out)
         });
-        self.work.note_lsn(lsn);
+        work.note_lsn(lsn);
         Ok(())
     }
 }

@@ -10,8 +10,8 @@ use kvik_store::{KeyHash, Stripes};
 use super::Work;
 use super::lookup::Prepared;
 use super::slices::PutOff;
-use super::timing::QUICK_REPLY_BYTES;
-use crate::section::{Core, Locks, Section, Touching};
+use super::timing::{QUICK_REPLY_BYTES, log_sizes};
+use crate::section::{Locks, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
 
@@ -49,17 +49,15 @@ impl<'a> Call<'a> {
 }
 
 impl Work {
-    /// Begins a section over stripes that are locked, at the time of this thread.
+    /// What a section of this thread begins with.
     #[inline]
-    pub(super) fn begin<'a, L: Locks>(
-        &self,
-        shared: &'a Shared,
-        unit: &'a mut Unit,
-        held: L,
-    ) -> Section<'a, L> {
-        let now_us = self.clock.now_us();
-        let mode = shared.mode(self.repeats, now_us / 1000);
-        Section::begin(shared, held, unit, now_us, mode)
+    pub(super) fn terms<'a>(&self, shared: &'a Shared, unit: &'a mut Unit) -> Terms<'a> {
+        Terms {
+            shared,
+            unit,
+            now_us: self.clock.now_us(),
+            actor: self.actor,
+        }
     }
 
     /// Runs a command as the one unit of a section. Where what has to be done before puts the command off, the section
@@ -67,22 +65,22 @@ impl Work {
     #[inline]
     pub(super) fn run_section<L: Locks>(
         &mut self,
-        mut section: Section<'_, L>,
+        terms: Terms<'_>,
+        held: L,
         session: &mut Session,
         call: &Call<'_>,
         reach: Reach<'_>,
         out: &mut Output,
     ) -> Result<(), PutOff> {
-        let (core, held) = section.parts();
-        let due_ms = held.next_due();
-        let mut ready = self.expire_slices(core, held, due_ms, session, call);
-        if L::SEVERAL && ready.is_ok() {
-            ready = self.prepare(core, held, session, call);
-        }
-        if ready.is_ok() {
-            self.run(core, held, session, call, out);
-        }
-        let lsn = section.finish(reach);
+        let (ready, lsn) = Section::run(terms, held, reach, |section, held| {
+            let due_ms = held.next_due();
+            self.expire_slices(section, held, due_ms, session, call)?;
+            if L::SEVERAL {
+                self.prepare(section, held, session, call)?;
+            }
+            self.run(section, held, session, call, out);
+            Ok(())
+        });
         self.note_lsn(lsn);
         ready
     }
@@ -91,18 +89,18 @@ impl Work {
     /// has still to be set.
     pub(super) fn run(
         &mut self,
-        core: &mut Core<'_>,
+        section: &mut Section<'_>,
         stripes: &mut dyn Stripes,
         session: &mut Session,
         call: &Call<'_>,
         out: &mut Output,
     ) -> bool {
-        let (shared, now_us, start) = (core.shared, core.now_us, out.len());
+        let (shared, now_us, start) = (section.shared, section.now_us, out.len());
         let touching = Touching {
             touch: !session.no_touch || call.command.last_word() == "TOUCH",
             random: self.random.bits(),
         };
-        let keys = core.guard(stripes, session.keyspace(), touching);
+        let keys = section.guard(stripes, session.keyspace(), touching);
         let mut ctx = Ctx {
             args: call.args,
             reply: Reply::new(out, session.protocol),
@@ -123,13 +121,14 @@ impl Work {
             shared.engine.stats.count_error(error.code());
         }
         let (seen, garbage) = (ctx.keys.stats(), ctx.keys.take_garbage());
-        core.leave(garbage);
+        section.leave(garbage);
         let replied = out.len() - start;
         let totals = &self.stats.totals;
         totals.hits.add(seen.hits);
         totals.misses.add(seen.misses);
         totals.expired.add(seen.expired);
         totals.changes.add(seen.changes);
+        log_sizes(shared, session, call, replied, now_us);
         let timed = !call.goes_on || replied > QUICK_REPLY_BYTES;
         self.count(shared, session, call, result.is_err(), timed);
         seen.untouched

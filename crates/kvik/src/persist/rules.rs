@@ -3,7 +3,7 @@
 use kvik_command::persistence::SaveRule;
 
 /// After a snapshot failed, the next one by rule is not tried earlier.
-const RETRY_MS: u64 = 5_000;
+pub(super) const RETRY_MS: u64 = 5_000;
 /// After so many failed rewrites in a row, the next one is put off: one minute, then twice that, up to an hour.
 const REWRITE_FAILURES: u64 = 3;
 const REWRITE_PAUSE_MS: u64 = 60_000;

@@ -19,8 +19,6 @@ pub(super) struct Job {
     /// Its number.
     pub(super) id: u64,
     pub(super) task: Task,
-    /// Nobody has asked for it: a rule did.
-    pub(super) automatic: bool,
     /// Set when it is to be given up.
     pub(super) cancel: Arc<AtomicBool>,
 }
@@ -51,7 +49,7 @@ impl Schedule {
             return Err(Error::text("the server is shutting down"));
         }
         let waits = self.must_wait(&task)?;
-        let id = self.push(task, false);
+        let id = self.push(task);
         Ok(if waits {
             Begun::Scheduled
         } else {
@@ -63,7 +61,7 @@ impl Schedule {
     pub(super) fn begin_by_rule(&mut self, task: Task) -> bool {
         let idle = self.running.is_none() && self.queue.is_empty() && !self.closed;
         if idle {
-            self.push(task, true);
+            self.push(task);
         }
         idle
     }
@@ -87,13 +85,12 @@ impl Schedule {
         }
     }
 
-    fn push(&mut self, task: Task, automatic: bool) -> u64 {
+    fn push(&mut self, task: Task) -> u64 {
         self.last_id += 1;
         let shutdown = matches!(task, Task::Shutdown(_));
         let job = Job {
             id: self.last_id,
             task,
-            automatic,
             cancel: Arc::default(),
         };
         // A shutdown waits for nobody: its own snapshot is newer than the one in progress.
@@ -191,7 +188,7 @@ impl Schedule {
             Some(Task::BackgroundSave { .. }) => self.cancel_walk(),
             Some(Task::Rewrite) => {
                 self.cancel_walk();
-                self.push(Task::Rewrite, true);
+                self.push(Task::Rewrite);
             }
             _ => {}
         }
@@ -321,7 +318,7 @@ mod tests {
         let mut schedule = Schedule::default();
         assert!(schedule.begin_by_rule(BGSAVE));
         assert!(!schedule.begin_by_rule(Task::Rewrite));
-        assert!(schedule.next().is_some_and(|job| job.automatic));
+        assert!(schedule.next().is_some());
         assert!(!schedule.begin_by_rule(Task::Rewrite));
     }
 }

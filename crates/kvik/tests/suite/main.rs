@@ -2,6 +2,8 @@
 
 mod anything;
 mod db;
+mod durable;
+mod files;
 mod log;
 mod section;
 mod sessions;

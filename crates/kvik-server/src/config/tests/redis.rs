@@ -176,7 +176,7 @@ impl Redis {
         let pairs = pairs.iter().flat_map(|(name, value)| [*name, *value]);
         let command: Vec<&str> = ["CONFIG", "SET"].into_iter().chain(pairs).collect();
         match self.ask(&command).as_error() {
-            Some(error) => Err(error.to_owned()),
+            Some(error) => Err(error.to_string()),
             None => Ok(()),
         }
     }

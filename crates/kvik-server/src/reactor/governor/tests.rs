@@ -7,7 +7,8 @@ use super::*;
 use crate::config;
 use crate::front::Front;
 use crate::net::{self, Backend};
-use crate::reactor::Inbox;
+use crate::reactor::Reactor;
+use crate::reactor::inbox::Inbox;
 
 const SECOND_US: u64 = 1_000_000;
 
@@ -194,7 +195,7 @@ fn threads_without_work_do_not_wake_by_themselves() {
     let loaded = config::load(&[], [], &mut std::io::empty()).unwrap();
     let front = Arc::new(Front::new(Arc::new(loaded.config)));
     front.open(inboxes.clone());
-    let db = Db::open(kvik::Options::default());
+    let db = Db::memory();
     let reactors: Vec<_> = (0..4)
         .map(|index| idle_reactor(index, &inboxes, &front, &db))
         .collect();

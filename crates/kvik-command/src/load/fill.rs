@@ -3,32 +3,19 @@
 use std::collections::BTreeMap;
 
 use kvik_rdb::{
-    Corrupt, EntriesRead, Field, Hash, IntText, ListPart, ListParts, Pending, Set, SortedSet,
-    StreamPart, StreamParts, StreamSummary, Text,
+    EntriesRead, Field, Hash, IntText, ListPart, ListParts, Pending, Set, SortedSet, StreamPart,
+    StreamParts, StreamSummary, Text,
 };
 use kvik_store::{
-    HashMut, ListEnd, ListMut, Malformed, Scored, SetMut, StreamCounts, StreamId, StreamMut,
-    StringRef, ZsetMut,
+    HashMut, ListEnd, ListMut, Scored, SetMut, StreamCounts, StreamId, StreamMut, StringRef,
+    ZsetMut,
 };
 
-/// The payload is not what it seemed to be.
-pub(super) struct Damaged;
-
-impl From<Corrupt> for Damaged {
-    fn from(_: Corrupt) -> Self {
-        Self
-    }
-}
-
-impl From<Malformed> for Damaged {
-    fn from(_: Malformed) -> Self {
-        Self
-    }
-}
+use super::LoadFault;
 
 /// An error unless something is so.
-fn ensure(condition: bool) -> Result<(), Damaged> {
-    condition.then_some(()).ok_or(Damaged)
+fn ensure(condition: bool) -> Result<(), LoadFault> {
+    condition.then_some(()).ok_or(LoadFault::Malformed)
 }
 
 /// A string of a payload as the store has it. `room` is for its text, if it is an integer's.
@@ -39,7 +26,7 @@ pub(super) fn string<'t>(text: &'t Text<'_>, room: &'t mut IntText) -> StringRef
     }
 }
 
-pub(super) fn list(made: &mut ListMut<'_>, parts: ListParts<'_, '_>) -> Result<(), Damaged> {
+pub(super) fn list(made: &mut ListMut<'_>, parts: ListParts<'_, '_>) -> Result<(), LoadFault> {
     for part in parts {
         match part? {
             ListPart::Element(element) => append(made, &element),
@@ -47,7 +34,7 @@ pub(super) fn list(made: &mut ListMut<'_>, parts: ListParts<'_, '_>) -> Result<(
             ListPart::Ziplist(ziplist) => ziplist.iter().for_each(|element| append(made, &element)),
         }
     }
-    ensure(!made.is_empty())
+    Ok(())
 }
 
 fn append(made: &mut ListMut<'_>, element: &Text<'_>) {
@@ -55,7 +42,7 @@ fn append(made: &mut ListMut<'_>, element: &Text<'_>) {
     made.push(ListEnd::Right, std::iter::once(element.bytes(&mut room)));
 }
 
-pub(super) fn set(made: &mut SetMut<'_>, set: Set<'_, '_>) -> Result<(), Damaged> {
+pub(super) fn set(made: &mut SetMut<'_>, set: Set<'_, '_>) -> Result<(), LoadFault> {
     match set {
         Set::Members(members) => {
             let count = members.size_hint().0;
@@ -63,6 +50,8 @@ pub(super) fn set(made: &mut SetMut<'_>, set: Set<'_, '_>) -> Result<(), Damaged
                 let member = member?;
                 let mut room = IntText::default();
                 let name = member.name.bytes(&mut room);
+                // The first member tells whether the set may stay one of integers; the count, how
+                // large it gets.
                 if at == 0 {
                     made.expect(name, count);
                 }
@@ -75,10 +64,10 @@ pub(super) fn set(made: &mut SetMut<'_>, set: Set<'_, '_>) -> Result<(), Damaged
         Set::Intset(bytes) => made.adopt_ints(bytes)?,
         Set::Listpack(bytes) => made.adopt(bytes)?,
     }
-    ensure(!made.view().is_empty())
+    Ok(())
 }
 
-pub(super) fn hash(made: &mut HashMut<'_>, hash: Hash<'_, '_>) -> Result<(), Damaged> {
+pub(super) fn hash(made: &mut HashMut<'_>, hash: Hash<'_, '_>) -> Result<(), LoadFault> {
     match hash {
         Hash::Fields(fields) => {
             made.expect(fields.size_hint().0);
@@ -91,13 +80,13 @@ pub(super) fn hash(made: &mut HashMut<'_>, hash: Hash<'_, '_>) -> Result<(), Dam
         Hash::Ziplist(ziplist) => set_pairs(made, ziplist.pairs())?,
         Hash::Zipmap(zipmap) => set_pairs(made, zipmap.iter())?,
     }
-    ensure(!made.view().is_empty())
+    Ok(())
 }
 
 fn set_pairs<'a>(
     made: &mut HashMut<'_>,
     pairs: impl ExactSizeIterator<Item = (Text<'a>, Text<'a>)>,
-) -> Result<(), Damaged> {
+) -> Result<(), LoadFault> {
     made.expect(pairs.len());
     for (name, value) in pairs {
         let expire_at = None;
@@ -113,9 +102,10 @@ fn set_pairs<'a>(
     Ok(())
 }
 
-fn set_field(made: &mut HashMut<'_>, field: &Field<'_>) -> Result<(), Damaged> {
+fn set_field(made: &mut HashMut<'_>, field: &Field<'_>) -> Result<(), LoadFault> {
     let (mut name, mut value) = (IntText::default(), IntText::default());
     let name = field.name.bytes(&mut name);
+    // A field that is there already is not new: the payload has it twice.
     ensure(made.set(name, string(&field.value, &mut value)))?;
     if let Some(at) = field.expire_at {
         made.expire([name], at, |_| true);
@@ -123,7 +113,7 @@ fn set_field(made: &mut HashMut<'_>, field: &Field<'_>) -> Result<(), Damaged> {
     Ok(())
 }
 
-pub(super) fn zset(made: &mut ZsetMut<'_>, set: SortedSet<'_, '_>) -> Result<(), Damaged> {
+pub(super) fn zset(made: &mut ZsetMut<'_>, set: SortedSet<'_, '_>) -> Result<(), LoadFault> {
     match set {
         SortedSet::Members(members) => {
             made.expect(members.size_hint().0, 0);
@@ -145,15 +135,18 @@ pub(super) fn zset(made: &mut ZsetMut<'_>, set: SortedSet<'_, '_>) -> Result<(),
             }
         }
     }
-    ensure(!made.view().is_empty())
+    Ok(())
 }
 
 /// Adds a member, which is not there yet.
-fn add_scored(made: &mut ZsetMut<'_>, name: &[u8], score: f64) -> Result<(), Damaged> {
+fn add_scored(made: &mut ZsetMut<'_>, name: &[u8], score: f64) -> Result<(), LoadFault> {
     ensure(made.update(name, |_| Some(score)) == Scored::Added)
 }
 
-pub(super) fn stream(made: &mut StreamMut<'_>, parts: StreamParts<'_, '_>) -> Result<(), Damaged> {
+pub(super) fn stream(
+    made: &mut StreamMut<'_>,
+    parts: StreamParts<'_, '_>,
+) -> Result<(), LoadFault> {
     let mut group = NewGroup::default();
     for part in parts {
         match part? {
@@ -166,9 +159,12 @@ pub(super) fn stream(made: &mut StreamMut<'_>, parts: StreamParts<'_, '_>) -> Re
                 last_id,
                 entries_read,
             } => {
+                // Entries and counts are complete before the first group, and each group before the
+                // next.
                 group.end()?;
                 group = NewGroup::begin(made, name, store_id(last_id), entries_read)?;
             }
+            // The format tells who has an entry only with the consumers, which follow.
             StreamPart::Pending(pending) => {
                 group.pending.insert(pending.id, pending);
             }
@@ -203,11 +199,14 @@ impl NewGroup {
         name: Text<'_>,
         last_id: StreamId,
         entries_read: EntriesRead,
-    ) -> Result<Self, Damaged> {
+    ) -> Result<Self, LoadFault> {
         let name = name.into_bytes().into_owned();
         let entries_read = match entries_read {
-            EntriesRead::Count(count) => Some(i64::try_from(count).map_err(|_| Damaged)?),
+            EntriesRead::Count(count) => {
+                Some(i64::try_from(count).map_err(|_| LoadFault::Malformed)?)
+            }
             EntriesRead::Unknown => None,
+            // Before version 10 the count was not written; the entries tell it.
             EntriesRead::Untold => made.view().entries_read_up_to(last_id),
         };
         ensure(made.create_group(&name, last_id, entries_read))?;
@@ -218,15 +217,16 @@ impl NewGroup {
     }
 
     /// Gives an entry to the consumer that is being read.
-    fn own(&mut self, made: &mut StreamMut<'_>, id: kvik_rdb::StreamId) -> Result<(), Damaged> {
-        let entry = self.pending.remove(&id).ok_or(Damaged)?;
+    fn own(&mut self, made: &mut StreamMut<'_>, id: kvik_rdb::StreamId) -> Result<(), LoadFault> {
+        // What is taken off is owned once; what stays until the group's end is owned by nobody.
+        let entry = self.pending.remove(&id).ok_or(LoadFault::Malformed)?;
         let (delivered, deliveries) = (entry.delivered_ms, entry.deliveries);
         let id = store_id(id);
         ensure(made.add_pending(&self.name, &self.consumer, id, delivered, deliveries))
     }
 
     /// Every pending entry has found its consumer.
-    fn end(&self) -> Result<(), Damaged> {
+    fn end(&self) -> Result<(), LoadFault> {
         ensure(self.pending.is_empty())
     }
 }
