@@ -65,6 +65,7 @@ impl<'g> OccupiedEntry<'g> {
         Self { locked, entry }
     }
 
+    #[inline]
     pub(crate) fn into_parts(self) -> (LockedKey<'g>, EntryRef) {
         (self.locked, self.entry)
     }
@@ -191,6 +192,7 @@ impl<'g> VacantEntry<'g> {
         Self { locked }
     }
 
+    #[inline]
     pub(crate) fn into_locked(self) -> LockedKey<'g> {
         self.locked
     }

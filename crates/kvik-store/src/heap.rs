@@ -38,6 +38,14 @@ pub(crate) use self::entry::HeapEntry;
 /// Elements up to which a collection is freed at once.
 const FREE_AT_ONCE: usize = 64;
 
+/// How a collection lies in the entry of its key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packing {
+    pub(crate) form: ValueForm,
+    /// The most bytes that it may have there.
+    pub(crate) max_bytes: usize,
+}
+
 /// See the module's description.
 #[derive(Debug)]
 pub(crate) struct Heap {
@@ -365,13 +373,15 @@ impl Heap {
         self.cells.record::<KEY>(entry).packed()
     }
 
-    /// The form of a value that is packed, and the most bytes that it may have in its entry.
+    /// How the value of an entry is packed, if it is.
     #[inline]
-    pub(crate) fn packing(&self, entry: EntryRef) -> Option<(ValueForm, usize)> {
+    pub(crate) fn packing(&self, entry: EntryRef) -> Option<Packing> {
         let head = Head::<KEY>::of(self.cells.arena.bytes(entry));
         let form = head.form();
-        form.is_packed()
-            .then(|| (form, MAX_BYTES - head.value_start()))
+        form.is_packed().then(|| Packing {
+            form,
+            max_bytes: MAX_BYTES - head.value_start(),
+        })
     }
 
     /// What [`Self::put_back`] is to be told of a collection that has no place yet.
