@@ -6,11 +6,12 @@ use kvik_command::session::{Transaction, Watch};
 use kvik_resp::{Output, Reply};
 use kvik_store::Stripes;
 
+use super::Executor;
+use super::call::Call;
 use super::gate::permit;
-use super::route::ascend;
-use super::run::Call;
+use super::plan::ascend;
 use super::slices::PutOff;
-use super::{Executor, Work};
+use super::work::Work;
 use crate::section::{Section, Touching};
 use crate::stamps::Reach;
 

@@ -13,7 +13,7 @@ use kvik_command::session::Queued;
 use kvik_command::{Error, Session, table};
 use kvik_resp::{Args, ArgsBuf, Output, Reply};
 
-use super::{Executor, Outcome};
+use super::work::Work;
 use crate::shared::Shared;
 
 /// What may be done with a command now.
@@ -55,22 +55,23 @@ fn may_do_without_password(shared: &Shared, session: &mut Session, command: &Com
     session.authenticated || command.flags().contains(Flags::NO_AUTH)
 }
 
-impl Executor {
+impl Work {
     #[inline]
     pub(super) fn admit(
         &self,
+        shared: &Shared,
         session: &mut Session,
         command: &'static Command,
         args: Args<'_>,
     ) -> Result<Admission, Error> {
-        permit(&self.shared, session, command, args)?;
+        permit(shared, session, command, args)?;
         let is_queueing = session.transaction.is_some();
         if is_queueing && command.flags().contains(Flags::NO_MULTI) {
             return Err(Error::not_in_transaction(command));
         }
-        if self.shared.is_guarded()
+        if shared.is_guarded()
             && !session.internal
-            && let Some(delay) = self.delay(session, command)?
+            && let Some(delay) = self.delay(shared, session, command)?
         {
             return Ok(delay);
         }
@@ -84,25 +85,31 @@ impl Executor {
     #[cold]
     pub(super) fn wait(
         &self,
+        shared: &Shared,
         session: &mut Session,
         command: &'static Command,
         args: Args<'_>,
     ) -> Option<u64> {
-        let now_ms = self.work.clock.now_us() / 1000;
+        let now_ms = self.clock.now_us() / 1000;
         let readiness = command.readiness()?;
-        readiness(session, args, &self.shared.engine, now_ms)
+        readiness(session, args, &shared.engine, now_ms)
     }
 
     /// What a command has to wait for, if anything; or why it is refused.
     #[inline(never)]
-    fn delay(&self, session: &Session, command: &Command) -> Result<Option<Admission>, Error> {
-        let gate = &self.shared.engine.gate;
+    fn delay(
+        &self,
+        shared: &Shared,
+        session: &Session,
+        command: &Command,
+    ) -> Result<Option<Admission>, Error> {
+        let gate = &shared.engine.gate;
         if !gate.is_open() {
             gate.pass(session, command)?;
         }
         let is_write = may_write(session, command);
-        let pause = &self.shared.engine.pause;
-        let waits = match pause.scope(self.work.clock.now_us() / 1000) {
+        let pause = &shared.engine.pause;
+        let waits = match pause.scope(self.clock.now_us() / 1000) {
             Some(PauseScope::All) => true,
             Some(PauseScope::Writes) => is_write,
             None => false,
@@ -110,7 +117,7 @@ impl Executor {
         if waits {
             return Ok(Some(Admission::Wait(pause.until_ms())));
         }
-        match is_write.then(|| self.shared.obstacle()).flatten() {
+        match is_write.then(|| shared.obstacle()).flatten() {
             None => Ok(None),
             Some(Obstacle::LogFull) => Ok(Some(Admission::WaitForLog)),
             Some(Obstacle::Refusal(error)) => Err(error),
@@ -120,11 +127,12 @@ impl Executor {
     /// Answers a command that may not run. It spoils a transaction that is being queued; EXEC ends it as well.
     pub(super) fn refuse(
         &self,
+        shared: &Shared,
         session: &mut Session,
         args: Args<'_>,
         error: Error,
         out: &mut Output,
-    ) -> Outcome {
+    ) {
         let command = table().resolve(args).ok();
         let error = if command.is_some_and(|command| command.locking() == Locking::Queue) {
             session.take_transaction();
@@ -135,13 +143,12 @@ impl Executor {
             error
         };
         error.write(&mut Reply::new(out, session.protocol));
-        self.shared.engine.stats.count_error(error.code());
-        let stats = &self.work.stats;
+        shared.engine.stats.count_error(error.code());
+        let stats = &self.stats;
         stats.totals.errors.add(1);
         if let Some(command) = command {
             stats.commands[usize::from(command.id())].rejected.add(1);
         }
-        Outcome::Done
     }
 }
 
@@ -236,11 +243,10 @@ pub(super) fn queue(
     command: &'static Command,
     args: Args<'_>,
     out: &mut Output,
-) -> Outcome {
+) {
     session.queue(Queued {
         command,
         args: ArgsBuf::from(args),
     });
     Reply::new(out, session.protocol).simple("QUEUED");
-    Outcome::Done
 }

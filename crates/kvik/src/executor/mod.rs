@@ -4,31 +4,34 @@
 //!
 //! | part | room |
 //! |---|---|
-//! | look it up and hash its key | `lookup` |
+//! | look it up and hash its key | `lookup`, `call` |
 //! | check that the session may run it now | `gate` |
-//! | lock the stripes of its keys | `route` |
+//! | find and lock the stripes of its keys | `plan`, `route` |
 //! | do in slices what has to be done before it | `slices` |
 //! | run its handler in a [section](crate::section), which hands over its effects and unlocks | `run`, `shared_read` |
 //! | count and time it | `timing` |
 //!
-//! EXEC (`exec`) is all of that for the queue of a transaction. Nothing of a command has happened to the store when it is
+//! EXEC (`exec`) is all of that for the queue of a transaction. The state of the thread is in `work`. Nothing of a command has happened to the store when it is
 //! put off ([`Outcome`]): the caller offers it again later.
 
+mod call;
 mod exec;
 mod gate;
 mod lookup;
+mod plan;
 mod route;
 mod run;
 mod shared_read;
 mod slices;
 mod timing;
+mod work;
 
 use std::sync::Arc;
 
 use kvik_command::declare::{Command, Flags};
 use kvik_command::session::Replies;
 use kvik_command::stats::ThreadStats;
-use kvik_command::{Random, Session, table};
+use kvik_command::{Error, Random, Session, table};
 use kvik_log::{Lsn, Unit};
 use kvik_resp::{Args, Output};
 use kvik_store::lacks_memory;
@@ -39,13 +42,14 @@ use crate::shared::Shared;
 use crate::stripes::Patience;
 use crate::upkeep;
 
+use call::Call;
 use gate::Admission;
 pub use lookup::Prepared;
 use lookup::{LatestLookup, unknown};
-use route::Plan;
-pub(crate) use route::ascend;
-use run::{Call, withhold};
-use timing::Untimed;
+use plan::Plan;
+pub(crate) use plan::ascend;
+use run::withhold;
+use work::{Untimed, Work};
 
 /// What became of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,21 +73,6 @@ pub struct Executor {
     /// Effects of the section in progress. Empty between sections.
     unit: Unit,
     work: Work,
-}
-
-/// What an executor uses up while it runs a command.
-struct Work {
-    clock: BatchClock,
-    plan: Plan,
-    latest: LatestLookup,
-    untimed: Untimed,
-    stats: Arc<ThreadStats>,
-    random: Random,
-    actor: Actor,
-    /// Until when nothing is prepared, in microseconds since the epoch.
-    left_until_us: u64,
-    /// How far the log has to be on disk before the output since the last look may be told.
-    lsn: Lsn,
 }
 
 impl Executor {
@@ -157,6 +146,22 @@ impl Executor {
         &self.work.stats
     }
 
+    /// Looks a command up and hashes its key, for [`Self::execute_prepared`]. It depends on nothing but the words, so the
+    /// commands of a pipeline can all be prepared before the first one runs.
+    #[inline]
+    pub fn prepare(&mut self, args: Args<'_>) -> Prepared {
+        let command = self.work.latest.lookup(args);
+        Prepared::new(&self.shared.stripes.layout, command, args)
+    }
+
+    /// Has the memory fetched that these commands will look up in the session's database, while others are at work.
+    #[inline]
+    pub fn prefetch(&self, session: &Session, commands: impl Iterator<Item = Prepared> + Clone) {
+        let hashes = commands.filter_map(|command| command.hash());
+        let hashes = hashes.map(|(_, hash)| hash);
+        self.shared.stripes.prefetch(session.keyspace(), hashes);
+    }
+
     /// Runs one command of a session and appends its reply to `out`.
     pub fn execute(&mut self, session: &mut Session, args: Args<'_>, out: &mut Output) -> Outcome {
         let prepared = self.prepare(args);
@@ -198,21 +203,36 @@ impl Executor {
         args: Args<'_>,
         out: &mut Output,
     ) -> Outcome {
-        match self.admit(session, command, args) {
+        match self.work.admit(&self.shared, session, command, args) {
             Ok(Admission::Run) => {
                 if command.flags().contains(Flags::WAITS)
-                    && let Some(until_ms) = self.wait(session, command, args)
+                    && let Some(until_ms) = self.work.wait(&self.shared, session, command, args)
                 {
                     return Outcome::Paused(until_ms);
                 }
                 let call = Call::of(command, args, &prepared);
                 self.dispatch(session, &call, out)
             }
-            Ok(Admission::Queue) => gate::queue(session, command, args, out),
+            Ok(Admission::Queue) => {
+                gate::queue(session, command, args, out);
+                Outcome::Done
+            }
             Ok(Admission::Wait(until_ms)) => Outcome::Paused(until_ms),
             Ok(Admission::WaitForLog) => self.put_off(Outcome::LogFull),
             Err(error) => self.refuse(session, args, error, out),
         }
+    }
+
+    /// Answers a command that may not run.
+    fn refuse(
+        &self,
+        session: &mut Session,
+        args: Args<'_>,
+        error: Error,
+        out: &mut Output,
+    ) -> Outcome {
+        self.work.refuse(&self.shared, session, args, error, out);
+        Outcome::Done
     }
 
     /// Ends a session: its client is gone.

@@ -5,8 +5,8 @@ use kvik_log::Unit;
 use kvik_resp::Output;
 use kvik_store::Key;
 
-use super::Work;
-use super::run::Call;
+use super::call::Call;
+use super::work::Work;
 use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;

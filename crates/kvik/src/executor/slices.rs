@@ -5,8 +5,8 @@ use kvik_command::Session;
 use kvik_command::declare::Preparation;
 use kvik_store::{GuardStats, Mode, Stripes};
 
-use super::Work;
-use super::run::Call;
+use super::call::Call;
+use super::work::Work;
 use crate::section::{Section, Touching};
 use crate::stripes::Busy;
 
