@@ -161,7 +161,8 @@ impl Work {
     }
 }
 
-/// Ends a watch and says whether a watched key has changed. A key whose time has come since counts as changed.
+/// Ends a watch and says whether a watched key has changed. A key whose time has come since counts
+/// as changed.
 fn end_watch(
     section: &mut Section<'_>,
     stripes: &mut dyn Stripes,

@@ -1,9 +1,10 @@
 //! The gate: whether a session may run a command, and whether now.
 //!
-//! Everything that may run passes [`permit`] with its arguments: a command of a client, each command of a transaction
-//! when EXEC runs it, and later those of scripts. What only decides when (a pause, a full log, MULTI) is asked once, for
-//! the command that the client sent. Effects of another store or of a log, and typed calls, have their own way in: the
-//! former were judged where they happened, the latter by [`Shared::admit`].
+//! Everything that may run passes [`permit`] with its arguments: a command of a client, each
+//! command of a transaction when EXEC runs it, and later those of scripts. What only decides when
+//! (a pause, a full log, MULTI) is asked once, for the command that the client sent. Effects of
+//! another store or of a log, and typed calls, have their own way in: the former were judged where
+//! they happened, the latter by [`Shared::admit`].
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use kvik_resp::{Args, ArgsBuf, Output, Reply};
 use super::work::Work;
 use crate::shared::Shared;
 
-/// What may be done with a command now.
+/// The gate's answer for a command that is allowed.
 pub(super) enum Admission {
     Run,
     Queue,
@@ -26,7 +27,7 @@ pub(super) enum Admission {
     WaitForLog,
 }
 
-/// What keeps a write of anybody from running, whoever sends it.
+/// A reason for which no write of anybody runs.
 enum Obstacle {
     Refusal(Error),
     LogFull,
@@ -47,8 +48,8 @@ pub(super) fn permit(
     }
 }
 
-/// Whether a session that has not authenticated may run a command. If the password has been removed since it began,
-/// it need not any more.
+/// Whether a session that has not authenticated may run a command. If the password has been removed
+/// since it began, it need not any more.
 #[cold]
 fn may_do_without_password(shared: &Shared, session: &mut Session, command: &Command) -> bool {
     session.authenticated = !shared.engine.settings.needs_password();
@@ -95,7 +96,10 @@ impl Work {
         readiness(session, args, &shared.engine, now_ms)
     }
 
-    /// What a command has to wait for, if anything; or why it is refused.
+    /// The wait that a command has before it, if any.
+    ///
+    /// # Errors
+    /// If it is refused because of the state of the store.
     #[inline(never)]
     fn delay(
         &self,
@@ -124,7 +128,8 @@ impl Work {
         }
     }
 
-    /// Answers a command that may not run. It spoils a transaction that is being queued; EXEC ends it as well.
+    /// Answers a command that may not run. It spoils a transaction that is being queued; EXEC ends
+    /// it as well.
     pub(super) fn refuse(
         &self,
         shared: &Shared,
@@ -153,7 +158,8 @@ impl Work {
 }
 
 impl Shared {
-    /// Lets a typed call in: blocks while clients are paused, and a write while the log has no room.
+    /// Lets a typed call in: blocks while clients are paused, and a write while the log has no
+    /// room.
     ///
     /// # Errors
     /// If no write is admitted.

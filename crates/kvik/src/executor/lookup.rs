@@ -5,8 +5,8 @@ use kvik_command::{Error, table};
 use kvik_resp::Args;
 use kvik_store::{KeyHash, Layout};
 
-/// Calls of one quick command in a row that are timed as one. Reading the clock for each of them would take longer than
-/// many of them do.
+/// Calls of one quick command in a row that are timed as one. Reading the clock for each of them
+/// would take longer than many of them do.
 const TIMED_TOGETHER: u8 = 8;
 
 /// A command looked up, and position and hash of its key where it has one at a fixed place.
@@ -73,7 +73,8 @@ impl Prepared {
     }
 }
 
-/// The command looked up last, by the name as it was spelled: a pipeline mostly repeats one command.
+/// The command looked up last, by the name as it was spelled: a pipeline mostly repeats one
+/// command.
 #[derive(Default)]
 pub(super) struct LatestLookup {
     name: Vec<u8>,

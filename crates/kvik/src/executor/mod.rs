@@ -11,8 +11,9 @@
 //! | run its handler in a [section](crate::section), which hands over its effects and unlocks | `run`, `shared_read` |
 //! | count and time it | `timing` |
 //!
-//! EXEC (`exec`) is all of that for the queue of a transaction. The state of the thread is in `work`. Nothing of a command has happened to the store when it is
-//! put off ([`Outcome`]): the caller offers it again later.
+//! EXEC (`exec`) is all of that for the queue of a transaction. The state of the thread is in
+//! `work`. Nothing of a command has happened to the store when it is put off ([`Outcome`]): the
+//! caller offers it again later.
 
 mod call;
 mod exec;
@@ -51,16 +52,18 @@ pub(crate) use plan::ascend;
 use run::withhold;
 use work::{Untimed, Work};
 
-/// What became of a command.
+/// The outcome of an offer to run a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It ran, or was refused; its reply, if the session wants one, is written.
     Done,
     /// A stripe it needs is taken. It has done nothing; offer it again soon.
     Busy,
-    /// A part of what it needs has been done, nothing of which is seen. Offer it again when others have been served.
+    /// A part of what it needs has been done, nothing of which is seen. Offer it again when others
+    /// have been served.
     Begun,
-    /// The log has no room for what it may write. It has done nothing; offer it again when the log has written some.
+    /// The log has no room for what it may write. It has done nothing; offer it again when the log
+    /// has written some.
     LogFull,
     /// Clients are paused until this time, in milliseconds since the epoch. Nothing has happened.
     Paused(u64),
@@ -99,14 +102,15 @@ impl Executor {
         }
     }
 
-    /// The same for the effects of another store or of a log: they skip the gate, and keys stay until an effect deletes
-    /// them.
+    /// The same for the effects of another store or of a log: they skip the gate, and keys stay
+    /// until an effect deletes them.
     pub(crate) fn repeating(mut self) -> Self {
         self.work.actor = Actor::Repeater;
         self
     }
 
-    /// Reads the clock. Call it when a batch of commands begins; within the batch, time moves on by what is measured.
+    /// Reads the clock. Call it when a batch of commands begins; within the batch, time moves on by
+    /// what is measured.
     pub fn refresh(&mut self) {
         self.work.clock.refresh();
         if lacks_memory() {
@@ -120,17 +124,18 @@ impl Executor {
         self.work.finish_pipeline();
     }
 
-    /// Deletes some keys that are overdue, should the thread whose task that is be kept waiting for a processor. Call it
-    /// between batches.
+    /// Deletes some keys that are overdue, should the thread whose task that is be kept waiting for
+    /// a processor. Call it between batches.
     #[inline]
     pub fn help_expire(&mut self) {
         let now_ms = self.now_us() / 1000;
         upkeep::help(&self.shared, &mut self.unit, now_ms, &self.work.stats);
     }
 
-    /// How far the log has to be on disk before the output written since the last call may be told, should the log be
-    /// [synchronous](crate::effects::EffectLog::is_synchronous). [`Lsn::ZERO`] if nothing has to be waited for. A server
-    /// asks after each batch of a connection, and holds the output back until then.
+    /// How far the log has to be on disk before the output written since the last call may be told,
+    /// should the log be [synchronous](crate::effects::EffectLog::is_synchronous). [`Lsn::ZERO`] if
+    /// nothing has to be waited for. A server asks after each batch of a connection, and holds the
+    /// output back until then.
     #[inline]
     pub fn take_lsn(&mut self) -> Lsn {
         std::mem::take(&mut self.work.lsn)
@@ -146,15 +151,16 @@ impl Executor {
         &self.work.stats
     }
 
-    /// Looks a command up and hashes its key, for [`Self::execute_prepared`]. It depends on nothing but the words, so the
-    /// commands of a pipeline can all be prepared before the first one runs.
+    /// Looks a command up and hashes its key, for [`Self::execute_prepared`]. It depends on nothing
+    /// but the words, so the commands of a pipeline can all be prepared before the first one runs.
     #[inline]
     pub fn prepare(&mut self, args: Args<'_>) -> Prepared {
         let command = self.work.latest.lookup(args);
         Prepared::new(&self.shared.stripes.layout, command, args)
     }
 
-    /// Has the memory fetched that these commands will look up in the session's database, while others are at work.
+    /// Has the memory fetched that these commands will look up in the session's database, while
+    /// others are at work.
     #[inline]
     pub fn prefetch(&self, session: &Session, commands: impl Iterator<Item = Prepared> + Clone) {
         let hashes = commands.filter_map(|command| command.hash());

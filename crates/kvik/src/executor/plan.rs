@@ -5,7 +5,7 @@ use kvik_store::KeyHash;
 use super::call::Call;
 use crate::shared::Shared;
 
-/// What a command or a transaction is about to lock and look up.
+/// The stripes and keys that a command or a transaction is about to lock and look up.
 #[derive(Default)]
 pub(super) struct Plan {
     /// Stripes, once for each key until [`ascend`] puts them in order.
@@ -28,8 +28,8 @@ impl Plan {
         home.hash
     }
 
-    /// Adds a call's keys; returns position and hash of the key when there is one only. Where the keys cannot be told
-    /// from the words, the handler refuses the call before it touches any.
+    /// Adds a call's keys; returns position and hash of the key when there is one only. Where the
+    /// keys cannot be told from the words, the handler refuses the call before it touches any.
     pub(super) fn add_call(
         &mut self,
         shared: &Shared,

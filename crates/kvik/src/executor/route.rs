@@ -1,8 +1,8 @@
 //! From a command to the stripes that it needs, locked for its section.
 //!
-//! A key at a fixed place is hashed when the command is prepared, and its stripe is locked at once. Other commands with
-//! keys are planned: all their keys are hashed, and the stripes locked in ascending order. The rest takes no stripe, all
-//! of them, or one after the other.
+//! A key at a fixed place is hashed when the command is prepared, and its stripe is locked at once.
+//! Other commands with keys are planned: all their keys are hashed, and the stripes locked in
+//! ascending order. The rest takes no stripe, all of them, or one after the other.
 
 use kvik_command::Session;
 use kvik_command::declare::{Flags, Locking};

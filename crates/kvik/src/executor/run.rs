@@ -13,8 +13,8 @@ use crate::section::{Locks, Section, Terms, Touching};
 use crate::stamps::Reach;
 
 impl Work {
-    /// Runs a command as the one unit of a section. Where what has to be done before puts the command off, the section
-    /// ends all the same, with the effects of what was done.
+    /// Runs a command as the one unit of a section. Where what has to be done before puts the
+    /// command off, the section ends all the same, with the effects of what was done.
     #[inline]
     pub(super) fn run_section<L: Locks>(
         &mut self,
@@ -38,8 +38,8 @@ impl Work {
         ready
     }
 
-    /// Runs a command's handler on stripes that are locked, and counts. Says whether a key was used whose access clock
-    /// has still to be set.
+    /// Runs a command's handler on stripes that are locked, and counts. Says whether a key was used
+    /// whose access clock has still to be set.
     pub(super) fn run(
         &mut self,
         section: &mut Section<'_>,

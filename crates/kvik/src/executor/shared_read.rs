@@ -35,7 +35,8 @@ impl Work {
         }
     }
 
-    /// Sets the access clock of the key of a command that only read, unless somebody else has its stripe.
+    /// Sets the access clock of the key of a command that only read, unless somebody else has its
+    /// stripe.
     #[cold]
     fn touch(&mut self, shared: &Shared, unit: &mut Unit, session: &Session, call: &Call<'_>) {
         let Some((at, hash)) = call.hash else { return };

@@ -24,7 +24,8 @@ impl Work {
         }
     }
 
-    /// Counts a command that ends now, and times it unless that is left to the next one of its kind.
+    /// Counts a command that ends now, and times it unless that is left to the next one of its
+    /// kind.
     #[inline]
     pub(super) fn count(
         &mut self,

@@ -12,7 +12,7 @@ use crate::clock::BatchClock;
 use crate::section::{Actor, Terms};
 use crate::shared::Shared;
 
-/// What an executor uses up while it runs a command.
+/// The state of a thread that runs commands, apart from the store and the unit in progress.
 pub(super) struct Work {
     pub(super) clock: BatchClock,
     pub(super) plan: Plan,
@@ -35,7 +35,7 @@ pub(super) struct Untimed {
 }
 
 impl Work {
-    /// What a section of this thread begins with.
+    /// The terms of a section of this thread, at its time.
     #[inline]
     pub(super) fn terms<'a>(&self, shared: &'a Shared, unit: &'a mut Unit) -> Terms<'a> {
         Terms {
