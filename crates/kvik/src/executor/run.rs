@@ -7,7 +7,7 @@ use kvik_store::Stripes;
 
 use super::call::Call;
 use super::slices::PutOff;
-use super::timing::QUICK_REPLY_BYTES;
+use super::timing::{QUICK_REPLY_BYTES, log_sizes};
 use super::work::Work;
 use crate::section::{Locks, Section, Terms, Touching};
 use crate::stamps::Reach;
@@ -81,6 +81,7 @@ impl Work {
         totals.misses.add(seen.misses);
         totals.expired.add(seen.expired);
         totals.changes.add(seen.changes);
+        log_sizes(shared, session, call, replied, now_us);
         let timed = !call.goes_on || replied > QUICK_REPLY_BYTES;
         self.count(shared, session, call, result.is_err(), timed);
         seen.untouched
