@@ -60,6 +60,8 @@ pub struct Client {
     pub no_evict: AtomicBool,
     /// `CLIENT NO-TOUCH on`.
     pub no_touch: AtomicBool,
+    /// `CLIENT CAPA redirect`.
+    pub can_redirect: AtomicBool,
     /// Index of the serving thread.
     pub thread: AtomicU16,
     names: RwLock<Names>,
@@ -133,6 +135,7 @@ impl Client {
             bytes_out: AtomicU64::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
+            can_redirect: AtomicBool::new(false),
             thread: AtomicU16::new(origin.thread),
             names: RwLock::new(Names {
                 user: "default".into(),

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::awaiting::Awaiting;
 use crate::client::Clients;
+use crate::command_log::CommandLog;
 use crate::expiry::ExpiryLag;
 use crate::gate::Gate;
 use crate::host::{Host, NoHost};
@@ -14,7 +15,6 @@ use crate::prefix_jobs::PrefixJobs;
 use crate::random::Random;
 use crate::rates::Rates;
 use crate::settings::Settings;
-use crate::slowlog::SlowLog;
 use crate::stats::Stats;
 use parking_lot::Mutex;
 
@@ -26,8 +26,8 @@ pub struct Engine {
     pub clients: Clients,
     /// Counters.
     pub stats: Stats,
-    /// Slow commands.
-    pub slowlog: SlowLog,
+    /// Slow and large commands.
+    pub command_log: CommandLog,
     /// Slow events.
     pub latency: LatencyMonitor,
     /// CLIENT PAUSE.
@@ -59,7 +59,7 @@ impl Engine {
             settings: Settings::default(),
             clients: Clients::default(),
             stats: Stats::default(),
-            slowlog: SlowLog::default(),
+            command_log: CommandLog::default(),
             latency: LatencyMonitor::default(),
             pause: Pause::default(),
             gate: Gate::default(),

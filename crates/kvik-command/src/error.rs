@@ -189,7 +189,8 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.line()))
+        let line = self.line();
+        f.write_str(&String::from_utf8_lossy(&line).replace(['\r', '\n'], " "))
     }
 }
 

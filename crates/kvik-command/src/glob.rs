@@ -416,6 +416,8 @@ mod tests {
             let pattern = format!("*{run}*");
             let run = Run::at(&pattern.as_bytes()[1..]);
             let inner = &pattern.as_bytes()[1..=run.width];
+            // An unclosed class takes the last star in.
+            prop_assume!(run.width + 2 == pattern.len());
             let found = text.len() >= run.len
                 && run.find_by_bits(inner, text.as_bytes(), nocase).is_some();
             let starts = 0..(text.len() + 1).saturating_sub(run.len);

@@ -8,6 +8,7 @@
 
 pub mod awaiting;
 pub mod client;
+pub mod command_log;
 mod ctx;
 pub mod declare;
 mod engine;
@@ -30,7 +31,6 @@ mod rates;
 pub mod save;
 pub mod session;
 mod settings;
-pub mod slowlog;
 pub mod stats;
 
 pub use ctx::Ctx;

@@ -32,6 +32,8 @@ pub enum Section {
     Replication,
     /// Processor time.
     Cpu,
+    /// Modules, of which there are none.
+    Modules,
     /// Calls by command.
     Commandstats,
     /// Errors by code.
@@ -46,7 +48,7 @@ pub enum Section {
 
 impl Section {
     /// All sections, in the order in which INFO shows them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Server,
         Self::Clients,
         Self::Memory,
@@ -54,6 +56,7 @@ impl Section {
         Self::Stats,
         Self::Replication,
         Self::Cpu,
+        Self::Modules,
         Self::Commandstats,
         Self::Errorstats,
         Self::Latencystats,
@@ -71,6 +74,7 @@ impl Section {
             Self::Stats => "Stats",
             Self::Replication => "Replication",
             Self::Cpu => "CPU",
+            Self::Modules => "Modules",
             Self::Commandstats => "Commandstats",
             Self::Errorstats => "Errorstats",
             Self::Latencystats => "Latencystats",

@@ -19,6 +19,14 @@ pub struct Settings {
     pub slowlog_slower_than_us: AtomicI64,
     /// Entries that the slow log keeps.
     pub slowlog_max_len: AtomicU64,
+    /// Commands whose words are at least so many bytes go to their log; negative means none.
+    pub log_requests_from_bytes: AtomicI64,
+    /// Entries that this log keeps.
+    pub large_requests_max_len: AtomicU64,
+    /// Commands whose reply is at least so many bytes go to their log; negative means none.
+    pub log_replies_from_bytes: AtomicI64,
+    /// Entries that this log keeps.
+    pub large_replies_max_len: AtomicU64,
     /// Events at least this slow go to the latency monitor, in milliseconds; 0 means none.
     pub latency_threshold_ms: AtomicU64,
     /// Whether latency histograms per command are kept.
@@ -54,6 +62,10 @@ impl Default for Settings {
             max_bulk_bytes: AtomicU64::new(512 << 20),
             slowlog_slower_than_us: AtomicI64::new(10_000),
             slowlog_max_len: AtomicU64::new(128),
+            log_requests_from_bytes: AtomicI64::new(1 << 20),
+            large_requests_max_len: AtomicU64::new(128),
+            log_replies_from_bytes: AtomicI64::new(1 << 20),
+            large_replies_max_len: AtomicU64::new(128),
             latency_threshold_ms: AtomicU64::new(0),
             latency_tracking: AtomicBool::new(true),
             active_expire: AtomicBool::new(true),

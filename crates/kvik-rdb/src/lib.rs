@@ -1,9 +1,12 @@
-//! Values in Redis' RDB format: read and write, no I/O.
+//! Values and files in Redis' RDB format: read and write, no I/O.
 //!
 //! The format is that of DUMP and RESTORE and of snapshot files. [`Payload`] is the envelope of
 //! DUMP, [`ObjectType`] the byte that says what follows, [`Value`] what it means. Every type of the
 //! versions 1 to 12 and of Valkey's 80 is read; [`Encoder`] writes the oldest type that holds the
 //! data, so that Redis 7.0 takes whatever it could have written.
+//!
+//! Whole files are divided into their keys by a [`Splitter`], which builds no value, and written by a
+//! [`FileWriter`], which finds out at its end how old the file may be.
 //!
 //! Reading pulls: a [`Value`] borrows from the payload and hands out one element after the other,
 //! so a large payload is in memory once. What Redis itself keeps packed (listpacks, intsets) is

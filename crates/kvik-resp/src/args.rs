@@ -134,6 +134,28 @@ impl<'a> Args<'a> {
         self.spans.is_empty()
     }
 
+    /// Bytes that the arguments take, with what stands between them where they lie. Constant time
+    /// unless some were received apart.
+    #[inline]
+    pub fn byte_len(self) -> usize {
+        if !self.large.is_empty() {
+            return self.byte_len_apart();
+        }
+        let (Some(first), Some(last)) = (self.spans.first(), self.spans.last()) else {
+            return 0;
+        };
+        (last.start as usize + last.len as usize).saturating_sub(first.start as usize)
+    }
+
+    #[cold]
+    fn byte_len_apart(self) -> usize {
+        let len = |span: &Span| match span.start {
+            Span::LARGE => self.large[span.len as usize].incoming.len(),
+            _ => span.len as usize,
+        };
+        self.spans.iter().map(len).sum()
+    }
+
     /// The argument at `index`.
     pub fn get(self, index: usize) -> Option<&'a [u8]> {
         self.spans.get(index).map(|span| self.at(*span))

@@ -44,6 +44,9 @@ pub(crate) trait Collection: Default {
     /// As a reader sees it to whom members are hidden that expire by `hidden_until`; 0 hides none.
     fn view<'a>(&'a self, memory: Memory<'a>, hidden_until: UnixMs) -> Self::Ref<'a>;
 
+    /// A packed collection as a reader sees it.
+    fn view_packed(form: ValueForm, bytes: &[u8]) -> Self::Ref<'_>;
+
     /// The members, if they are in a table.
     fn members(&self) -> Option<&Members> {
         None
@@ -108,6 +111,9 @@ pub(crate) trait Packable: Default {
     fn representation(&self) -> Representation<&Vec<u8>, &Self::Large>;
 
     fn representation_mut(&mut self) -> Representation<&mut Vec<u8>, &mut Self::Large>;
+
+    /// [`Collection::view_packed`].
+    fn read_packed(form: ValueForm, bytes: &[u8]) -> Self::Ref<'_>;
 
     /// [`Collection::view`].
     fn read<'a>(&'a self, memory: Memory<'a>, hidden_until: UnixMs) -> Self::Ref<'a>;
@@ -251,6 +257,10 @@ impl<T: Packable> Collection for T {
 
     fn view<'a>(&'a self, memory: Memory<'a>, hidden_until: UnixMs) -> Self::Ref<'a> {
         self.read(memory, hidden_until)
+    }
+
+    fn view_packed(form: ValueForm, bytes: &[u8]) -> Self::Ref<'_> {
+        T::read_packed(form, bytes)
     }
 
     fn members(&self) -> Option<&Members> {

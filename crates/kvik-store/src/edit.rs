@@ -1,8 +1,9 @@
 //! A collection while it changes.
 //!
-//! An [`Edit`] takes the value of a key out of its entry and puts it back when it is dropped. In between a type's methods
-//! change it, and emit for each change what has happened ([`Edit::emit`]); the words of one command after another with
-//! the same verb become one effect. A key whose collection has become empty is gone afterwards, one that did not exist is
+//! An [`Edit`] takes the value of a key out of its entry and puts it back when it is dropped; a packed one it leaves there
+//! as long as small changes can be made in place ([`Edit::in_place`]). In between a type's methods change it, and emit for
+//! each change what has happened ([`Edit::emit`]); the words of one command after another with the same verb become one
+//! effect. A key whose collection has become empty is gone afterwards, one that did not exist is
 //! made, and its watchers are marked once.
 //!
 //! A collection can also be built while the key keeps what it holds ([`Edit::build`]). Nothing is seen of it, and nothing
@@ -13,6 +14,7 @@ use std::mem;
 use crate::UnixMs;
 use crate::effect::EffectSink;
 use crate::entry::{Entry, OccupiedEntry};
+use crate::in_place::InPlace;
 use crate::keyspace::Account;
 use crate::kind::WrongKind;
 use crate::layout::KeyspaceId;
@@ -44,12 +46,14 @@ struct Changes {
     unwatched: u64,
 }
 
-/// Where the collection of an edit comes from, with the entry of the key if there is one.
+/// Where the collection of an edit is and comes from, with the entry of the key if there is one.
 #[derive(Clone, Copy, Debug)]
 enum Origin {
-    /// From the key.
+    /// It is packed and still in the entry, where small changes are made.
+    Lent(EntryRef),
+    /// It was the key's.
     Taken(Option<EntryRef>),
-    /// From nowhere; the key holds what it held.
+    /// It was begun empty; the key holds what it held.
     Built(Option<EntryRef>),
 }
 
@@ -116,15 +120,14 @@ impl<'g, T: Typed> Edit<'g, T> {
                 if occupied.view().kind() != T::kind() {
                     return Err(WrongKind);
                 }
-                let (mut locked, entry) = occupied.into_parts();
-                let (object, account) = locked.keyspace().take_out(entry);
-                let value = T::from_object(object);
-                Ok(Self::new(
-                    locked,
-                    Origin::Taken(Some(entry)),
-                    value,
-                    account,
-                ))
+                let (locked, entry) = occupied.into_parts();
+                let is_packed = locked.stripe.heap.packing(entry).is_some();
+                let (origin, account) = (Origin::Lent(entry), Account::default());
+                let mut edit = Self::new(locked, origin, T::default(), account);
+                if !is_packed {
+                    edit.take_out();
+                }
+                Ok(edit)
             }
             Entry::Vacant(vacant) => {
                 let locked = vacant.into_locked().without_hidden();
@@ -165,7 +168,31 @@ impl<'g, T: Typed> Edit<'g, T> {
 
     /// Whether the key existed when the edit began.
     pub(crate) fn existed(&self) -> bool {
-        matches!(self.origin, Origin::Taken(Some(_)))
+        matches!(self.origin, Origin::Lent(_) | Origin::Taken(Some(_)))
+    }
+
+    /// The packed collection where it lies, if it is still there. Whoever changes it emits that.
+    #[inline]
+    pub(crate) fn in_place(&mut self) -> Option<InPlace<'_, 'g>> {
+        match &mut self.origin {
+            Origin::Lent(entry) => InPlace::of(&mut self.locked, entry),
+            Origin::Taken(_) | Origin::Built(_) => None,
+        }
+    }
+
+    /// Takes the collection out of its entry, if it is still there, so that every change of it is possible.
+    #[inline]
+    pub(crate) fn take_out(&mut self) {
+        if let Origin::Lent(entry) = self.origin {
+            let (object, account) = self.locked.keyspace().take_out(entry);
+            self.value = T::from_object(object);
+            (self.origin, self.account) = (Origin::Taken(Some(entry)), account);
+        }
+    }
+
+    /// The sizes up to which collections are packed.
+    pub(crate) fn limits(&self) -> &'g Limits {
+        self.locked.limits
     }
 
     /// The key.
@@ -173,15 +200,16 @@ impl<'g, T: Typed> Edit<'g, T> {
         self.locked.key
     }
 
-    /// The collection.
-    pub(crate) fn value(&self) -> &T {
-        &self.value
-    }
-
     /// The collection as a reader sees it. Nothing of it is hidden: what was due has been deleted before.
     pub(crate) fn view(&self) -> T::Ref<'_> {
-        let memory = self.locked.stripe.heap.memory(self.locked.layout);
-        self.value.view(memory, 0)
+        let heap = &self.locked.stripe.heap;
+        match self.origin {
+            Origin::Lent(entry) => {
+                let (form, bytes) = heap.packed_value(entry);
+                T::view_packed(form, bytes)
+            }
+            _ => self.value.view(heap.memory(self.locked.layout), 0),
+        }
     }
 
     /// The time of this unit of work.
@@ -189,7 +217,7 @@ impl<'g, T: Typed> Edit<'g, T> {
         self.locked.state.now
     }
 
-    /// The collection and what a change of it needs. Whoever changes something emits it.
+    /// The collection, out of its entry, and what a change of it needs. Whoever changes something emits it.
     pub(crate) fn parts(&mut self) -> EditParts<'_, T> {
         self.parts_and_writer().0
     }
@@ -201,6 +229,7 @@ impl<'g, T: Typed> Edit<'g, T> {
 
     /// As [`Self::parts`], with what emits changes while they are made.
     pub(crate) fn parts_and_writer(&mut self) -> (EditParts<'_, T>, EffectWriter<'_>) {
+        self.take_out();
         let is_wanted = self.wants_effects();
         let locked = &mut self.locked;
         let parts = EditParts {
@@ -221,7 +250,15 @@ impl<'g, T: Typed> Edit<'g, T> {
 
     /// See [`EffectWriter::emit`].
     pub(crate) fn emit(&mut self, verb: &'static [u8], words: &[&[u8]]) {
-        self.parts_and_writer().1.emit(verb, words);
+        let mut writer = EffectWriter {
+            is_wanted: self.wants_effects(),
+            effects: &mut *self.locked.effects,
+            keyspace: self.locked.keyspace,
+            key: self.locked.key,
+            verb: &mut self.verb,
+            changes: &mut self.changes.all,
+        };
+        writer.emit(verb, words);
     }
 
     /// Emits one change whose words are not to be joined with others'.
@@ -274,7 +311,7 @@ impl<'g, T: Typed> Edit<'g, T> {
 
     /// Whether changes are emitted: somebody wants effects, and the collection is the key's.
     pub(crate) fn wants_effects(&self) -> bool {
-        matches!(self.origin, Origin::Taken(_)) && self.locked.effects.wanted()
+        !matches!(self.origin, Origin::Built(_)) && self.locked.effects.wanted()
     }
 
     /// Puts back a collection that lay packed in its key's entry, and that may and should do so again; says whether it did.
@@ -310,16 +347,23 @@ impl<'g, T: Typed> Edit<'g, T> {
 impl<T: Typed> Drop for Edit<'_, T> {
     fn drop(&mut self) {
         self.end_effect();
+        if let Origin::Lent(_) = self.origin {
+            if self.changes.all > 0 {
+                self.locked.mark_changed(self.changes.all);
+            }
+            return;
+        }
         if self.put_back_packed() {
             return;
         }
         let object = mem::take(&mut self.value).into();
         match self.origin {
+            Origin::Built(_) => self.locked.discard(object),
             Origin::Taken(entry) => {
                 self.locked
                     .finish_edit(entry, object, self.account, self.changes);
             }
-            Origin::Built(_) => self.locked.discard(object),
+            Origin::Lent(_) => unreachable!("nothing was taken out"),
         }
     }
 }

@@ -176,6 +176,10 @@ impl Packable for Hash {
         }
     }
 
+    fn read_packed(_: ValueForm, bytes: &[u8]) -> HashRef<'_> {
+        HashRef::Pack(Listpack::new(bytes))
+    }
+
     fn read<'a>(&'a self, memory: Memory<'a>, hidden_until: UnixMs) -> HashRef<'a> {
         match self {
             Self::Pack(bytes) => HashRef::Pack(Listpack::new(bytes)),

@@ -351,6 +351,12 @@ impl Heap {
         self.cells.record::<KEY>(entry).packed().1
     }
 
+    /// The form and bytes of a packed value.
+    #[inline]
+    pub(crate) fn packed_value(&self, entry: EntryRef) -> (ValueForm, &[u8]) {
+        self.cells.record::<KEY>(entry).packed()
+    }
+
     /// The form of a value that is packed, and the most bytes that it may have in its entry.
     #[inline]
     pub(crate) fn packing(&self, entry: EntryRef) -> Option<(ValueForm, usize)> {

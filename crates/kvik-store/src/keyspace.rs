@@ -61,7 +61,7 @@ impl<'a> Payload<'a> {
 }
 
 /// What a collection and its stripe accounted for when the collection was taken out, or begun.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Account {
     ledger: Ledger,
     live_bytes: usize,

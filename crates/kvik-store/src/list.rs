@@ -328,6 +328,10 @@ impl Packable for List {
         }
     }
 
+    fn read_packed(_: ValueForm, bytes: &[u8]) -> ListRef<'_> {
+        ListRef::Pack(bytes)
+    }
+
     fn read<'a>(&'a self, _: Memory<'a>, _: UnixMs) -> ListRef<'a> {
         self.as_ref()
     }

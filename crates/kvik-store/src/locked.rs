@@ -130,17 +130,6 @@ impl LockedKey<'_> {
         ]);
     }
 
-    /// Emits a change of the key: `words` are what the command `verb` would be given behind it.
-    pub(crate) fn emit_words<'w>(&mut self, verb: &[u8], words: impl Iterator<Item = &'w [u8]>) {
-        if self.effects.wanted() {
-            self.effects.begin(self.keyspace);
-            self.effects.word(verb);
-            self.effects.word(self.key);
-            words.for_each(|word| self.effects.word(word));
-            self.effects.end();
-        }
-    }
-
     /// Ends a change that is a single effect.
     pub(crate) fn finish(&mut self, effect: &[&[u8]]) {
         if self.effects.wanted() {

@@ -183,6 +183,13 @@ impl Packable for Set {
         }
     }
 
+    fn read_packed(form: ValueForm, bytes: &[u8]) -> SetRef<'_> {
+        match form {
+            ValueForm::IntSet => SetRef::Ints(IntSet::new(bytes)),
+            _ => SetRef::Pack(Listpack::new(bytes)),
+        }
+    }
+
     fn read<'a>(&'a self, memory: Memory<'a>, hidden_until: UnixMs) -> SetRef<'a> {
         match self {
             Self::Ints(bytes) => SetRef::Ints(IntSet::new(bytes)),

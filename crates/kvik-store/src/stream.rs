@@ -104,6 +104,10 @@ impl Collection for Stream {
         self.as_view()
     }
 
+    fn view_packed(form: ValueForm, _: &[u8]) -> StreamRef<'_> {
+        unreachable!("{form:?} is no stream")
+    }
+
     fn free(&mut self, max: usize, _cells: &mut Cells) -> bool {
         self.0.as_mut().is_some_and(|body| body.free(max))
     }

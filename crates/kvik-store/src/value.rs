@@ -1,14 +1,14 @@
 //! Values of all types, as a reader sees them.
 
 use crate::cells::ValueForm;
-use crate::hash::HashRef;
+use crate::collection::Packable;
+use crate::hash::{Hash, HashRef};
 use crate::kind::Kind;
-use crate::list::ListRef;
-use crate::packed::{IntSet, Listpack};
-use crate::set::SetRef;
+use crate::list::{List, ListRef};
+use crate::set::{Set, SetRef};
 use crate::stream::StreamRef;
 use crate::text::TextRef;
-use crate::zset::ZsetRef;
+use crate::zset::{Zset, ZsetRef};
 
 /// A value as a reader sees it.
 #[derive(Clone, Copy, Debug)]
@@ -42,13 +42,12 @@ impl<'a> ValueRef<'a> {
 
     /// A packed collection.
     pub(crate) fn of_packed(form: ValueForm, bytes: &'a [u8]) -> Self {
-        match form {
-            ValueForm::ListPack => Self::List(ListRef::Pack(bytes)),
-            ValueForm::HashPack => Self::Hash(HashRef::Pack(Listpack::new(bytes))),
-            ValueForm::IntSet => Self::Set(SetRef::Ints(IntSet::new(bytes))),
-            ValueForm::SetPack => Self::Set(SetRef::Pack(Listpack::new(bytes))),
-            ValueForm::ZsetPack => Self::Zset(ZsetRef::Pack(Listpack::new(bytes))),
-            _ => unreachable!("{form:?} is not packed"),
+        match form.kind() {
+            Kind::List => List::read_packed(form, bytes).into(),
+            Kind::Hash => Hash::read_packed(form, bytes).into(),
+            Kind::Set => Set::read_packed(form, bytes).into(),
+            Kind::Zset => Zset::read_packed(form, bytes).into(),
+            Kind::String | Kind::Stream => unreachable!("{form:?} is not packed"),
         }
     }
 }

@@ -296,6 +296,10 @@ impl Packable for Zset {
         }
     }
 
+    fn read_packed(_: ValueForm, bytes: &[u8]) -> ZsetRef<'_> {
+        ZsetRef::Pack(Listpack::new(bytes))
+    }
+
     fn read<'a>(&'a self, memory: Memory<'a>, hidden_until: UnixMs) -> ZsetRef<'a> {
         match self {
             Self::Pack(bytes) => ZsetRef::Pack(Listpack::new(bytes)),

@@ -1,13 +1,15 @@
 //! CLIENT: who is connected, and what a client may say of itself and do to others.
 
-use std::fmt::Write;
-use std::sync::Arc;
+mod filter;
+mod line;
+
 use std::sync::atomic::Ordering::Relaxed;
 
+use self::filter::Filter;
+use self::line::describe;
 use super::command::help;
 use super::connection::{INVALID_CLIENT_NAME, check_client_word};
-use crate::client::{Client, ClientType, Clients, NOT_IN_MULTI};
-use crate::declare::{Category, Command, Group, Row, table};
+use crate::declare::{Category, Command, Group, Row};
 use crate::pause::PauseScope;
 use crate::session::Replies;
 use crate::{Ctx, Error, Handler};
@@ -52,6 +54,14 @@ pub(super) fn rows() -> Vec<Row> {
         .tips(ALL_NODES)
         .since("7.2.0")
         .about("Notes which library the client uses."),
+        command("CLIENT CAPA", "capability [capability ...]", capa)
+            .allow_busy()
+            .since("8.0.0")
+            .about("Says which of the server's extensions the client understands."),
+        command("CLIENT GETREDIR", "", getredir)
+            .allow_busy()
+            .since("6.0.0")
+            .about("Returns which connection is told of changes of tracked keys."),
         command("CLIENT INFO", "", info)
             .tips(&["nondeterministic_output"])
             .since("6.2.0")
@@ -61,15 +71,23 @@ pub(super) fn rows() -> Vec<Row> {
             .admin()
             .since("2.4.0")
             .complexity(LIST)
+            .changed(
+                "8.1.0",
+                "Added filters USER, ADDR, LADDR, SKIPME, and MAXAGE.",
+            )
+            .changed("9.0.0", FILTERS_ADDED)
             .tips(&["nondeterministic_output"])
             .about("Describes all connections, or those that a filter lets through."),
         command("CLIENT KILL", KILL_SYNTAX, kill)
             .admin()
             .since("2.4.0")
             .complexity(LIST)
+            .changed("8.1.0", "`ID` takes several numbers.")
+            .changed("9.0.0", FILTERS_ADDED)
             .about("Closes connections."),
         command("CLIENT REPLY", "action:<ON|OFF|SKIP>", reply)
             .allow_busy()
+            .no_multi()
             .since("3.2.0")
             .about("Says which replies this connection wants."),
         command("CLIENT NO-EVICT", "<ON|OFF>", no_evict)
@@ -98,11 +116,28 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-const LIST_SYNTAX: &str =
-    "[TYPE <NORMAL|MASTER|REPLICA|PUBSUB>] [ID client-id:integer [client-id:integer ...]]";
+const FILTERS_ADDED: &str =
+    "Added filters NAME, IDLE, FLAGS, LIB-NAME, LIB-VER, DB, CAPA, and IP, and the negated ones.";
 
-const KILL_SYNTAX: &str = "<ip:port|<ID client-id:integer|TYPE <NORMAL|MASTER|SLAVE|REPLICA|PUBSUB>|USER username|\
-     ADDR ip:port|LADDR ip:port|SKIPME <YES|NO>|MAXAGE maxage:integer> ...>";
+const LIST_SYNTAX: &str = "[TYPE <NORMAL|MASTER|REPLICA|PUBSUB>] \
+    [ID client-id:integer [client-id:integer ...]] [USER username] [ADDR addr=ip:port] [LADDR laddr=ip:port] \
+    [SKIPME <YES|NO>] [MAXAGE maxage:integer] [NAME name] [IDLE idle:integer] [FLAGS flags] \
+    [LIB-NAME lib-name] [LIB-VER lib-ver] [DB db:integer] [CAPA capa] [IP ip] \
+    [NOT-TYPE not-client-type:<NORMAL|MASTER|REPLICA|PUBSUB>] \
+    [NOT-ID not-client-id:integer [not-client-id:integer ...]] [NOT-USER not-username] \
+    [NOT-ADDR not-addr=ip:port] [NOT-LADDR not-laddr=ip:port] [NOT-NAME not-name] \
+    [NOT-FLAGS not-flags] [NOT-LIB-NAME not-lib-name] [NOT-LIB-VER not-lib-ver] \
+    [NOT-DB not-db:integer] [NOT-CAPA not-capa] [NOT-IP not-ip]";
+
+const KILL_SYNTAX: &str = "<ip:port|<ID client-id:integer [client-id:integer ...]|\
+    TYPE <NORMAL|MASTER|SLAVE|REPLICA|PUBSUB>|USER username|ADDR ip:port|LADDR ip:port|\
+    SKIPME <YES|NO>|MAXAGE maxage:integer|NAME name|IDLE idle:integer|FLAGS flags|\
+    LIB-NAME lib-name|LIB-VER lib-ver|DB db:integer|CAPA capa|IP ip|\
+    NOT-TYPE not-client-type:<NORMAL|MASTER|SLAVE|REPLICA|PUBSUB>|\
+    NOT-ID not-client-id:integer [not-client-id:integer ...]|NOT-USER not-username|\
+    NOT-ADDR ip:port|NOT-LADDR ip:port|NOT-NAME not-name|NOT-FLAGS not-flags|\
+    NOT-LIB-NAME not-lib-name|NOT-LIB-VER not-lib-ver|NOT-DB not-db:integer|\
+    NOT-CAPA not-capa|NOT-IP not-ip> ...>";
 
 fn id(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     ctx.reply.integer(ctx.session.client.id as i64);
@@ -129,21 +164,43 @@ fn setname(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn setinfo(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (attribute, value) = (&ctx.args[2], &ctx.args[3]);
-    let option = String::from_utf8_lossy(attribute).to_ascii_lowercase();
-    if option != "lib-name" && option != "lib-ver" {
-        let typed = String::from_utf8_lossy(attribute);
-        return Err(Error::new(format!("Unrecognized option '{typed}'")));
+    let is_name = ctx.is(2, "LIB-NAME");
+    if !is_name && !ctx.is(2, "LIB-VER") {
+        return Err(Error::quoting(&[b"Unrecognized option '", attribute, b"'"]));
     }
     check_client_word(value).map_err(|()| {
-        Error::new(format!(
-            "{option} cannot contain spaces, newlines or special characters."
-        ))
+        const REFUSED: &[u8] = b" cannot contain spaces, newlines or special characters.";
+        Error::quoting(&[attribute, REFUSED])
     })?;
-    ctx.session.client.rename(|names| match option.as_str() {
-        "lib-name" => names.lib_name = value.to_vec(),
-        _ => names.lib_ver = value.to_vec(),
+    ctx.session.client.rename(|names| {
+        let known = if is_name {
+            &mut names.lib_name
+        } else {
+            &mut names.lib_ver
+        };
+        *known = value.to_vec();
     });
     ctx.reply.ok();
+    Ok(())
+}
+
+fn capa(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    // What a client may be able to do beside this is of no use to this server.
+    if ctx
+        .args
+        .tail(2)
+        .iter()
+        .any(|word| word.eq_ignore_ascii_case(b"redirect"))
+    {
+        ctx.session.client.can_redirect.store(true, Relaxed);
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// To whom invalidations of tracked keys go: nobody, as nothing is tracked.
+fn getredir(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    ctx.reply.integer(-1);
     Ok(())
 }
 
@@ -163,11 +220,11 @@ fn note_current(ctx: &Ctx<'_>) {
 }
 
 fn list(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let filter = list_filter(ctx)?;
+    let filter = Filter::parse(ctx, false)?;
     note_current(ctx);
-    let now_ms = ctx.now_ms();
+    let (me, now_ms) = (ctx.session.client.id, ctx.now_ms());
     let mut text = String::new();
-    for client in filter.choose(&ctx.engine.clients) {
+    for client in filter.choose(&ctx.engine.clients, me, now_ms) {
         text += &describe(&client, now_ms);
         text.push('\n');
     }
@@ -175,185 +232,17 @@ fn list(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Which clients CLIENT LIST shows.
-enum ListFilter {
-    All,
-    Type(Class),
-    Ids(Vec<u64>),
-}
-
-/// A value of the `TYPE` option.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Normal,
-    /// A kind of connection that exists in Redis and of which there is none here.
-    Other,
-}
-
-impl ListFilter {
-    /// Those it lets through; named ones in the order in which they were named.
-    fn choose(&self, clients: &Clients) -> Vec<Arc<Client>> {
-        match self {
-            Self::All => clients.all(),
-            Self::Type(class) => {
-                let mut all = clients.all();
-                all.retain(|client| class.accepts(client));
-                all
-            }
-            Self::Ids(ids) => ids.iter().filter_map(|&id| clients.get(id)).collect(),
-        }
-    }
-}
-
-impl Class {
-    fn parse(word: &[u8]) -> Result<Self, Error> {
-        match word.to_ascii_lowercase().as_slice() {
-            b"normal" => Ok(Self::Normal),
-            b"master" | b"primary" | b"slave" | b"replica" | b"pubsub" => Ok(Self::Other),
-            _ => Err(Error::new(format!(
-                "Unknown client type '{}'",
-                String::from_utf8_lossy(word)
-            ))),
-        }
-    }
-
-    fn accepts(self, client: &Client) -> bool {
-        match client.client_type() {
-            ClientType::Normal => self == Self::Normal,
-        }
-    }
-}
-
-fn list_filter(ctx: &Ctx<'_>) -> Result<ListFilter, Error> {
-    match ctx.args.len() {
-        2 => Ok(ListFilter::All),
-        4 if ctx.is(2, "TYPE") => Class::parse(&ctx.args[3]).map(ListFilter::Type),
-        4.. if ctx.is(2, "ID") => (3..ctx.args.len())
-            .map(|at| list_id(ctx, at))
-            .collect::<Result<_, _>>()
-            .map(ListFilter::Ids),
-        _ => Err(Error::SYNTAX),
-    }
-}
-
-fn list_id(ctx: &Ctx<'_>, at: usize) -> Result<u64, Error> {
-    let id = ctx
-        .int(at)
-        .ok()
-        .and_then(|id| u64::try_from(id).ok())
-        .filter(|&id| id > 0);
-    id.ok_or(Error::text("Invalid client ID"))
-}
-
-/// A client's line in CLIENT LIST.
-fn describe(client: &Client, now_ms: u64) -> String {
-    let names = client.names();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let queued = client.queued.load(Relaxed);
-    let (input, room) = (
-        client.input_bytes.load(Relaxed),
-        client.input_capacity.load(Relaxed),
-    );
-    let (output, queued_bytes) = (
-        client.output_bytes.load(Relaxed),
-        client.queued_bytes.load(Relaxed),
-    );
-    let seconds = |since_ms: u64| now_ms.saturating_sub(since_ms) / 1000;
-    let mut line = format!(
-        "id={} addr={} laddr={} fd={}",
-        client.id, client.addr, client.local_addr, client.fd
-    );
-    let mut add = |field: &str, value: &dyn std::fmt::Display| {
-        write!(line, " {field}={value}").expect("a string takes all");
-    };
-    add("name", &text(&names.name));
-    add("age", &seconds(client.connected_ms));
-    add("idle", &seconds(client.active_ms.load(Relaxed)));
-    add("flags", &flags(client));
-    add("capa", &"");
-    add("db", &client.db.load(Relaxed));
-    ["sub", "psub", "ssub"]
-        .iter()
-        .for_each(|field| add(field, &0));
-    add(
-        "multi",
-        &if queued == NOT_IN_MULTI {
-            -1
-        } else {
-            queued as i64
-        },
-    );
-    add("watch", &client.watched.load(Relaxed));
-    add("qbuf", &input);
-    add("qbuf-free", &room.saturating_sub(input));
-    add("argv-mem", &0);
-    add("multi-mem", &queued_bytes);
-    add("rbs", &output);
-    add("rbp", &output);
-    add("obl", &output);
-    add("oll", &0);
-    add("omem", &output);
-    add("tot-mem", &client.memory_bytes());
-    add("events", &if output > 0 { "rw" } else { "r" });
-    add("cmd", &last_command(client));
-    add("user", &names.user);
-    add("redir", &-1);
-    add("resp", &client.protocol.load(Relaxed));
-    add("lib-name", &text(&names.lib_name));
-    add("lib-ver", &text(&names.lib_ver));
-    add("io-thread", &client.thread.load(Relaxed));
-    add("tot-net-in", &client.bytes_in.load(Relaxed));
-    add("tot-net-out", &client.bytes_out.load(Relaxed));
-    add("tot-cmds", &client.commands.load(Relaxed));
-    line
-}
-
-fn flags(client: &Client) -> String {
-    let marks = [
-        ('x', client.queued.load(Relaxed) != NOT_IN_MULTI),
-        ('e', client.no_evict.load(Relaxed)),
-        ('T', client.no_touch.load(Relaxed)),
-        ('U', client.fd >= 0 && client.addr.starts_with('/')),
-    ];
-    let set: String = marks
-        .iter()
-        .filter(|(_, is_set)| *is_set)
-        .map(|(mark, _)| mark)
-        .collect();
-    if set.is_empty() { "N".into() } else { set }
-}
-
-fn last_command(client: &Client) -> &'static str {
-    let id = client.last_command.load(Relaxed).checked_sub(1);
-    id.and_then(|id| table().commands().get(usize::from(id)))
-        .map_or("NULL", Command::full_name)
-}
-
-/// Which clients CLIENT KILL closes.
-struct KillFilter {
-    id: Option<u64>,
-    class: Option<Class>,
-    user: Option<Vec<u8>>,
-    addr: Option<Vec<u8>>,
-    local_addr: Option<Vec<u8>>,
-    max_age_s: Option<u64>,
-    skip_me: bool,
-}
-
 fn kill(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    // One word is an address; there is no option without a value.
     let old_style = ctx.args.len() == 3;
     let filter = if old_style {
-        kill_address(&ctx.args[2])
+        Filter::address(&ctx.args[2])
     } else {
-        kill_filter(ctx)?
+        Filter::parse(ctx, true)?
     };
     let (me, now_ms) = (ctx.session.client.id, ctx.now_ms());
-    let all = ctx.engine.clients.all();
-    let chosen = all
-        .iter()
-        .filter(|client| filter.accepts(client, me, now_ms));
     let mut killed = 0;
-    for client in chosen {
+    for client in filter.choose(&ctx.engine.clients, me, now_ms) {
         if client.id == me {
             ctx.session.close = true;
             killed += 1;
@@ -367,89 +256,6 @@ fn kill(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         (false, count) => ctx.reply.integer(count),
     }
     Ok(())
-}
-
-fn kill_address(addr: &[u8]) -> KillFilter {
-    KillFilter {
-        addr: Some(addr.to_vec()),
-        skip_me: false,
-        ..KillFilter::everybody()
-    }
-}
-
-fn kill_filter(ctx: &Ctx<'_>) -> Result<KillFilter, Error> {
-    let mut filter = KillFilter::everybody();
-    for at in (2..ctx.args.len()).step_by(2) {
-        let value = ctx.args.get(at + 1).ok_or(Error::SYNTAX)?;
-        match ctx.args[at].to_ascii_lowercase().as_slice() {
-            b"id" => filter.id = Some(positive(ctx, at + 1, "client-id should be greater than 0")?),
-            b"type" => filter.class = Some(Class::parse(value)?),
-            b"user" => filter.user = Some(known_user(value)?),
-            b"addr" => filter.addr = Some(value.to_vec()),
-            b"laddr" => filter.local_addr = Some(value.to_vec()),
-            b"maxage" => {
-                filter.max_age_s = Some(positive(ctx, at + 1, "maxage should be greater than 0")?);
-            }
-            b"skipme" if value.eq_ignore_ascii_case(b"yes") => filter.skip_me = true,
-            b"skipme" if value.eq_ignore_ascii_case(b"no") => filter.skip_me = false,
-            _ => return Err(Error::SYNTAX),
-        }
-    }
-    Ok(filter)
-}
-
-fn positive(ctx: &Ctx<'_>, at: usize, complaint: &'static str) -> Result<u64, Error> {
-    let number = ctx
-        .int(at)
-        .ok()
-        .and_then(|number| u64::try_from(number).ok());
-    number
-        .filter(|&number| number > 0)
-        .ok_or(Error::text(complaint))
-}
-
-fn known_user(user: &[u8]) -> Result<Vec<u8>, Error> {
-    if user == b"default" {
-        return Ok(user.to_vec());
-    }
-    Err(Error::new(format!(
-        "No such user '{}'",
-        String::from_utf8_lossy(user)
-    )))
-}
-
-impl KillFilter {
-    fn everybody() -> Self {
-        Self {
-            id: None,
-            class: None,
-            user: None,
-            addr: None,
-            local_addr: None,
-            max_age_s: None,
-            skip_me: true,
-        }
-    }
-
-    fn accepts(&self, client: &Client, me: u64, now_ms: u64) -> bool {
-        let age_s = now_ms.saturating_sub(client.connected_ms) / 1000;
-        self.id.is_none_or(|id| id == client.id)
-            && self.class.is_none_or(|class| class.accepts(client))
-            && self
-                .user
-                .as_ref()
-                .is_none_or(|user| *user == client.names().user.as_bytes())
-            && self
-                .addr
-                .as_ref()
-                .is_none_or(|addr| *addr == client.addr.as_bytes())
-            && self
-                .local_addr
-                .as_ref()
-                .is_none_or(|addr| *addr == client.local_addr.as_bytes())
-            && self.max_age_s.is_none_or(|max| age_s >= max)
-            && !(self.skip_me && client.id == me)
-    }
 }
 
 fn reply(ctx: &mut Ctx<'_>) -> Result<(), Error> {

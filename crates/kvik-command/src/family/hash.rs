@@ -319,12 +319,7 @@ fn set_all(ctx: &mut Ctx<'_>) -> Result<usize, Error> {
     if !pairs.len().is_multiple_of(2) {
         return Err(Error::arity(ctx.command));
     }
-    let entry = ctx.keys.entry(ctx.key(1));
-    if pairs.len() == 2 {
-        let new = entry.set_field(&pairs[0], StringRef::Bytes(&pairs[1]))?;
-        return Ok(usize::from(new));
-    }
-    let mut hash = entry.hash_mut()?;
+    let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
     hash.expect(pairs.len() / 2);
     let set = |at: &usize| hash.set(&pairs[*at], StringRef::Bytes(&pairs[at + 1]));
     Ok((0..pairs.len()).step_by(2).filter(set).count())
@@ -343,13 +338,8 @@ fn hsetnx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn hdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let names = ctx.args.tail(2);
-    let entry = ctx.keys.entry(ctx.key(1));
-    let removed = if names.len() == 1 {
-        usize::from(entry.remove_field(&names[0])?)
-    } else {
-        let mut hash = entry.hash_mut()?;
-        names.iter().filter(|name| hash.remove(name)).count()
-    };
+    let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
+    let removed = names.iter().filter(|name| hash.remove(name)).count();
     ctx.reply.integer(removed as i64);
     Ok(())
 }

@@ -242,7 +242,9 @@ fn push(ctx: &mut Ctx<'_>, end: ListEnd, only_existing: bool) -> Result<(), Erro
         ctx.reply.integer(0);
         return Ok(());
     }
-    let len = entry.push_to_list(end, args.tail(2).iter())?;
+    let mut list = entry.list_mut()?;
+    list.push(end, args.tail(2).iter());
+    let len = list.len();
     ctx.reply.integer(len as i64);
     Ok(())
 }

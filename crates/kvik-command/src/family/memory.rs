@@ -30,6 +30,11 @@ pub(super) fn rows() -> Vec<Row> {
                 "response_policy:special",
             ])
             .about("Says in words what is odd about memory."),
+        command("MEMORY PURGE", "", purge)
+            .since("4.0.0")
+            .complexity("Depends on how much memory is allocated, could be slow")
+            .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+            .about("Gives memory that is not used back to the system."),
         command("MEMORY STATS", "", stats)
             .locks(Locking::InTurn)
             .since("4.0.0")
@@ -65,6 +70,13 @@ fn usage(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         Some(view) => ctx.reply.integer(view.bytes() as i64),
         None => ctx.reply.null(),
     }
+    Ok(())
+}
+
+/// Pages that are empty go back to the system by themselves, in slices, so there is nothing to do
+/// that the caller could wait for.
+fn purge(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    ctx.reply.ok();
     Ok(())
 }
 

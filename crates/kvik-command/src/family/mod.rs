@@ -4,6 +4,7 @@ mod bitmap;
 mod carried_expiry;
 mod client;
 mod command;
+mod command_log;
 mod config;
 mod connection;
 mod deadline;
@@ -18,12 +19,12 @@ mod list;
 mod member_expiry;
 mod member_scan;
 mod memory;
+mod module;
 mod persistence;
 mod prefix;
 mod sampling;
 mod server;
 mod set;
-mod slowlog;
 mod sort;
 mod stream;
 mod string;
@@ -39,6 +40,7 @@ pub fn commands() -> Vec<Row> {
         bitmap::rows(),
         client::rows(),
         command::rows(),
+        command_log::rows(),
         config::rows(),
         connection::rows(),
         debug::rows(),
@@ -51,11 +53,11 @@ pub fn commands() -> Vec<Row> {
         list::rows(),
         member_expiry::rows(),
         memory::rows(),
+        module::rows(),
         persistence::rows(),
         prefix::rows(),
         server::rows(),
         set::rows(),
-        slowlog::rows(),
         sort::rows(),
         stream::rows(),
         string::rows(),

@@ -20,6 +20,15 @@ pub(super) fn rows() -> Vec<Row> {
             .complexity("O(1)")
             .tips(&["nondeterministic_output"])
             .about("Returns the time."),
+        command("ROLE", "", role)
+            .noscript()
+            .loading()
+            .stale()
+            .fast()
+            .also(Category::ADMIN | Category::DANGEROUS)
+            .since("2.8.12")
+            .complexity("O(1)")
+            .about("Returns the role in replication."),
         command("LOLWUT", "[VERSION version:integer]", lolwut)
             .readonly()
             .fast()
@@ -45,6 +54,15 @@ fn time(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     ctx.reply.array(2);
     ctx.reply.bulk_str(&(ctx.now_us / 1_000_000).to_string());
     ctx.reply.bulk_str(&(ctx.now_us % 1_000_000).to_string());
+    Ok(())
+}
+
+/// A master with no history that replicas could follow, and with no replicas.
+fn role(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    ctx.reply.array(3);
+    ctx.reply.bulk_str("master");
+    ctx.reply.integer(0);
+    ctx.reply.array(0);
     Ok(())
 }
 

@@ -21,6 +21,7 @@ pub(super) fn rows() -> Vec<Row> {
     vec![
         command("MULTI", "", multi)
             .fast()
+            .no_multi()
             .allow_busy()
             .since("1.2.0")
             .complexity("O(1)")
@@ -39,6 +40,7 @@ pub(super) fn rows() -> Vec<Row> {
             .about("Drops the queued commands."),
         command("WATCH", "key [key ...]", watch)
             .fast()
+            .no_multi()
             .allow_busy()
             .access(&[KeyFlags::RO])
             .since("2.2.0")
@@ -54,9 +56,6 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn multi(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    if ctx.session.transaction.is_some() {
-        return Err(Error::text("MULTI calls can not be nested"));
-    }
     ctx.session.begin();
     ctx.reply.ok();
     Ok(())
@@ -77,9 +76,6 @@ fn discard(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn watch(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    if ctx.session.transaction.is_some() {
-        return Err(Error::text("WATCH inside MULTI is not allowed"));
-    }
     let keyspace = ctx.session.keyspace();
     let watch = ctx.session.watch.get_or_insert_with(Watch::default);
     for key in ctx.args.tail(1).iter() {

@@ -375,13 +375,8 @@ fn reply_member(reply: &mut Reply<'_>, name: StringRef<'_>, score: Option<f64>) 
 
 fn zrem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let members = ctx.args.tail(2);
-    let entry = ctx.keys.entry(ctx.key(1));
-    let removed = if members.len() == 1 {
-        usize::from(entry.remove_scored(&members[0])?)
-    } else {
-        let mut zset = entry.zset_mut()?;
-        members.iter().filter(|member| zset.remove(member)).count()
-    };
+    let mut zset = ctx.keys.entry(ctx.key(1)).zset_mut()?;
+    let removed = members.iter().filter(|member| zset.remove(member)).count();
     ctx.reply.integer(removed as i64);
     Ok(())
 }

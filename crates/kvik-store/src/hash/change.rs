@@ -37,7 +37,7 @@ enum Life {
 }
 
 /// What a write has met.
-enum Written {
+pub(super) enum Written {
     Created,
     Replaced { expire_at: Option<UnixMs> },
 }
@@ -55,6 +55,10 @@ impl HashMut<'_> {
 
     /// Prepares for so many fields to be set, as if all were new.
     pub fn expect(&mut self, fields: usize) {
+        // One field is set where the hash lies, if that is possible.
+        if fields <= 1 {
+            return;
+        }
         let mut parts = self.0.parts();
         if fields > max_entries(parts.limits) {
             parts.value.unpack(&mut parts.memory);
@@ -81,6 +85,9 @@ impl HashMut<'_> {
 
     /// Deletes a field and says whether it was there. Effect: `HDEL`.
     pub fn remove(&mut self, name: &[u8]) -> bool {
+        if let Some(removed) = self.remove_in_place(name) {
+            return removed;
+        }
         let EditParts {
             value, mut memory, ..
         } = self.0.parts();
@@ -162,7 +169,10 @@ impl HashMut<'_> {
     }
 
     fn write(&mut self, name: &[u8], value: StringRef<'_>, life: Life) -> Written {
-        let written = self.0.parts().write(name, value, life);
+        let written = match self.write_in_place(name, value) {
+            Some(written) => written,
+            None => self.0.parts().write(name, value, life),
+        };
         let mut room = IntText::default();
         self.0.emit(b"HSET", &[name, value.text(&mut room)]);
         written

@@ -44,6 +44,10 @@ impl SetMut<'_> {
     pub fn expect(&mut self, first: &[u8], count: usize) {
         // A set that is there must not change before something is stated.
         self.1 = count;
+        // One member is added where the set lies, if that is possible.
+        if count > 1 {
+            self.0.take_out();
+        }
         if !self.0.existed() {
             let parts = self.0.parts();
             *parts.value = Set::made_for(first, count, parts.limits);
@@ -52,6 +56,9 @@ impl SetMut<'_> {
 
     /// Adds a member and says whether it is new. Effect: `SADD`.
     pub fn add(&mut self, member: &[u8]) -> bool {
+        if let Some(added) = self.add_in_place(member) {
+            return added;
+        }
         let expected = self.1;
         let EditParts {
             value,
@@ -70,6 +77,9 @@ impl SetMut<'_> {
 
     /// Deletes a member and says whether it was there. Effect: `SREM`.
     pub fn remove(&mut self, member: &[u8]) -> bool {
+        if let Some(removed) = self.remove_in_place(member) {
+            return removed;
+        }
         let EditParts {
             value, mut memory, ..
         } = self.0.parts();

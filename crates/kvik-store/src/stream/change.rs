@@ -58,7 +58,7 @@ impl<'g> StreamMut<'g> {
 
     /// The stream to read.
     pub fn view(&self) -> super::StreamRef<'_> {
-        self.0.value().as_view()
+        self.0.view()
     }
 
     /// Adds an entry with these fields and values in turn, and returns its id. Effect: `XADD`.
@@ -203,7 +203,7 @@ impl<'g> StreamMut<'g> {
 
     /// A consumer group to change.
     pub fn group_mut<'e>(&'e mut self, name: &'e [u8]) -> Option<GroupMut<'e, 'g>> {
-        let at = self.0.value().body().find_group(name).ok()?;
+        let at = self.0.view().body.find_group(name).ok()?;
         Some(GroupMut::new(&mut self.0, at, name))
     }
 

@@ -53,7 +53,7 @@ impl<'e, 'g> GroupMut<'e, 'g> {
     }
 
     fn body(&self) -> &StreamBody {
-        self.edit.value().body()
+        self.edit.view().body
     }
 
     fn group(&self) -> &ConsumerGroup {

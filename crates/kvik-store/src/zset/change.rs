@@ -42,16 +42,6 @@ pub enum Scored {
     Changed,
 }
 
-impl Expected {
-    /// This member.
-    pub(super) fn one(member: &[u8]) -> Self {
-        Self {
-            count: 1,
-            longest: member.len(),
-        }
-    }
-}
-
 impl<'g> Entry<'g> {
     /// The sorted set at this place, an empty one where there is no key.
     ///
@@ -76,6 +66,10 @@ impl ZsetMut<'_> {
     /// from the first change on.
     pub fn expect(&mut self, count: usize, longest: usize) {
         self.expected = Expected { count, longest };
+        // One member is changed where the sorted set lies, if that is possible.
+        if count > 1 {
+            self.edit.take_out();
+        }
     }
 
     /// Gives a member the score that `decide` makes of the one it has, or adds it if there is none; where `decide` has no
@@ -85,17 +79,10 @@ impl ZsetMut<'_> {
         member: &[u8],
         decide: impl FnOnce(Option<f64>) -> Option<f64>,
     ) -> Scored {
-        let EditParts {
-            value,
-            memory,
-            limits,
-        } = self.edit.parts();
-        let mut change = ScoreUpdate {
-            memory,
-            limits,
-            expected: self.expected,
+        let (scored, score) = match self.update_in_place(member, decide) {
+            Ok(updated) => updated,
+            Err(decide) => self.update_taken_out(member, decide),
         };
-        let (scored, score) = change.update(value, member, decide);
         if scored != Scored::Kept && self.edit.wants_effects() {
             self.edit
                 .emit(b"ZADD", &[format_f64(score).as_bytes(), member]);
@@ -103,6 +90,26 @@ impl ZsetMut<'_> {
             self.edit.count(1);
         }
         scored
+    }
+
+    /// The same, without the effect, of a sorted set that is taken out of its entry for it. Also says which score the member
+    /// has, if that has changed.
+    pub(super) fn update_taken_out(
+        &mut self,
+        member: &[u8],
+        decide: impl FnOnce(Option<f64>) -> Option<f64>,
+    ) -> (Scored, f64) {
+        let EditParts {
+            value,
+            memory,
+            limits,
+        } = self.edit.parts();
+        let mut update = ScoreUpdate {
+            memory,
+            limits,
+            expected: self.expected,
+        };
+        update.update(value, member, decide)
     }
 
     /// Sets or clears when a member expires and says whether there is such a member. Effect: `PEXPIREMEMBERAT`, or
@@ -132,6 +139,9 @@ impl ZsetMut<'_> {
 
     /// Deletes a member and says whether it was there. Effect: `ZREM`.
     pub fn remove(&mut self, member: &[u8]) -> bool {
+        if let Some(removed) = self.remove_in_place(member) {
+            return removed;
+        }
         let EditParts {
             value, mut memory, ..
         } = self.edit.parts();
@@ -158,7 +168,7 @@ struct ScoreUpdate<'c> {
 }
 
 impl ScoreUpdate<'_> {
-    /// See [`ZsetMut::update`]; also says which score the member has if that has changed.
+    /// As [`ZsetMut::update_taken_out`].
     fn update(
         &mut self,
         zset: &mut Zset,

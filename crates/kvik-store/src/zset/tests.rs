@@ -83,8 +83,11 @@ fn apply(near: &mut Store, far: &mut Store, model: &mut Model, op: Op) {
             }
         }
         Op::Remove(name) => {
-            let removed = near.run(|guard| guard.entry(b"z").remove_scored(&name).unwrap());
-            let twin = change(far, |zset| zset.remove(&name));
+            let removed = change(near, |zset| zset.remove(&name));
+            let twin = change(far, |zset| {
+                zset.edit.take_out();
+                zset.remove(&name)
+            });
             assert_eq!((removed, twin), (twin, model.remove(&name).is_some()));
         }
         Op::RemoveRanks(start, len) => {
@@ -135,8 +138,12 @@ fn set(near: &mut Store, far: &mut Store, model: &mut Model, name: Vec<u8>, scor
         assert_eq!(old, before);
         Some(score)
     };
-    let scored = near.run(|guard| guard.entry(b"z").update_member(&name, decide).unwrap());
+    let scored = change(near, |zset| {
+        zset.expect(1, name.len());
+        zset.update(&name, decide)
+    });
     let twin = change(far, |zset| {
+        zset.edit.take_out();
         zset.expect(1, name.len());
         zset.update(&name, decide)
     });

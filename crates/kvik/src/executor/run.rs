@@ -10,7 +10,7 @@ use kvik_store::{KeyHash, Stripes};
 use super::Work;
 use super::lookup::Prepared;
 use super::slices::PutOff;
-use super::timing::QUICK_REPLY_BYTES;
+use super::timing::{QUICK_REPLY_BYTES, log_sizes};
 use crate::section::{Locks, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
@@ -128,6 +128,7 @@ impl Work {
         totals.misses.add(seen.misses);
         totals.expired.add(seen.expired);
         totals.changes.add(seen.changes);
+        log_sizes(shared, session, call, replied, now_us);
         let timed = !call.goes_on || replied > QUICK_REPLY_BYTES;
         self.count(shared, session, call, result.is_err(), timed);
         seen.untouched

@@ -1,8 +1,10 @@
 //! Counting commands and taking their time: statistics, slow log and latency monitor.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_command::Session;
+use kvik_command::command_log::Logged;
 use kvik_command::declare::Flags;
 use kvik_command::latency::Sample;
 
@@ -106,14 +108,50 @@ fn record_latency(shared: &Shared, call: &Call<'_>, now_us: u64, took_us: u64) {
 
 #[cold]
 fn record_slow(shared: &Shared, session: &Session, call: &Call<'_>, now_us: u64, took_us: u64) {
-    if !call.command.flags().contains(Flags::SKIP_SLOWLOG) {
-        let max_len = shared.engine.settings.slowlog_max_len.load(Relaxed) as usize;
-        shared.engine.slowlog.record(
-            call.args,
-            &session.client,
-            now_us / 1_000_000,
-            took_us,
-            max_len,
-        );
+    let max_len = &shared.engine.settings.slowlog_max_len;
+    record_in_log(
+        shared,
+        session,
+        call,
+        (Logged::Slow, max_len),
+        (now_us, took_us),
+    );
+}
+
+/// Logs a command whose words or whose reply are long.
+#[inline]
+pub(super) fn log_sizes(
+    shared: &Shared,
+    session: &Session,
+    call: &Call<'_>,
+    replied: usize,
+    now_us: u64,
+) {
+    let settings = &shared.engine.settings;
+    // A negative limit, which logs nothing, is the largest number here.
+    if replied as u64 >= settings.log_replies_from_bytes.load(Relaxed) as u64 {
+        let log = (Logged::LargeReply, &settings.large_replies_max_len);
+        record_in_log(shared, session, call, log, (now_us, replied as u64));
     }
+    let requested = call.args.byte_len() as u64;
+    if requested >= settings.log_requests_from_bytes.load(Relaxed) as u64 {
+        let log = (Logged::LargeRequest, &settings.large_requests_max_len);
+        record_in_log(shared, session, call, log, (now_us, requested));
+    }
+}
+
+#[cold]
+fn record_in_log(
+    shared: &Shared,
+    session: &Session,
+    call: &Call<'_>,
+    (why, max_len): (Logged, &AtomicU64),
+    (now_us, value): (u64, u64),
+) {
+    if call.command.flags().contains(Flags::SKIP_SLOWLOG) {
+        return;
+    }
+    let (at_s, max_len) = (now_us / 1_000_000, max_len.load(Relaxed) as usize);
+    let log = &shared.engine.command_log;
+    log.record(why, call.args, &session.client, (at_s, value), max_len);
 }

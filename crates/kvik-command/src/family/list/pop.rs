@@ -48,10 +48,11 @@ fn pop_one(ctx: &mut Ctx<'_>, key: &[u8], end: ListEnd) -> Result<bool, Error> {
     let Some(entry) = existing(&mut ctx.keys, key)? else {
         return Ok(false);
     };
-    entry.pop_from_list(end, 1, |elements| {
-        let mut text = IntText::default();
-        elements.for_each(|element| ctx.reply.bulk(element.text(&mut text)));
-    })?;
+    let mut list = entry.list_mut()?;
+    let mut text = IntText::default();
+    let elements = list.view().elements(end, 0, 1);
+    elements.for_each(|element| ctx.reply.bulk(element.text(&mut text)));
+    list.pop(end, 1);
     Ok(true)
 }
 
@@ -65,7 +66,9 @@ fn pop_many(
     end: ListEnd,
     count: usize,
 ) -> Result<(), Error> {
-    entry.pop_from_list(end, count, |elements| reply_with(reply, elements))?;
+    let mut list = entry.list_mut()?;
+    reply_with(reply, list.view().elements(end, 0, count));
+    list.pop(end, count);
     Ok(())
 }
 
@@ -163,12 +166,13 @@ fn move_one(
         list.turn(from, to);
         return Ok(true);
     }
-    let mut element = Vec::new();
-    let entry = ctx.keys.entry(source);
-    entry.pop_from_list(from, 1, |elements| element = first(elements))?;
+    let mut list = ctx.keys.entry(source).list_mut()?;
+    let element = first(list.view().elements(from, 0, 1));
+    list.pop(from, 1);
+    drop(list);
     ctx.reply.bulk(&element);
-    let entry = ctx.keys.entry(destination);
-    entry.push_to_list(to, std::iter::once(&element[..]))?;
+    let mut list = ctx.keys.entry(destination).list_mut()?;
+    list.push(to, std::iter::once(&element[..]));
     Ok(true)
 }
 

@@ -1,6 +1,7 @@
-//! SLOWLOG: commands that took long.
+//! SLOWLOG and COMMANDLOG: commands that took long, or had a large request or reply.
 
 use super::command::help;
+use crate::command_log::Logged;
 use crate::declare::{Command, Group, Row};
 use crate::{Ctx, Error, Handler};
 
@@ -47,8 +48,36 @@ pub(super) fn rows() -> Vec<Row> {
             .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
             .about("Forgets all slow commands."),
         help("SLOWLOG HELP").since("6.2.0"),
+        Command::container("COMMANDLOG")
+            .group(Group::Server)
+            .since("8.1.0")
+            .complexity("Depends on subcommand.")
+            .about("Commands about the logs of slow and of large commands."),
+        command("COMMANDLOG GET", GET_SYNTAX, get_of_kind)
+            .since("8.1.0")
+            .complexity("O(N) where N is the number of entries returned")
+            .tips(TIPS)
+            .about("Returns the newest commands of a log."),
+        command("COMMANDLOG LEN", KIND_SYNTAX, len_of_kind)
+            .since("8.1.0")
+            .complexity("O(1)")
+            .tips(&[
+                "request_policy:all_nodes",
+                "response_policy:agg_sum",
+                "nondeterministic_output",
+            ])
+            .about("Returns the number of commands in a log."),
+        command("COMMANDLOG RESET", KIND_SYNTAX, reset_kind)
+            .since("8.1.0")
+            .complexity("O(N) where N is the number of entries in the commandlog")
+            .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+            .about("Forgets all commands of a log."),
+        help("COMMANDLOG HELP").since("8.1.0"),
     ]
 }
+
+const GET_SYNTAX: &str = "count:integer type:<SLOW|LARGE-REQUEST|LARGE-REPLY>";
+const KIND_SYNTAX: &str = "type:<SLOW|LARGE-REQUEST|LARGE-REPLY>";
 
 fn get(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let count = match ctx.args.len() {
@@ -56,14 +85,24 @@ fn get(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         3 => count(ctx)?,
         _ => return Err(ctx.subcommand_error()),
     };
-    let entries = ctx.engine.slowlog.newest(count);
+    answer(ctx, Logged::Slow, count)
+}
+
+fn get_of_kind(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let count = count(ctx)?;
+    let kind = kind(ctx, 3)?;
+    answer(ctx, kind, count)
+}
+
+fn answer(ctx: &mut Ctx<'_>, kind: Logged, count: usize) -> Result<(), Error> {
+    let entries = ctx.engine.command_log.newest(kind, count);
     let reply = &mut ctx.reply;
     reply.array(entries.len());
     for entry in entries {
         reply.array(6);
         reply.integer(entry.id as i64);
         reply.integer(entry.at_s as i64);
-        reply.integer(entry.took_us as i64);
+        reply.integer(entry.value as i64);
         reply.array(entry.words.len());
         entry.words.iter().for_each(|word| reply.bulk(word));
         reply.bulk_str(&entry.addr);
@@ -80,13 +119,42 @@ fn count(ctx: &Ctx<'_>) -> Result<usize, Error> {
     }
 }
 
+fn kind(ctx: &Ctx<'_>, at: usize) -> Result<Logged, Error> {
+    match ctx.args[at].to_ascii_lowercase().as_slice() {
+        b"slow" => Ok(Logged::Slow),
+        b"large-request" => Ok(Logged::LargeRequest),
+        b"large-reply" => Ok(Logged::LargeReply),
+        _ => Err(Error::text(
+            "type should be one of the following: slow, large-request, large-reply",
+        )),
+    }
+}
+
 fn len(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    ctx.reply.integer(ctx.engine.slowlog.len() as i64);
+    answer_len(ctx, Logged::Slow)
+}
+
+fn len_of_kind(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let kind = kind(ctx, 2)?;
+    answer_len(ctx, kind)
+}
+
+fn answer_len(ctx: &mut Ctx<'_>, kind: Logged) -> Result<(), Error> {
+    ctx.reply.integer(ctx.engine.command_log.len(kind) as i64);
     Ok(())
 }
 
 fn reset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    ctx.engine.slowlog.clear();
+    clear(ctx, Logged::Slow)
+}
+
+fn reset_kind(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let kind = kind(ctx, 2)?;
+    clear(ctx, kind)
+}
+
+fn clear(ctx: &mut Ctx<'_>, kind: Logged) -> Result<(), Error> {
+    ctx.engine.command_log.clear(kind);
     ctx.reply.ok();
     Ok(())
 }

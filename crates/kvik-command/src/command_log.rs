@@ -1,4 +1,6 @@
-//! The slow log: commands that took long, newest first.
+//! The command log: commands that took long, and those with a large request or reply, newest first.
+//!
+//! SLOWLOG shows the slow ones, COMMANDLOG all three. A log has its own numbers and its own length.
 
 use std::collections::VecDeque;
 
@@ -11,15 +13,26 @@ use crate::client::Client;
 const MAX_WORDS: usize = 32;
 const MAX_WORD_BYTES: usize = 128;
 
-/// One slow command.
+/// Why a command is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logged {
+    /// It took long.
+    Slow,
+    /// Its words were long.
+    LargeRequest,
+    /// Its reply was long.
+    LargeReply,
+}
+
+/// One logged command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SlowCommand {
-    /// Grows by one with each entry.
+pub struct LoggedCommand {
+    /// Grows by one with each entry of its log.
     pub id: u64,
     /// When it ran, in seconds since the epoch.
     pub at_s: u64,
-    /// How long it took, in microseconds.
-    pub took_us: u64,
+    /// How long it took in microseconds, or how large it was in bytes.
+    pub value: u64,
     /// Its words, shortened.
     pub words: Vec<Vec<u8>>,
     /// Who sent it.
@@ -28,52 +41,54 @@ pub struct SlowCommand {
     pub name: Vec<u8>,
 }
 
-/// See the module's description.
+/// The three logs.
 #[derive(Debug, Default)]
-pub struct SlowLog(Mutex<Log>);
+pub struct CommandLog([Mutex<Log>; 3]);
 
 #[derive(Debug, Default)]
 struct Log {
     next_id: u64,
-    entries: VecDeque<SlowCommand>,
+    entries: VecDeque<LoggedCommand>,
 }
 
-impl SlowLog {
+impl CommandLog {
     /// Records a command and forgets the oldest beyond `max_len`.
-    pub fn record(&self, args: Args<'_>, client: &Client, at_s: u64, took_us: u64, max_len: usize) {
-        let mut log = self.0.lock();
+    pub fn record(
+        &self,
+        why: Logged,
+        args: Args<'_>,
+        client: &Client,
+        (at_s, value): (u64, u64),
+        max_len: usize,
+    ) {
+        let mut log = self.0[why as usize].lock();
         let id = log.next_id;
         log.next_id += 1;
-        let (words, addr, name) = (shorten(args), client.addr.clone(), client.names().name);
-        log.entries.push_front(SlowCommand {
+        log.entries.push_front(LoggedCommand {
             id,
             at_s,
-            took_us,
-            words,
-            addr,
-            name,
+            value,
+            words: shorten(args),
+            addr: client.addr.clone(),
+            name: client.names().name,
         });
         log.entries.truncate(max_len);
     }
 
-    /// The newest `count` entries.
-    pub fn newest(&self, count: usize) -> Vec<SlowCommand> {
-        self.0.lock().entries.iter().take(count).cloned().collect()
+    /// The newest `count` entries of a log.
+    pub fn newest(&self, why: Logged, count: usize) -> Vec<LoggedCommand> {
+        let log = self.0[why as usize].lock();
+        log.entries.iter().take(count).cloned().collect()
     }
 
-    /// Number of entries.
-    pub fn len(&self) -> usize {
-        self.0.lock().entries.len()
+    /// Number of entries of a log.
+    pub fn len(&self, why: Logged) -> usize {
+        self.0[why as usize].lock().entries.len()
     }
 
-    /// Whether there are no entries.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Forgets all entries.
-    pub fn clear(&self) {
-        self.0.lock().entries.clear();
+    /// Forgets all entries of a log.
+    pub fn clear(&self, why: Logged) {
+        self.0[why as usize].lock().entries.clear();
     }
 }
 
