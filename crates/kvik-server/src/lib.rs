@@ -4,6 +4,7 @@
 
 pub mod config;
 mod durability;
+mod files;
 mod front;
 mod host;
 mod log;

@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use kvik::{Db, Options};
 use kvik_command::VERSION;
+use kvik_command::gate::Closure;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -19,7 +20,7 @@ use crate::host::{ServerHost, Stop};
 use crate::net::{self, Backend, Driver, Listener};
 use crate::reactor::Reactor;
 use crate::reactor::inbox::Inbox;
-use crate::{log, settings};
+use crate::{files, log, settings};
 
 /// Why the server could not start, in one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,9 @@ pub enum StartError {
     /// No address is left to listen on.
     #[error("nothing to listen on: port is 0, tls-port is 0 and there is no unixsocket")]
     NoAddress,
+    /// The data cannot be loaded. The files are as they were.
+    #[error("{0}")]
+    Files(#[from] kvik::OpenError),
     /// The system refuses something else.
     #[error("cannot {what}: {error}")]
     System {
@@ -70,12 +74,12 @@ fn serve(loaded: Loaded) -> Result<ExitCode, StartError> {
     let config = Arc::new(loaded.config);
     let log = log::start(&config).map_err(system("open the log file"))?;
     settings::obey_log_level(&config, log);
-    let server = Server::start(config)?;
+    let server = Server::start(Arc::clone(&config))?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     let signals = watch_signals(server.stop.clone()).map_err(system("watch signals"))?;
-    let code = server.wait();
+    let code = server.wait(&config);
     signals.close();
     Ok(code)
 }
@@ -131,9 +135,11 @@ impl Server {
         settings::tell_threads(&config, &front);
         settings::refuse_pending(&config);
         announce(&config, &addresses, threads, crew.io_backend);
+        // Clients may come while data is loaded; they are told so.
+        db.engine().gate.close(Closure::Loading);
         let threads = crew.serve(&front, &db, listeners);
         let pid_file = PidFile::write(&config);
-        Ok(Self {
+        let server = Self {
             db,
             front,
             threads,
@@ -141,7 +147,9 @@ impl Server {
             stop,
             stopped,
             pid_file,
-        })
+        };
+        files::open(&config, &server.db)?;
+        Ok(server)
     }
 
     /// The TCP addresses it listens on, with the ports that the system chose.
@@ -160,14 +168,24 @@ impl Server {
         &self.db
     }
 
-    /// Serves until a signal or SHUTDOWN, then ends in an orderly way.
-    fn wait(self) -> ExitCode {
-        let why = self.stopped.recv().unwrap_or(Stop::Failure);
-        match why {
-            Stop::Signal(signal) => tracing::info!("received signal {signal}, shutting down"),
-            Stop::Command => tracing::info!("received SHUTDOWN, shutting down"),
-            Stop::Failure => tracing::error!("a thread failed, shutting down"),
-        }
+    /// Serves until a signal or SHUTDOWN, then ends in an orderly way. A signal saves first, as configured; if that fails
+    /// the server goes on.
+    fn wait(self, config: &Config) -> ExitCode {
+        let why = loop {
+            let why = self.stopped.recv().unwrap_or(Stop::Failure);
+            match why {
+                Stop::Signal(signal) => {
+                    tracing::info!("received signal {signal}, shutting down");
+                    if !files::save_for_signal(config, &self.db, signal) {
+                        tracing::warn!("cannot save the data, so the server goes on");
+                        continue;
+                    }
+                }
+                Stop::Command => tracing::info!("received SHUTDOWN, shutting down"),
+                Stop::Failure => tracing::error!("a thread failed, shutting down"),
+            }
+            break why;
+        };
         drop(self);
         tracing::info!("bye");
         if why == Stop::Failure {
@@ -406,7 +424,7 @@ fn announce(config: &Config, addresses: &[SocketAddr], threads: usize, io_backen
         "{threads} I/O threads on {io_backend}, pid {}",
         std::process::id()
     );
-    tracing::info!("data in memory only, empty at start: nothing is saved");
+    files::announce(config);
     for ignored in config.without_effect() {
         tracing::warn!(
             "{} {} has no effect: {}",

@@ -7,6 +7,7 @@
 use std::sync::{Arc, Weak};
 
 use kvik::Db;
+use kvik_command::persistence::Task;
 
 use crate::config::{Config, Effect, Key};
 use crate::front::Front;
@@ -19,6 +20,12 @@ pub(crate) fn obey(config: &Config, db: &Db) {
     let db = db.clone();
     config.on_change(&keys, move |config, changed| {
         config.copy_to(&db.engine().settings, changed);
+        db.file_settings_changed();
+        if changed.contains(&Key::Appendonly) {
+            let task = Task::SetLog(config.bool(Key::Appendonly));
+            let begun = db.engine().persistence().begin(task);
+            begun.map_err(|error| error.to_string())?;
+        }
         Ok(())
     });
 }

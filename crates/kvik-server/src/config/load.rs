@@ -54,6 +54,7 @@ pub fn load(
     for (key, words) in line.settings {
         loader.assign(key, words, Layer::Flags, &format!("--{}", key.name()))?;
     }
+    loader.choose_files()?;
     Ok(Loaded {
         config: Config::new(loader.values, file),
         warnings: loader.warnings,
@@ -108,6 +109,28 @@ impl Loader {
             loader.values.push(default_value(*key)?);
         }
         Ok(loader)
+    }
+
+    /// Decides about log and snapshots where only one of them is spoken of. `memory` turns off what nobody has asked for.
+    /// Who says how to save, and nothing of a log, means snapshots alone: that is what a redis.conf says so.
+    fn choose_files(&mut self) -> Result<(), LoadError> {
+        let is_default = |key: Key| self.layers[key as usize] == Layer::Default;
+        let is_memory = self.values[Key::Memory as usize] == Value::Number(1);
+        let no_log = is_default(Key::Appendonly) && (is_memory || !is_default(Key::Save));
+        let no_snapshots = is_default(Key::Save) && is_memory;
+        let mut set = |key: Key, word: &[u8]| {
+            let value = value::parse(key.row(), &[word], None);
+            self.values[key as usize] =
+                value.map_err(|reason| refusal("memory", key, &[], &reason))?;
+            Ok(())
+        };
+        if no_log {
+            set(Key::Appendonly, b"no")?;
+        }
+        if no_snapshots {
+            set(Key::Save, b"")?;
+        }
+        Ok(())
     }
 
     /// Reads a file; its absolute path.

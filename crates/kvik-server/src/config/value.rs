@@ -62,7 +62,10 @@ pub(super) fn parse(row: &Row, words: &[&[u8]], current: Option<&Value>) -> Resu
             let [word] = words else {
                 return Err(WRONG_COUNT.into());
             };
-            one_word(row.kind, word)?
+            match row.kind {
+                Kind::Dir if *word == row.default.as_bytes() => created_later(word)?,
+                kind => one_word(kind, word)?,
+            }
         }
     };
     row.check.map_or(Ok(()), |check| check(row, &value))?;
@@ -220,6 +223,13 @@ fn event_letters() -> impl Iterator<Item = u8> {
 }
 
 const ALL_EVENTS: i64 = (1 << EVENT_LETTERS.len()) - 1;
+
+/// The default directory, which need not exist yet.
+fn created_later(word: &[u8]) -> Result<Value, String> {
+    let here = std::env::current_dir().map_err(|error| plain_message(&error))?;
+    let path = here.join(super::path_of(word));
+    Ok(Value::Text(path.into_os_string().into_encoded_bytes()))
+}
 
 fn directory(word: &[u8]) -> Result<Value, String> {
     let path = super::path_of(word);
