@@ -123,8 +123,9 @@ mod tests {
     use super::*;
     use crate::config::Access;
 
-    /// A store that is no server lets everybody use DEBUG, as nobody else reaches it.
-    const OTHER_IN_A_SERVER: &str = "enable-debug-command";
+    /// A store that is no server lets everybody use DEBUG, as nobody else reaches it, and keeps its data in memory
+    /// unless it is opened at a path.
+    const OTHER_IN_A_SERVER: &[&str] = &["enable-debug-command", "appendonly", "dir", "save"];
 
     fn settings_of(config: &Config) -> Settings {
         let settings = Settings::default();
@@ -136,7 +137,7 @@ mod tests {
     fn an_embedded_store_has_the_same_defaults() {
         let config = Config::with_defaults().unwrap();
         let settings = Settings::default();
-        let same = keys(|key| key.name() != OTHER_IN_A_SERVER);
+        let same = keys(|key| !OTHER_IN_A_SERVER.contains(&key.name()));
         config.copy_to(&settings, &same);
         assert_eq!(
             format!("{settings:?}"),
@@ -169,7 +170,16 @@ mod tests {
     /// A value that is accepted and not the present one.
     fn other_value(config: &Config, key: Key) -> String {
         let now = config.text(key);
-        let probes = ["no", "yes", "7", "1048577", "allkeys-lfu", "secret"];
+        let probes = [
+            "no",
+            "yes",
+            "7",
+            "1048577",
+            "allkeys-lfu",
+            "secret",
+            "always",
+            "5 6",
+        ];
         let is_other = |probe: &&&str| {
             let accepted = config.set(&[(key.name().as_bytes(), probe.as_bytes())], true);
             accepted.is_ok() && config.text(key) != now
