@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use kvik::{Db, Options};
 use kvik_command::VERSION;
@@ -375,11 +376,29 @@ fn listen_on(word: &str, port: u16, backlog: u32) -> Result<Option<Listener>, St
         "::*" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         name => resolve(name).map_err(failed)?,
     };
-    match Listener::tcp(SocketAddr::new(ip, port), backlog) {
+    match listen_patiently(SocketAddr::new(ip, port), backlog) {
         Ok(listener) => Ok(Some(listener)),
         Err(error) if optional && is_absent(&error) => Ok(None),
         Err(error) => Err(failed(error)),
     }
+}
+
+/// Listens on an address. The kernel ends the rings of a process that was killed a moment after the process, and its sockets
+/// with them; so an address that is taken is tried again for a while.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nobody is served before the server listens"
+)]
+fn listen_patiently(address: SocketAddr, backlog: u32) -> io::Result<Listener> {
+    const TRIES: u32 = 20;
+    const PAUSE: Duration = Duration::from_millis(50);
+    for _ in 0..TRIES {
+        match Listener::tcp(address, backlog) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => thread::sleep(PAUSE),
+            done => return done,
+        }
+    }
+    Listener::tcp(address, backlog)
 }
 
 fn resolve(name: &str) -> io::Result<IpAddr> {
