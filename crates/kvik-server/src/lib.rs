@@ -7,6 +7,7 @@ mod durability;
 mod files;
 mod front;
 mod host;
+mod listening;
 mod log;
 #[cfg(all(test, feature = "model"))]
 mod model;
@@ -18,4 +19,5 @@ mod settings;
 mod sync;
 mod warning;
 
+pub use listening::ListenError;
 pub use server::{Server, StartError, run};

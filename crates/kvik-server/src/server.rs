@@ -2,12 +2,11 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use kvik::{Db, Options};
 use kvik_command::VERSION;
@@ -18,6 +17,7 @@ use signal_hook::iterator::Signals;
 use crate::config::{self, Config, Key, LoadError, Loaded};
 use crate::front::{Front, HIGH_WATER};
 use crate::host::{ServerHost, Stop};
+use crate::listening::{ListenError, Listening};
 use crate::net::{self, Backend, Driver, Listener};
 use crate::reactor::Reactor;
 use crate::reactor::inbox::Inbox;
@@ -30,13 +30,8 @@ pub enum StartError {
     #[error("{0}")]
     Config(#[from] LoadError),
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {error}")]
-    Listen {
-        /// The address.
-        address: String,
-        /// What the system says.
-        error: io::Error,
-    },
+    #[error("{0}")]
+    Listen(#[from] ListenError),
     /// No address is left to listen on.
     #[error("nothing to listen on: port is 0, tls-port is 0 and there is no unixsocket")]
     NoAddress,
@@ -74,7 +69,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn serve(loaded: Loaded) -> Result<ExitCode, StartError> {
     let config = Arc::new(loaded.config);
     let log = log::start(&config).map_err(system("open the log file"))?;
-    settings::obey_log_level(&config, log);
+    settings::obey_log(&config, log);
     let server = Server::start(Arc::clone(&config))?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -117,8 +112,11 @@ impl Server {
     /// # Errors
     /// If an address is not free, or the system lacks something.
     pub fn start(config: Arc<Config>) -> Result<Self, StartError> {
-        raise_file_limit(config.size(Key::Maxclients));
-        let listeners = listen(&config)?;
+        raise_file_limit(&config);
+        let (listening, listeners) = Listening::start(&config)?;
+        if listeners.is_empty() {
+            return Err(StartError::NoAddress);
+        }
         let addresses: Vec<_> = listeners.iter().filter_map(Listener::tcp_address).collect();
         let (stop, stopped) = channel();
         let front = Arc::new(Front::new(Arc::clone(&config)));
@@ -134,6 +132,8 @@ impl Server {
         let db = Db::in_memory(Options::default().threads(threads).host(Arc::new(host)));
         settings::obey(&config, &db);
         settings::tell_threads(&config, &front);
+        settings::relisten(&config, &front, listening);
+        settings::raise_file_limit(&config);
         settings::refuse_pending(&config);
         announce(&config, &addresses, threads, crew.io_backend);
         // Clients may come while data is loaded; they are told so.
@@ -338,89 +338,12 @@ fn thread_count(config: &Config) -> usize {
     }
 }
 
-fn listen(config: &Config) -> Result<Vec<Listener>, StartError> {
-    let backlog = config.size(Key::TcpBacklog) as u32;
-    let mut listeners = Vec::new();
-    if config.int(Key::Port) > 0 {
-        for word in config.words(Key::Bind) {
-            listeners.extend(listen_on(&word, config.int(Key::Port) as u16, backlog)?);
-        }
-    }
-    if let Some(path) = config.path(Key::Unixsocket) {
-        let mode = Some(config.size(Key::Unixsocketperm) as u32).filter(|mode| *mode > 0);
-        let listener = Listener::unix(&path, mode, backlog);
-        let failed = |error| StartError::Listen {
-            address: path.display().to_string(),
-            error,
-        };
-        listeners.push(listener.map_err(failed)?);
-    }
-    if listeners.is_empty() {
-        Err(StartError::NoAddress)
-    } else {
-        Ok(listeners)
-    }
-}
-
-/// Listens on one word of `bind`. An address with a leading `-` may be missing on this machine.
-fn listen_on(word: &str, port: u16, backlog: u32) -> Result<Option<Listener>, StartError> {
-    let (optional, name) = word
-        .strip_prefix('-')
-        .map_or((false, word), |name| (true, name));
-    let failed = |error| StartError::Listen {
-        address: format!("{name}:{port}"),
-        error,
-    };
-    let ip = match name {
-        "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        "::*" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        name => resolve(name).map_err(failed)?,
-    };
-    match listen_patiently(SocketAddr::new(ip, port), backlog) {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) if optional && is_absent(&error) => Ok(None),
-        Err(error) => Err(failed(error)),
-    }
-}
-
-/// Listens on an address. The kernel ends the rings of a process that was killed a moment after the process, and its sockets
-/// with them; so an address that is taken is tried again for a while.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "nobody is served before the server listens"
-)]
-fn listen_patiently(address: SocketAddr, backlog: u32) -> io::Result<Listener> {
-    const TRIES: u32 = 20;
-    const PAUSE: Duration = Duration::from_millis(50);
-    for _ in 0..TRIES {
-        match Listener::tcp(address, backlog) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => thread::sleep(PAUSE),
-            done => return done,
-        }
-    }
-    Listener::tcp(address, backlog)
-}
-
-fn resolve(name: &str) -> io::Result<IpAddr> {
-    let mut found = std::net::ToSocketAddrs::to_socket_addrs(&(name, 0))?;
-    found
-        .next()
-        .map(|address| address.ip())
-        .ok_or_else(|| io::ErrorKind::NotFound.into())
-}
-
-/// Whether this machine has no such address, or not even its family.
-fn is_absent(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrNotAvailable
-        || error.raw_os_error() == Some(libc::EAFNOSUPPORT)
-}
-
 /// Raises the limit of open files so that all clients fit, as far as it goes.
-fn raise_file_limit(clients: usize) {
-    const OTHER_FILES: u64 = 64;
-    let wanted = clients as u64 + OTHER_FILES;
+fn raise_file_limit(config: &Config) {
+    let wanted = settings::files_for(config);
     match net::limits::raise_open_files(wanted) {
         Ok(limit) if limit < wanted => {
+            let clients = config.size(Key::Maxclients);
             tracing::warn!(
                 "the system allows {limit} open files, too few for maxclients {clients}"
             );

@@ -11,7 +11,9 @@ use kvik_command::persistence::Task;
 
 use crate::config::{Config, Effect, Key};
 use crate::front::Front;
+use crate::listening::Listening;
 use crate::log::LogControl;
+use crate::net;
 
 /// Applies the configuration to a store, now and later.
 pub(crate) fn obey(config: &Config, db: &Db) {
@@ -44,6 +46,52 @@ pub(crate) fn tell_threads(config: &Config, front: &Arc<Front>) {
     );
 }
 
+/// Listens elsewhere when the addresses change; what the system refuses keeps the old value.
+pub(crate) fn relisten(config: &Config, front: &Arc<Front>, listening: Listening) {
+    let front: Weak<Front> = Arc::downgrade(front);
+    config.on_change(&[Key::Port, Key::Bind], move |config, changed| {
+        let Some(front) = front.upgrade() else {
+            return Ok(());
+        };
+        let result = listening.change(config, |listener| front.listen(listener));
+        front.attend_listeners();
+        result.map_err(|refused| {
+            tracing::warn!("{refused}");
+            let reason = match changed {
+                [Key::Port, ..] => "Unable to listen on this port. Check server logs.",
+                _ => "Failed to bind to specified addresses.",
+            };
+            reason.to_owned()
+        })
+    });
+}
+
+/// Refuses more clients than the system has open files for.
+pub(crate) fn raise_file_limit(config: &Config) {
+    config.on_change(&[Key::Maxclients], |config, _| {
+        let wanted = files_for(config);
+        match net::limits::raise_open_files(wanted) {
+            Ok(limit) if limit < wanted => {
+                let most = limit.saturating_sub(OTHER_FILES);
+                Err(format!(
+                    "The operating system is not able to handle the specified number of clients, \
+                     try with {most}"
+                ))
+            }
+            // Who cannot learn the limit cannot say that it is too low.
+            _ => Ok(()),
+        }
+    });
+}
+
+/// Open files beside those of clients.
+const OTHER_FILES: u64 = 64;
+
+/// Open files that are needed for all clients.
+pub(crate) fn files_for(config: &Config) -> u64 {
+    config.size(Key::Maxclients) as u64 + OTHER_FILES
+}
+
 /// Refuses to change what would change nothing yet: a client that is told OK relies on it. A value
 /// that holds all the same is accepted.
 pub(crate) fn refuse_pending(config: &Config) {
@@ -57,10 +105,10 @@ pub(crate) fn refuse_pending(config: &Config) {
     });
 }
 
-/// Applies the log level, now and later.
-pub(crate) fn obey_log_level(config: &Config, log: LogControl) {
-    config.on_change(&[Key::Loglevel], move |config, _| {
-        log.set_level(config.choice(Key::Loglevel))
+/// Applies level and format of the log, now and later.
+pub(crate) fn obey_log(config: &Config, log: LogControl) {
+    config.on_change(&[Key::Loglevel, Key::LogFormat], move |config, _| {
+        log.change(config)
     });
 }
 

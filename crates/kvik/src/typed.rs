@@ -1,9 +1,10 @@
 //! Typed methods for strings and keys, on database 0 and without a session.
 //!
-//! Each is a section of its own, under the rules of the moment like any command: it blocks while clients are paused and
-//! while the log has no room, a follower and a failed log refuse writes, and where the log is synchronous it returns when
-//! its result may be told. The two that are used most, a read of a string and an overwrite of one by another of the same
-//! length, take a shorter way through the store unless there is more to be done.
+//! Each is a section of its own, under the rules of the moment like any command: it blocks while
+//! clients are paused and while the log has no room, a follower and a failed log refuse writes, and
+//! where the log is synchronous it returns when its result may be told. The two that are used most,
+//! a read of a string and an overwrite of one by another of the same length, take a shorter way
+//! through the store unless there is more to be done.
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering::Relaxed;
@@ -43,8 +44,9 @@ pub struct SetOptions {
 /// Typed access to strings and keys of database 0. All of these methods block as [`Db::run`] does.
 ///
 /// # Errors
-/// Those that write fail where no write is admitted: on a follower, or when the log cannot keep what it promises. Where the
-/// log is synchronous all of them fail if the log fails before it is known that what they saw or did is on disk.
+/// Those that write fail where no write is admitted: on a follower, or when the log cannot keep
+/// what it promises. Where the log is synchronous all of them fail if the log fails before it is
+/// known that what they saw or did is on disk.
 impl Db {
     /// A string's bytes, or none when the key does not exist.
     ///
@@ -54,8 +56,8 @@ impl Db {
         self.read_string(key, |string| string.map(|string| string.to_vec()))
     }
 
-    /// Writes a string's bytes over what is in `buffer` and says whether there is one. A buffer that is used again and
-    /// again saves the allocation of [`Self::get`].
+    /// Writes a string's bytes over what is in `buffer` and says whether there is one. A buffer
+    /// that is used again and again saves the allocation of [`Self::get`].
     ///
     /// # Errors
     /// If the key holds another type.
@@ -200,7 +202,8 @@ impl Db {
         )
     }
 
-    /// Reads a string, which takes few instructions unless something out of the ordinary is to be done.
+    /// Reads a string, which takes few instructions unless something out of the ordinary is to be
+    /// done.
     #[inline]
     fn read_string<R>(
         &self,
@@ -236,7 +239,8 @@ impl Db {
         Ok(result)
     }
 
-    /// Runs `work`, which only reads the key, together with others who read. It does not ask what time it is.
+    /// Runs `work`, which only reads the key, together with others who read. It does not ask what
+    /// time it is.
     #[inline]
     fn read_key<R>(
         &self,
@@ -290,7 +294,8 @@ impl Db {
         self.work_in(held, (key, home), now_ms, work)
     }
 
-    /// Runs `work` in a section of its own over the key's stripe, and returns when its result may be told.
+    /// Runs `work` in a section of its own over the key's stripe, and returns when its result may
+    /// be told.
     #[inline]
     fn work_in<R, L: Locks>(
         &self,

@@ -1,8 +1,10 @@
 //! Brings the sources together: defaults, then the file, then the environment, then flags; the last one wins.
 //!
 //! Within one source, repeated `save` and `rename-command` lines add up and any other repetition
-//! replaces. A directive nobody knows is a warning in a file and in the environment, since those are
-//! shared with other versions, and refused on the command line. A bad value refuses to start.
+//! replaces. A directive that nobody knows and a bad value refuse to start: a server that ignores
+//! what it does not understand may be open to everybody. Only what other servers are tuned with
+//! ([`foreign`]) is a warning, as is a variable of the environment that is like no directive, since
+//! the environment is shared with other programs.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
@@ -10,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::file::{self, Setting, Syntax};
 use super::flags;
+use super::foreign;
 use super::row::{Access, Kind};
 use super::table::Key;
 use super::value::{self, Style, Value, Words};
@@ -169,14 +172,20 @@ impl Loader {
         let origin = format!("{source}:{}", setting.line);
         match Key::named(&setting.name) {
             Some(key) => self.assign(key, setting.words, Layer::File, &origin),
-            None => {
-                let name = String::from_utf8_lossy(&setting.name);
-                self.warnings.push(format!(
-                    "{origin}: '{name}' is not a directive of kvik and has no effect"
-                ));
-                Ok(())
-            }
+            None => self.foreign(&String::from_utf8_lossy(&setting.name), &origin),
         }
+    }
+
+    /// A directive that is not kvik's.
+    fn foreign(&mut self, name: &str, origin: &str) -> Result<(), LoadError> {
+        if !foreign::is_harmless(name) {
+            let unknown = foreign::unknown(name);
+            return Err(LoadError(format!("{origin}: '{name}' {unknown}")));
+        }
+        self.warnings.push(format!(
+            "{origin}: '{name}' is a directive of another server and has no effect"
+        ));
+        Ok(())
     }
 
     /// Reads another file; the last part of its path may be a pattern, which may match nothing.
@@ -206,12 +215,17 @@ impl Loader {
                 Layer::Environment,
                 &origin,
             ),
-            None => {
-                self.warnings.push(format!(
-                    "{origin} names no directive of kvik and has no effect"
-                ));
-                Ok(())
-            }
+            None => match foreign::meant(&String::from_utf8_lossy(directive)) {
+                Some(known) => Err(LoadError(format!(
+                    "{origin} names no directive of kvik; did you mean {known}?"
+                ))),
+                None => {
+                    self.warnings.push(format!(
+                        "{origin} names no directive of kvik and has no effect"
+                    ));
+                    Ok(())
+                }
+            },
         }
     }
 

@@ -16,7 +16,7 @@ use super::row::Kind::{
     Percentiles, Save, Words,
 };
 use super::row::{Current, Row, choice, int, memory, row, text, yes_no};
-use super::value::{no_contradiction, plain_file_name, refuse_acl};
+use super::value::{no_contradiction, plain_file_name, refuse_acl, refuse_renames};
 
 const MB: i64 = 1 << 20;
 const INT_MAX: i64 = i32::MAX as i64;
@@ -75,7 +75,7 @@ table! {
     Port = int("port", "6379", 0, 65535), "TCP port; 0 listens on none.";
     Unixsocket = text("unixsocket", "").fixed(), "Path of a Unix socket to listen on as well.";
     Unixsocketperm = row("unixsocketperm", Octal(0o777), "0").fixed(), "Mode of the Unix socket; 0 leaves what the umask gives.";
-    Unixsocketgroup = text("unixsocketgroup", "").fixed().pending("the socket keeps the group of the process"), "Group of the Unix socket.";
+    Unixsocketgroup = text("unixsocketgroup", "").fixed(), "Group of the Unix socket, by name or number; empty leaves that of the process.";
     TcpBacklog = int("tcp-backlog", "511", 0, INT_MAX).fixed(), "Connections the kernel keeps waiting to be accepted.";
     TcpKeepalive = int("tcp-keepalive", "300", 0, INT_MAX), "Seconds of silence before TCP probes a peer; 0 never does.";
     Timeout = int("timeout", "0", 0, INT_MAX), "Seconds after which an idle client is disconnected; 0 never.";
@@ -146,7 +146,7 @@ table! {
     EnableProtectedConfigs = choice("enable-protected-configs", "no", PROTECTED_ACTION).fixed(), "Who may CONFIG SET `dir` and `dbfilename`: nobody, everybody or local clients.";
     EnableDebugCommand = choice("enable-debug-command", "no", PROTECTED_ACTION).fixed().sets(|to, it| allow_debug(to, it)), "Who may use DEBUG.";
     EnableModuleCommand = choice("enable-module-command", "no", PROTECTED_ACTION).fixed().ignored(NO_MODULES), "Who may use MODULE.";
-    RenameCommand = row("rename-command", Pairs, "").file_only().pending("commands keep their names"), "Gives a command another name, or with an empty name removes it.";
+    RenameCommand = row("rename-command", Pairs, "").file_only().check(refuse_renames).pending("commands keep their names"), "Gives a command another name, or with an empty name removes it.";
     User = row("user", Words, "").file_only().check(refuse_acl).pending(NO_ACL), "Defines an ACL user.";
     Aclfile = text("aclfile", "").fixed().check(refuse_acl).pending(NO_ACL), "File that defines the ACL users.";
     AcllogMaxLen = int("acllog-max-len", "128", 0, MAX).pending(NO_ACL), "Entries ACL LOG keeps.";

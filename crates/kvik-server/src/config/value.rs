@@ -493,6 +493,14 @@ pub(super) fn no_contradiction(_: &Row, value: &Value) -> Result<(), String> {
     }
 }
 
+/// A command that is to be hidden or removed must not stay where everybody finds it.
+pub(super) fn refuse_renames(_: &Row, value: &Value) -> Result<(), String> {
+    match value {
+        Value::Words(words) if words.is_empty() => Ok(()),
+        _ => Err("commands keep their names, so it would leave them open to every client".into()),
+    }
+}
+
 /// Users that would silently not exist must not open the server to everybody.
 pub(super) fn refuse_acl(_: &Row, value: &Value) -> Result<(), String> {
     match value {
