@@ -81,6 +81,7 @@ pub(super) fn values_in(text: &[u8], syntax: Syntax, path: &Path) -> Result<Vec<
     let mut loader = Loader::new()?;
     loader.including.push(path.to_owned());
     loader.text(text, syntax, &path.display().to_string())?;
+    loader.choose_files()?;
     Ok(loader.values)
 }
 

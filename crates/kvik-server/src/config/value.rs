@@ -63,7 +63,7 @@ pub(super) fn parse(row: &Row, words: &[&[u8]], current: Option<&Value>) -> Resu
                 return Err(WRONG_COUNT.into());
             };
             match row.kind {
-                Kind::Dir if *word == row.default.as_bytes() => created_later(word)?,
+                Kind::Dir if is_default_dir(word, row.default) => created_later(row.default)?,
                 kind => one_word(kind, word)?,
             }
         }
@@ -225,10 +225,16 @@ fn event_letters() -> impl Iterator<Item = u8> {
 const ALL_EVENTS: i64 = (1 << EVENT_LETTERS.len()) - 1;
 
 /// The default directory, which need not exist yet.
-fn created_later(word: &[u8]) -> Result<Value, String> {
+fn created_later(name: &str) -> Result<Value, String> {
     let here = std::env::current_dir().map_err(|error| plain_message(&error))?;
-    let path = here.join(super::path_of(word));
+    let path = here.join(name);
     Ok(Value::Text(path.into_os_string().into_encoded_bytes()))
+}
+
+/// Whether a word means the default directory, by its name or its path.
+fn is_default_dir(word: &[u8], name: &str) -> bool {
+    let is_path = |path: Value| path == Value::Text(word.to_vec());
+    word == name.as_bytes() || created_later(name).is_ok_and(is_path)
 }
 
 fn directory(word: &[u8]) -> Result<Value, String> {
