@@ -1,7 +1,9 @@
-//! Bytes and nanoseconds per key, on one thread, through the public API: `cargo bench -p kvik-store`.
+//! Bytes and nanoseconds per key, on one thread, through the public API: `cargo bench -p
+//! kvik-store`.
 //!
-//! Each configuration runs in a process of its own, so that its resident memory is its own. Prints CSV; the last columns
-//! are the longest single insertion while the store grew and what deleting an expired key costs.
+//! Each configuration runs in a process of its own, so that its resident memory is its own. Prints
+//! CSV; the last columns are the longest single insertion while the store grew and what deleting an
+//! expired key costs.
 //!
 //! With arguments `keys value_bytes ttl` it measures that one configuration.
 
@@ -110,7 +112,8 @@ impl Store {
         }
     }
 
-    /// Nanoseconds per operation on random keys, `batch` at a time; a batch of one is not fetched beforehand.
+    /// Nanoseconds per operation on random keys, `batch` at a time; a batch of one is not fetched
+    /// beforehand.
     fn time(
         &mut self,
         keys: usize,

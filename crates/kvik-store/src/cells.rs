@@ -1,8 +1,8 @@
-//! The entries of a stripe: keys, and members of large collections, in the arena, with what is too large for a cell in
-//! buffers beside it.
+//! The entries of a stripe: keys, and members of large collections, in the arena, with what is too
+//! large for a cell in buffers beside it.
 //!
-//! A change that needs another size of cell moves the entry, so every change returns where the entry is then; the caller
-//! lets its table lead there.
+//! A change that needs another size of cell moves the entry, so every change returns where the
+//! entry is then; the caller lets its table lead there.
 
 mod buffers;
 mod record;
@@ -27,8 +27,9 @@ pub(crate) use self::record::{
     EXTERNAL_BYTES, Head, KEY, MEMBER, Member, Record, ValueForm, bytes_before_value,
 };
 
-/// A rope from this size on is dropped when no lock is held, by another thread. To free fewer chunks takes some
-/// microseconds, and who has just freed them finds them in its cache when it receives the next value.
+/// A rope from this size on is dropped when no lock is held, by another thread. To free fewer
+/// chunks takes some microseconds, and who has just freed them finds them in its cache when it
+/// receives the next value.
 const DROP_LATER_BYTES: usize = 2 << 20;
 
 /// See the module's description.
@@ -134,7 +135,8 @@ impl Cells {
         self.write_stored::<CLOCK>(entry, fixed, &stored)
     }
 
-    /// Writes another string and another clock over those of a key, if both strings take the same cell; says whether it did.
+    /// Writes another string and another clock over those of a key, if both strings take the same
+    /// cell; says whether it did.
     #[inline]
     pub(crate) fn overwrite(
         &mut self,
@@ -175,8 +177,8 @@ impl Cells {
         self.write_stored::<CLOCK>(entry, fixed, stored)
     }
 
-    /// Sets when the entry expires. A packed value that then is too large for the cell stays as it is: see
-    /// [`Self::expiry_fits`].
+    /// Sets when the entry expires. A packed value that then is too large for the cell stays as it
+    /// is: see [`Self::expiry_fits`].
     pub(crate) fn set_expiry<const CLOCK: usize>(
         &mut self,
         entry: EntryRef,
@@ -206,7 +208,8 @@ impl Cells {
         self.bytes_with_expiry::<CLOCK>(entry, expire_at) <= MAX_BYTES
     }
 
-    /// Overwrites the string from `offset` on, filling a gap with zeros. Returns the entry and the string's length.
+    /// Overwrites the string from `offset` on, filling a gap with zeros. Returns the entry and the
+    /// string's length.
     pub(crate) fn write_range(
         &mut self,
         entry: EntryRef,
@@ -268,7 +271,8 @@ impl Cells {
         bytes_before_value::<CLOCK>(key, expire_at) + record.stored_value().len()
     }
 
-    /// The form of a string for a cell in which `before` bytes come first; that of a key becomes a rope if it is large.
+    /// The form of a string for a cell in which `before` bytes come first; that of a key becomes a
+    /// rope if it is large.
     fn store<'t, const CLOCK: usize>(&mut self, text: Text<'t>, before: usize) -> CellValue<'t> {
         let (index, raw) = match text {
             Text::Int(n) => return CellValue::Int(PackedInt::new(n)),
@@ -307,7 +311,8 @@ impl Cells {
         to
     }
 
-    /// The entry in a cell of the right size for `bytes`: this one, or a new one with a copy of all but the value.
+    /// The entry in a cell of the right size for `bytes`: this one, or a new one with a copy of all
+    /// but the value.
     fn with_room<const CLOCK: usize>(&mut self, entry: EntryRef, bytes: usize) -> EntryRef {
         if self.arena.bytes(entry).len() == rounded(bytes) {
             return entry;
@@ -320,7 +325,8 @@ impl Cells {
         to
     }
 
-    /// Makes the value a string of this length in its cell that can be changed there, with zeros at the end if it grows.
+    /// Makes the value a string of this length in its cell that can be changed there, with zeros at
+    /// the end if it grows.
     fn inline_raw_of_len(&mut self, entry: EntryRef, start: usize, len: usize) -> EntryRef {
         let record = self.record::<KEY>(entry);
         let old_len = record.stored_value().len();

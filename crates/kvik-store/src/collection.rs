@@ -1,8 +1,9 @@
 //! What all types of collections have in common.
 //!
-//! A small collection is packed: one run of bytes in Redis' own format, which lies in its key's entry. A large one has members
-//! in cells, or chunks, and is freed, compacted and scanned in slices. A type that can be either is [`Packable`]: it says which
-//! a collection is, and what follows from that is said once, for all of them.
+//! A small collection is packed: one run of bytes in Redis' own format, which lies in its key's
+//! entry. A large one has members in cells, or chunks, and is freed, compacted and scanned in
+//! slices. A type that can be either is [`Packable`]: it says which a collection is, and what
+//! follows from that is said once, for all of them.
 
 use crate::UnixMs;
 use crate::cells::{Cells, ValueForm};
@@ -65,7 +66,8 @@ pub(crate) trait Collection: Default {
         b"DEL"
     }
 
-    /// Deletes up to `max` members whose time has come, giving each to `report`, and says whether there may be more.
+    /// Deletes up to `max` members whose time has come, giving each to `report`, and says whether
+    /// there may be more.
     fn expire(
         &mut self,
         _now: UnixMs,
@@ -79,7 +81,8 @@ pub(crate) trait Collection: Default {
     /// Frees up to about `max` elements and says whether there are more.
     fn free(&mut self, max: usize, cells: &mut Cells) -> bool;
 
-    /// A copy whose members are in other cells. What needs no cells is shared until either is changed.
+    /// A copy whose members are in other cells. What needs no cells is shared until either is
+    /// changed.
     fn copy_to(&mut self, from: &Cells, to: &mut MemoryMut<'_>) -> Self;
 
     /// Moves members of one part out of sparse pages and says whether there is another part.

@@ -1,13 +1,15 @@
 //! A collection while it changes.
 //!
-//! An [`Edit`] takes the value of a key out of its entry and puts it back when it is dropped; a packed one it leaves there
-//! as long as small changes can be made in place ([`Edit::in_place`]). In between a type's methods change it, and emit for
-//! each change what has happened ([`Edit::emit`]); the words of one command after another with the same verb become one
-//! effect. A key whose collection has become empty is gone afterwards, one that did not exist is
-//! made, and its watchers are marked once.
+//! An [`Edit`] takes the value of a key out of its entry and puts it back when it is dropped; a
+//! packed one it leaves there as long as small changes can be made in place ([`Edit::in_place`]).
+//! In between a type's methods change it, and emit for each change what has happened
+//! ([`Edit::emit`]); the words of one command after another with the same verb become one effect. A
+//! key whose collection has become empty is gone afterwards, one that did not exist is made, and
+//! its watchers are marked once.
 //!
-//! A collection can also be built while the key keeps what it holds ([`Edit::build`]). Nothing is seen of it, and nothing
-//! is emitted, until it replaces that value ([`Edit::restore`]); without that it is discarded.
+//! A collection can also be built while the key keeps what it holds ([`Edit::build`]). Nothing is
+//! seen of it, and nothing is emitted, until it replaces that value ([`Edit::restore`]); without
+//! that it is discarded.
 
 use std::mem;
 
@@ -88,8 +90,9 @@ pub(crate) struct EffectWriter<'e> {
 }
 
 impl EffectWriter<'_> {
-    /// Emits one change: `words` are what the command `verb`, one word or a container and its subcommand, would be given
-    /// behind the key. They are appended to the words emitted before if those were for the same verb.
+    /// Emits one change: `words` are what the command `verb`, one word or a container and its
+    /// subcommand, would be given behind the key. They are appended to the words emitted before if
+    /// those were for the same verb.
     pub(crate) fn emit(&mut self, verb: &'static [u8], words: &[&[u8]]) {
         *self.changes += 1;
         if !self.is_wanted {
@@ -180,7 +183,8 @@ impl<'g, T: Typed> Edit<'g, T> {
         }
     }
 
-    /// Takes the collection out of its entry, if it is still there, so that every change of it is possible.
+    /// Takes the collection out of its entry, if it is still there, so that every change of it is
+    /// possible.
     #[inline]
     pub(crate) fn take_out(&mut self) {
         if let Origin::Lent(entry) = self.origin {
@@ -200,7 +204,8 @@ impl<'g, T: Typed> Edit<'g, T> {
         self.locked.key
     }
 
-    /// The collection as a reader sees it. Nothing of it is hidden: what was due has been deleted before.
+    /// The collection as a reader sees it. Nothing of it is hidden: what was due has been deleted
+    /// before.
     pub(crate) fn view(&self) -> T::Ref<'_> {
         let heap = &self.locked.stripe.heap;
         match self.origin {
@@ -217,7 +222,8 @@ impl<'g, T: Typed> Edit<'g, T> {
         self.locked.state.now
     }
 
-    /// The collection, out of its entry, and what a change of it needs. Whoever changes something emits it.
+    /// The collection, out of its entry, and what a change of it needs. Whoever changes something
+    /// emits it.
     pub(crate) fn parts(&mut self) -> EditParts<'_, T> {
         self.parts_and_writer().0
     }
@@ -288,8 +294,8 @@ impl<'g, T: Typed> Edit<'g, T> {
         self.changes.all += changes;
     }
 
-    /// Makes changes that are none to those who watch the key, such as the bookkeeping of a consumer
-    /// group: they are counted and emitted, and no watcher is told.
+    /// Makes changes that are none to those who watch the key, such as the bookkeeping of a
+    /// consumer group: they are counted and emitted, and no watcher is told.
     pub(crate) fn unwatched<R>(&mut self, change: impl FnOnce(&mut Self) -> R) -> R {
         let before = self.changes.all;
         let result = change(self);
@@ -297,8 +303,8 @@ impl<'g, T: Typed> Edit<'g, T> {
         result
     }
 
-    /// Puts a collection that was built beside what the key holds in its place. Effect: `RESTORE`. An empty one is not put
-    /// there.
+    /// Puts a collection that was built beside what the key holds in its place. Effect: `RESTORE`.
+    /// An empty one is not put there.
     pub(crate) fn restore(mut self, terms: &Terms<'_>) {
         let Origin::Built(old) = self.origin else {
             unreachable!("what was taken out of its entry is put back there");
@@ -314,7 +320,8 @@ impl<'g, T: Typed> Edit<'g, T> {
         !matches!(self.origin, Origin::Built(_)) && self.locked.effects.wanted()
     }
 
-    /// Puts back a collection that lay packed in its key's entry, and that may and should do so again; says whether it did.
+    /// Puts back a collection that lay packed in its key's entry, and that may and should do so
+    /// again; says whether it did.
     fn put_back_packed(&mut self) -> bool {
         let Origin::Taken(Some(entry)) = self.origin else {
             return false;
@@ -336,7 +343,8 @@ impl<'g, T: Typed> Edit<'g, T> {
         true
     }
 
-    /// Ends the effect whose words are being emitted: what follows is another one, whatever its verb.
+    /// Ends the effect whose words are being emitted: what follows is another one, whatever its
+    /// verb.
     pub(crate) fn end_effect(&mut self) {
         if !mem::take(&mut self.verb).is_empty() {
             self.locked.effects.end();
@@ -384,7 +392,8 @@ impl Changes {
 }
 
 impl LockedKey<'_> {
-    /// Deletes a key that is hidden here because writes are paused: what is written now must not meet it elsewhere.
+    /// Deletes a key that is hidden here because writes are paused: what is written now must not
+    /// meet it elsewhere.
     fn without_hidden(mut self) -> Self {
         if self.state.mode == Mode::Paused {
             let (position, key) = (self.position, self.key);
@@ -408,8 +417,9 @@ impl LockedKey<'_> {
         account: Account,
         terms: &Terms<'_>,
     ) {
-        // The collection's members are in cells already. To the account they are new, as if the collection had been put
-        // into an empty place: so they are taken off what the heap held before, once the old value is gone.
+        // The collection's members are in cells already. To the account they are new, as if the
+        // collection had been put into an empty place: so they are taken off what the heap held
+        // before, once the old value is gone.
         let built = self.stripe.heap.live_bytes() - account.live_bytes();
         self.clear(old);
         let account = self.stripe.heap.account().before(built);
@@ -482,7 +492,8 @@ impl LockedKey<'_> {
         let entry = match entry {
             Some(entry) => {
                 let entry = keyspace.put_back(position, entry, object, account);
-                // The key of an empty collection goes away. It is removed as any key is, from where it is then.
+                // The key of an empty collection goes away. It is removed as any key is, from where
+                // it is then.
                 if is_void {
                     keyspace.remove(position, entry);
                 }

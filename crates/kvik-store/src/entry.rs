@@ -1,7 +1,8 @@
 //! The entry of a key while its stripe is locked: what is there, and the only ways to change it.
 //!
-//! As in a map of the standard library, an [`Entry`] is occupied or vacant. Each method that changes something also emits
-//! the effect and marks the watchers of the key; nothing else in the crate's public API can change a single key.
+//! As in a map of the standard library, an [`Entry`] is occupied or vacant. Each method that
+//! changes something also emits the effect and marks the watchers of the key; nothing else in the
+//! crate's public API can change a single key.
 
 use crate::UnixMs;
 use crate::clock::AccessPolicy;
@@ -100,8 +101,8 @@ impl<'g> OccupiedEntry<'g> {
         );
     }
 
-    /// Keeps the string as one that was changed in place, which OBJECT ENCODING calls raw. No effect,
-    /// and no change to anybody. The caller has made sure that the value is a string.
+    /// Keeps the string as one that was changed in place, which OBJECT ENCODING calls raw. No
+    /// effect, and no change to anybody. The caller has made sure that the value is a string.
     pub fn make_raw(&mut self) {
         if self.view().encoding() == Encoding::Raw {
             return;
@@ -133,8 +134,9 @@ impl<'g> OccupiedEntry<'g> {
         }
     }
 
-    /// Overwrites the string from `offset` on, filling a gap with zero bytes, and returns the new length. Effect:
-    /// `SETRANGE`. The caller has made sure that the value is a string and that there is something to write.
+    /// Overwrites the string from `offset` on, filling a gap with zero bytes, and returns the new
+    /// length. Effect: `SETRANGE`. The caller has made sure that the value is a string and that
+    /// there is something to write.
     ///
     /// # Errors
     /// Changes nothing when the string would grow beyond `limit` bytes.
@@ -156,8 +158,8 @@ impl<'g> OccupiedEntry<'g> {
         Ok(len)
     }
 
-    /// Sets or clears the expiry. Effect: `PEXPIREAT`, also when the time is the same as before, or `PERSIST`; none
-    /// when there is nothing to clear.
+    /// Sets or clears the expiry. Effect: `PEXPIREAT`, also when the time is the same as before, or
+    /// `PERSIST`; none when there is nothing to clear.
     pub fn set_expiry(&mut self, expire_at: Option<UnixMs>) {
         if expire_at.is_none() && self.view().expire_at().is_none() {
             return;
@@ -200,7 +202,8 @@ impl<'g> VacantEntry<'g> {
             .finish_set(string, expire_at.map_or(Expiry::Clear, Expiry::At));
     }
 
-    /// Creates the key with a string of zero bytes and then `bytes`, and returns its length. Effect: `SETRANGE`.
+    /// Creates the key with a string of zero bytes and then `bytes`, and returns its length.
+    /// Effect: `SETRANGE`.
     ///
     /// # Errors
     /// Changes nothing when the string would be longer than `limit` bytes.

@@ -1,7 +1,8 @@
 //! Reading and overwriting a string in few instructions, without a guard.
 //!
-//! A guard can do all that may be necessary: delete the key because its time has come, note that it was used, tell who watches
-//! it, state the effect. What is here does only what is necessary nearly always, and says when that is not enough.
+//! A guard can do all that may be necessary: delete the key because its time has come, note that it
+//! was used, tell who watches it, state the effect. What is here does only what is necessary nearly
+//! always, and says when that is not enough.
 
 use std::borrow::Cow;
 
@@ -20,7 +21,8 @@ pub enum Glance<'a> {
     Missing,
     /// It holds this string, and there is nothing to do.
     String(TextRef<'a>),
-    /// It may expire, holds something else, or its access is to be recorded: for a [`crate::Guard`].
+    /// It may expire, holds something else, or its access is to be recorded: for a
+    /// [`crate::Guard`].
     Unclear,
 }
 
@@ -51,9 +53,10 @@ impl Stripe {
         }
     }
 
-    /// Writes a string over that of a key, and says whether it did. It does not where there is more to it: the
-    /// key is missing, expires, holds something else or needs another slot, or is watched. It states no effect, which is for
-    /// who has nobody to tell. `now` is as for [`Self::glance`].
+    /// Writes a string over that of a key, and says whether it did. It does not where there is more
+    /// to it: the key is missing, expires, holds something else or needs another slot, or is
+    /// watched. It states no effect, which is for who has nobody to tell. `now` is as for
+    /// [`Self::glance`].
     #[inline]
     pub fn overwrite(
         &mut self,

@@ -1,24 +1,26 @@
 //! The guard: access to the keyspaces whose stripes the caller has locked, for one unit of work.
 //!
-//! A guard knows the time, whom to give effects and how keys map to stripes. It hides expired keys; in [`Mode::Primary`]
-//! touching one deletes it, with its effect. A key is changed through its [`Entry`]. What concerns several keys or whole
-//! keyspaces is in the rooms of this folder: [`relocation`], [`keyspace`], [`expiry`], [`watching`].
+//! A guard knows the time, whom to give effects and how keys map to stripes. It hides expired keys;
+//! in [`Mode::Primary`] touching one deletes it, with its effect. A key is changed through its
+//! [`Entry`]. What concerns several keys or whole keyspaces is in the rooms of this folder:
+//! [`relocation`], [`keyspace`], [`expiry`], [`watching`].
 //!
 //! The ways to look at a key differ in what they leave behind:
 //!
-//! | | counts a hit or miss | moves the access clock | deletes what is expired | sees what is hidden |
+//! | method | counts a hit or miss | moves the clock | deletes expired | sees hidden |
 //! |---|---|---|---|---|
-//! | [`read`](Guard::read), [`read_string`](Guard::read_string), [`exists`](Guard::exists) | yes | yes | yes | no |
-//! | [`inspect`](Guard::inspect) | yes | no | yes | no |
-//! | [`entry`](Guard::entry), [`touch`](Guard::touch) | no | yes | yes | no |
-//! | [`peek`](Guard::peek), [`exists_in`](Guard::exists_in) | no | no | yes | no |
-//! | [`view`](Guard::view), [`scan`](Guard::scan), [`for_each`](Guard::for_each) | no | no | no | no |
-//! | [`is_hidden`](Guard::is_hidden) | no | no | no | yes |
-//! | [`Stripe::glance`](crate::Stripe::glance), without a guard | no | no | no | no |
+//! | `read`, `read_string`, `exists` | yes | yes | yes | no |
+//! | `inspect` | yes | no | yes | no |
+//! | `entry`, `touch` | no | yes | yes | no |
+//! | `peek`, `exists_in` | no | no | yes | no |
+//! | `view`, `scan`, `for_each` | no | no | no | no |
+//! | `is_hidden` | no | no | no | yes |
+//! | [`Stripe::glance`], without a guard | no | no | no | no |
 //!
-//! What is expired is deleted on a primary only. A paused store hides it instead, and a follower keeps and shows it until
-//! the primary's effect arrives. A guard that is [shared](Guard::reading) deletes nothing and leaves clocks to others. What
-//! holds for keys holds for members: those that are due are deleted with the first four kinds, or hidden.
+//! What is expired is deleted on a primary only. A paused store hides it instead, and a follower
+//! keeps and shows it until the primary's effect arrives. A guard that is [shared](Guard::reading)
+//! deletes nothing and leaves clocks to others. What holds for keys holds for members: those that
+//! are due are deleted with the first four kinds, or hidden.
 
 pub(crate) mod expiry;
 pub(crate) mod keyspace;
@@ -40,9 +42,11 @@ use crate::raw::position::Position;
 use crate::state::{GuardState, GuardStats, Mode};
 use crate::stripe::Stripe;
 
-/// The stripes a guard may use. Whoever implements it holds their locks, or takes them one at a time.
+/// The stripes a guard may use. Whoever implements it holds their locks, or takes them one at a
+/// time.
 pub trait Stripes {
-    /// The stripe with this index. The guard asks only for stripes that the caller agreed to provide.
+    /// The stripe with this index. The guard asks only for stripes that the caller agreed to
+    /// provide.
     fn stripe(&mut self, index: usize) -> &mut Stripe;
 
     /// The same to look at. All that a guard asks for which [only reads](Guard::reading).
@@ -109,9 +113,10 @@ impl<'a> Guard<'a> {
         self
     }
 
-    /// Changes nothing, because others read the same stripes meanwhile. The caller has made sure that no key in them is due,
-    /// and calls only what reads. An access clock that should move is left as it is ([`GuardStats::untouched`]); to move it,
-    /// call [`Self::touch`] of another guard.
+    /// Changes nothing, because others read the same stripes meanwhile. The caller has made sure
+    /// that no key in them is due, and calls only what reads. An access clock that should move is
+    /// left as it is ([`GuardStats::untouched`]); to move it, call [`Self::touch`] of another
+    /// guard.
     #[must_use]
     #[inline]
     pub fn reading(mut self) -> Self {
@@ -142,12 +147,14 @@ impl<'a> Guard<'a> {
         self.state.now
     }
 
-    /// Whether this store follows the effects of another one, which has already judged what they do.
+    /// Whether this store follows the effects of another one, which has already judged what they
+    /// do.
     pub fn is_follower(&self) -> bool {
         self.state.mode == Mode::Follower
     }
 
-    /// Whether a key that expires at `at` is not worth storing. A follower stores it: its deletion is to follow.
+    /// Whether a key that expires at `at` is not worth storing. A follower stores it: its deletion
+    /// is to follow.
     pub fn is_past(&self, at: UnixMs) -> bool {
         at <= self.state.now && !self.is_follower()
     }
@@ -158,8 +165,8 @@ impl<'a> Guard<'a> {
         self.state.stats
     }
 
-    /// What to free once the locks are gone. After a flush that is nothing but the word that the stripes have something
-    /// to [reclaim](Stripe::reclaim).
+    /// What to free once the locks are gone. After a flush that is nothing but the word that the
+    /// stripes have something to [reclaim](Stripe::reclaim).
     #[inline]
     pub fn take_garbage(&mut self) -> Option<Vec<Garbage>> {
         let garbage = &mut self.state.garbage;
@@ -172,7 +179,8 @@ impl<'a> Guard<'a> {
         let key = key.into();
         let (index, position) = self.locate(key);
         let found = self.find_used(index, position, key.name);
-        // A pause hides members that are due. A write that was admitted before it must not meet them.
+        // A pause hides members that are due. A write that was admitted before it must not meet
+        // them.
         let found = match (found, self.state.mode) {
             (Some(entry), Mode::Paused) => self.without_due_members(index, entry),
             _ => found,

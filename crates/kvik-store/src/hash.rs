@@ -1,8 +1,9 @@
 //! Hashes: a listpack of fields and values, or a table of fields.
 //!
-//! A hash is packed while its fields are few and short, by Redis' rules; beyond that it is a table, and stays one. A field
-//! that expires makes it a table too: only there a field has room for a time. Finding a field of a packed hash takes a step
-//! for each one before it, in a table one lookup.
+//! A hash is packed while its fields are few and short, by Redis' rules; beyond that it is a table,
+//! and stays one. A field that expires makes it a table too: only there a field has room for a
+//! time. Finding a field of a packed hash takes a step for each one before it, in a table one
+//! lookup.
 
 pub(crate) mod change;
 mod in_place;
@@ -89,8 +90,9 @@ impl<'a> HashRef<'a> {
         }
     }
 
-    /// Visits fields from `cursor` on until `visit` has returned false, all of them if the hash is packed, and returns the
-    /// cursor to go on with, 0 at the end. A field that is there from the first call to the last is visited at least once.
+    /// Visits fields from `cursor` on until `visit` has returned false, all of them if the hash is
+    /// packed, and returns the cursor to go on with, 0 at the end. A field that is there from the
+    /// first call to the last is visited at least once.
     pub fn scan(self, cursor: u64, mut visit: impl FnMut(Field<'a>) -> bool) -> u64 {
         let Self::Table(members) = self else {
             self.for_each(|field| {

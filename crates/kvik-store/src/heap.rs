@@ -1,15 +1,17 @@
-//! The keys of a stripe with their values: strings and small collections in cells, large collections by number.
+//! The keys of a stripe with their values: strings and small collections in cells, large
+//! collections by number.
 //!
 //! ```text
 //! entry in a cell:  key | string, or packed collection, or the number of a large one
 //!                                                           |
-//!                   objects: [ Object | its bytes ] ...  <--'      members of an Object lie in cells too
-//!                   doomed:  [ Object ] ...                        no key leads there; freed in slices
-//!                   shadows: [ Shadow ] ...                        copies that are being made
+//!                   objects: [ Object | its bytes ] ...  <--'   members lie in cells, too
+//!                   doomed:  [ Object ] ...                 no key leads there; freed in slices
+//!                   shadows: [ Shadow ] ...                 copies that are being made
 //! ```
-//! A collection is changed outside of its entry: [`Heap::take_out`] hands it over, [`Heap::put_back`] stores it again in
-//! whatever form it has then, and meanwhile its members are reached through [`Heap::memory_mut`]. A large one that is no
-//! longer wanted is freed in slices, by [`Heap::reclaim`].
+//! A collection is changed outside of its entry: [`Heap::take_out`] hands it over,
+//! [`Heap::put_back`] stores it again in whatever form it has then, and meanwhile its members are
+//! reached through [`Heap::memory_mut`]. A large one that is no longer wanted is freed in slices,
+//! by [`Heap::reclaim`].
 
 mod copying;
 mod entry;
@@ -69,7 +71,8 @@ pub(crate) enum Content<'a> {
     Object(Object),
     /// A collection, and the cells that hold its members.
     Foreign(Object, Box<Cells>),
-    /// A collection whose members are in the cells of the heap already, and how many bytes these have.
+    /// A collection whose members are in the cells of the heap already, and how many bytes these
+    /// have.
     Built(Object, usize),
     /// A collection that is in its place in the heap already.
     InSlab(u32),
@@ -236,12 +239,14 @@ impl Heap {
     }
 
     pub(crate) fn set_expiry(&mut self, entry: EntryRef, expire_at: Option<UnixMs>) -> EntryRef {
-        // An expiry takes room before the value. A list at the end of its cell first moves to where values lie.
+        // An expiry takes room before the value. A list at the end of its cell first moves to where
+        // values lie.
         let form = self.form(entry);
         if form == ValueForm::IndentedListPack {
             self.cells.unindent(entry);
         }
-        // A packed collection that then is too large for a cell is stored by number; a string goes to a buffer.
+        // A packed collection that then is too large for a cell is stored by number; a string goes
+        // to a buffer.
         if !form.is_string() && !self.cells.expiry_fits::<KEY>(entry, expire_at) {
             let (object, ledger) = self.take_out(entry);
             let moved = self.put_in_slab(entry, object, ledger);
@@ -260,8 +265,9 @@ impl Heap {
         self.cells.write_range(entry, offset, bytes)
     }
 
-    /// Takes an entry's value along and frees the entry. What `stays` in the heap is not touched, and what needs no cells goes
-    /// as it is; only the members of a table that leave have to be copied.
+    /// Takes an entry's value along and frees the entry. What `stays` in the heap is not touched,
+    /// and what needs no cells goes as it is; only the members of a table that leave have to be
+    /// copied.
     pub(crate) fn take(
         &mut self,
         entry: EntryRef,
@@ -272,7 +278,8 @@ impl Heap {
         if record.form().is_string() {
             return Content::Text(self.cells.take_text(entry));
         }
-        // A number is good in this heap only, and so are the cells of members; what has none goes as it is.
+        // A number is good in this heap only, and so are the cells of members; what has none goes
+        // as it is.
         let whole = match record.object() {
             Some(index) if stays => Some(Content::InSlab(index)),
             Some(index) if self.objects.get(index).object.members().is_none() => {
@@ -319,7 +326,8 @@ impl Heap {
         let cell_bytes = self.cells.live_bytes();
         let record = self.cells.record::<KEY>(entry);
         let Some(index) = record.object() else {
-            // Packed bytes are copied, into memory that is kept for this; the entry stays as it is meanwhile.
+            // Packed bytes are copied, into memory that is kept for this; the entry stays as it is
+            // meanwhile.
             let mut bytes = std::mem::take(&mut self.scratch);
             bytes.clear();
             let (form, packed) = record.packed();
@@ -416,7 +424,8 @@ impl Heap {
         self.scratch = bytes.unwrap_or_default();
     }
 
-    /// Frees up to about `max` elements of collections that no key leads to and says whether there are more.
+    /// Frees up to about `max` elements of collections that no key leads to and says whether there
+    /// are more.
     pub(crate) fn reclaim(&mut self, max: usize) -> bool {
         let Some(last) = self.doomed.last_mut() else {
             return false;
@@ -432,8 +441,8 @@ impl Heap {
         !self.doomed.is_empty()
     }
 
-    /// Moves the members of one part of a collection, both counted from 0, out of sparse pages. Returns collection and part
-    /// to go on with, if there is more.
+    /// Moves the members of one part of a collection, both counted from 0, out of sparse pages.
+    /// Returns collection and part to go on with, if there is more.
     pub(crate) fn compact(&mut self, number: u32, part: usize) -> Option<(u32, usize)> {
         if number >= self.objects.end() {
             return None;
@@ -482,8 +491,8 @@ impl Heap {
 
     /// Gives a collection a number, the one it had if it had one, and counts its bytes.
     fn enter(&mut self, mut object: Object, ledger: Ledger) -> u32 {
-        // The ledger says what was counted when the collection was taken out. Its own bytes and those of its members' cells
-        // have changed since by what the two are apart now.
+        // The ledger says what was counted when the collection was taken out. Its own bytes and
+        // those of its members' cells have changed since by what the two are apart now.
         object.fit();
         let own_bytes = object.bytes();
         let index = match ledger.object {

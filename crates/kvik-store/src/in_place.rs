@@ -1,8 +1,9 @@
 //! A packed collection while it changes in the cell of its key.
 //!
-//! Packed bytes of up to 4 KiB lie in the entry of their key. Taking them out and putting them back costs more than most
-//! changes of a few bytes, so an [`Edit`](crate::edit::Edit) lends them as [`Packed`] bytes first. What does not fit into the
-//! entry, and whatever changes the representation, is for the edit to take out.
+//! Packed bytes of up to 4 KiB lie in the entry of their key. Taking them out and putting them back
+//! costs more than most changes of a few bytes, so an [`Edit`](crate::edit::Edit) lends them as
+//! [`Packed`] bytes first. What does not fit into the entry, and whatever changes the
+//! representation, is for the edit to take out.
 
 use crate::cells::ValueForm;
 use crate::locked::LockedKey;
@@ -44,8 +45,9 @@ impl<'e, 'g> InPlace<'e, 'g> {
         bytes <= self.max_bytes
     }
 
-    /// Deletes what has this name from a listpack in which each name is followed by `values` others, and says whether it was
-    /// there. Returns nothing, and leaves it, if it is the last one: with that the key goes away, which is for the edit.
+    /// Deletes what has this name from a listpack in which each name is followed by `values`
+    /// others, and says whether it was there. Returns nothing, and leaves it, if it is the last
+    /// one: with that the key goes away, which is for the edit.
     pub(crate) fn remove(&mut self, name: &[u8], values: usize) -> Option<bool> {
         let pack = Listpack::new(self.bytes());
         let Some(at) = pack.find(name, values) else {

@@ -1,9 +1,10 @@
 //! What changes in a large collection while copies of it are being made.
 //!
-//! A copy is made in slices, by walking the table in the order of its positions (see [`crate::shadow`]). A member that
-//! changes behind the walk is noted in a [`Journal`], to be taken over again; one that changes before it will be met anyway.
-//! A collection has one journal for each stripe that it is copied to. All journals of a stripe's collections are its
-//! [`Journals`], and every change of a member is offered to them ([`Journals::note`]).
+//! A copy is made in slices, by walking the table in the order of its positions (see
+//! [`crate::shadow`]). A member that changes behind the walk is noted in a [`Journal`], to be taken
+//! over again; one that changes before it will be met anyway. A collection has one journal for each
+//! stripe that it is copied to. All journals of a stripe's collections are its [`Journals`], and
+//! every change of a member is offered to them ([`Journals::note`]).
 
 use std::collections::HashSet;
 use std::num::NonZeroU64;
@@ -17,8 +18,8 @@ pub(crate) const SLICE: usize = if cfg!(test) { 32 } else { 256 };
 /// Collections that are not larger are copied at once.
 const AT_ONCE: usize = if cfg!(test) { 100 } else { 1024 };
 const AT_ONCE_BYTES: usize = 256 << 10;
-/// Slices after which a walk that is complete does not wait any longer for the changes to become few: they are made faster
-/// than they can be taken over.
+/// Slices after which a walk that is complete does not wait any longer for the changes to become
+/// few: they are made faster than they can be taken over.
 const LAST_SLICES: u32 = 100;
 /// After so long nobody will go on with a copy.
 const KEPT_MS: UnixMs = 1000;
@@ -73,7 +74,8 @@ pub(crate) fn is_abandoned(used: UnixMs, now: UnixMs) -> bool {
 }
 
 impl Journals {
-    /// Notes that a member with this prefix and name has changed, or come or gone; says whether copies are being made.
+    /// Notes that a member with this prefix and name has changed, or come or gone; says whether
+    /// copies are being made.
     pub(crate) fn note(&mut self, source: Source, prefix: Prefix, name: &[u8]) -> bool {
         let mut copied = false;
         for journal in self.0.iter_mut().filter(|it| it.source == source) {
@@ -114,7 +116,8 @@ impl Journals {
 }
 
 impl Journal {
-    /// The journal of a copy that is to be made of a collection of `len` members, for the stripe `to`.
+    /// The journal of a copy that is to be made of a collection of `len` members, for the stripe
+    /// `to`.
     pub(crate) fn new(source: Source, to: usize, len: usize, now: UnixMs) -> Self {
         Self {
             source,

@@ -1,20 +1,23 @@
 //! One keyspace within one stripe: its table, and its account of the stripe's entries.
 //!
-//! The entries of all keyspaces of a stripe share one heap. So there are two views of a keyspace, one to read and one to
-//! change it, which bring the two together for as long as the stripe is borrowed.
+//! The entries of all keyspaces of a stripe share one heap. So there are two views of a keyspace,
+//! one to read and one to change it, which bring the two together for as long as the stripe is
+//! borrowed.
 //!
 //! Entries change through a [`KeyspaceMut`] only, in these ways:
 //!
-//! | an entry | method |
+//! | an entry | by |
 //! |---|---|
-//! | comes | [`insert`](KeyspaceMut::insert), [`create`](KeyspaceMut::create) |
-//! | goes | [`remove`](KeyspaceMut::remove), [`take`](KeyspaceMut::take) |
-//! | gets another string or expiry | [`set_text`](KeyspaceMut::set_text), [`overwrite`](KeyspaceMut::overwrite), [`write_range`](KeyspaceMut::write_range), [`set_expiry`](KeyspaceMut::set_expiry) |
-//! | has its packed value changed | [`splice`](KeyspaceMut::splice), [`set_packed`](KeyspaceMut::set_packed) |
-//! | has its collection taken out, changed and put back | [`take_out`](KeyspaceMut::take_out), [`put_back`](KeyspaceMut::put_back) |
+//! | comes | `insert`, `create` |
+//! | goes | `remove`, `take` |
+//! | gets another string | `set_text`, `overwrite`, `write_range` |
+//! | gets another expiry | `set_expiry` |
+//! | has its packed value changed | `splice`, `set_packed` |
+//! | lends its collection to an edit | `take_out`, and `put_back` or `give_back` |
 //!
-//! A whole keyspace goes by [`Keyspace::detach`] and [`Keyspace::swap`]. The members of a collection that is taken out change
-//! through [`MemoryMut`](crate::memory::MemoryMut). Access clocks ([`set_clock`](KeyspaceMut::set_clock)) are not content.
+//! A whole keyspace goes by [`Keyspace::detach`] and [`Keyspace::swap`]. The members of a collection
+//! that is taken out change through [`MemoryMut`](crate::memory::MemoryMut). Access clocks
+//! (`set_clock`) are not content.
 
 use crate::UnixMs;
 use crate::cells::ValueForm;
@@ -53,7 +56,8 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// When the entry or a member of its value expires, at the earliest. `heap` is where it is to be inserted.
+    /// When the entry or a member of its value expires, at the earliest. `heap` is where it is to
+    /// be inserted.
     pub(crate) fn earliest_deadline(&self, heap: &Heap) -> Option<UnixMs> {
         let members = heap.members_deadline(&self.content);
         self.expire_at.into_iter().chain(members).min()
@@ -248,7 +252,8 @@ impl<'a> KeyspaceMut<'a> {
         entry
     }
 
-    /// Takes a new entry into table and account. `before` is what the heap accounted for without it.
+    /// Takes a new entry into table and account. `before` is what the heap accounted for without
+    /// it.
     fn enter(&mut self, position: Position, entry: EntryRef, before: usize) {
         self.keyspace.entry_bytes += self.heap.live_bytes() - before;
         let volatile = self.heap.entry(entry).expire_at().is_some();
@@ -260,7 +265,8 @@ impl<'a> KeyspaceMut<'a> {
         self.keyspace.table.insert(position, entry, &keys);
     }
 
-    /// Ends a change of an entry, which may have moved: `before` is what the heap accounted for before it.
+    /// Ends a change of an entry, which may have moved: `before` is what the heap accounted for
+    /// before it.
     fn moved(&mut self, position: Position, from: EntryRef, to: EntryRef, before: usize) {
         self.keyspace.entry_bytes += self.heap.live_bytes();
         self.keyspace.entry_bytes -= before;
@@ -275,7 +281,8 @@ impl<'a> KeyspaceMut<'a> {
         self.heap.free(entry);
     }
 
-    /// Removes an entry and returns all but its key, to be inserted again: where it `stays`, in the same heap.
+    /// Removes an entry and returns all but its key, to be inserted again: where it `stays`, in the
+    /// same heap.
     pub(crate) fn take(
         &mut self,
         position: Position,
@@ -314,8 +321,8 @@ impl<'a> KeyspaceMut<'a> {
             .0
     }
 
-    /// Writes another string over one that takes a cell of the same size, and with it the access clock if there is one;
-    /// says whether it did.
+    /// Writes another string over one that takes a cell of the same size, and with it the access
+    /// clock if there is one; says whether it did.
     #[inline]
     pub(crate) fn overwrite(
         &mut self,
@@ -339,8 +346,8 @@ impl<'a> KeyspaceMut<'a> {
         })
     }
 
-    /// Makes room of `new` bytes in the place of `old` ones at the offset `at` of a packed value, which still fits beside the
-    /// key then. Returns the entry and the value.
+    /// Makes room of `new` bytes in the place of `old` ones at the offset `at` of a packed value,
+    /// which still fits beside the key then. Returns the entry and the value.
     #[inline]
     pub(crate) fn splice(
         mut self,
@@ -358,7 +365,8 @@ impl<'a> KeyspaceMut<'a> {
         (to, &mut self.heap.cells.arena.bytes_mut(to)[value])
     }
 
-    /// Replaces a packed value by another one, if that fits beside the key, and says whether it does.
+    /// Replaces a packed value by another one, if that fits beside the key, and says whether it
+    /// does.
     pub(crate) fn set_packed(
         mut self,
         position: Position,
@@ -399,7 +407,8 @@ impl<'a> KeyspaceMut<'a> {
         self.heap.restore(object, account.ledger);
     }
 
-    /// Adds the entry of a key that has none, with a collection that was begun when `account` was taken.
+    /// Adds the entry of a key that has none, with a collection that was begun when `account` was
+    /// taken.
     pub(crate) fn create(
         &mut self,
         position: Position,

@@ -1,9 +1,11 @@
-//! Where a key lives: its keyspace, its stripe and its position in the order in which SCAN meets keys.
+//! Where a key lives: its keyspace, its stripe and its position in the order in which SCAN meets
+//! keys.
 //!
-//! The stripe is the most significant bits of the hash, and the table inside a stripe is ordered by the
-//! bits that follow. So one number, the prefix of a position, says how far a SCAN has come, whatever grew
-//! or shrank in between. The [`Position`] is the hash, turned so that the bits that chose the stripe come
-//! last. Members of collections have positions too; their hashes chose no stripe and are taken as they are.
+//! The stripe is the most significant bits of the hash, and the table inside a stripe is ordered by
+//! the bits that follow. So one number, the prefix of a position, says how far a SCAN has come,
+//! whatever grew or shrank in between. The [`Position`] is the hash, turned so that the bits that
+//! chose the stripe come last. Members of collections have positions too; their hashes chose no
+//! stripe and are taken as they are.
 
 use std::hash::Hasher;
 
@@ -25,8 +27,8 @@ pub struct KeyHash(u64);
 
 /// The name of a key, with its hash where that is known already.
 ///
-/// Whoever locks the stripe of a key hashes its name for that. Handing the hash on with the name saves doing it again:
-/// every method that takes a key takes bytes, or this.
+/// Whoever locks the stripe of a key hashes its name for that. Handing the hash on with the name
+/// saves doing it again: every method that takes a key takes bytes, or this.
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'k> {
     pub(crate) name: &'k [u8],
@@ -45,8 +47,8 @@ pub struct Layout {
 pub type Cursor = u64;
 
 impl<'k> Key<'k> {
-    /// A key whose hash is known. It has to be the hash that [`Layout::hash`] gives for the name; with another one the key
-    /// is looked for in vain.
+    /// A key whose hash is known. It has to be the hash that [`Layout::hash`] gives for the name;
+    /// with another one the key is looked for in vain.
     #[inline]
     pub fn hashed(name: &'k [u8], hash: KeyHash) -> Self {
         Self {
@@ -85,8 +87,8 @@ impl KeyHash {
 }
 
 impl Layout {
-    /// A layout of `stripes` stripes, rounded up to a power of two between 1 and 1024. `seed` should be
-    /// random per process so that nobody outside can choose colliding keys.
+    /// A layout of `stripes` stripes, rounded up to a power of two between 1 and 1024. `seed`
+    /// should be random per process so that nobody outside can choose colliding keys.
     pub fn new(stripes: usize, seed: u64) -> Self {
         let stripes = stripes.clamp(1, 1024).next_power_of_two();
         Self {
@@ -140,13 +142,14 @@ impl Layout {
         Position(self.hash(name).0)
     }
 
-    /// Splits a cursor into stripe and prefix; a stripe past the last one means that nothing is left.
+    /// Splits a cursor into stripe and prefix; a stripe past the last one means that nothing is
+    /// left.
     pub(crate) fn split(&self, cursor: Cursor) -> (usize, Prefix) {
         ((cursor >> PREFIX_BITS) as usize, Prefix(cursor as u32))
     }
 
-    /// The cursor for going on at `prefix` of `stripe`, or with the next stripe where there is no prefix.
-    /// It is `0` past the last stripe.
+    /// The cursor for going on at `prefix` of `stripe`, or with the next stripe where there is no
+    /// prefix. It is `0` past the last stripe.
     pub(crate) fn join(&self, stripe: usize, prefix: Option<Prefix>) -> Cursor {
         let (stripe, Prefix(prefix)) = match prefix {
             Some(prefix) => (stripe, prefix),

@@ -1,14 +1,16 @@
 //! One stripe's data: values, expiry, watches and exact byte accounting.
 //!
-//! A [`Stripe`] is a plain single-threaded structure; whoever owns it holds its lock. Nothing here does I/O, starts a
-//! thread or reads a clock: the time, the randomness and the place where effects go are handed in with a [`Guard`],
-//! and a guard is the only way to change a key. Every change therefore states its effect, a canonical command that
-//! repeats it elsewhere, in the same function that makes it.
+//! A [`Stripe`] is a plain single-threaded structure; whoever owns it holds its lock. Nothing here
+//! does I/O, starts a thread or reads a clock: the time, the randomness and the place where effects
+//! go are handed in with a [`Guard`], and a guard is the only way to change a key. Every change
+//! therefore states its effect, a canonical command that repeats it elsewhere, in the same function
+//! that makes it.
 //!
-//! Costs: a lookup is one cache line of a hash-ordered table and one of the entry, and both can be fetched beforehand,
-//! without the lock ([`StripeView`]); a table grows by splitting segments of 740 keys; an expiry takes 6 bytes in the entry
-//! and about one beside the table; SCAN walks hashes in order and needs no state between calls. Keys to be freed in
-//! bulk are freed in slices by [`Stripe::reclaim`].
+//! Costs: a lookup is one cache line of a hash-ordered table and one of the entry, and both can be
+//! fetched beforehand, without the lock ([`StripeView`]); a table grows by splitting segments of
+//! 740 keys; an expiry takes 6 bytes in the entry and about one beside the table; SCAN walks hashes
+//! in order and needs no state between calls. Keys to be freed in bulk are freed in slices by
+//! [`Stripe::reclaim`].
 
 #![deny(unsafe_code)]
 

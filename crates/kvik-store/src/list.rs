@@ -1,8 +1,8 @@
 //! Lists: one listpack, or a queue of them.
 //!
-//! A small list is packed and lies in its key's entry. Beyond `list-max-listpack-size` it is a [`Quicklist`] of nodes of at most
-//! that size, and it is packed again when a single node of half the size is left: when a list has which encoding is as
-//! in Redis 7.2.
+//! A small list is packed and lies in its key's entry. Beyond `list-max-listpack-size` it is a
+//! [`Quicklist`] of nodes of at most that size, and it is packed again when a single node of half
+//! the size is left: when a list has which encoding is as in Redis 7.2.
 
 mod bounds;
 pub(crate) mod change;
@@ -118,8 +118,8 @@ impl<'a> ListRef<'a> {
         self.elements(ListEnd::Left, 0, usize::MAX)
     }
 
-    /// Up to `count` elements as they come from an end on, after the first `skip`. The first of them is looked up from the
-    /// end that is nearer.
+    /// Up to `count` elements as they come from an end on, after the first `skip`. The first of
+    /// them is looked up from the end that is nearer.
     pub fn elements(self, from: ListEnd, skip: usize, count: usize) -> Elements<'a> {
         let left = count.min(self.len().saturating_sub(skip));
         let walk = (left > 0).then(|| match self {
@@ -172,7 +172,8 @@ impl<'a> Iterator for Elements<'a> {
 impl ExactSizeIterator for Elements<'_> {}
 
 impl List {
-    /// Makes room for elements of so many bytes together: a packed list that would be too large ceases to be packed.
+    /// Makes room for elements of so many bytes together: a packed list that would be too large
+    /// ceases to be packed.
     fn make_room(&mut self, bytes: usize, elements: usize, bounds: Bounds) {
         let Self::Pack(pack) = self else {
             return;

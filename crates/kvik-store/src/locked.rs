@@ -1,8 +1,9 @@
 //! A key whose stripe is locked, as everything that changes it sees it.
 //!
-//! A change of a key has two halves. The entry changes through the key's [`KeyspaceMut`](LockedKey::keyspace). Then the
-//! change is ended: it is emitted as an effect if somebody wants effects, counted, and the watchers of the key are marked
-//! ([`LockedKey::finish`], or one of the methods that end in it). No change leaves out its end.
+//! A change of a key has two halves. The entry changes through the key's
+//! [`KeyspaceMut`](LockedKey::keyspace). Then the change is ended: it is emitted as an effect if
+//! somebody wants effects, counted, and the watchers of the key are marked ([`LockedKey::finish`],
+//! or one of the methods that end in it). No change leaves out its end.
 
 use crate::UnixMs;
 use crate::effect::EffectSink;
@@ -69,7 +70,8 @@ impl LockedKey<'_> {
         self.keyspace().insert(position, key, new);
     }
 
-    /// While writes are paused an expired key stays, hidden; what is created in its place replaces it.
+    /// While writes are paused an expired key stays, hidden; what is created in its place replaces
+    /// it.
     pub(crate) fn drop_hidden(&mut self) {
         if self.state.mode == Mode::Paused {
             let (position, key) = (self.position, self.key);

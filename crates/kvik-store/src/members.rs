@@ -1,8 +1,10 @@
-//! The members of a large hash, set or sorted set: a table of their own, each member an entry in the stripe's cells.
+//! The members of a large hash, set or sorted set: a table of their own, each member an entry in
+//! the stripe's cells.
 //!
-//! A member is an entry like a key, without the clock: its name, a value (a hash's value, a sorted set's score, nothing in
-//! a set) and, if it has one, its expiry. So what holds for keys holds for members: growth splits one segment, a scan's
-//! cursor needs no state, a random member is as likely as any other, and the time at which the next one expires is known.
+//! A member is an entry like a key, without the clock: its name, a value (a hash's value, a sorted
+//! set's score, nothing in a set) and, if it has one, its expiry. So what holds for keys holds for
+//! members: growth splits one segment, a scan's cursor needs no state, a random member is as likely
+//! as any other, and the time at which the next one expires is known.
 
 use crate::UnixMs;
 use crate::cells::{Cells, MEMBER, Member};
@@ -35,7 +37,8 @@ struct MemberKeys<'a>(Memory<'a>);
 pub struct MembersRef<'a> {
     pub(crate) members: &'a Members,
     pub(crate) memory: Memory<'a>,
-    /// Members whose time has come by then are not seen: 0, so that all are, where they are deleted when met.
+    /// Members whose time has come by then are not seen: 0, so that all are, where they are deleted
+    /// when met.
     pub(crate) hidden_until: UnixMs,
 }
 
@@ -137,8 +140,8 @@ impl Members {
         self.table.earliest_deadline()
     }
 
-    /// Whether the time of every member has come. As far as can be told at once: a time that was taken back may make it
-    /// look as if it had not.
+    /// Whether the time of every member has come. As far as can be told at once: a time that was
+    /// taken back may make it look as if it had not.
     pub(crate) fn is_all_due(&self, now: UnixMs) -> bool {
         self.volatile > 0 && self.volatile == self.len() && self.latest <= now
     }
@@ -164,8 +167,8 @@ impl Members {
         Some(member)
     }
 
-    /// Moves the members of one segment out of sparse pages, giving each old and new place to `report`, and says whether there is
-    /// another segment.
+    /// Moves the members of one segment out of sparse pages, giving each old and new place to
+    /// `report`, and says whether there is another segment.
     pub(crate) fn relocate(
         &mut self,
         segment: usize,
@@ -189,7 +192,8 @@ impl Members {
         self.latest = self.latest.max(new.unwrap_or(0));
     }
 
-    /// Tells the journals of the copies that are being made that a member changes. Every change of a member comes here.
+    /// Tells the journals of the copies that are being made that a member changes. Every change of
+    /// a member comes here.
     #[inline]
     fn note(&mut self, memory: &mut MemoryMut<'_>, member: EntryRef) {
         if let Some(source) = self.source {
@@ -241,8 +245,9 @@ impl Members {
     }
 }
 
-/// Deletes up to `max` due members with `delete_next`, which takes off how many buckets it needed to look into, and says
-/// whether there may be more: also if none was found in a reasonable number of them.
+/// Deletes up to `max` due members with `delete_next`, which takes off how many buckets it needed
+/// to look into, and says whether there may be more: also if none was found in a reasonable number
+/// of them.
 pub(crate) fn delete_due(
     max: usize,
     mut delete_next: impl FnMut(&mut usize) -> Option<()>,

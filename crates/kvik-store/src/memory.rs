@@ -1,8 +1,9 @@
 //! The memory of a stripe as a large collection sees it.
 //!
-//! Members of a large collection are entries in the stripe's cells, found by hashing their names. Whatever reads or changes
-//! such a collection needs the cells and the layout together; whatever changes one also needs the journals of the copies
-//! that are being made of it. Every change of a member passes through [`MemoryMut`].
+//! Members of a large collection are entries in the stripe's cells, found by hashing their names.
+//! Whatever reads or changes such a collection needs the cells and the layout together; whatever
+//! changes one also needs the journals of the copies that are being made of it. Every change of a
+//! member passes through [`MemoryMut`].
 
 use crate::cells::Cells;
 use crate::journal::Journals;

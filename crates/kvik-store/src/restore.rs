@@ -1,7 +1,7 @@
 //! RESTORE: a value that comes whole takes the place of whatever its key holds.
 //!
-//! A collection is filled with its type's own methods, beside what the key holds, and then restored. Packed bytes are
-//! taken over as they are once they have been checked.
+//! A collection is filled with its type's own methods, beside what the key holds, and then
+//! restored. Packed bytes are taken over as they are once they have been checked.
 
 use crate::UnixMs;
 use crate::clock::Usage;

@@ -1,8 +1,9 @@
 //! Sets: an intset, a listpack of members, or a table of them.
 //!
-//! Which of these follows Redis' rules: integers only and few is an intset, few and short a listpack, everything else a
-//! table; a set never goes back. A member that expires makes it a table, for only there a member has room for a time.
-//! Looking a member up in a packed set costs a search of at most a few hundred elements, in a table one lookup.
+//! Which of these follows Redis' rules: integers only and few is an intset, few and short a
+//! listpack, everything else a table; a set never goes back. A member that expires makes it a
+//! table, for only there a member has room for a time. Looking a member up in a packed set costs a
+//! search of at most a few hundred elements, in a table one lookup.
 
 pub(crate) mod change;
 mod in_place;
@@ -113,8 +114,9 @@ impl<'a> SetRef<'a> {
         }
     }
 
-    /// Visits members from `cursor` on until `visit` has returned false; returns the cursor to go on with, 0 at the end. A
-    /// packed set is visited whole. Every member that is there from the first call of a scan to its last is visited.
+    /// Visits members from `cursor` on until `visit` has returned false; returns the cursor to go
+    /// on with, 0 at the end. A packed set is visited whole. Every member that is there from the
+    /// first call of a scan to its last is visited.
     pub fn scan(self, cursor: u64, mut visit: impl FnMut(Element<'a>) -> bool) -> u64 {
         let Self::Table(members) = self else {
             self.iter().for_each(|member| {

@@ -1,17 +1,19 @@
 //! Copies of large collections that are made in slices, before the command that needs them.
 //!
-//! A table of members cannot be doubled at once, nor go to another stripe, whose cells are others. So what RENAME and COPY
-//! need is built beforehand: a *shadow* grows in the stripe of the destination, some hundred members at a time, and both
-//! stripes are let go in between. The command is put off until then; it takes the shadow and puts it in place.
+//! A table of members cannot be doubled at once, nor go to another stripe, whose cells are others.
+//! So what RENAME and COPY need is built beforehand: a *shadow* grows in the stripe of the
+//! destination, some hundred members at a time, and both stripes are let go in between. The command
+//! is put off until then; it takes the shadow and puts it in place.
 //!
 //! ```text
-//! source:      [ walked, in hash order | still to be walked ]      -> Batch ->      Shadow, beside the destination
+//! source:      [ walked, in hash order | still to be walked ]   -> Batch ->   Shadow
 //! its Journal:   names that changed       (changes are met later)
 //! ```
-//! A member that changes behind the walk is noted in a [`Journal`] and taken over again; that the walk meets a member twice
-//! does no harm. Journal and shadow are two halves of one copy, named by the [`Source`] and the stripe it is for. They are
-//! begun together, and one without the other is worth nothing: whoever deletes, replaces or moves the source need not know
-//! of them. Nothing is seen of either, and both are dropped when nobody has gone on with them for a second.
+//! A member that changes behind the walk is noted in a [`Journal`] and taken over again; that the
+//! walk meets a member twice does no harm. Journal and shadow are two halves of one copy, named by
+//! the [`Source`] and the stripe it is for. They are begun together, and one without the other is
+//! worth nothing: whoever deletes, replaces or moves the source need not know of them. Nothing is
+//! seen of either, and both are dropped when nobody has gone on with them for a second.
 
 use crate::UnixMs;
 use crate::cells::Member;
@@ -34,7 +36,8 @@ pub(crate) struct Shadow {
     used: UnixMs,
 }
 
-/// Members on their way to a copy. The stripes of both may be one, so they are carried outside of it.
+/// Members on their way to a copy. The stripes of both may be one, so they are carried outside of
+/// it.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     bytes: Vec<u8>,
@@ -70,8 +73,8 @@ pub(crate) fn collect_slice(
 ) -> Batch {
     journal.begin_slice(now);
     let mut batch = Batch::default();
-    // Of the names that changed a quarter, and half a slice at least: so a slice grows with the changes, and however fast
-    // they come, those that wait are a few times as many at most.
+    // Of the names that changed a quarter, and half a slice at least: so a slice grows with the
+    // changes, and however fast they come, those that wait are a few times as many at most.
     let names = (SLICE / 2).max(journal.pending() / 4);
     collect_changed(journal, names, members, memory, &mut batch);
     walk(journal, members, memory, &mut batch);

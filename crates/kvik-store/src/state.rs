@@ -15,7 +15,8 @@ pub enum Mode {
     Primary,
     /// They are hidden but stay: writes are paused.
     Paused,
-    /// They are keys like any other until an effect deletes them: this store follows another one's effects.
+    /// They are keys like any other until an effect deletes them: this store follows another one's
+    /// effects.
     Follower,
 }
 
@@ -44,7 +45,8 @@ pub(crate) enum Overdue {
     Everything,
 }
 
-/// Time and mode of a unit of work, how it records accesses, and what it leaves behind. It borrows nothing.
+/// Time and mode of a unit of work, how it records accesses, and what it leaves behind. It borrows
+/// nothing.
 #[derive(Debug)]
 pub(crate) struct GuardState {
     pub(crate) now: UnixMs,
@@ -74,7 +76,8 @@ impl GuardState {
         }
     }
 
-    /// What to note of an entry that is used and whose access clock says `old`. Most uses change nothing.
+    /// What to note of an entry that is used and whose access clock says `old`. Most uses change
+    /// nothing.
     #[inline]
     pub(crate) fn touch(&mut self, old: u32) -> Option<u32> {
         if !self.touch {

@@ -1,14 +1,14 @@
 //! Streams: entries in the order of their ids, and consumer groups that are given them.
 //!
 //! ```text
-//! Body --- nodes: [ id | listpack of entries ] [ id | ... ] ...          stream/sequence.rs, stream/node.rs
+//! body --- nodes: [ id | listpack of entries ] ...                  stream/{sequence,node}.rs
 //!      |-- marks: first, last and largest deleted id, counts             stream/marks.rs
 //!      '-- groups: [ last id | pending entries | consumers ] ...         stream/group.rs
 //! ```
-//! A node is a run of entries in the bytes that Redis has for them. Adding an entry writes at the end of the last node;
-//! an entry is found by two binary searches and by reading one node; entries go from the front by the node. What is
-//! pending in a group is ordered in the same way. A stream without entries stays; only a stream that nothing was ever
-//! done to is none.
+//! A node is a run of entries in the bytes that Redis has for them. Adding an entry writes at the
+//! end of the last node; an entry is found by two binary searches and by reading one node; entries
+//! go from the front by the node. What is pending in a group is ordered in the same way. A stream
+//! without entries stays; only a stream that nothing was ever done to is none.
 
 mod body;
 pub(crate) mod change;

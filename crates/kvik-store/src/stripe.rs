@@ -62,8 +62,8 @@ impl Stripe {
         self.present().map(Keyspace::bytes).sum()
     }
 
-    /// Bytes that the stripe keeps from the system: [`Self::bytes`], what [`Self::reclaim`] has yet to free, and free room
-    /// between entries.
+    /// Bytes that the stripe keeps from the system: [`Self::bytes`], what [`Self::reclaim`] has yet
+    /// to free, and free room between entries.
     pub fn resident_bytes(&self) -> usize {
         let tables = self.present().map(|keyspace| keyspace.table.bytes());
         self.heap.resident_bytes() + tables.sum::<usize>()
@@ -74,9 +74,9 @@ impl Stripe {
         StripeView::new(&self.shared)
     }
 
-    /// Frees up to about `max` entries of keyspaces that were emptied and says whether there are more. Flushing leaves
-    /// them, so that it takes the same short time whatever the number of keys; call this again and again, giving the
-    /// stripe back in between.
+    /// Frees up to about `max` entries of keyspaces that were emptied and says whether there are
+    /// more. Flushing leaves them, so that it takes the same short time whatever the number of
+    /// keys; call this again and again, giving the stripe back in between.
     pub fn reclaim(&mut self, max: usize) -> bool {
         let (detached, heap) = (&mut self.detached, &mut self.heap);
         // Collections first: freeing the entries of a keyspace adds to them.
@@ -92,14 +92,14 @@ impl Stripe {
         !detached.is_empty() || heap.has_doomed()
     }
 
-    /// Discards copies of large collections ([`Guard::prepare_copy`](crate::Guard::prepare_copy)) with which nobody has gone on
-    /// for a second. To be called about as often.
+    /// Discards copies of large collections ([`Guard::prepare_copy`](crate::Guard::prepare_copy))
+    /// with which nobody has gone on for a second. To be called about as often.
     pub fn drop_copies(&mut self, now: UnixMs) {
         self.heap.discard_abandoned(now);
     }
 
-    /// Large buffers whose keys are gone, to be dropped when the stripe is not locked, and the word that there is something
-    /// to [reclaim](Self::reclaim).
+    /// Large buffers whose keys are gone, to be dropped when the stripe is not locked, and the word
+    /// that there is something to [reclaim](Self::reclaim).
     #[inline]
     pub fn take_garbage(&mut self) -> Option<Garbage> {
         if self.heap.cells.dropped.is_empty() && !self.heap.has_doomed() {

@@ -1,7 +1,8 @@
 //! Strings: as a reader sees them, as a writer gives them, and as cells take them.
 //!
-//! A string is an integer, bytes or a rope. It is an integer where its text is the canonical decimal form of one, so that
-//! counters take few bytes, and a rope where it is too large for a cell.
+//! A string is an integer, bytes or a rope. It is an integer where its text is the canonical
+//! decimal form of one, so that counters take few bytes, and a rope where it is too large for a
+//! cell.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -118,8 +119,8 @@ impl<'a> TextRef<'a> {
         self.len() == 0
     }
 
-    /// The text in one piece: borrowed where it is stored so, written into `buffer` where it is an integer, and a copy
-    /// where it is a rope.
+    /// The text in one piece: borrowed where it is stored so, written into `buffer` where it is an
+    /// integer, and a copy where it is a rope.
     pub fn text<'b>(&self, buffer: &'b mut IntText) -> Cow<'b, [u8]>
     where
         'a: 'b,
@@ -131,7 +132,8 @@ impl<'a> TextRef<'a> {
         })
     }
 
-    /// The bytes in `range` of the text, which must lie in it, in as few slices as they are kept in.
+    /// The bytes in `range` of the text, which must lie in it, in as few slices as they are kept
+    /// in.
     pub fn slices<'b>(
         &self,
         range: Range<usize>,
@@ -226,7 +228,8 @@ fn decimal_len(n: i64) -> usize {
     digits + usize::from(n < 0)
 }
 
-/// The integer whose canonical decimal form `text` is: no sign but a leading `-`, no leading zeros, in range.
+/// The integer whose canonical decimal form `text` is: no sign but a leading `-`, no leading zeros,
+/// in range.
 pub(crate) fn canonical_int(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),

@@ -1,9 +1,10 @@
 //! Sorted sets: a listpack of members and scores, or a table of members beside their order.
 //!
-//! Few and short members are packed, everything else is a table; a sorted set never goes back. In a table a member is
-//! found by name in one lookup, and rank, score and name lead into its order in O(log n): whatever a command asks for
-//! becomes a range of ranks first ([`ZsetRef::ranks_of_scores`], [`ZsetRef::ranks_of_names`]), and that is counted, read
-//! or removed. In a packed one all of it is a walk over at most some hundred pairs.
+//! Few and short members are packed, everything else is a table; a sorted set never goes back. In a
+//! table a member is found by name in one lookup, and rank, score and name lead into its order in
+//! O(log n): whatever a command asks for becomes a range of ranks first
+//! ([`ZsetRef::ranks_of_scores`], [`ZsetRef::ranks_of_names`]), and that is counted, read or
+//! removed. In a packed one all of it is a walk over at most some hundred pairs.
 
 pub(crate) mod change;
 mod in_place;
@@ -124,7 +125,8 @@ impl<'a> ZsetRef<'a> {
         }
     }
 
-    /// The members of these ranks, as far as they exist, from the lowest to the highest or in reverse.
+    /// The members of these ranks, as far as they exist, from the lowest to the highest or in
+    /// reverse.
     pub fn range(self, ranks: Range<usize>, reverse: bool) -> ZsetIter<'a> {
         let end = ranks.end.min(self.len());
         let ranks = ranks.start.min(end)..end;
@@ -152,7 +154,8 @@ impl<'a> ZsetRef<'a> {
         }
     }
 
-    /// The ranks of the members whose names are in a range, if all have the same score; else it means nothing.
+    /// The ranks of the members whose names are in a range, if all have the same score; else it
+    /// means nothing.
     pub fn ranks_of_names(self, range: &NameRange<'_>) -> Range<usize> {
         match self {
             Self::Pack(_) => self.ranks_between(
@@ -189,8 +192,9 @@ impl<'a> ZsetRef<'a> {
         }
     }
 
-    /// Visits members from `cursor` on until `visit` has returned false; returns the cursor to go on with, 0 at the end. A
-    /// packed one is visited whole. Every member that is there from the first call of a scan to its last is visited.
+    /// Visits members from `cursor` on until `visit` has returned false; returns the cursor to go
+    /// on with, 0 at the end. A packed one is visited whole. Every member that is there from the
+    /// first call of a scan to its last is visited.
     pub fn scan(self, cursor: u64, mut visit: impl FnMut(ScoredMember<'a>) -> bool) -> u64 {
         let Self::Table(table) = self else {
             self.iter().for_each(|member| {

@@ -1,17 +1,19 @@
-//! An entry as it lies in its cell: a key of a keyspace, or a member of a large collection, which has no clock.
+//! An entry as it lies in its cell: a key of a keyspace, or a member of a large collection, which
+//! has no clock.
 //!
 //! ```text
 //! flags 1 | key length 1 | clock 4 or 0 | expiry 0, 6 or 8 | key | value | padding
 //! flags: form of the value 4 bits | width of the expiry 2 bits | padding 2 bits
 //! ```
-//! The value has no length of its own: it ends where the padding begins, and the cell's size is known from its page.
-//! Padding of 0, 1 or 2 bytes is in the flags; with 3 there, its length is in the cell's last two bytes. A key of 255
-//! bytes or more, and a string that would make the entry too large for a cell, lie in a [`Buffers`]; four bytes say
-//! where. So a key of 16 bytes with a value of 32 takes 54 bytes in a cell of 56, and 60 with an expiry.
+//! The value has no length of its own: it ends where the padding begins, and the cell's size is
+//! known from its page. Padding of 0, 1 or 2 bytes is in the flags; with 3 there, its length is in
+//! the cell's last two bytes. A key of 255 bytes or more, and a string that would make the entry
+//! too large for a cell, lie in a [`Buffers`]; four bytes say where. So a key of 16 bytes with a
+//! value of 32 takes 54 bytes in a cell of 56, and 60 with an expiry.
 //!
-//! An integer takes as many bytes as it needs, an expiry six until the year 10889. Numbers are stored as the machine has
-//! them: entries never leave the process. A small collection is its packed bytes (`packed.rs`); for a large one, four bytes
-//! name it.
+//! An integer takes as many bytes as it needs, an expiry six until the year 10889. Numbers are
+//! stored as the machine has them: entries never leave the process. A small collection is its
+//! packed bytes (`packed.rs`); for a large one, four bytes name it.
 
 use std::ops::Range;
 
@@ -231,7 +233,8 @@ impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
         Head::<CLOCK>::of(self.cell).form()
     }
 
-    /// Whether the entry may concern the clock: it expires, or is a collection that has its own place.
+    /// Whether the entry may concern the clock: it expires, or is a collection that has its own
+    /// place.
     #[inline]
     pub(crate) fn may_expire(&self) -> bool {
         let flags = self.cell[FLAGS];
@@ -257,7 +260,8 @@ impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
         }
     }
 
-    /// Bytes this entry accounts for: its cell and its buffers. A collection that has its own place comes on top.
+    /// Bytes this entry accounts for: its cell and its buffers. A collection that has its own place
+    /// comes on top.
     pub(crate) fn bytes(&self) -> usize {
         let key = self.external_key();
         let value = self.external_value();

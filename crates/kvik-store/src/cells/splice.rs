@@ -1,13 +1,14 @@
 //! A packed value in the cell of its key, and how it is changed there.
 //!
-//! The bytes of a packed collection lie where any value does, and free room follows them. A list that grows at its left end
-//! lies at the end of its cell instead: the free room comes first, and its size is in its first two bytes.
+//! The bytes of a packed collection lie where any value does, and free room follows them. A list
+//! that grows at its left end lies at the end of its cell instead: the free room comes first, and
+//! its size is in its first two bytes.
 //!
 //! ```text
 //! key | listpack | padding          key | indent 2 | free | listpack
 //! ```
-//! So LPUSH and LPOP leave all other elements where they are, as RPUSH and RPOP do, as long as they fit the cell; and when
-//! they do not, they all move to another cell in either case.
+//! So LPUSH and LPOP leave all other elements where they are, as RPUSH and RPOP do, as long as they
+//! fit the cell; and when they do not, they all move to another cell in either case.
 
 use std::ops::Range;
 
@@ -32,8 +33,9 @@ impl<'a> Record<'a, KEY> {
 }
 
 impl Cells {
-    /// Makes room of `new` bytes in the place of `old` ones at the offset `at` of a packed value, which still fits beside the
-    /// key then. Returns where the entry is then, and where in its cell the value is.
+    /// Makes room of `new` bytes in the place of `old` ones at the offset `at` of a packed value,
+    /// which still fits beside the key then. Returns where the entry is then, and where in its cell
+    /// the value is.
     #[inline]
     pub(crate) fn splice(
         &mut self,
@@ -73,7 +75,8 @@ impl Cells {
         (to, start..start + len)
     }
 
-    /// Replaces a packed value by another one and says where the entry is then, if that fits beside the key.
+    /// Replaces a packed value by another one and says where the entry is then, if that fits beside
+    /// the key.
     pub(crate) fn set_packed(
         &mut self,
         entry: EntryRef,
@@ -137,8 +140,8 @@ fn shift(cell: &mut [u8], bytes: Range<usize>, to: usize) {
     }
 }
 
-/// Where a value of so many bytes begins that is to end where it does: the room before it has to be none, or large enough to
-/// say its size.
+/// Where a value of so many bytes begins that is to end where it does: the room before it has to be
+/// none, or large enough to say its size.
 fn start_before(fixed: usize, end: usize, len: usize) -> Option<usize> {
     let start = end.checked_sub(len).filter(|start| *start >= fixed)?;
     (start == fixed || start >= fixed + INDENT_BYTES).then_some(start)

@@ -1,4 +1,5 @@
-//! Deleting keys and members whose time has come: when a key is met, and in rounds through a stripe.
+//! Deleting keys and members whose time has come: when a key is met, and in rounds through a
+//! stripe.
 
 use super::Guard;
 use crate::UnixMs;
@@ -20,8 +21,9 @@ pub struct ExpiryRound {
 }
 
 impl Guard<'_> {
-    /// Deletes up to `max` members of a key's value whose time has come, and says whether there may be more. Whoever meets
-    /// them would delete all; with this a caller who can give the stripe back in between first does it in parts.
+    /// Deletes up to `max` members of a key's value whose time has come, and says whether there may
+    /// be more. Whoever meets them would delete all; with this a caller who can give the stripe
+    /// back in between first does it in parts.
     pub fn expire_slice<'k>(&mut self, key: impl Into<Key<'k>>, max: usize) -> bool {
         let key = key.into();
         let (index, position) = self.locate(key);
@@ -36,11 +38,12 @@ impl Guard<'_> {
         deletes && self.expire_members(index, entry, max).more
     }
 
-    /// Deletes up to `max` keys of one stripe whose time has come, in all keyspaces; a member of a collection counts as a
-    /// key. Effect: `DEL` for each, or what deletes members.
+    /// Deletes up to `max` keys of one stripe whose time has come, in all keyspaces; a member of a
+    /// collection counts as a key. Effect: `DEL` for each, or what deletes members.
     pub fn expire_due(&mut self, index: usize, max: usize) -> ExpiryRound {
         let mut done = ExpiryRound::default();
-        // What was noted for keys that have another expiry by now is looked up in vain; that has its bound as well.
+        // What was noted for keys that have another expiry by now is looked up in vain; that has
+        // its bound as well.
         let mut looks = max.saturating_mul(4).saturating_add(16);
         for id in 0..self.stripes.stripe(index).keyspace_count() {
             let id = KeyspaceId(id as u32);
@@ -98,7 +101,8 @@ impl Guard<'_> {
             .expire_members(entry, max)
     }
 
-    /// Deletes all members of a key's value that are due. Returns the key's entry, if it is still there.
+    /// Deletes all members of a key's value that are due. Returns the key's entry, if it is still
+    /// there.
     #[cold]
     pub(super) fn without_due_members(
         &mut self,

@@ -39,8 +39,8 @@ impl Guard<'_> {
         self.sum(Keyspace::bytes)
     }
 
-    /// Visits about `count` keys from `cursor` on. Every key that exists from the first page of a scan to its last is
-    /// visited at least once.
+    /// Visits about `count` keys from `cursor` on. Every key that exists from the first page of a
+    /// scan to its last is visited at least once.
     pub fn scan(
         &mut self,
         cursor: Cursor,
@@ -57,7 +57,8 @@ impl Guard<'_> {
                     if !state.hides(&entry, self.layout) {
                         visit(View::new(entry, self.layout, state));
                     }
-                    // A key that is hidden counts too: a page of them would else take unbounded time.
+                    // A key that is hidden counts too: a page of them would else take unbounded
+                    // time.
                     left = left.saturating_sub(1);
                     left > 0
                 })

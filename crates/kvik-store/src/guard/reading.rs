@@ -76,8 +76,8 @@ impl Guard<'_> {
         Some(self.view_of(index, entry))
     }
 
-    /// Looks at a key while others are looked at too: what [`Self::read`] or its like has met is seen as it was then. For
-    /// keys whose stripes are all held.
+    /// Looks at a key while others are looked at too: what [`Self::read`] or its like has met is
+    /// seen as it was then. For keys whose stripes are all held.
     pub fn view<'k>(&self, key: impl Into<Key<'k>>) -> Option<View<'_>> {
         let key = key.into();
         let (index, position) = self.locate(key);

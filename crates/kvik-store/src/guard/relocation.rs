@@ -1,8 +1,9 @@
 //! Keys that get another name, another keyspace or a double.
 //!
-//! A value that stays in its stripe is passed on as it is. One that goes to another stripe takes its string or chunks along,
-//! but the members of a table lie in the cells of the stripe and have to be copied. That is done beforehand, in slices (see
-//! [`preparation`](super::preparation)); where it was not, it is done at once.
+//! A value that stays in its stripe is passed on as it is. One that goes to another stripe takes
+//! its string or chunks along, but the members of a table lie in the cells of the stripe and have
+//! to be copied. That is done beforehand, in slices (see [`preparation`](super::preparation));
+//! where it was not, it is done at once.
 
 use super::Guard;
 use crate::keyspace::Payload;
@@ -10,8 +11,8 @@ use crate::layout::KeyspaceId;
 use crate::text::IntText;
 
 impl Guard<'_> {
-    /// Gives the value and expiry of `key` to `to`, replacing what is there, and says whether `key` existed. Effect:
-    /// `RENAME`. The two differ.
+    /// Gives the value and expiry of `key` to `to`, replacing what is there, and says whether `key`
+    /// existed. Effect: `RENAME`. The two differ.
     pub fn rename(&mut self, key: &[u8], to: &[u8]) -> bool {
         let (index, _) = self.locate(to.into());
         let Some(taken) = self.detach(key, index) else {
@@ -22,7 +23,8 @@ impl Guard<'_> {
         true
     }
 
-    /// Moves a key to another keyspace where it does not exist yet, and says whether it did. Effect: `MOVE`.
+    /// Moves a key to another keyspace where it does not exist yet, and says whether it did.
+    /// Effect: `MOVE`.
     pub fn move_to(&mut self, key: &[u8], to: KeyspaceId) -> bool {
         if self.exists_in(to, key) {
             return false;
@@ -36,8 +38,8 @@ impl Guard<'_> {
         true
     }
 
-    /// Copies a key with its expiry over whatever is at the destination, and says whether the key existed. Effect:
-    /// `COPY`. Source and destination differ.
+    /// Copies a key with its expiry over whatever is at the destination, and says whether the key
+    /// existed. Effect: `COPY`. Source and destination differ.
     pub fn copy(&mut self, key: &[u8], keyspace: KeyspaceId, to: &[u8]) -> bool {
         let (index, position) = self.locate(key.into());
         let Some(entry) = self.find(index, position, key) else {

@@ -7,7 +7,8 @@ use crate::layout::KeyspaceId;
 use crate::watch::WatchToken;
 
 impl Guard<'_> {
-    /// Watches a key: `token` turns dirty when it changes. A key whose time has come counts as missing.
+    /// Watches a key: `token` turns dirty when it changes. A key whose time has come counts as
+    /// missing.
     pub fn watch(&mut self, key: &[u8], token: &Arc<WatchToken>) {
         let (index, position) = self.locate(key.into());
         self.find(index, position, key);
@@ -25,8 +26,8 @@ impl Guard<'_> {
             .remove(keyspace, key, token);
     }
 
-    /// Deletes what is watched in either of two keyspaces that are about to be swapped, and whose time has come in either: a
-    /// missing key for which such a one is swapped in has not changed.
+    /// Deletes what is watched in either of two keyspaces that are about to be swapped, and whose
+    /// time has come in either: a missing key for which such a one is swapped in has not changed.
     pub(super) fn expire_watched(&mut self, index: usize, keyspaces: [KeyspaceId; 2]) {
         let watches = &self.stripes.stripe(index).watches;
         let keys: Vec<Box<[u8]>> = keyspaces.iter().flat_map(|&id| watches.keys(id)).collect();

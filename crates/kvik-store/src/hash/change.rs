@@ -71,8 +71,8 @@ impl HashMut<'_> {
         matches!(written, Written::Created)
     }
 
-    /// As [`set`](Self::set), but a field that was there expires when it would have. Effect: `HSET`, and `HPEXPIREAT` for
-    /// such a field.
+    /// As [`set`](Self::set), but a field that was there expires when it would have. Effect:
+    /// `HSET`, and `HPEXPIREAT` for such a field.
     pub fn update(&mut self, name: &[u8], value: StringRef<'_>) {
         let written = self.write(name, value, Life::Keep);
         if let Written::Replaced {
@@ -109,8 +109,8 @@ impl HashMut<'_> {
         removed
     }
 
-    /// Lets fields expire at this time. `judge` is told of each name in turn what is there, if anything, and says whether it
-    /// is to expire. Effect: `HPEXPIREAT`.
+    /// Lets fields expire at this time. `judge` is told of each name in turn what is there, if
+    /// anything, and says whether it is to expire. Effect: `HPEXPIREAT`.
     pub fn expire<'n>(
         &mut self,
         names: impl IntoIterator<Item = &'n [u8]>,
@@ -120,8 +120,8 @@ impl HashMut<'_> {
         self.change_expiry(names, Some(at), judge);
     }
 
-    /// Lets fields not expire any more; `tell` is told of each name in turn what is there, if anything. Effect: `HPERSIST`
-    /// of those that would have expired.
+    /// Lets fields not expire any more; `tell` is told of each name in turn what is there, if
+    /// anything. Effect: `HPERSIST` of those that would have expired.
     pub fn persist<'n>(
         &mut self,
         names: impl IntoIterator<Item = &'n [u8]>,

@@ -5,7 +5,8 @@ use crate::packed::{Listpack, Packed};
 use crate::text::StringRef;
 
 impl HashMut<'_> {
-    /// Sets a field. Returns nothing, and has changed nothing, if the hash has to be taken out for that.
+    /// Sets a field. Returns nothing, and has changed nothing, if the hash has to be taken out for
+    /// that.
     pub(super) fn write_in_place(&mut self, name: &[u8], value: StringRef<'_>) -> Option<Written> {
         let limits = self.0.limits();
         let mut in_place = self.0.in_place()?;
@@ -24,8 +25,8 @@ impl HashMut<'_> {
         })
     }
 
-    /// Deletes a field and says whether it was there. Returns nothing, and has changed nothing, if the hash has to be taken
-    /// out for that.
+    /// Deletes a field and says whether it was there. Returns nothing, and has changed nothing, if
+    /// the hash has to be taken out for that.
     pub(super) fn remove_in_place(&mut self, name: &[u8]) -> Option<bool> {
         let removed = self.0.in_place()?.remove(name, 1)?;
         if removed {

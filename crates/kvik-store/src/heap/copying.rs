@@ -1,4 +1,5 @@
-//! The heap's part in copies that are made in slices: members leave for one, and arrive in another; see [`crate::shadow`].
+//! The heap's part in copies that are made in slices: members leave for one, and arrive in another;
+//! see [`crate::shadow`].
 
 use super::{Content, Heap};
 use crate::UnixMs;
@@ -31,7 +32,8 @@ impl Heap {
         Some(source)
     }
 
-    /// Begins a copy of the collection of an entry for the stripe `to`, which is to get what is returned.
+    /// Begins a copy of the collection of an entry for the stripe `to`, which is to get what is
+    /// returned.
     pub(crate) fn begin_copy(
         &mut self,
         entry: EntryRef,
@@ -65,7 +67,8 @@ impl Heap {
         (batch, is_ready)
     }
 
-    /// Ends a copy for the stripe `to` if all members have been walked; returns what it still lacks.
+    /// Ends a copy for the stripe `to` if all members have been walked; returns what it still
+    /// lacks.
     pub(crate) fn end_copy(
         &mut self,
         entry: EntryRef,

@@ -65,8 +65,8 @@ impl<'a> HeapEntry<'a> {
         (at != NEVER).then_some(at)
     }
 
-    /// Whether the value is a collection and the time of all its members has come. If that is not to take long, members
-    /// whose time was taken back may make it look as if it had not.
+    /// Whether the value is a collection and the time of all its members has come. If that is not
+    /// to take long, members whose time was taken back may make it look as if it had not.
     #[cold]
     pub(crate) fn is_all_due(&self, now: UnixMs, layout: &Layout, at_once: bool) -> bool {
         let object = self.record.object();
@@ -99,7 +99,8 @@ impl<'a> HeapEntry<'a> {
         }
     }
 
-    /// The value as a reader sees it; see [`Collection::view`](crate::collection::Collection::view).
+    /// The value as a reader sees it; see
+    /// [`Collection::view`](crate::collection::Collection::view).
     #[inline]
     pub(crate) fn value(&self, layout: &'a Layout, hidden_until: UnixMs) -> ValueRef<'a> {
         let form = self.record.form();

@@ -98,7 +98,8 @@ impl ListMut<'_> {
         true
     }
 
-    /// Deletes `count` elements at an end, or as many as there are, and says how many. Effect: `LPOP` or `RPOP`.
+    /// Deletes `count` elements at an end, or as many as there are, and says how many. Effect:
+    /// `LPOP` or `RPOP`.
     pub fn pop(&mut self, end: ListEnd, count: usize) -> usize {
         let count = self.cut(end, count);
         let verb = end.pop();
@@ -114,8 +115,8 @@ impl ListMut<'_> {
         count
     }
 
-    /// Moves the element at one end to an end, and says whether there is one. Effect: `LMOVE`, because a list of one element
-    /// must not go away in between.
+    /// Moves the element at one end to an end, and says whether there is one. Effect: `LMOVE`,
+    /// because a list of one element must not go away in between.
     pub fn turn(&mut self, from: ListEnd, to: ListEnd) -> bool {
         let Some(element) = self.view().elements(from, 0, 1).next() else {
             return false;
@@ -192,8 +193,8 @@ impl ListMut<'_> {
         true
     }
 
-    /// Adds an element before the first one that is equal to `pivot`, or after it, and says whether there is one.
-    /// Effect: `LINSERT`.
+    /// Adds an element before the first one that is equal to `pivot`, or after it, and says whether
+    /// there is one. Effect: `LINSERT`.
     pub fn insert(&mut self, pivot: &[u8], after: bool, element: &[u8]) -> bool {
         let needle = Needle::new(pivot);
         let parts = self.0.parts();
@@ -210,8 +211,8 @@ impl ListMut<'_> {
         inserted
     }
 
-    /// Deletes up to `max` elements that are equal to `element`, those nearest to an end, and says how many. Effect:
-    /// `LREM`.
+    /// Deletes up to `max` elements that are equal to `element`, those nearest to an end, and says
+    /// how many. Effect: `LREM`.
     pub fn remove(&mut self, element: &[u8], nearest: ListEnd, max: usize) -> usize {
         let needle = Needle::new(element);
         let parts = self.0.parts();

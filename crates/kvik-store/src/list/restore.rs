@@ -11,7 +11,8 @@ use crate::restore::{Malformed, Terms};
 use crate::text::IntText;
 
 impl<'g> Entry<'g> {
-    /// Begins a list beside what the key holds, which is discarded unless it is [restored](ListMut::restore).
+    /// Begins a list beside what the key holds, which is discarded unless it is
+    /// [restored](ListMut::restore).
     pub fn build_list(self) -> ListMut<'g> {
         ListMut(Edit::build(self))
     }

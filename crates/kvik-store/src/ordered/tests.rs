@@ -1,7 +1,8 @@
 //! The tree against a sorted vector, and its structure after every change.
 //!
-//! Items are ordered by a score and, where that is the same, by a name that only a reference leads to, as in a sorted set.
-//! Names of items that are gone are erased: a tree that asks for one is found out.
+//! Items are ordered by a score and, where that is the same, by a name that only a reference leads
+//! to, as in a sorted set. Names of items that are gone are erased: a tree that asks for one is
+//! found out.
 
 use std::cmp::Ordering;
 

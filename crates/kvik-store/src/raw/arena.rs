@@ -1,15 +1,18 @@
 //! The memory of a stripe's entries: cells in pages of 64 KiB, one size of cell to a page.
 //!
-//! A reference is the number of a page and of a cell in it. Since the stripe owns the arena, the stripe's lock owns the
-//! memory: no atomics, nothing freed by others. Free cells of a page form a list through their first two bytes; cells that
-//! were never used lie behind the others and are not touched, so that a page costs no more memory than it holds.
+//! A reference is the number of a page and of a cell in it. Since the stripe owns the arena, the
+//! stripe's lock owns the memory: no atomics, nothing freed by others. Free cells of a page form a
+//! list through their first two bytes; cells that were never used lie behind the others and are not
+//! touched, so that a page costs no more memory than it holds.
 //!
-//! The page directory can be read without the lock, to compute where an entry is and fetch it into the cache; reading the
-//! entry itself is for the owner. All slices come from `&self` or `&mut self`, and a reference to a page that is gone
-//! panics; one to a cell that has another owner by now is a broken invariant of the caller, but stays inside the arena.
+//! The page directory can be read without the lock, to compute where an entry is and fetch it into
+//! the cache; reading the entry itself is for the owner. All slices come from `&self` or `&mut
+//! self`, and a reference to a page that is gone panics; one to a cell that has another owner by
+//! now is a broken invariant of the caller, but stays inside the arena.
 //!
-//! Pages that a mass deletion left sparse are emptied by [`Arena::begin_compaction`], after which [`Arena::relocate`] moves
-//! whatever entry of theirs it is offered, until [`Arena::end_compaction`].
+//! Pages that a mass deletion left sparse are emptied by [`Arena::begin_compaction`], after which
+//! [`Arena::relocate`] moves whatever entry of theirs it is offered, until
+//! [`Arena::end_compaction`].
 
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -28,7 +31,8 @@ const NO_PAGE: u32 = 0;
 /// A page is sparse when less than this part of its cells is used.
 const SPARSE: (usize, usize) = (1, 2);
 
-/// Where pages are, readable without the lock: the address of a page, aligned, plus its cells' size.
+/// Where pages are, readable without the lock: the address of a page, aligned, plus its cells'
+/// size.
 #[derive(Default)]
 pub(crate) struct PageDirectory(StableVec<AtomicPtr<u8>, FIRST_PAGES>);
 
@@ -41,8 +45,8 @@ pub(crate) struct Arena {
     open: [u32; CLASSES],
     /// Numbers of pages that were given back.
     unused: Vec<u32>,
-    /// The page that was emptied last, for the next one that is needed: to go through the pool each time an entry comes and
-    /// goes alone in its size would take longer than all else.
+    /// The page that was emptied last, for the next one that is needed: to go through the pool each
+    /// time an entry comes and goes alone in its size would take longer than all else.
     spare: Option<Page>,
     live_bytes: usize,
     touched_bytes: usize,
@@ -73,7 +77,8 @@ enum PageState {
 }
 
 impl PageDirectory {
-    /// Where an entry is, if its page exists; only an address, since without the lock nobody may read there.
+    /// Where an entry is, if its page exists; only an address, since without the lock nobody may
+    /// read there.
     #[inline]
     pub(crate) fn address(&self, entry: EntryRef) -> Option<*const u8> {
         let (start, bytes) = self.page(entry.page());
@@ -174,10 +179,11 @@ impl Arena {
     #[inline]
     pub(crate) fn bytes(&self, entry: EntryRef) -> &[u8] {
         let (start, bytes) = self.cell(entry);
-        // Most cells lie across two lines; the second one is on its way while the first is looked at.
+        // Most cells lie across two lines; the second one is on its way while the first is looked
+        // at.
         fetch(start.wrapping_add(bytes.min(LINE) - 1));
-        // SAFETY: `cell` gives a range of a page this arena owns, made of initialized bytes; `&self` keeps others from
-        // writing there.
+        // SAFETY: `cell` gives a range of a page this arena owns, made of initialized bytes;
+        // `&self` keeps others from writing there.
         unsafe { std::slice::from_raw_parts(start, bytes) }
     }
 
@@ -193,8 +199,8 @@ impl Arena {
     pub(crate) fn pair(&mut self, from: EntryRef, to: EntryRef) -> (&[u8], &mut [u8]) {
         assert_ne!(from, to, "two cells are asked for");
         let ((from, from_bytes), (to, to_bytes)) = (self.cell(from), self.cell(to));
-        // SAFETY: as in `bytes` and `bytes_mut`. Cells of one page do not overlap, for they have one size; those of
-        // different pages do not either.
+        // SAFETY: as in `bytes` and `bytes_mut`. Cells of one page do not overlap, for they have
+        // one size; those of different pages do not either.
         unsafe {
             (
                 std::slice::from_raw_parts(from, from_bytes),
@@ -212,8 +218,8 @@ impl Arena {
             bytes != 0 && offset + bytes <= PAGE_BYTES,
             "a reference leads to a cell of a page"
         );
-        // SAFETY: only `open_page` puts pages into the directory, which it got from the pool, and `give_back` takes
-        // them out; the offset was checked to lie inside.
+        // SAFETY: only `open_page` puts pages into the directory, which it got from the pool, and
+        // `give_back` takes them out; the offset was checked to lie inside.
         (unsafe { start.add(offset) }, bytes)
     }
 
@@ -294,8 +300,8 @@ impl Arena {
         }
     }
 
-    /// Ends a page without entries. No size keeps one: there are many sizes, and a collection that grows passes through all
-    /// of them.
+    /// Ends a page without entries. No size keeps one: there are many sizes, and a collection that
+    /// grows passes through all of them.
     #[cold]
     fn emptied(&mut self, number: usize) {
         if self.pages[number].state == PageState::Open {

@@ -7,8 +7,8 @@ pub(super) const LINE: usize = 64;
 #[inline]
 pub(super) fn fetch(line: *const u8) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: prefetching accesses nothing as far as the program can tell, whatever the address; every x86-64 processor
-    // has the instruction.
+    // SAFETY: prefetching accesses nothing as far as the program can tell, whatever the address;
+    // every x86-64 processor has the instruction.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T0>(line.cast());

@@ -1,4 +1,5 @@
-//! The ground floor: memory, and tables that find entries in it. It knows bytes and positions, but neither keys nor values.
+//! The ground floor: memory, and tables that find entries in it. It knows bytes and positions, but
+//! neither keys nor values.
 //!
 //! ```text
 //! Table --(position)--> Segment -> Bucket --(EntryRef)--> Arena -> cell
@@ -6,9 +7,9 @@
 //!  Root                  Block                            Page
 //!   (read without the lock by SharedTables)     (chunks of the process)
 //! ```
-//! All of the crate's `unsafe` is in here, and of these files only in [`stable`], [`pool`], [`block`], [`bucket`] (vector
-//! instructions), [`arena`] and [`line`] (the prefetch instruction). The others cannot break memory: [`arena`] and [`block`]
-//! check every reference they are given.
+//! All of the crate's `unsafe` is in here, and of these files only in [`stable`], [`pool`],
+//! [`block`], [`bucket`] (vector instructions), [`arena`] and [`line`] (the prefetch instruction).
+//! The others cannot break memory: [`arena`] and [`block`] check every reference they are given.
 
 pub(crate) mod arena;
 mod block;
@@ -26,8 +27,9 @@ pub(crate) mod slab;
 mod stable;
 pub(crate) mod table;
 
-/// Returns up to `bytes` of memory that no store of this process uses to the system, and says whether there is more.
-/// Meant to be called again and again, in slices that nobody minds, by a thread on which nobody waits.
+/// Returns up to `bytes` of memory that no store of this process uses to the system, and says
+/// whether there is more. Meant to be called again and again, in slices that nobody minds, by a
+/// thread on which nobody waits.
 pub fn release_memory(bytes: usize) -> bool {
     let pages = bytes.div_ceil(pool::PAGE_BYTES);
     let (trimmed, more) = pool::trim(pages);
@@ -41,9 +43,9 @@ pub fn lacks_memory() -> bool {
     pool::is_lacking()
 }
 
-/// Has the system provide memory that a store of this process will soon need, and says whether there is more to prepare.
-/// It takes some milliseconds that would otherwise pass in a command. Like [`release_memory`] it is for a thread on which
-/// nobody waits.
+/// Has the system provide memory that a store of this process will soon need, and says whether
+/// there is more to prepare. It takes some milliseconds that would otherwise pass in a command.
+/// Like [`release_memory`] it is for a thread on which nobody waits.
 pub fn prepare_memory() -> bool {
     pool::prepare()
 }

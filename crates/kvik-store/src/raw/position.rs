@@ -1,7 +1,8 @@
 //! Where an entry belongs in a table.
 //!
-//! A table orders its entries by 64 well mixed bits, which are a hash of the key. The leading 32 bits, the prefix, say
-//! which segment holds the entry and where in it; they are also the order of a walk. Eight of the others are the tag.
+//! A table orders its entries by 64 well mixed bits, which are a hash of the key. The leading 32
+//! bits, the prefix, say which segment holds the entry and where in it; they are also the order of
+//! a walk. Eight of the others are the tag.
 
 /// The place of an entry in the order of its table. Entries may share one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,8 +24,8 @@ impl Position {
         ((self.0 >> 24) as u8).max(1)
     }
 
-    /// A position in the other half of the range that all positions with the same leading `bits - 1` bits form. There is
-    /// at least one bit.
+    /// A position in the other half of the range that all positions with the same leading `bits -
+    /// 1` bits form. There is at least one bit.
     pub(crate) fn in_other_half(self, bits: u32) -> Self {
         Self(self.0 ^ 1 << (64 - bits))
     }

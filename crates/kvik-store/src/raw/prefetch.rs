@@ -1,8 +1,9 @@
 //! Fetching into the cache, before the lock is taken, what a lookup will need.
 //!
-//! A lookup misses the cache twice, at the bucket and at the entry, one after the other. A batch of lookups first fetches
-//! all buckets and then all entries, so that the misses overlap. This reads only atomics in memory that stays what it is
-//! (see [`super::block`]). They may be out of date, and then the wrong line is fetched. Entries themselves are not read.
+//! A lookup misses the cache twice, at the bucket and at the entry, one after the other. A batch of
+//! lookups first fetches all buckets and then all entries, so that the misses overlap. This reads
+//! only atomics in memory that stays what it is (see [`super::block`]). They may be out of date,
+//! and then the wrong line is fetched. Entries themselves are not read.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,7 +15,8 @@ use super::position::Position;
 use super::root::{Root, Word};
 use super::stable::StableVec;
 
-/// The roots of a stripe's tables and the directory of its pages: the part of a stripe that is readable without its lock.
+/// The roots of a stripe's tables and the directory of its pages: the part of a stripe that is
+/// readable without its lock.
 pub(crate) struct SharedTables {
     roots: StableVec<OnceLock<Arc<Root>>, 16>,
     pages: Arc<PageDirectory>,
@@ -33,7 +35,8 @@ impl SharedTables {
         self.roots.reach(table).get_or_init(|| Arc::clone(root));
     }
 
-    /// First step: fetches the bucket at this position of a table, and the next one, where the entry may be as well.
+    /// First step: fetches the bucket at this position of a table, and the next one, where the
+    /// entry may be as well.
     #[inline]
     pub(crate) fn prefetch_bucket(&self, table: usize, position: Position) -> Option<Lookup<'_>> {
         let word = self.word(table, position)?;
@@ -66,8 +69,9 @@ pub struct Lookup<'a> {
 }
 
 impl Lookup<'_> {
-    /// Second step, when the bucket has arrived: fetches the entries that look as if they had this hash, nearly always
-    /// one or none. What has gone to the stash of its segment is not worth the search.
+    /// Second step, when the bucket has arrived: fetches the entries that look as if they had this
+    /// hash, nearly always one or none. What has gone to the stash of its segment is not worth the
+    /// search.
     #[inline]
     pub fn prefetch_entry(&self) {
         self.prefetch_entries_of(self.home);

@@ -1,10 +1,12 @@
-//! The part of a table that can be read without its stripe's lock: which segment holds which hashes.
+//! The part of a table that can be read without its stripe's lock: which segment holds which
+//! hashes.
 //!
-//! The directory is indexed by the leading bits of the hash. It doubles by being written out anew, beside the old one, which
-//! stays for those who still read it and for the table that has shrunk: together 16 bytes for a segment of 4 KiB.
+//! The directory is indexed by the leading bits of the hash. It doubles by being written out anew,
+//! beside the old one, which stays for those who still read it and for the table that has shrunk:
+//! together 16 bytes for a segment of 4 KiB.
 //!
-//! A word names a segment: its block, its number in the table, how many leading bits of the hash its keys have in common
-//! and how large the block is.
+//! A word names a segment: its block, its number in the table, how many leading bits of the hash
+//! its keys have in common and how large the block is.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -102,7 +104,8 @@ impl Root {
         Word::unpack(word)
     }
 
-    /// The directory as it is now, for the table that owns it; none while there is one segment, or none.
+    /// The directory as it is now, for the table that owns it; none while there is one segment, or
+    /// none.
     pub(crate) fn current(&self) -> Option<Directory> {
         let bits = self.bits();
         (bits > 0).then(|| Directory {

@@ -1,18 +1,19 @@
 //! A hash table in hash order that grows one segment at a time.
 //!
-//! The prefix of a position says which segment holds it (see [`super::root`]) and where in the segment
-//! ([`super::segment`]). A table begins as one bucket of 64 bytes; its only segment doubles up to 64
-//! buckets, and from then on a full segment splits in two by the next bit of the prefix. Two that
-//! became sparse are joined again, and the last one shrinks ([`growth`]). No step concerns more than
-//! two segments, about 740 keys.
+//! The prefix of a position says which segment holds it (see [`super::root`]) and where in the
+//! segment ([`super::segment`]). A table begins as one bucket of 64 bytes; its only segment doubles
+//! up to 64 buckets, and from then on a full segment splits in two by the next bit of the prefix.
+//! Two that became sparse are joined again, and the last one shrinks ([`growth`]). No step concerns
+//! more than two segments, about 740 keys.
 //!
 //! Positions that crowd so closely that splitting does not help go to a sorted list beside the
-//! segments ([`crowd`]): that takes an attacker who knows the seed, and costs time but nothing else.
+//! segments ([`crowd`]): that takes an attacker who knows the seed, and costs time but nothing
+//! else.
 //!
 //! [`Table::walk`] visits the keys of one home bucket after the other, in the order of their
-//! positions. Bucket borders of a segment are borders in its halves too, and the walk filters nothing:
-//! whatever splits or joins between two calls, a key with a prefix from the returned one on has not
-//! been left out.
+//! positions. Bucket borders of a segment are borders in its halves too, and the walk filters
+//! nothing: whatever splits or joins between two calls, a key with a prefix from the returned one
+//! on has not been left out.
 //!
 //! The table knows references and positions only; what it needs to know about an entry it asks
 //! [`Keys`].
@@ -174,8 +175,8 @@ impl Table {
         self.deadlines.earliest().min(self.due_in_crowd())
     }
 
-    /// An entry that is due. Looks into `looks` buckets at most and takes off how many it needed; when none are left
-    /// there may be more to find.
+    /// An entry that is due. Looks into `looks` buckets at most and takes off how many it needed;
+    /// when none are left there may be more to find.
     pub(crate) fn next_due(
         &mut self,
         now: UnixMs,
@@ -193,7 +194,8 @@ impl Table {
             if let Some((at, entry)) = first.filter(|&(at, _)| at <= now) {
                 return Some((at, entry));
             }
-            // What was noted is of an entry that is gone or expires later: the true minimum replaces it.
+            // What was noted is of an entry that is gone or expires later: the true minimum
+            // replaces it.
             let at = first.map_or(NEVER, |(at, _)| at);
             self.deadlines.set(number, bucket, at);
         }
@@ -231,8 +233,8 @@ impl Table {
             let word = self.word_of(from)?;
             let segment = word.segment()?;
             let base = from.first_of(word.depth);
-            // The first prefix of a home bucket: the segment's 2^(32 - depth) prefixes are spread over
-            // its homes in order.
+            // The first prefix of a home bucket: the segment's 2^(32 - depth) prefixes are spread
+            // over its homes in order.
             let border = |home| base + segment.start_of(home).div_ceil(1 << word.depth);
             let end = border(segment.homes());
             let strays = self.strays(base..end, segment, keys);
@@ -266,8 +268,8 @@ impl Table {
         if self.len == 0 {
             return None;
         }
-        // Lanes are drawn until one is taken. To draw a bucket and then one of its keys would favour the
-        // keys of sparse buckets.
+        // Lanes are drawn until one is taken. To draw a bucket and then one of its keys would
+        // favour the keys of sparse buckets.
         let mut state = random;
         for _ in 0..1000 {
             state = state
@@ -283,7 +285,8 @@ impl Table {
             .or_else(|| self.crowd.first().map(|&(_, entry)| entry))
     }
 
-    /// Offers every entry of a segment for replacement and says whether there is a segment with a higher number.
+    /// Offers every entry of a segment for replacement and says whether there is a segment with a
+    /// higher number.
     pub(crate) fn replace_in_segment(
         &mut self,
         number: usize,
@@ -415,7 +418,8 @@ impl SegmentMeta {
 }
 
 impl Detached {
-    /// Gives up to `max` entries to `free`, the memory of emptied blocks back, and says whether there is more.
+    /// Gives up to `max` entries to `free`, the memory of emptied blocks back, and says whether
+    /// there is more.
     pub(crate) fn drain(&mut self, max: usize, mut free: impl FnMut(EntryRef)) -> bool {
         let mut left = max;
         while left > 0 {

@@ -39,8 +39,8 @@ impl SetMut<'_> {
         self.0.view()
     }
 
-    /// Prepares for `count` more members, as far as that decides on the representation: that of a new set, or a table from
-    /// the first of them on that is new.
+    /// Prepares for `count` more members, as far as that decides on the representation: that of a
+    /// new set, or a table from the first of them on that is new.
     pub fn expect(&mut self, first: &[u8], count: usize) {
         // A set that is there must not change before something is stated.
         self.1 = count;
@@ -90,8 +90,8 @@ impl SetMut<'_> {
         removed
     }
 
-    /// Deletes a member chosen by `random`, each as likely as any other, after giving it to `tell`; says whether there was
-    /// one. Effect: `SREM`.
+    /// Deletes a member chosen by `random`, each as likely as any other, after giving it to `tell`;
+    /// says whether there was one. Effect: `SREM`.
     pub fn pop(&mut self, random: u64, tell: impl FnOnce(&[u8])) -> bool {
         let mut room = IntText::default();
         let Some(member) = self.view().sample(random) else {
@@ -102,8 +102,8 @@ impl SetMut<'_> {
         self.remove(&member)
     }
 
-    /// Sets or clears when a member expires and says whether there is such a member. Effect: `PEXPIREMEMBERAT`, or
-    /// `PERSISTMEMBER` when a time is cleared.
+    /// Sets or clears when a member expires and says whether there is such a member. Effect:
+    /// `PEXPIREMEMBERAT`, or `PERSISTMEMBER` when a time is cleared.
     pub fn set_expiry(&mut self, member: &[u8], expire_at: Option<UnixMs>) -> bool {
         let Some(old) = self.view().expiry_of(member) else {
             return false;

@@ -1,5 +1,5 @@
-//! Adding and deleting members of a packed set where it lies. Each method returns nothing, and has changed nothing, if the
-//! set has to be taken out for that.
+//! Adding and deleting members of a packed set where it lies. Each method returns nothing, and has
+//! changed nothing, if the set has to be taken out for that.
 
 use super::change::{Addition, SetMut, max_ints};
 use crate::cells::ValueForm;

@@ -11,7 +11,8 @@ use crate::restore::{Malformed, Terms, checked};
 use crate::text::{IntText, StringRef};
 
 impl<'g> Entry<'g> {
-    /// Begins a set beside what the key holds, which is discarded unless it is [restored](SetMut::restore).
+    /// Begins a set beside what the key holds, which is discarded unless it is
+    /// [restored](SetMut::restore).
     pub fn build_set(self) -> SetMut<'g> {
         SetMut(Edit::build(self), 0)
     }

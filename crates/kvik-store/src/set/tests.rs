@@ -1,4 +1,5 @@
-//! Sets in all their representations against a naive model, and changed where they lie against changed elsewhere.
+//! Sets in all their representations against a naive model, and changed where they lie against
+//! changed elsewhere.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;

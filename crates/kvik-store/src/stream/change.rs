@@ -102,7 +102,8 @@ impl<'g> StreamMut<'g> {
         }
     }
 
-    /// Deletes entries from the front and says how many. Effect: `XTRIM` to the length that is left.
+    /// Deletes entries from the front and says how many. Effect: `XTRIM` to the length that is
+    /// left.
     pub fn trim(&mut self, trim: &Trim) -> u64 {
         let EditParts { value, limits, .. } = self.0.parts();
         let Some(body) = value.made_mut() else {
@@ -138,8 +139,8 @@ impl<'g> StreamMut<'g> {
         deleted
     }
 
-    /// Sets the last id, which is not below that of an entry, and if given the number of entries ever added and the
-    /// largest id deleted. Effect: `XSETID`.
+    /// Sets the last id, which is not below that of an entry, and if given the number of entries
+    /// ever added and the largest id deleted. Effect: `XSETID`.
     pub fn set_last_id(
         &mut self,
         last_id: StreamId,
@@ -161,7 +162,8 @@ impl<'g> StreamMut<'g> {
         self.0.unwatched(|edit| edit.emit_alone(b"XSETID", &words));
     }
 
-    /// Makes a consumer group and says whether there was none with this name. Effect: `XGROUP CREATE`.
+    /// Makes a consumer group and says whether there was none with this name. Effect: `XGROUP
+    /// CREATE`.
     pub fn create_group(
         &mut self,
         name: &[u8],

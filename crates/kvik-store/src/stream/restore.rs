@@ -1,7 +1,7 @@
 //! Streams that come whole: see [`crate::restore`].
 //!
-//! The entries of a node are added one by one: so every one of them is checked, and nodes are as large as the settings here
-//! say. What was deleted within a node stays behind.
+//! The entries of a node are added one by one: so every one of them is checked, and nodes are as
+//! large as the settings here say. What was deleted within a node stays behind.
 
 use std::borrow::Cow;
 
@@ -43,7 +43,8 @@ struct NodeEntry<'a> {
 }
 
 impl<'g> Entry<'g> {
-    /// Begins a stream beside what the key holds, which is discarded unless it is [restored](StreamMut::restore).
+    /// Begins a stream beside what the key holds, which is discarded unless it is
+    /// [restored](StreamMut::restore).
     pub fn build_stream(self) -> StreamMut<'g> {
         StreamMut(Edit::build(self))
     }

@@ -1,5 +1,5 @@
-//! Streams through the guard against a naive model, their bytes counted anew after each change, and their effects played
-//! into a second store.
+//! Streams through the guard against a naive model, their bytes counted anew after each change, and
+//! their effects played into a second store.
 
 use std::collections::BTreeMap;
 

@@ -1,11 +1,14 @@
-//! Compaction: moving entries out of pages that a mass deletion left sparse, so that the pages can go back.
+//! Compaction: moving entries out of pages that a mass deletion left sparse, so that the pages can
+//! go back.
 //!
-//! It goes on in slices, first through the tables of all keyspaces, then through the members of all large collections.
-//! Pages that are to be emptied get nothing new meanwhile; what was not reached when it ends is used again.
+//! It goes on in slices, first through the tables of all keyspaces, then through the members of all
+//! large collections. Pages that are to be emptied get nothing new meanwhile; what was not reached
+//! when it ends is used again.
 
 use super::Stripe;
 
-/// Free bytes of entries' memory below which compacting is not worth it, and the part of it they have to be.
+/// Free bytes of entries' memory below which compacting is not worth it, and the part of it they
+/// have to be.
 const SLACK_BYTES: usize = 1 << 20;
 const SLACK_PART: usize = 4;
 
@@ -19,8 +22,9 @@ pub(super) enum Compacting {
 }
 
 impl Stripe {
-    /// Moves entries out of sparse pages, those of `segments` table segments at most (up to 768 entries each), and says
-    /// whether there is more to do. Returns at once when little would be won.
+    /// Moves entries out of sparse pages, those of `segments` table segments at most (up to 768
+    /// entries each), and says whether there is more to do. Returns at once when little would be
+    /// won.
     pub fn compact(&mut self, segments: usize) -> bool {
         let Some(mut place) = self.compacting.or_else(|| self.begin_compaction()) else {
             return false;
@@ -67,7 +71,8 @@ impl Stripe {
         arena.give_spare();
         let free = arena.touched_bytes() - arena.live_bytes();
         let worth_it = free > SLACK_BYTES && free > arena.touched_bytes() / SLACK_PART;
-        // Entries that are only waiting to be freed, or for their collection to be placed, would have to be found as well.
+        // Entries that are only waiting to be freed, or for their collection to be placed, would
+        // have to be found as well.
         (worth_it && !waiting && arena.begin_compaction()).then_some(Compacting::Keys(0, 0))
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::layout::{KeyHash, KeyspaceId, Layout};
 use crate::raw::prefetch::{Lookup, SharedTables};
 
-/// Fetches what lookups in one stripe will need, without its lock. Made by [`Stripe::view`](crate::Stripe::view) and valid
-/// however long it is kept.
+/// Fetches what lookups in one stripe will need, without its lock. Made by
+/// [`Stripe::view`](crate::Stripe::view) and valid however long it is kept.
 #[derive(Clone)]
 pub struct StripeView(Arc<SharedTables>);
 
@@ -15,7 +15,8 @@ impl StripeView {
         Self(Arc::clone(shared))
     }
 
-    /// First step: fetches the bucket of the key with this hash, and the next one, where the key may be as well.
+    /// First step: fetches the bucket of the key with this hash, and the next one, where the key
+    /// may be as well.
     #[inline]
     pub fn prefetch_bucket(
         &self,

@@ -1,4 +1,5 @@
-//! Entries of all sizes in several keyspaces, through the guard, against a naive model; and readers without the lock.
+//! Entries of all sizes in several keyspaces, through the guard, against a naive model; and readers
+//! without the lock.
 
 use crate::raw::prefetch::Lookup;
 use std::collections::BTreeMap;

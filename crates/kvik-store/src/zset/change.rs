@@ -17,7 +17,8 @@ use crate::memory::MemoryMut;
 use crate::packed::{Listpack, Needle, listpack};
 use crate::text::IntText;
 
-/// A sorted set while it changes; whoever opened it sees what it does at once, others when it is dropped.
+/// A sorted set while it changes; whoever opened it sees what it does at once, others when it is
+/// dropped.
 #[derive(Debug)]
 pub struct ZsetMut<'g> {
     pub(super) edit: Edit<'g, Zset>,
@@ -62,8 +63,8 @@ impl ZsetMut<'_> {
         self.edit.view()
     }
 
-    /// Announces that up to `count` members will be added, the longest of this length; that decides on the representation
-    /// from the first change on.
+    /// Announces that up to `count` members will be added, the longest of this length; that decides
+    /// on the representation from the first change on.
     pub fn expect(&mut self, count: usize, longest: usize) {
         self.expected = Expected { count, longest };
         // One member is changed where the sorted set lies, if that is possible.
@@ -72,8 +73,8 @@ impl ZsetMut<'_> {
         }
     }
 
-    /// Gives a member the score that `decide` makes of the one it has, or adds it if there is none; where `decide` has no
-    /// score nothing happens. Effect: `ZADD`.
+    /// Gives a member the score that `decide` makes of the one it has, or adds it if there is none;
+    /// where `decide` has no score nothing happens. Effect: `ZADD`.
     pub fn update(
         &mut self,
         member: &[u8],
@@ -92,8 +93,8 @@ impl ZsetMut<'_> {
         scored
     }
 
-    /// The same, without the effect, of a sorted set that is taken out of its entry for it. Also says which score the member
-    /// has, if that has changed.
+    /// The same, without the effect, of a sorted set that is taken out of its entry for it. Also
+    /// says which score the member has, if that has changed.
     pub(super) fn update_taken_out(
         &mut self,
         member: &[u8],
@@ -112,8 +113,8 @@ impl ZsetMut<'_> {
         update.update(value, member, decide)
     }
 
-    /// Sets or clears when a member expires and says whether there is such a member. Effect: `PEXPIREMEMBERAT`, or
-    /// `PERSISTMEMBER` when a time is cleared.
+    /// Sets or clears when a member expires and says whether there is such a member. Effect:
+    /// `PEXPIREMEMBERAT`, or `PERSISTMEMBER` when a time is cleared.
     pub fn set_expiry(&mut self, member: &[u8], expire_at: Option<UnixMs>) -> bool {
         let Some(old) = self.view().expiry_of(member) else {
             return false;
@@ -216,7 +217,8 @@ impl ScoreUpdate<'_> {
     }
 }
 
-/// Whether a packed sorted set may stay so when a member changes as `scored` says, and what is expected follows.
+/// Whether a packed sorted set may stay so when a member changes as `scored` says, and what is
+/// expected follows.
 pub(super) fn has_room(
     pack: Listpack<'_>,
     name: &[u8],

@@ -5,8 +5,8 @@ use super::pack::{StoredScore, Survey};
 use crate::packed::{Listpack, Needle, Packed};
 
 impl ZsetMut<'_> {
-    /// Gives a member the score that `decide` makes of the one it has. Gives `decide` back if the sorted set does not lie in
-    /// its entry; takes it out if there is no room for the change.
+    /// Gives a member the score that `decide` makes of the one it has. Gives `decide` back if the
+    /// sorted set does not lie in its entry; takes it out if there is no room for the change.
     pub(super) fn update_in_place<D: FnOnce(Option<f64>) -> Option<f64>>(
         &mut self,
         member: &[u8],
@@ -35,8 +35,8 @@ impl ZsetMut<'_> {
         Ok((scored, score))
     }
 
-    /// Deletes a member and says whether it was there. Returns nothing, and has changed nothing, if the sorted set has to be
-    /// taken out for that.
+    /// Deletes a member and says whether it was there. Returns nothing, and has changed nothing, if
+    /// the sorted set has to be taken out for that.
     pub(super) fn remove_in_place(&mut self, member: &[u8]) -> Option<bool> {
         let removed = self.edit.in_place()?.remove(member, 1)?;
         if removed {

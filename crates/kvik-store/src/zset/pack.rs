@@ -1,7 +1,7 @@
 //! A small sorted set: a listpack of members and scores, in order.
 //!
-//! A score that is an integer is stored as one, any other as its text. Everything walks from the front: there are few pairs,
-//! and finding a member has to look at each anyway.
+//! A score that is an integer is stored as one, any other as its text. Everything walks from the
+//! front: there are few pairs, and finding a member has to look at each anyway.
 
 use std::cmp::Ordering;
 use std::ops::Range;

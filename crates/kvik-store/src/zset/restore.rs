@@ -8,7 +8,8 @@ use crate::restore::{Malformed, Terms, checked};
 use crate::text::IntText;
 
 impl<'g> Entry<'g> {
-    /// Begins a sorted set beside what the key holds, which is discarded unless it is [restored](ZsetMut::restore).
+    /// Begins a sorted set beside what the key holds, which is discarded unless it is
+    /// [restored](ZsetMut::restore).
     pub fn build_zset(self) -> ZsetMut<'g> {
         ZsetMut {
             edit: Edit::build(self),

@@ -1,8 +1,8 @@
 //! A large sorted set: its members in a table, and beside it their order.
 //!
-//! An item of the order has the member's score and leads to its entry, so most comparisons end without looking at the
-//! entry. The score is in the entry too, where a lookup by name finds it. Whoever moves an entry puts the new reference into
-//! the order before anything else looks there.
+//! An item of the order has the member's score and leads to its entry, so most comparisons end
+//! without looking at the entry. The score is in the entry too, where a lookup by name finds it.
+//! Whoever moves an entry puts the new reference into the order before anything else looks there.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -51,7 +51,8 @@ pub(super) struct RankedIter<'a> {
     hidden: usize,
 }
 
-/// The ranks of the members that are not seen, in order. Mostly there are none, and a rank is what it seems.
+/// The ranks of the members that are not seen, in order. Mostly there are none, and a rank is what
+/// it seems.
 struct Hidden(Vec<usize>);
 
 impl Ranked {
@@ -362,7 +363,8 @@ impl Hidden {
 
     fn rank_among_all(&self, rank: usize) -> usize {
         let (mut from, mut to) = (0, self.0.len());
-        // So many are hidden before a member that is seen as each hidden one has fewer seen before it than that one.
+        // So many are hidden before a member that is seen as each hidden one has fewer seen before
+        // it than that one.
         while from < to {
             let middle = usize::midpoint(from, to);
             if self.0[middle] - middle <= rank {

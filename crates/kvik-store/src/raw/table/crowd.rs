@@ -1,7 +1,8 @@
-//! The crowd of a table: entries for which no segment has room, because too many positions begin alike.
+//! The crowd of a table: entries for which no segment has room, because too many positions begin
+//! alike.
 //!
-//! A sorted list beside the segments. With well mixed hashes it stays empty; who knows the seed can fill
-//! it, and then an insertion costs time in proportion to its length.
+//! A sorted list beside the segments. With well mixed hashes it stays empty; who knows the seed can
+//! fill it, and then an insertion costs time in proportion to its length.
 
 use std::ops::Range;
 

@@ -1,13 +1,14 @@
-//! How a table grows and shrinks: by one segment, or by two that are halves of one range of prefixes.
+//! How a table grows and shrinks: by one segment, or by two that are halves of one range of
+//! prefixes.
 //!
 //! ```text
 //! order:  1 -> 2 -> 4 .. 64 buckets       the only segment is given a larger block      (resize)
 //! depth:  0 -> 1 -> 2 ..                  a full segment of 64 buckets splits           (split)
 //!                                         two halves with at most 384 keys are joined   (join)
 //! ```
-//! Each step collects the entries of the segments concerned, empties them, publishes the new word and
-//! puts the entries back. In between the entries are in no bucket; a reader without the lock finds less
-//! than there is, which costs it a prefetch.
+//! Each step collects the entries of the segments concerned, empties them, publishes the new word
+//! and puts the entries back. In between the entries are in no bucket; a reader without the lock
+//! finds less than there is, which costs it a prefetch.
 
 use super::{Keys, SegmentMeta, Table};
 use crate::raw::block::{self, BlockRef, TOP_ORDER};
@@ -18,7 +19,8 @@ use crate::raw::segment::capacity;
 
 /// Two segments with no more keys than this are joined: half of what one takes.
 const JOIN_LEN: usize = 384;
-/// How many keys fewer there are when it is tried again, if those that are left lie too close together.
+/// How many keys fewer there are when it is tried again, if those that are left lie too close
+/// together.
 const JOIN_STEP: usize = 48;
 /// How far ahead entries are fetched into the cache when many are about to be hashed.
 const AHEAD: usize = 24;
@@ -75,14 +77,16 @@ impl Table {
         true
     }
 
-    /// Most leading bits that the directory may go by. Segments of well mixed positions differ in depth
-    /// by 2 or 3; a directory six bits deeper than the number of keys asks for would be nearly empty.
+    /// Most leading bits that the directory may go by. Segments of well mixed positions differ in
+    /// depth by 2 or 3; a directory six bits deeper than the number of keys asks for would be
+    /// nearly empty.
     fn depth_limit(&self) -> u32 {
         let segments = self.len / JOIN_LEN + 1;
         (segments.ilog2() + 6).min(MAX_DEPTH)
     }
 
-    /// Gives a segment a block of another size, unless that is smaller and not all fits into it; says whether it did.
+    /// Gives a segment a block of another size, unless that is smaller and not all fits into it;
+    /// says whether it did.
     fn resize(&mut self, position: Position, word: Word, order: u32, keys: &impl Keys) -> bool {
         let entries = self.entries_of(position, word, keys);
         let block = self.take_block(order);
@@ -125,11 +129,12 @@ impl Table {
         self.put_entries(&entries, keys);
     }
 
-    /// Joins the segment with its other half, or makes the only one smaller, when few keys are left.
+    /// Joins the segment with its other half, or makes the only one smaller, when few keys are
+    /// left.
     ///
     /// Deleting keys in the order of their positions leaves the later ones close together, so close
-    /// that they would crowd in one segment. Such are not joined; since that is found out by trying,
-    /// it is not tried with every key that goes.
+    /// that they would crowd in one segment. Such are not joined; since that is found out by
+    /// trying, it is not tried with every key that goes.
     pub(super) fn shrink(&mut self, position: Position, word: Word, keys: &impl Keys) {
         let len = self.len_of(position, word);
         if word.depth > 0 {
@@ -142,7 +147,8 @@ impl Table {
                 && sum.is_multiple_of(JOIN_STEP)
                 && self.join((position, word), (other_position, other), keys)
             {
-                // What was joined may be half of something sparse again, down to a table of one bucket.
+                // What was joined may be half of something sparse again, down to a table of one
+                // bucket.
                 self.shrink(position, self.word(position), keys);
             }
         } else if word.order > 0 {
@@ -163,8 +169,8 @@ impl Table {
         usize::from(self.segments[word.number as usize].len) + crowd.len()
     }
 
-    /// Joins two halves in a new block unless not all fits into one; says whether it did. The segment
-    /// of `kept` keeps its number.
+    /// Joins two halves in a new block unless not all fits into one; says whether it did. The
+    /// segment of `kept` keeps its number.
     fn join(&mut self, kept: (Position, Word), gone: (Position, Word), keys: &impl Keys) -> bool {
         let mut entries = self.entries_of(kept.0, kept.1, keys);
         entries.extend(self.entries_of(gone.0, gone.1, keys));
@@ -242,7 +248,8 @@ impl Table {
     }
 }
 
-/// Whether these entries would all have room in the segment of `word`, which is empty before and after.
+/// Whether these entries would all have room in the segment of `word`, which is empty before and
+/// after.
 fn fits(word: Word, entries: &[(Position, EntryRef)]) -> bool {
     let segment = word.segment().expect("a table's blocks are whole");
     let mut entries = entries.iter();

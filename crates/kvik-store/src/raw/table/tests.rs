@@ -165,7 +165,8 @@ proptest! {
         prop_assert_eq!(table.bytes(), 0);
     }
 
-    /// Pages of any size, with growing, splitting, joining and shrinking between them, miss nothing that stays.
+    /// Pages of any size, with growing, splitting, joining and shrinking between them, miss nothing
+    /// that stays.
     #[test]
     fn paged_walks_miss_nothing(
         before in op(),
