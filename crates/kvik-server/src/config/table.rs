@@ -144,7 +144,7 @@ table! {
 "Security" {
     Requirepass = text("requirepass", "").secret().sets(|to, it| *to.password.write() = it.bytes()), "Password of the default user; empty asks for none.";
     EnableProtectedConfigs = choice("enable-protected-configs", "no", PROTECTED_ACTION).fixed(), "Who may CONFIG SET `dir` and `dbfilename`: nobody, everybody or local clients.";
-    EnableDebugCommand = choice("enable-debug-command", "no", PROTECTED_ACTION).fixed().sets(|to, it| allow_debug(to, it)), "Who may use DEBUG.";
+    EnableDebugCommand = choice("enable-debug-command", "no", PROTECTED_ACTION).fixed().sets(allow_debug), "Who may use DEBUG.";
     EnableModuleCommand = choice("enable-module-command", "no", PROTECTED_ACTION).fixed().ignored(NO_MODULES), "Who may use MODULE.";
     RenameCommand = row("rename-command", Pairs, "").file_only().check(refuse_renames).pending("commands keep their names"), "Gives a command another name, or with an empty name removes it.";
     User = row("user", Words, "").file_only().check(refuse_acl).pending(NO_ACL), "Defines an ACL user.";
