@@ -46,8 +46,14 @@ pub struct Client {
     pub input_bytes: AtomicUsize,
     /// Room of the input buffer in bytes.
     pub input_capacity: AtomicUsize,
+    /// Bytes received of arguments that have not come whole.
+    pub argument_bytes: AtomicUsize,
     /// Unsent output in bytes.
     pub output_bytes: AtomicUsize,
+    /// The most unsent output that was seen, in bytes.
+    pub output_peak: AtomicUsize,
+    /// How many pieces of output wait.
+    pub outputs: AtomicUsize,
     /// Id of the last command plus one; 0 before the first.
     pub last_command: AtomicU16,
     /// Commands processed.
@@ -128,7 +134,10 @@ impl Client {
             watched: AtomicUsize::new(0),
             input_bytes: AtomicUsize::new(0),
             input_capacity: AtomicUsize::new(0),
+            argument_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
+            output_peak: AtomicUsize::new(0),
+            outputs: AtomicUsize::new(0),
             last_command: AtomicU16::new(0),
             commands: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
@@ -177,7 +186,12 @@ impl Client {
 
     /// Bytes of its buffers and its state.
     pub fn memory_bytes(&self) -> usize {
-        let buffers = [&self.input_capacity, &self.output_bytes, &self.queued_bytes];
+        let buffers = [
+            &self.input_capacity,
+            &self.argument_bytes,
+            &self.output_bytes,
+            &self.queued_bytes,
+        ];
         size_of::<Self>()
             + buffers
                 .iter()

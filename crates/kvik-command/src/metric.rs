@@ -362,7 +362,9 @@ metrics! {
         "rdb_last_load_keys_loaded", "Keys that the last load took from a snapshot.", |look| {
             number(look.persistence.loaded.keys)
         };
-        "aof_enabled", "Whether writes are logged.", |look| flag(look.persistence.log.is_some());
+        "aof_enabled", "Whether writes are logged.", |look| {
+            flag(look.persistence.log.is_some() || look.persistence.log_begins)
+        };
         "aof_rewrite_in_progress", "Whether the log is being rewritten.", |look| {
             flag(look.persistence.rewrite.running_s.is_some())
         };

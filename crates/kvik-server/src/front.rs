@@ -9,7 +9,7 @@ use socket2::Socket;
 
 use crate::config::{Config, Key};
 use crate::durability::Durability;
-use crate::net::Peer;
+use crate::net::{Listener, Peer};
 use crate::reactor::inbox::{Arrival, Inbox};
 
 /// Unread replies from which nothing more is executed for a client.
@@ -102,6 +102,20 @@ impl Front {
         // Whether it reads the reason is its own affair.
         let _ = socket.set_nonblocking(true);
         let _ = socket.write(format!("-{refusal}\r\n").as_bytes());
+    }
+
+    /// Gives a listener to the thread that accepts for all.
+    pub(crate) fn listen(&self, listener: Listener) {
+        if let Some(inbox) = self.inboxes().first() {
+            inbox.add_listener(listener);
+        }
+    }
+
+    /// Has that thread take over new listeners and drop those that are closed.
+    pub(crate) fn attend_listeners(&self) {
+        if let Some(inbox) = self.inboxes().first() {
+            inbox.nudge();
+        }
     }
 
     /// Gives a client to the least loaded thread.

@@ -4,8 +4,10 @@
 
 pub mod config;
 mod durability;
+mod files;
 mod front;
 mod host;
+mod listening;
 mod log;
 #[cfg(all(test, feature = "model"))]
 mod model;
@@ -17,4 +19,5 @@ mod settings;
 mod sync;
 mod warning;
 
+pub use listening::ListenError;
 pub use server::{Server, StartError, run};

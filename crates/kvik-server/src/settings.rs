@@ -7,10 +7,13 @@
 use std::sync::{Arc, Weak};
 
 use kvik::Db;
+use kvik_command::persistence::Task;
 
 use crate::config::{Config, Effect, Key};
 use crate::front::Front;
+use crate::listening::Listening;
 use crate::log::LogControl;
+use crate::net;
 
 /// Applies the configuration to a store, now and later.
 pub(crate) fn obey(config: &Config, db: &Db) {
@@ -19,6 +22,12 @@ pub(crate) fn obey(config: &Config, db: &Db) {
     let db = db.clone();
     config.on_change(&keys, move |config, changed| {
         config.copy_to(&db.engine().settings, changed);
+        db.file_settings_changed();
+        if changed.contains(&Key::Appendonly) {
+            let task = Task::SetLog(config.bool(Key::Appendonly));
+            let begun = db.engine().persistence().begin(task);
+            begun.map_err(|error| error.to_string())?;
+        }
         Ok(())
     });
 }
@@ -37,6 +46,52 @@ pub(crate) fn tell_threads(config: &Config, front: &Arc<Front>) {
     );
 }
 
+/// Listens elsewhere when the addresses change; what the system refuses keeps the old value.
+pub(crate) fn relisten(config: &Config, front: &Arc<Front>, listening: Listening) {
+    let front: Weak<Front> = Arc::downgrade(front);
+    config.on_change(&[Key::Port, Key::Bind], move |config, changed| {
+        let Some(front) = front.upgrade() else {
+            return Ok(());
+        };
+        let result = listening.change(config, |listener| front.listen(listener));
+        front.attend_listeners();
+        result.map_err(|refused| {
+            tracing::warn!("{refused}");
+            let reason = match changed {
+                [Key::Port, ..] => "Unable to listen on this port. Check server logs.",
+                _ => "Failed to bind to specified addresses.",
+            };
+            reason.to_owned()
+        })
+    });
+}
+
+/// Refuses more clients than the system has open files for.
+pub(crate) fn raise_file_limit(config: &Config) {
+    config.on_change(&[Key::Maxclients], |config, _| {
+        let wanted = files_for(config);
+        match net::limits::raise_open_files(wanted) {
+            Ok(limit) if limit < wanted => {
+                let most = limit.saturating_sub(OTHER_FILES);
+                Err(format!(
+                    "The operating system is not able to handle the specified number of clients, \
+                     try with {most}"
+                ))
+            }
+            // Who cannot learn the limit cannot say that it is too low.
+            _ => Ok(()),
+        }
+    });
+}
+
+/// Open files beside those of clients.
+const OTHER_FILES: u64 = 64;
+
+/// Open files that are needed for all clients.
+pub(crate) fn files_for(config: &Config) -> u64 {
+    config.size(Key::Maxclients) as u64 + OTHER_FILES
+}
+
 /// Refuses to change what would change nothing yet: a client that is told OK relies on it. A value
 /// that holds all the same is accepted.
 pub(crate) fn refuse_pending(config: &Config) {
@@ -50,10 +105,10 @@ pub(crate) fn refuse_pending(config: &Config) {
     });
 }
 
-/// Applies the log level, now and later.
-pub(crate) fn obey_log_level(config: &Config, log: LogControl) {
-    config.on_change(&[Key::Loglevel], move |config, _| {
-        log.set_level(config.choice(Key::Loglevel))
+/// Applies level and format of the log, now and later.
+pub(crate) fn obey_log(config: &Config, log: LogControl) {
+    config.on_change(&[Key::Loglevel, Key::LogFormat], move |config, _| {
+        log.change(config)
     });
 }
 
@@ -68,8 +123,9 @@ mod tests {
     use super::*;
     use crate::config::Access;
 
-    /// A store that is no server lets everybody use DEBUG, as nobody else reaches it.
-    const OTHER_IN_A_SERVER: &str = "enable-debug-command";
+    /// A store that is no server lets everybody use DEBUG, as nobody else reaches it, and has no files unless it is opened
+    /// with a directory.
+    const OTHER_IN_A_SERVER: [&str; 4] = ["enable-debug-command", "appendonly", "save", "dir"];
 
     fn settings_of(config: &Config) -> Settings {
         let settings = Settings::default();
@@ -81,7 +137,7 @@ mod tests {
     fn an_embedded_store_has_the_same_defaults() {
         let config = Config::with_defaults().unwrap();
         let settings = Settings::default();
-        let same = keys(|key| key.name() != OTHER_IN_A_SERVER);
+        let same = keys(|key| !OTHER_IN_A_SERVER.contains(&key.name()));
         config.copy_to(&settings, &same);
         assert_eq!(
             format!("{settings:?}"),
@@ -95,7 +151,7 @@ mod tests {
         let before = format!("{:?}", settings_of(&config));
         let mut tried = 0;
         for key in keys(|key| key.row().is_obeyed_by_commands()) {
-            if key.row().access == Access::Fixed {
+            if matches!(key.row().access, Access::Fixed | Access::Protected) {
                 continue;
             }
             let default = config.text(key);
@@ -114,7 +170,7 @@ mod tests {
     /// A value that is accepted and not the present one.
     fn other_value(config: &Config, key: Key) -> String {
         let now = config.text(key);
-        let probes = ["no", "yes", "7", "1048577", "allkeys-lfu", "secret"];
+        let probes = ["no", "yes", "7", "1048577", "allkeys-lfu", "secret", "7 1"];
         let is_other = |probe: &&&str| {
             let accepted = config.set(&[(key.name().as_bytes(), probe.as_bytes())], true);
             accepted.is_ok() && config.text(key) != now

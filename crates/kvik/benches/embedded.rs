@@ -1,10 +1,12 @@
-//! Nanoseconds for a get and a set from a shared handle, on one thread and on two: `cargo bench -p kvik`.
+//! Nanoseconds for a get and a set from a shared handle, on one thread and on two: `cargo bench -p
+//! kvik`.
 //!
-//! 100,000 keys of 16 bytes with values of 32, or as many as the argument says, visited in random order. Prints CSV.
-//! With more threads a figure is the time in which each of them does one, divided by their number: what one operation
-//! takes of all of them together.
+//! 100,000 keys of 16 bytes with values of 32, or as many as the argument says, visited in random
+//! order. Prints CSV. With more threads a figure is the time in which each of them does one,
+//! divided by their number: what one operation takes of all of them together.
 //!
-//! With `--steps` it times nothing and does what the lines of its input say, for tools that count instructions.
+//! With `--steps` it times nothing and does what the lines of its input say, for tools that count
+//! instructions.
 
 #![allow(clippy::print_stdout, reason = "it prints its results")]
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
@@ -30,8 +32,8 @@ fn key(number: u64) -> Key {
     key
 }
 
-/// Visits keys in random order, other ones in each thread. The keys are made on the way: a list of them would take the
-/// room in the caches that the store's own memory is to have.
+/// Visits keys in random order, other ones in each thread. The keys are made on the way: a list of
+/// them would take the room in the caches that the store's own memory is to have.
 fn visit(keys: u64, thread: u64, operations: usize, mut work: impl FnMut(&Key)) {
     let mut state = 88_172_645_463_325_252 + thread;
     for _ in 0..operations {
@@ -74,8 +76,8 @@ fn time(keys: u64, threads: u64, work: impl Fn(&Key, &mut Vec<u8>) + Sync) -> f6
     (0..ROUNDS).map(|_| round()).fold(f64::INFINITY, f64::min)
 }
 
-/// Does what each line of standard input says, an operation and how many of it (`get 1000`), and answers each line when
-/// it is done; the first answer says that the keys are there.
+/// Does what each line of standard input says, an operation and how many of it (`get 1000`), and
+/// answers each line when it is done; the first answer says that the keys are there.
 fn steps(db: &Db, keys: u64) {
     println!("ready");
     let mut buffer = Vec::new();

@@ -23,7 +23,8 @@ fn work(db: &Db) -> Result<usize, Error> {
 }
 
 fn main() -> Result<(), Error> {
-    // A handle is cloned or shared by reference. The number of threads decides how finely the store is locked.
+    // A handle is cloned or shared by reference. The number of threads decides how finely the store
+    // is locked.
     let db = Db::in_memory(Options::default().threads(THREADS));
     for job in 0..JOBS {
         db.run(&["RPUSH", "jobs", &job.to_string()]);

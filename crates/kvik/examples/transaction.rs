@@ -15,7 +15,8 @@ fn balance(keys: &mut Transaction<'_>, account: &[u8]) -> Result<i64, Error> {
 
 /// Says whether there was enough.
 fn transfer(db: &Db, from: &[u8], to: &[u8], amount: i64) -> Result<bool, Error> {
-    // The keys are named beforehand, so that the store can lock where they live. Nobody sees one without the other.
+    // The keys are named beforehand, so that the store can lock where they live. Nobody sees one
+    // without the other.
     db.transaction(&[from, to], |keys| {
         let (source, target) = (balance(keys, from)?, balance(keys, to)?);
         if source < amount {

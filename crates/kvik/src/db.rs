@@ -28,7 +28,7 @@ pub struct Db {
     open: Arc<Open>,
 }
 
-/// What ends with the last handle.
+/// The parts that end with the last handle.
 struct Open {
     shared: Arc<Shared>,
     /// Sessions between two calls of [`Db::run`].
@@ -52,8 +52,9 @@ impl Drop for Open {
 }
 
 impl Db {
-    /// Opens the store whose files lie in a directory, and creates the directory if there is none. What an earlier
-    /// process has acknowledged is there again, as far as the [fsync policy](Options::fsync) promises.
+    /// Opens the store whose files lie in a directory, and creates the directory if there is none.
+    /// What an earlier process has acknowledged is there again, as far as the [fsync
+    /// policy](Options::fsync) promises.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -67,8 +68,8 @@ impl Db {
     /// ```
     ///
     /// # Errors
-    /// If another process has the directory open, or a file is damaged beyond a torn end of the log. No file has been
-    /// changed then.
+    /// If another process has the directory open, or a file is damaged beyond a torn end of the
+    /// log. No file has been changed then.
     pub fn open(options: impl Into<Options>) -> Result<Self, OpenError> {
         let options = options.into();
         let disk = options.disk();
@@ -91,7 +92,8 @@ impl Db {
         Self::in_memory(Options::default())
     }
 
-    /// An empty store in memory, opened with options. Those about files have no effect before [`Db::open_files`].
+    /// An empty store in memory, opened with options. Those about files have no effect before
+    /// [`Db::open_files`].
     #[must_use]
     pub fn in_memory(options: Options) -> Self {
         let shared = Arc::new(Shared::new(options));
@@ -102,8 +104,9 @@ impl Db {
         }
     }
 
-    /// Loads the files that the settings name into this store, which must be empty, and logs and saves from then on as
-    /// they say. Clients are refused meanwhile (`LOADING`). Returns what was found.
+    /// Loads the files that the settings name into this store, which must be empty, and logs and
+    /// saves from then on as they say. Clients are refused meanwhile (`LOADING`). Returns what was
+    /// found.
     ///
     /// # Errors
     /// As [`Db::open`]. The store must not be used any more then.
@@ -122,8 +125,8 @@ impl Db {
         Ok(recovered)
     }
 
-    /// Waits until all that has happened so far is on disk, whatever the fsync policy is. So one call commits a group of
-    /// changes; without a log it does nothing.
+    /// Waits until all that has happened so far is on disk, whatever the fsync policy is. So one
+    /// call commits a group of changes; without a log it does nothing.
     ///
     /// # Errors
     /// If the disk has failed.
@@ -134,8 +137,8 @@ impl Db {
         }
     }
 
-    /// Hands changed settings about the log to it at once; without this call it learns of them within a tenth of a
-    /// second.
+    /// Hands changed settings about the log to it at once; without this call it learns of them
+    /// within a tenth of a second.
     pub fn file_settings_changed(&self) {
         if let Some((persist, _)) = &*self.open.saver.lock() {
             persist.settings_changed(&self.shared);
@@ -147,7 +150,8 @@ impl Db {
         &self.shared.engine
     }
 
-    /// Something that runs commands for many sessions, one after the other; one for each thread of a server.
+    /// Something that runs commands for many sessions, one after the other; one for each thread of
+    /// a server.
     pub fn executor(&self, patience: Patience) -> Executor {
         Executor::new(Arc::clone(&self.shared), patience)
     }
@@ -165,17 +169,18 @@ impl Db {
         Connection::new(self.clone(), Runner::new(&self.shared))
     }
 
-    /// Registers a client and returns its session, for a server that runs it with an [`Executor`] and ends it with
-    /// [`Executor::end`].
+    /// Registers a client and returns its session, for a server that runs it with an [`Executor`]
+    /// and ends it with [`Executor::end`].
     pub fn session(&self, origin: Origin) -> Session {
         self.shared.session(origin)
     }
 
-    /// Runs one command on database 0 and returns its reply. An error is a value, as it is for a client. State that a
-    /// command leaves behind, such as MULTI, is gone with the call; [`Db::connect`] keeps it.
+    /// Runs one command on database 0 and returns its reply. An error is a value, as it is for a
+    /// client. State that a command leaves behind, such as MULTI, is gone with the call;
+    /// [`Db::connect`] keeps it.
     ///
-    /// Blocks while clients are paused and while the log has no room; where the log is synchronous, until the reply may
-    /// be told.
+    /// Blocks while clients are paused and while the log has no room; where the log is synchronous,
+    /// until the reply may be told.
     ///
     /// ```
     /// # let db = kvik::Db::memory();
@@ -191,9 +196,9 @@ impl Db {
         reply
     }
 
-    /// Gives all effects to a log from now on: those of every unit of work that has not begun yet. Returns false if
-    /// another log has been attached before; the same one may be attached again after [`detach_log`](Self::detach_log).
-    /// Waits until no stripe is held.
+    /// Gives all effects to a log from now on: those of every unit of work that has not begun yet.
+    /// Returns false if another log has been attached before; the same one may be attached again
+    /// after [`detach_log`](Self::detach_log). Waits until no stripe is held.
     pub fn attach_log(&self, log: Arc<dyn EffectLog>) -> bool {
         self.shared.attach(log)
     }
@@ -208,9 +213,9 @@ impl Db {
         self.shared.log()
     }
 
-    /// Makes the store follow the effects of another one ([`Db::replay`]), or ends that. No key of a follower expires by
-    /// itself, those whose time has come are hidden from its clients, and it refuses their writes. Waits until no stripe
-    /// is held.
+    /// Makes the store follow the effects of another one ([`Db::replay`]), or ends that. No key of
+    /// a follower expires by itself, those whose time has come are hidden from its clients, and it
+    /// refuses their writes. Waits until no stripe is held.
     pub fn set_follower(&self, follower: bool) {
         self.shared.set_follower(follower);
     }
@@ -220,7 +225,8 @@ impl Db {
         self.shared.is_follower()
     }
 
-    /// Something that repeats effects: those of a log that is loaded, or of the store that this one follows.
+    /// Something that repeats effects: those of a log that is loaded, or of the store that this one
+    /// follows.
     pub fn replay(&self) -> Replay {
         Replay::new(&self.shared)
     }

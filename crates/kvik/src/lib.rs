@@ -1,9 +1,10 @@
 //! kvik as a library: a Redis-compatible store in this process.
 //!
-//! A [`Db`] is a handle that may be cloned and shared by threads. It runs any command ([`Db::run`], or a [`Connection`]
-//! where state such as SELECT and MULTI is wanted), typed methods for strings and keys, and closures as transactions
-//! ([`Db::transaction`]). Whatever touches several keys locks all their stripes first, in ascending order, so every
-//! command and every transaction is strictly serializable on all cores.
+//! A [`Db`] is a handle that may be cloned and shared by threads. It runs any command ([`Db::run`],
+//! or a [`Connection`] where state such as SELECT and MULTI is wanted), typed methods for strings
+//! and keys, and closures as transactions ([`Db::transaction`]). Whatever touches several keys
+//! locks all their stripes first, in ascending order, so every command and every transaction is
+//! strictly serializable on all cores.
 //!
 //! ```
 //! let db = kvik::Db::memory();

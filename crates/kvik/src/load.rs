@@ -32,7 +32,7 @@ use crate::shared::Shared;
 pub struct LoadOptions {
     /// How many threads store keys, the caller's among them.
     pub threads: usize,
-    /// What becomes of keys that are overdue or exist.
+    /// How keys are treated that are overdue or exist already.
     pub policy: LoadPolicy,
     /// Whether the file's checksum is verified; the setting `rdbchecksum`.
     pub checks_sum: bool,
@@ -70,7 +70,7 @@ impl LoadProgress {
     }
 }
 
-/// What a file held besides its keys.
+/// The contents of a file besides its keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadReport {
     /// Bytes of the file up to the end of its checksum; more may have been read.
@@ -79,7 +79,7 @@ pub struct LoadReport {
     pub version: u16,
     /// Whether there was a checksum, which was right.
     pub is_checked: bool,
-    /// What the file tells about itself, in its order.
+    /// The facts that the file tells about itself, in its order.
     pub aux: Vec<(Vec<u8>, Vec<u8>)>,
     /// The code of libraries of functions.
     pub functions: Vec<Vec<u8>>,

@@ -1,9 +1,10 @@
 //! Tests that run threads in all orders that the memory model allows: `cargo x model`.
 //!
-//! They are about what depends on the order: waking the upkeep thread, taking the locks of several stripes, and EXEC
-//! with watched keys. [`crate::sync`] says what loom sees; everything else is the store as it is. A thread that waits
-//! for ever is a deadlock, which loom reports. Orders in which threads are interrupted more than [`PREEMPTIONS`] times
-//! against their will are left out: there are too many, and bugs rarely need more.
+//! They are about what depends on the order: waking the upkeep thread, taking the locks of several
+//! stripes, and EXEC with watched keys. [`crate::sync`] says what loom sees; everything else is the
+//! store as it is. A thread that waits for ever is a deadlock, which loom reports. Orders in which
+//! threads are interrupted more than [`PREEMPTIONS`] times against their will are left out: there
+//! are too many, and bugs rarely need more.
 
 #![expect(clippy::unwrap_used, reason = "only tests use this")]
 
@@ -80,7 +81,8 @@ fn the_upkeep_thread_never_sleeps_past_a_deadline() {
     });
 }
 
-/// Nor does a deadline get lost behind another one, of another stripe, that woke the thread or did not.
+/// Nor does a deadline get lost behind another one, of another stripe, that woke the thread or did
+/// not.
 #[test]
 fn the_upkeep_thread_never_sleeps_past_the_earlier_of_two_deadlines() {
     model(|shared| {
@@ -114,8 +116,8 @@ fn the_upkeep_thread_hears_that_it_is_to_stop() {
     });
 }
 
-/// Whoever takes several stripes, or one after the other in any order, never waits for somebody who waits for it, and
-/// nobody sees half of what a command did.
+/// Whoever takes several stripes, or one after the other in any order, never waits for somebody who
+/// waits for it, and nobody sees half of what a command did.
 #[test]
 fn commands_on_several_stripes_neither_block_each_other_nor_mix() {
     model(|shared| {
@@ -164,7 +166,8 @@ fn increment(shared: &Arc<Shared>) -> bool {
     !run(&mut client, &["MULTI", read, "EXEC"]).is_null()
 }
 
-/// Each writes a key, of one stripe, if the key that the other one writes, of another stripe, is missing.
+/// Each writes a key, of one stripe, if the key that the other one writes, of another stripe, is
+/// missing.
 #[test]
 fn transactions_that_watch_what_the_other_one_writes_do_not_both_run() {
     model(|shared| {

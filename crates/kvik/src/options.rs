@@ -33,16 +33,17 @@ pub struct Options {
 }
 
 impl Options {
-    /// Where the files lie: a log, and snapshots if commands ask for them. Without a directory the store is in memory
-    /// only.
+    /// Where the files lie: a log, and snapshots if commands ask for them. Without a directory the
+    /// store is in memory only.
     #[must_use]
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
         self
     }
 
-    /// When the log is forced to disk, once a second by default. With [`FsyncPolicy::Always`] every call returns when
-    /// what it changed is on disk; otherwise [`Db::commit`](crate::Db::commit) waits for all changes before it.
+    /// When the log is forced to disk, once a second by default. With [`FsyncPolicy::Always`] every
+    /// call returns when what it changed is on disk; otherwise [`Db::commit`](crate::Db::commit)
+    /// waits for all changes before it.
     #[must_use]
     pub fn fsync(mut self, policy: FsyncPolicy) -> Self {
         self.fsync = policy;
@@ -70,22 +71,24 @@ impl Options {
         settings.set_fsync(self.fsync);
     }
 
-    /// The number of stripes, rounded up to a power of two of at most 1024; by default it follows from the threads.
+    /// The number of stripes, rounded up to a power of two of at most 1024; by default it follows
+    /// from the threads.
     #[must_use]
     pub fn stripes(mut self, stripes: usize) -> Self {
         self.stripes = Some(stripes);
         self
     }
 
-    /// How many threads will use the store, by default as many as there are cores. There are 16 stripes for each, so
-    /// that two threads rarely meet.
+    /// How many threads will use the store, by default as many as there are cores. There are 16
+    /// stripes for each, so that two threads rarely meet.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self
     }
 
-    /// The hash seed, by default random per process. A fixed one makes a store repeatable, and attackable.
+    /// The hash seed, by default random per process. A fixed one makes a store repeatable, and
+    /// attackable.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
@@ -113,7 +116,8 @@ impl Options {
         self
     }
 
-    /// A store that follows another one from the start; see [`Db::set_follower`](crate::Db::set_follower).
+    /// A store that follows another one from the start; see
+    /// [`Db::set_follower`](crate::Db::set_follower).
     #[must_use]
     pub fn follower(mut self) -> Self {
         self.follower = true;

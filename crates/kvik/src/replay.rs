@@ -8,8 +8,8 @@ use kvik_resp::{Args, Value};
 use crate::runner::Runner;
 use crate::shared::Shared;
 
-/// Repeats effects on a store, in the order in which they come. It skips the gate that clients pass: it is neither
-/// paused nor refused, and no key expires for it.
+/// Repeats effects on a store, in the order in which they come. It skips the gate that clients
+/// pass: it is neither paused nor refused, and no key expires for it.
 ///
 /// ```
 /// use kvik::effects::Unit;

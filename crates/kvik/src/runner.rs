@@ -63,8 +63,8 @@ impl Runner {
         }
     }
 
-    /// Runs a command: after a pause of all clients has ended, and when the log has room. Returns when its reply may be
-    /// told.
+    /// Runs a command: after a pause of all clients has ended, and when the log has room. Returns
+    /// when its reply may be told.
     fn execute(&mut self, args: Args<'_>) -> Result<(), Error> {
         loop {
             self.executor.refresh();

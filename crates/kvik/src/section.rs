@@ -1,17 +1,22 @@
-//! The locked section: the stripes that a unit of work holds, and all that has to happen before it lets them go.
+//! The locked section: the stripes that a unit of work holds, and all that has to happen before it
+//! lets them go.
 //!
-//! Every access to the store goes through [`Section::run`]. It takes stripes that are locked, the time and the rules of
-//! this moment ([`Terms`]), and the work to do. Guards come from the section, so that none of the rules can be left out:
-//! what becomes of expired keys, what access clocks record, how collections are packed. When the work is done, the section
-//! hands the effects to the log while the stripes are still held, stamps the keys with the unit's place in the log,
-//! unlocks, and then delivers what leaves only at the end: garbage today, pushes and invalidations in the same way.
+//! Every access to the store goes through [`Section::run`]. It takes stripes that are locked, the
+//! time and the rules of this moment ([`Terms`]), and the work to do. Guards come from the section,
+//! so that none of the rules can be left out: what becomes of expired keys, what access clocks
+//! record, how collections are packed. When the work is done, the section hands the effects to the
+//! log while the stripes are still held, stamps the keys with the unit's place in the log, unlocks,
+//! and then delivers what leaves only at the end: garbage today, pushes and invalidations in the
+//! same way.
 //!
-//! A section asserts that no effect is pending when its stripes are let go, in release builds too. Where a panic unwinds
-//! through the work, the effects so far are handed over, because what it has changed stays changed. The unit is empty when a section begins,
-//! so that undoing one is a truncation to an empty unit, together with the old values that the guard's changes report.
+//! A section asserts that no effect is pending when its stripes are let go, in release builds too.
+//! Where a panic unwinds through the work, the effects so far are handed over, because what it has
+//! changed stays changed. The unit is empty when a section begins, so that undoing one is a
+//! truncation to an empty unit, together with the old values that the guard's changes report.
 //!
-//! Cost without a log: a handful of stores and two branches. The section is a variable of [`Section::run`] and is never
-//! moved, which would take as long as all else it does for a small command.
+//! Cost without a log: a handful of stores and two branches. The section is a variable of
+//! [`Section::run`] and is never moved, which would take as long as all else it does for a small
+//! command.
 
 mod in_turn;
 
@@ -35,7 +40,8 @@ pub(crate) trait Locks: Stripes {
     /// Whether others read them meanwhile, so that nothing may be changed.
     const SHARED: bool = false;
 
-    /// When the next key or member in them expires, at the earliest, in milliseconds since the epoch.
+    /// When the next key or member in them expires, at the earliest, in milliseconds since the
+    /// epoch.
     fn next_due(&self) -> u64 {
         u64::MAX
     }
@@ -71,7 +77,8 @@ impl Locks for SharedRead<'_> {
 /// Who works in a section, which decides what becomes of expired keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Actor {
-    /// A client or the store itself: a primary deletes expired keys, a paused store and a follower hide them.
+    /// A client or the store itself: a primary deletes expired keys, a paused store and a follower
+    /// hide them.
     Client,
     /// Somebody who repeats effects: keys stay until an effect deletes them.
     Repeater,
@@ -79,7 +86,7 @@ pub(crate) enum Actor {
     Observer,
 }
 
-/// What a section begins with, beside its stripes.
+/// The terms on which a section begins, beside its stripes.
 pub(crate) struct Terms<'a> {
     pub(crate) shared: &'a Shared,
     /// Collects the effects; empty.
@@ -101,7 +108,7 @@ pub(crate) struct Section<'a> {
     departures: Option<Box<Departures>>,
 }
 
-/// What leaves when the stripes have been let go.
+/// Effects on others that leave when the stripes have been let go.
 #[derive(Default)]
 struct Departures {
     /// To be freed.
@@ -126,9 +133,9 @@ impl Touching {
 }
 
 impl<'a> Section<'a> {
-    /// Does `work` in a section over stripes that are locked. `reach` is the keys whose state it reads or changes. Returns
-    /// the work's result and the place in the log up to which everything has to be on disk before anybody is told of it,
-    /// where the log is synchronous.
+    /// Does `work` in a section over stripes that are locked. `reach` is the keys whose state it
+    /// reads or changes. Returns the work's result and the place in the log up to which everything
+    /// has to be on disk before anybody is told of it, where the log is synchronous.
     #[inline]
     pub(crate) fn run<L: Locks, R>(
         terms: Terms<'a>,
@@ -171,8 +178,8 @@ impl<'a> Section<'a> {
         (result, lsn, departures)
     }
 
-    /// Does `work` in a section that locks one stripe after the other. The effects on each are a unit of their own, handed
-    /// over before the stripe is let go.
+    /// Does `work` in a section that locks one stripe after the other. The effects on each are a
+    /// unit of their own, handed over before the stripe is let go.
     pub(crate) fn run_in_turn<R>(
         terms: Terms<'_>,
         work: impl FnOnce(&mut Section<'_>, &mut InTurn<'_>) -> R,
@@ -239,7 +246,8 @@ impl<'a> Section<'a> {
         result
     }
 
-    /// A guard over the section's stripes, under the rules of the moment. Its garbage goes to [`Self::leave`].
+    /// A guard over the section's stripes, under the rules of the moment. Its garbage goes to
+    /// [`Self::leave`].
     #[inline]
     pub(crate) fn guard<'g>(
         &'g mut self,
@@ -274,7 +282,8 @@ impl<'a> Section<'a> {
         departures.garbage.extend(garbage);
     }
 
-    /// Hands the effects to the log, and says how far it must be on disk for what was seen and done.
+    /// Hands the effects to the log, and says how far it must be on disk for what was seen and
+    /// done.
     #[inline(never)]
     fn hand_over(&mut self, reach: Reach<'_>) -> Lsn {
         let (shared, now_ms) = (self.shared, self.now_ms());
@@ -296,13 +305,15 @@ impl Departures {
     }
 }
 
-/// A panic unwinds through the work: what it has changed stays changed, and the log is told while the stripes are held.
+/// A panic unwinds through the work: what it has changed stays changed, and the log is told while
+/// the stripes are held.
 impl Drop for Section<'_> {
     #[cold]
     fn drop(&mut self) {
         let (shared, now_ms) = (self.shared, self.now_ms());
         if self.effects.is_wanted() {
-            // The keys that have changed are not known here. No assertion: one that fails would end the program.
+            // The keys that have changed are not known here. No assertion: one that fails would end
+            // the program.
             self.effects
                 .with_unit(|unit| shared.append(unit, now_ms, Reach::Everything));
         }

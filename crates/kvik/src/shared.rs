@@ -1,7 +1,8 @@
 //! The state that all handles and threads of a store share.
 //!
-//! The log and the role change while the store runs. Both are bits of one word, which commands look at; they are set
-//! while all stripes are held, so that a section sees one state from beginning to end and no effect is lost in between.
+//! The log and the role change while the store runs. Both are bits of one word, which commands look
+//! at; they are set while all stripes are held, so that a section sees one state from beginning to
+//! end and no effect is lost in between.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::Ordering::Relaxed;
@@ -27,7 +28,7 @@ const LOGGED: u8 = 1;
 /// The store follows the effects of another one.
 const FOLLOWER: u8 = 2;
 
-/// What all handles share.
+/// A store, as all handles share it.
 pub(crate) struct Shared {
     pub(crate) stripes: SharedStripes,
     pub(crate) engine: Engine,
@@ -42,9 +43,9 @@ pub(crate) struct Shared {
     random: AtomicU64,
 }
 
-/// What holds for a section from beginning to end.
+/// The rules of a section. They hold from its beginning to its end.
 pub(crate) struct Rules {
-    /// What becomes of expired keys.
+    /// How expired keys are treated.
     pub(crate) mode: Mode,
     /// Whether anybody wants the effects.
     pub(crate) is_logged: bool,
@@ -88,13 +89,15 @@ impl Shared {
         Router::new(&self.stripes.layout)
     }
 
-    /// Whether effects are wanted or writes restricted: anything that the shortest paths leave to others.
+    /// Whether effects are wanted or writes restricted: anything that the shortest paths leave to
+    /// others.
     #[inline]
     pub(crate) fn is_special(&self) -> bool {
         self.state.load(Relaxed) != 0
     }
 
-    /// Whether anything can keep a caller out who is known: a pause, a closed gate, a role, a log without room.
+    /// Whether anything can keep a caller out who is known: a pause, a closed gate, a role, a log
+    /// without room.
     #[inline]
     pub(crate) fn is_guarded(&self) -> bool {
         let is_closed = !self.engine.gate.is_open();
@@ -163,7 +166,8 @@ impl Shared {
         drop(held);
     }
 
-    /// The rules of a section at this time, in microseconds since the epoch. Called while its stripes are held.
+    /// The rules of a section at this time, in microseconds since the epoch. Called while its
+    /// stripes are held.
     #[inline]
     pub(crate) fn rules(&self, actor: Actor, now_us: u64) -> Rules {
         let state = self.state.load(Relaxed);
@@ -190,8 +194,8 @@ impl Shared {
         }
     }
 
-    /// Appends a unit to the log while its stripes are held. Returns how far the log has to be on disk before somebody
-    /// may be told of these keys. A unit without effects only looks.
+    /// Appends a unit to the log while its stripes are held. Returns how far the log has to be on
+    /// disk before somebody may be told of these keys. A unit without effects only looks.
     pub(crate) fn append(&self, unit: &mut Unit, now_ms: u64, reach: Reach<'_>) -> Lsn {
         let layout = &self.stripes.layout;
         let Some(log) = self.log.get().filter(|_| !unit.is_empty()) else {
@@ -203,7 +207,7 @@ impl Shared {
         lsn
     }
 
-    /// What a reader of these keys has to wait for.
+    /// The place up to which the log has to be on disk before somebody may be told of these keys.
     pub(crate) fn latest(&self, reach: Reach<'_>) -> Lsn {
         self.stamps.latest(&self.stripes.layout, reach)
     }
@@ -237,8 +241,9 @@ impl Shared {
         kvik_command::Random::new(number).bits()
     }
 
-    /// The time for work on a stripe that does not ask for it: exact where keys expire. Elsewhere only access clocks
-    /// need it, for which one of the last second will do; reading the clock takes as long as the rest of a small read.
+    /// The time for work on a stripe that does not ask for it: exact where keys expire. Elsewhere
+    /// only access clocks need it, for which one of the last second will do; reading the clock
+    /// takes as long as the rest of a small read.
     #[inline]
     pub(crate) fn time_for(&self, held: &Held<'_>) -> u64 {
         if held.has_deadlines() {

@@ -1,12 +1,14 @@
 //! How far the log has to be on disk before somebody may be told what is in a stripe.
 //!
-//! Under `appendfsync always` a reply waits not only for its own effects but for everything it has read: a crash must
-//! not take back what a client was shown. Each stripe therefore notes the place in the log of the latest unit that
-//! changed it, once for each of [`RANGES`] ranges of hashes, so that readers of idle keys do not wait for the writers of
-//! busy ones. The stamps are written under the stripe's lock and read by who holds it or reads beside others, so the
-//! lock orders them; a stamp never goes back.
+//! Under `appendfsync always` a reply waits not only for its own effects but for everything it has
+//! read: a crash must not take back what a client was shown. Each stripe therefore notes the place
+//! in the log of the latest unit that changed it, once for each of [`RANGES`] ranges of hashes, so
+//! that readers of idle keys do not wait for the writers of busy ones. The stamps are written under
+//! the stripe's lock and read by who holds it or reads beside others, so the lock orders them; a
+//! stamp never goes back.
 //!
-//! Deletions by expiry leave no stamp: whoever finds the key gone is told the truth after a crash, too.
+//! Deletions by expiry leave no stamp: whoever finds the key gone is told the truth after a crash,
+//! too.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -17,15 +17,16 @@ pub struct Transaction<'a> {
 }
 
 impl Db {
-    /// Runs a closure that sees and changes `keys` of database 0 as if it were alone: no other command or transaction
-    /// comes between. Its effects are one unit. It must not use the store by another way, which would wait for itself,
-    /// and must not touch keys it did not name. What it changed before it failed or panicked stays changed.
+    /// Runs a closure that sees and changes `keys` of database 0 as if it were alone: no other
+    /// command or transaction comes between. Its effects are one unit. It must not use the store by
+    /// another way, which would wait for itself, and must not touch keys it did not name. What it
+    /// changed before it failed or panicked stays changed.
     ///
     /// Blocks as [`Db::run`] does.
     ///
     /// # Errors
-    /// The closure's; and before it has run, that no write is admitted; and when it has, that the log has failed, so that
-    /// it is unknown whether the changes will survive a restart.
+    /// The closure's; and before it has run, that no write is admitted; and when it has, that the
+    /// log has failed, so that it is unknown whether the changes will survive a restart.
     ///
     /// ```
     /// # let db = kvik::Db::memory();
@@ -99,7 +100,8 @@ impl Transaction<'_> {
             .set(NewString::Bytes(value), Expiry::Clear);
     }
 
-    /// Sets when the key expires, in milliseconds since the epoch, or that it does not. Says whether it exists.
+    /// Sets when the key expires, in milliseconds since the epoch, or that it does not. Says
+    /// whether it exists.
     pub fn set_expiry(&mut self, key: &[u8], expire_at_ms: Option<u64>) -> bool {
         let occupied = self.guard.entry(key).occupied();
         occupied

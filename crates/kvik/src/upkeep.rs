@@ -1,8 +1,9 @@
 //! The upkeep thread: deletes keys whose time has come and frees memory that commands cut loose.
 //!
-//! The thread sleeps until the earliest deadline of any stripe. A command that sets an earlier one rings the [`Alarm`]; so
-//! does one that leaves garbage. Expiry is timed, not sampled: nothing is looked at before its time. Keys are deleted a few
-//! at a time so that no stripe is held for long, and between two slices the stripe is left to those who missed it.
+//! The thread sleeps until the earliest deadline of any stripe. A command that sets an earlier one
+//! rings the [`Alarm`]; so does one that leaves garbage. Expiry is timed, not sampled: nothing is
+//! looked at before its time. Keys are deleted a few at a time so that no stripe is held for long,
+//! and between two slices the stripe is left to those who missed it.
 //!
 //! Cost: one relaxed load per command; two more loads where the stripe's first deadline changed.
 
@@ -29,8 +30,9 @@ const SLICE: usize = 64;
 const RECLAIM_SLICE: usize = 512;
 /// Memory returned to the system at once.
 const RELEASE_SLICE_BYTES: usize = 1 << 20;
-/// Shortest and longest sleep. The shortest bounds how often deadlines that follow each other closely wake the thread;
-/// after the longest, rates and peaks are looked at and memory is closed up.
+/// Shortest and longest sleep. The shortest bounds how often deadlines that follow each other
+/// closely wake the thread; after the longest, rates and peaks are looked at and memory is closed
+/// up.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST_MS: u64 = 1000;
 /// How late keys are when others help to delete them.
@@ -38,12 +40,13 @@ const OVERDUE_MS: u64 = 3;
 /// How often to look whether expiry is wanted again while it is not.
 const WHILE_OFF_MS: u64 = 10;
 
-/// What wakes the upkeep thread.
+/// The alarm that wakes the upkeep thread.
 #[derive(Debug)]
 pub(crate) struct Alarm {
     /// When the thread wakes by itself, in milliseconds since the epoch; 0 while it is awake.
     planned_ms: AtomicU64,
-    /// About when the next key expires anywhere, in milliseconds since the epoch: for those who may help.
+    /// About when the next key expires anywhere, in milliseconds since the epoch: for those who may
+    /// help.
     earliest_ms: AtomicU64,
     work: Mutex<AlarmState>,
     rung: Condvar,
@@ -75,8 +78,8 @@ impl Alarm {
         if due_ms < self.earliest_ms.load(Ordering::Relaxed) {
             self.earliest_ms.fetch_min(due_ms, Ordering::Relaxed);
         }
-        // The caller has published the deadline before. Either the thread, which announces its plan and then looks, sees
-        // the deadline, or this load sees the plan.
+        // The caller has published the deadline before. Either the thread, which announces its plan
+        // and then looks, sees the deadline, or this load sees the plan.
         if due_ms < self.planned_ms.load(Ordering::SeqCst) {
             self.ring(|_| ());
         }
@@ -103,7 +106,8 @@ impl Alarm {
         self.rung.notify_one();
     }
 
-    /// Sleeps for so long or until the alarm rings. Returns the garbage, or `None` when it is time to stop.
+    /// Sleeps for so long or until the alarm rings. Returns the garbage, or `None` when it is time
+    /// to stop.
     pub(crate) fn sleep(&self, duration: Duration) -> Option<Vec<Garbage>> {
         // A ring that came before the thread fell asleep is kept in the flag.
         let mut work = self.work.lock();
@@ -145,7 +149,8 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             }
             None => return,
         }
-        // In the order of urgency: keys that are due, memory that the next command may need, work of jobs.
+        // In the order of urgency: keys that are due, memory that the next command may need, work
+        // of jobs.
         if shared.expires_actively() {
             expire(shared, &mut unit);
         }
@@ -157,9 +162,11 @@ pub(crate) fn run(shared: &Arc<Shared>) {
 }
 
 impl SharedStripes {
-    /// Announces when the thread will wake, then looks again for deadlines that came before the announcement.
+    /// Announces when the thread will wake, then looks again for deadlines that came before the
+    /// announcement.
     pub(crate) fn plan(&self, latest_ms: u64) -> u64 {
-        // The announcement comes first. A deadline that is published after the look below finds it, and rings.
+        // The announcement comes first. A deadline that is published after the look below finds it,
+        // and rings.
         self.alarm.planned_ms.store(latest_ms, Ordering::SeqCst);
         let dues = (0..self.len()).map(|index| self.due(index));
         let earliest_ms = dues.min().unwrap_or(u64::MAX);
@@ -180,7 +187,8 @@ impl Shared {
         }
     }
 
-    /// Looks at what changes slowly: rates, how much memory is used, and copies that nobody goes on with.
+    /// Looks at what changes slowly: rates, how much memory is used, and copies that nobody goes on
+    /// with.
     fn sample(&self, now_ms: u64) {
         self.engine
             .rates
@@ -213,12 +221,13 @@ impl Shared {
     }
 }
 
-/// Frees the entries that flushes cut loose, closes up what entries are left and returns memory to the system, all in
-/// slices.
+/// Frees the entries that flushes cut loose, closes up what entries are left and returns memory to
+/// the system, all in slices.
 fn free(shared: &Shared) {
     for index in 0..shared.stripes.len() {
         while let Ok(mut held) = shared.stripes.lock(index, Patience::Wait) {
-            // What was cut loose is freed before entries are moved together: compaction waits for an empty list.
+            // What was cut loose is freed before entries are moved together: compaction waits for
+            // an empty list.
             let stripe = held.stripe(index);
             let more = stripe.reclaim(RECLAIM_SLICE) || stripe.compact(1);
             let garbage = stripe.take_garbage();
@@ -242,13 +251,14 @@ fn expire(shared: &Shared, unit: &mut Unit) {
     } {}
 }
 
-/// Deletes keys that are overdue, a slice of each stripe, in place of an upkeep thread that is kept waiting for a
-/// processor. Costs one comparison while nothing is overdue.
+/// Deletes keys that are overdue, a slice of each stripe, in place of an upkeep thread that is kept
+/// waiting for a processor. Costs one comparison while nothing is overdue.
 #[inline]
 pub(crate) fn help(shared: &Shared, unit: &mut Unit, now_ms: u64, stats: &ThreadStats) {
     let earliest_ms = shared.stripes.alarm.earliest_ms.load(Ordering::Relaxed);
     if now_ms >= earliest_ms.saturating_add(OVERDUE_MS) && shared.expires_actively() {
-        // An I/O thread has clients to serve, so that it does one round and leaves out stripes that are taken.
+        // An I/O thread has clients to serve, so that it does one round and leaves out stripes that
+        // are taken.
         expire_round(shared, unit, now_ms, Patience::Spin, stats);
         let dues = (0..shared.stripes.len()).map(|index| shared.stripes.due(index));
         let earliest_ms = dues.min().unwrap_or(u64::MAX);

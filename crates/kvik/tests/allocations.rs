@@ -1,8 +1,8 @@
-//! Small commands allocate nothing once what they need is there: the promise behind "arguments are slices of the input,
-//! replies are written into the output, entries live in the arena".
+//! Small commands allocate nothing once what they need is there: the promise behind "arguments are
+//! slices of the input, replies are written into the output, entries live in the arena".
 //!
-//! Allocations are counted per thread, so the upkeep thread does not disturb. It is a test program of its own because
-//! the counting allocator is that of the whole program.
+//! Allocations are counted per thread, so the upkeep thread does not disturb. It is a test program
+//! of its own because the counting allocator is that of the whole program.
 
 use std::sync::Arc;
 

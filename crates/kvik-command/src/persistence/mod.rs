@@ -185,6 +185,8 @@ pub struct Status {
     pub walk: Walk,
     /// The log, if one is kept.
     pub log: Option<LogStatus>,
+    /// A log is to be kept as soon as the task for it runs.
+    pub log_begins: bool,
 }
 
 /// How often something ran, how it went and since when it runs.

@@ -59,6 +59,8 @@ impl Default for FileNames {
 pub struct FileSettings {
     /// Where files lie.
     pub names: RwLock<FileNames>,
+    /// Whether a start loads the snapshot that it finds (`memory` does not).
+    pub loads: AtomicBool,
     /// Whether effects are logged (`appendonly`).
     pub log: AtomicBool,
     fsync: AtomicU8,
@@ -94,6 +96,7 @@ impl Default for FileSettings {
     fn default() -> Self {
         Self {
             names: RwLock::default(),
+            loads: AtomicBool::new(true),
             log: AtomicBool::new(false),
             fsync: AtomicU8::new(FsyncPolicy::default() as u8),
             save_rules: RwLock::default(),

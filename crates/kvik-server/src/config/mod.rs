@@ -12,6 +12,7 @@
 
 mod file;
 mod flags;
+mod foreign;
 mod load;
 mod markdown;
 mod rewrite;

@@ -1,7 +1,11 @@
 //! What one row of the directive table can say, and the small builder the table is written with.
 
-use kvik_command::Settings;
+use std::path::PathBuf;
 
+use kvik_command::Settings;
+use kvik_command::persistence::SaveRule;
+
+use super::path_of;
 use super::value::{self, Value};
 
 /// One directive: everything that flags, environment, files, CONFIG and the documentation know of it.
@@ -65,6 +69,33 @@ impl Current<'_> {
             Kind::Choice(names) => value::choice_name(names, self.signed()),
             _ => "",
         }
+    }
+
+    /// A text for people and for names of files.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes()).into_owned()
+    }
+
+    /// A text as a path.
+    pub(crate) fn path(&self) -> PathBuf {
+        path_of(&self.bytes())
+    }
+
+    /// The same; nothing if it is empty.
+    pub(crate) fn path_if_any(&self) -> Option<PathBuf> {
+        Some(self.path()).filter(|path| !path.as_os_str().is_empty())
+    }
+
+    /// Rules of `save`.
+    pub(crate) fn save_rules(&self) -> Vec<SaveRule> {
+        let Value::Numbers(numbers) = self.value else {
+            return Vec::new();
+        };
+        let rules = numbers.chunks_exact(2).map(|rule| SaveRule {
+            seconds: rule[0].unsigned_abs(),
+            changes: rule[1].unsigned_abs(),
+        });
+        rules.collect()
     }
 
     /// A text; nothing for what is none.

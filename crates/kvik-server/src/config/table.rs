@@ -9,13 +9,14 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_command::Settings;
+use kvik_command::persistence::FsyncPolicy;
 
 use super::row::Kind::{
     AutoOr, BufferLimits, Dir, Events, Flags, HostPort, Integers, MemoryOrPercent, Octal, Pairs,
     Percentiles, Save, Words,
 };
 use super::row::{Current, Row, choice, int, memory, row, text, yes_no};
-use super::value::{no_contradiction, plain_file_name, refuse_acl};
+use super::value::{no_contradiction, plain_file_name, refuse_acl, refuse_renames};
 
 const MB: i64 = 1 << 20;
 const INT_MAX: i64 = i32::MAX as i64;
@@ -23,8 +24,6 @@ const INT_MIN: i64 = i32::MIN as i64;
 const UINT_MAX: i64 = u32::MAX as i64;
 const MAX: i64 = i64::MAX;
 
-const NO_LOG: &str = "the append-only log is not built yet";
-const NO_SNAPSHOT: &str = "snapshots are not built yet";
 const NO_REPLICATION: &str = "replication is not built yet";
 const NO_CLUSTER: &str = "cluster mode is not built yet";
 const NO_TLS: &str = "TLS is not built yet";
@@ -76,7 +75,7 @@ table! {
     Port = int("port", "6379", 0, 65535), "TCP port; 0 listens on none.";
     Unixsocket = text("unixsocket", "").fixed(), "Path of a Unix socket to listen on as well.";
     Unixsocketperm = row("unixsocketperm", Octal(0o777), "0").fixed(), "Mode of the Unix socket; 0 leaves what the umask gives.";
-    Unixsocketgroup = text("unixsocketgroup", "").fixed().pending("the socket keeps the group of the process"), "Group of the Unix socket.";
+    Unixsocketgroup = text("unixsocketgroup", "").fixed(), "Group of the Unix socket, by name or number; empty leaves that of the process.";
     TcpBacklog = int("tcp-backlog", "511", 0, INT_MAX).fixed(), "Connections the kernel keeps waiting to be accepted.";
     TcpKeepalive = int("tcp-keepalive", "300", 0, INT_MAX), "Seconds of silence before TCP probes a peer; 0 never does.";
     Timeout = int("timeout", "0", 0, INT_MAX), "Seconds after which an idle client is disconnected; 0 never.";
@@ -132,8 +131,8 @@ table! {
     OomScoreAdj = choice("oom-score-adj", "no", &["no", "yes|relative", "absolute"]).pending("the kernel's score is left alone"), "Adjust the kernel's out-of-memory score.";
     OomScoreAdjValues = row("oom-score-adj-values", Integers(3, -2000, 2000), "0 200 800").pending("the kernel's score is left alone"), "The scores for primary, replica and child.";
     ShutdownTimeout = int("shutdown-timeout", "10", 0, INT_MAX).pending(NO_REPLICATION), "Seconds a shutdown waits for lagging replicas.";
-    ShutdownOnSigint = row("shutdown-on-sigint", Flags(SHUTDOWN), "default").check(no_contradiction).pending(NO_SNAPSHOT), "What SIGINT does with the data.";
-    ShutdownOnSigterm = row("shutdown-on-sigterm", Flags(SHUTDOWN), "default").check(no_contradiction).pending(NO_SNAPSHOT), "What SIGTERM does with the data.";
+    ShutdownOnSigint = row("shutdown-on-sigint", Flags(SHUTDOWN), "default").check(no_contradiction), "What SIGINT does with the data.";
+    ShutdownOnSigterm = row("shutdown-on-sigterm", Flags(SHUTDOWN), "default").check(no_contradiction), "What SIGTERM does with the data.";
     Hz = int("hz", "10", 0, INT_MAX).ignored(TIMED_EXPIRY), "Rate of periodic tasks.";
     DynamicHz = yes_no("dynamic-hz", "yes").ignored(TIMED_EXPIRY), "Raise that rate with the number of clients.";
     IgnoreWarnings = text("ignore-warnings", "").ignored("no start warning stops the server"), "Start warnings to pass over.";
@@ -145,9 +144,9 @@ table! {
 "Security" {
     Requirepass = text("requirepass", "").secret().sets(|to, it| *to.password.write() = it.bytes()), "Password of the default user; empty asks for none.";
     EnableProtectedConfigs = choice("enable-protected-configs", "no", PROTECTED_ACTION).fixed(), "Who may CONFIG SET `dir` and `dbfilename`: nobody, everybody or local clients.";
-    EnableDebugCommand = choice("enable-debug-command", "no", PROTECTED_ACTION).fixed().sets(|to, it| allow_debug(to, it)), "Who may use DEBUG.";
+    EnableDebugCommand = choice("enable-debug-command", "no", PROTECTED_ACTION).fixed().sets(allow_debug), "Who may use DEBUG.";
     EnableModuleCommand = choice("enable-module-command", "no", PROTECTED_ACTION).fixed().ignored(NO_MODULES), "Who may use MODULE.";
-    RenameCommand = row("rename-command", Pairs, "").file_only().pending("commands keep their names"), "Gives a command another name, or with an empty name removes it.";
+    RenameCommand = row("rename-command", Pairs, "").file_only().check(refuse_renames).pending("commands keep their names"), "Gives a command another name, or with an empty name removes it.";
     User = row("user", Words, "").file_only().check(refuse_acl).pending(NO_ACL), "Defines an ACL user.";
     Aclfile = text("aclfile", "").fixed().check(refuse_acl).pending(NO_ACL), "File that defines the ACL users.";
     AcllogMaxLen = int("acllog-max-len", "128", 0, MAX).pending(NO_ACL), "Entries ACL LOG keeps.";
@@ -179,27 +178,32 @@ table! {
     JemallocBgThread = yes_no("jemalloc-bg-thread", "yes").ignored("kvik does not use jemalloc"), "Let jemalloc purge in the background.";
 }
 "Persistence" {
-    Dir = row("dir", Dir, ".").protected(), "Directory of the data files.";
-    Save = row("save", Save, "3600 1 300 100 60 10000").pending(NO_SNAPSHOT).holds(""), "Snapshot after so many seconds if so many keys changed; `\"\"` never.";
-    Dbfilename = text("dbfilename", "dump.rdb").protected().check(plain_file_name).pending(NO_SNAPSHOT), "File name of the snapshot.";
-    Appendonly = yes_no("appendonly", "no").pending(NO_LOG), "Log every write.";
-    Appendfsync = choice("appendfsync", "everysec", &["everysec", "always", "no"]).pending(NO_LOG), "When the log is forced to disk.";
-    Appendfilename = text("appendfilename", "appendonly.aof").fixed().check(plain_file_name).pending(NO_LOG), "Stem of the log's file names.";
-    Appenddirname = text("appenddirname", "appendonlydir").fixed().check(plain_file_name).pending(NO_LOG), "Directory of the log within `dir`.";
-    NoAppendfsyncOnRewrite = yes_no("no-appendfsync-on-rewrite", "no").pending(NO_LOG), "Do not force the log to disk while it is rewritten.";
-    AutoAofRewritePercentage = int("auto-aof-rewrite-percentage", "100", 0, INT_MAX).pending(NO_LOG), "Growth in percent that starts a rewrite of the log.";
-    AutoAofRewriteMinSize = memory("auto-aof-rewrite-min-size", "64mb", 0, MAX).pending(NO_LOG), "Size below which the log is not rewritten.";
-    AofLoadTruncated = yes_no("aof-load-truncated", "yes").pending(NO_LOG), "Start although the log's end is torn.";
-    AofUseRdbPreamble = yes_no("aof-use-rdb-preamble", "yes").pending(NO_LOG), "Begin a rewritten log with a snapshot.";
-    AofTimestampEnabled = yes_no("aof-timestamp-enabled", "no").pending(NO_LOG), "Note times in the log.";
-    AofRewriteIncrementalFsync = yes_no("aof-rewrite-incremental-fsync", "yes").pending(NO_LOG), "Force a rewritten log to disk bit by bit.";
-    AofDisableAutoGc = yes_no("aof-disable-auto-gc", "no").pending(NO_LOG), "Keep log files that are no longer needed.";
-    StopWritesOnBgsaveError = yes_no("stop-writes-on-bgsave-error", "yes").pending(NO_SNAPSHOT), "Refuse writes after a failed snapshot.";
-    Rdbcompression = yes_no("rdbcompression", "yes").sets(|to, it| to.rdb_compression.store(it.is_on(), Relaxed)), "Compress strings in what `DUMP` returns.";
-    Rdbchecksum = yes_no("rdbchecksum", "yes").fixed().pending(NO_SNAPSHOT), "End snapshots with a checksum.";
-    RdbVersionCheck = choice("rdb-version-check", "strict", &["strict", "relaxed"]).pending(NO_SNAPSHOT), "Whether to load snapshots of unknown versions.";
+    Memory = yes_no("memory", "no").fixed().sets(|to, it| to.files.loads.store(!it.is_on(), Relaxed)), "Load nothing and keep nothing, unless `appendonly` or `save` ask for a log or for snapshots.";
+    Dir = row("dir", Dir, "kvik-data").protected().sets(|to, it| to.files.names.write().dir = it.path()), "Directory of the data files. The default lies in the working directory and is created.";
+    Save = row("save", Save, "3600 1 300 100 60 10000").sets(|to, it| *to.files.save_rules.write() = it.save_rules()), "Snapshot after so many seconds if so many keys changed; `\"\"` never. Who sets it, and not `appendonly`, gets no log, as from Redis.";
+    Dbfilename = text("dbfilename", "dump.rdb").protected().check(plain_file_name).sets(|to, it| to.files.names.write().snapshot = it.text()), "File name of the snapshot.";
+    Appendonly = yes_no("appendonly", "yes").sets(|to, it| to.files.log.store(it.is_on(), Relaxed)), "Log every write.";
+    Appendfsync = choice("appendfsync", "everysec", &["everysec", "always", "no"]).sets(|to, it| to.files.set_fsync(fsync_policy(it))), "When the log is forced to disk: before a write is acknowledged, once a second, or when the system likes.";
+    Appendfilename = text("appendfilename", "appendonly.aof").fixed().check(plain_file_name).sets(|to, it| to.files.names.write().log_stem = it.text()), "Stem of the log's file names.";
+    Appenddirname = text("appenddirname", "appendonlydir").fixed().check(plain_file_name).sets(|to, it| to.files.names.write().log_dir = it.text()), "Directory of the log within `dir`.";
+    NoAppendfsyncOnRewrite = yes_no("no-appendfsync-on-rewrite", "no").ignored("a rewrite never holds the log up, which is forced to disk meanwhile as ever"), "Do not force the log to disk while it is rewritten.";
+    AutoAofRewritePercentage = int("auto-aof-rewrite-percentage", "100", 0, INT_MAX).sets(|to, it| to.files.rewrite_percent.store(it.number(), Relaxed)), "Growth in percent that starts a rewrite of the log; 0 is never.";
+    AutoAofRewriteMinSize = memory("auto-aof-rewrite-min-size", "64mb", 0, MAX).sets(|to, it| to.files.rewrite_min_bytes.store(it.number(), Relaxed)), "Size below which the log is not rewritten.";
+    AofLoadTruncated = yes_no("aof-load-truncated", "yes").sets(|to, it| to.files.load_truncated.store(it.is_on(), Relaxed)), "Start although the log's end is torn.";
+    AofUseRdbPreamble = yes_no("aof-use-rdb-preamble", "yes").ignored("a rewritten log always begins with a snapshot"), "Begin a rewritten log with a snapshot.";
+    AofTimestampEnabled = yes_no("aof-timestamp-enabled", "no").sets(|to, it| to.files.timestamps.store(it.is_on(), Relaxed)), "Note times in the log. Where superseded files are kept they are always noted.";
+    AofRewriteIncrementalFsync = yes_no("aof-rewrite-incremental-fsync", "yes").ignored("a rewritten log is forced to disk by a thread that serves nobody"), "Force a rewritten log to disk bit by bit.";
+    AofDisableAutoGc = yes_no("aof-disable-auto-gc", "no").ignored("log-retention-bytes keeps superseded files"), "Keep log files that are no longer needed.";
+    LogRetentionBytes = memory("log-retention-bytes", "0", 0, MAX).sets(|to, it| to.files.retention_bytes.store(it.number(), Relaxed)), "Bytes of superseded log files that are kept, to restore an earlier state; 0 keeps none.";
+    LogRetentionAge = int("log-retention-age", "0", 0, MAX).sets(|to, it| to.files.retention_age_s.store(it.number(), Relaxed)), "Seconds for which they are kept; 0 is no limit.";
+    BackupDir = text("backup-dir", "").fixed().sets(|to, it| to.files.names.write().backup_dir = it.path_if_any()), "Directory below which BACKUP may write; empty is nowhere.";
+    SnapshotBufferLimit = memory("snapshot-buffer-limit", "16mb", MB, MAX).sets(|to, it| to.files.snapshot_buffer_bytes.store(it.number(), Relaxed)), "Bytes of changed keys that may wait for a snapshot to write them before writes are put off.";
+    StopWritesOnBgsaveError = yes_no("stop-writes-on-bgsave-error", "yes").sets(|to, it| to.files.stop_writes.store(it.is_on(), Relaxed)), "Refuse writes after a failed snapshot.";
+    Rdbcompression = yes_no("rdbcompression", "yes").sets(|to, it| to.rdb_compression.store(it.is_on(), Relaxed)), "Compress strings in snapshots and in what `DUMP` returns.";
+    Rdbchecksum = yes_no("rdbchecksum", "yes").fixed().sets(|to, it| to.files.checksum.store(it.is_on(), Relaxed)), "End snapshots with a checksum, and verify it.";
+    RdbVersionCheck = choice("rdb-version-check", "strict", &["strict", "relaxed"]).ignored("a snapshot is refused for what is unknown in it, not for its version"), "Whether to load snapshots of unknown versions.";
     RdbDelSyncFiles = yes_no("rdb-del-sync-files", "no").pending(NO_REPLICATION), "Remove snapshots made for replicas.";
-    RdbSaveIncrementalFsync = yes_no("rdb-save-incremental-fsync", "yes").pending(NO_SNAPSHOT), "Force snapshots to disk bit by bit.";
+    RdbSaveIncrementalFsync = yes_no("rdb-save-incremental-fsync", "yes").ignored("a snapshot is forced to disk by a thread that serves nobody"), "Force snapshots to disk bit by bit.";
 }
 "Commands and monitoring" {
     SlowlogLogSlowerThan = int("slowlog-log-slower-than", "10000", -1, MAX).alias("commandlog-execution-slower-than").sets(|to, it| to.slowlog_slower_than_us.store(it.signed(), Relaxed)), "Microseconds from which a command enters the slow log; 0 all, -1 none.";
@@ -317,6 +321,14 @@ table! {
 
 const SHUTDOWN: &[&str] = &["default", "save", "nosave", "now", "force"];
 const PROTECTED_ACTION: &[&str] = &["no", "yes", "local"];
+
+fn fsync_policy(it: &Current<'_>) -> FsyncPolicy {
+    match it.choice() {
+        "always" => FsyncPolicy::Always,
+        "no" => FsyncPolicy::No,
+        _ => FsyncPolicy::EverySecond,
+    }
+}
 
 /// DEBUG is for clients on this machine or for all; the settings hold both.
 fn allow_debug(to: &Settings, it: &Current<'_>) {

@@ -242,6 +242,7 @@ impl MioDriver {
         };
         match error.kind() {
             io::ErrorKind::WouldBlock => {}
+            _ if listener.is_closed() => self.drop_closed(),
             io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {
                 self.ready.push_back(Ready::Listener(id));
             }
@@ -487,6 +488,12 @@ impl Driver for MioDriver {
         self.listeners.fill_with(|| None);
     }
 
+    fn drop_closed(&mut self) {
+        for listener in &mut self.listeners {
+            listener.take_if(|listener| listener.is_closed());
+        }
+    }
+
     fn adopt(&mut self, socket: Socket) -> io::Result<ConnId> {
         socket.set_nonblocking(true)?;
         let fd = socket.as_raw_fd();
@@ -558,6 +565,10 @@ impl Driver for MioDriver {
 
     fn unsent(&self, id: ConnId) -> usize {
         self.conns.get(id).map_or(0, |conn| conn.output.unsent())
+    }
+
+    fn outputs(&self, id: ConnId) -> usize {
+        self.conns.get(id).map_or(0, |conn| conn.output.batches())
     }
 
     fn close_after_flush(&mut self, id: ConnId) {

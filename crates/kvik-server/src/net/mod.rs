@@ -49,7 +49,7 @@ mod slab;
 mod uring;
 mod waker;
 
-pub use listen::{Listener, Peer, tune};
+pub use listen::{Listener, ListenerHandle, Peer, UnixAccess, tune};
 pub use slab::ConnId;
 pub use waker::Waker;
 
@@ -212,6 +212,9 @@ pub trait Driver {
     /// Closes every listener. Connections stay.
     fn unlisten(&mut self);
 
+    /// Gives up the listeners that their [handles](ListenerHandle::close) have ended.
+    fn drop_closed(&mut self);
+
     /// Takes over a connected stream socket. It receives after the first
     /// [`receive`](Self::receive).
     ///
@@ -245,6 +248,9 @@ pub trait Driver {
 
     /// The bytes given to [`send`](Self::send) that the kernel has not taken yet.
     fn unsent(&self, conn: ConnId) -> usize;
+
+    /// In how many pieces they wait, each for a system call of its own.
+    fn outputs(&self, conn: ConnId) -> usize;
 
     /// Receives nothing more, sends what is unsent and closes; [`Event::Closed`] tells when. A
     /// peer that does not read delays it for ever: [`close`](Self::close) cuts it short.

@@ -34,8 +34,14 @@ struct Batch {
 }
 
 impl Outgoing {
+    /// Bytes that have not been sent.
     pub(super) fn unsent(&self) -> usize {
         self.unsent
+    }
+
+    /// In how many batches they are.
+    pub(super) fn batches(&self) -> usize {
+        self.batches.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik::{Executor, Outcome, Push, Session};
@@ -135,10 +136,23 @@ impl Connection {
     }
 
     /// Shows others how much of its input waits.
-    pub(super) fn note_input(&self) {
-        let (client, input) = (&self.session.client, &self.input);
-        client.input_bytes.store(input.len(), Relaxed);
-        client.input_capacity.store(input.capacity(), Relaxed);
+    pub(super) fn show_input(&self) {
+        let (client, (room, large)) = (&self.session.client, self.input.sizes());
+        client.input_bytes.store(self.input.len() - large, Relaxed);
+        client.input_capacity.store(room, Relaxed);
+        client.argument_bytes.store(large, Relaxed);
+    }
+
+    /// Counts bytes that have come, or that are on their way to the client.
+    #[inline]
+    pub(super) fn count_bytes(&self, received: usize, sent: usize) {
+        let client = &self.session.client;
+        // The serving thread alone counts, so this need not be one instruction.
+        let add = |count: &AtomicU64, bytes| {
+            count.store(count.load(Relaxed) + bytes as u64, Relaxed);
+        };
+        add(&client.bytes_in, received);
+        add(&client.bytes_out, sent);
     }
 
     /// How much input may wait, of what is allowed in general.
@@ -162,17 +176,19 @@ impl Connection {
         self.session.client.active_ms.store(now_ms, Relaxed);
     }
 
-    /// Shows others how much output waits.
-    pub(super) fn show_unsent(&self, bytes: usize) {
-        self.session.client.output_bytes.store(bytes, Relaxed);
+    /// Shows others how much output waits, in how many pieces.
+    pub(super) fn show_unsent(&self, bytes: usize, outputs: usize) {
+        let client = &self.session.client;
+        client.output_bytes.store(bytes, Relaxed);
+        client.outputs.store(outputs, Relaxed);
+        if bytes > client.output_peak.load(Relaxed) {
+            client.output_peak.store(bytes, Relaxed);
+        }
     }
 
-    /// Notes what is left to send; a client that has read some of it is active.
-    pub(super) fn note_unsent(&self, bytes: usize, now_ms: u64) {
-        let before = self.session.client.output_bytes.swap(bytes, Relaxed);
-        if bytes < before {
-            self.note_activity(now_ms);
-        }
+    /// Whether the client has read some of its output since this was last noted.
+    pub(super) fn has_read(&self, unsent: usize) -> bool {
+        unsent < self.session.client.output_bytes.load(Relaxed)
     }
 
     /// Runs commands from the input, in order, and appends their replies to `out`.

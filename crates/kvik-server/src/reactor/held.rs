@@ -26,6 +26,11 @@ impl Held {
         self.outputs.is_empty()
     }
 
+    /// How many outputs are held.
+    pub(super) fn len(&self) -> usize {
+        self.outputs.len()
+    }
+
     /// Bytes of all that is held.
     #[inline]
     pub(super) fn bytes(&self) -> usize {

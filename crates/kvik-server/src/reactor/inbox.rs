@@ -10,7 +10,7 @@ use socket2::Socket;
 use super::connection::Connection;
 use super::mail::MailQueue;
 use crate::durability::Holding;
-use crate::net::Waker;
+use crate::net::{Listener, Waker};
 
 /// The tasks of one I/O thread. Whoever leaves something wakes the thread.
 pub(crate) struct Inbox {
@@ -19,6 +19,7 @@ pub(crate) struct Inbox {
     /// Whether the thread waits for the log.
     pub(crate) holding: Holding,
     sockets: Mutex<Vec<Socket>>,
+    listeners: Mutex<Vec<Listener>>,
     arrivals: Mutex<Vec<Arrival>>,
     /// Keys whose stripes are to be held for so long.
     holds: Mutex<Vec<(Vec<u8>, Duration)>>,
@@ -42,6 +43,7 @@ impl Inbox {
             mail: Arc::new(MailQueue::new(waker.clone())),
             holding: Holding::new(),
             sockets: Mutex::default(),
+            listeners: Mutex::default(),
             arrivals: Mutex::default(),
             holds: Mutex::default(),
             attention: AtomicBool::new(false),
@@ -54,6 +56,12 @@ impl Inbox {
     /// Hands a connected client over.
     pub(crate) fn give(&self, socket: Socket) {
         self.sockets.lock().push(socket);
+        self.waker.wake();
+    }
+
+    /// Hands over a listener, to accept from.
+    pub(crate) fn add_listener(&self, listener: Listener) {
+        self.listeners.lock().push(listener);
         self.waker.wake();
     }
 
@@ -88,6 +96,10 @@ impl Inbox {
 
     pub(super) fn take_sockets(&self) -> Vec<Socket> {
         std::mem::take(&mut *self.sockets.lock())
+    }
+
+    pub(super) fn take_listeners(&self) -> Vec<Listener> {
+        std::mem::take(&mut *self.listeners.lock())
     }
 
     pub(super) fn take_arrivals(&self) -> Vec<Arrival> {

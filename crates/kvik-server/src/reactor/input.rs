@@ -27,7 +27,7 @@ pub(super) struct Input {
     large: Vec<LargeArg>,
     /// Bytes of them.
     large_bytes: usize,
-    /// Bytes that had come of the last of them when it was lent.
+    /// Bytes that had come of the last of them when the driver got it.
     lent_large: Option<usize>,
 }
 
@@ -47,8 +47,9 @@ impl Input {
         self.bytes.len() - self.start + self.large_bytes
     }
 
-    pub(super) fn capacity(&self) -> usize {
-        self.bytes.capacity() + self.large_bytes
+    /// Room of the buffer, and bytes of large arguments beside it.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.bytes.capacity(), self.large_bytes)
     }
 
     /// Has the last argument, which begins at `at` of the rest and will be `len` bytes long, received apart if it is

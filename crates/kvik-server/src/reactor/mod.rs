@@ -197,6 +197,12 @@ impl Reactor {
         for (key, duration) in inbox.take_holds() {
             hold::hold(self.service.db.clone(), key, duration);
         }
+        for listener in inbox.take_listeners() {
+            if let Err(error) = self.service.driver.listen(listener) {
+                tracing::error!("cannot accept clients on a new address: {error}");
+            }
+        }
+        self.service.driver.drop_closed();
         if inbox.is_stopped() {
             self.stop();
         } else {

@@ -113,7 +113,10 @@ impl Service {
             return self.cut_for_input(connection);
         }
         match connection.state {
-            State::Reading if lacks_more => self.receive(connection, 0),
+            State::Reading if lacks_more => {
+                connection.show_input();
+                self.receive(connection, 0);
+            }
             State::Reading => {
                 if !self.depart(connection) {
                     return self.run(connection);
@@ -121,7 +124,7 @@ impl Service {
             }
             // What comes now waits; receiving it keeps the peer from being locked up with us.
             State::Clogged | State::Paused(_) => {
-                connection.note_input();
+                connection.show_input();
                 self.receive(connection, 0);
             }
             State::Ready | State::Closing | State::Leaving => {}
@@ -131,6 +134,7 @@ impl Service {
 
     pub(super) fn note_received(&self, connection: &Connection, bytes: usize) {
         connection.note_activity(self.now_ms());
+        connection.count_bytes(bytes, 0);
         self.executor.stats().totals.bytes_in.add(bytes as u64);
     }
 
@@ -229,6 +233,7 @@ impl Service {
     /// nothing more should run for it.
     #[inline]
     fn send(&mut self, connection: &mut Connection, out: Output, lsn: u64) -> bool {
+        connection.count_bytes(0, out.len());
         self.executor.stats().totals.bytes_out.add(out.len() as u64);
         if self.must_hold(connection, &out, lsn) {
             self.hold(connection, out, lsn);
@@ -375,7 +380,8 @@ impl Service {
     /// All its output has been sent.
     pub(super) fn drained(&mut self, connection: &mut Connection) -> Fate {
         connection.over_soft_limit_since = None;
-        connection.note_unsent(connection.held.bytes(), self.now_ms());
+        connection.note_activity(self.now_ms());
+        self.show_unsent(connection, connection.held.bytes());
         match connection.state {
             State::Clogged => self.unclog(connection),
             _ => Fate::Stays,
@@ -396,12 +402,20 @@ impl Service {
     /// Shows the sizes of a connection's buffers to CLIENT LIST. Returns the unsent bytes.
     #[inline]
     fn note_buffers(&self, connection: &Connection) -> usize {
-        connection.note_input();
+        connection.show_input();
         let unsent = self.unsent(connection);
         // Less is not unread but on its way.
-        let unread = if Patrol::is_much(unsent) { unsent } else { 0 };
-        connection.show_unsent(unread);
+        if Patrol::is_much(unsent) {
+            self.show_unsent(connection, unsent);
+        } else {
+            connection.show_unsent(0, 0);
+        }
         unsent
+    }
+
+    fn show_unsent(&self, connection: &Connection, unsent: usize) {
+        let outputs = self.driver.outputs(connection.id) + connection.held.len();
+        connection.show_unsent(unsent, outputs);
     }
 
     /// Holds what its client has left unread against it, or looks at it a little later.
@@ -446,7 +460,10 @@ impl Service {
     /// The alarm of a connection has rung: a pause may be over, or a limit exceeded.
     pub(super) fn look_at(&mut self, connection: &mut Connection) -> Fate {
         let (unsent, now_ms) = (self.unsent(connection), self.now_ms());
-        connection.note_unsent(unsent, now_ms);
+        if connection.has_read(unsent) {
+            connection.note_activity(now_ms);
+        }
+        self.show_unsent(connection, unsent);
         if self.check(connection, unsent) == Fate::Gone {
             return Fate::Gone;
         }

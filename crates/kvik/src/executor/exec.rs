@@ -6,11 +6,12 @@ use kvik_command::session::{Transaction, Watch};
 use kvik_resp::{Output, Reply};
 use kvik_store::Stripes;
 
+use super::Executor;
+use super::call::Call;
 use super::gate::permit;
-use super::route::ascend;
-use super::run::Call;
+use super::plan::ascend;
 use super::slices::PutOff;
-use super::{Executor, Work};
+use super::work::Work;
 use crate::section::{Section, Touching};
 use crate::stamps::Reach;
 
@@ -160,7 +161,8 @@ impl Work {
     }
 }
 
-/// Ends a watch and says whether a watched key has changed. A key whose time has come since counts as changed.
+/// Ends a watch and says whether a watched key has changed. A key whose time has come since counts
+/// as changed.
 fn end_watch(
     section: &mut Section<'_>,
     stripes: &mut dyn Stripes,

@@ -1,70 +1,23 @@
 //! From a command to the stripes that it needs, locked for its section.
 //!
-//! A key at a fixed place is hashed when the command is prepared, and its stripe is locked at once. Other commands with
-//! keys are planned: all their keys are hashed, and the stripes locked in ascending order. The rest takes no stripe, all
-//! of them, or one after the other.
+//! A key at a fixed place is hashed when the command is prepared, and its stripe is locked at once.
+//! Other commands with keys are planned: all their keys are hashed, and the stripes locked in
+//! ascending order. The rest takes no stripe, all of them, or one after the other.
 
 use kvik_command::Session;
 use kvik_command::declare::{Flags, Locking};
 use kvik_resp::Output;
-use kvik_store::KeyHash;
 
-use super::run::Call;
+use super::call::Call;
+use super::plan::ascend;
 use super::slices::PutOff;
 use super::{Executor, Outcome};
 use crate::section::Section;
-use crate::shared::Shared;
 use crate::stamps::Reach;
 use crate::stripes::NoStripes;
 
 /// Most keys of one command that are fetched ahead; more would push one another out of the cache.
 const FETCHED_KEYS: usize = 64;
-
-/// What a command or a transaction is about to lock and look up.
-#[derive(Default)]
-pub(super) struct Plan {
-    /// Stripes, once for each key until [`ascend`] puts them in order.
-    pub(super) stripes: Vec<u16>,
-    /// Hashes of the keys.
-    pub(super) hashes: Vec<KeyHash>,
-}
-
-impl Plan {
-    pub(super) fn clear(&mut self) {
-        self.stripes.clear();
-        self.hashes.clear();
-    }
-
-    /// Adds a key of a database; returns its hash.
-    pub(super) fn add(&mut self, shared: &Shared, database: u32, key: &[u8]) -> KeyHash {
-        let home = shared.router().place(database, key);
-        self.stripes.push(home.stripe as u16);
-        self.hashes.push(home.hash);
-        home.hash
-    }
-
-    /// Adds a call's keys; returns position and hash of the key when there is one only. Where the keys cannot be told
-    /// from the words, the handler refuses the call before it touches any.
-    pub(super) fn add_call(
-        &mut self,
-        shared: &Shared,
-        database: u32,
-        call: &Call<'_>,
-    ) -> Option<(usize, KeyHash)> {
-        let before = self.stripes.len();
-        let mut last = None;
-        let found = call.command.for_each_key(call.args, |at, _| {
-            last = Some((at, self.add(shared, database, &call.args[at])));
-        });
-        last.filter(|_| found.is_ok() && self.stripes.len() == before + 1)
-    }
-}
-
-/// Puts a plan's stripes into locking order.
-pub(crate) fn ascend(stripes: &mut Vec<u16>) {
-    stripes.sort_unstable();
-    stripes.dedup();
-}
 
 impl Executor {
     #[inline]

@@ -1,67 +1,20 @@
 //! Running a command's handler in a section.
 
-use kvik_command::declare::Command;
-use kvik_command::session::{Queued, Replies};
+use kvik_command::session::Replies;
 use kvik_command::{Ctx, Error, Session};
-use kvik_log::{Lsn, Unit};
-use kvik_resp::{Args, Output, Reply};
-use kvik_store::{KeyHash, Stripes};
+use kvik_resp::{Output, Reply};
+use kvik_store::Stripes;
 
-use super::Work;
-use super::lookup::Prepared;
+use super::call::Call;
 use super::slices::PutOff;
 use super::timing::{QUICK_REPLY_BYTES, log_sizes};
+use super::work::Work;
 use crate::section::{Locks, Section, Terms, Touching};
-use crate::shared::Shared;
 use crate::stamps::Reach;
 
-/// A command on its way.
-#[derive(Clone, Copy)]
-pub(super) struct Call<'a> {
-    pub(super) command: &'static Command,
-    pub(super) args: Args<'a>,
-    /// The hash of the single key, when it has one.
-    pub(super) hash: Option<(usize, KeyHash)>,
-    /// Another one of its kind follows, which is timed together with it.
-    pub(super) goes_on: bool,
-}
-
-impl<'a> Call<'a> {
-    #[inline]
-    pub(super) fn of(command: &'static Command, args: Args<'a>, prepared: &Prepared) -> Self {
-        Self {
-            command,
-            args,
-            hash: prepared.hash(),
-            goes_on: prepared.goes_on(),
-        }
-    }
-
-    /// A command of a transaction.
-    pub(super) fn queued(queued: &'a Queued) -> Self {
-        Self {
-            command: queued.command,
-            args: queued.args.as_args(),
-            hash: None,
-            goes_on: false,
-        }
-    }
-}
-
 impl Work {
-    /// What a section of this thread begins with.
-    #[inline]
-    pub(super) fn terms<'a>(&self, shared: &'a Shared, unit: &'a mut Unit) -> Terms<'a> {
-        Terms {
-            shared,
-            unit,
-            now_us: self.clock.now_us(),
-            actor: self.actor,
-        }
-    }
-
-    /// Runs a command as the one unit of a section. Where what has to be done before puts the command off, the section
-    /// ends all the same, with the effects of what was done.
+    /// Runs a command as the one unit of a section. Where what has to be done before puts the
+    /// command off, the section ends all the same, with the effects of what was done.
     #[inline]
     pub(super) fn run_section<L: Locks>(
         &mut self,
@@ -85,8 +38,8 @@ impl Work {
         ready
     }
 
-    /// Runs a command's handler on stripes that are locked, and counts. Says whether a key was used whose access clock
-    /// has still to be set.
+    /// Runs a command's handler on stripes that are locked, and counts. Says whether a key was used
+    /// whose access clock has still to be set.
     pub(super) fn run(
         &mut self,
         section: &mut Section<'_>,
@@ -132,12 +85,6 @@ impl Work {
         let timed = !call.goes_on || replied > QUICK_REPLY_BYTES;
         self.count(shared, session, call, result.is_err(), timed);
         seen.untouched
-    }
-
-    /// Notes how far the log has to be on disk before the output may be told.
-    #[inline]
-    pub(super) fn note_lsn(&mut self, lsn: Lsn) {
-        self.lsn = self.lsn.max(lsn);
     }
 }
 

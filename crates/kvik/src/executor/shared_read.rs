@@ -5,8 +5,8 @@ use kvik_log::Unit;
 use kvik_resp::Output;
 use kvik_store::Key;
 
-use super::Work;
-use super::run::Call;
+use super::call::Call;
+use super::work::Work;
 use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
@@ -35,7 +35,8 @@ impl Work {
         }
     }
 
-    /// Sets the access clock of the key of a command that only read, unless somebody else has its stripe.
+    /// Sets the access clock of the key of a command that only read, unless somebody else has its
+    /// stripe.
     #[cold]
     fn touch(&mut self, shared: &Shared, unit: &mut Unit, session: &Session, call: &Call<'_>) {
         let Some((at, hash)) = call.hash else { return };

@@ -1,12 +1,12 @@
-//! Long work before a command, in slices: while there is more, the command is put off, so that no stripe stays locked for
-//! long.
+//! Long work before a command, in slices: while there is more, the command is put off, so that no
+//! stripe stays locked for long.
 
 use kvik_command::Session;
 use kvik_command::declare::Preparation;
 use kvik_store::{GuardStats, Mode, Stripes};
 
-use super::Work;
-use super::run::Call;
+use super::call::Call;
+use super::work::Work;
 use crate::section::{Section, Touching};
 use crate::stripes::Busy;
 
@@ -32,9 +32,10 @@ impl From<Busy> for PutOff {
 }
 
 impl Work {
-    /// Deletes members of the values of a command's keys whose time has come, a slice of each, and puts the command off
-    /// while there are more: they would all be deleted when it meets them, and their stripes be held until then. `due_ms`
-    /// is when something in those is due, at the earliest.
+    /// Deletes members of the values of a command's keys whose time has come, a slice of each, and
+    /// puts the command off while there are more: they would all be deleted when it meets them, and
+    /// their stripes be held until then. `due_ms` is when something in those is due, at the
+    /// earliest.
     #[inline]
     pub(super) fn expire_slices(
         &mut self,

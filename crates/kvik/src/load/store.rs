@@ -16,7 +16,7 @@ use crate::stripes::{Held, Patience};
 /// Keys whose places are fetched from memory together.
 const TOGETHER: usize = 32;
 
-/// What the threads share.
+/// The state that the loading threads share.
 pub(super) struct Loading<'l> {
     pub(super) shared: &'l Shared,
     pub(super) policy: LoadPolicy,

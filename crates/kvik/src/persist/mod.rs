@@ -20,8 +20,8 @@ mod schedule;
 mod tasks;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -59,6 +59,8 @@ pub(crate) struct Persist {
     figures: Mutex<Figures>,
     progress: Progress,
     lock: Mutex<Lock>,
+    /// Effects go to the log, or will when the task that was begun for it runs.
+    is_logged: AtomicBool,
 }
 
 /// What the tasks have done. Times are milliseconds of the monotonic clock.
@@ -143,6 +145,7 @@ impl Persist {
             figures: Mutex::new(figures),
             progress: Progress::default(),
             lock: Mutex::new(None),
+            is_logged: AtomicBool::new(false),
         }
     }
 
@@ -321,6 +324,7 @@ impl Persistence for Persist {
             rewrite_failures: figures.rewrite_failures,
             walk: Walk::default(),
             log: self.log_status(),
+            log_begins: schedule.is_log_scheduled(),
         }
     }
 
@@ -359,7 +363,7 @@ impl Persistence for Persist {
     }
 
     fn log_positions(&self) -> Option<LogPositions> {
-        let log = self.port.get()?;
+        let log = self.port.get().filter(|_| self.is_logged.load(Relaxed))?;
         Some(LogPositions {
             appended: log.appended().get(),
             synced: log.synced().get(),
@@ -373,7 +377,8 @@ impl Persistence for Persist {
 
 impl Persist {
     fn log_status(&self) -> Option<LogStatus> {
-        let status = self.port.get()?.status();
+        let log = self.port.get().filter(|_| self.is_logged.load(Relaxed))?;
+        let status = log.status();
         Some(LogStatus {
             positions: LogPositions {
                 appended: status.appended.get(),

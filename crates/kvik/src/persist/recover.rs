@@ -15,6 +15,8 @@ use kvik_log::{
     SyncPolicy, exists, lock_directory,
 };
 
+use kvik_store::{Guard, KeyspaceId, NoEffects};
+
 use super::Persist;
 use super::lanes::Lanes;
 use super::port::{LogClock, listen};
@@ -83,14 +85,19 @@ impl Persist {
     pub(super) fn recover(&self, shared: &Arc<Shared>) -> Result<Recovered, OpenError> {
         let settings = &shared.engine.settings.files;
         let names = settings.names.read().clone();
-        let lock = lock_directory(&*self.disk, &names.dir)?;
-        self.remove_temporary(&names.dir);
+        let is_logged = settings.log.load(Relaxed);
+        // A store that only loads leaves the directory as it is.
+        if is_logged || !settings.save_rules.read().is_empty() {
+            self.lock_directory(shared)?;
+            self.remove_temporary(&names.dir);
+        }
         let snapshot = names.dir.join(&names.snapshot);
-        let has_snapshot = self.exists(&snapshot)?;
+        let has_snapshot = settings.loads.load(Relaxed) && self.exists(&snapshot)?;
         let options = self.log_options(shared);
         let mut found = Recovered::default();
-        if settings.log.load(Relaxed) {
-            let mut recovery = Recovery::open(options, Arc::clone(&self.disk), lock.clone())?;
+        if is_logged {
+            let lock = self.lock_directory(shared)?;
+            let mut recovery = Recovery::open(options, Arc::clone(&self.disk), lock)?;
             let log = if recovery.exists() {
                 self.replay(shared, &mut recovery)?;
                 found.source = format!("the log in {}", names.log_dir);
@@ -125,8 +132,23 @@ impl Persist {
                 ));
             }
         }
-        *self.lock.lock() = Some(lock);
+        found.keys = count_keys(shared);
         Ok(found)
+    }
+
+    /// Keeps other processes out of the directory, from the first call to the end of the store.
+    pub(super) fn lock_directory(&self, shared: &Shared) -> Result<DirectoryLock, OpenError> {
+        let dir = shared.engine.settings.files.names.read().dir.clone();
+        let mut lock = self.lock.lock();
+        match &mut *lock {
+            // The directory of snapshots may be set anew; the log's is locked as long as it is kept.
+            Some((locked, lock)) if *locked == dir || self.port.get().is_some() => Ok(lock.clone()),
+            _ => {
+                let taken = lock_directory(&*self.disk, &dir)?;
+                *lock = Some((dir, taken.clone()));
+                Ok(taken)
+            }
+        }
     }
 
     fn exists(&self, path: &Path) -> Result<bool, OpenError> {
@@ -201,6 +223,7 @@ impl Persist {
         shared.know_log(Arc::clone(&self.port) as Arc<dyn crate::effects::EffectLog>);
         let held = shared.stripes.lock_all(Patience::Wait);
         shared.set_logged(&held.expect("a patient lock succeeds"), true);
+        self.is_logged.store(true, Relaxed);
         Ok(())
     }
 
@@ -266,6 +289,20 @@ impl Persist {
         figures.loaded.keys = self.progress.load.keys.load(Relaxed);
         figures.loaded.expired = self.progress.load.overdue.load(Relaxed);
     }
+}
+
+/// Keys of all databases.
+fn count_keys(shared: &Shared) -> u64 {
+    let held = shared.stripes.lock_all(Patience::Wait);
+    let mut held = held.expect("a patient lock succeeds");
+    let (mut effects, layout) = (NoEffects, &shared.stripes.layout);
+    let mut guard = Guard::new(&mut held, layout, &mut effects, 0);
+    let databases = shared.engine.settings.databases.load(Relaxed) as u32;
+    let counts = (0..databases).map(|database| {
+        guard.select(KeyspaceId(database));
+        guard.len() as u64
+    });
+    counts.sum()
 }
 
 /// Takes what the log holds.
@@ -362,8 +399,8 @@ pub(super) fn copy(disk: &dyn kvik_log::Disk, from: &Path, to: &Path) -> io::Res
     }
 }
 
-/// A lock that outlives the log, so that nobody else opens the directory meanwhile.
-pub(super) type Lock = Option<DirectoryLock>;
+/// The directory that is locked. The lock outlives the log, so that nobody else opens it meanwhile.
+pub(super) type Lock = Option<(PathBuf, DirectoryLock)>;
 
 /// The place behind everything in the log, where there is one.
 pub(super) fn end_of(log: Option<&Arc<Log>>) -> Lsn {

@@ -218,10 +218,16 @@ impl Schedule {
         self.queue.iter().any(|job| is_save(&job.task))
     }
 
+    /// Whether a log is to be kept soon.
+    pub(super) fn is_log_scheduled(&self) -> bool {
+        let begins = |job: &Job| matches!(job.task, Task::SetLog(true));
+        self.running.iter().chain(&self.queue).any(begins)
+    }
+
     pub(super) fn is_rewrite_scheduled(&self) -> bool {
         self.queue
             .iter()
-            .any(|job| matches!(job.task, Task::Rewrite))
+            .any(|job| matches!(job.task, Task::Rewrite | Task::SetLog(true)))
     }
 }
 

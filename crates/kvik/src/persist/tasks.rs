@@ -11,7 +11,7 @@ use kvik_command::host::Shutdown;
 use kvik_command::load::LoadPolicy;
 use kvik_command::pause::PauseScope;
 use kvik_command::persistence::{Reload, Task};
-use kvik_log::{BaseFormat, Log, Lsn, Recovery, exists, lock_directory};
+use kvik_log::{BaseFormat, Log, Lsn, Recovery, exists};
 use kvik_resp::ArgsBuf;
 
 use super::Persist;
@@ -93,6 +93,8 @@ impl Persist {
 
     /// Writes a snapshot and puts it in the place of the last one. Returns how many changes there had been at its cut.
     fn write_snapshot(&self, shared: &Shared, job: &Job) -> Result<u64, ImageError> {
+        let locked = self.lock_directory(shared);
+        locked.map_err(|error| io::Error::other(error.to_string()))?;
         let names = shared.engine.settings.files.names.read().clone();
         let temporary = names.dir.join(format!("temp-{}.rdb", job.id));
         let written = self.write_file(shared, job, &temporary, false, |_| {
@@ -211,6 +213,7 @@ impl Persist {
                 log.restart(random_id(shared))
             };
             shared.set_logged(held, true);
+            self.is_logged.store(true, Relaxed);
             start
         });
         // A rewrite that failed is tried again: effects are logged, and become durable with it.
@@ -221,10 +224,7 @@ impl Persist {
     /// Opens the log of a store whose data did not come from it.
     fn open_new_log(&self, shared: &Arc<Shared>) -> Result<Arc<Log>, OpenError> {
         let options = self.log_options(shared);
-        let lock = match &*self.lock.lock() {
-            Some(lock) => lock.clone(),
-            None => lock_directory(&*self.disk, &options.dir)?,
-        };
+        let lock = self.lock_directory(shared)?;
         let dir = options.dir.clone();
         let recovery = Recovery::open(options, Arc::clone(&self.disk), lock)?;
         let log = Arc::new(recovery.into_log_without_base(self.log_clock(shared))?);
@@ -239,6 +239,7 @@ impl Persist {
     fn stop_log(&self, shared: &Shared) -> Result<(), Error> {
         if shared.is_logged() {
             shared.detach();
+            self.is_logged.store(false, Relaxed);
             self.force_log()?;
             self.figures.lock().needs_base = false;
             self.say(shared, "writes are not logged any more");
@@ -278,13 +279,9 @@ impl Persist {
     fn load_log(&self, shared: &Arc<Shared>) -> Result<(), Error> {
         const FAILED: Error = Error::text("Error trying to load the AOF files, check server logs.");
         self.force_log()?;
-        let lock = self.lock.lock().clone();
         let loaded = self.replace_data(shared, true, || {
             let options = self.log_options(shared);
-            let lock = match lock {
-                Some(lock) => lock,
-                None => lock_directory(&*self.disk, &options.dir)?,
-            };
+            let lock = self.lock_directory(shared)?;
             let mut recovery = Recovery::open(options, Arc::clone(&self.disk), lock)?;
             self.replay(shared, &mut recovery)
         });

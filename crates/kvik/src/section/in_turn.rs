@@ -10,11 +10,12 @@ use crate::shared::Shared;
 use crate::stamps::Reach;
 use crate::stripes::{Held, Patience};
 
-/// Stripes locked one at a time, each let go for the next. What has happened on one is handed to the log before it is let
-/// go: who takes it next may undo it, and the log has to see the two in that order.
+/// Stripes locked one at a time, each let go for the next. What has happened on one is handed to
+/// the log before it is let go: who takes it next may undo it, and the log has to see the two in
+/// that order.
 pub(crate) struct InTurn<'a> {
     shared: &'a Shared,
-    /// What the section collects, where anybody wants it.
+    /// The unit that the section fills, where anybody wants effects.
     unit: Option<&'a RefCell<Unit>>,
     now_ms: u64,
     held: Option<Held<'a>>,
@@ -57,7 +58,8 @@ impl Locks for InTurn<'_> {
 impl Stripes for InTurn<'_> {
     fn stripe(&mut self, index: usize) -> &mut Stripe {
         if self.held.as_ref().is_none_or(|held| held.index() != index) {
-            // Never two at a time: they come in any order, and somebody might hold the second and wait for the first.
+            // Never two at a time: they come in any order, and somebody might hold the second and
+            // wait for the first.
             self.let_go();
             self.held = self.shared.stripes.lock(index, Patience::Wait).ok();
         }

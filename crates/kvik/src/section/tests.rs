@@ -1,4 +1,4 @@
-//! What sections hand over, and when.
+//! Sections hand over their effects while their stripes are held, whatever happens.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, Weak};

@@ -1,16 +1,19 @@
 //! A lock that readers do without while nobody writes.
 //!
-//! To take a lock is to write to it. If several cores take the same one, if only to read, its cache line moves between them,
-//! and that takes longer than the rest of a read. Here each reader writes the lock's address to a place of its own, and
-//! then checks that the lock is *biased* towards readers. A writer takes the lock proper, ends the bias, and waits until
-//! no reader's place names the lock. Ending a bias is costly, and a bias is of no use to a thread alone. So a lock becomes
-//! biased only when the lock proper has moved from reader to reader [`MOVES`] times without a write in between.
+//! To take a lock is to write to it. If several cores take the same one, if only to read, its cache
+//! line moves between them, and that takes longer than the rest of a read. Here each reader writes
+//! the lock's address to a place of its own, and then checks that the lock is *biased* towards
+//! readers. A writer takes the lock proper, ends the bias, and waits until no reader's place names
+//! the lock. Ending a bias is costly, and a bias is of no use to a thread alone. So a lock becomes
+//! biased only when the lock proper has moved from reader to reader [`MOVES`] times without a write
+//! in between.
 //!
-//! Cost: a biased read is two stores and two loads of lines that no other core writes; a write to a lock that is not
-//! biased is one load more than the lock proper; a write that ends a bias looks at the places of all threads.
+//! Cost: a biased read is two stores and two loads of lines that no other core writes; a write to a
+//! lock that is not biased is one load more than the lock proper; a write that ends a bias looks at
+//! the places of all threads.
 //!
-//! After Dice and Kogan, "BRAVO: Biased Locking for Reader-Writer Locks", USENIX ATC 2019; but readers' places belong to
-//! threads, and moves are counted where the paper measures time.
+//! After Dice and Kogan, "BRAVO: Biased Locking for Reader-Writer Locks", USENIX ATC 2019; but
+//! readers' places belong to threads, and moves are counted where the paper measures time.
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
@@ -46,8 +49,8 @@ pub(crate) struct Biased<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: `&T` is handed out to several threads at once only while nobody has `&mut T`, and a `T` can be taken out only by who
-// owns the lock.
+// SAFETY: `&T` is handed out to several threads at once only while nobody has `&mut T`, and a `T`
+// can be taken out only by who owns the lock.
 unsafe impl<T: Send + Sync> Sync for Biased<T> {}
 
 /// Who has read since something was written.
@@ -61,7 +64,7 @@ struct Usage {
 
 /// The places of those who read under some locks, all of which are used with these places only.
 pub(crate) struct Readers {
-    /// What each thread reads under just now: the address of a lock.
+    /// The address of the lock under which each thread reads just now; 0 for none.
     places: Box<[CachePadded<AtomicU64>]>,
     /// Which of them have been used.
     used: CachePadded<AtomicU64>,
@@ -102,7 +105,8 @@ impl ReaderPlace {
         Self(before.ok().map(u64::trailing_ones))
     }
 
-    /// That of this thread, unless there are too many or it is ending. The threads of a model are one to the system.
+    /// That of this thread, unless there are too many or it is ending. The threads of a model are
+    /// one to the system.
     #[inline]
     fn current() -> Option<u32> {
         if cfg!(all(test, feature = "model")) {
@@ -133,8 +137,8 @@ impl Readers {
     /// A place, which is known to be in use from now on.
     #[inline]
     fn place(&self, number: u32) -> &AtomicU64 {
-        // Sequentially consistent, and before the place is written: a writer that does not see the bit comes before the
-        // reader, who will see the end of the bias.
+        // Sequentially consistent, and before the place is written: a writer that does not see the
+        // bit comes before the reader, who will see the end of the bias.
         let bit = 1 << number;
         if self.used.load(Ordering::Relaxed) & bit == 0 {
             self.used.fetch_or(bit, Ordering::SeqCst);
@@ -162,7 +166,8 @@ impl<T> Biased<T> {
     /// The value to read, if the lock is biased towards readers.
     #[inline]
     pub(crate) fn read<'a>(&'a self, readers: &'a Readers) -> Option<Reading<'a, T>> {
-        // A look without order, to save who takes the lock proper anyway the rest; it is repeated below.
+        // A look without order, to save who takes the lock proper anyway the rest; it is repeated
+        // below.
         if self.bias.load(Ordering::Relaxed) != BIASED {
             return None;
         }
@@ -176,22 +181,25 @@ impl<T> Biased<T> {
         if place.load(Ordering::Relaxed) != NOTHING {
             return None;
         }
-        // Store the place, then load the bias; a writer stores the bias, then loads the place. All four are sequentially
-        // consistent, so that either the writer sees the place or the reader sees the end of the bias.
+        // Store the place, then load the bias; a writer stores the bias, then loads the place. All
+        // four are sequentially consistent, so that either the writer sees the place or the reader
+        // sees the end of the bias.
         place.store(self.address(), Ordering::SeqCst);
         if self.bias.load(Ordering::SeqCst) != BIASED {
             place.store(NOTHING, Ordering::Release);
             return None;
         }
         Some(Reading {
-            // SAFETY: the bias began after the latest write, and whoever writes next ends it and then waits for this place.
+            // SAFETY: the bias began after the latest write, and whoever writes next ends it and
+            // then waits for this place.
             value: unsafe { &*self.value.get() },
             place,
             stays: PhantomData,
         })
     }
 
-    /// The value for the caller alone, if nobody has it. A reader is looked at so many times more while it has not ended.
+    /// The value for the caller alone, if nobody has it. A reader is looked at so many times more
+    /// while it has not ended.
     #[inline]
     pub(crate) fn try_write<'a>(&'a self, readers: &Readers, tries: u32) -> Option<Writing<'a, T>> {
         self.end_bias(self.proper.try_lock()?, readers, Some(tries))
@@ -210,23 +218,26 @@ impl<T> Biased<T> {
         readers: &Readers,
         tries: Option<u32>,
     ) -> Option<Writing<'a, T>> {
-        // PLAIN says that the readers of the latest bias have ended. It does not change while the lock proper is held.
+        // PLAIN says that the readers of the latest bias have ended. It does not change while the
+        // lock proper is held.
         let is_alone =
             self.bias.load(Ordering::Relaxed) == PLAIN || self.await_readers(readers, tries);
         is_alone.then_some(Writing { lock: self, usage })
     }
 
-    /// Ends the bias while the lock proper is held, and says whether all readers have ended. If not, who comes next waits for
-    /// them: new ones do not come in.
+    /// Ends the bias while the lock proper is held, and says whether all readers have ended. If
+    /// not, who comes next waits for them: new ones do not come in.
     #[cold]
     fn await_readers(&self, readers: &Readers, tries: Option<u32>) -> bool {
         self.bias.store(ENDING, Ordering::SeqCst);
-        // A place that names this lock belongs to a reader who came before the end of the bias, or to one who is about to
-        // see it and to clear the place. Both end soon: a reader does nothing but look a key up.
+        // A place that names this lock belongs to a reader who came before the end of the bias, or
+        // to one who is about to see it and to clear the place. Both end soon: a reader does
+        // nothing but look a key up.
         let mut looks = 0;
         for place in readers.used() {
             while place.load(Ordering::SeqCst) == self.address() {
-                // The bias stays ENDING, so that nobody new comes in and the next try has less to wait for.
+                // The bias stays ENDING, so that nobody new comes in and the next try has less to
+                // wait for.
                 if tries == Some(looks) {
                     return false;
                 }
@@ -251,8 +262,8 @@ impl<T> Writing<'_, T> {
         self.usage.moves = 0;
     }
 
-    /// Tells that this is a read. If the lock has moved between readers often enough, it is biased when this ends; in a debug
-    /// build it is always, for tests to find what does not only read.
+    /// Tells that this is a read. If the lock has moved between readers often enough, it is biased
+    /// when this ends; in a debug build it is always, for tests to find what does not only read.
     #[inline]
     pub(crate) fn note_read(&mut self) {
         // The same reader again moves no cache line, and would gain nothing.
@@ -306,8 +317,8 @@ impl<T> Drop for Writing<'_, T> {
     fn drop(&mut self) {
         if self.usage.moves >= MOVES {
             self.usage.moves = 0;
-            // The lock proper is still held, so that no writer is about to end the bias that begins. What has been written is seen by who
-            // sees this store.
+            // The lock proper is still held, so that no writer is about to end the bias that
+            // begins. What has been written is seen by who sees this store.
             self.lock.bias.store(BIASED, Ordering::Release);
         }
     }

@@ -1,5 +1,5 @@
-//! Whatever a client sends, commands answer: words that look right, words that do not, and numbers at the edges, in
-//! any command, inside and outside of transactions.
+//! Whatever a client sends, commands answer: words that look right, words that do not, and numbers
+//! at the edges, in any command, inside and outside of transactions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,5 @@
-//! What a log that is slow, full or synchronous does to callers, and how one is attached to a store that runs.
+//! What a log that is slow, full or synchronous does to callers, and how one is attached to a store
+//! that runs.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -25,7 +25,8 @@ fn large_set(db: &Db) {
     assert_eq!(db.run(&["SADDEX", "set", "1", "soon"]).as_int(), Some(1));
 }
 
-/// Offers a command in slices until it leaves its stripes to somebody who has missed them; then the member is due.
+/// Offers a command in slices until it leaves its stripes to somebody who has missed them; then the
+/// member is due.
 fn leave_stripes(db: &Db, client: &mut Client, now: &AtomicU64, words: &[&str]) {
     now.store(START_US + 999_990, Ordering::Release);
     let hold = |_: &mut Transaction<'_>| {

@@ -10,6 +10,7 @@ use super::*;
 
 /// Defaults that differ on purpose.
 const OTHER_DEFAULTS: &[(&str, &str)] = &[
+    ("appendonly", "what was acknowledged is kept"),
     (
         "lazyfree-lazy-eviction",
         "as Valkey: freeing in the background stalls nobody",

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A server on a backend, or why there is none.
 pub(crate) fn start(io: &str, threads: usize, settings: &[&str]) -> Result<Server, String> {
     let (port, threads) = (free_port().to_string(), threads.to_string());
-    let bind = ["--port", &port, "--bind", "127.0.0.1"];
+    let bind = ["--port", &port, "--bind", "127.0.0.1", "--memory"];
     let args = [&bind[..], &["--io", io, "--threads", &threads], settings].concat();
     let args: Vec<_> = args.iter().map(std::ffi::OsString::from).collect();
     let loaded =
