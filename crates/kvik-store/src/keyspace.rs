@@ -15,9 +15,9 @@
 //! | has its packed value changed | `splice`, `set_packed` |
 //! | lends its collection to an edit | `take_out`, and `put_back` or `give_back` |
 //!
-//! A whole keyspace goes by [`Keyspace::detach`] and [`Keyspace::swap`]. The members of a collection
-//! that is taken out change through [`MemoryMut`](crate::memory::MemoryMut). Access clocks
-//! (`set_clock`) are not content.
+//! A whole keyspace goes by [`Keyspace::detach`] and [`Keyspace::swap`]. The members of a
+//! collection that is taken out change through [`MemoryMut`](crate::memory::MemoryMut). Access
+//! clocks (`set_clock`) are not content.
 
 use crate::UnixMs;
 use crate::cells::ValueForm;

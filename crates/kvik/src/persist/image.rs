@@ -1,8 +1,9 @@
 //! Writes all keys, as they are at one moment, to a file: a snapshot, or the base of the log.
 //!
-//! The file is written under another name, made durable, and only then takes the name of the one it replaces. So a crash
-//! leaves the old file or the new one. The moment is the cut: all stripes are held, the log is told, and from then on a
-//! change of a key first hands over what the file still lacks of it.
+//! The file is written under another name, made durable, and only then takes the name of the one it
+//! replaces. So a crash leaves the old file or the new one. The moment is the cut: all stripes are
+//! held, the log is told, and from then on a change of a key first hands over what the file still
+//! lacks of it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -111,8 +112,8 @@ impl<'d> Image<'d> {
     }
 }
 
-/// Writes all keys as they are at the cut, at which `cut` is called with all stripes held. Returns the file's length and
-/// what `cut` returned.
+/// Writes all keys as they are at the cut, at which `cut` is called with all stripes held. Returns
+/// the file's length and what `cut` returned.
 pub(super) fn write_image<T>(
     shared: &Shared,
     mut image: Image<'_>,
