@@ -184,7 +184,8 @@ impl<'g, T: Typed> Edit<'g, T> {
     #[inline]
     pub(crate) fn take_out(&mut self) {
         if let Origin::Lent(entry) = self.origin {
-            let (object, account) = self.locked.keyspace().take_out(entry);
+            let position = self.locked.position;
+            let (object, account) = self.locked.keyspace().take_out(position, entry);
             self.value = T::from_object(object);
             (self.origin, self.account) = (Origin::Taken(Some(entry)), account);
         }
@@ -425,7 +426,8 @@ impl LockedKey<'_> {
 
     /// Deletes up to `max` members whose time has come. Effect: `SREM` or its like.
     pub(crate) fn expire_members(&mut self, entry: EntryRef, max: usize) -> ExpiredMembers {
-        let (mut object, account) = self.keyspace().take_out(entry);
+        let position = self.position;
+        let (mut object, account) = self.keyspace().take_out(position, entry);
         let (verb, key, keyspace) = (object.removal(), self.key, self.keyspace);
         let effects = &mut *self.effects;
         let (mut expired, wanted) = (0, effects.wanted());
