@@ -20,6 +20,7 @@ pub mod gate;
 pub mod glob;
 pub mod histogram;
 pub mod host;
+pub mod image;
 pub mod latency;
 pub mod load;
 pub mod mail;
