@@ -5,6 +5,7 @@ mod db;
 mod durable;
 mod files;
 mod log;
+mod restart;
 mod section;
 mod sessions;
 mod support;
