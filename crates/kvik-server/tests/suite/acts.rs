@@ -33,6 +33,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("loglevel", "log.rs"),
     ("log-format", "log.rs"),
     ("dir", "names the folder of files that are opened later"),
+    ("shutdown-on-sigint", "read when the signal comes"),
+    ("shutdown-on-sigterm", "read when the signal comes"),
     ("maxmemory", "shown by INFO, and limits nothing yet"),
 ];
 

@@ -28,6 +28,7 @@ impl<'g> Entry<'g> {
     ///
     /// # Errors
     /// If the key holds another type.
+    #[inline(always)]
     pub fn set_mut(self) -> Result<SetMut<'g>, WrongKind> {
         Edit::open(self).map(|edit| SetMut(edit, 0))
     }

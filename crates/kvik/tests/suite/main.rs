@@ -4,6 +4,7 @@ mod anything;
 mod db;
 mod durable;
 mod files;
+mod images;
 mod log;
 mod restart;
 mod section;
