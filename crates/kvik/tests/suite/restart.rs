@@ -23,7 +23,9 @@ const LEFT_OUT: [&str; 9] = [
     "SAVE",
     "BGSAVE",
     "BGREWRITEAOF",
-    "CONFIG", "WAITAOF"];
+    "CONFIG",
+    "WAITAOF",
+];
 
 /// Write commands that no transcript runs with success in an embedded store.
 const NOT_PLAYED: [&str; 0] = [];
