@@ -6,6 +6,7 @@ mod durable;
 mod files;
 mod images;
 mod log;
+mod restart;
 mod section;
 mod sessions;
 mod support;
