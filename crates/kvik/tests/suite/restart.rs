@@ -39,7 +39,7 @@ struct Place {
 impl Place {
     fn new() -> Self {
         Self {
-            dir: tempfile::tempdir().unwrap(),
+            dir: tempfile::tempdir().expect("a temporary directory"),
             now: Arc::new(AtomicU64::new(1_700_000_000_000_000)),
         }
     }
@@ -47,7 +47,7 @@ impl Place {
     fn open(&self) -> Db {
         let clock = Clock::Manual(Arc::clone(&self.now));
         let options = Options::from(self.dir.path()).stripes(16).clock(clock);
-        Db::open(options).unwrap()
+        Db::open(options).expect("the files are sound")
     }
 }
 
