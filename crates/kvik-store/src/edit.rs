@@ -93,11 +93,16 @@ impl EffectWriter<'_> {
     /// Emits one change: `words` are what the command `verb`, one word or a container and its
     /// subcommand, would be given behind the key. They are appended to the words emitted before if
     /// those were for the same verb.
+    #[inline]
     pub(crate) fn emit(&mut self, verb: &'static [u8], words: &[&[u8]]) {
         *self.changes += 1;
-        if !self.is_wanted {
-            return;
+        if self.is_wanted {
+            self.put_into_words(verb, words);
         }
+    }
+
+    #[inline(never)]
+    fn put_into_words(&mut self, verb: &'static [u8], words: &[&[u8]]) {
         if *self.verb != verb {
             if !self.verb.is_empty() {
                 self.effects.end();
@@ -117,6 +122,7 @@ impl<'g, T: Typed> Edit<'g, T> {
     ///
     /// # Errors
     /// If the key holds another type.
+    #[inline]
     pub(crate) fn open(entry: Entry<'g>) -> Result<Self, WrongKind> {
         match entry {
             Entry::Occupied(occupied) => {
@@ -158,6 +164,7 @@ impl<'g, T: Typed> Edit<'g, T> {
         Self::new(locked, Origin::Built(entry), T::default(), account)
     }
 
+    #[inline]
     fn new(locked: LockedKey<'g>, origin: Origin, value: T, account: Account) -> Self {
         Self {
             locked,
@@ -206,6 +213,7 @@ impl<'g, T: Typed> Edit<'g, T> {
 
     /// The collection as a reader sees it. Nothing of it is hidden: what was due has been deleted
     /// before.
+    #[inline]
     pub(crate) fn view(&self) -> T::Ref<'_> {
         let heap = &self.locked.stripe.heap;
         match self.origin {
@@ -255,6 +263,7 @@ impl<'g, T: Typed> Edit<'g, T> {
     }
 
     /// See [`EffectWriter::emit`].
+    #[inline]
     pub(crate) fn emit(&mut self, verb: &'static [u8], words: &[&[u8]]) {
         let mut writer = EffectWriter {
             is_wanted: self.wants_effects(),

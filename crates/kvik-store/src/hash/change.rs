@@ -24,6 +24,7 @@ impl<'g> Entry<'g> {
     ///
     /// # Errors
     /// If the key holds another type.
+    #[inline]
     pub fn hash_mut(self) -> Result<HashMut<'g>, WrongKind> {
         Edit::open(self).map(HashMut)
     }
@@ -44,6 +45,7 @@ pub(super) enum Written {
 
 impl HashMut<'_> {
     /// The hash as it is now.
+    #[inline]
     pub fn view(&self) -> HashRef<'_> {
         self.0.view()
     }

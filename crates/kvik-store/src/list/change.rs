@@ -21,6 +21,7 @@ impl<'g> Entry<'g> {
     ///
     /// # Errors
     /// If the key holds another type.
+    #[inline]
     pub fn list_mut(self) -> Result<ListMut<'g>, WrongKind> {
         Edit::open(self).map(ListMut)
     }
@@ -28,6 +29,7 @@ impl<'g> Entry<'g> {
 
 impl ListMut<'_> {
     /// The list as it is now.
+    #[inline]
     pub fn view(&self) -> ListRef<'_> {
         self.0.view()
     }

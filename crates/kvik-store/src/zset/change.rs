@@ -48,6 +48,7 @@ impl<'g> Entry<'g> {
     ///
     /// # Errors
     /// If the key holds another type.
+    #[inline]
     pub fn zset_mut(self) -> Result<ZsetMut<'g>, WrongKind> {
         let edit = Edit::open(self)?;
         Ok(ZsetMut {
@@ -59,6 +60,7 @@ impl<'g> Entry<'g> {
 
 impl ZsetMut<'_> {
     /// The sorted set as it is now.
+    #[inline]
     pub fn view(&self) -> ZsetRef<'_> {
         self.edit.view()
     }
