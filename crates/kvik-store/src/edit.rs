@@ -16,6 +16,7 @@ use std::mem;
 use crate::UnixMs;
 use crate::effect::EffectSink;
 use crate::entry::{Entry, OccupiedEntry};
+use crate::heap::Packing;
 use crate::in_place::InPlace;
 use crate::keyspace::Account;
 use crate::kind::WrongKind;
@@ -52,7 +53,7 @@ struct Changes {
 #[derive(Clone, Copy, Debug)]
 enum Origin {
     /// It is packed and still in the entry, where small changes are made.
-    Lent(EntryRef),
+    Lent(EntryRef, Packing),
     /// It was the key's.
     Taken(Option<EntryRef>),
     /// It was begun empty; the key holds what it held.
@@ -97,12 +98,11 @@ impl EffectWriter<'_> {
     pub(crate) fn emit(&mut self, verb: &'static [u8], words: &[&[u8]]) {
         *self.changes += 1;
         if self.is_wanted {
-            self.put_into_words(verb, words);
+            self.write(verb, words);
         }
     }
 
-    #[inline(never)]
-    fn put_into_words(&mut self, verb: &'static [u8], words: &[&[u8]]) {
+    fn write(&mut self, verb: &'static [u8], words: &[&[u8]]) {
         if *self.verb != verb {
             if !self.verb.is_empty() {
                 self.effects.end();
@@ -122,33 +122,40 @@ impl<'g, T: Typed> Edit<'g, T> {
     ///
     /// # Errors
     /// If the key holds another type.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn open(entry: Entry<'g>) -> Result<Self, WrongKind> {
         match entry {
             Entry::Occupied(occupied) => {
-                if occupied.view().kind() != T::kind() {
-                    return Err(WrongKind);
-                }
                 let (locked, entry) = occupied.into_parts();
-                let is_packed = locked.stripe.heap.packing(entry).is_some();
-                let (origin, account) = (Origin::Lent(entry), Account::default());
-                let mut edit = Self::new(locked, origin, T::default(), account);
-                if !is_packed {
-                    edit.take_out();
+                let packing = locked.stripe.heap.packing(entry);
+                if let Some(packing) = packing
+                    && packing.form.kind() == T::kind()
+                {
+                    let (origin, account) = (Origin::Lent(entry, packing), Account::default());
+                    return Ok(Self::new(locked, origin, T::default(), account));
                 }
-                Ok(edit)
+                Self::open_large(locked, entry)
             }
-            Entry::Vacant(vacant) => {
-                let locked = vacant.into_locked().without_hidden();
-                let account = locked.stripe.heap.account();
-                Ok(Self::new(
-                    locked,
-                    Origin::Taken(None),
-                    T::default(),
-                    account,
-                ))
-            }
+            Entry::Vacant(vacant) => Ok(Self::open_new(vacant.into_locked())),
         }
+    }
+
+    #[inline(never)]
+    fn open_large(mut locked: LockedKey<'g>, entry: EntryRef) -> Result<Self, WrongKind> {
+        if locked.entry(entry).kind() != T::kind() {
+            return Err(WrongKind);
+        }
+        let position = locked.position;
+        let (object, account) = locked.keyspace().take_out(position, entry);
+        let origin = Origin::Taken(Some(entry));
+        Ok(Self::new(locked, origin, T::from_object(object), account))
+    }
+
+    #[inline(never)]
+    fn open_new(locked: LockedKey<'g>) -> Self {
+        let locked = locked.without_hidden();
+        let account = locked.stripe.heap.account();
+        Self::new(locked, Origin::Taken(None), T::default(), account)
     }
 
     /// Begins an empty collection beside what the key holds.
@@ -178,14 +185,14 @@ impl<'g, T: Typed> Edit<'g, T> {
 
     /// Whether the key existed when the edit began.
     pub(crate) fn existed(&self) -> bool {
-        matches!(self.origin, Origin::Lent(_) | Origin::Taken(Some(_)))
+        matches!(self.origin, Origin::Lent(..) | Origin::Taken(Some(_)))
     }
 
     /// The packed collection where it lies, if it is still there. Whoever changes it emits that.
     #[inline]
     pub(crate) fn in_place(&mut self) -> Option<InPlace<'_, 'g>> {
         match &mut self.origin {
-            Origin::Lent(entry) => InPlace::of(&mut self.locked, entry),
+            Origin::Lent(entry, packing) => Some(InPlace::new(&mut self.locked, entry, *packing)),
             Origin::Taken(_) | Origin::Built(_) => None,
         }
     }
@@ -194,14 +201,21 @@ impl<'g, T: Typed> Edit<'g, T> {
     /// possible.
     #[inline]
     pub(crate) fn take_out(&mut self) {
-        if let Origin::Lent(entry) = self.origin {
-            let (object, account) = self.locked.keyspace().take_out(entry);
-            self.value = T::from_object(object);
-            (self.origin, self.account) = (Origin::Taken(Some(entry)), account);
+        if let Origin::Lent(entry, _) = self.origin {
+            self.take_out_of(entry);
         }
     }
 
+    #[inline(never)]
+    fn take_out_of(&mut self, entry: EntryRef) {
+        let position = self.locked.position;
+        let (object, account) = self.locked.keyspace().take_out(position, entry);
+        self.value = T::from_object(object);
+        (self.origin, self.account) = (Origin::Taken(Some(entry)), account);
+    }
+
     /// The sizes up to which collections are packed.
+    #[inline]
     pub(crate) fn limits(&self) -> &'g Limits {
         self.locked.limits
     }
@@ -217,7 +231,7 @@ impl<'g, T: Typed> Edit<'g, T> {
     pub(crate) fn view(&self) -> T::Ref<'_> {
         let heap = &self.locked.stripe.heap;
         match self.origin {
-            Origin::Lent(entry) => {
+            Origin::Lent(entry, _) => {
                 let (form, bytes) = heap.packed_value(entry);
                 T::view_packed(form, bytes)
             }
@@ -265,8 +279,12 @@ impl<'g, T: Typed> Edit<'g, T> {
     /// See [`EffectWriter::emit`].
     #[inline]
     pub(crate) fn emit(&mut self, verb: &'static [u8], words: &[&[u8]]) {
+        if !self.wants_effects() {
+            self.changes.all += 1;
+            return;
+        }
         let mut writer = EffectWriter {
-            is_wanted: self.wants_effects(),
+            is_wanted: true,
             effects: &mut *self.locked.effects,
             keyspace: self.locked.keyspace,
             key: self.locked.key,
@@ -325,6 +343,7 @@ impl<'g, T: Typed> Edit<'g, T> {
     }
 
     /// Whether changes are emitted: somebody wants effects, and the collection is the key's.
+    #[inline]
     pub(crate) fn wants_effects(&self) -> bool {
         !matches!(self.origin, Origin::Built(_)) && self.locked.effects.wanted()
     }
@@ -354,6 +373,7 @@ impl<'g, T: Typed> Edit<'g, T> {
 
     /// Ends the effect whose words are being emitted: what follows is another one, whatever its
     /// verb.
+    #[inline]
     pub(crate) fn end_effect(&mut self) {
         if !mem::take(&mut self.verb).is_empty() {
             self.locked.effects.end();
@@ -362,14 +382,21 @@ impl<'g, T: Typed> Edit<'g, T> {
 }
 
 impl<T: Typed> Drop for Edit<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         self.end_effect();
-        if let Origin::Lent(_) = self.origin {
-            if self.changes.all > 0 {
-                self.locked.mark_changed(self.changes.all);
-            }
-            return;
+        match self.origin {
+            Origin::Lent(..) if self.changes.all > 0 => self.locked.mark_changed(self.changes.all),
+            Origin::Lent(..) => {}
+            Origin::Taken(_) | Origin::Built(_) => self.put_back(),
         }
+    }
+}
+
+impl<T: Typed> Edit<'_, T> {
+    /// Ends the edit of a collection that is not in the entry of its key.
+    #[inline(never)]
+    fn put_back(&mut self) {
         if self.put_back_packed() {
             return;
         }
@@ -380,7 +407,7 @@ impl<T: Typed> Drop for Edit<'_, T> {
                 self.locked
                     .finish_edit(entry, object, self.account, self.changes);
             }
-            Origin::Lent(_) => unreachable!("nothing was taken out"),
+            Origin::Lent(..) => unreachable!("nothing was taken out"),
         }
     }
 }
@@ -444,7 +471,8 @@ impl LockedKey<'_> {
 
     /// Deletes up to `max` members whose time has come. Effect: `SREM` or its like.
     pub(crate) fn expire_members(&mut self, entry: EntryRef, max: usize) -> ExpiredMembers {
-        let (mut object, account) = self.keyspace().take_out(entry);
+        let position = self.position;
+        let (mut object, account) = self.keyspace().take_out(position, entry);
         let (verb, key, keyspace) = (object.removal(), self.key, self.keyspace);
         let effects = &mut *self.effects;
         let (mut expired, wanted) = (0, effects.wanted());

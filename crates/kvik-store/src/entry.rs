@@ -65,6 +65,7 @@ impl<'g> OccupiedEntry<'g> {
         Self { locked, entry }
     }
 
+    #[inline]
     pub(crate) fn into_parts(self) -> (LockedKey<'g>, EntryRef) {
         (self.locked, self.entry)
     }
@@ -85,7 +86,9 @@ impl<'g> OccupiedEntry<'g> {
         let is_new = state.access == AccessPolicy::Recency;
         let clock = is_new.then(|| state.access.start(state.now));
         // Nearly always the new string takes a cell of the same size.
-        if new != old || !self.locked.keyspace().overwrite(self.entry, &text, clock) {
+        let position = self.locked.position;
+        let mut keyspace = self.locked.keyspace();
+        if new != old || !keyspace.overwrite(position, self.entry, &text, clock) {
             self.replace(text, clock);
         }
         if new != old {
@@ -191,6 +194,7 @@ impl<'g> VacantEntry<'g> {
         Self { locked }
     }
 
+    #[inline]
     pub(crate) fn into_locked(self) -> LockedKey<'g> {
         self.locked
     }

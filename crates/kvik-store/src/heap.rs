@@ -22,6 +22,7 @@ use crate::UnixMs;
 use crate::cells::{
     CellValue, Cells, EXTERNAL_BYTES, Head, KEY, ValueForm, bytes_before_value, key_bytes,
 };
+use crate::image::Imaging;
 use crate::journal::Journals;
 use crate::layout::Layout;
 use crate::memory::{Memory, MemoryMut};
@@ -38,6 +39,14 @@ pub(crate) use self::entry::HeapEntry;
 /// Elements up to which a collection is freed at once.
 const FREE_AT_ONCE: usize = 64;
 
+/// How a collection lies in the entry of its key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packing {
+    pub(crate) form: ValueForm,
+    /// The most bytes that it may have there.
+    pub(crate) max_bytes: usize,
+}
+
 /// See the module's description.
 #[derive(Debug)]
 pub(crate) struct Heap {
@@ -51,6 +60,8 @@ pub(crate) struct Heap {
     pub(crate) journals: Journals,
     /// Copies that are being made.
     shadows: Vec<Shadow>,
+    /// Who gets entries before they change, while an image is taken.
+    pub(crate) imaging: Option<Box<Imaging>>,
     /// Room for packed bytes while they change.
     scratch: Vec<u8>,
 }
@@ -110,6 +121,7 @@ impl Heap {
             doomed: Vec::new(),
             journals: Journals::default(),
             shadows: Vec::new(),
+            imaging: None,
             scratch: Vec::new(),
         }
     }
@@ -347,6 +359,12 @@ impl Heap {
         (object, ledger)
     }
 
+    /// The collection of an entry, if it is one that has its own place.
+    pub(crate) fn object_mut(&mut self, entry: EntryRef) -> Option<&mut Object> {
+        let index = self.entry(entry).record.object()?;
+        Some(&mut self.objects.get_mut(index).object)
+    }
+
     /// How the value of an entry is stored.
     #[inline]
     pub(crate) fn form(&self, entry: EntryRef) -> ValueForm {
@@ -365,13 +383,15 @@ impl Heap {
         self.cells.record::<KEY>(entry).packed()
     }
 
-    /// The form of a value that is packed, and the most bytes that it may have in its entry.
+    /// How the value of an entry is packed, if it is.
     #[inline]
-    pub(crate) fn packing(&self, entry: EntryRef) -> Option<(ValueForm, usize)> {
+    pub(crate) fn packing(&self, entry: EntryRef) -> Option<Packing> {
         let head = Head::<KEY>::of(self.cells.arena.bytes(entry));
         let form = head.form();
-        form.is_packed()
-            .then(|| (form, MAX_BYTES - head.value_start()))
+        form.is_packed().then(|| Packing {
+            form,
+            max_bytes: MAX_BYTES - head.value_start(),
+        })
     }
 
     /// What [`Self::put_back`] is to be told of a collection that has no place yet.

@@ -6,6 +6,7 @@
 //! representation, is for the edit to take out.
 
 use crate::cells::ValueForm;
+use crate::heap::Packing;
 use crate::locked::LockedKey;
 use crate::packed::{Listpack, Packed, listpack};
 use crate::raw::entry_ref::EntryRef;
@@ -15,34 +16,34 @@ pub(crate) struct InPlace<'e, 'g> {
     locked: &'e mut LockedKey<'g>,
     /// Where the entry is; it moves when its value needs a cell of another size.
     entry: &'e mut EntryRef,
-    form: ValueForm,
-    /// Bytes that the value may have in an entry.
-    max_bytes: usize,
+    packing: Packing,
 }
 
 impl<'e, 'g> InPlace<'e, 'g> {
-    /// The value of an entry, if it is packed.
+    /// The value of an entry that is packed like this.
     #[inline]
-    pub(crate) fn of(locked: &'e mut LockedKey<'g>, entry: &'e mut EntryRef) -> Option<Self> {
-        let (form, max_bytes) = locked.stripe.heap.packing(*entry)?;
-        Some(Self {
+    pub(crate) fn new(
+        locked: &'e mut LockedKey<'g>,
+        entry: &'e mut EntryRef,
+        packing: Packing,
+    ) -> Self {
+        Self {
             locked,
             entry,
-            form,
-            max_bytes,
-        })
+            packing,
+        }
     }
 
     /// The form of the packed value.
     #[inline]
     pub(crate) fn form(&self) -> ValueForm {
-        self.form
+        self.packing.form
     }
 
     /// Whether the value may have so many bytes in the entry.
     #[inline]
     pub(crate) fn holds(&self, bytes: usize) -> bool {
-        bytes <= self.max_bytes
+        bytes <= self.packing.max_bytes
     }
 
     /// Deletes what has this name from a listpack in which each name is followed by `values`

@@ -1,10 +1,10 @@
 //! The table: one row per directive, grouped as the documentation prints them.
 //!
 //! Names, ranges and defaults are those of Redis 7.2 and Valkey 9, so that a redis.conf means here
-//! what it means there. To add a directive, add a row; the flag, the environment variable, both file
-//! syntaxes, CONFIG GET, SET and REWRITE and the documentation follow from it. Where commands obey
-//! the directive, the row says with `sets` which of their settings its value becomes: at the start
-//! and with every CONFIG SET.
+//! what it means there. To add a directive, add a row; the flag, the environment variable, both
+//! file syntaxes, CONFIG GET, SET and REWRITE and the documentation follow from it. Where commands
+//! obey the directive, the row says with `sets` which of their settings its value becomes: at the
+//! start and with every CONFIG SET.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -144,7 +144,7 @@ table! {
 "Security" {
     Requirepass = text("requirepass", "").secret().sets(|to, it| *to.password.write() = it.bytes()), "Password of the default user; empty asks for none.";
     EnableProtectedConfigs = choice("enable-protected-configs", "no", PROTECTED_ACTION).fixed(), "Who may CONFIG SET `dir` and `dbfilename`: nobody, everybody or local clients.";
-    EnableDebugCommand = choice("enable-debug-command", "no", PROTECTED_ACTION).fixed().sets(|to, it| allow_debug(to, it)), "Who may use DEBUG.";
+    EnableDebugCommand = choice("enable-debug-command", "no", PROTECTED_ACTION).fixed().sets(allow_debug), "Who may use DEBUG.";
     EnableModuleCommand = choice("enable-module-command", "no", PROTECTED_ACTION).fixed().ignored(NO_MODULES), "Who may use MODULE.";
     RenameCommand = row("rename-command", Pairs, "").file_only().check(refuse_renames).pending("commands keep their names"), "Gives a command another name, or with an empty name removes it.";
     User = row("user", Words, "").file_only().check(refuse_acl).pending(NO_ACL), "Defines an ACL user.";

@@ -24,7 +24,7 @@ impl<'g> Entry<'g> {
     ///
     /// # Errors
     /// If the key holds another type.
-    #[inline]
+    #[inline(always)]
     pub fn hash_mut(self) -> Result<HashMut<'g>, WrongKind> {
         Edit::open(self).map(HashMut)
     }
@@ -45,7 +45,6 @@ pub(super) enum Written {
 
 impl HashMut<'_> {
     /// The hash as it is now.
-    #[inline]
     pub fn view(&self) -> HashRef<'_> {
         self.0.view()
     }
@@ -68,6 +67,7 @@ impl HashMut<'_> {
     }
 
     /// Sets a field, which then does not expire, and says whether it is new. Effect: `HSET`.
+    #[inline]
     pub fn set(&mut self, name: &[u8], value: StringRef<'_>) -> bool {
         let written = self.write(name, value, Life::End);
         matches!(written, Written::Created)
@@ -170,6 +170,7 @@ impl HashMut<'_> {
         self.0.count(names.len() as u64 - 1);
     }
 
+    #[inline]
     fn write(&mut self, name: &[u8], value: StringRef<'_>, life: Life) -> Written {
         let written = match self.write_in_place(name, value) {
             Some(written) => written,
@@ -182,6 +183,7 @@ impl HashMut<'_> {
 }
 
 impl EditParts<'_, Hash> {
+    #[inline(never)]
     fn write(&mut self, name: &[u8], value: StringRef<'_>, life: Life) -> Written {
         if let Hash::Pack(bytes) = self.value
             && fits(self.limits, Listpack::new(bytes), name, value)

@@ -7,6 +7,7 @@ use crate::text::StringRef;
 impl HashMut<'_> {
     /// Sets a field. Returns nothing, and has changed nothing, if the hash has to be taken out for
     /// that.
+    #[inline]
     pub(super) fn write_in_place(&mut self, name: &[u8], value: StringRef<'_>) -> Option<Written> {
         let limits = self.0.limits();
         let mut in_place = self.0.in_place()?;

@@ -21,7 +21,7 @@ impl<'g> Entry<'g> {
     ///
     /// # Errors
     /// If the key holds another type.
-    #[inline]
+    #[inline(always)]
     pub fn list_mut(self) -> Result<ListMut<'g>, WrongKind> {
         Edit::open(self).map(ListMut)
     }
@@ -29,7 +29,6 @@ impl<'g> Entry<'g> {
 
 impl ListMut<'_> {
     /// The list as it is now.
-    #[inline]
     pub fn view(&self) -> ListRef<'_> {
         self.0.view()
     }
@@ -45,6 +44,7 @@ impl ListMut<'_> {
     }
 
     /// Adds elements at an end, one after the other. Effect: `LPUSH` or `RPUSH`.
+    #[inline]
     pub fn push<'e>(
         &mut self,
         end: ListEnd,
@@ -66,6 +66,7 @@ impl ListMut<'_> {
     }
 
     /// Adds elements to a packed list where it lies, and says whether it did.
+    #[inline]
     fn push_in_place<'e>(
         &mut self,
         end: ListEnd,

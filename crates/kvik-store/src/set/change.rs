@@ -28,7 +28,7 @@ impl<'g> Entry<'g> {
     ///
     /// # Errors
     /// If the key holds another type.
-    #[inline]
+    #[inline(always)]
     pub fn set_mut(self) -> Result<SetMut<'g>, WrongKind> {
         Edit::open(self).map(|edit| SetMut(edit, 0))
     }
@@ -36,7 +36,6 @@ impl<'g> Entry<'g> {
 
 impl SetMut<'_> {
     /// The set as it is now.
-    #[inline]
     pub fn view(&self) -> SetRef<'_> {
         self.0.view()
     }

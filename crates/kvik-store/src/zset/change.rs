@@ -48,7 +48,7 @@ impl<'g> Entry<'g> {
     ///
     /// # Errors
     /// If the key holds another type.
-    #[inline]
+    #[inline(always)]
     pub fn zset_mut(self) -> Result<ZsetMut<'g>, WrongKind> {
         let edit = Edit::open(self)?;
         Ok(ZsetMut {
@@ -60,7 +60,6 @@ impl<'g> Entry<'g> {
 
 impl ZsetMut<'_> {
     /// The sorted set as it is now.
-    #[inline]
     pub fn view(&self) -> ZsetRef<'_> {
         self.edit.view()
     }
@@ -77,6 +76,7 @@ impl ZsetMut<'_> {
 
     /// Gives a member the score that `decide` makes of the one it has, or adds it if there is none;
     /// where `decide` has no score nothing happens. Effect: `ZADD`.
+    #[inline]
     pub fn update(
         &mut self,
         member: &[u8],
@@ -172,6 +172,7 @@ struct ScoreUpdate<'c> {
 
 impl ScoreUpdate<'_> {
     /// As [`ZsetMut::update_taken_out`].
+    #[inline]
     fn update(
         &mut self,
         zset: &mut Zset,

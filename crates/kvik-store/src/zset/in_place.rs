@@ -7,6 +7,7 @@ use crate::packed::{Listpack, Needle, Packed};
 impl ZsetMut<'_> {
     /// Gives a member the score that `decide` makes of the one it has. Gives `decide` back if the
     /// sorted set does not lie in its entry; takes it out if there is no room for the change.
+    #[inline]
     pub(super) fn update_in_place<D: FnOnce(Option<f64>) -> Option<f64>>(
         &mut self,
         member: &[u8],

@@ -16,8 +16,8 @@ trait Text {
 impl Text for Value {
     fn as_text(&self) -> Option<String> {
         match self {
-            Value::Simple(text) => Some(text.to_string()),
-            Value::Bulk(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+            Self::Simple(text) => Some(text.to_string()),
+            Self::Bulk(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
             _ => None,
         }
     }
@@ -29,7 +29,7 @@ fn ok(db: &Db, words: &[&str]) {
 }
 
 fn open(dir: &Path) -> Db {
-    Db::open(Options::from(dir).stripes(16)).unwrap()
+    Db::open(Options::from(dir).stripes(16)).expect("the directory is ours")
 }
 
 /// One key of each kind, small and large.
@@ -175,7 +175,7 @@ fn expired_keys_and_members_go_only_after_the_load() {
     ok(&db, &["HPERSIST", "hash", "FIELDS", "1", "f"]);
     let before = digest(&db);
     drop(db);
-    std::thread::sleep(std::time::Duration::from_millis(60));
+    std::thread::park_timeout(std::time::Duration::from_millis(60));
     assert_eq!(digest(&open(dir.path())), before);
 }
 
@@ -225,7 +225,7 @@ fn wait_until(db: &Db, name: &str, value: &str) {
         if info(db, name) == value {
             return;
         }
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
     }
     panic!("{name} never was {value}");
 }
