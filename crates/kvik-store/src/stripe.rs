@@ -28,10 +28,7 @@ pub struct Stripe {
     /// Entries of emptied keyspaces that are still to be freed.
     detached: Vec<Detached>,
     /// Contents of emptied keyspaces that an image still lacks.
-    #[expect(
-        clippy::vec_box,
-        reason = "a keyspace is boxed elsewhere, and moves as it is"
-    )]
+    #[expect(clippy::vec_box, reason = "walked together with the boxed keyspaces")]
     kept: Vec<Box<Keyspace>>,
     compacting: Option<Compacting>,
     pub(crate) watches: Watches,

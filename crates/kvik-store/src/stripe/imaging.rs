@@ -69,10 +69,7 @@ impl Stripe {
 
     /// Keeps the contents of a keyspace that is emptied, if they are not in the image yet; says
     /// whether it does.
-    #[expect(
-        clippy::vec_box,
-        reason = "a keyspace is boxed elsewhere, and moves as it is"
-    )]
+    #[expect(clippy::vec_box, reason = "walked together with the boxed keyspaces")]
     pub(super) fn keep_for_image(kept: &mut Vec<Box<Keyspace>>, keyspace: &mut Keyspace) -> bool {
         if keyspace.cut.as_ref().is_none_or(|cut| cut.is_done()) {
             keyspace.cut = None;

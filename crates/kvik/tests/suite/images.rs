@@ -33,13 +33,16 @@ fn all_or_nothing(connection: &mut Connection, lines: &[String]) {
 fn number(connection: &mut Connection, line: &str) -> i64 {
     match run(connection, line) {
         Value::Integer(n) => n,
-        Value::Bulk(bytes) => String::from_utf8(bytes).unwrap().parse().unwrap(),
+        Value::Bulk(bytes) => String::from_utf8(bytes)
+            .expect("the library answers")
+            .parse()
+            .unwrap(),
         other => panic!("{line}: {other:?}"),
     }
 }
 
 fn open(dir: &Path) -> Db {
-    Db::open(Options::from(dir).stripes(16)).unwrap()
+    Db::open(Options::from(dir).stripes(16)).expect("the directory is ours")
 }
 
 /// Things that hold before and after each of the changes that [`change`] makes.
@@ -119,7 +122,9 @@ fn check(db: &Db) {
         panic!("no array");
     };
     let parsed = values.iter().map(|value| match value {
-        Value::Bulk(text) => String::from_utf8_lossy(text).parse::<i64>().unwrap(),
+        Value::Bulk(text) => String::from_utf8_lossy(text)
+            .parse::<i64>()
+            .expect("a number"),
         other => panic!("{other:?}"),
     });
     let sum: i64 = parsed.sum();
@@ -153,7 +158,7 @@ fn check(db: &Db) {
 
 fn info(db: &Db, name: &str) -> String {
     let reply = db.run(&["INFO", "everything"]);
-    let text = String::from_utf8_lossy(reply.as_bytes().unwrap());
+    let text = String::from_utf8_lossy(reply.as_bytes().expect("INFO is text"));
     let mut lines = text.lines();
     let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     value.unwrap_or_else(|| panic!("no {name}")).to_owned()
