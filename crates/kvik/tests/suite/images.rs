@@ -34,9 +34,9 @@ fn number(connection: &mut Connection, line: &str) -> i64 {
     match run(connection, line) {
         Value::Integer(n) => n,
         Value::Bulk(bytes) => String::from_utf8(bytes)
-            .expect("the library answers")
+            .expect("a number is text")
             .parse()
-            .unwrap(),
+            .expect("a number"),
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -166,11 +166,11 @@ fn info(db: &Db, name: &str) -> String {
 
 /// Lets a task run to its end, one that begins by itself included.
 fn complete(db: &Db, task: &str, count: &str, running: &str) {
-    let done = || info(db, count).parse::<u64>().unwrap();
+    let done = || info(db, count).parse::<u64>().expect("a number");
     let before = done();
     db.run(&[task]);
     while done() == before || info(db, running) != "0" {
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
     }
 }
 
