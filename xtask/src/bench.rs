@@ -1,8 +1,9 @@
 //! `cargo x bench`: kvik and other servers on this machine, side by side.
 //!
-//! All servers run at once and are loaded one after the other, cell by cell and round by round, so that a disturbance
-//! of the machine meets all of them; ratios are medians over the rounds, each round compared with itself. CPU time per
-//! operation is the figure to trust: throughput on a shared machine says more about the neighbours.
+//! All servers run at once and are loaded one after the other, cell by cell and round by round, so
+//! that a disturbance of the machine meets all of them; ratios are medians over the rounds, each
+//! round compared with itself. CPU time per operation is the figure to trust: throughput on a
+//! shared machine says more about the neighbours.
 //!
 //! It does not build peers, and it does not reach other machines.
 
@@ -32,9 +33,17 @@ use workload::Workload;
 /// Options of `cargo x bench`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// A peer: the name of an installed program or a path; the first one is what the others are compared with
+    /// A peer: the name of an installed program or a path, of another build of kvik too; the first
+    /// one is what the others are compared with
     #[arg(long = "vs", value_name = "SERVER")]
     peers: Vec<PathBuf>,
+    /// Measure this build of kvik instead of building one
+    #[arg(long, value_name = "PATH")]
+    kvik: Option<PathBuf>,
+    /// Other builds of the embedded store's bench, for the figure `instructions`; the first one is
+    /// what the others are compared with
+    #[arg(long, value_name = "PATH")]
+    embedded: Vec<PathBuf>,
     /// What to send
     #[arg(long, value_delimiter = ',', default_value = "get,set,incr,mset")]
     workload: Vec<Workload>,
@@ -118,15 +127,26 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 /// The peers in their order, then kvik. Two programs of one name, such as two builds, get a number.
 fn programs(options: &Options) -> anyhow::Result<Vec<Program>> {
-    let kvik = cargo::dist_binary()?;
+    let kvik = match &options.kvik {
+        Some(path) => path.clone(),
+        None => cargo::dist_binary()?,
+    };
     let threads = options.threads.to_string();
-    let peers = options
-        .peers
-        .iter()
-        .map(|peer| (peer, ["--save", "", "--appendonly", "no"].as_slice()));
-    let ours = ["--threads", &threads];
     let mut programs: Vec<Program> = Vec::new();
-    for (path, arguments) in peers.chain([(&kvik, ours.as_slice())]) {
+    for path in options.peers.iter().chain([&kvik]) {
+        // Servers start in folders of their own, where a relative path leads elsewhere. A name
+        // without a folder is looked up by the system.
+        let path = &match path.components().count() {
+            1 => path.clone(),
+            _ => path
+                .canonicalize()
+                .with_context(|| path.display().to_string())?,
+        };
+        let is_kvik = server::is_kvik(path)?;
+        let mut arguments = vec!["--save", "", "--appendonly", "no"];
+        if is_kvik {
+            arguments.extend(["--threads", &threads]);
+        }
         let name = path
             .file_name()
             .context("a server is a program")?
@@ -143,8 +163,8 @@ fn programs(options: &Options) -> anyhow::Result<Vec<Program>> {
             },
             version: String::new(),
             path: path.clone(),
-            arguments: arguments.iter().map(|&word| word.to_owned()).collect(),
-            is_kvik: path == &kvik,
+            arguments: arguments.into_iter().map(str::to_owned).collect(),
+            is_kvik,
         };
         program.version = program.start(&[])?.version();
         programs.push(program);

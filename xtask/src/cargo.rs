@@ -18,8 +18,8 @@ pub(crate) fn check() -> anyhow::Result<()> {
     ])
 }
 
-/// Documentation tests and models first, so that the runner's summary is the last thing on the screen. A filter in
-/// `args` names ordinary tests, so it leaves those out.
+/// Documentation tests and models first, so that the runner's summary is the last thing on the
+/// screen. A filter in `args` names ordinary tests, so it leaves those out.
 pub(crate) fn test(args: &[String]) -> anyhow::Result<ExitCode> {
     if args.is_empty() {
         cargo(&["test", "--workspace", "--doc", "--quiet"])?;
@@ -45,21 +45,24 @@ pub(crate) fn test(args: &[String]) -> anyhow::Result<ExitCode> {
 
 /// Tests of a build of their own, in which loom stands in for locks and atomics.
 pub(crate) fn model(name: Option<&str>) -> anyhow::Result<()> {
-    cargo(&[
-        "test",
-        "--package",
-        "kvik",
-        "--features",
-        "model",
-        "--lib",
-        "--quiet",
-        "--",
-        name.unwrap_or("model::"),
-    ])
+    for package in ["kvik", "kvik-log", "kvik-server"] {
+        cargo(&[
+            "test",
+            "--package",
+            package,
+            "--features",
+            "model",
+            "--lib",
+            "--quiet",
+            "--",
+            name.unwrap_or("model::"),
+        ])?;
+    }
+    Ok(())
 }
 
-/// Runs every target of `fuzz/`, or the one named, for `seconds` each. What libFuzzer found worth keeping stays in
-/// `fuzz/corpus` and is where the next run starts.
+/// Runs every target of `fuzz/`, or the one named, for `seconds` each. What libFuzzer found worth
+/// keeping stays in `fuzz/corpus` and is where the next run starts.
 pub(crate) fn fuzz(target: Option<&str>, seconds: u32) -> anyhow::Result<()> {
     let targets = match target {
         Some(target) => vec![target.to_owned()],
@@ -140,6 +143,28 @@ pub(crate) fn dist() -> anyhow::Result<()> {
 pub(crate) fn dist_binary() -> anyhow::Result<PathBuf> {
     cargo(&["build", "--profile", "dist", "--package", "kvik-cli"])?;
     Ok(target_dir()?.join("dist").join("kvik"))
+}
+
+/// Builds the bench of the embedded store with the profile that ships.
+pub(crate) fn embedded_bench() -> anyhow::Result<PathBuf> {
+    let messages = cargo_output(&[
+        "build",
+        "--profile",
+        "dist",
+        "--package",
+        "kvik",
+        "--bench",
+        "embedded",
+        "--message-format",
+        "json-render-diagnostics",
+    ])?;
+    let executable = |line: &str| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        let is_bench = message["target"]["name"] == "embedded";
+        is_bench.then(|| message["executable"].as_str().map(PathBuf::from))?
+    };
+    let found = messages.lines().find_map(executable);
+    found.context("cargo names no executable of the bench")
 }
 
 /// Runs cargo in the workspace; anything but success is an error.

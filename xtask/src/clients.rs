@@ -1,8 +1,8 @@
 //! `cargo x clients`: the libraries that Redis' users have, unmodified, in a session with kvik.
 //!
-//! The sessions are `tests/clients/*`, written in the libraries' own languages; they also hold against Redis itself.
-//! pip and npm fetch the libraries into the target folder. What a machine cannot fetch is skipped with a line that says
-//! so; a session that fails is an error.
+//! The sessions are `tests/clients/*`, written in the libraries' own languages; they also hold
+//! against Redis itself. pip and npm fetch the libraries into the target folder. What a machine
+//! cannot fetch is skipped with a line that says so; a session that fails is an error.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,9 @@
-//! `cargo x compat`: COMMAND INFO and COMMAND DOCS of kvik beside those of other servers, field by field.
+//! `cargo x compat`: COMMAND INFO and COMMAND DOCS of kvik beside those of other servers, field by
+//! field.
 //!
-//! kvik's side is written from the command table without a server. A difference passes only if a line of
-//! `compat/known.txt` names it with a reason, and a line that names nothing any more is an error too. Commands that kvik does
-//! not have yet are counted, not reported.
+//! kvik's side is written from the command table without a server. A difference passes only if a
+//! line of `compat/known.txt` names it with a reason, and a line that names nothing any more is an
+//! error too. Commands that kvik does not have yet are counted, not reported.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,7 +29,7 @@ pub(crate) struct Options {
     peers: Vec<PathBuf>,
 }
 
-/// What a server says of its commands: "config|get" and its fields.
+/// The commands of a server: "config|get" and its fields.
 type Commands = BTreeMap<String, Fields>;
 
 /// Compares and prints; fails on a difference without a reason.

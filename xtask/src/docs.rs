@@ -1,6 +1,7 @@
 //! `cargo x docs`: the pages of `docs/` that are a view of a table in the code.
 //!
-//! They are committed, so that a reader finds them without building anything; `--check` keeps them true.
+//! They are committed, so that a reader finds them without building anything; `--check` keeps them
+//! true.
 
 use std::fs;
 

@@ -1,7 +1,7 @@
 //! Developer commands: `cargo x <verb>`.
 //!
-//! One verb for each thing that a developer and the CI both run, so that they run the same thing. A verb calls cargo
-//! and prints what cargo prints; what it adds of its own (tidy) is a module here.
+//! One verb for each thing that a developer and the CI both run, so that they run the same thing. A
+//! verb calls cargo and prints what cargo prints; what it adds of its own (tidy) is a module here.
 
 #![allow(
     clippy::print_stdout,
@@ -26,7 +26,8 @@ mod tidy;
 enum Verb {
     /// What a commit must pass besides the tests: formatting, clippy, tidy, docs
     Check,
-    /// Every test: the documentation's examples, the models, then the workspace (with cargo-nextest when it is installed)
+    /// Every test: the documentation's examples, the models, then the workspace (with cargo-nextest
+    /// when it is installed)
     Test {
         /// Passed to the runner, for instance a part of a test's name
         args: Vec<String>,

@@ -1,4 +1,5 @@
-//! A server to measure or to compare with: started on a free loopback port in a folder of its own, stopped when dropped.
+//! A server to measure or to compare with: started on a free loopback port in a folder of its own,
+//! stopped when dropped.
 
 #![allow(
     clippy::disallowed_methods,
@@ -33,7 +34,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `program` with the arguments that all these servers share and `extra`; returns when it answers.
+    /// Starts `program` with the arguments that all these servers share and `extra`; returns when
+    /// it answers.
     pub(crate) fn start(name: &str, program: &Path, extra: &[&str]) -> anyhow::Result<Self> {
         Self::spawn(name, Command::new(program), extra)
     }
@@ -152,6 +154,16 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Whether a program is kvik and not a peer: its version line says so.
+pub(crate) fn is_kvik(program: &Path) -> anyhow::Result<bool> {
+    let output = Command::new(program)
+        .arg("--version")
+        .stderr(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    Ok(output.stdout.starts_with(b"kvik "))
 }
 
 /// Keeps all threads of a process on some cores.

@@ -1,11 +1,12 @@
 //! The command line of the binary, as clap knows it.
 //!
-//! The server's own arguments are not parsed here: they follow redis-server's grammar (any number of words after a
-//! directive), which is the configuration's business. They are declared from its table all the same, for their help
-//! and for shell completion.
+//! The server's own arguments are not parsed here: they follow redis-server's grammar (any number
+//! of words after a directive), which is the configuration's business. They are declared from its
+//! table all the same, for their help and for shell completion.
 
 use std::ffi::OsString;
 use std::io;
+use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
@@ -22,9 +23,11 @@ pub(crate) fn command() -> Command {
         .after_help("The server's directives: kvik server --help")
         .disable_version_flag(true)
         .arg(version().short_alias('V'))
+        // A directive may stand without `server`; completion offers it, help shows it there.
         .args(directives().map(|directive| directive.hide(true)))
         .subcommand(server())
         .subcommand(cli())
+        .subcommand(check())
         .subcommand(completions())
 }
 
@@ -62,6 +65,7 @@ fn directives() -> impl Iterator<Item = Arg> {
         .map(|key| key.row())
         .filter(|row| row.effect == Effect::Honoured);
     honoured.map(|row| {
+        // An empty default is no default worth telling.
         let help = match row.default {
             "" => row.about.to_owned(),
             default => format!("{} [default: {default}]", row.about),
@@ -71,6 +75,26 @@ fn directives() -> impl Iterator<Item = Arg> {
             .value_name("VALUE")
             .help(help)
     })
+}
+
+fn check() -> Command {
+    Command::new("check")
+        .about("Check the files of a database: snapshots, append-only files, whole directories")
+        .after_help(
+            "Prints what was found, where the first damage is, and which servers can load the files.\n\
+             The exit status is 0 if all is sound or was repaired, 1 if not, 2 for wrong arguments.",
+        )
+        .arg(
+            Arg::new("path")
+                .value_name("FILE|DIR")
+                .required(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("A snapshot, an append-only file, a manifest, or a directory with these"),
+        )
+        .arg(flag(
+            "repair",
+            "Cut a log that ends badly behind its last whole unit; the bytes are kept beside it",
+        ).long("repair"))
 }
 
 fn completions() -> Command {
@@ -117,7 +141,7 @@ fn connection_arguments() -> Vec<Arg> {
         value(
             "url",
             "URL",
-            "redis://user:password@host:port/db or unix:///path?db=1",
+            "redis:// or valkey://user:password@host:port/db, or unix:///path?db=1",
         )
         .short('u')
         .conflicts_with_all(["host", "port", "socket"]),
@@ -213,6 +237,7 @@ fn parse_seconds(text: &str) -> Result<std::time::Duration, String> {
     let seconds: f64 = text
         .parse()
         .map_err(|_| "not a number of seconds".to_owned())?;
+    // Refuses negative numbers, infinities and what no duration holds.
     std::time::Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 

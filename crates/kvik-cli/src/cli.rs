@@ -1,9 +1,10 @@
 //! `kvik cli`: talk to a server from the shell.
 //!
-//! Three ways in, one way out: a command on the command line ([`one_shot`]), commands from a pipe ([`batch`]) or a
-//! person at a terminal ([`repl`]) give replies, and [`format`] prints them. Options, output and exit status are
-//! those of redis-cli, so its scripts keep working. Not here: `--scan`, `--stat`, `--bigkeys` and the other programs
-//! inside redis-cli, and following MOVED in a cluster.
+//! Three ways in, one way out: a command on the command line ([`one_shot`]), commands from a pipe
+//! ([`batch`]) or a person at a terminal ([`repl`]) give replies, and [`format`] prints them.
+//! Options, output and exit status are those of redis-cli, so its scripts keep working. Not here:
+//! `--scan`, `--stat`, `--bigkeys` and the other programs inside redis-cli, and following MOVED in
+//! a cluster.
 
 mod batch;
 mod format;
@@ -59,6 +60,8 @@ fn connect(endpoint: &Endpoint, options: &Options) -> Result<Client, ClientError
         Err(ClientError::Refused {
             command: "AUTH",
             reply,
+            // Such a server does not care who is there, so the rest of the handshake goes on
+            // without.
         }) if reply.contains(NO_PASSWORD) => {
             eprintln!("Warning: the server asks for no password");
             let anonymous = Endpoint {
@@ -84,13 +87,15 @@ fn is_stream(command: &[&[u8]]) -> bool {
     })
 }
 
-/// Whether `value` is the answer to a command, rather than a message that came in between. UNSUBSCRIBE and its kin are
-/// answered by messages.
+/// Whether `value` is the answer to a command, rather than a message that came in between.
+/// UNSUBSCRIBE and its kin are answered by messages.
 fn is_answer(command: &[&[u8]], value: &Value) -> bool {
     let name = command
         .first()
         .map(|name| name.to_ascii_uppercase())
         .unwrap_or_default();
+    // In RESP2 a message of a channel is an array like any reply, and needs no telling apart:
+    // nothing else is under way then.
     !matches!(value, Value::Push(_)) || name.ends_with(b"UNSUBSCRIBE")
 }
 

@@ -1,12 +1,14 @@
 //! The kvik binary: the server, and the command line beside it.
 //!
-//! The first argument decides. `cli` and `completions` are subcommands; anything else, nothing included, starts the
-//! server with the arguments that redis-server would take: `kvik kvik.toml --port 7000`. `kvik server ...` says the
-//! same aloud, for a configuration file that bears the name of a subcommand.
+//! The first argument decides. `check`, `cli` and `completions` are subcommands; anything else,
+//! nothing included, starts the server with the arguments that redis-server would take: `kvik
+//! kvik.toml --port 7000`. `kvik server ...` says the same aloud, for a configuration file that
+//! bears the name of a subcommand.
 
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod check;
 mod cli;
 
 use std::ffi::OsString;
@@ -20,8 +22,9 @@ fn main() -> ExitCode {
     let word = |index: usize| arguments.get(index).and_then(|word| word.to_str());
     match (word(1), word(2)) {
         (Some("server"), Some("-h" | "--help")) => run_subcommand(&arguments),
+        // A configuration file may be called `cli`: behind `server` no word is a subcommand.
         (Some("server"), _) => kvik_server::run(arguments.into_iter().skip(2)),
-        (Some("cli" | "completions" | "help"), _) => run_subcommand(&arguments),
+        (Some("check" | "cli" | "completions" | "help"), _) => run_subcommand(&arguments),
         (Some("-h" | "--help" | "-v" | "-V" | "--version"), _) => run_subcommand(&arguments),
         _ => kvik_server::run(arguments.into_iter().skip(1)),
     }
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
 fn run_subcommand(arguments: &[OsString]) -> ExitCode {
     let matches = arguments::command().get_matches_from(arguments);
     match matches.subcommand() {
+        Some(("check", matches)) => check::run(matches),
         Some(("cli", matches)) => cli::run(matches),
         Some(("completions", matches)) => {
             arguments::print_completions(matches);

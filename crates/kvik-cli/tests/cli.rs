@@ -1,19 +1,26 @@
 //! `kvik cli` as a script sees it: arguments, standard streams and exit status.
 //!
-//! What needs a server runs against kvik itself and, where it is installed, against redis-server.
+//! Tests that need a server run against kvik itself and, where it is installed, against
+//! redis-server.
 
 #![expect(
     clippy::unwrap_used,
     reason = "the helpers of a test fail like the test"
 )]
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use kvik_client::{Client, Endpoint, Options};
+use kvik_client::{Client, Endpoint, Options, Value};
 use tempfile::TempDir;
+
+#[path = "../../kvik-client/examples/pipeline.rs"]
+mod pipeline;
+#[path = "../../kvik-client/examples/transaction.rs"]
+mod transaction;
 
 /// A server on a unix socket in a directory of its own.
 struct Server {
@@ -68,6 +75,13 @@ impl Server {
         self.run_with(arguments, b"", &[])
     }
 
+    /// The same for output that is no text.
+    fn bytes(&self, arguments: &[&str], input: &[u8]) -> Output {
+        let socket = self.socket();
+        let connection = ["cli", "-s", socket.to_str().unwrap()];
+        output(&[&connection, arguments].concat(), input, &[])
+    }
+
     /// Runs the command line against this server with `input` and an environment.
     fn run_with(&self, arguments: &[&str], input: &[u8], environment: &[(&str, &str)]) -> Outcome {
         let socket = self.socket();
@@ -105,6 +119,15 @@ struct Outcome {
 }
 
 fn run(arguments: &[&str], input: &[u8], environment: &[(&str, &str)]) -> Outcome {
+    let output = output(arguments, input, environment);
+    Outcome {
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+        status: output.status.code().unwrap(),
+    }
+}
+
+fn output(arguments: &[&str], input: &[u8], environment: &[(&str, &str)]) -> Output {
     let mut process = Command::new(env!("CARGO_BIN_EXE_kvik"))
         .args(arguments)
         .env_remove("REDISCLI_AUTH")
@@ -117,12 +140,7 @@ fn run(arguments: &[&str], input: &[u8], environment: &[(&str, &str)]) -> Outcom
         .unwrap();
     // A program that reads no input may be gone already.
     let _ = process.stdin.take().unwrap().write_all(input);
-    let output = process.wait_with_output().unwrap();
-    Outcome {
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-        status: output.status.code().unwrap(),
-    }
+    process.wait_with_output().unwrap()
 }
 
 fn success(stdout: &str) -> Outcome {
@@ -316,6 +334,52 @@ fn nobody_listening_is_a_failure_and_nonsense_a_usage_error() {
 }
 
 #[test]
+fn errors_keep_their_bytes() {
+    let Some(server) = Server::start(REDIS, &[]) else {
+        return;
+    };
+    let input = b"\"no\\xffsuch\" x\n";
+    let error: &[u8] = b"ERR unknown command 'no\xffsuch', with args beginning with: 'x' ";
+    let output = server.bytes(&[], input);
+    assert_eq!(output.stdout, [error, b"\n\n"].concat());
+    let summary = b"failed commands: 1; the first error reply on line 1: ";
+    assert_eq!(output.stderr, [&summary[..], error, b"\n"].concat());
+    let output = server.bytes(&["--no-raw"], input);
+    assert_eq!(output.stdout, [b"(error) ", error, b"\n"].concat());
+    let output = server.bytes(&["--json"], input);
+    assert!(
+        output.stdout.starts_with(b"{\"error\":{\"base64\":\"RVJS"),
+        "{}",
+        output.stdout.escape_ascii()
+    );
+}
+
+#[test]
+fn an_url_may_be_valkeys() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let commands = [
+            ("*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n", "+OK\r\n"),
+            ("*1\r\n$4\r\nping\r\n", "+PONG\r\n"),
+        ];
+        for (command, reply) in commands {
+            let mut received = vec![0; command.len()];
+            stream.read_exact(&mut received).unwrap();
+            assert_eq!(String::from_utf8_lossy(&received), command);
+            stream.write_all(reply.as_bytes()).unwrap();
+        }
+    });
+    let url = format!("valkey://127.0.0.1:{port}/3");
+    assert_eq!(
+        run(&["cli", "-u", &url, "ping"], b"", &[]),
+        success("PONG\n")
+    );
+    server.join().unwrap();
+}
+
+#[test]
 fn help_and_completions_are_printed() {
     let help = run(&["cli", "--help"], b"", &[]);
     assert_eq!(help.status, 0);
@@ -333,4 +397,111 @@ fn help_and_completions_are_printed() {
         version,
         success(&format!("kvik {}\n", env!("CARGO_PKG_VERSION")))
     );
+}
+
+#[test]
+fn the_examples_of_the_client_hold() {
+    on_servers(&[], |server| {
+        let url = format!("unix://{}", server.socket().display());
+        assert_eq!(pipeline::run(&url).unwrap(), "Rome");
+        let mut client = Client::connect(&url, &Options::default()).unwrap();
+        let mut other = Client::connect(&url, &Options::default()).unwrap();
+        let accounts = ["example:account:ann", "example:account:bob"];
+        client
+            .call(&["MSET", accounts[0], "100", accounts[1], "0"])
+            .unwrap();
+        // Somebody else takes money at the first attempt, so there has to be a second.
+        let mut attempts = 0;
+        let interfere = || {
+            attempts += 1;
+            if attempts == 1 {
+                other.call(&["DECRBY", accounts[0], "50"]).unwrap();
+            }
+        };
+        assert!(transaction::transfer(&mut client, 30, interfere).unwrap());
+        assert_eq!(attempts, 2);
+        assert!(!transaction::transfer(&mut client, 30, || {}).unwrap());
+        let [first, second] = accounts;
+        let balances = client.call(&["MGET", first, second]).unwrap();
+        let balances: Vec<_> = balances
+            .as_slice()
+            .unwrap()
+            .iter()
+            .map(Value::as_int)
+            .collect();
+        assert_eq!(balances, [Some(20), Some(30)]);
+    });
+}
+
+/// One key of each type, one that expires, and a transaction.
+const DATA: &[&str] = &[
+    "SET string value PX 100000000",
+    "RPUSH list a b c",
+    "SADD set a b 1",
+    "SADD numbers 1 2 3",
+    "ZADD zset 1 a 2.5 b",
+    "HSET hash f v g w",
+    "XADD stream * f v",
+    "XGROUP CREATE stream group $",
+    "SELECT 3",
+    "MULTI",
+    "SET a 1",
+    "INCRBYFLOAT a 0.5",
+    "EXEC",
+];
+
+#[test]
+fn files_of_redis_are_checked() {
+    let arguments = ["--appendonly", "yes", "--appendfsync", "always"];
+    let Some(server) = Server::start(REDIS, &arguments) else {
+        return;
+    };
+    let mut client = Client::open(&Endpoint::unix(server.socket()), &Options::default()).unwrap();
+    for line in DATA {
+        let words: Vec<&str> = line.split(' ').collect();
+        let reply = client.call(&words).unwrap();
+        assert_eq!(reply.as_error(), None, "{line}");
+    }
+    assert!(client.call(&["SAVE"]).unwrap().is_ok());
+    let directory = server.directory.path().to_str().unwrap();
+    let outcome = run(&["check", directory], b"", &[]);
+    assert_eq!(
+        (outcome.status, outcome.stderr.as_str()),
+        (0, ""),
+        "{}",
+        outcome.stdout
+    );
+    for part in [
+        "manifest of 1 base, 1 increment, 0 superseded files",
+        "dump.rdb: snapshot of version 10 by Redis 7.0",
+        "8 keys in 2 databases, 1 of them expire",
+        "the checksum is right",
+        "loads in: kvik, Redis 7.0 and later, Valkey 7.2 and later",
+    ] {
+        assert!(outcome.stdout.contains(part), "{part}: {}", outcome.stdout);
+    }
+
+    // The end of the last increment is torn off, as by a loss of power.
+    let increment = format!("{directory}/appendonlydir/appendonly.aof.1.incr.aof");
+    let whole = std::fs::read(&increment).unwrap();
+    std::fs::write(&increment, &whole[..whole.len() - 3]).unwrap();
+    let torn = run(&["check", directory], b"", &[]);
+    assert_eq!(torn.status, 1);
+    assert!(
+        torn.stdout.contains("DAMAGED: the file ends inside a unit"),
+        "{}",
+        torn.stdout
+    );
+    assert_eq!(run(&["check", "--repair", directory], b"", &[]).status, 0);
+    assert_eq!(run(&["check", directory], b"", &[]).status, 0);
+    let theirs = Command::new("redis-check-aof").arg(&increment).output();
+    assert!(theirs.is_ok_and(|output| output.status.success()));
+}
+
+#[test]
+fn a_check_needs_a_path() {
+    assert_eq!(run(&["check"], b"", &[]).status, 2);
+    let missing = run(&["check", "/nonexistent"], b"", &[]);
+    let reason = "/nonexistent: DAMAGED: No such file or directory (os error 2)\n";
+    assert_eq!((missing.status, missing.stdout.as_str()), (1, reason));
 }

@@ -1,8 +1,12 @@
 //! One connection: the handshake, commands out, replies and pushes in.
 //!
-//! A push may arrive between a command and its reply. [`Client::call`] and [`Client::pipeline`] set pushes aside, in
-//! order; [`Client::receive`] and [`Client::take_push`] hand them out. A read that times out loses nothing: what came
-//! so far stays in the decoder and the next read goes on from there.
+//! A push may arrive between a command and its reply. [`Client::call`] and [`Client::pipeline`] set
+//! pushes aside, in order; [`Client::receive`] and [`Client::take_push`] hand them out. A read that
+//! times out loses nothing: what came so far stays in the decoder and the next read goes on from
+//! there. The reply to a call that timed out still comes; the next call discards it.
+//!
+//! A connection that broke stays broken. Its database, WATCH, MULTI, name and account are lost with
+//! it, and only the caller knows what of them a new connection needs, so nothing reconnects here.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,7 +21,20 @@ use crate::{Address, Endpoint, UrlError};
 /// Bytes asked of the socket at once.
 const READ_SIZE: usize = 64 * 1024;
 
-/// How to connect and what to wait for. The default waits as long as the operating system does and speaks RESP2.
+/// How to connect and what to wait for. The default waits as long as the operating system does and
+/// speaks RESP2.
+///
+/// ```
+/// use std::time::Duration;
+/// use kvik_client::{Options, Protocol};
+///
+/// let options = Options {
+///     connect_timeout: Some(Duration::from_secs(1)),
+///     protocol: Protocol::Resp3,
+///     ..Options::default()
+/// };
+/// assert_eq!(options.read_timeout, None);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// How long each address of a host may take to accept.
@@ -26,7 +43,8 @@ pub struct Options {
     pub read_timeout: Option<Duration>,
     /// How long to wait for the server to take more bytes before [`ClientError::Timeout`].
     pub write_timeout: Option<Duration>,
-    /// The protocol to ask for. A server that refuses RESP3 is spoken to in RESP2; [`Client::protocol`] tells.
+    /// The protocol to ask for. A server that refuses RESP3 is spoken to in RESP2;
+    /// [`Client::protocol`] tells.
     pub protocol: Protocol,
 }
 
@@ -42,7 +60,7 @@ pub enum ClientError {
     Connect {
         /// The address that was dialled.
         address: Address,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The server refused a step of the handshake.
@@ -70,6 +88,7 @@ pub enum ClientError {
 impl From<io::Error> for ClientError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
+            // A socket whose time limit passed says either, depending on the system.
             ErrorKind::WouldBlock | ErrorKind::TimedOut => Self::Timeout,
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
                 Self::Closed
@@ -80,6 +99,18 @@ impl From<io::Error> for ClientError {
 }
 
 /// A connection to one server.
+///
+/// ```no_run
+/// use kvik_client::{Client, Options};
+///
+/// let mut client = Client::connect("redis://127.0.0.1:6379", &Options::default())?;
+/// client.call(&["SADD", "colours", "red", "green"])?;
+/// let members = client.call(&["SMEMBERS", "colours"])?;
+/// for member in members.as_slice().unwrap_or_default() {
+///     println!("{}", member.as_str().unwrap_or("(bytes)"));
+/// }
+/// # Ok::<(), kvik_client::ClientError>(())
+/// ```
 pub struct Client {
     stream: Stream,
     decoder: ReplyDecoder,
@@ -87,9 +118,13 @@ pub struct Client {
     pushes: VecDeque<Value>,
     args: ArgsBuf,
     output: Vec<u8>,
-    /// What was received; the part before `decoded` has been handed out.
+    /// Received bytes; the part before `decoded` has been handed out.
     input: Vec<u8>,
     decoded: usize,
+    /// Replies still to come that calls wait for, or waited for until they timed out.
+    awaited: usize,
+    /// Nothing can be sent or received any more.
+    broken: bool,
 }
 
 impl fmt::Debug for Client {
@@ -108,8 +143,20 @@ impl Client {
     }
 
     /// Connects to `endpoint`, authenticates, agrees on the protocol and selects the database.
+    ///
+    /// ```no_run
+    /// use kvik_client::{Client, Endpoint, Options};
+    ///
+    /// let endpoint = Endpoint {
+    ///     db: 3,
+    ///     ..Endpoint::unix("/run/kvik.sock")
+    /// };
+    /// let client = Client::open(&endpoint, &Options::default())?;
+    /// # Ok::<(), kvik_client::ClientError>(())
+    /// ```
     pub fn open(endpoint: &Endpoint, options: &Options) -> Result<Self, ClientError> {
         let mut client = Self::dial(&endpoint.address, options)?;
+        // A server with a password refuses HELLO and SELECT before AUTH.
         if let Some(password) = &endpoint.password {
             client.authenticate(endpoint.username.as_deref(), password)?;
         }
@@ -139,6 +186,8 @@ impl Client {
             output: Vec::new(),
             input: Vec::new(),
             decoded: 0,
+            awaited: 0,
+            broken: false,
         })
     }
 
@@ -175,15 +224,46 @@ impl Client {
         self.accepted("SELECT", &["SELECT", &db.to_string()])
     }
 
-    /// Sends one command and waits for its reply. Commands without a reply of their own (`SUBSCRIBE` and its kin in
-    /// RESP3, `CLIENT REPLY OFF`) go through [`Self::send`].
+    /// Sends one command and waits for its reply. Commands without a reply of their own
+    /// (`SUBSCRIBE` and its kin in RESP3, `CLIENT REPLY OFF`) go through [`Self::send`].
+    ///
+    /// # Errors
+    /// After [`ClientError::Timeout`] the command may still be executed; its reply is discarded
+    /// when it comes. After any other error the connection is of no use, and whether the command
+    /// was executed is unknown.
+    ///
+    /// ```no_run
+    /// # use kvik_client::{Client, Options};
+    /// # let mut client = Client::connect("redis://127.0.0.1", &Options::default())?;
+    /// let visits = client.call(&["INCR", "visits"])?;
+    /// match visits.as_error() {
+    ///     Some(error) => eprintln!("the server refused: {error}"),
+    ///     None => println!("visit number {}", visits.as_int().unwrap_or_default()),
+    /// }
+    /// # Ok::<(), kvik_client::ClientError>(())
+    /// ```
     pub fn call(&mut self, args: &[impl AsRef<[u8]>]) -> Result<Value, ClientError> {
         self.send(args)?;
+        self.awaited += 1;
+        self.discard_late_replies(1)?;
         self.reply()
     }
 
-    /// Sends several commands at once and waits for all their replies. The server must be able to hold back the
-    /// replies while it reads: cut long work into batches.
+    /// Sends several commands at once and waits for all their replies. The server must be able to
+    /// hold back the replies while it reads: cut long work into batches.
+    ///
+    /// # Errors
+    /// As [`Self::call`]; replies that came before the error are lost.
+    ///
+    /// ```no_run
+    /// # use kvik_client::{Client, Options};
+    /// # let mut client = Client::connect("redis://127.0.0.1", &Options::default())?;
+    /// let commands = [vec!["SET", "k", "v"], vec!["STRLEN", "k"]];
+    /// let replies = client.pipeline(&commands)?;
+    /// assert!(replies[0].is_ok());
+    /// assert_eq!(replies[1].as_int(), Some(1));
+    /// # Ok::<(), kvik_client::ClientError>(())
+    /// ```
     pub fn pipeline<C, A>(&mut self, commands: &[C]) -> Result<Vec<Value>, ClientError>
     where
         C: AsRef<[A]>,
@@ -193,6 +273,8 @@ impl Client {
             self.encode(command.as_ref());
         }
         self.flush()?;
+        self.awaited += commands.len();
+        self.discard_late_replies(commands.len())?;
         commands.iter().map(|_| self.reply()).collect()
     }
 
@@ -203,11 +285,26 @@ impl Client {
     }
 
     /// Waits for whatever comes next, reply or push.
+    ///
+    /// ```no_run
+    /// # use kvik_client::{Client, Options};
+    /// # let mut client = Client::connect("redis://127.0.0.1", &Options::default())?;
+    /// client.send(&["SUBSCRIBE", "news"])?;
+    /// loop {
+    ///     println!("{:?}", client.receive()?);
+    /// }
+    /// # #[allow(unreachable_code)]
+    /// # Ok::<(), kvik_client::ClientError>(())
+    /// ```
     pub fn receive(&mut self) -> Result<Value, ClientError> {
-        match self.pushes.pop_front() {
-            Some(push) => Ok(push),
-            None => self.next_value(),
+        if let Some(push) = self.pushes.pop_front() {
+            return Ok(push);
         }
+        let value = self.next_value()?;
+        if !matches!(value, Value::Push(_)) {
+            self.awaited = self.awaited.saturating_sub(1);
+        }
+        Ok(value)
     }
 
     /// The oldest push that was set aside; reads nothing.
@@ -215,7 +312,8 @@ impl Client {
         self.pushes.pop_front()
     }
 
-    /// The protocol agreed on.
+    /// The protocol agreed on in [`Self::negotiate`]. A `HELLO` or `RESET` sent otherwise is not
+    /// seen; the client understands the replies of both protocols at any time.
     pub fn protocol(&self) -> Protocol {
         self.protocol
     }
@@ -225,8 +323,12 @@ impl Client {
         Ok(self.stream.set_read_timeout(timeout)?)
     }
 
-    /// Whether the server has not closed the connection, as far as can be seen without sending anything.
+    /// Whether the server has not closed the connection, as far as can be seen without sending
+    /// anything.
     pub fn is_open(&mut self) -> bool {
+        if self.broken {
+            return false;
+        }
         let seen = match self.stream.set_nonblocking(true) {
             Ok(()) => self.fill(),
             Err(error) => Err(error.into()),
@@ -238,7 +340,10 @@ impl Client {
     /// Runs a step of the handshake and turns an error reply into [`ClientError::Refused`].
     fn accepted(&mut self, command: &'static str, args: &[&str]) -> Result<(), ClientError> {
         match self.call(args)? {
-            Value::Error(reply) => Err(ClientError::Refused { command, reply }),
+            Value::Error(reply) => Err(ClientError::Refused {
+                command,
+                reply: reply.to_string(),
+            }),
             _ => Ok(()),
         }
     }
@@ -250,9 +355,24 @@ impl Client {
     }
 
     fn flush(&mut self) -> Result<(), ClientError> {
+        if self.broken {
+            self.output.clear();
+            return Err(ClientError::Closed);
+        }
         let written = self.stream.write_all(&self.output);
         self.output.clear();
+        // Part of a command may have been sent, also when only the time was up: whatever followed
+        // would be read as the rest of it.
+        self.broken = written.is_err();
         Ok(written?)
+    }
+
+    /// Reads the replies to calls that timed out, until only the last `own` are to come.
+    fn discard_late_replies(&mut self, own: usize) -> Result<(), ClientError> {
+        while self.awaited > own {
+            self.reply()?;
+        }
+        Ok(())
     }
 
     /// The next value that is no push.
@@ -260,12 +380,24 @@ impl Client {
         loop {
             match self.next_value()? {
                 push @ Value::Push(_) => self.pushes.push_back(push),
-                reply => return Ok(reply),
+                reply => {
+                    self.awaited = self.awaited.saturating_sub(1);
+                    return Ok(reply);
+                }
             }
         }
     }
 
     fn next_value(&mut self) -> Result<Value, ClientError> {
+        if self.broken {
+            return Err(ClientError::Closed);
+        }
+        let received = self.receive_value();
+        self.broken = !matches!(received, Ok(_) | Err(ClientError::Timeout));
+        received
+    }
+
+    fn receive_value(&mut self) -> Result<Value, ClientError> {
         loop {
             let undecoded = &self.input[self.decoded..];
             if let Some((value, len)) = self.decoder.decode(undecoded)? {
@@ -278,11 +410,13 @@ impl Client {
 
     /// Reads once from the socket.
     fn fill(&mut self) -> Result<(), ClientError> {
+        // The decoder counts from the start of its reply, so what was handed out may go.
         self.input.drain(..self.decoded);
         self.decoded = 0;
         let filled = self.input.len();
         self.input.resize(filled + READ_SIZE, 0);
         let received = read_once(&mut self.stream, &mut self.input[filled..]);
+        // A read that fails leaves the buffer as it was: after a timeout the next one goes on.
         self.input
             .truncate(filled + received.as_ref().copied().unwrap_or(0));
         if received? == 0 {

@@ -1,8 +1,9 @@
-//! Where a server is and who we are there: what a URL says.
+//! The address of a server, the account and the database there, as a URL says them.
 //!
-//! `redis://[user[:password]@]host[:port][/db]`, the same with `kvik://`, and `unix:///path/to.sock?db=1`
-//! (`redis+unix://` as well; a user may stand before the path). As in redis-cli and redis-py, a lone `secret@` or
-//! `:secret@` is a password. User, password and path may be percent-encoded. `rediss://` is refused: no TLS yet.
+//! `redis://[user[:password]@]host[:port][/db]`, the same with `valkey://` and `kvik://`, and
+//! `unix:///path/to.sock?db=1` (`redis+unix://` as well; a user may stand before the path). As in
+//! redis-cli and redis-py, a lone `secret@` or `:secret@` is a password. User, password and path
+//! may be percent-encoded. `rediss://` is refused: no TLS yet.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,16 @@ use std::str::FromStr;
 pub const DEFAULT_PORT: u16 = 6379;
 
 /// A server, the account to use there and the database to select.
+///
+/// ```
+/// use kvik_client::{Address, Endpoint};
+///
+/// let endpoint: Endpoint = "valkey://ann:secret@db.example:7000/2".parse()?;
+/// assert_eq!(endpoint.address, Address::Tcp("db.example".into(), 7000));
+/// assert_eq!(endpoint.username.as_deref(), Some("ann"));
+/// assert_eq!(endpoint.db, 2);
+/// # Ok::<(), kvik_client::UrlError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Endpoint {
     /// Where the server listens.
@@ -71,12 +82,12 @@ impl Endpoint {
 /// Why a text is no URL of a server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    /// Neither of the schemes we speak.
-    #[error("unknown URL scheme '{0}': use redis://, kvik:// or unix://")]
+    /// None of the schemes that this client speaks.
+    #[error("unknown URL scheme '{0}': use redis://, valkey://, kvik:// or unix://")]
     Scheme(String),
-    /// `rediss://` asks for TLS.
-    #[error("rediss:// needs TLS, which this client does not speak yet")]
-    Tls,
+    /// This scheme, such as `rediss`, asks for TLS.
+    #[error("{0}:// needs TLS, which this client does not speak yet")]
+    Tls(String),
     /// The host is missing, or its brackets do not match.
     #[error("no valid host in the URL")]
     Host,
@@ -103,9 +114,9 @@ impl FromStr for Endpoint {
     fn from_str(url: &str) -> Result<Self, UrlError> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
         match scheme {
-            "redis" | "kvik" => tcp_endpoint(rest),
+            "redis" | "valkey" | "kvik" => tcp_endpoint(rest),
             "unix" | "redis+unix" => unix_endpoint(rest),
-            "rediss" => Err(UrlError::Tls),
+            "rediss" | "valkeys" => Err(UrlError::Tls(scheme.to_owned())),
             _ => Err(UrlError::Scheme(scheme.to_owned())),
         }
     }
@@ -113,6 +124,7 @@ impl FromStr for Endpoint {
 
 fn tcp_endpoint(rest: &str) -> Result<Endpoint, UrlError> {
     let (rest, query) = split_query(rest);
+    // A password with a slash in it must encode it, as in every URL.
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (credentials, host_port) = split_credentials(authority);
     let (username, password) = parse_credentials(credentials)?;
@@ -131,6 +143,7 @@ fn tcp_endpoint(rest: &str) -> Result<Endpoint, UrlError> {
 fn unix_endpoint(rest: &str) -> Result<Endpoint, UrlError> {
     let (rest, query) = split_query(rest);
     let (credentials, path) = match rest.find('/') {
+        // An `@` behind the first slash belongs to the path.
         Some(0) => (None, rest),
         _ => split_credentials(rest),
     };
@@ -169,6 +182,7 @@ fn parse_credentials(
     let Some(credentials) = credentials else {
         return Ok((None, None));
     };
+    // Without a colon it is a password, as redis-cli and redis-py have it.
     let (username, password) = credentials.split_once(':').unwrap_or(("", credentials));
     let non_empty = |text: String| Some(text).filter(|text| !text.is_empty());
     Ok((
@@ -178,6 +192,7 @@ fn parse_credentials(
 }
 
 fn parse_host_port(text: &str) -> Result<Address, UrlError> {
+    // An IPv6 address stands in brackets, as its colons would look like a port.
     let (host, port) = match text.strip_prefix('[') {
         Some(bracketed) => bracketed.split_once(']').ok_or(UrlError::Host)?,
         None => text.split_at(text.find(':').unwrap_or(text.len())),
@@ -256,6 +271,10 @@ mod tests {
                 endpoint(tcp("db.example", 7000), "", "", 0),
             ),
             ("redis://h:1/3", endpoint(tcp("h", 1), "", "", 3)),
+            (
+                "valkey://ann:pw@h:1/3",
+                endpoint(tcp("h", 1), "ann", "pw", 3),
+            ),
             ("redis://h/0?db=4", endpoint(tcp("h", 6379), "", "", 4)),
             (
                 "redis://ann:s%40%3A@h:1",
@@ -308,7 +327,8 @@ mod tests {
     #[test]
     fn what_is_no_url_says_why() {
         for (url, expected) in [
-            ("rediss://h", UrlError::Tls),
+            ("rediss://h", UrlError::Tls("rediss".into())),
+            ("valkeys://h", UrlError::Tls("valkeys".into())),
             ("http://h", UrlError::Scheme("http".into())),
             ("localhost:6379", UrlError::Scheme("".into())),
             ("redis://", UrlError::Host),

@@ -10,9 +10,10 @@
 //! # Ok::<(), kvik_client::ClientError>(())
 //! ```
 //!
-//! One [`Client`] is one connection, used by one thread at a time. It does not pool, retry or reconnect: whoever
-//! lost a reply must decide whether to ask again. An error *reply* is a [`Value`] like any other; a [`ClientError`]
-//! means that the connection itself failed. There is no TLS yet.
+//! One [`Client`] is one connection, used by one thread at a time. It does not pool, retry or
+//! reconnect: whoever lost a reply must decide whether to ask again. An error *reply* is a
+//! [`Value`] like any other; a [`ClientError`] means that the connection itself failed. There is no
+//! TLS yet. `examples/` shows a pipeline and a transaction with optimistic locking.
 
 #![forbid(unsafe_code)]
 
@@ -22,4 +23,9 @@ mod stream;
 
 pub use client::{Client, ClientError, Options};
 pub use endpoint::{Address, DEFAULT_PORT, Endpoint, UrlError};
-pub use kvik_resp::{Protocol, Value};
+pub use kvik_resp::{Protocol, Text, Value};
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

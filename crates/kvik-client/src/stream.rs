@@ -46,6 +46,7 @@ impl Stream {
 
 fn connect_tcp(host: &str, port: u16, timeout: Option<Duration>) -> io::Result<TcpStream> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+    // All addresses are tried in the order of the resolver; the last failure is reported.
     for address in (host, port).to_socket_addrs()? {
         let connected = match timeout {
             Some(timeout) => TcpStream::connect_timeout(&address, timeout),
@@ -53,6 +54,7 @@ fn connect_tcp(host: &str, port: u16, timeout: Option<Duration>) -> io::Result<T
         };
         match connected {
             Ok(stream) => {
+                // A command is one write; waiting to join it with the next would only delay it.
                 stream.set_nodelay(true)?;
                 return Ok(stream);
             }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use kvik_client::{Client, ClientError, Endpoint, Options, Protocol, Value};
 
-/// What the server expects to read and what it then writes.
+/// The bytes that the server expects to read, and those that it then writes.
 type Script = &'static [(&'static str, &'static str)];
 
 const HELLO: (&str, &str) = ("*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n", "%1\r\n+proto\r\n:3\r\n");
@@ -49,7 +49,7 @@ fn open(script: Script) -> (Client, JoinHandle<TcpStream>) {
 }
 
 fn simple(text: &str) -> Value {
-    Value::Simple(text.to_owned())
+    Value::Simple(text.into())
 }
 
 fn push(text: &str) -> Value {
@@ -111,7 +111,7 @@ fn an_error_reply_is_a_value() {
     let (mut client, server) = open(&[(PING, "-ERR no\r\n")]);
     assert_eq!(
         client.call(&["PING"]).unwrap(),
-        Value::Error("ERR no".to_owned())
+        Value::Error("ERR no".into())
     );
     server.join().unwrap();
 }
@@ -151,6 +151,64 @@ fn a_timeout_loses_nothing_of_a_reply() {
     stream.write_all(b"and\r\n").unwrap();
     client.set_read_timeout(None).unwrap();
     assert_eq!(client.receive().unwrap(), Value::Bulk(b"firstand".to_vec()));
+}
+
+#[test]
+fn the_reply_to_a_call_that_timed_out_answers_no_later_call() {
+    let (mut client, server) = open(&[(PING, "")]);
+    client
+        .set_read_timeout(Some(Duration::from_millis(20)))
+        .unwrap();
+    assert!(matches!(client.call(&["PING"]), Err(ClientError::Timeout)));
+    let mut stream = server.join().unwrap();
+    client.set_read_timeout(None).unwrap();
+    stream.write_all(b"+LATE\r\n+PONG\r\n+TWO\r\n").unwrap();
+    assert_eq!(client.call(&["PING"]).unwrap(), simple("PONG"));
+    assert_eq!(client.pipeline(&[["PING"]]).unwrap(), [simple("TWO")]);
+}
+
+#[test]
+fn a_late_reply_may_be_received() {
+    let (mut client, server) = open(&[(PING, "")]);
+    client
+        .set_read_timeout(Some(Duration::from_millis(20)))
+        .unwrap();
+    assert!(matches!(client.call(&["PING"]), Err(ClientError::Timeout)));
+    let mut stream = server.join().unwrap();
+    client.set_read_timeout(None).unwrap();
+    stream.write_all(b"+LATE\r\n+PONG\r\n").unwrap();
+    assert_eq!(client.receive().unwrap(), simple("LATE"));
+    assert_eq!(client.call(&["PING"]).unwrap(), simple("PONG"));
+}
+
+#[test]
+fn a_broken_connection_stays_broken() {
+    let (mut client, server) = open(&[(PING, "?\r\n+PONG\r\n")]);
+    assert!(matches!(
+        client.call(&["PING"]),
+        Err(ClientError::Protocol(_))
+    ));
+    let _stream = server.join().unwrap();
+    // The bytes behind the broken reply are no reply to the next command.
+    assert!(matches!(client.call(&["PING"]), Err(ClientError::Closed)));
+    assert!(matches!(client.receive(), Err(ClientError::Closed)));
+    assert!(!client.is_open());
+}
+
+#[test]
+fn an_error_keeps_bytes_that_are_no_text() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = Endpoint::tcp("127.0.0.1", listener.local_addr().unwrap().port());
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"-ERR '\xff\xfe'\r\n").unwrap();
+        stream
+    });
+    let mut client = Client::open(&endpoint, &Options::default()).unwrap();
+    let reply = client.call(&["PING"]).unwrap();
+    let error = reply.as_error().unwrap();
+    assert_eq!(error.as_bytes(), b"ERR '\xff\xfe'");
+    server.join().unwrap();
 }
 
 #[test]

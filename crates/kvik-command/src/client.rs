@@ -1,7 +1,7 @@
 //! The registry of clients: what CLIENT LIST shows and CLIENT KILL reaches.
 //!
-//! A [`Client`] is shared between the thread that serves it and whoever asks. Numbers are atomics with one writer; the
-//! few texts sit behind a lock that is taken when they change or are shown.
+//! A [`Client`] is shared between the thread that serves it and whoever asks. Numbers are atomics
+//! with one writer; the few texts sit behind a lock that is taken when they change or are shown.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,19 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize,
 
 use parking_lot::{Mutex, RwLock};
 
-/// Wakes whoever serves a client, so that it notices what was asked of it.
-pub trait Wake: Send + Sync {
-    /// Makes the serving thread look at this client soon.
-    fn wake(&self, client: u64);
-}
-
-/// A client nobody serves from a loop.
-#[derive(Debug)]
-pub struct NoWake;
-
-impl Wake for NoWake {
-    fn wake(&self, _client: u64) {}
-}
+use crate::mail::{Mailbox, Message, NoMailbox};
 
 /// What kind of connection a client is, the `TYPE` of CLIENT LIST and CLIENT KILL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +46,14 @@ pub struct Client {
     pub input_bytes: AtomicUsize,
     /// Room of the input buffer in bytes.
     pub input_capacity: AtomicUsize,
+    /// Bytes received of arguments that have not come whole.
+    pub argument_bytes: AtomicUsize,
     /// Unsent output in bytes.
     pub output_bytes: AtomicUsize,
+    /// The most unsent output that was seen, in bytes.
+    pub output_peak: AtomicUsize,
+    /// How many pieces of output wait.
+    pub outputs: AtomicUsize,
     /// Id of the last command plus one; 0 before the first.
     pub last_command: AtomicU16,
     /// Commands processed.
@@ -78,7 +72,7 @@ pub struct Client {
     pub thread: AtomicU16,
     names: RwLock<Names>,
     killed: AtomicBool,
-    wake: Mutex<Arc<dyn Wake>>,
+    mailbox: Arc<dyn Mailbox>,
 }
 
 /// Value of [`Client::queued`] outside MULTI.
@@ -107,8 +101,8 @@ pub struct Origin {
     pub fd: i64,
     /// Index of the serving thread.
     pub thread: u16,
-    /// How to reach that thread.
-    pub wake: Arc<dyn Wake>,
+    /// Where messages for the client go, as long as it lives.
+    pub mailbox: Arc<dyn Mailbox>,
 }
 
 impl Origin {
@@ -119,7 +113,7 @@ impl Origin {
             local_addr: "embedded:0".into(),
             fd: -1,
             thread: 0,
-            wake: Arc::new(NoWake),
+            mailbox: Arc::new(NoMailbox),
         }
     }
 }
@@ -140,7 +134,10 @@ impl Client {
             watched: AtomicUsize::new(0),
             input_bytes: AtomicUsize::new(0),
             input_capacity: AtomicUsize::new(0),
+            argument_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
+            output_peak: AtomicUsize::new(0),
+            outputs: AtomicUsize::new(0),
             last_command: AtomicU16::new(0),
             commands: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
@@ -154,7 +151,7 @@ impl Client {
                 ..Names::default()
             }),
             killed: AtomicBool::new(false),
-            wake: Mutex::new(origin.wake),
+            mailbox: origin.mailbox,
         }
     }
 
@@ -176,20 +173,25 @@ impl Client {
     /// Has the client disconnected. Says whether this is the call that does it.
     pub fn kill(&self) -> bool {
         let first = !self.killed.swap(true, Ordering::AcqRel);
-        self.wake.lock().wake(self.id);
+        if first {
+            self.deliver(Message::Kill);
+        }
         first
     }
 
-    /// Another thread serves it from here on. What was asked of it before this call may have woken the former thread
-    /// only, so the new one looks at the client after it.
-    pub fn move_to(&self, thread: u16, wake: Arc<dyn Wake>) {
-        self.thread.store(thread, Ordering::Relaxed);
-        *self.wake.lock() = wake;
+    /// Leaves a message for the client, which the serving thread reads between two commands.
+    pub fn deliver(&self, message: Message) {
+        self.mailbox.deliver(message);
     }
 
     /// Bytes of its buffers and its state.
     pub fn memory_bytes(&self) -> usize {
-        let buffers = [&self.input_capacity, &self.output_bytes, &self.queued_bytes];
+        let buffers = [
+            &self.input_capacity,
+            &self.argument_bytes,
+            &self.output_bytes,
+            &self.queued_bytes,
+        ];
         size_of::<Self>()
             + buffers
                 .iter()
@@ -219,7 +221,8 @@ impl std::fmt::Debug for Client {
     }
 }
 
-/// All clients, by id. One that is killed is shown no more, though its thread may not have closed it yet.
+/// All clients, by id. One that is killed is shown no more, though its thread may not have closed
+/// it yet.
 #[derive(Debug, Default)]
 pub struct Clients {
     last_id: AtomicU64,

@@ -1,7 +1,7 @@
 //! The context of one running command.
 
 use kvik_resp::{Args, Reply, parse_f64, parse_i64};
-use kvik_store::Guard;
+use kvik_store::{Guard, Key, KeyHash};
 
 use crate::declare::Command;
 use crate::engine::Engine;
@@ -9,8 +9,9 @@ use crate::error::Error;
 use crate::random::Random;
 use crate::session::Session;
 
-/// Everything a handler may use: its words, the reply to write, the keys it declared, its session, and what all
-/// sessions share. A handler that returns an error leaves no reply behind; the executor removes what it wrote.
+/// Everything a handler may use: its words, the reply to write, the keys it declared, its session,
+/// and what all sessions share. A handler that returns an error leaves no reply behind; the
+/// executor removes what it wrote.
 pub struct Ctx<'a> {
     /// The words of the command, its name (and a subcommand's) included.
     pub args: Args<'a>,
@@ -28,9 +29,25 @@ pub struct Ctx<'a> {
     pub now_us: u64,
     /// Randomness.
     pub random: &'a mut Random,
+    /// Which word is a key whose hash is known, and the hash.
+    pub hashed: Option<(usize, KeyHash)>,
 }
 
-impl Ctx<'_> {
+impl<'a> Ctx<'a> {
+    /// The word at `index` as a key, with its hash if that is known: it was computed to find the
+    /// stripe.
+    #[inline]
+    pub fn key(&self, index: usize) -> Key<'a> {
+        let args: Args<'a> = self.args;
+        let name = args
+            .get(index)
+            .expect("the row says that the word is there");
+        match self.hashed {
+            Some((at, hash)) if at == index => Key::hashed(name, hash),
+            _ => name.into(),
+        }
+    }
+
     /// The time, in milliseconds since the epoch.
     pub fn now_ms(&self) -> u64 {
         self.now_us / 1000

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::awaiting::Awaiting;
 use crate::client::Clients;
 use crate::command_log::CommandLog;
 use crate::expiry::ExpiryLag;
@@ -33,6 +34,8 @@ pub struct Engine {
     pub pause: Pause,
     /// Which commands are refused at present.
     pub gate: Gate,
+    /// Who waits for files.
+    pub awaiting: Awaiting,
     persistence: OnceLock<Arc<dyn Persistence>>,
     /// How late keys expire.
     pub expiry_lag: ExpiryLag,
@@ -60,6 +63,7 @@ impl Engine {
             latency: LatencyMonitor::default(),
             pause: Pause::default(),
             gate: Gate::default(),
+            awaiting: Awaiting::default(),
             persistence: OnceLock::new(),
             expiry_lag: ExpiryLag::default(),
             prefix_jobs: PrefixJobs::default(),

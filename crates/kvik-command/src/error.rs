@@ -118,7 +118,7 @@ impl Error {
         ))
     }
 
-    /// What EXEC answers when it is refused itself, for this reason. Redis leaves out the code `ERR`.
+    /// The error of EXEC when it is refused itself, for this reason. Redis leaves out the code `ERR`.
     #[must_use]
     pub fn aborting(&self) -> Self {
         const REASON: &[u8] = b"Transaction discarded because of: ";
@@ -166,8 +166,8 @@ impl Error {
         reply.error_bytes(&self.line());
     }
 
-    /// Code and text.
-    fn line(&self) -> Vec<u8> {
+    /// Code and text, as they are sent.
+    pub fn line(&self) -> Vec<u8> {
         [self.code().as_bytes(), b" ", self.text_bytes()].concat()
     }
 

@@ -72,6 +72,13 @@ pub trait Host: Send + Sync {
     /// Has every serving thread look at its waiting clients again.
     fn wake_all(&self);
 
+    /// The effects before the log position `lsn` are durable: what waited for them may be sent.
+    fn durable(&self, lsn: u64);
+
+    /// Effects have been lost, and none becomes durable any more until the store says so by
+    /// [`Self::durable`]. What waits for them is never sent; its clients are disconnected.
+    fn durability_lost(&self);
+
     /// A thread of the store has panicked; its task is not done any more.
     fn failed(&self);
 
@@ -127,6 +134,10 @@ impl Host for NoHost {
     }
 
     fn wake_all(&self) {}
+
+    fn durable(&self, _lsn: u64) {}
+
+    fn durability_lost(&self) {}
 
     fn failed(&self) {}
 

@@ -1,11 +1,13 @@
 //! Every command: declaration and handler.
 //!
-//! [`declare`] says what a command is, [`family`] holds the rows and the handlers they name, [`Ctx`] is what a handler
-//! gets. A handler reads its words, works on keys through the store's guard and writes its reply; who locks stripes,
-//! queues transactions and hands effects on is the crate `kvik` above.
+//! [`declare`] says what a command is, [`family`] holds the rows and the handlers they name,
+//! [`Ctx`] is what a handler gets. A handler reads its words, works on keys through the store's
+//! guard and writes its reply; who locks stripes, queues transactions and hands effects on is the
+//! crate `kvik` above.
 
 #![forbid(unsafe_code)]
 
+pub mod awaiting;
 pub mod client;
 pub mod command_log;
 mod ctx;
@@ -18,13 +20,17 @@ pub mod gate;
 pub mod glob;
 pub mod histogram;
 pub mod host;
+pub mod image;
 pub mod latency;
+pub mod load;
+pub mod mail;
 pub mod metric;
 pub mod pause;
 pub mod persistence;
 pub mod prefix_jobs;
 mod random;
 mod rates;
+pub mod save;
 pub mod session;
 mod settings;
 pub mod stats;
@@ -45,7 +51,8 @@ pub use settings::Settings;
 /// Runs a command: reads its words, changes keys, writes the reply.
 pub type Handler = fn(&mut Ctx<'_>) -> Result<(), Error>;
 
-/// The Redis version whose behaviour kvik promises, as INFO and HELLO report it to clients that ask.
+/// The Redis version whose behaviour kvik promises, as INFO and HELLO report it to clients that
+/// ask.
 pub const REDIS_VERSION: &str = "7.2.4";
 
 /// The version of kvik.

@@ -1,13 +1,14 @@
 //! The metrics: one table of everything the server measures, from which INFO is written.
 //!
-//! A row says where a figure is shown, under which name, what it means and how it is read off a [`Look`], a consistent
-//! enough picture taken once per reply. A row that has nothing to say here (a server's figure in an embedded store) is
-//! left out rather than invented.
+//! A row says where a figure is shown, under which name, what it means and how it is read off a
+//! [`Look`], a consistent enough picture taken once per reply. A row that has nothing to say here
+//! (a server's figure in an embedded store) is left out rather than invented.
 
 use std::borrow::Cow;
 
 use crate::client::NOT_IN_MULTI;
 use crate::engine::Engine;
+use crate::gate::Closure;
 use crate::host::{Fact, ProcessUsage};
 use crate::persistence::{Loading, LogStatus, Status};
 use crate::stats::Totals;
@@ -158,7 +159,7 @@ impl<'a> Look<'a> {
             totals: engine.stats.totals(),
             now_us,
             facts: engine.host.facts(),
-            persistence: engine.persistence().status(),
+            persistence: persistence(engine),
             process: engine.host.process(),
             data_bytes,
             client_bytes,
@@ -210,6 +211,15 @@ fn ratio(a: u64, b: u64) -> Option<Cow<'static, str>> {
         "{:.2}",
         if b == 0 { 0.0 } else { a as f64 / b as f64 }
     ))
+}
+
+/// What is saved and logged, and what is loaded while clients are refused for it.
+fn persistence(engine: &Engine) -> Status {
+    let is_loading = engine.gate.is_closed_by(Closure::Loading);
+    Status {
+        loading: is_loading.then(|| engine.persistence().loading()),
+        ..engine.persistence().status()
+    }
 }
 
 fn flag(set: bool) -> Option<Cow<'static, str>> {
@@ -352,7 +362,9 @@ metrics! {
         "rdb_last_load_keys_loaded", "Keys that the last load took from a snapshot.", |look| {
             number(look.persistence.loaded.keys)
         };
-        "aof_enabled", "Whether writes are logged.", |look| flag(look.persistence.log.is_some());
+        "aof_enabled", "Whether writes are logged.", |look| {
+            flag(look.persistence.log.is_some() || look.persistence.log_begins)
+        };
         "aof_rewrite_in_progress", "Whether the log is being rewritten.", |look| {
             flag(look.persistence.rewrite.running_s.is_some())
         };
@@ -388,11 +400,8 @@ metrics! {
         "aof_delayed_fsync", "Times writers were put off because the disk was too slow.", |look| {
             log(look, |log| log.delayed_fsyncs)
         };
-        "aof_fsync_usec_max", "The longest call that forced the log to disk, in microseconds.", |look| {
-            log(look, |log| log.fsync_us_max)
-        };
-        "aof_lost_replies", "Clients closed because the disk failed before their replies could be sent.", |look| {
-            log(look, |log| log.lost_replies)
+        "aof_lost_fsyncs", "Times forcing the log to disk has failed, so that it had to begin anew.", |look| {
+            log(look, |log| log.lost_fsyncs)
         };
         "aof_dropped_bytes", "Bytes at the end of the log that were no whole unit at the last start, and were set aside.", |look| {
             number(look.persistence.loaded.dropped_bytes)

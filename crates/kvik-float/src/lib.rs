@@ -1,7 +1,7 @@
 //! Floats as text, the way Redis prints scores and doubles.
 //!
-//! A double of a reply and a score that is stored as text are the same bytes, so the wire and the store both print with
-//! this. Nothing here allocates.
+//! A double of a reply and a score that is stored as text are the same bytes, so the wire and the
+//! store both print with this. Nothing here allocates.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,7 @@ pub struct FloatText {
 }
 
 impl FloatText {
-    /// 17 digits and what surrounds them: `-0.000000` before them, or `e-308` behind, or zeros up to 2^62.
+    /// 17 digits with `-0.000000` before them, or `e-308` behind, or zeros up to 2^62.
     const MAX_LEN: usize = 32;
 
     /// The printed form.
@@ -56,20 +56,30 @@ impl std::fmt::Debug for FloatText {
     }
 }
 
-/// Prints a float as Redis 7.2 prints scores and doubles: the fewest digits that identify it, whole numbers below
-/// 2^62 without exponent, `inf`, `-inf`, `nan`, `-0`.
+/// Prints a float as Redis 7.2 prints scores and doubles: the fewest digits that identify it, whole
+/// numbers below 2^62 without exponent, `inf`, `-inf`, `nan`, `-0`.
+///
+/// ```
+/// use kvik_float::format_f64;
+///
+/// assert_eq!(format_f64(0.1 + 0.2).as_str(), "0.30000000000000004");
+/// assert_eq!(format_f64(3.0).as_str(), "3");
+/// assert_eq!(format_f64(1e21).as_str(), "1e+21");
+/// ```
 pub fn format_f64(value: f64) -> FloatText {
     let mut text = FloatText::empty();
     if value.is_nan() {
         text.push(b"nan");
         return text;
     }
+    // The sign is apart from the magnitude, so that -0 keeps it.
     if value.is_sign_negative() {
         text.push(b"-");
     }
     let magnitude = value.abs();
     if magnitude.is_infinite() {
         text.push(b"inf");
+    // Redis prints what is a whole number as one; this is also the fast way for most scores.
     } else if magnitude <= WHOLE_MAX && magnitude.trunc() == magnitude {
         text.push(itoa::Buffer::new().format(magnitude as u64).as_bytes());
     } else {
@@ -81,14 +91,17 @@ pub fn format_f64(value: f64) -> FloatText {
 /// Whole numbers up to here are printed as integers.
 const WHOLE_MAX: f64 = (1u64 << 62) as f64;
 
-/// Digits d₁d₂…dₙ times 10^exponent, laid out as plain number where that is short and as `d₁.d₂…e±x` elsewhere.
+/// Digits d₁d₂…dₙ times 10^exponent, laid out as plain number where that is short and as
+/// `d₁.d₂…e±x` elsewhere.
 fn push_shortest(text: &mut FloatText, magnitude: f64) {
     let mut buffer = zmij::Buffer::new();
     let mut digits = [0; 24];
     let (len, exponent) = split_digits(buffer.format_finite(magnitude).as_bytes(), &mut digits);
     let digits = &digits[..len];
+    // Digits before the decimal point, which are none where this is not positive.
     let point = len as i32 + exponent;
     let scientific = point - 1;
+    // Redis' fpconv: zeros are appended while the text stays short, then an exponent follows.
     if exponent >= 0 && scientific < len as i32 + 7 {
         text.push(digits);
         text.push_zeros(exponent as usize);
@@ -108,6 +121,7 @@ fn push_fraction(text: &mut FloatText, digits: &[u8], point: i32) {
         }
         _ => {
             text.push(b"0.");
+            // 0.00125 has digits 125 and its point two places before them.
             text.push_zeros(point.unsigned_abs() as usize);
             text.push(digits);
         }
@@ -128,8 +142,8 @@ fn push_scientific(text: &mut FloatText, digits: &[u8], exponent: i32) {
     );
 }
 
-/// Takes a printed float such as `0.00125` or `1.25e-3` apart: the significant digits into `digits`; returns how many
-/// they are and the power of ten of the last one.
+/// Takes a printed float such as `0.00125` or `1.25e-3` apart: the significant digits into
+/// `digits`; returns how many they are and the power of ten of the last one.
 fn split_digits(printed: &[u8], digits: &mut [u8; 24]) -> (usize, i32) {
     let (mut len, mut exponent, mut after_point) = (0, 0, false);
     for (i, byte) in printed.iter().enumerate() {
@@ -139,11 +153,15 @@ fn split_digits(printed: &[u8], digits: &mut [u8; 24]) -> (usize, i32) {
                 let written = std::str::from_utf8(&printed[i + 1..])
                     .ok()
                     .and_then(|text| text.parse::<i32>().ok());
+                // zmij prints an exponent only where it is short; both forms lead to the same
+                // digits.
                 exponent += written.expect("a printed float has a numeric exponent");
                 break;
             }
             digit => {
+                // Each digit behind the point makes the last one worth a tenth.
                 exponent -= i32::from(after_point);
+                // Leading zeros carry no digits; those at the end are counted back below.
                 if len > 0 || *digit != b'0' {
                     digits[len] = *digit;
                     len += 1;
@@ -164,7 +182,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What Valkey 9.1 answers to ZSCORE.
+    /// Valkey 9.1 answers these to ZSCORE.
     #[test]
     fn floats_are_laid_out_as_redis_does() {
         let cases = [

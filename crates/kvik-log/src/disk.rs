@@ -1,8 +1,9 @@
 //! The disk, as the log needs it.
 //!
-//! Nothing else in kvik opens, renames or removes files of a database, so that tests can put a disk below it that fails
-//! or loses power at any operation. The calls are those of POSIX and promise no more: what is written is durable after
-//! [`DiskWriter::sync`], a name after [`Disk::sync_dir`] of its directory.
+//! Nothing else in kvik opens, renames or removes files of a database, so that tests can put a disk
+//! below it that fails or loses power at any operation. The calls are those of POSIX and promise no
+//! more: what is written is durable after [`DiskWriter::sync`], a name after [`Disk::sync_dir`] of
+//! its directory.
 
 mod system;
 
@@ -31,6 +32,10 @@ pub trait Disk: Send + Sync {
     /// Opens an existing file for writing at its end.
     fn append(&self, path: &Path) -> io::Result<Box<dyn DiskWriter>>;
 
+    /// Writes over bytes of an existing file, which is as long afterwards as before. Durable after
+    /// a [`DiskWriter::sync`] of the file.
+    fn overwrite(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()>;
+
     /// Gives a file another name in one step, in place of the file that has it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
@@ -43,8 +48,8 @@ pub trait Disk: Send + Sync {
     /// Makes the names in a directory durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 
-    /// Takes the lock that a file stands for, and creates the file if need be. None if another process has it. The lock
-    /// is released when the value is dropped or the process ends.
+    /// Takes the lock that a file stands for, and creates the file if need be. None if another
+    /// process has it. The lock is released when the value is dropped or the process ends.
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>>;
 }
 
@@ -56,8 +61,8 @@ pub trait DiskWriter: Send {
     /// Appends bytes, maybe only the first of them. Returns how many.
     fn write(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// Makes all that was written durable. After an error nothing is known about what was written since the last
-    /// success, whatever a later call returns.
+    /// Makes all that was written durable. After an error nothing is known about what was written
+    /// since the last success, whatever a later call returns.
     fn sync(&mut self) -> io::Result<()>;
 
     /// Cuts the file to its first `len` bytes; the next write goes there.
@@ -76,8 +81,8 @@ pub struct FileEntry {
     pub len: u64,
 }
 
-/// Appends all of `bytes`.
-pub(crate) fn write_all(file: &mut dyn DiskWriter, mut bytes: &[u8]) -> io::Result<()> {
+/// Appends all of `bytes` to a file.
+pub fn write_all(file: &mut dyn DiskWriter, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.write(&[IoSlice::new(bytes)])? {
             0 => return Err(io::ErrorKind::WriteZero.into()),
@@ -88,7 +93,7 @@ pub(crate) fn write_all(file: &mut dyn DiskWriter, mut bytes: &[u8]) -> io::Resu
 }
 
 /// Whether there is such a file.
-pub(crate) fn exists(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
+pub fn exists(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
     match disk.len(path) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

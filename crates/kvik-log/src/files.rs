@@ -1,19 +1,20 @@
 //! The files of a log: their names, the manifest, and the order in which they change.
 //!
-//! Whatever moment a crash comes at, the manifest on the disk names files that exist and are whole up to where they must
-//! be. So a file exists, and its name is durable, before a manifest names it; an increment is fsynced before a manifest
-//! names the next one; and a file is removed only after a manifest without it is durable. A manifest is replaced by
-//! renaming. Numbers of files are not used again, not even after a failure, because it may have left a manifest on the
-//! disk that names them.
+//! At every moment of a crash the manifest on the disk names files that exist and are whole up to
+//! where they must be. So a file exists, and its name is durable, before a manifest names it; an
+//! increment is fsynced before a manifest names the next one; and a file is removed only after a
+//! manifest without it is durable. A manifest is replaced by renaming. Numbers of files are not
+//! used again, not even after a failure, because it may have left a manifest on the disk that names
+//! them.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::disk::{Disk, DiskWriter, exists, read_all, write_all};
-use crate::manifest::{FORMAT, Manifest, ManifestFile};
+use crate::disk::{Disk, DiskWriter, FileEntry, exists, read_all, write_all};
+use crate::manifest::{MANIFEST_FORMAT, Manifest, ManifestFile};
+use crate::open_error::OpenError;
 use crate::options::{BaseFormat, LogOptions};
-use crate::recovery::OpenError;
 use crate::retention::Retention;
 use crate::{LogId, Lsn};
 
@@ -39,7 +40,8 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Reads the manifest. A single file of an old version is made the base of a new one, as Redis does.
+    /// Reads the manifest. A single file of an old version is made the base of a new one, as Redis
+    /// does.
     pub(crate) fn open(options: &LogOptions, disk: Arc<dyn Disk>) -> Result<Self, OpenError> {
         let dir = options.append_dir();
         let mut files = Self {
@@ -60,8 +62,60 @@ impl Files {
             .upgrade()
             .map_err(|error| files.error(&files.root, error))?;
         let (base, increment) = files.manifest.last_seqs();
-        (files.next_base, files.next_increment) = (base + 1, increment + 1);
+        // Nor are those of files that no manifest names: whatever they are, nothing is written over
+        // them.
+        let found = files
+            .entries()
+            .map_err(|error| files.error(&files.dir, error))?;
+        let last = found
+            .iter()
+            .filter_map(|entry| files.seq_of(&entry.name))
+            .max();
+        let last = last.unwrap_or(0);
+        (files.next_base, files.next_increment) = (base.max(last) + 1, increment.max(last) + 1);
         Ok(files)
+    }
+
+    /// The files in the log's directory, if it exists.
+    fn entries(&self) -> io::Result<Vec<FileEntry>> {
+        match self.disk.list(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            entries => entries,
+        }
+    }
+
+    /// The number of a base or an increment, by its name.
+    fn seq_of(&self, name: &str) -> Option<u64> {
+        let rest = name.strip_prefix(&self.prefix)?.strip_prefix('.')?;
+        let (seq, kind) = rest.split_once('.')?;
+        let known = matches!(kind, "incr.aof" | "base.aof" | "base.rdb");
+        known.then_some(seq)?.parse().ok()
+    }
+
+    /// Bases and increments that neither the manifest names nor retention keeps. Empty ones, which
+    /// interrupted rotations leave, are removed.
+    pub(crate) fn strays(&self) -> Vec<String> {
+        let manifest = &self.manifest;
+        let named = manifest.loaded().chain(&manifest.history);
+        let named: Vec<&str> = named
+            .chain(self.retention.files())
+            .chain(&self.detached)
+            .map(|file| file.name.as_str())
+            .collect();
+        let mut strays = Vec::new();
+        for entry in self.entries().unwrap_or_default() {
+            let known = named.contains(&entry.name.as_str());
+            if known || self.seq_of(&entry.name).is_none() {
+                continue;
+            }
+            if entry.len > 0 {
+                strays.push(entry.name);
+            } else {
+                let _ = self.disk.remove(&self.path(&entry.name));
+            }
+        }
+        strays.sort();
+        strays
     }
 
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
@@ -100,13 +154,15 @@ impl Files {
             .filter_map(ManifestFile::format)
             .max()
         {
-            Some(format) if format > FORMAT => Err(OpenError::NewerFormat { path, format }),
+            Some(format) if format > MANIFEST_FORMAT => {
+                Err(OpenError::NewerFormat { path, format })
+            }
             _ => Ok(()),
         }
     }
 
-    /// Redis' upgrade: manifest first, then the file moves. A crash between the two leaves a manifest whose only file is
-    /// still at its old place, which is recognized here.
+    /// Redis' upgrade: manifest first, then the file moves. A crash between the two leaves a
+    /// manifest whose only file is still at its old place, which is recognized here.
     fn upgrade(&mut self) -> io::Result<()> {
         let old = self.root.join(&self.prefix);
         if !exists(&*self.disk, &old)? {
@@ -150,8 +206,8 @@ impl Files {
         replace(&*self.disk, &self.dir, &name, manifest.print().as_bytes())
     }
 
-    /// Creates an increment that starts at `start`. If it is not attached, the manifest does not name it before the next
-    /// base is there.
+    /// Creates an increment that starts at `start`. If it is not attached, the manifest does not
+    /// name it before the next base is there.
     pub(crate) fn create_increment(
         &mut self,
         start: Lsn,
@@ -165,7 +221,8 @@ impl Files {
         if attach {
             let mut manifest = self.manifest.clone();
             manifest.increments.push(increment);
-            // Numbers may be used again here: whichever manifest is on the disk, the increment is empty in it.
+            // Numbers may be used again here: whichever manifest is on the disk, the increment is
+            // empty in it.
             self.persist(&manifest)?;
             self.manifest = manifest;
             self.detached = None;
@@ -186,12 +243,13 @@ impl Files {
         }
     }
 
-    /// Opens the last increment to append to it, and makes durable what it holds: after a crash of the process alone some
-    /// of it may be in memory only.
+    /// Opens the last increment to append to it, and makes durable what it holds: after a crash of
+    /// the process alone some of it may be in memory only.
     pub(crate) fn reopen_increment(&mut self, start: Lsn) -> io::Result<Box<dyn DiskWriter>> {
         let last = self.manifest.increments.last_mut();
         let last = last.ok_or(io::ErrorKind::NotFound)?;
         last.unset_end();
+        last.set_id(self.id);
         let path = self.dir.join(&last.name);
         let mut file = self.disk.append(&path)?;
         file.sync()?;
@@ -200,8 +258,8 @@ impl Files {
         Ok(file)
     }
 
-    /// Makes `temporary`, which holds all keys as they were at `start`, the base, and what it replaces history. Returns
-    /// its length.
+    /// Makes `temporary`, which holds all keys as they were at `start`, the base, and what it
+    /// replaces history. Returns its length.
     pub(crate) fn install_base(
         &mut self,
         temporary: &Path,

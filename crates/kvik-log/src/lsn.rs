@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 /// A place in the log: the number of bytes that were ever appended before it.
 ///
-/// It grows with every unit and survives rewrites, so that a place names the same unit for as long as the log keeps its
-/// id. The place of a unit is the one behind its last byte: a unit is on disk once everything up to there is.
+/// It grows with every unit and survives rewrites, so that a place names the same unit for as long
+/// as the log keeps its id. The place of a unit is the one behind its last byte: a unit is on disk
+/// once everything up to there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lsn(u64);
 
@@ -43,7 +44,8 @@ impl fmt::Display for Lsn {
 
 /// The name of one history of a log: 40 hexadecimal digits, as Redis' replication ids.
 ///
-/// A place means the same under the same id only. The log gets a new one whenever it may have lost something.
+/// A place means the same under the same id only. The log gets a new one whenever it may have lost
+/// something.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LogId([u8; 20]);
 

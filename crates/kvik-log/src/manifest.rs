@@ -1,9 +1,10 @@
 //! The manifest: which files make up the log, in Redis' format.
 //!
-//! One line per file: `file NAME seq N type b|h|i`, base first, then history, then increments in the order in which they
-//! are replayed. Redis ignores keys that it does not know, and kvik keeps there what makes places in the log last: on
-//! which [`Lsn`] a file starts, and the log's id. Redis drops them when it rewrites the manifest; the log then gets a new
-//! id. The checks and the texts of errors are Redis'.
+//! One line per file: `file NAME seq N type b|h|i`, base first, then history, then increments in
+//! the order in which they are replayed. Redis ignores keys that it does not know, and kvik keeps
+//! there what makes places in the log last: on which [`Lsn`] a file starts, and the log's id. Redis
+//! drops them when it rewrites the manifest; the log then gets a new id. The checks and the texts
+//! of errors are Redis'.
 
 use std::fmt::Write;
 
@@ -15,7 +16,7 @@ use crate::{LogId, Lsn};
 const MAX_LINE: usize = 1024;
 
 /// The format of what kvik adds to Redis' files. Files of a higher one are refused.
-pub(crate) const FORMAT: u64 = 1;
+pub const MANIFEST_FORMAT: u64 = 1;
 
 const FORMAT_KEY: &str = "kvik";
 const ID_KEY: &str = "logid";
@@ -28,7 +29,8 @@ const END_KEY: &str = "endoffset";
 pub struct Manifest {
     /// All keys as they were at one moment.
     pub base: Option<ManifestFile>,
-    /// Files that a rewrite has made superfluous and that are about to be removed, the latest first.
+    /// Files that a rewrite has made superfluous and that are about to be removed, the latest
+    /// first.
     pub history: Vec<ManifestFile>,
     /// Effects since the base, in order.
     pub increments: Vec<ManifestFile>,
@@ -91,6 +93,7 @@ impl Manifest {
         if file.name.contains(['/', '\\']) {
             return Err("File can't be a path, just a filename");
         }
+        // Only increments have an order that matters: they are replayed in it.
         match kind {
             'b' if self.base.is_some() => Err("Found duplicate base file information"),
             'b' => {
@@ -152,9 +155,8 @@ impl ManifestFile {
             seq,
             extra: Vec::new(),
         };
-        file.set(START_KEY, start.to_string());
-        file.set(FORMAT_KEY, FORMAT.to_string());
-        file.set(ID_KEY, id.to_string());
+        file.set_start(start);
+        file.set_id(id);
         file
     }
 
@@ -194,6 +196,16 @@ impl ManifestFile {
         self.extra.push((key.to_owned(), value));
     }
 
+    pub(crate) fn set_start(&mut self, start: Lsn) {
+        self.set(START_KEY, start.to_string());
+    }
+
+    /// Notes of which log the file is part, and that kvik says so.
+    pub(crate) fn set_id(&mut self, id: LogId) {
+        self.set(FORMAT_KEY, MANIFEST_FORMAT.to_string());
+        self.set(ID_KEY, id.to_string());
+    }
+
     pub(crate) fn set_end(&mut self, end: Lsn) {
         self.set(END_KEY, end.to_string());
     }
@@ -216,6 +228,7 @@ fn parse_file(line: &[u8]) -> Option<(ManifestFile, char)> {
     if words.len() < 6 || words.len() % 2 != 0 {
         return None;
     }
+    // Keys come in any order, as in Redis; those that kvik does not know are kept.
     let (mut name, mut seq, mut kind, mut extra) = (None, None, None, Vec::new());
     let texts: Option<Vec<&str>> = words
         .iter()
@@ -325,7 +338,10 @@ mod tests {
             (file.start(), file.end()),
             (Some(Lsn::new(99)), Some(Lsn::new(120)))
         );
-        assert_eq!((file.id(), file.format()), (Some(id), Some(FORMAT)));
+        assert_eq!(
+            (file.id(), file.format()),
+            (Some(id), Some(MANIFEST_FORMAT))
+        );
     }
 
     #[test]

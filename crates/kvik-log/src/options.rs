@@ -7,7 +7,8 @@ use std::path::PathBuf;
 pub enum SyncPolicy {
     /// After every write; one fsync acknowledges all units that were written together.
     Always,
-    /// Every second: a loss of power takes at most what was appended in the last second and during one fsync.
+    /// Every second: a loss of power takes at most what was appended in the last second and during
+    /// one fsync.
     #[default]
     EverySecond,
     /// When the operating system likes.
@@ -25,12 +26,13 @@ pub struct LogOptions {
     pub append_file_name: String,
     /// When to fsync, at first.
     pub policy: SyncPolicy,
-    /// Whether units are annotated with the second in which they were appended: `aof-timestamp-enabled`.
+    /// Whether units are annotated with the second in which they were appended:
+    /// `aof-timestamp-enabled`.
     pub timestamps: bool,
     /// Whether a log whose end is torn or corrupt is loaded up to there: `aof-load-truncated`.
     pub load_truncated: bool,
-    /// How many bytes at the end of the log may be dropped because they are corrupt, and not only torn off. More is taken
-    /// for damage that an interruption cannot cause.
+    /// How many bytes at the end of the log may be dropped because they are corrupt, and not only
+    /// torn off. More is taken for damage that an interruption cannot cause.
     pub corrupt_tail_bytes: u64,
     /// Bytes that may wait to be written before writers are set aside.
     pub buffer_bytes: u64,

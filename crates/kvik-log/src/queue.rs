@@ -1,20 +1,22 @@
-//! What has been appended and is not written yet.
+//! Units that are appended and not written yet.
 //!
-//! Bytes lie in chunks of fixed room, so that appending never moves what is there: a vector that grows would copy
-//! megabytes while stripes are locked. The writer takes all chunks at once, which is one exchange under the lock, and
-//! gives empty ones back. A chunk says where the last unit ends in it, as a write that fails is cut back to there.
+//! Bytes lie in chunks of fixed room, so that appending never moves what is there: a vector that
+//! grows would copy megabytes while stripes are locked. The writer takes all chunks at once, which
+//! is one exchange under the lock, and gives empty ones back. A chunk says where the last unit ends
+//! in it, as a write that fails is cut back to there.
 
 use std::collections::VecDeque;
 
 use kvik_resp::OutputPiece;
 use kvik_rope::Piece;
 
-use crate::Lsn;
 use crate::unit::{Unit, select};
+use crate::{LogId, Lsn};
 
 /// Room of a chunk.
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
-/// Pieces of ropes in a chunk, so that a write of several chunks stays within what one system call takes.
+/// Pieces of ropes in a chunk, so that a write of several chunks stays within what one system call
+/// takes.
 const CHUNK_PIECES: usize = 32;
 /// Empty chunks that are kept.
 const SPARES: usize = 4;
@@ -33,6 +35,9 @@ pub(crate) struct Chunk {
     pub(crate) unit_end: Option<Lsn>,
     /// Whether a new increment begins with it.
     pub(crate) rotates: bool,
+    /// The id of the log from there on, if it is another one: what was in the log before does not
+    /// lead to the state that the increment goes on from.
+    pub(crate) restarts: Option<LogId>,
 }
 
 impl Chunk {
@@ -44,6 +49,7 @@ impl Chunk {
             piece_bytes: 0,
             unit_end: None,
             rotates: false,
+            restarts: None,
         }
     }
 
@@ -64,11 +70,13 @@ impl Chunk {
         self.piece_bytes = 0;
         self.unit_end = None;
         self.rotates = false;
+        self.restarts = None;
     }
 
     /// Its bytes from a place on, as slices in order.
     pub(crate) fn slices<'a>(&'a self, from: Lsn, out: &mut Vec<&'a [u8]>) {
         let mut skip = from.since(self.start) as usize;
+        // `skip` counts down over all slices, so the first one may begin in the middle.
         let mut push = |bytes: &'a [u8]| {
             let rest = bytes.get(skip..).unwrap_or_default();
             skip = skip.saturating_sub(bytes.len());
@@ -135,17 +143,13 @@ impl Queue {
         }
     }
 
-    /// The place behind everything.
-    pub(crate) fn end(&self) -> Lsn {
-        self.end
-    }
-
     /// Appends a unit that is not empty and takes its ropes. `now_s` are seconds of the wall clock.
     #[inline]
     pub(crate) fn push(&mut self, unit: &mut Unit, now_s: u64) -> Lsn {
         if self.timestamps && self.annotated_s.is_none_or(|last| now_s > last) {
             self.annotate(now_s);
         }
+        // MULTI stands before SELECT, so that a torn file never ends between the two.
         let transaction = unit.effects() > 1;
         if transaction {
             self.put(MULTI);
@@ -178,6 +182,7 @@ impl Queue {
     #[inline]
     fn put(&mut self, bytes: &[u8]) {
         self.end = self.end.plus(bytes.len() as u64);
+        // A chunk has room for all its bytes from the start: this never allocates.
         if bytes.len() <= CHUNK_BYTES - self.open.bytes.len() {
             self.open.bytes.extend_from_slice(bytes);
         } else {
@@ -187,6 +192,7 @@ impl Queue {
 
     #[cold]
     fn put_split(&mut self, mut bytes: &[u8]) {
+        // `behind` follows the bytes, as each chunk says where it starts.
         let mut behind = self.end.get() - bytes.len() as u64;
         loop {
             let room = CHUNK_BYTES - self.open.bytes.len();
@@ -234,12 +240,15 @@ impl Queue {
         self.latest_s = self.latest_s.max(latest_s);
     }
 
-    /// Ends the increment: what is appended from now on goes to a new one.
-    pub(crate) fn rotate(&mut self) -> Lsn {
+    /// Ends the increment: what is appended from now on goes to a new one, maybe of a log with
+    /// another id.
+    pub(crate) fn rotate(&mut self, restarts: Option<LogId>) -> Lsn {
         if !self.open.is_empty() {
             self.seal(self.end);
         }
+        // A second rotation without units in between is the first one.
         self.open.rotates = true;
+        self.open.restarts = restarts.or(self.open.restarts);
         self.database = None;
         self.annotated_s = None;
         self.end
@@ -271,6 +280,7 @@ impl Queue {
     /// Moves everything behind what `batch` has, and takes back chunks that are done.
     pub(crate) fn exchange(&mut self, batch: &mut VecDeque<Chunk>, done: &mut Vec<Chunk>) {
         self.nudged = false;
+        // Chunks beyond the spares are left to the writer, which frees them without the lock.
         let wanted = SPARES.saturating_sub(self.spares.len());
         self.spares.extend(done.drain(..wanted.min(done.len())));
         batch.append(&mut self.sealed);
@@ -335,8 +345,8 @@ mod tests {
         for now_s in [40, 51, 51, 45] {
             queue.push(&mut unit(3, 1), now_s);
         }
-        let before = queue.end();
-        assert_eq!(queue.rotate(), before);
+        let before = queue.end;
+        assert_eq!(queue.rotate(None), before);
         queue.push(&mut unit(3, 1), 47);
         let (bytes, batch) = drain(&mut queue);
         let first = format!("#TS:50\r\n{SELECT_3}{DEL}#TS:51\r\n{DEL}{DEL}{DEL}");
@@ -353,8 +363,8 @@ mod tests {
     fn a_rotation_without_appends_is_seen_by_the_writer() {
         let mut queue = Queue::new(Lsn::ZERO, false);
         assert!(!queue.has_work());
-        queue.rotate();
-        queue.rotate();
+        queue.rotate(None);
+        queue.rotate(None);
         assert!(queue.has_work());
         let (bytes, batch) = drain(&mut queue);
         assert!(bytes.is_empty() && batch.len() == 1 && batch[0].rotates);

@@ -1,12 +1,13 @@
 //! Reads whole units from an append-only file.
 //!
-//! The file is a sequence of commands as clients send them, with SELECT, MULTI and EXEC between them and annotations
-//! (`#TS:seconds`) before them. [`UnitReader`] gives them unit by unit: a single command, or all that stand between a
-//! MULTI and its EXEC, each with the database that is selected. It remembers where the last whole unit ended, which is
-//! where a torn file is cut.
+//! The file is a sequence of commands as clients send them, with SELECT, MULTI and EXEC between
+//! them and annotations (`#TS:seconds`) before them. [`UnitReader`] gives them unit by unit: a
+//! single command, or all that stand between a MULTI and its EXEC, each with the database that is
+//! selected. It remembers where the last whole unit ended, which is where a torn file is cut.
 //!
-//! Memory is taken for the largest unit, as its bytes arrive, and never for a length that is only announced. Words are not
-//! copied. It does not know commands, but for those that frame units and those that cannot be replayed.
+//! Memory is taken for the largest unit, as its bytes arrive, and never for a length that is only
+//! announced. Words are not copied. It does not know commands, but for those that frame units and
+//! those that cannot be replayed.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -33,7 +34,8 @@ const SCRIPTS: [&[u8]; 6] = [
 /// Reads the units of an append-only file.
 pub struct UnitReader<R> {
     source: R,
-    /// What has been read; the unit that is being parsed starts at `start`, and `filled` is where free room begins.
+    /// The bytes read so far; the unit that is being parsed starts at `start`, and `filled` is
+    /// where free room begins.
     buffer: Vec<u8>,
     start: usize,
     filled: usize,
@@ -96,7 +98,7 @@ pub enum ReadError {
     Corrupt {
         /// Where in the file.
         offset: u64,
-        /// What is wrong with them.
+        /// The fault.
         reason: String,
     },
     /// A command that cannot be replayed.
@@ -221,7 +223,8 @@ impl<R: Read> UnitReader<R> {
         self.commands.clear();
     }
 
-    /// Parses one unit, or what stands between units, and returns its length; 0 at the end of the file.
+    /// Parses one unit, or what stands between units, and returns its length; 0 at the end of the
+    /// file.
     fn read_unit(&mut self) -> Result<usize, ReadError> {
         let mut at = 0;
         let mut in_multi = false;
@@ -233,10 +236,12 @@ impl<R: Read> UnitReader<R> {
                     at += used;
                     continue;
                 }
+                // Between units it counts as one without effects, so that it is valid by itself.
                 Step::Annotation(used) => return Ok(used),
                 Step::End if at == 0 => return Ok(0),
                 Step::End => return Err(ReadError::Torn),
             };
+            // Frames change state and leave no command behind; only EXEC ends a transaction.
             let (begin, spans) = (at, spans..self.spans.len());
             at += used;
             match self.role(begin, &spans)? {
@@ -259,7 +264,8 @@ impl<R: Read> UnitReader<R> {
         }
     }
 
-    /// Parses what begins `at` bytes behind the unit's start, and reads more of the file for it if need be.
+    /// Parses what begins `at` bytes behind the unit's start, and reads more of the file for it if
+    /// need be.
     fn step(&mut self, at: usize) -> Result<Step, ReadError> {
         loop {
             let input = &self.buffer[self.start + at..self.filled];
@@ -297,6 +303,7 @@ impl<R: Read> UnitReader<R> {
                     return Err(self.corrupt(at, &reason));
                 }
             };
+            // The parser keeps its place, so what it has seen is not looked at again.
             let missing = needed.saturating_sub(input.len());
             if self.fill(missing)? == 0 {
                 let ended = self.start + at == self.filled;
@@ -328,12 +335,13 @@ impl<R: Read> UnitReader<R> {
         }
     }
 
-    /// Moves the unit to the front of the buffer, and makes the buffer larger if the unit fills most of it: doubled at
-    /// most, as `missing` is only what a header announces.
+    /// Moves the unit to the front of the buffer, and makes the buffer larger if the unit fills
+    /// most of it: doubled at most, as `missing` is only what a header announces.
     fn make_room(&mut self, missing: usize) {
         self.buffer.copy_within(self.start..self.filled, 0);
         self.filled -= self.start;
         self.start = 0;
+        // Room that a large unit needed is given back once small ones follow.
         let wanted = self.filled + missing.clamp(READ_BYTES, READ_BYTES.max(self.filled));
         if self.buffer.len() < wanted {
             self.buffer.resize(wanted, 0);
@@ -343,7 +351,7 @@ impl<R: Read> UnitReader<R> {
         }
     }
 
-    /// What the command means for the unit.
+    /// The part that a command plays in its unit.
     fn role(&self, at: usize, spans: &Range<usize>) -> Result<Role, ReadError> {
         let words = Args::new(
             &self.buffer[self.start + at..self.filled],
@@ -383,7 +391,7 @@ impl<R: Read> UnitReader<R> {
     }
 }
 
-/// What a command is in a unit.
+/// The part of a command in a unit.
 enum Role {
     Effect,
     Select(u32),

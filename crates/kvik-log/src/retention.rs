@@ -1,7 +1,8 @@
-//! Superseded files that are kept for a while: for followers that are behind, and to restore an earlier state.
+//! Superseded files that are kept for a while: for followers that are behind, and to restore an
+//! earlier state.
 //!
-//! Servers that read the manifest know nothing of them. They are listed in a file of their own, in the format of a
-//! manifest, with the time at which they were superseded.
+//! Servers that read the manifest know nothing of them. They are listed in a file of their own, in
+//! the format of a manifest, with the time at which they were superseded.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -46,7 +47,8 @@ impl Retention {
         &self.files
     }
 
-    /// Reads the list. Files that the manifest still names are left out: a crash came between the two.
+    /// Reads the list. Files that the manifest still names are left out: a crash came between the
+    /// two.
     pub(crate) fn load(&mut self, disk: &dyn Disk, manifest: &Manifest) {
         let text = read_all(disk, &self.dir.join(&self.name)).unwrap_or_default();
         let list = Manifest::parse(&text).unwrap_or_default();
@@ -62,6 +64,7 @@ impl Retention {
         superseded: &[ManifestFile],
         now_ms: u64,
     ) -> io::Result<()> {
+        // The list in memory follows the one on the disk.
         let before = self.files.len();
         for file in superseded {
             let mut file = file.clone();
@@ -77,6 +80,7 @@ impl Retention {
 
     /// Removes files that are too old, and the earliest ones while they are too large together.
     pub(crate) fn prune(&mut self, disk: &dyn Disk, now_ms: u64) {
+        // A file that is gone already counts nothing and leaves the list with the others.
         let len = |file: &ManifestFile| disk.len(&self.dir.join(&file.name)).unwrap_or(0);
         let lens: Vec<u64> = self.files.iter().map(len).collect();
         let mut total: u64 = lens.iter().sum();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{LogId, Lsn, SyncPolicy};
+use crate::{Lsn, SyncPolicy};
 
 /// Whether a command that writes may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,13 +11,14 @@ pub enum Admission {
     Open,
     /// Too many bytes wait to be written. The callback for progress says when to ask again.
     Full,
-    /// The disk has not finished an fsync for more than two seconds under [`SyncPolicy::EverySecond`].
+    /// The disk has not finished an fsync for more than two seconds under
+    /// [`SyncPolicy::EverySecond`].
     Delayed,
     /// The log has failed: an error for the client.
     Failed,
 }
 
-/// What has become of a place.
+/// The fate of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Everything before it is on disk.
@@ -52,25 +53,26 @@ impl std::fmt::Display for CommitError {
 
 impl std::error::Error for CommitError {}
 
-/// What failed.
+/// The call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
     /// A write, or the creation of a file. Nothing is lost, and the log tries again by itself.
     Write,
-    /// An fsync. What was not durable before is lost to the log, which needs a rewrite: a new base from memory.
+    /// An fsync. What was not durable before is lost to the log, which needs a rewrite: a new base
+    /// from memory.
     Sync,
 }
 
 /// Why the log does not take writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What failed.
+    /// The call that failed.
     pub kind: FailureKind,
     /// The operating system's words, and what the log was doing.
     pub reason: String,
 }
 
-/// What was left out of the end of a log when it was opened.
+/// The bytes that were left out of the end of a log when it was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dropped {
     /// Name of the file that was cut.
@@ -88,8 +90,6 @@ pub struct Dropped {
 /// Figures for INFO and for metrics.
 #[derive(Clone, Debug)]
 pub struct LogStatus {
-    /// The log's id.
-    pub id: LogId,
     /// The place behind what was appended.
     pub appended: Lsn,
     /// The place behind what was written.
@@ -118,6 +118,9 @@ pub struct LogStatus {
     pub last_rewrite_ok: bool,
     /// How often an fsync failed, and places were lost.
     pub failed_syncs: u64,
-    /// What was dropped at the start.
+    /// The bytes that were dropped at the start.
     pub dropped: Option<Dropped>,
+    /// Files in the log's directory that look like its own and that nothing names. They are left
+    /// alone: if the manifest was lost, they are what is left.
+    pub strays: Vec<String>,
 }

@@ -1,15 +1,17 @@
 //! The effects of one command or transaction.
 //!
-//! A unit is encoded while it is collected: its bytes are those that an append-only file holds, so that the log copies
-//! them once, under its lock, and does nothing else with them. The first line of an effect, which announces how many
-//! words follow, is written with one digit before the words and patched when the last one is there; an effect of ten
-//! words or more is moved by the missing digits then.
+//! A unit is encoded while it is collected: its bytes are those that an append-only file holds, so
+//! that the log copies them once, under its lock, and does nothing else with them. The first line
+//! of an effect, which announces how many words follow, is written with one digit before the words
+//! and patched when the last one is there; an effect of ten words or more is moved by the missing
+//! digits then.
 //!
-//! Large strings take part by reference: the pieces of their ropes stand beside the bytes, each with its place. What
-//! frames a unit in the log (MULTI and EXEC, the first SELECT) is not part of it: only the log knows which database its
-//! last unit left selected.
+//! Large strings take part by reference: the pieces of their ropes stand beside the bytes, each
+//! with its place. What frames a unit in the log (MULTI and EXEC, the first SELECT) is not part of
+//! it: only the log knows which database its last unit left selected.
 //!
-//! Cost of one effect of three short words: one reservation and eight short copies, no allocation once the unit is warm.
+//! Cost of one effect of three short words: one reservation and eight short copies, no allocation
+//! once the unit is warm.
 
 use std::borrow::Cow;
 
@@ -23,10 +25,12 @@ const ROOM_PIECES: usize = 64;
 /// Before an effect's words are counted.
 const UNCOUNTED: &[u8; 4] = b"*0\r\n";
 
-/// The effects of one command, transaction or round of expiry, in order: all of them happen, or none.
+/// The effects of one command, transaction or round of expiry, in order: all of them happen, or
+/// none.
 #[derive(Debug, Default)]
 pub struct Unit {
-    /// Whole effects, the last one perhaps unfinished, with SELECT between those of different databases.
+    /// Whole effects, the last one perhaps unfinished, with SELECT between those of different
+    /// databases.
     bytes: Vec<u8>,
     /// Parts of large strings, in order, each with its place among the bytes.
     pieces: Vec<OutputPiece>,
@@ -77,6 +81,7 @@ impl Unit {
     /// Starts an effect on a database.
     #[inline]
     pub fn begin(&mut self, database: u32) {
+        // The first SELECT is the log's: only it knows what its last unit left selected.
         if self.effects == 0 {
             self.first_database = database;
         } else if database != self.last_database {
@@ -103,6 +108,7 @@ impl Unit {
             rope.copy_to(0..rope.len(), &mut self.bytes);
         } else {
             let at = self.bytes.len();
+            // The pieces keep the rope's chunks as they are now, whatever the key's value becomes.
             let pieces = rope.pieces(0..rope.len());
             self.pieces
                 .extend(pieces.map(|piece| OutputPiece { at, piece }));
@@ -128,6 +134,7 @@ impl Unit {
     fn insert_count(&mut self) {
         let mut digits = itoa::Buffer::new();
         let digits = digits.format(self.open_words).as_bytes();
+        // The words move behind the digits that were not reserved, and so do the pieces among them.
         let digit_at = self.open_at + 1;
         self.bytes
             .splice(digit_at..=digit_at, digits.iter().copied());
@@ -185,8 +192,8 @@ impl Unit {
         }
     }
 
-    /// Forgets the effects, and the unfinished one, since `mark`, which is of this unit and has not been passed by an
-    /// earlier truncation.
+    /// Forgets the effects, and the unfinished one, since `mark`, which is of this unit and has not
+    /// been passed by an earlier truncation.
     pub fn truncate(&mut self, mark: Mark) {
         self.bytes.truncate(mark.bytes);
         self.pieces.truncate(mark.pieces);
@@ -228,7 +235,8 @@ impl Unit {
         })
     }
 
-    /// The encoded effects without the pieces, and the pieces, which may be taken out if the unit is cleared then.
+    /// The encoded effects without the pieces, and the pieces, which may be taken out if the unit
+    /// is cleared then.
     pub(crate) fn parts(&mut self) -> (&[u8], &mut Vec<OutputPiece>) {
         (&self.bytes, &mut self.pieces)
     }
@@ -267,7 +275,8 @@ impl<'a> Iterator for Words<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
         let len = self.header(b'$')?;
-        // A word by reference has all of its pieces where its bytes would begin, and a copied one has none there.
+        // A word by reference has all of its pieces where its bytes would begin, and a copied one
+        // has none there.
         let here = self.pieces.iter().take_while(|piece| piece.at == self.at);
         let (here, behind) = self.pieces.split_at(here.count());
         self.pieces = behind;

@@ -1,8 +1,9 @@
-//! The checksum of RDB: CRC-64 with Jones' polynomial, reflected, from zero and without a final inversion.
+//! The checksum of RDB: CRC-64 with Jones' polynomial, reflected, from zero and without a final
+//! inversion.
 //!
-//! Eight bytes a step by eight tables (Kounavis and Berry, "A systematic approach to building high performance
-//! software-based CRC generators"), which are computed when the crate is compiled: 16 KiB, and one to two bytes for
-//! each cycle.
+//! Eight bytes a step by eight tables (Kounavis and Berry, "A systematic approach to building high
+//! performance software-based CRC generators"), which are computed when the crate is compiled: 16
+//! KiB, and one to two bytes for each cycle.
 
 /// Jones' polynomial with its bits reversed.
 const POLYNOMIAL: u64 = 0x95ac_9329_ac4b_c9b5;
@@ -30,7 +31,11 @@ impl Crc64 {
         let (steps, tail) = bytes.as_chunks::<8>();
         let mut crc = self.0;
         for step in steps {
+            // The bytes so far act on the next eight only through their checksum, so it is added to
+            // these.
             let mixed = (crc ^ u64::from_le_bytes(*step)).to_le_bytes();
+            // Each byte has its own table, which also counts the bytes behind it; lookups do not
+            // wait for each other.
             crc = (0..8).fold(0, |crc, at| crc ^ TABLES[7 - at][usize::from(mixed[at])]);
         }
         for byte in tail {
@@ -68,6 +73,7 @@ impl Crc64 {
 fn product(a: u64, mut b: u64) -> u64 {
     let mut product = 0;
     for bit in (0..u64::BITS).rev() {
+        // From x^0 up: the highest bit comes first here.
         product ^= b * (a >> bit & 1);
         // From the factor's term x^n to x^(n + 1).
         b = (b >> 1) ^ (POLYNOMIAL * (b & 1));
@@ -79,6 +85,7 @@ const fn tables() -> [[u64; 256]; 8] {
     let mut tables = [[0; 256]; 8];
     let mut byte = 0;
     while byte < 256 {
+        // Table 0 holds the remainder of each byte, found bit by bit.
         let (mut crc, mut bit) = (byte as u64, 0);
         while bit < 8 {
             crc = (crc >> 1) ^ (POLYNOMIAL * (crc & 1));
@@ -91,6 +98,7 @@ const fn tables() -> [[u64; 256]; 8] {
     while n < 8 {
         let mut byte = 0;
         while byte < 256 {
+            // One more byte of zeros behind a byte: a step of the bytewise checksum.
             let before = tables[n - 1][byte];
             tables[n][byte] = tables[0][(before & 0xff) as usize] ^ (before >> 8);
             byte += 1;

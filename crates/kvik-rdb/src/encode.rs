@@ -1,8 +1,8 @@
 //! Writes values: the bodies that follow an [`ObjectType`]'s byte.
 //!
-//! A value is written part by part as the store visits them, and nothing is gathered in between: a count, then as many
-//! elements. The stream that is written is [`ObjectType::Stream2`]. Where a store keeps Redis' own packed bytes they are
-//! written as they are, by [`Encoder::packed`].
+//! A value is written part by part as the store visits them, and nothing is gathered in between: a
+//! count, then as many elements. The stream that is written is [`ObjectType::Stream2`]. Where a
+//! store keeps Redis' own packed bytes they are written as they are, by [`Encoder::packed`].
 
 use crate::stream::UNKNOWN;
 use crate::{EntriesRead, ObjectType, Pending, StreamId, StreamSummary, lzf};
@@ -56,6 +56,8 @@ impl<'o> Encoder<'o> {
     pub fn length(&mut self, length: u64) {
         match length {
             0..0x40 => self.out.push(length as u8),
+            // The form is in the upper two bits: 00 for 6 bits, 01 for 14, 0x80 and 0x81 for four
+            // and eight bytes.
             0x40..0x4000 => self
                 .out
                 .extend_from_slice(&(0x4000 | length as u16).to_be_bytes()),
@@ -72,17 +74,12 @@ impl<'o> Encoder<'o> {
 
     /// A string, and the body of [`ObjectType::String`].
     pub fn string(&mut self, text: &[u8]) {
+        // As Redis does: a text that is an integer's one form is written in 2 to 5 bytes.
         if let Some(n) = integer(text) {
             return self.int(n.into());
         }
-        match self.compressed(text) {
-            Some(packed) => {
-                self.out.push(0xc3);
-                self.length(packed.len() as u64);
-                self.length(text.len() as u64);
-                self.out.extend_from_slice(&packed);
-            }
-            None => self.verbatim(text),
+        if !self.compressed(text) {
+            self.verbatim(text);
         }
     }
 
@@ -123,8 +120,9 @@ impl<'o> Encoder<'o> {
         self.out.len()
     }
 
-    /// A listpack or an intset: the body of [`ObjectType::HashListpack`], [`ObjectType::SortedSetListpack`],
-    /// [`ObjectType::SetListpack`] and [`ObjectType::SetIntset`].
+    /// A listpack or an intset: the body of [`ObjectType::HashListpack`],
+    /// [`ObjectType::SortedSetListpack`], [`ObjectType::SetListpack`] and
+    /// [`ObjectType::SetIntset`].
     pub fn packed(&mut self, bytes: &[u8]) {
         self.string(bytes);
     }
@@ -144,13 +142,14 @@ impl<'o> Encoder<'o> {
         self.string(bytes);
     }
 
-    /// The score behind a member of [`ObjectType::SortedSet`]. Redis reads sorted sets fastest from the largest score to the
-    /// smallest.
+    /// The score behind a member of [`ObjectType::SortedSet`]. Redis reads sorted sets fastest from
+    /// the largest score to the smallest.
     pub fn score(&mut self, score: f64) {
         self.out.extend_from_slice(&score.to_le_bytes());
     }
 
-    /// When the field expires whose value was written last, of [`ObjectType::HashExpiringValkey`]; and the like of members.
+    /// When the field expires whose value was written last, of [`ObjectType::HashExpiringValkey`];
+    /// and the like of members.
     pub fn expiry(&mut self, expire_at: Option<u64>) {
         self.time(expire_at);
     }
@@ -161,7 +160,7 @@ impl<'o> Encoder<'o> {
         self.string(listpack);
     }
 
-    /// What a stream knows of itself, behind its entries; the number of its groups follows.
+    /// Counters and IDs of a stream, behind its entries; the number of its groups follows.
     pub fn summary(&mut self, summary: &StreamSummary) {
         self.length(summary.len);
         self.id(summary.last_id);
@@ -207,12 +206,23 @@ impl<'o> Encoder<'o> {
         self.out.extend_from_slice(text);
     }
 
-    /// The compressed form if strings are compressed and it is worth it.
-    fn compressed(&self, text: &[u8]) -> Option<Vec<u8>> {
+    /// Writes a string compressed, if strings are and it is worth it; says whether it has.
+    fn compressed(&mut self, text: &[u8]) -> bool {
         if self.compression == Compression::Off || text.len() <= UNCOMPRESSED_MAX {
-            return None;
+            return false;
         }
-        lzf::compress(text, text.len() - SAVED_MIN)
+        let start = self.out.len();
+        // The limit makes the compressor give up as soon as it can no longer pay.
+        if !lzf::compress_onto(text, text.len() - SAVED_MIN, self.out) {
+            return false;
+        }
+        // How long the head is follows from the compressed length, so it goes before the text last.
+        let packed = self.out.len() - start;
+        self.out.push(0xc3);
+        self.length(packed as u64);
+        self.length(text.len() as u64);
+        self.out[start..].rotate_left(packed);
+        true
     }
 
     fn id(&mut self, id: StreamId) {
@@ -229,6 +239,7 @@ impl<'o> Encoder<'o> {
 
 /// The integer of 32 bits whose one decimal form `text` is.
 fn integer(text: &[u8]) -> Option<i32> {
+    // Most strings are no integers, and their length or first byte says so.
     let first = *text.first()?;
     if text.len() > INTEGER_MAX || !(first == b'-' || first.is_ascii_digit()) {
         return None;

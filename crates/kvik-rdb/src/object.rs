@@ -1,13 +1,14 @@
 //! The types of values and their codes.
 //!
-//! What Redis and Valkey have no form for gets a code from 200 on, which they refuse: better than a copy that lacks
-//! something.
+//! Values for which Redis and Valkey have no form get codes from 200 on. Those servers refuse such
+//! a file, which is better than a copy that lacks something.
 
 use crate::Corrupt;
 
-/// What kind of bytes a value is written as: Redis' name for it and the version that brought it.
+/// The form in which a value is written; in brackets the version of the format that brought it.
 ///
-/// Code 22 has two meanings. Redis 7.4's release candidates wrote version 12 with it, Valkey 9 writes version 80.
+/// Code 22 has two meanings. Redis 7.4's release candidates wrote version 12 with it, Valkey 9
+/// writes version 80.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectType {
     /// A string.
@@ -60,7 +61,8 @@ pub enum ObjectType {
     HashExpiringValkey,
     /// Members of a set and when they expire. Only kvik has such sets, so only kvik reads them.
     SetExpiring,
-    /// Members, scores and when the members expire. Only kvik has such sorted sets, so only kvik reads them.
+    /// Members, scores and when the members expire. Only kvik has such sorted sets, so only kvik
+    /// reads them.
     SortedSetExpiring,
 }
 
@@ -99,8 +101,10 @@ impl ObjectType {
     /// The type that `code` means in a payload or file of this version.
     ///
     /// # Errors
-    /// When it means none: an operation code of files, a module's value, or something of the future.
+    /// When it means none: an operation code of files, a module's value, or something of the
+    /// future.
     pub fn from_code(code: u8, version: u16) -> Result<Self, Corrupt> {
+        // Version 12 and below are Redis', 80 and above Valkey's; nobody writes those in between.
         if code == 22 {
             return Ok(if version < VALKEY {
                 Self::HashExpiringCandidate
@@ -120,7 +124,8 @@ impl ObjectType {
         known.map_or(22, |(code, _)| *code)
     }
 
-    /// The version a payload or file must at least have for this type, and never less than that of Redis 7.0.
+    /// The version a payload or file must at least have for this type, and never less than that of
+    /// Redis 7.0.
     pub fn version(self) -> u16 {
         match self {
             Self::SetListpack | Self::Stream3 => 11,

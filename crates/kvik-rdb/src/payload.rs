@@ -30,6 +30,8 @@ impl<'a> Payload<'a> {
         let mut footer = Reader::new(footer);
         let version = u16::from_le_bytes(footer.array().map_err(|_| WrongEnvelope)?);
         let checksum = u64::from_le_bytes(footer.array().map_err(|_| WrongEnvelope)?);
+        // The checksum covers the version too. One of 0 is not accepted here: only files may be
+        // without.
         if !is_known(version) || checksum != Crc64::of(&bytes[..split + 2]) {
             return Err(WrongEnvelope);
         }
@@ -39,7 +41,8 @@ impl<'a> Payload<'a> {
         })
     }
 
-    /// The value, from its start whenever it is asked for. What follows it is ignored, as Redis does.
+    /// The value, from its start whenever it is asked for. What follows it is ignored, as Redis
+    /// does.
     ///
     /// # Errors
     /// When no value of a known type starts here. Errors further inside come with its elements.
@@ -49,7 +52,8 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// Ends a payload that starts with the byte of an [`ObjectType`]: appends the version and the checksum.
+/// Ends a payload that starts with the byte of an [`ObjectType`]: appends the version and the
+/// checksum.
 pub fn seal(payload: &mut Vec<u8>, version: u16) {
     payload.extend_from_slice(&version.to_le_bytes());
     let checksum = Crc64::of(payload);

@@ -16,7 +16,7 @@ pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
-/// What stands before a string.
+/// The length or the special form of a string, which stands before it.
 enum Prefix {
     Length(u64),
     Special(u8),
@@ -79,6 +79,8 @@ impl<'a> Reader<'a> {
     /// A count of elements, each of which takes at least `least` bytes.
     pub(crate) fn count(&mut self, least: usize) -> Result<usize, Corrupt> {
         let count = usize::try_from(self.length()?).map_err(|_| Corrupt::Truncated)?;
+        // A collection cannot have more elements than bytes that are left, so a count that says so
+        // is refused before anything is allocated for it.
         if count > self.remaining() / least {
             return Err(Corrupt::Truncated);
         }
@@ -100,6 +102,21 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// A string, expanded into `room` if it is compressed.
+    pub(crate) fn text_in<'t>(&mut self, room: &'t mut Vec<u8>) -> Result<Text<'t>, Corrupt>
+    where
+        'a: 't,
+    {
+        let before = *self;
+        if !matches!(self.prefix()?, Prefix::Special(LZF)) {
+            *self = before;
+            return self.text();
+        }
+        let (packed, len) = (in_memory(self.length()?)?, in_memory(self.length()?)?);
+        lzf::decompress_into(self.bytes(packed)?, len, room)?;
+        Ok(Text::from(&room[..]))
+    }
+
     /// How many bytes a string takes behind what stands before it, which is read.
     pub(crate) fn text_len(&mut self) -> Result<u64, Corrupt> {
         Ok(match self.prefix()? {
@@ -108,6 +125,7 @@ impl<'a> Reader<'a> {
             Prefix::Special(INT16) => 2,
             Prefix::Special(INT32) => 4,
             Prefix::Special(LZF) => {
+                // Two lengths stand before a compressed string: as it is, and expanded.
                 let packed = self.length()?;
                 self.length()?;
                 packed
@@ -127,6 +145,8 @@ impl<'a> Reader<'a> {
     }
 
     fn prefix(&mut self) -> Result<Prefix, Corrupt> {
+        // The upper two bits choose the form: 6 bits, 14 bits, four or eight bytes behind, or a
+        // special string.
         let first = self.u8()?;
         let low = first & 0x3f;
         Ok(match (first >> 6, low) {

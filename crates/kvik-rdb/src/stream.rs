@@ -1,17 +1,18 @@
 //! Streams as they are read: a flat sequence of parts in the order of the format.
 //!
-//! First the listpacks of entries, then a summary, then the groups: each is followed by the entries that are pending in
-//! it, and by its consumers; each of these is followed by the IDs of those entries that are pending for it.
+//! First the listpacks of entries, then a summary, then the groups: each is followed by the entries
+//! that are pending in it, and by its consumers; each of these is followed by the IDs of those
+//! entries that are pending for it.
 //!
-//! What is checked here is what can be seen in passing: IDs ascend, and there are entries if and only if there are
-//! listpacks. That names differ, that each pending entry has one consumer, and what the listpacks hold, is for the stream
-//! that is filled to check.
+//! Two things are checked here, in passing: IDs ascend, and there are entries if and only if there
+//! are listpacks. The stream that is filled has to check that names differ, that each pending entry
+//! has one consumer, and the contents of the listpacks.
 
 use std::borrow::Cow;
 
 use crate::{Corrupt, ObjectType, Reader, Text};
 
-/// What is written where the number of entries read by a group is not known.
+/// The number of entries read by a group where it is not known.
 pub(crate) const UNKNOWN: u64 = u64::MAX;
 
 /// The ID of an entry.
@@ -23,7 +24,7 @@ pub struct StreamId {
     pub seq: u64,
 }
 
-/// What a stream knows of itself besides its entries.
+/// Counters and IDs of a stream, which its entries alone do not tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamSummary {
     /// Number of entries.
@@ -65,7 +66,7 @@ pub struct Pending {
 pub enum StreamPart<'a> {
     /// Some entries.
     Entries {
-        /// What the IDs in the listpack are relative to.
+        /// The ID to which those in the listpack are relative.
         first: StreamId,
         /// The entries, not validated.
         listpack: Cow<'a, [u8]>,
@@ -108,7 +109,7 @@ pub struct StreamParts<'r, 'a> {
     consumers: usize,
 }
 
-/// What comes next, and how many of it.
+/// The kind of the next part, and how many of it are left.
 #[derive(Clone, Copy, Debug)]
 enum State {
     Entries(usize),
@@ -122,6 +123,7 @@ enum State {
 
 impl<'r, 'a> StreamParts<'r, 'a> {
     pub(crate) fn read(reader: &'r mut Reader<'a>, object: ObjectType) -> Result<Self, Corrupt> {
+        // A node takes at least its key and a listpack, each with a length.
         let state = match reader.count(2)? {
             0 => State::Summary { any: false },
             count => State::Entries(count),
@@ -149,8 +151,9 @@ impl<'r, 'a> StreamParts<'r, 'a> {
         }))
     }
 
-    /// Moves on from sequences that have come to their end to what stands behind them.
+    /// Moves on from sequences that have come to their end to the part behind them.
     fn skip_finished(&mut self) -> Result<(), Corrupt> {
+        // The order matters: the end of one sequence may be the end of the one around it as well.
         if let State::Entries(0) = self.state {
             self.state = State::Summary { any: true };
         }
@@ -172,6 +175,7 @@ impl<'r, 'a> StreamParts<'r, 'a> {
 
     fn entries(&mut self, left: usize) -> Result<StreamPart<'a>, Corrupt> {
         let key = self.reader.blob()?;
+        // The key is the ID of the first entry, from which the others in the listpack count.
         let key: [u8; 16] = (*key).try_into().map_err(|_| Corrupt::InvalidStream)?;
         let first = self.ascending(StreamId::from_be_bytes(key))?;
         let listpack = self.reader.blob()?;
@@ -184,6 +188,7 @@ impl<'r, 'a> StreamParts<'r, 'a> {
         let last_id = self.id()?;
         let (mut first_id, mut max_deleted_id, mut entries_added) =
             (None, StreamId::default(), len);
+        // Redis 7.0 added these three. Without them nothing was deleted as far as anybody knows.
         if self.object != ObjectType::Stream {
             first_id = Some(self.id()?);
             max_deleted_id = self.id()?;
@@ -213,6 +218,7 @@ impl<'r, 'a> StreamParts<'r, 'a> {
                 count => EntriesRead::Count(count),
             },
         };
+        // IDs ascend within each list of pending entries, not from one list to the next.
         self.last = None;
         self.state = State::Pending(self.reader.count(25)?);
         Ok(StreamPart::Group {

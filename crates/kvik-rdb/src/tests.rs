@@ -6,10 +6,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What DUMP of Redis and Valkey answered: server, name and bytes in hexadecimal.
+/// Answers of DUMP of Redis and Valkey: server, name and bytes in hexadecimal.
 const PAYLOADS: &str = include_str!("tests/payloads.txt");
 
-/// What the payloads of a name hold, whichever server wrote them. Packed bytes stand in angle brackets.
+/// The contents of the payloads of a name, whichever server wrote them. Packed bytes stand in angle
+/// brackets.
 const CONTENTS: &[(&str, &str)] = &[
     ("string-raw", "value"),
     ("string-empty", ""),

@@ -1,7 +1,8 @@
-//! Values as they are read: what they consist of, one part after the other.
+//! Values as they are read, one part after the other.
 //!
-//! A collection is either in one piece, packed, or an iterator over its elements that reads on in the payload. An
-//! iterator that has met an error ends. What comes after the value can be read once its iterator has ended.
+//! A collection is either in one piece, packed, or an iterator over its elements that reads on in
+//! the payload. An iterator that has met an error ends. What comes after the value can be read once
+//! its iterator has ended.
 
 use std::borrow::Cow;
 
@@ -18,7 +19,7 @@ const EXPIRE_MAX: u64 = (1 << 48) - 2;
 const NEGATIVE_INFINITY: u8 = 255;
 const INFINITY: u8 = 254;
 
-/// What a payload holds.
+/// A value, by its type.
 #[derive(Debug)]
 pub enum Value<'r, 'a> {
     /// A string.
@@ -64,8 +65,8 @@ pub enum Hash<'r, 'a> {
     Fields(Fields<'r, 'a>),
     /// A listpack of fields and values, not validated.
     Listpack(Cow<'a, [u8]>),
-    /// A listpack of fields, values and absolute expiries (0: none), not validated. Redis orders it by expiry, with the
-    /// fields that have none last.
+    /// A listpack of fields, values and absolute expiries (0: none), not validated. Redis orders it
+    /// by expiry, with the fields that have none last.
     ListpackWithExpiry(Cow<'a, [u8]>),
     /// A ziplist of pairs: see [`Ziplist::pairs`].
     Ziplist(Ziplist<'a>),
@@ -184,6 +185,48 @@ impl<'r, 'a> Value<'r, 'a> {
             _ => Self::Hash(Hash::read(reader, object)?),
         })
     }
+
+    /// `count` elements of a value of type `object` that is a sequence of elements; the times of
+    /// fields are relative to `earliest`.
+    pub(crate) fn elements(
+        reader: &'r mut Reader<'a>,
+        object: ObjectType,
+        earliest: u64,
+        count: usize,
+    ) -> Self {
+        let left = count;
+        match object {
+            ObjectType::List | ObjectType::ListQuicklist | ObjectType::ListQuicklist2 => {
+                Self::List(ListParts {
+                    reader,
+                    left,
+                    object,
+                })
+            }
+            ObjectType::Set | ObjectType::SetExpiring => Self::Set(Set::Members(Members {
+                reader,
+                left,
+                expire: object == ObjectType::SetExpiring,
+            })),
+            ObjectType::SortedSet | ObjectType::SortedSetText | ObjectType::SortedSetExpiring => {
+                Self::SortedSet(SortedSet::Members(Scored {
+                    reader,
+                    left,
+                    object,
+                }))
+            }
+            _ => Self::Hash(Hash::Fields(Fields {
+                reader,
+                left,
+                expiries: match object {
+                    ObjectType::HashExpiringCandidate => Expiries::After(1),
+                    ObjectType::HashExpiring => Expiries::After(earliest),
+                    ObjectType::HashExpiringValkey => Expiries::Binary,
+                    _ => Expiries::None,
+                },
+            })),
+        }
+    }
 }
 
 impl<'r, 'a> Set<'r, 'a> {
@@ -192,6 +235,8 @@ impl<'r, 'a> Set<'r, 'a> {
             ObjectType::SetIntset => Self::Intset(reader.blob()?),
             ObjectType::SetListpack => Self::Listpack(reader.blob()?),
             _ => {
+                // Least sizes bound the count: a length byte for a name, and eight bytes where
+                // there is a time.
                 let expire = object == ObjectType::SetExpiring;
                 Self::Members(Members {
                     left: some(reader.count(if expire { 9 } else { 1 })?)?,
@@ -205,6 +250,8 @@ impl<'r, 'a> Set<'r, 'a> {
 
 impl<'r, 'a> SortedSet<'r, 'a> {
     fn read(reader: &'r mut Reader<'a>, object: ObjectType) -> Result<Self, Corrupt> {
+        // The least bytes of a member with its score: an empty name has one, a score as text one or
+        // two, a binary one eight, a time eight.
         let least = match object {
             ObjectType::SortedSetListpack => return Ok(Self::Listpack(reader.blob()?)),
             ObjectType::SortedSetZiplist => {
@@ -224,6 +271,7 @@ impl<'r, 'a> SortedSet<'r, 'a> {
 
 impl<'r, 'a> Hash<'r, 'a> {
     fn read(reader: &'r mut Reader<'a>, object: ObjectType) -> Result<Self, Corrupt> {
+        // Times before a field are of the variable form, those behind a value have eight bytes.
         let (expiries, least) = match object {
             ObjectType::HashZipmap => return Ok(Self::Zipmap(Zipmap::new(reader.blob()?)?)),
             ObjectType::HashZiplist => {
@@ -274,6 +322,8 @@ impl<'r, 'a> ListParts<'r, 'a> {
         };
         match (node, self.reader.text()?) {
             (PLAIN, element) => Ok(ListPart::Element(element)),
+            // A listpack is written as a string, and an integer's form cannot be one; it is refused
+            // when it is validated.
             (PACKED, listpack) => Ok(ListPart::Listpack(listpack.into_bytes())),
             _ => Err(Corrupt::InvalidNode),
         }
@@ -315,6 +365,7 @@ impl<'a> Scored<'_, 'a> {
 
 impl<'a> Fields<'_, 'a> {
     fn field(&mut self) -> Result<Field<'a>, Corrupt> {
+        // Redis writes the time before the field, Valkey behind the value.
         let before = match self.expiries {
             Expiries::After(start) => relative_expiry(self.reader.length()?, start)?,
             _ => None,
@@ -340,7 +391,8 @@ fn some(count: usize) -> Result<usize, Corrupt> {
     }
 }
 
-/// A score as it was written before version 8: a length that may stand for a number itself, and decimal text.
+/// A score as it was written before version 8: a length that may stand for a number itself, and
+/// decimal text.
 fn score_as_text(reader: &mut Reader<'_>) -> Result<f64, Corrupt> {
     match reader.u8()? {
         NEGATIVE_INFINITY => Ok(f64::NEG_INFINITY),
@@ -352,6 +404,7 @@ fn score_as_text(reader: &mut Reader<'_>) -> Result<f64, Corrupt> {
 }
 
 fn relative_expiry(after: u64, start: u64) -> Result<Option<u64>, Corrupt> {
+    // 0 means none, so all others are one more than they say.
     let Some(after) = after.checked_sub(1) else {
         return Ok(None);
     };
@@ -387,6 +440,7 @@ macro_rules! elements {
             type Item = Result<$element, Corrupt>;
 
             fn next(&mut self) -> Option<Self::Item> {
+                // Copied, as reading an element borrows the whole iterator.
                 let mut left = self.left;
                 let element = next(&mut left, || $read(self));
                 self.left = left;

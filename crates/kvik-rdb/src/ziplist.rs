@@ -1,8 +1,8 @@
 //! Ziplists: what Redis kept small lists, hashes and sorted sets in before version 10.
 //!
-//! A header of total bytes, offset of the last entry and number of entries, then the entries and a byte 255. An entry
-//! starts with the length of the one before it; then its own kind and, for a string, length. The numbers are
-//! little-endian but for the lengths of longer strings.
+//! A header of total bytes, offset of the last entry and number of entries, then the entries and a
+//! byte 255. An entry starts with the length of the one before it; then its own kind and, for a
+//! string, length. The numbers are little-endian but for the lengths of longer strings.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ const END: u8 = 255;
 /// The length of the previous entry is in the next four bytes.
 const LONG_PREVIOUS: u8 = 254;
 
-/// What the header says when there are too many entries to say how many.
+/// The number of entries in the header when there are too many to say how many.
 const MANY: u16 = u16::MAX;
 
 /// A ziplist whose lengths have been checked.
@@ -95,6 +95,8 @@ fn check(bytes: &[u8]) -> Option<usize> {
     if total != bytes.len() || bytes.last() != Some(&END) {
         return None;
     }
+    // Redis walks a ziplist from both ends, so the lengths that lead back must agree with those
+    // that lead on: otherwise the bytes would be two different lists.
     let (mut len, mut last, mut before) = (0, HEADER, 0);
     while reader.remaining() > 1 {
         let start = bytes.len() - reader.remaining();
@@ -106,6 +108,7 @@ fn check(bytes: &[u8]) -> Option<usize> {
         last = start;
         before = bytes.len() - reader.remaining() - start;
     }
+    // Beyond 65534 entries the header does not say how many; they are counted here.
     let count_fits = stated == MANY || usize::from(stated) == len;
     (reader.remaining() == 1 && tail == last && count_fits).then_some(len)
 }
@@ -119,9 +122,10 @@ fn previous(reader: &mut Reader<'_>) -> Option<usize> {
     })
 }
 
-/// What an entry holds.
+/// The string or integer of an entry.
 fn entry<'a>(reader: &mut Reader<'a>) -> Option<Text<'a>> {
     let kind = reader.u8().ok()?;
+    // The upper two bits say how many bytes hold the length; both set means an integer.
     let len = match kind >> 6 {
         0 => usize::from(kind),
         1 => usize::from(u16::from_be_bytes([kind & 0x3f, reader.u8().ok()?])),
@@ -136,11 +140,13 @@ fn integer(kind: u8, reader: &mut Reader<'_>) -> Option<i64> {
         0xc0 => i16::from_le_bytes(reader.array().ok()?).into(),
         0xd0 => i32::from_le_bytes(reader.array().ok()?).into(),
         0xe0 => i64::from_le_bytes(reader.array().ok()?),
+        // 24 bits: shifted up to the sign and back.
         0xf0 => {
             let [a, b, c] = reader.array().ok()?;
             (i32::from_le_bytes([0, a, b, c]) >> 8).into()
         }
         0xfe => i8::from_le_bytes(reader.array().ok()?).into(),
+        // Numbers from 0 to 12 stand in the kind itself.
         0xf1..=0xfd => i64::from(kind & 0xf) - 1,
         _ => return None,
     })

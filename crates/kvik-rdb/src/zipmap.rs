@@ -1,8 +1,8 @@
 //! Zipmaps: what Redis kept small hashes in before version 4.
 //!
-//! A byte with the number of pairs unless it is 254 or more, then the pairs and a byte 255. A pair is a length and the
-//! field, a length, a byte with the number of unused bytes, the value and the unused bytes. A length is a byte, or a byte
-//! 254 and four more.
+//! A byte with the number of pairs unless it is 254 or more, then the pairs and a byte 255. A pair
+//! is a length and the field, a length, a byte with the number of unused bytes, the value and the
+//! unused bytes. A length is a byte, or a byte 254 and four more.
 
 use std::borrow::Cow;
 
@@ -49,11 +49,13 @@ fn check(bytes: &[u8]) -> Option<usize> {
     let mut reader = Reader::new(bytes);
     let stated = reader.u8().ok()?;
     let mut len = 0;
+    // The last byte is the end mark, which is also no valid length.
     while reader.remaining() > 1 {
         let field = length(&mut reader)?;
         pair(field, &mut reader)?;
         len += 1;
     }
+    // 254 pairs and more are not counted in the header.
     let count_fits = stated >= LONG || usize::from(stated) == len;
     (reader.u8() == Ok(END) && count_fits).then_some(len)
 }

@@ -1,11 +1,13 @@
 //! The arguments of one command: borrowed from the receive buffer, or owned.
 //!
-//! An argument is a [`Span`] of a byte buffer rather than a slice, so a parser can hand out positions while the
-//! buffer is still growing and moving, and a thread can keep one `Vec<Span>` for all its connections. [`Args`] joins
-//! the two for reading and is two words wide per half: pass it by value.
+//! An argument is a [`Span`] of a byte buffer rather than a slice, so a parser can hand out
+//! positions while the buffer is still growing and moving, and a thread can keep one `Vec<Span>`
+//! for all its connections. [`Args`] joins the two for reading and is two words wide per half: pass
+//! it by value.
 //!
-//! A large argument may have been received apart, into a rope ([`LargeArg`]), and lie nowhere in the buffer. Who can use a
-//! rope asks for it ([`Args::rope`]); for all others its bytes are put together when they are first read.
+//! A large argument may have been received apart, into a rope ([`LargeArg`]), and lie nowhere in
+//! the buffer. Who can use a rope asks for it ([`Args::rope`]); for all others its bytes are put
+//! together when they are first read.
 
 use std::ops::{Index, Range};
 use std::sync::OnceLock;
@@ -24,8 +26,8 @@ pub struct Span {
 }
 
 impl Span {
-    /// The start of an argument that was received apart; its length is the number of it. No other lies there, as a whole
-    /// command ends before.
+    /// The start of an argument that was received apart; its length is the number of it. No other
+    /// lies there, as a whole command ends before.
     const LARGE: u32 = u32::MAX;
 
     /// The argument that was received apart as number `index`.
@@ -40,9 +42,10 @@ impl Span {
 /// A large argument that is received apart from the bytes around it.
 #[derive(Debug)]
 pub struct LargeArg {
-    /// Where it would begin, counted from the start of its command without what else was received apart.
+    /// Where it would begin, counted from the start of its command without what else was received
+    /// apart.
     pub at: usize,
-    /// What has come of it.
+    /// The bytes received so far.
     pub incoming: IncomingRope,
     flat: OnceLock<Vec<u8>>,
 }
@@ -59,6 +62,7 @@ impl LargeArg {
 
     fn text(&self) -> &[u8] {
         let rope = self.incoming.rope();
+        // Put together once, by whoever first needs plain bytes; most commands take the rope.
         self.flat
             .get_or_init(|| rope.map_or_else(Vec::new, Rope::to_vec))
     }
@@ -66,7 +70,8 @@ impl LargeArg {
 
 /// The arguments of one command, the command's name first, borrowed from a buffer.
 ///
-/// Reading an argument panics if its span does not lie in the buffer; spans filled by [`crate::RequestParser`] do.
+/// Reading an argument panics if its span does not lie in the buffer; spans filled by
+/// [`crate::RequestParser`] do.
 #[derive(Clone, Copy)]
 pub struct Args<'a> {
     buffer: &'a [u8],
@@ -93,6 +98,8 @@ impl<'a> Args<'a> {
     fn at(self, span: Span) -> &'a [u8] {
         let start = span.start as usize;
         match self.buffer.get(start..start + span.len as usize) {
+            // A large argument has a start beyond every buffer, so the one bounds check finds it
+            // too.
             Some(text) => text,
             None => self.text_apart(span),
         }
@@ -236,6 +243,16 @@ impl DoubleEndedIterator for ArgsIter<'_> {
 impl ExactSizeIterator for ArgsIter<'_> {}
 
 /// The arguments of one command, owned: for queued, blocked and generated commands.
+///
+/// ```
+/// use kvik_resp::{ArgsBuf, encode_command};
+///
+/// let command: ArgsBuf = ["SET", "key", "value"].into_iter().collect();
+/// assert_eq!(&command.as_args()[1], b"key");
+/// let mut bytes = Vec::new();
+/// encode_command(command.as_args(), &mut bytes);
+/// assert!(bytes.starts_with(b"*3\r\n$3\r\nSET\r\n"));
+/// ```
 #[derive(Clone, Default)]
 pub struct ArgsBuf {
     bytes: Vec<u8>,
@@ -288,7 +305,8 @@ impl ArgsBuf {
         self.bytes.len()
     }
 
-    /// The buffer in which the next argument is being built; [`Self::close_arg`] makes it an argument.
+    /// The buffer in which the next argument is being built; [`Self::close_arg`] makes it an
+    /// argument.
     pub(crate) fn open_arg(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
@@ -340,6 +358,7 @@ impl std::fmt::Debug for ArgsBuf {
 
 /// Appends a command as clients send it: an array of bulk strings.
 pub fn encode_command(args: Args<'_>, out: &mut Vec<u8>) {
+    // The writer of replies writes arrays and bulk strings too; the vector only passes through it.
     let mut output = Output::from(std::mem::take(out));
     let mut reply = crate::Reply::new(&mut output, crate::Protocol::Resp2);
     reply.array(args.len());

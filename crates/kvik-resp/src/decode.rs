@@ -1,16 +1,17 @@
 //! Decodes replies, for clients.
 //!
-//! The decoder is fed the same growing buffer until a reply is whole. The collections it is inside of are on an
-//! explicit stack, so depth costs no call stack, and it remembers how far it came, so a large reply is not decoded
-//! again for each packet. A length that a header announces is checked and never allocated in advance.
+//! The decoder is fed the same growing buffer until a reply is whole. The collections it is inside
+//! of are on an explicit stack, so depth costs no call stack, and it remembers how far it came, so
+//! a large reply is not decoded again for each packet. A length that a header announces is checked
+//! and never allocated in advance.
 //!
-//! RESP2 and RESP3 need no switch, their types have different first bytes. Streamed strings and collections (`$?`,
-//! `*?`) are refused: no server sends them.
+//! RESP2 and RESP3 need no switch, their types have different first bytes. Streamed strings and
+//! collections (`$?`, `*?`) are refused: no server sends them.
 
 use crate::Value;
 use crate::number::{parse_f64, parse_i64};
 
-/// What a server may send.
+/// Limits of the replies of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct DecodeLimits {
     /// Longest string in bytes.
@@ -34,7 +35,8 @@ impl Default for DecodeLimits {
     }
 }
 
-/// Why a byte stream is not a sequence of replies. Nothing after it can be trusted: close the connection.
+/// Why a byte stream is not a sequence of replies. Nothing after it can be trusted: close the
+/// connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
     /// No type starts with this byte.
@@ -75,6 +77,18 @@ impl std::fmt::Display for DecodeError {
 impl std::error::Error for DecodeError {}
 
 /// The decoder of one connection: the unfinished collections of the current reply.
+///
+/// ```
+/// use kvik_resp::{ReplyDecoder, Value};
+///
+/// let mut decoder = ReplyDecoder::new();
+/// let input = b"*2\r\n:1\r\n+OK\r\n";
+/// assert_eq!(decoder.decode(&input[..7])?, None);
+/// let (value, len) = decoder.decode(input)?.expect("the reply is whole");
+/// assert_eq!(len, input.len());
+/// assert_eq!(value, Value::Array(vec![Value::Integer(1), Value::Simple("OK".into())]));
+/// # Ok::<(), kvik_resp::DecodeError>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct ReplyDecoder {
     limits: DecodeLimits,
@@ -123,12 +137,14 @@ impl ReplyDecoder {
         }
     }
 
-    /// Decodes the reply that starts at `input[0]`: it and its length, or `None` while it is not whole. Then call again
-    /// with the same bytes and more behind them.
+    /// Decodes the reply that starts at `input[0]`: it and its length, or `None` while it is not
+    /// whole. Then call again with the same bytes and more behind them.
     pub fn decode(&mut self, input: &[u8]) -> Result<Option<(Value, usize)>, DecodeError> {
         while let Some(item) = self.next_item(input)? {
+            // A collection with elements opens a frame; everything else is a whole value at once.
             let whole = match item {
                 Item::Open(kind, missing) if missing > 0 => {
+                    // The stack is on the heap, but dropping a tree of values recurses.
                     if self.stack.len() >= self.limits.max_depth {
                         return Err(DecodeError::TooDeep);
                     }
@@ -150,7 +166,8 @@ impl ReplyDecoder {
         Ok(None)
     }
 
-    /// Adds a whole value to the innermost collection and closes those that it completes; returns it when it is in none.
+    /// Adds a whole value to the innermost collection and closes those that it completes; returns
+    /// it when it is in none.
     fn add(&mut self, mut value: Value) -> Option<Value> {
         while let Some(frame) = self.stack.last_mut() {
             frame.values.push(value);
@@ -159,6 +176,8 @@ impl ReplyDecoder {
                 return None;
             }
             let frame = self.stack.pop()?;
+            // The last element: the collection is a value itself now, perhaps the last one of
+            // another.
             value = frame.kind.build(frame.values);
         }
         Some(value)
@@ -169,6 +188,7 @@ impl ReplyDecoder {
         let Some(kind) = input.get(self.decoded).copied() else {
             return Ok(None);
         };
+        // Before the line is looked for: what is no RESP at all may never have a line end.
         if !b"+-:$*_,#(=~>%|!".contains(&kind) {
             return Err(DecodeError::UnknownType(kind));
         }
@@ -194,12 +214,14 @@ impl ReplyDecoder {
         if kind == b'*' && line == b"-1" {
             return Ok(Item::Value(Value::Null));
         }
+        // A map announces pairs, each of which is two elements.
         let per_entry = if matches!(collection, Collection::Map | Collection::Attributed) {
             2
         } else {
             1
         };
         let count = parse_length(line, self.limits.max_elements / per_entry)?;
+        // Attributes stand before the value that they belong to, which counts as one more element.
         let own_value = usize::from(matches!(collection, Collection::Attributed));
         Ok(Item::Open(collection, count * per_entry + own_value))
     }
@@ -216,6 +238,8 @@ impl ReplyDecoder {
             return Ok(Some(Item::Value(Value::Null)));
         }
         let end = start.saturating_add(parse_length(line, self.limits.max_bulk)?);
+        // The header is not counted as decoded before the string is whole: the next call reads it
+        // again, which costs less than to remember it.
         match input.get(end..end.saturating_add(2)) {
             None => return Ok(None),
             Some(b"\r\n") => {}
@@ -228,11 +252,13 @@ impl ReplyDecoder {
 
     /// The offset of the `\r\n` that ends the line at `decoded`.
     fn find_line_end(&mut self, input: &[u8]) -> Result<Option<usize>, DecodeError> {
+        // One byte more than a line may have: enough to see that it is too long.
         let longest = input.len().min(
             self.decoded
                 .saturating_add(self.limits.max_line)
                 .saturating_add(1),
         );
+        // Bytes of earlier calls are not searched again.
         let from = self.scanned.max(self.decoded).min(longest);
         let Some(found) = memchr::memchr(b'\r', &input[from..longest]) else {
             self.scanned = longest;
@@ -301,14 +327,15 @@ fn parse_length(line: &[u8], max: usize) -> Result<usize, DecodeError> {
 /// A type that is one line.
 fn line_value(kind: u8, line: &[u8]) -> Result<Value, DecodeError> {
     let value = match kind {
-        b'+' => Some(Value::Simple(text(line))),
-        b'-' => Some(Value::Error(text(line))),
+        b'+' => Some(Value::Simple(line.into())),
+        b'-' => Some(Value::Error(line.into())),
+        // RESP3 allows a plus sign.
         b':' => parse_i64(line.strip_prefix(b"+").unwrap_or(line)).map(Value::Integer),
         b'_' => line.is_empty().then_some(Value::Null),
         b'#' if line == b"t" => Some(Value::Boolean(true)),
         b'#' if line == b"f" => Some(Value::Boolean(false)),
         b',' => double(line).map(Value::Double),
-        b'(' => is_integer(line).then(|| Value::BigNumber(text(line))),
+        b'(' => is_integer(line).then(|| Value::BigNumber(ascii(line))),
         _ => None,
     };
     value.ok_or(DecodeError::InvalidLine)
@@ -317,10 +344,10 @@ fn line_value(kind: u8, line: &[u8]) -> Result<Value, DecodeError> {
 /// A type that is a length and as many bytes.
 fn string_value(kind: u8, bytes: &[u8]) -> Result<Value, DecodeError> {
     match kind {
-        b'!' => Ok(Value::Error(text(bytes))),
+        b'!' => Ok(Value::Error(bytes.into())),
         b'=' => match bytes {
             [a, b, c, b':', content @ ..] if [*a, *b, *c].is_ascii() => Ok(Value::Verbatim {
-                format: text(&[*a, *b, *c]),
+                format: ascii(&[*a, *b, *c]),
                 text: content.to_vec(),
             }),
             _ => Err(DecodeError::InvalidVerbatim),
@@ -344,9 +371,9 @@ fn is_integer(line: &[u8]) -> bool {
     !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
 }
 
-/// Lines are text; what is not UTF-8 in them is replaced.
-fn text(line: &[u8]) -> String {
-    String::from_utf8_lossy(line).into_owned()
+/// Bytes that were checked to be ASCII, as text.
+fn ascii(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
 }
 
 #[cfg(test)]

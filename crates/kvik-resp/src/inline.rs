@@ -1,9 +1,10 @@
-//! Splits a line of text into arguments by the quoting rules of Redis' inline commands and of its command line.
+//! Splits a line of text into arguments by the quoting rules of Redis' inline commands and of its
+//! command line.
 //!
-//! Outside quotes an argument ends at a blank. Inside double quotes `\n \r \t \b \a`, `\xHH` and a backslash before
-//! any other byte are escapes; inside single quotes only `\'` is. A quote may open in the middle of an argument, but
-//! after the closing one the argument must end. So the arguments are not slices of the line: they are built in an
-//! [`ArgsBuf`].
+//! Outside quotes an argument ends at a blank. Inside double quotes `\n \r \t \b \a`, `\xHH` and a
+//! backslash before any other byte are escapes; inside single quotes only `\'` is. A quote may open
+//! in the middle of an argument, but after the closing one the argument must end. So the arguments
+//! are not slices of the line: they are built in an [`ArgsBuf`].
 
 use crate::ArgsBuf;
 
@@ -29,6 +30,7 @@ impl std::error::Error for UnbalancedQuotes {}
 pub fn split_line(line: &[u8], args: &mut ArgsBuf) -> Result<(), UnbalancedQuotes> {
     let mut rest = skip_blanks(line);
     while !rest.is_empty() {
+        // The argument grows in place, behind the ones before it; a broken one is cut off again.
         let start = args.byte_len();
         match take_arg(rest, args.open_arg()) {
             Some(after) => rest = skip_blanks(after),
@@ -46,6 +48,8 @@ pub fn split_line(line: &[u8], args: &mut ArgsBuf) -> Result<(), UnbalancedQuote
 fn take_arg<'a>(mut rest: &'a [u8], out: &mut Vec<u8>) -> Option<&'a [u8]> {
     while let [byte, after @ ..] = rest {
         match byte {
+            // Narrower than `is_blank`: Redis ends an argument at these, but skips all of isspace
+            // before one.
             b' ' | b'\n' | b'\r' | b'\t' | 0 => return Some(rest),
             b'"' => return take_double_quoted(after, out),
             b'\'' => return take_single_quoted(after, out),
@@ -61,6 +65,7 @@ fn take_double_quoted<'a>(mut rest: &'a [u8], out: &mut Vec<u8>) -> Option<&'a [
         let (byte, after) = match rest {
             [] => return None,
             [b'"', after @ ..] => return at_blank(after),
+            // Without two digits `\x` is an escape like any other: the letter itself.
             [b'\\', b'x', high, low, after @ ..]
                 if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
             {

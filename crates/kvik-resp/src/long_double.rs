@@ -1,12 +1,14 @@
 //! The arithmetic behind `INCRBYFLOAT`: x87 extended precision, bit by bit.
 //!
-//! Redis adds in C's `long double`, on x86-64 a float with 64 bits of mantissa, and prints 17 digits behind the point
-//! without trailing zeros. That is why 0.1 + 0.2 is 0.3 there, when the shortest form of the `f64` sum is
-//! 0.30000000000000004. Users, replicas and dumps see these digits, so [`LongDouble`] computes exactly the same ones
-//! on every platform: parsing, adding and printing are each rounded once, half to even, from the exact value.
+//! Redis adds in C's `long double`, on x86-64 a float with 64 bits of mantissa, and prints 17
+//! digits behind the point without trailing zeros. That is why 0.1 + 0.2 is 0.3 there, when the
+//! shortest form of the `f64` sum is 0.30000000000000004. Users, replicas and dumps see these
+//! digits, so [`LongDouble`] computes exactly the same ones on every platform: parsing, adding and
+//! printing are each rounded once, half to even, from the exact value.
 //!
-//! Parsing and printing are exact through [`Natural`] and cost a microsecond for usual numbers, some hundred for the
-//! longest that are accepted (5 KB). There is no other arithmetic than the addition.
+//! Parsing and printing are exact through [`Natural`] and cost a microsecond for usual numbers,
+//! some hundred for the longest that are accepted (5 KB). There is no other arithmetic than the
+//! addition.
 
 use crate::natural::Natural;
 
@@ -23,7 +25,8 @@ enum Magnitude {
     Finite(Scaled),
 }
 
-/// mantissa × 2^exponent. Rounded to a format, the mantissa's top bit is set or the exponent is the least one.
+/// mantissa × 2^exponent. Rounded to a format, the mantissa's top bit is set or the exponent is the
+/// least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Scaled {
     mantissa: u64,
@@ -56,7 +59,8 @@ const MAX_TEXT: usize = 5 * 1024;
 const FRACTION_DIGITS: usize = 17;
 
 impl LongDouble {
-    /// The number that `text` is, by the rules of [`crate::parse_f64`] but in this range and precision.
+    /// The number that `text` is, by the rules of [`crate::parse_f64`] but in this range and
+    /// precision.
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text.len() >= MAX_TEXT {
             return None;
@@ -85,6 +89,8 @@ impl LongDouble {
         let (Magnitude::Finite(a), Magnitude::Finite(b)) = (self.magnitude, other.magnitude) else {
             return None;
         };
+        // The sum has the sign of the larger magnitude. Exponents first: of two values in the same
+        // format the one with the larger exponent is not smaller.
         let (large, small, negative) = if (a.exponent, a.mantissa) >= (b.exponent, b.mantissa) {
             (a, b, self.negative)
         } else {
@@ -102,6 +108,7 @@ impl LongDouble {
 /// 17 digits behind the point, without trailing zeros; never an exponent and never `-0`.
 impl std::fmt::Display for LongDouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A value with an exponent of at least 0 is whole, and has no digits behind the point.
         let text = match self.magnitude {
             Magnitude::Infinite => "inf".to_owned(),
             Magnitude::Finite(value) if value.exponent < 0 => print_fraction(value),
@@ -128,6 +135,7 @@ fn print_fraction(value: Scaled) -> String {
         exponent: value.exponent,
         inexact: false,
     };
+    // Rounded to units of 10^-17, once, from the exact product.
     let units = scaled.shift_right(value.exponent.unsigned_abs());
     let text = format!(
         "{}.{:0width$}",
@@ -146,8 +154,8 @@ struct Exact {
 }
 
 impl Exact {
-    /// The nearest value of a format, ties to the even mantissa; `None` when it is out of range. Where this is called
-    /// an inexact value has more bits than any mantissa.
+    /// The nearest value of a format, ties to the even mantissa; `None` when it is out of range.
+    /// Where this is called an inexact value has more bits than any mantissa.
     fn round(&self, format: &Format) -> Option<Scaled> {
         let bit_len = 128 - self.bits.leading_zeros() as i32;
         if bit_len == 0 {
@@ -156,11 +164,14 @@ impl Exact {
                 exponent: format.least_exponent,
             });
         }
+        // Bits to drop: as many as the mantissa has too many, or more for a value so small that the
+        // format has no exponent for it (a subnormal).
         let mut shift = (bit_len - format.mantissa_bits).max(format.least_exponent - self.exponent);
         let mut mantissa = match u32::try_from(shift) {
             Ok(right) => self.shift_right(right),
             Err(_) => self.bits << shift.unsigned_abs(),
         };
+        // Rounding up all ones gave one bit more: 0b1111 became 0b10000.
         if mantissa >> format.mantissa_bits != 0 {
             mantissa >>= 1;
             shift += 1;
@@ -178,9 +189,12 @@ impl Exact {
         if count == 0 {
             return self.bits;
         }
+        // checked: a count of 128 or more leaves nothing, and then all bits are below the half.
         let kept = self.bits.checked_shr(count).unwrap_or(0);
         let half = 1u128.checked_shl(count - 1).unwrap_or(0);
         let rest = self.bits ^ kept.checked_shl(count).unwrap_or(0);
+        // Exactly half and nothing below it goes to the even neighbour. `inexact` is such a
+        // something.
         let up = half != 0 && (rest > half || (rest == half && (self.inexact || kept & 1 == 1)));
         kept + u128::from(up)
     }
@@ -190,10 +204,13 @@ impl Exact {
 fn add(large: Scaled, small: Scaled, opposite: bool) -> Exact {
     const HEADROOM: i32 = 63;
     let distance = large.exponent.abs_diff(small.exponent);
+    // Both are aligned with 63 bits below the larger one's mantissa. If the smaller one reaches
+    // below those, its bits can only decide a tie, for which a sticky flag is enough.
     let wide = u128::from(small.mantissa) << HEADROOM;
     let aligned = wide.checked_shr(distance).unwrap_or(0);
     let inexact = aligned.checked_shl(distance).unwrap_or(0) != wide;
     let large_bits = u128::from(large.mantissa) << HEADROOM;
+    // The exact difference lies a little below the one of the cut value: one unit less and inexact.
     let bits = if opposite {
         large_bits - aligned - u128::from(inexact)
     } else {
@@ -212,6 +229,7 @@ pub(crate) fn parse_hex_f64(text: &[u8]) -> Option<f64> {
         return None;
     }
     let (negative, digits) = split_sign(text);
+    // Decimal literals never come here: the standard library reads those.
     let literal = Literal::hexadecimal(digits)?;
     let Scaled { mantissa, exponent } = literal.round(&DOUBLE)?;
     // Two exact steps, as 2^-1074 is not reached by multiplying with one normal power of two.
@@ -274,6 +292,7 @@ impl<'a> Literal<'a> {
             radix,
         };
         let empty = whole.is_empty() && fraction.is_empty();
+        // Underscores, blanks and signs among the digits are no digits, so all is refused here.
         let valid = !empty
             && literal
                 .digits()
@@ -285,7 +304,8 @@ impl<'a> Literal<'a> {
         self.whole.iter().chain(self.fraction)
     }
 
-    /// The nearest value of a format; `None` when the literal overflows it or is not zero but vanishes.
+    /// The nearest value of a format; `None` when the literal overflows it or is not zero but
+    /// vanishes.
     fn round(&self, format: &Format) -> Option<Scaled> {
         let significant = self.digits().skip_while(|digit| **digit == b'0');
         let count = significant.clone().count() as i64;
@@ -295,6 +315,8 @@ impl<'a> Literal<'a> {
                 exponent: format.least_exponent,
             });
         }
+        // Values out of any range are refused before they become numbers of a million digits. Both
+        // ranges are a little wider than the formats', whose own bounds round() checks.
         let (bits_per_digit, magnitudes) = if self.radix == 10 {
             (1, -4970..4940)
         } else {
@@ -307,6 +329,8 @@ impl<'a> Literal<'a> {
         // Small now, as the number of digits is limited and the magnitude is.
         let power = (self.exponent - below_point) as i32;
         let mut numerator = Natural::from_digits(significant, self.radix);
+        // numerator / denominator is the literal's exact value. A power of two only moves the
+        // exponent; a power of ten has to be multiplied out.
         let exact = if self.radix == 16 {
             divide(numerator, Natural::new(1), power)
         } else if power >= 0 {
@@ -321,9 +345,11 @@ impl<'a> Literal<'a> {
     }
 }
 
-/// numerator / denominator × 2^exponent to 66 bits or one more: enough to round any format from. Both are not zero.
+/// numerator / denominator × 2^exponent to 66 bits or one more: enough to round any format from.
+/// Both are not zero.
 fn divide(mut numerator: Natural, mut denominator: Natural, exponent: i32) -> Exact {
     const FRACTION_BITS: i32 = 66;
+    // Equal bit lengths first, so that the quotient begins with its first or second bit.
     let scale = numerator.bit_len() - denominator.bit_len();
     if scale > 0 {
         denominator.shl(scale.unsigned_abs());
@@ -332,6 +358,7 @@ fn divide(mut numerator: Natural, mut denominator: Natural, exponent: i32) -> Ex
     }
     // Now the quotient is between 1/2 and 2.
     let mut bits = 0;
+    // Schoolbook division: each step subtracts or does not, and that is the next bit.
     for _ in 0..=FRACTION_BITS {
         bits = (bits << 1) | u128::from(numerator.try_sub(&denominator));
         numerator.shl(1);
@@ -343,7 +370,8 @@ fn divide(mut numerator: Natural, mut denominator: Natural, exponent: i32) -> Ex
     }
 }
 
-/// Digits with or without a sign. Absurdly large ones saturate: they only decide whether a number is out of range.
+/// Digits with or without a sign. Absurdly large ones saturate: they only decide whether a number
+/// is out of range.
 fn parse_exponent(text: &[u8]) -> Option<i64> {
     const LIMIT: i64 = 1 << 40;
     let (negative, digits) = split_sign(text);

@@ -20,6 +20,8 @@ impl Natural {
         const PER_LIMB: u32 = 15; // 16^15 < 2^64
         let radix = u64::from(radix);
         let mut number = Self::new(0);
+        // Digits are gathered to a limb's worth first, so that the number is multiplied once for 15
+        // of them.
         let (mut chunk, mut len) = (0, 0);
         for digit in digits {
             chunk = chunk * radix + u64::from(char::from(*digit).to_digit(16).unwrap_or(0));
@@ -46,6 +48,7 @@ impl Natural {
 
     pub(crate) fn mul_pow10(&mut self, mut exponent: u32) {
         while exponent > 0 {
+            // 10^19 is the largest power of ten in a limb.
             let step = exponent.min(19);
             self.mul_add(10u64.pow(step), 0);
             exponent -= step;
@@ -53,6 +56,7 @@ impl Natural {
     }
 
     fn mul_add(&mut self, factor: u64, addend: u64) {
+        // limb * factor + carry < 2^128: the product is at most (2^64 - 1)^2.
         let mut carry = u128::from(addend);
         for limb in &mut self.limbs {
             carry += u128::from(*limb) * u128::from(factor);
@@ -68,6 +72,7 @@ impl Natural {
         if self.is_zero() {
             return;
         }
+        // Bits within a limb by multiplication, whole limbs by moving.
         self.mul_add(1 << (bits % 64), 0);
         self.limbs
             .splice(..0, std::iter::repeat_n(0, (bits / 64) as usize));
@@ -80,6 +85,7 @@ impl Natural {
         }
         let mut borrow = false;
         for (i, limb) in self.limbs.iter_mut().enumerate() {
+            // Only one of the two subtractions can borrow: after a first borrow the limb is not 0.
             let (less, first) = limb.overflowing_sub(other.limbs.get(i).copied().unwrap_or(0));
             let (less, second) = less.overflowing_sub(borrow.into());
             (*limb, borrow) = (less, first | second);
@@ -97,6 +103,7 @@ impl Natural {
     /// Divides by `divisor` and returns the remainder.
     fn div_rem(&mut self, divisor: u64) -> u64 {
         let mut rest = 0;
+        // Long division from the top, a limb for a digit.
         for limb in self.limbs.iter_mut().rev() {
             let dividend = (rest << 64) | u128::from(*limb);
             *limb = (dividend / u128::from(divisor)) as u64;
@@ -112,6 +119,8 @@ impl Natural {
         while !self.is_zero() {
             chunks.push(self.div_rem(CHUNK));
         }
+        // Chunks came from the lowest up. The highest has no leading zeros, all others have 19
+        // digits.
         let mut text = chunks.pop().unwrap_or(0).to_string();
         for chunk in chunks.iter().rev() {
             text.push_str(&format!("{chunk:019}"));

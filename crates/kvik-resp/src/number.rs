@@ -1,12 +1,12 @@
-//! Which byte strings are numbers: Redis' rules. How floats are printed is in `kvik-float`, the extended precision in which
-//! `INCRBYFLOAT` adds in [`crate::LongDouble`].
+//! Which byte strings are numbers: Redis' rules. How floats are printed is in `kvik-float`, the
+//! extended precision in which `INCRBYFLOAT` adds in [`crate::LongDouble`].
 
 use std::num::FpCategory;
 
 use crate::long_double::parse_hex_f64;
 
-/// The integer that `text` is, if it is written the one way Redis prints it: no plus sign, no blanks, no leading
-/// zeros, no `-0`.
+/// The integer that `text` is, if it is written the one way Redis prints it: no plus sign, no
+/// blanks, no leading zeros, no `-0`.
 pub fn parse_i64(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
@@ -14,6 +14,7 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
     };
     match digits {
         [b'0'] if !negative => return Some(0),
+        // i64::MAX has 19 digits; a longer text is out of range whatever its digits are.
         [b'1'..=b'9', ..] if digits.len() <= 19 => {}
         _ => return None,
     }
@@ -33,15 +34,19 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
     }
 }
 
-/// The float that `text` is by C's `strtod`, as far as Redis accepts it: `inf` and `infinity` with or without sign and
-/// in any case, hexadecimal with `0x`; no blanks around, no NaN, nothing that overflows or vanishes to zero.
+/// The float that `text` is by C's `strtod`, as far as Redis accepts it: `inf` and `infinity` with
+/// or without sign and in any case, hexadecimal with `0x`; no blanks around, no NaN, nothing that
+/// overflows or vanishes to zero.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
     let Some(value) = std::str::from_utf8(text).ok()?.parse::<f64>().ok() else {
         return parse_hex_f64(text);
     };
     let in_range = match value.classify() {
         FpCategory::Nan => false,
+        // A number too large for a float parses as infinity. The word itself has an `i`, digits and
+        // an exponent have none.
         FpCategory::Infinite => text.iter().any(|byte| matches!(byte, b'i' | b'I')),
+        // So does one too small parse as zero, which only zeros may.
         FpCategory::Zero => is_zero(text),
         _ => true,
     };

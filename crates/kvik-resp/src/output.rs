@@ -1,7 +1,8 @@
-//! What is to be sent: bytes, and between them parts of large strings that are not copied.
+//! Bytes to be sent, and between them parts of large strings that are not copied.
 //!
-//! Replies are written into one byte vector. A large string takes part by reference: its pieces are kept beside the
-//! vector, each with the place where it belongs. An output without pieces costs what the vector does.
+//! Replies are written into one byte vector. A large string takes part by reference: its pieces are
+//! kept beside the vector, each with the place where it belongs. An output without pieces costs
+//! what the vector does.
 
 use kvik_rope::{Piece, Rope};
 use std::ops::Range;
@@ -10,6 +11,17 @@ use std::ops::Range;
 pub const BY_REFERENCE_BYTES: usize = 16 << 10;
 
 /// Bytes in order, some of them shared with a [`Rope`].
+///
+/// ```
+/// use kvik_resp::{Output, Protocol, Reply};
+///
+/// let mut output = Output::new();
+/// let mut reply = Reply::new(&mut output, Protocol::Resp3);
+/// reply.array(2);
+/// reply.integer(7);
+/// reply.bulk(b"seven");
+/// assert_eq!(output.into_bytes(), b"*2\r\n:7\r\n$5\r\nseven\r\n");
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Output {
     pub(crate) bytes: Vec<u8>,
@@ -54,8 +66,16 @@ impl Output {
         self.len() == 0
     }
 
-    /// Takes back everything behind the first `len` bytes. That must be a length that the output had.
+    /// The first byte, which tells the kind of a reply.
+    pub fn first(&self) -> Option<u8> {
+        self.bytes.first().copied()
+    }
+
+    /// Takes back everything behind the first `len` bytes. That must be a length that the output
+    /// had.
     pub fn truncate(&mut self, len: usize) {
+        // A piece begins `last.at` own bytes and all pieces before it into the output. Pieces that
+        // end behind `len` go whole, as `len` never lies inside one.
         while let Some(last) = self.pieces.last()
             && last.at + self.piece_bytes > len
         {
@@ -92,6 +112,7 @@ impl Output {
         let before = self.bytes.len();
         self.bytes.extend_from_slice(&other.bytes);
         self.piece_bytes += other.piece_bytes;
+        // Places are counted in own bytes, so those of the other output move by ours.
         let moved = other.pieces.into_iter().map(|placed| OutputPiece {
             at: before + placed.at,
             ..placed
@@ -130,7 +151,9 @@ impl Output {
     /// Moves the bytes written since `end` to an earlier place.
     pub(crate) fn move_tail(&mut self, end: usize, place: OutputMark) {
         let count = self.bytes.len() - end;
+        // The tail is rotated before the bytes in between, which costs one pass and no memory.
         self.bytes[place.at..].rotate_right(count);
+        // Pieces that were pushed since lie behind the inserted bytes now.
         for behind in &mut self.pieces[place.pieces..] {
             behind.at += count;
         }

@@ -1,9 +1,9 @@
 //! Writes replies in the protocol version of a connection.
 //!
-//! A handler says what it means (`map`, `double`, `null`) and [`Reply`] writes the RESP3 form or what Redis sends to
-//! a RESP2 client instead. Everything is appended to one [`Output`]; a length that is known only afterwards is
-//! inserted by [`Reply::finish_array`]. Nothing checks that as many elements follow as a header announced: tests of
-//! the commands do.
+//! A handler says what it means (`map`, `double`, `null`) and [`Reply`] writes the RESP3 form or
+//! what Redis sends to a RESP2 client instead. Everything is appended to one [`Output`]; a length
+//! that is known only afterwards is inserted by [`Reply::finish_array`]. Nothing checks that as
+//! many elements follow as a header announced: tests of the commands do.
 
 use std::ops::Range;
 
@@ -23,6 +23,22 @@ pub enum Protocol {
 }
 
 /// Appends replies to an output buffer.
+///
+/// ```
+/// use kvik_resp::{Output, Protocol, Reply};
+///
+/// let encode = |protocol| {
+///     let mut output = Output::new();
+///     let mut reply = Reply::new(&mut output, protocol);
+///     let pairs = reply.deferred_map();
+///     reply.bulk(b"score");
+///     reply.double(0.5);
+///     reply.finish_map(pairs, 1);
+///     output.into_bytes()
+/// };
+/// assert_eq!(encode(Protocol::Resp3), b"%1\r\n$5\r\nscore\r\n,0.5\r\n");
+/// assert_eq!(encode(Protocol::Resp2), b"*2\r\n$5\r\nscore\r\n$3\r\n0.5\r\n");
+/// ```
 pub struct Reply<'a> {
     out: &'a mut Output,
     protocol: Protocol,
@@ -81,6 +97,11 @@ impl<'a> Reply<'a> {
         self.line(b'+', status.as_bytes());
     }
 
+    /// As [`Self::simple`], for a text that quotes what a client sent.
+    pub fn simple_bytes(&mut self, status: &[u8]) {
+        self.line(b'+', status);
+    }
+
     /// An error line: its code and text without the leading `-`. Line breaks in it become blanks.
     pub fn error(&mut self, error: &str) {
         self.line(b'-', error.as_bytes());
@@ -93,6 +114,7 @@ impl<'a> Reply<'a> {
 
     /// An integer.
     pub fn integer(&mut self, value: i64) {
+        // Counts and flags are most integers: one append instead of three.
         if (0..10).contains(&value) {
             self.raw(&[b':', b'0' + value as u8, b'\r', b'\n']);
         } else {
@@ -156,7 +178,8 @@ impl<'a> Reply<'a> {
         self.header(self.resp3_or(b'>', b'*'), len);
     }
 
-    /// The header of `pairs` attributes of the reply that follows. Only RESP3 has them: to a RESP2 client write none.
+    /// The header of `pairs` attributes of the reply that follows. Only RESP3 has them: to a RESP2
+    /// client write none.
     pub fn attribute(&mut self, pairs: usize) {
         debug_assert_eq!(self.protocol, Protocol::Resp3, "RESP2 has no attributes");
         self.header(b'|', pairs);
@@ -221,8 +244,8 @@ impl<'a> Reply<'a> {
         self.deferred_array()
     }
 
-    /// Writes the header of a deferred array before the `len` elements that were written since. Costs one move of
-    /// their bytes.
+    /// Writes the header of a deferred array before the `len` elements that were written since.
+    /// Costs one move of their bytes.
     pub fn finish_array(&mut self, deferred: Deferred, len: usize) {
         self.finish(deferred, b'*', len);
     }
@@ -241,6 +264,7 @@ impl<'a> Reply<'a> {
     }
 
     fn finish(&mut self, deferred: Deferred, kind: u8, len: usize) {
+        // The header is written at the end, where it always is, and then moved before its elements.
         let end = self.out.bytes.len();
         self.header(kind, len);
         self.out.move_tail(end, deferred.place);
@@ -269,6 +293,7 @@ impl<'a> Reply<'a> {
 
     #[inline]
     fn header(&mut self, kind: u8, len: usize) {
+        // Most lengths have one digit or two: the header is one append then.
         if len < 10 {
             self.raw(&[kind, b'0' + len as u8, b'\r', b'\n']);
         } else if len < 100 {
@@ -290,6 +315,7 @@ impl<'a> Reply<'a> {
         self.out.bytes.push(kind);
         let start = self.out.bytes.len();
         self.raw(text);
+        // A line break would end the line, and the rest would be taken for another reply.
         for byte in &mut self.out.bytes[start..] {
             if matches!(byte, b'\r' | b'\n') {
                 *byte = b' ';
@@ -307,7 +333,7 @@ impl<'a> Reply<'a> {
 mod tests {
     use super::*;
 
-    /// What `write` writes in RESP2 and in RESP3.
+    /// Checks the bytes that `write` writes in RESP2 and in RESP3.
     #[track_caller]
     fn check(write: impl Fn(&mut Reply<'_>), resp2: &str, resp3: &str) {
         for (protocol, expected) in [(Protocol::Resp2, resp2), (Protocol::Resp3, resp3)] {

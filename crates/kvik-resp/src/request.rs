@@ -1,17 +1,18 @@
 //! Finds the next command in a receive buffer.
 //!
-//! A command is an array of bulk strings (`*2\r\n$3\r\nGET\r\n$1\r\nk\r\n`) or a line of text. The parser hands out
-//! the arguments as [`Span`]s relative to the start of the command, so the receive buffer may move while a command is
-//! incomplete, and it remembers how far it came, so every byte is looked at once however the network cuts the stream.
-//! What a header announces is only compared with the limits: memory is taken for arguments that have arrived.
+//! A command is an array of bulk strings (`*2\r\n$3\r\nGET\r\n$1\r\nk\r\n`) or a line of text. The
+//! parser hands out the arguments as [`Span`]s relative to the start of the command, so the receive
+//! buffer may move while a command is incomplete, and it remembers how far it came, so every byte
+//! is looked at once however the network cuts the stream. What a header announces is only compared
+//! with the limits: memory is taken for arguments that have arrived.
 //!
-//! The checks and texts are those of Valkey 9, whose one difference from Redis is that the line ends must be right.
-//! The parser does not know commands, and nothing but framing makes it fail.
+//! The checks and texts are those of Valkey 9, whose one difference from Redis is that the line
+//! ends must be right. The parser does not know commands, and nothing but framing makes it fail.
 
 use crate::number::parse_i64;
-use crate::{Args, ArgsBuf, LargeArg, Span, inline};
+use crate::{Args, ArgsBuf, LargeArg, Span, Text, inline};
 
-/// What a client may send.
+/// Limits of the commands of a client.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Longest line of text, and longest header line, in bytes.
@@ -20,12 +21,14 @@ pub struct Limits {
     pub max_args: usize,
     /// Longest argument in bytes.
     pub max_bulk: u64,
-    /// Whether these are the narrow limits of a client that has yet to authenticate; it chooses the error text.
+    /// Whether these are the narrow limits of a client that has yet to authenticate; it chooses the
+    /// error text.
     pub unauthenticated: bool,
 }
 
 impl Limits {
-    /// For a client that must authenticate first: as much as a `HELLO 3 AUTH user password SETNAME name` needs.
+    /// For a client that must authenticate first: as much as a `HELLO 3 AUTH user password SETNAME
+    /// name` needs.
     pub fn unauthenticated() -> Self {
         Self {
             max_args: 10,
@@ -47,11 +50,11 @@ impl Default for Limits {
     }
 }
 
-/// What [`RequestParser::parse`] found at the start of the input.
+/// The result of [`RequestParser::parse`] for the start of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// A whole command of `consumed` bytes; the spans hold its arguments. Without arguments (`*0`, `*-1`) there is
-    /// nothing to execute and nothing to answer.
+    /// A whole command of `consumed` bytes; the spans hold its arguments. Without arguments (`*0`,
+    /// `*-1`) there is nothing to execute and nothing to answer.
     Command {
         /// Length of the command in the input.
         consumed: usize,
@@ -63,13 +66,14 @@ pub enum Parsed {
     },
     /// The command does not end in this input.
     Incomplete {
-        /// How long the input must at least be for the next step: a hint for growing the buffer. It is what a client
-        /// announced, so never allocate it all at once.
+        /// How long the input must at least be for the next step: a hint for growing the buffer. It
+        /// is what a client announced, so never allocate it all at once.
         needed: usize,
     },
 }
 
-/// Why a byte stream is not a sequence of commands. Nothing after it can be trusted: answer and close.
+/// Why a byte stream is not a sequence of commands. Nothing after it can be trusted: answer and
+/// close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolError {
     /// A line of text longer than [`Limits::max_inline`].
@@ -119,12 +123,44 @@ impl std::fmt::Display for ProtocolError {
 
 impl std::error::Error for ProtocolError {}
 
-/// Up to so many arguments of an unfinished command are copied between the caller's vector and the parser's. With more
-/// the vectors change places, as copying a million of them for each packet would be quadratic.
+impl ProtocolError {
+    /// The text for the client, without an error code. It holds the very byte that was received,
+    /// which `Display` can show as a character only.
+    pub fn to_text(self) -> Text {
+        match self {
+            Self::ExpectedBulk(got) => Text::from(
+                &[&b"Protocol error: expected '$', got '"[..], &[got], b"'"].concat()[..],
+            ),
+            other => other.to_string().into(),
+        }
+    }
+}
+
+/// Up to so many arguments of an unfinished command are copied between the caller's vector and the
+/// parser's. With more the vectors change places, as copying a million of them for each packet
+/// would be quadratic.
 const FEW: usize = 64;
 
-/// The parser of one connection: where it stands in an unfinished command. Holds no memory between commands, except
-/// for the longest inline command so far.
+/// The parser of one connection: where it stands in an unfinished command. Holds no memory between
+/// commands, except for the longest inline command so far.
+///
+/// ```
+/// use kvik_resp::{Args, Limits, Parsed, RequestParser};
+///
+/// let (mut parser, mut spans) = (RequestParser::new(), Vec::new());
+/// let input = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\nrest";
+///
+/// // The first packet holds a part of the command.
+/// let first = parser.parse(&input[..9], &Limits::default(), &mut spans)?;
+/// assert!(matches!(first, Parsed::Incomplete { .. }));
+///
+/// // The next call gets the same bytes and more.
+/// let whole = parser.parse(input, &Limits::default(), &mut spans)?;
+/// assert_eq!(whole, Parsed::Command { consumed: 20 });
+/// let args = Args::new(input, &spans);
+/// assert_eq!(args.iter().collect::<Vec<_>>(), [b"GET".as_slice(), b"k"]);
+/// # Ok::<(), kvik_resp::ProtocolError>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct RequestParser {
     /// Everything before this offset of the current command is parsed.
@@ -151,8 +187,8 @@ impl RequestParser {
 
     /// Parses the command that starts at `input[0]` and replaces `spans` by its arguments.
     ///
-    /// After `Incomplete` call again with the same bytes and more behind them. `spans` need not be kept in between:
-    /// the parser does that.
+    /// After `Incomplete` call again with the same bytes and more behind them. `spans` need not be
+    /// kept in between: the parser does that.
     pub fn parse(
         &mut self,
         input: &[u8],
@@ -163,8 +199,8 @@ impl RequestParser {
         self.parse_append(input, limits, spans)
     }
 
-    /// As [`Self::parse`], but appends to `spans`, so that the commands of a pipeline can share one vector. Each
-    /// command's spans are relative to its own start.
+    /// As [`Self::parse`], but appends to `spans`, so that the commands of a pipeline can share one
+    /// vector. Each command's spans are relative to its own start.
     pub fn parse_append(
         &mut self,
         input: &[u8],
@@ -174,7 +210,8 @@ impl RequestParser {
         self.parse_with(input, &[], limits, spans)
     }
 
-    /// As [`Self::parse_append`], where arguments of this command were received apart: from `input` they are left out.
+    /// As [`Self::parse_append`], where arguments of this command were received apart: from `input`
+    /// they are left out.
     #[inline]
     pub fn parse_with(
         &mut self,
@@ -184,6 +221,7 @@ impl RequestParser {
         spans: &mut Vec<Span>,
     ) -> Result<Parsed, ProtocolError> {
         if self.missing == 0 {
+            // Nearly every command is small and whole, and needs none of the state below.
             if large.is_empty()
                 && let Some(consumed) = self.parse_small(input, limits, spans)
             {
@@ -216,10 +254,12 @@ impl RequestParser {
         self.bulk.map(|len| (self.parsed, len))
     }
 
-    /// A whole command of at most 99 arguments of at most 99 bytes, which is what most commands are. Anything else is
-    /// left to the general case.
+    /// A whole command of at most 99 arguments of at most 99 bytes, which is what most commands
+    /// are. Anything else is left to the general case.
     #[inline]
     fn parse_small(&self, input: &[u8], limits: &Limits, spans: &mut Vec<Span>) -> Option<usize> {
+        // A command that came in pieces has state, and narrow limits have their own errors: both
+        // are for the general case.
         let (count, mut at) = small_count(input)?;
         if self.parsed > 0
             || self.scanned > 0
@@ -230,6 +270,8 @@ impl RequestParser {
         }
         let base = spans.len();
         for _ in 0..count {
+            // Nothing is kept of a command that is cut off: it is parsed again from its start, with
+            // state.
             let Some(span) = small_argument(input, at) else {
                 spans.truncate(base);
                 return None;
@@ -258,6 +300,8 @@ impl RequestParser {
             let Some(len) = self.take_bulk_len(input, limits)? else {
                 return Ok(self.suspend(spans, base, input.len() + 1));
             };
+            // Only the bytes of a large argument lie elsewhere; its header and its line end are in
+            // the input.
             let is_large = large
                 .get(self.large)
                 .is_some_and(|next| next.at == self.parsed);
@@ -266,6 +310,7 @@ impl RequestParser {
                 Some(b"\r\n") => {}
                 Some(_) => return Err(ProtocolError::InvalidCrlf),
                 None => {
+                    // The header is parsed: the next call begins with the bytes of this argument.
                     self.bulk = Some(len);
                     return Ok(self.suspend(spans, base, end + 2));
                 }
@@ -309,6 +354,7 @@ impl RequestParser {
             }
         };
         self.parsed = next;
+        // Redis takes `*-1` for an empty command.
         let count = usize::try_from(count).unwrap_or(0);
         if count <= limits.max_args {
             Ok(Some(count))
@@ -325,6 +371,7 @@ impl RequestParser {
         input: &[u8],
         limits: &Limits,
     ) -> Result<Option<usize>, ProtocolError> {
+        // The header was parsed by the call that ran out of input.
         if let Some(len) = self.bulk.take() {
             return Ok(Some(len));
         }
@@ -344,7 +391,8 @@ impl RequestParser {
         check_bulk_len(len, next + self.large_bytes, limits).map(Some)
     }
 
-    /// The offset of the `\r\n` that ends the header line at `parsed`, `None` when it has not arrived.
+    /// The offset of the `\r\n` that ends the header line at `parsed`, `None` when it has not
+    /// arrived.
     fn find_header_end(
         &mut self,
         input: &[u8],
@@ -356,6 +404,7 @@ impl RequestParser {
         };
         match input.get(end + 1) {
             None => Ok(None),
+            // A carriage return alone ends no line, as in Valkey 9.
             Some(b'\n') => Ok(Some(end)),
             Some(_) => Err(ProtocolError::InvalidCrlf),
         }
@@ -369,11 +418,14 @@ impl RequestParser {
         limits: &Limits,
         too_big: ProtocolError,
     ) -> Result<Option<usize>, ProtocolError> {
+        // One byte more than a line may have: enough to see that it is too long.
         let longest = input.len().min(
             self.parsed
                 .saturating_add(limits.max_inline)
                 .saturating_add(1),
         );
+        // Bytes of earlier calls are not looked at again, so a line that comes byte by byte is not
+        // quadratic.
         let from = self.scanned.max(self.parsed).min(longest);
         if let Some(found) = memchr::memchr(end, &input[from..longest]) {
             return Ok(Some(from + found));
@@ -394,6 +446,7 @@ impl RequestParser {
                 needed: input.len() + 1,
             });
         };
+        // A lone `\n` ends a line too: people type these, with telnet or netcat.
         let line = input[..newline]
             .strip_suffix(b"\r")
             .unwrap_or(&input[..newline]);
@@ -408,6 +461,7 @@ impl RequestParser {
     /// Puts the arguments of an unfinished command back behind those in `spans`.
     fn restore(&mut self, spans: &mut Vec<Span>) {
         if spans.is_empty() && self.spans.len() > FEW {
+            // No other command shares the vector: swapping it is O(1).
             std::mem::swap(spans, &mut self.spans);
         } else {
             spans.append(&mut self.spans);
@@ -434,7 +488,8 @@ impl RequestParser {
     }
 }
 
-/// Value and length of `N\r\n` in its common form, a few digits; anything else is left to the careful way.
+/// Value and length of `N\r\n` in its common form, a few digits; anything else is left to the
+/// careful way.
 #[inline]
 fn short_header(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut value = 0;
@@ -444,6 +499,7 @@ fn short_header(bytes: &[u8]) -> Option<(usize, usize)> {
             value = value * 10 + usize::from(digit);
             continue;
         }
+        // `$007` and `$` alone are errors, which the careful way reports.
         let canonical = i == 1 || (i > 1 && bytes[0] != b'0');
         return (canonical && bytes[i..].starts_with(b"\r\n")).then_some((value, i + 2));
     }
@@ -453,7 +509,8 @@ fn short_header(bytes: &[u8]) -> Option<(usize, usize)> {
 /// Longest argument of [`RequestParser::parse_small`].
 const SMALL_BULK: u64 = 99;
 
-/// The number of arguments and where the first one begins, if the number has one or two digits in canonical form.
+/// The number of arguments and where the first one begins, if the number has one or two digits in
+/// canonical form.
 #[inline]
 fn small_count(input: &[u8]) -> Option<(usize, usize)> {
     match *input {
@@ -470,23 +527,27 @@ fn small_count(input: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-/// The argument at `at`, if it is whole and its length has one or two digits in canonical form. The header is compared
-/// in one piece but for the digits.
+/// The argument at `at`, if it is whole and its length has one or two digits in canonical form. The
+/// header is compared in one piece but for the digits.
 #[inline]
 fn small_argument(input: &[u8], at: usize) -> Option<Span> {
     const ONE_DIGIT: u32 = u32::from_le_bytes(*b"$\0\r\n");
     const TWO_DIGITS: u32 = u32::from_le_bytes(*b"$\0\0\r");
     let header = input.get(at..at + 5)?;
+    // `$`, digits and line end are compared as one word; the digits are masked out and checked
+    // apart.
     let word = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
     let (first, second) = ((word >> 8) as u8, (word >> 16) as u8);
     let (first, second) = (first.wrapping_sub(b'0'), second.wrapping_sub(b'0'));
     let (len, start) = if word & 0xFFFF_00FF == ONE_DIGIT && first < 10 {
+        // `$N\r\n`
         (first, at + 4)
     } else if word & 0xFF00_00FF == TWO_DIGITS
         && header[4] == b'\n'
         && (1..10).contains(&first)
         && second < 10
     {
+        // `$NN\r\n`, of which the last byte does not fit into the word
         (first * 10 + second, at + 5)
     } else {
         return None;
@@ -504,17 +565,20 @@ fn long_bulk_len(line: &[u8]) -> Result<u64, ProtocolError> {
         [b'$', digits @ ..] => parse_i64(digits)
             .and_then(|len| u64::try_from(len).ok())
             .ok_or(ProtocolError::InvalidBulkLength),
+        // An empty line has no first byte; its end is what was received instead.
         _ => Err(ProtocolError::ExpectedBulk(
             line.first().copied().unwrap_or(b'\r'),
         )),
     }
 }
 
-/// Checks an announced length against the limits and against what a [`Span`] can address from `start`.
+/// Checks an announced length against the limits and against what a [`Span`] can address from
+/// `start`.
 #[inline]
 fn check_bulk_len(len: u64, start: usize, limits: &Limits) -> Result<usize, ProtocolError> {
     const CRLF: u64 = 2;
     if len > limits.max_bulk {
+        // The text tells a client whether logging in would help.
         let only_unauthenticated = limits.unauthenticated && len <= Limits::default().max_bulk;
         return Err(if only_unauthenticated {
             ProtocolError::UnauthenticatedBulkLength

@@ -1,17 +1,29 @@
-//! One reply as a tree, for clients and tests. Servers write replies with [`Reply`] and never build this.
+//! One reply as a tree, for clients and tests. Servers write replies with [`Reply`] and never build
+//! this.
 
 use crate::number::parse_i64;
-use crate::{Output, Protocol, Reply};
+use crate::{Output, Protocol, Reply, Text};
 
 /// A decoded reply.
+///
+/// The accessors look through attributes, and through the types that differ between RESP2 and
+/// RESP3: a number may have come as a string, a map as an array.
+///
+/// ```
+/// use kvik_resp::Value;
+///
+/// let reply = Value::Map(vec![(Value::Bulk(b"hits".to_vec()), Value::Bulk(b"3".to_vec()))]);
+/// assert_eq!(reply.get("hits").and_then(Value::as_int), Some(3));
+/// assert_eq!(Value::Error("ERR no".into()).as_int(), None);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// No value: `$-1`, `*-1` or `_`.
     Null,
     /// A status line such as `OK`.
-    Simple(String),
+    Simple(Text),
     /// An error line: code and text.
-    Error(String),
+    Error(Text),
     /// A 64-bit integer.
     Integer(i64),
     /// A string of any bytes.
@@ -66,7 +78,7 @@ impl Value {
     }
 
     /// The error line, if this is one.
-    pub fn as_error(&self) -> Option<&str> {
+    pub fn as_error(&self) -> Option<&Text> {
         match self.plain() {
             Self::Error(error) => Some(error),
             _ => None,
@@ -95,7 +107,8 @@ impl Value {
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match self.plain() {
             Self::Bulk(bytes) | Self::Verbatim { text: bytes, .. } => Some(bytes),
-            Self::Simple(text) | Self::BigNumber(text) => Some(text.as_bytes()),
+            Self::Simple(text) => Some(text.as_bytes()),
+            Self::BigNumber(digits) => Some(digits.as_bytes()),
             _ => None,
         }
     }
@@ -121,6 +134,7 @@ impl Value {
                 .iter()
                 .find(|pair| is_key(&pair.0))
                 .map(|pair| &pair.1),
+            // RESP2 has no map: keys and values take turns.
             Self::Array(values) => values
                 .as_chunks()
                 .0
@@ -133,9 +147,10 @@ impl Value {
 }
 
 impl Value {
-    /// Appends the value as a server would send it in `protocol`. What RESP2 lacks becomes its nearest type, and
-    /// attributes are left out there.
+    /// Appends the value as a server would send it in `protocol`. What RESP2 lacks becomes its
+    /// nearest type, and attributes are left out there.
     pub fn encode(&self, protocol: Protocol, out: &mut Vec<u8>) {
+        // An output writes replies; its vector is the caller's, lent for the time.
         let mut output = Output::from(std::mem::take(out));
         self.write(&mut Reply::new(&mut output, protocol));
         *out = output.into_bytes();
@@ -144,8 +159,8 @@ impl Value {
     fn write(&self, reply: &mut Reply<'_>) {
         match self {
             Self::Null => reply.null(),
-            Self::Simple(status) => reply.simple(status),
-            Self::Error(error) => reply.error(error),
+            Self::Simple(status) => reply.simple_bytes(status.as_bytes()),
+            Self::Error(error) => reply.error_bytes(error.as_bytes()),
             Self::Integer(value) => reply.integer(*value),
             Self::Bulk(bytes) => reply.bulk(bytes),
             Self::Double(value) => reply.double(*value),
@@ -205,7 +220,10 @@ mod tests {
         assert!(Value::Simple("OK".into()).is_ok());
         assert!(!bulk("OK").is_ok());
         assert!(Value::Null.is_null());
-        assert_eq!(Value::Error("ERR x".into()).as_error(), Some("ERR x"));
+        assert_eq!(
+            Value::Error("ERR x".into()).as_error(),
+            Some(&Text::from("ERR x"))
+        );
         assert_eq!(Value::Integer(3).as_int(), Some(3));
         assert_eq!(bulk("-3").as_int(), Some(-3));
         assert_eq!(bulk("03").as_int(), None);

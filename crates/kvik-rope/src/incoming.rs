@@ -1,7 +1,8 @@
 //! A rope that is being received.
 //!
-//! Its length is known; memory is taken for what has come and for the next few chunks only, so that announcing much costs
-//! nothing. Whoever receives asks for [`room`](IncomingRope::room), has it written to and says how far.
+//! Its length is known; memory is taken for what has come and for the next few chunks only, so that
+//! announcing much costs nothing. Whoever receives asks for [`room`](IncomingRope::room), has it
+//! written to and says how far.
 
 use std::collections::VecDeque;
 use std::mem::MaybeUninit;
@@ -64,11 +65,14 @@ impl IncomingRope {
         count
     }
 
-    /// Where the next bytes belong, in order: room for at most `most` of those that are missing, rounded up to whole
-    /// chunks. What is not used stays for the next time.
+    /// Where the next bytes belong, in order: room for at most `most` of those that are missing,
+    /// rounded up to whole chunks. What is not used stays for the next time.
     pub fn room(&mut self, most: usize) -> impl Iterator<Item = &mut [MaybeUninit<u8>]> {
+        // Room counts from the start of the first open chunk, a part of which is filled.
         let wanted = (self.filled + self.missing.min(most)).div_ceil(CHUNK_BYTES);
         while self.open.len() < wanted {
+            // The last chunk is as long as the string needs, so that it is never copied to a
+            // smaller one.
             let before = self.open.len() * CHUNK_BYTES;
             let len = (self.filled + self.missing - before).min(CHUNK_BYTES);
             self.open.push_back(Box::new_uninit_slice(len));
@@ -87,6 +91,8 @@ impl IncomingRope {
     pub unsafe fn advance(&mut self, count: usize) {
         self.missing -= count;
         self.filled += count;
+        // Whole chunks move to the rope one by one. Only the string's last one may be shorter than
+        // the others.
         while let Some(first) = self.open.front() {
             let len = first.len();
             if self.filled < len {

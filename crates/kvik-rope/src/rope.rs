@@ -1,20 +1,22 @@
 //! A byte string as a row of chunks.
 //!
-//! Every chunk but the last has almost 32 KiB, and each is a counted reference. So a reader holds what it needs and copies nothing,
-//! and a write beside it copies a chunk. The last chunk may have room behind the string's end, which holds zeros: appending
-//! little by little copies each byte a few times.
+//! Every chunk but the last has almost 32 KiB, and each is a counted reference. So a reader holds
+//! what it needs and copies nothing, and a write beside it copies a chunk. The last chunk may have
+//! room behind the string's end, which holds zeros: appending little by little copies each byte a
+//! few times.
 //!
-//! The count of a chunk stands apart from its bytes. These then fill a block of the allocator exactly where a string's
-//! length is a power of two, and to let go of a string reads none of its memory, which has mostly left the cache.
+//! The count of a chunk stands apart from its bytes. These then fill a block of the allocator
+//! exactly where a string's length is a power of two, and to let go of a string reads none of its
+//! memory, which has mostly left the cache.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::Piece;
 
-/// Bytes of a whole chunk: a block of 32 KiB less a line. So the chunks of a string begin at the same offset of their pages
-/// but go to different ones when it is sent; were these all a few bytes behind, each read would wait for a write that a
-/// processor takes for one to the same place.
+/// Bytes of a whole chunk: a block of 32 KiB less a line. So the chunks of a string begin at the
+/// same offset of their pages but go to different ones when it is sent; were these all a few bytes
+/// behind, each read would wait for a write that a processor takes for one to the same place.
 pub const CHUNK_BYTES: usize = (32 << 10) - 64;
 /// The two counts of a reference-counted allocation.
 const COUNTS: usize = 2 * size_of::<usize>();
@@ -55,6 +57,7 @@ impl Rope {
         let Some((last, whole)) = self.chunks.split_last() else {
             return index;
         };
+        // All chunks but the last are whole, so only that one has to be looked at.
         index + whole.len() * chunk_bytes(CHUNK_BYTES) + chunk_bytes(last.len())
     }
 
@@ -90,16 +93,18 @@ impl Rope {
         bytes
     }
 
-    /// Overwrites what is at `offset` and behind with `bytes`. The rope grows where it ends before, and a gap is filled
-    /// with zeros.
+    /// Overwrites what is at `offset` and behind with `bytes`. The rope grows where it ends before,
+    /// and a gap is filled with zeros.
     pub fn write(&mut self, offset: usize, bytes: &[u8]) {
         if offset > self.len {
             self.append_zeros(offset - self.len);
         }
+        // The part that lies inside overwrites chunk by chunk, the rest is appended.
         let (inside, behind) = bytes.split_at(bytes.len().min(self.len - offset));
         let mut rest = inside;
         for (chunk, part) in self.spans(offset..offset + inside.len()) {
             let (now, later) = rest.split_at(part.len());
+            // make_mut copies a chunk that a reply or another rope still holds.
             Arc::make_mut(&mut self.chunks[chunk])[part].copy_from_slice(now);
             rest = later;
         }
@@ -108,12 +113,14 @@ impl Rope {
 
     /// Appends bytes.
     pub fn append(&mut self, bytes: &[u8]) {
+        // The last chunk is filled first, then whole chunks follow.
         let (now, mut rest) = bytes.split_at(bytes.len().min(self.room_wanted()));
         if !now.is_empty() {
             let at = self.len % CHUNK_BYTES;
             self.last_chunk(at + now.len())[at..][..now.len()].copy_from_slice(now);
             self.len += now.len();
         }
+        // A string that is written once gets no spare room; one that is appended to does.
         let keep_room = self.len > 0;
         while !rest.is_empty() {
             let (chunk, later) = rest.split_at(rest.len().min(CHUNK_BYTES));
@@ -166,6 +173,8 @@ impl Rope {
     fn last_chunk(&mut self, len: usize) -> &mut [u8] {
         let chunk = self.chunks.last_mut().expect("there is a chunk");
         if chunk.len() < len {
+            // Doubling while it is small, then by a quarter: a byte is copied a few times, and at
+            // most a fifth of the room is spare.
             let grown = chunk.len() + chunk.len().min(DOUBLED.max(chunk.len() / 4));
             let room = len.max(grown).min(CHUNK_BYTES);
             *chunk = roomy(chunk, room);
@@ -175,6 +184,7 @@ impl Rope {
 
     fn push(&mut self, chunk: Chunk) {
         if self.chunks.len() == self.chunks.capacity() {
+            // Doubles as a vector does, but from one: a rope of one chunk has an index of one.
             self.chunks.reserve_exact(self.chunks.len().max(1));
         }
         self.chunks.push(chunk);
@@ -189,6 +199,7 @@ impl Rope {
         );
         let mut at = range.start;
         std::iter::from_fn(move || {
+            // All chunks but the last have the same size: a position is a division.
             let (chunk, start) = (at / CHUNK_BYTES, at % CHUNK_BYTES);
             let len = (range.end - at).min(CHUNK_BYTES - start);
             at += len;
@@ -219,6 +230,7 @@ impl From<&[u8]> for Rope {
 
 impl PartialEq<[u8]> for Rope {
     fn eq(&self, other: &[u8]) -> bool {
+        // Slices of the rope are compared with as many bytes of the other, piece by piece.
         let mut rest = other;
         self.len == other.len()
             && self.slices(0..self.len).all(|slice| {

@@ -8,8 +8,9 @@ use std::time::Duration;
 use socket2::Socket;
 
 use crate::config::{Config, Key};
-use crate::net::Peer;
-use crate::reactor::{Arrival, Inbox};
+use crate::durability::Durability;
+use crate::net::{Listener, Peer};
+use crate::reactor::inbox::{Arrival, Inbox};
 
 /// Unread replies from which nothing more is executed for a client.
 pub(crate) const HIGH_WATER: usize = 1 << 20;
@@ -18,6 +19,7 @@ pub(crate) const HIGH_WATER: usize = 1 << 20;
 pub(crate) struct Front {
     pub(crate) config: Arc<Config>,
     pub(crate) high_water: usize,
+    pub(crate) durability: Durability,
     inboxes: OnceLock<Vec<Arc<Inbox>>>,
     /// How many threads serve connections: the first ones. The others sleep.
     awake: AtomicUsize,
@@ -29,6 +31,7 @@ impl Front {
         Self {
             config,
             high_water: HIGH_WATER,
+            durability: Durability::new(),
             inboxes: OnceLock::new(),
             awake: AtomicUsize::new(1),
             stopping: AtomicBool::new(false),
@@ -101,6 +104,20 @@ impl Front {
         let _ = socket.write(format!("-{refusal}\r\n").as_bytes());
     }
 
+    /// Gives a listener to the thread that accepts for all.
+    pub(crate) fn listen(&self, listener: Listener) {
+        if let Some(inbox) = self.inboxes().first() {
+            inbox.add_listener(listener);
+        }
+    }
+
+    /// Has that thread take over new listeners and drop those that are closed.
+    pub(crate) fn attend_listeners(&self) {
+        if let Some(inbox) = self.inboxes().first() {
+            inbox.nudge();
+        }
+    }
+
     /// Gives a client to the least loaded thread.
     pub(crate) fn assign(&self, socket: Socket) {
         if let Some(inbox) = self.inboxes().get(self.least_loaded()) {
@@ -133,6 +150,23 @@ impl Front {
     /// Has every thread look at its waiting clients.
     pub(crate) fn attend_all(&self) {
         self.inboxes().iter().for_each(|inbox| inbox.attend());
+    }
+
+    /// Effects before this log position are durable: has the threads send what waited for them.
+    pub(crate) fn advance(&self, lsn: u64) {
+        self.durability.advance(lsn);
+        self.wake_holders();
+    }
+
+    /// Effects are lost: has the threads disconnect who waits for them.
+    pub(crate) fn lose(&self) {
+        self.durability.lose();
+        self.wake_holders();
+    }
+
+    fn wake_holders(&self) {
+        let holders = self.inboxes().iter().filter(|inbox| inbox.holding.take());
+        holders.for_each(|inbox| inbox.nudge());
     }
 
     /// Has a thread hold the stripe of a key.

@@ -39,7 +39,7 @@ impl Host for ServerHost {
     fn config_set(&self, settings: &[(&[u8], &[u8])], local: bool) -> Result<(), Error> {
         self.config
             .set(settings, local)
-            .map_err(|error| reply(&error.to_string()))
+            .map_err(|error| Error::quoting(&error.parts()))
     }
 
     fn config_rewrite(&self) -> Result<(), Error> {
@@ -103,6 +103,14 @@ impl Host for ServerHost {
 
     fn wake_all(&self) {
         self.front.attend_all();
+    }
+
+    fn durable(&self, lsn: u64) {
+        self.front.advance(lsn);
+    }
+
+    fn durability_lost(&self) {
+        self.front.lose();
     }
 
     fn failed(&self) {

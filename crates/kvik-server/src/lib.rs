@@ -1,16 +1,24 @@
 //! The server: reactor, sessions, configuration.
 //!
-//! [`run`] is the whole program behind a command line; [`Server`] is a server inside another program, as tests use it.
+//! [`run`] is the whole program behind a command line; [`Server`] is a server inside another
+//! program, as tests use it.
 
 pub mod config;
+mod durability;
+mod files;
 mod front;
 mod host;
+mod listening;
 mod log;
+#[cfg(all(test, feature = "model"))]
+mod model;
 pub mod net;
 mod process;
 mod reactor;
 mod server;
 mod settings;
+mod sync;
 mod warning;
 
+pub use listening::ListenError;
 pub use server::{Server, StartError, run};

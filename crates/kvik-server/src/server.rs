@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -10,15 +10,18 @@ use std::thread::{self, JoinHandle};
 
 use kvik::{Db, Options};
 use kvik_command::VERSION;
+use kvik_command::gate::Closure;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::{self, Config, Key, LoadError, Loaded};
 use crate::front::{Front, HIGH_WATER};
 use crate::host::{ServerHost, Stop};
+use crate::listening::{ListenError, Listening};
 use crate::net::{self, Backend, Driver, Listener};
-use crate::reactor::{Inbox, Reactor};
-use crate::{log, settings};
+use crate::reactor::Reactor;
+use crate::reactor::inbox::Inbox;
+use crate::{files, log, settings};
 
 /// Why the server could not start, in one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -27,16 +30,14 @@ pub enum StartError {
     #[error("{0}")]
     Config(#[from] LoadError),
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {error}")]
-    Listen {
-        /// The address.
-        address: String,
-        /// What the system says.
-        error: io::Error,
-    },
+    #[error("{0}")]
+    Listen(#[from] ListenError),
     /// No address is left to listen on.
     #[error("nothing to listen on: port is 0, tls-port is 0 and there is no unixsocket")]
     NoAddress,
+    /// The data cannot be loaded. The files are as they were.
+    #[error("{0}")]
+    Files(#[from] kvik::OpenError),
     /// The system refuses something else.
     #[error("cannot {what}: {error}")]
     System {
@@ -51,7 +52,8 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
     move |error| StartError::System { what, error }
 }
 
-/// Runs the server that a command line (without the program's name) describes, until a signal or SHUTDOWN ends it.
+/// Runs the server that a command line (without the program's name) describes, until a signal or
+/// SHUTDOWN ends it.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let loaded = config::load(&args, std::env::vars_os(), &mut io::stdin());
@@ -68,13 +70,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn serve(loaded: Loaded) -> Result<ExitCode, StartError> {
     let config = Arc::new(loaded.config);
     let log = log::start(&config).map_err(system("open the log file"))?;
-    settings::obey_log_level(&config, log);
-    let server = Server::start(config)?;
+    settings::obey_log(&config, log);
+    let server = Server::start(Arc::clone(&config))?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     let signals = watch_signals(server.stop.clone()).map_err(system("watch signals"))?;
-    let code = server.wait();
+    let code = server.wait(&config);
     signals.close();
     Ok(code)
 }
@@ -111,8 +113,11 @@ impl Server {
     /// # Errors
     /// If an address is not free, or the system lacks something.
     pub fn start(config: Arc<Config>) -> Result<Self, StartError> {
-        raise_file_limit(config.size(Key::Maxclients));
-        let listeners = listen(&config)?;
+        raise_file_limit(&config);
+        let (listening, listeners) = Listening::start(&config)?;
+        if listeners.is_empty() {
+            return Err(StartError::NoAddress);
+        }
         let addresses: Vec<_> = listeners.iter().filter_map(Listener::tcp_address).collect();
         let (stop, stopped) = channel();
         let front = Arc::new(Front::new(Arc::clone(&config)));
@@ -125,12 +130,18 @@ impl Server {
             io_backend: crew.io_backend,
             threads,
         };
-        let db = Db::open(Options::default().threads(threads).host(Arc::new(host)));
+        let db = Db::in_memory(Options::default().threads(threads).host(Arc::new(host)));
         settings::obey(&config, &db);
+        settings::tell_threads(&config, &front);
+        settings::relisten(&config, &front, listening);
+        settings::raise_file_limit(&config);
+        settings::refuse_pending(&config);
         announce(&config, &addresses, threads, crew.io_backend);
+        // Clients may come while data is loaded; they are told so.
+        db.engine().gate.close(Closure::Loading);
         let threads = crew.serve(&front, &db, listeners);
         let pid_file = PidFile::write(&config);
-        Ok(Self {
+        let server = Self {
             db,
             front,
             threads,
@@ -138,7 +149,9 @@ impl Server {
             stop,
             stopped,
             pid_file,
-        })
+        };
+        files::open(&config, &server.db)?;
+        Ok(server)
     }
 
     /// The TCP addresses it listens on, with the ports that the system chose.
@@ -157,14 +170,24 @@ impl Server {
         &self.db
     }
 
-    /// Serves until a signal or SHUTDOWN, then ends in an orderly way.
-    fn wait(self) -> ExitCode {
-        let why = self.stopped.recv().unwrap_or(Stop::Failure);
-        match why {
-            Stop::Signal(signal) => tracing::info!("received signal {signal}, shutting down"),
-            Stop::Command => tracing::info!("received SHUTDOWN, shutting down"),
-            Stop::Failure => tracing::error!("a thread failed, shutting down"),
-        }
+    /// Serves until a signal or SHUTDOWN, then ends in an orderly way. A signal saves first, as
+    /// configured; if that fails the server goes on.
+    fn wait(self, config: &Config) -> ExitCode {
+        let why = loop {
+            let why = self.stopped.recv().unwrap_or(Stop::Failure);
+            match why {
+                Stop::Signal(signal) => {
+                    tracing::info!("received signal {signal}, shutting down");
+                    if !files::save_for_signal(config, &self.db, signal) {
+                        tracing::warn!("cannot save the data, so the server goes on");
+                        continue;
+                    }
+                }
+                Stop::Command => tracing::info!("received SHUTDOWN, shutting down"),
+                Stop::Failure => tracing::error!("a thread failed, shutting down"),
+            }
+            break why;
+        };
         drop(self);
         tracing::info!("bye");
         if why == Stop::Failure {
@@ -187,7 +210,8 @@ impl Drop for Server {
     }
 }
 
-/// The I/O threads while they start: each makes its own driver, and all wait until the store is there.
+/// The I/O threads while they start: each makes its own driver, and all wait until the store is
+/// there.
 struct Crew {
     starts: Vec<Sender<Start>>,
     inboxes: Vec<Arc<Inbox>>,
@@ -285,7 +309,8 @@ fn io_thread(
     }
 }
 
-/// Ends the server when an I/O thread panics: its clients would wait for ever, and new ones with them.
+/// Ends the server when an I/O thread panics: its clients would wait for ever, and new ones with
+/// them.
 struct Lookout<'a>(&'a Sender<Stop>);
 
 impl Drop for Lookout<'_> {
@@ -316,71 +341,12 @@ fn thread_count(config: &Config) -> usize {
     }
 }
 
-fn listen(config: &Config) -> Result<Vec<Listener>, StartError> {
-    let backlog = config.size(Key::TcpBacklog) as u32;
-    let mut listeners = Vec::new();
-    if config.int(Key::Port) > 0 {
-        for word in config.words(Key::Bind) {
-            listeners.extend(listen_on(&word, config.int(Key::Port) as u16, backlog)?);
-        }
-    }
-    if let Some(path) = config.path(Key::Unixsocket) {
-        let mode = Some(config.size(Key::Unixsocketperm) as u32).filter(|mode| *mode > 0);
-        let listener = Listener::unix(&path, mode, backlog);
-        let failed = |error| StartError::Listen {
-            address: path.display().to_string(),
-            error,
-        };
-        listeners.push(listener.map_err(failed)?);
-    }
-    if listeners.is_empty() {
-        Err(StartError::NoAddress)
-    } else {
-        Ok(listeners)
-    }
-}
-
-/// Listens on one word of `bind`. An address with a leading `-` may be missing on this machine.
-fn listen_on(word: &str, port: u16, backlog: u32) -> Result<Option<Listener>, StartError> {
-    let (optional, name) = word
-        .strip_prefix('-')
-        .map_or((false, word), |name| (true, name));
-    let failed = |error| StartError::Listen {
-        address: format!("{name}:{port}"),
-        error,
-    };
-    let ip = match name {
-        "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        "::*" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        name => resolve(name).map_err(failed)?,
-    };
-    match Listener::tcp(SocketAddr::new(ip, port), backlog) {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) if optional && is_absent(&error) => Ok(None),
-        Err(error) => Err(failed(error)),
-    }
-}
-
-fn resolve(name: &str) -> io::Result<IpAddr> {
-    let mut found = std::net::ToSocketAddrs::to_socket_addrs(&(name, 0))?;
-    found
-        .next()
-        .map(|address| address.ip())
-        .ok_or_else(|| io::ErrorKind::NotFound.into())
-}
-
-/// Whether this machine has no such address, or not even its family.
-fn is_absent(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrNotAvailable
-        || error.raw_os_error() == Some(libc::EAFNOSUPPORT)
-}
-
 /// Raises the limit of open files so that all clients fit, as far as it goes.
-fn raise_file_limit(clients: usize) {
-    const OTHER_FILES: u64 = 64;
-    let wanted = clients as u64 + OTHER_FILES;
+fn raise_file_limit(config: &Config) {
+    let wanted = settings::files_for(config);
     match net::limits::raise_open_files(wanted) {
         Ok(limit) if limit < wanted => {
+            let clients = config.size(Key::Maxclients);
             tracing::warn!(
                 "the system allows {limit} open files, too few for maxclients {clients}"
             );
@@ -403,7 +369,7 @@ fn announce(config: &Config, addresses: &[SocketAddr], threads: usize, io_backen
         "{threads} I/O threads on {io_backend}, pid {}",
         std::process::id()
     );
-    tracing::info!("data in memory only, empty at start: nothing is saved");
+    files::announce(config);
     for ignored in config.without_effect() {
         tracing::warn!(
             "{} {} has no effect: {}",

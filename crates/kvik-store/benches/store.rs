@@ -1,7 +1,9 @@
-//! Bytes and nanoseconds per key, on one thread, through the public API: `cargo bench -p kvik-store`.
+//! Bytes and nanoseconds per key, on one thread, through the public API: `cargo bench -p
+//! kvik-store`.
 //!
-//! Each configuration runs in a process of its own, so that its resident memory is its own. Prints CSV; the last columns
-//! are the longest single insertion while the store grew and what deleting an expired key costs.
+//! Each configuration runs in a process of its own, so that its resident memory is its own. Prints
+//! CSV; the last columns are the longest single insertion while the store grew and what deleting an
+//! expired key costs.
 //!
 //! With arguments `keys value_bytes ttl` it measures that one configuration.
 
@@ -13,7 +15,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use kvik_store::{
-    Expiry, Guard, KeyspaceId, Layout, NewString, NoEffects, Stripe, StripeView, Stripes,
+    Expiry, Guard, Key, KeyHash, KeyspaceId, Layout, NewString, NoEffects, Stripe, StripeView,
+    Stripes,
 };
 
 const STRIPES: usize = 32;
@@ -39,9 +42,9 @@ impl Stripes for All {
     }
 }
 
-type Key = [u8; 16];
+type Name = [u8; 16];
 
-fn key(n: usize) -> Key {
+fn key(n: usize) -> Name {
     let mut key = *b"key:000000000000";
     let (mut at, mut n) = (16, n);
     while n > 0 {
@@ -76,26 +79,26 @@ impl Store {
         }
     }
 
-    fn with<R>(&mut self, key: &Key, hash: u64, run: impl FnOnce(&mut Guard<'_>) -> R) -> R {
+    fn guard<'g>(&'g mut self, effects: &'g mut NoEffects) -> Guard<'g> {
+        Guard::new(&mut self.stripes, &self.layout, effects, NOW)
+    }
+
+    fn set(&mut self, key: &Name, hash: KeyHash, value: &[u8], expiry: Expiry) {
         let mut effects = NoEffects;
-        let guard = Guard::new(&mut self.stripes, &self.layout, &mut effects, NOW);
-        run(&mut guard.hashed(key, hash))
+        let mut guard = self.guard(&mut effects);
+        let entry = guard.entry(Key::hashed(key, hash));
+        entry.set(NewString::Bytes(value), expiry);
     }
 
-    fn set(&mut self, key: &Key, hash: u64, value: &[u8], expiry: Expiry) {
-        self.with(key, hash, |guard| {
-            guard.entry(key).set(NewString::Bytes(value), expiry);
-        });
+    fn get(&mut self, key: &Name, hash: KeyHash) {
+        let mut effects = NoEffects;
+        let mut guard = self.guard(&mut effects);
+        let view = guard.read(Key::hashed(key, hash));
+        black_box(view.map(|view| view.value()));
     }
 
-    fn get(&mut self, key: &Key, hash: u64) {
-        self.with(key, hash, |guard| {
-            black_box(guard.read(key).map(|view| view.value()));
-        });
-    }
-
-    fn fetch(&self, hashes: &[u64]) {
-        let begin = |&hash: &u64| {
+    fn fetch(&self, hashes: &[KeyHash]) {
+        let begin = |&hash: &KeyHash| {
             let view = &self.views[self.layout.stripe_of(hash)];
             view.prefetch_bucket(&self.layout, KEYSPACE, hash)
         };
@@ -109,14 +112,15 @@ impl Store {
         }
     }
 
-    /// Nanoseconds per operation on random keys, `batch` at a time; a batch of one is not fetched beforehand.
+    /// Nanoseconds per operation on random keys, `batch` at a time; a batch of one is not fetched
+    /// beforehand.
     fn time(
         &mut self,
         keys: usize,
         batch: usize,
-        mut run: impl FnMut(&mut Self, &Key, u64),
+        mut run: impl FnMut(&mut Self, &Name, KeyHash),
     ) -> f64 {
-        let wanted: Vec<Key> = numbers(keys).take(LOOKUPS).map(key).collect();
+        let wanted: Vec<Name> = numbers(keys).take(LOOKUPS).map(key).collect();
         let mut hashes = Vec::with_capacity(batch);
         let start = Instant::now();
         for batched in wanted.chunks(batch) {

@@ -1,8 +1,8 @@
 //! The access clock of an entry: when it was last used, or how often.
 //!
-//! 32 bits with two readings, as in Redis. Under an LRU policy they are seconds; under an LFU policy the upper 24 bits
-//! are the minute of the last decay and the lower 8 a logarithmic counter (Morris 1978) that starts at
-//! [`FREQUENCY_START`] so that a new key survives its first moments.
+//! 32 bits with two readings, as in Redis. Under an LRU policy they are seconds; under an LFU
+//! policy the upper 24 bits are the minute of the last decay and the lower 8 a logarithmic counter
+//! (Morris 1978) that starts at [`FREQUENCY_START`] so that a new key survives its first moments.
 
 use crate::UnixMs;
 
@@ -43,8 +43,8 @@ impl AccessPolicy {
         }
     }
 
-    /// The clock of an entry made at `now` of a key that was used this way; what the policy does not record does not
-    /// matter.
+    /// The clock of an entry made at `now` of a key that was used this way; what the policy does
+    /// not record does not matter.
     pub(crate) fn start_with(self, usage: Usage, now: UnixMs) -> u32 {
         match (self, usage) {
             (Self::Recency, Usage::Idle(idle)) => {
@@ -67,8 +67,8 @@ impl AccessPolicy {
         }
     }
 
-    /// Seconds since the last access. A clock ahead of the time was set under an LFU policy and says
-    /// nothing of it: its key counts as used just now.
+    /// Seconds since the last access. A clock ahead of the time was set under an LFU policy and
+    /// says nothing of it: its key counts as used just now.
     pub(crate) fn idle_seconds(clock: u32, now: UnixMs) -> u64 {
         u64::from(seconds(now).saturating_sub(clock))
     }

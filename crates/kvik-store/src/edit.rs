@@ -1,29 +1,34 @@
 //! A collection while it changes.
 //!
-//! An [`Edit`] takes the value of a key out of its place and puts it back when it is dropped. In between a type's methods
-//! change it, and state for each change what has happened ([`Edit::emit`]); the words of one command after another with
-//! the same verb become one effect. A key whose collection has become empty is gone afterwards, one that was not there is
-//! there, and who watches it is told, once.
+//! An [`Edit`] takes the value of a key out of its entry and puts it back when it is dropped; a
+//! packed one it leaves there as long as small changes can be made in place ([`Edit::in_place`]).
+//! In between a type's methods change it, and emit for each change what has happened
+//! ([`Edit::emit`]); the words of one command after another with the same verb become one effect. A
+//! key whose collection has become empty is gone afterwards, one that did not exist is made, and
+//! its watchers are marked once.
 //!
-//! A collection can also be built anew beside what the key holds ([`Edit::build`]). Nothing is seen of it, and nothing of
-//! what is stated, until it is whole ([`Edit::restore`]); without that it is discarded.
+//! A collection can also be built while the key keeps what it holds ([`Edit::build`]). Nothing is
+//! seen of it, and nothing is emitted, until it replaces that value ([`Edit::restore`]); without
+//! that it is discarded.
 
 use std::mem;
 
 use crate::UnixMs;
 use crate::effect::EffectSink;
-use crate::entry::{Entry, LockedKey, OccupiedEntry};
-use crate::guard::Mode;
-use crate::keyspace::KeyspaceId;
-use crate::layout::Layout;
+use crate::entry::{Entry, OccupiedEntry};
+use crate::heap::Packing;
+use crate::in_place::InPlace;
+use crate::keyspace::Account;
+use crate::kind::WrongKind;
+use crate::layout::KeyspaceId;
 use crate::limits::Limits;
+use crate::locked::LockedKey;
+use crate::memory::MemoryMut;
 use crate::object::{Object, Typed};
-use crate::raw::arena::EntryRef;
-use crate::raw::cells::Cells;
 use crate::raw::deadlines::NEVER;
-use crate::raw::heap::Ledger;
+use crate::raw::entry_ref::EntryRef;
 use crate::restore::Terms;
-use crate::value::{ValueRef, WrongKind};
+use crate::state::Mode;
 
 /// See the module's description.
 pub(crate) struct Edit<'g, T: Typed> {
@@ -31,7 +36,7 @@ pub(crate) struct Edit<'g, T: Typed> {
     origin: Origin,
     value: T,
     account: Account,
-    /// The command whose words are being stated; empty between effects.
+    /// The command whose words are being emitted; empty between effects.
     verb: &'static [u8],
     changes: Changes,
 }
@@ -44,20 +49,15 @@ struct Changes {
     unwatched: u64,
 }
 
-/// Where a collection comes from, with the entry of the key if there is one.
+/// Where the collection of an edit is and comes from, with the entry of the key if there is one.
 #[derive(Clone, Copy, Debug)]
 enum Origin {
-    /// From the key.
+    /// It is packed and still in the entry, where small changes are made.
+    Lent(EntryRef, Packing),
+    /// It was the key's.
     Taken(Option<EntryRef>),
-    /// From nowhere; the key holds what it held.
+    /// It was begun empty; the key holds what it held.
     Built(Option<EntryRef>),
-}
-
-/// What a collection and its stripe accounted for when the collection left its place.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Account {
-    ledger: Ledger,
-    live_bytes: usize,
 }
 
 /// What has become of a collection some of whose members were due.
@@ -74,12 +74,12 @@ pub(crate) struct ExpiredMembers {
 /// What a change of a collection needs beside it.
 pub(crate) struct EditParts<'e, T> {
     pub(crate) value: &'e mut T,
-    pub(crate) cells: &'e mut Cells,
-    pub(crate) layout: &'e Layout,
+    /// Where the members of a large collection are.
+    pub(crate) memory: MemoryMut<'e>,
     pub(crate) limits: &'e Limits,
 }
 
-/// States what changes.
+/// Emits changes while they are made.
 pub(crate) struct EffectWriter<'e> {
     /// Whether it is put into words.
     is_wanted: bool,
@@ -91,13 +91,18 @@ pub(crate) struct EffectWriter<'e> {
 }
 
 impl EffectWriter<'_> {
-    /// States one change: `words` are what the command `verb`, one word or a container and its subcommand, would be given
-    /// behind the key. They are appended to the words stated before if those were for the same verb.
+    /// Emits one change: `words` are what the command `verb`, one word or a container and its
+    /// subcommand, would be given behind the key. They are appended to the words emitted before if
+    /// those were for the same verb.
+    #[inline]
     pub(crate) fn emit(&mut self, verb: &'static [u8], words: &[&[u8]]) {
         *self.changes += 1;
-        if !self.is_wanted {
-            return;
+        if self.is_wanted {
+            self.write(verb, words);
         }
+    }
+
+    fn write(&mut self, verb: &'static [u8], words: &[&[u8]]) {
         if *self.verb != verb {
             if !self.verb.is_empty() {
                 self.effects.end();
@@ -117,33 +122,40 @@ impl<'g, T: Typed> Edit<'g, T> {
     ///
     /// # Errors
     /// If the key holds another type.
+    #[inline(always)]
     pub(crate) fn open(entry: Entry<'g>) -> Result<Self, WrongKind> {
         match entry {
             Entry::Occupied(occupied) => {
-                if occupied.view().kind() != T::kind() {
-                    return Err(WrongKind);
+                let (locked, entry) = occupied.into_parts();
+                let packing = locked.stripe.heap.packing(entry);
+                if let Some(packing) = packing
+                    && packing.form.kind() == T::kind()
+                {
+                    let (origin, account) = (Origin::Lent(entry, packing), Account::default());
+                    return Ok(Self::new(locked, origin, T::default(), account));
                 }
-                let (mut locked, entry) = occupied.into_parts();
-                let (object, account) = locked.take_out(entry);
-                let value = T::from_object(object);
-                Ok(Self::new(
-                    locked,
-                    Origin::Taken(Some(entry)),
-                    value,
-                    account,
-                ))
+                Self::open_large(locked, entry)
             }
-            Entry::Vacant(vacant) => {
-                let locked = vacant.into_locked().without_hidden();
-                let account = locked.account();
-                Ok(Self::new(
-                    locked,
-                    Origin::Taken(None),
-                    T::default(),
-                    account,
-                ))
-            }
+            Entry::Vacant(vacant) => Ok(Self::open_new(vacant.into_locked())),
         }
+    }
+
+    #[inline(never)]
+    fn open_large(mut locked: LockedKey<'g>, entry: EntryRef) -> Result<Self, WrongKind> {
+        if locked.entry(entry).kind() != T::kind() {
+            return Err(WrongKind);
+        }
+        let position = locked.position;
+        let (object, account) = locked.keyspace().take_out(position, entry);
+        let origin = Origin::Taken(Some(entry));
+        Ok(Self::new(locked, origin, T::from_object(object), account))
+    }
+
+    #[inline(never)]
+    fn open_new(locked: LockedKey<'g>) -> Self {
+        let locked = locked.without_hidden();
+        let account = locked.stripe.heap.account();
+        Self::new(locked, Origin::Taken(None), T::default(), account)
     }
 
     /// Begins an empty collection beside what the key holds.
@@ -155,10 +167,11 @@ impl<'g, T: Typed> Edit<'g, T> {
             }
             Entry::Vacant(vacant) => (vacant.into_locked(), None),
         };
-        let account = locked.account();
+        let account = locked.stripe.heap.account();
         Self::new(locked, Origin::Built(entry), T::default(), account)
     }
 
+    #[inline]
     fn new(locked: LockedKey<'g>, origin: Origin, value: T, account: Account) -> Self {
         Self {
             locked,
@@ -172,7 +185,39 @@ impl<'g, T: Typed> Edit<'g, T> {
 
     /// Whether the key existed when the edit began.
     pub(crate) fn existed(&self) -> bool {
-        matches!(self.origin, Origin::Taken(Some(_)))
+        matches!(self.origin, Origin::Lent(..) | Origin::Taken(Some(_)))
+    }
+
+    /// The packed collection where it lies, if it is still there. Whoever changes it emits that.
+    #[inline]
+    pub(crate) fn in_place(&mut self) -> Option<InPlace<'_, 'g>> {
+        match &mut self.origin {
+            Origin::Lent(entry, packing) => Some(InPlace::new(&mut self.locked, entry, *packing)),
+            Origin::Taken(_) | Origin::Built(_) => None,
+        }
+    }
+
+    /// Takes the collection out of its entry, if it is still there, so that every change of it is
+    /// possible.
+    #[inline]
+    pub(crate) fn take_out(&mut self) {
+        if let Origin::Lent(entry, _) = self.origin {
+            self.take_out_of(entry);
+        }
+    }
+
+    #[inline(never)]
+    fn take_out_of(&mut self, entry: EntryRef) {
+        let position = self.locked.position;
+        let (object, account) = self.locked.keyspace().take_out(position, entry);
+        self.value = T::from_object(object);
+        (self.origin, self.account) = (Origin::Taken(Some(entry)), account);
+    }
+
+    /// The sizes up to which collections are packed.
+    #[inline]
+    pub(crate) fn limits(&self) -> &'g Limits {
+        self.locked.limits
     }
 
     /// The key.
@@ -180,23 +225,18 @@ impl<'g, T: Typed> Edit<'g, T> {
         self.locked.key
     }
 
-    /// The collection.
-    pub(crate) fn value(&self) -> &T {
-        &self.value
-    }
-
-    /// The collection as a reader sees it. Nothing of it is hidden: what was due has been deleted before.
-    pub(crate) fn view(&self) -> ValueRef<'_> {
-        self.value.view(self.cells(), self.layout(), 0)
-    }
-
-    /// Where the members of a large collection are.
-    pub(crate) fn cells(&self) -> &Cells {
-        &self.locked.stripe.heap.cells
-    }
-
-    pub(crate) fn layout(&self) -> &Layout {
-        self.locked.layout
+    /// The collection as a reader sees it. Nothing of it is hidden: what was due has been deleted
+    /// before.
+    #[inline]
+    pub(crate) fn view(&self) -> T::Ref<'_> {
+        let heap = &self.locked.stripe.heap;
+        match self.origin {
+            Origin::Lent(entry, _) => {
+                let (form, bytes) = heap.packed_value(entry);
+                T::view_packed(form, bytes)
+            }
+            _ => self.value.view(heap.memory(self.locked.layout), 0),
+        }
     }
 
     /// The time of this unit of work.
@@ -204,12 +244,8 @@ impl<'g, T: Typed> Edit<'g, T> {
         self.locked.state.now
     }
 
-    /// Whether this store follows the effects of another one.
-    pub(crate) fn is_follower(&self) -> bool {
-        self.locked.state.mode == Mode::Follower
-    }
-
-    /// The collection and what a change of it needs. Whoever changes something states it.
+    /// The collection, out of its entry, and what a change of it needs. Whoever changes something
+    /// emits it.
     pub(crate) fn parts(&mut self) -> EditParts<'_, T> {
         self.parts_and_writer().0
     }
@@ -219,14 +255,14 @@ impl<'g, T: Typed> Edit<'g, T> {
         self.locked.stripe.heap.discard(part.into());
     }
 
-    /// As [`Self::parts`], with what states changes while they are made.
+    /// As [`Self::parts`], with what emits changes while they are made.
     pub(crate) fn parts_and_writer(&mut self) -> (EditParts<'_, T>, EffectWriter<'_>) {
+        self.take_out();
         let is_wanted = self.wants_effects();
         let locked = &mut self.locked;
         let parts = EditParts {
             value: &mut self.value,
-            cells: &mut locked.stripe.heap.cells,
-            layout: locked.layout,
+            memory: locked.stripe.heap.memory_mut(locked.layout),
             limits: locked.limits,
         };
         let writer = EffectWriter {
@@ -241,11 +277,24 @@ impl<'g, T: Typed> Edit<'g, T> {
     }
 
     /// See [`EffectWriter::emit`].
+    #[inline]
     pub(crate) fn emit(&mut self, verb: &'static [u8], words: &[&[u8]]) {
-        self.parts_and_writer().1.emit(verb, words);
+        if !self.wants_effects() {
+            self.changes.all += 1;
+            return;
+        }
+        let mut writer = EffectWriter {
+            is_wanted: true,
+            effects: &mut *self.locked.effects,
+            keyspace: self.locked.keyspace,
+            key: self.locked.key,
+            verb: &mut self.verb,
+            changes: &mut self.changes.all,
+        };
+        writer.emit(verb, words);
     }
 
-    /// States one change whose words are not to be joined with others'.
+    /// Emits one change whose words are not to be joined with others'.
     pub(crate) fn emit_alone(&mut self, verb: &'static [u8], words: &[&[u8]]) {
         self.end_effect();
         self.emit(verb, words);
@@ -267,13 +316,13 @@ impl<'g, T: Typed> Edit<'g, T> {
         self.end_effect();
     }
 
-    /// Counts a change that the words stated already cover.
+    /// Counts a change that the words emitted already cover.
     pub(crate) fn count(&mut self, changes: u64) {
         self.changes.all += changes;
     }
 
-    /// Makes changes that are none to those who watch the key, such as the bookkeeping of a consumer
-    /// group: they are counted and emitted, and no watcher is told.
+    /// Makes changes that are none to those who watch the key, such as the bookkeeping of a
+    /// consumer group: they are counted and emitted, and no watcher is told.
     pub(crate) fn unwatched<R>(&mut self, change: impl FnOnce(&mut Self) -> R) -> R {
         let before = self.changes.all;
         let result = change(self);
@@ -281,8 +330,8 @@ impl<'g, T: Typed> Edit<'g, T> {
         result
     }
 
-    /// Puts a collection that was built beside what the key holds in its place. Effect: `RESTORE`. An empty one is not put
-    /// there.
+    /// Puts a collection that was built beside what the key holds in its place. Effect: `RESTORE`.
+    /// An empty one is not put there.
     pub(crate) fn restore(mut self, terms: &Terms<'_>) {
         let Origin::Built(old) = self.origin else {
             unreachable!("what was taken out of its entry is put back there");
@@ -293,24 +342,26 @@ impl<'g, T: Typed> Edit<'g, T> {
         }
     }
 
-    /// Whether what is stated is put into words: somebody wants to know, and the collection is the key's.
+    /// Whether changes are emitted: somebody wants effects, and the collection is the key's.
+    #[inline]
     pub(crate) fn wants_effects(&self) -> bool {
-        matches!(self.origin, Origin::Taken(_)) && self.locked.effects.wanted()
+        !matches!(self.origin, Origin::Built(_)) && self.locked.effects.wanted()
     }
 
-    /// Puts back a collection that lay packed in its key's entry, and that may and should do so again; says whether it did.
+    /// Puts back a collection that lay packed in its key's entry, and that may and should do so
+    /// again; says whether it did.
     fn put_back_packed(&mut self) -> bool {
         let Origin::Taken(Some(entry)) = self.origin else {
             return false;
         };
-        if self.changes.all == 0 || !self.account.ledger.is_packed() || self.value.is_void() {
+        if self.changes.all == 0 || !self.account.was_packed() || self.value.is_void() {
             return false;
         }
         let Some((form, bytes)) = self.value.packed() else {
             return false;
         };
         let position = self.locked.position;
-        let keyspace = self.locked.stripe.keyspace_mut(self.locked.keyspace);
+        let keyspace = self.locked.keyspace();
         if !keyspace.set_packed(position, entry, form, bytes) {
             return false;
         }
@@ -320,7 +371,9 @@ impl<'g, T: Typed> Edit<'g, T> {
         true
     }
 
-    /// Ends the effect whose words are being stated: what follows is another one, whatever its verb.
+    /// Ends the effect whose words are being emitted: what follows is another one, whatever its
+    /// verb.
+    #[inline]
     pub(crate) fn end_effect(&mut self) {
         if !mem::take(&mut self.verb).is_empty() {
             self.locked.effects.end();
@@ -329,18 +382,32 @@ impl<'g, T: Typed> Edit<'g, T> {
 }
 
 impl<T: Typed> Drop for Edit<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         self.end_effect();
+        match self.origin {
+            Origin::Lent(..) if self.changes.all > 0 => self.locked.mark_changed(self.changes.all),
+            Origin::Lent(..) => {}
+            Origin::Taken(_) | Origin::Built(_) => self.put_back(),
+        }
+    }
+}
+
+impl<T: Typed> Edit<'_, T> {
+    /// Ends the edit of a collection that is not in the entry of its key.
+    #[inline(never)]
+    fn put_back(&mut self) {
         if self.put_back_packed() {
             return;
         }
         let object = mem::take(&mut self.value).into();
         match self.origin {
+            Origin::Built(_) => self.locked.discard(object),
             Origin::Taken(entry) => {
                 self.locked
                     .finish_edit(entry, object, self.account, self.changes);
             }
-            Origin::Built(_) => self.locked.discard(object),
+            Origin::Lent(..) => unreachable!("nothing was taken out"),
         }
     }
 }
@@ -360,32 +427,9 @@ impl Changes {
     }
 }
 
-impl Account {
-    /// What was accounted for before a collection with cells of `bytes` was begun.
-    fn before(self, bytes: usize) -> Self {
-        Self {
-            ledger: self.ledger.before(bytes),
-            live_bytes: self.live_bytes - bytes,
-        }
-    }
-}
-
 impl LockedKey<'_> {
-    fn account(&self) -> Account {
-        let heap = &self.stripe.heap;
-        Account {
-            ledger: heap.ledger(),
-            live_bytes: heap.live_bytes(),
-        }
-    }
-
-    fn take_out(&mut self, entry: EntryRef) -> (Object, Account) {
-        let live_bytes = self.stripe.heap.live_bytes();
-        let (object, ledger) = self.stripe.heap.take_out(entry);
-        (object, Account { ledger, live_bytes })
-    }
-
-    /// Deletes a key that is hidden here because writes are paused: what is written now must not meet it elsewhere.
+    /// Deletes a key that is hidden here because writes are paused: what is written now must not
+    /// meet it elsewhere.
     fn without_hidden(mut self) -> Self {
         if self.state.mode == Mode::Paused {
             let (position, key) = (self.position, self.key);
@@ -409,9 +453,12 @@ impl LockedKey<'_> {
         account: Account,
         terms: &Terms<'_>,
     ) {
-        let built = self.stripe.heap.live_bytes() - account.live_bytes;
+        // The collection's members are in cells already. To the account they are new, as if the
+        // collection had been put into an empty place: so they are taken off what the heap held
+        // before, once the old value is gone.
+        let built = self.stripe.heap.live_bytes() - account.live_bytes();
         self.clear(old);
-        let account = self.account().before(built);
+        let account = self.stripe.heap.account().before(built);
         let entry = self.finish_edit(None, object, account, Changes::watched(1));
         let entry = entry.expect("a collection with members has an entry");
         let clock = self.state.access.start_with(terms.usage, self.state.now);
@@ -424,11 +471,12 @@ impl LockedKey<'_> {
 
     /// Deletes up to `max` members whose time has come. Effect: `SREM` or its like.
     pub(crate) fn expire_members(&mut self, entry: EntryRef, max: usize) -> ExpiredMembers {
-        let (mut object, account) = self.take_out(entry);
+        let position = self.position;
+        let (mut object, account) = self.keyspace().take_out(position, entry);
         let (verb, key, keyspace) = (object.removal(), self.key, self.keyspace);
         let effects = &mut *self.effects;
         let (mut expired, wanted) = (0, effects.wanted());
-        let mut tell = |name: &[u8]| {
+        let mut report = |name: &[u8]| {
             if wanted {
                 if expired == 0 {
                     effects.begin(keyspace);
@@ -439,8 +487,8 @@ impl LockedKey<'_> {
             }
             expired += 1;
         };
-        let cells = &mut self.stripe.heap.cells;
-        let more = object.expire(self.state.now, max, cells, self.layout, &mut tell);
+        let mut memory = self.stripe.heap.memory_mut(self.layout);
+        let more = object.expire(self.state.now, max, &mut memory, &mut report);
         if wanted && expired > 0 {
             self.effects.end();
         }
@@ -467,7 +515,7 @@ impl LockedKey<'_> {
     ) -> Option<EntryRef> {
         if changes.all == 0 {
             if entry.is_some() {
-                self.stripe.heap.restore(object, account.ledger);
+                self.keyspace().give_back(object, account);
             }
             return entry;
         }
@@ -475,18 +523,25 @@ impl LockedKey<'_> {
         let is_void = object.is_void();
         // A key that was not there is a change to who watches it, whatever it was made for.
         let is_watched = entry.is_none() || changes.all > changes.unwatched;
+        let (position, key) = (self.position, self.key);
+        let clock = self.state.access.start(self.state.now);
+        let mut keyspace = self.keyspace();
         let entry = match entry {
-            Some(entry) => Some(self.put_back(entry, object, account, is_void)),
+            Some(entry) => {
+                let entry = keyspace.put_back(position, entry, object, account);
+                // The key of an empty collection goes away. It is removed as any key is, from where
+                // it is then.
+                if is_void {
+                    keyspace.remove(position, entry);
+                }
+                Some(entry)
+            }
             None if is_void => None,
-            None => Some(self.make(object, account)),
+            None => Some(keyspace.create(position, key, object, account, clock)),
         };
         if let Some(entry) = entry.filter(|_| deadline != NEVER && !is_void) {
+            keyspace.lower_deadline(position, entry, deadline);
             self.stripe.lower_due(deadline);
-            let position = self.position;
-            self.keyspace()
-                .keyspace
-                .table
-                .lower_deadline(position, entry, deadline);
         }
         if is_watched {
             self.mark_changed(changes.all);
@@ -494,32 +549,6 @@ impl LockedKey<'_> {
             self.count_changes(changes.all);
         }
         entry.filter(|_| !is_void)
-    }
-
-    fn put_back(
-        &mut self,
-        entry: EntryRef,
-        object: Object,
-        account: Account,
-        is_void: bool,
-    ) -> EntryRef {
-        let (position, layout) = (self.position, self.layout);
-        let mut keyspace = self.keyspace();
-        let to = keyspace.heap.put_back(entry, object, account.ledger);
-        keyspace.moved(position, entry, to, account.live_bytes);
-        if is_void {
-            keyspace.remove(layout, position, to);
-        }
-        to
-    }
-
-    fn make(&mut self, object: Object, account: Account) -> EntryRef {
-        let clock = self.state.access.start(self.state.now);
-        let (layout, position, key) = (self.layout, self.position, self.key);
-        let mut keyspace = self.keyspace();
-        let entry = keyspace.heap.create(key, object, account.ledger, clock);
-        keyspace.enter(layout, position, entry, account.live_bytes);
-        entry
     }
 }
 

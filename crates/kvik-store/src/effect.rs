@@ -1,15 +1,17 @@
 //! Effects: what a change did, as a canonical command that repeats it anywhere.
 //!
-//! An effect names absolute facts: `PEXPIREAT` never `EXPIRE`, `DEL` for a key that expired, the new value rather than
-//! the condition under which it was set. Playing the effects of a store into an empty one yields the same keys, values
-//! and expiries; the log, replicas and the mirror test all rest on that.
+//! An effect names absolute facts: `PEXPIREAT` never `EXPIRE`, `DEL` for a key that expired, the
+//! new value rather than the condition under which it was set. Playing the effects of a store into
+//! an empty one yields the same keys, values and expiries; the log, replicas and the mirror test
+//! all rest on that.
 
 use kvik_rope::Rope;
 
-use crate::keyspace::KeyspaceId;
+use crate::layout::KeyspaceId;
 
-/// Where the effects of one unit of work go, in the order in which they happened. An effect is one call of
-/// [`begin`](Self::begin), its words in order, and [`end`](Self::end); no other effect comes between.
+/// Where the effects of one unit of work go, in the order in which they happened. An effect is one
+/// call of [`begin`](Self::begin), its words in order, and [`end`](Self::end); no other effect
+/// comes between.
 pub trait EffectSink {
     /// Whether anybody wants effects; when not, none are put into words.
     fn wanted(&self) -> bool;

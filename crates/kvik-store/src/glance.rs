@@ -1,18 +1,18 @@
 //! Reading and overwriting a string in few instructions, without a guard.
 //!
-//! A guard can do all that may be necessary: delete the key because its time has come, note that it was used, tell who watches
-//! it, state the effect. What is here does only what is necessary nearly always, and says when that is not enough.
+//! A guard can do all that may be necessary: delete the key because its time has come, note that it
+//! was used, tell who watches it, state the effect. What is here does only what is necessary nearly
+//! always, and says when that is not enough.
 
 use std::borrow::Cow;
 
 use crate::UnixMs;
 use crate::clock::AccessPolicy;
 use crate::effect::NoEffects;
-use crate::keyspace::KeyspaceId;
-use crate::layout::Layout;
-use crate::raw::cells::Text;
+use crate::layout::{Key, KeyspaceId, Layout};
 use crate::stripe::Stripe;
-use crate::value::TextRef;
+use crate::text::Text;
+use crate::text::TextRef;
 
 /// What a glance at a key shows.
 #[derive(Clone, Copy, Debug)]
@@ -21,25 +21,27 @@ pub enum Glance<'a> {
     Missing,
     /// It holds this string, and there is nothing to do.
     String(TextRef<'a>),
-    /// It may expire, holds something else, or its access is to be recorded: for a [`crate::Guard`].
+    /// It may expire, holds something else, or its access is to be recorded: for a
+    /// [`crate::Guard`].
     Unclear,
 }
 
 impl Stripe {
-    /// Looks at a key with this hash. `now` need only be right to the second, which is what access clocks of
+    /// Looks at a key. `now` need only be right to the second, which is what access clocks of
     /// [`AccessPolicy::Recency`] record.
     #[inline]
     pub fn glance<'a>(
         &'a self,
         layout: &Layout,
         keyspace: KeyspaceId,
-        (key, hash): (&[u8], u64),
+        key: Key<'_>,
         now: UnixMs,
     ) -> Glance<'a> {
         let Some(keyspace) = self.keyspace(keyspace) else {
             return Glance::Missing;
         };
-        let Some((_, entry)) = keyspace.look_up(layout.position_of(hash), key) else {
+        let Some((_, entry)) = keyspace.look_up(layout.position_of(layout.hash_of(key)), key.name)
+        else {
             return Glance::Missing;
         };
         if entry.may_expire() || entry.clock() != AccessPolicy::Recency.start(now) {
@@ -51,15 +53,16 @@ impl Stripe {
         }
     }
 
-    /// Writes a string over that of a key with this hash, and says whether it did. It does not where there is more to it: the
-    /// key is missing, expires, holds something else or needs another slot, or is watched. It states no effect, which is for
-    /// who has nobody to tell. `now` is as for [`Self::glance`].
+    /// Writes a string over that of a key, and says whether it did. It does not where there is more
+    /// to it: the key is missing, expires, holds something else or needs another slot, or is
+    /// watched. It states no effect, which is for who has nobody to tell. `now` is as for
+    /// [`Self::glance`].
     #[inline]
     pub fn overwrite(
         &mut self,
         layout: &Layout,
         keyspace: KeyspaceId,
-        (key, hash): (&[u8], u64),
+        key: Key<'_>,
         string: &[u8],
         now: UnixMs,
         _effects: NoEffects,
@@ -67,16 +70,17 @@ impl Stripe {
         if !self.watches.is_empty() {
             return false;
         }
-        let Some(there) = self.keyspace(keyspace) else {
+        let Some(mut there) = self.present_mut(keyspace, layout) else {
             return false;
         };
-        let found = there.look_up(layout.position_of(hash), key);
+        let position = layout.position_of(layout.hash_of(key));
+        let found = there.read().look_up(position, key.name);
         let Some((entry, _)) = found.filter(|(_, entry)| !entry.may_expire()) else {
             return false;
         };
         let clock = AccessPolicy::Recency.start(now);
         let text = Text::of(Cow::Borrowed(string));
-        self.heap.cells.overwrite(entry, &text, Some(clock))
+        there.overwrite(position, entry, &text, Some(clock))
     }
 }
 
@@ -105,7 +109,7 @@ mod tests {
     }
 
     fn glance(store: &Store, key: &[u8]) -> Option<Option<Vec<u8>>> {
-        let at = (key, store.layout.hash(key));
+        let at = key.into();
         match store.stripes.0[0].glance(&store.layout, KeyspaceId(0), at, store.now) {
             Glance::Missing => Some(None),
             Glance::String(text) => Some(Some(text.to_vec())),
@@ -114,7 +118,7 @@ mod tests {
     }
 
     fn overwrite(store: &mut Store, key: &[u8], text: &[u8]) -> bool {
-        let at = (key, store.layout.hash(key));
+        let at = key.into();
         store.stripes.0[0].overwrite(&store.layout, KeyspaceId(0), at, text, store.now, NoEffects)
     }
 

@@ -1,25 +1,24 @@
 //! Hashes: a listpack of fields and values, or a table of fields.
 //!
-//! A hash is packed while its fields are few and short, by Redis' rules; beyond that it is a table, and stays one. A field
-//! that expires makes it a table too: only there a field has room for a time. Finding a field of a packed hash takes a step
-//! for each one before it, in a table one lookup.
+//! A hash is packed while its fields are few and short, by Redis' rules; beyond that it is a table,
+//! and stays one. A field that expires makes it a table too: only there a field has room for a
+//! time. Finding a field of a packed hash takes a step for each one before it, in a table one
+//! lookup.
 
-mod change;
+pub(crate) mod change;
 mod in_place;
 mod restore;
 #[cfg(test)]
 mod tests;
 
 use crate::UnixMs;
-use crate::layout::Layout;
+use crate::cells::{Member, ValueForm};
+use crate::collection::{Packable, Representation};
+use crate::kind::{Encoding, Kind};
 use crate::members::{Members, MembersRef};
-use crate::object::{Packable, Representation};
+use crate::memory::Memory;
 use crate::packed::Listpack;
-use crate::raw::cells::Cells;
-use crate::raw::record::{Member, ValueForm};
-use crate::value::{Encoding, Kind, StringRef, ValueRef};
-
-pub use change::HashMut;
+use crate::text::StringRef;
 
 /// A hash in one of its representations.
 #[derive(Debug)]
@@ -91,8 +90,9 @@ impl<'a> HashRef<'a> {
         }
     }
 
-    /// Visits fields from `cursor` on until `visit` has returned false, all of them if the hash is packed, and returns the
-    /// cursor to go on with, 0 at the end. A field that is there from the first call to the last is visited at least once.
+    /// Visits fields from `cursor` on until `visit` has returned false, all of them if the hash is
+    /// packed, and returns the cursor to go on with, 0 at the end. A field that is there from the
+    /// first call to the last is visited at least once.
     pub fn scan(self, cursor: u64, mut visit: impl FnMut(Field<'a>) -> bool) -> u64 {
         let Self::Table(members) = self else {
             self.for_each(|field| {
@@ -152,6 +152,7 @@ impl Packable for Hash {
     const LARGE: Encoding = Encoding::Hashtable;
     const REMOVAL: &'static [u8] = b"HDEL";
 
+    type Ref<'a> = HashRef<'a>;
     type Large = Members;
 
     fn from_packed(form: ValueForm, bytes: Vec<u8>) -> Self {
@@ -177,15 +178,14 @@ impl Packable for Hash {
         }
     }
 
-    fn seen<'a>(
-        &'a self,
-        cells: &'a Cells,
-        layout: &'a Layout,
-        hidden_until: UnixMs,
-    ) -> ValueRef<'a> {
-        ValueRef::Hash(match self {
+    fn read_packed(_: ValueForm, bytes: &[u8]) -> HashRef<'_> {
+        HashRef::Pack(Listpack::new(bytes))
+    }
+
+    fn read<'a>(&'a self, memory: Memory<'a>, hidden_until: UnixMs) -> HashRef<'a> {
+        match self {
             Self::Pack(bytes) => HashRef::Pack(Listpack::new(bytes)),
-            Self::Table(members) => HashRef::Table(members.view(cells, layout, hidden_until)),
-        })
+            Self::Table(members) => HashRef::Table(members.view(memory, hidden_until)),
+        }
     }
 }

@@ -1,65 +1,55 @@
-//! A small collection while it changes where it lies: in its key's entry.
+//! A packed collection while it changes in the cell of its key.
 //!
-//! Packed bytes of up to 4 KiB lie beside their key. To take them out and to put them back, as an [`Edit`] does, costs more
-//! than most changes of a few bytes. [`Entry::edit_in_place`] lends them as [`Packed`] bytes instead; what does not fit there, and
-//! whatever changes the representation, is left to an edit.
-//!
-//! [`Edit`]: crate::edit::Edit
+//! Packed bytes of up to 4 KiB lie in the entry of their key. Taking them out and putting them back
+//! costs more than most changes of a few bytes, so an [`Edit`](crate::edit::Edit) lends them as
+//! [`Packed`] bytes first. What does not fit into the entry, and whatever changes the
+//! representation, is for the edit to take out.
 
-use crate::entry::{Entry, LockedKey, OccupiedEntry};
-use crate::limits::Limits;
+use crate::cells::ValueForm;
+use crate::heap::Packing;
+use crate::locked::LockedKey;
 use crate::packed::{Listpack, Packed, listpack};
-use crate::raw::arena::EntryRef;
-use crate::raw::record::ValueForm;
+use crate::raw::entry_ref::EntryRef;
 
-/// See the module's description.
-pub(crate) struct InPlace<'g> {
-    locked: LockedKey<'g>,
-    entry: EntryRef,
-    /// Bytes that the value may have here.
-    max_bytes: usize,
+/// The packed value of an entry, lent to be changed.
+pub(crate) struct InPlace<'e, 'g> {
+    locked: &'e mut LockedKey<'g>,
+    /// Where the entry is; it moves when its value needs a cell of another size.
+    entry: &'e mut EntryRef,
+    packing: Packing,
 }
 
-impl<'g> Entry<'g> {
-    /// Lets `change` change the packed collection that lies in the key's entry, if such is there. It is told in which form the
-    /// value is, and returns nothing, and has changed nothing, where this is not the way to do it: then the slot comes back.
+impl<'e, 'g> InPlace<'e, 'g> {
+    /// The value of an entry that is packed like this.
     #[inline]
-    pub(crate) fn edit_in_place<R>(
-        self,
-        change: impl FnOnce(&mut InPlace<'g>, ValueForm) -> Option<R>,
-    ) -> Result<R, Self> {
-        let Self::Occupied(occupied) = self else {
-            return Err(self);
-        };
-        let (locked, entry) = occupied.into_parts();
-        let Some((form, max_bytes)) = locked.stripe.heap.packing(entry) else {
-            return Err(Self::Occupied(OccupiedEntry::new(locked, entry)));
-        };
-        let mut in_place = InPlace {
+    pub(crate) fn new(
+        locked: &'e mut LockedKey<'g>,
+        entry: &'e mut EntryRef,
+        packing: Packing,
+    ) -> Self {
+        Self {
             locked,
             entry,
-            max_bytes,
-        };
-        change(&mut in_place, form)
-            .ok_or_else(|| Self::Occupied(OccupiedEntry::new(in_place.locked, in_place.entry)))
-    }
-}
-
-impl<'g> InPlace<'g> {
-    /// When a collection has to leave its packed form.
-    pub(crate) fn limits(&self) -> &'g Limits {
-        self.locked.limits
+            packing,
+        }
     }
 
-    /// Whether the value may have so many bytes here.
+    /// The form of the packed value.
+    #[inline]
+    pub(crate) fn form(&self) -> ValueForm {
+        self.packing.form
+    }
+
+    /// Whether the value may have so many bytes in the entry.
     #[inline]
     pub(crate) fn holds(&self, bytes: usize) -> bool {
-        bytes <= self.max_bytes
+        bytes <= self.packing.max_bytes
     }
 
-    /// Deletes what has this name from a listpack in which each name is followed by `values` others, and says whether it was
-    /// there. Left to others is the last one, with which the key goes away. Effect: `verb`.
-    pub(crate) fn remove(&mut self, name: &[u8], values: usize, verb: &[u8]) -> Option<bool> {
+    /// Deletes what has this name from a listpack in which each name is followed by `values`
+    /// others, and says whether it was there. Returns nothing, and leaves it, if it is the last
+    /// one: with that the key goes away, which is for the edit.
+    pub(crate) fn remove(&mut self, name: &[u8], values: usize) -> Option<bool> {
         let pack = Listpack::new(self.bytes());
         let Some(at) = pack.find(name, values) else {
             return Some(false);
@@ -68,41 +58,22 @@ impl<'g> InPlace<'g> {
             return None;
         }
         listpack::delete(self, at, values + 1);
-        self.emit(verb, [name].into_iter(), 1);
         Some(true)
-    }
-
-    /// States what has changed, in the words that the command `verb` would be given behind the key, and ends it: it counts as
-    /// so many changes.
-    #[inline]
-    pub(crate) fn emit<'w>(
-        &mut self,
-        verb: &[u8],
-        words: impl Iterator<Item = &'w [u8]>,
-        changes: usize,
-    ) {
-        self.locked.emit_words(verb, words);
-        self.locked.mark_changed(changes as u64);
-    }
-
-    /// Whether what changes is to be stated in words.
-    pub(crate) fn wants_effects(&self) -> bool {
-        self.locked.effects.wanted()
     }
 }
 
-impl Packed for InPlace<'_> {
+impl Packed for InPlace<'_, '_> {
     #[inline]
     fn bytes(&self) -> &[u8] {
-        self.locked.stripe.heap.packed(self.entry)
+        self.locked.stripe.heap.packed(*self.entry)
     }
 
     #[inline]
     fn make_room(&mut self, at: usize, old: usize, new: usize) -> &mut [u8] {
         let position = self.locked.position;
-        let keyspace = self.locked.stripe.keyspace_mut(self.locked.keyspace);
-        let (to, bytes) = keyspace.splice(position, self.entry, at, old, new);
-        self.entry = to;
+        let keyspace = self.locked.keyspace();
+        let (to, bytes) = keyspace.splice(position, *self.entry, at, old, new);
+        *self.entry = to;
         bytes
     }
 }

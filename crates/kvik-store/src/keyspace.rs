@@ -1,32 +1,34 @@
 //! One keyspace within one stripe: its table, and its account of the stripe's entries.
 //!
-//! The entries of all keyspaces of a stripe share one heap. So there are two views of a keyspace, one to read and one to
-//! change it, which bring the two together for as long as the stripe is borrowed.
-
-use kvik_rope::Rope;
+//! The entries of all keyspaces of a stripe share one heap. So there are two views of a keyspace,
+//! one to read and one to change it, which bring the two together for as long as the stripe is
+//! borrowed.
+//!
+//! Entries change through a [`KeyspaceMut`] only, in these ways:
+//!
+//! | an entry | by |
+//! |---|---|
+//! | comes | `insert`, `create` |
+//! | goes | `remove`, `take` |
+//! | gets another string | `set_text`, `overwrite`, `write_range` |
+//! | gets another expiry | `set_expiry` |
+//! | has its packed value changed | `splice`, `set_packed` |
+//! | lends its collection to an edit | `take_out`, and `put_back` or `give_back` |
+//!
+//! A whole keyspace goes by [`Keyspace::detach`] and [`Keyspace::swap`]. The members of a
+//! collection that is taken out change through [`MemoryMut`](crate::memory::MemoryMut). Access
+//! clocks (`set_clock`) are not content.
 
 use crate::UnixMs;
+use crate::cells::ValueForm;
+use crate::heap::{Content, Heap, HeapEntry, Ledger};
+use crate::image::Cut;
 use crate::layout::Layout;
-use crate::raw::arena::EntryRef;
-use crate::raw::cells::Text;
-use crate::raw::heap::{Content, Heap, HeapEntry};
-use crate::raw::record::ValueForm;
+use crate::object::Object;
+use crate::raw::entry_ref::EntryRef;
+use crate::raw::position::{Position, Prefix};
 use crate::raw::table::{Detached, Keys, Table};
-
-/// Addresses a keyspace: a numbered database, later also a namespace within one. The first ids are the databases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyspaceId(pub u32);
-
-/// What to free where nobody waits: large strings that no key leads to any more, by dropping this, or nothing but the word
-/// that stripes have something to [reclaim](crate::Stripe::reclaim).
-#[derive(Debug)]
-pub struct Garbage(#[expect(dead_code, reason = "held only to be dropped")] Vec<Rope>);
-
-impl Garbage {
-    pub(crate) fn new(ropes: Vec<Rope>) -> Self {
-        Self(ropes)
-    }
-}
+use crate::text::Text;
 
 /// What a stripe keeps of a keyspace.
 #[derive(Debug, Default)]
@@ -35,6 +37,8 @@ pub(crate) struct Keyspace {
     /// Number of entries that expire.
     volatile: usize,
     entry_bytes: usize,
+    /// What an image still lacks of the entries, while one is taken.
+    pub(crate) cut: Option<Box<Cut>>,
 }
 
 /// All of an entry but its key.
@@ -55,11 +59,19 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// When the entry or a member of its value expires, at the earliest. `heap` is where it is to be inserted.
+    /// When the entry or a member of its value expires, at the earliest. `heap` is where it is to
+    /// be inserted.
     pub(crate) fn earliest_deadline(&self, heap: &Heap) -> Option<UnixMs> {
         let members = heap.members_deadline(&self.content);
         self.expire_at.into_iter().chain(members).min()
     }
+}
+
+/// What a collection and its stripe accounted for when the collection was taken out, or begun.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Account {
+    ledger: Ledger,
+    live_bytes: usize,
 }
 
 /// A keyspace to read.
@@ -73,16 +85,17 @@ pub(crate) struct KeyspaceRef<'a> {
 pub(crate) struct KeyspaceMut<'a> {
     pub(crate) keyspace: &'a mut Keyspace,
     pub(crate) heap: &'a mut Heap,
+    pub(crate) layout: &'a Layout,
 }
 
 /// What a table asks about entries.
-struct HeapKeys<'a> {
-    heap: &'a Heap,
-    layout: &'a Layout,
+pub(crate) struct HeapKeys<'a> {
+    pub(crate) heap: &'a Heap,
+    pub(crate) layout: &'a Layout,
 }
 
 impl Keys for HeapKeys<'_> {
-    fn hash(&self, entry: EntryRef) -> u64 {
+    fn position(&self, entry: EntryRef) -> Position {
         self.layout.position_of_key(self.heap.key(entry))
     }
 
@@ -92,6 +105,36 @@ impl Keys for HeapKeys<'_> {
 
     fn prefetch(&self, entry: EntryRef) {
         self.heap.cells.arena.directory().prefetch(entry);
+    }
+}
+
+impl Account {
+    /// What the stripe's entries accounted for.
+    pub(crate) fn live_bytes(&self) -> usize {
+        self.live_bytes
+    }
+
+    /// Whether the collection lay packed in an entry, or is new.
+    pub(crate) fn was_packed(&self) -> bool {
+        self.ledger.is_packed()
+    }
+
+    /// What was accounted for before a collection with cells of `bytes` was begun.
+    pub(crate) fn before(self, bytes: usize) -> Self {
+        Self {
+            ledger: self.ledger.before(bytes),
+            live_bytes: self.live_bytes - bytes,
+        }
+    }
+}
+
+impl Heap {
+    /// The account of a collection that is begun now.
+    pub(crate) fn account(&self) -> Account {
+        Account {
+            ledger: self.ledger(),
+            live_bytes: self.live_bytes(),
+        }
     }
 }
 
@@ -125,12 +168,13 @@ impl Keyspace {
         self.table.swap(&mut other.table);
         std::mem::swap(&mut self.volatile, &mut other.volatile);
         std::mem::swap(&mut self.entry_bytes, &mut other.entry_bytes);
+        std::mem::swap(&mut self.cut, &mut other.cut);
     }
 }
 
 impl<'a> KeyspaceRef<'a> {
     #[inline]
-    pub(crate) fn find(self, position: u64, key: &[u8]) -> Option<EntryRef> {
+    pub(crate) fn find(self, position: Position, key: &[u8]) -> Option<EntryRef> {
         let is_it = |entry| self.heap.entry(entry).has_key(key);
         self.keyspace.table.find(position, is_it)
     }
@@ -141,7 +185,11 @@ impl<'a> KeyspaceRef<'a> {
         clippy::inline_always,
         reason = "what it returns would go through memory, in pieces"
     )]
-    pub(crate) fn look_up(self, position: u64, key: &[u8]) -> Option<(EntryRef, HeapEntry<'a>)> {
+    pub(crate) fn look_up(
+        self,
+        position: Position,
+        key: &[u8],
+    ) -> Option<(EntryRef, HeapEntry<'a>)> {
         let mut found = None;
         let is_it = |entry| {
             let there = self.heap.entry(entry);
@@ -164,9 +212,9 @@ impl<'a> KeyspaceRef<'a> {
     pub(crate) fn walk(
         self,
         layout: &Layout,
-        from: u32,
+        from: Prefix,
         mut visit: impl FnMut(HeapEntry<'a>) -> bool,
-    ) -> Option<u32> {
+    ) -> Option<Prefix> {
         let keys = HeapKeys {
             heap: self.heap,
             layout,
@@ -182,55 +230,49 @@ impl<'a> KeyspaceRef<'a> {
 }
 
 impl<'a> KeyspaceMut<'a> {
-    /// The same for reading only, for as long.
     #[inline]
-    pub(crate) fn into_read(self) -> KeyspaceRef<'a> {
-        KeyspaceRef {
-            keyspace: self.keyspace,
-            heap: self.heap,
-        }
-    }
-
-    #[inline]
-    pub(crate) fn find(&self, position: u64, key: &[u8]) -> Option<EntryRef> {
+    pub(crate) fn find(&self, position: Position, key: &[u8]) -> Option<EntryRef> {
         self.read().find(position, key)
     }
 
+    /// Sets the access clock.
     #[inline]
     pub(crate) fn set_clock(&mut self, entry: EntryRef, clock: u32) {
         self.heap.set_clock(entry, clock);
     }
 
-    pub(crate) fn insert(
-        &mut self,
-        layout: &Layout,
-        position: u64,
-        key: &[u8],
-        new: Payload<'_>,
-    ) -> EntryRef {
+    /// Adds the entry of a key that has none.
+    pub(crate) fn insert(&mut self, position: Position, key: &[u8], new: Payload<'_>) -> EntryRef {
         let Payload {
             content,
             expire_at,
             clock,
         } = new;
+        self.before_change(position);
         let before = self.heap.live_bytes() - self.heap.bytes_in_place(&content);
-        let entry = self.heap.insert(key, content, expire_at, clock, layout);
-        self.enter(layout, position, entry, before);
+        let entry = self
+            .heap
+            .insert(key, content, expire_at, clock, self.layout);
+        self.enter(position, entry, before);
         entry
     }
 
-    /// Takes a new entry into table and account. `before` is what the heap accounted for without it.
-    pub(crate) fn enter(&mut self, layout: &Layout, position: u64, entry: EntryRef, before: usize) {
+    /// Takes a new entry into table and account. `before` is what the heap accounted for without
+    /// it.
+    fn enter(&mut self, position: Position, entry: EntryRef, before: usize) {
         self.keyspace.entry_bytes += self.heap.live_bytes() - before;
         let volatile = self.heap.entry(entry).expire_at().is_some();
         self.keyspace.volatile += usize::from(volatile);
-        let heap = &*self.heap;
-        let keys = HeapKeys { heap, layout };
+        let keys = HeapKeys {
+            heap: self.heap,
+            layout: self.layout,
+        };
         self.keyspace.table.insert(position, entry, &keys);
     }
 
-    /// Ends a change of an entry, which may have moved: `before` is what the heap accounted for before it.
-    pub(crate) fn moved(&mut self, position: u64, from: EntryRef, to: EntryRef, before: usize) {
+    /// Ends a change of an entry, which may have moved: `before` is what the heap accounted for
+    /// before it.
+    fn moved(&mut self, position: Position, from: EntryRef, to: EntryRef, before: usize) {
         self.keyspace.entry_bytes += self.heap.live_bytes();
         self.keyspace.entry_bytes -= before;
         if to != from {
@@ -238,32 +280,33 @@ impl<'a> KeyspaceMut<'a> {
         }
     }
 
-    pub(crate) fn remove(&mut self, layout: &Layout, position: u64, entry: EntryRef) {
-        self.forget(layout, position, entry);
+    /// Removes an entry, with its value.
+    pub(crate) fn remove(&mut self, position: Position, entry: EntryRef) {
+        self.forget(position, entry);
         self.heap.free(entry);
     }
 
-    /// Removes an entry and returns all but its key, to be inserted again: where it `stays`, in the same heap.
+    /// Removes an entry and returns all but its key, to be inserted again: where it `stays`, in the
+    /// same heap.
     pub(crate) fn take(
         &mut self,
-        layout: &Layout,
-        position: u64,
+        position: Position,
         entry: EntryRef,
         stays: bool,
     ) -> Payload<'static> {
-        self.forget(layout, position, entry);
+        self.forget(position, entry);
         let there = self.heap.entry(entry);
         let (expire_at, clock) = (there.expire_at(), there.clock());
         Payload {
-            content: self.heap.take(entry, stays, layout),
+            content: self.heap.take(entry, stays, self.layout),
             expire_at,
             clock,
         }
     }
 
     /// A copy of all but the key.
-    pub(crate) fn copy(&mut self, layout: &Layout, entry: EntryRef) -> Payload<'static> {
-        let content = self.heap.copy(entry, layout);
+    pub(crate) fn copy(&mut self, entry: EntryRef) -> Payload<'static> {
+        let content = self.heap.copy(entry, self.layout);
         Payload::of(self.heap.entry(entry), content)
     }
 
@@ -272,15 +315,35 @@ impl<'a> KeyspaceMut<'a> {
         self.heap.entry(entry)
     }
 
-    pub(crate) fn set_text(&mut self, position: u64, entry: EntryRef, text: Text<'_>) -> EntryRef {
+    /// Replaces the value by a string.
+    pub(crate) fn set_text(
+        &mut self,
+        position: Position,
+        entry: EntryRef,
+        text: Text<'_>,
+    ) -> EntryRef {
         self.change(position, entry, |heap| (heap.set_text(entry, text), ()))
             .0
+    }
+
+    /// Writes another string over one that takes a cell of the same size, and with it the access
+    /// clock if there is one; says whether it did.
+    #[inline]
+    pub(crate) fn overwrite(
+        &mut self,
+        position: Position,
+        entry: EntryRef,
+        text: &Text<'_>,
+        clock: Option<u32>,
+    ) -> bool {
+        self.before_change(position);
+        self.heap.cells.overwrite(entry, text, clock)
     }
 
     /// Overwrites part of a string; returns the entry and the string's length.
     pub(crate) fn write_range(
         &mut self,
-        position: u64,
+        position: Position,
         entry: EntryRef,
         offset: usize,
         bytes: &[u8],
@@ -290,17 +353,18 @@ impl<'a> KeyspaceMut<'a> {
         })
     }
 
-    /// Makes room of `new` bytes in the place of `old` ones at the offset `at` of a packed value, which still fits beside the
-    /// key then. Returns the entry and the value.
+    /// Makes room of `new` bytes in the place of `old` ones at the offset `at` of a packed value,
+    /// which still fits beside the key then. Returns the entry and the value.
     #[inline]
     pub(crate) fn splice(
         mut self,
-        position: u64,
+        position: Position,
         entry: EntryRef,
         at: usize,
         old: usize,
         new: usize,
     ) -> (EntryRef, &'a mut [u8]) {
+        self.before_change(position);
         let before = self.heap.live_bytes();
         let (to, value) = self.heap.cells.splice(entry, at, old, new);
         if to != entry {
@@ -309,14 +373,16 @@ impl<'a> KeyspaceMut<'a> {
         (to, &mut self.heap.cells.arena.bytes_mut(to)[value])
     }
 
-    /// Replaces a packed value by another one, if that fits beside the key, and says whether it does.
+    /// Replaces a packed value by another one, if that fits beside the key, and says whether it
+    /// does.
     pub(crate) fn set_packed(
         mut self,
-        position: u64,
+        position: Position,
         entry: EntryRef,
         form: ValueForm,
         bytes: &[u8],
     ) -> bool {
+        self.before_change(position);
         let before = self.heap.live_bytes();
         let to = self.heap.cells.set_packed(entry, form, bytes);
         if let Some(to) = to.filter(|to| *to != entry) {
@@ -325,9 +391,57 @@ impl<'a> KeyspaceMut<'a> {
         to.is_some()
     }
 
+    /// Takes the collection of an entry out, to change it.
+    pub(crate) fn take_out(&mut self, position: Position, entry: EntryRef) -> (Object, Account) {
+        self.before_change(position);
+        let live_bytes = self.heap.live_bytes();
+        let (object, ledger) = self.heap.take_out(entry);
+        (object, Account { ledger, live_bytes })
+    }
+
+    /// Stores a collection that was taken out and has changed, and says where the entry is then.
+    pub(crate) fn put_back(
+        &mut self,
+        position: Position,
+        entry: EntryRef,
+        object: Object,
+        account: Account,
+    ) -> EntryRef {
+        let to = self.heap.put_back(entry, object, account.ledger);
+        self.moved(position, entry, to, account.live_bytes);
+        to
+    }
+
+    /// Gives back a collection that was taken out and has not changed.
+    pub(crate) fn give_back(&mut self, object: Object, account: Account) {
+        self.heap.restore(object, account.ledger);
+    }
+
+    /// Adds the entry of a key that has none, with a collection that was begun when `account` was
+    /// taken.
+    pub(crate) fn create(
+        &mut self,
+        position: Position,
+        key: &[u8],
+        object: Object,
+        account: Account,
+        clock: u32,
+    ) -> EntryRef {
+        self.before_change(position);
+        let entry = self.heap.create(key, object, account.ledger, clock);
+        self.enter(position, entry, account.live_bytes);
+        entry
+    }
+
+    /// Notes that a member of an entry's collection expires at `at`.
+    pub(crate) fn lower_deadline(&mut self, position: Position, entry: EntryRef, at: UnixMs) {
+        self.keyspace.table.lower_deadline(position, entry, at);
+    }
+
+    /// Sets or clears when the key expires.
     pub(crate) fn set_expiry(
         &mut self,
-        position: u64,
+        position: Position,
         entry: EntryRef,
         expire_at: Option<UnixMs>,
     ) -> EntryRef {
@@ -345,16 +459,18 @@ impl<'a> KeyspaceMut<'a> {
     /// An entry that is due, and when it was; see [`Table::next_due`].
     pub(crate) fn next_due(
         &mut self,
-        layout: &Layout,
         now: UnixMs,
         looks: &mut usize,
     ) -> Option<(UnixMs, EntryRef)> {
-        let heap = &*self.heap;
-        let keys = HeapKeys { heap, layout };
+        let keys = HeapKeys {
+            heap: self.heap,
+            layout: self.layout,
+        };
         self.keyspace.table.next_due(now, looks, &keys)
     }
 
-    fn read(&self) -> KeyspaceRef<'_> {
+    #[inline]
+    pub(crate) fn read(&self) -> KeyspaceRef<'_> {
         KeyspaceRef {
             keyspace: self.keyspace,
             heap: self.heap,
@@ -362,22 +478,26 @@ impl<'a> KeyspaceMut<'a> {
     }
 
     /// Takes an entry out of table and account.
-    fn forget(&mut self, layout: &Layout, position: u64, entry: EntryRef) {
+    fn forget(&mut self, position: Position, entry: EntryRef) {
+        self.before_change(position);
         let there = self.heap.entry(entry);
         self.keyspace.entry_bytes -= there.bytes();
         self.keyspace.volatile -= usize::from(there.expire_at().is_some());
-        let heap = &*self.heap;
-        let keys = HeapKeys { heap, layout };
+        let keys = HeapKeys {
+            heap: self.heap,
+            layout: self.layout,
+        };
         self.keyspace.table.remove(position, entry, &keys);
     }
 
     /// Changes an entry, which may move it, and keeps table and account.
     fn change<R>(
         &mut self,
-        position: u64,
+        position: Position,
         entry: EntryRef,
         change: impl FnOnce(&mut Heap) -> (EntryRef, R),
     ) -> (EntryRef, R) {
+        self.before_change(position);
         let before = self.heap.live_bytes();
         let (to, result) = change(self.heap);
         self.moved(position, entry, to, before);

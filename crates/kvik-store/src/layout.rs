@@ -1,16 +1,39 @@
-//! Where a key lives: its hash, its stripe and the order in which SCAN meets it.
+//! Where a key lives: its keyspace, its stripe and its position in the order in which SCAN meets
+//! keys.
 //!
-//! The stripe is the most significant bits of the hash and the table inside a stripe is ordered by the bits that
-//! follow, so one number, a hash prefix, says how far a SCAN has come, whatever grew or shrank in between. Inside a
-//! stripe a key is looked up by its *position*: the hash, turned so that the bits that chose the stripe come last.
+//! The stripe is the most significant bits of the hash, and the table inside a stripe is ordered by
+//! the bits that follow. So one number, the prefix of a position, says how far a SCAN has come,
+//! whatever grew or shrank in between. The [`Position`] is the hash, turned so that the bits that
+//! chose the stripe come last. Members of collections have positions too; their hashes chose no
+//! stripe and are taken as they are.
 
 use std::hash::Hasher;
 
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 
-/// Bits of the hash that order entries inside a stripe.
-pub(crate) const PREFIX_BITS: u32 = 32;
+use crate::raw::position::{Position, Prefix};
+
+/// Bits of a cursor below the number of the stripe: the bits of a prefix.
+const PREFIX_BITS: u32 = u32::BITS;
+
+/// Addresses a keyspace: a numbered database. The first ids are the databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyspaceId(pub u32);
+
+/// The hash of a key, by which it belongs to a stripe and to a place in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyHash(u64);
+
+/// The name of a key, with its hash where that is known already.
+///
+/// Whoever locks the stripe of a key hashes its name for that. Handing the hash on with the name
+/// saves doing it again: every method that takes a key takes bytes, or this.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'k> {
+    pub(crate) name: &'k [u8],
+    pub(crate) hash: Option<KeyHash>,
+}
 
 /// The one routing function: hash seed and number of stripes.
 #[derive(Debug)]
@@ -23,9 +46,49 @@ pub struct Layout {
 /// How far a SCAN has come; `0` is both the start and the end.
 pub type Cursor = u64;
 
+impl<'k> Key<'k> {
+    /// A key whose hash is known. It has to be the hash that [`Layout::hash`] gives for the name;
+    /// with another one the key is looked for in vain.
+    #[inline]
+    pub fn hashed(name: &'k [u8], hash: KeyHash) -> Self {
+        Self {
+            name,
+            hash: Some(hash),
+        }
+    }
+
+    /// The bytes of the name.
+    #[inline]
+    pub fn name(&self) -> &'k [u8] {
+        self.name
+    }
+}
+
+impl<'k, T: AsRef<[u8]> + ?Sized> From<&'k T> for Key<'k> {
+    #[inline]
+    fn from(name: &'k T) -> Self {
+        Self {
+            name: name.as_ref(),
+            hash: None,
+        }
+    }
+}
+
+impl KeyHash {
+    /// The hash of these bits.
+    pub fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// The 64 bits of the hash.
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+}
+
 impl Layout {
-    /// A layout of `stripes` stripes, rounded up to a power of two between 1 and 1024. `seed` should be random per
-    /// process so that nobody outside can choose colliding keys.
+    /// A layout of `stripes` stripes, rounded up to a power of two between 1 and 1024. `seed`
+    /// should be random per process so that nobody outside can choose colliding keys.
     pub fn new(stripes: usize, seed: u64) -> Self {
         let stripes = stripes.clamp(1, 1024).next_power_of_two();
         Self {
@@ -42,44 +105,60 @@ impl Layout {
 
     /// The key's hash.
     #[inline]
-    pub fn hash(&self, key: &[u8]) -> u64 {
+    pub fn hash(&self, key: &[u8]) -> KeyHash {
         let mut hasher = FoldHasher::with_seed(self.seed, &self.shared);
         hasher.write(key);
-        hasher.finish()
+        KeyHash(hasher.finish())
+    }
+
+    /// The key's hash, computed unless it is known already.
+    #[inline]
+    pub(crate) fn hash_of(&self, key: Key<'_>) -> KeyHash {
+        key.hash.unwrap_or_else(|| self.hash(key.name))
     }
 
     /// Index of the stripe that owns every key with this hash.
     #[inline]
-    pub fn stripe_of(&self, hash: u64) -> usize {
+    pub fn stripe_of(&self, hash: KeyHash) -> usize {
         // Two shifts, because with one stripe a single shift would be by 64 bits.
-        (hash >> 1 >> (63 - self.stripe_bits)) as usize
+        (hash.0 >> 1 >> (63 - self.stripe_bits)) as usize
     }
 
-    /// A hash as its stripe's tables use it: the bits that chose the stripe come last.
+    /// The position of a key with this hash in the tables of its stripe.
     #[inline]
-    pub(crate) fn position_of(&self, hash: u64) -> u64 {
-        hash.rotate_left(self.stripe_bits)
+    pub(crate) fn position_of(&self, hash: KeyHash) -> Position {
+        Position(hash.0.rotate_left(self.stripe_bits))
     }
 
     /// [`Self::position_of`] the key's hash.
     #[inline]
-    pub(crate) fn position_of_key(&self, key: &[u8]) -> u64 {
+    pub(crate) fn position_of_key(&self, key: &[u8]) -> Position {
         self.position_of(self.hash(key))
     }
 
-    /// Splits a cursor into stripe and prefix; a stripe past the last one means that nothing is left.
-    pub(crate) fn split(&self, cursor: Cursor) -> (usize, u32) {
-        ((cursor >> PREFIX_BITS) as usize, cursor as u32)
+    /// The position of a member in the table of its collection.
+    #[inline]
+    pub(crate) fn position_of_member(&self, name: &[u8]) -> Position {
+        Position(self.hash(name).0)
     }
 
-    /// The cursor for going on at `prefix` of `stripe`, `0` when that is past the end.
-    pub(crate) fn join(&self, stripe: usize, prefix: u64) -> Cursor {
-        let cursor = ((stripe as u64) << PREFIX_BITS) + prefix;
-        if cursor >> PREFIX_BITS >= self.stripes() as u64 {
-            0
-        } else {
-            cursor
+    /// Splits a cursor into stripe and prefix; a stripe past the last one means that nothing is
+    /// left.
+    pub(crate) fn split(&self, cursor: Cursor) -> (usize, Prefix) {
+        ((cursor >> PREFIX_BITS) as usize, Prefix(cursor as u32))
+    }
+
+    /// The cursor for going on at `prefix` of `stripe`, or with the next stripe where there is no
+    /// prefix. It is `0` past the last stripe.
+    pub(crate) fn join(&self, stripe: usize, prefix: Option<Prefix>) -> Cursor {
+        let (stripe, Prefix(prefix)) = match prefix {
+            Some(prefix) => (stripe, prefix),
+            None => (stripe + 1, Prefix(0)),
+        };
+        if stripe >= self.stripes() {
+            return 0;
         }
+        ((stripe as u64) << PREFIX_BITS) + u64::from(prefix)
     }
 }
 
@@ -91,31 +170,34 @@ mod tests {
     fn stripe_and_prefix_are_consecutive_bits() {
         let layout = Layout::new(16, 7);
         assert_eq!(layout.stripes(), 16);
-        let hash = 0xA123_4567_89AB_CDEF;
+        let hash = KeyHash(0xA123_4567_89AB_CDEF);
         assert_eq!(layout.stripe_of(hash), 0xA);
-        assert_eq!(layout.position_of(hash), 0x1234_5678_9ABC_DEFA);
+        let position = layout.position_of(hash);
+        assert_eq!(position, Position(0x1234_5678_9ABC_DEFA));
+        assert_eq!(position.prefix(), Prefix(0x1234_5678));
     }
 
     #[test]
     fn one_stripe_takes_every_hash() {
         let layout = Layout::new(1, 7);
-        assert_eq!(layout.stripe_of(u64::MAX), 0);
-        assert_eq!(layout.position_of(1), 1);
+        assert_eq!(layout.stripe_of(KeyHash(u64::MAX)), 0);
+        assert_eq!(layout.position_of(KeyHash(1)), Position(1));
     }
 
     /// Clients may keep a cursor in a double, which counts exactly up to 2^53.
     #[test]
     fn no_cursor_is_too_large_for_a_double() {
         let layout = Layout::new(1024, 7);
-        let last = layout.join(1023, (1 << PREFIX_BITS) - 1);
+        let last = layout.join(1023, Some(Prefix(u32::MAX)));
         assert!(0 < last && last < 1 << 53);
     }
 
     #[test]
     fn the_last_cursor_is_zero() {
         let layout = Layout::new(2, 7);
-        assert_eq!(layout.join(1, 1 << PREFIX_BITS), 0);
-        assert_eq!(layout.join(0, 1 << PREFIX_BITS), 1 << PREFIX_BITS);
-        assert_eq!(layout.split(layout.join(1, 5)), (1, 5));
+        assert_eq!(layout.join(1, None), 0);
+        assert_eq!(layout.join(0, None), 1 << PREFIX_BITS);
+        let prefix = Prefix(5);
+        assert_eq!(layout.split(layout.join(1, Some(prefix))), (1, prefix));
     }
 }

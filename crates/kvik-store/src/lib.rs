@@ -1,34 +1,41 @@
 //! One stripe's data: values, expiry, watches and exact byte accounting.
 //!
-//! A [`Stripe`] is a plain single-threaded structure; whoever owns it holds its lock. Nothing here does I/O, starts a
-//! thread or reads a clock: the time, the randomness and the place where effects go are handed in with a [`Guard`],
-//! and a guard is the only way to change a key. Every change therefore states its effect, a canonical command that
-//! repeats it elsewhere, in the same function that makes it.
+//! A [`Stripe`] is a plain single-threaded structure; whoever owns it holds its lock. Nothing here
+//! does I/O, starts a thread or reads a clock: the time, the randomness and the place where effects
+//! go are handed in with a [`Guard`], and a guard is the only way to change a key. Every change
+//! therefore states its effect, a canonical command that repeats it elsewhere, in the same function
+//! that makes it.
 //!
-//! Costs: a lookup is one cache line of a hash-ordered table and one of the entry, and both can be fetched beforehand,
-//! without the lock ([`StripeView`]); a table grows by splitting segments of 740 keys; an expiry takes 6 bytes in the entry
-//! and about one beside the table; SCAN walks hashes in order and needs no state between calls. Keys to be freed in
-//! bulk are freed in slices by [`Stripe::reclaim`].
+//! Costs: a lookup is one cache line of a hash-ordered table and one of the entry, and both can be
+//! fetched beforehand, without the lock ([`StripeView`]); a table grows by splitting segments of
+//! 740 keys; an expiry takes 6 bytes in the entry and about one beside the table; SCAN walks hashes
+//! in order and needs no state between calls. Keys to be freed in bulk are freed in slices by
+//! [`Stripe::reclaim`].
 
 #![deny(unsafe_code)]
-#![allow(
-    dead_code,
-    reason = "what the collection types are built from comes before them"
-)]
 
+mod cells;
 mod clock;
+mod collection;
 mod edit;
 mod effect;
 mod entry;
+mod garbage;
 mod glance;
 mod guard;
 mod hash;
+mod heap;
+mod image;
 mod in_place;
+mod journal;
 mod keyspace;
+mod kind;
 mod layout;
 mod limits;
 mod list;
+mod locked;
 mod members;
+mod memory;
 mod object;
 mod ordered;
 pub mod packed;
@@ -38,44 +45,55 @@ mod restore;
 mod set;
 mod shadow;
 mod shareable;
+mod state;
 mod stream;
 mod stripe;
+mod text;
 #[cfg(test)]
 mod trial;
 mod value;
+mod view;
 mod watch;
 mod zset;
 
 pub use clock::{AccessPolicy, FREQUENCY_START, Usage};
 pub use effect::{EffectSink, NoEffects};
-pub use entry::{Entry, OccupiedEntry, VacantEntry, View};
+pub use entry::{Entry, OccupiedEntry, VacantEntry};
+pub use garbage::Garbage;
 pub use glance::Glance;
-pub use guard::{ExpiryRound, Guard, GuardStats, Mode, ScanPage, Stripes};
-pub use hash::{Field, HashMut, HashRef};
-pub use keyspace::{Garbage, KeyspaceId};
-pub use layout::{Cursor, Layout};
+pub use guard::expiry::ExpiryRound;
+pub use guard::keyspace::ScanPage;
+pub use guard::{Guard, Stripes};
+pub use hash::change::HashMut;
+pub use hash::{Field, HashRef};
+pub use image::{ImageSink, SharedValue};
+pub use kind::{Encoding, Kind, WrongKind};
+pub use layout::{Cursor, Key, KeyHash, KeyspaceId, Layout};
 pub use limits::Limits;
-pub use list::{Elements, ListEnd, ListMut, ListNode, ListRef, QuicklistRef};
+pub use list::change::ListMut;
+pub use list::{Elements, ListEnd, ListNode, ListRef, QuicklistRef};
+pub use locked::Expiry;
 pub use members::MembersRef;
-pub use raw::prefetch::{Lookup, StripeView};
+pub use raw::prefetch::Lookup;
 pub use raw::{lacks_memory, prepare_memory, release_memory};
 pub use restore::{Malformed, Terms};
-pub use set::{SetIter, SetMut, SetRef};
+pub use set::change::SetMut;
+pub use set::{SetIter, SetRef};
+pub use state::{GuardStats, Mode};
+pub use stream::change::{AppendError, NewId, StreamMut};
+pub use stream::delivery::{Claim, Claimed, GroupMut};
+pub use stream::restore::StreamCounts;
 pub use stream::{
-    AppendError, Claim, Claimed, ConsumerRef, GroupMut, GroupRef, IdText, NewId, PendingEntry,
-    Precision, StreamCounts, StreamEntry, StreamId, StreamMut, StreamRange, StreamRangeBack,
-    StreamRef, Trim, TrimTo,
+    ConsumerRef, GroupRef, IdText, PendingEntry, Precision, StreamEntry, StreamId, StreamRange,
+    StreamRangeBack, StreamRef, Trim, TrimTo,
 };
-pub use stripe::{Due, Stripe};
-pub use value::{
-    Encoding, Expiry, IntText, Kind, NewString, StringRef, StringTooLong, TextRef, ValueRef,
-    WrongKind,
-};
+pub use stripe::{Due, Stripe, StripeView};
+pub use text::{IntText, NewString, StringRef, StringTooLong, TextRef};
+pub use value::ValueRef;
+pub use view::View;
 pub use watch::WatchToken;
-pub use zset::{
-    NameBound, NameRange, ScoreRange, ScoreTableRef, Scored, ScoredMember, ZsetIter, ZsetMut,
-    ZsetRef,
-};
+pub use zset::change::{Scored, ZsetMut};
+pub use zset::{NameBound, NameRange, ScoreRange, ScoreTableRef, ScoredMember, ZsetIter, ZsetRef};
 
 /// Milliseconds since the Unix epoch, the only unit of time in the store.
 pub type UnixMs = u64;

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::AtomicI64;
 
-/// Settings under which collections are packed, with Redis' names and defaults. They may change at any time and concern
-/// what grows from then on.
+/// Settings under which collections are packed, with Redis' names and defaults. They may change at
+/// any time and concern what grows from then on.
 #[derive(Debug)]
 pub struct Limits {
     /// `hash-max-listpack-entries`
@@ -22,8 +22,8 @@ pub struct Limits {
     pub zset_value_bytes: AtomicI64,
     /// `list-max-listpack-size`: elements if positive, else one of five sizes in bytes.
     pub list_size: AtomicI64,
-    /// Length from which an element of a large list is kept by itself, in bytes; 0: where a node would be too small for it.
-    /// No setting, but what DEBUG changes to test it.
+    /// Length from which an element of a large list is kept by itself, in bytes; 0: where a node
+    /// would be too small for it. No setting, but what DEBUG changes to test it.
     pub list_plain_bytes: AtomicI64,
     /// `stream-node-max-bytes`; 0 is no limit.
     pub stream_node_bytes: AtomicI64,

@@ -1,11 +1,11 @@
 //! Lists: one listpack, or a queue of them.
 //!
-//! A small list is packed and lies in its key's entry. Beyond `list-max-listpack-size` it is a [`Quicklist`] of nodes of at most
-//! that size, and it is packed again when a single node of half the size is left: when a list has which encoding is as
-//! in Redis 7.2.
+//! A small list is packed and lies in its key's entry. Beyond `list-max-listpack-size` it is a
+//! [`Quicklist`] of nodes of at most that size, and it is packed again when a single node of half
+//! the size is left: when a list has which encoding is as in Redis 7.2.
 
 mod bounds;
-mod change;
+pub(crate) mod change;
 mod node;
 mod nodes;
 mod quicklist;
@@ -15,15 +15,13 @@ use self::bounds::Bounds;
 use self::node::delete_matches;
 use self::quicklist::{Quicklist, QuicklistWalk};
 use crate::UnixMs;
-use crate::layout::Layout;
-use crate::object::{Large, Packable, Representation};
+use crate::cells::ValueForm;
+use crate::collection::{Large, Packable, Representation};
+use crate::kind::{Encoding, Kind};
+use crate::memory::Memory;
 use crate::packed::listpack::ListpackIter;
 use crate::packed::{Element, Listpack, Needle, Packed, listpack};
-use crate::raw::cells::Cells;
-use crate::raw::record::ValueForm;
-use crate::value::{Encoding, Kind, ValueRef};
 
-pub use self::change::ListMut;
 pub use self::quicklist::{ListNode, QuicklistRef};
 
 /// An end of a list.
@@ -120,8 +118,8 @@ impl<'a> ListRef<'a> {
         self.elements(ListEnd::Left, 0, usize::MAX)
     }
 
-    /// Up to `count` elements as they come from an end on, after the first `skip`. The first of them is looked up from the
-    /// end that is nearer.
+    /// Up to `count` elements as they come from an end on, after the first `skip`. The first of
+    /// them is looked up from the end that is nearer.
     pub fn elements(self, from: ListEnd, skip: usize, count: usize) -> Elements<'a> {
         let left = count.min(self.len().saturating_sub(skip));
         let walk = (left > 0).then(|| match self {
@@ -174,7 +172,8 @@ impl<'a> Iterator for Elements<'a> {
 impl ExactSizeIterator for Elements<'_> {}
 
 impl List {
-    /// Makes room for elements of so many bytes together: a packed list that would be too large ceases to be packed.
+    /// Makes room for elements of so many bytes together: a packed list that would be too large
+    /// ceases to be packed.
     fn make_room(&mut self, bytes: usize, elements: usize, bounds: Bounds) {
         let Self::Pack(pack) = self else {
             return;
@@ -276,7 +275,15 @@ impl List {
         }
     }
 
-    fn as_ref(&self) -> ListRef<'_> {
+    /// The same list, which shares its nodes, if it has nodes.
+    pub(crate) fn share(&mut self) -> Option<Self> {
+        match self {
+            Self::Pack(_) => None,
+            Self::Quick(list) => Some(Self::Quick(Box::new(list.share()))),
+        }
+    }
+
+    pub(crate) fn as_ref(&self) -> ListRef<'_> {
         match self {
             Self::Pack(pack) => ListRef::Pack(pack),
             Self::Quick(list) => ListRef::Quick(QuicklistRef::new(list)),
@@ -304,6 +311,7 @@ impl Packable for List {
     const LARGE: Encoding = Encoding::Quicklist;
     const REMOVAL: &'static [u8] = b"DEL";
 
+    type Ref<'a> = ListRef<'a>;
     type Large = Quicklist;
 
     fn from_packed(form: ValueForm, bytes: Vec<u8>) -> Self {
@@ -329,8 +337,12 @@ impl Packable for List {
         }
     }
 
-    fn seen<'a>(&'a self, _: &'a Cells, _: &'a Layout, _: UnixMs) -> ValueRef<'a> {
-        ValueRef::List(self.as_ref())
+    fn read_packed(_: ValueForm, bytes: &[u8]) -> ListRef<'_> {
+        ListRef::Pack(bytes)
+    }
+
+    fn read<'a>(&'a self, _: Memory<'a>, _: UnixMs) -> ListRef<'a> {
+        self.as_ref()
     }
 }
 

@@ -1,18 +1,19 @@
-//! The members of a large hash, set or sorted set: a table of their own, each member an entry in the stripe's cells.
+//! The members of a large hash, set or sorted set: a table of their own, each member an entry in
+//! the stripe's cells.
 //!
-//! A member is an entry like a key, without the clock: its name, a value (a hash's value, a sorted set's score, nothing in
-//! a set) and, if it has one, its expiry. So what holds for keys holds for members: growth splits one segment, a scan's
-//! cursor needs no state, a random member is as likely as any other, and the time at which the next one expires is known.
+//! A member is an entry like a key, without the clock: its name, a value (a hash's value, a sorted
+//! set's score, nothing in a set) and, if it has one, its expiry. So what holds for keys holds for
+//! members: growth splits one segment, a scan's cursor needs no state, a random member is as likely
+//! as any other, and the time at which the next one expires is known.
 
 use crate::UnixMs;
-use crate::layout::Layout;
-use crate::object::Large;
-use crate::raw::arena::EntryRef;
-use crate::raw::cells::{Cells, Text};
-use crate::raw::record::{MEMBER, Member};
-use crate::raw::root::prefix;
+use crate::cells::{Cells, MEMBER, Member};
+use crate::journal::Source;
+use crate::memory::{Memory, MemoryMut};
+use crate::raw::entry_ref::EntryRef;
+use crate::raw::position::{Position, Prefix};
 use crate::raw::table::{Detached, Keys, Table};
-use crate::shadow::{Source, Tabled};
+use crate::text::Text;
 
 /// See the module's description.
 #[derive(Debug, Default)]
@@ -29,32 +30,30 @@ pub(crate) struct Members {
 }
 
 /// What a table asks about members.
-struct MemberKeys<'a> {
-    cells: &'a Cells,
-    layout: &'a Layout,
-}
+struct MemberKeys<'a>(Memory<'a>);
 
 /// Members to read.
 #[derive(Clone, Copy)]
 pub struct MembersRef<'a> {
     pub(crate) members: &'a Members,
-    pub(crate) cells: &'a Cells,
-    pub(crate) layout: &'a Layout,
-    /// Members whose time has come by then are not seen: 0, so that all are, where they are deleted when met.
+    pub(crate) memory: Memory<'a>,
+    /// Members whose time has come by then are not seen: 0, so that all are, where they are deleted
+    /// when met.
     pub(crate) hidden_until: UnixMs,
 }
 
 impl Keys for MemberKeys<'_> {
-    fn hash(&self, entry: EntryRef) -> u64 {
-        self.layout.hash(self.cells.member(entry).key())
+    fn position(&self, entry: EntryRef) -> Position {
+        let name = self.0.cells.member(entry).key();
+        self.0.layout.position_of_member(name)
     }
 
     fn expiry(&self, entry: EntryRef) -> Option<UnixMs> {
-        self.cells.member(entry).expire_at()
+        self.0.cells.member(entry).expire_at()
     }
 
     fn prefetch(&self, entry: EntryRef) {
-        self.cells.arena.directory().prefetch(entry);
+        self.0.cells.arena.directory().prefetch(entry);
     }
 }
 
@@ -64,70 +63,67 @@ impl Members {
         self.volatile
     }
 
-    pub(crate) fn find(&self, cells: &Cells, layout: &Layout, name: &[u8]) -> Option<EntryRef> {
-        let is_it = |entry| cells.member(entry).has_key(name);
-        self.table.find(layout.hash(name), is_it)
+    pub(crate) fn find(&self, memory: Memory<'_>, name: &[u8]) -> Option<EntryRef> {
+        let is_it = |entry| memory.cells.member(entry).has_key(name);
+        let position = memory.layout.position_of_member(name);
+        self.table.find(position, is_it)
     }
 
     /// Adds a member that is not there yet.
     pub(crate) fn insert(
         &mut self,
-        cells: &mut Cells,
-        layout: &Layout,
+        memory: &mut MemoryMut<'_>,
         name: &[u8],
         value: Text<'_>,
         expire_at: Option<UnixMs>,
     ) -> EntryRef {
-        let entry = cells.insert::<MEMBER>(name, value, expire_at);
+        let entry = memory.cells.insert::<MEMBER>(name, value, expire_at);
         self.count(None, expire_at);
-        let keys = MemberKeys { cells, layout };
-        self.table.insert(layout.hash(name), entry, &keys);
-        self.note(cells, layout, entry);
+        let position = memory.layout.position_of_member(name);
+        let keys = MemberKeys(memory.read());
+        self.table.insert(position, entry, &keys);
+        self.note(memory, entry);
         entry
     }
 
     /// Replaces the value of a member that is there and says where it is then.
     pub(crate) fn set_value(
         &mut self,
-        cells: &mut Cells,
-        layout: &Layout,
+        memory: &mut MemoryMut<'_>,
         member: EntryRef,
         value: Text<'_>,
     ) -> EntryRef {
-        let to = cells.set_text::<MEMBER>(member, value);
-        self.moved(cells, layout, member, to);
-        self.note(cells, layout, to);
+        let to = memory.cells.set_text::<MEMBER>(member, value);
+        self.moved(memory.read(), member, to);
+        self.note(memory, to);
         to
     }
 
     /// Sets or clears when a member expires and says where it is then.
     pub(crate) fn set_expiry(
         &mut self,
-        cells: &mut Cells,
-        layout: &Layout,
+        memory: &mut MemoryMut<'_>,
         member: EntryRef,
         expire_at: Option<UnixMs>,
     ) -> EntryRef {
-        self.count(cells.member(member).expire_at(), expire_at);
-        let to = cells.set_expiry::<MEMBER>(member, expire_at);
-        self.moved(cells, layout, member, to);
+        self.count(memory.cells.member(member).expire_at(), expire_at);
+        let to = memory.cells.set_expiry::<MEMBER>(member, expire_at);
+        self.moved(memory.read(), member, to);
         if let Some(at) = expire_at {
-            let hash = layout.hash(cells.member(to).key());
-            self.table.lower_deadline(hash, to, at);
+            let position = MemberKeys(memory.read()).position(to);
+            self.table.lower_deadline(position, to, at);
         }
-        self.note(cells, layout, to);
+        self.note(memory, to);
         to
     }
 
     /// Deletes a member that is there.
-    pub(crate) fn remove(&mut self, cells: &mut Cells, layout: &Layout, member: EntryRef) {
-        self.note(cells, layout, member);
-        let there = cells.member(member);
-        self.count(there.expire_at(), None);
-        let hash = layout.hash(there.key());
-        let keys = MemberKeys { cells, layout };
-        self.table.remove(hash, member, &keys);
-        cells.free::<MEMBER>(member);
+    pub(crate) fn remove(&mut self, memory: &mut MemoryMut<'_>, member: EntryRef) {
+        self.note(memory, member);
+        self.count(memory.cells.member(member).expire_at(), None);
+        let keys = MemberKeys(memory.read());
+        self.table.remove(keys.position(member), member, &keys);
+        memory.cells.free::<MEMBER>(member);
     }
 
     /// What they are called while copies of them are being made.
@@ -144,23 +140,17 @@ impl Members {
         self.table.earliest_deadline()
     }
 
-    /// Whether the time of every member has come. As far as can be told at once: a time that was taken back may make it
-    /// look as if it had not.
+    /// Whether the time of every member has come. As far as can be told at once: a time that was
+    /// taken back may make it look as if it had not.
     pub(crate) fn is_all_due(&self, now: UnixMs) -> bool {
         self.volatile > 0 && self.volatile == self.len() && self.latest <= now
     }
 
     /// As a reader sees them; see [`MembersRef::hidden_until`].
-    pub(crate) fn view<'a>(
-        &'a self,
-        cells: &'a Cells,
-        layout: &'a Layout,
-        hidden_until: UnixMs,
-    ) -> MembersRef<'a> {
+    pub(crate) fn view<'a>(&'a self, memory: Memory<'a>, hidden_until: UnixMs) -> MembersRef<'a> {
         MembersRef {
             members: self,
-            cells,
-            layout,
+            memory,
             hidden_until,
         }
     }
@@ -168,27 +158,26 @@ impl Members {
     /// A member whose time has come; see [`Table::next_due`].
     pub(crate) fn next_due(
         &mut self,
-        cells: &Cells,
-        layout: &Layout,
+        memory: Memory<'_>,
         now: UnixMs,
         looks: &mut usize,
     ) -> Option<EntryRef> {
-        let keys = MemberKeys { cells, layout };
+        let keys = MemberKeys(memory);
         let (_, member) = self.table.next_due(now, looks, &keys)?;
         Some(member)
     }
 
-    /// Moves the members of one segment out of sparse pages, telling each from where to where, and says whether there is
-    /// another segment.
+    /// Moves the members of one segment out of sparse pages, giving each old and new place to
+    /// `report`, and says whether there is another segment.
     pub(crate) fn relocate(
         &mut self,
         segment: usize,
         cells: &mut Cells,
-        mut tell: impl FnMut(&Cells, EntryRef, EntryRef),
+        mut report: impl FnMut(&Cells, EntryRef, EntryRef),
     ) -> bool {
         self.table.replace_in_segment(segment, |from| {
             let to = cells.arena.relocate(from)?;
-            tell(cells, from, to);
+            report(cells, from, to);
             Some(to)
         })
     }
@@ -203,33 +192,62 @@ impl Members {
         self.latest = self.latest.max(new.unwrap_or(0));
     }
 
-    /// Notes for the copies that are being made that a member changes.
+    /// Tells the journals of the copies that are being made that a member changes. Every change of
+    /// a member comes here.
     #[inline]
-    fn note(&mut self, cells: &mut Cells, layout: &Layout, member: EntryRef) {
+    fn note(&mut self, memory: &mut MemoryMut<'_>, member: EntryRef) {
         if let Some(source) = self.source {
-            self.note_for(source, cells, layout, member);
+            self.note_for(source, memory, member);
         }
     }
 
     #[cold]
-    fn note_for(&mut self, source: Source, cells: &mut Cells, layout: &Layout, member: EntryRef) {
-        let name = cells.member(member).key().to_vec();
-        let prefix = prefix(layout.hash(&name));
-        if !cells.journals.note(source, prefix, &name) {
+    fn note_for(&mut self, source: Source, memory: &mut MemoryMut<'_>, member: EntryRef) {
+        let name = memory.cells.member(member).key();
+        let prefix = memory.layout.position_of_member(name).prefix();
+        if !memory.journals.note(source, prefix, name) {
             self.source = None;
         }
     }
 
-    fn moved(&mut self, cells: &Cells, layout: &Layout, from: EntryRef, to: EntryRef) {
+    fn moved(&mut self, memory: Memory<'_>, from: EntryRef, to: EntryRef) {
         if from != to {
-            let hash = layout.hash(cells.member(to).key());
-            self.table.replace(hash, from, to);
+            let position = MemberKeys(memory).position(to);
+            self.table.replace(position, from, to);
         }
+    }
+
+    /// Number of members, those included whose time has come.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Bytes of the table, with those of this description itself.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.table.bytes()
+    }
+
+    /// Frees up to about `max` members and says whether there are more.
+    pub(crate) fn free(&mut self, max: usize, cells: &mut Cells) -> bool {
+        let table = &mut self.table;
+        let detached = self.detached.get_or_insert_with(|| table.detach());
+        detached.drain(max, |entry| cells.free::<MEMBER>(entry))
+    }
+
+    /// The members in other cells.
+    pub(crate) fn copy_to(&self, from: &Cells, to: &mut MemoryMut<'_>) -> Self {
+        let mut copy = Self::default();
+        for entry in self.table.entries() {
+            let member = from.member(entry);
+            copy.insert(to, member.key(), member.text(), member.expire_at());
+        }
+        copy
     }
 }
 
-/// Deletes up to `max` due members with `delete_next`, which takes off how many buckets it needed to look into, and says
-/// whether there may be more: also if none was found in a reasonable number of them.
+/// Deletes up to `max` due members with `delete_next`, which takes off how many buckets it needed
+/// to look into, and says whether there may be more: also if none was found in a reasonable number
+/// of them.
 pub(crate) fn delete_due(
     max: usize,
     mut delete_next: impl FnMut(&mut usize) -> Option<()>,
@@ -238,53 +256,29 @@ pub(crate) fn delete_due(
     (0..max).all(|_| delete_next(&mut looks).is_some()) || looks == 0
 }
 
-impl Large for Members {
-    fn len(&self) -> usize {
-        self.table.len()
-    }
+/// A collection whose members are in a table, whatever else it keeps beside them.
+pub(crate) trait Tabled {
+    fn members(&self) -> &Members;
 
-    /// Bytes of the table, with those of this description itself.
-    fn bytes(&self) -> usize {
-        size_of::<Self>() + self.table.bytes()
-    }
+    fn members_mut(&mut self) -> &mut Members;
 
-    fn members(&self) -> Option<&Members> {
-        Some(self)
-    }
-
-    fn expire(
+    /// Adds a member that is not there.
+    fn add(
         &mut self,
-        now: UnixMs,
-        max: usize,
-        cells: &mut Cells,
-        layout: &Layout,
-        tell: &mut dyn FnMut(&[u8]),
-    ) -> bool {
-        delete_due(max, |looks| {
-            let member = self.next_due(cells, layout, now, looks)?;
-            tell(cells.member(member).key());
-            self.remove(cells, layout, member);
-            Some(())
-        })
-    }
+        memory: &mut MemoryMut<'_>,
+        name: &[u8],
+        value: Text<'_>,
+        expire_at: Option<UnixMs>,
+    );
 
-    fn free(&mut self, max: usize, cells: &mut Cells) -> bool {
-        let table = &mut self.table;
-        let detached = self.detached.get_or_insert_with(|| table.detach());
-        detached.drain(max, |entry| cells.free::<MEMBER>(entry))
-    }
+    /// Deletes a member that is there.
+    fn take_off(&mut self, memory: &mut MemoryMut<'_>, member: EntryRef);
 
-    fn copy_to(&mut self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
-        let mut copy = Self::default();
-        for entry in self.table.entries() {
-            let member = from.member(entry);
-            copy.insert(to, layout, member.key(), member.text(), member.expire_at());
+    /// Deletes a member if it is there.
+    fn delete(&mut self, memory: &mut MemoryMut<'_>, name: &[u8]) {
+        if let Some(member) = self.members().find(memory.read(), name) {
+            self.take_off(memory, member);
         }
-        copy
-    }
-
-    fn compact(&mut self, part: usize, cells: &mut Cells) -> bool {
-        self.relocate(part, cells, |_, _, _| ())
     }
 }
 
@@ -299,17 +293,16 @@ impl Tabled for Members {
 
     fn add(
         &mut self,
-        cells: &mut Cells,
-        layout: &Layout,
+        memory: &mut MemoryMut<'_>,
         name: &[u8],
         value: Text<'_>,
         expire_at: Option<UnixMs>,
     ) {
-        self.insert(cells, layout, name, value, expire_at);
+        self.insert(memory, name, value, expire_at);
     }
 
-    fn take_off(&mut self, cells: &mut Cells, layout: &Layout, member: EntryRef) {
-        self.remove(cells, layout, member);
+    fn take_off(&mut self, memory: &mut MemoryMut<'_>, member: EntryRef) {
+        self.remove(memory, member);
     }
 }
 
@@ -335,14 +328,14 @@ impl<'a> MembersRef<'a> {
     }
 
     pub(crate) fn find(self, name: &[u8]) -> Option<Member<'a>> {
-        let entry = self.members.find(self.cells, self.layout, name)?;
-        Some(self.cells.member(entry)).filter(|&member| self.shows(member))
+        let entry = self.members.find(self.memory, name)?;
+        Some(self.memory.cells.member(entry)).filter(|&member| self.shows(member))
     }
 
     /// Every member, in no particular order.
     pub(crate) fn iter(self) -> impl Iterator<Item = Member<'a>> {
         let entries = self.members.table.entries();
-        let members = entries.map(move |entry| self.cells.member(entry));
+        let members = entries.map(move |entry| self.memory.cells.member(entry));
         members.filter(move |&member| self.shows(member))
     }
 
@@ -351,7 +344,7 @@ impl<'a> MembersRef<'a> {
         let (table, keys) = (&self.members.table, self.keys());
         let some = (self.hidden_until > 0).then(|| table.due(self.hidden_until, keys));
         let entries = some.into_iter().flatten();
-        entries.map(move |entry| self.cells.member(entry))
+        entries.map(move |entry| self.memory.cells.member(entry))
     }
 
     /// Whether a member is seen.
@@ -368,9 +361,13 @@ impl<'a> MembersRef<'a> {
 
     /// Visits members in hash order from a prefix on until `visit` has returned false; returns the
     /// prefix to go on with, if there is more. See [`Table::walk`].
-    pub(crate) fn walk(self, from: u32, mut visit: impl FnMut(Member<'a>) -> bool) -> Option<u32> {
+    pub(crate) fn walk(
+        self,
+        from: Prefix,
+        mut visit: impl FnMut(Member<'a>) -> bool,
+    ) -> Option<Prefix> {
         let visit = |entry| {
-            let member = self.cells.member(entry);
+            let member = self.memory.cells.member(entry);
             !self.shows(member) || visit(member)
         };
         self.members.table.walk(from, &self.keys(), visit)
@@ -380,7 +377,7 @@ impl<'a> MembersRef<'a> {
     pub(crate) fn sample(self, random: u64) -> Option<Member<'a>> {
         for draw in 0..DRAWS {
             let entry = self.members.table.sample(random.rotate_left(draw))?;
-            let member = self.cells.member(entry);
+            let member = self.memory.cells.member(entry);
             if self.shows(member) {
                 return Some(member);
             }
@@ -390,10 +387,7 @@ impl<'a> MembersRef<'a> {
     }
 
     fn keys(self) -> MemberKeys<'a> {
-        MemberKeys {
-            cells: self.cells,
-            layout: self.layout,
-        }
+        MemberKeys(self.memory)
     }
 }
 
@@ -406,20 +400,21 @@ const LARGE: u64 = 1 << 32;
 /// The cursor for going on at a hash prefix. Clients may keep cursors in signed 32-bit integers, so
 /// it is half the prefix, rounded up: a walk begins with the whole bucket that a prefix falls into.
 /// Only a table whose buckets may be too narrow for that gets a larger one.
-fn to_cursor(prefix: u32, len: usize) -> u64 {
+fn to_cursor(prefix: Prefix, len: usize) -> u64 {
     if len <= WIDE_BUCKETS {
-        u64::from(prefix).div_ceil(2)
+        u64::from(prefix.0).div_ceil(2)
     } else {
-        LARGE | u64::from(prefix)
+        LARGE | u64::from(prefix.0)
     }
 }
 
 /// The hash prefix of a cursor; none for one that no scan has given.
-fn from_cursor(cursor: u64) -> Option<u32> {
-    match cursor {
-        ..LARGE => u32::try_from(2 * cursor).ok(),
-        _ => u32::try_from(cursor ^ LARGE).ok(),
-    }
+fn from_cursor(cursor: u64) -> Option<Prefix> {
+    let prefix = match cursor {
+        ..LARGE => u32::try_from(2 * cursor),
+        _ => u32::try_from(cursor ^ LARGE),
+    };
+    prefix.ok().map(Prefix)
 }
 
 impl std::fmt::Debug for MembersRef<'_> {

@@ -1,17 +1,18 @@
 //! RESTORE: a value that comes whole takes the place of whatever its key holds.
 //!
-//! A collection is filled with its type's own methods, beside what the key holds, and then restored. Packed bytes are
-//! taken over as they are once they have been checked.
+//! A collection is filled with its type's own methods, beside what the key holds, and then
+//! restored. Packed bytes are taken over as they are once they have been checked.
 
 use crate::UnixMs;
 use crate::clock::Usage;
-use crate::entry::{Entry, LockedKey};
+use crate::entry::Entry;
+use crate::heap::Content;
 use crate::keyspace::Payload;
+use crate::locked::LockedKey;
 use crate::packed::{Element, Listpack};
-use crate::raw::arena::EntryRef;
-use crate::raw::cells::Text;
-use crate::raw::heap::Content;
-use crate::value::{IntText, NewString, canonical_int};
+use crate::raw::entry_ref::EntryRef;
+use crate::text::Text;
+use crate::text::{IntText, NewString, canonical_int};
 
 /// What a restored value comes with.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +47,8 @@ impl LockedKey<'_> {
     pub(crate) fn clear(&mut self, entry: Option<EntryRef>) {
         match entry {
             Some(entry) => {
-                let (layout, position) = (self.layout, self.position);
-                self.keyspace().remove(layout, position, entry);
+                let position = self.position;
+                self.keyspace().remove(position, entry);
             }
             None => self.drop_hidden(),
         }
@@ -63,8 +64,8 @@ impl LockedKey<'_> {
             expire_at: terms.expire_at,
             clock,
         };
-        let (layout, position, key) = (self.layout, self.position, self.key);
-        self.keyspace().insert(layout, position, key, new);
+        let (position, key) = (self.position, self.key);
+        self.keyspace().insert(position, key, new);
     }
 
     /// States a restored value as the effect that it is.

@@ -1,25 +1,24 @@
 //! Sets: an intset, a listpack of members, or a table of them.
 //!
-//! Which of these follows Redis' rules: integers only and few is an intset, few and short a listpack, everything else a
-//! table; a set never goes back. A member that expires makes it a table, for only there a member has room for a time.
-//! Looking a member up in a packed set costs a search of at most a few hundred elements, in a table one lookup.
+//! Which of these follows Redis' rules: integers only and few is an intset, few and short a
+//! listpack, everything else a table; a set never goes back. A member that expires makes it a
+//! table, for only there a member has room for a time. Looking a member up in a packed set costs a
+//! search of at most a few hundred elements, in a table one lookup.
 
-mod change;
+pub(crate) mod change;
 mod in_place;
 mod restore;
 #[cfg(test)]
 mod tests;
 
 use crate::UnixMs;
-use crate::layout::Layout;
+use crate::cells::{Member, ValueForm};
+use crate::collection::{Packable, Representation};
+use crate::kind::{Encoding, Kind};
 use crate::members::{Members, MembersRef};
-use crate::object::{Packable, Representation};
+use crate::memory::Memory;
 use crate::packed::{Element, IntSet, Listpack, intset, listpack};
-use crate::raw::cells::Cells;
-use crate::raw::record::{Member, ValueForm};
-use crate::value::{Encoding, Kind, StringRef, ValueRef, canonical_int};
-
-pub use change::SetMut;
+use crate::text::{StringRef, canonical_int};
 
 /// A set in one of its representations.
 #[derive(Debug)]
@@ -115,8 +114,9 @@ impl<'a> SetRef<'a> {
         }
     }
 
-    /// Visits members from `cursor` on until `visit` has returned false; returns the cursor to go on with, 0 at the end. A
-    /// packed set is visited whole. Every member that is there from the first call of a scan to its last is visited.
+    /// Visits members from `cursor` on until `visit` has returned false; returns the cursor to go
+    /// on with, 0 at the end. A packed set is visited whole. Every member that is there from the
+    /// first call of a scan to its last is visited.
     pub fn scan(self, cursor: u64, mut visit: impl FnMut(Element<'a>) -> bool) -> u64 {
         let Self::Table(members) = self else {
             self.iter().for_each(|member| {
@@ -155,6 +155,7 @@ impl Packable for Set {
     const LARGE: Encoding = Encoding::Hashtable;
     const REMOVAL: &'static [u8] = b"SREM";
 
+    type Ref<'a> = SetRef<'a>;
     type Large = Members;
 
     fn from_packed(form: ValueForm, bytes: Vec<u8>) -> Self {
@@ -184,16 +185,18 @@ impl Packable for Set {
         }
     }
 
-    fn seen<'a>(
-        &'a self,
-        cells: &'a Cells,
-        layout: &'a Layout,
-        hidden_until: UnixMs,
-    ) -> ValueRef<'a> {
-        ValueRef::Set(match self {
+    fn read_packed(form: ValueForm, bytes: &[u8]) -> SetRef<'_> {
+        match form {
+            ValueForm::IntSet => SetRef::Ints(IntSet::new(bytes)),
+            _ => SetRef::Pack(Listpack::new(bytes)),
+        }
+    }
+
+    fn read<'a>(&'a self, memory: Memory<'a>, hidden_until: UnixMs) -> SetRef<'a> {
+        match self {
             Self::Ints(bytes) => SetRef::Ints(IntSet::new(bytes)),
             Self::Pack(bytes) => SetRef::Pack(Listpack::new(bytes)),
-            Self::Table(members) => SetRef::Table(members.view(cells, layout, hidden_until)),
-        })
+            Self::Table(members) => SetRef::Table(members.view(memory, hidden_until)),
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! A piece of a large value that copies of it share until one of them changes it.
 //!
-//! A piece is its owner's own at first, and costs nothing more. Copying the value makes it common, and who changes a common
-//! piece gets one of his own: the last who has it takes that, the others copy it. A common piece counts for each who has it.
+//! A piece is its owner's own at first, and costs nothing more. Copying the value makes it common,
+//! and who changes a common piece gets one of his own: the last who has it takes that, the others
+//! copy it. A common piece counts for each who has it.
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -1,42 +1,39 @@
 //! Streams: entries in the order of their ids, and consumer groups that are given them.
 //!
 //! ```text
-//! Body --- nodes: [ id | listpack of entries ] [ id | ... ] ...          stream/sequence.rs, stream/node.rs
+//! body --- nodes: [ id | listpack of entries ] ...                  stream/{sequence,node}.rs
 //!      |-- marks: first, last and largest deleted id, counts             stream/marks.rs
 //!      '-- groups: [ last id | pending entries | consumers ] ...         stream/group.rs
 //! ```
-//! A node is a run of entries in the bytes that Redis has for them. Adding an entry writes at the end of the last node;
-//! an entry is found by two binary searches and by reading one node; entries go from the front by the node. What is
-//! pending in a group is ordered in the same way. A stream without entries stays; only a stream that nothing was ever
-//! done to is none.
+//! A node is a run of entries in the bytes that Redis has for them. Adding an entry writes at the
+//! end of the last node; an entry is found by two binary searches and by reading one node; entries
+//! go from the front by the node. What is pending in a group is ordered in the same way. A stream
+//! without entries stays; only a stream that nothing was ever done to is none.
 
 mod body;
-mod change;
-mod delivery;
+pub(crate) mod change;
+pub(crate) mod delivery;
 mod group;
 mod id;
 mod marks;
 mod node;
 mod range;
-mod restore;
+pub(crate) mod restore;
 mod sequence;
 mod trim;
 mod view;
 
 use self::body::StreamBody;
 use crate::UnixMs;
-use crate::layout::Layout;
-use crate::object::Collection;
-use crate::raw::cells::Cells;
-use crate::raw::record::ValueForm;
-use crate::value::{Encoding, Kind, ValueRef};
+use crate::cells::Cells;
+use crate::cells::ValueForm;
+use crate::collection::Collection;
+use crate::kind::{Encoding, Kind};
+use crate::memory::{Memory, MemoryMut};
 
-pub use change::{AppendError, NewId, StreamMut};
-pub use delivery::{Claim, Claimed, GroupMut};
 pub use id::{IdText, StreamId};
 pub use node::StreamEntry;
 pub use range::{StreamRange, StreamRangeBack};
-pub use restore::StreamCounts;
 pub use trim::{Precision, Trim, TrimTo};
 pub use view::{ConsumerRef, GroupRef, PendingEntry, StreamRef};
 
@@ -61,7 +58,12 @@ impl Stream {
         self.0.get_or_insert_default()
     }
 
-    fn as_view(&self) -> StreamRef<'_> {
+    /// The same stream, which shares its nodes.
+    pub(crate) fn share(&mut self) -> Self {
+        Self::from(self.body_mut().share())
+    }
+
+    pub(crate) fn as_view(&self) -> StreamRef<'_> {
         StreamRef { body: self.body() }
     }
 }
@@ -73,6 +75,8 @@ impl From<StreamBody> for Stream {
 }
 
 impl Collection for Stream {
+    type Ref<'a> = StreamRef<'a>;
+
     fn kind() -> Kind {
         Kind::Stream
     }
@@ -101,16 +105,20 @@ impl Collection for Stream {
         self.0.as_ref().map_or(0, |body| body.bytes())
     }
 
-    fn view<'a>(&'a self, _: &'a Cells, _: &'a Layout, _: UnixMs) -> ValueRef<'a> {
-        ValueRef::Stream(self.as_view())
+    fn view<'a>(&'a self, _: Memory<'a>, _: UnixMs) -> StreamRef<'a> {
+        self.as_view()
+    }
+
+    fn view_packed(form: ValueForm, _: &[u8]) -> StreamRef<'_> {
+        unreachable!("{form:?} is no stream")
     }
 
     fn free(&mut self, max: usize, _cells: &mut Cells) -> bool {
         self.0.as_mut().is_some_and(|body| body.free(max))
     }
 
-    fn copy_to(&mut self, _from: &Cells, _to: &mut Cells, _layout: &Layout) -> Self {
-        Self::from(self.body_mut().share())
+    fn copy_to(&mut self, _from: &Cells, _to: &mut MemoryMut<'_>) -> Self {
+        self.share()
     }
 }
 

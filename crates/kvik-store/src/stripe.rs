@@ -1,17 +1,22 @@
 //! A stripe: its part of every keyspace, their entries, and who watches keys in it.
 
+mod compaction;
+mod imaging;
+mod prefetch;
+
 use std::sync::Arc;
 
+use self::compaction::Compacting;
 use crate::UnixMs;
-use crate::keyspace::{Garbage, Keyspace, KeyspaceId, KeyspaceMut, KeyspaceRef};
-use crate::raw::heap::Heap;
-use crate::raw::prefetch::{Shared, StripeView};
+use crate::garbage::Garbage;
+use crate::heap::Heap;
+use crate::keyspace::{Keyspace, KeyspaceMut, KeyspaceRef};
+use crate::layout::{KeyspaceId, Layout};
+use crate::raw::prefetch::SharedTables;
 use crate::raw::table::Detached;
 use crate::watch::Watches;
 
-/// Free bytes of entries' memory below which compacting is not worth it, and the part of it they have to be.
-const SLACK_BYTES: usize = 1 << 20;
-const SLACK_PART: usize = 4;
+pub use self::prefetch::StripeView;
 
 /// One stripe of the store. Opaque: all access is through a [`crate::Guard`].
 #[derive(Debug)]
@@ -19,21 +24,15 @@ pub struct Stripe {
     /// By number; boxed, since most of many namespaces have no key in most stripes.
     keyspaces: Vec<Option<Box<Keyspace>>>,
     pub(crate) heap: Heap,
-    shared: Arc<Shared>,
+    shared: Arc<SharedTables>,
     /// Entries of emptied keyspaces that are still to be freed.
     detached: Vec<Detached>,
+    /// Contents of emptied keyspaces that an image still lacks.
+    #[expect(clippy::vec_box, reason = "walked together with the boxed keyspaces")]
+    kept: Vec<Box<Keyspace>>,
     compacting: Option<Compacting>,
     pub(crate) watches: Watches,
     next_due: Due,
-}
-
-/// Where compaction goes on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Compacting {
-    /// At a segment of a keyspace.
-    Keys(usize, usize),
-    /// At a part of a collection.
-    Members(u32, usize),
 }
 
 /// When a stripe's first key expires, at the earliest.
@@ -67,10 +66,11 @@ impl Stripe {
         self.present().map(Keyspace::bytes).sum()
     }
 
-    /// Bytes that the stripe keeps from the system: [`Self::bytes`], what [`Self::reclaim`] has yet to free, and free room
-    /// between entries.
+    /// Bytes that the stripe keeps from the system: [`Self::bytes`], what [`Self::reclaim`] has yet
+    /// to free, and free room between entries.
     pub fn resident_bytes(&self) -> usize {
-        let tables = self.present().map(|keyspace| keyspace.table.bytes());
+        let kept = self.kept.iter().map(|keyspace| &**keyspace);
+        let tables = self.present().chain(kept).map(|it| it.table.bytes());
         self.heap.resident_bytes() + tables.sum::<usize>()
     }
 
@@ -79,9 +79,9 @@ impl Stripe {
         StripeView::new(&self.shared)
     }
 
-    /// Frees up to about `max` entries of keyspaces that were emptied and says whether there are more. Flushing leaves
-    /// them, so that it takes the same short time whatever the number of keys; call this again and again, giving the
-    /// stripe back in between.
+    /// Frees up to about `max` entries of keyspaces that were emptied and says whether there are
+    /// more. Flushing leaves them, so that it takes the same short time whatever the number of
+    /// keys; call this again and again, giving the stripe back in between.
     pub fn reclaim(&mut self, max: usize) -> bool {
         let (detached, heap) = (&mut self.detached, &mut self.heap);
         // Collections first: freeing the entries of a keyspace adds to them.
@@ -97,59 +97,20 @@ impl Stripe {
         !detached.is_empty() || heap.has_doomed()
     }
 
-    /// Discards copies of large collections ([`Guard::prepare_copy`](crate::Guard::prepare_copy)) with which nobody has gone on
-    /// for a second. To be called about as often.
+    /// Discards copies of large collections ([`Guard::prepare_copy`](crate::Guard::prepare_copy))
+    /// with which nobody has gone on for a second. To be called about as often.
     pub fn drop_copies(&mut self, now: UnixMs) {
-        self.heap.discard_left(now);
+        self.heap.discard_abandoned(now);
     }
 
-    /// Moves entries out of sparse pages, those of `segments` table segments at most (up to 768 entries each), and says
-    /// whether there is more to do. Returns at once when little would be won.
-    pub fn compact(&mut self, segments: usize) -> bool {
-        let Some(mut place) = self.compacting.or_else(|| self.begin_compaction()) else {
-            return false;
-        };
-        for _ in 0..segments {
-            let Some(next) = self.compact_part(place) else {
-                self.heap.cells.arena.end_compaction();
-                self.compacting = None;
-                return false;
-            };
-            place = next;
-        }
-        self.compacting = Some(place);
-        true
-    }
-
-    /// Large buffers whose keys are gone, to be dropped when the stripe is not locked, and the word that there is something
-    /// to [reclaim](Self::reclaim).
+    /// Large buffers whose keys are gone, to be dropped when the stripe is not locked, and the word
+    /// that there is something to [reclaim](Self::reclaim).
     #[inline]
     pub fn take_garbage(&mut self) -> Option<Garbage> {
         if self.heap.cells.dropped.is_empty() && !self.heap.has_doomed() {
             return None;
         }
         Some(Garbage::new(std::mem::take(&mut self.heap.cells.dropped)))
-    }
-
-    fn compact_part(&mut self, place: Compacting) -> Option<Compacting> {
-        let heap = &mut self.heap;
-        match place {
-            Compacting::Keys(index, segment) => {
-                let Some(keyspace) = self.keyspaces.get_mut(index) else {
-                    return Some(Compacting::Members(0, 0));
-                };
-                let more = keyspace.as_mut().is_some_and(|keyspace| {
-                    let relocate = |entry| heap.cells.arena.relocate(entry);
-                    keyspace.table.replace_in_segment(segment, relocate)
-                });
-                Some(if more {
-                    Compacting::Keys(index, segment + 1)
-                } else {
-                    Compacting::Keys(index + 1, 0)
-                })
-            }
-            Compacting::Members(object, part) => heap.compact(object, part),
-        }
     }
 
     #[inline]
@@ -160,24 +121,37 @@ impl Stripe {
     }
 
     #[inline]
-    pub(crate) fn keyspace_mut(&mut self, id: KeyspaceId) -> KeyspaceMut<'_> {
+    pub(crate) fn keyspace_mut<'a>(
+        &'a mut self,
+        id: KeyspaceId,
+        layout: &'a Layout,
+    ) -> KeyspaceMut<'a> {
+        self.reach_keyspace(id);
+        self.present_mut(id, layout).expect("added above")
+    }
+
+    /// Makes a keyspace that has had no keys here.
+    #[inline]
+    fn reach_keyspace(&mut self, id: KeyspaceId) {
         let index = id.0 as usize;
         if !matches!(self.keyspaces.get(index), Some(Some(_))) {
             self.add_keyspace(index);
-        }
-        let keyspace = self.keyspaces[index].as_deref_mut();
-        KeyspaceMut {
-            keyspace: keyspace.expect("added above"),
-            heap: &mut self.heap,
         }
     }
 
     /// A keyspace that has had keys here.
     #[inline]
-    pub(crate) fn present_mut(&mut self, id: KeyspaceId) -> Option<KeyspaceMut<'_>> {
+    pub(crate) fn present_mut<'a>(
+        &'a mut self,
+        id: KeyspaceId,
+        layout: &'a Layout,
+    ) -> Option<KeyspaceMut<'a>> {
         let keyspace = self.keyspaces.get_mut(id.0 as usize)?.as_deref_mut()?;
-        let heap = &mut self.heap;
-        Some(KeyspaceMut { keyspace, heap })
+        Some(KeyspaceMut {
+            keyspace,
+            heap: &mut self.heap,
+            layout,
+        })
     }
 
     pub(crate) fn keyspace_count(&self) -> usize {
@@ -186,8 +160,13 @@ impl Stripe {
 
     /// Empties a keyspace, whatever its size in next to no time.
     pub(crate) fn flush(&mut self, id: KeyspaceId) {
-        let keyspace = self.keyspace_mut(id).keyspace;
-        if keyspace.bytes() > 0 {
+        let keyspace = self.keyspaces.get_mut(id.0 as usize);
+        if let Some(Some(keyspace)) = keyspace
+            && keyspace.bytes() > 0
+        {
+            if Self::keep_for_image(&mut self.kept, keyspace) {
+                return;
+            }
             let detached = keyspace.detach();
             self.detached.push(detached);
         }
@@ -195,8 +174,8 @@ impl Stripe {
 
     /// Exchanges the contents of two keyspaces.
     pub(crate) fn swap(&mut self, a: KeyspaceId, b: KeyspaceId) {
-        self.keyspace_mut(a);
-        self.keyspace_mut(b);
+        self.reach_keyspace(a);
+        self.reach_keyspace(b);
         if let Ok([Some(a), Some(b)]) = self
             .keyspaces
             .get_disjoint_mut([a.0 as usize, b.0 as usize])
@@ -229,17 +208,6 @@ impl Stripe {
         }
         self.keyspaces[index] = Some(keyspace);
     }
-
-    fn begin_compaction(&mut self) -> Option<Compacting> {
-        let heap = &self.heap;
-        let waiting = heap.has_doomed() || heap.has_shadows() || !self.detached.is_empty();
-        let arena = &mut self.heap.cells.arena;
-        arena.give_spare();
-        let free = arena.touched_bytes() - arena.live_bytes();
-        let worth_it = free > SLACK_BYTES && free > arena.touched_bytes() / SLACK_PART;
-        // Entries that are only waiting to be freed, or for their collection to be placed, would have to be found as well.
-        (worth_it && !waiting && arena.begin_compaction()).then_some(Compacting::Keys(0, 0))
-    }
 }
 
 impl Default for Stripe {
@@ -247,12 +215,16 @@ impl Default for Stripe {
         let heap = Heap::new();
         Self {
             keyspaces: Vec::new(),
-            shared: Arc::new(Shared::new(heap.cells.arena.directory())),
+            shared: Arc::new(SharedTables::new(heap.cells.arena.directory())),
             heap,
             detached: Vec::new(),
+            kept: Vec::new(),
             compacting: None,
             watches: Watches::default(),
             next_due: Due::NEVER,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

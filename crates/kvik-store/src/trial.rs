@@ -1,4 +1,5 @@
-//! A store for tests: a few stripes with limits and a clock of their own, which remembers the effects that it is to tell.
+//! A store for tests: a few stripes with limits and a clock of their own, which remembers the
+//! effects that it is to tell.
 
 use crate::{
     EffectSink, Encoding, Guard, KeyspaceId, Layout, Limits, Mode, Stripe, Stripes, UnixMs,
@@ -122,15 +123,16 @@ impl Store {
         heaps.map(|heap| heap.live_bytes()).sum()
     }
 
-    /// Bytes that all keys account for, one by one; the same as [`live_bytes`](Self::live_bytes) when nothing is left to free.
+    /// Bytes that all keys account for, one by one; the same as [`live_bytes`](Self::live_bytes)
+    /// when nothing is left to free.
     pub(crate) fn accounted_bytes(&mut self) -> usize {
         let mut bytes = 0;
         self.run(|guard| guard.for_each(|view| bytes += view.bytes()));
         bytes
     }
 
-    /// What can be seen of a key but its members. Of bytes that are not all in its entry, how many there are can depend on how
-    /// the value came about.
+    /// What can be seen of a key but its members. Of bytes that are not all in its entry, how many
+    /// there are can depend on how the value came about.
     pub(crate) fn outline(&mut self, key: &[u8]) -> Option<(Encoding, usize, Option<UnixMs>)> {
         self.run(|guard| {
             let view = guard.peek(key)?;

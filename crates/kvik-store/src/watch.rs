@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::keyspace::KeyspaceId;
+use crate::layout::KeyspaceId;
 
-/// Says whether any key watched with it has changed since. Shared between the watcher and the stripes.
+/// Says whether any key watched with it has changed since. Shared between the watcher and the
+/// stripes.
 #[derive(Debug, Default)]
 pub struct WatchToken(AtomicBool);
 
@@ -23,7 +24,8 @@ impl WatchToken {
 
 type Watchers = HashMap<Box<[u8]>, Vec<Arc<WatchToken>>>;
 
-/// The watched keys of one stripe. Empty almost always, so the check before each change is one comparison.
+/// The watched keys of one stripe. Empty almost always, so the check before each change is one
+/// comparison.
 #[derive(Debug, Default)]
 pub(crate) struct Watches {
     keyspaces: HashMap<KeyspaceId, Watchers>,

@@ -1,11 +1,12 @@
 //! Sorted sets: a listpack of members and scores, or a table of members beside their order.
 //!
-//! Few and short members are packed, everything else is a table; a sorted set never goes back. In a table a member is
-//! found by name in one lookup, and rank, score and name lead into its order in O(log n): whatever a command asks for
-//! becomes a range of ranks first ([`ZsetRef::ranks_of_scores`], [`ZsetRef::ranks_of_names`]), and that is counted, read
-//! or removed. In a packed one all of it is a walk over at most some hundred pairs.
+//! Few and short members are packed, everything else is a table; a sorted set never goes back. In a
+//! table a member is found by name in one lookup, and rank, score and name lead into its order in
+//! O(log n): whatever a command asks for becomes a range of ranks first
+//! ([`ZsetRef::ranks_of_scores`], [`ZsetRef::ranks_of_names`]), and that is counted, read or
+//! removed. In a packed one all of it is a walk over at most some hundred pairs.
 
-mod change;
+pub(crate) mod change;
 mod in_place;
 mod pack;
 mod range;
@@ -20,14 +21,13 @@ use std::ops::Range;
 use self::pack::Pairs;
 use self::table::{RankedIter, ScoreTable};
 use crate::UnixMs;
-use crate::layout::Layout;
-use crate::object::{Packable, Representation};
+use crate::cells::{Member, ValueForm};
+use crate::collection::{Packable, Representation};
+use crate::kind::{Encoding, Kind};
+use crate::memory::Memory;
 use crate::packed::{Element, Listpack};
-use crate::raw::cells::Cells;
-use crate::raw::record::{Member, ValueForm};
-use crate::value::{Encoding, IntText, Kind, StringRef, ValueRef};
+use crate::text::{IntText, StringRef};
 
-pub use change::{Scored, ZsetMut};
 pub use range::{NameBound, NameRange, ScoreRange};
 pub use table::ScoreTableRef;
 
@@ -125,7 +125,8 @@ impl<'a> ZsetRef<'a> {
         }
     }
 
-    /// The members of these ranks, as far as they exist, from the lowest to the highest or in reverse.
+    /// The members of these ranks, as far as they exist, from the lowest to the highest or in
+    /// reverse.
     pub fn range(self, ranks: Range<usize>, reverse: bool) -> ZsetIter<'a> {
         let end = ranks.end.min(self.len());
         let ranks = ranks.start.min(end)..end;
@@ -153,7 +154,8 @@ impl<'a> ZsetRef<'a> {
         }
     }
 
-    /// The ranks of the members whose names are in a range, if all have the same score; else it means nothing.
+    /// The ranks of the members whose names are in a range, if all have the same score; else it
+    /// means nothing.
     pub fn ranks_of_names(self, range: &NameRange<'_>) -> Range<usize> {
         match self {
             Self::Pack(_) => self.ranks_between(
@@ -190,8 +192,9 @@ impl<'a> ZsetRef<'a> {
         }
     }
 
-    /// Visits members from `cursor` on until `visit` has returned false; returns the cursor to go on with, 0 at the end. A
-    /// packed one is visited whole. Every member that is there from the first call of a scan to its last is visited.
+    /// Visits members from `cursor` on until `visit` has returned false; returns the cursor to go
+    /// on with, 0 at the end. A packed one is visited whole. Every member that is there from the
+    /// first call of a scan to its last is visited.
     pub fn scan(self, cursor: u64, mut visit: impl FnMut(ScoredMember<'a>) -> bool) -> u64 {
         let Self::Table(table) = self else {
             self.iter().for_each(|member| {
@@ -271,6 +274,7 @@ impl Packable for Zset {
     const LARGE: Encoding = Encoding::Skiplist;
     const REMOVAL: &'static [u8] = b"ZREM";
 
+    type Ref<'a> = ZsetRef<'a>;
     type Large = ScoreTable;
 
     fn from_packed(form: ValueForm, bytes: Vec<u8>) -> Self {
@@ -296,15 +300,14 @@ impl Packable for Zset {
         }
     }
 
-    fn seen<'a>(
-        &'a self,
-        cells: &'a Cells,
-        layout: &'a Layout,
-        hidden_until: UnixMs,
-    ) -> ValueRef<'a> {
-        ValueRef::Zset(match self {
+    fn read_packed(_: ValueForm, bytes: &[u8]) -> ZsetRef<'_> {
+        ZsetRef::Pack(Listpack::new(bytes))
+    }
+
+    fn read<'a>(&'a self, memory: Memory<'a>, hidden_until: UnixMs) -> ZsetRef<'a> {
+        match self {
             Self::Pack(bytes) => ZsetRef::Pack(Listpack::new(bytes)),
-            Self::Table(table) => ZsetRef::Table(table.view(cells, layout, hidden_until)),
-        })
+            Self::Table(table) => ZsetRef::Table(table.view(memory, hidden_until)),
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The store through its public API: against a naive model, and the guarantees that cross several calls.
+//! The store through its public API: against a naive model, and the guarantees that cross several
+//! calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -176,7 +177,8 @@ fn apply(guard: &mut Guard<'_>, model: &mut Model, op: Op) {
 }
 
 fn sweep(guard: &mut Guard<'_>) {
-    // Layouts in these tests have at most four stripes; asking for one that is not there would panic.
+    // Layouts in these tests have at most four stripes; asking for one that is not there would
+    // panic.
     let before = guard.volatile_len();
     let mut gone = 0;
     for index in 0..4 {

@@ -1,17 +1,23 @@
-//! Nanoseconds for a get and a set from a shared handle, on one thread and on two: `cargo bench -p kvik`.
+//! Nanoseconds for a get and a set from a shared handle, on one thread and on two: `cargo bench -p
+//! kvik`.
 //!
-//! 100,000 keys of 16 bytes with values of 32, or as many as the argument says, visited in random order. Prints CSV. With more threads a figure is the time
-//! in which each of them does one, divided by their number: what one operation takes of all of them together.
+//! 100,000 keys of 16 bytes with values of 32, or as many as the argument says, visited in random
+//! order. Prints CSV. With more threads a figure is the time in which each of them does one,
+//! divided by their number: what one operation takes of all of them together.
+//!
+//! With `--steps` it times nothing and does what the lines of its input say, for tools that count
+//! instructions.
 
 #![allow(clippy::print_stdout, reason = "it prints its results")]
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
 
 use std::hint::black_box;
+use std::io;
 use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
-use kvik::{Db, Options};
+use kvik::Db;
 
 const KEYS: u64 = 100_000;
 const VALUE: [u8; 32] = [b'v'; 32];
@@ -26,11 +32,11 @@ fn key(number: u64) -> Key {
     key
 }
 
-/// Visits keys in random order, other ones in each thread. The keys are made on the way: a list of them would take the
-/// room in the caches that the store's own memory is to have.
-fn visit(keys: u64, thread: u64, mut work: impl FnMut(&Key)) {
+/// Visits keys in random order, other ones in each thread. The keys are made on the way: a list of
+/// them would take the room in the caches that the store's own memory is to have.
+fn visit(keys: u64, thread: u64, operations: usize, mut work: impl FnMut(&Key)) {
     let mut state = 88_172_645_463_325_252 + thread;
-    for _ in 0..OPERATIONS {
+    for _ in 0..operations {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
@@ -50,7 +56,7 @@ fn time(keys: u64, threads: u64, work: impl Fn(&Key, &mut Vec<u8>) + Sync) -> f6
                         let mut buffer = Vec::new();
                         start.wait();
                         let began = Instant::now();
-                        visit(keys, thread, |key| work(key, &mut buffer));
+                        visit(keys, thread, OPERATIONS, |key| work(key, &mut buffer));
                         (began, Instant::now())
                     })
                 })
@@ -70,13 +76,41 @@ fn time(keys: u64, threads: u64, work: impl Fn(&Key, &mut Vec<u8>) + Sync) -> f6
     (0..ROUNDS).map(|_| round()).fold(f64::INFINITY, f64::min)
 }
 
+/// Does what each line of standard input says, an operation and how many of it (`get 1000`), and
+/// answers each line when it is done; the first answer says that the keys are there.
+fn steps(db: &Db, keys: u64) {
+    println!("ready");
+    let mut buffer = Vec::new();
+    for line in io::stdin().lines() {
+        let line = line.expect("the caller writes text");
+        let (operation, count) = line.split_once(' ').expect("an operation and a number");
+        let count = count.parse().expect("a number of operations");
+        match operation {
+            "get_into" => visit(keys, 0, count, |key| {
+                assert!(black_box(db.get_into(key, &mut buffer)).expect("a string"));
+            }),
+            "get" => visit(keys, 0, count, |key| {
+                black_box(db.get(key).expect("a string"));
+            }),
+            "set" => visit(keys, 0, count, |key| {
+                db.set(key, &VALUE).expect("nothing refuses it");
+            }),
+            _ => panic!("no such operation"),
+        }
+        println!("done");
+    }
+}
+
 fn main() {
     // cargo itself passes --bench.
     let keys = std::env::args().find_map(|word| word.parse().ok());
     let keys = keys.unwrap_or(KEYS);
-    let db = Db::open(Options::default());
+    let db = Db::memory();
     let set = |key: &Key| db.set(key, &VALUE).expect("nothing refuses it");
     (0..keys).for_each(|number| set(&key(number)));
+    if std::env::args().any(|word| word == "--steps") {
+        return steps(&db, keys);
+    }
     println!("keys,threads,get_into_ns,get_ns,set_ns");
     for threads in [1, 2] {
         let get_into = time(keys, threads, |key, buffer| {

@@ -60,11 +60,13 @@ impl Tick {
     }
 }
 
-/// The time as a thread that runs commands keeps it: one reading ends a command and begins the next.
+/// The time as a thread that runs commands keeps it: one reading ends a command and begins the
+/// next.
 #[derive(Debug)]
 pub(crate) struct BatchClock {
     clock: Clock,
-    /// Microseconds since the epoch at the latest look at the wall clock, and nanoseconds measured since.
+    /// Microseconds since the epoch at the latest look at the wall clock, and nanoseconds measured
+    /// since.
     wall_us: u64,
     since_ns: u64,
     /// The time that follows from them.
@@ -72,7 +74,8 @@ pub(crate) struct BatchClock {
     last: Tick,
 }
 
-/// For how long measured durations move the time on before the wall clock, which may be set, is looked at again.
+/// For how long measured durations move the time on before the wall clock, which may be set, is
+/// looked at again.
 const WALL_NS: u64 = 10_000_000;
 
 impl BatchClock {

@@ -5,7 +5,8 @@ use kvik_resp::Value;
 use crate::db::Db;
 use crate::runner::Runner;
 
-/// Runs commands one after the other and keeps the state they leave: SELECT, MULTI, WATCH. Keeps the store open.
+/// Runs commands one after the other and keeps the state they leave: SELECT, MULTI, WATCH. Keeps
+/// the store open.
 pub struct Connection {
     runner: Runner,
     db: Db,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use kvik_command::client::Origin;
-use kvik_command::{Engine, Session};
+use kvik_command::gate::Closure;
+use kvik_command::{Engine, Error, Persistence, Session};
+use kvik_log::Disk;
 use kvik_resp::Value;
 use parking_lot::Mutex;
 
@@ -12,6 +14,7 @@ use crate::connection::Connection;
 use crate::effects::{EffectLog, Unit};
 use crate::executor::Executor;
 use crate::options::Options;
+use crate::persist::{OpenError, Persist, Recovered};
 use crate::replay::Replay;
 use crate::runner::Runner;
 use crate::shared::Shared;
@@ -25,12 +28,14 @@ pub struct Db {
     open: Arc<Open>,
 }
 
-/// What ends with the last handle.
+/// The parts that end with the last handle.
 struct Open {
     shared: Arc<Shared>,
     /// Sessions between two calls of [`Db::run`].
     idle: Mutex<Vec<Runner>>,
     upkeep: Option<JoinHandle<()>>,
+    /// Its files, and the thread that writes them.
+    saver: Mutex<Option<(Arc<Persist>, JoinHandle<()>)>>,
 }
 
 impl Drop for Open {
@@ -40,12 +45,57 @@ impl Drop for Open {
             // A panic there has already been reported; there is nobody left to tell.
             let _ = thread.join();
         }
+        if let Some((persist, saver)) = self.saver.lock().take() {
+            persist.stop(&self.shared, saver);
+        }
     }
 }
 
 impl Db {
-    /// Opens an empty store in memory.
-    pub fn open(options: Options) -> Self {
+    /// Opens the store whose files lie in a directory, and creates the directory if there is none.
+    /// What an earlier process has acknowledged is there again, as far as the [fsync
+    /// policy](Options::fsync) promises.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path();
+    /// let db = kvik::Db::open(path)?;
+    /// db.set(b"greeting", b"hello").unwrap();
+    /// drop(db);
+    /// let db = kvik::Db::open(path)?;
+    /// assert_eq!(db.get(b"greeting").unwrap().as_deref(), Some(&b"hello"[..]));
+    /// # Ok::<_, kvik::OpenError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If another process has the directory open, or a file is damaged beyond a torn end of the
+    /// log. No file has been changed then.
+    pub fn open(options: impl Into<Options>) -> Result<Self, OpenError> {
+        let options = options.into();
+        let disk = options.disk();
+        let has_files = options.dir.is_some();
+        let db = Self::in_memory(options);
+        if has_files {
+            db.open_files(disk)?;
+        }
+        Ok(db)
+    }
+
+    /// An empty store in memory: nothing is saved.
+    ///
+    /// ```
+    /// let db = kvik::Db::memory();
+    /// assert_eq!(db.run(&["INCRBY", "n", "5"]).as_int(), Some(5));
+    /// ```
+    #[must_use]
+    pub fn memory() -> Self {
+        Self::in_memory(Options::default())
+    }
+
+    /// An empty store in memory, opened with options. Those about files have no effect before
+    /// [`Db::open_files`].
+    #[must_use]
+    pub fn in_memory(options: Options) -> Self {
         let shared = Arc::new(Shared::new(options));
         let open = Open::new(Arc::clone(&shared));
         Self {
@@ -54,12 +104,54 @@ impl Db {
         }
     }
 
+    /// Loads the files that the settings name into this store, which must be empty, and logs and
+    /// saves from then on as they say. Clients are refused meanwhile (`LOADING`). Returns what was
+    /// found.
+    ///
+    /// # Errors
+    /// As [`Db::open`]. The store must not be used any more then.
+    pub fn open_files(&self, disk: Arc<dyn Disk>) -> Result<Recovered, OpenError> {
+        let mut saver = self.open.saver.lock();
+        if saver.is_some() {
+            return Err(OpenError::AlreadyOpen);
+        }
+        let engine = &self.shared.engine;
+        engine.gate.close(Closure::Loading);
+        let persist = Arc::new(Persist::new(&self.shared, disk));
+        engine.persist_by(Arc::clone(&persist) as Arc<dyn Persistence>);
+        let (recovered, thread) = persist.start(&self.shared)?;
+        *saver = Some((persist, thread));
+        engine.gate.open(Closure::Loading);
+        Ok(recovered)
+    }
+
+    /// Waits until all that has happened so far is on disk, whatever the fsync policy is. So one
+    /// call commits a group of changes; without a log it does nothing.
+    ///
+    /// # Errors
+    /// If the disk has failed.
+    pub fn commit(&self) -> Result<(), Error> {
+        match self.shared.log() {
+            Some(log) => log.wait_for_all(),
+            None => Ok(()),
+        }
+    }
+
+    /// Hands changed settings about the log to it at once; without this call it learns of them
+    /// within a tenth of a second.
+    pub fn file_settings_changed(&self) {
+        if let Some((persist, _)) = &*self.open.saver.lock() {
+            persist.settings_changed(&self.shared);
+        }
+    }
+
     /// Settings, clients and counters.
     pub fn engine(&self) -> &Engine {
         &self.shared.engine
     }
 
-    /// Something that runs commands for many sessions, one after the other; one for each thread of a server.
+    /// Something that runs commands for many sessions, one after the other; one for each thread of
+    /// a server.
     pub fn executor(&self, patience: Patience) -> Executor {
         Executor::new(Arc::clone(&self.shared), patience)
     }
@@ -67,7 +159,7 @@ impl Db {
     /// A session of its own, as if a client had connected.
     ///
     /// ```
-    /// # let db = kvik::Db::open(kvik::Options::default());
+    /// # let db = kvik::Db::memory();
     /// let mut client = db.connect();
     /// client.run(&["SELECT", "3"]);
     /// client.run(&["SET", "k", "v"]);
@@ -77,20 +169,21 @@ impl Db {
         Connection::new(self.clone(), Runner::new(&self.shared))
     }
 
-    /// Registers a client and returns its session, for a server that runs it with an [`Executor`] and ends it with
-    /// [`Executor::end`].
+    /// Registers a client and returns its session, for a server that runs it with an [`Executor`]
+    /// and ends it with [`Executor::end`].
     pub fn session(&self, origin: Origin) -> Session {
         self.shared.session(origin)
     }
 
-    /// Runs one command on database 0 and returns its reply. An error is a value, as it is for a client. State that a
-    /// command leaves behind, such as MULTI, is gone with the call; [`Db::connect`] keeps it.
+    /// Runs one command on database 0 and returns its reply. An error is a value, as it is for a
+    /// client. State that a command leaves behind, such as MULTI, is gone with the call;
+    /// [`Db::connect`] keeps it.
     ///
-    /// Blocks while clients are paused and while the log has no room; where the log is synchronous, until the reply may
-    /// be told.
+    /// Blocks while clients are paused and while the log has no room; where the log is synchronous,
+    /// until the reply may be told.
     ///
     /// ```
-    /// # let db = kvik::Db::open(kvik::Options::default());
+    /// # let db = kvik::Db::memory();
     /// assert_eq!(db.run(&["RPUSH", "queue", "a", "b"]).as_int(), Some(2));
     /// assert!(db.run(&["INCR", "queue"]).as_error().is_some());
     /// ```
@@ -103,9 +196,9 @@ impl Db {
         reply
     }
 
-    /// Gives all effects to a log from now on: those of every unit of work that has not begun yet. Returns false if
-    /// another log has been attached before; the same one may be attached again after [`detach_log`](Self::detach_log).
-    /// Waits until no stripe is held.
+    /// Gives all effects to a log from now on: those of every unit of work that has not begun yet.
+    /// Returns false if another log has been attached before; the same one may be attached again
+    /// after [`detach_log`](Self::detach_log). Waits until no stripe is held.
     pub fn attach_log(&self, log: Arc<dyn EffectLog>) -> bool {
         self.shared.attach(log)
     }
@@ -120,9 +213,9 @@ impl Db {
         self.shared.log()
     }
 
-    /// Makes the store follow the effects of another one ([`Db::replay`]), or ends that. No key of a follower expires by
-    /// itself, those whose time has come are hidden from its clients, and it refuses their writes. Waits until no stripe
-    /// is held.
+    /// Makes the store follow the effects of another one ([`Db::replay`]), or ends that. No key of
+    /// a follower expires by itself, those whose time has come are hidden from its clients, and it
+    /// refuses their writes. Waits until no stripe is held.
     pub fn set_follower(&self, follower: bool) {
         self.shared.set_follower(follower);
     }
@@ -132,7 +225,8 @@ impl Db {
         self.shared.is_follower()
     }
 
-    /// Something that repeats effects: those of a log that is loaded, or of the store that this one follows.
+    /// Something that repeats effects: those of a log that is loaded, or of the store that this one
+    /// follows.
     pub fn replay(&self) -> Replay {
         Replay::new(&self.shared)
     }
@@ -171,6 +265,7 @@ impl Open {
             shared,
             idle: Mutex::default(),
             upkeep: Some(upkeep),
+            saver: Mutex::new(None),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Effects on their way out: collected while a section runs, handed over before its stripes are let go.
+//! Effects on their way out: collected while a section runs, handed over before its stripes are let
+//! go.
 
 use std::cell::RefCell;
 
@@ -8,17 +9,19 @@ use kvik_store::{EffectSink, KeyspaceId};
 
 pub use kvik_log::{Lsn, Unit};
 
-/// Takes the effects of all units of work, in an order that agrees with the order of the units on each stripe.
+/// Takes the effects of all units of work, in an order that agrees with the order of the units on
+/// each stripe.
 ///
 /// Everything but [`append`](Self::append) is called outside of the stripe locks.
 pub trait EffectLog: Send + Sync {
-    /// Takes the effects of one unit, which is empty afterwards: all of them happen, or none. Called inside the locks of
-    /// the stripes that the unit changed, so it must be quick, must not fail and must not use the store. `now_ms` is the
-    /// time at which it happened, in milliseconds since the epoch. Returns the place behind the unit.
+    /// Takes the effects of one unit, which is empty afterwards: all of them happen, or none.
+    /// Called inside the locks of the stripes that the unit changed, so it must be quick, must not
+    /// fail and must not use the store. `now_ms` is the time at which it happened, in milliseconds
+    /// since the epoch. Returns the place behind the unit.
     fn append(&self, unit: &mut Unit, now_ms: u64) -> Lsn;
 
-    /// Whether there is room for the units of commands that start now. Asked before a command that may write locks
-    /// anything; without room the command is put off.
+    /// Whether there is room for the units of commands that start now. Asked before a command that
+    /// may write locks anything; without room the command is put off.
     fn has_room(&self) -> bool {
         true
     }
@@ -38,11 +41,19 @@ pub trait EffectLog: Send + Sync {
         Lsn::new(u64::MAX)
     }
 
+    /// Blocks the calling thread until everything that has been appended is on disk.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    fn wait_for_all(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Blocks the calling thread until everything before `lsn` is on disk.
     ///
     /// # Errors
-    /// If that will never be: whether what was appended since [`synced`](Self::synced) survives is unknown. The error is
-    /// what the caller gets instead of its result.
+    /// If that will never be: whether what was appended since [`synced`](Self::synced) survives is
+    /// unknown. The error is what the caller gets instead of its result.
     fn wait(&self, lsn: Lsn) -> Result<(), Error> {
         let _ = lsn;
         Ok(())

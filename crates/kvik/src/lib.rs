@@ -1,12 +1,13 @@
 //! kvik as a library: a Redis-compatible store in this process.
 //!
-//! A [`Db`] is a handle that may be cloned and shared by threads. It runs any command ([`Db::run`], or a [`Connection`]
-//! where state such as SELECT and MULTI is wanted), typed methods for strings and keys, and closures as transactions
-//! ([`Db::transaction`]). Whatever touches several keys locks all their stripes first, in ascending order, so every
-//! command and every transaction is strictly serializable on all cores.
+//! A [`Db`] is a handle that may be cloned and shared by threads. It runs any command ([`Db::run`],
+//! or a [`Connection`] where state such as SELECT and MULTI is wanted), typed methods for strings
+//! and keys, and closures as transactions ([`Db::transaction`]). Whatever touches several keys
+//! locks all their stripes first, in ascending order, so every command and every transaction is
+//! strictly serializable on all cores.
 //!
 //! ```
-//! let db = kvik::Db::open(kvik::Options::default());
+//! let db = kvik::Db::memory();
 //! db.set(b"greeting", b"hello");
 //! assert_eq!(db.get(b"greeting").unwrap().as_deref(), Some(&b"hello"[..]));
 //! assert_eq!(db.run(&["INCRBY", "n", "5"]).as_int(), Some(5));
@@ -19,9 +20,11 @@ mod connection;
 mod db;
 pub mod effects;
 mod executor;
+mod load;
 #[cfg(all(test, feature = "model"))]
 mod model;
 mod options;
+mod persist;
 mod replay;
 mod router;
 mod runner;
@@ -38,9 +41,15 @@ pub use clock::Clock;
 pub use connection::Connection;
 pub use db::Db;
 pub use executor::{Executor, Outcome, Prepared};
+pub use kvik_command::load::{LoadFault, LoadPolicy};
+pub use kvik_command::mail::{Message, Post, Push};
+pub use kvik_command::persistence::FsyncPolicy;
 pub use kvik_command::{Engine, Error, Session};
+pub use kvik_log::{Disk, SystemDisk};
 pub use kvik_resp::Value;
+pub use load::{LoadError, LoadOptions, LoadProgress, LoadReport};
 pub use options::Options;
+pub use persist::{OpenError, Recovered};
 pub use replay::Replay;
 pub use stripes::Patience;
 pub use transaction::Transaction;

@@ -1,27 +1,27 @@
 //! Tests that run threads in all orders that the memory model allows: `cargo x model`.
 //!
-//! They are about what depends on the order: waking the upkeep thread, taking the locks of several stripes, and EXEC
-//! with watched keys. [`crate::sync`] says what loom sees; everything else is the store as it is. A thread that waits
-//! for ever is a deadlock, which loom reports. Orders in which threads are interrupted more than [`PREEMPTIONS`] times
-//! against their will are left out: there are too many, and bugs rarely need more.
+//! They are about what depends on the order: waking the upkeep thread, taking the locks of several
+//! stripes, and EXEC with watched keys. [`crate::sync`] says what loom sees; everything else is the
+//! store as it is. A thread that waits for ever is a deadlock, which loom reports. Orders in which
+//! threads are interrupted more than [`PREEMPTIONS`] times against their will are left out: there
+//! are too many, and bugs rarely need more.
 
 #![expect(clippy::unwrap_used, reason = "only tests use this")]
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use kvik_log::Unit;
 use kvik_resp::Value;
-use kvik_store::{Layout, Mode, Stripes};
+use kvik_store::{Layout, Stripes};
 use loom::thread::{self, JoinHandle};
 
 use crate::clock::Clock;
 use crate::options::Options;
 use crate::runner::Runner;
-use crate::section::Section;
+use crate::section::{Actor, Section, Terms};
 use crate::shared::Shared;
-use crate::stamps::Reach;
 
 const PREEMPTIONS: usize = 3;
 /// Words of a modelled thread's stack; a debug build runs commands on it.
@@ -81,7 +81,8 @@ fn the_upkeep_thread_never_sleeps_past_a_deadline() {
     });
 }
 
-/// Nor does a deadline get lost behind another one, of another stripe, that woke the thread or did not.
+/// Nor does a deadline get lost behind another one, of another stripe, that woke the thread or did
+/// not.
 #[test]
 fn the_upkeep_thread_never_sleeps_past_the_earlier_of_two_deadlines() {
     model(|shared| {
@@ -115,19 +116,24 @@ fn the_upkeep_thread_hears_that_it_is_to_stop() {
     });
 }
 
-/// Whoever takes several stripes, or one after the other in any order, never waits for somebody who waits for it, and
-/// nobody sees half of what a command did.
+/// Whoever takes several stripes, or one after the other in any order, never waits for somebody who
+/// waits for it, and nobody sees half of what a command did.
 #[test]
 fn commands_on_several_stripes_neither_block_each_other_nor_mix() {
     model(|shared| {
         let planned = client(shared, ["MSET b 1 a 1"]);
         let all = client(shared, ["FLUSHALL"]);
-        let unit = RefCell::default();
-        let mut section = Section::in_turn(shared, &unit, 0, Mode::Primary);
-        let (_, in_turn) = section.parts();
-        in_turn.stripe(1);
-        in_turn.stripe(0);
-        section.finish(Reach::Nothing);
+        let mut unit = Unit::new();
+        let terms = Terms {
+            shared,
+            unit: &mut unit,
+            now_us: 0,
+            actor: Actor::Client,
+        };
+        Section::run_in_turn(terms, |_, in_turn| {
+            in_turn.stripe(1);
+            in_turn.stripe(0);
+        });
         let seen = run(&mut Runner::new(shared), &["EXISTS a b"]);
         assert_ne!(seen.as_int(), Some(1), "the keys come and go together");
         planned.join().unwrap();
@@ -160,7 +166,8 @@ fn increment(shared: &Arc<Shared>) -> bool {
     !run(&mut client, &["MULTI", read, "EXEC"]).is_null()
 }
 
-/// Each writes a key, of one stripe, if the key that the other one writes, of another stripe, is missing.
+/// Each writes a key, of one stripe, if the key that the other one writes, of another stripe, is
+/// missing.
 #[test]
 fn transactions_that_watch_what_the_other_one_writes_do_not_both_run() {
     model(|shared| {

@@ -1,8 +1,12 @@
 //! How to open a store.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_command::Host;
+use kvik_command::persistence::{FileSettings, FsyncPolicy};
+use kvik_log::{Disk, SystemDisk};
 
 use crate::clock::Clock;
 use crate::effects::EffectLog;
@@ -11,7 +15,7 @@ use crate::effects::EffectLog;
 ///
 /// ```
 /// let options = kvik::Options::default().threads(2);
-/// let db = kvik::Db::open(options);
+/// let db = kvik::Db::in_memory(options);
 /// assert!(db.run(&["PING"]).as_error().is_none());
 /// ```
 #[derive(Clone, Default)]
@@ -23,25 +27,68 @@ pub struct Options {
     pub(crate) log: Option<Arc<dyn EffectLog>>,
     pub(crate) host: Option<Arc<dyn Host>>,
     pub(crate) follower: bool,
+    pub(crate) dir: Option<PathBuf>,
+    fsync: FsyncPolicy,
+    disk: Option<Arc<dyn Disk>>,
 }
 
 impl Options {
-    /// The number of stripes, rounded up to a power of two of at most 1024; by default it follows from the threads.
+    /// Where the files lie: a log, and snapshots if commands ask for them. Without a directory the
+    /// store is in memory only.
+    #[must_use]
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    /// When the log is forced to disk, once a second by default. With [`FsyncPolicy::Always`] every
+    /// call returns when what it changed is on disk; otherwise [`Db::commit`](crate::Db::commit)
+    /// waits for all changes before it.
+    #[must_use]
+    pub fn fsync(mut self, policy: FsyncPolicy) -> Self {
+        self.fsync = policy;
+        self
+    }
+
+    /// Through what files are reached: by default the operating system.
+    #[must_use]
+    pub fn on_disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = Some(disk);
+        self
+    }
+
+    pub(crate) fn disk(&self) -> Arc<dyn Disk> {
+        let disk = self.disk.as_ref();
+        disk.map_or_else(|| Arc::new(SystemDisk) as Arc<dyn Disk>, Arc::clone)
+    }
+
+    /// Carries what is said about files into the settings of a store.
+    pub(crate) fn apply_to(&self, settings: &FileSettings) {
+        if let Some(dir) = &self.dir {
+            settings.names.write().dir.clone_from(dir);
+            settings.log.store(true, Relaxed);
+        }
+        settings.set_fsync(self.fsync);
+    }
+
+    /// The number of stripes, rounded up to a power of two of at most 1024; by default it follows
+    /// from the threads.
     #[must_use]
     pub fn stripes(mut self, stripes: usize) -> Self {
         self.stripes = Some(stripes);
         self
     }
 
-    /// How many threads will use the store, by default as many as there are cores. There are 16 stripes for each, so
-    /// that two threads rarely meet.
+    /// How many threads will use the store, by default as many as there are cores. There are 16
+    /// stripes for each, so that two threads rarely meet.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self
     }
 
-    /// The hash seed, by default random per process. A fixed one makes a store repeatable, and attackable.
+    /// The hash seed, by default random per process. A fixed one makes a store repeatable, and
+    /// attackable.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
@@ -69,7 +116,8 @@ impl Options {
         self
     }
 
-    /// A store that follows another one from the start; see [`Db::set_follower`](crate::Db::set_follower).
+    /// A store that follows another one from the start; see
+    /// [`Db::set_follower`](crate::Db::set_follower).
     #[must_use]
     pub fn follower(mut self) -> Self {
         self.follower = true;
@@ -81,6 +129,24 @@ impl Options {
         let threads = || self.threads.unwrap_or_else(cores);
         self.stripes
             .unwrap_or_else(|| (16 * threads()).next_power_of_two().clamp(16, 1024))
+    }
+}
+
+impl From<&Path> for Options {
+    fn from(dir: &Path) -> Self {
+        Self::default().dir(dir)
+    }
+}
+
+impl From<PathBuf> for Options {
+    fn from(dir: PathBuf) -> Self {
+        Self::default().dir(dir)
+    }
+}
+
+impl From<&str> for Options {
+    fn from(dir: &str) -> Self {
+        Self::default().dir(dir)
     }
 }
 

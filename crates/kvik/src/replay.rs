@@ -8,13 +8,13 @@ use kvik_resp::{Args, Value};
 use crate::runner::Runner;
 use crate::shared::Shared;
 
-/// Repeats effects on a store, in the order in which they come. It skips the gate that clients pass: it is neither
-/// paused nor refused, and no key expires for it.
+/// Repeats effects on a store, in the order in which they come. It skips the gate that clients
+/// pass: it is neither paused nor refused, and no key expires for it.
 ///
 /// ```
 /// use kvik::effects::Unit;
 ///
-/// let db = kvik::Db::open(kvik::Options::default().follower());
+/// let db = kvik::Db::in_memory(kvik::Options::default().follower());
 /// let mut unit = Unit::new();
 /// unit.begin(0);
 /// [&b"SET"[..], b"k", b"v"].iter().for_each(|word| unit.word(word));

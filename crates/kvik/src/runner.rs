@@ -51,7 +51,7 @@ impl Runner {
     pub(crate) fn run_args(&mut self, args: Args<'_>) -> Value {
         self.out.clear();
         if let Err(error) = self.execute(args) {
-            return Value::Error(error.to_string());
+            return Value::Error(error.line().into());
         }
         let reply = std::mem::take(&mut self.out).into_bytes();
         let decoded = ReplyDecoder::new().decode(&reply);
@@ -63,8 +63,8 @@ impl Runner {
         }
     }
 
-    /// Runs a command: after a pause of all clients has ended, and when the log has room. Returns when its reply may be
-    /// told.
+    /// Runs a command: after a pause of all clients has ended, and when the log has room. Returns
+    /// when its reply may be told.
     fn execute(&mut self, args: Args<'_>) -> Result<(), Error> {
         loop {
             self.executor.refresh();

@@ -1,22 +1,27 @@
-//! The locked section: the stripes that a unit of work holds, and all that has to happen before it lets them go.
+//! The locked section: the stripes that a unit of work holds, and all that has to happen before it
+//! lets them go.
 //!
-//! Every access to the store goes through a section. [`Section::begin`] takes stripes that are locked, the time and the
-//! rules of this moment (what becomes of expired keys, what access clocks record, how collections are packed); guards
-//! come from [`Core::guard`], so none of them can be left out. [`Section::finish`] hands the effects to the log while
-//! the stripes are still held, stamps the keys with the unit's place in the log, unlocks, and then delivers what leaves
-//! only at the end: garbage today, pushes and invalidations in the same way. A section that is dropped with effects
-//! pending is a broken invariant and panics, in release builds too; only a panic inside the section hands them over,
-//! because what it has changed stays changed.
+//! Every access to the store goes through [`Section::run`]. It takes stripes that are locked, the
+//! time and the rules of this moment ([`Terms`]), and the work to do. Guards come from the section,
+//! so that none of the rules can be left out: what becomes of expired keys, what access clocks
+//! record, how collections are packed. When the work is done, the section hands the effects to the
+//! log while the stripes are still held, stamps the keys with the unit's place in the log, unlocks,
+//! and then delivers what leaves only at the end: garbage today, pushes and invalidations in the
+//! same way.
 //!
-//! The unit is empty when a section begins. So undoing a section is a truncation to an empty unit, together with the old
-//! values that the guard's changes report.
+//! A section asserts that no effect is pending when its stripes are let go, in release builds too.
+//! Where a panic unwinds through the work, the effects so far are handed over, because what it has
+//! changed stays changed. The unit is empty when a section begins, so that undoing one is a
+//! truncation to an empty unit, together with the old values that the guard's changes report.
 //!
-//! Cost without a log: a handful of moves and one branch at the end.
+//! Cost without a log: a handful of stores and two branches. The section is a variable of
+//! [`Section::run`] and is never moved, which would take as long as all else it does for a small
+//! command.
 
 mod in_turn;
 
 use std::cell::RefCell;
-use std::thread;
+use std::mem;
 
 use kvik_log::{Lsn, Unit};
 use kvik_store::{Garbage, Guard, KeyspaceId, Mode, Stripes};
@@ -35,7 +40,8 @@ pub(crate) trait Locks: Stripes {
     /// Whether others read them meanwhile, so that nothing may be changed.
     const SHARED: bool = false;
 
-    /// When the next key or member in them expires, at the earliest, in milliseconds since the epoch.
+    /// When the next key or member in them expires, at the earliest, in milliseconds since the
+    /// epoch.
     fn next_due(&self) -> u64 {
         u64::MAX
     }
@@ -68,24 +74,45 @@ impl Locks for SharedRead<'_> {
     const SHARED: bool = true;
 }
 
-/// Stripes that are held for one unit of work.
-pub(crate) struct Section<'a, L> {
-    /// Dropped before the stripes are let go.
-    core: Core<'a>,
-    held: L,
+/// Who works in a section, which decides what becomes of expired keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Actor {
+    /// A client or the store itself: a primary deletes expired keys, a paused store and a follower
+    /// hide them.
+    Client,
+    /// Somebody who repeats effects: keys stay until an effect deletes them.
+    Repeater,
+    /// Somebody who deletes nothing, whatever the role of the store.
+    Observer,
 }
 
-/// A section without its stripes: the rules of the moment and what has come up so far.
-pub(crate) struct Core<'a> {
+/// The terms on which a section begins, beside its stripes.
+pub(crate) struct Terms<'a> {
+    pub(crate) shared: &'a Shared,
+    /// Collects the effects; empty.
+    pub(crate) unit: &'a mut Unit,
+    /// The time, in microseconds since the epoch. It stands still in a section.
+    pub(crate) now_us: u64,
+    pub(crate) actor: Actor,
+}
+
+/// A section in progress: the rules of the moment and what has come up so far.
+pub(crate) struct Section<'a> {
     pub(crate) shared: &'a Shared,
     effects: Collector<'a>,
-    /// The time of this section, in microseconds since the epoch. It stands still.
     pub(crate) now_us: u64,
     pub(crate) mode: Mode,
     /// Nothing may be changed.
     reads: bool,
-    /// To be freed when the stripes are let go.
-    garbage: Option<Vec<Garbage>>,
+    /// Nearly always nothing, and then one word.
+    departures: Option<Box<Departures>>,
+}
+
+/// Effects on others that leave when the stripes have been let go.
+#[derive(Default)]
+struct Departures {
+    /// To be freed.
+    garbage: Vec<Garbage>,
 }
 
 /// How the keys that a guard finds are marked as used.
@@ -105,82 +132,96 @@ impl Touching {
     };
 }
 
-impl<'a, L: Locks> Section<'a, L> {
-    /// Begins a section over stripes that are locked.
+impl<'a> Section<'a> {
+    /// Does `work` in a section over stripes that are locked. `reach` is the keys whose state it
+    /// reads or changes. Returns the work's result and the place in the log up to which everything
+    /// has to be on disk before anybody is told of it, where the log is synchronous.
     #[inline]
-    pub(crate) fn begin(
-        shared: &'a Shared,
+    pub(crate) fn run<L: Locks, R>(
+        terms: Terms<'a>,
         held: L,
-        unit: &'a mut Unit,
-        now_us: u64,
-        mode: Mode,
-    ) -> Self {
-        debug_assert!(unit.is_empty(), "the section before has handed over");
-        let effects = Collector::whole(unit, shared.is_logged());
-        let mut core = Core::new(shared, effects, now_us, mode);
-        core.reads = L::SHARED;
-        Self { core, held }
+        reach: Reach<'_>,
+        work: impl FnOnce(&mut Self, &mut L) -> R,
+    ) -> (R, Lsn) {
+        let shared = terms.shared;
+        let (result, lsn, departures) = Self::run_locked(terms, held, reach, work);
+        if let Some(departures) = departures {
+            departures.deliver(shared);
+        }
+        (result, lsn)
     }
 
-    /// The two halves, as those who work in the section need them.
+    /// The same, up to the moment at which the stripes have been let go.
     #[inline]
-    pub(crate) fn parts(&mut self) -> (&mut Core<'a>, &mut L) {
-        (&mut self.core, &mut self.held)
+    fn run_locked<L: Locks, R>(
+        terms: Terms<'a>,
+        mut held: L,
+        reach: Reach<'_>,
+        work: impl FnOnce(&mut Self, &mut L) -> R,
+    ) -> (R, Lsn, Option<Box<Departures>>) {
+        debug_assert!(terms.unit.is_empty(), "the section before has handed over");
+        // The state of the store does not change while stripes are held.
+        let rules = terms.shared.rules(terms.actor, terms.now_us);
+        // Dropped before the stripes.
+        let mut section = Self {
+            shared: terms.shared,
+            effects: Collector::whole(terms.unit, rules.is_logged),
+            now_us: terms.now_us,
+            mode: rules.mode,
+            reads: L::SHARED,
+            departures: None,
+        };
+        let result = work(&mut section, &mut held);
+        let (lsn, departures) = section.finish(&held, reach);
+        // What is left to do for a section that is dropped is for one in which a panic unwinds.
+        mem::forget(section);
+        (result, lsn, departures)
     }
 
-    /// A guard of its own for a section that has no other; see [`Core::guard`].
-    #[inline]
-    pub(crate) fn guard(&mut self, keyspace: KeyspaceId, touching: Touching) -> Guard<'_> {
-        self.core.guard(&mut self.held, keyspace, touching)
+    /// Does `work` in a section that locks one stripe after the other. The effects on each are a
+    /// unit of their own, handed over before the stripe is let go.
+    pub(crate) fn run_in_turn<R>(
+        terms: Terms<'_>,
+        work: impl FnOnce(&mut Section<'_>, &mut InTurn<'_>) -> R,
+    ) -> (R, Lsn) {
+        let (shared, rules) = (terms.shared, terms.shared.rules(terms.actor, terms.now_us));
+        // The owner of the stripes and the sink of effects share the unit.
+        let unit = RefCell::new(std::mem::take(terms.unit));
+        let mut held = InTurn::new(
+            shared,
+            rules.is_logged.then_some(&unit),
+            terms.now_us / 1000,
+        );
+        let mut section = Section {
+            shared,
+            effects: Collector::in_turn(&unit, rules.is_logged),
+            now_us: terms.now_us,
+            mode: rules.mode,
+            reads: false,
+            departures: None,
+        };
+        let result = work(&mut section, &mut held);
+        // The last stripe is let go like those before it.
+        held.let_go();
+        let (lsn, departures) = section.finish(&held, Reach::Nothing);
+        mem::forget(section);
+        drop(held);
+        *terms.unit = unit.into_inner();
+        if let Some(departures) = departures {
+            departures.deliver(shared);
+        }
+        (result, lsn)
     }
 
-    /// Ends the section. `reach` is the keys whose state was read or changed. Returns the place in the log up to which
-    /// everything has to be on disk before anybody is told what this section saw or did, where the log is synchronous.
+    /// Ends the section, while its stripes are still held.
     #[inline]
-    pub(crate) fn finish(self, reach: Reach<'_>) -> Lsn {
-        let Self { mut core, held } = self;
+    fn finish<L: Locks>(&mut self, held: &L, reach: Reach<'_>) -> (Lsn, Option<Box<Departures>>) {
         // Waiters that this section can serve are served here, inside their pushers' section.
-        let lsn = match core.effects.is_wanted() {
-            true => core.hand_over(reach).max(held.passed()),
+        let lsn = match self.effects.is_wanted() {
+            true => self.hand_over(reach).max(held.passed()),
             false => Lsn::ZERO,
         };
-        let (shared, garbage) = (core.shared, core.garbage.take());
-        drop(core);
-        drop(held);
-        if let Some(garbage) = garbage {
-            shared.stripes.alarm.discard(garbage);
-        }
-        lsn
-    }
-}
-
-impl<'a> Section<'a, InTurn<'a>> {
-    /// Begins a section that locks one stripe after the other. The effects on each are a unit of their own, handed over
-    /// before the stripe is let go.
-    pub(crate) fn in_turn(
-        shared: &'a Shared,
-        unit: &'a RefCell<Unit>,
-        now_us: u64,
-        mode: Mode,
-    ) -> Self {
-        let wanted = shared.is_logged();
-        let core = Core::new(shared, Collector::in_turn(unit, wanted), now_us, mode);
-        let held = InTurn::new(shared, wanted.then_some(unit), now_us / 1000);
-        Self { core, held }
-    }
-}
-
-impl<'a> Core<'a> {
-    #[inline]
-    fn new(shared: &'a Shared, effects: Collector<'a>, now_us: u64, mode: Mode) -> Self {
-        Self {
-            shared,
-            effects,
-            now_us,
-            mode,
-            reads: false,
-            garbage: None,
-        }
+        (lsn, self.departures.take())
     }
 
     /// The time in milliseconds since the epoch.
@@ -189,7 +230,24 @@ impl<'a> Core<'a> {
         self.now_us / 1000
     }
 
-    /// A guard over the section's stripes, under the rules of the moment. Its garbage goes to [`Self::leave`].
+    /// Works with a guard over the section's stripes.
+    #[inline]
+    pub(crate) fn with_guard<R>(
+        &mut self,
+        stripes: &mut dyn Stripes,
+        keyspace: KeyspaceId,
+        touching: Touching,
+        work: impl FnOnce(&mut Guard<'_>) -> R,
+    ) -> R {
+        let mut guard = self.guard(stripes, keyspace, touching);
+        let result = work(&mut guard);
+        let garbage = guard.take_garbage();
+        self.leave(garbage);
+        result
+    }
+
+    /// A guard over the section's stripes, under the rules of the moment. Its garbage goes to
+    /// [`Self::leave`].
     #[inline]
     pub(crate) fn guard<'g>(
         &'g mut self,
@@ -214,39 +272,50 @@ impl<'a> Core<'a> {
     #[inline]
     pub(crate) fn leave(&mut self, garbage: Option<Vec<Garbage>>) {
         if let Some(garbage) = garbage {
-            self.garbage.get_or_insert_default().extend(garbage);
+            self.leave_some(garbage);
         }
     }
 
-    /// Hands the effects to the log, and says how far it must be on disk for what was seen and done.
+    #[inline(never)]
+    fn leave_some(&mut self, garbage: Vec<Garbage>) {
+        let departures = self.departures.get_or_insert_default();
+        departures.garbage.extend(garbage);
+    }
+
+    /// Hands the effects to the log, and says how far it must be on disk for what was seen and
+    /// done.
     #[inline(never)]
     fn hand_over(&mut self, reach: Reach<'_>) -> Lsn {
         let (shared, now_ms) = (self.shared, self.now_ms());
-        self.effects
-            .with_unit(|unit| shared.append(unit, now_ms, reach))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn hand_over_unfinished(&mut self) {
-        let (shared, now_ms) = (self.shared, self.now_ms());
-        let is_empty = self.effects.with_unit(|unit| unit.is_empty());
-        assert!(
-            is_empty || thread::panicking(),
-            "effects are pending when stripes are let go"
-        );
-        // The keys that a panic has left changed are not known here.
-        self.effects
-            .with_unit(|unit| shared.append(unit, now_ms, Reach::Everything));
+        self.effects.with_unit(|unit| {
+            let lsn = shared.append(unit, now_ms, reach);
+            assert!(
+                unit.is_empty(),
+                "no effect is pending when a stripe is let go"
+            );
+            lsn
+        })
     }
 }
 
-impl Drop for Core<'_> {
-    #[inline]
+impl Departures {
+    #[inline(never)]
+    fn deliver(self, shared: &Shared) {
+        shared.stripes.alarm.discard(self.garbage);
+    }
+}
+
+/// A panic unwinds through the work: what it has changed stays changed, and the log is told while
+/// the stripes are held.
+impl Drop for Section<'_> {
+    #[cold]
     fn drop(&mut self) {
-        // Nothing is collected where nothing is wanted.
-        if self.effects.is_wanted() && self.effects.with_unit(|unit| !unit.is_empty()) {
-            self.hand_over_unfinished();
+        let (shared, now_ms) = (self.shared, self.now_ms());
+        if self.effects.is_wanted() {
+            // The keys that have changed are not known here. No assertion: one that fails would end
+            // the program.
+            self.effects
+                .with_unit(|unit| shared.append(unit, now_ms, Reach::Everything));
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The state that all handles and threads of a store share.
 //!
-//! The log and the role change while the store runs. Both are bits of one word, which commands look at; they are set
-//! while all stripes are held, so that a section sees one state from beginning to end and no effect is lost in between.
+//! The log and the role change while the store runs. Both are bits of one word, which commands look
+//! at; they are set while all stripes are held, so that a section sees one state from beginning to
+//! end and no effect is lost in between.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,15 +19,16 @@ use crate::clock::Clock;
 use crate::effects::EffectLog;
 use crate::options::Options;
 use crate::router::Router;
+use crate::section::Actor;
 use crate::stamps::{Reach, Stamps};
-use crate::stripes::{Held, Patience, SharedStripes};
+use crate::stripes::{Held, HeldMany, Patience, SharedStripes};
 
 /// Effects go to the log.
 const LOGGED: u8 = 1;
 /// The store follows the effects of another one.
 const FOLLOWER: u8 = 2;
 
-/// What all handles share.
+/// A store, as all handles share it.
 pub(crate) struct Shared {
     pub(crate) stripes: SharedStripes,
     pub(crate) engine: Engine,
@@ -41,6 +43,14 @@ pub(crate) struct Shared {
     random: AtomicU64,
 }
 
+/// The rules of a section. They hold from its beginning to its end.
+pub(crate) struct Rules {
+    /// How expired keys are treated.
+    pub(crate) mode: Mode,
+    /// Whether anybody wants the effects.
+    pub(crate) is_logged: bool,
+}
+
 impl Shared {
     pub(crate) fn new(options: Options) -> Self {
         let seed = options
@@ -48,6 +58,7 @@ impl Shared {
             .unwrap_or_else(|| RandomState::new().build_hasher().finish());
         let layout = Layout::new(options.stripe_count(), seed);
         let mut engine = Engine::new(options.clock.now_us(), seed ^ options.clock.now_us());
+        options.apply_to(&engine.settings.files);
         if let Some(host) = options.host {
             engine = engine.hosted_by(host);
         }
@@ -78,10 +89,20 @@ impl Shared {
         Router::new(&self.stripes.layout)
     }
 
-    /// Whether effects are wanted or writes restricted: anything that the shortest paths leave to others.
+    /// Whether effects are wanted or writes restricted: anything that the shortest paths leave to
+    /// others.
     #[inline]
     pub(crate) fn is_special(&self) -> bool {
         self.state.load(Relaxed) != 0
+    }
+
+    /// Whether anything can keep a caller out who is known: a pause, a closed gate, a role, a log
+    /// without room.
+    #[inline]
+    pub(crate) fn is_guarded(&self) -> bool {
+        let is_closed = !self.engine.gate.is_open();
+        // Without a branch between the three, which are almost always zero.
+        is_closed | self.is_special() | (self.engine.pause.until_ms() != 0)
     }
 
     #[inline]
@@ -114,6 +135,22 @@ impl Shared {
         self.set_state(LOGGED, false);
     }
 
+    /// Makes a log known that effects go to once [`Self::set_logged`] says so.
+    pub(crate) fn know_log(&self, log: Arc<dyn EffectLog>) {
+        self.stamps.open(&self.stripes.layout);
+        // The first one stays: a store has one log in its life.
+        let _ = self.log.set(log);
+    }
+
+    /// Whether effects go to the log, from this moment on, at which every stripe is held.
+    pub(crate) fn set_logged(&self, _held: &HeldMany<'_>, is_logged: bool) {
+        if is_logged {
+            self.state.fetch_or(LOGGED, Relaxed);
+        } else {
+            self.state.fetch_and(!LOGGED, Relaxed);
+        }
+    }
+
     pub(crate) fn set_follower(&self, follower: bool) {
         self.set_state(FOLLOWER, follower);
     }
@@ -129,37 +166,48 @@ impl Shared {
         drop(held);
     }
 
-    /// How a section at this time treats expired keys. Who repeats the effects of another store keeps them until an
-    /// effect deletes them; the clients of a follower do not see them.
+    /// The rules of a section at this time, in microseconds since the epoch. Called while its
+    /// stripes are held.
     #[inline]
-    pub(crate) fn mode(&self, repeats: bool, now_ms: u64) -> Mode {
-        if repeats {
-            return Mode::Follower;
-        }
-        let pause = &self.engine.pause;
-        let is_paused = || pause.until_ms() != 0 && pause.scope(now_ms).is_some();
-        if self.is_follower() || is_paused() {
-            Mode::Paused
-        } else {
-            Mode::Primary
+    pub(crate) fn rules(&self, actor: Actor, now_us: u64) -> Rules {
+        let state = self.state.load(Relaxed);
+        let is_paused = self.engine.pause.until_ms() != 0;
+        // Without a branch between the three.
+        let is_special = (state & FOLLOWER != 0) | is_paused | (actor != Actor::Client);
+        Rules {
+            mode: match is_special {
+                false => Mode::Primary,
+                true => self.special_mode(actor, now_us / 1000),
+            },
+            is_logged: state & LOGGED != 0,
         }
     }
 
-    /// Appends a unit to the log while its stripes are held. Returns how far the log has to be on disk before somebody
-    /// may be told of these keys. A unit without effects only looks.
+    #[cold]
+    fn special_mode(&self, actor: Actor, now_ms: u64) -> Mode {
+        let is_paused = || self.engine.pause.scope(now_ms).is_some();
+        match actor {
+            Actor::Repeater => Mode::Follower,
+            Actor::Observer => Mode::Paused,
+            Actor::Client if self.is_follower() || is_paused() => Mode::Paused,
+            Actor::Client => Mode::Primary,
+        }
+    }
+
+    /// Appends a unit to the log while its stripes are held. Returns how far the log has to be on
+    /// disk before somebody may be told of these keys. A unit without effects only looks.
     pub(crate) fn append(&self, unit: &mut Unit, now_ms: u64, reach: Reach<'_>) -> Lsn {
         let layout = &self.stripes.layout;
         let Some(log) = self.log.get().filter(|_| !unit.is_empty()) else {
             return self.stamps.latest(layout, reach);
         };
         let lsn = log.append(unit, now_ms);
-        assert!(unit.is_empty(), "the log takes all effects");
         self.stamps.stamp(layout, reach, lsn);
         // It is behind whatever changed these keys before.
         lsn
     }
 
-    /// What a reader of these keys has to wait for.
+    /// The place up to which the log has to be on disk before somebody may be told of these keys.
     pub(crate) fn latest(&self, reach: Reach<'_>) -> Lsn {
         self.stamps.latest(&self.stripes.layout, reach)
     }
@@ -193,8 +241,9 @@ impl Shared {
         kvik_command::Random::new(number).bits()
     }
 
-    /// The time for work on a stripe that does not ask for it: exact where keys expire. Elsewhere only access clocks
-    /// need it, for which one of the last second will do; reading the clock takes as long as the rest of a small read.
+    /// The time for work on a stripe that does not ask for it: exact where keys expire. Elsewhere
+    /// only access clocks need it, for which one of the last second will do; reading the clock
+    /// takes as long as the rest of a small read.
     #[inline]
     pub(crate) fn time_for(&self, held: &Held<'_>) -> u64 {
         if held.has_deadlines() {

@@ -1,18 +1,20 @@
 //! How far the log has to be on disk before somebody may be told what is in a stripe.
 //!
-//! Under `appendfsync always` a reply waits not only for its own effects but for everything it has read: a crash must
-//! not take back what a client was shown. Each stripe therefore notes the place in the log of the latest unit that
-//! changed it, once for each of [`RANGES`] ranges of hashes, so that readers of idle keys do not wait for the writers of
-//! busy ones. The stamps are written under the stripe's lock and read by who holds it or reads beside others, so the
-//! lock orders them; a stamp never goes back.
+//! Under `appendfsync always` a reply waits not only for its own effects but for everything it has
+//! read: a crash must not take back what a client was shown. Each stripe therefore notes the place
+//! in the log of the latest unit that changed it, once for each of [`RANGES`] ranges of hashes, so
+//! that readers of idle keys do not wait for the writers of busy ones. The stamps are written under
+//! the stripe's lock and read by who holds it or reads beside others, so the lock orders them; a
+//! stamp never goes back.
 //!
-//! Deletions by expiry leave no stamp: whoever finds the key gone is told the truth after a crash, too.
+//! Deletions by expiry leave no stamp: whoever finds the key gone is told the truth after a crash,
+//! too.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kvik_log::Lsn;
-use kvik_store::Layout;
+use kvik_store::{KeyHash, Layout};
 
 /// Ranges of hashes of a stripe that are told apart.
 const RANGES: usize = 64;
@@ -23,9 +25,9 @@ pub(crate) enum Reach<'a> {
     /// None, or none whose change a crash could take back.
     Nothing,
     /// The key with this hash.
-    Key(u64),
+    Key(KeyHash),
     /// The keys with these hashes.
-    Keys(&'a [u64]),
+    Keys(&'a [KeyHash]),
     /// All keys of a stripe.
     Stripe(usize),
     /// All keys.
@@ -54,18 +56,18 @@ impl StripeStamps {
         }
     }
 
-    fn range(&self, layout: &Layout, hash: u64) -> &AtomicU64 {
+    fn range(&self, layout: &Layout, hash: KeyHash) -> &AtomicU64 {
         // The bits behind those that chose the stripe.
-        let behind = hash << layout.stripes().trailing_zeros();
+        let behind = hash.bits() << layout.stripes().trailing_zeros();
         &self.ranges[(behind >> (u64::BITS - RANGES.trailing_zeros())) as usize]
     }
 
-    fn of_key(&self, layout: &Layout, hash: u64) -> u64 {
+    fn of_key(&self, layout: &Layout, hash: KeyHash) -> u64 {
         let range = self.range(layout, hash).load(Ordering::Relaxed);
         range.max(self.whole.load(Ordering::Relaxed))
     }
 
-    fn stamp_key(&self, layout: &Layout, hash: u64, lsn: u64) {
+    fn stamp_key(&self, layout: &Layout, hash: KeyHash, lsn: u64) {
         self.range(layout, hash).store(lsn, Ordering::Relaxed);
         self.latest.store(lsn, Ordering::Relaxed);
     }
@@ -120,10 +122,11 @@ mod tests {
     use super::*;
 
     /// A layout, stamps for it, and hashes that lie in two ranges of stripe 0 and in stripe 1.
-    fn stamps() -> (Layout, Stamps, [u64; 3]) {
+    fn stamps() -> (Layout, Stamps, [KeyHash; 3]) {
         let (layout, stamps) = (Layout::new(2, 1), Stamps::default());
         stamps.open(&layout);
-        (layout, stamps, [0, 1 << 57, 1 << 63])
+        let hashes = [0, 1 << 57, 1 << 63].map(KeyHash::from_bits);
+        (layout, stamps, hashes)
     }
 
     #[test]
@@ -132,7 +135,8 @@ mod tests {
         let at = |reach: Reach<'_>| stamps.latest(&layout, reach).get();
         stamps.stamp(&layout, Reach::Key(one), Lsn::new(5));
         assert_eq!(at(Reach::Key(one)), 5);
-        assert_eq!(at(Reach::Key(one + 1)), 5, "the same range");
+        let same_range = KeyHash::from_bits(one.bits() + 1);
+        assert_eq!(at(Reach::Key(same_range)), 5);
         assert_eq!(at(Reach::Keys(&[other, elsewhere])), 0);
         assert_eq!(at(Reach::Keys(&[other, one])), 5);
         assert_eq!((at(Reach::Stripe(0)), at(Reach::Stripe(1))), (5, 0));

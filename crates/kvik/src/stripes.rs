@@ -1,7 +1,8 @@
 //! The shared store: stripes behind locks, and the ways to hold them.
 //!
-//! Whoever needs several stripes takes their locks in ascending order, so two never wait for each other. Letting go of a
-//! stripe publishes when its next key expires, so that the expiry thread need not lock to look.
+//! Whoever needs several stripes takes their locks in ascending order, so two never wait for each
+//! other. Letting go of a stripe publishes when its next key expires, so that the expiry thread
+//! need not lock to look.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,23 +10,26 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
-use kvik_store::{Due, KeyspaceId, Layout, Stripe, StripeView, Stripes};
+use kvik_store::{Due, KeyHash, KeyspaceId, Layout, Stripe, StripeView, Stripes};
 
 use crate::sync::AtomicU64;
 use crate::sync::biased::{Biased, Readers, Reading, Writing};
 use crate::upkeep::Alarm;
 
-/// How often a lock is tried before a patient caller sleeps and an impatient one gives up: a few microseconds.
+/// How often a lock is tried before a patient caller sleeps and an impatient one gives up: a few
+/// microseconds.
 const SPINS: u32 = if cfg!(all(test, feature = "model")) {
     1
 } else {
     100
 };
 
-/// How long who takes a stripe again and again leaves it to those who could not have it: the time in which they come back.
+/// How long who takes a stripe again and again leaves it to those who could not have it: the time
+/// in which they come back.
 const LEFT: Duration = Duration::from_micros(50);
 
-/// Keys whose lookups are begun together: enough to overlap, few enough for the first to stay in the cache.
+/// Keys whose lookups are begun together: enough to overlap, few enough for the first to stay in
+/// the cache.
 const TOGETHER: usize = 32;
 
 /// How long to wait for a stripe.
@@ -55,7 +59,7 @@ struct Cell {
 pub(crate) struct SharedStripes {
     cells: Box<[CachePadded<Cell>]>,
     readers: Readers,
-    /// What can be read of each stripe without its lock.
+    /// The part of each stripe that can be read without its lock, to fetch keys into the cache.
     views: Box<[StripeView]>,
     pub(crate) layout: Layout,
     pub(crate) alarm: Alarm,
@@ -86,10 +90,12 @@ impl SharedStripes {
         self.cells.len()
     }
 
-    /// Fetches from memory what looking up these hashes will read: all buckets first, then the entries they point to,
-    /// so that the waits overlap. It takes no lock and has no other effect.
+    /// Fetches from memory what looking up these hashes will read: all buckets first, then the
+    /// entries they point to, so that the waits overlap. It takes no lock and has no other effect.
     #[inline]
-    pub(crate) fn prefetch(&self, keyspace: KeyspaceId, mut hashes: impl Iterator<Item = u64>) {
+    pub(crate) fn prefetch(&self, keyspace: KeyspaceId, mut hashes: impl Iterator<Item = KeyHash>) {
+        // One pass over the buckets, one over the entries they lead to: the waits of a pass
+        // overlap, and when the second begins the first bucket has come.
         let mut lookups = [None; TOGETHER];
         loop {
             let mut count = 0;
@@ -118,14 +124,15 @@ impl SharedStripes {
         self.lock_noting(index, patience, Writing::note_write)
     }
 
-    /// Locks one stripe, to read it. When several threads have done so, [`Self::share`] will do for a while.
+    /// Locks one stripe, to read it. When several threads have done so, [`Self::share`] will do for
+    /// a while.
     #[inline]
     pub(crate) fn lock_to_read(&self, index: usize, patience: Patience) -> Result<Held<'_>, Busy> {
         self.lock_noting(index, patience, Writing::note_read)
     }
 
-    /// A stripe to read together with others who read it, if several threads have only read it for a while. Nothing in it
-    /// may be due.
+    /// A stripe to read together with others who read it, if several threads have only read it for
+    /// a while. Nothing in it may be due.
     #[inline]
     pub(crate) fn share(
         &self,
@@ -133,12 +140,15 @@ impl SharedStripes {
         now_ms: impl FnOnce() -> u64,
     ) -> Option<SharedRead<'_>> {
         let stripe = self.cells[index].stripe.read(&self.readers)?;
+        // To delete what is due the stripe must be locked. The clock is read only where something
+        // expires at all.
         let due = stripe.next_due();
         let is_due = due != Due::NEVER && due.0 <= now_ms();
         (!is_due).then_some(SharedRead { index, stripe })
     }
 
-    /// A stripe for a read that changes nothing, whatever is due: shared with others who read it, or locked.
+    /// A stripe for a read that changes nothing, whatever is due: shared with others who read it,
+    /// or locked.
     #[inline]
     pub(crate) fn read(&self, index: usize) -> Read<'_> {
         let cell = &*self.cells[index];
@@ -186,6 +196,7 @@ impl SharedStripes {
         cell: &'a Cell,
         patience: Patience,
     ) -> Result<Writing<'a, Stripe>, Busy> {
+        // Most sections end within a microsecond, sooner than a thread falls asleep and wakes.
         for _ in 0..SPINS {
             std::hint::spin_loop();
             if let Some(stripe) = cell.stripe.try_write(&self.readers, 0) {
@@ -194,6 +205,7 @@ impl SharedStripes {
         }
         match patience {
             Patience::Wait => Ok(cell.stripe.write(&self.readers)),
+            // Whoever holds the stripe in slices leaves it for a moment when it sees this.
             Patience::Spin => {
                 cell.wanted.store(true, Ordering::Relaxed);
                 Err(Busy)
@@ -201,19 +213,23 @@ impl SharedStripes {
         }
     }
 
-    /// Lets others have a stripe that this thread has just let go and is about to take again. A moment would do for those
-    /// who sleep on the lock, but not for those who have put a command off: they come back when they have served others.
+    /// Lets others have a stripe that this thread has just let go and is about to take again. A
+    /// moment would do for those who sleep on the lock, but not for those who have put a command
+    /// off: they come back when they have served others.
     pub(crate) fn give_way(&self, index: usize) {
         if self.cells[index].wanted.swap(false, Ordering::Relaxed) {
             thread::park_timeout(LEFT);
         } else {
-            // Who gives the processor away now is rarely made to while it holds a stripe, for which others would wait.
+            // Who gives the processor away now is rarely made to while it holds a stripe, for which
+            // others would wait.
             thread::yield_now();
         }
     }
 
-    /// Whether somebody has put off what needs one of these stripes. Whoever asks is to leave them for a moment.
+    /// Whether somebody has put off what needs one of these stripes. Whoever asks is to leave them
+    /// for a moment.
     pub(crate) fn take_wanted(&self, indices: &[u16]) -> bool {
+        // All flags are taken, also behind the first that is set.
         indices.iter().fold(false, |wanted, &index| {
             wanted
                 | self.cells[usize::from(index)]
@@ -228,6 +244,7 @@ impl SharedStripes {
         indices: &[u16],
         patience: Patience,
     ) -> Result<HeldMany<'_>, Busy> {
+        // Where one is taken those before it are let go again.
         let held: Result<Vec<_>, _> = indices
             .iter()
             .map(|&index| self.lock(usize::from(index), patience))
@@ -249,8 +266,9 @@ impl SharedStripes {
         })
     }
 
-    /// Makes sure that no stripe is held for long just now. A command that takes one stripe after the other cannot be
-    /// put off half-way, so it looks first; the locks it then waits for are those of commands that end soon.
+    /// Makes sure that no stripe is held for long just now. A command that takes one stripe after
+    /// the other cannot be put off half-way, so it looks first; the locks it then waits for are
+    /// those of commands that end soon.
     pub(crate) fn probe(&self, patience: Patience) -> Result<(), Busy> {
         match patience {
             Patience::Wait => Ok(()),
@@ -305,8 +323,8 @@ impl Drop for Held<'_> {
     fn drop(&mut self) {
         let due = self.stripe.next_due().0;
         if due != self.due.load(Ordering::Relaxed) {
-            // Sequentially consistent, as is reading the alarm after it: either the upkeep thread sees this deadline
-            // when it plans its sleep, or the alarm sees that plan and rings.
+            // Sequentially consistent, as is reading the alarm after it: either the upkeep thread
+            // sees this deadline when it plans its sleep, or the alarm sees that plan and rings.
             self.due.store(due, Ordering::SeqCst);
             self.alarm.due_at(due);
         }
@@ -395,6 +413,7 @@ impl HeldMany<'_> {
 
 impl Stripes for HeldMany<'_> {
     fn stripe(&mut self, index: usize) -> &mut Stripe {
+        // A command asks for the stripe of one key several times in a row.
         if self
             .held
             .get(self.latest)

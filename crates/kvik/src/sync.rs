@@ -1,7 +1,8 @@
 //! The locks and atomics by which threads of a store wait for each other.
 //!
-//! They are parking_lot's and the standard library's. In the tests of [`crate::model`] they are loom's, which runs the
-//! threads in all orders that the memory model allows. What merely counts does not come from here.
+//! They are parking_lot's and the standard library's. In the tests of [`crate::model`] they are
+//! loom's, which runs the threads in all orders that the memory model allows. What merely counts
+//! does not come from here.
 
 #[expect(unsafe_code, reason = "it hands out what it guards")]
 pub(crate) mod biased;
@@ -16,7 +17,8 @@ pub(crate) use {
     std::sync::atomic::AtomicU64,
 };
 
-/// Lets some time pass before a thread looks again for what another one is about to do; `looks` is how often it has looked.
+/// Lets some time pass before a thread looks again for what another one is about to do; `looks` is
+/// how often it has looked.
 #[cfg(not(all(test, feature = "model")))]
 pub(crate) fn pause(looks: u32) {
     /// Looks after which the other thread has probably lost its processor.

@@ -2,11 +2,11 @@
 
 use kvik_command::Error;
 use kvik_log::Unit;
-use kvik_store::{Expiry, Guard, NewString};
+use kvik_store::{Expiry, Guard, KeyHash, NewString};
 
 use crate::db::Db;
 use crate::executor::ascend;
-use crate::section::{Section, Touching};
+use crate::section::{Actor, Section, Terms, Touching};
 use crate::stamps::Reach;
 use crate::stripes::Patience;
 use crate::typed::DATABASE;
@@ -17,18 +17,19 @@ pub struct Transaction<'a> {
 }
 
 impl Db {
-    /// Runs a closure that sees and changes `keys` of database 0 as if it were alone: no other command or transaction
-    /// comes between. Its effects are one unit. It must not use the store by another way, which would wait for itself,
-    /// and must not touch keys it did not name. What it changed before it failed or panicked stays changed.
+    /// Runs a closure that sees and changes `keys` of database 0 as if it were alone: no other
+    /// command or transaction comes between. Its effects are one unit. It must not use the store by
+    /// another way, which would wait for itself, and must not touch keys it did not name. What it
+    /// changed before it failed or panicked stays changed.
     ///
     /// Blocks as [`Db::run`] does.
     ///
     /// # Errors
-    /// The closure's; and before it has run, that no write is admitted; and when it has, that the log has failed, so that
-    /// it is unknown whether the changes will survive a restart.
+    /// The closure's; and before it has run, that no write is admitted; and when it has, that the
+    /// log has failed, so that it is unknown whether the changes will survive a restart.
     ///
     /// ```
-    /// # let db = kvik::Db::open(kvik::Options::default());
+    /// # let db = kvik::Db::memory();
     /// db.set(b"a", b"1")?;
     /// let moved = db.transaction(&[b"a", b"b"], |keys| {
     ///     let value = keys.get(b"a")?;
@@ -48,26 +49,33 @@ impl Db {
         let homes = keys
             .iter()
             .map(|key| shared.router().place(DATABASE.0, key.as_ref()));
-        let (mut stripes, hashes): (Vec<u16>, Vec<u64>) =
+        let (mut stripes, hashes): (Vec<u16>, Vec<KeyHash>) =
             homes.map(|home| (home.stripe as u16, home.hash)).collect();
         ascend(&mut stripes);
         let held = shared.stripes.lock_many(&stripes, Patience::Wait);
         let held = held.expect("a patient lock succeeds");
         let mut unit = Unit::new();
-        let now_us = shared.clock.now_us();
-        let mode = shared.mode(false, now_us / 1000);
-        let mut section = Section::begin(shared, held, &mut unit, now_us, mode);
+        let terms = Terms {
+            shared,
+            unit: &mut unit,
+            now_us: shared.clock.now_us(),
+            actor: Actor::Client,
+        };
         let touching = Touching {
             touch: true,
             random: shared.random(),
         };
-        let guard = section.guard(DATABASE, touching);
-        let mut transaction = Transaction { guard };
-        let result = run(&mut transaction);
-        let garbage = transaction.guard.take_garbage();
-        section.parts().0.leave(garbage);
+        let reach = Reach::Keys(&hashes);
+        let (result, lsn) = Section::run(terms, held, reach, |section, held| {
+            let guard = section.guard(held, DATABASE, touching);
+            let mut transaction = Transaction { guard };
+            let result = run(&mut transaction);
+            let garbage = transaction.guard.take_garbage();
+            section.leave(garbage);
+            result
+        });
         // The result reveals what the keys held, be it an error.
-        shared.wait_for(section.finish(Reach::Keys(&hashes)))?;
+        shared.wait_for(lsn)?;
         result
     }
 }
@@ -92,7 +100,8 @@ impl Transaction<'_> {
             .set(NewString::Bytes(value), Expiry::Clear);
     }
 
-    /// Sets when the key expires, in milliseconds since the epoch, or that it does not. Says whether it exists.
+    /// Sets when the key expires, in milliseconds since the epoch, or that it does not. Says
+    /// whether it exists.
     pub fn set_expiry(&mut self, key: &[u8], expire_at_ms: Option<u64>) -> bool {
         let occupied = self.guard.entry(key).occupied();
         occupied

@@ -1,9 +1,10 @@
 //! Typed methods for strings and keys, on database 0 and without a session.
 //!
-//! Each is a section of its own, under the rules of the moment like any command: it blocks while clients are paused and
-//! while the log has no room, a follower and a failed log refuse writes, and where the log is synchronous it returns when
-//! its result may be told. The two that are used most, a read of a string and an overwrite of one by another of the same
-//! length, take a shorter way through the store unless there is more to be done.
+//! Each is a section of its own, under the rules of the moment like any command: it blocks while
+//! clients are paused and while the log has no room, a follower and a failed log refuse writes, and
+//! where the log is synchronous it returns when its result may be told. The two that are used most,
+//! a read of a string and an overwrite of one by another of the same length, take a shorter way
+//! through the store unless there is more to be done.
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,12 +13,12 @@ use std::time::Duration;
 use kvik_command::Error;
 use kvik_log::Unit;
 use kvik_store::{
-    Expiry, Glance, Guard, IntText, KeyspaceId, NewString, NoEffects, TextRef, WrongKind,
+    Expiry, Glance, Guard, IntText, Key, KeyspaceId, NewString, NoEffects, TextRef, WrongKind,
 };
 
 use crate::db::Db;
 use crate::router::Home;
-use crate::section::{Locks, Section, Touching};
+use crate::section::{Actor, Locks, Section, Terms, Touching};
 use crate::stamps::Reach;
 use crate::stripes::{Held, Patience};
 
@@ -43,8 +44,9 @@ pub struct SetOptions {
 /// Typed access to strings and keys of database 0. All of these methods block as [`Db::run`] does.
 ///
 /// # Errors
-/// Those that write fail where no write is admitted: on a follower, or when the log cannot keep what it promises. Where the
-/// log is synchronous all of them fail if the log fails before it is known that what they saw or did is on disk.
+/// Those that write fail where no write is admitted: on a follower, or when the log cannot keep
+/// what it promises. Where the log is synchronous all of them fail if the log fails before it is
+/// known that what they saw or did is on disk.
 impl Db {
     /// A string's bytes, or none when the key does not exist.
     ///
@@ -54,8 +56,8 @@ impl Db {
         self.read_string(key, |string| string.map(|string| string.to_vec()))
     }
 
-    /// Writes a string's bytes over what is in `buffer` and says whether there is one. A buffer that is used again and
-    /// again saves the allocation of [`Self::get`].
+    /// Writes a string's bytes over what is in `buffer` and says whether there is one. A buffer
+    /// that is used again and again saves the allocation of [`Self::get`].
     ///
     /// # Errors
     /// If the key holds another type.
@@ -77,23 +79,33 @@ impl Db {
     /// If no write is admitted.
     pub fn set(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
         let shared = &*self.shared;
-        shared.admit(true)?;
         let home = shared.router().place(DATABASE.0, key);
-        let held = shared.stripes.lock(home.stripe, Patience::Wait);
-        let mut held = held.expect("a patient lock succeeds");
-        // The short way states no effect and records recency.
-        if !shared.is_special() && !shared.engine.settings.lfu.load(Relaxed) {
-            let now_ms = shared.rough_ms();
-            let (layout, key) = (&shared.stripes.layout, (key, home.hash));
-            let stripe = held.stripe_mut();
-            if stripe.overwrite(layout, DATABASE, key, value, now_ms, NoEffects) {
-                return Ok(());
-            }
+        if shared.is_guarded() {
+            shared.admit(true)?;
+        } else if self.overwrite(key, home, value) {
+            return Ok(());
         }
+        let held = shared.stripes.lock(home.stripe, Patience::Wait);
+        let held = held.expect("a patient lock succeeds");
         let now_ms = shared.time_for(&held);
-        self.work_in(held, (key, home), now_ms, |guard| {
+        self.work_in(held, (key, home), now_ms, |guard, key| {
             guard.entry(key).set(NewString::Bytes(value), Expiry::Clear);
         })
+    }
+
+    /// Sets a string without a section where that will do, and says whether it did.
+    #[inline]
+    fn overwrite(&self, key: &[u8], home: Home, value: &[u8]) -> bool {
+        let shared = &*self.shared;
+        let held = shared.stripes.lock(home.stripe, Patience::Wait);
+        let mut held = held.expect("a patient lock succeeds");
+        // It states no effect and records recency. The store may have got a log in the meantime.
+        if shared.is_special() || shared.engine.settings.lfu.load(Relaxed) {
+            return false;
+        }
+        let (layout, key) = (&shared.stripes.layout, Key::hashed(key, home.hash));
+        let (stripe, now_ms) = (held.stripe_mut(), shared.rough_ms());
+        stripe.overwrite(layout, DATABASE, key, value, now_ms, NoEffects)
     }
 
     /// Sets a string under conditions and says whether it did.
@@ -101,7 +113,7 @@ impl Db {
     /// # Errors
     /// If no write is admitted.
     pub fn set_with(&self, key: &[u8], value: &[u8], options: SetOptions) -> Result<bool, Error> {
-        self.write_key(key, |guard| {
+        self.write_key(key, |guard, key| {
             let expiry = match options.expire_in {
                 Some(after) => Expiry::At(guard.now().saturating_add(after.as_millis() as u64)),
                 None if options.keep_expiry => Expiry::Keep,
@@ -124,9 +136,11 @@ impl Db {
     /// If the value is no integer, the sum is out of range, or no write is admitted.
     pub fn increment(&self, key: &[u8], by: i64) -> Result<i64, Error> {
         let reply = self.run(&[b"INCRBY", key, IntText::default().format(by)]);
-        reply
-            .as_int()
-            .ok_or_else(|| Error::new(reply.as_error().unwrap_or_default().replacen("ERR ", "", 1)))
+        reply.as_int().ok_or_else(|| {
+            Error::new(reply.as_error().map_or_else(String::new, |error| {
+                error.to_str_lossy().replacen("ERR ", "", 1)
+            }))
+        })
     }
 
     /// Deletes keys, all at once, and returns how many existed.
@@ -144,7 +158,7 @@ impl Db {
     /// # Errors
     /// If the log has failed, where it is synchronous.
     pub fn exists(&self, key: &[u8]) -> Result<bool, Error> {
-        self.read_key(key, |guard| guard.exists(key))
+        self.read_key(key, |guard, key| guard.exists(key))
     }
 
     /// Makes a key expire after so long and says whether it exists.
@@ -152,7 +166,7 @@ impl Db {
     /// # Errors
     /// If no write is admitted.
     pub fn expire(&self, key: &[u8], after: Duration) -> Result<bool, Error> {
-        self.write_key(key, |guard| {
+        self.write_key(key, |guard, key| {
             let at = guard.now().saturating_add(after.as_millis() as u64);
             guard
                 .entry(key)
@@ -167,7 +181,7 @@ impl Db {
     /// # Errors
     /// If no write is admitted.
     pub fn persist(&self, key: &[u8]) -> Result<bool, Error> {
-        self.write_key(key, |guard| {
+        self.write_key(key, |guard, key| {
             let Some(mut key) = guard.entry(key).occupied() else {
                 return false;
             };
@@ -187,7 +201,7 @@ impl Db {
         self.work_on(
             key,
             |_| now_ms,
-            |guard| {
+            |guard, key| {
                 let view = guard.peek(key)?;
                 Some(
                     view.expire_at()
@@ -197,9 +211,27 @@ impl Db {
         )
     }
 
-    /// Reads a string, which takes few instructions unless something out of the ordinary is to be done.
+    /// Reads a string, which takes few instructions unless something out of the ordinary is to be
+    /// done.
     #[inline]
     fn read_string<R>(
+        &self,
+        key: &[u8],
+        read: impl FnOnce(Option<TextRef<'_>>) -> R,
+    ) -> Result<R, Error> {
+        if self.shared.is_guarded() {
+            return self.read_string_guarded(key, read);
+        }
+        let home = self.shared.router().place(DATABASE.0, key);
+        match self.glance(key, home, read) {
+            Ok(result) => Ok(result),
+            Err(read) => self.read_string_slowly(key, read),
+        }
+    }
+
+    /// The same where a caller may have to wait, before or after.
+    #[inline(never)]
+    fn read_string_guarded<R>(
         &self,
         key: &[u8],
         read: impl FnOnce(Option<TextRef<'_>>) -> R,
@@ -207,29 +239,58 @@ impl Db {
         let shared = &*self.shared;
         shared.admit(false)?;
         let home = shared.router().place(DATABASE.0, key);
-        let stripe = shared.stripes.read(home.stripe);
-        let layout = &shared.stripes.layout;
-        let glance = stripe.glance(layout, DATABASE, (key, home.hash), shared.rough_ms());
-        let result = match glance {
-            Glance::Missing => read(None),
-            Glance::String(string) => read(Some(string)),
-            Glance::Unclear => {
-                drop(stripe);
-                let read =
-                    |guard: &mut Guard<'_>| Ok::<_, WrongKind>(read(guard.read_string(key)?));
-                return Ok(self.read_key(key, read)??);
-            }
+        let result = match self.glance(key, home, read) {
+            Ok(result) => result,
+            Err(read) => return self.read_string_slowly(key, read),
         };
         if shared.is_logged() {
-            drop(stripe);
+            // A stamp that is newer than what was read only makes the caller wait longer.
             shared.wait_for(shared.latest(Reach::Key(home.hash)))?;
         }
         Ok(result)
     }
 
-    /// Runs `work`, which only reads the key, together with others who read. It does not ask what time it is.
+    /// Reads a string without a section, or gives `read` back where that will not do.
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "as a function of its own it costs an eighth of the read"
+    )]
+    fn glance<R, F: FnOnce(Option<TextRef<'_>>) -> R>(
+        &self,
+        key: &[u8],
+        home: Home,
+        read: F,
+    ) -> Result<R, F> {
+        let (stripes, now_ms) = (&self.shared.stripes, self.shared.rough_ms());
+        let stripe = stripes.read(home.stripe);
+        let key = Key::hashed(key, home.hash);
+        match stripe.glance(&stripes.layout, DATABASE, key, now_ms) {
+            Glance::Missing => Ok(read(None)),
+            Glance::String(string) => Ok(read(Some(string))),
+            Glance::Unclear => Err(read),
+        }
+    }
+
+    #[inline(never)]
+    fn read_string_slowly<R>(
+        &self,
+        key: &[u8],
+        read: impl FnOnce(Option<TextRef<'_>>) -> R,
+    ) -> Result<R, Error> {
+        Ok(self.read_key(key, |guard, key| {
+            Ok::<_, WrongKind>(read(guard.read_string(key)?))
+        })??)
+    }
+
+    /// Runs `work`, which only reads the key, together with others who read. It does not ask what
+    /// time it is.
     #[inline]
-    fn read_key<R>(&self, key: &[u8], work: impl FnOnce(&mut Guard<'_>) -> R) -> Result<R, Error> {
+    fn read_key<R>(
+        &self,
+        key: &[u8],
+        work: impl FnOnce(&mut Guard<'_>, Key<'_>) -> R,
+    ) -> Result<R, Error> {
         let shared = &*self.shared;
         shared.admit(false)?;
         let home = shared.router().place(DATABASE.0, key);
@@ -244,17 +305,21 @@ impl Db {
             return self.work_in(held, (key, home), now_ms, work);
         };
         let now_ms = exact_ms.unwrap_or_else(|| shared.rough_ms());
-        let (result, is_untouched) = self.work_in(read, (key, home), now_ms, |guard| {
-            (work(guard), guard.stats().untouched)
+        let (result, is_untouched) = self.work_in(read, (key, home), now_ms, |guard, key| {
+            (work(guard, key), guard.stats().untouched)
         })?;
         if is_untouched {
-            self.work_on(key, |_| now_ms, |guard| guard.touch(key))?;
+            self.work_on(key, |_| now_ms, |guard, key| guard.touch(key))?;
         }
         Ok(result)
     }
 
     /// Runs `work`, which may change the key, at the exact time.
-    fn write_key<R>(&self, key: &[u8], work: impl FnOnce(&mut Guard<'_>) -> R) -> Result<R, Error> {
+    fn write_key<R>(
+        &self,
+        key: &[u8],
+        work: impl FnOnce(&mut Guard<'_>, Key<'_>) -> R,
+    ) -> Result<R, Error> {
         self.shared.admit(true)?;
         self.work_on(key, |_| self.shared.now_ms(), work)
     }
@@ -264,7 +329,7 @@ impl Db {
         &self,
         key: &[u8],
         now_ms: impl FnOnce(&Held<'_>) -> u64,
-        work: impl FnOnce(&mut Guard<'_>) -> R,
+        work: impl FnOnce(&mut Guard<'_>, Key<'_>) -> R,
     ) -> Result<R, Error> {
         let home = self.shared.router().place(DATABASE.0, key);
         let held = self.shared.stripes.lock(home.stripe, Patience::Wait);
@@ -273,30 +338,36 @@ impl Db {
         self.work_in(held, (key, home), now_ms, work)
     }
 
-    /// Runs `work` in a section of its own over the key's stripe, and returns when its result may be told.
+    /// Runs `work` in a section of its own over the key's stripe, and returns when its result may
+    /// be told.
     #[inline]
     fn work_in<R, L: Locks>(
         &self,
         held: L,
         (key, home): (&[u8], Home),
         now_ms: u64,
-        work: impl FnOnce(&mut Guard<'_>) -> R,
+        work: impl FnOnce(&mut Guard<'_>, Key<'_>) -> R,
     ) -> Result<R, Error> {
         let shared = &*self.shared;
         let mut unit = UNIT.take();
-        let mode = shared.mode(false, now_ms);
-        let mut section = Section::begin(shared, held, &mut unit, now_ms * 1000, mode);
+        let reach = Reach::Key(home.hash);
+        let terms = Terms {
+            shared,
+            unit: &mut unit,
+            now_us: now_ms * 1000,
+            actor: Actor::Client,
+        };
         let touching = Touching {
             touch: true,
             random: shared.random(),
         };
-        let mut guard = section
-            .guard(home.keyspace, touching)
-            .hashed(key, home.hash);
-        let result = work(&mut guard);
-        let garbage = guard.take_garbage();
-        section.parts().0.leave(garbage);
-        let lsn = section.finish(Reach::Key(home.hash));
+        let (result, lsn) = Section::run(terms, held, reach, |section, held| {
+            let mut guard = section.guard(held, home.keyspace, touching);
+            let result = work(&mut guard, Key::hashed(key, home.hash));
+            let garbage = guard.take_garbage();
+            section.leave(garbage);
+            result
+        });
         UNIT.set(unit);
         shared.wait_for(lsn)?;
         Ok(result)

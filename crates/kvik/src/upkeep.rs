@@ -1,7 +1,11 @@
 //! The upkeep thread: deletes keys whose time has come and frees memory that commands cut loose.
 //!
-//! It sleeps until the earliest deadline of any stripe. A command that sets an earlier one rings the [`Alarm`]; so does
-//! one that leaves garbage. Keys are deleted a few at a time so that no stripe is held for long.
+//! The thread sleeps until the earliest deadline of any stripe. A command that sets an earlier one
+//! rings the [`Alarm`]; so does one that leaves garbage. Expiry is timed, not sampled: nothing is
+//! looked at before its time. Keys are deleted a few at a time so that no stripe is held for long,
+//! and between two slices the stripe is left to those who missed it.
+//!
+//! Cost: one relaxed load per command; two more loads where the stripe's first deadline changed.
 
 mod prefix;
 
@@ -14,7 +18,7 @@ use kvik_command::stats::ThreadStats;
 use kvik_log::Unit;
 use kvik_store::{ExpiryRound, Garbage, KeyspaceId, Mode, Stripes, prepare_memory, release_memory};
 
-use crate::section::{Section, Touching};
+use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
 use crate::stripes::{Busy, Patience, SharedStripes};
@@ -26,8 +30,9 @@ const SLICE: usize = 64;
 const RECLAIM_SLICE: usize = 512;
 /// Memory returned to the system at once.
 const RELEASE_SLICE_BYTES: usize = 1 << 20;
-/// Shortest and longest sleep. The shortest bounds how often deadlines that follow each other closely wake the thread;
-/// after the longest, rates and peaks are looked at and memory is closed up.
+/// Shortest and longest sleep. The shortest bounds how often deadlines that follow each other
+/// closely wake the thread; after the longest, rates and peaks are looked at and memory is closed
+/// up.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST_MS: u64 = 1000;
 /// How late keys are when others help to delete them.
@@ -35,12 +40,13 @@ const OVERDUE_MS: u64 = 3;
 /// How often to look whether expiry is wanted again while it is not.
 const WHILE_OFF_MS: u64 = 10;
 
-/// What wakes the upkeep thread.
+/// The alarm that wakes the upkeep thread.
 #[derive(Debug)]
 pub(crate) struct Alarm {
     /// When the thread wakes by itself, in milliseconds since the epoch; 0 while it is awake.
     planned_ms: AtomicU64,
-    /// About when the next key expires anywhere, in milliseconds since the epoch: for those who may help.
+    /// About when the next key expires anywhere, in milliseconds since the epoch: for those who may
+    /// help.
     earliest_ms: AtomicU64,
     work: Mutex<AlarmState>,
     rung: Condvar,
@@ -68,9 +74,12 @@ impl Alarm {
     /// A key expires at this time, in milliseconds since the epoch.
     #[inline]
     pub(crate) fn due_at(&self, due_ms: u64) {
+        // Only a hint for those who may help, so that it needs no order.
         if due_ms < self.earliest_ms.load(Ordering::Relaxed) {
             self.earliest_ms.fetch_min(due_ms, Ordering::Relaxed);
         }
+        // The caller has published the deadline before. Either the thread, which announces its plan
+        // and then looks, sees the deadline, or this load sees the plan.
         if due_ms < self.planned_ms.load(Ordering::SeqCst) {
             self.ring(|_| ());
         }
@@ -97,13 +106,16 @@ impl Alarm {
         self.rung.notify_one();
     }
 
-    /// Sleeps for so long or until the alarm rings. Returns the garbage, or `None` when it is time to stop.
+    /// Sleeps for so long or until the alarm rings. Returns the garbage, or `None` when it is time
+    /// to stop.
     pub(crate) fn sleep(&self, duration: Duration) -> Option<Vec<Garbage>> {
+        // A ring that came before the thread fell asleep is kept in the flag.
         let mut work = self.work.lock();
         if !work.rung {
             self.rung.wait_for(&mut work, duration);
         }
         work.rung = false;
+        // An awake thread needs no ring: it looks at all deadlines before it sleeps again.
         self.planned_ms.store(0, Ordering::SeqCst);
         if work.stop {
             None
@@ -137,6 +149,8 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             }
             None => return,
         }
+        // In the order of urgency: keys that are due, memory that the next command may need, work
+        // of jobs.
         if shared.expires_actively() {
             expire(shared, &mut unit);
         }
@@ -148,8 +162,11 @@ pub(crate) fn run(shared: &Arc<Shared>) {
 }
 
 impl SharedStripes {
-    /// Announces when the thread will wake, then looks again for deadlines that came before the announcement.
+    /// Announces when the thread will wake, then looks again for deadlines that came before the
+    /// announcement.
     pub(crate) fn plan(&self, latest_ms: u64) -> u64 {
+        // The announcement comes first. A deadline that is published after the look below finds it,
+        // and rings.
         self.alarm.planned_ms.store(latest_ms, Ordering::SeqCst);
         let dues = (0..self.len()).map(|index| self.due(index));
         let earliest_ms = dues.min().unwrap_or(u64::MAX);
@@ -170,7 +187,8 @@ impl Shared {
         }
     }
 
-    /// Looks at what changes slowly: rates, how much memory is used, and copies that nobody goes on with.
+    /// Looks at what changes slowly: rates, how much memory is used, and copies that nobody goes on
+    /// with.
     fn sample(&self, now_ms: u64) {
         self.engine
             .rates
@@ -203,14 +221,17 @@ impl Shared {
     }
 }
 
-/// Frees the entries that flushes cut loose, closes up what entries are left and returns memory to the system, all in
-/// slices.
+/// Frees the entries that flushes cut loose, closes up what entries are left and returns memory to
+/// the system, all in slices.
 fn free(shared: &Shared) {
     for index in 0..shared.stripes.len() {
         while let Ok(mut held) = shared.stripes.lock(index, Patience::Wait) {
+            // What was cut loose is freed before entries are moved together: compaction waits for
+            // an empty list.
             let stripe = held.stripe(index);
             let more = stripe.reclaim(RECLAIM_SLICE) || stripe.compact(1);
             let garbage = stripe.take_garbage();
+            // Large buffers are freed outside of the lock.
             drop(held);
             drop(garbage);
             if !more {
@@ -230,12 +251,14 @@ fn expire(shared: &Shared, unit: &mut Unit) {
     } {}
 }
 
-/// Deletes keys that are overdue, a slice of each stripe, in place of an upkeep thread that is kept waiting for a
-/// processor. Costs one comparison while nothing is overdue.
+/// Deletes keys that are overdue, a slice of each stripe, in place of an upkeep thread that is kept
+/// waiting for a processor. Costs one comparison while nothing is overdue.
 #[inline]
 pub(crate) fn help(shared: &Shared, unit: &mut Unit, now_ms: u64, stats: &ThreadStats) {
     let earliest_ms = shared.stripes.alarm.earliest_ms.load(Ordering::Relaxed);
     if now_ms >= earliest_ms.saturating_add(OVERDUE_MS) && shared.expires_actively() {
+        // An I/O thread has clients to serve, so that it does one round and leaves out stripes that
+        // are taken.
         expire_round(shared, unit, now_ms, Patience::Spin, stats);
         let dues = (0..shared.stripes.len()).map(|index| shared.stripes.due(index));
         let earliest_ms = dues.min().unwrap_or(u64::MAX);
@@ -277,16 +300,20 @@ fn expire_slice(
         return false;
     };
     // The store may have been paused, or have become a follower, while the lock was waited for.
-    let mode = shared.mode(false, now_ms);
-    let mut section = Section::begin(shared, held, unit, now_ms * 1000, mode);
-    let mut guard = section.guard(KeyspaceId(0), Touching::NONE);
-    let done = match mode {
-        Mode::Primary => guard.expire_due(index, SLICE),
-        Mode::Paused | Mode::Follower => ExpiryRound::default(),
+    let terms = Terms {
+        shared,
+        unit,
+        now_us: now_ms * 1000,
+        actor: Actor::Client,
     };
-    let garbage = guard.take_garbage();
-    section.parts().0.leave(garbage);
-    section.finish(Reach::Nothing);
+    let (done, _) = Section::run(terms, held, Reach::Nothing, |section, held| {
+        if section.mode != Mode::Primary {
+            return ExpiryRound::default();
+        }
+        section.with_guard(held, KeyspaceId(0), Touching::NONE, |guard| {
+            guard.expire_due(index, SLICE)
+        })
+    });
     if done.keys > 0 {
         shared.engine.expiry_lag.record(done.lag_ms);
         stats.totals.expired.add(done.keys as u64);
@@ -319,7 +346,7 @@ mod tests {
     fn what_a_client_that_is_gone_had_begun_is_freed() {
         let now = Arc::new(AtomicU64::new(1_000_000_000));
         let clock = Clock::Manual(Arc::clone(&now));
-        let db = Db::open(Options::default().seed(1).stripes(16).clock(clock));
+        let db = Db::in_memory(Options::default().seed(1).stripes(16).clock(clock));
         for number in 0..3000 {
             db.run(&["SADD", "set", &format!("{number:040}")]);
         }

@@ -1,8 +1,8 @@
-//! Small commands allocate nothing once what they need is there: the promise behind "arguments are slices of the input,
-//! replies are written into the output, entries live in the arena".
+//! Small commands allocate nothing once what they need is there: the promise behind "arguments are
+//! slices of the input, replies are written into the output, entries live in the arena".
 //!
-//! Allocations are counted per thread, so the upkeep thread does not disturb. It is a test program of its own because
-//! the counting allocator is that of the whole program.
+//! Allocations are counted per thread, so the upkeep thread does not disturb. It is a test program
+//! of its own because the counting allocator is that of the whole program.
 
 use std::sync::Arc;
 
@@ -114,7 +114,10 @@ fn parse(parser: &mut RequestParser, rest: &[u8], spans: &mut Vec<Span>) -> usiz
 
 fn stores() -> [Db; 2] {
     let logged = Options::default().threads(2).effect_log(Arc::new(Forget));
-    let stores = [Db::open(Options::default().threads(2)), Db::open(logged)];
+    let stores = [
+        Db::in_memory(Options::default().threads(2)),
+        Db::in_memory(logged),
+    ];
     for db in &stores {
         // What takes long on a busy machine is noted, and that is an allocation.
         let slower_than_us = &db.engine().settings.slowlog_slower_than_us;

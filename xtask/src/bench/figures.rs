@@ -1,14 +1,18 @@
-//! Figures beside the loads: bytes for a key, instructions for a command, and how long one client makes others wait.
+//! Figures beside the loads: bytes for a key, instructions for a command, and how long one client
+//! makes others wait.
 //!
-//! Each is measured on servers started for it alone, a peer's too where a figure makes sense for it. They are readings of a
-//! run, not samples of a distribution: who wants to see the spread repeats the run.
+//! Each is measured on servers started for it alone, a peer's too where a figure makes sense for
+//! it. They are readings of a run, not samples of a distribution: who wants to see the spread
+//! repeats the run.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::server::{self, Server};
 
+mod callgrind;
 mod cost;
+mod embedded;
 mod flush;
 mod growth;
 mod instructions;
@@ -24,7 +28,7 @@ use super::{Options, Program};
 pub(super) enum Figure {
     /// Bytes for a key, resident and as the server counts them
     Memory,
-    /// Instructions for a command in user mode (needs valgrind)
+    /// Instructions for a command, and for an embedded get and set, in user mode (needs valgrind)
     Instructions,
     /// The longest command while the store grows
     Growth,
@@ -51,14 +55,15 @@ pub(super) struct Reading {
     pub(super) unit: &'static str,
 }
 
-/// What was read of all servers.
+/// The readings of all servers.
 #[derive(Default)]
 struct Readings(Vec<(String, String, Reading)>);
 
 const COLUMNS: &str =
     "date,commit,server,version,figure,case,keys,value_bytes,value,unit,cpus,cpu_model";
 
-/// Measures the figures asked for, prints them and appends them to a file of their own in `bench/results`.
+/// Measures the figures asked for, prints them and appends them to a file of their own in
+/// `bench/results`.
 pub(super) fn run(options: &Options, programs: &[Program]) -> anyhow::Result<PathBuf> {
     let mut readings = Readings::default();
     for figure in &options.figure {
@@ -74,7 +79,10 @@ pub(super) fn run(options: &Options, programs: &[Program]) -> anyhow::Result<Pat
                 Figure::Stall => stall::measure(&subject)?,
                 Figure::Zset => zset::measure(&subject)?,
             };
-            readings.add(program, read);
+            readings.add(&program.name, &program.version, read);
+        }
+        if *figure == Figure::Instructions {
+            embedded::measure(options, &mut readings)?;
         }
     }
     let origin = Origin::now()?;
@@ -82,7 +90,7 @@ pub(super) fn run(options: &Options, programs: &[Program]) -> anyhow::Result<Pat
     origin.append("-figures", COLUMNS, lines)
 }
 
-/// What is measured, and how.
+/// A program to measure, and the options.
 struct Subject<'a> {
     options: &'a Options,
     program: &'a Program,
@@ -103,7 +111,8 @@ impl Subject<'_> {
         Ok(server)
     }
 
-    /// The cases of a figure that depends on how the server waits for its sockets, each with its arguments.
+    /// The cases of a figure that depends on how the server waits for its sockets, each with its
+    /// arguments.
     fn backends(&self) -> &'static [(&'static str, &'static [&'static str])] {
         if self.program.is_kvik {
             &[("uring", &["--io", "uring"]), ("mio", &["--io", "mio"])]
@@ -114,11 +123,26 @@ impl Subject<'_> {
 }
 
 impl Readings {
-    fn add(&mut self, program: &Program, read: Vec<Reading>) {
+    /// Keeps and prints what was read of a program, beside the same figure of the first program
+    /// that has one.
+    fn add(&mut self, program: &str, version: &str, read: Vec<Reading>) {
         for reading in read {
-            println!("{:<16} {reading}", program.name);
+            let ratio = self.ratio(&reading);
+            println!("{program:<16} {reading}{ratio}");
             self.0
-                .push((program.name.clone(), program.version.clone(), reading));
+                .push((program.to_owned(), version.to_owned(), reading));
+        }
+    }
+
+    fn ratio(&self, reading: &Reading) -> String {
+        let same = |(_, _, first): &&(String, String, Reading)| {
+            (first.name, &first.case, first.keys) == (reading.name, &reading.case, reading.keys)
+        };
+        match self.0.iter().find(same) {
+            Some((_, _, first)) if first.value > 0.0 => {
+                format!(" x {:.3}", reading.value / first.value)
+            }
+            _ => String::new(),
         }
     }
 }
@@ -157,6 +181,24 @@ fn csv(origin: &Origin, (server, version, reading): &(String, String, Reading)) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_figure_is_compared_with_the_first_of_its_case() {
+        let reading = |case: &str, value| Reading {
+            name: "n",
+            case: case.into(),
+            keys: 1,
+            value_bytes: 1,
+            value,
+            unit: "u",
+        };
+        let mut readings = Readings::default();
+        readings.add("a", "1", vec![reading("get", 2.0), reading("set", 8.0)]);
+        readings.add("b", "1", vec![reading("get", 3.0)]);
+        assert_eq!(readings.ratio(&reading("get", 4.0)), " x 2.000");
+        assert_eq!(readings.ratio(&reading("set", 4.0)), " x 0.500");
+        assert_eq!(readings.ratio(&reading("incr", 4.0)), "");
+    }
 
     #[test]
     fn a_reading_has_every_column() {

@@ -1,7 +1,7 @@
 //! The load generator: connections that send a batch, wait for all its replies, and send the next.
 //!
-//! It must cost less than the servers it loads: a batch is one write of prepared bytes, replies are counted and not
-//! decoded, and each thread serves its connections from one event loop.
+//! It must cost less than the servers it loads: a batch is one write of prepared bytes, replies are
+//! counted and not decoded, and each thread serves its connections from one event loop.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -35,7 +35,7 @@ pub(super) struct Load {
     pub(super) secs: f64,
 }
 
-/// What a cell measured.
+/// The figures of a cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Sample {
     pub(super) ops: u64,
@@ -297,8 +297,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads what there is. A read that leaves room in the buffer has emptied the socket, which saves the read that
-    /// would only say so.
+    /// Reads what there is. A read that leaves room in the buffer has emptied the socket, which
+    /// saves the read that would only say so.
     fn receive(&mut self) -> anyhow::Result<()> {
         loop {
             let room = self.input.len() - self.filled;
@@ -326,7 +326,8 @@ fn ready(result: io::Result<usize>) -> io::Result<Option<usize>> {
     }
 }
 
-/// Whole replies at the start of `input`, and the bytes they take. An error reply is an error: the load is wrong then.
+/// Whole replies at the start of `input`, and the bytes they take. An error reply is an error: the
+/// load is wrong then.
 fn count_replies(input: &[u8]) -> anyhow::Result<(usize, usize)> {
     let (mut replies, mut used) = (0, 0);
     while let Some(line) = input[used..].iter().position(|&byte| byte == b'\n') {

@@ -1,4 +1,4 @@
-//! What was measured: a table for the reader, rows for `bench/results`.
+//! The results: a table for the reader, rows for `bench/results`.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -27,7 +27,7 @@ pub(super) struct Row {
 pub(super) struct Results {
     rows: Vec<Row>,
     origin: Origin,
-    /// What is the same for all rows.
+    /// The columns that are the same for all rows.
     setting: String,
 }
 
@@ -68,7 +68,8 @@ impl Origin {
         format!("{date},{commit},{columns},{machine}")
     }
 
-    /// Appends lines to the file of this day, commit and kind. Uncommitted changes give a file that git ignores.
+    /// Appends lines to the file of this day, commit and kind. Uncommitted changes give a file that
+    /// git ignores.
     pub(super) fn append(
         &self,
         kind: &str,

@@ -1,12 +1,16 @@
-//! What is sent: a batch of commands on random keys, kept as bytes of which only the keys' digits change.
+//! The load: a batch of commands on random keys, kept as bytes of which only the keys' digits
+//! change.
 
 use std::fmt;
 
 /// Keys of one MSET.
 const MSET_KEYS: usize = 10;
 
-/// Digits of a key's number, after its four letters.
+/// Digits of a key's number, after its letters.
 const DIGITS: usize = 12;
+
+/// An argument that consists of digits only.
+const NUMBER: &str = "";
 
 /// A command to measure.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -15,6 +19,9 @@ pub(super) enum Workload {
     Set,
     Incr,
     Mset,
+    Hset,
+    Lpush,
+    Zadd,
 }
 
 impl fmt::Display for Workload {
@@ -24,6 +31,9 @@ impl fmt::Display for Workload {
             Self::Set => "set",
             Self::Incr => "incr",
             Self::Mset => "mset",
+            Self::Hset => "hset",
+            Self::Lpush => "lpush",
+            Self::Zadd => "zadd",
         })
     }
 }
@@ -37,6 +47,9 @@ impl Workload {
             Self::Set => vec!["SET", "key:", &value],
             Self::Incr => vec!["INCR", "num:"],
             Self::Mset => vec!["MSET"],
+            Self::Hset => vec!["HSET", "hash:", "field:", &value],
+            Self::Lpush => vec!["LPUSH", "list:", &value],
+            Self::Zadd => vec!["ZADD", "zset:", NUMBER, "member:"],
         };
         if self == Self::Mset {
             command.extend(["key:", &value].repeat(MSET_KEYS));
@@ -92,12 +105,14 @@ impl Batch {
         }
     }
 
-    /// Appends one command; an argument that ends with a colon is a key and gets its digits.
+    /// Appends one command. An argument that ends with a colon is a key, a field or a member and
+    /// gets digits of its own; so does [`NUMBER`].
     fn push(&mut self, arguments: &[&str]) {
         self.bytes
             .extend(format!("*{}\r\n", arguments.len()).bytes());
         for argument in arguments {
-            let digits = if argument.ends_with(':') { DIGITS } else { 0 };
+            let numbered = *argument == NUMBER || argument.ends_with(':');
+            let digits = if numbered { DIGITS } else { 0 };
             self.bytes
                 .extend(format!("${}\r\n{argument}", argument.len() + digits).bytes());
             if digits > 0 {
@@ -142,6 +157,17 @@ mod tests {
         let batch = Workload::Set.batch(2, 3);
         let one = "*3\r\n$3\r\nSET\r\n$16\r\nkey:000000000000\r\n$3\r\nxxx\r\n";
         assert_eq!(batch.bytes(), one.repeat(2).as_bytes());
+    }
+
+    #[test]
+    fn every_name_and_every_score_has_digits() {
+        let mut batch = Workload::Zadd.batch(1, 3);
+        batch.shuffle(&mut Random::new(1), 1);
+        let zero = "0".repeat(DIGITS);
+        let zadd = format!(
+            "*4\r\n$4\r\nZADD\r\n$17\r\nzset:{zero}\r\n$12\r\n{zero}\r\n$19\r\nmember:{zero}\r\n"
+        );
+        assert_eq!(batch.bytes(), zadd.as_bytes());
     }
 
     #[test]

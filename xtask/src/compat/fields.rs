@@ -1,4 +1,4 @@
-//! What COMMAND INFO and COMMAND DOCS say of one command, flattened to named texts.
+//! The answers of COMMAND INFO and COMMAND DOCS about one command, flattened to named texts.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,8 @@ use kvik_resp::Value;
 
 use super::Commands;
 
-/// The ten elements of COMMAND INFO after the name, except the last: subcommands are commands of their own here.
+/// The ten elements of COMMAND INFO after the name, except the last: subcommands are commands of
+/// their own here.
 const INFO: [&str; 8] = [
     "arity",
     "flags",
@@ -44,8 +45,8 @@ impl Fields {
         Self::default()
     }
 
-    /// The fields in which these differ from `theirs`. Something that is missing as a whole, the command or an
-    /// argument, is one difference.
+    /// The fields in which these differ from `theirs`. Something that is missing as a whole, the
+    /// command or an argument, is one difference.
     pub(super) fn differences<'a>(&'a self, theirs: &'a Self) -> Vec<Difference<'a>> {
         if theirs.0.is_empty() {
             let exists = Difference {
@@ -72,7 +73,8 @@ impl Fields {
         self.0.get(name).map_or(ABSENT, String::as_str)
     }
 
-    /// Whether the argument to which this field belongs, or one around it, is missing as a whole: its name alone says so.
+    /// Whether the argument to which this field belongs, or one around it, is missing as a whole:
+    /// its name alone says so.
     fn lacks_around(&self, field: &str) -> bool {
         let Some(arguments) = field.strip_prefix(ARGUMENTS) else {
             return false;

@@ -1,4 +1,5 @@
-//! The differences that are meant: `server | command | field | reason`, the first three as glob patterns.
+//! The differences that are meant: `server | command | field | reason`, the first three as glob
+//! patterns.
 
 use anyhow::bail;
 use kvik_command::glob::glob_match;

@@ -5,7 +5,8 @@ use toml::{Table, Value};
 
 use super::Finding;
 
-/// A crate, the kvik crates that it may depend on, and the foreign ones that its layer forbids unless it may use them.
+/// A crate, the kvik crates that it may depend on, and the foreign ones that its layer forbids
+/// unless it may use them.
 struct Layer {
     name: &'static str,
     may_use: &'static [&'static str],
@@ -69,6 +70,7 @@ const LAYERS: &[Layer] = &[
         may_use: &[
             "kvik-command",
             "kvik-log",
+            "kvik-rdb",
             "kvik-resp",
             "kvik-rope",
             "kvik-store",
@@ -92,6 +94,7 @@ const LAYERS: &[Layer] = &[
             "kvik-client",
             "kvik-command",
             "kvik-log",
+            "kvik-rdb",
             "kvik-resp",
             "kvik-server",
         ],
@@ -99,7 +102,8 @@ const LAYERS: &[Layer] = &[
     },
 ];
 
-/// Checks one manifest below `crates/`; the others (the root, xtask, fuzz) stand outside the layers.
+/// Checks one manifest below `crates/`; the others (the root, xtask, fuzz) stand outside the
+/// layers.
 pub(super) fn check(path: &str, text: &str, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
     if !path.starts_with("crates/") {
         return Ok(());

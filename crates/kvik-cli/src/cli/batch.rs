@@ -1,20 +1,21 @@
 //! Commands from a pipe or a file, one per line.
 //!
-//! Lines that have already arrived are sent together and their replies printed in order, so a file of a million
-//! commands does not wait a million times, and a line typed into a pipe is still answered at once. Output is that of
-//! redis-cli: every reply takes its place on standard output, errors too. Standard error says at the end how many
-//! failed and on which line it began.
+//! Lines that have already arrived are sent together and their replies printed in order, so a file
+//! of a million commands does not wait a million times, and a line typed into a pipe is still
+//! answered at once. Output is that of redis-cli: every reply takes its place on standard output,
+//! errors too. Standard error says at the end how many failed and on which line it began.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::process::ExitCode;
 
-use kvik_client::{Client, ClientError};
+use kvik_client::{Client, ClientError, Text};
 
 use super::line::Line;
 use super::settings::Settings;
 use super::{connect, is_report, is_stream};
 
-/// Commands sent together at most: enough to hide the round trip, little enough for any server to hold the replies.
+/// Commands sent together at most: enough to hide the round trip, little enough for any server to
+/// hold the replies.
 const BATCH_MAX: usize = 512;
 
 /// Runs the lines of standard input.
@@ -27,7 +28,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
         failures: Failures::default(),
     };
     batch.run_lines(&mut BufReader::new(io::stdin()))?;
-    batch.failures.summarize();
+    batch.failures.summarize()?;
     let failed = settings.fail && batch.failures.count > 0;
     Ok(if failed {
         ExitCode::FAILURE
@@ -58,6 +59,7 @@ impl Batch<'_> {
                 Ok(None) => {}
                 Err(error) => self.failures.syntax(number, error),
             }
+            // The next read may wait, so whoever wrote these lines gets their replies now.
             if !input.buffer().contains(&b'\n') {
                 self.flush()?;
             }
@@ -67,6 +69,7 @@ impl Batch<'_> {
 
     fn push(&mut self, number: usize, line: Line) -> anyhow::Result<()> {
         if is_stream(&line.command()) {
+            // Its messages never end: replies to the lines before it have to come first.
             self.flush()?;
             return self.follow(number, &line);
         }
@@ -84,6 +87,7 @@ impl Batch<'_> {
             .iter()
             .flat_map(|(number, line)| (0..line.times()).map(|_| (*number, line.command())))
             .collect();
+        // A number before a command can make one line a million calls.
         for calls in calls.chunks(BATCH_MAX) {
             self.run_calls(calls)?;
         }
@@ -132,7 +136,7 @@ impl Batch<'_> {
 #[derive(Debug, Default)]
 struct Failures {
     count: usize,
-    first: Option<(usize, String)>,
+    first: Option<(usize, Text)>,
 }
 
 impl Failures {
@@ -143,17 +147,17 @@ impl Failures {
     }
 
     /// An error reply.
-    fn reply(&mut self, line: usize, error: &str) {
+    fn reply(&mut self, line: usize, error: &Text) {
         self.count += 1;
-        self.first.get_or_insert_with(|| (line, error.to_owned()));
+        self.first.get_or_insert_with(|| (line, error.clone()));
     }
 
-    fn summarize(&self) {
-        if let Some((line, error)) = &self.first {
-            eprintln!(
-                "failed commands: {}; the first error reply on line {line}: {error}",
-                self.count
-            );
-        }
+    fn summarize(&self) -> io::Result<()> {
+        let Some((line, error)) = &self.first else {
+            return Ok(());
+        };
+        let count = self.count;
+        let start = format!("failed commands: {count}; the first error reply on line {line}: ");
+        io::stderr().write_all(&[start.as_bytes(), error.as_bytes(), b"\n"].concat())
     }
 }

@@ -1,7 +1,7 @@
 //! How replies are shown: for people, for scripts, as JSON.
 //!
-//! *Human* and *raw* are what redis-cli prints, byte for byte, because scripts and eyes are used to it. JSON differs
-//! where redis-cli's is no JSON: see [`json`].
+//! *Human* and *raw* are what redis-cli prints, byte for byte, because scripts and eyes are used to
+//! it. JSON differs where redis-cli's is no JSON: see [`json`].
 
 mod human;
 mod json;
@@ -13,7 +13,7 @@ use kvik_client::Value;
 
 pub(crate) use human::Theme;
 
-/// What replies look like.
+/// The look of replies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     /// Numbered, quoted and typed, in colours or not.
@@ -30,7 +30,8 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// Writes `reply` and what follows it. `as_text` shows a string as it is even to people: reports such as INFO.
+    /// Writes `reply` and what follows it. `as_text` shows a string as it is even to people:
+    /// reports such as INFO.
     pub(crate) fn write(
         &self,
         reply: &Value,

@@ -1,8 +1,9 @@
-//! One line of input: a command in redis-cli's quoting, perhaps with a number of repetitions before it.
+//! One line of input: a command in redis-cli's quoting, perhaps with a number of repetitions before
+//! it.
 
 use kvik_resp::{ArgsBuf, UnbalancedQuotes, split_line};
 
-/// What a line asks for.
+/// A command with the number of its repetitions.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     args: ArgsBuf,
@@ -14,6 +15,7 @@ impl Line {
     pub(crate) fn parse(line: &[u8]) -> Result<Option<Self>, UnbalancedQuotes> {
         let mut args = ArgsBuf::new();
         split_line(line, &mut args)?;
+        // A number alone is a command, an unknown one.
         let repeated = args.len() > 1 && leading_count(&args).is_some();
         Ok((!args.is_empty()).then_some(Self { args, repeated }))
     }
@@ -54,6 +56,7 @@ fn leading_count(args: &ArgsBuf) -> Option<usize> {
 /// Resolves the escapes of double quotes in `text`; text that ends within an escape stays as it is.
 pub(crate) fn unescape(text: &str) -> Vec<u8> {
     let mut args = ArgsBuf::new();
+    // The text becomes an argument in double quotes, which knows all the escapes.
     let quoted = format!("\"{}\"", text.replace('"', "\\\""));
     match split_line(quoted.as_bytes(), &mut args) {
         Ok(()) => args.as_args().get(0).unwrap_or_default().to_vec(),

@@ -17,10 +17,11 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     while left != Some(0) {
         left = left.map(|count| count - 1);
         let reply = exchange(&mut client, &command, &settings)?;
+        // With -e the error goes to standard error, where a script does not take it for data.
         if settings.fail
             && let Some(error) = reply.as_error()
         {
-            eprintln!("{error}");
+            io::stderr().write_all(&[error.as_bytes(), b"\n"].concat())?;
             return Ok(ExitCode::FAILURE);
         }
         settings
@@ -33,7 +34,8 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Sends the command and returns its reply. Messages without end, as after SUBSCRIBE, are printed as they come.
+/// Sends the command and returns its reply. Messages without end, as after SUBSCRIBE, are printed
+/// as they come.
 fn exchange(client: &mut Client, command: &[&[u8]], settings: &Settings) -> anyhow::Result<Value> {
     client.send(command)?;
     let is_stream = is_stream(command);

@@ -1,8 +1,8 @@
 //! The interactive session.
 //!
-//! [`session`] runs commands and keeps the connection, [`editor`] reads lines: completion, hints, colours and history
-//! come from there, all of them driven by the command table of this build. A server with other commands can be used
-//! as well, only without hints for those.
+//! [`session`] runs commands and keeps the connection, [`editor`] reads lines: completion, hints,
+//! colours and history come from there, all of them driven by the command table of this build. A
+//! server with other commands can be used as well, only without hints for those.
 
 mod completion;
 mod editor;
@@ -12,6 +12,7 @@ mod hint;
 mod history;
 mod prompt;
 mod session;
+mod state;
 mod words;
 
 use std::process::ExitCode;
@@ -41,11 +42,18 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// A paste may hold several lines: several commands.
+/// A paste may hold several lines: several commands. After one that got no reply, the others are
+/// left out.
 fn run_lines(session: &mut Session, lines: &str) -> anyhow::Result<Next> {
-    for line in lines.lines() {
-        if session.run_line(line)? == Next::Leave {
-            return Ok(Next::Leave);
+    let mut lines = lines.lines();
+    while let Some(line) = lines.next() {
+        match session.run_line(line)? {
+            Next::Line => {}
+            Next::Prompt => {
+                session.skip(lines.count())?;
+                break;
+            }
+            Next::Leave => return Ok(Next::Leave),
         }
     }
     Ok(Next::Prompt)

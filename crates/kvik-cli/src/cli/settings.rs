@@ -1,4 +1,4 @@
-//! What the options of `kvik cli` and the environment say, resolved.
+//! The options of `kvik cli` and the environment, resolved.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Read};
@@ -58,6 +58,7 @@ fn text<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a String> {
 }
 
 fn endpoint(matches: &ArgMatches) -> anyhow::Result<Endpoint> {
+    // clap refuses a URL beside a host, and a socket beside either.
     let mut endpoint: Endpoint = match (text(matches, "url"), text(matches, "socket")) {
         (Some(url), _) => url.parse()?,
         (None, Some(path)) => Endpoint::unix(path),
@@ -69,6 +70,8 @@ fn endpoint(matches: &ArgMatches) -> anyhow::Result<Endpoint> {
     if let Some(user) = text(matches, "user") {
         endpoint.username = Some(user.clone());
     }
+    // In this order: what is typed, the URL, the environment, which may hold a password for another
+    // server.
     if let Some(password) = text(matches, "password")
         .cloned()
         .or_else(|| endpoint.password.take())
@@ -95,6 +98,7 @@ fn wants_colours(matches: &ArgMatches) -> bool {
 }
 
 fn choose_format(matches: &ArgMatches, colours: bool) -> Format {
+    // Of --raw and --no-raw clap keeps the last one, which beats the terminal.
     let for_people =
         matches.get_flag("no-raw") || io::stdout().is_terminal() && !matches.get_flag("raw");
     let delimiter = |name| text(matches, name).map_or(b"\n".to_vec(), |text| unescape(text));
@@ -114,8 +118,10 @@ fn choose_format(matches: &ArgMatches, colours: bool) -> Format {
     }
 }
 
-/// Raw output stays RESP2 unless asked for otherwise: scripts expect a hash as lines of fields and values in turn.
+/// Raw output stays RESP2 unless asked for otherwise: scripts expect a hash as lines of fields and
+/// values in turn.
 fn choose_protocol(matches: &ArgMatches, format: &Format) -> Protocol {
+    // A hash in RESP3 prints as `field value` on one line.
     let raw = matches!(format, Format::Raw { .. });
     if matches.get_flag("resp2") || raw && !matches.get_flag("resp3") {
         Protocol::Resp2
@@ -125,6 +131,7 @@ fn choose_protocol(matches: &ArgMatches, format: &Format) -> Protocol {
 }
 
 fn repeat(matches: &ArgMatches) -> Option<u64> {
+    // -1 is no u64, and so becomes None: for ever.
     let times = matches.get_one::<i64>("repeat").copied().unwrap_or(1);
     u64::try_from(times).ok()
 }
@@ -132,6 +139,7 @@ fn repeat(matches: &ArgMatches) -> Option<u64> {
 fn command(matches: &ArgMatches) -> anyhow::Result<Vec<Vec<u8>>> {
     let words = matches.get_many::<OsString>("command").unwrap_or_default();
     let mut command: Vec<Vec<u8>> = words.map(|word| word.as_bytes().to_vec()).collect();
+    // Everything up to the end of the input is one argument, line ends included.
     if matches.get_flag("stdin-argument") && !command.is_empty() {
         let mut last = Vec::new();
         io::stdin()

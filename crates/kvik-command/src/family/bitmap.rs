@@ -1,7 +1,8 @@
 //! Bitmaps: strings as arrays of bits, the most significant bit of the first byte first.
 //!
-//! A bit beyond the end of a string is 0, and so is every bit of a key that does not exist. A change that leaves all
-//! bytes as they are is none; any other is written as the few bytes it concerns.
+//! A bit beyond the end of a string is 0, and so is every bit of a key that does not exist. A
+//! change that leaves all bytes as they are is none; any other is written as the few bytes it
+//! concerns.
 
 mod bits;
 mod field;
@@ -140,7 +141,7 @@ fn mask(offset: usize) -> u8 {
 
 fn getbit(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let offset = offset(ctx, &ctx.args[2])?;
-    let found = ctx.keys.read_string(&ctx.args[1])?;
+    let found = ctx.keys.read_string(ctx.key(1))?;
     let [byte] = found.map_or([0], |string| window(string, offset / 8));
     ctx.reply.integer(i64::from(byte & mask(offset) != 0));
     Ok(())
@@ -154,7 +155,7 @@ fn setbit(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         _ => return Err(BAD_BIT),
     };
     let (at, mask) = (offset / 8, mask(offset));
-    let entry = ctx.keys.entry(&ctx.args[1]);
+    let entry = ctx.keys.entry(ctx.key(1));
     let string = entry.view().map(string).transpose()?;
     let [old] = string.map_or([0], |string| window(string, at));
     let exists = string.is_some_and(|string| at < string.len());

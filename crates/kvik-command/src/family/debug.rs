@@ -34,7 +34,8 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-/// A subcommand: its name, the words that follow it at least and at most, its usage and what it does.
+/// A subcommand: its name, the words that follow it at least and at most, its usage and what it
+/// does.
 struct Probe {
     name: &'static str,
     words: std::ops::RangeInclusive<usize>,
@@ -274,7 +275,7 @@ fn log(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn object(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let view = ctx.keys.peek(&ctx.args[2]).ok_or(Error::NO_SUCH_KEY)?;
+    let view = ctx.keys.peek(ctx.key(2)).ok_or(Error::NO_SUCH_KEY)?;
     let length = match view.value() {
         ValueRef::String(string) => string.len() + 1,
         _ => view.bytes(),
@@ -407,7 +408,7 @@ impl Digest {
             joined.extend_from_slice(&(word.len() as u64).to_le_bytes());
             joined.extend_from_slice(word);
         }
-        Self([1, 2, 3].map(|seed| Layout::new(1, seed).hash(&joined)))
+        Self([1, 2, 3].map(|seed| Layout::new(1, seed).hash(&joined).bits()))
     }
 
     fn mix(&mut self, other: Self) {

@@ -7,7 +7,7 @@ mod options;
 mod walk;
 
 use kvik_resp::Reply;
-use kvik_store::{Field, Guard, HashRef, IntText, StringRef, ValueRef, View};
+use kvik_store::{Field, Guard, HashRef, IntText, Key, StringRef, ValueRef, View};
 
 use crate::declare::{Command, Group, KeyFlags, Row};
 use crate::{Ctx, Error, Handler};
@@ -241,7 +241,7 @@ fn hash(view: View<'_>) -> Result<HashRef<'_>, Error> {
 ///
 /// # Errors
 /// If the key holds another type.
-fn read<'k>(keys: &'k mut Guard<'_>, key: &[u8]) -> Result<Option<HashRef<'k>>, Error> {
+fn read<'k>(keys: &'k mut Guard<'_>, key: Key<'_>) -> Result<Option<HashRef<'k>>, Error> {
     keys.read(key).map(hash).transpose()
 }
 
@@ -258,14 +258,16 @@ fn reply_value(reply: &mut Reply<'_>, field: Option<Field<'_>>) {
 }
 
 fn hget(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let hash = read(&mut ctx.keys, &ctx.args[1])?;
+    let key = ctx.key(1);
+    let hash = read(&mut ctx.keys, key)?;
     let field = hash.and_then(|hash| hash.get(&ctx.args[2]));
     reply_value(&mut ctx.reply, field);
     Ok(())
 }
 
 fn hmget(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let hash = read(&mut ctx.keys, &ctx.args[1])?;
+    let key = ctx.key(1);
+    let hash = read(&mut ctx.keys, key)?;
     let names = ctx.args.tail(2);
     ctx.reply.array(names.len());
     for name in names {
@@ -276,13 +278,15 @@ fn hmget(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn hlen(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let hash = read(&mut ctx.keys, &ctx.args[1])?;
+    let key = ctx.key(1);
+    let hash = read(&mut ctx.keys, key)?;
     ctx.reply.integer(hash.map_or(0, HashRef::len) as i64);
     Ok(())
 }
 
 fn hstrlen(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let hash = read(&mut ctx.keys, &ctx.args[1])?;
+    let key = ctx.key(1);
+    let hash = read(&mut ctx.keys, key)?;
     let field = hash.and_then(|hash| hash.get(&ctx.args[2]));
     let len = field.map_or(0, |field| field.value.len());
     ctx.reply.integer(len as i64);
@@ -290,7 +294,8 @@ fn hstrlen(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn hexists(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let hash = read(&mut ctx.keys, &ctx.args[1])?;
+    let key = ctx.key(1);
+    let hash = read(&mut ctx.keys, key)?;
     let field = hash.and_then(|hash| hash.get(&ctx.args[2]));
     ctx.reply.integer(i64::from(field.is_some()));
     Ok(())
@@ -310,16 +315,11 @@ fn hmset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 /// Sets the fields that all words after the key are and returns how many are new.
 fn set_all(ctx: &mut Ctx<'_>) -> Result<usize, Error> {
-    let (args, pairs) = (ctx.args, ctx.args.tail(2));
+    let pairs = ctx.args.tail(2);
     if !pairs.len().is_multiple_of(2) {
         return Err(Error::arity(ctx.command));
     }
-    let entry = ctx.keys.entry(&args[1]);
-    if pairs.len() == 2 {
-        let new = entry.set_field(&pairs[0], StringRef::Bytes(&pairs[1]))?;
-        return Ok(usize::from(new));
-    }
-    let mut hash = entry.hash_mut()?;
+    let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
     hash.expect(pairs.len() / 2);
     let set = |at: &usize| hash.set(&pairs[*at], StringRef::Bytes(&pairs[at + 1]));
     Ok((0..pairs.len()).step_by(2).filter(set).count())
@@ -327,7 +327,7 @@ fn set_all(ctx: &mut Ctx<'_>) -> Result<usize, Error> {
 
 fn hsetnx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
-    let mut hash = ctx.keys.entry(&args[1]).hash_mut()?;
+    let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
     let absent = hash.view().get(&args[2]).is_none();
     if absent {
         hash.set(&args[2], StringRef::Bytes(&args[3]));
@@ -337,14 +337,9 @@ fn hsetnx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn hdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let (args, names) = (ctx.args, ctx.args.tail(2));
-    let entry = ctx.keys.entry(&args[1]);
-    let removed = if names.len() == 1 {
-        usize::from(entry.remove_field(&names[0])?)
-    } else {
-        let mut hash = entry.hash_mut()?;
-        names.iter().filter(|name| hash.remove(name)).count()
-    };
+    let names = ctx.args.tail(2);
+    let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
+    let removed = names.iter().filter(|name| hash.remove(name)).count();
     ctx.reply.integer(removed as i64);
     Ok(())
 }

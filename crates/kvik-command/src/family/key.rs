@@ -335,7 +335,7 @@ fn count(ctx: &mut Ctx<'_>, step: fn(&mut Guard<'_>, &[u8]) -> bool) -> Result<(
 }
 
 fn kind(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let view = ctx.keys.inspect(&ctx.args[1]);
+    let view = ctx.keys.inspect(ctx.key(1));
     ctx.reply
         .simple(view.map_or("none", |view| view.kind().name()));
     Ok(())
@@ -348,7 +348,7 @@ fn rename(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn renamenx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let free = |ctx: &mut Ctx<'_>| ctx.keys.peek(&ctx.args[2]).is_none();
+    let free = |ctx: &mut Ctx<'_>| ctx.keys.peek(ctx.key(2)).is_none();
     let renamed = rename_if(ctx, free)?;
     ctx.reply.integer(i64::from(renamed));
     Ok(())
@@ -357,7 +357,7 @@ fn renamenx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 /// Renames a key that exists if the condition holds, and says whether it did.
 fn rename_if(ctx: &mut Ctx<'_>, condition: fn(&mut Ctx<'_>) -> bool) -> Result<bool, Error> {
     let args = ctx.args;
-    if ctx.keys.peek(&args[1]).is_none() {
+    if ctx.keys.peek(ctx.key(1)).is_none() {
         return Err(Error::NO_SUCH_KEY);
     }
     let wanted = condition(ctx);
@@ -381,7 +381,7 @@ fn copy(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if args[1] == args[2] && to == ctx.keys.keyspace() {
         return Err(Error::SAME_OBJECT);
     }
-    let copied = ctx.keys.exists(&args[1])
+    let copied = ctx.keys.exists(ctx.key(1))
         && (replace || !ctx.keys.exists_in(to, &args[2]))
         && ctx.keys.copy(&args[1], to, &args[2]);
     ctx.reply.integer(i64::from(copied));
@@ -427,7 +427,7 @@ fn move_key(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Err(Error::SAME_OBJECT);
     }
     let args = ctx.args;
-    let moved = ctx.keys.peek(&args[1]).is_some() && ctx.keys.move_to(&args[1], to);
+    let moved = ctx.keys.peek(ctx.key(1)).is_some() && ctx.keys.move_to(&args[1], to);
     ctx.reply.integer(i64::from(moved));
     Ok(())
 }

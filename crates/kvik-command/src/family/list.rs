@@ -4,7 +4,7 @@ mod at;
 mod pop;
 mod search;
 
-use kvik_store::{Elements, Entry, Guard, IntText, ListEnd, ListRef, ValueRef};
+use kvik_store::{Elements, Entry, Guard, IntText, Key, ListEnd, ListRef, ValueRef};
 
 use crate::declare::{Command, Group, KeyFlags, Row};
 use crate::{Ctx, Error};
@@ -169,7 +169,7 @@ fn changes() -> Vec<Row> {
 ///
 /// # Errors
 /// If it holds another type.
-fn read<'g>(keys: &'g mut Guard<'_>, key: &[u8]) -> Result<Option<ListRef<'g>>, Error> {
+fn read<'g>(keys: &'g mut Guard<'_>, key: Key<'_>) -> Result<Option<ListRef<'g>>, Error> {
     match keys.read(key).map(|view| view.value()) {
         None => Ok(None),
         Some(ValueRef::List(list)) => Ok(Some(list)),
@@ -181,7 +181,10 @@ fn read<'g>(keys: &'g mut Guard<'_>, key: &[u8]) -> Result<Option<ListRef<'g>>, 
 ///
 /// # Errors
 /// If it holds another type.
-fn existing<'g>(keys: &'g mut Guard<'_>, key: &'g [u8]) -> Result<Option<Entry<'g>>, Error> {
+fn existing<'g>(
+    keys: &'g mut Guard<'_>,
+    key: impl Into<Key<'g>>,
+) -> Result<Option<Entry<'g>>, Error> {
     let entry = keys.entry(key);
     match entry.view().map(|view| view.value()) {
         None => Ok(None),
@@ -210,7 +213,8 @@ fn end(ctx: &Ctx<'_>, index: usize) -> Result<ListEnd, Error> {
 }
 
 fn llen(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let list = read(&mut ctx.keys, &ctx.args[1])?;
+    let key = ctx.key(1);
+    let list = read(&mut ctx.keys, key)?;
     ctx.reply.integer(list.map_or(0, ListRef::len) as i64);
     Ok(())
 }
@@ -233,12 +237,14 @@ fn rpushx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn push(ctx: &mut Ctx<'_>, end: ListEnd, only_existing: bool) -> Result<(), Error> {
     let args = ctx.args;
-    let entry = ctx.keys.entry(&args[1]);
+    let entry = ctx.keys.entry(ctx.key(1));
     if only_existing && entry.view().is_none() {
         ctx.reply.integer(0);
         return Ok(());
     }
-    let len = entry.push_to_list(end, args.tail(2).iter())?;
+    let mut list = entry.list_mut()?;
+    list.push(end, args.tail(2).iter());
+    let len = list.len();
     ctx.reply.integer(len as i64);
     Ok(())
 }

@@ -66,7 +66,7 @@ fn usage(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         }
         _ => return Err(Error::SYNTAX),
     }
-    match ctx.keys.peek(&ctx.args[2]) {
+    match ctx.keys.peek(ctx.key(2)) {
         Some(view) => ctx.reply.integer(view.bytes() as i64),
         None => ctx.reply.null(),
     }

@@ -1,7 +1,7 @@
 //! Files: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, WAITAOF, BACKUP, and what DEBUG does with them.
 //!
-//! A command that waits for a disk is put off before it holds anything, and offered again until the work has ended; its
-//! session keeps what it waits for. The handler runs when the result is there.
+//! A command that waits for a disk is put off before it holds anything, and offered again until the
+//! work has ended; its session keeps what it waits for. The handler runs when the result is there.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -12,7 +12,8 @@ use crate::declare::{Category, Command, Group, Row};
 use crate::persistence::{Begun, Cancelled, Reload, Task, Waiting};
 use crate::{Ctx, Engine, Error, Session};
 
-/// How long a connection that waits is left alone when nobody says that its wait is over, in milliseconds.
+/// How long a connection that waits is left alone when nobody says that its wait is over, in
+/// milliseconds.
 const RETRY_MS: u64 = 100;
 
 /// The rows of this family.
@@ -77,8 +78,8 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-/// Begins a task for a session, or asks how far it is. Returns until when the command is put off, if it is; else the
-/// session holds the answer.
+/// Begins a task for a session, or asks how far it is. Returns until when the command is put off,
+/// if it is; else the session holds the answer.
 pub(super) fn wait_for_task(
     session: &mut Session,
     engine: &Engine,
@@ -107,6 +108,7 @@ fn poll(session: &mut Session, engine: &Engine, id: u64) -> Option<Result<(), Er
     let answer = engine.persistence().ended(id);
     if answer.is_none() {
         session.waiting = Some(Waiting::Task(id));
+        engine.awaiting.add(session.client.id);
     }
     answer
 }
@@ -229,7 +231,11 @@ fn wait_for_log(
     // There are no replicas yet, so their count is never reached.
     let reached = call.replicas == 0 && (!call.local || positions.synced >= up_to);
     session.waiting = Some(Waiting::Log { up_to, until_ms });
-    (!reached && now_ms < until_ms).then(|| until_ms.min(now_ms + RETRY_MS))
+    let waits = !reached && now_ms < until_ms;
+    if waits {
+        engine.awaiting.add(session.client.id);
+    }
+    waits.then(|| until_ms.min(now_ms + RETRY_MS))
 }
 
 fn waitaof(ctx: &mut Ctx<'_>) -> Result<(), Error> {

@@ -178,28 +178,18 @@ fn read<'c>(ctx: &'c mut Ctx<'_>, key: &[u8]) -> Result<Option<SetRef<'c>>, Erro
 }
 
 fn sadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let (args, members) = (ctx.args, ctx.args.tail(2));
-    let entry = ctx.keys.entry(&args[1]);
-    let added = if members.len() == 1 {
-        usize::from(entry.add_member(&members[0])?)
-    } else {
-        let mut set = entry.set_mut()?;
-        set.expect(&members[0], members.len());
-        members.iter().filter(|member| set.add(member)).count()
-    };
+    let members = ctx.args.tail(2);
+    let mut set = ctx.keys.entry(ctx.key(1)).set_mut()?;
+    set.expect(&members[0], members.len());
+    let added = members.iter().filter(|member| set.add(member)).count();
     ctx.reply.integer(added as i64);
     Ok(())
 }
 
 fn srem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let (args, members) = (ctx.args, ctx.args.tail(2));
-    let entry = ctx.keys.entry(&args[1]);
-    let removed = if members.len() == 1 {
-        usize::from(entry.remove_member(&members[0])?)
-    } else {
-        let mut set = entry.set_mut()?;
-        members.iter().filter(|member| set.remove(member)).count()
-    };
+    let members = ctx.args.tail(2);
+    let mut set = ctx.keys.entry(ctx.key(1)).set_mut()?;
+    let removed = members.iter().filter(|member| set.remove(member)).count();
     ctx.reply.integer(removed as i64);
     Ok(())
 }
@@ -217,7 +207,7 @@ fn smove(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         }
     };
     if let Some(expire_at) = found.filter(|_| source != destination) {
-        ctx.keys.entry(source).remove_member(member)?;
+        ctx.keys.entry(source).set_mut()?.remove(member);
         place(ctx.keys.entry(destination), member, expire_at)?;
     }
     ctx.reply.integer(i64::from(found.is_some()));
@@ -229,7 +219,9 @@ fn place(entry: Entry<'_>, member: &[u8], expire_at: Option<UnixMs>) -> Result<(
     let old = entry.view().map(set).transpose()?;
     let old = old.and_then(|set| set.expiry_of(member));
     if old.is_none() && expire_at.is_none() {
-        entry.add_member(member)?;
+        let mut set = entry.set_mut()?;
+        set.expect(member, 1);
+        set.add(member);
         return Ok(());
     }
     let new = old.map_or(expire_at, |old| later(old, expire_at));
@@ -256,8 +248,8 @@ fn sismember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn smismember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let (args, members) = (ctx.args, ctx.args.tail(2));
-    let set = ctx.keys.read(&args[1]).map(set).transpose()?;
+    let members = ctx.args.tail(2);
+    let set = ctx.keys.read(ctx.key(1)).map(set).transpose()?;
     ctx.reply.array(members.len());
     for member in members {
         let there = set.is_some_and(|set| set.contains(member));
@@ -267,8 +259,7 @@ fn smismember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn smembers(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let args = ctx.args;
-    let set = ctx.keys.read(&args[1]).map(set).transpose()?;
+    let set = ctx.keys.read(ctx.key(1)).map(set).transpose()?;
     ctx.reply.set(set.map_or(0, SetRef::len));
     for member in set.into_iter().flat_map(SetRef::iter) {
         ctx.reply.bulk(member.text(&mut IntText::default()));
@@ -280,8 +271,7 @@ fn sscan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let Some(scan) = MemberScan::parse(ctx, |view| set(view).map(drop), &[])? else {
         return Ok(());
     };
-    let args = ctx.args;
-    let Some(set) = ctx.keys.view(&args[1]).map(set).transpose()? else {
+    let Some(set) = ctx.keys.view(ctx.key(1)).map(set).transpose()? else {
         return Ok(());
     };
     scan.answer(&mut ctx.reply, |cursor, page| {

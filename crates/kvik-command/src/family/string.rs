@@ -249,8 +249,8 @@ pub(super) fn store_raw(keys: &mut Guard<'_>, key: &[u8], value: &[u8], expiry: 
     }
 }
 
-/// Replaces a value by a string that a command has computed and that is not empty. Redis keeps such strings raw, where
-/// it embeds short ones and packs integers that a client has written.
+/// Replaces a value by a string that a command has computed and that is not empty. Redis keeps such
+/// strings raw, where it embeds short ones and packs integers that a client has written.
 pub(super) fn set_raw(occupied: &mut OccupiedEntry<'_>, value: &[u8], expiry: Expiry) {
     occupied.set(NewString::Bytes(value), expiry);
     if occupied.view().encoding() != Encoding::Raw {
@@ -288,8 +288,8 @@ fn reply_with(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<bool, Error> {
     Ok(found.is_some())
 }
 
-/// Stores a string if the condition holds, and says whether it did. Where the string would expire at once, the key is
-/// deleted instead.
+/// Stores a string if the condition holds, and says whether it did. Where the string would expire
+/// at once, the key is deleted instead.
 fn store(
     keys: &mut Guard<'_>,
     key: &[u8],
@@ -329,7 +329,7 @@ fn mget(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn strlen(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let string = ctx.keys.read_string(&ctx.args[1])?;
+    let string = ctx.keys.read_string(ctx.key(1))?;
     let len = string.map_or(0, |string| string.len());
     ctx.reply.integer(len as i64);
     Ok(())
@@ -338,7 +338,9 @@ fn strlen(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn set(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     if args.len() == 3 {
-        ctx.keys.entry(&args[1]).set(value(args, 2), Expiry::Clear);
+        ctx.keys
+            .entry(ctx.key(1))
+            .set(value(args, 2), Expiry::Clear);
         ctx.reply.ok();
         return Ok(());
     }
@@ -400,14 +402,16 @@ fn setnx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn getset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     reply_with(ctx, &args[1])?;
-    ctx.keys.entry(&args[1]).set(value(args, 2), Expiry::Clear);
+    ctx.keys
+        .entry(ctx.key(1))
+        .set(value(args, 2), Expiry::Clear);
     Ok(())
 }
 
 fn getdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     if reply_with(ctx, &args[1])? {
-        ctx.keys.delete(&args[1]);
+        ctx.keys.delete(ctx.key(1));
     }
     Ok(())
 }

@@ -356,7 +356,8 @@ pub(super) fn reply_name(reply: &mut Reply<'_>, name: StringRef<'_>) {
     reply.bulk(name.text(&mut IntText::default()));
 }
 
-/// Writes a header for so many members, each with its score if that is wanted: RESP2 has one flat array.
+/// Writes a header for so many members, each with its score if that is wanted: RESP2 has one flat
+/// array.
 fn reply_len(reply: &mut Reply<'_>, len: usize, with_scores: bool) {
     let flat = with_scores && reply.protocol() == Protocol::Resp2;
     reply.array(if flat { 2 * len } else { len });
@@ -374,14 +375,9 @@ fn reply_member(reply: &mut Reply<'_>, name: StringRef<'_>, score: Option<f64>) 
 }
 
 fn zrem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let (args, members) = (ctx.args, ctx.args.tail(2));
-    let entry = ctx.keys.entry(&args[1]);
-    let removed = if members.len() == 1 {
-        usize::from(entry.remove_scored(&members[0])?)
-    } else {
-        let mut zset = entry.zset_mut()?;
-        members.iter().filter(|member| zset.remove(member)).count()
-    };
+    let members = ctx.args.tail(2);
+    let mut zset = ctx.keys.entry(ctx.key(1)).zset_mut()?;
+    let removed = members.iter().filter(|member| zset.remove(member)).count();
     ctx.reply.integer(removed as i64);
     Ok(())
 }
@@ -401,8 +397,8 @@ fn zscore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn zmscore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let (args, members) = (ctx.args, ctx.args.tail(2));
-    let zset = ctx.keys.read(&args[1]).map(zset).transpose()?;
+    let members = ctx.args.tail(2);
+    let zset = ctx.keys.read(ctx.key(1)).map(zset).transpose()?;
     ctx.reply.array(members.len());
     for member in members {
         let score = zset.and_then(|zset| zset.score(member));
@@ -456,8 +452,7 @@ fn zscan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let Some(scan) = MemberScan::parse(ctx, check, &["NOSCORES"])? else {
         return Ok(());
     };
-    let args = ctx.args;
-    let Some(zset) = ctx.keys.view(&args[1]).map(zset).transpose()? else {
+    let Some(zset) = ctx.keys.view(ctx.key(1)).map(zset).transpose()? else {
         return Ok(());
     };
     let elements = if scan.flag() { 1 } else { 2 };

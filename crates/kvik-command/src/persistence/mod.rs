@@ -1,7 +1,9 @@
-//! Saving and logging, as commands need them: tasks that run on a thread of their own, and figures for INFO.
+//! Saving and logging, as commands need them: tasks that run on a thread of their own, and figures
+//! for INFO.
 //!
-//! A command never waits for a disk on the thread that runs it. It begins a [`Task`] and either replies at once, or its
-//! connection is put aside and the command offered again until the task has ended ([`Waiting`]).
+//! A command never waits for a disk on the thread that runs it. It begins a [`Task`] and either
+//! replies at once, or its connection is put aside and the command offered again until the task has
+//! ended ([`Waiting`]).
 
 mod settings;
 
@@ -93,6 +95,9 @@ pub trait Persistence: Send + Sync {
     /// The present state and the figures of INFO.
     fn status(&self) -> Status;
 
+    /// How far the load in progress has come.
+    fn loading(&self) -> Loading;
+
     /// Begins a task.
     ///
     /// # Errors
@@ -124,6 +129,10 @@ const NO_FILES: Error = Error::text("not available in a store without files");
 impl Persistence for NoPersistence {
     fn status(&self) -> Status {
         Status::default()
+    }
+
+    fn loading(&self) -> Loading {
+        Loading::default()
     }
 
     fn begin(&self, task: Task) -> Result<Begun, Error> {
@@ -178,6 +187,8 @@ pub struct Status {
     pub walk: Walk,
     /// The log, if one is kept.
     pub log: Option<LogStatus>,
+    /// A log is to be kept as soon as the task for it runs.
+    pub log_begins: bool,
 }
 
 /// How often something ran, how it went and since when it runs.
@@ -249,8 +260,6 @@ pub struct LogStatus {
     pub delayed_fsyncs: u64,
     /// Whether it cannot be written.
     pub failed: bool,
-    /// Connections closed because the disk failed before their replies could be sent.
-    pub lost_replies: u64,
-    /// The longest fsync, in microseconds.
-    pub fsync_us_max: u64,
+    /// Times forcing it to disk has failed, so that it had to begin anew.
+    pub lost_fsyncs: u64,
 }

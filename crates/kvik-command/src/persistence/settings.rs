@@ -1,4 +1,5 @@
-//! The settings about files. Each is read where it acts; the server's configuration table writes them.
+//! The settings about files. Each is read where it acts; the server's configuration table writes
+//! them.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -59,6 +60,8 @@ impl Default for FileNames {
 pub struct FileSettings {
     /// Where files lie.
     pub names: RwLock<FileNames>,
+    /// Whether a start loads the snapshot that it finds (`memory` does not).
+    pub loads: AtomicBool,
     /// Whether effects are logged (`appendonly`).
     pub log: AtomicBool,
     fsync: AtomicU8,
@@ -82,9 +85,11 @@ pub struct FileSettings {
     pub retention_bytes: AtomicU64,
     /// Seconds for which they are kept (`log-retention-age`); 0 is no limit.
     pub retention_age_s: AtomicU64,
-    /// Bytes of images that may wait before commands that write are put off (`snapshot-buffer-limit`).
+    /// Bytes of images that may wait before commands that write are put off
+    /// (`snapshot-buffer-limit`).
     pub snapshot_buffer_bytes: AtomicU64,
-    /// Microseconds to wait per key while saving, and while loading: for tests (`rdb-key-save-delay`, `key-load-delay`).
+    /// Microseconds to wait per key while saving, and while loading: for tests
+    /// (`rdb-key-save-delay`, `key-load-delay`).
     pub save_delay_us: AtomicU64,
     /// See [`Self::save_delay_us`].
     pub load_delay_us: AtomicU64,
@@ -94,6 +99,7 @@ impl Default for FileSettings {
     fn default() -> Self {
         Self {
             names: RwLock::default(),
+            loads: AtomicBool::new(true),
             log: AtomicBool::new(false),
             fsync: AtomicU8::new(FsyncPolicy::default() as u8),
             save_rules: RwLock::default(),
@@ -120,6 +126,20 @@ impl FileSettings {
             0 => FsyncPolicy::Always,
             1 => FsyncPolicy::EverySecond,
             _ => FsyncPolicy::No,
+        }
+    }
+
+    /// Whether the log notes the time: as configured, or because it is kept to go back to any
+    /// second.
+    pub fn wants_timestamps(&self) -> bool {
+        self.timestamps.load(Ordering::Relaxed) || self.retention_bytes.load(Ordering::Relaxed) > 0
+    }
+
+    /// How long superseded log files are kept, in milliseconds.
+    pub fn retention_age_ms(&self) -> u64 {
+        match self.retention_age_s.load(Ordering::Relaxed) {
+            0 => u64::MAX,
+            seconds => seconds.saturating_mul(1000),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The operating system's files.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::{Disk, DiskLock, DiskReader, DiskWriter, FileEntry};
@@ -45,6 +45,7 @@ impl Disk for SystemDisk {
         let mut options = OpenOptions::new();
         // Appending, so that a write after a truncation goes to the new end.
         options.append(true).create(true);
+        private(&mut options);
         let file = options.open(path)?;
         file.set_len(0)?;
         Ok(Box::new(file))
@@ -52,6 +53,13 @@ impl Disk for SystemDisk {
 
     fn append(&self, path: &Path) -> io::Result<Box<dyn DiskWriter>> {
         Ok(Box::new(OpenOptions::new().append(true).open(path)?))
+    }
+
+    fn overwrite(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
+        // Not opened for appending, where every write goes to the end.
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(bytes)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -78,6 +86,7 @@ impl Disk for SystemDisk {
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
         let mut options = OpenOptions::new();
+        private(&mut options);
         let file = options.append(true).create(true).open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Box::new(file))),
@@ -85,6 +94,14 @@ impl Disk for SystemDisk {
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
+}
+
+/// A file that is created holds data: nobody but its owner may read it.
+fn private(options: &mut OpenOptions) {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    #[cfg(not(unix))]
+    let _ = options;
 }
 
 impl DiskReader for File {}

@@ -1,8 +1,8 @@
 //! How far a value reaches, found without building it.
 //!
-//! The layout of each type is a small grammar: strings, numbers, and sequences behind their count. [`Extent`]
-//! walks along it, stops where the bytes end, and goes on there when more have come. A step costs a few
-//! nanoseconds and each string is one step, however long it is.
+//! The layout of each type is a small grammar: strings, numbers, and sequences behind their count.
+//! [`Extent`] walks along it, stops where the bytes end, and goes on there when more have come. A
+//! step costs a few nanoseconds and each string is one step, however long it is.
 
 use crate::{Corrupt, ObjectType, Reader};
 
@@ -42,6 +42,7 @@ pub(super) const MODULE_AUX: &[Part] = &[Length, Module];
 pub(super) fn parts_of(object: ObjectType) -> &'static [Part] {
     match object {
         ObjectType::String
+        // What servers keep packed is one string, whatever it holds.
         | ObjectType::HashZipmap
         | ObjectType::ListZiplist
         | ObjectType::SetIntset
@@ -170,8 +171,8 @@ impl Extent {
     /// Passes what there is of the value and says whether that was all of it.
     ///
     /// # Errors
-    /// When a part is in no known form. Nothing follows from a count or a length that is too large, but that
-    /// the end is not reached.
+    /// When a part is in no known form. Nothing follows from a count or a length that is too large,
+    /// but that the end is not reached.
     pub(super) fn pass(&mut self, reader: &mut Reader<'_>) -> Result<bool, Corrupt> {
         while let Some(part) = self.next_part() {
             // A part's head is passed whole or not at all, so that it can be read again.
@@ -206,6 +207,7 @@ impl Extent {
             if let Some(part) = frame.parts.get(frame.at) {
                 return Some(*part);
             }
+            // The sequence is at its end: it comes once more, or the one around it goes on.
             frame.at = 0;
             frame.left -= 1;
             if frame.left == 0 {
@@ -230,7 +232,9 @@ impl Extent {
                 }
             }
         }
+        // The head has been read whole, so the frame moves on, whether or not bytes are to follow.
         self.frames[self.depth - 1].at += 1;
+        // A count of zero leaves nothing to pass.
         if let Some((parts, left @ 1..)) = inner {
             self.frames[self.depth] = Frame { parts, at: 0, left };
             self.depth += 1;
@@ -238,7 +242,8 @@ impl Extent {
         Ok(())
     }
 
-    /// Reads the head of one part of a module's data and says whether it was not the mark of the end.
+    /// Reads the head of one part of a module's data and says whether it was not the mark of the
+    /// end.
     fn enter_module(&mut self, reader: &mut Reader<'_>) -> Result<bool, Corrupt> {
         match reader.length()? {
             MODULE_END => return Ok(false),
@@ -253,6 +258,7 @@ impl Extent {
 
     /// Passes the bytes of the part begun and says whether all of them are there.
     fn skip(&mut self, reader: &mut Reader<'_>) -> bool {
+        // A length is a promise: what there is of it is passed now, the rest when it comes.
         let there = usize::try_from(self.skip).unwrap_or(usize::MAX);
         let there = there.min(reader.remaining());
         let passed = reader.bytes(there);

@@ -71,12 +71,14 @@ impl<'b> KeyRecord<'b> {
         header: KeyHeader<'b>,
         mut value: Reader<'b>,
     ) -> Result<Self, Corrupt> {
+        // Both readers see the same bytes to their end.
         let len = value.remaining() - end.remaining();
         let value = Reader::new(value.bytes(len)?);
         Ok(Self { header, value })
     }
 
-    /// Reads the bytes of a record that a [`Splitter`](super::Splitter) has found in a file of this version.
+    /// Reads the bytes of a record that a [`Splitter`](super::Splitter) has found in a file of this
+    /// version.
     ///
     /// # Errors
     /// When they are none.
@@ -94,7 +96,20 @@ impl<'b> KeyRecord<'b> {
         Value::read(&mut self.value, self.header.object)
     }
 
-    /// Bytes of the value that have not been read: after an error they lie behind the place where it is.
+    /// The value of [`ObjectType::String`], read as by [`Self::value`] but expanded into `room`,
+    /// which whoever reads many can use again and again.
+    ///
+    /// # Errors
+    /// When it is cut off or contradictory.
+    pub fn string<'t>(&mut self, room: &'t mut Vec<u8>) -> Result<Text<'t>, Corrupt>
+    where
+        'b: 't,
+    {
+        self.value.text_in(room)
+    }
+
+    /// Bytes of the value that have not been read: after an error they lie behind the place where
+    /// it is.
     pub fn unread(&self) -> usize {
         self.value.remaining()
     }
@@ -109,7 +124,19 @@ impl<'b> KeyHeader<'b> {
         ) || code < opcode::SLOT_INFO
     }
 
+    /// The same with a key of its own.
+    pub(super) fn into_owned(self) -> KeyHeader<'static> {
+        KeyHeader {
+            key: match self.key {
+                Text::Int(n) => Text::Int(n),
+                Text::Bytes(key) => Text::Bytes(key.into_owned().into()),
+            },
+            ..self
+        }
+    }
+
     pub(super) fn read(reader: &mut Reader<'b>, version: u16) -> Result<Self, Corrupt> {
+        // They come in any order; the first byte that is none of them is the type.
         let (mut expire_at, mut usage) = (None, KeyUsage::Untold);
         loop {
             match reader.u8()? {
@@ -138,17 +165,19 @@ fn deadline(ms: i64) -> Option<u64> {
     (ms != -1).then(|| u64::try_from(ms).unwrap_or(0))
 }
 
-/// Where the reading of a record got stuck for want of bytes: so much of it is passed, and so much of its value.
+/// Where the reading of a record got stuck for want of bytes: so much of it is passed, and so much
+/// of its value.
 pub(super) type Progress = Option<(usize, Extent)>;
 
 impl<'b> Record<'b> {
-    /// Reads a record other than the last, or says that it needs more bytes. `progress` is what an earlier
-    /// attempt on the same record left, when there were fewer bytes.
+    /// Reads a record other than the last, or says that it needs more bytes. `progress` is what an
+    /// earlier attempt on the same record left, when there were fewer bytes.
     pub(super) fn read(
         reader: &mut Reader<'b>,
         version: u16,
         progress: &mut Progress,
     ) -> Result<Self, Corrupt> {
+        // A record is read whole or not at all, so that it can be read again with more bytes.
         let start = *reader;
         let code = reader.u8()?;
         if KeyHeader::may_start_with(code) {
@@ -163,6 +192,7 @@ impl<'b> Record<'b> {
                 expiring: reader.length()?,
             },
             opcode::FUNCTION2 => Self::Function(reader.text()?),
+            // The slot, its keys and how many of them expire: kvik sizes nothing by them.
             opcode::SLOT_INFO => {
                 (0..3).try_for_each(|_| reader.length().map(drop))?;
                 Self::Passed(code)
@@ -210,10 +240,12 @@ fn pass(
     let (at, mut extent) = progress
         .take()
         .unwrap_or_else(|| (passed(reader), Extent::of(parts)));
+    // An earlier attempt has looked at all before this place.
     reader.bytes(at - passed(reader))?;
     if extent.resume(reader)? {
         return Ok(());
     }
+    // All bytes are passed; the next attempt goes on behind them.
     *progress = Some((passed(reader), extent));
     Err(Corrupt::Truncated)
 }
@@ -236,7 +268,13 @@ mod tests {
         assert_eq!(record.header.expire_at, Some(5));
         assert_eq!(record.header.usage, KeyUsage::Frequency(7));
         assert_eq!(record.header.key, Text::from(&b"k"[..]));
+        let mut again = record.clone();
         assert!(matches!(record.value(), Ok(Value::String(text)) if text == Text::from(&b"v"[..])));
+        assert_eq!(again.string(&mut Vec::new()), Ok(Text::from(&b"v"[..])));
+        let packed = b"\x00\x01k\xc3\x05\x40\x64\x00a\xe0\x5a\x00";
+        let mut record = KeyRecord::read(packed, 10).unwrap();
+        let mut room = b"before".to_vec();
+        assert_eq!(record.string(&mut room), Ok(Text::from(&[b'a'; 100][..])));
         let seconds = b"\xfd\x05\0\0\0\xf8\x40\xff\x00\xc0\x05\x01v";
         let record = KeyRecord::read(seconds, 10).unwrap();
         assert_eq!(record.header.expire_at, Some(5000));

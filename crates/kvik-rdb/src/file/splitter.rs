@@ -1,8 +1,9 @@
 //! Divides the bytes of a file into its records.
 //!
-//! The caller owns the buffer. It hands over what it has, gets the whole records in it, and comes again with
-//! the rest and more behind it. A value that is longer than the buffer is not passed twice: how far its end
-//! was looked for is kept. Memory is what the caller reads into, so a header can promise what it likes.
+//! The caller owns the buffer. It hands over what it has, gets the whole records in it, and comes
+//! again with the rest and more behind it. A value that is longer than the buffer is not passed
+//! twice: how far its end was looked for is kept. Memory is what the caller reads into, so a header
+//! can promise what it likes.
 
 use std::ops::Range;
 
@@ -32,7 +33,8 @@ pub struct Splitter {
 
 /// The records in some bytes of a file.
 ///
-/// An iterator, which ends where a record is not whole; after [`Record::End`] or an error it has nothing more.
+/// An iterator, which ends where a record is not whole; after [`Record::End`] or an error it has
+/// nothing more.
 #[derive(Debug)]
 pub struct Records<'s, 'b> {
     splitter: &'s mut Splitter,
@@ -43,7 +45,8 @@ pub struct Records<'s, 'b> {
 }
 
 impl Splitter {
-    /// At the start of a file. Its checksum is verified if `checks_sum`, which takes as long as half of the rest.
+    /// At the start of a file. Its checksum is verified if `checks_sum`, which takes as long as
+    /// half of the rest.
     pub fn new(checks_sum: bool) -> Self {
         Self {
             version: None,
@@ -80,12 +83,21 @@ impl Splitter {
         }
     }
 
-    /// The error that it is when no more bytes come, unless the file [has ended](Self::is_done). `rest` is how
-    /// many bytes are left over.
+    /// The error that it is when no more bytes come, unless the file [has ended](Self::is_done).
+    /// `rest` is how many bytes are left over.
     pub fn cut_off(&self, rest: usize) -> FileError {
         FileError {
             offset: self.offset + rest as u64,
             fault: FileFault::CutOff,
+        }
+    }
+
+    /// Goes on behind these bytes, which were read in another way than as whole records.
+    pub(super) fn pass(&mut self, bytes: &[u8]) {
+        self.progress = None;
+        self.offset += bytes.len() as u64;
+        if let Some(crc) = &mut self.crc {
+            crc.update(bytes);
         }
     }
 
@@ -125,6 +137,7 @@ impl<'b> Records<'_, 'b> {
         if self.splitter.is_done {
             return Ok(None);
         }
+        // The header is no record: it is passed, and the first record follows.
         let Some(version) = self.splitter.version else {
             let read = self.splitter.header(&self.bytes[self.span.end..]);
             return match read.map_err(|fault| self.error(self.span.end, fault))? {
@@ -138,6 +151,8 @@ impl<'b> Records<'_, 'b> {
         if self.bytes.get(self.span.end) == Some(&opcode::EOF) {
             return self.end(version);
         }
+        // To be cut off is no error here: more bytes may come, and the caller knows whether they
+        // do.
         let mut reader = Reader::new(&self.bytes[self.span.end..]);
         match Record::read(&mut reader, version, &mut self.splitter.progress) {
             Ok(record) => {
@@ -155,6 +170,7 @@ impl<'b> Records<'_, 'b> {
     /// Reads the mark of the end and the checksum behind it.
     fn end(&mut self, version: u16) -> Result<Option<Record<'b>>, FileError> {
         let rest = &self.bytes[self.span.end + 1..];
+        // The mark stays where it is until the checksum is there as well.
         let stored = match rest.first_chunk() {
             _ if version < CHECKSUM_VERSION => None,
             Some(stored) => Some(u64::from_le_bytes(*stored)),
@@ -216,6 +232,7 @@ impl<'b> Iterator for Records<'_, 'b> {
         if next.is_err() {
             self.splitter.is_done = true;
         }
+        // After an error nothing more is read: what follows would be nonsense.
         next.transpose()
     }
 }

@@ -279,7 +279,8 @@ fn a_wrong_byte_is_found() {
     for at in 0..file.len() {
         let mut damaged = file.clone();
         damaged[at] ^= 0x21;
-        // The name of the server, a length or a type may be what is wrong; if nothing else is, the sum is.
+        // The name of the server, a length or a type may be what is wrong; if nothing else is, the
+        // sum is.
         let mut splitter = Splitter::new(true);
         let found: Result<Vec<_>, _> = splitter.split(&damaged).map(|it| it.map(drop)).collect();
         assert!(found.is_err() || !splitter.is_done(), "at {at}");
@@ -366,7 +367,7 @@ fn a_promised_count_is_not_believed() {
         let record = [
             &[code][..],
             b"\x01k",
-            &[0; 8][..usize::from(code >= 24 && code < 200) * 8],
+            &[0; 8][..usize::from((24..200).contains(&code)) * 8],
             huge,
         ];
         let file = sealed(b"REDIS0012", &record.concat());
@@ -391,6 +392,76 @@ fn the_end_of_every_servers_value_is_found() {
             assert_eq!(found.len(), 3, "{line}");
             assert!(found[0].ends_with("+0"), "{line}: {}", found[0]);
         }
+    }
+}
+
+#[test]
+fn a_long_value_is_read_piece_by_piece() {
+    type Write = dyn Fn(&mut Encoder<'_>);
+    let earliest = 1000u64;
+    let values: [(ObjectType, &Write); 4] = [
+        (ObjectType::Set, &|it| {
+            (0..500).for_each(|n| it.string(format!("member {n}").as_bytes()))
+        }),
+        (ObjectType::SortedSet, &|it| {
+            for n in 0..500 {
+                it.int(n);
+                it.score(n as f64);
+            }
+        }),
+        (ObjectType::ListQuicklist2, &|it| {
+            (0..500).for_each(|n| it.node(crate::ListNode::Plain(&vec![b'x'; n])));
+        }),
+        (ObjectType::HashExpiring, &|it| {
+            for n in 0..500 {
+                it.length(n);
+                it.string(b"field");
+                it.int(n as i64);
+            }
+        }),
+    ];
+    for (object, write) in values {
+        let mut writer = FileWriter::new(Compression::Off, true);
+        writer.key(&header_of(b"key", object));
+        let mut encoder = writer.encoder();
+        if object == ObjectType::HashExpiring {
+            encoder.bytes(&earliest.to_le_bytes());
+        }
+        encoder.count(500);
+        write(&mut encoder);
+        writer.key(&header_of(b"next", ObjectType::String));
+        writer.encoder().string(b"value");
+        let mut file = writer.finish().bytes;
+        assert_eq!(&file[..5], b"REDIS");
+        let (mut start, mut step) = (0, 100);
+        let mut splitter = Splitter::new(true);
+        let mut records = splitter.split(&file[..step]);
+        assert!(records.next().is_none());
+        start += records.consumed();
+        drop(records);
+        let (mut long, passed) = splitter.begin_long(&file[start..step]).unwrap();
+        assert_eq!(long.header(), &header_of(b"key", object));
+        start += passed;
+        let mut count = 0;
+        while !long.is_done() {
+            let (mut piece, passed) = splitter.piece(&mut long, &file[start..step]).unwrap();
+            count += elements(piece.value());
+            assert_eq!(piece.unread(), 0);
+            start += passed;
+            step = (step + 100).min(file.len());
+        }
+        assert_eq!(count, 500);
+        let rest: Vec<_> = splitter
+            .split(&file[start..])
+            .map(|it| describe(it.unwrap()))
+            .collect();
+        assert_eq!(rest, ["next String None Untold Ok(1) +0", "end true"]);
+        // A string and a stream are no sequences.
+        file.truncate(12);
+        let mut splitter = Splitter::new(true);
+        splitter.split(&file[..9]).for_each(drop);
+        assert!(splitter.begin_long(b"\x00\x01k\x05v").is_none());
+        assert!(splitter.begin_long(b"\x13\x01k\x05v").is_none());
     }
 }
 

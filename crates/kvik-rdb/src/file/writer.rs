@@ -1,11 +1,11 @@
 //! Writes a file, whose version is known only when it is whole.
 //!
-//! The header comes first, but whether a field or a member expires, for which a newer version is needed, may
-//! turn out with the last key. So the file begins as the oldest version that is written, and at the end the
-//! caller gets the nine bytes of the right header to put over it. The checksum is that of the file as it is
-//! then: CRC-64 is linear, so the difference of two headers, shifted by the length of the rest, is the
-//! difference of the two checksums. Whoever cannot write over the beginning, because it went through a
-//! socket, states the version beforehand.
+//! The header comes first, but whether a field or a member expires, for which a newer version is
+//! needed, may turn out with the last key. So the file begins as the oldest version that is
+//! written, and at the end the caller gets the nine bytes of the right header to put over it. The
+//! checksum is that of the file as it is then: CRC-64 is linear, so the difference of two headers,
+//! shifted by the length of the rest, is the difference of the two checksums. Whoever cannot write
+//! over the beginning, because it went through a socket, states the version beforehand.
 
 use super::header::{HEADER_LEN, header_of};
 use super::opcode;
@@ -76,6 +76,7 @@ impl FileWriter {
 
     /// What Redis writes first. Fields of other kinds go behind it.
     pub fn info(&mut self, info: &FileInfo<'_>) {
+        // The names and their order are Redis'; kvik-format is one that it passes over.
         self.aux(b"redis-ver", info.redis_version.as_bytes());
         self.aux_int(b"redis-bits", i64::from(usize::BITS));
         self.aux_int(b"ctime", info.time_s as i64);
@@ -108,13 +109,16 @@ impl FileWriter {
 
     /// The keys that follow are in this database. Nothing is written if those before were as well.
     pub fn database(&mut self, database: u64) {
+        // Keys come from several places in any order, so the same database may be named again and
+        // again.
         if self.database.replace(database) != Some(database) {
             self.out.push(opcode::SELECTDB);
             self.encoder().length(database);
         }
     }
 
-    /// A hint for whoever reads the file: the database has so many keys, and so many of them expire.
+    /// A hint for whoever reads the file: the database has so many keys, and so many of them
+    /// expire.
     pub fn sizes(&mut self, keys: u64, expiring: u64) {
         self.out.push(opcode::RESIZEDB);
         let mut encoder = self.encoder();
@@ -133,7 +137,8 @@ impl FileWriter {
         Encoder::new(&mut self.out, self.compression)
     }
 
-    /// Whole keys with their values as an [`Encoder`] has written them elsewhere, which need this version.
+    /// Whole keys with their values as an [`Encoder`] has written them elsewhere, which need this
+    /// version.
     pub fn append(&mut self, keys: &[u8], version: u16) {
         self.needs(version);
         self.out.extend_from_slice(keys);
@@ -173,6 +178,7 @@ impl FileWriter {
     /// Ends the file.
     pub fn finish(mut self) -> FileTail {
         self.out.push(opcode::EOF);
+        // The mark of the end is summed; the checksum itself is not.
         let starts_here = self.taken == 0;
         self.sum();
         let header = (self.version != self.header).then(|| header_of(self.version));
@@ -196,6 +202,7 @@ impl FileWriter {
     fn header_difference(&self) -> u64 {
         let (old, new) = (header_of(self.header), header_of(self.version));
         let mut bits = [0; HEADER_LEN];
+        // The difference is a file of its own: some bits in the header, then zeros.
         for ((bits, old), new) in bits.iter_mut().zip(old).zip(new) {
             *bits = old ^ new;
         }
@@ -217,6 +224,7 @@ impl FileWriter {
 impl Encoder<'_> {
     /// Begins a key in a file: all that stands before its value, which is to follow.
     pub fn key(&mut self, header: &KeyHeader<'_>) {
+        // Redis' order: the expiry, the usage, and then the type, which ends these.
         if let Some(at) = header.expire_at {
             self.byte(opcode::EXPIRETIME_MS);
             self.time(Some(at));

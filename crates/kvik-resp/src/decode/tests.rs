@@ -173,8 +173,8 @@ fn value() -> impl Strategy<Value = Value> {
     let line = "[ -~]{0,9}";
     let leaf = prop_oneof![
         Just(Value::Null),
-        line.prop_map(Value::Simple),
-        line.prop_map(Value::Error),
+        line.prop_map(|text| Value::Simple(text.into())),
+        line.prop_map(|text| Value::Error(text.into())),
         any::<i64>().prop_map(Value::Integer),
         collection::vec(any::<u8>(), 0..20).prop_map(Value::Bulk),
         prop_oneof![any::<f64>(), Just(f64::INFINITY)].prop_map(Value::Double),
@@ -205,7 +205,7 @@ fn encode(value: &Value, protocol: Protocol) -> Vec<u8> {
     out
 }
 
-/// What a RESP2 client sees of a value.
+/// The value as a RESP2 client sees it.
 fn in_resp2(value: Value) -> Value {
     let all = |values: Vec<Value>| Value::Array(values.into_iter().map(in_resp2).collect());
     match value {

@@ -276,7 +276,8 @@ fn a_pipeline_can_share_one_vector_of_spans() {
     assert_eq!(&Args::new(&input[34..], &spans[3..])[1], b"l");
 }
 
-/// Every command in `stream`, with the input growing by the given pieces; then the error, or how much is left over.
+/// Every command in `stream`, with the input growing by the given pieces; then the error, or how
+/// much is left over.
 fn parse_in_pieces(
     stream: &[u8],
     pieces: impl Iterator<Item = usize>,

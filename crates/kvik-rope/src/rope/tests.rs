@@ -6,7 +6,7 @@ fn text(len: usize, seed: u8) -> Vec<u8> {
     (0..len).map(|at| (at / 7) as u8 ^ seed).collect()
 }
 
-/// What the memory of a rope is, counted one by one.
+/// The memory of a rope, counted one by one.
 fn counted(rope: &Rope) -> usize {
     let chunks = rope.chunks.iter();
     let below: usize = chunks

@@ -1,8 +1,9 @@
 //! Reads a configuration file into named settings with their line numbers, in either syntax.
 //!
-//! redis.conf: one directive per line, words by Redis' quoting, `#` begins a comment line. kvik.toml:
-//! `port = 6380`, lists for several words, and tables whose name is joined to their keys, so that
-//! `[tls] port = 6390` is `tls-port`. What the names and words mean is not known here.
+//! redis.conf: one directive per line, words by Redis' quoting, `#` begins a comment line.
+//! kvik.toml: `port = 6380`, lists for several words, and tables whose name is joined to their
+//! keys, so that `[tls] port = 6390` is `tls-port`. What the names and words mean is not known
+//! here.
 
 use std::ops::Range;
 use std::path::Path;
@@ -23,7 +24,8 @@ pub(super) enum Syntax {
 }
 
 impl Syntax {
-    /// By the extension `.toml` or `.conf`, else by the first line that is neither blank nor a comment.
+    /// By the extension `.toml` or `.conf`, else by the first line that is neither blank nor a
+    /// comment.
     pub(super) fn of(path: Option<&Path>, text: &[u8]) -> Self {
         match path.and_then(Path::extension) {
             Some(extension) if extension == "toml" => Self::Toml,
@@ -80,10 +82,41 @@ pub(super) struct Malformed {
 
 /// The settings of a text, in its order.
 pub(super) fn read(text: &[u8], syntax: Syntax) -> Result<Vec<Setting>, Malformed> {
+    check_encoding(text)?;
     match syntax {
         Syntax::Conf => read_conf(text),
         Syntax::Toml => read_toml(text),
     }
+}
+
+/// Refuses what would be misread: bytes in front of the first directive, letters of two bytes, and
+/// lines that do not end, so that a comment in the first of them would swallow all that follows.
+fn check_encoding(text: &[u8]) -> Result<(), Malformed> {
+    let refuse = |line, reason: &str| {
+        Err(Malformed {
+            line,
+            reason: reason.to_owned(),
+        })
+    };
+    if text.starts_with(b"\xEF\xBB\xBF") {
+        return refuse(
+            1,
+            "the file begins with a byte order mark; save it without one",
+        );
+    }
+    if text.starts_with(b"\xFF\xFE") || text.starts_with(b"\xFE\xFF") {
+        return refuse(1, "the file is UTF-16; save it as UTF-8");
+    }
+    if let Some(at) = text.iter().position(|byte| *byte == 0) {
+        let reason = "the file has a zero byte; it may be UTF-16, or no text at all";
+        return refuse(line_at(text, at), reason);
+    }
+    let is_lone = |pair: &[u8]| pair[0] == b'\r' && !matches!(pair[1], b'\r' | b'\n');
+    if let Some(at) = text.windows(2).position(is_lone) {
+        let reason = "a carriage return without a line feed; end lines with a line feed";
+        return refuse(line_at(text, at), reason);
+    }
+    Ok(())
 }
 
 fn read_conf(text: &[u8]) -> Result<Vec<Setting>, Malformed> {
@@ -172,7 +205,8 @@ impl TomlReader<'_> {
         }
     }
 
-    /// Collects the lines of a table that is one directive's value. An inline table is one value to the rewriter.
+    /// Collects the lines of a table that is one directive's value. An inline table is one value to
+    /// the rewriter.
     fn entries(&mut self, name: &str, table: &DeTable<'_>, span: Range<usize>) {
         let is_inline = self.text[span.clone()].starts_with('{');
         for (key, value) in table {

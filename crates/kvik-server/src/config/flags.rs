@@ -1,11 +1,12 @@
 //! The command line, in Redis' style: `[file] [--directive word...]... [-]`.
 //!
-//! A flag takes every following word up to the next `--`, so `--bind 127.0.0.1 ::1` and `--save ""` work
-//! unquoted; `--port=6380` works, too. `-` reads a configuration from standard input.
+//! A flag takes every following word up to the next `--`, so `--bind 127.0.0.1 ::1` and `--save ""`
+//! work unquoted; `--port=6380` works, too. `-` reads a configuration from standard input.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::foreign;
 use super::load::LoadError;
 use super::row::Kind;
 use super::table::Key;
@@ -59,10 +60,8 @@ fn flag(arg: &OsString) -> Result<(Key, Words), LoadError> {
     let mut parts = text.splitn(2, |byte| *byte == b'=');
     let name = parts.next().unwrap_or_default();
     let unknown = || {
-        LoadError(format!(
-            "--{} is not a directive of kvik",
-            String::from_utf8_lossy(name)
-        ))
+        let name = String::from_utf8_lossy(name);
+        LoadError(format!("--{name} {}", foreign::unknown(&name)))
     };
     let key = Key::named(name).ok_or_else(unknown)?;
     Ok((key, parts.map(<[u8]>::to_vec).collect()))

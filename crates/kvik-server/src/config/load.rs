@@ -1,8 +1,11 @@
-//! Brings the sources together: defaults, then the file, then the environment, then flags; the last one wins.
+//! Brings the sources together: defaults, then the file, then the environment, then flags; the last
+//! one wins.
 //!
 //! Within one source, repeated `save` and `rename-command` lines add up and any other repetition
-//! replaces. A directive nobody knows is a warning in a file and in the environment, since those are
-//! shared with other versions, and refused on the command line. A bad value refuses to start.
+//! replaces. A directive that nobody knows and a bad value refuse to start: a server that ignores
+//! what it does not understand may be open to everybody. Only what other servers are tuned with
+//! ([`foreign`]) is a warning, as is a variable of the environment that is like no directive, since
+//! the environment is shared with other programs.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
@@ -10,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::file::{self, Setting, Syntax};
 use super::flags;
+use super::foreign;
 use super::row::{Access, Kind};
 use super::table::Key;
 use super::value::{self, Style, Value, Words};
@@ -29,7 +33,8 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
-/// Loads the configuration that a command line (without the program's name), environment and standard input give.
+/// Loads the configuration that a command line (without the program's name), environment and
+/// standard input give.
 ///
 /// # Errors
 /// On an unknown flag, an unreadable file or a value that is not accepted.
@@ -54,6 +59,7 @@ pub fn load(
     for (key, words) in line.settings {
         loader.assign(key, words, Layer::Flags, &format!("--{}", key.name()))?;
     }
+    loader.choose_files()?;
     Ok(Loaded {
         config: Config::new(loader.values, file),
         warnings: loader.warnings,
@@ -65,11 +71,19 @@ pub(super) fn default_values() -> Result<Vec<Value>, LoadError> {
     Ok(Loader::new()?.values)
 }
 
+/// The value of a row's default.
+pub(super) fn default_value(key: Key) -> Result<Value, LoadError> {
+    let words = spread(key, vec![key.row().default.as_bytes().to_vec()]);
+    let value = words.and_then(|words| value::parse(key.row(), &as_slices(&words), None));
+    value.map_err(|reason| refusal("the default", key, &[], &reason))
+}
+
 /// The values that a file's text alone gives.
 pub(super) fn values_in(text: &[u8], syntax: Syntax, path: &Path) -> Result<Vec<Value>, LoadError> {
     let mut loader = Loader::new()?;
     loader.including.push(path.to_owned());
     loader.text(text, syntax, &path.display().to_string())?;
+    loader.choose_files()?;
     Ok(loader.values)
 }
 
@@ -98,13 +112,32 @@ impl Loader {
             including: Vec::new(),
         };
         for key in Key::ALL {
-            let words = spread(*key, vec![key.row().default.as_bytes().to_vec()]);
-            let value = words.and_then(|words| value::parse(key.row(), &as_slices(&words), None));
-            loader
-                .values
-                .push(value.map_err(|reason| refusal("the default", *key, &[], &reason))?);
+            loader.values.push(default_value(*key)?);
         }
         Ok(loader)
+    }
+
+    /// Decides about log and snapshots where only one of them is spoken of. `memory` turns off what
+    /// nobody has asked for. Who says how to save, and nothing of a log, means snapshots alone:
+    /// that is what a redis.conf says so.
+    fn choose_files(&mut self) -> Result<(), LoadError> {
+        let is_default = |key: Key| self.layers[key as usize] == Layer::Default;
+        let is_memory = self.values[Key::Memory as usize] == Value::Number(1);
+        let no_log = is_default(Key::Appendonly) && (is_memory || !is_default(Key::Save));
+        let no_snapshots = is_default(Key::Save) && is_memory;
+        let mut set = |key: Key, word: &[u8]| {
+            let value = value::parse(key.row(), &[word], None);
+            self.values[key as usize] =
+                value.map_err(|reason| refusal("memory", key, &[], &reason))?;
+            Ok(())
+        };
+        if no_log {
+            set(Key::Appendonly, b"no")?;
+        }
+        if no_snapshots {
+            set(Key::Save, b"")?;
+        }
+        Ok(())
     }
 
     /// Reads a file; its absolute path.
@@ -142,14 +175,20 @@ impl Loader {
         let origin = format!("{source}:{}", setting.line);
         match Key::named(&setting.name) {
             Some(key) => self.assign(key, setting.words, Layer::File, &origin),
-            None => {
-                let name = String::from_utf8_lossy(&setting.name);
-                self.warnings.push(format!(
-                    "{origin}: '{name}' is not a directive of kvik and has no effect"
-                ));
-                Ok(())
-            }
+            None => self.foreign(&String::from_utf8_lossy(&setting.name), &origin),
         }
+    }
+
+    /// A directive that is not kvik's.
+    fn foreign(&mut self, name: &str, origin: &str) -> Result<(), LoadError> {
+        if !foreign::is_harmless(name) {
+            let unknown = foreign::unknown(name);
+            return Err(LoadError(format!("{origin}: '{name}' {unknown}")));
+        }
+        self.warnings.push(format!(
+            "{origin}: '{name}' is a directive of another server and has no effect"
+        ));
+        Ok(())
     }
 
     /// Reads another file; the last part of its path may be a pattern, which may match nothing.
@@ -179,12 +218,17 @@ impl Loader {
                 Layer::Environment,
                 &origin,
             ),
-            None => {
-                self.warnings.push(format!(
-                    "{origin} names no directive of kvik and has no effect"
-                ));
-                Ok(())
-            }
+            None => match foreign::meant(&String::from_utf8_lossy(directive)) {
+                Some(known) => Err(LoadError(format!(
+                    "{origin} names no directive of kvik; did you mean {known}?"
+                ))),
+                None => {
+                    self.warnings.push(format!(
+                        "{origin} names no directive of kvik and has no effect"
+                    ));
+                    Ok(())
+                }
+            },
         }
     }
 

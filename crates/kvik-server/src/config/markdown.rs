@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::row::{Access, Kind, Row};
+use super::row::{Access, Effect, Kind, Row};
 use super::table::GROUPS;
 
 const INTRODUCTION: &str = "\
@@ -12,7 +12,8 @@ Every directive can be given as a flag (`--port 6380`), as an environment variab
 `kvik.toml` (`port = 6380`) or in a `redis.conf` (`port 6380`). Flags win over the environment, the environment over the
 file, the file over the defaults. The first argument that is not a flag is the file; `-` reads one from standard
 input. Directives marked *fixed* are set at the start only, the others by `CONFIG SET` as well; *protected*
-ones as `enable-protected-configs` allows. A directive with a note under *effect* is accepted and shown, but changes
+ones as `enable-protected-configs` allows. *effect* says whether a directive does what it says: one that does not yet is
+accepted and shown at the start, and `CONFIG SET` refuses it; one that kvik has no use for is accepted and changes
 nothing.
 ";
 
@@ -37,10 +38,12 @@ fn write_row(page: &mut String, row: &Row) {
     } else {
         row.default
     };
-    let effect = row
-        .effect
-        .reason()
-        .map_or("yes".to_owned(), |reason| format!("no: {reason}"));
+    let effect = match row.effect {
+        Effect::Honoured => "yes".to_owned(),
+        Effect::Partly(missing) => format!("in part: {missing}"),
+        Effect::Pending(reason) => format!("not yet: {reason}"),
+        Effect::Ignored(reason) | Effect::Unavailable(reason) => format!("no: {reason}"),
+    };
     let cells = [
         names(row),
         accepts(row.kind),

@@ -1,15 +1,18 @@
 //! Configuration: one table of directives from which everything else follows.
 //!
-//! A row of [`Key`]'s table says a directive's name, the shape of its value, its default and who may change
-//! it. Command-line flags, `KVIK_*` variables, kvik.toml, redis.conf, CONFIG GET, SET and REWRITE and the
-//! documentation are derived from the rows; none of them knows a directive by name.
+//! A row of [`Key`]'s table says a directive's name, the shape of its value, its default, who may
+//! change it, and which setting of commands it becomes. Command-line flags, `KVIK_*` variables,
+//! kvik.toml, redis.conf, CONFIG GET, SET and REWRITE and the documentation are derived from the
+//! rows; none of them knows a directive by name.
 //!
-//! Numbers are read without a lock, so hot paths may ask [`Config::int`] each time. Everything else is
-//! copied out under a short read lock. Changes go through [`Config::set`] alone: all values are checked,
-//! then all are stored, then the subscribers of what changed are told; if one refuses, everything is undone.
+//! Numbers are read without a lock, so hot paths may ask [`Config::int`] each time. Everything else
+//! is copied out under a short read lock. Changes go through [`Config::set`] alone: all values are
+//! checked, then all are stored, then the subscribers of what changed are told; if one refuses,
+//! everything is undone.
 
 mod file;
 mod flags;
+mod foreign;
 mod load;
 mod markdown;
 mod rewrite;
@@ -26,6 +29,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use kvik_command::Settings;
 use kvik_command::glob::glob_match;
 use parking_lot::{Mutex, RwLock};
 
@@ -37,6 +41,7 @@ pub use set::SetError;
 pub use table::Key;
 pub use value::{BufferLimit, Value};
 
+use row::Current;
 use row::Kind::{Choice, Save};
 use value::Style;
 
@@ -53,7 +58,7 @@ pub struct Config {
 }
 
 struct Subscriber {
-    keys: &'static [Key],
+    keys: Vec<Key>,
     apply: Box<Apply>,
 }
 
@@ -174,6 +179,19 @@ impl Config {
             .collect()
     }
 
+    /// Copies the values of `keys` into the settings that commands obey, as far as they become
+    /// settings.
+    pub(crate) fn copy_to(&self, settings: &Settings, keys: &[Key]) {
+        let values = self.values.read();
+        for key in keys {
+            let row = key.row();
+            if let Some(set) = row.sets {
+                let (kind, value) = (row.kind, &values[*key as usize]);
+                set(settings, &Current { kind, value });
+            }
+        }
+    }
+
     /// Output buffer limits by client class: normal, replica, pub/sub.
     #[must_use]
     pub fn output_buffer_limits(&self) -> [BufferLimit; 3] {
@@ -202,8 +220,8 @@ impl Config {
         self.file.as_deref()
     }
 
-    /// Names and values that match any of `patterns`, as CONFIG GET replies: each name once, aliases too.
-    /// A name that is no pattern is answered as it was spelled.
+    /// Names and values that match any of `patterns`, as CONFIG GET replies: each name once,
+    /// aliases too. A name that is no pattern is answered as it was spelled.
     #[must_use]
     pub fn get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
         let mut found: Vec<(String, Vec<u8>)> = Vec::new();
@@ -221,24 +239,23 @@ impl Config {
     /// The directives that were changed in vain, for the start banner.
     #[must_use]
     pub fn without_effect(&self) -> Vec<WithoutEffect> {
-        let defaults = load::default_values().unwrap_or_default();
-        let values = self.values.read().clone();
-        let is_changed = |key: &&Key| values.get(**key as usize) != defaults.get(**key as usize);
-        let report = |key: &Key| {
-            let row = key.row();
-            let reason = row.effect.reason()?;
-            let in_vain = row.holds != Some(self.text(*key).as_str());
-            in_vain.then(|| WithoutEffect {
-                name: row.name,
-                value: self.shown(*key),
-                reason,
-            })
-        };
         Key::ALL
             .iter()
-            .filter(is_changed)
-            .filter_map(report)
+            .filter_map(|key| self.in_vain(*key))
             .collect()
+    }
+
+    /// Why the value of a directive changes nothing, unless it is the default or holds anyway.
+    pub(crate) fn in_vain(&self, key: Key) -> Option<WithoutEffect> {
+        let row = key.row();
+        let reason = row.effect.reason()?;
+        let is_default = set::is_default(key, &self.value(key));
+        let in_vain = !is_default && row.holds != Some(self.text(key).as_str());
+        in_vain.then(|| WithoutEffect {
+            name: row.name,
+            value: self.shown(key),
+            reason,
+        })
     }
 
     /// A value for the log.

@@ -1,18 +1,20 @@
 //! CONFIG REWRITE: brings the file the server was started with up to date.
 //!
-//! Only what differs is touched: the file is read again, and each directive whose value there is not the one
-//! in force has its lines (or TOML value) replaced where they stand, or is added. Comments, order, unknown
-//! directives and includes stay. The new text replaces the file by a rename, so no reader and no crash ever
-//! sees half of it.
+//! Only what differs is touched: the file is read again, and each directive whose value there is
+//! not the one in force has its lines (or TOML value) replaced where they stand, or is added.
+//! Comments, order, unknown directives and includes stay. The new text replaces the file by a
+//! rename, so no reader and no crash ever sees half of it.
 
 use std::io::{ErrorKind, Write};
 use std::ops::Range;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::Config;
 use super::file::{self, Setting, SettingScope, Syntax};
 use super::load::values_in;
 use super::row::{Access, Kind};
+use super::set::is_default;
 use super::table::Key;
 use super::value::{self, Style, Value};
 use super::words::quote;
@@ -68,13 +70,17 @@ fn rewritten(text: &[u8], path: &Path, current: &[Value]) -> Result<Vec<u8>, Rew
         changes: Vec::new(),
         added: String::new(),
     };
+    let is_default = |values: &[Value]| is_default(Key::Save, &values[Key::Save as usize]);
+    let decides = is_default(&written) != is_default(current);
     for key in Key::ALL
         .iter()
         .filter(|key| key.row().access != Access::FileOnly)
     {
         let value = &current[*key as usize];
+        let is_written = *value == written[*key as usize];
         match syntax {
-            _ if *value == written[*key as usize] => (),
+            // Whether `save` is written decides about the log where nothing is said of it.
+            _ if is_written && !(*key == Key::Appendonly && decides) => (),
             Syntax::Conf => edits.conf(*key, value),
             Syntax::Toml => edits.toml(*key, value)?,
         }
@@ -136,7 +142,8 @@ impl Edits<'_> {
         Ok(())
     }
 
-    /// Client classes in a table of their own: those that stand there are replaced, the others follow the last.
+    /// Client classes in a table of their own: those that stand there are replaced, the others
+    /// follow the last.
     fn limit_entries(&mut self, key: Key, limits: &[value::BufferLimit; 3], last: &Range<usize>) {
         let end = line_end(self.text, last.end);
         for class in 0..limits.len() {
@@ -198,7 +205,8 @@ fn splice(text: &[u8], changes: &[(Range<usize>, String)]) -> Vec<u8> {
     new
 }
 
-/// Where a line for TOML's root table may be added: after its last line, which comes before any table.
+/// Where a line for TOML's root table may be added: after its last line, which comes before any
+/// table.
 fn end_of_root(text: &[u8], settings: &[Setting]) -> usize {
     let last = settings
         .iter()
@@ -298,8 +306,13 @@ fn replace(path: &Path, text: &[u8]) -> Result<(), RewriteError> {
 }
 
 fn write_as(temporary: &Path, path: &Path, text: &[u8]) -> std::io::Result<()> {
-    let mut file = std::fs::File::create(temporary)?;
+    // It may hold passwords: nobody else reads it before it has the permissions of the old file.
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(temporary)?;
     if let Ok(metadata) = std::fs::metadata(path) {
+        // Only root may give a file to somebody else; anybody else owns the old one mostly.
+        let _ = std::os::unix::fs::fchown(&file, Some(metadata.uid()), Some(metadata.gid()));
         file.set_permissions(metadata.permissions())?;
     }
     file.write_all(text)?;
@@ -311,7 +324,25 @@ mod tests {
     use super::super::load::load;
     use super::*;
 
-    /// Starts with `old` as the file, changes `pairs`, rewrites; the new text, which must load to the same values.
+    #[test]
+    fn a_rewritten_file_keeps_its_permissions_and_a_new_one_is_the_owners() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("kvik.conf");
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+        std::fs::write(&path, "port 1\n").unwrap();
+        for given in [0o640, 0o600] {
+            let permissions = std::os::unix::fs::PermissionsExt::from_mode(given);
+            std::fs::set_permissions(&path, permissions).unwrap();
+            replace(&path, b"port 2\n").unwrap();
+            assert_eq!(mode(&path), given);
+        }
+        std::fs::remove_file(&path).unwrap();
+        replace(&path, b"port 3\n").unwrap();
+        assert_eq!(mode(&path), 0o600);
+    }
+
+    /// Starts with `old` as the file, changes `pairs`, rewrites; the new text, which must load to
+    /// the same values.
     fn rewrite(name: &str, old: &str, pairs: &[(&str, &str)]) -> String {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(name);
@@ -339,7 +370,7 @@ mod tests {
 
     #[test]
     fn nothing_changed_is_nothing_written() {
-        let old = "  port   7000 \n# c\nbogus x\nsave 900 1\n\n";
+        let old = "  port   7000 \n# c\nserver-threads x\nsave 900 1\n\n";
         assert_eq!(rewrite("a.conf", old, &[]), old);
         let old = "port=7000 # c\n[tls]\n";
         assert_eq!(rewrite("a.toml", old, &[("port", "7000")]), old);
@@ -347,13 +378,13 @@ mod tests {
 
     #[test]
     fn conf_lines_change_where_they_stand() {
-        let old = "# head\nport 7000\nslowlog-max-len 5\n# tail\nbogus x";
+        let old = "# head\nport 7000\nslowlog-max-len 5\n# tail\nserver-threads x";
         let new = rewrite(
             "a.conf",
             old,
             &[("port", "1"), ("maxmemory", "1gb"), ("requirepass", "a b")],
         );
-        let expected = "# head\nport 1\nslowlog-max-len 5\n# tail\nbogus x\n# Generated by CONFIG REWRITE\n\
+        let expected = "# head\nport 1\nslowlog-max-len 5\n# tail\nserver-threads x\n# Generated by CONFIG REWRITE\n\
                         requirepass \"a b\"\nmaxmemory 1gb\n";
         assert_eq!(new, expected);
         let again = rewrite("a.conf", &new, &[("hz", "20")]);
@@ -397,12 +428,20 @@ mod tests {
         let expected = "# head\nport = 1 # here\nmaxmemory = \"1gb\"\n\n[tls]\nport = 2\n[slowlog]\n'max-len' = 6";
         assert_eq!(rewrite("a.toml", old, &pairs), expected);
         assert_eq!(
-            rewrite("a.toml", "[tls]\n", &[("appendonly", "yes")]),
-            "appendonly = true\n[tls]\n"
+            rewrite("a.toml", "[tls]\n", &[("appendonly", "no")]),
+            "appendonly = false\n[tls]\n"
         );
         assert_eq!(
             rewrite("a.toml", "port = 1", &[("timeout", "5")]),
             "port = 1\ntimeout = 5\n"
+        );
+    }
+
+    #[test]
+    fn a_save_line_does_not_turn_the_log_off() {
+        assert_eq!(
+            rewrite("a.conf", "port 1\n", &[("save", "5 6")]),
+            "port 1\n# Generated by CONFIG REWRITE\nsave 5 6\nappendonly yes\n"
         );
     }
 

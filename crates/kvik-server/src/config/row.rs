@@ -1,8 +1,15 @@
 //! What one row of the directive table can say, and the small builder the table is written with.
 
-use super::value::Value;
+use std::path::PathBuf;
 
-/// One directive: everything that flags, environment, files, CONFIG and the documentation know of it.
+use kvik_command::Settings;
+use kvik_command::persistence::SaveRule;
+
+use super::path_of;
+use super::value::{self, Value};
+
+/// One directive: everything that flags, environment, files, CONFIG and the documentation know of
+/// it.
 pub struct Row {
     /// Redis' spelling, lower case, words joined by `-`.
     pub name: &'static str,
@@ -20,12 +27,86 @@ pub struct Row {
     pub holds: Option<&'static str>,
     /// A rule beyond the kind's, run after the value has been parsed.
     pub check: Option<Check>,
+    /// Copies its value into the settings that commands obey, if that is where it acts.
+    pub(crate) sets: Option<Set>,
     /// One line of documentation.
     pub about: &'static str,
 }
 
 /// A rule on a parsed value; the error is what CONFIG SET prints after the dash.
 pub type Check = fn(&Row, &Value) -> Result<(), String>;
+
+/// Copies the value of a directive into the settings that commands obey.
+pub(crate) type Set = fn(&Settings, &Current<'_>);
+
+/// The value of one directive that is in force.
+pub(crate) struct Current<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) value: &'a Value,
+}
+
+impl Current<'_> {
+    /// A number that may be negative; 0 for what is none.
+    pub(crate) fn signed(&self) -> i64 {
+        match self.value {
+            Value::Number(number) => *number,
+            _ => 0,
+        }
+    }
+
+    /// A number that its row keeps from being negative.
+    pub(crate) fn number(&self) -> u64 {
+        self.signed().unsigned_abs()
+    }
+
+    /// Whether a yes-or-no directive is on.
+    pub(crate) fn is_on(&self) -> bool {
+        self.signed() != 0
+    }
+
+    /// The name that a choice stands at.
+    pub(crate) fn choice(&self) -> &'static str {
+        match self.kind {
+            Kind::Choice(names) => value::choice_name(names, self.signed()),
+            _ => "",
+        }
+    }
+
+    /// A text for people and for names of files.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes()).into_owned()
+    }
+
+    /// A text as a path.
+    pub(crate) fn path(&self) -> PathBuf {
+        path_of(&self.bytes())
+    }
+
+    /// The same; nothing if it is empty.
+    pub(crate) fn path_if_any(&self) -> Option<PathBuf> {
+        Some(self.path()).filter(|path| !path.as_os_str().is_empty())
+    }
+
+    /// Rules of `save`.
+    pub(crate) fn save_rules(&self) -> Vec<SaveRule> {
+        let Value::Numbers(numbers) = self.value else {
+            return Vec::new();
+        };
+        let rules = numbers.chunks_exact(2).map(|rule| SaveRule {
+            seconds: rule[0].unsigned_abs(),
+            changes: rule[1].unsigned_abs(),
+        });
+        rules.collect()
+    }
+
+    /// A text; nothing for what is none.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        match self.value {
+            Value::Text(text) => text.clone(),
+            _ => Vec::new(),
+        }
+    }
+}
 
 /// The shape of a directive's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,11 +186,14 @@ pub enum Access {
 pub enum Effect {
     /// It does what it says.
     Honoured,
-    /// It will; why it does not yet.
+    /// It does a part of what it says; what is missing.
+    Partly(&'static str),
+    /// It will; why it does not yet. CONFIG SET of a running server refuses it.
     Pending(&'static str),
     /// It never will, because kvik has no use for it; why.
     Ignored(&'static str),
-    /// As `Ignored`, and CONFIG SET refuses it, so that tools which probe for it see that it is not there.
+    /// As `Ignored`, and CONFIG SET refuses it, so that tools which probe for it see that it is not
+    /// there.
     Unavailable(&'static str),
 }
 
@@ -119,9 +203,10 @@ impl Effect {
     pub fn reason(self) -> Option<&'static str> {
         match self {
             Self::Honoured => None,
-            Self::Pending(reason) | Self::Ignored(reason) | Self::Unavailable(reason) => {
-                Some(reason)
-            }
+            Self::Partly(reason)
+            | Self::Pending(reason)
+            | Self::Ignored(reason)
+            | Self::Unavailable(reason) => Some(reason),
         }
     }
 }
@@ -137,6 +222,7 @@ pub(super) const fn row(name: &'static str, kind: Kind, default: &'static str) -
         effect: Effect::Honoured,
         holds: None,
         check: None,
+        sets: None,
         about: "",
     }
 }
@@ -205,6 +291,13 @@ impl Row {
         }
     }
 
+    pub(super) const fn partly(self, reason: &'static str) -> Self {
+        Self {
+            effect: Effect::Partly(reason),
+            ..self
+        }
+    }
+
     pub(super) const fn pending(self, reason: &'static str) -> Self {
         Self {
             effect: Effect::Pending(reason),
@@ -238,5 +331,18 @@ impl Row {
             check: Some(check),
             ..self
         }
+    }
+
+    pub(super) const fn sets(self, sets: Set) -> Self {
+        Self {
+            sets: Some(sets),
+            ..self
+        }
+    }
+
+    /// Whether its value is copied into the settings that commands obey.
+    #[must_use]
+    pub fn is_obeyed_by_commands(&self) -> bool {
+        self.sets.is_some()
     }
 }

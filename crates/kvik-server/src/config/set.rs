@@ -1,37 +1,59 @@
 //! CONFIG SET: several values at once, all or none.
 
+use std::fmt;
 use std::sync::Arc;
 
-use super::load::{as_slices, default_values};
+use super::load::{as_slices, default_value};
 use super::row::{Access, Effect, Row};
 use super::table::Key;
 use super::value::{self, Value};
 use super::{Config, Subscriber};
 
-/// Why CONFIG SET changed nothing; prints Redis' text.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why CONFIG SET changed nothing; prints Redis' text. Names are as the client sent them.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SetError {
     /// There is no such directive.
-    #[error("ERR Unknown option or number of arguments for CONFIG SET - '{0}'")]
-    Unknown(String),
+    Unknown(Vec<u8>),
     /// The directive refuses to be set, or to this value.
-    #[error("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")]
     Failed {
         /// The directive.
-        name: String,
+        name: Vec<u8>,
         /// Why.
         reason: String,
     },
 }
 
 impl SetError {
-    fn failed(name: impl Into<String>, reason: impl Into<String>) -> Self {
+    fn failed(name: &[u8], reason: impl Into<String>) -> Self {
         Self::Failed {
-            name: name.into(),
+            name: name.to_vec(),
             reason: reason.into(),
         }
     }
+
+    /// The text behind the code `ERR`, in parts.
+    pub(crate) fn parts(&self) -> Vec<&[u8]> {
+        match self {
+            Self::Unknown(name) => {
+                let text = b"Unknown option or number of arguments for CONFIG SET - '";
+                vec![text, name, b"'"]
+            }
+            Self::Failed { name, reason } => {
+                let text = b"CONFIG SET failed (possibly related to argument '";
+                vec![text, name, b"') - ", reason.as_bytes()]
+            }
+        }
+    }
 }
+
+impl fmt::Display for SetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.parts().concat();
+        write!(f, "ERR {}", String::from_utf8_lossy(&text))
+    }
+}
+
+impl std::error::Error for SetError {}
 
 impl Config {
     /// Calls `apply` whenever [`Self::set`] has changed any of `keys`, with those that changed.
@@ -40,11 +62,11 @@ impl Config {
     /// [`Self::set`].
     pub fn on_change(
         &self,
-        keys: &'static [Key],
+        keys: &[Key],
         apply: impl Fn(&Self, &[Key]) -> Result<(), String> + Send + Sync + 'static,
     ) {
         self.subscribers.write().push(Arc::new(Subscriber {
-            keys,
+            keys: keys.to_vec(),
             apply: Box::new(apply),
         }));
     }
@@ -52,16 +74,16 @@ impl Config {
     /// Changes all of `pairs` or nothing; `local` tells whether the client is on this machine.
     ///
     /// # Errors
-    /// If a name is unknown, given twice or may not be set, a value is not accepted, or a subscriber refuses.
+    /// If a name is unknown, given twice or may not be set, a value is not accepted, or a
+    /// subscriber refuses.
     pub fn set(&self, pairs: &[(&[u8], &[u8])], local: bool) -> Result<(), SetError> {
         let keys = self.settable_keys(pairs, local)?;
         let _changing = self.changing.lock();
         let old = self.values.read().clone();
         let mut new = old.clone();
         for (key, (name, text)) in keys.iter().zip(pairs) {
-            new[*key as usize] = parse_argument(*key, text, &new).map_err(|reason| {
-                SetError::failed(String::from_utf8_lossy(name).to_ascii_lowercase(), reason)
-            })?;
+            new[*key as usize] = parse_argument(*key, text, &new)
+                .map_err(|reason| SetError::failed(&name.to_ascii_lowercase(), reason))?;
         }
         let is_changed = |key: &Key| old[*key as usize] != new[*key as usize];
         let changed: Vec<Key> = Key::ALL.iter().copied().filter(is_changed).collect();
@@ -73,9 +95,8 @@ impl Config {
     fn settable_keys(&self, pairs: &[(&[u8], &[u8])], local: bool) -> Result<Vec<Key>, SetError> {
         let mut keys = Vec::with_capacity(pairs.len());
         for (index, (name, _)) in pairs.iter().enumerate() {
-            let typed = String::from_utf8_lossy(name);
             let known = Key::named(name).filter(|key| key.row().access != Access::FileOnly);
-            let key = known.ok_or_else(|| SetError::Unknown(typed.to_string()))?;
+            let key = known.ok_or_else(|| SetError::Unknown(name.to_vec()))?;
             let twice = pairs[..index]
                 .iter()
                 .any(|(earlier, _)| earlier.eq_ignore_ascii_case(name));
@@ -83,7 +104,7 @@ impl Config {
                 .immutable(key.row(), local)
                 .or(twice.then_some("duplicate parameter"))
             {
-                Some(reason) => return Err(SetError::failed(typed, reason)),
+                Some(reason) => return Err(SetError::failed(name, reason)),
                 None => keys.push(key),
             }
         }
@@ -115,7 +136,7 @@ impl Config {
                     tracing::warn!("cannot go back to the former {}: {reason}", key.name());
                 }
             }
-            return Err(SetError::failed(key.name(), reason));
+            return Err(SetError::failed(key.name().as_bytes(), reason));
         }
         Ok(())
     }
@@ -151,6 +172,6 @@ fn parse_argument(key: Key, text: &[u8], values: &[Value]) -> Result<Value, Stri
     }
 }
 
-fn is_default(key: Key, value: &Value) -> bool {
-    default_values().is_ok_and(|defaults| defaults[key as usize] == *value)
+pub(super) fn is_default(key: Key, value: &Value) -> bool {
+    default_value(key).is_ok_and(|default| default == *value)
 }

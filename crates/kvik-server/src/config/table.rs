@@ -1,15 +1,22 @@
 //! The table: one row per directive, grouped as the documentation prints them.
 //!
-//! Names, ranges and defaults are those of Redis 7.2 and Valkey 9, so that a redis.conf means here what it
-//! means there. To add a directive, add a row; the flag, the environment variable, both file syntaxes,
-//! CONFIG GET, SET and REWRITE and the documentation follow from it.
+//! Names, ranges and defaults are those of Redis 7.2 and Valkey 9, so that a redis.conf means here
+//! what it means there. To add a directive, add a row; the flag, the environment variable, both
+//! file syntaxes, CONFIG GET, SET and REWRITE and the documentation follow from it. Where commands
+//! obey the directive, the row says with `sets` which of their settings its value becomes: at the
+//! start and with every CONFIG SET.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use kvik_command::Settings;
+use kvik_command::persistence::FsyncPolicy;
 
 use super::row::Kind::{
     AutoOr, BufferLimits, Dir, Events, Flags, HostPort, Integers, MemoryOrPercent, Octal, Pairs,
     Percentiles, Save, Words,
 };
-use super::row::{Row, choice, int, memory, row, text, yes_no};
-use super::value::{no_contradiction, plain_file_name, refuse_acl};
+use super::row::{Current, Row, choice, int, memory, row, text, yes_no};
+use super::value::{no_contradiction, plain_file_name, refuse_acl, refuse_renames};
 
 const MB: i64 = 1 << 20;
 const INT_MAX: i64 = i32::MAX as i64;
@@ -17,8 +24,6 @@ const INT_MIN: i64 = i32::MIN as i64;
 const UINT_MAX: i64 = u32::MAX as i64;
 const MAX: i64 = i64::MAX;
 
-const NO_LOG: &str = "the append-only log is not built yet";
-const NO_SNAPSHOT: &str = "snapshots are not built yet";
 const NO_REPLICATION: &str = "replication is not built yet";
 const NO_CLUSTER: &str = "cluster mode is not built yet";
 const NO_TLS: &str = "TLS is not built yet";
@@ -70,13 +75,13 @@ table! {
     Port = int("port", "6379", 0, 65535), "TCP port; 0 listens on none.";
     Unixsocket = text("unixsocket", "").fixed(), "Path of a Unix socket to listen on as well.";
     Unixsocketperm = row("unixsocketperm", Octal(0o777), "0").fixed(), "Mode of the Unix socket; 0 leaves what the umask gives.";
-    Unixsocketgroup = text("unixsocketgroup", "").fixed().pending("the socket keeps the group of the process"), "Group of the Unix socket.";
+    Unixsocketgroup = text("unixsocketgroup", "").fixed(), "Group of the Unix socket, by name or number; empty leaves that of the process.";
     TcpBacklog = int("tcp-backlog", "511", 0, INT_MAX).fixed(), "Connections the kernel keeps waiting to be accepted.";
     TcpKeepalive = int("tcp-keepalive", "300", 0, INT_MAX), "Seconds of silence before TCP probes a peer; 0 never does.";
     Timeout = int("timeout", "0", 0, INT_MAX), "Seconds after which an idle client is disconnected; 0 never.";
     Maxclients = int("maxclients", "10000", 1, UINT_MAX), "Clients that may be connected at once.";
     ProtectedMode = yes_no("protected-mode", "yes"), "Serve only local clients while there is no password.";
-    ProtoMaxBulkLen = memory("proto-max-bulk-len", "512mb", MB, MAX), "Longest argument a client may send.";
+    ProtoMaxBulkLen = memory("proto-max-bulk-len", "512mb", MB, MAX).sets(|to, it| to.max_bulk_bytes.store(it.number(), Relaxed)), "Longest argument a client may send.";
     ClientQueryBufferLimit = memory("client-query-buffer-limit", "1gb", MB, MAX), "Longest command a client may send.";
     ClientOutputBufferLimit = row("client-output-buffer-limit", BufferLimits, "normal 0 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60"), "Per client class: replies waiting to be read beyond `hard`, or beyond `soft` for so many seconds, end the connection.";
     MaxmemoryClients = row("maxmemory-clients", MemoryOrPercent, "0").pending("clients are limited one by one so far"), "Memory all clients' buffers may take together.";
@@ -105,7 +110,7 @@ table! {
 }
 "General" {
     Include = row("include", Words, "").file_only(), "Reads more files in its place; the last part of a path may be a pattern.";
-    Databases = int("databases", "16", 1, INT_MAX).fixed(), "Numbered databases.";
+    Databases = int("databases", "16", 1, INT_MAX).fixed().sets(|to, it| to.databases.store(it.number(), Relaxed)), "Numbered databases.";
     Daemonize = yes_no("daemonize", "no").fixed().ignored(FOREGROUND), "Detach from the terminal.";
     Supervised = choice("supervised", "no", &["no", "upstart", "systemd", "auto"]).fixed().ignored(FOREGROUND), "Signal readiness to a supervisor.";
     Pidfile = text("pidfile", "").fixed(), "File that holds the process id while the server runs.";
@@ -126,8 +131,8 @@ table! {
     OomScoreAdj = choice("oom-score-adj", "no", &["no", "yes|relative", "absolute"]).pending("the kernel's score is left alone"), "Adjust the kernel's out-of-memory score.";
     OomScoreAdjValues = row("oom-score-adj-values", Integers(3, -2000, 2000), "0 200 800").pending("the kernel's score is left alone"), "The scores for primary, replica and child.";
     ShutdownTimeout = int("shutdown-timeout", "10", 0, INT_MAX).pending(NO_REPLICATION), "Seconds a shutdown waits for lagging replicas.";
-    ShutdownOnSigint = row("shutdown-on-sigint", Flags(SHUTDOWN), "default").check(no_contradiction).pending(NO_SNAPSHOT), "What SIGINT does with the data.";
-    ShutdownOnSigterm = row("shutdown-on-sigterm", Flags(SHUTDOWN), "default").check(no_contradiction).pending(NO_SNAPSHOT), "What SIGTERM does with the data.";
+    ShutdownOnSigint = row("shutdown-on-sigint", Flags(SHUTDOWN), "default").check(no_contradiction), "What SIGINT does with the data.";
+    ShutdownOnSigterm = row("shutdown-on-sigterm", Flags(SHUTDOWN), "default").check(no_contradiction), "What SIGTERM does with the data.";
     Hz = int("hz", "10", 0, INT_MAX).ignored(TIMED_EXPIRY), "Rate of periodic tasks.";
     DynamicHz = yes_no("dynamic-hz", "yes").ignored(TIMED_EXPIRY), "Raise that rate with the number of clients.";
     IgnoreWarnings = text("ignore-warnings", "").ignored("no start warning stops the server"), "Start warnings to pass over.";
@@ -137,11 +142,11 @@ table! {
     ExtendedRedisCompatibility = yes_no("extended-redis-compatibility", "no").ignored("replies are Redis' always"), "Pose as Redis where Valkey would not.";
 }
 "Security" {
-    Requirepass = text("requirepass", "").secret(), "Password of the default user; empty asks for none.";
+    Requirepass = text("requirepass", "").secret().sets(|to, it| *to.password.write() = it.bytes()), "Password of the default user; empty asks for none.";
     EnableProtectedConfigs = choice("enable-protected-configs", "no", PROTECTED_ACTION).fixed(), "Who may CONFIG SET `dir` and `dbfilename`: nobody, everybody or local clients.";
-    EnableDebugCommand = choice("enable-debug-command", "no", PROTECTED_ACTION).fixed(), "Who may use DEBUG.";
+    EnableDebugCommand = choice("enable-debug-command", "no", PROTECTED_ACTION).fixed().sets(allow_debug), "Who may use DEBUG.";
     EnableModuleCommand = choice("enable-module-command", "no", PROTECTED_ACTION).fixed().ignored(NO_MODULES), "Who may use MODULE.";
-    RenameCommand = row("rename-command", Pairs, "").file_only().pending("commands keep their names"), "Gives a command another name, or with an empty name removes it.";
+    RenameCommand = row("rename-command", Pairs, "").file_only().check(refuse_renames).pending("commands keep their names"), "Gives a command another name, or with an empty name removes it.";
     User = row("user", Words, "").file_only().check(refuse_acl).pending(NO_ACL), "Defines an ACL user.";
     Aclfile = text("aclfile", "").fixed().check(refuse_acl).pending(NO_ACL), "File that defines the ACL users.";
     AcllogMaxLen = int("acllog-max-len", "128", 0, MAX).pending(NO_ACL), "Entries ACL LOG keeps.";
@@ -149,17 +154,17 @@ table! {
     SanitizeDumpPayload = choice("sanitize-dump-payload", "no", &["no", "yes", "clients"]).ignored("every RESTORE payload is checked"), "Check RESTORE payloads in depth.";
 }
 "Memory" {
-    Maxmemory = memory("maxmemory", "0", 0, MAX).pending(NO_EVICTION), "Bytes the data may take; 0 is no limit.";
-    MaxmemoryPolicy = choice("maxmemory-policy", "noeviction", &["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"]).pending(NO_EVICTION), "What makes room at that limit.";
+    Maxmemory = memory("maxmemory", "0", 0, MAX).partly(NO_EVICTION), "Bytes the data may take; 0 is no limit.";
+    MaxmemoryPolicy = choice("maxmemory-policy", "noeviction", &["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"]).partly(NO_EVICTION).sets(|to, it| to.lfu.store(it.choice().ends_with("lfu"), Relaxed)), "What makes room at that limit.";
     MaxmemorySamples = int("maxmemory-samples", "5", 1, INT_MAX).pending(NO_EVICTION), "Keys compared per eviction.";
     MaxmemoryEvictionTenacity = int("maxmemory-eviction-tenacity", "10", 0, 100).pending(NO_EVICTION), "Effort spent on eviction.";
-    LfuLogFactor = int("lfu-log-factor", "10", 0, INT_MAX).pending(NO_EVICTION), "How slowly the access frequency counter saturates.";
-    LfuDecayTime = int("lfu-decay-time", "1", 0, INT_MAX).pending(NO_EVICTION), "Minutes after which the access frequency counter decays.";
-    LazyfreeLazyEviction = yes_no("lazyfree-lazy-eviction", "yes").pending(NO_BACKGROUND_FREE).holds("no"), "Free evicted values in the background.";
-    LazyfreeLazyExpire = yes_no("lazyfree-lazy-expire", "yes").pending(NO_BACKGROUND_FREE).holds("no"), "Free expired values in the background.";
-    LazyfreeLazyServerDel = yes_no("lazyfree-lazy-server-del", "yes").pending(NO_BACKGROUND_FREE).holds("no"), "Free overwritten values in the background.";
-    LazyfreeLazyUserDel = yes_no("lazyfree-lazy-user-del", "yes").pending(NO_BACKGROUND_FREE).holds("no"), "Let DEL behave as UNLINK.";
-    LazyfreeLazyUserFlush = yes_no("lazyfree-lazy-user-flush", "yes").pending(NO_BACKGROUND_FREE).holds("no"), "Let FLUSHALL without an argument be ASYNC.";
+    LfuLogFactor = int("lfu-log-factor", "10", 0, INT_MAX).partly(NO_EVICTION).sets(|to, it| to.lfu_log_factor.store(it.number(), Relaxed)), "How slowly the access frequency counter saturates.";
+    LfuDecayTime = int("lfu-decay-time", "1", 0, INT_MAX).partly(NO_EVICTION).sets(|to, it| to.lfu_decay_minutes.store(it.number(), Relaxed)), "Minutes after which the access frequency counter decays.";
+    LazyfreeLazyEviction = yes_no("lazyfree-lazy-eviction", "yes").ignored(NO_BACKGROUND_FREE).holds("no"), "Free evicted values in the background.";
+    LazyfreeLazyExpire = yes_no("lazyfree-lazy-expire", "yes").ignored(NO_BACKGROUND_FREE).holds("no"), "Free expired values in the background.";
+    LazyfreeLazyServerDel = yes_no("lazyfree-lazy-server-del", "yes").ignored(NO_BACKGROUND_FREE).holds("no"), "Free overwritten values in the background.";
+    LazyfreeLazyUserDel = yes_no("lazyfree-lazy-user-del", "yes").ignored(NO_BACKGROUND_FREE).holds("no"), "Let DEL behave as UNLINK.";
+    LazyfreeLazyUserFlush = yes_no("lazyfree-lazy-user-flush", "yes").ignored(NO_BACKGROUND_FREE).holds("no"), "Let FLUSHALL without an argument be ASYNC.";
     ActiveExpireEffort = int("active-expire-effort", "1", 1, 10).ignored(TIMED_EXPIRY), "Effort spent on finding expired keys.";
     Activerehashing = yes_no("activerehashing", "yes").ignored(SMOOTH_GROWTH), "Rehash tables in idle time.";
     Activedefrag = yes_no("activedefrag", "no").unavailable("Active defragmentation cannot be enabled: kvik's storage does not fragment the allocator"), "Move values to fill holes in memory.";
@@ -173,37 +178,42 @@ table! {
     JemallocBgThread = yes_no("jemalloc-bg-thread", "yes").ignored("kvik does not use jemalloc"), "Let jemalloc purge in the background.";
 }
 "Persistence" {
-    Dir = row("dir", Dir, ".").protected(), "Directory of the data files.";
-    Save = row("save", Save, "3600 1 300 100 60 10000").pending(NO_SNAPSHOT).holds(""), "Snapshot after so many seconds if so many keys changed; `\"\"` never.";
-    Dbfilename = text("dbfilename", "dump.rdb").protected().check(plain_file_name).pending(NO_SNAPSHOT), "File name of the snapshot.";
-    Appendonly = yes_no("appendonly", "no").pending(NO_LOG), "Log every write.";
-    Appendfsync = choice("appendfsync", "everysec", &["everysec", "always", "no"]).pending(NO_LOG), "When the log is forced to disk.";
-    Appendfilename = text("appendfilename", "appendonly.aof").fixed().check(plain_file_name).pending(NO_LOG), "Stem of the log's file names.";
-    Appenddirname = text("appenddirname", "appendonlydir").fixed().check(plain_file_name).pending(NO_LOG), "Directory of the log within `dir`.";
-    NoAppendfsyncOnRewrite = yes_no("no-appendfsync-on-rewrite", "no").pending(NO_LOG), "Do not force the log to disk while it is rewritten.";
-    AutoAofRewritePercentage = int("auto-aof-rewrite-percentage", "100", 0, INT_MAX).pending(NO_LOG), "Growth in percent that starts a rewrite of the log.";
-    AutoAofRewriteMinSize = memory("auto-aof-rewrite-min-size", "64mb", 0, MAX).pending(NO_LOG), "Size below which the log is not rewritten.";
-    AofLoadTruncated = yes_no("aof-load-truncated", "yes").pending(NO_LOG), "Start although the log's end is torn.";
-    AofUseRdbPreamble = yes_no("aof-use-rdb-preamble", "yes").pending(NO_LOG), "Begin a rewritten log with a snapshot.";
-    AofTimestampEnabled = yes_no("aof-timestamp-enabled", "no").pending(NO_LOG), "Note times in the log.";
-    AofRewriteIncrementalFsync = yes_no("aof-rewrite-incremental-fsync", "yes").pending(NO_LOG), "Force a rewritten log to disk bit by bit.";
-    AofDisableAutoGc = yes_no("aof-disable-auto-gc", "no").pending(NO_LOG), "Keep log files that are no longer needed.";
-    StopWritesOnBgsaveError = yes_no("stop-writes-on-bgsave-error", "yes").pending(NO_SNAPSHOT), "Refuse writes after a failed snapshot.";
-    Rdbcompression = yes_no("rdbcompression", "yes"), "Compress strings in what `DUMP` returns.";
-    Rdbchecksum = yes_no("rdbchecksum", "yes").fixed().pending(NO_SNAPSHOT), "End snapshots with a checksum.";
-    RdbVersionCheck = choice("rdb-version-check", "strict", &["strict", "relaxed"]).pending(NO_SNAPSHOT), "Whether to load snapshots of unknown versions.";
+    Memory = yes_no("memory", "no").fixed().sets(|to, it| to.files.loads.store(!it.is_on(), Relaxed)), "Load nothing and keep nothing, unless `appendonly` or `save` ask for a log or for snapshots.";
+    Dir = row("dir", Dir, "kvik-data").protected().sets(|to, it| to.files.names.write().dir = it.path()), "Directory of the data files. The default lies in the working directory and is created.";
+    Save = row("save", Save, "3600 1 300 100 60 10000").sets(|to, it| *to.files.save_rules.write() = it.save_rules()), "Snapshot after so many seconds if so many keys changed; `\"\"` never. Who sets it, and not `appendonly`, gets no log, as from Redis.";
+    Dbfilename = text("dbfilename", "dump.rdb").protected().check(plain_file_name).sets(|to, it| to.files.names.write().snapshot = it.text()), "File name of the snapshot.";
+    Appendonly = yes_no("appendonly", "yes").sets(|to, it| to.files.log.store(it.is_on(), Relaxed)), "Log every write.";
+    Appendfsync = choice("appendfsync", "everysec", &["everysec", "always", "no"]).sets(|to, it| to.files.set_fsync(fsync_policy(it))), "When the log is forced to disk: before a write is acknowledged, once a second, or when the system likes.";
+    Appendfilename = text("appendfilename", "appendonly.aof").fixed().check(plain_file_name).sets(|to, it| to.files.names.write().log_stem = it.text()), "Stem of the log's file names.";
+    Appenddirname = text("appenddirname", "appendonlydir").fixed().check(plain_file_name).sets(|to, it| to.files.names.write().log_dir = it.text()), "Directory of the log within `dir`.";
+    NoAppendfsyncOnRewrite = yes_no("no-appendfsync-on-rewrite", "no").ignored("a rewrite never holds the log up, which is forced to disk meanwhile as ever"), "Do not force the log to disk while it is rewritten.";
+    AutoAofRewritePercentage = int("auto-aof-rewrite-percentage", "100", 0, INT_MAX).sets(|to, it| to.files.rewrite_percent.store(it.number(), Relaxed)), "Growth in percent that starts a rewrite of the log; 0 is never.";
+    AutoAofRewriteMinSize = memory("auto-aof-rewrite-min-size", "64mb", 0, MAX).sets(|to, it| to.files.rewrite_min_bytes.store(it.number(), Relaxed)), "Size below which the log is not rewritten.";
+    AofLoadTruncated = yes_no("aof-load-truncated", "yes").sets(|to, it| to.files.load_truncated.store(it.is_on(), Relaxed)), "Start although the log's end is torn.";
+    AofUseRdbPreamble = yes_no("aof-use-rdb-preamble", "yes").ignored("a rewritten log always begins with a snapshot"), "Begin a rewritten log with a snapshot.";
+    AofTimestampEnabled = yes_no("aof-timestamp-enabled", "no").sets(|to, it| to.files.timestamps.store(it.is_on(), Relaxed)), "Note times in the log. Where superseded files are kept they are always noted.";
+    AofRewriteIncrementalFsync = yes_no("aof-rewrite-incremental-fsync", "yes").ignored("a rewritten log is forced to disk by a thread that serves nobody"), "Force a rewritten log to disk bit by bit.";
+    AofDisableAutoGc = yes_no("aof-disable-auto-gc", "no").ignored("log-retention-bytes keeps superseded files"), "Keep log files that are no longer needed.";
+    LogRetentionBytes = memory("log-retention-bytes", "0", 0, MAX).sets(|to, it| to.files.retention_bytes.store(it.number(), Relaxed)), "Bytes of superseded log files that are kept, to restore an earlier state; 0 keeps none.";
+    LogRetentionAge = int("log-retention-age", "0", 0, MAX).sets(|to, it| to.files.retention_age_s.store(it.number(), Relaxed)), "Seconds for which they are kept; 0 is no limit.";
+    BackupDir = text("backup-dir", "").fixed().sets(|to, it| to.files.names.write().backup_dir = it.path_if_any()), "Directory below which BACKUP may write; empty is nowhere.";
+    SnapshotBufferLimit = memory("snapshot-buffer-limit", "16mb", MB, MAX).sets(|to, it| to.files.snapshot_buffer_bytes.store(it.number(), Relaxed)), "Bytes of changed keys that may wait for a snapshot to write them before writes are put off.";
+    StopWritesOnBgsaveError = yes_no("stop-writes-on-bgsave-error", "yes").sets(|to, it| to.files.stop_writes.store(it.is_on(), Relaxed)), "Refuse writes after a failed snapshot.";
+    Rdbcompression = yes_no("rdbcompression", "yes").sets(|to, it| to.rdb_compression.store(it.is_on(), Relaxed)), "Compress strings in snapshots and in what `DUMP` returns.";
+    Rdbchecksum = yes_no("rdbchecksum", "yes").fixed().sets(|to, it| to.files.checksum.store(it.is_on(), Relaxed)), "End snapshots with a checksum, and verify it.";
+    RdbVersionCheck = choice("rdb-version-check", "strict", &["strict", "relaxed"]).ignored("a snapshot is refused for what is unknown in it, not for its version"), "Whether to load snapshots of unknown versions.";
     RdbDelSyncFiles = yes_no("rdb-del-sync-files", "no").pending(NO_REPLICATION), "Remove snapshots made for replicas.";
-    RdbSaveIncrementalFsync = yes_no("rdb-save-incremental-fsync", "yes").pending(NO_SNAPSHOT), "Force snapshots to disk bit by bit.";
+    RdbSaveIncrementalFsync = yes_no("rdb-save-incremental-fsync", "yes").ignored("a snapshot is forced to disk by a thread that serves nobody"), "Force snapshots to disk bit by bit.";
 }
 "Commands and monitoring" {
-    SlowlogLogSlowerThan = int("slowlog-log-slower-than", "10000", -1, MAX).alias("commandlog-execution-slower-than"), "Microseconds from which a command enters the slow log; 0 all, -1 none.";
-    SlowlogMaxLen = int("slowlog-max-len", "128", 0, MAX).alias("commandlog-slow-execution-max-len"), "Entries the slow log keeps.";
+    SlowlogLogSlowerThan = int("slowlog-log-slower-than", "10000", -1, MAX).alias("commandlog-execution-slower-than").sets(|to, it| to.slowlog_slower_than_us.store(it.signed(), Relaxed)), "Microseconds from which a command enters the slow log; 0 all, -1 none.";
+    SlowlogMaxLen = int("slowlog-max-len", "128", 0, MAX).alias("commandlog-slow-execution-max-len").sets(|to, it| to.slowlog_max_len.store(it.number(), Relaxed)), "Entries the slow log keeps.";
     CommandlogRequestLargerThan = int("commandlog-request-larger-than", "1048576", -1, MAX).pending("only slow commands are logged so far"), "Bytes from which a request is logged.";
     CommandlogLargeRequestMaxLen = int("commandlog-large-request-max-len", "128", 0, MAX).pending("only slow commands are logged so far"), "Large requests kept.";
     CommandlogReplyLargerThan = int("commandlog-reply-larger-than", "1048576", -1, MAX).pending("only slow commands are logged so far"), "Bytes from which a reply is logged.";
     CommandlogLargeReplyMaxLen = int("commandlog-large-reply-max-len", "128", 0, MAX).pending("only slow commands are logged so far"), "Large replies kept.";
-    LatencyMonitorThreshold = int("latency-monitor-threshold", "0", 0, MAX), "Milliseconds from which LATENCY records an event; 0 none.";
-    LatencyTracking = yes_no("latency-tracking", "yes").pending("INFO latencystats is not built yet"), "Keep a latency histogram per command.";
+    LatencyMonitorThreshold = int("latency-monitor-threshold", "0", 0, MAX).sets(|to, it| to.latency_threshold_ms.store(it.number(), Relaxed)), "Milliseconds from which LATENCY records an event; 0 none.";
+    LatencyTracking = yes_no("latency-tracking", "yes").partly("INFO latencystats is not built yet").sets(|to, it| to.latency_tracking.store(it.is_on(), Relaxed)), "Keep a latency histogram per command.";
     LatencyTrackingInfoPercentiles = row("latency-tracking-info-percentiles", Percentiles, "50 99 99.9").pending("INFO latencystats is not built yet"), "Percentiles INFO shows of it.";
     NotifyKeyspaceEvents = row("notify-keyspace-events", Events, "").pending(NO_PUBSUB), "Classes of keyspace events to publish.";
     TrackingTableMaxKeys = int("tracking-table-max-keys", "1000000", 0, MAX).pending(NO_TRACKING), "Keys remembered for client side caches.";
@@ -211,18 +221,18 @@ table! {
     ImportMode = yes_no("import-mode", "no").pending("keys always expire"), "Keep expired keys while data is imported.";
 }
 "Encodings" {
-    HashMaxListpackEntries = int("hash-max-listpack-entries", "512", 0, MAX).alias("hash-max-ziplist-entries"), "Fields up to which a hash is packed.";
-    HashMaxListpackValue = memory("hash-max-listpack-value", "64", 0, MAX).alias("hash-max-ziplist-value"), "Bytes per value up to which a hash is packed.";
-    ListMaxListpackSize = int("list-max-listpack-size", "-2", INT_MIN, INT_MAX).alias("list-max-ziplist-size"), "Size of a list's nodes: elements, or -1 to -5 for 4 to 64 KiB.";
-    ListCompressDepth = int("list-compress-depth", "0", 0, INT_MAX).pending(NO_LIST_COMPRESSION), "Nodes at each end of a list that stay uncompressed; 0 compresses none.";
-    SetMaxIntsetEntries = int("set-max-intset-entries", "512", 0, MAX), "Integers up to which a set is an array of integers.";
-    SetMaxListpackEntries = int("set-max-listpack-entries", "128", 0, MAX), "Members up to which a set is packed.";
-    SetMaxListpackValue = memory("set-max-listpack-value", "64", 0, MAX), "Bytes per member up to which a set is packed.";
-    ZsetMaxListpackEntries = int("zset-max-listpack-entries", "128", 0, MAX).alias("zset-max-ziplist-entries"), "Members up to which a sorted set is packed.";
-    ZsetMaxListpackValue = memory("zset-max-listpack-value", "64", 0, MAX).alias("zset-max-ziplist-value"), "Bytes per member up to which a sorted set is packed.";
-    HllSparseMaxBytes = memory("hll-sparse-max-bytes", "3000", 0, MAX), "Bytes up to which a HyperLogLog is sparse.";
-    StreamNodeMaxBytes = memory("stream-node-max-bytes", "4096", 0, MAX), "Bytes of a stream's nodes.";
-    StreamNodeMaxEntries = int("stream-node-max-entries", "100", 0, MAX), "Entries of a stream's nodes.";
+    HashMaxListpackEntries = int("hash-max-listpack-entries", "512", 0, MAX).alias("hash-max-ziplist-entries").sets(|to, it| to.limits.hash_entries.store(it.signed(), Relaxed)), "Fields up to which a hash is packed.";
+    HashMaxListpackValue = memory("hash-max-listpack-value", "64", 0, MAX).alias("hash-max-ziplist-value").sets(|to, it| to.limits.hash_value_bytes.store(it.signed(), Relaxed)), "Bytes per value up to which a hash is packed.";
+    ListMaxListpackSize = int("list-max-listpack-size", "-2", INT_MIN, INT_MAX).alias("list-max-ziplist-size").sets(|to, it| to.limits.list_size.store(it.signed(), Relaxed)), "Size of a list's nodes: elements, or -1 to -5 for 4 to 64 KiB.";
+    ListCompressDepth = int("list-compress-depth", "0", 0, INT_MAX).ignored(NO_LIST_COMPRESSION), "Nodes at each end of a list that stay uncompressed; 0 compresses none.";
+    SetMaxIntsetEntries = int("set-max-intset-entries", "512", 0, MAX).sets(|to, it| to.limits.set_ints.store(it.signed(), Relaxed)), "Integers up to which a set is an array of integers.";
+    SetMaxListpackEntries = int("set-max-listpack-entries", "128", 0, MAX).sets(|to, it| to.limits.set_entries.store(it.signed(), Relaxed)), "Members up to which a set is packed.";
+    SetMaxListpackValue = memory("set-max-listpack-value", "64", 0, MAX).sets(|to, it| to.limits.set_value_bytes.store(it.signed(), Relaxed)), "Bytes per member up to which a set is packed.";
+    ZsetMaxListpackEntries = int("zset-max-listpack-entries", "128", 0, MAX).alias("zset-max-ziplist-entries").sets(|to, it| to.limits.zset_entries.store(it.signed(), Relaxed)), "Members up to which a sorted set is packed.";
+    ZsetMaxListpackValue = memory("zset-max-listpack-value", "64", 0, MAX).alias("zset-max-ziplist-value").sets(|to, it| to.limits.zset_value_bytes.store(it.signed(), Relaxed)), "Bytes per member up to which a sorted set is packed.";
+    HllSparseMaxBytes = memory("hll-sparse-max-bytes", "3000", 0, MAX).sets(|to, it| to.hll_sparse_max_bytes.store(it.number(), Relaxed)), "Bytes up to which a HyperLogLog is sparse.";
+    StreamNodeMaxBytes = memory("stream-node-max-bytes", "4096", 0, MAX).sets(|to, it| to.limits.stream_node_bytes.store(it.signed(), Relaxed)), "Bytes of a stream's nodes.";
+    StreamNodeMaxEntries = int("stream-node-max-entries", "100", 0, MAX).sets(|to, it| to.limits.stream_node_entries.store(it.signed(), Relaxed)), "Entries of a stream's nodes.";
 }
 "Replication" {
     Replicaof = row("replicaof", HostPort, "").alias("slaveof").fixed().pending(NO_REPLICATION), "The primary to follow.";
@@ -311,6 +321,21 @@ table! {
 
 const SHUTDOWN: &[&str] = &["default", "save", "nosave", "now", "force"];
 const PROTECTED_ACTION: &[&str] = &["no", "yes", "local"];
+
+fn fsync_policy(it: &Current<'_>) -> FsyncPolicy {
+    match it.choice() {
+        "always" => FsyncPolicy::Always,
+        "no" => FsyncPolicy::No,
+        _ => FsyncPolicy::EverySecond,
+    }
+}
+
+/// DEBUG is for clients on this machine or for all; the settings hold both.
+fn allow_debug(to: &Settings, it: &Current<'_>) {
+    let who = it.choice();
+    to.debug_for_local.store(who != "no", Relaxed);
+    to.debug_for_remote.store(who == "yes", Relaxed);
+}
 
 impl Key {
     /// The key of a directive by its name or alias, in any case, with `_` for `-` if you like.

@@ -1,8 +1,8 @@
 //! Values: parsed from words by a row's kind, rendered as CONFIG GET prints them.
 //!
-//! Every source (flag, environment, file, CONFIG SET) brings a value as words; [`parse`] is the only
-//! way from words to a [`Value`], and its errors are the sentences CONFIG SET prints. Values are bytes,
-//! because a password may hold any. Rendering and parsing again gives the same value.
+//! Every source (flag, environment, file, CONFIG SET) brings a value as words; [`parse`] is the
+//! only way from words to a [`Value`], and its errors are the sentences CONFIG SET prints. Values
+//! are bytes, because a password may hold any. Rendering and parsing again gives the same value.
 
 use super::row::{Kind, Row};
 
@@ -42,7 +42,8 @@ const CLASSES: [&str; 3] = ["normal", "slave", "pubsub"];
 const EVENT_LETTERS: &[u8] = b"g$lshzxetd";
 const OTHER_EVENT_LETTERS: &[u8] = b"nKEm";
 
-/// Parses `words` for `row`. `current` is what a partial value (one class of buffer limits) adds to.
+/// Parses `words` for `row`. `current` is what a partial value (one class of buffer limits) adds
+/// to.
 pub(super) fn parse(row: &Row, words: &[&[u8]], current: Option<&Value>) -> Result<Value, String> {
     let value = match row.kind {
         Kind::Words => Value::Words(
@@ -62,7 +63,10 @@ pub(super) fn parse(row: &Row, words: &[&[u8]], current: Option<&Value>) -> Resu
             let [word] = words else {
                 return Err(WRONG_COUNT.into());
             };
-            one_word(row.kind, word)?
+            match row.kind {
+                Kind::Dir if is_default_dir(word, row.default) => created_later(row.default)?,
+                kind => one_word(kind, word)?,
+            }
         }
     };
     row.check.map_or(Ok(()), |check| check(row, &value))?;
@@ -220,6 +224,19 @@ fn event_letters() -> impl Iterator<Item = u8> {
 }
 
 const ALL_EVENTS: i64 = (1 << EVENT_LETTERS.len()) - 1;
+
+/// The default directory, which need not exist yet.
+fn created_later(name: &str) -> Result<Value, String> {
+    let here = std::env::current_dir().map_err(|error| plain_message(&error))?;
+    let path = here.join(name);
+    Ok(Value::Text(path.into_os_string().into_encoded_bytes()))
+}
+
+/// Whether a word means the default directory, by its name or its path.
+fn is_default_dir(word: &[u8], name: &str) -> bool {
+    let is_path = |path: Value| path == Value::Text(word.to_vec());
+    word == name.as_bytes() || created_later(name).is_ok_and(is_path)
+}
 
 fn directory(word: &[u8]) -> Result<Value, String> {
     let path = super::path_of(word);
@@ -474,6 +491,14 @@ pub(super) fn no_contradiction(_: &Row, value: &Value) -> Result<(), String> {
             Err("shutdown options SAVE and NOSAVE can't be used simultaneously".into())
         }
         _ => Ok(()),
+    }
+}
+
+/// A command that is to be hidden or removed must not stay where everybody finds it.
+pub(super) fn refuse_renames(_: &Row, value: &Value) -> Result<(), String> {
+    match value {
+        Value::Words(words) if words.is_empty() => Ok(()),
+        _ => Err("commands keep their names, so it would leave them open to every client".into()),
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
@@ -12,8 +14,25 @@ use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 /// A socket that clients connect to. A unix socket's file goes with it.
 #[derive(Debug)]
 pub struct Listener {
-    pub(super) socket: Socket,
+    pub(super) socket: Arc<Socket>,
     file: Option<PathBuf>,
+    closed: Arc<AtomicBool>,
+}
+
+/// Ends a [`Listener`] that a driver has, from any thread.
+#[derive(Clone, Debug)]
+pub struct ListenerHandle {
+    socket: Weak<Socket>,
+    closed: Arc<AtomicBool>,
+}
+
+/// Who may connect to a unix socket. `None` leaves what the process and its umask give.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UnixAccess {
+    /// Permission bits of the socket's file.
+    pub mode: Option<u32>,
+    /// Number of its group.
+    pub group: Option<u32>,
 }
 
 impl Listener {
@@ -31,36 +50,70 @@ impl Listener {
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
         start(&socket, backlog)?;
-        Ok(Self { socket, file: None })
+        Ok(Self::new(socket, None))
     }
 
-    /// Listens on a unix socket at `path` with the permission bits `mode`; `None` leaves them to
-    /// the umask. A socket file that nobody listens on any more is replaced.
+    /// Listens on a unix socket at `path`. A socket file that nobody listens on any more is
+    /// replaced.
     ///
     /// # Errors
-    /// If another process listens there, the path is something else than a socket, or the folder
-    /// is not writable.
-    pub fn unix(path: &Path, mode: Option<u32>, backlog: u32) -> io::Result<Self> {
+    /// If another process listens there, the path is something else than a socket, the folder is
+    /// not writable, or the process may not give the socket to that group.
+    pub fn unix(path: &Path, access: UnixAccess, backlog: u32) -> io::Result<Self> {
         let address = SockAddr::unix(path)?;
         remove_stale(path, &address)?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.bind(&address)?;
-        let listener = Self {
-            socket,
-            file: Some(path.to_owned()),
-        };
-        if let Some(mode) = mode {
-            // Nobody can connect before listen(2), so there is no moment of wider permissions.
+        let listener = Self::new(socket, Some(path.to_owned()));
+        // Nobody can connect before listen(2), so there is no moment of wider permissions.
+        if access.group.is_some() {
+            std::os::unix::fs::chown(path, None, access.group)?;
+        }
+        if let Some(mode) = access.mode {
             fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         }
         start(&listener.socket, backlog)?;
         Ok(listener)
     }
 
+    fn new(socket: Socket, file: Option<PathBuf>) -> Self {
+        Self {
+            socket: Arc::new(socket),
+            file,
+            closed: Arc::default(),
+        }
+    }
+
     /// The TCP address it listens on, with the port the kernel chose.
     #[must_use]
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         self.socket.local_addr().ok()?.as_socket()
+    }
+
+    /// A handle that ends it after it has been given to a driver.
+    #[must_use]
+    pub fn handle(&self) -> ListenerHandle {
+        ListenerHandle {
+            socket: Arc::downgrade(&self.socket),
+            closed: Arc::clone(&self.closed),
+        }
+    }
+
+    /// Whether its handle has ended it.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+}
+
+impl ListenerHandle {
+    /// Accepts nobody from here on. The driver gives the socket back to the system when it is told
+    /// to [drop what is closed](super::Driver::drop_closed).
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        if let Some(socket) = self.socket.upgrade() {
+            // Where a system cannot shut a listener down, it ends as the driver drops it.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
     }
 }
 
@@ -189,7 +242,30 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::TcpStream;
     use std::os::unix::net::UnixStream;
+
+    const ONLY_MINE: UnixAccess = UnixAccess {
+        mode: Some(0o600),
+        group: None,
+    };
+
+    #[test]
+    fn a_handle_ends_a_listener_at_once() {
+        let listener = Listener::tcp("127.0.0.1:0".parse().unwrap(), 16).unwrap();
+        let address = listener.tcp_address().unwrap();
+        let handle = listener.handle();
+        TcpStream::connect(address).unwrap();
+        handle.close();
+        assert!(listener.is_closed());
+        if cfg!(target_os = "linux") {
+            assert!(TcpStream::connect(address).is_err());
+            // The address is free although the socket is still there.
+            Listener::tcp(address, 16).unwrap();
+        }
+        drop(listener);
+        handle.close();
+    }
 
     #[test]
     fn both_wildcards_can_be_bound_to_one_port() {
@@ -203,7 +279,7 @@ mod tests {
     fn a_unix_socket_has_its_mode_and_goes_with_the_listener() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("kvik.sock");
-        let listener = Listener::unix(&path, Some(0o600), 16).unwrap();
+        let listener = Listener::unix(&path, ONLY_MINE, 16).unwrap();
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
@@ -219,12 +295,12 @@ mod tests {
         let path = dir.path().join("kvik.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists());
-        let _live = Listener::unix(&path, None, 16).unwrap();
-        let second = Listener::unix(&path, None, 16).unwrap_err();
+        let _live = Listener::unix(&path, UnixAccess::default(), 16).unwrap();
+        let second = Listener::unix(&path, UnixAccess::default(), 16).unwrap_err();
         assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
         let file = dir.path().join("data");
         fs::write(&file, "precious").unwrap();
-        assert!(Listener::unix(&file, None, 16).is_err());
+        assert!(Listener::unix(&file, UnixAccess::default(), 16).is_err());
         assert!(file.exists());
     }
 

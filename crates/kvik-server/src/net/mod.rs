@@ -49,7 +49,7 @@ mod slab;
 mod uring;
 mod waker;
 
-pub use listen::{Listener, Peer, tune};
+pub use listen::{Listener, ListenerHandle, Peer, UnixAccess, tune};
 pub use slab::ConnId;
 pub use waker::Waker;
 
@@ -212,6 +212,9 @@ pub trait Driver {
     /// Closes every listener. Connections stay.
     fn unlisten(&mut self);
 
+    /// Gives up the listeners that their [handles](ListenerHandle::close) have ended.
+    fn drop_closed(&mut self);
+
     /// Takes over a connected stream socket. It receives after the first
     /// [`receive`](Self::receive).
     ///
@@ -230,21 +233,23 @@ pub trait Driver {
     /// with what was announced.
     fn receive(&mut self, conn: ConnId, input: Vec<u8>, missing: usize);
 
-    /// Asks for more bytes: first those that `incoming` lacks, which must be some, straight into its
-    /// chunks, then others, to be appended to `input`. At least two will follow it: the end of its
-    /// line. Until they have come the connection cannot
-    /// be [released](Self::release).
+    /// Asks for more bytes: first those that `incoming` lacks, which must be some, straight into
+    /// its chunks, then others, to be appended to `input`. At least two will follow it: the end of
+    /// its line. Until they have come the connection cannot be [released](Self::release).
     fn receive_large(&mut self, conn: ConnId, incoming: IncomingRope, input: Vec<u8>);
 
     /// Sends `output` after everything sent before. Returns the bytes the kernel has not taken
     /// yet, `output` included; from [`Options::high_water`] on, [`Event::Drained`] will follow.
     ///
-    /// Call it once per batch of replies. Pieces of ropes are sent from where they are. Small output may leave with the next
-    /// [`wait`](Self::wait) only.
+    /// Call it once per batch of replies. Pieces of ropes are sent from where they are. Small
+    /// output may leave with the next [`wait`](Self::wait) only.
     fn send(&mut self, conn: ConnId, output: Output) -> usize;
 
     /// The bytes given to [`send`](Self::send) that the kernel has not taken yet.
     fn unsent(&self, conn: ConnId) -> usize;
+
+    /// In how many pieces they wait, each for a system call of its own.
+    fn outputs(&self, conn: ConnId) -> usize;
 
     /// Receives nothing more, sends what is unsent and closes; [`Event::Closed`] tells when. A
     /// peer that does not read delays it for ever: [`close`](Self::close) cuts it short.

@@ -15,6 +15,21 @@ const INDEX_BITS: u32 = 28;
 const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
 
 impl ConnId {
+    /// Before or equal to every other.
+    pub(crate) const FIRST: Self = Self {
+        index: 0,
+        generation: 0,
+    };
+
+    /// The first connection of an index.
+    #[cfg(test)]
+    pub(crate) fn of_index(index: u32) -> Self {
+        Self {
+            index,
+            generation: 0,
+        }
+    }
+
     /// The slot: small, unique among the open connections of a driver, and used again.
     #[must_use]
     pub fn index(self) -> usize {

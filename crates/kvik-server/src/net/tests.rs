@@ -900,7 +900,7 @@ fn unix_sockets_work_alike() {
         let path = dir.path().join("kvik.sock");
         let mut driver = open(backend, &Options::default()).unwrap();
         let id = driver
-            .listen(Listener::unix(&path, Some(0o700), 16).unwrap())
+            .listen(Listener::unix(&path, UnixAccess::default(), 16).unwrap())
             .unwrap();
         let client = thread::spawn(move || {
             let mut client = std::os::unix::net::UnixStream::connect(path).unwrap();

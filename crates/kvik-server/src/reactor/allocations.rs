@@ -1,4 +1,5 @@
-//! A connection in the steady state costs no allocation, from the socket to the socket, on either backend.
+//! A connection in the steady state costs no allocation, from the socket to the socket, on either
+//! backend.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -10,7 +11,8 @@ use std::time::Duration;
 use allocation_counter::measure;
 use kvik::Db;
 
-use super::{Inbox, Reactor};
+use super::Reactor;
+use super::inbox::Inbox;
 use crate::config::{self, Config};
 use crate::front::{Front, HIGH_WATER};
 use crate::net::{self, Backend, Listener};
@@ -19,7 +21,8 @@ use crate::net::{self, Backend, Listener};
 const REQUESTS: &str = "SET key 0123456789\r\nGET key\r\nEXISTS key\r\nEXPIRE key 100\r\nINCR number\r\nDEL number\r\n";
 const REPLIES: &str = "+OK\r\n$10\r\n0123456789\r\n:1\r\n:1\r\n:1\r\n:1\r\n";
 
-/// What may differ between two starts: a buffer may grow in one step or in two, and the first start fills tables.
+/// What may differ between two starts: a buffer may grow in one step or in two, and the first start
+/// fills tables.
 const SLACK: u64 = 20;
 
 #[test]
@@ -66,7 +69,7 @@ fn io_thread(backend: Backend, listener: Listener, front: &Arc<Front>) -> Option
     driver.listen(listener).unwrap();
     let inbox = Arc::new(Inbox::new(driver.waker()));
     front.open(vec![Arc::clone(&inbox)]);
-    let db = Db::open(kvik::Options::default());
+    let db = Db::memory();
     let reactor = Reactor::new(0, Arc::clone(front), db, driver, inbox);
     let counted = measure(|| reactor.run().unwrap());
     Some(counted.count_total)

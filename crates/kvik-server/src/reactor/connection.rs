@@ -1,19 +1,31 @@
 //! One client's connection: its bytes, its session, and why it may be waiting.
+//!
+//! [`Connection::run`] is the way from received bytes to replies: parse ahead, fetch what the
+//! commands will look up, run them one by one. It knows nothing of sockets; [`super::service`]
+//! feeds it and sends what it wrote.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use kvik::{Executor, Outcome, Session};
+use kvik::{Executor, Outcome, Push, Session};
 use kvik_resp::{Args, LargeArg, Limits, Output, ProtocolError, Reply, RequestParser};
+use kvik_rope::IncomingRope;
 
+use super::held::Held;
 use super::input::Input;
+use super::mail::Letterbox;
 use super::pipeline::{End, Pipeline};
+use super::timers::Alarm;
 use crate::net::ConnId;
 use crate::warning::RateLimitedWarning;
 
 /// Commands run for one connection before others get their turn.
 const TURN: usize = 1024;
-/// Reply bytes gathered before they are handed to the driver although more commands are there to run.
-const FLUSH_BYTES: usize = 64 << 10;
+/// Reply bytes gathered before they are handed to the driver although more commands are there to
+/// run.
+pub(super) const FLUSH_BYTES: usize = 64 << 10;
 
 /// Input that may wait for a client that has not authenticated; more than its largest command.
 const UNAUTHENTICATED_INPUT: usize = 1 << 20;
@@ -22,12 +34,18 @@ static HTTP: RateLimitedWarning = RateLimitedWarning::new();
 const HTTP_TEXT: &str =
     "closed a connection that speaks HTTP: a web page may be trying to reach this server";
 
-/// See the module's description.
+/// Owned by the thread that serves it; it moves to another one whole.
 pub(super) struct Connection {
     pub(super) id: ConnId,
     pub(super) session: Session,
+    /// Messages from elsewhere.
+    pub(super) letterbox: Arc<Letterbox>,
     parser: RequestParser,
     pub(super) input: Input,
+    /// Pushes to be written between two replies.
+    pub(super) pushes: VecDeque<Push>,
+    /// Output that waits for the log.
+    pub(super) held: Held,
     /// The driver holds a buffer and may receive.
     pub(super) receiving: bool,
     pub(super) state: State,
@@ -37,9 +55,11 @@ pub(super) struct Connection {
     pub(super) finished: bool,
     /// Since when its unread output has been over the soft limit, in milliseconds since the epoch.
     pub(super) over_soft_limit_since: Option<u64>,
+    /// When its thread looks at it although nothing happens.
+    pub(super) alarm: Alarm,
 }
 
-/// What a connection waits for.
+/// The event that a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Its client's next bytes.
@@ -81,18 +101,59 @@ pub(super) struct Tools<'a> {
 }
 
 impl Connection {
-    pub(super) fn new(id: ConnId, session: Session) -> Self {
+    pub(super) fn new(id: ConnId, session: Session, letterbox: Arc<Letterbox>) -> Self {
         Self {
             id,
             session,
+            letterbox,
             parser: RequestParser::new(),
             input: Input::default(),
+            pushes: VecDeque::new(),
+            held: Held::default(),
             receiving: false,
             state: State::Reading,
             destination: None,
             finished: false,
             over_soft_limit_since: None,
+            alarm: Alarm::default(),
         }
+    }
+
+    /// Takes received bytes over from the driver: of a large argument if one was being received,
+    /// and others behind it. Returns how many have come.
+    pub(super) fn accept(&mut self, incoming: Option<IncomingRope>, input: Vec<u8>) -> usize {
+        self.receiving = false;
+        let grown = self.input.accept(input);
+        grown + incoming.map_or(0, |incoming| self.input.accept_incoming(incoming))
+    }
+
+    /// Whether nothing of it is in flight once its replies are sent, so that it can move to another
+    /// thread.
+    pub(super) fn may_move(&self) -> bool {
+        self.state == State::Reading
+            && !self.finished
+            && self.held.is_empty()
+            && !self.input.is_incoming_lent()
+    }
+
+    /// Shows others how much of its input waits.
+    pub(super) fn show_input(&self) {
+        let (client, (room, large)) = (&self.session.client, self.input.sizes());
+        client.input_bytes.store(self.input.len() - large, Relaxed);
+        client.input_capacity.store(room, Relaxed);
+        client.argument_bytes.store(large, Relaxed);
+    }
+
+    /// Counts bytes that have come, or that are on their way to the client.
+    #[inline]
+    pub(super) fn count_bytes(&self, received: usize, sent: usize) {
+        let client = &self.session.client;
+        // The serving thread alone counts, so this need not be one instruction.
+        let add = |count: &AtomicU64, bytes| {
+            count.store(count.load(Relaxed) + bytes as u64, Relaxed);
+        };
+        add(&client.bytes_in, received);
+        add(&client.bytes_out, sent);
     }
 
     /// How much input may wait, of what is allowed in general.
@@ -116,22 +177,29 @@ impl Connection {
         self.session.client.active_ms.store(now_ms, Relaxed);
     }
 
-    /// Notes what is left to send; a client that has read some of it is active.
-    pub(super) fn note_unsent(&self, bytes: usize, now_ms: u64) {
-        let before = self.session.client.output_bytes.swap(bytes, Relaxed);
-        if bytes < before {
-            self.note_activity(now_ms);
+    /// Shows others how much output waits, in how many pieces.
+    pub(super) fn show_unsent(&self, bytes: usize, outputs: usize) {
+        let client = &self.session.client;
+        client.output_bytes.store(bytes, Relaxed);
+        client.outputs.store(outputs, Relaxed);
+        if bytes > client.output_peak.load(Relaxed) {
+            client.output_peak.store(bytes, Relaxed);
         }
+    }
+
+    /// Whether the client has read some of its output since this was last noted.
+    pub(super) fn has_read(&self, unsent: usize) -> bool {
+        unsent < self.session.client.output_bytes.load(Relaxed)
     }
 
     /// Runs commands from the input, in order, and appends their replies to `out`.
     pub(super) fn run(&mut self, tools: &mut Tools<'_>, out: &mut Output) -> RunEnd {
         let input = std::mem::take(&mut self.input);
         let mut consumed = 0;
-        let stop = self.run_input(tools, &input, &mut consumed, out);
+        let end = self.run_input(tools, &input, &mut consumed, out);
         self.input = input;
         self.input.consume(consumed);
-        stop
+        end
     }
 
     fn run_input(
@@ -146,17 +214,18 @@ impl Connection {
             let limits = self.limits(tools.max_bulk);
             let rest = &input.rest()[*consumed..];
             let large = if *consumed == 0 { input.large() } else { &[] };
-            let end = tools
-                .pipeline
-                .fill(&mut self.parser, rest, large, &limits, tools.executor);
-            let stop = self.run_pipeline(tools, rest, large, consumed, out);
+            let filled =
+                tools
+                    .pipeline
+                    .fill(&mut self.parser, rest, large, &limits, tools.executor);
+            let end = self.run_pipeline(tools, rest, large, consumed, out);
             tools.executor.finish_pipeline();
-            if let Some(stop) = stop {
-                // What was parsed beyond will be parsed again.
+            if let Some(end) = end {
+                // The commands behind the one that stopped the run will be parsed again.
                 self.parser = RequestParser::new();
-                return stop;
+                return end;
             }
-            match end {
+            match filled {
                 End::Full => {}
                 End::Incomplete(missing) => return RunEnd::Incomplete(missing),
                 End::Malformed(error) => return self.refuse(error, out),
@@ -218,7 +287,8 @@ impl Connection {
 
     fn refuse(&self, error: ProtocolError, out: &mut Output) -> RunEnd {
         tracing::debug!(client = self.session.client.id, "{error}");
-        Reply::new(out, self.session.protocol).error(&format!("ERR {error}"));
+        let text = [b"ERR ", error.to_text().as_bytes()].concat();
+        Reply::new(out, self.session.protocol).error_bytes(&text);
         RunEnd::Close
     }
 }

@@ -1,25 +1,27 @@
 //! How many I/O threads are awake when `threads` is `auto`.
 //!
-//! One thread serves until it uses up a core; a further one is woken when the machine has a core to spare, and stays
-//! awake if that pays. That it pays cannot be told beforehand: a thread also looks busy when the kernel's share of the
-//! work dominates and the clients need the other cores. On two cores shared with 50 clients that wait for each reply, a
-//! second thread costs a quarter of the throughput; when they pipeline 16 commands, it adds up to a third. So a change is a **trial**:
-//! the commands per second before and after are compared, and it is undone if it was not worth it. The pause before the
-//! next trial doubles with each that failed, until the load has fallen.
+//! One thread serves until it uses up a core; a further one is woken when the machine has a core to
+//! spare, and stays awake if that pays. That it pays cannot be told beforehand: a thread also looks
+//! busy when the kernel's share of the work dominates and the clients need the other cores. On two
+//! cores shared with 50 clients that wait for each reply, a second thread costs a quarter of the
+//! throughput; when they pipeline 16 commands, it adds up to a third. So a change is a **trial**:
+//! the commands per second before and after are compared, and it is undone if it was not worth it.
+//! The pause before the next trial doubles with each that failed, until the load has fallen.
 //!
-//! What is measured is the processor time of the process, not how long threads wait: a thread that shares its core is
-//! busy and has nothing to gain. Where the system tells how long its processors were idle (Linux), trials that cannot
-//! succeed are not begun: in the first of the two cases 0.15 cores are idle, in the second 0.6.
+//! What is measured is the processor time of the process, not how long threads wait: a thread that
+//! shares its core is busy and has nothing to gain. Where the system tells how long its processors
+//! were idle (Linux), trials that cannot succeed are not begun: in the first of the two cases 0.15
+//! cores are idle, in the second 0.6.
 //!
-//! The first thread is the governor, as one of its turns ends; it is always awake. Nothing is measured while it sleeps,
-//! and it wakes by itself only while others are awake, so an idle server uses no processor time.
+//! The first thread is the governor, as one of its turns ends; it is always awake. Nothing is
+//! measured while it sleeps, and it wakes by itself only while others are awake, so an idle server
+//! uses no processor time.
 //!
-//! **Not done:** threads that stay awake do not exchange connections, so a few heavy clients that meet on one thread
-//! remain there.
+//! **Not done:** threads that stay awake do not exchange connections, so a few heavy clients that
+//! meet on one thread remain there.
 
 use kvik::Db;
 
-use super::Reactor;
 use crate::process;
 
 /// What is judged at a time, in microseconds.
@@ -298,10 +300,16 @@ fn per_s(count: u64, us: u64) -> f64 {
     count as f64 * 1e6 / us as f64
 }
 
-/// What there is to read in this process.
-struct Process<'a> {
+/// The gauges of this process.
+pub(super) struct Process<'a> {
     now_us: u64,
     db: &'a Db,
+}
+
+impl<'a> Process<'a> {
+    pub(super) fn new(now_us: u64, db: &'a Db) -> Self {
+        Self { now_us, db }
+    }
 }
 
 impl Gauges for Process<'_> {
@@ -319,23 +327,6 @@ impl Gauges for Process<'_> {
 
     fn idle_us(&self) -> Option<u64> {
         process::machine_idle_us()
-    }
-}
-
-impl Reactor {
-    /// Wakes threads or lets them sleep, if this thread is the one that decides it.
-    pub(super) fn govern(&mut self) {
-        let Some(governor) = &mut self.governor else {
-            return;
-        };
-        let gauges = Process {
-            now_us: self.executor.now_us(),
-            db: &self.db,
-        };
-        let clients = self.front.connections();
-        if let Some(awake) = governor.judge(&gauges, self.front.awake(), clients) {
-            self.front.set_awake(awake);
-        }
     }
 }
 

@@ -1,22 +1,29 @@
 //! What other threads want of an I/O thread.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kvik_command::client::Wake;
 use parking_lot::Mutex;
 use socket2::Socket;
 
 use super::connection::Connection;
-use crate::net::Waker;
+use super::mail::MailQueue;
+use crate::durability::Holding;
+use crate::net::{Listener, Waker};
 
-/// The mailbox of one I/O thread. Whoever leaves something wakes the thread.
+/// The tasks of one I/O thread. Whoever leaves something wakes the thread.
 pub(crate) struct Inbox {
+    /// The connections that have mail.
+    pub(super) mail: Arc<MailQueue>,
+    /// Whether the thread waits for the log.
+    pub(crate) holding: Holding,
     sockets: Mutex<Vec<Socket>>,
+    listeners: Mutex<Vec<Listener>>,
     arrivals: Mutex<Vec<Arrival>>,
     /// Keys whose stripes are to be held for so long.
     holds: Mutex<Vec<(Vec<u8>, Duration)>>,
-    /// Some client of this thread is to be disconnected, or all are to look again.
+    /// All clients of this thread are to be looked at again.
     attention: AtomicBool,
     stop: AtomicBool,
     /// Connections of this thread, those on their way included.
@@ -33,7 +40,10 @@ pub(crate) struct Arrival {
 impl Inbox {
     pub(crate) fn new(waker: Waker) -> Self {
         Self {
+            mail: Arc::new(MailQueue::new(waker.clone())),
+            holding: Holding::new(),
             sockets: Mutex::default(),
+            listeners: Mutex::default(),
             arrivals: Mutex::default(),
             holds: Mutex::default(),
             attention: AtomicBool::new(false),
@@ -49,6 +59,12 @@ impl Inbox {
         self.waker.wake();
     }
 
+    /// Hands over a listener, to accept from.
+    pub(crate) fn add_listener(&self, listener: Listener) {
+        self.listeners.lock().push(listener);
+        self.waker.wake();
+    }
+
     /// Hands over a connection of another thread.
     pub(crate) fn pass(&self, arrival: Arrival) {
         self.arrivals.lock().push(arrival);
@@ -61,12 +77,12 @@ impl Inbox {
         self.waker.wake();
     }
 
-    /// Has the thread see how many threads are awake.
+    /// Has the thread see how many threads are awake, and how far the log is durable.
     pub(crate) fn nudge(&self) {
         self.waker.wake();
     }
 
-    /// Has the thread look at killed and paused clients.
+    /// Has the thread look at all its clients: a pause has ended, or limits have changed.
     pub(crate) fn attend(&self) {
         self.attention.store(true, Ordering::Release);
         self.waker.wake();
@@ -80,6 +96,10 @@ impl Inbox {
 
     pub(super) fn take_sockets(&self) -> Vec<Socket> {
         std::mem::take(&mut *self.sockets.lock())
+    }
+
+    pub(super) fn take_listeners(&self) -> Vec<Listener> {
+        std::mem::take(&mut *self.listeners.lock())
     }
 
     pub(super) fn take_arrivals(&self) -> Vec<Arrival> {
@@ -96,11 +116,5 @@ impl Inbox {
 
     pub(super) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
-    }
-}
-
-impl Wake for Inbox {
-    fn wake(&self, _client: u64) {
-        self.attend();
     }
 }

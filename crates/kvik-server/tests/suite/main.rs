@@ -12,6 +12,7 @@
     reason = "tests read the clock, wait and report"
 )]
 
+mod acts;
 mod concurrent;
 mod exchange;
 mod model;

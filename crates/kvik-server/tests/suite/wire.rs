@@ -96,13 +96,20 @@ fn a_client_may_read_late(server: &SocketTarget) {
 }
 
 fn a_broken_command_ends_the_connection(server: &SocketTarget) {
-    let broken: [(&[u8], &str); 4] = [
-        (b"*1\r\n!4\r\n", "ERR Protocol error: expected '$', got '!'"),
-        (b"*x\r\n", "ERR Protocol error: invalid multibulk length"),
-        (b"*1\r\n$-1\r\n", "ERR Protocol error: invalid bulk length"),
+    let broken: [(&[u8], &[u8]); 5] = [
+        (
+            b"*1\r\n!4\r\n",
+            b"ERR Protocol error: expected '$', got '!'",
+        ),
+        (
+            b"*1\r\n\xff4\r\n",
+            b"ERR Protocol error: expected '$', got '\xff'",
+        ),
+        (b"*x\r\n", b"ERR Protocol error: invalid multibulk length"),
+        (b"*1\r\n$-1\r\n", b"ERR Protocol error: invalid bulk length"),
         (
             b"ECHO \"open\r\n",
-            "ERR Protocol error: unbalanced quotes in request",
+            b"ERR Protocol error: unbalanced quotes in request",
         ),
     ];
     for (bytes, error) in broken {
@@ -111,7 +118,7 @@ fn a_broken_command_ends_the_connection(server: &SocketTarget) {
         wire.send(bytes);
         assert_eq!(wire.reply(), Some(Value::Simple("PONG".into())));
         assert_eq!(wire.reply(), Some(Value::Error(error.into())));
-        assert_eq!(wire.reply(), None, "after {error}");
+        assert_eq!(wire.reply(), None, "after {}", error.escape_ascii());
     }
 }
 

@@ -52,32 +52,32 @@ fn name(n: u16) -> Vec<u8> {
 }
 
 fn add(edit: &mut Edit<'_, Set>, name: &[u8], at: Option<UnixMs>) {
-    let parts = edit.parts();
+    let mut parts = edit.parts();
     if !matches!(parts.value, Set::Table(_)) {
         *parts.value = Set::Table(Box::default());
     }
     let Set::Table(members) = parts.value else {
         unreachable!("made above");
     };
-    match members.find(parts.cells, parts.layout, name) {
+    match members.find(parts.memory.read(), name) {
         Some(member) => {
-            members.set_expiry(parts.cells, parts.layout, member, at);
+            members.set_expiry(&mut parts.memory, member, at);
         }
         None => {
             let text = NewString::Bytes(b"").into();
-            members.insert(parts.cells, parts.layout, name, text, at);
+            members.insert(&mut parts.memory, name, text, at);
         }
     }
     edit.emit(b"SADD", &[name]);
 }
 
 fn remove(edit: &mut Edit<'_, Set>, name: &[u8]) {
-    let parts = edit.parts();
+    let mut parts = edit.parts();
     let Set::Table(members) = parts.value else {
         return;
     };
-    if let Some(member) = members.find(parts.cells, parts.layout, name) {
-        members.remove(parts.cells, parts.layout, member);
+    if let Some(member) = members.find(parts.memory.read(), name) {
+        members.remove(&mut parts.memory, member);
         edit.emit(b"SREM", &[name]);
     }
 }

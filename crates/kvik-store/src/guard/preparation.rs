@@ -1,23 +1,26 @@
-//! What RENAME and COPY of large collections need, made in slices before the command; see [`crate::shadow`].
+//! What RENAME and COPY of large collections need, made in slices before the command; see
+//! [`crate::shadow`].
 
-use super::{Guard, Overdue};
-use crate::raw::arena::EntryRef;
-use crate::raw::heap::Content;
-use crate::shadow::Source;
+use super::Guard;
+use crate::heap::Content;
+use crate::journal::Source;
+use crate::raw::entry_ref::EntryRef;
+use crate::state::Overdue;
 
 impl Guard<'_> {
-    /// Makes a slice of the copy that [`Self::rename`] takes if the names are of different stripes, and says whether there is
-    /// more to make. Without it the copy is made at once, which takes long for a large collection; with it, a caller who can
-    /// give the stripes back in between makes it in parts. Nothing is seen of it, and what nobody goes on with is dropped
+    /// Makes a slice of the copy that [`Self::rename`] takes if the names are of different stripes,
+    /// and says whether there is more to make. Without it the copy is made at once, which takes
+    /// long for a large collection; with it, a caller who can give the stripes back in between
+    /// makes it in parts. Nothing is seen of it, and what nobody goes on with is dropped
     /// ([`Stripe::drop_copies`](crate::Stripe::drop_copies)).
     pub fn prepare_rename(&mut self, key: &[u8], to: &[u8]) -> bool {
-        let ((from, _), (to, _)) = (self.locate(key), self.locate(to));
+        let ((from, _), (to, _)) = (self.locate(key.into()), self.locate(to.into()));
         from != to && self.prepare(key, to)
     }
 
     /// The same of the copy that [`Self::copy`] takes.
     pub fn prepare_copy(&mut self, key: &[u8], to: &[u8]) -> bool {
-        let (to, _) = self.locate(to);
+        let (to, _) = self.locate(to.into());
         self.prepare(key, to)
     }
 
@@ -39,10 +42,10 @@ impl Guard<'_> {
         !is_ready
     }
 
-    /// A key's entry with its stripe, and what its value is called while copies are made of it: if it is so large that they
-    /// are made in slices.
+    /// A key's entry with its stripe, and what its value is called while copies are made of it: if
+    /// it is so large that they are made in slices.
     fn source_at(&mut self, key: &[u8]) -> Option<(usize, EntryRef, Source)> {
-        let (index, position) = self.locate(key);
+        let (index, position) = self.locate(key.into());
         let stripe = self.stripes.stripe(index);
         let keyspace = stripe.keyspace(self.keyspace)?;
         let entry = keyspace.find(position, key)?;
@@ -55,13 +58,14 @@ impl Guard<'_> {
 
     /// Whether both halves of a copy are there, and it is worth going on.
     fn is_begun(&mut self, index: usize, source: Source, to: usize) -> bool {
-        let journals = &self.stripes.stripe(index).heap.cells.journals;
+        let journals = &self.stripes.stripe(index).heap.journals;
         let journal = journals.get(source, to);
         journal.is_some_and(|journal| !journal.is_overflown())
             && self.stripes.stripe(to).heap.has_shadow(source)
     }
 
-    /// The copy of an entry's value that was made for the stripe `to`, if it is whole, with all that has changed since.
+    /// The copy of an entry's value that was made for the stripe `to`, if it is whole, with all
+    /// that has changed since.
     pub(super) fn take_prepared(
         &mut self,
         index: usize,

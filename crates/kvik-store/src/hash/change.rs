@@ -4,16 +4,16 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Field, Hash, HashRef, field_at};
 use crate::UnixMs;
+use crate::collection::Collection;
 use crate::edit::{Edit, EditParts};
 use crate::entry::Entry;
-use crate::layout::Layout;
+use crate::kind::WrongKind;
 use crate::limits::Limits;
 use crate::members::Members;
-use crate::object::Collection;
+use crate::memory::MemoryMut;
 use crate::packed::listpack::{self, Encoded};
 use crate::packed::{Element, Listpack, Needle, Packed};
-use crate::raw::cells::Cells;
-use crate::value::{IntText, NewString, StringRef, ValueRef, WrongKind};
+use crate::text::{IntText, NewString, StringRef};
 
 /// A hash while it changes; empty where there was no key, and no key where it is empty in the end.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ impl<'g> Entry<'g> {
     ///
     /// # Errors
     /// If the key holds another type.
+    #[inline(always)]
     pub fn hash_mut(self) -> Result<HashMut<'g>, WrongKind> {
         Edit::open(self).map(HashMut)
     }
@@ -37,7 +38,7 @@ enum Life {
 }
 
 /// What a write has met.
-enum Written {
+pub(super) enum Written {
     Created,
     Replaced { expire_at: Option<UnixMs> },
 }
@@ -45,10 +46,7 @@ enum Written {
 impl HashMut<'_> {
     /// The hash as it is now.
     pub fn view(&self) -> HashRef<'_> {
-        match self.0.view() {
-            ValueRef::Hash(hash) => hash,
-            other => unreachable!("a hash is no {:?}", other.kind()),
-        }
+        self.0.view()
     }
 
     /// Whether the key existed before.
@@ -58,20 +56,25 @@ impl HashMut<'_> {
 
     /// Prepares for so many fields to be set, as if all were new.
     pub fn expect(&mut self, fields: usize) {
-        let parts = self.0.parts();
+        // One field is set where the hash lies, if that is possible.
+        if fields <= 1 {
+            return;
+        }
+        let mut parts = self.0.parts();
         if fields > max_entries(parts.limits) {
-            parts.value.unpack(parts.cells, parts.layout);
+            parts.value.unpack(&mut parts.memory);
         }
     }
 
     /// Sets a field, which then does not expire, and says whether it is new. Effect: `HSET`.
+    #[inline]
     pub fn set(&mut self, name: &[u8], value: StringRef<'_>) -> bool {
         let written = self.write(name, value, Life::End);
         matches!(written, Written::Created)
     }
 
-    /// As [`set`](Self::set), but a field that was there expires when it would have. Effect: `HSET`, and `HPEXPIREAT` for
-    /// such a field.
+    /// As [`set`](Self::set), but a field that was there expires when it would have. Effect:
+    /// `HSET`, and `HPEXPIREAT` for such a field.
     pub fn update(&mut self, name: &[u8], value: StringRef<'_>) {
         let written = self.write(name, value, Life::Keep);
         if let Written::Replaced {
@@ -84,11 +87,11 @@ impl HashMut<'_> {
 
     /// Deletes a field and says whether it was there. Effect: `HDEL`.
     pub fn remove(&mut self, name: &[u8]) -> bool {
+        if let Some(removed) = self.remove_in_place(name) {
+            return removed;
+        }
         let EditParts {
-            value,
-            cells,
-            layout,
-            ..
+            value, mut memory, ..
         } = self.0.parts();
         let removed = match value {
             Hash::Pack(bytes) => {
@@ -96,9 +99,9 @@ impl HashMut<'_> {
                 at.is_some_and(|at| listpack::delete(bytes, at, 2) == 2)
             }
             Hash::Table(members) => {
-                let member = members.find(cells, layout, name);
+                let member = members.find(memory.read(), name);
                 member
-                    .map(|member| members.remove(cells, layout, member))
+                    .map(|member| members.remove(&mut memory, member))
                     .is_some()
             }
         };
@@ -108,8 +111,8 @@ impl HashMut<'_> {
         removed
     }
 
-    /// Lets fields expire at this time. `judge` is told of each name in turn what is there, if anything, and says whether it
-    /// is to expire. Effect: `HPEXPIREAT`.
+    /// Lets fields expire at this time. `judge` is told of each name in turn what is there, if
+    /// anything, and says whether it is to expire. Effect: `HPEXPIREAT`.
     pub fn expire<'n>(
         &mut self,
         names: impl IntoIterator<Item = &'n [u8]>,
@@ -119,8 +122,8 @@ impl HashMut<'_> {
         self.change_expiry(names, Some(at), judge);
     }
 
-    /// Lets fields not expire any more; `tell` is told of each name in turn what is there, if anything. Effect: `HPERSIST`
-    /// of those that would have expired.
+    /// Lets fields not expire any more; `tell` is told of each name in turn what is there, if
+    /// anything. Effect: `HPERSIST` of those that would have expired.
     pub fn persist<'n>(
         &mut self,
         names: impl IntoIterator<Item = &'n [u8]>,
@@ -139,14 +142,11 @@ impl HashMut<'_> {
         mut judge: impl FnMut(Option<Field<'_>>) -> bool,
     ) {
         let EditParts {
-            value,
-            cells,
-            layout,
-            ..
+            value, mut memory, ..
         } = self.0.parts();
         let mut changed = Vec::new();
         for name in names {
-            if value.set_expiry(name, expire_at, cells, layout, &mut judge) {
+            if value.set_expiry(name, expire_at, &mut memory, &mut judge) {
                 changed.push(name);
             }
         }
@@ -170,8 +170,12 @@ impl HashMut<'_> {
         self.0.count(names.len() as u64 - 1);
     }
 
+    #[inline]
     fn write(&mut self, name: &[u8], value: StringRef<'_>, life: Life) -> Written {
-        let written = self.0.parts().write(name, value, life);
+        let written = match self.write_in_place(name, value) {
+            Some(written) => written,
+            None => self.0.parts().write(name, value, life),
+        };
         let mut room = IntText::default();
         self.0.emit(b"HSET", &[name, value.text(&mut room)]);
         written
@@ -179,30 +183,31 @@ impl HashMut<'_> {
 }
 
 impl EditParts<'_, Hash> {
+    #[inline(never)]
     fn write(&mut self, name: &[u8], value: StringRef<'_>, life: Life) -> Written {
         if let Hash::Pack(bytes) = self.value
             && fits(self.limits, Listpack::new(bytes), name, value)
         {
             let written = write_packed(bytes, name, value);
             if self.value.len() > max_entries(self.limits) {
-                self.value.unpack(self.cells, self.layout);
+                self.value.unpack(&mut self.memory);
             }
             return written;
         }
-        let members = self.value.unpack(self.cells, self.layout);
-        write_member(members, self.cells, self.layout, name, value, life)
+        let members = self.value.unpack(&mut self.memory);
+        write_member(members, &mut self.memory, name, value, life)
     }
 }
 
 impl Hash {
     /// Makes the hash a table, if it is none.
-    fn unpack(&mut self, cells: &mut Cells, layout: &Layout) -> &mut Members {
+    fn unpack(&mut self, memory: &mut MemoryMut<'_>) -> &mut Members {
         if let Self::Pack(bytes) = self {
             let mut members = Box::<Members>::default();
             HashRef::Pack(Listpack::new(bytes)).for_each(|field| {
                 let mut name = IntText::default();
                 let (name, value) = (field.name.text(&mut name), NewString::from(field.value));
-                members.insert(cells, layout, name, value.into(), None);
+                members.insert(memory, name, value.into(), None);
             });
             *self = Self::Table(members);
         }
@@ -217,8 +222,7 @@ impl Hash {
         &mut self,
         name: &[u8],
         expire_at: Option<UnixMs>,
-        cells: &mut Cells,
-        layout: &Layout,
+        memory: &mut MemoryMut<'_>,
         mut judge: impl FnMut(Option<Field<'_>>) -> bool,
     ) -> bool {
         if let Self::Pack(bytes) = self {
@@ -227,20 +231,20 @@ impl Hash {
             if !judge(field) || field.is_none() {
                 return false;
             }
-            let members = self.unpack(cells, layout);
-            let member = members.find(cells, layout, name);
+            let members = self.unpack(memory);
+            let member = members.find(memory.read(), name);
             let member = member.expect("it was in the listpack");
-            members.set_expiry(cells, layout, member, expire_at);
+            members.set_expiry(memory, member, expire_at);
             return true;
         }
-        let members = self.unpack(cells, layout);
-        let Some(member) = members.find(cells, layout, name) else {
+        let members = self.unpack(memory);
+        let Some(member) = members.find(memory.read(), name) else {
             judge(None);
             return false;
         };
-        let changes = judge(Some(cells.member(member).into()));
+        let changes = judge(Some(memory.cells.member(member).into()));
         if changes {
-            members.set_expiry(cells, layout, member, expire_at);
+            members.set_expiry(memory, member, expire_at);
         }
         changes
     }
@@ -309,20 +313,19 @@ impl<'a> FieldWrite<'a> {
 
 fn write_member(
     members: &mut Members,
-    cells: &mut Cells,
-    layout: &Layout,
+    memory: &mut MemoryMut<'_>,
     name: &[u8],
     value: StringRef<'_>,
     life: Life,
 ) -> Written {
-    let Some(member) = members.find(cells, layout, name) else {
-        members.insert(cells, layout, name, NewString::from(value).into(), None);
+    let Some(member) = members.find(memory.read(), name) else {
+        members.insert(memory, name, NewString::from(value).into(), None);
         return Written::Created;
     };
-    let member = members.set_value(cells, layout, member, NewString::from(value).into());
-    let expire_at = cells.member(member).expire_at();
+    let member = members.set_value(memory, member, NewString::from(value).into());
+    let expire_at = memory.cells.member(member).expire_at();
     if expire_at.is_some() && life == Life::End {
-        members.set_expiry(cells, layout, member, None);
+        members.set_expiry(memory, member, None);
     }
     Written::Replaced { expire_at }
 }

@@ -8,10 +8,11 @@ use crate::edit::Edit;
 use crate::entry::Entry;
 use crate::packed::{Element, Listpack};
 use crate::restore::{Malformed, Terms, checked};
-use crate::value::IntText;
+use crate::text::IntText;
 
 impl<'g> Entry<'g> {
-    /// Begins a hash beside what the key holds, which is discarded unless it is [restored](HashMut::restore).
+    /// Begins a hash beside what the key holds, which is discarded unless it is
+    /// [restored](HashMut::restore).
     pub fn build_hash(self) -> HashMut<'g> {
         HashMut(Edit::build(self))
     }
@@ -37,7 +38,8 @@ impl HashMut<'_> {
         Ok(())
     }
 
-    /// Takes over a listpack of fields, values and times at which they expire, 0 for those that do not.
+    /// Takes over a listpack of fields, values and times at which they expire, 0 for those that do
+    /// not.
     ///
     /// # Errors
     /// If the bytes are no such listpack, or a field is in it twice.

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use proptest::prelude::*;
 
-use super::{Hash, HashMut, HashRef};
+use super::change::HashMut;
+use super::{Hash, HashRef};
+use crate::collection::Collection;
 use crate::members::Members;
-use crate::object::{Collection, Large};
 use crate::trial::{Store, Words};
 use crate::{Encoding, Guard, IntText, KeyspaceId, Mode, StringRef, UnixMs, ValueRef};
 
@@ -128,20 +129,33 @@ fn value(n: u8) -> Vec<u8> {
     vec![n; len]
 }
 
+/// Changes a hash where it lies, as far as that is possible.
 fn change<R>(store: &mut Store, k: u8, change: impl FnOnce(&mut HashMut<'_>) -> R) -> R {
     let key = key(k);
     store.run(|guard| change(&mut guard.entry(&key).hash_mut().unwrap()))
+}
+
+/// Changes a hash that is taken out of its entry.
+fn change_taken_out<R>(
+    store: &mut Store,
+    k: u8,
+    change_it: impl FnOnce(&mut HashMut<'_>) -> R,
+) -> R {
+    change(store, k, |hash| {
+        hash.0.take_out();
+        change_it(hash)
+    })
 }
 
 fn apply(store: &mut Store, model: &mut Model, op: Op) {
     match op {
         Op::Set(k, f, v) => {
             let (name, value) = (name(f.into()), value(v));
+            let set = |hash: &mut HashMut<'_>| hash.set(&name, StringRef::Bytes(&value));
             let new = if v % 2 == 0 {
-                change(store, k, |hash| hash.set(&name, StringRef::Bytes(&value)))
+                change_taken_out(store, k, set)
             } else {
-                let (key, value) = (key(k), StringRef::Bytes(&value));
-                store.run(|guard| guard.entry(&key).set_field(&name, value).unwrap())
+                change(store, k, set)
             };
             let old = model.entry(key(k)).or_default().insert(name, (value, None));
             assert_eq!(new, old.is_none());
@@ -167,10 +181,9 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
         Op::Remove(k, f) => {
             let name = name(f.into());
             let removed = if f % 2 == 0 {
-                change(store, k, |hash| hash.remove(&name))
+                change_taken_out(store, k, |hash| hash.remove(&name))
             } else {
-                let key = key(k);
-                store.run(|guard| guard.entry(&key).remove_field(&name).unwrap())
+                change(store, k, |hash| hash.remove(&name))
             };
             let fields = model.get_mut(&key(k));
             let expected = fields.and_then(|fields| fields.remove(&name)).is_some();

@@ -18,7 +18,8 @@ const FRAME_BYTES: usize = 7;
 pub(super) struct Bounds {
     bytes: Option<usize>,
     elements: usize,
-    /// Length from which an element gets a node of its own, if it is not to follow from the size of nodes.
+    /// Length from which an element gets a node of its own, if it is not to follow from the size of
+    /// nodes.
     plain_from: Option<usize>,
 }
 
@@ -42,8 +43,9 @@ impl Bounds {
         }
     }
 
-    /// Whether a listpack is small enough to be the only one of its list again. It has to be half as large as when the list
-    /// ceased to have only one, so that a list around the limit does not go back and forth.
+    /// Whether a listpack is small enough to be the only one of its list again. It has to be half
+    /// as large as when the list ceased to have only one, so that a list around the limit does not
+    /// go back and forth.
     pub(super) fn is_met_by_half(self, bytes: usize, elements: usize) -> bool {
         match self.bytes {
             Some(max) => bytes <= max / 2,

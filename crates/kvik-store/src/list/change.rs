@@ -1,14 +1,13 @@
 //! The ways to change a list. Each states its effect.
 
 use super::bounds::Bounds;
-use super::{Elements, List, ListEnd, ListRef, cut_packed};
+use super::{List, ListEnd, ListRef, cut_packed};
 use crate::edit::Edit;
 use crate::entry::Entry;
-use crate::in_place::InPlace;
+use crate::kind::WrongKind;
 use crate::packed::listpack::{self, Encoded};
 use crate::packed::{Listpack, Needle, Packed};
-use crate::raw::record::ValueForm;
-use crate::value::{IntText, WrongKind};
+use crate::text::IntText;
 
 /// Nodes up to which what was cut off a list is freed at once.
 const FREE_AT_ONCE: usize = 8;
@@ -22,113 +21,16 @@ impl<'g> Entry<'g> {
     ///
     /// # Errors
     /// If the key holds another type.
+    #[inline(always)]
     pub fn list_mut(self) -> Result<ListMut<'g>, WrongKind> {
         Edit::open(self).map(ListMut)
     }
 }
 
-impl Entry<'_> {
-    /// Adds elements at an end of the list that is there, one after the other, and returns its length then; where nothing is,
-    /// a list is made. As [`ListMut::push`], and a packed list is changed where it lies.
-    ///
-    /// # Errors
-    /// If the key holds another type.
-    pub fn push_to_list<'e>(
-        self,
-        end: ListEnd,
-        elements: impl DoubleEndedIterator<Item = &'e [u8]> + Clone,
-    ) -> Result<usize, WrongKind> {
-        let entry = match self
-            .edit_in_place(|in_place, form| push(in_place, form, end, elements.clone()))
-        {
-            Ok(len) => return Ok(len),
-            Err(entry) => entry,
-        };
-        let mut list = entry.list_mut()?;
-        list.push(end, elements);
-        Ok(list.len())
-    }
-}
-
-impl Entry<'_> {
-    /// Deletes `count` elements at an end of the list that is there, or as many as there are, and says how many; `tell` is
-    /// given them before. As [`ListMut::pop`], and a packed list is changed where it lies.
-    ///
-    /// # Errors
-    /// If the key holds another type.
-    pub fn pop_from_list(
-        self,
-        end: ListEnd,
-        count: usize,
-        mut tell: impl FnMut(Elements<'_>),
-    ) -> Result<usize, WrongKind> {
-        let entry =
-            match self.edit_in_place(|in_place, form| pop(in_place, form, end, count, &mut tell)) {
-                Ok(count) => return Ok(count),
-                Err(entry) => entry,
-            };
-        let mut list = entry.list_mut()?;
-        tell(list.view().elements(end, 0, count));
-        Ok(list.pop(end, count))
-    }
-}
-
-/// Deletes elements of a packed list where it lies, if others are left: with the last the key goes away.
-fn pop(
-    in_place: &mut InPlace<'_>,
-    form: ValueForm,
-    end: ListEnd,
-    count: usize,
-    tell: impl FnOnce(Elements<'_>),
-) -> Option<usize> {
-    if !form.is_list() || count == 0 || count >= Listpack::new(in_place.bytes()).len() {
-        return None;
-    }
-    tell(ListRef::Pack(in_place.bytes()).elements(end, 0, count));
-    cut_packed(in_place, end, count);
-    let mut text = IntText::default();
-    let words = (count > 1).then(|| text.unsigned(count as u64));
-    in_place.emit(end.pop(), words.into_iter(), count);
-    Some(count)
-}
-
-/// Adds elements to a packed list where it lies, and returns its length then.
-fn push<'e>(
-    in_place: &mut InPlace<'_>,
-    form: ValueForm,
-    end: ListEnd,
-    elements: impl DoubleEndedIterator<Item = &'e [u8]> + Clone,
-) -> Option<usize> {
-    if !form.is_list() {
-        return None;
-    }
-    let entries = elements.clone().map(|element| Encoded::new(element.into()));
-    let (mut text_bytes, mut entry_bytes, mut count) = (0, 0, 0);
-    for (element, entry) in elements.clone().zip(entries.clone()) {
-        text_bytes += element.len();
-        entry_bytes += entry.size();
-        count += 1;
-    }
-    let pack = Listpack::new(in_place.bytes());
-    let (len, bytes) = (pack.len() + count, pack.as_bytes().len());
-    let exceeded = Bounds::of(in_place.limits()).exceeded_by(bytes + text_bytes, len);
-    if exceeded || !in_place.holds(bytes + entry_bytes) {
-        return None;
-    }
-    match end {
-        ListEnd::Left => {
-            listpack::insert_all(in_place, listpack::START, entry_bytes, entries.rev());
-        }
-        ListEnd::Right => listpack::insert_all(in_place, bytes - 1, entry_bytes, entries),
-    }
-    in_place.emit(end.push(), elements, count);
-    Some(len)
-}
-
 impl ListMut<'_> {
     /// The list as it is now.
     pub fn view(&self) -> ListRef<'_> {
-        self.0.value().as_ref()
+        self.0.view()
     }
 
     /// Number of elements.
@@ -142,21 +44,65 @@ impl ListMut<'_> {
     }
 
     /// Adds elements at an end, one after the other. Effect: `LPUSH` or `RPUSH`.
-    pub fn push<'e>(&mut self, end: ListEnd, elements: impl Iterator<Item = &'e [u8]> + Clone) {
-        let parts = self.0.parts();
-        let (list, bounds) = (parts.value, Bounds::of(parts.limits));
-        let (mut bytes, mut count) = (0, 0);
-        for element in elements.clone() {
-            (bytes, count) = (bytes + element.len(), count + 1);
-        }
-        list.make_room(bytes, count, bounds);
-        for element in elements.clone() {
-            list.push(end, element, bounds);
+    #[inline]
+    pub fn push<'e>(
+        &mut self,
+        end: ListEnd,
+        elements: impl DoubleEndedIterator<Item = &'e [u8]> + Clone,
+    ) {
+        if !self.push_in_place(end, elements.clone()) {
+            let parts = self.0.parts();
+            let (list, bounds) = (parts.value, Bounds::of(parts.limits));
+            let (mut bytes, mut count) = (0, 0);
+            for element in elements.clone() {
+                (bytes, count) = (bytes + element.len(), count + 1);
+            }
+            list.make_room(bytes, count, bounds);
+            for element in elements.clone() {
+                list.push(end, element, bounds);
+            }
         }
         elements.for_each(|element| self.0.emit(end.push(), &[element]));
     }
 
-    /// Deletes `count` elements at an end, or as many as there are, and says how many. Effect: `LPOP` or `RPOP`.
+    /// Adds elements to a packed list where it lies, and says whether it did.
+    #[inline]
+    fn push_in_place<'e>(
+        &mut self,
+        end: ListEnd,
+        elements: impl DoubleEndedIterator<Item = &'e [u8]> + Clone,
+    ) -> bool {
+        let limits = self.0.limits();
+        let Some(mut in_place) = self.0.in_place() else {
+            return false;
+        };
+        let entries = elements.clone().map(|element| Encoded::new(element.into()));
+        let (mut text_bytes, mut entry_bytes, mut count) = (0, 0, 0);
+        for (element, entry) in elements.zip(entries.clone()) {
+            text_bytes += element.len();
+            entry_bytes += entry.size();
+            count += 1;
+        }
+        let pack = Listpack::new(in_place.bytes());
+        let (len, bytes) = (pack.len() + count, pack.as_bytes().len());
+        let exceeded = Bounds::of(limits).exceeded_by(bytes + text_bytes, len);
+        if exceeded || !in_place.holds(bytes + entry_bytes) {
+            return false;
+        }
+        match end {
+            ListEnd::Left => {
+                let entries = entries.rev();
+                listpack::insert_all(&mut in_place, listpack::START, entry_bytes, entries);
+            }
+            ListEnd::Right => {
+                listpack::insert_all(&mut in_place, bytes - 1, entry_bytes, entries);
+            }
+        }
+        true
+    }
+
+    /// Deletes `count` elements at an end, or as many as there are, and says how many. Effect:
+    /// `LPOP` or `RPOP`.
     pub fn pop(&mut self, end: ListEnd, count: usize) -> usize {
         let count = self.cut(end, count);
         let verb = end.pop();
@@ -172,8 +118,8 @@ impl ListMut<'_> {
         count
     }
 
-    /// Moves the element at one end to an end, and says whether there is one. Effect: `LMOVE`, because a list of one element
-    /// must not go away in between.
+    /// Moves the element at one end to an end, and says whether there is one. Effect: `LMOVE`,
+    /// because a list of one element must not go away in between.
     pub fn turn(&mut self, from: ListEnd, to: ListEnd) -> bool {
         let Some(element) = self.view().elements(from, 0, 1).next() else {
             return false;
@@ -212,9 +158,17 @@ impl ListMut<'_> {
     }
 
     fn cut(&mut self, end: ListEnd, count: usize) -> usize {
-        let count = count.min(self.len());
+        let len = self.len();
+        let count = count.min(len);
         if count == 0 {
             return 0;
+        }
+        // With its last element the key goes away.
+        if count < len
+            && let Some(mut in_place) = self.0.in_place()
+        {
+            cut_packed(&mut in_place, end, count);
+            return count;
         }
         let parts = self.0.parts();
         let bounds = Bounds::of(parts.limits);
@@ -242,8 +196,8 @@ impl ListMut<'_> {
         true
     }
 
-    /// Adds an element before the first one that is equal to `pivot`, or after it, and says whether there is one.
-    /// Effect: `LINSERT`.
+    /// Adds an element before the first one that is equal to `pivot`, or after it, and says whether
+    /// there is one. Effect: `LINSERT`.
     pub fn insert(&mut self, pivot: &[u8], after: bool, element: &[u8]) -> bool {
         let needle = Needle::new(pivot);
         let parts = self.0.parts();
@@ -260,8 +214,8 @@ impl ListMut<'_> {
         inserted
     }
 
-    /// Deletes up to `max` elements that are equal to `element`, those nearest to an end, and says how many. Effect:
-    /// `LREM`.
+    /// Deletes up to `max` elements that are equal to `element`, those nearest to an end, and says
+    /// how many. Effect: `LREM`.
     pub fn remove(&mut self, element: &[u8], nearest: ListEnd, max: usize) -> usize {
         let needle = Needle::new(element);
         let parts = self.0.parts();

@@ -142,8 +142,8 @@ impl QuicklistNode {
         Run::Pack(pack.iter_from(pack.seek(index).unwrap_or(self.end())))
     }
 
-    /// The place of the element with this index: an offset, of which only [`Self::start`], [`Self::end`] and those of
-    /// elements mean something.
+    /// The place of the element with this index: an offset, of which only [`Self::start`],
+    /// [`Self::end`] and those of elements mean something.
     pub(super) fn seek(&self, index: usize) -> usize {
         if self.is_plain() {
             return 0;
@@ -237,8 +237,8 @@ impl QuicklistNode {
         self.elements -= count as u32;
     }
 
-    /// Deletes up to `max` elements that match, those nearest to an end, and says how many. A node without elements is
-    /// to be removed.
+    /// Deletes up to `max` elements that match, those nearest to an end, and says how many. A node
+    /// without elements is to be removed.
     pub(super) fn delete_matches(
         &mut self,
         needle: Needle<'_>,
@@ -290,8 +290,8 @@ impl QuicklistNode {
         }
     }
 
-    /// Gives back all memory that the elements do not need. Copies: an allocator need not return any for a smaller size
-    /// of the same allocation.
+    /// Gives back all memory that the elements do not need. Copies: an allocator need not return
+    /// any for a smaller size of the same allocation.
     pub(super) fn fit(&mut self) {
         if self.is_wide() {
             *self.pack_mut() = self.bytes().to_vec();
@@ -347,7 +347,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Deletes up to `max` elements of a listpack that match, those nearest to an end, and says how many.
+/// Deletes up to `max` elements of a listpack that match, those nearest to an end, and says how
+/// many.
 pub(super) fn delete_matches(
     pack: &mut Vec<u8>,
     needle: Needle<'_>,

@@ -1,9 +1,10 @@
 //! The nodes of a large list, in order.
 //!
-//! They lie in groups of up to 128, which know how many elements they have. So reaching an index looks at groups, then at the
-//! nodes of one group, and a node in between moves no more than those of its group: a list of ten million elements has
-//! some 100 groups, and one whose every element is a node of its own has 80,000. The ends are queues. Copies of a list share
-//! groups, so copying takes a step for each; the first change in a group that is shared copies that group.
+//! They lie in groups of up to 128, which know how many elements they have. So reaching an index
+//! looks at groups, then at the nodes of one group, and a node in between moves no more than those
+//! of its group: a list of ten million elements has some 100 groups, and one whose every element is
+//! a node of its own has 80,000. The ends are queues. Copies of a list share groups, so copying
+//! takes a step for each; the first change in a group that is shared copies that group.
 
 use std::collections::VecDeque;
 
@@ -334,8 +335,9 @@ impl Nodes {
         self.groups.push_back(group);
     }
 
-    /// Lets `change` loose on the nodes from an end on, as long as it returns true. Those that have no element then are
-    /// removed; those that have become small are joined. It changes only nodes that it `concerns`.
+    /// Lets `change` loose on the nodes from an end on, as long as it returns true. Those that have
+    /// no element then are removed; those that have become small are joined. It changes only nodes
+    /// that it `concerns`.
     pub(super) fn sweep(
         &mut self,
         from: ListEnd,
@@ -398,7 +400,8 @@ impl Nodes {
         group.nodes.is_empty()
     }
 
-    /// Lets the node after `at` become part of the one at `at`, if they are small enough, and says whether they were.
+    /// Lets the node after `at` become part of the one at `at`, if they are small enough, and says
+    /// whether they were.
     pub(super) fn join_with_next(&mut self, at: NodeIndex, bounds: Bounds) -> bool {
         let Some(next) = self.after(at) else {
             return false;
@@ -411,7 +414,8 @@ impl Nodes {
         true
     }
 
-    /// Returns memory that was reserved for more nodes than there are, and where the ends have become small.
+    /// Returns memory that was reserved for more nodes than there are, and where the ends have
+    /// become small.
     pub(super) fn fit(&mut self) {
         self.fit_groups();
         for end in [ListEnd::Left, ListEnd::Right] {
@@ -519,7 +523,8 @@ impl Clone for NodeGroup {
     }
 }
 
-/// Which of the runs of these lengths, `total` together, has the index, and which index in it that is; from the nearer end.
+/// Which of the runs of these lengths, `total` together, has the index, and which index in it that
+/// is; from the nearer end.
 fn seek(
     lens: impl DoubleEndedIterator<Item = usize> + ExactSizeIterator,
     total: usize,

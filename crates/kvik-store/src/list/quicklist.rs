@@ -1,17 +1,17 @@
 //! A large list: nodes that are a listpack each, or one large element.
 //!
-//! Each operation looks at whole nodes until it comes to the one it is about, and changes that. Nodes are full but for those
-//! at the ends; where something has been inserted between full nodes, one is divided and the parts are joined with what
-//! is small beside them.
+//! Each operation looks at whole nodes until it comes to the one it is about, and changes that.
+//! Nodes are full but for those at the ends; where something has been inserted between full nodes,
+//! one is divided and the parts are joined with what is small beside them.
 
 use super::ListEnd;
 use super::bounds::Bounds;
 use super::node::{QuicklistNode, Run};
 use super::nodes::{NodeIndex, Nodes};
-use crate::layout::Layout;
-use crate::object::Large;
+use crate::cells::Cells;
+use crate::collection::Large;
+use crate::memory::MemoryMut;
 use crate::packed::{Element, Needle};
-use crate::raw::cells::Cells;
 
 /// See the module's description.
 #[derive(Debug, Default)]
@@ -42,6 +42,12 @@ pub(super) struct QuicklistWalk<'a> {
 }
 
 impl Quicklist {
+    /// The same list, which shares its nodes.
+    pub(super) fn share(&mut self) -> Self {
+        let nodes = self.nodes.share();
+        Self { nodes }
+    }
+
     /// The list of a listpack, which may be empty.
     pub(super) fn of(pack: Vec<u8>) -> Self {
         let mut list = Self::default();
@@ -52,7 +58,8 @@ impl Quicklist {
         list
     }
 
-    /// The listpack, if there is no more than one and it is small, to let it be the whole list again.
+    /// The listpack, if there is no more than one and it is small, to let it be the whole list
+    /// again.
     pub(super) fn take_small(&mut self, bounds: Bounds) -> Option<Vec<u8>> {
         let only = match self.nodes.len() {
             0 => return Some(Vec::new()),
@@ -111,7 +118,8 @@ impl Quicklist {
         self.nodes.push(end, QuicklistNode::of(element, bounds));
     }
 
-    /// Deletes `count` elements at an end, or as many as there are. Returns the nodes that are no longer needed, as a list.
+    /// Deletes `count` elements at an end, or as many as there are. Returns the nodes that are no
+    /// longer needed, as a list.
     pub(super) fn cut(&mut self, end: ListEnd, count: usize) -> Self {
         let count = count.min(self.len());
         let nodes = self.nodes.cut(end, count);
@@ -204,8 +212,8 @@ impl Quicklist {
         self.join_small(new, bounds);
     }
 
-    /// The place for an element of this length in a node that is there: the given one or, if that is at an end of its
-    /// node, in the node beside it.
+    /// The place for an element of this length in a node that is there: the given one or, if that
+    /// is at an end of its node, in the node beside it.
     fn room_for(
         &self,
         at: NodeIndex,
@@ -259,7 +267,8 @@ impl Quicklist {
         })
     }
 
-    /// Divides a node at a place and says where both parts are; the same, where the place is an end of the node.
+    /// Divides a node at a place and says where both parts are; the same, where the place is an end
+    /// of the node.
     fn divide(&mut self, at: NodeIndex, place: usize) -> (NodeIndex, NodeIndex) {
         let node = self.nodes.get(at);
         if place == node.start() || place == node.end() {
@@ -319,9 +328,8 @@ impl Large for Quicklist {
         self.nodes.free(max)
     }
 
-    fn copy_to(&mut self, _: &Cells, _: &mut Cells, _: &Layout) -> Self {
-        let nodes = self.nodes.share();
-        Self { nodes }
+    fn copy_to(&mut self, _: &Cells, _: &mut MemoryMut<'_>) -> Self {
+        self.share()
     }
 }
 

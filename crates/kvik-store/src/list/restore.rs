@@ -8,10 +8,11 @@ use crate::edit::Edit;
 use crate::entry::Entry;
 use crate::packed::Listpack;
 use crate::restore::{Malformed, Terms};
-use crate::value::IntText;
+use crate::text::IntText;
 
 impl<'g> Entry<'g> {
-    /// Begins a list beside what the key holds, which is discarded unless it is [restored](ListMut::restore).
+    /// Begins a list beside what the key holds, which is discarded unless it is
+    /// [restored](ListMut::restore).
     pub fn build_list(self) -> ListMut<'g> {
         ListMut(Edit::build(self))
     }

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use proptest::prelude::*;
 
-use super::{Elements, ListEnd, ListMut, ListRef};
+use super::change::ListMut;
+use super::{ListEnd, ListRef};
 use crate::trial::{Store, Words};
-use crate::{Encoding, Guard, IntText, KeyspaceId, StringRef, ValueRef};
+use crate::{Encoding, IntText, KeyspaceId, StringRef, ValueRef};
 
 type Model = BTreeMap<u8, Vec<Vec<u8>>>;
 
@@ -85,11 +86,12 @@ fn push(model: &mut Vec<Vec<u8>>, left: bool, element: Vec<u8>) {
 fn push_all(store: &mut Store, model: &mut Model, k: u8, left: bool, elements: Words, near: bool) {
     let pushed = elements.iter().map(Vec::as_slice);
     store.take_effects();
-    if near {
-        store.run(|guard| guard.entry(&[k]).push_to_list(end(left), pushed).unwrap());
-    } else {
-        edit(store, k, |list| list.push(end(left), pushed));
-    }
+    edit(store, k, |list| {
+        if !near {
+            list.0.take_out();
+        }
+        list.push(end(left), pushed);
+    });
     let verb: &[u8] = if left { b"LPUSH" } else { b"RPUSH" };
     let words = [verb.to_vec(), vec![k]].into_iter();
     let told: Words = words.chain(elements.iter().cloned()).collect();
@@ -101,28 +103,24 @@ fn push_all(store: &mut Store, model: &mut Model, k: u8, left: bool, elements: W
 
 /// Takes elements off an end, where the list lies or out of its place.
 fn pop(store: &mut Store, model: &mut Model, k: u8, left: bool, count: usize) {
-    let (key, mut told) = ([k], None);
-    let popped = if count.is_multiple_of(2) {
-        edit(store, k, |list| list.pop(end(left), count))
-    } else {
-        let mut tell = |elements: Elements<'_>| {
-            told = Some(elements.map(text).collect::<Vec<_>>());
-        };
-        let pop = |guard: &mut Guard<'_>| {
-            let entry = guard.entry(&key);
-            entry.pop_from_list(end(left), count, &mut tell)
-        };
-        store.run(pop).unwrap()
-    };
-    let model = model.entry(k).or_default();
-    if let Some(told) = told {
-        let mut expected = model.clone();
-        if !left {
-            expected.reverse();
+    let (seen, popped) = edit(store, k, |list| {
+        if count.is_multiple_of(2) {
+            list.0.take_out();
         }
-        expected.truncate(count);
-        assert_eq!(told, expected);
+        let seen: Words = list
+            .view()
+            .elements(end(left), 0, count)
+            .map(text)
+            .collect();
+        (seen, list.pop(end(left), count))
+    });
+    let model = model.entry(k).or_default();
+    let mut expected = model.clone();
+    if !left {
+        expected.reverse();
     }
+    expected.truncate(count);
+    assert_eq!(seen, expected);
     assert_eq!(popped, count.min(model.len()));
     let rest = model.len() - popped;
     let _ = if left {

@@ -173,7 +173,8 @@ proptest! {
                 prop_assert!(slices < 10_000);
             }
         }
-        // Nothing is left for whoever comes, not even what is hidden from others, but a key that goes as a whole.
+        // Nothing is left for whoever comes, not even what is hidden from others, but a key that
+        // goes as a whole.
         let (seen, left) = (look(&mut store, now, Mode::Follower), look(&mut other, now, Mode::Primary));
         prop_assert!(seen.iter().zip(&left).all(|(seen, left)| left.is_none() || seen == left));
         prop_assert!(look(&mut store, now, Mode::Primary) == left);

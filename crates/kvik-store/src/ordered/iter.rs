@@ -1,7 +1,7 @@
 //! Walking over a range of ranks, from either end.
 //!
-//! An iterator keeps no way through the tree: when a leaf is used up it looks for the next by its rank, which is cheap
-//! for the hundred items that it then has.
+//! An iterator keeps no way through the tree: when a leaf is used up it looks for the next by its
+//! rank, which is cheap for the hundred items that it then has.
 
 use std::iter::FusedIterator;
 use std::ops::Range;

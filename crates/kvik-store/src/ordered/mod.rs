@@ -3,21 +3,24 @@
 //! ```text
 //! RankTree -> Inner { lasts, counts, children } -> Inner -> leaf: [item, item, ...]
 //! ```
-//! The order is not that of the items: it may depend on bytes that lie elsewhere and that an item only refers to. So
-//! whatever compares takes a closure that says where what is sought lies relative to an item, as `sought.cmp(item)` would:
-//! `Greater` if it comes after it. Nothing else compares: once a place is found, the tree is changed by position.
+//! The order is not that of the items: it may depend on bytes that lie elsewhere and that an item
+//! only refers to. So whatever compares takes a closure that says where what is sought lies
+//! relative to an item, as `sought.cmp(item)` would: `Greater` if it comes after it. Nothing else
+//! compares: once a place is found, the tree is changed by position.
 //!
-//! An inner node knows of each child how many items are below it, which makes ranks, and the last of them, which is what a
-//! search compares with. These copies are exact at all times: the tree never asks about an item that has been removed or
-//! replaced, whose bytes may be gone.
+//! An inner node knows of each child how many items are below it, which makes ranks, and the last
+//! of them, which is what a search compares with. These copies are exact at all times: the tree
+//! never asks about an item that has been removed or replaced, whose bytes may be gone.
 //!
-//! A leaf has up to 2 KiB, 128 items at most, and its memory follows its size in steps of a quarter or less ([`room`]).
-//! That keeps small trees small, and splitting in halves cheap: items of 12 bytes inserted at random take 14 bytes, although
-//! leaves are two thirds full. At either end of the tree a full node is not halved: what is inserted in order fills
-//! every node. An item wants an alignment of 4 where 8 would pad it: a score is better two `u32` than an `f64`.
+//! A leaf has up to 2 KiB, 128 items at most, and its memory follows its size in steps of a quarter
+//! or less ([`room`]). That keeps small trees small, and splitting in halves cheap: items of 12
+//! bytes inserted at random take 14 bytes, although leaves are two thirds full. At either end of
+//! the tree a full node is not halved: what is inserted in order fills every node. An item wants an
+//! alignment of 4 where 8 would pad it: a score is better two `u32` than an `f64`.
 //!
-//! Costs: O(log n) comparisons to find, and O(log n) nodes touched to change; a step of an iterator is O(1), for it looks
-//! for its place once in a leaf. It recurses no deeper than the tree is high. What removes many items takes a limit.
+//! Costs: O(log n) comparisons to find, and O(log n) nodes touched to change; a step of an iterator
+//! is O(1), for it looks for its place once in a leaf. It recurses no deeper than the tree is high.
+//! What removes many items takes a limit.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -40,8 +43,8 @@ pub(crate) struct RankTree<T> {
     bytes: usize,
 }
 
-/// No memory holds a tree of this height: an inner node that is not at an end has at least two children, and sixteen
-/// if items take 12 bytes.
+/// No memory holds a tree of this height: an inner node that is not at an end has at least two
+/// children, and sixteen if items take 12 bytes.
 const MAX_HEIGHT: usize = 32;
 
 /// A position in a leaf and the way to it.
@@ -99,6 +102,7 @@ impl<T: Copy> RankTree<T> {
     }
 
     /// How many items there are.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -113,13 +117,8 @@ impl<T: Copy> RankTree<T> {
         self.bytes
     }
 
-    /// The item that `cmp` calls equal.
-    pub(crate) fn find(&self, cmp: impl FnMut(&T) -> Ordering) -> Option<T> {
-        let (place, found) = self.locate(cmp);
-        found.map(|leaf| leaf[place.at])
-    }
-
-    /// The rank of the item that `cmp` calls equal, from 0; or, as an error, how many come before where it would be.
+    /// The rank of the item that `cmp` calls equal, from 0; or, as an error, how many come before
+    /// where it would be.
     pub(crate) fn rank_of(&self, mut cmp: impl FnMut(&T) -> Ordering) -> Result<usize, usize> {
         let mut found = false;
         let rank = self.partition_point(|item| {
@@ -130,7 +129,8 @@ impl<T: Copy> RankTree<T> {
         if found { Ok(rank) } else { Err(rank) }
     }
 
-    /// The number of items for which `before` holds, which must be the first ones: the rank of the first one behind a bound.
+    /// The number of items for which `before` holds, which must be the first ones: the rank of the
+    /// first one behind a bound.
     pub(crate) fn partition_point(&self, mut before: impl FnMut(&T) -> bool) -> usize {
         let mut rank = 0;
         let (_, leaf) = self.descend(|inner| {
@@ -139,24 +139,6 @@ impl<T: Copy> RankTree<T> {
             child
         });
         rank + leaf.partition_point(before)
-    }
-
-    /// The item of this rank.
-    pub(crate) fn get(&self, rank: usize) -> Option<T> {
-        (rank < self.len).then(|| {
-            let (place, leaf) = self.seek(rank);
-            leaf[place.at]
-        })
-    }
-
-    /// The first item.
-    pub(crate) fn first(&self) -> Option<T> {
-        self.get(0)
-    }
-
-    /// The last item.
-    pub(crate) fn last(&self) -> Option<T> {
-        (self.len > 0).then(|| self.root.last())
     }
 
     /// The items of these ranks, as far as they exist, from either end.
@@ -169,7 +151,8 @@ impl<T: Copy> RankTree<T> {
         self.range(0..self.len)
     }
 
-    /// Inserts an item where `cmp` says, unless there is one that it calls equal; says whether it did.
+    /// Inserts an item where `cmp` says, unless there is one that it calls equal; says whether it
+    /// did.
     pub(crate) fn insert(&mut self, item: T, cmp: impl FnMut(&T) -> Ordering) -> bool {
         let (place, found) = self.locate(cmp);
         if found.is_some() {
@@ -185,7 +168,8 @@ impl<T: Copy> RankTree<T> {
         self.insert_at(&place, item);
     }
 
-    /// Puts `item` in the place of the one that `cmp` calls equal, which is returned. It must belong there.
+    /// Puts `item` in the place of the one that `cmp` calls equal, which is returned. It must
+    /// belong there.
     pub(crate) fn replace(&mut self, item: T, cmp: impl FnMut(&T) -> Ordering) -> Option<T> {
         let (place, found) = self.locate(cmp);
         let old = found?[place.at];
@@ -201,18 +185,8 @@ impl<T: Copy> RankTree<T> {
         Some(item)
     }
 
-    /// Removes the first item.
-    pub(crate) fn pop_first(&mut self) -> Option<T> {
-        self.pop(0)
-    }
-
-    /// Removes the last item.
-    pub(crate) fn pop_last(&mut self) -> Option<T> {
-        self.pop(self.len.checked_sub(1)?)
-    }
-
-    /// Removes the items of these ranks, as far as they exist, and tells `gone` of each, in order. It takes as long as there
-    /// are items: who must not take long asks for some at a time.
+    /// Removes the items of these ranks, as far as they exist, and tells `gone` of each, in order.
+    /// It takes as long as there are items: who must not take long asks for some at a time.
     pub(crate) fn remove_range(&mut self, ranks: Range<usize>, mut gone: impl FnMut(T)) {
         let ranks = self.clamp(ranks);
         let mut left = ranks.len();
@@ -226,7 +200,8 @@ impl<T: Copy> RankTree<T> {
         }
     }
 
-    /// Removes up to `max` items, whichever is cheapest, tells `gone` of each, and says whether there are more.
+    /// Removes up to `max` items, whichever is cheapest, tells `gone` of each, and says whether
+    /// there are more.
     pub(crate) fn drain(&mut self, max: usize, mut gone: impl FnMut(T)) -> bool {
         let mut left = max.min(self.len);
         while left > 0 {
@@ -240,16 +215,6 @@ impl<T: Copy> RankTree<T> {
         !self.is_empty()
     }
 
-    fn pop(&mut self, rank: usize) -> Option<T> {
-        if rank >= self.len {
-            return None;
-        }
-        let (place, leaf) = self.seek(rank);
-        let item = leaf[place.at];
-        self.remove_run(&place, 1);
-        Some(item)
-    }
-
     fn clamp(&self, ranks: Range<usize>) -> Range<usize> {
         let end = ranks.end.min(self.len);
         ranks.start.min(end)..end
@@ -258,7 +223,8 @@ impl<T: Copy> RankTree<T> {
 
 /// Finding places.
 impl<T: Copy> RankTree<T> {
-    /// Walks down to a leaf through the children that `choose` names. The place is the leaf's beginning.
+    /// Walks down to a leaf through the children that `choose` names. The place is the leaf's
+    /// beginning.
     fn descend(&self, mut choose: impl FnMut(&Inner<T>) -> usize) -> (LeafPath, &[T]) {
         let mut place = LeafPath {
             steps: [0; MAX_HEIGHT],
@@ -331,8 +297,8 @@ impl<T: Copy> RankTree<T> {
         }
     }
 
-    /// Removes `count` items of one leaf. A leaf at an end of the tree may become as small as it likes: whoever takes items
-    /// from there will take the others too, or fill it again.
+    /// Removes `count` items of one leaf. A leaf at an end of the tree may become as small as it
+    /// likes: whoever takes items from there will take the others too, or fill it again.
     fn remove_run(&mut self, place: &LeafPath, count: usize) {
         let at_end = place.first || place.last;
         let range = place.at..place.at + count;

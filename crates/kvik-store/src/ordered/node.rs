@@ -1,11 +1,13 @@
 //! The nodes of the tree, and how they are split, joined and kept from becoming sparse.
 //!
-//! A change walks down the steps of a place and mends on the way back: every inner node brings the count and the last item
-//! of the child in question up to date. Each adds to and takes from `bytes` what its vectors allocate and free.
+//! A change walks down the steps of a place and mends on the way back: every inner node brings the
+//! count and the last item of the child in question up to date. Each adds to and takes from `bytes`
+//! what its vectors allocate and free.
 //!
-//! A node has a quarter of what it could have, or more. Exceptions are the root, inner nodes at an end of the tree, where
-//! full ones are split unevenly, and the first and the last leaf. What becomes sparse is joined with a neighbour if both
-//! together leave a quarter free, and else takes from it until they are even; so it takes many changes until the next time.
+//! A node has a quarter of what it could have, or more. Exceptions are the root, inner nodes at an
+//! end of the tree, where full ones are split unevenly, and the first and the last leaf. What
+//! becomes sparse is joined with a neighbour if both together leave a quarter free, and else takes
+//! from it until they are even; so it takes many changes until the next time.
 
 use std::ops::Range;
 
@@ -21,8 +23,8 @@ pub(super) enum TreeNode<T> {
     Inner(Box<Inner<T>>),
 }
 
-/// The children of an inner node, and for each how many items it holds and which is the last. Vectors of their own keep
-/// together what a search reads.
+/// The children of an inner node, and for each how many items it holds and which is the last.
+/// Vectors of their own keep together what a search reads.
 pub(super) struct Inner<T> {
     pub(super) lasts: Vec<T>,
     pub(super) counts: Vec<usize>,
@@ -364,7 +366,8 @@ fn insert_item<T: Copy>(items: &mut Vec<T>, at: usize, item: T, cut: Cut) -> Opt
     let full = items.len() == TreeNode::<T>::LEAF;
     let mut split = full.then(|| room::split_off(items, cut.of(TreeNode::<T>::LEAF, 0)));
     match &mut split {
-        // What is left of a leaf that was split at its front is nothing, and the item belongs there.
+        // What is left of a leaf that was split at its front is nothing, and the item belongs
+        // there.
         Some(right) if at >= items.len() && !items.is_empty() => {
             room::insert(right, at - items.len(), item);
         }

@@ -1,8 +1,9 @@
 //! Vectors whose capacity follows their length in small steps.
 //!
-//! Capacities are such that the bytes are a multiple of 64, and above 512 of an eighth of the next power of two: the sizes
-//! that allocators have classes for. Memory is given back when it would do for a quarter more elements and another step, so
-//! that no sequence of changes allocates each time.
+//! Capacities are such that the bytes are a multiple of 64, and above 512 of an eighth of the next
+//! power of two: the sizes that allocators have classes for. Memory is given back when it would do
+//! for a quarter more elements and another step, so that no sequence of changes allocates each
+//! time.
 
 const STEP_BYTES: usize = 64;
 

@@ -3,8 +3,8 @@
 //! ```text
 //! width in bytes, 2, 4 or 8 (4) | integers (4) | integer ...        everything little-endian
 //! ```
-//! Finding an integer is a binary search; adding one moves those above it, and widens all of them if it is the first that
-//! needs it. They do not become narrower again when it is removed.
+//! Finding an integer is a binary search; adding one moves those above it, and widens all of them
+//! if it is the first that needs it. They do not become narrower again when it is removed.
 
 use super::Packed;
 
@@ -33,13 +33,15 @@ pub struct IntSetIter<'a> {
 }
 
 impl<'a> IntSet<'a> {
-    /// The set that `bytes` are. See the [module above](crate::packed) for what happens if they are none.
+    /// The set that `bytes` are. See the [module above](crate::packed) for what happens if they are
+    /// none.
     #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
-    /// The set that `bytes` are, if they are one that is not empty: header, length, and integers in order.
+    /// The set that `bytes` are, if they are one that is not empty: header, length, and integers in
+    /// order.
     pub fn validate(bytes: &'a [u8]) -> Option<Self> {
         let (width, rest) = bytes.split_first_chunk::<4>()?;
         let (len, values) = rest.split_first_chunk::<4>()?;
@@ -232,7 +234,8 @@ fn width_of(value: i64) -> usize {
     }
 }
 
-/// Adds an integer that is not there, and that is no wider than the others, at the index that [`IntSet::place`] gives it.
+/// Adds an integer that is not there, and that is no wider than the others, at the index that
+/// [`IntSet::place`] gives it.
 pub fn insert(intset: &mut impl Packed, position: usize, value: i64) {
     let width = IntSet::new(intset.bytes()).width();
     let at = HEADER_BYTES + position * width;
@@ -241,7 +244,8 @@ pub fn insert(intset: &mut impl Packed, position: usize, value: i64) {
     note_len(bytes);
 }
 
-/// Stores all integers in `width` bytes, from the last on, so that none is overwritten before it is read.
+/// Stores all integers in `width` bytes, from the last on, so that none is overwritten before it is
+/// read.
 fn widen(intset: &mut Vec<u8>, width: usize) {
     let (old, len) = (IntSet::new(intset).width(), IntSet::new(intset).len());
     intset.resize(HEADER_BYTES + len * width, 0);

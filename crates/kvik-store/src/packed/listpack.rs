@@ -1,25 +1,26 @@
 //! The listpack: strings and integers one behind the other, readable in both directions.
 //!
 //! ```text
-//! total bytes (4, little-endian) | elements (2, little-endian; 65535: count them) | entry ... | 255
+//! total bytes (4) | elements (2; 65535: count them) | entry ... | 255        both little-endian
 //! ```
-//! An entry (`listpack/entry.rs`) carries its length at both ends. Elements are addressed by offset, the byte at which their
-//! entry starts; offsets stay good while nothing before them changes. There is no index: reaching the n-th element costs as
-//! many steps as there are elements between it and the nearer end, finding one costs a step for each before it, and
-//! changing one moves all bytes behind it. That beats any structure with pointers as long as everything fits a few
-//! cache lines.
+//! An entry (`listpack/entry.rs`) carries its length at both ends. Elements are addressed by
+//! offset, the byte at which their entry starts; offsets stay good while nothing before them
+//! changes. There is no index: reaching the n-th element costs as many steps as there are elements
+//! between it and the nearer end, finding one costs a step for each before it, and changing one
+//! moves all bytes behind it. That beats any structure with pointers as long as everything fits a
+//! few cache lines.
 //!
-//! As in Redis, the count in the header ends at 65535, and a listpack that once had as many elements counts them whenever
-//! it is asked, also when it has fewer, until [`recount`].
-//! An element reads as a string does, and a string that is the canonical form of an integer is stored as one.
+//! As in Redis, the count in the header ends at 65535, and a listpack that once had as many
+//! elements counts them whenever it is asked, also when it has fewer, until [`recount`]. An element
+//! reads as a string does, and a string that is the canonical form of an integer is stored as one.
 
 mod edit;
 mod entry;
 
 use self::entry::Stride;
-use crate::value::canonical_int;
+use crate::text::canonical_int;
 
-pub use crate::value::StringRef as Element;
+pub use crate::text::StringRef as Element;
 pub use edit::{
     append, append_all, clear, delete, delete_matches, delete_range, empty, insert_after,
     insert_all, insert_before, merge, prepend, put, recount, replace, write,
@@ -66,15 +67,17 @@ pub struct ListpackIter<'a> {
 }
 
 impl<'a> Listpack<'a> {
-    /// The listpack that `bytes` are. See the [module above](crate::packed) for what happens if they are none.
+    /// The listpack that `bytes` are. See the [module above](crate::packed) for what happens if
+    /// they are none.
     #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
-    /// The listpack that `bytes` are, if they are one: header, every entry from both ends, count and end mark. An
-    /// element need not have its shortest encoding. Unlike Redis it insists on the shortest form of the lengths at the end
-    /// of entries, because what another form means can depend on the bytes of the entry before.
+    /// The listpack that `bytes` are, if they are one: header, every entry from both ends, count
+    /// and end mark. An element need not have its shortest encoding. Unlike Redis it insists on the
+    /// shortest form of the lengths at the end of entries, because what another form means can
+    /// depend on the bytes of the entry before.
     pub fn validate(bytes: &'a [u8]) -> Option<Self> {
         let (total, rest) = bytes.split_first_chunk::<4>()?;
         let (noted, rest) = rest.split_first_chunk::<2>()?;
@@ -121,7 +124,8 @@ impl<'a> Listpack<'a> {
         self.at(self.seek(index)?)
     }
 
-    /// The offset of the element with this index, from the nearer end if the number of elements is known.
+    /// The offset of the element with this index, from the nearer end if the number of elements is
+    /// known.
     pub fn seek(self, index: usize) -> Option<usize> {
         match self.noted_len() {
             Some(len) if index >= len => None,
@@ -148,7 +152,8 @@ impl<'a> Listpack<'a> {
         self.checked(self.behind(at)?)
     }
 
-    /// The offset of the element before the one at `at`, which may also be the offset of the end mark.
+    /// The offset of the element before the one at `at`, which may also be the offset of the end
+    /// mark.
     #[inline]
     pub fn prev(self, at: usize) -> Option<usize> {
         let size = entry::size_before(self.bytes.get(HEADER_BYTES..at)?)?;
@@ -167,8 +172,8 @@ impl<'a> Listpack<'a> {
             .is_some_and(|element| Needle::new(text).matches(element))
     }
 
-    /// The offset of the first element with this text, looking at every `skip + 1`st: with a skip of 1, at the fields of a
-    /// sequence of fields and values.
+    /// The offset of the first element with this text, looking at every `skip + 1`st: with a skip
+    /// of 1, at the fields of a sequence of fields and values.
     #[inline]
     pub fn find(self, text: &[u8], skip: usize) -> Option<usize> {
         self.find_from(HEADER_BYTES, Needle::new(text), skip)
@@ -180,8 +185,8 @@ impl<'a> Listpack<'a> {
         self.walk(at, skip, |entries| needle.matches_first(entries))
     }
 
-    /// The offset of the first element for which `is_it`, which is asked about every `skip + 1`st from the one at `at` on, and is
-    /// given all bytes from the element on.
+    /// The offset of the first element for which `is_it`, which is asked about every `skip + 1`st
+    /// from the one at `at` on, and is given all bytes from the element on.
     #[inline]
     pub(crate) fn walk(
         self,
@@ -309,7 +314,8 @@ impl<'a> Needle<'a> {
     }
 }
 
-/// Whether two texts of one length are the same. They mostly differ at the end, and comparing the whole of them is a call.
+/// Whether two texts of one length are the same. They mostly differ at the end, and comparing the
+/// whole of them is a call.
 #[inline]
 fn same(a: &[u8], b: &[u8]) -> bool {
     let ends_differ = match (a.last_chunk::<8>(), b.last_chunk::<8>()) {

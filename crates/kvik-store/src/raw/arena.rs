@@ -1,27 +1,29 @@
 //! The memory of a stripe's entries: cells in pages of 64 KiB, one size of cell to a page.
 //!
-//! A reference is the number of a page and of a cell in it. Since the stripe owns the arena, the stripe's lock owns the
-//! memory: no atomics, nothing freed by others. Free cells of a page form a list through their first two bytes; cells that
-//! were never used lie behind the others and are not touched, so that a page costs no more memory than it holds.
+//! A reference is the number of a page and of a cell in it. Since the stripe owns the arena, the
+//! stripe's lock owns the memory: no atomics, nothing freed by others. Free cells of a page form a
+//! list through their first two bytes; cells that were never used lie behind the others and are not
+//! touched, so that a page costs no more memory than it holds.
 //!
-//! The page directory can be read without the lock, to compute where an entry is and fetch it into the cache; reading the
-//! entry itself is for the owner. All slices come from `&self` or `&mut self`, and a reference to a page that is gone
-//! panics; one to a cell that has another owner by now is a broken invariant of the caller, but stays inside the arena.
+//! The page directory can be read without the lock, to compute where an entry is and fetch it into
+//! the cache; reading the entry itself is for the owner. All slices come from `&self` or `&mut
+//! self`, and a reference to a page that is gone panics; one to a cell that has another owner by
+//! now is a broken invariant of the caller, but stays inside the arena.
 //!
-//! Pages that a mass deletion left sparse are emptied by [`Arena::begin_compaction`], after which [`Arena::relocate`] moves
-//! whatever entry of theirs it is offered, until [`Arena::end_compaction`].
+//! Pages that a mass deletion left sparse are emptied by [`Arena::begin_compaction`], after which
+//! [`Arena::relocate`] moves whatever entry of theirs it is offered, until
+//! [`Arena::end_compaction`].
 
-use std::num::NonZeroU32;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::class::{CLASSES, bytes_of, class_for};
+use super::entry_ref::{EntryRef, MAX_PAGES};
+use super::line::{LINE, fetch};
 use super::pool::{self, PAGE_BYTES, Page};
-use super::prefetch::{LINE, fetch};
 use super::stable::StableVec;
 
-const CELL_BITS: u32 = 12;
 /// Pages up to which the directory is one array; looking one up is quickest there.
 const FIRST_PAGES: usize = 512;
 const NO_CELL: u16 = u16::MAX;
@@ -29,11 +31,8 @@ const NO_PAGE: u32 = 0;
 /// A page is sparse when less than this part of its cells is used.
 const SPARSE: (usize, usize) = (1, 2);
 
-/// Names a cell of one arena.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct EntryRef(NonZeroU32);
-
-/// Where pages are, readable without the lock: the address of a page, aligned, plus its cells' size.
+/// Where pages are, readable without the lock: the address of a page, aligned, plus its cells'
+/// size.
 #[derive(Default)]
 pub(crate) struct PageDirectory(StableVec<AtomicPtr<u8>, FIRST_PAGES>);
 
@@ -46,8 +45,8 @@ pub(crate) struct Arena {
     open: [u32; CLASSES],
     /// Numbers of pages that were given back.
     unused: Vec<u32>,
-    /// The page that was emptied last, for the next one that is needed: to go through the pool each time an entry comes and
-    /// goes alone in its size would take longer than all else.
+    /// The page that was emptied last, for the next one that is needed: to go through the pool each
+    /// time an entry comes and goes alone in its size would take longer than all else.
     spare: Option<Page>,
     live_bytes: usize,
     touched_bytes: usize,
@@ -77,33 +76,9 @@ enum PageState {
     Closing,
 }
 
-impl EntryRef {
-    pub(crate) fn from_bits(bits: u32) -> Option<Self> {
-        NonZeroU32::new(bits).map(Self)
-    }
-
-    pub(crate) fn bits(self) -> u32 {
-        self.0.get()
-    }
-
-    fn new(page: usize, cell: usize) -> Self {
-        let page = u32::try_from(page).expect("pages are counted in 20 bits");
-        Self::from_bits(page << CELL_BITS | cell as u32).expect("pages are counted from 1")
-    }
-
-    #[inline]
-    fn page(self) -> usize {
-        (self.0.get() >> CELL_BITS) as usize
-    }
-
-    #[inline]
-    fn cell(self) -> usize {
-        (self.0.get() & ((1 << CELL_BITS) - 1)) as usize
-    }
-}
-
 impl PageDirectory {
-    /// Where an entry is, if its page exists; only an address, since without the lock nobody may read there.
+    /// Where an entry is, if its page exists; only an address, since without the lock nobody may
+    /// read there.
     #[inline]
     pub(crate) fn address(&self, entry: EntryRef) -> Option<*const u8> {
         let (start, bytes) = self.page(entry.page());
@@ -204,10 +179,11 @@ impl Arena {
     #[inline]
     pub(crate) fn bytes(&self, entry: EntryRef) -> &[u8] {
         let (start, bytes) = self.cell(entry);
-        // Most cells lie across two lines; the second one is on its way while the first is looked at.
+        // Most cells lie across two lines; the second one is on its way while the first is looked
+        // at.
         fetch(start.wrapping_add(bytes.min(LINE) - 1));
-        // SAFETY: `cell` gives a range of a page this arena owns, made of initialized bytes; `&self` keeps others from
-        // writing there.
+        // SAFETY: `cell` gives a range of a page this arena owns, made of initialized bytes;
+        // `&self` keeps others from writing there.
         unsafe { std::slice::from_raw_parts(start, bytes) }
     }
 
@@ -223,8 +199,8 @@ impl Arena {
     pub(crate) fn pair(&mut self, from: EntryRef, to: EntryRef) -> (&[u8], &mut [u8]) {
         assert_ne!(from, to, "two cells are asked for");
         let ((from, from_bytes), (to, to_bytes)) = (self.cell(from), self.cell(to));
-        // SAFETY: as in `bytes` and `bytes_mut`. Cells of one page do not overlap, for they have one size; those of
-        // different pages do not either.
+        // SAFETY: as in `bytes` and `bytes_mut`. Cells of one page do not overlap, for they have
+        // one size; those of different pages do not either.
         unsafe {
             (
                 std::slice::from_raw_parts(from, from_bytes),
@@ -242,8 +218,8 @@ impl Arena {
             bytes != 0 && offset + bytes <= PAGE_BYTES,
             "a reference leads to a cell of a page"
         );
-        // SAFETY: only `open_page` puts pages into the directory, which it got from the pool, and `give_back` takes
-        // them out; the offset was checked to lie inside.
+        // SAFETY: only `open_page` puts pages into the directory, which it got from the pool, and
+        // `give_back` takes them out; the offset was checked to lie inside.
         (unsafe { start.add(offset) }, bytes)
     }
 
@@ -300,7 +276,7 @@ impl Arena {
     #[cold]
     fn open_page(&mut self, class: usize) -> usize {
         let number = self.unused.pop().map_or(self.pages.len(), |n| n as usize);
-        assert!(number < 1 << (32 - CELL_BITS), "64 GiB in one stripe");
+        assert!(number < MAX_PAGES, "64 GiB in one stripe");
         if number == self.pages.len() {
             self.pages.push(PageMeta::default());
         }
@@ -324,8 +300,8 @@ impl Arena {
         }
     }
 
-    /// Ends a page without entries. No size keeps one: there are many sizes, and a collection that grows passes through all
-    /// of them.
+    /// Ends a page without entries. No size keeps one: there are many sizes, and a collection that
+    /// grows passes through all of them.
     #[cold]
     fn emptied(&mut self, number: usize) {
         if self.pages[number].state == PageState::Open {

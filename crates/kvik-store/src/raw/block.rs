@@ -1,11 +1,13 @@
 //! Blocks of buckets: what tables are made of.
 //!
-//! A block is 1, 2, 4 .. 64 buckets and named by four bytes. All blocks of the process lie in chunks that hold nothing
-//! else, and a bucket is made of atomics; so whatever number is taken for a reference, what it leads to is a bucket or
-//! nothing. That is what lets [`super::prefetch`] follow references that may be out of date.
+//! A block is 1, 2, 4 .. 64 buckets and named by four bytes. All blocks of the process lie in
+//! chunks that hold nothing else, and a bucket is made of atomics; so whatever number is taken for
+//! a reference, what it leads to is a bucket or nothing. That is what lets [`super::prefetch`]
+//! follow references that may be out of date.
 //!
-//! Freed blocks are handed out again at their size; 64 buckets are one system page, and smaller blocks are cut from one
-//! and never joined again, since tables small enough for them are many and alike.
+//! Freed blocks are handed out again at their size; 64 buckets are one system page, and smaller
+//! blocks are cut from one and never joined again, since tables small enough for them are many and
+//! alike.
 
 use std::ptr::{self, NonNull};
 use std::sync::Mutex;
@@ -60,8 +62,8 @@ impl BlockRef {
         if start.is_null() || at as usize + count > CHUNK_BUCKETS as usize {
             return None;
         }
-        // SAFETY: the chunk holds `CHUNK_BUCKETS` buckets and stays for ever. They are made of atomics, for which
-        // zeros are valid, and nothing ever accesses them otherwise.
+        // SAFETY: the chunk holds `CHUNK_BUCKETS` buckets and stays for ever. They are made of
+        // atomics, for which zeros are valid, and nothing ever accesses them otherwise.
         Some(unsafe { std::slice::from_raw_parts(start.add(at as usize), count) })
     }
 }
@@ -87,8 +89,8 @@ pub(crate) fn trim(bytes: usize) -> bool {
     drop(blocks);
     for block in &trimmed {
         let buckets = block.buckets(1 << TOP_ORDER).expect("blocks lie in chunks");
-        // SAFETY: the largest blocks are whole system pages of a chunk, and this one is on no list. Who still reads
-        // it without a lock reads zeros from then on.
+        // SAFETY: the largest blocks are whole system pages of a chunk, and this one is on no list.
+        // Who still reads it without a lock reads zeros from then on.
         unsafe { pool::forget_contents(NonNull::from(&buckets[0]).cast(), TOP_BYTES) };
     }
     lock(&BLOCKS).fresh.extend(trimmed);

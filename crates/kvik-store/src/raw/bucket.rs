@@ -3,15 +3,16 @@
 //! ```text
 //! 12 tags, 0 = free | 4 bytes of notes | 12 references of 4 bytes
 //! ```
-//! The notes say which of the lanes belong to the bucket before ("foreign"), and how many keys that belong here are in
-//! the bucket behind ("spilled") and in the segment's stash ("stashed"), so that a lookup that fails ends at one line.
+//! The notes say which of the lanes belong to the bucket before ("foreign"), and how many keys that
+//! belong here are in the bucket behind ("spilled") and in the segment's stash ("stashed"), so that
+//! a lookup that fails ends at one line.
 //!
-//! Every field is an atomic that is accessed relaxed, which costs nothing and makes it sound to look at a bucket without
-//! the lock of its stripe. There is one writer, who has that lock.
+//! Every field is an atomic that is accessed relaxed, which costs nothing and makes it sound to
+//! look at a bucket without the lock of its stripe. There is one writer, who has that lock.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use super::arena::EntryRef;
+use super::entry_ref::EntryRef;
 
 pub(crate) const LANES: usize = 12;
 
@@ -188,7 +189,8 @@ fn equal_bytes_portable(low: u64, high: u64, byte: u8) -> u16 {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     let of = |word: u64| {
         let differs = word ^ (ONES * u64::from(byte));
-        // The top bit of each byte, set when the byte is zero; adding 0x7F per byte cannot carry into the next one.
+        // The top bit of each byte, set when the byte is zero; adding 0x7F per byte cannot carry
+        // into the next one.
         let zero = !(((differs & (ONES * 0x7F)) + ONES * 0x7F) | differs | (ONES * 0x7F));
         // Gathers the eight bits in the top byte.
         ((zero >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u16

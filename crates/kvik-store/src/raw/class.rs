@@ -1,5 +1,6 @@
-//! The sizes in which the arena hands out memory: steps of 4 bytes up to 128, of 8 up to 256, and from there on eight
-//! steps to each doubling, up to 4 KiB. What is asked for is rounded up by 2 bytes of 60 on average, by 6 % above 256.
+//! The sizes in which the arena hands out memory: steps of 4 bytes up to 128, of 8 up to 256, and
+//! from there on eight steps to each doubling, up to 4 KiB. What is asked for is rounded up by 2
+//! bytes of 60 on average, by 6 % above 256.
 
 /// Largest size.
 pub(crate) const MAX_BYTES: usize = 4096;

@@ -1,10 +1,11 @@
 //! When the next key of a table expires, without anything kept per key.
 //!
-//! Beside each segment with volatile keys lies the earliest deadline of each of its buckets; over the segments lies a
-//! tournament tree of minima. A deadline is noted in O(log segments), mostly one comparison; it is never taken back, so
-//! what is known is early when a deadline was moved or its key is gone, and never late. Who finds a bucket due looks at its
-//! (at most twelve) keys and either finds one that is due or learns the bucket's true minimum: each such look in vain is
-//! paid for by a deadline noted before. The cost is 512 bytes for a segment of 300 to 740 keys.
+//! Beside each segment with volatile keys lies the earliest deadline of each of its buckets; over
+//! the segments lies a tournament tree of minima. A deadline is noted in O(log segments), mostly
+//! one comparison; it is never taken back, so what is known is early when a deadline was moved or
+//! its key is gone, and never late. Who finds a bucket due looks at its (at most twelve) keys and
+//! either finds one that is due or learns the bucket's true minimum: each such look in vain is paid
+//! for by a deadline noted before. The cost is 512 bytes for a segment of 300 to 740 keys.
 
 use crate::UnixMs;
 

@@ -1,21 +1,22 @@
-//! Memory from the system, for all stores of the process: chunks of 2 MiB that are mapped once and never unmapped.
+//! Memory from the system, for all stores of the process: chunks of 2 MiB that are mapped once and
+//! never unmapped.
 //!
-//! A chunk serves one purpose for good: entry pages of 64 KiB, or buckets (see [`super::block`]). Because bucket memory
-//! is never anything else, it can be read without a lock: what is read may be stale, never foreign.
+//! A chunk serves one purpose for good: entry pages of 64 KiB, or buckets (see [`super::block`]).
+//! Because bucket memory is never anything else, it can be read without a lock: what is read may be
+//! stale, never foreign.
 //!
-//! What is given back stays resident and is handed out first. [`trim`] returns it to the system in slices; it is the only
-//! place that does, and it is meant for a thread on which nobody waits.
+//! What is given back stays resident and is handed out first. [`trim`] returns it to the system in
+//! slices; it is the only function that does, and it is meant for a thread on which nobody waits.
 //!
-//! Beyond [`SMALL_CHUNKS`] the system is asked for huge pages: entries lie anywhere, and most accesses would have to look up
-//! where their page of 4 KiB is. Each of them is resident as soon as it is touched, which a small store would notice, and
-//! that takes about 1 ms: so [`prepare`] touches the next ones before they are needed. To join small pages once a chunk is
-//! full was tried: it takes the system 3 ms, in which nobody can access the chunk.
+//! Beyond [`SMALL_CHUNKS`] the system is asked for huge pages: entries lie anywhere, and most
+//! accesses would have to look up where their page of 4 KiB is. Each of them is resident as soon as
+//! it is touched, which a small store would notice, and that takes about 1 ms: so [`prepare`]
+//! touches the next ones before they are needed. To join small pages once a chunk is full was
+//! tried: it takes the system 3 ms, in which nobody can access the chunk.
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use super::block;
 
 /// Bytes of an entry page; it is also aligned so.
 pub(crate) const PAGE_BYTES: usize = 64 << 10;
@@ -87,7 +88,8 @@ pub(crate) fn take() -> Page {
     }
     let start = chunk();
     for at in (PAGE_BYTES..CHUNK_BYTES).step_by(PAGE_BYTES).rev() {
-        // SAFETY: `at` lies inside the chunk, which is ours and is cut here into pages that do not overlap.
+        // SAFETY: `at` lies inside the chunk, which is ours and is cut here into pages that do not
+        // overlap.
         pool.fresh.push(Page(unsafe { start.add(at) }));
     }
     Page(start)
@@ -97,8 +99,9 @@ pub(crate) fn give(page: Page) {
     lock(&POOL).used.push(page);
 }
 
-/// Returns up to `pages` times 64 KiB to the system and says whether there may be more to return.
-pub(crate) fn trim(pages: usize) -> bool {
+/// Returns up to `pages` times 64 KiB to the system. Says how many it returned, and whether there
+/// are more.
+pub(crate) fn trim(pages: usize) -> (usize, bool) {
     let mut pool = lock(&POOL);
     let keep = pool.used.len().saturating_sub(pages);
     let trimmed = pool.used.split_off(keep);
@@ -107,9 +110,9 @@ pub(crate) fn trim(pages: usize) -> bool {
         // SAFETY: the page is ours until it is put back below.
         unsafe { forget_contents(page.start(), PAGE_BYTES) };
     }
-    let left = pages - trimmed.len();
+    let count = trimmed.len();
     lock(&POOL).fresh.extend(trimmed);
-    block::trim(left * PAGE_BYTES) || keep > 0
+    (count, keep > 0)
 }
 
 /// A chunk of zeros, aligned to its size, that is the caller's for ever.
@@ -178,7 +181,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Zeroed memory aligned to a chunk, never unmapped.
 #[cfg(all(unix, not(miri)))]
 fn map(bytes: usize) -> NonNull<u8> {
-    // SAFETY: a fresh anonymous mapping at an address of the system's choice touches no memory of ours.
+    // SAFETY: a fresh anonymous mapping at an address of the system's choice touches no memory of
+    // ours.
     let start = unsafe {
         libc::mmap(
             std::ptr::null_mut(),
@@ -193,7 +197,8 @@ fn map(bytes: usize) -> NonNull<u8> {
         std::alloc::handle_alloc_error(chunk_layout(bytes));
     }
     let start = start.cast::<u8>();
-    // SAFETY: one chunk more than asked for was mapped, so the aligned start is inside and `bytes` follow it.
+    // SAFETY: one chunk more than asked for was mapped, so the aligned start is inside and `bytes`
+    // follow it.
     let aligned = unsafe { start.add(start.align_offset(CHUNK_BYTES)) };
     NonNull::new(aligned).expect("the system maps nothing at 0")
 }
@@ -209,15 +214,15 @@ fn chunk_layout(bytes: usize) -> std::alloc::Layout {
     std::alloc::Layout::from_size_align(bytes, CHUNK_BYTES).expect("a power of two")
 }
 
-/// Tells the system that it may take the memory behind these bytes, which read as zeros afterwards. Where the system
-/// has no such call they stay as they are.
+/// Tells the system that it may take the memory behind these bytes, which read as zeros afterwards.
+/// Where the system has no such call they stay as they are.
 ///
 /// # Safety
 /// The range is whole system pages of a chunk, and nobody has a use for the contents.
 pub(crate) unsafe fn forget_contents(start: NonNull<u8>, bytes: usize) {
     #[cfg(all(target_os = "linux", not(miri)))]
-    // SAFETY: the range is mapped, private and anonymous; its new contents are zeros, which are initialized bytes.
-    // Failure leaves it as it was.
+    // SAFETY: the range is mapped, private and anonymous; its new contents are zeros, which are
+    // initialized bytes. Failure leaves it as it was.
     unsafe {
         libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_DONTNEED);
     }
@@ -225,7 +230,8 @@ pub(crate) unsafe fn forget_contents(start: NonNull<u8>, bytes: usize) {
     let _ = (start, bytes);
 }
 
-/// Asks the system to back these bytes by huge pages as they are touched. Where it has none to give, nothing changes.
+/// Asks the system to back these bytes by huge pages as they are touched. Where it has none to
+/// give, nothing changes.
 ///
 /// # Safety
 /// The range is mapped.

@@ -1,34 +1,28 @@
-//! Fetching into the cache, before the lock is taken, what a command will need.
+//! Fetching into the cache, before the lock is taken, what a lookup will need.
 //!
-//! A lookup misses the cache twice, at the bucket and at the entry, one after the other. Who has a batch of keys asks for
-//! all their buckets first and then for all their entries, and the misses overlap. What is read here is atomics in memory
-//! that stays what it is (see [`super::block`]); it may be out of date, and then the wrong line is fetched. Entries
-//! themselves are not read.
+//! A lookup misses the cache twice, at the bucket and at the entry, one after the other. A batch of
+//! lookups first fetches all buckets and then all entries, so that the misses overlap. This reads
+//! only atomics in memory that stays what it is (see [`super::block`]). They may be out of date,
+//! and then the wrong line is fetched. Entries themselves are not read.
 
 use std::sync::{Arc, OnceLock};
 
-use super::arena::{EntryRef, PageDirectory};
+use super::arena::PageDirectory;
 use super::bucket::Bucket;
-use super::root::{Root, Word, prefix};
+use super::entry_ref::EntryRef;
+use super::line::{LINE, fetch};
+use super::position::Position;
+use super::root::{Root, Word};
 use super::stable::StableVec;
-use crate::keyspace::KeyspaceId;
-use crate::layout::Layout;
 
-/// A line of the cache.
-pub(super) const LINE: usize = 64;
-
-/// What of a stripe can be read without its lock.
-pub(crate) struct Shared {
+/// The roots of a stripe's tables and the directory of its pages: the part of a stripe that is
+/// readable without its lock.
+pub(crate) struct SharedTables {
     roots: StableVec<OnceLock<Arc<Root>>, 16>,
     pages: Arc<PageDirectory>,
 }
 
-/// Fetches what lookups in one stripe will need, without its lock. Made by [`crate::Stripe::view`] and valid however
-/// long it is kept.
-#[derive(Clone)]
-pub struct StripeView(Arc<Shared>);
-
-impl Shared {
+impl SharedTables {
     pub(crate) fn new(pages: &Arc<PageDirectory>) -> Self {
         Self {
             roots: StableVec::default(),
@@ -36,34 +30,17 @@ impl Shared {
         }
     }
 
-    /// Shows a keyspace's table.
-    pub(crate) fn show(&self, keyspace: usize, root: &Arc<Root>) {
-        self.roots.reach(keyspace).get_or_init(|| Arc::clone(root));
+    /// Adds the table with this number.
+    pub(crate) fn show(&self, table: usize, root: &Arc<Root>) {
+        self.roots.reach(table).get_or_init(|| Arc::clone(root));
     }
 
+    /// First step: fetches the bucket at this position of a table, and the next one, where the
+    /// entry may be as well.
     #[inline]
-    fn word(&self, keyspace: KeyspaceId, hash: u64) -> Option<Word> {
-        let root = self.roots.get(keyspace.0 as usize)?.get()?;
-        root.word(prefix(hash))
-    }
-}
-
-impl StripeView {
-    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
-        Self(Arc::clone(shared))
-    }
-
-    /// First step: fetches the bucket of the key with this hash, and the next one, where the key may be as well.
-    #[inline]
-    pub fn prefetch_bucket(
-        &self,
-        layout: &Layout,
-        keyspace: KeyspaceId,
-        hash: u64,
-    ) -> Option<Lookup<'_>> {
-        let hash = layout.position_of(hash);
-        let word = self.0.word(keyspace, hash)?;
-        let spot = word.spot(hash);
+    pub(crate) fn prefetch_bucket(&self, table: usize, position: Position) -> Option<Lookup<'_>> {
+        let word = self.word(table, position)?;
+        let spot = word.spot(position);
         let (home, next) = word.segment()?.pair(spot);
         fetch(std::ptr::from_ref(home).cast());
         fetch(std::ptr::from_ref(next).cast());
@@ -71,8 +48,14 @@ impl StripeView {
             home,
             next,
             tag: spot.tag,
-            pages: &self.0.pages,
+            pages: &self.pages,
         })
+    }
+
+    #[inline]
+    fn word(&self, table: usize, position: Position) -> Option<Word> {
+        let root = self.roots.get(table)?.get()?;
+        root.word(position.prefix())
     }
 }
 
@@ -86,8 +69,9 @@ pub struct Lookup<'a> {
 }
 
 impl Lookup<'_> {
-    /// Second step, when the bucket has arrived: fetches the entries that look as if they had this hash, nearly always
-    /// one or none. What has gone to the stash of its segment is not worth the search.
+    /// Second step, when the bucket has arrived: fetches the entries that look as if they had this
+    /// hash, nearly always one or none. What has gone to the stash of its segment is not worth the
+    /// search.
     #[inline]
     pub fn prefetch_entry(&self) {
         self.prefetch_entries_of(self.home);
@@ -115,25 +99,6 @@ impl PageDirectory {
     }
 }
 
-/// Fetches a line for reading. Any address will do.
-#[inline]
-pub(super) fn fetch(line: *const u8) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: prefetching accesses nothing as far as the program can tell, whatever the address; every x86-64 processor
-    // has the instruction.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(line.cast());
-    }
-    #[cfg(all(target_arch = "aarch64", not(miri)))]
-    // SAFETY: as above; the instruction changes no register or flag.
-    unsafe {
-        std::arch::asm!("prfm pldl1keep, [{0}]", in(reg) line, options(nostack, readonly, preserves_flags));
-    }
-    #[cfg(not(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri))))]
-    let _ = line;
-}
-
 impl std::fmt::Debug for Lookup<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Lookup")
@@ -142,14 +107,8 @@ impl std::fmt::Debug for Lookup<'_> {
     }
 }
 
-impl std::fmt::Debug for StripeView {
+impl std::fmt::Debug for SharedTables {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StripeView").finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
+        f.debug_struct("SharedTables").finish_non_exhaustive()
     }
 }

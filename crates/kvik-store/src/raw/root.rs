@@ -1,15 +1,18 @@
-//! The part of a table that can be read without its stripe's lock: which segment holds which hashes.
+//! The part of a table that can be read without its stripe's lock: which segment holds which
+//! hashes.
 //!
-//! The directory is indexed by the leading bits of the hash. It doubles by being written out anew, beside the old one, which
-//! stays for those who still read it and for the table that has shrunk: together 16 bytes for a segment of 4 KiB.
+//! The directory is indexed by the leading bits of the hash. It doubles by being written out anew,
+//! beside the old one, which stays for those who still read it and for the table that has shrunk:
+//! together 16 bytes for a segment of 4 KiB.
 //!
-//! A word names a segment: its block, its number in the table, how many leading bits of the hash its keys have in common
-//! and how large the block is.
+//! A word names a segment: its block, its number in the table, how many leading bits of the hash
+//! its keys have in common and how large the block is.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::block::BlockRef;
+use super::position::{Position, Prefix};
 use super::segment::{Segment, Spot};
 
 /// Most leading bits of the hash that a directory goes by.
@@ -38,7 +41,7 @@ pub(crate) struct Directory {
 impl Directory {
     /// The segment that holds hashes with this prefix.
     #[inline]
-    pub(crate) fn word(&self, prefix: u32) -> Option<Word> {
+    pub(crate) fn word(&self, prefix: Prefix) -> Option<Word> {
         let word = self.words.get(index(prefix, self.bits))?;
         Word::unpack(word.load(Ordering::Relaxed))
     }
@@ -59,12 +62,12 @@ impl Word {
         self.block.buckets(1 << self.order).map(Segment::new)
     }
 
-    /// A hash as this segment uses it. The tag's bits are not among those that choose stripe, segment and bucket.
+    /// A position as this segment uses it.
     #[inline]
-    pub(crate) fn spot(self, hash: u64) -> Spot {
+    pub(crate) fn spot(self, position: Position) -> Spot {
         Spot {
-            fraction: (prefix(hash) as u64).wrapping_shl(self.depth) as u32,
-            tag: ((hash >> 24) as u8).max(1),
+            fraction: u64::from(position.prefix().0).wrapping_shl(self.depth) as u32,
+            tag: position.tag(),
         }
     }
 
@@ -90,7 +93,7 @@ impl Word {
 impl Root {
     /// The segment that holds hashes with this prefix, if there is any.
     #[inline]
-    pub(crate) fn word(&self, prefix: u32) -> Option<Word> {
+    pub(crate) fn word(&self, prefix: Prefix) -> Option<Word> {
         let bits = self.bits.load(Ordering::Relaxed);
         let word = if bits == 0 {
             self.first.load(Ordering::Relaxed)
@@ -101,7 +104,8 @@ impl Root {
         Word::unpack(word)
     }
 
-    /// The directory as it is now, for the table that owns it; none while there is one segment, or none.
+    /// The directory as it is now, for the table that owns it; none while there is one segment, or
+    /// none.
     pub(crate) fn current(&self) -> Option<Directory> {
         let bits = self.bits();
         (bits > 0).then(|| Directory {
@@ -123,7 +127,7 @@ impl Root {
     }
 
     /// Lets the segment hold all hashes that begin as `prefix` does.
-    pub(crate) fn publish(&self, prefix: u32, word: Word) {
+    pub(crate) fn publish(&self, prefix: Prefix, word: Word) {
         let bits = self.bits();
         if bits == 0 {
             self.first.store(word.pack(), Ordering::Relaxed);
@@ -186,14 +190,8 @@ impl Root {
 
 /// The place of a prefix in the directory for so many bits, which are at least one.
 #[inline]
-fn index(prefix: u32, bits: u32) -> usize {
-    (prefix >> (32 - bits)) as usize
-}
-
-/// The 32 leading bits of a hash, without those that chose the stripe.
-#[inline]
-pub(crate) fn prefix(hash: u64) -> u32 {
-    (hash >> 32) as u32
+fn index(prefix: Prefix, bits: u32) -> usize {
+    (prefix.0 >> (32 - bits)) as usize
 }
 
 fn exchange(a: &AtomicU64, b: &AtomicU64) {

@@ -3,13 +3,14 @@
 //! ```text
 //! home buckets 0 .. 60, in the order of the hashes | stash 60 .. 64
 //! ```
-//! A key's home is the bucket at the same fraction of the segment as its hash is of the hashes the segment covers. When
-//! that is full it goes to the next one (the last one's next is the first), if need be after moving a key there on or a
-//! foreign key here back; and when that fails, to the stash. Such a segment is 96 % full on average when it first refuses
-//! a key. Smaller blocks have no stash: when one is full, the table takes a larger one.
+//! A key's home is the bucket at the same fraction of the segment as its hash is of the hashes the
+//! segment covers. When that is full it goes to the next one (the last one's next is the first), if
+//! need be after moving a key there on or a foreign key here back; and when that fails, to the
+//! stash. Such a segment is 96 % full on average when it first refuses a key. Smaller blocks have
+//! no stash: when one is full, the table takes a larger one.
 
-use super::arena::EntryRef;
 use super::bucket::{Bucket, LANES, Lanes};
+use super::entry_ref::EntryRef;
 
 const FULL: usize = 64;
 const FULL_HOMES: usize = 60;

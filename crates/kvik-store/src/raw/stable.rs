@@ -1,8 +1,9 @@
 //! An array that grows without moving, so that it can be read while somebody else grows it.
 //!
-//! Its parts ("leaves") hold `FIRST` elements, as many again and then twice as many as the one before. They are allocated once and stay until the array is dropped. There is meant to be one
-//! writer, who holds a lock that readers do not take; what the elements need in order to be read meanwhile is the
-//! elements' affair, which is why they are atomics wherever this is used.
+//! Its parts ("leaves") hold `FIRST` elements, as many again and then twice as many as the one
+//! before. They are allocated once and stay until the array is dropped. There is meant to be one
+//! writer, who holds a lock that readers do not take; what the elements need in order to be read
+//! meanwhile is the elements' affair, which is why they are atomics wherever this is used.
 
 use std::marker::PhantomData;
 use std::ptr;
@@ -34,8 +35,8 @@ impl<T: Default + Send + Sync, const FIRST: usize> StableVec<T, FIRST> {
         if start.is_null() {
             return None;
         }
-        // SAFETY: a leaf that is not null holds `leaf_len(leaf)` elements, made before it was published and dropped
-        // only with `self`; `locate` gives an offset below that.
+        // SAFETY: a leaf that is not null holds `leaf_len(leaf)` elements, made before it was
+        // published and dropped only with `self`; `locate` gives an offset below that.
         Some(unsafe { &*start.add(offset) })
     }
 
@@ -70,7 +71,8 @@ impl<T, const FIRST: usize> Drop for StableVec<T, FIRST> {
         for (leaf, start) in self.leaves.iter_mut().enumerate() {
             let start = *start.get_mut();
             if !start.is_null() {
-                // SAFETY: `add` published this leaf, `self` is going and with it every borrow of an element.
+                // SAFETY: `add` published this leaf, `self` is going and with it every borrow of an
+                // element.
                 unsafe { free::<T, FIRST>(start, leaf) };
             }
         }

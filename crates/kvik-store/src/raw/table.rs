@@ -1,40 +1,44 @@
 //! A hash table in hash order that grows one segment at a time.
 //!
-//! A hash's 32 leading bits (its prefix) say which segment holds it (see [`super::root`]) and where in the segment
-//! ([`super::segment`]); eight others are its tag. A table begins as one bucket of 64 bytes; its only segment doubles up to
-//! 64 buckets and from then on a full segment splits in two by the next bit. Two that became sparse are joined again, and
-//! the last one shrinks. No step concerns more than two segments, about 740 keys.
+//! The prefix of a position says which segment holds it (see [`super::root`]) and where in the
+//! segment ([`super::segment`]). A table begins as one bucket of 64 bytes; its only segment doubles
+//! up to 64 buckets, and from then on a full segment splits in two by the next bit of the prefix.
+//! Two that became sparse are joined again, and the last one shrinks ([`growth`]). No step concerns
+//! more than two segments, about 740 keys.
 //!
-//! Hashes that crowd so closely that splitting does not help go to a sorted list beside the segments: that takes an
-//! attacker who knows the seed, and then costs time but nothing else.
+//! Positions that crowd so closely that splitting does not help go to a sorted list beside the
+//! segments ([`crowd`]): that takes an attacker who knows the seed, and costs time but nothing
+//! else.
 //!
-//! [`Table::walk`] visits the keys of one home bucket after the other, in hash order. Bucket borders of a segment are
-//! borders in its halves too, and it filters nothing: whatever splits or joins between two calls, a key with a prefix from
-//! the returned one on has not been left out.
+//! [`Table::walk`] visits the keys of one home bucket after the other, in the order of their
+//! positions. Bucket borders of a segment are borders in its halves too, and the walk filters
+//! nothing: whatever splits or joins between two calls, a key with a prefix from the returned one
+//! on has not been left out.
 //!
-//! The table knows references and hashes only; what it needs to know about a key it asks [`Keys`].
+//! The table knows references and positions only; what it needs to know about an entry it asks
+//! [`Keys`].
+//!
+//! Costs: a lookup reads one bucket, and one more where the bucket says so; an insertion moves 740
+//! keys at worst.
+
+mod crowd;
+mod growth;
 
 use std::sync::Arc;
 
-use super::arena::EntryRef;
 use super::block::{self, BlockRef, TOP_ORDER};
 use super::bucket::LANES;
 use super::deadlines::{Deadlines, NEVER};
-use super::root::{Directory, MAX_DEPTH, Root, Word, prefix};
-use super::segment::{Location, Segment, capacity};
+use super::entry_ref::EntryRef;
+use super::position::{Position, Prefix};
+use super::root::{Directory, Root, Word};
+use super::segment::{Location, Segment};
 use crate::UnixMs;
-
-/// Two segments with no more keys than this are joined: half of what one takes.
-const JOIN_LEN: usize = 384;
-/// How many keys fewer there are when it is tried again, if those that are left lie too close together.
-const JOIN_STEP: usize = 48;
-/// How far ahead entries are fetched into the cache when many are about to be hashed.
-const AHEAD: usize = 24;
 
 /// What a table asks about the entries it leads to.
 pub(crate) trait Keys {
-    /// The hash under which the entry was inserted.
-    fn hash(&self, entry: EntryRef) -> u64;
+    /// The position at which the entry was inserted.
+    fn position(&self, entry: EntryRef) -> Position;
     /// When it expires.
     fn expiry(&self, entry: EntryRef) -> Option<UnixMs>;
     /// Tells that the entry will be asked about soon.
@@ -50,8 +54,8 @@ pub(crate) struct Table {
     segments: Vec<SegmentMeta>,
     /// Numbers of segments that are gone.
     unused: Vec<u32>,
-    /// Keys no segment had room for, by hash.
-    crowd: Vec<(u64, EntryRef)>,
+    /// Entries no segment had room for, by position.
+    crowd: Vec<(Position, EntryRef)>,
     crowd_due: UnixMs,
     deadlines: Deadlines,
     len: usize,
@@ -91,26 +95,26 @@ impl Table {
             + self.root.bytes()
             + self.segments.capacity() * size_of::<SegmentMeta>()
             + self.unused.capacity() * size_of::<u32>()
-            + self.crowd.capacity() * size_of::<(u64, EntryRef)>()
+            + self.crowd.capacity() * size_of::<(Position, EntryRef)>()
             + self.deadlines.bytes()
     }
 
-    /// The entry with this hash that `is_it` accepts.
+    /// The entry at this position that `is_it` accepts.
     #[inline]
     pub(crate) fn find(
         &self,
-        hash: u64,
+        position: Position,
         mut is_it: impl FnMut(EntryRef) -> bool,
     ) -> Option<EntryRef> {
-        let word = self.word_of(prefix(hash))?;
+        let word = self.word_of(position.prefix())?;
         let segment = word.segment()?;
-        if let Some(at) = segment.find(word.spot(hash), &mut is_it) {
+        if let Some(at) = segment.find(word.spot(position), &mut is_it) {
             return segment.buckets()[at.bucket].get(at.lane);
         }
         if self.crowd.is_empty() {
             return None;
         }
-        let crowd = self.crowd_of(hash);
+        let crowd = self.crowd_of(position);
         crowd
             .iter()
             .map(|&(_, entry)| entry)
@@ -118,46 +122,46 @@ impl Table {
     }
 
     /// Adds an entry that is not in the table yet.
-    pub(crate) fn insert(&mut self, hash: u64, entry: EntryRef, keys: &impl Keys) {
+    pub(crate) fn insert(&mut self, position: Position, entry: EntryRef, keys: &impl Keys) {
         self.len += 1;
         if self.segments.is_empty() {
             self.start();
         }
-        while !self.try_insert(hash, entry, keys) {
-            if !self.grow(hash, keys) {
-                self.insert_in_crowd(hash, entry, keys);
+        while !self.try_insert(position, entry, keys) {
+            if !self.grow(position, keys) {
+                self.insert_in_crowd(position, entry, keys);
                 return;
             }
         }
     }
 
     /// Takes out an entry that is in the table.
-    pub(crate) fn remove(&mut self, hash: u64, entry: EntryRef, keys: &impl Keys) {
+    pub(crate) fn remove(&mut self, position: Position, entry: EntryRef, keys: &impl Keys) {
         self.len -= 1;
-        let Some((word, segment, at)) = self.locate(hash, entry) else {
-            let index = self.crowd_index(hash, entry);
+        let Some((word, segment, at)) = self.locate(position, entry) else {
+            let index = self.crowd_index(position, entry);
             self.crowd.remove(index);
-            self.shrink(hash, self.word(hash), keys);
+            self.shrink(position, self.word(position), keys);
             return;
         };
-        segment.remove(word.spot(hash).fraction, at);
+        segment.remove(word.spot(position).fraction, at);
         self.segments[word.number as usize].len -= 1;
-        self.shrink(hash, word, keys);
+        self.shrink(position, word, keys);
     }
 
     /// Lets the place of an entry lead to another one with the same key.
-    pub(crate) fn replace(&mut self, hash: u64, old: EntryRef, new: EntryRef) {
-        if let Some((_, segment, at)) = self.locate(hash, old) {
+    pub(crate) fn replace(&mut self, position: Position, old: EntryRef, new: EntryRef) {
+        if let Some((_, segment, at)) = self.locate(position, old) {
             segment.buckets()[at.bucket].replace(at.lane, new);
         } else {
-            let index = self.crowd_index(hash, old);
+            let index = self.crowd_index(position, old);
             self.crowd[index].1 = new;
         }
     }
 
     /// Notes that an entry in the table expires at `at`.
-    pub(crate) fn lower_deadline(&mut self, hash: u64, entry: EntryRef, at: UnixMs) {
-        if let Some((word, segment, place)) = self.locate(hash, entry) {
+    pub(crate) fn lower_deadline(&mut self, position: Position, entry: EntryRef, at: UnixMs) {
+        if let Some((word, segment, place)) = self.locate(position, entry) {
             let count = segment.buckets().len();
             self.deadlines
                 .lower(word.number as usize, place.bucket, count, at);
@@ -171,8 +175,8 @@ impl Table {
         self.deadlines.earliest().min(self.due_in_crowd())
     }
 
-    /// An entry that is due. Looks into `looks` buckets at most and takes off how many it needed; when none are left
-    /// there may be more to find.
+    /// An entry that is due. Looks into `looks` buckets at most and takes off how many it needed;
+    /// when none are left there may be more to find.
     pub(crate) fn next_due(
         &mut self,
         now: UnixMs,
@@ -190,6 +194,8 @@ impl Table {
             if let Some((at, entry)) = first.filter(|&(at, _)| at <= now) {
                 return Some((at, entry));
             }
+            // What was noted is of an entry that is gone or expires later: the true minimum
+            // replaces it.
             let at = first.map_or(NEVER, |(at, _)| at);
             self.deadlines.set(number, bucket, at);
         }
@@ -213,23 +219,26 @@ impl Table {
         noted.chain(crowd).filter(is_due)
     }
 
-    /// Visits entries in prefix order from `from` on, home bucket by home bucket, until `visit` has returned false.
-    /// Returns the prefix to go on with, or `None` at the end.
+    /// Visits entries in prefix order from `from` on, home bucket by home bucket, until `visit` has
+    /// returned false. Returns the prefix to go on with, or `None` at the end.
     pub(crate) fn walk(
         &self,
-        from: u32,
+        from: Prefix,
         keys: &impl Keys,
         mut visit: impl FnMut(EntryRef) -> bool,
-    ) -> Option<u32> {
-        let mut from = u64::from(from);
+    ) -> Option<Prefix> {
+        let mut from = from;
         let mut more = true;
-        while let Ok(start) = u32::try_from(from) {
-            let word = self.word_of(start)?;
+        loop {
+            let word = self.word_of(from)?;
             let segment = word.segment()?;
-            let base = u64::from(start) >> (32 - word.depth) << (32 - word.depth);
+            let base = from.first_of(word.depth);
+            // The first prefix of a home bucket: the segment's 2^(32 - depth) prefixes are spread
+            // over its homes in order.
             let border = |home| base + segment.start_of(home).div_ceil(1 << word.depth);
-            let strays = self.strays(base..border(segment.homes()), segment, keys);
-            let first = segment.home(((from - base) << word.depth) as u32);
+            let end = border(segment.homes());
+            let strays = self.strays(base..end, segment, keys);
+            let first = segment.home(((u64::from(from.0) - base) << word.depth) as u32);
             for home in first..segment.homes() {
                 let range = border(home)..border(home + 1);
                 let strays = strays.iter().filter(|(at, _)| range.contains(at));
@@ -239,13 +248,13 @@ impl Table {
                 {
                     more &= visit(entry);
                 }
+                // Buckets are visited whole, so that the next page begins at a border.
                 if !more {
-                    return u32::try_from(range.end).ok();
+                    return u32::try_from(range.end).ok().map(Prefix);
                 }
             }
-            from = border(segment.homes());
+            from = u32::try_from(end).ok().map(Prefix)?;
         }
-        None
     }
 
     /// Every entry, in no particular order.
@@ -259,6 +268,8 @@ impl Table {
         if self.len == 0 {
             return None;
         }
+        // Lanes are drawn until one is taken. To draw a bucket and then one of its keys would
+        // favour the keys of sparse buckets.
         let mut state = random;
         for _ in 0..1000 {
             state = state
@@ -274,7 +285,8 @@ impl Table {
             .or_else(|| self.crowd.first().map(|&(_, entry)| entry))
     }
 
-    /// Offers every entry of a segment for replacement and says whether there is a segment with a higher number.
+    /// Offers every entry of a segment for replacement and says whether there is a segment with a
+    /// higher number.
     pub(crate) fn replace_in_segment(
         &mut self,
         number: usize,
@@ -288,6 +300,7 @@ impl Table {
                 }
             }
         }
+        // The crowd belongs to no segment; it goes with the first.
         for (_, entry) in self.crowd.iter_mut().filter(|_| number == 0) {
             *entry = replacement(*entry).unwrap_or(*entry);
         }
@@ -296,6 +309,7 @@ impl Table {
 
     /// Empties the table; the entries are freed through what is returned.
     pub(crate) fn detach(&mut self) -> Detached {
+        // The root is shared with those who look without the lock: it stays, and leads nowhere.
         self.root.reset(None);
         let mut old = std::mem::take(self);
         self.root = Arc::clone(&old.root);
@@ -319,71 +333,34 @@ impl Table {
     }
 
     #[inline]
-    fn word_of(&self, prefix: u32) -> Option<Word> {
+    fn word_of(&self, prefix: Prefix) -> Option<Word> {
         match &self.directory {
             Some(directory) => directory.word(prefix),
             None => self.root.word(prefix),
         }
     }
 
-    fn start(&mut self) {
-        let word = self.add_segment(0, 0);
-        self.root.reset(Some(word));
+    fn word(&self, position: Position) -> Word {
+        self.word_of(position.prefix())
+            .expect("a table with entries has a segment for every position")
     }
 
-    fn add_segment(&mut self, order: u32, depth: u32) -> Word {
-        let block = self.take_block(order);
-        let meta = SegmentMeta {
-            block,
-            len: 0,
-            order: order as u8,
-            live: true,
-        };
-        let number = if let Some(number) = self.unused.pop() {
-            self.segments[number as usize] = meta;
-            number
-        } else {
-            self.segments.push(meta);
-            self.segments.len() as u32 - 1
-        };
-        Word {
-            block,
-            number,
-            depth,
-            order,
-        }
-    }
-
-    fn take_block(&mut self, order: u32) -> BlockRef {
-        self.block_bytes += block_bytes(order);
-        block::take(order)
-    }
-
-    fn give_block(&mut self, block: BlockRef, order: u32) {
-        self.block_bytes -= block_bytes(order);
-        block::give(block, order);
-    }
-
-    fn word(&self, hash: u64) -> Word {
-        self.word_of(prefix(hash))
-            .expect("a table with entries has a segment for every hash")
-    }
-
-    fn locate(&self, hash: u64, entry: EntryRef) -> Option<(Word, Segment, Location)> {
-        let word = self.word(hash);
+    fn locate(&self, position: Position, entry: EntryRef) -> Option<(Word, Segment, Location)> {
+        let word = self.word(position);
         let segment = word.segment()?;
-        let at = segment.find(word.spot(hash), |found| found == entry)?;
+        let at = segment.find(word.spot(position), |found| found == entry)?;
         Some((word, segment, at))
     }
 
-    fn try_insert(&mut self, hash: u64, entry: EntryRef, keys: &impl Keys) -> bool {
-        let word = self.word(hash);
+    fn try_insert(&mut self, position: Position, entry: EntryRef, keys: &impl Keys) -> bool {
+        let word = self.word(position);
         let segment = word.segment().expect("a table's blocks are whole");
-        let Some(placed) = segment.insert(word.spot(hash), entry) else {
+        let Some(placed) = segment.insert(word.spot(position), entry) else {
             return false;
         };
         let (number, count) = (word.number as usize, segment.buckets().len());
         self.segments[number].len += 1;
+        // The key that made room may be the one that expires first; its new bucket has to know.
         if let Some((from, to)) = placed.moved {
             let at = self.deadlines.of_bucket(number, from);
             if at != NEVER {
@@ -394,165 +371,6 @@ impl Table {
             self.deadlines.lower(number, placed.bucket, count, at);
         }
         true
-    }
-
-    /// Makes room in the segment of a hash, if that is possible.
-    fn grow(&mut self, hash: u64, keys: &impl Keys) -> bool {
-        let word = self.word(hash);
-        if word.order < TOP_ORDER {
-            self.resize(hash, word, word.order + 1, keys);
-        } else if word.depth < self.depth_limit() {
-            self.split(hash, word, keys);
-        } else {
-            return false;
-        }
-        true
-    }
-
-    /// Segments of well mixed hashes differ in depth by 2 or 3. A directory that goes deeper than six bits more than the
-    /// number of keys asks for would be large and nearly empty.
-    fn depth_limit(&self) -> u32 {
-        let segments = self.len / JOIN_LEN + 1;
-        (segments.ilog2() + 6).min(MAX_DEPTH)
-    }
-
-    /// Gives a segment a block of another size, unless that is smaller and not all fits into it; says whether it did.
-    fn resize(&mut self, hash: u64, word: Word, order: u32, keys: &impl Keys) -> bool {
-        let entries = self.entries_of(hash, word, keys);
-        let block = self.take_block(order);
-        let resized = Word {
-            block,
-            order,
-            ..word
-        };
-        if order < word.order && !fits(resized, &entries) {
-            self.give_block(block, order);
-            return false;
-        }
-        self.clear(hash, word);
-        let meta = &mut self.segments[word.number as usize];
-        (meta.block, meta.order) = (block, order as u8);
-        self.root.publish(prefix(hash), resized);
-        self.give_block(word.block, word.order);
-        self.put_entries(&entries, keys);
-        true
-    }
-
-    fn split(&mut self, hash: u64, word: Word, keys: &impl Keys) {
-        let entries = self.entries_of(hash, word, keys);
-        self.clear(hash, word);
-        if word.depth == self.root.bits() {
-            self.root.double();
-            self.directory = self.root.current();
-        }
-        let depth = word.depth + 1;
-        let left = Word { depth, ..word };
-        let right = self.add_segment(word.order, depth);
-        let bit = 1 << (32 - depth);
-        self.root.publish(prefix(hash) & !bit, left);
-        self.root.publish(prefix(hash) | bit, right);
-        self.put_entries(&entries, keys);
-    }
-
-    /// Joins the segment with its other half, or makes the only one smaller, when few keys are left. What deletes keys in the
-    /// order of their hashes leaves those that come behind close together. Such are not joined where they would crowd; as
-    /// that is found out by trying, it is not tried with every key that goes.
-    fn shrink(&mut self, hash: u64, word: Word, keys: &impl Keys) {
-        let len = self.len_of(hash, word);
-        if word.depth > 0 {
-            let other_hash = hash ^ 1 << (64 - word.depth);
-            let other = self.word(other_hash);
-            let others = self.len_of(other_hash, other);
-            let sum = len + others;
-            if other.depth == word.depth
-                && sum <= JOIN_LEN
-                && sum.is_multiple_of(JOIN_STEP)
-                && self.join((hash, word), (other_hash, other), keys)
-            {
-                self.shrink(hash, self.word(hash), keys);
-            }
-        } else if word.order > 0 {
-            let few = capacity(1 << (word.order - 1)) / 2;
-            if len <= few
-                && len.is_multiple_of((few / 4).max(1))
-                && self.resize(hash, word, word.order - 1, keys)
-            {
-                self.shrink(hash, self.word(hash), keys);
-            }
-        }
-    }
-
-    /// Number of keys of a segment and of its crowd.
-    fn len_of(&self, hash: u64, word: Word) -> usize {
-        let crowd = self.crowd_beside(hash, word);
-        usize::from(self.segments[word.number as usize].len) + crowd.len()
-    }
-
-    /// Joins two segments unless not all fits into one; says whether it did.
-    fn join(&mut self, kept: (u64, Word), gone: (u64, Word), keys: &impl Keys) -> bool {
-        let mut entries = self.entries_of(kept.0, kept.1, keys);
-        entries.extend(self.entries_of(gone.0, gone.1, keys));
-        let block = self.take_block(kept.1.order);
-        let joined = Word {
-            block,
-            depth: kept.1.depth - 1,
-            ..kept.1
-        };
-        if !fits(joined, &entries) {
-            self.give_block(block, joined.order);
-            return false;
-        }
-        self.clear(kept.0, kept.1);
-        self.clear(gone.0, gone.1);
-        self.segments[kept.1.number as usize].block = block;
-        if joined.depth == 0 {
-            self.root.reset(Some(joined));
-            self.directory = None;
-        } else {
-            self.root.publish(prefix(kept.0), joined);
-        }
-        self.segments[gone.1.number as usize].live = false;
-        self.unused.push(gone.1.number);
-        self.give_block(kept.1.block, kept.1.order);
-        self.give_block(gone.1.block, gone.1.order);
-        self.put_entries(&entries, keys);
-        true
-    }
-
-    /// What is in a segment, and in the crowd of its hashes.
-    fn entries_of(&self, hash: u64, word: Word, keys: &impl Keys) -> Vec<(u64, EntryRef)> {
-        let segment = word.segment().expect("a table's blocks are whole");
-        let refs: Vec<EntryRef> = segment.entries().collect();
-        refs.iter()
-            .take(AHEAD)
-            .for_each(|&entry| keys.prefetch(entry));
-        let mut entries = Vec::with_capacity(refs.len());
-        for (index, &entry) in refs.iter().enumerate() {
-            if let Some(&soon) = refs.get(index + AHEAD) {
-                keys.prefetch(soon);
-            }
-            entries.push((keys.hash(entry), entry));
-        }
-        entries.extend_from_slice(&self.crowd[self.crowd_beside(hash, word)]);
-        entries
-    }
-
-    /// Empties a segment, and the crowd of its hashes.
-    fn clear(&mut self, hash: u64, word: Word) {
-        let segment = word.segment().expect("a table's blocks are whole");
-        segment.buckets().iter().for_each(|bucket| bucket.clear());
-        self.segments[word.number as usize].len = 0;
-        self.deadlines.clear(word.number as usize);
-        let crowd = self.crowd_beside(hash, word);
-        self.crowd.drain(crowd);
-    }
-
-    fn put_entries(&mut self, entries: &[(u64, EntryRef)], keys: &impl Keys) {
-        for &(hash, entry) in entries {
-            if !self.try_insert(hash, entry, keys) {
-                self.insert_in_crowd(hash, entry, keys);
-            }
-        }
     }
 
     fn entries_in(
@@ -584,87 +402,6 @@ impl Table {
         let segment = meta.segment()?;
         segment.buckets()[place / LANES].get(place % LANES)
     }
-
-    // The crowd.
-
-    /// What is in the stash of a segment or in the crowd of its prefixes, with the prefix of each.
-    fn strays(
-        &self,
-        prefixes: std::ops::Range<u64>,
-        segment: Segment,
-        keys: &impl Keys,
-    ) -> Vec<(u64, EntryRef)> {
-        let crowd = &self.crowd[self.crowd_in(prefixes)];
-        let stash = segment
-            .stash()
-            .map(|entry| (u64::from(prefix(keys.hash(entry))), entry));
-        stash
-            .chain(crowd.iter().map(|&(hash, entry)| (hash >> 32, entry)))
-            .collect()
-    }
-
-    /// The crowd of a segment's hashes, of which `hash` is one.
-    fn crowd_beside(&self, hash: u64, word: Word) -> std::ops::Range<usize> {
-        let base = hash >> 32 >> (32 - word.depth) << (32 - word.depth);
-        self.crowd_in(base..base + (1 << (32 - word.depth)))
-    }
-
-    fn crowd_in(&self, prefixes: std::ops::Range<u64>) -> std::ops::Range<usize> {
-        let before = |end: u64| self.crowd.partition_point(|&(hash, _)| hash >> 32 < end);
-        before(prefixes.start)..before(prefixes.end)
-    }
-
-    fn crowd_of(&self, hash: u64) -> &[(u64, EntryRef)] {
-        let start = self.crowd.partition_point(|&(other, _)| other < hash);
-        let end = self.crowd.partition_point(|&(other, _)| other <= hash);
-        &self.crowd[start..end]
-    }
-
-    fn crowd_index(&self, hash: u64, entry: EntryRef) -> usize {
-        self.crowd
-            .binary_search(&(hash, entry))
-            .expect("an entry is in a segment or in the crowd")
-    }
-
-    #[cold]
-    fn insert_in_crowd(&mut self, hash: u64, entry: EntryRef, keys: &impl Keys) {
-        let index = self.crowd.partition_point(|&other| other < (hash, entry));
-        self.crowd.insert(index, (hash, entry));
-        if let Some(at) = keys.expiry(entry) {
-            self.lower_crowd_due(at);
-        }
-    }
-
-    fn due_in_crowd(&self) -> UnixMs {
-        if self.crowd.is_empty() {
-            NEVER
-        } else {
-            self.crowd_due
-        }
-    }
-
-    fn lower_crowd_due(&mut self, at: UnixMs) {
-        self.crowd_due = self.due_in_crowd().min(at);
-    }
-
-    #[cold]
-    fn next_due_in_crowd(&mut self, now: UnixMs, keys: &impl Keys) -> Option<(UnixMs, EntryRef)> {
-        let expiries = self.crowd.iter();
-        let first = expiries
-            .filter_map(|&(_, entry)| Some((keys.expiry(entry)?, entry)))
-            .min();
-        self.crowd_due = first.map_or(NEVER, |(at, _)| at);
-        first.filter(|&(at, _)| at <= now)
-    }
-}
-
-/// Whether these entries would all have room in the segment of `word`, which is empty before and after.
-fn fits(word: Word, entries: &[(u64, EntryRef)]) -> bool {
-    let segment = word.segment().expect("a table's blocks are whole");
-    let mut entries = entries.iter();
-    let fits = entries.all(|&(hash, entry)| segment.insert(word.spot(hash), entry).is_some());
-    segment.buckets().iter().for_each(|bucket| bucket.clear());
-    fits
 }
 
 impl SegmentMeta {
@@ -681,7 +418,8 @@ impl SegmentMeta {
 }
 
 impl Detached {
-    /// Gives up to `max` entries to `free`, the memory of emptied blocks back, and says whether there is more.
+    /// Gives up to `max` entries to `free`, the memory of emptied blocks back, and says whether
+    /// there is more.
     pub(crate) fn drain(&mut self, max: usize, mut free: impl FnMut(EntryRef)) -> bool {
         let mut left = max;
         while left > 0 {
@@ -709,10 +447,6 @@ impl Drop for Table {
             block::give(meta.block, u32::from(meta.order));
         }
     }
-}
-
-fn block_bytes(order: u32) -> usize {
-    64 << order
 }
 
 #[cfg(test)]

@@ -6,14 +6,15 @@ use super::{Set, SetRef};
 use crate::UnixMs;
 use crate::edit::{Edit, EditParts};
 use crate::entry::Entry;
-use crate::layout::Layout;
+use crate::kind::WrongKind;
 use crate::limits::Limits;
 use crate::members::Members;
+use crate::memory::MemoryMut;
 use crate::packed::listpack::{self, Encoded};
 use crate::packed::{Element, IntSet, Listpack, Needle, intset};
-use crate::raw::arena::EntryRef;
-use crate::raw::cells::{Cells, Text};
-use crate::value::{IntText, NewString, StringRef, ValueRef, WrongKind, canonical_int};
+use crate::raw::entry_ref::EntryRef;
+use crate::text::Text;
+use crate::text::{IntText, NewString, StringRef, canonical_int};
 
 /// Most integers an intset holds whatever the settings say.
 const INTS_MAX: usize = 1 << 30;
@@ -27,6 +28,7 @@ impl<'g> Entry<'g> {
     ///
     /// # Errors
     /// If the key holds another type.
+    #[inline(always)]
     pub fn set_mut(self) -> Result<SetMut<'g>, WrongKind> {
         Edit::open(self).map(|edit| SetMut(edit, 0))
     }
@@ -35,17 +37,18 @@ impl<'g> Entry<'g> {
 impl SetMut<'_> {
     /// The set as it is now.
     pub fn view(&self) -> SetRef<'_> {
-        match self.0.view() {
-            ValueRef::Set(set) => set,
-            other => unreachable!("a set is no {:?}", other.kind()),
-        }
+        self.0.view()
     }
 
-    /// Prepares for `count` more members, as far as that decides on the representation: that of a new set, or a table from
-    /// the first of them on that is new.
+    /// Prepares for `count` more members, as far as that decides on the representation: that of a
+    /// new set, or a table from the first of them on that is new.
     pub fn expect(&mut self, first: &[u8], count: usize) {
         // A set that is there must not change before something is stated.
         self.1 = count;
+        // One member is added where the set lies, if that is possible.
+        if count > 1 {
+            self.0.take_out();
+        }
         if !self.0.existed() {
             let parts = self.0.parts();
             *parts.value = Set::made_for(first, count, parts.limits);
@@ -54,17 +57,19 @@ impl SetMut<'_> {
 
     /// Adds a member and says whether it is new. Effect: `SADD`.
     pub fn add(&mut self, member: &[u8]) -> bool {
+        if let Some(added) = self.add_in_place(member) {
+            return added;
+        }
         let expected = self.1;
         let EditParts {
             value,
-            cells,
-            layout,
+            mut memory,
             limits,
         } = self.0.parts();
         if !value.may_take(expected, limits) && !value.has_packed(member) {
-            value.make_table(cells, layout);
+            value.make_table(&mut memory);
         }
-        let added = value.add(member, cells, layout, limits);
+        let added = value.add(member, &mut memory, limits);
         if added {
             self.0.emit(b"SADD", &[member]);
         }
@@ -73,21 +78,21 @@ impl SetMut<'_> {
 
     /// Deletes a member and says whether it was there. Effect: `SREM`.
     pub fn remove(&mut self, member: &[u8]) -> bool {
+        if let Some(removed) = self.remove_in_place(member) {
+            return removed;
+        }
         let EditParts {
-            value,
-            cells,
-            layout,
-            ..
+            value, mut memory, ..
         } = self.0.parts();
-        let removed = value.remove(member, cells, layout);
+        let removed = value.remove(member, &mut memory);
         if removed {
             self.0.emit(b"SREM", &[member]);
         }
         removed
     }
 
-    /// Deletes a member chosen by `random`, each as likely as any other, after giving it to `tell`; says whether there was
-    /// one. Effect: `SREM`.
+    /// Deletes a member chosen by `random`, each as likely as any other, after giving it to `tell`;
+    /// says whether there was one. Effect: `SREM`.
     pub fn pop(&mut self, random: u64, tell: impl FnOnce(&[u8])) -> bool {
         let mut room = IntText::default();
         let Some(member) = self.view().sample(random) else {
@@ -98,8 +103,8 @@ impl SetMut<'_> {
         self.remove(&member)
     }
 
-    /// Sets or clears when a member expires and says whether there is such a member. Effect: `PEXPIREMEMBERAT`, or
-    /// `PERSISTMEMBER` when a time is cleared.
+    /// Sets or clears when a member expires and says whether there is such a member. Effect:
+    /// `PEXPIREMEMBERAT`, or `PERSISTMEMBER` when a time is cleared.
     pub fn set_expiry(&mut self, member: &[u8], expire_at: Option<UnixMs>) -> bool {
         let Some(old) = self.view().expiry_of(member) else {
             return false;
@@ -108,14 +113,11 @@ impl SetMut<'_> {
             return true;
         }
         let EditParts {
-            value,
-            cells,
-            layout,
-            ..
+            value, mut memory, ..
         } = self.0.parts();
-        let members = value.make_table(cells, layout);
-        if let Some(entry) = members.find(cells, layout, member) {
-            members.set_expiry(cells, layout, entry, expire_at);
+        let members = value.make_table(&mut memory);
+        if let Some(entry) = members.find(memory.read(), member) {
+            members.set_expiry(&mut memory, entry, expire_at);
         }
         match expire_at {
             Some(at) => {
@@ -161,19 +163,19 @@ impl Set {
         }
     }
 
-    fn add(&mut self, member: &[u8], cells: &mut Cells, layout: &Layout, limits: &Limits) -> bool {
+    fn add(&mut self, member: &[u8], memory: &mut MemoryMut<'_>, limits: &Limits) -> bool {
         match self {
             Self::Ints(bytes) => match canonical_int(member) {
                 Some(n) => {
                     let added = intset::add(bytes, n);
                     if added && IntSet::new(bytes).len() > max_ints(limits) {
-                        self.make_table(cells, layout);
+                        self.make_table(memory);
                     }
                     added
                 }
                 None => {
-                    self.leave_ints(member, cells, layout, limits);
-                    self.add(member, cells, layout, limits)
+                    self.leave_ints(member, memory, limits);
+                    self.add(member, memory, limits)
                 }
             },
             Self::Pack(bytes) => match Addition::of(Listpack::new(bytes), member, limits) {
@@ -184,21 +186,21 @@ impl Set {
                     true
                 }
                 Addition::Table => {
-                    insert(self.make_table(cells, layout), cells, layout, member);
+                    insert(self.make_table(memory), memory, member);
                     true
                 }
             },
             Self::Table(members) => {
-                if members.find(cells, layout, member).is_some() {
+                if members.find(memory.read(), member).is_some() {
                     return false;
                 }
-                insert(members, cells, layout, member);
+                insert(members, memory, member);
                 true
             }
         }
     }
 
-    fn remove(&mut self, member: &[u8], cells: &mut Cells, layout: &Layout) -> bool {
+    fn remove(&mut self, member: &[u8], memory: &mut MemoryMut<'_>) -> bool {
         match self {
             Self::Ints(bytes) => canonical_int(member).is_some_and(|n| intset::remove(bytes, n)),
             Self::Pack(bytes) => {
@@ -209,9 +211,9 @@ impl Set {
                 found.is_some()
             }
             Self::Table(members) => {
-                let found = members.find(cells, layout, member);
+                let found = members.find(memory.read(), member);
                 if let Some(entry) = found {
-                    members.remove(cells, layout, entry);
+                    members.remove(memory, entry);
                 }
                 found.is_some()
             }
@@ -219,7 +221,7 @@ impl Set {
     }
 
     /// Makes an intset something that can take this member, which is no integer.
-    fn leave_ints(&mut self, member: &[u8], cells: &mut Cells, layout: &Layout, limits: &Limits) {
+    fn leave_ints(&mut self, member: &[u8], memory: &mut MemoryMut<'_>, limits: &Limits) {
         let Self::Ints(bytes) = self else {
             return;
         };
@@ -232,18 +234,18 @@ impl Set {
             listpack::append_all(&mut pack, ints.iter().map(StringRef::Int));
             *self = Self::Pack(pack);
         } else {
-            self.make_table(cells, layout);
+            self.make_table(memory);
         }
     }
 
     /// The members as a table, which the set becomes if it is none.
-    fn make_table(&mut self, cells: &mut Cells, layout: &Layout) -> &mut Members {
+    fn make_table(&mut self, memory: &mut MemoryMut<'_>) -> &mut Members {
         if !matches!(self, Self::Table(_)) {
             let mut members = Box::<Members>::default();
             let mut room = IntText::default();
             let packed = std::mem::replace(self, Self::Pack(Vec::new()));
             packed.for_each_packed(|member| {
-                insert(&mut members, cells, layout, member.text(&mut room));
+                insert(&mut members, memory, member.text(&mut room));
             });
             *self = Self::Table(members);
         }
@@ -292,9 +294,9 @@ impl<'a> Addition<'a> {
     }
 }
 
-fn insert(members: &mut Members, cells: &mut Cells, layout: &Layout, member: &[u8]) -> EntryRef {
+fn insert(members: &mut Members, memory: &mut MemoryMut<'_>, member: &[u8]) -> EntryRef {
     let nothing = Text::from(NewString::Bytes(b""));
-    members.insert(cells, layout, member, nothing, None)
+    members.insert(memory, member, nothing, None)
 }
 
 pub(super) fn max_ints(limits: &Limits) -> usize {

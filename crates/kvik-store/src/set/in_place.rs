@@ -1,71 +1,58 @@
-//! Adding and deleting one member of a packed set where it lies.
+//! Adding and deleting members of a packed set where it lies. Each method returns nothing, and has
+//! changed nothing, if the set has to be taken out for that.
 
-use super::change::{Addition, max_ints};
-use crate::entry::Entry;
+use super::change::{Addition, SetMut, max_ints};
+use crate::cells::ValueForm;
 use crate::in_place::InPlace;
+use crate::limits::Limits;
 use crate::packed::{IntSet, Listpack, Packed, intset, listpack};
-use crate::raw::record::ValueForm;
-use crate::value::{WrongKind, canonical_int};
+use crate::text::canonical_int;
 
-impl Entry<'_> {
-    /// Adds a member to the set that is there and says whether it is new; where nothing is, a set is made. Effect: `SADD`.
-    ///
-    /// # Errors
-    /// If the key holds another type.
-    pub fn add_member(self, member: &[u8]) -> Result<bool, WrongKind> {
-        let entry = match self.edit_in_place(|in_place, form| add(in_place, form, member)) {
-            Ok(added) => return Ok(added),
-            Err(entry) => entry,
-        };
-        let mut set = entry.set_mut()?;
-        set.expect(member, 1);
-        Ok(set.add(member))
-    }
-
-    /// Deletes a member of the set that is there and says whether it was. Effect: `SREM`.
-    ///
-    /// # Errors
-    /// If the key holds another type.
-    pub fn remove_member(self, member: &[u8]) -> Result<bool, WrongKind> {
-        match self.edit_in_place(|in_place, form| match form {
-            ValueForm::IntSet => remove_int(in_place, member),
-            ValueForm::SetPack => in_place.remove(member, 0, b"SREM"),
-            _ => None,
-        }) {
-            Ok(removed) => Ok(removed),
-            Err(entry) => Ok(entry.set_mut()?.remove(member)),
+impl SetMut<'_> {
+    /// Adds a member and says whether it is new.
+    pub(super) fn add_in_place(&mut self, member: &[u8]) -> Option<bool> {
+        let limits = self.0.limits();
+        let mut in_place = self.0.in_place()?;
+        let added = match in_place.form() {
+            ValueForm::IntSet => add_int(&mut in_place, limits, canonical_int(member)?),
+            _ => add_packed(&mut in_place, limits, member),
+        }?;
+        if added {
+            self.0.emit(b"SADD", &[member]);
         }
+        Some(added)
+    }
+
+    /// Deletes a member and says whether it was there.
+    pub(super) fn remove_in_place(&mut self, member: &[u8]) -> Option<bool> {
+        let mut in_place = self.0.in_place()?;
+        let removed = match in_place.form() {
+            ValueForm::IntSet => remove_int(&mut in_place, member),
+            _ => in_place.remove(member, 0),
+        }?;
+        if removed {
+            self.0.emit(b"SREM", &[member]);
+        }
+        Some(removed)
     }
 }
 
-fn add(in_place: &mut InPlace<'_>, form: ValueForm, member: &[u8]) -> Option<bool> {
-    let added = match form {
-        ValueForm::IntSet => add_int(in_place, canonical_int(member)?),
-        ValueForm::SetPack => add_packed(in_place, member),
-        _ => None,
-    }?;
-    if added {
-        in_place.emit(b"SADD", [member].into_iter(), 1);
-    }
-    Some(added)
-}
-
-fn add_int(in_place: &mut InPlace<'_>, member: i64) -> Option<bool> {
+fn add_int(in_place: &mut InPlace<'_, '_>, limits: &Limits, member: i64) -> Option<bool> {
     let ints = IntSet::new(in_place.bytes());
     let Err(position) = ints.place(member)? else {
         return Some(false);
     };
     let bytes = ints.as_bytes().len() + ints.width();
-    if ints.len() >= max_ints(in_place.limits()) || !in_place.holds(bytes) {
+    if ints.len() >= max_ints(limits) || !in_place.holds(bytes) {
         return None;
     }
     intset::insert(in_place, position, member);
     Some(true)
 }
 
-fn add_packed(in_place: &mut InPlace<'_>, member: &[u8]) -> Option<bool> {
+fn add_packed(in_place: &mut InPlace<'_, '_>, limits: &Limits, member: &[u8]) -> Option<bool> {
     let pack = Listpack::new(in_place.bytes());
-    let entry = match Addition::of(pack, member, in_place.limits()) {
+    let entry = match Addition::of(pack, member, limits) {
         Addition::None => return Some(false),
         Addition::Table => return None,
         Addition::Entry(entry) => entry,
@@ -78,15 +65,11 @@ fn add_packed(in_place: &mut InPlace<'_>, member: &[u8]) -> Option<bool> {
     Some(true)
 }
 
-fn remove_int(in_place: &mut InPlace<'_>, member: &[u8]) -> Option<bool> {
+fn remove_int(in_place: &mut InPlace<'_, '_>, member: &[u8]) -> Option<bool> {
     let several = IntSet::new(in_place.bytes()).len() > 1;
     let Some(n) = canonical_int(member) else {
         return Some(false);
     };
     // With its last member the key goes away.
-    let removed = several.then(|| intset::remove(in_place, n))?;
-    if removed {
-        in_place.emit(b"SREM", [member].into_iter(), 1);
-    }
-    Some(removed)
+    several.then(|| intset::remove(in_place, n))
 }

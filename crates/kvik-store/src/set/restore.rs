@@ -8,10 +8,11 @@ use crate::edit::Edit;
 use crate::entry::Entry;
 use crate::packed::{IntSet, Listpack};
 use crate::restore::{Malformed, Terms, checked};
-use crate::value::{IntText, StringRef};
+use crate::text::{IntText, StringRef};
 
 impl<'g> Entry<'g> {
-    /// Begins a set beside what the key holds, which is discarded unless it is [restored](SetMut::restore).
+    /// Begins a set beside what the key holds, which is discarded unless it is
+    /// [restored](SetMut::restore).
     pub fn build_set(self) -> SetMut<'g> {
         SetMut(Edit::build(self), 0)
     }

@@ -1,4 +1,5 @@
-//! Sets in all their representations against a naive model, and changed where they lie against changed elsewhere.
+//! Sets in all their representations against a naive model, and changed where they lie against
+//! changed elsewhere.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
@@ -62,8 +63,12 @@ fn apply(near: &mut Store, far: &mut Store, model: &mut Model, op: Op) {
     match op {
         Op::Add(member) => add(near, far, model, &member),
         Op::Remove(member) => {
-            let removed = near.run(|guard| guard.entry(b"s").remove_member(&member).unwrap());
-            let twin = far.run(|guard| guard.entry(b"s").set_mut().unwrap().remove(&member));
+            let removed = near.run(|guard| guard.entry(b"s").set_mut().unwrap().remove(&member));
+            let twin = far.run(|guard| {
+                let mut set = guard.entry(b"s").set_mut().unwrap();
+                set.0.take_out();
+                set.remove(&member)
+            });
             assert_eq!((removed, twin), (twin, model.remove(&member)));
         }
         Op::Fill(count) => {
@@ -103,12 +108,16 @@ fn apply(near: &mut Store, far: &mut Store, model: &mut Model, op: Op) {
 }
 
 fn add(near: &mut Store, far: &mut Store, model: &mut Model, member: &[u8]) {
-    let added = near.run(|guard| guard.entry(b"s").add_member(member).unwrap());
-    let twin = far.run(|guard| {
+    let add = |guard: &mut crate::Guard<'_>, is_taken_out: bool| {
         let mut set = guard.entry(b"s").set_mut().unwrap();
+        if is_taken_out {
+            set.0.take_out();
+        }
         set.expect(member, 1);
         set.add(member)
-    });
+    };
+    let added = near.run(|guard| add(guard, false));
+    let twin = far.run(|guard| add(guard, true));
     assert_eq!((added, twin), (twin, model.insert(member.to_vec())));
 }
 

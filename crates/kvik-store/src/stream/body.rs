@@ -50,7 +50,8 @@ impl StreamBody {
         }
     }
 
-    /// The same stream for a copy, which shares nodes and what is pending until either changes them.
+    /// The same stream for a copy, which shares nodes and what is pending until either changes
+    /// them.
     pub(super) fn share(&mut self) -> Self {
         let groups: Vec<ConsumerGroup> = self.groups.iter_mut().map(ConsumerGroup::share).collect();
         Self {
@@ -88,7 +89,8 @@ impl StreamBody {
         Some(last.id())
     }
 
-    /// Adds an entry. Its id is larger than all before, and its words, fields and values in turn, fit into a node.
+    /// Adds an entry. Its id is larger than all before, and its words, fields and values in turn,
+    /// fit into a node.
     pub(super) fn append<'w>(
         &mut self,
         id: StreamId,
@@ -158,7 +160,8 @@ impl StreamBody {
         self.marks.first_id = first.map_or(StreamId::MIN, |entry| entry.id());
     }
 
-    /// Deletes entries from the front and says how many. The nodes that went away whole are returned.
+    /// Deletes entries from the front and says how many. The nodes that went away whole are
+    /// returned.
     pub(super) fn trim(&mut self, trim: &Trim, limits: &Limits) -> (u64, Sequence<StreamNode>) {
         let limit = trim.limit(limits);
         let (mut deleted, mut gone) = (0, Sequence::new());
@@ -202,7 +205,8 @@ impl StreamBody {
         Some(chunk)
     }
 
-    /// How many entries the nodes of the first chunk have, if copies share them and trimming takes all of them away.
+    /// How many entries the nodes of the first chunk have, if copies share them and trimming takes
+    /// all of them away.
     fn common_goes_whole(&self, trim: &Trim, max: u64) -> Option<u64> {
         let chunk = self.nodes.first_common()?;
         let live = chunk.iter().map(StreamNode::live).sum();

@@ -9,7 +9,8 @@ use super::sequence::Sequence;
 use super::trim::Trim;
 use crate::edit::{Edit, EditParts};
 use crate::entry::Entry;
-use crate::value::{IntText, WrongKind};
+use crate::kind::WrongKind;
+use crate::text::IntText;
 
 /// Nodes and pending entries up to which something is freed at once.
 const FREE_AT_ONCE: usize = 64;
@@ -57,7 +58,7 @@ impl<'g> StreamMut<'g> {
 
     /// The stream to read.
     pub fn view(&self) -> super::StreamRef<'_> {
-        self.0.value().as_view()
+        self.0.view()
     }
 
     /// Adds an entry with these fields and values in turn, and returns its id. Effect: `XADD`.
@@ -101,7 +102,8 @@ impl<'g> StreamMut<'g> {
         }
     }
 
-    /// Deletes entries from the front and says how many. Effect: `XTRIM` to the length that is left.
+    /// Deletes entries from the front and says how many. Effect: `XTRIM` to the length that is
+    /// left.
     pub fn trim(&mut self, trim: &Trim) -> u64 {
         let EditParts { value, limits, .. } = self.0.parts();
         let Some(body) = value.made_mut() else {
@@ -137,8 +139,8 @@ impl<'g> StreamMut<'g> {
         deleted
     }
 
-    /// Sets the last id, which is not below that of an entry, and if given the number of entries ever added and the
-    /// largest id deleted. Effect: `XSETID`.
+    /// Sets the last id, which is not below that of an entry, and if given the number of entries
+    /// ever added and the largest id deleted. Effect: `XSETID`.
     pub fn set_last_id(
         &mut self,
         last_id: StreamId,
@@ -160,7 +162,8 @@ impl<'g> StreamMut<'g> {
         self.0.unwatched(|edit| edit.emit_alone(b"XSETID", &words));
     }
 
-    /// Makes a consumer group and says whether there was none with this name. Effect: `XGROUP CREATE`.
+    /// Makes a consumer group and says whether there was none with this name. Effect: `XGROUP
+    /// CREATE`.
     pub fn create_group(
         &mut self,
         name: &[u8],
@@ -202,7 +205,7 @@ impl<'g> StreamMut<'g> {
 
     /// A consumer group to change.
     pub fn group_mut<'e>(&'e mut self, name: &'e [u8]) -> Option<GroupMut<'e, 'g>> {
-        let at = self.0.value().body().find_group(name).ok()?;
+        let at = self.0.view().body.find_group(name).ok()?;
         Some(GroupMut::new(&mut self.0, at, name))
     }
 

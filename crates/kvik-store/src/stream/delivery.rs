@@ -1,7 +1,8 @@
-//! What a consumer group does: delivering entries, handing them from one consumer to another, acknowledging them.
+//! What a consumer group does: delivering entries, handing them from one consumer to another,
+//! acknowledging them.
 //!
-//! When a consumer was seen and when it was active are no effects, as the access clock of a key is none: each store has
-//! its own. Everything else is.
+//! When a consumer was seen and when it was active are no effects, as the access clock of a key is
+//! none: each store has its own. Everything else is.
 
 use super::Stream;
 use super::body::StreamBody;
@@ -10,7 +11,7 @@ use super::id::StreamId;
 use super::node::StreamEntry;
 use crate::UnixMs;
 use crate::edit::Edit;
-use crate::value::IntText;
+use crate::text::IntText;
 
 /// Pending entries that XAUTOCLAIM looks at for each that it may return.
 const LOOKS: u64 = 10;
@@ -53,7 +54,7 @@ impl<'e, 'g> GroupMut<'e, 'g> {
     }
 
     fn body(&self) -> &StreamBody {
-        self.edit.value().body()
+        self.edit.view().body
     }
 
     fn group(&self) -> &ConsumerGroup {
@@ -75,14 +76,15 @@ impl<'e, 'g> GroupMut<'e, 'g> {
         self.group().last_id
     }
 
-    /// Sets the last id delivered and the number of entries read, if that is known. Effect: `XGROUP SETID`.
+    /// Sets the last id delivered and the number of entries read, if that is known. Effect: `XGROUP
+    /// SETID`.
     pub fn set_last_id(&mut self, last_id: StreamId, entries_read: Option<i64>) {
         self.change(|group| (group.last_id, group.entries_read) = (last_id, entries_read));
         self.emit_last_id();
     }
 
-    /// Sets the last id delivered if it is larger than it was, and says whether it is. The effect is the next claim's, or
-    /// [`emit_last_id`](Self::emit_last_id).
+    /// Sets the last id delivered if it is larger than it was, and says whether it is. The effect
+    /// is the next claim's, or [`emit_last_id`](Self::emit_last_id).
     pub fn raise_last_id(&mut self, last_id: StreamId) -> bool {
         let raised = last_id > self.last_id();
         if raised {
@@ -104,12 +106,14 @@ impl<'e, 'g> GroupMut<'e, 'g> {
         self.keep_books(|edit| edit.emit_alone(b"XGROUP SETID", &words));
     }
 
-    /// Makes a consumer and says whether there was none with this name. Effect: `XGROUP CREATECONSUMER`.
+    /// Makes a consumer and says whether there was none with this name. Effect: `XGROUP
+    /// CREATECONSUMER`.
     pub fn create_consumer(&mut self, consumer: &[u8]) -> bool {
         self.find_or_create(consumer).1
     }
 
-    /// Notes that a consumer asks for something. It is made if it is not there; effect: `XGROUP CREATECONSUMER`.
+    /// Notes that a consumer asks for something. It is made if it is not there; effect: `XGROUP
+    /// CREATECONSUMER`.
     pub fn see_consumer(&mut self, consumer: &[u8]) {
         let now = self.edit.now();
         let (number, _) = self.find_or_create(consumer);
@@ -126,7 +130,8 @@ impl<'e, 'g> GroupMut<'e, 'g> {
         (number, created)
     }
 
-    /// Deletes a consumer and what is pending for it, and says how much that was. Effect: `XGROUP DELCONSUMER`.
+    /// Deletes a consumer and what is pending for it, and says how much that was. Effect: `XGROUP
+    /// DELCONSUMER`.
     pub fn delete_consumer(&mut self, consumer: &[u8]) -> Option<usize> {
         let number = self.group().consumers.find(consumer)?;
         let pending = self.change(|group| group.remove_consumer(number));
@@ -150,8 +155,8 @@ impl<'e, 'g> GroupMut<'e, 'g> {
         acknowledged
     }
 
-    /// Gives a consumer up to `max` entries that the group was not given yet, telling each. They are pending for it
-    /// then, if that is wanted. Effects: `XCLAIM`, `XGROUP SETID`.
+    /// Gives a consumer up to `max` entries that the group was not given yet, telling each. They
+    /// are pending for it then, if that is wanted. Effects: `XCLAIM`, `XGROUP SETID`.
     pub fn deliver(
         &mut self,
         consumer: &[u8],
@@ -189,8 +194,8 @@ impl<'e, 'g> GroupMut<'e, 'g> {
         self.emit_last_id();
     }
 
-    /// Gives a consumer again up to `max` of the entries that are pending for it, from an id on, telling each; those that
-    /// were deleted are told without entry. Effects: `XCLAIM`.
+    /// Gives a consumer again up to `max` of the entries that are pending for it, from an id on,
+    /// telling each; those that were deleted are told without entry. Effects: `XCLAIM`.
     pub fn deliver_again(
         &mut self,
         consumer: &[u8],
@@ -224,8 +229,8 @@ impl<'e, 'g> GroupMut<'e, 'g> {
         }
     }
 
-    /// Hands the entries with these ids over to a consumer, telling each that it gets. Effects: `XCLAIM`; `XACK` for those
-    /// that were deleted.
+    /// Hands the entries with these ids over to a consumer, telling each that it gets. Effects:
+    /// `XCLAIM`; `XACK` for those that were deleted.
     pub fn claim(
         &mut self,
         consumer: &[u8],
@@ -245,8 +250,8 @@ impl<'e, 'g> GroupMut<'e, 'g> {
         }
     }
 
-    /// Hands pending entries over to a consumer, from an id on, telling each that it gets, until `max` were given or
-    /// found deleted. Effects as for [`claim`](Self::claim).
+    /// Hands pending entries over to a consumer, from an id on, telling each that it gets, until
+    /// `max` were given or found deleted. Effects as for [`claim`](Self::claim).
     pub fn claim_from(
         &mut self,
         consumer: &[u8],
@@ -326,7 +331,8 @@ impl<'e, 'g> GroupMut<'e, 'g> {
         Outcome::Given
     }
 
-    /// States that these entries were delivered, and with them the last id delivered. Effect: `XCLAIM`.
+    /// States that these entries were delivered, and with them the last id delivered. Effect:
+    /// `XCLAIM`.
     fn emit_delivery(
         &mut self,
         consumer: &[u8],

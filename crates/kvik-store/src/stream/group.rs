@@ -1,7 +1,8 @@
 //! Consumer groups: what was delivered to whom and is not acknowledged yet.
 //!
-//! A pending entry is one record in its group, in the order of ids, that says who has it; beside that each consumer
-//! lists the ids of its own. A record costs 40 bytes and an id 16. Groups and consumers are in the order of their names.
+//! A pending entry is one record in its group, in the order of ids, that says who has it; beside
+//! that each consumer lists the ids of its own. A record costs 40 bytes and an id 16. Groups and
+//! consumers are in the order of their names.
 
 use super::id::StreamId;
 use super::sequence::{Keyed, Sequence};
@@ -29,7 +30,8 @@ pub(super) struct ConsumerGroup {
     pub(super) name: Box<[u8]>,
     /// The last id that was delivered.
     pub(super) last_id: StreamId,
-    /// Entries ever read, those included that were passed over when the group was made, where that is known.
+    /// Entries ever read, those included that were passed over when the group was made, where that
+    /// is known.
     pub(super) entries_read: Option<i64>,
     pub(super) pending: Sequence<Pending>,
     pub(super) consumers: Consumers,
@@ -137,7 +139,8 @@ impl Consumers {
         *consumer
     }
 
-    /// Frees a chunk of what is pending for some consumer, or a consumer, and says whether there was one.
+    /// Frees a chunk of what is pending for some consumer, or a consumer, and says whether there
+    /// was one.
     fn free_some(&mut self) -> bool {
         let Some(&last) = self.by_name.last() else {
             return false;

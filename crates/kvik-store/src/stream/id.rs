@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use crate::value::IntText;
+use crate::text::IntText;
 
 /// The id of an entry. Ids of a stream only ever ascend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,7 +63,8 @@ impl StreamId {
         text
     }
 
-    /// How far the parts of `self` are from those of `base`, wrapping, as the entries of a node say it.
+    /// How far the parts of `self` are from those of `base`, wrapping, as the entries of a node say
+    /// it.
     pub(super) fn delta(self, base: Self) -> (i64, i64) {
         let ms = self.ms.wrapping_sub(base.ms);
         (ms as i64, self.seq.wrapping_sub(base.seq) as i64)

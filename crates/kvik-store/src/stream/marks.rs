@@ -1,8 +1,8 @@
 //! What a stream remembers of all entries it ever had, and what can be told from that.
 //!
-//! A group counts the entries it has read. Where it stands among all entries ever added is known as long as none was
-//! deleted from among those it has not read; else it can be told for some ids only, from where they lie. Trimming takes
-//! entries from the front and leaves no gap.
+//! A group counts the entries it has read. Where it stands among all entries ever added is known as
+//! long as none was deleted from among those it has not read; else it can be told for some ids
+//! only, from where they lie. Trimming takes entries from the front and leaves no gap.
 
 use super::id::StreamId;
 
@@ -61,7 +61,8 @@ impl Marks {
         }
     }
 
-    /// How many entries a group has read once it reads the one with this id, which follows `last_id` for it.
+    /// How many entries a group has read once it reads the one with this id, which follows
+    /// `last_id` for it.
     pub(super) fn read_on(
         &self,
         read: Option<i64>,
@@ -76,7 +77,8 @@ impl Marks {
         }
     }
 
-    /// How many entries a group that has read so many, up to this id, has still to read, where that can be told.
+    /// How many entries a group that has read so many, up to this id, has still to read, where that
+    /// can be told.
     pub(super) fn lag(&self, read: Option<i64>, last_id: StreamId) -> Option<i64> {
         let added = self.entries_added as i64;
         if added == 0 {

@@ -1,19 +1,21 @@
-//! A node: some entries of a stream, one behind the other in a listpack, byte for byte as Redis keeps them.
+//! A node: some entries of a stream, one behind the other in a listpack, byte for byte as Redis
+//! keeps them.
 //!
 //! ```text
 //! entries | deleted | fields | field ... | 0                                    the master entry
-//! flags | ms | seq | value ... | elements                                       an entry with the master's fields
-//! flags | ms | seq | fields | field | value ... | elements                      an entry with others
+//! flags | ms | seq | value ... | elements                        with the fields of the master
+//! flags | ms | seq | fields | field | value ... | elements       with other fields
 //! ```
-//! The ids are distances from the id of the node, which is that of its first entry. The last element of an entry says of
-//! how many elements it consists, without itself, so that a node can be read from its end. A deleted entry stays where it
-//! is, flagged; a node goes away with its last entry.
+//! The ids are distances from the id of the node, which is that of its first entry. The last
+//! element of an entry says of how many elements it consists, without itself, so that a node can be
+//! read from its end. A deleted entry stays where it is, flagged; a node goes away with its last
+//! entry.
 
 use super::id::StreamId;
 use super::sequence::Keyed;
 use crate::packed::listpack::{self, Element, Listpack};
 use crate::shareable::clone_bytes;
-use crate::value::StringRef;
+use crate::text::StringRef;
 
 /// The entry is deleted.
 pub(super) const DELETED: i64 = 1;
@@ -101,7 +103,8 @@ impl Keyed for StreamNode {
 }
 
 impl StreamNode {
-    /// A node for an entry with these fields, which are then its master's. The entry is still to be added.
+    /// A node for an entry with these fields, which are then its master's. The entry is still to be
+    /// added.
     pub(super) fn new<'w>(id: StreamId, words: impl ExactSizeIterator<Item = &'w [u8]>) -> Self {
         let mut bytes = listpack::empty();
         let fields = words.len() / 2;
@@ -236,7 +239,8 @@ impl StreamNode {
         self.iter_back().stored().map_or(self.id, |it| it.entry.id)
     }
 
-    /// Deletes the entry with this id and says whether it was there. The last one stays: with it the node goes away.
+    /// Deletes the entry with this id and says whether it was there. The last one stays: with it
+    /// the node goes away.
     pub(super) fn delete(&mut self, id: StreamId) -> bool {
         self.delete_while(|at| at.cmp(&id), 1) == 1
     }
@@ -253,7 +257,8 @@ impl StreamNode {
         self.delete_while(judge, max)
     }
 
-    /// Walks over the entries, deletes those that are judged equal, up to `max`, and stops at the first that is greater.
+    /// Walks over the entries, deletes those that are judged equal, up to `max`, and stops at the
+    /// first that is greater.
     fn delete_while(&mut self, judge: impl Fn(StreamId) -> std::cmp::Ordering, max: u64) -> u64 {
         let mut deleted = 0;
         let Some((fields, mut at)) = self.first_entry() else {

@@ -1,22 +1,23 @@
 //! Streams that come whole: see [`crate::restore`].
 //!
-//! The entries of a node are added one by one: so every one of them is checked, and nodes are as large as the settings here
-//! say. What was deleted within a node stays behind.
+//! The entries of a node are added one by one: so every one of them is checked, and nodes are as
+//! large as the settings here say. What was deleted within a node stays behind.
 
 use std::borrow::Cow;
 
+use super::StreamRef;
 use super::body::MAX_BYTES;
+use super::change::StreamMut;
 use super::group::Pending;
 use super::id::StreamId;
 use super::node::{DELETED, SAME_FIELDS};
-use super::{StreamMut, StreamRef};
 use crate::UnixMs;
 use crate::edit::{Edit, EditParts};
 use crate::entry::Entry;
 use crate::packed::Listpack;
 use crate::packed::listpack::{Element, ListpackIter};
 use crate::restore::{Malformed, Terms};
-use crate::value::IntText;
+use crate::text::IntText;
 
 /// What a stream that comes whole says of itself.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +43,8 @@ struct NodeEntry<'a> {
 }
 
 impl<'g> Entry<'g> {
-    /// Begins a stream beside what the key holds, which is discarded unless it is [restored](StreamMut::restore).
+    /// Begins a stream beside what the key holds, which is discarded unless it is
+    /// [restored](StreamMut::restore).
     pub fn build_stream(self) -> StreamMut<'g> {
         StreamMut(Edit::build(self))
     }

@@ -4,11 +4,12 @@
 //! chunks:   [ 1 2 3 ... ]  [ 129 130 ... ]  [ 257 ]         at most 128 things each, none empty
 //! last:     258
 //! ```
-//! The last thing lies apart: it is the one that most often changes, and a sequence of one allocates nothing. Finding
-//! another is two binary searches. Adding at the end and removing from the front, what streams do most, move nothing else;
-//! elsewhere at most half a chunk moves, and when a chunk comes or goes the descriptions of the chunks. With 10 million
-//! things those are 2.5 MB, moved once in 64 insertions at worst, so nothing takes long however long the sequence is. Bytes are
-//! known at any time. Copies share chunks until one of them changes something there.
+//! The last thing lies apart: it is the one that most often changes, and a sequence of one
+//! allocates nothing. Finding another is two binary searches. Adding at the end and removing from
+//! the front, what streams do most, move nothing else; elsewhere at most half a chunk moves, and
+//! when a chunk comes or goes the descriptions of the chunks. With 10 million things those are 2.5
+//! MB, moved once in 64 insertions at worst, so nothing takes long however long the sequence is.
+//! Bytes are known at any time. Copies share chunks until one of them changes something there.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -66,8 +67,8 @@ impl<T: Clone> Clone for Chunk<T> {
     }
 }
 
-/// A place in a sequence, of a thing or behind the last one, which has a chunk's number too. It is good until the sequence
-/// changes.
+/// A place in a sequence, of a thing or behind the last one, which has a chunk's number too. It is
+/// good until the sequence changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SequencePosition {
     chunk: usize,
@@ -205,7 +206,8 @@ impl<T: Clone> Sequence<T> {
         Some(first)
     }
 
-    /// The first chunk, if copies share it: who takes things from the front one by one would copy it before.
+    /// The first chunk, if copies share it: who takes things from the front one by one would copy
+    /// it before.
     pub(super) fn first_common(&self) -> Option<&Chunk<T>> {
         let first = self.chunks.front()?;
         first.is_common().then_some(&**first)
@@ -263,7 +265,8 @@ impl<T: Clone> Sequence<T> {
         }
     }
 
-    /// Makes room for another thing in a chunk that is not full: as many again, so that a short sequence stays small.
+    /// Makes room for another thing in a chunk that is not full: as many again, so that a short
+    /// sequence stays small.
     fn reserve(&mut self, chunk: usize) {
         let chunk = &mut self.chunks[chunk].own().0;
         let before = chunk.capacity();
@@ -282,7 +285,8 @@ impl<T: Clone> Sequence<T> {
         self.chunks.insert(at, chunk);
     }
 
-    /// Gives back what a chunk that has become small no longer needs, or joins it with the one behind it.
+    /// Gives back what a chunk that has become small no longer needs, or joins it with the one
+    /// behind it.
     fn tidy_chunk(&mut self, at: usize) {
         let Some(chunk) = self.chunks.get_mut(at) else {
             return;

@@ -1,5 +1,5 @@
-//! Streams through the guard against a naive model, their bytes counted anew after each change, and their effects played
-//! into a second store.
+//! Streams through the guard against a naive model, their bytes counted anew after each change, and
+//! their effects played into a second store.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use proptest::prelude::*;
 
 use super::*;
-use crate::KeyspaceId;
 use crate::trial::Store;
+use crate::{Claim, KeyspaceId, NewId, StreamMut, ValueRef};
 
 fn store(node_entries: i64) -> Store {
     let store = Store::new(1).telling();

@@ -29,8 +29,8 @@ pub enum TrimTo {
 pub enum Precision {
     /// To the entry.
     Exact,
-    /// Only nodes whose entries all go, up to a number of entries; 0 is any number, and nothing said is those of 100 full
-    /// nodes.
+    /// Only nodes whose entries all go, up to a number of entries; 0 is any number, and nothing
+    /// said is those of 100 full nodes.
     WholeNodes(Option<u64>),
 }
 

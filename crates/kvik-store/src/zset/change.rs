@@ -11,13 +11,14 @@ use super::{Zset, ZsetRef};
 use crate::UnixMs;
 use crate::edit::{Edit, EditParts};
 use crate::entry::Entry;
-use crate::layout::Layout;
+use crate::kind::WrongKind;
 use crate::limits::Limits;
+use crate::memory::MemoryMut;
 use crate::packed::{Listpack, Needle, listpack};
-use crate::raw::cells::Cells;
-use crate::value::{IntText, ValueRef, WrongKind};
+use crate::text::IntText;
 
-/// A sorted set while it changes; whoever opened it sees what it does at once, others when it is dropped.
+/// A sorted set while it changes; whoever opened it sees what it does at once, others when it is
+/// dropped.
 #[derive(Debug)]
 pub struct ZsetMut<'g> {
     pub(super) edit: Edit<'g, Zset>,
@@ -42,21 +43,12 @@ pub enum Scored {
     Changed,
 }
 
-impl Expected {
-    /// This member.
-    pub(super) fn one(member: &[u8]) -> Self {
-        Self {
-            count: 1,
-            longest: member.len(),
-        }
-    }
-}
-
 impl<'g> Entry<'g> {
     /// The sorted set at this place, an empty one where there is no key.
     ///
     /// # Errors
     /// If the key holds another type.
+    #[inline(always)]
     pub fn zset_mut(self) -> Result<ZsetMut<'g>, WrongKind> {
         let edit = Edit::open(self)?;
         Ok(ZsetMut {
@@ -69,38 +61,31 @@ impl<'g> Entry<'g> {
 impl ZsetMut<'_> {
     /// The sorted set as it is now.
     pub fn view(&self) -> ZsetRef<'_> {
-        match self.edit.view() {
-            ValueRef::Zset(zset) => zset,
-            other => unreachable!("a sorted set is no {:?}", other.kind()),
+        self.edit.view()
+    }
+
+    /// Announces that up to `count` members will be added, the longest of this length; that decides
+    /// on the representation from the first change on.
+    pub fn expect(&mut self, count: usize, longest: usize) {
+        self.expected = Expected { count, longest };
+        // One member is changed where the sorted set lies, if that is possible.
+        if count > 1 {
+            self.edit.take_out();
         }
     }
 
-    /// Announces that up to `count` members will be added, the longest of this length; that decides on the representation
-    /// from the first change on.
-    pub fn expect(&mut self, count: usize, longest: usize) {
-        self.expected = Expected { count, longest };
-    }
-
-    /// Gives a member the score that `decide` makes of the one it has, or adds it if there is none; where `decide` has no
-    /// score nothing happens. Effect: `ZADD`.
+    /// Gives a member the score that `decide` makes of the one it has, or adds it if there is none;
+    /// where `decide` has no score nothing happens. Effect: `ZADD`.
+    #[inline]
     pub fn update(
         &mut self,
         member: &[u8],
         decide: impl FnOnce(Option<f64>) -> Option<f64>,
     ) -> Scored {
-        let EditParts {
-            value,
-            cells,
-            layout,
-            limits,
-        } = self.edit.parts();
-        let mut change = ScoreUpdate {
-            cells,
-            layout,
-            limits,
-            expected: self.expected,
+        let (scored, score) = match self.update_in_place(member, decide) {
+            Ok(updated) => updated,
+            Err(decide) => self.update_taken_out(member, decide),
         };
-        let (scored, score) = change.update(value, member, decide);
         if scored != Scored::Kept && self.edit.wants_effects() {
             self.edit
                 .emit(b"ZADD", &[format_f64(score).as_bytes(), member]);
@@ -110,8 +95,28 @@ impl ZsetMut<'_> {
         scored
     }
 
-    /// Sets or clears when a member expires and says whether there is such a member. Effect: `PEXPIREMEMBERAT`, or
-    /// `PERSISTMEMBER` when a time is cleared.
+    /// The same, without the effect, of a sorted set that is taken out of its entry for it. Also
+    /// says which score the member has, if that has changed.
+    pub(super) fn update_taken_out(
+        &mut self,
+        member: &[u8],
+        decide: impl FnOnce(Option<f64>) -> Option<f64>,
+    ) -> (Scored, f64) {
+        let EditParts {
+            value,
+            memory,
+            limits,
+        } = self.edit.parts();
+        let mut update = ScoreUpdate {
+            memory,
+            limits,
+            expected: self.expected,
+        };
+        update.update(value, member, decide)
+    }
+
+    /// Sets or clears when a member expires and says whether there is such a member. Effect:
+    /// `PEXPIREMEMBERAT`, or `PERSISTMEMBER` when a time is cleared.
     pub fn set_expiry(&mut self, member: &[u8], expire_at: Option<UnixMs>) -> bool {
         let Some(old) = self.view().expiry_of(member) else {
             return false;
@@ -120,13 +125,10 @@ impl ZsetMut<'_> {
             return true;
         }
         let EditParts {
-            value,
-            cells,
-            layout,
-            ..
+            value, mut memory, ..
         } = self.edit.parts();
-        let table = value.make_table(cells, layout);
-        table.set_expiry(cells, layout, member, expire_at);
+        let table = value.make_table(&mut memory);
+        table.set_expiry(&mut memory, member, expire_at);
         match expire_at {
             Some(at) => {
                 let mut room = IntText::default();
@@ -140,13 +142,13 @@ impl ZsetMut<'_> {
 
     /// Deletes a member and says whether it was there. Effect: `ZREM`.
     pub fn remove(&mut self, member: &[u8]) -> bool {
+        if let Some(removed) = self.remove_in_place(member) {
+            return removed;
+        }
         let EditParts {
-            value,
-            cells,
-            layout,
-            ..
+            value, mut memory, ..
         } = self.edit.parts();
-        let removed = value.remove(member, cells, layout);
+        let removed = value.remove(member, &mut memory);
         if removed {
             self.edit.emit(b"ZREM", &[member]);
         }
@@ -155,24 +157,22 @@ impl ZsetMut<'_> {
 
     /// Deletes the members of these ranks, as far as they exist. Effect: `ZREM`.
     pub fn remove_ranks(&mut self, ranks: Range<usize>) {
-        let (parts, mut writer) = self.edit.parts_and_writer();
+        let (mut parts, mut writer) = self.edit.parts_and_writer();
         let gone = |name: &[u8]| writer.emit(b"ZREM", &[name]);
-        parts
-            .value
-            .remove_ranks(ranks, parts.cells, parts.layout, gone);
+        parts.value.remove_ranks(ranks, &mut parts.memory, gone);
     }
 }
 
 /// One change of a sorted set, with what decides on its representation.
 struct ScoreUpdate<'c> {
-    cells: &'c mut Cells,
-    layout: &'c Layout,
+    memory: MemoryMut<'c>,
     limits: &'c Limits,
     expected: Expected,
 }
 
 impl ScoreUpdate<'_> {
-    /// See [`ZsetMut::update`]; also says which score the member has if that has changed.
+    /// As [`ZsetMut::update_taken_out`].
+    #[inline]
     fn update(
         &mut self,
         zset: &mut Zset,
@@ -194,7 +194,7 @@ impl ScoreUpdate<'_> {
                     let stored = StoredScore::new(score);
                     survey.change(needle, name, &stored).make(bytes);
                 } else {
-                    let table = zset.make_table(self.cells, self.layout);
+                    let table = zset.make_table(&mut self.memory);
                     self.update_table(table, name, |_| Some(score));
                 }
                 (scored, score)
@@ -209,18 +209,19 @@ impl ScoreUpdate<'_> {
         name: &[u8],
         decide: impl FnOnce(Option<f64>) -> Option<f64>,
     ) -> (Scored, f64) {
-        let found = table.find(self.cells, self.layout, name);
+        let found = table.find(self.memory.read(), name);
         let (scored, score) = verdict(found.map(|found| found.score()), decide);
         match found {
             _ if scored == Scored::Kept => {}
-            Some(member) => table.set_score(self.cells, self.layout, member, score),
-            None => table.insert(self.cells, self.layout, name, score),
+            Some(member) => table.set_score(&mut self.memory, member, score),
+            None => table.insert(&mut self.memory, name, score),
         }
         (scored, score)
     }
 }
 
-/// Whether a packed sorted set may stay so when a member changes as `scored` says, and what is expected follows.
+/// Whether a packed sorted set may stay so when a member changes as `scored` says, and what is
+/// expected follows.
 pub(super) fn has_room(
     pack: Listpack<'_>,
     name: &[u8],
@@ -249,7 +250,7 @@ pub(super) fn verdict(
 }
 
 impl Zset {
-    fn remove(&mut self, name: &[u8], cells: &mut Cells, layout: &Layout) -> bool {
+    fn remove(&mut self, name: &[u8], memory: &mut MemoryMut<'_>) -> bool {
         match self {
             Self::Pack(bytes) => {
                 let found = Listpack::new(bytes).find(name, 1);
@@ -259,9 +260,9 @@ impl Zset {
                 found.is_some()
             }
             Self::Table(table) => {
-                let found = table.find(cells, layout, name);
+                let found = table.find(memory.read(), name);
                 if let Some(member) = found {
-                    table.remove(cells, layout, member);
+                    table.remove(memory, member);
                 }
                 found.is_some()
             }
@@ -271,8 +272,7 @@ impl Zset {
     fn remove_ranks(
         &mut self,
         ranks: Range<usize>,
-        cells: &mut Cells,
-        layout: &Layout,
+        memory: &mut MemoryMut<'_>,
         mut gone: impl FnMut(&[u8]),
     ) {
         match self {
@@ -284,18 +284,18 @@ impl Zset {
                 pack::range(pack, ranks.clone()).for_each(|(name, _)| gone(name.text(&mut room)));
                 listpack::delete_range(bytes, 2 * ranks.start, 2 * ranks.len());
             }
-            Self::Table(table) => table.remove_ranks(cells, layout, ranks, gone),
+            Self::Table(table) => table.remove_ranks(memory, ranks, gone),
         }
     }
 
     /// The members as a table, which the sorted set becomes if it is none.
-    fn make_table(&mut self, cells: &mut Cells, layout: &Layout) -> &mut ScoreTable {
+    fn make_table(&mut self, memory: &mut MemoryMut<'_>) -> &mut ScoreTable {
         if let Self::Pack(bytes) = self {
             let pack = Listpack::new(bytes);
             let mut table = Box::<ScoreTable>::default();
             let mut room = IntText::default();
             for (name, score) in pack::range(pack, 0..pack::len(pack)) {
-                table.append(cells, layout, name.text(&mut room), pack::score_of(score));
+                table.append(memory, name.text(&mut room), pack::score_of(score));
             }
             *self = Self::Table(table);
         }

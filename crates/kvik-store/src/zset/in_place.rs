@@ -1,79 +1,48 @@
-//! Changing one member of a packed sorted set where it lies.
+//! Changing members of a packed sorted set where it lies.
 
-use kvik_float::{FloatText, format_f64};
-
-use super::Scored;
-use super::change::{Expected, has_room, verdict};
+use super::change::{Scored, ZsetMut, has_room, verdict};
 use super::pack::{StoredScore, Survey};
-use crate::entry::Entry;
-use crate::in_place::InPlace;
 use crate::packed::{Listpack, Needle, Packed};
-use crate::raw::record::ValueForm;
-use crate::value::WrongKind;
 
-impl Entry<'_> {
-    /// Gives a member of the sorted set that is there the score that `decide` makes of the one it has, as
-    /// [`ZsetMut::update`](super::ZsetMut::update) does; where nothing is, a sorted set is made. Effect: `ZADD`.
-    ///
-    /// # Errors
-    /// If the key holds another type.
-    pub fn update_member(
-        self,
+impl ZsetMut<'_> {
+    /// Gives a member the score that `decide` makes of the one it has. Gives `decide` back if the
+    /// sorted set does not lie in its entry; takes it out if there is no room for the change.
+    #[inline]
+    pub(super) fn update_in_place<D: FnOnce(Option<f64>) -> Option<f64>>(
+        &mut self,
         member: &[u8],
-        mut decide: impl FnMut(Option<f64>) -> Option<f64>,
-    ) -> Result<Scored, WrongKind> {
-        let entry = match self
-            .edit_in_place(|in_place, form| update(in_place, form, member, &mut decide))
-        {
-            Ok(scored) => return Ok(scored),
-            Err(entry) => entry,
+        decide: D,
+    ) -> Result<(Scored, f64), D> {
+        let (limits, expected) = (self.edit.limits(), self.expected);
+        let Some(mut in_place) = self.edit.in_place() else {
+            return Err(decide);
         };
-        let mut zset = entry.zset_mut()?;
-        zset.expect(1, member.len());
-        Ok(zset.update(member, decide))
-    }
-
-    /// Deletes a member of the sorted set that is there and says whether it was. Effect: `ZREM`.
-    ///
-    /// # Errors
-    /// If the key holds another type.
-    pub fn remove_scored(self, member: &[u8]) -> Result<bool, WrongKind> {
-        match self.edit_in_place(|in_place, form| match form {
-            ValueForm::ZsetPack => in_place.remove(member, 1, b"ZREM"),
-            _ => None,
-        }) {
-            Ok(removed) => Ok(removed),
-            Err(entry) => Ok(entry.zset_mut()?.remove(member)),
+        let pack = Listpack::new(in_place.bytes());
+        let needle = Needle::new(member);
+        let survey = Survey::of(pack, needle);
+        let (scored, score) = verdict(survey.score(), decide);
+        if scored == Scored::Kept {
+            return Ok((scored, score));
         }
+        let stored = StoredScore::new(score);
+        let write = survey.change(needle, member, &stored);
+        let fits = has_room(pack, member, scored, expected, limits);
+        if fits && in_place.holds(write.bytes_then(pack)) {
+            write.make(&mut in_place);
+        } else {
+            // It is decided already.
+            self.update_taken_out(member, |_| Some(score));
+        }
+        Ok((scored, score))
     }
-}
 
-fn update(
-    in_place: &mut InPlace<'_>,
-    form: ValueForm,
-    member: &[u8],
-    decide: impl FnOnce(Option<f64>) -> Option<f64>,
-) -> Option<Scored> {
-    if form != ValueForm::ZsetPack {
-        return None;
+    /// Deletes a member and says whether it was there. Returns nothing, and has changed nothing, if
+    /// the sorted set has to be taken out for that.
+    pub(super) fn remove_in_place(&mut self, member: &[u8]) -> Option<bool> {
+        let removed = self.edit.in_place()?.remove(member, 1)?;
+        if removed {
+            self.edit.emit(b"ZREM", &[member]);
+        }
+        Some(removed)
     }
-    let pack = Listpack::new(in_place.bytes());
-    let needle = Needle::new(member);
-    let survey = Survey::of(pack, needle);
-    let (scored, score) = verdict(survey.score(), decide);
-    if scored == Scored::Kept {
-        return Some(scored);
-    }
-    let stored = StoredScore::new(score);
-    let change = survey.change(needle, member, &stored);
-    let expected = Expected::one(member);
-    let fits = has_room(pack, member, scored, expected, in_place.limits());
-    if !fits || !in_place.holds(change.bytes_then(pack)) {
-        return None;
-    }
-    change.make(in_place);
-    let score = in_place.wants_effects().then(|| format_f64(score));
-    let words = score.iter().map(FloatText::as_bytes).chain([member]);
-    in_place.emit(b"ZADD", words, 1);
-    Some(scored)
 }

@@ -1,7 +1,7 @@
 //! A small sorted set: a listpack of members and scores, in order.
 //!
-//! A score that is an integer is stored as one, any other as its text. Everything walks from the front: there are few pairs,
-//! and finding a member has to look at each anyway.
+//! A score that is an integer is stored as one, any other as its text. Everything walks from the
+//! front: there are few pairs, and finding a member has to look at each anyway.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use kvik_float::{FloatText, format_f64};
 use super::score::{compare, whole};
 use crate::packed::listpack::{self, Encoded};
 use crate::packed::{Element, Listpack, Needle, Packed};
-use crate::value::{IntText, StringRef};
+use crate::text::{IntText, StringRef};
 
 /// Pairs of which a survey notes where they are, at most.
 const MARKS: usize = 32;

@@ -5,10 +5,11 @@ use crate::edit::Edit;
 use crate::entry::Entry;
 use crate::packed::Element;
 use crate::restore::{Malformed, Terms, checked};
-use crate::value::IntText;
+use crate::text::IntText;
 
 impl<'g> Entry<'g> {
-    /// Begins a sorted set beside what the key holds, which is discarded unless it is [restored](ZsetMut::restore).
+    /// Begins a sorted set beside what the key holds, which is discarded unless it is
+    /// [restored](ZsetMut::restore).
     pub fn build_zset(self) -> ZsetMut<'g> {
         ZsetMut {
             edit: Edit::build(self),

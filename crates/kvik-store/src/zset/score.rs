@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use crate::raw::cells::Text;
-use crate::value::StringRef;
+use crate::text::StringRef;
+use crate::text::Text;
 
 /// Whole numbers up to here are stored as integers in a listpack.
 const WHOLE_MAX: f64 = (1u64 << 62) as f64;
@@ -19,7 +19,8 @@ pub(super) fn whole(score: f64) -> Option<i64> {
     (score.abs() <= WHOLE_MAX && score.trunc() == score).then_some(score as i64)
 }
 
-/// A score as the value of a member: an integer, or the bytes of the float up to the last that is not zero.
+/// A score as the value of a member: an integer, or the bytes of the float up to the last that is
+/// not zero.
 #[derive(Clone, Copy)]
 pub(super) struct ScoreValue {
     int: Option<i64>,

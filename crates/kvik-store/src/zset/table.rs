@@ -1,8 +1,8 @@
 //! A large sorted set: its members in a table, and beside it their order.
 //!
-//! An item of the order has the member's score and leads to its entry, so most comparisons end without looking at the
-//! entry. The score is in the entry too, where a lookup by name finds it. Whoever moves an entry puts the new reference into
-//! the order before anything else looks there.
+//! An item of the order has the member's score and leads to its entry, so most comparisons end
+//! without looking at the entry. The score is in the entry too, where a lookup by name finds it.
+//! Whoever moves an entry puts the new reference into the order before anything else looks there.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -10,15 +10,16 @@ use std::ops::Range;
 use super::range::{NameRange, ScoreRange};
 use super::score::{self, ScoreValue, compare};
 use crate::UnixMs;
-use crate::layout::Layout;
+use crate::cells::Cells;
+use crate::cells::Member;
+use crate::collection::Large;
+use crate::members::Tabled;
 use crate::members::{Members, MembersRef, delete_due};
-use crate::object::Large;
+use crate::memory::{Memory, MemoryMut};
 use crate::ordered::{self, RankTree};
-use crate::raw::arena::EntryRef;
-use crate::raw::cells::{Cells, Text};
-use crate::raw::record::Member;
-use crate::shadow::Tabled;
-use crate::value::StringRef;
+use crate::raw::entry_ref::EntryRef;
+use crate::text::StringRef;
+use crate::text::Text;
 
 /// See the module's description.
 #[derive(Debug, Default)]
@@ -50,7 +51,8 @@ pub(super) struct RankedIter<'a> {
     hidden: usize,
 }
 
-/// The ranks of the members that are not seen, in order. Mostly there are none, and a rank is what it seems.
+/// The ranks of the members that are not seen, in order. Mostly there are none, and a rank is what
+/// it seems.
 struct Hidden(Vec<usize>);
 
 impl Ranked {
@@ -87,108 +89,92 @@ fn place<'p>(cells: &'p Cells, score: f64, name: &'p [u8]) -> impl Fn(&Ranked) -
 }
 
 impl ScoreTable {
-    pub(super) fn find(&self, cells: &Cells, layout: &Layout, name: &[u8]) -> Option<Ranked> {
-        let entry = self.members.find(cells, layout, name)?;
-        Some(Ranked::of(cells, entry))
+    pub(super) fn find(&self, memory: Memory<'_>, name: &[u8]) -> Option<Ranked> {
+        let entry = self.members.find(memory, name)?;
+        Some(Ranked::of(memory.cells, entry))
     }
 
     /// Sets or clears when a member that is there expires.
     pub(super) fn set_expiry(
         &mut self,
-        cells: &mut Cells,
-        layout: &Layout,
+        memory: &mut MemoryMut<'_>,
         name: &[u8],
         expire_at: Option<UnixMs>,
     ) {
-        let Some(entry) = self.members.find(cells, layout, name) else {
+        let Some(entry) = self.members.find(memory.read(), name) else {
             return;
         };
         // Its entry may move, and the order must not look at what is gone.
-        let score = member_score(cells.member(entry));
-        self.order.remove(place(cells, score, name));
-        let to = self.members.set_expiry(cells, layout, entry, expire_at);
+        let score = member_score(memory.cells.member(entry));
+        self.order.remove(place(memory.cells, score, name));
+        let to = self.members.set_expiry(memory, entry, expire_at);
         self.order
-            .insert(Ranked::new(score, to), place(cells, score, name));
+            .insert(Ranked::new(score, to), place(memory.cells, score, name));
     }
 
     /// Adds a member that is not there yet.
-    pub(super) fn insert(&mut self, cells: &mut Cells, layout: &Layout, name: &[u8], score: f64) {
-        self.insert_expiring(cells, layout, name, score, None);
+    pub(super) fn insert(&mut self, memory: &mut MemoryMut<'_>, name: &[u8], score: f64) {
+        self.insert_expiring(memory, name, score, None);
     }
 
     /// As [`Self::insert`], for a member that may expire.
     pub(super) fn insert_expiring(
         &mut self,
-        cells: &mut Cells,
-        layout: &Layout,
+        memory: &mut MemoryMut<'_>,
         name: &[u8],
         score: f64,
         expire_at: Option<UnixMs>,
     ) {
         let stored = ScoreValue::new(score);
-        let entry = self
-            .members
-            .insert(cells, layout, name, stored.text(), expire_at);
+        let entry = self.members.insert(memory, name, stored.text(), expire_at);
         self.order
-            .insert(Ranked::new(score, entry), place(cells, score, name));
+            .insert(Ranked::new(score, entry), place(memory.cells, score, name));
     }
 
     /// Adds a member that comes after all others.
-    pub(super) fn append(&mut self, cells: &mut Cells, layout: &Layout, name: &[u8], score: f64) {
+    pub(super) fn append(&mut self, memory: &mut MemoryMut<'_>, name: &[u8], score: f64) {
         let stored = ScoreValue::new(score);
-        let entry = self
-            .members
-            .insert(cells, layout, name, stored.text(), None);
+        let entry = self.members.insert(memory, name, stored.text(), None);
         self.order.append(Ranked::new(score, entry));
     }
 
     /// Gives a member that is there another score.
-    pub(super) fn set_score(
-        &mut self,
-        cells: &mut Cells,
-        layout: &Layout,
-        member: Ranked,
-        score: f64,
-    ) {
-        self.leave_order(cells, member);
+    pub(super) fn set_score(&mut self, memory: &mut MemoryMut<'_>, member: Ranked, score: f64) {
+        self.leave_order(memory.cells, member);
         let stored = ScoreValue::new(score);
-        let entry = self
-            .members
-            .set_value(cells, layout, member.entry, stored.text());
-        self.enter_order(cells, Ranked::new(score, entry));
+        let entry = self.members.set_value(memory, member.entry, stored.text());
+        self.enter_order(memory.cells, Ranked::new(score, entry));
     }
 
     /// Deletes a member that is there.
-    pub(super) fn remove(&mut self, cells: &mut Cells, layout: &Layout, member: Ranked) {
-        self.leave_order(cells, member);
-        self.members.remove(cells, layout, member.entry);
+    pub(super) fn remove(&mut self, memory: &mut MemoryMut<'_>, member: Ranked) {
+        self.leave_order(memory.cells, member);
+        self.members.remove(memory, member.entry);
     }
 
     /// Deletes the members of these ranks, giving each to `gone`, in order.
     pub(super) fn remove_ranks(
         &mut self,
-        cells: &mut Cells,
-        layout: &Layout,
+        memory: &mut MemoryMut<'_>,
         ranks: Range<usize>,
         mut gone: impl FnMut(&[u8]),
     ) {
         let members = &mut self.members;
         self.order.remove_range(ranks, |item| {
-            gone(cells.member(item.entry).key());
-            members.remove(cells, layout, item.entry);
+            gone(memory.cells.member(item.entry).key());
+            members.remove(memory, item.entry);
         });
     }
 
     /// As a reader sees it; see [`MembersRef::hidden_until`].
     pub(super) fn view<'a>(
         &'a self,
-        cells: &'a Cells,
-        layout: &'a Layout,
+        memory: Memory<'a>,
         hidden_until: UnixMs,
     ) -> ScoreTableRef<'a> {
         ScoreTableRef {
             order: &self.order,
-            members: self.members.view(cells, layout, hidden_until),
+            members: self.members.view(memory, hidden_until),
         }
     }
 
@@ -222,14 +208,13 @@ impl Large for ScoreTable {
         &mut self,
         now: UnixMs,
         max: usize,
-        cells: &mut Cells,
-        layout: &Layout,
-        tell: &mut dyn FnMut(&[u8]),
+        memory: &mut MemoryMut<'_>,
+        report: &mut dyn FnMut(&[u8]),
     ) -> bool {
         delete_due(max, |looks| {
-            let due = self.members.next_due(cells, layout, now, looks)?;
-            tell(cells.member(due).key());
-            self.remove(cells, layout, Ranked::of(cells, due));
+            let due = self.members.next_due(memory.read(), now, looks)?;
+            report(memory.cells.member(due).key());
+            self.remove(memory, Ranked::of(memory.cells, due));
             Some(())
         })
     }
@@ -240,12 +225,12 @@ impl Large for ScoreTable {
     }
 
     // Into nodes that are full.
-    fn copy_to(&mut self, from: &Cells, to: &mut Cells, layout: &Layout) -> Self {
+    fn copy_to(&mut self, from: &Cells, to: &mut MemoryMut<'_>) -> Self {
         let mut members = Members::default();
         let order = RankTree::from_sorted(self.order.iter().map(|item| {
             let member = from.member(item.entry);
             let (text, expire_at) = (member.text(), member.expire_at());
-            let entry = members.insert(to, layout, member.key(), text, expire_at);
+            let entry = members.insert(to, member.key(), text, expire_at);
             Ranked { entry, ..item }
         }));
         Self { members, order }
@@ -279,8 +264,7 @@ impl Tabled for ScoreTable {
 
     fn add(
         &mut self,
-        cells: &mut Cells,
-        layout: &Layout,
+        memory: &mut MemoryMut<'_>,
         name: &[u8],
         value: Text<'_>,
         expire_at: Option<UnixMs>,
@@ -290,11 +274,11 @@ impl Tabled for ScoreTable {
             Text::Bytes { bytes, .. } => StringRef::Bytes(bytes),
             Text::Rope { .. } => unreachable!("a score is short"),
         });
-        self.insert_expiring(cells, layout, name, score, expire_at);
+        self.insert_expiring(memory, name, score, expire_at);
     }
 
-    fn take_off(&mut self, cells: &mut Cells, layout: &Layout, member: EntryRef) {
-        self.remove(cells, layout, Ranked::of(cells, member));
+    fn take_off(&mut self, memory: &mut MemoryMut<'_>, member: EntryRef) {
+        self.remove(memory, Ranked::of(memory.cells, member));
     }
 }
 
@@ -331,7 +315,7 @@ impl<'a> ScoreTableRef<'a> {
     }
 
     pub(super) fn ranks_of_names(self, range: &NameRange<'_>) -> Range<usize> {
-        let name = |item: &Ranked| self.members.cells.member(item.entry).key();
+        let name = |item: &Ranked| self.members.memory.cells.member(item.entry).key();
         let start = |item: &Ranked| range.is_before(name(item));
         let end = |item: &Ranked| !range.is_behind(name(item));
         self.ranks_between(start, end)
@@ -349,7 +333,7 @@ impl<'a> ScoreTableRef<'a> {
     }
 
     fn rank_among_all(self, score: f64, name: &[u8]) -> Option<usize> {
-        let place = place(self.members.cells, score, name);
+        let place = place(self.members.memory.cells, score, name);
         self.order.rank_of(place).ok()
     }
 
@@ -379,7 +363,8 @@ impl Hidden {
 
     fn rank_among_all(&self, rank: usize) -> usize {
         let (mut from, mut to) = (0, self.0.len());
-        // So many are hidden before a member that is seen as each hidden one has fewer seen before it than that one.
+        // So many are hidden before a member that is seen as each hidden one has fewer seen before
+        // it than that one.
         while from < to {
             let middle = usize::midpoint(from, to);
             if self.0[middle] - middle <= rank {
@@ -417,7 +402,7 @@ impl<'a> RankedIter<'a> {
 
     #[inline]
     fn seen(&mut self, item: Ranked) -> Option<(Member<'a>, f64)> {
-        let member = self.members.cells.member(item.entry);
+        let member = self.members.memory.cells.member(item.entry);
         if self.hidden > 0 && !self.members.shows(member) {
             self.hidden -= 1;
             return None;

@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use proptest::prelude::*;
 
+use super::change::{Scored, ZsetMut};
 use super::table::ScoreTable;
-use super::{NameBound, NameRange, ScoreRange, Scored, Zset, ZsetMut, ZsetRef};
+use super::{NameBound, NameRange, ScoreRange, Zset, ZsetRef};
+use crate::collection::Collection;
 use crate::edit::Edit;
-use crate::object::Collection;
 use crate::trial::Store;
 use crate::{Encoding, IntText, KeyspaceId, ValueRef};
 
@@ -82,8 +83,11 @@ fn apply(near: &mut Store, far: &mut Store, model: &mut Model, op: Op) {
             }
         }
         Op::Remove(name) => {
-            let removed = near.run(|guard| guard.entry(b"z").remove_scored(&name).unwrap());
-            let twin = change(far, |zset| zset.remove(&name));
+            let removed = change(near, |zset| zset.remove(&name));
+            let twin = change(far, |zset| {
+                zset.edit.take_out();
+                zset.remove(&name)
+            });
             assert_eq!((removed, twin), (twin, model.remove(&name).is_some()));
         }
         Op::RemoveRanks(start, len) => {
@@ -134,8 +138,12 @@ fn set(near: &mut Store, far: &mut Store, model: &mut Model, name: Vec<u8>, scor
         assert_eq!(old, before);
         Some(score)
     };
-    let scored = near.run(|guard| guard.entry(b"z").update_member(&name, decide).unwrap());
+    let scored = change(near, |zset| {
+        zset.expect(1, name.len());
+        zset.update(&name, decide)
+    });
     let twin = change(far, |zset| {
+        zset.edit.take_out();
         zset.expect(1, name.len());
         zset.update(&name, decide)
     });
@@ -303,16 +311,10 @@ proptest! {
 
 fn expiring(edit: &mut Edit<'_, Zset>, count: u16) {
     let mut table = ScoreTable::default();
-    let parts = edit.parts();
+    let mut parts = edit.parts();
     for n in 0..count {
         let at = (n % 2 == 0).then_some(2000);
-        table.insert_expiring(
-            parts.cells,
-            parts.layout,
-            &long_name(n),
-            f64::from(n % 9),
-            at,
-        );
+        table.insert_expiring(&mut parts.memory, &long_name(n), f64::from(n % 9), at);
     }
     *parts.value = Zset::Table(Box::new(table));
     edit.count(1);

@@ -6,12 +6,13 @@ use kvik_command::session::{Transaction, Watch};
 use kvik_resp::{Output, Reply};
 use kvik_store::Stripes;
 
+use super::Executor;
+use super::call::Call;
 use super::gate::permit;
-use super::route::ascend;
-use super::run::Call;
+use super::plan::ascend;
 use super::slices::PutOff;
-use super::{Executor, Work};
-use crate::section::{Core, Touching};
+use super::work::Work;
+use crate::section::{Section, Touching};
 use crate::stamps::Reach;
 
 /// Which stripes a transaction needs.
@@ -51,18 +52,21 @@ impl Executor {
                 .stripes
                 .lock_many(&work.plan.stripes, self.patience)?,
         };
-        // One section has one time, so that no key expires between two of the commands.
-        let mut section = work.begin(shared, &mut self.unit, held);
-        let (core, held) = section.parts();
-        let due_ms = held.next_due();
-        let ready = work.get_queue_ready(core, held, due_ms, session);
-        if ready.is_ok() {
-            work.exec_locked(core, held, session, out);
-        }
-        let lsn = section.finish(match scope {
+        // The end of the section needs the hashes while the rest of the work is in use.
+        let hashes = std::mem::take(&mut work.plan.hashes);
+        let reach = match scope {
             Scope::All => Reach::Everything,
-            Scope::Planned => Reach::Keys(&work.plan.hashes),
+            Scope::Planned => Reach::Keys(&hashes),
+        };
+        // One section has one time, so that no key expires between two of the commands.
+        let terms = work.terms(shared, &mut self.unit);
+        let (ready, lsn) = Section::run(terms, held, reach, |section, held| {
+            let due_ms = held.next_due();
+            work.get_queue_ready(section, held, due_ms, session)?;
+            work.exec_locked(section, held, session, out);
+            Ok::<_, PutOff>(())
         });
+        work.plan.hashes = hashes;
         work.note_lsn(lsn);
         ready?;
         work.count(shared, session, call, false, true);
@@ -98,22 +102,22 @@ impl Work {
     /// Does a slice of what each queued command needs beforehand.
     fn get_queue_ready(
         &mut self,
-        core: &mut Core<'_>,
+        section: &mut Section<'_>,
         stripes: &mut dyn Stripes,
         due_ms: u64,
         session: &Session,
     ) -> Result<(), PutOff> {
         for queued in session.transaction.iter().flat_map(|it| &it.queue) {
             let call = &Call::queued(queued);
-            self.expire_slices(core, stripes, due_ms, session, call)?;
-            self.prepare(core, stripes, session, call)?;
+            self.expire_slices(section, stripes, due_ms, session, call)?;
+            self.prepare(section, stripes, session, call)?;
         }
         Ok(())
     }
 
     fn exec_locked(
         &mut self,
-        core: &mut Core<'_>,
+        section: &mut Section<'_>,
         stripes: &mut dyn Stripes,
         session: &mut Session,
         out: &mut Output,
@@ -124,17 +128,17 @@ impl Work {
             .client
             .watched
             .store(0, std::sync::atomic::Ordering::Relaxed);
-        if watch.is_some_and(|watch| end_watch(core, stripes, session, &watch)) {
+        if watch.is_some_and(|watch| end_watch(section, stripes, session, &watch)) {
             Reply::new(out, session.protocol).null_array();
         } else {
-            self.run_queue(core, stripes, session, &transaction, out);
+            self.run_queue(section, stripes, session, &transaction, out);
         }
         session.show_no_transaction();
     }
 
     fn run_queue(
         &mut self,
-        core: &mut Core<'_>,
+        section: &mut Section<'_>,
         stripes: &mut dyn Stripes,
         session: &mut Session,
         transaction: &Transaction,
@@ -144,35 +148,37 @@ impl Work {
         for queued in &transaction.queue {
             let call = &Call::queued(queued);
             // What a session may do can have changed since the command was queued.
-            match permit(core.shared, session, call.command, call.args) {
+            match permit(section.shared, session, call.command, call.args) {
                 Ok(()) => {
-                    self.run(core, stripes, session, call, out);
+                    self.run(section, stripes, session, call, out);
                 }
                 Err(error) => {
                     error.write(&mut Reply::new(out, session.protocol));
-                    core.shared.engine.stats.count_error(error.code());
+                    section.shared.engine.stats.count_error(error.code());
                 }
             }
         }
     }
 }
 
-/// Ends a watch and says whether a watched key has changed. A key whose time has come since counts as changed.
+/// Ends a watch and says whether a watched key has changed. A key whose time has come since counts
+/// as changed.
 fn end_watch(
-    core: &mut Core<'_>,
+    section: &mut Section<'_>,
     stripes: &mut dyn Stripes,
     session: &Session,
     watch: &Watch,
 ) -> bool {
-    let mut guard = core.guard(stripes, session.keyspace(), Touching::NONE);
-    let mut hidden = false;
-    for (keyspace, key) in &watch.keys {
-        guard.select(*keyspace);
-        guard.peek(key);
-        hidden |= guard.is_hidden(key);
-        guard.unwatch(key, &watch.token);
-    }
-    let garbage = guard.take_garbage();
-    core.leave(garbage);
-    hidden || watch.token.is_dirty()
+    let is_hidden = section.with_guard(stripes, session.keyspace(), Touching::NONE, |guard| {
+        let mut is_hidden = false;
+        for (keyspace, key) in &watch.keys {
+            guard.select(*keyspace);
+            // This deletes the key if its time has come, which turns the token dirty.
+            guard.peek(key);
+            is_hidden |= guard.is_hidden(key);
+            guard.unwatch(key, &watch.token);
+        }
+        is_hidden
+    });
+    is_hidden || watch.token.is_dirty()
 }

@@ -1,9 +1,10 @@
 //! The gate: whether a session may run a command, and whether now.
 //!
-//! Everything that may run passes [`permit`] with its arguments: a command of a client, each command of a transaction
-//! when EXEC runs it, and later those of scripts. What only decides when (a pause, a full log, MULTI) is asked once, for
-//! the command that the client sent. Effects of another store or of a log, and typed calls, have their own way in: the
-//! former were judged where they happened, the latter by [`Shared::admit`].
+//! Everything that may run passes [`permit`] with its arguments: a command of a client, each
+//! command of a transaction when EXEC runs it, and later those of scripts. What only decides when
+//! (a pause, a full log, MULTI) is asked once, for the command that the client sent. Effects of
+//! another store or of a log, and typed calls, have their own way in: the former were judged where
+//! they happened, the latter by [`Shared::admit`].
 
 use std::time::Duration;
 
@@ -13,10 +14,10 @@ use kvik_command::session::Queued;
 use kvik_command::{Error, Session, table};
 use kvik_resp::{Args, ArgsBuf, Output, Reply};
 
-use super::{Executor, Outcome};
+use super::work::Work;
 use crate::shared::Shared;
 
-/// What may be done with a command now.
+/// The gate's answer for a command that is allowed.
 pub(super) enum Admission {
     Run,
     Queue,
@@ -26,7 +27,7 @@ pub(super) enum Admission {
     WaitForLog,
 }
 
-/// What keeps a write of anybody from running, whoever sends it.
+/// A reason for which no write of anybody runs.
 enum Obstacle {
     Refusal(Error),
     LogFull,
@@ -47,40 +48,33 @@ pub(super) fn permit(
     }
 }
 
-/// Whether a session that has not authenticated may run a command. If the password has been removed since it began,
-/// it need not any more.
+/// Whether a session that has not authenticated may run a command. If the password has been removed
+/// since it began, it need not any more.
 #[cold]
 fn may_do_without_password(shared: &Shared, session: &mut Session, command: &Command) -> bool {
     session.authenticated = !shared.engine.settings.needs_password();
     session.authenticated || command.flags().contains(Flags::NO_AUTH)
 }
 
-impl Executor {
+impl Work {
     #[inline]
     pub(super) fn admit(
         &self,
+        shared: &Shared,
         session: &mut Session,
         command: &'static Command,
         args: Args<'_>,
     ) -> Result<Admission, Error> {
-        permit(&self.shared, session, command, args)?;
-        let gate = &self.shared.engine.gate;
-        if !gate.is_open() && !session.internal {
-            gate.pass(session, command)?;
-        }
+        permit(shared, session, command, args)?;
         let is_queueing = session.transaction.is_some();
         if is_queueing && command.flags().contains(Flags::NO_MULTI) {
             return Err(Error::not_in_transaction(command));
         }
-        if let Some(until_ms) = self.paused(session, command) {
-            return Ok(Admission::Wait(until_ms));
-        }
-        if self.shared.is_special() {
-            match self.obstacle(session, command) {
-                Some(Obstacle::Refusal(error)) => return Err(error),
-                Some(Obstacle::LogFull) => return Ok(Admission::WaitForLog),
-                None => {}
-            }
+        if shared.is_guarded()
+            && !session.internal
+            && let Some(delay) = self.delay(shared, session, command)?
+        {
+            return Ok(delay);
         }
         if is_queueing && !runs_inside_multi(command) {
             return Ok(Admission::Queue);
@@ -92,41 +86,58 @@ impl Executor {
     #[cold]
     pub(super) fn wait(
         &self,
+        shared: &Shared,
         session: &mut Session,
         command: &'static Command,
         args: Args<'_>,
     ) -> Option<u64> {
-        let now_ms = self.work.clock.now_us() / 1000;
+        let now_ms = self.clock.now_us() / 1000;
         let readiness = command.readiness()?;
-        readiness(session, args, &self.shared.engine, now_ms)
+        readiness(session, args, &shared.engine, now_ms)
     }
 
-    #[inline]
-    fn paused(&self, session: &Session, command: &Command) -> Option<u64> {
-        let pause = &self.shared.engine.pause;
-        if pause.until_ms() == 0 || session.internal {
-            return None;
+    /// The wait that a command has before it, if any.
+    ///
+    /// # Errors
+    /// If it is refused because of the state of the store.
+    #[inline(never)]
+    fn delay(
+        &self,
+        shared: &Shared,
+        session: &Session,
+        command: &Command,
+    ) -> Result<Option<Admission>, Error> {
+        let gate = &shared.engine.gate;
+        if !gate.is_open() {
+            gate.pass(session, command)?;
         }
-        let waits = match pause.scope(self.work.clock.now_us() / 1000)? {
-            PauseScope::All => true,
-            PauseScope::Writes => may_write(session, command),
+        let is_write = may_write(session, command);
+        let pause = &shared.engine.pause;
+        let waits = match pause.scope(self.clock.now_us() / 1000) {
+            Some(PauseScope::All) => true,
+            Some(PauseScope::Writes) => is_write,
+            None => false,
         };
-        waits.then(|| pause.until_ms())
+        if waits {
+            return Ok(Some(Admission::Wait(pause.until_ms())));
+        }
+        match is_write.then(|| shared.obstacle()).flatten() {
+            None => Ok(None),
+            Some(Obstacle::LogFull) => Ok(Some(Admission::WaitForLog)),
+            Some(Obstacle::Refusal(error)) => Err(error),
+        }
     }
 
-    fn obstacle(&self, session: &Session, command: &Command) -> Option<Obstacle> {
-        let concerned = !session.internal && may_write(session, command);
-        concerned.then(|| self.shared.obstacle()).flatten()
-    }
-
-    /// Answers a command that may not run. It spoils a transaction that is being queued; EXEC ends it as well.
+    /// Answers a command that may not run. It spoils a transaction that is being queued; EXEC ends
+    /// it as well.
     pub(super) fn refuse(
         &self,
+        shared: &Shared,
         session: &mut Session,
         args: Args<'_>,
         error: Error,
         out: &mut Output,
-    ) -> Outcome {
+    ) {
         let command = table().resolve(args).ok();
         let error = if command.is_some_and(|command| command.locking() == Locking::Queue) {
             session.take_transaction();
@@ -137,33 +148,34 @@ impl Executor {
             error
         };
         error.write(&mut Reply::new(out, session.protocol));
-        self.shared.engine.stats.count_error(error.code());
-        let stats = &self.work.stats;
+        shared.engine.stats.count_error(error.code());
+        let stats = &self.stats;
         stats.totals.errors.add(1);
         if let Some(command) = command {
             stats.commands[usize::from(command.id())].rejected.add(1);
         }
-        Outcome::Done
     }
 }
 
 impl Shared {
-    /// Lets a typed call in: blocks while clients are paused, and a write while the log has no room.
+    /// Lets a typed call in: blocks while clients are paused, and a write while the log has no
+    /// room.
     ///
     /// # Errors
     /// If no write is admitted.
     #[inline]
     pub(crate) fn admit(&self, writes: bool) -> Result<(), Error> {
-        let is_open = self.engine.gate.is_open() && !self.is_special();
-        if is_open && self.engine.pause.until_ms() == 0 {
-            return Ok(());
+        match self.is_guarded() {
+            false => Ok(()),
+            true => self.admit_specially(writes),
         }
-        self.admit_specially(writes)
     }
 
     #[cold]
     fn admit_specially(&self, writes: bool) -> Result<(), Error> {
-        self.engine.gate.pass_call(writes)?;
+        if !self.engine.gate.is_open() {
+            self.engine.gate.pass_call(writes)?;
+        }
         loop {
             let pause = &self.engine.pause;
             let scope = pause.scope(self.now_ms());
@@ -237,11 +249,10 @@ pub(super) fn queue(
     command: &'static Command,
     args: Args<'_>,
     out: &mut Output,
-) -> Outcome {
+) {
     session.queue(Queued {
         command,
         args: ArgsBuf::from(args),
     });
     Reply::new(out, session.protocol).simple("QUEUED");
-    Outcome::Done
 }

@@ -1,20 +1,19 @@
 //! From the words of a request to a command and the hash of its key.
 
 use kvik_command::declare::Command;
-use kvik_command::{Error, Session, table};
+use kvik_command::{Error, table};
 use kvik_resp::Args;
+use kvik_store::{KeyHash, Layout};
 
-use super::Executor;
-
-/// Calls of one quick command in a row that are timed as one. Reading the clock for each of them would take longer than
-/// many of them do.
+/// Calls of one quick command in a row that are timed as one. Reading the clock for each of them
+/// would take longer than many of them do.
 const TIMED_TOGETHER: u8 = 8;
 
 /// A command looked up, and position and hash of its key where it has one at a fixed place.
 #[derive(Clone, Copy, Debug)]
 pub struct Prepared {
     command: Option<&'static Command>,
-    hash: u64,
+    hash: KeyHash,
     /// Which word is the key; 0 where there is no such word.
     key: u8,
     /// How many of its kind come right before it and are timed together with it.
@@ -25,13 +24,27 @@ pub struct Prepared {
 
 impl Prepared {
     #[inline]
-    pub(super) fn command(&self) -> Option<&'static Command> {
+    pub(super) fn new(layout: &Layout, command: Option<&'static Command>, args: Args<'_>) -> Self {
+        let key = command.and_then(|command| command.only_key(args));
+        let key = key.map_or(0, |at| u8::try_from(at).unwrap_or(0));
+        let word = args.get(usize::from(key)).filter(|_| key > 0);
+        Self {
+            command,
+            hash: word.map_or(KeyHash::default(), |word| layout.hash(word)),
+            key,
+            behind: 0,
+            goes_on: false,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn command(&self) -> Option<&'static Command> {
         self.command
     }
 
     /// Which word is the key, and its hash.
     #[inline]
-    pub(super) fn hash(&self) -> Option<(usize, u64)> {
+    pub(crate) fn hash(&self) -> Option<(usize, KeyHash)> {
         (self.key > 0).then_some((usize::from(self.key), self.hash))
     }
 
@@ -60,35 +73,8 @@ impl Prepared {
     }
 }
 
-impl Executor {
-    /// Looks a command up and hashes its key, for [`Self::execute_prepared`]. It depends on nothing but the words, so the
-    /// commands of a pipeline can all be prepared before the first one runs.
-    #[inline]
-    pub fn prepare(&mut self, args: Args<'_>) -> Prepared {
-        let command = self.work.latest.lookup(args);
-        let key = command.and_then(|command| command.only_key(args));
-        let key = key.map_or(0, |at| u8::try_from(at).unwrap_or(0));
-        let word = args.get(usize::from(key)).filter(|_| key > 0);
-        Prepared {
-            command,
-            hash: word.map_or(0, |word| self.shared.stripes.layout.hash(word)),
-            key,
-            behind: 0,
-            goes_on: false,
-        }
-    }
-
-    /// Has the memory fetched that these commands will look up in the session's database, while others are at work.
-    #[inline]
-    pub fn prefetch(&self, session: &Session, commands: impl Iterator<Item = Prepared> + Clone) {
-        let hashes = commands
-            .filter(|command| command.key > 0)
-            .map(|command| command.hash);
-        self.shared.stripes.prefetch(session.keyspace(), hashes);
-    }
-}
-
-/// The command looked up last, by the name as it was spelled: a pipeline mostly repeats one command.
+/// The command looked up last, by the name as it was spelled: a pipeline mostly repeats one
+/// command.
 #[derive(Default)]
 pub(super) struct LatestLookup {
     name: Vec<u8>,
@@ -97,7 +83,7 @@ pub(super) struct LatestLookup {
 
 impl LatestLookup {
     #[inline]
-    fn lookup(&mut self, args: Args<'_>) -> Option<&'static Command> {
+    pub(super) fn lookup(&mut self, args: Args<'_>) -> Option<&'static Command> {
         match self.command {
             Some(command) if args.get(0) == Some(&self.name) && command.accepts(args.len()) => {
                 Some(command)

@@ -4,61 +4,66 @@
 //!
 //! | part | room |
 //! |---|---|
-//! | look it up and hash its key | `lookup` |
+//! | look it up and hash its key | `lookup`, `call` |
 //! | check that the session may run it now | `gate` |
-//! | lock the stripes of its keys | `route` |
+//! | find and lock the stripes of its keys | `plan`, `route` |
 //! | do in slices what has to be done before it | `slices` |
 //! | run its handler in a [section](crate::section), which hands over its effects and unlocks | `run`, `shared_read` |
 //! | count and time it | `timing` |
 //!
-//! EXEC (`exec`) is all of that for the queue of a transaction. Nothing of a command has happened to the store when it is
-//! put off ([`Outcome`]): the caller offers it again later.
+//! EXEC (`exec`) is all of that for the queue of a transaction. The state of the thread is in
+//! `work`. Nothing of a command has happened to the store when it is put off ([`Outcome`]): the
+//! caller offers it again later.
 
+mod call;
 mod exec;
 mod gate;
 mod lookup;
+mod plan;
 mod route;
 mod run;
 mod shared_read;
 mod slices;
 mod timing;
+mod work;
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use kvik_command::declare::{Command, Flags};
 use kvik_command::session::Replies;
 use kvik_command::stats::ThreadStats;
-use kvik_command::{Random, Session, table};
+use kvik_command::{Error, Random, Session, table};
 use kvik_log::{Lsn, Unit};
 use kvik_resp::{Args, Output};
-use kvik_store::{Mode, lacks_memory};
+use kvik_store::lacks_memory;
 
 use crate::clock::BatchClock;
-use crate::section::{InTurn, Section, Touching};
+use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
-use crate::stamps::Reach;
 use crate::stripes::Patience;
 use crate::upkeep;
 
+use call::Call;
 use gate::Admission;
 pub use lookup::Prepared;
 use lookup::{LatestLookup, unknown};
-use route::Plan;
-pub(crate) use route::ascend;
-use run::{Call, withhold};
-use timing::Untimed;
+use plan::Plan;
+pub(crate) use plan::ascend;
+use run::withhold;
+use work::{Untimed, Work};
 
-/// What became of a command.
+/// The outcome of an offer to run a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It ran, or was refused; its reply, if the session wants one, is written.
     Done,
     /// A stripe it needs is taken. It has done nothing; offer it again soon.
     Busy,
-    /// A part of what it needs has been done, nothing of which is seen. Offer it again when others have been served.
+    /// A part of what it needs has been done, nothing of which is seen. Offer it again when others
+    /// have been served.
     Begun,
-    /// The log has no room for what it may write. It has done nothing; offer it again when the log has written some.
+    /// The log has no room for what it may write. It has done nothing; offer it again when the log
+    /// has written some.
     LogFull,
     /// Clients are paused until this time, in milliseconds since the epoch. Nothing has happened.
     Paused(u64),
@@ -73,22 +78,6 @@ pub struct Executor {
     work: Work,
 }
 
-/// What an executor uses up while it runs a command.
-struct Work {
-    clock: BatchClock,
-    plan: Plan,
-    latest: LatestLookup,
-    untimed: Untimed,
-    stats: Arc<ThreadStats>,
-    random: Random,
-    /// Its commands are effects of another store or of a log.
-    repeats: bool,
-    /// Until when nothing is prepared, in microseconds since the epoch.
-    left_until_us: u64,
-    /// How far the log has to be on disk before the output since the last look may be told.
-    lsn: Lsn,
-}
-
 impl Executor {
     pub(crate) fn new(shared: Arc<Shared>, patience: Patience) -> Self {
         let work = Work {
@@ -101,7 +90,7 @@ impl Executor {
                 &std::hash::RandomState::new(),
                 0,
             )),
-            repeats: false,
+            actor: Actor::Client,
             left_until_us: 0,
             lsn: Lsn::ZERO,
         };
@@ -113,14 +102,15 @@ impl Executor {
         }
     }
 
-    /// The same for the effects of another store or of a log: they skip the gate, and keys stay until an effect deletes
-    /// them.
+    /// The same for the effects of another store or of a log: they skip the gate, and keys stay
+    /// until an effect deletes them.
     pub(crate) fn repeating(mut self) -> Self {
-        self.work.repeats = true;
+        self.work.actor = Actor::Repeater;
         self
     }
 
-    /// Reads the clock. Call it when a batch of commands begins; within the batch, time moves on by what is measured.
+    /// Reads the clock. Call it when a batch of commands begins; within the batch, time moves on by
+    /// what is measured.
     pub fn refresh(&mut self) {
         self.work.clock.refresh();
         if lacks_memory() {
@@ -134,17 +124,18 @@ impl Executor {
         self.work.finish_pipeline();
     }
 
-    /// Deletes some keys that are overdue, should the thread whose task that is be kept waiting for a processor. Call it
-    /// between batches.
+    /// Deletes some keys that are overdue, should the thread whose task that is be kept waiting for
+    /// a processor. Call it between batches.
     #[inline]
     pub fn help_expire(&mut self) {
         let now_ms = self.now_us() / 1000;
         upkeep::help(&self.shared, &mut self.unit, now_ms, &self.work.stats);
     }
 
-    /// How far the log has to be on disk before the output written since the last call may be told, should the log be
-    /// [synchronous](crate::effects::EffectLog::is_synchronous). [`Lsn::ZERO`] if nothing has to be waited for. A server
-    /// asks after each batch of a connection, and holds the output back until then.
+    /// How far the log has to be on disk before the output written since the last call may be told,
+    /// should the log be [synchronous](crate::effects::EffectLog::is_synchronous). [`Lsn::ZERO`] if
+    /// nothing has to be waited for. A server asks after each batch of a connection, and holds the
+    /// output back until then.
     #[inline]
     pub fn take_lsn(&mut self) -> Lsn {
         std::mem::take(&mut self.work.lsn)
@@ -158,6 +149,23 @@ impl Executor {
     /// This thread's counters.
     pub fn stats(&self) -> &ThreadStats {
         &self.work.stats
+    }
+
+    /// Looks a command up and hashes its key, for [`Self::execute_prepared`]. It depends on nothing
+    /// but the words, so the commands of a pipeline can all be prepared before the first one runs.
+    #[inline]
+    pub fn prepare(&mut self, args: Args<'_>) -> Prepared {
+        let command = self.work.latest.lookup(args);
+        Prepared::new(&self.shared.stripes.layout, command, args)
+    }
+
+    /// Has the memory fetched that these commands will look up in the session's database, while
+    /// others are at work.
+    #[inline]
+    pub fn prefetch(&self, session: &Session, commands: impl Iterator<Item = Prepared> + Clone) {
+        let hashes = commands.filter_map(|command| command.hash());
+        let hashes = hashes.map(|(_, hash)| hash);
+        self.shared.stripes.prefetch(session.keyspace(), hashes);
     }
 
     /// Runs one command of a session and appends its reply to `out`.
@@ -201,21 +209,36 @@ impl Executor {
         args: Args<'_>,
         out: &mut Output,
     ) -> Outcome {
-        match self.admit(session, command, args) {
+        match self.work.admit(&self.shared, session, command, args) {
             Ok(Admission::Run) => {
                 if command.flags().contains(Flags::WAITS)
-                    && let Some(until_ms) = self.wait(session, command, args)
+                    && let Some(until_ms) = self.work.wait(&self.shared, session, command, args)
                 {
                     return Outcome::Paused(until_ms);
                 }
                 let call = Call::of(command, args, &prepared);
                 self.dispatch(session, &call, out)
             }
-            Ok(Admission::Queue) => gate::queue(session, command, args, out),
+            Ok(Admission::Queue) => {
+                gate::queue(session, command, args, out);
+                Outcome::Done
+            }
             Ok(Admission::Wait(until_ms)) => Outcome::Paused(until_ms),
             Ok(Admission::WaitForLog) => self.put_off(Outcome::LogFull),
             Err(error) => self.refuse(session, args, error, out),
         }
+    }
+
+    /// Answers a command that may not run.
+    fn refuse(
+        &self,
+        session: &mut Session,
+        args: Args<'_>,
+        error: Error,
+        out: &mut Output,
+    ) -> Outcome {
+        self.work.refuse(&self.shared, session, args, error, out);
+        Outcome::Done
     }
 
     /// Ends a session: its client is gone.
@@ -231,30 +254,19 @@ impl Executor {
         let Some(watch) = session.released.take() else {
             return;
         };
-        // Paused, because nothing is to be deleted here.
-        self.in_turn(Mode::Paused, |_, section| {
-            let mut guard = section.guard(session.keyspace(), Touching::NONE);
-            for (keyspace, key) in &watch.keys {
-                guard.select(*keyspace);
-                guard.unwatch(key, &watch.token);
-            }
+        let terms = Terms {
+            actor: Actor::Observer,
+            ..self.work.terms(&self.shared, &mut self.unit)
+        };
+        let keyspace = session.keyspace();
+        Section::run_in_turn(terms, |section, held| {
+            section.with_guard(held, keyspace, Touching::NONE, |guard| {
+                for (keyspace, key) in &watch.keys {
+                    guard.select(*keyspace);
+                    guard.unwatch(key, &watch.token);
+                }
+            });
         });
-    }
-
-    /// Works in a section that locks one stripe after the other.
-    fn in_turn(
-        &mut self,
-        mode: Mode,
-        work: impl FnOnce(&mut Work, &mut Section<'_, InTurn<'_>>),
-    ) -> Lsn {
-        // The owner of the stripes and the sink of effects share the unit.
-        let unit = RefCell::new(std::mem::take(&mut self.unit));
-        let now_us = self.work.clock.now_us();
-        let mut section = Section::in_turn(&self.shared, &unit, now_us, mode);
-        work(&mut self.work, &mut section);
-        let lsn = section.finish(Reach::Nothing);
-        self.unit = unit.into_inner();
-        lsn
     }
 }
 

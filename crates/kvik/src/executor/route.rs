@@ -1,68 +1,23 @@
 //! From a command to the stripes that it needs, locked for its section.
 //!
-//! A key at a fixed place is hashed when the command is prepared, and its stripe is locked at once. Other commands with
-//! keys are planned: all their keys are hashed, and the stripes locked in ascending order. The rest takes no stripe, all
-//! of them, or one after the other.
+//! A key at a fixed place is hashed when the command is prepared, and its stripe is locked at once.
+//! Other commands with keys are planned: all their keys are hashed, and the stripes locked in
+//! ascending order. The rest takes no stripe, all of them, or one after the other.
 
 use kvik_command::Session;
 use kvik_command::declare::{Flags, Locking};
 use kvik_resp::Output;
 
-use super::run::Call;
+use super::call::Call;
+use super::plan::ascend;
 use super::slices::PutOff;
 use super::{Executor, Outcome};
-use crate::shared::Shared;
+use crate::section::Section;
 use crate::stamps::Reach;
 use crate::stripes::NoStripes;
 
 /// Most keys of one command that are fetched ahead; more would push one another out of the cache.
 const FETCHED_KEYS: usize = 64;
-
-/// What a command or a transaction is about to lock and look up.
-#[derive(Default)]
-pub(super) struct Plan {
-    /// Stripes, once for each key until [`ascend`] puts them in order.
-    pub(super) stripes: Vec<u16>,
-    /// Hashes of the keys.
-    pub(super) hashes: Vec<u64>,
-}
-
-impl Plan {
-    pub(super) fn clear(&mut self) {
-        self.stripes.clear();
-        self.hashes.clear();
-    }
-
-    /// Adds a key of a database; returns its hash.
-    pub(super) fn add(&mut self, shared: &Shared, database: u32, key: &[u8]) -> u64 {
-        let home = shared.router().place(database, key);
-        self.stripes.push(home.stripe as u16);
-        self.hashes.push(home.hash);
-        home.hash
-    }
-
-    /// Adds a call's keys; returns position and hash of the key when there is one only. Where the keys cannot be told
-    /// from the words, the handler refuses the call before it touches any.
-    pub(super) fn add_call(
-        &mut self,
-        shared: &Shared,
-        database: u32,
-        call: &Call<'_>,
-    ) -> Option<(usize, u64)> {
-        let before = self.stripes.len();
-        let mut last = None;
-        let found = call.command.for_each_key(call.args, |at, _| {
-            last = Some((at, self.add(shared, database, &call.args[at])));
-        });
-        last.filter(|_| found.is_ok() && self.stripes.len() == before + 1)
-    }
-}
-
-/// Puts a plan's stripes into locking order.
-pub(crate) fn ascend(stripes: &mut Vec<u16>) {
-    stripes.sort_unstable();
-    stripes.dedup();
-}
 
 impl Executor {
     #[inline]
@@ -99,9 +54,9 @@ impl Executor {
         call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), PutOff> {
-        let section = self.work.begin(&self.shared, &mut self.unit, NoStripes);
+        let terms = self.work.terms(&self.shared, &mut self.unit);
         self.work
-            .run_section(section, session, call, Reach::Nothing, out)
+            .run_section(terms, NoStripes, session, call, Reach::Nothing, out)
     }
 
     #[inline]
@@ -126,8 +81,8 @@ impl Executor {
         } else {
             stripes.lock(index, self.patience)?
         };
-        let section = work.begin(shared, unit, held);
-        work.run_section(section, session, call, Reach::Key(hash), out)
+        let terms = work.terms(shared, unit);
+        work.run_section(terms, held, session, call, Reach::Key(hash), out)
     }
 
     fn run_on_planned(
@@ -136,7 +91,7 @@ impl Executor {
         call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), PutOff> {
-        let (work, shared, unit) = (&mut self.work, &*self.shared, &mut self.unit);
+        let (work, shared) = (&mut self.work, &*self.shared);
         work.plan.clear();
         let hash = work.plan.add_call(shared, session.db, call);
         let call = &Call { hash, ..*call };
@@ -144,10 +99,9 @@ impl Executor {
             [] => self.run_on_none(session, call, out),
             [index] => {
                 let held = shared.stripes.lock(usize::from(index), self.patience)?;
-                // One key has one hash.
-                let reach = Reach::Keys(&[work.plan.hashes[0]]);
-                let section = work.begin(shared, unit, held);
-                work.run_section(section, session, call, reach, out)
+                let reach = Reach::Key(work.plan.hashes[0]);
+                let terms = work.terms(shared, &mut self.unit);
+                work.run_section(terms, held, session, call, reach, out)
             }
             _ => self.run_on_several(session, call, out),
         }
@@ -168,10 +122,11 @@ impl Executor {
         let held = shared
             .stripes
             .lock_many(&work.plan.stripes, self.patience)?;
-        let section = work.begin(shared, &mut self.unit, held);
         // The end of the section needs the hashes while the rest of the work is in use.
         let hashes = std::mem::take(&mut work.plan.hashes);
-        let done = work.run_section(section, session, call, Reach::Keys(&hashes), out);
+        let terms = work.terms(shared, &mut self.unit);
+        let reach = Reach::Keys(&hashes);
+        let done = work.run_section(terms, held, session, call, reach, out);
         work.plan.hashes = hashes;
         done
     }
@@ -183,9 +138,9 @@ impl Executor {
         out: &mut Output,
     ) -> Result<(), PutOff> {
         let held = self.shared.stripes.lock_all(self.patience)?;
-        let section = self.work.begin(&self.shared, &mut self.unit, held);
+        let terms = self.work.terms(&self.shared, &mut self.unit);
         self.work
-            .run_section(section, session, call, Reach::Everything, out)
+            .run_section(terms, held, session, call, Reach::Everything, out)
     }
 
     fn run_in_turn(
@@ -196,13 +151,12 @@ impl Executor {
     ) -> Result<(), PutOff> {
         // It cannot be put off half-way, so it makes sure first that no stripe is held for long.
         self.shared.stripes.probe(self.patience)?;
-        let now_ms = self.work.clock.now_us() / 1000;
-        let mode = self.shared.mode(self.work.repeats, now_ms);
-        let lsn = self.in_turn(mode, |work, section| {
-            let (core, held) = section.parts();
-            work.run(core, held, session, call, out);
+        let work = &mut self.work;
+        let terms = work.terms(&self.shared, &mut self.unit);
+        let (_, lsn) = Section::run_in_turn(terms, |section, held| {
+            work.run(section, held, session, call, out)
         });
-        self.work.note_lsn(lsn);
+        work.note_lsn(lsn);
         Ok(())
     }
 }

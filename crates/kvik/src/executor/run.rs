@@ -1,120 +1,69 @@
 //! Running a command's handler in a section.
 
-use kvik_command::declare::Command;
-use kvik_command::session::{Queued, Replies};
+use kvik_command::session::Replies;
 use kvik_command::{Ctx, Error, Session};
-use kvik_log::{Lsn, Unit};
-use kvik_resp::{Args, Output, Reply};
+use kvik_resp::{Output, Reply};
 use kvik_store::Stripes;
 
-use super::Work;
-use super::lookup::Prepared;
+use super::call::Call;
 use super::slices::PutOff;
 use super::timing::{QUICK_REPLY_BYTES, log_sizes};
-use crate::section::{Core, Locks, Section, Touching};
-use crate::shared::Shared;
+use super::work::Work;
+use crate::section::{Locks, Section, Terms, Touching};
 use crate::stamps::Reach;
 
-/// A command on its way.
-#[derive(Clone, Copy)]
-pub(super) struct Call<'a> {
-    pub(super) command: &'static Command,
-    pub(super) args: Args<'a>,
-    /// The hash of the single key, when it has one.
-    pub(super) hash: Option<(usize, u64)>,
-    /// Another one of its kind follows, which is timed together with it.
-    pub(super) goes_on: bool,
-}
-
-impl<'a> Call<'a> {
-    #[inline]
-    pub(super) fn of(command: &'static Command, args: Args<'a>, prepared: &Prepared) -> Self {
-        Self {
-            command,
-            args,
-            hash: prepared.hash(),
-            goes_on: prepared.goes_on(),
-        }
-    }
-
-    /// A command of a transaction.
-    pub(super) fn queued(queued: &'a Queued) -> Self {
-        Self {
-            command: queued.command,
-            args: queued.args.as_args(),
-            hash: None,
-            goes_on: false,
-        }
-    }
-}
-
 impl Work {
-    /// Begins a section over stripes that are locked, at the time of this thread.
-    #[inline]
-    pub(super) fn begin<'a, L: Locks>(
-        &self,
-        shared: &'a Shared,
-        unit: &'a mut Unit,
-        held: L,
-    ) -> Section<'a, L> {
-        let now_us = self.clock.now_us();
-        let mode = shared.mode(self.repeats, now_us / 1000);
-        Section::begin(shared, held, unit, now_us, mode)
-    }
-
-    /// Runs a command as the one unit of a section. Where what has to be done before puts the command off, the section
-    /// ends all the same, with the effects of what was done.
+    /// Runs a command as the one unit of a section. Where what has to be done before puts the
+    /// command off, the section ends all the same, with the effects of what was done.
     #[inline]
     pub(super) fn run_section<L: Locks>(
         &mut self,
-        mut section: Section<'_, L>,
+        terms: Terms<'_>,
+        held: L,
         session: &mut Session,
         call: &Call<'_>,
         reach: Reach<'_>,
         out: &mut Output,
     ) -> Result<(), PutOff> {
-        let (core, held) = section.parts();
-        let due_ms = held.next_due();
-        let mut ready = self.expire_slices(core, held, due_ms, session, call);
-        if L::SEVERAL && ready.is_ok() {
-            ready = self.prepare(core, held, session, call);
-        }
-        if ready.is_ok() {
-            self.run(core, held, session, call, out);
-        }
-        let lsn = section.finish(reach);
+        let (ready, lsn) = Section::run(terms, held, reach, |section, held| {
+            let due_ms = held.next_due();
+            self.expire_slices(section, held, due_ms, session, call)?;
+            if L::SEVERAL {
+                self.prepare(section, held, session, call)?;
+            }
+            self.run(section, held, session, call, out);
+            Ok(())
+        });
         self.note_lsn(lsn);
         ready
     }
 
-    /// Runs a command's handler on stripes that are locked, and counts. Says whether a key was used whose access clock
-    /// has still to be set.
+    /// Runs a command's handler on stripes that are locked, and counts. Says whether a key was used
+    /// whose access clock has still to be set.
     pub(super) fn run(
         &mut self,
-        core: &mut Core<'_>,
+        section: &mut Section<'_>,
         stripes: &mut dyn Stripes,
         session: &mut Session,
         call: &Call<'_>,
         out: &mut Output,
     ) -> bool {
-        let (shared, now_us, start) = (core.shared, core.now_us, out.len());
+        let (shared, now_us, start) = (section.shared, section.now_us, out.len());
         let touching = Touching {
             touch: !session.no_touch || call.command.last_word() == "TOUCH",
             random: self.random.bits(),
         };
-        let hashed = call
-            .hash
-            .and_then(|(at, hash)| Some((call.args.get(at)?, hash)));
-        let keys = core.guard(stripes, session.keyspace(), touching);
+        let keys = section.guard(stripes, session.keyspace(), touching);
         let mut ctx = Ctx {
             args: call.args,
             reply: Reply::new(out, session.protocol),
-            keys: keys.hashed_if(hashed),
+            keys,
             session,
             engine: &shared.engine,
             command: call.command,
             now_us,
             random: &mut self.random,
+            hashed: call.hash,
         };
         let handler = call.command.handler().unwrap_or(container_alone);
         let result = handler(&mut ctx);
@@ -125,7 +74,7 @@ impl Work {
             shared.engine.stats.count_error(error.code());
         }
         let (seen, garbage) = (ctx.keys.stats(), ctx.keys.take_garbage());
-        core.leave(garbage);
+        section.leave(garbage);
         let replied = out.len() - start;
         let totals = &self.stats.totals;
         totals.hits.add(seen.hits);
@@ -136,12 +85,6 @@ impl Work {
         let timed = !call.goes_on || replied > QUICK_REPLY_BYTES;
         self.count(shared, session, call, result.is_err(), timed);
         seen.untouched
-    }
-
-    /// Notes how far the log has to be on disk before the output may be told.
-    #[inline]
-    pub(super) fn note_lsn(&mut self, lsn: Lsn) {
-        self.lsn = self.lsn.max(lsn);
     }
 }
 

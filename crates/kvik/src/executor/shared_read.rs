@@ -3,11 +3,11 @@
 use kvik_command::Session;
 use kvik_log::Unit;
 use kvik_resp::Output;
-use kvik_store::Mode;
+use kvik_store::Key;
 
-use super::Work;
-use super::run::Call;
-use crate::section::{Section, Touching};
+use super::call::Call;
+use super::work::Work;
+use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
 use crate::stripes::{Patience, SharedRead};
@@ -25,17 +25,18 @@ impl Work {
         out: &mut Output,
     ) {
         let Some((_, hash)) = call.hash else { return };
-        let mut section = self.begin(shared, unit, read);
-        let (core, held) = section.parts();
-        let untouched = self.run(core, held, session, call, out);
-        let lsn = section.finish(Reach::Key(hash));
+        let (terms, reach) = (self.terms(shared, unit), Reach::Key(hash));
+        let (untouched, lsn) = Section::run(terms, read, reach, |section, held| {
+            self.run(section, held, session, call, out)
+        });
         self.note_lsn(lsn);
         if untouched {
             self.touch(shared, unit, session, call);
         }
     }
 
-    /// Sets the access clock of the key of a command that only read, unless somebody else has its stripe.
+    /// Sets the access clock of the key of a command that only read, unless somebody else has its
+    /// stripe.
     #[cold]
     fn touch(&mut self, shared: &Shared, unit: &mut Unit, session: &Session, call: &Call<'_>) {
         let Some((at, hash)) = call.hash else { return };
@@ -43,18 +44,19 @@ impl Work {
         let Ok(held) = stripes.lock(stripes.layout.stripe_of(hash), Patience::Spin) else {
             return;
         };
-        // Paused, because nothing is to be deleted here: others may have come in between.
-        let now_us = self.clock.now_us();
-        let mut section = Section::begin(shared, held, unit, now_us, Mode::Paused);
+        // Others may have come in between, but nothing is to be deleted for a clock.
+        let terms = Terms {
+            actor: Actor::Observer,
+            ..self.terms(shared, unit)
+        };
+        let (key, keyspace) = (&call.args[at], session.keyspace());
         let touching = Touching {
             touch: true,
             random: self.random.bits(),
         };
-        let key = &call.args[at];
-        section
-            .guard(session.keyspace(), touching)
-            .hashed(key, hash)
-            .touch(key);
-        section.finish(Reach::Nothing);
+        Section::run(terms, held, Reach::Nothing, |section, held| {
+            let mut guard = section.guard(held, keyspace, touching);
+            guard.touch(Key::hashed(key, hash));
+        });
     }
 }

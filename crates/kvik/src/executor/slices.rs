@@ -1,13 +1,13 @@
-//! Long work before a command, in slices: while there is more, the command is put off, so that no stripe stays locked for
-//! long.
+//! Long work before a command, in slices: while there is more, the command is put off, so that no
+//! stripe stays locked for long.
 
 use kvik_command::Session;
 use kvik_command::declare::Preparation;
 use kvik_store::{GuardStats, Mode, Stripes};
 
-use super::Work;
-use super::run::Call;
-use crate::section::{Core, Touching};
+use super::call::Call;
+use super::work::Work;
+use crate::section::{Section, Touching};
 use crate::stripes::Busy;
 
 /// Members deleted while a stripe is held once for a command that waits until they are.
@@ -32,20 +32,21 @@ impl From<Busy> for PutOff {
 }
 
 impl Work {
-    /// Deletes members of the values of a command's keys whose time has come, a slice of each, and puts the command off
-    /// while there are more: they would all be deleted when it meets them, and their stripes be held until then. `due_ms`
-    /// is when something in those is due, at the earliest.
+    /// Deletes members of the values of a command's keys whose time has come, a slice of each, and
+    /// puts the command off while there are more: they would all be deleted when it meets them, and
+    /// their stripes be held until then. `due_ms` is when something in those is due, at the
+    /// earliest.
     #[inline]
     pub(super) fn expire_slices(
         &mut self,
-        core: &mut Core<'_>,
+        section: &mut Section<'_>,
         stripes: &mut dyn Stripes,
         due_ms: u64,
         session: &Session,
         call: &Call<'_>,
     ) -> Result<(), PutOff> {
-        if due_ms != u64::MAX && due_ms <= core.now_ms() && core.mode == Mode::Primary {
-            return self.expire_now(core, stripes, session, call);
+        if due_ms != u64::MAX && due_ms <= section.now_ms() && section.mode == Mode::Primary {
+            return self.expire_now(section, stripes, session, call);
         }
         Ok(())
     }
@@ -53,18 +54,19 @@ impl Work {
     #[cold]
     fn expire_now(
         &mut self,
-        core: &mut Core<'_>,
+        section: &mut Section<'_>,
         stripes: &mut dyn Stripes,
         session: &Session,
         call: &Call<'_>,
     ) -> Result<(), PutOff> {
-        let mut guard = core.guard(stripes, session.keyspace(), Touching::NONE);
-        let mut more = false;
-        let expire_slice = |at: usize, _| more |= guard.expire_slice(&call.args[at], EXPIRE_SLICE);
-        // Keys that cannot be told from the words the handler refuses.
-        let _ = call.command.for_each_key(call.args, expire_slice);
-        let (seen, garbage) = (guard.stats(), guard.take_garbage());
-        core.leave(garbage);
+        let keyspace = session.keyspace();
+        let (more, seen) = section.with_guard(stripes, keyspace, Touching::NONE, |guard| {
+            let mut more = false;
+            let slice = |at: usize, _| more |= guard.expire_slice(&call.args[at], EXPIRE_SLICE);
+            // Keys that cannot be told from the words the handler refuses.
+            let _ = call.command.for_each_key(call.args, slice);
+            (more, guard.stats())
+        });
         self.count_slice(seen);
         if more { Err(PutOff::Begun) } else { Ok(()) }
     }
@@ -73,13 +75,13 @@ impl Work {
     #[inline]
     pub(super) fn prepare(
         &mut self,
-        core: &mut Core<'_>,
+        section: &mut Section<'_>,
         stripes: &mut dyn Stripes,
         session: &Session,
         call: &Call<'_>,
     ) -> Result<(), PutOff> {
         match call.command.preparation() {
-            Some(preparation) => self.prepare_now(core, stripes, session, call, preparation),
+            Some(preparation) => self.prepare_now(section, stripes, session, call, preparation),
             None => Ok(()),
         }
     }
@@ -87,24 +89,25 @@ impl Work {
     #[cold]
     fn prepare_now(
         &mut self,
-        core: &mut Core<'_>,
+        section: &mut Section<'_>,
         stripes: &mut dyn Stripes,
         session: &Session,
         call: &Call<'_>,
         preparation: Preparation,
     ) -> Result<(), PutOff> {
-        if core.now_us < self.left_until_us {
+        if section.now_us < self.left_until_us {
             return Err(PutOff::Busy);
         }
-        let shared = core.shared;
+        let shared = section.shared;
         let touching = Touching {
             touch: true,
             random: self.random.bits(),
         };
-        let mut guard = core.guard(stripes, session.keyspace(), touching);
-        let more = preparation(&mut guard, call.args, &shared.engine);
-        let (seen, garbage) = (guard.stats(), guard.take_garbage());
-        core.leave(garbage);
+        let keyspace = session.keyspace();
+        let (more, seen) = section.with_guard(stripes, keyspace, touching, |guard| {
+            let more = preparation(guard, call.args, &shared.engine);
+            (more, guard.stats())
+        });
         self.count_slice(seen);
         if !more {
             return Ok(());

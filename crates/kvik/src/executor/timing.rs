@@ -8,21 +8,14 @@ use kvik_command::command_log::Logged;
 use kvik_command::declare::Flags;
 use kvik_command::latency::Sample;
 
-use super::Work;
-use super::run::Call;
+use super::call::Call;
+use super::work::{Untimed, Work};
 use crate::shared::Shared;
 
 /// A command that is timed together with others has no longer reply than this.
 pub(super) const QUICK_REPLY_BYTES: usize = 4096;
 /// Commands are timed one by one where the slow log asks about less than this, in microseconds.
 const QUICK_US: i64 = 1000;
-
-/// Calls that have been counted but not timed yet.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Untimed {
-    command: u16,
-    calls: u16,
-}
 
 impl Work {
     /// Times what was to be timed together with a command that has not run.
@@ -33,7 +26,8 @@ impl Work {
         }
     }
 
-    /// Counts a command that ends now, and times it unless that is left to the next one of its kind.
+    /// Counts a command that ends now, and times it unless that is left to the next one of its
+    /// kind.
     #[inline]
     pub(super) fn count(
         &mut self,

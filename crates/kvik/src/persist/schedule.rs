@@ -1,7 +1,8 @@
 //! Which task of the saving thread runs, and which wait.
 //!
-//! One task runs at a time, because a store has one cut at a time. Snapshots and rewrites that are refused, queued or
-//! scheduled follow Redis' rules, in its words. Nothing here waits, reads a clock or touches a file.
+//! One task runs at a time, because a store has one cut at a time. Snapshots and rewrites that are
+//! refused, queued or scheduled follow Redis' rules, in its words. Nothing here waits, reads a
+//! clock or touches a file.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,8 +20,6 @@ pub(super) struct Job {
     /// Its number.
     pub(super) id: u64,
     pub(super) task: Task,
-    /// Nobody has asked for it: a rule did.
-    pub(super) automatic: bool,
     /// Set when it is to be given up.
     pub(super) cancel: Arc<AtomicBool>,
 }
@@ -51,7 +50,7 @@ impl Schedule {
             return Err(Error::text("the server is shutting down"));
         }
         let waits = self.must_wait(&task)?;
-        let id = self.push(task, false);
+        let id = self.push(task);
         Ok(if waits {
             Begun::Scheduled
         } else {
@@ -63,7 +62,7 @@ impl Schedule {
     pub(super) fn begin_by_rule(&mut self, task: Task) -> bool {
         let idle = self.running.is_none() && self.queue.is_empty() && !self.closed;
         if idle {
-            self.push(task, true);
+            self.push(task);
         }
         idle
     }
@@ -87,13 +86,12 @@ impl Schedule {
         }
     }
 
-    fn push(&mut self, task: Task, automatic: bool) -> u64 {
+    fn push(&mut self, task: Task) -> u64 {
         self.last_id += 1;
         let shutdown = matches!(task, Task::Shutdown(_));
         let job = Job {
             id: self.last_id,
             task,
-            automatic,
             cancel: Arc::default(),
         };
         // A shutdown waits for nobody: its own snapshot is newer than the one in progress.
@@ -191,7 +189,7 @@ impl Schedule {
             Some(Task::BackgroundSave { .. }) => self.cancel_walk(),
             Some(Task::Rewrite) => {
                 self.cancel_walk();
-                self.push(Task::Rewrite, true);
+                self.push(Task::Rewrite);
             }
             _ => {}
         }
@@ -221,10 +219,16 @@ impl Schedule {
         self.queue.iter().any(|job| is_save(&job.task))
     }
 
+    /// Whether a log is to be kept soon.
+    pub(super) fn is_log_scheduled(&self) -> bool {
+        let begins = |job: &Job| matches!(job.task, Task::SetLog(true));
+        self.running.iter().chain(&self.queue).any(begins)
+    }
+
     pub(super) fn is_rewrite_scheduled(&self) -> bool {
         self.queue
             .iter()
-            .any(|job| matches!(job.task, Task::Rewrite))
+            .any(|job| matches!(job.task, Task::Rewrite | Task::SetLog(true)))
     }
 }
 
@@ -321,7 +325,7 @@ mod tests {
         let mut schedule = Schedule::default();
         assert!(schedule.begin_by_rule(BGSAVE));
         assert!(!schedule.begin_by_rule(Task::Rewrite));
-        assert!(schedule.next().is_some_and(|job| job.automatic));
+        assert!(schedule.next().is_some());
         assert!(!schedule.begin_by_rule(Task::Rewrite));
     }
 }

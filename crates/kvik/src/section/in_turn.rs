@@ -10,11 +10,12 @@ use crate::shared::Shared;
 use crate::stamps::Reach;
 use crate::stripes::{Held, Patience};
 
-/// Stripes locked one at a time, each let go for the next. What has happened on one is handed to the log before it is let
-/// go: who takes it next may undo it, and the log has to see the two in that order.
+/// Stripes locked one at a time, each let go for the next. What has happened on one is handed to
+/// the log before it is let go: who takes it next may undo it, and the log has to see the two in
+/// that order.
 pub(crate) struct InTurn<'a> {
     shared: &'a Shared,
-    /// What the section collects, where anybody wants it.
+    /// The unit that the section fills, where anybody wants effects.
     unit: Option<&'a RefCell<Unit>>,
     now_ms: u64,
     held: Option<Held<'a>>,
@@ -32,13 +33,17 @@ impl<'a> InTurn<'a> {
         }
     }
 
-    /// Hands over what has happened on the stripe that is held.
-    fn hand_over(&mut self) {
-        if let (Some(unit), Some(held)) = (self.unit, &self.held) {
+    /// Lets the stripe go that is held, if any, and hands over what has happened on it before.
+    pub(super) fn let_go(&mut self) {
+        let Some(held) = self.held.take() else { return };
+        if let Some(unit) = self.unit {
+            let mut unit = unit.borrow_mut();
             let reach = Reach::Stripe(held.index());
-            let lsn = self
-                .shared
-                .append(&mut unit.borrow_mut(), self.now_ms, reach);
+            let lsn = self.shared.append(&mut unit, self.now_ms, reach);
+            assert!(
+                unit.is_empty(),
+                "no effect is pending when a stripe is let go"
+            );
             self.passed = self.passed.max(lsn);
         }
     }
@@ -53,9 +58,9 @@ impl Locks for InTurn<'_> {
 impl Stripes for InTurn<'_> {
     fn stripe(&mut self, index: usize) -> &mut Stripe {
         if self.held.as_ref().is_none_or(|held| held.index() != index) {
-            self.hand_over();
-            // Never two at a time: they come in any order, and somebody might hold the second and wait for the first.
-            self.held = None;
+            // Never two at a time: they come in any order, and somebody might hold the second and
+            // wait for the first.
+            self.let_go();
             self.held = self.shared.stripes.lock(index, Patience::Wait).ok();
         }
         let held = self.held.as_mut().expect("a patient lock succeeds");
@@ -64,12 +69,5 @@ impl Stripes for InTurn<'_> {
 
     fn held(&self, _index: usize) -> &Stripe {
         unreachable!("stripes taken in turn are not seen together")
-    }
-}
-
-impl Drop for InTurn<'_> {
-    fn drop(&mut self) {
-        let is_handed_over = |unit: &RefCell<Unit>| unit.borrow().is_empty();
-        debug_assert!(self.unit.is_none_or(is_handed_over));
     }
 }

@@ -1,4 +1,4 @@
-//! What sections hand over, and when.
+//! Sections hand over their effects while their stripes are held, whatever happens.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -47,24 +47,39 @@ fn store() -> (Arc<Shared>, Arc<Record>, [String; 2]) {
     (store, record, keys)
 }
 
-fn set(guard: &mut Guard<'_>, key: &str) {
-    let string = NewString::Bytes(b"v");
-    guard.entry(key.as_bytes()).set(string, Expiry::Clear);
+fn terms<'a>(shared: &'a Shared, unit: &'a mut Unit) -> Terms<'a> {
+    Terms {
+        shared,
+        unit,
+        now_us: 0,
+        actor: Actor::Client,
+    }
+}
+
+fn set(section: &mut Section<'_>, held: &mut dyn Stripes, key: &str) {
+    section.with_guard(held, KEYSPACE, Touching::NONE, |guard| {
+        let string = NewString::Bytes(b"v");
+        guard.entry(key.as_bytes()).set(string, Expiry::Clear);
+    });
 }
 
 #[test]
 fn what_happened_on_a_stripe_taken_in_turn_is_told_before_the_next_is_taken() {
     let (store, record, [first, second]) = store();
-    let unit = RefCell::default();
-    let mut section = Section::in_turn(&store, &unit, 0, Mode::Primary);
-    let mut guard = section.guard(KEYSPACE, Touching::NONE);
-    for key in [&first, &first, &second] {
-        set(&mut guard, key);
-    }
-    let lsn = section.finish(Reach::Nothing);
+    let mut unit = Unit::new();
+    let ((), lsn) = Section::run_in_turn(terms(&store, &mut unit), |section, held| {
+        for key in [&first, &first, &second] {
+            set(section, held, key);
+        }
+    });
     let units = record.units.lock().expect("no panic");
     assert_eq!(*units, [(2, [true, false]), (1, [false, true])]);
     assert_eq!(lsn, Lsn::new(2));
+    let latest = |key: &str| {
+        let home = store.router().place(0, key.as_bytes());
+        store.latest(Reach::Key(home.hash)).get()
+    };
+    assert_eq!((latest(&first), latest(&second)), (1, 2));
 }
 
 #[test]
@@ -73,26 +88,37 @@ fn a_section_hands_over_while_all_its_stripes_are_held() {
     let mut unit = Unit::new();
     let held = store.stripes.lock_all(Patience::Wait);
     let held = held.expect("a patient lock succeeds");
-    let mut section = Section::begin(&store, held, &mut unit, 0, Mode::Primary);
-    let mut guard = section.guard(KEYSPACE, Touching::NONE);
-    [&first, &second]
-        .iter()
-        .for_each(|key| set(&mut guard, key));
-    section.finish(Reach::Everything);
+    let terms = terms(&store, &mut unit);
+    Section::run(terms, held, Reach::Everything, |section, held| {
+        set(section, held, &first);
+        set(section, held, &second);
+    });
     assert_eq!(*record.units.lock().expect("no panic"), [(2, [true, true])]);
 }
 
+/// A log that breaks its promise.
+struct Forgetful;
+
+impl EffectLog for Forgetful {
+    fn append(&self, _: &mut Unit, _now_ms: u64) -> Lsn {
+        Lsn::ZERO
+    }
+}
+
 #[test]
-fn a_section_that_is_dropped_with_effects_pending_panics() {
-    let (store, _, [key, _]) = store();
+fn no_stripe_is_let_go_while_effects_are_pending() {
+    let options = Options::default().stripes(1);
+    let store = Shared::new(options.effect_log(Arc::new(Forgetful)));
     let mut unit = Unit::new();
-    let forget = || {
+    let work = || {
         let held = store.stripes.lock(0, Patience::Wait);
         let held = held.expect("a patient lock succeeds");
-        let mut section = Section::begin(&store, held, &mut unit, 0, Mode::Primary);
-        set(&mut section.guard(KEYSPACE, Touching::NONE), &key);
+        let terms = terms(&store, &mut unit);
+        Section::run(terms, held, Reach::Everything, |section, held| {
+            set(section, held, "k");
+        });
     };
-    assert!(catch_unwind(AssertUnwindSafe(forget)).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(work)).is_err());
 }
 
 #[test]
@@ -102,9 +128,11 @@ fn what_a_panic_leaves_changed_is_told() {
     let fail = || {
         let held = store.stripes.lock(0, Patience::Wait);
         let held = held.expect("a patient lock succeeds");
-        let mut section = Section::begin(&store, held, &mut unit, 0, Mode::Primary);
-        set(&mut section.guard(KEYSPACE, Touching::NONE), &key);
-        panic!("as a handler might");
+        let terms = terms(&store, &mut unit);
+        Section::run(terms, held, Reach::Everything, |section, held| {
+            set(section, held, &key);
+            panic!("as a handler might");
+        });
     };
     assert!(catch_unwind(AssertUnwindSafe(fail)).is_err());
     assert_eq!(record.units.lock().expect("no panic").len(), 1);

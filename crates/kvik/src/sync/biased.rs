@@ -1,13 +1,19 @@
 //! A lock that readers do without while nobody writes.
 //!
-//! To take a lock is to write to it. If several cores take the same one, if only to read, the line of memory it lies in
-//! moves between them, and that takes longer than all else a read does. Here a reader writes to a place of its own which lock
-//! it reads under, and then looks whether the lock is *biased* towards readers. A writer takes the lock proper, ends the bias,
-//! and waits until no reader's place names the lock. That is costly if it happens often, and of no use to a thread alone. So the
-//! lock is biased again only when it has moved from reader to reader [`MOVES`] times without a write in between.
+//! To take a lock is to write to it. If several cores take the same one, if only to read, its cache
+//! line moves between them, and that takes longer than the rest of a read. Here each reader writes
+//! the lock's address to a place of its own, and then checks that the lock is *biased* towards
+//! readers. A writer takes the lock proper, ends the bias, and waits until no reader's place names
+//! the lock. Ending a bias is costly, and a bias is of no use to a thread alone. So a lock becomes
+//! biased only when the lock proper has moved from reader to reader [`MOVES`] times without a write
+//! in between.
 //!
-//! After Dice and Kogan, "BRAVO: Biased Locking for Reader-Writer Locks", USENIX ATC 2019; but readers' places belong to
-//! threads, and moves are counted where the paper measures time.
+//! Cost: a biased read is two stores and two loads of lines that no other core writes; a write to a
+//! lock that is not biased is one load more than the lock proper; a write that ends a bias looks at
+//! the places of all threads.
+//!
+//! After Dice and Kogan, "BRAVO: Biased Locking for Reader-Writer Locks", USENIX ATC 2019; but
+//! readers' places belong to threads, and moves are counted where the paper measures time.
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
@@ -34,16 +40,17 @@ const BIASED: u64 = 1;
 /// Readers have to take it, but some may still read who did not.
 const ENDING: u64 = 2;
 
-/// See the module's description.
+/// A value behind a lock that readers may do without.
 pub(crate) struct Biased<T> {
     /// The lock proper.
     proper: Mutex<Usage>,
+    /// [`PLAIN`], [`BIASED`] or [`ENDING`]. Only who holds the lock proper changes it.
     bias: AtomicU64,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: `&T` is handed out to several threads at once only while nobody has `&mut T`, and a `T` can be taken out only by who
-// owns the lock.
+// SAFETY: `&T` is handed out to several threads at once only while nobody has `&mut T`, and a `T`
+// can be taken out only by who owns the lock.
 unsafe impl<T: Send + Sync> Sync for Biased<T> {}
 
 /// Who has read since something was written.
@@ -57,7 +64,7 @@ struct Usage {
 
 /// The places of those who read under some locks, all of which are used with these places only.
 pub(crate) struct Readers {
-    /// What each thread reads under just now: the address of a lock.
+    /// The address of the lock under which each thread reads just now; 0 for none.
     places: Box<[CachePadded<AtomicU64>]>,
     /// Which of them have been used.
     used: CachePadded<AtomicU64>,
@@ -89,6 +96,7 @@ thread_local! {
 
 impl ReaderPlace {
     fn take() -> Self {
+        // The lowest bit that is not set; none where all are.
         let add = |taken: u64| {
             let free = taken.trailing_ones();
             (free < u64::BITS).then(|| taken | 1 << free)
@@ -97,12 +105,14 @@ impl ReaderPlace {
         Self(before.ok().map(u64::trailing_ones))
     }
 
-    /// That of this thread, unless there are too many or it is ending. The threads of a model are one to the system.
+    /// That of this thread, unless there are too many or it is ending. The threads of a model are
+    /// one to the system.
     #[inline]
     fn current() -> Option<u32> {
         if cfg!(all(test, feature = "model")) {
             return None;
         }
+        // The place is gone when the destructors of a thread that ends still read.
         PLACE.try_with(|place| place.0).ok().flatten()
     }
 }
@@ -127,6 +137,8 @@ impl Readers {
     /// A place, which is known to be in use from now on.
     #[inline]
     fn place(&self, number: u32) -> &AtomicU64 {
+        // Sequentially consistent, and before the place is written: a writer that does not see the
+        // bit comes before the reader, who will see the end of the bias.
         let bit = 1 << number;
         if self.used.load(Ordering::Relaxed) & bit == 0 {
             self.used.fetch_or(bit, Ordering::SeqCst);
@@ -154,6 +166,8 @@ impl<T> Biased<T> {
     /// The value to read, if the lock is biased towards readers.
     #[inline]
     pub(crate) fn read<'a>(&'a self, readers: &'a Readers) -> Option<Reading<'a, T>> {
+        // A look without order, to save who takes the lock proper anyway the rest; it is repeated
+        // below.
         if self.bias.load(Ordering::Relaxed) != BIASED {
             return None;
         }
@@ -163,26 +177,29 @@ impl<T> Biased<T> {
     /// The same for who has this place.
     #[inline]
     fn read_from<'a>(&'a self, place: &'a AtomicU64) -> Option<Reading<'a, T>> {
+        // This thread reads under another lock, and it has one place only.
         if place.load(Ordering::Relaxed) != NOTHING {
-            // It reads under another lock, and there is one place only.
             return None;
         }
-        // Sequentially consistent, as are the writer's accesses to the two in the opposite order: either the writer sees the
-        // place or the reader sees the end of the bias.
+        // Store the place, then load the bias; a writer stores the bias, then loads the place. All
+        // four are sequentially consistent, so that either the writer sees the place or the reader
+        // sees the end of the bias.
         place.store(self.address(), Ordering::SeqCst);
         if self.bias.load(Ordering::SeqCst) != BIASED {
             place.store(NOTHING, Ordering::Release);
             return None;
         }
         Some(Reading {
-            // SAFETY: the bias began after the latest write, and whoever writes next ends it and then waits for this place.
+            // SAFETY: the bias began after the latest write, and whoever writes next ends it and
+            // then waits for this place.
             value: unsafe { &*self.value.get() },
             place,
             stays: PhantomData,
         })
     }
 
-    /// The value for the caller alone, if nobody has it. A reader is looked at so many times more while it has not ended.
+    /// The value for the caller alone, if nobody has it. A reader is looked at so many times more
+    /// while it has not ended.
     #[inline]
     pub(crate) fn try_write<'a>(&'a self, readers: &Readers, tries: u32) -> Option<Writing<'a, T>> {
         self.end_bias(self.proper.try_lock()?, readers, Some(tries))
@@ -201,19 +218,26 @@ impl<T> Biased<T> {
         readers: &Readers,
         tries: Option<u32>,
     ) -> Option<Writing<'a, T>> {
+        // PLAIN says that the readers of the latest bias have ended. It does not change while the
+        // lock proper is held.
         let is_alone =
             self.bias.load(Ordering::Relaxed) == PLAIN || self.await_readers(readers, tries);
         is_alone.then_some(Writing { lock: self, usage })
     }
 
-    /// Ends the bias while the lock proper is held, and says whether all readers have ended. If not, who comes next waits for
-    /// them: new ones do not come in.
+    /// Ends the bias while the lock proper is held, and says whether all readers have ended. If
+    /// not, who comes next waits for them: new ones do not come in.
     #[cold]
     fn await_readers(&self, readers: &Readers, tries: Option<u32>) -> bool {
         self.bias.store(ENDING, Ordering::SeqCst);
+        // A place that names this lock belongs to a reader who came before the end of the bias, or
+        // to one who is about to see it and to clear the place. Both end soon: a reader does
+        // nothing but look a key up.
         let mut looks = 0;
         for place in readers.used() {
             while place.load(Ordering::SeqCst) == self.address() {
+                // The bias stays ENDING, so that nobody new comes in and the next try has less to
+                // wait for.
                 if tries == Some(looks) {
                     return false;
                 }
@@ -238,10 +262,11 @@ impl<T> Writing<'_, T> {
         self.usage.moves = 0;
     }
 
-    /// Tells that this is a read. If the lock has moved between readers often enough, it is biased when this ends; in a debug
-    /// build it is always, for tests to find what does not only read.
+    /// Tells that this is a read. If the lock has moved between readers often enough, it is biased
+    /// when this ends; in a debug build it is always, for tests to find what does not only read.
     #[inline]
     pub(crate) fn note_read(&mut self) {
+        // The same reader again moves no cache line, and would gain nothing.
         let reader = ReaderPlace::current();
         if self.usage.reader != reader {
             self.usage.reader = reader;
@@ -292,7 +317,8 @@ impl<T> Drop for Writing<'_, T> {
     fn drop(&mut self) {
         if self.usage.moves >= MOVES {
             self.usage.moves = 0;
-            // What has been written is seen by who sees this.
+            // The lock proper is still held, so that no writer is about to end the bias that
+            // begins. What has been written is seen by who sees this store.
             self.lock.bias.store(BIASED, Ordering::Release);
         }
     }

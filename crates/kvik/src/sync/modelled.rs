@@ -1,4 +1,5 @@
-//! loom's locks and atomics with parking_lot's interface, and with sequentially consistent accesses.
+//! loom's locks and atomics with parking_lot's interface, and with sequentially consistent
+//! accesses.
 
 #![expect(clippy::unwrap_used, reason = "only tests use this")]
 
@@ -46,8 +47,8 @@ impl<T> DerefMut for MutexGuard<'_, T> {
     }
 }
 
-/// A condition. Time does not pass in a model: who waits waits until it is told, and a model in which nobody tells it
-/// fails as a deadlock.
+/// A condition. Time does not pass in a model: who waits waits until it is told, and a model in
+/// which nobody tells it fails as a deadlock.
 #[derive(Debug, Default)]
 pub(crate) struct Condvar(loom::sync::Condvar);
 
@@ -72,9 +73,10 @@ loom::thread_local! {
     static STORED: Cell<bool> = Cell::new(false);
 }
 
-/// An integer. loom takes a sequentially consistent access for one that acquires or releases, which allows a load to
-/// come before a store that the program has before it. A fence between the two forbids that, provided that both are
-/// sequentially consistent: one that is not gets no fence, so that a model in which it should have been fails.
+/// An integer. loom takes a sequentially consistent access for one that acquires or releases, which
+/// allows a load to come before a store that the program has before it. A fence between the two
+/// forbids that, provided that both are sequentially consistent: one that is not gets no fence, so
+/// that a model in which it should have been fails.
 #[derive(Debug)]
 pub(crate) struct AtomicU64(loom::sync::atomic::AtomicU64);
 

@@ -1,14 +1,12 @@
 //! The work of DELPREFIX: pages of keys looked at and deleted, a few while a stripe is held once.
 
-use std::cell::RefCell;
 use std::time::Duration;
 
 use kvik_command::prefix_jobs::{PrefixPage, PrefixProgress};
 use kvik_log::Unit;
-use kvik_store::Mode;
 
 use super::{LONGEST_MS, SLICE, WHILE_OFF_MS};
-use crate::section::{Section, Touching};
+use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
 use crate::stripes::Patience;
@@ -47,18 +45,24 @@ pub(super) fn work(shared: &Shared, unit: &mut Unit) {
 
 /// The keys of a page that match.
 fn look(shared: &Shared, page: &PrefixPage, now_ms: u64) -> (Vec<Vec<u8>>, PrefixProgress) {
-    let unit = RefCell::new(Unit::new());
-    // Paused, because nothing is to be deleted here.
-    let mut section = Section::in_turn(shared, &unit, now_ms * 1000, Mode::Paused);
     let (mut keys, mut visited) = (Vec::new(), 0);
-    let mut guard = section.guard(page.keyspace, Touching::NONE);
-    let next = guard.scan(page.cursor, PAGE, |view| {
-        visited += 1;
-        if view.key().starts_with(&page.prefix) {
-            keys.push(view.key().to_vec());
-        }
+    let mut unit = Unit::new();
+    let terms = Terms {
+        shared,
+        unit: &mut unit,
+        now_us: now_ms * 1000,
+        actor: Actor::Observer,
+    };
+    let (next, _) = Section::run_in_turn(terms, |section, held| {
+        section.with_guard(held, page.keyspace, Touching::NONE, |guard| {
+            guard.scan(page.cursor, PAGE, |view| {
+                visited += 1;
+                if view.key().starts_with(&page.prefix) {
+                    keys.push(view.key().to_vec());
+                }
+            })
+        })
     });
-    section.finish(Reach::Nothing);
     let progress = PrefixProgress {
         next: next.next,
         visited,
@@ -82,16 +86,21 @@ fn delete(
     // A page is in the order of the hashes, so the keys of a stripe follow each other.
     for group in keys.chunk_by(|a, b| stripe(a) == stripe(b)) {
         for slice in group.chunks(SLICE) {
-            let hashes: Vec<u64> = slice.iter().map(|key| layout.hash(key)).collect();
+            let hashes: Vec<_> = slice.iter().map(|key| layout.hash(key)).collect();
             let held = shared.stripes.lock(stripe(&slice[0]), Patience::Wait);
             let held = held.expect("a patient lock succeeds");
-            let mode = shared.mode(false, now_ms);
-            let mut section = Section::begin(shared, held, unit, now_ms * 1000, mode);
-            let mut guard = section.guard(page.keyspace, Touching::NONE);
-            deleted += slice.iter().filter(|key| guard.delete(key)).count() as u64;
-            let garbage = guard.take_garbage();
-            section.parts().0.leave(garbage);
-            section.finish(Reach::Keys(&hashes));
+            let terms = Terms {
+                shared,
+                unit,
+                now_us: now_ms * 1000,
+                actor: Actor::Client,
+            };
+            let (count, _) = Section::run(terms, held, Reach::Keys(&hashes), |section, held| {
+                section.with_guard(held, page.keyspace, Touching::NONE, |guard| {
+                    slice.iter().filter(|key| guard.delete(key)).count()
+                })
+            });
+            deleted += count as u64;
         }
     }
     deleted

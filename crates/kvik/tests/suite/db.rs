@@ -11,14 +11,14 @@ use kvik::{Connection, Db, Error, Options, Outcome, SetOptions, Value};
 use crate::support::{Client, Lines, Mirror, manual, ok};
 
 fn with_mirror(options: Options) -> (Db, Db) {
-    let mirror = Db::open(Options::default().stripes(4).follower());
-    let db = Db::open(options.effect_log(Arc::new(Mirror(mirror.clone()))));
+    let mirror = Db::in_memory(Options::default().stripes(4).follower());
+    let db = Db::in_memory(options.effect_log(Arc::new(Mirror(mirror.clone()))));
     (db, mirror)
 }
 
 #[test]
 fn typed_methods_and_commands_see_the_same_keys() {
-    let db = Db::open(Options::default());
+    let db = Db::memory();
     db.set(b"k", b"12").unwrap();
     assert_eq!(db.run(&["GET", "k"]).as_bytes(), Some(&b"12"[..]));
     ok(&db.run(&["SET", "k", "v"]));
@@ -34,7 +34,7 @@ fn typed_methods_and_commands_see_the_same_keys() {
 
 #[test]
 fn state_stays_in_a_connection_and_not_in_the_handle() {
-    let db = Db::open(Options::default());
+    let db = Db::memory();
     let mut client = db.connect();
     ok(&client.run(&["SELECT", "3"]));
     ok(&client.run(&["SET", "k", "three"]));
@@ -46,7 +46,7 @@ fn state_stays_in_a_connection_and_not_in_the_handle() {
 
 #[test]
 fn a_transaction_runs_whole_or_not_at_all() {
-    let db = Db::open(Options::default());
+    let db = Db::memory();
     let mut client = db.connect();
     ok(&client.run(&["MULTI"]));
     client.run(&["SET", "a", "1"]);
@@ -80,7 +80,7 @@ fn watching(db: &Db, key: &str) -> Connection {
 #[test]
 fn watch_notices_changes_and_expiry() {
     let (options, now) = manual();
-    let db = Db::open(options);
+    let db = Db::in_memory(options);
     let mut client = watching(&db, "missing");
     db.set(b"missing", b"not any more").unwrap();
     assert!(client.run(&["EXEC"]).is_null());
@@ -131,7 +131,7 @@ fn keys_expire_though_nobody_looks() {
 
 #[test]
 fn closures_are_transactions_across_stripes() {
-    let db = Db::open(Options::default().stripes(64));
+    let db = Db::in_memory(Options::default().stripes(64));
     db.set(b"a", b"1000").unwrap();
     db.set(b"b", b"1000").unwrap();
     let read = |value: Option<Vec<u8>>| {
@@ -161,7 +161,7 @@ fn closures_are_transactions_across_stripes() {
 #[test]
 fn a_read_beside_others_marks_the_key_as_used() {
     let (options, now) = manual();
-    let db = Db::open(options);
+    let db = Db::in_memory(options);
     db.set(b"k", b"v").unwrap();
     let idle = |db: &Db| db.run(&["OBJECT", "IDLETIME", "k"]).as_int();
     let typed = |db: &Db| assert_eq!(db.get(b"k"), Ok(Some(b"v".to_vec())));
@@ -179,7 +179,7 @@ fn a_read_beside_others_marks_the_key_as_used() {
 #[test]
 fn reads_and_writes_of_one_key_by_many_threads_keep_their_order() {
     const WRITES: i64 = 3000;
-    let db = Db::open(Options::default());
+    let db = Db::memory();
     db.set(b"n", b"0").unwrap();
     let read = |typed: bool| -> i64 {
         let value = if typed {
@@ -238,7 +238,7 @@ fn effects_are_canonical() {
         ("FLUSHALL", &["FLUSHALL"]),
     ];
     let lines = Arc::new(Lines::default());
-    let db = Db::open(manual().0.effect_log(Arc::clone(&lines) as _));
+    let db = Db::in_memory(manual().0.effect_log(Arc::clone(&lines) as _));
     for (command, effects) in cases {
         let words: Vec<&str> = command.split(' ').collect();
         let reply = db.run(&words);
@@ -252,7 +252,7 @@ fn effects_are_canonical() {
 fn members_that_are_due_together_go_in_slices() {
     let (options, now) = manual();
     let lines = Arc::new(Lines::default());
-    let db = Db::open(options.effect_log(Arc::clone(&lines) as _));
+    let db = Db::in_memory(options.effect_log(Arc::clone(&lines) as _));
     ok(&db.run(&["DEBUG", "SET-ACTIVE-EXPIRE", "0"]));
     let members: Vec<String> = (0..1000).map(|n| n.to_string()).collect();
     for key in ["one", "two"] {
@@ -301,7 +301,7 @@ fn outline(db: &Db, key: &str) -> (Value, Value) {
 fn large_values_are_renamed_and_copied_in_slices_while_they_change() {
     let (lines, (options, _)) = (Arc::new(Lines::default()), manual());
     let log: Arc<dyn EffectLog> = Arc::clone(&lines) as _;
-    let db = Db::open(options.seed(1).stripes(16).effect_log(log));
+    let db = Db::in_memory(options.seed(1).stripes(16).effect_log(log));
     fill(&db, 3000);
     let mut client = Client::of(&db);
     for (key, change) in [("set", "SADD"), ("hash", "HSET"), ("zset", "ZADD")] {
@@ -332,7 +332,7 @@ fn large_values_are_renamed_and_copied_in_slices_while_they_change() {
 
 #[test]
 fn a_transaction_waits_for_what_it_renames() {
-    let db = Db::open(Options::default().seed(1).stripes(16));
+    let db = Db::in_memory(Options::default().seed(1).stripes(16));
     fill(&db, 3000);
     let before = outline(&db, "zset");
     let mut client = Client::of(&db);
@@ -351,7 +351,7 @@ fn a_transaction_waits_for_what_it_renames() {
 
 #[test]
 fn two_who_copy_the_same_value_both_get_it() {
-    let db = Db::open(Options::default().seed(1).stripes(16));
+    let db = Db::in_memory(Options::default().seed(1).stripes(16));
     fill(&db, 3000);
     let (mut one, mut other) = (Client::of(&db), Client::of(&db));
     let (mut first, mut second) = (Outcome::Busy, Outcome::Busy);
@@ -369,7 +369,7 @@ fn two_who_copy_the_same_value_both_get_it() {
 
 #[test]
 fn what_would_not_be_copied_is_not_prepared() {
-    let db = Db::open(Options::default().seed(1).stripes(16));
+    let db = Db::in_memory(Options::default().seed(1).stripes(16));
     fill(&db, 3000);
     db.set(b"taken", b"v").unwrap();
     let mut client = Client::of(&db);
@@ -403,7 +403,7 @@ fn unit(words: &[&str]) -> Unit {
 
 #[test]
 fn a_follower_keeps_what_is_past_until_it_is_deleted() {
-    let db = Db::open(manual().0.follower());
+    let db = Db::in_memory(manual().0.follower());
     let keys = || db.run(&["DBSIZE"]).as_int();
     assert_eq!(db.follow(&unit(&["SET", "k", "v", "PXAT", "1"])), Ok(()));
     assert_eq!(keys(), Some(1));
@@ -419,7 +419,7 @@ fn a_follower_keeps_what_is_past_until_it_is_deleted() {
 #[test]
 fn a_store_becomes_a_follower_and_a_primary_again() {
     let (options, now) = manual();
-    let db = Db::open(options);
+    let db = Db::in_memory(options);
     ok(&db.run(&["SET", "k", "v", "PX", "5"]));
     db.set_follower(true);
     now.fetch_add(10_000, Ordering::SeqCst);
@@ -438,7 +438,7 @@ fn a_store_becomes_a_follower_and_a_primary_again() {
 
 #[test]
 fn a_transaction_with_a_write_is_refused_by_a_follower() {
-    let db = Db::open(Options::default().follower());
+    let db = Db::in_memory(Options::default().follower());
     let mut client = db.connect();
     ok(&client.run(&["MULTI"]));
     let refused = client.run(&["SET", "k", "v"]);
@@ -454,7 +454,7 @@ fn a_transaction_with_a_write_is_refused_by_a_follower() {
 
 #[test]
 fn a_paused_store_lets_its_callers_wait() {
-    let db = Db::open(Options::default());
+    let db = Db::memory();
     let mut admin = db.connect();
     ok(&admin.run(&["CLIENT", "PAUSE", "100000", "WRITE"]));
     let writer = {

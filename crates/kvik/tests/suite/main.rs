@@ -2,7 +2,11 @@
 
 mod anything;
 mod db;
+mod durable;
+mod files;
+mod images;
 mod log;
+mod restart;
 mod section;
 mod sessions;
 mod support;

@@ -23,7 +23,7 @@ impl EffectLog for Count {
 
 #[test]
 fn a_buffer_may_hold_one_key_after_the_other() {
-    let db = Db::open(Options::default());
+    let db = Db::memory();
     let keys: Vec<[u8; 1]> = (b'a'..=b'z').map(|name| [name]).collect();
     db.transaction(&keys, |transaction| {
         let mut buffer = [0];
@@ -41,7 +41,7 @@ fn a_buffer_may_hold_one_key_after_the_other() {
 
 #[test]
 fn no_key_expires_within_a_transaction() {
-    let db = Db::open(Options::default());
+    let db = Db::memory();
     let mut connection = db.connect();
     ok(&connection.run(&["MULTI"]));
     connection.run(&["SET", "k", "v", "PX", "1"]);
@@ -57,7 +57,7 @@ fn no_key_expires_within_a_transaction() {
 #[test]
 fn a_paused_store_keeps_an_expired_key_that_a_transaction_watches() {
     let ((options, now), units) = (manual(), Arc::new(Count::default()));
-    let db = Db::open(options.effect_log(Arc::clone(&units) as _));
+    let db = Db::in_memory(options.effect_log(Arc::clone(&units) as _));
     let mut connection = db.connect();
     ok(&connection.run(&["SET", "k", "v", "PX", "5"]));
     ok(&connection.run(&["WATCH", "k"]));
@@ -72,7 +72,7 @@ fn a_paused_store_keeps_an_expired_key_that_a_transaction_watches() {
 
 #[test]
 fn clients_need_no_password_that_is_gone() {
-    let db = Db::open(Options::default());
+    let db = Db::memory();
     *db.engine().settings.password.write() = b"secret".to_vec();
     let mut session = db.session(Origin::embedded());
     let mut executor = db.executor(Patience::Wait);
@@ -90,7 +90,7 @@ fn clients_need_no_password_that_is_gone() {
 #[test]
 fn what_a_panicking_transaction_has_changed_is_told() {
     let units = Arc::new(Count::default());
-    let db = Db::open(Options::default().effect_log(Arc::clone(&units) as _));
+    let db = Db::in_memory(Options::default().effect_log(Arc::clone(&units) as _));
     let panicking = || {
         db.transaction(&["k"], |keys| -> Result<(), Error> {
             keys.set(b"k", b"v");

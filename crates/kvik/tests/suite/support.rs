@@ -84,7 +84,8 @@ impl Client {
         self.executor.execute(session, words.as_args(), out)
     }
 
-    /// Offers a command until it has run, doing something in between; says how often it was put off.
+    /// Offers a command until it has run, doing something in between; says how often it was put
+    /// off.
     pub(crate) fn run_between(&mut self, words: &[&str], mut between: impl FnMut(usize)) -> usize {
         let mut put_off = 0;
         while self.offer(words) != Outcome::Done {

@@ -1,4 +1,5 @@
-//! FLUSHALL of many keys: its own time, and how long other clients wait while it runs and while the memory is freed.
+//! FLUSHALL of many keys: its own time, and how long other clients wait while it runs and while the
+//! memory is freed.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
-//! The longest single command while a store grows from nothing: what splitting tables and taking memory costs at once.
+//! The longest single command while a store grows from nothing: what splitting tables and taking
+//! memory costs at once.
 //!
-//! The server times each command itself (SLOWLOG), so neither the network nor the load is in the figure. A neighbour that
-//! takes the core away is; `preempted` says how often that happened.
+//! The server times each command itself (SLOWLOG), so neither the network nor the load is in the
+//! figure. A neighbour that takes the core away is; `preempted` says how often that happened.
 
 use anyhow::{Context, ensure};
 

@@ -1,7 +1,9 @@
-//! How long clients wait whose keys have nothing to do with a stripe that is held for 100 ms again and again.
+//! How long clients wait whose keys have nothing to do with a stripe that is held for 100 ms again
+//! and again.
 //!
-//! Each client has one key. Which keys share the held stripe is found out first: their clients do not answer while it is
-//! held, and are left out, as waiting is all that they can do. One of them stays, to show that it is served afterwards.
+//! Each client has one key. Which keys share the held stripe is found out first: their clients do
+//! not answer while it is held, and are left out, as waiting is all that they can do. One of them
+//! stays, to show that it is served afterwards.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,10 +1,12 @@
-//! A sorted set of ten million members: the longest ZADD while it grows, and how long another client waits while it is
-//! copied and renamed, and then while it is deleted, unlinked, and expires.
+//! A sorted set of ten million members: the longest ZADD while it grows, and how long another
+//! client waits while it is copied and renamed, and then while it is deleted, unlinked, and
+//! expires.
 //!
-//! That client asks for a key of its own every 200 us. What it waits for besides is the machine: `before` is the same while
-//! nothing happens, and on a busy one it takes `chrt -f` for the server and the bench to see less of that. Whoever is at work
-//! for a second under it is stopped for 50 ms by Linux (`kernel.sched_rt_runtime_us`): copying so many members takes some.
-//! `--scale 0.05` has it done sooner.
+//! That client asks for a key of its own every 200 us. What it waits for besides is the machine:
+//! `before` is the same while nothing happens, and on a busy one it takes `chrt -f` for the server
+//! and the bench to see less of that. Whoever is at work for a second under it is stopped for 50 ms
+//! by Linux (`kernel.sched_rt_runtime_us`): copying so many members takes some. `--scale 0.05` has
+//! it done sooner.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -25,7 +27,8 @@ const INTERVAL: Duration = Duration::from_micros(200);
 /// How long it does before, and from the end of the sorted set on until its memory must be free.
 const BEFORE: Duration = Duration::from_secs(2);
 const AFTER: Duration = Duration::from_secs(5);
-/// What the first one goes through before its end. With so many stripes a name is nearly always in another one.
+/// Commands that move the first one before its end. With so many stripes a name is nearly always in
+/// another one.
 const MOVES: [(&str, &[&str]); 3] = [
     ("COPY", &["COPY", "z", "copy"]),
     ("RENAME", &["RENAME", "z", "there"]),
@@ -92,7 +95,7 @@ pub(super) fn measure(subject: &Subject<'_>) -> anyhow::Result<Vec<Reading>> {
     Ok(readings)
 }
 
-/// What is told of how long another one waited; the times are in order.
+/// The figures about how long another one waited; the times are in order.
 fn of_waits(waits_us: &[f64]) -> [(&'static str, f64); 2] {
     let at = |share: f64| waits_us[((waits_us.len() - 1) as f64 * share) as usize];
     [("other's p99.9", at(0.999)), ("other's longest", at(1.0))]
@@ -116,8 +119,8 @@ fn fill(client: &mut Blocking, members: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Has another client ask for its own key again and again while something runs. Returns how long it waited each time, in
-/// microseconds, in order.
+/// Has another client ask for its own key again and again while something runs. Returns how long it
+/// waited each time, in microseconds, in order.
 fn while_another_waits(
     server: &Server,
     run: impl FnOnce() -> anyhow::Result<()>,

@@ -71,7 +71,10 @@ impl Renderer<'_> {
         match value {
             Value::Null => self.paint(faint, "(nil)"),
             Value::Simple(status) => self.out.extend_from_slice(status.as_bytes()),
-            Value::Error(text) => self.paint(error, &format!("(error) {text}")),
+            // As redis-cli prints it: a text may quote bytes that are no UTF-8.
+            Value::Error(text) => {
+                self.paint_bytes(error, &[b"(error) ", text.as_bytes()].concat());
+            }
             Value::Integer(integer) => self.typed(number, "integer", integer),
             Value::Double(double) => self.typed(number, "double", &super::raw::double(*double)),
             Value::BigNumber(digits) => self.typed(number, "big number", digits),
@@ -101,6 +104,7 @@ impl Renderer<'_> {
             return self.paint(self.theme.faint, "(empty hash)");
         }
         let width = decimal_width(pairs.len());
+        // Elements of a value stand below its key, behind the number and its mark.
         let inner = indent + width + 2;
         for (index, (key, value)) in pairs.iter().enumerate() {
             self.number(index, width, b'#', indent);
@@ -113,7 +117,8 @@ impl Renderer<'_> {
         }
     }
 
-    /// Starts element `index`: on a new line, except for the first, which follows its parent's number.
+    /// Starts element `index`: on a new line, except for the first, which follows its parent's
+    /// number.
     fn number(&mut self, index: usize, width: usize, mark: u8, indent: usize) {
         if index > 0 {
             self.new_line(indent);
@@ -133,8 +138,13 @@ impl Renderer<'_> {
     }
 
     fn paint(&mut self, style: Style, text: &str) {
+        self.paint_bytes(style, text.as_bytes());
+    }
+
+    fn paint_bytes(&mut self, style: Style, bytes: &[u8]) {
+        let (before, after) = (style.prefix().to_string(), style.suffix().to_string());
         self.out
-            .extend_from_slice(style.paint(text).to_string().as_bytes());
+            .extend([before.as_bytes(), bytes, after.as_bytes()].concat());
     }
 }
 

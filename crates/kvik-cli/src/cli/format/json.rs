@@ -1,9 +1,10 @@
 //! Replies as JSON: one text per reply, on one line.
 //!
-//! Text is a string, maps are objects, sets are arrays. What JSON has no form for becomes an object with one field:
-//! an error `{"error":"ERR ..."}`, bytes that are not UTF-8 `{"base64":"..."}`. (redis-cli prints `error:"..."` and the
-//! raw bytes there, which no JSON parser takes.) Infinities are strings; so are numbers beyond 64 bits, which parsers would
-//! round. A key of an object that is no string is the text of its JSON.
+//! Text is a string, maps are objects, sets are arrays. What JSON has no form for becomes an object
+//! with one field: an error `{"error":"ERR ..."}`, bytes that are not UTF-8 `{"base64":"..."}`.
+//! (redis-cli prints `error:"..."` and the raw bytes there, which no JSON parser takes.) Infinities
+//! are strings; so are numbers beyond 64 bits, which parsers would round. A key of an object that
+//! is no string is the text of its JSON.
 
 use kvik_client::Value;
 use serde_json::{Map, Number, Value as Json, json};
@@ -17,11 +18,12 @@ pub(super) fn render(out: &mut Vec<u8>, reply: &Value) {
 fn to_json(value: &Value) -> Json {
     match value {
         Value::Null => Json::Null,
-        Value::Error(text) => json!({ "error": text }),
+        Value::Error(text) => json!({ "error": to_string(text.as_bytes()) }),
         Value::Integer(integer) => json!(integer),
         Value::Double(double) => to_number(*double),
         Value::Boolean(boolean) => json!(boolean),
-        Value::Simple(text) | Value::BigNumber(text) => json!(text),
+        Value::Simple(text) => to_string(text.as_bytes()),
+        Value::BigNumber(digits) => json!(digits),
         Value::Bulk(bytes) | Value::Verbatim { text: bytes, .. } => to_string(bytes),
         Value::Array(values) | Value::Set(values) | Value::Push(values) => {
             values.iter().map(to_json).collect()
@@ -62,6 +64,7 @@ fn to_string(bytes: &[u8]) -> Json {
 fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    // Three bytes are four symbols of six bits; missing bytes count as zero and are padded.
     for chunk in bytes.chunks(3) {
         let bits = (0..3).fold(0u32, |bits, index| {
             bits << 8 | u32::from(chunk.get(index).copied().unwrap_or(0))

@@ -6,9 +6,11 @@ use kvik_client::Value;
 pub(super) fn render(out: &mut Vec<u8>, reply: &Value, between: &[u8]) {
     match reply {
         Value::Null => {}
-        Value::Simple(text) | Value::BigNumber(text) => out.extend_from_slice(text.as_bytes()),
+        Value::Simple(text) => out.extend_from_slice(text.as_bytes()),
+        Value::BigNumber(digits) => out.extend_from_slice(digits.as_bytes()),
         Value::Error(text) => {
             out.extend_from_slice(text.as_bytes());
+            // redis-cli ends the line of an error itself, whatever follows a reply.
             out.push(b'\n');
         }
         Value::Integer(integer) => out.extend_from_slice(integer.to_string().as_bytes()),

@@ -1,5 +1,6 @@
-//! Formats, reply by reply. What stands under `human` and `raw` is what redis-cli 7.0.15 printed for the same bytes,
-//! except for the types that it does not know (blob errors, big numbers, NaN, attributes).
+//! Formats, reply by reply. What stands under `human` and `raw` is what redis-cli 7.0.15 printed
+//! for the same bytes, except for the types that it does not know (blob errors, big numbers, NaN,
+//! attributes).
 
 use kvik_resp::ReplyDecoder;
 

@@ -1,4 +1,5 @@
-//! What the tab key offers: commands, subcommands, and the literal words that a command may take next.
+//! Completion with the tab key: commands, subcommands, and the literal words that a command may
+//! take next.
 
 use std::ops::Range;
 
@@ -18,6 +19,7 @@ pub(super) const LOCAL_COMMANDS: [(&str, &str); 3] = [
 /// The command or subcommand that `words` call; of an unknown subcommand, the container.
 pub(super) fn command_of(words: &[&str]) -> Option<&'static Command> {
     let command = table().find(words.first()?.as_bytes())?;
+    // An unknown subcommand leaves the container, which knows what it has.
     let second = words.get(1).copied().unwrap_or_default();
     let mut subcommands = table().subcommands(command);
     let subcommand =
@@ -32,12 +34,15 @@ impl Completer for TableCompleter {
     fn complete(&mut self, line: &str, pos: usize) -> CompletionResult {
         let line = &line[..pos];
         let mut spans = words(line);
+        // A word that the cursor touches is being typed and replaced; behind a blank a new one
+        // begins.
         let is_unfinished =
             |span: &mut Range<usize>| span.end == pos && !line.ends_with(char::is_whitespace);
         let span = spans.pop_if(is_unfinished).unwrap_or(pos..pos);
         let before: Vec<&str> = spans.into_iter().map(|span| &line[span]).collect();
         let typed = &line[span.clone()];
         let first = before.first().unwrap_or(&typed);
+        // Who writes commands in lower case gets options in lower case as well.
         let case = Case::of(first);
         let fitting = candidates(&before)
             .into_iter()
@@ -85,8 +90,10 @@ fn starts_with(word: &str, typed: &str) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case(typed))
 }
 
-/// The words that may follow `before`, with what there is to say about them, in the order to offer them.
+/// The words that may follow `before`, with what there is to say about them, in the order to offer
+/// them.
 fn candidates(before: &[&str]) -> Vec<(&'static str, &'static str)> {
+    // `help` takes the name of a command, but none of its arguments.
     let (is_help, call) = match before {
         [first, topic @ ..] if first.eq_ignore_ascii_case("HELP") => (true, topic),
         _ => (false, before),

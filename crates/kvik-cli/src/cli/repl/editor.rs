@@ -25,6 +25,7 @@ pub(super) fn editor(colours: bool) -> Reedline {
         .with_highlighter(Box::new(CommandHighlighter))
         .with_edit_mode(Box::new(keys()))
         .use_bracketed_paste(true);
+    // Without a history on disk the editor has its own, in memory.
     match history() {
         Some(history) => editor.with_history(history),
         None => editor,
@@ -48,6 +49,7 @@ fn keys() -> Emacs {
     let mut keys = default_emacs_keybindings();
     keys.add_binding(
         KeyModifiers::NONE,
+        // The first tab opens the menu, further ones go through it.
         KeyCode::Tab,
         ReedlineEvent::UntilFound(vec![
             ReedlineEvent::Menu(MENU.to_owned()),

@@ -5,14 +5,14 @@ use std::io::{self, Write};
 use kvik_command::declare::{Command, Style as UsageStyle, table};
 use nu_ansi_term::{Color, Style};
 
-/// Writes what there is to say about `topic`.
+/// Writes the page about `topic`: a command, a `@group`, or nothing for an introduction.
 pub(super) fn write(topic: &[&[u8]], colours: bool, out: &mut impl Write) -> io::Result<()> {
     let page = match topic {
-        [] => INTRODUCTION.to_owned(),
+        [] => INTRODUCTION.into(),
         [group] if group.starts_with(b"@") => group_page(&group[1..], Pen { colours }),
         words => command_page(words, Pen { colours }),
     };
-    out.write_all(page.as_bytes())
+    out.write_all(&page)
 }
 
 const INTRODUCTION: &str = "\
@@ -61,15 +61,15 @@ impl Pen {
     }
 }
 
-fn group_page(group: &[u8], pen: Pen) -> String {
-    let group = String::from_utf8_lossy(group).to_lowercase();
+fn group_page(group: &[u8], pen: Pen) -> Vec<u8> {
+    let group = group.to_ascii_lowercase();
     let mut page = String::new();
     for command in table()
         .commands()
         .iter()
         .filter(|command| !command.is_container())
     {
-        if command.group().name() == group {
+        if command.group().name().as_bytes() == group {
             page.push_str(&format!(
                 "{}\n{}",
                 pen.usage(command),
@@ -78,9 +78,10 @@ fn group_page(group: &[u8], pen: Pen) -> String {
         }
     }
     if page.is_empty() {
-        format!("There is no group '{group}'. There are: {}.\n", groups())
+        let rest = format!("'. There are: {}.\n", groups());
+        [b"There is no group '", group.as_slice(), rest.as_bytes()].concat()
     } else {
-        page
+        page.into()
     }
 }
 
@@ -95,15 +96,18 @@ fn groups() -> String {
     groups.join(", ")
 }
 
-fn command_page(words: &[&[u8]], pen: Pen) -> String {
+fn command_page(words: &[&[u8]], pen: Pen) -> Vec<u8> {
     match table().find(&words.join(&b'|')) {
         Some(command) => {
-            pen.usage(command) + "\n" + &details(command, pen) + &subcommands(command, pen)
+            let page = pen.usage(command) + "\n" + &details(command, pen);
+            (page + &subcommands(command, pen)).into()
         }
-        None => format!(
-            "There is no command '{}'.\n",
-            String::from_utf8_lossy(&words.join(&b' '))
-        ),
+        None => [
+            b"There is no command '",
+            words.join(&b' ').as_slice(),
+            b"'.\n",
+        ]
+        .concat(),
     }
 }
 
@@ -146,5 +150,8 @@ mod tests {
         assert_eq!(help(&[b"no", b"such"]), "There is no command 'no such'.\n");
         assert!(help(&[b"@nothing"]).starts_with("There is no group 'nothing'."));
         assert_eq!(help(&[]), INTRODUCTION);
+        let mut page = Vec::new();
+        write(&[b"\xff"], false, &mut page).unwrap();
+        assert_eq!(page, b"There is no command '\xff'.\n");
     }
 }

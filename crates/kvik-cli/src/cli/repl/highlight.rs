@@ -1,4 +1,5 @@
-//! The colours of the line while it is typed: known commands stand out, quoted strings look like strings.
+//! The colours of the line while it is typed: known commands stand out, quoted strings look like
+//! strings.
 
 use nu_ansi_term::{Color, Style};
 use reedline::{Highlighter, StyledText};
@@ -15,6 +16,7 @@ impl Highlighter for CommandHighlighter {
         let texts: Vec<&str> = spans.iter().map(|span| &line[span.clone()]).collect();
         let name_words = name_words(&texts);
         let mut styled = StyledText::new();
+        // The whole line once, so that blanks stay; then styles are laid over its words.
         styled.push((Style::new(), line.to_owned()));
         for (index, span) in spans.into_iter().enumerate() {
             let is_quoted = line[span.clone()].starts_with(['"', '\'']);

@@ -1,4 +1,4 @@
-//! What a command still expects: the grey text behind the cursor.
+//! The arguments that a command still expects: the grey text behind the cursor.
 
 use kvik_resp::ArgsBuf;
 use nu_ansi_term::Color;

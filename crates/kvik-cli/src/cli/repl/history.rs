@@ -1,8 +1,10 @@
-//! The history of lines: a file that remembers everything but passwords.
+//! The history of lines: a file that remembers everything but passwords, and that only its owner
+//! can read, because keys and values may be secrets too.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use reedline::{
     FileBackedHistory, History, HistoryItem, HistoryItemId, HistorySessionId, ReedlineError,
@@ -16,24 +18,24 @@ const CAPACITY: usize = 10_000;
 
 /// The history in the user's state directory; only in memory when there is none.
 pub(super) fn history() -> Option<Box<dyn History>> {
-    let file = open()
-        .ok()
-        .or_else(|| FileBackedHistory::new(CAPACITY).ok())?;
-    Some(Box::new(DiscreetHistory(file)))
+    let file = state_directory().and_then(|directory| DiscreetHistory::open(&directory).ok());
+    let history = file.or_else(DiscreetHistory::in_memory)?;
+    Some(Box::new(history))
 }
 
-fn open() -> Result<FileBackedHistory> {
-    let directory = state_directory().ok_or(NO_DIRECTORY)?;
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&directory)?;
-    FileBackedHistory::with_file(CAPACITY, directory.join("history"))
+/// Creates a file that only its owner can read, or makes one so that is there already.
+fn keep_private(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)?;
+    // The mode above is for a new file only; older versions left the choice to the umask.
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    Ok(())
 }
-
-const NO_DIRECTORY: ReedlineError = ReedlineError(ReedlineErrorVariants::OtherHistoryError(
-    "there is no home directory",
-));
 
 /// `$XDG_STATE_HOME/kvik`, which is `~/.local/state/kvik` unless set.
 fn state_directory() -> Option<PathBuf> {
@@ -68,18 +70,43 @@ fn is_secret(line: &str) -> bool {
         Some(b"HELLO") => anywhere("AUTH"),
         Some(b"MIGRATE") => anywhere("AUTH") || anywhere("AUTH2"),
         Some(b"ACL") => says(1, "SETUSER"),
+        // requirepass, masterauth, primaryauth, tls-key-file-pass and those still to come.
         Some(b"CONFIG") => {
-            says(1, "SET")
-                && ["REQUIREPASS", "MASTERAUTH", "PRIMARYAUTH"]
-                    .into_iter()
-                    .any(anywhere)
+            let names_a_secret =
+                |word: &Vec<u8>| word.ends_with(b"PASS") || word.ends_with(b"AUTH");
+            says(1, "SET") && words.iter().any(names_a_secret)
         }
         _ => false,
     }
 }
 
-/// A history that takes no passwords. The line editor still offers a refused line once, with the up key.
-struct DiscreetHistory(FileBackedHistory);
+/// A history that takes no passwords. The line editor still offers a refused line once, with the up
+/// key.
+struct DiscreetHistory {
+    lines: FileBackedHistory,
+    file: Option<PathBuf>,
+}
+
+impl DiscreetHistory {
+    /// The history in a directory, which is made if it is not there.
+    fn open(directory: &Path) -> Result<Self> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)?;
+        let path = directory.join("history");
+        keep_private(&path)?;
+        Ok(Self {
+            lines: FileBackedHistory::with_file(CAPACITY, path.clone())?,
+            file: Some(path),
+        })
+    }
+
+    fn in_memory() -> Option<Self> {
+        let lines = FileBackedHistory::new(CAPACITY).ok()?;
+        Some(Self { lines, file: None })
+    }
+}
 
 impl History for DiscreetHistory {
     fn save(&mut self, item: HistoryItem) -> Result<HistoryItem> {
@@ -88,19 +115,19 @@ impl History for DiscreetHistory {
                 "the line holds a password",
             )));
         }
-        self.0.save(item)
+        self.lines.save(item)
     }
 
     fn load(&self, id: HistoryItemId) -> Result<HistoryItem> {
-        self.0.load(id)
+        self.lines.load(id)
     }
 
     fn count(&self, query: SearchQuery) -> Result<i64> {
-        self.0.count(query)
+        self.lines.count(query)
     }
 
     fn search(&self, query: SearchQuery) -> Result<Vec<HistoryItem>> {
-        self.0.search(query)
+        self.lines.search(query)
     }
 
     fn update(
@@ -108,23 +135,25 @@ impl History for DiscreetHistory {
         id: HistoryItemId,
         updater: &dyn Fn(HistoryItem) -> HistoryItem,
     ) -> Result<()> {
-        self.0.update(id, updater)
+        self.lines.update(id, updater)
     }
 
     fn clear(&mut self) -> Result<()> {
-        self.0.clear()
+        self.lines.clear()
     }
 
     fn delete(&mut self, id: HistoryItemId) -> Result<()> {
-        self.0.delete(id)
+        self.lines.delete(id)
     }
 
-    fn sync(&mut self) -> std::io::Result<()> {
-        self.0.sync()
+    fn sync(&mut self) -> io::Result<()> {
+        // Somebody may have removed the file since.
+        self.file.as_deref().map_or(Ok(()), keep_private)?;
+        self.lines.sync()
     }
 
     fn session(&self) -> Option<HistorySessionId> {
-        self.0.session()
+        self.lines.session()
     }
 }
 
@@ -141,6 +170,7 @@ mod tests {
             "HELLO 3 AUTH ann hunter2",
             "config set requirepass hunter2",
             "CONFIG SET maxmemory 1 requirepass hunter2",
+            "config set tls-key-file-pass hunter2",
             "ACL SETUSER ann >hunter2",
             "migrate h 1 k 0 5 AUTH hunter2",
             "auth \"hunter",
@@ -163,7 +193,7 @@ mod tests {
     fn a_password_never_reaches_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("history");
-        let mut history = DiscreetHistory(FileBackedHistory::with_file(10, path.clone()).unwrap());
+        let mut history = DiscreetHistory::open(directory.path()).unwrap();
         history
             .save(HistoryItem::from_command_line("PING"))
             .unwrap();
@@ -174,5 +204,35 @@ mod tests {
         );
         history.sync().unwrap();
         assert_eq!(std::fs::read_to_string(path).unwrap(), "PING\n");
+    }
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn only_the_owner_can_read_the_file() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("state/kvik");
+        let path = directory.join("history");
+        let mut history = DiscreetHistory::open(&directory).unwrap();
+        assert_eq!((mode(&directory), mode(&path)), (0o700, 0o600));
+        std::fs::remove_file(&path).unwrap();
+        history
+            .save(HistoryItem::from_command_line("PING"))
+            .unwrap();
+        history.sync().unwrap();
+        assert_eq!(mode(&path), 0o600);
+    }
+
+    #[test]
+    fn an_older_file_that_others_can_read_becomes_private() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("history");
+        std::fs::write(&path, "PING\n").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        let history = DiscreetHistory::open(directory.path()).unwrap();
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(history.count_all().unwrap(), 1);
     }
 }

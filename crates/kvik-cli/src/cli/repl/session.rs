@@ -1,10 +1,14 @@
-//! The state behind the prompt: the connection, the database, an open transaction; and the running of lines.
+//! The running of lines: commands of the session itself, commands for the server, and the
+//! connection.
 //!
-//! A connection that the server closed while nobody looked (a timeout, a restart) is noticed before the next command is
-//! sent, and made anew. A command that was already sent is never sent again: it may have been executed.
+//! A connection that the server closed while nobody looked (a timeout, a restart) is noticed before
+//! the next command is sent, and made anew as it was ([`super::state`]). What cannot be restored, a
+//! WATCH and an open transaction, is reported as lost, and no command of that transaction is sent.
+//! A command that was already sent is never sent again: it may have been executed.
 //!
-//! Waiting for a reply is done in slices, so that Ctrl-C gets through. It gives the connection up, which is the one way
-//! to leave `BLPOP key 0`, `MONITOR` or `SUBSCRIBE` that needs no help from the server.
+//! Waiting for a reply is done in slices, so that Ctrl-C gets through. It gives the connection up,
+//! which is the one way to leave `BLPOP key 0`, `MONITOR` or `SUBSCRIBE` that needs no help from
+//! the server.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -17,6 +21,7 @@ use signal_hook::consts::SIGINT;
 
 use super::help;
 use super::prompt::SessionPrompt;
+use super::state::{Refusal, State, Words};
 use crate::cli::line::Line;
 use crate::cli::settings::Settings;
 use crate::cli::{is_answer, is_report, is_stream};
@@ -30,20 +35,31 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// Commands that take longer get their duration printed.
 const SLOW: Duration = Duration::from_millis(500);
 
-/// What follows a line.
+/// The step after a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// The next prompt.
+    /// The next line.
+    Line,
+    /// The next prompt, without the lines that came together with this one: they may count on it.
     Prompt,
     /// The end.
     Leave,
 }
 
-/// The state behind the prompt.
+/// Where replies and complaints are shown.
+struct Screen {
+    out: Box<dyn Write>,
+    err: Box<dyn Write>,
+}
+
+/// The running of lines.
 pub(super) struct Session {
     settings: Settings,
     client: Option<Client>,
-    in_transaction: bool,
+    state: State,
+    /// A database that the server refused when the connection was made.
+    refused_db: Option<u32>,
+    screen: Screen,
     interrupted: Arc<AtomicBool>,
 }
 
@@ -52,85 +68,138 @@ impl Session {
     pub(super) fn start(mut settings: Settings) -> io::Result<Self> {
         settings.options.connect_timeout = Some(CONNECT_PATIENCE);
         settings.options.read_timeout = Some(CONNECT_PATIENCE);
-        let interrupted = catch_interrupts()?;
-        let mut session = Self {
-            settings,
-            client: None,
-            in_transaction: false,
-            interrupted,
+        let screen = Screen {
+            out: Box::new(io::stdout()),
+            err: Box::new(io::stderr()),
         };
-        if let Err(error) = session.connected() {
-            complain(&error)?;
+        let mut session = Self::new(settings, screen, catch_interrupts()?);
+        if let Err(failure) = session.connect() {
+            session.report(failure)?;
         }
         Ok(session)
     }
 
-    /// What the prompt shows now.
+    fn new(settings: Settings, screen: Screen, interrupted: Arc<AtomicBool>) -> Self {
+        let Endpoint {
+            db,
+            username,
+            password,
+            ..
+        } = &settings.endpoint;
+        let mut state = State::new(*db, settings.options.protocol);
+        if let Some(password) = password {
+            state.log_in(username.as_deref(), password);
+        }
+        Self {
+            settings,
+            client: None,
+            state,
+            refused_db: None,
+            screen,
+            interrupted,
+        }
+    }
+
+    /// The prompt for the next line.
     pub(super) fn prompt(&self) -> SessionPrompt {
-        let Endpoint { address, db, .. } = &self.settings.endpoint;
-        let database = if *db == 0 {
-            String::new()
-        } else {
-            format!("[{db}]")
+        let address = &self.settings.endpoint.address;
+        let database = match self.state.db {
+            0 => String::new(),
+            db => format!("[{db}]"),
         };
-        let transaction = if self.in_transaction { "(TX)" } else { "" };
+        let transaction = self.state.transaction_mark();
         SessionPrompt::new(match self.client {
             Some(_) => format!("{address}{database}{transaction}"),
-            None => "not connected".to_owned(),
+            None => format!("not connected{transaction}"),
         })
     }
 
-    /// Runs one line, be it for the server or for us.
+    /// Runs one line, whether for the server or for the session itself.
     pub(super) fn run_line(&mut self, text: &str) -> io::Result<Next> {
         match Line::parse(text.as_bytes()) {
-            Ok(None) => {}
-            Ok(Some(line)) if line.is_farewell() => return Ok(Next::Leave),
-            Ok(Some(line)) => self.run_command(&line.command(), line.times())?,
-            Err(error) => complain(&error)?,
-        }
-        Ok(Next::Prompt)
-    }
-
-    fn run_command(&mut self, command: &[&[u8]], times: usize) -> io::Result<()> {
-        match command {
-            [word] if word.eq_ignore_ascii_case(b"clear") => io::stdout().write_all(CLEAR_SCREEN),
-            [word, topic @ ..] if word.eq_ignore_ascii_case(b"help") || *word == b"?" => {
-                help::write(topic, self.settings.colours, &mut io::stdout())
+            Ok(None) => Ok(Next::Line),
+            Ok(Some(line)) if line.is_farewell() => Ok(Next::Leave),
+            Ok(Some(line)) => self.run_command(&line.command(), line.times()),
+            Err(error) => {
+                self.screen.complain(&error)?;
+                Ok(Next::Line)
             }
-            _ => self.run_remote(command, times),
         }
     }
 
-    fn run_remote(&mut self, command: &[&[u8]], times: usize) -> io::Result<()> {
+    /// Says that lines were left out after one that failed.
+    pub(super) fn skip(&mut self, lines: usize) -> io::Result<()> {
+        if lines == 0 {
+            return Ok(());
+        }
+        self.screen
+            .complain(&format_args!("not run: the {lines} lines after it"))
+    }
+
+    fn run_command(&mut self, command: &[&[u8]], times: usize) -> io::Result<Next> {
+        match command {
+            [word] if word.eq_ignore_ascii_case(b"clear") => {
+                self.screen.out.write_all(CLEAR_SCREEN)?;
+            }
+            [word, topic @ ..] if word.eq_ignore_ascii_case(b"help") || *word == b"?" => {
+                help::write(topic, self.settings.colours, &mut self.screen.out)?;
+            }
+            _ => return self.run_remote(command, times),
+        }
+        Ok(Next::Line)
+    }
+
+    fn run_remote(&mut self, command: &[&[u8]], times: usize) -> io::Result<Next> {
         self.interrupted.store(false, Ordering::Relaxed);
         for _ in 0..times {
             let start = now();
             match self.exchange(command) {
-                Ok(()) => print_duration(now() - start)?,
-                Err(failure) => return self.recover(failure),
+                Ok(()) => self.screen.print_duration(now() - start)?,
+                Err(failure) => {
+                    self.report(failure)?;
+                    return Ok(Next::Prompt);
+                }
             }
         }
-        Ok(())
+        Ok(Next::Line)
     }
 
-    /// Sends a command and prints what comes back, up to its reply.
+    /// Sends a command and prints the values that come back, up to its reply.
     fn exchange(&mut self, command: &[&[u8]]) -> Result<(), Failure> {
-        self.connected()?.send(command)?;
-        let is_stream = is_stream(command) && !self.in_transaction;
+        self.check_connection()?;
+        // Before connecting: a command that must not be sent needs no connection.
+        self.state.admit(command)?;
+        self.connect()?;
+        // In a transaction SUBSCRIBE is queued: its one reply is QUEUED.
+        let is_stream = is_stream(command) && !self.state.is_in_transaction();
         if is_stream {
-            writeln!(io::stdout(), "Reading messages... (press Ctrl-C to stop)")?;
+            writeln!(
+                self.screen.out,
+                "Reading messages... (press Ctrl-C to stop)"
+            )?;
         }
         let as_text = is_stream || is_report(command);
+        let is_exec = command[0].eq_ignore_ascii_case(b"EXEC");
+        self.send(command)
+            .map_err(|error| Failure::Unanswered { error, is_exec })?;
         loop {
-            let value = self.receive()?;
+            let value = self
+                .receive()
+                .map_err(|failure| failure.after_sending(is_exec))?;
             self.settings
                 .format
-                .write(&value, as_text, &mut io::stdout())?;
+                .write(&value, as_text, &mut self.screen.out)?;
+            // Pushes before the reply are printed and waited over; a stream goes on until an error
+            // or Ctrl-C.
             if value.as_error().is_some() || !is_stream && is_answer(command, &value) {
-                self.follow_state(command, &value);
-                return Ok(());
+                return self.learn(command, &value);
             }
         }
+    }
+
+    fn send(&mut self, command: &[&[u8]]) -> Result<(), ClientError> {
+        let client = self.client.as_mut().ok_or(ClientError::Closed)?;
+        client.send(command)
     }
 
     /// The next value from the server, unless the user loses patience.
@@ -138,8 +207,9 @@ impl Session {
         let client = self.client.as_mut().ok_or(ClientError::Closed)?;
         loop {
             match client.receive() {
+                // A time limit is no failure here: it is the moment to look for Ctrl-C.
                 Err(ClientError::Timeout) if self.interrupted.load(Ordering::Relaxed) => {
-                    return Err(Failure::Interrupted);
+                    return Err(Failure::Interrupted { is_exec: false });
                 }
                 Err(ClientError::Timeout) => {}
                 result => return Ok(result?),
@@ -147,104 +217,169 @@ impl Session {
         }
     }
 
-    /// The connection, made anew if the server has closed it; not within a transaction, whose beginning is lost.
-    fn connected(&mut self) -> Result<&mut Client, ClientError> {
-        if self.client.as_mut().is_none_or(|client| !client.is_open()) {
-            let begun = self.in_transaction;
-            self.hang_up();
-            if begun {
-                return Err(ClientError::Closed);
-            }
-            self.client = Some(self.dial()?);
+    /// Notices that the server has closed the connection, and reports what went with it.
+    fn check_connection(&mut self) -> io::Result<()> {
+        if self.client.as_mut().is_some_and(|client| !client.is_open()) {
+            self.hang_up("the server closed the connection")?;
         }
-        self.client.as_mut().ok_or(ClientError::Closed)
+        Ok(())
     }
 
-    /// Connects and logs in. Who is refused is told so and stays connected, to try other credentials.
+    /// Connects unless there is a connection.
+    fn connect(&mut self) -> Result<(), Failure> {
+        if self.client.is_none() {
+            let client = self.dial()?;
+            self.client = Some(client);
+        }
+        Ok(())
+    }
+
+    /// Makes a connection that is like the last one. Who is refused is told so and stays connected,
+    /// to try other credentials.
     fn dial(&mut self) -> Result<Client, ClientError> {
-        let Settings {
-            endpoint, options, ..
-        } = &mut self.settings;
-        let mut client = Client::dial(&endpoint.address, options)?;
-        if let Some(password) = &endpoint.password
-            && is_refused(client.authenticate(endpoint.username.as_deref(), password))?
-        {
-            endpoint.password = None;
+        let Self {
+            settings,
+            state,
+            screen,
+            ..
+        } = self;
+        let mut client = Client::dial(&settings.endpoint.address, &settings.options)?;
+        // The account comes first: the server may refuse all the others to a stranger.
+        restore(&mut client, state.account(), state, screen)?;
+        client.negotiate(state.protocol)?;
+        if state.db != 0 && screen.is_refused(client.select(state.db))? {
+            self.refused_db = Some(std::mem::take(&mut state.db));
         }
-        client.negotiate(options.protocol)?;
-        if endpoint.db != 0 && is_refused(client.select(endpoint.db))? {
-            endpoint.db = 0;
-        }
+        restore(&mut client, state.settings(), state, screen)?;
         client.set_read_timeout(Some(SLICE))?;
         Ok(client)
     }
 
-    fn hang_up(&mut self) {
+    /// Gives the connection up, for a reason, and reports what cannot be restored.
+    fn hang_up(&mut self, reason: &str) -> io::Result<()> {
         self.client = None;
-        self.in_transaction = false;
+        match self.state.lose_connection().names() {
+            "" => Ok(()),
+            lost => self
+                .screen
+                .complain(&format_args!("{reason}; {lost} is lost")),
+        }
     }
 
-    /// Reports a failure. The connection is of no use then: if it did not break, a reply is still under way.
-    fn recover(&mut self, failure: Failure) -> io::Result<()> {
-        self.hang_up();
+    /// Reports a failure. A connection on which a reply is still under way is of no use.
+    fn report(&mut self, failure: Failure) -> io::Result<()> {
         match failure {
-            Failure::Interrupted => self.connected().map(drop).or_else(|error| complain(&error)),
-            Failure::Client(error) => complain(&error),
             Failure::Terminal(error) => Err(error),
-        }
-    }
-
-    /// Learns from a command and its reply what the prompt must show and what a new connection must repeat.
-    fn follow_state(&mut self, command: &[&[u8]], reply: &Value) {
-        let Some((name, args)) = command.split_first() else {
-            return;
-        };
-        match (name.to_ascii_uppercase().as_slice(), args) {
-            (b"EXEC" | b"DISCARD", _) => self.in_transaction = false,
-            (b"MULTI", []) if reply.is_ok() => self.in_transaction = true,
-            (b"RESET", []) if reply.as_error().is_none() => {
-                self.in_transaction = false;
-                self.settings.endpoint.db = 0;
+            Failure::Refused(refusal) => self.screen.complain(&refusal),
+            Failure::Client(error) => {
+                self.screen.complain(&error)?;
+                self.hang_up("the connection was given up")
             }
-            (b"SELECT", [db]) if reply.is_ok() => self.selected(db),
-            (b"AUTH", [user @ .., password]) if reply.is_ok() => self.logged_in(user, password),
-            _ => {}
+            Failure::Interrupted { is_exec } => {
+                self.report_unanswered(&"the connection was given up", is_exec)?;
+                match self.connect() {
+                    Err(Failure::Client(error)) => self.screen.complain(&error),
+                    Err(Failure::Terminal(error)) => Err(error),
+                    _ => Ok(()),
+                }
+            }
+            Failure::Unanswered { error, is_exec } => self.report_unanswered(&error, is_exec),
         }
     }
 
-    fn selected(&mut self, db: &[u8]) {
-        if let Some(db) = str::from_utf8(db).ok().and_then(|text| text.parse().ok()) {
-            self.settings.endpoint.db = db;
+    /// Nobody can say whether a command was executed whose reply did not come. Of a transaction
+    /// that holds for EXEC only: the server throws away what it has queued.
+    fn report_unanswered(&mut self, reason: &dyn fmt::Display, is_exec: bool) -> io::Result<()> {
+        if is_exec {
+            self.state.forget_transaction();
         }
+        if !self.state.is_in_transaction() {
+            self.screen.complain(&format_args!(
+                "{reason}; whether the command was executed is unknown"
+            ))?;
+        }
+        self.hang_up(&reason.to_string())
     }
 
-    /// Keeps the credentials for the next connection, and asks again for what the server may have refused a stranger.
-    fn logged_in(&mut self, user: &[&[u8]], password: &[u8]) {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        self.settings.endpoint.username = user.first().map(|user| text(user));
-        self.settings.endpoint.password = Some(text(password));
-        if let Some(client) = &mut self.client
-            && client.negotiate(self.settings.options.protocol).is_err()
+    /// Learns from a command and its reply what the prompt shows and a new connection repeats.
+    fn learn(&mut self, command: &[&[u8]], reply: &Value) -> Result<(), Failure> {
+        self.state.follow(command, reply);
+        if command[0].eq_ignore_ascii_case(b"AUTH") && reply.is_ok() {
+            self.catch_up()?;
+        }
+        Ok(())
+    }
+
+    /// After a login: asks again for the protocol and the database that the server may have refused
+    /// to a stranger.
+    fn catch_up(&mut self) -> Result<(), Failure> {
+        let Some(client) = &mut self.client else {
+            return Ok(());
+        };
+        client.negotiate(self.state.protocol)?;
+        // Once is enough: later the user may want database 0.
+        if let Some(wanted) = self.refused_db.take()
+            && client.select(wanted).is_ok()
         {
-            self.hang_up();
+            self.state.db = wanted;
+        }
+        Ok(())
+    }
+}
+
+/// Repeats commands on a new connection, and forgets those that the server refuses now.
+fn restore(
+    client: &mut Client,
+    commands: Vec<Words>,
+    state: &mut State,
+    screen: &mut Screen,
+) -> Result<(), ClientError> {
+    for words in commands {
+        if let Some(error) = client.call(&words)?.as_error() {
+            let name = String::from_utf8_lossy(&words[0]).to_uppercase();
+            screen.complain(&format_args!(
+                "{name} failed on the new connection: {error}"
+            ))?;
+            state.forget_setting(&words);
         }
     }
+    Ok(())
 }
 
 /// Why a command has no reply.
 #[derive(Debug)]
 enum Failure {
-    /// The connection failed.
+    /// There is no connection; the command was not sent.
     Client(ClientError),
-    /// The user pressed Ctrl-C.
-    Interrupted,
+    /// The connection failed after the command, or a part of it, was sent.
+    Unanswered { error: ClientError, is_exec: bool },
+    /// The command belongs to something that is lost; it was not sent.
+    Refused(Refusal),
+    /// The user pressed Ctrl-C while the reply was awaited.
+    Interrupted { is_exec: bool },
     /// There is nowhere to print to.
     Terminal(io::Error),
+}
+
+impl Failure {
+    fn after_sending(self, is_exec: bool) -> Self {
+        match self {
+            Self::Client(error) => Self::Unanswered { error, is_exec },
+            Self::Interrupted { .. } => Self::Interrupted { is_exec },
+            other => other,
+        }
+    }
 }
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         Self::Client(error)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
     }
 }
 
@@ -254,14 +389,27 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Tells the user when the server refused a step of the handshake.
-fn is_refused(step: Result<(), ClientError>) -> Result<bool, ClientError> {
-    match step {
-        Err(ClientError::Refused { command, reply }) => {
-            eprintln!("{command} failed: {reply}");
-            Ok(true)
+impl Screen {
+    fn complain(&mut self, error: &dyn fmt::Display) -> io::Result<()> {
+        writeln!(self.err, "Error: {error}")
+    }
+
+    /// Tells the user when the server refused a step of the handshake.
+    fn is_refused(&mut self, step: Result<(), ClientError>) -> Result<bool, ClientError> {
+        match step {
+            Err(ClientError::Refused { command, reply }) => {
+                writeln!(self.err, "{command} failed: {reply}")?;
+                Ok(true)
+            }
+            result => result.map(|()| false),
         }
-        result => result.map(|()| false),
+    }
+
+    fn print_duration(&mut self, duration: Duration) -> io::Result<()> {
+        if duration < SLOW {
+            return Ok(());
+        }
+        writeln!(self.out, "({:.2}s)", duration.as_secs_f64())
     }
 }
 
@@ -275,17 +423,6 @@ fn catch_interrupts() -> io::Result<Arc<AtomicBool>> {
     Ok(interrupted)
 }
 
-fn complain(error: &dyn fmt::Display) -> io::Result<()> {
-    writeln!(io::stderr(), "Error: {error}")
-}
-
-fn print_duration(duration: Duration) -> io::Result<()> {
-    if duration < SLOW {
-        return Ok(());
-    }
-    writeln!(io::stdout(), "({:.2}s)", duration.as_secs_f64())
-}
-
 #[expect(
     clippy::disallowed_methods,
     reason = "the time a user waited is measured where the user waits"
@@ -295,84 +432,4 @@ fn now() -> Instant {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A session that never connected.
-    fn session(arguments: &[&str]) -> Session {
-        let arguments = ["kvik", "cli"].iter().chain(arguments);
-        let matches = crate::arguments::command().get_matches_from(arguments);
-        let (_, matches) = matches.subcommand().unwrap();
-        Session {
-            settings: Settings::from_matches(matches).unwrap(),
-            client: None,
-            in_transaction: false,
-            interrupted: Arc::default(),
-        }
-    }
-
-    fn ok() -> Value {
-        Value::Simple("OK".to_owned())
-    }
-
-    fn error() -> Value {
-        Value::Error("ERR no".to_owned())
-    }
-
-    #[test]
-    fn a_transaction_lasts_from_multi_to_its_end() {
-        let mut session = session(&[]);
-        session.follow_state(&[b"multi", b"x"], &error());
-        assert!(!session.in_transaction);
-        session.follow_state(&[b"multi"], &ok());
-        session.follow_state(&[b"SELECT", b"3"], &Value::Simple("QUEUED".to_owned()));
-        assert!(session.in_transaction);
-        assert_eq!(session.settings.endpoint.db, 0);
-        session.follow_state(&[b"Exec"], &error());
-        assert!(!session.in_transaction);
-    }
-
-    #[test]
-    fn a_new_connection_goes_where_the_old_one_was() {
-        let mut session = session(&["-n", "1"]);
-        session.follow_state(&[b"SELECT", b"99"], &error());
-        assert_eq!(session.settings.endpoint.db, 1);
-        session.follow_state(&[b"select", b"3"], &ok());
-        session.follow_state(&[b"AUTH", b"ann", b"pw"], &ok());
-        session.follow_state(&[b"AUTH", b"wrong"], &error());
-        let Endpoint {
-            username,
-            password,
-            db,
-            ..
-        } = &session.settings.endpoint;
-        assert_eq!(
-            (username.as_deref(), password.as_deref(), *db),
-            (Some("ann"), Some("pw"), 3)
-        );
-        session.follow_state(&[b"AUTH", b"other"], &ok());
-        session.follow_state(&[b"RESET"], &Value::Simple("RESET".to_owned()));
-        let Endpoint {
-            username,
-            password,
-            db,
-            ..
-        } = &session.settings.endpoint;
-        assert_eq!(
-            (username.as_deref(), password.as_deref(), *db),
-            (None, Some("other"), 0)
-        );
-    }
-
-    #[test]
-    fn a_transaction_is_not_continued_on_another_connection() {
-        let mut session = session(&["-s", "/nonexistent/socket"]);
-        session.in_transaction = true;
-        assert!(matches!(session.connected(), Err(ClientError::Closed)));
-        assert!(!session.in_transaction);
-        assert!(matches!(
-            session.connected(),
-            Err(ClientError::Connect { .. })
-        ));
-    }
-}
+mod tests;

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-/// The places of the words of `line`, quotes included. A quote that is not closed reaches to the end.
+/// The places of the words of `line`, quotes included. A quote that is not closed reaches to the
+/// end.
 pub(super) fn words(line: &str) -> Vec<Range<usize>> {
     let mut words = Vec::new();
     let mut start = None;
@@ -10,6 +11,7 @@ pub(super) fn words(line: &str) -> Vec<Range<usize>> {
     let mut escaped = false;
     for (at, symbol) in line.char_indices() {
         match quote {
+            // A backslash takes the next symbol out of play, a quote too.
             _ if escaped => escaped = false,
             Some(_) if symbol == '\\' => escaped = true,
             Some(open) if symbol == open => quote = None,
@@ -17,6 +19,7 @@ pub(super) fn words(line: &str) -> Vec<Range<usize>> {
             None if symbol.is_whitespace() => words.extend(start.take().map(|start| start..at)),
             None => {
                 start.get_or_insert(at);
+                // A quote may open in the middle of a word.
                 quote = Some(symbol).filter(|symbol| matches!(symbol, '"' | '\''));
             }
         }

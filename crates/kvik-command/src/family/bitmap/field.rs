@@ -1,7 +1,7 @@
 //! BITFIELD and BITFIELD_RO: a list of operations on integers anywhere in a string.
 //!
-//! All operations are read before the first is done. If one of them writes, the string becomes as long as the furthest
-//! of them reaches, even if none comes to write in the end.
+//! All operations are read before the first is done. If one of them writes, the string becomes as
+//! long as the furthest of them reaches, even if none comes to write in the end.
 
 use kvik_resp::{Args, ArgsIter, parse_i64};
 use kvik_store::Entry;
@@ -159,7 +159,7 @@ fn offset_of(ctx: &Ctx<'_>, word: &[u8], integer: Integer) -> Result<usize, Erro
 }
 
 fn read(ctx: &mut Ctx<'_>, operations: &[FieldOperation]) -> Result<(), Error> {
-    let string = ctx.keys.read_string(&ctx.args[1])?;
+    let string = ctx.keys.read_string(ctx.key(1))?;
     ctx.reply.array(operations.len());
     for operation in operations {
         let window = string.map_or([0; 9], |string| window(string, operation.offset / 8));

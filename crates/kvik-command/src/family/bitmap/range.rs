@@ -7,7 +7,8 @@ use kvik_store::{IntText, TextRef};
 use super::bits;
 use crate::{Ctx, Error};
 
-/// A part of a string as a client names it: both ends belong to it, negative ones count from the end.
+/// A part of a string as a client names it: both ends belong to it, negative ones count from the
+/// end.
 #[derive(Clone, Copy)]
 struct Part {
     start: i64,
@@ -74,7 +75,7 @@ fn in_bits(ctx: &Ctx<'_>, at: usize) -> Result<bool, Error> {
 
 pub(super) fn bitcount(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let part = Part::parse(ctx, 2)?;
-    let string = ctx.keys.read_string(&ctx.args[1])?;
+    let string = ctx.keys.read_string(ctx.key(1))?;
     let count = match string {
         // A string of one byte or bit would else be counted, as both ends are drawn to its front.
         Some(string) if !part.is_reversed() => {
@@ -97,7 +98,7 @@ pub(super) fn bitpos(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         _ => return Err(Error::text("The bit argument must be 1 or 0.")),
     };
     let part = Part::parse(ctx, 3)?;
-    let string = ctx.keys.read_string(&ctx.args[1])?;
+    let string = ctx.keys.read_string(ctx.key(1))?;
     let position = match string {
         Some(string) => position(string, bit, part),
         // No key is an endless row of clear bits.

@@ -1,5 +1,5 @@
-//! How CLIENT LIST and CLIENT INFO show a client. Fields of what the server does not have are there,
-//! too, with the value that says so.
+//! How CLIENT LIST and CLIENT INFO show a client. Fields of what the server does not have are
+//! there, too, with the value that says so.
 
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
@@ -48,12 +48,12 @@ pub(super) fn describe(client: &Client, now_ms: u64) -> String {
     add("watch", &client.watched.load(Relaxed));
     add("qbuf", &input);
     add("qbuf-free", &room.saturating_sub(input));
-    add("argv-mem", &0);
+    add("argv-mem", &client.argument_bytes.load(Relaxed));
     add("multi-mem", &queued_bytes);
     add("rbs", &output);
-    add("rbp", &output);
+    add("rbp", &client.output_peak.load(Relaxed));
     add("obl", &output);
-    add("oll", &0);
+    add("oll", &client.outputs.load(Relaxed));
     add("omem", &output);
     add("tot-mem", &client.memory_bytes());
     add("events", &if output > 0 { "rw" } else { "r" });

@@ -46,7 +46,7 @@ fn expire_in(ctx: &mut Ctx<'_>, format: TimeFormat) -> Result<(), Error> {
         Some(field) if !conditions.hold(field.expire_at, at) => REFUSED,
         Some(_) => CHANGED,
     };
-    let mut hash = ctx.keys.entry(&args[1]).hash_mut()?;
+    let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
     ctx.reply.array(names.len());
     if past {
         for name in names {
@@ -73,8 +73,8 @@ fn deleted_if_changed(hash: &mut HashMut<'_>, name: &[u8], judged: i64) -> i64 {
 }
 
 pub(super) fn hpersist(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let (args, names) = (ctx.args, listed(ctx, WRONG_NUMBER)?);
-    let mut hash = ctx.keys.entry(&args[1]).hash_mut()?;
+    let names = listed(ctx, WRONG_NUMBER)?;
+    let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
     ctx.reply.array(names.len());
     hash.persist(names, |field| {
         ctx.reply.integer(expiry(field, |_| CHANGED));
@@ -102,7 +102,8 @@ pub(super) fn hpexpiretime(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn tell_expiries(ctx: &mut Ctx<'_>, tell: impl Fn(UnixMs) -> u64) -> Result<(), Error> {
     let names = listed(ctx, Error::SYNTAX)?;
-    let hash = read(&mut ctx.keys, &ctx.args[1])?;
+    let key = ctx.key(1);
+    let hash = read(&mut ctx.keys, key)?;
     ctx.reply.array(names.len());
     for name in names {
         let field = hash.and_then(|hash| hash.get(name));

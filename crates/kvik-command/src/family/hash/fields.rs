@@ -17,7 +17,7 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     // A wrong type and an unmet condition of the key win over a bad time.
     let expiry = expiry(ctx, options.life);
     let past = matches!(expiry, Ok(Expiry::At(at)) if ctx.keys.is_past(at));
-    let mut hash = ctx.keys.entry(&args[1]).hash_mut()?;
+    let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
     let mut held = options.key.holds(hash.existed());
     if held {
         let expiry = expiry?;
@@ -82,7 +82,7 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     // A wrong type wins over a bad time.
     let expiry = expiry(ctx, Some(life));
     let past = matches!(expiry, Ok(Expiry::At(at)) if ctx.keys.is_past(at));
-    let mut hash = ctx.keys.entry(&args[1]).hash_mut()?;
+    let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
     let (expiry, reply) = (expiry?, &mut ctx.reply);
     reply.array(names.len());
     match expiry {
@@ -102,7 +102,8 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn get_all(ctx: &mut Ctx<'_>, names: Args<'_>) -> Result<(), Error> {
-    let hash = read(&mut ctx.keys, &ctx.args[1])?;
+    let key = ctx.key(1);
+    let hash = read(&mut ctx.keys, key)?;
     ctx.reply.array(names.len());
     for name in names {
         let field = hash.and_then(|hash| hash.get(name));
@@ -112,8 +113,8 @@ fn get_all(ctx: &mut Ctx<'_>, names: Args<'_>) -> Result<(), Error> {
 }
 
 pub(super) fn hgetdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let (args, names) = (ctx.args, listed(ctx, WRONG_NUMBER)?);
-    let mut hash = ctx.keys.entry(&args[1]).hash_mut()?;
+    let names = listed(ctx, WRONG_NUMBER)?;
+    let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
     ctx.reply.array(names.len());
     for name in names {
         reply_value(&mut ctx.reply, hash.view().get(name));

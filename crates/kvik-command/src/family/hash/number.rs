@@ -8,7 +8,7 @@ use crate::{Ctx, Error};
 pub(super) fn hincrby(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let increment = ctx.int(3)?;
     let args = ctx.args;
-    let mut hash = ctx.keys.entry(&args[1]).hash_mut()?;
+    let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
     let value = match hash.view().get(&args[2]) {
         Some(field) => integer(field.value)?,
         None => 0,
@@ -34,7 +34,7 @@ pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if !increment.is_finite() {
         return Err(Error::text("value is NaN or Infinity"));
     }
-    let mut hash = ctx.keys.entry(&args[1]).hash_mut()?;
+    let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
     let sum = float(&hash, &args[2])?
         .checked_add(increment)
         .ok_or(Error::text("increment would produce NaN or Infinity"))?

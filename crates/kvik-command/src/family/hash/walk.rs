@@ -12,7 +12,8 @@ use crate::random::Random;
 use crate::{Ctx, Error};
 
 pub(super) fn hgetall(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let hash = read(&mut ctx.keys, &ctx.args[1])?;
+    let key = ctx.key(1);
+    let hash = read(&mut ctx.keys, key)?;
     let reply = &mut ctx.reply;
     reply.map(hash.map_or(0, HashRef::len));
     for_each(hash, |field| {
@@ -31,7 +32,8 @@ pub(super) fn hvals(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn reply_each(ctx: &mut Ctx<'_>, write: impl Fn(&mut Reply<'_>, Field<'_>)) -> Result<(), Error> {
-    let hash = read(&mut ctx.keys, &ctx.args[1])?;
+    let key = ctx.key(1);
+    let hash = read(&mut ctx.keys, key)?;
     ctx.reply.array(hash.map_or(0, HashRef::len));
     for_each(hash, |field| write(&mut ctx.reply, field));
     Ok(())
@@ -47,8 +49,7 @@ pub(super) fn hscan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let Some(scan) = MemberScan::parse(ctx, |view| hash(view).map(drop), &["NOVALUES"])? else {
         return Ok(());
     };
-    let args = ctx.args;
-    let Some(hash) = ctx.keys.view(&args[1]).map(hash).transpose()? else {
+    let Some(hash) = ctx.keys.view(ctx.key(1)).map(hash).transpose()? else {
         return Ok(());
     };
     let elements = if scan.flag() { 1 } else { 2 };
@@ -70,7 +71,8 @@ pub(super) fn hscan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 pub(super) fn hrandfield(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     if args.len() == 2 {
-        let hash = read(&mut ctx.keys, &args[1])?;
+        let key = ctx.key(1);
+        let hash = read(&mut ctx.keys, key)?;
         match hash.and_then(|hash| hash.sample(ctx.random.bits())) {
             Some(field) => reply_text(&mut ctx.reply, field.name),
             None => ctx.reply.null(),
@@ -78,7 +80,8 @@ pub(super) fn hrandfield(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let (count, with_values) = count(ctx)?;
-    let hash = read(&mut ctx.keys, &args[1])?;
+    let key = ctx.key(1);
+    let hash = read(&mut ctx.keys, key)?;
     let mut chosen = Chosen {
         reply: &mut ctx.reply,
         random: ctx.random,

@@ -9,7 +9,7 @@ use super::{dense, sketch, sparse};
 use crate::{Ctx, Error};
 
 pub(super) fn pfdebug(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let occupied = ctx.keys.entry(&ctx.args[2]).occupied();
+    let occupied = ctx.keys.entry(ctx.key(2)).occupied();
     let mut occupied = occupied.ok_or(Error::text("The specified key does not exist"))?;
     let mut sketch = sketch(occupied.view())?;
     let word = &ctx.args[1];
@@ -54,7 +54,8 @@ fn make_dense(occupied: &mut OccupiedEntry<'_>, sketch: &mut Sketch) -> Result<b
     Ok(sparse)
 }
 
-/// The runs: `z:` and `Z:` of zeros, as one or two bytes, `v:` with a value; then how long they are.
+/// The runs: `z:` and `Z:` of zeros, as one or two bytes, `v:` with a value; then how long they
+/// are.
 fn decode(body: &[u8]) -> Result<String, Corrupt> {
     let mut text = String::new();
     sparse::for_each(body, |indices, value| {

@@ -29,7 +29,7 @@ fn expire_in(ctx: &mut Ctx<'_>, format: TimeFormat) -> Result<(), Error> {
     // Before the epoch is as long past as its first millisecond.
     let at = u64::try_from(at).unwrap_or(0);
     let past = ctx.keys.is_past(at);
-    let key = ctx.keys.entry(&args[1]).occupied();
+    let key = ctx.keys.entry(ctx.key(1)).occupied();
     let key = key.filter(|key| conditions.hold(key.view().expire_at(), at));
     ctx.reply.integer(i64::from(key.is_some()));
     if let Some(key) = key {
@@ -91,7 +91,8 @@ impl Conditions {
         Ok(self)
     }
 
-    /// Whether `at` may replace the expiry that a key has; one that it does not have is later than any.
+    /// Whether `at` may replace the expiry that a key has; one that it does not have is later than
+    /// any.
     pub(in crate::family) fn hold(self, current: Option<UnixMs>, at: UnixMs) -> bool {
         !(self.none && current.is_some()
             || self.some && current.is_none()
@@ -105,7 +106,7 @@ fn unsupported(word: &[u8]) -> Error {
 }
 
 pub(super) fn persist(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let key = ctx.keys.entry(&ctx.args[1]).occupied();
+    let key = ctx.keys.entry(ctx.key(1)).occupied();
     let expiring = key.filter(|key| key.view().expire_at().is_some());
     let persisted = expiring.map(|mut key| key.set_expiry(None)).is_some();
     ctx.reply.integer(i64::from(persisted));
@@ -132,7 +133,7 @@ pub(super) fn pexpiretime(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 /// Answers -2 where there is no key, -1 where it does not expire.
 fn tell_expiry(ctx: &mut Ctx<'_>, tell: impl Fn(UnixMs) -> u64) -> Result<(), Error> {
-    let key = ctx.keys.inspect(&ctx.args[1]);
+    let key = ctx.keys.inspect(ctx.key(1));
     let told = match key.map(|key| key.expire_at()) {
         None => -2,
         Some(None) => -1,

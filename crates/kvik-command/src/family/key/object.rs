@@ -10,7 +10,7 @@ const IDLE_TIME_UNKNOWN: &str = "An LFU maxmemory policy is selected, idle time 
      switching between policies at runtime LRU and LFU data will take some time to adjust.";
 
 fn view<'c>(ctx: &'c mut Ctx<'_>) -> Option<View<'c>> {
-    ctx.keys.inspect(&ctx.args[2])
+    ctx.keys.inspect(ctx.key(2))
 }
 
 pub(super) fn encoding(ctx: &mut Ctx<'_>) -> Result<(), Error> {

@@ -2,15 +2,11 @@
 //!
 //! The payload is read to its end before anything changes, so one that is damaged changes nothing.
 
-mod fill;
-
-use kvik_rdb::{IntText, Payload, Value};
+use kvik_rdb::Payload;
 use kvik_resp::parse_i64;
-use kvik_store::{Entry, Terms, UnixMs, Usage};
+use kvik_store::{Terms, UnixMs, Usage};
 
-use self::fill::Damaged;
-
-use crate::{Ctx, Error, ErrorText};
+use crate::{Ctx, Error, ErrorText, load};
 
 const BUSY: Error = Error::Coded(
     "BUSYKEY",
@@ -22,7 +18,7 @@ const BAD_DATA: Error = Error::text("Bad data format");
 pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let options = RestoreOptions::parse(ctx)?;
     let args = ctx.args;
-    if !options.replace && ctx.keys.peek(&args[1]).is_some() {
+    if !options.replace && ctx.keys.peek(ctx.key(1)).is_some() {
         return Err(BUSY);
     }
     let terms = Terms {
@@ -33,64 +29,18 @@ pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let mut payload = Payload::open(terms.payload).map_err(|_| WRONG_ENVELOPE)?;
     let past = terms.expire_at.is_some_and(|at| ctx.keys.is_past(at));
     let value = payload.value().map_err(|_| BAD_DATA)?;
-    put(ctx.keys.entry(&args[1]), value, &terms, past).map_err(|_| BAD_DATA)?;
+    let entry = ctx.keys.entry(ctx.key(1));
+    // One whose time is past is only looked at.
+    let read = if past {
+        load::check(entry, value)
+    } else {
+        load::put(entry, value, &terms)
+    };
+    read.map_err(|_| BAD_DATA)?;
     if past {
-        ctx.keys.delete(&args[1]);
+        ctx.keys.delete(ctx.key(1));
     }
     ctx.reply.ok();
-    Ok(())
-}
-
-/// Stores a value if it is whole; one whose time is past is only looked at.
-fn put(
-    entry: Entry<'_>,
-    value: Value<'_, '_>,
-    terms: &Terms<'_>,
-    past: bool,
-) -> Result<(), Damaged> {
-    match value {
-        Value::String(text) => {
-            if !past {
-                let mut room = IntText::default();
-                entry.restore_string(fill::string(&text, &mut room).into(), terms);
-            }
-        }
-        Value::List(parts) => {
-            let mut made = entry.build_list();
-            fill::list(&mut made, parts)?;
-            if !past {
-                made.restore(terms);
-            }
-        }
-        Value::Set(set) => {
-            let mut made = entry.build_set();
-            fill::set(&mut made, set)?;
-            if !past {
-                made.restore(terms);
-            }
-        }
-        Value::Hash(hash) => {
-            let mut made = entry.build_hash();
-            fill::hash(&mut made, hash)?;
-            if !past {
-                made.restore(terms);
-            }
-        }
-        Value::Stream(parts) => {
-            let mut made = entry.build_stream();
-            fill::stream(&mut made, parts)?;
-            if !past {
-                made.restore(terms);
-            }
-        }
-        Value::SortedSet(set) => {
-            let mut made = entry.build_zset();
-            fill::zset(&mut made, set)?;
-            if !past {
-                made.restore(terms);
-            }
-        }
-    }
     Ok(())
 }
 

@@ -5,8 +5,8 @@ use kvik_store::{IntText, ListEnd};
 use super::{existing, read, reply_with};
 use crate::{Ctx, Error};
 
-/// The part of a list of `len` elements from the index `start` to the index `stop`: how many elements lie before it, and
-/// how many are in it. Indexes below zero count from the end.
+/// The part of a list of `len` elements from the index `start` to the index `stop`: how many
+/// elements lie before it, and how many are in it. Indexes below zero count from the end.
 fn part(start: i64, stop: i64, len: usize) -> (usize, usize) {
     let len = len as i64;
     let from_start = |index: i64| if index < 0 { len + index } else { index };
@@ -26,7 +26,8 @@ fn position(index: i64, len: usize) -> Option<usize> {
 
 pub(super) fn lrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (start, stop) = (ctx.int(2)?, ctx.int(3)?);
-    match read(&mut ctx.keys, &ctx.args[1])? {
+    let key = ctx.key(1);
+    match read(&mut ctx.keys, key)? {
         Some(list) => {
             let (skip, count) = part(start, stop, list.len());
             reply_with(&mut ctx.reply, list.elements(ListEnd::Left, skip, count));
@@ -38,7 +39,8 @@ pub(super) fn lrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn lindex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let index = ctx.int(2);
-    let Some(list) = read(&mut ctx.keys, &ctx.args[1])? else {
+    let key = ctx.key(1);
+    let Some(list) = read(&mut ctx.keys, key)? else {
         ctx.reply.null();
         return Ok(());
     };
@@ -52,7 +54,8 @@ pub(super) fn lindex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn lset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (args, index) = (ctx.args, ctx.int(2));
-    let entry = existing(&mut ctx.keys, &args[1])?.ok_or(Error::NO_SUCH_KEY)?;
+    let key = ctx.key(1);
+    let entry = existing(&mut ctx.keys, key)?.ok_or(Error::NO_SUCH_KEY)?;
     let index = index?;
     let mut list = entry.list_mut()?;
     let position = position(index, list.len());
@@ -65,7 +68,8 @@ pub(super) fn lset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn ltrim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (start, stop) = (ctx.int(2)?, ctx.int(3)?);
-    if let Some(entry) = existing(&mut ctx.keys, &ctx.args[1])? {
+    let key = ctx.key(1);
+    if let Some(entry) = existing(&mut ctx.keys, key)? {
         let mut list = entry.list_mut()?;
         let (skip, count) = part(start, stop, list.len());
         list.trim(skip, count);

@@ -1,7 +1,8 @@
 //! The commands that take elements off an end: to return them, or to move them to another list.
 //!
-//! What takes elements off is apart from what reads a command's words: [`pop_one`], [`pop_from_first`] and [`move_one`] say
-//! whether there was anything, so that a client which waits can ask again.
+//! What takes elements off is apart from what reads a command's words: [`pop_one`],
+//! [`pop_from_first`] and [`move_one`] say whether there was anything, so that a client which waits
+//! can ask again.
 
 use kvik_resp::{Args, Reply, parse_i64};
 use kvik_store::{Elements, Entry, IntText, ListEnd};
@@ -28,7 +29,8 @@ fn pop(ctx: &mut Ctx<'_>, end: ListEnd) -> Result<(), Error> {
         3 => {
             let count = parse_i64(&args[2]).and_then(|count| usize::try_from(count).ok());
             let count = count.ok_or(Error::NOT_POSITIVE)?;
-            match existing(&mut ctx.keys, &args[1])? {
+            let key = ctx.key(1);
+            match existing(&mut ctx.keys, key)? {
                 Some(_) if count == 0 => ctx.reply.array(0),
                 Some(entry) => pop_many(&mut ctx.reply, entry, end, count)?,
                 None => ctx.reply.null_array(),
@@ -47,10 +49,11 @@ fn pop_one(ctx: &mut Ctx<'_>, key: &[u8], end: ListEnd) -> Result<bool, Error> {
     let Some(entry) = existing(&mut ctx.keys, key)? else {
         return Ok(false);
     };
-    entry.pop_from_list(end, 1, |elements| {
-        let mut text = IntText::default();
-        elements.for_each(|element| ctx.reply.bulk(element.text(&mut text)));
-    })?;
+    let mut list = entry.list_mut()?;
+    let mut text = IntText::default();
+    let elements = list.view().elements(end, 0, 1);
+    elements.for_each(|element| ctx.reply.bulk(element.text(&mut text)));
+    list.pop(end, 1);
     Ok(true)
 }
 
@@ -64,12 +67,14 @@ fn pop_many(
     end: ListEnd,
     count: usize,
 ) -> Result<(), Error> {
-    entry.pop_from_list(end, count, |elements| reply_with(reply, elements))?;
+    let mut list = entry.list_mut()?;
+    reply_with(reply, list.view().elements(end, 0, count));
+    list.pop(end, count);
     Ok(())
 }
 
-/// Answers with the first of the keys that exists and up to `count` elements at an end of its list, and deletes those; or
-/// says that there is none.
+/// Answers with the first of the keys that exists and up to `count` elements at an end of its list,
+/// and deletes those; or says that there is none.
 ///
 /// # Errors
 /// If that key holds another type.
@@ -140,8 +145,8 @@ fn move_or_null(ctx: &mut Ctx<'_>, from: ListEnd, to: ListEnd) -> Result<(), Err
     Ok(())
 }
 
-/// Moves the element at an end of a list to an end of another or the same, and answers with it; or says that there is
-/// none.
+/// Moves the element at an end of a list to an end of another or the same, and answers with it; or
+/// says that there is none.
 ///
 /// # Errors
 /// If one of the keys holds another type.
@@ -162,12 +167,13 @@ fn move_one(
         list.turn(from, to);
         return Ok(true);
     }
-    let mut element = Vec::new();
-    let entry = ctx.keys.entry(source);
-    entry.pop_from_list(from, 1, |elements| element = first(elements))?;
+    let mut list = ctx.keys.entry(source).list_mut()?;
+    let element = first(list.view().elements(from, 0, 1));
+    list.pop(from, 1);
+    drop(list);
     ctx.reply.bulk(&element);
-    let entry = ctx.keys.entry(destination);
-    entry.push_to_list(to, std::iter::once(&element[..]))?;
+    let mut list = ctx.keys.entry(destination).list_mut()?;
+    list.push(to, std::iter::once(&element[..]));
     Ok(true)
 }
 

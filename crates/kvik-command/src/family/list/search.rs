@@ -86,7 +86,8 @@ fn towards(number: i64) -> ListEnd {
 pub(super) fn lpos(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let search = Search::parse(ctx)?;
     let needle = Needle::new(&ctx.args[2]);
-    let Some(list) = read(&mut ctx.keys, &ctx.args[1])? else {
+    let key = ctx.key(1);
+    let Some(list) = read(&mut ctx.keys, key)? else {
         match search.count {
             Some(_) => ctx.reply.array(0),
             None => ctx.reply.null(),
@@ -122,7 +123,8 @@ pub(super) fn linsert(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if !after && !ctx.is(2, "BEFORE") {
         return Err(Error::SYNTAX);
     }
-    let Some(entry) = existing(&mut ctx.keys, &args[1])? else {
+    let key = ctx.key(1);
+    let Some(entry) = existing(&mut ctx.keys, key)? else {
         ctx.reply.integer(0);
         return Ok(());
     };
@@ -136,7 +138,8 @@ pub(super) fn linsert(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 pub(super) fn lrem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     let count = magnitude(&args[2])?;
-    let Some(entry) = existing(&mut ctx.keys, &args[1])? else {
+    let key = ctx.key(1);
+    let Some(entry) = existing(&mut ctx.keys, key)? else {
         ctx.reply.integer(0);
         return Ok(());
     };

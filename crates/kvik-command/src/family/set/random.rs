@@ -17,10 +17,9 @@ pub(super) fn spop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn pop_one(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let args = ctx.args;
     let random = ctx.random.bits();
-    let reply = &mut ctx.reply;
-    let mut set = ctx.keys.entry(&args[1]).set_mut()?;
+    let (key, reply) = (ctx.key(1), &mut ctx.reply);
+    let mut set = ctx.keys.entry(key).set_mut()?;
     if !set.pop(random, |member| reply.bulk(member)) {
         reply.null();
     }
@@ -28,10 +27,10 @@ fn pop_one(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn pop_many(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let args = ctx.args;
     let count = usize::try_from(ctx.int(2).unwrap_or(-1)).map_err(|_| Error::NOT_POSITIVE)?;
+    let key = ctx.key(1);
     let (reply, random) = (&mut ctx.reply, &mut *ctx.random);
-    let mut set = ctx.keys.entry(&args[1]).set_mut()?;
+    let mut set = ctx.keys.entry(key).set_mut()?;
     let count = count.min(set.view().len());
     reply.set(count);
     for _ in 0..count {
@@ -49,9 +48,8 @@ pub(super) fn srandmember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn one(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let args = ctx.args;
     let random = ctx.random.bits();
-    let set = ctx.keys.read(&args[1]).map(set).transpose()?;
+    let set = ctx.keys.read(ctx.key(1)).map(set).transpose()?;
     match set.and_then(|set| set.sample(random)) {
         Some(member) => ctx.reply.bulk(member.text(&mut IntText::default())),
         None => ctx.reply.null(),
@@ -60,9 +58,8 @@ fn one(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn many(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let args = ctx.args;
     let count = checked_count(ctx.int(2)?)?;
-    let Some(set) = ctx.keys.read(&args[1]).map(set).transpose()? else {
+    let Some(set) = ctx.keys.read(ctx.key(1)).map(set).transpose()? else {
         ctx.reply.array(0);
         return Ok(());
     };

@@ -21,7 +21,7 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let options = ClaimOptions::parse(ctx, FIRST_ID + ids.len(), min_idle_ms)?;
     let claim = options.claim;
 
-    let mut stream = ctx.keys.entry(&args[1]).stream_mut()?;
+    let mut stream = ctx.keys.entry(ctx.key(1)).stream_mut()?;
     let mut group = stream.group_mut(&args[2]).ok_or(missing)?;
     let raised = group.raise_last_id(options.last_id);
     group.see_consumer(&args[3]);
@@ -44,7 +44,7 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn require_group(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let missing = no_group(ctx);
-    let stream = stream(ctx.keys.read(&ctx.args[1]))?;
+    let stream = stream(ctx.keys.read(ctx.key(1)))?;
     let group = stream.and_then(|stream| stream.group(&ctx.args[2]));
     group.map(drop).ok_or(missing)
 }
@@ -123,7 +123,7 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         uncounted: just_ids,
     };
 
-    let mut stream = ctx.keys.entry(&args[1]).stream_mut()?;
+    let mut stream = ctx.keys.entry(ctx.key(1)).stream_mut()?;
     let mut given = Vec::new();
     let mut group = stream.group_mut(&args[2]).ok_or(missing)?;
     group.see_consumer(&args[3]);

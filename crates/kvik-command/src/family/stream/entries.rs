@@ -32,7 +32,7 @@ pub(super) fn xadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
             "The ID specified in XADD must be greater than 0-0",
         ));
     }
-    let entry = ctx.keys.entry(&args[1]);
+    let entry = ctx.keys.entry(ctx.key(1));
     if options.only_existing && matches!(entry, Entry::Vacant(_)) {
         ctx.reply.null();
         return Ok(());
@@ -48,7 +48,7 @@ pub(super) fn xadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn xtrim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let trim = TrimOptions::of_xtrim(ctx)?;
-    let deleted = match ctx.keys.entry(&ctx.args[1]) {
+    let deleted = match ctx.keys.entry(ctx.key(1)) {
         Entry::Vacant(_) => 0,
         occupied => occupied.stream_mut()?.trim(&trim),
     };
@@ -58,7 +58,7 @@ pub(super) fn xtrim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn xdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
-    let deleted = match ctx.keys.entry(&args[1]) {
+    let deleted = match ctx.keys.entry(ctx.key(1)) {
         Entry::Vacant(_) => 0,
         occupied => {
             let mut stream = occupied.stream_mut()?;
@@ -72,7 +72,7 @@ pub(super) fn xdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 pub(super) fn xlen(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let stream = stream(ctx.keys.read(&ctx.args[1]))?;
+    let stream = stream(ctx.keys.read(ctx.key(1)))?;
     let len = stream.map_or(0, |stream| stream.len());
     ctx.reply.integer(len as i64);
     Ok(())
@@ -92,7 +92,7 @@ pub(super) fn xrevrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn range(ctx: &mut Ctx<'_>, start: StreamId, end: StreamId, back: bool) -> Result<(), Error> {
     let max = count(ctx)?;
-    let Some(stream) = stream(ctx.keys.read(&ctx.args[1]))? else {
+    let Some(stream) = stream(ctx.keys.read(ctx.key(1)))? else {
         ctx.reply.array(0);
         return Ok(());
     };
@@ -132,7 +132,7 @@ pub(super) fn xsetid(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     let last_id = ids::parse(&args[2])?;
     let (added, max_deleted) = xsetid_options(ctx, last_id)?;
-    let entry = ctx.keys.entry(&args[1]);
+    let entry = ctx.keys.entry(ctx.key(1));
     if matches!(entry, Entry::Vacant(_)) {
         return Err(Error::NO_SUCH_KEY);
     }

@@ -64,7 +64,7 @@ pub(super) fn create(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     let options = GroupOptions::parse(ctx, true)?;
     let too_long = (args.len() > WORDS_MAX).then(|| ctx.subcommand_error());
-    let entry = ctx.keys.entry(&args[2]);
+    let entry = ctx.keys.entry(ctx.key(2));
     let mut stream = if options.make_stream {
         entry.stream_mut()?
     } else {
@@ -90,7 +90,7 @@ pub(super) fn set_id(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let options = GroupOptions::parse(ctx, false)?;
     let too_long = (args.len() > 7).then(|| ctx.subcommand_error());
     let missing = no_group(ctx);
-    let mut stream = existing(ctx.keys.entry(&args[2]))?;
+    let mut stream = existing(ctx.keys.entry(ctx.key(2)))?;
     let last_id = stream.view().last_id();
     let mut group = stream.group_mut(&args[3]).ok_or(missing)?;
     if let Some(error) = too_long {
@@ -107,14 +107,14 @@ pub(super) fn set_id(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn destroy(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
-    let destroyed = existing(ctx.keys.entry(&args[2]))?.destroy_group(&args[3]);
+    let destroyed = existing(ctx.keys.entry(ctx.key(2)))?.destroy_group(&args[3]);
     ctx.reply.integer(i64::from(destroyed));
     Ok(())
 }
 
 pub(super) fn create_consumer(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (args, missing) = (ctx.args, no_group(ctx));
-    let mut stream = existing(ctx.keys.entry(&args[2]))?;
+    let mut stream = existing(ctx.keys.entry(ctx.key(2)))?;
     let mut group = stream.group_mut(&args[3]).ok_or(missing)?;
     let created = group.create_consumer(&args[4]);
     ctx.reply.integer(i64::from(created));
@@ -123,7 +123,7 @@ pub(super) fn create_consumer(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn delete_consumer(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (args, missing) = (ctx.args, no_group(ctx));
-    let mut stream = existing(ctx.keys.entry(&args[2]))?;
+    let mut stream = existing(ctx.keys.entry(ctx.key(2)))?;
     let mut group = stream.group_mut(&args[3]).ok_or(missing)?;
     let pending = group.delete_consumer(&args[4]).unwrap_or_default();
     ctx.reply.integer(pending as i64);
@@ -132,12 +132,12 @@ pub(super) fn delete_consumer(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn xack(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
-    let there = stream(ctx.keys.read(&args[1]))?;
+    let there = stream(ctx.keys.read(ctx.key(1)))?;
     let ids = args.tail(3).iter();
     let mut acknowledged = 0;
     if there.is_some_and(|stream| stream.group(&args[2]).is_some()) {
         ids.clone().try_for_each(|id| ids::parse(id).map(drop))?;
-        let mut stream = ctx.keys.entry(&args[1]).stream_mut()?;
+        let mut stream = ctx.keys.entry(ctx.key(1)).stream_mut()?;
         if let Some(mut group) = stream.group_mut(&args[2]) {
             acknowledged = group.acknowledge(ids.filter_map(|id| ids::parse(id).ok()));
         }

@@ -11,7 +11,7 @@ const SHOWN: usize = 10;
 
 pub(super) fn stream(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let full = full_option(ctx);
-    let stream = super::stream(ctx.keys.read(&ctx.args[2]))?.ok_or(Error::NO_SUCH_KEY)?;
+    let stream = super::stream(ctx.keys.read(ctx.key(2)))?.ok_or(Error::NO_SUCH_KEY)?;
     let reply = &mut ctx.reply;
     match full? {
         None => {
@@ -145,7 +145,7 @@ fn write_progress(reply: &mut Reply<'_>, group: &GroupRef<'_>) {
 }
 
 pub(super) fn groups(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let stream = super::stream(ctx.keys.read(&ctx.args[2]))?.ok_or(Error::NO_SUCH_KEY)?;
+    let stream = super::stream(ctx.keys.read(ctx.key(2)))?.ok_or(Error::NO_SUCH_KEY)?;
     let reply = &mut ctx.reply;
     reply.array(stream.groups().len());
     for group in stream.groups() {
@@ -163,7 +163,7 @@ pub(super) fn groups(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn consumers(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let now = ctx.now_ms() as i64;
-    let stream = super::stream(ctx.keys.read(&ctx.args[2]))?.ok_or(Error::NO_SUCH_KEY)?;
+    let stream = super::stream(ctx.keys.read(ctx.key(2)))?.ok_or(Error::NO_SUCH_KEY)?;
     let Some(group) = stream.group(&ctx.args[3]) else {
         return Err(super::group::no_group(ctx));
     };

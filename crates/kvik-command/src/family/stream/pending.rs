@@ -43,7 +43,7 @@ pub(super) fn xpending(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         _ => return Err(Error::SYNTAX),
     };
     let (now, missing) = (ctx.now_ms(), no_group(ctx));
-    let stream = stream(ctx.keys.read(&ctx.args[1]))?;
+    let stream = stream(ctx.keys.read(ctx.key(1)))?;
     let group = stream.and_then(|stream| stream.group(&ctx.args[2]));
     let group = group.ok_or(missing)?;
     match filter {

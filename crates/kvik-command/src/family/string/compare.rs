@@ -1,5 +1,5 @@
-//! Comparing strings before something is done: the conditions of SET, DELEX and DELIFEQ, and DIGEST, which gives a
-//! client something short to compare with.
+//! Comparing strings before something is done: the conditions of SET, DELEX and DELIFEQ, and
+//! DIGEST, which gives a client something short to compare with.
 
 use kvik_store::{Entry, IntText, TextRef};
 use xxhash_rust::xxh3::xxh3_64;
@@ -75,7 +75,7 @@ fn digest_of(string: TextRef<'_>) -> String {
 }
 
 pub(super) fn digest(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let string = ctx.keys.read_string(&ctx.args[1])?;
+    let string = ctx.keys.read_string(ctx.key(1))?;
     match string.map(digest_of) {
         Some(digest) => ctx.reply.bulk_str(&digest),
         None => ctx.reply.null(),
@@ -83,13 +83,14 @@ pub(super) fn digest(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Without a condition this is DEL. What is wrong with a condition is noticed only where there is a key.
+/// Without a condition this is DEL. What is wrong with a condition is noticed only where there is a
+/// key.
 pub(super) fn delex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     if !matches!(args.len(), 2 | 4) {
         return Err(Error::arity(ctx.command));
     }
-    let entry = ctx.keys.entry(&args[1]);
+    let entry = ctx.keys.entry(ctx.key(1));
     let holds = match entry.view() {
         None => false,
         Some(_) if args.len() == 2 => true,
@@ -108,7 +109,7 @@ const NO_STRING: Error = Error::text("Key should be of string type if conditions
 const UNKNOWN_CONDITION: Error = Error::text("Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE");
 
 pub(super) fn delifeq(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let entry = ctx.keys.entry(&ctx.args[1]);
+    let entry = ctx.keys.entry(ctx.key(1));
     let equal = SetCondition::Equal(&ctx.args[2]).holds(&entry)?;
     delete_if(ctx, equal);
     Ok(())
@@ -116,6 +117,6 @@ pub(super) fn delifeq(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 /// Deletes the key of the call, and answers whether it did.
 fn delete_if(ctx: &mut Ctx<'_>, holds: bool) {
-    let deleted = holds && ctx.keys.delete(&ctx.args[1]);
+    let deleted = holds && ctx.keys.delete(ctx.key(1));
     ctx.reply.integer(i64::from(deleted));
 }

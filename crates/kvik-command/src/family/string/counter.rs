@@ -28,7 +28,7 @@ pub(super) fn decrby(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn add(ctx: &mut Ctx<'_>, increment: i64) -> Result<(), Error> {
-    let entry = ctx.keys.entry(&ctx.args[1]);
+    let entry = ctx.keys.entry(ctx.key(1));
     let value = match entry.view() {
         Some(view) => integer(string(view)?)?,
         None => 0,
@@ -48,7 +48,7 @@ fn integer(string: TextRef<'_>) -> Result<i64, Error> {
 }
 
 pub(super) fn incrbyfloat(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let entry = ctx.keys.entry(&ctx.args[1]);
+    let entry = ctx.keys.entry(ctx.key(1));
     let value = match entry.view() {
         Some(view) => float(&string(view)?.text(&mut IntText::default()))?,
         None => float(b"0")?,

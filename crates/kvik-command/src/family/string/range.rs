@@ -13,7 +13,8 @@ impl From<StringTooLong> for Error {
     }
 }
 
-/// The longest string that a change may make. An effect of another store is repeated whatever the limit here.
+/// The longest string that a change may make. An effect of another store is repeated whatever the
+/// limit here.
 pub(in crate::family) fn max_string(ctx: &Ctx<'_>) -> usize {
     if ctx.keys.is_follower() {
         usize::MAX
@@ -25,7 +26,7 @@ pub(in crate::family) fn max_string(ctx: &Ctx<'_>) -> usize {
 pub(super) fn append(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let limit = max_string(ctx);
     let args = ctx.args;
-    let len = match ctx.keys.entry(&ctx.args[1]) {
+    let len = match ctx.keys.entry(ctx.key(1)) {
         Entry::Vacant(vacant) => {
             vacant.set(value(args, 2), None);
             args.rope(2)
@@ -44,7 +45,7 @@ pub(super) fn append(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 pub(super) fn setrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let offset = usize::try_from(ctx.int(2)?).map_err(|_| Error::text("offset is out of range"))?;
     let (limit, bytes) = (max_string(ctx), &ctx.args[3]);
-    let len = match ctx.keys.entry(&ctx.args[1]) {
+    let len = match ctx.keys.entry(ctx.key(1)) {
         Entry::Vacant(_) if bytes.is_empty() => 0,
         Entry::Vacant(vacant) => vacant.set_range(offset, bytes, limit)?,
         Entry::Occupied(mut occupied) => match string(occupied.view())?.len() {
@@ -58,7 +59,7 @@ pub(super) fn setrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn getrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (start, end) = (ctx.int(2)?, ctx.int(3)?);
-    let string = ctx.keys.read_string(&ctx.args[1])?;
+    let string = ctx.keys.read_string(ctx.key(1))?;
     let string = string.unwrap_or(TextRef::Bytes(b""));
     let part = part(string.len(), start, end);
     match string {
@@ -68,7 +69,8 @@ pub(super) fn getrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The bytes from `start` to `end`, both included, of `len` bytes; negative positions count from the end.
+/// The bytes from `start` to `end`, both included, of `len` bytes; negative positions count from
+/// the end.
 fn part(len: usize, start: i64, end: i64) -> Range<usize> {
     let len = len as i64;
     let from_front = |at: i64| if at < 0 { (at + len).max(0) } else { at };

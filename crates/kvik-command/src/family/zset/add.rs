@@ -66,10 +66,9 @@ fn run(ctx: &mut Ctx<'_>, mut options: AddOptions) -> Result<(), Error> {
 pub(in crate::family) fn add<'a>(
     ctx: &mut Ctx<'a>,
     options: AddOptions,
-    mut pairs: impl ExactSizeIterator<Item = (f64, &'a [u8])> + Clone,
+    pairs: impl ExactSizeIterator<Item = (f64, &'a [u8])> + Clone,
 ) -> Result<(), Error> {
-    let args = ctx.args;
-    let entry = ctx.keys.entry(&args[1]);
+    let mut zset = ctx.keys.entry(ctx.key(1)).zset_mut()?;
     let (mut added, mut changed) = (0, 0);
     let mut count = |scored| match scored {
         Scored::Kept => {}
@@ -77,28 +76,22 @@ pub(in crate::family) fn add<'a>(
         Scored::Changed => changed += 1,
     };
     let decide = |old, score| options.admit(old, score).then_some(score);
-    if pairs.len() == 1
-        && let Some((score, name)) = pairs.next()
-    {
-        count(entry.update_member(name, |old| decide(old, score))?);
-    } else {
-        let mut zset = entry.zset_mut()?;
-        let longest = pairs.clone().map(|(_, name)| name.len()).max();
-        zset.expect(pairs.len(), longest.unwrap_or(0));
-        pairs.for_each(|(score, name)| count(zset.update(name, |old| decide(old, score))));
-    }
+    let longest = pairs.clone().map(|(_, name)| name.len()).max();
+    zset.expect(pairs.len(), longest.unwrap_or(0));
+    pairs.for_each(|(score, name)| count(zset.update(name, |old| decide(old, score))));
     ctx.reply
         .integer(if options.ch { added + changed } else { added });
     Ok(())
 }
 
 fn increment(ctx: &mut Ctx<'_>, name: &[u8], by: f64, options: AddOptions) -> Result<(), Error> {
-    let args = ctx.args;
     let mut outcome = Ok(None);
-    ctx.keys.entry(&args[1]).update_member(name, |old| {
+    let mut zset = ctx.keys.entry(ctx.key(1)).zset_mut()?;
+    zset.expect(1, name.len());
+    zset.update(name, |old| {
         outcome = options.incremented(old, by);
         outcome.clone().ok().flatten()
-    })?;
+    });
     match outcome? {
         Some(score) => ctx.reply.double(score),
         None => ctx.reply.null(),

@@ -31,15 +31,15 @@ fn pop(ctx: &mut Ctx<'_>, end: End) -> Result<(), Error> {
         }
         _ => return Err(Error::SYNTAX),
     };
-    let len = ctx.keys.read(&args[1]).map(zset).transpose()?;
+    let len = ctx.keys.read(ctx.key(1)).map(zset).transpose()?;
     let count = len.map_or(0, |zset| zset.len()).min(count);
     let nested = ctx.reply.protocol() == Protocol::Resp3 && args.len() == 3;
     ctx.reply.array(if nested { count } else { 2 * count });
     take(ctx, &args[1], end, count, nested)
 }
 
-/// Deletes `count` members, which are there, after writing each with its score, as an array of its own if they are
-/// `nested`.
+/// Deletes `count` members, which are there, after writing each with its score, as an array of its
+/// own if they are `nested`.
 pub(in crate::family) fn take(
     ctx: &mut Ctx<'_>,
     key: &[u8],

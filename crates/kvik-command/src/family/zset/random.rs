@@ -13,9 +13,8 @@ pub(super) fn zrandmember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if ctx.args.len() > 2 {
         return many(ctx);
     }
-    let args = ctx.args;
     let random = ctx.random.bits();
-    let zset = ctx.keys.read(&args[1]).map(zset).transpose()?;
+    let zset = ctx.keys.read(ctx.key(1)).map(zset).transpose()?;
     let member = zset.and_then(|zset| zset.sample(random));
     match member.map(|member| member.name) {
         Some(name) => reply_name(&mut ctx.reply, name),
@@ -25,9 +24,8 @@ pub(super) fn zrandmember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn many(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let args = ctx.args;
     let (count, with_scores) = options(ctx)?;
-    let Some(zset) = ctx.keys.read(&args[1]).map(zset).transpose()? else {
+    let Some(zset) = ctx.keys.read(ctx.key(1)).map(zset).transpose()? else {
         ctx.reply.array(0);
         return Ok(());
     };

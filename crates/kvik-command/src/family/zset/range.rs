@@ -84,9 +84,8 @@ pub(super) fn zrevrangebylex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn answer(ctx: &mut Ctx<'_>, fixed: Fixed) -> Result<(), Error> {
-    let args = ctx.args;
     let query = Query::parse(ctx, 1, fixed)?;
-    let Some(zset) = ctx.keys.read(&args[1]).map(zset).transpose()? else {
+    let Some(zset) = ctx.keys.read(ctx.key(1)).map(zset).transpose()? else {
         ctx.reply.array(0);
         return Ok(());
     };
@@ -157,9 +156,9 @@ fn remove(ctx: &mut Ctx<'_>, by: By) -> Result<(), Error> {
     let removed = ranks.len();
     if removed > 0 && removed == len {
         // A whole sorted set is freed in slices.
-        ctx.keys.delete(&args[1]);
+        ctx.keys.delete(ctx.key(1));
     } else if removed > 0 {
-        ctx.keys.entry(&args[1]).zset_mut()?.remove_ranks(ranks);
+        ctx.keys.entry(ctx.key(1)).zset_mut()?.remove_ranks(ranks);
     }
     ctx.reply.integer(removed as i64);
     Ok(())

@@ -1,4 +1,5 @@
-//! The same CONFIG commands to Redis 7.0 and to kvik's table; skipped where Redis 7.0 is not installed.
+//! The same CONFIG commands to Redis 7.0 and to kvik's table; skipped where Redis 7.0 is not
+//! installed.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -10,6 +11,7 @@ use super::*;
 
 /// Defaults that differ on purpose.
 const OTHER_DEFAULTS: &[(&str, &str)] = &[
+    ("appendonly", "what was acknowledged is kept"),
     (
         "lazyfree-lazy-eviction",
         "as Valkey: freeing in the background stalls nobody",
@@ -176,7 +178,7 @@ impl Redis {
         let pairs = pairs.iter().flat_map(|(name, value)| [*name, *value]);
         let command: Vec<&str> = ["CONFIG", "SET"].into_iter().chain(pairs).collect();
         match self.ask(&command).as_error() {
-            Some(error) => Err(error.to_owned()),
+            Some(error) => Err(error.to_string()),
             None => Ok(()),
         }
     }

@@ -10,9 +10,9 @@
 //!   string of which much is missing first **gathers** in the kernel ([`super::low_water`]).
 //! - A send reads the first batch of the output, and is repeated from where it stopped.
 //!
-//! [`UringConn::wanted`] says which receive should be armed and [`UringDriver::arm`] alone makes it so,
-//! after every change. A request in the kernel is never forgotten: to stop one is to cancel it and
-//! await its last completion, and a slot, its socket and its buffers live until then.
+//! [`UringConn::wanted`] says which receive should be armed and [`UringDriver::arm`] alone makes it
+//! so, after every change. A request in the kernel is never forgotten: to stop one is to cancel it
+//! and await its last completion, and a slot, its socket and its buffers live until then.
 //!
 //! **Not done:** registered files, zero-copy sends, a kernel thread that polls. They gain nothing
 //! for small messages, or cost a core.
@@ -302,6 +302,10 @@ impl UringDriver {
         accepting.armed = completion.more;
         match &socket {
             Ok(_) => self.backoff.succeeded(),
+            Err(_) if accepting.listener.is_closed() => {
+                self.listeners[id.0 as usize] = None;
+                return None;
+            }
             Err(error) if is_passing(error) => {}
             Err(error) => {
                 self.backoff.begin(error);
@@ -406,6 +410,17 @@ impl UringDriver {
         Err(io::ErrorKind::TimedOut.into())
     }
 
+    /// Closes the listeners that `which` chooses. The kernel holds a socket that it accepts on
+    /// until the request has ended.
+    fn drop_listeners(&mut self, which: impl Fn(&Listener) -> bool) {
+        for index in 0..self.listeners.len() {
+            let dropped = self.listeners[index].take_if(|accepting| which(&accepting.listener));
+            if dropped.is_some_and(|accepting| accepting.armed) {
+                self.cancel_unrelated(TAG_ACCEPT, index as u32);
+            }
+        }
+    }
+
     /// Cancels a request that belongs to no connection.
     fn cancel_unrelated(&mut self, tag: u8, number: u32) {
         let word = |tag| ConnId::pack_number(number, tag);
@@ -459,14 +474,11 @@ impl Driver for UringDriver {
     }
 
     fn unlisten(&mut self) {
-        for index in 0..self.listeners.len() {
-            if self.listeners[index]
-                .take()
-                .is_some_and(|accepting| accepting.armed)
-            {
-                self.cancel_unrelated(TAG_ACCEPT, index as u32);
-            }
-        }
+        self.drop_listeners(|_| true);
+    }
+
+    fn drop_closed(&mut self) {
+        self.drop_listeners(Listener::is_closed);
     }
 
     fn adopt(&mut self, socket: Socket) -> io::Result<ConnId> {
@@ -519,6 +531,10 @@ impl Driver for UringDriver {
     fn unsent(&self, id: ConnId) -> usize {
         let conn = self.conns.get(id).filter(|conn| !conn.gone);
         conn.map_or(0, |conn| conn.output.unsent())
+    }
+
+    fn outputs(&self, id: ConnId) -> usize {
+        self.conns.get(id).map_or(0, |conn| conn.output.batches())
     }
 
     fn close_after_flush(&mut self, id: ConnId) {

@@ -7,11 +7,13 @@ use super::*;
 use crate::config;
 use crate::front::Front;
 use crate::net::{self, Backend};
-use crate::reactor::Inbox;
+use crate::reactor::Reactor;
+use crate::reactor::inbox::Inbox;
 
 const SECOND_US: u64 = 1_000_000;
 
-/// What a load makes of so many threads awake: commands per second, cores used by the server, cores idle.
+/// What a load makes of so many threads awake: commands per second, cores used by the server, cores
+/// idle.
 type Load = fn(usize) -> (f64, f64, f64);
 
 /// A machine that shows the gauges of a load.
@@ -194,7 +196,7 @@ fn threads_without_work_do_not_wake_by_themselves() {
     let loaded = config::load(&[], [], &mut std::io::empty()).unwrap();
     let front = Arc::new(Front::new(Arc::new(loaded.config)));
     front.open(inboxes.clone());
-    let db = Db::open(kvik::Options::default());
+    let db = Db::memory();
     let reactors: Vec<_> = (0..4)
         .map(|index| idle_reactor(index, &inboxes, &front, &db))
         .collect();

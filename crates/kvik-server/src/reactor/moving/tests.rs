@@ -1,38 +1,24 @@
 //! Connections move all the time while their clients work; no client may notice.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use kvik_resp::{ReplyDecoder, Value};
+use kvik_resp::Value;
 
-use crate::config;
+use crate::reactor::tests::client::{Client, start};
 use crate::server::Server;
 
 const THREADS: usize = 4;
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs `test` against a server on each backend whose threads wake and go to sleep in turn.
 fn while_moving(test: impl Fn(&Server)) {
     for io in ["mio", "uring"] {
-        match start(io, THREADS) {
+        match start(io, THREADS, &[]) {
             Ok(server) => move_during(&server, || test(&server)),
             Err(error) => println!("no server on {io}: {error}"),
         }
     }
-}
-
-fn start(io: &str, threads: usize) -> Result<Server, String> {
-    let (port, threads) = (free_port().to_string(), threads.to_string());
-    let bind = ["--port", &port, "--bind", "127.0.0.1"];
-    let args = [&bind[..], &["--io", io, "--threads", &threads]].concat();
-    let args: Vec<_> = args.iter().map(std::ffi::OsString::from).collect();
-    let loaded =
-        config::load(&args, [], &mut std::io::empty()).map_err(|error| error.to_string())?;
-    Server::start(Arc::new(loaded.config)).map_err(|error| error.to_string())
 }
 
 fn move_during(server: &Server, work: impl FnOnce()) {
@@ -59,65 +45,6 @@ struct OnDrop<'a>(&'a AtomicBool);
 impl Drop for OnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port()
-}
-
-struct Client {
-    stream: TcpStream,
-    decoder: ReplyDecoder,
-    received: Vec<u8>,
-}
-
-impl Client {
-    fn of(server: &Server) -> Self {
-        let stream = TcpStream::connect(server.addresses()[0]).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self {
-            stream,
-            decoder: ReplyDecoder::new(),
-            received: Vec::new(),
-        }
-    }
-
-    fn send(&mut self, lines: &str) {
-        self.stream.write_all(lines.as_bytes()).unwrap();
-    }
-
-    /// The next reply; `None` when the server has closed.
-    fn reply(&mut self) -> Option<Value> {
-        loop {
-            if let Some((value, len)) = self.decoder.decode(&self.received).unwrap() {
-                self.received.drain(..len);
-                return Some(value);
-            }
-            let mut chunk = [0; 4096];
-            match self.stream.read(&mut chunk) {
-                Ok(0) => return None,
-                Ok(len) => self.received.extend_from_slice(&chunk[..len]),
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
-                Err(error) => panic!("no reply: {error}"),
-            }
-        }
-    }
-
-    fn ask(&mut self, line: &str) -> Value {
-        self.send(&format!("{line}\r\n"));
-        self.reply().unwrap()
-    }
-
-    /// The thread that serves it, as CLIENT INFO says.
-    fn thread(&mut self) -> usize {
-        let info = self.ask("CLIENT INFO");
-        let info = String::from_utf8_lossy(info.as_bytes().unwrap()).into_owned();
-        let mut fields = info.split_whitespace();
-        let thread = fields.find_map(|field| field.strip_prefix("io-thread="));
-        thread.unwrap().parse().unwrap()
     }
 }
 
@@ -250,7 +177,7 @@ fn large_values_come_whole() {
 #[test]
 fn a_server_stops_while_connections_move() {
     for io in ["mio", "uring"] {
-        let Ok(server) = start(io, THREADS) else {
+        let Ok(server) = start(io, THREADS, &[]) else {
             continue;
         };
         let mut clients: Vec<_> = (0..50).map(|_| Client::of(&server)).collect();
@@ -267,7 +194,7 @@ fn a_server_stops_while_connections_move() {
 #[test]
 fn all_connections_end_up_on_the_threads_awake() {
     for io in ["mio", "uring"] {
-        let Ok(server) = start(io, THREADS) else {
+        let Ok(server) = start(io, THREADS, &[]) else {
             continue;
         };
         let mut clients: Vec<_> = (0..40).map(|_| Client::of(&server)).collect();

@@ -6,6 +6,7 @@
 mod ending;
 mod limits;
 mod order;
+mod shown;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use kvik_server::Server;
 use crate::target::{Wire, command, start};
 
 /// Checks servers with so many threads and these settings on each backend that this machine has.
-fn on_each(threads: &[usize], settings: &[&str], check: impl Fn(Server)) {
+pub(crate) fn on_each(threads: &[usize], settings: &[&str], check: impl Fn(Server)) {
     for io in ["mio", "uring"] {
         threads
             .iter()
@@ -49,12 +50,12 @@ fn while_held<R>(db: &kvik::Db, run: impl FnOnce() -> R) -> R {
         .expect("nothing refuses it")
 }
 
-fn open(server: &Server) -> Wire {
+pub(crate) fn open(server: &Server) -> Wire {
     Wire::open(server.addresses()[0].port())
 }
 
 /// Waits for what will come true, unless something hangs.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !holds() {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
@@ -63,7 +64,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// A field of a client's line in CLIENT LIST, unless it has gone.
-fn field(control: &mut Wire, id: i64, name: &str) -> Option<String> {
+pub(crate) fn field(control: &mut Wire, id: i64, name: &str) -> Option<String> {
     let list = control.ask(&format!("CLIENT LIST ID {id}"));
     let line = String::from_utf8_lossy(list.as_bytes().expect("text")).into_owned();
     let mut fields = line.split_whitespace().filter_map(|at| at.split_once('='));
@@ -83,14 +84,14 @@ fn until_at_least(control: &mut Wire, id: i64, name: &str, least: u64) {
 /// Large values that are more than the kernel takes for a client that does not read.
 const UNREAD: usize = 32;
 
-fn set_large(control: &mut Wire) {
+pub(crate) fn set_large(control: &mut Wire) {
     let set = command(&[b"SET", b"large", &vec![b'x'; 1 << 20]]);
     control.send(&set);
     assert_eq!(control.reply(), Some(ok()));
 }
 
 /// A client, with its number, that has asked for `UNREAD` large values, each followed by its count, and reads nothing.
-fn clog(server: &Server, control: &mut Wire) -> (Wire, i64) {
+pub(crate) fn clog(server: &Server, control: &mut Wire) -> (Wire, i64) {
     let mut clogged = open(server);
     let id = clogged.id();
     let ask = |number| format!("GET large\r\nECHO {number}\r\n");
@@ -99,11 +100,11 @@ fn clog(server: &Server, control: &mut Wire) -> (Wire, i64) {
     (clogged, id)
 }
 
-fn ok() -> Value {
+pub(crate) fn ok() -> Value {
     Value::Simple("OK".into())
 }
 
-fn pong() -> Value {
+pub(crate) fn pong() -> Value {
     Value::Simple("PONG".into())
 }
 

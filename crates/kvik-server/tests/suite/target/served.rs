@@ -39,13 +39,24 @@ pub(crate) fn served(io: &str, threads: usize) -> Result<SocketTarget, String> {
     ))
 }
 
+/// An empty directory for the server on a port.
+fn data_dir(port: &str) -> Result<String, String> {
+    let dir = format!("{}/data-{port}", env!("CARGO_TARGET_TMPDIR"));
+    // One that an earlier run has left.
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
+    Ok(dir)
+}
+
 /// The same server for itself, with more settings.
 pub(crate) fn start(io: &str, threads: usize, settings: &[&str]) -> Result<Server, String> {
     let (port, threads) = (free_port()?.to_string(), threads.to_string());
     let place = ["--port", &port, "--bind", "127.0.0.1"];
     let crew = ["--io", io, "--threads", &threads];
     let open = ["--save", "", "--enable-debug-command", "local"];
-    let args = [&place[..], &crew, &open, settings].concat();
+    let dir = data_dir(&port)?;
+    let files = ["--dir", &dir];
+    let args = [&place[..], &crew, &open, &files, settings].concat();
     let args: Vec<OsString> = args.into_iter().map(OsString::from).collect();
     let loaded =
         config::load(&args, [], &mut std::io::empty()).map_err(|error| error.to_string())?;

@@ -18,7 +18,11 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn open(port: u16) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+        Self::open_at(("127.0.0.1", port))
+    }
+
+    pub(crate) fn open_at(address: (&str, u16)) -> Self {
+        let stream = TcpStream::connect(address).expect("a connection");
         stream.set_nodelay(true).expect("a socket option");
         Self::over(stream.into())
     }

@@ -298,8 +298,8 @@ fn shown_value(value: &Value) -> String {
     let list = |values: &[Value]| values.iter().map(shown_value).collect::<Vec<_>>().join(" ");
     match value {
         Value::Null => "nil".into(),
-        Value::Simple(text) => format!("+{text}"),
-        Value::Error(text) => format!("-\"{text}\""),
+        Value::Simple(text) => format!("+{}", text.as_bytes().escape_ascii()),
+        Value::Error(text) => format!("-\"{}\"", text.as_bytes().escape_ascii()),
         Value::Integer(value) => value.to_string(),
         Value::Bulk(bytes) => format!("\"{}\"", bytes.escape_ascii()),
         Value::Double(value) => format!(",{value}"),

@@ -1,8 +1,9 @@
 //! What changes a listpack, in whatever holds its bytes and nothing else.
 //!
-//! Offsets are those of elements, as [`Listpack`] gives them; where it is said, also that of the end mark. A listpack
-//! that would pass 4 GiB, an offset at which no element is, or bytes that are no listpack make these functions panic:
-//! their caller asks [`Listpack::has_room`] before it adds, and validates what comes from elsewhere.
+//! Offsets are those of elements, as [`Listpack`] gives them; where it is said, also that of the
+//! end mark. A listpack that would pass 4 GiB, an offset at which no element is, or bytes that are
+//! no listpack make these functions panic: their caller asks [`Listpack::has_room`] before it adds,
+//! and validates what comes from elsewhere.
 
 use super::entry::Encoded;
 use super::{END, Element, HEADER_BYTES, Listpack, Needle, UNCOUNTED};
@@ -50,7 +51,8 @@ pub fn append_all<'e>(
     count(listpack, added, 0);
 }
 
-/// Adds elements, whose entries have so many `bytes`, before the one at `at`, or before the end mark.
+/// Adds elements, whose entries have so many `bytes`, before the one at `at`, or before the end
+/// mark.
 #[inline]
 pub fn insert_all<'e>(
     listpack: &mut impl Packed,
@@ -61,7 +63,8 @@ pub fn insert_all<'e>(
     put(listpack, at, 0, 0, bytes, elements);
 }
 
-/// Puts elements, whose entries have so many `bytes`, in the place of `gone` others at `at` that have `old` bytes.
+/// Puts elements, whose entries have so many `bytes`, in the place of `gone` others at `at` that
+/// have `old` bytes.
 #[inline]
 pub fn put<'e>(
     listpack: &mut impl Packed,
@@ -100,7 +103,8 @@ pub fn replace<'e>(listpack: &mut impl Packed, at: usize, element: impl Into<Ele
     put(listpack, at, old, 1, encoded.size(), [encoded].into_iter());
 }
 
-/// Writes elements at `at`, where room of as many bytes as their entries have was made in the place of `gone` others.
+/// Writes elements at `at`, where room of as many bytes as their entries have was made in the place
+/// of `gone` others.
 #[inline]
 pub fn write<'e>(
     listpack: &mut [u8],
@@ -118,8 +122,8 @@ pub fn write<'e>(
     count(listpack, added, gone);
 }
 
-/// Deletes `count` elements from `at` on, or as many as there are, and returns how many. What followed them is at `at`
-/// then.
+/// Deletes `count` elements from `at` on, or as many as there are, and returns how many. What
+/// followed them is at `at` then.
 pub fn delete(listpack: &mut impl Packed, at: usize, count: usize) -> usize {
     let bytes = listpack.bytes();
     let end = Listpack::new(bytes).end();
@@ -148,8 +152,8 @@ pub fn delete_range(listpack: &mut impl Packed, index: usize, count: usize) -> u
     }
 }
 
-/// Deletes up to `max` of the elements that match, leaving the first `skip` of them, and returns how many. One pass,
-/// whatever their number.
+/// Deletes up to `max` of the elements that match, leaving the first `skip` of them, and returns
+/// how many. One pass, whatever their number.
 pub fn delete_matches(
     listpack: &mut Vec<u8>,
     needle: Needle<'_>,
@@ -189,7 +193,8 @@ pub fn merge(listpack: &mut Vec<u8>, other: Listpack<'_>) {
     note_count(listpack, count);
 }
 
-/// Counts the elements where the header does not say how many there are, lets it say so if it can, and returns how many.
+/// Counts the elements where the header does not say how many there are, lets it say so if it can,
+/// and returns how many.
 pub fn recount(listpack: &mut [u8]) -> usize {
     let view = Listpack::new(listpack);
     let len = view.len();

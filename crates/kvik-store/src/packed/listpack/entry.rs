@@ -1,4 +1,5 @@
-//! One entry of a listpack: how the element is encoded, its data, and how long both are, to be read backwards.
+//! One entry of a listpack: how the element is encoded, its data, and how long both are, to be read
+//! backwards.
 //!
 //! ```text
 //! 0nnnnnnn                        integer from 0 to 127
@@ -6,13 +7,14 @@
 //! 110nnnnn nnnnnnnn               integer of 13 bits, high bits first
 //! 1110llll llllllll data          at most 4095 bytes, high bits first
 //! 11110000 length data            bytes; the length has 4 bytes, low byte first
-//! 1111xxxx data                   integer of 2, 3, 4, 8 bytes, low byte first, for xxxx = 1, 2, 3, 4
+//! 1111xxxx data                   integer of 2, 3, 4, 8 bytes, low first, for xxxx = 1, 2, 3, 4
 //! 11111111                        the end of the listpack
 //! ```
-//! The length that follows has 7 bits in each byte, high bits first; in all but its first byte the top bit is set.
+//! The length that follows has 7 bits in each byte, high bits first; in all but its first byte the
+//! top bit is set.
 
 use super::{Element, Needle};
-use crate::value::canonical_int;
+use crate::text::canonical_int;
 
 const TINY_BYTES: u8 = 0b1000_0000;
 const INT_13: u8 = 0b1100_0000;
@@ -45,8 +47,8 @@ const SIZES: [u8; 256] = {
     sizes
 };
 
-/// Sizes of entries one after the other. Most begin as the one before does; then the size is known without waiting for the
-/// first byte, and the processor is already on its way to the next entry.
+/// Sizes of entries one after the other. Most begin as the one before does; then the size is known
+/// without waiting for the first byte, and the processor is already on its way to the next entry.
 #[derive(Clone, Copy)]
 pub(super) struct Stride {
     head: u8,
@@ -76,7 +78,8 @@ impl Default for Stride {
     }
 }
 
-/// The first byte of an entry of these bytes as such, if it says how long they are; else one with which no entry begins.
+/// The first byte of an entry of these bytes as such, if it says how long they are; else one with
+/// which no entry begins.
 #[inline]
 pub(super) fn head_of(bytes: &[u8]) -> u8 {
     match bytes.len() {
@@ -172,8 +175,8 @@ fn size(encoded: usize) -> usize {
     encoded + back_len(encoded)
 }
 
-/// Bytes of the length behind an element of `encoded` bytes. The bounds are those of Redis, which but for the first are one
-/// less than what would fit.
+/// Bytes of the length behind an element of `encoded` bytes. The bounds are those of Redis, which
+/// but for the first are one less than what would fit.
 #[inline]
 fn back_len(encoded: usize) -> usize {
     match encoded {

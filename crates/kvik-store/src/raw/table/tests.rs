@@ -8,12 +8,12 @@ use proptest::prelude::*;
 /// Entries as the table asks about them.
 #[derive(Default)]
 struct Model {
-    entries: BTreeMap<EntryRef, (u64, Option<UnixMs>)>,
+    entries: BTreeMap<EntryRef, (Position, Option<UnixMs>)>,
     made: u32,
 }
 
 impl Keys for Model {
-    fn hash(&self, entry: EntryRef) -> u64 {
+    fn position(&self, entry: EntryRef) -> Position {
         self.entries[&entry].0
     }
 
@@ -25,16 +25,16 @@ impl Keys for Model {
 }
 
 impl Model {
-    fn make(&mut self, hash: u64, expire_at: Option<UnixMs>) -> EntryRef {
+    fn make(&mut self, position: Position, expire_at: Option<UnixMs>) -> EntryRef {
         self.made += 1;
         let entry = EntryRef::from_bits(self.made).unwrap();
-        self.entries.insert(entry, (hash, expire_at));
+        self.entries.insert(entry, (position, expire_at));
         entry
     }
 
-    fn insert(&mut self, table: &mut Table, hash: u64, expire_at: Option<UnixMs>) {
-        let entry = self.make(hash, expire_at);
-        table.insert(hash, entry, self);
+    fn insert(&mut self, table: &mut Table, position: Position, expire_at: Option<UnixMs>) {
+        let entry = self.make(position, expire_at);
+        table.insert(position, entry, self);
     }
 
     /// Removes some entry with a number below `below`.
@@ -43,19 +43,19 @@ impl Model {
         let after = self.entries.range(start..).next();
         let found = after.filter(|(entry, _)| entry.bits() < below);
         let found = found.or_else(|| self.entries.iter().next());
-        if let Some((&entry, &(hash, _))) = found.filter(|(entry, _)| entry.bits() < below) {
-            table.remove(hash, entry, self);
+        if let Some((&entry, &(position, _))) = found.filter(|(entry, _)| entry.bits() < below) {
+            table.remove(position, entry, self);
             self.entries.remove(&entry);
         }
     }
 
     fn check(&self, table: &Table) {
         assert_eq!(table.len(), self.entries.len());
-        for (&entry, &(hash, _)) in &self.entries {
-            assert_eq!(table.find(hash, |found| found == entry), Some(entry));
+        for (&entry, &(position, _)) in &self.entries {
+            assert_eq!(table.find(position, |found| found == entry), Some(entry));
         }
         let mut seen = BTreeSet::new();
-        table.walk(0, self, |entry| seen.insert(entry));
+        table.walk(Prefix(0), self, |entry| seen.insert(entry));
         assert_eq!(seen, self.entries.keys().copied().collect());
         let first = self.entries.values().filter_map(|&(_, at)| at).min();
         assert!(table.earliest_deadline() <= first.unwrap_or(NEVER));
@@ -65,8 +65,12 @@ impl Model {
 /// Entries from this number on are not removed.
 const STAYING: u32 = 1 << 31;
 
-/// A well mixed hash for a number.
-fn hash_of(n: u64) -> u64 {
+/// A well mixed position for a number.
+fn position_of(n: u64) -> Position {
+    Position(mixed(n))
+}
+
+fn mixed(n: u64) -> u64 {
     let mixed = (n ^ n >> 31).wrapping_mul(0x7FB5_D329_728E_A185);
     (mixed ^ mixed >> 27).wrapping_mul(0x81DA_DEF4_BC2D_D44D)
 }
@@ -107,15 +111,15 @@ fn apply(op: &Op, table: &mut Table, model: &mut Model) {
         Op::Insert { count, seed, ttl } => {
             for n in 0..count as u64 {
                 let expire_at = ttl.map(|ttl| ttl + n % 7);
-                model.insert(table, hash_of(seed.wrapping_add(n)), expire_at);
+                model.insert(table, position_of(seed.wrapping_add(n)), expire_at);
             }
         }
         Op::Crowd { count, bits, seed } => {
             let common = seed.checked_shr(64 - bits).unwrap_or(0);
             for n in 0..count as u64 {
-                let low = hash_of(seed ^ n).checked_shr(bits).unwrap_or(0);
-                let hash = common.checked_shl(64 - bits).unwrap_or(0) | low;
-                model.insert(table, hash, Some(500));
+                let low = mixed(seed ^ n).checked_shr(bits).unwrap_or(0);
+                let position = Position(common.checked_shl(64 - bits).unwrap_or(0) | low);
+                model.insert(table, position, Some(500));
             }
         }
         Op::Remove { count, step } => {
@@ -127,7 +131,7 @@ fn apply(op: &Op, table: &mut Table, model: &mut Model) {
             while let Some((at, entry)) = table.next_due(now, &mut usize::MAX.clone(), model) {
                 assert_eq!(model.expiry(entry), Some(at));
                 assert!(at <= now);
-                table.remove(model.hash(entry), entry, model);
+                table.remove(model.position(entry), entry, model);
                 model.entries.remove(&entry);
             }
             assert!(
@@ -161,7 +165,8 @@ proptest! {
         prop_assert_eq!(table.bytes(), 0);
     }
 
-    /// Pages of any size, with growing, splitting, joining and shrinking between them, miss nothing that stays.
+    /// Pages of any size, with growing, splitting, joining and shrinking between them, miss nothing
+    /// that stays.
     #[test]
     fn paged_walks_miss_nothing(
         before in op(),
@@ -173,13 +178,13 @@ proptest! {
         apply(&before, &mut table, &mut model);
         // Entries that stay are kept apart from those that the operations may remove.
         let staying: BTreeMap<_, _> = (0..stay)
-            .map(|n| (EntryRef::from_bits(STAYING + n as u32).unwrap(), (hash_of(n ^ 0xABCD), None)))
+            .map(|n| (EntryRef::from_bits(STAYING + n as u32).unwrap(), (position_of(n ^ 0xABCD), None)))
             .collect();
-        for (&entry, &(hash, at)) in &staying {
-            model.entries.insert(entry, (hash, at));
-            table.insert(hash, entry, &model);
+        for (&entry, &(position, at)) in &staying {
+            model.entries.insert(entry, (position, at));
+            table.insert(position, entry, &model);
         }
-        let (mut seen, mut from, mut between) = (BTreeSet::new(), Some(0), between.iter());
+        let (mut seen, mut from, mut between) = (BTreeSet::new(), Some(Prefix(0)), between.iter());
         while let Some(start) = from {
             let mut left = page;
             from = table.walk(start, &model, |entry| {
@@ -200,7 +205,7 @@ proptest! {
 fn a_small_table_is_small() {
     let (mut table, mut model) = (Table::default(), Model::default());
     assert_eq!(table.bytes(), 0);
-    model.insert(&mut table, hash_of(1), None);
+    model.insert(&mut table, position_of(1), None);
     assert!(table.bytes() < 256, "{}", table.bytes());
 }
 
@@ -209,11 +214,11 @@ fn a_small_table_is_small() {
 fn samples_reach_every_key_about_equally() {
     let (mut table, mut model) = (Table::default(), Model::default());
     for n in 0..2000 {
-        model.insert(&mut table, hash_of(n), None);
+        model.insert(&mut table, position_of(n), None);
     }
     let mut times = BTreeMap::<EntryRef, u32>::new();
     for n in 0..100_000 {
-        *times.entry(table.sample(hash_of(n)).unwrap()).or_default() += 1;
+        *times.entry(table.sample(mixed(n)).unwrap()).or_default() += 1;
     }
     // 50 times each is expected; 15 and 100 are five and seven standard deviations off.
     assert_eq!(times.len(), 2000);
@@ -228,15 +233,15 @@ fn samples_reach_every_key_about_equally() {
 fn swapped_tables_keep_their_contents_and_their_places() {
     let (mut a, mut b, mut model) = (Table::default(), Table::default(), Model::default());
     for n in 0..3000 {
-        model.insert(&mut a, hash_of(n), Some(n));
+        model.insert(&mut a, position_of(n), Some(n));
     }
-    let in_b = model.make(hash_of(7), None);
-    b.insert(hash_of(7), in_b, &model);
+    let in_b = model.make(position_of(7), None);
+    b.insert(position_of(7), in_b, &model);
     let (root_a, root_b) = (Arc::clone(a.root()), Arc::clone(b.root()));
     a.swap(&mut b);
     assert!(Arc::ptr_eq(a.root(), &root_a) && Arc::ptr_eq(b.root(), &root_b));
     assert_eq!((a.len(), b.len()), (1, 3000));
-    assert_eq!(a.find(hash_of(7), |found| found == in_b), Some(in_b));
+    assert_eq!(a.find(position_of(7), |found| found == in_b), Some(in_b));
     model.entries.remove(&in_b);
     model.check(&b);
 }
@@ -245,11 +250,11 @@ fn swapped_tables_keep_their_contents_and_their_places() {
 fn detached_entries_come_out_in_slices() {
     let (mut table, mut model) = (Table::default(), Model::default());
     for n in 0..3000 {
-        model.insert(&mut table, hash_of(n), None);
+        model.insert(&mut table, position_of(n), None);
     }
     let (mut detached, mut freed) = (table.detach(), BTreeSet::new());
     while detached.drain(100, |entry| assert!(freed.insert(entry))) {}
     assert_eq!(freed.len(), 3000);
     assert_eq!(table.len(), 0);
-    assert_eq!(table.find(hash_of(1), |_| true), None);
+    assert_eq!(table.find(position_of(1), |_| true), None);
 }

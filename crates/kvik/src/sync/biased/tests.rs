@@ -113,7 +113,8 @@ mod model {
     use loom::cell::UnsafeCell;
     use std::sync::Arc;
 
-    /// loom reports who writes it while somebody reads it, and who reads it without having seen the latest write.
+    /// loom reports who writes it while somebody reads it, and who reads it without having seen the
+    /// latest write.
     struct Checked(UnsafeCell<u32>);
 
     // SAFETY: that is what the lock is to make true, and loom checks.

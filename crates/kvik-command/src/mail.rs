@@ -1,0 +1,108 @@
+//! Messages to clients from elsewhere: from other threads, from the log, from other clients.
+//!
+//! A command never writes into the connection of another client. It leaves a message in that
+//! client's mailbox; the thread that serves the client reads it between two of its commands. The
+//! mailbox belongs to the client and not to the thread, so a message is not lost while the client
+//! moves to another thread.
+
+use std::sync::Arc;
+
+use kvik_resp::{Output, Protocol};
+
+use crate::client::Clients;
+
+/// Something to tell a client, or to do with it.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// Bytes to be written between two replies.
+    Push(Push),
+    /// Its connection ends; unsent replies are dropped.
+    Kill,
+    /// Its waiting command is offered again.
+    Retry,
+}
+
+/// A push, encoded once for all who receive it. To copy one is to count a reference.
+#[derive(Clone, Debug)]
+pub struct Push {
+    /// How many values it consists of.
+    len: usize,
+    values: Arc<Output>,
+    lsn: u64,
+}
+
+impl Push {
+    /// A push of `len` values, which are encoded one behind the other. They must look the same in
+    /// the protocols of all receivers, as strings and numbers do. It reveals effects up to the log
+    /// position `lsn`, 0 if none.
+    pub fn new(len: usize, values: Output, lsn: u64) -> Self {
+        Self {
+            len,
+            values: Arc::new(values),
+            lsn,
+        }
+    }
+
+    /// Log position up to which effects must be durable before it may be sent; 0 for none.
+    pub fn lsn(&self) -> u64 {
+        self.lsn
+    }
+
+    /// Appends it as the receiver's protocol wants it: in RESP2 it is an array. Costs a copy of its
+    /// bytes; large strings in it are shared.
+    pub fn write(&self, protocol: Protocol, out: &mut Output) {
+        let mark = match protocol {
+            Protocol::Resp2 => '*',
+            Protocol::Resp3 => '>',
+        };
+        out.extend_from_slice(format!("{mark}{}\r\n", self.len).as_bytes());
+        out.append(Output::clone(&self.values));
+    }
+}
+
+/// Where the messages for one client go, whichever thread serves it.
+pub trait Mailbox: Send + Sync {
+    /// Leaves a message and has the serving thread read it soon. Messages are read in the order in
+    /// which they were left. Never waits for that thread.
+    fn deliver(&self, message: Message);
+}
+
+/// The mailbox of a client that nobody serves from a loop: nothing arrives.
+#[derive(Clone, Copy, Debug)]
+pub struct NoMailbox;
+
+impl Mailbox for NoMailbox {
+    fn deliver(&self, _message: Message) {}
+}
+
+/// Who knows clients by their numbers.
+pub trait Post {
+    /// Leaves a message for a client. Says whether there is such a client; it may go before it has
+    /// read the message.
+    fn deliver(&self, client: u64, message: Message) -> bool;
+}
+
+impl Post for Clients {
+    fn deliver(&self, client: u64, message: Message) -> bool {
+        let client = self.get(client);
+        client.is_some_and(|client| {
+            client.deliver(message);
+            true
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_push_is_an_array_in_resp2() {
+        let push = Push::new(1, b"$2\r\nhi\r\n".to_vec().into(), 0);
+        let mut out = Output::from(b"+OK\r\n".to_vec());
+        push.write(Protocol::Resp2, &mut out);
+        push.write(Protocol::Resp3, &mut out);
+        let expected = b"+OK\r\n*1\r\n$2\r\nhi\r\n>1\r\n$2\r\nhi\r\n";
+        assert_eq!(out.into_bytes(), expected);
+    }
+}

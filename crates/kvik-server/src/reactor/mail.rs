@@ -1,0 +1,194 @@
+//! How messages reach a client, whichever thread serves it.
+//!
+//! A client has one [`Letterbox`] for its life; each I/O thread has one [`MailQueue`] with the
+//! connections whose letterboxes have something in them. A sender puts the message into the
+//! letterbox, and the connection's id into the queue of its thread if it does not stand there yet:
+//! a wake-up is about those connections and no others, and a thousand messages for one client cost
+//! one entry and at most one system call.
+//!
+//! ```text
+//!   deliver ──▶ letterbox of the client ──(first message)──▶ queue of its thread ──(first id)──▶ bell
+//!                      ▲                                           │
+//!                      └────────── take, between two commands ─────┘
+//! ```
+//!
+//! **Moving.** A connection on its way has no address: what is delivered stays in the letterbox,
+//! and the thread that takes it over reads it as it [settles](Letterbox::settle). An id that is
+//! left in the queue of the former thread is stale there and finds nothing.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use kvik_command::mail::{Mailbox, Message};
+
+use crate::net::{ConnId, Waker};
+use crate::sync::Mutex;
+
+/// Interrupts the wait of a thread.
+pub(crate) trait Bell: Send + Sync {
+    fn ring(&self);
+}
+
+impl Bell for Waker {
+    fn ring(&self) {
+        self.wake();
+    }
+}
+
+/// The connections of one thread that have mail.
+#[derive(Debug)]
+pub(crate) struct MailQueue<B = Waker> {
+    waiting: Mutex<Vec<ConnId>>,
+    bell: B,
+}
+
+impl<B: Bell> MailQueue<B> {
+    pub(crate) fn new(bell: B) -> Self {
+        Self {
+            waiting: Mutex::new(Vec::new()),
+            bell,
+        }
+    }
+
+    /// Has the thread look into the letterbox of a connection.
+    fn note(&self, conn: ConnId) {
+        let was_empty = {
+            let mut waiting = self.waiting.lock();
+            waiting.push(conn);
+            waiting.len() == 1
+        };
+        // Whoever put the first id in has rung for all.
+        if was_empty {
+            self.bell.ring();
+        }
+    }
+
+    /// The connections whose letterboxes are to be read.
+    pub(crate) fn take(&self) -> Vec<ConnId> {
+        std::mem::take(&mut *self.waiting.lock())
+    }
+}
+
+/// The mailbox of one client.
+#[derive(Debug)]
+pub(crate) struct Letterbox<B = Waker> {
+    mail: Mutex<Mail<B>>,
+}
+
+#[derive(Debug)]
+struct Mail<B> {
+    messages: VecDeque<Message>,
+    /// The thread that serves the client; none while the connection moves.
+    address: Option<(Arc<MailQueue<B>>, ConnId)>,
+    /// The connection stands in that thread's queue.
+    noted: bool,
+}
+
+impl<B: Bell> Letterbox<B> {
+    /// The mailbox of a client whose connection has not settled yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            mail: Mutex::new(Mail {
+                messages: VecDeque::new(),
+                address: None,
+                noted: false,
+            }),
+        }
+    }
+
+    /// Has messages reported to this thread from here on; returns those that are there.
+    pub(crate) fn settle(&self, queue: &Arc<MailQueue<B>>, conn: ConnId) -> VecDeque<Message> {
+        let mut mail = self.mail.lock();
+        mail.address = Some((Arc::clone(queue), conn));
+        mail.take()
+    }
+
+    /// The connection leaves its thread: messages wait until it settles again.
+    pub(crate) fn leave(&self) {
+        self.mail.lock().address = None;
+    }
+
+    /// Takes the messages out, in the order in which they came.
+    pub(crate) fn take(&self) -> VecDeque<Message> {
+        self.mail.lock().take()
+    }
+}
+
+impl<B> Mail<B> {
+    /// The next message is reported anew.
+    fn take(&mut self) -> VecDeque<Message> {
+        self.noted = false;
+        std::mem::take(&mut self.messages)
+    }
+}
+
+impl<B: Bell> Mailbox for Letterbox<B> {
+    fn deliver(&self, message: Message) {
+        let mut mail = self.mail.lock();
+        mail.messages.push_back(message);
+        if mail.noted {
+            return;
+        }
+        if let Some((queue, conn)) = mail.address.clone() {
+            mail.noted = true;
+            // The thread may be reading other letterboxes; it must not wait for this one as well.
+            drop(mail);
+            queue.note(conn);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Counted(AtomicUsize);
+
+    impl Bell for Counted {
+        fn ring(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn rings(queue: &MailQueue<Counted>) -> usize {
+        queue.bell.0.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn many_messages_ring_once_and_name_their_connections_only() {
+        let queue = Arc::new(MailQueue::new(Counted::default()));
+        let boxes: Vec<_> = (0..4).map(|_| Letterbox::new()).collect();
+        for (slot, letterbox) in boxes.iter().enumerate() {
+            letterbox.settle(&queue, ConnId::of_index(slot as u32));
+        }
+        for _ in 0..1000 {
+            boxes[2].deliver(Message::Retry);
+            boxes[0].deliver(Message::Kill);
+        }
+        assert_eq!(rings(&queue), 1);
+        assert_eq!(queue.take(), [ConnId::of_index(2), ConnId::of_index(0)]);
+        assert_eq!((boxes[2].take().len(), boxes[1].take().len()), (1000, 0));
+        boxes[2].deliver(Message::Retry);
+        assert_eq!((rings(&queue), queue.take().len()), (2, 1));
+    }
+
+    #[test]
+    fn what_comes_on_the_way_is_read_on_arrival() {
+        let (one, other) = (
+            Arc::new(MailQueue::new(Counted::default())),
+            Arc::new(MailQueue::new(Counted::default())),
+        );
+        let letterbox = Letterbox::new();
+        assert!(letterbox.settle(&one, ConnId::of_index(1)).is_empty());
+        letterbox.leave();
+        letterbox.deliver(Message::Retry);
+        assert_eq!((rings(&one), rings(&other)), (0, 0));
+        assert_eq!(letterbox.settle(&other, ConnId::of_index(5)).len(), 1);
+        letterbox.deliver(Message::Retry);
+        assert_eq!((rings(&one), rings(&other)), (0, 1));
+        assert_eq!(other.take(), [ConnId::of_index(5)]);
+    }
+}

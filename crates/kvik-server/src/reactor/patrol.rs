@@ -1,0 +1,138 @@
+//! Which clients have been silent for too long or leave too many replies unread.
+//!
+//! A client is looked at when its alarm rings ([`super::timers`]) and, if it leaves much unread, at
+//! the end of each run. Nothing here walks over all connections.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::connection::{Connection, State};
+use crate::config::{BufferLimit, Config, Key};
+
+/// Unread replies of so many bytes are held against the limits at once, fewer a little later: they
+/// may just be on their way.
+const CHECKED_BYTES: u64 = 64 << 10;
+/// How much later.
+const LATER_MS: u64 = 1000;
+
+/// The limits for clients, as they are configured.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Patrol {
+    /// Longest silence in milliseconds; 0 is no limit.
+    idle_ms: u64,
+    unread: BufferLimit,
+}
+
+/// A limit that a client has exceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Excess {
+    /// It has been silent for too long.
+    Idle,
+    /// It leaves too many replies unread, or many for too long.
+    Unread,
+}
+
+impl Patrol {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            idle_ms: config.int(Key::Timeout).unsigned_abs() * 1000,
+            unread: config.output_buffer_limits()[0],
+        }
+    }
+
+    /// Whether unread replies have a limit at all.
+    #[inline]
+    pub(super) fn limits_output(&self) -> bool {
+        self.unread.hard_bytes > 0 || self.unread.soft_bytes > 0
+    }
+
+    /// Whether so much may be held against a client although it was sent just now.
+    pub(super) fn is_much(unsent: usize) -> bool {
+        unsent as u64 >= CHECKED_BYTES
+    }
+
+    /// The limit that a client exceeds, which has left so many bytes unread.
+    pub(super) fn check(
+        &self,
+        connection: &mut Connection,
+        unsent: usize,
+        now_ms: u64,
+    ) -> Option<Excess> {
+        if self.is_idle(connection, now_ms) {
+            return Some(Excess::Idle);
+        }
+        let over_since = &mut connection.over_soft_limit_since;
+        self.is_unread(unsent as u64, over_since, now_ms)
+            .then_some(Excess::Unread)
+    }
+
+    /// A client that waits for the server is not silent.
+    fn is_idle(&self, connection: &Connection, now_ms: u64) -> bool {
+        let active_ms = connection.session.client.active_ms.load(Relaxed);
+        self.idle_ms > 0
+            && !matches!(connection.state, State::Ready | State::Paused(_))
+            && now_ms.saturating_sub(active_ms) >= self.idle_ms
+    }
+
+    /// Whether `unsent` bytes are too many, or have been for too long since `over_since`.
+    fn is_unread(&self, unsent: u64, over_since: &mut Option<u64>, now_ms: u64) -> bool {
+        let limit = &self.unread;
+        *over_since = (limit.soft_bytes > 0 && unsent > limit.soft_bytes)
+            .then(|| over_since.unwrap_or(now_ms));
+        let soft_ms = limit.soft_seconds.saturating_mul(1000);
+        let too_long = over_since.is_some_and(|since| now_ms.saturating_sub(since) >= soft_ms);
+        too_long || limit.hard_bytes > 0 && unsent > limit.hard_bytes
+    }
+
+    /// When to look at a client again, which has left so many bytes unread.
+    pub(super) fn next_ms(
+        &self,
+        connection: &Connection,
+        unsent: usize,
+        now_ms: u64,
+    ) -> Option<u64> {
+        let active_ms = connection.session.client.active_ms.load(Relaxed);
+        // A client that was silent but is not so for this limit is looked at once a period.
+        let after = |at_ms: u64| at_ms.saturating_add(self.idle_ms);
+        let idle = (self.idle_ms > 0).then(|| match after(active_ms) {
+            due_ms if due_ms > now_ms => due_ms,
+            _ => after(now_ms),
+        });
+        let unread = (unsent > 0 && self.limits_output()).then_some(now_ms + LATER_MS);
+        idle.into_iter().chain(unread).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unread(hard_bytes: u64, soft_bytes: u64, soft_seconds: u64) -> Patrol {
+        Patrol {
+            idle_ms: 0,
+            unread: BufferLimit {
+                hard_bytes,
+                soft_bytes,
+                soft_seconds,
+            },
+        }
+    }
+
+    #[test]
+    fn the_hard_limit_holds_at_once_and_no_limit_never() {
+        let mut since = None;
+        assert!(!unread(100, 0, 0).is_unread(100, &mut since, 5));
+        assert!(unread(100, 0, 0).is_unread(101, &mut since, 5));
+        assert!(!unread(0, 0, 0).is_unread(u64::MAX, &mut since, 5));
+        assert_eq!(since, None);
+    }
+
+    #[test]
+    fn the_soft_limit_holds_for_a_time_that_begins_anew() {
+        let (patrol, mut since) = (unread(0, 100, 2), None);
+        assert!(!patrol.is_unread(101, &mut since, 1000));
+        assert!(!patrol.is_unread(200, &mut since, 2999));
+        assert!(!patrol.is_unread(100, &mut since, 3000));
+        assert!(!patrol.is_unread(101, &mut since, 3001));
+        assert!(patrol.is_unread(101, &mut since, 5001));
+    }
+}

@@ -1,0 +1,184 @@
+//! Looking at one key. What each way leaves behind is in the table of the [module above](super).
+
+use super::Guard;
+use crate::kind::WrongKind;
+use crate::layout::{Key, KeyspaceId};
+use crate::raw::entry_ref::EntryRef;
+use crate::raw::position::Position;
+use crate::state::{Mode, Overdue};
+use crate::text::TextRef;
+use crate::view::View;
+
+impl Guard<'_> {
+    /// Reads a key: an access, and a hit or a miss.
+    #[inline]
+    pub fn read<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<View<'_>> {
+        let key = key.into();
+        let (index, position) = self.locate(key);
+        let Some(entry) = self.find_used(index, position, key.name) else {
+            self.state.stats.misses += 1;
+            return None;
+        };
+        self.state.stats.hits += 1;
+        Some(self.view_of(index, entry))
+    }
+
+    /// Marks a key as used.
+    pub fn touch<'k>(&mut self, key: impl Into<Key<'k>>) {
+        let key = key.into();
+        let (index, position) = self.locate(key);
+        self.find_used(index, position, key.name);
+    }
+
+    /// The string a key holds, read as by [`Self::read`].
+    ///
+    /// # Errors
+    /// If it holds something else.
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "what it returns would go through memory, in pieces"
+    )]
+    pub fn read_string<'k>(
+        &mut self,
+        key: impl Into<Key<'k>>,
+    ) -> Result<Option<TextRef<'_>>, WrongKind> {
+        let key = key.into();
+        let (index, position) = self.locate(key);
+        let Some(entry) = self.find_used(index, position, key.name) else {
+            self.state.stats.misses += 1;
+            return Ok(None);
+        };
+        self.state.stats.hits += 1;
+        let keyspace = self.stripes.look(index).keyspace(self.keyspace);
+        let entry = keyspace.expect("an entry has a keyspace").entry(entry);
+        entry.string().map(Some).ok_or(WrongKind)
+    }
+
+    /// Looks at a key without marking it as used; a hit or a miss all the same.
+    pub fn inspect<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<View<'_>> {
+        let key = key.into();
+        let (index, position) = self.locate(key);
+        let found = self.find(index, position, key.name);
+        match found {
+            Some(_) => self.state.stats.hits += 1,
+            None => self.state.stats.misses += 1,
+        }
+        let entry = found?;
+        Some(self.view_of(index, entry))
+    }
+
+    /// Looks at a key without counting it as used.
+    pub fn peek<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<View<'_>> {
+        let key = key.into();
+        let (index, position) = self.locate(key);
+        let entry = self.find(index, position, key.name)?;
+        Some(self.view_of(index, entry))
+    }
+
+    /// Looks at a key while others are looked at too: what [`Self::read`] or its like has met is
+    /// seen as it was then. For keys whose stripes are all held.
+    pub fn view<'k>(&self, key: impl Into<Key<'k>>) -> Option<View<'_>> {
+        let key = key.into();
+        let (index, position) = self.locate(key);
+        let keyspace = self.stripes.held(index).keyspace(self.keyspace)?;
+        let (_, entry) = keyspace.look_up(position, key.name)?;
+        (!self.state.hides(&entry, self.layout)).then(|| View::new(entry, self.layout, &self.state))
+    }
+
+    /// Whether a key's time has come but it stays, unseen, because writes are paused.
+    pub fn is_hidden<'k>(&mut self, key: impl Into<Key<'k>>) -> bool {
+        let key = key.into();
+        let (index, position) = self.locate(key);
+        let keyspace = self.stripes.look(index).keyspace(self.keyspace);
+        keyspace.is_some_and(|keyspace| {
+            let found = keyspace.find(position, key.name);
+            found.is_some_and(|entry| self.state.hides(&keyspace.entry(entry), self.layout))
+        })
+    }
+
+    /// Marks a key as used and says whether it exists.
+    pub fn exists<'k>(&mut self, key: impl Into<Key<'k>>) -> bool {
+        self.read(key).is_some()
+    }
+
+    /// Whether a key exists in some keyspace; not an access.
+    pub fn exists_in<'k>(&mut self, keyspace: KeyspaceId, key: impl Into<Key<'k>>) -> bool {
+        let before = self.select(keyspace);
+        let exists = self.peek(key).is_some();
+        self.select(before);
+        exists
+    }
+
+    /// The key's entry, unless its time has come.
+    #[inline]
+    pub(super) fn find(
+        &mut self,
+        index: usize,
+        position: Position,
+        key: &[u8],
+    ) -> Option<EntryRef> {
+        let keyspace = self.stripes.look(index).keyspace(self.keyspace)?;
+        let entry = keyspace.find(position, key)?;
+        let is_primary = self.state.mode == Mode::Primary;
+        match self.state.overdue(&keyspace.entry(entry), self.layout) {
+            Overdue::Nothing => Some(entry),
+            Overdue::Members if is_primary => self.without_due_members(index, entry),
+            Overdue::Members => Some(entry),
+            Overdue::Everything => {
+                if is_primary {
+                    self.expire(index, entry);
+                }
+                None
+            }
+        }
+    }
+
+    /// The same, marked as used.
+    #[inline]
+    pub(super) fn find_used(
+        &mut self,
+        index: usize,
+        position: Position,
+        key: &[u8],
+    ) -> Option<EntryRef> {
+        let keyspace = self.stripes.look(index).keyspace(self.keyspace)?;
+        let entry = keyspace.find(position, key)?;
+        let there = keyspace.entry(entry);
+        // One bit of the entry says that nothing in it expires, which is nearly always so.
+        if there.may_expire() && self.state.overdue(&there, self.layout) != Overdue::Nothing {
+            return self.find_due(index, position, key);
+        }
+        if let Some(clock) = self.state.touch(there.clock()) {
+            self.set_clock(index, entry, clock);
+        }
+        Some(entry)
+    }
+
+    /// [`Self::find_used`] of a key when its time, or that of its members, has come.
+    #[cold]
+    fn find_due(&mut self, index: usize, position: Position, key: &[u8]) -> Option<EntryRef> {
+        let entry = self.find(index, position, key)?;
+        let clock = self.keyspace_of(index).entry(entry).clock();
+        if let Some(clock) = self.state.touch(clock) {
+            self.set_clock(index, entry, clock);
+        }
+        Some(entry)
+    }
+
+    #[inline]
+    fn set_clock(&mut self, index: usize, entry: EntryRef, clock: u32) {
+        if self.state.reads {
+            self.state.stats.untouched = true;
+        } else {
+            self.keyspace_of(index).set_clock(entry, clock);
+        }
+    }
+
+    #[inline]
+    fn view_of(&mut self, index: usize, entry: EntryRef) -> View<'_> {
+        let keyspace = self.stripes.look(index).keyspace(self.keyspace);
+        let keyspace = keyspace.expect("an entry has a keyspace");
+        View::new(keyspace.entry(entry), self.layout, &self.state)
+    }
+}

@@ -1,0 +1,107 @@
+//! Keys that get another name, another keyspace or a double.
+//!
+//! A value that stays in its stripe is passed on as it is. One that goes to another stripe takes
+//! its string or chunks along, but the members of a table lie in the cells of the stripe and have
+//! to be copied. That is done beforehand, in slices (see [`preparation`](super::preparation));
+//! where it was not, it is done at once.
+
+use super::Guard;
+use crate::keyspace::Payload;
+use crate::layout::KeyspaceId;
+use crate::text::IntText;
+
+impl Guard<'_> {
+    /// Gives the value and expiry of `key` to `to`, replacing what is there, and says whether `key`
+    /// existed. Effect: `RENAME`. The two differ.
+    pub fn rename(&mut self, key: &[u8], to: &[u8]) -> bool {
+        let (index, _) = self.locate(to.into());
+        let Some(taken) = self.detach(key, index) else {
+            return false;
+        };
+        self.attach(self.keyspace, to, taken);
+        self.finish_keyspace(&[b"RENAME", key, to]);
+        true
+    }
+
+    /// Moves a key to another keyspace where it does not exist yet, and says whether it did.
+    /// Effect: `MOVE`.
+    pub fn move_to(&mut self, key: &[u8], to: KeyspaceId) -> bool {
+        if self.exists_in(to, key) {
+            return false;
+        }
+        let (index, _) = self.locate(key.into());
+        let Some(taken) = self.detach(key, index) else {
+            return false;
+        };
+        self.attach(to, key, taken);
+        self.finish_keyspace(&[b"MOVE", key, IntText::default().unsigned(u64::from(to.0))]);
+        true
+    }
+
+    /// Copies a key with its expiry over whatever is at the destination, and says whether the key
+    /// existed. Effect: `COPY`. Source and destination differ.
+    pub fn copy(&mut self, key: &[u8], keyspace: KeyspaceId, to: &[u8]) -> bool {
+        let (index, position) = self.locate(key.into());
+        let Some(entry) = self.find(index, position, key) else {
+            return false;
+        };
+        let (target, _) = self.locate(to.into());
+        let prepared = self.take_prepared(index, entry, target);
+        let mut source = self.keyspace_of(index);
+        let copied = match prepared {
+            Some(content) => Payload::of(source.entry(entry), content),
+            None => source.copy(entry),
+        };
+        self.attach(keyspace, to, copied);
+        let db = u64::from(keyspace.0);
+        self.finish_keyspace(&[
+            b"COPY",
+            key,
+            to,
+            b"DB",
+            IntText::default().unsigned(db),
+            b"REPLACE",
+        ]);
+        true
+    }
+
+    /// Takes a key out, to be put into the stripe `to`, without an effect of its own.
+    fn detach(&mut self, key: &[u8], to: usize) -> Option<Payload<'static>> {
+        let (index, position) = self.locate(key.into());
+        let entry = self.find(index, position, key)?;
+        let prepared = match index == to {
+            true => None,
+            false => self.take_prepared(index, entry, to),
+        };
+        let keyspace = self.keyspace;
+        let stripe = self.stripes.stripe(index);
+        stripe.watches.mark_changed(keyspace, key);
+        let mut source = stripe.keyspace_mut(keyspace, self.layout);
+        let taken = match prepared {
+            Some(content) => {
+                let taken = Payload::of(source.entry(entry), content);
+                source.remove(position, entry);
+                taken
+            }
+            None => source.take(position, entry, index == to),
+        };
+        self.state.garbage.extend(stripe.take_garbage());
+        Some(taken)
+    }
+
+    /// Puts an entry in place of whatever a key holds, without an effect of its own.
+    fn attach(&mut self, keyspace: KeyspaceId, key: &[u8], payload: Payload<'_>) {
+        let (index, position) = self.locate(key.into());
+        let stripe = self.stripes.stripe(index);
+        stripe.watches.mark_changed(keyspace, key);
+        if let Some(at) = payload.earliest_deadline(&stripe.heap) {
+            stripe.lower_due(at);
+        }
+        let mut target = stripe.keyspace_mut(keyspace, self.layout);
+        if let Some(old) = target.find(position, key) {
+            target.remove(position, old);
+        }
+        target.insert(position, key, payload);
+        self.state.garbage.extend(stripe.take_garbage());
+    }
+}

@@ -1,0 +1,169 @@
+//! A key whose stripe is locked, as everything that changes it sees it.
+//!
+//! A change of a key has two halves. The entry changes through the key's
+//! [`KeyspaceMut`](LockedKey::keyspace). Then the change is ended: it is emitted as an effect if
+//! somebody wants effects, counted, and the watchers of the key are marked ([`LockedKey::finish`],
+//! or one of the methods that end in it). No change leaves out its end.
+
+use crate::UnixMs;
+use crate::effect::EffectSink;
+use crate::heap::{Content, HeapEntry};
+use crate::keyspace::{KeyspaceMut, Payload};
+use crate::layout::{KeyspaceId, Layout};
+use crate::limits::Limits;
+use crate::raw::entry_ref::EntryRef;
+use crate::raw::position::Position;
+use crate::state::{GuardState, Mode};
+use crate::stripe::Stripe;
+use crate::text::{IntText, NewString, Text};
+
+/// What a write does to the key's expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// Leave it as it is.
+    Keep,
+    /// The key no longer expires.
+    Clear,
+    /// The key expires at this time.
+    At(UnixMs),
+}
+
+/// A key whose stripe is locked: where it belongs, and who is told of its changes.
+pub(crate) struct LockedKey<'g> {
+    pub(crate) stripe: &'g mut Stripe,
+    pub(crate) layout: &'g Layout,
+    pub(crate) limits: &'g Limits,
+    pub(crate) effects: &'g mut dyn EffectSink,
+    pub(crate) state: &'g mut GuardState,
+    pub(crate) keyspace: KeyspaceId,
+    /// See [`Layout::position_of`].
+    pub(crate) position: Position,
+    pub(crate) key: &'g [u8],
+}
+
+impl LockedKey<'_> {
+    pub(crate) fn keyspace(&mut self) -> KeyspaceMut<'_> {
+        self.stripe.keyspace_mut(self.keyspace, self.layout)
+    }
+
+    #[inline]
+    pub(crate) fn entry(&self, entry: EntryRef) -> HeapEntry<'_> {
+        self.stripe
+            .keyspace(self.keyspace)
+            .expect("an entry has a keyspace")
+            .entry(entry)
+    }
+
+    /// Makes an entry of a key that has none, or only one that is hidden.
+    pub(crate) fn create(&mut self, text: Text<'_>, expire_at: Option<UnixMs>) {
+        self.drop_hidden();
+        let clock = self.state.access.start(self.state.now);
+        if let Some(at) = expire_at {
+            self.stripe.lower_due(at);
+        }
+        let (position, key) = (self.position, self.key);
+        let new = Payload {
+            content: Content::Text(text),
+            expire_at,
+            clock,
+        };
+        self.keyspace().insert(position, key, new);
+    }
+
+    /// While writes are paused an expired key stays, hidden; what is created in its place replaces
+    /// it.
+    pub(crate) fn drop_hidden(&mut self) {
+        if self.state.mode == Mode::Paused {
+            let (position, key) = (self.position, self.key);
+            let mut keyspace = self.keyspace();
+            if let Some(hidden) = keyspace.find(position, key) {
+                keyspace.remove(position, hidden);
+            }
+        }
+    }
+
+    /// Sets or clears the expiry and says where the entry is then.
+    pub(crate) fn write_expiry(&mut self, entry: EntryRef, expire_at: Option<UnixMs>) -> EntryRef {
+        if let Some(at) = expire_at {
+            self.stripe.lower_due(at);
+        }
+        let position = self.position;
+        self.keyspace().set_expiry(position, entry, expire_at)
+    }
+
+    /// Ends a change that has set a string.
+    #[inline]
+    pub(crate) fn finish_set(&mut self, string: NewString<'_>, expiry: Expiry) {
+        if self.effects.wanted() {
+            self.emit_set(string, expiry);
+        }
+        self.mark_changed(1);
+    }
+
+    /// Emits that the key holds a string: `SET` with what becomes of the expiry.
+    pub(crate) fn emit_set(&mut self, string: NewString<'_>, expiry: Expiry) {
+        let mut digits = IntText::default();
+        self.effects.begin(self.keyspace);
+        self.effects.word(b"SET");
+        self.effects.word(self.key);
+        match string {
+            NewString::Bytes(bytes) | NewString::Unpacked(bytes) => self.effects.word(bytes),
+            NewString::Int(n) => self.effects.word(digits.format(n)),
+            NewString::Rope(rope) => self.effects.rope(rope),
+        }
+        match expiry {
+            Expiry::Keep => self.effects.word(b"KEEPTTL"),
+            Expiry::Clear => {}
+            Expiry::At(ms) => {
+                self.effects.word(b"PXAT");
+                self.effects.word(digits.unsigned(ms));
+            }
+        }
+        self.effects.end();
+    }
+
+    /// Ends a change that has overwritten part of a string.
+    pub(crate) fn finish_set_range(&mut self, offset: usize, bytes: &[u8]) {
+        self.finish(&[
+            b"SETRANGE",
+            self.key,
+            IntText::default().unsigned(offset as u64),
+            bytes,
+        ]);
+    }
+
+    /// Ends a change that is a single effect.
+    pub(crate) fn finish(&mut self, effect: &[&[u8]]) {
+        if self.effects.wanted() {
+            self.emit(effect);
+        }
+        self.mark_changed(1);
+    }
+
+    fn emit(&mut self, effect: &[&[u8]]) {
+        self.effects.emit(self.keyspace, effect);
+    }
+
+    /// Ends every change of a key: counts it and marks its watchers.
+    #[inline]
+    pub(crate) fn mark_changed(&mut self, changes: u64) {
+        self.count_changes(changes);
+        self.stripe.watches.mark_changed(self.keyspace, self.key);
+    }
+
+    /// Ends a change that watchers are not told of: only counts it.
+    #[inline]
+    pub(crate) fn count_changes(&mut self, changes: u64) {
+        self.state.stats.changes += changes;
+        self.state.garbage.extend(self.stripe.take_garbage());
+    }
+}
+
+impl std::fmt::Debug for LockedKey<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LockedKey")
+            .field("keyspace", &self.keyspace)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}

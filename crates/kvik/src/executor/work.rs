@@ -1,0 +1,54 @@
+//! The state of a thread that runs commands.
+
+use std::sync::Arc;
+
+use kvik_command::Random;
+use kvik_command::stats::ThreadStats;
+use kvik_log::{Lsn, Unit};
+
+use super::lookup::LatestLookup;
+use super::plan::Plan;
+use crate::clock::BatchClock;
+use crate::section::{Actor, Terms};
+use crate::shared::Shared;
+
+/// The state of a thread that runs commands, apart from the store and the unit in progress.
+pub(super) struct Work {
+    pub(super) clock: BatchClock,
+    pub(super) plan: Plan,
+    pub(super) latest: LatestLookup,
+    pub(super) untimed: Untimed,
+    pub(super) stats: Arc<ThreadStats>,
+    pub(super) random: Random,
+    pub(super) actor: Actor,
+    /// Until when nothing is prepared, in microseconds since the epoch.
+    pub(super) left_until_us: u64,
+    /// How far the log has to be on disk before the output since the last look may be told.
+    pub(super) lsn: Lsn,
+}
+
+/// Calls that have been counted but not timed yet.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Untimed {
+    pub(super) command: u16,
+    pub(super) calls: u16,
+}
+
+impl Work {
+    /// The terms of a section of this thread, at its time.
+    #[inline]
+    pub(super) fn terms<'a>(&self, shared: &'a Shared, unit: &'a mut Unit) -> Terms<'a> {
+        Terms {
+            shared,
+            unit,
+            now_us: self.clock.now_us(),
+            actor: self.actor,
+        }
+    }
+
+    /// Notes how far the log has to be on disk before the output may be told.
+    #[inline]
+    pub(super) fn note_lsn(&mut self, lsn: Lsn) {
+        self.lsn = self.lsn.max(lsn);
+    }
+}

@@ -1,0 +1,208 @@
+//! Loads an RDB file into the store, on several threads.
+//!
+//! Every thread does the same. It takes the input for itself, reads a block, finds the keys in it
+//! and the stripe of each, and gives the input back; then it stores the keys of the block, one
+//! stripe after the other. So no thread waits for another to hand it work, and memory is a block
+//! for each of them, but for a string or a stream that is longer than a block. Any other collection
+//! of more than 8 MiB is read some elements at a time by one thread, while the others wait. Finding
+//! the keys takes about a quarter of the time, so beyond four threads more of them hardly help.
+//!
+//! Nothing expires while a file loads: the caller has made the store a follower before, and ends
+//! that when also what follows the file is loaded.
+
+mod source;
+mod store;
+
+use std::io::{self, Read};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+
+use kvik_command::load::{LoadFault, LoadPolicy};
+use kvik_rdb::{FILE_FORMAT, FileError, Text};
+use parking_lot::Mutex;
+
+use self::source::Source;
+use self::store::Loading;
+use crate::db::Db;
+use crate::shared::Shared;
+
+/// How a file is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    /// How many threads store keys, the caller's among them.
+    pub threads: usize,
+    /// How keys are treated that are overdue or exist already.
+    pub policy: LoadPolicy,
+    /// Whether the file's checksum is verified; the setting `rdbchecksum`.
+    pub checks_sum: bool,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            threads: thread::available_parallelism().map_or(1, usize::from),
+            policy: LoadPolicy::default(),
+            checks_sum: true,
+        }
+    }
+}
+
+/// How far loading has come, for others to read meanwhile.
+#[derive(Debug, Default)]
+pub struct LoadProgress {
+    /// Bytes of the file that have been read.
+    pub bytes: AtomicU64,
+    /// Keys that have been stored.
+    pub keys: AtomicU64,
+    /// Keys that were left out because their time had come.
+    pub overdue: AtomicU64,
+    /// Collections without elements that were passed over.
+    pub empty: AtomicU64,
+}
+
+impl LoadProgress {
+    /// Counts keys, by what [became](LoadedKey) of them.
+    fn count(&self, [stored, overdue, empty]: [u64; 3]) {
+        self.keys.fetch_add(stored, Relaxed);
+        self.overdue.fetch_add(overdue, Relaxed);
+        self.empty.fetch_add(empty, Relaxed);
+    }
+}
+
+/// The contents of a file besides its keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadReport {
+    /// Bytes of the file up to the end of its checksum; more may have been read.
+    pub bytes: u64,
+    /// The version of the format.
+    pub version: u16,
+    /// Whether there was a checksum, which was right.
+    pub is_checked: bool,
+    /// The facts that the file tells about itself, in its order.
+    pub aux: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The code of libraries of functions.
+    pub functions: Vec<Vec<u8>>,
+    /// Records that only modules and clusters need, which were passed over.
+    pub passed: u64,
+}
+
+/// Why a file could not be loaded. What was stored before stays.
+#[derive(Debug)]
+pub enum LoadError {
+    /// It could not be read.
+    Read(io::Error),
+    /// It is damaged, or no such file.
+    Damaged(FileError),
+    /// One of its keys cannot be stored.
+    Key {
+        /// Bytes of the file before the place that was read last.
+        offset: u64,
+        /// The key's database.
+        database: u32,
+        /// The key.
+        key: Vec<u8>,
+        /// The reason.
+        fault: LoadFault,
+    },
+    /// It has keys in a database that there is not.
+    Database(u64),
+    /// A newer version of kvik has written it, in this format.
+    Format(u64),
+}
+
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Read(error) => write!(f, "cannot be read: {error}"),
+            Self::Damaged(error) => error.fmt(f),
+            Self::Key {
+                offset,
+                database,
+                key,
+                fault,
+            } => {
+                let key = key.escape_ascii();
+                write!(
+                    f,
+                    "{fault}, key \"{key}\" of database {database}, at offset {offset}"
+                )
+            }
+            Self::Database(database) => write!(
+                f,
+                "it has keys in database {database}: the setting `databases` is too small"
+            ),
+            Self::Format(format) => write!(
+                f,
+                "it is of format {format}, which only a newer version of kvik reads"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl Db {
+    /// Loads an RDB file. The store is a follower meanwhile, and nobody else uses it.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged. What was stored before stays: the caller
+    /// discards the store, or flushes it.
+    pub fn load(
+        &self,
+        input: &mut (dyn Read + Send),
+        options: &LoadOptions,
+        progress: &LoadProgress,
+    ) -> Result<LoadReport, LoadError> {
+        load(&self.shared, input, options, progress)
+    }
+}
+
+/// Loads an RDB file; see [`Db::load`].
+pub(crate) fn load(
+    shared: &Shared,
+    input: &mut (dyn Read + Send),
+    options: &LoadOptions,
+    progress: &LoadProgress,
+) -> Result<LoadReport, LoadError> {
+    let loading = Loading {
+        shared,
+        policy: options.policy,
+        progress,
+        source: Mutex::new(Source::new(input, options.checks_sum)),
+    };
+    thread::scope(|scope| {
+        for number in 1..options.threads {
+            let loading = &loading;
+            scope.spawn(move || loading.run(number, options.threads));
+        }
+        loading.run(0, options.threads);
+    });
+    let source = loading.source.into_inner();
+    match source.error {
+        Some(error) => Err(error),
+        None => Ok(LoadReport {
+            bytes: source.splitter.offset(),
+            version: source.splitter.version().unwrap_or(0),
+            ..source.report
+        }),
+    }
+}
+
+impl LoadReport {
+    /// Notes what a file says of itself.
+    fn add_aux(&mut self, name: Text<'_>, text: Text<'_>) -> Result<(), LoadError> {
+        let (name, text) = (name.into_bytes(), text.into_bytes());
+        if *name == *b"kvik-format" {
+            let format = std::str::from_utf8(&text)
+                .ok()
+                .and_then(|it| it.parse().ok());
+            let format = format.unwrap_or(u64::MAX);
+            if format > FILE_FORMAT {
+                return Err(LoadError::Format(format));
+            }
+        }
+        self.aux.push((name.into_owned(), text.into_owned()));
+        Ok(())
+    }
+}
