@@ -35,7 +35,7 @@ pub struct PrefixJob {
     pub id: u64,
     /// Where it deletes.
     pub keyspace: KeyspaceId,
-    /// What the keys begin with.
+    /// The prefix of the keys.
     pub prefix: Vec<u8>,
     /// Whether it only counts.
     pub dry_run: bool,
@@ -56,14 +56,14 @@ pub struct PrefixJob {
     cursor: Cursor,
 }
 
-/// What is to be done next for a job.
+/// The next step of a job.
 #[derive(Clone, Debug)]
 pub struct PrefixPage {
     /// The job.
     pub id: u64,
     /// Where to look.
     pub keyspace: KeyspaceId,
-    /// What the keys begin with.
+    /// The prefix of the keys.
     pub prefix: Vec<u8>,
     /// Whether to leave them there.
     pub dry_run: bool,
@@ -71,7 +71,7 @@ pub struct PrefixPage {
     pub cursor: Cursor,
 }
 
-/// What was done for a job.
+/// The result of one step of a job.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PrefixProgress {
     /// Where to go on; 0 at the end.

@@ -1,4 +1,4 @@
-//! What may still be typed: argument hints and completion of the interactive client.
+//! Argument hints and completion for the interactive client.
 //!
 //! The words typed so far are matched against the argument tree as far as people use it: options of
 //! one run in any order, repetitions until a word that begins what comes after them. It is a

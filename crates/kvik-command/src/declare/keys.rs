@@ -14,7 +14,7 @@ use super::flags::{Flags, KeyFlags};
 /// One key specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeySpec {
-    /// What the command does to these keys.
+    /// The effect of the command on these keys.
     pub flags: KeyFlags,
     /// Where the search begins.
     pub begin: Begin,
@@ -241,9 +241,10 @@ pub(super) enum KeyShape {
     None,
     /// One key at a fixed position.
     At(usize),
-    /// What the specifications say. Specifications of channels do not stand beside those of keys.
+    /// The keys that the specifications find. Specifications of channels do not stand beside those
+    /// of keys.
     Specs,
-    /// What the command's own function says.
+    /// The keys that the command's own function finds.
     Computed(KeyFinder),
 }
 
@@ -473,7 +474,7 @@ fn is_destination(name: &str) -> bool {
     )
 }
 
-/// What a command does to a key of this name if its row does not say: a reader reads, a writer
+/// The effect of a command on a key of this name if its row gives none: a reader reads, a writer
 /// overwrites its destination, reads the keys beside one, and otherwise updates.
 fn default_flags(name: &str, flags: Flags, beside_destination: bool) -> KeyFlags {
     if flags.contains(Flags::READONLY) {

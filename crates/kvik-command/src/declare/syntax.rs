@@ -24,7 +24,7 @@ use super::argument::{Argument, Kind, Repetition};
 /// Why a syntax string could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyntaxError {
-    /// What is wrong.
+    /// The fault.
     pub what: &'static str,
     /// The rest of the string, from where it was noticed.
     pub rest: String,
@@ -267,7 +267,7 @@ fn repeat(group: Vec<Argument>) -> Argument {
 
 const UNNAMED: &str = "option";
 
-/// What Redis calls a choice that starts like this one.
+/// The name that Redis gives to a choice that starts like this one.
 fn usual_name(first: &Argument) -> &'static str {
     match first.token {
         Some("NX" | "XX") => "condition",

@@ -206,7 +206,7 @@ fn hello_options<'a>(ctx: &Ctx<'a>) -> Result<Hello<'a>, Error> {
     Ok(options)
 }
 
-/// What CLIENT SETNAME and HELLO say of a name they refuse.
+/// The error of CLIENT SETNAME and HELLO for a name that they refuse.
 pub(super) const INVALID_CLIENT_NAME: &str =
     "Client names cannot contain spaces, newlines or special characters.";
 

@@ -223,7 +223,7 @@ fn count_one(ctx: &mut Ctx<'_>) -> Result<u64, Error> {
     Ok(count)
 }
 
-/// What all the keys of a call have seen together, and whether one of them is dense.
+/// The union of the sketches of all keys of a call, and whether one of them is dense.
 fn union(ctx: &mut Ctx<'_>) -> Result<(Registers, bool), Error> {
     let mut registers = Registers::new();
     let mut dense = false;

@@ -11,7 +11,7 @@ use crate::{Ctx, Error};
 /// Members of a page unless COUNT says otherwise.
 const USUAL_COUNT: usize = 10;
 
-/// What a member scan asks for.
+/// The arguments of a member scan.
 pub(super) struct MemberScan<'a> {
     cursor: u64,
     count: usize,

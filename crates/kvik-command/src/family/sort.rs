@@ -60,7 +60,7 @@ const KEYS_WITH_STORE: &[KeySpec] = &[
     KeySpec::unknown(KeyFlags::OW_UPDATE, STORE_NOTE),
 ];
 
-/// What a call asks for.
+/// The options of a call.
 #[derive(Default)]
 struct SortRequest<'a> {
     by: Option<&'a [u8]>,
@@ -339,8 +339,8 @@ fn number(text: &[u8]) -> Result<f64, Error> {
     ))
 }
 
-/// What a pattern finds for an element: the string of the key that it names with the element in
-/// place of its first `*`, or, behind `->`, a field of the hash there.
+/// The value that a pattern finds for an element: the string of the key that it names with the
+/// element in place of its first `*`, or, behind `->`, a field of the hash there.
 fn found_by(keys: &mut Guard<'_>, pattern: &[u8], element: &[u8]) -> Option<Vec<u8>> {
     if pattern == b"#" {
         return Some(element.to_vec());

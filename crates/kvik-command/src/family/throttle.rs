@@ -35,7 +35,7 @@ const SYNTAX: &str =
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
 const NANOS_PER_MS: i128 = 1_000_000;
 
-/// What is admitted.
+/// The limit on admissions.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
     /// Requests that may come at once.
@@ -44,7 +44,7 @@ struct Rate {
     interval: i128,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Verdict {
     limited: bool,

@@ -32,7 +32,7 @@ enum Action {
     Increment(i64, Overflow),
 }
 
-/// What the operations of one call really do to its key.
+/// The effect of one call's operations on its key.
 pub(super) fn access(args: Args<'_>) -> KeyFlags {
     if mentions(args.tail(2), &["SET", "INCRBY"]) {
         KeyFlags::RW_ACCESS_UPDATE

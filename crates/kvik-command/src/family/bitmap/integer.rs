@@ -3,7 +3,7 @@
 
 use kvik_resp::parse_i64;
 
-/// What becomes of a number that does not fit.
+/// The treatment of a number that does not fit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Overflow {
     /// Its low bits are kept.
@@ -78,8 +78,8 @@ impl Integer {
         std::array::from_fn(|at| bytes[bytes.len() - window.len() + at])
     }
 
-    /// What SET stores for the number that a client sent: as an unsigned integer a negative one is
-    /// very large.
+    /// The number that SET stores for the one that a client sent: as an unsigned integer a negative
+    /// one is very large.
     pub(super) fn set(self, value: i64, overflow: Overflow) -> Option<i64> {
         let exact = if self.signed {
             i128::from(value)

@@ -18,7 +18,7 @@ const KNOWN_FLAGS: &[u8] = b"bcdeirtuxABEIMNOPRSTU";
 /// The capabilities that it knows.
 const KNOWN_CAPABILITIES: &[u8] = b"r";
 
-/// What a call asks for.
+/// The conditions of a call.
 pub(super) struct Filter {
     traits: Vec<Wanted>,
     idle_s: Option<u64>,

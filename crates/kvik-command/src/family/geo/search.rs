@@ -33,7 +33,7 @@ enum Order {
     Farthest,
 }
 
-/// What a call asks for.
+/// The options of a call.
 #[derive(Debug, Default)]
 struct GeoQuery<'a> {
     centre: Option<Point>,

@@ -33,7 +33,7 @@ struct Run {
     width: usize,
 }
 
-/// What became of a register that was to be raised.
+/// The outcome of raising a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Raised {
     /// It was as high already.

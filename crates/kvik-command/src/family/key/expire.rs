@@ -47,7 +47,7 @@ pub(in crate::family) fn set_expiry(mut key: OccupiedEntry<'_>, at: Option<UnixM
     }
 }
 
-/// What an expiry must be like for EXPIRE to replace it.
+/// The condition on the present expiry under which EXPIRE replaces it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::family) struct Conditions {
     none: bool,

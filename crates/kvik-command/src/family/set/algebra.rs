@@ -13,7 +13,7 @@ use super::{read, set};
 use crate::family::carried_expiry::{earlier, later};
 use crate::{Ctx, Error};
 
-/// What is done with several sets.
+/// The operation on several sets.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SetCombination {
     Intersection,

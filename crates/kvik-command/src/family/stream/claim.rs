@@ -5,7 +5,7 @@ use kvik_store::{Claim, StreamId};
 use super::{ids, no_group, stream, write_entry, write_id};
 use crate::{Ctx, Error};
 
-/// What follows the ids of XCLAIM.
+/// The options behind the ids of XCLAIM.
 struct ClaimOptions {
     claim: Claim,
     last_id: StreamId,

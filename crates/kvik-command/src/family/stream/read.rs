@@ -24,7 +24,7 @@ struct ReadRequest<'a> {
 enum From {
     /// Behind this id.
     After(StreamId),
-    /// What the group was not given yet.
+    /// The entries that the group was not given yet.
     New,
 }
 

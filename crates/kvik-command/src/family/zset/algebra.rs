@@ -14,7 +14,7 @@ use super::{Results, reply_len, reply_member};
 use crate::family::carried_expiry::{earlier, later};
 use crate::{Ctx, Error};
 
-/// What is done with the inputs.
+/// The operation on the inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ZsetCombination {
     Union,
@@ -22,7 +22,7 @@ enum ZsetCombination {
     Difference,
 }
 
-/// What becomes of the scores of one member.
+/// The way the scores of one member are combined.
 #[derive(Clone, Copy, Debug)]
 enum Aggregate {
     Sum,
@@ -30,7 +30,7 @@ enum Aggregate {
     Max,
 }
 
-/// What happens with the result.
+/// The use made of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Use {
     Answer,

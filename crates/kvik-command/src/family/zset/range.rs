@@ -13,7 +13,7 @@ use crate::{Ctx, Error};
 const NO_SCORES: Error = Error::text("min or max is not a float");
 const NO_NAMES: Error = Error::text("min or max not valid string range item");
 
-/// What a range is given in.
+/// The unit in which a range is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
     Rank,
@@ -21,7 +21,7 @@ enum By {
     Name,
 }
 
-/// What a command fixes that ZRANGE has options for.
+/// The choices that a command fixes and ZRANGE has options for.
 #[derive(Clone, Copy, Debug, Default)]
 struct Fixed {
     by: Option<By>,
