@@ -127,6 +127,8 @@ impl Traits {
             writes: command.flags().contains(Flags::WRITE),
         };
         if command.locking() == Locking::Queue {
+            // EXEC may run while data loads only if all its commands may, and writes if one of them
+            // does.
             let queue = session.transaction.iter().flat_map(|it| &it.queue);
             for queued in queue {
                 traits.loading &= queued.command.flags().contains(Flags::LOADING);

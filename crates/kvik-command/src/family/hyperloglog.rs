@@ -113,6 +113,7 @@ fn sparse_max(ctx: &Ctx<'_>) -> usize {
 fn replace(occupied: &mut OccupiedEntry<'_>, new: &Sketch) -> Result<(), Error> {
     let new = new.bytes();
     let old = string(occupied.view())?.to_vec();
+    // `set_range` cannot shorten a string.
     if new.len() < old.len() {
         set_raw(occupied, new, Expiry::Keep);
         return Ok(());
@@ -185,6 +186,7 @@ fn add_to_dense(occupied: &mut OccupiedEntry<'_>, elements: Args<'_>) -> Result<
             changed = true;
         }
     }
+    // The mark is written once, and only if it is not set yet.
     let [mark] = window(string(occupied.view())?, HEADER - 1);
     if changed && mark & sketch::OUTDATED == 0 {
         occupied.set_range(HEADER - 1, &[mark | sketch::OUTDATED], usize::MAX)?;

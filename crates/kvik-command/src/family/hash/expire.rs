@@ -41,6 +41,8 @@ fn expire_in(ctx: &mut Ctx<'_>, format: TimeFormat) -> Result<(), Error> {
     let names = counted(ctx, word + 1, 1, WRONG_NUMBER)?;
     let at = format.natural_deadline(&args[2], ctx)?;
     let past = ctx.keys.is_past(at);
+    // Conditions are judged before the time, so a past time deletes only fields that would be
+    // changed.
     let judge = |field: Option<Field<'_>>| match field {
         None => MISSING,
         Some(field) if !conditions.hold(field.expire_at, at) => REFUSED,

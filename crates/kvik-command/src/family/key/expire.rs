@@ -96,6 +96,7 @@ impl Conditions {
     pub(in crate::family) fn hold(self, current: Option<UnixMs>, at: UnixMs) -> bool {
         !(self.none && current.is_some()
             || self.some && current.is_none()
+            // No expiry counts as infinitely late: GT never holds and LT always does.
             || self.earlier && current.is_none_or(|current| at <= current)
             || self.later && current.is_some_and(|current| at >= current))
     }
