@@ -88,8 +88,8 @@ impl FieldOperation {
         words: &mut ArgsIter<'_>,
         overflow: Overflow,
     ) -> Result<Self, Error> {
-        // The number of operands is checked before any of them is read: a call cut short is a syntax
-        // error even if its type is wrong.
+        // The number of operands is checked before any of them is read: a call cut short is a
+        // syntax error even if its type is wrong.
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         let known = is(b"GET") || is(b"SET") || is(b"INCRBY");
         let operands = if is(b"GET") { 2 } else { 3 };
