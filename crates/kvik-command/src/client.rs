@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::mail::{Mailbox, Message, NoMailbox};
 
-/// What kind of connection a client is, the `TYPE` of CLIENT LIST and CLIENT KILL.
+/// The kind of a client's connection, the `TYPE` of CLIENT LIST and CLIENT KILL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientType {
     /// An ordinary client.
@@ -78,7 +78,7 @@ pub struct Client {
 /// Value of [`Client::queued`] outside MULTI.
 pub const NOT_IN_MULTI: usize = usize::MAX;
 
-/// What a client says of itself.
+/// The names that a client gives for itself, its library and its user.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     /// CLIENT SETNAME.

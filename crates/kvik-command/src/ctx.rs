@@ -21,7 +21,7 @@ pub struct Ctx<'a> {
     pub keys: Guard<'a>,
     /// Who sent it.
     pub session: &'a mut Session,
-    /// What all sessions share.
+    /// The state that all sessions share.
     pub engine: &'a Engine,
     /// The command's row.
     pub command: &'static Command,
@@ -105,7 +105,7 @@ impl<'a> Ctx<'a> {
         small_int(&self.args[index])
     }
 
-    /// What Redis says of a subcommand that it does not know, or not with so many words behind it.
+    /// The error of Redis for a subcommand that it does not know, or not with so many arguments.
     pub fn subcommand_error(&self) -> Error {
         const SHOWN: usize = 128;
         let word: &[u8] = &self.args[1];

@@ -1,4 +1,4 @@
-//! What all sessions of one store share beside its keys: settings, clients, counters.
+//! The state that all sessions of one store share beside its keys: settings, clients, counters.
 
 use std::sync::{Arc, OnceLock};
 
@@ -39,7 +39,7 @@ pub struct Engine {
     persistence: OnceLock<Arc<dyn Persistence>>,
     /// How late keys expire.
     pub expiry_lag: ExpiryLag,
-    /// What DELPREFIX has started.
+    /// The jobs that DELPREFIX has started.
     pub prefix_jobs: PrefixJobs,
     /// Rates and peaks.
     pub rates: Rates,

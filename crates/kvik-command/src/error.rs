@@ -11,7 +11,7 @@ use kvik_store::WrongKind;
 
 use crate::declare::Command;
 
-/// What an error says behind its code.
+/// The text of an error behind its code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorText(Cow<'static, [u8]>);
 
@@ -118,7 +118,7 @@ impl Error {
         ))
     }
 
-    /// The error of EXEC when it is refused itself, for this reason. Redis leaves out the code `ERR`.
+    /// The error of EXEC when it is refused itself. Redis leaves out the code `ERR`.
     #[must_use]
     pub fn aborting(&self) -> Self {
         const REASON: &[u8] = b"Transaction discarded because of: ";

@@ -29,7 +29,7 @@ pub enum Closure {
 pub struct Gate {
     /// The closures in force, one bit each. Read before every command.
     closures: AtomicU32,
-    /// What the system says of the failed log.
+    /// The operating system's error of the failed log.
     log_error: Mutex<String>,
 }
 
@@ -113,7 +113,7 @@ const SAVE_FAILED: &str = "Redis is configured to save RDB snapshots, but it's c
      writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details \
      about the RDB error.";
 
-/// What matters of a command, or of all that EXEC would run.
+/// The properties that decide on a command, or on all that EXEC would run.
 struct Traits {
     /// It may run while data is loading.
     loading: bool,
@@ -127,6 +127,8 @@ impl Traits {
             writes: command.flags().contains(Flags::WRITE),
         };
         if command.locking() == Locking::Queue {
+            // EXEC may run while data loads only if all its commands may, and writes if one of them
+            // does.
             let queue = session.transaction.iter().flat_map(|it| &it.queue);
             for queued in queue {
                 traits.loading &= queued.command.flags().contains(Flags::LOADING);

@@ -15,7 +15,7 @@
 //! - text x run / 64 for a run with `?` or classes, whose positions are tried 64 at once (the
 //!   Shift-And method of Baeza-Yates and Gonnet, 1992).
 //!
-//! What it does not do: UTF-8 (patterns are bytes) and the alternatives `{a,b}`.
+//! Not supported: UTF-8 (patterns are bytes) and the alternatives `{a,b}`.
 
 use memchr::memmem;
 
@@ -99,7 +99,7 @@ fn matches_run(mut run: &[u8], text: &[u8], nocase: bool) -> bool {
     true
 }
 
-/// What stands between two stars.
+/// The part of a pattern between two stars.
 #[derive(Clone, Copy)]
 struct PatternRun {
     /// Bytes of the pattern.
@@ -230,7 +230,7 @@ impl ByteSet {
     }
 }
 
-/// What a class lists.
+/// One entry of a character class.
 enum ClassItem {
     /// A byte behind a backslash, which keeps its case.
     Exactly(u8),

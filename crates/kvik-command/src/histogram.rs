@@ -64,6 +64,7 @@ impl Histogram {
 
     /// The time that `percent` of the calls did not exceed, in microseconds; 0 without calls.
     pub fn percentile_us(&self, percent: f64) -> f64 {
+        // The rank of the call that decides, at least the first one.
         let rank = (self.calls() as f64 * percent / 100.0).ceil().max(1.0) as u64;
         let mut seen = 0;
         let reached = self.0.iter().position(|calls| {
@@ -80,6 +81,7 @@ impl Histogram {
         let mut seen = 0;
         for (bucket, &calls) in self.0.iter().enumerate().filter(|(_, calls)| **calls > 0) {
             seen += calls;
+            // Several buckets fall into one power of two; the last of them holds the sum.
             let at_most_us = upper_bound(bucket).div_ceil(1000).next_power_of_two();
             match steps.last_mut().filter(|step| step.0 == at_most_us) {
                 Some(step) => step.1 = seen,
@@ -97,6 +99,8 @@ fn bucket(nanos: u64) -> usize {
     if power < PART_BITS {
         return nanos as usize;
     }
+    // Values below 2^PART_BITS have a bucket each. Above, each power of two is split into equally
+    // wide parts, which keeps the relative error constant.
     let part = (nanos >> (power - PART_BITS)) & (PARTS - 1);
     (((power - PART_BITS + 1) as usize) << PART_BITS) + part as usize
 }

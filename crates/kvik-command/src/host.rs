@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 
-/// What the SHUTDOWN command asks for.
+/// The options of a SHUTDOWN command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shutdown {
     /// Save first, or not; by default as configured.
@@ -57,7 +57,7 @@ pub trait Host: Send + Sync {
     /// The reply to give.
     fn config_rewrite(&self) -> Result<(), Error>;
 
-    /// What the program adds to INFO.
+    /// The lines that the program adds to INFO.
     fn facts(&self) -> Vec<Fact>;
 
     /// Ends the program in an orderly way; the caller gets no reply when this succeeds.
@@ -85,7 +85,7 @@ pub trait Host: Send + Sync {
     /// Writes a line to the log.
     fn log(&self, line: &str);
 
-    /// What the operating system says of the process.
+    /// The operating system's figures on the process.
     fn process(&self) -> ProcessUsage;
 
     /// Stops the calling thread for so long, for DEBUG SLEEP.

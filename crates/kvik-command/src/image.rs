@@ -21,7 +21,7 @@ const VALUE_PIECE: usize = 64 << 10;
 pub struct ImageFormat {
     /// Whether strings are compressed.
     pub compression: Compression,
-    /// What is told of how keys were used.
+    /// The usage data that the file carries for each key.
     pub usage: SavedUsage,
 }
 
@@ -29,7 +29,7 @@ pub struct ImageFormat {
 #[derive(Debug, Default)]
 pub struct ImageLoad(AtomicUsize);
 
-/// What one stripe has handed over and nobody has written yet.
+/// The records that one stripe has handed over and nobody has written yet.
 #[derive(Debug)]
 pub struct ImageCollector {
     format: ImageFormat,
@@ -70,7 +70,7 @@ impl ImageCollector {
         })
     }
 
-    /// What a stripe is given.
+    /// A new handle through which a stripe hands its records over.
     pub fn sink(self: &Arc<Self>) -> Box<dyn ImageSink> {
         Box::new(CollectorSink(Arc::clone(self)))
     }
@@ -101,7 +101,7 @@ impl ImagePiece {
     /// Appends the keys to a file, calling `flush` between parts of a large value.
     ///
     /// # Errors
-    /// What `flush` answers. The file is of no use then.
+    /// The first error of `flush`. The file is of no use then.
     pub fn write<E>(
         &self,
         file: &mut FileWriter,

@@ -17,7 +17,7 @@ use kvik_store::{
     ZsetMut,
 };
 
-/// What loading does with a key besides storing it.
+/// The rules for keys that have expired or exist already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoadPolicy {
     /// Keys whose time has come are left out: right for a file by itself, wrong for the base of a
@@ -27,7 +27,7 @@ pub struct LoadPolicy {
     pub replaces: bool,
 }
 
-/// What became of a key.
+/// The outcome for one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadedKey {
     /// It is stored.
@@ -310,7 +310,7 @@ impl<'g> Made<'g> {
     }
 }
 
-/// What became of a key that was to be stored.
+/// The outcome for a key that was to be stored.
 fn loaded(stored: Result<(), LoadFault>) -> Result<LoadedKey, LoadFault> {
     match stored {
         Ok(()) => Ok(LoadedKey::Stored),

@@ -89,7 +89,7 @@ impl Section {
     }
 }
 
-/// What the figures are read off.
+/// The sources that the figures are read from.
 pub struct Look<'a> {
     /// Shared state.
     pub engine: &'a Engine,
@@ -97,11 +97,11 @@ pub struct Look<'a> {
     pub totals: Totals,
     /// Microseconds since the epoch.
     pub now_us: u64,
-    /// What the program adds.
+    /// The lines that the program adds.
     pub facts: Vec<Fact>,
     /// Saving and logging.
     pub persistence: Status,
-    /// What the operating system says.
+    /// The operating system's figures.
     pub process: ProcessUsage,
     /// Bytes of all keys and their tables.
     pub data_bytes: u64,
@@ -128,7 +128,7 @@ pub struct Metric {
     pub section: Section,
     /// Its name.
     pub name: &'static str,
-    /// What it means, with the unit.
+    /// The meaning of the figure, with its unit.
     pub about: &'static str,
     read: fn(&Look<'_>) -> Option<Cow<'static, str>>,
 }
@@ -213,7 +213,7 @@ fn ratio(a: u64, b: u64) -> Option<Cow<'static, str>> {
     ))
 }
 
-/// What is saved and logged, and what is loaded while clients are refused for it.
+/// The state of saving, logging and loading.
 fn persistence(engine: &Engine) -> Status {
     let is_loading = engine.gate.is_closed_by(Closure::Loading);
     Status {

@@ -59,7 +59,7 @@ impl Pause {
         self.ended.notify_all();
     }
 
-    /// What waits at this time.
+    /// The commands that wait at this time.
     #[inline]
     pub fn scope(&self, now_ms: u64) -> Option<PauseScope> {
         if self.until_ms.load(Ordering::Acquire) <= now_ms {

@@ -35,7 +35,7 @@ pub struct PrefixJob {
     pub id: u64,
     /// Where it deletes.
     pub keyspace: KeyspaceId,
-    /// What the keys begin with.
+    /// The prefix of the keys.
     pub prefix: Vec<u8>,
     /// Whether it only counts.
     pub dry_run: bool,
@@ -56,14 +56,14 @@ pub struct PrefixJob {
     cursor: Cursor,
 }
 
-/// What is to be done next for a job.
+/// The next step of a job.
 #[derive(Clone, Debug)]
 pub struct PrefixPage {
     /// The job.
     pub id: u64,
     /// Where to look.
     pub keyspace: KeyspaceId,
-    /// What the keys begin with.
+    /// The prefix of the keys.
     pub prefix: Vec<u8>,
     /// Whether to leave them there.
     pub dry_run: bool,
@@ -71,7 +71,7 @@ pub struct PrefixPage {
     pub cursor: Cursor,
 }
 
-/// What was done for a job.
+/// The result of one step of a job.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PrefixProgress {
     /// Where to go on; 0 at the end.
@@ -155,6 +155,7 @@ impl PrefixJobs {
     /// The page to do at this time, if one is due.
     pub fn next_page(&self, now_us: u64) -> Option<PrefixPage> {
         let mut jobs = self.0.lock();
+        // Jobs take turns: one that is given a page goes to the end of the queue.
         let due = |job: &PrefixJob| job.due_us() <= now_us.saturating_add(AHEAD_US);
         let at = jobs.running.iter().position(due)?;
         let job = jobs.running.remove(at)?;
@@ -174,6 +175,7 @@ impl PrefixJobs {
         let mut jobs = self.0.lock();
         let job = |job: &&mut PrefixJob| job.id == id;
         let Jobs { running, ended, .. } = &mut *jobs;
+        // A page of a cancelled job still counts.
         let Some(job) = running.iter_mut().chain(ended).find(job) else {
             return;
         };
@@ -193,6 +195,7 @@ impl Jobs {
     fn end(&mut self, at: usize, state: JobState) {
         let job = self.running.remove(at);
         self.ended.extend(job.map(|job| PrefixJob { state, ..job }));
+        // The oldest ended job is forgotten.
         if self.ended.len() > ENDED_MAX {
             self.ended.pop_front();
         }
@@ -202,6 +205,8 @@ impl Jobs {
 impl PrefixJob {
     /// When the rate allows the next page, in microseconds since the epoch.
     fn due_us(&self) -> u64 {
+        // The rate bounds the matches since the start. A rate of 0 is no bound: `checked_div` then
+        // gives none.
         let paced = self
             .matched
             .saturating_mul(1_000_000)

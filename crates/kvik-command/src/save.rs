@@ -24,7 +24,7 @@ use self::stream::StreamPlace;
 /// Longest rope that is compressed: the compressed form must be whole before it can be written.
 const COMPRESSED_MAX: usize = 16 << 20;
 
-/// What a file tells about how its keys were used.
+/// The usage data that a file carries for its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SavedUsage {
     /// Nothing.
@@ -91,7 +91,7 @@ pub fn table_type(kind: Kind, expires: bool) -> ObjectType {
     }
 }
 
-/// What stands before a key's value of type `object` in a file.
+/// The header before a key's value of type `object` in a file.
 pub fn key_header<'k>(view: &View<'k>, usage: SavedUsage, object: ObjectType) -> KeyHeader<'k> {
     KeyHeader {
         key: view.key().into(),
@@ -159,7 +159,7 @@ impl ValueWriter {
         }
     }
 
-    /// What the value is written as.
+    /// The type that the value is written as.
     pub fn object(&self) -> ObjectType {
         self.object
     }

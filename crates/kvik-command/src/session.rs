@@ -14,7 +14,7 @@ use crate::persistence::Waiting;
 /// The state of one client between commands. Owned by whoever runs its commands, one at a time.
 #[derive(Debug)]
 pub struct Session {
-    /// What others see of this client.
+    /// The part of this client that other sessions see.
     pub client: Arc<Client>,
     /// The selected database.
     pub db: u32,
@@ -34,7 +34,7 @@ pub struct Session {
     pub close: bool,
     /// It belongs to the store itself: no state of the data set keeps its commands out.
     pub internal: bool,
-    /// What its next command waits for.
+    /// The event that its next command waits for.
     pub waiting: Option<Waiting>,
     /// A watch that has ended and whose keys still know of it; the executor tells them.
     pub released: Option<Watch>,

@@ -50,7 +50,7 @@ pub struct Settings {
     pub limits: Limits,
     /// Bytes up to which a HyperLogLog is sparse (`hll-sparse-max-bytes`).
     pub hll_sparse_max_bytes: AtomicU64,
-    /// What is saved and logged.
+    /// The settings of saving and logging.
     pub files: FileSettings,
     /// The password of the default user (`requirepass`); none when empty.
     pub password: RwLock<Vec<u8>>,
@@ -85,7 +85,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What the access clock of keys records.
+    /// The policy by which the access clock of keys records.
     pub fn access_policy(&self) -> AccessPolicy {
         if !self.lfu.load(Ordering::Relaxed) {
             return AccessPolicy::Recency;

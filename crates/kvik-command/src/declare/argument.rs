@@ -10,7 +10,7 @@ use std::fmt::Write;
 pub struct Argument {
     /// Its name, as in `seconds`.
     pub name: String,
-    /// What usage lines print for it; the name unless the row says otherwise.
+    /// The text that usage lines print for it; the name unless the row says otherwise.
     pub display: String,
     /// Its type.
     pub kind: Kind,

@@ -35,7 +35,7 @@ pub struct Command {
 pub struct DeclareError {
     /// The command.
     pub command: &'static str,
-    /// What is wrong with its row.
+    /// The fault in its row.
     pub what: String,
 }
 
@@ -223,7 +223,7 @@ impl Command {
         argument::usage(&self.arguments, style)
     }
 
-    /// What a call must hold while it runs.
+    /// The locks that a call must hold while it runs.
     #[inline]
     pub fn locking_of(&self, args: Args<'_>) -> Locking {
         match self.row.reaches_all {
@@ -232,7 +232,7 @@ impl Command {
         }
     }
 
-    /// What it must hold while it runs, whatever its arguments are.
+    /// The locks that it declares, whatever its arguments are.
     pub fn locking(&self) -> Locking {
         let with_keys = if self.has_keys() {
             Locking::Keys
@@ -242,13 +242,13 @@ impl Command {
         self.row.locking.unwrap_or(with_keys)
     }
 
-    /// What is to be done in parts, with its keys at hand, before it runs.
+    /// The work to be done in parts, with its keys at hand, before it runs.
     #[inline]
     pub fn preparation(&self) -> Option<Preparation> {
         self.row.preparation
     }
 
-    /// What tells whether a call can run now, if it may have to wait; it then has [`Flags::WAITS`].
+    /// The check whether a call can run now; only commands with [`Flags::WAITS`] have one.
     pub fn readiness(&self) -> Option<Readiness> {
         self.row.readiness
     }
@@ -313,7 +313,7 @@ impl Command {
         }
     }
 
-    /// What this call does to a key declared with `flags`: the same, unless they are variable.
+    /// The effect of this call on a key declared with `flags`: the same, unless they are variable.
     pub fn access_in(&self, args: Args<'_>, flags: KeyFlags) -> KeyFlags {
         match self.row.access_by {
             Some(access) if flags.contains(KeyFlags::VARIABLE) => access(args),

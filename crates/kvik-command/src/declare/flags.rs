@@ -90,7 +90,7 @@ impl Flags {
 }
 
 bitflags! {
-    /// What a command does to a key, and to the value behind it.
+    /// The effect of a command on a key and on the value behind it.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct KeyFlags: u16 {
         /// Reads the value without changing it.
@@ -113,7 +113,7 @@ bitflags! {
         const NOT_KEY = 1 << 8;
         /// May not find every key.
         const INCOMPLETE = 1 << 9;
-        /// What really happens depends on the arguments.
+        /// The effect depends on the arguments.
         const VARIABLE = 1 << 10;
     }
 }
@@ -333,7 +333,7 @@ impl Group {
     }
 }
 
-/// What a command must hold while it runs.
+/// The locks that a command must hold while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Locking {
     /// Nothing: it touches no keyspace. The default of a command without keys.
@@ -344,6 +344,6 @@ pub enum Locking {
     All,
     /// One stripe after the other (KEYS, SCAN).
     InTurn,
-    /// What the commands in the session's transaction need together (EXEC).
+    /// The locks that the commands in the session's transaction need together (EXEC).
     Queue,
 }

@@ -1,4 +1,4 @@
-//! What may still be typed: argument hints and completion of the interactive client.
+//! Argument hints and completion for the interactive client.
 //!
 //! The words typed so far are matched against the argument tree as far as people use it: options of
 //! one run in any order, repetitions until a word that begins what comes after them. It is a
@@ -60,6 +60,7 @@ fn follow(arguments: &[Argument], words: Args<'_>, after: &[Argument]) -> Option
     let mut used = 0;
     let mut left = arguments;
     while let Some(first) = left.first() {
+        // Neighbouring options form a run, inside which their order is free.
         let run = left.iter().take_while(|argument| argument.optional).count();
         let step = match run {
             0 => {
@@ -112,6 +113,7 @@ fn repeated(argument: &Argument, words: Args<'_>, after: &[Argument]) -> Option<
     if argument.repetition == Repetition::Once {
         return Some(all);
     }
+    // A repetition goes without the token, unless each one has it.
     let again = match argument.repetition {
         Repetition::ManyWithToken => argument.clone(),
         _ => Argument {
@@ -119,6 +121,7 @@ fn repeated(argument: &Argument, words: Args<'_>, after: &[Argument]) -> Option<
             ..argument.clone()
         },
     };
+    // A word that begins the next argument ends the repetition; nothing else can tell.
     while all.used < words.len() && !begins(after, &words[all.used]) {
         let Some(next) = once(&again, words.tail(all.used), after) else {
             break;
@@ -128,6 +131,7 @@ fn repeated(argument: &Argument, words: Args<'_>, after: &[Argument]) -> Option<
             rest: next.rest,
         };
     }
+    // The rest may already show the repetition; then it is not shown twice.
     let says_so_itself = |rest: &Argument| rest.repetition != Repetition::Once;
     if all.used == words.len() && !all.rest.first().is_some_and(says_so_itself) {
         all.rest.push(Argument {
@@ -178,6 +182,7 @@ fn body(argument: &Argument, words: Args<'_>, after: &[Argument]) -> Option<Matc
         }),
         Kind::Block(parts) => follow(parts, words, after),
         _ if words.is_empty() => {
+            // The token has been typed: only its operand is left.
             let repetition = match argument.repetition {
                 Repetition::ManyWithToken => Repetition::Once,
                 other => other,

@@ -72,6 +72,7 @@ impl Table {
         let mut lines = vec![format!(
             "{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
         )];
+        // A container that runs by itself, as COMMAND does, is listed as well.
         if container.handler().is_some() {
             lines.push("(no subcommand)".to_owned());
             lines.push(format!("    {}", container.summary()));

@@ -14,7 +14,7 @@ use super::flags::{Flags, KeyFlags};
 /// One key specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeySpec {
-    /// What the command does to these keys.
+    /// The effect of the command on these keys.
     pub flags: KeyFlags,
     /// Where the search begins.
     pub begin: Begin,
@@ -200,6 +200,8 @@ fn range(
     limit: usize,
     count: usize,
 ) -> Result<Positions, InvalidKeys> {
+    // A `last` of 0 or more counts from the first key, a negative one from the end; a limit
+    // n of 2 or more takes an nth of the words that are left.
     let end = match (usize::try_from(last), limit) {
         (Ok(last), _) => begin + last + 1,
         (Err(_), 0 | 1) => (count + 1).checked_add_signed(last).ok_or(InvalidKeys)?,
@@ -224,6 +226,7 @@ fn counted(
     let digits = args.get(number).ok_or(InvalidKeys)?;
     let text = std::str::from_utf8(digits).map_err(|_| InvalidKeys)?;
     let left: usize = text.parse().map_err(|_| InvalidKeys)?;
+    // The number comes from a client: it must not exceed the words that are there.
     let room = args.len().saturating_sub(first).div_ceil(step);
     if left > room {
         return Err(InvalidKeys);
@@ -241,14 +244,16 @@ pub(super) enum KeyShape {
     None,
     /// One key at a fixed position.
     At(usize),
-    /// What the specifications say. Specifications of channels do not stand beside those of keys.
+    /// The keys that the specifications find. Specifications of channels do not stand beside those
+    /// of keys.
     Specs,
-    /// What the command's own function says.
+    /// The keys that the command's own function finds.
     Computed(KeyFinder),
 }
 
 impl KeyShape {
     pub(super) fn of(specs: &[KeySpec], finder: Option<KeyFinder>) -> Self {
+        // Channels are declared like keys, but lock nothing.
         let channels_only = specs
             .iter()
             .all(|spec| spec.flags.contains(KeyFlags::NOT_KEY));
@@ -309,6 +314,7 @@ impl LegacyRange {
             return None;
         };
         let (first, step) = (index.cast_signed(), step.cast_signed());
+        // Specifications count from their first key, COMMAND INFO from the command's name.
         let last = if last < 0 { last } else { first + last };
         if self.first == 0 {
             return Some(Self { first, last, step });
@@ -321,6 +327,7 @@ impl LegacyRange {
 /// marks the arguments with the number of theirs.
 pub(super) fn derive(arguments: &mut [Argument], at: usize, flags: Flags) -> Vec<KeySpec> {
     let mut found: Vec<DerivedSpec> = Vec::new();
+    // The position of a key is known only while all arguments before it have a fixed length.
     let mut before = Length {
         min: at,
         fixed: true,
@@ -341,6 +348,7 @@ pub(super) fn derive(arguments: &mut [Argument], at: usize, flags: Flags) -> Vec
             fixed: before.fixed && length.fixed,
         };
     }
+    // `key` beside a destination is a source, which is only read.
     let overwrites = found.iter().any(|key| is_destination(&key.name));
     let several = found.len() > 1;
     found
@@ -371,6 +379,7 @@ impl DerivedSpec {
 
     /// `key1 key2` are one specification, `source destination` are two.
     fn continues_with(&self, next: &Self) -> bool {
+        // `key1` and `key2` have the same stem, which differs from their names.
         let stem = |name: &str| {
             name.trim_end_matches(|c: char| c.is_ascii_digit())
                 .to_owned()
@@ -394,6 +403,7 @@ fn find_in(arguments: &mut [Argument], i: usize, before: Length) -> Option<Deriv
     let key = first_key(&mut arguments[i])?;
     let (name, repetition) = (key.name.clone(), key.repetition);
     let argument = &arguments[i];
+    // A token is searched for; without one the key must stand at a fixed position.
     let begin = match argument.token {
         Some(word) => Begin::Keyword {
             word,
@@ -404,6 +414,7 @@ fn find_in(arguments: &mut [Argument], i: usize, before: Length) -> Option<Deriv
     };
     let width = argument.parts().len().max(1);
     let many = argument.repetition != Repetition::Once || repetition != Repetition::Once;
+    // Keys behind `numkeys` are found through it: the count is the word before the first key.
     let after_count = i > 0 && arguments[i - 1].name == "numkeys";
     let find = match (many, argument.token.is_some()) {
         (true, _) if after_count => {
@@ -473,7 +484,7 @@ fn is_destination(name: &str) -> bool {
     )
 }
 
-/// What a command does to a key of this name if its row does not say: a reader reads, a writer
+/// The effect of a command on a key of this name if its row gives none: a reader reads, a writer
 /// overwrites its destination, reads the keys beside one, and otherwise updates.
 fn default_flags(name: &str, flags: Flags, beside_destination: bool) -> KeyFlags {
     if flags.contains(Flags::READONLY) {

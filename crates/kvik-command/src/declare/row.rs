@@ -39,7 +39,7 @@ pub struct Row {
     pub(super) readiness: Option<Readiness>,
 }
 
-/// What the arguments of one call really do to the keys of a command with [`KeyFlags::VARIABLE`].
+/// The effect of one call's arguments on the keys of a command with [`KeyFlags::VARIABLE`].
 pub type AccessBy = fn(Args<'_>) -> KeyFlags;
 
 /// Whether the arguments of one call make a command reach keys that they do not name.
@@ -184,15 +184,15 @@ impl Row {
         self
     }
 
-    /// What happens to the keys of each key specification, in their order, where the default
+    /// The effect on the keys of each key specification, in their order, where the default
     /// (read: RO access, write: RW update, destination: OW update) is not right.
     pub fn access(mut self, flags: &'static [KeyFlags]) -> Self {
         self.access = flags;
         self
     }
 
-    /// What the arguments of a call really do to its keys; the declared flags get
-    /// [`KeyFlags::VARIABLE`].
+    /// The function that finds the effect of a call on its keys from the arguments; the declared
+    /// flags get [`KeyFlags::VARIABLE`].
     pub fn access_by(mut self, access: AccessBy) -> Self {
         self.access_by = Some(access);
         self
@@ -228,7 +228,7 @@ impl Row {
         self
     }
 
-    /// What the command must hold while it runs, where it is not simply its keys.
+    /// The locks that the command must hold while it runs, where these are not just its keys.
     pub fn locks(mut self, locking: Locking) -> Self {
         self.locking = Some(locking);
         self
@@ -240,13 +240,14 @@ impl Row {
         self
     }
 
-    /// What is done in parts before the command runs. The command must have more than one key.
+    /// The work done in parts before the command runs. The command must have more than one key.
     pub fn prepared_by(mut self, preparation: Preparation) -> Self {
         self.preparation = Some(preparation);
         self
     }
 
-    /// What a call waits for before it runs, holding nothing. It is not asked inside a transaction.
+    /// The condition that a call waits for before it runs, holding nothing. It is not asked inside
+    /// a transaction.
     pub fn waits(mut self, readiness: Readiness) -> Self {
         self.flags |= Flags::WAITS;
         self.readiness = Some(readiness);

@@ -24,7 +24,7 @@ use super::argument::{Argument, Kind, Repetition};
 /// Why a syntax string could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyntaxError {
-    /// What is wrong.
+    /// The fault.
     pub what: &'static str,
     /// The rest of the string, from where it was noticed.
     pub rest: String,
@@ -82,6 +82,8 @@ impl Parser {
             match next {
                 "]" | ">" | "|" => break,
                 "[" => self.bracket(&mut items)?,
+                // `...` before a closing bracket repeats the bracket; elsewhere it repeats the item
+                // before it.
                 "..." => {
                     self.take("...");
                     if self.peek() == Some("]") {
@@ -104,6 +106,7 @@ impl Parser {
         if !self.take("]") {
             return Err(self.error("expected ]"));
         }
+        // `a [a ...]` repeats what stands before the bracket; anything else in it may be left out.
         if repeated && alternatives.len() == 1 && before.ends_with(&alternatives[0]) {
             let group = before.split_off(before.len() - alternatives[0].len());
             before.push(repeat(group));
@@ -155,6 +158,8 @@ impl Parser {
         while let Some(next) = self.peek() {
             match next {
                 "[" if !operands.is_empty() => {
+                    // Whether a bracket repeats the operand or starts an option is known only
+                    // behind it, so the parser may have to go back.
                     let mark = self.rest;
                     let before = operands.len();
                     self.bracket(&mut operands)?;
@@ -207,6 +212,7 @@ fn is_token(word: &str) -> bool {
 /// `name`, `name=shown`, `name:type`. A colon that no type follows belongs to the name, as in
 /// `ip:port`.
 fn named(word: &'static str) -> Argument {
+    // The last colon counts, and only if a type follows.
     let typed = word
         .rsplit_once(':')
         .and_then(|(name, kind)| Some((name, Kind::named(kind)?)));
@@ -267,7 +273,7 @@ fn repeat(group: Vec<Argument>) -> Argument {
 
 const UNNAMED: &str = "option";
 
-/// What Redis calls a choice that starts like this one.
+/// The name that Redis gives to a choice that starts like this one.
 fn usual_name(first: &Argument) -> &'static str {
     match first.token {
         Some("NX" | "XX") => "condition",

@@ -91,7 +91,7 @@ const BITFIELD_SYNTAX: &str = "key [operation:<GET get-block:<encoding offset>\
     SET set-block:<encoding offset value:integer>\
     |INCRBY incrby-block:<encoding offset increment>>>> ...]";
 
-/// What is done depends on the operations.
+/// The effect on the key depends on the operations.
 const BITFIELD_KEYS: &[KeySpec] = &[KeySpec {
     notes: "This command allows both access and modification of the key",
     ..KeySpec::range(1, 0, 1, KeyFlags::RW_ACCESS_UPDATE)

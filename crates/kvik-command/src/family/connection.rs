@@ -102,6 +102,7 @@ fn quit(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn reset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     ctx.session.reset();
+    // RESET logs out, which means nothing where no password is set.
     ctx.session.authenticated = !ctx.engine.settings.needs_password();
     ctx.reply.set_protocol(Protocol::Resp2);
     ctx.reply.simple("RESET");
@@ -151,6 +152,7 @@ fn hello(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if let Some((user, password)) = options.credentials {
         authenticate(ctx.engine, ctx.session, user, password)?;
     }
+    // Nothing of HELLO takes effect before the client is authenticated.
     if !ctx.session.authenticated {
         return Err(Error::Coded("NOAUTH", HELLO_NOT_AUTHENTICATED.into()));
     }
@@ -206,7 +208,7 @@ fn hello_options<'a>(ctx: &Ctx<'a>) -> Result<Hello<'a>, Error> {
     Ok(options)
 }
 
-/// What CLIENT SETNAME and HELLO say of a name they refuse.
+/// The error of CLIENT SETNAME and HELLO for a name that they refuse.
 pub(super) const INVALID_CLIENT_NAME: &str =
     "Client names cannot contain spaces, newlines or special characters.";
 

@@ -18,7 +18,7 @@ pub(super) enum TimeFormat {
     UnixMilliseconds,
 }
 
-/// What becomes of an expiry, as an option says it.
+/// The effect on an expiry that an option asks for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Life<'a> {
     /// It stays as it is (`KEEPTTL`).
@@ -30,8 +30,8 @@ pub(super) enum Life<'a> {
 }
 
 impl<'a> Life<'a> {
-    /// What an option in capitals says, with its operand from the words behind it; nothing if it is
-    /// another option.
+    /// The meaning of an option in capitals, with its operand from the words behind it; `None` if
+    /// it is another option.
     pub(super) fn named(option: &[u8], rest: &mut ArgsIter<'a>) -> Option<Self> {
         let format = match option {
             b"KEEPTTL" => return Some(Self::Keep),

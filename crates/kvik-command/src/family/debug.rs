@@ -294,7 +294,7 @@ fn object(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What there is to say of the nodes of a large list.
+/// The text about the nodes of a large list.
 fn describe_nodes(list: QuicklistRef<'_>) -> String {
     let bytes = list.nodes().map(|node| node.bytes().len());
     let (nodes, elements) = (list.node_count(), ListRef::Quick(list).len());

@@ -320,6 +320,7 @@ fn set_all(ctx: &mut Ctx<'_>) -> Result<usize, Error> {
         return Err(Error::arity(ctx.command));
     }
     let mut hash = ctx.keys.entry(ctx.key(1)).hash_mut()?;
+    // The number of fields lets a new hash choose its encoding once.
     hash.expect(pairs.len() / 2);
     let set = |at: &usize| hash.set(&pairs[*at], StringRef::Bytes(&pairs[at + 1]));
     Ok((0..pairs.len()).step_by(2).filter(set).count())

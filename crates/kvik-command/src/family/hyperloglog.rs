@@ -113,6 +113,7 @@ fn sparse_max(ctx: &Ctx<'_>) -> usize {
 fn replace(occupied: &mut OccupiedEntry<'_>, new: &Sketch) -> Result<(), Error> {
     let new = new.bytes();
     let old = string(occupied.view())?.to_vec();
+    // `set_range` cannot shorten a string.
     if new.len() < old.len() {
         set_raw(occupied, new, Expiry::Keep);
         return Ok(());
@@ -185,6 +186,7 @@ fn add_to_dense(occupied: &mut OccupiedEntry<'_>, elements: Args<'_>) -> Result<
             changed = true;
         }
     }
+    // The mark is written once, and only if it is not set yet.
     let [mark] = window(string(occupied.view())?, HEADER - 1);
     if changed && mark & sketch::OUTDATED == 0 {
         occupied.set_range(HEADER - 1, &[mark | sketch::OUTDATED], usize::MAX)?;
@@ -223,7 +225,7 @@ fn count_one(ctx: &mut Ctx<'_>) -> Result<u64, Error> {
     Ok(count)
 }
 
-/// What all the keys of a call have seen together, and whether one of them is dense.
+/// The union of the sketches of all keys of a call, and whether one of them is dense.
 fn union(ctx: &mut Ctx<'_>) -> Result<(Registers, bool), Error> {
     let mut registers = Registers::new();
     let mut dense = false;

@@ -121,6 +121,7 @@ fn graph(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         .unwrap_or(1)
         .max(1);
     let low = shown.iter().map(|sample| sample.took_ms).min().unwrap_or(0);
+    // The highest sample gets the highest level, the others their share of it.
     let bar = |took_ms: u64| LEVELS[(took_ms * (LEVELS.len() as u64 - 1) / high) as usize];
     let bars: String = shown.iter().map(|sample| bar(sample.took_ms)).collect();
     let oldest_s = shown.first().map_or(0, |sample| {
@@ -169,6 +170,7 @@ fn histogram(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let all = ctx.engine.stats.histograms();
     let wanted = |id: usize| {
         let name = table().commands()[id].full_name();
+        // The name of a container stands for all of its subcommands, as in Redis.
         let parent = name.split('|').next().unwrap_or(name);
         let named = |word: &[u8]| {
             word.eq_ignore_ascii_case(name.as_bytes())

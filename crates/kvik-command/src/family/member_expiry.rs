@@ -101,6 +101,7 @@ fn saddex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let mut added = 0;
     for member in members {
         let is_new = set.add(member);
+        // KEEPTTL protects the expiry of members that were there before.
         if is_new || !keep {
             set.set_expiry(member, Some(deadline));
         }

@@ -11,7 +11,7 @@ use crate::{Ctx, Error};
 /// Members of a page unless COUNT says otherwise.
 const USUAL_COUNT: usize = 10;
 
-/// What a member scan asks for.
+/// The arguments of a member scan.
 pub(super) struct MemberScan<'a> {
     cursor: u64,
     count: usize,
@@ -44,6 +44,7 @@ impl<'a> MemberScan<'a> {
     ) -> Result<Option<Self>, Error> {
         let args = ctx.args;
         let cursor = parse_cursor(&args[2]).ok_or(Error::text("invalid cursor"))?;
+        // Options are not read without a key, so a wrong one is no error then.
         let Some(view) = ctx.keys.read(ctx.key(1)) else {
             ctx.reply.array(2);
             ctx.reply.bulk_str("0");
@@ -137,6 +138,7 @@ impl Page<'_> {
             write(&mut self.reply, name);
             self.found += count;
         }
+        // COUNT bounds the members visited, not those that match.
         self.left = self.left.saturating_sub(1);
         self.left > 0
     }

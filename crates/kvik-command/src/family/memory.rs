@@ -115,7 +115,7 @@ fn stats(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a database holds.
+/// The sizes of a database.
 struct DbCount {
     id: u32,
     keys: u64,

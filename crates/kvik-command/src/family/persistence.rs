@@ -113,7 +113,7 @@ fn poll(session: &mut Session, engine: &Engine, id: u64) -> Option<Result<(), Er
     answer
 }
 
-/// What became of the task that the session has waited for.
+/// Replies with the outcome of the task that the session has waited for.
 pub(super) fn answer(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     const NOT_WAITED: Error = Error::text("not available inside a transaction");
     match ctx.session.waiting.take() {

@@ -56,6 +56,7 @@ pub(super) fn repeat(
     times: usize,
     mut write: impl FnMut(&mut Reply<'_>),
 ) -> Result<(), Error> {
+    // The length of the members is known only once they are written, so it is watched.
     let start = reply.len();
     for _ in 0..times {
         write(reply);
@@ -89,6 +90,8 @@ impl Selection {
 
     /// Whether the member that is passed now is chosen.
     pub(super) fn takes(&mut self, random: &mut Random) -> bool {
+        // The chance is the number still wanted in the number still to come; it is 1 when both are
+        // equal.
         let takes = random.below(self.left) < self.wanted;
         self.wanted -= u64::from(takes);
         self.left -= 1;

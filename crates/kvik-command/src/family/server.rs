@@ -99,7 +99,7 @@ fn lolwut(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What SHUTDOWN asks for; nothing is ABORT.
+/// The options of a SHUTDOWN; `None` is ABORT.
 fn parse_shutdown(args: Args<'_>) -> Result<Option<Shutdown>, Error> {
     let mut how = Shutdown::default();
     let mut abort = false;

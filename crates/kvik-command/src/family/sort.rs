@@ -60,7 +60,7 @@ const KEYS_WITH_STORE: &[KeySpec] = &[
     KeySpec::unknown(KeyFlags::OW_UPDATE, STORE_NOTE),
 ];
 
-/// What a call asks for.
+/// The options of a call.
 #[derive(Default)]
 struct SortRequest<'a> {
     by: Option<&'a [u8]>,
@@ -112,6 +112,7 @@ fn find_key(_args: Args<'_>, found: &mut dyn FnMut(usize, KeyFlags)) -> Result<(
 /// The key, and the destination that the last STORE names.
 fn find_keys(args: Args<'_>, found: &mut dyn FnMut(usize, KeyFlags)) -> Result<(), InvalidKeys> {
     found(1, KeyFlags::RO_ACCESS);
+    // STORE may be given several times; as in Redis the last one counts.
     let stores = options(args).filter(|&at| args[at].eq_ignore_ascii_case(b"store"));
     if let Some(at) = stores.last().filter(|&at| at + 1 < args.len()) {
         found(at + 1, KeyFlags::OW_UPDATE);
@@ -210,11 +211,13 @@ impl<'a> SortRequest<'a> {
         // What is stored must not depend on how a set happens to be kept.
         let forced = self.keeps_order() && is_set && self.store.is_some();
         if self.keeps_order() && !forced {
+            // A set has no order of its own, so DESC has nothing to turn around.
             if self.descending && !is_set {
                 elements.reverse();
             }
             return Ok(elements);
         }
+        // A set that is stored unsorted is sorted by its members, so that replicas store the same.
         let (by, alpha) = if forced {
             (None, true)
         } else {
@@ -228,6 +231,7 @@ impl<'a> SortRequest<'a> {
             .into_iter()
             .map(weigh)
             .collect::<Result<Vec<_>, Error>>()?;
+        // DESC reverses the comparison, ties included, and not the sorted result.
         weighed.sort_by(|a, b| {
             let order = a.compare(b);
             if self.descending {
@@ -244,6 +248,7 @@ impl<'a> SortRequest<'a> {
         let Some((offset, count)) = self.limit else {
             return 0..len;
         };
+        // A negative offset is 0 and a negative count means all, as in Redis.
         let start = usize::try_from(offset).unwrap_or(0).min(len);
         let count = usize::try_from(count).unwrap_or(len);
         start..start.saturating_add(count).min(len)
@@ -268,6 +273,7 @@ impl<'a> SortRequest<'a> {
         self.for_each_result(&mut ctx.keys, elements, |result| {
             results.push(result.unwrap_or_default().to_vec());
         });
+        // The results are copied by now: the destination may be one of the keys that were read.
         ctx.keys.delete(destination);
         if !results.is_empty() {
             let mut list = ctx.keys.entry(destination).list_mut()?;
@@ -305,6 +311,8 @@ impl Weighed {
             (Weight::Number(a), Weight::Number(b)) => a
                 .partial_cmp(b)
                 .unwrap_or(Ordering::Equal)
+                // Equal numbers are ordered by their elements, so that the result is the same each
+                // time.
                 .then_with(|| self.element.cmp(&other.element)),
             (Weight::Text(a), Weight::Text(b)) => a.cmp(b),
             _ => self.element.cmp(&other.element),
@@ -323,6 +331,7 @@ fn weight(
         (None, true) => Ok(Weight::Element),
         (Some(text), true) => Ok(Weight::Text(text)),
         (None, false) => number(element).map(Weight::Number),
+        // A key that is missing weighs 0 as a number.
         (Some(None), false) => Ok(Weight::Number(0.0)),
         (Some(Some(text)), false) => number(&text).map(Weight::Number),
     }
@@ -339,8 +348,8 @@ fn number(text: &[u8]) -> Result<f64, Error> {
     ))
 }
 
-/// What a pattern finds for an element: the string of the key that it names with the element in
-/// place of its first `*`, or, behind `->`, a field of the hash there.
+/// The value that a pattern finds for an element: the string of the key that it names with the
+/// element in place of its first `*`, or, behind `->`, a field of the hash there.
 fn found_by(keys: &mut Guard<'_>, pattern: &[u8], element: &[u8]) -> Option<Vec<u8>> {
     if pattern == b"#" {
         return Some(element.to_vec());
@@ -348,6 +357,7 @@ fn found_by(keys: &mut Guard<'_>, pattern: &[u8], element: &[u8]) -> Option<Vec<
     let star = pattern.iter().position(|&byte| byte == b'*')?;
     let (before, behind) = (&pattern[..star], &pattern[star + 1..]);
     let arrow = behind.windows(2).position(|pair| pair == b"->");
+    // `->` with no field behind it belongs to the key's name.
     let arrow = arrow.filter(|at| at + 2 < behind.len());
     let (behind, field) = match arrow {
         Some(at) => (&behind[..at], Some(&behind[at + 2..])),

@@ -302,6 +302,7 @@ fn store(
     if !condition.holds(&entry)? {
         return Ok(false);
     }
+    // A time that is past deletes the key at once, as if it had been set and had expired.
     if !past {
         entry.set(value, expiry);
     } else if let Some(occupied) = entry.occupied() {
@@ -322,6 +323,7 @@ fn mget(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     for key in keys {
         match ctx.keys.read_string(key) {
             Ok(Some(string)) => write(&mut ctx.reply, string),
+            // MGET never fails: another type is like a key that is missing.
             Ok(None) | Err(_) => ctx.reply.null(),
         }
     }
@@ -344,8 +346,10 @@ fn set(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         ctx.reply.ok();
         return Ok(());
     }
+    // The plain SET above reads no options: it is the most frequent write.
     let options = SetOptions::parse(ctx, 3, SetCommand::Set)?;
     let expiry = options.expiry(ctx, SetCommand::Set)?;
+    // GET's reply is written first; if the key holds another type, nothing is stored.
     if options.get {
         reply_with(ctx, &args[1])?;
     }
@@ -470,6 +474,7 @@ fn words_of_pairs<'a>(ctx: &Ctx<'a>) -> Result<Args<'a>, Error> {
 fn counted_pairs<'a>(ctx: &Ctx<'a>) -> Result<Args<'a>, Error> {
     let count = ctx.small_int(1).ok().filter(|&count| count > 0);
     let count = count.ok_or(Error::text("invalid numkeys value or out of range"))? as usize;
+    // The slice ends with the arguments, which shows a number that is too large.
     let words = ctx.args.slice(2..count.saturating_mul(2).saturating_add(2));
     if words.len() < count * 2 {
         return Err(Error::SYNTAX);
@@ -485,6 +490,7 @@ fn set_all_if(
     expiry: Expiry,
 ) -> Result<(), Error> {
     for key in words.iter().step_by(2) {
+        // No key is written unless all conditions hold.
         if !condition.holds(&ctx.keys.entry(key))? {
             ctx.reply.integer(0);
             return Ok(());

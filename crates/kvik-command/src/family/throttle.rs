@@ -35,7 +35,7 @@ const SYNTAX: &str =
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
 const NANOS_PER_MS: i128 = 1_000_000;
 
-/// What is admitted.
+/// The limit on admissions.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
     /// Requests that may come at once.
@@ -44,7 +44,7 @@ struct Rate {
     interval: i128,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Verdict {
     limited: bool,
@@ -78,12 +78,16 @@ impl Rate {
 
     /// Judges a request for `quantity` at the time `now`, with the arrival time known so far.
     fn judge(self, arrival: Option<i64>, quantity: i64, now: i128) -> Verdict {
+        // Wide integers: an interval times a quantity exceeds 64 bits.
         let tolerance = self.interval * i128::from(self.limit);
         let increment = self.interval * i128::from(quantity);
+        // An arrival time in the past leaves the whole burst free.
         let before = arrival.map_or(now, |at| i128::from(at).max(now));
         let after = before + increment;
+        // The request fits if its last unit arrives no further ahead than the burst.
         let excess = after - now - tolerance;
         let limited = excess > 0;
+        // A refused request does not move the arrival time.
         let ahead = if limited { before } else { after } - now;
         let room = (tolerance - ahead).max(0) / self.interval;
         Verdict {
@@ -114,6 +118,7 @@ fn throttle(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let verdict = rate.judge(arrival, quantity, now);
     if let Some(at) = verdict.arrival {
         let time = i64::try_from(at).map_err(|_| Error::OUT_OF_RANGE)?;
+        // Rounded up: the key must not expire before the arrival time is past.
         let expire_at = at.unsigned_abs().div_ceil(NANOS_PER_MS as u128) as u64;
         entry.set(NewString::Int(time), Expiry::At(expire_at));
     }

@@ -79,6 +79,7 @@ fn watch(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let keyspace = ctx.session.keyspace();
     let watch = ctx.session.watch.get_or_insert_with(Watch::default);
     for key in ctx.args.tail(1).iter() {
+        // A key that is watched twice must not be registered twice.
         if watch.keys.insert((keyspace, key.into())) {
             ctx.keys.watch(key, &watch.token);
         }

@@ -36,7 +36,7 @@ pub enum Task {
     Shutdown(Shutdown),
 }
 
-/// What DEBUG RELOAD does.
+/// The options of DEBUG RELOAD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reload {
     /// Write the snapshot first.
@@ -47,7 +47,7 @@ pub struct Reload {
     pub merge: bool,
 }
 
-/// What became of a request for a task.
+/// The outcome of a request for a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begun {
     /// It runs, under this number.
@@ -56,7 +56,7 @@ pub enum Begun {
     Scheduled,
 }
 
-/// What a cancelled snapshot was.
+/// The state that a cancelled snapshot was in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancelled {
     /// In progress.
@@ -74,7 +74,7 @@ pub struct LogPositions {
     pub synced: u64,
 }
 
-/// What a session waits for before its next command runs.
+/// The event that a session waits for before its next command runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Waiting {
     /// The end of a task.
@@ -162,12 +162,13 @@ impl Persistence for NoPersistence {
     fn emptied(&self) {}
 }
 
-/// What INFO shows of saving and logging. Times are seconds since the epoch, durations seconds.
+/// The state of saving and logging that INFO shows. Times are seconds since the epoch, durations
+/// seconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// What is being loaded.
+    /// The load in progress, if there is one.
     pub loading: Option<Loading>,
-    /// What the last load found.
+    /// The findings of the last load.
     pub loaded: Loaded,
     /// Changes to the data set that the last snapshot holds, of all since the start.
     pub changes_saved: u64,
@@ -183,7 +184,7 @@ pub struct Status {
     pub rewrite_scheduled: bool,
     /// Rewrites that failed since the last one that did not.
     pub rewrite_failures: u64,
-    /// What the walk in progress has done.
+    /// The progress of the current walk over the keys.
     pub walk: Walk,
     /// The log, if one is kept.
     pub log: Option<LogStatus>,
@@ -232,7 +233,7 @@ pub struct Loading {
     pub eta_s: u64,
 }
 
-/// What the last load found.
+/// The findings of the last load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
     /// Keys loaded from the snapshot.

@@ -55,7 +55,7 @@ impl Default for FileNames {
     }
 }
 
-/// What is saved and logged, when and how.
+/// The settings of saving and logging.
 #[derive(Debug)]
 pub struct FileSettings {
     /// Where files lie.

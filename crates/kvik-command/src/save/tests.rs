@@ -35,7 +35,7 @@ fn saved(store: &mut OneStripe, budget: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
     })
 }
 
-/// What a record says, with the elements of a table in some order that is the same for all.
+/// The contents of a record, with the elements of a table in an order that is the same for all.
 fn contents(record: &[u8]) -> Vec<String> {
     let mut record = KeyRecord::read(record, 80).unwrap();
     let header = format!("{:?}", record.header);

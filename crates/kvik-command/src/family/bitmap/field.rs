@@ -32,7 +32,7 @@ enum Action {
     Increment(i64, Overflow),
 }
 
-/// What the operations of one call really do to its key.
+/// The effect of one call's operations on its key.
 pub(super) fn access(args: Args<'_>) -> KeyFlags {
     if mentions(args.tail(2), &["SET", "INCRBY"]) {
         KeyFlags::RW_ACCESS_UPDATE
@@ -66,6 +66,7 @@ pub(super) fn bitfield_ro(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 /// If a word is not what it should be.
 fn parse(ctx: &Ctx<'_>) -> Result<Vec<FieldOperation>, Error> {
     let mut operations = Vec::new();
+    // OVERFLOW holds for the operations behind it, up to the next OVERFLOW.
     let mut overflow = Overflow::default();
     let mut words = ctx.args.tail(2).iter();
     while let Some(word) = words.next() {
@@ -87,6 +88,8 @@ impl FieldOperation {
         words: &mut ArgsIter<'_>,
         overflow: Overflow,
     ) -> Result<Self, Error> {
+        // The number of operands is checked before any of them is read: a call cut short is a
+        // syntax error even if its type is wrong.
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         let known = is(b"GET") || is(b"SET") || is(b"INCRBY");
         let operands = if is(b"GET") { 2 } else { 3 };
@@ -137,6 +140,8 @@ impl FieldOperation {
         let Some(new) = new else {
             return Ok(None);
         };
+        // Equal bits are not written, unless the string must grow: who watches the key sees real
+        // changes only.
         let touched = self.integer.bytes(bit);
         if new != old || at + touched > len {
             let written = self.integer.write(window, bit, new);
@@ -151,6 +156,7 @@ fn offset_of(ctx: &Ctx<'_>, word: &[u8], integer: Integer) -> Result<usize, Erro
     let Some(number) = word.strip_prefix(b"#") else {
         return offset(ctx, word);
     };
+    // The product may overflow, and the bit must lie inside the longest string.
     let number = offset(ctx, number)?;
     number
         .checked_mul(integer.bits())

@@ -3,7 +3,7 @@
 
 use kvik_resp::parse_i64;
 
-/// What becomes of a number that does not fit.
+/// The treatment of a number that does not fit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Overflow {
     /// Its low bits are kept.
@@ -70,6 +70,7 @@ impl Integer {
 
     /// The window with `value` written at bit `at` of its first byte.
     pub(super) fn write(self, window: Window, at: usize, value: i64) -> Window {
+        // The window is one big-endian number, in which the integer lies at any bit.
         let shift = self.shift(at);
         let mask = u128::from(self.mask());
         let rest = wide(window) & !(mask << shift);
@@ -78,9 +79,10 @@ impl Integer {
         std::array::from_fn(|at| bytes[bytes.len() - window.len() + at])
     }
 
-    /// What SET stores for the number that a client sent: as an unsigned integer a negative one is
-    /// very large.
+    /// The number that SET stores for the one that a client sent: as an unsigned integer a negative
+    /// one is very large.
     pub(super) fn set(self, value: i64, overflow: Overflow) -> Option<i64> {
+        // 128 bits hold every value and every sum, so overflow is a plain comparison.
         let exact = if self.signed {
             i128::from(value)
         } else {
@@ -111,6 +113,7 @@ impl Integer {
 
     /// The number whose low bits these are.
     fn wrap(self, bits: u64) -> i64 {
+        // Shifting up and back copies the sign bit downwards.
         let unused = 64 - self.bits;
         if self.signed {
             ((bits << unused) as i64) >> unused

@@ -106,6 +106,8 @@ impl Folding {
     }
 
     fn add(&mut self, source: &[u8]) {
+        // Diff, Diff1 and AndOr compare the first source with the union of the others, so it stays
+        // apart.
         if self.operation.singles_out_first() && self.first.is_none() {
             self.first = Some(source.to_vec());
             return;
@@ -114,6 +116,7 @@ impl Folding {
             self.combined = Some(source.to_vec());
             return;
         };
+        // A shorter source counts as filled up with zero bytes, which only AND has to write.
         lengthen(combined, source.len());
         match self.operation {
             Operation::And => {
@@ -122,6 +125,7 @@ impl Folding {
             }
             Operation::Xor => zip(combined, source, |bits, other| bits ^ other),
             Operation::One => {
+                // A bit is repeated once a source has it that an earlier one had.
                 lengthen(&mut self.repeated, source.len());
                 let pairs = self.repeated.iter_mut().zip(combined.iter().zip(source));
                 pairs.for_each(|(repeated, (bits, other))| *repeated |= bits & other);

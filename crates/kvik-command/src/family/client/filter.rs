@@ -18,7 +18,7 @@ const KNOWN_FLAGS: &[u8] = b"bcdeirtuxABEIMNOPRSTU";
 /// The capabilities that it knows.
 const KNOWN_CAPABILITIES: &[u8] = b"r";
 
-/// What a call asks for.
+/// The conditions of a call.
 pub(super) struct Filter {
     traits: Vec<Wanted>,
     idle_s: Option<u64>,
@@ -99,6 +99,7 @@ impl Filter {
             (b"skipme", b"yes") => self.skip_me = true,
             (b"skipme", b"no") => self.skip_me = false,
             (option, _) => {
+                // Valkey has a negation of every trait, which is independent of the trait itself.
                 let positive = option.strip_prefix(b"not-");
                 let (of, words) = Trait::parse(ctx, positive.unwrap_or(option), at)?;
                 self.want(Wanted {
@@ -118,6 +119,7 @@ impl Filter {
         match self.traits.iter_mut().find(same) {
             None => self.traits.push(new),
             Some(old) => match (&mut old.of, new.of) {
+                // Ids add up; any other option replaces its former value.
                 (Trait::Id(ids), Trait::Id(more)) => ids.extend(more),
                 (old, new) => *old = new,
             },
@@ -131,6 +133,7 @@ impl Filter {
             Trait::Id(ids) if !wanted.negated => Some(ids),
             _ => None,
         });
+        // Ids are looked up directly, so that CLIENT KILL ID does not walk all clients.
         let mut chosen = match named {
             Some(ids) => ids.iter().filter_map(|&id| clients.get(id)).collect(),
             None => clients.all(),

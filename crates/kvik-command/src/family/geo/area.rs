@@ -126,6 +126,8 @@ impl Area {
             }
             AreaShape::Polygon(_) => bounds.farthest_corner(self.centre),
         };
+        // Each step down halves a cell. The finest cell is wanted whose neighbours still cover the
+        // radius.
         let mut radius = radius * self.unit;
         if radius == 0.0 {
             return 26;
@@ -183,6 +185,7 @@ fn bounds_of(points: &[Point]) -> CellBounds {
 /// The point in whose direction the vertices of a polygon lie on the whole, as seen from the middle
 /// of the earth.
 pub(super) fn centroid(vertices: &[Point]) -> Point {
+    // Degrees cannot be averaged across the date line; unit vectors can.
     let (mut x, mut y, mut z) = (0.0, 0.0, 0.0);
     for vertex in vertices {
         let (longitude, latitude) = (vertex.longitude * RADIANS, vertex.latitude * RADIANS);
@@ -199,12 +202,15 @@ pub(super) fn centroid(vertices: &[Point]) -> Point {
 /// Whether a ray along the parallel of a point crosses the edges of a polygon an odd number of
 /// times (W. R. Franklin, PNPOLY).
 fn encloses(vertices: &[Point], point: Point) -> bool {
+    // Each vertex is paired with the one before it; the first with the last.
     let previous = vertices
         .iter()
         .cycle()
         .skip(vertices.len().saturating_sub(1));
     let crossed = vertices.iter().zip(previous).filter(|(a, b)| {
         let rise = (b.longitude - a.longitude) * (point.latitude - a.latitude);
+        // An edge counts if its ends lie on both sides of the parallel and it is met east of the
+        // point. A horizontal edge has both ends on one side, so there is no division by 0.
         (a.latitude > point.latitude) != (b.latitude > point.latitude)
             && point.longitude < rise / (b.latitude - a.latitude) + a.longitude
     });
@@ -233,6 +239,8 @@ fn latitude_distance(from: f64, to: f64) -> f64 {
 
 /// The metres between two points, along a great circle.
 pub(super) fn distance(from: Point, to: Point) -> f64 {
+    // The haversine formula. On one meridian Redis takes the difference of the latitudes, whose
+    // last digits differ.
     let sideways = ((to.longitude * RADIANS - from.longitude * RADIANS) / 2.0).sin();
     if sideways == 0.0 {
         return latitude_distance(from.latitude, to.latitude);

@@ -176,6 +176,7 @@ impl Cell {
 /// Counts one of the two numbers up or down. The bits between its own are set for counting up, so
 /// that a carry goes through them.
 fn moved(bits: u64, own: u64, by: i8, steps: u32) -> u64 {
+    // The two numbers alternate bit by bit, so one is counted without unpacking either.
     let others = !own;
     let inside = u64::MAX >> (64 - 2 * steps);
     let number = match by {

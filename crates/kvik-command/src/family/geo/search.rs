@@ -33,7 +33,7 @@ enum Order {
     Farthest,
 }
 
-/// What a call asks for.
+/// The options of a call.
 #[derive(Debug, Default)]
 struct GeoQuery<'a> {
     centre: Option<Point>,
@@ -97,6 +97,8 @@ pub(super) fn find_keys(
         let word = &args[at];
         word.eq_ignore_ascii_case(b"STORE") || word.eq_ignore_ascii_case(b"STOREDIST")
     };
+    // Words from the fifth on can be STORE for both commands; a word behind it is the key and is
+    // not looked at again.
     let mut at = 5;
     while at + 1 < args.len() {
         if stores(at) {
@@ -165,6 +167,7 @@ impl GeoCommand {
 impl<'a> GeoQuery<'a> {
     fn parse(ctx: &Ctx<'a>, form: GeoCommand) -> Result<Self, Error> {
         let mut request = Self::default();
+        // The key was met in `run`, so it is of the right type and not due.
         let view = ctx.keys.view(&ctx.args[form.source()]);
         let zset = view.map(zset).transpose()?;
         match form {
@@ -174,6 +177,7 @@ impl<'a> GeoQuery<'a> {
                 request.centre = Some(point(ctx, 2)?);
                 request.take_circle(ctx, 4)?;
             }
+            // Without a key Redis reads neither the member nor the radius.
             GeoCommand::RadiusByMember { .. } if zset.is_none() => {}
             GeoCommand::RadiusByMember { .. } => {
                 request.take_member(ctx, zset, 2)?;
@@ -230,6 +234,8 @@ impl<'a> GeoQuery<'a> {
         option: &[u8],
     ) -> Result<usize, Error> {
         let behind = ctx.args.len() - at - 1;
+        // An option may be repeated, and then the last one counts, but two kinds of an area do not
+        // go together.
         let is_box = matches!(self.shape, Some(AreaShape::Box { .. }));
         let is_circle = matches!(self.shape, Some(AreaShape::Circle { .. }));
         let is_polygon = matches!(self.shape, Some(AreaShape::Polygon(_)));
@@ -314,6 +320,7 @@ impl<'a> GeoQuery<'a> {
     fn take_polygon(&mut self, ctx: &Ctx<'_>, at: usize) -> Result<usize, Error> {
         let count = ctx.small_int(at);
         let count = count.map_err(|_| Error::text("invalid number of vertices"))?;
+        // The number of vertices is bounded by the words given before anything is allocated for it.
         let given = (ctx.args.len() - at - 1) / 2;
         let count = usize::try_from(count).ok();
         let count = count.filter(|count| (3..=given).contains(count));
@@ -331,6 +338,7 @@ impl<'a> GeoQuery<'a> {
 
     /// Refuses what does not go together, or is not enough.
     fn check(&self, ctx: &Ctx<'_>, form: GeoCommand) -> Result<(), Error> {
+        // A stored result has room for one score only.
         let details = self.with_distance || self.with_hash || self.with_coordinates;
         if self.store.is_some() && details {
             return Err(Error::text(match form {
@@ -372,6 +380,7 @@ impl<'a> GeoQuery<'a> {
 
     /// The members that are asked for, in order.
     fn find<'c>(&self, zset: ZsetRef<'c>, area: &Area) -> Vec<Hit<'c>> {
+        // Cells are ranges of scores. They reach beyond the area, so every member is tested itself.
         let inside = area.cover().into_iter().flat_map(|cell| {
             let members = zset.range(zset.ranks_of_scores(&scores(cell)), false);
             members.filter_map(|member| {
@@ -395,6 +404,7 @@ impl<'a> GeoQuery<'a> {
         let mut found: Vec<_> = inside
             .take(if self.any { limit } else { usize::MAX })
             .collect();
+        // COUNT alone asks for the nearest ones, which takes an order.
         let closest_first = self.count != 0 && !self.any;
         match self.order.or(closest_first.then_some(Order::Nearest)) {
             Some(Order::Nearest) => found.sort_by(|a, b| a.metres.total_cmp(&b.metres)),

@@ -8,7 +8,7 @@ use crate::family::deadline::TimeFormat;
 use crate::family::key::{Conditions, to_seconds};
 use crate::{Ctx, Error};
 
-/// What is answered for a field that does not exist.
+/// The reply for a field that does not exist.
 const MISSING: i64 = -2;
 /// For one that does not expire, where that was asked for.
 const LASTING: i64 = -1;
@@ -41,6 +41,8 @@ fn expire_in(ctx: &mut Ctx<'_>, format: TimeFormat) -> Result<(), Error> {
     let names = counted(ctx, word + 1, 1, WRONG_NUMBER)?;
     let at = format.natural_deadline(&args[2], ctx)?;
     let past = ctx.keys.is_past(at);
+    // Conditions are judged before the time, so a past time deletes only fields that would be
+    // changed.
     let judge = |field: Option<Field<'_>>| match field {
         None => MISSING,
         Some(field) if !conditions.hold(field.expire_at, at) => REFUSED,
@@ -112,7 +114,7 @@ fn tell_expiries(ctx: &mut Ctx<'_>, tell: impl Fn(UnixMs) -> u64) -> Result<(), 
     Ok(())
 }
 
-/// What is answered for a field: `tell` says it of one that expires.
+/// The reply for a field; `tell` gives that of one that expires.
 fn expiry(field: Option<Field<'_>>, tell: impl Fn(UnixMs) -> i64) -> i64 {
     match field.map(|field| field.expire_at) {
         None => MISSING,

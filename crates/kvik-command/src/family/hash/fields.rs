@@ -32,7 +32,7 @@ pub(super) fn hsetex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a life means for fields; a write without one ends it.
+/// The effect of a life option on the fields' expiry; a write without one ends it.
 fn expiry(ctx: &Ctx<'_>, life: Option<Life<'_>>) -> Result<Expiry, Error> {
     Ok(match life {
         None | Some(Life::Persist) => Expiry::Clear,

@@ -1,7 +1,7 @@
 //! The words of the commands with a FIELDS clause: options, then `FIELDS`, a number and as many
 //! fields.
 //!
-//! What stands before `FIELDS` are options, what follows the number are fields, whatever they are
+//! Words before `FIELDS` are options, words behind the number are fields, whatever they are
 //! called. A syntax error in the options wins over a wrong number, and that over a bad time.
 
 use kvik_resp::{Args, ArgsIter};
@@ -61,7 +61,7 @@ pub(super) enum FieldCommand {
     GetEx,
 }
 
-/// What must be there, of a key or of each field, for a write to happen.
+/// The condition on a key or on each field under which a write happens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum FieldCondition {
     /// Anything.

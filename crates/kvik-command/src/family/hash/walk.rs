@@ -52,6 +52,7 @@ pub(super) fn hscan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let Some(hash) = ctx.keys.view(ctx.key(1)).map(hash).transpose()? else {
         return Ok(());
     };
+    // With NOVALUES a field is one element of the reply, otherwise two.
     let elements = if scan.flag() { 1 } else { 2 };
     scan.answer(&mut ctx.reply, |cursor, page| {
         hash.scan(cursor, |field| {
@@ -102,6 +103,7 @@ fn count(ctx: &Ctx<'_>) -> Result<(i64, bool), Error> {
         return Err(Error::SYNTAX);
     }
     let with_values = ctx.args.len() == 4;
+    // With values the reply is twice as long, and its length must be a number too.
     if with_values && count.unsigned_abs() > i64::MAX as u64 / 2 {
         return Err(Error::OUT_OF_RANGE);
     }
@@ -138,6 +140,7 @@ impl Chosen<'_, '_> {
 
     fn distinct(&mut self, hash: HashRef<'_>, count: usize) {
         self.header(count);
+        // Drawing is cheap only in a table; packed fields are walked in any case.
         if matches!(hash, HashRef::Table(_)) && is_small_part(count, hash.len()) {
             self.draw(hash, count);
             return;

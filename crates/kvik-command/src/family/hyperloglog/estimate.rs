@@ -22,6 +22,7 @@ const SEED: u64 = 0xadc8_3b19;
 pub(super) fn place(element: &[u8]) -> (usize, u8) {
     let hash = murmur64(element);
     let index = hash as usize % REGISTERS;
+    // The bit above the hash ends the search, so a rank is RANK_BITS + 1 at most.
     let rank = ((hash >> INDEX_BITS) | 1 << RANK_BITS).trailing_zeros() + 1;
     (index, rank as u8)
 }
@@ -33,6 +34,7 @@ fn murmur64(bytes: &[u8]) -> u64 {
         let word = word.wrapping_mul(M);
         (word ^ word >> 47).wrapping_mul(M)
     };
+    // Whole words are mixed before they go in; the rest is only multiplied.
     let (words, rest) = bytes.as_chunks::<8>();
     let start = SEED ^ (bytes.len() as u64).wrapping_mul(M);
     let mut hash = words.iter().fold(start, |hash, word| {
@@ -112,6 +114,7 @@ impl RegisterHistogram {
     pub(super) fn estimate(&self) -> u64 {
         let m = REGISTERS as f64;
         let of = |value: usize| f64::from(self.0[value]);
+        // Horner's scheme from the highest rank down: each rank weighs half of the one below it.
         let mut z = m * tau((m - of(RANK_BITS + 1)) / m);
         for value in (1..=RANK_BITS).rev() {
             z = (z + of(value)) * 0.5;

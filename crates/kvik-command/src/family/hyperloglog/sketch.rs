@@ -66,6 +66,7 @@ impl Sketch {
         let mut bytes = vec![0; HEADER];
         bytes[..MAGIC.len()].copy_from_slice(&MAGIC);
         bytes[MAGIC.len()] = SPARSE;
+        // One long run of zeros holds all registers.
         sparse::write_run(&mut bytes, 0, REGISTERS);
         Self {
             bytes,

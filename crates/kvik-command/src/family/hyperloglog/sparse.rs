@@ -33,7 +33,7 @@ struct Run {
     width: usize,
 }
 
-/// What became of a register that was to be raised.
+/// The outcome of raising a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Raised {
     /// It was as high already.
@@ -86,6 +86,7 @@ pub(super) fn for_each(
     mut bytes: &[u8],
     mut visit: impl FnMut(Range<usize>, u8),
 ) -> Result<(), Corrupt> {
+    // The bytes come from clients: runs may be cut off, or hold more registers than there are.
     let mut index = 0;
     while !bytes.is_empty() {
         let run = Run::of(bytes)?;
@@ -129,6 +130,7 @@ pub(super) fn raise(
     if run.value >= value {
         return Ok(Raised::No);
     }
+    // The run is split into the registers before this one, this one, and those behind.
     let mut parts = Vec::with_capacity(5);
     let (left, right) = (index - first, first + run.len - 1 - index);
     for (value, len) in [(run.value, left), (value, 1), (run.value, right)] {
@@ -136,6 +138,7 @@ pub(super) fn raise(
             write_run(&mut parts, value, len);
         }
     }
+    // Only growth can exceed the limit: a sketch that is too long already may still be changed.
     if parts.len() > run.width && sketch.len() + parts.len() - run.width > max {
         return Ok(Raised::NoRoom);
     }
@@ -177,11 +180,13 @@ fn join(sketch: &mut Vec<u8>, mut at: usize) {
             return;
         };
         let next = Run::of(&sketch[at + run.width..]);
+        // Runs of zeros are not joined, as in Redis.
         let joined = next.ok().filter(|next| {
             run.is_value() && next.value == run.value && run.len + next.len <= MAX_VALUE_LEN
         });
         match joined {
             Some(next) => {
+                // Both runs are one byte each; the second becomes the joined one.
                 sketch.remove(at);
                 sketch[at] = VALUE | (run.value - 1) << 2 | (run.len + next.len - 1) as u8;
             }

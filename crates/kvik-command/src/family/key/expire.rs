@@ -47,7 +47,7 @@ pub(in crate::family) fn set_expiry(mut key: OccupiedEntry<'_>, at: Option<UnixM
     }
 }
 
-/// What an expiry must be like for EXPIRE to replace it.
+/// The condition on the present expiry under which EXPIRE replaces it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::family) struct Conditions {
     none: bool,
@@ -96,6 +96,7 @@ impl Conditions {
     pub(in crate::family) fn hold(self, current: Option<UnixMs>, at: UnixMs) -> bool {
         !(self.none && current.is_some()
             || self.some && current.is_none()
+            // No expiry counts as infinitely late: GT never holds and LT always does.
             || self.earlier && current.is_none_or(|current| at <= current)
             || self.later && current.is_some_and(|current| at >= current))
     }

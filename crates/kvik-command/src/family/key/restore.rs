@@ -44,7 +44,7 @@ pub(super) fn restore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What follows the payload.
+/// The options behind the payload.
 #[derive(Clone, Copy, Debug)]
 struct RestoreOptions {
     replace: bool,

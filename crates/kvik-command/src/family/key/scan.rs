@@ -42,6 +42,7 @@ pub(super) fn keys(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let filter = KeyFilter::matching(&ctx.args[1]);
     let (all, reply) = (ctx.reply.deferred_array(), &mut ctx.reply);
     let mut count = 0;
+    // Keys are written while they are visited; the number of them is filled in behind.
     ctx.keys.for_each(|view| {
         if filter.admits(&view) {
             reply.bulk(view.key());

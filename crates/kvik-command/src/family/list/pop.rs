@@ -1,6 +1,6 @@
 //! The commands that take elements off an end: to return them, or to move them to another list.
 //!
-//! What takes elements off is apart from what reads a command's words: [`pop_one`],
+//! Functions that take elements off are apart from those that read a command's words: [`pop_one`],
 //! [`pop_from_first`] and [`move_one`] say whether there was anything, so that a client which waits
 //! can ask again.
 
@@ -103,7 +103,7 @@ pub(super) fn lmpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a call says from word `from` on: how many keys, the keys, the end, and perhaps a count.
+/// The keys, the end and the count of a call, whose number of keys is word `from`.
 fn first_list_words<'a>(ctx: &Ctx<'a>, from: usize) -> Result<(Args<'a>, ListEnd, usize), Error> {
     let positive = |word: &[u8]| {
         let number = parse_i64(word).and_then(|number| usize::try_from(number).ok());

@@ -66,6 +66,7 @@ fn natural(word: &[u8]) -> Option<usize> {
 /// A number whose sign says a direction.
 fn magnitude(word: &[u8]) -> Result<i64, Error> {
     let number = parse_i64(word).ok_or(Error::NOT_AN_INTEGER)?;
+    // Its magnitude would not fit, and Redis refuses it with this text.
     if number == i64::MIN {
         return Err(Error::text(
             "value is out of range, value must between -9223372036854775807 and 9223372036854775807",
@@ -95,11 +96,13 @@ pub(super) fn lpos(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Ok(());
     };
     let len = list.len();
+    // MAXLEN bounds the elements compared, from the end at which the search begins.
     let elements = list.elements(search.from, 0, search.compared);
     let matches = elements.enumerate();
     let matches = matches.filter(|(_, element)| needle.matches(*element));
     let before = usize::try_from(search.rank - 1).unwrap_or(usize::MAX);
     let wanted = matches.skip(before).take(search.wanted());
+    // Positions are told from the left, whatever the direction.
     let mut found = wanted.map(|(nth, _)| match search.from {
         ListEnd::Left => nth,
         ListEnd::Right => len - 1 - nth,
@@ -143,6 +146,7 @@ pub(super) fn lrem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         ctx.reply.integer(0);
         return Ok(());
     };
+    // A count of 0 removes all.
     let max = match count.unsigned_abs() {
         0 => usize::MAX,
         max => usize::try_from(max).unwrap_or(usize::MAX),

@@ -13,7 +13,7 @@ use super::{read, set};
 use crate::family::carried_expiry::{earlier, later};
 use crate::{Ctx, Error};
 
-/// What is done with several sets.
+/// The operation on several sets.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SetCombination {
     Intersection,
@@ -50,6 +50,7 @@ pub(super) fn sintercard(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if count == 0 {
         return Err(Error::text("numkeys should be greater than 0"));
     }
+    // `slice` stops at the end, so a number that is too large shows in the length.
     let keys = ctx.args.slice(2..count.saturating_add(2));
     if keys.len() < count {
         return Err(Error::text(
@@ -167,6 +168,7 @@ fn combine(
 }
 
 fn intersect(sets: &[Option<SetRef<'_>>], mut tell: impl FnMut(&[u8]) -> bool) {
+    // One missing key makes the intersection empty.
     let Some(mut sets) = sets.iter().copied().collect::<Option<Vec<_>>>() else {
         return;
     };
@@ -199,10 +201,13 @@ fn subtract(sets: &[Option<SetRef<'_>>], mut tell: impl FnMut(&[u8]) -> bool) {
         return;
     };
     let others: Vec<SetRef<'_>> = others.iter().flatten().copied().collect();
+    // Redis' estimate of both ways: half of the lookups, because most of them end early, against
+    // one visit of every member.
     let lookups = first.len().saturating_mul(others.len()) / 2;
     let all: usize = first.len() + others.iter().map(|set| set.len()).sum::<usize>();
     let mut gone = SeenMembers::default();
     if lookups > all {
+        // A table of all members to be taken out turns many lookups into one each.
         let taken = others.iter().flat_map(|set| set.iter());
         taken.for_each(|member| {
             gone.insert(member);

@@ -31,6 +31,7 @@ fn pop_many(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let key = ctx.key(1);
     let (reply, random) = (&mut ctx.reply, &mut *ctx.random);
     let mut set = ctx.keys.entry(key).set_mut()?;
+    // The reply's length goes first, so it must be exact.
     let count = count.min(set.view().len());
     reply.set(count);
     for _ in 0..count {

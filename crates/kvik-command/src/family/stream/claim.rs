@@ -5,7 +5,7 @@ use kvik_store::{Claim, StreamId};
 use super::{ids, no_group, stream, write_entry, write_id};
 use crate::{Ctx, Error};
 
-/// What follows the ids of XCLAIM.
+/// The options behind the ids of XCLAIM.
 struct ClaimOptions {
     claim: Claim,
     last_id: StreamId,
@@ -17,12 +17,14 @@ pub(super) fn xclaim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     require_group(ctx)?;
     let min_idle_ms = min_idle(ctx, "XCLAIM")?;
     let words = args.tail(FIRST_ID).iter();
+    // The ids end at the first word that is none, as in Redis: the options are told apart only so.
     let ids: Vec<StreamId> = words.map_while(|word| ids::parse(word).ok()).collect();
     let options = ClaimOptions::parse(ctx, FIRST_ID + ids.len(), min_idle_ms)?;
     let claim = options.claim;
 
     let mut stream = ctx.keys.entry(ctx.key(1)).stream_mut()?;
     let mut group = stream.group_mut(&args[2]).ok_or(missing)?;
+    // LASTID takes effect even if no entry is claimed, so it is passed on by itself.
     let raised = group.raise_last_id(options.last_id);
     group.see_consumer(&args[3]);
     let (reply, mut len) = (&mut ctx.reply, 0);
@@ -124,6 +126,7 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     };
 
     let mut stream = ctx.keys.entry(ctx.key(1)).stream_mut()?;
+    // The cursor goes before the entries and is known only after the claim.
     let mut given = Vec::new();
     let mut group = stream.group_mut(&args[2]).ok_or(missing)?;
     group.see_consumer(&args[3]);

@@ -63,6 +63,7 @@ pub(super) fn xdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         occupied => {
             let mut stream = occupied.stream_mut()?;
             let ids = args.tail(2).iter();
+            // All ids are checked before the first entry is deleted.
             ids.clone().try_for_each(|id| ids::parse(id).map(drop))?;
             stream.delete(ids.filter_map(|id| ids::parse(id).ok()))
         }
@@ -96,6 +97,7 @@ fn range(ctx: &mut Ctx<'_>, start: StreamId, end: StreamId, back: bool) -> Resul
         ctx.reply.array(0);
         return Ok(());
     };
+    // Redis answers a COUNT of 0 with null, but only if the key exists.
     if max == 0 {
         ctx.reply.null_array();
         return Ok(());
@@ -138,6 +140,7 @@ pub(super) fn xsetid(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     }
     let mut stream = entry.stream_mut()?;
     let there = stream.view();
+    // No id that exists or existed may be given out again.
     let refusal = if last_id < there.max_deleted_id() {
         Some("The ID specified in XSETID is smaller than current max_deleted_entry_id")
     } else if there.last_entry_id().is_some_and(|last| last_id < last) {

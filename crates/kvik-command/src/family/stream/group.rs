@@ -10,7 +10,7 @@ const NO_KEY: Error = Error::text(
      create an empty stream automatically.",
 );
 
-/// What follows the id of XGROUP CREATE and XGROUP SETID.
+/// The options behind the id of XGROUP CREATE and XGROUP SETID.
 #[derive(Debug, Default)]
 struct GroupOptions {
     make_stream: bool,

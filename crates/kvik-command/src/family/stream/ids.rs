@@ -38,6 +38,7 @@ pub(super) fn parse_or_bound(text: &[u8]) -> Result<StreamId, Error> {
 /// # Errors
 /// If it is none.
 pub(super) fn parse_new(text: &[u8]) -> Result<NewId, Error> {
+    // Only the sequence may be left open, so there must be no other `-` before it.
     match until_nul(text).strip_suffix(b"-*") {
         Some(ms) if text.len() <= MAX_LEN && !ms.contains(&b'-') => {
             natural(ms).map(NewId::Ms).ok_or(INVALID)
@@ -86,6 +87,7 @@ fn parse_with(text: &[u8], missing_seq: u64) -> Result<StreamId, Error> {
         if text.len() > MAX_LEN {
             return None;
         }
+        // Redis reads C strings, which end at the first zero byte.
         let text = until_nul(text);
         let mut parts = text.splitn(2, |byte| *byte == b'-');
         let ms = natural(parts.next()?)?;
@@ -102,9 +104,11 @@ fn until_nul(text: &[u8]) -> &[u8] {
 /// An unsigned number. What is no canonical integer is read as C's `strtoull` does: blanks, a sign
 /// that wraps around, leading zeros.
 fn natural(text: &[u8]) -> Option<u64> {
+    // A canonical negative number is refused, though `strtoull` would let it wrap around.
     if let Some(n) = parse_i64(text) {
         return u64::try_from(n).ok();
     }
+    // C counts the vertical tab among the blanks.
     let blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
     let start = text.iter().position(|byte| !blank(byte))?;
     let (negative, digits) = match &text[start..] {

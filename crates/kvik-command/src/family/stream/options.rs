@@ -22,6 +22,7 @@ impl TrimOptions {
     pub(super) fn of_xadd(ctx: &Ctx<'_>) -> Result<(Self, NewId, usize), Error> {
         let mut options = Self::default();
         let (mut at, mut id) = (2, NewId::Auto);
+        // The first word that is no option is the id.
         while at < ctx.args.len() && &ctx.args[at] != b"*" {
             if let Some(words) = options.take(ctx, at)? {
                 at += words;
@@ -47,6 +48,7 @@ impl TrimOptions {
         while at < ctx.args.len() {
             at += options.take(ctx, at)?.ok_or(Error::SYNTAX)?;
         }
+        // LIMIT alone is reported before the missing strategy, as in Redis.
         options.check_limit()?;
         let none = Error::text("syntax error, XTRIM must be called with a trimming strategy");
         options.trim.ok_or(none)?;
@@ -112,6 +114,7 @@ impl TrimOptions {
             return Ok(());
         };
         match self.trim.as_mut().map(|trim| &mut trim.precision) {
+            // Only an approximate trim can stop early.
             Some(Precision::WholeNodes(most)) => *most = Some(limit as u64),
             _ => {
                 return Err(Error::text(

@@ -88,6 +88,7 @@ fn write<'v>(
     filter: &PendingFilter<'_>,
     now: u64,
 ) {
+    // A delivery time in the future makes the idle time negative, which is shown as 0.
     let idle = |it: &PendingEntry<'_>| (now as i64).wrapping_sub(it.delivered_ms as i64);
     let (array, mut len) = (reply.deferred_array(), 0);
     let asked = pending

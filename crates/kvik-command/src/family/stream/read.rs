@@ -24,7 +24,7 @@ struct ReadRequest<'a> {
 enum From {
     /// Behind this id.
     After(StreamId),
-    /// What the group was not given yet.
+    /// The entries that the group was not given yet.
     New,
 }
 
@@ -164,12 +164,14 @@ pub(super) fn xread(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let request = ReadRequest::parse(ctx, false)?;
     let mut after = Vec::with_capacity(request.keys.len());
     for (key, id) in request.keys.iter().zip(request.ids) {
+        // `$` and `+` are resolved for all keys before the reply begins.
         let last_id = stream(ctx.keys.read(key))?.map(|stream| stream.last_id());
         after.push(after_id(id, last_id)?);
     }
     let mut answer = Answer::new(&mut ctx.reply);
     for (key, after) in request.keys.iter().zip(after) {
         let stream = stream(ctx.keys.read(key))?;
+        // The last entry may be older than the last id, where entries were deleted.
         let news = stream.filter(|it| it.last_entry_id().is_some_and(|last| last > after));
         let Some((stream, start)) = news.zip(after.next()) else {
             continue;
@@ -202,6 +204,7 @@ fn after_id(word: &[u8], last_id: Option<StreamId>) -> Result<StreamId, Error> {
 pub(super) fn xreadgroup(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let request = ReadRequest::parse(ctx, true)?;
     let (group, consumer) = request.group.ok_or(Error::SYNTAX)?;
+    // All keys and ids are checked before the first stream changes.
     let mut from = Vec::with_capacity(request.keys.len());
     for (key, id) in request.keys.iter().zip(request.ids) {
         let stream = stream(ctx.keys.read(key))?;
@@ -261,6 +264,7 @@ fn serve(
     let last_entry_id = stream.view().last_entry_id();
     let mut group = stream.group_mut(group).ok_or(no_group(key, group))?;
     group.see_consumer(consumer);
+    // A stream without news is left out of the reply.
     let news = last_entry_id.is_some_and(|last| last > group.last_id());
     if from == From::New && !news {
         return Ok(());
@@ -279,6 +283,7 @@ fn serve(
                 match entry {
                     Some(entry) => write_entry(reply, entry),
                     None => {
+                        // A pending entry may have been deleted: its id comes with nothing.
                         reply.array(2);
                         write_id(reply, id);
                         reply.null_array();

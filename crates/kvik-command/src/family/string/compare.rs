@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::string;
 use crate::{Ctx, Error};
 
-/// What must be there for a write to happen.
+/// The condition on the present value under which a write happens.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum SetCondition<'a> {
     /// Anything.

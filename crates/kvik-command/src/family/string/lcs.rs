@@ -140,6 +140,7 @@ impl<'t> LcsTable<'t> {
     /// Computes the table, or nothing if it is too large. Without `rows` only [`Self::len`] may be
     /// asked.
     fn new(a: &'t [u8], b: &'t [u8], rows: bool, max: usize) -> Option<Self> {
+        // One row is updated in place; it is copied out only where the way back will need it.
         let width = b.len().div_ceil(64);
         let words = words(a.len(), b.len(), max)?;
         let masks = masks(b, width);
@@ -153,6 +154,7 @@ impl<'t> LcsTable<'t> {
                 bits.extend_from_slice(&row);
             }
         }
+        // An empty `a` has no row, and `len` then counts nothing.
         if !rows && !a.is_empty() {
             bits = row;
         }
@@ -176,6 +178,7 @@ impl<'t> LcsTable<'t> {
     fn runs(&self) -> impl Iterator<Item = CommonRun> {
         let (mut i, mut j) = (self.a.len(), self.b.len());
         std::iter::from_fn(move || {
+            // Redis' tie rule: up only if that keeps strictly more, otherwise left.
             while i > 0 && j > 0 && self.a[i - 1] != self.b[j - 1] {
                 if self.len_of(i - 1, j) > self.len_of(i, j - 1) {
                     i -= 1;
@@ -183,6 +186,7 @@ impl<'t> LcsTable<'t> {
                     j -= 1;
                 }
             }
+            // Equal bytes are always taken, so the whole common run is taken at once.
             let pairs = self.a[..i].iter().rev().zip(self.b[..j].iter().rev());
             let len = pairs.take_while(|(a, b)| a == b).count();
             (i, j) = (i - len, j - len);
@@ -209,6 +213,8 @@ fn masks(b: &[u8], width: usize) -> Vec<u64> {
 
 /// Turns a row into the one below it, given the columns that match the row's byte.
 fn advance(row: &mut [u64], mask: &[u64]) {
+    // Hyyrö's step, V' = (V + (V & M)) | (V & !M), over words of 64 columns with a carry between
+    // them. At most one of the two additions overflows.
     let mut carry = false;
     for (word, mask) in row.iter_mut().zip(mask) {
         let (sum, above) = word.overflowing_add(*word & mask);
@@ -220,6 +226,7 @@ fn advance(row: &mut [u64], mask: &[u64]) {
 
 /// How many of the first `columns` bits are clear.
 fn growth(row: &[u64], columns: usize) -> usize {
+    // The growing columns are clear bits: all of the whole words, then the low bits of the next.
     let whole = row.iter().take(columns / 64);
     let full: u32 = whole.map(|word| word.count_zeros()).sum();
     let rest = row

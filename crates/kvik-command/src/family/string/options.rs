@@ -29,7 +29,7 @@ pub(super) struct SetOptions<'a> {
     life: Option<Life<'a>>,
 }
 
-/// What the arguments of one SET really do to its key.
+/// The effect of one SET on its key.
 pub(super) fn access(args: Args<'_>) -> KeyFlags {
     const READING: [&[u8]; 5] = [b"GET", b"IFEQ", b"IFNE", b"IFDEQ", b"IFDNE"];
     let reads = |word: &[u8]| READING.iter().any(|known| word.eq_ignore_ascii_case(known));
@@ -94,8 +94,8 @@ impl<'a> SetOptions<'a> {
         (allowed && fits).then_some(())
     }
 
-    /// What the call does to the key's expiry. Where no option says it, a write ends it and GETEX
-    /// leaves it.
+    /// The effect of the call on the key's expiry. Where no option says it, a write ends it and
+    /// GETEX leaves it.
     ///
     /// # Errors
     /// If the time is no positive integer that milliseconds can count.

@@ -33,6 +33,7 @@ pub(super) fn zincrby(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn run(ctx: &mut Ctx<'_>, mut options: AddOptions) -> Result<(), Error> {
     let args = ctx.args;
     let mut from = 2;
+    // Options end at the first word that is none: it must be a score.
     while from < args.len() && options.take(&args[from]) {
         from += 1;
     }
@@ -41,10 +42,12 @@ fn run(ctx: &mut Ctx<'_>, mut options: AddOptions) -> Result<(), Error> {
         return Err(Error::SYNTAX);
     }
     options.check(words / 2)?;
+    // All scores are read before the first member is added.
     let first = ctx.float(from)?;
     if options.incr {
         return increment(ctx, &args[from + 1], first, options);
     }
+    // One pair is the usual call, and its score is read already.
     if words == 2 {
         let name = args.get(from + 1).unwrap_or_default();
         return add(ctx, options, std::iter::once((first, name)));
@@ -75,6 +78,7 @@ pub(in crate::family) fn add<'a>(
         Scored::Added => added += 1,
         Scored::Changed => changed += 1,
     };
+    // NX, XX, GT and LT are decided where the old score is found: one lookup per member.
     let decide = |old, score| options.admit(old, score).then_some(score);
     let longest = pairs.clone().map(|(_, name)| name.len()).max();
     zset.expect(pairs.len(), longest.unwrap_or(0));
@@ -89,6 +93,7 @@ fn increment(ctx: &mut Ctx<'_>, name: &[u8], by: f64, options: AddOptions) -> Re
     let mut zset = ctx.keys.entry(ctx.key(1)).zset_mut()?;
     zset.expect(1, name.len());
     zset.update(name, |old| {
+        // An error leaves the member as it is, and is returned behind the update.
         outcome = options.incremented(old, by);
         outcome.clone().ok().flatten()
     });
@@ -154,6 +159,7 @@ impl AddOptions {
         if score.is_nan() {
             return Err(NAN);
         }
+        // Adding -0 to 0 would lose its sign, so a new member gets the increment itself.
         let score = if old.is_some() { score } else { by };
         Ok(self.admit(old, score).then_some(score))
     }

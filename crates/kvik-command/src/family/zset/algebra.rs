@@ -14,7 +14,7 @@ use super::{Results, reply_len, reply_member};
 use crate::family::carried_expiry::{earlier, later};
 use crate::{Ctx, Error};
 
-/// What is done with the inputs.
+/// The operation on the inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ZsetCombination {
     Union,
@@ -22,7 +22,7 @@ enum ZsetCombination {
     Difference,
 }
 
-/// What becomes of the scores of one member.
+/// The way the scores of one member are combined.
 #[derive(Clone, Copy, Debug)]
 enum Aggregate {
     Sum,
@@ -30,7 +30,7 @@ enum Aggregate {
     Max,
 }
 
-/// What happens with the result.
+/// The use made of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Use {
     Answer,
@@ -93,6 +93,7 @@ pub(super) fn zdiffstore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 pub(super) fn zintercard(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let call = Call::parse(ctx, 1, ZsetCombination::Intersection, Use::Count)?;
     let inputs = call.inputs(&ctx.keys);
+    // A limit of 0 is never reached by a count that starts at 1, so it means none.
     let mut count = 0;
     intersect(&inputs, call.aggregate, |_, _| {
         count += 1;
@@ -119,6 +120,7 @@ fn store(ctx: &mut Ctx<'_>, combination: ZsetCombination) -> Result<(), Error> {
     let call = Call::parse(ctx, 2, combination, Use::Store)?;
     let inputs = call.inputs(&ctx.keys);
     let mut results = Results::default();
+    // The lookups of expiries are left out where no input has any.
     let expire = inputs.iter().any(Input::expires);
     for (name, score) in combine(&inputs, combination, call.aggregate) {
         let expire_at = expire.then(|| expiry(&inputs, combination, name)).flatten();
@@ -156,6 +158,7 @@ impl<'a> Call<'a> {
             with_scores: false,
             limit: 0,
         };
+        // WRONGTYPE comes before any error in the options.
         for key in call.keys {
             ctx.keys.read(key).map(members).transpose()?;
         }
@@ -175,8 +178,10 @@ impl<'a> Call<'a> {
         purpose: Use,
     ) -> Result<usize, Error> {
         let left = ctx.args.len() - at;
+        // A difference keeps the first input's scores, and a count has none to weigh.
         let weighs = combination != ZsetCombination::Difference && purpose != Use::Count;
         if weighs && left > self.keys.len() && ctx.is(at, "WEIGHTS") {
+            // A second WEIGHTS replaces the first.
             self.weights.clear();
             for at in at + 1..=at + self.keys.len() {
                 let weight = ctx.float(at);
@@ -207,6 +212,7 @@ impl<'a> Call<'a> {
         let weights = self.weights.iter().copied().chain(std::iter::repeat(1.0));
         let inputs = self.keys.iter().zip(weights).map(|(key, weight)| {
             let view = keys.view(key);
+            // Types were checked in `parse`; a key without a view does not exist.
             let members = view.and_then(|view| members(view).ok());
             Input {
                 members: members.unwrap_or(InputMembers::None),
@@ -360,6 +366,7 @@ fn smallest_first<'a>(inputs: &[Input<'a>]) -> Vec<Input<'a>> {
 fn unite<'a>(inputs: &[Input<'a>], aggregate: Aggregate) -> Vec<Total<'a>> {
     let mut totals = HashMap::<StringRef<'a>, f64>::new();
     for (name, score) in smallest_first(inputs).iter().flat_map(Input::iter) {
+        // The same member may be an integer in one input and text in another.
         let total = totals.entry(name.canonical());
         total
             .and_modify(|total| *total = aggregate.of(*total, score))
@@ -378,6 +385,7 @@ fn intersect<'a>(
     let Some((smallest, others)) = inputs.split_first() else {
         return;
     };
+    // The smallest input bounds the work; the others are only asked for its members.
     for (name, score) in smallest.iter() {
         let mut room = IntText::default();
         let text = name.text(&mut room);

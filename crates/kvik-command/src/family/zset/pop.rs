@@ -33,6 +33,7 @@ fn pop(ctx: &mut Ctx<'_>, end: End) -> Result<(), Error> {
     };
     let len = ctx.keys.read(ctx.key(1)).map(zset).transpose()?;
     let count = len.map_or(0, |zset| zset.len()).min(count);
+    // Redis nests pairs in RESP3 only if a count is given.
     let nested = ctx.reply.protocol() == Protocol::Resp3 && args.len() == 3;
     ctx.reply.array(if nested { count } else { 2 * count });
     take(ctx, &args[1], end, count, nested)
@@ -56,6 +57,7 @@ pub(in crate::family) fn take(
         End::Min => 0..count,
         End::Max => len - count..len,
     };
+    // The reply is written before the members go, since it borrows their names.
     for member in zset.view().range(ranks.clone(), end == End::Max) {
         if nested {
             ctx.reply.array(2);
@@ -67,6 +69,7 @@ pub(in crate::family) fn take(
         zset.remove_ranks(ranks);
         return Ok(());
     }
+    // A sorted set that becomes empty is deleted as a key, so that it is freed in slices.
     drop(zset);
     ctx.keys.delete(key);
     Ok(())
@@ -97,6 +100,7 @@ fn options<'a>(ctx: &Ctx<'a>) -> Result<(Args<'a>, End, usize), Error> {
         _ => return Err(Error::SYNTAX),
     };
     let at = keys + 3;
+    // COUNT may be given once, at the end.
     let count = match args.len() - at {
         0 => 1,
         1 => return Err(Error::SYNTAX),

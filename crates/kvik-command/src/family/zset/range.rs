@@ -13,7 +13,7 @@ use crate::{Ctx, Error};
 const NO_SCORES: Error = Error::text("min or max is not a float");
 const NO_NAMES: Error = Error::text("min or max not valid string range item");
 
-/// What a range is given in.
+/// The unit in which a range is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
     Rank,
@@ -21,7 +21,7 @@ enum By {
     Name,
 }
 
-/// What a command fixes that ZRANGE has options for.
+/// The choices that a command fixes and ZRANGE has options for.
 #[derive(Clone, Copy, Debug, Default)]
 struct Fixed {
     by: Option<By>,
@@ -177,6 +177,7 @@ impl Fixed {
 impl<'a> Query<'a> {
     /// Reads a range and its options; the key is at position `key`.
     fn parse(ctx: &Ctx<'a>, key: usize, fixed: Fixed) -> Result<Self, Error> {
+        // Options come before bounds, so a bad option is reported before a bad bound.
         let options = RangeOptions::parse(ctx, key + 3, fixed)?;
         let by = options.by.unwrap_or(By::Rank);
         let reverse = options.reverse.unwrap_or(false);
@@ -190,6 +191,7 @@ impl<'a> Query<'a> {
                 "syntax error, WITHSCORES not supported in combination with BYLEX",
             ));
         }
+        // A reversed range of scores or names is given from its upper end; one of ranks is not.
         let (min, max) = match reverse && by != By::Rank {
             false => (key + 1, key + 2),
             true => (key + 2, key + 1),
@@ -206,6 +208,7 @@ impl<'a> Query<'a> {
     /// The ranks, counted from the lowest, of what is asked for.
     fn ranks(&self, zset: ZsetRef<'_>) -> Range<usize> {
         let Range { mut start, mut end } = self.bounds.ranks(zset);
+        // Ranks of a reversed range are counted from the highest member.
         if matches!(self.bounds, RangeBounds::Ranks(..)) {
             if self.reverse {
                 let len = zset.len();
@@ -213,6 +216,7 @@ impl<'a> Query<'a> {
             }
             return start..end;
         }
+        // A negative offset makes the range empty, as in Redis.
         let Ok(offset) = usize::try_from(self.offset) else {
             return 0..0;
         };
@@ -286,6 +290,8 @@ impl<'a> RangeBounds<'a> {
 /// Ranks from `start` to `stop`, which is inside; negative ones are counted from the end.
 fn clamp(start: i64, stop: i64, len: usize) -> Range<usize> {
     let len = len as i64;
+    // Neither end may leave the set: a start before it is its first rank, an end behind it its
+    // last.
     let from_front = |rank: i64| if rank < 0 { rank + len } else { rank };
     let start = from_front(start).max(0);
     let end = from_front(stop).min(len - 1) + 1;
@@ -312,10 +318,12 @@ fn score(text: &[u8]) -> Option<(f64, bool)> {
         [b'(', rest @ ..] => (rest, true),
         _ => (text, false),
     };
+    // `strtod` reads nothing as 0.
     if text.is_empty() {
         return Some((0.0, excluded));
     }
     let text = text.trim_ascii_start();
+    // The standard parser covers the usual forms; `parse_f64` knows the rest of what C reads.
     let plain = std::str::from_utf8(text).ok();
     let score = plain
         .and_then(|text| text.parse().ok())
