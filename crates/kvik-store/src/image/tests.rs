@@ -21,7 +21,8 @@ type Contents = BTreeMap<(u32, Vec<u8>), (Option<UnixMs>, Vec<String>)>;
 /// What is done to the store.
 #[derive(Clone, Debug)]
 enum Op {
-    Set(u16, usize),
+    /// To so many of these bytes, which often take the cell of what was there.
+    Set(u16, usize, u8),
     SetExpiring(u16, u64),
     SetRange(u16, usize),
     Delete(u16),
@@ -44,11 +45,17 @@ enum Op {
 
 fn op() -> impl Strategy<Value = Op> {
     let key = || 0..KEYS;
-    let size = prop_oneof![0usize..60, Just(5000usize), Just(40_000usize)];
+    let small = (0usize..4).prop_map(|n| n * 8);
+    let size = prop_oneof![
+        4 => small,
+        2 => 0usize..60,
+        1 => Just(5000usize),
+        1 => Just(40_000usize),
+    ];
     let count = prop_oneof![5 => 1usize..8, 1 => Just(200usize)];
     let database = || 0..DATABASES;
     prop_oneof![
-        4 => (key(), size.clone()).prop_map(|(k, len)| Op::Set(k, len)),
+        8 => (0..2 * KEYS, size.clone(), any::<u8>()).prop_map(|(k, len, byte)| Op::Set(k, len, byte)),
         2 => (key(), 1u64..300).prop_map(|(k, at)| Op::SetExpiring(k, at)),
         2 => (key(), size).prop_map(|(k, len)| Op::SetRange(k, len)),
         3 => key().prop_map(Op::Delete),
@@ -188,8 +195,8 @@ fn apply(store: &mut Store, database: &mut u32, op: &Op) {
         });
     };
     match *op {
-        Op::Set(n, len) => run(&mut |guard| {
-            let text = vec![n as u8; len];
+        Op::Set(n, len, byte) => run(&mut |guard| {
+            let text = vec![byte; len];
             let string = NewString::Bytes(&text);
             guard.entry(&key(n)).set(string, Expiry::Clear);
         }),
@@ -373,7 +380,8 @@ fn filled() -> Store {
         store.run(|guard| {
             guard.select(KeyspaceId(database));
             put(guard, n, n % 30, usize::from(n % 50));
-            let text = vec![b'x'; usize::from(n) % 30 * 400];
+            let len = usize::from(n % 4) * if n % 8 < 4 { 8 } else { 3000 };
+            let text = vec![b'x'; len];
             let string = NewString::Bytes(&text);
             guard.entry(&key(n + KEYS)).set(string, Expiry::Clear);
         });
