@@ -85,14 +85,6 @@ pub struct FileSettings {
     pub retention_bytes: AtomicU64,
     /// Seconds for which they are kept (`log-retention-age`); 0 is no limit.
     pub retention_age_s: AtomicU64,
-    /// Bytes of images that may wait before commands that write are put off
-    /// (`snapshot-buffer-limit`).
-    pub snapshot_buffer_bytes: AtomicU64,
-    /// Microseconds to wait per key while saving, and while loading: for tests
-    /// (`rdb-key-save-delay`, `key-load-delay`).
-    pub save_delay_us: AtomicU64,
-    /// See [`Self::save_delay_us`].
-    pub load_delay_us: AtomicU64,
 }
 
 impl Default for FileSettings {
@@ -112,9 +104,6 @@ impl Default for FileSettings {
             rewrite_min_bytes: AtomicU64::new(64 << 20),
             retention_bytes: AtomicU64::new(0),
             retention_age_s: AtomicU64::new(0),
-            snapshot_buffer_bytes: AtomicU64::new(16 << 20),
-            save_delay_us: AtomicU64::new(0),
-            load_delay_us: AtomicU64::new(0),
         }
     }
 }
