@@ -36,28 +36,28 @@ impl LowWater {
     /// few. The kernel then says anew if so many are there.
     pub(super) fn raise(&mut self, socket: &Socket, missing: usize) {
         let works = *self.works.get_or_insert_with(|| works(socket));
-        if works && missing >= LEAST {
-            self.set(socket, missing.min(MOST));
-        } else {
-            self.lower(socket);
+        if !works || missing < LEAST {
+            return self.lower(socket);
+        }
+        // Also where it stands already: whoever listens for changes only would else never hear of
+        // what came before and is still there.
+        let mark = missing.min(MOST);
+        if set(socket, mark) {
+            self.mark = mark;
         }
     }
 
     /// Has every byte reported again.
     pub(super) fn lower(&mut self, socket: &Socket) {
-        self.set(socket, NORMAL);
+        if self.mark != NORMAL && set(socket, NORMAL) {
+            self.mark = NORMAL;
+        }
     }
 
     /// The mark if it is raised: what is there when the socket is readable, unless it has ended or
     /// memory is short.
     pub(super) fn raised(&self) -> Option<usize> {
         (self.mark > NORMAL).then_some(self.mark)
-    }
-
-    fn set(&mut self, socket: &Socket, mark: usize) {
-        if mark != self.mark && set(socket, mark) {
-            self.mark = mark;
-        }
     }
 }
 
@@ -150,6 +150,38 @@ mod tests {
         low_water.raise(&socket, LEAST);
         drop(client);
         assert!(is_readable(&socket, Duration::from_secs(30)));
+    }
+
+    /// The driver listens for changes only, and a large string takes several reads under one mark.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_is_left_is_reported_under_the_same_mark() {
+        use ::mio::unix::SourceFd;
+        use ::mio::{Events, Interest, Poll, Token};
+        use std::os::fd::AsRawFd;
+
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = Socket::from(listener.accept().unwrap().0);
+        let mut poll = Poll::new().unwrap();
+        let mut events = Events::with_capacity(4);
+        let fd = socket.as_raw_fd();
+        poll.registry()
+            .register(&mut SourceFd(&fd), Token(0), Interest::READABLE)
+            .unwrap();
+        let mut low_water = LowWater::default();
+        low_water.raise(&socket, LEAST);
+        client.write_all(&vec![0; LEAST]).unwrap();
+        client.write_all(b"more").unwrap();
+        let mut hear = |patience| {
+            poll.poll(&mut events, Some(patience)).unwrap();
+            !events.is_empty()
+        };
+        assert!(hear(Duration::from_secs(30)));
+        // The parts of what was written may be reported one by one.
+        while hear(Duration::from_millis(500)) {}
+        low_water.raise(&socket, LEAST);
+        assert!(hear(Duration::from_secs(30)));
     }
 
     #[cfg(target_os = "linux")]
