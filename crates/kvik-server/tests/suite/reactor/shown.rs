@@ -40,11 +40,12 @@ fn input_that_has_not_come_whole_is_shown() {
         until_at_least(&mut control, id, "qbuf", 20);
         assert_eq!(number(&mut control, id, "argv-mem"), 0);
         client.send(&[b'x'; 97]);
-        client.send(b"\r\n*2\r\n$4\r\nECHO\r\n$200000\r\n");
-        client.send(&[b'y'; 150_000]);
-        until_at_least(&mut control, id, "argv-mem", 100_000);
-        assert!(number(&mut control, id, "tot-mem") > 100_000);
-        client.send(&[b'y'; 50_000]);
+        client.send(b"\r\n*2\r\n$4\r\nECHO\r\n$40000000\r\n");
+        // More than the kernel lets gather before it is received.
+        client.send(&vec![b'y'; 30_000_000]);
+        until_at_least(&mut control, id, "argv-mem", 1 << 20);
+        assert!(number(&mut control, id, "tot-mem") > 1 << 20);
+        client.send(&vec![b'y'; 10_000_000]);
         client.send(b"\r\n");
         assert!(client.reply().is_some() && client.reply().is_some());
         let whole = ["qbuf", "argv-mem"].map(|name| number(&mut control, id, name));
@@ -58,9 +59,11 @@ fn output_that_is_not_read_is_shown() {
         let mut control = open(&server);
         set_large(&mut control);
         let (mut clogged, id) = clog(&server, &mut control);
-        for name in ["obl", "rbs", "rbp", "omem"] {
-            assert!(number(&mut control, id, name) >= 1 << 20, "{name}");
+        // The kernel may take more meanwhile.
+        for name in ["obl", "rbs", "omem"] {
+            assert!(number(&mut control, id, name) > 0, "{name}");
         }
+        assert!(number(&mut control, id, "rbp") >= 1 << 20);
         assert!(number(&mut control, id, "oll") > 0);
         assert_eq!(field(&mut control, id, "events"), Some("rw".into()));
         for _ in 0..2 * super::UNREAD {
