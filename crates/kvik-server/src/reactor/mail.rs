@@ -25,11 +25,11 @@ use crate::net::{ConnId, Waker};
 use crate::sync::Mutex;
 
 /// Interrupts the wait of a thread.
-pub(crate) trait Bell: Send + Sync {
+pub(crate) trait Ring: Send + Sync {
     fn ring(&self);
 }
 
-impl Bell for Waker {
+impl Ring for Waker {
     fn ring(&self) {
         self.wake();
     }
@@ -42,7 +42,7 @@ pub(crate) struct MailQueue<B = Waker> {
     bell: B,
 }
 
-impl<B: Bell> MailQueue<B> {
+impl<B: Ring> MailQueue<B> {
     pub(crate) fn new(bell: B) -> Self {
         Self {
             waiting: Mutex::new(Vec::new()),
@@ -84,7 +84,7 @@ struct Mail<B> {
     noted: bool,
 }
 
-impl<B: Bell> Letterbox<B> {
+impl<B: Ring> Letterbox<B> {
     /// The mailbox of a client whose connection has not settled yet.
     pub(crate) fn new() -> Self {
         Self {
@@ -122,7 +122,7 @@ impl<B> Mail<B> {
     }
 }
 
-impl<B: Bell> Mailbox for Letterbox<B> {
+impl<B: Ring> Mailbox for Letterbox<B> {
     fn deliver(&self, message: Message) {
         let mut mail = self.mail.lock();
         mail.messages.push_back(message);
@@ -147,7 +147,7 @@ mod tests {
     #[derive(Debug, Default)]
     struct Counted(AtomicUsize);
 
-    impl Bell for Counted {
+    impl Ring for Counted {
         fn ring(&self) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }

@@ -65,9 +65,11 @@ fn output_that_is_not_read_is_shown() {
         let mut control = open(&server);
         set_large(&mut control);
         let (mut clogged, id) = clog(&server, &mut control);
-        for name in ["obl", "rbs", "rbp", "omem"] {
-            assert!(number(&mut control, id, name) >= 1 << 20, "{name}");
+        // The kernel may take more meanwhile.
+        for name in ["obl", "rbs", "omem"] {
+            assert!(number(&mut control, id, name) > 0, "{name}");
         }
+        assert!(number(&mut control, id, "rbp") >= 1 << 20);
         assert!(number(&mut control, id, "oll") > 0);
         assert_eq!(field(&mut control, id, "events"), Some("rw".into()));
         for _ in 0..2 * super::UNREAD {
