@@ -1,7 +1,7 @@
 //! The registry of clients: what CLIENT LIST shows and CLIENT KILL reaches.
 //!
-//! A [`Client`] is shared between the thread that serves it and whoever asks. Numbers are atomics with one writer; the
-//! few texts sit behind a lock that is taken when they change or are shown.
+//! A [`Client`] is shared between the thread that serves it and whoever asks. Numbers are atomics
+//! with one writer; the few texts sit behind a lock that is taken when they change or are shown.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -221,7 +221,8 @@ impl std::fmt::Debug for Client {
     }
 }
 
-/// All clients, by id. One that is killed is shown no more, though its thread may not have closed it yet.
+/// All clients, by id. One that is killed is shown no more, though its thread may not have closed
+/// it yet.
 #[derive(Debug, Default)]
 pub struct Clients {
     last_id: AtomicU64,

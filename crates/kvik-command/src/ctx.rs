@@ -9,8 +9,9 @@ use crate::error::Error;
 use crate::random::Random;
 use crate::session::Session;
 
-/// Everything a handler may use: its words, the reply to write, the keys it declared, its session, and what all
-/// sessions share. A handler that returns an error leaves no reply behind; the executor removes what it wrote.
+/// Everything a handler may use: its words, the reply to write, the keys it declared, its session,
+/// and what all sessions share. A handler that returns an error leaves no reply behind; the
+/// executor removes what it wrote.
 pub struct Ctx<'a> {
     /// The words of the command, its name (and a subcommand's) included.
     pub args: Args<'a>,
@@ -33,7 +34,8 @@ pub struct Ctx<'a> {
 }
 
 impl<'a> Ctx<'a> {
-    /// The word at `index` as a key, with its hash if that is known: it was computed to find the stripe.
+    /// The word at `index` as a key, with its hash if that is known: it was computed to find the
+    /// stripe.
     #[inline]
     pub fn key(&self, index: usize) -> Key<'a> {
         let args: Args<'a> = self.args;

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Lateness of keys that the expiry thread deleted. A key met by a command after its time is gone for that command,
-/// whatever these figures say.
+/// Lateness of keys that the expiry thread deleted. A key met by a command after its time is gone
+/// for that command, whatever these figures say.
 #[derive(Debug, Default)]
 pub struct ExpiryLag {
     last_ms: AtomicU64,

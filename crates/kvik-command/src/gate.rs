@@ -1,7 +1,8 @@
 //! The gate: which commands are refused because of the state that the data set is in.
 //!
-//! While data loads, commands see half of it; while the log or the snapshots fail, a write could not be kept. One word
-//! says whether any of that holds, so an open gate costs a load and a comparison per command.
+//! While data loads, commands see half of it; while the log or the snapshots fail, a write could
+//! not be kept. One word says whether any of that holds, so an open gate costs a load and a
+//! comparison per command.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -61,7 +62,8 @@ impl Gate {
         self.close(Closure::LogFailed);
     }
 
-    /// Passes a command of a session, or says why it is refused. EXEC is judged by what it would run.
+    /// Passes a command of a session, or says why it is refused. EXEC is judged by what it would
+    /// run.
     ///
     /// # Errors
     /// `LOADING` or `MISCONF`.

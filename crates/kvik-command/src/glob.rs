@@ -1,14 +1,15 @@
 //! Glob patterns as Redis matches them: KEYS, SCAN, PSUBSCRIBE, CONFIG GET, ACL.
 //!
-//! `*` any bytes, `?` one byte, `[a-z]` and `[^a-z]` one byte of a set, `\x` the byte `x`.
-//! The corners are Redis' own: a class needs no closing bracket, `[z-a]` is `[a-z]`, `[a-]` is an
+//! `*` any bytes, `?` one byte, `[a-z]` and `[^a-z]` one byte of a set, `\x` the byte `x`. The
+//! corners are Redis' own: a class needs no closing bracket, `[z-a]` is `[a-z]`, `[a-]` is an
 //! unclosed range from `]` to `a`, a final `\` is itself, and the letters of `\x` inside a class
-//! keep their case even when the match ignores case. Ranges compare unsigned bytes on every machine.
+//! keep their case even when the match ignores case. Ranges compare unsigned bytes on every
+//! machine.
 //!
 //! Everything except `*` consumes exactly one byte of text. So the stars cut a pattern into runs of
 //! known length: the first stands at the start of the text, the last at its end, and each of the
-//! others where it fits first. Redis tries a run again at every position, and evaluates a long class
-//! again for every byte; here the cost is
+//! others where it fits first. Redis tries a run again at every position, and evaluates a long
+//! class again for every byte; here the cost is
 //!
 //! - pattern + text where the runs between two stars are plain bytes ([`memmem`] finds them);
 //! - text x run / 64 for a run with `?` or classes, whose positions are tried 64 at once (the
@@ -275,7 +276,8 @@ fn width_of_one(pattern: &[u8]) -> usize {
     }
 }
 
-/// Matches one byte against the first element of `pattern` (not `*`); the element's width if it does.
+/// Matches one byte against the first element of `pattern` (not `*`); the element's width if it
+/// does.
 fn match_one(pattern: &[u8], byte: u8, nocase: bool) -> Option<usize> {
     let (literal, width) = match pattern {
         [] => return None,

@@ -1,7 +1,7 @@
 //! How long calls took: a log-linear histogram, as HdrHistogram (Tene 2012) draws its buckets.
 //!
-//! Each power of two of nanoseconds is cut into eight equal parts, so a value is known to 12.5 %. Recording is an
-//! addition to one counter of one thread.
+//! Each power of two of nanoseconds is cut into eight equal parts, so a value is known to 12.5 %.
+//! Recording is an addition to one counter of one thread.
 
 use crate::stats::Counter;
 
@@ -73,7 +73,8 @@ impl Histogram {
         reached.map_or(0.0, |bucket| upper_bound(bucket) as f64 / 1000.0)
     }
 
-    /// For each power of two of microseconds that adds something: how many calls took at most so long.
+    /// For each power of two of microseconds that adds something: how many calls took at most so
+    /// long.
     pub fn cumulative_us(&self) -> Vec<(u64, u64)> {
         let mut steps: Vec<(u64, u64)> = Vec::new();
         let mut seen = 0;

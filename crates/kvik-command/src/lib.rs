@@ -1,8 +1,9 @@
 //! Every command: declaration and handler.
 //!
-//! [`declare`] says what a command is, [`family`] holds the rows and the handlers they name, [`Ctx`] is what a handler
-//! gets. A handler reads its words, works on keys through the store's guard and writes its reply; who locks stripes,
-//! queues transactions and hands effects on is the crate `kvik` above.
+//! [`declare`] says what a command is, [`family`] holds the rows and the handlers they name,
+//! [`Ctx`] is what a handler gets. A handler reads its words, works on keys through the store's
+//! guard and writes its reply; who locks stripes, queues transactions and hands effects on is the
+//! crate `kvik` above.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +20,7 @@ pub mod gate;
 pub mod glob;
 pub mod histogram;
 pub mod host;
+pub mod image;
 pub mod latency;
 pub mod load;
 pub mod mail;
@@ -49,7 +51,8 @@ pub use settings::Settings;
 /// Runs a command: reads its words, changes keys, writes the reply.
 pub type Handler = fn(&mut Ctx<'_>) -> Result<(), Error>;
 
-/// The Redis version whose behaviour kvik promises, as INFO and HELLO report it to clients that ask.
+/// The Redis version whose behaviour kvik promises, as INFO and HELLO report it to clients that
+/// ask.
 pub const REDIS_VERSION: &str = "7.2.4";
 
 /// The version of kvik.

@@ -1,8 +1,8 @@
 //! The metrics: one table of everything the server measures, from which INFO is written.
 //!
-//! A row says where a figure is shown, under which name, what it means and how it is read off a [`Look`], a consistent
-//! enough picture taken once per reply. A row that has nothing to say here (a server's figure in an embedded store) is
-//! left out rather than invented.
+//! A row says where a figure is shown, under which name, what it means and how it is read off a
+//! [`Look`], a consistent enough picture taken once per reply. A row that has nothing to say here
+//! (a server's figure in an embedded store) is left out rather than invented.
 
 use std::borrow::Cow;
 

@@ -17,7 +17,8 @@ pub enum PauseScope {
 /// The pause in force, if any.
 #[derive(Debug, Default)]
 pub struct Pause {
-    /// End of the pause in milliseconds since the epoch; 0 when there is none. Read before every command.
+    /// End of the pause in milliseconds since the epoch; 0 when there is none. Read before every
+    /// command.
     until_ms: AtomicU64,
     scope: Mutex<Option<PauseScope>>,
     ended: Condvar,
@@ -46,7 +47,8 @@ impl Pause {
         self.ended.notify_all();
     }
 
-    /// Blocks the calling thread until the pause is ended or [`Self::wake`] is called, at most for so long.
+    /// Blocks the calling thread until the pause is ended or [`Self::wake`] is called, at most for
+    /// so long.
     pub fn wait(&self, at_most: Duration) {
         let mut current = self.scope.lock();
         self.ended.wait_for(&mut current, at_most);

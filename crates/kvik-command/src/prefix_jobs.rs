@@ -1,8 +1,9 @@
-//! Deleting every key under a prefix, in the background: what DELPREFIX starts and whoever keeps the store up does.
+//! Deleting every key under a prefix, in the background: what DELPREFIX starts and whoever keeps
+//! the store up does.
 //!
-//! A job walks its keyspace as SCAN does, a page at a time, and deletes what matches no faster than its rate. It sees every
-//! key that is there from its start to its end; keys made meanwhile it may see or not. Jobs take turns. They are not kept
-//! across a restart.
+//! A job walks its keyspace as SCAN does, a page at a time, and deletes what matches no faster than
+//! its rate. It sees every key that is there from its start to its end; keys made meanwhile it may
+//! see or not. Jobs take turns. They are not kept across a restart.
 
 use std::collections::VecDeque;
 

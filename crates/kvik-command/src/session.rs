@@ -153,7 +153,8 @@ impl Session {
         Some(taken)
     }
 
-    /// Takes the transaction to run it. To others the client is in it until [`Self::show_no_transaction`].
+    /// Takes the transaction to run it. To others the client is in it until
+    /// [`Self::show_no_transaction`].
     pub fn start_transaction(&mut self) -> Option<Transaction> {
         self.transaction.take()
     }

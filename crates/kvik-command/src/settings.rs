@@ -1,5 +1,6 @@
-//! The settings that commands and the store obey while running. The server's configuration table writes them; an
-//! embedded store may, too. Each is an atomic, read without coordination at the point of use.
+//! The settings that commands and the store obey while running. The server's configuration table
+//! writes them; an embedded store may, too. Each is an atomic, read without coordination at the
+//! point of use.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
@@ -110,7 +111,8 @@ impl Settings {
         !self.password.read().is_empty()
     }
 
-    /// Whether `password` is the default user's, compared without telling by the time taken how much of it is right.
+    /// Whether `password` is the default user's, compared without telling by the time taken how
+    /// much of it is right.
     pub fn accepts_password(&self, password: &[u8]) -> bool {
         let expected = self.password.read();
         let differences = expected

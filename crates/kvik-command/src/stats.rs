@@ -1,7 +1,7 @@
 //! Counters, kept per thread and added up when somebody looks.
 //!
-//! Each counter has one writer, so counting is a load and a store, not a locked instruction. Resetting remembers the
-//! present sums and subtracts them from then on.
+//! Each counter has one writer, so counting is a load and a store, not a locked instruction.
+//! Resetting remembers the present sums and subtracts them from then on.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -149,7 +149,8 @@ struct Base {
     histograms: Vec<(usize, Histogram)>,
 }
 
-/// Codes that are counted apart. A client may make up codes, and must not fill the memory with them.
+/// Codes that are counted apart. A client may make up codes, and must not fill the memory with
+/// them.
 const MAX_ERROR_CODES: usize = 128;
 
 impl ThreadStats {
@@ -178,8 +179,8 @@ impl CommandTotals {
 }
 
 impl Stats {
-    /// Counters for a thread that will count `commands` commands. A thread that has ended leaves its counters to the
-    /// next one that asks, so the sums never fall.
+    /// Counters for a thread that will count `commands` commands. A thread that has ended leaves
+    /// its counters to the next one that asks, so the sums never fall.
     pub fn thread(&self, commands: usize) -> Arc<ThreadStats> {
         let mut threads = self.threads.lock();
         let idle = threads.iter().find(|stats| Arc::strong_count(stats) == 1);

@@ -32,8 +32,8 @@ pub trait Disk: Send + Sync {
     /// Opens an existing file for writing at its end.
     fn append(&self, path: &Path) -> io::Result<Box<dyn DiskWriter>>;
 
-    /// Writes over bytes of an existing file, which is as long afterwards as before. Durable after a
-    /// [`DiskWriter::sync`] of the file.
+    /// Writes over bytes of an existing file, which is as long afterwards as before. Durable after
+    /// a [`DiskWriter::sync`] of the file.
     fn overwrite(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()>;
 
     /// Gives a file another name in one step, in place of the file that has it.

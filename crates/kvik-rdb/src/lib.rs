@@ -5,8 +5,8 @@
 //! versions 1 to 12 and of Valkey's 80 is read; [`Encoder`] writes the oldest type that holds the
 //! data, so that Redis 7.0 takes whatever it could have written.
 //!
-//! Whole files are divided into their keys by a [`Splitter`], which builds no value, and written by a
-//! [`FileWriter`], which finds out at its end how old the file may be.
+//! Whole files are divided into their keys by a [`Splitter`], which builds no value, and written by
+//! a [`FileWriter`], which finds out at its end how old the file may be.
 //!
 //! Reading pulls: a [`Value`] borrows from the payload and hands out one element after the other,
 //! so a large payload is in memory once. What Redis itself keeps packed (listpacks, intsets) is

@@ -1,4 +1,5 @@
-//! The files of a server: loading them at the start, what the banner says of them, and saving at the end.
+//! The files of a server: loading them at the start, what the banner says of them, and saving at
+//! the end.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -36,8 +37,8 @@ pub(crate) fn announce(config: &Config) {
     tracing::info!("{kept}");
 }
 
-/// Loads the data and opens the log, and says what was found. Shows the progress on a terminal, and every few seconds in
-/// the log otherwise.
+/// Loads the data and opens the log, and says what was found. Shows the progress on a terminal, and
+/// every few seconds in the log otherwise.
 pub(crate) fn open(config: &Config, db: &Db) -> Result<(), OpenError> {
     let (done, is_done) = channel::<()>();
     let found = thread::scope(|scope| {
@@ -93,7 +94,8 @@ fn report(config: &Config, db: &Db, found: &Recovered) {
     tracing::info!("ready to accept connections");
 }
 
-/// Saves before a signal ends the server, as `shutdown-on-sigterm` and its like say. Says whether it may end.
+/// Saves before a signal ends the server, as `shutdown-on-sigterm` and its like say. Says whether
+/// it may end.
 pub(crate) fn save_for_signal(config: &Config, db: &Db, signal: i32) -> bool {
     let key = if signal == signal_hook::consts::SIGINT {
         Key::ShutdownOnSigint

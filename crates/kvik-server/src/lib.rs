@@ -1,6 +1,7 @@
 //! The server: reactor, sessions, configuration.
 //!
-//! [`run`] is the whole program behind a command line; [`Server`] is a server inside another program, as tests use it.
+//! [`run`] is the whole program behind a command line; [`Server`] is a server inside another
+//! program, as tests use it.
 
 pub mod config;
 mod durability;

@@ -2,7 +2,8 @@
 
 use kvik_command::host::ProcessUsage;
 
-/// Kernel clock ticks per second in /proc, fixed by the kernel's interface on all architectures in use.
+/// Kernel clock ticks per second in /proc, fixed by the kernel's interface on all architectures in
+/// use.
 const TICKS_PER_S: f64 = 100.0;
 
 /// Processor time and memory, as of now.

@@ -52,7 +52,8 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
     move |error| StartError::System { what, error }
 }
 
-/// Runs the server that a command line (without the program's name) describes, until a signal or SHUTDOWN ends it.
+/// Runs the server that a command line (without the program's name) describes, until a signal or
+/// SHUTDOWN ends it.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let loaded = config::load(&args, std::env::vars_os(), &mut io::stdin());
@@ -169,8 +170,8 @@ impl Server {
         &self.db
     }
 
-    /// Serves until a signal or SHUTDOWN, then ends in an orderly way. A signal saves first, as configured; if that fails
-    /// the server goes on.
+    /// Serves until a signal or SHUTDOWN, then ends in an orderly way. A signal saves first, as
+    /// configured; if that fails the server goes on.
     fn wait(self, config: &Config) -> ExitCode {
         let why = loop {
             let why = self.stopped.recv().unwrap_or(Stop::Failure);
@@ -209,7 +210,8 @@ impl Drop for Server {
     }
 }
 
-/// The I/O threads while they start: each makes its own driver, and all wait until the store is there.
+/// The I/O threads while they start: each makes its own driver, and all wait until the store is
+/// there.
 struct Crew {
     starts: Vec<Sender<Start>>,
     inboxes: Vec<Arc<Inbox>>,
@@ -307,7 +309,8 @@ fn io_thread(
     }
 }
 
-/// Ends the server when an I/O thread panics: its clients would wait for ever, and new ones with them.
+/// Ends the server when an I/O thread panics: its clients would wait for ever, and new ones with
+/// them.
 struct Lookout<'a>(&'a Sender<Stop>);
 
 impl Drop for Lookout<'_> {

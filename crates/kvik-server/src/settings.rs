@@ -1,8 +1,8 @@
 //! Carries the configuration to those who act on it, at the start and whenever it changes.
 //!
-//! Most directives are read where they act each time ([`Config::int`]). The others arrive here: those
-//! that commands obey are copied into their settings, as the rows of the table say, and the parts of
-//! the server that keep a value of their own are told.
+//! Most directives are read where they act each time ([`Config::int`]). The others arrive here:
+//! those that commands obey are copied into their settings, as the rows of the table say, and the
+//! parts of the server that keep a value of their own are told.
 
 use std::sync::{Arc, Weak};
 
@@ -123,8 +123,8 @@ mod tests {
     use super::*;
     use crate::config::Access;
 
-    /// A store that is no server lets everybody use DEBUG, as nobody else reaches it, and has no files unless it is opened
-    /// with a directory.
+    /// A store that is no server lets everybody use DEBUG, as nobody else reaches it, and has no
+    /// files unless it is opened with a directory.
     const OTHER_IN_A_SERVER: [&str; 4] = ["enable-debug-command", "appendonly", "save", "dir"];
 
     fn settings_of(config: &Config) -> Settings {

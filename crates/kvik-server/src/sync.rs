@@ -1,7 +1,7 @@
 //! The locks and atomics by which threads of a server wait for each other.
 //!
-//! They are parking_lot's and the standard library's. In the tests of [`crate::model`] they are loom's, which runs the threads
-//! in all orders that the memory model allows.
+//! They are parking_lot's and the standard library's. In the tests of [`crate::model`] they are
+//! loom's, which runs the threads in all orders that the memory model allows.
 
 #[cfg(not(all(test, feature = "model")))]
 pub(crate) use {parking_lot::Mutex, std::sync::atomic::AtomicU64};

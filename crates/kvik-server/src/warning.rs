@@ -1,5 +1,5 @@
-//! Warnings that strangers can cause at will, as many as they like: one of each kind a second is logged, and with the next
-//! one how many were not.
+//! Warnings that strangers can cause at will, as many as they like: one of each kind a second is
+//! logged, and with the next one how many were not.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;

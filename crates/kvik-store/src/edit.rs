@@ -162,7 +162,8 @@ impl<'g, T: Typed> Edit<'g, T> {
         if locked.entry(entry).kind() != T::kind() {
             return Err(WrongKind);
         }
-        let (object, account) = locked.keyspace().take_out(entry);
+        let position = locked.position;
+        let (object, account) = locked.keyspace().take_out(position, entry);
         Ok(Begun {
             origin: Origin::Taken(Some(entry)),
             value: T::from_object(object),
@@ -225,7 +226,8 @@ impl<'g, T: Typed> Edit<'g, T> {
 
     #[inline(never)]
     fn take_out_of(&mut self, entry: EntryRef) {
-        let (object, account) = self.locked.keyspace().take_out(entry);
+        let position = self.locked.position;
+        let (object, account) = self.locked.keyspace().take_out(position, entry);
         self.value = T::from_object(object);
         (self.origin, self.account) = (Origin::Taken(Some(entry)), account);
     }
@@ -495,7 +497,8 @@ impl LockedKey<'_> {
 
     /// Deletes up to `max` members whose time has come. Effect: `SREM` or its like.
     pub(crate) fn expire_members(&mut self, entry: EntryRef, max: usize) -> ExpiredMembers {
-        let (mut object, account) = self.keyspace().take_out(entry);
+        let position = self.position;
+        let (mut object, account) = self.keyspace().take_out(position, entry);
         let (verb, key, keyspace) = (object.removal(), self.key, self.keyspace);
         let effects = &mut *self.effects;
         let (mut expired, wanted) = (0, effects.wanted());

@@ -86,7 +86,9 @@ impl<'g> OccupiedEntry<'g> {
         let is_new = state.access == AccessPolicy::Recency;
         let clock = is_new.then(|| state.access.start(state.now));
         // Nearly always the new string takes a cell of the same size.
-        if new != old || !self.locked.keyspace().overwrite(self.entry, &text, clock) {
+        let position = self.locked.position;
+        let mut keyspace = self.locked.keyspace();
+        if new != old || !keyspace.overwrite(position, self.entry, &text, clock) {
             self.replace(text, clock);
         }
         if new != old {

@@ -73,15 +73,14 @@ impl Stripe {
         let Some(mut there) = self.present_mut(keyspace, layout) else {
             return false;
         };
-        let found = there
-            .read()
-            .look_up(layout.position_of(layout.hash_of(key)), key.name);
+        let position = layout.position_of(layout.hash_of(key));
+        let found = there.read().look_up(position, key.name);
         let Some((entry, _)) = found.filter(|(_, entry)| !entry.may_expire()) else {
             return false;
         };
         let clock = AccessPolicy::Recency.start(now);
         let text = Text::of(Cow::Borrowed(string));
-        there.overwrite(entry, &text, Some(clock))
+        there.overwrite(position, entry, &text, Some(clock))
     }
 }
 

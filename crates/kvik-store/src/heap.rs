@@ -22,6 +22,7 @@ use crate::UnixMs;
 use crate::cells::{
     CellValue, Cells, EXTERNAL_BYTES, Head, KEY, ValueForm, bytes_before_value, key_bytes,
 };
+use crate::image::Imaging;
 use crate::journal::Journals;
 use crate::layout::Layout;
 use crate::memory::{Memory, MemoryMut};
@@ -59,6 +60,8 @@ pub(crate) struct Heap {
     pub(crate) journals: Journals,
     /// Copies that are being made.
     shadows: Vec<Shadow>,
+    /// Who gets entries before they change, while an image is taken.
+    pub(crate) imaging: Option<Box<Imaging>>,
     /// Room for packed bytes while they change.
     scratch: Vec<u8>,
 }
@@ -118,6 +121,7 @@ impl Heap {
             doomed: Vec::new(),
             journals: Journals::default(),
             shadows: Vec::new(),
+            imaging: None,
             scratch: Vec::new(),
         }
     }
@@ -353,6 +357,12 @@ impl Heap {
             cell_bytes,
         };
         (object, ledger)
+    }
+
+    /// The collection of an entry, if it is one that has its own place.
+    pub(crate) fn object_mut(&mut self, entry: EntryRef) -> Option<&mut Object> {
+        let index = self.entry(entry).record.object()?;
+        Some(&mut self.objects.get_mut(index).object)
     }
 
     /// How the value of an entry is stored.

@@ -15,13 +15,14 @@
 //! | has its packed value changed | `splice`, `set_packed` |
 //! | lends its collection to an edit | `take_out`, and `put_back` or `give_back` |
 //!
-//! A whole keyspace goes by [`Keyspace::detach`] and [`Keyspace::swap`]. The members of a collection
-//! that is taken out change through [`MemoryMut`](crate::memory::MemoryMut). Access clocks
-//! (`set_clock`) are not content.
+//! A whole keyspace goes by [`Keyspace::detach`] and [`Keyspace::swap`]. The members of a
+//! collection that is taken out change through [`MemoryMut`](crate::memory::MemoryMut). Access
+//! clocks (`set_clock`) are not content.
 
 use crate::UnixMs;
 use crate::cells::ValueForm;
 use crate::heap::{Content, Heap, HeapEntry, Ledger};
+use crate::image::Cut;
 use crate::layout::Layout;
 use crate::object::Object;
 use crate::raw::entry_ref::EntryRef;
@@ -36,6 +37,8 @@ pub(crate) struct Keyspace {
     /// Number of entries that expire.
     volatile: usize,
     entry_bytes: usize,
+    /// What an image still lacks of the entries, while one is taken.
+    pub(crate) cut: Option<Box<Cut>>,
 }
 
 /// All of an entry but its key.
@@ -86,9 +89,9 @@ pub(crate) struct KeyspaceMut<'a> {
 }
 
 /// What a table asks about entries.
-struct HeapKeys<'a> {
-    heap: &'a Heap,
-    layout: &'a Layout,
+pub(crate) struct HeapKeys<'a> {
+    pub(crate) heap: &'a Heap,
+    pub(crate) layout: &'a Layout,
 }
 
 impl Keys for HeapKeys<'_> {
@@ -165,6 +168,7 @@ impl Keyspace {
         self.table.swap(&mut other.table);
         std::mem::swap(&mut self.volatile, &mut other.volatile);
         std::mem::swap(&mut self.entry_bytes, &mut other.entry_bytes);
+        std::mem::swap(&mut self.cut, &mut other.cut);
     }
 }
 
@@ -244,6 +248,7 @@ impl<'a> KeyspaceMut<'a> {
             expire_at,
             clock,
         } = new;
+        self.before_change(position);
         let before = self.heap.live_bytes() - self.heap.bytes_in_place(&content);
         let entry = self
             .heap
@@ -326,10 +331,12 @@ impl<'a> KeyspaceMut<'a> {
     #[inline]
     pub(crate) fn overwrite(
         &mut self,
+        position: Position,
         entry: EntryRef,
         text: &Text<'_>,
         clock: Option<u32>,
     ) -> bool {
+        self.before_change(position);
         self.heap.cells.overwrite(entry, text, clock)
     }
 
@@ -357,6 +364,7 @@ impl<'a> KeyspaceMut<'a> {
         old: usize,
         new: usize,
     ) -> (EntryRef, &'a mut [u8]) {
+        self.before_change(position);
         let before = self.heap.live_bytes();
         let (to, value) = self.heap.cells.splice(entry, at, old, new);
         if to != entry {
@@ -374,6 +382,7 @@ impl<'a> KeyspaceMut<'a> {
         form: ValueForm,
         bytes: &[u8],
     ) -> bool {
+        self.before_change(position);
         let before = self.heap.live_bytes();
         let to = self.heap.cells.set_packed(entry, form, bytes);
         if let Some(to) = to.filter(|to| *to != entry) {
@@ -383,7 +392,8 @@ impl<'a> KeyspaceMut<'a> {
     }
 
     /// Takes the collection of an entry out, to change it.
-    pub(crate) fn take_out(&mut self, entry: EntryRef) -> (Object, Account) {
+    pub(crate) fn take_out(&mut self, position: Position, entry: EntryRef) -> (Object, Account) {
+        self.before_change(position);
         let live_bytes = self.heap.live_bytes();
         let (object, ledger) = self.heap.take_out(entry);
         (object, Account { ledger, live_bytes })
@@ -417,6 +427,7 @@ impl<'a> KeyspaceMut<'a> {
         account: Account,
         clock: u32,
     ) -> EntryRef {
+        self.before_change(position);
         let entry = self.heap.create(key, object, account.ledger, clock);
         self.enter(position, entry, account.live_bytes);
         entry
@@ -468,6 +479,7 @@ impl<'a> KeyspaceMut<'a> {
 
     /// Takes an entry out of table and account.
     fn forget(&mut self, position: Position, entry: EntryRef) {
+        self.before_change(position);
         let there = self.heap.entry(entry);
         self.keyspace.entry_bytes -= there.bytes();
         self.keyspace.volatile -= usize::from(there.expire_at().is_some());
@@ -485,6 +497,7 @@ impl<'a> KeyspaceMut<'a> {
         entry: EntryRef,
         change: impl FnOnce(&mut Heap) -> (EntryRef, R),
     ) -> (EntryRef, R) {
+        self.before_change(position);
         let before = self.heap.live_bytes();
         let (to, result) = change(self.heap);
         self.moved(position, entry, to, before);

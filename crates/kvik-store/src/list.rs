@@ -275,7 +275,15 @@ impl List {
         }
     }
 
-    fn as_ref(&self) -> ListRef<'_> {
+    /// The same list, which shares its nodes, if it has nodes.
+    pub(crate) fn share(&mut self) -> Option<Self> {
+        match self {
+            Self::Pack(_) => None,
+            Self::Quick(list) => Some(Self::Quick(Box::new(list.share()))),
+        }
+    }
+
+    pub(crate) fn as_ref(&self) -> ListRef<'_> {
         match self {
             Self::Pack(pack) => ListRef::Pack(pack),
             Self::Quick(list) => ListRef::Quick(QuicklistRef::new(list)),

@@ -58,7 +58,12 @@ impl Stream {
         self.0.get_or_insert_default()
     }
 
-    fn as_view(&self) -> StreamRef<'_> {
+    /// The same stream, which shares its nodes.
+    pub(crate) fn share(&mut self) -> Self {
+        Self::from(self.body_mut().share())
+    }
+
+    pub(crate) fn as_view(&self) -> StreamRef<'_> {
         StreamRef { body: self.body() }
     }
 }
@@ -113,7 +118,7 @@ impl Collection for Stream {
     }
 
     fn copy_to(&mut self, _from: &Cells, _to: &mut MemoryMut<'_>) -> Self {
-        Self::from(self.body_mut().share())
+        self.share()
     }
 }
 

@@ -1,6 +1,7 @@
 //! A stripe: its part of every keyspace, their entries, and who watches keys in it.
 
 mod compaction;
+mod imaging;
 mod prefetch;
 
 use std::sync::Arc;
@@ -26,6 +27,9 @@ pub struct Stripe {
     shared: Arc<SharedTables>,
     /// Entries of emptied keyspaces that are still to be freed.
     detached: Vec<Detached>,
+    /// Contents of emptied keyspaces that an image still lacks.
+    #[expect(clippy::vec_box, reason = "walked together with the boxed keyspaces")]
+    kept: Vec<Box<Keyspace>>,
     compacting: Option<Compacting>,
     pub(crate) watches: Watches,
     next_due: Due,
@@ -65,7 +69,8 @@ impl Stripe {
     /// Bytes that the stripe keeps from the system: [`Self::bytes`], what [`Self::reclaim`] has yet
     /// to free, and free room between entries.
     pub fn resident_bytes(&self) -> usize {
-        let tables = self.present().map(|keyspace| keyspace.table.bytes());
+        let kept = self.kept.iter().map(|keyspace| &**keyspace);
+        let tables = self.present().chain(kept).map(|it| it.table.bytes());
         self.heap.resident_bytes() + tables.sum::<usize>()
     }
 
@@ -159,6 +164,9 @@ impl Stripe {
         if let Some(Some(keyspace)) = keyspace
             && keyspace.bytes() > 0
         {
+            if Self::keep_for_image(&mut self.kept, keyspace) {
+                return;
+            }
             let detached = keyspace.detach();
             self.detached.push(detached);
         }
@@ -210,6 +218,7 @@ impl Default for Stripe {
             shared: Arc::new(SharedTables::new(heap.cells.arena.directory())),
             heap,
             detached: Vec::new(),
+            kept: Vec::new(),
             compacting: None,
             watches: Watches::default(),
             next_due: Due::NEVER,

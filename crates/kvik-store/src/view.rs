@@ -30,6 +30,22 @@ impl<'a> View<'a> {
         }
     }
 
+    /// An entry of which nothing is hidden, at another time than that of a guard.
+    pub(crate) fn at(
+        entry: HeapEntry<'a>,
+        layout: &'a Layout,
+        now: UnixMs,
+        access: AccessPolicy,
+    ) -> Self {
+        Self {
+            entry,
+            layout,
+            now,
+            hidden_until: 0,
+            access,
+        }
+    }
+
     /// The key.
     pub fn key(&self) -> &'a [u8] {
         self.entry.key()

@@ -263,7 +263,8 @@ impl Command {
         !matches!(self.shape, KeyShape::None)
     }
 
-    /// The position of the key in an accepted call, when the command has exactly one, at a fixed place.
+    /// The position of the key in an accepted call, when the command has exactly one, at a fixed
+    /// place.
     #[inline]
     pub fn only_key(&self, args: Args<'_>) -> Option<usize> {
         match self.shape {

@@ -45,12 +45,13 @@ pub type AccessBy = fn(Args<'_>) -> KeyFlags;
 /// Whether the arguments of one call make a command reach keys that they do not name.
 pub type ReachesAll = fn(Args<'_>) -> bool;
 
-/// Does a part of what a call needs beforehand and takes long, and says whether there is more. It must not be seen, for the
-/// call may never come.
+/// Does a part of what a call needs beforehand and takes long, and says whether there is more. It
+/// must not be seen, for the call may never come.
 pub type Preparation = fn(&mut Guard<'_>, Args<'_>, &Engine) -> bool;
 
-/// Whether a call can run now. If not, until when it is put off at most, in milliseconds since the epoch; it is asked again
-/// then or when something has ended that commands wait for. The last argument is the present time in the same unit.
+/// Whether a call can run now. If not, until when it is put off at most, in milliseconds since the
+/// epoch; it is asked again then or when something has ended that commands wait for. The last
+/// argument is the present time in the same unit.
 pub type Readiness = fn(&mut Session, Args<'_>, &Engine, u64) -> Option<u64>;
 
 /// Since when a command is not to be used any more, and what to use instead.

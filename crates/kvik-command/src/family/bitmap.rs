@@ -1,7 +1,8 @@
 //! Bitmaps: strings as arrays of bits, the most significant bit of the first byte first.
 //!
-//! A bit beyond the end of a string is 0, and so is every bit of a key that does not exist. A change that leaves all
-//! bytes as they are is none; any other is written as the few bytes it concerns.
+//! A bit beyond the end of a string is 0, and so is every bit of a key that does not exist. A
+//! change that leaves all bytes as they are is none; any other is written as the few bytes it
+//! concerns.
 
 mod bits;
 mod field;

@@ -1,4 +1,5 @@
-//! Times as arguments: what EX, PX, EXAT and PXAT and the commands of the same kinds say about when a key expires.
+//! Times as arguments: what EX, PX, EXAT and PXAT and the commands of the same kinds say about when
+//! a key expires.
 
 use kvik_resp::{ArgsIter, parse_i64};
 
@@ -29,7 +30,8 @@ pub(super) enum Life<'a> {
 }
 
 impl<'a> Life<'a> {
-    /// What an option in capitals says, with its operand from the words behind it; nothing if it is another option.
+    /// What an option in capitals says, with its operand from the words behind it; nothing if it is
+    /// another option.
     pub(super) fn named(option: &[u8], rest: &mut ArgsIter<'a>) -> Option<Self> {
         let format = match option {
             b"KEEPTTL" => return Some(Self::Keep),

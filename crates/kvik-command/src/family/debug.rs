@@ -34,7 +34,8 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-/// A subcommand: its name, the words that follow it at least and at most, its usage and what it does.
+/// A subcommand: its name, the words that follow it at least and at most, its usage and what it
+/// does.
 struct Probe {
     name: &'static str,
     words: std::ops::RangeInclusive<usize>,

@@ -1,7 +1,8 @@
 //! Positions on the earth: rows, and the commands about single members.
 //!
-//! They are sorted sets. The score of a member is the number of the cell that it is in, on a grid of 2^26 by 2^26 cells; cells
-//! with a common prefix lie together, so an area is a few ranges of scores. What is read back is the centre of the cell.
+//! They are sorted sets. The score of a member is the number of the cell that it is in, on a grid
+//! of 2^26 by 2^26 cells; cells with a common prefix lie together, so an area is a few ranges of
+//! scores. What is read back is the centre of the cell.
 
 mod area;
 mod cell;
@@ -300,7 +301,8 @@ fn reply_distance(reply: &mut Reply<'_>, distance: f64) {
 }
 
 fn fixed(distance: f64) -> String {
-    // The nearest one of ten-thousandths as they are after the multiplication, not of the exact product.
+    // The nearest one of ten-thousandths as they are after the multiplication, not of the exact
+    // product.
     let scaled = (distance * 10_000.0).round_ties_even() as i64;
     format!("{}.{:04}", scaled / 10_000, scaled % 10_000)
 }

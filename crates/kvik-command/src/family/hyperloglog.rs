@@ -1,8 +1,8 @@
 //! HyperLogLog: how many different elements were added to a key, within 0.81 %.
 //!
-//! A sketch is a string in Redis' own format ([`sketch`]), so GET, SET and RESTORE carry it from one server to another.
-//! What a string holds is never trusted: one that is no sketch is refused, one that only looks like it is found out
-//! where it is read.
+//! A sketch is a string in Redis' own format ([`sketch`]), so GET, SET and RESTORE carry it from
+//! one server to another. What a string holds is never trusted: one that is no sketch is refused,
+//! one that only looks like it is found out where it is read.
 
 mod debug;
 mod dense;
@@ -108,8 +108,8 @@ fn sparse_max(ctx: &Ctx<'_>) -> usize {
     ctx.engine.settings.hll_sparse_max()
 }
 
-/// Replaces a sketch by a newer one. Only what differs is written, or where nothing does the byte that marks the count:
-/// who watches the key learns of it in any case.
+/// Replaces a sketch by a newer one. Only what differs is written, or where nothing does the byte
+/// that marks the count: who watches the key learns of it in any case.
 fn replace(occupied: &mut OccupiedEntry<'_>, new: &Sketch) -> Result<(), Error> {
     let new = new.bytes();
     let old = string(occupied.view())?.to_vec();
@@ -203,7 +203,8 @@ fn pfcount(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The count of one key, which is written down in it. A follower leaves that to the store that it follows.
+/// The count of one key, which is written down in it. A follower leaves that to the store that it
+/// follows.
 fn count_one(ctx: &mut Ctx<'_>) -> Result<u64, Error> {
     let key = &ctx.args[1];
     let Some(view) = ctx.keys.read(key) else {

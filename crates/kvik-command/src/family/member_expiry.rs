@@ -1,8 +1,10 @@
-//! Members of sets, sorted sets and hashes that expire: the commands that users of KeyDB (`EXPIREMEMBER` and its like) and
-//! of Dragonfly (`SADDEX`, `FIELDEXPIRE`, `FIELDTTL`) know, for all three types.
+//! Members of sets, sorted sets and hashes that expire: the commands that users of KeyDB
+//! (`EXPIREMEMBER` and its like) and of Dragonfly (`SADDEX`, `FIELDEXPIRE`, `FIELDTTL`) know, for
+//! all three types.
 //!
-//! A member goes away at its time by itself, and SCARD, ZCARD and HLEN never count one that is gone. Adding a member that is
-//! there leaves its time alone, but for SADDEX; setting a hash field clears it, as HSET does.
+//! A member goes away at its time by itself, and SCARD, ZCARD and HLEN never count one that is
+//! gone. Adding a member that is there leaves its time alone, but for SADDEX; setting a hash field
+//! clears it, as HSET does.
 
 use kvik_store::{Guard, Kind, UnixMs, ValueRef};
 
@@ -193,7 +195,8 @@ fn expiry(
     }))
 }
 
-/// Sets or clears when a member expires, and says whether there is such a member. One whose time has come is deleted.
+/// Sets or clears when a member expires, and says whether there is such a member. One whose time
+/// has come is deleted.
 fn set_expiry(
     keys: &mut Guard<'_>,
     key: &[u8],

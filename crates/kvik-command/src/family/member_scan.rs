@@ -31,8 +31,9 @@ pub(super) struct Page<'p> {
 }
 
 impl<'a> MemberScan<'a> {
-    /// Reads the arguments of a scan of the key at position 1; `check` refuses a value of another type. Where there is no
-    /// key the reply is written and there is no scan. `flag` is an option without a value that the command knows.
+    /// Reads the arguments of a scan of the key at position 1; `check` refuses a value of another
+    /// type. Where there is no key the reply is written and there is no scan. `flag` is an option
+    /// without a value that the command knows.
     ///
     /// # Errors
     /// As Redis has them.
@@ -87,8 +88,8 @@ impl<'a> MemberScan<'a> {
         Ok(2)
     }
 
-    /// Writes the reply: `walk` visits members from the cursor on, hands each to the page until that says no, and returns
-    /// the cursor to go on with.
+    /// Writes the reply: `walk` visits members from the cursor on, hands each to the page until
+    /// that says no, and returns the cursor to go on with.
     pub(super) fn answer(
         &self,
         reply: &mut Reply<'_>,
@@ -112,7 +113,8 @@ impl<'a> MemberScan<'a> {
 }
 
 impl Page<'_> {
-    /// Offers a member, which `write` writes as one element if its name matches; says whether to go on.
+    /// Offers a member, which `write` writes as one element if its name matches; says whether to go
+    /// on.
     pub(super) fn element(
         &mut self,
         name: &[u8],

@@ -1,7 +1,7 @@
 //! Files: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, WAITAOF, BACKUP, and what DEBUG does with them.
 //!
-//! A command that waits for a disk is put off before it holds anything, and offered again until the work has ended; its
-//! session keeps what it waits for. The handler runs when the result is there.
+//! A command that waits for a disk is put off before it holds anything, and offered again until the
+//! work has ended; its session keeps what it waits for. The handler runs when the result is there.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -12,7 +12,8 @@ use crate::declare::{Category, Command, Group, Row};
 use crate::persistence::{Begun, Cancelled, Reload, Task, Waiting};
 use crate::{Ctx, Engine, Error, Session};
 
-/// How long a connection that waits is left alone when nobody says that its wait is over, in milliseconds.
+/// How long a connection that waits is left alone when nobody says that its wait is over, in
+/// milliseconds.
 const RETRY_MS: u64 = 100;
 
 /// The rows of this family.
@@ -77,8 +78,8 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-/// Begins a task for a session, or asks how far it is. Returns until when the command is put off, if it is; else the
-/// session holds the answer.
+/// Begins a task for a session, or asks how far it is. Returns until when the command is put off,
+/// if it is; else the session holds the answer.
 pub(super) fn wait_for_task(
     session: &mut Session,
     engine: &Engine,

@@ -1,8 +1,9 @@
-//! SORT: the elements of a list, set or sorted set in another order, by what other keys hold if asked.
+//! SORT: the elements of a list, set or sorted set in another order, by what other keys hold if
+//! asked.
 //!
-//! Keys that BY and GET name by a pattern are known only while the command runs, so a call with such a pattern holds every
-//! stripe; the others hold the stripes of the key and of the destination. Elements are compared as bytes, whatever the
-//! locale of the machine.
+//! Keys that BY and GET name by a pattern are known only while the command runs, so a call with
+//! such a pattern holds every stripe; the others hold the stripes of the key and of the
+//! destination. Elements are compared as bytes, whatever the locale of the machine.
 
 use std::cmp::Ordering;
 
@@ -338,8 +339,8 @@ fn number(text: &[u8]) -> Result<f64, Error> {
     ))
 }
 
-/// What a pattern finds for an element: the string of the key that it names with the element in place of its first `*`,
-/// or, behind `->`, a field of the hash there.
+/// What a pattern finds for an element: the string of the key that it names with the element in
+/// place of its first `*`, or, behind `->`, a field of the hash there.
 fn found_by(keys: &mut Guard<'_>, pattern: &[u8], element: &[u8]) -> Option<Vec<u8>> {
     if pattern == b"#" {
         return Some(element.to_vec());

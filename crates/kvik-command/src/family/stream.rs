@@ -1,7 +1,7 @@
 //! Streams: rows, and what the commands have in common.
 //!
-//! XREAD and XREADGROUP answer at once, also when BLOCK asks to wait: then as Redis does where a client may not be made
-//! to wait.
+//! XREAD and XREADGROUP answer at once, also when BLOCK asks to wait: then as Redis does where a
+//! client may not be made to wait.
 
 mod claim;
 mod entries;

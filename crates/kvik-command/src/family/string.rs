@@ -249,8 +249,8 @@ pub(super) fn store_raw(keys: &mut Guard<'_>, key: &[u8], value: &[u8], expiry: 
     }
 }
 
-/// Replaces a value by a string that a command has computed and that is not empty. Redis keeps such strings raw, where
-/// it embeds short ones and packs integers that a client has written.
+/// Replaces a value by a string that a command has computed and that is not empty. Redis keeps such
+/// strings raw, where it embeds short ones and packs integers that a client has written.
 pub(super) fn set_raw(occupied: &mut OccupiedEntry<'_>, value: &[u8], expiry: Expiry) {
     occupied.set(NewString::Bytes(value), expiry);
     if occupied.view().encoding() != Encoding::Raw {
@@ -288,8 +288,8 @@ fn reply_with(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<bool, Error> {
     Ok(found.is_some())
 }
 
-/// Stores a string if the condition holds, and says whether it did. Where the string would expire at once, the key is
-/// deleted instead.
+/// Stores a string if the condition holds, and says whether it did. Where the string would expire
+/// at once, the key is deleted instead.
 fn store(
     keys: &mut Guard<'_>,
     key: &[u8],

@@ -1,9 +1,9 @@
 //! CL.THROTTLE: a rate limiter in one command, as the module redis-cell and Dragonfly have it.
 //!
-//! The generic cell rate algorithm: a key holds the time at which all that was admitted would have arrived if it had
-//! come evenly spaced, in nanoseconds since the epoch. What is asked for moves that time forward, and is refused if it
-//! then lies further ahead than the burst allows. Nothing refills in the background, and once the time is past the key
-//! has nothing to say and expires.
+//! The generic cell rate algorithm: a key holds the time at which all that was admitted would have
+//! arrived if it had come evenly spaced, in nanoseconds since the epoch. What is asked for moves
+//! that time forward, and is refused if it then lies further ahead than the burst allows. Nothing
+//! refills in the background, and once the time is past the key has nothing to say and expires.
 
 use kvik_resp::parse_i64;
 use kvik_store::{Expiry, IntText, NewString, View};
@@ -50,7 +50,8 @@ struct Verdict {
     limited: bool,
     /// Requests that may come at once now.
     remaining: i64,
-    /// Nanoseconds after which a refused request would be admitted; none if it is admitted or never can be.
+    /// Nanoseconds after which a refused request would be admitted; none if it is admitted or never
+    /// can be.
     retry_after: Option<i128>,
     /// Nanoseconds after which as many may come at once as at first.
     reset_after: i128,

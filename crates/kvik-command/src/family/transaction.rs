@@ -1,7 +1,7 @@
 //! Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 //!
-//! Queueing and EXEC itself belong to the executor in the crate above, which alone can lock the stripes of all queued
-//! commands at once.
+//! Queueing and EXEC itself belong to the executor in the crate above, which alone can lock the
+//! stripes of all queued commands at once.
 
 use std::sync::atomic::Ordering::Relaxed;
 

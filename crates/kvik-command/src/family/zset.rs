@@ -356,7 +356,8 @@ pub(super) fn reply_name(reply: &mut Reply<'_>, name: StringRef<'_>) {
     reply.bulk(name.text(&mut IntText::default()));
 }
 
-/// Writes a header for so many members, each with its score if that is wanted: RESP2 has one flat array.
+/// Writes a header for so many members, each with its score if that is wanted: RESP2 has one flat
+/// array.
 fn reply_len(reply: &mut Reply<'_>, len: usize, with_scores: bool) {
     let flat = with_scores && reply.protocol() == Protocol::Resp2;
     reply.array(if flat { 2 * len } else { len });

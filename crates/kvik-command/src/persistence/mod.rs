@@ -1,7 +1,9 @@
-//! Saving and logging, as commands need them: tasks that run on a thread of their own, and figures for INFO.
+//! Saving and logging, as commands need them: tasks that run on a thread of their own, and figures
+//! for INFO.
 //!
-//! A command never waits for a disk on the thread that runs it. It begins a [`Task`] and either replies at once, or its
-//! connection is put aside and the command offered again until the task has ended ([`Waiting`]).
+//! A command never waits for a disk on the thread that runs it. It begins a [`Task`] and either
+//! replies at once, or its connection is put aside and the command offered again until the task has
+//! ended ([`Waiting`]).
 
 mod settings;
 

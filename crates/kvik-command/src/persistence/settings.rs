@@ -1,4 +1,5 @@
-//! The settings about files. Each is read where it acts; the server's configuration table writes them.
+//! The settings about files. Each is read where it acts; the server's configuration table writes
+//! them.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -84,9 +85,11 @@ pub struct FileSettings {
     pub retention_bytes: AtomicU64,
     /// Seconds for which they are kept (`log-retention-age`); 0 is no limit.
     pub retention_age_s: AtomicU64,
-    /// Bytes of images that may wait before commands that write are put off (`snapshot-buffer-limit`).
+    /// Bytes of images that may wait before commands that write are put off
+    /// (`snapshot-buffer-limit`).
     pub snapshot_buffer_bytes: AtomicU64,
-    /// Microseconds to wait per key while saving, and while loading: for tests (`rdb-key-save-delay`, `key-load-delay`).
+    /// Microseconds to wait per key while saving, and while loading: for tests
+    /// (`rdb-key-save-delay`, `key-load-delay`).
     pub save_delay_us: AtomicU64,
     /// See [`Self::save_delay_us`].
     pub load_delay_us: AtomicU64,
@@ -126,7 +129,8 @@ impl FileSettings {
         }
     }
 
-    /// Whether the log notes the time: as configured, or because it is kept to go back to any second.
+    /// Whether the log notes the time: as configured, or because it is kept to go back to any
+    /// second.
     pub fn wants_timestamps(&self) -> bool {
         self.timestamps.load(Ordering::Relaxed) || self.retention_bytes.load(Ordering::Relaxed) > 0
     }

@@ -1,8 +1,9 @@
 //! Reads a configuration file into named settings with their line numbers, in either syntax.
 //!
-//! redis.conf: one directive per line, words by Redis' quoting, `#` begins a comment line. kvik.toml:
-//! `port = 6380`, lists for several words, and tables whose name is joined to their keys, so that
-//! `[tls] port = 6390` is `tls-port`. What the names and words mean is not known here.
+//! redis.conf: one directive per line, words by Redis' quoting, `#` begins a comment line.
+//! kvik.toml: `port = 6380`, lists for several words, and tables whose name is joined to their
+//! keys, so that `[tls] port = 6390` is `tls-port`. What the names and words mean is not known
+//! here.
 
 use std::ops::Range;
 use std::path::Path;
@@ -23,7 +24,8 @@ pub(super) enum Syntax {
 }
 
 impl Syntax {
-    /// By the extension `.toml` or `.conf`, else by the first line that is neither blank nor a comment.
+    /// By the extension `.toml` or `.conf`, else by the first line that is neither blank nor a
+    /// comment.
     pub(super) fn of(path: Option<&Path>, text: &[u8]) -> Self {
         match path.and_then(Path::extension) {
             Some(extension) if extension == "toml" => Self::Toml,
@@ -203,7 +205,8 @@ impl TomlReader<'_> {
         }
     }
 
-    /// Collects the lines of a table that is one directive's value. An inline table is one value to the rewriter.
+    /// Collects the lines of a table that is one directive's value. An inline table is one value to
+    /// the rewriter.
     fn entries(&mut self, name: &str, table: &DeTable<'_>, span: Range<usize>) {
         let is_inline = self.text[span.clone()].starts_with('{');
         for (key, value) in table {

@@ -1,7 +1,7 @@
 //! The command line, in Redis' style: `[file] [--directive word...]... [-]`.
 //!
-//! A flag takes every following word up to the next `--`, so `--bind 127.0.0.1 ::1` and `--save ""` work
-//! unquoted; `--port=6380` works, too. `-` reads a configuration from standard input.
+//! A flag takes every following word up to the next `--`, so `--bind 127.0.0.1 ::1` and `--save ""`
+//! work unquoted; `--port=6380` works, too. `-` reads a configuration from standard input.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

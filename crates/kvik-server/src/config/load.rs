@@ -1,4 +1,5 @@
-//! Brings the sources together: defaults, then the file, then the environment, then flags; the last one wins.
+//! Brings the sources together: defaults, then the file, then the environment, then flags; the last
+//! one wins.
 //!
 //! Within one source, repeated `save` and `rename-command` lines add up and any other repetition
 //! replaces. A directive that nobody knows and a bad value refuse to start: a server that ignores
@@ -32,7 +33,8 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
-/// Loads the configuration that a command line (without the program's name), environment and standard input give.
+/// Loads the configuration that a command line (without the program's name), environment and
+/// standard input give.
 ///
 /// # Errors
 /// On an unknown flag, an unreadable file or a value that is not accepted.
@@ -115,8 +117,9 @@ impl Loader {
         Ok(loader)
     }
 
-    /// Decides about log and snapshots where only one of them is spoken of. `memory` turns off what nobody has asked for.
-    /// Who says how to save, and nothing of a log, means snapshots alone: that is what a redis.conf says so.
+    /// Decides about log and snapshots where only one of them is spoken of. `memory` turns off what
+    /// nobody has asked for. Who says how to save, and nothing of a log, means snapshots alone:
+    /// that is what a redis.conf says so.
     fn choose_files(&mut self) -> Result<(), LoadError> {
         let is_default = |key: Key| self.layers[key as usize] == Layer::Default;
         let is_memory = self.values[Key::Memory as usize] == Value::Number(1);

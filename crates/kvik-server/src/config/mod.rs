@@ -220,8 +220,8 @@ impl Config {
         self.file.as_deref()
     }
 
-    /// Names and values that match any of `patterns`, as CONFIG GET replies: each name once, aliases too.
-    /// A name that is no pattern is answered as it was spelled.
+    /// Names and values that match any of `patterns`, as CONFIG GET replies: each name once,
+    /// aliases too. A name that is no pattern is answered as it was spelled.
     #[must_use]
     pub fn get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
         let mut found: Vec<(String, Vec<u8>)> = Vec::new();

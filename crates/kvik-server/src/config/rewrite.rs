@@ -1,9 +1,9 @@
 //! CONFIG REWRITE: brings the file the server was started with up to date.
 //!
-//! Only what differs is touched: the file is read again, and each directive whose value there is not the one
-//! in force has its lines (or TOML value) replaced where they stand, or is added. Comments, order, unknown
-//! directives and includes stay. The new text replaces the file by a rename, so no reader and no crash ever
-//! sees half of it.
+//! Only what differs is touched: the file is read again, and each directive whose value there is
+//! not the one in force has its lines (or TOML value) replaced where they stand, or is added.
+//! Comments, order, unknown directives and includes stay. The new text replaces the file by a
+//! rename, so no reader and no crash ever sees half of it.
 
 use std::io::{ErrorKind, Write};
 use std::ops::Range;
@@ -142,7 +142,8 @@ impl Edits<'_> {
         Ok(())
     }
 
-    /// Client classes in a table of their own: those that stand there are replaced, the others follow the last.
+    /// Client classes in a table of their own: those that stand there are replaced, the others
+    /// follow the last.
     fn limit_entries(&mut self, key: Key, limits: &[value::BufferLimit; 3], last: &Range<usize>) {
         let end = line_end(self.text, last.end);
         for class in 0..limits.len() {
@@ -204,7 +205,8 @@ fn splice(text: &[u8], changes: &[(Range<usize>, String)]) -> Vec<u8> {
     new
 }
 
-/// Where a line for TOML's root table may be added: after its last line, which comes before any table.
+/// Where a line for TOML's root table may be added: after its last line, which comes before any
+/// table.
 fn end_of_root(text: &[u8], settings: &[Setting]) -> usize {
     let last = settings
         .iter()
@@ -339,7 +341,8 @@ mod tests {
         assert_eq!(mode(&path), 0o600);
     }
 
-    /// Starts with `old` as the file, changes `pairs`, rewrites; the new text, which must load to the same values.
+    /// Starts with `old` as the file, changes `pairs`, rewrites; the new text, which must load to
+    /// the same values.
     fn rewrite(name: &str, old: &str, pairs: &[(&str, &str)]) -> String {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(name);

@@ -8,7 +8,8 @@ use kvik_command::persistence::SaveRule;
 use super::path_of;
 use super::value::{self, Value};
 
-/// One directive: everything that flags, environment, files, CONFIG and the documentation know of it.
+/// One directive: everything that flags, environment, files, CONFIG and the documentation know of
+/// it.
 pub struct Row {
     /// Redis' spelling, lower case, words joined by `-`.
     pub name: &'static str,
@@ -191,7 +192,8 @@ pub enum Effect {
     Pending(&'static str),
     /// It never will, because kvik has no use for it; why.
     Ignored(&'static str),
-    /// As `Ignored`, and CONFIG SET refuses it, so that tools which probe for it see that it is not there.
+    /// As `Ignored`, and CONFIG SET refuses it, so that tools which probe for it see that it is not
+    /// there.
     Unavailable(&'static str),
 }
 

@@ -74,7 +74,8 @@ impl Config {
     /// Changes all of `pairs` or nothing; `local` tells whether the client is on this machine.
     ///
     /// # Errors
-    /// If a name is unknown, given twice or may not be set, a value is not accepted, or a subscriber refuses.
+    /// If a name is unknown, given twice or may not be set, a value is not accepted, or a
+    /// subscriber refuses.
     pub fn set(&self, pairs: &[(&[u8], &[u8])], local: bool) -> Result<(), SetError> {
         let keys = self.settable_keys(pairs, local)?;
         let _changing = self.changing.lock();

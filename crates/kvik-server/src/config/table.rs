@@ -1,10 +1,10 @@
 //! The table: one row per directive, grouped as the documentation prints them.
 //!
 //! Names, ranges and defaults are those of Redis 7.2 and Valkey 9, so that a redis.conf means here
-//! what it means there. To add a directive, add a row; the flag, the environment variable, both file
-//! syntaxes, CONFIG GET, SET and REWRITE and the documentation follow from it. Where commands obey
-//! the directive, the row says with `sets` which of their settings its value becomes: at the start
-//! and with every CONFIG SET.
+//! what it means there. To add a directive, add a row; the flag, the environment variable, both
+//! file syntaxes, CONFIG GET, SET and REWRITE and the documentation follow from it. Where commands
+//! obey the directive, the row says with `sets` which of their settings its value becomes: at the
+//! start and with every CONFIG SET.
 
 use std::sync::atomic::Ordering::Relaxed;
 

@@ -1,8 +1,8 @@
 //! Values: parsed from words by a row's kind, rendered as CONFIG GET prints them.
 //!
-//! Every source (flag, environment, file, CONFIG SET) brings a value as words; [`parse`] is the only
-//! way from words to a [`Value`], and its errors are the sentences CONFIG SET prints. Values are bytes,
-//! because a password may hold any. Rendering and parsing again gives the same value.
+//! Every source (flag, environment, file, CONFIG SET) brings a value as words; [`parse`] is the
+//! only way from words to a [`Value`], and its errors are the sentences CONFIG SET prints. Values
+//! are bytes, because a password may hold any. Rendering and parsing again gives the same value.
 
 use super::row::{Kind, Row};
 
@@ -42,7 +42,8 @@ const CLASSES: [&str; 3] = ["normal", "slave", "pubsub"];
 const EVENT_LETTERS: &[u8] = b"g$lshzxetd";
 const OTHER_EVENT_LETTERS: &[u8] = b"nKEm";
 
-/// Parses `words` for `row`. `current` is what a partial value (one class of buffer limits) adds to.
+/// Parses `words` for `row`. `current` is what a partial value (one class of buffer limits) adds
+/// to.
 pub(super) fn parse(row: &Row, words: &[&[u8]], current: Option<&Value>) -> Result<Value, String> {
     let value = match row.kind {
         Kind::Words => Value::Words(

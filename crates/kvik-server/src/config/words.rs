@@ -2,7 +2,8 @@
 
 use super::value::Words;
 
-/// Splits a line at blanks; words may be quoted. `None` if a quote is not closed or is followed by a non-blank.
+/// Splits a line at blanks; words may be quoted. `None` if a quote is not closed or is followed by
+/// a non-blank.
 pub(super) fn split(line: &[u8]) -> Option<Words> {
     let mut args = kvik_resp::ArgsBuf::new();
     kvik_resp::split_line(line, &mut args).ok()?;

@@ -79,8 +79,8 @@ pub(super) fn announced_room(received: usize) -> usize {
     received.max(GROWTH)
 }
 
-/// Whether a connection's next bytes may begin a large string. Only the head of its command is received then, so that
-/// the string itself is still there to be received into its chunks.
+/// Whether a connection's next bytes may begin a large string. Only the head of its command is
+/// received then, so that the string itself is still there to be received into its chunks.
 #[derive(Debug)]
 pub(super) struct Foresight {
     /// Receives since the last one of a large string.
@@ -96,8 +96,8 @@ impl Default for Foresight {
 }
 
 impl Foresight {
-    /// Notes that more was asked for: of a large string of so many bytes, or not of one. Receiving one that fits a buffer
-    /// in two steps costs more than copying it.
+    /// Notes that more was asked for: of a large string of so many bytes, or not of one. Receiving
+    /// one that fits a buffer in two steps costs more than copying it.
     pub(super) fn note(&mut self, string: Option<usize>) {
         self.since_large = match string {
             Some(len) if len > CAPACITY => 0,
@@ -105,7 +105,8 @@ impl Foresight {
         };
     }
 
-    /// The most that is to be received at once outside of large strings, if there is such a limit now.
+    /// The most that is to be received at once outside of large strings, if there is such a limit
+    /// now.
     pub(super) fn limit(&self) -> Option<usize> {
         (self.since_large < FEW).then_some(HEAD)
     }

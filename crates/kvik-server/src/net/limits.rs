@@ -2,7 +2,8 @@
 
 use std::io;
 
-/// Raises the soft limit of open files to `wanted`, as far as the hard limit goes, and returns the limit in force.
+/// Raises the soft limit of open files to `wanted`, as far as the hard limit goes, and returns the
+/// limit in force.
 #[cfg(unix)]
 pub(crate) fn raise_open_files(wanted: u64) -> io::Result<u64> {
     let (soft, hard) = rlimit::get()?;

@@ -1,8 +1,10 @@
-//! The low-water mark of a socket: how many bytes must have come before the kernel says that some have.
+//! The low-water mark of a socket: how many bytes must have come before the kernel says that some
+//! have.
 //!
-//! A reader that is woken for each part of a large string spends more on being woken, and on acknowledging the parts, than
-//! on copying them. While one is awaited the mark is raised, and its parts gather in the kernel. The end of a stream, an
-//! error and a shortage of memory are reported whatever the mark is, so nothing waits for bytes that cannot come.
+//! A reader that is woken for each part of a large string spends more on being woken, and on
+//! acknowledging the parts, than on copying them. While one is awaited the mark is raised, and its
+//! parts gather in the kernel. The end of a stream, an error and a shortage of memory are reported
+//! whatever the mark is, so nothing waits for bytes that cannot come.
 
 use socket2::Socket;
 
@@ -30,8 +32,8 @@ impl Default for LowWater {
 }
 
 impl LowWater {
-    /// Raises the mark to `missing` bytes, or as many as may gather, and back to normal if they are few. The kernel then
-    /// says anew if so many are there.
+    /// Raises the mark to `missing` bytes, or as many as may gather, and back to normal if they are
+    /// few. The kernel then says anew if so many are there.
     pub(super) fn raise(&mut self, socket: &Socket, missing: usize) {
         let works = *self.works.get_or_insert_with(|| works(socket));
         if works && missing >= LEAST {
@@ -46,7 +48,8 @@ impl LowWater {
         self.set(socket, NORMAL);
     }
 
-    /// The mark if it is raised: what is there when the socket is readable, unless it has ended or memory is short.
+    /// The mark if it is raised: what is there when the socket is readable, unless it has ended or
+    /// memory is short.
     pub(super) fn raised(&self) -> Option<usize> {
         (self.mark > NORMAL).then_some(self.mark)
     }

@@ -1,11 +1,11 @@
 //! The driver on readiness: epoll on Linux, kqueue on BSD and macOS.
 //!
 //! The kernel reports edges, so a connection remembers what it may do ([`MioConn::readable`],
-//! [`MioConn::writable`]) until the kernel says otherwise. Work that can be done stands in one queue,
-//! each connection at most once, and is done when the reactor asks for the next event: a read is
-//! made just before its bytes are parsed. What is to be sent goes out when the events of a turn are
-//! done, or a few dozen of them: a peer that waits on the same machine is then woken once for many
-//! replies, and each wake-up costs more than sending a small reply does.
+//! [`MioConn::writable`]) until the kernel says otherwise. Work that can be done stands in one
+//! queue, each connection at most once, and is done when the reactor asks for the next event: a
+//! read is made just before its bytes are parsed. What is to be sent goes out when the events of a
+//! turn are done, or a few dozen of them: a peer that waits on the same machine is then woken once
+//! for many replies, and each wake-up costs more than sending a small reply does.
 //!
 //! A batch of commands costs three system calls: `epoll_wait`, `recv`, `send`. The read that
 //! would only say "nothing more" is spared: a stream socket that gave less than was asked for is
@@ -31,12 +31,13 @@ use super::waker::Bell;
 use super::{CloseReason, ConnId, Driver, Event, Listener, ListenerId, Options, Waker};
 
 const EVENTS_PER_TURN: usize = 1024;
-/// Connections that are given output before it is sent, and bytes, copied for one, that are sent at once.
+/// Connections that are given output before it is sent, and bytes, copied for one, that are sent at
+/// once.
 const UNFLUSHED: usize = 64;
 const SENT_AT_ONCE: usize = 64 << 10;
 
-/// Bytes of a large string that one read asks for at most: their chunks are fewer than the slices the
-/// kernel takes in a list.
+/// Bytes of a large string that one read asks for at most: their chunks are fewer than the slices
+/// the kernel takes in a list.
 const READ_APART: usize = 4 << 20;
 
 /// A peer that is gone is an error of `send`, not a signal. (Apple's sockets have an option for
@@ -429,8 +430,8 @@ fn receive(socket: &Socket, input: &mut Vec<u8>, most: usize) -> io::Result<usiz
     Ok(count)
 }
 
-/// Receives up to `most` bytes of what `incoming` lacks, and if these are all up to `behind` bytes of what follows. Returns
-/// how many bytes came and for how many there was room.
+/// Receives up to `most` bytes of what `incoming` lacks, and if these are all up to `behind` bytes
+/// of what follows. Returns how many bytes came and for how many there was room.
 fn receive_large(
     socket: &Socket,
     incoming: &mut IncomingRope,
@@ -451,7 +452,8 @@ fn receive_large(
     let (count, _) = socket.recv_vectored(&mut list)?;
     drop(list);
     let behind = count.saturating_sub(missing);
-    // SAFETY: the kernel has filled the slices in order, first the incoming rope's, up to `count` bytes.
+    // SAFETY: the kernel has filled the slices in order, first the incoming rope's, up to `count`
+    // bytes.
     unsafe { incoming.advance(count - behind) };
     // SAFETY: what did not belong to the incoming rope is at the start of the spare capacity.
     unsafe { input.set_len(input.len() + behind) };

@@ -233,17 +233,16 @@ pub trait Driver {
     /// with what was announced.
     fn receive(&mut self, conn: ConnId, input: Vec<u8>, missing: usize);
 
-    /// Asks for more bytes: first those that `incoming` lacks, which must be some, straight into its
-    /// chunks, then others, to be appended to `input`. At least two will follow it: the end of its
-    /// line. Until they have come the connection cannot
-    /// be [released](Self::release).
+    /// Asks for more bytes: first those that `incoming` lacks, which must be some, straight into
+    /// its chunks, then others, to be appended to `input`. At least two will follow it: the end of
+    /// its line. Until they have come the connection cannot be [released](Self::release).
     fn receive_large(&mut self, conn: ConnId, incoming: IncomingRope, input: Vec<u8>);
 
     /// Sends `output` after everything sent before. Returns the bytes the kernel has not taken
     /// yet, `output` included; from [`Options::high_water`] on, [`Event::Drained`] will follow.
     ///
-    /// Call it once per batch of replies. Pieces of ropes are sent from where they are. Small output may leave with the next
-    /// [`wait`](Self::wait) only.
+    /// Call it once per batch of replies. Pieces of ropes are sent from where they are. Small
+    /// output may leave with the next [`wait`](Self::wait) only.
     fn send(&mut self, conn: ConnId, output: Output) -> usize;
 
     /// The bytes given to [`send`](Self::send) that the kernel has not taken yet.

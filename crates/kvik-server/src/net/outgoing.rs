@@ -1,8 +1,9 @@
 //! What a connection has yet to send.
 //!
-//! Batches of replies in order, and how much of the first has been sent. A batch is bytes and, between them, parts of
-//! large strings that are sent from where they are; the kernel takes such a batch as a list of slices. Small batches
-//! without them are copied together, so a system call carries much even when a thousand little messages wait.
+//! Batches of replies in order, and how much of the first has been sent. A batch is bytes and,
+//! between them, parts of large strings that are sent from where they are; the kernel takes such a
+//! batch as a list of slices. Small batches without them are copied together, so a system call
+//! carries much even when a thousand little messages wait.
 
 use std::collections::VecDeque;
 use std::vec;
@@ -69,8 +70,8 @@ impl Outgoing {
         }
     }
 
-    /// The bytes to send next if they lie in one place, empty if there are none. They stay where they are in memory
-    /// until [`advance`](Self::advance) or [`clear`](Self::clear).
+    /// The bytes to send next if they lie in one place, empty if there are none. They stay where
+    /// they are in memory until [`advance`](Self::advance) or [`clear`](Self::clear).
     pub(super) fn only_slice(&self) -> Option<&[u8]> {
         match self.batches.front() {
             None => Some(&[]),

@@ -1,4 +1,5 @@
-//! A connection in the steady state costs no allocation, from the socket to the socket, on either backend.
+//! A connection in the steady state costs no allocation, from the socket to the socket, on either
+//! backend.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -20,7 +21,8 @@ use crate::net::{self, Backend, Listener};
 const REQUESTS: &str = "SET key 0123456789\r\nGET key\r\nEXISTS key\r\nEXPIRE key 100\r\nINCR number\r\nDEL number\r\n";
 const REPLIES: &str = "+OK\r\n$10\r\n0123456789\r\n:1\r\n:1\r\n:1\r\n:1\r\n";
 
-/// What may differ between two starts: a buffer may grow in one step or in two, and the first start fills tables.
+/// What may differ between two starts: a buffer may grow in one step or in two, and the first start
+/// fills tables.
 const SLACK: u64 = 20;
 
 #[test]

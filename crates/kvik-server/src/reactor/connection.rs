@@ -23,7 +23,8 @@ use crate::warning::RateLimitedWarning;
 
 /// Commands run for one connection before others get their turn.
 const TURN: usize = 1024;
-/// Reply bytes gathered before they are handed to the driver although more commands are there to run.
+/// Reply bytes gathered before they are handed to the driver although more commands are there to
+/// run.
 pub(super) const FLUSH_BYTES: usize = 64 << 10;
 
 /// Input that may wait for a client that has not authenticated; more than its largest command.

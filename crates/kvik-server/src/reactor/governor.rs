@@ -1,21 +1,24 @@
 //! How many I/O threads are awake when `threads` is `auto`.
 //!
-//! One thread serves until it uses up a core; a further one is woken when the machine has a core to spare, and stays
-//! awake if that pays. That it pays cannot be told beforehand: a thread also looks busy when the kernel's share of the
-//! work dominates and the clients need the other cores. On two cores shared with 50 clients that wait for each reply, a
-//! second thread costs a quarter of the throughput; when they pipeline 16 commands, it adds up to a third. So a change is a **trial**:
-//! the commands per second before and after are compared, and it is undone if it was not worth it. The pause before the
-//! next trial doubles with each that failed, until the load has fallen.
+//! One thread serves until it uses up a core; a further one is woken when the machine has a core to
+//! spare, and stays awake if that pays. That it pays cannot be told beforehand: a thread also looks
+//! busy when the kernel's share of the work dominates and the clients need the other cores. On two
+//! cores shared with 50 clients that wait for each reply, a second thread costs a quarter of the
+//! throughput; when they pipeline 16 commands, it adds up to a third. So a change is a **trial**:
+//! the commands per second before and after are compared, and it is undone if it was not worth it.
+//! The pause before the next trial doubles with each that failed, until the load has fallen.
 //!
-//! What is measured is the processor time of the process, not how long threads wait: a thread that shares its core is
-//! busy and has nothing to gain. Where the system tells how long its processors were idle (Linux), trials that cannot
-//! succeed are not begun: in the first of the two cases 0.15 cores are idle, in the second 0.6.
+//! What is measured is the processor time of the process, not how long threads wait: a thread that
+//! shares its core is busy and has nothing to gain. Where the system tells how long its processors
+//! were idle (Linux), trials that cannot succeed are not begun: in the first of the two cases 0.15
+//! cores are idle, in the second 0.6.
 //!
-//! The first thread is the governor, as one of its turns ends; it is always awake. Nothing is measured while it sleeps,
-//! and it wakes by itself only while others are awake, so an idle server uses no processor time.
+//! The first thread is the governor, as one of its turns ends; it is always awake. Nothing is
+//! measured while it sleeps, and it wakes by itself only while others are awake, so an idle server
+//! uses no processor time.
 //!
-//! **Not done:** threads that stay awake do not exchange connections, so a few heavy clients that meet on one thread
-//! remain there.
+//! **Not done:** threads that stay awake do not exchange connections, so a few heavy clients that
+//! meet on one thread remain there.
 
 use kvik::Db;
 

@@ -2,8 +2,8 @@
 //!
 //! With a log that acknowledges what is on the disk, a reply waits for a log position: that of its
 //! own effects, or of what it has read. Until then its bytes are held here, in front of the driver.
-//! They count as unsent output in every respect: the output limits, the mark from which nothing more
-//! runs, closing after the last reply, moving to another thread.
+//! They count as unsent output in every respect: the output limits, the mark from which nothing
+//! more runs, closing after the last reply, moving to another thread.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};

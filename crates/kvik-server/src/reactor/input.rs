@@ -1,11 +1,13 @@
 //! A connection's input: bytes received and not yet consumed.
 //!
-//! The buffer is lent to the driver while more is wanted. While commands wait (a clogged or paused client), it stays here
-//! and what comes is received apart and appended. Consumed bytes are cut off only when they are most of the buffer, so
-//! that working through a long pipeline costs each byte once.
+//! The buffer is lent to the driver while more is wanted. While commands wait (a clogged or paused
+//! client), it stays here and what comes is received apart and appended. Consumed bytes are cut off
+//! only when they are most of the buffer, so that working through a long pipeline costs each byte
+//! once.
 //!
-//! A large argument that has not come whole is taken out of the buffer and received into the chunks of a rope, in which
-//! it can become a value. The rest of its command then follows in the buffer where the argument began.
+//! A large argument that has not come whole is taken out of the buffer and received into the chunks
+//! of a rope, in which it can become a value. The rest of its command then follows in the buffer
+//! where the argument began.
 
 use kvik_resp::LargeArg;
 use kvik_rope::IncomingRope;
@@ -52,8 +54,9 @@ impl Input {
         (self.bytes.capacity(), self.large_bytes)
     }
 
-    /// Has the last argument, which begins at `at` of the rest and will be `len` bytes long, received apart if it is
-    /// large. Call it with the parser's word that no more than a part of it is there.
+    /// Has the last argument, which begins at `at` of the rest and will be `len` bytes long,
+    /// received apart if it is large. Call it with the parser's word that no more than a part of it
+    /// is there.
     pub(super) fn set_apart(&mut self, at: usize, len: usize) {
         let begun = self.large.last().is_some_and(|last| last.at == at);
         let from = self.start + at;
@@ -108,7 +111,8 @@ impl Input {
         }
     }
 
-    /// The buffer for the driver to append to, with what is left in it; an empty one while the rest must stay.
+    /// The buffer for the driver to append to, with what is left in it; an empty one while the rest
+    /// must stay.
     pub(super) fn lend(&mut self, rest_must_stay: bool) -> Vec<u8> {
         if rest_must_stay {
             self.lent = 0;

@@ -12,9 +12,9 @@
 //!                      └────────── take, between two commands ─────┘
 //! ```
 //!
-//! **Moving.** A connection on its way has no address: what is delivered stays in the letterbox, and
-//! the thread that takes it over reads it as it [settles](Letterbox::settle). An id that is left in
-//! the queue of the former thread is stale there and finds nothing.
+//! **Moving.** A connection on its way has no address: what is delivered stays in the letterbox,
+//! and the thread that takes it over reads it as it [settles](Letterbox::settle). An id that is
+//! left in the queue of the former thread is stale there and finds nothing.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

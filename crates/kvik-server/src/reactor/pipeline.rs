@@ -1,8 +1,8 @@
 //! Commands of one client that were parsed and looked up before the first of them runs.
 //!
-//! Running them stays strictly in order. Knowing the next ones early lets the store fetch from memory what they will
-//! touch while the first is at work. One pipeline serves all connections of a thread: it is filled and run in one go,
-//! and what is not run is parsed again.
+//! Running them stays strictly in order. Knowing the next ones early lets the store fetch from
+//! memory what they will touch while the first is at work. One pipeline serves all connections of a
+//! thread: it is filled and run in one go, and what is not run is parsed again.
 
 use kvik::{Executor, Prepared};
 use kvik_resp::{Args, LargeArg, Limits, Parsed, ProtocolError, RequestParser, Span};
@@ -43,8 +43,8 @@ pub(super) enum End {
 }
 
 impl Pipeline {
-    /// Replaces what is there by the commands at the start of `input`. Of the first of them, large arguments may have
-    /// been received apart.
+    /// Replaces what is there by the commands at the start of `input`. Of the first of them, large
+    /// arguments may have been received apart.
     pub(super) fn fill(
         &mut self,
         parser: &mut RequestParser,

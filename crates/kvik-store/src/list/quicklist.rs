@@ -42,6 +42,12 @@ pub(super) struct QuicklistWalk<'a> {
 }
 
 impl Quicklist {
+    /// The same list, which shares its nodes.
+    pub(super) fn share(&mut self) -> Self {
+        let nodes = self.nodes.share();
+        Self { nodes }
+    }
+
     /// The list of a listpack, which may be empty.
     pub(super) fn of(pack: Vec<u8>) -> Self {
         let mut list = Self::default();
@@ -323,8 +329,7 @@ impl Large for Quicklist {
     }
 
     fn copy_to(&mut self, _: &Cells, _: &mut MemoryMut<'_>) -> Self {
-        let nodes = self.nodes.share();
-        Self { nodes }
+        self.share()
     }
 }
 

@@ -66,7 +66,10 @@ impl Stripe {
 
     fn begin_compaction(&mut self) -> Option<Compacting> {
         let heap = &self.heap;
-        let waiting = heap.has_doomed() || heap.has_shadows() || !self.detached.is_empty();
+        let waiting = heap.has_doomed()
+            || heap.has_shadows()
+            || !self.detached.is_empty()
+            || !self.kept.is_empty();
         let arena = &mut self.heap.cells.arena;
         arena.give_spare();
         let free = arena.touched_bytes() - arena.live_bytes();

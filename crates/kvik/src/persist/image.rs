@@ -2,23 +2,31 @@
 //!
 //! The file is written under another name, made durable, and only then takes the name of the one it replaces. So a crash
 //! leaves the old file or the new one. The moment is the cut: all stripes are held, the log is told, and from then on a
-//! change of a key first hands over what the file still lacks of it.
+//! change of a key first hands over what the file still lacks of it ([`kvik_store::Stripe::begin_image`]). This thread
+//! walks through the rest, holding one stripe at a time for some 20 us, and writes while it holds none.
+//!
+//! Memory: a bit for a dozen keys, and what has been handed over but not written yet.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_command::REDIS_VERSION;
-use kvik_command::save::{SavedUsage, write_key};
+use kvik_command::image::{ImageCollector, ImageFormat, ImageLoad, ImagePiece};
+use kvik_command::save::SavedUsage;
 use kvik_log::{Disk, DiskWriter, write_all};
 use kvik_rdb::{Compression, FileInfo, FileWriter};
-use kvik_store::{Guard, KeyspaceId, Mode, NoEffects};
+use kvik_store::Stripes;
 
 use crate::shared::Shared;
 use crate::stripes::{HeldMany, Patience};
 
 /// Bytes that are gathered before they are written.
 const PIECE: usize = 256 << 10;
+
+/// Small entries that a stripe hands over while it is held once: about 20 us.
+const SLICE: usize = 128;
 
 /// Why there is no image.
 #[derive(Debug)]
@@ -50,6 +58,7 @@ pub(super) struct Image<'d> {
     path: PathBuf,
     file: Box<dyn DiskWriter>,
     writer: FileWriter,
+    compression: Compression,
 }
 
 impl<'d> Image<'d> {
@@ -78,21 +87,19 @@ impl<'d> Image<'d> {
             path: path.to_owned(),
             file: disk.create(path)?,
             writer,
+            compression,
         })
     }
 
-    /// Where keys are written to.
-    pub(super) fn writer(&mut self) -> &mut FileWriter {
-        &mut self.writer
-    }
-
-    /// Writes what has been gathered, if that is worth a call.
-    pub(super) fn flush_some(&mut self) -> io::Result<()> {
-        if self.writer.waiting() < PIECE {
-            return Ok(());
-        }
+    /// Writes what has been handed over, flushing what has been gathered when that is worth a call.
+    fn write(&mut self, piece: &ImagePiece) -> io::Result<()> {
         let file = &mut *self.file;
-        self.writer.take(|bytes| write_all(file, bytes))
+        piece.write(&mut self.writer, |writer| {
+            if writer.waiting() < PIECE {
+                return Ok(());
+            }
+            writer.take(|bytes| write_all(file, bytes))
+        })
     }
 
     /// Writes the rest and makes the file durable. Returns its length.
@@ -111,44 +118,103 @@ impl<'d> Image<'d> {
     }
 }
 
-/// Writes all keys as they are at the cut, at which `cut` is called with all stripes held. Returns the file's length and
-/// what `cut` returned.
+/// Writes all keys as they are at the cut, at which `cut` is called with all stripes held. Returns
+/// the file's length and what `cut` returned.
 pub(super) fn write_image<T>(
     shared: &Shared,
     mut image: Image<'_>,
     is_cancelled: &dyn Fn() -> bool,
     cut: impl FnOnce(&HeldMany<'_>) -> T,
 ) -> Result<(u64, T), ImageError> {
-    let held = shared.stripes.lock_all(Patience::Wait);
-    let mut held = held.expect("a patient lock succeeds");
-    let result = cut(&held);
-    let mut effects = NoEffects;
-    let layout = &shared.stripes.layout;
-    let mut guard = Guard::new(&mut held, layout, &mut effects, shared.now_ms())
-        // Keys are saved as they are, also those whose time has come.
-        .mode(Mode::Follower);
-    let usage = usage(shared);
-    let databases = shared.engine.settings.databases.load(Relaxed);
-    let mut failure = Ok(());
-    for database in 0..databases as u32 {
-        guard.select(KeyspaceId(database));
-        guard.for_each(|view| {
-            if failure.is_err() {
-                return;
+    let (walk, result) = Walk::begin(shared, image.compression, cut);
+    for index in 0..shared.stripes.len() {
+        loop {
+            let more = walk.hand_over_slice(index);
+            if is_cancelled() {
+                return Err(ImageError::Cancelled);
             }
-            image.writer().database(u64::from(database));
-            let version = write_key(&view, usage, &mut image.writer().encoder());
-            image.writer().needs(version);
-            failure = image.flush_some();
-        });
-        if is_cancelled() {
-            return Err(ImageError::Cancelled);
+            // What writers handed over counts too, so memory is bounded by how fast the disk is.
+            if walk.load.bytes() >= PIECE {
+                walk.write_collected(&mut image)?;
+            }
+            if !more {
+                break;
+            }
+            shared.stripes.give_way(index);
         }
     }
-    drop(guard);
-    drop(held);
-    failure?;
+    walk.write_collected(&mut image)?;
+    drop(walk);
     Ok((image.finish()?, result))
+}
+
+/// The walk through all stripes between the cut and the end of the image.
+struct Walk<'s> {
+    shared: &'s Shared,
+    /// By stripe.
+    collectors: Vec<Arc<ImageCollector>>,
+    load: Arc<ImageLoad>,
+}
+
+impl<'s> Walk<'s> {
+    /// Makes the cut.
+    fn begin<T>(
+        shared: &'s Shared,
+        compression: Compression,
+        cut: impl FnOnce(&HeldMany<'_>) -> T,
+    ) -> (Self, T) {
+        let usage = usage(shared);
+        let format = ImageFormat { compression, usage };
+        let access = shared.engine.settings.access_policy();
+        let load = Arc::default();
+        let new = |_| ImageCollector::new(format, &load);
+        let collectors: Vec<_> = (0..shared.stripes.len()).map(new).collect();
+        let held = shared.stripes.lock_all(Patience::Wait);
+        let mut held = held.expect("a patient lock succeeds");
+        let now = shared.now_ms();
+        for (index, collector) in collectors.iter().enumerate() {
+            held.stripe(index)
+                .begin_image(collector.sink(), now, access);
+        }
+        let result = cut(&held);
+        drop(held);
+        let walk = Self {
+            shared,
+            collectors,
+            load,
+        };
+        (walk, result)
+    }
+
+    /// Holds a stripe for about 20 us, and says whether it has more to hand over.
+    fn hand_over_slice(&self, index: usize) -> bool {
+        let held = self.shared.stripes.lock(index, Patience::Wait);
+        let mut held = held.expect("a patient lock succeeds");
+        held.stripe_mut()
+            .image_slice(&self.shared.stripes.layout, SLICE)
+    }
+
+    /// Writes what has been handed over so far.
+    fn write_collected(&self, image: &mut Image<'_>) -> io::Result<()> {
+        for collector in &self.collectors {
+            for piece in collector.take() {
+                image.write(&piece)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Walk<'_> {
+    /// Ends the image in every stripe, also when it was given up.
+    fn drop(&mut self) {
+        let stripes = &self.shared.stripes;
+        for index in 0..stripes.len() {
+            let held = stripes.lock(index, Patience::Wait);
+            let mut held = held.expect("a patient lock succeeds");
+            held.stripe_mut().end_image();
+        }
+    }
 }
 
 /// What a file tells of the use of its keys: what the eviction policy goes by.

@@ -1,11 +1,13 @@
 //! Repeats the effects of a log on several threads.
 //!
-//! The calling thread reads the log and hands each effect to a lane, a thread that alone repeats effects on its share of
-//! the stripes. Effects on one key thus stay in order, and no two lanes meet on a stripe. An effect on keys of several
-//! lanes, or on a whole database, waits until all lanes are done and is repeated by the calling thread. That a unit is
-//! all or nothing needs no care here: nobody looks at the store while it is loaded, and the reader gives whole units.
+//! The calling thread reads the log and hands each effect to a lane, a thread that alone repeats
+//! effects on its share of the stripes. Effects on one key thus stay in order, and no two lanes
+//! meet on a stripe. An effect on keys of several lanes, or on a whole database, waits until all
+//! lanes are done and is repeated by the calling thread. That a unit is all or nothing needs no
+//! care here: nobody looks at the store while it is loaded, and the reader gives whole units.
 //!
-//! An effect costs the calling thread its parsing and a copy of its words, and a lane what a command of a pipeline costs.
+//! An effect costs the calling thread its parsing and a copy of its words, and a lane what a
+//! command of a pipeline costs.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};

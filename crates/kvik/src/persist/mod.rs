@@ -8,8 +8,9 @@
 //! | the tasks: SAVE, BGREWRITEAOF, DEBUG RELOAD, BACKUP, SHUTDOWN and so on | `tasks` |
 //! | all keys of one moment in a file | `image` |
 //!
-//! One thread, the saver, does what the tasks ask for. Commands only begin tasks and look at results; no thread that
-//! serves clients ever waits for a disk. All files are reached through [`Disk`].
+//! One thread, the saver, does what the tasks ask for. Commands only begin tasks and look at
+//! results; no thread that serves clients ever waits for a disk. All files are reached through
+//! [`Disk`].
 
 mod image;
 mod lanes;
@@ -149,8 +150,8 @@ impl Persist {
         }
     }
 
-    /// Loads the store from its files and starts the saver. Commands are refused meanwhile, if the caller has closed the
-    /// gate, which it opens afterwards.
+    /// Loads the store from its files and starts the saver. Commands are refused meanwhile, if the
+    /// caller has closed the gate, which it opens afterwards.
     pub(crate) fn start(
         self: &Arc<Self>,
         shared: &Arc<Shared>,

@@ -103,7 +103,8 @@ impl kvik_log::Clock for LogClock {
     }
 }
 
-/// Has the log tell the store what becomes of it: what is durable goes to who waits for it, a failure closes the gate.
+/// Has the log tell the store what becomes of it: what is durable goes to who waits for it, a
+/// failure closes the gate.
 pub(super) fn listen(log: &Arc<Log>, shared: &Arc<Shared>) {
     let (log_of, shared_of) = (Arc::downgrade(log), Arc::downgrade(shared));
     let before = AtomicU8::new(WELL);

@@ -1,7 +1,8 @@
 //! From the files in a directory to a store that is served, and back to one in a running server.
 //!
-//! A log that exists is loaded, else the snapshot, also where a log is wanted: Redis would start empty then. Nothing that
-//! cannot be read is ever written over: an error ends the start and names file, offset and reason.
+//! A log that exists is loaded, else the snapshot, also where a log is wanted: Redis would start
+//! empty then. Nothing that cannot be read is ever written over: an error ends the start and names
+//! file, offset and reason.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -106,7 +107,8 @@ impl Persist {
                 self.figures.lock().loaded.dropped_bytes = bytes;
                 recovery.into_log(self.log_clock(shared))?
             } else if has_snapshot {
-                // Its keys are the base of a log, so none may be left out because its time has come.
+                // Its keys are the base of a log, so none may be left out because its time has
+                // come.
                 self.load_snapshot(shared, &snapshot, LoadPolicy::default())?;
                 found.source = format!("the snapshot {}", names.snapshot);
                 let log = recovery.into_log_without_base(self.log_clock(shared))?;
@@ -141,7 +143,8 @@ impl Persist {
         let dir = shared.engine.settings.files.names.read().dir.clone();
         let mut lock = self.lock.lock();
         match &mut *lock {
-            // The directory of snapshots may be set anew; the log's is locked as long as it is kept.
+            // The directory of snapshots may be set anew; the log's is locked as long as it is
+            // kept.
             Some((locked, lock)) if *locked == dir || self.port.get().is_some() => Ok(lock.clone()),
             _ => {
                 let taken = lock_directory(&*self.disk, &dir)?;
@@ -189,8 +192,8 @@ impl Persist {
         }
     }
 
-    /// Makes the snapshot that was loaded the base of the log, without a copy: both names then stand for the same bytes,
-    /// which nobody ever changes.
+    /// Makes the snapshot that was loaded the base of the log, without a copy: both names then
+    /// stand for the same bytes, which nobody ever changes.
     fn adopt(&self, log: &Log, snapshot: &Path) -> Result<(), OpenError> {
         let base = log.temporary_base();
         let failed = |error| OpenError::Io {

@@ -1,10 +1,12 @@
-//! When a snapshot or a rewrite begins by itself. Times are milliseconds of a clock that never goes back.
+//! When a snapshot or a rewrite begins by itself. Times are milliseconds of a clock that never goes
+//! back.
 
 use kvik_command::persistence::SaveRule;
 
 /// After a snapshot failed, the next one by rule is not tried earlier.
 pub(super) const RETRY_MS: u64 = 5_000;
-/// After so many failed rewrites in a row, the next one is put off: one minute, then twice that, up to an hour.
+/// After so many failed rewrites in a row, the next one is put off: one minute, then twice that, up
+/// to an hour.
 const REWRITE_FAILURES: u64 = 3;
 const REWRITE_PAUSE_MS: u64 = 60_000;
 const LONGEST_PAUSE_MS: u64 = 3_600_000;

@@ -1,7 +1,8 @@
 //! Which task of the saving thread runs, and which wait.
 //!
-//! One task runs at a time, because a store has one cut at a time. Snapshots and rewrites that are refused, queued or
-//! scheduled follow Redis' rules, in its words. Nothing here waits, reads a clock or touches a file.
+//! One task runs at a time, because a store has one cut at a time. Snapshots and rewrites that are
+//! refused, queued or scheduled follow Redis' rules, in its words. Nothing here waits, reads a
+//! clock or touches a file.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

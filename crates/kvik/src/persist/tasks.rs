@@ -91,7 +91,8 @@ impl Persist {
         }
     }
 
-    /// Writes a snapshot and puts it in the place of the last one. Returns how many changes there had been at its cut.
+    /// Writes a snapshot and puts it in the place of the last one. Returns how many changes there
+    /// had been at its cut.
     fn write_snapshot(&self, shared: &Shared, job: &Job) -> Result<u64, ImageError> {
         let locked = self.lock_directory(shared);
         locked.map_err(|error| io::Error::other(error.to_string()))?;
@@ -143,7 +144,8 @@ impl Persist {
         })
     }
 
-    /// Redis rewrites a log that it does not keep; the file would be loaded when the log is turned on, and be old then.
+    /// Redis rewrites a log that it does not keep; the file would be loaded when the log is turned
+    /// on, and be old then.
     fn rewrite_without_log(&self, shared: &Shared) -> Result<(), Error> {
         let text = "BGREWRITEAOF does nothing: there is no log (appendonly no)";
         self.say(shared, text);
@@ -188,7 +190,8 @@ impl Persist {
         }
     }
 
-    /// `appendonly yes` at run time: effects go to the log from the cut on, and the keys of that moment are its base.
+    /// `appendonly yes` at run time: effects go to the log from the cut on, and the keys of that
+    /// moment are its base.
     fn start_log(&self, shared: &Arc<Shared>, job: &Job) -> Result<(), Error> {
         if shared.is_logged() {
             return Ok(());
@@ -323,7 +326,8 @@ impl Persist {
         let by_rule = !settings.save_rules.read().is_empty();
         let is_loading = shared.engine.gate.is_closed_by(Closure::Loading);
         let saves = how.save.unwrap_or(by_rule) && !is_loading;
-        // What is acknowledged behind the snapshot's cut would be in no file, were it not for the log.
+        // What is acknowledged behind the snapshot's cut would be in no file, were it not for the
+        // log.
         let pause = &shared.engine.pause;
         pause.start(u64::MAX, PauseScope::Writes, shared.now_ms());
         let mut result = Ok(());
@@ -371,8 +375,8 @@ impl Persist {
         Ok(root.join(path))
     }
 
-    /// Gives the files of the log second names. Those that are whole are linked; what is still appended to is copied up to
-    /// where it is durable, so the copy is a whole log.
+    /// Gives the files of the log second names. Those that are whole are linked; what is still
+    /// appended to is copied up to where it is durable, so the copy is a whole log.
     fn back_up_to(&self, shared: &Shared, to: &Path) -> io::Result<()> {
         let names = shared.engine.settings.files.names.read().clone();
         if let (true, Some(log)) = (shared.is_logged(), self.port.get()) {

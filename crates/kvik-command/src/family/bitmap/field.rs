@@ -1,7 +1,7 @@
 //! BITFIELD and BITFIELD_RO: a list of operations on integers anywhere in a string.
 //!
-//! All operations are read before the first is done. If one of them writes, the string becomes as long as the furthest
-//! of them reaches, even if none comes to write in the end.
+//! All operations are read before the first is done. If one of them writes, the string becomes as
+//! long as the furthest of them reaches, even if none comes to write in the end.
 
 use kvik_resp::{Args, ArgsIter, parse_i64};
 use kvik_store::Entry;

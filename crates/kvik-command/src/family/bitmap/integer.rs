@@ -1,4 +1,5 @@
-//! The integers of BITFIELD: of any width up to 64 bits, at any bit of a string, the most significant bit first.
+//! The integers of BITFIELD: of any width up to 64 bits, at any bit of a string, the most
+//! significant bit first.
 
 use kvik_resp::parse_i64;
 
@@ -77,7 +78,8 @@ impl Integer {
         std::array::from_fn(|at| bytes[bytes.len() - window.len() + at])
     }
 
-    /// What SET stores for the number that a client sent: as an unsigned integer a negative one is very large.
+    /// What SET stores for the number that a client sent: as an unsigned integer a negative one is
+    /// very large.
     pub(super) fn set(self, value: i64, overflow: Overflow) -> Option<i64> {
         let exact = if self.signed {
             i128::from(value)

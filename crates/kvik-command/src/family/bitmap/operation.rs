@@ -1,7 +1,8 @@
 //! BITOP: strings combined bit by bit.
 //!
-//! The sources are folded one after the other into one or two buffers that are as long as the longest source so far.
-//! All operations but NOT leave a zero where every source has one, so what a shorter string lacks is zeros.
+//! The sources are folded one after the other into one or two buffers that are as long as the
+//! longest source so far. All operations but NOT leave a zero where every source has one, so what a
+//! shorter string lacks is zeros.
 
 use kvik_store::{Expiry, IntText};
 

@@ -7,7 +7,8 @@ use kvik_store::{IntText, TextRef};
 use super::bits;
 use crate::{Ctx, Error};
 
-/// A part of a string as a client names it: both ends belong to it, negative ones count from the end.
+/// A part of a string as a client names it: both ends belong to it, negative ones count from the
+/// end.
 #[derive(Clone, Copy)]
 struct Part {
     start: i64,

@@ -1,5 +1,5 @@
-//! How CLIENT LIST and CLIENT INFO show a client. Fields of what the server does not have are there,
-//! too, with the value that says so.
+//! How CLIENT LIST and CLIENT INFO show a client. Fields of what the server does not have are
+//! there, too, with the value that says so.
 
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;

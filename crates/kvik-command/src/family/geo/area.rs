@@ -7,7 +7,8 @@ const EARTH_RADIUS: f64 = 6_372_797.560_856;
 const HALF_MAP: f64 = 20_037_726.37;
 const RADIANS: f64 = std::f64::consts::PI / 180.0;
 
-/// The cells of a cover in the order they are searched: the one in the middle, then those around it.
+/// The cells of a cover in the order they are searched: the one in the middle, then those around
+/// it.
 const AROUND: [Direction; 9] = [
     (0, 0),
     (0, 1),
@@ -179,7 +180,8 @@ fn bounds_of(points: &[Point]) -> CellBounds {
     }
 }
 
-/// The point in whose direction the vertices of a polygon lie on the whole, as seen from the middle of the earth.
+/// The point in whose direction the vertices of a polygon lie on the whole, as seen from the middle
+/// of the earth.
 pub(super) fn centroid(vertices: &[Point]) -> Point {
     let (mut x, mut y, mut z) = (0.0, 0.0, 0.0);
     for vertex in vertices {
@@ -194,8 +196,8 @@ pub(super) fn centroid(vertices: &[Point]) -> Point {
     }
 }
 
-/// Whether a ray along the parallel of a point crosses the edges of a polygon an odd number of times (W. R. Franklin,
-/// PNPOLY).
+/// Whether a ray along the parallel of a point crosses the edges of a polygon an odd number of
+/// times (W. R. Franklin, PNPOLY).
 fn encloses(vertices: &[Point], point: Point) -> bool {
     let previous = vertices
         .iter()

@@ -1,7 +1,8 @@
 //! The grid: points, the cells they are in, and cells next to each other.
 //!
-//! A cell of so many steps is one of 2^steps columns and 2^steps rows. The bits of both numbers alternate in that of the
-//! cell, those of the column above those of the row, so all smaller cells inside one have numbers with a common prefix.
+//! A cell of so many steps is one of 2^steps columns and 2^steps rows. The bits of both numbers
+//! alternate in that of the cell, those of the column above those of the row, so all smaller cells
+//! inside one have numbers with a common prefix.
 
 /// The steps of the cells that members are kept in.
 const FINEST: u32 = 26;
@@ -109,7 +110,8 @@ impl Point {
             && (LATITUDES.min..=LATITUDES.max).contains(&latitude)
     }
 
-    /// The usual text for a place: five bits a letter, on a grid up to the poles. For the last letter no bits are left.
+    /// The usual text for a place: five bits a letter, on a grid up to the poles. For the last
+    /// letter no bits are left.
     pub(super) fn geohash(self) -> [u8; 11] {
         const LETTERS: &[u8; 32] = b"0123456789bcdefghjkmnpqrstuvwxyz";
         let cell = Cell::on(ALL_LATITUDES, self, FINEST);
@@ -149,7 +151,8 @@ impl Cell {
         }
     }
 
-    /// The lowest score of members inside; that of those kept in it if it is one of the smallest cells.
+    /// The lowest score of members inside; that of those kept in it if it is one of the smallest
+    /// cells.
     pub(super) fn score(self) -> f64 {
         (self.bits << (2 * (FINEST - self.steps))) as f64
     }
@@ -170,8 +173,8 @@ impl Cell {
     }
 }
 
-/// Counts one of the two numbers up or down. The bits between its own are set for counting up, so that a carry goes
-/// through them.
+/// Counts one of the two numbers up or down. The bits between its own are set for counting up, so
+/// that a carry goes through them.
 fn moved(bits: u64, own: u64, by: i8, steps: u32) -> u64 {
     let others = !own;
     let inside = u64::MAX >> (64 - 2 * steps);

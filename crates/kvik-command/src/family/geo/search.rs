@@ -86,7 +86,8 @@ pub(super) fn georadiusbymember_ro(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     run(ctx, GeoCommand::RadiusByMember { may_store: false })
 }
 
-/// The keys of GEORADIUS and GEORADIUSBYMEMBER: the one searched, and those behind STORE and STOREDIST.
+/// The keys of GEORADIUS and GEORADIUSBYMEMBER: the one searched, and those behind STORE and
+/// STOREDIST.
 pub(super) fn find_keys(
     args: Args<'_>,
     found: &mut dyn FnMut(usize, KeyFlags),
@@ -308,7 +309,8 @@ impl<'a> GeoQuery<'a> {
         !self.has_centre && self.shape.is_none()
     }
 
-    /// Takes the number of vertices at a position and so many vertices behind it, and says how many.
+    /// Takes the number of vertices at a position and so many vertices behind it, and says how
+    /// many.
     fn take_polygon(&mut self, ctx: &Ctx<'_>, at: usize) -> Result<usize, Error> {
         let count = ctx.small_int(at);
         let count = count.map_err(|_| Error::text("invalid number of vertices"))?;

@@ -1,7 +1,8 @@
-//! The words of the commands with a FIELDS clause: options, then `FIELDS`, a number and as many fields.
+//! The words of the commands with a FIELDS clause: options, then `FIELDS`, a number and as many
+//! fields.
 //!
-//! What stands before `FIELDS` are options, what follows the number are fields, whatever they are called. A syntax error in
-//! the options wins over a wrong number, and that over a bad time.
+//! What stands before `FIELDS` are options, what follows the number are fields, whatever they are
+//! called. A syntax error in the options wins over a wrong number, and that over a bad time.
 
 use kvik_resp::{Args, ArgsIter};
 

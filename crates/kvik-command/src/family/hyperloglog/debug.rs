@@ -54,7 +54,8 @@ fn make_dense(occupied: &mut OccupiedEntry<'_>, sketch: &mut Sketch) -> Result<b
     Ok(sparse)
 }
 
-/// The runs: `z:` and `Z:` of zeros, as one or two bytes, `v:` with a value; then how long they are.
+/// The runs: `z:` and `Z:` of zeros, as one or two bytes, `v:` with a value; then how long they
+/// are.
 fn decode(body: &[u8]) -> Result<String, Corrupt> {
     let mut text = String::new();
     sparse::for_each(body, |indices, value| {

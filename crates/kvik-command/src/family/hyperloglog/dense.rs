@@ -1,4 +1,5 @@
-//! Dense registers: 6 bits each, one after the other from the least significant bit of the first byte on.
+//! Dense registers: 6 bits each, one after the other from the least significant bit of the first
+//! byte on.
 
 use super::estimate::{REGISTERS, RegisterHistogram};
 

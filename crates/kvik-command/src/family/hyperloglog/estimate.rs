@@ -1,9 +1,10 @@
 //! From elements to registers, and from registers to a count.
 //!
-//! An element's hash names a register by 14 bits; the others give its rank, the position of the first bit that is set.
-//! A register holds the highest rank it has seen. The estimate from a histogram of the registers is that of Ertl ("New
-//! cardinality estimation algorithms for HyperLogLog sketches", arXiv:1702.01284, algorithm 6), which needs no tables
-//! and no thresholds. Its steps are taken in the order in which Redis takes them, so that the counts are the same.
+//! An element's hash names a register by 14 bits; the others give its rank, the position of the
+//! first bit that is set. A register holds the highest rank it has seen. The estimate from a
+//! histogram of the registers is that of Ertl ("New cardinality estimation algorithms for
+//! HyperLogLog sketches", arXiv:1702.01284, algorithm 6), which needs no tables and no thresholds.
+//! Its steps are taken in the order in which Redis takes them, so that the counts are the same.
 
 use std::ops::Range;
 
@@ -88,8 +89,8 @@ impl RegisterHistogram {
         Self([0; 64])
     }
 
-    /// Counts registers of values below 64, four at a time. Four counters for each value keep one that is common from
-    /// waiting for itself.
+    /// Counts registers of values below 64, four at a time. Four counters for each value keep one
+    /// that is common from waiting for itself.
     pub(super) fn of(registers: impl Iterator<Item = [u8; 4]>) -> Self {
         let mut counters = [[0_u32; 64]; 4];
         for four in registers {

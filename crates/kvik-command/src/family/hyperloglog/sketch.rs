@@ -5,8 +5,8 @@
 //! | HYLL | enc | 000 | count, 8 bytes | registers
 //! ```
 //!
-//! `enc` is 0 for dense and 1 for sparse. The count is that of the last PFCOUNT, little endian; its highest bit says
-//! that elements came since.
+//! `enc` is 0 for dense and 1 for sparse. The count is that of the last PFCOUNT, little endian; its
+//! highest bit says that elements came since.
 
 use super::dense;
 use super::estimate::{REGISTERS, RegisterHistogram, Registers};
@@ -138,8 +138,9 @@ impl Sketch {
         Ok(())
     }
 
-    /// Raises a register that is lower than `value`, and says whether it was. A sparse sketch becomes dense where the
-    /// value is too large for it or it would become longer than `max` bytes.
+    /// Raises a register that is lower than `value`, and says whether it was. A sparse sketch
+    /// becomes dense where the value is too large for it or it would become longer than `max`
+    /// bytes.
     pub(super) fn raise(&mut self, index: usize, value: u8, max: usize) -> Result<bool, Corrupt> {
         if self.encoding == Encoding::Sparse {
             match sparse::raise(&mut self.bytes, index, value, max)? {

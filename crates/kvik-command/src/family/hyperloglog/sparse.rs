@@ -6,8 +6,9 @@
 //! 1vvvvvll            1 to 4 registers that are 1 to 32
 //! ```
 //!
-//! Lengths and values are stored less one. How runs are split and joined decides the bytes, and those are to be
-//! Redis': a raised register becomes a run of its own, and then neighbours in the few runs around it are joined.
+//! Lengths and values are stored less one. How runs are split and joined decides the bytes, and
+//! those are to be Redis': a raised register becomes a run of its own, and then neighbours in the
+//! few runs around it are joined.
 
 use std::ops::Range;
 
@@ -112,8 +113,8 @@ pub(super) fn histogram(bytes: &[u8]) -> Result<RegisterHistogram, Corrupt> {
     Ok(histogram)
 }
 
-/// Raises a register of a sketch, its header included, that is lower than `value`. There is no room for values that
-/// are too large, nor for more bytes than `max`.
+/// Raises a register of a sketch, its header included, that is lower than `value`. There is no room
+/// for values that are too large, nor for more bytes than `max`.
 pub(super) fn raise(
     sketch: &mut Vec<u8>,
     index: usize,

@@ -91,7 +91,8 @@ impl Conditions {
         Ok(self)
     }
 
-    /// Whether `at` may replace the expiry that a key has; one that it does not have is later than any.
+    /// Whether `at` may replace the expiry that a key has; one that it does not have is later than
+    /// any.
     pub(in crate::family) fn hold(self, current: Option<UnixMs>, at: UnixMs) -> bool {
         !(self.none && current.is_some()
             || self.some && current.is_none()

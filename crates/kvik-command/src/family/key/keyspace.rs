@@ -33,7 +33,8 @@ pub(super) fn flushall(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Emptying takes the same short time in both modes: memory is always freed after the locks are gone.
+/// Emptying takes the same short time in both modes: memory is always freed after the locks are
+/// gone.
 fn check_flush_mode(ctx: &Ctx<'_>) -> Result<(), Error> {
     match ctx.args.len() {
         1 => Ok(()),

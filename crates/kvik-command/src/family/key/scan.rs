@@ -1,7 +1,7 @@
 //! Walking the keys of a database: KEYS and SCAN.
 //!
-//! Both take one stripe after the other, so they see each key at some moment of their own; a transaction that holds
-//! every stripe makes it one moment for all.
+//! Both take one stripe after the other, so they see each key at some moment of their own; a
+//! transaction that holds every stripe makes it one moment for all.
 
 use kvik_resp::{Output, Reply};
 use kvik_store::View;

@@ -5,8 +5,8 @@ use kvik_store::{IntText, ListEnd};
 use super::{existing, read, reply_with};
 use crate::{Ctx, Error};
 
-/// The part of a list of `len` elements from the index `start` to the index `stop`: how many elements lie before it, and
-/// how many are in it. Indexes below zero count from the end.
+/// The part of a list of `len` elements from the index `start` to the index `stop`: how many
+/// elements lie before it, and how many are in it. Indexes below zero count from the end.
 fn part(start: i64, stop: i64, len: usize) -> (usize, usize) {
     let len = len as i64;
     let from_start = |index: i64| if index < 0 { len + index } else { index };

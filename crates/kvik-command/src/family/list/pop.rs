@@ -1,7 +1,8 @@
 //! The commands that take elements off an end: to return them, or to move them to another list.
 //!
-//! What takes elements off is apart from what reads a command's words: [`pop_one`], [`pop_from_first`] and [`move_one`] say
-//! whether there was anything, so that a client which waits can ask again.
+//! What takes elements off is apart from what reads a command's words: [`pop_one`],
+//! [`pop_from_first`] and [`move_one`] say whether there was anything, so that a client which waits
+//! can ask again.
 
 use kvik_resp::{Args, Reply, parse_i64};
 use kvik_store::{Elements, Entry, IntText, ListEnd};
@@ -72,8 +73,8 @@ fn pop_many(
     Ok(())
 }
 
-/// Answers with the first of the keys that exists and up to `count` elements at an end of its list, and deletes those; or
-/// says that there is none.
+/// Answers with the first of the keys that exists and up to `count` elements at an end of its list,
+/// and deletes those; or says that there is none.
 ///
 /// # Errors
 /// If that key holds another type.
@@ -144,8 +145,8 @@ fn move_or_null(ctx: &mut Ctx<'_>, from: ListEnd, to: ListEnd) -> Result<(), Err
     Ok(())
 }
 
-/// Moves the element at an end of a list to an end of another or the same, and answers with it; or says that there is
-/// none.
+/// Moves the element at an end of a list to an end of another or the same, and answers with it; or
+/// says that there is none.
 ///
 /// # Errors
 /// If one of the keys holds another type.

@@ -1,7 +1,8 @@
 //! Intersection, union and difference of sets, and storing them.
 //!
-//! An intersection asks the larger sets for each member of the smallest. A difference does either the same with the first
-//! set, or takes the members of the others out of a copy of it, whichever touches fewer members.
+//! An intersection asks the larger sets for each member of the smallest. A difference does either
+//! the same with the first set, or takes the members of the others out of a copy of it, whichever
+//! touches fewer members.
 
 use std::collections::HashSet;
 

@@ -99,8 +99,8 @@ fn until_nul(text: &[u8]) -> &[u8] {
     text.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
-/// An unsigned number. What is no canonical integer is read as C's `strtoull` does: blanks, a sign that wraps around,
-/// leading zeros.
+/// An unsigned number. What is no canonical integer is read as C's `strtoull` does: blanks, a sign
+/// that wraps around, leading zeros.
 fn natural(text: &[u8]) -> Option<u64> {
     if let Some(n) = parse_i64(text) {
         return u64::try_from(n).ok();

@@ -28,7 +28,8 @@ enum From {
     New,
 }
 
-/// The keys: the first half of what follows STREAMS, which may also be the name of a group or consumer.
+/// The keys: the first half of what follows STREAMS, which may also be the name of a group or
+/// consumer.
 pub(super) fn keys(
     args: Args<'_>,
     visit: &mut dyn FnMut(usize, KeyFlags),

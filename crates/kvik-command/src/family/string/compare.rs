@@ -1,5 +1,5 @@
-//! Comparing strings before something is done: the conditions of SET, DELEX and DELIFEQ, and DIGEST, which gives a
-//! client something short to compare with.
+//! Comparing strings before something is done: the conditions of SET, DELEX and DELIFEQ, and
+//! DIGEST, which gives a client something short to compare with.
 
 use kvik_store::{Entry, IntText, TextRef};
 use xxhash_rust::xxh3::xxh3_64;
@@ -83,7 +83,8 @@ pub(super) fn digest(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Without a condition this is DEL. What is wrong with a condition is noticed only where there is a key.
+/// Without a condition this is DEL. What is wrong with a condition is noticed only where there is a
+/// key.
 pub(super) fn delex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     if !matches!(args.len(), 2 | 4) {

@@ -1,12 +1,13 @@
 //! LCS: the longest common subsequence of two strings.
 //!
-//! The table of the textbook, whose cell (i, j) is the length for the first i and the first j bytes, grows by 0 or 1
-//! along a row. A row is therefore kept as one bit per column, clear where the length grows, and the next row follows
-//! from it with an addition and a few logical operations per 64 columns (Hyyrö, "Bit-parallel LCS-length computation
-//! revisited", 2004). Against four bytes per cell that is a 32nd of the memory and a 64th of the work.
+//! The table of the textbook, whose cell (i, j) is the length for the first i and the first j
+//! bytes, grows by 0 or 1 along a row. A row is therefore kept as one bit per column, clear where
+//! the length grows, and the next row follows from it with an addition and a few logical operations
+//! per 64 columns (Hyyrö, "Bit-parallel LCS-length computation revisited", 2004). Against four
+//! bytes per cell that is a 32nd of the memory and a 64th of the work.
 //!
-//! Where several subsequences are equally long, the one found is Redis': the way back from the last cell goes up only
-//! if that keeps more than going left.
+//! Where several subsequences are equally long, the one found is Redis': the way back from the last
+//! cell goes up only if that keeps more than going left.
 
 use super::string;
 use crate::{Ctx, Error};
@@ -136,7 +137,8 @@ struct CommonRun {
 }
 
 impl<'t> LcsTable<'t> {
-    /// Computes the table, or nothing if it is too large. Without `rows` only [`Self::len`] may be asked.
+    /// Computes the table, or nothing if it is too large. Without `rows` only [`Self::len`] may be
+    /// asked.
     fn new(a: &'t [u8], b: &'t [u8], rows: bool, max: usize) -> Option<Self> {
         let width = b.len().div_ceil(64);
         let words = words(a.len(), b.len(), max)?;

@@ -1,7 +1,8 @@
 //! The options of SET, GETEX and MSETEX: one notation, of which each command takes a part.
 //!
-//! Options come in any order. One may be repeated, and the last one counts; those that exclude each other are a syntax
-//! error. Times are read after all words, so a syntax error anywhere wins over a bad time.
+//! Options come in any order. One may be repeated, and the last one counts; those that exclude each
+//! other are a syntax error. Times are read after all words, so a syntax error anywhere wins over a
+//! bad time.
 
 use kvik_resp::{Args, ArgsIter};
 use kvik_store::Expiry;
@@ -93,7 +94,8 @@ impl<'a> SetOptions<'a> {
         (allowed && fits).then_some(())
     }
 
-    /// What the call does to the key's expiry. Where no option says it, a write ends it and GETEX leaves it.
+    /// What the call does to the key's expiry. Where no option says it, a write ends it and GETEX
+    /// leaves it.
     ///
     /// # Errors
     /// If the time is no positive integer that milliseconds can count.

@@ -13,7 +13,8 @@ impl From<StringTooLong> for Error {
     }
 }
 
-/// The longest string that a change may make. An effect of another store is repeated whatever the limit here.
+/// The longest string that a change may make. An effect of another store is repeated whatever the
+/// limit here.
 pub(in crate::family) fn max_string(ctx: &Ctx<'_>) -> usize {
     if ctx.keys.is_follower() {
         usize::MAX
@@ -68,7 +69,8 @@ pub(super) fn getrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The bytes from `start` to `end`, both included, of `len` bytes; negative positions count from the end.
+/// The bytes from `start` to `end`, both included, of `len` bytes; negative positions count from
+/// the end.
 fn part(len: usize, start: i64, end: i64) -> Range<usize> {
     let len = len as i64;
     let from_front = |at: i64| if at < 0 { (at + len).max(0) } else { at };

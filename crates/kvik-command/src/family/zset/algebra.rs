@@ -1,6 +1,8 @@
-//! Union, intersection and difference of sorted sets and sets, and storing them. A set's members have the score 1.
+//! Union, intersection and difference of sorted sets and sets, and storing them. A set's members
+//! have the score 1.
 //!
-//! As in Redis, inputs are taken from the smallest to the largest, which decides in which order scores are added up.
+//! As in Redis, inputs are taken from the smallest to the largest, which decides in which order
+//! scores are added up.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -128,8 +130,8 @@ fn store(ctx: &mut Ctx<'_>, combination: ZsetCombination) -> Result<(), Error> {
 }
 
 impl<'a> Call<'a> {
-    /// Reads the words from the number of keys on, and meets the keys, which must be of the right type before an option
-    /// may be wrong.
+    /// Reads the words from the number of keys on, and meets the keys, which must be of the right
+    /// type before an option may be wrong.
     fn parse(
         ctx: &mut Ctx<'a>,
         at: usize,

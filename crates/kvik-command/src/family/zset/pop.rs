@@ -38,8 +38,8 @@ fn pop(ctx: &mut Ctx<'_>, end: End) -> Result<(), Error> {
     take(ctx, &args[1], end, count, nested)
 }
 
-/// Deletes `count` members, which are there, after writing each with its score, as an array of its own if they are
-/// `nested`.
+/// Deletes `count` members, which are there, after writing each with its score, as an array of its
+/// own if they are `nested`.
 pub(in crate::family) fn take(
     ctx: &mut Ctx<'_>,
     key: &[u8],

@@ -1,4 +1,5 @@
-//! The same CONFIG commands to Redis 7.0 and to kvik's table; skipped where Redis 7.0 is not installed.
+//! The same CONFIG commands to Redis 7.0 and to kvik's table; skipped where Redis 7.0 is not
+//! installed.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;

@@ -20,8 +20,8 @@ use crate::net::{ConnId, Event};
 
 /// From this many missing bytes on, a value is received directly.
 const DIRECT: usize = 64 << 10;
-/// Bytes of a large string that one request asks for at most: their chunks are fewer than the places the kernel takes
-/// in a list.
+/// Bytes of a large string that one request asks for at most: their chunks are fewer than the
+/// places the kernel takes in a list.
 const MOST_AT_ONCE: usize = 4 << 20;
 /// The most that one request is asked to send or receive.
 const ONE_REQUEST: usize = 1 << 30;
@@ -205,8 +205,8 @@ impl UringConn {
         self.input.is_some() && self.may_receive() && !self.releasing
     }
 
-    /// Requests all that comes, each time in a provided buffer; only a little if a large string may begin in it, so that
-    /// the rest is there to be received directly.
+    /// Requests all that comes, each time in a provided buffer; only a little if a large string may
+    /// begin in it, so that the rest is there to be received directly.
     pub(super) fn receive_pooled(&mut self, id: ConnId, ring: &mut Ring) {
         self.receiving = Receiving::Pooled;
         self.low_water.lower(&self.socket);
@@ -255,8 +255,8 @@ impl UringConn {
         unsafe { ring.push(&receive) };
     }
 
-    /// Requests what a large string lacks, as far as it may take memory now, and the end of its line: all of it, or if
-    /// that is much what has gathered.
+    /// Requests what a large string lacks, as far as it may take memory now, and the end of its
+    /// line: all of it, or if that is much what has gathered.
     fn receive_large(&mut self, id: ConnId, ring: &mut Ring, lacking: usize) {
         let fd = self.fd();
         if !mem::take(&mut self.gathered) {
@@ -290,9 +290,9 @@ impl UringConn {
             .flags(all as u32)
             .build()
             .user_data(id.pack(TAG_RECEIVE));
-        // SAFETY: the places are the incoming rope's, whose chunks stay where they are, and the input's.
-        // Nobody touches them while a direct receive is in the kernel; the slot keeps both, and
-        // the boxed list.
+        // SAFETY: the places are the incoming rope's, whose chunks stay where they are, and the
+        // input's. Nobody touches them while a direct receive is in the kernel; the slot keeps
+        // both, and the boxed list.
         unsafe { ring.push(&receive) };
     }
 
@@ -340,7 +340,8 @@ impl UringConn {
             let behind = count.saturating_sub(incoming.missing());
             assert!(behind <= LINE_END, "the kernel keeps to its places");
             // SAFETY: the kernel has filled the places it was given in order, up to `count` bytes:
-            // first those of the incoming rope, then at most so many that were reserved in the input.
+            // first those of the incoming rope, then at most so many that were reserved in the
+            // input.
             unsafe {
                 incoming.advance(count - behind);
                 input.set_len(input.len() + behind);

@@ -10,9 +10,9 @@
 //!   string of which much is missing first **gathers** in the kernel ([`super::low_water`]).
 //! - A send reads the first batch of the output, and is repeated from where it stopped.
 //!
-//! [`UringConn::wanted`] says which receive should be armed and [`UringDriver::arm`] alone makes it so,
-//! after every change. A request in the kernel is never forgotten: to stop one is to cancel it and
-//! await its last completion, and a slot, its socket and its buffers live until then.
+//! [`UringConn::wanted`] says which receive should be armed and [`UringDriver::arm`] alone makes it
+//! so, after every change. A request in the kernel is never forgotten: to stop one is to cancel it
+//! and await its last completion, and a slot, its socket and its buffers live until then.
 //!
 //! **Not done:** registered files, zero-copy sends, a kernel thread that polls. They gain nothing
 //! for small messages, or cost a core.
@@ -410,8 +410,8 @@ impl UringDriver {
         Err(io::ErrorKind::TimedOut.into())
     }
 
-    /// Closes the listeners that `which` chooses. The kernel holds a socket that it accepts on until
-    /// the request has ended.
+    /// Closes the listeners that `which` chooses. The kernel holds a socket that it accepts on
+    /// until the request has ended.
     fn drop_listeners(&mut self, which: impl Fn(&Listener) -> bool) {
         for index in 0..self.listeners.len() {
             let dropped = self.listeners[index].take_if(|accepting| which(&accepting.listener));

@@ -3,8 +3,8 @@
 //! A connection that waits holds none, so a few serve ten thousand. They are given back as soon
 //! as their bytes are copied out, in the same turn.
 //!
-//! The kernel takes them in turn, so all that it has got become resident. It gets few at first, and more only when a
-//! connection finds none.
+//! The kernel takes them in turn, so all that it has got become resident. It gets few at first, and
+//! more only when a connection finds none.
 
 use std::io;
 use std::ptr;

@@ -1,0 +1,294 @@
+//! Images: all keys as they were at one moment, taken while they change.
+//!
+//! The moment is the *cut*: with all stripes held, every keyspace that has keys gets a [`Cut`], and
+//! every stripe a sink ([`Stripe::begin_image`](crate::Stripe::begin_image)). From then on a walker
+//! hands the entries of a stripe to its sink, a slice at a time
+//! ([`Stripe::image_slice`](crate::Stripe::image_slice)), and whoever changes an entry that is not
+//! saved yet hands it over first.
+//!
+//! ```text
+//! positions of a table:  | range | range | range | range | ...      ranges of a dozen entries
+//! saved:                     1       0       1       0              one bit each
+//! ```
+//! What is saved is known per *range*: the positions that share their leading bits. Positions are
+//! hashes, so ranges are of about the same size, and they stay what they are however the table
+//! grows, shrinks or moves its entries. A change in an unsaved range hands over the whole range.
+//! What is inserted later falls into ranges that are saved by then, so it is never in the image.
+//!
+//! Every change of an entry passes through [`KeyspaceMut`], which calls
+//! [`before_change`](KeyspaceMut::before_change) first: one branch where there is no cut. A cut
+//! belongs to the keyspace's contents: SWAPDB exchanges it with them, and a keyspace that is flushed
+//! is kept with its cut until it is saved.
+//!
+//! Large strings, lists and streams are handed over by reference ([`SharedValue`]) and encoded
+//! without the lock. A change of one then copies the part that it changes.
+//!
+//! Memory: a bit for a dozen keys, what the sinks hold, the parts of large values that changed since,
+//! and what was flushed meanwhile. Cost for a writer: once per range, the encoding of a dozen entries.
+
+use std::ops::Range;
+
+use kvik_rope::Rope;
+
+use crate::UnixMs;
+use crate::clock::AccessPolicy;
+use crate::heap::Heap;
+use crate::keyspace::{HeapKeys, KeyspaceMut};
+use crate::layout::KeyspaceId;
+use crate::list::List;
+use crate::object::Object;
+use crate::raw::entry_ref::EntryRef;
+use crate::raw::position::{Position, Prefix};
+use crate::raw::table::Keys;
+use crate::stream::Stream;
+use crate::text::TextRef;
+use crate::value::ValueRef;
+use crate::view::View;
+
+/// Entries that a range holds, about.
+const RANGE: usize = 12;
+
+/// Bytes of a value that count as much as an entry.
+const UNIT_BYTES: usize = 256;
+
+/// Takes the entries of a stripe as they were at the cut, each once and in any order. It is called
+/// with the stripe held, so it encodes or copies, and leaves writing to others.
+pub trait ImageSink: Send + Sync {
+    /// An entry with its value.
+    fn entry(&mut self, database: KeyspaceId, view: &View<'_>);
+
+    /// An entry with a large value, which can be read when the stripe is not held any more.
+    fn shared(&mut self, database: KeyspaceId, view: &View<'_>, value: SharedValue);
+}
+
+/// A large string, list or stream as it is now, whatever becomes of the key. It shares memory with
+/// the key's value.
+#[derive(Debug)]
+pub struct SharedValue(Shared);
+
+#[derive(Debug)]
+enum Shared {
+    String(Rope),
+    List(List),
+    Stream(Stream),
+}
+
+/// What a stripe needs while an image is taken.
+pub(crate) struct Imaging {
+    sink: Box<dyn ImageSink>,
+    /// Time and policy of the cut, by which entries tell how they were used.
+    now: UnixMs,
+    access: AccessPolicy,
+    /// The entries of the ranges that are being handed over.
+    found: Vec<EntryRef>,
+}
+
+/// What of a keyspace is in the image.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    /// Its number at the cut.
+    database: KeyspaceId,
+    saved: Ranges,
+}
+
+/// Ranges of positions, each of them saved or not.
+#[derive(Debug)]
+pub(crate) struct Ranges {
+    /// Leading bits of a position that choose its range.
+    bits: u32,
+    saved: Box<[u64]>,
+    /// All ranges before this one are saved.
+    walked: u64,
+}
+
+impl SharedValue {
+    /// The value to read.
+    pub fn value(&self) -> ValueRef<'_> {
+        match &self.0 {
+            Shared::String(rope) => ValueRef::String(TextRef::Rope(rope)),
+            Shared::List(list) => ValueRef::List(list.as_ref()),
+            Shared::Stream(stream) => ValueRef::Stream(stream.as_view()),
+        }
+    }
+}
+
+impl Imaging {
+    pub(crate) fn new(sink: Box<dyn ImageSink>, now: UnixMs, access: AccessPolicy) -> Self {
+        Self {
+            sink,
+            now,
+            access,
+            found: Vec::new(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Imaging {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Imaging").finish_non_exhaustive()
+    }
+}
+
+impl Cut {
+    /// The cut of a keyspace with `len` entries, at which nothing is saved.
+    pub(crate) fn new(database: KeyspaceId, len: usize) -> Self {
+        Self {
+            database,
+            saved: Ranges::new(len),
+        }
+    }
+
+    /// Whether every entry is in the image.
+    pub(crate) fn is_done(&self) -> bool {
+        self.saved.next().is_none()
+    }
+}
+
+impl Ranges {
+    fn new(len: usize) -> Self {
+        let bits = (len / RANGE).max(1).ilog2();
+        let words = (1usize << bits).div_ceil(64);
+        Self {
+            bits,
+            saved: vec![0; words].into(),
+            walked: 0,
+        }
+    }
+
+    fn of(&self, position: Position) -> u64 {
+        u64::from(position.prefix().0) >> (u32::BITS - self.bits)
+    }
+
+    fn count(&self) -> u64 {
+        1 << self.bits
+    }
+
+    fn is_saved(&self, range: u64) -> bool {
+        self.saved[(range / 64) as usize] >> (range % 64) & 1 != 0
+    }
+
+    /// The first range that is not saved.
+    fn next(&self) -> Option<u64> {
+        (self.walked..self.count()).find(|&range| !self.is_saved(range))
+    }
+
+    fn mark_saved(&mut self, range: u64) {
+        self.saved[(range / 64) as usize] |= 1 << (range % 64);
+        while self.walked < self.count() && self.is_saved(self.walked) {
+            self.walked += 1;
+        }
+    }
+
+    /// The prefixes of a range.
+    fn prefixes(&self, range: u64) -> Range<u64> {
+        let width = u32::BITS - self.bits;
+        range << width..(range + 1) << width
+    }
+}
+
+impl KeyspaceMut<'_> {
+    /// Hands the entries around a position to the image, if one is being taken that lacks them. To be
+    /// called before an entry comes to this position, goes or changes: whatever has to know the state
+    /// before a change learns it here.
+    #[inline]
+    pub(crate) fn before_change(&mut self, position: Position) {
+        if self.keyspace.cut.is_some() {
+            self.hand_over(position);
+        }
+    }
+
+    #[cold]
+    fn hand_over(&mut self, position: Position) {
+        let Some(mut cut) = self.keyspace.cut.take() else {
+            return;
+        };
+        let range = cut.saved.of(position);
+        if !cut.saved.is_saved(range) {
+            self.save_range(&mut cut, range);
+        }
+        self.keyspace.cut = Some(cut);
+    }
+
+    /// Hands over unsaved ranges until about `budget` entries or as much in bytes are handed over.
+    /// Returns what is left of the budget; the cut is gone when everything is saved.
+    pub(crate) fn save_slice(&mut self, mut budget: usize) -> usize {
+        let Some(mut cut) = self.keyspace.cut.take() else {
+            return budget;
+        };
+        while let Some(range) = cut.saved.next() {
+            if budget == 0 {
+                self.keyspace.cut = Some(cut);
+                return 0;
+            }
+            let cost = self.save_range(&mut cut, range);
+            budget = budget.saturating_sub(cost.max(1));
+        }
+        budget
+    }
+
+    /// Hands over a range and returns what that costs, counted in small entries.
+    fn save_range(&mut self, cut: &mut Cut, range: u64) -> usize {
+        // The sink lies in the heap that it is shown, so it is taken out for the time.
+        let Some(mut imaging) = self.heap.imaging.take() else {
+            return 0;
+        };
+        self.find_range(&cut.saved, range, &mut imaging.found);
+        let found = std::mem::take(&mut imaging.found);
+        let mut cost = found.len();
+        for &entry in &found {
+            let value = self.heap.share_value(entry);
+            let entry = self.heap.entry(entry);
+            let view = View::at(entry, self.layout, imaging.now, imaging.access);
+            match value {
+                Some(value) => imaging.sink.shared(cut.database, &view, value),
+                None => {
+                    cost += view.bytes() / UNIT_BYTES;
+                    imaging.sink.entry(cut.database, &view);
+                }
+            }
+        }
+        imaging.found = found;
+        imaging.found.clear();
+        self.heap.imaging = Some(imaging);
+        cut.saved.mark_saved(range);
+        cost
+    }
+
+    fn find_range(&self, ranges: &Ranges, range: u64, found: &mut Vec<EntryRef>) {
+        let keys = HeapKeys {
+            heap: self.heap,
+            layout: self.layout,
+        };
+        let prefixes = ranges.prefixes(range);
+        // A walk goes by buckets, whose borders are not those of ranges: the first and the last may
+        // hold entries of other ranges.
+        let mut from = u32::try_from(prefixes.start).ok().map(Prefix);
+        while let Some(at) = from.filter(|at| u64::from(at.0) < prefixes.end) {
+            from = self.keyspace.table.walk(at, &keys, |entry| {
+                if ranges.of(keys.position(entry)) == range {
+                    found.push(entry);
+                }
+                false
+            });
+        }
+    }
+}
+
+impl Heap {
+    /// The value of an entry, if it is of the kind that can be shared.
+    fn share_value(&mut self, entry: EntryRef) -> Option<SharedValue> {
+        let record = self.entry(entry);
+        if let Some(TextRef::Rope(rope)) = record.string() {
+            return Some(SharedValue(Shared::String(rope.clone())));
+        }
+        let shared = match self.object_mut(entry)? {
+            Object::List(list) => Shared::List(list.share()?),
+            Object::Stream(stream) => Shared::Stream(stream.share()),
+            Object::Hash(_) | Object::Set(_) | Object::Zset(_) => return None,
+        };
+        Some(SharedValue(shared))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! Whatever the transcripts do to a store, a restart from its log and a reload from a snapshot bring back.
+//!
+//! Each case of `tests/commands` is played into a store with files, whose replies do not matter here. Then the store is
+//! opened anew, and once more loaded from a snapshot. The clock stands still meanwhile, so no key expires in between.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use kvik::{Clock, Connection, Db, Options, Value};
+use kvik_command::declare::Flags;
+use kvik_command::table;
+use kvik_resp::{ArgsBuf, split_line};
+
+/// What ends the session or the store, or has others wait.
+const LEFT_OUT: [&str; 9] = [
+    "SHUTDOWN",
+    "QUIT",
+    "CLIENT",
+    "MONITOR",
+    "SAVE",
+    "BGSAVE",
+    "BGREWRITEAOF",
+    "CONFIG",
+    "WAITAOF",
+];
+
+/// Write commands that no transcript runs with success in an embedded store.
+const NOT_PLAYED: [&str; 0] = [];
+
+/// A store with files, its directory and its clock.
+struct Place {
+    dir: tempfile::TempDir,
+    now: Arc<AtomicU64>,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().expect("a directory"),
+            now: Arc::new(AtomicU64::new(1_700_000_000_000_000)),
+        }
+    }
+
+    fn open(&self) -> Db {
+        let clock = Clock::Manual(Arc::clone(&self.now));
+        let options = Options::from(self.dir.path()).stripes(16).clock(clock);
+        Db::open(options).expect("the files are ours")
+    }
+}
+
+fn digest(db: &Db) -> Value {
+    db.run(&["DEBUG", "DIGEST"])
+}
+
+/// The words of a line such as `2> SET k v`, and the client that sends them.
+fn call(line: &str) -> Option<(usize, ArgsBuf)> {
+    let (client, words) = line.split_once("> ")?;
+    let client = if client.is_empty() {
+        1
+    } else {
+        client.parse().ok()?
+    };
+    let mut args = ArgsBuf::default();
+    split_line(words.as_bytes(), &mut args).ok()?;
+    Some((client, args))
+}
+
+/// Plays a case, and notes which commands have succeeded.
+fn play(place: &Place, db: &Db, lines: &[&str], done: &mut BTreeSet<&'static str>) {
+    let mut clients: Vec<Connection> = Vec::new();
+    for line in lines {
+        if let Some(wait) = line.strip_prefix("! wait ") {
+            let ms: u64 = wait.trim_end_matches("ms").parse().unwrap_or(0);
+            place.now.fetch_add(ms * 1000, Ordering::AcqRel);
+        }
+        let Some((client, args)) = call(line) else {
+            continue;
+        };
+        let words: Vec<&[u8]> = args.as_args().iter().collect();
+        let name = String::from_utf8_lossy(words.first().unwrap_or(&&b""[..])).to_uppercase();
+        let second = words.get(1).map(|word| word.to_ascii_uppercase());
+        let is_debug = name == "DEBUG" && second.as_deref() != Some(b"POPULATE");
+        if LEFT_OUT.contains(&name.as_str()) || is_debug {
+            continue;
+        }
+        while clients.len() < client {
+            clients.push(db.connect());
+        }
+        let reply = clients[client - 1].run(&words);
+        if let Ok(command) = table().resolve(args.as_args())
+            && reply.as_error().is_none()
+        {
+            done.insert(command.name());
+        }
+    }
+}
+
+fn check(name: &str, lines: &[&str], done: &mut BTreeSet<&'static str>) {
+    let place = Place::new();
+    let db = place.open();
+    play(&place, &db, lines, done);
+    let before = digest(&db);
+    let reload = db.run(&["DEBUG", "RELOAD"]);
+    assert!(reload.is_ok(), "{name}: {reload:?}");
+    assert_eq!(digest(&db), before, "{name}: from the snapshot");
+    drop(db);
+    let db = place.open();
+    assert_eq!(digest(&db), before, "{name}: from the log");
+}
+
+#[test]
+fn every_write_command_survives() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/commands");
+    let mut done = BTreeSet::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|it| it != "txt") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        for case in text.split("\n== ").skip(1) {
+            let lines: Vec<&str> = case.lines().collect();
+            check(&format!("{file}: {}", lines[0]), &lines[1..], &mut done);
+        }
+    }
+    let writes = table().commands().iter();
+    let writes = writes.filter(|it| it.flags().contains(Flags::WRITE) && !it.is_container());
+    let missing: Vec<_> = writes
+        .map(|it| it.name())
+        .filter(|name| !done.contains(name) && !NOT_PLAYED.contains(name))
+        .collect();
+    assert!(missing.is_empty(), "no transcript runs {missing:?}");
+}
