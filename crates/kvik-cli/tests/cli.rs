@@ -103,7 +103,12 @@ impl Drop for Server {
 )]
 fn wait_for(socket: &Path) {
     for _ in 0..500 {
-        if Client::open(&Endpoint::unix(socket), &Options::default()).is_ok() {
+        // A server that still looks for its files answers LOADING, one with a password NOAUTH.
+        let client = Client::open(&Endpoint::unix(socket), &Options::default());
+        let reply = client.and_then(|mut client| client.call(&["PING"]));
+        let is_loading =
+            |reply: &Value| matches!(reply, Value::Error(text) if text.starts_with("LOADING"));
+        if reply.is_ok_and(|reply| !is_loading(&reply)) {
             return;
         }
         std::thread::sleep(Duration::from_millis(10));

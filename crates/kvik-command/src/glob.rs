@@ -36,7 +36,7 @@ pub fn glob_match(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
     };
     while let Some(star) = pattern.get(at.pattern) {
         debug_assert_eq!(*star, b'*', "a run ends at a star");
-        let run = Run::at(&pattern[at.pattern + 1..]);
+        let run = PatternRun::at(&pattern[at.pattern + 1..]);
         let rest = &text[at.text..];
         let from = at.pattern + 1;
         let is_last = from + run.width == pattern.len();
@@ -101,7 +101,7 @@ fn matches_run(mut run: &[u8], text: &[u8], nocase: bool) -> bool {
 
 /// What stands between two stars.
 #[derive(Clone, Copy)]
-struct Run {
+struct PatternRun {
     /// Bytes of the pattern.
     width: usize,
     /// Bytes of text that it matches.
@@ -110,7 +110,7 @@ struct Run {
     is_plain: bool,
 }
 
-impl Run {
+impl PatternRun {
     /// The run that a pattern begins with, up to its first star or its end.
     fn at(pattern: &[u8]) -> Self {
         let (mut width, mut len, mut is_plain) = (0, 0, true);
@@ -416,7 +416,7 @@ mod tests {
             run in r"([abc?]|\[[abc^-]{1,3}\]){1,90}", text in "[abcABC]{1,400}", nocase: bool
         ) {
             let pattern = format!("*{run}*");
-            let run = Run::at(&pattern.as_bytes()[1..]);
+            let run = PatternRun::at(&pattern.as_bytes()[1..]);
             let inner = &pattern.as_bytes()[1..=run.width];
             // An unclosed class takes the last star in.
             prop_assume!(run.width + 2 == pattern.len());
