@@ -118,7 +118,8 @@ impl Error {
         ))
     }
 
-    /// The error of EXEC when it is refused itself, for this reason. Redis leaves out the code `ERR`.
+    /// The error of EXEC when it is refused itself, for this reason. Redis leaves out the code
+    /// `ERR`.
     #[must_use]
     pub fn aborting(&self) -> Self {
         const REASON: &[u8] = b"Transaction discarded because of: ";
