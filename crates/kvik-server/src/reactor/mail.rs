@@ -7,9 +7,10 @@
 //! one entry and at most one system call.
 //!
 //! ```text
-//!   deliver ──▶ letterbox of the client ──(first message)──▶ queue of its thread ──(first id)──▶ bell
-//!                      ▲                                           │
-//!                      └────────── take, between two commands ─────┘
+//!   deliver ──▶ letterbox of the client ──(first message)──▶ queue of its thread
+//!                      ▲                                       │        │
+//!                      │                                       │   (first id)──▶ bell
+//!                      └──────── take, between two commands ───┘
 //! ```
 //!
 //! **Moving.** A connection on its way has no address: what is delivered stays in the letterbox,
