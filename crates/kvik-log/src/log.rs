@@ -266,7 +266,10 @@ impl Log {
         // The writer fsyncs the old increment first, which may take long; a full disk is reported
         // at once.
         for _ in 0..ROTATION_LOOKS {
-            if self.shared.files.lock().rotated_at >= start {
+            // The place alone does not tell: the increment before may have begun there as well, and
+            // a restart that the writer meets after the base is installed would detach the log.
+            let asked = self.shared.rotation_asked.load(Ordering::Acquire);
+            if !asked && self.shared.files.lock().rotated_at >= start {
                 return Ok(());
             }
             let failure = self.shared.failure();

@@ -254,6 +254,11 @@ impl Queue {
         self.end
     }
 
+    /// Whether an increment begins within what the writer has not taken yet.
+    pub(crate) fn rotates(&self) -> bool {
+        self.open.rotates || self.sealed.iter().any(|chunk| chunk.rotates)
+    }
+
     /// Puts the open chunk, which ends at `end`, to the others.
     fn seal(&mut self, end: Lsn) {
         let fresh = self.fresh(end);

@@ -74,6 +74,7 @@ pub(crate) struct Shared {
     pub(crate) delayed_syncs: std::sync::atomic::AtomicU64,
     pub(crate) failed_syncs: std::sync::atomic::AtomicU64,
     pub(crate) last_rewrite_failed: AtomicBool,
+    /// An increment is to begin that the writer has not begun yet.
     pub(crate) rotation_asked: AtomicBool,
 
     buffer_bytes: u64,
@@ -182,9 +183,10 @@ impl Shared {
     }
 
     pub(crate) fn rotate(&self, restarts: Option<LogId>) -> Lsn {
-        self.rotation_asked.store(true, Ordering::Release);
         let mut queue = self.queue.lock();
         let at = queue.rotate(restarts);
+        // Under the lock, as the writer lowers the flag under it.
+        self.rotation_asked.store(true, Ordering::Release);
         queue.sleep = Sleep::Awake;
         drop(queue);
         self.work.notify_one();

@@ -258,7 +258,6 @@ impl Writer {
             self.shared.bound_loss(start);
         }
         drop(files);
-        self.shared.rotation_asked.store(false, Ordering::Release);
         self.shared.recover(FailureKind::Write);
         first.rotates = false;
         self.file = Some(file);
@@ -266,8 +265,16 @@ impl Writer {
         (self.written, self.whole, self.synced) = (start, start, start);
         self.shared.set_written(start);
         self.release(|chunk| !chunk.is_empty());
+        self.note_rotations();
         self.shared.wake_waiting();
         Ok(())
+    }
+
+    /// Lowers the flag that an increment is to begin, unless another one is.
+    fn note_rotations(&self) {
+        let queue = self.shared.queue.lock();
+        let asked = queue.rotates() || self.batch.iter().any(|chunk| chunk.rotates);
+        self.shared.rotation_asked.store(asked, Ordering::Release);
     }
 
     /// Makes durable what is written if it is time.

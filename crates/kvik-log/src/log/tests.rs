@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use super::*;
-use crate::disk::DiskReader;
+use crate::disk::{Disk, DiskReader};
 use crate::sim::{Faults, SimDisk};
 use crate::{Clock, LogFile, LogOptions, ReadUnit, Recovery, Replay, lock_directory};
 
@@ -175,4 +175,24 @@ fn figures_say_how_the_log_is_doing() {
     log.turn();
     assert!(log.status().last_write_ok);
     assert_eq!(log.outcome(log.appended()), Outcome::Synced);
+}
+
+/// The increments begin at one place, as nothing is appended in between.
+#[test]
+fn a_restart_behind_a_rotation_becomes_durable() {
+    let (log, _, disk, _) = open(SyncPolicy::Always);
+    append(&log, 10);
+    for restarts in [false, true] {
+        let start = if restarts {
+            log.restart([2; 20])
+        } else {
+            log.rotate()
+        };
+        let base = log.temporary_base();
+        disk.create(&base).unwrap();
+        log.finish_rewrite(&base, BaseFormat::Rdb, start).unwrap();
+    }
+    let at = append(&log, 10);
+    log.turn();
+    assert_eq!(log.outcome(at), Outcome::Synced);
 }
