@@ -26,11 +26,11 @@ use crate::net::{ConnId, Waker};
 use crate::sync::Mutex;
 
 /// Interrupts the wait of a thread.
-pub(crate) trait Doorbell: Send + Sync {
+pub(crate) trait MailBell: Send + Sync {
     fn ring(&self);
 }
 
-impl Doorbell for Waker {
+impl MailBell for Waker {
     fn ring(&self) {
         self.wake();
     }
@@ -43,7 +43,7 @@ pub(crate) struct MailQueue<B = Waker> {
     bell: B,
 }
 
-impl<B: Doorbell> MailQueue<B> {
+impl<B: MailBell> MailQueue<B> {
     pub(crate) fn new(bell: B) -> Self {
         Self {
             waiting: Mutex::new(Vec::new()),
@@ -85,7 +85,7 @@ struct Mail<B> {
     noted: bool,
 }
 
-impl<B: Doorbell> Letterbox<B> {
+impl<B: MailBell> Letterbox<B> {
     /// The mailbox of a client whose connection has not settled yet.
     pub(crate) fn new() -> Self {
         Self {
@@ -123,7 +123,7 @@ impl<B> Mail<B> {
     }
 }
 
-impl<B: Doorbell> Mailbox for Letterbox<B> {
+impl<B: MailBell> Mailbox for Letterbox<B> {
     fn deliver(&self, message: Message) {
         let mut mail = self.mail.lock();
         mail.messages.push_back(message);
@@ -148,7 +148,7 @@ mod tests {
     #[derive(Debug, Default)]
     struct Counted(AtomicUsize);
 
-    impl Doorbell for Counted {
+    impl MailBell for Counted {
         fn ring(&self) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
