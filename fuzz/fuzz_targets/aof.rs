@@ -1,5 +1,5 @@
-//! Whatever bytes an append-only file has: no panic, the same units however the file is read, and what is valid is
-//! read again as it was.
+//! Whatever bytes an append-only file has: no panic, the same units however the file is read, and
+//! what is valid is read again as it was.
 //!
 //! The first byte chooses how much is read at once, the others are the file.
 

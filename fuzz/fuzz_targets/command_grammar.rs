@@ -1,8 +1,9 @@
-//! Whatever words a client sends: looking the command up, finding its keys and hinting at what may follow never panic,
-//! and keys are words that were sent.
+//! Whatever words a client sends: looking the command up, finding its keys and hinting at what may
+//! follow never panic, and keys are words that were sent.
 //!
-//! Words end at a zero byte. A first byte of 255 stands for a name of the table, so that most calls get past the lookup.
-//! Beside the real table the calls meet one whose rows have every irregular form of keys.
+//! Words end at a zero byte. A first byte of 255 stands for a name of the table, so that most calls
+//! get past the lookup. Beside the real table the calls meet one whose rows have every irregular
+//! form of keys.
 
 #![no_main]
 

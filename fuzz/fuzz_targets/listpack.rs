@@ -1,5 +1,6 @@
-//! Whatever bytes are taken for a listpack: reading them never panics and ends. What validates reads the same from both
-//! ends, and after changes at the places that the bytes themselves choose it still validates.
+//! Whatever bytes are taken for a listpack: reading them never panics and ends. What validates
+//! reads the same from both ends, and after changes at the places that the bytes themselves choose
+//! it still validates.
 
 #![no_main]
 

@@ -1,8 +1,8 @@
-//! Whatever bytes a file has: records or an error, the same however the bytes come in, no panic, and no memory beyond
-//! what the bytes hold. What is written comes back.
+//! Whatever bytes a file has: records or an error, the same however the bytes come in, no panic,
+//! and no memory beyond what the bytes hold. What is written comes back.
 //!
-//! The first byte is the size of the pieces in which the file comes, the second chooses a header or none, the others are
-//! the file.
+//! The first byte is the size of the pieces in which the file comes, the second chooses a header or
+//! none, the others are the file.
 
 #![no_main]
 

@@ -1,7 +1,8 @@
-//! Whatever bytes a RESTORE sends: a value or an error, no panic, and no more elements than the bytes can hold. What is
-//! compressed expands to itself.
+//! Whatever bytes a RESTORE sends: a value or an error, no panic, and no more elements than the
+//! bytes can hold. What is compressed expands to itself.
 //!
-//! The first byte is the type of the value, the second chooses the version, the others are the body.
+//! The first byte is the type of the value, the second chooses the version, the others are the
+//! body.
 
 #![no_main]
 

@@ -1,5 +1,6 @@
-//! Whatever bytes a server sends: no panic, the same replies however the network cuts them, and a decoded reply that
-//! is encoded again is the same reply. The numbers of the protocol are read from the same bytes.
+//! Whatever bytes a server sends: no panic, the same replies however the network cuts them, and a
+//! decoded reply that is encoded again is the same reply. The numbers of the protocol are read from
+//! the same bytes.
 //!
 //! The first byte chooses the piece size, the others are the stream.
 
@@ -24,7 +25,8 @@ fuzz_target!(|data: &[u8]| {
     assert_numbers_come_back(stream);
 });
 
-/// All replies of the stream while the input grows by `piece` bytes at a time, then the error or what is left over.
+/// All replies of the stream while the input grows by `piece` bytes at a time, then the error or
+/// what is left over.
 fn decode(stream: &[u8], piece: usize) -> (Vec<Value>, Result<usize, DecodeError>) {
     let (mut decoder, mut replies) = (ReplyDecoder::new(), Vec::new());
     let (mut start, mut end) = (0, 0);

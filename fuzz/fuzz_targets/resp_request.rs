@@ -39,7 +39,8 @@ fn limits(choice: u8) -> Limits {
 
 type Command = Vec<Vec<u8>>;
 
-/// All commands of the stream while the input grows by `piece` bytes at a time, then the error or what is left over.
+/// All commands of the stream while the input grows by `piece` bytes at a time, then the error or
+/// what is left over.
 fn parse(
     stream: &[u8],
     piece: usize,

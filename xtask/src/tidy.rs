@@ -1,8 +1,10 @@
 //! The rules of the tree that neither rustc nor clippy can check.
 //!
-//! Each rule is a pure function from text to findings, so that a unit test can show that it bites; this module walks
-//! the tree and feeds them. `cargo x tidy` prints the findings, and a test here keeps the tree at none.
+//! Each rule is a pure function from text to findings, so that a unit test can show that it bites;
+//! this module walks the tree and feeds them. `cargo x tidy` prints the findings, and a test here
+//! keeps the tree at none.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,9 +13,12 @@ use anyhow::{Context, bail};
 
 use crate::cargo;
 
+mod floors;
+mod glossary;
 mod layers;
 mod mask;
 mod rust;
+mod types;
 mod words;
 
 /// Transitive dependencies that the library `kvik` may have, not counting kvik's own crates.
@@ -62,6 +67,7 @@ pub(crate) fn report() -> anyhow::Result<()> {
 
 fn findings(root: &Path) -> anyhow::Result<Vec<Finding>> {
     let mut findings = Vec::new();
+    let (mut types, mut names) = (types::Types::default(), BTreeSet::new());
     for path in files(root)? {
         let Ok(text) = fs::read_to_string(root.join(&path)) else {
             continue; // not text
@@ -69,11 +75,17 @@ fn findings(root: &Path) -> anyhow::Result<Vec<Finding>> {
         words::check(&path, &text, &mut findings);
         if path.ends_with(".rs") {
             rust::check(&path, &text, &mut findings);
+            floors::check(&path, &text, &mut findings);
+            types.check(&path, &text, &mut findings);
+            names.extend(glossary::code_words(&mask::mask(&text)).map(str::to_owned));
         }
         if path.ends_with("Cargo.toml") {
             layers::check(&path, &text, &mut findings)?;
         }
     }
+    let text = fs::read_to_string(root.join(glossary::PATH)).context(glossary::PATH)?;
+    let exists = |path: &str| root.join(path).exists();
+    glossary::check(&text, &names, exists, &mut findings);
     library_dependencies(&mut findings)?;
     Ok(findings)
 }

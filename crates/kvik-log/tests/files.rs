@@ -1,4 +1,5 @@
-//! The log on real files: several threads, restarts, and the tools of Redis where they are installed.
+//! The log on real files: several threads, restarts, and the tools of Redis where they are
+//! installed.
 
 use std::fs;
 use std::path::Path;

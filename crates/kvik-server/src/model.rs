@@ -11,7 +11,7 @@ use loom::thread;
 
 use crate::durability::{Durability, Holding};
 use crate::net::ConnId;
-use crate::reactor::mail::{Bell, Letterbox, MailQueue};
+use crate::reactor::mail::{Letterbox, MailBell, MailQueue};
 
 const PREEMPTIONS: usize = 3;
 
@@ -36,7 +36,7 @@ impl Doorbell {
     }
 }
 
-impl Bell for Doorbell {
+impl MailBell for Doorbell {
     fn ring(&self) {
         let (rung, changed) = &*self.0;
         *rung.lock().unwrap() = true;

@@ -60,6 +60,13 @@ enum Origin {
     Built(Option<EntryRef>),
 }
 
+/// A collection at the beginning of an edit.
+struct Begun<T> {
+    origin: Origin,
+    value: T,
+    account: Account,
+}
+
 /// What has become of a collection some of whose members were due.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ExpiredMembers {
@@ -124,38 +131,44 @@ impl<'g, T: Typed> Edit<'g, T> {
     /// If the key holds another type.
     #[inline(always)]
     pub(crate) fn open(entry: Entry<'g>) -> Result<Self, WrongKind> {
-        match entry {
+        let (locked, begun) = match entry {
             Entry::Occupied(occupied) => {
-                let (locked, entry) = occupied.into_parts();
-                let packing = locked.stripe.heap.packing(entry);
-                if let Some(packing) = packing
-                    && packing.form.kind() == T::kind()
-                {
-                    let (origin, account) = (Origin::Lent(entry, packing), Account::default());
-                    return Ok(Self::new(locked, origin, T::default(), account));
-                }
-                Self::open_large(locked, entry)
+                let (mut locked, entry) = occupied.into_parts();
+                let begun = match locked.stripe.heap.packing(entry) {
+                    Some(packing) if packing.form.kind() == T::kind() => Begun {
+                        origin: Origin::Lent(entry, packing),
+                        value: T::default(),
+                        account: Account::default(),
+                    },
+                    _ => Self::begin_large(&mut locked, entry)?,
+                };
+                (locked, begun)
             }
-            Entry::Vacant(vacant) => Ok(Self::open_new(vacant.into_locked())),
-        }
+            Entry::Vacant(vacant) => {
+                let locked = vacant.into_locked().without_hidden();
+                let begun = Begun {
+                    origin: Origin::Taken(None),
+                    value: T::default(),
+                    account: locked.stripe.heap.account(),
+                };
+                (locked, begun)
+            }
+        };
+        Ok(Self::new(locked, begun))
     }
 
     #[inline(never)]
-    fn open_large(mut locked: LockedKey<'g>, entry: EntryRef) -> Result<Self, WrongKind> {
+    fn begin_large(locked: &mut LockedKey<'g>, entry: EntryRef) -> Result<Begun<T>, WrongKind> {
         if locked.entry(entry).kind() != T::kind() {
             return Err(WrongKind);
         }
         let position = locked.position;
         let (object, account) = locked.keyspace().take_out(position, entry);
-        let origin = Origin::Taken(Some(entry));
-        Ok(Self::new(locked, origin, T::from_object(object), account))
-    }
-
-    #[inline(never)]
-    fn open_new(locked: LockedKey<'g>) -> Self {
-        let locked = locked.without_hidden();
-        let account = locked.stripe.heap.account();
-        Self::new(locked, Origin::Taken(None), T::default(), account)
+        Ok(Begun {
+            origin: Origin::Taken(Some(entry)),
+            value: T::from_object(object),
+            account,
+        })
     }
 
     /// Begins an empty collection beside what the key holds.
@@ -168,16 +181,21 @@ impl<'g, T: Typed> Edit<'g, T> {
             Entry::Vacant(vacant) => (vacant.into_locked(), None),
         };
         let account = locked.stripe.heap.account();
-        Self::new(locked, Origin::Built(entry), T::default(), account)
+        let begun = Begun {
+            origin: Origin::Built(entry),
+            value: T::default(),
+            account,
+        };
+        Self::new(locked, begun)
     }
 
     #[inline]
-    fn new(locked: LockedKey<'g>, origin: Origin, value: T, account: Account) -> Self {
+    fn new(locked: LockedKey<'g>, begun: Begun<T>) -> Self {
         Self {
             locked,
-            origin,
-            value,
-            account,
+            origin: begun.origin,
+            value: begun.value,
+            account: begun.account,
             verb: b"",
             changes: Changes::default(),
         }
@@ -430,14 +448,22 @@ impl Changes {
 impl LockedKey<'_> {
     /// Deletes a key that is hidden here because writes are paused: what is written now must not
     /// meet it elsewhere.
-    fn without_hidden(mut self) -> Self {
+    #[inline]
+    fn without_hidden(self) -> Self {
         if self.state.mode == Mode::Paused {
-            let (position, key) = (self.position, self.key);
-            if let Some(hidden) = self.keyspace().find(position, key) {
-                return OccupiedEntry::new(self, hidden).remove().into_locked();
-            }
+            self.delete_hidden()
+        } else {
+            self
         }
-        self
+    }
+
+    #[cold]
+    fn delete_hidden(mut self) -> Self {
+        let (position, key) = (self.position, self.key);
+        match self.keyspace().find(position, key) {
+            Some(hidden) => OccupiedEntry::new(self, hidden).remove().into_locked(),
+            None => self,
+        }
     }
 
     fn discard(&mut self, object: Object) {

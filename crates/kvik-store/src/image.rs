@@ -17,14 +17,15 @@
 //!
 //! Every change of an entry passes through [`KeyspaceMut`], which calls
 //! [`before_change`](KeyspaceMut::before_change) first: one branch where there is no cut. A cut
-//! belongs to the keyspace's contents: SWAPDB exchanges it with them, and a keyspace that is flushed
-//! is kept with its cut until it is saved.
+//! belongs to the keyspace's contents: SWAPDB exchanges it with them, and a keyspace that is
+//! flushed is kept with its cut until it is saved.
 //!
 //! Large strings, lists and streams are handed over by reference ([`SharedValue`]) and encoded
 //! without the lock. A change of one then copies the part that it changes.
 //!
-//! Memory: a bit for a dozen keys, what the sinks hold, the parts of large values that changed since,
-//! and what was flushed meanwhile. Cost for a writer: once per range, the encoding of a dozen entries.
+//! Memory: a bit for a dozen keys, what the sinks hold, the parts of large values that changed
+//! since, and what was flushed meanwhile. Cost for a writer: once per range, the encoding of a
+//! dozen entries.
 
 use std::ops::Range;
 
@@ -187,9 +188,9 @@ impl Ranges {
 }
 
 impl KeyspaceMut<'_> {
-    /// Hands the entries around a position to the image, if one is being taken that lacks them. To be
-    /// called before an entry comes to this position, goes or changes: whatever has to know the state
-    /// before a change learns it here.
+    /// Hands the entries around a position to the image, if one is being taken that lacks them. To
+    /// be called before an entry comes to this position, goes or changes: whatever has to know the
+    /// state before a change learns it here.
     #[inline]
     pub(crate) fn before_change(&mut self, position: Position) {
         if self.keyspace.cut.is_some() {

@@ -155,7 +155,9 @@ impl LockedKey<'_> {
     #[inline]
     pub(crate) fn count_changes(&mut self, changes: u64) {
         self.state.stats.changes += changes;
-        self.state.garbage.extend(self.stripe.take_garbage());
+        if let Some(garbage) = self.stripe.take_garbage() {
+            self.state.garbage.push(garbage);
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! A Rust source without what people write into it.
 //!
-//! The rules look for words such as `unsafe` and for braces; in comments, strings and character literals these mean
-//! nothing. This is not a Rust parser: it knows exactly where those three begin and end, which is all that is needed.
+//! The rules look for words such as `unsafe` and for braces; in comments, strings and character
+//! literals these mean nothing. This is not a Rust parser: it knows exactly where those three begin
+//! and end, which is all that is needed.
 
-/// `source` with comments, strings, character literals and all that is not ASCII blanked out. Every byte keeps its place.
+/// `source` with comments, strings, character literals and all that is not ASCII blanked out. Every
+/// byte keeps its place.
 pub(super) fn mask(source: &str) -> String {
     let mut mask = Mask {
         source: source.as_bytes(),

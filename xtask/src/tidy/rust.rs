@@ -1,11 +1,13 @@
-//! Rules about one Rust source file: its documentation, its size, its functions' sizes, where `unsafe` stands, and what
-//! the lower crates do not do.
+//! Rules about one Rust source file: its documentation, its size, its functions' sizes, where
+//! `unsafe` stands, and what the lower crates do not do.
 
 use super::Finding;
 use super::mask::{is_word, mask};
 
 const FILE_LINES: usize = 1500;
 const FUNCTION_LINES: usize = 100;
+/// As wide as rustfmt lets code be.
+const COMMENT_COLUMNS: usize = 100;
 
 /// Written beside a longer function, with the reason.
 const LONG: &str = "// long:";
@@ -101,6 +103,7 @@ pub(super) fn check(path: &str, text: &str, findings: &mut Vec<Finding>) {
     let code = mask(text);
     unsafe_code(path, &code, findings);
     long_functions(path, text, &code, findings);
+    wide_comments(path, text, findings);
     absences(path, &code, findings);
 }
 
@@ -137,6 +140,19 @@ fn long_functions(path: &str, text: &str, code: &str, findings: &mut Vec<Finding
     }
 }
 
+/// Rustfmt leaves comments as they are.
+fn wide_comments(path: &str, text: &str, findings: &mut Vec<Finding>) {
+    for (index, line) in text.lines().enumerate() {
+        let columns = line.chars().count();
+        // An address cannot be broken.
+        let is_comment = line.trim_start().starts_with("//") && !line.contains("://");
+        if is_comment && columns > COMMENT_COLUMNS {
+            let rule = format!("{columns} columns; a comment has at most {COMMENT_COLUMNS}");
+            findings.push(Finding::new(path, index + 1, rule));
+        }
+    }
+}
+
 /// Tests may do what the code above them may not.
 fn absences(path: &str, code: &str, findings: &mut Vec<Finding>) {
     let Some((name, file)) = path
@@ -163,7 +179,8 @@ fn absences(path: &str, code: &str, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Offset of the brace that ends the function at the start of `code`; none for a type or a declaration without body.
+/// Offset of the brace that ends the function at the start of `code`; none for a type or a
+/// declaration without body.
 fn function_end(code: &str) -> Option<usize> {
     let (mut round, mut curly) = (0_usize, 0_usize);
     for (at, byte) in code.bytes().enumerate() {
@@ -257,6 +274,14 @@ mod tests {
         let mut findings = Vec::new();
         check("a.rs", &"\n".repeat(1501), &mut findings);
         assert_eq!(findings.len(), 2);
+    }
+
+    #[test]
+    fn a_comment_is_no_wider_than_code() {
+        let fits = format!("// {}\n", "\u{e4}".repeat(97));
+        assert!(rules("a.rs", &fits).is_empty());
+        assert_eq!(rules("a.rs", &format!("/{fits}"))[0].0, 2);
+        assert!(rules("a.rs", &format!("// https://{fits}")).is_empty());
     }
 
     #[test]

@@ -5,7 +5,8 @@ use super::Finding;
 /// Files that may hold what the rules forbid: this one, which lists it, and machine-written ones.
 const EXEMPT: &[&str] = &["xtask/src/tidy/words.rs", "Cargo.lock", "LICENSE-APACHE"];
 
-/// A path of one machine or the address of a package registry's server: both are wrong everywhere else.
+/// A path of one machine or the address of a package registry's server: both are wrong everywhere
+/// else.
 const FORBIDDEN: &[&str] = &[
     "/work/",
     "/root/",

@@ -243,8 +243,7 @@ fn push(ctx: &mut Ctx<'_>, end: ListEnd, only_existing: bool) -> Result<(), Erro
         return Ok(());
     }
     let mut list = entry.list_mut()?;
-    list.push(end, args.tail(2).iter());
-    let len = list.len();
+    let len = list.push(end, args.tail(2).iter());
     ctx.reply.integer(len as i64);
     Ok(())
 }

@@ -75,8 +75,6 @@ fn usage(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 /// Pages that are empty go back to the system by themselves, in slices, so there is nothing to do
 /// that the caller could wait for.
-/// Redis tells its allocator to give pages back. Here the upkeep thread does so about once a second,
-/// in slices, so nothing is left for the command to do.
 fn purge(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     ctx.reply.ok();
     Ok(())

@@ -11,14 +11,15 @@ use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::Config;
 use super::file::{self, Setting, Syntax};
 use super::flags;
 use super::foreign;
+use super::path::path_of;
 use super::row::{Access, Kind};
 use super::table::Key;
 use super::value::{self, Style, Value, Words};
 use super::words::split;
-use super::{Config, path_of};
 
 /// Why the server does not start, in one sentence.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

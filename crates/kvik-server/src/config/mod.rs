@@ -15,6 +15,7 @@ mod flags;
 mod foreign;
 mod load;
 mod markdown;
+mod path;
 mod rewrite;
 mod row;
 mod set;
@@ -162,7 +163,7 @@ impl Config {
     pub fn path(&self, key: Key) -> Option<PathBuf> {
         Some(self.bytes(key))
             .filter(|bytes| !bytes.is_empty())
-            .map(|bytes| path_of(&bytes))
+            .map(|bytes| path::path_of(&bytes))
     }
 
     /// The words of a list.
@@ -295,17 +296,4 @@ fn names_matching(pattern: &[u8], is_pattern: bool) -> Vec<(String, Key)> {
         .filter(|(name, _)| glob_match(pattern, name.as_bytes(), true))
         .map(|(name, key)| (name.to_owned(), key))
         .collect()
-}
-
-/// Bytes as a path: any bytes where paths are bytes, else UTF-8.
-#[cfg(unix)]
-fn path_of(bytes: &[u8]) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt;
-    PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
-}
-
-/// Bytes as a path: any bytes where paths are bytes, else UTF-8.
-#[cfg(not(unix))]
-fn path_of(bytes: &[u8]) -> PathBuf {
-    PathBuf::from(String::from_utf8_lossy(bytes).into_owned())
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use kvik_command::Settings;
 use kvik_command::persistence::SaveRule;
 
-use super::path_of;
+use super::path::path_of;
 use super::value::{self, Value};
 
 /// One directive: everything that flags, environment, files, CONFIG and the documentation know of

@@ -239,7 +239,7 @@ fn is_default_dir(word: &[u8], name: &str) -> bool {
 }
 
 fn directory(word: &[u8]) -> Result<Value, String> {
-    let path = super::path_of(word);
+    let path = super::path::path_of(word);
     let absolute = std::fs::canonicalize(&path).map_err(|error| plain_message(&error))?;
     if !absolute.is_dir() {
         return Err("Not a directory".into());

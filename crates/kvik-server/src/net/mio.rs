@@ -27,7 +27,7 @@ use super::listen::Backoff;
 use super::low_water::LowWater;
 use super::outgoing::{Outgoing, SLICES};
 use super::slab::Slab;
-use super::waker::Bell;
+use super::waker::WakeBell;
 use super::{CloseReason, ConnId, Driver, Event, Listener, ListenerId, Options, Waker};
 
 const EVENTS_PER_TURN: usize = 1024;
@@ -172,7 +172,7 @@ impl MioDriver {
         Ok(Self {
             poll,
             events: Events::with_capacity(EVENTS_PER_TURN),
-            waker: Waker::new(Bell::Mio(bell)),
+            waker: Waker::new(WakeBell::Mio(bell)),
             listeners: Vec::new(),
             backoff: Backoff::default(),
             conns: Slab::default(),

@@ -15,19 +15,19 @@ pub struct Waker(Arc<Shared>);
 struct Shared {
     /// Whether a `Woken` is due that has not been reported.
     rung: AtomicBool,
-    bell: Bell,
+    bell: WakeBell,
 }
 
 /// What reaches a thread that waits in the kernel.
 #[derive(Debug)]
-pub(super) enum Bell {
+pub(super) enum WakeBell {
     Mio(::mio::Waker),
     #[cfg(target_os = "linux")]
     Pipe(io::PipeWriter),
 }
 
 impl Waker {
-    pub(super) fn new(bell: Bell) -> Self {
+    pub(super) fn new(bell: WakeBell) -> Self {
         Self(Arc::new(Shared {
             rung: AtomicBool::new(false),
             bell,
@@ -54,7 +54,7 @@ impl Waker {
     }
 }
 
-impl Bell {
+impl WakeBell {
     fn ring(&self) -> io::Result<()> {
         match self {
             Self::Mio(waker) => waker.wake(),

@@ -169,6 +169,7 @@ impl Connection {
     pub(super) fn set_apart(&mut self) {
         if let Some((at, len)) = self.parser.unfinished_argument() {
             self.input.set_apart(at, len);
+            self.show_input();
         }
     }
 

@@ -7,9 +7,10 @@
 //! one entry and at most one system call.
 //!
 //! ```text
-//!   deliver ──▶ letterbox of the client ──(first message)──▶ queue of its thread ──(first id)──▶ bell
-//!                      ▲                                           │
-//!                      └────────── take, between two commands ─────┘
+//!   deliver ──▶ letterbox of the client ──(first message)──▶ queue of its thread
+//!                      ▲                                       │        │
+//!                      │                                       │   (first id)──▶ bell
+//!                      └──────── take, between two commands ───┘
 //! ```
 //!
 //! **Moving.** A connection on its way has no address: what is delivered stays in the letterbox,
@@ -25,11 +26,11 @@ use crate::net::{ConnId, Waker};
 use crate::sync::Mutex;
 
 /// Interrupts the wait of a thread.
-pub(crate) trait Bell: Send + Sync {
+pub(crate) trait MailBell: Send + Sync {
     fn ring(&self);
 }
 
-impl Bell for Waker {
+impl MailBell for Waker {
     fn ring(&self) {
         self.wake();
     }
@@ -42,7 +43,7 @@ pub(crate) struct MailQueue<B = Waker> {
     bell: B,
 }
 
-impl<B: Bell> MailQueue<B> {
+impl<B: MailBell> MailQueue<B> {
     pub(crate) fn new(bell: B) -> Self {
         Self {
             waiting: Mutex::new(Vec::new()),
@@ -84,7 +85,7 @@ struct Mail<B> {
     noted: bool,
 }
 
-impl<B: Bell> Letterbox<B> {
+impl<B: MailBell> Letterbox<B> {
     /// The mailbox of a client whose connection has not settled yet.
     pub(crate) fn new() -> Self {
         Self {
@@ -122,7 +123,7 @@ impl<B> Mail<B> {
     }
 }
 
-impl<B: Bell> Mailbox for Letterbox<B> {
+impl<B: MailBell> Mailbox for Letterbox<B> {
     fn deliver(&self, message: Message) {
         let mut mail = self.mail.lock();
         mail.messages.push_back(message);
@@ -147,7 +148,7 @@ mod tests {
     #[derive(Debug, Default)]
     struct Counted(AtomicUsize);
 
-    impl Bell for Counted {
+    impl MailBell for Counted {
         fn ring(&self) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }

@@ -208,8 +208,10 @@ impl Service {
             out = self.driver.buffer();
         };
         let lsn = self.awaited_lsn();
+        // Whoever has the reply sees that its command has left the input.
+        connection.show_input();
         let clogged = self.send(connection, out, lsn);
-        let unsent = self.note_buffers(connection);
+        let unsent = self.note_output(connection);
         self.after_run(connection, end, clogged);
         self.check_after_run(connection, unsent)
     }
@@ -399,10 +401,9 @@ impl Service {
 
     // Limits.
 
-    /// Shows the sizes of a connection's buffers to CLIENT LIST. Returns the unsent bytes.
+    /// Shows the unread output of a connection to CLIENT LIST. Returns the unsent bytes.
     #[inline]
-    fn note_buffers(&self, connection: &Connection) -> usize {
-        connection.show_input();
+    fn note_output(&self, connection: &Connection) -> usize {
         let unsent = self.unsent(connection);
         // Less is not unread but on its way.
         if Patrol::is_much(unsent) {

@@ -1,7 +1,8 @@
 //! Every directive that CONFIG SET changes acts: one proof per row of the table.
 //!
-//! Directives that commands obey are proved together, in the unit tests of `settings.rs`. A row that
-//! claims to be changeable and honoured and has no proof fails [`every_changeable_row_has_its_proof`].
+//! Directives that commands obey are proved together, in the unit tests of `settings.rs`. A row
+//! that claims to be changeable and honoured and has no proof fails
+//! [`every_changeable_row_has_its_proof`].
 
 use std::io::{ErrorKind, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};

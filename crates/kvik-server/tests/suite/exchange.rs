@@ -1,4 +1,5 @@
-//! DUMP and RESTORE between kvik and the real servers: what one dumps the other restores, and it is equal.
+//! DUMP and RESTORE between kvik and the real servers: what one dumps the other restores, and it is
+//! equal.
 
 use kvik::{Clock, Options};
 use kvik_resp::{ArgsBuf, Value};

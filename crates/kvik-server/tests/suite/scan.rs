@@ -1,4 +1,5 @@
-//! What SCAN promises: a key that is there from the first call to the last is returned, whatever else comes and goes.
+//! What SCAN promises: a key that is there from the first call to the last is returned, whatever
+//! else comes and goes.
 
 use std::collections::HashSet;
 
@@ -51,7 +52,8 @@ fn staying(number: i64) -> Vec<u8> {
     format!("staying:{number}").into_bytes()
 }
 
-/// Scans a keyspace to which `change` keys are added with every step, or from which so many are deleted.
+/// Scans a keyspace to which `change` keys are added with every step, or from which so many are
+/// deleted.
 fn walk(connection: &mut dyn Connection, before: i64, change: i64) -> HashSet<Vec<u8>> {
     ask(connection, &["FLUSHALL"]);
     for number in 0..STAYING {

@@ -157,7 +157,7 @@ fn start_of(fixed: usize, cell: usize, len: usize, to_left: bool) -> usize {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn packed_range(cell: &[u8]) -> Range<usize> {
     let value = value_range::<KEY>(cell);
     if Head::<KEY>::of(cell).form() != ValueForm::IndentedListPack {

@@ -2,6 +2,7 @@
 
 use super::bounds::Bounds;
 use super::{List, ListEnd, ListRef, cut_packed};
+use crate::collection::Collection;
 use crate::edit::Edit;
 use crate::entry::Entry;
 use crate::kind::WrongKind;
@@ -43,39 +44,47 @@ impl ListMut<'_> {
         self.len() == 0
     }
 
-    /// Adds elements at an end, one after the other. Effect: `LPUSH` or `RPUSH`.
+    /// Adds elements at an end, one after the other, and returns how many there are then. Effect:
+    /// `LPUSH` or `RPUSH`.
     #[inline]
     pub fn push<'e>(
         &mut self,
         end: ListEnd,
         elements: impl DoubleEndedIterator<Item = &'e [u8]> + Clone,
-    ) {
-        if !self.push_in_place(end, elements.clone()) {
-            let parts = self.0.parts();
-            let (list, bounds) = (parts.value, Bounds::of(parts.limits));
-            let (mut bytes, mut count) = (0, 0);
-            for element in elements.clone() {
-                (bytes, count) = (bytes + element.len(), count + 1);
-            }
-            list.make_room(bytes, count, bounds);
-            for element in elements.clone() {
-                list.push(end, element, bounds);
-            }
-        }
+    ) -> usize {
+        let pushed = self.push_in_place(end, elements.clone());
+        let len = pushed.unwrap_or_else(|| self.push_taken_out(end, elements.clone()));
         elements.for_each(|element| self.0.emit(end.push(), &[element]));
+        len
     }
 
-    /// Adds elements to a packed list where it lies, and says whether it did.
+    #[inline(never)]
+    fn push_taken_out<'e>(
+        &mut self,
+        end: ListEnd,
+        elements: impl Iterator<Item = &'e [u8]> + Clone,
+    ) -> usize {
+        let parts = self.0.parts();
+        let (list, bounds) = (parts.value, Bounds::of(parts.limits));
+        let (mut bytes, mut count) = (0, 0);
+        for element in elements.clone() {
+            (bytes, count) = (bytes + element.len(), count + 1);
+        }
+        list.make_room(bytes, count, bounds);
+        elements.for_each(|element| list.push(end, element, bounds));
+        Collection::len(list)
+    }
+
+    /// Adds elements to a packed list where it lies and returns how many there are then. Returns
+    /// nothing, and has changed nothing, if the list has to be taken out for that.
     #[inline]
     fn push_in_place<'e>(
         &mut self,
         end: ListEnd,
         elements: impl DoubleEndedIterator<Item = &'e [u8]> + Clone,
-    ) -> bool {
+    ) -> Option<usize> {
         let limits = self.0.limits();
-        let Some(mut in_place) = self.0.in_place() else {
-            return false;
-        };
+        let mut in_place = self.0.in_place()?;
         let entries = elements.clone().map(|element| Encoded::new(element.into()));
         let (mut text_bytes, mut entry_bytes, mut count) = (0, 0, 0);
         for (element, entry) in elements.zip(entries.clone()) {
@@ -87,7 +96,7 @@ impl ListMut<'_> {
         let (len, bytes) = (pack.len() + count, pack.as_bytes().len());
         let exceeded = Bounds::of(limits).exceeded_by(bytes + text_bytes, len);
         if exceeded || !in_place.holds(bytes + entry_bytes) {
-            return false;
+            return None;
         }
         match end {
             ListEnd::Left => {
@@ -98,7 +107,7 @@ impl ListMut<'_> {
                 listpack::insert_all(&mut in_place, bytes - 1, entry_bytes, entries);
             }
         }
-        true
+        Some(len)
     }
 
     /// Deletes `count` elements at an end, or as many as there are, and says how many. Effect:

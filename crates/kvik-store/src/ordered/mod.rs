@@ -26,7 +26,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 
-use node::{Cut, Inner, TreeNode};
+use node::{Inner, SplitPoint, TreeNode};
 
 mod iter;
 mod node;
@@ -71,13 +71,13 @@ impl LeafPath {
     }
 
     /// Where full nodes are split for an item that is inserted here.
-    fn cut(&self) -> Cut {
+    fn cut(&self) -> SplitPoint {
         if self.last && self.at == self.leaf_len {
-            Cut::Back
+            SplitPoint::Back
         } else if self.first && self.at == 0 {
-            Cut::Front
+            SplitPoint::Front
         } else {
-            Cut::Middle
+            SplitPoint::Middle
         }
     }
 }

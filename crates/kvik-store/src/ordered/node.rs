@@ -33,13 +33,13 @@ pub(super) struct Inner<T> {
 
 /// Where a node that is full is split: at an end of the tree, so that the other part stays full.
 #[derive(Clone, Copy)]
-pub(super) enum Cut {
+pub(super) enum SplitPoint {
     Front,
     Middle,
     Back,
 }
 
-impl Cut {
+impl SplitPoint {
     /// How many of `len` stay to the left, which are `front` if the tree grows at its front.
     fn of(self, len: usize, front: usize) -> usize {
         match self {
@@ -138,7 +138,7 @@ impl<T: Copy> TreeNode<T> {
         steps: &[u8],
         at: usize,
         item: T,
-        cut: Cut,
+        cut: SplitPoint,
         bytes: &mut usize,
     ) -> Option<Self> {
         *bytes -= self.bytes();
@@ -252,7 +252,7 @@ impl<T: Copy> Inner<T> {
         steps: &[u8],
         at: usize,
         item: T,
-        cut: Cut,
+        cut: SplitPoint,
         bytes: &mut usize,
     ) -> Option<Self> {
         let Some(new) = self.children[child].insert(steps, at, item, cut, bytes) else {
@@ -265,7 +265,7 @@ impl<T: Copy> Inner<T> {
     }
 
     /// Takes a child in, and splits if there are too many.
-    fn adopt(&mut self, at: usize, child: TreeNode<T>, cut: Cut) -> Option<Self> {
+    fn adopt(&mut self, at: usize, child: TreeNode<T>, cut: SplitPoint) -> Option<Self> {
         let full = self.width() == Self::FANOUT;
         let mut split = full.then(|| self.split_off(cut.of(Self::FANOUT, 1)));
         match &mut split {
@@ -362,7 +362,7 @@ impl<T: Copy> Inner<T> {
 }
 
 /// Inserts an item into a leaf, and splits it if there are too many.
-fn insert_item<T: Copy>(items: &mut Vec<T>, at: usize, item: T, cut: Cut) -> Option<Vec<T>> {
+fn insert_item<T: Copy>(items: &mut Vec<T>, at: usize, item: T, cut: SplitPoint) -> Option<Vec<T>> {
     let full = items.len() == TreeNode::<T>::LEAF;
     let mut split = full.then(|| room::split_off(items, cut.of(TreeNode::<T>::LEAF, 0)));
     match &mut split {

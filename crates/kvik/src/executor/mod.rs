@@ -8,7 +8,7 @@
 //! | check that the session may run it now | `gate` |
 //! | find and lock the stripes of its keys | `plan`, `route` |
 //! | do in slices what has to be done before it | `slices` |
-//! | run its handler in a [section](crate::section), which hands over its effects and unlocks | `run`, `shared_read` |
+//! | run its handler in a [section](crate::section) | `run`, `shared_read` |
 //! | count and time it | `timing` |
 //!
 //! EXEC (`exec`) is all of that for the queue of a transaction. The state of the thread is in

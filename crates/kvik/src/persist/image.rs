@@ -1,9 +1,10 @@
 //! Writes all keys, as they are at one moment, to a file: a snapshot, or the base of the log.
 //!
-//! The file is written under another name, made durable, and only then takes the name of the one it replaces. So a crash
-//! leaves the old file or the new one. The moment is the cut: all stripes are held, the log is told, and from then on a
-//! change of a key first hands over what the file still lacks of it ([`kvik_store::Stripe::begin_image`]). This thread
-//! walks through the rest, holding one stripe at a time for some 20 us, and writes while it holds none.
+//! The file is written under another name, made durable, and only then takes the name of the one it
+//! replaces. So a crash leaves the old file or the new one. The moment is the cut: all stripes are
+//! held, the log is told, and from then on a change of a key first hands over what the file still
+//! lacks of it ([`kvik_store::Stripe::begin_image`]). This thread walks through the rest, holding
+//! one stripe at a time for some 20 us, and writes while it holds none.
 //!
 //! Memory: a bit for a dozen keys, and what has been handed over but not written yet.
 

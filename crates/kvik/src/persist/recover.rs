@@ -251,7 +251,7 @@ impl Persist {
         let options = load_options(shared, policy);
         let loaded = load(
             shared,
-            &mut Source(&mut *file),
+            &mut DiskSource(&mut *file),
             &options,
             &self.progress.load,
         );
@@ -319,7 +319,7 @@ impl kvik_log::Replay for Repeating<'_> {
     fn snapshot(&mut self, source: &mut dyn DiskReader, _file: &LogFile) -> Result<u64, String> {
         let options = load_options(self.shared, LoadPolicy::default());
         let progress = &self.persist.progress.load;
-        let loaded = load(self.shared, &mut Source(source), &options, progress);
+        let loaded = load(self.shared, &mut DiskSource(source), &options, progress);
         loaded
             .map(|report| report.bytes)
             .map_err(|error| error.to_string())
@@ -346,9 +346,9 @@ impl kvik_log::Replay for Repeating<'_> {
 }
 
 /// A file as the loader of snapshots reads it.
-struct Source<'a>(&'a mut dyn DiskReader);
+struct DiskSource<'a>(&'a mut dyn DiskReader);
 
-impl Read for Source<'_> {
+impl Read for DiskSource<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read(buffer)
     }

@@ -1,7 +1,9 @@
-//! Whatever the transcripts do to a store, a restart from its log and a reload from a snapshot bring back.
+//! Whatever the transcripts do to a store, a restart from its log and a reload from a snapshot
+//! bring back.
 //!
-//! Each case of `tests/commands` is played into a store with files, whose replies do not matter here. Then the store is
-//! opened anew, and once more loaded from a snapshot. The clock stands still meanwhile, so no key expires in between.
+//! Each case of `tests/commands` is played into a store with files, whose replies do not matter
+//! here. Then the store is opened anew, and once more loaded from a snapshot. The clock stands
+//! still meanwhile, so no key expires in between.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -34,7 +34,7 @@ use self::ring::{Completion, Ring};
 use super::buffers::Buffers;
 use super::listen::Backoff;
 use super::slab::Slab;
-use super::waker::Bell;
+use super::waker::WakeBell;
 use super::{CloseReason, ConnId, Driver, Event, Listener, ListenerId, Options, Waker};
 
 mod conn;
@@ -91,7 +91,7 @@ impl UringDriver {
             conns: Slab::default(),
             wake_pipe,
             wake_bytes: Box::default(),
-            waker: Waker::new(Bell::Pipe(bell)),
+            waker: Waker::new(WakeBell::Pipe(bell)),
             listeners: Vec::new(),
             backoff: Backoff::default(),
             buffers: Buffers::default(),

@@ -1,8 +1,9 @@
 //! Whether a concurrent history could have happened one call at a time.
 //!
-//! Wing and Gong's search (1993): repeatedly take one of the calls that began before every other unfinished one ended,
-//! and see whether the model answers it as the store did; go back when none does. Lowe's addition (2017) remembers
-//! which sets of calls in which states have been tried, which keeps short histories cheap.
+//! Wing and Gong's search (1993): repeatedly take one of the calls that began before every other
+//! unfinished one ended, and see whether the model answers it as the store did; go back when none
+//! does. Lowe's addition (2017) remembers which sets of calls in which states have been tried,
+//! which keeps short histories cheap.
 
 use std::collections::HashSet;
 
@@ -19,7 +20,8 @@ pub(crate) struct Operation {
     pub(crate) ended: u64,
 }
 
-/// Whether some order of the calls explains all replies and agrees with real time. At most 64 calls.
+/// Whether some order of the calls explains all replies and agrees with real time. At most 64
+/// calls.
 pub(crate) fn is_linearizable(history: &[Operation]) -> bool {
     assert!(history.len() <= 64, "one bit for each call");
     Search {

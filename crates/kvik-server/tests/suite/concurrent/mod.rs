@@ -1,7 +1,7 @@
 //! Many clients at once: every command, transaction and watch must happen as if it were alone.
 //!
-//! Small random histories are searched for an order that explains them; longer runs of single properties find what is
-//! too rare for those.
+//! Small random histories are searched for an order that explains them; longer runs of single
+//! properties find what is too rare for those.
 
 mod history;
 

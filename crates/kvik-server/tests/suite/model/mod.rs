@@ -1,7 +1,8 @@
-//! A naive model of strings and keys: what commands must answer, without any of the means that make them fast.
+//! A naive model of strings and keys: what commands must answer, without any of the means that make
+//! them fast.
 //!
-//! [`Call`] is a command of which the model knows everything, [`Model`] a session on a keyspace. It judges random
-//! sequences in [`random`] and concurrent histories in [`crate::concurrent`].
+//! [`Call`] is a command of which the model knows everything, [`Model`] a session on a keyspace. It
+//! judges random sequences in [`random`] and concurrent histories in [`crate::concurrent`].
 
 mod call;
 mod random;
@@ -35,7 +36,8 @@ const NO_SUCH_KEY: &str = "ERR no such key";
 const SAME_OBJECT: &str = "ERR source and destination objects are the same";
 
 impl Model {
-    /// What `call` answers at the time `now`, in milliseconds since the epoch, and what it leaves behind.
+    /// What `call` answers at the time `now`, in milliseconds since the epoch, and what it leaves
+    /// behind.
     pub(crate) fn apply(&mut self, now: i64, call: &Call) -> Value {
         for database in &mut self.databases {
             database.retain(|_, entry| entry.expire_at.is_none_or(|at| at > now));

@@ -1,4 +1,5 @@
-//! What one client may take of the server: a connection, buffers, and nothing before it has named the password.
+//! What one client may take of the server: a connection, buffers, and nothing before it has named
+//! the password.
 
 use std::io::Write;
 

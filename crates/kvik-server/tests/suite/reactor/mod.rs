@@ -1,7 +1,8 @@
-//! What the reactor owes its connections whatever they wait for: order, their slot, their limits, and a last reply.
+//! What the reactor owes its connections whatever they wait for: order, their slot, their limits,
+//! and a last reply.
 //!
-//! Where a connection must find its stripe taken, the test holds the stripe itself ([`kvik::Db::transaction`]), so that
-//! nothing here depends on how fast anything is.
+//! Where a connection must find its stripe taken, the test holds the stripe itself
+//! ([`kvik::Db::transaction`]), so that nothing here depends on how fast anything is.
 
 mod ending;
 mod limits;
@@ -90,7 +91,8 @@ pub(crate) fn set_large(control: &mut Wire) {
     assert_eq!(control.reply(), Some(ok()));
 }
 
-/// A client, with its number, that has asked for `UNREAD` large values, each followed by its count, and reads nothing.
+/// A client, with its number, that has asked for `UNREAD` large values, each followed by its count,
+/// and reads nothing.
 pub(crate) fn clog(server: &Server, control: &mut Wire) -> (Wire, i64) {
     let mut clogged = open(server);
     let id = clogged.id();

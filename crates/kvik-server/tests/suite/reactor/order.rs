@@ -42,7 +42,8 @@ fn across_a_command_that_takes_its_time() {
     });
 }
 
-/// The same with one stripe: clients of other keys are served in the meantime, whatever thread they are on.
+/// The same with one stripe: clients of other keys are served in the meantime, whatever thread they
+/// are on.
 #[test]
 fn across_a_stripe_that_is_held() {
     on_each(&[1, 2, 8], &[], |server| {

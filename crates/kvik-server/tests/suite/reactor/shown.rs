@@ -39,8 +39,8 @@ fn input_that_has_not_come_whole_is_shown() {
         client.send(b"*2\r\n$4\r\nECHO\r\n$100\r\nabc");
         until_at_least(&mut control, id, "qbuf", 20);
         assert_eq!(number(&mut control, id, "argv-mem"), 0);
-        // One write, so that the header comes with some of the bytes. The server may leave the others
-        // in the kernel until the argument is complete.
+        // One write, so that the header comes with some of the bytes. The server may leave the
+        // others in the kernel until the argument is complete.
         let mut rest = vec![b'x'; 97];
         rest.extend_from_slice(b"\r\n*2\r\n$4\r\nECHO\r\n$200000\r\n");
         rest.extend_from_slice(&[b'y'; 150_000]);
@@ -65,9 +65,11 @@ fn output_that_is_not_read_is_shown() {
         let mut control = open(&server);
         set_large(&mut control);
         let (mut clogged, id) = clog(&server, &mut control);
-        for name in ["obl", "rbs", "rbp", "omem"] {
-            assert!(number(&mut control, id, name) >= 1 << 20, "{name}");
+        // The kernel may take more meanwhile.
+        for name in ["obl", "rbs", "omem"] {
+            assert!(number(&mut control, id, name) > 0, "{name}");
         }
+        assert!(number(&mut control, id, "rbp") >= 1 << 20);
         assert!(number(&mut control, id, "oll") > 0);
         assert_eq!(field(&mut control, id, "events"), Some("rw".into()));
         for _ in 0..2 * super::UNREAD {

@@ -1,4 +1,5 @@
-//! A cursor over one line of a transcript: words, and byte strings quoted the way redis-cli quotes them.
+//! A cursor over one line of a transcript: words, and byte strings quoted the way redis-cli quotes
+//! them.
 
 /// Reads a line from left to right.
 pub(crate) struct Cursor<'a> {

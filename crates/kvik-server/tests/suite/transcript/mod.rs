@@ -1,6 +1,8 @@
-//! Transcripts: sessions written down in `tests/commands/*.txt`, played against a [`Target`](crate::target::Target).
+//! Transcripts: sessions written down in `tests/commands/*.txt`, played against a
+//! [`Target`](crate::target::Target).
 //!
-//! `lex` and `pattern` read one line, `parse` a file, `matching` compares a reply with a pattern, `play` runs the cases.
+//! `lex` and `pattern` read one line, `parse` a file, `matching` compares a reply with a pattern,
+//! `play` runs the cases.
 
 mod lex;
 mod matching;

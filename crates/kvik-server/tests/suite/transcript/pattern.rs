@@ -1,7 +1,8 @@
-//! What a transcript expects of a reply: `OK`, `-ERR ...`, `3`, `"bytes"`, `[1 nil]`, `~"run_id:*"`.
+//! What a transcript expects of a reply: `OK`, `-ERR ...`, `3`, `"bytes"`, `[1 nil]`,
+//! `~"run_id:*"`.
 //!
-//! One pattern serves both protocols: a map is a flat array in RESP2, a set an array, a double a bulk string, and so on.
-//! The grammar is documented in `tests/commands/README.md`.
+//! One pattern serves both protocols: a map is a flat array in RESP2, a set an array, a double a
+//! bulk string, and so on. The grammar is documented in `tests/commands/README.md`.
 
 use super::lex::Cursor;
 

@@ -135,7 +135,8 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Ends at the first reply that is not as written; the rest is sent all the same, as it may restore settings.
+    /// Ends at the first reply that is not as written; the rest is sent all the same, as it may
+    /// restore settings.
     fn case(&mut self, case: &Case) -> Result<(), String> {
         self.empty()
             .map_err(|error| format!("{}: {error}\n", case.line))?;
