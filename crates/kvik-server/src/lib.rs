@@ -3,7 +3,9 @@
 //! [`run`] is the whole program behind a command line; [`Server`] is a server inside another
 //! program, as tests use it.
 
+pub mod codec;
 pub mod config;
+mod door;
 mod durability;
 mod files;
 mod front;

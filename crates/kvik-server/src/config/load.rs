@@ -10,6 +10,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use super::Config;
 use super::file::{self, Setting, Syntax};
@@ -61,8 +62,12 @@ pub fn load(
         loader.assign(key, words, Layer::Flags, &format!("--{}", key.name()))?;
     }
     loader.choose_files()?;
+    let config = Config::new(loader.values, file);
+    for (key, layer) in Key::ALL.iter().zip(loader.layers) {
+        config.chosen[*key as usize].store(layer > Layer::Preset, Ordering::Relaxed);
+    }
     Ok(Loaded {
-        config: Config::new(loader.values, file),
+        config,
         warnings: loader.warnings,
     })
 }
@@ -88,9 +93,10 @@ pub(super) fn values_in(text: &[u8], syntax: Syntax, path: &Path) -> Result<Vec<
     Ok(loader.values)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Layer {
     Default,
+    Preset,
     File,
     Environment,
     Flags,
@@ -266,7 +272,7 @@ impl Loader {
 
     fn adds_up(&self, key: Key, words: &Words, layer: Layer) -> bool {
         let repeats = self.layers[key as usize] == layer && *words != [b""];
-        repeats && matches!(key.row().kind, Kind::Save | Kind::Pairs)
+        repeats && matches!(key.row().kind, Kind::Save | Kind::Pairs | Kind::Doors)
     }
 }
 

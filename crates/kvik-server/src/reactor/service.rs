@@ -21,6 +21,7 @@ use super::held::Holders;
 use super::inbox::Inbox;
 use super::patrol::{Excess, Patrol};
 use super::pipeline::Pipeline;
+use super::steps::Steps;
 use super::timers::Timers;
 use crate::config::{Config, Key};
 use crate::front::Front;
@@ -50,6 +51,7 @@ pub(super) struct Service {
     /// Connections in [`State::Ready`].
     pub(super) ready: Vec<ConnId>,
     pipeline: Pipeline,
+    steps: Steps,
     patrol: Patrol,
     stopping_until_ms: Option<u64>,
 }
@@ -81,6 +83,7 @@ impl Service {
             driver,
             inbox,
             pipeline: Pipeline::default(),
+            steps: Steps::default(),
             timers: Timers::default(),
             contention: Contention::default(),
             holders: Holders::default(),
@@ -157,7 +160,7 @@ impl Service {
         }
         connection.receiving = true;
         let id = connection.id;
-        let rest_must_stay = connection.state != State::Reading;
+        let rest_must_stay = connection.state != State::Reading || connection.codec.keeps_rest();
         let input = connection.input.lend(rest_must_stay);
         match connection.input.lend_incoming() {
             Some(incoming) => self.driver.receive_large(id, incoming, input),
@@ -186,6 +189,7 @@ impl Service {
     /// Runs what the connection has received and sends the replies.
     pub(super) fn run(&mut self, connection: &mut Connection) -> Fate {
         self.executor.refresh();
+        connection.silence_ms = None;
         let max_bulk = self.config.size(Key::ProtoMaxBulkLen) as u64;
         let mut out = self.driver.buffer();
         let mut flushes_left = FLUSHES;
@@ -193,6 +197,7 @@ impl Service {
             let mut tools = Tools {
                 executor: &mut self.executor,
                 pipeline: &mut self.pipeline,
+                steps: &mut self.steps,
                 max_bulk,
             };
             let end = connection.run(&mut tools, &mut out);
@@ -357,6 +362,10 @@ impl Service {
         self.set_state(connection, state);
         match (state, end) {
             (State::Reading, RunEnd::Incomplete(missing)) => {
+                if let Some(silence_ms) = connection.silence_ms {
+                    let (timers, alarm) = (&mut self.timers, &mut connection.alarm);
+                    timers.set(connection.id, alarm, silence_ms);
+                }
                 connection.set_apart();
                 self.receive(connection, missing);
             }
@@ -469,6 +478,17 @@ impl Service {
             return Fate::Gone;
         }
         match connection.state {
+            State::Reading if connection.silence_ms.is_some_and(|due_ms| due_ms <= now_ms) => {
+                connection.is_silent = true;
+                self.run(connection)
+            }
+            State::Reading => {
+                if let Some(silence_ms) = connection.silence_ms {
+                    let (timers, alarm) = (&mut self.timers, &mut connection.alarm);
+                    timers.set(connection.id, alarm, silence_ms);
+                }
+                Fate::Stays
+            }
             State::Paused(until_ms) if until_ms <= now_ms => self.run(connection),
             State::Paused(until_ms) => {
                 self.timers
@@ -511,6 +531,10 @@ impl Service {
         connection.finished = true;
         connection.receiving = false;
         // A command that a pause holds back is not run for a client that has gone meanwhile.
+        if connection.state == State::Reading && connection.has_rest() {
+            connection.is_silent = true;
+            return self.run(connection);
+        }
         if matches!(connection.state, State::Reading | State::Paused(_)) {
             self.close_when_sent(connection);
         }

@@ -1,0 +1,35 @@
+//! The commands that a codec makes of a stream. The first byte of the data is how many bytes come
+//! at once.
+
+use kvik_server::codec::{Batch, CodecSettings, End, Speech};
+
+type Commands = Vec<(u8, u32, Vec<Vec<u8>>)>;
+
+pub(crate) fn check(speech: Speech, settings: &CodecSettings, data: &[u8]) {
+    let [piece, stream @ ..] = data else { return };
+    let whole = parse(speech, settings, stream, stream.len().max(1));
+    assert_eq!(parse(speech, settings, stream, usize::from(*piece).max(1)), whole);
+}
+
+fn parse(speech: Speech, settings: &CodecSettings, stream: &[u8], piece: usize) -> (Commands, bool) {
+    let mut codec = speech.codec(0, settings);
+    let (mut commands, mut start, mut end) = (Vec::new(), 0, 0);
+    loop {
+        let is_last = end == stream.len();
+        let mut batch = Batch::default();
+        let progress = codec.parse(&stream[start..end], is_last, &mut batch);
+        assert!(progress.consumed <= end - start);
+        start += progress.consumed;
+        for request in batch.requests() {
+            let words = batch.args(request).iter().chain(batch.notes(request).iter());
+            let words = words.map(<[u8]>::to_vec).collect();
+            commands.push((request.mark, request.database, words));
+        }
+        match progress.end {
+            End::Full => {}
+            End::Close => return (commands, true),
+            End::Incomplete(_) | End::Silence(_) if is_last => return (commands, false),
+            _ => end = stream.len().min(end + piece),
+        }
+    }
+}
