@@ -1,4 +1,4 @@
-//! What a unit of work leaves to be done when its stripes have been let go: memory to free, and
+//! The things a unit of work leaves to be done when its stripes have been let go: memory to free, and
 //! others to tell.
 //!
 //! A guard collects it in the order of the changes, so that what is told of a key comes in the
@@ -9,7 +9,7 @@ use crate::garbage::Garbage;
 use crate::kind::Kind;
 use crate::layout::KeyspaceId;
 
-/// See the module's description.
+/// Memory to free, and others to tell, when stripes have been let go.
 #[derive(Debug, Default)]
 pub struct Aftermath {
     /// To be freed.

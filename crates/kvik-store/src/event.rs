@@ -1,4 +1,4 @@
-//! Keyspace events: what a change of a key is called to those who are told of it.
+//! Keyspace events: the names of changes, by which others are told of them.
 //!
 //! The names and classes are those of Redis' keyspace notifications. An event is stated where the
 //! change is made: what changes a string or a whole key knows its event, and what changes a
@@ -116,7 +116,7 @@ impl EventClasses {
         self.0
     }
 
-    /// What [`bits`](Self::bits) gave.
+    /// The classes that [`bits`](Self::bits) gave.
     pub const fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
@@ -150,7 +150,7 @@ impl EventClasses {
         self.0 & others.0 == others.0
     }
 
-    /// What is to be noted: nothing if there is no channel to tell it on.
+    /// The classes to be noted: none if there is no channel to tell it on.
     #[must_use]
     pub fn told(self) -> Self {
         if self.meets(Self::CHANNELS) {
