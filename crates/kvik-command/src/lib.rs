@@ -47,6 +47,7 @@ pub use random::Random;
 pub use rates::Rates;
 pub use session::Session;
 pub use settings::Settings;
+pub use kvik_store::EventClasses;
 
 /// Runs a command: reads its words, changes keys, writes the reply.
 pub type Handler = fn(&mut Ctx<'_>) -> Result<(), Error>;

@@ -202,7 +202,7 @@ events! {
     }
     ZSET {
         ZADD = "zadd"; ZREM = "zrem"; ZEXPIRE = "zexpire"; ZPERSIST = "zpersist";
-        ZEXPIRED = "zexpired";
+        ZEXPIRED = "zexpired"; ZINCR = "zincr"; ZPOPMIN = "zpopmin"; ZPOPMAX = "zpopmax";
     }
     STREAM {
         XADD = "xadd"; XTRIM = "xtrim"; XDEL = "xdel"; XSETID = "xsetid";

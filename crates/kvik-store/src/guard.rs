@@ -156,6 +156,16 @@ impl<'a> Guard<'a> {
         }
     }
 
+    /// Notes that a command has changed a key, by the command's own name for it, or else by this
+    /// one.
+    #[inline]
+    pub fn note_called(&mut self, key: &[u8], event: &'static Event) {
+        if self.state.wanted.any() {
+            let event = self.state.event.unwrap_or(event);
+            self.state.note(self.keyspace, key, event);
+        }
+    }
+
     /// Turns to another keyspace, returning the one before.
     pub fn select(&mut self, keyspace: KeyspaceId) -> KeyspaceId {
         std::mem::replace(&mut self.keyspace, keyspace)

@@ -4,6 +4,7 @@
 //! command does to a key, [`Category`] which ACL categories it belongs to. Bits are declared in the
 //! order in which Redis prints them, so iterating a set is already the reply.
 
+use kvik_store::EventClasses;
 use bitflags::bitflags;
 
 bitflags! {
@@ -291,6 +292,19 @@ pub enum Group {
 }
 
 impl Group {
+    /// The class of the keyspace events of its commands.
+    pub fn events(self) -> EventClasses {
+        match self {
+            Self::String | Self::Bitmap | Self::Hyperloglog => EventClasses::STRING,
+            Self::List => EventClasses::LIST,
+            Self::Hash => EventClasses::HASH,
+            Self::Set => EventClasses::SET,
+            Self::SortedSet | Self::Geo => EventClasses::ZSET,
+            Self::Stream => EventClasses::STREAM,
+            _ => EventClasses::GENERIC,
+        }
+    }
+
     /// The name in COMMAND DOCS.
     pub fn name(self) -> &'static str {
         match self {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use kvik_command::Settings;
+use kvik_command::{EventClasses, Settings};
 use kvik_command::persistence::SaveRule;
 
 use super::path::path_of;
@@ -57,6 +57,11 @@ impl Current<'_> {
     /// A number that its row keeps from being negative.
     pub(crate) fn number(&self) -> u64 {
         self.signed().unsigned_abs()
+    }
+
+    /// Classes of keyspace events.
+    pub(crate) fn events(&self) -> EventClasses {
+        EventClasses::from_bits(self.signed() as u32)
     }
 
     /// Whether a yes-or-no directive is on.
