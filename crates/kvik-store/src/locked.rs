@@ -148,7 +148,7 @@ impl LockedKey<'_> {
     #[inline]
     pub(crate) fn mark_changed(&mut self, changes: u64) {
         self.count_changes(changes);
-        self.stripe.watches.mark_changed(self.keyspace, self.key);
+        self.stripe.interests.mark_changed(self.keyspace, self.key);
     }
 
     /// Ends a change that watchers are not told of: only counts it.
