@@ -17,7 +17,7 @@
 //! | `is_hidden` | no | no | no | yes |
 //! | [`Stripe::glance`], without a guard | no | no | no | no |
 //!
-//! What is expired is deleted on a primary only. A paused store hides it instead, and a follower
+//! An expired key is deleted on a primary only. A paused store hides it instead, and a follower
 //! keeps and shows it until the primary's effect arrives. A guard that is [shared](Guard::reading)
 //! deletes nothing and leaves clocks to others. What holds for keys holds for members: those that
 //! are due are deleted with the first four kinds, or hidden.
@@ -165,14 +165,14 @@ impl<'a> Guard<'a> {
         at <= self.state.now && !self.is_follower()
     }
 
-    /// What happened so far.
+    /// The counts so far.
     #[inline]
     pub fn stats(&self) -> GuardStats {
         self.state.stats
     }
 
-    /// What to free once the locks are gone. After a flush that is nothing but the word that the
-    /// stripes have something to [reclaim](Stripe::reclaim).
+    /// The memory to free once the locks are gone. After a flush that is nothing but the word that
+    /// the stripes have something to [reclaim](Stripe::reclaim).
     #[inline]
     pub fn take_garbage(&mut self) -> Option<Vec<Garbage>> {
         let garbage = &mut self.state.garbage;

@@ -17,7 +17,7 @@ use crate::state::{GuardState, Mode};
 use crate::stripe::Stripe;
 use crate::text::{IntText, NewString, Text};
 
-/// What a write does to the key's expiry.
+/// The effect of a write on the key's expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
     /// Leave it as it is.

@@ -74,7 +74,7 @@ impl Stripe {
         self.heap.resident_bytes() + tables.sum::<usize>()
     }
 
-    /// What can be read of the stripe without its lock, to fetch keys into the cache.
+    /// The part of the stripe that can be read without its lock, to fetch keys into the cache.
     pub fn view(&self) -> StripeView {
         StripeView::new(&self.shared)
     }
