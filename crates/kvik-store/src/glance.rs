@@ -67,7 +67,7 @@ impl Stripe {
         now: UnixMs,
         _effects: NoEffects,
     ) -> bool {
-        if !self.watches.is_empty() {
+        if !self.interests.is_empty() {
             return false;
         }
         let Some(mut there) = self.present_mut(keyspace, layout) else {

@@ -178,7 +178,7 @@ impl LockedKey<'_> {
     #[inline]
     pub(crate) fn mark_changed(&mut self, changes: u64) {
         self.count_changes(changes);
-        self.stripe.watches.mark_changed(self.keyspace, self.key);
+        self.stripe.interests.mark_changed(self.keyspace, self.key);
         if self.state.wanted.any() {
             self.state.note_changed(self.keyspace, self.key);
         }
