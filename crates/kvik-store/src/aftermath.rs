@@ -1,5 +1,5 @@
-//! The things a unit of work leaves to be done when its stripes have been let go: memory to free, and
-//! others to tell.
+//! The things a unit of work leaves to be done when its stripes have been let go: memory to free,
+//! and others to tell.
 //!
 //! A guard collects it in the order of the changes, so that what is told of a key comes in the
 //! order of its changes. Nearly always there is nothing, and then it is one word.

@@ -205,8 +205,8 @@ impl<'a> Guard<'a> {
         self.state.stats
     }
 
-    /// The work that is left once the locks are gone. After a flush there is garbage that is nothing but the
-    /// word that the stripes have something to [reclaim](Stripe::reclaim).
+    /// The work that is left once the locks are gone. After a flush there is garbage that is
+    /// nothing but the word that the stripes have something to [reclaim](Stripe::reclaim).
     #[inline]
     pub fn take_aftermath(&mut self) -> Option<Box<Aftermath>> {
         self.state.take_aftermath()
