@@ -42,12 +42,12 @@ pub use error::{Error, ErrorText};
 pub use expiry::ExpiryLag;
 pub use gate::Gate;
 pub use host::Host;
+pub use kvik_store::EventClasses;
 pub use persistence::Persistence;
 pub use random::Random;
 pub use rates::Rates;
 pub use session::Session;
 pub use settings::Settings;
-pub use kvik_store::EventClasses;
 
 /// Runs a command: reads its words, changes keys, writes the reply.
 pub type Handler = fn(&mut Ctx<'_>) -> Result<(), Error>;

@@ -116,12 +116,15 @@ impl Settings {
 
     /// Changes them.
     pub fn notify_of(&self, classes: EventClasses) {
-        self.notified_events.store(classes.bits(), Ordering::Relaxed);
+        self.notified_events
+            .store(classes.bits(), Ordering::Relaxed);
         let told = classes.told().bits();
         let keep = EventClasses::CHANGES.bits();
         let change = |wanted| Some(wanted & keep | told);
         // A client that caches by prefixes may come or go meanwhile.
-        let _ = self.wanted_events.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+        let _ = self
+            .wanted_events
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 
     /// Longest string in bytes.

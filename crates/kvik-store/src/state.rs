@@ -151,13 +151,7 @@ impl GuardState {
 
     /// Notes that a key's value was replaced as a whole.
     #[cold]
-    pub(crate) fn note_replaced(
-        &mut self,
-        keyspace: KeyspaceId,
-        key: &[u8],
-        old: Kind,
-        new: Kind,
-    ) {
+    pub(crate) fn note_replaced(&mut self, keyspace: KeyspaceId, key: &[u8], old: Kind, new: Kind) {
         self.note(keyspace, key, Event::OVERWRITTEN);
         if old != new {
             self.note(keyspace, key, Event::TYPE_CHANGED);

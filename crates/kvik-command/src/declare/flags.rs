@@ -4,8 +4,8 @@
 //! command does to a key, [`Category`] which ACL categories it belongs to. Bits are declared in the
 //! order in which Redis prints them, so iterating a set is already the reply.
 
-use kvik_store::EventClasses;
 use bitflags::bitflags;
+use kvik_store::EventClasses;
 
 bitflags! {
     /// How the server treats a command.

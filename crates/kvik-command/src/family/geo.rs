@@ -79,7 +79,8 @@ fn searches() -> Vec<Row> {
             "GEOSEARCHSTORE",
             GEOSEARCHSTORE_SYNTAX,
             search::geosearchstore,
-        ).event("geosearchstore")
+        )
+        .event("geosearchstore")
         .arity(-8)
         .write()
         .may_grow()
@@ -103,7 +104,8 @@ const GEOSEARCHSTORE_SYNTAX: &str = "destination source [from:<FROMMEMBER member
 
 fn older_searches() -> Vec<Row> {
     vec![
-        command("GEORADIUS", GEORADIUS_SYNTAX, search::georadius).event("georadiusstore")
+        command("GEORADIUS", GEORADIUS_SYNTAX, search::georadius)
+            .event("georadiusstore")
             .write()
             .may_grow()
             .key_specs(GEORADIUS_KEYS)
@@ -133,7 +135,8 @@ fn oldest_searches() -> Vec<Row> {
             "GEORADIUSBYMEMBER",
             BYMEMBER_SYNTAX,
             search::georadiusbymember,
-        ).event("georadiusstore")
+        )
+        .event("georadiusstore")
         .write()
         .may_grow()
         .key_specs(BYMEMBER_KEYS)

@@ -120,7 +120,8 @@ fn writes() -> Vec<Row> {
             .complexity(NUMBER_OF_FIELDS)
             .changed("2.4.0", "Accepts several fields.")
             .about("Deletes fields, and the hash with the last of them."),
-        command("HINCRBY", "key field increment", number::hincrby).event("hincrby")
+        command("HINCRBY", "key field increment", number::hincrby)
+            .event("hincrby")
             .may_grow()
             .access(&[KeyFlags::RW_ACCESS_UPDATE])
             .since("2.0.0")
@@ -129,7 +130,8 @@ fn writes() -> Vec<Row> {
             "HINCRBYFLOAT",
             "key field increment:double",
             number::hincrbyfloat,
-        ).event("hincrbyfloat")
+        )
+        .event("hincrbyfloat")
         .may_grow()
         .access(&[KeyFlags::RW_ACCESS_UPDATE])
         .since("2.6.0")

@@ -90,7 +90,8 @@ fn reads() -> Vec<Row> {
 
 fn chances() -> Vec<Row> {
     vec![
-        command("SPOP", "key [count]", random::spop).event("spop")
+        command("SPOP", "key [count]", random::spop)
+            .event("spop")
             .write()
             .fast()
             .access(&[KeyFlags::RW_ACCESS_DELETE])
@@ -149,13 +150,16 @@ fn stores() -> Vec<Row> {
             .since("1.0.0")
     };
     vec![
-        command("SINTERSTORE", algebra::sinterstore).event("sinterstore")
+        command("SINTERSTORE", algebra::sinterstore)
+            .event("sinterstore")
             .complexity(INTERSECTION)
             .about("Stores the members that all of several sets have."),
-        command("SUNIONSTORE", algebra::sunionstore).event("sunionstore")
+        command("SUNIONSTORE", algebra::sunionstore)
+            .event("sunionstore")
             .complexity(ALL_SETS)
             .about("Stores the members that any of several sets has."),
-        command("SDIFFSTORE", algebra::sdiffstore).event("sdiffstore")
+        command("SDIFFSTORE", algebra::sdiffstore)
+            .event("sdiffstore")
             .complexity(ALL_SETS)
             .about("Stores the members that only the first of several sets has."),
     ]

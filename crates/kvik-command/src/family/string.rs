@@ -186,27 +186,33 @@ fn changes() -> Vec<Row> {
             .access(&[KeyFlags::RW_ACCESS_UPDATE])
     };
     vec![
-        command("INCR", "key", counter::incr).event("incrby")
+        command("INCR", "key", counter::incr)
+            .event("incrby")
             .fast()
             .since("1.0.0")
             .about("Adds one to the integer that a key holds."),
-        command("INCRBY", "key increment", counter::incrby).event("incrby")
+        command("INCRBY", "key increment", counter::incrby)
+            .event("incrby")
             .fast()
             .since("1.0.0")
             .about("Adds to the integer that a key holds."),
-        command("INCRBYFLOAT", "key increment:double", counter::incrbyfloat).event("incrbyfloat")
+        command("INCRBYFLOAT", "key increment:double", counter::incrbyfloat)
+            .event("incrbyfloat")
             .fast()
             .since("2.6.0")
             .about("Adds to the floating-point number that a key holds."),
-        command("DECR", "key", counter::decr).event("incrby")
+        command("DECR", "key", counter::decr)
+            .event("incrby")
             .fast()
             .since("1.0.0")
             .about("Takes one from the integer that a key holds."),
-        command("DECRBY", "key decrement", counter::decrby).event("incrby")
+        command("DECRBY", "key decrement", counter::decrby)
+            .event("incrby")
             .fast()
             .since("1.0.0")
             .about("Takes from the integer that a key holds."),
-        command("APPEND", "key value", range::append).event("append")
+        command("APPEND", "key value", range::append)
+            .event("append")
             .fast()
             .access(&[KeyFlags::RW_INSERT])
             .since("2.0.0")

@@ -131,7 +131,8 @@ fn ranges() -> Vec<Row> {
                 "Added the `REV`, `BYSCORE`, `BYLEX` and `LIMIT` options.",
             )
             .about("Returns the members in a range of ranks, scores or names."),
-        command("ZRANGESTORE", ZRANGESTORE_SYNTAX, range::zrangestore).event("zrangestore")
+        command("ZRANGESTORE", ZRANGESTORE_SYNTAX, range::zrangestore)
+            .event("zrangestore")
             .write()
             .may_grow()
             .access(&[KeyFlags::OW_UPDATE, KeyFlags::RO_ACCESS])
@@ -201,17 +202,20 @@ fn removals() -> Vec<Row> {
             .complexity(LENGTH_OF_RANGE)
     };
     vec![
-        command("ZREMRANGEBYRANK", "key start stop", range::zremrangebyrank).event("zremrangebyrank")
+        command("ZREMRANGEBYRANK", "key start stop", range::zremrangebyrank)
+            .event("zremrangebyrank")
             .since("2.0.0")
             .about("Deletes the members in a range of ranks."),
         command(
             "ZREMRANGEBYSCORE",
             "key min:double max:double",
             range::zremrangebyscore,
-        ).event("zremrangebyscore")
+        )
+        .event("zremrangebyscore")
         .since("1.2.0")
         .about("Deletes the members in a range of scores."),
-        command("ZREMRANGEBYLEX", "key min max", range::zremrangebylex).event("zremrangebylex")
+        command("ZREMRANGEBYLEX", "key min max", range::zremrangebylex)
+            .event("zremrangebylex")
             .since("2.8.9")
             .about("Deletes the members in a range of names."),
     ]
@@ -313,11 +317,13 @@ fn stores() -> Vec<Row> {
             .access(&[KeyFlags::OW_UPDATE, KeyFlags::RO_ACCESS])
     };
     vec![
-        command("ZUNIONSTORE", ZUNIONSTORE_SYNTAX, algebra::zunionstore).event("zunionstore")
+        command("ZUNIONSTORE", ZUNIONSTORE_SYNTAX, algebra::zunionstore)
+            .event("zunionstore")
             .since("2.0.0")
             .complexity(ALL_INPUTS)
             .about("Stores the members that any of several sorted sets has."),
-        command("ZINTERSTORE", ZUNIONSTORE_SYNTAX, algebra::zinterstore).event("zinterstore")
+        command("ZINTERSTORE", ZUNIONSTORE_SYNTAX, algebra::zinterstore)
+            .event("zinterstore")
             .since("2.0.0")
             .complexity(INTERSECTION)
             .about("Stores the members that all of several sorted sets have."),
@@ -325,7 +331,8 @@ fn stores() -> Vec<Row> {
             "ZDIFFSTORE",
             "destination numkeys key [key ...]",
             algebra::zdiffstore,
-        ).event("zdiffstore")
+        )
+        .event("zdiffstore")
         .since("6.2.0")
         .complexity(DIFFERENCE)
         .about("Stores the members that only the first of several sorted sets has."),

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use kvik_command::{EventClasses, Settings};
 use kvik_command::persistence::SaveRule;
+use kvik_command::{EventClasses, Settings};
 
 use super::path::path_of;
 use super::value::{self, Value};
