@@ -146,6 +146,8 @@ impl Connection {
                 End::Full if left == 0 => return RunEnd::Turn,
                 End::Full => {}
                 End::Incomplete(missing) => return RunEnd::Incomplete(missing),
+                // Nothing can follow any more, or the silence has been noticed meanwhile.
+                End::Silence(_) if self.finished || self.is_silent => self.is_silent = true,
                 End::Silence(for_ms) => return self.await_silence(for_ms, tools.executor),
                 End::Close => return RunEnd::Close,
             }

@@ -45,7 +45,7 @@ impl RawWire {
                 Ok(0) => break,
                 Ok(count) => got += count,
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
-                Err(error) => panic!("no answer: {error} after {:?}", bytes[..got].escape_ascii().to_string()),
+                Err(error) => panic!("no answer: {error} after '{}'", bytes[..got].escape_ascii()),
             }
         }
         bytes.truncate(got);
