@@ -1,7 +1,7 @@
 //! The commands that a codec makes of a stream. The first byte of the data is how many bytes come
 //! at once.
 
-use kvik_server::codec::{Batch, CodecSettings, End, Speech};
+use kvik_server::codec::{Batch, CodecSettings, End, Incoming, Speech, Tail};
 
 type Commands = Vec<(u8, u32, Vec<Vec<u8>>)>;
 
@@ -17,7 +17,12 @@ fn parse(speech: Speech, settings: &CodecSettings, stream: &[u8], piece: usize) 
     loop {
         let is_last = end == stream.len();
         let mut batch = Batch::default();
-        let progress = codec.parse(&stream[start..end], is_last, &mut batch);
+        let incoming = Incoming {
+            input: &stream[start..end],
+            tail: if is_last { Tail::Last } else { Tail::Open },
+            now_ms: 0,
+        };
+        let progress = codec.parse(&incoming, &mut batch);
         assert!(progress.consumed <= end - start);
         start += progress.consumed;
         for request in batch.requests() {

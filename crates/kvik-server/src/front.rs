@@ -9,6 +9,7 @@ use socket2::Socket;
 
 use crate::codec::kiba::KibaSettings;
 use crate::codec::neks::NeksLimits;
+use crate::codec::nkv::{NkvSettings, Trees};
 use crate::codec::{Codec, CodecSettings, Speech};
 use crate::config::{Config, Key, Value};
 use crate::door::Door;
@@ -25,6 +26,8 @@ pub(crate) struct Front {
     pub(crate) config: Arc<Config>,
     pub(crate) high_water: usize,
     pub(crate) durability: Durability,
+    /// The keys of databases that have doors for trees.
+    pub(crate) trees: Arc<Trees>,
     inboxes: OnceLock<Vec<Arc<Inbox>>>,
     /// How many threads serve connections: the first ones. The others sleep.
     awake: AtomicUsize,
@@ -37,6 +40,7 @@ impl Front {
             config,
             high_water: HIGH_WATER,
             durability: Durability::new(),
+            trees: Arc::default(),
             inboxes: OnceLock::new(),
             awake: AtomicUsize::new(1),
             stopping: AtomicBool::new(false),
@@ -124,7 +128,10 @@ impl Front {
         match door.speech {
             // Most clients come this way, and nothing is to be looked up for them.
             Speech::Resp => Codec::Resp,
-            speech => speech.codec(door.database, &codec_settings(&self.config)),
+            speech => {
+                let settings = codec_settings(&self.config, &self.trees);
+                speech.codec(door.database, &settings)
+            }
         }
     }
 
@@ -213,7 +220,7 @@ impl Front {
 }
 
 /// What codecs are configured to do.
-pub(crate) fn codec_settings(config: &Config) -> CodecSettings {
+pub(crate) fn codec_settings(config: &Config, trees: &Arc<Trees>) -> CodecSettings {
     let number = |at: &i64| u32::try_from(*at).unwrap_or(0);
     let mut databases = [0; 4];
     if let Value::Numbers(numbers) = config.value(Key::KibaDatabases) {
@@ -230,6 +237,11 @@ pub(crate) fn codec_settings(config: &Config) -> CodecSettings {
         kiba: KibaSettings {
             databases,
             max_command: config.size(Key::ProtoMaxBulkLen),
+        },
+        nkv: NkvSettings {
+            trees: Arc::clone(trees),
+            max_request: config.size(Key::ProtoMaxBulkLen),
+            max_reply: config.size(Key::DoorMaxReply),
         },
     }
 }

@@ -10,6 +10,7 @@ mod durability;
 mod files;
 mod front;
 mod host;
+pub mod import;
 mod listening;
 mod log;
 #[cfg(all(test, feature = "model"))]

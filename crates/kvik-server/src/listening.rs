@@ -7,6 +7,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -80,11 +81,18 @@ impl Listening {
     /// If an address is not free, not ours or not permitted.
     pub(crate) fn start(config: &Config) -> Result<(Self, Vec<OpenDoor>), ListenError> {
         let (mut entrances, mut open) = (Vec::new(), Vec::new());
+        let yields = config.bool(Key::YieldPort);
         for wanted in wanted(config)? {
             let bind = || bind(wanted, config);
-            let Some(listener) = insist(&wanted.address.to_string(), bind)? else {
-                continue;
+            let listener = match insist(&wanted.address.to_string(), bind) {
+                Ok(None) => continue,
+                Err(refused) if yields && refused.error.kind() == io::ErrorKind::AddrInUse => {
+                    tracing::warn!("{refused}; the server starts without it");
+                    continue;
+                }
+                listener => listener?,
             };
+            let Some(listener) = listener else { continue };
             entrances.push(Entrance::new(wanted.address, &listener));
             open.push(OpenDoor::main(listener));
         }
@@ -225,7 +233,7 @@ fn refused(address: impl ToString, error: io::Error) -> ListenError {
 fn open_door(url: &str, config: &Config) -> Result<Option<OpenDoor>, ListenError> {
     let invalid = |reason: String| refused(url, io::Error::new(io::ErrorKind::InvalidInput, reason));
     let wanted = DoorAddress::parse(url).map_err(invalid)?;
-    let reach = wanted.door.speech.reach(&codec_settings(config));
+    let reach = wanted.door.speech.reach(&codec_settings(config, &Arc::default()));
     if wanted.door.database as usize + reach as usize >= config.size(Key::Databases) {
         return Err(invalid("there is no such database".to_owned()));
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
-use kvik::{Db, Options};
+use kvik::{ChangeObserver, Db, Options};
 use kvik_command::VERSION;
 use kvik_command::gate::Closure;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -137,6 +137,9 @@ impl Server {
             threads,
         };
         let db = Db::in_memory(Options::default().threads(threads).host(Arc::new(host)));
+        if doors.iter().any(|open| open.door.speech.needs_tree()) {
+            db.observe(Arc::clone(&front.trees) as Arc<dyn ChangeObserver>);
+        }
         settings::obey(&config, &db);
         settings::tell_threads(&config, &front);
         settings::relisten(&config, &front, listening);

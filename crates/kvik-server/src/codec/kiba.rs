@@ -20,7 +20,7 @@ mod line;
 
 use kvik_resp::{ReplyReader, ReplyToken};
 
-use super::{Answer, Batch, End, Exchange, Progress};
+use super::{Answer, Batch, End, Exchange, Incoming, Progress, Tail};
 use commands::Reading;
 use line::{Lines, Next};
 
@@ -74,7 +74,8 @@ impl Kiba {
         }
     }
 
-    pub(super) fn parse(&mut self, input: &[u8], is_silent: bool, batch: &mut Batch) -> Progress {
+    pub(super) fn parse(&mut self, incoming: &Incoming<'_>, batch: &mut Batch) -> Progress {
+        let (input, is_silent) = (incoming.input, incoming.tail != Tail::Open);
         let mut consumed = 0;
         let end = loop {
             if batch.is_full() {

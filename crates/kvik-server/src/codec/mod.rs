@@ -13,15 +13,20 @@
 pub mod kiba;
 mod msgpack;
 pub mod neks;
+pub mod nkv;
 mod speech;
 mod undecided;
 
+use std::sync::Arc;
+
+use kvik_command::client::Client;
 use kvik_resp::{Args, ArgsBuf, Output, ReplyReader};
 
 pub use speech::{CodecSettings, Speech};
 
 use kiba::Kiba;
 use neks::Neks;
+use nkv::Nkv;
 pub use undecided::{Decision, Undecided};
 
 /// Most commands of a batch.
@@ -40,8 +45,33 @@ pub enum Codec {
     Neks(Box<Neks>),
     /// The lines of Kiba.
     Kiba(Box<Kiba>),
+    /// The lines of nkv.
+    Nkv(Box<Nkv>),
     /// What the first bytes will tell.
     Undecided(Box<Undecided>),
+}
+
+/// Input, and what is known of its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'a> {
+    /// The bytes.
+    pub input: &'a [u8],
+    /// Whether more will follow.
+    pub tail: Tail,
+    /// The time, in milliseconds since the epoch.
+    pub now_ms: u64,
+}
+
+/// What may follow the input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tail {
+    /// More.
+    #[default]
+    Open,
+    /// More, but nothing has come for as long as [`End::Silence`] asked for.
+    Silent,
+    /// Nothing.
+    Last,
 }
 
 /// Commands that a codec has made of input, in the order in which they run.
@@ -110,6 +140,8 @@ pub struct Exchange<'a> {
     pub args: Args<'a>,
     /// What the codec has noted for its reply.
     pub notes: Args<'a>,
+    /// The client that sent it.
+    pub client: &'a Arc<Client>,
     /// Its reply.
     pub reply: ReplyReader<'a>,
     /// Takes the command that follows; empty.
@@ -120,16 +152,15 @@ pub struct Exchange<'a> {
 
 impl Codec {
     /// Makes commands of the input that follows what it has consumed so far, for an empty batch.
-    /// `is_silent` says that nothing has followed for as long as [`End::Silence`] asked for, or
-    /// that nothing can follow any more.
-    pub fn parse(&mut self, input: &[u8], is_silent: bool, batch: &mut Batch) -> Progress {
+    pub fn parse(&mut self, incoming: &Incoming<'_>, batch: &mut Batch) -> Progress {
         match self {
             Self::Resp | Self::Undecided(_) => Progress {
                 consumed: 0,
                 end: End::Close,
             },
-            Self::Neks(neks) => neks.parse(input, batch),
-            Self::Kiba(kiba) => kiba.parse(input, is_silent, batch),
+            Self::Neks(neks) => neks.parse(incoming.input, batch),
+            Self::Kiba(kiba) => kiba.parse(incoming, batch),
+            Self::Nkv(nkv) => nkv.parse(incoming, batch),
         }
     }
 
@@ -139,6 +170,24 @@ impl Codec {
             Self::Resp | Self::Undecided(_) => Answer::Close,
             Self::Neks(neks) => neks.answer(exchange),
             Self::Kiba(kiba) => kiba.answer(exchange),
+            Self::Nkv(nkv) => nkv.answer(exchange),
+        }
+    }
+
+    /// Whether there is something to tell its client although that has asked for nothing.
+    pub fn has_news(&self) -> bool {
+        matches!(self, Self::Nkv(nkv) if nkv.has_news())
+    }
+
+    /// Whether its client waits to be told something, however long that takes.
+    pub fn is_subscribed(&self) -> bool {
+        matches!(self, Self::Nkv(nkv) if nkv.is_subscribed())
+    }
+
+    /// Makes commands that are to run when the connection has ended.
+    pub fn farewell(&mut self, batch: &mut Batch) {
+        if let Self::Nkv(nkv) = self {
+            nkv.farewell(batch);
         }
     }
 
@@ -146,7 +195,7 @@ impl Codec {
     pub fn keeps_rest(&self) -> bool {
         match self {
             Self::Resp | Self::Neks(_) => false,
-            Self::Kiba(_) | Self::Undecided(_) => true,
+            Self::Kiba(_) | Self::Nkv(_) | Self::Undecided(_) => true,
         }
     }
 }
@@ -212,5 +261,35 @@ impl Batch {
         }
         self.words.clear();
         self.requests.clear();
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use kvik_command::client::{Clients, Origin};
+
+    /// Somebody who asks.
+    pub(crate) fn client() -> Arc<Client> {
+        Clients::default().add(Origin::embedded(), 0)
+    }
+
+    #[test]
+    fn a_batch_keeps_words_and_notes_apart_and_large_memory_not() {
+        let mut batch = Batch::default();
+        batch.push(1, 0, &[b"GET", b"k"]);
+        batch.note(2, 0, &[b"note"]);
+        batch.push_noting(3, 5, &[b"PING"], &[b"n"]);
+        let requests = batch.requests().to_vec();
+        assert_eq!(batch.args(&requests[0]).len(), 2);
+        assert!(batch.args(&requests[1]).is_empty());
+        assert_eq!(&batch.notes(&requests[1])[0], b"note");
+        assert_eq!(&batch.args(&requests[2])[0], b"PING");
+        assert_eq!(&batch.notes(&requests[2])[0], b"n");
+        assert!(!batch.is_full());
+        batch.push(1, 0, &[&vec![0; KEPT_BYTES + 1]]);
+        assert!(batch.is_full());
+        batch.clear();
+        assert!(batch.is_empty());
     }
 }

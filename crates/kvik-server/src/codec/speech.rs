@@ -2,6 +2,7 @@
 
 use super::kiba::{Kiba, KibaSettings};
 use super::neks::{Neks, NeksLimits};
+use super::nkv::{Nkv, NkvSettings};
 use super::{Codec, Undecided};
 
 /// What the clients of a door speak.
@@ -13,6 +14,8 @@ pub enum Speech {
     Neks,
     /// Lines of Kiba.
     Kiba,
+    /// Lines of nkv, of all its eras.
+    Nkv,
     /// Any of the others, as the first bytes tell.
     Auto,
 }
@@ -24,13 +27,21 @@ pub struct CodecSettings {
     pub neks: NeksLimits,
     /// For [`Speech::Kiba`].
     pub kiba: KibaSettings,
+    /// For [`Speech::Nkv`].
+    pub nkv: NkvSettings,
 }
 
 impl Speech {
     /// The schemes of all of them.
-    pub const NAMES: &[&str] = &["resp", "neks", "kiba", "auto"];
+    pub const NAMES: &[&str] = &["resp", "neks", "kiba", "nkv", "auto"];
 
-    const ALL: [Self; 4] = [Self::Resp, Self::Neks, Self::Kiba, Self::Auto];
+    const ALL: [Self; 5] = [
+        Self::Resp,
+        Self::Neks,
+        Self::Kiba,
+        Self::Nkv,
+        Self::Auto,
+    ];
 
     /// The one with this scheme.
     pub fn named(name: &str) -> Option<Self> {
@@ -48,12 +59,14 @@ impl Speech {
             Self::Resp | Self::Auto => ("127.0.0.1", 6379),
             Self::Neks => ("0.0.0.0", 9999),
             Self::Kiba => ("127.0.0.1", 6464),
+            Self::Nkv => ("127.0.0.1", 4222),
         }
     }
 
     /// The socket where its clients look for a server.
     pub fn usual_socket(self) -> Option<&'static str> {
         match self {
+            Self::Nkv => Some("/tmp/nkv/nkv.sock"),
             Self::Resp | Self::Neks | Self::Kiba | Self::Auto => None,
         }
     }
@@ -64,6 +77,7 @@ impl Speech {
             Self::Resp => Codec::Resp,
             Self::Neks => Codec::Neks(Box::new(Neks::new(database, settings.neks))),
             Self::Kiba => Codec::Kiba(Box::new(Kiba::new(database, settings.kiba))),
+            Self::Nkv => Codec::Nkv(Box::new(Nkv::new(database, &settings.nkv))),
             Self::Auto => {
                 Codec::Undecided(Box::new(Undecided::new(database, settings.clone())))
             }
@@ -73,9 +87,14 @@ impl Speech {
     /// The highest database that its clients reach, counted from that of the door.
     pub fn reach(self, settings: &CodecSettings) -> u32 {
         match self {
-            Self::Resp | Self::Neks => 0,
+            Self::Resp | Self::Neks | Self::Nkv => 0,
             Self::Kiba | Self::Auto => settings.kiba.databases.into_iter().max().unwrap_or(0),
         }
+    }
+
+    /// Whether its clients need the keys of their database as a tree.
+    pub fn needs_tree(self) -> bool {
+        matches!(self, Self::Nkv | Self::Auto)
     }
 
     /// How a client is sent off, if there is a form for it.
@@ -86,7 +105,7 @@ impl Speech {
                 "(error) {}",
                 reason.strip_prefix("ERR ").unwrap_or(reason)
             )),
-            Self::Neks | Self::Auto => None,
+            Self::Neks | Self::Nkv | Self::Auto => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! | first bytes | speech |
 //! |---|---|
 //! | NUL: the length of a frame | Neks |
+//! | `{`, or a verb of nkv in capitals with three words behind it | nkv |
 //! | a letter, in a line with a mere line feed or without a line end | Kiba |
 //! | anything else | RESP; a line of text ends in carriage return and line feed |
 
@@ -49,8 +50,12 @@ fn speech_of(input: &[u8], is_silent: bool) -> Result<Speech, End> {
     };
     match first {
         0 => return Ok(Speech::Neks),
+        b'{' => return Ok(Speech::Nkv),
         b'a'..=b'z' | b'A'..=b'Z' | b'"' | b' ' | b'\t' | b'\r' | b'\n' => {}
         _ => return Ok(Speech::Resp),
+    }
+    if is_tree_request(input) {
+        return Ok(Speech::Nkv);
     }
     match memchr::memchr(b'\n', input) {
         Some(end) if input[..end].ends_with(b"\r") => Ok(Speech::Resp),
@@ -61,13 +66,24 @@ fn speech_of(input: &[u8], is_silent: bool) -> Result<Speech, End> {
     }
 }
 
+/// Whether three words follow a verb of nkv. With so many, no command of the others has these names.
+fn is_tree_request(input: &[u8]) -> bool {
+    const VERBS: [&[u8]; 8] = [
+        b"PUT", b"GET", b"DEL", b"SUB", b"UNSUB", b"CAS", b"TIE", b"LIST",
+    ];
+    let line = input.split(|byte| *byte == b'\n').next();
+    let mut words = line.unwrap_or_default().trim_ascii_end().split(|byte| *byte == b' ');
+    let verb = words.next().unwrap_or_default();
+    VERBS.contains(&verb) && words.count() >= 3
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_first_bytes_tell() {
-        let speeches: [(&[u8], Result<Speech, End>); 8] = [
+        let speeches: [(&[u8], Result<Speech, End>); 12] = [
             (b"", Err(End::Incomplete(0))),
             (b"\0\0", Ok(Speech::Neks)),
             (b"*1\r\n$4", Ok(Speech::Resp)),
@@ -76,6 +92,10 @@ mod tests {
             (b"PING\n", Ok(Speech::Kiba)),
             (b"PING", Err(End::Silence(SILENCE_MS))),
             (b"\n", Ok(Speech::Kiba)),
+            (b"{\"type\"", Ok(Speech::Nkv)),
+            (b"PUT 1 c k dg==\n", Ok(Speech::Nkv)),
+            (b"SUB 1 c k", Ok(Speech::Nkv)),
+            (b"GET k\nGET 1 c k\n", Ok(Speech::Kiba)),
         ];
         for (input, speech) in speeches {
             assert_eq!(speech_of(input, false), speech, "{}", input.escape_ascii());

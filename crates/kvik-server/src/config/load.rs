@@ -47,6 +47,9 @@ pub fn load(
 ) -> Result<Loaded, LoadError> {
     let line = flags::read(args)?;
     let mut loader = Loader::new()?;
+    for (key, words) in line.presets {
+        loader.assign(key, words, Layer::Preset, "a preset")?;
+    }
     let file = line
         .file
         .as_deref()
@@ -128,7 +131,7 @@ impl Loader {
     /// nobody has asked for. Who says how to save, and nothing of a log, means snapshots alone:
     /// that is what a redis.conf says so.
     fn choose_files(&mut self) -> Result<(), LoadError> {
-        let is_default = |key: Key| self.layers[key as usize] == Layer::Default;
+        let is_default = |key: Key| self.layers[key as usize] <= Layer::Preset;
         let is_memory = self.values[Key::Memory as usize] == Value::Number(1);
         let no_log = is_default(Key::Appendonly) && (is_memory || !is_default(Key::Save));
         let no_snapshots = is_default(Key::Save) && is_memory;

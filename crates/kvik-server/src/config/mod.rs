@@ -16,6 +16,7 @@ mod foreign;
 mod load;
 mod markdown;
 mod path;
+mod preset;
 mod rewrite;
 mod row;
 mod set;

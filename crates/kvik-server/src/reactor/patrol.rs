@@ -70,6 +70,7 @@ impl Patrol {
         let active_ms = connection.session.client.active_ms.load(Relaxed);
         self.idle_ms > 0
             && !matches!(connection.state, State::Ready | State::Paused(_))
+            && !connection.codec.is_subscribed()
             && now_ms.saturating_sub(active_ms) >= self.idle_ms
     }
 

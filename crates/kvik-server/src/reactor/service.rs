@@ -21,7 +21,7 @@ use super::held::Holders;
 use super::inbox::Inbox;
 use super::patrol::{Excess, Patrol};
 use super::pipeline::Pipeline;
-use super::steps::Steps;
+use super::steps::{Steps, run_farewell};
 use super::timers::Timers;
 use crate::config::{Config, Key};
 use crate::front::Front;
@@ -311,7 +311,8 @@ impl Service {
             }
         }
         self.write_pushes(connection);
-        if retries && matches!(connection.state, State::Paused(_)) {
+        let has_news = connection.state == State::Reading && connection.codec.has_news();
+        if has_news || retries && matches!(connection.state, State::Paused(_)) {
             return self.run(connection);
         }
         let unsent = self.unsent(connection);
@@ -558,6 +559,7 @@ impl Service {
     /// Ends the session of a connection that the driver knows no more.
     pub(super) fn end(&mut self, mut connection: Box<Connection>) {
         self.timers.cancel(connection.id, &mut connection.alarm);
+        run_farewell(&mut connection, &mut self.executor);
         self.executor.end(&mut connection.session);
         self.front.left(&self.inbox);
     }

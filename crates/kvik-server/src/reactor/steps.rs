@@ -10,10 +10,15 @@ use kvik::{Executor, Outcome, Prepared};
 use kvik_resp::{Output, ReplyReader};
 
 use super::connection::{Connection, FLUSH_BYTES, RunEnd, TURN, Tools};
-use crate::codec::{Answer, Batch, Codec, Decision, End, Exchange, Request};
+use crate::codec::{
+    Answer, Batch, Codec, Decision, End, Exchange, Incoming, Request, Tail,
+};
 
 /// Longest words that may be timed together with others.
 const QUICK_BYTES: usize = 4096;
+
+/// How often a last command is offered.
+const FAREWELL_TRIES: usize = 64;
 
 /// A batch on its way, and the memory for running it.
 #[derive(Debug, Default)]
@@ -86,7 +91,7 @@ impl Connection {
         let Codec::Undecided(undecided) = &self.codec else {
             return None;
         };
-        match undecided.decide(input, self.is_silent) {
+        match undecided.decide(input, self.is_silent || self.finished) {
             Decision::Codec(codec) => {
                 self.codec = codec;
                 None
@@ -130,8 +135,12 @@ impl Connection {
         loop {
             if steps.is_empty() {
                 let rest = &input[*consumed..];
-                let is_silent = std::mem::take(&mut self.is_silent);
-                let progress = self.codec.parse(rest, is_silent, &mut steps.batch);
+                let incoming = Incoming {
+                    input: rest,
+                    tail: self.tail(),
+                    now_ms: tools.executor.now_us() / 1000,
+                };
+                let progress = self.codec.parse(&incoming, &mut steps.batch);
                 *consumed += progress.consumed;
                 steps.end = Some(progress.end);
                 steps.prepare(tools.executor, self);
@@ -147,10 +156,19 @@ impl Connection {
                 End::Full => {}
                 End::Incomplete(missing) => return RunEnd::Incomplete(missing),
                 // Nothing can follow any more, or the silence has been noticed meanwhile.
-                End::Silence(_) if self.finished || self.is_silent => self.is_silent = true,
+                End::Silence(_) if self.finished || self.is_silent => {}
                 End::Silence(for_ms) => return self.await_silence(for_ms, tools.executor),
                 End::Close => return RunEnd::Close,
             }
+        }
+    }
+
+    /// What may follow the input. A silence is told once.
+    fn tail(&mut self) -> Tail {
+        match std::mem::take(&mut self.is_silent) {
+            _ if self.finished => Tail::Last,
+            true => Tail::Silent,
+            false => Tail::Open,
         }
     }
 
@@ -203,6 +221,7 @@ impl Connection {
         }
         let mut answer = self.codec.answer(&mut Exchange {
             request,
+            client: &self.session.client,
             args,
             notes,
             reply: ReplyReader::new(&steps.reply),
@@ -223,6 +242,7 @@ impl Connection {
             }
             answer = self.codec.answer(&mut Exchange {
                 request,
+                client: &self.session.client,
                 args,
                 notes,
                 reply: ReplyReader::new(&steps.reply),
@@ -245,6 +265,24 @@ impl Connection {
         let now_ms = executor.now_us() / 1000;
         self.silence_ms = Some(now_ms + for_ms);
         RunEnd::Incomplete(0)
+    }
+}
+
+/// Runs what the codec of a connection that has ended leaves to be done. A stripe that stays taken
+/// leaves it undone.
+pub(super) fn run_farewell(connection: &mut Connection, executor: &mut Executor) {
+    let (mut batch, mut reply) = (Batch::default(), Output::new());
+    connection.codec.farewell(&mut batch);
+    for request in batch.requests() {
+        select(connection, request);
+        for _ in 0..FAREWELL_TRIES {
+            reply.clear();
+            let args = batch.args(request);
+            let outcome = executor.execute(&mut connection.session, args, &mut reply);
+            if outcome == Outcome::Done {
+                break;
+            }
+        }
     }
 }
 

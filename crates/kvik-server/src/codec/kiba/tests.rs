@@ -1,9 +1,12 @@
 use super::*;
+use crate::codec::tests::client;
 use kvik_resp::{Output, Protocol, Reply};
 
 fn commands(kiba: &mut Kiba, input: &[u8], is_silent: bool) -> (Vec<String>, Progress) {
     let mut batch = Batch::default();
-    let progress = kiba.parse(input, is_silent, &mut batch);
+    let tail = if is_silent { Tail::Silent } else { Tail::Open };
+    let incoming = Incoming { input, tail, now_ms: 0 };
+    let progress = kiba.parse(&incoming, &mut batch);
     let line = |request: &crate::codec::Request| {
         let words = batch.args(request).iter().chain(batch.notes(request).iter());
         let words: Vec<_> = words.map(String::from_utf8_lossy).collect();
@@ -85,12 +88,14 @@ fn a_command_that_never_ends_is_given_up() {
 /// Answers a command with what `write` replies.
 fn answered(line: &[u8], write: impl Fn(&mut Reply<'_>)) -> (Answer, Vec<u8>) {
     let (mut kiba, mut batch) = (kiba(), Batch::default());
-    kiba.parse(line, false, &mut batch);
+    let (tail, input) = (Tail::Open, line);
+    kiba.parse(&Incoming { input, tail, now_ms: 0 }, &mut batch);
     let (mut written, mut out, mut follow) = (Output::new(), Output::new(), Batch::default());
     write(&mut Reply::new(&mut written, Protocol::Resp2));
     let request = *batch.requests().last().unwrap();
     let answer = kiba.answer(&mut Exchange {
         request,
+        client: &client(),
         args: batch.args(&request),
         notes: batch.notes(&request),
         reply: ReplyReader::new(&written),

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::codec::Request;
+use crate::codec::tests::client;
 use kvik_resp::{Args, Protocol, Reply, ReplyReader};
 
 type Commands = Vec<(u8, Vec<Vec<u8>>)>;
@@ -115,6 +116,7 @@ fn a_reply_beyond_the_bound_ends_the_connection() {
     Reply::new(&mut written, Protocol::Resp2).bulk(b"longer than that");
     let answer = neks.answer(&mut Exchange {
         request: batch.requests()[0],
+        client: &client(),
         args: batch.args(&batch.requests()[0]),
         notes: batch.notes(&batch.requests()[0]),
         reply: ReplyReader::new(&written),

@@ -5,9 +5,10 @@ use super::on_doors;
 use super::wire::RawWire;
 
 /// Every door, by its index among the server's addresses.
-const DOORS: [&str; 3] = [
+const DOORS: [&str; 4] = [
     "neks://127.0.0.1:0",
     "kiba://127.0.0.1:0",
+    "nkv://127.0.0.1:0",
     "auto://127.0.0.1:0",
 ];
 

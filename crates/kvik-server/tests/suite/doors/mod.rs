@@ -4,6 +4,7 @@
 mod hostile;
 mod kiba;
 mod neks;
+mod nkv;
 mod wire;
 
 use kvik_server::Server;
