@@ -55,10 +55,10 @@ fn all_listeners_see_one_order() {
                 _ => listening(server, "PSUBSCRIBE c*", 1),
             })
             .collect();
+        let publishers = [(); 3].map(|()| Client::of(server));
         thread::scope(|scope| {
-            for publisher in 0..3 {
+            for (publisher, mut client) in publishers.into_iter().enumerate() {
                 scope.spawn(move || {
-                    let mut client = Client::of(server);
                     for round in 0..MESSAGES / 100 {
                         let numbers = round * 100..(round + 1) * 100;
                         let messages = numbers.map(|number| format!("{publisher}:{number}"));
@@ -92,11 +92,13 @@ fn what_was_counted_arrives_and_nothing_follows_a_farewell() {
     on_each(4, &["--threads", "4"], |server| {
         let (stop, mut listener) = (&AtomicBool::new(false), listening(server, "PING", 0));
         assert!(matches!(listener.reply(), Some(Value::Simple(_))));
+        let publishers = [(); 3].map(|()| Client::of(server));
         thread::scope(|scope| {
-            let publishers: Vec<_> = (0..3)
-                .map(|_| {
+            let publishers: Vec<_> = publishers
+                .into_iter()
+                .map(|mut client| {
                     scope.spawn(move || {
-                        let (mut client, mut counted) = (Client::of(server), 0);
+                        let mut counted = 0;
                         while !stop.load(Ordering::Relaxed) {
                             let messages = (0..20).map(|number| format!("{number}"));
                             counted += publish(&mut client, "c", messages);
@@ -155,6 +157,7 @@ fn messages_find_listeners_that_move() {
             .map(|_| listening(server, "SUBSCRIBE a b c", 3))
             .collect();
         let mut by_pattern = listening(server, "PSUBSCRIBE ?", 1);
+        let mut publisher = Client::of(server);
         thread::scope(|scope| {
             scope.spawn(|| {
                 for awake in [1, 4, 2, 3].into_iter().cycle().take(60) {
@@ -163,11 +166,11 @@ fn messages_find_listeners_that_move() {
                 }
             });
             scope.spawn(|| {
-                let mut client = Client::of(server);
+                let client = &mut publisher;
                 for number in 0..MESSAGES {
                     // Its messages keep their order over channels as well.
                     let channel = ["a", "b", "c"][number % 3];
-                    let sent = publish(&mut client, channel, std::iter::once(number.to_string()));
+                    let sent = publish(client, channel, std::iter::once(number.to_string()));
                     assert_eq!(sent, 7);
                 }
             });
