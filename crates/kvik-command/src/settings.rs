@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 
 use crate::persistence::FileSettings;
 
-/// See the module's description.
+/// The settings that commands obey, each readable without a lock.
 #[derive(Debug)]
 pub struct Settings {
     /// Number of databases that SELECT accepts.

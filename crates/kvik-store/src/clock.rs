@@ -13,7 +13,7 @@ const MOST_USES: u32 = 3;
 /// The logarithmic access counter of a new key.
 pub const FREQUENCY_START: u8 = 5;
 
-/// What the access clock records.
+/// The meaning of the access clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessPolicy {
     /// The time of the last access.

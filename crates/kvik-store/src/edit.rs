@@ -30,7 +30,7 @@ use crate::raw::entry_ref::EntryRef;
 use crate::restore::Terms;
 use crate::state::Mode;
 
-/// See the module's description.
+/// A collection taken out of its key's entry, to be put back when its changes are stated.
 pub(crate) struct Edit<'g, T: Typed> {
     locked: LockedKey<'g>,
     origin: Origin,
@@ -67,7 +67,7 @@ struct Begun<T> {
     account: Account,
 }
 
-/// What has become of a collection some of whose members were due.
+/// The state of a collection after some of its due members were deleted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ExpiredMembers {
     /// The key's entry, if the key is still there.
@@ -78,7 +78,7 @@ pub(crate) struct ExpiredMembers {
     pub(crate) more: bool,
 }
 
-/// What a change of a collection needs beside it.
+/// The parts of a stripe that a change of a collection needs.
 pub(crate) struct EditParts<'e, T> {
     pub(crate) value: &'e mut T,
     /// Where the members of a large collection are.

@@ -3,7 +3,7 @@
 //! A guard knows the time, whom to give effects and how keys map to stripes. It hides expired keys;
 //! in [`Mode::Primary`] touching one deletes it, with its effect. A key is changed through its
 //! [`Entry`]. What concerns several keys or whole keyspaces is in the rooms of this folder:
-//! [`relocation`], [`keyspace`], [`expiry`], [`watching`].
+//! [`relocation`], [`keyspace`], [`expiry`], [`interest`].
 //!
 //! The ways to look at a key differ in what they leave behind:
 //!
@@ -17,17 +17,17 @@
 //! | `is_hidden` | no | no | no | yes |
 //! | [`Stripe::glance`], without a guard | no | no | no | no |
 //!
-//! What is expired is deleted on a primary only. A paused store hides it instead, and a follower
+//! An expired key is deleted on a primary only. A paused store hides it instead, and a follower
 //! keeps and shows it until the primary's effect arrives. A guard that is [shared](Guard::reading)
 //! deletes nothing and leaves clocks to others. What holds for keys holds for members: those that
 //! are due are deleted with the first four kinds, or hidden.
 
 pub(crate) mod expiry;
+mod interest;
 pub(crate) mod keyspace;
 mod preparation;
 mod reading;
 mod relocation;
-mod watching;
 
 use crate::UnixMs;
 use crate::clock::AccessPolicy;
@@ -57,6 +57,12 @@ pub trait Stripes {
 
     /// The same to look at, several at once. Only for a guard over stripes that are all held.
     fn held(&self, index: usize) -> &Stripe;
+
+    /// Whether the guard may ask for the stripe with this index. The owner of all says yes.
+    fn is_held(&self, index: usize) -> bool {
+        let _ = index;
+        true
+    }
 }
 
 static DEFAULT_LIMITS: Limits = Limits::new();
@@ -160,14 +166,14 @@ impl<'a> Guard<'a> {
         at <= self.state.now && !self.is_follower()
     }
 
-    /// What happened so far.
+    /// The counts so far.
     #[inline]
     pub fn stats(&self) -> GuardStats {
         self.state.stats
     }
 
-    /// What to free once the locks are gone. After a flush that is nothing but the word that the
-    /// stripes have something to [reclaim](Stripe::reclaim).
+    /// The memory to free once the locks are gone. After a flush that is nothing but the word that
+    /// the stripes have something to [reclaim](Stripe::reclaim).
     #[inline]
     pub fn take_garbage(&mut self) -> Option<Vec<Garbage>> {
         let garbage = &mut self.state.garbage;

@@ -17,7 +17,7 @@ use crate::state::{GuardState, Mode};
 use crate::stripe::Stripe;
 use crate::text::{IntText, NewString, Text};
 
-/// What a write does to the key's expiry.
+/// The effect of a write on the key's expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
     /// Leave it as it is.
@@ -148,7 +148,7 @@ impl LockedKey<'_> {
     #[inline]
     pub(crate) fn mark_changed(&mut self, changes: u64) {
         self.count_changes(changes);
-        self.stripe.watches.mark_changed(self.keyspace, self.key);
+        self.stripe.interests.mark_changed(self.keyspace, self.key);
     }
 
     /// Ends a change that watchers are not told of: only counts it.

@@ -14,14 +14,14 @@ use crate::raw::entry_ref::EntryRef;
 use crate::text::Text;
 use crate::text::{IntText, NewString, canonical_int};
 
-/// What a restored value comes with.
+/// The expiry, use and payload that come with a restored value.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
     /// When the key expires, if it does.
     pub expire_at: Option<UnixMs>,
     /// How the key was used.
     pub usage: Usage,
-    /// What RESTORE was given, to be told as the effect.
+    /// The payload that RESTORE was given, which is its effect.
     pub payload: &'a [u8],
 }
 

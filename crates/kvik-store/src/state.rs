@@ -1,4 +1,4 @@
-//! What a unit of work on the store knows, and what it has seen and done.
+//! The state of a unit of work on the store: its rules, and what it has seen and done.
 //!
 //! Whether a key is due, hidden or to be deleted is judged here, and nowhere else.
 
@@ -8,7 +8,7 @@ use crate::garbage::Garbage;
 use crate::heap::HeapEntry;
 use crate::layout::Layout;
 
-/// What becomes of keys whose time has come.
+/// The treatment of keys whose time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// They are deleted when met, and that is an effect.
@@ -20,7 +20,7 @@ pub enum Mode {
     Follower,
 }
 
-/// What a guard saw and did.
+/// Counts of the reads and changes made through a guard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GuardStats {
     /// Changes made, as Redis counts them for `rdb_changes_since_last_save`.
@@ -35,7 +35,7 @@ pub struct GuardStats {
     pub untouched: bool,
 }
 
-/// What of a key is due.
+/// The part of a key that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overdue {
     Nothing,
@@ -76,8 +76,8 @@ impl GuardState {
         }
     }
 
-    /// What to note of an entry that is used and whose access clock says `old`. Most uses change
-    /// nothing.
+    /// The clock to note for an entry that is used and whose access clock says `old`. Most uses
+    /// change nothing.
     #[inline]
     pub(crate) fn touch(&mut self, old: u32) -> Option<u32> {
         if !self.touch {

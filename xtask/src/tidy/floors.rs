@@ -22,7 +22,7 @@ const FLOORS: &[&[&str]] = &[
         "garbage",
     ],
     &["cells"],
-    &["effect", "journal", "watch"],
+    &["effect", "interests", "journal"],
     &["memory"],
     &["members", "ordered"],
     &["collection"],

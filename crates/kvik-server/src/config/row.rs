@@ -1,4 +1,4 @@
-//! What one row of the directive table can say, and the small builder the table is written with.
+//! One row of the directive table, and the small builder the table is written with.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ pub struct Row {
     pub name: &'static str,
     /// A second spelling with the same meaning (`slaveof` for `replicaof`).
     pub alias: Option<&'static str>,
-    /// What its value looks like.
+    /// The shape of its value.
     pub kind: Kind,
     /// The default, as it would be written in redis.conf.
     pub default: &'static str,

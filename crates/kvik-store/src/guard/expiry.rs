@@ -9,7 +9,7 @@ use crate::layout::{Key, KeyspaceId};
 use crate::raw::entry_ref::EntryRef;
 use crate::state::{Mode, Overdue};
 
-/// What one round of expiry did to a stripe.
+/// The result of one round of expiry in a stripe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExpiryRound {
     /// Keys deleted.

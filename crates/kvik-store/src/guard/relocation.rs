@@ -75,7 +75,7 @@ impl Guard<'_> {
         };
         let keyspace = self.keyspace;
         let stripe = self.stripes.stripe(index);
-        stripe.watches.mark_changed(keyspace, key);
+        stripe.interests.mark_changed(keyspace, key);
         let mut source = stripe.keyspace_mut(keyspace, self.layout);
         let taken = match prepared {
             Some(content) => {
@@ -93,7 +93,7 @@ impl Guard<'_> {
     fn attach(&mut self, keyspace: KeyspaceId, key: &[u8], payload: Payload<'_>) {
         let (index, position) = self.locate(key.into());
         let stripe = self.stripes.stripe(index);
-        stripe.watches.mark_changed(keyspace, key);
+        stripe.interests.mark_changed(keyspace, key);
         if let Some(at) = payload.earliest_deadline(&stripe.heap) {
             stripe.lower_due(at);
         }
