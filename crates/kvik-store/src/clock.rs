@@ -2,8 +2,8 @@
 //!
 //! 32 bits with several readings. Under an LRU or LRM policy they are seconds; under an LFU
 //! policy the upper 24 bits are the minute of the last decay and the lower 8 a logarithmic counter
-//! (Morris 1978) that starts at [`FREQUENCY_START`] so that a new key survives its first moments, as
-//! in Redis; under the others they are a number of uses.
+//! (Morris 1978) that starts at [`FREQUENCY_START`] so that a new key survives its first moments,
+//! as in Redis; under the others they are a number of uses.
 
 use crate::UnixMs;
 

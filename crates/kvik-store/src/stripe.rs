@@ -85,8 +85,8 @@ impl Stripe {
         self.heap.held_bytes() as u64 + self.totals.table_bytes()
     }
 
-    /// Publishes [`Self::held_bytes`] in the [`Totals`] and returns by how much they have grown since
-    /// the last call. To be called before the stripe is given back.
+    /// Publishes [`Self::held_bytes`] in the [`Totals`] and returns by how much they have grown
+    /// since the last call. To be called before the stripe is given back.
     #[inline]
     pub fn publish(&mut self) -> i64 {
         let held = self.held_bytes();
