@@ -102,7 +102,8 @@ impl Engine {
         let clients = self.clients.all();
         let clients: usize = clients.iter().map(|client| client.memory_bytes()).sum();
         self.rates.note_clients(clients as u64);
-        self.rates.note_memory(self.totals.memory().held + clients as u64);
+        self.rates
+            .note_memory(self.totals.memory().held + clients as u64);
     }
 
     /// 40 hexadecimal digits that name the history of the data set.

@@ -12,6 +12,7 @@
 
 pub(crate) mod queue;
 
+use crate::UnixMs;
 use crate::clock::AccessPolicy;
 use crate::heap::HeapEntry;
 use crate::keyspace::{HeapKeys, KeyspaceMut, KeyspaceRef};
@@ -19,7 +20,6 @@ use crate::layout::{KeyspaceId, Layout};
 use crate::raw::entry_ref::EntryRef;
 use crate::raw::position::Position;
 use crate::stripe::Stripe;
-use crate::UnixMs;
 
 /// Candidates that a stripe remembers.
 const POOL: usize = 16;
@@ -96,9 +96,7 @@ impl EvictionRules {
     fn score(&self, entry: &HeapEntry<'_>, now: UnixMs) -> u64 {
         match self.order {
             EvictionOrder::Idle => AccessPolicy::idle_seconds(entry.clock(), now),
-            EvictionOrder::Frequency => {
-                255 - u64::from(self.access.frequency(entry.clock(), now))
-            }
+            EvictionOrder::Frequency => 255 - u64::from(self.access.frequency(entry.clock(), now)),
             EvictionOrder::FewestHits => u64::MAX - u64::from(entry.clock()),
             EvictionOrder::MostHits => u64::from(entry.clock()),
             EvictionOrder::Ttl => u64::MAX - entry.expire_at().unwrap_or(u64::MAX),
@@ -121,9 +119,8 @@ impl EvictionPool {
     }
 
     fn offer(&mut self, candidate: Candidate) {
-        let known = |it: &Candidate| {
-            it.position == candidate.position && it.keyspace == candidate.keyspace
-        };
+        let known =
+            |it: &Candidate| it.position == candidate.position && it.keyspace == candidate.keyspace;
         if let Some(at) = self.candidates.iter().position(known) {
             self.candidates.remove(at);
         }

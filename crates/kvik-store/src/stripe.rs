@@ -90,7 +90,9 @@ impl Stripe {
     #[inline]
     pub fn publish(&mut self) -> i64 {
         let held = self.held_bytes();
-        let before = self.totals.set_held(held, self.heap.cells.free_bytes() as u64);
+        let before = self
+            .totals
+            .set_held(held, self.heap.cells.free_bytes() as u64);
         held.wrapping_sub(before) as i64
     }
 

@@ -192,7 +192,10 @@ impl Totals {
     /// The sizes of one keyspace. As many loads as there are stripes, four times.
     #[must_use]
     pub fn keyspace(&self, id: KeyspaceId) -> Sizes {
-        let tallies = self.0.iter().filter_map(|it| it.keyspaces.get(id.0 as usize));
+        let tallies = self
+            .0
+            .iter()
+            .filter_map(|it| it.keyspaces.get(id.0 as usize));
         tallies.map(Tally::load).fold(Sizes::default(), Sizes::plus)
     }
 

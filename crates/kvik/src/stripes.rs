@@ -325,7 +325,6 @@ impl Held<'_> {
     pub(crate) fn stripe_mut(&mut self) -> &mut Stripe {
         &mut self.stripe
     }
-
 }
 
 impl Drop for Held<'_> {

@@ -214,7 +214,9 @@ impl Shared {
             }
         }
         let mean = |(db, (sum, count)): (u32, (u64, u64))| Some((db, sum.checked_div(count)?));
-        self.engine.rates.set_average_ttls(ttls.into_iter().filter_map(mean).collect());
+        self.engine
+            .rates
+            .set_average_ttls(ttls.into_iter().filter_map(mean).collect());
         self.engine.note_memory();
     }
 

@@ -104,8 +104,14 @@ fn stats(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     ];
     let shares = [
         ("dataset.percentage", percentage(sizes.entry_bytes, used)),
-        ("peak.percentage", percentage(used, look.engine.rates.peak_bytes())),
-        ("fragmentation", look.process.resident_bytes as f64 / used.max(1) as f64),
+        (
+            "peak.percentage",
+            percentage(used, look.engine.rates.peak_bytes()),
+        ),
+        (
+            "fragmentation",
+            look.process.resident_bytes as f64 / used.max(1) as f64,
+        ),
     ];
     let reply = &mut ctx.reply;
     reply.map(figures.len() + shares.len() + 1 + counts.len());

@@ -141,7 +141,11 @@ impl EvictionQueues {
         for _ in 0..STEPS {
             let all = self.small.len() + self.main.len();
             let from_small = self.small.len() * SMALL_PART >= all || self.main.is_empty();
-            let queue = if from_small { &mut self.small } else { &mut self.main };
+            let queue = if from_small {
+                &mut self.small
+            } else {
+                &mut self.main
+            };
             let position = queue.pop_front()?;
             let Some(entry) = there.find_at(layout, position) else {
                 continue;
@@ -165,7 +169,11 @@ impl EvictionQueues {
             }
         }
         // Everything is in use: whatever comes next has to go.
-        let queue = if self.main.is_empty() { &mut self.small } else { &mut self.main };
+        let queue = if self.main.is_empty() {
+            &mut self.small
+        } else {
+            &mut self.main
+        };
         there.find_at(layout, queue.pop_front()?)
     }
 }

@@ -345,7 +345,11 @@ impl Table {
             }
         }
         let crowd = self.crowd.iter().map(|&(_, entry)| entry);
-        found.extend(crowd.filter(|&entry| keys.expiry(entry).is_some()).take(most));
+        found.extend(
+            crowd
+                .filter(|&entry| keys.expiry(entry).is_some())
+                .take(most),
+        );
         found
     }
 

@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use proptest::prelude::*;
 
 use crate::trial::Store;
-use crate::{
-    Entry, Expiry, Guard, IntText, KeyspaceId, Layout, NewString, Sizes, View,
-};
+use crate::{Entry, Expiry, Guard, IntText, KeyspaceId, Layout, NewString, Sizes, View};
 
 fn on<R>(store: &mut Store, keyspace: u32, run: impl FnOnce(&mut Guard<'_>) -> R) -> R {
     store.run(|guard| {

@@ -81,7 +81,10 @@ fn check(db: &Db) {
         let recounted = recount(db, number);
         let noted = totals.keyspace(KeyspaceId(number));
         assert_eq!(
-            Sizes { table_bytes: 0, ..noted },
+            Sizes {
+                table_bytes: 0,
+                ..noted
+            },
             recounted,
             "database {number}"
         );
