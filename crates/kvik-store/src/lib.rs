@@ -14,12 +14,15 @@
 
 #![deny(unsafe_code)]
 
+mod aftermath;
 mod cells;
 mod clock;
 mod collection;
 mod edit;
 mod effect;
 mod entry;
+mod event;
+mod eviction;
 mod garbage;
 mod glance;
 mod guard;
@@ -50,15 +53,19 @@ mod state;
 mod stream;
 mod stripe;
 mod text;
+mod totals;
 #[cfg(test)]
 mod trial;
 mod value;
 mod view;
 mod zset;
 
+pub use aftermath::Aftermath;
 pub use clock::{AccessPolicy, FREQUENCY_START, Usage};
 pub use effect::{EffectSink, NoEffects};
 pub use entry::{Entry, OccupiedEntry, VacantEntry};
+pub use event::{Event, EventClasses, KeyEvent};
+pub use eviction::{EvictionOrder, EvictionRound, EvictionRules};
 pub use garbage::Garbage;
 pub use glance::Glance;
 pub use guard::expiry::ExpiryRound;
@@ -90,6 +97,7 @@ pub use stream::{
 };
 pub use stripe::{Due, Stripe, StripeView};
 pub use text::{IntText, NewString, StringRef, StringTooLong, TextRef};
+pub use totals::{HeldMemory, Sizes, Totals};
 pub use value::ValueRef;
 pub use view::View;
 pub use zset::change::{Scored, ZsetMut};
