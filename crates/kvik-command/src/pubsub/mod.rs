@@ -102,13 +102,7 @@ impl Default for Registry {
 impl PubSub {
     /// Publishes a message and wakes the threads of its listeners. Returns how many there are.
     pub fn publish(&self, channel: &[u8], payload: &[u8]) -> usize {
-        self.publish_to(
-            Hearing::Channel,
-            channel,
-            payload,
-            0,
-            &mut Rings::default(),
-        )
+        self.publish_to(Hearing::Channel, channel, payload, 0, &mut Rings::default())
     }
 
     /// Publishes a message that reveals effects up to the log position `lsn`; the caller wakes the

@@ -1,7 +1,7 @@
 //! Running a command's handler in a section.
 
-use kvik_command::session::Replies;
 use kvik_command::declare::Command;
+use kvik_command::session::Replies;
 use kvik_command::{Ctx, Error, Session};
 use kvik_resp::{Output, Reply};
 use kvik_store::Stripes;
