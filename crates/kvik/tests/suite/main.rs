@@ -11,3 +11,4 @@ mod restart;
 mod section;
 mod sessions;
 mod support;
+mod totals;
