@@ -1,7 +1,7 @@
 //! The commands that a codec makes of a stream. The first byte of the data is how many bytes come
 //! at once.
 
-use kvik_server::codec::{Batch, CodecSettings, End, Incoming, Speech, Tail};
+use kvik_server::codec::{CommandBatch, CodecSettings, BatchEnd, Incoming, Speech, Tail};
 
 type Commands = Vec<(u8, u32, Vec<Vec<u8>>)>;
 
@@ -16,7 +16,7 @@ fn parse(speech: Speech, settings: &CodecSettings, stream: &[u8], piece: usize) 
     let (mut commands, mut start, mut end) = (Vec::new(), 0, 0);
     loop {
         let is_last = end == stream.len();
-        let mut batch = Batch::default();
+        let mut batch = CommandBatch::default();
         let incoming = Incoming {
             input: &stream[start..end],
             tail: if is_last { Tail::Last } else { Tail::Open },
@@ -31,9 +31,9 @@ fn parse(speech: Speech, settings: &CodecSettings, stream: &[u8], piece: usize) 
             commands.push((request.mark, request.database, words));
         }
         match progress.end {
-            End::Full => {}
-            End::Close => return (commands, true),
-            End::Incomplete(_) | End::Silence(_) if is_last => return (commands, false),
+            BatchEnd::Full => {}
+            BatchEnd::Close => return (commands, true),
+            BatchEnd::Incomplete(_) | BatchEnd::Silence(_) if is_last => return (commands, false),
             _ => end = stream.len().min(end + piece),
         }
     }

@@ -129,7 +129,12 @@ fn export() -> Command {
                 .value_parser(value_parser!(PathBuf))
                 .help("A snapshot for Neks [default: store.kvs]"),
         )
-        .arg(Arg::new("help").long("help").action(ArgAction::Help).help("Print help"))
+        .arg(
+            Arg::new("help")
+                .long("help")
+                .action(ArgAction::Help)
+                .help("Print help"),
+        )
 }
 
 fn completions() -> Command {

@@ -12,8 +12,8 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::door::kiba::Link as KibaLink;
-use crate::door::nkv::Link as NkvLink;
+use crate::door::kiba::KibaLink;
+use crate::door::nkv::NkvLink;
 use crate::door::{Dialogue, Flow, Place, Scheme, read_lines};
 
 /// Runs the program that the first argument names, if it is one of those.
@@ -21,7 +21,9 @@ pub(crate) fn run(arguments: &[OsString]) -> Option<ExitCode> {
     let name = Path::new(arguments.first()?).file_name()?.to_str()?;
     let words = || -> Vec<String> {
         let words = arguments.iter().skip(1);
-        words.map(|word| word.to_string_lossy().into_owned()).collect()
+        words
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect()
     };
     Some(match name {
         "NeksServer" => server::neks(&without_runtime_options(words())),
@@ -172,14 +174,23 @@ mod tests {
     #[test]
     fn runtime_options_are_left_out() {
         let kept = |text| without_runtime_options(words(text));
-        assert_eq!(kept("+RTS -N2 -RTS --no-persistence"), words("--no-persistence"));
+        assert_eq!(
+            kept("+RTS -N2 -RTS --no-persistence"),
+            words("--no-persistence")
+        );
         assert_eq!(kept("host 1 +RTS -N"), words("host 1"));
         assert_eq!(kept("a -RTS b"), words("a -RTS b"));
     }
 
     #[test]
     fn addresses_and_paths_are_told_apart() {
-        assert_eq!(place_of("localhost:4222"), Place::tcp(Scheme::Nkv, "localhost:4222"));
-        assert_eq!(place_of("/tmp/x.sock"), Place::unix(Scheme::Nkv, "/tmp/x.sock"));
+        assert_eq!(
+            place_of("localhost:4222"),
+            Place::tcp(Scheme::Nkv, "localhost:4222")
+        );
+        assert_eq!(
+            place_of("/tmp/x.sock"),
+            Place::unix(Scheme::Nkv, "/tmp/x.sock")
+        );
     }
 }

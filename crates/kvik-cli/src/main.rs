@@ -31,7 +31,9 @@ fn main() -> ExitCode {
         (Some("server"), Some("-h" | "--help")) => run_subcommand(&arguments),
         // A configuration file may be called `cli`: behind `server` no word is a subcommand.
         (Some("server"), _) => kvik_server::run(arguments.into_iter().skip(2)),
-        (Some("check" | "cli" | "completions" | "export" | "help" | "import"), _) => run_subcommand(&arguments),
+        (Some("check" | "cli" | "completions" | "export" | "help" | "import"), _) => {
+            run_subcommand(&arguments)
+        }
         (Some("-h" | "--help" | "-v" | "-V" | "--version"), _) => run_subcommand(&arguments),
         _ => kvik_server::run(arguments.into_iter().skip(1)),
     }

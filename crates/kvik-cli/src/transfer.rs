@@ -37,12 +37,16 @@ fn connect(matches: &ArgMatches) -> anyhow::Result<Client> {
 }
 
 fn try_import(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
-    let source = matches.get_one::<String>("source").map_or("", String::as_str);
+    let source = matches
+        .get_one::<String>("source")
+        .map_or("", String::as_str);
     let source = Source::parse(source);
     let mut client = connect(matches)?;
     let mut pending = 0;
     let report = source.read(&mut |key, value| {
-        client.send(&[b"SET", key, value]).map_err(io::Error::other)?;
+        client
+            .send(&[b"SET", key, value])
+            .map_err(io::Error::other)?;
         pending += 1;
         if pending >= BATCH {
             take_replies(&mut client, &mut pending)?;
@@ -72,7 +76,10 @@ fn take_replies(client: &mut Client, pending: &mut usize) -> io::Result<()> {
 }
 
 fn try_export(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
-    let path = matches.get_one::<PathBuf>("neks").cloned().unwrap_or_default();
+    let path = matches
+        .get_one::<PathBuf>("neks")
+        .cloned()
+        .unwrap_or_default();
     let mut client = connect(matches)?;
     let entries = strings(&mut client)?;
     let count = entries.len();
@@ -92,7 +99,10 @@ fn try_export(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
 fn strings(client: &mut Client) -> anyhow::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let (mut entries, mut cursor) = (Vec::new(), b"0".to_vec());
     loop {
-        let page = ask(client, &[b"SCAN", &cursor, b"COUNT", b"256", b"TYPE", b"string"])?;
+        let page = ask(
+            client,
+            &[b"SCAN", &cursor, b"COUNT", b"256", b"TYPE", b"string"],
+        )?;
         let Some([next, keys]) = page.as_slice() else {
             bail!("SCAN is answered by {page:?}");
         };

@@ -87,7 +87,9 @@ impl DoorAddress {
 
 fn unix_place(speech: Speech, path: &str) -> Result<Place, String> {
     let path = match path {
-        "" => speech.usual_socket().ok_or("the path of the socket is missing")?,
+        "" => speech
+            .usual_socket()
+            .ok_or("the path of the socket is missing")?,
         path => path,
     };
     Ok(Place::Unix(path.into()))
@@ -118,7 +120,9 @@ impl std::fmt::Display for DoorAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = self.door.speech.name();
         match &self.place {
-            Place::Tcp { host, port } if host.contains(':') => write!(f, "{name}://[{host}]:{port}"),
+            Place::Tcp { host, port } if host.contains(':') => {
+                write!(f, "{name}://[{host}]:{port}")
+            }
             Place::Tcp { host, port } => write!(f, "{name}://{host}:{port}"),
             Place::Unix(path) => write!(f, "{name}+unix://{}", path.display()),
         }

@@ -323,7 +323,13 @@ mod tests {
             return;
         };
         let (socket, _client) = connected(address);
-        assert_eq!(front(&[]).admit(&socket, &Door::MAIN), Err(PROTECTED.into()));
-        assert_eq!(front(&["--protected-mode", "no"]).admit(&socket, &Door::MAIN), Ok(()));
+        assert_eq!(
+            front(&[]).admit(&socket, &Door::MAIN),
+            Err(PROTECTED.into())
+        );
+        assert_eq!(
+            front(&["--protected-mode", "no"]).admit(&socket, &Door::MAIN),
+            Ok(())
+        );
     }
 }

@@ -121,8 +121,16 @@ impl Listening {
     ) -> Result<(), ListenError> {
         let wanted = wanted(config)?;
         let mut entrances = self.entrances.lock();
-        let stays = |entrance: &Entrance| wanted.iter().any(|wanted| wanted.address == entrance.address);
-        let is_new = |wanted: &&Wanted| entrances.iter().all(|entrance| entrance.address != wanted.address);
+        let stays = |entrance: &Entrance| {
+            wanted
+                .iter()
+                .any(|wanted| wanted.address == entrance.address)
+        };
+        let is_new = |wanted: &&Wanted| {
+            entrances
+                .iter()
+                .all(|entrance| entrance.address != wanted.address)
+        };
         let mut bound = Vec::new();
         let mut blocked = Vec::new();
         for new in wanted.iter().filter(is_new) {
@@ -231,9 +239,13 @@ fn refused(address: impl ToString, error: io::Error) -> ListenError {
 
 /// Opens a door that is asked for by its URL.
 fn open_door(url: &str, config: &Config) -> Result<Option<OpenDoor>, ListenError> {
-    let invalid = |reason: String| refused(url, io::Error::new(io::ErrorKind::InvalidInput, reason));
+    let invalid =
+        |reason: String| refused(url, io::Error::new(io::ErrorKind::InvalidInput, reason));
     let wanted = DoorAddress::parse(url).map_err(invalid)?;
-    let reach = wanted.door.speech.reach(&codec_settings(config, &Arc::default()));
+    let reach = wanted
+        .door
+        .speech
+        .reach(&codec_settings(config, &Arc::default()));
     if wanted.door.database as usize + reach as usize >= config.size(Key::Databases) {
         return Err(invalid("there is no such database".to_owned()));
     }
@@ -248,7 +260,9 @@ fn open_door(url: &str, config: &Config) -> Result<Option<OpenDoor>, ListenError
                 // Where it cannot be made, binding says why.
                 let _ = std::fs::create_dir_all(folder);
             }
-            insist(url, || Listener::unix(path, access, backlog(config)).map(Some))?
+            insist(url, || {
+                Listener::unix(path, access, backlog(config)).map(Some)
+            })?
         }
     };
     let door = wanted.door;

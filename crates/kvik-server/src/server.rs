@@ -126,7 +126,11 @@ impl Server {
         let is_exposed = |open: &&OpenDoor| {
             open.door.is_explicit && open.is_public() && front.is_open_to_all(&open.door)
         };
-        let exposed: Vec<_> = doors.iter().filter(is_exposed).map(OpenDoor::to_string).collect();
+        let exposed: Vec<_> = doors
+            .iter()
+            .filter(is_exposed)
+            .map(OpenDoor::to_string)
+            .collect();
         let threads = thread_count(&config);
         let crew = Crew::new(threads, &config, stop.clone())?;
         let host = ServerHost {

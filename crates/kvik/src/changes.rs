@@ -80,7 +80,13 @@ fn tell_effect(observer: &dyn ChangeObserver, effect: Effect<'_>) {
                 return set(number(&second).unwrap_or(database), &from);
             }
             // COPY source destination DB number
-            set(words.nth(1).and_then(|word| number(&word)).unwrap_or(database), &second);
+            set(
+                words
+                    .nth(1)
+                    .and_then(|word| number(&word))
+                    .unwrap_or(database),
+                &second,
+            );
         }
         b"FLUSHDB" => observer.observe(Change::AllGone {
             database: Some(database),

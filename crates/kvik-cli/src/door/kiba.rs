@@ -10,11 +10,11 @@ use super::{Dialogue, Flow};
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// A connection.
-pub(crate) struct Link {
+pub(crate) struct KibaLink {
     stream: DoorStream,
 }
 
-impl Link {
+impl KibaLink {
     pub(crate) fn open(place: &Place) -> io::Result<Self> {
         Ok(Self {
             stream: place.connect()?,
@@ -49,12 +49,33 @@ fn is_pause(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-impl Dialogue for Link {
+impl Dialogue for KibaLink {
     fn words(&self) -> &'static [&'static str] {
         &[
-            "PING", "GET", "SET", "INCR", "DECR", "INCRBY", "DECRBY", "LPUSH", "RPUSH", "LPOP",
-            "RPOP", "SADD", "SREM", "SISMEMBER", "SMEMBERS", "HSET", "HGET", "HDEL", "DEL",
-            "EXISTS", "EXPIRE", "KEYS", "AUTH", "QUIT",
+            "PING",
+            "GET",
+            "SET",
+            "INCR",
+            "DECR",
+            "INCRBY",
+            "DECRBY",
+            "LPUSH",
+            "RPUSH",
+            "LPOP",
+            "RPOP",
+            "SADD",
+            "SREM",
+            "SISMEMBER",
+            "SMEMBERS",
+            "HSET",
+            "HGET",
+            "HDEL",
+            "DEL",
+            "EXISTS",
+            "EXPIRE",
+            "KEYS",
+            "AUTH",
+            "QUIT",
         ]
     }
 

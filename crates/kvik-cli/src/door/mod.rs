@@ -40,9 +40,13 @@ pub(crate) trait Dialogue {
 /// Runs a command, or the lines of standard input.
 pub(crate) fn run(place: &Place, command: &[Vec<u8>]) -> ExitCode {
     let finished = match place.scheme {
-        Scheme::Neks => neks::Link::open(place).and_then(|mut link| hold(&mut link, place, command)),
-        Scheme::Kiba => kiba::Link::open(place).and_then(|mut link| hold(&mut link, place, command)),
-        Scheme::Nkv => hold(&mut nkv::Link::to(place), place, command),
+        Scheme::Neks => {
+            neks::NeksLink::open(place).and_then(|mut link| hold(&mut link, place, command))
+        }
+        Scheme::Kiba => {
+            kiba::KibaLink::open(place).and_then(|mut link| hold(&mut link, place, command))
+        }
+        Scheme::Nkv => hold(&mut nkv::NkvLink::to(place), place, command),
     };
     match finished {
         Ok(()) => ExitCode::SUCCESS,

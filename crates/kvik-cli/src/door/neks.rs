@@ -9,7 +9,7 @@ use super::{Dialogue, Flow, words};
 const LONGEST: u64 = 1 << 30;
 
 /// A connection.
-pub(crate) struct Link {
+pub(crate) struct NeksLink {
     stream: DoorStream,
 }
 
@@ -56,7 +56,8 @@ impl Requests {
                 Ok(len) => self.body.extend_from_slice(&[0xc4, len]),
                 Err(_) => {
                     self.body.push(0xc6);
-                    self.body.extend_from_slice(&(text.len() as u32).to_be_bytes());
+                    self.body
+                        .extend_from_slice(&(text.len() as u32).to_be_bytes());
                 }
             }
             self.body.extend_from_slice(text);
@@ -72,7 +73,7 @@ impl Requests {
     }
 }
 
-impl Link {
+impl NeksLink {
     pub(crate) fn open(place: &Place) -> io::Result<Self> {
         Ok(Self {
             stream: place.connect()?,
@@ -81,9 +82,13 @@ impl Link {
 
     /// Sends a frame; the values that its gets have found.
     pub(crate) fn ask(&mut self, frame: &[u8]) -> Result<Vec<Option<Vec<u8>>>, FrameError> {
-        self.stream.write_all(frame).map_err(|_| FrameError::NoLength)?;
+        self.stream
+            .write_all(frame)
+            .map_err(|_| FrameError::NoLength)?;
         let mut len = [0; 8];
-        self.stream.read_exact(&mut len).map_err(|_| FrameError::NoLength)?;
+        self.stream
+            .read_exact(&mut len)
+            .map_err(|_| FrameError::NoLength)?;
         let len = u64::from_be_bytes(len);
         if len > LONGEST {
             return Err(FrameError::TooLong);
@@ -141,11 +146,15 @@ impl<'a> Reply<'a> {
 
     fn number(&mut self, width: usize) -> Option<usize> {
         let bytes = self.take(width)?;
-        Some(bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte)))
+        Some(
+            bytes
+                .iter()
+                .fold(0, |number, byte| number << 8 | usize::from(*byte)),
+        )
     }
 }
 
-impl Dialogue for Link {
+impl Dialogue for NeksLink {
     fn words(&self) -> &'static [&'static str] {
         &["GET", "SET", "DELETE", "HELP", "QUIT"]
     }

@@ -11,7 +11,7 @@ use super::place::{DoorStream, Place};
 use super::{Dialogue, Flow};
 
 /// A server, and the subscriptions there.
-pub(crate) struct Link {
+pub(crate) struct NkvLink {
     place: Place,
     client: String,
     requests: u64,
@@ -21,7 +21,7 @@ pub(crate) struct Link {
     is_guise: bool,
 }
 
-impl Link {
+impl NkvLink {
     pub(crate) fn to(place: &Place) -> Self {
         Self {
             place: place.clone(),
@@ -111,13 +111,16 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+impl Drop for NkvLink {
     fn drop(&mut self) {
         self.subscriptions.iter().for_each(DoorStream::shut_down);
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a client tells how long a request took")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a client tells how long a request took"
+)]
 fn now() -> Instant {
     Instant::now()
 }
@@ -155,9 +158,18 @@ fn text_of(value: &str) -> String {
     }
 }
 
-impl Dialogue for Link {
+impl Dialogue for NkvLink {
     fn words(&self) -> &'static [&'static str] {
-        &["PUT", "GET", "DELETE", "SUBSCRIBE", "UNSUBSCRIBE", "LIST", "HELP", "QUIT"]
+        &[
+            "PUT",
+            "GET",
+            "DELETE",
+            "SUBSCRIBE",
+            "UNSUBSCRIBE",
+            "LIST",
+            "HELP",
+            "QUIT",
+        ]
     }
 
     fn say(&mut self, line: &str, out: &mut dyn Write) -> io::Result<Flow> {
@@ -190,7 +202,14 @@ impl Dialogue for Link {
             }
             ("HELP", _) => {
                 writeln!(out, "Commands:")?;
-                for line in ["PUT key value", "GET key", "DELETE key", "HELP", "SUBSCRIBE key", "QUIT"] {
+                for line in [
+                    "PUT key value",
+                    "GET key",
+                    "DELETE key",
+                    "HELP",
+                    "SUBSCRIBE key",
+                    "QUIT",
+                ] {
                     writeln!(out, "{line}")?;
                 }
             }

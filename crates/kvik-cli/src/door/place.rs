@@ -39,7 +39,11 @@ impl Place {
             "kiba" => (Scheme::Kiba, "127.0.0.1:6464"),
             "nkv" => (Scheme::Nkv, "127.0.0.1:4222"),
             "nkv+unix" => {
-                let path = if rest.is_empty() { "/tmp/nkv/nkv.sock" } else { rest };
+                let path = if rest.is_empty() {
+                    "/tmp/nkv/nkv.sock"
+                } else {
+                    rest
+                };
                 return Some(Self::unix(Scheme::Nkv, path));
             }
             _ => return None,
@@ -85,7 +89,9 @@ impl Place {
 }
 
 fn has_port(authority: &str) -> bool {
-    authority.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'))
+    authority
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| !port.contains(']'))
 }
 
 impl fmt::Display for Place {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::thread;
 
 use super::fail;
-use crate::door::neks::{FrameError, Link, Requests};
+use crate::door::neks::{FrameError, NeksLink, Requests};
 use crate::door::{Place, Scheme};
 
 // The shape of its load.
@@ -21,17 +21,19 @@ pub(super) fn run(words: &[String]) -> ExitCode {
         return fail(&format_args!("'{port}' is no port"));
     };
     let place = Place::tcp(Scheme::Neks, format!("{host}:{port}"));
-    let mut link = match Link::open(&place) {
+    let mut link = match NeksLink::open(&place) {
         Ok(link) => link,
         Err(error) => return fail(&error),
     };
     let command: Vec<&str> = command.iter().map(String::as_str).collect();
     match command[..] {
-        ["--set", key, value] => match link.ask(&Requests::default().set(&latin(key), &latin(value)).frame()) {
-            Ok(elements) if elements.is_empty() => println!("Set successful"),
-            Ok(_) => println!("Error setting value: {}", FrameError::Unexpected),
-            Err(error) => println!("Error setting value: {error}"),
-        },
+        ["--set", key, value] => {
+            match link.ask(&Requests::default().set(&latin(key), &latin(value)).frame()) {
+                Ok(elements) if elements.is_empty() => println!("Set successful"),
+                Ok(_) => println!("Error setting value: {}", FrameError::Unexpected),
+                Err(error) => println!("Error setting value: {error}"),
+            }
+        }
         ["--get", key] => match link.ask(&Requests::default().get(&latin(key)).frame()) {
             Ok(elements) => println!("Response received: [{}]", shown(&elements)),
             Err(error) => println!("Error getting value: {error}"),
@@ -50,7 +52,9 @@ fn usage() -> ExitCode {
 
 /// Characters as the original sends them, a byte each.
 fn latin(text: &str) -> Vec<u8> {
-    text.chars().map(|character| u32::from(character) as u8).collect()
+    text.chars()
+        .map(|character| u32::from(character) as u8)
+        .collect()
 }
 
 fn shown(elements: &[Option<Vec<u8>>]) -> String {
@@ -91,7 +95,10 @@ fn literal(bytes: &[u8]) -> String {
 
 /// A load of frames with as many sets as gets of the same keys.
 fn test(place: &Place) -> ExitCode {
-    println!("Spawning {CLIENTS} threads x {FRAMES} requests x {} transactions", 2 * KEYS);
+    println!(
+        "Spawning {CLIENTS} threads x {FRAMES} requests x {} transactions",
+        2 * KEYS
+    );
     let key = |number: usize| format!("{:010x}", number * 0x9e37_79b9 % 0xff_ffff_ffff);
     let mut requests = Requests::default();
     for number in 0..KEYS {
@@ -101,10 +108,12 @@ fn test(place: &Place) -> ExitCode {
         requests.get(key(number).as_bytes());
     }
     let frame = &requests.frame();
-    let expected: Vec<_> = (0..KEYS).map(|number| Some(key(number + KEYS).into_bytes())).collect();
+    let expected: Vec<_> = (0..KEYS)
+        .map(|number| Some(key(number + KEYS).into_bytes()))
+        .collect();
     let is_right = thread::scope(|scope| {
         let client = || -> Result<bool, String> {
-            let mut link = Link::open(place).map_err(|error| error.to_string())?;
+            let mut link = NeksLink::open(place).map_err(|error| error.to_string())?;
             for _ in 0..FRAMES {
                 if link.ask(frame).map_err(|error| error.to_string())? != expected {
                     return Ok(false);
@@ -113,7 +122,9 @@ fn test(place: &Place) -> ExitCode {
             Ok(true)
         };
         let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
-        let ends = clients.into_iter().map(|client| client.join().unwrap_or(Ok(false)));
+        let ends = clients
+            .into_iter()
+            .map(|client| client.join().unwrap_or(Ok(false)));
         ends.collect::<Vec<_>>()
     });
     for end in &is_right {

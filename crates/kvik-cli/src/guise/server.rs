@@ -149,8 +149,14 @@ mod tests {
             dir: Some("d".into()),
             ..NkvFlags::default()
         };
-        assert_eq!(flags("--addr /tmp/a.sock --dir d --logs l --level"), Ok(expected));
-        assert_eq!(flags("127.0.0.1:4222").unwrap().place.as_deref(), Some("127.0.0.1:4222"));
+        assert_eq!(
+            flags("--addr /tmp/a.sock --dir d --logs l --level"),
+            Ok(expected)
+        );
+        assert_eq!(
+            flags("127.0.0.1:4222").unwrap().place.as_deref(),
+            Some("127.0.0.1:4222")
+        );
         assert_eq!(flags("--foo"), Err("Unknown flag foo".into()));
         assert_eq!(flags("--addr=x"), Err("Unknown flag addr=x".into()));
         assert_eq!(flags("--dir a --dir b"), Err("Duplicate flag dir".into()));

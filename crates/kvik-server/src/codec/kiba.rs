@@ -20,7 +20,7 @@ mod line;
 
 use kvik_resp::{ReplyReader, ReplyToken};
 
-use super::{Answer, Batch, End, Exchange, Incoming, Progress, Tail};
+use super::{Answer, BatchEnd, CommandBatch, Exchange, Incoming, Progress, Tail};
 use commands::Reading;
 use line::{Lines, Next};
 
@@ -74,12 +74,12 @@ impl Kiba {
         }
     }
 
-    pub(super) fn parse(&mut self, incoming: &Incoming<'_>, batch: &mut Batch) -> Progress {
+    pub(super) fn parse(&mut self, incoming: &Incoming<'_>, batch: &mut CommandBatch) -> Progress {
         let (input, is_silent) = (incoming.input, incoming.tail != Tail::Open);
         let mut consumed = 0;
         let end = loop {
             if batch.is_full() {
-                break End::Full;
+                break BatchEnd::Full;
             }
             let rest = &input[consumed..];
             let line = match self.lines.next(rest, is_silent) {
@@ -88,23 +88,23 @@ impl Kiba {
                     consumed += len;
                     continue;
                 }
-                Next::Open if rest.is_empty() => break End::Incomplete(0),
-                Next::Open if rest.len() > self.max_command => break End::Close,
-                Next::Open => break End::Silence(SILENCE_MS),
+                Next::Open if rest.is_empty() => break BatchEnd::Incomplete(0),
+                Next::Open if rest.len() > self.max_command => break BatchEnd::Close,
+                Next::Open => break BatchEnd::Silence(SILENCE_MS),
             };
             consumed += line.len();
             let words = line::words(line);
             let Some((operator, operands)) = words.split_first() else {
                 self.blanks += 1;
                 if self.blanks == BLANKS {
-                    break End::Close;
+                    break BatchEnd::Close;
                 }
                 batch.note(commands::BLANK, self.databases[0], &[]);
                 continue;
             };
             self.blanks = 0;
             if operator.eq_ignore_ascii_case(b"QUIT") {
-                break End::Close;
+                break BatchEnd::Close;
             }
             commands::read(operator, operands, &self.databases, batch);
         };

@@ -1,7 +1,7 @@
 //! Codecs: how the clients of a door ask and are answered.
 //!
 //! A connection has a [`Codec`]. RESP's is the parser of kvik-resp, whose commands the reactor
-//! takes from the input where they lie. The others turn input into a [`Batch`] of commands, each
+//! takes from the input where they lie. The others turn input into a [`CommandBatch`] of commands, each
 //! with a mark that only the codec understands, and turn the replies to these commands, which the
 //! executor writes in RESP2, into their own form ([`Codec::answer`]). So everything above a codec
 //! (order, back-pressure, limits, transactions, the log) is the same for all doors, and nothing
@@ -68,7 +68,7 @@ pub enum Tail {
     /// More.
     #[default]
     Open,
-    /// More, but nothing has come for as long as [`End::Silence`] asked for.
+    /// More, but nothing has come for as long as [`BatchEnd::Silence`] asked for.
     Silent,
     /// Nothing.
     Last,
@@ -76,7 +76,7 @@ pub enum Tail {
 
 /// Commands that a codec has made of input, in the order in which they run.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub struct CommandBatch {
     words: ArgsBuf,
     requests: Vec<Request>,
 }
@@ -99,12 +99,12 @@ pub struct Progress {
     /// Bytes at the start of the input that the batch, or the codec's own state, stands for.
     pub consumed: usize,
     /// Why the batch ends here.
-    pub end: End,
+    pub end: BatchEnd,
 }
 
 /// Why a batch ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum BatchEnd {
     /// It is full: there may be more.
     Full,
     /// More bytes are needed: so many, 0 if unknown.
@@ -145,18 +145,18 @@ pub struct Exchange<'a> {
     /// Its reply.
     pub reply: ReplyReader<'a>,
     /// Takes the command that follows; empty.
-    pub follow: &'a mut Batch,
+    pub follow: &'a mut CommandBatch,
     /// What is sent.
     pub out: &'a mut Output,
 }
 
 impl Codec {
     /// Makes commands of the input that follows what it has consumed so far, for an empty batch.
-    pub fn parse(&mut self, incoming: &Incoming<'_>, batch: &mut Batch) -> Progress {
+    pub fn parse(&mut self, incoming: &Incoming<'_>, batch: &mut CommandBatch) -> Progress {
         match self {
             Self::Resp | Self::Undecided(_) => Progress {
                 consumed: 0,
-                end: End::Close,
+                end: BatchEnd::Close,
             },
             Self::Neks(neks) => neks.parse(incoming.input, batch),
             Self::Kiba(kiba) => kiba.parse(incoming, batch),
@@ -185,7 +185,7 @@ impl Codec {
     }
 
     /// Makes commands that are to run when the connection has ended.
-    pub fn farewell(&mut self, batch: &mut Batch) {
+    pub fn farewell(&mut self, batch: &mut CommandBatch) {
         if let Self::Nkv(nkv) = self {
             nkv.farewell(batch);
         }
@@ -200,7 +200,7 @@ impl Codec {
     }
 }
 
-impl Batch {
+impl CommandBatch {
     /// Appends a command.
     pub fn push(&mut self, mark: u8, database: u32, words: &[&[u8]]) {
         self.push_noting(mark, database, words, &[]);
@@ -276,7 +276,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_batch_keeps_words_and_notes_apart_and_large_memory_not() {
-        let mut batch = Batch::default();
+        let mut batch = CommandBatch::default();
         batch.push(1, 0, &[b"GET", b"k"]);
         batch.note(2, 0, &[b"note"]);
         batch.push_noting(3, 5, &[b"PING"], &[b"n"]);

@@ -77,7 +77,11 @@ impl<'a> Reader<'a> {
 
     fn unsigned(&mut self, width: usize) -> Option<u64> {
         let bytes = self.take(width)?;
-        Some(bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+        Some(
+            bytes
+                .iter()
+                .fold(0, |value, byte| value << 8 | u64::from(*byte)),
+        )
     }
 
     fn signed(&mut self, width: usize) -> Option<i64> {
@@ -137,7 +141,10 @@ mod tests {
             (&[0xd0, 0x80], -128),
             (&[0xd1, 0xff, 0xfe], -2),
             (&[0xd2, 0, 1, 0, 0], 65536),
-            (&[0xd3, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], i64::MAX),
+            (
+                &[0xd3, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+                i64::MAX,
+            ),
             (&[0xd3, 0x80, 0, 0, 0, 0, 0, 0, 0], i64::MIN),
         ];
         for (bytes, value) in forms {
@@ -146,7 +153,10 @@ mod tests {
         }
         assert_eq!(strict(&[0xcc, 3]).integer(), None);
         assert_eq!(Reader::new(&[0xcc, 3], true).integer(), Some(3));
-        assert_eq!(Reader::new(&[0xcf, 255, 0, 0, 0, 0, 0, 0, 0], true).integer(), None);
+        assert_eq!(
+            Reader::new(&[0xcf, 255, 0, 0, 0, 0, 0, 0, 0], true).integer(),
+            None
+        );
     }
 
     #[test]
@@ -156,7 +166,10 @@ mod tests {
         assert_eq!(strict(&[0xc6, 255, 255, 255, 255, 1]).bytes(), None);
         assert_eq!(strict(&[0xa1, b'k']).bytes(), None);
         assert_eq!(Reader::new(&[0xa1, b'k'], true).bytes(), Some(&b"k"[..]));
-        assert_eq!(Reader::new(&[0xda, 0, 1, b'k'], true).bytes(), Some(&b"k"[..]));
+        assert_eq!(
+            Reader::new(&[0xda, 0, 1, b'k'], true).bytes(),
+            Some(&b"k"[..])
+        );
     }
 
     #[test]

@@ -21,7 +21,7 @@
 use kvik_resp::{Output, ReplyReader, ReplyToken};
 
 use super::msgpack::{self, Reader};
-use super::{Answer, Batch, End, Exchange, Progress};
+use super::{Answer, BatchEnd, CommandBatch, Exchange, Progress};
 
 const HEADER: usize = 8;
 
@@ -61,7 +61,7 @@ impl Default for NeksLimits {
 pub struct Neks {
     limits: NeksLimits,
     database: u32,
-    frame: Option<Frame>,
+    frame: Option<NeksFrame>,
     /// Elements of the reply to the frame whose commands run.
     elements: usize,
     body: Output,
@@ -69,7 +69,7 @@ pub struct Neks {
 
 /// A checked frame, a part of which has become commands.
 #[derive(Clone, Copy, Debug)]
-struct Frame {
+struct NeksFrame {
     /// Bytes of its payload still to come.
     left: usize,
     /// Requests of its list still to come.
@@ -98,11 +98,11 @@ impl Neks {
         }
     }
 
-    pub(super) fn parse(&mut self, input: &[u8], batch: &mut Batch) -> Progress {
+    pub(super) fn parse(&mut self, input: &[u8], batch: &mut CommandBatch) -> Progress {
         let mut consumed = 0;
         let end = loop {
             if batch.is_full() {
-                break End::Full;
+                break BatchEnd::Full;
             }
             let rest = &input[consumed..];
             let step = match self.frame {
@@ -118,23 +118,23 @@ impl Neks {
     }
 
     /// Begins with a frame if all of it is there; the bytes read.
-    fn begin(&mut self, input: &[u8]) -> Result<usize, End> {
+    fn begin(&mut self, input: &[u8]) -> Result<usize, BatchEnd> {
         let Some(header) = input.first_chunk::<HEADER>() else {
-            return Err(End::Incomplete(HEADER - input.len()));
+            return Err(BatchEnd::Incomplete(HEADER - input.len()));
         };
         let len = u64::from_be_bytes(*header);
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         if len > self.limits.max_frame {
-            return Err(End::Close);
+            return Err(BatchEnd::Close);
         }
         let Some(payload) = input[HEADER..].get(..len) else {
-            return Err(End::Incomplete(HEADER + len - input.len()));
+            return Err(BatchEnd::Incomplete(HEADER + len - input.len()));
         };
         let mut reader = self.reader(payload);
-        let requests = reader.array().ok_or(End::Close)?;
+        let requests = reader.array().ok_or(BatchEnd::Close)?;
         let left = reader.left();
-        check(reader, requests).ok_or(End::Close)?;
-        self.frame = Some(Frame {
+        check(reader, requests).ok_or(BatchEnd::Close)?;
+        self.frame = Some(NeksFrame {
             left,
             requests,
             together: None,
@@ -143,7 +143,7 @@ impl Neks {
     }
 
     /// Makes the next command of a frame; the bytes read.
-    fn go_on(&mut self, mut frame: Frame, input: &[u8], batch: &mut Batch) -> usize {
+    fn go_on(&mut self, mut frame: NeksFrame, input: &[u8], batch: &mut CommandBatch) -> usize {
         let database = self.database;
         if frame.together == Some(0) {
             frame.together = None;
@@ -165,7 +165,11 @@ impl Neks {
         }
         match item {
             Some(Item::Get(key)) => {
-                let mark = if frame.together.is_some() { SILENT } else { GET };
+                let mark = if frame.together.is_some() {
+                    SILENT
+                } else {
+                    GET
+                };
                 batch.push(mark, database, &[b"GET", key]);
             }
             Some(Item::Set(key, value)) => batch.push(SILENT, database, &[b"SET", key, value]),

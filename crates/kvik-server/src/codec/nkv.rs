@@ -25,9 +25,9 @@ use std::sync::Arc;
 
 use kvik_resp::{Output, ReplyToken};
 
-use super::{Answer, Batch, End, Exchange, Incoming, Progress, Tail};
+use super::{Answer, BatchEnd, CommandBatch, Exchange, Incoming, Progress, Tail};
 use form::{Form, Status};
-use request::Request;
+use request::TreeRequest;
 pub use tree::Trees;
 use tree::{Ending, KeyTree, Name, NewsItem, Subscriber};
 
@@ -145,14 +145,16 @@ impl Nkv {
 
     /// Whether there is something to tell although no request has come.
     pub(super) fn has_news(&self) -> bool {
-        self.streams.iter().any(|stream| stream.subscriber.has_news())
+        self.streams
+            .iter()
+            .any(|stream| stream.subscriber.has_news())
     }
 
     pub(super) fn is_subscribed(&self) -> bool {
         !self.streams.is_empty() || !self.tied.is_empty()
     }
 
-    pub(super) fn parse(&mut self, incoming: &Incoming<'_>, batch: &mut Batch) -> Progress {
+    pub(super) fn parse(&mut self, incoming: &Incoming<'_>, batch: &mut CommandBatch) -> Progress {
         if let Some(end) = self.take_news(batch) {
             return Progress { consumed: 0, end };
         }
@@ -160,7 +162,7 @@ impl Nkv {
         let mut consumed = 0;
         let end = loop {
             if batch.is_full() {
-                break End::Full;
+                break BatchEnd::Full;
             }
             let rest = &incoming.input[consumed..];
             let len = match self.line_end(rest, incoming.tail) {
@@ -171,7 +173,7 @@ impl Nkv {
             self.seen = 0;
             let is_whole = rest[..len].ends_with(b"\n");
             let Some(request) = self.read(&rest[..len]) else {
-                break End::Close;
+                break BatchEnd::Close;
             };
             self.is_begun = true;
             self.push(&request, is_whole, batch);
@@ -180,7 +182,7 @@ impl Nkv {
     }
 
     /// The length of the line at the start of the input, or why there is none.
-    fn line_end(&mut self, input: &[u8], tail: Tail) -> Result<usize, End> {
+    fn line_end(&mut self, input: &[u8], tail: Tail) -> Result<usize, BatchEnd> {
         if let Some(at) = memchr::memchr(b'\n', &input[self.seen..]) {
             return Ok(self.seen + at + 1);
         }
@@ -191,24 +193,24 @@ impl Nkv {
             Tail::Last => Ok(input.len()),
             // A client that subscribes without a line end is known; a value must come whole.
             Tail::Silent if is_subscription => Ok(input.len()),
-            _ if input.len() > self.max_request => Err(End::Close),
-            _ if is_subscription => Err(End::Silence(SILENCE_MS)),
-            _ => Err(End::Incomplete(0)),
+            _ if input.len() > self.max_request => Err(BatchEnd::Close),
+            _ if is_subscription => Err(BatchEnd::Silence(SILENCE_MS)),
+            _ => Err(BatchEnd::Incomplete(0)),
         }
     }
 
     /// What the connection waits for when there is no more input.
-    fn idle(&self, tail: Tail) -> End {
+    fn idle(&self, tail: Tail) -> BatchEnd {
         if !self.tied.is_empty() {
-            return End::Silence(RENEWED_MS);
+            return BatchEnd::Silence(RENEWED_MS);
         }
         match self.streams.is_empty() && (self.is_begun || tail == Tail::Last) {
-            true => End::Close,
-            false => End::Incomplete(0),
+            true => BatchEnd::Close,
+            false => BatchEnd::Incomplete(0),
         }
     }
 
-    fn read<'a>(&mut self, line: &'a [u8]) -> Option<Request<'a>> {
+    fn read<'a>(&mut self, line: &'a [u8]) -> Option<TreeRequest<'a>> {
         let line = line.trim_ascii_end();
         if line.first() == Some(&b'{') {
             self.form = Form::Json;
@@ -218,11 +220,13 @@ impl Nkv {
         request::from_text(line)
     }
 
-    fn push(&self, request: &Request<'_>, is_whole: bool, batch: &mut Batch) {
+    fn push(&self, request: &TreeRequest<'_>, is_whole: bool, batch: &mut CommandBatch) {
         let (id, key): (&[u8], &[u8]) = (&request.id, &request.key);
         let database = self.database;
         let mut push = |mark, words: &[&[u8]]| batch.push_noting(mark, database, words, &[id, key]);
-        let has_wildcard = key.split(|byte| *byte == b'.').any(|segment| segment == b"*");
+        let has_wildcard = key
+            .split(|byte| *byte == b'.')
+            .any(|segment| segment == b"*");
         match &request.verb {
             request::Verb::Get if has_wildcard => push(VALUES, &[]),
             _ if has_wildcard => push(FAIL, &[]),
@@ -233,7 +237,10 @@ impl Nkv {
             request::Verb::CompareAndPut { old: None, new } => {
                 push(COMPARE, &[b"SET", key, new, b"NX"]);
             }
-            request::Verb::CompareAndPut { old: Some(old), new } => {
+            request::Verb::CompareAndPut {
+                old: Some(old),
+                new,
+            } => {
                 push(COMPARE, &[b"SET", key, new, b"IFEQ", old]);
             }
             request::Verb::Tie(value) => {
@@ -258,7 +265,7 @@ impl Nkv {
 
     /// Makes commands of what subscribers are to be told; why the batch ends there if there are
     /// any.
-    fn take_news(&mut self, batch: &mut Batch) -> Option<End> {
+    fn take_news(&mut self, batch: &mut CommandBatch) -> Option<BatchEnd> {
         for (index, stream) in self.streams.iter_mut().enumerate() {
             let index = (index as u32).to_le_bytes();
             while !stream.is_over && !batch.is_full() {
@@ -268,19 +275,19 @@ impl Nkv {
                         let notes: [&[u8]; 2] = [&index, &[u8::from(was_gone)]];
                         batch.push_noting(NEWS, self.database, &[b"GET", &key], &notes);
                     }
-                    Some(NewsItem::End(Ending::Unsubscribed)) => {
+                    Some(NewsItem::BatchEnd(Ending::Unsubscribed)) => {
                         batch.note(ENDED, self.database, &[&index]);
                         stream.is_over = true;
                     }
-                    Some(NewsItem::End(Ending::Replaced)) => return Some(End::Close),
+                    Some(NewsItem::BatchEnd(Ending::Replaced)) => return Some(BatchEnd::Close),
                 }
             }
         }
-        (!batch.is_empty()).then_some(End::Full)
+        (!batch.is_empty()).then_some(BatchEnd::Full)
     }
 
     /// Keeps the keys that are tied to the client.
-    fn renew(&mut self, now_ms: u64, batch: &mut Batch) {
+    fn renew(&mut self, now_ms: u64, batch: &mut CommandBatch) {
         if self.tied.is_empty() || now_ms < self.renewed_ms + RENEWED_MS {
             return;
         }
@@ -294,7 +301,7 @@ impl Nkv {
     }
 
     /// Commands to be run when the connection has ended.
-    pub(super) fn farewell(&mut self, batch: &mut Batch) {
+    pub(super) fn farewell(&mut self, batch: &mut CommandBatch) {
         for (key, value) in std::mem::take(&mut self.tied) {
             batch.push(SILENT, self.database, &[b"DELIFEQ", &key, &value]);
         }
@@ -314,7 +321,9 @@ impl Nkv {
             SCAN => return self.scan(exchange),
             NEWS => return self.tell(exchange),
             ENDED => return self.tell_end(exchange),
-            FAIL => self.form.write_status(&exchange.notes[0], Status::NotFound, exchange.out),
+            FAIL => self
+                .form
+                .write_status(&exchange.notes[0], Status::NotFound, exchange.out),
             _ => {}
         }
         Answer::Done
@@ -328,7 +337,8 @@ impl Nkv {
             Some(ReplyToken::Null) if has_condition => Status::Failed,
             _ => Status::Done,
         };
-        self.form.write_status(&exchange.notes[0], status, exchange.out);
+        self.form
+            .write_status(&exchange.notes[0], status, exchange.out);
     }
 
     fn answer_get(&self, exchange: &mut Exchange<'_>) {
@@ -347,7 +357,8 @@ impl Nkv {
             Some(ReplyToken::String(_)) => Status::Done,
             _ => Status::Missing,
         };
-        self.form.write_status(&exchange.notes[0], status, exchange.out);
+        self.form
+            .write_status(&exchange.notes[0], status, exchange.out);
     }
 
     fn answer_tie(&mut self, exchange: &mut Exchange<'_>) {
@@ -359,20 +370,24 @@ impl Nkv {
             }
             _ => Status::Failed,
         };
-        self.form.write_status(&exchange.notes[0], status, exchange.out);
+        self.form
+            .write_status(&exchange.notes[0], status, exchange.out);
     }
 
     fn answer_subscribe(&mut self, exchange: &mut Exchange<'_>) -> Answer {
         let notes = exchange.notes;
         if let Some(ReplyToken::Error(_)) = exchange.reply.next() {
-            self.form.write_status(&notes[0], Status::Failed, exchange.out);
+            self.form
+                .write_status(&notes[0], Status::Failed, exchange.out);
             return Answer::Done;
         }
         let (key, name, flags) = (&notes[1], &notes[2], &notes[3]);
         if flags[0] == 1 && self.tree.is_incomplete() {
             return self.begin_scan(exchange);
         }
-        let subscriber = self.tree.subscribe(key, name, exchange.client, flags[0] == 1);
+        let subscriber = self
+            .tree
+            .subscribe(key, name, exchange.client, flags[0] == 1);
         self.streams.push(Stream {
             name: name.into(),
             subscriber,
@@ -422,9 +437,15 @@ impl Nkv {
         if gathering.done < gathering.names.len() {
             let end = gathering.names.len().min(gathering.done + CHUNK);
             let mut words: Vec<&[u8]> = vec![b"MGET"];
-            words.extend(gathering.names[gathering.done..end].iter().map(|(name, _)| &**name));
+            words.extend(
+                gathering.names[gathering.done..end]
+                    .iter()
+                    .map(|(name, _)| &**name),
+            );
             let notes: [&[u8]; 2] = [id, &[purpose]];
-            exchange.follow.push_noting(PART, self.database, &words, &notes);
+            exchange
+                .follow
+                .push_noting(PART, self.database, &words, &notes);
             return Answer::Follow;
         }
         let Gathering { hits, body, .. } = std::mem::take(gathering);
@@ -441,7 +462,8 @@ impl Nkv {
         let (reply, gathering) = (&mut exchange.reply, &mut self.gathering);
         let Some(ReplyToken::Array(len)) = reply.next() else {
             self.gathering = Gathering::default();
-            self.form.write_status(&exchange.notes[0], Status::Failed, exchange.out);
+            self.form
+                .write_status(&exchange.notes[0], Status::Failed, exchange.out);
             return Answer::Done;
         };
         for _ in 0..len {
@@ -455,7 +477,8 @@ impl Nkv {
                     let is_name = purpose == NAMES;
                     if !is_name || form::is_sendable(name) {
                         let item = if is_name { &**name } else { &value };
-                        self.form.gather(item, is_name, gathering.hits, &mut gathering.body);
+                        self.form
+                            .gather(item, is_name, gathering.hits, &mut gathering.body);
                         gathering.hits += 1;
                     }
                 }
@@ -469,10 +492,14 @@ impl Nkv {
     fn begin_scan(&mut self, exchange: &mut Exchange<'_>) -> Answer {
         let state = self.tree.incarnation();
         let scan = self.scan.take().filter(|(of, _)| *of == state);
-        let (_, cursor) = self.scan.insert(scan.unwrap_or_else(|| (state, b"0".to_vec())));
+        let (_, cursor) = self
+            .scan
+            .insert(scan.unwrap_or_else(|| (state, b"0".to_vec())));
         let words: [&[u8]; 4] = [b"SCAN", cursor, b"COUNT", SCANNED];
         let notes = [&exchange.notes[0]];
-        exchange.follow.push_noting(SCAN, self.database, &words, &notes);
+        exchange
+            .follow
+            .push_noting(SCAN, self.database, &words, &notes);
         Answer::Follow
     }
 
@@ -481,7 +508,8 @@ impl Nkv {
         let reply = &mut exchange.reply;
         let (head, cursor) = (reply.next(), reply.next());
         let (Some(ReplyToken::Array(2)), Some(ReplyToken::String(len))) = (head, cursor) else {
-            self.form.write_status(&exchange.notes[0], Status::Failed, exchange.out);
+            self.form
+                .write_status(&exchange.notes[0], Status::Failed, exchange.out);
             return Answer::Done;
         };
         let next = reply.string(len).into_owned();

@@ -35,13 +35,7 @@ impl Speech {
     /// The schemes of all of them.
     pub const NAMES: &[&str] = &["resp", "neks", "kiba", "nkv", "auto"];
 
-    const ALL: [Self; 5] = [
-        Self::Resp,
-        Self::Neks,
-        Self::Kiba,
-        Self::Nkv,
-        Self::Auto,
-    ];
+    const ALL: [Self; 5] = [Self::Resp, Self::Neks, Self::Kiba, Self::Nkv, Self::Auto];
 
     /// The one with this scheme.
     pub fn named(name: &str) -> Option<Self> {
@@ -78,9 +72,7 @@ impl Speech {
             Self::Neks => Codec::Neks(Box::new(Neks::new(database, settings.neks))),
             Self::Kiba => Codec::Kiba(Box::new(Kiba::new(database, settings.kiba))),
             Self::Nkv => Codec::Nkv(Box::new(Nkv::new(database, &settings.nkv))),
-            Self::Auto => {
-                Codec::Undecided(Box::new(Undecided::new(database, settings.clone())))
-            }
+            Self::Auto => Codec::Undecided(Box::new(Undecided::new(database, settings.clone()))),
         }
     }
 

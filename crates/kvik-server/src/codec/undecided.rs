@@ -8,7 +8,7 @@
 //! | anything else | RESP; a line of text ends in carriage return and line feed |
 
 use super::kiba::SILENCE_MS;
-use super::{Codec, CodecSettings, End, Speech};
+use super::{BatchEnd, Codec, CodecSettings, Speech};
 
 /// Longest first line that is waited for.
 const LONGEST: usize = 64 << 10;
@@ -26,7 +26,7 @@ pub enum Decision {
     /// The codec from here on.
     Codec(Codec),
     /// Nothing yet.
-    Wait(End),
+    Wait(BatchEnd),
 }
 
 impl Undecided {
@@ -44,9 +44,9 @@ impl Undecided {
     }
 }
 
-fn speech_of(input: &[u8], is_silent: bool) -> Result<Speech, End> {
+fn speech_of(input: &[u8], is_silent: bool) -> Result<Speech, BatchEnd> {
     let Some(first) = input.first() else {
-        return Err(End::Incomplete(0));
+        return Err(BatchEnd::Incomplete(0));
     };
     match first {
         0 => return Ok(Speech::Neks),
@@ -62,7 +62,7 @@ fn speech_of(input: &[u8], is_silent: bool) -> Result<Speech, End> {
         Some(_) => Ok(Speech::Kiba),
         None if is_silent => Ok(Speech::Kiba),
         None if input.len() > LONGEST => Ok(Speech::Resp),
-        None => Err(End::Silence(SILENCE_MS)),
+        None => Err(BatchEnd::Silence(SILENCE_MS)),
     }
 }
 
@@ -72,7 +72,10 @@ fn is_tree_request(input: &[u8]) -> bool {
         b"PUT", b"GET", b"DEL", b"SUB", b"UNSUB", b"CAS", b"TIE", b"LIST",
     ];
     let line = input.split(|byte| *byte == b'\n').next();
-    let mut words = line.unwrap_or_default().trim_ascii_end().split(|byte| *byte == b' ');
+    let mut words = line
+        .unwrap_or_default()
+        .trim_ascii_end()
+        .split(|byte| *byte == b' ');
     let verb = words.next().unwrap_or_default();
     VERBS.contains(&verb) && words.count() >= 3
 }
@@ -83,14 +86,14 @@ mod tests {
 
     #[test]
     fn the_first_bytes_tell() {
-        let speeches: [(&[u8], Result<Speech, End>); 12] = [
-            (b"", Err(End::Incomplete(0))),
+        let speeches: [(&[u8], Result<Speech, BatchEnd>); 12] = [
+            (b"", Err(BatchEnd::Incomplete(0))),
             (b"\0\0", Ok(Speech::Neks)),
             (b"*1\r\n$4", Ok(Speech::Resp)),
             (b"PING\r\n", Ok(Speech::Resp)),
             (b"GET / HTTP/1.1\r\nHost: x", Ok(Speech::Resp)),
             (b"PING\n", Ok(Speech::Kiba)),
-            (b"PING", Err(End::Silence(SILENCE_MS))),
+            (b"PING", Err(BatchEnd::Silence(SILENCE_MS))),
             (b"\n", Ok(Speech::Kiba)),
             (b"{\"type\"", Ok(Speech::Nkv)),
             (b"PUT 1 c k dg==\n", Ok(Speech::Nkv)),

@@ -107,14 +107,21 @@ mod tests {
 
     #[test]
     fn the_last_address_of_a_kiba_conf_counts() {
-        let text = "# comment\n\n bind 1.2.3.4:1\nbind localhost:7\nhasher fnv\nother word\ncbound 9\n";
+        let text =
+            "# comment\n\n bind 1.2.3.4:1\nbind localhost:7\nhasher fnv\nother word\ncbound 9\n";
         assert_eq!(conf(text).unwrap(), "localhost:7");
         assert_eq!(conf("").unwrap(), "127.0.0.1:6464");
     }
 
     #[test]
     fn a_kiba_conf_is_refused_where_the_original_refuses_it() {
-        for text in ["bind", "bind a b", " # comment here", "cbound many", "bind a:1 # no comment"] {
+        for text in [
+            "bind",
+            "bind a b",
+            " # comment here",
+            "cbound many",
+            "bind a:1 # no comment",
+        ] {
             assert!(conf(text).is_err(), "{text}");
         }
     }

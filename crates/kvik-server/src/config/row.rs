@@ -160,10 +160,20 @@ impl Kind {
     /// Whether the value may be written as several words.
     #[must_use]
     pub fn takes_words(self) -> bool {
-        use Kind::{BufferLimits, Doors, Flags, HostPort, Integers, Pairs, Percentiles, Save, Words};
+        use Kind::{
+            BufferLimits, Doors, Flags, HostPort, Integers, Pairs, Percentiles, Save, Words,
+        };
         matches!(
             self,
-            Words | Doors | Integers(..) | Percentiles | Save | BufferLimits | HostPort | Pairs | Flags(_)
+            Words
+                | Doors
+                | Integers(..)
+                | Percentiles
+                | Save
+                | BufferLimits
+                | HostPort
+                | Pairs
+                | Flags(_)
         )
     }
 

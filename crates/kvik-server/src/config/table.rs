@@ -12,8 +12,8 @@ use kvik_command::Settings;
 use kvik_command::persistence::FsyncPolicy;
 
 use super::row::Kind::{
-    AutoOr, BufferLimits, Dir, Doors, Events, Flags, HostPort, Integers, MemoryOrPercent, Octal, Pairs,
-    Percentiles, Save, Words,
+    AutoOr, BufferLimits, Dir, Doors, Events, Flags, HostPort, Integers, MemoryOrPercent, Octal,
+    Pairs, Percentiles, Save, Words,
 };
 use super::row::{Current, Row, choice, int, memory, row, text, yes_no};
 use super::value::{no_contradiction, plain_file_name, refuse_acl, refuse_renames};

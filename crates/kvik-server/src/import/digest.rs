@@ -21,7 +21,9 @@ pub(super) fn read(dir: &Path, take: &mut Take<'_>) -> io::Result<ImportReport> 
             Ok(listed) => listed,
             Err(error) if folder == root => return Err(error),
             Err(error) => {
-                report.defects.push(format!("{}: {error}", folder.display()));
+                report
+                    .defects
+                    .push(format!("{}: {error}", folder.display()));
                 continue;
             }
         };
@@ -57,7 +59,9 @@ fn key_of(root: &Path, path: &Path) -> Option<Vec<u8>> {
     while let Some(shorter) = name.strip_suffix(ENDING) {
         name = shorter;
     }
-    let dotted = name.iter().map(|byte| if *byte == b'/' { b'.' } else { *byte });
+    let dotted = name
+        .iter()
+        .map(|byte| if *byte == b'/' { b'.' } else { *byte });
     Some(dotted.collect())
 }
 
@@ -83,7 +87,11 @@ mod tests {
         })
         .unwrap();
         found.sort();
-        let expected = [("a", vec![0xff]), ("a.b.c", b"v\n".to_vec()), ("twice", vec![])];
+        let expected = [
+            ("a", vec![0xff]),
+            ("a.b.c", b"v\n".to_vec()),
+            ("twice", vec![]),
+        ];
         let expected = expected.map(|(key, value)| (key.to_owned(), value));
         assert_eq!(found, expected);
         assert_eq!((report.keys, report.defects.len()), (3, 0));

@@ -83,16 +83,21 @@ pub(crate) fn into_store(source: &Source, db: &Db) {
         return tracing::debug!("there is nothing to import at {source}");
     }
     let mut connection = db.connect();
-    let read = source.read(&mut |key, value| match connection.run(&[b"SET", key, value]) {
-        Value::Error(error) => {
-            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            Err(io::Error::other(text))
-        }
-        _ => Ok(()),
-    });
+    let read = source.read(
+        &mut |key, value| match connection.run(&[b"SET", key, value]) {
+            Value::Error(error) => {
+                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                Err(io::Error::other(text))
+            }
+            _ => Ok(()),
+        },
+    );
     match read {
         Ok(report) => {
-            tracing::info!("imported {} keys from {source}, which stays as it is", report.keys);
+            tracing::info!(
+                "imported {} keys from {source}, which stays as it is",
+                report.keys
+            );
             for defect in report.defects {
                 tracing::warn!("{source}: {defect}");
             }

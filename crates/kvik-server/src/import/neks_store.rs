@@ -31,17 +31,21 @@ pub fn read<R: Read + Seek>(file: R, take: &mut Take<'_>) -> io::Result<ImportRe
     let (mut report, mut at, mut number) = (ImportReport::default(), 0, 0_u64);
     while at < size {
         file.seek(SeekFrom::Start(at))?;
-        let mut frame = Frame {
+        let mut frame = StoreFrame {
             file: &mut file,
             left: size - at,
         };
         let Some(len) = frame.number()? else {
-            report.defects.push(format!("the last {} bytes are no frame", size - at));
+            report
+                .defects
+                .push(format!("the last {} bytes are no frame", size - at));
             break;
         };
         if len > frame.left {
             let missing = len - frame.left;
-            report.defects.push(format!("frame {number} lacks its last {missing} bytes"));
+            report
+                .defects
+                .push(format!("frame {number} lacks its last {missing} bytes"));
         } else {
             frame.left = len;
         }
@@ -55,12 +59,12 @@ pub fn read<R: Read + Seek>(file: R, take: &mut Take<'_>) -> io::Result<ImportRe
 }
 
 /// The bytes of a frame that have not been read.
-struct Frame<'a, R> {
+struct StoreFrame<'a, R> {
     file: &'a mut BufReader<R>,
     left: u64,
 }
 
-impl<R: Read> Frame<'_, R> {
+impl<R: Read> StoreFrame<'_, R> {
     /// Reads entries; says whether all that were announced are there.
     fn read_map(&mut self, take: &mut Take<'_>, keys: &mut u64) -> io::Result<bool> {
         let Some(count) = self.number()? else {
@@ -110,7 +114,8 @@ pub fn write(
     entries: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
     out: impl Write,
 ) -> io::Result<()> {
-    let mut shards: Vec<std::collections::BTreeMap<Vec<u8>, Vec<u8>>> = vec![Default::default(); SHARDS];
+    let mut shards: Vec<std::collections::BTreeMap<Vec<u8>, Vec<u8>>> =
+        vec![Default::default(); SHARDS];
     for (key, value) in entries {
         let shard = shard_of(&key);
         shards[shard].insert(key, value);
@@ -142,7 +147,9 @@ fn shard_of(key: &[u8]) -> usize {
     const PRIME: u64 = 0x100_0000_01b3;
     let step = |hash: u64, next: u64| hash.wrapping_mul(PRIME) ^ next;
     let start = step(0xcbf2_9ce4_8422_2325, key.len() as u64);
-    let hash = key.iter().fold(start, |hash, byte| step(hash, u64::from(*byte)));
+    let hash = key
+        .iter()
+        .fold(start, |hash, byte| step(hash, u64::from(*byte)));
     (hash % USED) as usize
 }
 
@@ -165,7 +172,12 @@ mod tests {
 
     #[test]
     fn keys_have_the_shards_of_the_original() {
-        let shards = [(&b"a"[..], 3675), (b"hello", 2842), (b"", 2015), (b"big", 630)];
+        let shards = [
+            (&b"a"[..], 3675),
+            (b"hello", 2842),
+            (b"", 2015),
+            (b"big", 630),
+        ];
         for (key, shard) in shards {
             assert_eq!(shard_of(key), shard, "{}", key.escape_ascii());
         }
@@ -194,7 +206,14 @@ mod tests {
     #[test]
     fn what_is_damaged_is_reported_and_the_rest_is_read() {
         let mut bytes = Vec::new();
-        write([(b"a".to_vec(), b"1".to_vec()), (b"".to_vec(), b"2".to_vec())], &mut bytes).unwrap();
+        write(
+            [
+                (b"a".to_vec(), b"1".to_vec()),
+                (b"".to_vec(), b"2".to_vec()),
+            ],
+            &mut bytes,
+        )
+        .unwrap();
         // The count of the frame of the empty key, which comes first.
         let at = 16 * 2015 + 15;
         bytes[at] = 9;

@@ -10,8 +10,8 @@ use socket2::Socket;
 
 use super::connection::Connection;
 use super::mail::MailQueue;
-use crate::durability::Holding;
 use crate::door::Door;
+use crate::durability::Holding;
 use crate::listening::OpenDoor;
 use crate::net::Waker;
 

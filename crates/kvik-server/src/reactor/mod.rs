@@ -43,8 +43,8 @@ use kvik::Db;
 use kvik_command::client::Origin;
 use socket2::Socket;
 
-use crate::front::Front;
 use crate::door::Door;
+use crate::front::Front;
 use crate::listening::OpenDoor;
 use crate::net::{CloseReason, ConnId, Driver, Event, ListenerId};
 use connection::{Connection, State};

@@ -11,7 +11,7 @@ use kvik_resp::{Output, ReplyReader};
 
 use super::connection::{Connection, FLUSH_BYTES, RunEnd, TURN, Tools};
 use crate::codec::{
-    Answer, Batch, Codec, Decision, End, Exchange, Incoming, Request, Tail,
+    Answer, BatchEnd, Codec, CommandBatch, Decision, Exchange, Incoming, Request, Tail,
 };
 
 /// Longest words that may be timed together with others.
@@ -23,14 +23,14 @@ const FAREWELL_TRIES: usize = 64;
 /// A batch on its way, and the memory for running it.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
-    batch: Batch,
+    batch: CommandBatch,
     prepared: Vec<Prepared>,
     /// How many of them have run.
     done: usize,
     /// Why the batch ends where it does.
-    end: Option<End>,
+    end: Option<BatchEnd>,
     /// The command that belongs to the one that has run.
-    follow: Batch,
+    follow: CommandBatch,
     reply: Output,
 }
 
@@ -96,7 +96,7 @@ impl Connection {
                 self.codec = codec;
                 None
             }
-            Decision::Wait(End::Silence(for_ms)) => Some(self.await_silence(for_ms, executor)),
+            Decision::Wait(BatchEnd::Silence(for_ms)) => Some(self.await_silence(for_ms, executor)),
             Decision::Wait(_) => Some(RunEnd::Incomplete(0)),
         }
     }
@@ -148,17 +148,17 @@ impl Connection {
             if let Some(stopped) = self.run_batch(steps, tools.executor, out) {
                 return stopped;
             }
-            let end = steps.end.unwrap_or(End::Close);
+            let end = steps.end.unwrap_or(BatchEnd::Close);
             left = left.saturating_sub(steps.batch.requests().len());
             steps.clear();
             match end {
-                End::Full if left == 0 => return RunEnd::Turn,
-                End::Full => {}
-                End::Incomplete(missing) => return RunEnd::Incomplete(missing),
+                BatchEnd::Full if left == 0 => return RunEnd::Turn,
+                BatchEnd::Full => {}
+                BatchEnd::Incomplete(missing) => return RunEnd::Incomplete(missing),
                 // Nothing can follow any more, or the silence has been noticed meanwhile.
-                End::Silence(_) if self.finished || self.is_silent => {}
-                End::Silence(for_ms) => return self.await_silence(for_ms, tools.executor),
-                End::Close => return RunEnd::Close,
+                BatchEnd::Silence(_) if self.finished || self.is_silent => {}
+                BatchEnd::Silence(for_ms) => return self.await_silence(for_ms, tools.executor),
+                BatchEnd::Close => return RunEnd::Close,
             }
         }
     }
@@ -271,7 +271,7 @@ impl Connection {
 /// Runs what the codec of a connection that has ended leaves to be done. A stripe that stays taken
 /// leaves it undone.
 pub(super) fn run_farewell(connection: &mut Connection, executor: &mut Executor) {
-    let (mut batch, mut reply) = (Batch::default(), Output::new());
+    let (mut batch, mut reply) = (CommandBatch::default(), Output::new());
     connection.codec.farewell(&mut batch);
     for request in batch.requests() {
         select(connection, request);

@@ -18,7 +18,7 @@ impl ChangeObserver for Heard {
             Change::AllGone { database } => format!("all gone {database:?}"),
             Change::Swapped { one, other } => format!("swapped {one} {other}"),
         };
-        self.0.lock().unwrap().push(text);
+        self.0.lock().expect("no test panics with it").push(text);
     }
 }
 
@@ -36,7 +36,7 @@ fn every_way_of_changing_a_key_is_heard() {
     let mut check = |command: &str, expected: &[&str]| {
         let words: Vec<_> = command.split(' ').collect();
         connection.run(&words);
-        let heard = std::mem::take(&mut *heard.0.lock().unwrap());
+        let heard = std::mem::take(&mut *heard.0.lock().expect("no test panics with it"));
         assert_eq!(heard, expected, "{command}");
     };
     check("SET a 1", &["0 set a"]);
@@ -65,10 +65,10 @@ fn every_way_of_changing_a_key_is_heard() {
 fn expiry_typed_calls_and_transactions_are_heard() {
     let (options, now) = manual();
     let (db, heard) = observed(options);
-    db.set(b"typed", b"1").unwrap();
+    db.set(b"typed", b"1").expect("memory");
     db.run(&["SET", "short", "v", "PX", "10"]);
     now.fetch_add(20_000, Ordering::SeqCst);
-    assert_eq!(db.get(b"short").unwrap(), None);
-    let heard = heard.0.lock().unwrap();
+    assert_eq!(db.get(b"short").expect("memory"), None);
+    let heard = heard.0.lock().expect("no test panics with it");
     assert_eq!(*heard, ["0 set typed", "0 set short", "0 gone short"]);
 }

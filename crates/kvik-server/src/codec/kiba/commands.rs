@@ -2,7 +2,7 @@
 
 use kvik_resp::{Output, ReplyToken};
 
-use super::super::{Answer, Batch, Exchange};
+use super::super::{Answer, CommandBatch, Exchange};
 use super::write_error;
 
 /// How the reply to a command is read.
@@ -98,10 +98,13 @@ const COMMANDS: &[(&str, usize, Way)] = &[
 ];
 
 /// Reads a line's words as a command.
-pub(super) fn read(operator: &[u8], operands: &[&[u8]], databases: &[u32; 4], batch: &mut Batch) {
-    let named = |(name, _, _): &&(&str, usize, Way)| {
-        operator.eq_ignore_ascii_case(name.as_bytes())
-    };
+pub(super) fn read(
+    operator: &[u8],
+    operands: &[&[u8]],
+    databases: &[u32; 4],
+    batch: &mut CommandBatch,
+) {
+    let named = |(name, _, _): &&(&str, usize, Way)| operator.eq_ignore_ascii_case(name.as_bytes());
     let Some((name, expected, way)) = COMMANDS.iter().find(named) else {
         return refuse("Unrecognized operator", databases, batch);
     };
@@ -135,12 +138,12 @@ pub(super) fn read(operator: &[u8], operands: &[&[u8]], databases: &[u32; 4], ba
     }
 }
 
-fn refuse(text: &str, databases: &[u32; 4], batch: &mut Batch) {
+fn refuse(text: &str, databases: &[u32; 4], batch: &mut CommandBatch) {
     let text = format!("(error) {text}");
     batch.note(Reading::Note as u8, databases[STRINGS], &[text.as_bytes()]);
 }
 
-fn read_addition(operands: &[&[u8]], down: bool, databases: &[u32; 4], batch: &mut Batch) {
+fn read_addition(operands: &[&[u8]], down: bool, databases: &[u32; 4], batch: &mut CommandBatch) {
     let (database, mark) = (databases[STRINGS], Reading::Add as u8);
     let by = match operands.get(1) {
         None => Some(1),
@@ -181,13 +184,27 @@ pub(super) fn add(exchange: &mut Exchange<'_>) -> Answer {
         return fail(text, exchange);
     };
     let is_down = exchange.request.mark & DOWN != 0;
-    let sum = if is_down { value.checked_sub(by) } else { value.checked_add(by) };
+    let sum = if is_down {
+        value.checked_sub(by)
+    } else {
+        value.checked_add(by)
+    };
     let Some(sum) = sum else {
-        return fail("Operation would cause integer to go out-of-bounds", exchange);
+        return fail(
+            "Operation would cause integer to go out-of-bounds",
+            exchange,
+        );
     };
     let (mark, database) = (exchange.request.mark | STORE, exchange.request.database);
     let sum = sum.to_string();
-    let words = [b"SET", &exchange.args[1], sum.as_bytes(), b"IFEQ", &old, b"KEEPTTL"];
+    let words = [
+        b"SET",
+        &exchange.args[1],
+        sum.as_bytes(),
+        b"IFEQ",
+        &old,
+        b"KEEPTTL",
+    ];
     exchange.follow.push(mark, database, &words);
     Answer::Follow
 }

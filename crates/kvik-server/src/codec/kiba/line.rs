@@ -145,7 +145,10 @@ mod tests {
 
     #[test]
     fn words_need_no_utf8_and_white_space_may_be_wide() {
-        check("a\u{3000}b\u{a0}\u{85}c é".as_bytes(), &[b"a", b"b", b"c", "é".as_bytes()]);
+        check(
+            "a\u{3000}b\u{a0}\u{85}c é".as_bytes(),
+            &[b"a", b"b", b"c", "é".as_bytes()],
+        );
         check(b"a\xe3\x80 \xff", &[b"a\xe3\x80", b"\xff"]);
     }
 
@@ -153,7 +156,10 @@ mod tests {
     fn a_line_ends_outside_quotes() {
         let mut lines = Lines::default();
         assert_eq!(lines.next(b"SET a \"x\ny", false), Next::Open);
-        assert_eq!(lines.next(b"SET a \"x\ny\"\nGET", false), Next::Line { len: 12 });
+        assert_eq!(
+            lines.next(b"SET a \"x\ny\"\nGET", false),
+            Next::Line { len: 12 }
+        );
         assert_eq!(lines.next(b"GET", false), Next::Open);
         assert_eq!(lines.next(b"GET", true), Next::Line { len: 3 });
         assert_eq!(lines.next(b"", true), Next::Open);

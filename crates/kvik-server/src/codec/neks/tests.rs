@@ -19,14 +19,14 @@ fn parse(stream: &[u8], piece: usize, limits: NeksLimits) -> (Commands, bool) {
     while end < stream.len() {
         end = stream.len().min(end + piece);
         loop {
-            let mut batch = Batch::default();
+            let mut batch = CommandBatch::default();
             let progress = neks.parse(&stream[start..end], &mut batch);
             start += progress.consumed;
             let of = |request: &Request| (request.mark, words(batch.args(request)));
             commands.extend(batch.requests().iter().map(of));
             match progress.end {
-                End::Full => {}
-                End::Close => return (commands, true),
+                BatchEnd::Full => {}
+                BatchEnd::Close => return (commands, true),
                 _ => break,
             }
         }
@@ -97,20 +97,31 @@ fn depth_costs_nothing() {
     let mut payload = b"\x91".to_vec();
     payload.extend(b"\x92\x03\x91".repeat(LEVELS));
     payload.extend(b"\x92\x03\x90");
-    let (commands, closes) = parse(&frame(&payload[..]), 1 << 20, NeksLimits {
-        max_frame: 1 << 20,
-        ..NeksLimits::default()
-    });
+    let (commands, closes) = parse(
+        &frame(&payload[..]),
+        1 << 20,
+        NeksLimits {
+            max_frame: 1 << 20,
+            ..NeksLimits::default()
+        },
+    );
     assert_eq!((text(&commands), closes), ("MULTI; EXEC; ".into(), false));
 }
 
 #[test]
 fn a_reply_beyond_the_bound_ends_the_connection() {
-    let mut neks = Neks::new(0, NeksLimits {
-        max_reply: 10,
-        ..NeksLimits::default()
-    });
-    let (mut follow, mut out, mut batch) = (Batch::default(), Output::new(), Batch::default());
+    let mut neks = Neks::new(
+        0,
+        NeksLimits {
+            max_reply: 10,
+            ..NeksLimits::default()
+        },
+    );
+    let (mut follow, mut out, mut batch) = (
+        CommandBatch::default(),
+        Output::new(),
+        CommandBatch::default(),
+    );
     neks.parse(&frame(b"\x91\x92\x00\xc4\x01a"), &mut batch);
     let mut written = Output::new();
     Reply::new(&mut written, Protocol::Resp2).bulk(b"longer than that");

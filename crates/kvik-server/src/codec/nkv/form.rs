@@ -55,9 +55,8 @@ impl Form {
             Self::Json => {
                 let (number, message) = status.numbered();
                 let id = quoted(id);
-                let text = format!(
-                    r#"{{"Base":{{"id":{id},"status":{number},"message":"{message}"}}}}"#
-                );
+                let text =
+                    format!(r#"{{"Base":{{"id":{id},"status":{number},"message":"{message}"}}}}"#);
                 out.extend_from_slice(text.as_bytes());
             }
         }
@@ -113,9 +112,8 @@ impl Form {
             }
             Self::Json => {
                 let id = quoted(id);
-                let head = format!(
-                    r#"{{"Get":{{"id":{id},"status":200,"message":"No Error","data":["#
-                );
+                let head =
+                    format!(r#"{{"Get":{{"id":{id},"status":200,"message":"No Error","data":["#);
                 out.extend_from_slice(head.as_bytes());
                 out.append(body);
                 out.extend_from_slice(b"]}}");

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// A request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Request<'a> {
+pub(super) struct TreeRequest<'a> {
     pub(super) id: Cow<'a, [u8]>,
     pub(super) client: Cow<'a, [u8]>,
     /// For [`Verb::Authenticate`] the password.
@@ -40,7 +40,7 @@ pub(super) enum Verb {
 }
 
 /// Reads a line without its end: words with exactly one blank between them.
-pub(super) fn from_text(line: &[u8]) -> Option<Request<'_>> {
+pub(super) fn from_text(line: &[u8]) -> Option<TreeRequest<'_>> {
     let line = std::str::from_utf8(line).ok()?;
     let (verb, rest) = line.split_once(' ')?;
     let mut words = rest.splitn(5, ' ');
@@ -74,7 +74,7 @@ pub(super) fn from_text(line: &[u8]) -> Option<Request<'_>> {
         "AUTH" => Verb::Authenticate,
         _ => return None,
     };
-    Some(Request {
+    Some(TreeRequest {
         id: id.as_bytes().into(),
         client: client.as_bytes().into(),
         key: key.as_bytes().into(),
@@ -87,7 +87,7 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Reads an object.
-pub(super) fn from_json(line: &[u8]) -> Option<Request<'static>> {
+pub(super) fn from_json(line: &[u8]) -> Option<TreeRequest<'static>> {
     let object: Value = serde_json::from_slice(line).ok()?;
     let text = |name: &str| Some(object.get(name)?.as_str()?.as_bytes().to_vec());
     let verb = match object.get("type")?.as_str()? {
@@ -98,7 +98,7 @@ pub(super) fn from_json(line: &[u8]) -> Option<Request<'static>> {
         "Unsubscribe" => Verb::Unsubscribe,
         _ => return None,
     };
-    Some(Request {
+    Some(TreeRequest {
         id: text("id")?.into(),
         client: text("client_uuid")?.into(),
         key: text("key")?.into(),
@@ -122,7 +122,10 @@ mod tests {
     #[test]
     fn text_has_exactly_one_blank_between_words() {
         let request = from_text(b"GET  6 c k").unwrap();
-        assert_eq!((&*request.id, &*request.client, &*request.key), (&b""[..], &b"6"[..], &b"c"[..]));
+        assert_eq!(
+            (&*request.id, &*request.client, &*request.key),
+            (&b""[..], &b"6"[..], &b"c"[..])
+        );
         assert_eq!(verb("PUT 1 c k dg=="), Some(Verb::Put(b"v".to_vec())));
         assert_eq!(verb("GET 1 c k ignored words"), Some(Verb::Get));
         let with_values = verb("SUB 1 c k VALUE");
@@ -138,8 +141,17 @@ mod tests {
     #[test]
     fn what_is_no_request_is_none() {
         for line in [
-            "", "get 1 c k", "GET 1 c", "GET", "PUT 1 c k", "PUT 1 c k dg", "PUT 1 c k d g==",
-            "PUT 1 c k dg==x", "FLY 1 c k", "CAS 1 c k dg==", "TIE 1 c k",
+            "",
+            "get 1 c k",
+            "GET 1 c",
+            "GET",
+            "PUT 1 c k",
+            "PUT 1 c k dg",
+            "PUT 1 c k d g==",
+            "PUT 1 c k dg==x",
+            "FLY 1 c k",
+            "CAS 1 c k dg==",
+            "TIE 1 c k",
         ] {
             assert_eq!(verb(line), None, "{line}");
         }

@@ -37,7 +37,7 @@ pub struct Trees {
 /// The keys of one database.
 pub(super) struct KeyTree {
     database: u32,
-    state: Mutex<State>,
+    state: Mutex<TreeState>,
     /// Names may be missing: the keys must be looked through.
     is_incomplete: AtomicBool,
     /// How often that has begun to be so.
@@ -45,7 +45,7 @@ pub(super) struct KeyTree {
 }
 
 #[derive(Default)]
-struct State {
+struct TreeState {
     /// Each with the number of its last change.
     names: BTreeMap<Name, u64>,
     subscriptions: BTreeMap<(Name, Box<[u8]>), Arc<Subscriber>>,
@@ -56,12 +56,12 @@ struct State {
 pub(super) struct Subscriber {
     key: Name,
     client: Arc<Client>,
-    news: Mutex<News>,
+    news: Mutex<PendingNews>,
 }
 
 /// The keys of which a subscriber has to be told.
 #[derive(Default)]
-struct News {
+struct PendingNews {
     order: VecDeque<Name>,
     /// Whether each has been gone meanwhile.
     keys: HashMap<Name, bool>,
@@ -83,15 +83,14 @@ pub(super) enum NewsItem {
     /// The value of a key, which has been gone meanwhile if so.
     Key { key: Name, was_gone: bool },
     /// That it is a subscriber no more.
-    End(Ending),
+    BatchEnd(Ending),
 }
 
 impl Trees {
     /// The tree of a database, which is incomplete at first.
     pub(super) fn of(&self, database: u32) -> Arc<KeyTree> {
-        let find = |trees: &[Arc<KeyTree>]| {
-            trees.iter().find(|tree| tree.database == database).cloned()
-        };
+        let find =
+            |trees: &[Arc<KeyTree>]| trees.iter().find(|tree| tree.database == database).cloned();
         if let Some(tree) = find(&self.trees.read()) {
             return tree;
         }
@@ -268,7 +267,7 @@ impl KeyTree {
     }
 }
 
-impl State {
+impl TreeState {
     /// Notes a change of a key; its name, as all share it.
     fn note(&mut self, key: &[u8]) -> Name {
         self.changes += 1;
@@ -379,7 +378,7 @@ impl Subscriber {
                 let was_gone = news.keys.remove(&key).unwrap_or(false);
                 Some(NewsItem::Key { key, was_gone })
             }
-            None => news.end.take().map(NewsItem::End),
+            None => news.end.take().map(NewsItem::BatchEnd),
         }
     }
 
@@ -389,7 +388,7 @@ impl Subscriber {
     }
 }
 
-impl News {
+impl PendingNews {
     fn is_empty(&self) -> bool {
         self.order.is_empty() && self.end.is_none()
     }
@@ -448,7 +447,7 @@ mod tests {
                 NewsItem::Key { key, was_gone } => {
                     format!("{}{}", text(&key), if was_gone { " gone" } else { "" })
                 }
-                NewsItem::End(ending) => format!("{ending:?}"),
+                NewsItem::BatchEnd(ending) => format!("{ending:?}"),
             })
             .collect()
     }
@@ -524,7 +523,9 @@ mod tests {
     #[test]
     fn values_on_request_are_news() {
         let (tree, client) = (tree(), client());
-        ["a", "a.b", "b"].map(|key| set(&tree, key));
+        for key in ["a", "a.b", "b"] {
+            set(&tree, key);
+        }
         let subscriber = tree.subscribe(b"a", b"c", &client, true);
         assert_eq!(news(&subscriber), ["a", "a.b"]);
     }

@@ -16,7 +16,11 @@ fn on_all(check: impl Fn(&kvik_server::Server, usize)) {
     on_doors(&DOORS, &[], |server| {
         for door in 1..=DOORS.len() {
             check(server, door);
-            assert!(server_answers(server), "after the attack on {}", DOORS[door - 1]);
+            assert!(
+                server_answers(server),
+                "after the attack on {}",
+                DOORS[door - 1]
+            );
         }
     });
 }

@@ -16,7 +16,10 @@ const DOOR: &str = "kiba://127.0.0.1:0";
 /// A session: what is sent, and what comes back.
 const SESSION: &[(&[u8], &[u8])] = &[
     (b"PING\n", b"PONG"),
-    (b"PING x\n", b"(error) Unexpected number of arguments. Expected 0, got 1"),
+    (
+        b"PING x\n",
+        b"(error) Unexpected number of arguments. Expected 0, got 1",
+    ),
     (b"SET name \"FOO BAR\"\n", b"OK"),
     (b"GET name\n", b"\"FOO BAR\""),
     (b"GET bar\n", b"(nil)"),
@@ -31,9 +34,18 @@ const SESSION: &[(&[u8], &[u8])] = &[
     ),
     (b"INCR nosuch\n", b"(error) Specified key does not exist"),
     (b"SET big 9223372036854775807\n", b"OK"),
-    (b"INCR big\n", b"(error) Operation would cause integer to go out-of-bounds"),
-    (b"INCRBY big x\n", b"(error) Value to increment by is a non-integer"),
-    (b"DECRBY big x\n", b"(error) Value to decrement by is a non-integer"),
+    (
+        b"INCR big\n",
+        b"(error) Operation would cause integer to go out-of-bounds",
+    ),
+    (
+        b"INCRBY big x\n",
+        b"(error) Value to increment by is a non-integer",
+    ),
+    (
+        b"DECRBY big x\n",
+        b"(error) Value to decrement by is a non-integer",
+    ),
     (b"SET padded +007\n", b"OK"),
     (b"INCRBY padded +03\n", b"(integer) 10"),
     (b"LPUSH letters b\n", b"(integer) 1"),
@@ -60,7 +72,10 @@ const SESSION: &[(&[u8], &[u8])] = &[
     (b"HGET user:321 username\n", b"(nil)"),
     (b"HDEL user:321 name\n", b"(integer) 1"),
     (b"HDEL user:321 name\n", b"(integer) 0"),
-    (b"GET\n", b"(error) Unexpected number of arguments. Expected 1, got 0"),
+    (
+        b"GET\n",
+        b"(error) Unexpected number of arguments. Expected 1, got 0",
+    ),
     (b"FLUSHALL\n", b"(error) Unrecognized operator"),
     (b"*1\r\n", b"(error) Unrecognized operator"),
     (b"\n", b"\0"),
@@ -103,7 +118,10 @@ fn a_session_is_answered_byte_for_byte() {
         }
         flush(server);
         let lines = SESSION.iter().flat_map(|(line, _)| line.to_vec());
-        let replies: Vec<u8> = SESSION.iter().flat_map(|(_, reply)| reply.to_vec()).collect();
+        let replies: Vec<u8> = SESSION
+            .iter()
+            .flat_map(|(_, reply)| reply.to_vec())
+            .collect();
         wire.send(&lines.collect::<Vec<_>>());
         assert_eq!(wire.receive(replies.len()), replies, "glued together");
         wire.send(b"QUIT now\n");
@@ -133,7 +151,11 @@ fn what_has_no_line_end_is_whole_after_a_moment() {
         }
         wire.send(b"GET k\nPING");
         wire.finish();
-        assert_eq!(wire.rest(), b"\"v w\"PONG", "the end of the input ends the tail");
+        assert_eq!(
+            wire.rest(),
+            b"\"v w\"PONG",
+            "the end of the input ends the tail"
+        );
     });
 }
 
@@ -145,7 +167,10 @@ fn a_long_command_is_not_cut() {
         wire.send(&[b"SET long ", &value[..], b"\n"].concat());
         assert_eq!(wire.receive(2), b"OK");
         wire.send(b"GET long\n");
-        assert_eq!(wire.receive(value.len() + 2), [b"\"", &value[..], b"\""].concat());
+        assert_eq!(
+            wire.receive(value.len() + 2),
+            [b"\"", &value[..], b"\""].concat()
+        );
     });
 }
 
@@ -165,7 +190,12 @@ fn a_password_is_asked_for_once() {
         let refusal = b"(error) NOAUTH Authentication required.";
         for line in [&b"GET a\n"[..], b"SADD s m\n", b"INCR n\n", b"KEYS *\n"] {
             wire.send(line);
-            assert_eq!(wire.receive(refusal.len()), refusal, "{}", line.escape_ascii());
+            assert_eq!(
+                wire.receive(refusal.len()),
+                refusal,
+                "{}",
+                line.escape_ascii()
+            );
         }
         wire.send(b"AUTH secret\n");
         assert_eq!(wire.receive(2), b"OK");

@@ -14,5 +14,7 @@ use crate::reactor::on_each;
 /// Checks servers with these doors on each backend.
 fn on_doors(doors: &[&str], settings: &[&str], check: impl Fn(&Server)) {
     let listen = [&["--listen"], doors].concat();
-    on_each(&[1, 2], &[&listen[..], settings].concat(), |server| check(&server));
+    on_each(&[1, 2], &[&listen[..], settings].concat(), |server| {
+        check(&server)
+    });
 }

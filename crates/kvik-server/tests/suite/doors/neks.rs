@@ -197,11 +197,18 @@ fn every_vector_is_answered_byte_for_byte() {
         for (name, request, reply) in VECTORS {
             let expected = exact(reply);
             wire.trickle(&exact(request));
-            assert_eq!(wire.receive(expected.len()), expected, "{name}, byte by byte");
+            assert_eq!(
+                wire.receive(expected.len()),
+                expected,
+                "{name}, byte by byte"
+            );
         }
         flush(server);
         let of = |which: fn(&(&'static str, &'static str, &'static str)) -> &'static str| {
-            VECTORS.iter().flat_map(|vector| exact(which(vector))).collect::<Vec<_>>()
+            VECTORS
+                .iter()
+                .flat_map(|vector| exact(which(vector)))
+                .collect::<Vec<_>>()
         };
         let (requests, replies) = (of(|vector| vector.1), of(|vector| vector.2));
         wire.send(&requests);

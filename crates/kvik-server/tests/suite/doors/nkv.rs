@@ -218,7 +218,10 @@ fn the_value_comes_first_on_request() {
         }
         let mut wire = RawWire::open(server, 1);
         wire.send(b"SUB 1 c v VALUE\n");
-        hears(&mut wire, "HELLO\nUPDATE v MQ==\nUPDATE v.a MQ==\nUPDATE v.b MQ==\n");
+        hears(
+            &mut wire,
+            "HELLO\nUPDATE v MQ==\nUPDATE v.a MQ==\nUPDATE v.b MQ==\n",
+        );
     });
 }
 
@@ -241,7 +244,10 @@ fn the_era_of_json_has_its_notifications() {
         wire.send(b"{\"type\":\"Subscribe\",\"id\":\"0\",\"key\":\"a.b\",\"client_uuid\":\"U\"}\n");
         hears(&mut wire, "\"Hello\"");
         run(server, "SET a.b hi");
-        hears(&mut wire, "{\"Update\":{\"key\":\"a.b\",\"value\":[104,105]}}");
+        hears(
+            &mut wire,
+            "{\"Update\":{\"key\":\"a.b\",\"value\":[104,105]}}",
+        );
         run(server, "DEL a.b");
         hears(&mut wire, "{\"Close\":{\"key\":\"a.b\"}}");
     });
@@ -299,40 +305,49 @@ fn keys_from_before_the_first_request_are_found() {
 /// Two hundred subscribers, fifty of whom do not read until the end.
 #[test]
 fn every_subscriber_ends_with_the_latest_state() {
-    on_doors(&[DOOR], &["--client-output-buffer-limit", "normal 0 0 0"], |server| {
-        const KEYS: usize = 50;
-        let mut wires: Vec<_> = (0..40)
-            .map(|number| subscriber(server, &format!("c{number}"), "load"))
-            .collect();
-        let mut control = open(server);
-        for round in 0..100 {
-            for key in 0..KEYS {
-                control.send(format!("SET load.{key} {round}\r\n").as_bytes());
+    on_doors(
+        &[DOOR],
+        &["--client-output-buffer-limit", "normal 0 0 0"],
+        |server| {
+            const KEYS: usize = 50;
+            let mut wires: Vec<_> = (0..40)
+                .map(|number| subscriber(server, &format!("c{number}"), "load"))
+                .collect();
+            let mut control = open(server);
+            for round in 0..100 {
+                for key in 0..KEYS {
+                    control.send(format!("SET load.{key} {round}\r\n").as_bytes());
+                }
+                for _ in 0..KEYS {
+                    control.reply();
+                }
             }
-            for _ in 0..KEYS {
-                control.reply();
+            run(server, "SET load.end 1");
+            for wire in &mut wires {
+                let mut text = String::new();
+                while !text.contains("load.end") {
+                    let _ = write!(text, "{}", String::from_utf8_lossy(&wire.receive(1)));
+                }
+                for key in 0..KEYS {
+                    let name = format!("UPDATE load.{key} ");
+                    let last = text.lines().rfind(|line| line.starts_with(&name));
+                    // 99 in base64.
+                    assert_eq!(last.map(|line| &line[name.len()..]), Some("OTk="));
+                }
             }
-        }
-        run(server, "SET load.end 1");
-        for wire in &mut wires {
-            let mut text = String::new();
-            while !text.contains("load.end") {
-                let _ = write!(text, "{}", String::from_utf8_lossy(&wire.receive(1)));
-            }
-            for key in 0..KEYS {
-                let name = format!("UPDATE load.{key} ");
-                let last = text.lines().rfind(|line| line.starts_with(&name));
-                // 99 in base64.
-                assert_eq!(last.map(|line| &line[name.len()..]), Some("OTk="));
-            }
-        }
-    });
+        },
+    );
 }
 
 #[test]
 fn a_password_keeps_everybody_out() {
     on_doors(&[DOOR], &["--requirepass", "secret"], |server| {
-        for request in ["GET 1 c k\n", "PUT 1 c k dg==\n", "SUB 1 c k\n", "LIST 1 c\n"] {
+        for request in [
+            "GET 1 c k\n",
+            "PUT 1 c k dg==\n",
+            "SUB 1 c k\n",
+            "LIST 1 c\n",
+        ] {
             assert_eq!(ask(server, request), "1 FAILED\n", "{request}");
         }
         let lines = "AUTH 1 c secret\nPUT 2 c k dg==\nLIST 3 c\n";
@@ -345,6 +360,8 @@ fn a_subscriber_that_leaves_is_forgotten() {
     on_doors(&[DOOR], &[], |server| {
         let wire = subscriber(server, "c", "k");
         drop(wire);
-        until("the subscription ends", || ask(server, "UNSUB 1 c k\n") == "1 FAILED\n");
+        until("the subscription ends", || {
+            ask(server, "UNSUB 1 c k\n") == "1 FAILED\n"
+        });
     });
 }

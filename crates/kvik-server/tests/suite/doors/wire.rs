@@ -19,7 +19,9 @@ impl RawWire {
     pub(super) fn open(server: &Server, door: usize) -> Self {
         let stream = TcpStream::connect(server.addresses()[door]).expect("a server that listens");
         stream.set_nodelay(true).expect("a socket option");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a socket option");
         Self { stream }
     }
 
@@ -58,14 +60,20 @@ impl RawWire {
     }
 
     pub(super) fn finish(&self) {
-        self.stream.shutdown(Shutdown::Write).expect("an open socket");
+        self.stream
+            .shutdown(Shutdown::Write)
+            .expect("an open socket");
     }
 
     /// Whether nothing comes for a while, neither bytes nor an end.
     pub(super) fn is_quiet(&mut self, for_ms: u64) -> bool {
-        self.stream.set_read_timeout(Some(Duration::from_millis(for_ms))).expect("an option");
+        self.stream
+            .set_read_timeout(Some(Duration::from_millis(for_ms)))
+            .expect("an option");
         let heard = self.stream.peek(&mut [0]);
-        self.stream.set_read_timeout(Some(PATIENCE)).expect("an option");
+        self.stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("an option");
         heard.is_err()
     }
 }
