@@ -6,7 +6,7 @@
 use kvik_server::codec::{CodecSettings, Speech};
 use libfuzzer_sys::fuzz_target;
 
-#[path = "door.rs"]
+#[path = "../door.rs"]
 mod door;
 
 fuzz_target!(|data: &[u8]| door::check(Speech::Neks, &CodecSettings::default(), data));

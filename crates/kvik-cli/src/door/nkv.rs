@@ -35,11 +35,10 @@ impl NkvLink {
 
     /// The same with the output lines of nkv-client.
     pub(crate) fn in_guise(place: &Place) -> Self {
-        Self {
-            is_guise: true,
-            client: format!("rust-nkv-client-{:032x}", std::process::id()),
-            ..Self::to(place)
-        }
+        let mut link = Self::to(place);
+        link.is_guise = true;
+        link.client = format!("rust-nkv-client-{:032x}", std::process::id());
+        link
     }
 
     fn id(&mut self) -> String {

@@ -201,12 +201,12 @@ impl Nkv {
 
     /// What the connection waits for when there is no more input.
     fn idle(&self, tail: Tail) -> BatchEnd {
-        if !self.tied.is_empty() {
-            return BatchEnd::Silence(RENEWED_MS);
-        }
-        match self.streams.is_empty() && (self.is_begun || tail == Tail::Last) {
-            true => BatchEnd::Close,
-            false => BatchEnd::Incomplete(0),
+        let is_kept = !self.streams.is_empty() || !self.is_begun;
+        match tail {
+            Tail::Last => BatchEnd::Close,
+            _ if !self.tied.is_empty() => BatchEnd::Silence(RENEWED_MS),
+            _ if is_kept => BatchEnd::Incomplete(0),
+            _ => BatchEnd::Close,
         }
     }
 
@@ -275,11 +275,11 @@ impl Nkv {
                         let notes: [&[u8]; 2] = [&index, &[u8::from(was_gone)]];
                         batch.push_noting(NEWS, self.database, &[b"GET", &key], &notes);
                     }
-                    Some(NewsItem::BatchEnd(Ending::Unsubscribed)) => {
+                    Some(NewsItem::End(Ending::Unsubscribed)) => {
                         batch.note(ENDED, self.database, &[&index]);
                         stream.is_over = true;
                     }
-                    Some(NewsItem::BatchEnd(Ending::Replaced)) => return Some(BatchEnd::Close),
+                    Some(NewsItem::End(Ending::Replaced)) => return Some(BatchEnd::Close),
                 }
             }
         }

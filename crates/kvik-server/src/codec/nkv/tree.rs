@@ -83,7 +83,7 @@ pub(super) enum NewsItem {
     /// The value of a key, which has been gone meanwhile if so.
     Key { key: Name, was_gone: bool },
     /// That it is a subscriber no more.
-    BatchEnd(Ending),
+    End(Ending),
 }
 
 impl Trees {
@@ -378,7 +378,7 @@ impl Subscriber {
                 let was_gone = news.keys.remove(&key).unwrap_or(false);
                 Some(NewsItem::Key { key, was_gone })
             }
-            None => news.end.take().map(NewsItem::BatchEnd),
+            None => news.end.take().map(NewsItem::End),
         }
     }
 
@@ -447,7 +447,7 @@ mod tests {
                 NewsItem::Key { key, was_gone } => {
                     format!("{}{}", text(&key), if was_gone { " gone" } else { "" })
                 }
-                NewsItem::BatchEnd(ending) => format!("{ending:?}"),
+                NewsItem::End(ending) => format!("{ending:?}"),
             })
             .collect()
     }
