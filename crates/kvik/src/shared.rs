@@ -222,6 +222,7 @@ impl Shared {
             changes::tell(&**observer, unit);
             if !self.is_logged() {
                 unit.clear();
+                return Lsn::ZERO;
             }
         }
         let Some(log) = self.log.get().filter(|_| !unit.is_empty()) else {
