@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize,
 use parking_lot::{Mutex, RwLock};
 
 use crate::mail::{Mailbox, Message, NoMailbox};
+use crate::tracking::ClientTracking;
 
 /// The kind of a client's connection, the `TYPE` of CLIENT LIST and CLIENT KILL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,8 @@ pub struct Client {
     pub no_touch: AtomicBool,
     /// `CLIENT CAPA redirect`.
     pub can_redirect: AtomicBool,
+    /// Whether it keeps copies of keys, and who is told.
+    pub tracking: ClientTracking,
     /// Index of the serving thread.
     pub thread: AtomicU16,
     names: RwLock<Names>,
@@ -145,6 +148,7 @@ impl Client {
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             can_redirect: AtomicBool::new(false),
+            tracking: ClientTracking::default(),
             thread: AtomicU16::new(origin.thread),
             names: RwLock::new(Names {
                 user: "default".into(),
@@ -197,6 +201,15 @@ impl Client {
                 .iter()
                 .map(|bytes| bytes.load(Ordering::Relaxed))
                 .sum::<usize>()
+    }
+
+    /// The client that is told of stale keys in its place: 0 if it is told itself, -1 if it keeps
+    /// no copies.
+    pub fn redirect(&self) -> i64 {
+        match self.tracking.is_on() {
+            true => self.tracking.redirect() as i64,
+            false => -1,
+        }
     }
 
     /// Whether it runs on this machine.

@@ -16,6 +16,7 @@ use crate::random::Random;
 use crate::rates::Rates;
 use crate::settings::Settings;
 use crate::stats::Stats;
+use crate::tracking::Tracking;
 use parking_lot::Mutex;
 
 /// The state that all sessions of one store share.
@@ -24,6 +25,8 @@ pub struct Engine {
     pub settings: Settings,
     /// Connected clients.
     pub clients: Clients,
+    /// Clients that keep copies of keys.
+    pub tracking: Tracking,
     /// Counters.
     pub stats: Stats,
     /// Slow and large commands.
@@ -58,6 +61,7 @@ impl Engine {
         Self {
             settings: Settings::default(),
             clients: Clients::default(),
+            tracking: Tracking::default(),
             stats: Stats::default(),
             command_log: CommandLog::default(),
             latency: LatencyMonitor::default(),

@@ -34,6 +34,7 @@ pub mod save;
 pub mod session;
 mod settings;
 pub mod stats;
+pub mod tracking;
 
 pub use ctx::Ctx;
 pub use declare::{Command, table};

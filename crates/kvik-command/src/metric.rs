@@ -293,6 +293,7 @@ metrics! {
         "connected_clients", "Clients connected.", |look| number(look.engine.clients.len() as u64);
         "maxclients", "Clients that may be connected.", |look| look.fact("maxclients");
         "blocked_clients", "Clients waiting in a blocking command.", |_| number(0);
+        "tracking_clients", "Clients that keep copies of keys and are told when one is stale.", |look| number(look.engine.tracking.clients() as u64);
         "watching_clients", "Clients that watch keys.", |look| number(look.transactions.watching as u64);
         "total_watched_keys", "Keys watched.", |look| number(look.transactions.watched as u64);
         "clients_in_multi", "Clients that queue a transaction.", |look| number(look.transactions.queueing as u64);
@@ -448,6 +449,9 @@ metrics! {
         "keyspace_hits", "Reads that found their key.", |look| number(look.totals.hits);
         "keyspace_misses", "Reads that did not.", |look| number(look.totals.misses);
         "migrate_cached_sockets", "Sockets kept open for MIGRATE, which there is not.", |_| number(0);
+        "tracking_total_keys", "Keys of which clients keep copies, as far as they are told by key.", |look| number(look.engine.tracking.keys() as u64);
+        "tracking_total_items", "Pairs of such a key and a client.", |look| number(look.engine.tracking.items() as u64);
+        "tracking_total_prefixes", "Prefixes of keys whose changes clients are told of.", |look| number(look.engine.tracking.prefixes() as u64);
         "deferred_commands", "Times a command was put off because its keys were in use.", |look| number(look.totals.deferred);
         "total_error_replies", "Error replies.", |look| number(look.totals.errors);
         "client_query_buffer_limit_disconnections", "Clients closed for their unfinished input.", |look| {

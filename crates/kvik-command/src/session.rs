@@ -10,6 +10,7 @@ use kvik_store::{KeyspaceId, WatchToken};
 use crate::client::{Client, NOT_IN_MULTI};
 use crate::declare::Command;
 use crate::persistence::Waiting;
+use crate::tracking::SessionTracking;
 
 /// The state of one client between commands. Owned by whoever runs its commands, one at a time.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub struct Session {
     pub internal: bool,
     /// The event that its next command waits for.
     pub waiting: Option<Waiting>,
+    /// Which of its reads are tracked for its cache.
+    pub tracking: SessionTracking,
     /// A watch that has ended and whose keys still know of it; the executor tells them.
     pub released: Option<Watch>,
 }
@@ -97,6 +100,7 @@ impl Session {
             close: false,
             internal: false,
             waiting: None,
+            tracking: SessionTracking::default(),
             released: None,
         }
     }

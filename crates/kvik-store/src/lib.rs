@@ -71,7 +71,9 @@ pub use guard::{Guard, Stripes};
 pub use hash::change::HashMut;
 pub use hash::{Field, HashRef};
 pub use image::{ImageSink, SharedValue};
-pub use interests::{ChangedKey, LineChange, ReadyKey, Waiter, Wanted, WatchToken, next_turn};
+pub use interests::{
+    ChangedKey, LineChange, ReadyKey, TrackedChange, Waiter, Wanted, WatchToken, next_turn,
+};
 pub use kind::{Encoding, Kind, WrongKind};
 pub use layout::{Cursor, Key, KeyHash, KeyspaceId, Layout};
 pub use limits::Limits;

@@ -135,10 +135,10 @@ impl Stripe {
         self.interests.take_changed()
     }
 
-    /// Reports every change of any key from here on, or only those of
-    /// [tracked](crate::Guard::track) ones.
-    pub fn report_changes(&mut self, all: bool) {
-        self.interests.report_all(all);
+    /// Reports one of the [tracked](crate::Guard::track) keys as if it had changed. Says whether
+    /// there was one.
+    pub fn evict_tracked(&mut self, random: u64) -> bool {
+        self.interests.evict_tracked(random)
     }
 
     /// Whether a waiter needs other stripes to be served.

@@ -23,6 +23,7 @@ mod in_turn;
 use std::cell::RefCell;
 use std::mem;
 
+use kvik_command::tracking::Staleness;
 use kvik_log::{Lsn, Unit};
 use kvik_store::{Aftermath, ChangedKey, EventClasses, Guard, KeyspaceId, Mode, ReadyKey, Stripes};
 
@@ -147,6 +148,8 @@ pub(crate) struct Section<'a> {
     reads: bool,
     /// The events that somebody wants to hear of.
     wanted: EventClasses,
+    /// The client at work; 0 if there is none.
+    pub(crate) writer: u64,
     /// Nearly always nothing, and then one word.
     departures: Option<Box<Departures>>,
 }
@@ -156,8 +159,10 @@ pub(crate) struct Section<'a> {
 struct Departures {
     /// Memory to free, and events to tell.
     aftermath: Aftermath,
-    /// Changes that are reported, in their order.
+    /// Tracked keys that have changed, in the order of the changes.
     changed: Vec<ChangedKey>,
+    /// Copies of keys that are stale; told when the stripes have been let go.
+    stale: Staleness,
 }
 
 /// How the keys that a guard finds are marked as used.
@@ -215,6 +220,7 @@ impl<'a> Section<'a> {
             mode: rules.mode,
             reads: L::SHARED,
             wanted: rules.wanted,
+            writer: 0,
             departures: None,
         };
         let result = work(&mut section, &mut held);
@@ -245,6 +251,7 @@ impl<'a> Section<'a> {
             mode: rules.mode,
             reads: false,
             wanted: rules.wanted,
+            writer: 0,
             departures: None,
         };
         let result = work(&mut section, &mut held);
@@ -274,7 +281,11 @@ impl<'a> Section<'a> {
             true => self.hand_over(reach).max(held.passed()),
             false => Lsn::ZERO,
         };
-        (lsn, self.departures.take())
+        let mut departures = self.departures.take();
+        if let Some(departures) = &mut departures {
+            departures.depart(self.shared, self.writer, lsn);
+        }
+        (lsn, departures)
     }
 
     /// Looks at what those who are interested in keys are to be told, inside the section that has
@@ -370,13 +381,32 @@ impl<'a> Section<'a> {
 }
 
 impl Departures {
+    /// Prepares what is told, and tells of events, while the stripes are held.
+    #[inline(never)]
+    fn depart(&mut self, shared: &Shared, writer: u64, lsn: Lsn) {
+        let lsn = match shared.log() {
+            Some(log) if log.is_synchronous() => lsn.get(),
+            _ => 0,
+        };
+        self.stale = Staleness {
+            tracked: mem::take(&mut self.changed),
+            changed: self.aftermath.changed.drain(..).map(|(_, key)| key).collect(),
+            flushed: self.aftermath.flushed,
+            writer,
+            lsn,
+        };
+    }
+
     #[inline(never)]
     fn deliver(self, shared: &Shared) {
+        let engine = &shared.engine;
+        if !self.stale.is_empty() {
+            engine.tracking.tell(&self.stale, &engine.clients);
+        }
         let garbage = self.aftermath.garbage;
         if !garbage.is_empty() {
             shared.stripes.alarm.discard(garbage);
         }
-        drop(self.changed);
     }
 }
 

@@ -30,7 +30,6 @@ const NO_TLS: &str = "TLS is not built yet";
 const NO_ACL: &str = "ACL users are not built yet";
 const NO_EVICTION: &str = "eviction is not built yet";
 const NO_SCRIPTS: &str = "scripts are not built yet";
-const NO_TRACKING: &str = "client tracking is not built yet";
 const NO_BACKGROUND_FREE: &str = "memory is freed where it is released so far";
 const NO_LIST_COMPRESSION: &str = "the nodes of lists are not compressed";
 const NO_DEFRAG: &str = "kvik's storage does not fragment the allocator";
@@ -215,7 +214,7 @@ table! {
     LatencyTracking = yes_no("latency-tracking", "yes").partly("INFO latencystats is not built yet").sets(|to, it| to.latency_tracking.store(it.is_on(), Relaxed)), "Keep a latency histogram per command.";
     LatencyTrackingInfoPercentiles = row("latency-tracking-info-percentiles", Percentiles, "50 99 99.9").pending("INFO latencystats is not built yet"), "Percentiles INFO shows of it.";
     NotifyKeyspaceEvents = row("notify-keyspace-events", Events, "").pending("publish and subscribe are not built yet").sets(|to, it| to.notify_of(it.events())), "Classes of keyspace events to publish.";
-    TrackingTableMaxKeys = int("tracking-table-max-keys", "1000000", 0, MAX).pending(NO_TRACKING), "Keys remembered for client side caches.";
+    TrackingTableMaxKeys = int("tracking-table-max-keys", "1000000", 0, MAX).sets(|to, it| to.tracking_table_max_keys.store(it.number(), Relaxed)), "Keys remembered for client side caches.";
     BusyReplyThreshold = int("busy-reply-threshold", "5000", 0, MAX).alias("lua-time-limit").pending(NO_SCRIPTS), "Milliseconds after which other clients learn that a script is running.";
     ImportMode = yes_no("import-mode", "no").pending("keys always expire"), "Keep expired keys while data is imported.";
 }

@@ -197,6 +197,9 @@ impl Executor {
         if session.released.is_some() {
             self.release(session);
         }
+        if session.tracking.is_chosen && outcome == Outcome::Done {
+            end_choice(session, prepared.command());
+        }
         outcome
     }
 
@@ -246,7 +249,9 @@ impl Executor {
         session.take_transaction();
         session.unwatch();
         self.release(session);
-        self.shared.engine.clients.remove(session.client.id);
+        let engine = &self.shared.engine;
+        engine.tracking.stop(session, &engine.settings);
+        engine.clients.remove(session.client.id);
     }
 
     /// Tells the keys of a watch that it has ended.
@@ -267,6 +272,15 @@ impl Executor {
                 }
             });
         });
+    }
+}
+
+/// Ends CLIENT CACHING, which holds for one command, or for a transaction.
+#[cold]
+fn end_choice(session: &mut Session, command: Option<&Command>) {
+    let is_client = command.is_some_and(|command| command.name().starts_with("CLIENT"));
+    if !is_client && session.transaction.is_none() {
+        session.tracking.is_chosen = false;
     }
 }
 
