@@ -12,6 +12,7 @@ use crate::latency::LatencyMonitor;
 use crate::pause::Pause;
 use crate::persistence::{NoPersistence, Persistence};
 use crate::prefix_jobs::PrefixJobs;
+use crate::pubsub::PubSub;
 use crate::random::Random;
 use crate::rates::Rates;
 use crate::settings::Settings;
@@ -25,6 +26,8 @@ pub struct Engine {
     pub settings: Settings,
     /// Connected clients.
     pub clients: Clients,
+    /// Channels and who listens to them.
+    pub pubsub: PubSub,
     /// Clients that keep copies of keys.
     pub tracking: Tracking,
     /// Counters.
@@ -61,6 +64,7 @@ impl Engine {
         Self {
             settings: Settings::default(),
             clients: Clients::default(),
+            pubsub: PubSub::default(),
             tracking: Tracking::default(),
             stats: Stats::default(),
             command_log: CommandLog::default(),

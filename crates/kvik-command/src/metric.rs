@@ -10,6 +10,7 @@ use crate::client::NOT_IN_MULTI;
 use crate::engine::Engine;
 use crate::gate::Closure;
 use crate::host::{Fact, ProcessUsage};
+use crate::pubsub::Hearing;
 use crate::persistence::{Loading, LogStatus, Status};
 use crate::stats::Totals;
 use crate::{REDIS_VERSION, VERSION};
@@ -109,6 +110,8 @@ pub struct Look<'a> {
     pub client_bytes: u64,
     /// Clients inside MULTI, and clients that watch keys, with the number of keys.
     pub transactions: Transactions,
+    /// Clients that listen to channels.
+    pub listening: usize,
 }
 
 /// How many clients are in the middle of something.
@@ -145,12 +148,13 @@ impl<'a> Look<'a> {
     pub fn new(engine: &'a Engine, now_us: u64, data_bytes: u64) -> Self {
         let clients = engine.clients.all();
         let mut transactions = Transactions::default();
-        let mut client_bytes = 0;
+        let (mut client_bytes, mut listening) = (0, 0);
         for client in &clients {
             let watched = client.watched.load(Relaxed);
             transactions.queueing += usize::from(client.queued.load(Relaxed) != NOT_IN_MULTI);
             transactions.watching += usize::from(watched > 0);
             transactions.watched += watched;
+            listening += usize::from(client.is_subscribed());
             client_bytes += client.memory_bytes() as u64;
         }
         engine.rates.note_memory(data_bytes + client_bytes);
@@ -164,6 +168,7 @@ impl<'a> Look<'a> {
             data_bytes,
             client_bytes,
             transactions,
+            listening,
         }
     }
 
@@ -295,6 +300,7 @@ metrics! {
         "blocked_clients", "Clients waiting in a blocking command.", |_| number(0);
         "tracking_clients", "Clients that keep copies of keys and are told when one is stale.", |look| number(look.engine.tracking.clients() as u64);
         "watching_clients", "Clients that watch keys.", |look| number(look.transactions.watching as u64);
+        "pubsub_clients", "Clients that listen to channels.", |look| number(look.listening as u64);
         "total_watched_keys", "Keys watched.", |look| number(look.transactions.watched as u64);
         "clients_in_multi", "Clients that queue a transaction.", |look| number(look.transactions.queueing as u64);
     }
@@ -449,6 +455,15 @@ metrics! {
         "keyspace_hits", "Reads that found their key.", |look| number(look.totals.hits);
         "keyspace_misses", "Reads that did not.", |look| number(look.totals.misses);
         "migrate_cached_sockets", "Sockets kept open for MIGRATE, which there is not.", |_| number(0);
+        "pubsub_channels", "Channels that somebody listens to.", |look| {
+            number(look.engine.pubsub.count(Hearing::Channel) as u64)
+        };
+        "pubsub_patterns", "Patterns that somebody listens to.", |look| {
+            number(look.engine.pubsub.count(Hearing::Pattern) as u64)
+        };
+        "pubsubshard_channels", "Shard channels that somebody listens to.", |look| {
+            number(look.engine.pubsub.count(Hearing::ShardChannel) as u64)
+        };
         "tracking_total_keys", "Keys of which clients keep copies, as far as they are told by key.", |look| number(look.engine.tracking.keys() as u64);
         "tracking_total_items", "Pairs of such a key and a client.", |look| number(look.engine.tracking.items() as u64);
         "tracking_total_prefixes", "Prefixes of keys whose changes clients are told of.", |look| number(look.engine.tracking.prefixes() as u64);

@@ -23,6 +23,7 @@ mod in_turn;
 use std::cell::RefCell;
 use std::mem;
 
+use kvik_command::pubsub::{Publication, Rings};
 use kvik_command::tracking::Staleness;
 use kvik_log::{Lsn, Unit};
 use kvik_store::{Aftermath, ChangedKey, EventClasses, Guard, KeyspaceId, Mode, ReadyKey, Stripes};
@@ -157,8 +158,12 @@ pub(crate) struct Section<'a> {
 /// Effects on others that leave when the stripes have been let go.
 #[derive(Default)]
 struct Departures {
-    /// Memory to free, and events to tell.
+    /// Memory to free, and events and changes to tell.
     aftermath: Aftermath,
+    /// Messages that commands have published.
+    publications: Vec<Publication>,
+    /// The threads to be woken for messages.
+    rings: Rings,
     /// Tracked keys that have changed, in the order of the changes.
     changed: Vec<ChangedKey>,
     /// Copies of keys that are stale; told when the stripes have been let go.
@@ -288,6 +293,13 @@ impl<'a> Section<'a> {
         (lsn, departures)
     }
 
+    /// Publishes a message when the section ends. Nobody gets it before the effects so far may be
+    /// told.
+    pub(crate) fn publish(&mut self, publication: Publication) {
+        let departures = self.departures.get_or_insert_default();
+        departures.publications.push(publication);
+    }
+
     /// Looks at what those who are interested in keys are to be told, inside the section that has
     /// changed them.
     #[cold]
@@ -381,24 +393,38 @@ impl<'a> Section<'a> {
 }
 
 impl Departures {
-    /// Prepares what is told, and tells of events, while the stripes are held.
+    /// Gives messages and events to their listeners while the stripes are held, so that those about
+    /// a key keep the order of its changes, and prepares what is told about copies.
     #[inline(never)]
     fn depart(&mut self, shared: &Shared, writer: u64, lsn: Lsn) {
         let lsn = match shared.log() {
             Some(log) if log.is_synchronous() => lsn.get(),
             _ => 0,
         };
+        let (engine, aftermath) = (&shared.engine, &mut self.aftermath);
+        let classes = engine.settings.notified_events();
+        for event in aftermath.events.drain(..) {
+            engine.pubsub.notify(&event, classes, lsn, &mut self.rings);
+        }
+        for publication in self.publications.drain(..) {
+            engine
+                .pubsub
+                .publish_later(&publication, lsn, &mut self.rings);
+        }
+        let changed = aftermath.changed.drain(..);
         self.stale = Staleness {
             tracked: mem::take(&mut self.changed),
-            changed: self.aftermath.changed.drain(..).map(|(_, key)| key).collect(),
-            flushed: self.aftermath.flushed,
+            changed: changed.map(|(_, key)| key).collect(),
+            flushed: aftermath.flushed,
             writer,
             lsn,
         };
     }
 
+    /// Wakes who listens, tells who caches, and lets go of what is to be freed.
     #[inline(never)]
-    fn deliver(self, shared: &Shared) {
+    fn deliver(mut self, shared: &Shared) {
+        self.rings.ring();
         let engine = &shared.engine;
         if !self.stale.is_empty() {
             engine.tracking.tell(&self.stale, &engine.clients);

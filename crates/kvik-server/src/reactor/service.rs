@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kvik::{Db, Executor, Message, Patience};
+use kvik_command::pubsub::Seat;
 use kvik_resp::Output;
 use kvik_rope::IncomingRope;
 use socket2::Socket;
@@ -324,6 +325,9 @@ impl Service {
         }
         let (mut out, mut lsn) = (self.driver.buffer(), 0);
         while let Some(push) = connection.pushes.pop_front() {
+            if !push.suits(&connection.session) {
+                continue;
+            }
             push.write(connection.session.protocol, &mut out);
             lsn = lsn.max(push.lsn());
             if out.len() >= FLUSH_BYTES {
@@ -332,6 +336,18 @@ impl Service {
             }
         }
         self.send(connection, out, lsn);
+    }
+
+    /// Sends messages of channels.
+    pub(super) fn send_news(
+        &mut self,
+        connection: &mut Connection,
+        news: Output,
+        lsn: u64,
+    ) -> Fate {
+        self.send(connection, news, lsn);
+        let unsent = self.unsent(connection);
+        self.check_after_run(connection, unsent)
     }
 
     // What a connection waits for.
@@ -425,7 +441,7 @@ impl Service {
         if Patrol::is_much(unsent) {
             return self.check(connection, unsent);
         }
-        if unsent > 0 && self.patrol.limits_output() {
+        if unsent > 0 && self.patrol.limits_output(connection) {
             self.set_alarm(connection, unsent);
         }
         Fate::Stays
@@ -500,6 +516,13 @@ impl Service {
     /// Begins with a connection whose socket the driver has adopted, and reads the mail that has
     /// come for it before.
     pub(super) fn begin(&mut self, connection: &mut Connection) -> Fate {
+        let seat = Seat {
+            outlet: Arc::clone(&self.inbox.outlet),
+            place: connection.id.place(),
+        };
+        // From here on its channels' messages come here; those before are in the letterbox.
+        let pubsub = &self.db.engine().pubsub;
+        pubsub.relocate(&mut connection.session, Some(seat));
         let queue = &self.inbox.mail;
         let messages = connection.letterbox.settle(queue, connection.id);
         self.set_alarm(connection, 0);

@@ -14,9 +14,11 @@
 )]
 
 mod acts;
+mod caching;
 mod concurrent;
 mod exchange;
 mod model;
+mod notifications;
 mod reactor;
 mod scan;
 mod target;

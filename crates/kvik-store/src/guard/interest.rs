@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Guard;
-use crate::interests::{LineChange, Waiter, Wanted, WatchToken};
+use crate::interests::{LineChange, TrackedChange, Waiter, Wanted, WatchToken};
 use crate::layout::KeyspaceId;
 
 impl Guard<'_> {
