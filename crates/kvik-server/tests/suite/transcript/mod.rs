@@ -18,8 +18,8 @@ pub(crate) use play::{play_all, play_alone, sent_commands, told_cases};
 
 /// One `== name` section: starts from an empty keyspace and a fresh session.
 #[derive(Debug)]
-struct Case {
-    name: String,
+pub(crate) struct Case {
+    pub(crate) name: String,
     line: usize,
     needs: Vec<Need>,
     steps: Vec<Step>,
