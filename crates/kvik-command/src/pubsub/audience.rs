@@ -19,7 +19,7 @@ pub struct Seat {
 /// The listeners of one channel.
 #[derive(Debug, Default)]
 pub(super) struct Audience {
-    groups: Vec<Group>,
+    rows: Vec<SeatRow>,
     /// Clients that no thread serves at present: those inside this process, and connections on
     /// their way to another thread.
     others: Vec<Arc<Client>>,
@@ -27,7 +27,7 @@ pub(super) struct Audience {
 
 /// The listeners at one thread.
 #[derive(Debug)]
-struct Group {
+struct SeatRow {
     outlet: Arc<Outlet>,
     /// Ascending. Messages on their way refer to the list as it was when they were published.
     places: Arc<Vec<u64>>,
@@ -36,12 +36,12 @@ struct Group {
 impl Audience {
     /// How many they are.
     pub(super) fn len(&self) -> usize {
-        let seated: usize = self.groups.iter().map(|group| group.places.len()).sum();
+        let seated: usize = self.rows.iter().map(|row| row.places.len()).sum();
         seated + self.others.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.others.is_empty()
+        self.rows.is_empty() && self.others.is_empty()
     }
 
     /// Adds a client that is not among them.
@@ -49,14 +49,14 @@ impl Audience {
         let Some(seat) = seat else {
             return self.others.push(Arc::clone(client));
         };
-        let group = self.groups.iter_mut().find(|group| group.is_at(seat));
-        match group {
-            Some(group) => {
-                let places = Arc::make_mut(&mut group.places);
+        let row = self.rows.iter_mut().find(|row| row.is_at(seat));
+        match row {
+            Some(row) => {
+                let places = Arc::make_mut(&mut row.places);
                 let at = places.partition_point(|place| *place < seat.place);
                 places.insert(at, seat.place);
             }
-            None => self.groups.push(Group {
+            None => self.rows.push(SeatRow {
                 outlet: Arc::clone(&seat.outlet),
                 places: Arc::new(vec![seat.place]),
             }),
@@ -68,27 +68,27 @@ impl Audience {
         let Some(seat) = seat else {
             return self.others.retain(|other| other.id != client.id);
         };
-        let Some(at) = self.groups.iter().position(|group| group.is_at(seat)) else {
+        let Some(at) = self.rows.iter().position(|row| row.is_at(seat)) else {
             return;
         };
-        let places = Arc::make_mut(&mut self.groups[at].places);
+        let places = Arc::make_mut(&mut self.rows[at].places);
         if let Ok(found) = places.binary_search(&seat.place) {
             places.remove(found);
         }
         if places.is_empty() {
-            self.groups.swap_remove(at);
+            self.rows.swap_remove(at);
         }
     }
 
     /// Gives them a message. Returns how many they are.
     pub(super) fn tell(&self, push: &Push, rings: &mut Rings) -> usize {
-        for group in &self.groups {
-            let is_first = group.outlet.put(Delivery {
-                places: Arc::clone(&group.places),
+        for row in &self.rows {
+            let is_first = row.outlet.put(Delivery {
+                places: Arc::clone(&row.places),
                 push: push.clone(),
             });
             if is_first {
-                rings.note(&group.outlet);
+                rings.note(&row.outlet);
             }
         }
         for client in &self.others {
@@ -98,7 +98,7 @@ impl Audience {
     }
 }
 
-impl Group {
+impl SeatRow {
     fn is_at(&self, seat: &Seat) -> bool {
         Arc::ptr_eq(&self.outlet, &seat.outlet)
     }

@@ -9,7 +9,7 @@
 //! | operation | cost |
 //! |---|---|
 //! | publish | one hash, one lock; a step for each thread with listeners, and for each pattern |
-//! | subscribe, unsubscribe | one hash, one lock, a move in the list of the channel's listeners at that thread |
+//! | subscribe, unsubscribe | one hash, one lock, a move in the list of the thread's listeners |
 //!
 //! **Leaving.** What was published before a client leaves a channel is its own, though its thread
 //! may not have written it yet: it is written before the reply to the command by which it leaves
@@ -76,17 +76,17 @@ impl Publication {
 pub struct PubSub {
     channels: Registry,
     shard_channels: Registry,
-    patterns: RwLock<Names>,
+    patterns: RwLock<Audiences>,
     /// How many patterns there are.
     pattern_count: AtomicUsize,
 }
 
-type Names = HashMap<Arc<[u8]>, Audience, RandomState>;
+type Audiences = HashMap<Arc<[u8]>, Audience, RandomState>;
 
 /// The channels of one kind.
 #[derive(Debug)]
 struct Registry {
-    shards: Box<[Mutex<Names>]>,
+    shards: Box<[Mutex<Audiences>]>,
     hasher: RandomState,
 }
 
@@ -103,13 +103,7 @@ impl Default for Registry {
 impl PubSub {
     /// Publishes a message and wakes the threads of its listeners. Returns how many there are.
     pub fn publish(&self, channel: &[u8], payload: &[u8]) -> usize {
-        self.publish_to(
-            Hearing::Channel,
-            channel,
-            payload,
-            0,
-            &mut Rings::default(),
-        )
+        self.publish_to(Hearing::Channel, channel, payload, 0, &mut Rings::default())
     }
 
     /// Publishes a message that reveals effects up to the log position `lsn`; the caller wakes the
@@ -250,7 +244,7 @@ impl PubSub {
             session.heard = 0;
             return;
         };
-        let move_in = |names: &mut Names, name: &Arc<[u8]>| {
+        let move_in = |names: &mut Audiences, name: &Arc<[u8]>| {
             if let Some(audience) = names.get_mut(name) {
                 audience.leave(&client, before.as_ref());
                 audience.join(&client, seat.as_ref());
@@ -283,7 +277,7 @@ impl PubSub {
         &self,
         hearing: Hearing,
         name: &[u8],
-        change: impl FnOnce(&mut Names) -> R,
+        change: impl FnOnce(&mut Audiences) -> R,
     ) -> R {
         let registry = match hearing {
             Hearing::Channel => &self.channels,
@@ -342,7 +336,7 @@ impl Registry {
         self.hasher.hash_one(name) as usize % SHARDS
     }
 
-    fn shard(&self, name: &[u8]) -> &Mutex<Names> {
+    fn shard(&self, name: &[u8]) -> &Mutex<Audiences> {
         &self.shards[self.shard_of(name)]
     }
 
@@ -362,10 +356,10 @@ impl Registry {
 }
 
 /// Some shards of a registry.
-struct LockedShards<'a>(Vec<Option<MutexGuard<'a, Names>>>);
+struct LockedShards<'a>(Vec<Option<MutexGuard<'a, Audiences>>>);
 
 impl LockedShards<'_> {
-    fn of(&mut self, shard: usize) -> &mut Names {
+    fn of(&mut self, shard: usize) -> &mut Audiences {
         self.0[shard]
             .as_deref_mut()
             .expect("the shards of all names are locked")
@@ -373,7 +367,7 @@ impl LockedShards<'_> {
 }
 
 /// Takes a client out of the listeners of a name, which ends with its last one.
-fn leave(names: &mut Names, name: &[u8], client: &crate::client::Client, seat: Option<&Seat>) {
+fn leave(names: &mut Audiences, name: &[u8], client: &crate::client::Client, seat: Option<&Seat>) {
     let Some(audience) = names.get_mut(name) else {
         return;
     };

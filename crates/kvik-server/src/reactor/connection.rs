@@ -141,7 +141,11 @@ impl Connection {
             && !self.finished
             && self.held.is_empty()
             && !self.input.is_incoming_lent()
-            && self.session.subscriptions.as_ref().is_none_or(|it| it.len() <= MOVABLE_SUBSCRIPTIONS)
+            && self
+                .session
+                .subscriptions
+                .as_ref()
+                .is_none_or(|it| it.len() <= MOVABLE_SUBSCRIPTIONS)
     }
 
     /// Shows others how much of its input waits.

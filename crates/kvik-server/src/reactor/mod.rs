@@ -246,8 +246,8 @@ impl Reactor {
         }
     }
 
-    /// Hands out the messages of channels that have come. It is done before each wait, as the thread
-    /// is not woken for what it has published itself.
+    /// Hands out the messages of channels that have come. It is done before each wait, as the
+    /// thread is not woken for what it has published itself.
     #[inline]
     fn fan_out(&mut self) {
         if self.service.inbox.outlet.is_empty() {

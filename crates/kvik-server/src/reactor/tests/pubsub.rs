@@ -246,7 +246,9 @@ fn large_messages_and_many_listeners_arrive_whole() {
                 client
             })
             .collect();
-        let mut new: Vec<_> = (0..70).map(|_| listening(server, "SUBSCRIBE a", 1)).collect();
+        let mut new: Vec<_> = (0..70)
+            .map(|_| listening(server, "SUBSCRIBE a", 1))
+            .collect();
         let mut control = Client::of(server);
         for len in [1, 5000, 100_000] {
             let payload = "y".repeat(len);
