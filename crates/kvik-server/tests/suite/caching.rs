@@ -10,7 +10,7 @@ use std::thread;
 use kvik_resp::Value;
 use kvik_server::Server;
 
-use crate::reactor::{on_each, open, until};
+use crate::reactor::{on_each, until};
 use crate::target::Wire;
 
 const KEYS: usize = 12;
@@ -29,8 +29,8 @@ struct Cacher {
 }
 
 impl Cacher {
-    fn new(server: &Server, tracking: &str, seed: u64) -> Self {
-        let mut wire = open(server);
+    fn new(port: u16, tracking: &str, seed: u64) -> Self {
+        let mut wire = Wire::open(port);
         wire.ask("HELLO 3");
         let reply = wire.ask(&format!("CLIENT TRACKING ON {tracking}"));
         assert_eq!(reply.as_str(), Some("OK"), "{tracking}");
@@ -108,8 +108,8 @@ impl Cacher {
     }
 }
 
-fn write(server: &Server, writer: usize) {
-    let mut wire = open(server);
+fn write(port: u16, writer: usize) {
+    let mut wire = Wire::open(port);
     let mut random = writer as u64;
     for number in 0..WRITES {
         random = random.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
@@ -144,6 +144,7 @@ fn copies_wait_for_the_log_and_are_not_stale() {
 }
 
 fn check(server: &Server, most: i64) {
+    let port = server.addresses()[0].port();
     let modes = ["", "BCAST", "OPTIN", "BCAST PREFIX key:1 PREFIX key:2", "NOLOOP"];
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -153,7 +154,7 @@ fn check(server: &Server, most: i64) {
             .map(|(seed, mode)| {
                 let is_over = &is_over;
                 scope.spawn(move || {
-                    let mut cacher = Cacher::new(server, mode, seed as u64);
+                    let mut cacher = Cacher::new(port, mode, seed as u64);
                     while !is_over.load(Ordering::Acquire) {
                         cacher.read();
                         cacher.ping();
@@ -163,13 +164,13 @@ fn check(server: &Server, most: i64) {
             })
             .collect();
         let writers: Vec<_> = (0..2)
-            .map(|writer| scope.spawn(move || write(server, writer)))
+            .map(|writer| scope.spawn(move || write(port, writer)))
             .collect();
         for writer in writers {
             writer.join().expect("a writer without fault");
         }
         is_over.store(true, Ordering::Release);
-        let mut control = open(server);
+        let mut control = Wire::open(port);
         for (mode, reader) in modes.iter().zip(readers) {
             let mut cacher = reader.join().expect("a reader without fault");
             if mode.contains("PREFIX") {
