@@ -334,6 +334,12 @@ impl<'g, T: Typed> Edit<'g, T> {
         }
     }
 
+    /// Whether changes are put into words for anybody.
+    #[inline]
+    pub(crate) fn is_told(&self) -> bool {
+        self.wants_effects() || self.is_noted()
+    }
+
     /// Has no event noted from here on. Returns what was to be, for
     /// [`note_again`](Self::note_again).
     pub(crate) fn note_nothing(&mut self) -> EventClasses {

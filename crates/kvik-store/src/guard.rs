@@ -155,6 +155,19 @@ impl<'a> Guard<'a> {
         std::mem::replace(&mut self.state.event, event)
     }
 
+    /// Notes events of these classes no more. Returns what was noted before, for
+    /// [`unmute`](Self::unmute).
+    pub fn mute(&mut self, classes: EventClasses) -> EventClasses {
+        let wanted = self.state.wanted;
+        self.state.wanted = wanted.without(classes);
+        wanted
+    }
+
+    /// Notes events of these classes again.
+    pub fn unmute(&mut self, wanted: EventClasses) {
+        self.state.wanted = wanted;
+    }
+
     /// Notes an event of a key that no change here does by itself.
     #[inline]
     pub fn note(&mut self, key: &[u8], event: &'static Event) {

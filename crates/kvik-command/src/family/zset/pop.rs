@@ -1,7 +1,7 @@
 //! ZPOPMIN, ZPOPMAX and ZMPOP: members from either end.
 
 use kvik_resp::{Args, Protocol};
-use kvik_store::Event;
+use kvik_store::{Event, EventClasses};
 
 use super::{reply_name, zset};
 use crate::{Ctx, Error};
@@ -32,6 +32,7 @@ pub(super) fn zpopmax(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn pop(ctx: &mut Ctx<'_>, end: End) -> Result<(), Error> {
     let args = ctx.args;
+    ctx.keys.mute(EventClasses::MISS);
     let count = match args.len() {
         2 => 1,
         3 => {
@@ -89,6 +90,7 @@ pub(in crate::family) fn take(
 
 pub(super) fn zmpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (keys, end, count) = options(ctx)?;
+    ctx.keys.mute(EventClasses::MISS);
     for key in keys {
         let Some(zset) = ctx.keys.read(key).map(zset).transpose()? else {
             continue;
