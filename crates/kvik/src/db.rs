@@ -10,6 +10,7 @@ use kvik_log::Disk;
 use kvik_resp::Value;
 use parking_lot::Mutex;
 
+use crate::changes::ChangeObserver;
 use crate::connection::Connection;
 use crate::effects::{EffectLog, Unit};
 use crate::executor::Executor;
@@ -102,6 +103,12 @@ impl Db {
             shared,
             open: Arc::new(open),
         }
+    }
+
+    /// Has an observer told of every change of a key from here on. A store has one at most; says
+    /// whether this is the one.
+    pub fn observe(&self, observer: Arc<dyn ChangeObserver>) -> bool {
+        self.shared.observe(observer)
     }
 
     /// Loads the files that the settings name into this store, which must be empty, and logs and

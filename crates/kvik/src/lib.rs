@@ -15,6 +15,7 @@
 
 #![deny(unsafe_code)]
 
+mod changes;
 pub mod clock;
 mod connection;
 mod db;
@@ -37,6 +38,7 @@ mod transaction;
 mod typed;
 mod upkeep;
 
+pub use changes::{Change, ChangeObserver};
 pub use clock::Clock;
 pub use connection::Connection;
 pub use db::Db;

@@ -15,6 +15,7 @@ use kvik_command::{Engine, Error, Session, table};
 use kvik_log::{Lsn, Unit};
 use kvik_store::{EventClasses, Layout, Mode};
 
+use crate::changes::{self, ChangeObserver};
 use crate::clock::Clock;
 use crate::effects::EffectLog;
 use crate::options::Options;
@@ -27,6 +28,8 @@ use crate::stripes::{Held, HeldMany, Patience, SharedStripes};
 const LOGGED: u8 = 1;
 /// The store follows the effects of another one.
 const FOLLOWER: u8 = 2;
+/// Effects are shown to an observer.
+const OBSERVED: u8 = 4;
 
 /// A store, as all handles share it.
 pub(crate) struct Shared {
@@ -38,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) upkeep_stats: Arc<ThreadStats>,
     state: AtomicU8,
     log: OnceLock<Arc<dyn EffectLog>>,
+    observer: OnceLock<Arc<dyn ChangeObserver>>,
     stamps: Stamps,
     /// For access counters of typed calls, which have no generator of their own.
     random: AtomicU64,
@@ -74,6 +78,7 @@ impl Shared {
             clock: options.clock,
             state: AtomicU8::new(if options.follower { FOLLOWER } else { 0 }),
             log: OnceLock::new(),
+            observer: OnceLock::new(),
             stamps: Stamps::default(),
             random: AtomicU64::new(seed),
         };
@@ -139,6 +144,16 @@ impl Shared {
         self.set_state(LOGGED, false);
     }
 
+    /// Has an observer told of all changes from here on, unless there is one already; says whether
+    /// it is.
+    pub(crate) fn observe(&self, observer: Arc<dyn ChangeObserver>) -> bool {
+        let is_first = self.observer.set(observer).is_ok();
+        if is_first {
+            self.set_state(OBSERVED, true);
+        }
+        is_first
+    }
+
     /// Makes a log known that effects go to once [`Self::set_logged`] says so.
     pub(crate) fn know_log(&self, log: Arc<dyn EffectLog>) {
         self.stamps.open(&self.stripes.layout);
@@ -183,7 +198,7 @@ impl Shared {
                 false => Mode::Primary,
                 true => self.special_mode(actor, now_us / 1000),
             },
-            is_logged: state & LOGGED != 0,
+            is_logged: state & (LOGGED | OBSERVED) != 0,
             wanted: self.engine.settings.wanted_events(),
         }
     }
@@ -203,6 +218,12 @@ impl Shared {
     /// disk before somebody may be told of these keys. A unit without effects only looks.
     pub(crate) fn append(&self, unit: &mut Unit, now_ms: u64, reach: Reach<'_>) -> Lsn {
         let layout = &self.stripes.layout;
+        if let Some(observer) = self.observer.get() {
+            changes::tell(&**observer, unit);
+            if !self.is_logged() {
+                unit.clear();
+            }
+        }
         let Some(log) = self.log.get().filter(|_| !unit.is_empty()) else {
             return self.stamps.latest(layout, reach);
         };

@@ -12,8 +12,8 @@ use kvik_command::Settings;
 use kvik_command::persistence::FsyncPolicy;
 
 use super::row::Kind::{
-    AutoOr, BufferLimits, Dir, Events, Flags, HostPort, Integers, MemoryOrPercent, Octal, Pairs,
-    Percentiles, Save, Words,
+    AutoOr, BufferLimits, Dir, Doors, Events, Flags, HostPort, Integers, MemoryOrPercent, Octal,
+    Pairs, Percentiles, Save, Words,
 };
 use super::row::{Current, Row, choice, int, memory, row, text, yes_no};
 use super::value::{no_contradiction, plain_file_name, refuse_acl, refuse_renames};
@@ -71,6 +71,13 @@ table! {
 "Network" {
     Bind = row("bind", Words, "* -::*"), "Addresses to listen on; `*` is every IPv4 and `::*` every IPv6 address, a leading `-` lets an address be absent.";
     Port = int("port", "6379", 0, 65535), "TCP port; 0 listens on none.";
+    YieldPort = yes_no("yield-port", "no").fixed(), "Start without those addresses of `bind` and `port` that another process has, as long as there are others.";
+    Listen = row("listen", Doors, "").fixed(), "Further addresses to listen on, with what is spoken there: `resp://host:port`, `neks://host:port/database`, `resp+unix:///path?db=1`. They also serve clients of other machines, unless `protected-mode` is set or a password is asked for.";
+    NeksMaxFrame = memory("neks-max-frame", "999999", 16, 1 << 30), "Longest request frame of a Neks client; a longer one ends the connection.";
+    DoorMaxReply = memory("door-max-reply", "64mb", 1024, 1 << 32), "Longest reply that is gathered as a whole before it is sent, as those of Neks are; a longer one ends the connection.";
+    KibaDatabases = row("kiba-databases", Integers(4, 0, INT_MAX), "0 1 2 3").fixed(), "Databases of the strings, lists, sets and hashes of Kiba clients, counted from that of the door.";
+    Import = row("import", Words, "").fixed(), "Data of other servers that are imported at the start, as long as there are no own files: `neks:store.kvs`, `nkv:directory`.";
+    NeksLenient = yes_no("neks-lenient", "no"), "Neks clients may also send keys as text and numbers as unsigned, as most MessagePack libraries do.";
     Unixsocket = text("unixsocket", "").fixed(), "Path of a Unix socket to listen on as well.";
     Unixsocketperm = row("unixsocketperm", Octal(0o777), "0").fixed(), "Mode of the Unix socket; 0 leaves what the umask gives.";
     Unixsocketgroup = text("unixsocketgroup", "").fixed(), "Group of the Unix socket, by name or number; empty leaves that of the process.";

@@ -82,6 +82,7 @@ impl Patrol {
         let active_ms = connection.session.client.active_ms.load(Relaxed);
         self.idle_ms > 0
             && !matches!(connection.state, State::Ready | State::Paused(_))
+            && !connection.codec.is_subscribed()
             && connection.session.subscriptions.is_none()
             && now_ms.saturating_sub(active_ms) >= self.idle_ms
     }

@@ -22,6 +22,7 @@ use super::held::Holders;
 use super::inbox::Inbox;
 use super::patrol::{Excess, Patrol};
 use super::pipeline::Pipeline;
+use super::steps::{Steps, run_farewell};
 use super::timers::Timers;
 use crate::config::{Config, Key};
 use crate::front::Front;
@@ -51,6 +52,7 @@ pub(super) struct Service {
     /// Connections in [`State::Ready`].
     pub(super) ready: Vec<ConnId>,
     pipeline: Pipeline,
+    steps: Steps,
     patrol: Patrol,
     stopping_until_ms: Option<u64>,
 }
@@ -82,6 +84,7 @@ impl Service {
             driver,
             inbox,
             pipeline: Pipeline::default(),
+            steps: Steps::default(),
             timers: Timers::default(),
             contention: Contention::default(),
             holders: Holders::default(),
@@ -158,7 +161,7 @@ impl Service {
         }
         connection.receiving = true;
         let id = connection.id;
-        let rest_must_stay = connection.state != State::Reading;
+        let rest_must_stay = connection.state != State::Reading || connection.codec.keeps_rest();
         let input = connection.input.lend(rest_must_stay);
         match connection.input.lend_incoming() {
             Some(incoming) => self.driver.receive_large(id, incoming, input),
@@ -187,6 +190,7 @@ impl Service {
     /// Runs what the connection has received and sends the replies.
     pub(super) fn run(&mut self, connection: &mut Connection) -> Fate {
         self.executor.refresh();
+        connection.silence_ms = None;
         let max_bulk = self.config.size(Key::ProtoMaxBulkLen) as u64;
         let mut out = self.driver.buffer();
         let mut flushes_left = FLUSHES;
@@ -194,6 +198,7 @@ impl Service {
             let mut tools = Tools {
                 executor: &mut self.executor,
                 pipeline: &mut self.pipeline,
+                steps: &mut self.steps,
                 max_bulk,
             };
             let end = connection.run(&mut tools, &mut out);
@@ -307,7 +312,8 @@ impl Service {
             }
         }
         self.write_pushes(connection);
-        if retries && matches!(connection.state, State::Paused(_)) {
+        let has_news = connection.state == State::Reading && connection.codec.has_news();
+        if has_news || retries && matches!(connection.state, State::Paused(_)) {
             return self.run(connection);
         }
         let unsent = self.unsent(connection);
@@ -373,6 +379,10 @@ impl Service {
         self.set_state(connection, state);
         match (state, end) {
             (State::Reading, RunEnd::Incomplete(missing)) => {
+                if let Some(silence_ms) = connection.silence_ms {
+                    let (timers, alarm) = (&mut self.timers, &mut connection.alarm);
+                    timers.set(connection.id, alarm, silence_ms);
+                }
                 connection.set_apart();
                 self.receive(connection, missing);
             }
@@ -485,6 +495,17 @@ impl Service {
             return Fate::Gone;
         }
         match connection.state {
+            State::Reading if connection.silence_ms.is_some_and(|due_ms| due_ms <= now_ms) => {
+                connection.is_silent = true;
+                self.run(connection)
+            }
+            State::Reading => {
+                if let Some(silence_ms) = connection.silence_ms {
+                    let (timers, alarm) = (&mut self.timers, &mut connection.alarm);
+                    timers.set(connection.id, alarm, silence_ms);
+                }
+                Fate::Stays
+            }
             State::Paused(until_ms) if until_ms <= now_ms => self.run(connection),
             State::Paused(until_ms) => {
                 self.timers
@@ -534,6 +555,10 @@ impl Service {
         connection.finished = true;
         connection.receiving = false;
         // A command that a pause holds back is not run for a client that has gone meanwhile.
+        if connection.state == State::Reading && connection.has_rest() {
+            connection.is_silent = true;
+            return self.run(connection);
+        }
         if matches!(connection.state, State::Reading | State::Paused(_)) {
             self.close_when_sent(connection);
         }
@@ -557,6 +582,7 @@ impl Service {
     /// Ends the session of a connection that the driver knows no more.
     pub(super) fn end(&mut self, mut connection: Box<Connection>) {
         self.timers.cancel(connection.id, &mut connection.alarm);
+        run_farewell(&mut connection, &mut self.executor);
         self.executor.end(&mut connection.session);
         self.front.left(&self.inbox);
     }

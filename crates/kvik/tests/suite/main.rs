@@ -1,6 +1,7 @@
 //! The library through its public API.
 
 mod anything;
+mod changes;
 mod db;
 mod durable;
 mod files;
