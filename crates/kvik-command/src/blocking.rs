@@ -68,6 +68,15 @@ pub enum Nothing {
     Zero,
 }
 
+impl Nothing {
+    fn write(self, reply: &mut Reply<'_>) {
+        match self {
+            Self::NullArray => reply.null_array(),
+            Self::Zero => reply.integer(0),
+        }
+    }
+}
+
 /// A wait that a command asks for.
 #[derive(Debug)]
 pub struct Block {
@@ -81,6 +90,20 @@ pub struct Block {
     pub nothing: Nothing,
     /// The words to run again, if not those of the call.
     pub words: Option<ArgsBuf>,
+}
+
+impl Block {
+    /// A wait for a value of a type, with the words of the call, whose reply is a null array when
+    /// its time is up.
+    pub fn new(wanted: Wanted, keys: Range<usize>, until_ms: u64) -> Self {
+        Self {
+            wanted,
+            keys,
+            until_ms,
+            nothing: Nothing::NullArray,
+            words: None,
+        }
+    }
 }
 
 /// A call whose client is blocked.
@@ -181,10 +204,7 @@ impl BlockedCall {
         const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
         const ROLE_CHANGED: &str = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
         match self.ending() {
-            Some(Ending::TimedOut) => match self.nothing {
-                Nothing::NullArray => reply.null_array(),
-                Nothing::Zero => reply.integer(0),
-            },
+            Some(Ending::TimedOut) => self.nothing.write(reply),
             Some(Ending::Unblocked) => reply.error(UNBLOCKED),
             Some(Ending::RoleChanged) => reply.error(ROLE_CHANGED),
             Some(Ending::Served | Ending::Gone) | None => {}
@@ -263,6 +283,15 @@ impl Ctx<'_> {
             .ok_or(TOO_LARGE)
     }
 
+    /// Has the client wait; where it must not, answers as if the time were up.
+    pub fn wait_or_answer(&mut self, block: Block) {
+        if self.may_block() {
+            self.block(block);
+        } else {
+            block.nothing.write(&mut self.reply);
+        }
+    }
+
     /// Has the client wait until one of the keys can serve the command. The command has seen that
     /// none of them can, and writes no reply.
     pub fn block(&mut self, block: Block) {
@@ -270,8 +299,10 @@ impl Ctx<'_> {
         let waiter: Arc<dyn Waiter> = Arc::clone(&call) as _;
         let counts = &self.engine.blocked;
         for key in call.keys() {
-            call.lines.fetch_add(1, Relaxed);
-            counts.joined(self.keys.wait(key, &waiter));
+            if let Some(change) = self.keys.wait(key, &waiter) {
+                call.lines.fetch_add(1, Relaxed);
+                counts.joined(change);
+            }
         }
         counts.clients.fetch_add(1, Relaxed);
         self.session.client.show_blocked(Some(Arc::clone(&call)));
@@ -281,10 +312,12 @@ impl Ctx<'_> {
     fn blocked_call(&self, block: Block) -> BlockedCall {
         let words = block.words.unwrap_or_else(|| ArgsBuf::from(self.args));
         let mut reaches = Vec::new();
-        // Whatever else the command names is needed to serve it, but may lie in other stripes.
+        // Whatever else the command names is needed to serve it, and may lie in another stripe than
+        // the key that does.
+        let stripe = |at: usize| self.keys.stripe_of(&words.as_args()[at]);
         let _ = self.command.for_each_key(words.as_args(), |at, _| {
-            if !block.keys.contains(&at) {
-                reaches.push(self.keys.stripe_of(&words.as_args()[at]));
+            if !block.keys.contains(&at) && block.keys.clone().any(|key| stripe(key) != stripe(at)) {
+                reaches.push(stripe(at));
             }
         });
         BlockedCall {

@@ -107,8 +107,8 @@ impl Runner {
                         .answer_wait(&mut self.session, answer, &mut self.out);
                     return shared.wait_for(Lsn::new(lsn));
                 }
-                Some(Message::Retry) => {}
-                Some(Message::Kill | Message::Push(_)) => continue,
+                Some(Message::Retry | Message::Kill) => {}
+                Some(Message::Push(_)) => continue,
                 None if shared.now_ms() < until_ms => continue,
                 None => {}
             }
