@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::awaiting::Awaiting;
+use crate::blocking::BlockedCounts;
 use crate::client::Clients;
 use crate::command_log::CommandLog;
 use crate::expiry::ExpiryLag;
@@ -36,6 +37,8 @@ pub struct Engine {
     pub gate: Gate,
     /// Who waits for files.
     pub awaiting: Awaiting,
+    /// How many wait for keys.
+    pub blocked: BlockedCounts,
     persistence: OnceLock<Arc<dyn Persistence>>,
     /// How late keys expire.
     pub expiry_lag: ExpiryLag,
@@ -64,6 +67,7 @@ impl Engine {
             pause: Pause::default(),
             gate: Gate::default(),
             awaiting: Awaiting::default(),
+            blocked: BlockedCounts::default(),
             persistence: OnceLock::new(),
             expiry_lag: ExpiryLag::default(),
             prefix_jobs: PrefixJobs::default(),

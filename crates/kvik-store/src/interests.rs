@@ -3,7 +3,7 @@
 //! Three kinds of interest meet at a key. A watch ([`WatchToken`]) turns dirty. A [`Waiter`] is a
 //! client that is blocked until the key can be served; waiters stand in line by their turn, and a
 //! change records the key as [ready](ReadyKey). A tracked key is reported once as
-//! [changed](ChangedKey), and tracked no more; a stripe can also report every change. Whoever holds
+//! [changed](ChangedKey), and tracked no more. Whoever holds
 //! the stripe takes both records before letting it go, in the order of their turns.
 //!
 //! Without any interest the check before a change is one comparison. With some, a change costs two
@@ -169,10 +169,9 @@ type InterestByKey = HashMap<Box<[u8]>, Interest>;
 /// The interests in one stripe. Empty almost always.
 #[derive(Debug, Default)]
 pub(crate) struct Interests {
-    /// Keys that somebody is interested in, and one more if all changes are reported.
+    /// Keys that somebody is interested in.
     active: usize,
     keyspaces: HashMap<KeyspaceId, InterestByKey>,
-    reports_all: bool,
     /// Waiters that reach other stripes.
     reaching: usize,
     ready: VecDeque<ReadyKey>,
@@ -200,16 +199,13 @@ impl Interests {
     fn tell(&mut self, keyspace: KeyspaceId, key: &[u8]) {
         let keys = self.keyspaces.get_mut(&keyspace);
         let interest = keys.and_then(|keys| keys.get_mut(key));
-        let mut is_reported = self.reports_all;
-        let mut is_ready = false;
-        if let Some(interest) = interest {
-            interest.tokens.iter().for_each(|token| token.mark());
-            is_reported |= std::mem::take(&mut interest.is_tracked);
-            let lines = interest.lines.as_mut();
-            is_ready = lines.is_some_and(|lines| !std::mem::replace(&mut lines.is_ready, true));
-            if interest.is_empty() {
-                self.forget(keyspace, key);
-            }
+        let Some(interest) = interest else { return };
+        interest.tokens.iter().for_each(|token| token.mark());
+        let is_reported = std::mem::take(&mut interest.is_tracked);
+        let lines = interest.lines.as_mut();
+        let is_ready = lines.is_some_and(|lines| !std::mem::replace(&mut lines.is_ready, true));
+        if interest.is_empty() {
+            self.forget(keyspace, key);
         }
         if is_ready {
             self.ready.push_back(ReadyKey {
@@ -294,22 +290,22 @@ impl Interests {
 
     // Waiters.
 
-    /// Puts a waiter into the line of a key, once.
+    /// Puts a waiter into the line of a key, unless it stands there.
     pub(crate) fn wait(
         &mut self,
         keyspace: KeyspaceId,
         key: &[u8],
         waiter: &Arc<dyn Waiter>,
-    ) -> LineChange {
+    ) -> Option<LineChange> {
         let lines = self.interest(keyspace, key).lines.get_or_insert_default();
         // Its stripes are held from its first key to its last, so nobody has come behind it.
         let last = lines.line(waiter.wanted()).and_then(VecDeque::back);
         if last.is_some_and(|last| last.turn() == waiter.turn()) {
-            return LineChange::default();
+            return None;
         }
         let change = lines.push(Arc::clone(waiter));
         self.reaching += usize::from(!waiter.reaches().is_empty());
-        change
+        Some(change)
     }
 
     /// Takes a waiter out of the line of a key, if it is there.
@@ -318,8 +314,8 @@ impl Interests {
         keyspace: KeyspaceId,
         key: &[u8],
         waiter: &dyn Waiter,
-    ) -> LineChange {
-        let removed = self.find_mut(keyspace, key).and_then(|interest| {
+    ) -> Option<LineChange> {
+        let (change, was_ready) = self.find_mut(keyspace, key).and_then(|interest| {
             let lines = interest.lines.as_mut()?;
             let change = lines.remove(waiter.wanted(), waiter.turn())?;
             let was_ready = change.key && lines.is_ready;
@@ -327,10 +323,7 @@ impl Interests {
                 interest.lines = None;
             }
             Some((change, was_ready))
-        });
-        let Some((change, was_ready)) = removed else {
-            return LineChange::default();
-        };
+        })?;
         if was_ready {
             let is_it = |ready: &ReadyKey| ready.keyspace == keyspace && *ready.key == *key;
             self.ready.retain(|ready| !is_it(ready));
@@ -338,7 +331,7 @@ impl Interests {
         }
         self.reaching -= usize::from(!waiter.reaches().is_empty());
         self.forget(keyspace, key);
-        change
+        Some(change)
     }
 
     /// The first in a key's line whose turn came after `turn`.
@@ -360,9 +353,21 @@ impl Interests {
         self.reaching > 0
     }
 
-    /// Adds the stripes that waiters of a key, in whichever keyspace, reach.
-    pub(crate) fn add_reaches(&self, key: &[u8], stripes: &mut Vec<u16>) {
-        let interests = self.keyspaces.values().filter_map(|keys| keys.get(key));
+    /// Adds the stripes that waiters reach: those of a key, in whichever keyspace, or of all keys.
+    pub(crate) fn add_reaches(&self, key: Option<&[u8]>, stripes: &mut Vec<u16>) {
+        for keys in self.keyspaces.values() {
+            match key {
+                Some(key) => Self::add_reaches_of(keys.get(key), stripes),
+                None => Self::add_reaches_of(keys.values(), stripes),
+            }
+        }
+    }
+
+    fn add_reaches_of<'a>(
+        interests: impl IntoIterator<Item = &'a Interest>,
+        stripes: &mut Vec<u16>,
+    ) {
+        let interests = interests.into_iter();
         let lines = interests.filter_map(|interest| interest.lines.as_ref());
         let waiters = lines.flat_map(|lines| &lines.lines);
         for waiter in waiters.flat_map(|(_, line)| line) {
@@ -397,13 +402,6 @@ impl Interests {
             interest.is_tracked = false;
             self.forget(keyspace, key);
         }
-    }
-
-    /// Reports every change of any key from here on, or only those of tracked ones.
-    pub(crate) fn report_all(&mut self, reports: bool) {
-        self.active -= usize::from(self.reports_all);
-        self.active += usize::from(reports);
-        self.reports_all = reports;
     }
 
     // What is taken before the stripe is let go.

@@ -135,20 +135,15 @@ impl Stripe {
         self.interests.take_changed()
     }
 
-    /// Reports every change of any key from here on, or only those of
-    /// [tracked](crate::Guard::track) ones.
-    pub fn report_changes(&mut self, all: bool) {
-        self.interests.report_all(all);
-    }
-
     /// Whether a waiter needs other stripes to be served.
     #[inline]
     pub fn is_reaching(&self) -> bool {
         self.interests.is_reaching()
     }
 
-    /// Adds the stripes that waiters of a key, in whichever keyspace, need beside this one.
-    pub fn add_reaches(&self, key: &[u8], stripes: &mut Vec<u16>) {
+    /// Adds the stripes that waiters need beside this one: those of a key, in whichever keyspace,
+    /// or of all keys.
+    pub fn add_reaches(&self, key: Option<&[u8]>, stripes: &mut Vec<u16>) {
         self.interests.add_reaches(key, stripes);
     }
 

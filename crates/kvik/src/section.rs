@@ -19,6 +19,7 @@
 //! command.
 
 mod in_turn;
+mod serving;
 
 use std::cell::RefCell;
 use std::mem;
@@ -27,6 +28,8 @@ use kvik_log::{Lsn, Unit};
 use kvik_store::{ChangedKey, Garbage, Guard, KeyspaceId, Mode, ReadyKey, Stripes};
 
 pub(crate) use in_turn::InTurn;
+
+use serving::{Served, Unserved};
 
 use crate::effects::Collector;
 use crate::shared::Shared;
@@ -156,6 +159,10 @@ struct Departures {
     garbage: Vec<Garbage>,
     /// Changes that are reported, in their order.
     changed: Vec<ChangedKey>,
+    /// Replies for others.
+    served: Served,
+    /// Keys left for a section of their own.
+    unserved: Unserved,
 }
 
 /// How the keys that a guard finds are marked as used.
@@ -189,7 +196,7 @@ impl<'a> Section<'a> {
         let shared = terms.shared;
         let (result, lsn, departures) = Self::run_locked(terms, held, reach, work);
         if let Some(departures) = departures {
-            departures.deliver(shared);
+            departures.deliver(shared).serve(shared);
         }
         (result, lsn)
     }
@@ -248,11 +255,13 @@ impl<'a> Section<'a> {
         held.let_go();
         let (lsn, departures) = section.finish(&mut held, Reach::Nothing);
         mem::forget(section);
+        let unserved = Unserved::of_stripes(&held.with_ready);
         drop(held);
         *terms.unit = unit.into_inner();
         if let Some(departures) = departures {
-            departures.deliver(shared);
+            departures.deliver(shared).serve(shared);
         }
+        unserved.serve(shared);
         (result, lsn)
     }
 
@@ -270,18 +279,23 @@ impl<'a> Section<'a> {
             true => self.hand_over(reach).max(held.passed()),
             false => Lsn::ZERO,
         };
-        (lsn, self.departures.take())
+        let mut departures = self.departures.take();
+        if let Some(departures) = departures.as_mut().filter(|_| self.effects.is_wanted()) {
+            departures.served.stamp(self.shared, lsn);
+        }
+        (lsn, departures)
     }
 
     /// Looks at what those who are interested in keys are to be told, inside the section that has
     /// changed them.
     #[cold]
     fn hear<L: Locks>(&mut self, held: &mut L) {
-        // Waiters that this section can serve are served here.
-        while held.take_ready().is_some() {}
+        self.serve(held);
         let mut changed = held.take_changed();
-        changed.sort_unstable_by_key(|key| key.turn);
-        self.departures.get_or_insert_default().changed = changed;
+        if !changed.is_empty() {
+            changed.sort_unstable_by_key(|key| key.turn);
+            self.departures.get_or_insert_default().changed = changed;
+        }
     }
 
     /// The time in milliseconds since the epoch.
@@ -359,12 +373,15 @@ impl<'a> Section<'a> {
 }
 
 impl Departures {
+    /// Lets go what leaves when the stripes have been let go; returns what is left to be done.
     #[inline(never)]
-    fn deliver(self, shared: &Shared) {
+    fn deliver(self, shared: &Shared) -> Unserved {
         if !self.garbage.is_empty() {
             shared.stripes.alarm.discard(self.garbage);
         }
         drop(self.changed);
+        self.served.deliver();
+        self.unserved
     }
 }
 

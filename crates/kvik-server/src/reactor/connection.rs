@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use kvik::{Executor, Outcome, Push, Session};
+use kvik::{Answer, Executor, Outcome, Push, Session};
 use kvik_resp::{Args, LargeArg, Limits, Output, ProtocolError, Reply, RequestParser};
 use kvik_rope::IncomingRope;
 
@@ -44,6 +44,8 @@ pub(super) struct Connection {
     pub(super) input: Input,
     /// Pushes to be written between two replies.
     pub(super) pushes: VecDeque<Push>,
+    /// The reply that has come for a blocked client.
+    pub(super) answer: Option<Answer>,
     /// Output that waits for the log.
     pub(super) held: Held,
     /// The driver holds a buffer and may receive.
@@ -68,6 +70,9 @@ pub(super) enum State {
     Ready,
     /// The end of CLIENT PAUSE, in milliseconds since the epoch.
     Paused(u64),
+    /// The reply to the command in which its client is blocked, until this time in milliseconds
+    /// since the epoch.
+    Blocked(u64),
     /// Its client to read replies; until then nothing runs.
     Clogged,
     /// The last bytes to be sent.
@@ -89,6 +94,8 @@ pub(super) enum RunEnd {
     Busy,
     /// Clients are paused until then.
     Paused(u64),
+    /// Its client is blocked until then.
+    Blocked(u64),
     /// The session ends with the replies written so far.
     Close,
 }
@@ -109,6 +116,7 @@ impl Connection {
             parser: RequestParser::new(),
             input: Input::default(),
             pushes: VecDeque::new(),
+            answer: None,
             held: Held::default(),
             receiving: false,
             state: State::Reading,
@@ -130,7 +138,8 @@ impl Connection {
     /// Whether nothing of it is in flight once its replies are sent, so that it can move to another
     /// thread.
     pub(super) fn may_move(&self) -> bool {
-        self.state == State::Reading
+        matches!(self.state, State::Reading | State::Blocked(_))
+            && self.answer.is_none()
             && !self.finished
             && self.held.is_empty()
             && !self.input.is_incoming_lent()
@@ -264,6 +273,11 @@ impl Connection {
                 Outcome::Busy | Outcome::LogFull => return Some(RunEnd::Busy),
                 Outcome::Begun => return Some(RunEnd::Turn),
                 Outcome::Paused(until_ms) => return Some(RunEnd::Paused(until_ms)),
+                Outcome::Blocked(until_ms) => {
+                    // It has run; only its reply is missing.
+                    *consumed += step.len;
+                    return Some(RunEnd::Blocked(until_ms));
+                }
             }
             if self.session.close || self.session.client.is_killed() {
                 return Some(RunEnd::Close);

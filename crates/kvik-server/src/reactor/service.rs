@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kvik::{Db, Executor, Message, Patience};
+use kvik::{Db, Ending, Executor, Message, Patience};
+use kvik_command::blocking::NEVER_MS;
 use kvik_resp::Output;
 use kvik_rope::IncomingRope;
 use socket2::Socket;
@@ -123,7 +124,7 @@ impl Service {
                 }
             }
             // What comes now waits; receiving it keeps the peer from being locked up with us.
-            State::Clogged | State::Paused(_) => {
+            State::Clogged | State::Paused(_) | State::Blocked(_) => {
                 connection.show_input();
                 self.receive(connection, 0);
             }
@@ -274,7 +275,7 @@ impl Service {
         match connection.state {
             State::Closing => self.driver.close_after_flush(connection.id),
             State::Clogged => return self.unclog(connection),
-            State::Reading => {
+            State::Reading | State::Blocked(_) => {
                 self.depart(connection);
             }
             State::Ready | State::Paused(_) | State::Leaving => {}
@@ -302,12 +303,17 @@ impl Service {
             match message {
                 Message::Kill => return self.cut(connection),
                 Message::Push(push) => connection.pushes.push_back(push),
+                Message::Reply(answer) => connection.answer = Some(answer),
                 Message::Retry => retries = true,
             }
         }
         self.write_pushes(connection);
-        if retries && matches!(connection.state, State::Paused(_)) {
-            return self.run(connection);
+        match connection.state {
+            State::Paused(_) if retries => return self.run(connection),
+            State::Blocked(_) if connection.answer.is_some() => return self.unblock(connection),
+            // Somebody else has ended the wait.
+            State::Blocked(_) if retries => return self.end_wait(connection, Ending::TimedOut),
+            _ => {}
         }
         let unsent = self.unsent(connection);
         self.check_after_run(connection, unsent)
@@ -334,6 +340,64 @@ impl Service {
         self.send(connection, out, lsn);
     }
 
+    // Blocked clients.
+
+    /// Goes on with a connection that has moved here: with what it has received, unless its client
+    /// is blocked.
+    pub(super) fn resume(&mut self, connection: &mut Connection) -> Fate {
+        let Some(call) = &connection.session.blocked else {
+            return self.run(connection);
+        };
+        let (ending, until_ms) = (call.ending(), call.until_ms);
+        self.set_state(connection, State::Blocked(until_ms));
+        match ending {
+            _ if connection.answer.is_some() => self.unblock(connection),
+            None | Some(Ending::Served) => {
+                self.receive(connection, 0);
+                Fate::Stays
+            }
+            // It has ended on the way.
+            Some(ending) => self.end_wait(connection, ending),
+        }
+    }
+
+    /// Goes on with a client whose reply has come.
+    fn unblock(&mut self, connection: &mut Connection) -> Fate {
+        let Some(answer) = connection.answer.take() else {
+            return Fate::Stays;
+        };
+        let (mut out, lsn) = (self.driver.buffer(), answer.lsn);
+        let session = &mut connection.session;
+        self.executor.answer_wait(session, answer, &mut out);
+        self.go_on(connection, out, lsn)
+    }
+
+    /// Ends the wait of a blocked client, unless its reply is on the way.
+    fn end_wait(&mut self, connection: &mut Connection, ending: Ending) -> Fate {
+        let mut out = self.driver.buffer();
+        let session = &mut connection.session;
+        if !self.executor.end_wait(session, ending, &mut out) {
+            return Fate::Stays;
+        }
+        self.go_on(connection, out, 0)
+    }
+
+    /// Sends the reply of a client that was blocked, and runs what it has sent meanwhile.
+    fn go_on(&mut self, connection: &mut Connection, out: Output, lsn: u64) -> Fate {
+        let is_synchronous = || self.db.log().is_some_and(|log| log.is_synchronous());
+        let lsn = if lsn > 0 && is_synchronous() { lsn } else { 0 };
+        self.send(connection, out, lsn);
+        connection.note_activity(self.now_ms());
+        self.run(connection)
+    }
+
+    /// Closes a connection whose client may be blocked, without an answer to that.
+    pub(super) fn leave_unanswered(&mut self, connection: &mut Connection) {
+        let (session, ending) = (&mut connection.session, Ending::Gone);
+        self.executor.end_wait(session, ending, &mut Output::new());
+        self.close_when_sent(connection);
+    }
+
     // What a connection waits for.
 
     /// Decides what the connection waits for next, and lets it receive if it may.
@@ -342,13 +406,14 @@ impl Service {
         let ends = match end {
             RunEnd::Close => true,
             RunEnd::Incomplete(_) => connection.finished || self.is_stopping(),
-            RunEnd::Paused(_) => self.is_stopping(),
+            RunEnd::Paused(_) | RunEnd::Blocked(_) => self.is_stopping(),
             RunEnd::Turn | RunEnd::Busy | RunEnd::Flush => false,
         };
         if ends {
-            return self.close_when_sent(connection);
+            return self.leave_unanswered(connection);
         }
         let state = match end {
+            RunEnd::Blocked(until_ms) => State::Blocked(until_ms),
             _ if clogged => State::Clogged,
             RunEnd::Paused(until_ms) => State::Paused(until_ms),
             RunEnd::Turn | RunEnd::Busy | RunEnd::Flush => State::Ready,
@@ -361,7 +426,7 @@ impl Service {
                 self.receive(connection, missing);
             }
             // While it waits, its requests are received and its end is noticed.
-            (State::Clogged | State::Paused(_), _) => self.receive(connection, 0),
+            (State::Clogged | State::Paused(_) | State::Blocked(_), _) => self.receive(connection, 0),
             _ => {}
         }
     }
@@ -370,7 +435,8 @@ impl Service {
     fn set_state(&mut self, connection: &mut Connection, state: State) {
         match state {
             State::Ready => self.ready.push(connection.id),
-            State::Paused(until_ms) => {
+            State::Blocked(NEVER_MS) => {}
+            State::Paused(until_ms) | State::Blocked(until_ms) => {
                 self.timers
                     .set(connection.id, &mut connection.alarm, until_ms);
             }
@@ -470,7 +536,11 @@ impl Service {
         }
         match connection.state {
             State::Paused(until_ms) if until_ms <= now_ms => self.run(connection),
-            State::Paused(until_ms) => {
+            State::Blocked(until_ms) if until_ms <= now_ms => {
+                self.end_wait(connection, Ending::TimedOut)
+            }
+            State::Blocked(NEVER_MS) => Fate::Stays,
+            State::Paused(until_ms) | State::Blocked(until_ms) => {
                 self.timers
                     .set(connection.id, &mut connection.alarm, until_ms);
                 Fate::Stays
@@ -511,8 +581,11 @@ impl Service {
         connection.finished = true;
         connection.receiving = false;
         // A command that a pause holds back is not run for a client that has gone meanwhile.
-        if matches!(connection.state, State::Reading | State::Paused(_)) {
-            self.close_when_sent(connection);
+        if matches!(
+            connection.state,
+            State::Reading | State::Paused(_) | State::Blocked(_)
+        ) {
+            self.leave_unanswered(connection);
         }
         Fate::Stays
     }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kvik::effects::{EffectLog, Lsn, Unit};
-use kvik::{Clock, Db, Executor, Options, Outcome, Patience, Session, Value};
+use kvik::{Clock, Db, Ending, Executor, Message, Options, Outcome, Patience, Session, Value};
 use kvik_command::client::Origin;
+use kvik_command::mail::LocalMailbox;
 use kvik_resp::{Args, ArgsBuf, Output, Protocol, ReplyDecoder};
 use parking_lot::Mutex;
 
@@ -49,13 +50,19 @@ impl Target for MemoryTarget {
     }
 
     fn connect(&self) -> Result<Box<dyn Connection>, String> {
-        let mut session = self.db.session(Origin::embedded());
+        let mailbox = Arc::new(LocalMailbox::default());
+        let mut session = self.db.session(Origin {
+            mailbox: Arc::clone(&mailbox) as _,
+            ..Origin::embedded()
+        });
         if self.identity.protocol == 3 {
             session.speak(Protocol::Resp3);
         }
         Ok(Box::new(MemoryConnection {
             executor: self.db.executor(Patience::Spin),
             session,
+            mailbox,
+            blocked_until_ms: None,
             pending: VecDeque::new(),
             written: Vec::new(),
             decoder: ReplyDecoder::new(),
@@ -80,6 +87,9 @@ impl Target for MemoryTarget {
 struct MemoryConnection {
     executor: Executor,
     session: Session,
+    mailbox: Arc<LocalMailbox>,
+    /// Until when a command is blocked.
+    blocked_until_ms: Option<u64>,
     pending: VecDeque<ArgsBuf>,
     written: Vec<u8>,
     decoder: ReplyDecoder,
@@ -88,7 +98,11 @@ struct MemoryConnection {
 impl MemoryConnection {
     fn run_pending(&mut self) {
         self.executor.refresh();
+        self.read_mail();
         while let Some(command) = self.pending.front() {
+            if self.blocked_until_ms.is_some() {
+                return;
+            }
             let mut output = Output::new();
             let outcome = self
                 .executor
@@ -96,8 +110,32 @@ impl MemoryConnection {
             self.written.append(&mut output.into_bytes());
             match outcome {
                 Outcome::Done => drop(self.pending.pop_front()),
+                Outcome::Blocked(until_ms) => {
+                    self.pending.pop_front();
+                    self.blocked_until_ms = Some(until_ms);
+                }
                 Outcome::Busy | Outcome::Begun | Outcome::LogFull | Outcome::Paused(_) => return,
             }
+        }
+    }
+
+    /// Goes on when the wait of a blocked command has ended.
+    fn read_mail(&mut self) {
+        let Some(until_ms) = self.blocked_until_ms else {
+            return;
+        };
+        let (session, mut output) = (&mut self.session, Output::new());
+        let is_over = match self.mailbox.take() {
+            Some(Message::Reply(answer)) => {
+                self.executor.answer_wait(session, answer, &mut output);
+                true
+            }
+            None if self.executor.now_us() / 1000 < until_ms => false,
+            _ => (self.executor).end_wait(session, Ending::TimedOut, &mut output),
+        };
+        self.written.append(&mut output.into_bytes());
+        if is_over {
+            self.blocked_until_ms = None;
         }
     }
 
@@ -135,7 +173,7 @@ impl Connection for MemoryConnection {
             if Instant::now() >= deadline {
                 return Ok(Received::Nothing);
             }
-            if self.pending.is_empty() {
+            if self.pending.is_empty() || self.blocked_until_ms.is_some() {
                 std::thread::sleep(Duration::from_millis(1));
             } else {
                 std::thread::yield_now();
