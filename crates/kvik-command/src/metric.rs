@@ -13,6 +13,7 @@ use crate::host::{Fact, ProcessUsage};
 use crate::persistence::{Loading, LogStatus, Status};
 use crate::stats::Totals;
 use crate::{REDIS_VERSION, VERSION};
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A section of INFO.

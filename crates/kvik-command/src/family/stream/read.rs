@@ -1,7 +1,7 @@
 //! XREAD and XREADGROUP: what has come into streams since an id, or comes next.
 
 use kvik_resp::{Args, ArgsBuf, Protocol, Reply};
-use kvik_store::{IdText, StreamId, StreamRef, Wanted};
+use kvik_store::{Guard, StreamId, StreamRef, Wanted};
 
 use super::{ids, stream, write_entry, write_id};
 use crate::blocking::Block;
@@ -189,7 +189,7 @@ pub(super) fn xread(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let mut answer = Answer::new(&mut ctx.reply);
     for (key, &after) in request.keys.iter().zip(&after) {
         let Some(after) = after else { continue };
-        let news = news(ctx, key, after)?;
+        let news = news(&mut ctx.keys, key, after)?;
         let Some((stream, start)) = news.zip(after.next()) else {
             continue;
         };
@@ -214,8 +214,12 @@ pub(super) fn xread(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 ///
 /// # Errors
 /// If the key holds another type.
-fn news<'c>(ctx: &'c mut Ctx<'_>, key: &[u8], after: StreamId) -> Result<Option<StreamRef<'c>>, Error> {
-    let stream = stream(ctx.keys.read(key))?;
+fn news<'g>(
+    keys: &'g mut Guard<'_>,
+    key: &[u8],
+    after: StreamId,
+) -> Result<Option<StreamRef<'g>>, Error> {
+    let stream = stream(keys.read(key))?;
     // The last entry may be older than the last id, where entries were deleted.
     Ok(stream.filter(|it| it.last_entry_id().is_some_and(|last| last > after)))
 }
@@ -226,7 +230,7 @@ pub(super) fn has_news(ctx: &mut Ctx<'_>) -> bool {
         let request = ReadRequest::parse(ctx, false)?;
         for (key, after) in request.keys.iter().zip(request.after(ctx)?) {
             if let Some(after) = after
-                && news(ctx, key, after)?.is_some()
+                && news(&mut ctx.keys, key, after)?.is_some()
             {
                 return Ok::<_, Error>(true);
             }
@@ -259,7 +263,7 @@ impl ReadRequest<'_> {
         let word = |(at, word): (usize, &[u8])| {
             let id = at.checked_sub(first_id).and_then(|nth| after[nth]);
             match id {
-                Some(id) if word == b"$" => IdText::default().format(id).to_vec(),
+                Some(id) if word == b"$" => id.text().to_vec(),
                 _ => word.to_vec(),
             }
         };
