@@ -30,10 +30,11 @@ mod reading;
 mod relocation;
 
 use crate::UnixMs;
+use crate::aftermath::Aftermath;
 use crate::clock::AccessPolicy;
 use crate::effect::EffectSink;
 use crate::entry::{Entry, OccupiedEntry, VacantEntry};
-use crate::garbage::Garbage;
+use crate::event::{Event, EventClasses};
 use crate::keyspace::KeyspaceMut;
 use crate::layout::{Key, KeyspaceId, Layout};
 use crate::limits::Limits;
@@ -138,6 +139,39 @@ impl<'a> Guard<'a> {
         self
     }
 
+    /// Notes events of these classes.
+    #[must_use]
+    #[inline]
+    pub fn noting(mut self, wanted: EventClasses) -> Self {
+        self.state.wanted = wanted;
+        self
+    }
+
+    /// Calls the changes that are a command's purpose by this event from here on; by their own
+    /// names if there is none. Returns the event before. Events that go with other changes (`del`,
+    /// `expire`, `xtrim`) keep their names.
+    pub fn call_changes(&mut self, event: Option<&'static Event>) -> Option<&'static Event> {
+        std::mem::replace(&mut self.state.event, event)
+    }
+
+    /// Notes an event of a key that no change here does by itself.
+    #[inline]
+    pub fn note(&mut self, key: &[u8], event: &'static Event) {
+        if self.state.wanted.any() {
+            self.state.note(self.keyspace, key, event);
+        }
+    }
+
+    /// Notes that a command has changed a key, by the command's own name for it, or else by this
+    /// one.
+    #[inline]
+    pub fn note_called(&mut self, key: &[u8], event: &'static Event) {
+        if self.state.wanted.any() {
+            let event = self.state.event.unwrap_or(event);
+            self.state.note(self.keyspace, key, event);
+        }
+    }
+
     /// Turns to another keyspace, returning the one before.
     pub fn select(&mut self, keyspace: KeyspaceId) -> KeyspaceId {
         std::mem::replace(&mut self.keyspace, keyspace)
@@ -171,12 +205,11 @@ impl<'a> Guard<'a> {
         self.state.stats
     }
 
-    /// The memory to free once the locks are gone. After a flush that is nothing but the word that
-    /// the stripes have something to [reclaim](Stripe::reclaim).
+    /// The work that is left once the locks are gone. After a flush there is garbage that is
+    /// nothing but the word that the stripes have something to [reclaim](Stripe::reclaim).
     #[inline]
-    pub fn take_garbage(&mut self) -> Option<Vec<Garbage>> {
-        let garbage = &mut self.state.garbage;
-        (!garbage.is_empty()).then(|| std::mem::take(garbage))
+    pub fn take_aftermath(&mut self) -> Option<Box<Aftermath>> {
+        self.state.take_aftermath()
     }
 
     /// The key's entry, to change what is there or to make it.
@@ -202,6 +235,19 @@ impl<'a> Guard<'a> {
     pub fn delete<'k>(&mut self, key: impl Into<Key<'k>>) -> bool {
         let entry = self.entry(key.into());
         entry.occupied().map(OccupiedEntry::remove).is_some()
+    }
+
+    /// Deletes what a key holds, to make room for a value that is made next: of the two together
+    /// one event tells. Effect: `DEL`.
+    pub fn make_room(&mut self, key: &[u8]) {
+        let Some(occupied) = self.entry(key).occupied() else {
+            return;
+        };
+        let kind = occupied.view().kind();
+        occupied.remove_as(None);
+        if self.state.wanted.any() {
+            self.state.note_removed(kind);
+        }
     }
 
     /// The stripe and the position of a key. A hash that the caller knows is not computed again.

@@ -14,12 +14,14 @@
 
 #![deny(unsafe_code)]
 
+mod aftermath;
 mod cells;
 mod clock;
 mod collection;
 mod edit;
 mod effect;
 mod entry;
+mod event;
 mod garbage;
 mod glance;
 mod guard;
@@ -56,9 +58,11 @@ mod value;
 mod view;
 mod zset;
 
+pub use aftermath::Aftermath;
 pub use clock::{AccessPolicy, FREQUENCY_START, Usage};
 pub use effect::{EffectSink, NoEffects};
 pub use entry::{Entry, OccupiedEntry, VacantEntry};
+pub use event::{Event, EventClasses, KeyEvent};
 pub use garbage::Garbage;
 pub use glance::Glance;
 pub use guard::expiry::ExpiryRound;

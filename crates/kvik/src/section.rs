@@ -25,7 +25,7 @@ use std::cell::RefCell;
 use std::mem;
 
 use kvik_log::{Lsn, Unit};
-use kvik_store::{ChangedKey, Garbage, Guard, KeyspaceId, Mode, ReadyKey, Stripes};
+use kvik_store::{Aftermath, ChangedKey, EventClasses, Guard, KeyspaceId, Mode, ReadyKey, Stripes};
 
 pub(crate) use in_turn::InTurn;
 
@@ -148,6 +148,8 @@ pub(crate) struct Section<'a> {
     pub(crate) mode: Mode,
     /// Nothing may be changed.
     reads: bool,
+    /// The events that somebody wants to hear of.
+    wanted: EventClasses,
     /// Nearly always nothing, and then one word.
     departures: Option<Box<Departures>>,
 }
@@ -155,8 +157,8 @@ pub(crate) struct Section<'a> {
 /// Effects on others that leave when the stripes have been let go.
 #[derive(Default)]
 struct Departures {
-    /// To be freed.
-    garbage: Vec<Garbage>,
+    /// Memory to free, and events to tell.
+    aftermath: Aftermath,
     /// Changes that are reported, in their order.
     changed: Vec<ChangedKey>,
     /// Replies for others.
@@ -219,6 +221,7 @@ impl<'a> Section<'a> {
             now_us: terms.now_us,
             mode: rules.mode,
             reads: L::SHARED,
+            wanted: rules.wanted,
             departures: None,
         };
         let result = work(&mut section, &mut held);
@@ -248,6 +251,7 @@ impl<'a> Section<'a> {
             now_us: terms.now_us,
             mode: rules.mode,
             reads: false,
+            wanted: rules.wanted,
             departures: None,
         };
         let result = work(&mut section, &mut held);
@@ -315,8 +319,8 @@ impl<'a> Section<'a> {
     ) -> R {
         let mut guard = self.guard(stripes, keyspace, touching);
         let result = work(&mut guard);
-        let garbage = guard.take_garbage();
-        self.leave(garbage);
+        let aftermath = guard.take_aftermath();
+        self.leave(aftermath);
         result
     }
 
@@ -340,20 +344,27 @@ impl<'a> Section<'a> {
             .mode(self.mode)
             .access(policy, touching.touch, touching.random)
             .limits(&settings.limits)
+            .noting(self.wanted)
     }
 
-    /// Keeps what is to be freed until the stripes are let go.
+    /// Whether somebody wants to hear of events.
     #[inline]
-    pub(crate) fn leave(&mut self, garbage: Option<Vec<Garbage>>) {
-        if let Some(garbage) = garbage {
-            self.leave_some(garbage);
+    pub(crate) fn is_heard(&self) -> bool {
+        self.wanted.any()
+    }
+
+    /// Keeps what a guard leaves to be done until the section ends.
+    #[inline]
+    pub(crate) fn leave(&mut self, aftermath: Option<Box<Aftermath>>) {
+        if let Some(aftermath) = aftermath {
+            self.leave_some(*aftermath);
         }
     }
 
     #[inline(never)]
-    fn leave_some(&mut self, garbage: Vec<Garbage>) {
+    fn leave_some(&mut self, aftermath: Aftermath) {
         let departures = self.departures.get_or_insert_default();
-        departures.garbage.extend(garbage);
+        departures.aftermath.append(aftermath);
     }
 
     /// Hands the effects to the log, and says how far it must be on disk for what was seen and
@@ -376,8 +387,9 @@ impl Departures {
     /// Lets go what leaves when the stripes have been let go; returns what is left to be done.
     #[inline(never)]
     fn deliver(self, shared: &Shared) -> Unserved {
-        if !self.garbage.is_empty() {
-            shared.stripes.alarm.discard(self.garbage);
+        let garbage = self.aftermath.garbage;
+        if !garbage.is_empty() {
+            shared.stripes.alarm.discard(garbage);
         }
         drop(self.changed);
         self.served.deliver();

@@ -38,6 +38,7 @@ pub struct Row {
     pub(super) preparation: Option<Preparation>,
     pub(super) readiness: Option<Readiness>,
     pub(super) arrival: Option<Arrival>,
+    pub(super) event: Option<&'static str>,
 }
 
 /// The effect of one call's arguments on the keys of a command with [`KeyFlags::VARIABLE`].
@@ -144,6 +145,7 @@ impl Row {
             preparation: None,
             readiness: None,
             arrival: None,
+            event: None,
         }
     }
 
@@ -242,6 +244,13 @@ impl Row {
     /// Which calls must hold every stripe, because they reach keys that no argument names.
     pub fn locks_all_if(mut self, reaches: ReachesAll) -> Self {
         self.reaches_all = Some(reaches);
+        self
+    }
+
+    /// The keyspace event by which others hear of the changes that the command is there for, where
+    /// these are called otherwise elsewhere. Its class is that of the group.
+    pub fn event(mut self, name: &'static str) -> Self {
+        self.event = Some(name);
         self
     }
 

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use kvik_command::Settings;
 use kvik_command::persistence::SaveRule;
+use kvik_command::{EventClasses, Settings};
 
 use super::path::path_of;
 use super::value::{self, Value};
@@ -57,6 +57,11 @@ impl Current<'_> {
     /// A number that its row keeps from being negative.
     pub(crate) fn number(&self) -> u64 {
         self.signed().unsigned_abs()
+    }
+
+    /// Classes of keyspace events.
+    pub(crate) fn events(&self) -> EventClasses {
+        EventClasses::from_bits(self.signed() as u32)
     }
 
     /// Whether a yes-or-no directive is on.

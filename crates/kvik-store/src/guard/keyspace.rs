@@ -106,7 +106,7 @@ impl Guard<'_> {
         for index in 0..self.layout.stripes() {
             self.flush_stripe(index, self.keyspace);
         }
-        self.state.garbage.push(Garbage::new(Vec::new()));
+        self.state.leave(Some(Garbage::new(Vec::new())));
         self.finish_keyspace(&[b"FLUSHDB"]);
     }
 
@@ -117,7 +117,7 @@ impl Guard<'_> {
                 self.flush_stripe(index, KeyspaceId(id as u32));
             }
         }
-        self.state.garbage.push(Garbage::new(Vec::new()));
+        self.state.leave(Some(Garbage::new(Vec::new())));
         self.finish_keyspace(&[b"FLUSHALL"]);
     }
 

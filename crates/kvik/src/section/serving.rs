@@ -271,7 +271,8 @@ impl Section<'_> {
             random: shared.random(),
         };
         let mut random = Random::new(touching.random);
-        let keys = self.guard(held, call.keyspace(), touching);
+        let mut keys = self.guard(held, call.keyspace(), touching);
+        keys.call_changes(call.command.event());
         let mut ctx = Ctx {
             args: call.words(),
             reply: Reply::new(output, call.protocol()),
@@ -284,8 +285,8 @@ impl Section<'_> {
             hashed: None,
         };
         let result = work(&mut ctx);
-        let garbage = ctx.keys.take_garbage();
-        self.leave(garbage);
+        let aftermath = ctx.keys.take_aftermath();
+        self.leave(aftermath);
         result
     }
 
