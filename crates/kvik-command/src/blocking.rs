@@ -260,7 +260,11 @@ impl Ctx<'_> {
             return Err(Error::text("timeout is negative"));
         }
         let ms = (seconds * 1000.0).ceil();
-        self.deadline_in(if ms < i64::MAX as f64 { Some(ms as i64) } else { None })
+        self.deadline_in(if ms < i64::MAX as f64 {
+            Some(ms as i64)
+        } else {
+            None
+        })
     }
 
     /// The same for the milliseconds at `index`, which have no fraction.
@@ -269,7 +273,11 @@ impl Ctx<'_> {
     /// As [`Self::deadline`].
     pub fn deadline_ms(&self, index: usize) -> Result<u64, Error> {
         let until_ms = self.timeout(index)?;
-        Ok(if until_ms == self.now_ms() { NEVER_MS } else { until_ms })
+        Ok(if until_ms == self.now_ms() {
+            NEVER_MS
+        } else {
+            until_ms
+        })
     }
 
     fn deadline_in(&self, ms: Option<i64>) -> Result<u64, Error> {
@@ -316,7 +324,8 @@ impl Ctx<'_> {
         // the key that does.
         let stripe = |at: usize| self.keys.stripe_of(&words.as_args()[at]);
         let _ = self.command.for_each_key(words.as_args(), |at, _| {
-            if !block.keys.contains(&at) && block.keys.clone().any(|key| stripe(key) != stripe(at)) {
+            if !block.keys.contains(&at) && block.keys.clone().any(|key| stripe(key) != stripe(at))
+            {
                 reaches.push(stripe(at));
             }
         });

@@ -212,7 +212,9 @@ impl Stats {
             .lock()
             .iter()
             .for_each(|thread| sums.add(&thread.totals));
-        sums.changes = sums.changes.wrapping_add(self.served_changes.load(Ordering::Relaxed));
+        sums.changes = sums
+            .changes
+            .wrapping_add(self.served_changes.load(Ordering::Relaxed));
         sums
     }
 

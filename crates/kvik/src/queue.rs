@@ -11,6 +11,15 @@ pub use kvik_store::ListEnd;
 
 use crate::db::Db;
 
+/// An element taken from a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenElement {
+    /// The key of the list.
+    pub key: Vec<u8>,
+    /// The element.
+    pub element: Vec<u8>,
+}
+
 /// A member taken from a sorted set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TakenMember {
@@ -28,8 +37,8 @@ pub struct TakenMember {
 /// # Errors
 /// If a key holds another type, no write is admitted, or the store has become a follower meanwhile.
 impl Db {
-    /// Takes the first element of the first of these lists that exists, and returns the key with
-    /// it.
+    /// Takes the first element of the first of these lists that exists, and returns it with
+    /// the key.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -38,7 +47,7 @@ impl Db {
     /// let worker = std::thread::spawn(move || worker.blpop(&["jobs"], None));
     /// db.run(&["RPUSH", "jobs", "paint"]);
     /// let taken = worker.join().unwrap()?;
-    /// assert_eq!(taken, Some((b"jobs".to_vec(), b"paint".to_vec())));
+    /// assert_eq!(taken.map(|taken| taken.element).as_deref(), Some(&b"paint"[..]));
     /// assert_eq!(db.blpop(&["jobs"], Some(Duration::from_millis(5)))?, None);
     /// # Ok::<_, kvik::Error>(())
     /// ```
@@ -49,7 +58,7 @@ impl Db {
         &self,
         keys: &[K],
         timeout: Option<Duration>,
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, Error> {
+    ) -> Result<Option<TakenElement>, Error> {
         self.take_element("BLPOP", keys, timeout)
     }
 
@@ -61,7 +70,7 @@ impl Db {
         &self,
         keys: &[K],
         timeout: Option<Duration>,
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, Error> {
+    ) -> Result<Option<TakenElement>, Error> {
         self.take_element("BRPOP", keys, timeout)
     }
 
@@ -122,10 +131,13 @@ impl Db {
         command: &str,
         keys: &[K],
         timeout: Option<Duration>,
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, Error> {
+    ) -> Result<Option<TakenElement>, Error> {
         let reply = self.wait_for(command, keys, timeout)?;
         Ok(match reply.as_slice() {
-            Some([key, element]) => Some((bytes(key), bytes(element))),
+            Some([key, element]) => Some(TakenElement {
+                key: bytes(key),
+                element: bytes(element),
+            }),
             _ => None,
         })
     }

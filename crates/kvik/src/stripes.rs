@@ -319,7 +319,9 @@ impl Held<'_> {
     pub(crate) fn needs_others(&self, key: &[u8]) -> bool {
         let mut reaches = Vec::new();
         self.add_reaches(key, &mut reaches);
-        reaches.iter().any(|&index| usize::from(index) != self.index)
+        reaches
+            .iter()
+            .any(|&index| usize::from(index) != self.index)
     }
 
     /// Adds the stripes that waiters of a key need beside this one.

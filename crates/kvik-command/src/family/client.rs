@@ -116,7 +116,9 @@ pub(super) fn rows() -> Vec<Row> {
         .admin()
         .since("5.0.0")
         .complexity("O(log N) where N is the number of client connections")
-        .about("Ends the wait of a client that is blocked, as if its time were up or with an error."),
+        .about(
+            "Ends the wait of a client that is blocked, as if its time were up or with an error.",
+        ),
         command("CLIENT UNPAUSE", "", unpause)
             .admin()
             .since("6.2.0")

@@ -426,7 +426,9 @@ impl Service {
                 self.receive(connection, missing);
             }
             // While it waits, its requests are received and its end is noticed.
-            (State::Clogged | State::Paused(_) | State::Blocked(_), _) => self.receive(connection, 0),
+            (State::Clogged | State::Paused(_) | State::Blocked(_), _) => {
+                self.receive(connection, 0)
+            }
             _ => {}
         }
     }

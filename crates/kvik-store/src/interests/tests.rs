@@ -59,7 +59,11 @@ fn a_line_is_first_come_first_served_for_each_wish() {
     assert_eq!(change, Some(LineChange::default()));
     interests.end_wait(HERE, b"k", &*three);
     assert_eq!(turns(&interests, b"k", Wanted::Zset), [two.turn()]);
-    assert!(interests.end_wait(HERE, b"k", &*two).is_some_and(|change| change.key));
+    assert!(
+        interests
+            .end_wait(HERE, b"k", &*two)
+            .is_some_and(|change| change.key)
+    );
     assert!(interests.is_empty());
 }
 

@@ -223,7 +223,11 @@ impl Shared {
     /// How long to sleep at most for what comes in so many milliseconds.
     pub(crate) fn nap(&self, left_ms: u64) -> Duration {
         // A clock that is moved by hand may get there sooner.
-        let at_most_ms = if self.clock.is_system() { LONGEST_NAP_MS } else { 1 };
+        let at_most_ms = if self.clock.is_system() {
+            LONGEST_NAP_MS
+        } else {
+            1
+        };
         Duration::from_millis(left_ms.clamp(1, at_most_ms))
     }
 }

@@ -183,7 +183,10 @@ impl Section<'_> {
         };
         if call.ending().is_none() {
             let reaches = call.reaches();
-            if !reaches.iter().all(|&index| held.is_held(usize::from(index))) {
+            if !reaches
+                .iter()
+                .all(|&index| held.is_held(usize::from(index)))
+            {
                 let layout = &self.shared.stripes.layout;
                 let stripe = layout.stripe_of(layout.hash(&ready.key));
                 let departures = self.departures.get_or_insert_default();
@@ -219,7 +222,7 @@ impl Section<'_> {
         output: &mut Output,
     ) -> Attempt {
         if let Some(arrival) = call.command.arrival() {
-            let has_come = self.with_call(held, call, session, output, |ctx| arrival(ctx));
+            let has_come = self.with_call(held, call, session, output, arrival);
             return if has_come {
                 Attempt::Gone
             } else {

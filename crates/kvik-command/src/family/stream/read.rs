@@ -326,7 +326,10 @@ pub(super) fn has_group_news(ctx: &mut Ctx<'_>) -> bool {
             let stream = stream(ctx.keys.read(key))?;
             let group = stream.and_then(|stream| Some((stream, stream.group(name)?)));
             let (stream, group) = group.ok_or_else(|| no_group(key, name))?;
-            if stream.last_entry_id().is_some_and(|last| last > group.last_id()) {
+            if stream
+                .last_entry_id()
+                .is_some_and(|last| last > group.last_id())
+            {
                 return Ok::<_, Error>(true);
             }
         }
