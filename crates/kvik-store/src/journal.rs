@@ -110,6 +110,12 @@ impl Journals {
         self.0.retain(|journal| !is_abandoned(journal.used, now));
     }
 
+    /// Whether no copy is being made of anything here.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.0.capacity() * size_of::<Journal>() + self.0.iter().map(Journal::bytes).sum::<usize>()
     }

@@ -24,6 +24,7 @@ mod serving;
 use std::cell::RefCell;
 use std::mem;
 
+use kvik_command::pubsub::{Publication, Rings};
 use kvik_log::{Lsn, Unit};
 use kvik_store::{Aftermath, ChangedKey, EventClasses, Guard, KeyspaceId, Mode, ReadyKey, Stripes};
 
@@ -159,6 +160,11 @@ pub(crate) struct Section<'a> {
 struct Departures {
     /// Memory to free, and events to tell.
     aftermath: Aftermath,
+    /// To be published while the stripes are still held, so that messages about a key keep the
+    /// order of its changes.
+    publications: Vec<Publication>,
+    /// The threads to be woken for them.
+    rings: Rings,
     /// Changes that are reported, in their order.
     changed: Vec<ChangedKey>,
     /// Replies for others.
@@ -284,10 +290,20 @@ impl<'a> Section<'a> {
             false => Lsn::ZERO,
         };
         let mut departures = self.departures.take();
-        if let Some(departures) = departures.as_mut().filter(|_| self.effects.is_wanted()) {
-            departures.served.stamp(self.shared, lsn);
+        if let Some(departures) = &mut departures {
+            departures.publish(self.shared, lsn);
+            if self.effects.is_wanted() {
+                departures.served.stamp(self.shared, lsn);
+            }
         }
         (lsn, departures)
+    }
+
+    /// Publishes a message when the section ends. Nobody gets it before the effects so far may be
+    /// told.
+    pub(crate) fn publish(&mut self, publication: Publication) {
+        let departures = self.departures.get_or_insert_default();
+        departures.publications.push(publication);
     }
 
     /// Looks at what those who are interested in keys are to be told, inside the section that has
@@ -384,9 +400,26 @@ impl<'a> Section<'a> {
 }
 
 impl Departures {
-    /// Lets go what leaves when the stripes have been let go; returns what is left to be done.
+    /// Gives the messages to their listeners, while the stripes are held.
     #[inline(never)]
-    fn deliver(self, shared: &Shared) -> Unserved {
+    fn publish(&mut self, shared: &Shared, lsn: Lsn) {
+        let is_synchronous = || shared.log().is_some_and(|log| log.is_synchronous());
+        let lsn = match lsn {
+            Lsn::ZERO => 0,
+            lsn if !self.publications.is_empty() && is_synchronous() => lsn.get(),
+            _ => 0,
+        };
+        for publication in self.publications.drain(..) {
+            let pubsub = &shared.engine.pubsub;
+            pubsub.publish_later(&publication, lsn, &mut self.rings);
+        }
+    }
+
+    /// Wakes who listens, replies to who was served, and lets go of what is to be freed. Returns
+    /// what is left to be done.
+    #[inline(never)]
+    fn deliver(mut self, shared: &Shared) -> Unserved {
+        self.rings.ring();
         let garbage = self.aftermath.garbage;
         if !garbage.is_empty() {
             shared.stripes.alarm.discard(garbage);

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use kvik::{Db, Ending, Executor, Message, Patience};
 use kvik_command::blocking::NEVER_MS;
+use kvik_command::pubsub::Seat;
 use kvik_resp::Output;
 use kvik_rope::IncomingRope;
 use socket2::Socket;
@@ -235,7 +236,7 @@ impl Service {
     /// only way by which bytes reach a client. Says whether the client has so much unread that
     /// nothing more should run for it.
     #[inline]
-    fn send(&mut self, connection: &mut Connection, out: Output, lsn: u64) -> bool {
+    pub(super) fn send(&mut self, connection: &mut Connection, out: Output, lsn: u64) -> bool {
         connection.count_bytes(0, out.len());
         self.executor.stats().totals.bytes_out.add(out.len() as u64);
         if self.must_hold(connection, &out, lsn) {
@@ -340,62 +341,16 @@ impl Service {
         self.send(connection, out, lsn);
     }
 
-    // Blocked clients.
-
-    /// Goes on with a connection that has moved here: with what it has received, unless its client
-    /// is blocked.
-    pub(super) fn resume(&mut self, connection: &mut Connection) -> Fate {
-        let Some(call) = &connection.session.blocked else {
-            return self.run(connection);
-        };
-        let (ending, until_ms) = (call.ending(), call.until_ms);
-        self.set_state(connection, State::Blocked(until_ms));
-        match ending {
-            _ if connection.answer.is_some() => self.unblock(connection),
-            None | Some(Ending::Served) => {
-                self.receive(connection, 0);
-                Fate::Stays
-            }
-            // It has ended on the way.
-            Some(ending) => self.end_wait(connection, ending),
-        }
-    }
-
-    /// Goes on with a client whose reply has come.
-    fn unblock(&mut self, connection: &mut Connection) -> Fate {
-        let Some(answer) = connection.answer.take() else {
-            return Fate::Stays;
-        };
-        let (mut out, lsn) = (self.driver.buffer(), answer.lsn);
-        let session = &mut connection.session;
-        self.executor.answer_wait(session, answer, &mut out);
-        self.go_on(connection, out, lsn)
-    }
-
-    /// Ends the wait of a blocked client, unless its reply is on the way.
-    fn end_wait(&mut self, connection: &mut Connection, ending: Ending) -> Fate {
-        let mut out = self.driver.buffer();
-        let session = &mut connection.session;
-        if !self.executor.end_wait(session, ending, &mut out) {
-            return Fate::Stays;
-        }
-        self.go_on(connection, out, 0)
-    }
-
-    /// Sends the reply of a client that was blocked, and runs what it has sent meanwhile.
-    fn go_on(&mut self, connection: &mut Connection, out: Output, lsn: u64) -> Fate {
-        let is_synchronous = || self.db.log().is_some_and(|log| log.is_synchronous());
-        let lsn = if lsn > 0 && is_synchronous() { lsn } else { 0 };
-        self.send(connection, out, lsn);
-        connection.note_activity(self.now_ms());
-        self.run(connection)
-    }
-
-    /// Closes a connection whose client may be blocked, without an answer to that.
-    pub(super) fn leave_unanswered(&mut self, connection: &mut Connection) {
-        let (session, ending) = (&mut connection.session, Ending::Gone);
-        self.executor.end_wait(session, ending, &mut Output::new());
-        self.close_when_sent(connection);
+    /// Sends messages of channels.
+    pub(super) fn send_news(
+        &mut self,
+        connection: &mut Connection,
+        news: Output,
+        lsn: u64,
+    ) -> Fate {
+        self.send(connection, news, lsn);
+        let unsent = self.unsent(connection);
+        self.check_after_run(connection, unsent)
     }
 
     // What a connection waits for.
@@ -434,7 +389,7 @@ impl Service {
     }
 
     /// The one place where a connection's state changes.
-    fn set_state(&mut self, connection: &mut Connection, state: State) {
+    pub(super) fn set_state(&mut self, connection: &mut Connection, state: State) {
         match state {
             State::Ready => self.ready.push(connection.id),
             State::Blocked(NEVER_MS) => {}
@@ -493,7 +448,7 @@ impl Service {
         if Patrol::is_much(unsent) {
             return self.check(connection, unsent);
         }
-        if unsent > 0 && self.patrol.limits_output() {
+        if unsent > 0 && self.patrol.limits_output(connection) {
             self.set_alarm(connection, unsent);
         }
         Fate::Stays
@@ -572,6 +527,13 @@ impl Service {
     /// Begins with a connection whose socket the driver has adopted, and reads the mail that has
     /// come for it before.
     pub(super) fn begin(&mut self, connection: &mut Connection) -> Fate {
+        let seat = Seat {
+            outlet: Arc::clone(&self.inbox.outlet),
+            place: connection.id.place(),
+        };
+        // From here on its channels' messages come here; those before are in the letterbox.
+        let pubsub = &self.db.engine().pubsub;
+        pubsub.relocate(&mut connection.session, Some(seat));
         let queue = &self.inbox.mail;
         let messages = connection.letterbox.settle(queue, connection.id);
         self.set_alarm(connection, 0);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kvik::effects::{EffectLog, Lsn, Unit};
-use kvik::{Clock, Db, Ending, Executor, Message, Options, Outcome, Patience, Session, Value};
+use kvik::{Clock, Db, Ending, Executor, Options, Outcome, Patience, Session, Value};
 use kvik_command::client::Origin;
-use kvik_command::mail::LocalMailbox;
+use kvik_command::mail::{Mailbox, Message};
 use kvik_resp::{Args, ArgsBuf, Output, Protocol, ReplyDecoder};
 use parking_lot::Mutex;
 
@@ -50,11 +50,12 @@ impl Target for MemoryTarget {
     }
 
     fn connect(&self) -> Result<Box<dyn Connection>, String> {
-        let mailbox = Arc::new(LocalMailbox::default());
-        let mut session = self.db.session(Origin {
+        let mailbox = Arc::new(Pigeonhole::default());
+        let origin = Origin {
             mailbox: Arc::clone(&mailbox) as _,
             ..Origin::embedded()
-        });
+        };
+        let mut session = self.db.session(origin);
         if self.identity.protocol == 3 {
             session.speak(Protocol::Resp3);
         }
@@ -83,11 +84,21 @@ impl Target for MemoryTarget {
     }
 }
 
+/// Messages for a session that have come.
+#[derive(Default)]
+struct Pigeonhole(Mutex<VecDeque<Message>>);
+
+impl Mailbox for Pigeonhole {
+    fn deliver(&self, message: Message) {
+        self.0.lock().push_back(message);
+    }
+}
+
 /// A session; commands that cannot run yet wait in line.
 struct MemoryConnection {
     executor: Executor,
     session: Session,
-    mailbox: Arc<LocalMailbox>,
+    mailbox: Arc<Pigeonhole>,
     /// Until when a command is blocked.
     blocked_until_ms: Option<u64>,
     pending: VecDeque<ArgsBuf>,
@@ -98,18 +109,19 @@ struct MemoryConnection {
 impl MemoryConnection {
     fn run_pending(&mut self) {
         self.executor.refresh();
-        self.read_mail();
-        while let Some(command) = self.pending.front() {
-            if self.blocked_until_ms.is_some() {
-                return;
-            }
+        while self.blocked_until_ms.is_none()
+            && let Some(command) = self.pending.front()
+        {
             let mut output = Output::new();
             let outcome = self
                 .executor
                 .execute(&mut self.session, command.as_args(), &mut output);
             self.written.append(&mut output.into_bytes());
             match outcome {
-                Outcome::Done => drop(self.pending.pop_front()),
+                Outcome::Done => {
+                    self.pending.pop_front();
+                    self.read_mail();
+                }
                 Outcome::Blocked(until_ms) => {
                     self.pending.pop_front();
                     self.blocked_until_ms = Some(until_ms);
@@ -119,24 +131,29 @@ impl MemoryConnection {
         }
     }
 
-    /// Goes on when the wait of a blocked command has ended.
+    /// Writes what has come between two replies, and ends the wait of a blocked command.
     fn read_mail(&mut self) {
-        let Some(until_ms) = self.blocked_until_ms else {
-            return;
-        };
+        self.executor.refresh();
+        let now_ms = self.executor.now_us() / 1000;
         let (session, mut output) = (&mut self.session, Output::new());
-        let is_over = match self.mailbox.take() {
-            Some(Message::Reply(answer)) => {
-                self.executor.answer_wait(session, answer, &mut output);
-                true
+        let mut is_over = self
+            .blocked_until_ms
+            .is_some_and(|until_ms| until_ms <= now_ms);
+        for message in self.mailbox.0.lock().drain(..) {
+            match message {
+                Message::Push(push) => push.write(session.protocol, &mut output),
+                Message::Reply(answer) => {
+                    self.executor.answer_wait(session, answer, &mut output);
+                    self.blocked_until_ms = None;
+                }
+                Message::Retry | Message::Kill => is_over = true,
             }
-            None if self.executor.now_us() / 1000 < until_ms => false,
-            _ => (self.executor).end_wait(session, Ending::TimedOut, &mut output),
-        };
-        self.written.append(&mut output.into_bytes());
-        if is_over {
+        }
+        // A command that has been answered waits no more, and nothing happens here.
+        if is_over && (self.executor).end_wait(session, Ending::TimedOut, &mut output) {
             self.blocked_until_ms = None;
         }
+        self.written.append(&mut output.into_bytes());
     }
 
     fn decode(&mut self) -> Result<Option<Reply>, String> {
@@ -163,6 +180,7 @@ impl Connection for MemoryConnection {
     fn receive(&mut self, patience: Duration) -> Result<Received, String> {
         let deadline = Instant::now() + patience;
         loop {
+            self.read_mail();
             if let Some(reply) = self.decode()? {
                 return Ok(Received::Reply(reply));
             }
@@ -173,7 +191,7 @@ impl Connection for MemoryConnection {
             if Instant::now() >= deadline {
                 return Ok(Received::Nothing);
             }
-            if self.pending.is_empty() || self.blocked_until_ms.is_some() {
+            if self.pending.is_empty() {
                 std::thread::sleep(Duration::from_millis(1));
             } else {
                 std::thread::yield_now();
