@@ -32,7 +32,7 @@ impl Executor {
         call.write_ending(&mut Reply::new(out, session.protocol));
         self.leave_wait(session);
         if session.replies != Replies::On {
-            withhold(session, start, out);
+            withhold(session, None, start, out);
         }
         true
     }
@@ -43,7 +43,7 @@ impl Executor {
         out.append(answer.output);
         self.leave_wait(session);
         if session.replies != Replies::On {
-            withhold(session, start, out);
+            withhold(session, None, start, out);
         }
     }
 
