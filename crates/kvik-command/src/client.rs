@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize,
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::blocking::{BlockedCall, Ending};
 use crate::mail::{Mailbox, Message, NoMailbox};
 use crate::pubsub::Seat;
 use crate::tracking::ClientTracking;
@@ -85,6 +86,7 @@ pub struct Client {
     names: RwLock<Names>,
     killed: AtomicBool,
     mailbox: Arc<dyn Mailbox>,
+    blocked: Mutex<Option<Arc<BlockedCall>>>,
     /// Where messages of channels reach it, while a thread serves it.
     seat: Mutex<Option<Seat>>,
 }
@@ -170,6 +172,7 @@ impl Client {
             }),
             killed: AtomicBool::new(false),
             mailbox: origin.mailbox,
+            blocked: Mutex::default(),
             seat: Mutex::new(None),
         }
     }
@@ -193,9 +196,38 @@ impl Client {
     pub fn kill(&self) -> bool {
         let first = !self.killed.swap(true, Ordering::AcqRel);
         if first {
+            // From now on nothing is taken for it.
+            if let Some(call) = &*self.blocked.lock() {
+                call.claim(Ending::Gone);
+            }
             self.deliver(Message::Kill);
         }
         first
+    }
+
+    /// Shows others the call in which the client is blocked, or that it is not.
+    pub fn show_blocked(&self, call: Option<Arc<BlockedCall>>) {
+        let mut blocked = self.blocked.lock();
+        *blocked = call;
+        if let Some(call) = blocked.as_ref().filter(|_| self.is_killed()) {
+            call.claim(Ending::Gone);
+        }
+    }
+
+    /// Whether the client is blocked.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.lock().is_some()
+    }
+
+    /// Ends the wait of a blocked client and says whether that is what ended it.
+    pub fn end_wait(&self, ending: Ending) -> bool {
+        let blocked = self.blocked.lock();
+        let has_ended = blocked.as_ref().is_some_and(|call| call.claim(ending));
+        drop(blocked);
+        if has_ended {
+            self.deliver(Message::Retry);
+        }
+        has_ended
     }
 
     /// Leaves a message for the client, which the serving thread reads between two commands.
@@ -289,6 +321,13 @@ impl Clients {
         let client = Arc::new(Client::new(id, origin, now_ms));
         self.by_id.lock().insert(id, Arc::clone(&client));
         client
+    }
+
+    /// Ends the waits of all blocked clients in this way.
+    pub fn end_waits(&self, ending: Ending) {
+        for client in self.all() {
+            client.end_wait(ending);
+        }
     }
 
     /// Forgets a client.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::awaiting::Awaiting;
+use crate::blocking::BlockedCounts;
 use crate::client::Clients;
 use crate::command_log::CommandLog;
 use crate::expiry::ExpiryLag;
@@ -43,6 +44,8 @@ pub struct Engine {
     pub gate: Gate,
     /// Who waits for files.
     pub awaiting: Awaiting,
+    /// How many wait for keys.
+    pub blocked: BlockedCounts,
     persistence: OnceLock<Arc<dyn Persistence>>,
     /// How late keys expire.
     pub expiry_lag: ExpiryLag,
@@ -75,6 +78,7 @@ impl Engine {
             pause: Pause::default(),
             gate: Gate::default(),
             awaiting: Awaiting::default(),
+            blocked: BlockedCounts::default(),
             persistence: OnceLock::new(),
             expiry_lag: ExpiryLag::default(),
             prefix_jobs: PrefixJobs::default(),

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod awaiting;
+pub mod blocking;
 pub mod client;
 pub mod command_log;
 mod ctx;

@@ -5,9 +5,12 @@
 //! mailbox belongs to the client and not to the thread, so a message is not lost while the client
 //! moves to another thread.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kvik_resp::{Output, Protocol, Reply};
+use parking_lot::{Condvar, Mutex};
 
 use crate::client::Clients;
 use crate::session::Session;
@@ -17,10 +20,21 @@ use crate::session::Session;
 pub enum Message {
     /// Bytes to be written between two replies.
     Push(Push),
+    /// The reply to the command in which it is blocked.
+    Reply(Answer),
     /// Its connection ends; unsent replies are dropped.
     Kill,
-    /// Its waiting command is offered again.
+    /// The event that it waits for may have come.
     Retry,
+}
+
+/// A reply that somebody else has written.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its bytes.
+    pub output: Output,
+    /// Log position up to which effects must be durable before it may be sent; 0 for none.
+    pub lsn: u64,
 }
 
 /// Bytes for clients, encoded once for all who receive them. To copy one is to count a reference.
@@ -175,6 +189,40 @@ pub struct NoMailbox;
 
 impl Mailbox for NoMailbox {
     fn deliver(&self, _message: Message) {}
+
+    fn is_read(&self) -> bool {
+        false
+    }
+}
+
+/// The mailbox of a client in this process, whose thread looks into it while it is blocked.
+#[derive(Debug, Default)]
+pub struct LocalMailbox {
+    messages: Mutex<VecDeque<Message>>,
+    came: Condvar,
+}
+
+impl LocalMailbox {
+    /// The first message, if there is one.
+    pub fn take(&self) -> Option<Message> {
+        self.messages.lock().pop_front()
+    }
+
+    /// Blocks the calling thread until there is a message, at most for so long; takes it.
+    pub fn wait(&self, at_most: Duration) -> Option<Message> {
+        let mut messages = self.messages.lock();
+        if messages.is_empty() {
+            self.came.wait_for(&mut messages, at_most);
+        }
+        messages.pop_front()
+    }
+}
+
+impl Mailbox for LocalMailbox {
+    fn deliver(&self, message: Message) {
+        self.messages.lock().push_back(message);
+        self.came.notify_one();
+    }
 
     fn is_read(&self) -> bool {
         false

@@ -14,6 +14,7 @@ use crate::persistence::{Loading, LogStatus, Status};
 use crate::pubsub::Hearing;
 use crate::stats::Totals;
 use crate::{REDIS_VERSION, VERSION};
+use std::sync::atomic::AtomicUsize;
 use kvik_store::{HeldMemory, Sizes};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -228,6 +229,10 @@ fn number(n: u64) -> Option<Cow<'static, str>> {
     Some(n.to_string().into())
 }
 
+fn count(of: &AtomicUsize) -> Option<Cow<'static, str>> {
+    number(of.load(Relaxed) as u64)
+}
+
 fn text(text: impl Into<Cow<'static, str>>) -> Option<Cow<'static, str>> {
     Some(text.into())
 }
@@ -318,9 +323,11 @@ metrics! {
     Clients {
         "connected_clients", "Clients connected.", |look| number(look.engine.clients.len() as u64);
         "maxclients", "Clients that may be connected.", |look| look.fact("maxclients");
-        "blocked_clients", "Clients waiting in a blocking command.", |_| number(0);
+        "blocked_clients", "Clients waiting in a blocking command.", |look| count(&look.engine.blocked.clients);
         "tracking_clients", "Clients that keep copies of keys and are told when one is stale.", |look| number(look.engine.tracking.clients() as u64);
         "watching_clients", "Clients that watch keys.", |look| number(look.transactions.watching as u64);
+        "total_blocking_keys", "Keys that clients wait for.", |look| count(&look.engine.blocked.keys);
+        "total_blocking_keys_on_nokey", "Keys that clients wait for, of which they also hear when they are gone.", |look| count(&look.engine.blocked.no_keys);
         "pubsub_clients", "Clients that listen to channels.", |look| number(look.listening as u64);
         "total_watched_keys", "Keys watched.", |look| number(look.transactions.watched as u64);
         "clients_in_multi", "Clients that queue a transaction.", |look| number(look.transactions.queueing as u64);

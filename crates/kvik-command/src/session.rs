@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use kvik_resp::{ArgsBuf, Protocol};
 use kvik_store::{KeyspaceId, WatchToken};
 
+use crate::blocking::BlockedCall;
 use crate::client::{Client, NOT_IN_MULTI};
 use crate::declare::Command;
 use crate::mail::Push;
@@ -37,6 +38,10 @@ pub struct Session {
     pub close: bool,
     /// It belongs to the store itself: no state of the data set keeps its commands out.
     pub internal: bool,
+    /// Whether its commands may have it wait for keys. Those of a transaction or a script may not.
+    pub may_block: bool,
+    /// The call in which it is blocked.
+    pub blocked: Option<Arc<BlockedCall>>,
     /// The event that its next command waits for.
     pub waiting: Option<Waiting>,
     /// Which of its reads are tracked for its cache.
@@ -112,6 +117,8 @@ impl Session {
             no_touch: false,
             close: false,
             internal: false,
+            may_block: true,
+            blocked: None,
             waiting: None,
             tracking: SessionTracking::default(),
             released: None,

@@ -334,22 +334,22 @@ impl Interests {
 
     // Waiters.
 
-    /// Puts a waiter into the line of a key, once.
+    /// Puts a waiter into the line of a key, unless it stands there.
     pub(crate) fn wait(
         &mut self,
         keyspace: KeyspaceId,
         key: &[u8],
         waiter: &Arc<dyn Waiter>,
-    ) -> LineChange {
+    ) -> Option<LineChange> {
         let lines = self.interest(keyspace, key).lines.get_or_insert_default();
         // Its stripes are held from its first key to its last, so nobody has come behind it.
         let last = lines.line(waiter.wanted()).and_then(VecDeque::back);
         if last.is_some_and(|last| last.turn() == waiter.turn()) {
-            return LineChange::default();
+            return None;
         }
         let change = lines.push(Arc::clone(waiter));
         self.reaching += usize::from(!waiter.reaches().is_empty());
-        change
+        Some(change)
     }
 
     /// Takes a waiter out of the line of a key, if it is there.
@@ -358,8 +358,8 @@ impl Interests {
         keyspace: KeyspaceId,
         key: &[u8],
         waiter: &dyn Waiter,
-    ) -> LineChange {
-        let removed = self.find_mut(keyspace, key).and_then(|interest| {
+    ) -> Option<LineChange> {
+        let (change, was_ready) = self.find_mut(keyspace, key).and_then(|interest| {
             let lines = interest.lines.as_mut()?;
             let change = lines.remove(waiter.wanted(), waiter.turn())?;
             let was_ready = change.key && lines.is_ready;
@@ -367,10 +367,7 @@ impl Interests {
                 interest.lines = None;
             }
             Some((change, was_ready))
-        });
-        let Some((change, was_ready)) = removed else {
-            return LineChange::default();
-        };
+        })?;
         if was_ready {
             let is_it = |ready: &ReadyKey| ready.keyspace == keyspace && *ready.key == *key;
             self.ready.retain(|ready| !is_it(ready));
@@ -378,7 +375,7 @@ impl Interests {
         }
         self.reaching -= usize::from(!waiter.reaches().is_empty());
         self.forget(keyspace, key);
-        change
+        Some(change)
     }
 
     /// The first in a key's line whose turn came after `turn`.
@@ -400,9 +397,21 @@ impl Interests {
         self.reaching > 0
     }
 
-    /// Adds the stripes that waiters of a key, in whichever keyspace, reach.
-    pub(crate) fn add_reaches(&self, key: &[u8], stripes: &mut Vec<u16>) {
-        let interests = self.keyspaces.values().filter_map(|keys| keys.get(key));
+    /// Adds the stripes that waiters reach: those of a key, in whichever keyspace, or of all keys.
+    pub(crate) fn add_reaches(&self, key: Option<&[u8]>, stripes: &mut Vec<u16>) {
+        for keys in self.keyspaces.values() {
+            match key {
+                Some(key) => Self::add_reaches_of(keys.get(key), stripes),
+                None => Self::add_reaches_of(keys.values(), stripes),
+            }
+        }
+    }
+
+    fn add_reaches_of<'a>(
+        interests: impl IntoIterator<Item = &'a Interest>,
+        stripes: &mut Vec<u16>,
+    ) {
+        let interests = interests.into_iter();
         let lines = interests.filter_map(|interest| interest.lines.as_ref());
         let waiters = lines.flat_map(|lines| &lines.lines);
         for waiter in waiters.flat_map(|(_, line)| line) {

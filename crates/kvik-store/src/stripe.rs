@@ -200,8 +200,9 @@ impl Stripe {
         self.interests.is_reaching()
     }
 
-    /// Adds the stripes that waiters of a key, in whichever keyspace, need beside this one.
-    pub fn add_reaches(&self, key: &[u8], stripes: &mut Vec<u16>) {
+    /// Adds the stripes that waiters need beside this one: those of a key, in whichever keyspace,
+    /// or of all keys.
+    pub fn add_reaches(&self, key: Option<&[u8]>, stripes: &mut Vec<u16>) {
         self.interests.add_reaches(key, stripes);
     }
 

@@ -19,6 +19,7 @@
 //! command.
 
 mod in_turn;
+mod serving;
 
 use std::cell::RefCell;
 use std::mem;
@@ -29,6 +30,8 @@ use kvik_log::{Lsn, Unit};
 use kvik_store::{Aftermath, ChangedKey, EventClasses, Guard, KeyspaceId, Mode, ReadyKey, Stripes};
 
 pub(crate) use in_turn::InTurn;
+
+use serving::{Served, Unserved};
 
 use crate::effects::Collector;
 use crate::shared::Shared;
@@ -168,6 +171,10 @@ struct Departures {
     changed: Vec<ChangedKey>,
     /// Copies of keys that are stale; told when the stripes have been let go.
     stale: Staleness,
+    /// Replies for others.
+    served: Served,
+    /// Keys left for a section of their own.
+    unserved: Unserved,
 }
 
 /// How the keys that a guard finds are marked as used.
@@ -201,7 +208,7 @@ impl<'a> Section<'a> {
         let shared = terms.shared;
         let (result, lsn, departures) = Self::run_locked(terms, held, reach, work);
         if let Some(departures) = departures {
-            departures.deliver(shared);
+            departures.deliver(shared).serve(shared);
         }
         (result, lsn)
     }
@@ -264,11 +271,13 @@ impl<'a> Section<'a> {
         held.let_go();
         let (lsn, departures) = section.finish(&mut held, Reach::Nothing);
         mem::forget(section);
+        let unserved = Unserved::of_stripes(&held.with_ready);
         drop(held);
         *terms.unit = unit.into_inner();
         if let Some(departures) = departures {
-            departures.deliver(shared);
+            departures.deliver(shared).serve(shared);
         }
+        unserved.serve(shared);
         (result, lsn)
     }
 
@@ -289,6 +298,9 @@ impl<'a> Section<'a> {
         let mut departures = self.departures.take();
         if let Some(departures) = &mut departures {
             departures.depart(self.shared, self.writer, lsn);
+            if self.effects.is_wanted() {
+                departures.served.stamp(self.shared, lsn);
+            }
         }
         (lsn, departures)
     }
@@ -304,11 +316,12 @@ impl<'a> Section<'a> {
     /// changed them.
     #[cold]
     fn hear<L: Locks>(&mut self, held: &mut L) {
-        // Waiters that this section can serve are served here.
-        while held.take_ready().is_some() {}
+        self.serve(held);
         let mut changed = held.take_changed();
-        changed.sort_unstable_by_key(|key| key.turn);
-        self.departures.get_or_insert_default().changed = changed;
+        if !changed.is_empty() {
+            changed.sort_unstable_by_key(|key| key.turn);
+            self.departures.get_or_insert_default().changed = changed;
+        }
     }
 
     /// The time in milliseconds since the epoch.
@@ -421,9 +434,10 @@ impl Departures {
         };
     }
 
-    /// Wakes who listens, tells who caches, and lets go of what is to be freed.
+    /// Wakes who listens, tells who caches, replies to who was served, and lets go of what is to be
+    /// freed. Returns what is left to be done.
     #[inline(never)]
-    fn deliver(mut self, shared: &Shared) {
+    fn deliver(mut self, shared: &Shared) -> Unserved {
         self.rings.ring();
         let engine = &shared.engine;
         if !self.stale.is_empty() {
@@ -433,6 +447,8 @@ impl Departures {
         if !garbage.is_empty() {
             shared.stripes.alarm.discard(garbage);
         }
+        self.served.deliver();
+        self.unserved
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
+use kvik_command::blocking::Ending;
 use kvik_command::client::Origin;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Engine, Error, Session, table};
@@ -172,6 +173,10 @@ impl Shared {
 
     pub(crate) fn set_follower(&self, follower: bool) {
         self.set_state(FOLLOWER, follower);
+        if follower {
+            // What they wait for may never come: its primary's clients get it.
+            self.engine.clients.end_waits(Ending::RoleChanged);
+        }
     }
 
     /// Changes the state between two sections of every stripe.
@@ -231,6 +236,11 @@ impl Shared {
         self.stamps.stamp(layout, reach, lsn);
         // It is behind whatever changed these keys before.
         lsn
+    }
+
+    /// Notes that the unit before `lsn` has changed these keys, whose stripes are held.
+    pub(crate) fn stamp(&self, reach: Reach<'_>, lsn: Lsn) {
+        self.stamps.stamp(&self.stripes.layout, reach, lsn);
     }
 
     /// The place up to which the log has to be on disk before somebody may be told of these keys.

@@ -314,6 +314,27 @@ impl Held<'_> {
         self.stripe.next_due().0
     }
 
+    /// Whether a waiter needs other stripes to be served.
+    #[inline]
+    pub(crate) fn is_reaching(&self) -> bool {
+        self.stripe.is_reaching()
+    }
+
+    /// Whether waiters of a key need other stripes than this one.
+    #[cold]
+    pub(crate) fn needs_others(&self, key: &[u8]) -> bool {
+        let mut reaches = Vec::new();
+        self.add_reaches(key, &mut reaches);
+        reaches
+            .iter()
+            .any(|&index| usize::from(index) != self.index)
+    }
+
+    /// Adds the stripes that waiters of a key need beside this one.
+    pub(crate) fn add_reaches(&self, key: &[u8], stripes: &mut Vec<u16>) {
+        self.stripe.add_reaches(Some(key), stripes);
+    }
+
     /// Whether a key with waiters is ready, or a change is to be reported.
     #[inline]
     pub(crate) fn has_news(&self) -> bool {
@@ -441,6 +462,23 @@ impl HeldMany<'_> {
         with_news
             .flat_map(|held| held.stripe.take_changed())
             .collect()
+    }
+
+    /// Whether a waiter needs other stripes to be served than that of its key.
+    pub(crate) fn is_reaching(&self) -> bool {
+        self.held.iter().any(Held::is_reaching)
+    }
+
+    /// Adds the stripes that waiters of a key of one of these stripes need.
+    pub(crate) fn add_reaches(&self, index: usize, key: &[u8], stripes: &mut Vec<u16>) {
+        self.held[self.find(index)].add_reaches(key, stripes);
+    }
+
+    /// Adds the stripes that any waiters of one of these stripes need.
+    pub(crate) fn add_all_reaches(&self, index: usize, stripes: &mut Vec<u16>) {
+        self.held[self.find(index)]
+            .stripe
+            .add_reaches(None, stripes);
     }
 
     fn find(&self, index: usize) -> usize {

@@ -81,7 +81,10 @@ impl Patrol {
     fn is_idle(&self, connection: &Connection, now_ms: u64) -> bool {
         let active_ms = connection.session.client.active_ms.load(Relaxed);
         self.idle_ms > 0
-            && !matches!(connection.state, State::Ready | State::Paused(_))
+            && !matches!(
+                connection.state,
+                State::Ready | State::Paused(_) | State::Blocked(_)
+            )
             && !connection.codec.is_subscribed()
             && connection.session.subscriptions.is_none()
             && now_ms.saturating_sub(active_ms) >= self.idle_ms

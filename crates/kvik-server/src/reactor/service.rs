@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kvik::{Db, Executor, Message, Patience};
+use kvik::{Db, Ending, Executor, Message, Patience};
+use kvik_command::blocking::NEVER_MS;
 use kvik_command::pubsub::Seat;
 use kvik_resp::Output;
 use kvik_rope::IncomingRope;
@@ -127,7 +128,7 @@ impl Service {
                 }
             }
             // What comes now waits; receiving it keeps the peer from being locked up with us.
-            State::Clogged | State::Paused(_) => {
+            State::Clogged | State::Paused(_) | State::Blocked(_) => {
                 connection.show_input();
                 self.receive(connection, 0);
             }
@@ -240,7 +241,7 @@ impl Service {
     /// only way by which bytes reach a client. Says whether the client has so much unread that
     /// nothing more should run for it.
     #[inline]
-    fn send(&mut self, connection: &mut Connection, out: Output, lsn: u64) -> bool {
+    pub(super) fn send(&mut self, connection: &mut Connection, out: Output, lsn: u64) -> bool {
         connection.count_bytes(0, out.len());
         self.executor.stats().totals.bytes_out.add(out.len() as u64);
         if self.must_hold(connection, &out, lsn) {
@@ -280,7 +281,7 @@ impl Service {
         match connection.state {
             State::Closing => self.driver.close_after_flush(connection.id),
             State::Clogged => return self.unclog(connection),
-            State::Reading => {
+            State::Reading | State::Blocked(_) => {
                 self.depart(connection);
             }
             State::Ready | State::Paused(_) | State::Leaving => {}
@@ -308,13 +309,18 @@ impl Service {
             match message {
                 Message::Kill => return self.cut(connection),
                 Message::Push(push) => connection.pushes.push_back(push),
+                Message::Reply(answer) => connection.answer = Some(answer),
                 Message::Retry => retries = true,
             }
         }
         self.write_pushes(connection);
-        let has_news = connection.state == State::Reading && connection.codec.has_news();
-        if has_news || retries && matches!(connection.state, State::Paused(_)) {
-            return self.run(connection);
+        match connection.state {
+            State::Reading if connection.codec.has_news() => return self.run(connection),
+            State::Paused(_) if retries => return self.run(connection),
+            State::Blocked(_) if connection.answer.is_some() => return self.unblock(connection),
+            // Somebody else has ended the wait.
+            State::Blocked(_) if retries => return self.end_wait(connection, Ending::TimedOut),
+            _ => {}
         }
         let unsent = self.unsent(connection);
         self.check_after_run(connection, unsent)
@@ -364,13 +370,14 @@ impl Service {
         let ends = match end {
             RunEnd::Close => true,
             RunEnd::Incomplete(_) => connection.finished || self.is_stopping(),
-            RunEnd::Paused(_) => self.is_stopping(),
+            RunEnd::Paused(_) | RunEnd::Blocked(_) => self.is_stopping(),
             RunEnd::Turn | RunEnd::Busy | RunEnd::Flush => false,
         };
         if ends {
-            return self.close_when_sent(connection);
+            return self.leave_unanswered(connection);
         }
         let state = match end {
+            RunEnd::Blocked(until_ms) => State::Blocked(until_ms),
             _ if clogged => State::Clogged,
             RunEnd::Paused(until_ms) => State::Paused(until_ms),
             RunEnd::Turn | RunEnd::Busy | RunEnd::Flush => State::Ready,
@@ -387,16 +394,19 @@ impl Service {
                 self.receive(connection, missing);
             }
             // While it waits, its requests are received and its end is noticed.
-            (State::Clogged | State::Paused(_), _) => self.receive(connection, 0),
+            (State::Clogged | State::Paused(_) | State::Blocked(_), _) => {
+                self.receive(connection, 0)
+            }
             _ => {}
         }
     }
 
     /// The one place where a connection's state changes.
-    fn set_state(&mut self, connection: &mut Connection, state: State) {
+    pub(super) fn set_state(&mut self, connection: &mut Connection, state: State) {
         match state {
             State::Ready => self.ready.push(connection.id),
-            State::Paused(until_ms) => {
+            State::Blocked(NEVER_MS) => {}
+            State::Paused(until_ms) | State::Blocked(until_ms) => {
                 self.timers
                     .set(connection.id, &mut connection.alarm, until_ms);
             }
@@ -507,7 +517,11 @@ impl Service {
                 Fate::Stays
             }
             State::Paused(until_ms) if until_ms <= now_ms => self.run(connection),
-            State::Paused(until_ms) => {
+            State::Blocked(until_ms) if until_ms <= now_ms => {
+                self.end_wait(connection, Ending::TimedOut)
+            }
+            State::Blocked(NEVER_MS) => Fate::Stays,
+            State::Paused(until_ms) | State::Blocked(until_ms) => {
                 self.timers
                     .set(connection.id, &mut connection.alarm, until_ms);
                 Fate::Stays
@@ -559,8 +573,11 @@ impl Service {
             connection.is_silent = true;
             return self.run(connection);
         }
-        if matches!(connection.state, State::Reading | State::Paused(_)) {
-            self.close_when_sent(connection);
+        if matches!(
+            connection.state,
+            State::Reading | State::Paused(_) | State::Blocked(_)
+        ) {
+            self.leave_unanswered(connection);
         }
         Fate::Stays
     }

@@ -25,9 +25,9 @@ impl Guard<'_> {
         interests.unwatch(keyspace, key, token);
     }
 
-    /// Puts a waiter into the line of a key. The caller has seen that the key does not serve it,
+    /// Puts a waiter into the line of a key, unless it stands there. The caller has seen that the key does not serve it,
     /// and holds the stripes of all its keys from before that until the last line is joined.
-    pub fn wait(&mut self, key: &[u8], waiter: &Arc<dyn Waiter>) -> LineChange {
+    pub fn wait(&mut self, key: &[u8], waiter: &Arc<dyn Waiter>) -> Option<LineChange> {
         let (index, _) = self.locate(key.into());
         let keyspace = self.keyspace;
         let interests = &mut self.stripes.stripe(index).interests;
@@ -35,7 +35,7 @@ impl Guard<'_> {
     }
 
     /// Takes a waiter out of the line of a key, if it is there.
-    pub fn end_wait(&mut self, key: &[u8], waiter: &dyn Waiter) -> LineChange {
+    pub fn end_wait(&mut self, key: &[u8], waiter: &dyn Waiter) -> Option<LineChange> {
         let (index, _) = self.locate(key.into());
         let keyspace = self.keyspace;
         let interests = &mut self.stripes.stripe(index).interests;
@@ -66,6 +66,11 @@ impl Guard<'_> {
     pub fn holds(&self, key: &[u8]) -> bool {
         let (index, _) = self.locate(key.into());
         self.stripes.is_held(index)
+    }
+
+    /// The stripe of a key.
+    pub fn stripe_of(&self, key: &[u8]) -> u16 {
+        self.locate(key.into()).0 as u16
     }
 
     /// Has the next change of a key reported to a client, once ([`ChangedKey`]). Where the list of

@@ -10,6 +10,7 @@ use super::Executor;
 use super::call::Call;
 use super::gate::permit;
 use super::plan::ascend;
+use super::reaching::lock_reaching;
 use super::slices::PutOff;
 use super::work::Work;
 use crate::section::{Section, Touching};
@@ -48,9 +49,10 @@ impl Executor {
         let (work, shared) = (&mut self.work, &*self.shared);
         let held = match scope {
             Scope::All => shared.stripes.lock_all(self.patience)?,
-            Scope::Planned => shared
-                .stripes
-                .lock_many(&work.plan.stripes, self.patience)?,
+            Scope::Planned => {
+                let each_key = |visit: &mut dyn FnMut(&[u8])| visit_queued_keys(session, visit);
+                lock_reaching(shared, &mut work.plan.stripes, each_key, self.patience)?
+            }
         };
         // The end of the section needs the hashes while the rest of the work is in use.
         let hashes = std::mem::take(&mut work.plan.hashes);
@@ -149,6 +151,7 @@ impl Work {
         out: &mut Output,
     ) {
         Reply::new(out, session.protocol).array(transaction.queue.len());
+        session.may_block = false;
         for queued in &transaction.queue {
             let call = &Call::queued(queued);
             // What a session may do can have changed since the command was queued.
@@ -162,6 +165,14 @@ impl Work {
                 }
             }
         }
+        session.may_block = !session.internal;
+    }
+}
+
+/// Visits the keys of all queued commands.
+fn visit_queued_keys(session: &Session, visit: &mut dyn FnMut(&[u8])) {
+    for queued in session.transaction.iter().flat_map(|it| &it.queue) {
+        Call::queued(queued).visit_keys(visit);
     }
 }
 

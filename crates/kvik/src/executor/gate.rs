@@ -14,8 +14,12 @@ use kvik_command::session::Queued;
 use kvik_command::{Error, Session, table};
 use kvik_resp::{Args, ArgsBuf, Output, Reply};
 
+use super::call::Call;
 use super::work::Work;
 use crate::shared::Shared;
+
+/// Sleep that counts as for ever.
+const LONGEST_NAP_MS: u64 = 3_600_000;
 
 /// The gate's answer for a command that is allowed.
 pub(super) enum Admission {
@@ -91,12 +95,11 @@ impl Work {
         &self,
         shared: &Shared,
         session: &mut Session,
-        command: &'static Command,
-        args: Args<'_>,
+        call: &Call<'_>,
     ) -> Option<u64> {
         let now_ms = self.clock.now_us() / 1000;
-        let readiness = command.readiness()?;
-        readiness(session, args, &shared.engine, now_ms)
+        let readiness = call.command.readiness()?;
+        readiness(session, call.args, &shared.engine, now_ms)
     }
 
     /// The wait that a command has before it, if any.
@@ -217,9 +220,19 @@ impl Shared {
     /// Blocks this thread until clients are paused no longer, or it is time to look again.
     pub(crate) fn wait_for_pause(&self, until_ms: u64) {
         let left_ms = until_ms.saturating_sub(self.now_ms());
+        // The end of the pause may be missed.
+        self.engine.pause.wait(self.nap(left_ms.min(10)));
+    }
+
+    /// How long to sleep at most for what comes in so many milliseconds.
+    pub(crate) fn nap(&self, left_ms: u64) -> Duration {
         // A clock that is moved by hand may get there sooner.
-        let at_most = Duration::from_millis(left_ms.min(10));
-        self.engine.pause.wait(at_most);
+        let at_most_ms = if self.clock.is_system() {
+            LONGEST_NAP_MS
+        } else {
+            1
+        };
+        Duration::from_millis(left_ms.clamp(1, at_most_ms))
     }
 }
 
