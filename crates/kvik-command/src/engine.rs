@@ -6,6 +6,7 @@ use crate::awaiting::Awaiting;
 use crate::client::Clients;
 use crate::command_log::CommandLog;
 use crate::expiry::ExpiryLag;
+use crate::feed::{Feed, NoFeed};
 use crate::gate::Gate;
 use crate::host::{Host, NoHost};
 use crate::latency::LatencyMonitor;
@@ -37,6 +38,7 @@ pub struct Engine {
     /// Who waits for files.
     pub awaiting: Awaiting,
     persistence: OnceLock<Arc<dyn Persistence>>,
+    feed: OnceLock<Arc<dyn Feed>>,
     /// How late keys expire.
     pub expiry_lag: ExpiryLag,
     /// The jobs that DELPREFIX has started.
@@ -65,6 +67,7 @@ impl Engine {
             gate: Gate::default(),
             awaiting: Awaiting::default(),
             persistence: OnceLock::new(),
+            feed: OnceLock::new(),
             expiry_lag: ExpiryLag::default(),
             prefix_jobs: PrefixJobs::default(),
             rates: Rates::default(),
@@ -91,6 +94,17 @@ impl Engine {
     /// Who saves and logs for the store.
     pub fn persistence(&self) -> &dyn Persistence {
         self.persistence.get().map_or(&NoPersistence, |it| &**it)
+    }
+
+    /// Names who reads the log for others; only the first call does.
+    pub fn feed_by(&self, feed: Arc<dyn Feed>) {
+        // A store is opened once, so a second call is not made.
+        let _ = self.feed.set(feed);
+    }
+
+    /// Who reads the log for others.
+    pub fn feed(&self) -> &Arc<dyn Feed> {
+        self.feed.get_or_init(|| Arc::new(NoFeed))
     }
 
     /// 40 hexadecimal digits that name the history of the data set.

@@ -16,6 +16,7 @@ mod engine;
 mod error;
 mod expiry;
 pub mod family;
+pub mod feed;
 pub mod gate;
 pub mod glob;
 pub mod histogram;

@@ -29,6 +29,8 @@ pub struct Push {
     len: usize,
     values: Arc<Output>,
     lsn: u64,
+    /// Dropped with the last copy.
+    receipt: Option<Arc<Receipt>>,
 }
 
 impl Push {
@@ -40,12 +42,25 @@ impl Push {
             len,
             values: Arc::new(values),
             lsn,
+            receipt: None,
         }
+    }
+
+    /// The same, whose sender learns when it has been written or will never be.
+    #[must_use]
+    pub fn with_receipt(mut self, receipt: Receipt) -> Self {
+        self.receipt = Some(Arc::new(receipt));
+        self
     }
 
     /// Log position up to which effects must be durable before it may be sent; 0 for none.
     pub fn lsn(&self) -> u64 {
         self.lsn
+    }
+
+    /// Bytes of its values.
+    pub fn byte_len(&self) -> usize {
+        self.values.len()
     }
 
     /// Appends it as the receiver's protocol wants it: in RESP2 it is an array. Costs a copy of its
@@ -57,6 +72,28 @@ impl Push {
         };
         out.extend_from_slice(format!("{mark}{}\r\n", self.len).as_bytes());
         out.append(Output::clone(&self.values));
+    }
+}
+
+/// Calls somebody when it is dropped.
+pub struct Receipt(Box<dyn Fn() + Send + Sync>);
+
+impl Receipt {
+    /// A receipt that calls `done`, which must be quick.
+    pub fn new(done: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Box::new(done))
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+impl std::fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Receipt")
     }
 }
 

@@ -9,6 +9,7 @@ use kvik_store::{KeyspaceId, WatchToken};
 
 use crate::client::{Client, NOT_IN_MULTI};
 use crate::declare::Command;
+use crate::feed::FeedCall;
 use crate::persistence::Waiting;
 
 /// The state of one client between commands. Owned by whoever runs its commands, one at a time.
@@ -36,8 +37,21 @@ pub struct Session {
     pub internal: bool,
     /// The event that its next command waits for.
     pub waiting: Option<Waiting>,
+    /// The answer of the feed that its command waits for.
+    pub feed_wait: Option<FeedWait>,
+    /// It has subscribed to the feed.
+    pub feed_subscribed: bool,
     /// A watch that has ended and whose keys still know of it; the executor tells them.
     pub released: Option<Watch>,
+}
+
+/// A call of the feed that a command waits for.
+#[derive(Clone, Debug)]
+pub struct FeedWait {
+    /// The call.
+    pub call: Arc<FeedCall>,
+    /// When the wait ends, in milliseconds since the epoch.
+    pub until_ms: u64,
 }
 
 /// Commands queued between MULTI and EXEC.
@@ -97,6 +111,8 @@ impl Session {
             close: false,
             internal: false,
             waiting: None,
+            feed_wait: None,
+            feed_subscribed: false,
             released: None,
         }
     }
@@ -173,6 +189,7 @@ impl Session {
 
     /// Back to how a connection starts, as RESET does. Authentication is the caller's to decide.
     pub fn reset(&mut self) {
+        self.feed_wait = None;
         self.take_transaction();
         self.unwatch();
         self.select(0);

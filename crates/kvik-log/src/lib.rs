@@ -46,12 +46,14 @@
 
 #![forbid(unsafe_code)]
 
+mod backlog;
 mod clock;
 mod disk;
 mod files;
 mod log;
 mod lsn;
 mod manifest;
+mod memory;
 #[cfg(all(test, feature = "model"))]
 mod model;
 mod open_error;
@@ -68,11 +70,13 @@ mod sync;
 mod unit;
 mod writer;
 
+pub use backlog::{Backlog, BacklogError, BacklogReader, Gone, PlacedUnit};
 pub use clock::Clock;
 pub use disk::{Disk, DiskLock, DiskReader, DiskWriter, FileEntry, SystemDisk, exists, write_all};
 pub use log::Log;
 pub use lsn::{InvalidLogId, LogId, LogPosition, Lsn};
 pub use manifest::{MANIFEST_FORMAT, Manifest, ManifestError, ManifestFile};
+pub use memory::MemoryLog;
 pub use open_error::OpenError;
 pub use options::{BaseFormat, LogOptions, SyncPolicy};
 pub use reader::{ReadError, ReadUnit, UnitReader};

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use crate::connection::Connection;
 use crate::effects::{EffectLog, Unit};
 use crate::executor::Executor;
+use crate::feed::FeedPort;
 use crate::options::Options;
 use crate::persist::{OpenError, Persist, Recovered};
 use crate::replay::Replay;
@@ -40,6 +41,7 @@ struct Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        self.shared.feed.stop();
         self.shared.stripes.alarm.stop();
         if let Some(thread) = self.upkeep.take() {
             // A panic there has already been reported; there is nobody left to tell.
@@ -97,6 +99,8 @@ impl Db {
     #[must_use]
     pub fn in_memory(options: Options) -> Self {
         let shared = Arc::new(Shared::new(options));
+        let feed = FeedPort(Arc::downgrade(&shared));
+        shared.engine.feed_by(Arc::new(feed));
         let open = Open::new(Arc::clone(&shared));
         Self {
             shared,

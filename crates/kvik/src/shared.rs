@@ -17,7 +17,9 @@ use kvik_store::{Layout, Mode};
 
 use crate::clock::Clock;
 use crate::effects::EffectLog;
+use crate::feed::FeedHub;
 use crate::options::Options;
+use crate::persist::random_id;
 use crate::router::Router;
 use crate::section::Actor;
 use crate::stamps::{Reach, Stamps};
@@ -27,6 +29,8 @@ use crate::stripes::{Held, HeldMany, Patience, SharedStripes};
 const LOGGED: u8 = 1;
 /// The store follows the effects of another one.
 const FOLLOWER: u8 = 2;
+/// Units are kept in memory for the feed.
+const KEPT: u8 = 4;
 
 /// A store, as all handles share it.
 pub(crate) struct Shared {
@@ -39,6 +43,7 @@ pub(crate) struct Shared {
     state: AtomicU8,
     log: OnceLock<Arc<dyn EffectLog>>,
     stamps: Stamps,
+    pub(crate) feed: FeedHub,
     /// For access counters of typed calls, which have no generator of their own.
     random: AtomicU64,
 }
@@ -47,7 +52,7 @@ pub(crate) struct Shared {
 pub(crate) struct Rules {
     /// How expired keys are treated.
     pub(crate) mode: Mode,
-    /// Whether anybody wants the effects.
+    /// Whether anybody wants the effects: a log, or the feed.
     pub(crate) is_logged: bool,
 }
 
@@ -71,6 +76,7 @@ impl Shared {
             state: AtomicU8::new(if options.follower { FOLLOWER } else { 0 }),
             log: OnceLock::new(),
             stamps: Stamps::default(),
+            feed: FeedHub::default(),
             random: AtomicU64::new(seed),
         };
         if let Some(log) = options.log {
@@ -132,7 +138,27 @@ impl Shared {
     }
 
     pub(crate) fn detach(&self) {
-        self.set_state(LOGGED, false);
+        let held = self.stripes.lock_all(Patience::Wait);
+        // Who reads the feed misses nothing; what was read from the log's files is another history.
+        if self.feed.is_used() && !self.is_kept() {
+            self.feed.open_memory(random_id(self));
+            self.state.fetch_or(KEPT, Relaxed);
+        }
+        self.state.fetch_and(!LOGGED, Relaxed);
+        drop(held);
+    }
+
+    /// Whether units are kept in memory for the feed.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.state.load(Relaxed) & KEPT != 0
+    }
+
+    /// Keeps units in memory for the feed from now on.
+    pub(crate) fn keep_units(&self, random_id: [u8; 20]) {
+        let held = self.stripes.lock_all(Patience::Wait);
+        self.feed.open_memory(random_id);
+        self.state.fetch_or(KEPT, Relaxed);
+        drop(held);
     }
 
     /// Makes a log known that effects go to once [`Self::set_logged`] says so.
@@ -146,6 +172,8 @@ impl Shared {
     pub(crate) fn set_logged(&self, _held: &HeldMany<'_>, is_logged: bool) {
         if is_logged {
             self.state.fetch_or(LOGGED, Relaxed);
+            // The feed reads the log's files from here on.
+            self.state.fetch_and(!KEPT, Relaxed);
         } else {
             self.state.fetch_and(!LOGGED, Relaxed);
         }
@@ -179,7 +207,7 @@ impl Shared {
                 false => Mode::Primary,
                 true => self.special_mode(actor, now_us / 1000),
             },
-            is_logged: state & LOGGED != 0,
+            is_logged: state & (LOGGED | KEPT) != 0,
         }
     }
 
@@ -198,7 +226,15 @@ impl Shared {
     /// disk before somebody may be told of these keys. A unit without effects only looks.
     pub(crate) fn append(&self, unit: &mut Unit, now_ms: u64, reach: Reach<'_>) -> Lsn {
         let layout = &self.stripes.layout;
-        let Some(log) = self.log.get().filter(|_| !unit.is_empty()) else {
+        if unit.is_empty() {
+            return self.stamps.latest(layout, reach);
+        }
+        let state = self.state.load(Relaxed);
+        if state & KEPT != 0 {
+            self.feed.keep(unit, now_ms);
+        }
+        let Some(log) = self.log.get().filter(|_| state & LOGGED != 0) else {
+            unit.clear();
             return self.stamps.latest(layout, reach);
         };
         let lsn = log.append(unit, now_ms);

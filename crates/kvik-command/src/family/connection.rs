@@ -101,6 +101,7 @@ fn quit(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn reset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    super::feed::end(ctx);
     ctx.session.reset();
     // RESET logs out, which means nothing where no password is set.
     ctx.session.authenticated = !ctx.engine.settings.needs_password();

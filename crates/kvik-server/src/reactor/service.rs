@@ -309,7 +309,8 @@ impl Service {
         if retries && matches!(connection.state, State::Paused(_)) {
             return self.run(connection);
         }
-        let unsent = self.unsent(connection);
+        // Who sends pushes sees how much of them is unread.
+        let unsent = self.note_output(connection);
         self.check_after_run(connection, unsent)
     }
 

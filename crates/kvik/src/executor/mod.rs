@@ -246,6 +246,10 @@ impl Executor {
         session.take_transaction();
         session.unwatch();
         self.release(session);
+        session.feed_wait = None;
+        if session.feed_subscribed {
+            self.shared.engine.feed().unsubscribe(session.client.id);
+        }
         self.shared.engine.clients.remove(session.client.id);
     }
 

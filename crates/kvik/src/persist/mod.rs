@@ -34,6 +34,7 @@ use kvik_command::persistence::{
 use kvik_log::Disk;
 use parking_lot::{Condvar, Mutex};
 
+pub(crate) use recover::random_id;
 pub use recover::{OpenError, Recovered};
 
 use crate::clock::{Clock, Tick};
@@ -275,7 +276,8 @@ impl Persist {
         if log.policy() != policy {
             log.set_policy(policy);
         }
-        log.set_timestamps(settings.wants_timestamps());
+        // An entry of the feed says when it happened.
+        log.set_timestamps(settings.wants_timestamps() || shared.feed.is_used());
         log.set_retention(
             settings.retention_bytes.load(Relaxed),
             settings.retention_age_ms(),

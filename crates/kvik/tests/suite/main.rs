@@ -3,6 +3,7 @@
 mod anything;
 mod db;
 mod durable;
+mod feed;
 mod files;
 mod images;
 mod log;
