@@ -19,7 +19,7 @@ use crate::settings::Settings;
 use crate::stats::Stats;
 use parking_lot::Mutex;
 
-/// See the module's description.
+/// The state that all sessions of one store share.
 pub struct Engine {
     /// Settings that commands obey.
     pub settings: Settings,

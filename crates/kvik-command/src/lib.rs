@@ -43,6 +43,7 @@ pub use error::{Error, ErrorText};
 pub use expiry::ExpiryLag;
 pub use gate::Gate;
 pub use host::Host;
+pub use kvik_store::EventClasses;
 pub use persistence::Persistence;
 pub use random::Random;
 pub use rates::Rates;

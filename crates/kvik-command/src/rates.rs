@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use crate::stats::Totals;
 
-/// See the module's description.
+/// Operations and bytes per second, and the peaks of memory.
 #[derive(Debug, Default)]
 pub struct Rates {
     last: Mutex<Option<(u64, Totals)>>,

@@ -9,7 +9,7 @@ use crate::UnixMs;
 /// The logarithmic access counter of a new key.
 pub const FREQUENCY_START: u8 = 5;
 
-/// What the access clock records.
+/// The meaning of the access clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessPolicy {
     /// The time of the last access.

@@ -47,7 +47,7 @@ pub(crate) struct Packing {
     pub(crate) max_bytes: usize,
 }
 
-/// See the module's description.
+/// The entries of one stripe and the collections they lead to.
 #[derive(Debug)]
 pub(crate) struct Heap {
     pub(crate) cells: Cells,
@@ -56,7 +56,7 @@ pub(crate) struct Heap {
     object_bytes: usize,
     /// Collections that no key leads to and that are still to be freed.
     doomed: Vec<Object>,
-    /// What changes in collections of which copies are being made.
+    /// The changes of collections of which copies are being made.
     pub(crate) journals: Journals,
     /// Copies that are being made.
     shadows: Vec<Shadow>,
@@ -103,7 +103,7 @@ impl Ledger {
         self.object.is_none()
     }
 
-    /// What it would be if cells of `bytes` were not there.
+    /// The ledger without cells of `bytes`.
     pub(crate) fn before(self, bytes: usize) -> Self {
         Self {
             cell_bytes: self.cell_bytes - bytes,
@@ -394,7 +394,7 @@ impl Heap {
         })
     }
 
-    /// What [`Self::put_back`] is to be told of a collection that has no place yet.
+    /// The ledger that [`Self::put_back`] takes for a collection that has no place yet.
     pub(crate) fn ledger(&self) -> Ledger {
         Ledger {
             cell_bytes: self.cells.live_bytes(),
@@ -550,7 +550,7 @@ impl Heap {
     }
 }
 
-/// What the entry of a large collection holds: its number.
+/// The content of a large collection's entry: its number.
 fn by_number(index: u32) -> CellValue<'static> {
     let bytes: [u8; EXTERNAL_BYTES] = index.to_ne_bytes();
     CellValue::External(ValueForm::Object, bytes)

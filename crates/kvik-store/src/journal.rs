@@ -1,4 +1,4 @@
-//! What changes in a large collection while copies of it are being made.
+//! Changes of a large collection while copies of it are being made.
 //!
 //! A copy is made in slices, by walking the table in the order of its positions (see
 //! [`crate::shadow`]). A member that changes behind the walk is noted in a [`Journal`], to be taken

@@ -30,14 +30,14 @@ use crate::raw::position::{Position, Prefix};
 use crate::raw::table::{Detached, Keys, Table};
 use crate::text::Text;
 
-/// What a stripe keeps of a keyspace.
+/// A stripe's part of a keyspace.
 #[derive(Debug, Default)]
 pub(crate) struct Keyspace {
     pub(crate) table: Table,
     /// Number of entries that expire.
     volatile: usize,
     entry_bytes: usize,
-    /// What an image still lacks of the entries, while one is taken.
+    /// The entries that an image still lacks, while one is taken.
     pub(crate) cut: Option<Box<Cut>>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// What is `content` in place of an entry's value.
+    /// An entry of the same key and expiry with `content` as its value.
     pub(crate) fn of(entry: HeapEntry<'_>, content: Content<'a>) -> Self {
         Self {
             content,
@@ -67,7 +67,7 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// What a collection and its stripe accounted for when the collection was taken out, or begun.
+/// The bytes of a collection and of its stripe when the collection was taken out, or begun.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Account {
     ledger: Ledger,
@@ -88,7 +88,7 @@ pub(crate) struct KeyspaceMut<'a> {
     pub(crate) layout: &'a Layout,
 }
 
-/// What a table asks about entries.
+/// Answers a table's questions about entries.
 pub(crate) struct HeapKeys<'a> {
     pub(crate) heap: &'a Heap,
     pub(crate) layout: &'a Layout,
@@ -109,7 +109,7 @@ impl Keys for HeapKeys<'_> {
 }
 
 impl Account {
-    /// What the stripe's entries accounted for.
+    /// Bytes of the stripe's entries at that time.
     pub(crate) fn live_bytes(&self) -> usize {
         self.live_bytes
     }
@@ -119,7 +119,7 @@ impl Account {
         self.ledger.is_packed()
     }
 
-    /// What was accounted for before a collection with cells of `bytes` was begun.
+    /// The account before a collection with cells of `bytes` was begun.
     pub(crate) fn before(self, bytes: usize) -> Self {
         Self {
             ledger: self.ledger.before(bytes),

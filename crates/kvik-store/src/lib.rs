@@ -14,12 +14,14 @@
 
 #![deny(unsafe_code)]
 
+mod aftermath;
 mod cells;
 mod clock;
 mod collection;
 mod edit;
 mod effect;
 mod entry;
+mod event;
 mod garbage;
 mod glance;
 mod guard;
@@ -27,6 +29,7 @@ mod hash;
 mod heap;
 mod image;
 mod in_place;
+mod interests;
 mod journal;
 mod keyspace;
 mod kind;
@@ -53,12 +56,13 @@ mod text;
 mod trial;
 mod value;
 mod view;
-mod watch;
 mod zset;
 
+pub use aftermath::Aftermath;
 pub use clock::{AccessPolicy, FREQUENCY_START, Usage};
 pub use effect::{EffectSink, NoEffects};
 pub use entry::{Entry, OccupiedEntry, VacantEntry};
+pub use event::{Event, EventClasses, KeyEvent};
 pub use garbage::Garbage;
 pub use glance::Glance;
 pub use guard::expiry::ExpiryRound;
@@ -67,6 +71,7 @@ pub use guard::{Guard, Stripes};
 pub use hash::change::HashMut;
 pub use hash::{Field, HashRef};
 pub use image::{ImageSink, SharedValue};
+pub use interests::{ChangedKey, LineChange, ReadyKey, Waiter, Wanted, WatchToken, next_turn};
 pub use kind::{Encoding, Kind, WrongKind};
 pub use layout::{Cursor, Key, KeyHash, KeyspaceId, Layout};
 pub use limits::Limits;
@@ -91,7 +96,6 @@ pub use stripe::{Due, Stripe, StripeView};
 pub use text::{IntText, NewString, StringRef, StringTooLong, TextRef};
 pub use value::ValueRef;
 pub use view::View;
-pub use watch::WatchToken;
 pub use zset::change::{Scored, ZsetMut};
 pub use zset::{NameBound, NameRange, ScoreRange, ScoreTableRef, ScoredMember, ZsetIter, ZsetRef};
 

@@ -1,4 +1,4 @@
-//! A stripe: its part of every keyspace, their entries, and who watches keys in it.
+//! A stripe: its part of every keyspace, their entries, and who is interested in keys of it.
 
 mod compaction;
 mod imaging;
@@ -10,11 +10,11 @@ use self::compaction::Compacting;
 use crate::UnixMs;
 use crate::garbage::Garbage;
 use crate::heap::Heap;
+use crate::interests::{ChangedKey, Interests, ReadyKey};
 use crate::keyspace::{Keyspace, KeyspaceMut, KeyspaceRef};
 use crate::layout::{KeyspaceId, Layout};
 use crate::raw::prefetch::SharedTables;
 use crate::raw::table::Detached;
-use crate::watch::Watches;
 
 pub use self::prefetch::StripeView;
 
@@ -31,7 +31,7 @@ pub struct Stripe {
     #[expect(clippy::vec_box, reason = "walked together with the boxed keyspaces")]
     kept: Vec<Box<Keyspace>>,
     compacting: Option<Compacting>,
-    pub(crate) watches: Watches,
+    pub(crate) interests: Interests,
     next_due: Due,
 }
 
@@ -74,7 +74,7 @@ impl Stripe {
         self.heap.resident_bytes() + tables.sum::<usize>()
     }
 
-    /// What can be read of the stripe without its lock, to fetch keys into the cache.
+    /// The part of the stripe that can be read without its lock, to fetch keys into the cache.
     pub fn view(&self) -> StripeView {
         StripeView::new(&self.shared)
     }
@@ -111,6 +111,45 @@ impl Stripe {
             return None;
         }
         Some(Garbage::new(std::mem::take(&mut self.heap.cells.dropped)))
+    }
+
+    /// Whether a key with waiters is ready, or a change is to be reported. Whoever lets the stripe
+    /// go asks.
+    #[inline]
+    pub fn has_news(&self) -> bool {
+        self.interests.has_news()
+    }
+
+    /// The turn at which the first of the ready keys got ready.
+    pub fn ready_since(&self) -> Option<u64> {
+        self.interests.ready_since()
+    }
+
+    /// Takes the first ready key.
+    pub fn take_ready(&mut self) -> Option<ReadyKey> {
+        self.interests.take_ready()
+    }
+
+    /// Takes the keys whose changes are reported, in the order of the changes.
+    pub fn take_changed(&mut self) -> Vec<ChangedKey> {
+        self.interests.take_changed()
+    }
+
+    /// Reports every change of any key from here on, or only those of
+    /// [tracked](crate::Guard::track) ones.
+    pub fn report_changes(&mut self, all: bool) {
+        self.interests.report_all(all);
+    }
+
+    /// Whether a waiter needs other stripes to be served.
+    #[inline]
+    pub fn is_reaching(&self) -> bool {
+        self.interests.is_reaching()
+    }
+
+    /// Adds the stripes that waiters of a key, in whichever keyspace, need beside this one.
+    pub fn add_reaches(&self, key: &[u8], stripes: &mut Vec<u16>) {
+        self.interests.add_reaches(key, stripes);
     }
 
     #[inline]
@@ -220,7 +259,7 @@ impl Default for Stripe {
             detached: Vec::new(),
             kept: Vec::new(),
             compacting: None,
-            watches: Watches::default(),
+            interests: Interests::default(),
             next_due: Due::NEVER,
         }
     }

@@ -13,7 +13,7 @@ use kvik_command::client::Origin;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Engine, Error, Session, table};
 use kvik_log::{Lsn, Unit};
-use kvik_store::{Layout, Mode};
+use kvik_store::{EventClasses, Layout, Mode};
 
 use crate::clock::Clock;
 use crate::effects::EffectLog;
@@ -54,6 +54,8 @@ pub(crate) struct Rules {
     pub(crate) mode: Mode,
     /// Whether anybody wants the effects: a log, or the feed.
     pub(crate) is_logged: bool,
+    /// The events that somebody wants to hear of.
+    pub(crate) wanted: EventClasses,
 }
 
 impl Shared {
@@ -208,6 +210,7 @@ impl Shared {
                 true => self.special_mode(actor, now_us / 1000),
             },
             is_logged: state & (LOGGED | KEPT) != 0,
+            wanted: self.engine.settings.wanted_events(),
         }
     }
 

@@ -93,7 +93,7 @@ pub(super) enum RunEnd {
     Close,
 }
 
-/// What a run may use.
+/// The parts of a thread that a run may use.
 pub(super) struct Tools<'a> {
     pub(super) executor: &'a mut Executor,
     pub(super) pipeline: &'a mut Pipeline,

@@ -1,4 +1,4 @@
-//! What other threads want of an I/O thread.
+//! The requests of other threads to an I/O thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 const LEAVES: usize = 22;
 
-/// See the module's description. `FIRST` is a power of two.
+/// A vector that grows without moving its elements, read without a lock. `FIRST` is a power of two.
 pub(crate) struct StableVec<T, const FIRST: usize> {
     leaves: [AtomicPtr<T>; LEAVES],
     owns: PhantomData<Box<[T]>>,

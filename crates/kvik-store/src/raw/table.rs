@@ -35,7 +35,7 @@ use super::root::{Directory, Root, Word};
 use super::segment::{Location, Segment};
 use crate::UnixMs;
 
-/// What a table asks about the entries it leads to.
+/// The questions of a table about the entries it leads to.
 pub(crate) trait Keys {
     /// The position at which the entry was inserted.
     fn position(&self, entry: EntryRef) -> Position;
@@ -45,7 +45,7 @@ pub(crate) trait Keys {
     fn prefetch(&self, entry: EntryRef);
 }
 
-/// See the module's description.
+/// A hash table of references to entries, in the order of their positions.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     root: Arc<Root>,

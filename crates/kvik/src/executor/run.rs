@@ -53,7 +53,11 @@ impl Work {
             touch: !session.no_touch || call.command.last_word() == "TOUCH",
             random: self.random.bits(),
         };
-        let keys = section.guard(stripes, session.keyspace(), touching);
+        let is_heard = section.is_heard();
+        let mut keys = section.guard(stripes, session.keyspace(), touching);
+        if is_heard {
+            keys.call_changes(call.command.event());
+        }
         let mut ctx = Ctx {
             args: call.args,
             reply: Reply::new(out, session.protocol),
@@ -73,8 +77,8 @@ impl Work {
             error.write(&mut ctx.reply);
             shared.engine.stats.count_error(error.code());
         }
-        let (seen, garbage) = (ctx.keys.stats(), ctx.keys.take_garbage());
-        section.leave(garbage);
+        let (seen, aftermath) = (ctx.keys.stats(), ctx.keys.take_aftermath());
+        section.leave(aftermath);
         let replied = out.len() - start;
         let totals = &self.stats.totals;
         totals.hits.add(seen.hits);

@@ -1,4 +1,4 @@
-//! What reaches a connection from outside: messages and the progress of the log.
+//! News that reaches a connection from outside: messages and the progress of the log.
 
 pub(crate) mod client;
 mod held;
