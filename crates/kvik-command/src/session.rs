@@ -59,6 +59,8 @@ pub struct FeedWait {
 pub struct Transaction {
     /// The commands, checked.
     pub queue: Vec<Queued>,
+    /// One command that fails undoes all of them.
+    pub rolls_back: bool,
     /// A command could not be queued: EXEC will refuse.
     pub aborted: bool,
     /// Bytes of all arguments.

@@ -6,6 +6,7 @@
 
 use crate::event::{Event, KeyEvent};
 use crate::garbage::Garbage;
+use crate::guard::former::FormerKey;
 use crate::kind::Kind;
 use crate::layout::KeyspaceId;
 
@@ -18,6 +19,8 @@ pub struct Aftermath {
     pub events: Vec<KeyEvent>,
     /// Keys that have changed, where somebody wants to know them all. A key may come twice.
     pub changed: Vec<(KeyspaceId, Box<[u8]>)>,
+    /// What keys held before, where somebody asks. The first state of a key is that before the work.
+    pub former: Vec<FormerKey>,
     /// The kind of the value that was removed to make room for one that is to come.
     pub(crate) replaced: Option<Kind>,
     /// The events of an edit in progress.
@@ -35,5 +38,6 @@ impl Aftermath {
         self.garbage.append(&mut later.garbage);
         self.events.append(&mut later.events);
         self.changed.append(&mut later.changed);
+        self.former.append(&mut later.former);
     }
 }

@@ -33,6 +33,8 @@ use crate::text::Text;
 /// A stripe's part of a keyspace.
 #[derive(Debug, Default)]
 pub(crate) struct Keyspace {
+    /// Its index among those of its stripe.
+    pub(crate) number: u32,
     pub(crate) table: Table,
     /// Number of entries that expire.
     volatile: usize,
@@ -248,7 +250,7 @@ impl<'a> KeyspaceMut<'a> {
             expire_at,
             clock,
         } = new;
-        self.before_change(position);
+        self.before_making(position, key);
         let before = self.heap.live_bytes() - self.heap.bytes_in_place(&content);
         let entry = self
             .heap
@@ -282,6 +284,9 @@ impl<'a> KeyspaceMut<'a> {
 
     /// Removes an entry, with its value.
     pub(crate) fn remove(&mut self, position: Position, entry: EntryRef) {
+        if self.is_undoable() {
+            return self.remove_recorded(position, entry);
+        }
         self.forget(position, entry);
         self.heap.free(entry);
     }
@@ -294,6 +299,9 @@ impl<'a> KeyspaceMut<'a> {
         entry: EntryRef,
         stays: bool,
     ) -> Payload<'static> {
+        if self.is_undoable() {
+            self.record_whole(position, entry);
+        }
         self.forget(position, entry);
         let there = self.heap.entry(entry);
         let (expire_at, clock) = (there.expire_at(), there.clock());
@@ -322,6 +330,9 @@ impl<'a> KeyspaceMut<'a> {
         entry: EntryRef,
         text: Text<'_>,
     ) -> EntryRef {
+        if self.is_undoable() && self.heap.is_table(entry) {
+            return self.replace_recorded(position, entry, text);
+        }
         self.change(position, entry, |heap| (heap.set_text(entry, text), ()))
             .0
     }
@@ -336,7 +347,7 @@ impl<'a> KeyspaceMut<'a> {
         text: &Text<'_>,
         clock: Option<u32>,
     ) -> bool {
-        self.before_change(position);
+        self.before_change(position, entry);
         self.heap.cells.overwrite(entry, text, clock)
     }
 
@@ -364,7 +375,7 @@ impl<'a> KeyspaceMut<'a> {
         old: usize,
         new: usize,
     ) -> (EntryRef, &'a mut [u8]) {
-        self.before_change(position);
+        self.before_change(position, entry);
         let before = self.heap.live_bytes();
         let (to, value) = self.heap.cells.splice(entry, at, old, new);
         if to != entry {
@@ -382,7 +393,7 @@ impl<'a> KeyspaceMut<'a> {
         form: ValueForm,
         bytes: &[u8],
     ) -> bool {
-        self.before_change(position);
+        self.before_change(position, entry);
         let before = self.heap.live_bytes();
         let to = self.heap.cells.set_packed(entry, form, bytes);
         if let Some(to) = to.filter(|to| *to != entry) {
@@ -393,7 +404,7 @@ impl<'a> KeyspaceMut<'a> {
 
     /// Takes the collection of an entry out, to change it.
     pub(crate) fn take_out(&mut self, position: Position, entry: EntryRef) -> (Object, Account) {
-        self.before_change(position);
+        self.before_change(position, entry);
         let live_bytes = self.heap.live_bytes();
         let (object, ledger) = self.heap.take_out(entry);
         (object, Account { ledger, live_bytes })
@@ -427,7 +438,7 @@ impl<'a> KeyspaceMut<'a> {
         account: Account,
         clock: u32,
     ) -> EntryRef {
-        self.before_change(position);
+        self.before_making(position, key);
         let entry = self.heap.create(key, object, account.ledger, clock);
         self.enter(position, entry, account.live_bytes);
         entry
@@ -445,6 +456,9 @@ impl<'a> KeyspaceMut<'a> {
         entry: EntryRef,
         expire_at: Option<UnixMs>,
     ) -> EntryRef {
+        if self.is_undoable() {
+            self.record_expiry(position, entry);
+        }
         let was_volatile = self.heap.entry(entry).expire_at().is_some();
         self.keyspace.volatile -= usize::from(was_volatile);
         self.keyspace.volatile += usize::from(expire_at.is_some());
@@ -479,7 +493,7 @@ impl<'a> KeyspaceMut<'a> {
 
     /// Takes an entry out of table and account.
     fn forget(&mut self, position: Position, entry: EntryRef) {
-        self.before_change(position);
+        self.before_change(position, entry);
         let there = self.heap.entry(entry);
         self.keyspace.entry_bytes -= there.bytes();
         self.keyspace.volatile -= usize::from(there.expire_at().is_some());
@@ -497,7 +511,7 @@ impl<'a> KeyspaceMut<'a> {
         entry: EntryRef,
         change: impl FnOnce(&mut Heap) -> (EntryRef, R),
     ) -> (EntryRef, R) {
-        self.before_change(position);
+        self.before_change(position, entry);
         let before = self.heap.live_bytes();
         let (to, result) = change(self.heap);
         self.moved(position, entry, to, before);

@@ -54,6 +54,7 @@ mod stripe;
 mod text;
 #[cfg(test)]
 mod trial;
+mod undo;
 mod value;
 mod view;
 mod zset;
@@ -66,6 +67,7 @@ pub use event::{Event, EventClasses, KeyEvent};
 pub use garbage::Garbage;
 pub use glance::Glance;
 pub use guard::expiry::ExpiryRound;
+pub use guard::former::{FormerKey, FormerState};
 pub use guard::keyspace::ScanPage;
 pub use guard::{Guard, Stripes};
 pub use hash::change::HashMut;

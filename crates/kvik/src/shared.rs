@@ -13,7 +13,7 @@ use kvik_command::client::Origin;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Engine, Error, Session, table};
 use kvik_log::{Lsn, Unit};
-use kvik_store::{EventClasses, Layout, Mode};
+use kvik_store::{EventClasses, FormerKey, Layout, Mode};
 
 use crate::clock::Clock;
 use crate::effects::EffectLog;
@@ -31,6 +31,8 @@ const LOGGED: u8 = 1;
 const FOLLOWER: u8 = 2;
 /// Units are kept in memory for the feed.
 const KEPT: u8 = 4;
+/// What keys held before they change is noted for the feed.
+const FORMER: u8 = 8;
 
 /// A store, as all handles share it.
 pub(crate) struct Shared {
@@ -155,6 +157,13 @@ impl Shared {
         self.state.load(Relaxed) & KEPT != 0
     }
 
+    /// Notes what keys held before they change from now on, for the feed.
+    pub(crate) fn note_former(&self) {
+        if self.state.load(Relaxed) & FORMER == 0 {
+            self.set_state(FORMER, true);
+        }
+    }
+
     /// Keeps units in memory for the feed from now on.
     pub(crate) fn keep_units(&self, random_id: [u8; 20]) {
         let held = self.stripes.lock_all(Patience::Wait);
@@ -210,7 +219,10 @@ impl Shared {
                 true => self.special_mode(actor, now_us / 1000),
             },
             is_logged: state & (LOGGED | KEPT) != 0,
-            wanted: self.engine.settings.wanted_events(),
+            wanted: match state & FORMER {
+                0 => self.engine.settings.wanted_events(),
+                _ => self.engine.settings.wanted_events().with(EventClasses::FORMER),
+            },
         }
     }
 
@@ -228,19 +240,36 @@ impl Shared {
     /// Appends a unit to the log while its stripes are held. Returns how far the log has to be on
     /// disk before somebody may be told of these keys. A unit without effects only looks.
     pub(crate) fn append(&self, unit: &mut Unit, now_ms: u64, reach: Reach<'_>) -> Lsn {
+        self.append_with(unit, now_ms, reach, Vec::new())
+    }
+
+    /// The same with what keys held before it.
+    #[inline]
+    pub(crate) fn append_with(
+        &self,
+        unit: &mut Unit,
+        now_ms: u64,
+        reach: Reach<'_>,
+        former: Vec<FormerKey>,
+    ) -> Lsn {
         let layout = &self.stripes.layout;
+        let state = self.state.load(Relaxed);
+        let mut former = former;
+        if state & KEPT != 0 {
+            self.feed.keep(unit, now_ms, std::mem::take(&mut former));
+        }
+        // Where there is no log, nobody waits for it.
+        let Some(log) = self.log.get().filter(|_| state & LOGGED != 0) else {
+            unit.clear();
+            return Lsn::ZERO;
+        };
         if unit.is_empty() {
             return self.stamps.latest(layout, reach);
         }
-        let state = self.state.load(Relaxed);
-        if state & KEPT != 0 {
-            self.feed.keep(unit, now_ms);
-        }
-        let Some(log) = self.log.get().filter(|_| state & LOGGED != 0) else {
-            unit.clear();
-            return self.stamps.latest(layout, reach);
+        let lsn = match former.is_empty() {
+            true => log.append(unit, now_ms),
+            false => self.feed.note_former(former, || log.append(unit, now_ms)),
         };
-        let lsn = log.append(unit, now_ms);
         self.stamps.stamp(layout, reach, lsn);
         // It is behind whatever changed these keys before.
         lsn

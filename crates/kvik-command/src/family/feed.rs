@@ -36,7 +36,7 @@ pub(super) fn rows() -> Vec<Row> {
         command(
             "FEED READ",
             "[PREFIX prefix:string] [FROM position:string] [COUNT count:integer] \
-             [BLOCK milliseconds:integer]",
+             [BLOCK milliseconds:integer] [OLD]",
             read,
         )
         .blocking()
@@ -45,7 +45,7 @@ pub(super) fn rows() -> Vec<Row> {
         .about("Returns changes behind a position, and the position to go on from."),
         command(
             "FEED SUBSCRIBE",
-            "[PREFIX prefix:string [PREFIX prefix:string ...]] [FROM position:string]",
+            "[PREFIX prefix:string [PREFIX prefix:string ...]] [FROM position:string] [OLD]",
             subscribe,
         )
         .pubsub()
@@ -87,6 +87,11 @@ impl FeedWords {
             let is = |name: &str| args[at].eq_ignore_ascii_case(name.as_bytes());
             let value = args.get(at + 1);
             match value {
+                _ if is("OLD") => {
+                    words.query.old = true;
+                    at += 1;
+                    continue;
+                }
                 Some(prefix) if is("PREFIX") && (!is_read || words.query.prefixes.is_empty()) => {
                     words.query.prefixes.push(prefix.into());
                 }

@@ -47,13 +47,12 @@ pub struct FeedEntry {
 const FIELDS: usize = 5;
 
 impl FeedEntry {
-    /// An entry of an effect's words. `old` is the state before of each of its keys, or nothing.
+    /// An entry of an effect's words.
     pub fn new(
         position: FeedPosition,
         time_s: u64,
         database: u32,
         words: Args<'_>,
-        old: Vec<OldState>,
     ) -> Self {
         let mut keys = Vec::new();
         if let Ok(command) = table().resolve(words) {
@@ -68,9 +67,14 @@ impl FeedEntry {
             words: ArgsBuf::from(words),
             keys,
             reaches_all,
-            old,
+            old: Vec::new(),
             encoded: [OnceLock::new(), OnceLock::new()],
         }
+    }
+
+    /// Says what each of its keys held before.
+    pub fn set_old(&mut self, old: Vec<OldState>) {
+        self.old = old;
     }
 
     /// The effect: a command that repeats the change.

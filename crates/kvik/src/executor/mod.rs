@@ -93,6 +93,8 @@ impl Executor {
             actor: Actor::Client,
             left_until_us: 0,
             lsn: Lsn::ZERO,
+            keeps_failure: false,
+            failure: None,
         };
         Self {
             shared,

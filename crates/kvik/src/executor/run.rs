@@ -76,6 +76,9 @@ impl Work {
             ctx.reply.truncate(start);
             error.write(&mut ctx.reply);
             shared.engine.stats.count_error(error.code());
+            if self.keeps_failure {
+                self.failure = Some(error.clone());
+            }
         }
         let (seen, aftermath) = (ctx.keys.stats(), ctx.keys.take_aftermath());
         section.leave(aftermath);

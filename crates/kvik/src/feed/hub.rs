@@ -15,9 +15,11 @@ use kvik_command::feed::{
 };
 use kvik_command::mail::{Message, Post};
 use kvik_log::{Log, Lsn, MemoryLog, Unit};
+use kvik_store::FormerKey;
 use parking_lot::{Condvar, Mutex};
 
 use super::cursor::{Counts, FeedCursor, Goal, PageGoal, Step, Subscription};
+use super::former::FormerStates;
 use super::tail::{Origin, Source, Tail, failure};
 use crate::persist::random_id;
 use crate::shared::Shared;
@@ -43,6 +45,7 @@ pub(crate) struct FeedHub {
     used: AtomicBool,
     log: OnceLock<Arc<Log>>,
     memory: Mutex<Option<Arc<MemoryLog>>>,
+    pub(super) former: FormerStates,
 }
 
 #[derive(Default)]
@@ -67,17 +70,27 @@ impl FeedHub {
 
     /// Keeps units in memory from now on, under a new id. Called while every stripe is held.
     pub(crate) fn open_memory(&self, random_id: [u8; 20]) {
+        self.former.clear();
         *self.memory.lock() = Some(MemoryLog::new(random_id, MEMORY_BYTES));
     }
 
-    /// Takes a copy of a unit. Called while its stripes are held.
+    /// Takes a copy of a unit, and what its keys held before it. Called while its stripes are held.
     #[cold]
-    pub(crate) fn keep(&self, unit: &mut Unit, now_ms: u64) {
+    pub(crate) fn keep(&self, unit: &mut Unit, now_ms: u64, former: Vec<FormerKey>) {
         let memory = self.memory.lock().clone();
-        if let Some(memory) = memory {
-            memory.append(unit, now_ms);
+        if let Some(memory) = memory.filter(|_| !unit.is_empty()) {
+            match former.is_empty() {
+                true => memory.append(unit, now_ms),
+                false => self.former.note(former, || memory.append(unit, now_ms)),
+            };
             self.wake_reader();
         }
+    }
+
+    /// Appends a unit to the log, and notes what its keys held before it.
+    #[cold]
+    pub(crate) fn note_former(&self, former: Vec<FormerKey>, append: impl FnOnce() -> Lsn) -> Lsn {
+        self.former.note(former, append)
     }
 
     /// There is more to read.
@@ -205,7 +218,7 @@ fn run(shared: &Arc<Shared>) {
     let hub = &shared.feed;
     let mut readers = Readers {
         shared,
-        tail: Tail::new(Source::new(origin(shared))),
+        tail: Tail::new(Source::new(origin(shared), Arc::clone(shared))),
         cursors: Vec::new(),
         counts: Counts::default(),
     };
@@ -276,7 +289,8 @@ impl Readers<'_> {
             .iter()
             .map(|cursor| self.tail.source.position(cursor.place()))
             .collect();
-        self.tail = Tail::new(Source::new(origin));
+        self.shared.feed.former.clear();
+        self.tail = Tail::new(Source::new(origin, Arc::clone(self.shared)));
         for (cursor, position) in self.cursors.drain(..).zip(before) {
             let error = self.tail.source.resolve(position).err();
             let error = error.unwrap_or(Error::text("the log has begun anew"));
@@ -346,6 +360,9 @@ impl Readers<'_> {
     }
 
     fn place_of(&self, query: &FeedQuery) -> Result<Lsn, Error> {
+        if query.old {
+            self.shared.note_former();
+        }
         let source = &self.tail.source;
         match query.start {
             FeedStart::Oldest => Ok(source.backlog.oldest()),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | the thread, and how requests reach it | `hub` |
 //! | the end of the log, read once for all | `tail`, `recent` |
+//! | what keys held before | `former` |
 //! | a reader's place, and how it moves on | `cursor` |
 //! | changes as an iterator | `watch` |
 //!
@@ -11,6 +12,7 @@
 //! reads the files, and whoever falls behind these is told so. So nothing grows with a slow reader.
 
 mod cursor;
+mod former;
 mod hub;
 mod recent;
 mod tail;

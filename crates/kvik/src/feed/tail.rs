@@ -9,6 +9,7 @@ use kvik_log::{
 };
 
 use super::recent::Recent;
+use crate::shared::Shared;
 
 /// Units read before others get their turn.
 const TURN: usize = 1024;
@@ -20,6 +21,7 @@ pub(super) struct Source {
     pub(super) backlog: Backlog,
     id: LogId,
     origin: Origin,
+    shared: Arc<Shared>,
 }
 
 /// The log that is read.
@@ -29,7 +31,7 @@ pub(super) enum Origin {
 }
 
 impl Source {
-    pub(super) fn new(origin: Origin) -> Self {
+    pub(super) fn new(origin: Origin, shared: Arc<Shared>) -> Self {
         let backlog = match &origin {
             Origin::Files(log) => log.backlog(),
             Origin::Memory(log) => log.backlog(),
@@ -38,6 +40,7 @@ impl Source {
             id: backlog.id(),
             backlog,
             origin,
+            shared,
         }
     }
 
@@ -97,10 +100,13 @@ impl Source {
 
     /// The entries of a unit.
     pub(super) fn entries(&self, unit: PlacedUnit<'_>) -> Vec<Arc<FeedEntry>> {
-        let time_s = unit.time_s().unwrap_or(0);
+        let (end, time_s) = (unit.end, unit.time_s().unwrap_or(0));
         let entries = unit.effects().map(|(place, database, words)| {
             let position = self.position(place);
-            Arc::new(FeedEntry::new(position, time_s, database, words, Vec::new()))
+            let mut entry = FeedEntry::new(position, time_s, database, words);
+            let old = self.shared.feed.former.find(end, database, entry.keys());
+            entry.set_old(old);
+            Arc::new(entry)
         });
         entries.collect()
     }

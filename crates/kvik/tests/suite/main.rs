@@ -8,6 +8,7 @@ mod files;
 mod images;
 mod log;
 mod restart;
+mod rollback;
 mod section;
 mod sessions;
 mod support;
