@@ -17,6 +17,7 @@ use crate::random::Random;
 use crate::rates::Rates;
 use crate::settings::Settings;
 use crate::stats::Stats;
+use kvik_store::Totals;
 use parking_lot::Mutex;
 
 /// The state that all sessions of one store share.
@@ -52,6 +53,8 @@ pub struct Engine {
     /// 40 hexadecimal digits that name this run.
     pub run_id: String,
     replication_id: Mutex<String>,
+    /// Keys and bytes of the store, read without a lock.
+    pub totals: Totals,
 }
 
 impl Engine {
@@ -75,6 +78,7 @@ impl Engine {
             started_us: now_us,
             run_id: Random::new(seed).hex(40),
             replication_id: Mutex::new(Random::new(!seed).hex(40)),
+            totals: Totals::default(),
         }
     }
 
@@ -105,6 +109,15 @@ impl Engine {
     /// Who reads the log for others.
     pub fn feed(&self) -> &Arc<dyn Feed> {
         self.feed.get_or_init(|| Arc::new(NoFeed))
+    }
+
+    /// Looks at how much memory is used, which is a figure of once a second.
+    pub fn note_memory(&self) {
+        let clients = self.clients.all();
+        let clients: usize = clients.iter().map(|client| client.memory_bytes()).sum();
+        self.rates.note_clients(clients as u64);
+        self.rates
+            .note_memory(self.totals.memory().held + clients as u64);
     }
 
     /// 40 hexadecimal digits that name the history of the data set.

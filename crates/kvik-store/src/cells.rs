@@ -73,6 +73,12 @@ impl Cells {
         self.arena.touched_bytes() + self.buffers.bytes()
     }
 
+    /// Bytes of free cells between those in use.
+    #[inline]
+    pub(crate) fn free_bytes(&self) -> usize {
+        self.arena.touched_bytes() - self.arena.live_bytes()
+    }
+
     /// Bytes of all entries.
     pub(crate) fn live_bytes(&self) -> usize {
         self.arena.live_bytes() + self.buffers.bytes()

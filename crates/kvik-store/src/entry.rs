@@ -5,7 +5,6 @@
 //! crate's public API can change a single key.
 
 use crate::UnixMs;
-use crate::clock::AccessPolicy;
 use crate::event::Event;
 use crate::kind::{Encoding, Kind};
 use crate::locked::{Expiry, LockedKey};
@@ -88,7 +87,7 @@ impl<'g> OccupiedEntry<'g> {
         let new = expiry.applied_to(old);
         let text = Text::from(string);
         let state = &self.locked.state;
-        let is_new = state.access == AccessPolicy::Recency;
+        let is_new = state.access.begins_when_set();
         let clock = is_new.then(|| state.access.start(state.now));
         // Nearly always the new string takes a cell of the same size.
         let position = self.locked.position;

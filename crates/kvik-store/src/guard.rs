@@ -40,6 +40,7 @@ use crate::keyspace::KeyspaceMut;
 use crate::layout::{Key, KeyspaceId, Layout};
 use crate::limits::Limits;
 use crate::locked::LockedKey;
+use crate::raw::entry_ref::EntryRef;
 use crate::raw::position::Position;
 use crate::state::{GuardState, GuardStats, Mode};
 use crate::stripe::Stripe;
@@ -225,6 +226,9 @@ impl<'a> Guard<'a> {
             (Some(entry), Mode::Paused) => self.without_due_members(index, entry),
             _ => found,
         };
+        if let (Some(entry), AccessPolicy::Modification) = (found, self.state.access) {
+            self.note_change(index, entry);
+        }
         let locked = self.locked_key(index, position, key.name);
         match found {
             Some(entry) => Entry::Occupied(OccupiedEntry::new(locked, entry)),
@@ -256,6 +260,21 @@ impl<'a> Guard<'a> {
     fn locate(&self, key: Key<'_>) -> (usize, Position) {
         let hash = self.layout.hash_of(key);
         (self.layout.stripe_of(hash), self.layout.position_of(hash))
+    }
+
+    /// Sets the clock of a key that is about to change.
+    #[cold]
+    fn note_change(&mut self, index: usize, entry: EntryRef) {
+        let clock = self.state.access.start(self.state.now);
+        self.keyspace_of(index).set_clock(entry, clock);
+    }
+
+    pub(crate) fn layout(&self) -> &'a Layout {
+        self.layout
+    }
+
+    pub(crate) fn stripes(&mut self) -> &mut dyn Stripes {
+        self.stripes
     }
 
     fn keyspace_of(&mut self, index: usize) -> KeyspaceMut<'_> {

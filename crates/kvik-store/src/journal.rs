@@ -115,6 +115,12 @@ impl Journals {
         self.all.retain(|journal| !is_abandoned(journal.used, now));
     }
 
+    /// Whether no copy is being made of anything here.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.all.capacity() * size_of::<Journal>() + self.all.iter().map(Journal::bytes).sum::<usize>()
     }

@@ -71,8 +71,10 @@ impl Shared {
         if let Some(host) = options.host {
             engine = engine.hosted_by(host);
         }
+        let stripes = SharedStripes::new(layout);
+        engine.totals = stripes.totals();
         let shared = Self {
-            stripes: SharedStripes::new(layout),
+            stripes,
             upkeep_stats: engine.stats.thread(table().commands().len()),
             engine,
             recent_ms: AtomicU64::new(options.clock.now_us() / 1000),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 use kvik_store::{
-    ChangedKey, Due, KeyHash, KeyspaceId, Layout, ReadyKey, Stripe, StripeView, Stripes,
+    ChangedKey, Due, KeyHash, KeyspaceId, Layout, ReadyKey, Stripe, StripeView, Stripes, Totals,
 };
 
 use crate::sync::AtomicU64;
@@ -86,6 +86,12 @@ impl SharedStripes {
             layout,
             alarm: Alarm::default(),
         }
+    }
+
+    /// The sizes of all stripes, to be read without their locks.
+    pub(crate) fn totals(&self) -> Totals {
+        let of = |cell: &CachePadded<Cell>| cell.stripe.write(&self.readers).totals();
+        Totals::joined(self.cells.iter().map(of))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -187,7 +193,7 @@ impl SharedStripes {
         Ok(Held {
             index,
             stripe,
-            due: &cell.due,
+            cell,
             alarm: &self.alarm,
         })
     }
@@ -285,7 +291,7 @@ impl SharedStripes {
 pub(crate) struct Held<'a> {
     index: usize,
     stripe: Writing<'a, Stripe>,
-    due: &'a AtomicU64,
+    cell: &'a Cell,
     alarm: &'a Alarm,
 }
 
@@ -319,21 +325,17 @@ impl Held<'_> {
     pub(crate) fn stripe_mut(&mut self) -> &mut Stripe {
         &mut self.stripe
     }
-
-    /// Bytes that the stripe's keys and tables occupy.
-    pub(crate) fn bytes(&self) -> usize {
-        self.stripe.bytes()
-    }
 }
 
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
+        self.stripe.publish();
         let due = self.stripe.next_due().0;
-        if due != self.due.load(Ordering::Relaxed) {
+        if due != self.cell.due.load(Ordering::Relaxed) {
             // Sequentially consistent, as is reading the alarm after it: either the upkeep thread
             // sees this deadline when it plans its sleep, or the alarm sees that plan and rings.
-            self.due.store(due, Ordering::SeqCst);
+            self.cell.due.store(due, Ordering::SeqCst);
             self.alarm.due_at(due);
         }
     }

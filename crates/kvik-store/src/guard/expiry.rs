@@ -99,6 +99,14 @@ impl Guard<'_> {
         self.state.stats.expired += 1;
     }
 
+    /// Deletes a key to make room.
+    pub(crate) fn evict_entry(&mut self, index: usize, entry: EntryRef) {
+        let key = self.keyspace_of(index).entry(entry).key().to_vec();
+        let position = self.layout.position_of_key(&key);
+        let occupied = OccupiedEntry::new(self.locked_key(index, position, &key), entry);
+        occupied.remove_as(Some(Event::EVICTED));
+    }
+
     /// Deletes up to `max` members of a collection whose time has come; see
     /// [`LockedKey::expire_members`](crate::locked::LockedKey::expire_members).
     #[cold]

@@ -26,6 +26,12 @@ impl<T, const FIRST: usize> Default for StableVec<T, FIRST> {
     }
 }
 
+impl<T, const FIRST: usize> std::fmt::Debug for StableVec<T, FIRST> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StableVec").finish_non_exhaustive()
+    }
+}
+
 impl<T: Default + Send + Sync, const FIRST: usize> StableVec<T, FIRST> {
     /// The element, if the array has grown that far.
     #[inline]

@@ -12,3 +12,4 @@ mod rollback;
 mod section;
 mod sessions;
 mod support;
+mod totals;
