@@ -356,8 +356,10 @@ impl<'a> KeyspaceMut<'a> {
         entry: EntryRef,
         stays: bool,
     ) -> Payload<'static> {
-        if self.is_undoable() {
-            self.record_whole(position, entry);
+        if self.is_undoable()
+            && let Some(copy) = self.take_recorded(position, entry)
+        {
+            return copy;
         }
         self.forget(position, entry);
         let there = self.heap.entry(entry);

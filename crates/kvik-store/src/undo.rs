@@ -14,7 +14,8 @@
 //!
 //! A key whose whole value has been recorded is *settled*: whatever comes later, undoing that
 //! record puts everything right. Interests in keys are told when the work is kept, and not at all
-//! when it is undone. Access clocks come back with values; how large tables have grown does not.
+//! when it is undone. Access clocks come back with values; how large tables have grown does not, and
+//! lists and streams have other reserves of memory than before.
 
 use std::collections::HashSet;
 
@@ -198,19 +199,22 @@ impl KeyspaceMut<'_> {
         }
     }
 
-    /// Records an entry with its whole value, however large, because the value goes elsewhere.
+    /// Removes an entry whose value goes elsewhere: the record keeps the value, and a copy goes. None
+    /// if the key needs no record.
     #[cold]
-    pub(crate) fn record_whole(&mut self, position: Position, entry: EntryRef) {
-        let Some(mut undo) = self.heap.journals.undo.take() else {
-            return;
-        };
-        let (number, key) = (self.keyspace.number, Box::<[u8]>::from(self.heap.key(entry)));
-        if !undo.covers(number, &key) {
-            let bytes = self.heap.entry(entry).bytes();
-            let before = self.copy(entry);
-            undo.settle(number, position, &key, Some(before), bytes);
+    pub(crate) fn take_recorded(
+        &mut self,
+        position: Position,
+        entry: EntryRef,
+    ) -> Option<Payload<'static>> {
+        let (number, key) = (self.keyspace.number, self.heap.key(entry));
+        let undo = self.heap.journals.undo.as_ref()?;
+        if undo.covers(number, key) {
+            return None;
         }
-        self.heap.journals.undo = Some(undo);
+        let copy = self.copy(entry);
+        self.remove_recorded(position, entry);
+        Some(copy)
     }
 
     /// Removes an entry and records its value, which is not touched.
