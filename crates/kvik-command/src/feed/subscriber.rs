@@ -44,11 +44,12 @@ impl Subscriber {
     }
 
     fn deliver(&self, push: Push) {
-        let bytes = push.byte_len();
+        let bytes = push.len();
         self.window.bytes.fetch_add(bytes, Ordering::Relaxed);
         let window = Arc::clone(&self.window);
         let receipt = Receipt::new(move || window.give_back(bytes));
-        self.client.deliver(Message::Push(push.with_receipt(receipt)));
+        self.client
+            .deliver(Message::Push(push.with_receipt(receipt)));
     }
 }
 

@@ -136,7 +136,11 @@ impl Work {
         if watch.is_some_and(|watch| end_watch(section, stripes, session, &watch)) {
             Reply::new(out, session.protocol).null_array();
         } else {
+            session.publications = Some(Vec::new());
             self.run_queue(section, stripes, session, &transaction, out);
+            for publication in session.publications.take().into_iter().flatten() {
+                section.publish(publication);
+            }
         }
         session.show_no_transaction();
     }
@@ -162,6 +166,7 @@ impl Work {
         (self.keeps_failure, self.failure) = (false, None);
         if let Err(error) = done {
             session.select(database);
+            session.publications.iter_mut().for_each(Vec::clear);
             out.truncate(start);
             error.write(&mut Reply::new(out, session.protocol));
             section.shared.engine.stats.count_error(error.code());
