@@ -160,9 +160,7 @@ impl Backlog {
 
     fn failed(&self, error: io::Error) -> BacklogError {
         match error.kind() {
-            io::ErrorKind::NotFound => {
-                BacklogError::Gone(self.gone(&self.segments.segments()))
-            }
+            io::ErrorKind::NotFound => BacklogError::Gone(self.gone(&self.segments.segments())),
             _ => BacklogError::Read(ReadError::Io(error)),
         }
     }

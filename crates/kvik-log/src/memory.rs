@@ -70,7 +70,8 @@ impl MemoryLog {
         } else {
             self.keep(&mut pieces, unit, now_ms / 1000)
         };
-        self.end.store(end.get(), std::sync::atomic::Ordering::Release);
+        self.end
+            .store(end.get(), std::sync::atomic::Ordering::Release);
         end
     }
 

@@ -122,7 +122,8 @@ impl Journals {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.all.capacity() * size_of::<Journal>() + self.all.iter().map(Journal::bytes).sum::<usize>()
+        self.all.capacity() * size_of::<Journal>()
+            + self.all.iter().map(Journal::bytes).sum::<usize>()
     }
 }
 

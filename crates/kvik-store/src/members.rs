@@ -195,12 +195,7 @@ impl Members {
     /// Reports the state of a member before it changes, to who makes copies and to who may undo it.
     /// Every change of a member begins here; `member` is none where it is about to come.
     #[inline]
-    fn before_change(
-        &mut self,
-        memory: &mut MemoryMut<'_>,
-        name: &[u8],
-        member: Option<EntryRef>,
-    ) {
+    fn before_change(&mut self, memory: &mut MemoryMut<'_>, name: &[u8], member: Option<EntryRef>) {
         if let Some(source) = self.source
             && !Self::report(source, memory, name, member)
         {

@@ -168,7 +168,10 @@ impl KeyspaceMut<'_> {
         let Some(mut undo) = self.heap.journals.undo.take() else {
             return;
         };
-        let (number, key) = (self.keyspace.number, Box::<[u8]>::from(self.heap.key(entry)));
+        let (number, key) = (
+            self.keyspace.number,
+            Box::<[u8]>::from(self.heap.key(entry)),
+        );
         if !undo.covers(number, &key) {
             match self.heap.traced_source(entry) {
                 Some(source) if undo.is_traced(source) => {}
@@ -220,7 +223,10 @@ impl KeyspaceMut<'_> {
     /// Removes an entry and records its value, which is not touched.
     #[cold]
     pub(crate) fn remove_recorded(&mut self, position: Position, entry: EntryRef) {
-        let (number, key) = (self.keyspace.number, Box::<[u8]>::from(self.heap.key(entry)));
+        let (number, key) = (
+            self.keyspace.number,
+            Box::<[u8]>::from(self.heap.key(entry)),
+        );
         let bytes = self.heap.entry(entry).record_bytes();
         let Some(mut undo) = self.heap.journals.undo.take() else {
             return;
@@ -339,7 +345,11 @@ impl Stripe {
 
     /// Bytes that the records hold.
     pub fn undo_bytes(&self) -> usize {
-        self.heap.journals.undo.as_ref().map_or(0, |undo| undo.bytes)
+        self.heap
+            .journals
+            .undo
+            .as_ref()
+            .map_or(0, |undo| undo.bytes)
     }
 
     /// Keeps what has changed since [`begin_undo`](Self::begin_undo) and tells those who are
@@ -489,9 +499,7 @@ impl Stripe {
             {
                 members.add(&mut memory, &name, value, expire_at);
             }
-            let is_next = |record: &mut Record| {
-                matches!(record, Record::Member { source: other, .. } if *other == source)
-            };
+            let is_next = |record: &mut Record| matches!(record, Record::Member { source: other, .. } if *other == source);
             next = match undo.records.pop_if(is_next) {
                 Some(Record::Member { name, before, .. }) => Some((name, before)),
                 _ => None,

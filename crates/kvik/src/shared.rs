@@ -223,7 +223,11 @@ impl Shared {
             is_logged: state & (LOGGED | KEPT) != 0,
             wanted: match state & FORMER {
                 0 => self.engine.settings.wanted_events(),
-                _ => self.engine.settings.wanted_events().with(EventClasses::FORMER),
+                _ => self
+                    .engine
+                    .settings
+                    .wanted_events()
+                    .with(EventClasses::FORMER),
             },
         }
     }

@@ -437,7 +437,9 @@ impl HeldMany<'_> {
 
     /// Visits every stripe.
     pub(crate) fn visit(&mut self, visit: &mut dyn FnMut(&mut Stripe)) {
-        self.held.iter_mut().for_each(|held| visit(held.stripe_mut()));
+        self.held
+            .iter_mut()
+            .for_each(|held| visit(held.stripe_mut()));
     }
 
     /// Takes the keys whose changes are reported, stripe by stripe.

@@ -113,7 +113,9 @@ fn start_at(word: &[u8]) -> Result<FeedStart, Error> {
         b"$" => Ok(FeedStart::Latest),
         b"-" => Ok(FeedStart::Oldest),
         _ => {
-            let position = std::str::from_utf8(word).ok().and_then(|it| it.parse().ok());
+            let position = std::str::from_utf8(word)
+                .ok()
+                .and_then(|it| it.parse().ok());
             let position = position.ok_or(Error::text("invalid position of the feed"))?;
             Ok(FeedStart::After(position))
         }
@@ -127,7 +129,8 @@ fn parse_count(word: &[u8]) -> Result<usize, Error> {
 }
 
 fn parse_timeout(word: &[u8]) -> Result<u64, Error> {
-    let timeout = parse_i64(word).ok_or(Error::text("timeout is not an integer or out of range"))?;
+    let timeout =
+        parse_i64(word).ok_or(Error::text("timeout is not an integer or out of range"))?;
     u64::try_from(timeout).map_err(|_| Error::text("timeout is negative"))
 }
 

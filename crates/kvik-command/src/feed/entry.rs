@@ -48,12 +48,7 @@ const FIELDS: usize = 5;
 
 impl FeedEntry {
     /// An entry of an effect's words.
-    pub fn new(
-        position: FeedPosition,
-        time_s: u64,
-        database: u32,
-        words: Args<'_>,
-    ) -> Self {
+    pub fn new(position: FeedPosition, time_s: u64, database: u32, words: Args<'_>) -> Self {
         let mut keys = Vec::new();
         if let Ok(command) = table().resolve(words) {
             // A call that names its keys wrongly would not have become an effect.

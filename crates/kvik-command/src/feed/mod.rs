@@ -81,9 +81,7 @@ impl FeedQuery {
 
     /// Whether an entry is wanted.
     pub fn wants(&self, entry: &FeedEntry) -> bool {
-        self.prefixes.is_empty()
-            || entry.reaches_all()
-            || entry.keys().any(|key| self.covers(key))
+        self.prefixes.is_empty() || entry.reaches_all() || entry.keys().any(|key| self.covers(key))
     }
 }
 

@@ -35,7 +35,9 @@ impl std::error::Error for InvalidPosition {}
 
 impl fmt::Display for FeedPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.log.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        self.log
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))?;
         write!(f, "-{}", self.offset)
     }
 }
@@ -75,9 +77,17 @@ mod tests {
         for text in ["", "-", "0", &id, &format!("{id}-"), &format!("{id}-x")] {
             assert_eq!(text.parse::<FeedPosition>(), Err(InvalidPosition), "{text}");
         }
-        for text in [format!("{id}-+1"), format!("{id}x-1"), format!("+{}-1", &id[1..])] {
+        for text in [
+            format!("{id}-+1"),
+            format!("{id}x-1"),
+            format!("+{}-1", &id[1..]),
+        ] {
             assert_eq!(text.parse::<FeedPosition>(), Err(InvalidPosition), "{text}");
         }
-        assert!(format!("{id}-18446744073709551615").parse::<FeedPosition>().is_ok());
+        assert!(
+            format!("{id}-18446744073709551615")
+                .parse::<FeedPosition>()
+                .is_ok()
+        );
     }
 }

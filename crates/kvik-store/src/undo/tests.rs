@@ -13,7 +13,11 @@ fn work() -> impl Strategy<Value = Op> {
 }
 
 fn begin(store: &mut Store) {
-    store.stripes.0.iter_mut().for_each(crate::Stripe::begin_undo);
+    store
+        .stripes
+        .0
+        .iter_mut()
+        .for_each(crate::Stripe::begin_undo);
 }
 
 fn undo(store: &mut Store) {

@@ -127,12 +127,7 @@ impl FeedCursor {
         self.at_end(now_ms)
     }
 
-    fn read(
-        &mut self,
-        tail: &Tail,
-        counts: &Counts,
-        now_ms: u64,
-    ) -> Result<Step, BacklogError> {
+    fn read(&mut self, tail: &Tail, counts: &Counts, now_ms: u64) -> Result<Step, BacklogError> {
         let backlog = &tail.source.backlog;
         let mut reader = match self.reader.take() {
             Some(reader) => reader,

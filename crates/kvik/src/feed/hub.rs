@@ -10,9 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use kvik_command::Error;
-use kvik_command::feed::{
-    Feed, FeedAnswer, FeedCall, FeedInfo, FeedQuery, FeedRequest, FeedStart,
-};
+use kvik_command::feed::{Feed, FeedAnswer, FeedCall, FeedInfo, FeedQuery, FeedRequest, FeedStart};
 use kvik_command::mail::{Message, Post};
 use kvik_log::{Log, Lsn, MemoryLog, Unit};
 use kvik_store::FormerKey;
@@ -110,12 +108,7 @@ impl FeedHub {
         self.bell.notify_one();
     }
 
-    fn request(
-        &self,
-        shared: &Arc<Shared>,
-        request: FeedRequest,
-        client: u64,
-    ) -> Arc<FeedCall> {
+    fn request(&self, shared: &Arc<Shared>, request: FeedRequest, client: u64) -> Arc<FeedCall> {
         let call = Arc::new(FeedCall::default());
         self.used.store(true, Ordering::Relaxed);
         let mut inbox = self.inbox.lock();
@@ -333,7 +326,8 @@ impl Readers<'_> {
                         entries: Vec::new(),
                         bytes: 0,
                     };
-                    self.cursors.push(FeedCursor::new(query, place, Goal::Page(page)));
+                    self.cursors
+                        .push(FeedCursor::new(query, place, Goal::Page(page)));
                     None
                 }
                 Err(error) => Some(Err(error)),

@@ -20,7 +20,7 @@ mod watch;
 
 pub(crate) use hub::{FeedHub, FeedPort};
 pub use kvik_command::feed::{
-    Feed, FeedAnswer, FeedCall, FeedEntry, FeedInfo, FeedPage, FeedPosition, FeedQuery, FeedRequest,
-    FeedSink, FeedStart, InvalidPosition, Offer, OldState,
+    Feed, FeedAnswer, FeedCall, FeedEntry, FeedInfo, FeedPage, FeedPosition, FeedQuery,
+    FeedRequest, FeedSink, FeedStart, InvalidPosition, Offer, OldState,
 };
 pub use watch::PrefixWatch;

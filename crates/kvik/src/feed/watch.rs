@@ -121,7 +121,10 @@ impl PrefixWatch {
     /// `GONE` if the watch has fallen behind what is kept. There is nothing more then.
     pub fn next_within(&mut self, timeout: Duration) -> Result<Option<Arc<FeedEntry>>, Error> {
         // Time that passes here decides nothing but how long this thread sleeps.
-        #[expect(clippy::disallowed_methods, reason = "a timeout of the caller's thread")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a timeout of the caller's thread"
+        )]
         let end = Instant::now().checked_add(timeout);
         loop {
             if let Some(entry) = self.page.pop_front() {
@@ -131,7 +134,10 @@ impl PrefixWatch {
             if let Some(next) = self.next.take() {
                 self.position = Some(next);
             }
-            #[expect(clippy::disallowed_methods, reason = "a timeout of the caller's thread")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a timeout of the caller's thread"
+            )]
             let now = Instant::now();
             let left = end.map_or(LOOK, |end| end.saturating_duration_since(now));
             if !self.fetch(left.min(LOOK))? && left.is_zero() {

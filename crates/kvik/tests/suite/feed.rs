@@ -103,7 +103,9 @@ fn a_position_that_is_gone_or_of_another_log_is_an_error_that_names_the_oldest()
     run(&db, &["SET", "a", "1"]);
     rewrite(&db);
     run(&db, &["SET", "b", "2"]);
-    let error = db.watch_prefix(b"", FeedStart::After(position)).unwrap_err();
+    let error = db
+        .watch_prefix(b"", FeedStart::After(position))
+        .unwrap_err();
     let text = String::from_utf8(error.line()).unwrap();
     let oldest = text.rsplit(' ').next().unwrap();
     assert!(text.starts_with("GONE the position is not there"), "{text}");
@@ -114,7 +116,10 @@ fn a_position_that_is_gone_or_of_another_log_is_an_error_that_names_the_oldest()
     let other = Db::memory();
     let error = other.watch_prefix(b"", FeedStart::After(position));
     let text = String::from_utf8(error.unwrap_err().line()).unwrap();
-    assert!(text.starts_with("GONE the position is of another"), "{text}");
+    assert!(
+        text.starts_with("GONE the position is of another"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -191,7 +196,9 @@ struct Slow {
 impl FeedSink for Slow {
     fn offer(&self, entry: &Arc<FeedEntry>) -> Offer {
         let take = |room: usize| room.checked_sub(1);
-        let taken = self.room.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take);
+        let taken = self
+            .room
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take);
         if taken.is_err() {
             return Offer::Full;
         }

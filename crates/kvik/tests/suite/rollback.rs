@@ -11,23 +11,75 @@ use crate::support::Lines;
 
 /// Keys that exist, of every kind, small and large, and some that do not.
 const KEYS: [&str; 14] = [
-    "string", "int", "long", "list", "long-list", "hash", "large-hash", "set", "large-set", "zset",
-    "large-zset", "stream", "none", "nothing",
+    "string",
+    "int",
+    "long",
+    "list",
+    "long-list",
+    "hash",
+    "large-hash",
+    "set",
+    "large-set",
+    "zset",
+    "large-zset",
+    "stream",
+    "none",
+    "nothing",
 ];
 
 /// Commands on a key, `K`, and maybe on another one, `L`. Many of them fail, by chance of the kind
 /// of their keys.
 const COMMANDS: &[&str] = &[
-    "SET K v", "SET K 7 PX 100000", "APPEND K xyz", "INCRBY K 3", "SETRANGE K 5 abc", "SETBIT K 9 1",
-    "GETDEL K", "DEL K", "UNLINK K L", "EXPIRE K 1000", "PERSIST K", "RENAME K L", "RENAMENX K L",
-    "COPY K L REPLACE", "MOVE K 3", "LPUSH K a b", "RPOP K 3", "LTRIM K 1 3", "LINSERT K BEFORE a z",
-    "LSET K 0 q", "LMOVE K L LEFT RIGHT", "HSET K f1 v1 f7 v7 n1 m1", "HDEL K f1 f2",
-    "HINCRBY K f900 5", "HPEXPIRE K 100000 FIELDS 1 f3", "HPERSIST K FIELDS 1 f3", "SADD K m1 m9 1",
-    "SREM K m1 m2", "SPOP K 2", "SMOVE K L m3", "SADDEX K 1000 m5", "SINTERSTORE K L K",
-    "ZADD K 5 m1 7.5 z9", "ZINCRBY K 2 m2", "ZREM K m1 m3", "ZPOPMIN K 2", "ZREMRANGEBYRANK K 0 1",
-    "ZUNIONSTORE K 2 K L", "XADD K 9-1 f v", "XTRIM K MAXLEN 1", "XDEL K 5-1",
-    "XGROUP CREATE K group 0", "XREADGROUP GROUP group me STREAMS K >", "PFADD K a b",
-    "BITOP NOT K L", "SORT K ALPHA STORE L", "FLUSHDB", "SWAPDB 0 3", "SELECT 3", "SELECT 0",
+    "SET K v",
+    "SET K 7 PX 100000",
+    "APPEND K xyz",
+    "INCRBY K 3",
+    "SETRANGE K 5 abc",
+    "SETBIT K 9 1",
+    "GETDEL K",
+    "DEL K",
+    "UNLINK K L",
+    "EXPIRE K 1000",
+    "PERSIST K",
+    "RENAME K L",
+    "RENAMENX K L",
+    "COPY K L REPLACE",
+    "MOVE K 3",
+    "LPUSH K a b",
+    "RPOP K 3",
+    "LTRIM K 1 3",
+    "LINSERT K BEFORE a z",
+    "LSET K 0 q",
+    "LMOVE K L LEFT RIGHT",
+    "HSET K f1 v1 f7 v7 n1 m1",
+    "HDEL K f1 f2",
+    "HINCRBY K f900 5",
+    "HPEXPIRE K 100000 FIELDS 1 f3",
+    "HPERSIST K FIELDS 1 f3",
+    "SADD K m1 m9 1",
+    "SREM K m1 m2",
+    "SPOP K 2",
+    "SMOVE K L m3",
+    "SADDEX K 1000 m5",
+    "SINTERSTORE K L K",
+    "ZADD K 5 m1 7.5 z9",
+    "ZINCRBY K 2 m2",
+    "ZREM K m1 m3",
+    "ZPOPMIN K 2",
+    "ZREMRANGEBYRANK K 0 1",
+    "ZUNIONSTORE K 2 K L",
+    "XADD K 9-1 f v",
+    "XTRIM K MAXLEN 1",
+    "XDEL K 5-1",
+    "XGROUP CREATE K group 0",
+    "XREADGROUP GROUP group me STREAMS K >",
+    "PFADD K a b",
+    "BITOP NOT K L",
+    "SORT K ALPHA STORE L",
+    "FLUSHDB",
+    "SWAPDB 0 3",
+    "SELECT 3",
+    "SELECT 0",
 ];
 
 fn fill(db: &Db) {
@@ -36,9 +88,16 @@ fn fill(db: &Db) {
         assert!(reply.as_error().is_none(), "{line}: {reply:?}");
     };
     for line in [
-        "SET string value PX 100000000", "SET int 12345", "RPUSH list a b c", "HSET hash f1 v1 f2 v2",
-        "SADD set m1 m2 1 2", "ZADD zset 1 m1 2.5 m2", "XADD stream 5-1 f v", "XADD stream 6-1 f v",
-        "XGROUP CREATE stream old 0", "XREADGROUP GROUP old me COUNT 1 STREAMS stream >",
+        "SET string value PX 100000000",
+        "SET int 12345",
+        "RPUSH list a b c",
+        "HSET hash f1 v1 f2 v2",
+        "SADD set m1 m2 1 2",
+        "ZADD zset 1 m1 2.5 m2",
+        "XADD stream 5-1 f v",
+        "XADD stream 6-1 f v",
+        "XGROUP CREATE stream old 0",
+        "XREADGROUP GROUP old me COUNT 1 STREAMS stream >",
     ] {
         run(line);
     }
@@ -76,7 +135,9 @@ fn state(db: &Db) -> BTreeMap<(u32, String), State> {
             panic!("KEYS replies with an array");
         };
         for key in keys {
-            let Value::Bulk(key) = key else { panic!("keys are strings") };
+            let Value::Bulk(key) = key else {
+                panic!("keys are strings")
+            };
             let key = String::from_utf8(key.to_vec()).unwrap();
             let state = (
                 connection.run(&["DUMP", &key]),
@@ -188,7 +249,13 @@ fn what_takes_too_much_memory_to_undo_is_undone_at_once() {
         connection.run(&["SETRANGE", &format!("k{number}"), "0", "changed"]);
     }
     let reply = connection.run(&["EXEC"]);
-    let error = reply.as_error().map(ToString::to_string).unwrap_or_default();
-    assert!(error.starts_with("EXECABORT Transaction rolled back: to undo"), "{reply:?}");
+    let error = reply
+        .as_error()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    assert!(
+        error.starts_with("EXECABORT Transaction rolled back: to undo"),
+        "{reply:?}"
+    );
     assert!(db.get(b"k0").unwrap().unwrap().starts_with(b"xxx"));
 }
