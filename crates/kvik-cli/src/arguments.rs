@@ -28,6 +28,7 @@ pub(crate) fn command() -> Command {
         .subcommand(server())
         .subcommand(cli())
         .subcommand(check())
+        .subcommand(restore())
         .subcommand(completions())
 }
 
@@ -95,6 +96,38 @@ fn check() -> Command {
             "repair",
             "Cut a log that ends badly behind its last whole unit; the bytes are kept beside it",
         ).long("repair"))
+}
+
+fn restore() -> Command {
+    Command::new("restore")
+        .about("Write the files of a database as it was at an earlier second into a new directory")
+        .after_help(
+            "It needs the log of that time: log-retention-bytes and log-retention-age say how much is kept.\n\
+             The database may be open, and is not changed.",
+        )
+        .arg(
+            Arg::new("from")
+                .value_name("DIR")
+                .required(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("The directory of the database"),
+        )
+        .arg(
+            value(
+                "to",
+                "TIME",
+                "Seconds since 1970, or 2026-11-30T09:00:00Z (UTC)",
+            )
+            .long("to")
+            .required(true)
+            .value_parser(crate::restore::parse_time),
+        )
+        .arg(
+            value("into", "DIR", "The directory for the restored files, empty or new")
+                .long("into")
+                .required(true)
+                .value_parser(value_parser!(PathBuf)),
+        )
 }
 
 fn completions() -> Command {

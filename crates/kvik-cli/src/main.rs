@@ -1,7 +1,7 @@
 //! The kvik binary: the server, and the command line beside it.
 //!
-//! The first argument decides. `check`, `cli` and `completions` are subcommands; anything else,
-//! nothing included, starts the server with the arguments that redis-server would take: `kvik
+//! The first argument decides. `check`, `cli`, `restore` and `completions` are subcommands; anything
+//! else, nothing included, starts the server with the arguments that redis-server would take: `kvik
 //! kvik.toml --port 7000`. `kvik server ...` says the same aloud, for a configuration file that
 //! bears the name of a subcommand.
 
@@ -10,6 +10,7 @@
 mod arguments;
 mod check;
 mod cli;
+mod restore;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -24,7 +25,9 @@ fn main() -> ExitCode {
         (Some("server"), Some("-h" | "--help")) => run_subcommand(&arguments),
         // A configuration file may be called `cli`: behind `server` no word is a subcommand.
         (Some("server"), _) => kvik_server::run(arguments.into_iter().skip(2)),
-        (Some("check" | "cli" | "completions" | "help"), _) => run_subcommand(&arguments),
+        (Some("check" | "cli" | "completions" | "help" | "restore"), _) => {
+            run_subcommand(&arguments)
+        }
         (Some("-h" | "--help" | "-v" | "-V" | "--version"), _) => run_subcommand(&arguments),
         _ => kvik_server::run(arguments.into_iter().skip(1)),
     }
@@ -35,6 +38,7 @@ fn run_subcommand(arguments: &[OsString]) -> ExitCode {
     match matches.subcommand() {
         Some(("check", matches)) => check::run(matches),
         Some(("cli", matches)) => cli::run(matches),
+        Some(("restore", matches)) => restore::run(matches),
         Some(("completions", matches)) => {
             arguments::print_completions(matches);
             ExitCode::SUCCESS

@@ -9,7 +9,7 @@ use kvik_store::{KeyspaceId, WatchToken};
 
 use crate::client::{Client, NOT_IN_MULTI};
 use crate::declare::Command;
-use crate::feed::FeedCall;
+use crate::feed::{FeedCall, Subscriber};
 use crate::mail::Push;
 use crate::persistence::Waiting;
 use crate::pubsub::{Hearing, Publication, Rings, Subscriptions};
@@ -65,6 +65,8 @@ pub struct FeedWait {
     pub call: Arc<FeedCall>,
     /// When the wait ends, in milliseconds since the epoch.
     pub until_ms: u64,
+    /// The sink of the subscription that is asked for.
+    pub subscriber: Option<Arc<Subscriber>>,
 }
 
 /// Commands queued between MULTI and EXEC.

@@ -61,6 +61,7 @@ mod options;
 mod queue;
 mod reader;
 mod recovery;
+mod restore;
 mod retention;
 mod shared;
 #[cfg(any(test, feature = "sim"))]
@@ -81,5 +82,6 @@ pub use open_error::OpenError;
 pub use options::{BaseFormat, LogOptions, SyncPolicy};
 pub use reader::{ReadError, ReadUnit, UnitReader};
 pub use recovery::{DirectoryLock, LogFile, Recovery, Replay, lock_directory};
+pub use restore::{RestoreError, Restored, restore};
 pub use status::{Admission, CommitError, Dropped, Failure, FailureKind, LogStatus, Outcome};
 pub use unit::{Effect, Mark, Unit, Words};

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::effects::EffectLog;
 use crate::feed::FeedHub;
 use crate::options::Options;
-use crate::persist::random_id;
+use crate::persist::{ImageQueue, random_id};
 use crate::router::Router;
 use crate::section::Actor;
 use crate::stamps::{Reach, Stamps};
@@ -33,6 +33,8 @@ const FOLLOWER: u8 = 2;
 const KEPT: u8 = 4;
 /// What keys held before they change is noted for the feed.
 const FORMER: u8 = 8;
+/// An image is being taken.
+const IMAGED: u8 = 16;
 
 /// A store, as all handles share it.
 pub(crate) struct Shared {
@@ -46,6 +48,7 @@ pub(crate) struct Shared {
     log: OnceLock<Arc<dyn EffectLog>>,
     stamps: Stamps,
     pub(crate) feed: FeedHub,
+    pub(crate) image_queue: Arc<ImageQueue>,
     /// For access counters of typed calls, which have no generator of their own.
     random: AtomicU64,
 }
@@ -83,6 +86,7 @@ impl Shared {
             log: OnceLock::new(),
             stamps: Stamps::default(),
             feed: FeedHub::default(),
+            image_queue: Arc::default(),
             random: AtomicU64::new(seed),
         };
         if let Some(log) = options.log {
@@ -152,6 +156,20 @@ impl Shared {
         }
         self.state.fetch_and(!LOGGED, Relaxed);
         drop(held);
+    }
+
+    /// An image is being taken from this moment on, at which every stripe is held, or no more.
+    pub(crate) fn set_imaged(&self, is_imaged: bool) {
+        match is_imaged {
+            true => self.state.fetch_or(IMAGED, Relaxed),
+            false => self.state.fetch_and(!IMAGED, Relaxed),
+        };
+    }
+
+    /// Whether writes are put off because too much waits for an image to write it.
+    pub(crate) fn is_image_full(&self) -> bool {
+        let limit = &self.engine.settings.files.image_bytes;
+        self.state.load(Relaxed) & IMAGED != 0 && self.image_queue.defers(limit.load(Relaxed))
     }
 
     /// Whether units are kept in memory for the feed.

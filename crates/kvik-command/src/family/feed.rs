@@ -6,7 +6,7 @@
 use kvik_resp::{Args, Protocol, parse_i64};
 
 use crate::declare::{Category, Command, Group, Row};
-use crate::feed::{FeedAnswer, FeedInfo, FeedQuery, FeedRequest, FeedStart, Subscriber};
+use crate::feed::{FeedAnswer, FeedInfo, FeedQuery, FeedRequest, FeedSink, FeedStart, Subscriber};
 use crate::session::FeedWait;
 use crate::{Ctx, Engine, Error, Session};
 use std::sync::Arc;
@@ -134,22 +134,34 @@ fn parse_timeout(word: &[u8]) -> Result<u64, Error> {
     u64::try_from(timeout).map_err(|_| Error::text("timeout is negative"))
 }
 
+/// A request that a command makes.
+struct Wish {
+    request: FeedRequest,
+    /// How long it may take, in milliseconds; none or 0 for ever.
+    block_ms: Option<u64>,
+    subscriber: Option<Arc<Subscriber>>,
+}
+
 /// Puts a command off until the feed has answered its request, which `begin` makes.
 fn wait_for(
     session: &mut Session,
     engine: &Engine,
     now_ms: u64,
-    begin: impl FnOnce(&Session) -> Option<(FeedRequest, Option<u64>)>,
+    begin: impl FnOnce(&Session) -> Option<Wish>,
 ) -> Option<u64> {
     if session.feed_wait.is_none() {
         // What is wrong with the words the handler says.
-        let (request, block_ms) = begin(session)?;
-        let call = engine.feed().request(request, session.client.id);
-        let until_ms = match block_ms {
+        let wish = begin(session)?;
+        let call = engine.feed().request(wish.request, session.client.id);
+        let until_ms = match wish.block_ms {
             None | Some(0) => u64::MAX,
             Some(ms) => now_ms.saturating_add(ms),
         };
-        session.feed_wait = Some(FeedWait { call, until_ms });
+        session.feed_wait = Some(FeedWait {
+            call,
+            until_ms,
+            subscriber: wish.subscriber,
+        });
     }
     let wait = session.feed_wait.as_ref()?;
     let is_over = wait.call.is_answered() || now_ms >= wait.until_ms && wait.call.has_looked();
@@ -173,7 +185,11 @@ fn wait_for_read(
             count: words.count,
             waits: words.block_ms.is_some(),
         };
-        Some((request, words.block_ms))
+        Some(Wish {
+            request,
+            block_ms: words.block_ms,
+            subscriber: None,
+        })
     })
 }
 
@@ -189,13 +205,18 @@ fn wait_for_subscription(
             return None;
         }
         let client = Arc::clone(&session.client);
-        let sink = Subscriber::new(client, words.query.old, Arc::downgrade(engine.feed()));
+        let feed = Arc::downgrade(engine.feed());
+        let sink = Arc::new(Subscriber::new(client, words.query.old, feed));
         let request = FeedRequest::Subscribe {
             query: words.query,
             subscriber: session.client.id,
-            sink: Arc::new(sink),
+            sink: Arc::clone(&sink) as Arc<dyn FeedSink>,
         };
-        Some((request, None))
+        Some(Wish {
+            request,
+            block_ms: None,
+            subscriber: Some(sink),
+        })
     })
 }
 
@@ -205,7 +226,13 @@ fn wait_for_info(
     engine: &Engine,
     now_ms: u64,
 ) -> Option<u64> {
-    wait_for(session, engine, now_ms, |_| Some((FeedRequest::Info, None)))
+    wait_for(session, engine, now_ms, |_| {
+        Some(Wish {
+            request: FeedRequest::Info,
+            block_ms: None,
+            subscriber: None,
+        })
+    })
 }
 
 /// The answer that the session has waited for.
@@ -239,11 +266,16 @@ fn subscribe(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if ctx.session.feed_subscribed {
         return Err(TWICE);
     }
+    let subscriber = ctx.session.feed_wait.as_mut();
+    let subscriber = subscriber.and_then(|wait| wait.subscriber.take());
     let FeedAnswer::Subscribed(position) = answer(ctx)? else {
         return Err(Error::SYNTAX);
     };
     ctx.session.feed_subscribed = true;
     ctx.reply.bulk_str(&position.to_string());
+    if let Some(subscriber) = subscriber {
+        subscriber.open();
+    }
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 //! not been written, and what its connection has not sent, is bounded together: when that is much,
 //! the client gets nothing more until it has read some, and the entries wait in the log.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use kvik_resp::{Output, Protocol, Reply};
@@ -22,6 +22,8 @@ pub struct Subscriber {
     client: Arc<Client>,
     with_old: bool,
     window: Arc<Window>,
+    /// The client has been told of the subscription.
+    is_open: AtomicBool,
 }
 
 /// What has been left in a client's mailbox.
@@ -40,6 +42,15 @@ impl Subscriber {
                 bytes: AtomicUsize::new(0),
                 feed,
             }),
+            is_open: AtomicBool::new(false),
+        }
+    }
+
+    /// Lets entries come: the client has its reply, which they must not overtake.
+    pub fn open(&self) {
+        self.is_open.store(true, Ordering::Release);
+        if let Some(feed) = self.window.feed.upgrade() {
+            feed.wake();
         }
     }
 
@@ -71,6 +82,9 @@ impl FeedSink for Subscriber {
     fn offer(&self, entry: &Arc<FeedEntry>) -> Offer {
         if self.client.is_killed() {
             return Offer::Gone;
+        }
+        if !self.is_open.load(Ordering::Acquire) {
+            return Offer::Full;
         }
         let unread = self.client.output_bytes.load(Ordering::Relaxed);
         if self.window.bytes.load(Ordering::Relaxed) + unread >= ROOM_BYTES {
