@@ -7,6 +7,7 @@ use crate::blocking::BlockedCounts;
 use crate::client::Clients;
 use crate::command_log::CommandLog;
 use crate::expiry::ExpiryLag;
+use crate::feed::{Feed, NoFeed};
 use crate::gate::Gate;
 use crate::host::{Host, NoHost};
 use crate::latency::LatencyMonitor;
@@ -47,6 +48,7 @@ pub struct Engine {
     /// How many wait for keys.
     pub blocked: BlockedCounts,
     persistence: OnceLock<Arc<dyn Persistence>>,
+    feed: OnceLock<Arc<dyn Feed>>,
     /// How late keys expire.
     pub expiry_lag: ExpiryLag,
     /// The jobs that DELPREFIX has started.
@@ -80,6 +82,7 @@ impl Engine {
             awaiting: Awaiting::default(),
             blocked: BlockedCounts::default(),
             persistence: OnceLock::new(),
+            feed: OnceLock::new(),
             expiry_lag: ExpiryLag::default(),
             prefix_jobs: PrefixJobs::default(),
             rates: Rates::default(),
@@ -107,6 +110,17 @@ impl Engine {
     /// Who saves and logs for the store.
     pub fn persistence(&self) -> &dyn Persistence {
         self.persistence.get().map_or(&NoPersistence, |it| &**it)
+    }
+
+    /// Names who reads the log for others; only the first call does.
+    pub fn feed_by(&self, feed: Arc<dyn Feed>) {
+        // A store is opened once, so a second call is not made.
+        let _ = self.feed.set(feed);
+    }
+
+    /// Who reads the log for others.
+    pub fn feed(&self) -> &Arc<dyn Feed> {
+        self.feed.get_or_init(|| Arc::new(NoFeed))
     }
 
     /// Looks at how much memory is used, which is a figure of once a second.

@@ -17,6 +17,7 @@ mod engine;
 mod error;
 mod expiry;
 pub mod family;
+pub mod feed;
 pub mod gate;
 pub mod glob;
 pub mod histogram;

@@ -42,6 +42,8 @@ pub struct Answer {
 pub struct Push {
     encoded: Arc<Encoded>,
     lsn: u64,
+    /// Dropped with the last copy.
+    receipt: Option<Arc<Receipt>>,
 }
 
 #[derive(Debug)]
@@ -124,6 +126,7 @@ impl Push {
         Self {
             encoded: Arc::new(encoded),
             lsn,
+            receipt: None,
         }
     }
 
@@ -133,7 +136,18 @@ impl Push {
             form,
             resp3: None,
         });
-        Self { encoded, lsn }
+        Self {
+            encoded,
+            lsn,
+            receipt: None,
+        }
+    }
+
+    /// The same, whose sender learns when it has been written or will never be.
+    #[must_use]
+    pub fn with_receipt(mut self, receipt: Receipt) -> Self {
+        self.receipt = Some(Arc::new(receipt));
+        self
     }
 
     /// Whether a session may get it. To one of RESP2 that listens to no channel, which it may have
@@ -168,6 +182,28 @@ impl Push {
             _ => &self.encoded.bytes,
         };
         out.append_as(first, bytes);
+    }
+}
+
+/// Calls somebody when it is dropped.
+pub struct Receipt(Box<dyn Fn() + Send + Sync>);
+
+impl Receipt {
+    /// A receipt that calls `done`, which must be quick.
+    pub fn new(done: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Box::new(done))
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+impl std::fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Receipt")
     }
 }
 

@@ -10,6 +10,7 @@ use kvik_store::{KeyspaceId, WatchToken};
 use crate::blocking::BlockedCall;
 use crate::client::{Client, NOT_IN_MULTI};
 use crate::declare::Command;
+use crate::feed::{FeedCall, Subscriber};
 use crate::mail::Push;
 use crate::persistence::Waiting;
 use crate::pubsub::{Hearing, Publication, Rings, Subscriptions};
@@ -46,6 +47,10 @@ pub struct Session {
     pub waiting: Option<Waiting>,
     /// Which of its reads are tracked for its cache.
     pub tracking: SessionTracking,
+    /// The answer of the feed that its command waits for.
+    pub feed_wait: Option<FeedWait>,
+    /// It has subscribed to the feed.
+    pub feed_subscribed: bool,
     /// A watch that has ended and whose keys still know of it; the executor tells them.
     pub released: Option<Watch>,
     /// The channels and patterns it listens to, if any.
@@ -61,11 +66,24 @@ pub struct Session {
     pub publications: Option<Vec<Publication>>,
 }
 
+/// A call of the feed that a command waits for.
+#[derive(Clone, Debug)]
+pub struct FeedWait {
+    /// The call.
+    pub call: Arc<FeedCall>,
+    /// When the wait ends, in milliseconds since the epoch.
+    pub until_ms: u64,
+    /// The sink of the subscription that is asked for.
+    pub subscriber: Option<Arc<Subscriber>>,
+}
+
 /// Commands queued between MULTI and EXEC.
 #[derive(Debug, Default)]
 pub struct Transaction {
     /// The commands, checked.
     pub queue: Vec<Queued>,
+    /// One command that fails undoes all of them.
+    pub rolls_back: bool,
     /// A command could not be queued: EXEC will refuse.
     pub aborted: bool,
     /// Bytes of all arguments.
@@ -121,6 +139,8 @@ impl Session {
             blocked: None,
             waiting: None,
             tracking: SessionTracking::default(),
+            feed_wait: None,
+            feed_subscribed: false,
             released: None,
             subscriptions: None,
             heard: 0,
@@ -229,6 +249,7 @@ impl Session {
 
     /// Back to how a connection starts, as RESET does. Authentication is the caller's to decide.
     pub fn reset(&mut self) {
+        self.feed_wait = None;
         self.take_transaction();
         self.unwatch();
         self.select(0);

@@ -204,6 +204,8 @@ pub(crate) struct Interests {
     changed: Vec<ChangedKey>,
     /// Something is in one of the two records.
     has_news: bool,
+    /// Keys that have changed while changes may still be undone; none while they may not.
+    held_back: Option<Vec<(KeyspaceId, Box<[u8]>)>>,
 }
 
 impl Interests {
@@ -221,8 +223,24 @@ impl Interests {
         }
     }
 
+    /// Tells nobody of changes, until they are kept or undone.
+    pub(crate) fn hold_back(&mut self) {
+        self.held_back = Some(Vec::new());
+    }
+
+    /// Tells of the changes since, if they are kept, and of those to come.
+    pub(crate) fn release(&mut self, kept: bool) {
+        let changed = self.held_back.take().unwrap_or_default();
+        for (keyspace, key) in changed.into_iter().filter(|_| kept) {
+            self.tell(keyspace, &key);
+        }
+    }
+
     #[cold]
     fn tell(&mut self, keyspace: KeyspaceId, key: &[u8]) {
+        if let Some(held_back) = &mut self.held_back {
+            return held_back.push((keyspace, key.into()));
+        }
         let keys = self.keyspaces.get_mut(&keyspace);
         let interest = keys.and_then(|keys| keys.get_mut(key));
         let mut trackers = Vec::new();

@@ -257,6 +257,16 @@ impl Stripe {
         if let Some(Some(keyspace)) = keyspace
             && keyspace.bytes() > 0
         {
+            if self.heap.journals.undo.is_some() && self.empty_recorded(id) {
+                return;
+            }
+            self.empty(id);
+        }
+    }
+
+    /// Takes a keyspace's contents out, to be freed in slices or kept until they are in an image.
+    fn empty(&mut self, id: KeyspaceId) {
+        if let Some(Some(keyspace)) = self.keyspaces.get_mut(id.0 as usize) {
             if Self::keep_for_image(&mut self.kept, keyspace) {
                 return;
             }
@@ -265,10 +275,22 @@ impl Stripe {
         }
     }
 
+    /// The same for contents that are out of their place.
+    pub(crate) fn let_go(&mut self, mut contents: Box<Keyspace>) {
+        if !Self::keep_for_image(&mut self.kept, &mut contents) {
+            self.detached.push(contents.detach());
+        }
+    }
+
+    pub(crate) fn numbered_mut(&mut self, number: u32) -> Option<&mut Keyspace> {
+        self.keyspaces.get_mut(number as usize)?.as_deref_mut()
+    }
+
     /// Exchanges the contents of two keyspaces.
     pub(crate) fn swap(&mut self, a: KeyspaceId, b: KeyspaceId) {
         self.reach_keyspace(a);
         self.reach_keyspace(b);
+        self.record_swap(a, b);
         if let Ok([Some(a), Some(b)]) = self
             .keyspaces
             .get_disjoint_mut([a.0 as usize, b.0 as usize])
@@ -295,7 +317,8 @@ impl Stripe {
     #[cold]
     fn add_keyspace(&mut self, index: usize) {
         let noted = self.totals.of_keyspace(index);
-        let keyspace = Box::new(Keyspace::noting(noted));
+        let mut keyspace = Box::new(Keyspace::noting(noted));
+        keyspace.number = index as u32;
         self.shared.show(index, keyspace.table.root());
         if index >= self.keyspaces.len() {
             self.keyspaces.resize_with(index + 1, || None);

@@ -21,6 +21,7 @@ mod connection;
 mod db;
 pub mod effects;
 mod executor;
+pub mod feed;
 mod load;
 #[cfg(all(test, feature = "model"))]
 mod model;

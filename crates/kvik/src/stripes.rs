@@ -456,6 +456,13 @@ impl HeldMany<'_> {
         first.stripe.take_ready()
     }
 
+    /// Visits every stripe.
+    pub(crate) fn visit(&mut self, visit: &mut dyn FnMut(&mut Stripe)) {
+        self.held
+            .iter_mut()
+            .for_each(|held| visit(held.stripe_mut()));
+    }
+
     /// Takes the keys whose changes are reported, stripe by stripe.
     pub(crate) fn take_changed(&mut self) -> Vec<ChangedKey> {
         let with_news = self.held.iter_mut().filter(|held| held.has_news());

@@ -202,7 +202,7 @@ table! {
     LogRetentionBytes = memory("log-retention-bytes", "0", 0, MAX).sets(|to, it| to.files.retention_bytes.store(it.number(), Relaxed)), "Bytes of superseded log files that are kept, to restore an earlier state; 0 keeps none.";
     LogRetentionAge = int("log-retention-age", "0", 0, MAX).sets(|to, it| to.files.retention_age_s.store(it.number(), Relaxed)), "Seconds for which they are kept; 0 is no limit.";
     BackupDir = text("backup-dir", "").fixed().sets(|to, it| to.files.names.write().backup_dir = it.path_if_any()), "Directory below which BACKUP may write; empty is nowhere.";
-    SnapshotBufferLimit = memory("snapshot-buffer-limit", "16mb", MB, MAX).pending("writers are not put off yet; the disk alone bounds what waits"), "Bytes of changed keys that may wait for a snapshot to write them before writes are put off.";
+    SnapshotBufferLimit = memory("snapshot-buffer-limit", "16mb", MB, MAX).sets(|to, it| to.files.image_bytes.store(it.number(), Relaxed)), "Bytes of changed keys that may wait for a snapshot to write them before writes are put off.";
     StopWritesOnBgsaveError = yes_no("stop-writes-on-bgsave-error", "yes").sets(|to, it| to.files.stop_writes.store(it.is_on(), Relaxed)), "Refuse writes after a failed snapshot.";
     Rdbcompression = yes_no("rdbcompression", "yes").sets(|to, it| to.rdb_compression.store(it.is_on(), Relaxed)), "Compress strings in snapshots and in what `DUMP` returns.";
     Rdbchecksum = yes_no("rdbchecksum", "yes").fixed().sets(|to, it| to.files.checksum.store(it.is_on(), Relaxed)), "End snapshots with a checksum, and verify it.";

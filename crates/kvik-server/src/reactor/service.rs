@@ -322,7 +322,8 @@ impl Service {
             State::Blocked(_) if retries => return self.end_wait(connection, Ending::TimedOut),
             _ => {}
         }
-        let unsent = self.unsent(connection);
+        // Who sends pushes sees how much of them is unread.
+        let unsent = self.note_output(connection);
         self.check_after_run(connection, unsent)
     }
 

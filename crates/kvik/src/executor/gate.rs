@@ -206,14 +206,18 @@ impl Shared {
             let text = "You can't write against a read only replica.";
             return Some(Obstacle::Refusal(Error::Coded("READONLY", text.into())));
         }
+        if self.is_image_full() {
+            return Some(Obstacle::LogFull);
+        }
         let log = self.log()?;
         (!log.has_room()).then_some(Obstacle::LogFull)
     }
 
     /// Blocks this thread until the log may have room.
     pub(crate) fn wait_for_room(&self) {
-        if let Some(log) = self.log() {
-            log.wait_for_room();
+        match self.log() {
+            Some(log) => log.wait_for_room(),
+            None => std::thread::yield_now(),
         }
     }
 

@@ -102,6 +102,8 @@ impl Executor {
             actor: Actor::Client,
             left_until_us: 0,
             lsn: Lsn::ZERO,
+            keeps_failure: false,
+            failure: None,
         };
         Self {
             shared,
@@ -281,7 +283,11 @@ impl Executor {
         session.take_transaction();
         session.unwatch();
         self.release(session);
+        session.feed_wait = None;
         let engine = &self.shared.engine;
+        if session.feed_subscribed {
+            engine.feed().unsubscribe(session.client.id);
+        }
         engine.tracking.stop(session, &engine.settings);
         engine.pubsub.unsubscribe_all(session);
         session.rings.ring();

@@ -78,6 +78,9 @@ impl Work {
             ctx.reply.truncate(start);
             error.write(&mut ctx.reply);
             shared.engine.stats.count_error(error.code());
+            if self.keeps_failure {
+                self.failure = Some(error.clone());
+            }
         }
         if ctx.session.tracking.mode.is_by_key() {
             track_reads(&mut ctx);
