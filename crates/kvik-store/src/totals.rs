@@ -216,6 +216,14 @@ impl Totals {
         }
     }
 
+    /// Bytes of one stripe that no key leads to any more and that are still to be freed.
+    #[must_use]
+    pub fn doomed_in(&self, index: usize) -> u64 {
+        let stripe = &self.0[index];
+        let kept = stripe.all.load().bytes() + stripe.copies.load(Relaxed);
+        stripe.held.load(Relaxed).saturating_sub(kept)
+    }
+
     /// The memory that all stripes hold.
     #[must_use]
     pub fn memory(&self) -> HeldMemory {

@@ -13,11 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use kvik_command::Random;
 use kvik_command::pause::PauseScope;
 use kvik_command::stats::ThreadStats;
 use kvik_log::Unit;
 use kvik_store::{ExpiryRound, Garbage, KeyspaceId, Mode, Stripes, prepare_memory, release_memory};
 
+use crate::eviction;
 use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
@@ -131,6 +133,7 @@ impl Alarm {
 /// Runs until the alarm says stop.
 pub(crate) fn run(shared: &Arc<Shared>) {
     let mut unit = Unit::default();
+    let mut random = Random::new(shared.random_seed());
     let mut next_sample_ms = 0;
     loop {
         let now_ms = shared.clock.now_us() / 1000;
@@ -158,6 +161,9 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             expire(shared, &mut unit);
         }
         while prepare_memory() {}
+        if shared.is_limited() && !shared.writes_wait() {
+            eviction::help(shared, &mut unit, &mut random);
+        }
         if !shared.writes_wait() {
             prefix::work(shared, &mut unit);
         }

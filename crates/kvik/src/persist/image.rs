@@ -220,8 +220,10 @@ impl Drop for Walk<'_> {
 
 /// The figure that a file tells of the use of its keys, by which the eviction policy goes.
 pub(super) fn usage(shared: &Shared) -> SavedUsage {
-    match shared.engine.settings.lfu.load(Relaxed) {
-        true => SavedUsage::Frequency,
-        false => SavedUsage::Nothing,
+    match shared.engine.settings.access_policy() {
+        AccessPolicy::Recency | AccessPolicy::Modification => SavedUsage::Nothing,
+        AccessPolicy::Frequency { .. } | AccessPolicy::Queue | AccessPolicy::Hits => {
+            SavedUsage::Frequency
+        }
     }
 }
