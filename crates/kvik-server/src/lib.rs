@@ -8,6 +8,7 @@ mod durability;
 mod files;
 mod front;
 mod host;
+mod http;
 mod listening;
 mod log;
 #[cfg(all(test, feature = "model"))]

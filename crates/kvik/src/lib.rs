@@ -15,10 +15,12 @@
 
 #![deny(unsafe_code)]
 
+mod budget;
 pub mod clock;
 mod connection;
 mod db;
 pub mod effects;
+mod eviction;
 mod executor;
 mod load;
 #[cfg(all(test, feature = "model"))]
@@ -44,7 +46,7 @@ pub use executor::{Executor, Outcome, Prepared};
 pub use kvik_command::load::{LoadFault, LoadPolicy};
 pub use kvik_command::mail::{Message, Post, Push};
 pub use kvik_command::persistence::FsyncPolicy;
-pub use kvik_command::{Engine, Error, Session};
+pub use kvik_command::{Engine, Error, EvictionPolicy, Session};
 pub use kvik_log::{Disk, SystemDisk};
 pub use kvik_resp::Value;
 pub use load::{LoadError, LoadOptions, LoadProgress, LoadReport};

@@ -13,7 +13,7 @@ use kvik_command::client::Origin;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Engine, Error, Session, table};
 use kvik_log::{Lsn, Unit};
-use kvik_store::{EventClasses, Layout, Mode};
+use kvik_store::{AccessPolicy, EventClasses, Layout, Mode};
 
 use crate::clock::Clock;
 use crate::effects::EffectLog;
@@ -27,6 +27,8 @@ use crate::stripes::{Held, HeldMany, Patience, SharedStripes};
 const LOGGED: u8 = 1;
 /// The store follows the effects of another one.
 const FOLLOWER: u8 = 2;
+/// Memory is limited.
+const LIMITED: u8 = 4;
 
 /// A store, as all handles share it.
 pub(crate) struct Shared {
@@ -60,7 +62,7 @@ impl Shared {
             .unwrap_or_else(|| RandomState::new().build_hasher().finish());
         let layout = Layout::new(options.stripe_count(), seed);
         let mut engine = Engine::new(options.clock.now_us(), seed ^ options.clock.now_us());
-        options.apply_to(&engine.settings.files);
+        options.apply_to(&engine.settings);
         if let Some(host) = options.host {
             engine = engine.hosted_by(host);
         }
@@ -77,6 +79,7 @@ impl Shared {
             stamps: Stamps::default(),
             random: AtomicU64::new(seed),
         };
+        shared.limit_memory();
         if let Some(log) = options.log {
             shared.attach(log);
         }
@@ -152,6 +155,20 @@ impl Shared {
             self.state.fetch_or(LOGGED, Relaxed);
         } else {
             self.state.fetch_and(!LOGGED, Relaxed);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_limited(&self) -> bool {
+        self.state.load(Relaxed) & LIMITED != 0
+    }
+
+    /// Whether commands look for room before they run. It need not be in force for a whole section.
+    pub(crate) fn set_limited(&self, is_limited: bool) {
+        if is_limited {
+            self.state.fetch_or(LIMITED, Relaxed);
+        } else {
+            self.state.fetch_and(!LIMITED, Relaxed);
         }
     }
 
@@ -239,11 +256,22 @@ impl Shared {
 
     /// Random bits for the access counters of a typed call; the same ones where nothing is counted.
     pub(crate) fn random(&self) -> u64 {
-        if !self.engine.settings.lfu.load(Relaxed) {
+        let policy = self.engine.settings.access_policy();
+        if !matches!(policy, AccessPolicy::Frequency { .. }) {
             return 0;
         }
         let number = self.random.fetch_add(1, Relaxed);
         kvik_command::Random::new(number).bits()
+    }
+
+    /// Counters of typed calls.
+    pub(crate) fn typed_stats(&self) -> Arc<ThreadStats> {
+        self.engine.stats.thread(table().commands().len())
+    }
+
+    /// A number that no other call gets, to begin random ones with.
+    pub(crate) fn random_seed(&self) -> u64 {
+        kvik_command::Random::new(self.random.fetch_add(1, Relaxed)).bits()
     }
 
     /// The time for work on a stripe that does not ask for it: exact where keys expire. Elsewhere

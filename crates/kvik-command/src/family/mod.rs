@@ -30,6 +30,7 @@ mod stream;
 mod string;
 mod throttle;
 mod transaction;
+mod usage;
 mod zset;
 
 use crate::declare::Row;
@@ -63,6 +64,7 @@ pub fn commands() -> Vec<Row> {
         string::rows(),
         throttle::rows(),
         transaction::rows(),
+        usage::rows(),
         zset::rows(),
     ]
     .into_iter()

@@ -11,11 +11,14 @@ use std::time::Duration;
 use kvik_command::declare::{Command, Flags, Locking};
 use kvik_command::pause::PauseScope;
 use kvik_command::session::Queued;
-use kvik_command::{Error, Session, table};
+use kvik_command::{Error, Random, Session, table};
+use kvik_log::Unit;
 use kvik_resp::{Args, ArgsBuf, Output, Reply};
 
 use super::work::Work;
+use crate::eviction::{Room, RoomMaker};
 use crate::shared::Shared;
+use crate::stripes::Patience;
 
 /// The gate's answer for a command that is allowed.
 pub(super) enum Admission {
@@ -25,6 +28,8 @@ pub(super) enum Admission {
     Wait(u64),
     /// Offer it again when the log has room.
     WaitForLog,
+    /// Memory is limited: it runs, or is queued, once there is room for it.
+    FindRoom,
 }
 
 /// A reason for which no write of anybody runs.
@@ -122,6 +127,7 @@ impl Work {
             return Ok(Some(Admission::Wait(pause.until_ms())));
         }
         match is_write.then(|| shared.obstacle()).flatten() {
+            None if shared.is_limited() => Ok(Some(Admission::FindRoom)),
             None => Ok(None),
             Some(Obstacle::LogFull) => Ok(Some(Admission::WaitForLog)),
             Some(Obstacle::Refusal(error)) => Err(error),
@@ -194,6 +200,34 @@ impl Shared {
         }
     }
 
+    /// Makes room for a typed call that may grow by so many bytes, if memory is limited.
+    ///
+    /// # Errors
+    /// If there is none to be made.
+    #[inline]
+    pub(crate) fn admit_growth(&self, bytes: usize) -> Result<(), Error> {
+        match self.is_limited() {
+            false => Ok(()),
+            true => self.find_room(bytes as u64),
+        }
+    }
+
+    #[cold]
+    fn find_room(&self, need: u64) -> Result<(), Error> {
+        let mut maker = RoomMaker {
+            unit: &mut Unit::new(),
+            random: &mut Random::new(self.random_seed()),
+            stats: &self.typed_stats(),
+            patience: Patience::Wait,
+            slice_ns: u64::MAX,
+            scope: None,
+        };
+        match self.make_room(need, &mut maker) {
+            Room::None => Err(Error::OutOfMemory),
+            Room::Found | Room::Later => Ok(()),
+        }
+    }
+
     fn obstacle(&self) -> Option<Obstacle> {
         if self.is_follower() {
             let text = "You can't write against a read only replica.";
@@ -220,7 +254,7 @@ impl Shared {
 }
 
 /// The commands that MULTI does not queue.
-fn runs_inside_multi(command: &Command) -> bool {
+pub(super) fn runs_inside_multi(command: &Command) -> bool {
     matches!(
         command.name(),
         "EXEC" | "DISCARD" | "MULTI" | "WATCH" | "QUIT" | "RESET"

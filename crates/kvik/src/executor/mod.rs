@@ -6,6 +6,7 @@
 //! |---|---|
 //! | look it up and hash its key | `lookup`, `call` |
 //! | check that the session may run it now | `gate` |
+//! | make room for it below the memory limit | `room` |
 //! | find and lock the stripes of its keys | `plan`, `route` |
 //! | do in slices what has to be done before it | `slices` |
 //! | run its handler in a [section](crate::section) | `run`, `shared_read` |
@@ -20,6 +21,7 @@ mod exec;
 mod gate;
 mod lookup;
 mod plan;
+mod room;
 mod route;
 mod run;
 mod shared_read;
@@ -30,6 +32,7 @@ mod work;
 use std::sync::Arc;
 
 use kvik_command::declare::{Command, Flags};
+use kvik_command::hot_keys::INTERVAL;
 use kvik_command::session::Replies;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Error, Random, Session, table};
@@ -90,6 +93,8 @@ impl Executor {
                 &std::hash::RandomState::new(),
                 0,
             )),
+            sketch: shared.engine.hot_keys.sketch(),
+            until_drawn: INTERVAL,
             actor: Actor::Client,
             left_until_us: 0,
             lsn: Lsn::ZERO,
@@ -210,15 +215,8 @@ impl Executor {
         out: &mut Output,
     ) -> Outcome {
         match self.work.admit(&self.shared, session, command, args) {
-            Ok(Admission::Run) => {
-                if command.flags().contains(Flags::WAITS)
-                    && let Some(until_ms) = self.work.wait(&self.shared, session, command, args)
-                {
-                    return Outcome::Paused(until_ms);
-                }
-                let call = Call::of(command, args, &prepared);
-                self.dispatch(session, &call, out)
-            }
+            Ok(Admission::Run) => self.run_admitted(session, command, prepared, args, out),
+            Ok(Admission::FindRoom) => self.run_in_room(session, command, prepared, args, out),
             Ok(Admission::Queue) => {
                 gate::queue(session, command, args, out);
                 Outcome::Done
@@ -227,6 +225,24 @@ impl Executor {
             Ok(Admission::WaitForLog) => self.put_off(Outcome::LogFull),
             Err(error) => self.refuse(session, args, error, out),
         }
+    }
+
+    #[inline]
+    fn run_admitted(
+        &mut self,
+        session: &mut Session,
+        command: &'static Command,
+        prepared: Prepared,
+        args: Args<'_>,
+        out: &mut Output,
+    ) -> Outcome {
+        if command.flags().contains(Flags::WAITS)
+            && let Some(until_ms) = self.work.wait(&self.shared, session, command, args)
+        {
+            return Outcome::Paused(until_ms);
+        }
+        let call = Call::of(command, args, &prepared);
+        self.dispatch(session, &call, out)
     }
 
     /// Answers a command that may not run.

@@ -3,6 +3,7 @@
 mod anything;
 mod db;
 mod durable;
+mod eviction;
 mod files;
 mod images;
 mod log;
