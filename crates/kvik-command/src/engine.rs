@@ -14,6 +14,7 @@ use crate::latency::LatencyMonitor;
 use crate::pause::Pause;
 use crate::persistence::{NoPersistence, Persistence};
 use crate::prefix_jobs::PrefixJobs;
+use crate::pubsub::PubSub;
 use crate::random::Random;
 use crate::rates::Rates;
 use crate::settings::Settings;
@@ -27,6 +28,8 @@ pub struct Engine {
     pub settings: Settings,
     /// Connected clients.
     pub clients: Clients,
+    /// Channels and who listens to them.
+    pub pubsub: PubSub,
     /// Counters.
     pub stats: Stats,
     /// Slow and large commands.
@@ -84,6 +87,7 @@ impl Engine {
         Self {
             settings: Settings::default(),
             clients: Clients::default(),
+            pubsub: PubSub::default(),
             stats: Stats::default(),
             command_log: CommandLog::default(),
             latency: LatencyMonitor::default(),

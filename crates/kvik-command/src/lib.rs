@@ -28,16 +28,20 @@ pub mod latency;
 pub mod load;
 pub mod mail;
 pub mod metric;
+#[cfg(all(test, feature = "model"))]
+mod model;
 pub mod pause;
 pub mod persistence;
 pub mod prefix_jobs;
 pub mod prefix_stats;
+pub mod pubsub;
 mod random;
 mod rates;
 pub mod save;
 pub mod session;
 mod settings;
 pub mod stats;
+mod sync;
 
 pub use ctx::Ctx;
 pub use declare::{Command, table};

@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::gate::Closure;
 use crate::host::{Fact, ProcessUsage};
 use crate::persistence::{Loading, LogStatus, Status};
+use crate::pubsub::Hearing;
 use crate::stats::Totals;
 use crate::{REDIS_VERSION, VERSION};
 use kvik_store::{HeldMemory, Sizes};
@@ -112,6 +113,8 @@ pub struct Look<'a> {
     pub client_bytes: u64,
     /// Clients inside MULTI, and clients that watch keys, with the number of keys.
     pub transactions: Transactions,
+    /// Clients that listen to channels.
+    pub listening: usize,
 }
 
 /// How many clients are in the middle of something.
@@ -163,12 +166,13 @@ impl<'a> Look<'a> {
     pub fn new(engine: &'a Engine, now_us: u64) -> Self {
         let clients = engine.clients.all();
         let mut transactions = Transactions::default();
-        let mut client_bytes = 0;
+        let (mut client_bytes, mut listening) = (0, 0);
         for client in &clients {
             let watched = client.watched.load(Relaxed);
             transactions.queueing += usize::from(client.queued.load(Relaxed) != NOT_IN_MULTI);
             transactions.watching += usize::from(watched > 0);
             transactions.watched += watched;
+            listening += usize::from(client.is_subscribed());
             client_bytes += client.memory_bytes() as u64;
         }
         let memory = engine.totals.memory();
@@ -184,6 +188,7 @@ impl<'a> Look<'a> {
             memory,
             client_bytes,
             transactions,
+            listening,
         }
     }
 
@@ -348,6 +353,7 @@ metrics! {
         "maxclients", "Clients that may be connected.", |look| look.fact("maxclients");
         "blocked_clients", "Clients waiting in a blocking command.", |_| number(0);
         "watching_clients", "Clients that watch keys.", |look| number(look.transactions.watching as u64);
+        "pubsub_clients", "Clients that listen to channels.", |look| number(look.listening as u64);
         "total_watched_keys", "Keys watched.", |look| number(look.transactions.watched as u64);
         "clients_in_multi", "Clients that queue a transaction.", |look| number(look.transactions.queueing as u64);
     }
@@ -539,6 +545,15 @@ metrics! {
         "keyspace_hits" as Counter, "Reads that found their key.", |look| number(look.totals.hits);
         "keyspace_misses" as Counter, "Reads that did not.", |look| number(look.totals.misses);
         "migrate_cached_sockets", "Sockets kept open for MIGRATE, which there is not.", |_| number(0);
+        "pubsub_channels", "Channels that somebody listens to.", |look| {
+            number(look.engine.pubsub.count(Hearing::Channel) as u64)
+        };
+        "pubsub_patterns", "Patterns that somebody listens to.", |look| {
+            number(look.engine.pubsub.count(Hearing::Pattern) as u64)
+        };
+        "pubsubshard_channels", "Shard channels that somebody listens to.", |look| {
+            number(look.engine.pubsub.count(Hearing::ShardChannel) as u64)
+        };
         "deferred_commands" as Counter, "Times a command was put off because its keys were in use.", |look| number(look.totals.deferred);
         "total_error_replies" as Counter, "Error replies.", |look| number(look.totals.errors);
         "client_query_buffer_limit_disconnections" as Counter, "Clients closed for their unfinished input.", |look| {

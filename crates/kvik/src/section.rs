@@ -23,6 +23,7 @@ mod in_turn;
 use std::cell::RefCell;
 use std::mem;
 
+use kvik_command::pubsub::{Publication, Rings};
 use kvik_log::{Lsn, Unit};
 use kvik_store::{Aftermath, ChangedKey, EventClasses, Guard, KeyspaceId, Mode, ReadyKey, Stripes};
 
@@ -156,6 +157,11 @@ pub(crate) struct Section<'a> {
 struct Departures {
     /// Memory to free, and events to tell.
     aftermath: Aftermath,
+    /// To be published while the stripes are still held, so that messages about a key keep the
+    /// order of its changes.
+    publications: Vec<Publication>,
+    /// The threads to be woken for them.
+    rings: Rings,
     /// Changes that are reported, in their order.
     changed: Vec<ChangedKey>,
 }
@@ -274,7 +280,18 @@ impl<'a> Section<'a> {
             true => self.hand_over(reach).max(held.passed()),
             false => Lsn::ZERO,
         };
-        (lsn, self.departures.take())
+        let mut departures = self.departures.take();
+        if let Some(departures) = &mut departures {
+            departures.publish(self.shared, lsn);
+        }
+        (lsn, departures)
+    }
+
+    /// Publishes a message when the section ends. Nobody gets it before the effects so far may be
+    /// told.
+    pub(crate) fn publish(&mut self, publication: Publication) {
+        let departures = self.departures.get_or_insert_default();
+        departures.publications.push(publication);
     }
 
     /// Looks at what those who are interested in keys are to be told, inside the section that has
@@ -370,8 +387,25 @@ impl<'a> Section<'a> {
 }
 
 impl Departures {
+    /// Gives the messages to their listeners, while the stripes are held.
     #[inline(never)]
-    fn deliver(self, shared: &Shared) {
+    fn publish(&mut self, shared: &Shared, lsn: Lsn) {
+        let is_synchronous = || shared.log().is_some_and(|log| log.is_synchronous());
+        let lsn = match lsn {
+            Lsn::ZERO => 0,
+            lsn if !self.publications.is_empty() && is_synchronous() => lsn.get(),
+            _ => 0,
+        };
+        for publication in self.publications.drain(..) {
+            let pubsub = &shared.engine.pubsub;
+            pubsub.publish_later(&publication, lsn, &mut self.rings);
+        }
+    }
+
+    /// Wakes who listens, and lets go of what is to be freed.
+    #[inline(never)]
+    fn deliver(mut self, shared: &Shared) {
+        self.rings.ring();
         let garbage = self.aftermath.garbage;
         if !garbage.is_empty() {
             shared.stripes.alarm.discard(garbage);

@@ -3,6 +3,7 @@
 pub(crate) mod client;
 mod held;
 mod mail;
+mod pubsub;
 
 use crate::server::Server;
 use client::start;
