@@ -19,10 +19,14 @@ use crate::net;
 pub(crate) fn obey(config: &Config, db: &Db) {
     let keys = keys(|key| key.row().is_obeyed_by_commands());
     config.copy_to(&db.engine().settings, &keys);
+    db.memory_settings_changed();
     let db = db.clone();
     config.on_change(&keys, move |config, changed| {
         config.copy_to(&db.engine().settings, changed);
         db.file_settings_changed();
+        if changed.contains(&Key::Maxmemory) {
+            db.memory_settings_changed();
+        }
         if changed.contains(&Key::Appendonly) {
             let task = Task::SetLog(config.bool(Key::Appendonly));
             let begun = db.engine().persistence().begin(task);

@@ -79,10 +79,26 @@ impl Stripe {
         self.heap.resident_bytes() + tables.sum::<usize>()
     }
 
-    /// Bytes in use: those of all keys and tables, of copies, and of what is still to be freed.
+    /// Bytes in use: those of all keys and tables, of copies, and of what is still to be freed; not
+    /// those that only an image lacks.
     #[inline]
     pub fn held_bytes(&self) -> u64 {
-        self.heap.held_bytes() as u64 + self.totals.table_bytes()
+        let held = self.heap.held_bytes() as u64 + self.totals.table_bytes();
+        match self.kept.is_empty() {
+            true => held,
+            false => held.saturating_sub(self.kept_entry_bytes()),
+        }
+    }
+
+    #[cold]
+    fn kept_entry_bytes(&self) -> u64 {
+        let kept = self.kept.iter().map(|keyspace| keyspace.sizes());
+        kept.map(|sizes| sizes.entry_bytes).sum()
+    }
+
+    /// Bytes of all keys and tables.
+    pub(crate) fn data_bytes(&self) -> u64 {
+        self.totals.data_bytes()
     }
 
     /// Publishes [`Self::held_bytes`] in the [`Totals`] and returns by how much they have grown

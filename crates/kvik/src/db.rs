@@ -156,6 +156,11 @@ impl Db {
         }
     }
 
+    /// Obeys a changed memory limit from now on.
+    pub fn memory_settings_changed(&self) {
+        self.shared.limit_memory();
+    }
+
     /// Settings, clients and counters.
     pub fn engine(&self) -> &Engine {
         &self.shared.engine

@@ -15,11 +15,13 @@
 
 #![deny(unsafe_code)]
 
+mod budget;
 mod changes;
 pub mod clock;
 mod connection;
 mod db;
 pub mod effects;
+mod eviction;
 mod executor;
 pub mod feed;
 mod load;
@@ -49,7 +51,7 @@ pub use kvik_command::blocking::Ending;
 pub use kvik_command::load::{LoadFault, LoadPolicy};
 pub use kvik_command::mail::{Answer, Message, Post, Push};
 pub use kvik_command::persistence::FsyncPolicy;
-pub use kvik_command::{Engine, Error, Session};
+pub use kvik_command::{Engine, Error, EvictionPolicy, Session};
 pub use kvik_log::{Disk, SystemDisk};
 pub use kvik_resp::Value;
 pub use load::{LoadError, LoadOptions, LoadProgress, LoadReport};

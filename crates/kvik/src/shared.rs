@@ -14,7 +14,7 @@ use kvik_command::client::Origin;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Engine, Error, Session, table};
 use kvik_log::{Lsn, Unit};
-use kvik_store::{EventClasses, FormerKey, Layout, Mode};
+use kvik_store::{AccessPolicy, EventClasses, FormerKey, Layout, Mode};
 
 use crate::changes::{self, ChangeObserver};
 use crate::clock::Clock;
@@ -39,6 +39,8 @@ const FORMER: u8 = 8;
 const IMAGED: u8 = 16;
 /// Effects are shown to an observer.
 const OBSERVED: u8 = 32;
+/// Memory is limited.
+const LIMITED: u8 = 64;
 
 /// A store, as all handles share it.
 pub(crate) struct Shared {
@@ -75,7 +77,7 @@ impl Shared {
             .unwrap_or_else(|| RandomState::new().build_hasher().finish());
         let layout = Layout::new(options.stripe_count(), seed);
         let mut engine = Engine::new(options.clock.now_us(), seed ^ options.clock.now_us());
-        options.apply_to(&engine.settings.files);
+        options.apply_to(&engine.settings);
         if let Some(host) = options.host {
             engine = engine.hosted_by(host);
         }
@@ -95,6 +97,7 @@ impl Shared {
             image_queue: Arc::default(),
             random: AtomicU64::new(seed),
         };
+        shared.limit_memory();
         if let Some(log) = options.log {
             shared.attach(log);
         }
@@ -226,6 +229,20 @@ impl Shared {
         }
     }
 
+    #[inline]
+    pub(crate) fn is_limited(&self) -> bool {
+        self.state.load(Relaxed) & LIMITED != 0
+    }
+
+    /// Whether commands look for room before they run. It need not be in force for a whole section.
+    pub(crate) fn set_limited(&self, is_limited: bool) {
+        if is_limited {
+            self.state.fetch_or(LIMITED, Relaxed);
+        } else {
+            self.state.fetch_and(!LIMITED, Relaxed);
+        }
+    }
+
     pub(crate) fn set_follower(&self, follower: bool) {
         self.set_state(FOLLOWER, follower);
         if follower {
@@ -354,11 +371,22 @@ impl Shared {
 
     /// Random bits for the access counters of a typed call; the same ones where nothing is counted.
     pub(crate) fn random(&self) -> u64 {
-        if !self.engine.settings.lfu.load(Relaxed) {
+        let policy = self.engine.settings.access_policy();
+        if !matches!(policy, AccessPolicy::Frequency { .. }) {
             return 0;
         }
         let number = self.random.fetch_add(1, Relaxed);
         kvik_command::Random::new(number).bits()
+    }
+
+    /// Counters of typed calls.
+    pub(crate) fn typed_stats(&self) -> Arc<ThreadStats> {
+        self.engine.stats.thread(table().commands().len())
+    }
+
+    /// A number that no other call gets, to begin random ones with.
+    pub(crate) fn random_seed(&self) -> u64 {
+        kvik_command::Random::new(self.random.fetch_add(1, Relaxed)).bits()
     }
 
     /// The time for work on a stripe that does not ask for it: exact where keys expire. Elsewhere

@@ -46,6 +46,7 @@ impl Db {
     ) -> Result<T, E> {
         let shared = &*self.shared;
         shared.admit(true)?;
+        shared.admit_growth(0)?;
         let homes = keys
             .iter()
             .map(|key| shared.router().place(DATABASE.0, key.as_ref()));

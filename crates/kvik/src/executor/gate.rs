@@ -11,12 +11,15 @@ use std::time::Duration;
 use kvik_command::declare::{Command, Flags, Locking};
 use kvik_command::pause::PauseScope;
 use kvik_command::session::Queued;
-use kvik_command::{Error, Session, table};
+use kvik_command::{Error, Random, Session, table};
+use kvik_log::Unit;
 use kvik_resp::{Args, ArgsBuf, Output, Reply};
 
 use super::call::Call;
 use super::work::Work;
+use crate::eviction::{Room, RoomMaker};
 use crate::shared::Shared;
+use crate::stripes::Patience;
 
 /// Sleep that counts as for ever.
 const LONGEST_NAP_MS: u64 = 3_600_000;
@@ -29,6 +32,8 @@ pub(super) enum Admission {
     Wait(u64),
     /// Offer it again when the log has room.
     WaitForLog,
+    /// Memory is limited: it runs, or is queued, once there is room for it.
+    FindRoom,
 }
 
 /// A reason for which no write of anybody runs.
@@ -129,6 +134,7 @@ impl Work {
             return Ok(Some(Admission::Wait(pause.until_ms())));
         }
         match does(Flags::WRITE).then(|| shared.obstacle()).flatten() {
+            None if shared.is_limited() => Ok(Some(Admission::FindRoom)),
             None => Ok(None),
             Some(Obstacle::LogFull) => Ok(Some(Admission::WaitForLog)),
             Some(Obstacle::Refusal(error)) => Err(error),
@@ -201,6 +207,34 @@ impl Shared {
         }
     }
 
+    /// Makes room for a typed call that may grow by so many bytes, if memory is limited.
+    ///
+    /// # Errors
+    /// If there is none to be made.
+    #[inline]
+    pub(crate) fn admit_growth(&self, bytes: usize) -> Result<(), Error> {
+        match self.is_limited() {
+            false => Ok(()),
+            true => self.find_room(bytes as u64),
+        }
+    }
+
+    #[cold]
+    fn find_room(&self, need: u64) -> Result<(), Error> {
+        let mut maker = RoomMaker {
+            unit: &mut Unit::new(),
+            random: &mut Random::new(self.random_seed()),
+            stats: &self.typed_stats(),
+            patience: Patience::Wait,
+            slice_ns: u64::MAX,
+            scope: None,
+        };
+        match self.make_room(need, &mut maker) {
+            Room::None => Err(Error::OutOfMemory),
+            Room::Found | Room::Later => Ok(()),
+        }
+    }
+
     fn obstacle(&self) -> Option<Obstacle> {
         if self.is_follower() {
             let text = "You can't write against a read only replica.";
@@ -266,7 +300,7 @@ fn confined(command: &Command) -> Error {
 }
 
 /// The commands that MULTI does not queue.
-fn runs_inside_multi(command: &Command) -> bool {
+pub(super) fn runs_inside_multi(command: &Command) -> bool {
     matches!(
         command.name(),
         "EXEC" | "DISCARD" | "MULTI" | "WATCH" | "QUIT" | "RESET"

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | look it up and hash its key | `lookup`, `call` |
 //! | check that the session may run it now | `gate` |
+//! | make room for it below the memory limit | `room` |
 //! | find and lock the stripes of its keys | `plan`, `route` |
 //! | do in slices what has to be done before it | `slices` |
 //! | run its handler in a [section](crate::section) | `run`, `shared_read` |
@@ -24,6 +25,7 @@ mod gate;
 mod lookup;
 mod plan;
 mod reaching;
+mod room;
 mod route;
 mod run;
 mod shared_read;
@@ -35,6 +37,7 @@ use std::sync::Arc;
 
 use kvik_command::blocking::Ending;
 use kvik_command::declare::{Command, Flags};
+use kvik_command::hot_keys::INTERVAL;
 use kvik_command::session::Replies;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Error, Random, Session, table};
@@ -99,6 +102,8 @@ impl Executor {
                 &std::hash::RandomState::new(),
                 0,
             )),
+            sketch: shared.engine.hot_keys.sketch(),
+            until_drawn: INTERVAL,
             actor: Actor::Client,
             left_until_us: 0,
             lsn: Lsn::ZERO,
@@ -230,13 +235,8 @@ impl Executor {
         out: &mut Output,
     ) -> Outcome {
         match self.work.admit(&self.shared, session, command, args) {
-            Ok(Admission::Run) => {
-                let call = Call::of(command, args, &prepared);
-                if command.flags().intersects(Flags::WAITS | Flags::BLOCKING) {
-                    return self.dispatch_patiently(session, &call, out);
-                }
-                self.dispatch(session, &call, out)
-            }
+            Ok(Admission::Run) => self.run_admitted(session, command, prepared, args, out),
+            Ok(Admission::FindRoom) => self.run_in_room(session, command, prepared, args, out),
             Ok(Admission::Queue) => {
                 gate::queue(session, command, args, out);
                 Outcome::Done
@@ -245,6 +245,22 @@ impl Executor {
             Ok(Admission::WaitForLog) => self.put_off(Outcome::LogFull),
             Err(error) => self.refuse(session, args, error, out),
         }
+    }
+
+    #[inline]
+    fn run_admitted(
+        &mut self,
+        session: &mut Session,
+        command: &'static Command,
+        prepared: Prepared,
+        args: Args<'_>,
+        out: &mut Output,
+    ) -> Outcome {
+        let call = Call::of(command, args, &prepared);
+        if command.flags().intersects(Flags::WAITS | Flags::BLOCKING) {
+            return self.dispatch_patiently(session, &call, out);
+        }
+        self.dispatch(session, &call, out)
     }
 
     /// The same for a command that may wait: for files before it runs, or for its keys.

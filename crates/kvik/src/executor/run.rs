@@ -93,6 +93,9 @@ impl Work {
         totals.misses.add(seen.misses);
         totals.expired.add(seen.expired);
         totals.changes.add(seen.changes);
+        if shared.engine.settings.prefix_stats.is_wanted() {
+            Self::count_for_prefix(shared, call, &seen);
+        }
         log_sizes(shared, session, call, replied, now_us);
         let timed = !call.goes_on || replied > QUICK_REPLY_BYTES;
         self.count(shared, session, call, result.is_err(), timed);

@@ -4,6 +4,7 @@ mod anything;
 mod changes;
 mod db;
 mod durable;
+mod eviction;
 mod feed;
 mod files;
 mod images;
