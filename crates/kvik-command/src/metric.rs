@@ -501,6 +501,9 @@ metrics! {
         };
         "expiry_lag_max_ms", "The worst of that.", |look| number(look.engine.expiry_lag.max_ms());
         "evicted_keys", "Keys deleted to make room.", |_| number(0);
+        "evicted_clients", "Clients disconnected because all together used more than maxmemory-clients.", |look| {
+            number(look.totals.evicted_clients)
+        };
         "keyspace_hits", "Reads that found their key.", |look| number(look.totals.hits);
         "keyspace_misses", "Reads that did not.", |look| number(look.totals.misses);
         "migrate_cached_sockets", "Sockets kept open for MIGRATE, which there is not.", |_| number(0);

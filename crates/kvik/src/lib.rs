@@ -32,6 +32,7 @@ mod section;
 mod shared;
 mod stamps;
 mod stripes;
+mod subscriber;
 mod sync;
 mod transaction;
 mod typed;
@@ -52,6 +53,7 @@ pub use options::Options;
 pub use persist::{OpenError, Recovered};
 pub use replay::Replay;
 pub use stripes::Patience;
+pub use subscriber::{ChannelMessage, Subscriber};
 pub use transaction::Transaction;
 pub use typed::SetOptions;
 

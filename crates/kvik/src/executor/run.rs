@@ -87,6 +87,10 @@ impl Work {
         totals.expired.add(seen.expired);
         totals.changes.add(seen.changes);
         log_sizes(shared, session, call, replied, now_us);
+        let monitors = &shared.engine.pubsub.monitors;
+        if monitors.any() {
+            monitors.show(session, call.command, call.args, now_us);
+        }
         let timed = !call.goes_on || replied > QUICK_REPLY_BYTES;
         self.count(shared, session, call, result.is_err(), timed);
         seen.untouched

@@ -9,5 +9,6 @@ mod log;
 mod restart;
 mod section;
 mod sessions;
+mod subscriber;
 mod support;
 mod totals;
