@@ -1,10 +1,10 @@
 //! The kvik binary: the server, and the command line beside it.
 //!
-//! The first argument decides. `check`, `cli`, `restore` and `completions` are subcommands; anything
-//! else, nothing included, starts the server with the arguments that redis-server would take: `kvik
-//! kvik.toml --port 7000`. `kvik server ...` says the same aloud, for a configuration file that
-//! bears the name of a subcommand. Under the name of another server or client whose users it
-//! serves, it takes that program's command line ([`guise`]).
+//! The first argument decides. `check`, `cli`, `restore` and `completions` are subcommands;
+//! anything else, nothing included, starts the server with the arguments that redis-server would
+//! take: `kvik kvik.toml --port 7000`. `kvik server ...` says the same aloud, for a configuration
+//! file that bears the name of a subcommand. Under the name of another server or client whose users
+//! it serves, it takes that program's command line ([`guise`]).
 
 #![forbid(unsafe_code)]
 

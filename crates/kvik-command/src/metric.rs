@@ -550,6 +550,9 @@ metrics! {
         "current_eviction_exceeded_time", "Milliseconds since that is so; 0 while it is not.", |look| {
             number(look.engine.exceedance.current_ms(look.now_us))
         };
+        "evicted_clients" as Counter, "Clients disconnected because all together used more than maxmemory-clients.", |look| {
+            number(look.totals.evicted_clients)
+        };
         "keyspace_hits" as Counter, "Reads that found their key.", |look| number(look.totals.hits);
         "keyspace_misses" as Counter, "Reads that did not.", |look| number(look.totals.misses);
         "migrate_cached_sockets", "Sockets kept open for MIGRATE, which there is not.", |_| number(0);

@@ -55,6 +55,10 @@ pub struct Session {
     pub released: Option<Watch>,
     /// The channels and patterns it listens to, if any.
     pub subscriptions: Option<Box<Subscriptions>>,
+    /// It is shown every command.
+    pub monitors: bool,
+    /// It may not run every command, because it listens in RESP2 or monitors.
+    pub restricted: bool,
     /// Messages of the thread's outlet before this number have been written, or are
     /// [ahead](Self::ahead).
     pub heard: u64,
@@ -143,6 +147,8 @@ impl Session {
             feed_subscribed: false,
             released: None,
             subscriptions: None,
+            monitors: false,
+            restricted: false,
             heard: 0,
             ahead: Vec::new(),
             rings: Rings::default(),
@@ -158,7 +164,7 @@ impl Session {
     }
 
     /// Lets others see to how much it listens.
-    pub(crate) fn show_subscriptions(&self) {
+    pub(crate) fn show_subscriptions(&mut self) {
         let count = |hearing| {
             let subscriptions = self.subscriptions.as_ref();
             subscriptions.map_or(0, |it| it.of(hearing).len())
@@ -169,10 +175,21 @@ impl Session {
         client
             .shard_channels
             .store(count(Hearing::ShardChannel), Relaxed);
+        self.restrict();
+    }
+
+    /// Begins to show it every command, or ends that.
+    pub(crate) fn monitor(&mut self, monitors: bool) {
+        self.monitors = monitors;
+        self.client.monitors.store(monitors, Relaxed);
+        self.restrict();
+    }
+
+    fn restrict(&mut self) {
+        self.restricted = self.monitors || self.is_confined();
     }
 
     /// Whether it is confined to subscribing: in RESP2 a push looks like a reply.
-    #[inline]
     pub fn is_confined(&self) -> bool {
         self.subscriptions.is_some() && self.protocol == Protocol::Resp2
     }
@@ -196,6 +213,7 @@ impl Session {
             Protocol::Resp3 => 3,
         };
         self.client.protocol.store(version, Relaxed);
+        self.restrict();
     }
 
     /// Starts to queue commands.

@@ -85,6 +85,8 @@ totals! {
     output_limit_disconnections,
     /// Clients cut off for their unfinished input.
     input_limit_disconnections,
+    /// Clients disconnected because all together used too much memory.
+    evicted_clients,
     /// Commands put off because a stripe they need was taken.
     deferred,
 }

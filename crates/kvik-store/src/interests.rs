@@ -480,8 +480,8 @@ impl Interests {
         }
     }
 
-    /// Reports one of the tracked keys, chosen by `random`, as if it had changed. Says whether there
-    /// was one.
+    /// Reports one of the tracked keys, chosen by `random`, as if it had changed. Says whether
+    /// there was one.
     pub(crate) fn evict_tracked(&mut self, random: u64) -> bool {
         if self.tracked == 0 {
             return false;

@@ -14,8 +14,8 @@
 //!
 //! A key whose whole value has been recorded is *settled*: whatever comes later, undoing that
 //! record puts everything right. Interests in keys are told when the work is kept, and not at all
-//! when it is undone. Access clocks come back with values; how large tables have grown does not, and
-//! lists and streams have other reserves of memory than before.
+//! when it is undone. Access clocks come back with values; how large tables have grown does not,
+//! and lists and streams have other reserves of memory than before.
 
 use std::collections::HashSet;
 
@@ -202,8 +202,8 @@ impl KeyspaceMut<'_> {
         }
     }
 
-    /// Removes an entry whose value goes elsewhere: the record keeps the value, and a copy goes. None
-    /// if the key needs no record.
+    /// Removes an entry whose value goes elsewhere: the record keeps the value, and a copy goes.
+    /// None if the key needs no record.
     #[cold]
     pub(crate) fn take_recorded(
         &mut self,

@@ -37,6 +37,7 @@ mod section;
 mod shared;
 mod stamps;
 mod stripes;
+mod subscriber;
 mod sync;
 mod transaction;
 mod typed;
@@ -60,6 +61,7 @@ pub use persist::{OpenError, Recovered};
 pub use queue::{ListEnd, TakenElement, TakenMember};
 pub use replay::Replay;
 pub use stripes::Patience;
+pub use subscriber::{ChannelMessage, Subscriber};
 pub use transaction::Transaction;
 pub use typed::SetOptions;
 

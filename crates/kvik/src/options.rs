@@ -77,8 +77,8 @@ impl Options {
         }
     }
 
-    /// Bytes that keys and their tables may take, and how room is made at that limit; 0 is no limit,
-    /// which is the default.
+    /// Bytes that keys and their tables may take, and how room is made at that limit; 0 is no
+    /// limit, which is the default.
     ///
     /// ```
     /// use kvik::EvictionPolicy;

@@ -88,7 +88,7 @@ table! {
     ProtoMaxBulkLen = memory("proto-max-bulk-len", "512mb", MB, MAX).sets(|to, it| to.max_bulk_bytes.store(it.number(), Relaxed)), "Longest argument a client may send.";
     ClientQueryBufferLimit = memory("client-query-buffer-limit", "1gb", MB, MAX), "Longest command a client may send.";
     ClientOutputBufferLimit = row("client-output-buffer-limit", BufferLimits, "normal 0 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60"), "Per client class: replies waiting to be read beyond `hard`, or beyond `soft` for so many seconds, end the connection.";
-    MaxmemoryClients = row("maxmemory-clients", MemoryOrPercent, "0").pending("clients are limited one by one so far"), "Memory all clients' buffers may take together.";
+    MaxmemoryClients = row("maxmemory-clients", MemoryOrPercent, "0"), "Memory all clients may take together, in bytes or in percent of maxmemory; those that take the most are disconnected, 0 disconnects none.";
     MetricsPort = int("metrics-port", "0", 0, 65535).fixed(), "Port of the page with metrics, `/health` and `/ready` over HTTP; 0 serves none.";
     MetricsBind = text("metrics-bind", "127.0.0.1").fixed(), "IP address of that page. It asks for no password.";
     BindSourceAddr = text("bind-source-addr", "").pending(NO_REPLICATION), "Source address of outgoing connections.";

@@ -36,6 +36,7 @@ const GRACE_MS: u64 = 1000;
 const FLUSHES: usize = 16;
 
 static UNPROCESSED: RateLimitedWarning = RateLimitedWarning::new();
+static EVICTED: RateLimitedWarning = RateLimitedWarning::new();
 static UNREAD: RateLimitedWarning = RateLimitedWarning::new();
 
 /// Everything of an I/O thread but its connections.
@@ -120,6 +121,11 @@ impl Service {
         match connection.state {
             State::Reading if lacks_more => {
                 connection.show_input();
+                if let Some(limit) = self.patrol.memory_limit()
+                    && self.exceeds_memory(connection, limit) == Fate::Gone
+                {
+                    return Fate::Gone;
+                }
                 self.receive(connection, 0);
             }
             State::Reading => {
@@ -459,6 +465,11 @@ impl Service {
     /// Holds what its client has left unread against it, or looks at it a little later.
     #[inline]
     fn check_after_run(&mut self, connection: &mut Connection, unsent: usize) -> Fate {
+        if let Some(limit) = self.patrol.memory_limit()
+            && self.exceeds_memory(connection, limit) == Fate::Gone
+        {
+            return Fate::Gone;
+        }
         if Patrol::is_much(unsent) {
             return self.check(connection, unsent);
         }
@@ -488,6 +499,28 @@ impl Service {
         self.cut(connection)
     }
 
+    /// Counts the memory of a client, and disconnects the largest ones if all take too much.
+    #[cold]
+    fn exceeds_memory(&mut self, connection: &Connection, limit_bytes: usize) -> Fate {
+        let (clients, client) = (&self.db.engine().clients, &connection.session.client);
+        if clients.count_memory(client) <= limit_bytes {
+            return Fate::Stays;
+        }
+        let evicted = clients.evict(limit_bytes);
+        if evicted > 0 {
+            EVICTED.warn(
+                self.now_ms(),
+                "closed the clients that use the most memory: all together exceed maxmemory-clients",
+            );
+            let totals = &self.executor.stats().totals;
+            totals.evicted_clients.add(evicted);
+        }
+        match client.is_killed() {
+            true => self.cut(connection),
+            false => Fate::Stays,
+        }
+    }
+
     fn set_alarm(&mut self, connection: &mut Connection, unsent: usize) {
         if let Some(due_ms) = self.patrol.next_ms(connection, unsent, self.now_ms()) {
             self.timers
@@ -503,6 +536,11 @@ impl Service {
         }
         self.show_unsent(connection, unsent);
         if self.check(connection, unsent) == Fate::Gone {
+            return Fate::Gone;
+        }
+        if let Some(limit) = self.patrol.memory_limit()
+            && self.exceeds_memory(connection, limit) == Fate::Gone
+        {
             return Fate::Gone;
         }
         match connection.state {

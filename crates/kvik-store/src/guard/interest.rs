@@ -25,8 +25,9 @@ impl Guard<'_> {
         interests.unwatch(keyspace, key, token);
     }
 
-    /// Puts a waiter into the line of a key, unless it stands there. The caller has seen that the key does not serve it,
-    /// and holds the stripes of all its keys from before that until the last line is joined.
+    /// Puts a waiter into the line of a key, unless it stands there. The caller has seen that the
+    /// key does not serve it, and holds the stripes of all its keys from before that until the last
+    /// line is joined.
     pub fn wait(&mut self, key: &[u8], waiter: &Arc<dyn Waiter>) -> Option<LineChange> {
         let (index, _) = self.locate(key.into());
         let keyspace = self.keyspace;

@@ -71,6 +71,10 @@ impl Executor {
             let due_ms = held.next_due();
             work.get_queue_ready(section, held, due_ms, session)?;
             work.exec_locked(section, held, session, out);
+            let monitors = &shared.engine.pubsub.monitors;
+            if monitors.any() {
+                monitors.show(session, call.command, call.args, section.now_us);
+            }
             Ok::<_, PutOff>(())
         });
         work.plan.hashes = hashes;

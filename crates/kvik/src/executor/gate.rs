@@ -75,8 +75,8 @@ impl Work {
         args: Args<'_>,
     ) -> Result<Admission, Error> {
         permit(shared, session, command, args)?;
-        if session.is_confined() && !speaks_to_listeners(command) {
-            return Err(confined(command));
+        if session.restricted {
+            restrict(session, command)?;
         }
         let is_queueing = session.transaction.is_some();
         if is_queueing && command.flags().contains(Flags::NO_MULTI) {
@@ -275,7 +275,6 @@ impl Shared {
 }
 
 /// The commands of a RESP2 client that listens to channels.
-#[cold]
 fn speaks_to_listeners(command: &Command) -> bool {
     matches!(
         command.name(),
@@ -291,12 +290,22 @@ fn speaks_to_listeners(command: &Command) -> bool {
     )
 }
 
+/// Refuses what a client may not run that listens in RESP2 or monitors.
 #[cold]
-fn confined(command: &Command) -> Error {
-    Error::new(format!(
-        "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
-        command.full_name()
-    ))
+fn restrict(session: &Session, command: &Command) -> Result<(), Error> {
+    const ON_KEYS: Flags = Flags::WRITE
+        .union(Flags::READONLY)
+        .union(Flags::MAY_REPLICATE);
+    if session.monitors && command.flags().intersects(ON_KEYS) {
+        return Err(Error::text("Replica can't interact with the keyspace"));
+    }
+    if session.is_confined() && !speaks_to_listeners(command) {
+        return Err(Error::new(format!(
+            "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+            command.full_name()
+        )));
+    }
+    Ok(())
 }
 
 /// The commands that MULTI does not queue.

@@ -97,6 +97,10 @@ impl Work {
             Self::count_for_prefix(shared, call, &seen);
         }
         log_sizes(shared, session, call, replied, now_us);
+        let monitors = &shared.engine.pubsub.monitors;
+        if monitors.any() {
+            monitors.show(session, call.command, call.args, now_us);
+        }
         let timed = !call.goes_on || replied > QUICK_REPLY_BYTES;
         self.count(shared, session, call, result.is_err(), timed);
         seen.untouched

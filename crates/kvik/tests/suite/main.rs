@@ -14,6 +14,7 @@ mod restore;
 mod rollback;
 mod section;
 mod sessions;
+mod subscriber;
 mod support;
 mod totals;
 mod upgrade;
