@@ -288,7 +288,9 @@ fn all_doors_agree_after_a_crash() {
             }
         }),
     ];
-    writers.map(|writer| writer.join().unwrap());
+    for writer in writers {
+        writer.join().unwrap();
+    }
     doors.kill();
     let doors = Doors::open(directory.path(), &flags);
     assert_eq!(doors.call(&["DBSIZE"]), Value::Integer(800));

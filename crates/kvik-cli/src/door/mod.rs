@@ -35,6 +35,11 @@ pub(crate) trait Dialogue {
 
     /// Takes one line and writes what comes back.
     fn say(&mut self, line: &str, out: &mut dyn Write) -> io::Result<Flow>;
+
+    /// Writes what comes without being asked for, until no more can come.
+    fn follow(&mut self, _out: &mut dyn Write) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Runs a command, or the lines of standard input.
@@ -62,7 +67,8 @@ fn hold(dialogue: &mut dyn Dialogue, place: &Place, command: &[Vec<u8>]) -> io::
     if !command.is_empty() {
         let words: Vec<_> = command.iter().map(|word| quoted(word)).collect();
         dialogue.say(&words.join(" "), &mut io::stdout())?;
-        return io::stdout().flush();
+        io::stdout().flush()?;
+        return dialogue.follow(&mut io::stdout());
     }
     match io::stdin().is_terminal() {
         true => talk(dialogue, place),

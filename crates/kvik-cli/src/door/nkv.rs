@@ -94,20 +94,6 @@ impl NkvLink {
         std::thread::spawn(move || listen(stream, &heard, is_guise));
         Ok(())
     }
-
-    /// Waits for what subscriptions bring, until all of them have ended.
-    pub(crate) fn follow(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        if self.subscriptions.is_empty() {
-            return Ok(());
-        }
-        // The threads that listen have their own senders.
-        self.heard.0 = channel().0;
-        while let Ok(line) = self.heard.1.recv() {
-            writeln!(out, "{line}")?;
-            out.flush()?;
-        }
-        Ok(())
-    }
 }
 
 impl Drop for NkvLink {
@@ -158,6 +144,16 @@ fn text_of(value: &str) -> String {
 }
 
 impl Dialogue for NkvLink {
+    fn follow(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        // The threads that listen have their own senders, so it ends with the last of them.
+        self.heard.0 = channel().0;
+        while let Ok(line) = self.heard.1.recv() {
+            writeln!(out, "{line}")?;
+            out.flush()?;
+        }
+        Ok(())
+    }
+
     fn words(&self) -> &'static [&'static str] {
         &[
             "PUT",
