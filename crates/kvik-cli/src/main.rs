@@ -12,8 +12,10 @@ mod arguments;
 mod check;
 mod cli;
 mod door;
+#[expect(clippy::print_stdout, reason = "the output of the command")]
 mod guise;
 mod restore;
+#[expect(clippy::print_stdout, reason = "the output of the command")]
 mod transfer;
 
 use std::ffi::OsString;
@@ -32,10 +34,7 @@ fn main() -> ExitCode {
         (Some("server"), Some("-h" | "--help")) => run_subcommand(&arguments),
         // A configuration file may be called `cli`: behind `server` no word is a subcommand.
         (Some("server"), _) => kvik_server::run(arguments.into_iter().skip(2)),
-        (
-            Some("check" | "cli" | "completions" | "export" | "help" | "import" | "restore"),
-            _,
-        ) => {
+        (Some("check" | "cli" | "completions" | "export" | "help" | "import" | "restore"), _) => {
             run_subcommand(&arguments)
         }
         (Some("-h" | "--help" | "-v" | "-V" | "--version"), _) => run_subcommand(&arguments),

@@ -14,8 +14,8 @@ use crate::persistence::{Loading, LogStatus, Status};
 use crate::pubsub::Hearing;
 use crate::stats::Totals;
 use crate::{REDIS_VERSION, VERSION};
-use std::sync::atomic::AtomicUsize;
 use kvik_store::{HeldMemory, Sizes};
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A section of INFO.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use kvik_command::{EvictionPolicy, Host, Settings};
 use kvik_command::persistence::FsyncPolicy;
+use kvik_command::{EvictionPolicy, Host, Settings};
 use kvik_log::{Disk, SystemDisk};
 
 use crate::clock::Clock;

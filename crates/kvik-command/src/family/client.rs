@@ -60,11 +60,15 @@ pub(super) fn rows() -> Vec<Row> {
             .allow_busy()
             .since("8.0.0")
             .about("Says which of the server's extensions the client understands."),
-        command("CLIENT TRACKING", tracking::TRACKING_SYNTAX, tracking::tracking)
-            .allow_busy()
-            .since("6.0.0")
-            .complexity("O(1). Some options may introduce additional complexity.")
-            .about("Has the server tell the client of changes of the keys that it caches."),
+        command(
+            "CLIENT TRACKING",
+            tracking::TRACKING_SYNTAX,
+            tracking::tracking,
+        )
+        .allow_busy()
+        .since("6.0.0")
+        .complexity("O(1). Some options may introduce additional complexity.")
+        .about("Has the server tell the client of changes of the keys that it caches."),
         command("CLIENT CACHING", "mode:<YES|NO>", tracking::caching)
             .allow_busy()
             .since("6.0.0")

@@ -68,7 +68,9 @@ fn time(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn monitor(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let is_in_section = ctx.session.publications.is_some();
     if is_in_section || !ctx.session.client.has_mailbox() {
-        return Err(Error::text("MONITOR isn't allowed for DENY BLOCKING client"));
+        return Err(Error::text(
+            "MONITOR isn't allowed for DENY BLOCKING client",
+        ));
     }
     ctx.engine.pubsub.monitors.join(ctx.session);
     ctx.reply.ok();

@@ -8,8 +8,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use kvik_command::{EvictionPolicy, Settings};
 use kvik_command::persistence::FsyncPolicy;
+use kvik_command::{EvictionPolicy, Settings};
 
 use super::row::Kind::{
     AutoOr, BufferLimits, Dir, Doors, Events, Flags, HostPort, Integers, MemoryOrPercent, Octal,
@@ -326,7 +326,19 @@ table! {
 }
 }
 
-const POLICIES: &[&str] = &["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction", "volatile-lrm", "allkeys-lrm", "s3fifo"];
+const POLICIES: &[&str] = &[
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-random",
+    "volatile-ttl",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "noeviction",
+    "volatile-lrm",
+    "allkeys-lrm",
+    "s3fifo",
+];
 fn set_stats_prefixes(to: &Settings, it: &Current<'_>) {
     to.prefix_stats.configure(it.words().iter().cloned());
 }

@@ -79,12 +79,7 @@ impl Guard<'_> {
     /// caller has read the key while its stripe was held as it is now.
     ///
     /// [`ChangedKey`]: crate::ChangedKey
-    pub fn track(
-        &mut self,
-        key: &[u8],
-        client: u64,
-        alive: impl Fn(u64) -> bool,
-    ) -> TrackedChange {
+    pub fn track(&mut self, key: &[u8], client: u64, alive: impl Fn(u64) -> bool) -> TrackedChange {
         let (index, _) = self.locate(key.into());
         let keyspace = self.keyspace;
         let interests = &mut self.stripes.stripe(index).interests;

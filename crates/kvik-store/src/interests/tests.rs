@@ -112,7 +112,10 @@ fn a_tracked_key_is_reported_once() {
     assert!(interests.has_news());
     let changed = interests.take_changed();
     assert_eq!(changed.len(), 1);
-    assert_eq!((&*changed[0].key, &*changed[0].trackers), (&b"a"[..], &[7, 8][..]));
+    assert_eq!(
+        (&*changed[0].key, &*changed[0].trackers),
+        (&b"a"[..], &[7, 8][..])
+    );
     assert!(interests.is_empty() && !interests.has_news());
 }
 

@@ -123,7 +123,9 @@ fn track_reads(ctx: &mut Ctx<'_>) {
         tracking.count(keys.track(&args[at], client, is_alive));
         // Each key that is too many makes one room, and another one while there are still too many.
         for _ in 0..2 {
-            if !tracking.is_too_large(&engine.settings) || !keys.evict_tracked(&args[at], random.bits()) {
+            if !tracking.is_too_large(&engine.settings)
+                || !keys.evict_tracked(&args[at], random.bits())
+            {
                 break;
             }
         }

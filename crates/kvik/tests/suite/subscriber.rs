@@ -50,7 +50,12 @@ fn what_is_left_is_heard_no_more() {
         assert_eq!(db.run(&["PUBLISH", channel, "behind"]).as_int(), Some(0));
     }
     db.run(&["PUBLISH", "b", "other"]);
-    let mut next = || subscriber.next_within(LONG).expect("alive").expect("a message");
+    let mut next = || {
+        subscriber
+            .next_within(LONG)
+            .expect("alive")
+            .expect("a message")
+    };
     assert_eq!(next().payload, b"before");
     assert_eq!(next().payload, b"other");
     drop(subscriber);
@@ -65,7 +70,10 @@ fn a_wait_ends_with_a_message_or_its_time_or_a_kill() {
     assert_eq!(none, Ok(None));
     thread::scope(|scope| {
         scope.spawn(|| db.run(&["PUBLISH", "a", "x"]));
-        let message = subscriber.next_within(LONG).expect("alive").expect("a message");
+        let message = subscriber
+            .next_within(LONG)
+            .expect("alive")
+            .expect("a message");
         assert_eq!((message.pattern, message.payload), (None, b"x".to_vec()));
         scope.spawn(|| db.run(&["CLIENT", "KILL", "TYPE", "pubsub"]));
         assert!(subscriber.next_within(LONG).is_err());
