@@ -30,6 +30,7 @@ pub(crate) fn command() -> Command {
         .subcommand(check())
         .subcommand(import())
         .subcommand(export())
+        .subcommand(restore())
         .subcommand(completions())
 }
 
@@ -134,6 +135,38 @@ fn export() -> Command {
                 .long("help")
                 .action(ArgAction::Help)
                 .help("Print help"),
+        )
+}
+
+fn restore() -> Command {
+    Command::new("restore")
+        .about("Write the files of a database as it was at an earlier second into a new directory")
+        .after_help(
+            "It needs the log of that time: log-retention-bytes and log-retention-age say how much is kept.\n\
+             The database may be open, and is not changed.",
+        )
+        .arg(
+            Arg::new("from")
+                .value_name("DIR")
+                .required(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("The directory of the database"),
+        )
+        .arg(
+            value(
+                "to",
+                "TIME",
+                "Seconds since 1970, or 2026-11-30T09:00:00Z (UTC)",
+            )
+            .long("to")
+            .required(true)
+            .value_parser(crate::restore::parse_time),
+        )
+        .arg(
+            value("into", "DIR", "The directory for the restored files, empty or new")
+                .long("into")
+                .required(true)
+                .value_parser(value_parser!(PathBuf)),
         )
 }
 

@@ -1,5 +1,5 @@
-//! The binary under the names of other programs: NeksServer, NeksClient, kiba, kiba-cli, nkv-server,
-//! nkv-client. It takes their command lines and prints their lines.
+//! The binary under the names of other programs: NeksServer, NeksClient, kiba, kiba-cli,
+//! nkv-server, nkv-client. It takes their command lines and prints their lines.
 //!
 //! A server prints what its users' scripts look for; the log of kvik goes to standard error. The
 //! port of RESP is open as ever, unless another server has it.

@@ -10,6 +10,7 @@ mod durability;
 mod files;
 mod front;
 mod host;
+mod http;
 pub mod import;
 mod listening;
 mod log;

@@ -17,6 +17,7 @@ use signal_hook::iterator::Signals;
 use crate::config::{self, Config, Key, LoadError, Loaded};
 use crate::front::{Front, HIGH_WATER};
 use crate::host::{ServerHost, Stop};
+use crate::http::HttpServer;
 use crate::listening::{ListenError, Listening, OpenDoor};
 use crate::net::{self, Backend, Driver};
 use crate::reactor::Reactor;
@@ -101,6 +102,7 @@ pub struct Server {
     db: Db,
     front: Arc<Front>,
     threads: Vec<JoinHandle<()>>,
+    http: Option<HttpServer>,
     addresses: Vec<SocketAddr>,
     stop: Sender<Stop>,
     stopped: Receiver<Stop>,
@@ -155,12 +157,17 @@ impl Server {
         }
         // Clients may come while data is loaded; they are told so.
         db.engine().gate.close(Closure::Loading);
+        let http = HttpServer::start(&config, &db).map_err(system("serve metrics"))?;
+        if let Some(http) = &http {
+            tracing::info!("metrics on http://{}/metrics", http.address);
+        }
         let threads = crew.serve(&front, &db, doors);
         let pid_file = PidFile::write(&config);
         let server = Self {
             db,
             front,
             threads,
+            http,
             addresses,
             stop,
             stopped,
@@ -217,6 +224,7 @@ impl Server {
 impl Drop for Server {
     /// Answers what has been read, closes all connections and ends the threads.
     fn drop(&mut self) {
+        self.http = None;
         self.front.stop_all();
         for thread in self.threads.drain(..) {
             // A panic has been reported where it happened.

@@ -1,5 +1,5 @@
-//! Talking to doors that do not speak RESP: `kvik cli -u neks://host:port`, `kiba://`, `nkv://`, and
-//! under the old names of these clients.
+//! Talking to doors that do not speak RESP: `kvik cli -u neks://host:port`, `kiba://`, `nkv://`,
+//! and under the old names of these clients.
 //!
 //! A [`Dialogue`] takes one line and writes what comes back. Lines come from a person, with
 //! completion and the common history, or from a pipe, whose end is the end.

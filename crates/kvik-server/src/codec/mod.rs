@@ -1,11 +1,11 @@
 //! Codecs: how the clients of a door ask and are answered.
 //!
 //! A connection has a [`Codec`]. RESP's is the parser of kvik-resp, whose commands the reactor
-//! takes from the input where they lie. The others turn input into a [`CommandBatch`] of commands, each
-//! with a mark that only the codec understands, and turn the replies to these commands, which the
-//! executor writes in RESP2, into their own form ([`Codec::answer`]). So everything above a codec
-//! (order, back-pressure, limits, transactions, the log) is the same for all doors, and nothing
-//! there knows a protocol by name.
+//! takes from the input where they lie. The others turn input into a [`CommandBatch`] of commands,
+//! each with a mark that only the codec understands, and turn the replies to these commands, which
+//! the executor writes in RESP2, into their own form ([`Codec::answer`]). So everything above a
+//! codec (order, back-pressure, limits, transactions, the log) is the same for all doors, and
+//! nothing there knows a protocol by name.
 //!
 //! A codec does no I/O, reads no clock and never trusts a length: what a header promises is
 //! compared with limits and waited for, but takes no memory.

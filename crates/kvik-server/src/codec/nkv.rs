@@ -14,8 +14,8 @@
 //! hears of a key and all that lies under it, by whatever door it was changed. It is told values as
 //! they are when it is told, so it may miss some in between, but never the last.
 //!
-//! What is no request ends the connection without a word, as does the end of the requests that came,
-//! unless there is a subscription.
+//! What is no request ends the connection without a word, as does the end of the requests that
+//! came, unless there is a subscription.
 
 mod form;
 mod request;

@@ -66,7 +66,8 @@ fn speech_of(input: &[u8], is_silent: bool) -> Result<Speech, BatchEnd> {
     }
 }
 
-/// Whether three words follow a verb of nkv. With so many, no command of the others has these names.
+/// Whether three words follow a verb of nkv. With so many, no command of the others has these
+/// names.
 fn is_tree_request(input: &[u8]) -> bool {
     const VERBS: [&[u8]; 8] = [
         b"PUT", b"GET", b"DEL", b"SUB", b"UNSUB", b"CAS", b"TIE", b"LIST",

@@ -104,6 +104,14 @@ impl Current<'_> {
         rules.collect()
     }
 
+    /// The words of a list of them.
+    pub(crate) fn words(&self) -> &[Vec<u8>] {
+        match self.value {
+            Value::Words(words) => words,
+            _ => &[],
+        }
+    }
+
     /// A text; nothing for what is none.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         match self.value {

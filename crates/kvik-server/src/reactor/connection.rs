@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use kvik::{Executor, Outcome, Push, Session};
+use kvik::{Answer, Executor, Outcome, Push, Session};
 use kvik_resp::{Args, LargeArg, Limits, Output, ProtocolError, Reply, RequestParser};
 use kvik_rope::IncomingRope;
 
@@ -58,6 +58,8 @@ pub(super) struct Connection {
     pub(super) is_silent: bool,
     /// Pushes to be written between two replies.
     pub(super) pushes: VecDeque<Push>,
+    /// The reply that has come for a blocked client.
+    pub(super) answer: Option<Answer>,
     /// What it has been given of the batch of messages in progress.
     pub(super) news: News,
     /// Output that waits for the log.
@@ -84,6 +86,9 @@ pub(super) enum State {
     Ready,
     /// The end of CLIENT PAUSE, in milliseconds since the epoch.
     Paused(u64),
+    /// The reply to the command in which its client is blocked, until this time in milliseconds
+    /// since the epoch.
+    Blocked(u64),
     /// Its client to read replies; until then nothing runs.
     Clogged,
     /// The last bytes to be sent.
@@ -105,6 +110,8 @@ pub(super) enum RunEnd {
     Busy,
     /// Clients are paused until then.
     Paused(u64),
+    /// Its client is blocked until then.
+    Blocked(u64),
     /// The session ends with the replies written so far.
     Close,
 }
@@ -135,6 +142,7 @@ impl Connection {
             silence_ms: None,
             is_silent: false,
             pushes: VecDeque::new(),
+            answer: None,
             news: News::default(),
             held: Held::default(),
             receiving: false,
@@ -157,7 +165,8 @@ impl Connection {
     /// Whether nothing of it is in flight once its replies are sent, so that it can move to another
     /// thread.
     pub(super) fn may_move(&self) -> bool {
-        self.state == State::Reading
+        matches!(self.state, State::Reading | State::Blocked(_))
+            && self.answer.is_none()
             && !self.finished
             && self.held.is_empty()
             && !self.input.is_incoming_lent()
@@ -312,6 +321,11 @@ impl Connection {
                 Outcome::Busy | Outcome::LogFull => return Some(RunEnd::Busy),
                 Outcome::Begun => return Some(RunEnd::Turn),
                 Outcome::Paused(until_ms) => return Some(RunEnd::Paused(until_ms)),
+                Outcome::Blocked(until_ms) => {
+                    // It has run; only its reply is missing.
+                    *consumed += step.len;
+                    return Some(RunEnd::Blocked(until_ms));
+                }
             }
             if self.session.close || self.session.client.is_killed() {
                 return Some(RunEnd::Close);

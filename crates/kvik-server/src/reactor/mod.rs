@@ -16,6 +16,7 @@
 mod address;
 #[cfg(test)]
 mod allocations;
+mod blocking;
 mod connection;
 mod connections;
 mod contention;
@@ -328,11 +329,11 @@ impl Reactor {
         let waits = |connection: &Connection| {
             matches!(
                 connection.state,
-                State::Reading | State::Paused(_) | State::Leaving
+                State::Reading | State::Paused(_) | State::Blocked(_) | State::Leaving
             )
         };
         self.on_each(waits, |service, connection| {
-            service.close_when_sent(connection);
+            service.leave_unanswered(connection);
             Fate::Stays
         });
     }

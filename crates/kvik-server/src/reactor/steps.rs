@@ -293,7 +293,8 @@ pub(super) fn run_farewell(connection: &mut Connection, executor: &mut Executor)
 #[inline]
 fn put_off(outcome: Outcome) -> Option<RunEnd> {
     match outcome {
-        Outcome::Done => None,
+        // The commands of codecs do not block.
+        Outcome::Done | Outcome::Blocked(_) => None,
         Outcome::Busy | Outcome::LogFull => Some(RunEnd::Busy),
         Outcome::Begun => Some(RunEnd::Turn),
         Outcome::Paused(until_ms) => Some(RunEnd::Paused(until_ms)),

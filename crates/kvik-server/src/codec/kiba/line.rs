@@ -1,7 +1,7 @@
 //! Lines of Kiba's clients: where one ends, and its words.
 //!
-//! Words are separated by white space, to which NUL belongs. A word that begins with a quote runs to
-//! the next one, whatever lies between, line ends too; nothing is escaped. A quote that is not
+//! Words are separated by white space, to which NUL belongs. A word that begins with a quote runs
+//! to the next one, whatever lies between, line ends too; nothing is escaped. A quote that is not
 //! closed runs to the end of what came.
 
 /// Where the search for the end of a line stands, so that each byte is looked at once.

@@ -5,13 +5,14 @@
 //! [`KeyTree`] keeps the names of a database sorted, so what lies under one of them is a range, and
 //! the subscriptions sorted as well.
 //!
-//! It hears of changes as an observer of the store ([`ChangeObserver`]), inside the locks of the key,
-//! so whoever was told that a write is done finds it here. The names are never fewer than the keys
-//! there are; one too many is found out and [forgotten](KeyTree::forget) when its value is read.
+//! It hears of changes as an observer of the store ([`ChangeObserver`]), inside the locks of the
+//! key, so whoever was told that a write is done finds it here. The names are never fewer than the
+//! keys there are; one too many is found out and [forgotten](KeyTree::forget) when its value is
+//! read.
 //!
-//! A change is not kept for a subscriber, only that the key has one: what it is told is the value at
-//! the time of telling. So a subscriber that does not read costs a name for each key that changes,
-//! however often it does, and no more than [`MOST_NEWS`] of these.
+//! A change is not kept for a subscriber, only that the key has one: what it is told is the value
+//! at the time of telling. So a subscriber that does not read costs a name for each key that
+//! changes, however often it does, and no more than [`MOST_NEWS`] of these.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
