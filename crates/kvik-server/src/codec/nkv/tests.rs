@@ -97,6 +97,9 @@ fn a_tied_key_is_renewed_and_ends_with_its_client() {
     };
     let progress = nkv.parse(&incoming, &mut batch);
     assert_eq!(&batch.args(&batch.requests()[0])[0], b"PEXPIRE");
+    assert_eq!(progress.end, BatchEnd::Full);
+    batch.clear();
+    let progress = nkv.parse(&incoming, &mut batch);
     assert_eq!(progress.end, BatchEnd::Silence(RENEWED_MS));
     batch.clear();
     nkv.farewell(&mut batch);
