@@ -1,7 +1,5 @@
 //! nkv, byte for byte, in all its eras.
 
-use std::fmt::Write;
-
 use kvik_resp::Value;
 use kvik_server::Server;
 
@@ -327,10 +325,7 @@ fn every_subscriber_ends_with_the_latest_state() {
             }
             run(server, "SET load.end 1");
             for wire in &mut wires {
-                let mut text = String::new();
-                while !text.contains("load.end") {
-                    let _ = write!(text, "{}", String::from_utf8_lossy(&wire.receive(1)));
-                }
+                let text = wire.lines_up_to("load.end");
                 for key in 0..KEYS {
                     let name = format!("UPDATE load.{key} ");
                     let last = text.lines().rfind(|line| line.starts_with(&name));
@@ -372,7 +367,7 @@ fn a_subscriber_that_leaves_is_forgotten() {
 /// A unix socket has the permissions that are set, is as good as TCP, and goes with the server.
 #[test]
 fn a_unix_socket_is_a_door() {
-    use std::io::{Read, Write as _};
+    use std::io::{Read, Write};
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("deeper/nkv.sock");
