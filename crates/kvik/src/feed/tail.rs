@@ -173,11 +173,10 @@ impl Tail {
             return false;
         }
         // Who needs what cannot be read is told so when it reads itself.
-        let moved = self.read().unwrap_or_else(|_| {
+        self.read().unwrap_or_else(|_| {
             self.restart();
             false
-        });
-        moved
+        })
     }
 
     fn read(&mut self) -> Result<bool, BacklogError> {
