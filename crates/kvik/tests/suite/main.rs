@@ -1,6 +1,7 @@
 //! The library through its public API.
 
 mod anything;
+mod crash;
 mod db;
 mod durable;
 mod feed;
@@ -12,6 +13,7 @@ mod restore;
 mod rollback;
 mod section;
 mod sessions;
+mod slow_disk;
 mod support;
 mod totals;
 mod upgrade;
