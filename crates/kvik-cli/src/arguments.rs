@@ -28,6 +28,8 @@ pub(crate) fn command() -> Command {
         .subcommand(server())
         .subcommand(cli())
         .subcommand(check())
+        .subcommand(import())
+        .subcommand(export())
         .subcommand(restore())
         .subcommand(completions())
 }
@@ -96,6 +98,44 @@ fn check() -> Command {
             "repair",
             "Cut a log that ends badly behind its last whole unit; the bytes are kept beside it",
         ).long("repair"))
+}
+
+fn import() -> Command {
+    Command::new("import")
+        .about("Copy the data of another server's files into a running server")
+        .after_help("Strings of the same names are replaced. The source stays as it is; what cannot be read of it is reported.")
+        .disable_help_flag(true)
+        .args(connection_arguments())
+        .arg(
+            Arg::new("source")
+                .value_name("SOURCE")
+                .required(true)
+                .help("store.kvs of Neks, or a data directory of nkv"),
+        )
+        .arg(Arg::new("help").long("help").action(ArgAction::Help).help("Print help"))
+}
+
+fn export() -> Command {
+    Command::new("export")
+        .about("Write the strings of a running server's database in another server's form")
+        .disable_help_flag(true)
+        .args(connection_arguments())
+        .arg(
+            Arg::new("neks")
+                .long("neks")
+                .value_name("FILE")
+                .required(true)
+                .num_args(0..=1)
+                .default_missing_value("store.kvs")
+                .value_parser(value_parser!(PathBuf))
+                .help("A snapshot for Neks [default: store.kvs]"),
+        )
+        .arg(
+            Arg::new("help")
+                .long("help")
+                .action(ArgAction::Help)
+                .help("Print help"),
+        )
 }
 
 fn restore() -> Command {
@@ -174,7 +214,7 @@ fn connection_arguments() -> Vec<Arg> {
         value(
             "url",
             "URL",
-            "redis:// or valkey://user:password@host:port/db, or unix:///path?db=1",
+            "redis:// or valkey://user:password@host:port/db, unix:///path?db=1, or a door: neks://, kiba://, nkv://host:port",
         )
         .short('u')
         .conflicts_with_all(["host", "port", "socket"]),

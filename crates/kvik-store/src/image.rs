@@ -190,8 +190,8 @@ impl Ranges {
 
 impl KeyspaceMut<'_> {
     /// Hands the entries around a position to the image, if one is being taken that lacks them, and
-    /// records the entry where changes may be undone. To be called before an entry comes to this position, goes or changes: whatever has to know the
-    /// state before a change learns it here.
+    /// records the entry where changes may be undone. To be called before an entry comes to this
+    /// position, goes or changes: whatever has to know the state before a change learns it here.
     #[inline]
     pub(crate) fn before_change(&mut self, position: Position, entry: EntryRef) {
         // Without a branch between the two, which are almost always none.

@@ -23,6 +23,7 @@ mod effect;
 mod entry;
 mod event;
 mod eviction;
+mod former;
 mod garbage;
 mod glance;
 mod guard;
@@ -67,16 +68,18 @@ pub use effect::{EffectSink, NoEffects};
 pub use entry::{Entry, OccupiedEntry, VacantEntry};
 pub use event::{Event, EventClasses, KeyEvent};
 pub use eviction::{EvictionOrder, EvictionRound, EvictionRules};
+pub use former::{FormerKey, FormerState};
 pub use garbage::Garbage;
 pub use glance::Glance;
 pub use guard::expiry::ExpiryRound;
-pub use guard::former::{FormerKey, FormerState};
 pub use guard::keyspace::ScanPage;
 pub use guard::{Guard, Stripes};
 pub use hash::change::HashMut;
 pub use hash::{Field, HashRef};
 pub use image::{ImageSink, SharedValue};
-pub use interests::{ChangedKey, LineChange, ReadyKey, Waiter, Wanted, WatchToken, next_turn};
+pub use interests::{
+    ChangedKey, LineChange, ReadyKey, TrackedChange, Waiter, Wanted, WatchToken, next_turn,
+};
 pub use kind::{Encoding, Kind, WrongKind};
 pub use layout::{Cursor, Key, KeyHash, KeyspaceId, Layout};
 pub use limits::Limits;

@@ -6,9 +6,10 @@ use crate::UnixMs;
 use crate::aftermath::Aftermath;
 use crate::clock::AccessPolicy;
 use crate::event::{Event, EventClasses, KeyEvent, VerbEvent};
+use crate::former::FormerKey;
 use crate::garbage::Garbage;
-use crate::guard::former::FormerKey;
 use crate::heap::HeapEntry;
+use crate::interests::TrackedChange;
 use crate::kind::Kind;
 use crate::layout::{KeyspaceId, Layout};
 
@@ -145,6 +146,11 @@ impl GuardState {
         if self.wanted.meets(EventClasses::CHANGES) {
             self.aftermath().changed.push((keyspace, key.into()));
         }
+    }
+
+    /// Notes that all copies of keys are stale, and how many were tracked.
+    pub(crate) fn note_flushed(&mut self, tracked: TrackedChange) {
+        self.aftermath().flushed = Some(tracked);
     }
 
     /// Notes a key that was not there, or whose value was replaced as a whole.

@@ -79,10 +79,26 @@ impl Stripe {
         self.heap.resident_bytes() + tables.sum::<usize>()
     }
 
-    /// Bytes in use: those of all keys and tables, of copies, and of what is still to be freed.
+    /// Bytes in use: those of all keys and tables, of copies, and of what is still to be freed; not
+    /// those that only an image lacks.
     #[inline]
     pub fn held_bytes(&self) -> u64 {
-        self.heap.held_bytes() as u64 + self.totals.table_bytes()
+        let held = self.heap.held_bytes() as u64 + self.totals.table_bytes();
+        match self.kept.is_empty() {
+            true => held,
+            false => held.saturating_sub(self.kept_entry_bytes()),
+        }
+    }
+
+    #[cold]
+    fn kept_entry_bytes(&self) -> u64 {
+        let kept = self.kept.iter().map(|keyspace| keyspace.sizes());
+        kept.map(|sizes| sizes.entry_bytes).sum()
+    }
+
+    /// Bytes of all keys and tables.
+    pub(crate) fn data_bytes(&self) -> u64 {
+        self.totals.data_bytes()
     }
 
     /// Publishes [`Self::held_bytes`] in the [`Totals`] and returns by how much they have grown
@@ -188,10 +204,10 @@ impl Stripe {
         self.interests.take_changed()
     }
 
-    /// Reports every change of any key from here on, or only those of
-    /// [tracked](crate::Guard::track) ones.
-    pub fn report_changes(&mut self, all: bool) {
-        self.interests.report_all(all);
+    /// Reports one of the [tracked](crate::Guard::track) keys as if it had changed. Says whether
+    /// there was one.
+    pub fn evict_tracked(&mut self, random: u64) -> bool {
+        self.interests.evict_tracked(random)
     }
 
     /// Whether a waiter needs other stripes to be served.
@@ -200,8 +216,9 @@ impl Stripe {
         self.interests.is_reaching()
     }
 
-    /// Adds the stripes that waiters of a key, in whichever keyspace, need beside this one.
-    pub fn add_reaches(&self, key: &[u8], stripes: &mut Vec<u16>) {
+    /// Adds the stripes that waiters need beside this one: those of a key, in whichever keyspace,
+    /// or of all keys.
+    pub fn add_reaches(&self, key: Option<&[u8]>, stripes: &mut Vec<u16>) {
         self.interests.add_reaches(key, stripes);
     }
 

@@ -10,6 +10,7 @@ use kvik_log::Disk;
 use kvik_resp::Value;
 use parking_lot::Mutex;
 
+use crate::changes::ChangeObserver;
 use crate::connection::Connection;
 use crate::effects::{EffectLog, Unit};
 use crate::executor::Executor;
@@ -108,6 +109,12 @@ impl Db {
         }
     }
 
+    /// Has an observer told of every change of a key from here on. A store has one at most; says
+    /// whether this is the one.
+    pub fn observe(&self, observer: Arc<dyn ChangeObserver>) -> bool {
+        self.shared.observe(observer)
+    }
+
     /// Loads the files that the settings name into this store, which must be empty, and logs and
     /// saves from then on as they say. Clients are refused meanwhile (`LOADING`). Returns what was
     /// found.
@@ -147,6 +154,11 @@ impl Db {
         if let Some((persist, _)) = &*self.open.saver.lock() {
             persist.settings_changed(&self.shared);
         }
+    }
+
+    /// Obeys a changed memory limit from now on.
+    pub fn memory_settings_changed(&self) {
+        self.shared.limit_memory();
     }
 
     /// Settings, clients and counters.

@@ -19,18 +19,22 @@
 //! command.
 
 mod in_turn;
+mod serving;
 
 use std::cell::RefCell;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use kvik_command::pubsub::{Publication, Rings};
+use kvik_command::tracking::Staleness;
 use kvik_log::{Lsn, Unit};
 use kvik_store::{
     Aftermath, ChangedKey, EventClasses, Guard, KeyspaceId, Mode, ReadyKey, Stripe, Stripes,
 };
 
 pub(crate) use in_turn::InTurn;
+
+use serving::{Served, Unserved};
 
 use crate::effects::Collector;
 use crate::shared::Shared;
@@ -164,6 +168,8 @@ pub(crate) struct Section<'a> {
     reads: bool,
     /// The events that somebody wants to hear of.
     wanted: EventClasses,
+    /// The client at work; 0 if there is none.
+    pub(crate) writer: u64,
     /// Nearly always nothing, and then one word.
     departures: Option<Box<Departures>>,
 }
@@ -171,15 +177,20 @@ pub(crate) struct Section<'a> {
 /// Effects on others that leave when the stripes have been let go.
 #[derive(Default)]
 struct Departures {
-    /// Memory to free, and events to tell.
+    /// Memory to free, and events and changes to tell.
     aftermath: Aftermath,
-    /// To be published while the stripes are still held, so that messages about a key keep the
-    /// order of its changes.
+    /// Messages that commands have published.
     publications: Vec<Publication>,
-    /// The threads to be woken for them.
+    /// The threads to be woken for messages.
     rings: Rings,
-    /// Changes that are reported, in their order.
+    /// Tracked keys that have changed, in the order of the changes.
     changed: Vec<ChangedKey>,
+    /// Copies of keys that are stale; told when the stripes have been let go.
+    stale: Staleness,
+    /// Replies for others.
+    served: Served,
+    /// Keys left for a section of their own.
+    unserved: Unserved,
 }
 
 /// How the keys that a guard finds are marked as used.
@@ -213,7 +224,7 @@ impl<'a> Section<'a> {
         let shared = terms.shared;
         let (result, lsn, departures) = Self::run_locked(terms, held, reach, work);
         if let Some(departures) = departures {
-            departures.deliver(shared);
+            departures.deliver(shared).serve(shared);
         }
         (result, lsn)
     }
@@ -237,6 +248,7 @@ impl<'a> Section<'a> {
             mode: rules.mode,
             reads: L::SHARED,
             wanted: rules.wanted,
+            writer: 0,
             departures: None,
         };
         let result = work(&mut section, &mut held);
@@ -267,6 +279,7 @@ impl<'a> Section<'a> {
             mode: rules.mode,
             reads: false,
             wanted: rules.wanted,
+            writer: 0,
             departures: None,
         };
         let result = work(&mut section, &mut held);
@@ -274,11 +287,13 @@ impl<'a> Section<'a> {
         held.let_go();
         let (lsn, departures) = section.finish(&mut held, Reach::Nothing);
         mem::forget(section);
+        let unserved = Unserved::of_stripes(&held.with_ready);
         drop(held);
         *terms.unit = unit.into_inner();
         if let Some(departures) = departures {
-            departures.deliver(shared);
+            departures.deliver(shared).serve(shared);
         }
+        unserved.serve(shared);
         (result, lsn)
     }
 
@@ -298,7 +313,10 @@ impl<'a> Section<'a> {
         };
         let mut departures = self.departures.take();
         if let Some(departures) = &mut departures {
-            departures.publish(self.shared, lsn);
+            departures.depart(self.shared, self.writer, lsn);
+            if self.effects.is_wanted() {
+                departures.served.stamp(self.shared, lsn);
+            }
         }
         (lsn, departures)
     }
@@ -314,16 +332,17 @@ impl<'a> Section<'a> {
     /// changed them.
     #[cold]
     fn hear<L: Locks>(&mut self, held: &mut L) {
-        // Waiters that this section can serve are served here.
-        while held.take_ready().is_some() {}
+        self.serve(held);
         let mut changed = held.take_changed();
-        changed.sort_unstable_by_key(|key| key.turn);
-        self.departures.get_or_insert_default().changed = changed;
+        if !changed.is_empty() {
+            changed.sort_unstable_by_key(|key| key.turn);
+            self.departures.get_or_insert_default().changed = changed;
+        }
     }
 
-    /// Does work that may fail. If it does, or panics, everything that it has changed in the stripes
-    /// is undone: nothing of it reaches the log, and nobody is told. The stripes are those that are
-    /// held from its beginning to its end.
+    /// Does work that may fail. If it does, or panics, everything that it has changed in the
+    /// stripes is undone: nothing of it reaches the log, and nobody is told. The stripes are those
+    /// that are held from its beginning to its end.
     pub(crate) fn attempt<L: Locks, R, E>(
         &mut self,
         held: &mut L,
@@ -456,7 +475,8 @@ impl Departures {
         }
     }
 
-    /// Forgets what has come up since; memory is freed all the same.
+    /// Forgets what has come up since; memory is freed all the same. That all copies are stale is
+    /// told all the same: the keys are tracked no more.
     fn forget(&mut self, told: Told) {
         self.aftermath.events.truncate(told.events);
         self.aftermath.changed.truncate(told.changed);
@@ -464,30 +484,49 @@ impl Departures {
         self.publications.truncate(told.publications);
     }
 
-    /// Gives the messages to their listeners, while the stripes are held.
+    /// Gives messages and events to their listeners while the stripes are held, so that those about
+    /// a key keep the order of its changes, and prepares what is told about copies.
     #[inline(never)]
-    fn publish(&mut self, shared: &Shared, lsn: Lsn) {
-        let is_synchronous = || shared.log().is_some_and(|log| log.is_synchronous());
-        let lsn = match lsn {
-            Lsn::ZERO => 0,
-            lsn if !self.publications.is_empty() && is_synchronous() => lsn.get(),
+    fn depart(&mut self, shared: &Shared, writer: u64, lsn: Lsn) {
+        let lsn = match shared.log() {
+            Some(log) if log.is_synchronous() => lsn.get(),
             _ => 0,
         };
-        for publication in self.publications.drain(..) {
-            let pubsub = &shared.engine.pubsub;
-            pubsub.publish_later(&publication, lsn, &mut self.rings);
+        let (engine, aftermath) = (&shared.engine, &mut self.aftermath);
+        let classes = engine.settings.notified_events();
+        for event in aftermath.events.drain(..) {
+            engine.pubsub.notify(&event, classes, lsn, &mut self.rings);
         }
+        for publication in self.publications.drain(..) {
+            engine
+                .pubsub
+                .publish_later(&publication, lsn, &mut self.rings);
+        }
+        let changed = aftermath.changed.drain(..);
+        self.stale = Staleness {
+            tracked: mem::take(&mut self.changed),
+            changed: changed.map(|(_, key)| key).collect(),
+            flushed: aftermath.flushed,
+            writer,
+            lsn,
+        };
     }
 
-    /// Wakes who listens, and lets go of what is to be freed.
+    /// Wakes who listens, tells who caches, replies to who was served, and lets go of what is to be
+    /// freed. Returns what is left to be done.
     #[inline(never)]
-    fn deliver(mut self, shared: &Shared) {
+    fn deliver(mut self, shared: &Shared) -> Unserved {
         self.rings.ring();
+        let engine = &shared.engine;
+        if !self.stale.is_empty() {
+            engine.tracking.tell(&self.stale, &engine.clients);
+        }
         let garbage = self.aftermath.garbage;
         if !garbage.is_empty() {
             shared.stripes.alarm.discard(garbage);
         }
-        drop(self.changed);
+        self.served.deliver();
+        self.unserved
     }
 }
 

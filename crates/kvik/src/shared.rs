@@ -9,12 +9,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
+use kvik_command::blocking::Ending;
 use kvik_command::client::Origin;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Engine, Error, Session, table};
 use kvik_log::{Lsn, Unit};
-use kvik_store::{EventClasses, FormerKey, Layout, Mode};
+use kvik_store::{AccessPolicy, EventClasses, FormerKey, Layout, Mode};
 
+use crate::changes::{self, ChangeObserver};
 use crate::clock::Clock;
 use crate::effects::EffectLog;
 use crate::feed::FeedHub;
@@ -31,10 +33,14 @@ const LOGGED: u8 = 1;
 const FOLLOWER: u8 = 2;
 /// Units are kept in memory for the feed.
 const KEPT: u8 = 4;
-/// What keys held before they change is noted for the feed.
+/// The former state of keys is noted for the feed before they change.
 const FORMER: u8 = 8;
 /// An image is being taken.
 const IMAGED: u8 = 16;
+/// Effects are shown to an observer.
+const OBSERVED: u8 = 32;
+/// Memory is limited.
+const LIMITED: u8 = 64;
 
 /// A store, as all handles share it.
 pub(crate) struct Shared {
@@ -46,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) upkeep_stats: Arc<ThreadStats>,
     state: AtomicU8,
     log: OnceLock<Arc<dyn EffectLog>>,
+    observer: OnceLock<Arc<dyn ChangeObserver>>,
     stamps: Stamps,
     pub(crate) feed: FeedHub,
     pub(crate) image_queue: Arc<ImageQueue>,
@@ -70,7 +77,7 @@ impl Shared {
             .unwrap_or_else(|| RandomState::new().build_hasher().finish());
         let layout = Layout::new(options.stripe_count(), seed);
         let mut engine = Engine::new(options.clock.now_us(), seed ^ options.clock.now_us());
-        options.apply_to(&engine.settings.files);
+        options.apply_to(&engine.settings);
         if let Some(host) = options.host {
             engine = engine.hosted_by(host);
         }
@@ -84,11 +91,13 @@ impl Shared {
             clock: options.clock,
             state: AtomicU8::new(if options.follower { FOLLOWER } else { 0 }),
             log: OnceLock::new(),
+            observer: OnceLock::new(),
             stamps: Stamps::default(),
             feed: FeedHub::default(),
             image_queue: Arc::default(),
             random: AtomicU64::new(seed),
         };
+        shared.limit_memory();
         if let Some(log) = options.log {
             shared.attach(log);
         }
@@ -192,6 +201,16 @@ impl Shared {
         drop(held);
     }
 
+    /// Has an observer told of all changes from here on, unless there is one already; says whether
+    /// it is.
+    pub(crate) fn observe(&self, observer: Arc<dyn ChangeObserver>) -> bool {
+        let is_first = self.observer.set(observer).is_ok();
+        if is_first {
+            self.set_state(OBSERVED, true);
+        }
+        is_first
+    }
+
     /// Makes a log known that effects go to once [`Self::set_logged`] says so.
     pub(crate) fn know_log(&self, log: Arc<dyn EffectLog>) {
         self.stamps.open(&self.stripes.layout);
@@ -210,8 +229,26 @@ impl Shared {
         }
     }
 
+    #[inline]
+    pub(crate) fn is_limited(&self) -> bool {
+        self.state.load(Relaxed) & LIMITED != 0
+    }
+
+    /// Whether commands look for room before they run. It need not be in force for a whole section.
+    pub(crate) fn set_limited(&self, is_limited: bool) {
+        if is_limited {
+            self.state.fetch_or(LIMITED, Relaxed);
+        } else {
+            self.state.fetch_and(!LIMITED, Relaxed);
+        }
+    }
+
     pub(crate) fn set_follower(&self, follower: bool) {
         self.set_state(FOLLOWER, follower);
+        if follower {
+            // What they wait for may never come: its primary's clients get it.
+            self.engine.clients.end_waits(Ending::RoleChanged);
+        }
     }
 
     /// Changes the state between two sections of every stripe.
@@ -238,7 +275,7 @@ impl Shared {
                 false => Mode::Primary,
                 true => self.special_mode(actor, now_us / 1000),
             },
-            is_logged: state & (LOGGED | KEPT) != 0,
+            is_logged: state & (LOGGED | KEPT | OBSERVED) != 0,
             wanted: match state & FORMER {
                 0 => self.engine.settings.wanted_events(),
                 _ => self
@@ -278,6 +315,9 @@ impl Shared {
     ) -> Lsn {
         let layout = &self.stripes.layout;
         let state = self.state.load(Relaxed);
+        if let Some(observer) = self.observer.get() {
+            changes::tell(&**observer, unit);
+        }
         let mut former = former;
         if state & KEPT != 0 {
             self.feed.keep(unit, now_ms, std::mem::take(&mut former));
@@ -297,6 +337,11 @@ impl Shared {
         self.stamps.stamp(layout, reach, lsn);
         // It is behind whatever changed these keys before.
         lsn
+    }
+
+    /// Notes that the unit before `lsn` has changed these keys, whose stripes are held.
+    pub(crate) fn stamp(&self, reach: Reach<'_>, lsn: Lsn) {
+        self.stamps.stamp(&self.stripes.layout, reach, lsn);
     }
 
     /// The place up to which the log has to be on disk before somebody may be told of these keys.
@@ -326,11 +371,22 @@ impl Shared {
 
     /// Random bits for the access counters of a typed call; the same ones where nothing is counted.
     pub(crate) fn random(&self) -> u64 {
-        if !self.engine.settings.lfu.load(Relaxed) {
+        let policy = self.engine.settings.access_policy();
+        if !matches!(policy, AccessPolicy::Frequency { .. }) {
             return 0;
         }
         let number = self.random.fetch_add(1, Relaxed);
         kvik_command::Random::new(number).bits()
+    }
+
+    /// Counters of typed calls.
+    pub(crate) fn typed_stats(&self) -> Arc<ThreadStats> {
+        self.engine.stats.thread(table().commands().len())
+    }
+
+    /// A number that no other call gets, to begin random ones with.
+    pub(crate) fn random_seed(&self) -> u64 {
+        kvik_command::Random::new(self.random.fetch_add(1, Relaxed)).bits()
     }
 
     /// The time for work on a stripe that does not ask for it: exact where keys expire. Elsewhere

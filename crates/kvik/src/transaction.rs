@@ -19,8 +19,9 @@ pub struct Transaction<'a> {
 impl Db {
     /// Runs a closure that sees and changes `keys` of database 0 as if it were alone: no other
     /// command or transaction comes between. Its effects are one unit. It must not use the store by
-    /// another way, which would wait for itself, and must not touch keys it did not name. If it fails
-    /// or panics, everything that it has changed is undone, and nothing of it reaches the log.
+    /// another way, which would wait for itself, and must not touch keys it did not name. If it
+    /// fails or panics, everything that it has changed is undone, and nothing of it reaches the
+    /// log.
     ///
     /// Blocks as [`Db::run`] does.
     ///
@@ -46,6 +47,7 @@ impl Db {
     ) -> Result<T, E> {
         let shared = &*self.shared;
         shared.admit(true)?;
+        shared.admit_growth(0)?;
         let homes = keys
             .iter()
             .map(|key| shared.router().place(DATABASE.0, key.as_ref()));

@@ -32,6 +32,7 @@ mod stream;
 mod string;
 mod throttle;
 mod transaction;
+mod usage;
 mod zset;
 
 use crate::declare::Row;
@@ -67,6 +68,7 @@ pub fn commands() -> Vec<Row> {
         string::rows(),
         throttle::rows(),
         transaction::rows(),
+        usage::rows(),
         zset::rows(),
     ]
     .into_iter()

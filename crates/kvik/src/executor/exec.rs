@@ -10,6 +10,7 @@ use super::Executor;
 use super::call::Call;
 use super::gate::permit;
 use super::plan::ascend;
+use super::reaching::lock_reaching;
 use super::slices::PutOff;
 use super::work::Work;
 use crate::section::{Locks, Section, Touching};
@@ -53,9 +54,10 @@ impl Executor {
         let (work, shared) = (&mut self.work, &*self.shared);
         let held = match scope {
             Scope::All => shared.stripes.lock_all(self.patience)?,
-            Scope::Planned => shared
-                .stripes
-                .lock_many(&work.plan.stripes, self.patience)?,
+            Scope::Planned => {
+                let each_key = |visit: &mut dyn FnMut(&[u8])| visit_queued_keys(session, visit);
+                lock_reaching(shared, &mut work.plan.stripes, each_key, self.patience)?
+            }
         };
         // The end of the section needs the hashes while the rest of the work is in use.
         let hashes = std::mem::take(&mut work.plan.hashes);
@@ -69,6 +71,10 @@ impl Executor {
             let due_ms = held.next_due();
             work.get_queue_ready(section, held, due_ms, session)?;
             work.exec_locked(section, held, session, out);
+            let monitors = &shared.engine.pubsub.monitors;
+            if monitors.any() {
+                monitors.show(session, call.command, call.args, section.now_us);
+            }
             Ok::<_, PutOff>(())
         });
         work.plan.hashes = hashes;
@@ -153,11 +159,25 @@ impl Work {
         transaction: &Transaction,
         out: &mut Output,
     ) {
-        if !transaction.rolls_back {
+        session.may_block = false;
+        if transaction.rolls_back {
+            self.run_or_undo(section, stripes, session, transaction, out);
+        } else {
             // Without an undo no command ends the transaction.
             let _ = self.run_each(section, stripes, session, transaction, out);
-            return;
         }
+        session.may_block = !session.internal;
+    }
+
+    /// Runs a queue that is undone if a command fails.
+    fn run_or_undo<L: Locks>(
+        &mut self,
+        section: &mut Section<'_>,
+        stripes: &mut L,
+        session: &mut Session,
+        transaction: &Transaction,
+        out: &mut Output,
+    ) {
         let (start, database) = (out.len(), session.db);
         self.keeps_failure = true;
         let done = section.attempt(stripes, |section, stripes| {
@@ -208,6 +228,13 @@ impl Work {
             }
         }
         Ok(())
+    }
+}
+
+/// Visits the keys of all queued commands.
+fn visit_queued_keys(session: &Session, visit: &mut dyn FnMut(&[u8])) {
+    for queued in session.transaction.iter().flat_map(|it| &it.queue) {
+        Call::queued(queued).visit_keys(visit);
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use kvik_command::hot_keys::KeySketch;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Error, Random};
 use kvik_log::{Lsn, Unit};
+use parking_lot::Mutex;
 
 use super::lookup::LatestLookup;
 use super::plan::Plan;
@@ -20,6 +22,10 @@ pub(super) struct Work {
     pub(super) untimed: Untimed,
     pub(super) stats: Arc<ThreadStats>,
     pub(super) random: Random,
+    /// What this thread's commands use.
+    pub(super) sketch: Arc<Mutex<KeySketch>>,
+    /// Commands until the next one that is noted there.
+    pub(super) until_drawn: u32,
     pub(super) actor: Actor,
     /// Until when nothing is prepared, in microseconds since the epoch.
     pub(super) left_until_us: u64,

@@ -20,7 +20,7 @@ use kvik_command::image::{ImageCollector, ImageFormat, ImageLoad, ImagePiece};
 use kvik_command::save::SavedUsage;
 use kvik_log::{Disk, DiskWriter, write_all};
 use kvik_rdb::{Compression, FileInfo, FileWriter};
-use kvik_store::Stripes;
+use kvik_store::{AccessPolicy, Stripes};
 use parking_lot::Mutex;
 
 use crate::shared::Shared;
@@ -276,8 +276,10 @@ impl Drop for Walk<'_> {
 
 /// The figure that a file tells of the use of its keys, by which the eviction policy goes.
 pub(super) fn usage(shared: &Shared) -> SavedUsage {
-    match shared.engine.settings.lfu.load(Relaxed) {
-        true => SavedUsage::Frequency,
-        false => SavedUsage::Nothing,
+    match shared.engine.settings.access_policy() {
+        AccessPolicy::Recency | AccessPolicy::Modification => SavedUsage::Nothing,
+        AccessPolicy::Frequency { .. } | AccessPolicy::Queue | AccessPolicy::Hits => {
+            SavedUsage::Frequency
+        }
     }
 }

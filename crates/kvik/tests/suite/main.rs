@@ -1,9 +1,11 @@
 //! The library through its public API.
 
 mod anything;
+mod changes;
 mod crash;
 mod db;
 mod durable;
+mod eviction;
 mod feed;
 mod files;
 mod images;
@@ -14,6 +16,7 @@ mod rollback;
 mod section;
 mod sessions;
 mod slow_disk;
+mod subscriber;
 mod support;
 mod totals;
 mod upgrade;
