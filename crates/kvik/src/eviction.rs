@@ -97,7 +97,7 @@ impl Shared {
             if excess == 0 {
                 return Room::Found;
             }
-            index = self.next_stripe(index, rules.as_ref());
+            index = self.next_stripe(index, in_vain, rules.as_ref());
             // What seemed to be still to free was something else: then keys have to go.
             let frees_first = in_vain < self.stripes.len();
             match self.try_stripe((index, excess, frees_first), rules.as_ref(), maker) {
@@ -132,17 +132,13 @@ impl Shared {
 
     /// The stripe to try after this one: the next, or where keys go by their time to live, the one
     /// in which a key expires first.
-    fn next_stripe(&self, index: usize, rules: Option<&EvictionRules>) -> usize {
+    fn next_stripe(&self, index: usize, in_vain: usize, rules: Option<&EvictionRules>) -> usize {
         let (stripes, next) = (&self.stripes, (index + 1) % self.stripes.len());
+        // Where that had no such key after all, the others are tried.
         match rules {
-            Some(rules) if rules.order == EvictionOrder::Ttl => {
-                let all = 0..stripes.len();
-                let first = all.min_by_key(|&index| stripes.due(index));
-                // One that has no such key after all is not tried again and again.
-                match first {
-                    Some(first) if first != index => first,
-                    _ => next,
-                }
+            Some(rules) if rules.order == EvictionOrder::Ttl && in_vain == 0 => {
+                let first = (0..stripes.len()).min_by_key(|&index| stripes.due(index));
+                first.unwrap_or(next)
             }
             _ => next,
         }
@@ -175,8 +171,12 @@ impl Shared {
         if candidates == 0 || frees_first && totals.memory().doomed() >= excess {
             return Step::Nothing;
         }
+        if rules.order == EvictionOrder::Ttl {
+            // The next key to expire may be in another stripe.
+            return self.evict_in((index, excess, 1), rules, maker);
+        }
         let ahead = (self.stripes.budget.limit() / AHEAD_PART).min(AHEAD_BYTES);
-        self.evict_in(index, excess + ahead, rules, maker)
+        self.evict_in((index, excess + ahead, KEYS_AT_ONCE), rules, maker)
     }
 
     fn reclaim_in(&self, index: usize, patience: Patience) -> Step {
@@ -198,8 +198,7 @@ impl Shared {
 
     fn evict_in(
         &self,
-        index: usize,
-        bytes: u64,
+        (index, bytes, most): (usize, u64, usize),
         rules: &EvictionRules,
         maker: &mut RoomMaker<'_>,
     ) -> Step {
@@ -218,7 +217,7 @@ impl Shared {
                 return EvictionRound::default();
             }
             section.with_guard(held, KeyspaceId(0), Touching::NONE, |guard| {
-                guard.evict(index, rules, bytes, KEYS_AT_ONCE, || random.bits())
+                guard.evict(index, rules, bytes, most, || random.bits())
             })
         });
         if done.keys == 0 {

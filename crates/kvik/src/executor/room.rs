@@ -93,6 +93,7 @@ impl Executor {
         };
         let mut overwrites = false;
         let look = |word: usize, flags: KeyFlags| {
+            let flags = command.access_in(args, flags);
             overwrites |= word == at && flags.contains(KeyFlags::OW);
         };
         // Keys that cannot be told from the words the handler refuses.

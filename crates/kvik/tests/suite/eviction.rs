@@ -145,7 +145,7 @@ fn survivors(policy: EvictionPolicy, used: impl Fn(&Db, u32)) -> (usize, usize) 
         }
         now.fetch_add(1_000_000 + round, Ordering::Release);
     }
-    (0..2500).for_each(|n| write("new", n));
+    (0..4500).for_each(|n| write("new", n));
     let left = |from: u32| {
         let keys = (from..4000).step_by(4).map(|n| format!("key:{n}"));
         keys.filter(|key| exists(&db, key)).count()
@@ -204,12 +204,12 @@ fn a_scan_does_not_drive_out_what_is_in_use() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(6))]
 
     /// No key that is left expires before one that was evicted.
     #[test]
     fn by_time_to_live_keys_go_in_their_true_order(
-        seconds in prop::collection::vec(1000u32..50_000, 3000..5000),
+        seconds in prop::collection::vec(1000u32..50_000, 2500..3500),
         stripes in select(vec![1usize, 4, 16]),
     ) {
         let (options, _) = manual();
