@@ -139,12 +139,23 @@ pub(crate) fn dashboard() -> String {
     let mut board = Board::default();
     board.row("Commands");
     let name = "kvik_command_calls_total";
-    board.panel("Calls per second", "", "ops", &format!("sum by (command) (rate({name}[$__rate_interval]))"));
+    board.panel(
+        "Calls per second",
+        "",
+        "ops",
+        &format!("sum by (command) (rate({name}[$__rate_interval]))"),
+    );
     let name = "kvik_command_duration_seconds_bucket";
-    let p99 = format!("histogram_quantile(0.99, sum by (le, command) (rate({name}[$__rate_interval])))");
+    let p99 =
+        format!("histogram_quantile(0.99, sum by (le, command) (rate({name}[$__rate_interval])))");
     board.panel("99th percentile", "", "s", &p99);
     let name = "kvik_error_replies_total";
-    board.panel("Errors per second", "", "ops", &format!("sum by (code) (rate({name}[$__rate_interval]))"));
+    board.panel(
+        "Errors per second",
+        "",
+        "ops",
+        &format!("sum by (code) (rate({name}[$__rate_interval]))"),
+    );
     board.row("Databases");
     board.panel("Keys", "", "short", "kvik_db_keys");
     board.panel("Keys that expire", "", "short", "kvik_db_keys_expiring");

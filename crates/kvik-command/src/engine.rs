@@ -3,10 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::awaiting::Awaiting;
+use crate::blocking::BlockedCounts;
 use crate::client::Clients;
 use crate::command_log::CommandLog;
 use crate::eviction::Exceedance;
 use crate::expiry::ExpiryLag;
+use crate::feed::{Feed, NoFeed};
 use crate::gate::Gate;
 use crate::host::{Host, NoHost};
 use crate::hot_keys::{HotKeys, KeyWalk};
@@ -19,6 +21,7 @@ use crate::random::Random;
 use crate::rates::Rates;
 use crate::settings::Settings;
 use crate::stats::Stats;
+use crate::tracking::Tracking;
 use kvik_store::{KeyspaceId, Totals};
 use parking_lot::Mutex;
 
@@ -30,6 +33,8 @@ pub struct Engine {
     pub clients: Clients,
     /// Channels and who listens to them.
     pub pubsub: PubSub,
+    /// Clients that keep copies of keys.
+    pub tracking: Tracking,
     /// Counters.
     pub stats: Stats,
     /// Slow and large commands.
@@ -42,7 +47,10 @@ pub struct Engine {
     pub gate: Gate,
     /// Who waits for files.
     pub awaiting: Awaiting,
+    /// How many wait for keys.
+    pub blocked: BlockedCounts,
     persistence: OnceLock<Arc<dyn Persistence>>,
+    feed: OnceLock<Arc<dyn Feed>>,
     /// The keys used most.
     pub hot_keys: HotKeys,
     /// The largest keys, and the sizes under prefixes.
@@ -88,13 +96,16 @@ impl Engine {
             settings: Settings::default(),
             clients: Clients::default(),
             pubsub: PubSub::default(),
+            tracking: Tracking::default(),
             stats: Stats::default(),
             command_log: CommandLog::default(),
             latency: LatencyMonitor::default(),
             pause: Pause::default(),
             gate: Gate::default(),
             awaiting: Awaiting::default(),
+            blocked: BlockedCounts::default(),
             persistence: OnceLock::new(),
+            feed: OnceLock::new(),
             hot_keys: HotKeys::default(),
             key_walk: KeyWalk::default(),
             exceedance: Exceedance::default(),
@@ -125,6 +136,17 @@ impl Engine {
     /// Who saves and logs for the store.
     pub fn persistence(&self) -> &dyn Persistence {
         self.persistence.get().map_or(&NoPersistence, |it| &**it)
+    }
+
+    /// Names who reads the log for others; only the first call does.
+    pub fn feed_by(&self, feed: Arc<dyn Feed>) {
+        // A store is opened once, so a second call is not made.
+        let _ = self.feed.set(feed);
+    }
+
+    /// Who reads the log for others.
+    pub fn feed(&self) -> &Arc<dyn Feed> {
+        self.feed.get_or_init(|| Arc::new(NoFeed))
     }
 
     /// The namespaces with their figures. Without namespaces there is one, which is all of

@@ -94,11 +94,23 @@ impl Page {
         for (db, sizes) in &used {
             self.sample("kvik_db_keys", &[("db", db)], sizes.keys as f64);
         }
-        self.family("kvik_db_keys_expiring", gauge, "Keys of a database that expire.");
+        self.family(
+            "kvik_db_keys_expiring",
+            gauge,
+            "Keys of a database that expire.",
+        );
         for (db, sizes) in &used {
-            self.sample("kvik_db_keys_expiring", &[("db", db)], sizes.volatile as f64);
+            self.sample(
+                "kvik_db_keys_expiring",
+                &[("db", db)],
+                sizes.volatile as f64,
+            );
         }
-        self.family("kvik_db_bytes", gauge, "Bytes of a database: keys, values and tables.");
+        self.family(
+            "kvik_db_bytes",
+            gauge,
+            "Bytes of a database: keys, values and tables.",
+        );
         for (db, sizes) in &used {
             self.sample("kvik_db_bytes", &[("db", db)], sizes.bytes() as f64);
         }
@@ -114,9 +126,17 @@ impl Page {
         let counter = MetricKind::Counter;
         self.family("kvik_command_calls_total", counter, "Calls of a command.");
         for (name, sums) in &called {
-            self.sample("kvik_command_calls_total", &[("command", name)], sums.calls as f64);
+            self.sample(
+                "kvik_command_calls_total",
+                &[("command", name)],
+                sums.calls as f64,
+            );
         }
-        self.family("kvik_command_failures_total", counter, "Calls that failed, or were refused.");
+        self.family(
+            "kvik_command_failures_total",
+            counter,
+            "Calls that failed, or were refused.",
+        );
         for (name, sums) in &called {
             for (reason, count) in [("failed", sums.failed), ("refused", sums.rejected)] {
                 let labels = [("command", &**name), ("reason", reason)];
@@ -134,13 +154,7 @@ impl Page {
         }
     }
 
-    fn histogram(
-        &mut self,
-        name: &str,
-        labels: &[(&str, &str)],
-        times: &Histogram,
-        nanos: u64,
-    ) {
+    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], times: &Histogram, nanos: u64) {
         let bucket = format!("{name}_bucket");
         let steps = times.cumulative_us();
         for power in BUCKET_POWERS {
@@ -175,7 +189,11 @@ impl Page {
             self.sample("kvns_keys_total", &labels, space.keys as f64);
         }
         let name = "kvns_memory_used_bytes";
-        self.family(name, gauge, "Bytes of a namespace, counted as its limit counts them.");
+        self.family(
+            name,
+            gauge,
+            "Bytes of a namespace, counted as its limit counts them.",
+        );
         for space in &spaces {
             self.sample(name, &[("namespace", &*space.name)], space.bytes as f64);
         }
@@ -188,12 +206,20 @@ impl Page {
         self.family(name, gauge, "The memory limit in bytes; 0 is none.");
         self.sample(name, &[], limit as f64);
         let name = "kvns_evictions_total";
-        self.family(name, counter, "Keys of a namespace that were deleted to make room.");
+        self.family(
+            name,
+            counter,
+            "Keys of a namespace that were deleted to make room.",
+        );
         for space in &spaces {
             self.sample(name, &[("namespace", &*space.name)], space.evicted as f64);
         }
         let name = "kvns_ear_evictions_total";
-        self.family(name, counter, "Keys that were deleted because they had been read.");
+        self.family(
+            name,
+            counter,
+            "Keys that were deleted because they had been read.",
+        );
         let swept: u64 = spaces.iter().map(|space| space.swept).sum();
         self.sample(name, &[], swept as f64);
         for space in &spaces {
@@ -292,7 +318,8 @@ mod tests {
             } else if !line.starts_with('#') {
                 let name = name_of(line);
                 let part = name.strip_prefix(family);
-                let is_part = part.is_some_and(|it| ["", "_bucket", "_sum", "_count"].contains(&it));
+                let is_part =
+                    part.is_some_and(|it| ["", "_bucket", "_sum", "_count"].contains(&it));
                 assert!(is_part, "{line} under {family}");
                 let value = line.rsplit(' ').next().unwrap();
                 assert!(value.parse::<f64>().is_ok(), "{line}");

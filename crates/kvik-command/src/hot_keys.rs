@@ -344,7 +344,11 @@ impl KeyWalk {
     pub fn sizes(&self, prefix: &[u8]) -> Option<PrefixSizes> {
         let state = self.0.lock();
         let found = state.last.as_ref()?;
-        found.prefixes.iter().find(|it| it.prefix == prefix).cloned()
+        found
+            .prefixes
+            .iter()
+            .find(|it| it.prefix == prefix)
+            .cloned()
     }
 
     /// Begins anew.

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod awaiting;
+pub mod blocking;
 pub mod client;
 pub mod command_log;
 mod ctx;
@@ -15,9 +16,10 @@ pub mod declare;
 mod engine;
 mod error;
 pub mod eviction;
-pub mod exposition;
 mod expiry;
+pub mod exposition;
 pub mod family;
+pub mod feed;
 pub mod gate;
 pub mod glob;
 pub mod histogram;
@@ -42,12 +44,13 @@ pub mod session;
 mod settings;
 pub mod stats;
 mod sync;
+pub mod tracking;
 
 pub use ctx::Ctx;
 pub use declare::{Command, table};
 pub use engine::Engine;
-pub use eviction::EvictionPolicy;
 pub use error::{Error, ErrorText};
+pub use eviction::EvictionPolicy;
 pub use expiry::ExpiryLag;
 pub use gate::Gate;
 pub use host::Host;

@@ -15,6 +15,7 @@ use crate::pubsub::Hearing;
 use crate::stats::Totals;
 use crate::{REDIS_VERSION, VERSION};
 use kvik_store::{HeldMemory, Sizes};
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A section of INFO.
@@ -243,6 +244,10 @@ fn number(n: u64) -> Option<Cow<'static, str>> {
     Some(n.to_string().into())
 }
 
+fn count(of: &AtomicUsize) -> Option<Cow<'static, str>> {
+    number(of.load(Relaxed) as u64)
+}
+
 fn text(text: impl Into<Cow<'static, str>>) -> Option<Cow<'static, str>> {
     Some(text.into())
 }
@@ -351,8 +356,11 @@ metrics! {
     Clients {
         "connected_clients", "Clients connected.", |look| number(look.engine.clients.len() as u64);
         "maxclients", "Clients that may be connected.", |look| look.fact("maxclients");
-        "blocked_clients", "Clients waiting in a blocking command.", |_| number(0);
+        "blocked_clients", "Clients waiting in a blocking command.", |look| count(&look.engine.blocked.clients);
+        "tracking_clients", "Clients that keep copies of keys and are told when one is stale.", |look| number(look.engine.tracking.clients() as u64);
         "watching_clients", "Clients that watch keys.", |look| number(look.transactions.watching as u64);
+        "total_blocking_keys", "Keys that clients wait for.", |look| count(&look.engine.blocked.keys);
+        "total_blocking_keys_on_nokey", "Keys that clients wait for, of which they also hear when they are gone.", |look| count(&look.engine.blocked.no_keys);
         "pubsub_clients", "Clients that listen to channels.", |look| number(look.listening as u64);
         "total_watched_keys", "Keys watched.", |look| number(look.transactions.watched as u64);
         "clients_in_multi", "Clients that queue a transaction.", |look| number(look.transactions.queueing as u64);
@@ -542,6 +550,9 @@ metrics! {
         "current_eviction_exceeded_time", "Milliseconds since that is so; 0 while it is not.", |look| {
             number(look.engine.exceedance.current_ms(look.now_us))
         };
+        "evicted_clients" as Counter, "Clients disconnected because all together used more than maxmemory-clients.", |look| {
+            number(look.totals.evicted_clients)
+        };
         "keyspace_hits" as Counter, "Reads that found their key.", |look| number(look.totals.hits);
         "keyspace_misses" as Counter, "Reads that did not.", |look| number(look.totals.misses);
         "migrate_cached_sockets", "Sockets kept open for MIGRATE, which there is not.", |_| number(0);
@@ -554,6 +565,9 @@ metrics! {
         "pubsubshard_channels", "Shard channels that somebody listens to.", |look| {
             number(look.engine.pubsub.count(Hearing::ShardChannel) as u64)
         };
+        "tracking_total_keys", "Keys of which clients keep copies, as far as they are told by key.", |look| number(look.engine.tracking.keys() as u64);
+        "tracking_total_items", "Pairs of such a key and a client.", |look| number(look.engine.tracking.items() as u64);
+        "tracking_total_prefixes", "Prefixes of keys whose changes clients are told of.", |look| number(look.engine.tracking.prefixes() as u64);
         "deferred_commands" as Counter, "Times a command was put off because its keys were in use.", |look| number(look.totals.deferred);
         "total_error_replies" as Counter, "Error replies.", |look| number(look.totals.errors);
         "client_query_buffer_limit_disconnections" as Counter, "Clients closed for their unfinished input.", |look| {

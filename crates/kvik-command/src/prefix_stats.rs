@@ -93,7 +93,10 @@ mod tests {
         configure(&stats, &["user:", "user:admin:", "user:"]);
         assert_eq!(stats.all().len(), 2);
         let counted = |key: &[u8]| stats.of_key(key).map(|it| it.prefix.clone());
-        assert_eq!(counted(b"user:admin:1").as_deref(), Some(&b"user:admin:"[..]));
+        assert_eq!(
+            counted(b"user:admin:1").as_deref(),
+            Some(&b"user:admin:"[..])
+        );
         assert_eq!(counted(b"user:7").as_deref(), Some(&b"user:"[..]));
         assert_eq!(counted(b"other"), None);
         stats.of_key(b"user:7").unwrap().hits.fetch_add(3, Relaxed);

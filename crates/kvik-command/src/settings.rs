@@ -51,6 +51,8 @@ pub struct Settings {
     pub lfu_log_factor: AtomicU64,
     /// `lfu-decay-time`, in minutes.
     pub lfu_decay_minutes: AtomicU64,
+    /// Keys tracked for the caches of clients at most (`tracking-table-max-keys`); 0 for no limit.
+    pub tracking_table_max_keys: AtomicU64,
     /// The events that somebody wants to hear of, as bits: see [`Self::wanted_events`].
     pub(crate) wanted_events: AtomicU32,
     /// The events and channels of `notify-keyspace-events`, as bits of [`EventClasses`].
@@ -91,6 +93,7 @@ impl Default for Settings {
             eviction_tenacity: AtomicU64::new(10),
             lfu_log_factor: AtomicU64::new(10),
             lfu_decay_minutes: AtomicU64::new(1),
+            tracking_table_max_keys: AtomicU64::new(1_000_000),
             wanted_events: AtomicU32::new(0),
             notified_events: AtomicU32::new(0),
             rdb_compression: AtomicBool::new(true),

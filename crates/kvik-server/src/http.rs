@@ -262,13 +262,17 @@ mod tests {
         let db = Db::memory();
         let server = server(&db);
         assert!(get(&server, "/").starts_with("HTTP/1.1 404 "));
-        let post = "POST /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        let post =
+            "POST /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
         let response = ask(&server, post);
         assert!(response.starts_with("HTTP/1.1 405 "), "{response}");
         assert!(response.contains("allow: GET, HEAD\r\n"));
         assert!(ask(&server, "*1\r\n$4\r\nPING\r\n").starts_with("HTTP/1.1 400 "));
         let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(MOST_HEAD_BYTES * 2));
         let response = ask(&server, &long);
-        assert!(response.is_empty() || response.starts_with("HTTP/1.1 4"), "{response}");
+        assert!(
+            response.is_empty() || response.starts_with("HTTP/1.1 4"),
+            "{response}"
+        );
     }
 }

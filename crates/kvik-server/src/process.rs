@@ -54,7 +54,9 @@ fn container_limit(groups: &str, read: impl Fn(&str) -> String) -> Option<u64> {
         }
     }
     // Without a limit the files say "max" or a number beyond every machine.
-    let limits = files.iter().filter_map(|file| read(file).trim().parse().ok());
+    let limits = files
+        .iter()
+        .filter_map(|file| read(file).trim().parse().ok());
     limits.filter(|&limit: &u64| limit < 1 << 60).min()
 }
 
@@ -135,7 +137,10 @@ mod tests {
             _ => String::new(),
         };
         assert_eq!(container_limit("0::/pods/one\n", read), Some(1 << 30));
-        assert_eq!(container_limit("5:cpu,memory:/a/b\n0::/\n", read), Some(2048));
+        assert_eq!(
+            container_limit("5:cpu,memory:/a/b\n0::/\n", read),
+            Some(2048)
+        );
         assert_eq!(container_limit("", read), None);
     }
 

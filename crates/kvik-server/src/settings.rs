@@ -40,7 +40,12 @@ pub(crate) fn obey(config: &Config, db: &Db) {
 pub(crate) fn tell_threads(config: &Config, front: &Arc<Front>) {
     let front: Weak<Front> = Arc::downgrade(front);
     config.on_change(
-        &[Key::Timeout, Key::ClientOutputBufferLimit],
+        &[
+            Key::Timeout,
+            Key::ClientOutputBufferLimit,
+            Key::Maxmemory,
+            Key::MaxmemoryClients,
+        ],
         move |_, _| {
             if let Some(front) = front.upgrade() {
                 front.attend_all();

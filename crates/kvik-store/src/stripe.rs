@@ -204,10 +204,10 @@ impl Stripe {
         self.interests.take_changed()
     }
 
-    /// Reports every change of any key from here on, or only those of
-    /// [tracked](crate::Guard::track) ones.
-    pub fn report_changes(&mut self, all: bool) {
-        self.interests.report_all(all);
+    /// Reports one of the [tracked](crate::Guard::track) keys as if it had changed. Says whether
+    /// there was one.
+    pub fn evict_tracked(&mut self, random: u64) -> bool {
+        self.interests.evict_tracked(random)
     }
 
     /// Whether a waiter needs other stripes to be served.
@@ -216,8 +216,9 @@ impl Stripe {
         self.interests.is_reaching()
     }
 
-    /// Adds the stripes that waiters of a key, in whichever keyspace, need beside this one.
-    pub fn add_reaches(&self, key: &[u8], stripes: &mut Vec<u16>) {
+    /// Adds the stripes that waiters need beside this one: those of a key, in whichever keyspace,
+    /// or of all keys.
+    pub fn add_reaches(&self, key: Option<&[u8]>, stripes: &mut Vec<u16>) {
         self.interests.add_reaches(key, stripes);
     }
 
@@ -272,6 +273,16 @@ impl Stripe {
         if let Some(Some(keyspace)) = keyspace
             && keyspace.bytes() > 0
         {
+            if self.heap.journals.undo.is_some() && self.empty_recorded(id) {
+                return;
+            }
+            self.empty(id);
+        }
+    }
+
+    /// Takes a keyspace's contents out, to be freed in slices or kept until they are in an image.
+    fn empty(&mut self, id: KeyspaceId) {
+        if let Some(Some(keyspace)) = self.keyspaces.get_mut(id.0 as usize) {
             if Self::keep_for_image(&mut self.kept, keyspace) {
                 return;
             }
@@ -280,10 +291,22 @@ impl Stripe {
         }
     }
 
+    /// The same for contents that are out of their place.
+    pub(crate) fn let_go(&mut self, mut contents: Box<Keyspace>) {
+        if !Self::keep_for_image(&mut self.kept, &mut contents) {
+            self.detached.push(contents.detach());
+        }
+    }
+
+    pub(crate) fn numbered_mut(&mut self, number: u32) -> Option<&mut Keyspace> {
+        self.keyspaces.get_mut(number as usize)?.as_deref_mut()
+    }
+
     /// Exchanges the contents of two keyspaces.
     pub(crate) fn swap(&mut self, a: KeyspaceId, b: KeyspaceId) {
         self.reach_keyspace(a);
         self.reach_keyspace(b);
+        self.record_swap(a, b);
         if let Ok([Some(a), Some(b)]) = self
             .keyspaces
             .get_disjoint_mut([a.0 as usize, b.0 as usize])
@@ -310,7 +333,8 @@ impl Stripe {
     #[cold]
     fn add_keyspace(&mut self, index: usize) {
         let noted = self.totals.of_keyspace(index);
-        let keyspace = Box::new(Keyspace::noting(noted));
+        let mut keyspace = Box::new(Keyspace::noting(noted));
+        keyspace.number = index as u32;
         self.shared.show(index, keyspace.table.root());
         if index >= self.keyspaces.len() {
             self.keyspaces.resize_with(index + 1, || None);

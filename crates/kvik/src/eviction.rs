@@ -12,8 +12,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use kvik_command::stats::ThreadStats;
 use kvik_command::Random;
+use kvik_command::stats::ThreadStats;
 use kvik_log::Unit;
 use kvik_store::{EvictionOrder, EvictionRound, EvictionRules, KeyspaceId, Mode};
 

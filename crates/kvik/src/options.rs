@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use kvik_command::{EvictionPolicy, Host, Settings};
 use kvik_command::persistence::FsyncPolicy;
+use kvik_command::{EvictionPolicy, Host, Settings};
 use kvik_log::{Disk, SystemDisk};
 
 use crate::clock::Clock;
@@ -77,8 +77,8 @@ impl Options {
         }
     }
 
-    /// Bytes that keys and their tables may take, and how room is made at that limit; 0 is no limit,
-    /// which is the default.
+    /// Bytes that keys and their tables may take, and how room is made at that limit; 0 is no
+    /// limit, which is the default.
     ///
     /// ```
     /// use kvik::EvictionPolicy;

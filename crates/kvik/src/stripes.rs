@@ -331,6 +331,27 @@ impl Held<'_> {
         self.stripe.next_due().0
     }
 
+    /// Whether a waiter needs other stripes to be served.
+    #[inline]
+    pub(crate) fn is_reaching(&self) -> bool {
+        self.stripe.is_reaching()
+    }
+
+    /// Whether waiters of a key need other stripes than this one.
+    #[cold]
+    pub(crate) fn needs_others(&self, key: &[u8]) -> bool {
+        let mut reaches = Vec::new();
+        self.add_reaches(key, &mut reaches);
+        reaches
+            .iter()
+            .any(|&index| usize::from(index) != self.index)
+    }
+
+    /// Adds the stripes that waiters of a key need beside this one.
+    pub(crate) fn add_reaches(&self, key: &[u8], stripes: &mut Vec<u16>) {
+        self.stripe.add_reaches(Some(key), stripes);
+    }
+
     /// Whether a key with waiters is ready, or a change is to be reported.
     #[inline]
     pub(crate) fn has_news(&self) -> bool {
@@ -455,12 +476,36 @@ impl HeldMany<'_> {
         first.stripe.take_ready()
     }
 
+    /// Visits every stripe.
+    pub(crate) fn visit(&mut self, visit: &mut dyn FnMut(&mut Stripe)) {
+        self.held
+            .iter_mut()
+            .for_each(|held| visit(held.stripe_mut()));
+    }
+
     /// Takes the keys whose changes are reported, stripe by stripe.
     pub(crate) fn take_changed(&mut self) -> Vec<ChangedKey> {
         let with_news = self.held.iter_mut().filter(|held| held.has_news());
         with_news
             .flat_map(|held| held.stripe.take_changed())
             .collect()
+    }
+
+    /// Whether a waiter needs other stripes to be served than that of its key.
+    pub(crate) fn is_reaching(&self) -> bool {
+        self.held.iter().any(Held::is_reaching)
+    }
+
+    /// Adds the stripes that waiters of a key of one of these stripes need.
+    pub(crate) fn add_reaches(&self, index: usize, key: &[u8], stripes: &mut Vec<u16>) {
+        self.held[self.find(index)].add_reaches(key, stripes);
+    }
+
+    /// Adds the stripes that any waiters of one of these stripes need.
+    pub(crate) fn add_all_reaches(&self, index: usize, stripes: &mut Vec<u16>) {
+        self.held[self.find(index)]
+            .stripe
+            .add_reaches(None, stripes);
     }
 
     fn find(&self, index: usize) -> usize {

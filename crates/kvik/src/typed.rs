@@ -12,7 +12,8 @@ use std::time::Duration;
 use kvik_command::Error;
 use kvik_log::Unit;
 use kvik_store::{
-    AccessPolicy, Expiry, Glance, Guard, IntText, Key, KeyspaceId, NewString, NoEffects, TextRef, WrongKind,
+    AccessPolicy, Expiry, Glance, Guard, IntText, Key, KeyspaceId, NewString, NoEffects, TextRef,
+    WrongKind,
 };
 
 use crate::db::Db;

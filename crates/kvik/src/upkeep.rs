@@ -145,6 +145,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         if now_ms >= next_sample_ms {
             shared.sample(now_ms);
             free(shared);
+            forget_tracked(shared, &mut unit);
             walk::go_on(shared);
             next_sample_ms = now_ms + LONGEST_MS;
         }
@@ -245,6 +246,38 @@ impl Shared {
         let now_ms = self.clock.now_us() / 1000;
         let scope = self.engine.pause.scope(now_ms);
         self.is_follower() || scope.is_some_and(|scope| scope >= PauseScope::Writes)
+    }
+}
+
+/// Tracks fewer keys for the caches of clients when there are more than the limit says: it was
+/// lowered, since whoever adds a key keeps to it.
+fn forget_tracked(shared: &Shared, unit: &mut Unit) {
+    let engine = &shared.engine;
+    let is_too_large = || engine.tracking.is_too_large(&engine.settings);
+    for index in 0..shared.stripes.len() {
+        while is_too_large() {
+            let Ok(held) = shared.stripes.lock(index, Patience::Wait) else {
+                break;
+            };
+            let terms = Terms {
+                shared,
+                unit,
+                now_us: shared.clock.now_us(),
+                actor: Actor::Observer,
+            };
+            let excess = engine.tracking.excess(&engine.settings);
+            let share = excess.div_ceil(shared.stripes.len() - index);
+            let random = shared.clock.now_us();
+            let (found, _) = Section::run(terms, held, Reach::Nothing, |_, held| {
+                let stripe = held.stripe(index);
+                let seeds = (0..share.min(SLICE) as u64).map(|it| random.wrapping_mul(2 * it + 1));
+                seeds.filter(|seed| stripe.evict_tracked(*seed)).count()
+            });
+            if found < SLICE {
+                break;
+            }
+            shared.stripes.give_way(index);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod config;
 mod connection;
 mod deadline;
 mod debug;
+mod feed;
 mod geo;
 mod hash;
 mod hyperloglog;
@@ -46,6 +47,7 @@ pub fn commands() -> Vec<Row> {
         config::rows(),
         connection::rows(),
         debug::rows(),
+        feed::rows(),
         geo::rows(),
         hash::rows(),
         hyperloglog::rows(),

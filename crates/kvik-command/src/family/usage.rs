@@ -23,7 +23,9 @@ pub(super) fn rows() -> Vec<Row> {
     vec![
         command("HOTKEYS", "[COUNT count]", hotkeys)
             .complexity("O(T) where T is the number of threads")
-            .about("Returns the keys that are used most at present, from a sample of all commands."),
+            .about(
+                "Returns the keys that are used most at present, from a sample of all commands.",
+            ),
         command("BIGKEYS", "[COUNT count]", bigkeys)
             .complexity("O(1)")
             .about("Returns the largest keys, as a walk in the background finds them."),

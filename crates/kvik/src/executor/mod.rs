@@ -11,16 +11,20 @@
 //! | do in slices what has to be done before it | `slices` |
 //! | run its handler in a [section](crate::section) | `run`, `shared_read` |
 //! | count and time it | `timing` |
+//! | lock what waiters of its keys need | `reaching` |
+//! | end the wait of a blocked client | `blocking` |
 //!
 //! EXEC (`exec`) is all of that for the queue of a transaction. The state of the thread is in
 //! `work`. Nothing of a command has happened to the store when it is put off ([`Outcome`]): the
 //! caller offers it again later.
 
+mod blocking;
 mod call;
 mod exec;
 mod gate;
 mod lookup;
 mod plan;
+mod reaching;
 mod room;
 mod route;
 mod run;
@@ -31,6 +35,7 @@ mod work;
 
 use std::sync::Arc;
 
+use kvik_command::blocking::Ending;
 use kvik_command::declare::{Command, Flags};
 use kvik_command::hot_keys::INTERVAL;
 use kvik_command::session::Replies;
@@ -68,6 +73,10 @@ pub enum Outcome {
     /// The log has no room for what it may write. It has done nothing; offer it again when the log
     /// has written some.
     LogFull,
+    /// It waits for its keys, until this time in milliseconds since the epoch. It has run, and is
+    /// not offered again; the session runs nothing else until [`Executor::end_wait`] or
+    /// [`Executor::answer_wait`].
+    Blocked(u64),
     /// Clients are paused until this time, in milliseconds since the epoch. Nothing has happened.
     Paused(u64),
 }
@@ -98,6 +107,8 @@ impl Executor {
             actor: Actor::Client,
             left_until_us: 0,
             lsn: Lsn::ZERO,
+            keeps_failure: false,
+            failure: None,
         };
         Self {
             shared,
@@ -208,6 +219,9 @@ impl Executor {
         if session.released.is_some() {
             self.release(session);
         }
+        if session.tracking.is_chosen && outcome == Outcome::Done {
+            end_choice(session, prepared.command());
+        }
         outcome
     }
 
@@ -242,13 +256,29 @@ impl Executor {
         args: Args<'_>,
         out: &mut Output,
     ) -> Outcome {
-        if command.flags().contains(Flags::WAITS)
-            && let Some(until_ms) = self.work.wait(&self.shared, session, command, args)
-        {
+        let call = Call::of(command, args, &prepared);
+        if command.flags().intersects(Flags::WAITS | Flags::BLOCKING) {
+            return self.dispatch_patiently(session, &call, out);
+        }
+        self.dispatch(session, &call, out)
+    }
+
+    /// The same for a command that may wait: for files before it runs, or for its keys.
+    #[inline(never)]
+    fn dispatch_patiently(
+        &mut self,
+        session: &mut Session,
+        call: &Call<'_>,
+        out: &mut Output,
+    ) -> Outcome {
+        if let Some(until_ms) = self.work.wait(&self.shared, session, call) {
             return Outcome::Paused(until_ms);
         }
-        let call = Call::of(command, args, &prepared);
-        self.dispatch(session, &call, out)
+        let outcome = self.dispatch(session, call, out);
+        match &session.blocked {
+            Some(blocked) if outcome == Outcome::Done => Outcome::Blocked(blocked.until_ms),
+            _ => outcome,
+        }
     }
 
     /// Answers a command that may not run.
@@ -265,12 +295,19 @@ impl Executor {
 
     /// Ends a session: its client is gone.
     pub fn end(&mut self, session: &mut Session) {
+        self.end_wait(session, Ending::Gone, &mut Output::new());
         session.take_transaction();
         session.unwatch();
         self.release(session);
-        self.shared.engine.pubsub.unsubscribe_all(session);
+        session.feed_wait = None;
+        let engine = &self.shared.engine;
+        if session.feed_subscribed {
+            engine.feed().unsubscribe(session.client.id);
+        }
+        engine.tracking.stop(session, &engine.settings);
+        engine.pubsub.unsubscribe_all(session);
         session.rings.ring();
-        self.shared.engine.clients.remove(session.client.id);
+        engine.clients.remove(session.client.id);
     }
 
     /// Tells the keys of a watch that it has ended.
@@ -291,6 +328,15 @@ impl Executor {
                 }
             });
         });
+    }
+}
+
+/// Ends CLIENT CACHING, which holds for one command, or for a transaction.
+#[cold]
+fn end_choice(session: &mut Session, command: Option<&Command>) {
+    let is_client = command.is_some_and(|command| command.name().starts_with("CLIENT"));
+    if !is_client && session.transaction.is_none() {
+        session.tracking.is_chosen = false;
     }
 }
 

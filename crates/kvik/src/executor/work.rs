@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use kvik_command::Random;
 use kvik_command::hot_keys::KeySketch;
 use kvik_command::stats::ThreadStats;
+use kvik_command::{Error, Random};
 use kvik_log::{Lsn, Unit};
 use parking_lot::Mutex;
 
@@ -31,6 +31,9 @@ pub(super) struct Work {
     pub(super) left_until_us: u64,
     /// How far the log has to be on disk before the output since the last look may be told.
     pub(super) lsn: Lsn,
+    /// Whether the error of a command is kept that fails.
+    pub(super) keeps_failure: bool,
+    pub(super) failure: Option<Error>,
 }
 
 /// Calls that have been counted but not timed yet.

@@ -33,12 +33,16 @@ fn run(db: &Db, line: &str) -> Value {
 }
 
 fn is_oom(reply: &Value) -> bool {
-    reply.as_error().is_some_and(|error| format!("{error}") == OOM)
+    reply
+        .as_error()
+        .is_some_and(|error| format!("{error}") == OOM)
 }
 
 fn exists(db: &Db, key: &str) -> bool {
     // Not an access.
-    run(db, &format!("OBJECT ENCODING {key}")).as_bytes().is_some()
+    run(db, &format!("OBJECT ENCODING {key}"))
+        .as_bytes()
+        .is_some()
 }
 
 #[test]
@@ -74,7 +78,13 @@ fn without_eviction_only_what_grows_is_refused() {
     };
     assert!(is_oom(&refused), "{refused:?}");
     assert!(n > 2000);
-    for line in ["SET new v", "LPUSH list a", "INCR n", "APPEND key:1 more", "HSET h f v"] {
+    for line in [
+        "SET new v",
+        "LPUSH list a",
+        "INCR n",
+        "APPEND key:1 more",
+        "HSET h f v",
+    ] {
         // Small ones may still fit; what does not fit is refused for its size.
         let long = "x".repeat(70_000);
         assert!(is_oom(&run(&db, &format!("{line}{long}"))), "{line}");
@@ -104,7 +114,10 @@ fn a_transaction_is_refused_as_a_whole() {
     assert_eq!(client.run(&["SET", "b", &more]).as_str(), Some("QUEUED"));
     let reply = client.run(&["EXEC"]);
     let text = format!("{}", reply.as_error().unwrap());
-    assert_eq!(text, format!("EXECABORT Transaction discarded because of: {OOM}"));
+    assert_eq!(
+        text,
+        format!("EXECABORT Transaction discarded because of: {OOM}")
+    );
     assert!(!exists(&db, "a"));
     client.run(&["MULTI"]);
     client.run(&["DEL", "full"]);
@@ -124,7 +137,11 @@ fn volatile_policies_without_candidates_refuse() {
         ok(&run(&db, &format!("SET volatile {:0200} EX 1000", 1)));
         let filled = (0..1000).find(|n| is_oom(&run(&db, &format!("SET more:{n} {n:0200}"))));
         assert!(filled.is_some(), "{policy:?}");
-        assert_eq!((evicted(&db), exists(&db, "volatile")), (1, false), "{policy:?}");
+        assert_eq!(
+            (evicted(&db), exists(&db, "volatile")),
+            (1, false),
+            "{policy:?}"
+        );
     }
 }
 
@@ -133,9 +150,15 @@ fn volatile_policies_without_candidates_refuse() {
 fn survivors(policy: EvictionPolicy, used: impl Fn(&Db, u32)) -> (usize, usize) {
     let (options, now) = manual();
     let db = Db::in_memory(options.stripes(4).seed(3).max_memory(LIMIT, policy));
-    db.engine().settings.eviction_samples.store(10, Ordering::Relaxed);
+    db.engine()
+        .settings
+        .eviction_samples
+        .store(10, Ordering::Relaxed);
     let write = |name: &str, n: u32| {
-        ok(&run(&db, &format!("SET {name}:{n} {n:0300} EX {}", 100_000 + n)));
+        ok(&run(
+            &db,
+            &format!("SET {name}:{n} {n:0300} EX {}", 100_000 + n),
+        ));
         now.fetch_add(10_000, Ordering::Release);
     };
     (0..4000).for_each(|n| write("key", n));
@@ -173,7 +196,10 @@ fn keys_that_are_changed_stay_and_reading_does_not_help() {
     for policy in [EvictionPolicy::AllkeysLrm, EvictionPolicy::VolatileLrm] {
         let append = |db: &Db, n: u32| drop(run(db, &format!("SETRANGE key:{n} 0 x")));
         let (changed, others) = survivors(policy, append);
-        assert!(changed > 900 && others < 700, "{policy:?}: {changed} {others}");
+        assert!(
+            changed > 900 && others < 700,
+            "{policy:?}: {changed} {others}"
+        );
         let get = |db: &Db, n: u32| drop(run(db, &format!("GET key:{n}")));
         let (read, others) = survivors(policy, get);
         assert!(read.abs_diff(others) < 150, "{policy:?}: {read} {others}");
@@ -182,7 +208,11 @@ fn keys_that_are_changed_stay_and_reading_does_not_help() {
 
 #[test]
 fn a_scan_does_not_drive_out_what_is_in_use() {
-    let db = Db::in_memory(Options::default().stripes(4).max_memory(LIMIT, EvictionPolicy::S3Fifo));
+    let db = Db::in_memory(
+        Options::default()
+            .stripes(4)
+            .max_memory(LIMIT, EvictionPolicy::S3Fifo),
+    );
     let set = |name: &str, n: u32| ok(&run(&db, &format!("SET {name}:{n} {n:0300}")));
     // Enough for the queues to be in use.
     (0..8000).for_each(|n| set("old", n));
@@ -199,7 +229,9 @@ fn a_scan_does_not_drive_out_what_is_in_use() {
             run(&db, &format!("GET hot:{}", n / 4 % 500));
         }
     }
-    let hot = (0..500).filter(|n| exists(&db, &format!("hot:{n}"))).count();
+    let hot = (0..500)
+        .filter(|n| exists(&db, &format!("hot:{n}")))
+        .count();
     assert!(hot > 450, "{hot}");
 }
 
@@ -249,7 +281,11 @@ fn evictions_are_effects() {
             run(&db, &format!("SADD set:{} {n}", n % 50));
         }
         assert!(evicted(&db) > 0, "{policy:?}");
-        assert_eq!(run(&db, "DEBUG DIGEST"), run(&mirror, "DEBUG DIGEST"), "{policy:?}");
+        assert_eq!(
+            run(&db, "DEBUG DIGEST"),
+            run(&mirror, "DEBUG DIGEST"),
+            "{policy:?}"
+        );
     }
 }
 
@@ -258,7 +294,10 @@ fn a_lower_limit_is_obeyed_without_a_write() {
     let db = Db::in_memory(Options::default().max_memory(8 << 20, EvictionPolicy::AllkeysLru));
     (0..20_000).for_each(|n| ok(&run(&db, &format!("SET key:{n} {n:0200}"))));
     assert_eq!(evicted(&db), 0);
-    db.engine().settings.maxmemory.store(LIMIT, Ordering::Relaxed);
+    db.engine()
+        .settings
+        .maxmemory
+        .store(LIMIT, Ordering::Relaxed);
     db.memory_settings_changed();
     // The upkeep thread does it; how long that takes is not the question.
     while held(&db) > LIMIT + ONE_MORE {
@@ -311,5 +350,8 @@ fn what_was_evicted_stays_away_after_a_restart() {
     assert!(evicted(&db) > 0);
     drop(db);
     let db = Db::open(options).unwrap();
-    assert_eq!((run(&db, "DBSIZE"), run(&db, "DEBUG DIGEST")), (keys, digest));
+    assert_eq!(
+        (run(&db, "DBSIZE"), run(&db, "DEBUG DIGEST")),
+        (keys, digest)
+    );
 }

@@ -71,7 +71,11 @@ pub(super) fn measure(subject: &Subject<'_>) -> anyhow::Result<Vec<Reading>> {
     };
     Ok(vec![
         reading("SET -P16", load.cpu_us_per_op, "us"),
-        reading("resident by limit", resident as f64 / limit_bytes as f64, ""),
+        reading(
+            "resident by limit",
+            resident as f64 / limit_bytes as f64,
+            "",
+        ),
         reading("longest PING", longest_ms, "ms"),
     ])
 }

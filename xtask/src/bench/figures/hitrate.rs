@@ -22,7 +22,11 @@ const SKEW: f64 = 1.0;
 const SHIFTS: usize = 4;
 
 const POLICIES: [&str; 3] = ["allkeys-lru", "allkeys-lfu", "s3fifo"];
-const TRACES: [(&str, fn(&mut Trace, usize) -> u64); 4] = [
+
+/// Draws the next key of a trace, of so many steps.
+type Draw = fn(&mut Trace, usize) -> u64;
+
+const TRACES: [(&str, Draw); 4] = [
     ("zipf", Trace::zipf),
     ("loop", Trace::round),
     ("scan", Trace::scan),
@@ -93,7 +97,9 @@ fn limit(client: &mut Client, keys: usize) -> anyhow::Result<()> {
     }
     let info = client.call(&["INFO", "memory"])?;
     let info = String::from_utf8_lossy(info.as_bytes().unwrap_or_default());
-    let used = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
+    let used = info
+        .lines()
+        .find_map(|line| line.strip_prefix("used_memory:"));
     let used = used.context("INFO says how much memory is used")?;
     let used = used.trim().to_owned();
     set(client, "maxmemory", &used)?;
