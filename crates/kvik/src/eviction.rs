@@ -55,7 +55,7 @@ pub(crate) struct RoomMaker<'a> {
 }
 
 /// The outcome of trying one stripe.
-enum Step {
+enum RoomStep {
     Progress,
     Busy,
     Nothing,
@@ -101,9 +101,9 @@ impl Shared {
             // What seemed to be still to free was something else: then keys have to go.
             let frees_first = in_vain < self.stripes.len();
             match self.try_stripe((index, excess, frees_first), rules.as_ref(), maker) {
-                Step::Progress => (in_vain, is_busy) = (0, false),
-                Step::Busy => (in_vain, is_busy) = (in_vain + 1, true),
-                Step::Nothing => in_vain += 1,
+                RoomStep::Progress => (in_vain, is_busy) = (0, false),
+                RoomStep::Busy => (in_vain, is_busy) = (in_vain + 1, true),
+                RoomStep::Nothing => in_vain += 1,
             }
             if in_vain > 2 * self.stripes.len() {
                 return if is_busy { Room::Later } else { Room::None };
@@ -151,16 +151,16 @@ impl Shared {
         (index, excess, frees_first): (usize, u64, bool),
         rules: Option<&EvictionRules>,
         maker: &mut RoomMaker<'_>,
-    ) -> Step {
+    ) -> RoomStep {
         let totals = &self.engine.totals;
         if totals.doomed_in(index) > 0 {
             let step = self.reclaim_in(index, maker.patience);
-            if !matches!(step, Step::Nothing) {
+            if !matches!(step, RoomStep::Nothing) {
                 return step;
             }
         }
         let Some(rules) = rules else {
-            return Step::Nothing;
+            return RoomStep::Nothing;
         };
         let sizes = totals.in_stripe(index, rules.keyspace);
         let candidates = match rules.volatile {
@@ -169,7 +169,7 @@ impl Shared {
         };
         // What is doomed elsewhere is to be freed before any key is evicted.
         if candidates == 0 || frees_first && totals.memory().doomed() >= excess {
-            return Step::Nothing;
+            return RoomStep::Nothing;
         }
         if rules.order == EvictionOrder::Ttl {
             // The next key to expire may be in another stripe.
@@ -179,9 +179,9 @@ impl Shared {
         self.evict_in((index, excess + ahead, KEYS_AT_ONCE), rules, maker)
     }
 
-    fn reclaim_in(&self, index: usize, patience: Patience) -> Step {
+    fn reclaim_in(&self, index: usize, patience: Patience) -> RoomStep {
         let Ok(mut held) = self.stripes.lock(index, patience) else {
-            return Step::Busy;
+            return RoomStep::Busy;
         };
         let stripe = held.stripe_mut();
         let before = stripe.held_bytes();
@@ -191,8 +191,8 @@ impl Shared {
         drop(held);
         drop(garbage);
         match left < before {
-            true => Step::Progress,
-            false => Step::Nothing,
+            true => RoomStep::Progress,
+            false => RoomStep::Nothing,
         }
     }
 
@@ -201,9 +201,9 @@ impl Shared {
         (index, bytes, most): (usize, u64, usize),
         rules: &EvictionRules,
         maker: &mut RoomMaker<'_>,
-    ) -> Step {
+    ) -> RoomStep {
         let Ok(held) = self.stripes.lock(index, maker.patience) else {
-            return Step::Busy;
+            return RoomStep::Busy;
         };
         let terms = Terms {
             shared: self,
@@ -221,11 +221,11 @@ impl Shared {
             })
         });
         if done.keys == 0 {
-            return Step::Nothing;
+            return RoomStep::Nothing;
         }
         maker.stats.totals.evicted.add(done.keys as u64);
         maker.stats.totals.changes.add(done.keys as u64);
-        Step::Progress
+        RoomStep::Progress
     }
 
     /// For how long a thread that serves clients makes room before it serves others, in
