@@ -133,7 +133,7 @@ fn volatile_policies_without_candidates_refuse() {
         assert!(refused.is_some(), "{policy:?}");
         assert_eq!(evicted(&db), 0, "{policy:?}");
         // One that expires makes room, and goes itself when the next one comes.
-        run(&db, "DEL key:1 key:2 key:3");
+        (0..100).for_each(|n| drop(run(&db, &format!("DEL key:{n}"))));
         ok(&run(&db, &format!("SET volatile {:0200} EX 1000", 1)));
         let filled = (0..1000).find(|n| is_oom(&run(&db, &format!("SET more:{n} {n:0200}"))));
         assert!(filled.is_some(), "{policy:?}");
