@@ -84,6 +84,7 @@ pub struct Client {
     pub thread: AtomicU16,
     names: RwLock<Names>,
     killed: AtomicBool,
+    leaving: AtomicBool,
     mailbox: Arc<dyn Mailbox>,
     /// Where messages of channels reach it, while a thread serves it.
     seat: Mutex<Option<Seat>>,
@@ -169,6 +170,7 @@ impl Client {
                 ..Names::default()
             }),
             killed: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             mailbox: origin.mailbox,
             seat: Mutex::new(None),
         }
@@ -196,6 +198,16 @@ impl Client {
             self.deliver(Message::Kill);
         }
         first
+    }
+
+    /// Whether its connection ends with the replies that are written: it reads no message any more.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
+    /// Lets others know that. Said before the last reply is sent.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
     }
 
     /// Leaves a message for the client, which the serving thread reads between two commands.
