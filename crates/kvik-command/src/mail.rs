@@ -5,9 +5,12 @@
 //! mailbox belongs to the client and not to the thread, so a message is not lost while the client
 //! moves to another thread.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kvik_resp::{Output, Protocol, Reply};
+use parking_lot::{Condvar, Mutex};
 
 use crate::client::Clients;
 use crate::session::Session;
@@ -17,10 +20,21 @@ use crate::session::Session;
 pub enum Message {
     /// Bytes to be written between two replies.
     Push(Push),
+    /// The reply to the command in which it is blocked.
+    Reply(Answer),
     /// Its connection ends; unsent replies are dropped.
     Kill,
-    /// Its waiting command is offered again.
+    /// The event that it waits for may have come.
     Retry,
+}
+
+/// A reply that somebody else has written.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its bytes.
+    pub output: Output,
+    /// Log position up to which effects must be durable before it may be sent; 0 for none.
+    pub lsn: u64,
 }
 
 /// Bytes for clients, encoded once for all who receive them. To copy one is to count a reference.
@@ -28,6 +42,8 @@ pub enum Message {
 pub struct Push {
     encoded: Arc<Encoded>,
     lsn: u64,
+    /// Dropped with the last copy.
+    receipt: Option<Arc<Receipt>>,
 }
 
 #[derive(Debug)]
@@ -110,6 +126,7 @@ impl Push {
         Self {
             encoded: Arc::new(encoded),
             lsn,
+            receipt: None,
         }
     }
 
@@ -119,7 +136,18 @@ impl Push {
             form,
             resp3: None,
         });
-        Self { encoded, lsn }
+        Self {
+            encoded,
+            lsn,
+            receipt: None,
+        }
+    }
+
+    /// The same, whose sender learns when it has been written or will never be.
+    #[must_use]
+    pub fn with_receipt(mut self, receipt: Receipt) -> Self {
+        self.receipt = Some(Arc::new(receipt));
+        self
     }
 
     /// Whether a session may get it. To one of RESP2 that listens to no channel, which it may have
@@ -157,6 +185,28 @@ impl Push {
     }
 }
 
+/// Calls somebody when it is dropped.
+pub struct Receipt(Box<dyn Fn() + Send + Sync>);
+
+impl Receipt {
+    /// A receipt that calls `done`, which must be quick.
+    pub fn new(done: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Box::new(done))
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+impl std::fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Receipt")
+    }
+}
+
 /// Where the messages for one client go, whichever thread serves it.
 pub trait Mailbox: Send + Sync {
     /// Leaves a message and has the serving thread read it soon. Messages are read in the order in
@@ -175,6 +225,40 @@ pub struct NoMailbox;
 
 impl Mailbox for NoMailbox {
     fn deliver(&self, _message: Message) {}
+
+    fn is_read(&self) -> bool {
+        false
+    }
+}
+
+/// The mailbox of a client in this process, whose thread looks into it while it is blocked.
+#[derive(Debug, Default)]
+pub struct LocalMailbox {
+    messages: Mutex<VecDeque<Message>>,
+    came: Condvar,
+}
+
+impl LocalMailbox {
+    /// The first message, if there is one.
+    pub fn take(&self) -> Option<Message> {
+        self.messages.lock().pop_front()
+    }
+
+    /// Blocks the calling thread until there is a message, at most for so long; takes it.
+    pub fn wait(&self, at_most: Duration) -> Option<Message> {
+        let mut messages = self.messages.lock();
+        if messages.is_empty() {
+            self.came.wait_for(&mut messages, at_most);
+        }
+        messages.pop_front()
+    }
+}
+
+impl Mailbox for LocalMailbox {
+    fn deliver(&self, message: Message) {
+        self.messages.lock().push_back(message);
+        self.came.notify_one();
+    }
 
     fn is_read(&self) -> bool {
         false

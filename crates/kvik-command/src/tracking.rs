@@ -1,10 +1,10 @@
 //! Client-side caching: clients keep copies of what they read, and are told when a copy is stale.
 //!
 //! By default a stripe remembers which client has read which key
-//! ([`Guard::track`](kvik_store::Guard::track)), under the lock under which it was read, and reports
-//! the key with its clients when it changes. A client in broadcasting mode is told of all changes of
-//! keys with certain prefixes instead; these are known here, and while there are any, guards note
-//! the name of every key that changes.
+//! ([`Guard::track`](kvik_store::Guard::track)), under the lock under which it was read, and
+//! reports the key with its clients when it changes. A client in broadcasting mode is told of all
+//! changes of keys with certain prefixes instead; these are known here, and while there are any,
+//! guards note the name of every key that changes.
 //!
 //! What is told goes to the client's mailbox when the section has ended, and from there behind the
 //! replies that its thread has not sent yet. So a client that caches a reply hears of any later

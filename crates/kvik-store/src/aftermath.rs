@@ -6,6 +6,7 @@
 
 use crate::event::{Event, KeyEvent};
 use crate::garbage::Garbage;
+use crate::guard::former::FormerKey;
 use crate::interests::TrackedChange;
 use crate::kind::Kind;
 use crate::layout::KeyspaceId;
@@ -21,6 +22,9 @@ pub struct Aftermath {
     pub changed: Vec<(KeyspaceId, Box<[u8]>)>,
     /// All copies of keys that clients keep are stale, of which so many were tracked.
     pub flushed: Option<TrackedChange>,
+    /// What keys held before, where somebody asks. The first state of a key is that before the
+    /// work.
+    pub former: Vec<FormerKey>,
     /// The kind of the value that was removed to make room for one that is to come.
     pub(crate) replaced: Option<Kind>,
     /// The events of an edit in progress.
@@ -33,6 +37,7 @@ impl Aftermath {
         self.garbage.append(&mut later.garbage);
         self.events.append(&mut later.events);
         self.changed.append(&mut later.changed);
+        self.former.append(&mut later.former);
         if let Some(flushed) = later.flushed {
             let all = self.flushed.get_or_insert_default();
             all.keys += flushed.keys;

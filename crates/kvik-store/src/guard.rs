@@ -23,6 +23,7 @@
 //! are due are deleted with the first four kinds, or hidden.
 
 pub(crate) mod expiry;
+pub(crate) mod former;
 mod interest;
 pub(crate) mod keyspace;
 mod preparation;
@@ -300,6 +301,9 @@ impl<'a> Guard<'a> {
         position: Position,
         key: &'g [u8],
     ) -> LockedKey<'g> {
+        if self.state.wanted.meets(EventClasses::FORMER) {
+            self.note_former(index, position, self.keyspace, key);
+        }
         LockedKey {
             stripe: self.stripes.stripe(index),
             layout: self.layout,

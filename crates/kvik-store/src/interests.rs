@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use foldhash::fast::RandomState;
-use indexmap::IndexMap;
 
 use crate::layout::KeyspaceId;
 
@@ -179,6 +178,8 @@ struct Interest {
     lines: Option<Box<Lines>>,
     /// The clients that keep a copy, by their numbers.
     trackers: Vec<u64>,
+    /// Where the key stands in the list of those that are tracked, if it is.
+    place: usize,
 }
 
 impl Interest {
@@ -187,16 +188,15 @@ impl Interest {
     }
 }
 
-/// A map that can be sampled.
-type InterestByKey = IndexMap<Box<[u8]>, Interest, RandomState>;
+type InterestByKey = HashMap<Arc<[u8]>, Interest, RandomState>;
 
 /// The interests in one stripe. Empty almost always.
 #[derive(Debug, Default)]
 pub(crate) struct Interests {
     /// Keys that somebody is interested in.
     active: usize,
-    /// Those among them that are tracked.
-    tracked: usize,
+    /// Those among them that are tracked, in no order: one may be chosen at random.
+    tracked: Vec<(KeyspaceId, Arc<[u8]>)>,
     keyspaces: HashMap<KeyspaceId, InterestByKey>,
     /// Waiters that reach other stripes.
     reaching: usize,
@@ -204,6 +204,8 @@ pub(crate) struct Interests {
     changed: Vec<ChangedKey>,
     /// Something is in one of the two records.
     has_news: bool,
+    /// Keys that have changed while changes may still be undone; none while they may not.
+    held_back: Option<Vec<(KeyspaceId, Box<[u8]>)>>,
 }
 
 impl Interests {
@@ -221,21 +223,31 @@ impl Interests {
         }
     }
 
+    /// Tells nobody of changes, until they are kept or undone.
+    pub(crate) fn hold_back(&mut self) {
+        self.held_back = Some(Vec::new());
+    }
+
+    /// Tells of the changes since, if they are kept, and of those to come.
+    pub(crate) fn release(&mut self, kept: bool) {
+        let changed = self.held_back.take().unwrap_or_default();
+        for (keyspace, key) in changed.into_iter().filter(|_| kept) {
+            self.tell(keyspace, &key);
+        }
+    }
+
     #[cold]
     fn tell(&mut self, keyspace: KeyspaceId, key: &[u8]) {
+        if let Some(held_back) = &mut self.held_back {
+            return held_back.push((keyspace, key.into()));
+        }
         let keys = self.keyspaces.get_mut(&keyspace);
         let interest = keys.and_then(|keys| keys.get_mut(key));
-        let mut trackers = Vec::new();
-        let mut is_ready = false;
-        if let Some(interest) = interest {
-            interest.tokens.iter().for_each(|token| token.mark());
-            trackers = std::mem::take(&mut interest.trackers);
-            let lines = interest.lines.as_mut();
-            is_ready = lines.is_some_and(|lines| !std::mem::replace(&mut lines.is_ready, true));
-            if interest.is_empty() {
-                self.forget(keyspace, key);
-            }
-        }
+        let Some(interest) = interest else { return };
+        interest.tokens.iter().for_each(|token| token.mark());
+        let lines = interest.lines.as_mut();
+        let is_ready = lines.is_some_and(|lines| !std::mem::replace(&mut lines.is_ready, true));
+        let trackers = self.take_trackers(keyspace, key);
         if is_ready {
             self.ready.push_back(ReadyKey {
                 turn: next_turn(),
@@ -249,6 +261,27 @@ impl Interests {
         }
     }
 
+    /// Ends the tracking of a key, and the interest with it if that was all. Returns the clients.
+    fn take_trackers(&mut self, keyspace: KeyspaceId, key: &[u8]) -> Vec<u64> {
+        let Some(interest) = self.find_mut(keyspace, key) else {
+            return Vec::new();
+        };
+        let trackers = std::mem::take(&mut interest.trackers);
+        if trackers.is_empty() {
+            return trackers;
+        }
+        let place = interest.place;
+        self.tracked.swap_remove(place);
+        // The last of the list has taken its place.
+        if let Some((keyspace, moved)) = self.tracked.get(place).cloned()
+            && let Some(interest) = self.find_mut(keyspace, &moved)
+        {
+            interest.place = place;
+        }
+        self.forget(keyspace, key);
+        trackers
+    }
+
     /// Reports a key that is tracked no more.
     fn report(
         &mut self,
@@ -257,7 +290,6 @@ impl Interests {
         trackers: Vec<u64>,
         is_evicted: bool,
     ) {
-        self.tracked -= 1;
         self.has_news = true;
         self.changed.push(ChangedKey {
             turn: next_turn(),
@@ -283,7 +315,7 @@ impl Interests {
     /// The keys of a keyspace that somebody is interested in.
     pub(crate) fn keys(&self, keyspace: KeyspaceId) -> impl Iterator<Item = Box<[u8]>> {
         let keys = self.keyspaces.get(&keyspace).into_iter();
-        keys.flat_map(|keys| keys.keys().cloned())
+        keys.flat_map(|keys| keys.keys().map(|key| Box::from(&**key)))
     }
 
     fn interest(&mut self, keyspace: KeyspaceId, key: &[u8]) -> &mut Interest {
@@ -308,7 +340,7 @@ impl Interests {
             return;
         };
         if keys.get(key).is_some_and(Interest::is_empty) {
-            keys.swap_remove(key);
+            keys.remove(key);
             self.active -= 1;
         }
         if keys.is_empty() {
@@ -334,22 +366,22 @@ impl Interests {
 
     // Waiters.
 
-    /// Puts a waiter into the line of a key, once.
+    /// Puts a waiter into the line of a key, unless it stands there.
     pub(crate) fn wait(
         &mut self,
         keyspace: KeyspaceId,
         key: &[u8],
         waiter: &Arc<dyn Waiter>,
-    ) -> LineChange {
+    ) -> Option<LineChange> {
         let lines = self.interest(keyspace, key).lines.get_or_insert_default();
         // Its stripes are held from its first key to its last, so nobody has come behind it.
         let last = lines.line(waiter.wanted()).and_then(VecDeque::back);
         if last.is_some_and(|last| last.turn() == waiter.turn()) {
-            return LineChange::default();
+            return None;
         }
         let change = lines.push(Arc::clone(waiter));
         self.reaching += usize::from(!waiter.reaches().is_empty());
-        change
+        Some(change)
     }
 
     /// Takes a waiter out of the line of a key, if it is there.
@@ -358,8 +390,8 @@ impl Interests {
         keyspace: KeyspaceId,
         key: &[u8],
         waiter: &dyn Waiter,
-    ) -> LineChange {
-        let removed = self.find_mut(keyspace, key).and_then(|interest| {
+    ) -> Option<LineChange> {
+        let (change, was_ready) = self.find_mut(keyspace, key).and_then(|interest| {
             let lines = interest.lines.as_mut()?;
             let change = lines.remove(waiter.wanted(), waiter.turn())?;
             let was_ready = change.key && lines.is_ready;
@@ -367,10 +399,7 @@ impl Interests {
                 interest.lines = None;
             }
             Some((change, was_ready))
-        });
-        let Some((change, was_ready)) = removed else {
-            return LineChange::default();
-        };
+        })?;
         if was_ready {
             let is_it = |ready: &ReadyKey| ready.keyspace == keyspace && *ready.key == *key;
             self.ready.retain(|ready| !is_it(ready));
@@ -378,7 +407,7 @@ impl Interests {
         }
         self.reaching -= usize::from(!waiter.reaches().is_empty());
         self.forget(keyspace, key);
-        change
+        Some(change)
     }
 
     /// The first in a key's line whose turn came after `turn`.
@@ -400,9 +429,21 @@ impl Interests {
         self.reaching > 0
     }
 
-    /// Adds the stripes that waiters of a key, in whichever keyspace, reach.
-    pub(crate) fn add_reaches(&self, key: &[u8], stripes: &mut Vec<u16>) {
-        let interests = self.keyspaces.values().filter_map(|keys| keys.get(key));
+    /// Adds the stripes that waiters reach: those of a key, in whichever keyspace, or of all keys.
+    pub(crate) fn add_reaches(&self, key: Option<&[u8]>, stripes: &mut Vec<u16>) {
+        for keys in self.keyspaces.values() {
+            match key {
+                Some(key) => Self::add_reaches_of(keys.get(key), stripes),
+                None => Self::add_reaches_of(keys.values(), stripes),
+            }
+        }
+    }
+
+    fn add_reaches_of<'a>(
+        interests: impl IntoIterator<Item = &'a Interest>,
+        stripes: &mut Vec<u16>,
+    ) {
+        let interests = interests.into_iter();
         let lines = interests.filter_map(|interest| interest.lines.as_ref());
         let waiters = lines.flat_map(|lines| &lines.lines);
         for waiter in waiters.flat_map(|(_, line)| line) {
@@ -435,7 +476,9 @@ impl Interests {
         client: u64,
         alive: impl Fn(u64) -> bool,
     ) -> TrackedChange {
-        let trackers = &mut self.interest(keyspace, key).trackers;
+        let place = self.tracked.len();
+        let interest = self.interest(keyspace, key);
+        let trackers = &mut interest.trackers;
         if trackers.contains(&client) {
             return TrackedChange::default();
         }
@@ -445,7 +488,13 @@ impl Interests {
         }
         let gone = before - trackers.len();
         trackers.push(client);
-        self.tracked += usize::from(before == 0);
+        if before == 0 {
+            interest.place = place;
+            let known = self.keyspaces.get(&keyspace);
+            let known = known.and_then(|keys| keys.get_key_value(key));
+            let (key, _) = known.expect("the interest in it was found or made above");
+            self.tracked.push((keyspace, Arc::clone(key)));
+        }
         TrackedChange {
             keys: usize::from(before == 0),
             items: 1,
@@ -453,49 +502,26 @@ impl Interests {
         }
     }
 
-    /// Reports one of the tracked keys, chosen by `random`, as if it had changed. Says whether there
-    /// was one.
+    /// Reports one of the tracked keys, chosen by `random`, as if it had changed. Says whether
+    /// there was one.
     pub(crate) fn evict_tracked(&mut self, random: u64) -> bool {
-        if self.tracked == 0 {
-            return false;
-        }
-        let is_tracked = |interest: &Interest| !interest.trackers.is_empty();
-        let found = self.keyspaces.iter().find_map(|(keyspace, keys)| {
-            let start = (random % keys.len() as u64) as usize;
-            let mut from_start = (start..keys.len()).chain(0..start);
-            let at = from_start.find(|at| is_tracked(&keys[*at]))?;
-            let (key, _) = keys.get_index(at)?;
-            Some((*keyspace, key.clone()))
-        });
-        let Some((keyspace, key)) = found else {
+        let chosen = random.checked_rem(self.tracked.len() as u64);
+        let chosen = chosen.map(|place| self.tracked[place as usize].clone());
+        let Some((keyspace, key)) = chosen else {
             return false;
         };
-        if let Some(interest) = self.find_mut(keyspace, &key) {
-            let trackers = std::mem::take(&mut interest.trackers);
-            self.forget(keyspace, &key);
-            self.report(keyspace, key, trackers, true);
-        }
+        let trackers = self.take_trackers(keyspace, &key);
+        self.report(keyspace, Box::from(&*key), trackers, true);
         true
     }
 
     /// Tracks no key any more, without a report. Says how much that were.
     pub(crate) fn forget_tracked(&mut self) -> TrackedChange {
         let mut change = TrackedChange::default();
-        if self.tracked == 0 {
-            return change;
+        while let Some((keyspace, key)) = self.tracked.last().cloned() {
+            change.keys += 1;
+            change.items += self.take_trackers(keyspace, &key).len();
         }
-        for keys in self.keyspaces.values_mut() {
-            keys.retain(|_, interest| {
-                change.keys += usize::from(!interest.trackers.is_empty());
-                change.items += interest.trackers.len();
-                interest.trackers = Vec::new();
-                let stays = !interest.is_empty();
-                self.active -= usize::from(!stays);
-                stays
-            });
-        }
-        self.keyspaces.retain(|_, keys| !keys.is_empty());
-        self.tracked = 0;
         change
     }
 

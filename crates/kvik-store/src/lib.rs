@@ -56,6 +56,7 @@ mod text;
 mod totals;
 #[cfg(test)]
 mod trial;
+mod undo;
 mod value;
 mod view;
 mod zset;
@@ -69,6 +70,7 @@ pub use eviction::{EvictionOrder, EvictionRound, EvictionRules};
 pub use garbage::Garbage;
 pub use glance::Glance;
 pub use guard::expiry::ExpiryRound;
+pub use guard::former::{FormerKey, FormerState};
 pub use guard::keyspace::ScanPage;
 pub use guard::{Guard, Stripes};
 pub use hash::change::HashMut;

@@ -7,6 +7,7 @@ use crate::aftermath::Aftermath;
 use crate::clock::AccessPolicy;
 use crate::event::{Event, EventClasses, KeyEvent, VerbEvent};
 use crate::garbage::Garbage;
+use crate::guard::former::FormerKey;
 use crate::heap::HeapEntry;
 use crate::interests::TrackedChange;
 use crate::kind::Kind;
@@ -131,6 +132,12 @@ impl GuardState {
             event,
             subkeys,
         });
+    }
+
+    /// Notes what a key held.
+    #[cold]
+    pub(crate) fn note_former(&mut self, former: FormerKey) {
+        self.aftermath().former.push(former);
     }
 
     /// Notes that a key has changed, where somebody wants to hear of every key that does.

@@ -8,16 +8,19 @@
 //! Cost: one relaxed load per command; two more loads where the stripe's first deadline changed.
 
 mod prefix;
+mod walk;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use kvik_command::Random;
 use kvik_command::pause::PauseScope;
 use kvik_command::stats::ThreadStats;
 use kvik_log::Unit;
 use kvik_store::{ExpiryRound, Garbage, KeyspaceId, Mode, Stripes, prepare_memory, release_memory};
 
+use crate::eviction;
 use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
@@ -38,6 +41,9 @@ const LONGEST_MS: u64 = 1000;
 /// Keys of a stripe and a database that are looked at once a second to estimate the average time
 /// to live.
 const TTL_SAMPLE: usize = 8;
+/// How often to look whether the limit is exceeded while memory is limited: the buffers of clients
+/// grow without a command that would look.
+const WHILE_LIMITED: Duration = Duration::from_millis(100);
 /// How late keys are when others help to delete them.
 const OVERDUE_MS: u64 = 3;
 /// How often to look whether expiry is wanted again while it is not.
@@ -131,6 +137,7 @@ impl Alarm {
 /// Runs until the alarm says stop.
 pub(crate) fn run(shared: &Arc<Shared>) {
     let mut unit = Unit::default();
+    let mut random = Random::new(shared.random_seed());
     let mut next_sample_ms = 0;
     loop {
         let now_ms = shared.clock.now_us() / 1000;
@@ -139,11 +146,16 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             shared.sample(now_ms);
             free(shared);
             forget_tracked(shared, &mut unit);
+            walk::go_on(shared);
             next_sample_ms = now_ms + LONGEST_MS;
         }
         let wake_ms = shared.plan(now_ms);
         let nap = Duration::from_millis(wake_ms.saturating_sub(now_ms));
         let nap = nap.min(prefix::rest(shared)).max(SHORTEST);
+        let nap = match shared.is_limited() {
+            true => nap.min(WHILE_LIMITED),
+            false => nap,
+        };
         match shared.stripes.alarm.sleep(nap) {
             Some(garbage) => {
                 if !garbage.is_empty() {
@@ -159,6 +171,10 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             expire(shared, &mut unit);
         }
         while prepare_memory() {}
+        if shared.is_limited() && !shared.writes_wait() {
+            shared.engine.note_memory();
+            eviction::help(shared, &mut unit, &mut random);
+        }
         if !shared.writes_wait() {
             prefix::work(shared, &mut unit);
         }

@@ -109,6 +109,7 @@ fn quit(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn reset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    super::feed::end(ctx);
     ctx.engine.pubsub.unsubscribe_all(ctx.session);
     ctx.engine.pubsub.catch_up(ctx.session);
     ctx.engine.tracking.stop(ctx.session, &ctx.engine.settings);

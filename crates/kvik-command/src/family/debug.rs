@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use kvik_resp::{Args, format_f64, parse_i64};
 use kvik_store::{
-    EventClasses, Expiry, HashRef, IntText, KeyspaceId, Layout, ListRef, NewString, QuicklistRef, StreamId,
-    StreamRef, ValueRef, View, ZsetRef,
+    EventClasses, Expiry, HashRef, IntText, KeyspaceId, Layout, ListRef, NewString, QuicklistRef,
+    StreamId, StreamRef, ValueRef, View, ZsetRef,
 };
 
 use super::persistence::{finish, wait_for_debug};

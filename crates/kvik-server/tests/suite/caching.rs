@@ -1,4 +1,5 @@
-//! Clients that cache what they read: when the writers have ended, every copy is what the server has.
+//! Clients that cache what they read: when the writers have ended, every copy is what the server
+//! has.
 //!
 //! A copy that stays stale shows that an invalidation was lost, or came before the reply with the
 //! value that it was about.
@@ -44,7 +45,10 @@ impl Cacher {
     }
 
     fn draw(&mut self, below: usize) -> usize {
-        self.random = self.random.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+        self.random = self
+            .random
+            .wrapping_mul(0x5851_F42D_4C95_7F2D)
+            .wrapping_add(1);
         (self.random >> 33) as usize % below
     }
 
@@ -57,8 +61,14 @@ impl Cacher {
                 keys.push(key);
             }
         }
-        let caching: &[u8] = if self.opts_in { b"CLIENT CACHING YES\r\n" } else { b"" };
-        let gets = keys.iter().map(|key| [caching, b"GET ", key, b"\r\n"].concat());
+        let caching: &[u8] = if self.opts_in {
+            b"CLIENT CACHING YES\r\n"
+        } else {
+            b""
+        };
+        let gets = keys
+            .iter()
+            .map(|key| [caching, b"GET ", key, b"\r\n"].concat());
         self.wire.send(&gets.collect::<Vec<_>>().concat());
         for key in keys {
             if self.opts_in {
@@ -117,7 +127,9 @@ fn write(port: u16, writer: usize) {
         let other = (random >> 43) as usize % KEYS;
         match number % 16 {
             0 => wire.ask(&format!("DEL key:{key}")),
-            1 => wire.ask(&format!("MSET key:{key} {writer}-{number} key:{other} {writer}-{number}")),
+            1 => wire.ask(&format!(
+                "MSET key:{key} {writer}-{number} key:{other} {writer}-{number}"
+            )),
             2 => wire.ask(&format!("PSETEX key:{key} 1 {writer}-{number}")),
             3 => wire.ask(&format!("RENAME key:{key} key:{other}")),
             4 if number % 64 == 4 => wire.ask("FLUSHALL"),
@@ -145,7 +157,13 @@ fn copies_wait_for_the_log_and_are_not_stale() {
 
 fn check(server: &Server, most: i64) {
     let port = server.addresses()[0].port();
-    let modes = ["", "BCAST", "OPTIN", "BCAST PREFIX key:1 PREFIX key:2", "NOLOOP"];
+    let modes = [
+        "",
+        "BCAST",
+        "OPTIN",
+        "BCAST PREFIX key:1 PREFIX key:2",
+        "NOLOOP",
+    ];
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let readers: Vec<_> = modes
@@ -178,14 +196,18 @@ fn check(server: &Server, most: i64) {
                 let is_told = |key: &[u8]| key.starts_with(b"key:1") || key.starts_with(b"key:2");
                 cacher.copies.retain(|key, _| is_told(key));
             }
-            until(&format!("{mode} is coherent"), || cacher.is_coherent(&mut control));
+            until(&format!("{mode} is coherent"), || {
+                cacher.is_coherent(&mut control)
+            });
             assert!(cacher.invalidations > 0, "{mode} was told of nothing");
         }
         let info = control.ask("INFO stats");
         let info = info.as_str().unwrap_or_default().to_owned();
         let figure = |name: &str| {
             let value = info.lines().find_map(|line| line.strip_prefix(name));
-            value.and_then(|value| value.parse::<i64>().ok()).expect("a figure")
+            value
+                .and_then(|value| value.parse::<i64>().ok())
+                .expect("a figure")
         };
         let keys = figure("tracking_total_keys:");
         assert!(most == 0 || keys <= most, "{keys} keys are tracked");

@@ -16,6 +16,7 @@
 mod acts;
 mod caching;
 mod concurrent;
+mod doors;
 mod exchange;
 mod model;
 mod notifications;

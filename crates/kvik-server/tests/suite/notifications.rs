@@ -172,7 +172,10 @@ fn compare(real: &SocketTarget) {
             differences.push(difference(&file, &case.name, &here, &there));
         }
     }
-    println!("{compared} cases with events compared with {}", real.identity());
+    println!(
+        "{compared} cases with events compared with {}",
+        real.identity()
+    );
     assert!(compared > 100 || std::env::var_os("KVIK_TRANSCRIPT").is_some());
     assert!(
         differences.is_empty(),

@@ -25,9 +25,10 @@ impl Guard<'_> {
         interests.unwatch(keyspace, key, token);
     }
 
-    /// Puts a waiter into the line of a key. The caller has seen that the key does not serve it,
-    /// and holds the stripes of all its keys from before that until the last line is joined.
-    pub fn wait(&mut self, key: &[u8], waiter: &Arc<dyn Waiter>) -> LineChange {
+    /// Puts a waiter into the line of a key, unless it stands there. The caller has seen that the
+    /// key does not serve it, and holds the stripes of all its keys from before that until the last
+    /// line is joined.
+    pub fn wait(&mut self, key: &[u8], waiter: &Arc<dyn Waiter>) -> Option<LineChange> {
         let (index, _) = self.locate(key.into());
         let keyspace = self.keyspace;
         let interests = &mut self.stripes.stripe(index).interests;
@@ -35,7 +36,7 @@ impl Guard<'_> {
     }
 
     /// Takes a waiter out of the line of a key, if it is there.
-    pub fn end_wait(&mut self, key: &[u8], waiter: &dyn Waiter) -> LineChange {
+    pub fn end_wait(&mut self, key: &[u8], waiter: &dyn Waiter) -> Option<LineChange> {
         let (index, _) = self.locate(key.into());
         let keyspace = self.keyspace;
         let interests = &mut self.stripes.stripe(index).interests;
@@ -68,17 +69,17 @@ impl Guard<'_> {
         self.stripes.is_held(index)
     }
 
+    /// The stripe of a key.
+    pub fn stripe_of(&self, key: &[u8]) -> u16 {
+        self.locate(key.into()).0 as u16
+    }
+
     /// Has the next change of a key reported to a client, once ([`ChangedKey`]). Where the list of
     /// its clients is about to grow, those that are not `alive` are dropped from it first. The
     /// caller has read the key while its stripe was held as it is now.
     ///
     /// [`ChangedKey`]: crate::ChangedKey
-    pub fn track(
-        &mut self,
-        key: &[u8],
-        client: u64,
-        alive: impl Fn(u64) -> bool,
-    ) -> TrackedChange {
+    pub fn track(&mut self, key: &[u8], client: u64, alive: impl Fn(u64) -> bool) -> TrackedChange {
         let (index, _) = self.locate(key.into());
         let keyspace = self.keyspace;
         let interests = &mut self.stripes.stripe(index).interests;

@@ -78,6 +78,9 @@ impl Work {
             ctx.reply.truncate(start);
             error.write(&mut ctx.reply);
             shared.engine.stats.count_error(error.code());
+            if self.keeps_failure {
+                self.failure = Some(error.clone());
+            }
         }
         if ctx.session.tracking.mode.is_by_key() {
             track_reads(&mut ctx);
@@ -90,7 +93,14 @@ impl Work {
         totals.misses.add(seen.misses);
         totals.expired.add(seen.expired);
         totals.changes.add(seen.changes);
+        if shared.engine.settings.prefix_stats.is_wanted() {
+            Self::count_for_prefix(shared, call, &seen);
+        }
         log_sizes(shared, session, call, replied, now_us);
+        let monitors = &shared.engine.pubsub.monitors;
+        if monitors.any() {
+            monitors.show(session, call.command, call.args, now_us);
+        }
         let timed = !call.goes_on || replied > QUICK_REPLY_BYTES;
         self.count(shared, session, call, result.is_err(), timed);
         seen.untouched
@@ -113,7 +123,9 @@ fn track_reads(ctx: &mut Ctx<'_>) {
         tracking.count(keys.track(&args[at], client, is_alive));
         // Each key that is too many makes one room, and another one while there are still too many.
         for _ in 0..2 {
-            if !tracking.is_too_large(&engine.settings) || !keys.evict_tracked(&args[at], random.bits()) {
+            if !tracking.is_too_large(&engine.settings)
+                || !keys.evict_tracked(&args[at], random.bits())
+            {
                 break;
             }
         }

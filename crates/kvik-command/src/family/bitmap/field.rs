@@ -184,6 +184,7 @@ fn read(ctx: &mut Ctx<'_>, operations: &[FieldOperation]) -> Result<(), Error> {
     Ok(())
 }
 
+/// Does the operations, and makes the string `len` bytes long. Says whether any has written.
 fn write(ctx: &mut Ctx<'_>, operations: &[FieldOperation], len: usize) -> Result<bool, Error> {
     let key = &ctx.args[1];
     let mut has_written = false;

@@ -73,6 +73,8 @@ pub(super) fn describe(client: &Client, now_ms: u64) -> String {
 /// The letters of its flags, at least one.
 pub(super) fn flags(client: &Client) -> String {
     let marks = [
+        ('b', client.is_blocked()),
+        ('O', client.monitors.load(Relaxed)),
         ('P', client.is_subscribed()),
         ('x', client.queued.load(Relaxed) != NOT_IN_MULTI),
         ('t', client.tracking.is_on()),

@@ -69,23 +69,31 @@ impl Options {
         let id = u64::try_from(ctx.int(at)?).unwrap_or(0);
         match ctx.engine.clients.get(id) {
             Some(client) => Ok(client.id),
-            None => Err(Error::text("The client ID you want redirect to does not exist")),
+            None => Err(Error::text(
+                "The client ID you want redirect to does not exist",
+            )),
         }
     }
 
     fn terms(self, ctx: &Ctx<'_>) -> Result<TrackingTerms, Error> {
         let before = ctx.session.tracking.mode;
         if !self.broadcast && !self.prefixes.is_empty() {
-            return Err(Error::text("PREFIX option requires BCAST mode to be enabled"));
+            return Err(Error::text(
+                "PREFIX option requires BCAST mode to be enabled",
+            ));
         }
         if before != TrackingMode::Off && (before == TrackingMode::Broadcast) != self.broadcast {
             return Err(Error::text(OTHER_BROADCAST));
         }
         if self.broadcast && (self.opt_in || self.opt_out) {
-            return Err(Error::text("OPTIN and OPTOUT are not compatible with BCAST"));
+            return Err(Error::text(
+                "OPTIN and OPTOUT are not compatible with BCAST",
+            ));
         }
         if self.opt_in && self.opt_out {
-            return Err(Error::text("You can't specify both OPTIN mode and OPTOUT mode"));
+            return Err(Error::text(
+                "You can't specify both OPTIN mode and OPTOUT mode",
+            ));
         }
         let mode = match () {
             () if self.broadcast => TrackingMode::Broadcast,
@@ -111,11 +119,12 @@ impl Options {
     /// Refuses prefixes of which one begins another: the client would hear twice of the same key.
     fn check_prefixes(&self, present: &[Box<[u8]>]) -> Result<(), Error> {
         for (at, prefix) in self.prefixes.iter().enumerate() {
-            let overlaps = |other: &&Box<[u8]>| other.starts_with(prefix) || prefix.starts_with(other);
-            if let Some(other) = present.iter().find(overlaps) {
+            let overlaps = |other: &&[u8]| other.starts_with(prefix) || prefix.starts_with(other);
+            if let Some(other) = present.iter().map(|other| &**other).find(overlaps) {
                 return Err(overlap(prefix, b"an existing", other));
             }
-            if let Some(other) = self.prefixes[at + 1..].iter().find(overlaps) {
+            let later = self.prefixes[at + 1..].iter();
+            if let Some(other) = later.map(|other| &**other).find(overlaps) {
                 return Err(overlap(prefix, b"another provided", other));
             }
         }
@@ -138,7 +147,9 @@ fn overlap(prefix: &[u8], which: &[u8], other: &[u8]) -> Error {
 pub(super) fn caching(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let mode = ctx.session.tracking.mode;
     if mode == TrackingMode::Off {
-        return Err(Error::text("CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled"));
+        return Err(Error::text(
+            "CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
+        ));
     }
     let (fits, refusal) = match ctx.args[2].to_ascii_lowercase().as_slice() {
         b"yes" => (
@@ -172,9 +183,15 @@ pub(super) fn trackinginfo(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         ("on", own.mode != TrackingMode::Off),
         ("bcast", own.mode == TrackingMode::Broadcast),
         ("optin", own.mode == TrackingMode::OptIn),
-        ("caching-yes", own.mode == TrackingMode::OptIn && own.is_chosen),
+        (
+            "caching-yes",
+            own.mode == TrackingMode::OptIn && own.is_chosen,
+        ),
         ("optout", own.mode == TrackingMode::OptOut),
-        ("caching-no", own.mode == TrackingMode::OptOut && own.is_chosen),
+        (
+            "caching-no",
+            own.mode == TrackingMode::OptOut && own.is_chosen,
+        ),
         ("noloop", shown.is_without_loop()),
         ("broken_redirect", shown.is_broken()),
     ];

@@ -48,7 +48,8 @@ pub(super) fn freq(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn counts_accesses(ctx: &Ctx<'_>) -> bool {
-    ctx.engine.settings.access_policy() != AccessPolicy::Recency
+    let policy = ctx.engine.settings.access_policy();
+    !matches!(policy, AccessPolicy::Recency | AccessPolicy::Modification)
 }
 
 fn integer_or_null(ctx: &mut Ctx<'_>, value: Option<i64>) {

@@ -111,6 +111,10 @@ pub(super) fn set_id(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 pub(super) fn destroy(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     let destroyed = existing(ctx.keys.entry(ctx.key(2)))?.destroy_group(&args[3]);
+    if destroyed {
+        // Consumers that wait are told, though the key has not changed for those who watch it.
+        ctx.keys.mark_ready(&args[2]);
+    }
     ctx.reply.integer(i64::from(destroyed));
     Ok(())
 }

@@ -45,6 +45,8 @@ struct Step {
 #[derive(Debug)]
 enum Action {
     Send(Vec<Word>),
+    /// The same behind another command whose reply is still to come.
+    SendBehind(Vec<Word>),
     Expect(Expected),
     Wait(Duration),
 }

@@ -50,7 +50,7 @@ pub(crate) fn sent_commands() -> HashSet<[Vec<u8>; 2]> {
         let text = std::fs::read_to_string(&path).expect("a readable transcript");
         let cases = parse(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         for step in cases.iter().flat_map(|case| &case.steps) {
-            if let Action::Send(words) = &step.action {
+            if let Action::Send(words) | Action::SendBehind(words) = &step.action {
                 let word = |at| match words.get(at) {
                     Some(Word::Bytes(bytes)) => bytes.to_ascii_uppercase(),
                     Some(Word::Variable(_)) | None => Vec::new(),
@@ -226,7 +226,7 @@ impl<'a> Play<'a> {
     fn step(&mut self, step: &Step) -> Result<(), String> {
         match &step.action {
             Action::Wait(time) => self.target.wait(*time),
-            Action::Send(words) => self.send(step.connection, words)?,
+            Action::Send(words) | Action::SendBehind(words) => self.send(step.connection, words)?,
             Action::Expect(expected) => self.expect(step.connection, expected)?,
         }
         Ok(())
