@@ -118,7 +118,43 @@ const DIFFERENT: &[(Product, &str, &str, &str)] = &[
         "XAUTOCLAIM goes through what is pending",
         CONSUMERS,
     ),
+    (
+        Product::Redis,
+        "blocking.txt",
+        "XREADGROUP serves each entry to one consumer",
+        CONSUMERS,
+    ),
+    (
+        Product::Valkey,
+        "blocking.txt",
+        "XREAD waits for what comes behind an id",
+        AGAIN,
+    ),
+    (
+        Product::Valkey,
+        "blocking.txt",
+        "XREADGROUP hears that its stream is gone, or is another thing",
+        AGAIN,
+    ),
+    (
+        Product::Redis,
+        "server.txt",
+        "Keys are evicted at the memory limit",
+        MEMORY,
+    ),
+    (
+        Product::Valkey,
+        "server.txt",
+        "Keys are evicted at the memory limit",
+        MEMORY,
+    ),
 ];
+
+/// Which keys fit.
+const MEMORY: &str = "how many keys fit into so much memory is for each server to say";
+
+/// A read that waits.
+const AGAIN: &str = "Valkey runs a command that waits again, and misses keys again";
 
 /// A consumer that gets nothing.
 const CONSUMERS: &str = "Redis 7.0 makes consumers when they first get something, later ones at once";

@@ -184,20 +184,19 @@ fn read(ctx: &mut Ctx<'_>, operations: &[FieldOperation]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Does the operations, and makes the string `len` bytes long. Says whether any has written.
+/// Does the operations, and makes the string `len` bytes long. Says whether any has changed it.
 fn write(ctx: &mut Ctx<'_>, operations: &[FieldOperation], len: usize) -> Result<bool, Error> {
     let key = &ctx.args[1];
-    let mut has_written = false;
+    let before = ctx.keys.stats().changes;
     ctx.reply.array(operations.len());
     for operation in operations {
         match operation.apply(ctx.keys.entry(key))? {
-            Some(value) => {
-                has_written |= operation.reach().is_some();
-                ctx.reply.integer(value);
-            }
+            Some(value) => ctx.reply.integer(value),
             None => ctx.reply.null(),
         }
     }
+    // What only makes the string longer is none of them.
+    let has_written = ctx.keys.stats().changes > before;
     // The furthest operation may not have written.
     let entry = ctx.keys.entry(key);
     let reached = entry.view().map(string).transpose()?;
