@@ -521,6 +521,8 @@ impl Departures {
     #[inline(never)]
     fn deliver(mut self, shared: &Shared) -> Unserved {
         self.rings.ring();
+        // Who is served hears of its own change after its reply.
+        self.served.deliver();
         let engine = &shared.engine;
         if !self.stale.is_empty() {
             engine.tracking.tell(&self.stale, &engine.clients);
@@ -529,7 +531,6 @@ impl Departures {
         if !garbage.is_empty() {
             shared.stripes.alarm.discard(garbage);
         }
-        self.served.deliver();
         self.unserved
     }
 }

@@ -623,6 +623,7 @@ impl Service {
 
     pub(super) fn close_when_sent(&mut self, connection: &mut Connection) {
         self.set_state(connection, State::Closing);
+        connection.session.client.leave();
         // What is held is sent first, by `release`.
         if connection.held.is_empty() {
             self.driver.close_after_flush(connection.id);
