@@ -15,6 +15,7 @@
 
 mod acts;
 mod concurrent;
+mod dying;
 mod exchange;
 mod model;
 mod reactor;
