@@ -19,7 +19,7 @@ use crate::target::Wire;
 
 const THREADS: [usize; 3] = [1, 2, 8];
 const PUSHERS: u64 = 2;
-const PUSHES: u64 = 400;
+const PUSHES: u64 = 1000;
 const DYING: u64 = 3;
 
 #[test]
