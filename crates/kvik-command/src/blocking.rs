@@ -1,7 +1,7 @@
 //! Clients that are blocked on keys.
 //!
-//! A command that finds nothing has its client wait ([`Ctx::block`]): the call, with all it takes to
-//! run it again, joins the lines of its keys while their stripes are still held. Whoever changes
+//! A command that finds nothing has its client wait ([`Ctx::block`]): the call, with all it takes
+//! to run it again, joins the lines of its keys while their stripes are still held. Whoever changes
 //! such a key later runs the call inside its own section and leaves the reply in the client's
 //! mailbox.
 //!

@@ -67,6 +67,8 @@ totals! {
     misses,
     /// Keys deleted because their time had come.
     expired,
+    /// Keys deleted to make room.
+    evicted,
     /// Changes to the data set.
     changes,
     /// Error replies.
@@ -83,6 +85,8 @@ totals! {
     output_limit_disconnections,
     /// Clients cut off for their unfinished input.
     input_limit_disconnections,
+    /// Clients disconnected because all together used too much memory.
+    evicted_clients,
     /// Commands put off because a stripe they need was taken.
     deferred,
 }
@@ -216,6 +220,15 @@ impl Stats {
             .changes
             .wrapping_add(self.served_changes.load(Ordering::Relaxed));
         sums
+    }
+
+    /// Nanoseconds that calls of a command took since the last reset.
+    pub fn nanos_of(&self, id: usize) -> u64 {
+        let threads = self.threads.lock();
+        let counters = threads.iter().filter_map(|thread| thread.commands.get(id));
+        let sum: u64 = counters.map(|counters| counters.nanos.get()).sum();
+        let base = self.base.lock();
+        sum.wrapping_sub(base.commands.get(id).map_or(0, |before| before.nanos))
     }
 
     /// Sums by command id since the last reset.

@@ -5,7 +5,7 @@
 //! need not lock to look.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use kvik_store::{
     ChangedKey, Due, KeyHash, KeyspaceId, Layout, ReadyKey, Stripe, StripeView, Stripes, Totals,
 };
 
+use crate::budget::Budget;
 use crate::sync::AtomicU64;
 use crate::sync::biased::{Biased, Readers, Reading, Writing};
 use crate::upkeep::Alarm;
@@ -54,6 +55,8 @@ struct Cell {
     due: AtomicU64,
     /// Whether somebody has put off what needs it.
     wanted: AtomicBool,
+    /// Bytes by which the stripe has grown since the budget was told.
+    unsettled: AtomicI64,
 }
 
 /// All stripes.
@@ -65,6 +68,7 @@ pub(crate) struct SharedStripes {
     views: Box<[StripeView]>,
     pub(crate) layout: Layout,
     pub(crate) alarm: Alarm,
+    pub(crate) budget: Budget,
 }
 
 impl SharedStripes {
@@ -74,6 +78,7 @@ impl SharedStripes {
                 stripe: Biased::new(Stripe::new()),
                 due: AtomicU64::new(u64::MAX),
                 wanted: AtomicBool::new(false),
+                unsettled: AtomicI64::new(0),
             })
         };
         let cells: Box<[_]> = (0..layout.stripes()).map(cell).collect();
@@ -85,6 +90,7 @@ impl SharedStripes {
             readers,
             layout,
             alarm: Alarm::default(),
+            budget: Budget::default(),
         }
     }
 
@@ -92,6 +98,15 @@ impl SharedStripes {
     pub(crate) fn totals(&self) -> Totals {
         let of = |cell: &CachePadded<Cell>| cell.stripe.write(&self.readers).totals();
         Totals::joined(self.cells.iter().map(of))
+    }
+
+    /// Tells the budget of all growth that it has not been told of yet.
+    pub(crate) fn settle(&self) {
+        for cell in &self.cells {
+            let _held = cell.stripe.write(&self.readers);
+            let grown = cell.unsettled.swap(0, Ordering::Relaxed);
+            self.budget.settle(grown);
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -195,6 +210,7 @@ impl SharedStripes {
             stripe,
             cell,
             alarm: &self.alarm,
+            budget: &self.budget,
         })
     }
 
@@ -293,6 +309,7 @@ pub(crate) struct Held<'a> {
     stripe: Writing<'a, Stripe>,
     cell: &'a Cell,
     alarm: &'a Alarm,
+    budget: &'a Budget,
 }
 
 impl Held<'_> {
@@ -351,7 +368,10 @@ impl Held<'_> {
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.stripe.publish();
+        let grown = self.stripe.publish();
+        if grown != 0 {
+            self.budget.note(&self.cell.unsettled, grown);
+        }
         let due = self.stripe.next_due().0;
         if due != self.cell.due.load(Ordering::Relaxed) {
             // Sequentially consistent, as is reading the alarm after it: either the upkeep thread
@@ -454,6 +474,13 @@ impl HeldMany<'_> {
         let since = |held: &Held<'_>| held.stripe.ready_since().unwrap_or(u64::MAX);
         let first = self.held.iter_mut().min_by_key(|held| since(held))?;
         first.stripe.take_ready()
+    }
+
+    /// Visits every stripe.
+    pub(crate) fn visit(&mut self, visit: &mut dyn FnMut(&mut Stripe)) {
+        self.held
+            .iter_mut()
+            .for_each(|held| visit(held.stripe_mut()));
     }
 
     /// Takes the keys whose changes are reported, stripe by stripe.

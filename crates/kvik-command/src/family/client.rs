@@ -2,6 +2,7 @@
 
 mod filter;
 mod line;
+mod tracking;
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -59,7 +60,24 @@ pub(super) fn rows() -> Vec<Row> {
             .allow_busy()
             .since("8.0.0")
             .about("Says which of the server's extensions the client understands."),
-        command("CLIENT GETREDIR", "", getredir)
+        command(
+            "CLIENT TRACKING",
+            tracking::TRACKING_SYNTAX,
+            tracking::tracking,
+        )
+        .allow_busy()
+        .since("6.0.0")
+        .complexity("O(1). Some options may introduce additional complexity.")
+        .about("Has the server tell the client of changes of the keys that it caches."),
+        command("CLIENT CACHING", "mode:<YES|NO>", tracking::caching)
+            .allow_busy()
+            .since("6.0.0")
+            .about("Says whether the keys that the next command reads are cached."),
+        command("CLIENT TRACKINGINFO", "", tracking::trackinginfo)
+            .allow_busy()
+            .since("6.2.0")
+            .about("Describes how this connection caches."),
+        command("CLIENT GETREDIR", "", tracking::getredir)
             .allow_busy()
             .since("6.0.0")
             .about("Returns which connection is told of changes of tracked keys."),
@@ -207,12 +225,6 @@ fn capa(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         ctx.session.client.can_redirect.store(true, Relaxed);
     }
     ctx.reply.ok();
-    Ok(())
-}
-
-/// To whom invalidations of tracked keys go: nobody, as nothing is tracked.
-fn getredir(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    ctx.reply.integer(-1);
     Ok(())
 }
 

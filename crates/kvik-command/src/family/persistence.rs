@@ -1,4 +1,5 @@
-//! Files: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, WAIT, WAITAOF, BACKUP, and what DEBUG does with them.
+//! Files: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, WAIT, WAITAOF, BACKUP, and what DEBUG does with
+//! them.
 //!
 //! A command that waits for a disk is put off before it holds anything, and offered again until the
 //! work has ended; its session keeps what it waits for. The handler runs when the result is there.

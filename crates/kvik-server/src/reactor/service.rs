@@ -23,6 +23,7 @@ use super::held::Holders;
 use super::inbox::Inbox;
 use super::patrol::{Excess, Patrol};
 use super::pipeline::Pipeline;
+use super::steps::{Steps, run_farewell};
 use super::timers::Timers;
 use crate::config::{Config, Key};
 use crate::front::Front;
@@ -35,6 +36,7 @@ const GRACE_MS: u64 = 1000;
 const FLUSHES: usize = 16;
 
 static UNPROCESSED: RateLimitedWarning = RateLimitedWarning::new();
+static EVICTED: RateLimitedWarning = RateLimitedWarning::new();
 static UNREAD: RateLimitedWarning = RateLimitedWarning::new();
 
 /// Everything of an I/O thread but its connections.
@@ -52,6 +54,7 @@ pub(super) struct Service {
     /// Connections in [`State::Ready`].
     pub(super) ready: Vec<ConnId>,
     pipeline: Pipeline,
+    steps: Steps,
     patrol: Patrol,
     stopping_until_ms: Option<u64>,
 }
@@ -83,6 +86,7 @@ impl Service {
             driver,
             inbox,
             pipeline: Pipeline::default(),
+            steps: Steps::default(),
             timers: Timers::default(),
             contention: Contention::default(),
             holders: Holders::default(),
@@ -117,6 +121,11 @@ impl Service {
         match connection.state {
             State::Reading if lacks_more => {
                 connection.show_input();
+                if let Some(limit) = self.patrol.memory_limit()
+                    && self.exceeds_memory(connection, limit) == Fate::Gone
+                {
+                    return Fate::Gone;
+                }
                 self.receive(connection, 0);
             }
             State::Reading => {
@@ -159,7 +168,7 @@ impl Service {
         }
         connection.receiving = true;
         let id = connection.id;
-        let rest_must_stay = connection.state != State::Reading;
+        let rest_must_stay = connection.state != State::Reading || connection.codec.keeps_rest();
         let input = connection.input.lend(rest_must_stay);
         match connection.input.lend_incoming() {
             Some(incoming) => self.driver.receive_large(id, incoming, input),
@@ -188,6 +197,7 @@ impl Service {
     /// Runs what the connection has received and sends the replies.
     pub(super) fn run(&mut self, connection: &mut Connection) -> Fate {
         self.executor.refresh();
+        connection.silence_ms = None;
         let max_bulk = self.config.size(Key::ProtoMaxBulkLen) as u64;
         let mut out = self.driver.buffer();
         let mut flushes_left = FLUSHES;
@@ -195,6 +205,7 @@ impl Service {
             let mut tools = Tools {
                 executor: &mut self.executor,
                 pipeline: &mut self.pipeline,
+                steps: &mut self.steps,
                 max_bulk,
             };
             let end = connection.run(&mut tools, &mut out);
@@ -310,6 +321,7 @@ impl Service {
         }
         self.write_pushes(connection);
         match connection.state {
+            State::Reading if connection.codec.has_news() => return self.run(connection),
             State::Paused(_) if retries => return self.run(connection),
             State::Blocked(_) if connection.answer.is_some() => return self.unblock(connection),
             // Somebody else may have ended the wait, unless the word is about an earlier one.
@@ -320,7 +332,8 @@ impl Service {
             }
             _ => {}
         }
-        let unsent = self.unsent(connection);
+        // Who sends pushes sees how much of them is unread.
+        let unsent = self.note_output(connection);
         self.check_after_run(connection, unsent)
     }
 
@@ -335,6 +348,9 @@ impl Service {
         }
         let (mut out, mut lsn) = (self.driver.buffer(), 0);
         while let Some(push) = connection.pushes.pop_front() {
+            if !push.suits(&connection.session) {
+                continue;
+            }
             push.write(connection.session.protocol, &mut out);
             lsn = lsn.max(push.lsn());
             if out.len() >= FLUSH_BYTES {
@@ -381,6 +397,10 @@ impl Service {
         self.set_state(connection, state);
         match (state, end) {
             (State::Reading, RunEnd::Incomplete(missing)) => {
+                if let Some(silence_ms) = connection.silence_ms {
+                    let (timers, alarm) = (&mut self.timers, &mut connection.alarm);
+                    timers.set(connection.id, alarm, silence_ms);
+                }
                 connection.set_apart();
                 self.receive(connection, missing);
             }
@@ -449,6 +469,11 @@ impl Service {
     /// Holds what its client has left unread against it, or looks at it a little later.
     #[inline]
     fn check_after_run(&mut self, connection: &mut Connection, unsent: usize) -> Fate {
+        if let Some(limit) = self.patrol.memory_limit()
+            && self.exceeds_memory(connection, limit) == Fate::Gone
+        {
+            return Fate::Gone;
+        }
         if Patrol::is_much(unsent) {
             return self.check(connection, unsent);
         }
@@ -478,6 +503,28 @@ impl Service {
         self.cut(connection)
     }
 
+    /// Counts the memory of a client, and disconnects the largest ones if all take too much.
+    #[cold]
+    fn exceeds_memory(&mut self, connection: &Connection, limit_bytes: usize) -> Fate {
+        let (clients, client) = (&self.db.engine().clients, &connection.session.client);
+        if clients.count_memory(client) <= limit_bytes {
+            return Fate::Stays;
+        }
+        let evicted = clients.evict(limit_bytes);
+        if evicted > 0 {
+            EVICTED.warn(
+                self.now_ms(),
+                "closed the clients that use the most memory: all together exceed maxmemory-clients",
+            );
+            let totals = &self.executor.stats().totals;
+            totals.evicted_clients.add(evicted);
+        }
+        match client.is_killed() {
+            true => self.cut(connection),
+            false => Fate::Stays,
+        }
+    }
+
     fn set_alarm(&mut self, connection: &mut Connection, unsent: usize) {
         if let Some(due_ms) = self.patrol.next_ms(connection, unsent, self.now_ms()) {
             self.timers
@@ -495,7 +542,23 @@ impl Service {
         if self.check(connection, unsent) == Fate::Gone {
             return Fate::Gone;
         }
+        if let Some(limit) = self.patrol.memory_limit()
+            && self.exceeds_memory(connection, limit) == Fate::Gone
+        {
+            return Fate::Gone;
+        }
         match connection.state {
+            State::Reading if connection.silence_ms.is_some_and(|due_ms| due_ms <= now_ms) => {
+                connection.is_silent = true;
+                self.run(connection)
+            }
+            State::Reading => {
+                if let Some(silence_ms) = connection.silence_ms {
+                    let (timers, alarm) = (&mut self.timers, &mut connection.alarm);
+                    timers.set(connection.id, alarm, silence_ms);
+                }
+                Fate::Stays
+            }
             State::Paused(until_ms) if until_ms <= now_ms => self.run(connection),
             State::Blocked(until_ms) if until_ms <= now_ms => {
                 self.end_wait(connection, Ending::TimedOut)
@@ -549,6 +612,10 @@ impl Service {
         connection.finished = true;
         connection.receiving = false;
         // A command that a pause holds back is not run for a client that has gone meanwhile.
+        if connection.state == State::Reading && connection.has_rest() {
+            connection.is_silent = true;
+            return self.run(connection);
+        }
         if matches!(
             connection.state,
             State::Reading | State::Paused(_) | State::Blocked(_)
@@ -575,6 +642,7 @@ impl Service {
     /// Ends the session of a connection that the driver knows no more.
     pub(super) fn end(&mut self, mut connection: Box<Connection>) {
         self.timers.cancel(connection.id, &mut connection.alarm);
+        run_farewell(&mut connection, &mut self.executor);
         self.executor.end(&mut connection.session);
         self.front.left(&self.inbox);
     }

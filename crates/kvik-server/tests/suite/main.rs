@@ -14,10 +14,13 @@
 )]
 
 mod acts;
+mod caching;
 mod concurrent;
+mod doors;
 mod dying;
 mod exchange;
 mod model;
+mod notifications;
 mod reactor;
 mod scan;
 mod target;

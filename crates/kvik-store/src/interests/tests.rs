@@ -101,14 +101,57 @@ fn a_key_is_ready_once_until_it_is_taken() {
 #[test]
 fn a_tracked_key_is_reported_once() {
     let mut interests = Interests::default();
-    interests.track(HERE, b"a");
+    let all_alive = |_| true;
+    let change = interests.track(HERE, b"a", 7, all_alive);
+    assert_eq!((change.keys, change.items), (1, 1));
+    assert_eq!(interests.track(HERE, b"a", 7, all_alive).items, 0);
+    assert_eq!(interests.track(HERE, b"a", 8, all_alive).keys, 0);
     for key in [&b"b"[..], b"a", b"a"] {
         interests.mark_changed(HERE, key);
     }
-    let keys = |changed: Vec<ChangedKey>| changed.into_iter().map(|it| it.key).collect::<Vec<_>>();
     assert!(interests.has_news());
-    assert_eq!(keys(interests.take_changed()), [(*b"a").into()]);
+    let changed = interests.take_changed();
+    assert_eq!(changed.len(), 1);
+    assert_eq!(
+        (&*changed[0].key, &*changed[0].trackers),
+        (&b"a"[..], &[7, 8][..])
+    );
     assert!(interests.is_empty() && !interests.has_news());
+}
+
+#[test]
+fn tracked_keys_make_room_for_others() {
+    let mut interests = Interests::default();
+    let token = Arc::default();
+    for number in 0..40_u8 {
+        interests.watch(HERE, &[number, 1], &token);
+        interests.track(THERE, &[number], 1, |_| true);
+    }
+    let mut gone = std::collections::HashSet::new();
+    for random in 0..30 {
+        assert!(interests.evict_tracked(random * 0x9E37_79B9));
+    }
+    for changed in interests.take_changed() {
+        assert!(changed.is_evicted && changed.keyspace == THERE);
+        assert!(gone.insert(changed.key), "each is reported once");
+    }
+    assert_eq!(interests.forget_tracked().keys, 10);
+    assert!(!interests.evict_tracked(1) && !interests.has_news());
+    assert!(!interests.is_empty(), "watches stay");
+}
+
+#[test]
+fn clients_that_are_gone_do_not_add_up() {
+    let mut interests = Interests::default();
+    let (mut items, mut gone) = (0, 0);
+    for client in 0..1000 {
+        let change = interests.track(HERE, b"a", client, |other| other + 3 > client);
+        (items, gone) = (items + change.items, gone + change.gone);
+    }
+    interests.mark_changed(HERE, b"a");
+    let left = interests.take_changed()[0].trackers.len();
+    assert!(left < 20, "{left} are left");
+    assert_eq!(items - gone, left);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | look it up and hash its key | `lookup`, `call` |
 //! | check that the session may run it now | `gate` |
+//! | make room for it below the memory limit | `room` |
 //! | find and lock the stripes of its keys | `plan`, `route` |
 //! | do in slices what has to be done before it | `slices` |
 //! | run its handler in a [section](crate::section) | `run`, `shared_read` |
@@ -24,6 +25,7 @@ mod gate;
 mod lookup;
 mod plan;
 mod reaching;
+mod room;
 mod route;
 mod run;
 mod shared_read;
@@ -35,6 +37,7 @@ use std::sync::Arc;
 
 use kvik_command::blocking::Ending;
 use kvik_command::declare::{Command, Flags};
+use kvik_command::hot_keys::INTERVAL;
 use kvik_command::session::Replies;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Error, Random, Session, table};
@@ -99,9 +102,13 @@ impl Executor {
                 &std::hash::RandomState::new(),
                 0,
             )),
+            sketch: shared.engine.hot_keys.sketch(),
+            until_drawn: INTERVAL,
             actor: Actor::Client,
             left_until_us: 0,
             lsn: Lsn::ZERO,
+            keeps_failure: false,
+            failure: None,
         };
         Self {
             shared,
@@ -212,6 +219,9 @@ impl Executor {
         if session.released.is_some() {
             self.release(session);
         }
+        if session.tracking.is_chosen && outcome == Outcome::Done {
+            end_choice(session, prepared.command());
+        }
         outcome
     }
 
@@ -225,13 +235,8 @@ impl Executor {
         out: &mut Output,
     ) -> Outcome {
         match self.work.admit(&self.shared, session, command, args) {
-            Ok(Admission::Run) => {
-                let call = Call::of(command, args, &prepared);
-                if command.flags().intersects(Flags::WAITS | Flags::BLOCKING) {
-                    return self.dispatch_patiently(session, &call, out);
-                }
-                self.dispatch(session, &call, out)
-            }
+            Ok(Admission::Run) => self.run_admitted(session, command, prepared, args, out),
+            Ok(Admission::FindRoom) => self.run_in_room(session, command, prepared, args, out),
             Ok(Admission::Queue) => {
                 gate::queue(session, command, args, out);
                 Outcome::Done
@@ -240,6 +245,22 @@ impl Executor {
             Ok(Admission::WaitForLog) => self.put_off(Outcome::LogFull),
             Err(error) => self.refuse(session, args, error, out),
         }
+    }
+
+    #[inline]
+    fn run_admitted(
+        &mut self,
+        session: &mut Session,
+        command: &'static Command,
+        prepared: Prepared,
+        args: Args<'_>,
+        out: &mut Output,
+    ) -> Outcome {
+        let call = Call::of(command, args, &prepared);
+        if command.flags().intersects(Flags::WAITS | Flags::BLOCKING) {
+            return self.dispatch_patiently(session, &call, out);
+        }
+        self.dispatch(session, &call, out)
     }
 
     /// The same for a command that may wait: for files before it runs, or for its keys.
@@ -278,9 +299,15 @@ impl Executor {
         session.take_transaction();
         session.unwatch();
         self.release(session);
-        self.shared.engine.pubsub.unsubscribe_all(session);
+        session.feed_wait = None;
+        let engine = &self.shared.engine;
+        if session.feed_subscribed {
+            engine.feed().unsubscribe(session.client.id);
+        }
+        engine.tracking.stop(session, &engine.settings);
+        engine.pubsub.unsubscribe_all(session);
         session.rings.ring();
-        self.shared.engine.clients.remove(session.client.id);
+        engine.clients.remove(session.client.id);
     }
 
     /// Tells the keys of a watch that it has ended.
@@ -301,6 +328,15 @@ impl Executor {
                 }
             });
         });
+    }
+}
+
+/// Ends CLIENT CACHING, which holds for one command, or for a transaction.
+#[cold]
+fn end_choice(session: &mut Session, command: Option<&Command>) {
+    let is_client = command.is_some_and(|command| command.name().starts_with("CLIENT"));
+    if !is_client && session.transaction.is_none() {
+        session.tracking.is_chosen = false;
     }
 }
 

@@ -74,7 +74,10 @@ impl Executor {
         let stripes = &shared.stripes;
         let index = stripes.layout.stripe_of(hash);
         let held = if call.command.flags().contains(Flags::READONLY) {
-            if let Some(read) = stripes.share(index, || work.clock.now_us() / 1000) {
+            // Who caches what it reads is noted in the stripe.
+            if !session.tracking.mode.is_by_key()
+                && let Some(read) = stripes.share(index, || work.clock.now_us() / 1000)
+            {
                 work.run_shared(shared, unit, read, session, call, out);
                 return Ok(());
             }

@@ -1,6 +1,6 @@
 //! XGROUP and XACK: making and ending groups and consumers, acknowledging.
 
-use kvik_store::{Entry, StreamMut};
+use kvik_store::{Entry, Event, StreamMut};
 
 use super::{ids, stream};
 use crate::{Ctx, Error, ErrorText};
@@ -101,6 +101,9 @@ pub(super) fn set_id(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         id => ids::parse_or_bound(id)?,
     };
     group.set_last_id(id, options.entries_read);
+    drop(stream);
+    // A delivery moves the group on as well, without an event.
+    ctx.keys.note(&args[2], Event::XGROUP_SETID);
     ctx.reply.ok();
     Ok(())
 }

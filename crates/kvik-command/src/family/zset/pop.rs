@@ -1,7 +1,7 @@
 //! ZPOPMIN, ZPOPMAX, ZMPOP and those of their kind that wait: members from either end.
 
 use kvik_resp::{Args, Protocol};
-use kvik_store::{Event, Wanted};
+use kvik_store::{Event, EventClasses, Wanted};
 
 use super::{reply_name, zset};
 use crate::blocking::Block;
@@ -33,6 +33,7 @@ pub(super) fn zpopmax(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn pop(ctx: &mut Ctx<'_>, end: End) -> Result<(), Error> {
     let args = ctx.args;
+    ctx.keys.mute(EventClasses::MISS);
     let count = match args.len() {
         2 => 1,
         3 => {
@@ -90,6 +91,7 @@ pub(in crate::family) fn take(
 
 pub(super) fn zmpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (keys, end, count) = options(ctx, 1)?;
+    ctx.keys.mute(EventClasses::MISS);
     if !pop_from_first(ctx, keys, end, count)? {
         ctx.reply.null_array();
     }
@@ -99,6 +101,7 @@ pub(super) fn zmpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 pub(super) fn bzmpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let until_ms = ctx.deadline(1)?;
     let (keys, end, count) = options(ctx, 2)?;
+    ctx.keys.mute(EventClasses::MISS);
     if !pop_from_first(ctx, keys, end, count)? {
         let keys = 3..3 + keys.len();
         ctx.wait_or_answer(Block::new(Wanted::Zset, keys, until_ms));
