@@ -100,14 +100,11 @@ impl Runner {
         let shared = Arc::clone(&self.executor.shared);
         loop {
             let left_ms = until_ms.saturating_sub(shared.now_ms());
-            match self.mailbox.wait(shared.nap(left_ms)) {
-                Some(Message::Reply(answer)) => {
-                    let lsn = answer.lsn;
-                    self.executor
-                        .answer_wait(&mut self.session, answer, &mut self.out);
-                    return shared.wait_for(Lsn::new(lsn));
-                }
-                _ => {}
+            if let Some(Message::Reply(answer)) = self.mailbox.wait(shared.nap(left_ms)) {
+                let lsn = answer.lsn;
+                self.executor
+                    .answer_wait(&mut self.session, answer, &mut self.out);
+                return shared.wait_for(Lsn::new(lsn));
             }
             // It has been ended by somebody else, or its time is up.
             let is_late = shared.now_ms() >= until_ms;
