@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use kvik_resp::{ArgsBuf, Protocol};
 use kvik_store::{KeyspaceId, WatchToken};
 
-use crate::blocking::BlockedCall;
+use crate::blocking::{BlockedCall, Ending};
 use crate::client::{Client, NOT_IN_MULTI};
 use crate::declare::Command;
 use crate::feed::{FeedCall, Subscriber};
@@ -214,6 +214,11 @@ impl Session {
         };
         self.client.protocol.store(version, Relaxed);
         self.restrict();
+    }
+
+    /// How its wait has ended, if somebody has ended it.
+    pub fn wait_ending(&self) -> Option<Ending> {
+        self.blocked.as_ref()?.ending()
     }
 
     /// Starts to queue commands.

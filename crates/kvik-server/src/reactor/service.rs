@@ -324,8 +324,12 @@ impl Service {
             State::Reading if connection.codec.has_news() => return self.run(connection),
             State::Paused(_) if retries => return self.run(connection),
             State::Blocked(_) if connection.answer.is_some() => return self.unblock(connection),
-            // Somebody else has ended the wait.
-            State::Blocked(_) if retries => return self.end_wait(connection, Ending::TimedOut),
+            // Somebody else may have ended the wait, unless the word is about an earlier one.
+            State::Blocked(_) if retries => {
+                if let Some(ending) = connection.session.wait_ending() {
+                    return self.end_wait(connection, ending);
+                }
+            }
             _ => {}
         }
         // Who sends pushes sees how much of them is unread.

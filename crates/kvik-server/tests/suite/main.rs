@@ -17,6 +17,7 @@ mod acts;
 mod caching;
 mod concurrent;
 mod doors;
+mod dying;
 mod exchange;
 mod model;
 mod notifications;

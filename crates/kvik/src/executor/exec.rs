@@ -159,14 +159,14 @@ impl Work {
         transaction: &Transaction,
         out: &mut Output,
     ) {
-        session.may_block = false;
+        let might_block = std::mem::replace(&mut session.may_block, false);
         if transaction.rolls_back {
             self.run_or_undo(section, stripes, session, transaction, out);
         } else {
             // Without an undo no command ends the transaction.
             let _ = self.run_each(section, stripes, session, transaction, out);
         }
-        session.may_block = !session.internal;
+        session.may_block = might_block;
     }
 
     /// Runs a queue that is undone if a command fails.

@@ -146,9 +146,10 @@ impl MemoryConnection {
                     self.executor.answer_wait(session, answer, &mut output);
                     self.blocked_until_ms = None;
                 }
-                Message::Retry | Message::Kill => is_over = true,
+                Message::Retry | Message::Kill => {}
             }
         }
+        is_over |= session.wait_ending().is_some();
         // A command that has been answered waits no more, and nothing happens here.
         if is_over && (self.executor).end_wait(session, Ending::TimedOut, &mut output) {
             self.blocked_until_ms = None;
