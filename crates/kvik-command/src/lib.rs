@@ -31,6 +31,7 @@ pub mod prefix_jobs;
 mod random;
 mod rates;
 pub mod save;
+pub mod script;
 pub mod session;
 mod settings;
 pub mod stats;

@@ -32,6 +32,8 @@ pub struct Session {
     pub no_touch: bool,
     /// Close the connection once the reply is sent.
     pub close: bool,
+    /// A script is running in it: its commands never block.
+    pub scripted: bool,
     /// It belongs to the store itself: no state of the data set keeps its commands out.
     pub internal: bool,
     /// The event that its next command waits for.
@@ -95,6 +97,7 @@ impl Session {
             replies: Replies::On,
             no_touch: false,
             close: false,
+            scripted: false,
             internal: false,
             waiting: None,
             released: None,

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use kvik::{Db, Options};
 use kvik_command::VERSION;
 use kvik_command::gate::Closure;
+use kvik_script::LuaEngine;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -130,7 +131,10 @@ impl Server {
             io_backend: crew.io_backend,
             threads,
         };
-        let db = Db::in_memory(Options::default().threads(threads).host(Arc::new(host)));
+        let db = Db::in_memory(Options::default()
+            .threads(threads)
+            .host(Arc::new(host))
+            .scripts(LuaEngine::shared()));
         settings::obey(&config, &db);
         settings::tell_threads(&config, &front);
         settings::relisten(&config, &front, listening);

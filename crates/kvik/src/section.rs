@@ -24,7 +24,7 @@ use std::cell::RefCell;
 use std::mem;
 
 use kvik_log::{Lsn, Unit};
-use kvik_store::{Garbage, Guard, KeyspaceId, Mode, Stripes};
+use kvik_store::{Garbage, Guard, KeyHash, KeyspaceId, Mode, Stripes};
 
 pub(crate) use in_turn::InTurn;
 
@@ -113,6 +113,10 @@ pub(crate) struct Section<'a> {
 struct Departures {
     /// To be freed.
     garbage: Vec<Garbage>,
+    /// Keys that the section has reached beside those that it began with.
+    reached: Vec<KeyHash>,
+    /// It has reached all keys.
+    reached_all: bool,
 }
 
 /// How the keys that a guard finds are marked as used.
@@ -282,13 +286,34 @@ impl<'a> Section<'a> {
         departures.garbage.extend(garbage);
     }
 
+    /// Notes that the section reads or changes keys beside those that it began with.
+    pub(crate) fn reach(&mut self, keys: &[KeyHash]) {
+        if self.effects.is_wanted() {
+            let departures = self.departures.get_or_insert_default();
+            departures.reached.extend_from_slice(keys);
+        }
+    }
+
+    /// The same with all keys; every stripe is held.
+    pub(crate) fn reach_all(&mut self) {
+        if self.effects.is_wanted() {
+            self.departures.get_or_insert_default().reached_all = true;
+        }
+    }
+
     /// Hands the effects to the log, and says how far it must be on disk for what was seen and
     /// done.
     #[inline(never)]
     fn hand_over(&mut self, reach: Reach<'_>) -> Lsn {
         let (shared, now_ms) = (self.shared, self.now_ms());
+        let departures = self.departures.as_deref();
+        let reach = match departures {
+            Some(departures) if departures.reached_all => Reach::Everything,
+            _ => reach,
+        };
+        let more = departures.map_or(&[][..], |departures| &departures.reached);
         self.effects.with_unit(|unit| {
-            let lsn = shared.append(unit, now_ms, reach);
+            let lsn = shared.append_reaching(unit, now_ms, reach, Reach::Keys(more));
             assert!(
                 unit.is_empty(),
                 "no effect is pending when a stripe is let go"

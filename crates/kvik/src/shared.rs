@@ -62,6 +62,9 @@ impl Shared {
         if let Some(host) = options.host {
             engine = engine.hosted_by(host);
         }
+        if let Some(scripts) = options.scripts {
+            engine.scripts.run_by(scripts);
+        }
         let shared = Self {
             stripes: SharedStripes::new(layout),
             upkeep_stats: engine.stats.thread(table().commands().len()),
@@ -197,12 +200,25 @@ impl Shared {
     /// Appends a unit to the log while its stripes are held. Returns how far the log has to be on
     /// disk before somebody may be told of these keys. A unit without effects only looks.
     pub(crate) fn append(&self, unit: &mut Unit, now_ms: u64, reach: Reach<'_>) -> Lsn {
+        self.append_reaching(unit, now_ms, reach, Reach::Nothing)
+    }
+
+    /// The same for keys that are known in two ways.
+    pub(crate) fn append_reaching(
+        &self,
+        unit: &mut Unit,
+        now_ms: u64,
+        reach: Reach<'_>,
+        more: Reach<'_>,
+    ) -> Lsn {
         let layout = &self.stripes.layout;
         let Some(log) = self.log.get().filter(|_| !unit.is_empty()) else {
-            return self.stamps.latest(layout, reach);
+            let latest = |reach| self.stamps.latest(layout, reach);
+            return latest(reach).max(latest(more));
         };
         let lsn = log.append(unit, now_ms);
         self.stamps.stamp(layout, reach, lsn);
+        self.stamps.stamp(layout, more, lsn);
         // It is behind whatever changed these keys before.
         lsn
     }

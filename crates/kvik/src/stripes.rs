@@ -1,7 +1,8 @@
 //! The shared store: stripes behind locks, and the ways to hold them.
 //!
 //! Whoever needs several stripes takes their locks in ascending order, so two never wait for each
-//! other. Letting go of a stripe publishes when its next key expires, so that the expiry thread
+//! other. One at a time, who has the [growth token](Growth), may also take more stripes in any
+//! order while it holds some; all others that hold stripes and wait then let go of them. Letting go of a stripe publishes when its next key expires, so that the expiry thread
 //! need not lock to look.
 
 use std::ops::Deref;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use crossbeam_utils::CachePadded;
 use kvik_store::{Due, KeyHash, KeyspaceId, Layout, Stripe, StripeView, Stripes};
 
-use crate::sync::AtomicU64;
+use crate::sync::{AtomicU64, Mutex, MutexGuard, doze};
 use crate::sync::biased::{Biased, Readers, Reading, Writing};
 use crate::upkeep::Alarm;
 
@@ -63,6 +64,9 @@ pub(crate) struct SharedStripes {
     views: Box<[StripeView]>,
     pub(crate) layout: Layout,
     pub(crate) alarm: Alarm,
+    growth: Mutex<()>,
+    /// Whether who has the growth token waits for a stripe: 1 or 0.
+    growing: AtomicU64,
 }
 
 impl SharedStripes {
@@ -83,6 +87,8 @@ impl SharedStripes {
             readers,
             layout,
             alarm: Alarm::default(),
+            growth: Mutex::default(),
+            growing: AtomicU64::new(0),
         }
     }
 
@@ -244,26 +250,100 @@ impl SharedStripes {
         indices: &[u16],
         patience: Patience,
     ) -> Result<HeldMany<'_>, Busy> {
-        // Where one is taken those before it are let go again.
-        let held: Result<Vec<_>, _> = indices
-            .iter()
-            .map(|&index| self.lock(usize::from(index), patience))
-            .collect();
-        Ok(HeldMany {
-            held: held?,
-            latest: 0,
-        })
+        self.lock_ascending(indices.iter().copied().map(usize::from), patience)
     }
 
     /// Locks every stripe.
     pub(crate) fn lock_all(&self, patience: Patience) -> Result<HeldMany<'_>, Busy> {
-        let held: Result<Vec<_>, _> = (0..self.len())
-            .map(|index| self.lock(index, patience))
-            .collect();
-        Ok(HeldMany {
-            held: held?,
-            latest: 0,
+        self.lock_ascending(0..self.len(), patience)
+    }
+
+    fn lock_ascending(
+        &self,
+        indices: impl Iterator<Item = usize> + Clone,
+        patience: Patience,
+    ) -> Result<HeldMany<'_>, Busy> {
+        loop {
+            // Where one is taken those before it are let go again.
+            let mut held = HeldMany {
+                held: Vec::with_capacity(indices.size_hint().0),
+                latest: 0,
+            };
+            let mut locked = indices.clone().map(|index| match patience {
+                Patience::Wait if !held.held.is_empty() => {
+                    self.lock_holding(index).map(|it| held.held.push(it))
+                }
+                _ => self.lock(index, patience).map(|it| held.held.push(it)),
+            });
+            match locked.try_for_each(|it| it) {
+                Ok(()) => return Ok(held),
+                Err(Busy) if patience == Patience::Spin => return Err(Busy),
+                Err(Busy) => {
+                    drop(held);
+                    // Whoever grows goes first.
+                    drop(self.growth.lock());
+                }
+            }
+        }
+    }
+
+    /// Locks a stripe for who holds others before it, unless somebody grows meanwhile, who may be
+    /// waiting for them.
+    fn lock_holding(&self, index: usize) -> Result<Held<'_>, Busy> {
+        let mut looks = 0;
+        loop {
+            if let Some(stripe) = self.cells[index].stripe.try_write(&self.readers, 0) {
+                return Ok(self.held(index, stripe));
+            }
+            if self.growing.load(Ordering::SeqCst) != 0 {
+                return Err(Busy);
+            }
+            doze(looks);
+            looks = looks.saturating_add(1);
+        }
+    }
+
+    fn held<'a>(&'a self, index: usize, mut stripe: Writing<'a, Stripe>) -> Held<'a> {
+        stripe.note_write();
+        Held {
+            index,
+            stripe,
+            due: &self.cells[index].due,
+            alarm: &self.alarm,
+        }
+    }
+
+    /// The right to take more stripes while some are held. It is taken before any of them.
+    pub(crate) fn grow(&self, patience: Patience) -> Result<Growth<'_>, Busy> {
+        let token = match patience {
+            Patience::Wait => Some(self.growth.lock()),
+            Patience::Spin => self.growth.try_lock(),
+        };
+        Ok(Growth {
+            _token: token.ok_or(Busy)?,
         })
+    }
+
+    /// Takes more stripes, whatever their order, and waits for each.
+    pub(crate) fn extend<'a>(
+        &'a self,
+        _growth: &Growth<'a>,
+        held: &mut HeldMany<'a>,
+        index: usize,
+    ) {
+        let Err(at) = held.held.binary_search_by_key(&index, |held| held.index) else {
+            return;
+        };
+        let stripe = self.cells[index].stripe.try_write(&self.readers, SPINS);
+        let stripe = stripe.unwrap_or_else(|| {
+            // Who waits while it holds this stripe sees that and lets go of it.
+            self.growing.store(1, Ordering::SeqCst);
+            let stripe = self.cells[index].stripe.write(&self.readers);
+            self.growing.store(0, Ordering::SeqCst);
+            stripe
+        });
+        held.held.insert(at, self.held(index, stripe));
+        held.latest = 0;
     }
 
     /// Makes sure that no stripe is held for long just now. A command that takes one stripe after
@@ -277,6 +357,12 @@ impl SharedStripes {
             }
         }
     }
+}
+
+/// The right to take more stripes while some are held. One has it at a time, so that it never waits
+/// for somebody who waits for it.
+pub(crate) struct Growth<'a> {
+    _token: MutexGuard<'a, ()>,
 }
 
 /// One locked stripe.
@@ -403,6 +489,17 @@ impl HeldMany<'_> {
     pub(crate) fn next_due(&self) -> u64 {
         let dues = self.held.iter().map(Held::next_due);
         dues.min().unwrap_or(u64::MAX)
+    }
+
+    /// Whether this stripe is among them.
+    pub(crate) fn holds(&self, index: usize) -> bool {
+        let at = self.held.binary_search_by_key(&index, |held| held.index);
+        at.is_ok()
+    }
+
+    /// Which stripes they are.
+    pub(crate) fn indices(&self) -> Vec<u16> {
+        self.held.iter().map(|held| held.index as u16).collect()
     }
 
     fn find(&self, index: usize) -> usize {

@@ -9,6 +9,7 @@ mod config;
 mod connection;
 mod deadline;
 mod debug;
+mod function;
 mod geo;
 mod hash;
 mod hyperloglog;
@@ -23,6 +24,7 @@ mod module;
 mod persistence;
 mod prefix;
 mod sampling;
+pub mod script;
 mod server;
 mod set;
 mod sort;
@@ -44,6 +46,7 @@ pub fn commands() -> Vec<Row> {
         config::rows(),
         connection::rows(),
         debug::rows(),
+        function::rows(),
         geo::rows(),
         hash::rows(),
         hyperloglog::rows(),
@@ -56,6 +59,7 @@ pub fn commands() -> Vec<Row> {
         module::rows(),
         persistence::rows(),
         prefix::rows(),
+        script::rows(),
         server::rows(),
         set::rows(),
         sort::rows(),

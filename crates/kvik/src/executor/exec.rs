@@ -10,6 +10,7 @@ use super::Executor;
 use super::call::Call;
 use super::gate::permit;
 use super::plan::ascend;
+use super::script::ScriptScope;
 use super::slices::PutOff;
 use super::work::Work;
 use crate::section::{Section, Touching};
@@ -63,7 +64,12 @@ impl Executor {
         let (ready, lsn) = Section::run(terms, held, reach, |section, held| {
             let due_ms = held.next_due();
             work.get_queue_ready(section, held, due_ms, session)?;
-            work.exec_locked(section, held, session, out);
+            let scope = ScriptScope {
+                shared,
+                held,
+                growth: None,
+            };
+            work.exec_locked(section, scope, session, out);
             Ok::<_, PutOff>(())
         });
         work.plan.hashes = hashes;
@@ -74,8 +80,7 @@ impl Executor {
     }
 
     fn plan_queue(&mut self, session: &Session) -> Scope {
-        let plan = &mut self.work.plan;
-        plan.clear();
+        self.work.plan.clear();
         for queued in session
             .transaction
             .iter()
@@ -85,15 +90,25 @@ impl Executor {
                 Locking::All | Locking::InTurn => return Scope::All,
                 Locking::None | Locking::Queue => {}
                 Locking::Keys => {
-                    plan.add_call(&self.shared, session.db, &Call::queued(queued));
+                    let call = &Call::queued(queued);
+                    self.work.plan.add_call(&self.shared, session.db, call);
+                }
+                Locking::Script => {
+                    let call = &Call::queued(queued);
+                    match self.work.find_script(&self.shared, session, call) {
+                        Ok(script) if script.program.keeps_to_its_keys() => {
+                            self.work.plan.add_call(&self.shared, session.db, call);
+                        }
+                        _ => return Scope::All,
+                    }
                 }
             }
         }
         // The watched keys are looked at as well, whatever their database.
         for (keyspace, key) in session.watch.iter().flat_map(|watch| &watch.keys) {
-            plan.add(&self.shared, keyspace.0, key);
+            self.work.plan.add(&self.shared, keyspace.0, key);
         }
-        ascend(&mut plan.stripes);
+        ascend(&mut self.work.plan.stripes);
         Scope::Planned
     }
 }
@@ -118,7 +133,7 @@ impl Work {
     fn exec_locked(
         &mut self,
         section: &mut Section<'_>,
-        stripes: &mut dyn Stripes,
+        scope: ScriptScope<'_, '_>,
         session: &mut Session,
         out: &mut Output,
     ) {
@@ -128,10 +143,10 @@ impl Work {
             .client
             .watched
             .store(0, std::sync::atomic::Ordering::Relaxed);
-        if watch.is_some_and(|watch| end_watch(section, stripes, session, &watch)) {
+        if watch.is_some_and(|watch| end_watch(section, scope.held, session, &watch)) {
             Reply::new(out, session.protocol).null_array();
         } else {
-            self.run_queue(section, stripes, session, &transaction, out);
+            self.run_queue(section, scope, session, &transaction, out);
         }
         session.show_no_transaction();
     }
@@ -139,7 +154,7 @@ impl Work {
     fn run_queue(
         &mut self,
         section: &mut Section<'_>,
-        stripes: &mut dyn Stripes,
+        mut scope: ScriptScope<'_, '_>,
         session: &mut Session,
         transaction: &Transaction,
         out: &mut Output,
@@ -149,8 +164,19 @@ impl Work {
             let call = &Call::queued(queued);
             // What a session may do can have changed since the command was queued.
             match permit(section.shared, session, call.command, call.args) {
+                Ok(()) if call.command.locking() == Locking::Script => {
+                    let scope = scope.lend();
+                    match self.find_script(scope.shared, session, call) {
+                        Ok(script) => {
+                            self.run_script(section, scope, session, call, &script, out);
+                        }
+                        Err(error) => {
+                            self.refuse_script(scope.shared, session, call, &error, out);
+                        }
+                    }
+                }
                 Ok(()) => {
-                    self.run(section, stripes, session, call, out);
+                    self.run(section, scope.held, session, call, out);
                 }
                 Err(error) => {
                     error.write(&mut Reply::new(out, session.protocol));

@@ -11,7 +11,8 @@
 //! | run its handler in a [section](crate::section) | `run`, `shared_read` |
 //! | count and time it | `timing` |
 //!
-//! EXEC (`exec`) is all of that for the queue of a transaction. The state of the thread is in
+//! EXEC (`exec`) is all of that for the queue of a transaction, and EVAL (`script`) for what a
+//! script calls. The state of the thread is in
 //! `work`. Nothing of a command has happened to the store when it is put off ([`Outcome`]): the
 //! caller offers it again later.
 
@@ -22,6 +23,7 @@ mod lookup;
 mod plan;
 mod route;
 mod run;
+mod script;
 mod shared_read;
 mod slices;
 mod timing;
@@ -50,6 +52,7 @@ use lookup::{LatestLookup, unknown};
 use plan::Plan;
 pub(crate) use plan::ascend;
 use run::withhold;
+use script::ThreadScripts;
 use work::{Untimed, Work};
 
 /// The outcome of an offer to run a command.
@@ -93,6 +96,7 @@ impl Executor {
             actor: Actor::Client,
             left_until_us: 0,
             lsn: Lsn::ZERO,
+            scripts: ThreadScripts::default(),
         };
         Self {
             shared,

@@ -33,6 +33,7 @@ impl Executor {
             Locking::All => self.run_on_all(session, call, out),
             Locking::InTurn => self.run_in_turn(session, call, out),
             Locking::Queue => self.exec(session, call, out),
+            Locking::Script => self.run_script(session, call, out),
         };
         match done {
             Ok(()) => Outcome::Done,

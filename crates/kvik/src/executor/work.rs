@@ -8,6 +8,7 @@ use kvik_log::{Lsn, Unit};
 
 use super::lookup::LatestLookup;
 use super::plan::Plan;
+use super::script::ThreadScripts;
 use crate::clock::BatchClock;
 use crate::section::{Actor, Terms};
 use crate::shared::Shared;
@@ -25,6 +26,7 @@ pub(super) struct Work {
     pub(super) left_until_us: u64,
     /// How far the log has to be on disk before the output since the last look may be told.
     pub(super) lsn: Lsn,
+    pub(super) scripts: ThreadScripts,
 }
 
 /// Calls that have been counted but not timed yet.

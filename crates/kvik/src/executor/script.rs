@@ -1,0 +1,212 @@
+//! Running scripts: a script is one section over the stripes of its keys, with one time and one
+//! unit of effects, in which it may run any command.
+//!
+//! Where the text of a script shows that it uses no keys but those that it declares, their stripes
+//! are locked as those of any command with several keys. Every other script first takes the growth
+//! token of the stripes, and then locks what else it needs when it needs it. A store has one token,
+//! so such scripts run one after the other.
+
+mod calling;
+mod lookup;
+
+use std::sync::Arc;
+
+use kvik_command::declare::Flags;
+use kvik_command::script::{Interpreter, Invocation, Program, ScriptFlags};
+use kvik_command::{Error, Session};
+use kvik_resp::{Args, Output, Protocol, Reply};
+
+use super::Executor;
+use super::call::Call;
+use super::plan::ascend;
+use super::slices::PutOff;
+use super::timing::log_sizes;
+use super::work::Work;
+use crate::section::Section;
+use crate::shared::Shared;
+use crate::stamps::Reach;
+use crate::stripes::{Growth, HeldMany};
+
+use calling::Calling;
+pub(super) use lookup::KnownScripts;
+
+/// The scripts of a thread.
+#[derive(Default)]
+pub(super) struct ThreadScripts {
+    /// Made when the first script runs.
+    interpreter: Option<Box<dyn Interpreter>>,
+    known: KnownScripts,
+}
+
+/// A script that is to run, with its arguments.
+#[derive(Clone)]
+pub(super) struct ScriptCall<'a> {
+    pub(super) program: Arc<Program>,
+    keys: Args<'a>,
+    args: Args<'a>,
+    /// It must not write.
+    reads_only: bool,
+}
+
+impl<'a> ScriptCall<'a> {
+    /// Splits the words of a call into keys and arguments.
+    fn of(call: &Call<'a>, program: Arc<Program>, key_count: usize) -> Self {
+        let reads_only = call.command.flags().contains(Flags::READONLY)
+            || program.flags.contains(ScriptFlags::NO_WRITES);
+        Self {
+            keys: call.args.slice(3..3 + key_count),
+            args: call.args.tail(3 + key_count),
+            program,
+            reads_only,
+        }
+    }
+}
+
+impl Executor {
+    /// Runs a script, or says why it cannot.
+    pub(super) fn run_script(
+        &mut self,
+        session: &mut Session,
+        call: &Call<'_>,
+        out: &mut Output,
+    ) -> Result<(), PutOff> {
+        let script = match self.work.find_script(&self.shared, session, call) {
+            Ok(script) => script,
+            Err(error) => {
+                self.work.refuse_script(&self.shared, session, call, &error, out);
+                return Ok(());
+            }
+        };
+        let (work, shared) = (&mut self.work, &*self.shared);
+        work.plan.clear();
+        for key in script.keys.iter() {
+            work.plan.add(shared, session.db, key);
+        }
+        ascend(&mut work.plan.stripes);
+        let growth = match script.program.keeps_to_its_keys() {
+            true => None,
+            false => Some(shared.stripes.grow(self.patience)?),
+        };
+        let held = shared
+            .stripes
+            .lock_many(&work.plan.stripes, self.patience)?;
+        // The end of the section needs the hashes while the rest of the work is in use.
+        let hashes = std::mem::take(&mut work.plan.hashes);
+        let terms = work.terms(shared, &mut self.unit);
+        let reach = Reach::Keys(&hashes);
+        let ((), lsn) = Section::run(terms, held, reach, |section, held| {
+            let scope = ScriptScope {
+                shared,
+                held,
+                growth: growth.as_ref(),
+            };
+            work.run_script(section, scope, session, call, &script, out);
+        });
+        work.plan.hashes = hashes;
+        work.note_lsn(lsn);
+        Ok(())
+    }
+}
+
+/// The stripes that a script has, and how it gets more.
+pub(super) struct ScriptScope<'s, 'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) held: &'s mut HeldMany<'a>,
+    /// Without, it has all that it may use.
+    pub(super) growth: Option<&'s Growth<'a>>,
+}
+
+impl<'a> ScriptScope<'_, 'a> {
+    /// The same for one of several scripts.
+    pub(super) fn lend(&mut self) -> ScriptScope<'_, 'a> {
+        ScriptScope {
+            shared: self.shared,
+            held: self.held,
+            growth: self.growth,
+        }
+    }
+}
+
+impl Work {
+    /// Answers a call of a script that cannot run.
+    pub(super) fn refuse_script(
+        &mut self,
+        shared: &Shared,
+        session: &Session,
+        call: &Call<'_>,
+        error: &Error,
+        out: &mut Output,
+    ) {
+        error.write(&mut Reply::new(out, session.protocol));
+        shared.engine.stats.count_error(error.code());
+        self.count(shared, session, call, true, true);
+    }
+
+    /// Runs a script on stripes that are locked, and counts.
+    pub(super) fn run_script(
+        &mut self,
+        section: &mut Section<'_>,
+        scope: ScriptScope<'_, '_>,
+        session: &mut Session,
+        call: &Call<'_>,
+        script: &ScriptCall<'_>,
+        out: &mut Output,
+    ) {
+        let (shared, now_us, start) = (scope.shared, section.now_us, out.len());
+        let mut interpreter = match self.take_interpreter(shared) {
+            Ok(interpreter) => interpreter,
+            Err(error) => return self.refuse_script(shared, session, call, &error, out),
+        };
+        shared.engine.scripts.touch(&script.program);
+        let invocation = Invocation {
+            program: &script.program,
+            keys: script.keys,
+            args: script.args,
+        };
+        let before = ScriptedState::begin(session);
+        let mut calling = Calling::new(self, section, scope, session, call, script);
+        let mut reply = Reply::new(out, before.protocol);
+        let result = interpreter.run(&invocation, &mut calling, &mut reply);
+        calling.finish();
+        before.end(session);
+        self.scripts.interpreter = Some(interpreter);
+        if let Err(line) = &result {
+            let mut reply = Reply::new(out, session.protocol);
+            reply.truncate(start);
+            reply.error_bytes(line);
+        }
+        log_sizes(shared, session, call, out.len() - start, now_us);
+        self.count(shared, session, call, result.is_err(), true);
+    }
+
+    fn take_interpreter(&mut self, shared: &Shared) -> Result<Box<dyn Interpreter>, Error> {
+        match self.scripts.interpreter.take() {
+            Some(interpreter) => Ok(interpreter),
+            None => shared.engine.scripts.interpreter(self.random.bits()),
+        }
+    }
+}
+
+/// What a script changes in a session for itself only.
+struct ScriptedState {
+    db: u32,
+    protocol: Protocol,
+}
+
+impl ScriptedState {
+    fn begin(session: &mut Session) -> Self {
+        session.scripted = true;
+        Self {
+            db: session.db,
+            protocol: session.protocol,
+        }
+    }
+
+    fn end(self, session: &mut Session) {
+        session.scripted = false;
+        session.protocol = self.protocol;
+        if session.db != self.db {
+            session.select(self.db);
+        }
+    }
+}
