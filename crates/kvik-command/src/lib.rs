@@ -25,9 +25,12 @@ pub mod latency;
 pub mod load;
 pub mod mail;
 pub mod metric;
+#[cfg(all(test, feature = "model"))]
+mod model;
 pub mod pause;
 pub mod persistence;
 pub mod prefix_jobs;
+pub mod pubsub;
 mod random;
 mod rates;
 pub mod save;
@@ -35,6 +38,7 @@ pub mod script;
 pub mod session;
 mod settings;
 pub mod stats;
+mod sync;
 
 pub use ctx::Ctx;
 pub use declare::{Command, table};
@@ -43,6 +47,7 @@ pub use error::{Error, ErrorText};
 pub use expiry::ExpiryLag;
 pub use gate::Gate;
 pub use host::Host;
+pub use kvik_store::EventClasses;
 pub use persistence::Persistence;
 pub use random::Random;
 pub use rates::Rates;

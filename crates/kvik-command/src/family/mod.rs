@@ -23,6 +23,7 @@ mod memory;
 mod module;
 mod persistence;
 mod prefix;
+mod pubsub;
 mod sampling;
 pub mod script;
 mod server;
@@ -59,6 +60,7 @@ pub fn commands() -> Vec<Row> {
         module::rows(),
         persistence::rows(),
         prefix::rows(),
+        pubsub::rows(),
         script::rows(),
         server::rows(),
         set::rows(),

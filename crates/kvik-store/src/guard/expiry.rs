@@ -5,11 +5,12 @@ use super::Guard;
 use crate::UnixMs;
 use crate::edit::ExpiredMembers;
 use crate::entry::OccupiedEntry;
+use crate::event::Event;
 use crate::layout::{Key, KeyspaceId};
 use crate::raw::entry_ref::EntryRef;
 use crate::state::{Mode, Overdue};
 
-/// What one round of expiry did to a stripe.
+/// The result of one round of expiry in a stripe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExpiryRound {
     /// Keys deleted.
@@ -87,8 +88,23 @@ impl Guard<'_> {
     pub(super) fn expire(&mut self, index: usize, entry: EntryRef) {
         let key = self.keyspace_of(index).entry(entry).key().to_vec();
         let position = self.layout.position_of_key(&key);
-        OccupiedEntry::new(self.locked_key(index, position, &key), entry).remove();
+        let expire_at = self.keyspace_of(index).entry(entry).expire_at();
+        let is_due = expire_at.is_some_and(|at| at <= self.state.now);
+        let occupied = OccupiedEntry::new(self.locked_key(index, position, &key), entry);
+        if is_due {
+            occupied.remove_as(Some(Event::EXPIRED));
+        } else {
+            occupied.remove_with_members();
+        }
         self.state.stats.expired += 1;
+    }
+
+    /// Deletes a key to make room.
+    pub(crate) fn evict_entry(&mut self, index: usize, entry: EntryRef) {
+        let key = self.keyspace_of(index).entry(entry).key().to_vec();
+        let position = self.layout.position_of_key(&key);
+        let occupied = OccupiedEntry::new(self.locked_key(index, position, &key), entry);
+        occupied.remove_as(Some(Event::EVICTED));
     }
 
     /// Deletes up to `max` members of a collection whose time has come; see

@@ -5,6 +5,7 @@ use crate::garbage::Garbage;
 use crate::keyspace::{Keyspace, KeyspaceRef};
 use crate::layout::{Cursor, KeyspaceId, Layout};
 use crate::raw::position::Prefix;
+use crate::stripe::Stripe;
 use crate::text::IntText;
 use crate::view::View;
 
@@ -105,7 +106,7 @@ impl Guard<'_> {
         for index in 0..self.layout.stripes() {
             self.flush_stripe(index, self.keyspace);
         }
-        self.state.garbage.push(Garbage::new(Vec::new()));
+        self.state.leave(Some(Garbage::new(Vec::new())));
         self.finish_keyspace(&[b"FLUSHDB"]);
     }
 
@@ -121,7 +122,7 @@ impl Guard<'_> {
                 self.flush_stripe(index, KeyspaceId(id as u32));
             }
         }
-        self.state.garbage.push(Garbage::new(Vec::new()));
+        self.state.leave(Some(Garbage::new(Vec::new())));
         self.finish_keyspace(&[b"FLUSHALL"]);
     }
 
@@ -145,18 +146,19 @@ impl Guard<'_> {
             return;
         };
         let len = keyspace.keyspace.len();
-        // Watchers of keys that do not exist see no change.
-        stripe
-            .watches
-            .mark_changed_where(id, |key| self.layout.holds(keyspace, key));
+        // A key that does not exist does not change.
+        stripe.tell_where(id, |stripe, key| {
+            let keyspace = stripe.keyspace(id);
+            keyspace.is_some_and(|keyspace| self.layout.holds(keyspace, key))
+        });
         self.state.stats.changes += len as u64;
         stripe.flush(id);
     }
 
     fn swap_stripe(&mut self, index: usize, a: KeyspaceId, b: KeyspaceId) {
         let stripe = self.stripes.stripe(index);
-        // A watched key changes if it is in either keyspace: it goes, comes, or is another one.
-        let in_either = |key: &[u8]| {
+        // A key changes if it is in either keyspace: it goes, comes, or is another one.
+        let in_either = |stripe: &Stripe, key: &[u8]| {
             let held = |id| {
                 stripe
                     .keyspace(id)
@@ -164,8 +166,8 @@ impl Guard<'_> {
             };
             held(a) || held(b)
         };
-        stripe.watches.mark_changed_where(a, in_either);
-        stripe.watches.mark_changed_where(b, in_either);
+        stripe.tell_where(a, in_either);
+        stripe.tell_where(b, in_either);
         stripe.swap(a, b);
     }
 
@@ -183,6 +185,15 @@ impl Guard<'_> {
                     .map_or(0, |keyspace| of(keyspace.keyspace))
             })
             .sum()
+    }
+}
+
+impl Stripe {
+    /// Tells those who are interested in keys of a keyspace for which `is_changed` holds.
+    fn tell_where(&mut self, id: KeyspaceId, is_changed: impl Fn(&Self, &[u8]) -> bool) {
+        let mut interests = std::mem::take(&mut self.interests);
+        interests.mark_changed_where(id, |key| is_changed(self, key));
+        self.interests = interests;
     }
 }
 

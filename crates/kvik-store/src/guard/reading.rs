@@ -1,6 +1,7 @@
 //! Looking at one key. What each way leaves behind is in the table of the [module above](super).
 
 use super::Guard;
+use crate::event::Event;
 use crate::kind::WrongKind;
 use crate::layout::{Key, KeyspaceId};
 use crate::raw::entry_ref::EntryRef;
@@ -16,11 +17,20 @@ impl Guard<'_> {
         let key = key.into();
         let (index, position) = self.locate(key);
         let Some(entry) = self.find_used(index, position, key.name) else {
-            self.state.stats.misses += 1;
+            self.miss(key.name);
             return None;
         };
         self.state.stats.hits += 1;
         Some(self.view_of(index, entry))
+    }
+
+    /// Counts and notes a read of a key that does not exist.
+    #[inline]
+    fn miss(&mut self, key: &[u8]) {
+        self.state.stats.misses += 1;
+        if self.state.wanted.any() {
+            self.state.note(self.keyspace, key, Event::MISS);
+        }
     }
 
     /// Marks a key as used.
@@ -46,7 +56,7 @@ impl Guard<'_> {
         let key = key.into();
         let (index, position) = self.locate(key);
         let Some(entry) = self.find_used(index, position, key.name) else {
-            self.state.stats.misses += 1;
+            self.miss(key.name);
             return Ok(None);
         };
         self.state.stats.hits += 1;
@@ -62,7 +72,7 @@ impl Guard<'_> {
         let found = self.find(index, position, key.name);
         match found {
             Some(_) => self.state.stats.hits += 1,
-            None => self.state.stats.misses += 1,
+            None => self.miss(key.name),
         }
         let entry = found?;
         Some(self.view_of(index, entry))

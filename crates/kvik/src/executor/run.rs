@@ -1,5 +1,6 @@
 //! Running a command's handler in a section.
 
+use kvik_command::declare::Command;
 use kvik_command::session::Replies;
 use kvik_command::{Ctx, Error, Session};
 use kvik_resp::{Output, Reply};
@@ -53,7 +54,11 @@ impl Work {
             touch: !session.no_touch || call.command.last_word() == "TOUCH",
             random: self.random.bits(),
         };
-        let keys = section.guard(stripes, session.keyspace(), touching);
+        let is_heard = section.is_heard();
+        let mut keys = section.guard(stripes, session.keyspace(), touching);
+        if is_heard {
+            keys.call_changes(call.command.event());
+        }
         let mut ctx = Ctx {
             args: call.args,
             reply: Reply::new(out, session.protocol),
@@ -73,8 +78,8 @@ impl Work {
             error.write(&mut ctx.reply);
             shared.engine.stats.count_error(error.code());
         }
-        let (seen, garbage) = (ctx.keys.stats(), ctx.keys.take_garbage());
-        section.leave(garbage);
+        let (seen, aftermath) = (ctx.keys.stats(), ctx.keys.take_aftermath());
+        section.leave(aftermath);
         let replied = out.len() - start;
         let totals = &self.stats.totals;
         totals.hits.add(seen.hits);
@@ -88,15 +93,34 @@ impl Work {
     }
 }
 
-/// Applies CLIENT REPLY to what a command wrote from `start` on.
+/// Applies CLIENT REPLY to what a command wrote from `start` on. Pushes are no replies: a
+/// subscription is acknowledged all the same.
 #[cold]
-pub(super) fn withhold(session: &mut Session, start: usize, out: &mut Output) {
-    out.truncate(start);
+pub(super) fn withhold(
+    session: &mut Session,
+    command: Option<&Command>,
+    start: usize,
+    out: &mut Output,
+) {
+    let is_push = command.is_some_and(|command| command.name().ends_with("SUBSCRIBE"));
+    if !is_push || session.transaction.is_some() || out.byte_at(start) == Some(b'-') {
+        out.truncate(start);
+    }
     session.replies = match session.replies {
         Replies::SkipNext => Replies::SkipThis,
         Replies::SkipThis => Replies::On,
         other => other,
     };
+}
+
+/// Writes the pushes that come before the reply of a command, which begins at `start`.
+#[cold]
+pub(super) fn write_ahead(session: &mut Session, start: usize, out: &mut Output) {
+    let mut pushes = Output::new();
+    for push in session.ahead.drain(..) {
+        push.write(session.protocol, &mut pushes);
+    }
+    out.insert(start, pushes);
 }
 
 /// A container called without a subcommand; the table's arity check lets none through.

@@ -164,11 +164,19 @@ impl Work {
             args: script.args,
         };
         let before = ScriptedState::begin(session);
+        // Those of a transaction are published when all its commands have run.
+        let publishes = session.publications.is_none();
+        session.publications.get_or_insert_default();
         let mut calling = Calling::new(self, section, scope, session, call, script);
         let mut reply = Reply::new(out, before.protocol);
         let result = interpreter.run(&invocation, &mut calling, &mut reply);
         calling.finish();
         before.end(session);
+        if publishes {
+            for publication in session.publications.take().into_iter().flatten() {
+                section.publish(publication);
+            }
+        }
         self.scripts.interpreter = Some(interpreter);
         if let Err(line) = &result {
             let mut reply = Reply::new(out, session.protocol);

@@ -1,0 +1,236 @@
+//! Sizes of a store that anybody may read without a lock: keys and bytes, by keyspace and in all.
+//!
+//! Each stripe has totals of its own, which only the holder of its lock writes, with plain stores.
+//! A keyspace notes its sizes whenever they change ([`Noted`]), and what the stripe holds apart
+//! from them is published when the lock is let go ([`Stripe::publish`](crate::Stripe::publish)).
+//! So a sum over all stripes takes as many loads as there are stripes, whatever the number of keys
+//! and keyspaces.
+//!
+//! A sum that is read while others write may see a command that concerns several stripes half done;
+//! it never drifts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::layout::KeyspaceId;
+use crate::raw::stable::StableVec;
+
+/// Keys and bytes of a keyspace, or of several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Keys, those included whose time has come but that nobody met yet.
+    pub keys: u64,
+    /// Keys that expire.
+    pub volatile: u64,
+    /// Bytes of keys and values.
+    pub entry_bytes: u64,
+    /// Bytes of the tables that lead to them.
+    pub table_bytes: u64,
+}
+
+/// The memory of stripes by its use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeldMemory {
+    /// All bytes in use: data, what is doomed, and copies.
+    pub held: u64,
+    /// Bytes of keys, values and tables.
+    pub data: u64,
+    /// Bytes of copies that are being made for other stripes.
+    pub copies: u64,
+    /// Bytes of free room between entries.
+    pub free: u64,
+}
+
+/// The totals of one stripe.
+#[derive(Debug, Default)]
+pub(crate) struct StripeTotals {
+    all: Tally,
+    keyspaces: StableVec<Tally, 16>,
+    held: AtomicU64,
+    copies: AtomicU64,
+    free: AtomicU64,
+}
+
+/// The totals of all stripes of a store.
+#[derive(Clone, Debug, Default)]
+pub struct Totals(Arc<[Arc<StripeTotals>]>);
+
+/// [`Sizes`] with one writer.
+#[derive(Debug, Default)]
+struct Tally {
+    keys: AtomicU64,
+    volatile: AtomicU64,
+    entry_bytes: AtomicU64,
+    table_bytes: AtomicU64,
+}
+
+/// Where a keyspace notes its sizes, which only the owner of its stripe does.
+#[derive(Clone, Debug)]
+pub(crate) struct Noted {
+    stripe: Arc<StripeTotals>,
+    keyspace: usize,
+}
+
+impl Sizes {
+    /// Bytes of keys, values and tables.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.entry_bytes + self.table_bytes
+    }
+
+    /// The sum of both.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            keys: self.keys.wrapping_add(other.keys),
+            volatile: self.volatile.wrapping_add(other.volatile),
+            entry_bytes: self.entry_bytes.wrapping_add(other.entry_bytes),
+            table_bytes: self.table_bytes.wrapping_add(other.table_bytes),
+        }
+    }
+}
+
+impl HeldMemory {
+    /// Bytes that no key leads to any more and that are still to be freed.
+    #[must_use]
+    pub fn doomed(&self) -> u64 {
+        self.held.saturating_sub(self.data + self.copies)
+    }
+}
+
+impl Tally {
+    fn load(&self) -> Sizes {
+        Sizes {
+            keys: self.keys.load(Relaxed),
+            volatile: self.volatile.load(Relaxed),
+            entry_bytes: self.entry_bytes.load(Relaxed),
+            table_bytes: self.table_bytes.load(Relaxed),
+        }
+    }
+
+    /// Only the one writer may, so that nothing comes between the load and the store.
+    fn replace(&self, of: &Self, new: Sizes) {
+        exchange(&self.keys, &of.keys, new.keys);
+        exchange(&self.volatile, &of.volatile, new.volatile);
+        exchange(&self.entry_bytes, &of.entry_bytes, new.entry_bytes);
+        exchange(&self.table_bytes, &of.table_bytes, new.table_bytes);
+    }
+}
+
+/// Replaces one number, and its part of a sum.
+#[inline]
+fn exchange(one: &AtomicU64, all: &AtomicU64, new: u64) {
+    let old = one.load(Relaxed);
+    if old != new {
+        one.store(new, Relaxed);
+        let sum = all.load(Relaxed).wrapping_add(new).wrapping_sub(old);
+        all.store(sum, Relaxed);
+    }
+}
+
+impl StripeTotals {
+    /// A place for the sizes of a keyspace.
+    pub(crate) fn of_keyspace(self: &Arc<Self>, keyspace: usize) -> Noted {
+        self.keyspaces.reach(keyspace);
+        Noted {
+            stripe: Arc::clone(self),
+            keyspace,
+        }
+    }
+
+    /// Bytes of the tables of all keyspaces.
+    #[inline]
+    pub(crate) fn table_bytes(&self) -> u64 {
+        self.all.table_bytes.load(Relaxed)
+    }
+
+    /// Publishes the bytes in use and returns how many there were before.
+    #[inline]
+    pub(crate) fn set_held(&self, held: u64, free: u64) -> u64 {
+        let before = self.held.load(Relaxed);
+        if held != before {
+            self.held.store(held, Relaxed);
+            self.free.store(free, Relaxed);
+        }
+        before
+    }
+
+    pub(crate) fn set_copies(&self, bytes: u64) {
+        self.copies.store(bytes, Relaxed);
+    }
+}
+
+impl Noted {
+    /// Notes the sizes as they are now.
+    #[inline]
+    pub(crate) fn note(&self, sizes: Sizes) {
+        if let Some(tally) = self.stripe.keyspaces.get(self.keyspace) {
+            tally.replace(&self.stripe.all, sizes);
+        }
+    }
+
+    /// Notes the bytes of keys and values, where nothing else has changed.
+    #[inline]
+    pub(crate) fn note_entry_bytes(&self, bytes: u64) {
+        if let Some(tally) = self.stripe.keyspaces.get(self.keyspace) {
+            exchange(&tally.entry_bytes, &self.stripe.all.entry_bytes, bytes);
+        }
+    }
+}
+
+impl Totals {
+    pub(crate) fn of(stripe: &Arc<StripeTotals>) -> Self {
+        Self(Arc::new([Arc::clone(stripe)]))
+    }
+
+    /// The totals of several stripes as one, in this order.
+    #[must_use]
+    pub fn joined(parts: impl Iterator<Item = Self>) -> Self {
+        Self(parts.flat_map(|part| part.0.to_vec()).collect())
+    }
+
+    /// The sizes of one keyspace. As many loads as there are stripes, four times.
+    #[must_use]
+    pub fn keyspace(&self, id: KeyspaceId) -> Sizes {
+        let tallies = self
+            .0
+            .iter()
+            .filter_map(|it| it.keyspaces.get(id.0 as usize));
+        tallies.map(Tally::load).fold(Sizes::default(), Sizes::plus)
+    }
+
+    /// The sizes of all keyspaces together.
+    #[must_use]
+    pub fn all(&self) -> Sizes {
+        let tallies = self.0.iter().map(|it| it.all.load());
+        tallies.fold(Sizes::default(), Sizes::plus)
+    }
+
+    /// The sizes of the keyspaces of one stripe together, or of one of them there.
+    #[must_use]
+    pub fn in_stripe(&self, index: usize, keyspace: Option<KeyspaceId>) -> Sizes {
+        let stripe = &self.0[index];
+        match keyspace {
+            None => stripe.all.load(),
+            Some(id) => {
+                let tally = stripe.keyspaces.get(id.0 as usize);
+                tally.map_or(Sizes::default(), Tally::load)
+            }
+        }
+    }
+
+    /// The memory that all stripes hold.
+    #[must_use]
+    pub fn memory(&self) -> HeldMemory {
+        let mut sum = HeldMemory::default();
+        for stripe in &*self.0 {
+            sum.held += stripe.held.load(Relaxed);
+            sum.data += stripe.all.load().bytes();
+            sum.copies += stripe.copies.load(Relaxed);
+            sum.free += stripe.free.load(Relaxed);
+        }
+        // A stripe that is at work has noted more than it has published.
+        sum.held = sum.held.max(sum.data + sum.copies);
+        sum
+    }
+}
