@@ -11,6 +11,7 @@ use crate::client::{Client, NOT_IN_MULTI};
 use crate::declare::Command;
 use crate::mail::Push;
 use crate::persistence::Waiting;
+use crate::script::Away;
 use crate::pubsub::{Hearing, Publication, Rings, Subscriptions};
 
 /// The state of one client between commands. Owned by whoever runs its commands, one at a time.
@@ -38,6 +39,8 @@ pub struct Session {
     pub scripted: bool,
     /// It belongs to the store itself: no state of the data set keeps its commands out.
     pub internal: bool,
+    /// Its command runs on another thread; when it is offered again it may have ended.
+    pub away: Option<Arc<Away>>,
     /// The event that its next command waits for.
     pub waiting: Option<Waiting>,
     /// A watch that has ended and whose keys still know of it; the executor tells them.
@@ -112,6 +115,7 @@ impl Session {
             close: false,
             scripted: false,
             internal: false,
+            away: None,
             waiting: None,
             released: None,
             subscriptions: None,

@@ -205,6 +205,8 @@ impl Server {
 impl Drop for Server {
     /// Answers what has been read, closes all connections and ends the threads.
     fn drop(&mut self) {
+        // A script that runs on keeps its thread from ending.
+        self.db.engine().scripts.stop();
         self.front.stop_all();
         for thread in self.threads.drain(..) {
             // A panic has been reported where it happened.

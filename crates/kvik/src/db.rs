@@ -40,6 +40,7 @@ struct Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        self.shared.engine.scripts.stop();
         self.shared.stripes.alarm.stop();
         if let Some(thread) = self.upkeep.take() {
             // A panic there has already been reported; there is nobody left to tell.

@@ -17,6 +17,7 @@ use kvik_store::{EventClasses, Layout, Mode};
 
 use crate::clock::Clock;
 use crate::effects::EffectLog;
+use crate::executor::ScriptThreads;
 use crate::options::Options;
 use crate::router::Router;
 use crate::section::Actor;
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     state: AtomicU8,
     log: OnceLock<Arc<dyn EffectLog>>,
     stamps: Stamps,
+    pub(crate) script_threads: ScriptThreads,
     /// For access counters of typed calls, which have no generator of their own.
     random: AtomicU64,
 }
@@ -78,6 +80,7 @@ impl Shared {
             state: AtomicU8::new(if options.follower { FOLLOWER } else { 0 }),
             log: OnceLock::new(),
             stamps: Stamps::default(),
+            script_threads: ScriptThreads::default(),
             random: AtomicU64::new(seed),
         };
         if let Some(log) = options.log {

@@ -316,7 +316,7 @@ impl SharedStripes {
         Held {
             index,
             stripe,
-            due: &self.cells[index].due,
+            cell: &self.cells[index],
             alarm: &self.alarm,
         }
     }

@@ -80,14 +80,6 @@ pub(super) fn rows() -> Vec<Row> {
 /// second.
 const LOAD_STEPS: u64 = 50_000_000;
 
-/// The limit for who loads a library. What a log says was loaded before.
-fn load_steps(ctx: &Ctx<'_>) -> u64 {
-    match ctx.session.internal {
-        true => u64::MAX,
-        false => LOAD_STEPS,
-    }
-}
-
 fn load(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let last = ctx.args.len() - 1;
     let mut conflict = Conflict::Refuse;
@@ -100,10 +92,12 @@ fn load(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if last < 2 {
         return Err(Error::text("Function code is missing"));
     }
-    let args = ctx.args;
-    let steps = load_steps(ctx);
-    let scripts = &ctx.engine.scripts;
-    let name = scripts.load_library(&args[last], conflict, steps)?;
+    let (args, scripts) = (ctx.args, &ctx.engine.scripts);
+    // What a log says was loaded before.
+    let name = match ctx.session.internal {
+        true => scripts.adopt_library(&args[last])?,
+        false => scripts.load_library(&args[last], conflict, LOAD_STEPS)?,
+    };
     ctx.keys
         .state(&[b"FUNCTION", b"LOAD", b"REPLACE", &args[last]]);
     ctx.reply.bulk_str(&name);
@@ -173,9 +167,8 @@ fn restore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         })
     })?;
     let sources: Vec<&[u8]> = sources.iter().map(Vec::as_slice).collect();
-    let steps = load_steps(ctx);
     let scripts = &ctx.engine.scripts;
-    scripts.restore_libraries(&sources, restoring, steps)?;
+    scripts.restore_libraries(&sources, restoring, LOAD_STEPS)?;
     if restoring == Restoring::Flush {
         ctx.keys.state(&[b"FUNCTION", b"FLUSH"]);
     }

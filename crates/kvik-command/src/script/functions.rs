@@ -67,6 +67,20 @@ impl Library {
         })
     }
 
+    /// The same where nobody can run its code: a library without functions.
+    ///
+    /// # Errors
+    /// If its first line is wrong.
+    pub(super) fn opaque(source: &[u8]) -> Result<Self, Error> {
+        let header = shebang::of_library(source)?;
+        Ok(Self {
+            name: String::from_utf8_lossy(&header.name).into_owned(),
+            source: source.into(),
+            body: header.length,
+            functions: Vec::new(),
+        })
+    }
+
     /// The code, from the end of the first line.
     pub fn code(&self) -> &[u8] {
         &self.source[self.body..]

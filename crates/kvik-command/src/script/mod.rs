@@ -6,6 +6,7 @@
 //! without an engine refuses scripts.
 
 mod analysis;
+mod away;
 mod functions;
 mod program;
 mod running;
@@ -16,6 +17,7 @@ use kvik_resp::{Args, Output, Protocol, Reply};
 
 use crate::error::Error;
 
+pub use away::{Arrival, Away};
 pub use functions::{Conflict, Function, FunctionSet, INVALID_NAME, Library, Restoring, is_name};
 pub use program::{Kind, Origin, Program, ScriptFlags, Sha};
 pub use running::{Busy, Running};

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -36,6 +36,7 @@ pub struct Scripts {
     functions: RwLock<Arc<FunctionSet>>,
     running: RunningList,
     evicted: AtomicU64,
+    stopped: AtomicBool,
 }
 
 #[derive(Default)]
@@ -227,6 +228,23 @@ impl Scripts {
         Ok(name)
     }
 
+    /// Loads a library that a file or a log has. Without an engine it is kept as it is.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn adopt_library(&self, source: &[u8]) -> Result<String, Error> {
+        if self.engine.get().is_some() {
+            return self.load_library(source, Conflict::Replace, u64::MAX);
+        }
+        let library = Library::opaque(source)?;
+        let name = library.name.clone();
+        let mut functions = self.functions.write();
+        let mut changed = FunctionSet::clone(&functions);
+        changed.add(library, Conflict::Replace)?;
+        *functions = Arc::new(changed);
+        Ok(name)
+    }
+
     /// Loads libraries that were dumped: all, or none.
     ///
     /// # Errors
@@ -298,6 +316,16 @@ impl Scripts {
     /// The script that has been running for longest.
     pub fn longest_running(&self, kind: Option<Kind>) -> Option<Arc<Running>> {
         self.running.longest(kind)
+    }
+
+    /// Ends all scripts, also those that have written, since the store closes.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the store closes.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
     }
 
     /// Kills the scripts of a kind that run.

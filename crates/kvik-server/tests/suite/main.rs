@@ -19,6 +19,7 @@ mod exchange;
 mod model;
 mod reactor;
 mod scan;
+mod scripts;
 mod target;
 mod transcript;
 mod transcripts;

@@ -2,7 +2,7 @@
 
 use kvik_command::Session;
 use kvik_command::declare::Locking;
-use kvik_command::session::{Transaction, Watch};
+use kvik_command::session::{Queued, Transaction, Watch};
 use kvik_resp::{Output, Reply};
 use kvik_store::Stripes;
 
@@ -30,6 +30,9 @@ impl Executor {
         call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), PutOff> {
+        if let Some(fetched) = self.fetch(session, out) {
+            return fetched;
+        }
         let refusal = match &session.transaction {
             None => Some("ERR EXEC without MULTI"),
             Some(transaction) if transaction.aborted => {
@@ -44,6 +47,9 @@ impl Executor {
             Reply::new(out, session.protocol).error(message);
             self.work.count(&self.shared, session, call, true, true);
             return Ok(());
+        }
+        if self.may_send_away() && self.has_long_scripts(session) {
+            return Err(self.send_away(session, call));
         }
         let scope = self.plan_queue(session);
         let (work, shared) = (&mut self.work, &*self.shared);
@@ -68,6 +74,7 @@ impl Executor {
                 shared,
                 held,
                 growth: None,
+                may_leave: false,
             };
             work.exec_locked(section, scope, session, out);
             Ok::<_, PutOff>(())
@@ -77,6 +84,25 @@ impl Executor {
         ready?;
         work.count(shared, session, call, false, true);
         Ok(())
+    }
+
+    /// Whether a transaction runs scripts that are not known to end soon, and nothing that concerns
+    /// the connection.
+    fn has_long_scripts(&mut self, session: &Session) -> bool {
+        let queue = || session.transaction.iter().flat_map(|it| &it.queue);
+        let locking = |queued: &Queued| queued.command.locking_of(queued.args.as_args());
+        if !queue().any(|queued| locking(queued) == Locking::Script)
+            || queue().any(|queued| locking(queued) == Locking::None)
+        {
+            return false;
+        }
+        let is_idle = self.shared.script_threads.is_idle();
+        queue().any(|queued| {
+            locking(queued) == Locking::Script && {
+                let script = self.work.find_script(&self.shared, session, &Call::queued(queued));
+                script.is_ok_and(|script| !(script.program.is_quick() && is_idle))
+            }
+        })
     }
 
     fn plan_queue(&mut self, session: &Session) -> Scope {

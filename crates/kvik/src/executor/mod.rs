@@ -52,6 +52,7 @@ use lookup::{LatestLookup, unknown};
 use plan::Plan;
 pub(crate) use plan::ascend;
 use run::{withhold, write_ahead};
+pub(crate) use script::ScriptThreads;
 use script::ThreadScripts;
 use work::{Untimed, Work};
 
@@ -76,6 +77,8 @@ pub enum Outcome {
 pub struct Executor {
     pub(crate) shared: Arc<Shared>,
     patience: Patience,
+    /// Scripts run on this thread however long they take.
+    stays: bool,
     /// Effects of the section in progress. Empty between sections.
     unit: Unit,
     work: Work,
@@ -101,6 +104,7 @@ impl Executor {
         Self {
             shared,
             patience,
+            stays: false,
             unit: Unit::new(),
             work,
         }

@@ -37,8 +37,9 @@ impl Executor {
         };
         match done {
             Ok(()) => Outcome::Done,
-            Err(PutOff::Busy) => self.put_off(Outcome::Busy),
+            Err(PutOff::Busy) => self.put_off_busy(session, call, out),
             Err(PutOff::Begun) => self.put_off(Outcome::Begun),
+            Err(PutOff::Away) => self.put_off_away(),
         }
     }
 

@@ -4,9 +4,14 @@
 //! Where the text of a script shows that it uses no keys but those that it declares, their stripes
 //! are locked as those of any command with several keys. Every other script first takes the growth
 //! token of the stripes, and then locks what else it needs when it needs it. A store has one token,
-//! so such scripts run one after the other.
+//! so such scripts run one after the other, or hold all stripes.
+//!
+//! A script that is not known to end soon leaves the thread that serves clients (`elsewhere`), and
+//! so does one that has changed nothing after a millisecond.
 
+mod busy;
 mod calling;
+mod elsewhere;
 mod lookup;
 
 use std::sync::Arc;
@@ -28,6 +33,7 @@ use crate::stamps::Reach;
 use crate::stripes::{Growth, HeldMany};
 
 use calling::Calling;
+pub(crate) use elsewhere::ScriptThreads;
 pub(super) use lookup::KnownScripts;
 
 /// The scripts of a thread.
@@ -70,6 +76,9 @@ impl Executor {
         call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), PutOff> {
+        if let Some(fetched) = self.fetch(session, out) {
+            return fetched;
+        }
         let script = match self.work.find_script(&self.shared, session, call) {
             Ok(script) => script,
             Err(error) => {
@@ -77,6 +86,11 @@ impl Executor {
                 return Ok(());
             }
         };
+        let may_leave = self.may_send_away();
+        // A script that waits for another one's stripes must not do so here.
+        if may_leave && !(script.program.is_quick() && self.shared.script_threads.is_idle()) {
+            return Err(self.send_away(session, call));
+        }
         let (work, shared) = (&mut self.work, &*self.shared);
         work.plan.clear();
         for key in script.keys.iter() {
@@ -85,27 +99,45 @@ impl Executor {
         ascend(&mut work.plan.stripes);
         let growth = match script.program.keeps_to_its_keys() {
             true => None,
-            false => Some(shared.stripes.grow(self.patience)?),
+            false => shared.stripes.grow(self.patience).ok(),
         };
-        let held = shared
-            .stripes
-            .lock_many(&work.plan.stripes, self.patience)?;
+        let held = match growth.is_some() || script.program.keeps_to_its_keys() {
+            true => shared
+                .stripes
+                .lock_many(&work.plan.stripes, self.patience)?,
+            // Somebody else grows.
+            false => shared.stripes.lock_all(self.patience)?,
+        };
         // The end of the section needs the hashes while the rest of the work is in use.
         let hashes = std::mem::take(&mut work.plan.hashes);
         let terms = work.terms(shared, &mut self.unit);
         let reach = Reach::Keys(&hashes);
-        let ((), lsn) = Section::run(terms, held, reach, |section, held| {
+        let (ending, lsn) = Section::run(terms, held, reach, |section, held| {
             let scope = ScriptScope {
                 shared,
                 held,
                 growth: growth.as_ref(),
+                may_leave,
             };
-            work.run_script(section, scope, session, call, &script, out);
+            work.run_script(section, scope, session, call, &script, out)
         });
         work.plan.hashes = hashes;
         work.note_lsn(lsn);
-        Ok(())
+        drop(growth);
+        match ending {
+            ScriptEnding::Ran => Ok(()),
+            ScriptEnding::Leaves => Err(self.send_away(session, call)),
+        }
     }
+}
+
+/// How a script ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ScriptEnding {
+    /// It ran, or was refused; its reply is written.
+    Ran,
+    /// It has changed nothing and is to run again elsewhere.
+    Leaves,
 }
 
 /// The stripes that a script has, and how it gets more.
@@ -114,6 +146,8 @@ pub(super) struct ScriptScope<'s, 'a> {
     pub(super) held: &'s mut HeldMany<'a>,
     /// Without, it has all that it may use.
     pub(super) growth: Option<&'s Growth<'a>>,
+    /// It may end early to run elsewhere, as long as it has changed nothing.
+    pub(super) may_leave: bool,
 }
 
 impl<'a> ScriptScope<'_, 'a> {
@@ -123,6 +157,7 @@ impl<'a> ScriptScope<'_, 'a> {
             shared: self.shared,
             held: self.held,
             growth: self.growth,
+            may_leave: self.may_leave,
         }
     }
 }
@@ -151,11 +186,14 @@ impl Work {
         call: &Call<'_>,
         script: &ScriptCall<'_>,
         out: &mut Output,
-    ) {
+    ) -> ScriptEnding {
         let (shared, now_us, start) = (scope.shared, section.now_us, out.len());
         let mut interpreter = match self.take_interpreter(shared) {
             Ok(interpreter) => interpreter,
-            Err(error) => return self.refuse_script(shared, session, call, &error, out),
+            Err(error) => {
+                self.refuse_script(shared, session, call, &error, out);
+                return ScriptEnding::Ran;
+            }
         };
         shared.engine.scripts.touch(&script.program);
         let invocation = Invocation {
@@ -170,7 +208,7 @@ impl Work {
         let mut calling = Calling::new(self, section, scope, session, call, script);
         let mut reply = Reply::new(out, before.protocol);
         let result = interpreter.run(&invocation, &mut calling, &mut reply);
-        calling.finish();
+        let leaves = calling.finish();
         before.end(session);
         if publishes {
             for publication in session.publications.take().into_iter().flatten() {
@@ -178,6 +216,10 @@ impl Work {
             }
         }
         self.scripts.interpreter = Some(interpreter);
+        if leaves {
+            out.truncate(start);
+            return ScriptEnding::Leaves;
+        }
         if let Err(line) = &result {
             let mut reply = Reply::new(out, session.protocol);
             reply.truncate(start);
@@ -185,6 +227,7 @@ impl Work {
         }
         log_sizes(shared, session, call, out.len() - start, now_us);
         self.count(shared, session, call, result.is_err(), true);
+        ScriptEnding::Ran
     }
 
     fn take_interpreter(&mut self, shared: &Shared) -> Result<Box<dyn Interpreter>, Error> {

@@ -29,6 +29,8 @@ pub(super) struct Calling<'r, 's, 'a> {
     /// It has run a command that may write.
     has_written: bool,
     began: Tick,
+    /// It has ended to run elsewhere.
+    leaves: bool,
     /// What others see of it, once it has been running for a while.
     running: Option<Arc<Running>>,
 }
@@ -51,18 +53,20 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             call,
             script,
             has_written: false,
+            leaves: false,
             running: None,
         }
     }
 
-    /// The script has ended.
-    pub(super) fn finish(self) {
+    /// The script has ended. Says whether it is to run elsewhere.
+    pub(super) fn finish(self) -> bool {
         let shared = self.scope.shared;
         let took_ns = shared.clock.instant().nanos_since(self.began);
         self.script.program.note_run(took_ns < SEEN_AFTER_NS);
         if let Some(running) = &self.running {
             shared.engine.scripts.leave_running(running);
         }
+        self.leaves
     }
 
     /// Whether the script may run a command now.
@@ -125,6 +129,7 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             shared,
             held,
             growth,
+            ..
         } = &mut self.scope;
         if held.holds(index) {
             return Ok(());
@@ -202,7 +207,8 @@ impl Caller for Calling<'_, '_, '_> {
             goes_on: false,
         };
         self.reach(&mut call)?;
-        if command.flags().contains(Flags::WRITE) && self.note_write() {
+        let changes = Flags::WRITE | Flags::MAY_REPLICATE | Flags::ADMIN;
+        if command.flags().intersects(changes) && self.note_write() {
             return Err(Error::text("Script killed by user with SCRIPT KILL."));
         }
         self.get_ready(&call);
@@ -232,7 +238,12 @@ impl Caller for Calling<'_, '_, '_> {
         if now.nanos_since(self.began) < SEEN_AFTER_NS {
             return Pulse::GoOn;
         }
-        match self.show().is_killed() {
+        if self.scope.may_leave && !self.has_written {
+            self.leaves = true;
+            return Pulse::Leave;
+        }
+        let is_stopped = self.scope.shared.engine.scripts.is_stopped();
+        match self.show().is_killed() || is_stopped {
             true => Pulse::Killed,
             false => Pulse::GoOn,
         }
