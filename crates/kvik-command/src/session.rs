@@ -7,12 +7,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use kvik_resp::{ArgsBuf, Protocol};
 use kvik_store::{KeyspaceId, WatchToken};
 
+use crate::blocking::BlockedCall;
 use crate::client::{Client, NOT_IN_MULTI};
 use crate::declare::Command;
+use crate::feed::{FeedCall, Subscriber};
 use crate::mail::Push;
 use crate::persistence::Waiting;
 use crate::script::Away;
 use crate::pubsub::{Hearing, Publication, Rings, Subscriptions};
+use crate::tracking::SessionTracking;
 
 /// The state of one client between commands. Owned by whoever runs its commands, one at a time.
 #[derive(Debug)]
@@ -35,18 +38,30 @@ pub struct Session {
     pub no_touch: bool,
     /// Close the connection once the reply is sent.
     pub close: bool,
-    /// A script is running in it: its commands never block.
-    pub scripted: bool,
     /// It belongs to the store itself: no state of the data set keeps its commands out.
     pub internal: bool,
+    /// Whether its commands may have it wait for keys. Those of a transaction or a script may not.
+    pub may_block: bool,
+    /// The call in which it is blocked.
+    pub blocked: Option<Arc<BlockedCall>>,
     /// Its command runs on another thread; when it is offered again it may have ended.
     pub away: Option<Arc<Away>>,
     /// The event that its next command waits for.
     pub waiting: Option<Waiting>,
+    /// Which of its reads are tracked for its cache.
+    pub tracking: SessionTracking,
+    /// The answer of the feed that its command waits for.
+    pub feed_wait: Option<FeedWait>,
+    /// It has subscribed to the feed.
+    pub feed_subscribed: bool,
     /// A watch that has ended and whose keys still know of it; the executor tells them.
     pub released: Option<Watch>,
     /// The channels and patterns it listens to, if any.
     pub subscriptions: Option<Box<Subscriptions>>,
+    /// It is shown every command.
+    pub monitors: bool,
+    /// It may not run every command, because it listens in RESP2 or monitors.
+    pub restricted: bool,
     /// Messages of the thread's outlet before this number have been written, or are
     /// [ahead](Self::ahead).
     pub heard: u64,
@@ -58,11 +73,24 @@ pub struct Session {
     pub publications: Option<Vec<Publication>>,
 }
 
+/// A call of the feed that a command waits for.
+#[derive(Clone, Debug)]
+pub struct FeedWait {
+    /// The call.
+    pub call: Arc<FeedCall>,
+    /// When the wait ends, in milliseconds since the epoch.
+    pub until_ms: u64,
+    /// The sink of the subscription that is asked for.
+    pub subscriber: Option<Arc<Subscriber>>,
+}
+
 /// Commands queued between MULTI and EXEC.
 #[derive(Debug, Default)]
 pub struct Transaction {
     /// The commands, checked.
     pub queue: Vec<Queued>,
+    /// One command that fails undoes all of them.
+    pub rolls_back: bool,
     /// A command could not be queued: EXEC will refuse.
     pub aborted: bool,
     /// Bytes of all arguments.
@@ -113,12 +141,18 @@ impl Session {
             replies: Replies::On,
             no_touch: false,
             close: false,
-            scripted: false,
             internal: false,
+            may_block: true,
+            blocked: None,
             away: None,
             waiting: None,
+            tracking: SessionTracking::default(),
+            feed_wait: None,
+            feed_subscribed: false,
             released: None,
             subscriptions: None,
+            monitors: false,
+            restricted: false,
             heard: 0,
             ahead: Vec::new(),
             rings: Rings::default(),
@@ -134,7 +168,7 @@ impl Session {
     }
 
     /// Lets others see to how much it listens.
-    pub(crate) fn show_subscriptions(&self) {
+    pub(crate) fn show_subscriptions(&mut self) {
         let count = |hearing| {
             let subscriptions = self.subscriptions.as_ref();
             subscriptions.map_or(0, |it| it.of(hearing).len())
@@ -145,10 +179,21 @@ impl Session {
         client
             .shard_channels
             .store(count(Hearing::ShardChannel), Relaxed);
+        self.restrict();
+    }
+
+    /// Begins to show it every command, or ends that.
+    pub(crate) fn monitor(&mut self, monitors: bool) {
+        self.monitors = monitors;
+        self.client.monitors.store(monitors, Relaxed);
+        self.restrict();
+    }
+
+    fn restrict(&mut self) {
+        self.restricted = self.monitors || self.is_confined();
     }
 
     /// Whether it is confined to subscribing: in RESP2 a push looks like a reply.
-    #[inline]
     pub fn is_confined(&self) -> bool {
         self.subscriptions.is_some() && self.protocol == Protocol::Resp2
     }
@@ -172,6 +217,7 @@ impl Session {
             Protocol::Resp3 => 3,
         };
         self.client.protocol.store(version, Relaxed);
+        self.restrict();
     }
 
     /// Starts to queue commands.
@@ -225,6 +271,7 @@ impl Session {
 
     /// Back to how a connection starts, as RESET does. Authentication is the caller's to decide.
     pub fn reset(&mut self) {
+        self.feed_wait = None;
         self.take_transaction();
         self.unwatch();
         self.select(0);

@@ -35,6 +35,8 @@ use crate::totals::{Noted, Sizes};
 /// A stripe's part of a keyspace.
 #[derive(Debug, Default)]
 pub(crate) struct Keyspace {
+    /// Its index among those of its stripe.
+    pub(crate) number: u32,
     pub(crate) table: Table,
     /// Number of entries that expire.
     volatile: usize,
@@ -297,7 +299,7 @@ impl<'a> KeyspaceMut<'a> {
             expire_at,
             clock,
         } = new;
-        self.before_change(position);
+        self.before_making(position, key);
         let before = self.heap.live_bytes() - self.heap.bytes_in_place(&content);
         let entry = self
             .heap
@@ -339,6 +341,9 @@ impl<'a> KeyspaceMut<'a> {
 
     /// Removes an entry, with its value.
     pub(crate) fn remove(&mut self, position: Position, entry: EntryRef) {
+        if self.is_undoable() {
+            return self.remove_recorded(position, entry);
+        }
         self.forget(position, entry);
         self.heap.free(entry);
     }
@@ -351,6 +356,11 @@ impl<'a> KeyspaceMut<'a> {
         entry: EntryRef,
         stays: bool,
     ) -> Payload<'static> {
+        if self.is_undoable()
+            && let Some(copy) = self.take_recorded(position, entry)
+        {
+            return copy;
+        }
         self.forget(position, entry);
         let there = self.heap.entry(entry);
         let (expire_at, clock) = (there.expire_at(), there.clock());
@@ -379,6 +389,9 @@ impl<'a> KeyspaceMut<'a> {
         entry: EntryRef,
         text: Text<'_>,
     ) -> EntryRef {
+        if self.is_undoable() && self.heap.is_table(entry) {
+            return self.replace_recorded(position, entry, text);
+        }
         self.change(position, entry, |heap| (heap.set_text(entry, text), ()))
             .0
     }
@@ -393,7 +406,7 @@ impl<'a> KeyspaceMut<'a> {
         text: &Text<'_>,
         clock: Option<u32>,
     ) -> bool {
-        self.before_change(position);
+        self.before_change(position, entry);
         self.heap.cells.overwrite(entry, text, clock)
     }
 
@@ -421,7 +434,7 @@ impl<'a> KeyspaceMut<'a> {
         old: usize,
         new: usize,
     ) -> (EntryRef, &'a mut [u8]) {
-        self.before_change(position);
+        self.before_change(position, entry);
         let before = self.heap.live_bytes();
         let (to, value) = self.heap.cells.splice(entry, at, old, new);
         if to != entry {
@@ -439,7 +452,7 @@ impl<'a> KeyspaceMut<'a> {
         form: ValueForm,
         bytes: &[u8],
     ) -> bool {
-        self.before_change(position);
+        self.before_change(position, entry);
         let before = self.heap.live_bytes();
         let to = self.heap.cells.set_packed(entry, form, bytes);
         if let Some(to) = to.filter(|to| *to != entry) {
@@ -450,7 +463,7 @@ impl<'a> KeyspaceMut<'a> {
 
     /// Takes the collection of an entry out, to change it.
     pub(crate) fn take_out(&mut self, position: Position, entry: EntryRef) -> (Object, Account) {
-        self.before_change(position);
+        self.before_change(position, entry);
         let live_bytes = self.heap.live_bytes();
         let (object, ledger) = self.heap.take_out(entry);
         (object, Account { ledger, live_bytes })
@@ -484,7 +497,7 @@ impl<'a> KeyspaceMut<'a> {
         account: Account,
         clock: u32,
     ) -> EntryRef {
-        self.before_change(position);
+        self.before_making(position, key);
         let entry = self.heap.create(key, object, account.ledger, clock);
         self.enter(position, entry, account.live_bytes);
         entry
@@ -503,6 +516,9 @@ impl<'a> KeyspaceMut<'a> {
         entry: EntryRef,
         expire_at: Option<UnixMs>,
     ) -> EntryRef {
+        if self.is_undoable() {
+            self.record_expiry(position, entry);
+        }
         let was_volatile = self.heap.entry(entry).expire_at().is_some();
         self.keyspace.volatile -= usize::from(was_volatile);
         self.keyspace.volatile += usize::from(expire_at.is_some());
@@ -538,7 +554,7 @@ impl<'a> KeyspaceMut<'a> {
 
     /// Takes an entry out of table and account.
     fn forget(&mut self, position: Position, entry: EntryRef) {
-        self.before_change(position);
+        self.before_change(position, entry);
         let there = self.heap.entry(entry);
         self.keyspace.entry_bytes -= there.bytes();
         self.keyspace.volatile -= usize::from(there.expire_at().is_some());
@@ -557,7 +573,7 @@ impl<'a> KeyspaceMut<'a> {
         entry: EntryRef,
         change: impl FnOnce(&mut Heap) -> (EntryRef, R),
     ) -> (EntryRef, R) {
-        self.before_change(position);
+        self.before_change(position, entry);
         let before = self.heap.live_bytes();
         let (to, result) = change(self.heap);
         self.moved(position, entry, to, before);

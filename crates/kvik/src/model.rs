@@ -210,5 +210,5 @@ fn who_grows_never_waits_in_a_circle() {
 fn grow(shared: &Shared, first: u16) {
     let growth = shared.stripes.grow(Patience::Wait).unwrap();
     let mut held = shared.stripes.lock_many(&[first], Patience::Wait).unwrap();
-    shared.stripes.extend(&growth, &mut held, usize::from(1 - first));
+    growth.extend(&mut held, usize::from(1 - first));
 }

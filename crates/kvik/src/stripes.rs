@@ -6,7 +6,7 @@
 //! need not lock to look.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use kvik_store::{
     ChangedKey, Due, KeyHash, KeyspaceId, Layout, ReadyKey, Stripe, StripeView, Stripes, Totals,
 };
 
+use crate::budget::Budget;
 use crate::sync::{AtomicU64, Mutex, MutexGuard, doze};
 use crate::sync::biased::{Biased, Readers, Reading, Writing};
 use crate::upkeep::Alarm;
@@ -55,6 +56,8 @@ struct Cell {
     due: AtomicU64,
     /// Whether somebody has put off what needs it.
     wanted: AtomicBool,
+    /// Bytes by which the stripe has grown since the budget was told.
+    unsettled: AtomicI64,
 }
 
 /// All stripes.
@@ -69,6 +72,7 @@ pub(crate) struct SharedStripes {
     growth: Mutex<()>,
     /// Whether who has the growth token waits for a stripe: 1 or 0.
     growing: AtomicU64,
+    pub(crate) budget: Budget,
 }
 
 impl SharedStripes {
@@ -78,6 +82,7 @@ impl SharedStripes {
                 stripe: Biased::new(Stripe::new()),
                 due: AtomicU64::new(u64::MAX),
                 wanted: AtomicBool::new(false),
+                unsettled: AtomicI64::new(0),
             })
         };
         let cells: Box<[_]> = (0..layout.stripes()).map(cell).collect();
@@ -91,6 +96,7 @@ impl SharedStripes {
             alarm: Alarm::default(),
             growth: Mutex::default(),
             growing: AtomicU64::new(0),
+            budget: Budget::default(),
         }
     }
 
@@ -98,6 +104,15 @@ impl SharedStripes {
     pub(crate) fn totals(&self) -> Totals {
         let of = |cell: &CachePadded<Cell>| cell.stripe.write(&self.readers).totals();
         Totals::joined(self.cells.iter().map(of))
+    }
+
+    /// Tells the budget of all growth that it has not been told of yet.
+    pub(crate) fn settle(&self) {
+        for cell in &self.cells {
+            let _held = cell.stripe.write(&self.readers);
+            let grown = cell.unsettled.swap(0, Ordering::Relaxed);
+            self.budget.settle(grown);
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -201,6 +216,7 @@ impl SharedStripes {
             stripe,
             cell,
             alarm: &self.alarm,
+            budget: &self.budget,
         })
     }
 
@@ -318,6 +334,7 @@ impl SharedStripes {
             stripe,
             cell: &self.cells[index],
             alarm: &self.alarm,
+            budget: &self.budget,
         }
     }
 
@@ -328,30 +345,9 @@ impl SharedStripes {
             Patience::Spin => self.growth.try_lock(),
         };
         Ok(Growth {
+            stripes: self,
             _token: token.ok_or(Busy)?,
         })
-    }
-
-    /// Takes more stripes, whatever their order, and waits for each.
-    pub(crate) fn extend<'a>(
-        &'a self,
-        _growth: &Growth<'a>,
-        held: &mut HeldMany<'a>,
-        index: usize,
-    ) {
-        let Err(at) = held.held.binary_search_by_key(&index, |held| held.index) else {
-            return;
-        };
-        let stripe = self.cells[index].stripe.try_write(&self.readers, SPINS);
-        let stripe = stripe.unwrap_or_else(|| {
-            // Who waits while it holds this stripe sees that and lets go of it.
-            self.growing.store(1, Ordering::SeqCst);
-            let stripe = self.cells[index].stripe.write(&self.readers);
-            self.growing.store(0, Ordering::SeqCst);
-            stripe
-        });
-        held.held.insert(at, self.held(index, stripe));
-        held.latest = 0;
     }
 
     /// Makes sure that no stripe is held for long just now. A command that takes one stripe after
@@ -370,7 +366,29 @@ impl SharedStripes {
 /// The right to take more stripes while some are held. One has it at a time, so that it never waits
 /// for somebody who waits for it.
 pub(crate) struct Growth<'a> {
+    stripes: &'a SharedStripes,
     _token: MutexGuard<'a, ()>,
+}
+
+impl<'a> Growth<'a> {
+    /// Takes one more stripe, whatever its order, and waits for it.
+    pub(crate) fn extend(&self, held: &mut HeldMany<'a>, index: usize) {
+        let Err(at) = held.held.binary_search_by_key(&index, |held| held.index) else {
+            return;
+        };
+        let stripes = self.stripes;
+        let cell = &stripes.cells[index];
+        let stripe = cell.stripe.try_write(&stripes.readers, SPINS);
+        let stripe = stripe.unwrap_or_else(|| {
+            // Who waits while it holds this stripe sees that and lets go of it.
+            stripes.growing.store(1, Ordering::SeqCst);
+            let stripe = cell.stripe.write(&stripes.readers);
+            stripes.growing.store(0, Ordering::SeqCst);
+            stripe
+        });
+        held.held.insert(at, stripes.held(index, stripe));
+        held.latest = 0;
+    }
 }
 
 /// One locked stripe.
@@ -379,6 +397,7 @@ pub(crate) struct Held<'a> {
     stripe: Writing<'a, Stripe>,
     cell: &'a Cell,
     alarm: &'a Alarm,
+    budget: &'a Budget,
 }
 
 impl Held<'_> {
@@ -400,6 +419,27 @@ impl Held<'_> {
         self.stripe.next_due().0
     }
 
+    /// Whether a waiter needs other stripes to be served.
+    #[inline]
+    pub(crate) fn is_reaching(&self) -> bool {
+        self.stripe.is_reaching()
+    }
+
+    /// Whether waiters of a key need other stripes than this one.
+    #[cold]
+    pub(crate) fn needs_others(&self, key: &[u8]) -> bool {
+        let mut reaches = Vec::new();
+        self.add_reaches(key, &mut reaches);
+        reaches
+            .iter()
+            .any(|&index| usize::from(index) != self.index)
+    }
+
+    /// Adds the stripes that waiters of a key need beside this one.
+    pub(crate) fn add_reaches(&self, key: &[u8], stripes: &mut Vec<u16>) {
+        self.stripe.add_reaches(Some(key), stripes);
+    }
+
     /// Whether a key with waiters is ready, or a change is to be reported.
     #[inline]
     pub(crate) fn has_news(&self) -> bool {
@@ -416,7 +456,10 @@ impl Held<'_> {
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.stripe.publish();
+        let grown = self.stripe.publish();
+        if grown != 0 {
+            self.budget.note(&self.cell.unsettled, grown);
+        }
         let due = self.stripe.next_due().0;
         if due != self.cell.due.load(Ordering::Relaxed) {
             // Sequentially consistent, as is reading the alarm after it: either the upkeep thread
@@ -532,12 +575,36 @@ impl HeldMany<'_> {
         first.stripe.take_ready()
     }
 
+    /// Visits every stripe.
+    pub(crate) fn visit(&mut self, visit: &mut dyn FnMut(&mut Stripe)) {
+        self.held
+            .iter_mut()
+            .for_each(|held| visit(held.stripe_mut()));
+    }
+
     /// Takes the keys whose changes are reported, stripe by stripe.
     pub(crate) fn take_changed(&mut self) -> Vec<ChangedKey> {
         let with_news = self.held.iter_mut().filter(|held| held.has_news());
         with_news
             .flat_map(|held| held.stripe.take_changed())
             .collect()
+    }
+
+    /// Whether a waiter needs other stripes to be served than that of its key.
+    pub(crate) fn is_reaching(&self) -> bool {
+        self.held.iter().any(Held::is_reaching)
+    }
+
+    /// Adds the stripes that waiters of a key of one of these stripes need.
+    pub(crate) fn add_reaches(&self, index: usize, key: &[u8], stripes: &mut Vec<u16>) {
+        self.held[self.find(index)].add_reaches(key, stripes);
+    }
+
+    /// Adds the stripes that any waiters of one of these stripes need.
+    pub(crate) fn add_all_reaches(&self, index: usize, stripes: &mut Vec<u16>) {
+        self.held[self.find(index)]
+            .stripe
+            .add_reaches(None, stripes);
     }
 
     fn find(&self, index: usize) -> usize {

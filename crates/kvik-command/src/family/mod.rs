@@ -9,6 +9,7 @@ mod config;
 mod connection;
 mod deadline;
 mod debug;
+mod feed;
 mod function;
 mod geo;
 mod hash;
@@ -33,6 +34,7 @@ mod stream;
 mod string;
 mod throttle;
 mod transaction;
+mod usage;
 mod zset;
 
 use crate::declare::Row;
@@ -47,6 +49,7 @@ pub fn commands() -> Vec<Row> {
         config::rows(),
         connection::rows(),
         debug::rows(),
+        feed::rows(),
         function::rows(),
         geo::rows(),
         hash::rows(),
@@ -69,6 +72,7 @@ pub fn commands() -> Vec<Row> {
         string::rows(),
         throttle::rows(),
         transaction::rows(),
+        usage::rows(),
         zset::rows(),
     ]
     .into_iter()

@@ -6,7 +6,7 @@
 //! where it was not, it is done at once.
 
 use super::Guard;
-use crate::event::Event;
+use crate::event::{Event, EventClasses};
 use crate::keyspace::Payload;
 use crate::kind::Kind;
 use crate::layout::KeyspaceId;
@@ -87,6 +87,9 @@ impl Guard<'_> {
             false => self.take_prepared(index, entry, to),
         };
         let keyspace = self.keyspace;
+        if self.state.wanted.meets(EventClasses::FORMER) {
+            self.note_former(index, position, keyspace, key);
+        }
         let stripe = self.stripes.stripe(index);
         stripe.interests.mark_changed(keyspace, key);
         let mut source = stripe.keyspace_mut(keyspace, self.layout);
@@ -109,6 +112,9 @@ impl Guard<'_> {
     /// kind of what was there.
     fn attach(&mut self, keyspace: KeyspaceId, key: &[u8], payload: Payload<'_>) -> Option<Kind> {
         let (index, position) = self.locate(key.into());
+        if self.state.wanted.meets(EventClasses::FORMER) {
+            self.note_former(index, position, keyspace, key);
+        }
         let stripe = self.stripes.stripe(index);
         stripe.interests.mark_changed(keyspace, key);
         if let Some(at) = payload.earliest_deadline(&stripe.heap) {

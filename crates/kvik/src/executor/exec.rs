@@ -1,8 +1,8 @@
 //! EXEC: all queued commands under the locks of all their stripes, as one unit of effects.
 
-use kvik_command::Session;
 use kvik_command::declare::Locking;
 use kvik_command::session::{Queued, Transaction, Watch};
+use kvik_command::{Error, Session};
 use kvik_resp::{Output, Reply};
 use kvik_store::Stripes;
 
@@ -10,11 +10,17 @@ use super::Executor;
 use super::call::Call;
 use super::gate::permit;
 use super::plan::ascend;
-use super::script::ScriptScope;
+use super::reaching::lock_reaching;
 use super::slices::PutOff;
 use super::work::Work;
 use crate::section::{Section, Touching};
 use crate::stamps::Reach;
+use crate::stripes::HeldMany;
+
+/// Bytes that a transaction may have to keep so that it can be undone.
+const UNDO_BYTES: usize = 64 << 20;
+const TOO_LARGE: &str =
+    "Transaction rolled back: to undo what it changes takes more than 64 MiB of memory";
 
 /// Which stripes a transaction needs.
 enum Scope {
@@ -55,9 +61,10 @@ impl Executor {
         let (work, shared) = (&mut self.work, &*self.shared);
         let held = match scope {
             Scope::All => shared.stripes.lock_all(self.patience)?,
-            Scope::Planned => shared
-                .stripes
-                .lock_many(&work.plan.stripes, self.patience)?,
+            Scope::Planned => {
+                let each_key = |visit: &mut dyn FnMut(&[u8])| visit_queued_keys(session, visit);
+                lock_reaching(shared, &mut work.plan.stripes, each_key, self.patience)?
+            }
         };
         // The end of the section needs the hashes while the rest of the work is in use.
         let hashes = std::mem::take(&mut work.plan.hashes);
@@ -70,13 +77,11 @@ impl Executor {
         let (ready, lsn) = Section::run(terms, held, reach, |section, held| {
             let due_ms = held.next_due();
             work.get_queue_ready(section, held, due_ms, session)?;
-            let scope = ScriptScope {
-                shared,
-                held,
-                growth: None,
-                may_leave: false,
-            };
-            work.exec_locked(section, scope, session, out);
+            work.exec_locked(section, held, session, out);
+            let monitors = &shared.engine.pubsub.monitors;
+            if monitors.any() {
+                monitors.show(session, call.command, call.args, section.now_us);
+            }
             Ok::<_, PutOff>(())
         });
         work.plan.hashes = hashes;
@@ -159,7 +164,7 @@ impl Work {
     fn exec_locked(
         &mut self,
         section: &mut Section<'_>,
-        scope: ScriptScope<'_, '_>,
+        stripes: &mut HeldMany<'_>,
         session: &mut Session,
         out: &mut Output,
     ) {
@@ -169,11 +174,11 @@ impl Work {
             .client
             .watched
             .store(0, std::sync::atomic::Ordering::Relaxed);
-        if watch.is_some_and(|watch| end_watch(section, scope.held, session, &watch)) {
+        if watch.is_some_and(|watch| end_watch(section, stripes, session, &watch)) {
             Reply::new(out, session.protocol).null_array();
         } else {
             session.publications = Some(Vec::new());
-            self.run_queue(section, scope, session, &transaction, out);
+            self.run_queue(section, stripes, session, &transaction, out);
             for publication in session.publications.take().into_iter().flatten() {
                 section.publish(publication);
             }
@@ -184,36 +189,90 @@ impl Work {
     fn run_queue(
         &mut self,
         section: &mut Section<'_>,
-        mut scope: ScriptScope<'_, '_>,
+        stripes: &mut HeldMany<'_>,
         session: &mut Session,
         transaction: &Transaction,
         out: &mut Output,
     ) {
+        session.may_block = false;
+        if transaction.rolls_back {
+            self.run_or_undo(section, stripes, session, transaction, out);
+        } else {
+            // Without an undo no command ends the transaction.
+            let _ = self.run_each(section, stripes, session, transaction, out);
+        }
+        session.may_block = !session.internal;
+    }
+
+    /// Runs a queue that is undone if a command fails.
+    fn run_or_undo(
+        &mut self,
+        section: &mut Section<'_>,
+        stripes: &mut HeldMany<'_>,
+        session: &mut Session,
+        transaction: &Transaction,
+        out: &mut Output,
+    ) {
+        let (start, database) = (out.len(), session.db);
+        self.keeps_failure = true;
+        let done = section.attempt(stripes, |section, stripes| {
+            self.run_each(section, stripes, session, transaction, out)
+        });
+        (self.keeps_failure, self.failure) = (false, None);
+        if let Err(error) = done {
+            session.select(database);
+            session.publications.iter_mut().for_each(Vec::clear);
+            out.truncate(start);
+            error.write(&mut Reply::new(out, session.protocol));
+            section.shared.engine.stats.count_error(error.code());
+        }
+    }
+
+    /// Runs the commands of a transaction. One that rolls back ends with the first that fails.
+    fn run_each(
+        &mut self,
+        section: &mut Section<'_>,
+        stripes: &mut HeldMany<'_>,
+        session: &mut Session,
+        transaction: &Transaction,
+        out: &mut Output,
+    ) -> Result<(), Error> {
         Reply::new(out, session.protocol).array(transaction.queue.len());
-        for queued in &transaction.queue {
+        for (at, queued) in transaction.queue.iter().enumerate() {
             let call = &Call::queued(queued);
             // What a session may do can have changed since the command was queued.
             match permit(section.shared, session, call.command, call.args) {
                 Ok(()) if call.command.locking() == Locking::Script => {
-                    let scope = scope.lend();
-                    match self.find_script(scope.shared, session, call) {
-                        Ok(script) => {
-                            self.run_script(section, scope, session, call, &script, out);
-                        }
-                        Err(error) => {
-                            self.refuse_script(scope.shared, session, call, &error, out);
-                        }
-                    }
+                    self.run_queued_script(section, stripes, session, call, out);
                 }
                 Ok(()) => {
-                    self.run(section, scope.held, session, call, out);
+                    self.run(section, stripes, session, call, out);
                 }
                 Err(error) => {
                     error.write(&mut Reply::new(out, session.protocol));
                     section.shared.engine.stats.count_error(error.code());
+                    self.failure = self.keeps_failure.then_some(error);
+                }
+            }
+            if transaction.rolls_back {
+                if let Some(error) = self.failure.take() {
+                    return Err(error.rolling_back(at + 1, call.command));
+                }
+                let mut bytes = 0;
+                stripes.visit(&mut |stripe| bytes += stripe.undo_bytes());
+                if bytes > UNDO_BYTES {
+                    return Err(Error::Coded("EXECABORT", TOO_LARGE.into()));
                 }
             }
         }
+        Ok(())
+    }
+}
+
+/// Visits the keys of all queued commands.
+fn visit_queued_keys(session: &Session, visit: &mut dyn FnMut(&[u8])) {
+    for queued in session.transaction.iter().flat_map(|it| &it.queue) {
+        Call::queued(queued).visit_keys(visit);
     }
 }
 

@@ -24,6 +24,7 @@ use kvik_resp::{Args, Output, Protocol, Reply};
 use super::Executor;
 use super::call::Call;
 use super::plan::ascend;
+use super::reaching::lock_reaching;
 use super::slices::PutOff;
 use super::timing::log_sizes;
 use super::work::Work;
@@ -101,10 +102,9 @@ impl Executor {
             true => None,
             false => shared.stripes.grow(self.patience).ok(),
         };
+        let each_key = |visit: &mut dyn FnMut(&[u8])| script.keys.iter().for_each(visit);
         let held = match growth.is_some() || script.program.keeps_to_its_keys() {
-            true => shared
-                .stripes
-                .lock_many(&work.plan.stripes, self.patience)?,
+            true => lock_reaching(shared, &mut work.plan.stripes, each_key, self.patience)?,
             // Somebody else grows.
             false => shared.stripes.lock_all(self.patience)?,
         };
@@ -142,24 +142,12 @@ pub(super) enum ScriptEnding {
 
 /// The stripes that a script has, and how it gets more.
 pub(super) struct ScriptScope<'s, 'a> {
-    pub(super) shared: &'a Shared,
+    pub(super) shared: &'s Shared,
     pub(super) held: &'s mut HeldMany<'a>,
     /// Without, it has all that it may use.
     pub(super) growth: Option<&'s Growth<'a>>,
     /// It may end early to run elsewhere, as long as it has changed nothing.
     pub(super) may_leave: bool,
-}
-
-impl<'a> ScriptScope<'_, 'a> {
-    /// The same for one of several scripts.
-    pub(super) fn lend(&mut self) -> ScriptScope<'_, 'a> {
-        ScriptScope {
-            shared: self.shared,
-            held: self.held,
-            growth: self.growth,
-            may_leave: self.may_leave,
-        }
-    }
 }
 
 impl Work {
@@ -175,6 +163,30 @@ impl Work {
         error.write(&mut Reply::new(out, session.protocol));
         shared.engine.stats.count_error(error.code());
         self.count(shared, session, call, true, true);
+    }
+
+    /// Runs a script of a transaction, which holds all that it may use.
+    pub(super) fn run_queued_script(
+        &mut self,
+        section: &mut Section<'_>,
+        held: &mut HeldMany<'_>,
+        session: &mut Session,
+        call: &Call<'_>,
+        out: &mut Output,
+    ) {
+        let shared = section.shared;
+        match self.find_script(shared, session, call) {
+            Ok(script) => {
+                let scope = ScriptScope {
+                    shared,
+                    held,
+                    growth: None,
+                    may_leave: false,
+                };
+                self.run_script(section, scope, session, call, &script, out);
+            }
+            Err(error) => self.refuse_script(shared, session, call, &error, out),
+        }
     }
 
     /// Runs a script on stripes that are locked, and counts.
@@ -196,6 +208,10 @@ impl Work {
             }
         };
         shared.engine.scripts.touch(&script.program);
+        let monitors = &shared.engine.pubsub.monitors;
+        if monitors.any() {
+            monitors.show(session, call.command, call.args, now_us);
+        }
         let invocation = Invocation {
             program: &script.program,
             keys: script.keys,
@@ -220,6 +236,10 @@ impl Work {
             out.truncate(start);
             return ScriptEnding::Leaves;
         }
+        self.failure = match &result {
+            Err(line) if self.keeps_failure => Some(Error::quoting(&[line])),
+            _ => None,
+        };
         if let Err(line) = &result {
             let mut reply = Reply::new(out, session.protocol);
             reply.truncate(start);
@@ -242,19 +262,20 @@ impl Work {
 struct ScriptedState {
     db: u32,
     protocol: Protocol,
+    may_block: bool,
 }
 
 impl ScriptedState {
     fn begin(session: &mut Session) -> Self {
-        session.scripted = true;
         Self {
             db: session.db,
             protocol: session.protocol,
+            may_block: std::mem::take(&mut session.may_block),
         }
     }
 
     fn end(self, session: &mut Session) {
-        session.scripted = false;
+        session.may_block = self.may_block;
         session.protocol = self.protocol;
         if session.db != self.db {
             session.select(self.db);

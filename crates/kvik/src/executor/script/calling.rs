@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use kvik_command::declare::{Command, Flags, Locking};
-use kvik_command::script::{Caller, Pulse, Running};
+use kvik_command::script::{Caller, Pulse, Running, ScriptFlags};
 use kvik_command::{Error, Session, table};
 use kvik_resp::{Args, Output, Protocol};
 use kvik_store::Stripes;
@@ -81,6 +81,10 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             let text = "Write commands are not allowed from read-only scripts.";
             return Err(Error::text(text));
         }
+        let grows = flags.contains(Flags::DENYOOM) && !self.has_written;
+        if grows && shared.excess(0) > 0 && !self.may_grow() {
+            return Err(Error::OutOfMemory);
+        }
         // What has begun to write is not stopped half-way.
         if flags.contains(Flags::WRITE) && !self.has_written && !self.session.internal {
             if shared.is_follower() {
@@ -92,6 +96,12 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether it may grow although memory is used up.
+    fn may_grow(&self) -> bool {
+        let flags = self.script.program.flags;
+        self.session.internal || flags.contains(ScriptFlags::ALLOW_OOM)
     }
 
     /// Takes the stripes that a command needs and the script does not have yet.
@@ -125,19 +135,14 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
     }
 
     fn take(&mut self, index: usize) -> Result<(), Error> {
-        let ScriptScope {
-            shared,
-            held,
-            growth,
-            ..
-        } = &mut self.scope;
+        let ScriptScope { held, growth, .. } = &mut self.scope;
         if held.holds(index) {
             return Ok(());
         }
         let growth = growth.ok_or(Error::text(
             "Script attempted to access a key that it does not declare",
         ))?;
-        shared.stripes.extend(growth, held, index);
+        growth.extend(held, index);
         if let Some(running) = &self.running {
             running.hold(&held.indices());
         }

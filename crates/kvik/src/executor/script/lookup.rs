@@ -149,6 +149,11 @@ fn admit_declared(
     if gate.is_closed_by(Closure::SaveFailed) || gate.is_closed_by(Closure::LogFailed) {
         gate.pass_call(true)?;
     }
+    if shared.excess(0) > 0 && !flags.contains(ScriptFlags::ALLOW_OOM) {
+        let text =
+            "allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'";
+        return Err(Error::Coded("OOM", text.into()));
+    }
     if is_ro {
         let text = "Can not execute a script with write flag using *_ro command.";
         return Err(Error::text(text));
