@@ -156,13 +156,23 @@ impl Settings {
     pub fn notify_of(&self, classes: EventClasses) {
         self.notified_events
             .store(classes.bits(), Ordering::Relaxed);
-        let told = classes.told().bits();
+        let counted = match self.prefix_stats.is_wanted() {
+            true => EventClasses::EXPIRED.with(EventClasses::EVICTED),
+            false => EventClasses::NONE,
+        };
+        let told = classes.told().with(counted).bits();
         let keep = EventClasses::CHANGES.bits();
         let change = |wanted| Some(wanted & keep | told);
         // A client that caches by prefixes may come or go meanwhile.
         let _ = self
             .wanted_events
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+    }
+
+    /// Counts by these prefixes from now on, which wants some events noted.
+    pub fn count_by_prefixes(&self, prefixes: impl Iterator<Item = Vec<u8>>) {
+        self.prefix_stats.configure(prefixes);
+        self.notify_of(self.notified_events());
     }
 
     /// Longest string in bytes.

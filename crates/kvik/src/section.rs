@@ -531,7 +531,11 @@ impl Departures {
         let (engine, aftermath) = (&shared.engine, &mut self.aftermath);
         let classes = engine.settings.notified_events();
         for event in aftermath.events.drain(..) {
-            engine.pubsub.notify(&event, classes, lsn, &mut self.rings);
+            engine.settings.prefix_stats.hear(&event);
+            // Some are noted only to be counted.
+            if classes.meets(event.event.class) {
+                engine.pubsub.notify(&event, classes, lsn, &mut self.rings);
+            }
         }
         for publication in self.publications.drain(..) {
             engine

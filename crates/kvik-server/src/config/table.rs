@@ -339,7 +339,7 @@ const POLICIES: &[&str] = &[
     "s3fifo",
 ];
 fn set_stats_prefixes(to: &Settings, it: &Current<'_>) {
-    to.prefix_stats.configure(it.words().iter().cloned());
+    to.count_by_prefixes(it.words().iter().cloned());
 }
 
 const SHUTDOWN: &[&str] = &["default", "save", "nosave", "now", "force"];

@@ -35,6 +35,7 @@ const NOT_COMPARED: &[(&str, &str)] = &[
     ("port", "as bind"),
     ("tls", "Redis reads certificates as they are set"),
     ("maxclients", "Redis changes the limit of open files"),
+    ("maxmemory-policy", "here are more policies"),
     ("appendonly", "Redis begins to log"),
     ("oom-score-adj", "Redis asks the kernel"),
     ("hz", "Redis silently moves it into 1 to 500"),
