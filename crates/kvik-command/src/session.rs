@@ -13,8 +13,8 @@ use crate::declare::Command;
 use crate::feed::{FeedCall, Subscriber};
 use crate::mail::Push;
 use crate::persistence::Waiting;
-use crate::script::Away;
 use crate::pubsub::{Hearing, Publication, Rings, Subscriptions};
+use crate::script::Away;
 use crate::tracking::SessionTracking;
 
 /// The state of one client between commands. Owned by whoever runs its commands, one at a time.

@@ -55,7 +55,9 @@ pub(crate) fn single(lua: &Lua, outcome: Outcome<Value>) -> Result<(Value, Value
 pub(crate) fn several(lua: &Lua, outcome: Outcome<Vec<Value>>) -> Result<MultiValue> {
     Ok(match outcome {
         Ok(values) => [Value::Nil].into_iter().chain(values).collect(),
-        Err(text) => [Value::String(lua.create_string(text)?)].into_iter().collect(),
+        Err(text) => [Value::String(lua.create_string(text)?)]
+            .into_iter()
+            .collect(),
     })
 }
 
@@ -177,7 +179,8 @@ fn add_errors(lua: &Lua, link: &Link, raw: &Table) -> Result<()> {
     let shared = link.clone();
     let killed = lua.create_function(move |_, ()| Ok(shared.with(|it| it.ending.is_some())))?;
     raw.raw_set("killed", killed)?;
-    let text_of = lua.create_function(|lua, failure: Value| lua.create_string(text_of(&failure)))?;
+    let text_of =
+        lua.create_function(|lua, failure: Value| lua.create_string(text_of(&failure)))?;
     raw.raw_set("text_of", text_of)?;
     let shared = link.clone();
     raw.raw_set("explain", explain(lua, shared)?)
@@ -243,7 +246,10 @@ fn add_settings(lua: &Lua, link: &Link, raw: &Table) -> Result<()> {
     let shared = link.clone();
     let setresp = lua.create_function(move |lua, values: MultiValue| {
         if values.len() != 1 {
-            return single(lua, Err(b"ERR redis.setresp() requires one argument.".to_vec()));
+            return single(
+                lua,
+                Err(b"ERR redis.setresp() requires one argument.".to_vec()),
+            );
         }
         let protocol = match numbers::number(&values[0]).map(|it| it as i64) {
             Some(2) => Protocol::Resp2,
@@ -259,7 +265,10 @@ fn add_settings(lua: &Lua, link: &Link, raw: &Table) -> Result<()> {
         const FLAGS: &[u8] =
             b"ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.";
         if values.len() != 1 {
-            return single(lua, Err(b"ERR redis.set_repl() requires one argument.".to_vec()));
+            return single(
+                lua,
+                Err(b"ERR redis.set_repl() requires one argument.".to_vec()),
+            );
         }
         let flags = numbers::number(&values[0]).unwrap_or(0.0) as i64;
         match flags & !3 {
@@ -316,7 +325,10 @@ fn add_random(lua: &Lua, link: &Link, raw: &Table) -> Result<()> {
     let shared = link.clone();
     let random = lua.create_function(move |lua, values: MultiValue| {
         let fraction = shared.with(|shared| shared.random.fraction());
-        several(lua, random_of(fraction, &values).map(|number| vec![Value::Number(number)]))
+        several(
+            lua,
+            random_of(fraction, &values).map(|number| vec![Value::Number(number)]),
+        )
     })?;
     add(lua, raw, "random", Shape::Text, random)?;
     let shared = link.clone();
@@ -356,9 +368,10 @@ fn random_of(fraction: f64, values: &MultiValue) -> Outcome<f64> {
 /// An argument as an integer, as `luaL_checkint` wants it.
 pub(crate) fn integer_argument(values: &MultiValue, at: usize, function: &str) -> Outcome<i64> {
     let value = values.get(at);
-    value.and_then(numbers::number).map(|it| it as i64).ok_or_else(|| {
-        wrong_type(value, at, function, "number")
-    })
+    value
+        .and_then(numbers::number)
+        .map(|it| it as i64)
+        .ok_or_else(|| wrong_type(value, at, function, "number"))
 }
 
 /// The text of Lua for an argument of another type than a function wants.
@@ -376,7 +389,9 @@ pub(crate) fn wrong_type(
 fn constants(lua: &Lua) -> Result<Table> {
     let constants = lua.create_table()?;
     let number = |version: &str| {
-        let parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        let parts = version
+            .split('.')
+            .map(|part| part.parse::<u32>().unwrap_or(0));
         parts.fold(0, |sum, part| sum << 8 | part)
     };
     for (level, name) in ["DEBUG", "VERBOSE", "NOTICE", "WARNING"].iter().enumerate() {
@@ -400,7 +415,11 @@ fn register_function(lua: &Lua, link: &Link) -> Result<Function> {
                         "redis.register_function can only be called on FUNCTION LOAD command";
                     return Err(text.into());
                 };
-                if loading.functions.iter().any(|(it, _)| it.name == function.name) {
+                if loading
+                    .functions
+                    .iter()
+                    .any(|(it, _)| it.name == function.name)
+                {
                     return Err(b"Function already exists in the library".to_vec());
                 }
                 loading.functions.push((function, callback));
@@ -422,7 +441,8 @@ fn read_function(values: &MultiValue) -> Outcome<(kvik_command::script::Function
             );
         }
         (2, Some(name), callback) => {
-            let name = text(name).ok_or("first argument to redis.register_function must be a string")?;
+            let name =
+                text(name).ok_or("first argument to redis.register_function must be a string")?;
             let Some(Value::Function(callback)) = callback else {
                 return Err(
                     b"second argument to redis.register_function must be a function".to_vec(),
@@ -458,12 +478,16 @@ fn read_named(named: &Table) -> Outcome<(kvik_command::script::Function, Functio
             );
         };
         match key.as_bytes().to_ascii_lowercase().as_slice() {
-            b"function_name" => name = Some(text(&value).ok_or(
-                "function_name argument given to redis.register_function must be a string",
-            )?),
-            b"description" => description = Some(text(&value).ok_or(
-                "description argument given to redis.register_function must be a string",
-            )?),
+            b"function_name" => {
+                name = Some(text(&value).ok_or(
+                    "function_name argument given to redis.register_function must be a string",
+                )?)
+            }
+            b"description" => {
+                description = Some(text(&value).ok_or(
+                    "description argument given to redis.register_function must be a string",
+                )?)
+            }
             b"callback" => match value {
                 Value::Function(function) => callback = Some(function),
                 _ => {

@@ -22,7 +22,11 @@ pub(crate) fn functions(lua: &Lua) -> Result<Table> {
     add("bor", |it| it.iter().fold(0, |all, one| all | one), 1)?;
     add("bxor", |it| it.iter().fold(0, |all, one| all ^ one), 1)?;
     add("lshift", |it| it[0].wrapping_shl(it[1] as u32), 2)?;
-    add("rshift", |it| (it[0] as u32).wrapping_shr(it[1] as u32) as i32, 2)?;
+    add(
+        "rshift",
+        |it| (it[0] as u32).wrapping_shr(it[1] as u32) as i32,
+        2,
+    )?;
     add("arshift", |it| it[0].wrapping_shr(it[1] as u32), 2)?;
     add("rol", |it| it[0].rotate_left(it[1] as u32 & 31), 2)?;
     add("ror", |it| it[0].rotate_right(it[1] as u32 & 31), 2)?;
@@ -50,7 +54,9 @@ fn arguments(values: &MultiValue, name: &str, least: usize) -> Outcome<Vec<i32>>
     let argument = |at: usize| {
         let value = values.get(at);
         let number = value.and_then(numbers::number);
-        number.map(to_bits).ok_or_else(|| api::wrong_type(value, at, name, "number"))
+        number
+            .map(to_bits)
+            .ok_or_else(|| api::wrong_type(value, at, name, "number"))
     };
     (0..count).map(argument).collect()
 }

@@ -5,7 +5,9 @@ use mlua::{Table, Value};
 /// The text of the error that ended a library's code.
 pub(crate) fn problem_text(problem: &Value) -> Vec<u8> {
     match problem {
-        Value::Table(problem) => field(problem, "err").unwrap_or_else(|| b"ERR unknown error".into()),
+        Value::Table(problem) => {
+            field(problem, "err").unwrap_or_else(|| b"ERR unknown error".into())
+        }
         other => other.to_string().unwrap_or_default().into_bytes(),
     }
 }

@@ -53,7 +53,10 @@ impl LuaInterpreter {
         let link = Link::new(seed);
         let natives = lua.globals();
         let env = lua.create_table()?;
-        let sandbox = lua.load(SANDBOX).set_name("=sandbox").set_environment(env.clone());
+        let sandbox = lua
+            .load(SANDBOX)
+            .set_name("=sandbox")
+            .set_environment(env.clone());
         let (run, run_function, register, globals, library_env) =
             sandbox.call((api::functions(&lua, &link)?, &env, natives))?;
         // The environment of all chunks from now on.
@@ -85,7 +88,11 @@ impl LuaInterpreter {
         if code.first() == Some(&b'\x1b') {
             return Err(b"user_script:1: bytecode is not loaded".to_vec());
         }
-        let chunk = self.lua.load(code).set_name(name).set_mode(mlua::prelude::LuaChunkMode::Text);
+        let chunk = self
+            .lua
+            .load(code)
+            .set_name(name)
+            .set_mode(mlua::prelude::LuaChunkMode::Text);
         chunk.into_function().map_err(|error| match error {
             mlua::Error::SyntaxError { message, .. } => message.into_bytes(),
             other => other.to_string().into_bytes(),
@@ -104,10 +111,12 @@ impl LuaInterpreter {
         }
         let function = self.compile(&source[body..], "@user_script")?;
         if self.scripts.len() >= self.prune_at {
-            self.scripts.retain(|_, (source, _)| source.strong_count() > 0);
+            self.scripts
+                .retain(|_, (source, _)| source.strong_count() > 0);
             self.prune_at = 2 * self.scripts.len() + PRUNE_AT;
         }
-        self.scripts.insert(*sha, (Arc::downgrade(source), function.clone()));
+        self.scripts
+            .insert(*sha, (Arc::downgrade(source), function.clone()));
         Ok(function)
     }
 
@@ -124,7 +133,9 @@ impl LuaInterpreter {
                 // Those that are gone leave the state.
                 self.libraries.retain(|it| it.library.strong_count() > 0);
                 let functions = self.load(library.code(), u64::MAX)?;
-                let functions = functions.into_iter().map(|(it, function)| (it.name, function));
+                let functions = functions
+                    .into_iter()
+                    .map(|(it, function)| (it.name, function));
                 self.libraries.push(LoadedLibrary {
                     library: Arc::downgrade(library),
                     functions: functions.collect(),
@@ -144,11 +155,13 @@ impl LuaInterpreter {
         code: &[u8],
         steps: u64,
     ) -> std::result::Result<Vec<(script::Function, mlua::Function)>, Vec<u8>> {
-        let chunk = self.compile(code, "@user_function").map_err(|text| {
-            [b"Error compiling function: ", &text[..]].concat()
-        })?;
+        let chunk = self
+            .compile(code, "@user_function")
+            .map_err(|text| [b"Error compiling function: ", &text[..]].concat())?;
         let failed = |error: mlua::Error| error.to_string().into_bytes();
-        chunk.set_environment(self.library_env.clone()).map_err(failed)?;
+        chunk
+            .set_environment(self.library_env.clone())
+            .map_err(failed)?;
         self.link.with(|shared| {
             shared.ending = None;
             shared.loading = Some(Loading {
@@ -190,7 +203,9 @@ impl LuaInterpreter {
             Origin::Script { sha, source, body } => {
                 let function = self.script(sha, source, *body)?;
                 let set = |name, list| self.globals.raw_set(name, list);
-                set("KEYS", keys).and_then(|()| set("ARGV", args)).map_err(failed)?;
+                set("KEYS", keys)
+                    .and_then(|()| set("ARGV", args))
+                    .map_err(failed)?;
                 let run = || self.run.call(function);
                 self.link.with_caller(caller, run).map_err(failed)
             }

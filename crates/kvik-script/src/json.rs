@@ -142,7 +142,8 @@ fn settings(lua: &Lua, link: &Link) -> Result<Table> {
         Ok(vec![Value::Boolean(keeps)])
     })?;
     add("encode_invalid_numbers", |settings, values| {
-        let is_null = matches!(values.front(), Some(Value::String(it)) if *it.as_bytes() == *b"null");
+        let is_null =
+            matches!(values.front(), Some(Value::String(it)) if *it.as_bytes() == *b"null");
         if is_null {
             settings.encode_invalid = Invalid::Null;
         } else if let Some(written) = boolean(values, 0)? {
@@ -151,7 +152,9 @@ fn settings(lua: &Lua, link: &Link) -> Result<Table> {
                 false => Invalid::Refused,
             };
         }
-        Ok(vec![Value::Boolean(settings.encode_invalid != Invalid::Refused)])
+        Ok(vec![Value::Boolean(
+            settings.encode_invalid != Invalid::Refused,
+        )])
     })?;
     add("decode_invalid_numbers", |settings, values| {
         if let Some(accepted) = boolean(values, 0)? {

@@ -151,7 +151,10 @@ impl Shared {
     /// Calls a command with the words in [`Self::args`]; its reply is in [`Self::out`] afterwards.
     pub(crate) fn call(&mut self) -> Result<(), kvik_command::Error> {
         self.out.clear();
-        let (args, mut out) = (std::mem::take(&mut self.args), std::mem::take(&mut self.out));
+        let (args, mut out) = (
+            std::mem::take(&mut self.args),
+            std::mem::take(&mut self.out),
+        );
         let protocol = self.protocol;
         let result = match self.caller() {
             Some(caller) => caller.call(args.as_args(), protocol, &mut out),

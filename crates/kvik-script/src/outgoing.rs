@@ -33,12 +33,7 @@ fn write_nested(
     Ok(())
 }
 
-fn write_table(
-    table: &Table,
-    protocol: Protocol,
-    reply: &mut Reply<'_>,
-    depth: u32,
-) -> Result<()> {
+fn write_table(table: &Table, protocol: Protocol, reply: &mut Reply<'_>, depth: u32) -> Result<()> {
     // A list has none of the fields that mark other kinds, and looking for each takes time.
     if table.raw_len() > 0 && !has_fields(table)? {
         return write_list(table, protocol, reply, depth);

@@ -41,7 +41,10 @@ struct Format<'a> {
 /// An element of a structure, and its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Item {
-    Integer { width: usize, signed: bool },
+    Integer {
+        width: usize,
+        signed: bool,
+    },
     Float,
     Double,
     /// Up to a zero byte.
@@ -111,13 +114,19 @@ impl<'a> Format<'a> {
     }
 
     fn number(&mut self, default: usize) -> Outcome<usize> {
-        let digits = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = self
+            .rest
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         if digits == 0 {
             return Ok(default);
         }
         let (number, rest) = self.rest.split_at(digits);
         self.rest = rest;
-        let number = std::str::from_utf8(number).ok().and_then(|it| it.parse().ok());
+        let number = std::str::from_utf8(number)
+            .ok()
+            .and_then(|it| it.parse().ok());
         number
             .filter(|&number: &usize| number <= i32::MAX as usize)
             .ok_or_else(|| b"integral size overflow".to_vec())
@@ -186,7 +195,11 @@ fn pack(values: &MultiValue) -> Outcome<Vec<u8>> {
         match item {
             Item::Integer { width, .. } => {
                 let number = number_argument(values, at)?;
-                let bits = if number < 0.0 { number as i64 } else { number as u64 as i64 };
+                let bits = if number < 0.0 {
+                    number as i64
+                } else {
+                    number as u64 as i64
+                };
                 let mut bytes = bits.to_le_bytes().to_vec();
                 // Wider ones are filled up with the sign's bits, as in C's shifts.
                 bytes.resize(width, 0);
@@ -238,7 +251,9 @@ fn unpack(lua: &Lua, values: &MultiValue) -> Result<Outcome<Vec<Value>>> {
     };
     let data = data.as_bytes();
     let mut format = Format::new(&format);
-    let mut at = usize::try_from(start - 1).unwrap_or(usize::MAX).min(data.len() + 1);
+    let mut at = usize::try_from(start - 1)
+        .unwrap_or(usize::MAX)
+        .min(data.len() + 1);
     let mut found = Vec::new();
     loop {
         match next_value(lua, &mut format, &data, &mut at, &mut found)? {
@@ -294,11 +309,17 @@ fn next_value(
             Value::Number(read_integer(format.ordered(bytes.to_vec()), signed))
         }
         Item::Float => {
-            let bytes: [u8; 4] = format.ordered(bytes.to_vec()).try_into().unwrap_or_default();
+            let bytes: [u8; 4] = format
+                .ordered(bytes.to_vec())
+                .try_into()
+                .unwrap_or_default();
             Value::Number(f32::from_le_bytes(bytes).into())
         }
         Item::Double => {
-            let bytes: [u8; 8] = format.ordered(bytes.to_vec()).try_into().unwrap_or_default();
+            let bytes: [u8; 8] = format
+                .ordered(bytes.to_vec())
+                .try_into()
+                .unwrap_or_default();
             Value::Number(f64::from_le_bytes(bytes))
         }
         Item::Padding => return Ok(Ok(true)),

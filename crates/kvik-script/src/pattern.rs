@@ -96,10 +96,15 @@ fn search(
         },
     };
     let start = beginning(init, text.len());
-    let is_plain = !matches!(values.get(3), None | Some(Value::Nil | Value::Boolean(false)));
+    let is_plain = !matches!(
+        values.get(3),
+        None | Some(Value::Nil | Value::Boolean(false))
+    );
     if wanted == Wanted::Place && (is_plain || !has_specials(pattern)) {
         let at = find_plain(&text[start..], pattern).map(|at| start + at);
-        return Ok(Ok(at.map_or(vec![Value::Nil], |at| place(at, at + pattern.len()))));
+        return Ok(Ok(
+            at.map_or(vec![Value::Nil], |at| place(at, at + pattern.len()))
+        ));
     }
     let (anchored, pattern) = unanchored(pattern);
     let mut matcher = Matcher::new(text, pattern, link);

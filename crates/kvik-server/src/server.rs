@@ -143,10 +143,12 @@ impl Server {
             io_backend: crew.io_backend,
             threads,
         };
-        let db = Db::in_memory(Options::default()
-            .threads(threads)
-            .host(Arc::new(host))
-            .scripts(LuaEngine::shared()));
+        let db = Db::in_memory(
+            Options::default()
+                .threads(threads)
+                .host(Arc::new(host))
+                .scripts(LuaEngine::shared()),
+        );
         if doors.iter().any(|open| open.door.speech.needs_tree()) {
             db.observe(Arc::clone(&front.trees) as Arc<dyn ChangeObserver>);
         }

@@ -188,7 +188,9 @@ pub(crate) fn load(
     }
     for library in &source.report.functions {
         let scripts = &shared.engine.scripts;
-        scripts.adopt_library(library).map_err(LoadError::Functions)?;
+        scripts
+            .adopt_library(library)
+            .map_err(LoadError::Functions)?;
     }
     Ok(LoadReport {
         bytes: source.splitter.offset(),

@@ -16,8 +16,8 @@ use kvik_store::{
 };
 
 use crate::budget::Budget;
-use crate::sync::{AtomicU64, Mutex, MutexGuard, doze};
 use crate::sync::biased::{Biased, Readers, Reading, Writing};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, doze};
 use crate::upkeep::Alarm;
 
 /// How often a lock is tried before a patient caller sleeps and an impatient one gives up: a few

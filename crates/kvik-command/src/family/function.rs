@@ -47,10 +47,14 @@ pub(super) fn rows() -> Vec<Row> {
             .complexity("O(1)")
             .tips(&["request_policy:all_shards", "response_policy:one_succeeded"])
             .about("Ends the functions that run and have written nothing."),
-        command("FUNCTION LIST", "[LIBRARYNAME library-name-pattern] [WITHCODE]", list)
-            .complexity("O(N) where N is the number of functions")
-            .tips(&["nondeterministic_output_order"])
-            .about("Lists libraries and their functions."),
+        command(
+            "FUNCTION LIST",
+            "[LIBRARYNAME library-name-pattern] [WITHCODE]",
+            list,
+        )
+        .complexity("O(N) where N is the number of functions")
+        .tips(&["nondeterministic_output_order"])
+        .about("Lists libraries and their functions."),
         change("FUNCTION LOAD", "[REPLACE] function-code", load)
             .may_grow()
             .complexity("O(1) (considering compilation time is redundant)")
@@ -120,7 +124,9 @@ fn flush(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         _ => ctx.is(2, "SYNC") || ctx.is(2, "ASYNC"),
     };
     if !known {
-        return Err(Error::text("FUNCTION FLUSH only supports SYNC|ASYNC option"));
+        return Err(Error::text(
+            "FUNCTION FLUSH only supports SYNC|ASYNC option",
+        ));
     }
     ctx.engine.scripts.flush_libraries();
     ctx.keys.state(&[b"FUNCTION", b"FLUSH"]);

@@ -43,10 +43,13 @@ pub(super) fn rows() -> Vec<Row> {
             .since("7.0.0")
             .complexity("Depends on the function that is executed.")
             .about("Runs a function."),
-        reading("FCALL_RO", "function numkeys [key [key ...]] [arg [arg ...]]")
-            .since("7.0.0")
-            .complexity("Depends on the function that is executed.")
-            .about("Runs a function that changes nothing."),
+        reading(
+            "FCALL_RO",
+            "function numkeys [key [key ...]] [arg [arg ...]]",
+        )
+        .since("7.0.0")
+        .complexity("Depends on the function that is executed.")
+        .about("Runs a function that changes nothing."),
     ];
     rows.extend(script_rows());
     rows
@@ -58,10 +61,7 @@ fn script_rows() -> Vec<Row> {
             .group(Group::Scripting)
             .noscript()
     };
-    const ALL_NODES: &[&str] = &[
-        "request_policy:all_nodes",
-        "response_policy:all_succeeded",
-    ];
+    const ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
     vec![
         Command::container("SCRIPT")
             .group(Group::Scripting)
@@ -117,7 +117,9 @@ fn elsewhere(_: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn debug(_: &mut Ctx<'_>) -> Result<(), Error> {
-    Err(Error::text("SCRIPT DEBUG is not supported: scripts have no debugger here"))
+    Err(Error::text(
+        "SCRIPT DEBUG is not supported: scripts have no debugger here",
+    ))
 }
 
 fn exists(ctx: &mut Ctx<'_>) -> Result<(), Error> {

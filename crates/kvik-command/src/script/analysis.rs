@@ -99,7 +99,8 @@ fn tokens(source: &[u8]) -> Option<Vec<Token<'_>>> {
                 &rest[2..]
             }
             _ if first.is_ascii_alphabetic() || first == b'_' => {
-                let (name, after) = split(rest, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
+                let (name, after) =
+                    split(rest, |byte| byte.is_ascii_alphanumeric() || byte == b'_');
                 found.push(Token::Name(name));
                 after
             }
@@ -172,7 +173,9 @@ fn keeps_to_its_keys(tokens: &[Token<'_>]) -> bool {
                     return false;
                 }
             }
-            Token::Name(b"KEYS") if !is_plain_key(&tokens[at..], at.checked_sub(1).map(|it| tokens[it])) => {
+            Token::Name(b"KEYS")
+                if !is_plain_key(&tokens[at..], at.checked_sub(1).map(|it| tokens[it])) =>
+            {
                 return false;
             }
             _ => {}
@@ -207,7 +210,13 @@ fn one_key<'t, 's>(tokens: &'t [Token<'s>]) -> Option<&'t [Token<'s>]> {
 /// Whether a call is `('COMMAND', KEYS[n]` with a command that has its one key there, or has
 /// nothing but keys.
 fn is_plain_call(tokens: &[Token<'_>]) -> bool {
-    let [Token::Sign(b'('), Token::Text(name), Token::Sign(b','), rest @ ..] = tokens else {
+    let [
+        Token::Sign(b'('),
+        Token::Text(name),
+        Token::Sign(b','),
+        rest @ ..,
+    ] = tokens
+    else {
         return false;
     };
     let Some(command) = crate::table().find(name) else {
@@ -216,9 +225,7 @@ fn is_plain_call(tokens: &[Token<'_>]) -> bool {
     let Some(mut rest) = one_key(rest) else {
         return false;
     };
-    let ends_argument = |rest: &[Token<'_>]| {
-        matches!(rest.first(), Some(Token::Sign(b',' | b')')))
-    };
+    let ends_argument = |rest: &[Token<'_>]| matches!(rest.first(), Some(Token::Sign(b',' | b')')));
     if !ends_argument(rest) {
         return false;
     }
@@ -252,12 +259,24 @@ mod tests {
     fn literal_calls_on_keys_are_proved() {
         check("return 1", true, true);
         check("return redis.call('GET', KEYS[1])", true, true);
-        check("redis.call('set',KEYS[1],ARGV[1]) return redis.pcall(\"INCR\", KEYS[2])", true, true);
+        check(
+            "redis.call('set',KEYS[1],ARGV[1]) return redis.pcall(\"INCR\", KEYS[2])",
+            true,
+            true,
+        );
         check("return redis.call('DEL', KEYS[1], KEYS[2])", true, true);
-        check("for i = 1, #KEYS do redis.call('GET', KEYS[1]) end", true, false);
+        check(
+            "for i = 1, #KEYS do redis.call('GET', KEYS[1]) end",
+            true,
+            false,
+        );
         check("-- redis.call('GET', x)\nreturn #KEYS", true, true);
         check("return [==[ redis.call(x) ]==]", true, true);
-        check("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0", true, true);
+        check(
+            "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0",
+            true,
+            true,
+        );
     }
 
     #[test]
@@ -269,11 +288,23 @@ mod tests {
         check("return redis.call(ARGV[1], KEYS[1])", false, true);
         check("return redis.call('DEL', KEYS[1], 'k')", false, true);
         check("return redis.call('KEYS', '*')", false, true);
-        check("return redis.call('SORT', KEYS[1], KEYS[2], KEYS[3])", false, true);
+        check(
+            "return redis.call('SORT', KEYS[1], KEYS[2], KEYS[3])",
+            false,
+            true,
+        );
         check("return redis.call('EVAL', KEYS[1])", false, true);
-        check("local call = redis.call return call('GET', KEYS[1])", false, true);
+        check(
+            "local call = redis.call return call('GET', KEYS[1])",
+            false,
+            true,
+        );
         check("local r = redis return 1", false, true);
-        check("KEYS[1] = 'x' return redis.call('GET', KEYS[1])", false, true);
+        check(
+            "KEYS[1] = 'x' return redis.call('GET', KEYS[1])",
+            false,
+            true,
+        );
         check("local k = KEYS return 1", false, true);
         check("return server.call('GET', 'k')", false, false);
         check("return _G['redis'].call('GET', 'k')", false, false);

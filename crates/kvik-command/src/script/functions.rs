@@ -50,7 +50,11 @@ impl Library {
             return Err(Error::text(INVALID_NAME));
         }
         if !header.engine.eq_ignore_ascii_case(b"lua") {
-            return Err(Error::quoting(&[b"Engine '", &header.engine, b"' not found"]));
+            return Err(Error::quoting(&[
+                b"Engine '",
+                &header.engine,
+                b"' not found",
+            ]));
         }
         let functions = interpreter
             .register(&source[header.length..], steps)
@@ -146,9 +150,8 @@ impl FunctionSet {
     /// Bytes of sources, names and descriptions.
     pub fn bytes(&self) -> usize {
         let function = |it: &Function| it.name.len() + it.description.as_ref().map_or(0, Vec::len);
-        let library = |it: &Arc<Library>| {
-            it.source.len() + it.functions.iter().map(function).sum::<usize>()
-        };
+        let library =
+            |it: &Arc<Library>| it.source.len() + it.functions.iter().map(function).sum::<usize>();
         self.libraries.values().map(library).sum()
     }
 

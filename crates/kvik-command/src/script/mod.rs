@@ -42,11 +42,7 @@ pub trait Interpreter: Send {
     ///
     /// # Errors
     /// Why it cannot be loaded, as Redis says it.
-    fn register(
-        &mut self,
-        code: &[u8],
-        steps: u64,
-    ) -> Result<Vec<Function>, Vec<u8>>;
+    fn register(&mut self, code: &[u8], steps: u64) -> Result<Vec<Function>, Vec<u8>>;
 
     /// Runs a script and writes its reply.
     ///
@@ -80,12 +76,7 @@ pub trait Caller {
     ///
     /// # Errors
     /// Why the command may not run.
-    fn call(
-        &mut self,
-        args: Args<'_>,
-        protocol: Protocol,
-        out: &mut Output,
-    ) -> Result<(), Error>;
+    fn call(&mut self, args: Args<'_>, protocol: Protocol, out: &mut Output) -> Result<(), Error>;
 
     /// Whether the session may run a command; nothing if there is no such command.
     fn may_call(&mut self, args: Args<'_>) -> Option<bool>;

@@ -58,7 +58,9 @@ impl Running {
 
     fn holds_any(&self, stripes: &[u16]) -> bool {
         let held = self.stripes.lock();
-        stripes.iter().any(|stripe| held.binary_search(stripe).is_ok())
+        stripes
+            .iter()
+            .any(|stripe| held.binary_search(stripe).is_ok())
     }
 
     /// Ends it, unless it has written.
@@ -126,8 +128,7 @@ impl RunningList {
     pub(super) fn busy(&self, stripes: Option<&[u16]>, since_us: u64) -> Option<Busy> {
         let list = self.list.lock();
         let keeps_out = |running: &&Arc<Running>| {
-            running.began_us <= since_us
-                && stripes.is_none_or(|stripes| running.holds_any(stripes))
+            running.began_us <= since_us && stripes.is_none_or(|stripes| running.holds_any(stripes))
         };
         let running = list.iter().find(keeps_out)?;
         Some(Busy(running.program.kind()))
@@ -136,7 +137,8 @@ impl RunningList {
     /// The script that has been running for longest, of one kind or of both.
     pub(super) fn longest(&self, kind: Option<Kind>) -> Option<Arc<Running>> {
         let list = self.list.lock();
-        let of_kind = |running: &&Arc<Running>| kind.is_none_or(|kind| running.program.kind() == kind);
+        let of_kind =
+            |running: &&Arc<Running>| kind.is_none_or(|kind| running.program.kind() == kind);
         let longest = list.iter().filter(of_kind).min_by_key(|it| it.began_us);
         longest.cloned()
     }
@@ -144,7 +146,10 @@ impl RunningList {
     /// Kills scripts of one kind: all that can be. They end soon after.
     pub(super) fn kill(&self, kind: Kind) -> Result<(), Error> {
         let list = self.list.lock();
-        let mut of_kind = list.iter().filter(|it| it.program.kind() == kind).peekable();
+        let mut of_kind = list
+            .iter()
+            .filter(|it| it.program.kind() == kind)
+            .peekable();
         if of_kind.peek().is_none() {
             return Err(match list.first() {
                 Some(other) => Busy(other.program.kind()).error(),

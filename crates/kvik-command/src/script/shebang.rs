@@ -29,8 +29,7 @@ pub(super) fn of_script(source: &[u8]) -> Result<Header, Error> {
             flags: ScriptFlags::SILENT,
         });
     }
-    let length =
-        memchr::memchr(b'\n', source).ok_or(Error::text("Invalid script shebang"))?;
+    let length = memchr::memchr(b'\n', source).ok_or(Error::text("Invalid script shebang"))?;
     let words = words(&source[..length]).ok_or(Error::text("Invalid engine in script shebang"))?;
     let words = words.as_args();
     if &words[0] != b"#!lua" {
@@ -44,10 +43,12 @@ pub(super) fn of_script(source: &[u8]) -> Result<Header, Error> {
         let Some(names) = word.strip_prefix(b"flags=") else {
             return Err(Error::quoting(&[b"Unknown lua shebang option: ", word]));
         };
-        for name in names.split(|byte| *byte == b',').filter(|_| !names.is_empty()) {
-            flags |= ScriptFlags::named(name).ok_or_else(|| {
-                Error::quoting(&[b"Unexpected flag in script shebang: ", name])
-            })?;
+        for name in names
+            .split(|byte| *byte == b',')
+            .filter(|_| !names.is_empty())
+        {
+            flags |= ScriptFlags::named(name)
+                .ok_or_else(|| Error::quoting(&[b"Unexpected flag in script shebang: ", name]))?;
         }
     }
     Ok(Header { length, flags })
@@ -94,7 +95,10 @@ mod tests {
     #[test]
     fn a_script_declares_flags_in_its_first_line() {
         let header = of_script(b"#!lua flags=no-writes,allow-oom\nreturn 1").unwrap();
-        assert_eq!(header.flags, ScriptFlags::NO_WRITES | ScriptFlags::ALLOW_OOM);
+        assert_eq!(
+            header.flags,
+            ScriptFlags::NO_WRITES | ScriptFlags::ALLOW_OOM
+        );
         assert_eq!(header.length, 31);
         assert_eq!(of_script(b"return 1").unwrap().flags, ScriptFlags::SILENT);
         assert_eq!(
@@ -107,7 +111,10 @@ mod tests {
     fn wrong_first_lines_are_refused_with_the_reason() {
         let error = |source: &[u8]| of_script(source).unwrap_err().to_string();
         assert_eq!(error(b"#!lua"), "ERR Invalid script shebang");
-        assert_eq!(error(b"#!py\n"), "ERR Unexpected engine in script shebang: #!py");
+        assert_eq!(
+            error(b"#!py\n"),
+            "ERR Unexpected engine in script shebang: #!py"
+        );
         assert_eq!(error(b"#!lua x=y\n"), "ERR Unknown lua shebang option: x=y");
         assert_eq!(
             error(b"#!lua flags=no-writes,no-such\n"),

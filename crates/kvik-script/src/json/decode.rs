@@ -222,7 +222,9 @@ impl JsonReader<'_> {
                             match unicode(&self.text[at..]) {
                                 Some((character, length)) => {
                                     let mut room = [0; 4];
-                                    text.extend_from_slice(character.encode_utf8(&mut room).as_bytes());
+                                    text.extend_from_slice(
+                                        character.encode_utf8(&mut room).as_bytes(),
+                                    );
                                     at += length;
                                 }
                                 None => return (Token::Error("invalid unicode escape code"), at),
@@ -301,9 +303,8 @@ fn read_number(text: &[u8]) -> Option<(f64, usize)> {
     let is_negative = text.first() == Some(&b'-');
     let signed = |number: f64| if is_negative { -number } else { number };
     let digits = &text[sign..];
-    let starts = |name: &[u8]| {
-        digits.len() >= name.len() && digits[..name.len()].eq_ignore_ascii_case(name)
-    };
+    let starts =
+        |name: &[u8]| digits.len() >= name.len() && digits[..name.len()].eq_ignore_ascii_case(name);
     if starts(b"infinity") {
         return Some((signed(f64::INFINITY), sign + 8));
     }
@@ -322,7 +323,12 @@ fn read_number(text: &[u8]) -> Option<(f64, usize)> {
         });
         return (length > 0).then_some((signed(number), sign + 2 + length));
     }
-    let count = |from: usize| digits[from.min(digits.len())..].iter().take_while(|it| it.is_ascii_digit()).count();
+    let count = |from: usize| {
+        digits[from.min(digits.len())..]
+            .iter()
+            .take_while(|it| it.is_ascii_digit())
+            .count()
+    };
     let mut length = count(0);
     if digits.get(length) == Some(&b'.') {
         length += 1 + count(length + 1);

@@ -141,7 +141,8 @@ impl JsonWriter<'_> {
             }
             return Ok(());
         }
-        self.text.extend_from_slice(general(number, self.settings.precision).as_bytes());
+        self.text
+            .extend_from_slice(general(number, self.settings.precision).as_bytes());
         Ok(())
     }
 
@@ -158,7 +159,8 @@ impl JsonWriter<'_> {
                 12 => b"\\f",
                 13 => b"\\r",
                 0..=31 | 127 => {
-                    self.text.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
+                    self.text
+                        .extend_from_slice(format!("\\u{byte:04x}").as_bytes());
                     continue;
                 }
                 plain => {

@@ -9,8 +9,7 @@ use kvik_script::LuaEngine;
 
 use crate::target::{Connection, Target, on_both_backends};
 
-const LIBRARY: &str =
-    "#!lua name=lib\nredis.register_function('f', function(keys) return redis.call('GET', keys[1]) end)";
+const LIBRARY: &str = "#!lua name=lib\nredis.register_function('f', function(keys) return redis.call('GET', keys[1]) end)";
 
 fn open(dir: &std::path::Path) -> Db {
     let options = Options::default().dir(dir).scripts(LuaEngine::shared());
@@ -24,7 +23,8 @@ fn functions_and_effects_survive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let db = open(dir.path());
     assert_eq!(db.run(&["FUNCTION", "LOAD", LIBRARY]).as_str(), Some("lib"));
-    let script = "for i = 1, 50 do redis.call('SET', 'k' .. i, i) end return redis.call('DEL', 'k1')";
+    let script =
+        "for i = 1, 50 do redis.call('SET', 'k' .. i, i) end return redis.call('DEL', 'k1')";
     assert_eq!(db.run(&["EVAL", script, "0"]).as_int(), Some(1));
     drop(db);
     let db = open(dir.path());
@@ -36,7 +36,12 @@ fn functions_and_effects_survive_a_restart() {
     assert_eq!(db.run(&["FCALL", "f", "1", "k8"]).as_str(), Some("8"));
     assert_eq!(db.run(&["FUNCTION", "DELETE", "lib"]).as_str(), Some("OK"));
     drop(db);
-    assert!(open(dir.path()).run(&["FCALL", "f", "1", "k8"]).as_error().is_some());
+    assert!(
+        open(dir.path())
+            .run(&["FCALL", "f", "1", "k8"])
+            .as_error()
+            .is_some()
+    );
 }
 
 /// Whoever runs no scripts keeps the functions that its files have.
@@ -83,10 +88,20 @@ fn check_bomb(server: &dyn Target, bomb: &str) {
         });
         kill(&mut *other, &ended);
         let reply = runner.join().unwrap();
-        let error = reply.as_error().expect("an error").to_str_lossy().into_owned();
+        let error = reply
+            .as_error()
+            .expect("an error")
+            .to_str_lossy()
+            .into_owned();
         let ends_by_itself = bomb.contains("a?");
-        assert!(error.contains("killed by user") || ends_by_itself, "{bomb}: {error}");
-        assert_eq!(other.ask_words(&["GET", "free"]).unwrap().as_str(), Some("v"));
+        assert!(
+            error.contains("killed by user") || ends_by_itself,
+            "{bomb}: {error}"
+        );
+        assert_eq!(
+            other.ask_words(&["GET", "free"]).unwrap().as_str(),
+            Some("v")
+        );
     });
 }
 
@@ -94,7 +109,13 @@ fn check_bomb(server: &dyn Target, bomb: &str) {
 fn kill(connection: &mut dyn Connection, ended: &AtomicBool) {
     let patience = Instant::now() + Duration::from_secs(20);
     while !ended.load(Ordering::SeqCst) && Instant::now() < patience {
-        assert!(connection.ask_words(&["PING"]).unwrap().as_error().is_none());
+        assert!(
+            connection
+                .ask_words(&["PING"])
+                .unwrap()
+                .as_error()
+                .is_none()
+        );
         connection.ask_words(&["SCRIPT", "KILL"]).unwrap();
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -105,13 +126,17 @@ fn kill(connection: &mut dyn Connection, ended: &AtomicBool) {
 fn a_script_that_has_written_goes_on() {
     on_both_backends(&[1, 2], |server| {
         let mut other = server.connect().unwrap();
-        other.ask_words(&["CONFIG", "SET", "busy-reply-threshold", "10"]).unwrap();
+        other
+            .ask_words(&["CONFIG", "SET", "busy-reply-threshold", "10"])
+            .unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let mut connection = server.connect().unwrap();
                 let script = "redis.call('SET', KEYS[1], 'x') local n = 0 \
                     while n < 3e7 do n = n + 1 end return n";
-                let reply = connection.ask_words(&["EVAL", script, "1", "held"]).unwrap();
+                let reply = connection
+                    .ask_words(&["EVAL", script, "1", "held"])
+                    .unwrap();
                 assert!(reply.as_error().is_none(), "{reply:?}");
             });
             let patience = Instant::now() + Duration::from_secs(20);
@@ -121,7 +146,9 @@ fn a_script_that_has_written_goes_on() {
                 was_busy = reply.as_error().is_some_and(|it| it.starts_with("BUSY"));
                 if was_busy {
                     let kill = other.ask_words(&["SCRIPT", "KILL"]).unwrap();
-                    let unkillable = kill.as_error().is_some_and(|it| it.starts_with("UNKILLABLE"));
+                    let unkillable = kill
+                        .as_error()
+                        .is_some_and(|it| it.starts_with("UNKILLABLE"));
                     assert!(unkillable, "{kill:?}");
                     assert!(other.ask_words(&["PING"]).unwrap().as_error().is_none());
                 }
@@ -130,6 +157,8 @@ fn a_script_that_has_written_goes_on() {
         });
         let reply = other.ask_words(&["GET", "held"]).unwrap();
         assert_eq!(reply.as_str(), Some("x"));
-        other.ask_words(&["CONFIG", "SET", "busy-reply-threshold", "5000"]).unwrap();
+        other
+            .ask_words(&["CONFIG", "SET", "busy-reply-threshold", "5000"])
+            .unwrap();
     });
 }

@@ -104,7 +104,9 @@ impl Executor {
         let is_idle = self.shared.script_threads.is_idle();
         queue().any(|queued| {
             locking(queued) == Locking::Script && {
-                let script = self.work.find_script(&self.shared, session, &Call::queued(queued));
+                let script = self
+                    .work
+                    .find_script(&self.shared, session, &Call::queued(queued));
                 script.is_ok_and(|script| !(script.program.is_quick() && is_idle))
             }
         })

@@ -83,7 +83,8 @@ impl Executor {
         let script = match self.work.find_script(&self.shared, session, call) {
             Ok(script) => script,
             Err(error) => {
-                self.work.refuse_script(&self.shared, session, call, &error, out);
+                self.work
+                    .refuse_script(&self.shared, session, call, &error, out);
                 return Ok(());
             }
         };

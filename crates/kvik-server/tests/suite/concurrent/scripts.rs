@@ -62,7 +62,9 @@ fn check_from_outside(connection: &mut dyn Connection, number: u64) {
     words.extend(names.iter().map(String::as_str));
     let values = ask(connection, &words);
     let amount = |value: &kvik_resp::Value| -> i64 {
-        value.as_str().map_or(0, |text| text.parse().expect("a number"))
+        value
+            .as_str()
+            .map_or(0, |text| text.parse().expect("a number"))
     };
     let values = values.as_slice().expect("an array");
     assert_eq!(values.iter().map(amount).sum::<i64>(), 0, "client {number}");

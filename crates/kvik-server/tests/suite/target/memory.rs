@@ -220,10 +220,12 @@ struct Mirror {
 
 impl Mirror {
     fn new(clock: Clock) -> Self {
-        let follower = Db::in_memory(Options::default()
+        let follower = Db::in_memory(
+            Options::default()
                 .clock(clock)
                 .follower()
-                .scripts(kvik_script::LuaEngine::shared()));
+                .scripts(kvik_script::LuaEngine::shared()),
+        );
         Self {
             follower,
             failures: Mutex::default(),

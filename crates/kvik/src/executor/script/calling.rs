@@ -124,7 +124,12 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
         let (shared, plan) = (self.scope.shared, &mut self.work.plan);
         plan.clear();
         call.hash = plan.add_call(shared, self.session.db, call);
-        if self.scope.growth.is_none() && plan.stripes.iter().all(|&it| self.scope.held.holds(it.into())) {
+        if self.scope.growth.is_none()
+            && plan
+                .stripes
+                .iter()
+                .all(|&it| self.scope.held.holds(it.into()))
+        {
             return Ok(());
         }
         self.section.reach(&self.work.plan.hashes);
@@ -168,7 +173,9 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
     /// Notes that the script writes. Says whether it has been killed before.
     fn note_write(&mut self) -> bool {
         self.has_written = true;
-        self.running.as_ref().is_some_and(|running| running.note_write())
+        self.running
+            .as_ref()
+            .is_some_and(|running| running.note_write())
     }
 
     fn show(&mut self) -> &Arc<Running> {
@@ -191,15 +198,9 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
 }
 
 impl Caller for Calling<'_, '_, '_> {
-    fn call(
-        &mut self,
-        args: Args<'_>,
-        protocol: Protocol,
-        out: &mut Output,
-    ) -> Result<(), Error> {
+    fn call(&mut self, args: Args<'_>, protocol: Protocol, out: &mut Output) -> Result<(), Error> {
         let command = table().resolve(args).ok();
-        let command =
-            command.ok_or(Error::text("Unknown Redis command called from script"))?;
+        let command = command.ok_or(Error::text("Unknown Redis command called from script"))?;
         if !command.accepts(args.len()) || command.handler().is_none() {
             let text = "Wrong number of args calling Redis command from script";
             return Err(Error::text(text));
@@ -219,8 +220,7 @@ impl Caller for Calling<'_, '_, '_> {
         self.get_ready(&call);
         self.session.protocol = protocol;
         let held: &mut dyn Stripes = self.scope.held;
-        self.work
-            .run(self.section, held, self.session, &call, out);
+        self.work.run(self.section, held, self.session, &call, out);
         Ok(())
     }
 

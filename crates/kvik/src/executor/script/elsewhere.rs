@@ -156,7 +156,10 @@ fn serve(shared: &Arc<Shared>) {
     executor.stays = true;
     while let Some(errand) = shared.script_threads.next() {
         run(&mut executor, errand);
-        shared.script_threads.errands.fetch_sub(1, Ordering::Relaxed);
+        shared
+            .script_threads
+            .errands
+            .fetch_sub(1, Ordering::Relaxed);
     }
 }
 

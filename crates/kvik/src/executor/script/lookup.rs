@@ -126,8 +126,12 @@ fn fitting(keys: i64, args: Args<'_>) -> Result<usize, Error> {
     if keys < 0 {
         return Err(Error::text("Number of keys can't be negative"));
     }
-    let keys = usize::try_from(keys).ok().filter(|&keys| keys <= args.len() - 3);
-    keys.ok_or(Error::text("Number of keys can't be greater than number of args"))
+    let keys = usize::try_from(keys)
+        .ok()
+        .filter(|&keys| keys <= args.len() - 3);
+    keys.ok_or(Error::text(
+        "Number of keys can't be greater than number of args",
+    ))
 }
 
 /// Judges a script by what it declares. One that declares nothing is judged command by command.
@@ -150,8 +154,7 @@ fn admit_declared(
         gate.pass_call(true)?;
     }
     if shared.excess(0) > 0 && !flags.contains(ScriptFlags::ALLOW_OOM) {
-        let text =
-            "allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'";
+        let text = "allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'";
         return Err(Error::Coded("OOM", text.into()));
     }
     if is_ro {
