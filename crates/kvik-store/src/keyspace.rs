@@ -19,11 +19,14 @@
 //! collection that is taken out change through [`MemoryMut`](crate::memory::MemoryMut). Access
 //! clocks (`set_clock`) are not content.
 
+use std::sync::Arc;
+
 use crate::UnixMs;
 use crate::cells::ValueForm;
 use crate::heap::{Content, Heap, HeapEntry, Ledger};
 use crate::image::Cut;
-use crate::layout::Layout;
+use crate::layout::{KeyspaceId, Layout};
+use crate::namespace::{Namespace, Share, TableId};
 use crate::object::Object;
 use crate::raw::entry_ref::EntryRef;
 use crate::raw::position::{Position, Prefix};
@@ -31,7 +34,7 @@ use crate::raw::table::{Detached, Keys, Table};
 use crate::text::Text;
 
 /// What a stripe keeps of a keyspace.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Keyspace {
     pub(crate) table: Table,
     /// Number of entries that expire.
@@ -39,6 +42,26 @@ pub(crate) struct Keyspace {
     entry_bytes: usize,
     /// What an image still lacks of the entries, while one is taken.
     pub(crate) cut: Option<Box<Cut>>,
+    /// Its namespace, where there are any.
+    pub(crate) namespace: Option<Arc<Namespace>>,
+    /// What was added to the totals of the namespace last.
+    pub(crate) told: Share,
+    /// The deadline under which the stripe has noted a namespace.
+    pub(crate) noted_due: UnixMs,
+}
+
+impl Default for Keyspace {
+    fn default() -> Self {
+        Self {
+            table: Table::default(),
+            volatile: 0,
+            entry_bytes: 0,
+            cut: None,
+            namespace: None,
+            told: Share::default(),
+            noted_due: UnixMs::MAX,
+        }
+    }
 }
 
 /// All of an entry but its key.
@@ -150,6 +173,12 @@ impl Keyspace {
     /// Bytes of entries and table.
     pub(crate) fn bytes(&self) -> usize {
         self.entry_bytes + self.table.bytes()
+    }
+
+    /// The database that it belongs to, if it has the number `table`.
+    pub(crate) fn database(&self, table: TableId) -> KeyspaceId {
+        let namespace = self.namespace.as_ref();
+        namespace.map_or(KeyspaceId(table.0), |namespace| namespace.database())
     }
 
     /// A time before which no key expires.

@@ -2,16 +2,19 @@
 
 mod compaction;
 mod imaging;
+mod namespaces;
 mod prefetch;
 
 use std::sync::Arc;
 
 use self::compaction::Compacting;
+use self::namespaces::StripeNamespaces;
 use crate::UnixMs;
 use crate::garbage::Garbage;
 use crate::heap::Heap;
 use crate::keyspace::{Keyspace, KeyspaceMut, KeyspaceRef};
-use crate::layout::{KeyspaceId, Layout};
+use crate::layout::Layout;
+use crate::namespace::TableId;
 use crate::raw::prefetch::SharedTables;
 use crate::raw::table::Detached;
 use crate::watch::Watches;
@@ -23,6 +26,7 @@ pub use self::prefetch::StripeView;
 pub struct Stripe {
     /// By number; boxed, since most of many namespaces have no key in most stripes.
     keyspaces: Vec<Option<Box<Keyspace>>>,
+    namespaces: StripeNamespaces,
     pub(crate) heap: Heap,
     shared: Arc<SharedTables>,
     /// Entries of emptied keyspaces that are still to be freed.
@@ -63,7 +67,8 @@ impl Stripe {
 
     /// Bytes that the stripe's keys and tables occupy.
     pub fn bytes(&self) -> usize {
-        self.present().map(Keyspace::bytes).sum()
+        let databases = self.databases().map(Keyspace::bytes);
+        databases.sum::<usize>() + self.namespaces.bytes()
     }
 
     /// Bytes that the stripe keeps from the system: [`Self::bytes`], what [`Self::reclaim`] has yet
@@ -83,6 +88,7 @@ impl Stripe {
     /// more. Flushing leaves them, so that it takes the same short time whatever the number of
     /// keys; call this again and again, giving the stripe back in between.
     pub fn reclaim(&mut self, max: usize) -> bool {
+        self.drop_emptied();
         let (detached, heap) = (&mut self.detached, &mut self.heap);
         // Collections first: freeing the entries of a keyspace adds to them.
         if heap.reclaim(max) {
@@ -114,8 +120,8 @@ impl Stripe {
     }
 
     #[inline]
-    pub(crate) fn keyspace(&self, id: KeyspaceId) -> Option<KeyspaceRef<'_>> {
-        let keyspace = self.keyspaces.get(id.0 as usize)?.as_deref()?;
+    pub(crate) fn keyspace(&self, table: TableId) -> Option<KeyspaceRef<'_>> {
+        let keyspace = self.keyspaces.get(table.index())?.as_deref()?;
         let heap = &self.heap;
         Some(KeyspaceRef { keyspace, heap })
     }
@@ -123,19 +129,18 @@ impl Stripe {
     #[inline]
     pub(crate) fn keyspace_mut<'a>(
         &'a mut self,
-        id: KeyspaceId,
+        table: TableId,
         layout: &'a Layout,
     ) -> KeyspaceMut<'a> {
-        self.reach_keyspace(id);
-        self.present_mut(id, layout).expect("added above")
+        self.reach_keyspace(table, layout);
+        self.present_mut(table, layout).expect("added above")
     }
 
-    /// Makes a keyspace that has had no keys here.
+    /// Makes a keyspace of a database that has had no keys here.
     #[inline]
-    fn reach_keyspace(&mut self, id: KeyspaceId) {
-        let index = id.0 as usize;
-        if !matches!(self.keyspaces.get(index), Some(Some(_))) {
-            self.add_keyspace(index);
+    fn reach_keyspace(&mut self, table: TableId, layout: &Layout) {
+        if !matches!(self.keyspaces.get(table.index()), Some(Some(_))) {
+            self.add_database(table, layout);
         }
     }
 
@@ -143,10 +148,10 @@ impl Stripe {
     #[inline]
     pub(crate) fn present_mut<'a>(
         &'a mut self,
-        id: KeyspaceId,
+        table: TableId,
         layout: &'a Layout,
     ) -> Option<KeyspaceMut<'a>> {
-        let keyspace = self.keyspaces.get_mut(id.0 as usize)?.as_deref_mut()?;
+        let keyspace = self.keyspaces.get_mut(table.index())?.as_deref_mut()?;
         Some(KeyspaceMut {
             keyspace,
             heap: &mut self.heap,
@@ -154,34 +159,36 @@ impl Stripe {
         })
     }
 
-    pub(crate) fn keyspace_count(&self) -> usize {
-        self.keyspaces.len()
+    /// One more than the highest number of a keyspace here.
+    pub(crate) fn table_count(&self) -> u32 {
+        self.keyspaces.len() as u32
     }
 
     /// Empties a keyspace, whatever its size in next to no time.
-    pub(crate) fn flush(&mut self, id: KeyspaceId) {
-        let keyspace = self.keyspaces.get_mut(id.0 as usize);
+    pub(crate) fn flush(&mut self, table: TableId, layout: &Layout) {
+        let keyspace = self.keyspaces.get_mut(table.index());
         if let Some(Some(keyspace)) = keyspace
             && keyspace.bytes() > 0
         {
-            if Self::keep_for_image(&mut self.kept, keyspace) {
-                return;
+            if !Self::keep_for_image(&mut self.kept, keyspace) {
+                let detached = keyspace.detach();
+                self.detached.push(detached);
             }
-            let detached = keyspace.detach();
-            self.detached.push(detached);
+            self.publish(table, layout);
         }
     }
 
     /// Exchanges the contents of two keyspaces.
-    pub(crate) fn swap(&mut self, a: KeyspaceId, b: KeyspaceId) {
-        self.reach_keyspace(a);
-        self.reach_keyspace(b);
-        if let Ok([Some(a), Some(b)]) = self
-            .keyspaces
-            .get_disjoint_mut([a.0 as usize, b.0 as usize])
+    pub(crate) fn swap(&mut self, a: TableId, b: TableId, layout: &Layout) {
+        self.reach_keyspace(a, layout);
+        self.reach_keyspace(b, layout);
+        if let Ok([Some(left), Some(right)]) =
+            self.keyspaces.get_disjoint_mut([a.index(), b.index()])
         {
-            a.swap(b);
+            left.swap(right);
         }
+        self.publish(a, layout);
+        self.publish(b, layout);
     }
 
     /// Notes that some key now expires at `at`.
@@ -191,7 +198,8 @@ impl Stripe {
 
     /// Looks up the first deadline anew.
     pub(crate) fn refresh_due(&mut self) {
-        let first = self.present().map(Keyspace::next_due).min();
+        let first = self.databases().map(Keyspace::next_due);
+        let first = first.chain(self.namespaces.next_due()).min();
         self.next_due = first.map_or(Due::NEVER, Due);
     }
 
@@ -199,10 +207,34 @@ impl Stripe {
         self.keyspaces.iter().flatten().map(|keyspace| &**keyspace)
     }
 
+    /// The keyspaces that are no named namespace's.
+    fn databases(&self) -> impl Iterator<Item = &Keyspace> {
+        let first = self.namespaces.first_table().index();
+        self.present_before(first)
+    }
+
+    fn present_before(&self, end: usize) -> impl Iterator<Item = &Keyspace> {
+        let keyspaces = self.keyspaces.iter().take(end);
+        keyspaces.flatten().map(|keyspace| &**keyspace)
+    }
+
     #[cold]
-    fn add_keyspace(&mut self, index: usize) {
-        let keyspace = Box::<Keyspace>::default();
-        self.shared.show(index, keyspace.table.root());
+    fn add_database(&mut self, table: TableId, layout: &Layout) {
+        let mut keyspace = Box::<Keyspace>::default();
+        if let Some(all) = layout.namespaces() {
+            debug_assert!(table.0 < all.first_table(), "a namespace is added by its name");
+            keyspace.namespace = Some(all.reach_default(table));
+        }
+        self.add_keyspace(table, keyspace, layout);
+    }
+
+    fn add_keyspace(&mut self, table: TableId, mut keyspace: Box<Keyspace>, layout: &Layout) {
+        if let Some(all) = layout.namespaces() {
+            self.namespaces.begin(all.first_table());
+        }
+        let root = self.shared.show(table.index(), keyspace.table.root());
+        keyspace.table.begin_at(root);
+        let index = table.index();
         if index >= self.keyspaces.len() {
             self.keyspaces.resize_with(index + 1, || None);
         }
@@ -215,6 +247,7 @@ impl Default for Stripe {
         let heap = Heap::new();
         Self {
             keyspaces: Vec::new(),
+            namespaces: StripeNamespaces::default(),
             shared: Arc::new(SharedTables::new(heap.cells.arena.directory())),
             heap,
             detached: Vec::new(),

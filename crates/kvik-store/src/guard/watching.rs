@@ -10,20 +10,19 @@ impl Guard<'_> {
     /// Watches a key: `token` turns dirty when it changes. A key whose time has come counts as
     /// missing.
     pub fn watch(&mut self, key: &[u8], token: &Arc<WatchToken>) {
-        let (index, position) = self.locate(key.into());
-        self.find(index, position, key);
+        let place = self.locate(key.into());
+        self.find(place);
         let keyspace = self.keyspace;
-        self.stripes.stripe(index).watches.add(keyspace, key, token);
+        let watches = &mut self.stripes.stripe(place.index).watches;
+        watches.add(keyspace, place.key, token);
     }
 
     /// Ends a watch.
     pub fn unwatch(&mut self, key: &[u8], token: &Arc<WatchToken>) {
-        let (index, _) = self.locate(key.into());
-        let keyspace = self.keyspace;
-        self.stripes
-            .stripe(index)
-            .watches
-            .remove(keyspace, key, token);
+        let key = self.layout.canonical(key);
+        let (index, keyspace) = (self.index_of(key), self.keyspace);
+        let watches = &mut self.stripes.stripe(index).watches;
+        watches.remove(keyspace, key, token);
     }
 
     /// Deletes what is watched in either of two keyspaces that are about to be swapped, and whose
