@@ -14,6 +14,8 @@ use crate::persistence::FileSettings;
 pub struct Settings {
     /// Number of databases that SELECT accepts.
     pub databases: AtomicU64,
+    /// Namespaces that clients may make beside `default`.
+    pub max_namespaces: AtomicU64,
     /// Longest string, in bytes (`proto-max-bulk-len`).
     pub max_bulk_bytes: AtomicU64,
     /// Commands at least this slow go to the slow log, in microseconds; negative means none.
@@ -60,6 +62,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             databases: AtomicU64::new(16),
+            max_namespaces: AtomicU64::new(65_536),
             max_bulk_bytes: AtomicU64::new(512 << 20),
             slowlog_slower_than_us: AtomicI64::new(10_000),
             slowlog_max_len: AtomicU64::new(128),

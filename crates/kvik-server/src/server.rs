@@ -130,7 +130,7 @@ impl Server {
             io_backend: crew.io_backend,
             threads,
         };
-        let db = Db::in_memory(Options::default().threads(threads).host(Arc::new(host)));
+        let db = Db::in_memory(options(&config, threads).host(Arc::new(host)));
         settings::obey(&config, &db);
         settings::tell_threads(&config, &front);
         settings::relisten(&config, &front, listening);
@@ -195,6 +195,16 @@ impl Server {
         } else {
             ExitCode::SUCCESS
         }
+    }
+}
+
+/// How the store is opened.
+fn options(config: &Config, threads: usize) -> Options {
+    let databases = u32::try_from(config.int(Key::Databases)).unwrap_or(u32::MAX);
+    let options = Options::default().threads(threads).databases(databases);
+    match config.choice(Key::Namespaces) {
+        "auto" => options.namespaces(),
+        _ => options,
     }
 }
 

@@ -193,7 +193,10 @@ impl Layout {
 
     /// Splits a cursor into the step of the scan and the prefix to go on at.
     pub(crate) fn split(&self, cursor: Cursor) -> (ScanStep, Prefix) {
-        (ScanStep((cursor >> PREFIX_BITS) as usize), Prefix(cursor as u32))
+        (
+            ScanStep((cursor >> PREFIX_BITS) as usize),
+            Prefix(cursor as u32),
+        )
     }
 
     /// The cursor for going on at `prefix` of a step, or with the next step where there is no

@@ -222,8 +222,6 @@ pub struct TooManyNamespaces;
 pub struct Namespaces {
     /// The first number of a table that is no database's.
     first: u32,
-    /// Most that a client may make, those without keys included.
-    max: AtomicU64,
     /// One more than the highest number ever used.
     bound: AtomicU32,
     known: RwLock<Known>,
@@ -246,7 +244,6 @@ impl Namespaces {
     pub fn new(databases: u32) -> Self {
         Self {
             first: databases,
-            max: AtomicU64::new(u64::MAX),
             bound: AtomicU32::new(databases),
             known: RwLock::new(Known {
                 next: databases,
@@ -254,11 +251,6 @@ impl Namespaces {
             }),
             idle: Mutex::default(),
         }
-    }
-
-    /// Allows so many namespaces beside `default`, from now on.
-    pub fn set_max(&self, max: u64) {
-        self.max.store(max, Ordering::Relaxed);
     }
 
     /// Number of namespaces beside `default`, those without keys that are not dropped yet included.
@@ -273,19 +265,20 @@ impl Namespaces {
         Some(Arc::clone(&found.0))
     }
 
-    /// The namespace with this name, made if there is none.
+    /// The namespace with this name, made if there is none and there are less than `max` beside
+    /// `default`.
     ///
     /// # Errors
-    /// If there are as many as the setting allows.
+    /// If there are as many.
     pub fn admit(
         &self,
         database: KeyspaceId,
         name: &[u8],
+        max: u64,
     ) -> Result<Arc<Namespace>, TooManyNamespaces> {
         if let Some(found) = self.find(database, name) {
             return Ok(found);
         }
-        let max = self.max.load(Ordering::Relaxed);
         let made = self.make(database, name, max).ok_or(TooManyNamespaces)?;
         // Should it stay empty it is to go again.
         self.note_idle(&made);
@@ -439,8 +432,22 @@ mod tests {
 
     #[test]
     fn the_first_separator_ends_the_namespace() {
-        let named = [b"a/b/c".as_slice(), b"/k", b"k/", b"x", b"default/x", b"default/a/b"];
-        let expected = [Some(b"a".as_slice()), Some(b""), Some(b"k"), None, None, None];
+        let named = [
+            b"a/b/c".as_slice(),
+            b"/k",
+            b"k/",
+            b"x",
+            b"default/x",
+            b"default/a/b",
+        ];
+        let expected = [
+            Some(b"a".as_slice()),
+            Some(b""),
+            Some(b"k"),
+            None,
+            None,
+            None,
+        ];
         assert_eq!(named.map(named_in), expected);
         assert_eq!(canonical(b"default/x"), b"x");
         assert_eq!(canonical(b"default/"), b"");
@@ -464,10 +471,9 @@ mod tests {
     #[test]
     fn numbers_of_forgotten_namespaces_are_used_again() {
         let (all, database) = (Namespaces::new(16), KeyspaceId(0));
-        all.set_max(1);
-        let first = all.admit(database, b"a").expect("there is room for one");
-        assert_eq!(all.admit(database, b"b").unwrap_err(), TooManyNamespaces);
-        assert!(all.admit(database, b"default").is_ok());
+        let first = all.admit(database, b"a", 1).expect("there is room for one");
+        assert_eq!(all.admit(database, b"b", 1).unwrap_err(), TooManyNamespaces);
+        assert!(all.admit(database, b"default", 1).is_ok());
         // Somebody holds it.
         all.drop_idle();
         assert_eq!(all.count(), 1);
@@ -475,6 +481,6 @@ mod tests {
         drop(first);
         all.drop_idle();
         assert_eq!(all.count(), 0);
-        assert_eq!(all.admit(database, b"b").expect("room").table(), table);
+        assert_eq!(all.admit(database, b"b", 1).expect("room").table(), table);
     }
 }

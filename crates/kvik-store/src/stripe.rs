@@ -222,7 +222,10 @@ impl Stripe {
     fn add_database(&mut self, table: TableId, layout: &Layout) {
         let mut keyspace = Box::<Keyspace>::default();
         if let Some(all) = layout.namespaces() {
-            debug_assert!(table.0 < all.first_table(), "a namespace is added by its name");
+            debug_assert!(
+                table.0 < all.first_table(),
+                "a namespace is added by its name"
+            );
             keyspace.namespace = Some(all.reach_default(table));
         }
         self.add_keyspace(table, keyspace, layout);

@@ -7,9 +7,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use kvik_command::Host;
 use kvik_command::persistence::{FileSettings, FsyncPolicy};
 use kvik_log::{Disk, SystemDisk};
+use kvik_store::{Layout, Namespaces};
 
 use crate::clock::Clock;
 use crate::effects::EffectLog;
+
+/// Databases unless told otherwise.
+const DATABASES: u32 = 16;
 
 /// How to open a store.
 ///
@@ -28,6 +32,8 @@ pub struct Options {
     pub(crate) host: Option<Arc<dyn Host>>,
     pub(crate) follower: bool,
     pub(crate) dir: Option<PathBuf>,
+    databases: Option<u32>,
+    namespaces: bool,
     fsync: FsyncPolicy,
     disk: Option<Arc<dyn Disk>>,
 }
@@ -69,6 +75,35 @@ impl Options {
             settings.log.store(true, Relaxed);
         }
         settings.set_fsync(self.fsync);
+    }
+
+    /// The number of databases, if it is said.
+    pub(crate) fn database_count(&self) -> Option<u32> {
+        self.databases
+    }
+
+    /// The number of databases, by default 16.
+    #[must_use]
+    pub fn databases(mut self, databases: u32) -> Self {
+        self.databases = Some(databases);
+        self
+    }
+
+    /// A key `ns/rest` belongs to the namespace `ns`, one without a `/` to `default`. Without this
+    /// a `/` means nothing.
+    #[must_use]
+    pub fn namespaces(mut self) -> Self {
+        self.namespaces = true;
+        self
+    }
+
+    /// How keys map to stripes, with this seed.
+    pub(crate) fn layout(&self, seed: u64) -> Layout {
+        let layout = Layout::new(self.stripe_count(), seed);
+        if !self.namespaces {
+            return layout;
+        }
+        layout.with_namespaces(Namespaces::new(self.databases.unwrap_or(DATABASES)))
     }
 
     /// The number of stripes, rounded up to a power of two of at most 1024; by default it follows
@@ -124,7 +159,7 @@ impl Options {
         self
     }
 
-    pub(crate) fn stripe_count(&self) -> usize {
+    fn stripe_count(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = || self.threads.unwrap_or_else(cores);
         self.stripes

@@ -13,7 +13,7 @@ use kvik_command::client::Origin;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Engine, Error, Session, table};
 use kvik_log::{Lsn, Unit};
-use kvik_store::{Layout, Mode};
+use kvik_store::Mode;
 
 use crate::clock::Clock;
 use crate::effects::EffectLog;
@@ -56,9 +56,12 @@ impl Shared {
         let seed = options
             .seed
             .unwrap_or_else(|| RandomState::new().build_hasher().finish());
-        let layout = Layout::new(options.stripe_count(), seed);
+        let layout = options.layout(seed);
         let mut engine = Engine::new(options.clock.now_us(), seed ^ options.clock.now_us());
         options.apply_to(&engine.settings.files);
+        if let Some(databases) = options.database_count() {
+            engine.settings.databases.store(databases.into(), Relaxed);
+        }
         if let Some(host) = options.host {
             engine = engine.hosted_by(host);
         }

@@ -135,6 +135,9 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         if now_ms >= next_sample_ms {
             shared.sample(now_ms);
             free(shared);
+            if let Some(namespaces) = shared.stripes.layout.namespaces() {
+                namespaces.drop_idle();
+            }
             next_sample_ms = now_ms + LONGEST_MS;
         }
         let wake_ms = shared.plan(now_ms);

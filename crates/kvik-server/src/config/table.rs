@@ -111,6 +111,8 @@ table! {
 "General" {
     Include = row("include", Words, "").file_only(), "Reads more files in its place; the last part of a path may be a pattern.";
     Databases = int("databases", "16", 1, INT_MAX).fixed().sets(|to, it| to.databases.store(it.number(), Relaxed)), "Numbered databases.";
+    Namespaces = choice("namespaces", "no", &["no", "auto"]).fixed(), "With `auto` a key `ns/rest` belongs to the namespace `ns`, and one without a `/` to `default`; otherwise a `/` means nothing.";
+    MaxNamespaces = int("max-namespaces", "65536", 0, 1 << 20).sets(|to, it| to.max_namespaces.store(it.number(), Relaxed)), "Namespaces that clients may make beside `default`.";
     Daemonize = yes_no("daemonize", "no").fixed().ignored(FOREGROUND), "Detach from the terminal.";
     Supervised = choice("supervised", "no", &["no", "upstart", "systemd", "auto"]).fixed().ignored(FOREGROUND), "Signal readiness to a supervisor.";
     Pidfile = text("pidfile", "").fixed(), "File that holds the process id while the server runs.";

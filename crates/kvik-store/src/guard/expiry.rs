@@ -35,7 +35,10 @@ impl Guard<'_> {
         };
         let overdue = self.state.overdue(&keyspace.entry(entry), self.layout);
         let deletes = self.state.mode == Mode::Primary && overdue == Overdue::Members;
-        deletes && self.expire_members(place.index, place.table, entry, max).more
+        deletes
+            && self
+                .expire_members(place.index, place.table, entry, max)
+                .more
     }
 
     /// Deletes up to `max` keys of one stripe whose time has come, in all keyspaces; a member of a
@@ -47,9 +50,7 @@ impl Guard<'_> {
         let mut looks = max.saturating_mul(4).saturating_add(16);
         let first = self.layout.namespaces().map(Namespaces::first_table);
         let stripe = self.stripes.stripe(index);
-        let databases = stripe
-            .table_count()
-            .min(first.unwrap_or(u32::MAX));
+        let databases = stripe.table_count().min(first.unwrap_or(u32::MAX));
         for number in 0..databases {
             let table = TableId(number);
             self.keyspace = KeyspaceId(number);
@@ -95,13 +96,7 @@ impl Guard<'_> {
     }
 
     /// Deletes a key, or up to `max` members of its value, whose time has come, and says how many.
-    fn expire_entry(
-        &mut self,
-        index: usize,
-        table: TableId,
-        entry: EntryRef,
-        max: usize,
-    ) -> usize {
+    fn expire_entry(&mut self, index: usize, table: TableId, entry: EntryRef, max: usize) -> usize {
         if self.overdue(index, table, entry) == Overdue::Everything {
             self.expire(index, table, entry);
             return 1;

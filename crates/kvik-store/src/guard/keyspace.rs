@@ -71,6 +71,21 @@ impl Guard<'_> {
         self.scan_steps(cursor, count, steps, table, visit)
     }
 
+    /// The same of keys that begin with `prefix`, and of others. Where it names a namespace, those
+    /// of others are left out.
+    pub fn scan_prefix(
+        &mut self,
+        prefix: &[u8],
+        cursor: Cursor,
+        count: usize,
+        visit: impl FnMut(View<'_>),
+    ) -> ScanPage {
+        match self.layout.namespace_of(prefix) {
+            Some(namespace) => self.scan_namespace(namespace, cursor, count, visit),
+            None => self.scan(cursor, count, visit),
+        }
+    }
+
     /// Visits the tables that belong to a scan: `table` names the one of a step.
     fn scan_steps(
         &mut self,
@@ -118,7 +133,10 @@ impl Guard<'_> {
         namespace: &[u8],
         random: impl FnMut() -> u64,
     ) -> Option<Vec<u8>> {
-        self.draw(|stripe, database| vec![stripe.table_named(database, namespace)], random)
+        self.draw(
+            |stripe, database| vec![stripe.table_named(database, namespace)],
+            random,
+        )
     }
 
     /// Visits every key.

@@ -1,8 +1,11 @@
 //! Looking at one key. What each way leaves behind is in the table of the [module above](super).
 
+use std::sync::Arc;
+
 use super::{Guard, Place};
 use crate::kind::WrongKind;
 use crate::layout::{Key, KeyspaceId};
+use crate::namespace::Namespace;
 use crate::raw::entry_ref::EntryRef;
 use crate::state::{Mode, Overdue};
 use crate::text::TextRef;
@@ -92,6 +95,13 @@ impl Guard<'_> {
     /// Marks a key as used and says whether it exists.
     pub fn exists<'k>(&mut self, key: impl Into<Key<'k>>) -> bool {
         self.read(key).is_some()
+    }
+
+    /// The namespace of a key, if it has keys in the key's stripe.
+    pub fn namespace_of<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<&Arc<Namespace>> {
+        let place = self.locate(key.into());
+        let keyspace = self.keyspace_at(place)?;
+        keyspace.keyspace.namespace.as_ref()
     }
 
     /// Whether a key exists in some keyspace; not an access.

@@ -8,6 +8,7 @@
 //! | check that the session may run it now | `gate` |
 //! | find and lock the stripes of its keys | `plan`, `route` |
 //! | do in slices what has to be done before it | `slices` |
+//! | let it make the namespaces of its keys | `namespaces` |
 //! | run its handler in a [section](crate::section) | `run`, `shared_read` |
 //! | count and time it | `timing` |
 //!
@@ -19,6 +20,7 @@ mod call;
 mod exec;
 mod gate;
 mod lookup;
+mod namespaces;
 mod plan;
 mod route;
 mod run;

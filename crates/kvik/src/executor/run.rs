@@ -1,11 +1,15 @@
 //! Running a command's handler in a section.
 
+use std::sync::atomic::Ordering::Relaxed;
+
+use kvik_command::declare::Flags;
 use kvik_command::session::Replies;
-use kvik_command::{Ctx, Error, Session};
+use kvik_command::{Ctx, Error, Handler, Session};
 use kvik_resp::{Output, Reply};
-use kvik_store::Stripes;
+use kvik_store::{Mode, Namespaces, Stripes};
 
 use super::call::Call;
+use super::namespaces;
 use super::slices::PutOff;
 use super::timing::{QUICK_REPLY_BYTES, log_sizes};
 use super::work::Work;
@@ -49,6 +53,7 @@ impl Work {
         out: &mut Output,
     ) -> bool {
         let (shared, now_us, start) = (section.shared, section.now_us, out.len());
+        let mode = section.mode;
         let touching = Touching {
             touch: !session.no_touch || call.command.last_word() == "TOUCH",
             random: self.random.bits(),
@@ -66,7 +71,10 @@ impl Work {
             hashed: call.hash,
         };
         let handler = call.command.handler().unwrap_or(container_alone);
-        let result = handler(&mut ctx);
+        let result = match shared.stripes.layout.namespaces() {
+            None => handler(&mut ctx),
+            Some(all) => run_in_namespaces(all, &mut ctx, mode, handler),
+        };
         if let Err(error) = &result {
             // Nothing of a reply that was begun is left.
             ctx.reply.truncate(start);
@@ -86,6 +94,25 @@ impl Work {
         self.count(shared, session, call, result.is_err(), timed);
         seen.untouched
     }
+}
+
+/// Runs a handler where its keys may be of namespaces.
+fn run_in_namespaces(
+    all: &Namespaces,
+    ctx: &mut Ctx<'_>,
+    mode: Mode,
+    handler: Handler,
+) -> Result<(), Error> {
+    // Effects of another store were admitted where they happened.
+    if mode == Mode::Follower || !ctx.command.flags().contains(Flags::WRITE) {
+        return handler(ctx);
+    }
+    // What is made for the command stays until it has run.
+    let max = ctx.engine.settings.max_namespaces.load(Relaxed);
+    let made = namespaces::admit(all, max, &mut ctx.keys, ctx.command, ctx.args)?;
+    let result = handler(ctx);
+    drop(made);
+    result
 }
 
 /// Applies CLIENT REPLY to what a command wrote from `start` on.

@@ -20,7 +20,12 @@ const SILENCE: Duration = Duration::from_millis(50);
 
 /// Plays every transcript of `tests/commands`; panics with all failures.
 pub(crate) fn play_all(target: &dyn Target) {
-    let files = transcripts();
+    play_folder(target, "commands");
+}
+
+/// Plays every transcript of a folder of `tests`; panics with all failures.
+pub(crate) fn play_folder(target: &dyn Target, folder: &str) {
+    let files = transcripts(folder);
     let mut outcome = Outcome::default();
     for file in &files {
         outcome.play_file(file, target);
@@ -44,10 +49,11 @@ pub(crate) fn play_all(target: &dyn Target) {
 }
 
 /// Every file, or only those whose name contains `KVIK_TRANSCRIPT`.
-fn transcripts() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/commands");
+fn transcripts(folder: &str) -> Vec<PathBuf> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests");
+    let folder = tests.join(folder);
     let wanted = std::env::var("KVIK_TRANSCRIPT").unwrap_or_default();
-    let entries = std::fs::read_dir(&folder).expect("tests/commands is part of the repository");
+    let entries = std::fs::read_dir(&folder).expect("a folder of the repository");
     let paths = entries.map(|entry| entry.expect("a readable folder").path());
     let is_wanted = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -86,7 +86,10 @@ fn apply(store: &mut Store, model: &mut Model, op: Op) {
         }
         Op::Delete(d, k) => {
             let existed = on(store, d, |guard| guard.delete(&k));
-            assert_eq!(existed, model.remove(&(d, canonical(&k).to_vec())).is_some());
+            assert_eq!(
+                existed,
+                model.remove(&(d, canonical(&k).to_vec())).is_some()
+            );
         }
         Op::Rename(d, a, b) if canonical(&a) != canonical(&b) => {
             let renamed = on(store, d, |guard| guard.rename(&a, &b));
@@ -178,7 +181,9 @@ fn check(store: &mut Store, model: &Model) {
             assert_eq!(scanned(store, database, Some(name), 2), expected);
             let all = store.layout.namespaces().expect("the store has them");
             let found = all.find(KeyspaceId(database), name);
-            let told = found.as_ref().map_or((0, 0, 0), |it| (it.keys(), it.volatile(), it.bytes()));
+            let told = found
+                .as_ref()
+                .map_or((0, 0, 0), |it| (it.keys(), it.volatile(), it.bytes()));
             let mut recount = (0, 0, 0);
             for stripe in &store.stripes.0 {
                 let table = stripe.table_named(KeyspaceId(database), name);
@@ -235,10 +240,17 @@ fn a_namespace_takes_little_beside_its_data() {
 #[test]
 fn a_key_is_watched_under_any_of_its_names() {
     let mut store = spaced(2);
-    for (watched, written) in [(b"default/k".as_slice(), b"k".as_slice()), (b"k", b"default/k")] {
+    for (watched, written) in [
+        (b"default/k".as_slice(), b"k".as_slice()),
+        (b"k", b"default/k"),
+    ] {
         let token = std::sync::Arc::default();
         store.run(|guard| guard.watch(watched, &token));
-        store.run(|guard| guard.entry(written).set(NewString::Bytes(b"v"), Expiry::Clear));
+        store.run(|guard| {
+            guard
+                .entry(written)
+                .set(NewString::Bytes(b"v"), Expiry::Clear)
+        });
         assert!(token.is_dirty());
         store.run(|guard| guard.unwatch(written, &token));
     }
