@@ -15,9 +15,7 @@
 //! Costs: a key with a `/` is looked up by one more hash of a short name; a namespace takes about
 //! 400 bytes in each stripe where it has keys, and nothing once it is empty.
 
-use std::borrow::Borrow;
-use std::collections::{HashMap, HashSet};
-use std::hash::{Hash, Hasher};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -90,7 +88,7 @@ pub fn rest_of<'k>(namespace: &[u8], key: &'k [u8]) -> &'k [u8] {
 #[derive(Debug)]
 pub struct Namespace {
     database: KeyspaceId,
-    name: Box<[u8]>,
+    name: Arc<[u8]>,
     table: TableId,
     keys: AtomicU64,
     volatile: AtomicU64,
@@ -130,6 +128,10 @@ impl Namespace {
     /// Whether it stays when it is empty.
     pub fn is_kept(&self) -> bool {
         self.kept.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn shared_name(&self) -> Arc<[u8]> {
+        Arc::clone(&self.name)
     }
 
     pub(crate) fn table(&self) -> TableId {
@@ -185,33 +187,8 @@ impl Share {
     }
 }
 
-/// A namespace in a set of those of one database, found by its name.
-#[derive(Clone, Debug)]
-pub(crate) struct ByName(pub(crate) Arc<Namespace>);
-
-impl Borrow<[u8]> for ByName {
-    #[inline]
-    fn borrow(&self) -> &[u8] {
-        &self.0.name
-    }
-}
-
-impl Hash for ByName {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.name.hash(state);
-    }
-}
-
-impl PartialEq for ByName {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.name == other.0.name
-    }
-}
-
-impl Eq for ByName {}
-
 /// Namespaces of one database by name.
-pub(crate) type NamespaceSet = HashSet<ByName, foldhash::fast::RandomState>;
+pub(crate) type NamespaceMap = HashMap<Arc<[u8]>, Arc<Namespace>, foldhash::fast::RandomState>;
 
 /// There are as many namespaces as the setting allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,7 +208,7 @@ pub struct Namespaces {
 
 #[derive(Debug, Default)]
 struct Known {
-    databases: HashMap<KeyspaceId, NamespaceSet, foldhash::fast::RandomState>,
+    databases: HashMap<KeyspaceId, NamespaceMap, foldhash::fast::RandomState>,
     /// Numbers that are free again.
     free: Vec<u32>,
     next: u32,
@@ -262,7 +239,7 @@ impl Namespaces {
     pub fn find(&self, database: KeyspaceId, name: &[u8]) -> Option<Arc<Namespace>> {
         let known = self.read();
         let found = known.databases.get(&database)?.get(name)?;
-        Some(Arc::clone(&found.0))
+        Some(Arc::clone(found))
     }
 
     /// The namespace with this name, made if there is none and there are less than `max` beside
@@ -308,8 +285,8 @@ impl Namespaces {
     /// All namespaces of a database that have keys or stay without, by name.
     pub fn all(&self, database: KeyspaceId) -> Vec<Arc<Namespace>> {
         let known = self.read();
-        let set = known.databases.get(&database).into_iter().flatten();
-        let there = set.map(|it| &it.0);
+        let map = known.databases.get(&database);
+        let there = map.into_iter().flat_map(NamespaceMap::values);
         let mut all: Vec<_> = there
             .filter(|it| it.keys() > 0 || it.is_kept())
             .cloned()
@@ -333,7 +310,7 @@ impl Namespaces {
             if namespace.keys() > 0 || namespace.is_kept() {
                 continue;
             }
-            // One reference is in the set and one here: nobody else can make use of it, and who
+            // One reference is in the map and one here: nobody else can make use of it, and who
             // looks it up needs the lock.
             if Arc::strong_count(&namespace) > 2 {
                 left.push(namespace);
@@ -366,10 +343,10 @@ impl Namespaces {
     #[cold]
     fn make(&self, database: KeyspaceId, name: &[u8], max: u64) -> Option<Arc<Namespace>> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(set) = known.databases.get(&database)
-            && let Some(found) = set.get(name)
+        if let Some(map) = known.databases.get(&database)
+            && let Some(found) = map.get(name)
         {
-            return Some(Arc::clone(&found.0));
+            return Some(Arc::clone(found));
         }
         let table = if name == DEFAULT_NAMESPACE {
             database.into()
@@ -387,8 +364,8 @@ impl Namespaces {
             kept: AtomicBool::new(false),
             noted: AtomicBool::new(false),
         });
-        let set = known.databases.entry(database).or_default();
-        set.insert(ByName(Arc::clone(&made)));
+        let map = known.databases.entry(database).or_default();
+        map.insert(made.shared_name(), Arc::clone(&made));
         Some(made)
     }
 
@@ -414,12 +391,12 @@ impl Known {
     }
 
     fn forget(&mut self, namespace: &Arc<Namespace>, first: u32) {
-        let Some(set) = self.databases.get_mut(&namespace.database) else {
+        let Some(map) = self.databases.get_mut(&namespace.database) else {
             return;
         };
-        let is_it = |found: &ByName| Arc::ptr_eq(&found.0, namespace);
-        if namespace.table.0 >= first && set.get(namespace.name()).is_some_and(is_it) {
-            set.remove(namespace.name());
+        let is_it = |found: &Arc<Namespace>| Arc::ptr_eq(found, namespace);
+        if namespace.table.0 >= first && map.get(namespace.name()).is_some_and(is_it) {
+            map.remove(namespace.name());
             self.free.push(namespace.table.0);
             self.named -= 1;
         }

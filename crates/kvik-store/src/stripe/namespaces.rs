@@ -8,7 +8,7 @@ use super::Stripe;
 use crate::UnixMs;
 use crate::keyspace::Keyspace;
 use crate::layout::{KeyspaceId, Layout};
-use crate::namespace::{ByName, DEFAULT_NAMESPACE, Namespace, NamespaceSet, Share, TableId};
+use crate::namespace::{DEFAULT_NAMESPACE, Namespace, NamespaceMap, Share, TableId};
 
 /// The namespaces that have a table in a stripe.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ pub(super) struct StripeNamespaces {
 /// The namespaces of a database in a stripe, and the sum of their parts here.
 #[derive(Debug, Default)]
 struct DatabasePart {
-    namespaces: NamespaceSet,
+    namespaces: NamespaceMap,
     sum: Share,
 }
 
@@ -59,7 +59,7 @@ impl Stripe {
     pub(crate) fn find_namespace(&self, database: KeyspaceId, name: &[u8]) -> TableId {
         let part = self.namespaces.databases.get(database.0 as usize);
         let found = part.and_then(|part| part.namespaces.get(name));
-        found.map_or(TableId::NONE, |found| found.0.table())
+        found.map_or(TableId::NONE, |found| found.table())
     }
 
     /// The table that holds a key of a database, if there is one.
@@ -100,7 +100,7 @@ impl Stripe {
         }
         databases[database]
             .namespaces
-            .insert(ByName(Arc::clone(&namespace)));
+            .insert(namespace.shared_name(), Arc::clone(&namespace));
         let mut keyspace = Box::<Keyspace>::default();
         keyspace.namespace = Some(namespace);
         self.add_keyspace(table, keyspace, layout);
@@ -130,8 +130,7 @@ impl Stripe {
 
     fn named(&self, database: KeyspaceId) -> impl Iterator<Item = &Arc<Namespace>> {
         let part = self.namespaces.databases.get(database.0 as usize);
-        let namespaces = part.into_iter().flat_map(|part| &part.namespaces);
-        namespaces.map(|found| &found.0)
+        part.into_iter().flat_map(|part| part.namespaces.values())
     }
 
     /// Exchanges the contents of the namespaces of two databases.
