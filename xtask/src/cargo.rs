@@ -45,7 +45,7 @@ pub(crate) fn test(args: &[String]) -> anyhow::Result<ExitCode> {
 
 /// Tests of a build of their own, in which loom stands in for locks and atomics.
 pub(crate) fn model(name: Option<&str>) -> anyhow::Result<()> {
-    for package in ["kvik", "kvik-log", "kvik-server"] {
+    for package in ["kvik", "kvik-command", "kvik-log", "kvik-server"] {
         cargo(&[
             "test",
             "--package",

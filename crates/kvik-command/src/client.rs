@@ -10,12 +10,15 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize,
 use parking_lot::{Mutex, RwLock};
 
 use crate::mail::{Mailbox, Message, NoMailbox};
+use crate::pubsub::Seat;
 
 /// The kind of a client's connection, the `TYPE` of CLIENT LIST and CLIENT KILL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientType {
     /// An ordinary client.
     Normal,
+    /// One that listens to channels.
+    PubSub,
 }
 
 /// One client as others see it.
@@ -42,6 +45,12 @@ pub struct Client {
     pub queued_bytes: AtomicUsize,
     /// Keys watched.
     pub watched: AtomicUsize,
+    /// Channels that it listens to.
+    pub channels: AtomicUsize,
+    /// Patterns that it listens to.
+    pub patterns: AtomicUsize,
+    /// Shard channels that it listens to.
+    pub shard_channels: AtomicUsize,
     /// Unprocessed input in bytes.
     pub input_bytes: AtomicUsize,
     /// Room of the input buffer in bytes.
@@ -73,6 +82,8 @@ pub struct Client {
     names: RwLock<Names>,
     killed: AtomicBool,
     mailbox: Arc<dyn Mailbox>,
+    /// Where messages of channels reach it, while a thread serves it.
+    seat: Mutex<Option<Seat>>,
 }
 
 /// Value of [`Client::queued`] outside MULTI.
@@ -132,6 +143,9 @@ impl Client {
             queued: AtomicUsize::new(NOT_IN_MULTI),
             queued_bytes: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
+            channels: AtomicUsize::new(0),
+            patterns: AtomicUsize::new(0),
+            shard_channels: AtomicUsize::new(0),
             input_bytes: AtomicUsize::new(0),
             input_capacity: AtomicUsize::new(0),
             argument_bytes: AtomicUsize::new(0),
@@ -152,6 +166,7 @@ impl Client {
             }),
             killed: AtomicBool::new(false),
             mailbox: origin.mailbox,
+            seat: Mutex::new(None),
         }
     }
 
@@ -184,6 +199,28 @@ impl Client {
         self.mailbox.deliver(message);
     }
 
+    /// Whether messages reach it.
+    pub fn has_mailbox(&self) -> bool {
+        self.mailbox.is_read()
+    }
+
+    /// Where messages of channels reach it; none while no thread serves it.
+    pub fn seat(&self) -> Option<Seat> {
+        self.seat.lock().clone()
+    }
+
+    /// Changes that. A client that listens to something is
+    /// [relocated](crate::pubsub::PubSub::relocate).
+    pub(crate) fn sit(&self, seat: Option<Seat>) {
+        *self.seat.lock() = seat;
+    }
+
+    /// Whether it listens to anything.
+    pub fn is_subscribed(&self) -> bool {
+        let counts = [&self.channels, &self.patterns, &self.shard_channels];
+        counts.iter().any(|count| count.load(Ordering::Relaxed) > 0)
+    }
+
     /// Bytes of its buffers and its state.
     pub fn memory_bytes(&self) -> usize {
         let buffers = [
@@ -208,7 +245,10 @@ impl Client {
 
     /// The connection type.
     pub fn client_type(&self) -> ClientType {
-        ClientType::Normal
+        match self.is_subscribed() {
+            true => ClientType::PubSub,
+            false => ClientType::Normal,
+        }
     }
 }
 

@@ -12,18 +12,22 @@ use crate::latency::LatencyMonitor;
 use crate::pause::Pause;
 use crate::persistence::{NoPersistence, Persistence};
 use crate::prefix_jobs::PrefixJobs;
+use crate::pubsub::PubSub;
 use crate::random::Random;
 use crate::rates::Rates;
 use crate::settings::Settings;
 use crate::stats::Stats;
+use kvik_store::Totals;
 use parking_lot::Mutex;
 
-/// See the module's description.
+/// The state that all sessions of one store share.
 pub struct Engine {
     /// Settings that commands obey.
     pub settings: Settings,
     /// Connected clients.
     pub clients: Clients,
+    /// Channels and who listens to them.
+    pub pubsub: PubSub,
     /// Counters.
     pub stats: Stats,
     /// Slow and large commands.
@@ -50,6 +54,8 @@ pub struct Engine {
     /// 40 hexadecimal digits that name this run.
     pub run_id: String,
     replication_id: Mutex<String>,
+    /// Keys and bytes of the store, read without a lock.
+    pub totals: Totals,
 }
 
 impl Engine {
@@ -58,6 +64,7 @@ impl Engine {
         Self {
             settings: Settings::default(),
             clients: Clients::default(),
+            pubsub: PubSub::default(),
             stats: Stats::default(),
             command_log: CommandLog::default(),
             latency: LatencyMonitor::default(),
@@ -72,6 +79,7 @@ impl Engine {
             started_us: now_us,
             run_id: Random::new(seed).hex(40),
             replication_id: Mutex::new(Random::new(!seed).hex(40)),
+            totals: Totals::default(),
         }
     }
 
@@ -91,6 +99,15 @@ impl Engine {
     /// Who saves and logs for the store.
     pub fn persistence(&self) -> &dyn Persistence {
         self.persistence.get().map_or(&NoPersistence, |it| &**it)
+    }
+
+    /// Looks at how much memory is used, which is a figure of once a second.
+    pub fn note_memory(&self) {
+        let clients = self.clients.all();
+        let clients: usize = clients.iter().map(|client| client.memory_bytes()).sum();
+        self.rates.note_clients(clients as u64);
+        self.rates
+            .note_memory(self.totals.memory().held + clients as u64);
     }
 
     /// 40 hexadecimal digits that name the history of the data set.

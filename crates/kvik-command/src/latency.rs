@@ -26,7 +26,7 @@ pub struct Event {
     pub max_ms: u64,
 }
 
-/// See the module's description.
+/// The latest and longest slow events, by their names.
 #[derive(Debug, Default)]
 pub struct LatencyMonitor(Mutex<BTreeMap<&'static str, Event>>);
 

@@ -25,15 +25,19 @@ pub mod latency;
 pub mod load;
 pub mod mail;
 pub mod metric;
+#[cfg(all(test, feature = "model"))]
+mod model;
 pub mod pause;
 pub mod persistence;
 pub mod prefix_jobs;
+pub mod pubsub;
 mod random;
 mod rates;
 pub mod save;
 pub mod session;
 mod settings;
 pub mod stats;
+mod sync;
 
 pub use ctx::Ctx;
 pub use declare::{Command, table};
@@ -42,6 +46,7 @@ pub use error::{Error, ErrorText};
 pub use expiry::ExpiryLag;
 pub use gate::Gate;
 pub use host::Host;
+pub use kvik_store::EventClasses;
 pub use persistence::Persistence;
 pub use random::Random;
 pub use rates::Rates;

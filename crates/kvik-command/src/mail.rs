@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use kvik_resp::{Output, Protocol};
+use kvik_resp::{Output, Protocol, Reply};
 
 use crate::client::Clients;
 
@@ -22,13 +22,27 @@ pub enum Message {
     Retry,
 }
 
-/// A push, encoded once for all who receive it. To copy one is to count a reference.
+/// Bytes for clients, encoded once for all who receive them. To copy one is to count a reference.
 #[derive(Clone, Debug)]
 pub struct Push {
-    /// How many values it consists of.
-    len: usize,
-    values: Arc<Output>,
+    encoded: Arc<Encoded>,
     lsn: u64,
+}
+
+#[derive(Debug)]
+struct Encoded {
+    /// As RESP2 has it.
+    bytes: Output,
+    form: Form,
+}
+
+/// How the two protocols differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// An array in RESP2, a push in RESP3: another first byte.
+    Aggregate,
+    /// The same bytes in both.
+    Line,
 }
 
 impl Push {
@@ -36,11 +50,41 @@ impl Push {
     /// the protocols of all receivers, as strings and numbers do. It reveals effects up to the log
     /// position `lsn`, 0 if none.
     pub fn new(len: usize, values: Output, lsn: u64) -> Self {
-        Self {
-            len,
-            values: Arc::new(values),
-            lsn,
-        }
+        Self::encode(lsn, |reply| {
+            reply.push(len);
+            reply.append(values);
+        })
+    }
+
+    /// A push that `write` writes: a header and values that look the same in both protocols.
+    pub fn encode(lsn: u64, write: impl FnOnce(&mut Reply<'_>)) -> Self {
+        let mut bytes = Output::new();
+        write(&mut Reply::new(&mut bytes, Protocol::Resp2));
+        Self::of(bytes, Form::Aggregate, lsn)
+    }
+
+    /// A status line, which is written as it is in both protocols.
+    pub fn line(text: &[u8]) -> Self {
+        let mut bytes = Output::new();
+        Reply::new(&mut bytes, Protocol::Resp2).simple_bytes(text);
+        Self::of(bytes, Form::Line, 0)
+    }
+
+    /// The push of a channel: words, each a string.
+    pub(crate) fn words(words: &[&[u8]], lsn: u64) -> Self {
+        // Each word brings its length and two line ends with it.
+        const FRAME: usize = 16;
+        let room = words.iter().map(|word| word.len() + FRAME).sum::<usize>() + FRAME;
+        let mut bytes = Output::from(Vec::with_capacity(room));
+        let mut reply = Reply::new(&mut bytes, Protocol::Resp2);
+        reply.push(words.len());
+        words.iter().for_each(|word| reply.bulk(word));
+        Self::of(bytes, Form::Aggregate, lsn)
+    }
+
+    fn of(bytes: Output, form: Form, lsn: u64) -> Self {
+        let encoded = Arc::new(Encoded { bytes, form });
+        Self { encoded, lsn }
     }
 
     /// Log position up to which effects must be durable before it may be sent; 0 for none.
@@ -48,15 +92,22 @@ impl Push {
         self.lsn
     }
 
+    /// Its bytes in either protocol.
+    #[expect(clippy::len_without_is_empty, reason = "no push is empty")]
+    pub fn len(&self) -> usize {
+        self.encoded.bytes.len()
+    }
+
     /// Appends it as the receiver's protocol wants it: in RESP2 it is an array. Costs a copy of its
     /// bytes; large strings in it are shared.
+    #[inline]
     pub fn write(&self, protocol: Protocol, out: &mut Output) {
-        let mark = match protocol {
-            Protocol::Resp2 => '*',
-            Protocol::Resp3 => '>',
+        let first = match (protocol, self.encoded.form) {
+            (_, Form::Line) => b'+',
+            (Protocol::Resp2, Form::Aggregate) => b'*',
+            (Protocol::Resp3, Form::Aggregate) => b'>',
         };
-        out.extend_from_slice(format!("{mark}{}\r\n", self.len).as_bytes());
-        out.append(Output::clone(&self.values));
+        out.append_as(first, &self.encoded.bytes);
     }
 }
 
@@ -65,6 +116,11 @@ pub trait Mailbox: Send + Sync {
     /// Leaves a message and has the serving thread read it soon. Messages are read in the order in
     /// which they were left. Never waits for that thread.
     fn deliver(&self, message: Message);
+
+    /// Whether anybody reads what arrives.
+    fn is_read(&self) -> bool {
+        true
+    }
 }
 
 /// The mailbox of a client that nobody serves from a loop: nothing arrives.
@@ -73,6 +129,10 @@ pub struct NoMailbox;
 
 impl Mailbox for NoMailbox {
     fn deliver(&self, _message: Message) {}
+
+    fn is_read(&self) -> bool {
+        false
+    }
 }
 
 /// Who knows clients by their numbers.

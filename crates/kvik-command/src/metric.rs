@@ -11,8 +11,10 @@ use crate::engine::Engine;
 use crate::gate::Closure;
 use crate::host::{Fact, ProcessUsage};
 use crate::persistence::{Loading, LogStatus, Status};
+use crate::pubsub::Hearing;
 use crate::stats::Totals;
 use crate::{REDIS_VERSION, VERSION};
+use kvik_store::{HeldMemory, Sizes};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A section of INFO.
@@ -103,12 +105,16 @@ pub struct Look<'a> {
     pub persistence: Status,
     /// The operating system's figures.
     pub process: ProcessUsage,
-    /// Bytes of all keys and their tables.
-    pub data_bytes: u64,
+    /// Keys and bytes of all keyspaces.
+    pub sizes: Sizes,
+    /// Memory by its use.
+    pub memory: HeldMemory,
     /// Bytes of the buffers of all clients.
     pub client_bytes: u64,
     /// Clients inside MULTI, and clients that watch keys, with the number of keys.
     pub transactions: Transactions,
+    /// Clients that listen to channels.
+    pub listening: usize,
 }
 
 /// How many clients are in the middle of something.
@@ -142,18 +148,20 @@ impl Metric {
 
 impl<'a> Look<'a> {
     /// A picture of the present.
-    pub fn new(engine: &'a Engine, now_us: u64, data_bytes: u64) -> Self {
+    pub fn new(engine: &'a Engine, now_us: u64) -> Self {
         let clients = engine.clients.all();
         let mut transactions = Transactions::default();
-        let mut client_bytes = 0;
+        let (mut client_bytes, mut listening) = (0, 0);
         for client in &clients {
             let watched = client.watched.load(Relaxed);
             transactions.queueing += usize::from(client.queued.load(Relaxed) != NOT_IN_MULTI);
             transactions.watching += usize::from(watched > 0);
             transactions.watched += watched;
+            listening += usize::from(client.is_subscribed());
             client_bytes += client.memory_bytes() as u64;
         }
-        engine.rates.note_memory(data_bytes + client_bytes);
+        let memory = engine.totals.memory();
+        engine.rates.note_memory(memory.held + client_bytes);
         Self {
             engine,
             totals: engine.stats.totals(),
@@ -161,15 +169,33 @@ impl<'a> Look<'a> {
             facts: engine.host.facts(),
             persistence: persistence(engine),
             process: engine.host.process(),
-            data_bytes,
+            sizes: engine.totals.all(),
+            memory,
             client_bytes,
             transactions,
+            listening,
         }
     }
 
-    /// Bytes accounted for: keys, tables and the buffers of clients.
+    /// Bytes of keys, values and tables, of what is still to be freed, of copies, and of the
+    /// buffers of clients, of the log and of snapshots.
     pub fn used_bytes(&self) -> u64 {
-        self.data_bytes + self.client_bytes
+        self.memory.held + self.client_bytes + self.bytes_not_counted()
+    }
+
+    /// The part of that which never makes the store evict keys: those buffers empty by themselves.
+    pub fn bytes_not_counted(&self) -> u64 {
+        self.log_buffer_bytes() + self.persistence.walk.buffer_bytes
+    }
+
+    /// Bytes of effects that wait to be written to the log.
+    pub fn log_buffer_bytes(&self) -> u64 {
+        self.persistence.log.map_or(0, |log| log.buffer_bytes)
+    }
+
+    /// Bytes of tables and buffers: all that is not a key or a value.
+    pub fn overhead_bytes(&self) -> u64 {
+        self.used_bytes().saturating_sub(self.sizes.entry_bytes)
     }
 
     fn fact(&self, name: &str) -> Option<Cow<'static, str>> {
@@ -294,17 +320,39 @@ metrics! {
         "maxclients", "Clients that may be connected.", |look| look.fact("maxclients");
         "blocked_clients", "Clients waiting in a blocking command.", |_| number(0);
         "watching_clients", "Clients that watch keys.", |look| number(look.transactions.watching as u64);
+        "pubsub_clients", "Clients that listen to channels.", |look| number(look.listening as u64);
         "total_watched_keys", "Keys watched.", |look| number(look.transactions.watched as u64);
         "clients_in_multi", "Clients that queue a transaction.", |look| number(look.transactions.queueing as u64);
     }
     Memory {
-        "used_memory", "Bytes of keys, tables and client buffers.", |look| number(look.used_bytes());
+        "used_memory", "Bytes of keys, values and tables, of what is still to be freed, of copies in progress and of buffers.", |look| number(look.used_bytes());
         "used_memory_human", "The same for people.", |look| text(human(look.used_bytes()));
         "used_memory_rss", "Resident bytes of the process.", |look| number(look.process.resident_bytes);
         "used_memory_rss_human", "The same for people.", |look| text(human(look.process.resident_bytes));
         "used_memory_peak", "The highest used_memory, looked at once a second.", |look| number(look.engine.rates.peak_bytes());
         "used_memory_peak_human", "The same for people.", |look| text(human(look.engine.rates.peak_bytes()));
-        "used_memory_dataset", "Bytes of keys and tables.", |look| number(look.data_bytes);
+        "used_memory_peak_perc", "used_memory in percent of that.", |look| {
+            text(format!("{}%", percent(look.used_bytes(), look.engine.rates.peak_bytes())))
+        };
+        "used_memory_overhead", "Bytes of used_memory that are no keys and values: tables and buffers.", |look| {
+            number(look.overhead_bytes())
+        };
+        "used_memory_startup", "Always 0: memory that the process takes without data is not part of used_memory.", |_| number(0);
+        "used_memory_dataset", "Bytes of keys and values.", |look| number(look.sizes.entry_bytes);
+        "used_memory_dataset_perc", "The same in percent of used_memory.", |look| {
+            text(format!("{}%", percent(look.sizes.entry_bytes, look.used_bytes())))
+        };
+        "used_memory_tables", "Bytes of the tables that lead to keys, with their deadlines.", |look| number(look.sizes.table_bytes);
+        "used_memory_doomed", "Bytes that no key leads to any more and that are still to be freed.", |look| {
+            number(look.memory.doomed())
+        };
+        "used_memory_copies", "Bytes of large collections that are being copied for other stripes.", |look| {
+            number(look.memory.copies)
+        };
+        "used_memory_images", "Bytes of images of changed keys that wait to be written to a snapshot.", |look| {
+            number(look.persistence.walk.buffer_bytes)
+        };
+        "free_memory_cells", "Bytes of free room between entries; not part of used_memory.", |look| number(look.memory.free);
         "used_memory_clients", "Bytes of client buffers.", |look| number(look.client_bytes);
         "total_system_memory", "Bytes of the machine's memory.", |look| number(look.process.machine_bytes);
         "total_system_memory_human", "The same for people.", |look| text(human(look.process.machine_bytes));
@@ -316,6 +364,14 @@ metrics! {
         "mem_fragmentation_ratio", "Resident bytes by used bytes.", |look| {
             ratio(look.process.resident_bytes, look.used_bytes())
         };
+        "mem_fragmentation_bytes", "Resident bytes beyond used bytes.", |look| {
+            text((look.process.resident_bytes as i64 - look.used_bytes() as i64).to_string())
+        };
+        "mem_not_counted_for_evict", "Bytes of buffers that never cause eviction: the log's and snapshots'.", |look| {
+            number(look.bytes_not_counted())
+        };
+        "mem_aof_buffer", "Bytes of effects that wait to be written to the log.", |look| number(look.log_buffer_bytes());
+        "mem_allocator", "The allocator of what is not entries and tables, which have pages of their own.", |look| look.fact("mem_allocator");
         "mem_clients_normal", "Bytes of the buffers of ordinary clients.", |look| number(look.client_bytes);
     }
     Persistence {
@@ -448,6 +504,15 @@ metrics! {
         "keyspace_hits", "Reads that found their key.", |look| number(look.totals.hits);
         "keyspace_misses", "Reads that did not.", |look| number(look.totals.misses);
         "migrate_cached_sockets", "Sockets kept open for MIGRATE, which there is not.", |_| number(0);
+        "pubsub_channels", "Channels that somebody listens to.", |look| {
+            number(look.engine.pubsub.count(Hearing::Channel) as u64)
+        };
+        "pubsub_patterns", "Patterns that somebody listens to.", |look| {
+            number(look.engine.pubsub.count(Hearing::Pattern) as u64)
+        };
+        "pubsubshard_channels", "Shard channels that somebody listens to.", |look| {
+            number(look.engine.pubsub.count(Hearing::ShardChannel) as u64)
+        };
         "deferred_commands", "Times a command was put off because its keys were in use.", |look| number(look.totals.deferred);
         "total_error_replies", "Error replies.", |look| number(look.totals.errors);
         "client_query_buffer_limit_disconnections", "Clients closed for their unfinished input.", |look| {

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use crate::stats::Totals;
 
-/// See the module's description.
+/// Operations and bytes per second, and the peaks of memory.
 #[derive(Debug, Default)]
 pub struct Rates {
     last: Mutex<Option<(u64, Totals)>>,
@@ -14,6 +14,9 @@ pub struct Rates {
     bytes_in_per_sec: AtomicU64,
     bytes_out_per_sec: AtomicU64,
     peak_bytes: AtomicU64,
+    client_bytes: AtomicU64,
+    /// By database, in milliseconds.
+    average_ttls: Mutex<Vec<(u32, u64)>>,
 }
 
 impl Rates {
@@ -36,6 +39,29 @@ impl Rates {
     /// Notes how much memory is used.
     pub fn note_memory(&self, bytes: u64) {
         self.peak_bytes.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes how much the buffers of clients take.
+    pub fn note_clients(&self, bytes: u64) {
+        self.client_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of the buffers of clients, of late.
+    pub fn client_bytes(&self) -> u64 {
+        self.client_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Notes how long keys that expire have to live on average, by database, in milliseconds.
+    pub fn set_average_ttls(&self, ttls: Vec<(u32, u64)>) {
+        *self.average_ttls.lock() = ttls;
+    }
+
+    /// How long the keys of a database that expire have to live on average, in milliseconds; 0
+    /// while nobody has looked.
+    pub fn average_ttl_ms(&self, db: u32) -> u64 {
+        let ttls = self.average_ttls.lock();
+        let found = ttls.iter().find(|&&(of, _)| of == db);
+        found.map_or(0, |&(_, ttl_ms)| ttl_ms)
     }
 
     /// Forgets the highest use of memory.

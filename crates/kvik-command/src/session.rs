@@ -9,7 +9,9 @@ use kvik_store::{KeyspaceId, WatchToken};
 
 use crate::client::{Client, NOT_IN_MULTI};
 use crate::declare::Command;
+use crate::mail::Push;
 use crate::persistence::Waiting;
+use crate::pubsub::{Hearing, Publication, Rings, Subscriptions};
 
 /// The state of one client between commands. Owned by whoever runs its commands, one at a time.
 #[derive(Debug)]
@@ -38,6 +40,17 @@ pub struct Session {
     pub waiting: Option<Waiting>,
     /// A watch that has ended and whose keys still know of it; the executor tells them.
     pub released: Option<Watch>,
+    /// The channels and patterns it listens to, if any.
+    pub subscriptions: Option<Box<Subscriptions>>,
+    /// Messages of the thread's outlet before this number have been written, or are
+    /// [ahead](Self::ahead).
+    pub heard: u64,
+    /// Pushes to be written before the reply to the command in progress.
+    pub ahead: Vec<Push>,
+    /// The threads to be woken for what its commands have published.
+    pub rings: Rings,
+    /// While commands run in one section: what they publish, to leave at its end.
+    pub publications: Option<Vec<Publication>>,
 }
 
 /// Commands queued between MULTI and EXEC.
@@ -98,7 +111,39 @@ impl Session {
             internal: false,
             waiting: None,
             released: None,
+            subscriptions: None,
+            heard: 0,
+            ahead: Vec::new(),
+            rings: Rings::default(),
+            publications: None,
         }
+    }
+
+    /// The names that it listens to.
+    pub fn subscribed(&self, hearing: Hearing) -> Vec<Arc<[u8]>> {
+        let subscriptions = self.subscriptions.iter();
+        let names = subscriptions.flat_map(|it| it.of(hearing));
+        names.cloned().collect()
+    }
+
+    /// Lets others see to how much it listens.
+    pub(crate) fn show_subscriptions(&self) {
+        let count = |hearing| {
+            let subscriptions = self.subscriptions.as_ref();
+            subscriptions.map_or(0, |it| it.of(hearing).len())
+        };
+        let client = &self.client;
+        client.channels.store(count(Hearing::Channel), Relaxed);
+        client.patterns.store(count(Hearing::Pattern), Relaxed);
+        client
+            .shard_channels
+            .store(count(Hearing::ShardChannel), Relaxed);
+    }
+
+    /// Whether it is confined to subscribing: in RESP2 a push looks like a reply.
+    #[inline]
+    pub fn is_confined(&self) -> bool {
+        self.subscriptions.is_some() && self.protocol == Protocol::Resp2
     }
 
     /// The keyspace its commands work on.

@@ -2,14 +2,14 @@
 //! writes them; an embedded store may, too. Each is an atomic, read without coordination at the
 //! point of use.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
-use kvik_store::{AccessPolicy, Limits};
+use kvik_store::{AccessPolicy, EventClasses, Limits};
 use parking_lot::RwLock;
 
 use crate::persistence::FileSettings;
 
-/// See the module's description.
+/// The settings that commands obey, each readable without a lock.
 #[derive(Debug)]
 pub struct Settings {
     /// Number of databases that SELECT accepts.
@@ -46,6 +46,10 @@ pub struct Settings {
     pub lfu_log_factor: AtomicU64,
     /// `lfu-decay-time`, in minutes.
     pub lfu_decay_minutes: AtomicU64,
+    /// The events that somebody wants to hear of, as bits: see [`Self::wanted_events`].
+    pub(crate) wanted_events: AtomicU32,
+    /// The events and channels of `notify-keyspace-events`, as bits of [`EventClasses`].
+    pub(crate) notified_events: AtomicU32,
     /// Whether strings are compressed where values are written down (`rdbcompression`).
     pub rdb_compression: AtomicBool,
     /// Up to which sizes collections are packed.
@@ -78,6 +82,8 @@ impl Default for Settings {
             lfu: AtomicBool::new(false),
             lfu_log_factor: AtomicU64::new(10),
             lfu_decay_minutes: AtomicU64::new(1),
+            wanted_events: AtomicU32::new(0),
+            notified_events: AtomicU32::new(0),
             rdb_compression: AtomicBool::new(true),
             limits: Limits::new(),
             hll_sparse_max_bytes: AtomicU64::new(3000),
@@ -97,6 +103,31 @@ impl Settings {
             log_factor: self.lfu_log_factor.load(Ordering::Relaxed) as u32,
             decay_minutes: self.lfu_decay_minutes.load(Ordering::Relaxed) as u32,
         }
+    }
+
+    /// Events that somebody wants to hear of: those of `notify-keyspace-events`, and the names of
+    /// all keys that change while a client caches by prefixes.
+    #[inline]
+    pub fn wanted_events(&self) -> EventClasses {
+        EventClasses::from_bits(self.wanted_events.load(Ordering::Relaxed))
+    }
+
+    /// The classes and channels of `notify-keyspace-events`.
+    pub fn notified_events(&self) -> EventClasses {
+        EventClasses::from_bits(self.notified_events.load(Ordering::Relaxed))
+    }
+
+    /// Changes them.
+    pub fn notify_of(&self, classes: EventClasses) {
+        self.notified_events
+            .store(classes.bits(), Ordering::Relaxed);
+        let told = classes.told().bits();
+        let keep = EventClasses::CHANGES.bits();
+        let change = |wanted| Some(wanted & keep | told);
+        // A client that caches by prefixes may come or go meanwhile.
+        let _ = self
+            .wanted_events
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 
     /// Longest string in bytes.

@@ -7,8 +7,8 @@
 //! in the middle of a unit because the disk is full, is cut back to the last whole unit and tried
 //! again; nothing is lost. A failed fsync is different: the system may have dropped what it could
 //! not write, and a later success says nothing. The file is then never written or synced again.
-//! What was not durable is lost to the log, and a new increment begins only behind a new base, with
-//! the next rotation.
+//! Units that were not durable are lost to the log, and a new increment begins only behind a new
+//! base, with the next rotation.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};

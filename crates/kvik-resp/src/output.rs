@@ -71,6 +71,11 @@ impl Output {
         self.bytes.first().copied()
     }
 
+    /// The byte behind the first `len` bytes, which an output without pieces has.
+    pub fn byte_at(&self, len: usize) -> Option<u8> {
+        self.bytes.get(len.checked_sub(self.piece_bytes)?).copied()
+    }
+
     /// Takes back everything behind the first `len` bytes. That must be a length that the output
     /// had.
     pub fn truncate(&mut self, len: usize) {
@@ -118,6 +123,62 @@ impl Output {
             ..placed
         });
         self.pieces.extend(moved);
+    }
+
+    /// Appends a copy of another output, whose first byte becomes `first`. Pieces are shared.
+    #[inline]
+    pub fn append_as(&mut self, first: u8, other: &Self) {
+        let before = self.bytes.len();
+        self.append_copy(other);
+        if let Some(byte) = self.bytes.get_mut(before) {
+            *byte = first;
+        }
+    }
+
+    /// Appends a copy of another output. Pieces are shared.
+    #[inline]
+    pub fn append_copy(&mut self, other: &Self) {
+        let before = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes);
+        if other.pieces.is_empty() {
+            return;
+        }
+        self.piece_bytes += other.piece_bytes;
+        let moved = other.pieces.iter().map(|placed| OutputPiece {
+            at: before + placed.at,
+            piece: placed.piece.clone(),
+        });
+        self.pieces.extend(moved);
+    }
+
+    /// Inserts another output behind the first `len` bytes. That must be a length that the output
+    /// had. Costs a copy of what follows.
+    pub fn insert(&mut self, len: usize, other: Self) {
+        let mut tail = Self::new();
+        let mut head_pieces = 0;
+        let mut left = len;
+        // As in `truncate`: own bytes and pieces of the head add up to its length.
+        let mut own = 0;
+        for placed in &self.pieces {
+            let between = placed.at - own;
+            if left < between + placed.piece.len() {
+                break;
+            }
+            left -= between + placed.piece.len();
+            own = placed.at;
+            head_pieces += 1;
+        }
+        let at = own + left;
+        tail.bytes.extend_from_slice(&self.bytes[at..]);
+        tail.pieces = self.pieces.split_off(head_pieces);
+        for placed in &mut tail.pieces {
+            placed.at -= at;
+            tail.piece_bytes += placed.piece.len();
+        }
+        self.bytes.truncate(at);
+        self.piece_bytes -= tail.piece_bytes;
+        self.append(other);
+        self.append(tail);
     }
 
     /// The output's own bytes, and the pieces between them.
@@ -209,7 +270,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_output_is_a_vector(steps in prop::collection::vec((0u8..4, 0usize..40_000, any::<u8>()), 0..40)) {
+        fn an_output_is_a_vector(steps in prop::collection::vec((0u8..6, 0usize..40_000, any::<u8>()), 0..40)) {
             let (mut output, mut model) = (Output::new(), Vec::new());
             let mut lens = vec![0];
             for (kind, len, seed) in steps {
@@ -229,6 +290,21 @@ mod tests {
                         output.append(other);
                         model.extend_from_slice(&[seed; 3]);
                         model.extend_from_slice(&text);
+                    }
+                    3 => {
+                        let mut other = Output::from(vec![seed; 3]);
+                        other.push_rope(&rope, 0..len);
+                        output.append_as(b'!', &other);
+                        model.extend_from_slice(&[b'!', seed, seed]);
+                        model.extend_from_slice(&text);
+                    }
+                    4 => {
+                        let at = lens[len % lens.len()];
+                        let mut other = Output::from(vec![seed; 2]);
+                        other.push_rope(&rope, 0..len);
+                        output.insert(at, other);
+                        model.splice(at..at, [&[seed; 2], &text[..]].concat());
+                        lens.retain(|len| *len <= at);
                     }
                     _ => {
                         lens.truncate(1 + len % lens.len());

@@ -15,7 +15,7 @@ use crate::reactor::inbox::{Arrival, Inbox};
 /// Unread replies from which nothing more is executed for a client.
 pub(crate) const HIGH_WATER: usize = 1 << 20;
 
-/// What all I/O threads share.
+/// The state that all I/O threads share.
 pub(crate) struct Front {
     pub(crate) config: Arc<Config>,
     pub(crate) high_water: usize,

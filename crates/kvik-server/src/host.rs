@@ -78,6 +78,7 @@ impl Host for ServerHost {
                 "maxclients",
                 self.config.int(Key::Maxclients).to_string(),
             ),
+            fact("memory", "mem_allocator", "mimalloc"),
             fact(
                 "memory",
                 "maxmemory",

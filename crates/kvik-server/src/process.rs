@@ -1,4 +1,4 @@
-//! What the operating system says of this process, from procfs; zeros where there is none.
+//! The operating system's figures about this process, from procfs; zeros where there is none.
 
 use kvik_command::host::ProcessUsage;
 

@@ -41,9 +41,9 @@ pub enum StartError {
     /// The system refuses something else.
     #[error("cannot {what}: {error}")]
     System {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
 }
@@ -159,7 +159,7 @@ impl Server {
         &self.addresses
     }
 
-    /// What its threads share.
+    /// The state that its threads share.
     #[cfg(test)]
     pub(crate) fn front(&self) -> Arc<Front> {
         Arc::clone(&self.front)
@@ -229,7 +229,7 @@ struct Crew {
     io_backend: &'static str,
 }
 
-/// What an I/O thread needs to begin.
+/// The parts with which an I/O thread begins.
 struct Start {
     front: Arc<Front>,
     db: Db,

@@ -32,7 +32,7 @@ pub(crate) use self::record::{
 /// receives the next value.
 const DROP_LATER_BYTES: usize = 2 << 20;
 
-/// See the module's description.
+/// The cells of a stripe's entries and members, and the buffers of what is too large for them.
 #[derive(Debug)]
 pub(crate) struct Cells {
     pub(crate) arena: Arena,
@@ -71,6 +71,12 @@ impl Cells {
     /// Bytes that are resident.
     pub(crate) fn resident_bytes(&self) -> usize {
         self.arena.touched_bytes() + self.buffers.bytes()
+    }
+
+    /// Bytes of free cells between those in use.
+    #[inline]
+    pub(crate) fn free_bytes(&self) -> usize {
+        self.arena.touched_bytes() - self.arena.live_bytes()
     }
 
     /// Bytes of all entries.
@@ -420,7 +426,7 @@ impl<'a, const CLOCK: usize> Record<'a, CLOCK> {
 }
 
 impl CellValue<'_> {
-    /// What the cell takes of the value.
+    /// The bytes of the value that lie in the cell.
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Inline(_, bytes) => bytes,
@@ -439,7 +445,7 @@ impl CellValue<'_> {
     }
 }
 
-/// What a key takes in its cell.
+/// Bytes of a key in its cell.
 pub(crate) fn key_bytes(key: &[u8]) -> usize {
     if key.len() > INLINE_KEY_MAX {
         EXTERNAL_BYTES

@@ -1,19 +1,29 @@
 //! The access clock of an entry: when it was last used, or how often.
 //!
-//! 32 bits with two readings, as in Redis. Under an LRU policy they are seconds; under an LFU
+//! 32 bits with several readings. Under an LRU or LRM policy they are seconds; under an LFU
 //! policy the upper 24 bits are the minute of the last decay and the lower 8 a logarithmic counter
-//! (Morris 1978) that starts at [`FREQUENCY_START`] so that a new key survives its first moments.
+//! (Morris 1978) that starts at [`FREQUENCY_START`] so that a new key survives its first moments,
+//! as in Redis; under the others they are a number of uses.
 
 use crate::UnixMs;
+
+/// Uses that [`AccessPolicy::Queue`] tells apart.
+const MOST_USES: u32 = 3;
 
 /// The logarithmic access counter of a new key.
 pub const FREQUENCY_START: u8 = 5;
 
-/// What the access clock records.
+/// The meaning of the access clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessPolicy {
     /// The time of the last access.
     Recency,
+    /// The time of the last change.
+    Modification,
+    /// How often the key was used since it came or was passed over, up to three times.
+    Queue,
+    /// How often the key was read since it was set.
+    Hits,
     /// A logarithmic count of accesses that decays.
     Frequency {
         /// How many accesses it takes to count on; 10 reaches 255 after about a million.
@@ -38,19 +48,27 @@ impl AccessPolicy {
     /// The clock of an entry made at `now`.
     pub(crate) fn start(self, now: UnixMs) -> u32 {
         match self {
-            Self::Recency => seconds(now),
+            Self::Recency | Self::Modification => seconds(now),
+            Self::Queue | Self::Hits => 0,
             Self::Frequency { .. } => pack(minutes(now), FREQUENCY_START),
         }
+    }
+
+    /// Whether setting a key to another value makes its clock that of a new one.
+    #[inline]
+    pub(crate) fn begins_when_set(self) -> bool {
+        matches!(self, Self::Recency | Self::Modification | Self::Hits)
     }
 
     /// The clock of an entry made at `now` of a key that was used this way; what the policy does
     /// not record does not matter.
     pub(crate) fn start_with(self, usage: Usage, now: UnixMs) -> u32 {
         match (self, usage) {
-            (Self::Recency, Usage::Idle(idle)) => {
+            (Self::Recency | Self::Modification, Usage::Idle(idle)) => {
                 seconds(now.saturating_sub(idle.saturating_mul(1000)))
             }
             (Self::Frequency { .. }, Usage::Frequency(counter)) => pack(minutes(now), counter),
+            (Self::Hits, Usage::Frequency(hits)) => u32::from(hits),
             _ => self.start(now),
         }
     }
@@ -60,6 +78,9 @@ impl AccessPolicy {
     pub(crate) fn touch(self, clock: u32, now: UnixMs, random: u64) -> u32 {
         match self {
             Self::Recency => seconds(now),
+            Self::Modification => clock,
+            Self::Queue => clock.saturating_add(1).min(MOST_USES),
+            Self::Hits => clock.saturating_add(1),
             Self::Frequency { log_factor, .. } => pack(
                 minutes(now),
                 count(self.frequency(clock, now), log_factor, random),
@@ -75,7 +96,10 @@ impl AccessPolicy {
 
     /// The counter as it stands after decay.
     pub(crate) fn frequency(self, clock: u32, now: UnixMs) -> u8 {
-        let counter = clock as u8;
+        let counter = match self {
+            Self::Queue | Self::Hits => clock.min(255) as u8,
+            _ => clock as u8,
+        };
         let Self::Frequency { decay_minutes, .. } = self else {
             return counter;
         };

@@ -1,4 +1,4 @@
-//! What all types of collections have in common.
+//! The operations that all types of collections have in common.
 //!
 //! A small collection is packed: one run of bytes in Redis' own format, which lies in its key's
 //! entry. A large one has members in cells, or chunks, and is freed, compacted and scanned in
@@ -13,7 +13,7 @@ use crate::memory::{Memory, MemoryMut};
 use crate::packed::{IntSet, Listpack};
 use crate::raw::deadlines::NEVER;
 
-/// What the heap asks of a collection.
+/// The operations of a collection that the heap uses.
 pub(crate) trait Collection: Default {
     /// The collection as a reader sees it.
     type Ref<'a>

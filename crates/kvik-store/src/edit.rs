@@ -16,10 +16,11 @@ use std::mem;
 use crate::UnixMs;
 use crate::effect::EffectSink;
 use crate::entry::{Entry, OccupiedEntry};
+use crate::event::Event;
 use crate::heap::Packing;
 use crate::in_place::InPlace;
 use crate::keyspace::Account;
-use crate::kind::WrongKind;
+use crate::kind::{Kind, WrongKind};
 use crate::layout::KeyspaceId;
 use crate::limits::Limits;
 use crate::locked::LockedKey;
@@ -28,9 +29,9 @@ use crate::object::{Object, Typed};
 use crate::raw::deadlines::NEVER;
 use crate::raw::entry_ref::EntryRef;
 use crate::restore::Terms;
-use crate::state::Mode;
+use crate::state::{GuardState, Mode};
 
-/// See the module's description.
+/// A collection taken out of its key's entry, to be put back when its changes are stated.
 pub(crate) struct Edit<'g, T: Typed> {
     locked: LockedKey<'g>,
     origin: Origin,
@@ -67,7 +68,7 @@ struct Begun<T> {
     account: Account,
 }
 
-/// What has become of a collection some of whose members were due.
+/// The state of a collection after some of its due members were deleted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ExpiredMembers {
     /// The key's entry, if the key is still there.
@@ -78,7 +79,7 @@ pub(crate) struct ExpiredMembers {
     pub(crate) more: bool,
 }
 
-/// What a change of a collection needs beside it.
+/// The parts of a stripe that a change of a collection needs.
 pub(crate) struct EditParts<'e, T> {
     pub(crate) value: &'e mut T,
     /// Where the members of a large collection are.
@@ -95,6 +96,9 @@ pub(crate) struct EffectWriter<'e> {
     key: &'e [u8],
     verb: &'e mut &'static [u8],
     changes: &'e mut u64,
+    kind: Kind,
+    /// Where the event of a change is noted, if anybody wants to hear of it.
+    noting: Option<&'e mut GuardState>,
 }
 
 impl EffectWriter<'_> {
@@ -106,6 +110,9 @@ impl EffectWriter<'_> {
         *self.changes += 1;
         if self.is_wanted {
             self.write(verb, words);
+        }
+        if let Some(state) = &mut self.noting {
+            state.note_verb(self.kind, verb, words);
         }
     }
 
@@ -276,7 +283,7 @@ impl<'g, T: Typed> Edit<'g, T> {
     /// As [`Self::parts`], with what emits changes while they are made.
     pub(crate) fn parts_and_writer(&mut self) -> (EditParts<'_, T>, EffectWriter<'_>) {
         self.take_out();
-        let is_wanted = self.wants_effects();
+        let (is_wanted, is_noted) = (self.wants_effects(), self.is_noted());
         let locked = &mut self.locked;
         let parts = EditParts {
             value: &mut self.value,
@@ -290,6 +297,8 @@ impl<'g, T: Typed> Edit<'g, T> {
             key: locked.key,
             verb: &mut self.verb,
             changes: &mut self.changes.all,
+            kind: T::kind(),
+            noting: is_noted.then_some(&mut *locked.state),
         };
         (parts, writer)
     }
@@ -297,6 +306,9 @@ impl<'g, T: Typed> Edit<'g, T> {
     /// See [`EffectWriter::emit`].
     #[inline]
     pub(crate) fn emit(&mut self, verb: &'static [u8], words: &[&[u8]]) {
+        if self.locked.state.wanted.any() {
+            self.note(verb, words);
+        }
         if !self.wants_effects() {
             self.changes.all += 1;
             return;
@@ -308,8 +320,24 @@ impl<'g, T: Typed> Edit<'g, T> {
             key: self.locked.key,
             verb: &mut self.verb,
             changes: &mut self.changes.all,
+            kind: T::kind(),
+            noting: None,
         };
         writer.emit(verb, words);
+    }
+
+    /// Notes the event of a change.
+    #[cold]
+    fn note(&mut self, verb: &[u8], words: &[&[u8]]) {
+        if self.is_noted() {
+            self.locked.state.note_verb(T::kind(), verb, words);
+        }
+    }
+
+    /// Whether events of changes are noted: somebody wants to hear of them, and the collection is
+    /// the key's.
+    fn is_noted(&self) -> bool {
+        !matches!(self.origin, Origin::Built(_)) && self.locked.state.wanted.any()
     }
 
     /// Emits one change whose words are not to be joined with others'.
@@ -386,6 +414,7 @@ impl<'g, T: Typed> Edit<'g, T> {
         let scratch = mem::take(&mut self.value).into_packed_bytes();
         self.locked.stripe.heap.keep_scratch(scratch);
         self.locked.mark_changed(self.changes.all);
+        self.locked.note_edit();
         true
     }
 
@@ -404,7 +433,10 @@ impl<T: Typed> Drop for Edit<'_, T> {
     fn drop(&mut self) {
         self.end_effect();
         match self.origin {
-            Origin::Lent(..) if self.changes.all > 0 => self.locked.mark_changed(self.changes.all),
+            Origin::Lent(..) if self.changes.all > 0 => {
+                self.locked.mark_changed(self.changes.all);
+                self.locked.note_edit();
+            }
             Origin::Lent(..) => {}
             Origin::Taken(_) | Origin::Built(_) => self.put_back(),
         }
@@ -468,7 +500,7 @@ impl LockedKey<'_> {
 
     fn discard(&mut self, object: Object) {
         self.stripe.heap.discard(object);
-        self.state.garbage.extend(self.stripe.take_garbage());
+        self.state.leave(self.stripe.take_garbage());
     }
 
     /// Puts a collection, built since `account` was taken, in place of the entry of the key.
@@ -483,7 +515,10 @@ impl LockedKey<'_> {
         // collection had been put into an empty place: so they are taken off what the heap held
         // before, once the old value is gone.
         let built = self.stripe.heap.live_bytes() - account.live_bytes();
+        let (replaced, kind) = (old.map(|old| self.entry(old).kind()), object.kind());
         self.clear(old);
+        // That it is new, or has replaced another one, is noted in the end.
+        let wanted = mem::take(&mut self.state.wanted);
         let account = self.stripe.heap.account().before(built);
         let entry = self.finish_edit(None, object, account, Changes::watched(1));
         let entry = entry.expect("a collection with members has an entry");
@@ -493,6 +528,11 @@ impl LockedKey<'_> {
             self.write_expiry(entry, terms.expire_at);
         }
         self.emit_restore(terms);
+        self.state.wanted = wanted;
+        self.note_restored(replaced, kind);
+        if wanted.any() {
+            self.state.note_changed(self.keyspace, self.key);
+        }
     }
 
     /// Deletes up to `max` members whose time has come. Effect: `SREM` or its like.
@@ -500,7 +540,9 @@ impl LockedKey<'_> {
         let position = self.position;
         let (mut object, account) = self.keyspace().take_out(position, entry);
         let (verb, key, keyspace) = (object.removal(), self.key, self.keyspace);
-        let effects = &mut *self.effects;
+        let (kind, is_noted) = (object.kind(), self.state.wanted.any());
+        let (effects, state) = (&mut *self.effects, &mut *self.state);
+        let now = state.now;
         let (mut expired, wanted) = (0, effects.wanted());
         let mut report = |name: &[u8]| {
             if wanted {
@@ -511,10 +553,13 @@ impl LockedKey<'_> {
                 }
                 effects.word(name);
             }
+            if is_noted {
+                state.note_expired_member(kind, name);
+            }
             expired += 1;
         };
         let mut memory = self.stripe.heap.memory_mut(self.layout);
-        let more = object.expire(self.state.now, max, &mut memory, &mut report);
+        let more = object.expire(now, max, &mut memory, &mut report);
         if wanted && expired > 0 {
             self.effects.end();
         }
@@ -545,8 +590,8 @@ impl LockedKey<'_> {
             }
             return entry;
         }
-        let deadline = object.earliest_deadline();
-        let is_void = object.is_void();
+        let (deadline, kind) = (object.earliest_deadline(), object.kind());
+        let (is_void, is_made) = (object.is_void(), entry.is_none());
         // A key that was not there is a change to who watches it, whatever it was made for.
         let is_watched = entry.is_none() || changes.all > changes.unwatched;
         let (position, key) = (self.position, self.key);
@@ -574,7 +619,30 @@ impl LockedKey<'_> {
         } else {
             self.count_changes(changes.all);
         }
+        if self.state.wanted.any() {
+            self.note_whole_edit(is_made, is_void, kind);
+        }
         entry.filter(|_| !is_void)
+    }
+
+    /// Notes the events of an edit that has ended.
+    #[inline]
+    fn note_edit(&mut self) {
+        if self.state.wanted.any() {
+            self.state.note_edit(self.keyspace, self.key);
+        }
+    }
+
+    /// The same of one that may have made its key, or removed it.
+    #[cold]
+    fn note_whole_edit(&mut self, is_made: bool, is_void: bool, kind: Kind) {
+        if is_made && !is_void {
+            self.note_made(kind);
+        }
+        self.note_edit();
+        if is_void && !is_made {
+            self.note_as(Event::DEL);
+        }
     }
 }
 

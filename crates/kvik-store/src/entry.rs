@@ -5,11 +5,12 @@
 //! crate's public API can change a single key.
 
 use crate::UnixMs;
-use crate::clock::AccessPolicy;
-use crate::kind::Encoding;
+use crate::event::Event;
+use crate::kind::{Encoding, Kind};
 use crate::locked::{Expiry, LockedKey};
 use crate::raw::entry_ref::EntryRef;
 use crate::text::{IntText, NewString, StringTooLong, Text};
+use crate::value::ValueRef;
 use crate::view::View;
 
 /// The entry of a key, if it has one, or the right to make it.
@@ -79,11 +80,14 @@ impl<'g> OccupiedEntry<'g> {
 
     /// Replaces the value by a string. Effect: `SET`.
     pub fn set(&mut self, string: NewString<'_>, expiry: Expiry) {
+        if self.locked.state.wanted.any() {
+            self.note_overwritten();
+        }
         let old = self.view().expire_at();
         let new = expiry.applied_to(old);
         let text = Text::from(string);
         let state = &self.locked.state;
-        let is_new = state.access == AccessPolicy::Recency;
+        let is_new = state.access.begins_when_set();
         let clock = is_new.then(|| state.access.start(state.now));
         // Nearly always the new string takes a cell of the same size.
         let position = self.locked.position;
@@ -102,6 +106,28 @@ impl<'g> OccupiedEntry<'g> {
                 expiry
             },
         );
+        if matches!(expiry, Expiry::At(_)) {
+            self.locked.note_as(Event::EXPIRE);
+        }
+    }
+
+    /// Notes that a string is about to take the place of whatever the key holds.
+    #[cold]
+    fn note_overwritten(&mut self) {
+        let event = self.locked.state.event.unwrap_or(Event::SET_STRING);
+        if event.is_replacement() {
+            let (keyspace, key, old) = (self.locked.keyspace, self.locked.key, self.view().kind());
+            let state = &mut self.locked.state;
+            state.note_replaced(keyspace, key, old, Kind::String);
+        }
+    }
+
+    /// Makes changes that no event tells of.
+    pub fn unnoted<R>(&mut self, change: impl FnOnce(&mut Self) -> R) -> R {
+        let wanted = std::mem::take(&mut self.locked.state.wanted);
+        let result = change(self);
+        self.locked.state.wanted = wanted;
+        result
     }
 
     /// Keeps the string as one that was changed in place, which OBJECT ENCODING calls raw. No
@@ -176,13 +202,47 @@ impl<'g> OccupiedEntry<'g> {
             ]),
             None => self.locked.finish(&[b"PERSIST", self.locked.key]),
         }
+        let event = expire_at.map_or(Event::PERSIST, |_| Event::EXPIRE);
+        self.locked.note_as(event);
     }
 
     /// Deletes the key. Effect: `DEL`.
-    pub fn remove(mut self) -> VacantEntry<'g> {
+    pub fn remove(self) -> VacantEntry<'g> {
+        self.remove_as(Some(Event::DEL))
+    }
+
+    /// Deletes the key because all members of its value have expired. Effect: `DEL`.
+    #[cold]
+    pub(crate) fn remove_with_members(mut self) {
+        if self.locked.state.wanted.any() {
+            self.note_expired_members();
+        }
+        self.remove();
+    }
+
+    #[cold]
+    fn note_expired_members(&mut self) {
+        let view = self.view();
+        let (kind, mut names) = (view.kind(), vec![Vec::new()]);
+        if let ValueRef::Hash(hash) = view.value() {
+            names.clear();
+            hash.for_each(|field| names.push(field.name.text(&mut IntText::default()).to_vec()));
+        }
+        let (keyspace, key) = (self.locked.keyspace, self.locked.key);
+        for name in &names {
+            self.locked.state.note_expired_member(kind, name);
+        }
+        self.locked.state.note_edit(keyspace, key);
+    }
+
+    /// Deletes the key, of which this event tells, if any. Effect: `DEL`.
+    pub fn remove_as(mut self, event: Option<&'static Event>) -> VacantEntry<'g> {
         let position = self.locked.position;
         self.locked.keyspace().remove(position, self.entry);
         self.locked.finish(&[b"DEL", self.locked.key]);
+        if let Some(event) = event {
+            self.locked.note_as(event);
+        }
         VacantEntry {
             locked: self.locked,
         }
@@ -204,6 +264,9 @@ impl<'g> VacantEntry<'g> {
         self.locked.create(Text::from(string), expire_at);
         self.locked
             .finish_set(string, expire_at.map_or(Expiry::Clear, Expiry::At));
+        if expire_at.is_some() {
+            self.locked.note_as(Event::EXPIRE);
+        }
     }
 
     /// Creates the key with a string of zero bytes and then `bytes`, and returns its length.

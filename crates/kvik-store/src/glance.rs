@@ -14,7 +14,7 @@ use crate::stripe::Stripe;
 use crate::text::Text;
 use crate::text::TextRef;
 
-/// What a glance at a key shows.
+/// A key as a glance shows it.
 #[derive(Clone, Copy, Debug)]
 pub enum Glance<'a> {
     /// There is no such key.
@@ -70,7 +70,7 @@ impl Stripe {
         now: UnixMs,
         _effects: NoEffects,
     ) -> bool {
-        if !self.watches.is_empty() || layout.namespaces().is_some() {
+        if !self.interests.is_empty() || layout.namespaces().is_some() {
             return false;
         }
         let Some(mut there) = self.present_mut(keyspace.into(), layout) else {
@@ -94,7 +94,7 @@ mod tests {
     use crate::{Expiry, NewString};
     use proptest::prelude::*;
 
-    /// What there is of a key: its text, its encoding and bytes, and when it was used.
+    /// A key's text, its encoding and bytes, and when it was used.
     type Seen = Option<(Vec<u8>, crate::Encoding, usize, u64)>;
 
     fn seen(store: &mut Store, key: &[u8]) -> Seen {

@@ -3,7 +3,7 @@
 //! A guard knows the time, whom to give effects and how keys map to stripes. It hides expired keys;
 //! in [`Mode::Primary`] touching one deletes it, with its effect. A key is changed through its
 //! [`Entry`]. What concerns several keys or whole keyspaces is in the rooms of this folder:
-//! [`relocation`], [`keyspace`], [`expiry`], [`watching`].
+//! [`relocation`], [`keyspace`], [`expiry`], [`interest`].
 //!
 //! The ways to look at a key differ in what they leave behind:
 //!
@@ -17,28 +17,30 @@
 //! | `is_hidden` | no | no | no | yes |
 //! | [`Stripe::glance`], without a guard | no | no | no | no |
 //!
-//! What is expired is deleted on a primary only. A paused store hides it instead, and a follower
+//! An expired key is deleted on a primary only. A paused store hides it instead, and a follower
 //! keeps and shows it until the primary's effect arrives. A guard that is [shared](Guard::reading)
 //! deletes nothing and leaves clocks to others. What holds for keys holds for members: those that
 //! are due are deleted with the first four kinds, or hidden.
 
 pub(crate) mod expiry;
+mod interest;
 pub(crate) mod keyspace;
 mod preparation;
 mod reading;
 mod relocation;
-mod watching;
 
 use crate::UnixMs;
+use crate::aftermath::Aftermath;
 use crate::clock::AccessPolicy;
 use crate::effect::EffectSink;
 use crate::entry::{Entry, OccupiedEntry, VacantEntry};
-use crate::garbage::Garbage;
+use crate::event::{Event, EventClasses};
 use crate::keyspace::KeyspaceRef;
 use crate::layout::{Key, KeyspaceId, Layout};
 use crate::limits::Limits;
 use crate::locked::LockedKey;
 use crate::namespace::TableId;
+use crate::raw::entry_ref::EntryRef;
 use crate::raw::position::Position;
 use crate::state::{GuardState, GuardStats, Mode};
 use crate::stripe::Stripe;
@@ -57,6 +59,12 @@ pub trait Stripes {
 
     /// The same to look at, several at once. Only for a guard over stripes that are all held.
     fn held(&self, index: usize) -> &Stripe;
+
+    /// Whether the guard may ask for the stripe with this index. The owner of all says yes.
+    fn is_held(&self, index: usize) -> bool {
+        let _ = index;
+        true
+    }
 }
 
 static DEFAULT_LIMITS: Limits = Limits::new();
@@ -133,6 +141,39 @@ impl<'a> Guard<'a> {
         self
     }
 
+    /// Notes events of these classes.
+    #[must_use]
+    #[inline]
+    pub fn noting(mut self, wanted: EventClasses) -> Self {
+        self.state.wanted = wanted;
+        self
+    }
+
+    /// Calls the changes that are a command's purpose by this event from here on; by their own
+    /// names if there is none. Returns the event before. Events that go with other changes (`del`,
+    /// `expire`, `xtrim`) keep their names.
+    pub fn call_changes(&mut self, event: Option<&'static Event>) -> Option<&'static Event> {
+        std::mem::replace(&mut self.state.event, event)
+    }
+
+    /// Notes an event of a key that no change here does by itself.
+    #[inline]
+    pub fn note(&mut self, key: &[u8], event: &'static Event) {
+        if self.state.wanted.any() {
+            self.state.note(self.keyspace, key, event);
+        }
+    }
+
+    /// Notes that a command has changed a key, by the command's own name for it, or else by this
+    /// one.
+    #[inline]
+    pub fn note_called(&mut self, key: &[u8], event: &'static Event) {
+        if self.state.wanted.any() {
+            let event = self.state.event.unwrap_or(event);
+            self.state.note(self.keyspace, key, event);
+        }
+    }
+
     /// Turns to another keyspace, returning the one before.
     pub fn select(&mut self, keyspace: KeyspaceId) -> KeyspaceId {
         std::mem::replace(&mut self.keyspace, keyspace)
@@ -160,18 +201,17 @@ impl<'a> Guard<'a> {
         at <= self.state.now && !self.is_follower()
     }
 
-    /// What happened so far.
+    /// The counts so far.
     #[inline]
     pub fn stats(&self) -> GuardStats {
         self.state.stats
     }
 
-    /// What to free once the locks are gone. After a flush that is nothing but the word that the
-    /// stripes have something to [reclaim](Stripe::reclaim).
+    /// The work that is left once the locks are gone. After a flush there is garbage that is
+    /// nothing but the word that the stripes have something to [reclaim](Stripe::reclaim).
     #[inline]
-    pub fn take_garbage(&mut self) -> Option<Vec<Garbage>> {
-        let garbage = &mut self.state.garbage;
-        (!garbage.is_empty()).then(|| std::mem::take(garbage))
+    pub fn take_aftermath(&mut self) -> Option<Box<Aftermath>> {
+        self.state.take_aftermath()
     }
 
     /// The key's entry, to change what is there or to make it.
@@ -185,6 +225,9 @@ impl<'a> Guard<'a> {
             (Some(entry), Mode::Paused) => self.without_due_members(place, entry),
             _ => found,
         };
+        if let (Some(entry), AccessPolicy::Modification) = (found, self.state.access) {
+            self.note_change(place, entry);
+        }
         let locked = self.locked_key(place);
         match found {
             Some(entry) => Entry::Occupied(OccupiedEntry::new(locked, entry)),
@@ -206,6 +249,19 @@ impl<'a> Guard<'a> {
     pub fn delete<'k>(&mut self, key: impl Into<Key<'k>>) -> bool {
         let entry = self.entry(key.into());
         entry.occupied().map(OccupiedEntry::remove).is_some()
+    }
+
+    /// Deletes what a key holds, to make room for a value that is made next: of the two together
+    /// one event tells. Effect: `DEL`.
+    pub fn make_room(&mut self, key: &[u8]) {
+        let Some(occupied) = self.entry(key).occupied() else {
+            return;
+        };
+        let kind = occupied.view().kind();
+        occupied.remove_as(None);
+        if self.state.wanted.any() {
+            self.state.note_removed(kind);
+        }
     }
 
     /// Where a key is, or would be. A hash that the caller knows is not computed again.
@@ -238,6 +294,19 @@ impl<'a> Guard<'a> {
             key: key.name,
         };
         place.in_namespace(self.stripes.held(index), self.layout, self.keyspace)
+    }
+
+    /// Sets the clock of a key that is about to change.
+    #[cold]
+    fn note_change(&mut self, place: Place<'_>, entry: EntryRef) {
+        let clock = self.state.access.start(self.state.now);
+        let stripe = self.stripes.stripe(place.index);
+        let mut keyspace = stripe.keyspace_mut(place.table, self.layout);
+        keyspace.set_clock(entry, clock);
+    }
+
+    pub(crate) fn stripes(&mut self) -> &mut dyn Stripes {
+        self.stripes
     }
 
     /// The stripe of a key.

@@ -47,7 +47,7 @@ pub(crate) struct Packing {
     pub(crate) max_bytes: usize,
 }
 
-/// See the module's description.
+/// The entries of one stripe and the collections they lead to.
 #[derive(Debug)]
 pub(crate) struct Heap {
     pub(crate) cells: Cells,
@@ -56,7 +56,9 @@ pub(crate) struct Heap {
     object_bytes: usize,
     /// Collections that no key leads to and that are still to be freed.
     doomed: Vec<Object>,
-    /// What changes in collections of which copies are being made.
+    /// Bytes of those, without their members' cells.
+    doomed_bytes: usize,
+    /// The changes of collections of which copies are being made.
     pub(crate) journals: Journals,
     /// Copies that are being made.
     shadows: Vec<Shadow>,
@@ -103,7 +105,7 @@ impl Ledger {
         self.object.is_none()
     }
 
-    /// What it would be if cells of `bytes` were not there.
+    /// The ledger without cells of `bytes`.
     pub(crate) fn before(self, bytes: usize) -> Self {
         Self {
             cell_bytes: self.cell_bytes - bytes,
@@ -119,6 +121,7 @@ impl Heap {
             objects: Slab::default(),
             object_bytes: 0,
             doomed: Vec::new(),
+            doomed_bytes: 0,
             journals: Journals::default(),
             shadows: Vec::new(),
             imaging: None,
@@ -164,6 +167,29 @@ impl Heap {
         let shadows = self.shadows.iter().map(|shadow| &shadow.object);
         let unplaced: usize = self.doomed.iter().chain(shadows).map(Object::bytes).sum();
         self.cells.resident_bytes() + self.journals.bytes() + self.object_bytes + unplaced
+    }
+
+    /// Bytes in use: those of all entries, of copies, and of what is still to be freed.
+    #[inline]
+    pub(crate) fn held_bytes(&self) -> usize {
+        let held = self.live_bytes() + self.doomed_bytes;
+        match self.shadows.is_empty() && self.journals.is_empty() {
+            true => held,
+            false => held + self.copies_own_bytes(),
+        }
+    }
+
+    /// Bytes of copies, with their members' cells.
+    pub(crate) fn copies_bytes(&self) -> usize {
+        let cells = self.shadows.iter().map(|shadow| shadow.cell_bytes);
+        self.copies_own_bytes() + cells.sum::<usize>()
+    }
+
+    /// Bytes of copies, without their members' cells.
+    #[cold]
+    fn copies_own_bytes(&self) -> usize {
+        let shadows = self.shadows.iter().map(|shadow| shadow.object.bytes());
+        self.journals.bytes() + shadows.sum::<usize>()
     }
 
     /// Bytes of all entries.
@@ -394,7 +420,7 @@ impl Heap {
         })
     }
 
-    /// What [`Self::put_back`] is to be told of a collection that has no place yet.
+    /// The ledger that [`Self::put_back`] takes for a collection that has no place yet.
     pub(crate) fn ledger(&self) -> Ledger {
         Ledger {
             cell_bytes: self.cells.live_bytes(),
@@ -450,7 +476,12 @@ impl Heap {
         let Some(last) = self.doomed.last_mut() else {
             return false;
         };
-        if !last.free(max, &mut self.cells) {
+        let before = last.bytes();
+        let more = last.free(max, &mut self.cells);
+        self.doomed_bytes -= before;
+        if more {
+            self.doomed_bytes += last.bytes();
+        } else {
             self.doomed.pop();
         }
         !self.doomed.is_empty()
@@ -545,12 +576,13 @@ impl Heap {
     /// Frees a collection that no key leads to: at once if it is small.
     pub(crate) fn discard(&mut self, mut object: Object) {
         if object.len() > FREE_AT_ONCE || object.free(FREE_AT_ONCE, &mut self.cells) {
+            self.doomed_bytes += object.bytes();
             self.doomed.push(object);
         }
     }
 }
 
-/// What the entry of a large collection holds: its number.
+/// The content of a large collection's entry: its number.
 fn by_number(index: u32) -> CellValue<'static> {
     let bytes: [u8; EXTERNAL_BYTES] = index.to_ne_bytes();
     CellValue::External(ValueForm::Object, bytes)

@@ -10,10 +10,11 @@
 //! positions of a table:  | range | range | range | range | ...      ranges of a dozen entries
 //! saved:                     1       0       1       0              one bit each
 //! ```
-//! What is saved is known per *range*: the positions that share their leading bits. Positions are
-//! hashes, so ranges are of about the same size, and they stay what they are however the table
-//! grows, shrinks or moves its entries. A change in an unsaved range hands over the whole range.
-//! What is inserted later falls into ranges that are saved by then, so it is never in the image.
+//! Whether an entry is saved is known per *range*: the positions that share their leading bits.
+//! Positions are hashes, so ranges are of about the same size, and they stay what they are however
+//! the table grows, shrinks or moves its entries. A change in an unsaved range hands over the whole
+//! range. Entries inserted later fall into ranges that are saved by then, so they are never in the
+//! image.
 //!
 //! Every change of an entry passes through [`KeyspaceMut`], which calls
 //! [`before_change`](KeyspaceMut::before_change) first: one branch where there is no cut. A cut
@@ -74,7 +75,7 @@ enum Shared {
     Stream(Stream),
 }
 
-/// What a stripe needs while an image is taken.
+/// The state of a stripe while an image is taken.
 pub(crate) struct Imaging {
     sink: Box<dyn ImageSink>,
     /// Time and policy of the cut, by which entries tell how they were used.
@@ -84,7 +85,7 @@ pub(crate) struct Imaging {
     found: Vec<EntryRef>,
 }
 
-/// What of a keyspace is in the image.
+/// The progress of an image in one keyspace.
 #[derive(Debug)]
 pub(crate) struct Cut {
     /// Its number at the cut.

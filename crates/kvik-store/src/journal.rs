@@ -1,4 +1,4 @@
-//! What changes in a large collection while copies of it are being made.
+//! Changes of a large collection while copies of it are being made.
 //!
 //! A copy is made in slices, by walking the table in the order of its positions (see
 //! [`crate::shadow`]). A member that changes behind the walk is noted in a [`Journal`], to be taken
@@ -108,6 +108,12 @@ impl Journals {
     /// Drops the journals of copies that nobody has gone on with.
     pub(crate) fn drop_abandoned(&mut self, now: UnixMs) {
         self.0.retain(|journal| !is_abandoned(journal.used, now));
+    }
+
+    /// Whether no copy is being made of anything here.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub(crate) fn bytes(&self) -> usize {

@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use crate::UnixMs;
 use crate::cells::ValueForm;
+use crate::eviction::queue::EvictionQueues;
 use crate::heap::{Content, Heap, HeapEntry, Ledger};
 use crate::image::Cut;
 use crate::layout::{KeyspaceId, Layout};
@@ -32,15 +33,16 @@ use crate::raw::entry_ref::EntryRef;
 use crate::raw::position::{Position, Prefix};
 use crate::raw::table::{Detached, Keys, Table};
 use crate::text::Text;
+use crate::totals::{Noted, Sizes};
 
-/// What a stripe keeps of a keyspace.
+/// A stripe's part of a keyspace.
 #[derive(Debug)]
 pub(crate) struct Keyspace {
     pub(crate) table: Table,
     /// Number of entries that expire.
     volatile: usize,
     entry_bytes: usize,
-    /// What an image still lacks of the entries, while one is taken.
+    /// The entries that an image still lacks, while one is taken.
     pub(crate) cut: Option<Box<Cut>>,
     /// Its namespace, where there are any.
     pub(crate) namespace: Option<Arc<Namespace>>,
@@ -48,6 +50,10 @@ pub(crate) struct Keyspace {
     pub(crate) told: Share,
     /// The deadline under which the stripe has noted a namespace.
     pub(crate) noted_due: UnixMs,
+    /// The order of eviction, where it is by queues.
+    queues: Option<Box<EvictionQueues>>,
+    /// Where its sizes can be read without the lock. Contents that are only kept have no place.
+    noted: Option<Noted>,
 }
 
 impl Default for Keyspace {
@@ -60,6 +66,8 @@ impl Default for Keyspace {
             namespace: None,
             told: Share::default(),
             noted_due: UnixMs::MAX,
+            queues: None,
+            noted: None,
         }
     }
 }
@@ -73,7 +81,7 @@ pub(crate) struct Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// What is `content` in place of an entry's value.
+    /// An entry of the same key and expiry with `content` as its value.
     pub(crate) fn of(entry: HeapEntry<'_>, content: Content<'a>) -> Self {
         Self {
             content,
@@ -90,7 +98,7 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// What a collection and its stripe accounted for when the collection was taken out, or begun.
+/// The bytes of a collection and of its stripe when the collection was taken out, or begun.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Account {
     ledger: Ledger,
@@ -111,7 +119,7 @@ pub(crate) struct KeyspaceMut<'a> {
     pub(crate) layout: &'a Layout,
 }
 
-/// What a table asks about entries.
+/// Answers a table's questions about entries.
 pub(crate) struct HeapKeys<'a> {
     pub(crate) heap: &'a Heap,
     pub(crate) layout: &'a Layout,
@@ -132,7 +140,7 @@ impl Keys for HeapKeys<'_> {
 }
 
 impl Account {
-    /// What the stripe's entries accounted for.
+    /// Bytes of the stripe's entries at that time.
     pub(crate) fn live_bytes(&self) -> usize {
         self.live_bytes
     }
@@ -142,7 +150,7 @@ impl Account {
         self.ledger.is_packed()
     }
 
-    /// What was accounted for before a collection with cells of `bytes` was begun.
+    /// The account before a collection with cells of `bytes` was begun.
     pub(crate) fn before(self, bytes: usize) -> Self {
         Self {
             ledger: self.ledger.before(bytes),
@@ -162,6 +170,42 @@ impl Heap {
 }
 
 impl Keyspace {
+    /// An empty keyspace that notes its sizes there.
+    pub(crate) fn noting(noted: Noted) -> Self {
+        Self {
+            noted: Some(noted),
+            ..Self::default()
+        }
+    }
+
+    /// Keys and bytes.
+    pub(crate) fn sizes(&self) -> Sizes {
+        Sizes {
+            keys: self.len() as u64,
+            volatile: self.volatile as u64,
+            entry_bytes: self.entry_bytes as u64,
+            table_bytes: (self.bytes() - self.entry_bytes) as u64,
+        }
+    }
+
+    /// The queues of eviction, which [`Self::put_queues`] is to get back.
+    pub(crate) fn take_queues(&mut self) -> Option<Box<EvictionQueues>> {
+        self.queues.take()
+    }
+
+    pub(crate) fn put_queues(&mut self, queues: Box<EvictionQueues>) {
+        self.queues = Some(queues);
+        self.note_sizes();
+    }
+
+    /// Notes keys and bytes where they can be read without the lock. Every change of them ends so.
+    #[inline]
+    pub(crate) fn note_sizes(&self) {
+        if let Some(noted) = &self.noted {
+            noted.note(self.sizes());
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
@@ -170,9 +214,10 @@ impl Keyspace {
         self.volatile
     }
 
-    /// Bytes of entries and table.
+    /// Bytes of entries, table and queues.
     pub(crate) fn bytes(&self) -> usize {
-        self.entry_bytes + self.table.bytes()
+        let queues = self.queues.as_ref().map_or(0, |queues| queues.bytes());
+        self.entry_bytes + self.table.bytes() + queues
     }
 
     /// The database that it belongs to, if it has the number `table`.
@@ -189,7 +234,10 @@ impl Keyspace {
     /// Empties the keyspace; its entries are still to be freed.
     pub(crate) fn detach(&mut self) -> Detached {
         (self.volatile, self.entry_bytes) = (0, 0);
-        self.table.detach()
+        self.queues = None;
+        let detached = self.table.detach();
+        self.note_sizes();
+        detached
     }
 
     /// Exchanges the contents of two keyspaces.
@@ -198,6 +246,9 @@ impl Keyspace {
         std::mem::swap(&mut self.volatile, &mut other.volatile);
         std::mem::swap(&mut self.entry_bytes, &mut other.entry_bytes);
         std::mem::swap(&mut self.cut, &mut other.cut);
+        std::mem::swap(&mut self.queues, &mut other.queues);
+        self.note_sizes();
+        other.note_sizes();
     }
 }
 
@@ -297,6 +348,10 @@ impl<'a> KeyspaceMut<'a> {
             layout: self.layout,
         };
         self.keyspace.table.insert(position, entry, &keys);
+        if let Some(queues) = &mut self.keyspace.queues {
+            queues.enter(position);
+        }
+        self.keyspace.note_sizes();
     }
 
     /// Ends a change of an entry, which may have moved: `before` is what the heap accounted for
@@ -306,6 +361,10 @@ impl<'a> KeyspaceMut<'a> {
         self.keyspace.entry_bytes -= before;
         if to != from {
             self.keyspace.table.replace(position, from, to);
+        }
+        // The table stays as large as it was.
+        if let Some(noted) = &self.keyspace.noted {
+            noted.note_entry_bytes(self.keyspace.entry_bytes as u64);
         }
     }
 
@@ -465,6 +524,7 @@ impl<'a> KeyspaceMut<'a> {
     /// Notes that a member of an entry's collection expires at `at`.
     pub(crate) fn lower_deadline(&mut self, position: Position, entry: EntryRef, at: UnixMs) {
         self.keyspace.table.lower_deadline(position, entry, at);
+        self.keyspace.note_sizes();
     }
 
     /// Sets or clears when the key expires.
@@ -479,8 +539,9 @@ impl<'a> KeyspaceMut<'a> {
         self.keyspace.volatile += usize::from(expire_at.is_some());
         let set = |heap: &mut Heap| (heap.set_expiry(entry, expire_at), ());
         let (entry, ()) = self.change(position, entry, set);
-        if let Some(at) = expire_at {
-            self.keyspace.table.lower_deadline(position, entry, at);
+        match expire_at {
+            Some(at) => self.lower_deadline(position, entry, at),
+            None => self.keyspace.note_sizes(),
         }
         entry
     }
@@ -517,6 +578,7 @@ impl<'a> KeyspaceMut<'a> {
             layout: self.layout,
         };
         self.keyspace.table.remove(position, entry, &keys);
+        self.keyspace.note_sizes();
     }
 
     /// Changes an entry, which may move it, and keeps table and account.

@@ -14,12 +14,15 @@
 
 #![deny(unsafe_code)]
 
+mod aftermath;
 mod cells;
 mod clock;
 mod collection;
 mod edit;
 mod effect;
 mod entry;
+mod event;
+mod eviction;
 mod garbage;
 mod glance;
 mod guard;
@@ -27,6 +30,7 @@ mod hash;
 mod heap;
 mod image;
 mod in_place;
+mod interests;
 mod journal;
 mod keyspace;
 mod kind;
@@ -50,16 +54,19 @@ mod state;
 mod stream;
 mod stripe;
 mod text;
+mod totals;
 #[cfg(test)]
 mod trial;
 mod value;
 mod view;
-mod watch;
 mod zset;
 
+pub use aftermath::Aftermath;
 pub use clock::{AccessPolicy, FREQUENCY_START, Usage};
 pub use effect::{EffectSink, NoEffects};
 pub use entry::{Entry, OccupiedEntry, VacantEntry};
+pub use event::{Event, EventClasses, KeyEvent};
+pub use eviction::{EvictionOrder, EvictionRound, EvictionRules};
 pub use garbage::Garbage;
 pub use glance::Glance;
 pub use guard::expiry::ExpiryRound;
@@ -68,6 +75,7 @@ pub use guard::{Guard, Stripes};
 pub use hash::change::HashMut;
 pub use hash::{Field, HashRef};
 pub use image::{ImageSink, SharedValue};
+pub use interests::{ChangedKey, LineChange, ReadyKey, Waiter, Wanted, WatchToken, next_turn};
 pub use kind::{Encoding, Kind, WrongKind};
 pub use layout::{Cursor, Key, KeyHash, KeyspaceId, Layout};
 pub use limits::Limits;
@@ -76,8 +84,8 @@ pub use list::{Elements, ListEnd, ListNode, ListRef, QuicklistRef};
 pub use locked::Expiry;
 pub use members::MembersRef;
 pub use namespace::{
-    DEFAULT_NAMESPACE, Namespace, Namespaces, TooManyNamespaces, canonical, full_name, named_in,
-    rest_of,
+    DEFAULT_NAMESPACE, Namespace, Namespaces, TableId, TooManyNamespaces, canonical, full_name,
+    named_in, rest_of,
 };
 pub use raw::prefetch::Lookup;
 pub use raw::{lacks_memory, prepare_memory, release_memory};
@@ -94,9 +102,9 @@ pub use stream::{
 };
 pub use stripe::{Due, Stripe, StripeView};
 pub use text::{IntText, NewString, StringRef, StringTooLong, TextRef};
+pub use totals::{HeldMemory, Sizes, Totals};
 pub use value::ValueRef;
 pub use view::View;
-pub use watch::WatchToken;
 pub use zset::change::{Scored, ZsetMut};
 pub use zset::{NameBound, NameRange, ScoreRange, ScoreTableRef, ScoredMember, ZsetIter, ZsetRef};
 

@@ -7,8 +7,10 @@
 
 use crate::UnixMs;
 use crate::effect::EffectSink;
+use crate::event::Event;
 use crate::heap::{Content, HeapEntry};
 use crate::keyspace::{KeyspaceMut, Payload};
+use crate::kind::Kind;
 use crate::layout::{KeyspaceId, Layout};
 use crate::limits::Limits;
 use crate::namespace::TableId;
@@ -18,7 +20,7 @@ use crate::state::{GuardState, Mode};
 use crate::stripe::Stripe;
 use crate::text::{IntText, NewString, Text};
 
-/// What a write does to the key's expiry.
+/// The effect of a write on the key's expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
     /// Leave it as it is.
@@ -76,6 +78,7 @@ impl LockedKey<'_> {
             clock,
         };
         self.keyspace().insert(position, key, new);
+        self.note_made(Kind::String);
     }
 
     /// While writes are paused an expired key stays, hidden; what is created in its place replaces
@@ -97,7 +100,7 @@ impl LockedKey<'_> {
         }
         let position = self.position;
         let entry = self.keyspace().set_expiry(position, entry, expire_at);
-        self.publish();
+        self.tell_namespace();
         entry
     }
 
@@ -108,6 +111,7 @@ impl LockedKey<'_> {
             self.emit_set(string, expiry);
         }
         self.mark_changed(1);
+        self.note(Event::SET_STRING);
     }
 
     /// Emits that the key holds a string: `SET` with what becomes of the expiry.
@@ -140,14 +144,40 @@ impl LockedKey<'_> {
             IntText::default().unsigned(offset as u64),
             bytes,
         ]);
+        self.note(Event::SET_RANGE);
     }
 
-    /// Ends a change that is a single effect.
+    /// Ends a change that is a single effect. Its event is for the caller to note.
     pub(crate) fn finish(&mut self, effect: &[&[u8]]) {
         if self.effects.wanted() {
             self.emit(effect);
         }
         self.mark_changed(1);
+    }
+
+    /// Notes an event of the key, by the command's own name for it if there is one.
+    #[inline]
+    pub(crate) fn note(&mut self, event: &'static Event) {
+        if self.state.wanted.any() {
+            let event = self.state.event.unwrap_or(event);
+            self.state.note(self.keyspace, self.key, event);
+        }
+    }
+
+    /// Notes an event of the key by this name, whatever the command is called.
+    #[inline]
+    pub(crate) fn note_as(&mut self, event: &'static Event) {
+        if self.state.wanted.any() {
+            self.state.note(self.keyspace, self.key, event);
+        }
+    }
+
+    /// Notes that the key has been made, with a value of this kind.
+    #[inline]
+    pub(crate) fn note_made(&mut self, kind: Kind) {
+        if self.state.wanted.any() {
+            self.state.note_made(self.keyspace, self.key, kind);
+        }
     }
 
     fn emit(&mut self, effect: &[&[u8]]) {
@@ -158,26 +188,27 @@ impl LockedKey<'_> {
     #[inline]
     pub(crate) fn mark_changed(&mut self, changes: u64) {
         self.count_changes(changes);
-        self.stripe.watches.mark_changed(self.keyspace, self.key);
+        self.stripe.interests.mark_changed(self.keyspace, self.key);
+        if self.state.wanted.any() {
+            self.state.note_changed(self.keyspace, self.key);
+        }
     }
 
     /// Ends a change that watchers are not told of: only counts it.
     #[inline]
     pub(crate) fn count_changes(&mut self, changes: u64) {
         self.state.stats.changes += changes;
-        self.publish();
-        if let Some(garbage) = self.stripe.take_garbage() {
-            self.state.garbage.push(garbage);
-        }
+        self.tell_namespace();
+        self.state.leave(self.stripe.take_garbage());
     }
 }
 
 impl LockedKey<'_> {
     /// Brings the totals of the key's namespace up to date.
     #[inline]
-    fn publish(&mut self) {
+    fn tell_namespace(&mut self) {
         if self.layout.namespaces().is_some() {
-            self.stripe.publish(self.table, self.layout);
+            self.stripe.tell_namespace(self.table, self.layout);
         }
     }
 }

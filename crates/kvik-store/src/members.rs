@@ -15,21 +15,21 @@ use crate::raw::position::{Position, Prefix};
 use crate::raw::table::{Detached, Keys, Table};
 use crate::text::Text;
 
-/// See the module's description.
+/// The members of a large hash, set or sorted set, in a table of their own.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     table: Table,
-    /// What is left of them while they are being freed.
+    /// The table of members while they are being freed.
     detached: Option<Detached>,
     /// Number of members that expire.
     volatile: usize,
     /// A time by which all of them have expired; it may be late, never early.
     latest: UnixMs,
-    /// What they are called while copies of them are being made.
+    /// Their id while copies of them are being made.
     source: Option<Source>,
 }
 
-/// What a table asks about members.
+/// Answers a table's questions about members.
 struct MemberKeys<'a>(Memory<'a>);
 
 /// Members to read.
@@ -126,7 +126,7 @@ impl Members {
         memory.cells.free::<MEMBER>(member);
     }
 
-    /// What they are called while copies of them are being made.
+    /// Their id while copies of them are being made.
     pub(crate) fn source(&self) -> Option<Source> {
         self.source
     }

@@ -31,7 +31,7 @@ const SEPARATOR: u8 = b'/';
 /// The number of a keyspace in each stripe. The first are those of the databases; those of
 /// namespaces follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct TableId(pub(crate) u32);
+pub struct TableId(pub(crate) u32);
 
 impl TableId {
     /// A namespace that has no table in the stripe.
@@ -134,7 +134,8 @@ impl Namespace {
         Arc::clone(&self.name)
     }
 
-    pub(crate) fn table(&self) -> TableId {
+    /// The number of its tables.
+    pub fn table(&self) -> TableId {
         self.table
     }
 }

@@ -6,22 +6,24 @@
 use crate::UnixMs;
 use crate::clock::Usage;
 use crate::entry::Entry;
+use crate::event::Event;
 use crate::heap::Content;
 use crate::keyspace::Payload;
+use crate::kind::Kind;
 use crate::locked::LockedKey;
 use crate::packed::{Element, Listpack};
 use crate::raw::entry_ref::EntryRef;
 use crate::text::Text;
 use crate::text::{IntText, NewString, canonical_int};
 
-/// What a restored value comes with.
+/// The expiry, use and payload that come with a restored value.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
     /// When the key expires, if it does.
     pub expire_at: Option<UnixMs>,
     /// How the key was used.
     pub usage: Usage,
-    /// What RESTORE was given, to be told as the effect.
+    /// The payload that RESTORE was given, which is its effect.
     pub payload: &'a [u8],
 }
 
@@ -35,10 +37,12 @@ impl Entry<'_> {
             }
             Self::Vacant(vacant) => (vacant.into_locked(), None),
         };
+        let replaced = old.map(|old| locked.entry(old).kind());
         locked.clear(old);
         locked.put(Content::Text(Text::from(string)), terms);
         locked.mark_changed(1);
         locked.emit_restore(terms);
+        locked.note_restored(replaced, Kind::String);
     }
 }
 
@@ -66,6 +70,20 @@ impl LockedKey<'_> {
         };
         let (position, key) = (self.position, self.key);
         self.keyspace().insert(position, key, new);
+    }
+
+    /// Notes that a value of one kind was restored, where one of another kind may have been.
+    #[inline]
+    pub(crate) fn note_restored(&mut self, old: Option<Kind>, new: Kind) {
+        if !self.state.wanted.any() {
+            return;
+        }
+        let (keyspace, key) = (self.keyspace, self.key);
+        self.state.note(keyspace, key, Event::NEW);
+        self.state.note(keyspace, key, Event::RESTORE);
+        if let Some(old) = old {
+            self.state.note_replaced(keyspace, key, old, new);
+        }
     }
 
     /// States a restored value as the effect that it is.

@@ -7,7 +7,8 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// See the module's description. The clone of a `T` must have allocated as much as the original.
+/// A value with one owner, or one that several share until somebody changes it. The clone of a `T`
+/// must have allocated as much as the original.
 #[derive(Debug)]
 pub(crate) enum Shareable<T> {
     Own(T),

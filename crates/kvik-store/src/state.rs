@@ -1,14 +1,17 @@
-//! What a unit of work on the store knows, and what it has seen and done.
+//! The state of a unit of work on the store: its rules, and what it has seen and done.
 //!
 //! Whether a key is due, hidden or to be deleted is judged here, and nowhere else.
 
 use crate::UnixMs;
+use crate::aftermath::Aftermath;
 use crate::clock::AccessPolicy;
+use crate::event::{Event, EventClasses, KeyEvent, VerbEvent};
 use crate::garbage::Garbage;
 use crate::heap::HeapEntry;
-use crate::layout::Layout;
+use crate::kind::Kind;
+use crate::layout::{KeyspaceId, Layout};
 
-/// What becomes of keys whose time has come.
+/// The treatment of keys whose time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// They are deleted when met, and that is an effect.
@@ -20,7 +23,7 @@ pub enum Mode {
     Follower,
 }
 
-/// What a guard saw and did.
+/// Counts of the reads and changes made through a guard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GuardStats {
     /// Changes made, as Redis counts them for `rdb_changes_since_last_save`.
@@ -35,7 +38,7 @@ pub struct GuardStats {
     pub untouched: bool,
 }
 
-/// What of a key is due.
+/// The part of a key that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overdue {
     Nothing,
@@ -57,7 +60,11 @@ pub(crate) struct GuardState {
     pub(crate) reads: bool,
     pub(crate) random: u64,
     pub(crate) stats: GuardStats,
-    pub(crate) garbage: Vec<Garbage>,
+    /// What somebody wants to hear of.
+    pub(crate) wanted: EventClasses,
+    /// How the command at work calls its changes, if it has a name of its own for them.
+    pub(crate) event: Option<&'static Event>,
+    aftermath: Option<Box<Aftermath>>,
 }
 
 impl GuardState {
@@ -72,12 +79,145 @@ impl GuardState {
             reads: false,
             random: now,
             stats: GuardStats::default(),
-            garbage: Vec::new(),
+            wanted: EventClasses::NONE,
+            event: None,
+            aftermath: None,
         }
     }
 
-    /// What to note of an entry that is used and whose access clock says `old`. Most uses change
-    /// nothing.
+    /// What is left to be done when the stripes have been let go, if there is anything.
+    #[inline]
+    pub(crate) fn take_aftermath(&mut self) -> Option<Box<Aftermath>> {
+        self.aftermath.take()
+    }
+
+    fn aftermath(&mut self) -> &mut Aftermath {
+        self.aftermath.get_or_insert_default()
+    }
+
+    /// Leaves memory to be freed.
+    #[inline]
+    pub(crate) fn leave(&mut self, garbage: Option<Garbage>) {
+        if let Some(garbage) = garbage {
+            self.leave_some(garbage);
+        }
+    }
+
+    #[cold]
+    fn leave_some(&mut self, garbage: Garbage) {
+        self.aftermath().garbage.push(garbage);
+    }
+
+    /// Notes an event of a key if somebody wants to hear of it.
+    #[inline]
+    pub(crate) fn note(&mut self, keyspace: KeyspaceId, key: &[u8], event: &'static Event) {
+        if self.wanted.meets(event.class) {
+            self.note_wanted(keyspace, key, event, Vec::new());
+        }
+    }
+
+    #[cold]
+    fn note_wanted(
+        &mut self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        event: &'static Event,
+        subkeys: Vec<Box<[u8]>>,
+    ) {
+        self.aftermath().events.push(KeyEvent {
+            keyspace,
+            key: key.into(),
+            event,
+            subkeys,
+        });
+    }
+
+    /// Notes that a key has changed, where somebody wants to hear of every key that does.
+    #[inline]
+    pub(crate) fn note_changed(&mut self, keyspace: KeyspaceId, key: &[u8]) {
+        if self.wanted.meets(EventClasses::CHANGES) {
+            self.aftermath().changed.push((keyspace, key.into()));
+        }
+    }
+
+    /// Notes a key that was not there, or whose value was replaced as a whole.
+    #[cold]
+    pub(crate) fn note_made(&mut self, keyspace: KeyspaceId, key: &[u8], kind: Kind) {
+        match self.aftermath().replaced.take() {
+            Some(old) => self.note_replaced(keyspace, key, old, kind),
+            None => self.note(keyspace, key, Event::NEW),
+        }
+    }
+
+    /// Notes that a key's value was replaced as a whole.
+    #[cold]
+    pub(crate) fn note_replaced(&mut self, keyspace: KeyspaceId, key: &[u8], old: Kind, new: Kind) {
+        self.note(keyspace, key, Event::OVERWRITTEN);
+        if old != new {
+            self.note(keyspace, key, Event::TYPE_CHANGED);
+        }
+    }
+
+    /// Notes that a value of this kind was removed to make room for the one that is made next.
+    #[cold]
+    pub(crate) fn note_removed(&mut self, kind: Kind) {
+        self.aftermath().replaced = Some(kind);
+    }
+
+    /// Notes one change in an edit of a collection: the words of its effect.
+    #[cold]
+    pub(crate) fn note_verb(&mut self, kind: Kind, verb: &[u8], words: &[&[u8]]) {
+        let event = match Event::of_verb(verb, kind) {
+            None => return,
+            Some(VerbEvent::Main(event)) => self.event.unwrap_or(event),
+            Some(VerbEvent::Side(event)) => event,
+        };
+        let names: &[&[u8]] = match verb {
+            _ if !self.wanted.meets(EventClasses::SUBKEYS) => &[],
+            b"HSET" | b"HDEL" => &words[..1],
+            // Behind the time, the word FIELDS and their number.
+            b"HPEXPIREAT" => &words[3..],
+            b"HPERSIST" => &words[2..],
+            _ => &[],
+        };
+        let pending = &mut self.aftermath().pending;
+        let at = match pending.iter().position(|(known, _)| *known == event) {
+            Some(at) => at,
+            None => {
+                pending.push((event, Vec::new()));
+                pending.len() - 1
+            }
+        };
+        let subkeys = &mut pending[at].1;
+        subkeys.extend(names.iter().map(|name| Box::from(*name)));
+    }
+
+    /// Notes a member that has expired, as [`note_verb`](Self::note_verb) does changes.
+    #[cold]
+    pub(crate) fn note_expired_member(&mut self, kind: Kind, name: &[u8]) {
+        let event = Event::of_expired_members(kind);
+        let wants_names = self.wanted.meets(EventClasses::SUBKEYS) && kind == Kind::Hash;
+        let pending = &mut self.aftermath().pending;
+        if pending.is_empty() {
+            pending.push((event, Vec::new()));
+        }
+        if wants_names {
+            pending[0].1.push(name.into());
+        }
+    }
+
+    /// Notes the events of an edit that has ended.
+    #[cold]
+    pub(crate) fn note_edit(&mut self, keyspace: KeyspaceId, key: &[u8]) {
+        for (event, subkeys) in std::mem::take(&mut self.aftermath().pending) {
+            if self.wanted.meets(event.class) {
+                self.note_wanted(keyspace, key, event, subkeys);
+            }
+        }
+    }
+
+    /// The clock to note for an entry that is used and whose access clock says `old`. Most uses
+    /// change nothing.
     #[inline]
     pub(crate) fn touch(&mut self, old: u32) -> Option<u32> {
         if !self.touch {

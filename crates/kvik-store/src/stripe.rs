@@ -1,4 +1,4 @@
-//! A stripe: its part of every keyspace, their entries, and who watches keys in it.
+//! A stripe: its part of every keyspace, their entries, and who is interested in keys of it.
 
 mod compaction;
 mod imaging;
@@ -10,14 +10,17 @@ use std::sync::Arc;
 use self::compaction::Compacting;
 use self::namespaces::StripeNamespaces;
 use crate::UnixMs;
+use crate::eviction::EvictionPool;
 use crate::garbage::Garbage;
 use crate::heap::Heap;
+use crate::interests::{ChangedKey, Interests, ReadyKey};
 use crate::keyspace::{Keyspace, KeyspaceMut, KeyspaceRef};
-use crate::layout::Layout;
+use crate::layout::{KeyspaceId, Layout};
 use crate::namespace::TableId;
+use crate::raw::position::Prefix;
 use crate::raw::prefetch::SharedTables;
 use crate::raw::table::Detached;
-use crate::watch::Watches;
+use crate::totals::{StripeTotals, Totals};
 
 pub use self::prefetch::StripeView;
 
@@ -35,8 +38,10 @@ pub struct Stripe {
     #[expect(clippy::vec_box, reason = "walked together with the boxed keyspaces")]
     kept: Vec<Box<Keyspace>>,
     compacting: Option<Compacting>,
-    pub(crate) watches: Watches,
+    pub(crate) interests: Interests,
     next_due: Due,
+    pub(crate) eviction: EvictionPool,
+    totals: Arc<StripeTotals>,
 }
 
 /// When a stripe's first key expires, at the earliest.
@@ -79,7 +84,54 @@ impl Stripe {
         self.heap.resident_bytes() + tables.sum::<usize>()
     }
 
-    /// What can be read of the stripe without its lock, to fetch keys into the cache.
+    /// Bytes in use: those of all keys and tables, of copies, and of what is still to be freed.
+    #[inline]
+    pub fn held_bytes(&self) -> u64 {
+        self.heap.held_bytes() as u64 + self.totals.table_bytes()
+    }
+
+    /// Publishes [`Self::held_bytes`] in the [`Totals`] and returns by how much they have grown
+    /// since the last call. To be called before the stripe is given back.
+    #[inline]
+    pub fn publish(&mut self) -> i64 {
+        let held = self.held_bytes();
+        let before = self
+            .totals
+            .set_held(held, self.heap.cells.free_bytes() as u64);
+        held.wrapping_sub(before) as i64
+    }
+
+    /// The stripe's totals, which can be read without its lock.
+    pub fn totals(&self) -> Totals {
+        Totals::of(&self.totals)
+    }
+
+    /// How long some keys of a keyspace, about `most`, have to live: the sum in milliseconds and
+    /// their number. Keys in hash order are as good as random ones.
+    pub fn sample_ttl(
+        &self,
+        layout: &Layout,
+        id: KeyspaceId,
+        now: UnixMs,
+        most: usize,
+    ) -> (u64, u64) {
+        let (mut sum, mut count, mut left) = (0u64, 0, most);
+        let keyspace = self.keyspace(id.into());
+        let keyspace = keyspace.filter(|there| there.keyspace.volatile_len() > 0);
+        if let Some(keyspace) = keyspace {
+            keyspace.walk(layout, Prefix(0), |entry| {
+                if let Some(at) = entry.expire_at() {
+                    sum = sum.saturating_add(at.saturating_sub(now));
+                    count += 1;
+                }
+                left = left.saturating_sub(1);
+                left > 0
+            });
+        }
+        (sum, count)
+    }
+
+    /// The part of the stripe that can be read without its lock, to fetch keys into the cache.
     pub fn view(&self) -> StripeView {
         StripeView::new(&self.shared)
     }
@@ -107,6 +159,7 @@ impl Stripe {
     /// with which nobody has gone on for a second. To be called about as often.
     pub fn drop_copies(&mut self, now: UnixMs) {
         self.heap.discard_abandoned(now);
+        self.totals.set_copies(self.heap.copies_bytes() as u64);
     }
 
     /// Large buffers whose keys are gone, to be dropped when the stripe is not locked, and the word
@@ -117,6 +170,45 @@ impl Stripe {
             return None;
         }
         Some(Garbage::new(std::mem::take(&mut self.heap.cells.dropped)))
+    }
+
+    /// Whether a key with waiters is ready, or a change is to be reported. Whoever lets the stripe
+    /// go asks.
+    #[inline]
+    pub fn has_news(&self) -> bool {
+        self.interests.has_news()
+    }
+
+    /// The turn at which the first of the ready keys got ready.
+    pub fn ready_since(&self) -> Option<u64> {
+        self.interests.ready_since()
+    }
+
+    /// Takes the first ready key.
+    pub fn take_ready(&mut self) -> Option<ReadyKey> {
+        self.interests.take_ready()
+    }
+
+    /// Takes the keys whose changes are reported, in the order of the changes.
+    pub fn take_changed(&mut self) -> Vec<ChangedKey> {
+        self.interests.take_changed()
+    }
+
+    /// Reports every change of any key from here on, or only those of
+    /// [tracked](crate::Guard::track) ones.
+    pub fn report_changes(&mut self, all: bool) {
+        self.interests.report_all(all);
+    }
+
+    /// Whether a waiter needs other stripes to be served.
+    #[inline]
+    pub fn is_reaching(&self) -> bool {
+        self.interests.is_reaching()
+    }
+
+    /// Adds the stripes that waiters of a key, in whichever keyspace, need beside this one.
+    pub fn add_reaches(&self, key: &[u8], stripes: &mut Vec<u16>) {
+        self.interests.add_reaches(key, stripes);
     }
 
     #[inline]
@@ -174,7 +266,7 @@ impl Stripe {
                 let detached = keyspace.detach();
                 self.detached.push(detached);
             }
-            self.publish(table, layout);
+            self.tell_namespace(table, layout);
         }
     }
 
@@ -187,8 +279,8 @@ impl Stripe {
         {
             left.swap(right);
         }
-        self.publish(a, layout);
-        self.publish(b, layout);
+        self.tell_namespace(a, layout);
+        self.tell_namespace(b, layout);
     }
 
     /// Notes that some key now expires at `at`.
@@ -220,7 +312,8 @@ impl Stripe {
 
     #[cold]
     fn add_database(&mut self, table: TableId, layout: &Layout) {
-        let mut keyspace = Box::<Keyspace>::default();
+        let noted = self.totals.of_keyspace(table, None);
+        let mut keyspace = Box::new(Keyspace::noting(noted));
         if let Some(all) = layout.namespaces() {
             debug_assert!(
                 table.0 < all.first_table(),
@@ -256,8 +349,10 @@ impl Default for Stripe {
             detached: Vec::new(),
             kept: Vec::new(),
             compacting: None,
-            watches: Watches::default(),
+            interests: Interests::default(),
             next_due: Due::NEVER,
+            eviction: EvictionPool::default(),
+            totals: Arc::default(),
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     EffectSink, Encoding, Guard, KeyspaceId, Layout, Limits, Mode, Stripe, Stripes, UnixMs,
 };
 
-/// See the module's description.
+/// A small store for tests: some stripes, and the effects of what was done.
 pub(crate) struct Store {
     pub(crate) layout: Layout,
     pub(crate) stripes: All,
@@ -131,8 +131,8 @@ impl Store {
         bytes
     }
 
-    /// What can be seen of a key but its members. Of bytes that are not all in its entry, how many
-    /// there are can depend on how the value came about.
+    /// All that can be seen of a key but its members. Of bytes that are not all in its entry, how
+    /// many there are can depend on how the value came about.
     pub(crate) fn outline(&mut self, key: &[u8]) -> Option<(Encoding, usize, Option<UnixMs>)> {
         self.run(|guard| {
             let view = guard.peek(key)?;

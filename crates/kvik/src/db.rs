@@ -53,7 +53,7 @@ impl Drop for Open {
 
 impl Db {
     /// Opens the store whose files lie in a directory, and creates the directory if there is none.
-    /// What an earlier process has acknowledged is there again, as far as the [fsync
+    /// Data that an earlier process has acknowledged is there again, as far as the [fsync
     /// policy](Options::fsync) promises.
     ///
     /// ```

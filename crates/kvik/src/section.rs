@@ -23,8 +23,9 @@ mod in_turn;
 use std::cell::RefCell;
 use std::mem;
 
+use kvik_command::pubsub::{Publication, Rings};
 use kvik_log::{Lsn, Unit};
-use kvik_store::{Garbage, Guard, KeyspaceId, Mode, Stripes};
+use kvik_store::{Aftermath, ChangedKey, EventClasses, Guard, KeyspaceId, Mode, ReadyKey, Stripes};
 
 pub(crate) use in_turn::InTurn;
 
@@ -50,12 +51,41 @@ pub(crate) trait Locks: Stripes {
     fn passed(&self) -> Lsn {
         Lsn::ZERO
     }
+
+    /// Whether a key with waiters is ready, or a change is to be reported.
+    fn has_news(&self) -> bool {
+        false
+    }
+
+    /// Takes the key that got ready first.
+    fn take_ready(&mut self) -> Option<ReadyKey> {
+        None
+    }
+
+    /// Takes the keys whose changes are reported. Those of several stripes are in order by their
+    /// turns only.
+    fn take_changed(&mut self) -> Vec<ChangedKey> {
+        Vec::new()
+    }
 }
 
 impl Locks for Held<'_> {
     #[inline]
     fn next_due(&self) -> u64 {
         Held::next_due(self)
+    }
+
+    #[inline]
+    fn has_news(&self) -> bool {
+        Held::has_news(self)
+    }
+
+    fn take_ready(&mut self) -> Option<ReadyKey> {
+        self.stripe_mut().take_ready()
+    }
+
+    fn take_changed(&mut self) -> Vec<ChangedKey> {
+        self.stripe_mut().take_changed()
     }
 }
 
@@ -64,6 +94,18 @@ impl Locks for HeldMany<'_> {
 
     fn next_due(&self) -> u64 {
         HeldMany::next_due(self)
+    }
+
+    fn has_news(&self) -> bool {
+        HeldMany::has_news(self)
+    }
+
+    fn take_ready(&mut self) -> Option<ReadyKey> {
+        HeldMany::take_ready(self)
+    }
+
+    fn take_changed(&mut self) -> Vec<ChangedKey> {
+        HeldMany::take_changed(self)
     }
 }
 
@@ -104,6 +146,8 @@ pub(crate) struct Section<'a> {
     pub(crate) mode: Mode,
     /// Nothing may be changed.
     reads: bool,
+    /// The events that somebody wants to hear of.
+    wanted: EventClasses,
     /// Nearly always nothing, and then one word.
     departures: Option<Box<Departures>>,
 }
@@ -111,8 +155,15 @@ pub(crate) struct Section<'a> {
 /// Effects on others that leave when the stripes have been let go.
 #[derive(Default)]
 struct Departures {
-    /// To be freed.
-    garbage: Vec<Garbage>,
+    /// Memory to free, and events to tell.
+    aftermath: Aftermath,
+    /// To be published while the stripes are still held, so that messages about a key keep the
+    /// order of its changes.
+    publications: Vec<Publication>,
+    /// The threads to be woken for them.
+    rings: Rings,
+    /// Changes that are reported, in their order.
+    changed: Vec<ChangedKey>,
 }
 
 /// How the keys that a guard finds are marked as used.
@@ -169,10 +220,11 @@ impl<'a> Section<'a> {
             now_us: terms.now_us,
             mode: rules.mode,
             reads: L::SHARED,
+            wanted: rules.wanted,
             departures: None,
         };
         let result = work(&mut section, &mut held);
-        let (lsn, departures) = section.finish(&held, reach);
+        let (lsn, departures) = section.finish(&mut held, reach);
         // What is left to do for a section that is dropped is for one in which a panic unwinds.
         mem::forget(section);
         (result, lsn, departures)
@@ -198,12 +250,13 @@ impl<'a> Section<'a> {
             now_us: terms.now_us,
             mode: rules.mode,
             reads: false,
+            wanted: rules.wanted,
             departures: None,
         };
         let result = work(&mut section, &mut held);
         // The last stripe is let go like those before it.
         held.let_go();
-        let (lsn, departures) = section.finish(&held, Reach::Nothing);
+        let (lsn, departures) = section.finish(&mut held, Reach::Nothing);
         mem::forget(section);
         drop(held);
         *terms.unit = unit.into_inner();
@@ -215,13 +268,41 @@ impl<'a> Section<'a> {
 
     /// Ends the section, while its stripes are still held.
     #[inline]
-    fn finish<L: Locks>(&mut self, held: &L, reach: Reach<'_>) -> (Lsn, Option<Box<Departures>>) {
-        // Waiters that this section can serve are served here, inside their pushers' section.
+    fn finish<L: Locks>(
+        &mut self,
+        held: &mut L,
+        reach: Reach<'_>,
+    ) -> (Lsn, Option<Box<Departures>>) {
+        if !L::SHARED && held.has_news() {
+            self.hear(held);
+        }
         let lsn = match self.effects.is_wanted() {
             true => self.hand_over(reach).max(held.passed()),
             false => Lsn::ZERO,
         };
-        (lsn, self.departures.take())
+        let mut departures = self.departures.take();
+        if let Some(departures) = &mut departures {
+            departures.publish(self.shared, lsn);
+        }
+        (lsn, departures)
+    }
+
+    /// Publishes a message when the section ends. Nobody gets it before the effects so far may be
+    /// told.
+    pub(crate) fn publish(&mut self, publication: Publication) {
+        let departures = self.departures.get_or_insert_default();
+        departures.publications.push(publication);
+    }
+
+    /// Looks at what those who are interested in keys are to be told, inside the section that has
+    /// changed them.
+    #[cold]
+    fn hear<L: Locks>(&mut self, held: &mut L) {
+        // Waiters that this section can serve are served here.
+        while held.take_ready().is_some() {}
+        let mut changed = held.take_changed();
+        changed.sort_unstable_by_key(|key| key.turn);
+        self.departures.get_or_insert_default().changed = changed;
     }
 
     /// The time in milliseconds since the epoch.
@@ -241,8 +322,8 @@ impl<'a> Section<'a> {
     ) -> R {
         let mut guard = self.guard(stripes, keyspace, touching);
         let result = work(&mut guard);
-        let garbage = guard.take_garbage();
-        self.leave(garbage);
+        let aftermath = guard.take_aftermath();
+        self.leave(aftermath);
         result
     }
 
@@ -266,20 +347,27 @@ impl<'a> Section<'a> {
             .mode(self.mode)
             .access(policy, touching.touch, touching.random)
             .limits(&settings.limits)
+            .noting(self.wanted)
     }
 
-    /// Keeps what is to be freed until the stripes are let go.
+    /// Whether somebody wants to hear of events.
     #[inline]
-    pub(crate) fn leave(&mut self, garbage: Option<Vec<Garbage>>) {
-        if let Some(garbage) = garbage {
-            self.leave_some(garbage);
+    pub(crate) fn is_heard(&self) -> bool {
+        self.wanted.any()
+    }
+
+    /// Keeps what a guard leaves to be done until the section ends.
+    #[inline]
+    pub(crate) fn leave(&mut self, aftermath: Option<Box<Aftermath>>) {
+        if let Some(aftermath) = aftermath {
+            self.leave_some(*aftermath);
         }
     }
 
     #[inline(never)]
-    fn leave_some(&mut self, garbage: Vec<Garbage>) {
+    fn leave_some(&mut self, aftermath: Aftermath) {
         let departures = self.departures.get_or_insert_default();
-        departures.garbage.extend(garbage);
+        departures.aftermath.append(aftermath);
     }
 
     /// Hands the effects to the log, and says how far it must be on disk for what was seen and
@@ -299,9 +387,30 @@ impl<'a> Section<'a> {
 }
 
 impl Departures {
+    /// Gives the messages to their listeners, while the stripes are held.
     #[inline(never)]
-    fn deliver(self, shared: &Shared) {
-        shared.stripes.alarm.discard(self.garbage);
+    fn publish(&mut self, shared: &Shared, lsn: Lsn) {
+        let is_synchronous = || shared.log().is_some_and(|log| log.is_synchronous());
+        let lsn = match lsn {
+            Lsn::ZERO => 0,
+            lsn if !self.publications.is_empty() && is_synchronous() => lsn.get(),
+            _ => 0,
+        };
+        for publication in self.publications.drain(..) {
+            let pubsub = &shared.engine.pubsub;
+            pubsub.publish_later(&publication, lsn, &mut self.rings);
+        }
+    }
+
+    /// Wakes who listens, and lets go of what is to be freed.
+    #[inline(never)]
+    fn deliver(mut self, shared: &Shared) {
+        self.rings.ring();
+        let garbage = self.aftermath.garbage;
+        if !garbage.is_empty() {
+            shared.stripes.alarm.discard(garbage);
+        }
+        drop(self.changed);
     }
 }
 

@@ -13,7 +13,7 @@ use kvik_command::client::Origin;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Engine, Error, Session, table};
 use kvik_log::{Lsn, Unit};
-use kvik_store::Mode;
+use kvik_store::{EventClasses, Mode};
 
 use crate::clock::Clock;
 use crate::effects::EffectLog;
@@ -49,6 +49,8 @@ pub(crate) struct Rules {
     pub(crate) mode: Mode,
     /// Whether anybody wants the effects.
     pub(crate) is_logged: bool,
+    /// The events that somebody wants to hear of.
+    pub(crate) wanted: EventClasses,
 }
 
 impl Shared {
@@ -65,8 +67,10 @@ impl Shared {
         if let Some(host) = options.host {
             engine = engine.hosted_by(host);
         }
+        let stripes = SharedStripes::new(layout);
+        engine.totals = stripes.totals();
         let shared = Self {
-            stripes: SharedStripes::new(layout),
+            stripes,
             upkeep_stats: engine.stats.thread(table().commands().len()),
             engine,
             recent_ms: AtomicU64::new(options.clock.now_us() / 1000),
@@ -183,6 +187,7 @@ impl Shared {
                 true => self.special_mode(actor, now_us / 1000),
             },
             is_logged: state & LOGGED != 0,
+            wanted: self.engine.settings.wanted_events(),
         }
     }
 

@@ -10,7 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
-use kvik_store::{Due, KeyHash, KeyspaceId, Layout, Stripe, StripeView, Stripes};
+use kvik_store::{
+    ChangedKey, Due, KeyHash, KeyspaceId, Layout, ReadyKey, Stripe, StripeView, Stripes, Totals,
+};
 
 use crate::sync::AtomicU64;
 use crate::sync::biased::{Biased, Readers, Reading, Writing};
@@ -84,6 +86,12 @@ impl SharedStripes {
             layout,
             alarm: Alarm::default(),
         }
+    }
+
+    /// The sizes of all stripes, to be read without their locks.
+    pub(crate) fn totals(&self) -> Totals {
+        let of = |cell: &CachePadded<Cell>| cell.stripe.write(&self.readers).totals();
+        Totals::joined(self.cells.iter().map(of))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -185,7 +193,7 @@ impl SharedStripes {
         Ok(Held {
             index,
             stripe,
-            due: &cell.due,
+            cell,
             alarm: &self.alarm,
         })
     }
@@ -283,7 +291,7 @@ impl SharedStripes {
 pub(crate) struct Held<'a> {
     index: usize,
     stripe: Writing<'a, Stripe>,
-    due: &'a AtomicU64,
+    cell: &'a Cell,
     alarm: &'a Alarm,
 }
 
@@ -306,26 +314,28 @@ impl Held<'_> {
         self.stripe.next_due().0
     }
 
+    /// Whether a key with waiters is ready, or a change is to be reported.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.stripe.has_news()
+    }
+
     /// The stripe, for who needs no guard.
     #[inline]
     pub(crate) fn stripe_mut(&mut self) -> &mut Stripe {
         &mut self.stripe
-    }
-
-    /// Bytes that the stripe's keys and tables occupy.
-    pub(crate) fn bytes(&self) -> usize {
-        self.stripe.bytes()
     }
 }
 
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
+        self.stripe.publish();
         let due = self.stripe.next_due().0;
-        if due != self.due.load(Ordering::Relaxed) {
+        if due != self.cell.due.load(Ordering::Relaxed) {
             // Sequentially consistent, as is reading the alarm after it: either the upkeep thread
             // sees this deadline when it plans its sleep, or the alarm sees that plan and rings.
-            self.due.store(due, Ordering::SeqCst);
+            self.cell.due.store(due, Ordering::SeqCst);
             self.alarm.due_at(due);
         }
     }
@@ -347,6 +357,10 @@ impl Stripes for Held<'_> {
     fn held(&self, index: usize) -> &Stripe {
         assert!(index == self.index, "the command declared another key");
         &self.stripe
+    }
+
+    fn is_held(&self, index: usize) -> bool {
+        index == self.index
     }
 }
 
@@ -389,6 +403,10 @@ impl Stripes for SharedRead<'_> {
         assert!(index == self.index, "the command declared another key");
         &self.stripe
     }
+
+    fn is_held(&self, index: usize) -> bool {
+        index == self.index
+    }
 }
 
 /// Several locked stripes, in ascending order.
@@ -403,6 +421,26 @@ impl HeldMany<'_> {
     pub(crate) fn next_due(&self) -> u64 {
         let dues = self.held.iter().map(Held::next_due);
         dues.min().unwrap_or(u64::MAX)
+    }
+
+    /// Whether a key with waiters is ready, or a change is to be reported.
+    pub(crate) fn has_news(&self) -> bool {
+        self.held.iter().any(Held::has_news)
+    }
+
+    /// Takes the key that got ready first.
+    pub(crate) fn take_ready(&mut self) -> Option<ReadyKey> {
+        let since = |held: &Held<'_>| held.stripe.ready_since().unwrap_or(u64::MAX);
+        let first = self.held.iter_mut().min_by_key(|held| since(held))?;
+        first.stripe.take_ready()
+    }
+
+    /// Takes the keys whose changes are reported, stripe by stripe.
+    pub(crate) fn take_changed(&mut self) -> Vec<ChangedKey> {
+        let with_news = self.held.iter_mut().filter(|held| held.has_news());
+        with_news
+            .flat_map(|held| held.stripe.take_changed())
+            .collect()
     }
 
     fn find(&self, index: usize) -> usize {
@@ -427,6 +465,11 @@ impl Stripes for HeldMany<'_> {
     fn held(&self, index: usize) -> &Stripe {
         &self.held[self.find(index)].stripe
     }
+
+    fn is_held(&self, index: usize) -> bool {
+        let at = self.held.binary_search_by_key(&index, |held| held.index);
+        at.is_ok()
+    }
 }
 
 /// No stripe: the command declared that it touches no key.
@@ -439,5 +482,9 @@ impl Stripes for NoStripes {
 
     fn held(&self, _index: usize) -> &Stripe {
         unreachable!("the command declared that it touches no key")
+    }
+
+    fn is_held(&self, _index: usize) -> bool {
+        false
     }
 }

@@ -70,8 +70,8 @@ impl Db {
             let guard = section.guard(held, DATABASE, touching);
             let mut transaction = Transaction { guard };
             let result = run(&mut transaction);
-            let garbage = transaction.guard.take_garbage();
-            section.leave(garbage);
+            let aftermath = transaction.guard.take_aftermath();
+            section.leave(aftermath);
             result
         });
         // The result reveals what the keys held, be it an error.

@@ -364,8 +364,8 @@ impl Db {
         let (result, lsn) = Section::run(terms, held, reach, |section, held| {
             let mut guard = section.guard(held, home.keyspace, touching);
             let result = work(&mut guard, Key::hashed(key, home.hash));
-            let garbage = guard.take_garbage();
-            section.leave(garbage);
+            let aftermath = guard.take_aftermath();
+            section.leave(aftermath);
             result
         });
         UNIT.set(unit);

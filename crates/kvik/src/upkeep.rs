@@ -21,7 +21,7 @@ use kvik_store::{ExpiryRound, Garbage, KeyspaceId, Mode, Stripes, prepare_memory
 use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
-use crate::stripes::{Busy, Patience, SharedStripes};
+use crate::stripes::{Patience, SharedStripes};
 use crate::sync::{AtomicU64, Condvar, Mutex};
 
 /// Keys deleted while a stripe is held once.
@@ -35,6 +35,9 @@ const RELEASE_SLICE_BYTES: usize = 1 << 20;
 /// up.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST_MS: u64 = 1000;
+/// Keys of a stripe and a database that are looked at once a second to estimate the average time
+/// to live.
+const TTL_SAMPLE: usize = 8;
 /// How late keys are when others help to delete them.
 const OVERDUE_MS: u64 = 3;
 /// How often to look whether expiry is wanted again while it is not.
@@ -196,20 +199,28 @@ impl Shared {
         self.engine
             .rates
             .sample(now_ms, self.engine.stats.totals_ever());
-        let stripes = (0..self.stripes.len()).map(|index| {
-            let mut held = self.stripes.lock(index, Patience::Wait)?;
-            held.stripe(index).drop_copies(now_ms);
-            Ok::<_, Busy>(held.bytes())
-        });
-        let data: usize = stripes.flatten().sum();
-        let clients: usize = self
-            .engine
-            .clients
-            .all()
-            .iter()
-            .map(|client| client.memory_bytes())
-            .sum();
-        self.engine.rates.note_memory((data + clients) as u64);
+        let databases = self.engine.settings.databases.load(Ordering::Relaxed);
+        let volatile = (0..databases as u32)
+            .filter(|&db| self.engine.totals.keyspace(KeyspaceId(db)).volatile > 0);
+        let mut ttls: Vec<_> = volatile.map(|db| (db, (0, 0))).collect();
+        for index in 0..self.stripes.len() {
+            let Ok(mut held) = self.stripes.lock(index, Patience::Wait) else {
+                continue;
+            };
+            let stripe = held.stripe(index);
+            stripe.drop_copies(now_ms);
+            for (db, (sum, count)) in &mut ttls {
+                let layout = &self.stripes.layout;
+                let (more, keys) = stripe.sample_ttl(layout, KeyspaceId(*db), now_ms, TTL_SAMPLE);
+                *sum = more.saturating_add(*sum);
+                *count += keys;
+            }
+        }
+        let mean = |(db, (sum, count)): (u32, (u64, u64))| Some((db, sum.checked_div(count)?));
+        self.engine
+            .rates
+            .set_average_ttls(ttls.into_iter().filter_map(mean).collect());
+        self.engine.note_memory();
     }
 
     fn expires_actively(&self) -> bool {

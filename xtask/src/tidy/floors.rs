@@ -22,7 +22,8 @@ const FLOORS: &[&[&str]] = &[
         "garbage",
     ],
     &["cells"],
-    &["effect", "journal", "watch"],
+    &["effect", "event", "interests", "journal", "totals"],
+    &["aftermath"],
     &["memory"],
     &["members", "ordered"],
     &["collection"],
@@ -33,6 +34,7 @@ const FLOORS: &[&[&str]] = &[
     &["heap"],
     &["keyspace"],
     &["stripe"],
+    &["eviction"],
     &["state"],
     &["view"],
     &["image"],
@@ -46,10 +48,13 @@ const FLOORS: &[&[&str]] = &[
 ];
 
 /// Arrows that point up, to be turned: module and what it imports. The image of a store walks
-/// keyspaces and shows entries, and the heap and each keyspace hold its state meanwhile.
+/// keyspaces and shows entries, and the heap and each keyspace hold its state meanwhile; eviction
+/// chooses among entries, and keyspaces and stripes hold its queues and candidates.
 const UPWARD: &[(&str, &str)] = &[
     ("heap", "image"),
+    ("keyspace", "eviction"),
     ("keyspace", "image"),
+    ("stripe", "eviction"),
     ("stripe", "image"),
 ];
 

@@ -4,6 +4,7 @@
 //! flags of the [`Row`], so that they cannot disagree.
 
 use kvik_resp::Args;
+use kvik_store::Event;
 
 use super::argument::{self, Argument, Length, Style};
 use super::flags::{Category, Flags, Group, KeyFlags, Locking};
@@ -28,6 +29,7 @@ pub struct Command {
     specs: Vec<KeySpec>,
     shape: KeyShape,
     range: LegacyRange,
+    event: Option<Event>,
 }
 
 /// Why a row cannot be completed.
@@ -106,6 +108,7 @@ impl Command {
             arguments,
             specs,
             range,
+            event: row.event.map(|name| Event::new(group.events(), name)),
             row,
         })
     }
@@ -246,6 +249,11 @@ impl Command {
     #[inline]
     pub fn preparation(&self) -> Option<Preparation> {
         self.row.preparation
+    }
+
+    /// The event by which others hear of its changes, if it has a name of its own for them.
+    pub fn event(&'static self) -> Option<&'static Event> {
+        self.event.as_ref()
     }
 
     /// The check whether a call can run now; only commands with [`Flags::WAITS`] have one.

@@ -5,6 +5,7 @@
 //! order in which Redis prints them, so iterating a set is already the reply.
 
 use bitflags::bitflags;
+use kvik_store::EventClasses;
 
 bitflags! {
     /// How the server treats a command.
@@ -291,6 +292,19 @@ pub enum Group {
 }
 
 impl Group {
+    /// The class of the keyspace events of its commands.
+    pub fn events(self) -> EventClasses {
+        match self {
+            Self::String | Self::Bitmap | Self::Hyperloglog => EventClasses::STRING,
+            Self::List => EventClasses::LIST,
+            Self::Hash => EventClasses::HASH,
+            Self::Set => EventClasses::SET,
+            Self::SortedSet | Self::Geo => EventClasses::ZSET,
+            Self::Stream => EventClasses::STREAM,
+            _ => EventClasses::GENERIC,
+        }
+    }
+
     /// The name in COMMAND DOCS.
     pub fn name(self) -> &'static str {
         match self {

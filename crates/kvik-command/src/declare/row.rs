@@ -37,6 +37,7 @@ pub struct Row {
     pub(super) reaches_all: Option<ReachesAll>,
     pub(super) preparation: Option<Preparation>,
     pub(super) readiness: Option<Readiness>,
+    pub(super) event: Option<&'static str>,
 }
 
 /// The effect of one call's arguments on the keys of a command with [`KeyFlags::VARIABLE`].
@@ -139,6 +140,7 @@ impl Row {
             reaches_all: None,
             preparation: None,
             readiness: None,
+            event: None,
         }
     }
 
@@ -237,6 +239,13 @@ impl Row {
     /// Which calls must hold every stripe, because they reach keys that no argument names.
     pub fn locks_all_if(mut self, reaches: ReachesAll) -> Self {
         self.reaches_all = Some(reaches);
+        self
+    }
+
+    /// The keyspace event by which others hear of the changes that the command is there for, where
+    /// these are called otherwise elsewhere. Its class is that of the group.
+    pub fn event(mut self, name: &'static str) -> Self {
+        self.event = Some(name);
         self
     }
 

@@ -61,10 +61,12 @@ fn writes() -> Vec<Row> {
     let command = |name, syntax, handler| command(name, syntax, handler).write().may_grow();
     vec![
         command("SETBIT", "key offset value:integer", setbit)
+            .event("setbit")
             .access(&[KeyFlags::RW_ACCESS_UPDATE])
             .since("2.2.0")
             .about("Sets or clears one bit of a string and returns what it was."),
         command("BITOP", BITOP_SYNTAX, operation::bitop)
+            .event("set")
             .since("2.6.0")
             .complexity("O(N) where N is the length of all strings together")
             .changed(
@@ -73,6 +75,7 @@ fn writes() -> Vec<Row> {
             )
             .about("Combines strings bit by bit and stores the result."),
         command("BITFIELD", BITFIELD_SYNTAX, field::bitfield)
+            .event("setbit")
             .key_specs(BITFIELD_KEYS)
             .access_by(field::access)
             .since("3.2.0")

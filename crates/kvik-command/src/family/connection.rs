@@ -74,6 +74,13 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn ping(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    // To a listener of RESP2 the reply must look like a message.
+    if ctx.session.is_confined() && ctx.args.len() <= 2 {
+        ctx.reply.array(2);
+        ctx.reply.bulk(b"pong");
+        ctx.reply.bulk(ctx.args.get(1).unwrap_or_default());
+        return Ok(());
+    }
     match ctx.args.len() {
         1 => ctx.reply.simple("PONG"),
         2 => ctx.reply.bulk(&ctx.args[1]),
@@ -101,6 +108,8 @@ fn quit(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn reset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    ctx.engine.pubsub.unsubscribe_all(ctx.session);
+    ctx.engine.pubsub.catch_up(ctx.session);
     ctx.session.reset();
     // RESET logs out, which means nothing where no password is set.
     ctx.session.authenticated = !ctx.engine.settings.needs_password();

@@ -80,6 +80,7 @@ fn searches() -> Vec<Row> {
             GEOSEARCHSTORE_SYNTAX,
             search::geosearchstore,
         )
+        .event("geosearchstore")
         .arity(-8)
         .write()
         .may_grow()
@@ -104,6 +105,7 @@ const GEOSEARCHSTORE_SYNTAX: &str = "destination source [from:<FROMMEMBER member
 fn older_searches() -> Vec<Row> {
     vec![
         command("GEORADIUS", GEORADIUS_SYNTAX, search::georadius)
+            .event("georadiusstore")
             .write()
             .may_grow()
             .key_specs(GEORADIUS_KEYS)
@@ -134,6 +136,7 @@ fn oldest_searches() -> Vec<Row> {
             BYMEMBER_SYNTAX,
             search::georadiusbymember,
         )
+        .event("georadiusstore")
         .write()
         .may_grow()
         .key_specs(BYMEMBER_KEYS)

@@ -121,6 +121,7 @@ fn writes() -> Vec<Row> {
             .changed("2.4.0", "Accepts several fields.")
             .about("Deletes fields, and the hash with the last of them."),
         command("HINCRBY", "key field increment", number::hincrby)
+            .event("hincrby")
             .may_grow()
             .access(&[KeyFlags::RW_ACCESS_UPDATE])
             .since("2.0.0")
@@ -130,6 +131,7 @@ fn writes() -> Vec<Row> {
             "key field increment:double",
             number::hincrbyfloat,
         )
+        .event("hincrbyfloat")
         .may_grow()
         .access(&[KeyFlags::RW_ACCESS_UPDATE])
         .since("2.6.0")

@@ -28,6 +28,7 @@ pub(super) fn rows() -> Vec<Row> {
         |name, syntax, handler| Command::new(name, syntax, handler).group(Group::Hyperloglog);
     vec![
         command("PFADD", "key [element ...]", pfadd)
+            .event("pfadd")
             .write()
             .may_grow()
             .fast()
@@ -43,6 +44,7 @@ pub(super) fn rows() -> Vec<Row> {
             .complexity("O(1) for one key whose count is known, O(N) for N keys")
             .about("Estimates how many different elements one or several HyperLogLogs have seen."),
         command("PFMERGE", "destkey [sourcekey ...]", pfmerge)
+            .event("pfadd")
             .write()
             .may_grow()
             .access(&[KeyFlags::RW_ACCESS_INSERT, KeyFlags::RO_ACCESS])

@@ -5,12 +5,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_store::KeyspaceId;
 
-use crate::declare::{Command, Group, Locking, Row, table};
+use crate::declare::{Command, Group, Row, table};
 use crate::metric::{Look, METRICS, Section};
 use crate::{Ctx, Error};
-
-/// Keys looked at per database to estimate the average time to live.
-const TTL_SAMPLE: usize = 64;
 
 /// The rows of this family.
 pub(super) fn rows() -> Vec<Row> {
@@ -20,7 +17,6 @@ pub(super) fn rows() -> Vec<Row> {
             .loading()
             .stale()
             .also(crate::declare::Category::DANGEROUS)
-            .locks(Locking::InTurn)
             .since("1.0.0")
             .complexity("O(1)")
             .changed(
@@ -38,8 +34,7 @@ pub(super) fn rows() -> Vec<Row> {
 
 fn info(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let sections = wanted(ctx);
-    let data_bytes = data_bytes(ctx);
-    let look = Look::new(ctx.engine, ctx.now_us, data_bytes);
+    let look = Look::new(ctx.engine, ctx.now_us);
     let mut text = String::new();
     for section in sections {
         if !text.is_empty() {
@@ -55,7 +50,7 @@ fn info(ctx: &mut Ctx<'_>) -> Result<(), Error> {
             Section::Commandstats => write_commands(&look, &mut text),
             Section::Errorstats => write_errors(&look, &mut text),
             Section::Latencystats => write_latency(&look, &mut text),
-            Section::Keyspace => write_keyspace(ctx, &mut text),
+            Section::Keyspace => write_keyspace(&look, &mut text),
             _ => {}
         }
     }
@@ -77,19 +72,6 @@ fn wanted(ctx: &Ctx<'_>) -> Vec<Section> {
         all || (default && section.is_default()) || named(&section.title().to_ascii_lowercase())
     };
     Section::ALL.into_iter().filter(is_wanted).collect()
-}
-
-/// Bytes of all keyspaces.
-pub(super) fn data_bytes(ctx: &mut Ctx<'_>) -> u64 {
-    let selected = ctx.keys.keyspace();
-    let databases = ctx.engine.settings.databases.load(Relaxed) as u32;
-    let mut sum = 0;
-    for db in 0..databases {
-        ctx.keys.select(KeyspaceId(db));
-        sum += ctx.keys.bytes() as u64;
-    }
-    ctx.keys.select(selected);
-    sum
 }
 
 fn write_commands(look: &Look<'_>, text: &mut String) {
@@ -152,31 +134,19 @@ fn percentiles(look: &Look<'_>) -> Vec<f64> {
         .collect()
 }
 
-fn write_keyspace(ctx: &mut Ctx<'_>, text: &mut String) {
-    let selected = ctx.keys.keyspace();
-    for db in 0..ctx.engine.settings.databases.load(Relaxed) as u32 {
-        ctx.keys.select(KeyspaceId(db));
-        let (keys, expires) = (ctx.keys.len(), ctx.keys.volatile_len());
-        if keys > 0 {
-            let avg_ttl = if expires > 0 { average_ttl_ms(ctx) } else { 0 };
+fn write_keyspace(look: &Look<'_>, text: &mut String) {
+    for db in 0..look.engine.settings.databases.load(Relaxed) as u32 {
+        let sizes = look.engine.totals.keyspace(KeyspaceId(db));
+        if sizes.keys > 0 {
+            let avg_ttl = match sizes.volatile {
+                0 => 0,
+                _ => look.engine.rates.average_ttl_ms(db),
+            };
             let _ = write!(
                 text,
-                "db{db}:keys={keys},expires={expires},avg_ttl={avg_ttl}\r\n"
+                "db{db}:keys={},expires={},avg_ttl={avg_ttl}\r\n",
+                sizes.keys, sizes.volatile
             );
         }
     }
-    ctx.keys.select(selected);
-}
-
-/// The mean time to live of the volatile ones among some keys. Hash order is as good as random.
-fn average_ttl_ms(ctx: &mut Ctx<'_>) -> u64 {
-    let now_ms = ctx.keys.now();
-    let (mut sum, mut count) = (0u64, 0u64);
-    ctx.keys.scan(0, TTL_SAMPLE, |view| {
-        if let Some(at) = view.expire_at() {
-            sum = sum.saturating_add(at.saturating_sub(now_ms));
-            count += 1;
-        }
-    });
-    sum.checked_div(count).unwrap_or(0)
 }

@@ -3,11 +3,10 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
-use kvik_store::KeyspaceId;
+use kvik_store::{KeyspaceId, Sizes};
 
 use super::command::help;
-use super::info::data_bytes;
-use crate::declare::{Command, Group, KeyFlags, Locking, Row};
+use crate::declare::{Command, Group, KeyFlags, Row};
 use crate::metric::{Look, human};
 use crate::{Ctx, Error};
 
@@ -21,7 +20,6 @@ pub(super) fn rows() -> Vec<Row> {
             .complexity("Depends on subcommand.")
             .about("Commands about memory."),
         command("MEMORY DOCTOR", "", doctor)
-            .locks(Locking::InTurn)
             .since("4.0.0")
             .complexity("O(1)")
             .tips(&[
@@ -36,7 +34,6 @@ pub(super) fn rows() -> Vec<Row> {
             .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
             .about("Gives memory that is not used back to the system."),
         command("MEMORY STATS", "", stats)
-            .locks(Locking::InTurn)
             .since("4.0.0")
             .complexity("O(1)")
             .tips(&[
@@ -81,63 +78,80 @@ fn purge(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn stats(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let (data, counts) = (data_bytes(ctx), databases(ctx));
-    let look = Look::new(ctx.engine, ctx.now_us, data);
-    let keys: u64 = counts.iter().map(|db| db.keys).sum();
+    let look = Look::new(ctx.engine, ctx.now_us);
+    let counts = databases(ctx);
     let used = look.used_bytes();
+    let sizes = look.sizes;
+    let per_key = |bytes: u64| bytes.checked_div(sizes.keys).unwrap_or(0);
     let figures = [
         ("peak.allocated", look.engine.rates.peak_bytes()),
         ("total.allocated", used),
+        ("startup.allocated", 0),
+        ("replication.backlog", 0),
+        ("clients.slaves", 0),
         ("clients.normal", look.client_bytes),
-        ("keys.count", keys),
-        ("keys.bytes-per-key", data.checked_div(keys).unwrap_or(0)),
-        ("dataset.bytes", data),
+        ("aof.buffer", look.log_buffer_bytes()),
+        ("snapshot.images", look.persistence.walk.buffer_bytes),
+        ("tables.bytes", sizes.table_bytes),
+        ("doomed.bytes", look.memory.doomed()),
+        ("copies.bytes", look.memory.copies),
+        ("free-cells.bytes", look.memory.free),
+        ("overhead.total", look.overhead_bytes()),
+        ("keys.count", sizes.keys),
+        ("keys.bytes-per-key", per_key(sizes.bytes())),
+        ("dataset.bytes", sizes.entry_bytes),
         ("process.resident", look.process.resident_bytes),
     ];
+    let shares = [
+        ("dataset.percentage", percentage(sizes.entry_bytes, used)),
+        (
+            "peak.percentage",
+            percentage(used, look.engine.rates.peak_bytes()),
+        ),
+        (
+            "fragmentation",
+            look.process.resident_bytes as f64 / used.max(1) as f64,
+        ),
+    ];
     let reply = &mut ctx.reply;
-    reply.map(figures.len() + 2 + counts.len());
+    reply.map(figures.len() + shares.len() + 1 + counts.len());
     for (name, value) in figures {
         reply.bulk_str(name);
         reply.integer(value as i64);
     }
-    reply.bulk_str("dataset.percentage");
-    reply.double(data as f64 * 100.0 / used.max(1) as f64);
-    reply.bulk_str("fragmentation");
-    reply.double(look.process.resident_bytes as f64 / used.max(1) as f64);
-    for db in counts {
-        reply.bulk_str(&format!("db.{}", db.id));
-        reply.map(2);
+    for (name, value) in shares {
+        reply.bulk_str(name);
+        reply.double(value);
+    }
+    reply.bulk_str("fragmentation.bytes");
+    reply.integer(look.process.resident_bytes as i64 - used as i64);
+    for (db, sizes) in counts {
+        reply.bulk_str(&format!("db.{db}"));
+        reply.map(3);
         reply.bulk_str("keys");
-        reply.integer(db.keys as i64);
+        reply.integer(sizes.keys as i64);
         reply.bulk_str("bytes");
-        reply.integer(db.bytes as i64);
+        reply.integer(sizes.bytes() as i64);
+        reply.bulk_str("overhead.tables");
+        reply.integer(sizes.table_bytes as i64);
     }
     Ok(())
 }
 
-/// The sizes of a database.
-struct DbCount {
-    id: u32,
-    keys: u64,
-    bytes: u64,
+fn percentage(part: u64, whole: u64) -> f64 {
+    part as f64 * 100.0 / whole.max(1) as f64
 }
 
-/// The databases that hold keys.
-fn databases(ctx: &mut Ctx<'_>) -> Vec<DbCount> {
-    let selected = ctx.keys.keyspace();
-    let mut counts = Vec::new();
-    for id in 0..ctx.engine.settings.databases.load(Relaxed) as u32 {
-        ctx.keys.select(KeyspaceId(id));
-        let (keys, bytes) = (ctx.keys.len() as u64, ctx.keys.bytes() as u64);
-        counts.extend((keys > 0).then_some(DbCount { id, keys, bytes }));
-    }
-    ctx.keys.select(selected);
-    counts
+/// The databases that hold keys, with their sizes.
+fn databases(ctx: &Ctx<'_>) -> Vec<(u32, Sizes)> {
+    let all = 0..ctx.engine.settings.databases.load(Relaxed) as u32;
+    let sizes = all.map(|db| (db, ctx.engine.totals.keyspace(KeyspaceId(db))));
+    sizes.filter(|(_, sizes)| sizes.keys > 0).collect()
 }
 
 fn doctor(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let data = data_bytes(ctx);
-    let look = Look::new(ctx.engine, ctx.now_us, data);
+    let look = Look::new(ctx.engine, ctx.now_us);
+    let data = look.sizes.bytes();
     let mut text = String::new();
     let _ = writeln!(
         text,

@@ -22,6 +22,7 @@ mod memory;
 mod module;
 mod persistence;
 mod prefix;
+mod pubsub;
 mod sampling;
 mod server;
 mod set;
@@ -56,6 +57,7 @@ pub fn commands() -> Vec<Row> {
         module::rows(),
         persistence::rows(),
         prefix::rows(),
+        pubsub::rows(),
         server::rows(),
         set::rows(),
         sort::rows(),

@@ -91,6 +91,7 @@ fn reads() -> Vec<Row> {
 fn chances() -> Vec<Row> {
     vec![
         command("SPOP", "key [count]", random::spop)
+            .event("spop")
             .write()
             .fast()
             .access(&[KeyFlags::RW_ACCESS_DELETE])
@@ -150,12 +151,15 @@ fn stores() -> Vec<Row> {
     };
     vec![
         command("SINTERSTORE", algebra::sinterstore)
+            .event("sinterstore")
             .complexity(INTERSECTION)
             .about("Stores the members that all of several sets have."),
         command("SUNIONSTORE", algebra::sunionstore)
+            .event("sunionstore")
             .complexity(ALL_SETS)
             .about("Stores the members that any of several sets has."),
         command("SDIFFSTORE", algebra::sdiffstore)
+            .event("sdiffstore")
             .complexity(ALL_SETS)
             .about("Stores the members that only the first of several sets has."),
     ]

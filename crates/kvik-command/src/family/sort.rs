@@ -8,7 +8,7 @@
 use std::cmp::Ordering;
 
 use kvik_resp::{Args, parse_f64};
-use kvik_store::{Guard, IntText, ListEnd, StringRef, ValueRef, View};
+use kvik_store::{Event, Guard, IntText, ListEnd, StringRef, ValueRef, View};
 
 use crate::declare::{Category, Command, Group, InvalidKeys, KeyFlags, KeySpec, Row};
 use crate::{Ctx, Error};
@@ -274,8 +274,11 @@ impl<'a> SortRequest<'a> {
             results.push(result.unwrap_or_default().to_vec());
         });
         // The results are copied by now: the destination may be one of the keys that were read.
-        ctx.keys.delete(destination);
-        if !results.is_empty() {
+        if results.is_empty() {
+            ctx.keys.delete(destination);
+        } else {
+            ctx.keys.make_room(destination);
+            ctx.keys.call_changes(Some(Event::SORTSTORE));
             let mut list = ctx.keys.entry(destination).list_mut()?;
             list.push(ListEnd::Right, results.iter().map(Vec::as_slice));
         }

@@ -187,26 +187,32 @@ fn changes() -> Vec<Row> {
     };
     vec![
         command("INCR", "key", counter::incr)
+            .event("incrby")
             .fast()
             .since("1.0.0")
             .about("Adds one to the integer that a key holds."),
         command("INCRBY", "key increment", counter::incrby)
+            .event("incrby")
             .fast()
             .since("1.0.0")
             .about("Adds to the integer that a key holds."),
         command("INCRBYFLOAT", "key increment:double", counter::incrbyfloat)
+            .event("incrbyfloat")
             .fast()
             .since("2.6.0")
             .about("Adds to the floating-point number that a key holds."),
         command("DECR", "key", counter::decr)
+            .event("incrby")
             .fast()
             .since("1.0.0")
             .about("Takes one from the integer that a key holds."),
         command("DECRBY", "key decrement", counter::decrby)
+            .event("incrby")
             .fast()
             .since("1.0.0")
             .about("Takes from the integer that a key holds."),
         command("APPEND", "key value", range::append)
+            .event("append")
             .fast()
             .access(&[KeyFlags::RW_INSERT])
             .since("2.0.0")
@@ -256,7 +262,7 @@ pub(super) fn set_raw(occupied: &mut OccupiedEntry<'_>, value: &[u8], expiry: Ex
     if occupied.view().encoding() != Encoding::Raw {
         // A string that was changed in place is raw.
         occupied
-            .set_range(0, &value[..1], usize::MAX)
+            .unnoted(|occupied| occupied.set_range(0, &value[..1], usize::MAX))
             .expect("nothing is longer than memory");
     }
 }

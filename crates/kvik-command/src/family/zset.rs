@@ -132,6 +132,7 @@ fn ranges() -> Vec<Row> {
             )
             .about("Returns the members in a range of ranks, scores or names."),
         command("ZRANGESTORE", ZRANGESTORE_SYNTAX, range::zrangestore)
+            .event("zrangestore")
             .write()
             .may_grow()
             .access(&[KeyFlags::OW_UPDATE, KeyFlags::RO_ACCESS])
@@ -202,6 +203,7 @@ fn removals() -> Vec<Row> {
     };
     vec![
         command("ZREMRANGEBYRANK", "key start stop", range::zremrangebyrank)
+            .event("zremrangebyrank")
             .since("2.0.0")
             .about("Deletes the members in a range of ranks."),
         command(
@@ -209,9 +211,11 @@ fn removals() -> Vec<Row> {
             "key min:double max:double",
             range::zremrangebyscore,
         )
+        .event("zremrangebyscore")
         .since("1.2.0")
         .about("Deletes the members in a range of scores."),
         command("ZREMRANGEBYLEX", "key min max", range::zremrangebylex)
+            .event("zremrangebylex")
             .since("2.8.9")
             .about("Deletes the members in a range of names."),
     ]
@@ -314,10 +318,12 @@ fn stores() -> Vec<Row> {
     };
     vec![
         command("ZUNIONSTORE", ZUNIONSTORE_SYNTAX, algebra::zunionstore)
+            .event("zunionstore")
             .since("2.0.0")
             .complexity(ALL_INPUTS)
             .about("Stores the members that any of several sorted sets has."),
         command("ZINTERSTORE", ZUNIONSTORE_SYNTAX, algebra::zinterstore)
+            .event("zinterstore")
             .since("2.0.0")
             .complexity(INTERSECTION)
             .about("Stores the members that all of several sorted sets have."),
@@ -326,6 +332,7 @@ fn stores() -> Vec<Row> {
             "destination numkeys key [key ...]",
             algebra::zdiffstore,
         )
+        .event("zdiffstore")
         .since("6.2.0")
         .complexity(DIFFERENCE)
         .about("Stores the members that only the first of several sorted sets has."),

@@ -28,7 +28,7 @@ pub(super) enum Part {
 
 use Part::{Bytes, Each, Length, Module, ScoreText, Text};
 
-/// What a module's data consists of, each behind its mark.
+/// The marks of the parts of a module's data.
 const MODULE_END: u64 = 0;
 const MODULE_INTEGERS: [u64; 2] = [1, 2];
 const MODULE_FLOAT: u64 = 3;

@@ -26,9 +26,9 @@ pub enum FileFault {
     PreReleaseFunction,
     /// The checksum at its end is not that of its bytes.
     WrongChecksum {
-        /// What the file says.
+        /// The checksum in the file.
         stored: u64,
-        /// What its bytes give.
+        /// The checksum of its bytes.
         computed: u64,
     },
 }

@@ -14,9 +14,9 @@ use crate::{Corrupt, ObjectType, Reader, Value};
 #[derive(Debug)]
 pub struct LongValue {
     header: KeyHeader<'static>,
-    /// What an element consists of.
+    /// The parts of an element.
     parts: &'static [Part],
-    /// What the times of elements are relative to.
+    /// The time to which the times of elements are relative.
     earliest: u64,
     left: u64,
 }
@@ -31,7 +31,7 @@ pub struct Piece<'b> {
 }
 
 impl LongValue {
-    /// What stands before the value.
+    /// The key, expiry and type before the value.
     pub fn header(&self) -> &KeyHeader<'static> {
         &self.header
     }

@@ -4,7 +4,7 @@ use super::extent::{Extent, MODULE_AUX, parts_of};
 use super::opcode;
 use crate::{Corrupt, ObjectType, Reader, Text, Value};
 
-/// What stands between the header and the checksum of a file.
+/// A record between the header and the checksum of a file.
 #[derive(Clone, Debug)]
 pub enum Record<'b> {
     /// A name and a text about the file.
@@ -22,7 +22,7 @@ pub enum Record<'b> {
     Function(Text<'b>),
     /// A key with its value.
     Key(KeyRecord<'b>),
-    /// What only modules or clusters need, with the opcode.
+    /// A record that only modules or clusters need, with the opcode.
     Passed(u8),
     /// There are no more records.
     End {
@@ -43,7 +43,7 @@ pub enum KeyUsage {
     Frequency(u8),
 }
 
-/// What stands before a value.
+/// The key, expiry and type before a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyHeader<'b> {
     /// The key.
@@ -52,14 +52,14 @@ pub struct KeyHeader<'b> {
     pub expire_at: Option<u64>,
     /// How it was used.
     pub usage: KeyUsage,
-    /// What its value is written as.
+    /// The form in which its value is written.
     pub object: ObjectType,
 }
 
 /// A key with its value, not looked into.
 #[derive(Clone, Debug)]
 pub struct KeyRecord<'b> {
-    /// What stands before the value.
+    /// The key, expiry and type before the value.
     pub header: KeyHeader<'b>,
     value: Reader<'b>,
 }

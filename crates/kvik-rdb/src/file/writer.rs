@@ -31,7 +31,7 @@ pub struct FileWriter {
     database: Option<u64>,
 }
 
-/// What the first records tell about the file.
+/// The first records, which tell about the file.
 #[derive(Clone, Copy, Debug)]
 pub struct FileInfo<'a> {
     /// The version of Redis that is spoken.
@@ -47,9 +47,9 @@ pub struct FileInfo<'a> {
 /// The end of a file.
 #[derive(Debug)]
 pub struct FileTail {
-    /// What is still to be written at the end.
+    /// The bytes still to be written at the end.
     pub bytes: Vec<u8>,
-    /// What then is to be written over the beginning, if that is not right yet.
+    /// The bytes to be written over the beginning afterwards, if it is not right yet.
     pub header: Option<[u8; HEADER_LEN]>,
     /// The version of the file.
     pub version: u16,
@@ -74,7 +74,7 @@ impl FileWriter {
         }
     }
 
-    /// What Redis writes first. Fields of other kinds go behind it.
+    /// Writes the fields that Redis writes first. Fields of other kinds go behind them.
     pub fn info(&mut self, info: &FileInfo<'_>) {
         // The names and their order are Redis'; kvik-format is one that it passes over.
         self.aux(b"redis-ver", info.redis_version.as_bytes());
@@ -167,7 +167,8 @@ impl FileWriter {
     /// Hands over what waits, in the order of the file.
     ///
     /// # Errors
-    /// What `write` answers. What waited is gone then, and the file of no use.
+    /// The result of `write`. The bytes that waited are gone after an error, and the file is of no
+    /// use.
     pub fn take<E>(&mut self, write: impl FnOnce(&[u8]) -> Result<(), E>) -> Result<(), E> {
         self.sum();
         let written = write(&self.out);

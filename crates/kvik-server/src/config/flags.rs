@@ -12,7 +12,7 @@ use super::row::Kind;
 use super::table::Key;
 use super::value::Words;
 
-/// What the command line asks for.
+/// The requests of the command line.
 #[derive(Debug, Default)]
 pub(super) struct CommandLine {
     pub(super) file: Option<PathBuf>,

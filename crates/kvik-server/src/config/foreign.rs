@@ -87,7 +87,7 @@ pub(super) fn meant(name: &str) -> Option<&'static str> {
     close.min().map(|(_, known)| known)
 }
 
-/// What to say of an unknown directive.
+/// The message about an unknown directive.
 pub(super) fn unknown(name: &str) -> String {
     match meant(name) {
         Some(known) => format!("is not a directive of kvik; did you mean {known}?"),

@@ -54,7 +54,7 @@ pub struct Config {
     /// Held while a change is made, so that changes and their subscribers see one another whole.
     changing: Mutex<()>,
     subscribers: RwLock<Vec<Arc<Subscriber>>>,
-    /// What the server was started with, absolute.
+    /// The file that the server was started with, absolute.
     file: Option<PathBuf>,
 }
 

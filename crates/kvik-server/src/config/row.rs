@@ -1,9 +1,9 @@
-//! What one row of the directive table can say, and the small builder the table is written with.
+//! One row of the directive table, and the small builder the table is written with.
 
 use std::path::PathBuf;
 
-use kvik_command::Settings;
 use kvik_command::persistence::SaveRule;
+use kvik_command::{EventClasses, Settings};
 
 use super::path::path_of;
 use super::value::{self, Value};
@@ -15,7 +15,7 @@ pub struct Row {
     pub name: &'static str,
     /// A second spelling with the same meaning (`slaveof` for `replicaof`).
     pub alias: Option<&'static str>,
-    /// What its value looks like.
+    /// The shape of its value.
     pub kind: Kind,
     /// The default, as it would be written in redis.conf.
     pub default: &'static str,
@@ -57,6 +57,11 @@ impl Current<'_> {
     /// A number that its row keeps from being negative.
     pub(crate) fn number(&self) -> u64 {
         self.signed().unsigned_abs()
+    }
+
+    /// Classes of keyspace events.
+    pub(crate) fn events(&self) -> EventClasses {
+        EventClasses::from_bits(self.signed() as u32)
     }
 
     /// Whether a yes-or-no directive is on.

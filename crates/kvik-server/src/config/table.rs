@@ -29,7 +29,6 @@ const NO_CLUSTER: &str = "cluster mode is not built yet";
 const NO_TLS: &str = "TLS is not built yet";
 const NO_ACL: &str = "ACL users are not built yet";
 const NO_EVICTION: &str = "eviction is not built yet";
-const NO_PUBSUB: &str = "publish and subscribe are not built yet";
 const NO_SCRIPTS: &str = "scripts are not built yet";
 const NO_TRACKING: &str = "client tracking is not built yet";
 const NO_BACKGROUND_FREE: &str = "memory is freed where it is released so far";
@@ -210,14 +209,14 @@ table! {
 "Commands and monitoring" {
     SlowlogLogSlowerThan = int("slowlog-log-slower-than", "10000", -1, MAX).alias("commandlog-execution-slower-than").sets(|to, it| to.slowlog_slower_than_us.store(it.signed(), Relaxed)), "Microseconds from which a command enters the slow log; 0 all, -1 none.";
     SlowlogMaxLen = int("slowlog-max-len", "128", 0, MAX).alias("commandlog-slow-execution-max-len").sets(|to, it| to.slowlog_max_len.store(it.number(), Relaxed)), "Entries the slow log keeps.";
-    CommandlogRequestLargerThan = int("commandlog-request-larger-than", "1048576", -1, MAX).pending("only slow commands are logged so far"), "Bytes from which a request is logged.";
-    CommandlogLargeRequestMaxLen = int("commandlog-large-request-max-len", "128", 0, MAX).pending("only slow commands are logged so far"), "Large requests kept.";
-    CommandlogReplyLargerThan = int("commandlog-reply-larger-than", "1048576", -1, MAX).pending("only slow commands are logged so far"), "Bytes from which a reply is logged.";
-    CommandlogLargeReplyMaxLen = int("commandlog-large-reply-max-len", "128", 0, MAX).pending("only slow commands are logged so far"), "Large replies kept.";
+    CommandlogRequestLargerThan = int("commandlog-request-larger-than", "1048576", -1, MAX).sets(|to, it| to.log_requests_from_bytes.store(it.signed(), Relaxed)), "Bytes from which a request is logged.";
+    CommandlogLargeRequestMaxLen = int("commandlog-large-request-max-len", "128", 0, MAX).sets(|to, it| to.large_requests_max_len.store(it.number(), Relaxed)), "Large requests kept.";
+    CommandlogReplyLargerThan = int("commandlog-reply-larger-than", "1048576", -1, MAX).sets(|to, it| to.log_replies_from_bytes.store(it.signed(), Relaxed)), "Bytes from which a reply is logged.";
+    CommandlogLargeReplyMaxLen = int("commandlog-large-reply-max-len", "128", 0, MAX).sets(|to, it| to.large_replies_max_len.store(it.number(), Relaxed)), "Large replies kept.";
     LatencyMonitorThreshold = int("latency-monitor-threshold", "0", 0, MAX).sets(|to, it| to.latency_threshold_ms.store(it.number(), Relaxed)), "Milliseconds from which LATENCY records an event; 0 none.";
     LatencyTracking = yes_no("latency-tracking", "yes").partly("INFO latencystats is not built yet").sets(|to, it| to.latency_tracking.store(it.is_on(), Relaxed)), "Keep a latency histogram per command.";
     LatencyTrackingInfoPercentiles = row("latency-tracking-info-percentiles", Percentiles, "50 99 99.9").pending("INFO latencystats is not built yet"), "Percentiles INFO shows of it.";
-    NotifyKeyspaceEvents = row("notify-keyspace-events", Events, "").pending(NO_PUBSUB), "Classes of keyspace events to publish.";
+    NotifyKeyspaceEvents = row("notify-keyspace-events", Events, "").pending("publish and subscribe are not built yet").sets(|to, it| to.notify_of(it.events())), "Classes of keyspace events to publish.";
     TrackingTableMaxKeys = int("tracking-table-max-keys", "1000000", 0, MAX).pending(NO_TRACKING), "Keys remembered for client side caches.";
     BusyReplyThreshold = int("busy-reply-threshold", "5000", 0, MAX).alias("lua-time-limit").pending(NO_SCRIPTS), "Milliseconds after which other clients learn that a script is running.";
     ImportMode = yes_no("import-mode", "no").pending("keys always expire"), "Keep expired keys while data is imported.";

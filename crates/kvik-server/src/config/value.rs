@@ -4,6 +4,8 @@
 //! only way from words to a [`Value`], and its errors are the sentences CONFIG SET prints. Values
 //! are bytes, because a password may hold any. Rendering and parsing again gives the same value.
 
+use kvik_command::EventClasses;
+
 use super::row::{Kind, Row};
 
 /// The words of one setting, as the source spelled them.
@@ -39,8 +41,6 @@ pub struct BufferLimit {
 }
 
 const CLASSES: [&str; 3] = ["normal", "slave", "pubsub"];
-const EVENT_LETTERS: &[u8] = b"g$lshzxetd";
-const OTHER_EVENT_LETTERS: &[u8] = b"nKEm";
 
 /// Parses `words` for `row`. `current` is what a partial value (one class of buffer limits) adds
 /// to.
@@ -208,22 +208,10 @@ fn flags(words: &[&[u8]], names: &[&str]) -> Result<Value, String> {
 }
 
 fn events(word: &[u8]) -> Result<i64, String> {
-    let mut bits = 0;
-    for letter in word {
-        bits |= match event_letters().position(|known| known == *letter) {
-            Some(bit) => 1 << bit,
-            None if *letter == b'A' => ALL_EVENTS,
-            None => return Err("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".into()),
-        };
-    }
-    Ok(bits)
+    let unknown = || "Invalid event class character. Use 'Ag$lshzxeKEtmdnocSTIV'.".to_owned();
+    let classes = EventClasses::from_letters(word).ok_or_else(unknown)?;
+    Ok(classes.bits().into())
 }
-
-fn event_letters() -> impl Iterator<Item = u8> {
-    EVENT_LETTERS.iter().chain(OTHER_EVENT_LETTERS).copied()
-}
-
-const ALL_EVENTS: i64 = (1 << EVENT_LETTERS.len()) - 1;
 
 /// The default directory, which need not exist yet.
 fn created_later(name: &str) -> Result<Value, String> {
@@ -454,15 +442,7 @@ fn flag_names(names: &[&str], bits: i64) -> Words {
 
 /// As Redis prints them: `A` for all of its letters, which then also swallows the `n`.
 fn event_text(bits: i64) -> String {
-    let all = bits & ALL_EVENTS == ALL_EVENTS;
-    let shown = |(bit, letter): &(usize, u8)| {
-        bits & (1 << bit) != 0 && !(all && (*bit < EVENT_LETTERS.len() || *letter == b'n'))
-    };
-    let letters = event_letters()
-        .enumerate()
-        .filter(shown)
-        .map(|(_, letter)| letter as char);
-    all.then_some('A').into_iter().chain(letters).collect()
+    EventClasses::from_bits(bits as u32).letters()
 }
 
 /// A file name, not a path; empty only for `dbfilename`, which so turns snapshots off.

@@ -15,7 +15,7 @@ const POOLED: usize = 64;
 const PARKED: usize = 2 << 10;
 /// The first step by which an input grows towards an announced large value.
 const GROWTH: usize = 256 << 10;
-/// What is received at once where a large string may begin: its command's head, hardly more.
+/// Bytes received at once where a large string may begin: its command's head, hardly more.
 const HEAD: usize = 512;
 /// So many receives after a large string another one may be expected.
 const FEW: u8 = 8;
@@ -41,8 +41,8 @@ impl Buffers {
         }
     }
 
-    /// What a connection keeps of `input` until more comes: nothing if it is empty, just its
-    /// bytes if they are few.
+    /// The part of `input` that a connection keeps until more comes: nothing if it is empty, just
+    /// its bytes if they are few.
     pub(super) fn park(&mut self, input: Vec<u8>) -> Vec<u8> {
         if input.len() > PARKED || input.len() == input.capacity() {
             return input;

@@ -67,7 +67,7 @@ pub(super) struct MioDriver {
     backoff: Backoff,
     conns: Slab<MioConn>,
     buffers: Buffers,
-    /// What can make progress, in the order in which it came.
+    /// The connections that can make progress, in the order in which they came.
     ready: VecDeque<Ready>,
     /// How many of `ready` belong to this turn: what a turn makes ready waits for the next, so
     /// that the kernel is asked for news of the others.

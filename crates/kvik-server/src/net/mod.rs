@@ -65,7 +65,7 @@ pub enum Backend {
     Uring,
 }
 
-/// What a driver may use.
+/// The resources that a driver may use.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Unsent bytes of a connection from which [`Event::Drained`] is promised.

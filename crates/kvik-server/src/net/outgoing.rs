@@ -1,4 +1,4 @@
-//! What a connection has yet to send.
+//! The output that a connection has yet to send.
 //!
 //! Batches of replies in order, and how much of the first has been sent. A batch is bytes and,
 //! between them, parts of large strings that are sent from where they are; the kernel takes such a

@@ -36,6 +36,17 @@ impl ConnId {
         self.index as usize
     }
 
+    /// The id as a word that orders and names the connection.
+    pub(crate) fn place(self) -> u64 {
+        self.pack(0)
+    }
+
+    /// The inverse of [`place`](Self::place).
+    #[inline]
+    pub(crate) fn at_place(place: u64) -> Self {
+        Self::unpack(place).0
+    }
+
     /// The id and a tag below 16 as the word that the kernel hands back with an event.
     pub(super) fn pack(self, tag: u8) -> u64 {
         u64::from(self.generation) << 32 | u64::from(tag) << INDEX_BITS | u64::from(self.index)

@@ -1,4 +1,4 @@
-//! What a driver promises, tried on every backend that the machine has.
+//! The promises of a driver, tried on every backend that the machine has.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -784,7 +784,7 @@ fn a_socket_moves_to_another_thread() {
     });
 }
 
-/// What one thread leaves for the other: a socket and what it had received but not echoed.
+/// The things that one thread leaves for the other: a socket and bytes received but not echoed.
 type Handed = (Socket, Vec<u8>);
 
 /// Echoes once, then gives the connection to the other thread.

@@ -18,7 +18,7 @@ struct Shared {
     bell: WakeBell,
 }
 
-/// What reaches a thread that waits in the kernel.
+/// The bell of a thread that waits in the kernel.
 #[derive(Debug)]
 pub(super) enum WakeBell {
     Mio(::mio::Waker),

@@ -17,12 +17,12 @@ use crate::config::{self, Config};
 use crate::front::{Front, HIGH_WATER};
 use crate::net::{self, Backend, Listener};
 
-/// What a client sends again and again, and the replies.
+/// The requests that a client sends again and again, and the replies.
 const REQUESTS: &str = "SET key 0123456789\r\nGET key\r\nEXISTS key\r\nEXPIRE key 100\r\nINCR number\r\nDEL number\r\n";
 const REPLIES: &str = "+OK\r\n$10\r\n0123456789\r\n:1\r\n:1\r\n:1\r\n:1\r\n";
 
-/// What may differ between two starts: a buffer may grow in one step or in two, and the first start
-/// fills tables.
+/// Allocations by which two starts may differ: a buffer may grow in one step or in two, and the
+/// first start fills tables.
 const SLACK: u64 = 20;
 
 #[test]

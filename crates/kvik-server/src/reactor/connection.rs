@@ -13,6 +13,7 @@ use kvik::{Executor, Outcome, Push, Session};
 use kvik_resp::{Args, LargeArg, Limits, Output, ProtocolError, Reply, RequestParser};
 use kvik_rope::IncomingRope;
 
+use super::fan_out::News;
 use super::held::Held;
 use super::input::Input;
 use super::mail::Letterbox;
@@ -30,6 +31,9 @@ pub(super) const FLUSH_BYTES: usize = 64 << 10;
 /// Input that may wait for a client that has not authenticated; more than its largest command.
 const UNAUTHENTICATED_INPUT: usize = 1 << 20;
 
+/// Channels that move with a connection to another thread: their publishers wait meanwhile.
+const MOVABLE_SUBSCRIPTIONS: usize = 1024;
+
 static HTTP: RateLimitedWarning = RateLimitedWarning::new();
 const HTTP_TEXT: &str =
     "closed a connection that speaks HTTP: a web page may be trying to reach this server";
@@ -44,6 +48,8 @@ pub(super) struct Connection {
     pub(super) input: Input,
     /// Pushes to be written between two replies.
     pub(super) pushes: VecDeque<Push>,
+    /// What it has been given of the batch of messages in progress.
+    pub(super) news: News,
     /// Output that waits for the log.
     pub(super) held: Held,
     /// The driver holds a buffer and may receive.
@@ -93,7 +99,7 @@ pub(super) enum RunEnd {
     Close,
 }
 
-/// What a run may use.
+/// The parts of a thread that a run may use.
 pub(super) struct Tools<'a> {
     pub(super) executor: &'a mut Executor,
     pub(super) pipeline: &'a mut Pipeline,
@@ -109,6 +115,7 @@ impl Connection {
             parser: RequestParser::new(),
             input: Input::default(),
             pushes: VecDeque::new(),
+            news: News::default(),
             held: Held::default(),
             receiving: false,
             state: State::Reading,
@@ -134,6 +141,11 @@ impl Connection {
             && !self.finished
             && self.held.is_empty()
             && !self.input.is_incoming_lent()
+            && self
+                .session
+                .subscriptions
+                .as_ref()
+                .is_none_or(|it| it.len() <= MOVABLE_SUBSCRIPTIONS)
     }
 
     /// Shows others how much of its input waits.
@@ -200,6 +212,9 @@ impl Connection {
         let end = self.run_input(tools, &input, &mut consumed, out);
         self.input = input;
         self.input.consume(consumed);
+        if !self.session.rings.is_empty() {
+            self.session.rings.ring();
+        }
         end
     }
 

@@ -1,4 +1,4 @@
-//! What an I/O thread does while commands of its clients find their stripe taken.
+//! The conduct of an I/O thread while commands of its clients find their stripe taken.
 //!
 //! A stripe is mostly held for less than a microsecond, so it is tried again at once; one that is
 //! held for longer has the thread sleep between its attempts.
@@ -8,11 +8,11 @@ use std::time::Duration;
 use super::connection::RunEnd;
 
 /// Rounds in which a stripe that is taken is tried without a pause, and the pause from then on.
-/// What comes from clients ends the pause.
+/// Attempts before the thread sleeps. News from clients ends the pause.
 const ATTEMPTS: u32 = 100;
 const RETRY: Duration = Duration::from_millis(1);
 
-/// What the runs of this round have met.
+/// The results of the runs of this round.
 #[derive(Debug, Default)]
 pub(super) struct Contention {
     /// Whether one has found a stripe taken, and whether one only waits for its turn.

@@ -8,10 +8,10 @@
 //! the commands per second before and after are compared, and it is undone if it was not worth it.
 //! The pause before the next trial doubles with each that failed, until the load has fallen.
 //!
-//! What is measured is the processor time of the process, not how long threads wait: a thread that
-//! shares its core is busy and has nothing to gain. Where the system tells how long its processors
-//! were idle (Linux), trials that cannot succeed are not begun: in the first of the two cases 0.15
-//! cores are idle, in the second 0.6.
+//! The governor measures the processor time of the process, not how long threads wait: a thread
+//! that shares its core is busy and has nothing to gain. Where the system tells how long its
+//! processors were idle (Linux), trials that cannot succeed are not begun: in the first of the two
+//! cases 0.15 cores are idle, in the second 0.6.
 //!
 //! The first thread is the governor, as one of its turns ends; it is always awake. Nothing is
 //! measured while it sleeps, and it wakes by itself only while others are awake, so an idle server
@@ -24,7 +24,7 @@ use kvik::Db;
 
 use crate::process;
 
-/// What is judged at a time, in microseconds.
+/// Length of the windows that are judged, in microseconds.
 const WINDOW_US: u64 = 50_000;
 /// A longer time says nothing: the thread slept or was held up.
 const STALE_US: u64 = 4 * WINDOW_US;
@@ -40,15 +40,15 @@ const JUDGED: u32 = 4;
 const SATURATED: f64 = 0.9;
 /// Cores that must be idle for one more thread.
 const IDLE_CORES: f64 = 0.25;
-/// What waking threads must gain.
+/// The gain that waking threads must bring.
 const GAIN: f64 = 1.08;
-/// What is left when a thread too many goes to sleep, at least.
+/// The share that is left when a thread too many goes to sleep, at least.
 const NO_LOSS: f64 = 0.97;
 /// Short, as the first trial may have fallen into the preparations of the load that matters.
 const FIRST_PAUSE_US: u64 = 250_000;
 const LONGEST_PAUSE_US: u64 = 64_000_000;
 
-/// What the governor reads, each since some start.
+/// The gauges that the governor reads, each since some start.
 pub(super) trait Gauges {
     /// Microseconds.
     fn now_us(&self) -> u64;
@@ -60,7 +60,7 @@ pub(super) trait Gauges {
     fn idle_us(&self) -> Option<u64>;
 }
 
-/// See the module's description.
+/// Decides how many I/O threads of a server are awake.
 pub(super) struct Governor {
     /// Threads there are.
     most: usize,
@@ -97,7 +97,7 @@ struct Trial {
     since_us: u64,
 }
 
-/// What a window says.
+/// The verdict on a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Load {
     /// Well below what even fewer threads could do.
@@ -126,7 +126,7 @@ impl Load {
     }
 }
 
-/// What has happened in a window.
+/// The measurements of a window.
 struct Window {
     now_us: u64,
     load: Load,

@@ -1,9 +1,10 @@
-//! What other threads want of an I/O thread.
+//! The requests of other threads to an I/O thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use kvik_command::pubsub::{Bell, Outlet};
 use parking_lot::Mutex;
 use socket2::Socket;
 
@@ -16,6 +17,8 @@ use crate::net::{Listener, Waker};
 pub(crate) struct Inbox {
     /// The connections that have mail.
     pub(super) mail: Arc<MailQueue>,
+    /// Messages of channels for its connections.
+    pub(super) outlet: Arc<Outlet>,
     /// Whether the thread waits for the log.
     pub(crate) holding: Holding,
     sockets: Mutex<Vec<Socket>>,
@@ -31,6 +34,12 @@ pub(crate) struct Inbox {
     waker: Waker,
 }
 
+impl Bell for Waker {
+    fn ring(&self) {
+        self.wake();
+    }
+}
+
 /// A connection that comes from another thread.
 pub(crate) struct Arrival {
     pub(super) socket: Socket,
@@ -41,6 +50,7 @@ impl Inbox {
     pub(crate) fn new(waker: Waker) -> Self {
         Self {
             mail: Arc::new(MailQueue::new(waker.clone())),
+            outlet: Arc::new(Outlet::new(waker.clone())),
             holding: Holding::new(),
             sockets: Mutex::default(),
             listeners: Mutex::default(),

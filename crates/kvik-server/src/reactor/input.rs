@@ -21,7 +21,7 @@ const KEPT: usize = 64 << 10;
 #[derive(Debug, Default)]
 pub(super) struct Input {
     bytes: Vec<u8>,
-    /// What lies before is consumed.
+    /// The bytes before are consumed.
     start: usize,
     /// Bytes that were in the buffer when it was lent.
     lent: usize,
@@ -71,7 +71,8 @@ impl Input {
         self.large.push(argument);
     }
 
-    /// What has come of a large argument, to be given to the driver, if something is missing.
+    /// The bytes of a large argument that have come, to be given to the driver, if something is
+    /// missing.
     pub(super) fn lend_incoming(&mut self) -> Option<IncomingRope> {
         let last = self.large.last_mut()?;
         if last.incoming.missing() == 0 {

@@ -10,7 +10,8 @@
 //! The way of an event: the connection it names is looked up here, once. [`service`] handles it as
 //! a `&mut Connection`, from the received bytes to the flush of the replies; [`connection`] runs
 //! its commands in between. Tasks from other threads wait in the [`inbox`], messages for clients in
-//! their letterboxes ([`mail`]); what is due although nothing comes has an alarm in [`timers`].
+//! their letterboxes ([`mail`]), those of channels at the outlet ([`fan_out`]); what is due
+//! although nothing comes has an alarm in [`timers`].
 
 mod address;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod allocations;
 mod connection;
 mod connections;
 mod contention;
+mod fan_out;
 mod governor;
 mod held;
 mod hold;
@@ -44,6 +46,7 @@ use crate::front::Front;
 use crate::net::{CloseReason, ConnId, Driver, Event};
 use connection::{Connection, State};
 use connections::Connections;
+use fan_out::FanOut;
 use governor::{Governor, Process};
 use inbox::Inbox;
 use mail::Letterbox;
@@ -59,6 +62,7 @@ pub(crate) struct Reactor {
     service: Service,
     connections: Connections,
     sharing: Sharing,
+    fan_out: FanOut,
     /// On the thread that decides how many threads are awake.
     governor: Option<Governor>,
 }
@@ -77,6 +81,7 @@ impl Reactor {
             sharing: Sharing::among(front.awake()),
             service: Service::new(index, front, db, driver, inbox),
             connections: Connections::default(),
+            fan_out: FanOut::default(),
         }
     }
 
@@ -85,6 +90,7 @@ impl Reactor {
     /// # Errors
     /// If the kernel's event interface fails.
     pub(crate) fn run(mut self) -> io::Result<()> {
+        self.service.inbox.outlet.own();
         loop {
             let timeout = self.timeout();
             self.service.driver.wait(timeout)?;
@@ -95,6 +101,7 @@ impl Reactor {
             }
             self.run_ready();
             self.ring_alarms();
+            self.fan_out();
             self.govern();
             self.service.contention.give_way();
             if self.service.is_done() {
@@ -236,6 +243,18 @@ impl Reactor {
         }
         while let Some(id) = self.service.holders.pop() {
             self.on(id, Service::release);
+        }
+    }
+
+    /// Hands out the messages of channels that have come. It is done before each wait, as the
+    /// thread is not woken for what it has published itself.
+    #[inline]
+    fn fan_out(&mut self) {
+        if self.service.inbox.outlet.is_empty() {
+            return;
+        }
+        for id in self.fan_out.run(&mut self.service, &mut self.connections) {
+            self.forget(id);
         }
     }
 

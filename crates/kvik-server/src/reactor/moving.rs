@@ -3,9 +3,9 @@
 //! A connection moves whole: socket, session, parser and the bytes that were received but not run.
 //! It leaves only while it waits for its client's bytes and all its replies are sent, so a command
 //! is never in two hands and replies keep their order; one that is never found so stays where it
-//! is. The driver hands the socket back when the kernel has let go of it. Messages that come while
-//! it is on the way wait in its letterbox ([`super::mail`]), which the thread that takes it over
-//! reads first.
+//! is, and one that listens to very many channels too. The driver hands the socket back when the
+//! kernel has let go of it. Messages that come while it is on the way, those of channels too, wait
+//! in its letterbox ([`super::mail`]), which the thread that takes it over reads first.
 
 use std::cmp::Reverse;
 use std::sync::atomic::Ordering;
@@ -98,6 +98,10 @@ pub(super) fn pass_on(
         Some(thread) if !service.front.is_stopping() => {
             let (timers, alarm) = (&mut service.timers, &mut connection.alarm);
             timers.cancel(connection.id, alarm);
+            let pubsub = &service.db.engine().pubsub;
+            pubsub.relocate(&mut connection.session, None);
+            let ahead = &mut connection.session.ahead;
+            connection.pushes.extend(ahead.drain(..));
             connection.letterbox.leave();
             service.front.left(&service.inbox);
             let arrival = Arrival { socket, connection };

@@ -19,7 +19,8 @@ const LATER_MS: u64 = 1000;
 pub(super) struct Patrol {
     /// Longest silence in milliseconds; 0 is no limit.
     idle_ms: u64,
-    unread: BufferLimit,
+    /// For ordinary clients, and for those that listen to channels.
+    unread: [BufferLimit; 2],
 }
 
 /// A limit that a client has exceeded.
@@ -35,14 +36,23 @@ impl Patrol {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             idle_ms: config.int(Key::Timeout).unsigned_abs() * 1000,
-            unread: config.output_buffer_limits()[0],
+            unread: {
+                let [normal, _, pubsub] = config.output_buffer_limits();
+                [normal, pubsub]
+            },
         }
     }
 
     /// Whether unread replies have a limit at all.
     #[inline]
-    pub(super) fn limits_output(&self) -> bool {
-        self.unread.hard_bytes > 0 || self.unread.soft_bytes > 0
+    pub(super) fn limits_output(&self, connection: &Connection) -> bool {
+        let limit = self.limit_of(connection);
+        limit.hard_bytes > 0 || limit.soft_bytes > 0
+    }
+
+    #[inline]
+    fn limit_of(&self, connection: &Connection) -> &BufferLimit {
+        &self.unread[usize::from(connection.session.subscriptions.is_some())]
     }
 
     /// Whether so much may be held against a client although it was sent just now.
@@ -60,27 +70,20 @@ impl Patrol {
         if self.is_idle(connection, now_ms) {
             return Some(Excess::Idle);
         }
+        let limit = self.limit_of(connection);
         let over_since = &mut connection.over_soft_limit_since;
-        self.is_unread(unsent as u64, over_since, now_ms)
+        limit
+            .is_exceeded(unsent as u64, over_since, now_ms)
             .then_some(Excess::Unread)
     }
 
-    /// A client that waits for the server is not silent.
+    /// A client that waits for the server or for messages is not silent.
     fn is_idle(&self, connection: &Connection, now_ms: u64) -> bool {
         let active_ms = connection.session.client.active_ms.load(Relaxed);
         self.idle_ms > 0
             && !matches!(connection.state, State::Ready | State::Paused(_))
+            && connection.session.subscriptions.is_none()
             && now_ms.saturating_sub(active_ms) >= self.idle_ms
-    }
-
-    /// Whether `unsent` bytes are too many, or have been for too long since `over_since`.
-    fn is_unread(&self, unsent: u64, over_since: &mut Option<u64>, now_ms: u64) -> bool {
-        let limit = &self.unread;
-        *over_since = (limit.soft_bytes > 0 && unsent > limit.soft_bytes)
-            .then(|| over_since.unwrap_or(now_ms));
-        let soft_ms = limit.soft_seconds.saturating_mul(1000);
-        let too_long = over_since.is_some_and(|since| now_ms.saturating_sub(since) >= soft_ms);
-        too_long || limit.hard_bytes > 0 && unsent > limit.hard_bytes
     }
 
     /// When to look at a client again, which has left so many bytes unread.
@@ -97,8 +100,19 @@ impl Patrol {
             due_ms if due_ms > now_ms => due_ms,
             _ => after(now_ms),
         });
-        let unread = (unsent > 0 && self.limits_output()).then_some(now_ms + LATER_MS);
+        let unread = (unsent > 0 && self.limits_output(connection)).then_some(now_ms + LATER_MS);
         idle.into_iter().chain(unread).min()
+    }
+}
+
+impl BufferLimit {
+    /// Whether `unsent` bytes are too many, or have been for too long since `over_since`.
+    fn is_exceeded(&self, unsent: u64, over_since: &mut Option<u64>, now_ms: u64) -> bool {
+        *over_since =
+            (self.soft_bytes > 0 && unsent > self.soft_bytes).then(|| over_since.unwrap_or(now_ms));
+        let soft_ms = self.soft_seconds.saturating_mul(1000);
+        let too_long = over_since.is_some_and(|since| now_ms.saturating_sub(since) >= soft_ms);
+        too_long || self.hard_bytes > 0 && unsent > self.hard_bytes
     }
 }
 
@@ -106,33 +120,30 @@ impl Patrol {
 mod tests {
     use super::*;
 
-    fn unread(hard_bytes: u64, soft_bytes: u64, soft_seconds: u64) -> Patrol {
-        Patrol {
-            idle_ms: 0,
-            unread: BufferLimit {
-                hard_bytes,
-                soft_bytes,
-                soft_seconds,
-            },
+    fn unread(hard_bytes: u64, soft_bytes: u64, soft_seconds: u64) -> BufferLimit {
+        BufferLimit {
+            hard_bytes,
+            soft_bytes,
+            soft_seconds,
         }
     }
 
     #[test]
     fn the_hard_limit_holds_at_once_and_no_limit_never() {
         let mut since = None;
-        assert!(!unread(100, 0, 0).is_unread(100, &mut since, 5));
-        assert!(unread(100, 0, 0).is_unread(101, &mut since, 5));
-        assert!(!unread(0, 0, 0).is_unread(u64::MAX, &mut since, 5));
+        assert!(!unread(100, 0, 0).is_exceeded(100, &mut since, 5));
+        assert!(unread(100, 0, 0).is_exceeded(101, &mut since, 5));
+        assert!(!unread(0, 0, 0).is_exceeded(u64::MAX, &mut since, 5));
         assert_eq!(since, None);
     }
 
     #[test]
     fn the_soft_limit_holds_for_a_time_that_begins_anew() {
-        let (patrol, mut since) = (unread(0, 100, 2), None);
-        assert!(!patrol.is_unread(101, &mut since, 1000));
-        assert!(!patrol.is_unread(200, &mut since, 2999));
-        assert!(!patrol.is_unread(100, &mut since, 3000));
-        assert!(!patrol.is_unread(101, &mut since, 3001));
-        assert!(patrol.is_unread(101, &mut since, 5001));
+        let (limit, mut since) = (unread(0, 100, 2), None);
+        assert!(!limit.is_exceeded(101, &mut since, 1000));
+        assert!(!limit.is_exceeded(200, &mut since, 2999));
+        assert!(!limit.is_exceeded(100, &mut since, 3000));
+        assert!(!limit.is_exceeded(101, &mut since, 3001));
+        assert!(limit.is_exceeded(101, &mut since, 5001));
     }
 }

@@ -13,7 +13,7 @@ const AHEAD: usize = 32;
 /// Longest request that may be timed together with others.
 const QUICK_BYTES: usize = 4096;
 
-/// See the module's description.
+/// The commands of one received batch, parsed ahead, in the order in which they run.
 #[derive(Default)]
 pub(super) struct Pipeline {
     steps: Vec<Step>,
@@ -38,7 +38,7 @@ pub(super) enum End {
     Full,
     /// No whole command follows; the next one needs so many bytes more, 0 if unknown.
     Incomplete(usize),
-    /// What follows is no command.
+    /// The next bytes are no command.
     Malformed(ProtocolError),
 }
 

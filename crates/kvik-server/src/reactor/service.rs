@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kvik::{Db, Executor, Message, Patience};
+use kvik_command::pubsub::Seat;
 use kvik_resp::Output;
 use kvik_rope::IncomingRope;
 use socket2::Socket;
@@ -334,6 +335,18 @@ impl Service {
         self.send(connection, out, lsn);
     }
 
+    /// Sends messages of channels.
+    pub(super) fn send_news(
+        &mut self,
+        connection: &mut Connection,
+        news: Output,
+        lsn: u64,
+    ) -> Fate {
+        self.send(connection, news, lsn);
+        let unsent = self.unsent(connection);
+        self.check_after_run(connection, unsent)
+    }
+
     // What a connection waits for.
 
     /// Decides what the connection waits for next, and lets it receive if it may.
@@ -425,7 +438,7 @@ impl Service {
         if Patrol::is_much(unsent) {
             return self.check(connection, unsent);
         }
-        if unsent > 0 && self.patrol.limits_output() {
+        if unsent > 0 && self.patrol.limits_output(connection) {
             self.set_alarm(connection, unsent);
         }
         Fate::Stays
@@ -500,6 +513,13 @@ impl Service {
     /// Begins with a connection whose socket the driver has adopted, and reads the mail that has
     /// come for it before.
     pub(super) fn begin(&mut self, connection: &mut Connection) -> Fate {
+        let seat = Seat {
+            outlet: Arc::clone(&self.inbox.outlet),
+            place: connection.id.place(),
+        };
+        // From here on its channels' messages come here; those before are in the letterbox.
+        let pubsub = &self.db.engine().pubsub;
+        pubsub.relocate(&mut connection.session, Some(seat));
         let queue = &self.inbox.mail;
         let messages = connection.letterbox.settle(queue, connection.id);
         self.set_alarm(connection, 0);

@@ -1,9 +1,11 @@
 //! The transcripts against everything: kvik, and the servers that define what they should say.
 
 use kvik::{Clock, Options};
+use kvik_command::declare::Command;
+use kvik_command::table;
 
 use crate::target::{MemoryTarget, Product, SocketTarget, real_server, served, served_with};
-use crate::transcript::{play_all, play_folder};
+use crate::transcript::{play_all, play_folder, sent_commands};
 
 #[test]
 fn in_process_for_1_thread() {
@@ -18,6 +20,26 @@ fn in_process_for_2_threads() {
 #[test]
 fn in_process_for_8_threads() {
     play_in_process(8);
+}
+
+#[test]
+fn every_command_has_a_transcript() {
+    let sent = sent_commands();
+    let is_sent = |command: &Command| {
+        let name: Vec<u8> = command.last_word().to_ascii_uppercase().into();
+        match command.container_id() {
+            None => sent.iter().any(|[first, _]| *first == name),
+            Some(id) => {
+                let container = table().commands()[usize::from(id)].name();
+                let container = container.to_ascii_uppercase().into();
+                sent.contains(&[container, name])
+            }
+        }
+    };
+    let commands = table().commands().iter();
+    let unsent = commands.filter(|command| !command.is_container() && !is_sent(command));
+    let unsent: Vec<_> = unsent.map(Command::full_name).collect();
+    assert!(unsent.is_empty(), "no transcript sends {unsent:?}");
 }
 
 fn play_in_process(threads: usize) {

@@ -4,8 +4,8 @@ use kvik_rope::Rope;
 
 use crate::raw::slab::Slab;
 
-/// What is too large for a cell: keys of 255 bytes and more, values of members from 4 KiB on, and
-/// as ropes the strings of keys from 4 KiB on.
+/// Memory for what is too large for a cell: keys of 255 bytes and more, values of members from 4
+/// KiB on, and as ropes the strings of keys from 4 KiB on.
 ///
 /// Which memory they get is the global allocator's affair: the binaries use one that does not map
 /// and unmap for each chunk, and what is large is dropped elsewhere (see [`crate::Garbage`]). A

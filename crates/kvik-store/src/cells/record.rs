@@ -486,7 +486,7 @@ fn expiry_bytes(expire_at: Option<UnixMs>) -> usize {
     }
 }
 
-/// What a key of this stored length takes in the cell.
+/// Bytes in the cell of a key of this stored length.
 #[inline]
 fn key_room(key_len: u8) -> usize {
     if key_len == EXTERNAL_KEY {

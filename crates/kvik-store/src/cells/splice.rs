@@ -103,7 +103,7 @@ impl Cells {
     }
 }
 
-/// What stays of a value in which room is made.
+/// The parts of a value that stay when room is made between them.
 struct Halves {
     before: Range<usize>,
     behind: Range<usize>,

@@ -5,12 +5,14 @@ use super::{Guard, Place};
 use crate::UnixMs;
 use crate::edit::ExpiredMembers;
 use crate::entry::OccupiedEntry;
+use crate::event::Event;
+use crate::heap::HeapEntry;
 use crate::layout::{Key, KeyspaceId};
 use crate::namespace::{Namespaces, TableId};
 use crate::raw::entry_ref::EntryRef;
 use crate::state::{Mode, Overdue};
 
-/// What one round of expiry did to a stripe.
+/// The result of one round of expiry in a stripe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExpiryRound {
     /// Keys deleted.
@@ -63,14 +65,16 @@ impl Guard<'_> {
         {
             self.keyspace = self.database_of(index, table);
             self.expire_due_in(index, table, max, &mut looks, &mut done);
-            self.stripes.stripe(index).publish(table, self.layout);
+            self.stripes
+                .stripe(index)
+                .tell_namespace(table, self.layout);
         }
         done.more |= looks == 0;
         self.stripes.stripe(index).refresh_due();
         done
     }
 
-    fn database_of(&mut self, index: usize, table: TableId) -> KeyspaceId {
+    pub(crate) fn database_of(&mut self, index: usize, table: TableId) -> KeyspaceId {
         let keyspace = self.stripes.look(index).keyspace(table);
         let keyspace = keyspace.map(|it| it.keyspace.database(table));
         keyspace.unwrap_or(self.keyspace)
@@ -120,9 +124,24 @@ impl Guard<'_> {
     #[cold]
     pub(super) fn expire(&mut self, index: usize, table: TableId, entry: EntryRef) {
         let key = self.key_of(index, table, entry);
+        let expire_at = self.entry_at(index, table, entry).expire_at();
+        let is_due = expire_at.is_some_and(|at| at <= self.state.now);
         let place = self.place_of(index, table, &key);
-        OccupiedEntry::new(self.locked_key(place), entry).remove();
+        let occupied = OccupiedEntry::new(self.locked_key(place), entry);
+        if is_due {
+            occupied.remove_as(Some(Event::EXPIRED));
+        } else {
+            occupied.remove_with_members();
+        }
         self.state.stats.expired += 1;
+    }
+
+    /// Deletes a key to make room.
+    pub(crate) fn evict_entry(&mut self, index: usize, table: TableId, entry: EntryRef) {
+        let key = self.key_of(index, table, entry);
+        let place = self.place_of(index, table, &key);
+        let occupied = OccupiedEntry::new(self.locked_key(place), entry);
+        occupied.remove_as(Some(Event::EVICTED));
     }
 
     /// Deletes up to `max` members of a collection whose time has come; see
@@ -161,10 +180,13 @@ impl Guard<'_> {
         self.state.overdue(&there, self.layout)
     }
 
-    fn key_of(&mut self, index: usize, table: TableId, entry: EntryRef) -> Vec<u8> {
+    fn entry_at(&mut self, index: usize, table: TableId, entry: EntryRef) -> HeapEntry<'_> {
         let keyspace = self.stripes.look(index).keyspace(table);
-        let there = keyspace.expect("an entry has a keyspace").entry(entry);
-        there.key().to_vec()
+        keyspace.expect("an entry has a keyspace").entry(entry)
+    }
+
+    fn key_of(&mut self, index: usize, table: TableId, entry: EntryRef) -> Vec<u8> {
+        self.entry_at(index, table, entry).key().to_vec()
     }
 
     fn place_of<'k>(&self, index: usize, table: TableId, key: &'k [u8]) -> Place<'k> {

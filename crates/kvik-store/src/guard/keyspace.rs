@@ -186,7 +186,7 @@ impl Guard<'_> {
         for index in 0..self.layout.stripes() {
             self.flush_database(index, self.keyspace);
         }
-        self.state.garbage.push(Garbage::new(Vec::new()));
+        self.state.leave(Some(Garbage::new(Vec::new())));
         self.finish_keyspace(&[b"FLUSHDB"]);
     }
 
@@ -197,7 +197,7 @@ impl Guard<'_> {
             let table = stripe.table_named(self.keyspace, namespace);
             self.flush_stripe(index, self.keyspace, table);
         }
-        self.state.garbage.push(Garbage::new(Vec::new()));
+        self.state.leave(Some(Garbage::new(Vec::new())));
         self.finish_keyspace(&[b"NAMESPACE", b"FLUSH", namespace]);
     }
 
@@ -213,7 +213,7 @@ impl Guard<'_> {
                 }
             }
         }
-        self.state.garbage.push(Garbage::new(Vec::new()));
+        self.state.leave(Some(Garbage::new(Vec::new())));
         self.finish_keyspace(&[b"FLUSHALL"]);
     }
 
@@ -244,9 +244,11 @@ impl Guard<'_> {
             return;
         };
         let len = keyspace.keyspace.len();
-        // Watchers of keys that do not exist see no change.
-        let watches = &stripe.watches;
-        watches.mark_changed_where(database, |key| layout.holds(keyspace, key));
+        // A key that does not exist does not change.
+        stripe.tell_where(database, |stripe, key| {
+            let keyspace = stripe.keyspace(table);
+            keyspace.is_some_and(|keyspace| layout.holds(keyspace, key))
+        });
         self.state.stats.changes += len as u64;
         stripe.flush(table, layout);
     }
@@ -254,16 +256,16 @@ impl Guard<'_> {
     fn swap_stripe(&mut self, index: usize, a: KeyspaceId, b: KeyspaceId) {
         let layout = self.layout;
         let stripe = self.stripes.stripe(index);
-        // A watched key changes if it is in either keyspace: it goes, comes, or is another one.
-        let in_either = |key: &[u8]| {
+        // A key changes if it is in either keyspace: it goes, comes, or is another one.
+        let in_either = |stripe: &Stripe, key: &[u8]| {
             let held = |id| {
                 let keyspace = stripe.keyspace(stripe.table_of(layout, id, key));
                 keyspace.is_some_and(|keyspace| layout.holds(keyspace, key))
             };
             held(a) || held(b)
         };
-        stripe.watches.mark_changed_where(a, in_either);
-        stripe.watches.mark_changed_where(b, in_either);
+        stripe.tell_where(a, in_either);
+        stripe.tell_where(b, in_either);
         stripe.swap(a.into(), b.into(), layout);
         stripe.swap_namespaces(a, b, layout);
     }
@@ -278,6 +280,15 @@ impl Guard<'_> {
             own + named(stripe.named_sum(database))
         });
         parts.sum()
+    }
+}
+
+impl Stripe {
+    /// Tells those who are interested in keys of a keyspace for which `is_changed` holds.
+    fn tell_where(&mut self, id: KeyspaceId, is_changed: impl Fn(&Self, &[u8]) -> bool) {
+        let mut interests = std::mem::take(&mut self.interests);
+        interests.mark_changed_where(id, |key| is_changed(self, key));
+        self.interests = interests;
     }
 }
 

@@ -1,4 +1,4 @@
-//! What RENAME and COPY of large collections need, made in slices before the command; see
+//! The preparation of RENAME and COPY of large collections, made in slices before the command; see
 //! [`crate::shadow`].
 
 use super::Guard;

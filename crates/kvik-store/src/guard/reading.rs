@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Guard, Place};
+use crate::event::Event;
 use crate::kind::WrongKind;
 use crate::layout::{Key, KeyspaceId};
 use crate::namespace::Namespace;
@@ -17,11 +18,20 @@ impl Guard<'_> {
     pub fn read<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<View<'_>> {
         let place = self.locate(key.into());
         let Some(entry) = self.find_used(place) else {
-            self.state.stats.misses += 1;
+            self.miss(place.key);
             return None;
         };
         self.state.stats.hits += 1;
         Some(self.view_of(place, entry))
+    }
+
+    /// Counts and notes a read of a key that does not exist.
+    #[inline]
+    fn miss(&mut self, key: &[u8]) {
+        self.state.stats.misses += 1;
+        if self.state.wanted.any() {
+            self.state.note(self.keyspace, key, Event::MISS);
+        }
     }
 
     /// Marks a key as used.
@@ -45,7 +55,7 @@ impl Guard<'_> {
     ) -> Result<Option<TextRef<'_>>, WrongKind> {
         let place = self.locate(key.into());
         let Some(entry) = self.find_used(place) else {
-            self.state.stats.misses += 1;
+            self.miss(place.key);
             return Ok(None);
         };
         self.state.stats.hits += 1;
@@ -60,7 +70,7 @@ impl Guard<'_> {
         let found = self.find(place);
         match found {
             Some(_) => self.state.stats.hits += 1,
-            None => self.state.stats.misses += 1,
+            None => self.miss(place.key),
         }
         let entry = found?;
         Some(self.view_of(place, entry))

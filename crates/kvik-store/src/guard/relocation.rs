@@ -6,7 +6,9 @@
 //! where it was not, it is done at once.
 
 use super::Guard;
+use crate::event::Event;
 use crate::keyspace::Payload;
+use crate::kind::Kind;
 use crate::layout::KeyspaceId;
 use crate::text::IntText;
 
@@ -18,8 +20,12 @@ impl Guard<'_> {
         let Some(taken) = self.detach(key, self.index_of(to)) else {
             return false;
         };
-        self.attach(self.keyspace, to, taken);
+        let replaced = self.attach(self.keyspace, to, taken);
         self.finish_keyspace(&[b"RENAME", key, to]);
+        if self.state.wanted.any() {
+            self.note(key, Event::RENAME_FROM);
+            self.note_attached(self.keyspace, to, Event::RENAME_TO, replaced);
+        }
         true
     }
 
@@ -35,6 +41,10 @@ impl Guard<'_> {
         };
         self.attach(to, key, taken);
         self.finish_keyspace(&[b"MOVE", key, IntText::default().unsigned(u64::from(to.0))]);
+        if self.state.wanted.any() {
+            self.note(key, Event::MOVE_FROM);
+            self.state.note(to, key, Event::MOVE_TO);
+        }
         true
     }
 
@@ -53,7 +63,7 @@ impl Guard<'_> {
             Some(content) => Payload::of(source.entry(entry), content),
             None => source.copy(entry),
         };
-        self.attach(keyspace, to, copied);
+        let replaced = self.attach(keyspace, to, copied);
         let db = u64::from(keyspace.0);
         self.finish_keyspace(&[
             b"COPY",
@@ -63,6 +73,9 @@ impl Guard<'_> {
             IntText::default().unsigned(db),
             b"REPLACE",
         ]);
+        if self.state.wanted.any() {
+            self.note_attached(keyspace, to, Event::COPY_TO, replaced);
+        }
         true
     }
 
@@ -76,7 +89,7 @@ impl Guard<'_> {
             false => self.take_prepared(index, entry, to),
         };
         let stripe = self.stripes.stripe(index);
-        stripe.watches.mark_changed(self.keyspace, key);
+        stripe.interests.mark_changed(self.keyspace, key);
         let mut source = stripe.keyspace_mut(place.table, self.layout);
         let taken = match prepared {
             Some(content) => {
@@ -86,27 +99,56 @@ impl Guard<'_> {
             }
             None => source.take(position, entry, index == to),
         };
-        stripe.publish(place.table, self.layout);
-        self.state.garbage.extend(stripe.take_garbage());
+        stripe.tell_namespace(place.table, self.layout);
+        self.state.leave(stripe.take_garbage());
+        if self.state.wanted.any() {
+            self.state.note_changed(self.keyspace, key);
+        }
         Some(taken)
     }
 
-    /// Puts an entry in place of whatever a key holds, without an effect of its own.
-    fn attach(&mut self, keyspace: KeyspaceId, key: &[u8], payload: Payload<'_>) {
+    /// Puts an entry in place of whatever a key holds, without an effect of its own. Returns the
+    /// kind of what was there.
+    fn attach(&mut self, keyspace: KeyspaceId, key: &[u8], payload: Payload<'_>) -> Option<Kind> {
         let hash = self.layout.hash(key);
         let position = self.layout.position_of(hash);
         let stripe = self.stripes.stripe(self.layout.stripe_of(hash));
         let table = stripe.reach_table(self.layout, keyspace, key);
-        stripe.watches.mark_changed(keyspace, key);
+        stripe.interests.mark_changed(keyspace, key);
         if let Some(at) = payload.earliest_deadline(&stripe.heap) {
             stripe.lower_due(at);
         }
         let mut target = stripe.keyspace_mut(table, self.layout);
+        let mut replaced = None;
         if let Some(old) = target.find(position, key) {
+            replaced = Some(target.entry(old).kind());
             target.remove(position, old);
         }
         target.insert(position, key, payload);
-        stripe.publish(table, self.layout);
-        self.state.garbage.extend(stripe.take_garbage());
+        stripe.tell_namespace(table, self.layout);
+        self.state.leave(stripe.take_garbage());
+        if self.state.wanted.any() {
+            self.state.note_changed(keyspace, key);
+            self.state.note(keyspace, key, Event::NEW);
+        }
+        replaced
+    }
+
+    /// Notes the event of a key that was put into its place, and that it has replaced another one.
+    #[cold]
+    fn note_attached(
+        &mut self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        event: &'static Event,
+        replaced: Option<Kind>,
+    ) {
+        self.state.note(keyspace, key, event);
+        let before = self.select(keyspace);
+        let new = self.peek(key).map(|view| view.kind());
+        self.select(before);
+        if let Some((old, new)) = replaced.zip(new) {
+            self.state.note_replaced(keyspace, key, old, new);
+        }
     }
 }

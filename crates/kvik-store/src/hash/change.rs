@@ -1,4 +1,4 @@
-//! What changes a hash: each method states the effect of what it does.
+//! Changes of a hash: each method states the effect of what it does.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -30,14 +30,14 @@ impl<'g> Entry<'g> {
     }
 }
 
-/// What becomes of the expiry of a field that gets another value.
+/// The expiry of a field after it got another value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
     Keep,
     End,
 }
 
-/// What a write has met.
+/// The field as a write met it.
 pub(super) enum Written {
     Created,
     Replaced { expire_at: Option<UnixMs> },

@@ -12,7 +12,7 @@ use crate::shadow::{Batch, Shadow, collect_rest, collect_slice};
 
 /// Where the source is.
 impl Heap {
-    /// What the collection of an entry is called if copies of it are being made.
+    /// The id shared by all copies in progress of this collection, if there are any.
     pub(crate) fn source(&self, entry: EntryRef) -> Option<Source> {
         let index = self.entry(entry).record.object()?;
         let members = self.objects.get(index).object.members();
@@ -49,7 +49,7 @@ impl Heap {
         shadow
     }
 
-    /// What the copy for the stripe `to` gets next, and whether it is ready then.
+    /// The next members for the copy for the stripe `to`, and whether it is ready then.
     pub(crate) fn collect_slice(
         &mut self,
         entry: EntryRef,

@@ -18,7 +18,7 @@ const KEYS: u16 = 300;
 /// Keys of all databases, each with its expiry and what it holds, in words.
 type Contents = BTreeMap<(u32, Vec<u8>), (Option<UnixMs>, Vec<String>)>;
 
-/// What is done to the store.
+/// An operation on the store.
 #[derive(Clone, Debug)]
 enum Op {
     /// To so many of these bytes, which often take the cell of what was there.

@@ -8,12 +8,12 @@ use crate::limits::Limits;
 const COUNTED_NODE_BYTES: usize = 8 << 10;
 /// Bytes of a node for `list-max-listpack-size` from -1 to -5.
 const NODE_BYTES: [usize; 5] = [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10];
-/// What Redis adds to an element's length when it asks whether a node has room for it.
+/// Bytes that Redis adds to an element's length when it asks whether a node has room for it.
 const ENTRY_OVERHEAD_BYTES: usize = 8;
-/// What two listpacks have twice.
+/// Bytes of header and end mark, which two listpacks have twice.
 const FRAME_BYTES: usize = 7;
 
-/// What `list-max-listpack-size` says: a number of bytes or, if that is `None`, of elements.
+/// The value of `list-max-listpack-size`: a number of bytes or, if that is `None`, of elements.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     bytes: Option<usize>,

@@ -8,13 +8,13 @@ use crate::packed::listpack::ListpackIter;
 use crate::packed::{Element, Listpack, Needle, listpack};
 use crate::shareable::clone_bytes;
 
-/// What a node reserves at first.
+/// Bytes that a node reserves at first.
 const FIRST_BYTES: usize = 1 << 10;
 
 /// Bytes before an element that is shared: how many share it.
 const COUNTS: usize = 2 * size_of::<usize>();
 
-/// See the module's description.
+/// A node of a list: a listpack, or one element that is too large for one.
 #[derive(Clone, Debug)]
 pub(super) struct QuicklistNode {
     body: NodeBody,

@@ -16,7 +16,7 @@ use crate::shareable::Shareable;
 /// Most nodes of a group.
 const GROUP: usize = 128;
 
-/// See the module's description.
+/// The nodes of a list, in groups that copies of the list share.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
     groups: VecDeque<Shareable<NodeGroup>>,

@@ -13,7 +13,7 @@ use crate::collection::Large;
 use crate::memory::MemoryMut;
 use crate::packed::{Element, Needle};
 
-/// See the module's description.
+/// A large list: a row of nodes, each a listpack.
 #[derive(Debug, Default)]
 pub(crate) struct Quicklist {
     nodes: Nodes,

@@ -1,4 +1,4 @@
-//! What is hidden while writes are paused, against what is left when it is deleted.
+//! Members hidden while writes are paused, against those left when they are deleted.
 
 use proptest::prelude::*;
 

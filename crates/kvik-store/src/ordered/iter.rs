@@ -11,7 +11,7 @@ use super::RankTree;
 /// The items of a range of ranks.
 pub(crate) struct RankIter<'a, T> {
     tree: &'a RankTree<T>,
-    /// What lies between the two runs at hand.
+    /// The ranks between the two runs at hand.
     ranks: Range<usize>,
     front: &'a [T],
     back: &'a [T],

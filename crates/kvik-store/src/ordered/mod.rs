@@ -20,7 +20,7 @@
 //!
 //! Costs: O(log n) comparisons to find, and O(log n) nodes touched to change; a step of an iterator
 //! is O(1), for it looks for its place once in a leaf. It recurses no deeper than the tree is high.
-//! What removes many items takes a limit.
+//! An operation that removes many items takes a limit.
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use super::room;
 
-/// What a leaf may take, and what an inner node may take of all its vectors.
+/// Bytes of a leaf, and of all vectors of an inner node, at most.
 const LEAF_BYTES: usize = 2048;
 const INNER_BYTES: usize = 3072;
 

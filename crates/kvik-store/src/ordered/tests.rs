@@ -19,7 +19,7 @@ struct Item<const PAD: usize> {
     pad: [u32; PAD],
 }
 
-/// What references lead to.
+/// The names that references lead to.
 #[derive(Default)]
 struct Names(Vec<Option<u32>>);
 
@@ -282,7 +282,7 @@ fn pop<T: Copy>(tree: &mut RankTree<T>, rank: usize) -> Option<T> {
     popped
 }
 
-/// What a walk through a whole subtree finds.
+/// The result of a walk through a whole subtree.
 struct Walk {
     height: usize,
     count: usize,

@@ -27,7 +27,7 @@ pub use edit::{
 };
 pub use entry::Encoded;
 
-/// What an empty listpack consists of before its end mark.
+/// Bytes of an empty listpack before its end mark.
 const HEADER_BYTES: usize = 6;
 
 /// The offset of the first element.

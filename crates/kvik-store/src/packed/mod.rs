@@ -18,7 +18,7 @@ pub mod listpack;
 pub use intset::IntSet;
 pub use listpack::{Element, Listpack, Needle};
 
-/// What holds the bytes of a packed collection, and nothing else, while it changes.
+/// A holder of the bytes of a packed collection, and nothing else, while it changes.
 pub trait Packed {
     /// The bytes.
     fn bytes(&self) -> &[u8];

@@ -36,7 +36,7 @@ const SPARSE: (usize, usize) = (1, 2);
 #[derive(Default)]
 pub(crate) struct PageDirectory(StableVec<AtomicPtr<u8>, FIRST_PAGES>);
 
-/// See the module's description.
+/// The memory of a stripe's cells, in pages of one size of cell each.
 pub(crate) struct Arena {
     directory: Arc<PageDirectory>,
     /// By number, from 1 on.

@@ -16,7 +16,7 @@ use super::entry_ref::EntryRef;
 
 pub(crate) const LANES: usize = 12;
 
-/// See the module's description.
+/// One cache line of a table: 12 tags and the 12 references they stand for.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Bucket {

@@ -34,7 +34,7 @@ pub(crate) fn bytes_of(class: usize) -> usize {
     BYTES[class] as usize
 }
 
-/// What `bytes` take when rounded up to a class.
+/// `bytes` rounded up to a class.
 #[inline]
 pub(crate) fn rounded(bytes: usize) -> usize {
     bytes_of(class_for(bytes))

@@ -91,6 +91,30 @@ impl Deadlines {
         Some((segment, bucket))
     }
 
+    /// A bucket with a deadline, at random.
+    pub(crate) fn sample(&self, random: u64) -> Option<(usize, usize)> {
+        if self.earliest() == NEVER {
+            return None;
+        }
+        let (leaves, mut node, mut bits) = (self.minima.len() / 2, 1, random);
+        while node < leaves {
+            let (left, right) = (node * 2, node * 2 + 1);
+            let goes_right = match (self.minima[left], self.minima[right]) {
+                (NEVER, _) => true,
+                (_, NEVER) => false,
+                _ => bits & 1 == 1,
+            };
+            bits >>= 1;
+            node = if goes_right { right } else { left };
+        }
+        let segment = node - leaves;
+        let buckets = self.buckets[segment].as_ref()?;
+        let start = (random >> 40) as usize % buckets.len();
+        let mut places = (start..buckets.len()).chain(0..start);
+        let bucket = places.find(|&bucket| buckets[bucket] != NEVER)?;
+        Some((segment, bucket))
+    }
+
     /// Segments and buckets whose noted deadline has come by `now`.
     pub(crate) fn due(&self, now: UnixMs) -> impl Iterator<Item = (usize, usize)> {
         let leaves = self.minima.len() / 2;

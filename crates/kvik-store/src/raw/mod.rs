@@ -24,7 +24,7 @@ pub(crate) mod prefetch;
 pub(crate) mod root;
 mod segment;
 pub(crate) mod slab;
-mod stable;
+pub(crate) mod stable;
 pub(crate) mod table;
 
 /// Returns up to `bytes` of memory that no store of this process uses to the system, and says

@@ -5,7 +5,7 @@
 //! Because bucket memory is never anything else, it can be read without a lock: what is read may be
 //! stale, never foreign.
 //!
-//! What is given back stays resident and is handed out first. [`trim`] returns it to the system in
+//! Chunks given back stay resident and are handed out first. [`trim`] returns them to the system in
 //! slices; it is the only function that does, and it is meant for a thread on which nobody waits.
 //!
 //! Beyond [`SMALL_CHUNKS`] the system is asked for huge pages: entries lie anywhere, and most

@@ -18,7 +18,7 @@ use super::segment::{Segment, Spot};
 /// Most leading bits of the hash that a directory goes by.
 pub(crate) const MAX_DEPTH: u32 = 22;
 
-/// See the module's description.
+/// The directory of a table: from leading bits of the hash to segments.
 #[derive(Default)]
 pub(crate) struct Root {
     /// Leading bits of the hash that the directory goes by; at 0 there is one segment, or none.

@@ -15,7 +15,7 @@ use super::entry_ref::EntryRef;
 const FULL: usize = 64;
 const FULL_HOMES: usize = 60;
 
-/// See the module's description.
+/// One segment of a table: its buckets in a row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
     buckets: &'static [Bucket],

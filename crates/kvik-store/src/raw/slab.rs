@@ -4,7 +4,7 @@
 
 const PART: usize = 512;
 
-/// See the module's description.
+/// Values addressed by small numbers, which are used again.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     /// Parts of a fixed size, so that growing moves nothing.

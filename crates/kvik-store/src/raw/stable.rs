@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 const LEAVES: usize = 22;
 
-/// See the module's description. `FIRST` is a power of two.
+/// A vector that grows without moving its elements, read without a lock. `FIRST` is a power of two.
 pub(crate) struct StableVec<T, const FIRST: usize> {
     leaves: [AtomicPtr<T>; LEAVES],
     owns: PhantomData<Box<[T]>>,
@@ -23,6 +23,12 @@ impl<T, const FIRST: usize> Default for StableVec<T, FIRST> {
             leaves: [const { AtomicPtr::new(ptr::null_mut()) }; LEAVES],
             owns: PhantomData,
         }
+    }
+}
+
+impl<T, const FIRST: usize> std::fmt::Debug for StableVec<T, FIRST> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StableVec").finish_non_exhaustive()
     }
 }
 

@@ -35,7 +35,7 @@ use super::root::{Directory, Root, Word};
 use super::segment::{Location, Segment};
 use crate::UnixMs;
 
-/// What a table asks about the entries it leads to.
+/// The questions of a table about the entries it leads to.
 pub(crate) trait Keys {
     /// The position at which the entry was inserted.
     fn position(&self, entry: EntryRef) -> Position;
@@ -45,7 +45,10 @@ pub(crate) trait Keys {
     fn prefetch(&self, entry: EntryRef);
 }
 
-/// See the module's description.
+/// Buckets looked at for keys that expire.
+const VOLATILE_LOOKS: usize = 16;
+
+/// A hash table of references to entries, in the order of their positions.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     root: Arc<Root>,
@@ -289,6 +292,71 @@ impl Table {
         entries
             .next()
             .or_else(|| self.crowd.first().map(|&(_, entry)| entry))
+    }
+
+    /// Up to `most` entries that lie together, from a random bucket on.
+    pub(crate) fn sample_run(&self, random: u64, most: usize) -> Vec<EntryRef> {
+        let mut found = Vec::with_capacity(most);
+        let count = self.segments.len();
+        let first = (random % count.max(1) as u64) as usize;
+        for number in (first..count).chain(0..first) {
+            let Some(segment) = self.segments[number].segment() else {
+                continue;
+            };
+            let buckets = segment.buckets();
+            let start = (random >> 32) as usize % buckets.len();
+            let (before, behind) = buckets.split_at(start);
+            for bucket in behind.iter().chain(before) {
+                found.extend(bucket.taken().filter_map(|lane| bucket.get(lane)));
+                if found.len() >= most {
+                    found.truncate(most);
+                    return found;
+                }
+            }
+        }
+        found.extend(self.crowd.iter().map(|&(_, entry)| entry));
+        found.truncate(most);
+        found
+    }
+
+    /// Entries of buckets with a deadline, from a random one on: `most` that expire, or all that
+    /// expire in some buckets, and others that lie in these.
+    pub(crate) fn sample_volatile(
+        &mut self,
+        random: u64,
+        most: usize,
+        keys: &impl Keys,
+    ) -> Vec<EntryRef> {
+        let (mut found, mut volatile, mut state) = (Vec::new(), 0, random);
+        for _ in 0..VOLATILE_LOOKS.max(most) {
+            let Some((number, bucket)) = self.deadlines.sample(state) else {
+                break;
+            };
+            state = state
+                .wrapping_mul(0x5851_F42D_4C95_7F2D)
+                .wrapping_add(0x1405_7B7E_F767_814F);
+            let entries = self.entries_in(number, bucket);
+            entries.clone().for_each(|entry| keys.prefetch(entry));
+            let deadlines = entries.clone().filter_map(|entry| keys.expiry(entry));
+            match deadlines.clone().min() {
+                // The note was of keys that are gone.
+                None => self.deadlines.set(number, bucket, NEVER),
+                Some(_) => {
+                    volatile += deadlines.count();
+                    found.extend(entries);
+                }
+            }
+            if volatile >= most {
+                break;
+            }
+        }
+        let crowd = self.crowd.iter().map(|&(_, entry)| entry);
+        found.extend(
+            crowd
+                .filter(|&entry| keys.expiry(entry).is_some())
+                .take(most),
+        );
+        found
     }
 
     /// Offers every entry of a segment for replacement and says whether there is a segment with a

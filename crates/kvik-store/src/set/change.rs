@@ -267,7 +267,7 @@ impl Set {
     }
 }
 
-/// What adding a member to a listpack comes to.
+/// The change that adds a member to a listpack.
 pub(super) enum Addition<'a> {
     /// It is there.
     None,

@@ -11,7 +11,7 @@ const SET: u8 = 1;
 const ZSET: u8 = 2;
 const MEMBERS: u16 = 400;
 
-/// What is done to the source between two slices.
+/// An operation on the source between two slices.
 #[derive(Clone, Debug)]
 enum Op {
     Put(u16, i8, Option<u64>),

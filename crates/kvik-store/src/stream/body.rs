@@ -15,7 +15,7 @@ use crate::shareable::Shareable;
 /// Bytes that the words of one entry, and the entries of one node, may have at most.
 pub(super) const MAX_BYTES: usize = 1 << 30;
 
-/// See the module's description.
+/// The content of a stream: its nodes, groups and counts.
 #[derive(Debug, Default)]
 pub(super) struct StreamBody {
     pub(super) nodes: Sequence<StreamNode>,
@@ -39,7 +39,7 @@ impl StreamBody {
         }
     }
 
-    /// What is left over of a stream and has only to be freed.
+    /// The remains of a stream, which have only to be freed.
     pub(super) fn remains(nodes: Sequence<StreamNode>, groups: Vec<ConsumerGroup>) -> Self {
         Self {
             node_bytes: nodes.iter().map(StreamNode::bytes).sum(),

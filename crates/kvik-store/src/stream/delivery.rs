@@ -1,4 +1,4 @@
-//! What a consumer group does: delivering entries, handing them from one consumer to another,
+//! The work of a consumer group: delivering entries, handing them from one consumer to another,
 //! acknowledging them.
 //!
 //! When a consumer was seen and when it was active are no effects, as the access clock of a key is
@@ -364,7 +364,7 @@ impl<'e, 'g> GroupMut<'e, 'g> {
     }
 }
 
-/// What became of an entry that was to be handed over.
+/// The result for an entry that was to be handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Given,

@@ -24,7 +24,7 @@ impl Keyed for Pending {
     }
 }
 
-/// See the module's description.
+/// A consumer group of a stream, with its consumers and the entries they have yet to acknowledge.
 #[derive(Debug)]
 pub(super) struct ConsumerGroup {
     pub(super) name: Box<[u8]>,

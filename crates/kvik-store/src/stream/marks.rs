@@ -1,4 +1,4 @@
-//! What a stream remembers of all entries it ever had, and what can be told from that.
+//! A stream's memory of all entries it ever had, and what can be told from that.
 //!
 //! A group counts the entries it has read. Where it stands among all entries ever added is known as
 //! long as none was deleted from among those it has not read; else it can be told for some ids
@@ -6,7 +6,7 @@
 
 use super::id::StreamId;
 
-/// See the module's description.
+/// The counts and ids that a stream keeps of all entries it ever had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Marks {
     /// Entries that are there.

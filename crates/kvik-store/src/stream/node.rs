@@ -40,7 +40,7 @@ pub struct StreamEntry<'a> {
     id: StreamId,
     fields: usize,
     names: listpack::ListpackIter<'a>,
-    /// What follows the names; the values among the names if there is nothing.
+    /// The elements behind the names; the values among the names if there are none.
     values: Option<listpack::ListpackIter<'a>>,
 }
 
@@ -119,7 +119,7 @@ impl StreamNode {
         self.live.into()
     }
 
-    /// What the ids are relative to, and the bytes of the listpack.
+    /// The id that the ids are relative to, and the bytes of the listpack.
     pub(super) fn pack_bytes(&self) -> (StreamId, &[u8]) {
         (self.id, &self.bytes)
     }

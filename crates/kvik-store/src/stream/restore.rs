@@ -19,7 +19,7 @@ use crate::packed::listpack::{Element, ListpackIter};
 use crate::restore::{Malformed, Terms};
 use crate::text::IntText;
 
-/// What a stream that comes whole says of itself.
+/// The counts and ids that come with a whole stream.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamCounts {
     /// Entries that it has.

@@ -31,7 +31,7 @@ impl Keyed for StreamId {
     }
 }
 
-/// See the module's description.
+/// An ordered sequence in chunks that copies share.
 #[derive(Debug)]
 pub(super) struct Sequence<T> {
     chunks: VecDeque<Shareable<Chunk<T>>>,

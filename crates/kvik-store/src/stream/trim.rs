@@ -6,16 +6,16 @@ use super::id::StreamId;
 use super::marks::Marks;
 use crate::limits::Limits;
 
-/// What of a stream is to stay, and how exactly. Entries go from the front.
+/// The part of a stream that is to stay, and how exactly. Entries go from the front.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trim {
-    /// What stays.
+    /// The part that stays.
     pub to: TrimTo,
     /// How much more may stay.
     pub precision: Precision,
 }
 
-/// What is to stay of a stream.
+/// The part of a stream that is to stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrimTo {
     /// So many entries (`MAXLEN`).

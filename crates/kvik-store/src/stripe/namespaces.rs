@@ -101,7 +101,8 @@ impl Stripe {
         databases[database]
             .namespaces
             .insert(namespace.shared_name(), Arc::clone(&namespace));
-        let mut keyspace = Box::<Keyspace>::default();
+        let noted = self.totals.of_keyspace(table, Some(namespace.database()));
+        let mut keyspace = Box::new(Keyspace::noting(noted));
         keyspace.namespace = Some(namespace);
         self.add_keyspace(table, keyspace, layout);
         table
@@ -163,7 +164,7 @@ impl Stripe {
 
     /// Brings the totals of a namespace up to date with what has changed here. To be called at the
     /// end of each change, where there are namespaces.
-    pub(crate) fn publish(&mut self, table: TableId, layout: &Layout) {
+    pub(crate) fn tell_namespace(&mut self, table: TableId, layout: &Layout) {
         let Some(all) = layout.namespaces() else {
             return;
         };

@@ -1,4 +1,4 @@
-//! What of a stripe can be read without its lock, for those who look ahead.
+//! The part of a stripe that can be read without its lock, for those who look ahead.
 
 use std::sync::Arc;
 

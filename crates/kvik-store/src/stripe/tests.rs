@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use proptest::prelude::*;
 
 use crate::trial::Store;
-use crate::{Entry, Expiry, Guard, IntText, KeyspaceId, Layout, NewString, View};
+use crate::{Entry, Expiry, Guard, IntText, KeyspaceId, Layout, NewString, Sizes, View};
 
 fn on<R>(store: &mut Store, keyspace: u32, run: impl FnOnce(&mut Guard<'_>) -> R) -> R {
     store.run(|guard| {
@@ -144,6 +144,8 @@ fn text(view: &View<'_>) -> Vec<u8> {
 
 fn check(store: &mut Store, model: &Model) {
     let (mut seen, mut counted) = (Model::new(), 0);
+    let totals = store.stripes.0[0].totals();
+    let mut sum = Sizes::default();
     for s in 0..3 {
         let (mut entries, mut all) = (0, 0);
         on(store, s, |guard| {
@@ -158,7 +160,22 @@ fn check(store: &mut Store, model: &Model) {
         let tables = keyspace.map_or(0, |keyspace| keyspace.keyspace.table.bytes());
         assert_eq!(all, entries + tables);
         counted += all;
+        let of_space = model.iter().filter(|(key, _)| key.0 == s);
+        let recounted = Sizes {
+            keys: of_space.clone().count() as u64,
+            volatile: of_space.filter(|(_, (_, expiry))| expiry.is_some()).count() as u64,
+            entry_bytes: entries as u64,
+            table_bytes: tables as u64,
+        };
+        assert_eq!(totals.keyspace(KeyspaceId(s)), recounted);
+        sum = sum.plus(recounted);
     }
+    assert_eq!(totals.all(), sum);
+    store.stripes.0[0].publish();
+    let memory = totals.memory();
+    assert_eq!(memory.data, sum.bytes());
+    let cells = store.stripes.0[0].heap.live_bytes() as u64 - sum.entry_bytes;
+    assert_eq!(memory.doomed() + memory.copies, cells);
     assert!(seen == *model, "contents differ");
     assert_eq!(counted, store.stripes.0[0].bytes());
 }

@@ -25,14 +25,14 @@ pub struct ZsetMut<'g> {
     pub(super) expected: Expected,
 }
 
-/// What is about to be added.
+/// The members about to be added.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Expected {
     count: usize,
     longest: usize,
 }
 
-/// What became of a member.
+/// The result of scoring a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scored {
     /// It has the score that it had, or is still not there.
@@ -236,7 +236,7 @@ pub(super) fn has_room(
     fits && expected.count <= max_entries && expected.longest <= max_bytes
 }
 
-/// What becomes of a member that has this score, and the score it has then.
+/// The result for a member that has this score, and the score it has then.
 pub(super) fn verdict(
     old: Option<f64>,
     decide: impl FnOnce(Option<f64>) -> Option<f64>,

@@ -159,7 +159,8 @@ impl<'p> Survey<'p> {
         self.found.map(|(_, score)| score)
     }
 
-    /// What gives the member, which is `name` and was looked for as `needle`, this score.
+    /// The change that gives the member, which is `name` and was looked for as `needle`, this
+    /// score.
     pub(super) fn change<'a>(
         &self,
         needle: Needle<'a>,

@@ -21,7 +21,7 @@ use crate::raw::entry_ref::EntryRef;
 use crate::text::StringRef;
 use crate::text::Text;
 
-/// See the module's description.
+/// A large sorted set: its members in a table, and their order in a tree.
 #[derive(Debug, Default)]
 pub(crate) struct ScoreTable {
     members: Members,

@@ -51,7 +51,7 @@ fn look<R>(store: &mut Store, look: impl FnOnce(ZsetRef<'_>, Encoding) -> R) -> 
     })
 }
 
-/// What the model has, in the order of a sorted set.
+/// The members of the model, in the order of a sorted set.
 fn ordered(model: &Model) -> Vec<(Vec<u8>, f64)> {
     let mut all: Vec<_> = model.clone().into_iter().collect();
     all.sort_by(|(a, x), (b, y)| x.partial_cmp(y).unwrap().then_with(|| a.cmp(b)));

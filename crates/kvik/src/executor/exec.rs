@@ -131,7 +131,11 @@ impl Work {
         if watch.is_some_and(|watch| end_watch(section, stripes, session, &watch)) {
             Reply::new(out, session.protocol).null_array();
         } else {
+            session.publications = Some(Vec::new());
             self.run_queue(section, stripes, session, &transaction, out);
+            for publication in session.publications.take().into_iter().flatten() {
+                section.publish(publication);
+            }
         }
         session.show_no_transaction();
     }

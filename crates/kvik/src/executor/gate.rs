@@ -66,6 +66,9 @@ impl Work {
         args: Args<'_>,
     ) -> Result<Admission, Error> {
         permit(shared, session, command, args)?;
+        if session.is_confined() && !speaks_to_listeners(command) {
+            return Err(confined(command));
+        }
         let is_queueing = session.transaction.is_some();
         if is_queueing && command.flags().contains(Flags::NO_MULTI) {
             return Err(Error::not_in_transaction(command));
@@ -111,17 +114,18 @@ impl Work {
         if !gate.is_open() {
             gate.pass(session, command)?;
         }
-        let is_write = may_write(session, command);
+        let does = |what| runs_any(session, command, what);
         let pause = &shared.engine.pause;
         let waits = match pause.scope(self.clock.now_us() / 1000) {
             Some(PauseScope::All) => true,
-            Some(PauseScope::Writes) => is_write,
+            // A message is held back like a write, but nothing of the data keeps it out.
+            Some(PauseScope::Writes) => does(Flags::WRITE | Flags::MAY_REPLICATE),
             None => false,
         };
         if waits {
             return Ok(Some(Admission::Wait(pause.until_ms())));
         }
-        match is_write.then(|| shared.obstacle()).flatten() {
+        match does(Flags::WRITE).then(|| shared.obstacle()).flatten() {
             None => Ok(None),
             Some(Obstacle::LogFull) => Ok(Some(Admission::WaitForLog)),
             Some(Obstacle::Refusal(error)) => Err(error),
@@ -219,6 +223,31 @@ impl Shared {
     }
 }
 
+/// The commands of a RESP2 client that listens to channels.
+#[cold]
+fn speaks_to_listeners(command: &Command) -> bool {
+    matches!(
+        command.name(),
+        "SUBSCRIBE"
+            | "UNSUBSCRIBE"
+            | "PSUBSCRIBE"
+            | "PUNSUBSCRIBE"
+            | "SSUBSCRIBE"
+            | "SUNSUBSCRIBE"
+            | "PING"
+            | "QUIT"
+            | "RESET"
+    )
+}
+
+#[cold]
+fn confined(command: &Command) -> Error {
+    Error::new(format!(
+        "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+        command.full_name()
+    ))
+}
+
 /// The commands that MULTI does not queue.
 fn runs_inside_multi(command: &Command) -> bool {
     matches!(
@@ -227,21 +256,17 @@ fn runs_inside_multi(command: &Command) -> bool {
     )
 }
 
-/// Whether a command may change something, or for EXEC one of those in the queue.
-fn may_write(session: &Session, command: &Command) -> bool {
-    let writes = |command: &Command| {
-        command
-            .flags()
-            .intersects(Flags::WRITE | Flags::MAY_REPLICATE)
-    };
+/// Whether a command has any of these flags, or for EXEC one of those in the queue.
+fn runs_any(session: &Session, command: &Command, flags: Flags) -> bool {
+    let has_any = |command: &Command| command.flags().intersects(flags);
     let queued = || {
         session
             .transaction
             .iter()
             .flat_map(|transaction| &transaction.queue)
     };
-    writes(command)
-        || command.locking() == Locking::Queue && queued().any(|queued| writes(queued.command))
+    has_any(command)
+        || command.locking() == Locking::Queue && queued().any(|queued| has_any(queued.command))
 }
 
 pub(super) fn queue(

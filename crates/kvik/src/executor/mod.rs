@@ -51,7 +51,7 @@ pub use lookup::Prepared;
 use lookup::{LatestLookup, unknown};
 use plan::Plan;
 pub(crate) use plan::ascend;
-use run::withhold;
+use run::{withhold, write_ahead};
 use work::{Untimed, Work};
 
 /// The outcome of an offer to run a command.
@@ -173,10 +173,13 @@ impl Executor {
     /// Runs one command of a session and appends its reply to `out`.
     pub fn execute(&mut self, session: &mut Session, args: Args<'_>, out: &mut Output) -> Outcome {
         let prepared = self.prepare(args);
-        self.execute_prepared(session, prepared, args, out)
+        let outcome = self.execute_prepared(session, prepared, args, out);
+        session.rings.ring();
+        outcome
     }
 
     /// Runs one command, which was prepared from the same words, and appends its reply to `out`.
+    /// Whoever runs a batch of them rings [`Session::rings`] at its end.
     #[inline]
     pub fn execute_prepared(
         &mut self,
@@ -194,7 +197,10 @@ impl Executor {
             None => self.refuse(session, args, unknown(args), out),
         };
         if session.replies != Replies::On && outcome == Outcome::Done {
-            withhold(session, start, out);
+            withhold(session, prepared.command(), start, out);
+        }
+        if !session.ahead.is_empty() {
+            write_ahead(session, start, out);
         }
         if session.released.is_some() {
             self.release(session);
@@ -248,6 +254,8 @@ impl Executor {
         session.take_transaction();
         session.unwatch();
         self.release(session);
+        self.shared.engine.pubsub.unsubscribe_all(session);
+        session.rings.ring();
         self.shared.engine.clients.remove(session.client.id);
     }
 

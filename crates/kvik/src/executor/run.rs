@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use kvik_command::declare::Flags;
+use kvik_command::declare::{Command, Flags};
 use kvik_command::session::Replies;
 use kvik_command::{Ctx, Error, Handler, Session};
 use kvik_resp::{Output, Reply};
@@ -58,7 +58,11 @@ impl Work {
             touch: !session.no_touch || call.command.last_word() == "TOUCH",
             random: self.random.bits(),
         };
-        let keys = section.guard(stripes, session.keyspace(), touching);
+        let is_heard = section.is_heard();
+        let mut keys = section.guard(stripes, session.keyspace(), touching);
+        if is_heard {
+            keys.call_changes(call.command.event());
+        }
         let mut ctx = Ctx {
             args: call.args,
             reply: Reply::new(out, session.protocol),
@@ -81,8 +85,8 @@ impl Work {
             error.write(&mut ctx.reply);
             shared.engine.stats.count_error(error.code());
         }
-        let (seen, garbage) = (ctx.keys.stats(), ctx.keys.take_garbage());
-        section.leave(garbage);
+        let (seen, aftermath) = (ctx.keys.stats(), ctx.keys.take_aftermath());
+        section.leave(aftermath);
         let replied = out.len() - start;
         let totals = &self.stats.totals;
         totals.hits.add(seen.hits);
@@ -115,15 +119,34 @@ fn run_in_namespaces(
     result
 }
 
-/// Applies CLIENT REPLY to what a command wrote from `start` on.
+/// Applies CLIENT REPLY to what a command wrote from `start` on. Pushes are no replies: a
+/// subscription is acknowledged all the same.
 #[cold]
-pub(super) fn withhold(session: &mut Session, start: usize, out: &mut Output) {
-    out.truncate(start);
+pub(super) fn withhold(
+    session: &mut Session,
+    command: Option<&Command>,
+    start: usize,
+    out: &mut Output,
+) {
+    let is_push = command.is_some_and(|command| command.name().ends_with("SUBSCRIBE"));
+    if !is_push || session.transaction.is_some() || out.byte_at(start) == Some(b'-') {
+        out.truncate(start);
+    }
     session.replies = match session.replies {
         Replies::SkipNext => Replies::SkipThis,
         Replies::SkipThis => Replies::On,
         other => other,
     };
+}
+
+/// Writes the pushes that come before the reply of a command, which begins at `start`.
+#[cold]
+pub(super) fn write_ahead(session: &mut Session, start: usize, out: &mut Output) {
+    let mut pushes = Output::new();
+    for push in session.ahead.drain(..) {
+        push.write(session.protocol, &mut pushes);
+    }
+    out.insert(start, pushes);
 }
 
 /// A container called without a subcommand; the table's arity check lets none through.

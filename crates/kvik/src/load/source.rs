@@ -136,7 +136,7 @@ impl<'l> Source<'l> {
         let mut counts = [0; 3];
         counts[became as usize] = 1;
         loading.progress.count(counts);
-        drop(guard.take_garbage());
+        drop(guard.take_aftermath());
         Ok(())
     }
 

@@ -123,7 +123,7 @@ impl Loading<'_> {
                 counts[store_key(loader, &mut guard, block, *found)? as usize] += 1;
             }
         }
-        drop(guard.take_garbage());
+        drop(guard.take_aftermath());
         self.progress.count(counts);
         Ok(())
     }

@@ -218,7 +218,7 @@ impl Drop for Walk<'_> {
     }
 }
 
-/// What a file tells of the use of its keys: what the eviction policy goes by.
+/// The figure that a file tells of the use of its keys, by which the eviction policy goes.
 pub(super) fn usage(shared: &Shared) -> SavedUsage {
     match shared.engine.settings.lfu.load(Relaxed) {
         true => SavedUsage::Frequency,

@@ -51,7 +51,7 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(crate) struct Persist {
     disk: Arc<dyn Disk>,
     clock: Clock,
-    /// What the monotonic times below count from.
+    /// The start of the monotonic times below.
     opened: Tick,
     schedule: Mutex<Schedule>,
     /// Rung when a task is there, or the end.
@@ -64,7 +64,7 @@ pub(crate) struct Persist {
     is_logged: AtomicBool,
 }
 
-/// What the tasks have done. Times are milliseconds of the monotonic clock.
+/// The record of the tasks so far. Times are milliseconds of the monotonic clock.
 #[derive(Debug, Default)]
 struct Figures {
     save: Record,

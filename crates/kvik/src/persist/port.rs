@@ -113,7 +113,7 @@ pub(super) fn listen(log: &Arc<Log>, shared: &Arc<Shared>) {
     }));
 }
 
-/// What the log's writer has told last.
+/// The latest news of the log's writer.
 const WELL: u8 = 0;
 const WRITE_FAILED: u8 = 1;
 const SYNC_FAILED: u8 = 2;

@@ -35,7 +35,7 @@ pub enum OpenError {
     Snapshot {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and where.
+        /// The fault, and where it is.
         error: LoadError,
     },
     /// The operating system refuses something.
@@ -68,14 +68,14 @@ impl From<kvik_log::OpenError> for OpenError {
     }
 }
 
-/// What a start has found.
+/// The result of a start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// Where the data came from, for people.
     pub source: String,
     /// Keys there are.
     pub keys: u64,
-    /// What was cut off from the end of the log, and why, for people; nothing if it was whole.
+    /// The bytes cut off from the end of the log, and why, for people; nothing if it was whole.
     pub dropped: Option<String>,
     /// Files that exist and are not loaded, for people.
     pub ignored: Option<String>,

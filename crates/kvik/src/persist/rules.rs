@@ -11,7 +11,7 @@ const REWRITE_FAILURES: u64 = 3;
 const REWRITE_PAUSE_MS: u64 = 60_000;
 const LONGEST_PAUSE_MS: u64 = 3_600_000;
 
-/// What the rules about snapshots look at.
+/// The figures that the rules about snapshots look at.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SaveHistory {
     /// When the last snapshot was written, or the store opened.
@@ -34,7 +34,7 @@ pub(super) fn wants_save(rules: &[SaveRule], history: &SaveHistory, now_ms: u64)
     may_try && rules.iter().any(fits)
 }
 
-/// What the rule about rewrites looks at.
+/// The figures that the rule about rewrites looks at.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Growth {
     /// Bytes of the log, now and after its last rewrite.

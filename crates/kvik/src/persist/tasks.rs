@@ -22,7 +22,7 @@ use crate::runner::Runner;
 use crate::shared::Shared;
 use crate::stripes::HeldMany;
 
-/// What SAVE says of a failure. The log says more.
+/// The error of SAVE for a failure. The log says more.
 const FAILED: Error = Error::text("the snapshot failed, see the log");
 
 impl Persist {

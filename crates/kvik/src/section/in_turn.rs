@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use kvik_log::{Lsn, Unit};
-use kvik_store::{Stripe, Stripes};
+use kvik_store::{ChangedKey, Stripe, Stripes};
 
 use super::Locks;
 use crate::shared::Shared;
@@ -20,6 +20,9 @@ pub(crate) struct InTurn<'a> {
     now_ms: u64,
     held: Option<Held<'a>>,
     passed: Lsn,
+    changed: Vec<ChangedKey>,
+    /// Stripes that were let go with keys whose waiters are to be served.
+    pub(super) with_ready: Vec<usize>,
 }
 
 impl<'a> InTurn<'a> {
@@ -30,12 +33,19 @@ impl<'a> InTurn<'a> {
             now_ms,
             held: None,
             passed: Lsn::ZERO,
+            changed: Vec::new(),
+            with_ready: Vec::new(),
         }
     }
 
     /// Lets the stripe go that is held, if any, and hands over what has happened on it before.
     pub(super) fn let_go(&mut self) {
-        let Some(held) = self.held.take() else { return };
+        let Some(mut held) = self.held.take() else {
+            return;
+        };
+        if held.has_news() {
+            self.note_news(&mut held);
+        }
         if let Some(unit) = self.unit {
             let mut unit = unit.borrow_mut();
             let reach = Reach::Stripe(held.index());
@@ -47,11 +57,28 @@ impl<'a> InTurn<'a> {
             self.passed = self.passed.max(lsn);
         }
     }
+
+    #[cold]
+    fn note_news(&mut self, held: &mut Held<'_>) {
+        self.changed.extend(held.stripe_mut().take_changed());
+        // Its waiters are served by another section, over this stripe alone.
+        if held.has_news() {
+            self.with_ready.push(held.index());
+        }
+    }
 }
 
 impl Locks for InTurn<'_> {
     fn passed(&self) -> Lsn {
         self.passed
+    }
+
+    fn has_news(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    fn take_changed(&mut self) -> Vec<ChangedKey> {
+        std::mem::take(&mut self.changed)
     }
 }
 

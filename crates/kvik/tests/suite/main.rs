@@ -10,3 +10,4 @@ mod restart;
 mod section;
 mod sessions;
 mod support;
+mod totals;

@@ -53,6 +53,7 @@ enum Trait {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     Normal,
+    PubSub,
     /// A kind of connection that exists in Redis and of which there is none here.
     Other,
 }
@@ -207,7 +208,8 @@ impl Class {
     fn parse(word: &[u8]) -> Result<Self, Error> {
         match word.to_ascii_lowercase().as_slice() {
             b"normal" => Ok(Self::Normal),
-            b"master" | b"primary" | b"slave" | b"replica" | b"pubsub" => Ok(Self::Other),
+            b"pubsub" => Ok(Self::PubSub),
+            b"master" | b"primary" | b"slave" | b"replica" => Ok(Self::Other),
             _ => Err(Error::quoting(&[b"Unknown client type '", word, b"'"])),
         }
     }
@@ -215,6 +217,7 @@ impl Class {
     fn accepts(self, client: &Client) -> bool {
         match client.client_type() {
             ClientType::Normal => self == Self::Normal,
+            ClientType::PubSub => self == Self::PubSub,
         }
     }
 }

@@ -34,9 +34,9 @@ pub(super) fn describe(client: &Client, now_ms: u64) -> String {
     add("flags", &flags(client));
     add("capa", &capabilities(client));
     add("db", &client.db.load(Relaxed));
-    ["sub", "psub", "ssub"]
-        .iter()
-        .for_each(|field| add(field, &0));
+    add("sub", &client.channels.load(Relaxed));
+    add("psub", &client.patterns.load(Relaxed));
+    add("ssub", &client.shard_channels.load(Relaxed));
     add(
         "multi",
         &if queued == NOT_IN_MULTI {
@@ -73,6 +73,7 @@ pub(super) fn describe(client: &Client, now_ms: u64) -> String {
 /// The letters of its flags, at least one.
 pub(super) fn flags(client: &Client) -> String {
     let marks = [
+        ('P', client.is_subscribed()),
         ('x', client.queued.load(Relaxed) != NOT_IN_MULTI),
         ('e', client.no_evict.load(Relaxed)),
         ('T', client.no_touch.load(Relaxed)),

@@ -1,6 +1,6 @@
 //! The commands that address elements by index.
 
-use kvik_store::{IntText, ListEnd};
+use kvik_store::{Event, IntText, ListEnd};
 
 use super::{existing, read, reply_with};
 use crate::{Ctx, Error};
@@ -67,12 +67,19 @@ pub(super) fn lset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 pub(super) fn ltrim(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let args = ctx.args;
     let (start, stop) = (ctx.int(2)?, ctx.int(3)?);
     let key = ctx.key(1);
     if let Some(entry) = existing(&mut ctx.keys, key)? {
         let mut list = entry.list_mut()?;
         let (skip, count) = part(start, stop, list.len());
+        let is_whole = count == list.len();
         list.trim(skip, count);
+        drop(list);
+        if is_whole {
+            // Redis tells of it although nothing has changed.
+            ctx.keys.note(&args[1], Event::LTRIM);
+        }
     }
     ctx.reply.ok();
     Ok(())

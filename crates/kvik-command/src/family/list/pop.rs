@@ -5,7 +5,7 @@
 //! can ask again.
 
 use kvik_resp::{Args, Reply, parse_i64};
-use kvik_store::{Elements, Entry, IntText, ListEnd};
+use kvik_store::{Elements, Entry, Event, IntText, ListEnd};
 
 use super::{end, existing, reply_with};
 use crate::{Ctx, Error};
@@ -165,6 +165,9 @@ fn move_one(
         let mut list = ctx.keys.entry(source).list_mut()?;
         ctx.reply.bulk(&first(list.view().elements(from, 0, 1)));
         list.turn(from, to);
+        drop(list);
+        ctx.keys.note(source, push_event(to));
+        ctx.keys.note(source, pop_event(from));
         return Ok(true);
     }
     let mut list = ctx.keys.entry(source).list_mut()?;
@@ -175,6 +178,20 @@ fn move_one(
     let mut list = ctx.keys.entry(destination).list_mut()?;
     list.push(to, std::iter::once(&element[..]));
     Ok(true)
+}
+
+fn push_event(end: ListEnd) -> &'static Event {
+    match end {
+        ListEnd::Left => Event::LPUSH,
+        ListEnd::Right => Event::RPUSH,
+    }
+}
+
+fn pop_event(end: ListEnd) -> &'static Event {
+    match end {
+        ListEnd::Left => Event::LPOP,
+        ListEnd::Right => Event::RPOP,
+    }
 }
 
 /// A copy of the first of some elements, of which there are any.

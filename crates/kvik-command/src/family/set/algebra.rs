@@ -111,8 +111,11 @@ fn store(ctx: &mut Ctx<'_>, combination: SetCombination) -> Result<(), Error> {
         members.push((member.to_vec(), expire_at));
         true
     });
-    ctx.keys.delete(destination);
+    if members.is_empty() {
+        ctx.keys.delete(destination);
+    }
     if let Some((first, _)) = members.first() {
+        ctx.keys.make_room(destination);
         let mut set = ctx.keys.entry(destination).set_mut()?;
         // How many there will be does not decide: integers may still be few enough for an intset.
         set.expect(first, 1);

@@ -118,7 +118,8 @@ fn write_matches(ctx: &mut Ctx<'_>, table: &LcsTable<'_>, options: &LcsOptions) 
     reply.integer(table.len() as i64);
 }
 
-/// See the module's description. Rows belong to the bytes of `a`, columns to those of `b`.
+/// The table of lengths of common subsequences. Rows belong to the bytes of `a`, columns to those
+/// of `b`.
 struct LcsTable<'t> {
     a: &'t [u8],
     b: &'t [u8],

@@ -1,7 +1,7 @@
 //! ZADD and ZINCRBY, and what GEOADD has in common with them.
 
 use kvik_resp::parse_f64;
-use kvik_store::Scored;
+use kvik_store::{Event, Scored};
 
 use crate::{Ctx, Error};
 
@@ -90,6 +90,7 @@ pub(in crate::family) fn add<'a>(
 
 fn increment(ctx: &mut Ctx<'_>, name: &[u8], by: f64, options: AddOptions) -> Result<(), Error> {
     let mut outcome = Ok(None);
+    ctx.keys.call_changes(Some(Event::ZINCR));
     let mut zset = ctx.keys.entry(ctx.key(1)).zset_mut()?;
     zset.expect(1, name.len());
     zset.update(name, |old| {

@@ -1,6 +1,7 @@
 //! ZPOPMIN, ZPOPMAX and ZMPOP: members from either end.
 
 use kvik_resp::{Args, Protocol};
+use kvik_store::Event;
 
 use super::{reply_name, zset};
 use crate::{Ctx, Error};
@@ -10,6 +11,15 @@ use crate::{Ctx, Error};
 pub(in crate::family) enum End {
     Min,
     Max,
+}
+
+impl End {
+    fn event(self) -> &'static Event {
+        match self {
+            Self::Min => Event::ZPOPMIN,
+            Self::Max => Event::ZPOPMAX,
+        }
+    }
 }
 
 pub(super) fn zpopmin(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -51,6 +61,7 @@ pub(in crate::family) fn take(
     if count == 0 {
         return Ok(());
     }
+    ctx.keys.call_changes(Some(end.event()));
     let mut zset = ctx.keys.entry(key).zset_mut()?;
     let len = zset.view().len();
     let ranks = match end {
@@ -71,6 +82,7 @@ pub(in crate::family) fn take(
     }
     // A sorted set that becomes empty is deleted as a key, so that it is freed in slices.
     drop(zset);
+    ctx.keys.note_called(key, Event::ZREM);
     ctx.keys.delete(key);
     Ok(())
 }

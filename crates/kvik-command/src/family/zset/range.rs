@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use kvik_resp::parse_f64;
-use kvik_store::{NameBound, NameRange, ScoreRange, ZsetRef};
+use kvik_store::{Event, NameBound, NameRange, ScoreRange, ZsetRef};
 
 use super::{Results, expiry_in, read, reply_len, reply_member, zset};
 use crate::{Ctx, Error};
@@ -156,6 +156,7 @@ fn remove(ctx: &mut Ctx<'_>, by: By) -> Result<(), Error> {
     let removed = ranks.len();
     if removed > 0 && removed == len {
         // A whole sorted set is freed in slices.
+        ctx.keys.note_called(&args[1], Event::ZREM);
         ctx.keys.delete(ctx.key(1));
     } else if removed > 0 {
         ctx.keys.entry(ctx.key(1)).zset_mut()?.remove_ranks(ranks);

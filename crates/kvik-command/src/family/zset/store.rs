@@ -47,10 +47,11 @@ impl Results {
 
     /// Puts the members in the place of whatever a key holds. Without members the key is gone.
     pub(in crate::family) fn store(&self, keys: &mut Guard<'_>, key: &[u8]) -> Result<(), Error> {
-        keys.delete(key);
         if self.items.is_empty() {
+            keys.delete(key);
             return Ok(());
         }
+        keys.make_room(key);
         let mut zset = keys.entry(key).zset_mut()?;
         zset.expect(self.len(), self.longest);
         for item in &self.items {

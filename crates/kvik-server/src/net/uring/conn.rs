@@ -69,7 +69,7 @@ impl Message {
     }
 }
 
-/// What the kernel is doing for the receiving side of a connection.
+/// The kernel's work for the receiving side of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Receiving {
     Nothing,
@@ -97,7 +97,7 @@ pub(super) struct UringConn {
     /// Whether another large string may be expected.
     foresight: Foresight,
     low_water: LowWater,
-    /// What was to gather has.
+    /// All bytes that were to be gathered have come.
     gathered: bool,
     /// Bytes that came while the layer above did not wait for any.
     early: Vec<u8>,

@@ -16,7 +16,7 @@ use super::ring::Ring;
 
 /// The one group of buffers there is.
 pub(super) const GROUP: u16 = 0;
-/// What one buffer takes.
+/// Bytes of one buffer.
 pub(super) const SIZE: usize = 32 << 10;
 /// So many buffers the kernel has at first.
 const FIRST: u16 = 16;

@@ -20,7 +20,7 @@ pub(super) struct Ring {
     in_flight: usize,
 }
 
-/// What became of a request, or one result of a request that goes on.
+/// The end of a request, or one result of a request that goes on.
 pub(super) struct Completion {
     /// The word the request was given.
     pub(super) word: u64,

@@ -12,8 +12,8 @@ use crate::reactor::inbox::Inbox;
 
 const SECOND_US: u64 = 1_000_000;
 
-/// What a load makes of so many threads awake: commands per second, cores used by the server, cores
-/// idle.
+/// The results of a load with so many threads awake: commands per second, cores used by the server,
+/// cores idle.
 type Load = fn(usize) -> (f64, f64, f64);
 
 /// A machine that shows the gauges of a load.

@@ -1,8 +1,9 @@
-//! What reaches a connection from outside: messages and the progress of the log.
+//! News that reaches a connection from outside: messages and the progress of the log.
 
 pub(crate) mod client;
 mod held;
 mod mail;
+mod pubsub;
 
 use crate::server::Server;
 use client::start;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use kvik::effects::{EffectLog, Lsn, Unit};
 use kvik::{Clock, Db, Executor, Options, Outcome, Patience, Session, Value};
 use kvik_command::client::Origin;
+use kvik_command::mail::{Mailbox, Message, Push};
 use kvik_resp::{Args, ArgsBuf, Output, Protocol, ReplyDecoder};
 use parking_lot::Mutex;
 
@@ -49,13 +50,19 @@ impl Target for MemoryTarget {
     }
 
     fn connect(&self) -> Result<Box<dyn Connection>, String> {
-        let mut session = self.db.session(Origin::embedded());
+        let mailbox = Arc::new(Pigeonhole::default());
+        let origin = Origin {
+            mailbox: Arc::clone(&mailbox) as _,
+            ..Origin::embedded()
+        };
+        let mut session = self.db.session(origin);
         if self.identity.protocol == 3 {
             session.speak(Protocol::Resp3);
         }
         Ok(Box::new(MemoryConnection {
             executor: self.db.executor(Patience::Spin),
             session,
+            mailbox,
             pending: VecDeque::new(),
             written: Vec::new(),
             decoder: ReplyDecoder::new(),
@@ -76,10 +83,23 @@ impl Target for MemoryTarget {
     }
 }
 
+/// Pushes for a session that have come.
+#[derive(Default)]
+struct Pigeonhole(Mutex<VecDeque<Push>>);
+
+impl Mailbox for Pigeonhole {
+    fn deliver(&self, message: Message) {
+        if let Message::Push(push) = message {
+            self.0.lock().push_back(push);
+        }
+    }
+}
+
 /// A session; commands that cannot run yet wait in line.
 struct MemoryConnection {
     executor: Executor,
     session: Session,
+    mailbox: Arc<Pigeonhole>,
     pending: VecDeque<ArgsBuf>,
     written: Vec<u8>,
     decoder: ReplyDecoder,
@@ -95,10 +115,22 @@ impl MemoryConnection {
                 .execute(&mut self.session, command.as_args(), &mut output);
             self.written.append(&mut output.into_bytes());
             match outcome {
-                Outcome::Done => drop(self.pending.pop_front()),
+                Outcome::Done => {
+                    self.pending.pop_front();
+                    self.write_pushes();
+                }
                 Outcome::Busy | Outcome::Begun | Outcome::LogFull | Outcome::Paused(_) => return,
             }
         }
+    }
+
+    /// Writes what has come between two replies.
+    fn write_pushes(&mut self) {
+        let mut output = Output::new();
+        for push in self.mailbox.0.lock().drain(..) {
+            push.write(self.session.protocol, &mut output);
+        }
+        self.written.append(&mut output.into_bytes());
     }
 
     fn decode(&mut self) -> Result<Option<Reply>, String> {
@@ -125,6 +157,7 @@ impl Connection for MemoryConnection {
     fn receive(&mut self, patience: Duration) -> Result<Received, String> {
         let deadline = Instant::now() + patience;
         loop {
+            self.write_pushes();
             if let Some(reply) = self.decode()? {
                 return Ok(Received::Reply(reply));
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use kvik_resp::{ArgsBuf, ReplyDecoder, Value, encode_command};
 use socket2::Socket;
 
-/// See the module's description.
+/// A connection to a server over a socket.
 pub(crate) struct Wire {
     pub(crate) stream: Socket,
     decoder: ReplyDecoder,

@@ -48,16 +48,44 @@ pub(crate) fn play_folder(target: &dyn Target, folder: &str) {
     assert!(played > 0, "no transcripts found");
 }
 
+/// The first two words of every command that a transcript sends.
+pub(crate) fn sent_commands() -> HashSet<[Vec<u8>; 2]> {
+    let mut sent = HashSet::new();
+    for path in ["commands", "namespaces"]
+        .iter()
+        .flat_map(|folder| files(folder, ""))
+    {
+        let text = std::fs::read_to_string(&path).expect("a readable transcript");
+        let cases = parse(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        for step in cases.iter().flat_map(|case| &case.steps) {
+            if let Action::Send(words) = &step.action {
+                let word = |at| match words.get(at) {
+                    Some(Word::Bytes(bytes)) => bytes.to_ascii_uppercase(),
+                    Some(Word::Variable(_)) | None => Vec::new(),
+                };
+                sent.insert([word(0), word(1)]);
+            }
+        }
+    }
+    sent
+}
+
 /// Every file, or only those whose name contains `KVIK_TRANSCRIPT`.
 fn transcripts(folder: &str) -> Vec<PathBuf> {
+    files(
+        folder,
+        &std::env::var("KVIK_TRANSCRIPT").unwrap_or_default(),
+    )
+}
+
+fn files(folder: &str, wanted: &str) -> Vec<PathBuf> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests");
     let folder = tests.join(folder);
-    let wanted = std::env::var("KVIK_TRANSCRIPT").unwrap_or_default();
     let entries = std::fs::read_dir(&folder).expect("a folder of the repository");
     let paths = entries.map(|entry| entry.expect("a readable folder").path());
     let is_wanted = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.ends_with(".txt") && name.contains(&wanted)
+        name.ends_with(".txt") && name.contains(wanted)
     };
     let mut paths: Vec<_> = paths.filter(is_wanted).collect();
     paths.sort();

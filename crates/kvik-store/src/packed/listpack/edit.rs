@@ -1,4 +1,4 @@
-//! What changes a listpack, in whatever holds its bytes and nothing else.
+//! Changes of a listpack, in whatever holds its bytes and nothing else.
 //!
 //! Offsets are those of elements, as [`Listpack`] gives them; where it is said, also that of the
 //! end mark. A listpack that would pass 4 GiB, an offset at which no element is, or bytes that are

@@ -15,7 +15,8 @@ use crate::raw::root::Word;
 use crate::raw::segment::Segment;
 
 impl Table {
-    /// What is in the stash of a segment or in the crowd of its prefixes, with the prefix of each.
+    /// The entries in the stash of a segment or in the crowd of its prefixes, with the prefix of
+    /// each.
     pub(super) fn strays(
         &self,
         prefixes: Range<u64>,

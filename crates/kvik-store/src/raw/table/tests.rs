@@ -75,7 +75,7 @@ fn mixed(n: u64) -> u64 {
     (mixed ^ mixed >> 27).wrapping_mul(0x81DA_DEF4_BC2D_D44D)
 }
 
-/// What a test does to a table, for some number of keys at once.
+/// An operation of a test on a table, for some number of keys at once.
 #[derive(Clone, Debug)]
 enum Op {
     Insert {

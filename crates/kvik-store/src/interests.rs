@@ -1,0 +1,446 @@
+//! The interests in one stripe: who wants to know when a key changes.
+//!
+//! Three kinds of interest meet at a key. A watch ([`WatchToken`]) turns dirty. A [`Waiter`] is a
+//! client that is blocked until the key can be served; waiters stand in line by their turn, and a
+//! change records the key as [ready](ReadyKey). A tracked key is reported once as
+//! [changed](ChangedKey), and tracked no more; a stripe can also report every change. Whoever holds
+//! the stripe takes both records before letting it go, in the order of their turns.
+//!
+//! Without any interest the check before a change is one comparison. With some, a change costs two
+//! lookups. A waiter in a line of n is found in O(log n).
+
+use std::any::Any;
+use std::collections::{HashMap, VecDeque};
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::layout::KeyspaceId;
+
+/// Says whether any key watched with it has changed since. Shared between the watcher and the
+/// stripes.
+#[derive(Debug, Default)]
+pub struct WatchToken(AtomicBool);
+
+impl WatchToken {
+    /// Whether a watched key has changed.
+    pub fn is_dirty(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn mark(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// The state of a key that serves a waiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// It holds a list.
+    List,
+    /// It holds a sorted set.
+    Zset,
+    /// It holds a stream with entries that the waiter has not seen.
+    Stream,
+    /// The same for a consumer of a group, or the group is there no more.
+    Group,
+}
+
+impl Wanted {
+    /// Whether it is served by a key that does not exist, too.
+    pub fn needs_no_key(self) -> bool {
+        self == Self::Group
+    }
+}
+
+/// A client that is blocked on keys, as the stripes know it.
+pub trait Waiter: Any + Debug + Send + Sync {
+    /// Its place in the lines of its keys: a [`next_turn`] that was taken while the stripes of all
+    /// of them were held.
+    fn turn(&self) -> u64;
+
+    /// What it waits for.
+    fn wanted(&self) -> Wanted;
+
+    /// The stripes beside that of the key which must be held to serve it.
+    fn reaches(&self) -> &[u16];
+}
+
+static TURNS: AtomicU64 = AtomicU64::new(1);
+
+/// A number greater than all before. Taken while a stripe is held, it orders what happens there.
+pub fn next_turn() -> u64 {
+    TURNS.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A key that has changed so that its waiters may be served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadyKey {
+    /// When that was.
+    pub turn: u64,
+    /// Where it is.
+    pub keyspace: KeyspaceId,
+    /// The key.
+    pub key: Box<[u8]>,
+}
+
+/// A key whose change is reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedKey {
+    /// When it changed.
+    pub turn: u64,
+    /// Where it is.
+    pub keyspace: KeyspaceId,
+    /// The key.
+    pub key: Box<[u8]>,
+}
+
+/// A change in the number of keys that clients wait for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LineChange {
+    /// The key's first waiter has come, or its last one has gone.
+    pub key: bool,
+    /// The same for those that [need no key](Wanted::needs_no_key).
+    pub no_key: bool,
+}
+
+type Line = VecDeque<Arc<dyn Waiter>>;
+
+/// The waiters of one key, a line for each thing that they want.
+#[derive(Debug, Default)]
+struct Lines {
+    lines: Vec<(Wanted, Line)>,
+    /// The key is recorded as ready.
+    is_ready: bool,
+}
+
+impl Lines {
+    fn line(&self, wanted: Wanted) -> Option<&Line> {
+        let mut lines = self.lines.iter();
+        lines.find(|(of, _)| *of == wanted).map(|(_, line)| line)
+    }
+
+    fn push(&mut self, waiter: Arc<dyn Waiter>) -> LineChange {
+        let wanted = waiter.wanted();
+        let change = LineChange {
+            key: self.lines.is_empty(),
+            no_key: wanted.needs_no_key() && self.line(wanted).is_none(),
+        };
+        let mut lines = self.lines.iter_mut();
+        match lines.find(|(of, _)| *of == wanted) {
+            Some((_, line)) => line.push_back(waiter),
+            None => self.lines.push((wanted, Line::from([waiter]))),
+        }
+        change
+    }
+
+    fn remove(&mut self, wanted: Wanted, turn: u64) -> Option<LineChange> {
+        let which = self.lines.iter().position(|(of, _)| *of == wanted)?;
+        let line = &mut self.lines[which].1;
+        let at = line.binary_search_by_key(&turn, |waiter| waiter.turn());
+        line.remove(at.ok()?);
+        if !line.is_empty() {
+            return Some(LineChange::default());
+        }
+        self.lines.swap_remove(which);
+        Some(LineChange {
+            key: self.lines.is_empty(),
+            no_key: wanted.needs_no_key(),
+        })
+    }
+}
+
+/// Who is interested in one key.
+#[derive(Debug, Default)]
+struct Interest {
+    tokens: Vec<Arc<WatchToken>>,
+    lines: Option<Box<Lines>>,
+    is_tracked: bool,
+}
+
+impl Interest {
+    fn is_empty(&self) -> bool {
+        self.tokens.is_empty() && self.lines.is_none() && !self.is_tracked
+    }
+}
+
+type InterestByKey = HashMap<Box<[u8]>, Interest>;
+
+/// The interests in one stripe. Empty almost always.
+#[derive(Debug, Default)]
+pub(crate) struct Interests {
+    /// Keys that somebody is interested in, and one more if all changes are reported.
+    active: usize,
+    keyspaces: HashMap<KeyspaceId, InterestByKey>,
+    reports_all: bool,
+    /// Waiters that reach other stripes.
+    reaching: usize,
+    ready: VecDeque<ReadyKey>,
+    changed: Vec<ChangedKey>,
+    /// Something is in one of the two records.
+    has_news: bool,
+}
+
+impl Interests {
+    /// Whether nobody is interested in anything.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.active == 0
+    }
+
+    /// Ends a change of a key: tells everybody who is interested in it.
+    #[inline]
+    pub(crate) fn mark_changed(&mut self, keyspace: KeyspaceId, key: &[u8]) {
+        if !self.is_empty() {
+            self.tell(keyspace, key);
+        }
+    }
+
+    #[cold]
+    fn tell(&mut self, keyspace: KeyspaceId, key: &[u8]) {
+        let keys = self.keyspaces.get_mut(&keyspace);
+        let interest = keys.and_then(|keys| keys.get_mut(key));
+        let mut is_reported = self.reports_all;
+        let mut is_ready = false;
+        if let Some(interest) = interest {
+            interest.tokens.iter().for_each(|token| token.mark());
+            is_reported |= std::mem::take(&mut interest.is_tracked);
+            let lines = interest.lines.as_mut();
+            is_ready = lines.is_some_and(|lines| !std::mem::replace(&mut lines.is_ready, true));
+            if interest.is_empty() {
+                self.forget(keyspace, key);
+            }
+        }
+        if is_ready {
+            self.ready.push_back(ReadyKey {
+                turn: next_turn(),
+                keyspace,
+                key: key.into(),
+            });
+        }
+        if is_reported {
+            self.changed.push(ChangedKey {
+                turn: next_turn(),
+                keyspace,
+                key: key.into(),
+            });
+        }
+        self.has_news |= is_ready | is_reported;
+    }
+
+    /// The same for every key of interest in `keyspace` for which `is_changed` holds.
+    pub(crate) fn mark_changed_where(
+        &mut self,
+        keyspace: KeyspaceId,
+        is_changed: impl Fn(&[u8]) -> bool,
+    ) {
+        let keys: Vec<_> = self.keys(keyspace).filter(|key| is_changed(key)).collect();
+        for key in keys {
+            self.tell(keyspace, &key);
+        }
+    }
+
+    /// The keys of a keyspace that somebody is interested in.
+    pub(crate) fn keys(&self, keyspace: KeyspaceId) -> impl Iterator<Item = Box<[u8]>> {
+        let keys = self.keyspaces.get(&keyspace).into_iter();
+        keys.flat_map(|keys| keys.keys().cloned())
+    }
+
+    fn interest(&mut self, keyspace: KeyspaceId, key: &[u8]) -> &mut Interest {
+        let keys = self.keyspaces.entry(keyspace).or_default();
+        if !keys.contains_key(key) {
+            self.active += 1;
+        }
+        keys.entry(key.into()).or_default()
+    }
+
+    fn find(&self, keyspace: KeyspaceId, key: &[u8]) -> Option<&Interest> {
+        self.keyspaces.get(&keyspace)?.get(key)
+    }
+
+    fn find_mut(&mut self, keyspace: KeyspaceId, key: &[u8]) -> Option<&mut Interest> {
+        self.keyspaces.get_mut(&keyspace)?.get_mut(key)
+    }
+
+    /// Removes an interest that nobody has any more.
+    fn forget(&mut self, keyspace: KeyspaceId, key: &[u8]) {
+        let Some(keys) = self.keyspaces.get_mut(&keyspace) else {
+            return;
+        };
+        if keys.get(key).is_some_and(Interest::is_empty) {
+            keys.remove(key);
+            self.active -= 1;
+        }
+        if keys.is_empty() {
+            self.keyspaces.remove(&keyspace);
+        }
+    }
+
+    // Watches.
+
+    pub(crate) fn watch(&mut self, keyspace: KeyspaceId, key: &[u8], token: &Arc<WatchToken>) {
+        let tokens = &mut self.interest(keyspace, key).tokens;
+        if !tokens.iter().any(|known| Arc::ptr_eq(known, token)) {
+            tokens.push(Arc::clone(token));
+        }
+    }
+
+    pub(crate) fn unwatch(&mut self, keyspace: KeyspaceId, key: &[u8], token: &Arc<WatchToken>) {
+        if let Some(interest) = self.find_mut(keyspace, key) {
+            interest.tokens.retain(|known| !Arc::ptr_eq(known, token));
+            self.forget(keyspace, key);
+        }
+    }
+
+    // Waiters.
+
+    /// Puts a waiter into the line of a key, once.
+    pub(crate) fn wait(
+        &mut self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        waiter: &Arc<dyn Waiter>,
+    ) -> LineChange {
+        let lines = self.interest(keyspace, key).lines.get_or_insert_default();
+        // Its stripes are held from its first key to its last, so nobody has come behind it.
+        let last = lines.line(waiter.wanted()).and_then(VecDeque::back);
+        if last.is_some_and(|last| last.turn() == waiter.turn()) {
+            return LineChange::default();
+        }
+        let change = lines.push(Arc::clone(waiter));
+        self.reaching += usize::from(!waiter.reaches().is_empty());
+        change
+    }
+
+    /// Takes a waiter out of the line of a key, if it is there.
+    pub(crate) fn end_wait(
+        &mut self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        waiter: &dyn Waiter,
+    ) -> LineChange {
+        let removed = self.find_mut(keyspace, key).and_then(|interest| {
+            let lines = interest.lines.as_mut()?;
+            let change = lines.remove(waiter.wanted(), waiter.turn())?;
+            let was_ready = change.key && lines.is_ready;
+            if change.key {
+                interest.lines = None;
+            }
+            Some((change, was_ready))
+        });
+        let Some((change, was_ready)) = removed else {
+            return LineChange::default();
+        };
+        if was_ready {
+            let is_it = |ready: &ReadyKey| ready.keyspace == keyspace && *ready.key == *key;
+            self.ready.retain(|ready| !is_it(ready));
+            self.note_news();
+        }
+        self.reaching -= usize::from(!waiter.reaches().is_empty());
+        self.forget(keyspace, key);
+        change
+    }
+
+    /// The first in a key's line whose turn came after `turn`.
+    pub(crate) fn waiter_after(
+        &self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        wanted: Wanted,
+        turn: u64,
+    ) -> Option<Arc<dyn Waiter>> {
+        let line = self.find(keyspace, key)?.lines.as_ref()?.line(wanted)?;
+        let at = line.partition_point(|waiter| waiter.turn() <= turn);
+        line.get(at).cloned()
+    }
+
+    /// Whether any waiter reaches other stripes.
+    #[inline]
+    pub(crate) fn is_reaching(&self) -> bool {
+        self.reaching > 0
+    }
+
+    /// Adds the stripes that waiters of a key, in whichever keyspace, reach.
+    pub(crate) fn add_reaches(&self, key: &[u8], stripes: &mut Vec<u16>) {
+        let interests = self.keyspaces.values().filter_map(|keys| keys.get(key));
+        let lines = interests.filter_map(|interest| interest.lines.as_ref());
+        let waiters = lines.flat_map(|lines| &lines.lines);
+        for waiter in waiters.flat_map(|(_, line)| line) {
+            stripes.extend_from_slice(waiter.reaches());
+        }
+    }
+
+    /// Records a key as ready although nothing has changed.
+    pub(crate) fn mark_ready(&mut self, keyspace: KeyspaceId, key: &[u8]) {
+        let lines = self.find_mut(keyspace, key);
+        let lines = lines.and_then(|interest| interest.lines.as_mut());
+        if lines.is_some_and(|lines| !std::mem::replace(&mut lines.is_ready, true)) {
+            self.ready.push_back(ReadyKey {
+                turn: next_turn(),
+                keyspace,
+                key: key.into(),
+            });
+            self.has_news = true;
+        }
+    }
+
+    // Tracked keys.
+
+    /// Has the next change of a key reported.
+    pub(crate) fn track(&mut self, keyspace: KeyspaceId, key: &[u8]) {
+        self.interest(keyspace, key).is_tracked = true;
+    }
+
+    /// Reports the change of a key no more.
+    pub(crate) fn untrack(&mut self, keyspace: KeyspaceId, key: &[u8]) {
+        if let Some(interest) = self.find_mut(keyspace, key) {
+            interest.is_tracked = false;
+            self.forget(keyspace, key);
+        }
+    }
+
+    /// Reports every change of any key from here on, or only those of tracked ones.
+    pub(crate) fn report_all(&mut self, reports: bool) {
+        self.active -= usize::from(self.reports_all);
+        self.active += usize::from(reports);
+        self.reports_all = reports;
+    }
+
+    // What is taken before the stripe is let go.
+
+    /// Whether a key is ready or a change is to be reported.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.has_news
+    }
+
+    /// The turn at which the first of the keys got ready that are.
+    pub(crate) fn ready_since(&self) -> Option<u64> {
+        self.ready.front().map(|ready| ready.turn)
+    }
+
+    /// Takes the first ready key. It is recorded anew when it changes again.
+    pub(crate) fn take_ready(&mut self) -> Option<ReadyKey> {
+        let ready = self.ready.pop_front()?;
+        self.note_news();
+        let lines = self.find_mut(ready.keyspace, &ready.key);
+        if let Some(lines) = lines.and_then(|interest| interest.lines.as_mut()) {
+            lines.is_ready = false;
+        }
+        Some(ready)
+    }
+
+    /// Takes the keys whose changes are reported, in the order of the changes.
+    pub(crate) fn take_changed(&mut self) -> Vec<ChangedKey> {
+        let changed = std::mem::take(&mut self.changed);
+        self.note_news();
+        changed
+    }
+
+    fn note_news(&mut self) {
+        self.has_news = !(self.ready.is_empty() && self.changed.is_empty());
+    }
+}
+
+#[cfg(test)]
+mod tests;
