@@ -188,6 +188,19 @@ impl Keyspace {
         }
     }
 
+    /// Its part in the totals of its namespace. A table without keys is on its way out, and counts
+    /// as nothing.
+    pub(crate) fn share(&self) -> Share {
+        if self.len() == 0 {
+            return Share::default();
+        }
+        Share {
+            keys: self.len() as u64,
+            volatile: self.volatile as u64,
+            bytes: self.bytes() as u64,
+        }
+    }
+
     /// The queues of eviction, which [`Self::put_queues`] is to get back.
     pub(crate) fn take_queues(&mut self) -> Option<Box<EvictionQueues>> {
         self.queues.take()

@@ -12,15 +12,12 @@ use std::hash::Hasher;
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 
+pub use crate::namespace::KeyspaceId;
 use crate::namespace::{Namespaces, TableId, canonical, named_in};
 use crate::raw::position::{Position, Prefix};
 
 /// Bits of a cursor below the number of the stripe: the bits of a prefix.
 const PREFIX_BITS: u32 = u32::BITS;
-
-/// Addresses a keyspace: a numbered database. The first ids are the databases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyspaceId(pub u32);
 
 /// The hash of a key, by which it belongs to a stripe and to a place in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

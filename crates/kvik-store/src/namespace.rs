@@ -19,14 +19,15 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use crate::keyspace::Keyspace;
-use crate::layout::KeyspaceId;
-
 /// The namespace of keys without a `/`.
 pub const DEFAULT_NAMESPACE: &[u8] = b"default";
 
 /// Between the name of a namespace and the rest of a key's name.
 const SEPARATOR: u8 = b'/';
+
+/// Addresses a keyspace: a numbered database. The first ids are the databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyspaceId(pub u32);
 
 /// The number of a keyspace in each stripe. The first are those of the databases; those of
 /// namespaces follow.
@@ -93,8 +94,11 @@ pub struct Namespace {
     keys: AtomicU64,
     volatile: AtomicU64,
     bytes: AtomicU64,
-    /// It stays when it is empty: it was created by name, or has settings.
-    kept: AtomicBool,
+    /// Keys and bytes that commands which run now may add.
+    reserved_keys: AtomicU64,
+    reserved_bytes: AtomicU64,
+    /// A second, and the commands counted in it.
+    operations: AtomicU64,
     /// It is among those that may have become empty.
     noted: AtomicBool,
 }
@@ -125,9 +129,30 @@ impl Namespace {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether it stays when it is empty.
-    pub fn is_kept(&self) -> bool {
-        self.kept.load(Ordering::Relaxed)
+    /// Reserves keys and bytes for a command, and returns how many there are then with all that is
+    /// reserved. [`Self::release`] has to follow, when the command has run.
+    pub fn reserve(&self, keys: u64, bytes: u64) -> (u64, u64) {
+        let keys = keys + self.reserved_keys.fetch_add(keys, Ordering::AcqRel);
+        let bytes = bytes + self.reserved_bytes.fetch_add(bytes, Ordering::AcqRel);
+        (keys + self.keys(), bytes + self.bytes())
+    }
+
+    /// Ends a reservation.
+    pub fn release(&self, keys: u64, bytes: u64) {
+        self.reserved_keys.fetch_sub(keys, Ordering::AcqRel);
+        self.reserved_bytes.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    /// Counts a command in this second, unless `max` are counted already; says whether it did.
+    pub fn count_operation(&self, second: u64, max: u64) -> bool {
+        let second = second << 32;
+        let count = |seen: u64| match seen & !u64::from(u32::MAX) == second {
+            true if seen - second >= max.min(u64::from(u32::MAX)) => None,
+            true => Some(seen + 1),
+            false => Some(second + 1),
+        };
+        let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
+        self.operations.fetch_update(set, get, count).is_ok()
     }
 
     pub(crate) fn shared_name(&self) -> Arc<[u8]> {
@@ -149,18 +174,6 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    pub(crate) fn of(keyspace: &Keyspace) -> Self {
-        // A table without keys is on its way out, and counts as nothing.
-        if keyspace.len() == 0 {
-            return Self::default();
-        }
-        Self {
-            keys: keyspace.len() as u64,
-            volatile: keyspace.volatile_len() as u64,
-            bytes: keyspace.bytes() as u64,
-        }
-    }
-
     /// Goes from `self` to `new`, which is in wrapping arithmetic a single addition.
     pub(crate) fn add_change(self, new: Self, sum: &mut Self) {
         let add = |sum: &mut u64, old: u64, new: u64| {
@@ -277,27 +290,18 @@ impl Namespaces {
         self.reach(KeyspaceId(table.0), DEFAULT_NAMESPACE)
     }
 
-    /// Lets a namespace stay when it is empty, or not.
-    pub fn keep(&self, namespace: &Arc<Namespace>, kept: bool) {
-        namespace.kept.store(kept, Ordering::Relaxed);
-        self.note_idle(namespace);
-    }
-
-    /// All namespaces of a database that have keys or stay without, by name.
+    /// All namespaces of a database that have keys, by name.
     pub fn all(&self, database: KeyspaceId) -> Vec<Arc<Namespace>> {
         let known = self.read();
         let map = known.databases.get(&database);
         let there = map.into_iter().flat_map(NamespaceMap::values);
-        let mut all: Vec<_> = there
-            .filter(|it| it.keys() > 0 || it.is_kept())
-            .cloned()
-            .collect();
+        let mut all: Vec<_> = there.filter(|it| it.keys() > 0).cloned().collect();
         drop(known);
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
     }
 
-    /// Forgets namespaces without keys, settings and tables. Looks only at those that may have
+    /// Forgets namespaces without keys and tables. Looks only at those that may have
     /// become so since the last call.
     pub fn drop_idle(&self) {
         let idle = std::mem::take(&mut *self.idle());
@@ -308,7 +312,7 @@ impl Namespaces {
         let mut left = Vec::new();
         for namespace in idle {
             namespace.noted.store(false, Ordering::Relaxed);
-            if namespace.keys() > 0 || namespace.is_kept() {
+            if namespace.keys() > 0 {
                 continue;
             }
             // One reference is in the map and one here: nobody else can make use of it, and who
@@ -325,8 +329,8 @@ impl Namespaces {
 
     /// Notes that a namespace may have no keys.
     pub(crate) fn note_idle(&self, namespace: &Arc<Namespace>) {
-        let goes = namespace.table.0 >= self.first && !namespace.is_kept();
-        if goes && !namespace.noted.swap(true, Ordering::Relaxed) {
+        let is_named = namespace.table.0 >= self.first;
+        if is_named && !namespace.noted.swap(true, Ordering::Relaxed) {
             self.idle().push(Arc::clone(namespace));
         }
     }
@@ -362,7 +366,9 @@ impl Namespaces {
             keys: AtomicU64::new(0),
             volatile: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            kept: AtomicBool::new(false),
+            reserved_keys: AtomicU64::new(0),
+            reserved_bytes: AtomicU64::new(0),
+            operations: AtomicU64::new(0),
             noted: AtomicBool::new(false),
         });
         let map = known.databases.entry(database).or_default();

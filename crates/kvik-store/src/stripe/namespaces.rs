@@ -171,7 +171,7 @@ impl Stripe {
         let Some(Some(keyspace)) = self.keyspaces.get_mut(table.index()) else {
             return;
         };
-        let (new, due) = (Share::of(keyspace), keyspace.next_due());
+        let (new, due) = (keyspace.share(), keyspace.next_due());
         let Some(namespace) = &keyspace.namespace else {
             return;
         };

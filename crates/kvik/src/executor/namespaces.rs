@@ -1,5 +1,5 @@
-//! Whether a command may store its keys in their namespaces: asked with the stripes held, before the
-//! command has had any effect.
+//! Whether a command may store its keys in their namespaces: asked with the stripes held, before
+//! the command has had any effect.
 
 use std::sync::Arc;
 
