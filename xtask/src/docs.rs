@@ -6,9 +6,9 @@
 use std::fs;
 
 use anyhow::{Context, bail};
-use kvik_command::metric::{METRICS, Section};
+use kvik_command::metric::{METRICS, MetricKind, Section};
 
-use crate::cargo;
+use crate::{cargo, packaging};
 
 /// A page and the table that it shows.
 type Page = (&'static str, fn() -> String);
@@ -17,6 +17,8 @@ const PAGES: &[Page] = &[
     ("docs/commands.md", || kvik_command::table().markdown()),
     ("docs/configuration.md", kvik_server::config::markdown),
     ("docs/metrics.md", metrics),
+    ("packaging/grafana-dashboard.json", packaging::dashboard),
+    ("packaging/prometheus-alerts.yml", packaging::alerts),
 ];
 
 /// Writes every page that is out of date, or with `check` refuses to find one.
@@ -39,16 +41,23 @@ pub(crate) fn write(check: bool) -> anyhow::Result<()> {
 
 fn metrics() -> String {
     let mut page = String::from(
-        "# Metrics\n\n`INFO` shows them, section by section; `INFO all` shows every section.\n",
+        "# Metrics\n\n`INFO` shows them, section by section; `INFO all` shows every section. Numbers are on the page for \
+         Prometheus as well, which `metrics-port` serves.\n",
     );
     for section in Section::ALL {
         let rows = METRICS.iter().filter(|metric| metric.section == section);
         let rows: String = rows
-            .map(|metric| format!("| `{}` | {} |\n", metric.name, metric.about))
+            .map(|metric| {
+                let exported = match metric.kind {
+                    MetricKind::Text => String::new(),
+                    _ => format!("`{}`", metric.exported_name()),
+                };
+                format!("| `{}` | {exported} | {} |\n", metric.name, metric.about)
+            })
             .collect();
         if !rows.is_empty() {
             page += &format!(
-                "\n## {}\n\n| name | meaning |\n|---|---|\n{rows}",
+                "\n## {}\n\n| name | for Prometheus | meaning |\n|---|---|---|\n{rows}",
                 section.title()
             );
         }

@@ -28,6 +28,9 @@ pub(crate) fn command() -> Command {
         .subcommand(server())
         .subcommand(cli())
         .subcommand(check())
+        .subcommand(import())
+        .subcommand(export())
+        .subcommand(restore())
         .subcommand(completions())
 }
 
@@ -97,6 +100,76 @@ fn check() -> Command {
         ).long("repair"))
 }
 
+fn import() -> Command {
+    Command::new("import")
+        .about("Copy the data of another server's files into a running server")
+        .after_help("Strings of the same names are replaced. The source stays as it is; what cannot be read of it is reported.")
+        .disable_help_flag(true)
+        .args(connection_arguments())
+        .arg(
+            Arg::new("source")
+                .value_name("SOURCE")
+                .required(true)
+                .help("store.kvs of Neks, or a data directory of nkv"),
+        )
+        .arg(Arg::new("help").long("help").action(ArgAction::Help).help("Print help"))
+}
+
+fn export() -> Command {
+    Command::new("export")
+        .about("Write the strings of a running server's database in another server's form")
+        .disable_help_flag(true)
+        .args(connection_arguments())
+        .arg(
+            Arg::new("neks")
+                .long("neks")
+                .value_name("FILE")
+                .required(true)
+                .num_args(0..=1)
+                .default_missing_value("store.kvs")
+                .value_parser(value_parser!(PathBuf))
+                .help("A snapshot for Neks [default: store.kvs]"),
+        )
+        .arg(
+            Arg::new("help")
+                .long("help")
+                .action(ArgAction::Help)
+                .help("Print help"),
+        )
+}
+
+fn restore() -> Command {
+    Command::new("restore")
+        .about("Write the files of a database as it was at an earlier second into a new directory")
+        .after_help(
+            "It needs the log of that time: log-retention-bytes and log-retention-age say how much is kept.\n\
+             The database may be open, and is not changed.",
+        )
+        .arg(
+            Arg::new("from")
+                .value_name("DIR")
+                .required(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("The directory of the database"),
+        )
+        .arg(
+            value(
+                "to",
+                "TIME",
+                "Seconds since 1970, or 2026-11-30T09:00:00Z (UTC)",
+            )
+            .long("to")
+            .required(true)
+            .value_parser(crate::restore::parse_time),
+        )
+        .arg(
+            value("into", "DIR", "The directory for the restored files, empty or new")
+                .long("into")
+                .required(true)
+                .value_parser(value_parser!(PathBuf)),
+        )
+}
+
 fn completions() -> Command {
     Command::new("completions")
         .about("Print a completion script for your shell")
@@ -141,7 +214,7 @@ fn connection_arguments() -> Vec<Arg> {
         value(
             "url",
             "URL",
-            "redis:// or valkey://user:password@host:port/db, or unix:///path?db=1",
+            "redis:// or valkey://user:password@host:port/db, unix:///path?db=1, or a door: neks://, kiba://, nkv://host:port",
         )
         .short('u')
         .conflicts_with_all(["host", "port", "socket"]),

@@ -8,17 +8,20 @@
 
 mod batch;
 mod format;
-mod line;
+pub(crate) mod line;
 mod one_shot;
-mod repl;
-mod settings;
+pub(crate) mod repl;
+pub(crate) mod settings;
 
+use std::ffi::OsString;
 use std::io::{self, ErrorKind, IsTerminal};
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
 use kvik_client::{Client, ClientError, Endpoint, Options, Value};
 
+use crate::door::{self, Place};
 use settings::Settings;
 
 /// Exit status of a command line that makes no sense; clap uses the same.
@@ -26,6 +29,12 @@ const USAGE: u8 = 2;
 
 /// Runs what the command line asks for.
 pub(crate) fn run(matches: &ArgMatches) -> ExitCode {
+    let url = matches.get_one::<String>("url");
+    if let Some(place) = url.and_then(|url| Place::parse(url)) {
+        let words = matches.get_many::<OsString>("command").unwrap_or_default();
+        let command: Vec<_> = words.map(|word| word.as_bytes().to_vec()).collect();
+        return door::run(&place, &command);
+    }
     let settings = match Settings::from_matches(matches) {
         Ok(settings) => settings,
         Err(error) => {

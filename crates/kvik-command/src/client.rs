@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize,
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::blocking::{BlockedCall, Ending};
 use crate::mail::{Mailbox, Message, NoMailbox};
 use crate::pubsub::Seat;
+use crate::tracking::ClientTracking;
 
 /// The kind of a client's connection, the `TYPE` of CLIENT LIST and CLIENT KILL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,17 +73,26 @@ pub struct Client {
     pub bytes_in: AtomicU64,
     /// Bytes sent.
     pub bytes_out: AtomicU64,
+    /// It is shown every command.
+    pub monitors: AtomicBool,
+    /// Bytes of the names of its subscriptions.
+    pub subscription_bytes: AtomicUsize,
     /// `CLIENT NO-EVICT on`.
     pub no_evict: AtomicBool,
     /// `CLIENT NO-TOUCH on`.
     pub no_touch: AtomicBool,
     /// `CLIENT CAPA redirect`.
     pub can_redirect: AtomicBool,
+    /// Whether it keeps copies of keys, and who is told.
+    pub tracking: ClientTracking,
     /// Index of the serving thread.
     pub thread: AtomicU16,
     names: RwLock<Names>,
     killed: AtomicBool,
+    /// Its part of [`Clients::memory_bytes`].
+    counted_bytes: AtomicUsize,
     mailbox: Arc<dyn Mailbox>,
+    blocked: Mutex<Option<Arc<BlockedCall>>>,
     /// Where messages of channels reach it, while a thread serves it.
     seat: Mutex<Option<Seat>>,
 }
@@ -156,9 +167,13 @@ impl Client {
             commands: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            monitors: AtomicBool::new(false),
+            subscription_bytes: AtomicUsize::new(0),
+            counted_bytes: AtomicUsize::new(0),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             can_redirect: AtomicBool::new(false),
+            tracking: ClientTracking::default(),
             thread: AtomicU16::new(origin.thread),
             names: RwLock::new(Names {
                 user: "default".into(),
@@ -166,6 +181,7 @@ impl Client {
             }),
             killed: AtomicBool::new(false),
             mailbox: origin.mailbox,
+            blocked: Mutex::default(),
             seat: Mutex::new(None),
         }
     }
@@ -189,9 +205,38 @@ impl Client {
     pub fn kill(&self) -> bool {
         let first = !self.killed.swap(true, Ordering::AcqRel);
         if first {
+            // From now on nothing is taken for it.
+            if let Some(call) = &*self.blocked.lock() {
+                call.claim(Ending::Gone);
+            }
             self.deliver(Message::Kill);
         }
         first
+    }
+
+    /// Shows others the call in which the client is blocked, or that it is not.
+    pub fn show_blocked(&self, call: Option<Arc<BlockedCall>>) {
+        let mut blocked = self.blocked.lock();
+        *blocked = call;
+        if let Some(call) = blocked.as_ref().filter(|_| self.is_killed()) {
+            call.claim(Ending::Gone);
+        }
+    }
+
+    /// Whether the client is blocked.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.lock().is_some()
+    }
+
+    /// Ends the wait of a blocked client and says whether that is what ended it.
+    pub fn end_wait(&self, ending: Ending) -> bool {
+        let blocked = self.blocked.lock();
+        let has_ended = blocked.as_ref().is_some_and(|call| call.claim(ending));
+        drop(blocked);
+        if has_ended {
+            self.deliver(Message::Retry);
+        }
+        has_ended
     }
 
     /// Leaves a message for the client, which the serving thread reads between two commands.
@@ -228,12 +273,22 @@ impl Client {
             &self.argument_bytes,
             &self.output_bytes,
             &self.queued_bytes,
+            &self.subscription_bytes,
         ];
         size_of::<Self>()
             + buffers
                 .iter()
                 .map(|bytes| bytes.load(Ordering::Relaxed))
                 .sum::<usize>()
+    }
+
+    /// The client that is told of stale keys in its place: 0 if it is told itself, -1 if it keeps
+    /// no copies.
+    pub fn redirect(&self) -> i64 {
+        match self.tracking.is_on() {
+            true => self.tracking.redirect() as i64,
+            false => -1,
+        }
     }
 
     /// Whether it runs on this machine.
@@ -267,6 +322,8 @@ impl std::fmt::Debug for Client {
 pub struct Clients {
     last_id: AtomicU64,
     by_id: Mutex<BTreeMap<u64, Arc<Client>>>,
+    /// Bytes of all clients that have been [counted](Self::count_memory).
+    memory_bytes: AtomicUsize,
 }
 
 impl Clients {
@@ -278,9 +335,60 @@ impl Clients {
         client
     }
 
+    /// Ends the waits of all blocked clients in this way.
+    pub fn end_waits(&self, ending: Ending) {
+        for client in self.all() {
+            client.end_wait(ending);
+        }
+    }
+
     /// Forgets a client.
     pub fn remove(&self, id: u64) {
-        self.by_id.lock().remove(&id);
+        let client = self.by_id.lock().remove(&id);
+        if let Some(client) = client {
+            self.forget_memory(&client);
+        }
+    }
+
+    /// Brings the sum of all clients' memory up to date with one of them, and returns it.
+    #[inline]
+    pub fn count_memory(&self, client: &Client) -> usize {
+        if client.is_killed() {
+            return self.memory_bytes.load(Ordering::Relaxed);
+        }
+        let bytes = client.memory_bytes();
+        let before = client.counted_bytes.swap(bytes, Ordering::Relaxed);
+        let change = bytes.wrapping_sub(before);
+        let sum = self.memory_bytes.fetch_add(change, Ordering::Relaxed);
+        sum.wrapping_add(change)
+    }
+
+    fn forget_memory(&self, client: &Client) {
+        let bytes = client.counted_bytes.swap(0, Ordering::Relaxed);
+        self.memory_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Disconnects the clients that use the most memory, until all the others use no more than
+    /// `limit_bytes`. Those with `CLIENT NO-EVICT on` stay. Returns how many there were.
+    pub fn evict(&self, limit_bytes: usize) -> u64 {
+        let mut clients = self.all();
+        for client in &clients {
+            self.count_memory(client);
+        }
+        clients.retain(|client| !client.no_evict.load(Ordering::Relaxed));
+        let size = |client: &Arc<Client>| client.counted_bytes.load(Ordering::Relaxed);
+        clients.sort_by_cached_key(|client| std::cmp::Reverse(size(client)));
+        let mut evicted = 0;
+        for client in clients {
+            if self.memory_bytes.load(Ordering::Relaxed) <= limit_bytes {
+                break;
+            }
+            if client.kill() {
+                self.forget_memory(&client);
+                evicted += 1;
+            }
+        }
+        evicted
     }
 
     /// All clients, oldest first.

@@ -113,7 +113,7 @@ fn shorten(args: Args<'_>) -> Vec<Vec<u8>> {
 }
 
 /// Whether a word is a password or a user name, which must not be shown to others.
-fn is_secret(args: Args<'_>, at: usize) -> bool {
+pub(crate) fn is_secret(args: Args<'_>, at: usize) -> bool {
     let is = |at: usize, word: &str| {
         args.get(at)
             .is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))

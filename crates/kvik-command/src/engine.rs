@@ -3,11 +3,15 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::awaiting::Awaiting;
+use crate::blocking::BlockedCounts;
 use crate::client::Clients;
 use crate::command_log::CommandLog;
+use crate::eviction::Exceedance;
 use crate::expiry::ExpiryLag;
+use crate::feed::{Feed, NoFeed};
 use crate::gate::Gate;
 use crate::host::{Host, NoHost};
+use crate::hot_keys::{HotKeys, KeyWalk};
 use crate::latency::LatencyMonitor;
 use crate::pause::Pause;
 use crate::persistence::{NoPersistence, Persistence};
@@ -17,7 +21,8 @@ use crate::random::Random;
 use crate::rates::Rates;
 use crate::settings::Settings;
 use crate::stats::Stats;
-use kvik_store::Totals;
+use crate::tracking::Tracking;
+use kvik_store::{KeyspaceId, Totals};
 use parking_lot::Mutex;
 
 /// The state that all sessions of one store share.
@@ -28,6 +33,8 @@ pub struct Engine {
     pub clients: Clients,
     /// Channels and who listens to them.
     pub pubsub: PubSub,
+    /// Clients that keep copies of keys.
+    pub tracking: Tracking,
     /// Counters.
     pub stats: Stats,
     /// Slow and large commands.
@@ -40,7 +47,16 @@ pub struct Engine {
     pub gate: Gate,
     /// Who waits for files.
     pub awaiting: Awaiting,
+    /// How many wait for keys.
+    pub blocked: BlockedCounts,
     persistence: OnceLock<Arc<dyn Persistence>>,
+    feed: OnceLock<Arc<dyn Feed>>,
+    /// The keys used most.
+    pub hot_keys: HotKeys,
+    /// The largest keys, and the sizes under prefixes.
+    pub key_walk: KeyWalk,
+    /// For how long the memory limit was exceeded.
+    pub exceedance: Exceedance,
     /// How late keys expire.
     pub expiry_lag: ExpiryLag,
     /// The jobs that DELPREFIX has started.
@@ -58,6 +74,21 @@ pub struct Engine {
     pub totals: Totals,
 }
 
+/// The figures of a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamespaceFigures {
+    /// Its name.
+    pub name: String,
+    /// Keys.
+    pub keys: u64,
+    /// Bytes, as its limit counts them.
+    pub bytes: u64,
+    /// Keys deleted to make room.
+    pub evicted: u64,
+    /// Keys deleted because they had been read.
+    pub swept: u64,
+}
+
 impl Engine {
     /// The shared part of a store opened at `now_us`.
     pub fn new(now_us: u64, seed: u64) -> Self {
@@ -65,13 +96,19 @@ impl Engine {
             settings: Settings::default(),
             clients: Clients::default(),
             pubsub: PubSub::default(),
+            tracking: Tracking::default(),
             stats: Stats::default(),
             command_log: CommandLog::default(),
             latency: LatencyMonitor::default(),
             pause: Pause::default(),
             gate: Gate::default(),
             awaiting: Awaiting::default(),
+            blocked: BlockedCounts::default(),
             persistence: OnceLock::new(),
+            feed: OnceLock::new(),
+            hot_keys: HotKeys::default(),
+            key_walk: KeyWalk::default(),
+            exceedance: Exceedance::default(),
             expiry_lag: ExpiryLag::default(),
             prefix_jobs: PrefixJobs::default(),
             rates: Rates::default(),
@@ -99,6 +136,30 @@ impl Engine {
     /// Who saves and logs for the store.
     pub fn persistence(&self) -> &dyn Persistence {
         self.persistence.get().map_or(&NoPersistence, |it| &**it)
+    }
+
+    /// Names who reads the log for others; only the first call does.
+    pub fn feed_by(&self, feed: Arc<dyn Feed>) {
+        // A store is opened once, so a second call is not made.
+        let _ = self.feed.set(feed);
+    }
+
+    /// Who reads the log for others.
+    pub fn feed(&self) -> &Arc<dyn Feed> {
+        self.feed.get_or_init(|| Arc::new(NoFeed))
+    }
+
+    /// The namespaces with their figures. Without namespaces there is one, which is all of
+    /// database 0.
+    pub fn namespaces(&self) -> Vec<NamespaceFigures> {
+        let sizes = self.totals.keyspace(KeyspaceId(0));
+        vec![NamespaceFigures {
+            name: "default".into(),
+            keys: sizes.keys,
+            bytes: sizes.entry_bytes,
+            evicted: self.stats.totals().evicted,
+            swept: 0,
+        }]
     }
 
     /// Looks at how much memory is used, which is a figure of once a second.

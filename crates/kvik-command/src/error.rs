@@ -118,6 +118,16 @@ impl Error {
         ))
     }
 
+    /// The same as the reason for which a transaction is undone: its command with this number,
+    /// counted from 1, has failed.
+    #[must_use]
+    pub fn rolling_back(&self, number: usize, command: &Command) -> Self {
+        let name = command.full_name().to_ascii_lowercase().replace('|', " ");
+        let at = format!("Transaction rolled back because of command {number}, '{name}': ");
+        let text = [at.as_bytes(), &self.line()].concat();
+        Self::Coded("EXECABORT", ErrorText(Cow::Owned(text)))
+    }
+
     /// The error of EXEC when it is refused itself. Redis leaves out the code `ERR`.
     #[must_use]
     pub fn aborting(&self) -> Self {

@@ -8,18 +8,23 @@
 #![forbid(unsafe_code)]
 
 pub mod awaiting;
+pub mod blocking;
 pub mod client;
 pub mod command_log;
 mod ctx;
 pub mod declare;
 mod engine;
 mod error;
+pub mod eviction;
 mod expiry;
+pub mod exposition;
 pub mod family;
+pub mod feed;
 pub mod gate;
 pub mod glob;
 pub mod histogram;
 pub mod host;
+pub mod hot_keys;
 pub mod image;
 pub mod latency;
 pub mod load;
@@ -30,6 +35,7 @@ mod model;
 pub mod pause;
 pub mod persistence;
 pub mod prefix_jobs;
+pub mod prefix_stats;
 pub mod pubsub;
 mod random;
 mod rates;
@@ -38,11 +44,13 @@ pub mod session;
 mod settings;
 pub mod stats;
 mod sync;
+pub mod tracking;
 
 pub use ctx::Ctx;
 pub use declare::{Command, table};
 pub use engine::Engine;
 pub use error::{Error, ErrorText};
+pub use eviction::EvictionPolicy;
 pub use expiry::ExpiryLag;
 pub use gate::Gate;
 pub use host::Host;

@@ -5,21 +5,36 @@
 //! mailbox belongs to the client and not to the thread, so a message is not lost while the client
 //! moves to another thread.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kvik_resp::{Output, Protocol, Reply};
+use parking_lot::{Condvar, Mutex};
 
 use crate::client::Clients;
+use crate::session::Session;
 
 /// Something to tell a client, or to do with it.
 #[derive(Clone, Debug)]
 pub enum Message {
     /// Bytes to be written between two replies.
     Push(Push),
+    /// The reply to the command in which it is blocked.
+    Reply(Answer),
     /// Its connection ends; unsent replies are dropped.
     Kill,
-    /// Its waiting command is offered again.
+    /// The event that it waits for may have come.
     Retry,
+}
+
+/// A reply that somebody else has written.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its bytes.
+    pub output: Output,
+    /// Log position up to which effects must be durable before it may be sent; 0 for none.
+    pub lsn: u64,
 }
 
 /// Bytes for clients, encoded once for all who receive them. To copy one is to count a reference.
@@ -27,6 +42,8 @@ pub enum Message {
 pub struct Push {
     encoded: Arc<Encoded>,
     lsn: u64,
+    /// Dropped with the last copy.
+    receipt: Option<Arc<Receipt>>,
 }
 
 #[derive(Debug)]
@@ -34,6 +51,8 @@ struct Encoded {
     /// As RESP2 has it.
     bytes: Output,
     form: Form,
+    /// As RESP3 has it, where that is something else altogether.
+    resp3: Option<Output>,
 }
 
 /// How the two protocols differ.
@@ -82,9 +101,60 @@ impl Push {
         Self::of(bytes, Form::Aggregate, lsn)
     }
 
+    /// Says that copies of keys are stale: of these, or of all. In RESP2 it is a message of a
+    /// channel that Redis has for it.
+    pub(crate) fn stale(keys: Option<&[&[u8]]>, lsn: u64) -> Self {
+        let encode = |protocol, words: &[&[u8]]| {
+            let mut bytes = Output::new();
+            let mut reply = Reply::new(&mut bytes, protocol);
+            reply.push(words.len() + 1);
+            words.iter().for_each(|word| reply.bulk(word));
+            match keys {
+                Some(keys) => {
+                    reply.array(keys.len());
+                    keys.iter().for_each(|key| reply.bulk(key));
+                }
+                None => reply.null(),
+            }
+            bytes
+        };
+        let encoded = Encoded {
+            bytes: encode(Protocol::Resp2, &[b"message", b"__redis__:invalidate"]),
+            form: Form::Aggregate,
+            resp3: Some(encode(Protocol::Resp3, &[b"invalidate"])),
+        };
+        Self {
+            encoded: Arc::new(encoded),
+            lsn,
+            receipt: None,
+        }
+    }
+
     fn of(bytes: Output, form: Form, lsn: u64) -> Self {
-        let encoded = Arc::new(Encoded { bytes, form });
-        Self { encoded, lsn }
+        let encoded = Arc::new(Encoded {
+            bytes,
+            form,
+            resp3: None,
+        });
+        Self {
+            encoded,
+            lsn,
+            receipt: None,
+        }
+    }
+
+    /// The same, whose sender learns when it has been written or will never be.
+    #[must_use]
+    pub fn with_receipt(mut self, receipt: Receipt) -> Self {
+        self.receipt = Some(Arc::new(receipt));
+        self
+    }
+
+    /// Whether a session may get it. To one of RESP2 that listens to no channel, which it may have
+    /// become since, a word on stale copies would look like a reply.
+    pub fn suits(&self, session: &Session) -> bool {
+        let is_stale = self.encoded.resp3.is_some();
+        !is_stale || session.protocol == Protocol::Resp3 || session.is_confined()
     }
 
     /// Log position up to which effects must be durable before it may be sent; 0 for none.
@@ -107,7 +177,33 @@ impl Push {
             (Protocol::Resp2, Form::Aggregate) => b'*',
             (Protocol::Resp3, Form::Aggregate) => b'>',
         };
-        out.append_as(first, &self.encoded.bytes);
+        let bytes = match (protocol, &self.encoded.resp3) {
+            (Protocol::Resp3, Some(bytes)) => bytes,
+            _ => &self.encoded.bytes,
+        };
+        out.append_as(first, bytes);
+    }
+}
+
+/// Calls somebody when it is dropped.
+pub struct Receipt(Box<dyn Fn() + Send + Sync>);
+
+impl Receipt {
+    /// A receipt that calls `done`, which must be quick.
+    pub fn new(done: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Box::new(done))
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+impl std::fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Receipt")
     }
 }
 
@@ -129,6 +225,40 @@ pub struct NoMailbox;
 
 impl Mailbox for NoMailbox {
     fn deliver(&self, _message: Message) {}
+
+    fn is_read(&self) -> bool {
+        false
+    }
+}
+
+/// The mailbox of a client in this process, whose thread looks into it while it is blocked.
+#[derive(Debug, Default)]
+pub struct LocalMailbox {
+    messages: Mutex<VecDeque<Message>>,
+    came: Condvar,
+}
+
+impl LocalMailbox {
+    /// The first message, if there is one.
+    pub fn take(&self) -> Option<Message> {
+        self.messages.lock().pop_front()
+    }
+
+    /// Blocks the calling thread until there is a message, at most for so long; takes it.
+    pub fn wait(&self, at_most: Duration) -> Option<Message> {
+        let mut messages = self.messages.lock();
+        if messages.is_empty() {
+            self.came.wait_for(&mut messages, at_most);
+        }
+        messages.pop_front()
+    }
+}
+
+impl Mailbox for LocalMailbox {
+    fn deliver(&self, message: Message) {
+        self.messages.lock().push_back(message);
+        self.came.notify_one();
+    }
 
     fn is_read(&self) -> bool {
         false

@@ -15,6 +15,7 @@ use crate::pubsub::Hearing;
 use crate::stats::Totals;
 use crate::{REDIS_VERSION, VERSION};
 use kvik_store::{HeldMemory, Sizes};
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A section of INFO.
@@ -128,12 +129,27 @@ pub struct Transactions {
     pub watched: usize,
 }
 
+/// How a figure is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// A number that rises and falls.
+    Gauge,
+    /// A number that only rises, until it is reset.
+    Counter,
+    /// How often something was how large.
+    Histogram,
+    /// Not a number, or one that is written for people.
+    Text,
+}
+
 /// One figure.
 pub struct Metric {
     /// Where INFO shows it.
     pub section: Section,
     /// Its name.
     pub name: &'static str,
+    /// How it is to be read.
+    pub kind: MetricKind,
     /// The meaning of the figure, with its unit.
     pub about: &'static str,
     read: fn(&Look<'_>) -> Option<Cow<'static, str>>,
@@ -228,6 +244,10 @@ fn number(n: u64) -> Option<Cow<'static, str>> {
     Some(n.to_string().into())
 }
 
+fn count(of: &AtomicUsize) -> Option<Cow<'static, str>> {
+    number(of.load(Relaxed) as u64)
+}
+
 fn text(text: impl Into<Cow<'static, str>>) -> Option<Cow<'static, str>> {
     Some(text.into())
 }
@@ -254,6 +274,10 @@ fn flag(set: bool) -> Option<Cow<'static, str>> {
 
 fn status(failed: bool) -> Option<Cow<'static, str>> {
     text(if failed { "err" } else { "ok" })
+}
+
+fn maxmemory(look: &Look<'_>) -> u64 {
+    look.engine.settings.maxmemory.load(Relaxed)
 }
 
 /// A duration that there may not be.
@@ -283,54 +307,71 @@ fn loading(look: &Look<'_>, read: impl Fn(Loading) -> u64) -> Option<Cow<'static
 }
 
 macro_rules! metrics {
-    ($($section:ident { $($name:literal, $about:literal, $read:expr;)* })*) => {
+    ($($section:ident { $($name:literal $(as $kind:ident)?, $about:literal, $read:expr;)* })*) => {
         /// All figures, in the order in which INFO shows them.
-        pub const METRICS: &[Metric] = &[$($(
-            Metric { section: Section::$section, name: $name, about: $about, read: $read },
-        )*)*];
+        pub const METRICS: &[Metric] = &[$($(Metric {
+            section: Section::$section,
+            name: $name,
+            kind: kind!($($kind)?),
+            about: $about,
+            read: $read,
+        },)*)*];
+    };
+}
+
+/// A row that does not say otherwise is a gauge.
+macro_rules! kind {
+    () => {
+        MetricKind::Gauge
+    };
+    ($kind:ident) => {
+        MetricKind::$kind
     };
 }
 
 metrics! {
     Server {
-        "redis_version", "The Redis version whose behaviour clients may expect.", |_| text(REDIS_VERSION);
-        "kvik_version", "The version of kvik.", |_| text(VERSION);
-        "redis_git_sha1", "Always 0: the version says it all.", |_| text("00000000");
-        "redis_git_dirty", "Always 0.", |_| number(0);
-        "redis_mode", "standalone.", |look| look.fact("redis_mode");
-        "server_mode", "standalone.", |look| look.fact("redis_mode");
-        "os", "The operating system.", |look| look.fact("os");
-        "arch_bits", "Width of an address in bits.", |look| look.fact("arch_bits");
-        "multiplexing_api", "The I/O backend.", |look| look.fact("multiplexing_api");
-        "process_id", "The process id.", |look| look.fact("process_id");
-        "process_supervised", "Which supervisor is told of the start.", |look| look.fact("process_supervised");
-        "run_id", "Names this run of the server.", |look| text(look.engine.run_id.clone());
-        "tcp_port", "The port.", |look| look.fact("tcp_port");
-        "server_time_usec", "The time in microseconds since the epoch.", |look| number(look.now_us);
+        "redis_version" as Text, "The Redis version whose behaviour clients may expect.", |_| text(REDIS_VERSION);
+        "kvik_version" as Text, "The version of kvik.", |_| text(VERSION);
+        "redis_git_sha1" as Text, "Always 0: the version says it all.", |_| text("00000000");
+        "redis_git_dirty" as Text, "Always 0.", |_| number(0);
+        "redis_mode" as Text, "standalone.", |look| look.fact("redis_mode");
+        "server_mode" as Text, "standalone.", |look| look.fact("redis_mode");
+        "os" as Text, "The operating system.", |look| look.fact("os");
+        "arch_bits" as Text, "Width of an address in bits.", |look| look.fact("arch_bits");
+        "multiplexing_api" as Text, "The I/O backend.", |look| look.fact("multiplexing_api");
+        "process_id" as Text, "The process id.", |look| look.fact("process_id");
+        "process_supervised" as Text, "Which supervisor is told of the start.", |look| look.fact("process_supervised");
+        "run_id" as Text, "Names this run of the server.", |look| text(look.engine.run_id.clone());
+        "tcp_port" as Text, "The port.", |look| look.fact("tcp_port");
+        "server_time_usec" as Text, "The time in microseconds since the epoch.", |look| number(look.now_us);
         "uptime_in_seconds", "Seconds since the start.", |look| number(look.uptime_s());
         "uptime_in_days", "Days since the start.", |look| number(look.uptime_s() / 86_400);
         "io_threads", "I/O threads, each of which runs commands.", |look| look.fact("io_threads");
-        "executable", "Path of the program.", |look| look.fact("executable");
-        "config_file", "Path of the configuration file.", |look| look.fact("config_file");
+        "executable" as Text, "Path of the program.", |look| look.fact("executable");
+        "config_file" as Text, "Path of the configuration file.", |look| look.fact("config_file");
         "io_threads_active", "Whether more than one I/O thread serves.", |look| look.fact("io_threads_active");
         "io_threads_awake", "I/O threads that serve clients; the others sleep until they are needed.", |look| look.fact("io_threads_awake");
     }
     Clients {
         "connected_clients", "Clients connected.", |look| number(look.engine.clients.len() as u64);
         "maxclients", "Clients that may be connected.", |look| look.fact("maxclients");
-        "blocked_clients", "Clients waiting in a blocking command.", |_| number(0);
+        "blocked_clients", "Clients waiting in a blocking command.", |look| count(&look.engine.blocked.clients);
+        "tracking_clients", "Clients that keep copies of keys and are told when one is stale.", |look| number(look.engine.tracking.clients() as u64);
         "watching_clients", "Clients that watch keys.", |look| number(look.transactions.watching as u64);
+        "total_blocking_keys", "Keys that clients wait for.", |look| count(&look.engine.blocked.keys);
+        "total_blocking_keys_on_nokey", "Keys that clients wait for, of which they also hear when they are gone.", |look| count(&look.engine.blocked.no_keys);
         "pubsub_clients", "Clients that listen to channels.", |look| number(look.listening as u64);
         "total_watched_keys", "Keys watched.", |look| number(look.transactions.watched as u64);
         "clients_in_multi", "Clients that queue a transaction.", |look| number(look.transactions.queueing as u64);
     }
     Memory {
         "used_memory", "Bytes of keys, values and tables, of what is still to be freed, of copies in progress and of buffers.", |look| number(look.used_bytes());
-        "used_memory_human", "The same for people.", |look| text(human(look.used_bytes()));
+        "used_memory_human" as Text, "The same for people.", |look| text(human(look.used_bytes()));
         "used_memory_rss", "Resident bytes of the process.", |look| number(look.process.resident_bytes);
-        "used_memory_rss_human", "The same for people.", |look| text(human(look.process.resident_bytes));
+        "used_memory_rss_human" as Text, "The same for people.", |look| text(human(look.process.resident_bytes));
         "used_memory_peak", "The highest used_memory, looked at once a second.", |look| number(look.engine.rates.peak_bytes());
-        "used_memory_peak_human", "The same for people.", |look| text(human(look.engine.rates.peak_bytes()));
+        "used_memory_peak_human" as Text, "The same for people.", |look| text(human(look.engine.rates.peak_bytes()));
         "used_memory_peak_perc", "used_memory in percent of that.", |look| {
             text(format!("{}%", percent(look.used_bytes(), look.engine.rates.peak_bytes())))
         };
@@ -355,12 +396,14 @@ metrics! {
         "free_memory_cells", "Bytes of free room between entries; not part of used_memory.", |look| number(look.memory.free);
         "used_memory_clients", "Bytes of client buffers.", |look| number(look.client_bytes);
         "total_system_memory", "Bytes of the machine's memory.", |look| number(look.process.machine_bytes);
-        "total_system_memory_human", "The same for people.", |look| text(human(look.process.machine_bytes));
-        "maxmemory", "Bytes that may be used; 0 is no limit.", |look| look.fact("maxmemory");
-        "maxmemory_human", "The same for people.", |look| {
-            text(human(look.fact("maxmemory")?.parse().ok()?))
+        "total_system_memory_human" as Text, "The same for people.", |look| text(human(look.process.machine_bytes));
+        "maxmemory", "Bytes that may be used; 0 is no limit.", |look| number(maxmemory(look));
+        "maxmemory_human" as Text, "The same for people.", |look| {
+            text(human(maxmemory(look)))
         };
-        "maxmemory_policy", "What happens at the limit.", |look| look.fact("maxmemory_policy");
+        "maxmemory_policy" as Text, "What happens at the limit.", |look| {
+            text(look.engine.settings.eviction_policy().name())
+        };
         "mem_fragmentation_ratio", "Resident bytes by used bytes.", |look| {
             ratio(look.process.resident_bytes, look.used_bytes())
         };
@@ -371,7 +414,7 @@ metrics! {
             number(look.bytes_not_counted())
         };
         "mem_aof_buffer", "Bytes of effects that wait to be written to the log.", |look| number(look.log_buffer_bytes());
-        "mem_allocator", "The allocator of what is not entries and tables, which have pages of their own.", |look| look.fact("mem_allocator");
+        "mem_allocator" as Text, "The allocator of what is not entries and tables, which have pages of their own.", |look| look.fact("mem_allocator");
         "mem_clients_normal", "Bytes of the buffers of ordinary clients.", |look| number(look.client_bytes);
     }
     Persistence {
@@ -408,7 +451,7 @@ metrics! {
         "rdb_current_bgsave_time_sec", "Seconds since the snapshot in progress began; -1 without one.", |look| {
             seconds(look.persistence.save.running_s)
         };
-        "rdb_saves", "Snapshots written.", |look| number(look.persistence.save.count);
+        "rdb_saves" as Counter, "Snapshots written.", |look| number(look.persistence.save.count);
         "rdb_last_cow_size", "Bytes of images that waited at most in the last snapshot.", |look| {
             number(look.persistence.walk.buffer_peak_bytes)
         };
@@ -434,7 +477,7 @@ metrics! {
             seconds(look.persistence.rewrite.running_s)
         };
         "aof_last_bgrewrite_status", "How the last rewrite went: ok or err.", |look| status(look.persistence.rewrite.failed);
-        "aof_rewrites", "Rewrites done.", |look| number(look.persistence.rewrite.count);
+        "aof_rewrites" as Counter, "Rewrites done.", |look| number(look.persistence.rewrite.count);
         "aof_rewrites_consecutive_failures", "Rewrites that failed since the last one that did not.", |look| {
             number(look.persistence.rewrite_failures)
         };
@@ -453,18 +496,18 @@ metrics! {
         };
         "aof_buffer_length", "Bytes of effects that are not yet written.", |look| log(look, |log| log.buffer_bytes);
         "aof_pending_bio_fsync", "Calls in progress that force the log to disk.", |look| log(look, |log| log.pending_fsyncs);
-        "aof_delayed_fsync", "Times writers were put off because the disk was too slow.", |look| {
+        "aof_delayed_fsync" as Counter, "Times writers were put off because the disk was too slow.", |look| {
             log(look, |log| log.delayed_fsyncs)
         };
-        "aof_lost_fsyncs", "Times forcing the log to disk has failed, so that it had to begin anew.", |look| {
+        "aof_lost_fsyncs" as Counter, "Times forcing the log to disk has failed, so that it had to begin anew.", |look| {
             log(look, |log| log.lost_fsyncs)
         };
         "aof_dropped_bytes", "Bytes at the end of the log that were no whole unit at the last start, and were set aside.", |look| {
             number(look.persistence.loaded.dropped_bytes)
         };
-        "log_position", "Bytes of effects in the history of the data set.", |look| log(look, |log| log.positions.appended);
-        "log_position_synced", "How much of that is on the disk.", |look| log(look, |log| log.positions.synced);
-        "snapshot_deferred_writes", "Commands put off because too many images waited to be written.", |look| {
+        "log_position" as Counter, "Bytes of effects in the history of the data set.", |look| log(look, |log| log.positions.appended);
+        "log_position_synced" as Counter, "How much of that is on the disk.", |look| log(look, |log| log.positions.synced);
+        "snapshot_deferred_writes" as Counter, "Commands put off because too many images waited to be written.", |look| {
             number(look.persistence.walk.deferred)
         };
         "loading_start_time", "When the load began, in seconds since the epoch.", |look| {
@@ -479,30 +522,39 @@ metrics! {
         "loading_eta_seconds", "Seconds until all is loaded, from the rate so far.", |look| loading(look, |loading| loading.eta_s);
     }
     Stats {
-        "total_connections_received", "Clients that have connected.", |look| number(look.totals.connections);
-        "total_commands_processed", "Commands run.", |look| number(look.totals.commands);
+        "total_connections_received" as Counter, "Clients that have connected.", |look| number(look.totals.connections);
+        "total_commands_processed" as Counter, "Commands run.", |look| number(look.totals.commands);
         "instantaneous_ops_per_sec", "Commands per second, over the last second.", |look| {
             number(look.engine.rates.ops_per_sec())
         };
-        "total_net_input_bytes", "Bytes received.", |look| number(look.totals.bytes_in);
-        "total_net_output_bytes", "Bytes sent.", |look| number(look.totals.bytes_out);
+        "total_net_input_bytes" as Counter, "Bytes received.", |look| number(look.totals.bytes_in);
+        "total_net_output_bytes" as Counter, "Bytes sent.", |look| number(look.totals.bytes_out);
         "instantaneous_input_kbps", "KiB received per second, over the last second.", |look| {
             text(format!("{:.2}", look.engine.rates.bytes_in_per_sec() as f64 / 1024.0))
         };
         "instantaneous_output_kbps", "KiB sent per second, over the last second.", |look| {
             text(format!("{:.2}", look.engine.rates.bytes_out_per_sec() as f64 / 1024.0))
         };
-        "rejected_connections", "Clients refused because of maxclients or protected mode.", |look| {
+        "rejected_connections" as Counter, "Clients refused because of maxclients or protected mode.", |look| {
             number(look.totals.rejected_connections)
         };
-        "expired_keys", "Keys deleted because their time had come.", |look| number(look.totals.expired);
+        "expired_keys" as Counter, "Keys deleted because their time had come.", |look| number(look.totals.expired);
         "expiry_lag_ms", "How late the latest keys were that expired unmet, in milliseconds.", |look| {
             number(look.engine.expiry_lag.last_ms())
         };
         "expiry_lag_max_ms", "The worst of that.", |look| number(look.engine.expiry_lag.max_ms());
-        "evicted_keys", "Keys deleted to make room.", |_| number(0);
-        "keyspace_hits", "Reads that found their key.", |look| number(look.totals.hits);
-        "keyspace_misses", "Reads that did not.", |look| number(look.totals.misses);
+        "evicted_keys" as Counter, "Keys deleted to make room.", |look| number(look.totals.evicted);
+        "total_eviction_exceeded_time" as Counter, "Milliseconds in which more memory was used than allowed, because eviction did not keep up.", |look| {
+            number(look.engine.exceedance.total_ms(look.now_us))
+        };
+        "current_eviction_exceeded_time", "Milliseconds since that is so; 0 while it is not.", |look| {
+            number(look.engine.exceedance.current_ms(look.now_us))
+        };
+        "evicted_clients" as Counter, "Clients disconnected because all together used more than maxmemory-clients.", |look| {
+            number(look.totals.evicted_clients)
+        };
+        "keyspace_hits" as Counter, "Reads that found their key.", |look| number(look.totals.hits);
+        "keyspace_misses" as Counter, "Reads that did not.", |look| number(look.totals.misses);
         "migrate_cached_sockets", "Sockets kept open for MIGRATE, which there is not.", |_| number(0);
         "pubsub_channels", "Channels that somebody listens to.", |look| {
             number(look.engine.pubsub.count(Hearing::Channel) as u64)
@@ -513,26 +565,29 @@ metrics! {
         "pubsubshard_channels", "Shard channels that somebody listens to.", |look| {
             number(look.engine.pubsub.count(Hearing::ShardChannel) as u64)
         };
-        "deferred_commands", "Times a command was put off because its keys were in use.", |look| number(look.totals.deferred);
-        "total_error_replies", "Error replies.", |look| number(look.totals.errors);
-        "client_query_buffer_limit_disconnections", "Clients closed for their unfinished input.", |look| {
+        "tracking_total_keys", "Keys of which clients keep copies, as far as they are told by key.", |look| number(look.engine.tracking.keys() as u64);
+        "tracking_total_items", "Pairs of such a key and a client.", |look| number(look.engine.tracking.items() as u64);
+        "tracking_total_prefixes", "Prefixes of keys whose changes clients are told of.", |look| number(look.engine.tracking.prefixes() as u64);
+        "deferred_commands" as Counter, "Times a command was put off because its keys were in use.", |look| number(look.totals.deferred);
+        "total_error_replies" as Counter, "Error replies.", |look| number(look.totals.errors);
+        "client_query_buffer_limit_disconnections" as Counter, "Clients closed for their unfinished input.", |look| {
             number(look.totals.input_limit_disconnections)
         };
-        "client_output_buffer_limit_disconnections", "Clients closed for their unread replies.", |look| {
+        "client_output_buffer_limit_disconnections" as Counter, "Clients closed for their unread replies.", |look| {
             number(look.totals.output_limit_disconnections)
         };
     }
     Replication {
-        "role", "master: it accepts writes.", |_| text("master");
+        "role" as Text, "master: it accepts writes.", |_| text("master");
         "connected_slaves", "Replicas connected.", |_| number(0);
-        "master_replid", "Names the history of this data set.", |look| text(look.engine.replication_id());
+        "master_replid" as Text, "Names the history of this data set.", |look| text(look.engine.replication_id());
         "master_repl_offset", "Bytes of that history; 0 while none is kept.", |look| {
             number(look.persistence.log.map_or(0, |log| log.positions.appended))
         };
     }
     Cpu {
-        "used_cpu_sys", "Processor seconds in the kernel.", |look| text(format!("{:.6}", look.process.system_s));
-        "used_cpu_user", "Processor seconds of its own.", |look| text(format!("{:.6}", look.process.user_s));
+        "used_cpu_sys" as Counter, "Processor seconds in the kernel.", |look| text(format!("{:.6}", look.process.system_s));
+        "used_cpu_user" as Counter, "Processor seconds of its own.", |look| text(format!("{:.6}", look.process.user_s));
     }
     Cluster {
         "cluster_enabled", "Whether this is a cluster node.", |_| number(0);

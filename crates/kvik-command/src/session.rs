@@ -7,11 +7,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use kvik_resp::{ArgsBuf, Protocol};
 use kvik_store::{KeyspaceId, WatchToken};
 
+use crate::blocking::BlockedCall;
 use crate::client::{Client, NOT_IN_MULTI};
 use crate::declare::Command;
+use crate::feed::{FeedCall, Subscriber};
 use crate::mail::Push;
 use crate::persistence::Waiting;
 use crate::pubsub::{Hearing, Publication, Rings, Subscriptions};
+use crate::tracking::SessionTracking;
 
 /// The state of one client between commands. Owned by whoever runs its commands, one at a time.
 #[derive(Debug)]
@@ -36,12 +39,26 @@ pub struct Session {
     pub close: bool,
     /// It belongs to the store itself: no state of the data set keeps its commands out.
     pub internal: bool,
+    /// Whether its commands may have it wait for keys. Those of a transaction or a script may not.
+    pub may_block: bool,
+    /// The call in which it is blocked.
+    pub blocked: Option<Arc<BlockedCall>>,
     /// The event that its next command waits for.
     pub waiting: Option<Waiting>,
+    /// Which of its reads are tracked for its cache.
+    pub tracking: SessionTracking,
+    /// The answer of the feed that its command waits for.
+    pub feed_wait: Option<FeedWait>,
+    /// It has subscribed to the feed.
+    pub feed_subscribed: bool,
     /// A watch that has ended and whose keys still know of it; the executor tells them.
     pub released: Option<Watch>,
     /// The channels and patterns it listens to, if any.
     pub subscriptions: Option<Box<Subscriptions>>,
+    /// It is shown every command.
+    pub monitors: bool,
+    /// It may not run every command, because it listens in RESP2 or monitors.
+    pub restricted: bool,
     /// Messages of the thread's outlet before this number have been written, or are
     /// [ahead](Self::ahead).
     pub heard: u64,
@@ -53,11 +70,24 @@ pub struct Session {
     pub publications: Option<Vec<Publication>>,
 }
 
+/// A call of the feed that a command waits for.
+#[derive(Clone, Debug)]
+pub struct FeedWait {
+    /// The call.
+    pub call: Arc<FeedCall>,
+    /// When the wait ends, in milliseconds since the epoch.
+    pub until_ms: u64,
+    /// The sink of the subscription that is asked for.
+    pub subscriber: Option<Arc<Subscriber>>,
+}
+
 /// Commands queued between MULTI and EXEC.
 #[derive(Debug, Default)]
 pub struct Transaction {
     /// The commands, checked.
     pub queue: Vec<Queued>,
+    /// One command that fails undoes all of them.
+    pub rolls_back: bool,
     /// A command could not be queued: EXEC will refuse.
     pub aborted: bool,
     /// Bytes of all arguments.
@@ -109,9 +139,16 @@ impl Session {
             no_touch: false,
             close: false,
             internal: false,
+            may_block: true,
+            blocked: None,
             waiting: None,
+            tracking: SessionTracking::default(),
+            feed_wait: None,
+            feed_subscribed: false,
             released: None,
             subscriptions: None,
+            monitors: false,
+            restricted: false,
             heard: 0,
             ahead: Vec::new(),
             rings: Rings::default(),
@@ -127,7 +164,7 @@ impl Session {
     }
 
     /// Lets others see to how much it listens.
-    pub(crate) fn show_subscriptions(&self) {
+    pub(crate) fn show_subscriptions(&mut self) {
         let count = |hearing| {
             let subscriptions = self.subscriptions.as_ref();
             subscriptions.map_or(0, |it| it.of(hearing).len())
@@ -138,10 +175,21 @@ impl Session {
         client
             .shard_channels
             .store(count(Hearing::ShardChannel), Relaxed);
+        self.restrict();
+    }
+
+    /// Begins to show it every command, or ends that.
+    pub(crate) fn monitor(&mut self, monitors: bool) {
+        self.monitors = monitors;
+        self.client.monitors.store(monitors, Relaxed);
+        self.restrict();
+    }
+
+    fn restrict(&mut self) {
+        self.restricted = self.monitors || self.is_confined();
     }
 
     /// Whether it is confined to subscribing: in RESP2 a push looks like a reply.
-    #[inline]
     pub fn is_confined(&self) -> bool {
         self.subscriptions.is_some() && self.protocol == Protocol::Resp2
     }
@@ -165,6 +213,7 @@ impl Session {
             Protocol::Resp3 => 3,
         };
         self.client.protocol.store(version, Relaxed);
+        self.restrict();
     }
 
     /// Starts to queue commands.
@@ -218,6 +267,7 @@ impl Session {
 
     /// Back to how a connection starts, as RESET does. Authentication is the caller's to decide.
     pub fn reset(&mut self) {
+        self.feed_wait = None;
         self.take_transaction();
         self.unwatch();
         self.select(0);

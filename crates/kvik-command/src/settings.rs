@@ -2,12 +2,14 @@
 //! writes them; an embedded store may, too. Each is an atomic, read without coordination at the
 //! point of use.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use kvik_store::{AccessPolicy, EventClasses, Limits};
 use parking_lot::RwLock;
 
+use crate::eviction::EvictionPolicy;
 use crate::persistence::FileSettings;
+use crate::prefix_stats::PrefixStats;
 
 /// The settings that commands obey, each readable without a lock.
 #[derive(Debug)]
@@ -40,18 +42,27 @@ pub struct Settings {
     pub debug_for_local: AtomicBool,
     /// See [`Self::debug_for_local`].
     pub debug_for_remote: AtomicBool,
-    /// Whether the eviction policy counts accesses instead of timing them.
-    pub lfu: AtomicBool,
+    /// Bytes that may be used (`maxmemory`); 0 is no limit. Whoever changes it tells the store.
+    pub maxmemory: AtomicU64,
+    eviction_policy: AtomicU8,
+    /// Keys compared per eviction (`maxmemory-samples`).
+    pub eviction_samples: AtomicU64,
+    /// How long a thread makes room before it serves others (`maxmemory-eviction-tenacity`).
+    pub eviction_tenacity: AtomicU64,
     /// `lfu-log-factor`.
     pub lfu_log_factor: AtomicU64,
     /// `lfu-decay-time`, in minutes.
     pub lfu_decay_minutes: AtomicU64,
+    /// Keys tracked for the caches of clients at most (`tracking-table-max-keys`); 0 for no limit.
+    pub tracking_table_max_keys: AtomicU64,
     /// The events that somebody wants to hear of, as bits: see [`Self::wanted_events`].
     pub(crate) wanted_events: AtomicU32,
     /// The events and channels of `notify-keyspace-events`, as bits of [`EventClasses`].
     pub(crate) notified_events: AtomicU32,
     /// Whether strings are compressed where values are written down (`rdbcompression`).
     pub rdb_compression: AtomicBool,
+    /// Counters by prefix (`stats-prefixes`).
+    pub prefix_stats: PrefixStats,
     /// Up to which sizes collections are packed.
     pub limits: Limits,
     /// Bytes up to which a HyperLogLog is sparse (`hll-sparse-max-bytes`).
@@ -79,12 +90,17 @@ impl Default for Settings {
             active_expire: AtomicBool::new(true),
             debug_for_local: AtomicBool::new(true),
             debug_for_remote: AtomicBool::new(true),
-            lfu: AtomicBool::new(false),
+            maxmemory: AtomicU64::new(0),
+            eviction_policy: AtomicU8::new(EvictionPolicy::NoEviction as u8),
+            eviction_samples: AtomicU64::new(5),
+            eviction_tenacity: AtomicU64::new(10),
             lfu_log_factor: AtomicU64::new(10),
             lfu_decay_minutes: AtomicU64::new(1),
+            tracking_table_max_keys: AtomicU64::new(1_000_000),
             wanted_events: AtomicU32::new(0),
             notified_events: AtomicU32::new(0),
             rdb_compression: AtomicBool::new(true),
+            prefix_stats: PrefixStats::default(),
             limits: Limits::new(),
             hll_sparse_max_bytes: AtomicU64::new(3000),
             files: FileSettings::default(),
@@ -95,14 +111,32 @@ impl Default for Settings {
 
 impl Settings {
     /// The policy by which the access clock of keys records.
+    #[inline]
     pub fn access_policy(&self) -> AccessPolicy {
-        if !self.lfu.load(Ordering::Relaxed) {
+        let number = self.eviction_policy.load(Ordering::Relaxed);
+        if number <= EvictionPolicy::VolatileLru as u8 {
             return AccessPolicy::Recency;
         }
-        AccessPolicy::Frequency {
-            log_factor: self.lfu_log_factor.load(Ordering::Relaxed) as u32,
-            decay_minutes: self.lfu_decay_minutes.load(Ordering::Relaxed) as u32,
-        }
+        self.special_access_policy(number)
+    }
+
+    #[cold]
+    fn special_access_policy(&self, number: u8) -> AccessPolicy {
+        let policy = EvictionPolicy::of_number(number);
+        policy.access(
+            self.lfu_log_factor.load(Ordering::Relaxed) as u32,
+            self.lfu_decay_minutes.load(Ordering::Relaxed) as u32,
+        )
+    }
+
+    /// What makes room at the memory limit (`maxmemory-policy`).
+    pub fn eviction_policy(&self) -> EvictionPolicy {
+        EvictionPolicy::of_number(self.eviction_policy.load(Ordering::Relaxed))
+    }
+
+    /// Sets what makes room.
+    pub fn set_eviction_policy(&self, policy: EvictionPolicy) {
+        self.eviction_policy.store(policy as u8, Ordering::Relaxed);
     }
 
     /// Events that somebody wants to hear of: those of `notify-keyspace-events`, and the names of

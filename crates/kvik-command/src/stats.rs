@@ -67,6 +67,8 @@ totals! {
     misses,
     /// Keys deleted because their time had come.
     expired,
+    /// Keys deleted to make room.
+    evicted,
     /// Changes to the data set.
     changes,
     /// Error replies.
@@ -83,6 +85,8 @@ totals! {
     output_limit_disconnections,
     /// Clients cut off for their unfinished input.
     input_limit_disconnections,
+    /// Clients disconnected because all together used too much memory.
+    evicted_clients,
     /// Commands put off because a stripe they need was taken.
     deferred,
 }
@@ -138,6 +142,8 @@ pub struct ThreadStats {
 pub struct Stats {
     threads: Mutex<Vec<Arc<ThreadStats>>>,
     base: Mutex<Base>,
+    /// Changes made on behalf of other clients, by whichever thread.
+    served_changes: AtomicU64,
     /// Error replies by their code.
     error_codes: Mutex<BTreeMap<String, u64>>,
 }
@@ -191,6 +197,11 @@ impl Stats {
         })
     }
 
+    /// Counts changes that were made for a blocked client.
+    pub fn count_served(&self, changes: u64) {
+        self.served_changes.fetch_add(changes, Ordering::Relaxed);
+    }
+
     /// Sums since the last reset.
     pub fn totals(&self) -> Totals {
         let mut sums = self.totals_ever();
@@ -205,7 +216,19 @@ impl Stats {
             .lock()
             .iter()
             .for_each(|thread| sums.add(&thread.totals));
+        sums.changes = sums
+            .changes
+            .wrapping_add(self.served_changes.load(Ordering::Relaxed));
         sums
+    }
+
+    /// Nanoseconds that calls of a command took since the last reset.
+    pub fn nanos_of(&self, id: usize) -> u64 {
+        let threads = self.threads.lock();
+        let counters = threads.iter().filter_map(|thread| thread.commands.get(id));
+        let sum: u64 = counters.map(|counters| counters.nanos.get()).sum();
+        let base = self.base.lock();
+        sum.wrapping_sub(base.commands.get(id).map_or(0, |before| before.nanos))
     }
 
     /// Sums by command id since the last reset.

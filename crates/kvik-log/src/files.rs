@@ -206,6 +206,29 @@ impl Files {
         replace(&*self.disk, &self.dir, &name, manifest.print().as_bytes())
     }
 
+    /// The increments of the log's history under its present id that can be read one behind the
+    /// other, the earliest first: retained ones, and those that are loaded.
+    pub(crate) fn readable_increments(&self) -> Vec<(Lsn, PathBuf)> {
+        let retained = self.retention.files().iter();
+        let retained = retained.filter(|file| file.name.contains(".incr."));
+        let all = retained
+            .chain(&self.manifest.increments)
+            .chain(&self.detached);
+        let mut row: Vec<(Lsn, PathBuf)> = Vec::new();
+        for file in all.filter(|file| file.id() == Some(self.id)) {
+            let Some(start) = file.start() else { continue };
+            let follows = row.last().is_none_or(|(before, path)| {
+                let len = self.disk.len(path);
+                len.is_ok_and(|len| before.plus(len) == start)
+            });
+            if !follows {
+                row.clear();
+            }
+            row.push((start, self.path(&file.name)));
+        }
+        row
+    }
+
     /// Creates an increment that starts at `start`. If it is not attached, the manifest does not
     /// name it before the next base is there.
     pub(crate) fn create_increment(

@@ -46,12 +46,14 @@
 
 #![forbid(unsafe_code)]
 
+mod backlog;
 mod clock;
 mod disk;
 mod files;
 mod log;
 mod lsn;
 mod manifest;
+mod memory;
 #[cfg(all(test, feature = "model"))]
 mod model;
 mod open_error;
@@ -59,6 +61,7 @@ mod options;
 mod queue;
 mod reader;
 mod recovery;
+mod restore;
 mod retention;
 mod shared;
 #[cfg(any(test, feature = "sim"))]
@@ -68,14 +71,17 @@ mod sync;
 mod unit;
 mod writer;
 
+pub use backlog::{Backlog, BacklogError, BacklogReader, Gone, PlacedUnit};
 pub use clock::Clock;
 pub use disk::{Disk, DiskLock, DiskReader, DiskWriter, FileEntry, SystemDisk, exists, write_all};
 pub use log::Log;
 pub use lsn::{InvalidLogId, LogId, LogPosition, Lsn};
 pub use manifest::{MANIFEST_FORMAT, Manifest, ManifestError, ManifestFile};
+pub use memory::MemoryLog;
 pub use open_error::OpenError;
 pub use options::{BaseFormat, LogOptions, SyncPolicy};
 pub use reader::{ReadError, ReadUnit, UnitReader};
 pub use recovery::{DirectoryLock, LogFile, Recovery, Replay, lock_directory};
+pub use restore::{RestoreError, Restored, restore};
 pub use status::{Admission, CommitError, Dropped, Failure, FailureKind, LogStatus, Outcome};
 pub use unit::{Effect, Mark, Unit, Words};

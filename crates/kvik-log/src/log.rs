@@ -1,6 +1,6 @@
 //! A log that is open.
 
-use std::io;
+use std::io::{self, Read, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,8 +8,10 @@ use std::thread::{self, JoinHandle};
 
 use parking_lot::Mutex;
 
+use crate::backlog::{Backlog, Segment, Segments};
 use crate::manifest::ManifestFile;
 use crate::options::BaseFormat;
+use crate::queue::Context;
 use crate::shared::{Mode, OnProgress, Shared};
 use crate::status::{Admission, CommitError, Failure, FailureKind, LogStatus, Outcome};
 use crate::writer::{Turn, Writer};
@@ -173,6 +175,18 @@ impl Log {
     /// Superseded files that are kept, the earliest first.
     pub fn retained(&self) -> Vec<ManifestFile> {
         self.shared.files.lock().retention().files().to_vec()
+    }
+
+    /// The units that can still be read: those of the files that are loaded at a start and of those
+    /// that are kept beyond.
+    pub fn backlog(&self) -> Backlog {
+        Backlog::new(Arc::new(LogSegments(Arc::clone(&self.shared))))
+    }
+
+    /// Sets what is called when there is more to read in the [backlog](Self::backlog). It is called
+    /// by the writer and must be quick. The first call counts.
+    pub fn on_readable(&self, call: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.shared.on_readable.set(call);
     }
 
     /// Figures for INFO and for metrics. Never waits for the disk.
@@ -370,6 +384,47 @@ impl std::fmt::Debug for Log {
             .field("appended", &self.appended())
             .field("synced", &self.synced())
             .finish_non_exhaustive()
+    }
+}
+
+/// The increments, as a backlog reads them.
+struct LogSegments(Arc<Shared>);
+
+impl Segments for LogSegments {
+    fn id(&self) -> LogId {
+        self.0.files.lock().id
+    }
+
+    fn readable(&self) -> Lsn {
+        match self.0.policy() {
+            SyncPolicy::Always => self.0.synced(),
+            _ => self.0.written(),
+        }
+    }
+
+    fn mark(&self) -> Option<(Lsn, Context)> {
+        Some(self.0.mark())
+    }
+
+    fn segments(&self) -> Vec<Segment> {
+        let increments = self.0.files.lock().readable_increments();
+        let starts = increments.iter().map(|(start, _)| *start);
+        let ends = starts.clone().skip(1).map(Some).chain([None]);
+        starts
+            .zip(ends)
+            .map(|(start, end)| Segment { start, end })
+            .collect()
+    }
+
+    fn open(&self, start: Lsn, offset: u64) -> io::Result<Box<dyn Read + Send>> {
+        let files = self.0.files.lock();
+        let increments = files.readable_increments();
+        let found = increments.iter().find(|(at, _)| *at == start);
+        let (_, path) = found.ok_or(io::ErrorKind::NotFound)?;
+        let mut file = files.disk().read(path)?;
+        drop(files);
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(Box::new(file))
     }
 }
 

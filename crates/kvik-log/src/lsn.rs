@@ -56,6 +56,13 @@ impl LogId {
     }
 }
 
+impl LogId {
+    /// Its bytes.
+    pub const fn bytes(self) -> [u8; 20] {
+        self.0
+    }
+}
+
 impl fmt::Display for LogId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

@@ -24,6 +24,15 @@ const SPARES: usize = 4;
 const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
 const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 
+/// What was said before a place of the log and holds behind it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Context {
+    /// The database that is selected.
+    pub(crate) database: u32,
+    /// Seconds of the last annotation.
+    pub(crate) time_s: Option<u64>,
+}
+
 /// Bytes of the log from one place on.
 #[derive(Debug)]
 pub(crate) struct Chunk {
@@ -33,6 +42,8 @@ pub(crate) struct Chunk {
     piece_bytes: u64,
     /// Where the last unit ends that ends in this chunk.
     pub(crate) unit_end: Option<Lsn>,
+    /// The state of the log there.
+    pub(crate) context: Context,
     /// Whether a new increment begins with it.
     pub(crate) rotates: bool,
     /// The id of the log from there on, if it is another one: what was in the log before does not
@@ -48,6 +59,7 @@ impl Chunk {
             pieces: Vec::new(),
             piece_bytes: 0,
             unit_end: None,
+            context: Context::default(),
             rotates: false,
             restarts: None,
         }
@@ -164,6 +176,10 @@ impl Queue {
             self.put(EXEC);
         }
         self.open.unit_end = Some(self.end);
+        self.open.context = Context {
+            database: self.database.unwrap_or_default(),
+            time_s: self.annotated_s,
+        };
         self.end
     }
 

@@ -54,8 +54,9 @@ pub struct UnitReader<R> {
 /// A command of the unit that is being parsed.
 #[derive(Clone, Debug)]
 struct CommandAt {
-    /// Where it begins, counted from the unit's start.
+    /// Where it begins and ends, counted from the unit's start.
     at: usize,
+    end: usize,
     spans: Range<usize>,
     database: u32,
 }
@@ -75,6 +76,16 @@ pub struct ReadUnit<'a> {
 }
 
 impl<'a> ReadUnit<'a> {
+    /// Where each effect ends in the file, in their order. The last one ends with the unit.
+    pub fn ends(self) -> impl Iterator<Item = u64> {
+        let (last, start, end) = (self.commands.len() - 1, self.start, self.end);
+        let commands = self.commands.iter().enumerate();
+        commands.map(move |(at, command)| match at == last {
+            true => end,
+            false => start + command.end as u64,
+        })
+    }
+
     /// The effects: for each its database and its words.
     pub fn effects(self) -> impl ExactSizeIterator<Item = (u32, Args<'a>)> {
         self.commands.iter().map(move |command| {
@@ -166,6 +177,18 @@ impl<R: Read> UnitReader<R> {
         }
     }
 
+    /// The same where a time has been stated before `offset`.
+    #[must_use]
+    pub fn since(mut self, time_s: Option<u64>) -> Self {
+        self.time_s = time_s;
+        self
+    }
+
+    /// Where the file is read from.
+    pub(crate) fn source_mut(&mut self) -> &mut R {
+        &mut self.source
+    }
+
     /// The end of the last whole unit in the file: what follows belongs to none that was given.
     pub fn valid(&self) -> u64 {
         self.offset + self.given as u64
@@ -203,7 +226,8 @@ impl<R: Read> UnitReader<R> {
         }
     }
 
-    fn unit(&self) -> ReadUnit<'_> {
+    /// The unit that was given last.
+    pub(crate) fn unit(&self) -> ReadUnit<'_> {
         ReadUnit {
             start: self.offset,
             end: self.valid(),
@@ -248,6 +272,7 @@ impl<R: Read> UnitReader<R> {
                 Role::Effect => {
                     self.commands.push(CommandAt {
                         at: begin,
+                        end: at,
                         spans,
                         database: self.database,
                     });

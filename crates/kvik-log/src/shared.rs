@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::disk::DiskLock;
 use crate::files::Files;
-use crate::queue::{Queue, Sleep};
+use crate::queue::{Context, Queue, Sleep};
 use crate::status::{Admission, CommitError, Dropped, Failure, FailureKind, Outcome};
 use crate::sync::{AtomicU64, Condvar, Mutex};
 use crate::{LogId, Lsn, SyncPolicy, Unit};
@@ -33,6 +33,9 @@ const LOOKS: u32 = 0;
 
 /// Called with the place behind what is durable.
 pub(crate) type OnProgress = Box<dyn Fn(Lsn) + Send + Sync>;
+
+/// Called without arguments, and must be quick.
+pub(crate) type OnReadable = Box<dyn Fn() + Send + Sync>;
 
 /// Where the increment stands that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,9 +92,30 @@ pub(crate) struct Shared {
     progress: Condvar,
     pub(crate) files: Mutex<Files>,
     pub(crate) on_progress: OnceLock<OnProgress>,
+    /// Called when there is more to read; nobody does before it is set.
+    pub(crate) on_readable: OnceLock<OnReadable>,
+    marks: Mutex<Marks>,
     pub(crate) dropped: Option<Dropped>,
     pub(crate) strays: Vec<String>,
     _lock: Arc<dyn DiskLock>,
+}
+
+/// Places from which the log can be read without reading what is before them.
+#[derive(Clone, Copy)]
+struct Marks {
+    written: (Lsn, Context),
+    synced: (Lsn, Context),
+}
+
+impl Marks {
+    /// Those of a log that says everything anew behind `end`.
+    fn at(end: Lsn) -> Self {
+        let mark = (end, Context::default());
+        Self {
+            written: mark,
+            synced: mark,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -153,6 +177,8 @@ impl Shared {
             progress: Condvar::new(),
             files: Mutex::new(start.files),
             on_progress: OnceLock::new(),
+            on_readable: OnceLock::new(),
+            marks: Mutex::new(Marks::at(start.end)),
             dropped: start.dropped,
             strays: start.strays,
             _lock: start.lock,
@@ -367,8 +393,25 @@ impl Shared {
 
 /// The writer's side.
 impl Shared {
-    pub(crate) fn set_written(&self, at: Lsn) {
+    pub(crate) fn set_written(&self, at: Lsn, context: Context) {
+        self.marks.lock().written = (at, context);
         self.written.store(at.get(), Ordering::Release);
+        self.tell_readers();
+    }
+
+    fn tell_readers(&self) {
+        if let Some(on_readable) = self.on_readable.get() {
+            on_readable();
+        }
+    }
+
+    /// A place from which the log can be read on, near the end of what may be shown.
+    pub(crate) fn mark(&self) -> (Lsn, Context) {
+        let marks = self.marks.lock();
+        match self.policy() {
+            SyncPolicy::Always => marks.synced,
+            _ => marks.written,
+        }
     }
 
     /// Notes that what lies before `at` takes no memory, and tells those who waited for that.
@@ -395,14 +438,18 @@ impl Shared {
     }
 
     /// Announces that everything before `at` is durable.
-    pub(crate) fn publish_synced(&self, at: Lsn) {
+    pub(crate) fn publish_synced(&self, at: Lsn, context: Option<Context>) {
         if at <= self.synced() {
             return;
+        }
+        if let Some(context) = context {
+            self.marks.lock().synced = (at, context);
         }
         // A base holds what was lost before it: those places are durable now.
         self.synced.store(at.get(), Ordering::Release);
         self.lost_to.store(0, Ordering::Release);
         self.wake_waiting();
+        self.tell_readers();
     }
 
     /// Announces that nothing is admitted, and why.

@@ -235,6 +235,18 @@ impl Unit {
         })
     }
 
+    /// Appends the encoded effects, with the pieces in their places.
+    pub(crate) fn copy_to(&self, out: &mut Vec<u8>) {
+        out.reserve(self.len());
+        let mut done = 0;
+        for OutputPiece { at, piece } in &self.pieces {
+            out.extend_from_slice(&self.bytes[done..*at]);
+            out.extend_from_slice(piece.bytes());
+            done = *at;
+        }
+        out.extend_from_slice(&self.bytes[done..]);
+    }
+
     /// The encoded effects without the pieces, and the pieces, which may be taken out if the unit
     /// is cleared then.
     pub(crate) fn parts(&mut self) -> (&[u8], &mut Vec<OutputPiece>) {

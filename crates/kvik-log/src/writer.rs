@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::disk::DiskWriter;
-use crate::queue::Chunk;
+use crate::queue::{Chunk, Context};
 use crate::shared::{Mode, Shared};
 use crate::status::FailureKind;
 use crate::{Lsn, SyncPolicy};
@@ -55,6 +55,8 @@ pub(crate) struct Writer {
     written: Lsn,
     whole: Lsn,
     synced: Lsn,
+    /// The state of the log at `whole`.
+    context: Context,
     last_sync_ms: u64,
     unsynced_since_ms: Option<u64>,
     retry_at_ms: Option<u64>,
@@ -74,6 +76,7 @@ impl Writer {
             written: end,
             whole: end,
             synced: end,
+            context: Context::default(),
             last_sync_ms: now_ms,
             unsynced_since_ms: None,
             retry_at_ms: None,
@@ -168,14 +171,16 @@ impl Writer {
             if chunk.end() > written || chunk.rotates {
                 break;
             }
-            self.whole = chunk.unit_end.unwrap_or(self.whole);
+            if let Some(end) = chunk.unit_end {
+                (self.whole, self.context) = (end, chunk.context);
+            }
         }
         // An empty chunk that begins an increment ends where the last unit does, and is still to
         // come.
         let whole = self.whole;
         let kept = |chunk: &Chunk| chunk.end() > whole || chunk.rotates;
         self.release(kept);
-        self.shared.set_written(whole);
+        self.shared.set_written(whole, self.context);
         self.shared.recover(FailureKind::Write);
     }
 
@@ -263,7 +268,8 @@ impl Writer {
         self.file = Some(file);
         self.file_start = start;
         (self.written, self.whole, self.synced) = (start, start, start);
-        self.shared.set_written(start);
+        self.context = Context::default();
+        self.shared.set_written(start, self.context);
         self.release(|chunk| !chunk.is_empty());
         self.note_rotations();
         self.shared.wake_waiting();
@@ -324,7 +330,8 @@ impl Writer {
     /// Announces what is durable, if a restart would find it.
     fn publish(&self) {
         if self.file.is_some() && self.shared.mode() == Mode::Attached {
-            self.shared.publish_synced(self.synced);
+            let context = (self.synced == self.whole).then_some(self.context);
+            self.shared.publish_synced(self.synced, context);
         }
     }
 

@@ -112,6 +112,18 @@ impl Output {
             .extend(rope.pieces(range).map(|piece| OutputPiece { at, piece }));
     }
 
+    /// Appends a part of a rope where it lies.
+    pub fn push_piece(&mut self, piece: Piece) {
+        self.piece_bytes += piece.len();
+        let at = self.bytes.len();
+        self.pieces.push(OutputPiece { at, piece });
+    }
+
+    /// The output's own bytes, and the pieces between them.
+    pub fn parts(&self) -> (&[u8], &[OutputPiece]) {
+        (&self.bytes, &self.pieces)
+    }
+
     /// Appends all of another output.
     pub fn append(&mut self, other: Self) {
         let before = self.bytes.len();

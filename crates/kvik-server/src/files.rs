@@ -12,6 +12,7 @@ use kvik_command::host::Shutdown;
 use kvik_command::persistence::{Begun, Loading, Task};
 
 use crate::config::{Config, Key};
+use crate::import::{self, Source};
 
 /// How often the progress of a load is shown.
 const SHOWN_EVERY: Duration = Duration::from_millis(500);
@@ -54,6 +55,12 @@ pub(crate) fn open(config: &Config, db: &Db) -> Result<(), OpenError> {
         found
     })?;
     report(config, db, &found);
+    if found.source.is_empty() {
+        for source in config.words(Key::Import) {
+            import::into_store(&Source::parse(&source), db);
+        }
+    }
+    tracing::info!("ready to accept connections");
     Ok(())
 }
 
@@ -91,7 +98,6 @@ fn report(config: &Config, db: &Db, found: &Recovered) {
         let id = db.engine().replication_id();
         tracing::debug!("the log's id is {id}");
     }
-    tracing::info!("ready to accept connections");
 }
 
 /// Saves before a signal ends the server, as `shutdown-on-sigterm` and its like say. Says whether

@@ -7,9 +7,15 @@ use std::time::Duration;
 
 use socket2::Socket;
 
-use crate::config::{Config, Key};
+use crate::codec::kiba::KibaSettings;
+use crate::codec::neks::NeksLimits;
+use crate::codec::nkv::{NkvSettings, Trees};
+use crate::codec::{Codec, CodecSettings, Speech};
+use crate::config::{Config, Key, Value};
+use crate::door::Door;
 use crate::durability::Durability;
-use crate::net::{Listener, Peer};
+use crate::listening::OpenDoor;
+use crate::net::Peer;
 use crate::reactor::inbox::{Arrival, Inbox};
 
 /// Unread replies from which nothing more is executed for a client.
@@ -20,6 +26,8 @@ pub(crate) struct Front {
     pub(crate) config: Arc<Config>,
     pub(crate) high_water: usize,
     pub(crate) durability: Durability,
+    /// The keys of databases that have doors for trees.
+    pub(crate) trees: Arc<Trees>,
     inboxes: OnceLock<Vec<Arc<Inbox>>>,
     /// How many threads serve connections: the first ones. The others sleep.
     awake: AtomicUsize,
@@ -32,6 +40,7 @@ impl Front {
             config,
             high_water: HIGH_WATER,
             durability: Durability::new(),
+            trees: Arc::default(),
             inboxes: OnceLock::new(),
             awake: AtomicUsize::new(1),
             stopping: AtomicBool::new(false),
@@ -81,33 +90,55 @@ impl Front {
     }
 
     /// Whether a client may connect; otherwise the reply to send it off with.
-    pub(crate) fn admit(&self, socket: &Socket) -> Result<(), String> {
+    pub(crate) fn admit(&self, socket: &Socket, door: &Door) -> Result<(), String> {
         if self.connections() >= self.config.size(Key::Maxclients) {
             return Err("ERR max number of clients reached".into());
         }
-        if is_local(socket) || !self.is_protected() {
+        if is_local(socket) || !self.is_protected(door) {
             Ok(())
         } else {
             Err(PROTECTED.into())
         }
     }
 
-    /// Whether only clients on this machine may connect.
-    fn is_protected(&self) -> bool {
-        self.config.bool(Key::ProtectedMode) && self.config.bytes(Key::Requirepass).is_empty()
+    /// Whether only clients on this machine may connect. Who names an address and says nothing of
+    /// protection means it for others, too.
+    fn is_protected(&self, door: &Door) -> bool {
+        self.config.bool(Key::ProtectedMode)
+            && self.config.bytes(Key::Requirepass).is_empty()
+            && (!door.is_explicit || self.config.is_chosen(Key::ProtectedMode))
+    }
+
+    /// Whether clients of other machines may come in without a password.
+    pub(crate) fn is_open_to_all(&self, door: &Door) -> bool {
+        !self.is_protected(door) && self.config.bytes(Key::Requirepass).is_empty()
     }
 
     /// Sends a client off.
-    pub(crate) fn refuse(&self, mut socket: Socket, refusal: &str) {
-        // Whether it reads the reason is its own affair.
-        let _ = socket.set_nonblocking(true);
-        let _ = socket.write(format!("-{refusal}\r\n").as_bytes());
+    pub(crate) fn refuse(&self, mut socket: Socket, door: &Door, refusal: &str) {
+        if let Some(text) = door.speech.refusal(refusal) {
+            // Whether it reads the reason is its own affair.
+            let _ = socket.set_nonblocking(true);
+            let _ = socket.write(text.as_bytes());
+        }
     }
 
-    /// Gives a listener to the thread that accepts for all.
-    pub(crate) fn listen(&self, listener: Listener) {
+    /// A codec for a new client of a door.
+    pub(crate) fn codec(&self, door: &Door) -> Codec {
+        match door.speech {
+            // Most clients come this way, and nothing is to be looked up for them.
+            Speech::Resp => Codec::Resp,
+            speech => {
+                let settings = codec_settings(&self.config, &self.trees);
+                speech.codec(door.database, &settings)
+            }
+        }
+    }
+
+    /// Gives a door to the thread that accepts for all.
+    pub(crate) fn listen(&self, open: OpenDoor) {
         if let Some(inbox) = self.inboxes().first() {
-            inbox.add_listener(listener);
+            inbox.add_door(open);
         }
     }
 
@@ -119,10 +150,10 @@ impl Front {
     }
 
     /// Gives a client to the least loaded thread.
-    pub(crate) fn assign(&self, socket: Socket) {
+    pub(crate) fn assign(&self, socket: Socket, door: Door) {
         if let Some(inbox) = self.inboxes().get(self.least_loaded()) {
             inbox.connections.fetch_add(1, Ordering::Relaxed);
-            inbox.give(socket);
+            inbox.give(socket, door);
         }
     }
 
@@ -188,6 +219,33 @@ impl Front {
     }
 }
 
+/// What codecs are configured to do.
+pub(crate) fn codec_settings(config: &Config, trees: &Arc<Trees>) -> CodecSettings {
+    let number = |at: &i64| u32::try_from(*at).unwrap_or(0);
+    let mut databases = [0; 4];
+    if let Value::Numbers(numbers) = config.value(Key::KibaDatabases) {
+        for (database, configured) in databases.iter_mut().zip(&numbers) {
+            *database = number(configured);
+        }
+    }
+    CodecSettings {
+        neks: NeksLimits {
+            max_frame: config.size(Key::NeksMaxFrame),
+            max_reply: config.size(Key::DoorMaxReply),
+            lenient: config.bool(Key::NeksLenient),
+        },
+        kiba: KibaSettings {
+            databases,
+            max_command: config.size(Key::ProtoMaxBulkLen),
+        },
+        nkv: NkvSettings {
+            trees: Arc::clone(trees),
+            max_request: config.size(Key::ProtoMaxBulkLen),
+            max_reply: config.size(Key::DoorMaxReply),
+        },
+    }
+}
+
 fn is_local(socket: &Socket) -> bool {
     match Peer::of(socket) {
         Ok(Peer::Tcp(address)) => address.ip().to_canonical().is_loopback(),
@@ -234,18 +292,28 @@ mod tests {
 
     #[test]
     fn protected_mode_ends_with_a_password_or_by_name() {
-        assert!(front(&[]).is_protected());
-        assert!(!front(&["--protected-mode", "no"]).is_protected());
-        assert!(!front(&["--requirepass", "secret"]).is_protected());
+        assert!(front(&[]).is_protected(&Door::MAIN));
+        assert!(!front(&["--protected-mode", "no"]).is_protected(&Door::MAIN));
+        assert!(!front(&["--requirepass", "secret"]).is_protected(&Door::MAIN));
+    }
+
+    #[test]
+    fn a_named_address_serves_others_unless_protection_is_named_too() {
+        let named = Door {
+            is_explicit: true,
+            ..Door::MAIN
+        };
+        assert!(!front(&[]).is_protected(&named));
+        assert!(front(&["--protected-mode", "yes"]).is_protected(&named));
     }
 
     #[test]
     fn protected_mode_admits_what_is_local() {
         let front = front(&[]);
         let unix = UnixStream::pair().unwrap().0.into();
-        assert_eq!(front.admit(&unix), Ok(()));
+        assert_eq!(front.admit(&unix, &Door::MAIN), Ok(()));
         let (tcp, _client) = connected("127.0.0.1".parse().unwrap());
-        assert_eq!(front.admit(&tcp), Ok(()));
+        assert_eq!(front.admit(&tcp, &Door::MAIN), Ok(()));
     }
 
     #[test]
@@ -255,7 +323,13 @@ mod tests {
             return;
         };
         let (socket, _client) = connected(address);
-        assert_eq!(front(&[]).admit(&socket), Err(PROTECTED.into()));
-        assert_eq!(front(&["--protected-mode", "no"]).admit(&socket), Ok(()));
+        assert_eq!(
+            front(&[]).admit(&socket, &Door::MAIN),
+            Err(PROTECTED.into())
+        );
+        assert_eq!(
+            front(&["--protected-mode", "no"]).admit(&socket, &Door::MAIN),
+            Ok(())
+        );
     }
 }

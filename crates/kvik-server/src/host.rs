@@ -79,16 +79,6 @@ impl Host for ServerHost {
                 self.config.int(Key::Maxclients).to_string(),
             ),
             fact("memory", "mem_allocator", "mimalloc"),
-            fact(
-                "memory",
-                "maxmemory",
-                self.config.int(Key::Maxmemory).to_string(),
-            ),
-            fact(
-                "memory",
-                "maxmemory_policy",
-                self.config.choice(Key::MaxmemoryPolicy),
-            ),
         ]
     }
 

@@ -3,11 +3,15 @@
 //! [`run`] is the whole program behind a command line; [`Server`] is a server inside another
 //! program, as tests use it.
 
+pub mod codec;
 pub mod config;
+mod door;
 mod durability;
 mod files;
 mod front;
 mod host;
+mod http;
+pub mod import;
 mod listening;
 mod log;
 #[cfg(all(test, feature = "model"))]

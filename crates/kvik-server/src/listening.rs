@@ -7,11 +7,14 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::config::{Config, Key};
+use crate::door::{Door, DoorAddress, Place};
+use crate::front::codec_settings;
 use crate::net::{Listener, ListenerHandle, UnixAccess};
 
 /// For how long an address that is taken is tried again at the start, and how often. The kernel
@@ -29,17 +32,39 @@ pub struct ListenError {
     pub error: io::Error,
 }
 
-/// The TCP addresses of a running server.
+/// The TCP addresses of `bind` and `port` of a running server.
 #[derive(Debug, Default)]
 pub(crate) struct Listening {
-    doors: Mutex<Vec<Door>>,
+    entrances: Mutex<Vec<Entrance>>,
 }
 
 /// One address, as it was asked for: the port may be 0.
 #[derive(Debug)]
-struct Door {
+struct Entrance {
     address: SocketAddr,
     handle: ListenerHandle,
+}
+
+/// A door that clients can come to.
+#[derive(Debug)]
+pub(crate) struct OpenDoor {
+    pub(crate) door: Door,
+    pub(crate) listener: Listener,
+}
+
+impl OpenDoor {
+    /// Whether clients of other machines can reach it.
+    pub(crate) fn is_public(&self) -> bool {
+        let address = self.listener.tcp_address();
+        address.is_some_and(|address| !address.ip().is_loopback())
+    }
+
+    fn main(listener: Listener) -> Self {
+        Self {
+            door: Door::MAIN,
+            listener,
+        }
+    }
 }
 
 /// An address that `bind` and `port` ask for. An optional one may be missing on this machine.
@@ -54,23 +79,34 @@ impl Listening {
     ///
     /// # Errors
     /// If an address is not free, not ours or not permitted.
-    pub(crate) fn start(config: &Config) -> Result<(Self, Vec<Listener>), ListenError> {
-        let (mut doors, mut listeners) = (Vec::new(), Vec::new());
+    pub(crate) fn start(config: &Config) -> Result<(Self, Vec<OpenDoor>), ListenError> {
+        let (mut entrances, mut open) = (Vec::new(), Vec::new());
+        let yields = config.bool(Key::YieldPort);
         for wanted in wanted(config)? {
             let bind = || bind(wanted, config);
-            let Some(listener) = insist(&wanted.address.to_string(), bind)? else {
-                continue;
+            let listener = match insist(&wanted.address.to_string(), bind) {
+                Ok(None) => continue,
+                Err(refused) if yields && refused.error.kind() == io::ErrorKind::AddrInUse => {
+                    tracing::warn!("{refused}; the server starts without it");
+                    continue;
+                }
+                listener => listener?,
             };
-            doors.push(Door::new(wanted.address, &listener));
-            listeners.push(listener);
+            let Some(listener) = listener else { continue };
+            entrances.push(Entrance::new(wanted.address, &listener));
+            open.push(OpenDoor::main(listener));
         }
         if let Some(path) = config.path(Key::Unixsocket) {
             let access = unix_access(config)?;
             let bind = || Listener::unix(&path, access, backlog(config)).map(Some);
-            listeners.extend(insist(&path.display().to_string(), bind)?);
+            let listener = insist(&path.display().to_string(), bind)?;
+            open.extend(listener.map(OpenDoor::main));
         }
-        let doors = Mutex::new(doors);
-        Ok((Self { doors }, listeners))
+        for url in config.words(Key::Listen) {
+            open.extend(open_door(&url, config)?);
+        }
+        let entrances = Mutex::new(entrances);
+        Ok((Self { entrances }, open))
     }
 
     /// Changes to the TCP addresses that are configured now. Each new listener is given to `add`,
@@ -81,12 +117,20 @@ impl Listening {
     pub(crate) fn change(
         &self,
         config: &Config,
-        add: impl Fn(Listener),
+        add: impl Fn(OpenDoor),
     ) -> Result<(), ListenError> {
         let wanted = wanted(config)?;
-        let mut doors = self.doors.lock();
-        let stays = |door: &Door| wanted.iter().any(|wanted| wanted.address == door.address);
-        let is_new = |wanted: &&Wanted| doors.iter().all(|door| door.address != wanted.address);
+        let mut entrances = self.entrances.lock();
+        let stays = |entrance: &Entrance| {
+            wanted
+                .iter()
+                .any(|wanted| wanted.address == entrance.address)
+        };
+        let is_new = |wanted: &&Wanted| {
+            entrances
+                .iter()
+                .all(|entrance| entrance.address != wanted.address)
+        };
         let mut bound = Vec::new();
         let mut blocked = Vec::new();
         for new in wanted.iter().filter(is_new) {
@@ -97,32 +141,47 @@ impl Listening {
                 Err(error) => return Err(refused(new.address, error)),
             }
         }
-        if bound.is_empty() && blocked.is_empty() && !doors.iter().any(stays) {
+        if bound.is_empty() && blocked.is_empty() && !entrances.iter().any(stays) {
             nothing_left(config)?;
         }
-        let (kept, old): (Vec<_>, Vec<_>) = doors.drain(..).partition(stays);
-        *doors = kept;
-        old.iter().for_each(|door| door.handle.close());
+        let (kept, old): (Vec<_>, Vec<_>) = entrances.drain(..).partition(stays);
+        *entrances = kept;
+        old.iter().for_each(|entrance| entrance.handle.close());
         for new in blocked {
             match bind(new, config) {
                 Ok(listener) => bound.extend(listener.map(|listener| (new.address, listener))),
                 Err(error) => {
                     // Those that were bound for the change go first: they may overlap as well.
                     drop(bound);
-                    reopen(&old, &mut doors, config, add);
+                    reopen(&old, &mut entrances, config, add);
                     return Err(refused(new.address, error));
                 }
             }
         }
         for (address, listener) in bound {
-            doors.push(Door::new(address, &listener));
-            add(listener);
+            entrances.push(Entrance::new(address, &listener));
+            add(OpenDoor::main(listener));
         }
         Ok(())
     }
 }
 
-impl Door {
+/// As in the banner: RESP needs no scheme.
+impl std::fmt::Display for OpenDoor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = self.door.speech.name();
+        if self.door.is_explicit {
+            write!(f, "{name}://")?;
+        }
+        match (self.listener.tcp_address(), self.listener.path()) {
+            (Some(address), _) => write!(f, "{address}"),
+            (None, Some(path)) => write!(f, "{}", path.display()),
+            (None, None) => f.write_str("nothing"),
+        }
+    }
+}
+
+impl Entrance {
     fn new(address: SocketAddr, listener: &Listener) -> Self {
         let handle = listener.handle();
         Self { address, handle }
@@ -130,14 +189,19 @@ impl Door {
 }
 
 /// Takes addresses again that were closed for a change which then failed.
-fn reopen(old: &[Door], doors: &mut Vec<Door>, config: &Config, add: impl Fn(Listener)) {
-    for door in old {
-        match Listener::tcp(door.address, backlog(config)) {
+fn reopen(
+    old: &[Entrance],
+    entrances: &mut Vec<Entrance>,
+    config: &Config,
+    add: impl Fn(OpenDoor),
+) {
+    for entrance in old {
+        match Listener::tcp(entrance.address, backlog(config)) {
             Ok(listener) => {
-                doors.push(Door::new(door.address, &listener));
-                add(listener);
+                entrances.push(Entrance::new(entrance.address, &listener));
+                add(OpenDoor::main(listener));
             }
-            Err(error) => tracing::error!("cannot listen on {} again: {error}", door.address),
+            Err(error) => tracing::error!("cannot listen on {} again: {error}", entrance.address),
         }
     }
 }
@@ -173,9 +237,41 @@ fn refused(address: impl ToString, error: io::Error) -> ListenError {
     }
 }
 
+/// Opens a door that is asked for by its URL.
+fn open_door(url: &str, config: &Config) -> Result<Option<OpenDoor>, ListenError> {
+    let invalid =
+        |reason: String| refused(url, io::Error::new(io::ErrorKind::InvalidInput, reason));
+    let wanted = DoorAddress::parse(url).map_err(invalid)?;
+    let reach = wanted
+        .door
+        .speech
+        .reach(&codec_settings(config, &Arc::default()));
+    if wanted.door.database as usize + reach as usize >= config.size(Key::Databases) {
+        return Err(invalid("there is no such database".to_owned()));
+    }
+    let listener = match &wanted.place {
+        Place::Tcp { host, port } => {
+            let address = SocketAddr::new(ip_of(host, *port)?, *port);
+            insist(url, || Listener::tcp(address, backlog(config)).map(Some))?
+        }
+        Place::Unix(path) => {
+            let access = unix_access(config)?;
+            if let Some(folder) = path.parent() {
+                // Where it cannot be made, binding says why.
+                let _ = std::fs::create_dir_all(folder);
+            }
+            insist(url, || {
+                Listener::unix(path, access, backlog(config)).map(Some)
+            })?
+        }
+    };
+    let door = wanted.door;
+    Ok(listener.map(|listener| OpenDoor { door, listener }))
+}
+
 /// Refuses a change that would leave no way to reach the server.
 fn nothing_left(config: &Config) -> Result<(), ListenError> {
-    if config.path(Key::Unixsocket).is_some() {
+    if config.path(Key::Unixsocket).is_some() || !config.words(Key::Listen).is_empty() {
         return Ok(());
     }
     let reason = "no address is left and there is no unix socket";
@@ -199,17 +295,21 @@ fn wanted(config: &Config) -> Result<Vec<Wanted>, ListenError> {
             Some(name) => (true, name),
             None => (false, word.as_str()),
         };
-        let ip = match name {
-            "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            "::*" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            name => resolve(name).map_err(|error| refused(format!("{name}:{port}"), error))?,
-        };
-        let address = SocketAddr::new(ip, port);
+        let address = SocketAddr::new(ip_of(name, port)?, port);
         if all.iter().all(|wanted| wanted.address != address) {
             all.push(Wanted { address, optional });
         }
     }
     Ok(all)
+}
+
+/// The address of a host, by name, number or `*`.
+fn ip_of(name: &str, port: u16) -> Result<IpAddr, ListenError> {
+    match name {
+        "*" => Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        "::*" => Ok(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+        name => resolve(name).map_err(|error| refused(format!("{name}:{port}"), error)),
+    }
 }
 
 /// A listener on an address; none if the address may be missing on this machine and is.

@@ -14,8 +14,50 @@ pub(crate) fn usage() -> ProcessUsage {
         user_s,
         system_s,
         resident_bytes: resident_bytes(&read("/proc/self/status")).unwrap_or(0),
-        machine_bytes: field_kib(&read("/proc/meminfo"), "MemTotal:").unwrap_or(0) * 1024,
+        machine_bytes: machine_bytes(),
     }
+}
+
+/// Bytes of memory that this process may use: the machine's, or what its container is limited to.
+pub(crate) fn machine_bytes() -> u64 {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let total = field_kib(&read("/proc/meminfo"), "MemTotal:").unwrap_or(0) * 1024;
+    let limit = container_limit(&read("/proc/self/cgroup"), read);
+    limit.map_or(total, |limit| match total {
+        0 => limit,
+        total => total.min(limit),
+    })
+}
+
+/// The lowest limit of the control groups that the process is in, by the lines of
+/// /proc/self/cgroup. A container sees its own group at the root of the file system.
+fn container_limit(groups: &str, read: impl Fn(&str) -> String) -> Option<u64> {
+    let mut files = vec![
+        "/sys/fs/cgroup/memory.max".to_owned(),
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes".to_owned(),
+    ];
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        // The limit of each group above holds as well.
+        for (at, _) in path.match_indices('/').chain([(path.len(), "")]) {
+            let group = &path[..at];
+            match controllers {
+                "" => files.push(format!("/sys/fs/cgroup{group}/memory.max")),
+                _ if controllers.split(',').any(|it| it == "memory") => files.push(format!(
+                    "/sys/fs/cgroup/memory{group}/memory.limit_in_bytes"
+                )),
+                _ => {}
+            }
+        }
+    }
+    // Without a limit the files say "max" or a number beyond every machine.
+    let limits = files
+        .iter()
+        .filter_map(|file| read(file).trim().parse().ok());
+    limits.filter(|&limit: &u64| limit < 1 << 60).min()
 }
 
 /// User and system time: fields 14 and 15, counted from behind the name, which may hold anything.
@@ -84,6 +126,22 @@ mod tests {
         let before = cpu_us();
         assert!(before > 0);
         assert!((0..u64::MAX).any(|_| cpu_us() > before));
+    }
+
+    #[test]
+    fn a_container_is_limited_by_its_groups() {
+        let read = |path: &str| match path {
+            "/sys/fs/cgroup/memory.max" | "/sys/fs/cgroup/pods/memory.max" => "max\n".to_owned(),
+            "/sys/fs/cgroup/pods/one/memory.max" => "1073741824\n".to_owned(),
+            "/sys/fs/cgroup/memory/a/memory.limit_in_bytes" => "2048\n".to_owned(),
+            _ => String::new(),
+        };
+        assert_eq!(container_limit("0::/pods/one\n", read), Some(1 << 30));
+        assert_eq!(
+            container_limit("5:cpu,memory:/a/b\n0::/\n", read),
+            Some(2048)
+        );
+        assert_eq!(container_limit("", read), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
-use kvik::{Db, Options};
+use kvik::{ChangeObserver, Db, Options};
 use kvik_command::VERSION;
 use kvik_command::gate::Closure;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -17,8 +17,9 @@ use signal_hook::iterator::Signals;
 use crate::config::{self, Config, Key, LoadError, Loaded};
 use crate::front::{Front, HIGH_WATER};
 use crate::host::{ServerHost, Stop};
-use crate::listening::{ListenError, Listening};
-use crate::net::{self, Backend, Driver, Listener};
+use crate::http::HttpServer;
+use crate::listening::{ListenError, Listening, OpenDoor};
+use crate::net::{self, Backend, Driver};
 use crate::reactor::Reactor;
 use crate::reactor::inbox::Inbox;
 use crate::{files, log, settings};
@@ -101,6 +102,7 @@ pub struct Server {
     db: Db,
     front: Arc<Front>,
     threads: Vec<JoinHandle<()>>,
+    http: Option<HttpServer>,
     addresses: Vec<SocketAddr>,
     stop: Sender<Stop>,
     stopped: Receiver<Stop>,
@@ -114,13 +116,23 @@ impl Server {
     /// If an address is not free, or the system lacks something.
     pub fn start(config: Arc<Config>) -> Result<Self, StartError> {
         raise_file_limit(&config);
-        let (listening, listeners) = Listening::start(&config)?;
-        if listeners.is_empty() {
+        let (listening, doors) = Listening::start(&config)?;
+        if doors.is_empty() {
             return Err(StartError::NoAddress);
         }
-        let addresses: Vec<_> = listeners.iter().filter_map(Listener::tcp_address).collect();
+        let addresses = doors.iter().filter_map(|open| open.listener.tcp_address());
+        let addresses: Vec<_> = addresses.collect();
+        let shown: Vec<_> = doors.iter().map(OpenDoor::to_string).collect();
         let (stop, stopped) = channel();
         let front = Arc::new(Front::new(Arc::clone(&config)));
+        let is_exposed = |open: &&OpenDoor| {
+            open.door.is_explicit && open.is_public() && front.is_open_to_all(&open.door)
+        };
+        let exposed: Vec<_> = doors
+            .iter()
+            .filter(is_exposed)
+            .map(OpenDoor::to_string)
+            .collect();
         let threads = thread_count(&config);
         let crew = Crew::new(threads, &config, stop.clone())?;
         let host = ServerHost {
@@ -131,20 +143,31 @@ impl Server {
             threads,
         };
         let db = Db::in_memory(options(&config, threads).host(Arc::new(host)));
+        if doors.iter().any(|open| open.door.speech.needs_tree()) {
+            db.observe(Arc::clone(&front.trees) as Arc<dyn ChangeObserver>);
+        }
         settings::obey(&config, &db);
         settings::tell_threads(&config, &front);
         settings::relisten(&config, &front, listening);
         settings::raise_file_limit(&config);
         settings::refuse_pending(&config);
-        announce(&config, &addresses, threads, crew.io_backend);
+        announce(&config, &shown, threads, crew.io_backend);
+        for door in exposed {
+            tracing::warn!("{door} serves everybody who can reach it, without a password");
+        }
         // Clients may come while data is loaded; they are told so.
         db.engine().gate.close(Closure::Loading);
-        let threads = crew.serve(&front, &db, listeners);
+        let http = HttpServer::start(&config, &db).map_err(system("serve metrics"))?;
+        if let Some(http) = &http {
+            tracing::info!("metrics on http://{}/metrics", http.address);
+        }
+        let threads = crew.serve(&front, &db, doors);
         let pid_file = PidFile::write(&config);
         let server = Self {
             db,
             front,
             threads,
+            http,
             addresses,
             stop,
             stopped,
@@ -211,6 +234,7 @@ fn options(config: &Config, threads: usize) -> Options {
 impl Drop for Server {
     /// Answers what has been read, closes all connections and ends the threads.
     fn drop(&mut self) {
+        self.http = None;
         self.front.stop_all();
         for thread in self.threads.drain(..) {
             // A panic has been reported where it happened.
@@ -233,7 +257,7 @@ struct Crew {
 struct Start {
     front: Arc<Front>,
     db: Db,
-    listeners: Vec<Listener>,
+    doors: Vec<OpenDoor>,
 }
 
 impl Crew {
@@ -270,16 +294,16 @@ impl Crew {
     }
 
     /// Lets the threads begin. The first one accepts clients for all.
-    fn serve(self, front: &Arc<Front>, db: &Db, listeners: Vec<Listener>) -> Vec<JoinHandle<()>> {
+    fn serve(self, front: &Arc<Front>, db: &Db, doors: Vec<OpenDoor>) -> Vec<JoinHandle<()>> {
         front.open(self.inboxes);
-        let mut listeners = Some(listeners);
+        let mut doors = Some(doors);
         for start in self.starts {
-            let listeners = listeners.take().unwrap_or_default();
+            let doors = doors.take().unwrap_or_default();
             // A thread that has died says so by `Stop::Failure`.
             let _ = start.send(Start {
                 front: Arc::clone(front),
                 db: db.clone(),
-                listeners,
+                doors,
             });
         }
         self.threads
@@ -334,14 +358,15 @@ impl Drop for Lookout<'_> {
 
 fn serve_thread(
     index: u16,
-    mut driver: Box<dyn Driver>,
+    driver: Box<dyn Driver>,
     inbox: Arc<Inbox>,
     start: Start,
 ) -> io::Result<()> {
-    for listener in start.listeners {
-        driver.listen(listener)?;
+    let mut reactor = Reactor::new(index, start.front, start.db, driver, inbox);
+    for open in start.doors {
+        reactor.listen(open)?;
     }
-    Reactor::new(index, start.front, start.db, driver, inbox).run()
+    reactor.run()
 }
 
 fn thread_count(config: &Config) -> usize {
@@ -367,14 +392,8 @@ fn raise_file_limit(config: &Config) {
 }
 
 /// The start banner.
-fn announce(config: &Config, addresses: &[SocketAddr], threads: usize, io_backend: &str) {
-    let mut where_: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    where_.extend(
-        config
-            .path(Key::Unixsocket)
-            .map(|path| path.display().to_string()),
-    );
-    tracing::info!("kvik {VERSION} on {}", where_.join(", "));
+fn announce(config: &Config, doors: &[String], threads: usize, io_backend: &str) {
+    tracing::info!("kvik {VERSION} on {}", doors.join(", "));
     tracing::info!(
         "{threads} I/O threads on {io_backend}, pid {}",
         std::process::id()

@@ -19,10 +19,14 @@ use crate::net;
 pub(crate) fn obey(config: &Config, db: &Db) {
     let keys = keys(|key| key.row().is_obeyed_by_commands());
     config.copy_to(&db.engine().settings, &keys);
+    db.memory_settings_changed();
     let db = db.clone();
     config.on_change(&keys, move |config, changed| {
         config.copy_to(&db.engine().settings, changed);
         db.file_settings_changed();
+        if changed.contains(&Key::Maxmemory) {
+            db.memory_settings_changed();
+        }
         if changed.contains(&Key::Appendonly) {
             let task = Task::SetLog(config.bool(Key::Appendonly));
             let begun = db.engine().persistence().begin(task);
@@ -36,7 +40,12 @@ pub(crate) fn obey(config: &Config, db: &Db) {
 pub(crate) fn tell_threads(config: &Config, front: &Arc<Front>) {
     let front: Weak<Front> = Arc::downgrade(front);
     config.on_change(
-        &[Key::Timeout, Key::ClientOutputBufferLimit],
+        &[
+            Key::Timeout,
+            Key::ClientOutputBufferLimit,
+            Key::Maxmemory,
+            Key::MaxmemoryClients,
+        ],
         move |_, _| {
             if let Some(front) = front.upgrade() {
                 front.attend_all();

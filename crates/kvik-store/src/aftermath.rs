@@ -6,6 +6,8 @@
 
 use crate::event::{Event, KeyEvent};
 use crate::garbage::Garbage;
+use crate::guard::former::FormerKey;
+use crate::interests::TrackedChange;
 use crate::kind::Kind;
 use crate::layout::KeyspaceId;
 
@@ -18,6 +20,11 @@ pub struct Aftermath {
     pub events: Vec<KeyEvent>,
     /// Keys that have changed, where somebody wants to know them all. A key may come twice.
     pub changed: Vec<(KeyspaceId, Box<[u8]>)>,
+    /// All copies of keys that clients keep are stale, of which so many were tracked.
+    pub flushed: Option<TrackedChange>,
+    /// What keys held before, where somebody asks. The first state of a key is that before the
+    /// work.
+    pub former: Vec<FormerKey>,
     /// The kind of the value that was removed to make room for one that is to come.
     pub(crate) replaced: Option<Kind>,
     /// The events of an edit in progress.
@@ -25,15 +32,16 @@ pub struct Aftermath {
 }
 
 impl Aftermath {
-    /// Whether there is anything to tell anybody.
-    pub fn tells(&self) -> bool {
-        !self.events.is_empty() || !self.changed.is_empty()
-    }
-
     /// Adds what comes after it.
     pub fn append(&mut self, mut later: Self) {
         self.garbage.append(&mut later.garbage);
         self.events.append(&mut later.events);
         self.changed.append(&mut later.changed);
+        self.former.append(&mut later.former);
+        if let Some(flushed) = later.flushed {
+            let all = self.flushed.get_or_insert_default();
+            all.keys += flushed.keys;
+            all.items += flushed.items;
+        }
     }
 }

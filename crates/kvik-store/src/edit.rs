@@ -16,7 +16,7 @@ use std::mem;
 use crate::UnixMs;
 use crate::effect::EffectSink;
 use crate::entry::{Entry, OccupiedEntry};
-use crate::event::Event;
+use crate::event::{Event, EventClasses};
 use crate::heap::Packing;
 use crate::in_place::InPlace;
 use crate::keyspace::Account;
@@ -332,6 +332,22 @@ impl<'g, T: Typed> Edit<'g, T> {
         if self.is_noted() {
             self.locked.state.note_verb(T::kind(), verb, words);
         }
+    }
+
+    /// Whether changes are put into words for anybody.
+    #[inline]
+    pub(crate) fn is_told(&self) -> bool {
+        self.wants_effects() || self.is_noted()
+    }
+
+    /// Has no event noted from here on. Returns what was to be, for
+    /// [`note_again`](Self::note_again).
+    pub(crate) fn note_nothing(&mut self) -> EventClasses {
+        mem::take(&mut self.locked.state.wanted)
+    }
+
+    pub(crate) fn note_again(&mut self, wanted: EventClasses) {
+        self.locked.state.wanted = wanted;
     }
 
     /// Whether events of changes are noted: somebody wants to hear of them, and the collection is

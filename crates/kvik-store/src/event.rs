@@ -65,6 +65,8 @@ classes! {
     SUBKEYSPACE_ITEM = 18;
     /// `V`: a channel for each pair of an event and a key, with the fields.
     SUBKEYSPACE_EVENT = 19;
+    /// No class: the state of keys before they change is wanted.
+    FORMER = 30;
     /// No class: the name of every key that changes is wanted.
     CHANGES = 31;
 }

@@ -71,7 +71,7 @@ pub struct EvictionRules {
 pub struct EvictionRound {
     /// Keys evicted.
     pub keys: usize,
-    /// Bytes that this freed at once; what is large is freed later.
+    /// Bytes by which the data has shrunk. What is large is freed later.
     pub bytes: u64,
 }
 
@@ -377,15 +377,15 @@ impl crate::Guard<'_> {
         while done.keys < most && done.bytes < bytes {
             let layout = self.layout();
             let stripe = self.stripes().stripe(index);
-            let held = stripe.held_bytes();
+            let data = stripe.data_bytes();
             let Some(victim) = stripe.victim(layout, rules, now, &mut random) else {
                 break;
             };
             let database = self.database_of(index, victim.table);
             self.select(database);
             self.evict_entry(index, victim.table, victim.entry);
-            let left = self.stripes().stripe(index).held_bytes();
-            done.bytes += held.saturating_sub(left);
+            let left = self.stripes().stripe(index).data_bytes();
+            done.bytes += data.saturating_sub(left);
             done.keys += 1;
         }
         self.select(before);

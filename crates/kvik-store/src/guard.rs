@@ -23,6 +23,7 @@
 //! are due are deleted with the first four kinds, or hidden.
 
 pub(crate) mod expiry;
+pub(crate) mod former;
 mod interest;
 pub(crate) mod keyspace;
 mod preparation;
@@ -154,6 +155,19 @@ impl<'a> Guard<'a> {
     /// `expire`, `xtrim`) keep their names.
     pub fn call_changes(&mut self, event: Option<&'static Event>) -> Option<&'static Event> {
         std::mem::replace(&mut self.state.event, event)
+    }
+
+    /// Notes events of these classes no more. Returns what was noted before, for
+    /// [`unmute`](Self::unmute).
+    pub fn mute(&mut self, classes: EventClasses) -> EventClasses {
+        let wanted = self.state.wanted;
+        self.state.wanted = wanted.without(classes);
+        wanted
+    }
+
+    /// Notes events of these classes again.
+    pub fn unmute(&mut self, wanted: EventClasses) {
+        self.state.wanted = wanted;
     }
 
     /// Notes an event of a key that no change here does by itself.
@@ -320,6 +334,9 @@ impl<'a> Guard<'a> {
     }
 
     fn locked_key<'g>(&'g mut self, place: Place<'g>) -> LockedKey<'g> {
+        if self.state.wanted.meets(EventClasses::FORMER) {
+            self.note_former(place, self.keyspace);
+        }
         LockedKey {
             stripe: self.stripes.stripe(place.index),
             layout: self.layout,

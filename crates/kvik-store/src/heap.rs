@@ -567,6 +567,12 @@ impl Heap {
         self.discard(object);
     }
 
+    /// Frees the collection with a number, to which no entry leads.
+    pub(crate) fn discard_placed(&mut self, index: u32) {
+        let object = self.remove_object(index);
+        self.discard(object);
+    }
+
     fn remove_object(&mut self, index: u32) -> Object {
         let object = self.objects.remove(index).object;
         self.object_bytes -= object.bytes();

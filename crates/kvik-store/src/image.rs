@@ -189,13 +189,24 @@ impl Ranges {
 }
 
 impl KeyspaceMut<'_> {
-    /// Hands the entries around a position to the image, if one is being taken that lacks them. To
-    /// be called before an entry comes to this position, goes or changes: whatever has to know the
-    /// state before a change learns it here.
+    /// Hands the entries around a position to the image, if one is being taken that lacks them, and
+    /// records the entry where changes may be undone. To be called before an entry comes to this
+    /// position, goes or changes: whatever has to know the state before a change learns it here.
     #[inline]
-    pub(crate) fn before_change(&mut self, position: Position) {
-        if self.keyspace.cut.is_some() {
+    pub(crate) fn before_change(&mut self, position: Position, entry: EntryRef) {
+        // Without a branch between the two, which are almost always none.
+        if self.keyspace.cut.is_some() | self.is_undoable() {
             self.hand_over(position);
+            self.record_entry(position, entry);
+        }
+    }
+
+    /// The same for a key that has no entry.
+    #[inline]
+    pub(crate) fn before_making(&mut self, position: Position, key: &[u8]) {
+        if self.keyspace.cut.is_some() | self.is_undoable() {
+            self.hand_over(position);
+            self.record_vacancy(position, key);
         }
     }
 
@@ -293,4 +304,4 @@ impl Heap {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

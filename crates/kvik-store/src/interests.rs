@@ -2,9 +2,10 @@
 //!
 //! Three kinds of interest meet at a key. A watch ([`WatchToken`]) turns dirty. A [`Waiter`] is a
 //! client that is blocked until the key can be served; waiters stand in line by their turn, and a
-//! change records the key as [ready](ReadyKey). A tracked key is reported once as
-//! [changed](ChangedKey), and tracked no more; a stripe can also report every change. Whoever holds
-//! the stripe takes both records before letting it go, in the order of their turns.
+//! change records the key as [ready](ReadyKey). A tracked key is one that clients keep a copy of:
+//! its next change is reported as [changed](ChangedKey) with their numbers, and it is tracked no
+//! more. Whoever holds the stripe takes both records before letting it go, in the order of their
+//! turns.
 //!
 //! Without any interest the check before a change is one comparison. With some, a change costs two
 //! lookups. A waiter in a line of n is found in O(log n).
@@ -14,6 +15,9 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
 
 use crate::layout::KeyspaceId;
 
@@ -84,7 +88,7 @@ pub struct ReadyKey {
     pub key: Box<[u8]>,
 }
 
-/// A key whose change is reported.
+/// A tracked key that has changed, or that is tracked no more to make room for another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangedKey {
     /// When it changed.
@@ -93,6 +97,21 @@ pub struct ChangedKey {
     pub keyspace: KeyspaceId,
     /// The key.
     pub key: Box<[u8]>,
+    /// The clients that have tracked it. Some may be gone.
+    pub trackers: Vec<u64>,
+    /// Whether it is as it was: it made room for another.
+    pub is_evicted: bool,
+}
+
+/// A change of the number of tracked keys, and of clients for each of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrackedChange {
+    /// Keys that were not tracked before, or are not any more.
+    pub keys: usize,
+    /// Pairs of a key and a client that are new, or gone.
+    pub items: usize,
+    /// Of those that were there before, how many clients turned out to be gone.
+    pub gone: usize,
 }
 
 /// A change in the number of keys that clients wait for.
@@ -103,6 +122,9 @@ pub struct LineChange {
     /// The same for those that [need no key](Wanted::needs_no_key).
     pub no_key: bool,
 }
+
+/// A list of so many trackers is not searched for clients that are gone.
+const FEW_TRACKERS: usize = 8;
 
 type Line = VecDeque<Arc<dyn Waiter>>;
 
@@ -155,30 +177,35 @@ impl Lines {
 struct Interest {
     tokens: Vec<Arc<WatchToken>>,
     lines: Option<Box<Lines>>,
-    is_tracked: bool,
+    /// The clients that keep a copy, by their numbers.
+    trackers: Vec<u64>,
 }
 
 impl Interest {
     fn is_empty(&self) -> bool {
-        self.tokens.is_empty() && self.lines.is_none() && !self.is_tracked
+        self.tokens.is_empty() && self.lines.is_none() && self.trackers.is_empty()
     }
 }
 
-type InterestByKey = HashMap<Box<[u8]>, Interest>;
+/// A map that can be sampled.
+type InterestByKey = IndexMap<Box<[u8]>, Interest, RandomState>;
 
 /// The interests in one stripe. Empty almost always.
 #[derive(Debug, Default)]
 pub(crate) struct Interests {
-    /// Keys that somebody is interested in, and one more if all changes are reported.
+    /// Keys that somebody is interested in.
     active: usize,
+    /// Those among them that are tracked.
+    tracked: usize,
     keyspaces: HashMap<KeyspaceId, InterestByKey>,
-    reports_all: bool,
     /// Waiters that reach other stripes.
     reaching: usize,
     ready: VecDeque<ReadyKey>,
     changed: Vec<ChangedKey>,
     /// Something is in one of the two records.
     has_news: bool,
+    /// Keys that have changed while changes may still be undone; none while they may not.
+    held_back: Option<Vec<(KeyspaceId, Box<[u8]>)>>,
 }
 
 impl Interests {
@@ -196,15 +223,31 @@ impl Interests {
         }
     }
 
+    /// Tells nobody of changes, until they are kept or undone.
+    pub(crate) fn hold_back(&mut self) {
+        self.held_back = Some(Vec::new());
+    }
+
+    /// Tells of the changes since, if they are kept, and of those to come.
+    pub(crate) fn release(&mut self, kept: bool) {
+        let changed = self.held_back.take().unwrap_or_default();
+        for (keyspace, key) in changed.into_iter().filter(|_| kept) {
+            self.tell(keyspace, &key);
+        }
+    }
+
     #[cold]
     fn tell(&mut self, keyspace: KeyspaceId, key: &[u8]) {
+        if let Some(held_back) = &mut self.held_back {
+            return held_back.push((keyspace, key.into()));
+        }
         let keys = self.keyspaces.get_mut(&keyspace);
         let interest = keys.and_then(|keys| keys.get_mut(key));
-        let mut is_reported = self.reports_all;
+        let mut trackers = Vec::new();
         let mut is_ready = false;
         if let Some(interest) = interest {
             interest.tokens.iter().for_each(|token| token.mark());
-            is_reported |= std::mem::take(&mut interest.is_tracked);
+            trackers = std::mem::take(&mut interest.trackers);
             let lines = interest.lines.as_mut();
             is_ready = lines.is_some_and(|lines| !std::mem::replace(&mut lines.is_ready, true));
             if interest.is_empty() {
@@ -218,14 +261,29 @@ impl Interests {
                 key: key.into(),
             });
         }
-        if is_reported {
-            self.changed.push(ChangedKey {
-                turn: next_turn(),
-                keyspace,
-                key: key.into(),
-            });
+        self.has_news |= is_ready;
+        if !trackers.is_empty() {
+            self.report(keyspace, key.into(), trackers, false);
         }
-        self.has_news |= is_ready | is_reported;
+    }
+
+    /// Reports a key that is tracked no more.
+    fn report(
+        &mut self,
+        keyspace: KeyspaceId,
+        key: Box<[u8]>,
+        trackers: Vec<u64>,
+        is_evicted: bool,
+    ) {
+        self.tracked -= 1;
+        self.has_news = true;
+        self.changed.push(ChangedKey {
+            turn: next_turn(),
+            keyspace,
+            key,
+            trackers,
+            is_evicted,
+        });
     }
 
     /// The same for every key of interest in `keyspace` for which `is_changed` holds.
@@ -268,7 +326,7 @@ impl Interests {
             return;
         };
         if keys.get(key).is_some_and(Interest::is_empty) {
-            keys.remove(key);
+            keys.swap_remove(key);
             self.active -= 1;
         }
         if keys.is_empty() {
@@ -294,22 +352,22 @@ impl Interests {
 
     // Waiters.
 
-    /// Puts a waiter into the line of a key, once.
+    /// Puts a waiter into the line of a key, unless it stands there.
     pub(crate) fn wait(
         &mut self,
         keyspace: KeyspaceId,
         key: &[u8],
         waiter: &Arc<dyn Waiter>,
-    ) -> LineChange {
+    ) -> Option<LineChange> {
         let lines = self.interest(keyspace, key).lines.get_or_insert_default();
         // Its stripes are held from its first key to its last, so nobody has come behind it.
         let last = lines.line(waiter.wanted()).and_then(VecDeque::back);
         if last.is_some_and(|last| last.turn() == waiter.turn()) {
-            return LineChange::default();
+            return None;
         }
         let change = lines.push(Arc::clone(waiter));
         self.reaching += usize::from(!waiter.reaches().is_empty());
-        change
+        Some(change)
     }
 
     /// Takes a waiter out of the line of a key, if it is there.
@@ -318,8 +376,8 @@ impl Interests {
         keyspace: KeyspaceId,
         key: &[u8],
         waiter: &dyn Waiter,
-    ) -> LineChange {
-        let removed = self.find_mut(keyspace, key).and_then(|interest| {
+    ) -> Option<LineChange> {
+        let (change, was_ready) = self.find_mut(keyspace, key).and_then(|interest| {
             let lines = interest.lines.as_mut()?;
             let change = lines.remove(waiter.wanted(), waiter.turn())?;
             let was_ready = change.key && lines.is_ready;
@@ -327,10 +385,7 @@ impl Interests {
                 interest.lines = None;
             }
             Some((change, was_ready))
-        });
-        let Some((change, was_ready)) = removed else {
-            return LineChange::default();
-        };
+        })?;
         if was_ready {
             let is_it = |ready: &ReadyKey| ready.keyspace == keyspace && *ready.key == *key;
             self.ready.retain(|ready| !is_it(ready));
@@ -338,7 +393,7 @@ impl Interests {
         }
         self.reaching -= usize::from(!waiter.reaches().is_empty());
         self.forget(keyspace, key);
-        change
+        Some(change)
     }
 
     /// The first in a key's line whose turn came after `turn`.
@@ -360,9 +415,21 @@ impl Interests {
         self.reaching > 0
     }
 
-    /// Adds the stripes that waiters of a key, in whichever keyspace, reach.
-    pub(crate) fn add_reaches(&self, key: &[u8], stripes: &mut Vec<u16>) {
-        let interests = self.keyspaces.values().filter_map(|keys| keys.get(key));
+    /// Adds the stripes that waiters reach: those of a key, in whichever keyspace, or of all keys.
+    pub(crate) fn add_reaches(&self, key: Option<&[u8]>, stripes: &mut Vec<u16>) {
+        for keys in self.keyspaces.values() {
+            match key {
+                Some(key) => Self::add_reaches_of(keys.get(key), stripes),
+                None => Self::add_reaches_of(keys.values(), stripes),
+            }
+        }
+    }
+
+    fn add_reaches_of<'a>(
+        interests: impl IntoIterator<Item = &'a Interest>,
+        stripes: &mut Vec<u16>,
+    ) {
+        let interests = interests.into_iter();
         let lines = interests.filter_map(|interest| interest.lines.as_ref());
         let waiters = lines.flat_map(|lines| &lines.lines);
         for waiter in waiters.flat_map(|(_, line)| line) {
@@ -386,24 +453,77 @@ impl Interests {
 
     // Tracked keys.
 
-    /// Has the next change of a key reported.
-    pub(crate) fn track(&mut self, keyspace: KeyspaceId, key: &[u8]) {
-        self.interest(keyspace, key).is_tracked = true;
-    }
-
-    /// Reports the change of a key no more.
-    pub(crate) fn untrack(&mut self, keyspace: KeyspaceId, key: &[u8]) {
-        if let Some(interest) = self.find_mut(keyspace, key) {
-            interest.is_tracked = false;
-            self.forget(keyspace, key);
+    /// Has the next change of a key reported to a client, once. Where the list of clients is about
+    /// to grow, those that are not `alive` are dropped from it first.
+    pub(crate) fn track(
+        &mut self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        client: u64,
+        alive: impl Fn(u64) -> bool,
+    ) -> TrackedChange {
+        let trackers = &mut self.interest(keyspace, key).trackers;
+        if trackers.contains(&client) {
+            return TrackedChange::default();
+        }
+        let before = trackers.len();
+        if before >= FEW_TRACKERS && before == trackers.capacity() {
+            trackers.retain(|client| alive(*client));
+        }
+        let gone = before - trackers.len();
+        trackers.push(client);
+        self.tracked += usize::from(before == 0);
+        TrackedChange {
+            keys: usize::from(before == 0),
+            items: 1,
+            gone,
         }
     }
 
-    /// Reports every change of any key from here on, or only those of tracked ones.
-    pub(crate) fn report_all(&mut self, reports: bool) {
-        self.active -= usize::from(self.reports_all);
-        self.active += usize::from(reports);
-        self.reports_all = reports;
+    /// Reports one of the tracked keys, chosen by `random`, as if it had changed. Says whether
+    /// there was one.
+    pub(crate) fn evict_tracked(&mut self, random: u64) -> bool {
+        if self.tracked == 0 {
+            return false;
+        }
+        let is_tracked = |interest: &Interest| !interest.trackers.is_empty();
+        let found = self.keyspaces.iter().find_map(|(keyspace, keys)| {
+            let start = (random % keys.len() as u64) as usize;
+            let mut from_start = (start..keys.len()).chain(0..start);
+            let at = from_start.find(|at| is_tracked(&keys[*at]))?;
+            let (key, _) = keys.get_index(at)?;
+            Some((*keyspace, key.clone()))
+        });
+        let Some((keyspace, key)) = found else {
+            return false;
+        };
+        if let Some(interest) = self.find_mut(keyspace, &key) {
+            let trackers = std::mem::take(&mut interest.trackers);
+            self.forget(keyspace, &key);
+            self.report(keyspace, key, trackers, true);
+        }
+        true
+    }
+
+    /// Tracks no key any more, without a report. Says how much that were.
+    pub(crate) fn forget_tracked(&mut self) -> TrackedChange {
+        let mut change = TrackedChange::default();
+        if self.tracked == 0 {
+            return change;
+        }
+        for keys in self.keyspaces.values_mut() {
+            keys.retain(|_, interest| {
+                change.keys += usize::from(!interest.trackers.is_empty());
+                change.items += interest.trackers.len();
+                interest.trackers = Vec::new();
+                let stays = !interest.is_empty();
+                self.active -= usize::from(!stays);
+                stays
+            });
+        }
+        self.keyspaces.retain(|_, keys| !keys.is_empty());
+        self.tracked = 0;
+        change
     }
 
     // What is taken before the stripe is let go.

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::UnixMs;
 use crate::raw::position::Prefix;
+use crate::undo::Undo;
 
 /// Members copied while the stripes are held once. Tests get to the ends sooner.
 pub(crate) const SLICE: usize = if cfg!(test) { 32 } else { 256 };
@@ -33,7 +34,11 @@ static SOURCES: AtomicU64 = AtomicU64::new(1);
 
 /// The journals of the collections of one stripe.
 #[derive(Debug, Default)]
-pub(crate) struct Journals(Vec<Journal>);
+pub(crate) struct Journals {
+    all: Vec<Journal>,
+    /// What changes while it can be undone.
+    pub(crate) undo: Option<Box<Undo>>,
+}
 
 /// How far the copy of a collection has come.
 #[derive(Debug)]
@@ -78,7 +83,7 @@ impl Journals {
     /// copies are being made.
     pub(crate) fn note(&mut self, source: Source, prefix: Prefix, name: &[u8]) -> bool {
         let mut copied = false;
-        for journal in self.0.iter_mut().filter(|it| it.source == source) {
+        for journal in self.all.iter_mut().filter(|it| it.source == source) {
             journal.note(prefix, name);
             copied = true;
         }
@@ -86,38 +91,39 @@ impl Journals {
     }
 
     pub(crate) fn get(&self, source: Source, to: usize) -> Option<&Journal> {
-        let mut journals = self.0.iter();
+        let mut journals = self.all.iter();
         journals.find(|it| it.source == source && it.to == to)
     }
 
     #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Journal> {
-        self.0.iter()
+        self.all.iter()
     }
 
     pub(crate) fn take(&mut self, source: Source, to: usize) -> Option<Journal> {
         let is_it = |it: &Journal| it.source == source && it.to == to;
-        let at = self.0.iter().position(is_it)?;
-        Some(self.0.swap_remove(at))
+        let at = self.all.iter().position(is_it)?;
+        Some(self.all.swap_remove(at))
     }
 
     pub(crate) fn put(&mut self, journal: Journal) {
-        self.0.push(journal);
+        self.all.push(journal);
     }
 
     /// Drops the journals of copies that nobody has gone on with.
     pub(crate) fn drop_abandoned(&mut self, now: UnixMs) {
-        self.0.retain(|journal| !is_abandoned(journal.used, now));
+        self.all.retain(|journal| !is_abandoned(journal.used, now));
     }
 
     /// Whether no copy is being made of anything here.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.0.capacity() * size_of::<Journal>() + self.0.iter().map(Journal::bytes).sum::<usize>()
+        self.all.capacity() * size_of::<Journal>()
+            + self.all.iter().map(Journal::bytes).sum::<usize>()
     }
 }
 

@@ -38,6 +38,8 @@ use crate::totals::{Noted, Sizes};
 /// A stripe's part of a keyspace.
 #[derive(Debug)]
 pub(crate) struct Keyspace {
+    /// Its index among those of its stripe.
+    pub(crate) number: u32,
     pub(crate) table: Table,
     /// Number of entries that expire.
     volatile: usize,
@@ -60,6 +62,7 @@ impl Default for Keyspace {
     fn default() -> Self {
         Self {
             table: Table::default(),
+            number: 0,
             volatile: 0,
             entry_bytes: 0,
             cut: None,
@@ -341,7 +344,7 @@ impl<'a> KeyspaceMut<'a> {
             expire_at,
             clock,
         } = new;
-        self.before_change(position);
+        self.before_making(position, key);
         let before = self.heap.live_bytes() - self.heap.bytes_in_place(&content);
         let entry = self
             .heap
@@ -383,6 +386,9 @@ impl<'a> KeyspaceMut<'a> {
 
     /// Removes an entry, with its value.
     pub(crate) fn remove(&mut self, position: Position, entry: EntryRef) {
+        if self.is_undoable() {
+            return self.remove_recorded(position, entry);
+        }
         self.forget(position, entry);
         self.heap.free(entry);
     }
@@ -395,6 +401,11 @@ impl<'a> KeyspaceMut<'a> {
         entry: EntryRef,
         stays: bool,
     ) -> Payload<'static> {
+        if self.is_undoable()
+            && let Some(copy) = self.take_recorded(position, entry)
+        {
+            return copy;
+        }
         self.forget(position, entry);
         let there = self.heap.entry(entry);
         let (expire_at, clock) = (there.expire_at(), there.clock());
@@ -423,6 +434,9 @@ impl<'a> KeyspaceMut<'a> {
         entry: EntryRef,
         text: Text<'_>,
     ) -> EntryRef {
+        if self.is_undoable() && self.heap.is_table(entry) {
+            return self.replace_recorded(position, entry, text);
+        }
         self.change(position, entry, |heap| (heap.set_text(entry, text), ()))
             .0
     }
@@ -437,7 +451,7 @@ impl<'a> KeyspaceMut<'a> {
         text: &Text<'_>,
         clock: Option<u32>,
     ) -> bool {
-        self.before_change(position);
+        self.before_change(position, entry);
         self.heap.cells.overwrite(entry, text, clock)
     }
 
@@ -465,7 +479,7 @@ impl<'a> KeyspaceMut<'a> {
         old: usize,
         new: usize,
     ) -> (EntryRef, &'a mut [u8]) {
-        self.before_change(position);
+        self.before_change(position, entry);
         let before = self.heap.live_bytes();
         let (to, value) = self.heap.cells.splice(entry, at, old, new);
         if to != entry {
@@ -483,7 +497,7 @@ impl<'a> KeyspaceMut<'a> {
         form: ValueForm,
         bytes: &[u8],
     ) -> bool {
-        self.before_change(position);
+        self.before_change(position, entry);
         let before = self.heap.live_bytes();
         let to = self.heap.cells.set_packed(entry, form, bytes);
         if let Some(to) = to.filter(|to| *to != entry) {
@@ -494,7 +508,7 @@ impl<'a> KeyspaceMut<'a> {
 
     /// Takes the collection of an entry out, to change it.
     pub(crate) fn take_out(&mut self, position: Position, entry: EntryRef) -> (Object, Account) {
-        self.before_change(position);
+        self.before_change(position, entry);
         let live_bytes = self.heap.live_bytes();
         let (object, ledger) = self.heap.take_out(entry);
         (object, Account { ledger, live_bytes })
@@ -528,7 +542,7 @@ impl<'a> KeyspaceMut<'a> {
         account: Account,
         clock: u32,
     ) -> EntryRef {
-        self.before_change(position);
+        self.before_making(position, key);
         let entry = self.heap.create(key, object, account.ledger, clock);
         self.enter(position, entry, account.live_bytes);
         entry
@@ -547,6 +561,9 @@ impl<'a> KeyspaceMut<'a> {
         entry: EntryRef,
         expire_at: Option<UnixMs>,
     ) -> EntryRef {
+        if self.is_undoable() {
+            self.record_expiry(position, entry);
+        }
         let was_volatile = self.heap.entry(entry).expire_at().is_some();
         self.keyspace.volatile -= usize::from(was_volatile);
         self.keyspace.volatile += usize::from(expire_at.is_some());
@@ -582,7 +599,7 @@ impl<'a> KeyspaceMut<'a> {
 
     /// Takes an entry out of table and account.
     fn forget(&mut self, position: Position, entry: EntryRef) {
-        self.before_change(position);
+        self.before_change(position, entry);
         let there = self.heap.entry(entry);
         self.keyspace.entry_bytes -= there.bytes();
         self.keyspace.volatile -= usize::from(there.expire_at().is_some());
@@ -601,7 +618,7 @@ impl<'a> KeyspaceMut<'a> {
         entry: EntryRef,
         change: impl FnOnce(&mut Heap) -> (EntryRef, R),
     ) -> (EntryRef, R) {
-        self.before_change(position);
+        self.before_change(position, entry);
         let before = self.heap.live_bytes();
         let (to, result) = change(self.heap);
         self.moved(position, entry, to, before);

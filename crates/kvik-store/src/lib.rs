@@ -57,6 +57,7 @@ mod text;
 mod totals;
 #[cfg(test)]
 mod trial;
+mod undo;
 mod value;
 mod view;
 mod zset;
@@ -70,12 +71,15 @@ pub use eviction::{EvictionOrder, EvictionRound, EvictionRules};
 pub use garbage::Garbage;
 pub use glance::Glance;
 pub use guard::expiry::ExpiryRound;
+pub use guard::former::{FormerKey, FormerState};
 pub use guard::keyspace::ScanPage;
 pub use guard::{Guard, Stripes};
 pub use hash::change::HashMut;
 pub use hash::{Field, HashRef};
 pub use image::{ImageSink, SharedValue};
-pub use interests::{ChangedKey, LineChange, ReadyKey, Waiter, Wanted, WatchToken, next_turn};
+pub use interests::{
+    ChangedKey, LineChange, ReadyKey, TrackedChange, Waiter, Wanted, WatchToken, next_turn,
+};
 pub use kind::{Encoding, Kind, WrongKind};
 pub use layout::{Cursor, Key, KeyHash, KeyspaceId, Layout};
 pub use limits::Limits;

@@ -77,12 +77,12 @@ impl Members {
         value: Text<'_>,
         expire_at: Option<UnixMs>,
     ) -> EntryRef {
+        self.before_change(memory, name, None);
         let entry = memory.cells.insert::<MEMBER>(name, value, expire_at);
         self.count(None, expire_at);
         let position = memory.layout.position_of_member(name);
         let keys = MemberKeys(memory.read());
         self.table.insert(position, entry, &keys);
-        self.note(memory, entry);
         entry
     }
 
@@ -93,9 +93,9 @@ impl Members {
         member: EntryRef,
         value: Text<'_>,
     ) -> EntryRef {
+        self.before_change_of(memory, member);
         let to = memory.cells.set_text::<MEMBER>(member, value);
         self.moved(memory.read(), member, to);
-        self.note(memory, to);
         to
     }
 
@@ -106,6 +106,7 @@ impl Members {
         member: EntryRef,
         expire_at: Option<UnixMs>,
     ) -> EntryRef {
+        self.before_change_of(memory, member);
         self.count(memory.cells.member(member).expire_at(), expire_at);
         let to = memory.cells.set_expiry::<MEMBER>(member, expire_at);
         self.moved(memory.read(), member, to);
@@ -113,13 +114,12 @@ impl Members {
             let position = MemberKeys(memory.read()).position(to);
             self.table.lower_deadline(position, to, at);
         }
-        self.note(memory, to);
         to
     }
 
     /// Deletes a member that is there.
     pub(crate) fn remove(&mut self, memory: &mut MemoryMut<'_>, member: EntryRef) {
-        self.note(memory, member);
+        self.before_change_of(memory, member);
         self.count(memory.cells.member(member).expire_at(), None);
         let keys = MemberKeys(memory.read());
         self.table.remove(keys.position(member), member, &keys);
@@ -192,21 +192,22 @@ impl Members {
         self.latest = self.latest.max(new.unwrap_or(0));
     }
 
-    /// Tells the journals of the copies that are being made that a member changes. Every change of
-    /// a member comes here.
+    /// Reports the state of a member before it changes, to who makes copies and to who may undo it.
+    /// Every change of a member begins here; `member` is none where it is about to come.
     #[inline]
-    fn note(&mut self, memory: &mut MemoryMut<'_>, member: EntryRef) {
-        if let Some(source) = self.source {
-            self.note_for(source, memory, member);
+    fn before_change(&mut self, memory: &mut MemoryMut<'_>, name: &[u8], member: Option<EntryRef>) {
+        if let Some(source) = self.source
+            && !Self::report(source, memory, name, member)
+        {
+            self.source = None;
         }
     }
 
-    #[cold]
-    fn note_for(&mut self, source: Source, memory: &mut MemoryMut<'_>, member: EntryRef) {
-        let name = memory.cells.member(member).key();
-        let prefix = memory.layout.position_of_member(name).prefix();
-        if !memory.journals.note(source, prefix, name) {
-            self.source = None;
+    #[inline]
+    fn before_change_of(&mut self, memory: &mut MemoryMut<'_>, member: EntryRef) {
+        if self.source.is_some() {
+            let name = memory.cells.member(member).key().to_vec();
+            self.before_change(memory, &name, Some(member));
         }
     }
 

@@ -7,7 +7,9 @@ use crate::aftermath::Aftermath;
 use crate::clock::AccessPolicy;
 use crate::event::{Event, EventClasses, KeyEvent, VerbEvent};
 use crate::garbage::Garbage;
+use crate::guard::former::FormerKey;
 use crate::heap::HeapEntry;
+use crate::interests::TrackedChange;
 use crate::kind::Kind;
 use crate::layout::{KeyspaceId, Layout};
 
@@ -132,12 +134,23 @@ impl GuardState {
         });
     }
 
+    /// Notes what a key held.
+    #[cold]
+    pub(crate) fn note_former(&mut self, former: FormerKey) {
+        self.aftermath().former.push(former);
+    }
+
     /// Notes that a key has changed, where somebody wants to hear of every key that does.
     #[inline]
     pub(crate) fn note_changed(&mut self, keyspace: KeyspaceId, key: &[u8]) {
         if self.wanted.meets(EventClasses::CHANGES) {
             self.aftermath().changed.push((keyspace, key.into()));
         }
+    }
+
+    /// Notes that all copies of keys are stale, and how many were tracked.
+    pub(crate) fn note_flushed(&mut self, tracked: TrackedChange) {
+        self.aftermath().flushed = Some(tracked);
     }
 
     /// Notes a key that was not there, or whose value was replaced as a whole.

@@ -84,10 +84,26 @@ impl Stripe {
         self.heap.resident_bytes() + tables.sum::<usize>()
     }
 
-    /// Bytes in use: those of all keys and tables, of copies, and of what is still to be freed.
+    /// Bytes in use: those of all keys and tables, of copies, and of what is still to be freed; not
+    /// those that only an image lacks.
     #[inline]
     pub fn held_bytes(&self) -> u64 {
-        self.heap.held_bytes() as u64 + self.totals.table_bytes()
+        let held = self.heap.held_bytes() as u64 + self.totals.table_bytes();
+        match self.kept.is_empty() {
+            true => held,
+            false => held.saturating_sub(self.kept_entry_bytes()),
+        }
+    }
+
+    #[cold]
+    fn kept_entry_bytes(&self) -> u64 {
+        let kept = self.kept.iter().map(|keyspace| keyspace.sizes());
+        kept.map(|sizes| sizes.entry_bytes).sum()
+    }
+
+    /// Bytes of all keys and tables.
+    pub(crate) fn data_bytes(&self) -> u64 {
+        self.totals.data_bytes()
     }
 
     /// Publishes [`Self::held_bytes`] in the [`Totals`] and returns by how much they have grown
@@ -194,10 +210,10 @@ impl Stripe {
         self.interests.take_changed()
     }
 
-    /// Reports every change of any key from here on, or only those of
-    /// [tracked](crate::Guard::track) ones.
-    pub fn report_changes(&mut self, all: bool) {
-        self.interests.report_all(all);
+    /// Reports one of the [tracked](crate::Guard::track) keys as if it had changed. Says whether
+    /// there was one.
+    pub fn evict_tracked(&mut self, random: u64) -> bool {
+        self.interests.evict_tracked(random)
     }
 
     /// Whether a waiter needs other stripes to be served.
@@ -206,8 +222,9 @@ impl Stripe {
         self.interests.is_reaching()
     }
 
-    /// Adds the stripes that waiters of a key, in whichever keyspace, need beside this one.
-    pub fn add_reaches(&self, key: &[u8], stripes: &mut Vec<u16>) {
+    /// Adds the stripes that waiters need beside this one: those of a key, in whichever keyspace,
+    /// or of all keys.
+    pub fn add_reaches(&self, key: Option<&[u8]>, stripes: &mut Vec<u16>) {
         self.interests.add_reaches(key, stripes);
     }
 
@@ -262,18 +279,39 @@ impl Stripe {
         if let Some(Some(keyspace)) = keyspace
             && keyspace.bytes() > 0
         {
-            if !Self::keep_for_image(&mut self.kept, keyspace) {
-                let detached = keyspace.detach();
-                self.detached.push(detached);
+            if self.heap.journals.undo.is_none() || !self.empty_recorded(table) {
+                self.empty(table);
             }
             self.tell_namespace(table, layout);
         }
+    }
+
+    /// Takes a keyspace's contents out, to be freed in slices or kept until they are in an image.
+    fn empty(&mut self, table: TableId) {
+        if let Some(Some(keyspace)) = self.keyspaces.get_mut(table.index())
+            && !Self::keep_for_image(&mut self.kept, keyspace)
+        {
+            let detached = keyspace.detach();
+            self.detached.push(detached);
+        }
+    }
+
+    /// The same for contents that are out of their place.
+    pub(crate) fn let_go(&mut self, mut contents: Box<Keyspace>) {
+        if !Self::keep_for_image(&mut self.kept, &mut contents) {
+            self.detached.push(contents.detach());
+        }
+    }
+
+    pub(crate) fn numbered_mut(&mut self, number: u32) -> Option<&mut Keyspace> {
+        self.keyspaces.get_mut(number as usize)?.as_deref_mut()
     }
 
     /// Exchanges the contents of two keyspaces.
     pub(crate) fn swap(&mut self, a: TableId, b: TableId, layout: &Layout) {
         self.reach_keyspace(a, layout);
         self.reach_keyspace(b, layout);
+        self.record_swap(a, b);
         if let Ok([Some(left), Some(right)]) =
             self.keyspaces.get_disjoint_mut([a.index(), b.index()])
         {
@@ -330,6 +368,7 @@ impl Stripe {
         }
         let root = self.shared.show(table.index(), keyspace.table.root());
         keyspace.table.begin_at(root);
+        keyspace.number = table.0;
         let index = table.index();
         if index >= self.keyspaces.len() {
             self.keyspaces.resize_with(index + 1, || None);

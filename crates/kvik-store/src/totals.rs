@@ -163,6 +163,11 @@ impl StripeTotals {
         self.all.table_bytes.load(Relaxed)
     }
 
+    /// Bytes of keys, values and tables of all keyspaces.
+    pub(crate) fn data_bytes(&self) -> u64 {
+        self.all.load().bytes()
+    }
+
     /// Publishes the bytes in use and returns how many there were before.
     #[inline]
     pub(crate) fn set_held(&self, held: u64, free: u64) -> u64 {
@@ -251,6 +256,14 @@ impl Totals {
                 tally.map_or(Sizes::default(), Tally::load)
             }
         }
+    }
+
+    /// Bytes of one stripe that no key leads to any more and that are still to be freed.
+    #[must_use]
+    pub fn doomed_in(&self, index: usize) -> u64 {
+        let stripe = &self.0[index];
+        let kept = stripe.all.load().bytes() + stripe.copies.load(Relaxed);
+        stripe.held.load(Relaxed).saturating_sub(kept)
     }
 
     /// The memory that all stripes hold.

@@ -10,9 +10,11 @@ use kvik_log::Disk;
 use kvik_resp::Value;
 use parking_lot::Mutex;
 
+use crate::changes::ChangeObserver;
 use crate::connection::Connection;
 use crate::effects::{EffectLog, Unit};
 use crate::executor::Executor;
+use crate::feed::FeedPort;
 use crate::options::Options;
 use crate::persist::{OpenError, Persist, Recovered};
 use crate::replay::Replay;
@@ -40,6 +42,7 @@ struct Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        self.shared.feed.stop();
         self.shared.stripes.alarm.stop();
         if let Some(thread) = self.upkeep.take() {
             // A panic there has already been reported; there is nobody left to tell.
@@ -97,11 +100,19 @@ impl Db {
     #[must_use]
     pub fn in_memory(options: Options) -> Self {
         let shared = Arc::new(Shared::new(options));
+        let feed = FeedPort(Arc::downgrade(&shared));
+        shared.engine.feed_by(Arc::new(feed));
         let open = Open::new(Arc::clone(&shared));
         Self {
             shared,
             open: Arc::new(open),
         }
+    }
+
+    /// Has an observer told of every change of a key from here on. A store has one at most; says
+    /// whether this is the one.
+    pub fn observe(&self, observer: Arc<dyn ChangeObserver>) -> bool {
+        self.shared.observe(observer)
     }
 
     /// Loads the files that the settings name into this store, which must be empty, and logs and
@@ -143,6 +154,11 @@ impl Db {
         if let Some((persist, _)) = &*self.open.saver.lock() {
             persist.settings_changed(&self.shared);
         }
+    }
+
+    /// Obeys a changed memory limit from now on.
+    pub fn memory_settings_changed(&self) {
+        self.shared.limit_memory();
     }
 
     /// Settings, clients and counters.

@@ -15,16 +15,21 @@
 
 #![deny(unsafe_code)]
 
+mod budget;
+mod changes;
 pub mod clock;
 mod connection;
 mod db;
 pub mod effects;
+mod eviction;
 mod executor;
+pub mod feed;
 mod load;
 #[cfg(all(test, feature = "model"))]
 mod model;
 mod options;
 mod persist;
+mod queue;
 mod replay;
 mod router;
 mod runner;
@@ -32,26 +37,31 @@ mod section;
 mod shared;
 mod stamps;
 mod stripes;
+mod subscriber;
 mod sync;
 mod transaction;
 mod typed;
 mod upkeep;
 
+pub use changes::{Change, ChangeObserver};
 pub use clock::Clock;
 pub use connection::Connection;
 pub use db::Db;
 pub use executor::{Executor, Outcome, Prepared};
+pub use kvik_command::blocking::Ending;
 pub use kvik_command::load::{LoadFault, LoadPolicy};
-pub use kvik_command::mail::{Message, Post, Push};
+pub use kvik_command::mail::{Answer, Message, Post, Push};
 pub use kvik_command::persistence::FsyncPolicy;
-pub use kvik_command::{Engine, Error, Session};
+pub use kvik_command::{Engine, Error, EvictionPolicy, Session};
 pub use kvik_log::{Disk, SystemDisk};
 pub use kvik_resp::Value;
 pub use load::{LoadError, LoadOptions, LoadProgress, LoadReport};
 pub use options::Options;
 pub use persist::{OpenError, Recovered};
+pub use queue::{ListEnd, TakenElement, TakenMember};
 pub use replay::Replay;
 pub use stripes::Patience;
+pub use subscriber::{ChannelMessage, Subscriber};
 pub use transaction::Transaction;
 pub use typed::SetOptions;
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use kvik_command::Host;
-use kvik_command::persistence::{FileSettings, FsyncPolicy};
+use kvik_command::persistence::FsyncPolicy;
+use kvik_command::{EvictionPolicy, Host, Settings};
 use kvik_log::{Disk, SystemDisk};
 use kvik_store::{Layout, Namespaces};
 
@@ -35,6 +35,7 @@ pub struct Options {
     databases: Option<u32>,
     namespaces: bool,
     fsync: FsyncPolicy,
+    max_memory: Option<(u64, EvictionPolicy)>,
     disk: Option<Arc<dyn Disk>>,
 }
 
@@ -68,13 +69,38 @@ impl Options {
         disk.map_or_else(|| Arc::new(SystemDisk) as Arc<dyn Disk>, Arc::clone)
     }
 
-    /// Carries what is said about files into the settings of a store.
-    pub(crate) fn apply_to(&self, settings: &FileSettings) {
+    /// Carries what is said into the settings of a store.
+    pub(crate) fn apply_to(&self, settings: &Settings) {
+        let files = &settings.files;
         if let Some(dir) = &self.dir {
-            settings.names.write().dir.clone_from(dir);
-            settings.log.store(true, Relaxed);
+            files.names.write().dir.clone_from(dir);
+            files.log.store(true, Relaxed);
         }
-        settings.set_fsync(self.fsync);
+        files.set_fsync(self.fsync);
+        if let Some((bytes, policy)) = self.max_memory {
+            settings.maxmemory.store(bytes, Relaxed);
+            settings.set_eviction_policy(policy);
+        }
+    }
+
+    /// Bytes that keys and their tables may take, and how room is made at that limit; 0 is no
+    /// limit, which is the default.
+    ///
+    /// ```
+    /// use kvik::EvictionPolicy;
+    ///
+    /// let options = kvik::Options::default().max_memory(1 << 20, EvictionPolicy::AllkeysLru);
+    /// let db = kvik::Db::in_memory(options);
+    /// for n in 0..20_000u32 {
+    ///     db.set(&n.to_be_bytes(), &[b'v'; 100])?;
+    /// }
+    /// assert!(db.run(&["DBSIZE"]).as_int() < Some(20_000));
+    /// # Ok::<_, kvik::Error>(())
+    /// ```
+    #[must_use]
+    pub fn max_memory(mut self, bytes: u64, policy: EvictionPolicy) -> Self {
+        self.max_memory = Some((bytes, policy));
+        self
     }
 
     /// The number of databases, if it is said.

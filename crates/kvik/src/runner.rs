@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use kvik_command::blocking::Ending;
 use kvik_command::client::Origin;
+use kvik_command::mail::{LocalMailbox, Message};
 use kvik_command::{Error, Session};
+use kvik_log::Lsn;
 use kvik_resp::{Args, ArgsBuf, Output, Protocol, ReplyDecoder, Value};
 
 use crate::executor::{Executor, Outcome};
@@ -15,6 +18,8 @@ pub(crate) struct Runner {
     executor: Executor,
     pub(crate) session: Session,
     out: Output,
+    /// Where the answers to blocked calls arrive.
+    mailbox: Arc<LocalMailbox>,
 }
 
 impl Runner {
@@ -27,17 +32,23 @@ impl Runner {
         let executor = Executor::new(Arc::clone(shared), Patience::Wait);
         let mut runner = Self::with(shared, executor.repeating());
         runner.session.internal = true;
+        runner.session.may_block = false;
         runner
     }
 
     fn with(shared: &Shared, executor: Executor) -> Self {
-        let mut session = shared.session(Origin::embedded());
+        let mailbox = Arc::new(LocalMailbox::default());
+        let mut session = shared.session(Origin {
+            mailbox: Arc::clone(&mailbox) as _,
+            ..Origin::embedded()
+        });
         session.authenticated = true;
         session.speak(Protocol::Resp3);
         Self {
             executor,
             session,
             out: Output::new(),
+            mailbox,
         }
     }
 
@@ -76,11 +87,37 @@ impl Runner {
                 // Others are let in between what is done beforehand in slices.
                 Outcome::Busy | Outcome::Begun => std::thread::yield_now(),
                 Outcome::LogFull => self.executor.shared.wait_for_room(),
+                Outcome::Blocked(until_ms) => return self.await_answer(until_ms),
                 Outcome::Paused(until_ms) => self.executor.shared.wait_for_pause(until_ms),
             }
         }
         let lsn = self.executor.take_lsn();
         self.executor.shared.wait_for(lsn)
+    }
+
+    /// Blocks this thread until the wait of the session has ended.
+    fn await_answer(&mut self, until_ms: u64) -> Result<(), Error> {
+        let shared = Arc::clone(&self.executor.shared);
+        loop {
+            let left_ms = until_ms.saturating_sub(shared.now_ms());
+            match self.mailbox.wait(shared.nap(left_ms)) {
+                Some(Message::Reply(answer)) => {
+                    let lsn = answer.lsn;
+                    self.executor
+                        .answer_wait(&mut self.session, answer, &mut self.out);
+                    return shared.wait_for(Lsn::new(lsn));
+                }
+                Some(Message::Retry | Message::Kill) => {}
+                Some(Message::Push(_)) => continue,
+                None if shared.now_ms() < until_ms => continue,
+                None => {}
+            }
+            // It has been ended by somebody else, or its time is up.
+            let (session, out) = (&mut self.session, &mut self.out);
+            if self.executor.end_wait(session, Ending::TimedOut, out) {
+                return Ok(());
+            }
+        }
     }
 
     pub(crate) fn reset(&mut self) {

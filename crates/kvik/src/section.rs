@@ -11,23 +11,30 @@
 //!
 //! A section asserts that no effect is pending when its stripes are let go, in release builds too.
 //! Where a panic unwinds through the work, the effects so far are handed over, because what it has
-//! changed stays changed. The unit is empty when a section begins, so that undoing one is a
-//! truncation to an empty unit, together with the old values that the guard's changes report.
+//! changed stays changed. Work that may fail is an [attempt](Section::attempt): what it has changed
+//! is undone then, by the records that the stripes keep meanwhile.
 //!
 //! Cost without a log: a handful of stores and two branches. The section is a variable of
 //! [`Section::run`] and is never moved, which would take as long as all else it does for a small
 //! command.
 
 mod in_turn;
+mod serving;
 
 use std::cell::RefCell;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use kvik_command::pubsub::{Publication, Rings};
+use kvik_command::tracking::Staleness;
 use kvik_log::{Lsn, Unit};
-use kvik_store::{Aftermath, ChangedKey, EventClasses, Guard, KeyspaceId, Mode, ReadyKey, Stripes};
+use kvik_store::{
+    Aftermath, ChangedKey, EventClasses, Guard, KeyspaceId, Mode, ReadyKey, Stripe, Stripes,
+};
 
 pub(crate) use in_turn::InTurn;
+
+use serving::{Served, Unserved};
 
 use crate::effects::Collector;
 use crate::shared::Shared;
@@ -67,6 +74,11 @@ pub(crate) trait Locks: Stripes {
     fn take_changed(&mut self) -> Vec<ChangedKey> {
         Vec::new()
     }
+
+    /// Visits every stripe that is held.
+    fn visit(&mut self, visit: &mut dyn FnMut(&mut Stripe)) {
+        let _ = visit;
+    }
 }
 
 impl Locks for Held<'_> {
@@ -87,6 +99,10 @@ impl Locks for Held<'_> {
     fn take_changed(&mut self) -> Vec<ChangedKey> {
         self.stripe_mut().take_changed()
     }
+
+    fn visit(&mut self, visit: &mut dyn FnMut(&mut Stripe)) {
+        visit(self.stripe_mut());
+    }
 }
 
 impl Locks for HeldMany<'_> {
@@ -106,6 +122,10 @@ impl Locks for HeldMany<'_> {
 
     fn take_changed(&mut self) -> Vec<ChangedKey> {
         HeldMany::take_changed(self)
+    }
+
+    fn visit(&mut self, visit: &mut dyn FnMut(&mut Stripe)) {
+        HeldMany::visit(self, visit);
     }
 }
 
@@ -148,6 +168,8 @@ pub(crate) struct Section<'a> {
     reads: bool,
     /// The events that somebody wants to hear of.
     wanted: EventClasses,
+    /// The client at work; 0 if there is none.
+    pub(crate) writer: u64,
     /// Nearly always nothing, and then one word.
     departures: Option<Box<Departures>>,
 }
@@ -155,15 +177,20 @@ pub(crate) struct Section<'a> {
 /// Effects on others that leave when the stripes have been let go.
 #[derive(Default)]
 struct Departures {
-    /// Memory to free, and events to tell.
+    /// Memory to free, and events and changes to tell.
     aftermath: Aftermath,
-    /// To be published while the stripes are still held, so that messages about a key keep the
-    /// order of its changes.
+    /// Messages that commands have published.
     publications: Vec<Publication>,
-    /// The threads to be woken for them.
+    /// The threads to be woken for messages.
     rings: Rings,
-    /// Changes that are reported, in their order.
+    /// Tracked keys that have changed, in the order of the changes.
     changed: Vec<ChangedKey>,
+    /// Copies of keys that are stale; told when the stripes have been let go.
+    stale: Staleness,
+    /// Replies for others.
+    served: Served,
+    /// Keys left for a section of their own.
+    unserved: Unserved,
 }
 
 /// How the keys that a guard finds are marked as used.
@@ -197,7 +224,7 @@ impl<'a> Section<'a> {
         let shared = terms.shared;
         let (result, lsn, departures) = Self::run_locked(terms, held, reach, work);
         if let Some(departures) = departures {
-            departures.deliver(shared);
+            departures.deliver(shared).serve(shared);
         }
         (result, lsn)
     }
@@ -221,6 +248,7 @@ impl<'a> Section<'a> {
             mode: rules.mode,
             reads: L::SHARED,
             wanted: rules.wanted,
+            writer: 0,
             departures: None,
         };
         let result = work(&mut section, &mut held);
@@ -251,6 +279,7 @@ impl<'a> Section<'a> {
             mode: rules.mode,
             reads: false,
             wanted: rules.wanted,
+            writer: 0,
             departures: None,
         };
         let result = work(&mut section, &mut held);
@@ -258,11 +287,13 @@ impl<'a> Section<'a> {
         held.let_go();
         let (lsn, departures) = section.finish(&mut held, Reach::Nothing);
         mem::forget(section);
+        let unserved = Unserved::of_stripes(&held.with_ready);
         drop(held);
         *terms.unit = unit.into_inner();
         if let Some(departures) = departures {
-            departures.deliver(shared);
+            departures.deliver(shared).serve(shared);
         }
+        unserved.serve(shared);
         (result, lsn)
     }
 
@@ -282,7 +313,10 @@ impl<'a> Section<'a> {
         };
         let mut departures = self.departures.take();
         if let Some(departures) = &mut departures {
-            departures.publish(self.shared, lsn);
+            departures.depart(self.shared, self.writer, lsn);
+            if self.effects.is_wanted() {
+                departures.served.stamp(self.shared, lsn);
+            }
         }
         (lsn, departures)
     }
@@ -298,11 +332,45 @@ impl<'a> Section<'a> {
     /// changed them.
     #[cold]
     fn hear<L: Locks>(&mut self, held: &mut L) {
-        // Waiters that this section can serve are served here.
-        while held.take_ready().is_some() {}
+        self.serve(held);
         let mut changed = held.take_changed();
-        changed.sort_unstable_by_key(|key| key.turn);
-        self.departures.get_or_insert_default().changed = changed;
+        if !changed.is_empty() {
+            changed.sort_unstable_by_key(|key| key.turn);
+            self.departures.get_or_insert_default().changed = changed;
+        }
+    }
+
+    /// Does work that may fail. If it does, or panics, everything that it has changed in the
+    /// stripes is undone: nothing of it reaches the log, and nobody is told. The stripes are those
+    /// that are held from its beginning to its end.
+    pub(crate) fn attempt<L: Locks, R, E>(
+        &mut self,
+        held: &mut L,
+        work: impl FnOnce(&mut Self, &mut L) -> Result<R, E>,
+    ) -> Result<R, E> {
+        held.visit(&mut Stripe::begin_undo);
+        let effects = self.effects.with_unit(|unit| unit.mark());
+        let told = self.departures.as_ref().map(|it| it.told());
+        let done = catch_unwind(AssertUnwindSafe(|| work(self, held)));
+        let (keeps, layout) = (matches!(done, Ok(Ok(_))), &self.shared.stripes.layout);
+        let mut garbage = Vec::new();
+        held.visit(&mut |stripe| {
+            garbage.extend(match keeps {
+                true => stripe.keep_changes(),
+                false => stripe.undo_changes(layout),
+            });
+        });
+        if !keeps {
+            self.effects.with_unit(|unit| unit.truncate(effects));
+            if let Some(departures) = &mut self.departures {
+                departures.forget(told.unwrap_or_default());
+            }
+        }
+        if !garbage.is_empty() {
+            let departures = self.departures.get_or_insert_default();
+            departures.aftermath.garbage.append(&mut garbage);
+        }
+        done.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// The time in milliseconds since the epoch.
@@ -375,8 +443,10 @@ impl<'a> Section<'a> {
     #[inline(never)]
     fn hand_over(&mut self, reach: Reach<'_>) -> Lsn {
         let (shared, now_ms) = (self.shared, self.now_ms());
+        let departures = self.departures.as_mut();
+        let former = departures.map(|it| mem::take(&mut it.aftermath.former));
         self.effects.with_unit(|unit| {
-            let lsn = shared.append(unit, now_ms, reach);
+            let lsn = shared.append_with(unit, now_ms, reach, former.unwrap_or_default());
             assert!(
                 unit.is_empty(),
                 "no effect is pending when a stripe is let go"
@@ -386,31 +456,77 @@ impl<'a> Section<'a> {
     }
 }
 
+/// How much there is to tell.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    events: usize,
+    changed: usize,
+    former: usize,
+    publications: usize,
+}
+
 impl Departures {
-    /// Gives the messages to their listeners, while the stripes are held.
-    #[inline(never)]
-    fn publish(&mut self, shared: &Shared, lsn: Lsn) {
-        let is_synchronous = || shared.log().is_some_and(|log| log.is_synchronous());
-        let lsn = match lsn {
-            Lsn::ZERO => 0,
-            lsn if !self.publications.is_empty() && is_synchronous() => lsn.get(),
-            _ => 0,
-        };
-        for publication in self.publications.drain(..) {
-            let pubsub = &shared.engine.pubsub;
-            pubsub.publish_later(&publication, lsn, &mut self.rings);
+    fn told(&self) -> Told {
+        Told {
+            events: self.aftermath.events.len(),
+            changed: self.aftermath.changed.len(),
+            former: self.aftermath.former.len(),
+            publications: self.publications.len(),
         }
     }
 
-    /// Wakes who listens, and lets go of what is to be freed.
+    /// Forgets what has come up since; memory is freed all the same. That all copies are stale is
+    /// told all the same: the keys are tracked no more.
+    fn forget(&mut self, told: Told) {
+        self.aftermath.events.truncate(told.events);
+        self.aftermath.changed.truncate(told.changed);
+        self.aftermath.former.truncate(told.former);
+        self.publications.truncate(told.publications);
+    }
+
+    /// Gives messages and events to their listeners while the stripes are held, so that those about
+    /// a key keep the order of its changes, and prepares what is told about copies.
     #[inline(never)]
-    fn deliver(mut self, shared: &Shared) {
+    fn depart(&mut self, shared: &Shared, writer: u64, lsn: Lsn) {
+        let lsn = match shared.log() {
+            Some(log) if log.is_synchronous() => lsn.get(),
+            _ => 0,
+        };
+        let (engine, aftermath) = (&shared.engine, &mut self.aftermath);
+        let classes = engine.settings.notified_events();
+        for event in aftermath.events.drain(..) {
+            engine.pubsub.notify(&event, classes, lsn, &mut self.rings);
+        }
+        for publication in self.publications.drain(..) {
+            engine
+                .pubsub
+                .publish_later(&publication, lsn, &mut self.rings);
+        }
+        let changed = aftermath.changed.drain(..);
+        self.stale = Staleness {
+            tracked: mem::take(&mut self.changed),
+            changed: changed.map(|(_, key)| key).collect(),
+            flushed: aftermath.flushed,
+            writer,
+            lsn,
+        };
+    }
+
+    /// Wakes who listens, tells who caches, replies to who was served, and lets go of what is to be
+    /// freed. Returns what is left to be done.
+    #[inline(never)]
+    fn deliver(mut self, shared: &Shared) -> Unserved {
         self.rings.ring();
+        let engine = &shared.engine;
+        if !self.stale.is_empty() {
+            engine.tracking.tell(&self.stale, &engine.clients);
+        }
         let garbage = self.aftermath.garbage;
         if !garbage.is_empty() {
             shared.stripes.alarm.discard(garbage);
         }
-        drop(self.changed);
+        self.served.deliver();
+        self.unserved
     }
 }
 

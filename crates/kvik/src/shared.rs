@@ -9,15 +9,19 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
+use kvik_command::blocking::Ending;
 use kvik_command::client::Origin;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Engine, Error, Session, table};
 use kvik_log::{Lsn, Unit};
-use kvik_store::{EventClasses, Mode};
+use kvik_store::{AccessPolicy, EventClasses, FormerKey, Mode};
 
+use crate::changes::{self, ChangeObserver};
 use crate::clock::Clock;
 use crate::effects::EffectLog;
+use crate::feed::FeedHub;
 use crate::options::Options;
+use crate::persist::{ImageQueue, random_id};
 use crate::router::Router;
 use crate::section::Actor;
 use crate::stamps::{Reach, Stamps};
@@ -27,6 +31,16 @@ use crate::stripes::{Held, HeldMany, Patience, SharedStripes};
 const LOGGED: u8 = 1;
 /// The store follows the effects of another one.
 const FOLLOWER: u8 = 2;
+/// Units are kept in memory for the feed.
+const KEPT: u8 = 4;
+/// The former state of keys is noted for the feed before they change.
+const FORMER: u8 = 8;
+/// An image is being taken.
+const IMAGED: u8 = 16;
+/// Effects are shown to an observer.
+const OBSERVED: u8 = 32;
+/// Memory is limited.
+const LIMITED: u8 = 64;
 
 /// A store, as all handles share it.
 pub(crate) struct Shared {
@@ -38,7 +52,10 @@ pub(crate) struct Shared {
     pub(crate) upkeep_stats: Arc<ThreadStats>,
     state: AtomicU8,
     log: OnceLock<Arc<dyn EffectLog>>,
+    observer: OnceLock<Arc<dyn ChangeObserver>>,
     stamps: Stamps,
+    pub(crate) feed: FeedHub,
+    pub(crate) image_queue: Arc<ImageQueue>,
     /// For access counters of typed calls, which have no generator of their own.
     random: AtomicU64,
 }
@@ -47,7 +64,7 @@ pub(crate) struct Shared {
 pub(crate) struct Rules {
     /// How expired keys are treated.
     pub(crate) mode: Mode,
-    /// Whether anybody wants the effects.
+    /// Whether anybody wants the effects: a log, or the feed.
     pub(crate) is_logged: bool,
     /// The events that somebody wants to hear of.
     pub(crate) wanted: EventClasses,
@@ -60,7 +77,7 @@ impl Shared {
             .unwrap_or_else(|| RandomState::new().build_hasher().finish());
         let layout = options.layout(seed);
         let mut engine = Engine::new(options.clock.now_us(), seed ^ options.clock.now_us());
-        options.apply_to(&engine.settings.files);
+        options.apply_to(&engine.settings);
         if let Some(databases) = options.database_count() {
             engine.settings.databases.store(databases.into(), Relaxed);
         }
@@ -77,9 +94,13 @@ impl Shared {
             clock: options.clock,
             state: AtomicU8::new(if options.follower { FOLLOWER } else { 0 }),
             log: OnceLock::new(),
+            observer: OnceLock::new(),
             stamps: Stamps::default(),
+            feed: FeedHub::default(),
+            image_queue: Arc::default(),
             random: AtomicU64::new(seed),
         };
+        shared.limit_memory();
         if let Some(log) = options.log {
             shared.attach(log);
         }
@@ -139,7 +160,58 @@ impl Shared {
     }
 
     pub(crate) fn detach(&self) {
-        self.set_state(LOGGED, false);
+        let held = self.stripes.lock_all(Patience::Wait);
+        // Who reads the feed misses nothing; what was read from the log's files is another history.
+        if self.feed.is_used() && !self.is_kept() {
+            self.feed.open_memory(random_id(self));
+            self.state.fetch_or(KEPT, Relaxed);
+        }
+        self.state.fetch_and(!LOGGED, Relaxed);
+        drop(held);
+    }
+
+    /// An image is being taken from this moment on, at which every stripe is held, or no more.
+    pub(crate) fn set_imaged(&self, is_imaged: bool) {
+        match is_imaged {
+            true => self.state.fetch_or(IMAGED, Relaxed),
+            false => self.state.fetch_and(!IMAGED, Relaxed),
+        };
+    }
+
+    /// Whether writes are put off because too much waits for an image to write it.
+    pub(crate) fn is_image_full(&self) -> bool {
+        let limit = &self.engine.settings.files.image_bytes;
+        self.state.load(Relaxed) & IMAGED != 0 && self.image_queue.defers(limit.load(Relaxed))
+    }
+
+    /// Whether units are kept in memory for the feed.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.state.load(Relaxed) & KEPT != 0
+    }
+
+    /// Notes what keys held before they change from now on, for the feed.
+    pub(crate) fn note_former(&self) {
+        if self.state.load(Relaxed) & FORMER == 0 {
+            self.set_state(FORMER, true);
+        }
+    }
+
+    /// Keeps units in memory for the feed from now on.
+    pub(crate) fn keep_units(&self, random_id: [u8; 20]) {
+        let held = self.stripes.lock_all(Patience::Wait);
+        self.feed.open_memory(random_id);
+        self.state.fetch_or(KEPT, Relaxed);
+        drop(held);
+    }
+
+    /// Has an observer told of all changes from here on, unless there is one already; says whether
+    /// it is.
+    pub(crate) fn observe(&self, observer: Arc<dyn ChangeObserver>) -> bool {
+        let is_first = self.observer.set(observer).is_ok();
+        if is_first {
+            self.set_state(OBSERVED, true);
+        }
+        is_first
     }
 
     /// Makes a log known that effects go to once [`Self::set_logged`] says so.
@@ -153,13 +225,33 @@ impl Shared {
     pub(crate) fn set_logged(&self, _held: &HeldMany<'_>, is_logged: bool) {
         if is_logged {
             self.state.fetch_or(LOGGED, Relaxed);
+            // The feed reads the log's files from here on.
+            self.state.fetch_and(!KEPT, Relaxed);
         } else {
             self.state.fetch_and(!LOGGED, Relaxed);
         }
     }
 
+    #[inline]
+    pub(crate) fn is_limited(&self) -> bool {
+        self.state.load(Relaxed) & LIMITED != 0
+    }
+
+    /// Whether commands look for room before they run. It need not be in force for a whole section.
+    pub(crate) fn set_limited(&self, is_limited: bool) {
+        if is_limited {
+            self.state.fetch_or(LIMITED, Relaxed);
+        } else {
+            self.state.fetch_and(!LIMITED, Relaxed);
+        }
+    }
+
     pub(crate) fn set_follower(&self, follower: bool) {
         self.set_state(FOLLOWER, follower);
+        if follower {
+            // What they wait for may never come: its primary's clients get it.
+            self.engine.clients.end_waits(Ending::RoleChanged);
+        }
     }
 
     /// Changes the state between two sections of every stripe.
@@ -186,8 +278,15 @@ impl Shared {
                 false => Mode::Primary,
                 true => self.special_mode(actor, now_us / 1000),
             },
-            is_logged: state & LOGGED != 0,
-            wanted: self.engine.settings.wanted_events(),
+            is_logged: state & (LOGGED | KEPT | OBSERVED) != 0,
+            wanted: match state & FORMER {
+                0 => self.engine.settings.wanted_events(),
+                _ => self
+                    .engine
+                    .settings
+                    .wanted_events()
+                    .with(EventClasses::FORMER),
+            },
         }
     }
 
@@ -205,14 +304,47 @@ impl Shared {
     /// Appends a unit to the log while its stripes are held. Returns how far the log has to be on
     /// disk before somebody may be told of these keys. A unit without effects only looks.
     pub(crate) fn append(&self, unit: &mut Unit, now_ms: u64, reach: Reach<'_>) -> Lsn {
+        self.append_with(unit, now_ms, reach, Vec::new())
+    }
+
+    /// The same with what keys held before it.
+    #[inline]
+    pub(crate) fn append_with(
+        &self,
+        unit: &mut Unit,
+        now_ms: u64,
+        reach: Reach<'_>,
+        former: Vec<FormerKey>,
+    ) -> Lsn {
         let layout = &self.stripes.layout;
-        let Some(log) = self.log.get().filter(|_| !unit.is_empty()) else {
-            return self.stamps.latest(layout, reach);
+        let state = self.state.load(Relaxed);
+        if let Some(observer) = self.observer.get() {
+            changes::tell(&**observer, unit);
+        }
+        let mut former = former;
+        if state & KEPT != 0 {
+            self.feed.keep(unit, now_ms, std::mem::take(&mut former));
+        }
+        // Where there is no log, nobody waits for it.
+        let Some(log) = self.log.get().filter(|_| state & LOGGED != 0) else {
+            unit.clear();
+            return Lsn::ZERO;
         };
-        let lsn = log.append(unit, now_ms);
+        if unit.is_empty() {
+            return self.stamps.latest(layout, reach);
+        }
+        let lsn = match former.is_empty() {
+            true => log.append(unit, now_ms),
+            false => self.feed.note_former(former, || log.append(unit, now_ms)),
+        };
         self.stamps.stamp(layout, reach, lsn);
         // It is behind whatever changed these keys before.
         lsn
+    }
+
+    /// Notes that the unit before `lsn` has changed these keys, whose stripes are held.
+    pub(crate) fn stamp(&self, reach: Reach<'_>, lsn: Lsn) {
+        self.stamps.stamp(&self.stripes.layout, reach, lsn);
     }
 
     /// The place up to which the log has to be on disk before somebody may be told of these keys.
@@ -242,11 +374,22 @@ impl Shared {
 
     /// Random bits for the access counters of a typed call; the same ones where nothing is counted.
     pub(crate) fn random(&self) -> u64 {
-        if !self.engine.settings.lfu.load(Relaxed) {
+        let policy = self.engine.settings.access_policy();
+        if !matches!(policy, AccessPolicy::Frequency { .. }) {
             return 0;
         }
         let number = self.random.fetch_add(1, Relaxed);
         kvik_command::Random::new(number).bits()
+    }
+
+    /// Counters of typed calls.
+    pub(crate) fn typed_stats(&self) -> Arc<ThreadStats> {
+        self.engine.stats.thread(table().commands().len())
+    }
+
+    /// A number that no other call gets, to begin random ones with.
+    pub(crate) fn random_seed(&self) -> u64 {
+        kvik_command::Random::new(self.random.fetch_add(1, Relaxed)).bits()
     }
 
     /// The time for work on a stripe that does not ask for it: exact where keys expire. Elsewhere

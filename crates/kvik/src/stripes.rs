@@ -5,7 +5,7 @@
 //! need not lock to look.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use kvik_store::{
     ChangedKey, Due, KeyHash, KeyspaceId, Layout, ReadyKey, Stripe, StripeView, Stripes, Totals,
 };
 
+use crate::budget::Budget;
 use crate::sync::AtomicU64;
 use crate::sync::biased::{Biased, Readers, Reading, Writing};
 use crate::upkeep::Alarm;
@@ -54,6 +55,8 @@ struct Cell {
     due: AtomicU64,
     /// Whether somebody has put off what needs it.
     wanted: AtomicBool,
+    /// Bytes by which the stripe has grown since the budget was told.
+    unsettled: AtomicI64,
 }
 
 /// All stripes.
@@ -65,6 +68,7 @@ pub(crate) struct SharedStripes {
     views: Box<[StripeView]>,
     pub(crate) layout: Layout,
     pub(crate) alarm: Alarm,
+    pub(crate) budget: Budget,
 }
 
 impl SharedStripes {
@@ -74,6 +78,7 @@ impl SharedStripes {
                 stripe: Biased::new(Stripe::new()),
                 due: AtomicU64::new(u64::MAX),
                 wanted: AtomicBool::new(false),
+                unsettled: AtomicI64::new(0),
             })
         };
         let cells: Box<[_]> = (0..layout.stripes()).map(cell).collect();
@@ -85,6 +90,7 @@ impl SharedStripes {
             readers,
             layout,
             alarm: Alarm::default(),
+            budget: Budget::default(),
         }
     }
 
@@ -92,6 +98,15 @@ impl SharedStripes {
     pub(crate) fn totals(&self) -> Totals {
         let of = |cell: &CachePadded<Cell>| cell.stripe.write(&self.readers).totals();
         Totals::joined(self.cells.iter().map(of))
+    }
+
+    /// Tells the budget of all growth that it has not been told of yet.
+    pub(crate) fn settle(&self) {
+        for cell in &self.cells {
+            let _held = cell.stripe.write(&self.readers);
+            let grown = cell.unsettled.swap(0, Ordering::Relaxed);
+            self.budget.settle(grown);
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -195,6 +210,7 @@ impl SharedStripes {
             stripe,
             cell,
             alarm: &self.alarm,
+            budget: &self.budget,
         })
     }
 
@@ -293,6 +309,7 @@ pub(crate) struct Held<'a> {
     stripe: Writing<'a, Stripe>,
     cell: &'a Cell,
     alarm: &'a Alarm,
+    budget: &'a Budget,
 }
 
 impl Held<'_> {
@@ -314,6 +331,27 @@ impl Held<'_> {
         self.stripe.next_due().0
     }
 
+    /// Whether a waiter needs other stripes to be served.
+    #[inline]
+    pub(crate) fn is_reaching(&self) -> bool {
+        self.stripe.is_reaching()
+    }
+
+    /// Whether waiters of a key need other stripes than this one.
+    #[cold]
+    pub(crate) fn needs_others(&self, key: &[u8]) -> bool {
+        let mut reaches = Vec::new();
+        self.add_reaches(key, &mut reaches);
+        reaches
+            .iter()
+            .any(|&index| usize::from(index) != self.index)
+    }
+
+    /// Adds the stripes that waiters of a key need beside this one.
+    pub(crate) fn add_reaches(&self, key: &[u8], stripes: &mut Vec<u16>) {
+        self.stripe.add_reaches(Some(key), stripes);
+    }
+
     /// Whether a key with waiters is ready, or a change is to be reported.
     #[inline]
     pub(crate) fn has_news(&self) -> bool {
@@ -330,7 +368,10 @@ impl Held<'_> {
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.stripe.publish();
+        let grown = self.stripe.publish();
+        if grown != 0 {
+            self.budget.note(&self.cell.unsettled, grown);
+        }
         let due = self.stripe.next_due().0;
         if due != self.cell.due.load(Ordering::Relaxed) {
             // Sequentially consistent, as is reading the alarm after it: either the upkeep thread
@@ -435,12 +476,36 @@ impl HeldMany<'_> {
         first.stripe.take_ready()
     }
 
+    /// Visits every stripe.
+    pub(crate) fn visit(&mut self, visit: &mut dyn FnMut(&mut Stripe)) {
+        self.held
+            .iter_mut()
+            .for_each(|held| visit(held.stripe_mut()));
+    }
+
     /// Takes the keys whose changes are reported, stripe by stripe.
     pub(crate) fn take_changed(&mut self) -> Vec<ChangedKey> {
         let with_news = self.held.iter_mut().filter(|held| held.has_news());
         with_news
             .flat_map(|held| held.stripe.take_changed())
             .collect()
+    }
+
+    /// Whether a waiter needs other stripes to be served than that of its key.
+    pub(crate) fn is_reaching(&self) -> bool {
+        self.held.iter().any(Held::is_reaching)
+    }
+
+    /// Adds the stripes that waiters of a key of one of these stripes need.
+    pub(crate) fn add_reaches(&self, index: usize, key: &[u8], stripes: &mut Vec<u16>) {
+        self.held[self.find(index)].add_reaches(key, stripes);
+    }
+
+    /// Adds the stripes that any waiters of one of these stripes need.
+    pub(crate) fn add_all_reaches(&self, index: usize, stripes: &mut Vec<u16>) {
+        self.held[self.find(index)]
+            .stripe
+            .add_reaches(None, stripes);
     }
 
     fn find(&self, index: usize) -> usize {

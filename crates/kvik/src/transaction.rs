@@ -19,8 +19,9 @@ pub struct Transaction<'a> {
 impl Db {
     /// Runs a closure that sees and changes `keys` of database 0 as if it were alone: no other
     /// command or transaction comes between. Its effects are one unit. It must not use the store by
-    /// another way, which would wait for itself, and must not touch keys it did not name. What it
-    /// changed before it failed or panicked stays changed.
+    /// another way, which would wait for itself, and must not touch keys it did not name. If it
+    /// fails or panics, everything that it has changed is undone, and nothing of it reaches the
+    /// log.
     ///
     /// Blocks as [`Db::run`] does.
     ///
@@ -46,6 +47,7 @@ impl Db {
     ) -> Result<T, E> {
         let shared = &*self.shared;
         shared.admit(true)?;
+        shared.admit_growth(0)?;
         let homes = keys
             .iter()
             .map(|key| shared.router().place(DATABASE.0, key.as_ref()));
@@ -67,12 +69,14 @@ impl Db {
         };
         let reach = Reach::Keys(&hashes);
         let (result, lsn) = Section::run(terms, held, reach, |section, held| {
-            let guard = section.guard(held, DATABASE, touching);
-            let mut transaction = Transaction { guard };
-            let result = run(&mut transaction);
-            let aftermath = transaction.guard.take_aftermath();
-            section.leave(aftermath);
-            result
+            section.attempt(held, |section, held| {
+                let guard = section.guard(held, DATABASE, touching);
+                let mut transaction = Transaction { guard };
+                let result = run(&mut transaction);
+                let aftermath = transaction.guard.take_aftermath();
+                section.leave(aftermath);
+                result
+            })
         });
         // The result reveals what the keys held, be it an error.
         shared.wait_for(lsn)?;

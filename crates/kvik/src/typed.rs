@@ -7,13 +7,13 @@
 //! through the store unless there is more to be done.
 
 use std::cell::Cell;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use kvik_command::Error;
 use kvik_log::Unit;
 use kvik_store::{
-    Expiry, Glance, Guard, IntText, Key, KeyspaceId, NewString, NoEffects, TextRef, WrongKind,
+    AccessPolicy, Expiry, Glance, Guard, IntText, Key, KeyspaceId, NewString, NoEffects, TextRef,
+    WrongKind,
 };
 
 use crate::db::Db;
@@ -82,6 +82,7 @@ impl Db {
         let home = shared.router().place(DATABASE.0, key);
         if shared.is_guarded() {
             shared.admit(true)?;
+            shared.admit_growth(key.len() + value.len())?;
         } else if self.overwrite(key, home, value) {
             return Ok(());
         }
@@ -100,7 +101,7 @@ impl Db {
         let held = shared.stripes.lock(home.stripe, Patience::Wait);
         let mut held = held.expect("a patient lock succeeds");
         // It states no effect and records recency. The store may have got a log in the meantime.
-        if shared.is_special() || shared.engine.settings.lfu.load(Relaxed) {
+        if shared.is_special() || shared.engine.settings.access_policy() != AccessPolicy::Recency {
             return false;
         }
         let (layout, key) = (&shared.stripes.layout, Key::hashed(key, home.hash));
@@ -113,6 +114,7 @@ impl Db {
     /// # Errors
     /// If no write is admitted.
     pub fn set_with(&self, key: &[u8], value: &[u8], options: SetOptions) -> Result<bool, Error> {
+        self.shared.admit_growth(key.len() + value.len())?;
         self.write_key(key, |guard, key| {
             let expiry = match options.expire_in {
                 Some(after) => Expiry::At(guard.now().saturating_add(after.as_millis() as u64)),

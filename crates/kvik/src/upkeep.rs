@@ -8,16 +8,19 @@
 //! Cost: one relaxed load per command; two more loads where the stripe's first deadline changed.
 
 mod prefix;
+mod walk;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use kvik_command::Random;
 use kvik_command::pause::PauseScope;
 use kvik_command::stats::ThreadStats;
 use kvik_log::Unit;
 use kvik_store::{ExpiryRound, Garbage, KeyspaceId, Mode, Stripes, prepare_memory, release_memory};
 
+use crate::eviction;
 use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
@@ -38,6 +41,9 @@ const LONGEST_MS: u64 = 1000;
 /// Keys of a stripe and a database that are looked at once a second to estimate the average time
 /// to live.
 const TTL_SAMPLE: usize = 8;
+/// How often to look whether the limit is exceeded while memory is limited: the buffers of clients
+/// grow without a command that would look.
+const WHILE_LIMITED: Duration = Duration::from_millis(100);
 /// How late keys are when others help to delete them.
 const OVERDUE_MS: u64 = 3;
 /// How often to look whether expiry is wanted again while it is not.
@@ -131,6 +137,7 @@ impl Alarm {
 /// Runs until the alarm says stop.
 pub(crate) fn run(shared: &Arc<Shared>) {
     let mut unit = Unit::default();
+    let mut random = Random::new(shared.random_seed());
     let mut next_sample_ms = 0;
     loop {
         let now_ms = shared.clock.now_us() / 1000;
@@ -141,11 +148,17 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             if let Some(namespaces) = shared.stripes.layout.namespaces() {
                 namespaces.drop_idle();
             }
+            forget_tracked(shared, &mut unit);
+            walk::go_on(shared);
             next_sample_ms = now_ms + LONGEST_MS;
         }
         let wake_ms = shared.plan(now_ms);
         let nap = Duration::from_millis(wake_ms.saturating_sub(now_ms));
         let nap = nap.min(prefix::rest(shared)).max(SHORTEST);
+        let nap = match shared.is_limited() {
+            true => nap.min(WHILE_LIMITED),
+            false => nap,
+        };
         match shared.stripes.alarm.sleep(nap) {
             Some(garbage) => {
                 if !garbage.is_empty() {
@@ -161,6 +174,10 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             expire(shared, &mut unit);
         }
         while prepare_memory() {}
+        if shared.is_limited() && !shared.writes_wait() {
+            shared.engine.note_memory();
+            eviction::help(shared, &mut unit, &mut random);
+        }
         if !shared.writes_wait() {
             prefix::work(shared, &mut unit);
         }
@@ -232,6 +249,38 @@ impl Shared {
         let now_ms = self.clock.now_us() / 1000;
         let scope = self.engine.pause.scope(now_ms);
         self.is_follower() || scope.is_some_and(|scope| scope >= PauseScope::Writes)
+    }
+}
+
+/// Tracks fewer keys for the caches of clients when there are more than the limit says: it was
+/// lowered, since whoever adds a key keeps to it.
+fn forget_tracked(shared: &Shared, unit: &mut Unit) {
+    let engine = &shared.engine;
+    let is_too_large = || engine.tracking.is_too_large(&engine.settings);
+    for index in 0..shared.stripes.len() {
+        while is_too_large() {
+            let Ok(held) = shared.stripes.lock(index, Patience::Wait) else {
+                break;
+            };
+            let terms = Terms {
+                shared,
+                unit,
+                now_us: shared.clock.now_us(),
+                actor: Actor::Observer,
+            };
+            let excess = engine.tracking.excess(&engine.settings);
+            let share = excess.div_ceil(shared.stripes.len() - index);
+            let random = shared.clock.now_us();
+            let (found, _) = Section::run(terms, held, Reach::Nothing, |_, held| {
+                let stripe = held.stripe(index);
+                let seeds = (0..share.min(SLICE) as u64).map(|it| random.wrapping_mul(2 * it + 1));
+                seeds.filter(|seed| stripe.evict_tracked(*seed)).count()
+            });
+            if found < SLICE {
+                break;
+            }
+            shared.stripes.give_way(index);
+        }
     }
 }
 

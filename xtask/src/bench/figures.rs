@@ -13,8 +13,10 @@ use crate::server::{self, Server};
 mod callgrind;
 mod cost;
 mod embedded;
+mod evict;
 mod flush;
 mod growth;
+mod hitrate;
 mod instructions;
 mod memory;
 mod stall;
@@ -38,6 +40,10 @@ pub(super) enum Figure {
     Cost,
     /// How long others wait while a stripe is held
     Stall,
+    /// SET at the memory limit: CPU time, resident memory, and how long others wait
+    Evict,
+    /// Hit rates of the eviction policies on traces of several shapes
+    Hitrate,
     /// The longest ZADD while a sorted set grows, and how long others wait while it goes
     Zset,
 }
@@ -77,6 +83,8 @@ pub(super) fn run(options: &Options, programs: &[Program]) -> anyhow::Result<Pat
                 Figure::Flush => flush::measure(&subject)?,
                 Figure::Cost => cost::measure(&subject)?,
                 Figure::Stall => stall::measure(&subject)?,
+                Figure::Evict => evict::measure(&subject)?,
+                Figure::Hitrate => hitrate::measure(&subject)?,
                 Figure::Zset => zset::measure(&subject)?,
             };
             readings.add(&program.name, &program.version, read);

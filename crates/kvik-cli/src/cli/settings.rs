@@ -57,7 +57,7 @@ fn text<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a String> {
     matches.get_one::<String>(name)
 }
 
-fn endpoint(matches: &ArgMatches) -> anyhow::Result<Endpoint> {
+pub(crate) fn endpoint(matches: &ArgMatches) -> anyhow::Result<Endpoint> {
     // clap refuses a URL beside a host, and a socket beside either.
     let mut endpoint: Endpoint = match (text(matches, "url"), text(matches, "socket")) {
         (Some(url), _) => url.parse()?,

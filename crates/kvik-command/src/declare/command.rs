@@ -9,7 +9,7 @@ use kvik_store::Event;
 use super::argument::{self, Argument, Length, Style};
 use super::flags::{Category, Flags, Group, KeyFlags, Locking};
 use super::keys::{self, InvalidKeys, KeyShape, KeySpec, LegacyRange};
-use super::row::{Deprecation, Preparation, Readiness, Row};
+use super::row::{Arrival, Deprecation, Preparation, Readiness, Row};
 use super::syntax;
 use crate::Handler;
 
@@ -259,6 +259,11 @@ impl Command {
     /// The check whether a call can run now; only commands with [`Flags::WAITS`] have one.
     pub fn readiness(&self) -> Option<Readiness> {
         self.row.readiness
+    }
+
+    /// The check whether there is something for a blocked call.
+    pub fn arrival(&self) -> Option<Arrival> {
+        self.row.arrival
     }
 
     /// Whether it has subcommands.

@@ -26,7 +26,7 @@ pub use argument::{Argument, Kind, Repetition, Style, usage};
 pub use command::{Command, DeclareError};
 pub use flags::{Category, Flags, Group, KeyFlags, Locking};
 pub use keys::{Begin, Find, InvalidKeys, KeyFinder, KeySpec, LegacyRange, Positions};
-pub use row::{AccessBy, Deprecation, Preparation, ReachesAll, Readiness, Row};
+pub use row::{AccessBy, Arrival, Deprecation, Preparation, ReachesAll, Readiness, Row};
 pub use table::{LookupError, Table, table};
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use kvik_store::Guard;
 
 use super::flags::{Category, Flags, Group, KeyFlags, Locking};
 use super::keys::{KeyFinder, KeySpec};
-use crate::{Engine, Handler, Session};
+use crate::{Ctx, Engine, Handler, Session};
 
 /// One declared command or subcommand.
 #[derive(Debug)]
@@ -37,6 +37,7 @@ pub struct Row {
     pub(super) reaches_all: Option<ReachesAll>,
     pub(super) preparation: Option<Preparation>,
     pub(super) readiness: Option<Readiness>,
+    pub(super) arrival: Option<Arrival>,
     pub(super) event: Option<&'static str>,
 }
 
@@ -54,6 +55,9 @@ pub type Preparation = fn(&mut Guard<'_>, Args<'_>, &Engine) -> bool;
 /// epoch; it is asked again then or when something has ended that commands wait for. The last
 /// argument is the present time in the same unit.
 pub type Readiness = fn(&mut Session, Args<'_>, &Engine, u64) -> Option<u64>;
+
+/// Whether a blocked call has something to answer now, were it that its stream is gone.
+pub type Arrival = fn(&mut Ctx<'_>) -> bool;
 
 /// Since when a command is not to be used any more, and what to use instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +144,7 @@ impl Row {
             reaches_all: None,
             preparation: None,
             readiness: None,
+            arrival: None,
             event: None,
         }
     }
@@ -252,6 +257,13 @@ impl Row {
     /// The work done in parts before the command runs. The command must have more than one key.
     pub fn prepared_by(mut self, preparation: Preparation) -> Self {
         self.preparation = Some(preparation);
+        self
+    }
+
+    /// Whether there is something for a blocked call in its keys, where it is not enough that they
+    /// hold a value of the wanted type.
+    pub fn served_by(mut self, arrival: Arrival) -> Self {
+        self.arrival = Some(arrival);
         self
     }
 

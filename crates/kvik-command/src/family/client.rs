@@ -2,6 +2,7 @@
 
 mod filter;
 mod line;
+mod tracking;
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -9,6 +10,7 @@ use self::filter::Filter;
 use self::line::describe;
 use super::command::help;
 use super::connection::{INVALID_CLIENT_NAME, check_client_word};
+use crate::blocking::Ending;
 use crate::declare::{Category, Command, Group, Row};
 use crate::pause::PauseScope;
 use crate::session::Replies;
@@ -58,7 +60,24 @@ pub(super) fn rows() -> Vec<Row> {
             .allow_busy()
             .since("8.0.0")
             .about("Says which of the server's extensions the client understands."),
-        command("CLIENT GETREDIR", "", getredir)
+        command(
+            "CLIENT TRACKING",
+            tracking::TRACKING_SYNTAX,
+            tracking::tracking,
+        )
+        .allow_busy()
+        .since("6.0.0")
+        .complexity("O(1). Some options may introduce additional complexity.")
+        .about("Has the server tell the client of changes of the keys that it caches."),
+        command("CLIENT CACHING", "mode:<YES|NO>", tracking::caching)
+            .allow_busy()
+            .since("6.0.0")
+            .about("Says whether the keys that the next command reads are cached."),
+        command("CLIENT TRACKINGINFO", "", tracking::trackinginfo)
+            .allow_busy()
+            .since("6.2.0")
+            .about("Describes how this connection caches."),
+        command("CLIENT GETREDIR", "", tracking::getredir)
             .allow_busy()
             .since("6.0.0")
             .about("Returns which connection is told of changes of tracked keys."),
@@ -107,6 +126,17 @@ pub(super) fn rows() -> Vec<Row> {
                 "`CLIENT PAUSE WRITE` mode added along with the `mode` option.",
             )
             .about("Has commands wait for a time."),
+        command(
+            "CLIENT UNBLOCK",
+            "client-id:integer [unblock-type:<TIMEOUT|ERROR>]",
+            unblock,
+        )
+        .admin()
+        .since("5.0.0")
+        .complexity("O(log N) where N is the number of client connections")
+        .about(
+            "Ends the wait of a client that is blocked, as if its time were up or with an error.",
+        ),
         command("CLIENT UNPAUSE", "", unpause)
             .admin()
             .since("6.2.0")
@@ -195,12 +225,6 @@ fn capa(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         ctx.session.client.can_redirect.store(true, Relaxed);
     }
     ctx.reply.ok();
-    Ok(())
-}
-
-/// To whom invalidations of tracked keys go: nobody, as nothing is tracked.
-fn getredir(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    ctx.reply.integer(-1);
     Ok(())
 }
 
@@ -309,6 +333,21 @@ fn pause(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     };
     ctx.engine.pause.start(until_ms, scope, ctx.now_ms());
     ctx.reply.ok();
+    Ok(())
+}
+
+fn unblock(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    const REASON: Error = Error::text("CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+    let ending = match ctx.args.get(3) {
+        None => Ending::TimedOut,
+        Some(word) if word.eq_ignore_ascii_case(b"TIMEOUT") => Ending::TimedOut,
+        Some(word) if word.eq_ignore_ascii_case(b"ERROR") => Ending::Unblocked,
+        Some(_) => return Err(REASON),
+    };
+    let id = u64::try_from(ctx.int(2)?).ok();
+    let client = id.and_then(|id| ctx.engine.clients.get(id));
+    let has_ended = client.is_some_and(|client| client.end_wait(ending));
+    ctx.reply.integer(i64::from(has_ended));
     Ok(())
 }
 

@@ -108,8 +108,10 @@ fn quit(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn reset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    super::feed::end(ctx);
     ctx.engine.pubsub.unsubscribe_all(ctx.session);
     ctx.engine.pubsub.catch_up(ctx.session);
+    ctx.engine.tracking.stop(ctx.session, &ctx.engine.settings);
     ctx.session.reset();
     // RESET logs out, which means nothing where no password is set.
     ctx.session.authenticated = !ctx.engine.settings.needs_password();

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use kvik_resp::{Args, format_f64, parse_i64};
 use kvik_store::{
-    Expiry, HashRef, IntText, KeyspaceId, Layout, ListRef, NewString, QuicklistRef, StreamId,
-    StreamRef, ValueRef, View, ZsetRef,
+    EventClasses, Expiry, HashRef, IntText, KeyspaceId, Layout, ListRef, NewString, QuicklistRef,
+    StreamId, StreamRef, ValueRef, View, ZsetRef,
 };
 
 use super::persistence::{finish, wait_for_debug};
@@ -306,6 +306,7 @@ fn describe_nodes(list: QuicklistRef<'_>) -> String {
 }
 
 fn populate(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    ctx.keys.mute(EventClasses::STRING);
     let count = u64::try_from(ctx.int(2).unwrap_or(-1)).map_err(|_| Error::NOT_POSITIVE)?;
     let prefix = ctx.args.get(3).unwrap_or(b"key").to_vec();
     let size = match ctx.args.get(4) {

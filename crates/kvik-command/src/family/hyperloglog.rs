@@ -12,7 +12,7 @@ mod sketch;
 mod sparse;
 
 use kvik_resp::Args;
-use kvik_store::{Entry, Expiry, OccupiedEntry, View};
+use kvik_store::{Entry, EventClasses, Expiry, OccupiedEntry, View};
 
 use self::dense::Register;
 use self::estimate::Registers;
@@ -197,6 +197,8 @@ fn add_to_dense(occupied: &mut OccupiedEntry<'_>, elements: Args<'_>) -> Result<
 }
 
 fn pfcount(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    // The count is written down, of which nobody is told.
+    ctx.keys.mute(EventClasses::STRING);
     let count = if ctx.args.len() == 2 {
         count_one(ctx)?
     } else {

@@ -11,7 +11,7 @@ use crate::{Ctx, Error};
 
 /// The rows of this family.
 pub(super) fn rows() -> Vec<Row> {
-    [reads(), pushes(), pops(), changes()]
+    [reads(), pushes(), pops(), waits(), changes()]
         .into_iter()
         .flatten()
         .collect()
@@ -128,6 +128,54 @@ fn pops() -> Vec<Row> {
             .complexity("O(1)")
             .deprecated("6.2.0", "`LMOVE` with the `RIGHT` and `LEFT` arguments")
             .about("Moves the last element of a list to the start of another."),
+    ]
+}
+
+/// The commands that wait for an element.
+fn waits() -> Vec<Row> {
+    let command = |name, syntax, handler| command(name, syntax, handler).write().blocking();
+    let pops = &[KeyFlags::RW_ACCESS_DELETE];
+    let moves = &[KeyFlags::RW_ACCESS_DELETE, KeyFlags::RW_INSERT];
+    vec![
+        command("BLPOP", "key [key ...] timeout:double", pop::blpop)
+            .access(pops)
+            .since("2.0.0")
+            .changed("6.0.0", "`timeout` is interpreted as a double instead of an integer.")
+            .complexity("O(N) where N is the number of keys")
+            .about("Deletes and returns the first element of the first list that exists, or waits for one."),
+        command("BRPOP", "key [key ...] timeout:double", pop::brpop)
+            .access(pops)
+            .since("2.0.0")
+            .changed("6.0.0", "`timeout` is interpreted as a double instead of an integer.")
+            .complexity("O(N) where N is the number of keys")
+            .about("Deletes and returns the last element of the first list that exists, or waits for one."),
+        command(
+            "BLMPOP",
+            "timeout:double numkeys key [key ...] <LEFT|RIGHT> [COUNT count]",
+            pop::blmpop,
+        )
+        .access(pops)
+        .since("7.0.0")
+        .complexity("O(N+M) where N is the number of keys and M is the number of elements returned")
+        .about("Deletes and returns elements of the first list that exists, or waits for some."),
+        command(
+            "BLMOVE",
+            "source destination wherefrom:<LEFT|RIGHT> whereto:<LEFT|RIGHT> timeout:double",
+            pop::blmove,
+        )
+        .may_grow()
+        .access(moves)
+        .since("6.2.0")
+        .complexity("O(1)")
+        .about("Moves an element at an end of a list to an end of another, or waits for one."),
+        command("BRPOPLPUSH", "source destination timeout:double", pop::brpoplpush)
+            .may_grow()
+            .access(moves)
+            .since("2.2.0")
+            .changed("6.0.0", "`timeout` is interpreted as a double instead of an integer.")
+            .complexity("O(1)")
+            .deprecated("6.2.0", "`BLMOVE` with the `RIGHT` and `LEFT` arguments")
+            .about("Moves the last element of a list to the start of another, or waits for one."),
     ]
 }
 

@@ -9,6 +9,7 @@ mod config;
 mod connection;
 mod deadline;
 mod debug;
+mod feed;
 mod geo;
 mod hash;
 mod hyperloglog;
@@ -31,6 +32,7 @@ mod stream;
 mod string;
 mod throttle;
 mod transaction;
+mod usage;
 mod zset;
 
 use crate::declare::Row;
@@ -45,6 +47,7 @@ pub fn commands() -> Vec<Row> {
         config::rows(),
         connection::rows(),
         debug::rows(),
+        feed::rows(),
         geo::rows(),
         hash::rows(),
         hyperloglog::rows(),
@@ -65,6 +68,7 @@ pub fn commands() -> Vec<Row> {
         string::rows(),
         throttle::rows(),
         transaction::rows(),
+        usage::rows(),
         zset::rows(),
     ]
     .into_iter()

@@ -1,4 +1,5 @@
-//! Files: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, WAITAOF, BACKUP, and what DEBUG does with them.
+//! Files: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, WAIT, WAITAOF, BACKUP, and what DEBUG does with
+//! them.
 //!
 //! A command that waits for a disk is put off before it holds anything, and offered again until the
 //! work has ended; its session keeps what it waits for. The handler runs when the result is there.
@@ -6,7 +7,9 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_resp::{Args, parse_i64};
+use kvik_store::Wanted;
 
+use crate::blocking::{Block, Nothing};
 use crate::client::NOT_IN_MULTI;
 use crate::declare::{Category, Command, Group, Row};
 use crate::persistence::{Begun, Cancelled, Reload, Task, Waiting};
@@ -54,6 +57,14 @@ pub(super) fn rows() -> Vec<Row> {
             .complexity("O(1)")
             .tips(&["nondeterministic_output"])
             .about("Returns when the last snapshot was saved."),
+        Command::new("WAIT", "numreplicas:integer timeout:integer", wait)
+            .group(Group::Generic)
+            .blocking()
+            .categories(Category::CONNECTION)
+            .since("3.0.0")
+            .complexity("O(1)")
+            .tips(&["request_policy:all_shards", "response_policy:agg_min"])
+            .about("Waits until replicas have the writes before it; there are none yet, so it answers 0."),
         Command::new(
             "WAITAOF",
             "numlocal:integer numreplicas:integer timeout:integer",
@@ -176,6 +187,19 @@ fn bgrewriteaof(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn lastsave(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let at_s = ctx.engine.persistence().status().last_save_s;
     ctx.reply.integer(at_s as i64);
+    Ok(())
+}
+
+fn wait(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let replicas = ctx.int(1)?;
+    let until_ms = ctx.deadline_ms(2)?;
+    if replicas <= 0 {
+        ctx.reply.integer(0);
+        return Ok(());
+    }
+    let mut block = Block::new(Wanted::Group, 0..0, until_ms);
+    block.nothing = Nothing::Zero;
+    ctx.wait_or_answer(block);
     Ok(())
 }
 

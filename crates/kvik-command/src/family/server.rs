@@ -29,6 +29,13 @@ pub(super) fn rows() -> Vec<Row> {
             .since("2.8.12")
             .complexity("O(1)")
             .about("Returns the role in replication."),
+        command("MONITOR", "", monitor)
+            .admin()
+            .noscript()
+            .loading()
+            .stale()
+            .since("1.0.0")
+            .about("Shows every command that runs, until the connection ends or RESET."),
         command("LOLWUT", "[VERSION version:integer]", lolwut)
             .readonly()
             .fast()
@@ -54,6 +61,19 @@ fn time(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     ctx.reply.array(2);
     ctx.reply.bulk_str(&(ctx.now_us / 1_000_000).to_string());
     ctx.reply.bulk_str(&(ctx.now_us % 1_000_000).to_string());
+    Ok(())
+}
+
+/// Has the client shown every command. A second MONITOR changes nothing.
+fn monitor(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let is_in_section = ctx.session.publications.is_some();
+    if is_in_section || !ctx.session.client.has_mailbox() {
+        return Err(Error::text(
+            "MONITOR isn't allowed for DENY BLOCKING client",
+        ));
+    }
+    ctx.engine.pubsub.monitors.join(ctx.session);
+    ctx.reply.ok();
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 mod algebra;
 mod random;
 
-use kvik_store::{Entry, IntText, SetRef, UnixMs, ValueRef, View};
+use kvik_store::{Entry, EventClasses, IntText, SetRef, UnixMs, ValueRef, View};
 
 use super::carried_expiry::later;
 use super::member_scan::MemberScan;
@@ -200,6 +200,8 @@ fn srem(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn smove(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
+    // A command that writes misses no key.
+    ctx.keys.mute(EventClasses::MISS);
     let (source, destination, member) = (&args[1], &args[2], &args[3]);
     // When the member expires: the inner none is never, the outer one says that there is none.
     let found = match read(ctx, source)? {

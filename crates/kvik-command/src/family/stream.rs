@@ -1,7 +1,4 @@
 //! Streams: rows, and what the commands have in common.
-//!
-//! XREAD and XREADGROUP answer at once, also when BLOCK asks to wait: then as Redis does where a
-//! client may not be made to wait.
 
 mod claim;
 mod entries;
@@ -71,6 +68,7 @@ fn reads() -> Vec<Row> {
             read::xread,
         )
         .blocking()
+        .served_by(read::has_news)
         .find_keys(read::keys)
         .since("5.0.0")
         .complexity("O(M) where M is the number of entries returned.")
@@ -135,6 +133,7 @@ fn deliveries() -> Vec<Row> {
             .write()
             .blocking()
             .access(&[KeyFlags::RO_ACCESS])
+            .served_by(read::has_group_news)
             .find_keys(read::keys)
             .since("5.0.0")
             .complexity("O(M) where M is the number of entries returned.")

@@ -19,12 +19,13 @@ pub(super) fn rows() -> Vec<Row> {
             .stale()
     };
     vec![
-        command("MULTI", "", multi)
+        command("MULTI", "[ROLLBACK]", multi)
             .fast()
             .no_multi()
             .allow_busy()
             .since("1.2.0")
             .complexity("O(1)")
+            .changed("0.1.0", "Added the `ROLLBACK` option, which is kvik's own.")
             .about("Starts a transaction: the commands that follow are queued."),
         command("EXEC", "", exec)
             .skip_slowlog()
@@ -56,7 +57,14 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn multi(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let rolls_back = ctx.args.len() > 1;
+    if rolls_back && (ctx.args.len() > 2 || !ctx.is(1, "ROLLBACK")) {
+        return Err(Error::arity(ctx.command));
+    }
     ctx.session.begin();
+    if let Some(transaction) = &mut ctx.session.transaction {
+        transaction.rolls_back = rolls_back;
+    }
     ctx.reply.ok();
     Ok(())
 }

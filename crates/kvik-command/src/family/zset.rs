@@ -25,6 +25,7 @@ pub(super) fn rows() -> Vec<Row> {
         older_ranges(),
         removals(),
         pops(),
+        waits(),
         walks(),
         combinations(),
         stores(),
@@ -244,6 +245,36 @@ fn pops() -> Vec<Row> {
         )
         .since("7.0.0")
         .about("Deletes members of the first sorted set that has some and returns them."),
+    ]
+}
+
+/// The commands that wait for a member.
+fn waits() -> Vec<Row> {
+    let command = |name, syntax, handler| {
+        command(name, syntax, handler)
+            .write()
+            .blocking()
+            .access(&[KeyFlags::RW_ACCESS_DELETE])
+    };
+    vec![
+        command("BZPOPMIN", "key [key ...] timeout:double", pop::bzpopmin)
+            .fast()
+            .since("5.0.0")
+            .changed("6.0.0", "`timeout` is interpreted as a double instead of an integer.")
+            .about("Deletes the member with the lowest score of the first sorted set that exists and returns it, or waits for one."),
+        command("BZPOPMAX", "key [key ...] timeout:double", pop::bzpopmax)
+            .fast()
+            .since("5.0.0")
+            .changed("6.0.0", "`timeout` is interpreted as a double instead of an integer.")
+            .about("Deletes the member with the highest score of the first sorted set that exists and returns it, or waits for one."),
+        command(
+            "BZMPOP",
+            "timeout:double numkeys key [key ...] <MIN|MAX> [COUNT count]",
+            pop::bzmpop,
+        )
+        .since("7.0.0")
+        .complexity("O(K)+O(M*log(N)) where K is the number of keys, N the number of members and M that of those deleted")
+        .about("Deletes members of the first sorted set that has some and returns them, or waits for some."),
     ]
 }
 

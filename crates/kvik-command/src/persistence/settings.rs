@@ -85,6 +85,8 @@ pub struct FileSettings {
     pub retention_bytes: AtomicU64,
     /// Seconds for which they are kept (`log-retention-age`); 0 is no limit.
     pub retention_age_s: AtomicU64,
+    /// Bytes that may wait for a snapshot to write them (`snapshot-buffer-limit`).
+    pub image_bytes: AtomicU64,
 }
 
 impl Default for FileSettings {
@@ -104,6 +106,7 @@ impl Default for FileSettings {
             rewrite_min_bytes: AtomicU64::new(64 << 20),
             retention_bytes: AtomicU64::new(0),
             retention_age_s: AtomicU64::new(0),
+            image_bytes: AtomicU64::new(16 << 20),
         }
     }
 }

@@ -16,9 +16,12 @@
 //! ([`Session::ahead`]).
 //!
 //! **Locks.** A publisher holds the lock of its channel, then that of the patterns, then that of an
-//! outlet or of a mailbox. Stripes may be held around all of it; nobody waits for a stripe inside.
+//! outlet or of a mailbox; the lock of the monitors stands like that of a channel. Stripes may be
+//! held around all of it; nobody waits for a stripe inside.
 
 mod audience;
+mod monitors;
+mod notification;
 mod outlet;
 mod subscriptions;
 
@@ -31,6 +34,7 @@ use foldhash::fast::RandomState;
 
 use audience::Audience;
 pub use audience::Seat;
+pub use monitors::Monitors;
 pub use outlet::{Bell, Delivery, Outlet, Rings};
 pub use subscriptions::{Hearing, Subscriptions};
 
@@ -45,6 +49,10 @@ const SHARDS: usize = if cfg!(all(test, feature = "model")) {
 } else {
     64
 };
+
+/// What a subscription takes beside its name: an entry with the client, and a place in the list of
+/// the channel.
+const NAME_BYTES: usize = 64;
 
 /// A message that is to be published later, at the end of a section.
 #[derive(Clone, Debug)]
@@ -78,6 +86,8 @@ pub struct PubSub {
     patterns: RwLock<Audiences>,
     /// How many patterns there are.
     pattern_count: AtomicUsize,
+    /// Clients that are shown every command.
+    pub monitors: Monitors,
 }
 
 type Audiences = HashMap<Arc<[u8]>, Audience, RandomState>;
@@ -186,7 +196,9 @@ impl PubSub {
             audience.join(client, seat.as_ref());
             name
         });
-        subscriptions.of_mut(hearing).insert(name);
+        subscriptions.of_mut(hearing).insert(Arc::clone(&name));
+        let bytes = &session.client.subscription_bytes;
+        bytes.fetch_add(name.len() + NAME_BYTES, Ordering::Relaxed);
         session.show_subscriptions();
     }
 
@@ -202,6 +214,8 @@ impl PubSub {
         if subscriptions.is_empty() {
             session.subscriptions = None;
         }
+        let bytes = &session.client.subscription_bytes;
+        bytes.fetch_sub(name.len() + NAME_BYTES, Ordering::Relaxed);
         let (client, seat) = (&session.client, session.client.seat());
         self.with_names(hearing, name, |names| {
             leave(names, name, client, seat.as_ref());
@@ -209,13 +223,14 @@ impl PubSub {
         session.show_subscriptions();
     }
 
-    /// Has a session listen to nothing any more.
+    /// Has a session listen to nothing any more, and monitor nothing.
     pub fn unsubscribe_all(&self, session: &mut Session) {
         for hearing in Hearing::ALL {
             for name in session.subscribed(hearing) {
                 self.unsubscribe(session, hearing, &name);
             }
         }
+        self.monitors.leave(session);
     }
 
     /// Takes the messages for a session that its thread has not written yet, to be written before
@@ -238,11 +253,13 @@ impl PubSub {
     pub fn relocate(&self, session: &mut Session, seat: Option<Seat>) {
         let client = Arc::clone(&session.client);
         let before = client.seat();
-        let Some(subscriptions) = &session.subscriptions else {
+        if session.subscriptions.is_none() && !session.monitors {
             client.sit(seat);
             session.heard = 0;
             return;
-        };
+        }
+        let nothing = Subscriptions::default();
+        let subscriptions = session.subscriptions.as_deref().unwrap_or(&nothing);
         let move_in = |names: &mut Audiences, name: &Arc<[u8]>| {
             if let Some(audience) = names.get_mut(name) {
                 audience.leave(&client, before.as_ref());
@@ -262,6 +279,11 @@ impl PubSub {
         }
         for name in subscriptions.of(Hearing::Pattern) {
             move_in(&mut patterns, name);
+        }
+        let mut monitors = self.monitors.audience.lock();
+        if session.monitors {
+            monitors.leave(&client, before.as_ref());
+            monitors.join(&client, seat.as_ref());
         }
         if let Some(before) = &before {
             let (pushes, _) = before.outlet.ahead(before.place, session.heard);

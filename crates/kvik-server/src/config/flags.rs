@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use super::foreign;
 use super::load::LoadError;
+use super::preset::{self, Preset};
 use super::row::Kind;
 use super::table::Key;
 use super::value::Words;
@@ -18,6 +19,8 @@ pub(super) struct CommandLine {
     pub(super) file: Option<PathBuf>,
     pub(super) stdin: bool,
     pub(super) settings: Vec<(Key, Words)>,
+    /// Settings in the place of defaults.
+    pub(super) presets: Preset,
 }
 
 /// Reads the arguments after the program's name.
@@ -30,6 +33,13 @@ pub(super) fn read(args: &[OsString]) -> Result<CommandLine, LoadError> {
     while let Some(arg) = args.next() {
         if arg == "-" {
             line.stdin = true;
+            continue;
+        }
+        let behind = args.clone().take_while(|arg| !is_flag(arg) && *arg != "-");
+        let behind: Vec<OsString> = behind.cloned().collect();
+        if let Some(preset) = arg.to_str().and_then(|flag| preset::named(flag, &behind)) {
+            line.presets.extend(preset?);
+            args.by_ref().take(behind.len()).for_each(drop);
             continue;
         }
         let (key, mut words) = flag(arg)?;

@@ -10,6 +10,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use super::Config;
 use super::file::{self, Setting, Syntax};
@@ -46,6 +47,9 @@ pub fn load(
 ) -> Result<Loaded, LoadError> {
     let line = flags::read(args)?;
     let mut loader = Loader::new()?;
+    for (key, words) in line.presets {
+        loader.assign(key, words, Layer::Preset, "a preset")?;
+    }
     let file = line
         .file
         .as_deref()
@@ -61,8 +65,12 @@ pub fn load(
         loader.assign(key, words, Layer::Flags, &format!("--{}", key.name()))?;
     }
     loader.choose_files()?;
+    let config = Config::new(loader.values, file);
+    for (key, layer) in Key::ALL.iter().zip(loader.layers) {
+        config.chosen[*key as usize].store(layer > Layer::Preset, Ordering::Relaxed);
+    }
     Ok(Loaded {
-        config: Config::new(loader.values, file),
+        config,
         warnings: loader.warnings,
     })
 }
@@ -88,9 +96,10 @@ pub(super) fn values_in(text: &[u8], syntax: Syntax, path: &Path) -> Result<Vec<
     Ok(loader.values)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Layer {
     Default,
+    Preset,
     File,
     Environment,
     Flags,
@@ -122,7 +131,7 @@ impl Loader {
     /// nobody has asked for. Who says how to save, and nothing of a log, means snapshots alone:
     /// that is what a redis.conf says so.
     fn choose_files(&mut self) -> Result<(), LoadError> {
-        let is_default = |key: Key| self.layers[key as usize] == Layer::Default;
+        let is_default = |key: Key| self.layers[key as usize] <= Layer::Preset;
         let is_memory = self.values[Key::Memory as usize] == Value::Number(1);
         let no_log = is_default(Key::Appendonly) && (is_memory || !is_default(Key::Save));
         let no_snapshots = is_default(Key::Save) && is_memory;
@@ -266,7 +275,7 @@ impl Loader {
 
     fn adds_up(&self, key: Key, words: &Words, layer: Layer) -> bool {
         let repeats = self.layers[key as usize] == layer && *words != [b""];
-        repeats && matches!(key.row().kind, Kind::Save | Kind::Pairs)
+        repeats && matches!(key.row().kind, Kind::Save | Kind::Pairs | Kind::Doors)
     }
 }
 

@@ -92,5 +92,6 @@ fn accepts(kind: Kind) -> String {
         Kind::Events => "letters of `Ag$lshzxeKEtmdn`".to_owned(),
         Kind::HostPort => "`host port` or `no one`".to_owned(),
         Kind::Pairs => "`old new`".to_owned(),
+        Kind::Doors => "URLs".to_owned(),
     }
 }

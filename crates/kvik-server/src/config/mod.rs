@@ -16,6 +16,7 @@ mod foreign;
 mod load;
 mod markdown;
 mod path;
+mod preset;
 mod rewrite;
 mod row;
 mod set;
@@ -28,7 +29,7 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use kvik_command::Settings;
 use kvik_command::glob::glob_match;
@@ -51,6 +52,8 @@ pub struct Config {
     values: RwLock<Vec<Value>>,
     /// The numbers among them, once more.
     numbers: Box<[AtomicI64]>,
+    /// Which of them somebody has spoken of.
+    chosen: Box<[AtomicBool]>,
     /// Held while a change is made, so that changes and their subscribers see one another whole.
     changing: Mutex<()>,
     subscribers: RwLock<Vec<Arc<Subscriber>>>,
@@ -81,6 +84,7 @@ impl Config {
     fn new(values: Vec<Value>, file: Option<PathBuf>) -> Self {
         let config = Self {
             numbers: values.iter().map(|_| AtomicI64::new(0)).collect(),
+            chosen: values.iter().map(|_| AtomicBool::new(false)).collect(),
             values: RwLock::new(Vec::new()),
             changing: Mutex::new(()),
             subscribers: RwLock::new(Vec::new()),
@@ -118,6 +122,12 @@ impl Config {
     #[must_use]
     pub fn size(&self, key: Key) -> usize {
         usize::try_from(self.int(key)).unwrap_or(0)
+    }
+
+    /// Whether somebody has set it, be it to the default.
+    #[must_use]
+    pub fn is_chosen(&self, key: Key) -> bool {
+        self.chosen[key as usize].load(Ordering::Relaxed)
     }
 
     /// Whether a yes-or-no directive is on.

@@ -104,6 +104,14 @@ impl Current<'_> {
         rules.collect()
     }
 
+    /// The words of a list of them.
+    pub(crate) fn words(&self) -> &[Vec<u8>] {
+        match self.value {
+            Value::Words(words) => words,
+            _ => &[],
+        }
+    }
+
     /// A text; nothing for what is none.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         match self.value {
@@ -152,16 +160,28 @@ pub enum Kind {
     HostPort,
     /// Two words; repeated lines add up.
     Pairs,
+    /// URLs of doors; repeated lines add up.
+    Doors,
 }
 
 impl Kind {
     /// Whether the value may be written as several words.
     #[must_use]
     pub fn takes_words(self) -> bool {
-        use Kind::{BufferLimits, Flags, HostPort, Integers, Pairs, Percentiles, Save, Words};
+        use Kind::{
+            BufferLimits, Doors, Flags, HostPort, Integers, Pairs, Percentiles, Save, Words,
+        };
         matches!(
             self,
-            Words | Integers(..) | Percentiles | Save | BufferLimits | HostPort | Pairs | Flags(_)
+            Words
+                | Doors
+                | Integers(..)
+                | Percentiles
+                | Save
+                | BufferLimits
+                | HostPort
+                | Pairs
+                | Flags(_)
         )
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::load::{as_slices, default_value};
 use super::row::{Access, Effect, Row};
@@ -88,7 +89,11 @@ impl Config {
         let is_changed = |key: &Key| old[*key as usize] != new[*key as usize];
         let changed: Vec<Key> = Key::ALL.iter().copied().filter(is_changed).collect();
         self.store(new);
-        self.apply_or_undo(&changed, old)
+        self.apply_or_undo(&changed, old)?;
+        for key in keys {
+            self.chosen[key as usize].store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// The keys of `pairs`, if all of them may be set.

@@ -8,12 +8,12 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use kvik_command::Settings;
 use kvik_command::persistence::FsyncPolicy;
+use kvik_command::{EvictionPolicy, Settings};
 
 use super::row::Kind::{
-    AutoOr, BufferLimits, Dir, Events, Flags, HostPort, Integers, MemoryOrPercent, Octal, Pairs,
-    Percentiles, Save, Words,
+    AutoOr, BufferLimits, Dir, Doors, Events, Flags, HostPort, Integers, MemoryOrPercent, Octal,
+    Pairs, Percentiles, Save, Words,
 };
 use super::row::{Current, Row, choice, int, memory, row, text, yes_no};
 use super::value::{no_contradiction, plain_file_name, refuse_acl, refuse_renames};
@@ -28,9 +28,7 @@ const NO_REPLICATION: &str = "replication is not built yet";
 const NO_CLUSTER: &str = "cluster mode is not built yet";
 const NO_TLS: &str = "TLS is not built yet";
 const NO_ACL: &str = "ACL users are not built yet";
-const NO_EVICTION: &str = "eviction is not built yet";
 const NO_SCRIPTS: &str = "scripts are not built yet";
-const NO_TRACKING: &str = "client tracking is not built yet";
 const NO_BACKGROUND_FREE: &str = "memory is freed where it is released so far";
 const NO_LIST_COMPRESSION: &str = "the nodes of lists are not compressed";
 const NO_DEFRAG: &str = "kvik's storage does not fragment the allocator";
@@ -72,6 +70,13 @@ table! {
 "Network" {
     Bind = row("bind", Words, "* -::*"), "Addresses to listen on; `*` is every IPv4 and `::*` every IPv6 address, a leading `-` lets an address be absent.";
     Port = int("port", "6379", 0, 65535), "TCP port; 0 listens on none.";
+    YieldPort = yes_no("yield-port", "no").fixed(), "Start without those addresses of `bind` and `port` that another process has, as long as there are others.";
+    Listen = row("listen", Doors, "").fixed(), "Further addresses to listen on, with what is spoken there: `resp://host:port`, `neks://host:port/database`, `resp+unix:///path?db=1`. They also serve clients of other machines, unless `protected-mode` is set or a password is asked for.";
+    NeksMaxFrame = memory("neks-max-frame", "999999", 16, 1 << 30), "Longest request frame of a Neks client; a longer one ends the connection.";
+    DoorMaxReply = memory("door-max-reply", "64mb", 1024, 1 << 32), "Longest reply that is gathered as a whole before it is sent, as those of Neks are; a longer one ends the connection.";
+    KibaDatabases = row("kiba-databases", Integers(4, 0, INT_MAX), "0 1 2 3").fixed(), "Databases of the strings, lists, sets and hashes of Kiba clients, counted from that of the door.";
+    Import = row("import", Words, "").fixed(), "Data of other servers that are imported at the start, as long as there are no own files: `neks:store.kvs`, `nkv:directory`.";
+    NeksLenient = yes_no("neks-lenient", "no"), "Neks clients may also send keys as text and numbers as unsigned, as most MessagePack libraries do.";
     Unixsocket = text("unixsocket", "").fixed(), "Path of a Unix socket to listen on as well.";
     Unixsocketperm = row("unixsocketperm", Octal(0o777), "0").fixed(), "Mode of the Unix socket; 0 leaves what the umask gives.";
     Unixsocketgroup = text("unixsocketgroup", "").fixed(), "Group of the Unix socket, by name or number; empty leaves that of the process.";
@@ -83,7 +88,9 @@ table! {
     ProtoMaxBulkLen = memory("proto-max-bulk-len", "512mb", MB, MAX).sets(|to, it| to.max_bulk_bytes.store(it.number(), Relaxed)), "Longest argument a client may send.";
     ClientQueryBufferLimit = memory("client-query-buffer-limit", "1gb", MB, MAX), "Longest command a client may send.";
     ClientOutputBufferLimit = row("client-output-buffer-limit", BufferLimits, "normal 0 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60"), "Per client class: replies waiting to be read beyond `hard`, or beyond `soft` for so many seconds, end the connection.";
-    MaxmemoryClients = row("maxmemory-clients", MemoryOrPercent, "0").pending("clients are limited one by one so far"), "Memory all clients' buffers may take together.";
+    MaxmemoryClients = row("maxmemory-clients", MemoryOrPercent, "0"), "Memory all clients may take together, in bytes or in percent of maxmemory; those that take the most are disconnected, 0 disconnects none.";
+    MetricsPort = int("metrics-port", "0", 0, 65535).fixed(), "Port of the page with metrics, `/health` and `/ready` over HTTP; 0 serves none.";
+    MetricsBind = text("metrics-bind", "127.0.0.1").fixed(), "IP address of that page. It asks for no password.";
     BindSourceAddr = text("bind-source-addr", "").pending(NO_REPLICATION), "Source address of outgoing connections.";
     SocketMarkId = int("socket-mark-id", "0", 0, UINT_MAX).fixed().ignored(NOT_NEEDED), "Mark set on listening sockets.";
     MaxNewConnectionsPerCycle = int("max-new-connections-per-cycle", "10", 1, 1000).ignored("accepting never holds up other clients"), "Connections accepted at a time.";
@@ -155,12 +162,12 @@ table! {
     SanitizeDumpPayload = choice("sanitize-dump-payload", "no", &["no", "yes", "clients"]).ignored("every RESTORE payload is checked"), "Check RESTORE payloads in depth.";
 }
 "Memory" {
-    Maxmemory = memory("maxmemory", "0", 0, MAX).partly(NO_EVICTION), "Bytes the data may take; 0 is no limit.";
-    MaxmemoryPolicy = choice("maxmemory-policy", "noeviction", &["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"]).partly(NO_EVICTION).sets(|to, it| to.lfu.store(it.choice().ends_with("lfu"), Relaxed)), "What makes room at that limit.";
-    MaxmemorySamples = int("maxmemory-samples", "5", 1, INT_MAX).pending(NO_EVICTION), "Keys compared per eviction.";
-    MaxmemoryEvictionTenacity = int("maxmemory-eviction-tenacity", "10", 0, 100).pending(NO_EVICTION), "Effort spent on eviction.";
-    LfuLogFactor = int("lfu-log-factor", "10", 0, INT_MAX).partly(NO_EVICTION).sets(|to, it| to.lfu_log_factor.store(it.number(), Relaxed)), "How slowly the access frequency counter saturates.";
-    LfuDecayTime = int("lfu-decay-time", "1", 0, INT_MAX).partly(NO_EVICTION).sets(|to, it| to.lfu_decay_minutes.store(it.number(), Relaxed)), "Minutes after which the access frequency counter decays.";
+    Maxmemory = memory("maxmemory", "0", 0, MAX).sets(|to, it| to.maxmemory.store(it.number(), Relaxed)), "Bytes that data and the buffers of clients may take; 0 is no limit.";
+    MaxmemoryPolicy = choice("maxmemory-policy", "noeviction", POLICIES).sets(|to, it| to.set_eviction_policy(EvictionPolicy::named(it.choice()).unwrap_or_default())), "What makes room at that limit: `lru` the longest unused keys, `lfu` the least used, `lrm` the longest unchanged, `ttl` the first to expire, `s3fifo` those that the algorithm of this name chooses.";
+    MaxmemorySamples = int("maxmemory-samples", "5", 1, INT_MAX).sets(|to, it| to.eviction_samples.store(it.number(), Relaxed)), "Keys compared per eviction, 64 at most.";
+    MaxmemoryEvictionTenacity = int("maxmemory-eviction-tenacity", "10", 0, 100).sets(|to, it| to.eviction_tenacity.store(it.number(), Relaxed)), "How long a thread makes room before it serves others: up to 10, 50 microseconds each.";
+    LfuLogFactor = int("lfu-log-factor", "10", 0, INT_MAX).sets(|to, it| to.lfu_log_factor.store(it.number(), Relaxed)), "How slowly the access frequency counter saturates.";
+    LfuDecayTime = int("lfu-decay-time", "1", 0, INT_MAX).sets(|to, it| to.lfu_decay_minutes.store(it.number(), Relaxed)), "Minutes after which the access frequency counter decays.";
     LazyfreeLazyEviction = yes_no("lazyfree-lazy-eviction", "yes").ignored(NO_BACKGROUND_FREE).holds("no"), "Free evicted values in the background.";
     LazyfreeLazyExpire = yes_no("lazyfree-lazy-expire", "yes").ignored(NO_BACKGROUND_FREE).holds("no"), "Free expired values in the background.";
     LazyfreeLazyServerDel = yes_no("lazyfree-lazy-server-del", "yes").ignored(NO_BACKGROUND_FREE).holds("no"), "Free overwritten values in the background.";
@@ -198,7 +205,7 @@ table! {
     LogRetentionBytes = memory("log-retention-bytes", "0", 0, MAX).sets(|to, it| to.files.retention_bytes.store(it.number(), Relaxed)), "Bytes of superseded log files that are kept, to restore an earlier state; 0 keeps none.";
     LogRetentionAge = int("log-retention-age", "0", 0, MAX).sets(|to, it| to.files.retention_age_s.store(it.number(), Relaxed)), "Seconds for which they are kept; 0 is no limit.";
     BackupDir = text("backup-dir", "").fixed().sets(|to, it| to.files.names.write().backup_dir = it.path_if_any()), "Directory below which BACKUP may write; empty is nowhere.";
-    SnapshotBufferLimit = memory("snapshot-buffer-limit", "16mb", MB, MAX).pending("writers are not put off yet; the disk alone bounds what waits"), "Bytes of changed keys that may wait for a snapshot to write them before writes are put off.";
+    SnapshotBufferLimit = memory("snapshot-buffer-limit", "16mb", MB, MAX).sets(|to, it| to.files.image_bytes.store(it.number(), Relaxed)), "Bytes of changed keys that may wait for a snapshot to write them before writes are put off.";
     StopWritesOnBgsaveError = yes_no("stop-writes-on-bgsave-error", "yes").sets(|to, it| to.files.stop_writes.store(it.is_on(), Relaxed)), "Refuse writes after a failed snapshot.";
     Rdbcompression = yes_no("rdbcompression", "yes").sets(|to, it| to.rdb_compression.store(it.is_on(), Relaxed)), "Compress strings in snapshots and in what `DUMP` returns.";
     Rdbchecksum = yes_no("rdbchecksum", "yes").fixed().sets(|to, it| to.files.checksum.store(it.is_on(), Relaxed)), "End snapshots with a checksum, and verify it.";
@@ -214,10 +221,11 @@ table! {
     CommandlogReplyLargerThan = int("commandlog-reply-larger-than", "1048576", -1, MAX).sets(|to, it| to.log_replies_from_bytes.store(it.signed(), Relaxed)), "Bytes from which a reply is logged.";
     CommandlogLargeReplyMaxLen = int("commandlog-large-reply-max-len", "128", 0, MAX).sets(|to, it| to.large_replies_max_len.store(it.number(), Relaxed)), "Large replies kept.";
     LatencyMonitorThreshold = int("latency-monitor-threshold", "0", 0, MAX).sets(|to, it| to.latency_threshold_ms.store(it.number(), Relaxed)), "Milliseconds from which LATENCY records an event; 0 none.";
+    StatsPrefixes = row("stats-prefixes", Words, "").sets(set_stats_prefixes), "Prefixes of keys for which `STATS PREFIX` counts; a key counts for the longest that it begins with.";
     LatencyTracking = yes_no("latency-tracking", "yes").partly("INFO latencystats is not built yet").sets(|to, it| to.latency_tracking.store(it.is_on(), Relaxed)), "Keep a latency histogram per command.";
     LatencyTrackingInfoPercentiles = row("latency-tracking-info-percentiles", Percentiles, "50 99 99.9").pending("INFO latencystats is not built yet"), "Percentiles INFO shows of it.";
-    NotifyKeyspaceEvents = row("notify-keyspace-events", Events, "").pending("publish and subscribe are not built yet").sets(|to, it| to.notify_of(it.events())), "Classes of keyspace events to publish.";
-    TrackingTableMaxKeys = int("tracking-table-max-keys", "1000000", 0, MAX).pending(NO_TRACKING), "Keys remembered for client side caches.";
+    NotifyKeyspaceEvents = row("notify-keyspace-events", Events, "").sets(|to, it| to.notify_of(it.events())), "Classes of keyspace events to publish.";
+    TrackingTableMaxKeys = int("tracking-table-max-keys", "1000000", 0, MAX).sets(|to, it| to.tracking_table_max_keys.store(it.number(), Relaxed)), "Keys remembered for client side caches.";
     BusyReplyThreshold = int("busy-reply-threshold", "5000", 0, MAX).alias("lua-time-limit").pending(NO_SCRIPTS), "Milliseconds after which other clients learn that a script is running.";
     ImportMode = yes_no("import-mode", "no").pending("keys always expire"), "Keep expired keys while data is imported.";
 }
@@ -318,6 +326,23 @@ table! {
     TlsSessionCacheSize = int("tls-session-cache-size", "20480", 0, INT_MAX).pending(NO_TLS), "Sessions kept for that.";
     TlsSessionCacheTimeout = int("tls-session-cache-timeout", "300", 0, INT_MAX).pending(NO_TLS), "Seconds they are kept.";
 }
+}
+
+const POLICIES: &[&str] = &[
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-random",
+    "volatile-ttl",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "noeviction",
+    "volatile-lrm",
+    "allkeys-lrm",
+    "s3fifo",
+];
+fn set_stats_prefixes(to: &Settings, it: &Current<'_>) {
+    to.prefix_stats.configure(it.words().iter().cloned());
 }
 
 const SHUTDOWN: &[&str] = &["default", "save", "nosave", "now", "force"];

@@ -7,6 +7,7 @@
 use kvik_command::EventClasses;
 
 use super::row::{Kind, Row};
+use crate::door::DoorAddress;
 
 /// The words of one setting, as the source spelled them.
 pub(super) type Words = Vec<Vec<u8>>;
@@ -53,6 +54,7 @@ pub(super) fn parse(row: &Row, words: &[&[u8]], current: Option<&Value>) -> Resu
                 .collect(),
         ),
         Kind::Pairs => pairs(words)?,
+        Kind::Doors => doors(unless_empty(words))?,
         Kind::HostPort => host_port(words)?,
         Kind::Save => save(unless_empty(words))?,
         Kind::Integers(count, min, max) => integers(row, words, count, min, max)?,
@@ -247,6 +249,15 @@ fn pairs(words: &[&[u8]]) -> Result<Value, String> {
     }
     if !words.len().is_multiple_of(2) {
         return Err(WRONG_COUNT.into());
+    }
+    Ok(Value::Words(
+        words.iter().map(|word| word.to_vec()).collect(),
+    ))
+}
+
+fn doors(words: &[&[u8]]) -> Result<Value, String> {
+    for word in words {
+        DoorAddress::parse(&String::from_utf8_lossy(word))?;
     }
     Ok(Value::Words(
         words.iter().map(|word| word.to_vec()).collect(),

@@ -90,6 +90,12 @@ impl Listener {
         self.socket.local_addr().ok()?.as_socket()
     }
 
+    /// The file of its unix socket.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
     /// A handle that ends it after it has been given to a driver.
     #[must_use]
     pub fn handle(&self) -> ListenerHandle {

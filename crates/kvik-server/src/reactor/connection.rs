@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use kvik::{Executor, Outcome, Push, Session};
+use kvik::{Answer, Executor, Outcome, Push, Session};
 use kvik_resp::{Args, LargeArg, Limits, Output, ProtocolError, Reply, RequestParser};
 use kvik_rope::IncomingRope;
 
@@ -18,12 +18,14 @@ use super::held::Held;
 use super::input::Input;
 use super::mail::Letterbox;
 use super::pipeline::{End, Pipeline};
+use super::steps::Steps;
 use super::timers::Alarm;
+use crate::codec::Codec;
 use crate::net::ConnId;
 use crate::warning::RateLimitedWarning;
 
 /// Commands run for one connection before others get their turn.
-const TURN: usize = 1024;
+pub(super) const TURN: usize = 1024;
 /// Reply bytes gathered before they are handed to the driver although more commands are there to
 /// run.
 pub(super) const FLUSH_BYTES: usize = 64 << 10;
@@ -44,10 +46,20 @@ pub(super) struct Connection {
     pub(super) session: Session,
     /// Messages from elsewhere.
     pub(super) letterbox: Arc<Letterbox>,
+    pub(super) codec: Codec,
+    /// RESP's part of the codec.
     parser: RequestParser,
+    /// Commands that the codec has made and that wait.
+    pub(super) steps: Steps,
     pub(super) input: Input,
+    /// When what is left of the input counts as whole, in milliseconds since the epoch.
+    pub(super) silence_ms: Option<u64>,
+    /// It does so now.
+    pub(super) is_silent: bool,
     /// Pushes to be written between two replies.
     pub(super) pushes: VecDeque<Push>,
+    /// The reply that has come for a blocked client.
+    pub(super) answer: Option<Answer>,
     /// What it has been given of the batch of messages in progress.
     pub(super) news: News,
     /// Output that waits for the log.
@@ -74,6 +86,9 @@ pub(super) enum State {
     Ready,
     /// The end of CLIENT PAUSE, in milliseconds since the epoch.
     Paused(u64),
+    /// The reply to the command in which its client is blocked, until this time in milliseconds
+    /// since the epoch.
+    Blocked(u64),
     /// Its client to read replies; until then nothing runs.
     Clogged,
     /// The last bytes to be sent.
@@ -95,6 +110,8 @@ pub(super) enum RunEnd {
     Busy,
     /// Clients are paused until then.
     Paused(u64),
+    /// Its client is blocked until then.
+    Blocked(u64),
     /// The session ends with the replies written so far.
     Close,
 }
@@ -103,18 +120,29 @@ pub(super) enum RunEnd {
 pub(super) struct Tools<'a> {
     pub(super) executor: &'a mut Executor,
     pub(super) pipeline: &'a mut Pipeline,
+    pub(super) steps: &'a mut Steps,
     pub(super) max_bulk: u64,
 }
 
 impl Connection {
-    pub(super) fn new(id: ConnId, session: Session, letterbox: Arc<Letterbox>) -> Self {
+    pub(super) fn new(
+        id: ConnId,
+        session: Session,
+        letterbox: Arc<Letterbox>,
+        codec: Codec,
+    ) -> Self {
         Self {
             id,
             session,
             letterbox,
+            codec,
             parser: RequestParser::new(),
+            steps: Steps::default(),
             input: Input::default(),
+            silence_ms: None,
+            is_silent: false,
             pushes: VecDeque::new(),
+            answer: None,
             news: News::default(),
             held: Held::default(),
             receiving: false,
@@ -137,7 +165,8 @@ impl Connection {
     /// Whether nothing of it is in flight once its replies are sent, so that it can move to another
     /// thread.
     pub(super) fn may_move(&self) -> bool {
-        self.state == State::Reading
+        matches!(self.state, State::Reading | State::Blocked(_))
+            && self.answer.is_none()
             && !self.finished
             && self.held.is_empty()
             && !self.input.is_incoming_lent()
@@ -166,6 +195,11 @@ impl Connection {
         };
         add(&client.bytes_in, received);
         add(&client.bytes_out, sent);
+    }
+
+    /// Whether its input holds what may count as whole although nothing follows.
+    pub(super) fn has_rest(&self) -> bool {
+        self.codec.keeps_rest() && !self.input.rest().is_empty()
     }
 
     /// How much input may wait, of what is allowed in general.
@@ -209,7 +243,15 @@ impl Connection {
     pub(super) fn run(&mut self, tools: &mut Tools<'_>, out: &mut Output) -> RunEnd {
         let input = std::mem::take(&mut self.input);
         let mut consumed = 0;
-        let end = self.run_input(tools, &input, &mut consumed, out);
+        let undecided = match self.codec {
+            Codec::Undecided(_) => self.decide(input.rest(), tools.executor),
+            _ => None,
+        };
+        let end = match self.codec {
+            _ if undecided.is_some() => undecided.unwrap_or(RunEnd::Close),
+            Codec::Resp => self.run_input(tools, &input, &mut consumed, out),
+            _ => self.run_steps(tools, input.rest(), &mut consumed, out),
+        };
         self.input = input;
         self.input.consume(consumed);
         if !self.session.rings.is_empty() {
@@ -279,6 +321,11 @@ impl Connection {
                 Outcome::Busy | Outcome::LogFull => return Some(RunEnd::Busy),
                 Outcome::Begun => return Some(RunEnd::Turn),
                 Outcome::Paused(until_ms) => return Some(RunEnd::Paused(until_ms)),
+                Outcome::Blocked(until_ms) => {
+                    // It has run; only its reply is missing.
+                    *consumed += step.len;
+                    return Some(RunEnd::Blocked(until_ms));
+                }
             }
             if self.session.close || self.session.client.is_killed() {
                 return Some(RunEnd::Close);

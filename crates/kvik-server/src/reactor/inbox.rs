@@ -10,8 +10,10 @@ use socket2::Socket;
 
 use super::connection::Connection;
 use super::mail::MailQueue;
+use crate::door::Door;
 use crate::durability::Holding;
-use crate::net::{Listener, Waker};
+use crate::listening::OpenDoor;
+use crate::net::Waker;
 
 /// The tasks of one I/O thread. Whoever leaves something wakes the thread.
 pub(crate) struct Inbox {
@@ -21,8 +23,8 @@ pub(crate) struct Inbox {
     pub(super) outlet: Arc<Outlet>,
     /// Whether the thread waits for the log.
     pub(crate) holding: Holding,
-    sockets: Mutex<Vec<Socket>>,
-    listeners: Mutex<Vec<Listener>>,
+    sockets: Mutex<Vec<(Socket, Door)>>,
+    doors: Mutex<Vec<OpenDoor>>,
     arrivals: Mutex<Vec<Arrival>>,
     /// Keys whose stripes are to be held for so long.
     holds: Mutex<Vec<(Vec<u8>, Duration)>>,
@@ -53,7 +55,7 @@ impl Inbox {
             outlet: Arc::new(Outlet::new(waker.clone())),
             holding: Holding::new(),
             sockets: Mutex::default(),
-            listeners: Mutex::default(),
+            doors: Mutex::default(),
             arrivals: Mutex::default(),
             holds: Mutex::default(),
             attention: AtomicBool::new(false),
@@ -64,14 +66,14 @@ impl Inbox {
     }
 
     /// Hands a connected client over.
-    pub(crate) fn give(&self, socket: Socket) {
-        self.sockets.lock().push(socket);
+    pub(crate) fn give(&self, socket: Socket, door: Door) {
+        self.sockets.lock().push((socket, door));
         self.waker.wake();
     }
 
-    /// Hands over a listener, to accept from.
-    pub(crate) fn add_listener(&self, listener: Listener) {
-        self.listeners.lock().push(listener);
+    /// Hands over a door, to accept from.
+    pub(crate) fn add_door(&self, open: OpenDoor) {
+        self.doors.lock().push(open);
         self.waker.wake();
     }
 
@@ -104,12 +106,12 @@ impl Inbox {
         self.waker.wake();
     }
 
-    pub(super) fn take_sockets(&self) -> Vec<Socket> {
+    pub(super) fn take_sockets(&self) -> Vec<(Socket, Door)> {
         std::mem::take(&mut *self.sockets.lock())
     }
 
-    pub(super) fn take_listeners(&self) -> Vec<Listener> {
-        std::mem::take(&mut *self.listeners.lock())
+    pub(super) fn take_doors(&self) -> Vec<OpenDoor> {
+        std::mem::take(&mut *self.doors.lock())
     }
 
     pub(super) fn take_arrivals(&self) -> Vec<Arrival> {

@@ -16,6 +16,7 @@
 mod address;
 #[cfg(test)]
 mod allocations;
+mod blocking;
 mod connection;
 mod connections;
 mod contention;
@@ -30,6 +31,7 @@ mod moving;
 mod patrol;
 mod pipeline;
 mod service;
+mod steps;
 #[cfg(test)]
 pub(crate) mod tests;
 mod timers;
@@ -42,8 +44,10 @@ use kvik::Db;
 use kvik_command::client::Origin;
 use socket2::Socket;
 
+use crate::door::Door;
 use crate::front::Front;
-use crate::net::{CloseReason, ConnId, Driver, Event};
+use crate::listening::OpenDoor;
+use crate::net::{CloseReason, ConnId, Driver, Event, ListenerId};
 use connection::{Connection, State};
 use connections::Connections;
 use fan_out::FanOut;
@@ -62,6 +66,8 @@ pub(crate) struct Reactor {
     service: Service,
     connections: Connections,
     sharing: Sharing,
+    /// The doors it accepts from, by the numbers that the driver gave them.
+    doors: Vec<Door>,
     fan_out: FanOut,
     /// On the thread that decides how many threads are awake.
     governor: Option<Governor>,
@@ -81,8 +87,21 @@ impl Reactor {
             sharing: Sharing::among(front.awake()),
             service: Service::new(index, front, db, driver, inbox),
             connections: Connections::default(),
+            doors: Vec::new(),
             fan_out: FanOut::default(),
         }
+    }
+
+    /// Accepts the clients of a door.
+    ///
+    /// # Errors
+    /// If the kernel refuses to watch its listener.
+    pub(crate) fn listen(&mut self, open: OpenDoor) -> io::Result<()> {
+        let ListenerId(number) = self.service.driver.listen(open.listener)?;
+        // The driver counts the calls, those that it refuses left out or not.
+        self.doors.resize(number as usize, Door::MAIN);
+        self.doors.push(open.door);
+        Ok(())
     }
 
     /// Serves until told to stop.
@@ -122,7 +141,7 @@ impl Reactor {
             } => self.on(conn, |service, connection| {
                 service.received(connection, Some(incoming), input)
             }),
-            Event::Accepted { socket, .. } => self.accept(socket),
+            Event::Accepted { socket, listener } => self.accept(socket, listener),
             Event::PeerFinished { conn } => self.on(conn, Service::peer_finished),
             Event::Drained { conn } => self.on(conn, Service::drained),
             Event::Closed { conn, reason } => self.closed(conn, &reason),
@@ -176,20 +195,22 @@ impl Reactor {
 
     // From other threads.
 
-    fn accept(&self, socket: Socket) {
+    fn accept(&self, socket: Socket, ListenerId(number): ListenerId) {
+        let door = self.doors.get(number as usize).copied();
+        let door = door.unwrap_or(Door::MAIN);
         let (front, totals) = (&self.service.front, &self.service.executor.stats().totals);
-        if let Err(refusal) = front.admit(&socket) {
+        if let Err(refusal) = front.admit(&socket, &door) {
             totals.rejected_connections.add(1);
-            return front.refuse(socket, &refusal);
+            return front.refuse(socket, &door, &refusal);
         }
         totals.connections.add(1);
-        front.assign(socket);
+        front.assign(socket, door);
     }
 
     fn read_inbox(&mut self) {
         let inbox = Arc::clone(&self.service.inbox);
-        for socket in inbox.take_sockets() {
-            self.adopt(socket);
+        for (socket, door) in inbox.take_sockets() {
+            self.adopt(socket, &door);
         }
         for arrival in inbox.take_arrivals() {
             moving::arrive(&mut self.service, &mut self.connections, arrival);
@@ -204,8 +225,8 @@ impl Reactor {
         for (key, duration) in inbox.take_holds() {
             hold::hold(self.service.db.clone(), key, duration);
         }
-        for listener in inbox.take_listeners() {
-            if let Err(error) = self.service.driver.listen(listener) {
+        for open in inbox.take_doors() {
+            if let Err(error) = self.listen(open) {
                 tracing::error!("cannot accept clients on a new address: {error}");
             }
         }
@@ -218,14 +239,18 @@ impl Reactor {
         }
     }
 
-    fn adopt(&mut self, socket: Socket) {
+    fn adopt(&mut self, socket: Socket, door: &Door) {
         let letterbox = Arc::new(Letterbox::new());
         let origin = origin(&socket, self.service.index, &letterbox);
         let Ok(id) = self.service.adopt(socket) else {
             return self.service.front.left(&self.service.inbox);
         };
-        let session = self.service.db.session(origin);
-        let mut connection = Box::new(Connection::new(id, session, letterbox));
+        let mut session = self.service.db.session(origin);
+        if door.database != 0 {
+            session.select(door.database);
+        }
+        let codec = self.service.front.codec(door);
+        let mut connection = Box::new(Connection::new(id, session, letterbox, codec));
         if self.service.begin(&mut connection) == Fate::Gone {
             return self.service.end(connection);
         }
@@ -304,11 +329,11 @@ impl Reactor {
         let waits = |connection: &Connection| {
             matches!(
                 connection.state,
-                State::Reading | State::Paused(_) | State::Leaving
+                State::Reading | State::Paused(_) | State::Blocked(_) | State::Leaving
             )
         };
         self.on_each(waits, |service, connection| {
-            service.close_when_sent(connection);
+            service.leave_unanswered(connection);
             Fate::Stays
         });
     }

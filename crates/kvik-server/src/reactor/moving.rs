@@ -1,11 +1,12 @@
 //! Connections that move to another thread, when threads wake or go to sleep.
 //!
 //! A connection moves whole: socket, session, parser and the bytes that were received but not run.
-//! It leaves only while it waits for its client's bytes and all its replies are sent, so a command
-//! is never in two hands and replies keep their order; one that is never found so stays where it
-//! is, and one that listens to very many channels too. The driver hands the socket back when the
-//! kernel has let go of it. Messages that come while it is on the way, those of channels too, wait
-//! in its letterbox ([`super::mail`]), which the thread that takes it over reads first.
+//! It leaves only while it waits for its client's bytes, or its client for a key, and all its
+//! replies are sent, so a command is never in two hands and replies keep their order; one that is
+//! never found so stays where it is, and one that listens to very many channels too. The driver
+//! hands the socket back when the kernel has let go of it. Messages that come while it is on the
+//! way, those of channels too, wait in its letterbox ([`super::mail`]), which the thread that takes
+//! it over reads first.
 
 use std::cmp::Reverse;
 use std::sync::atomic::Ordering;
@@ -124,7 +125,7 @@ pub(super) fn arrive(service: &mut Service, connections: &mut Connections, arriv
     let client = &connection.session.client;
     client.thread.store(service.index, Ordering::Relaxed);
     let fate = match service.begin(&mut connection) {
-        Fate::Stays => service.run(&mut connection),
+        Fate::Stays => service.resume(&mut connection),
         Fate::Gone => Fate::Gone,
     };
     match fate {

@@ -21,7 +21,12 @@ pub(super) struct Patrol {
     idle_ms: u64,
     /// For ordinary clients, and for those that listen to channels.
     unread: [BufferLimit; 2],
+    /// Bytes that all clients may take together; 0 is no limit.
+    memory_bytes: usize,
 }
+
+/// The lowest limit for the memory of all clients: below it nobody could talk to the server.
+const LEAST_MEMORY_BYTES: usize = 128 << 10;
 
 /// A limit that a client has exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +45,7 @@ impl Patrol {
                 let [normal, _, pubsub] = config.output_buffer_limits();
                 [normal, pubsub]
             },
+            memory_bytes: memory_limit(config),
         }
     }
 
@@ -53,6 +59,12 @@ impl Patrol {
     #[inline]
     fn limit_of(&self, connection: &Connection) -> &BufferLimit {
         &self.unread[usize::from(connection.session.subscriptions.is_some())]
+    }
+
+    /// Bytes that all clients may take together, if that is limited.
+    #[inline]
+    pub(super) fn memory_limit(&self) -> Option<usize> {
+        (self.memory_bytes > 0).then_some(self.memory_bytes)
     }
 
     /// Whether so much may be held against a client although it was sent just now.
@@ -81,7 +93,11 @@ impl Patrol {
     fn is_idle(&self, connection: &Connection, now_ms: u64) -> bool {
         let active_ms = connection.session.client.active_ms.load(Relaxed);
         self.idle_ms > 0
-            && !matches!(connection.state, State::Ready | State::Paused(_))
+            && !matches!(
+                connection.state,
+                State::Ready | State::Paused(_) | State::Blocked(_)
+            )
+            && !connection.codec.is_subscribed()
             && connection.session.subscriptions.is_none()
             && now_ms.saturating_sub(active_ms) >= self.idle_ms
     }
@@ -102,6 +118,21 @@ impl Patrol {
         });
         let unread = (unsent > 0 && self.limits_output(connection)).then_some(now_ms + LATER_MS);
         idle.into_iter().chain(unread).min()
+    }
+}
+
+/// The memory that all clients may take together; 0 is no limit.
+fn memory_limit(config: &Config) -> usize {
+    let configured = config.int(Key::MaxmemoryClients);
+    let bytes = match configured {
+        percent if percent < 0 => {
+            config.size(Key::Maxmemory) / 100 * percent.unsigned_abs() as usize
+        }
+        bytes => bytes as usize,
+    };
+    match bytes {
+        0 => 0,
+        bytes => bytes.max(LEAST_MEMORY_BYTES),
     }
 }
 

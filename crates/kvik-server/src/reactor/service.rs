@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kvik::{Db, Executor, Message, Patience};
+use kvik::{Db, Ending, Executor, Message, Patience};
+use kvik_command::blocking::NEVER_MS;
 use kvik_command::pubsub::Seat;
 use kvik_resp::Output;
 use kvik_rope::IncomingRope;
@@ -22,6 +23,7 @@ use super::held::Holders;
 use super::inbox::Inbox;
 use super::patrol::{Excess, Patrol};
 use super::pipeline::Pipeline;
+use super::steps::{Steps, run_farewell};
 use super::timers::Timers;
 use crate::config::{Config, Key};
 use crate::front::Front;
@@ -34,6 +36,7 @@ const GRACE_MS: u64 = 1000;
 const FLUSHES: usize = 16;
 
 static UNPROCESSED: RateLimitedWarning = RateLimitedWarning::new();
+static EVICTED: RateLimitedWarning = RateLimitedWarning::new();
 static UNREAD: RateLimitedWarning = RateLimitedWarning::new();
 
 /// Everything of an I/O thread but its connections.
@@ -51,6 +54,7 @@ pub(super) struct Service {
     /// Connections in [`State::Ready`].
     pub(super) ready: Vec<ConnId>,
     pipeline: Pipeline,
+    steps: Steps,
     patrol: Patrol,
     stopping_until_ms: Option<u64>,
 }
@@ -82,6 +86,7 @@ impl Service {
             driver,
             inbox,
             pipeline: Pipeline::default(),
+            steps: Steps::default(),
             timers: Timers::default(),
             contention: Contention::default(),
             holders: Holders::default(),
@@ -116,6 +121,11 @@ impl Service {
         match connection.state {
             State::Reading if lacks_more => {
                 connection.show_input();
+                if let Some(limit) = self.patrol.memory_limit()
+                    && self.exceeds_memory(connection, limit) == Fate::Gone
+                {
+                    return Fate::Gone;
+                }
                 self.receive(connection, 0);
             }
             State::Reading => {
@@ -124,7 +134,7 @@ impl Service {
                 }
             }
             // What comes now waits; receiving it keeps the peer from being locked up with us.
-            State::Clogged | State::Paused(_) => {
+            State::Clogged | State::Paused(_) | State::Blocked(_) => {
                 connection.show_input();
                 self.receive(connection, 0);
             }
@@ -158,7 +168,7 @@ impl Service {
         }
         connection.receiving = true;
         let id = connection.id;
-        let rest_must_stay = connection.state != State::Reading;
+        let rest_must_stay = connection.state != State::Reading || connection.codec.keeps_rest();
         let input = connection.input.lend(rest_must_stay);
         match connection.input.lend_incoming() {
             Some(incoming) => self.driver.receive_large(id, incoming, input),
@@ -187,6 +197,7 @@ impl Service {
     /// Runs what the connection has received and sends the replies.
     pub(super) fn run(&mut self, connection: &mut Connection) -> Fate {
         self.executor.refresh();
+        connection.silence_ms = None;
         let max_bulk = self.config.size(Key::ProtoMaxBulkLen) as u64;
         let mut out = self.driver.buffer();
         let mut flushes_left = FLUSHES;
@@ -194,6 +205,7 @@ impl Service {
             let mut tools = Tools {
                 executor: &mut self.executor,
                 pipeline: &mut self.pipeline,
+                steps: &mut self.steps,
                 max_bulk,
             };
             let end = connection.run(&mut tools, &mut out);
@@ -235,7 +247,7 @@ impl Service {
     /// only way by which bytes reach a client. Says whether the client has so much unread that
     /// nothing more should run for it.
     #[inline]
-    fn send(&mut self, connection: &mut Connection, out: Output, lsn: u64) -> bool {
+    pub(super) fn send(&mut self, connection: &mut Connection, out: Output, lsn: u64) -> bool {
         connection.count_bytes(0, out.len());
         self.executor.stats().totals.bytes_out.add(out.len() as u64);
         if self.must_hold(connection, &out, lsn) {
@@ -275,7 +287,7 @@ impl Service {
         match connection.state {
             State::Closing => self.driver.close_after_flush(connection.id),
             State::Clogged => return self.unclog(connection),
-            State::Reading => {
+            State::Reading | State::Blocked(_) => {
                 self.depart(connection);
             }
             State::Ready | State::Paused(_) | State::Leaving => {}
@@ -303,14 +315,21 @@ impl Service {
             match message {
                 Message::Kill => return self.cut(connection),
                 Message::Push(push) => connection.pushes.push_back(push),
+                Message::Reply(answer) => connection.answer = Some(answer),
                 Message::Retry => retries = true,
             }
         }
         self.write_pushes(connection);
-        if retries && matches!(connection.state, State::Paused(_)) {
-            return self.run(connection);
+        match connection.state {
+            State::Reading if connection.codec.has_news() => return self.run(connection),
+            State::Paused(_) if retries => return self.run(connection),
+            State::Blocked(_) if connection.answer.is_some() => return self.unblock(connection),
+            // Somebody else has ended the wait.
+            State::Blocked(_) if retries => return self.end_wait(connection, Ending::TimedOut),
+            _ => {}
         }
-        let unsent = self.unsent(connection);
+        // Who sends pushes sees how much of them is unread.
+        let unsent = self.note_output(connection);
         self.check_after_run(connection, unsent)
     }
 
@@ -325,6 +344,9 @@ impl Service {
         }
         let (mut out, mut lsn) = (self.driver.buffer(), 0);
         while let Some(push) = connection.pushes.pop_front() {
+            if !push.suits(&connection.session) {
+                continue;
+            }
             push.write(connection.session.protocol, &mut out);
             lsn = lsn.max(push.lsn());
             if out.len() >= FLUSH_BYTES {
@@ -355,13 +377,14 @@ impl Service {
         let ends = match end {
             RunEnd::Close => true,
             RunEnd::Incomplete(_) => connection.finished || self.is_stopping(),
-            RunEnd::Paused(_) => self.is_stopping(),
+            RunEnd::Paused(_) | RunEnd::Blocked(_) => self.is_stopping(),
             RunEnd::Turn | RunEnd::Busy | RunEnd::Flush => false,
         };
         if ends {
-            return self.close_when_sent(connection);
+            return self.leave_unanswered(connection);
         }
         let state = match end {
+            RunEnd::Blocked(until_ms) => State::Blocked(until_ms),
             _ if clogged => State::Clogged,
             RunEnd::Paused(until_ms) => State::Paused(until_ms),
             RunEnd::Turn | RunEnd::Busy | RunEnd::Flush => State::Ready,
@@ -370,20 +393,27 @@ impl Service {
         self.set_state(connection, state);
         match (state, end) {
             (State::Reading, RunEnd::Incomplete(missing)) => {
+                if let Some(silence_ms) = connection.silence_ms {
+                    let (timers, alarm) = (&mut self.timers, &mut connection.alarm);
+                    timers.set(connection.id, alarm, silence_ms);
+                }
                 connection.set_apart();
                 self.receive(connection, missing);
             }
             // While it waits, its requests are received and its end is noticed.
-            (State::Clogged | State::Paused(_), _) => self.receive(connection, 0),
+            (State::Clogged | State::Paused(_) | State::Blocked(_), _) => {
+                self.receive(connection, 0)
+            }
             _ => {}
         }
     }
 
     /// The one place where a connection's state changes.
-    fn set_state(&mut self, connection: &mut Connection, state: State) {
+    pub(super) fn set_state(&mut self, connection: &mut Connection, state: State) {
         match state {
             State::Ready => self.ready.push(connection.id),
-            State::Paused(until_ms) => {
+            State::Blocked(NEVER_MS) => {}
+            State::Paused(until_ms) | State::Blocked(until_ms) => {
                 self.timers
                     .set(connection.id, &mut connection.alarm, until_ms);
             }
@@ -435,6 +465,11 @@ impl Service {
     /// Holds what its client has left unread against it, or looks at it a little later.
     #[inline]
     fn check_after_run(&mut self, connection: &mut Connection, unsent: usize) -> Fate {
+        if let Some(limit) = self.patrol.memory_limit()
+            && self.exceeds_memory(connection, limit) == Fate::Gone
+        {
+            return Fate::Gone;
+        }
         if Patrol::is_much(unsent) {
             return self.check(connection, unsent);
         }
@@ -464,6 +499,28 @@ impl Service {
         self.cut(connection)
     }
 
+    /// Counts the memory of a client, and disconnects the largest ones if all take too much.
+    #[cold]
+    fn exceeds_memory(&mut self, connection: &Connection, limit_bytes: usize) -> Fate {
+        let (clients, client) = (&self.db.engine().clients, &connection.session.client);
+        if clients.count_memory(client) <= limit_bytes {
+            return Fate::Stays;
+        }
+        let evicted = clients.evict(limit_bytes);
+        if evicted > 0 {
+            EVICTED.warn(
+                self.now_ms(),
+                "closed the clients that use the most memory: all together exceed maxmemory-clients",
+            );
+            let totals = &self.executor.stats().totals;
+            totals.evicted_clients.add(evicted);
+        }
+        match client.is_killed() {
+            true => self.cut(connection),
+            false => Fate::Stays,
+        }
+    }
+
     fn set_alarm(&mut self, connection: &mut Connection, unsent: usize) {
         if let Some(due_ms) = self.patrol.next_ms(connection, unsent, self.now_ms()) {
             self.timers
@@ -481,9 +538,29 @@ impl Service {
         if self.check(connection, unsent) == Fate::Gone {
             return Fate::Gone;
         }
+        if let Some(limit) = self.patrol.memory_limit()
+            && self.exceeds_memory(connection, limit) == Fate::Gone
+        {
+            return Fate::Gone;
+        }
         match connection.state {
+            State::Reading if connection.silence_ms.is_some_and(|due_ms| due_ms <= now_ms) => {
+                connection.is_silent = true;
+                self.run(connection)
+            }
+            State::Reading => {
+                if let Some(silence_ms) = connection.silence_ms {
+                    let (timers, alarm) = (&mut self.timers, &mut connection.alarm);
+                    timers.set(connection.id, alarm, silence_ms);
+                }
+                Fate::Stays
+            }
             State::Paused(until_ms) if until_ms <= now_ms => self.run(connection),
-            State::Paused(until_ms) => {
+            State::Blocked(until_ms) if until_ms <= now_ms => {
+                self.end_wait(connection, Ending::TimedOut)
+            }
+            State::Blocked(NEVER_MS) => Fate::Stays,
+            State::Paused(until_ms) | State::Blocked(until_ms) => {
                 self.timers
                     .set(connection.id, &mut connection.alarm, until_ms);
                 Fate::Stays
@@ -531,8 +608,15 @@ impl Service {
         connection.finished = true;
         connection.receiving = false;
         // A command that a pause holds back is not run for a client that has gone meanwhile.
-        if matches!(connection.state, State::Reading | State::Paused(_)) {
-            self.close_when_sent(connection);
+        if connection.state == State::Reading && connection.has_rest() {
+            connection.is_silent = true;
+            return self.run(connection);
+        }
+        if matches!(
+            connection.state,
+            State::Reading | State::Paused(_) | State::Blocked(_)
+        ) {
+            self.leave_unanswered(connection);
         }
         Fate::Stays
     }
@@ -554,6 +638,7 @@ impl Service {
     /// Ends the session of a connection that the driver knows no more.
     pub(super) fn end(&mut self, mut connection: Box<Connection>) {
         self.timers.cancel(connection.id, &mut connection.alarm);
+        run_farewell(&mut connection, &mut self.executor);
         self.executor.end(&mut connection.session);
         self.front.left(&self.inbox);
     }

@@ -14,9 +14,12 @@
 )]
 
 mod acts;
+mod caching;
 mod concurrent;
+mod doors;
 mod exchange;
 mod model;
+mod notifications;
 mod reactor;
 mod scan;
 mod target;

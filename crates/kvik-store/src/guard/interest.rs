@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Guard;
-use crate::interests::{LineChange, Waiter, Wanted, WatchToken};
+use crate::interests::{LineChange, TrackedChange, Waiter, Wanted, WatchToken};
 use crate::layout::KeyspaceId;
 
 impl Guard<'_> {
@@ -26,9 +26,10 @@ impl Guard<'_> {
         interests.unwatch(keyspace, key, token);
     }
 
-    /// Puts a waiter into the line of a key. The caller has seen that the key does not serve it,
-    /// and holds the stripes of all its keys from before that until the last line is joined.
-    pub fn wait(&mut self, key: &[u8], waiter: &Arc<dyn Waiter>) -> LineChange {
+    /// Puts a waiter into the line of a key, unless it stands there. The caller has seen that the
+    /// key does not serve it, and holds the stripes of all its keys from before that until the last
+    /// line is joined.
+    pub fn wait(&mut self, key: &[u8], waiter: &Arc<dyn Waiter>) -> Option<LineChange> {
         let key = self.layout.canonical(key);
         let index = self.index_of(key);
         let keyspace = self.keyspace;
@@ -37,7 +38,7 @@ impl Guard<'_> {
     }
 
     /// Takes a waiter out of the line of a key, if it is there.
-    pub fn end_wait(&mut self, key: &[u8], waiter: &dyn Waiter) -> LineChange {
+    pub fn end_wait(&mut self, key: &[u8], waiter: &dyn Waiter) -> Option<LineChange> {
         let key = self.layout.canonical(key);
         let index = self.index_of(key);
         let keyspace = self.keyspace;
@@ -72,20 +73,29 @@ impl Guard<'_> {
         self.stripes.is_held(self.index_of(key))
     }
 
-    /// Has the next change of a key reported ([`Stripe::take_changed`](crate::Stripe)).
-    pub fn track(&mut self, key: &[u8]) {
-        let key = self.layout.canonical(key);
-        let index = self.index_of(key);
-        let keyspace = self.keyspace;
-        self.stripes.stripe(index).interests.track(keyspace, key);
+    /// The stripe of a key.
+    pub fn stripe_of(&self, key: &[u8]) -> u16 {
+        self.index_of(key) as u16
     }
 
-    /// Reports the change of a key no more.
-    pub fn untrack(&mut self, key: &[u8]) {
+    /// Has the next change of a key reported to a client, once ([`ChangedKey`]). Where the list of
+    /// its clients is about to grow, those that are not `alive` are dropped from it first. The
+    /// caller has read the key while its stripe was held as it is now.
+    ///
+    /// [`ChangedKey`]: crate::ChangedKey
+    pub fn track(&mut self, key: &[u8], client: u64, alive: impl Fn(u64) -> bool) -> TrackedChange {
         let key = self.layout.canonical(key);
         let index = self.index_of(key);
         let keyspace = self.keyspace;
-        self.stripes.stripe(index).interests.untrack(keyspace, key);
+        let interests = &mut self.stripes.stripe(index).interests;
+        interests.track(keyspace, key, client, alive)
+    }
+
+    /// Reports a tracked key of the same stripe as this one, as if it had changed. Says whether
+    /// there was one.
+    pub fn evict_tracked(&mut self, key: &[u8], random: u64) -> bool {
+        let index = self.index_of(key);
+        self.stripes.stripe(index).evict_tracked(random)
     }
 
     /// Deletes what is of interest in either of two keyspaces that are about to be swapped, and

@@ -2,6 +2,7 @@
 
 use super::Guard;
 use crate::garbage::Garbage;
+use crate::interests::TrackedChange;
 use crate::keyspace::{Keyspace, KeyspaceRef};
 use crate::layout::{Cursor, KeyspaceId, Layout, ScanStep};
 use crate::namespace::{Share, TableId};
@@ -183,6 +184,7 @@ impl Guard<'_> {
 
     /// Empties the keyspace, with all namespaces. Effect: `FLUSHDB`.
     pub fn flush(&mut self) {
+        self.forget_tracked();
         for index in 0..self.layout.stripes() {
             self.flush_database(index, self.keyspace);
         }
@@ -203,6 +205,7 @@ impl Guard<'_> {
 
     /// Empties every keyspace. Effect: `FLUSHALL`.
     pub fn flush_all(&mut self) {
+        self.forget_tracked();
         for index in 0..self.layout.stripes() {
             for number in 0..self.stripes.stripe(index).table_count() {
                 let table = TableId(number);
@@ -215,6 +218,18 @@ impl Guard<'_> {
         }
         self.state.leave(Some(Garbage::new(Vec::new())));
         self.finish_keyspace(&[b"FLUSHALL"]);
+    }
+
+    /// Tracks no key any more: every client drops all its copies, as with Redis, whose table does
+    /// not tell databases apart.
+    fn forget_tracked(&mut self) {
+        let mut forgotten = TrackedChange::default();
+        for index in 0..self.layout.stripes() {
+            let change = self.stripes.stripe(index).interests.forget_tracked();
+            forgotten.keys += change.keys;
+            forgotten.items += change.items;
+        }
+        self.state.note_flushed(forgotten);
     }
 
     /// Exchanges the contents of two keyspaces. Effect: `SWAPDB`.

@@ -5,8 +5,8 @@
 //! to be copied. That is done beforehand, in slices (see [`preparation`](super::preparation));
 //! where it was not, it is done at once.
 
-use super::Guard;
-use crate::event::Event;
+use super::{Guard, Place};
+use crate::event::{Event, EventClasses};
 use crate::keyspace::Payload;
 use crate::kind::Kind;
 use crate::layout::KeyspaceId;
@@ -88,6 +88,9 @@ impl Guard<'_> {
             true => None,
             false => self.take_prepared(index, entry, to),
         };
+        if self.state.wanted.meets(EventClasses::FORMER) {
+            self.note_former(place, self.keyspace);
+        }
         let stripe = self.stripes.stripe(index);
         stripe.interests.mark_changed(self.keyspace, key);
         let mut source = stripe.keyspace_mut(place.table, self.layout);
@@ -111,9 +114,18 @@ impl Guard<'_> {
     /// kind of what was there.
     fn attach(&mut self, keyspace: KeyspaceId, key: &[u8], payload: Payload<'_>) -> Option<Kind> {
         let hash = self.layout.hash(key);
-        let position = self.layout.position_of(hash);
-        let stripe = self.stripes.stripe(self.layout.stripe_of(hash));
-        let table = stripe.reach_table(self.layout, keyspace, key);
+        let (index, position) = (self.layout.stripe_of(hash), self.layout.position_of(hash));
+        let table = self.stripes.stripe(index).reach_table(self.layout, keyspace, key);
+        if self.state.wanted.meets(EventClasses::FORMER) {
+            let place = Place {
+                index,
+                position,
+                table,
+                key,
+            };
+            self.note_former(place, keyspace);
+        }
+        let stripe = self.stripes.stripe(index);
         stripe.interests.mark_changed(keyspace, key);
         if let Some(at) = payload.earliest_deadline(&stripe.heap) {
             stripe.lower_due(at);

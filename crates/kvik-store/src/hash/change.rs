@@ -81,7 +81,10 @@ impl HashMut<'_> {
             expire_at: Some(at),
         } = written
         {
+            // Nothing has happened to the expiry; the effect only says so.
+            let wanted = self.0.note_nothing();
             self.emit_expiry(Some(at), &[name]);
+            self.0.note_again(wanted);
         }
     }
 

@@ -122,6 +122,17 @@ impl<'a> HeapEntry<'a> {
         self.record.bytes() + object.map_or(0, |index| self.heap.objects.get(index).bytes)
     }
 
+    /// Bytes of the entry without those of a large collection.
+    pub(crate) fn record_bytes(&self) -> usize {
+        self.record.bytes()
+    }
+
+    /// Its large collection, if it has one.
+    pub(crate) fn record_object(&self) -> Option<&'a Object> {
+        let index = self.record.object()?;
+        Some(&self.heap.objects.get(index).object)
+    }
+
     pub(super) fn object(&self) -> &'a Object {
         let index = self.record.object().expect("asked only of such an entry");
         &self.heap.objects.get(index).object

@@ -11,16 +11,16 @@ use crate::stripe::Stripe;
 use crate::trial::Store;
 use crate::{Expiry, Guard, ListEnd, Mode, NewString, StringRef};
 
-const STRIPES: usize = 4;
-const DATABASES: u32 = 3;
+pub(crate) const STRIPES: usize = 4;
+pub(crate) const DATABASES: u32 = 3;
 const KEYS: u16 = 300;
 
 /// Keys of all databases, each with its expiry and what it holds, in words.
-type Contents = BTreeMap<(u32, Vec<u8>), (Option<UnixMs>, Vec<String>)>;
+pub(crate) type Contents = BTreeMap<(u32, Vec<u8>), (Option<UnixMs>, Vec<String>)>;
 
 /// An operation on the store.
 #[derive(Clone, Debug)]
-enum Op {
+pub(crate) enum Op {
     /// To so many of these bytes, which often take the cell of what was there.
     Set(u16, usize, u8),
     SetExpiring(u16, u64),
@@ -43,7 +43,7 @@ enum Op {
     Slice(usize, usize),
 }
 
-fn op() -> impl Strategy<Value = Op> {
+pub(crate) fn op() -> impl Strategy<Value = Op> {
     let key = || 0..KEYS;
     let small = (0usize..4).prop_map(|n| n * 8);
     let size = prop_oneof![
@@ -185,7 +185,7 @@ fn expire_member(guard: &mut Guard<'_>, n: u16, member: u16, at: UnixMs) {
     }
 }
 
-fn apply(store: &mut Store, database: &mut u32, op: &Op) {
+pub(crate) fn apply(store: &mut Store, database: &mut u32, op: &Op) {
     let now = store.now;
     let at = KeyspaceId(*database);
     let mut run = |work: &mut dyn FnMut(&mut Guard<'_>)| {
@@ -289,7 +289,7 @@ fn words(value: ValueRef<'_>) -> Vec<String> {
 }
 
 /// All that a store holds, what is overdue included.
-fn contents(store: &mut Store) -> Contents {
+pub(crate) fn contents(store: &mut Store) -> Contents {
     store.mode = Mode::Follower;
     let mut contents = Contents::new();
     store.run(|guard| {
@@ -306,7 +306,7 @@ fn contents(store: &mut Store) -> Contents {
 }
 
 /// Bytes that the keys of all databases account for.
-fn accounted_bytes(store: &mut Store) -> usize {
+pub(crate) fn accounted_bytes(store: &mut Store) -> usize {
     let mut bytes = 0;
     store.run(|guard| {
         for database in 0..DATABASES {
@@ -319,7 +319,7 @@ fn accounted_bytes(store: &mut Store) -> usize {
 
 /// An image in words; large values are looked at only when it is complete.
 #[derive(Clone, Default)]
-struct Words(Arc<Mutex<WordsInside>>);
+pub(crate) struct Words(Arc<Mutex<WordsInside>>);
 
 #[derive(Default)]
 struct WordsInside {
@@ -343,7 +343,7 @@ impl ImageSink for Words {
 }
 
 impl Words {
-    fn take(&self) -> Contents {
+    pub(crate) fn take(&self) -> Contents {
         let mut inside = self.0.lock().unwrap();
         for (database, key, expire_at, value) in std::mem::take(&mut inside.shared) {
             let told = (expire_at, words(value.value()));
@@ -354,7 +354,7 @@ impl Words {
     }
 }
 
-fn begin(store: &mut Store) -> Words {
+pub(crate) fn begin(store: &mut Store) -> Words {
     let image = Words::default();
     for stripe in &mut store.stripes.0 {
         let sink = Box::new(image.clone());
@@ -364,7 +364,7 @@ fn begin(store: &mut Store) -> Words {
 }
 
 /// A store with keys of every kind in two databases.
-fn filled() -> Store {
+pub(crate) fn filled() -> Store {
     let mut store = Store::new(STRIPES);
     // Collections of some dozen elements are large ones.
     let limits = &store.limits;

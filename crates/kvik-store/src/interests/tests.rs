@@ -56,10 +56,14 @@ fn a_line_is_first_come_first_served_for_each_wish() {
     let lists = turns(&interests, b"k", Wanted::List);
     assert_eq!(lists, [one.turn(), three.turn()], "nobody stands twice");
     let change = interests.end_wait(HERE, b"k", &*one);
-    assert_eq!(change, LineChange::default());
+    assert_eq!(change, Some(LineChange::default()));
     interests.end_wait(HERE, b"k", &*three);
     assert_eq!(turns(&interests, b"k", Wanted::Zset), [two.turn()]);
-    assert!(interests.end_wait(HERE, b"k", &*two).key);
+    assert!(
+        interests
+            .end_wait(HERE, b"k", &*two)
+            .is_some_and(|change| change.key)
+    );
     assert!(interests.is_empty());
 }
 
@@ -67,11 +71,11 @@ fn a_line_is_first_come_first_served_for_each_wish() {
 fn the_first_and_the_last_of_a_line_are_counted() {
     let mut interests = Interests::default();
     let [stream, group] = [Wanted::Stream, Wanted::Group].map(client);
-    let both = |key, no_key| LineChange { key, no_key };
+    let both = |key, no_key| Some(LineChange { key, no_key });
     assert_eq!(interests.wait(HERE, b"k", &stream), both(true, false));
     assert_eq!(interests.wait(HERE, b"k", &group), both(false, true));
     assert_eq!(interests.end_wait(HERE, b"k", &*group), both(false, true));
-    assert_eq!(interests.end_wait(HERE, b"k", &*group), both(false, false));
+    assert_eq!(interests.end_wait(HERE, b"k", &*group), None);
     assert_eq!(interests.end_wait(HERE, b"k", &*stream), both(true, false));
 }
 
@@ -97,19 +101,57 @@ fn a_key_is_ready_once_until_it_is_taken() {
 #[test]
 fn a_tracked_key_is_reported_once() {
     let mut interests = Interests::default();
-    interests.track(HERE, b"a");
+    let all_alive = |_| true;
+    let change = interests.track(HERE, b"a", 7, all_alive);
+    assert_eq!((change.keys, change.items), (1, 1));
+    assert_eq!(interests.track(HERE, b"a", 7, all_alive).items, 0);
+    assert_eq!(interests.track(HERE, b"a", 8, all_alive).keys, 0);
     for key in [&b"b"[..], b"a", b"a"] {
         interests.mark_changed(HERE, key);
     }
-    let keys = |changed: Vec<ChangedKey>| changed.into_iter().map(|it| it.key).collect::<Vec<_>>();
     assert!(interests.has_news());
-    assert_eq!(keys(interests.take_changed()), [(*b"a").into()]);
+    let changed = interests.take_changed();
+    assert_eq!(changed.len(), 1);
+    assert_eq!(
+        (&*changed[0].key, &*changed[0].trackers),
+        (&b"a"[..], &[7, 8][..])
+    );
     assert!(interests.is_empty() && !interests.has_news());
-    interests.report_all(true);
-    interests.mark_changed(HERE, b"b");
-    assert_eq!(keys(interests.take_changed()), [(*b"b").into()]);
-    interests.report_all(false);
-    assert!(interests.is_empty());
+}
+
+#[test]
+fn tracked_keys_make_room_for_others() {
+    let mut interests = Interests::default();
+    let token = Arc::default();
+    for number in 0..40_u8 {
+        interests.watch(HERE, &[number, 1], &token);
+        interests.track(THERE, &[number], 1, |_| true);
+    }
+    let mut gone = std::collections::HashSet::new();
+    for random in 0..30 {
+        assert!(interests.evict_tracked(random * 0x9E37_79B9));
+    }
+    for changed in interests.take_changed() {
+        assert!(changed.is_evicted && changed.keyspace == THERE);
+        assert!(gone.insert(changed.key), "each is reported once");
+    }
+    assert_eq!(interests.forget_tracked().keys, 10);
+    assert!(!interests.evict_tracked(1) && !interests.has_news());
+    assert!(!interests.is_empty(), "watches stay");
+}
+
+#[test]
+fn clients_that_are_gone_do_not_add_up() {
+    let mut interests = Interests::default();
+    let (mut items, mut gone) = (0, 0);
+    for client in 0..1000 {
+        let change = interests.track(HERE, b"a", client, |other| other + 3 > client);
+        (items, gone) = (items + change.items, gone + change.gone);
+    }
+    interests.mark_changed(HERE, b"a");
+    let left = interests.take_changed()[0].trackers.len();
+    assert!(left < 20, "{left} are left");
+    assert_eq!(items - gone, left);
 }
 
 #[test]
@@ -124,7 +166,7 @@ fn reaches_are_those_of_the_key() {
     interests.wait(HERE, b"b", &client(Wanted::List));
     let reaches = |interests: &Interests, key| {
         let mut stripes = Vec::new();
-        interests.add_reaches(key, &mut stripes);
+        interests.add_reaches(Some(key), &mut stripes);
         stripes
     };
     assert!(interests.is_reaching());
@@ -164,14 +206,14 @@ proptest! {
             match event {
                 Event::Wait { key, wanted } => {
                     let waiter = client(wanted);
-                    let change = interests.wait(HERE, &[key], &waiter);
+                    let change = interests.wait(HERE, &[key], &waiter).unwrap_or_default();
                     prop_assert_eq!(change.key, waiting.iter().all(|(at, _)| *at != key));
                     waiting.push((key, waiter));
                 }
                 Event::End { which } => {
                     if which < waiting.len() {
                         let (key, waiter) = waiting.remove(which);
-                        let change = interests.end_wait(HERE, &[key], &*waiter);
+                        let change = interests.end_wait(HERE, &[key], &*waiter).unwrap_or_default();
                         prop_assert_eq!(change.key, waiting.iter().all(|(at, _)| *at != key));
                         if change.key {
                             ready.retain(|at| *at != key);

@@ -76,7 +76,7 @@ impl<'g> StreamMut<'g> {
         }
         let EditParts { value, limits, .. } = self.0.parts();
         value.body_mut().append(id, words.clone(), limits);
-        if self.0.wants_effects() {
+        if self.0.is_told() {
             self.0.emit_each(b"XADD", &[&id.text()], words);
         } else {
             self.0.count(1);

@@ -86,7 +86,7 @@ impl ZsetMut<'_> {
             Ok(updated) => updated,
             Err(decide) => self.update_taken_out(member, decide),
         };
-        if scored != Scored::Kept && self.edit.wants_effects() {
+        if scored != Scored::Kept && self.edit.is_told() {
             self.edit
                 .emit(b"ZADD", &[format_f64(score).as_bytes(), member]);
         } else if scored != Scored::Kept {

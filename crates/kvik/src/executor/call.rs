@@ -29,6 +29,13 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Visits the keys that it names.
+    pub(super) fn visit_keys(&self, visit: &mut dyn FnMut(&[u8])) {
+        let args = self.args;
+        // Keys that cannot be told from the words the handler refuses.
+        let _ = self.command.for_each_key(args, |at, _| visit(&args[at]));
+    }
+
     /// A command of a transaction.
     pub(super) fn queued(queued: &'a Queued) -> Self {
         Self {

@@ -1,8 +1,8 @@
 //! EXEC: all queued commands under the locks of all their stripes, as one unit of effects.
 
-use kvik_command::Session;
 use kvik_command::declare::Locking;
 use kvik_command::session::{Transaction, Watch};
+use kvik_command::{Error, Session};
 use kvik_resp::{Output, Reply};
 use kvik_store::Stripes;
 
@@ -10,10 +10,16 @@ use super::Executor;
 use super::call::Call;
 use super::gate::permit;
 use super::plan::ascend;
+use super::reaching::lock_reaching;
 use super::slices::PutOff;
 use super::work::Work;
-use crate::section::{Section, Touching};
+use crate::section::{Locks, Section, Touching};
 use crate::stamps::Reach;
+
+/// Bytes that a transaction may have to keep so that it can be undone.
+const UNDO_BYTES: usize = 64 << 20;
+const TOO_LARGE: &str =
+    "Transaction rolled back: to undo what it changes takes more than 64 MiB of memory";
 
 /// Which stripes a transaction needs.
 enum Scope {
@@ -48,9 +54,10 @@ impl Executor {
         let (work, shared) = (&mut self.work, &*self.shared);
         let held = match scope {
             Scope::All => shared.stripes.lock_all(self.patience)?,
-            Scope::Planned => shared
-                .stripes
-                .lock_many(&work.plan.stripes, self.patience)?,
+            Scope::Planned => {
+                let each_key = |visit: &mut dyn FnMut(&[u8])| visit_queued_keys(session, visit);
+                lock_reaching(shared, &mut work.plan.stripes, each_key, self.patience)?
+            }
         };
         // The end of the section needs the hashes while the rest of the work is in use.
         let hashes = std::mem::take(&mut work.plan.hashes);
@@ -64,6 +71,10 @@ impl Executor {
             let due_ms = held.next_due();
             work.get_queue_ready(section, held, due_ms, session)?;
             work.exec_locked(section, held, session, out);
+            let monitors = &shared.engine.pubsub.monitors;
+            if monitors.any() {
+                monitors.show(session, call.command, call.args, section.now_us);
+            }
             Ok::<_, PutOff>(())
         });
         work.plan.hashes = hashes;
@@ -115,10 +126,10 @@ impl Work {
         Ok(())
     }
 
-    fn exec_locked(
+    fn exec_locked<L: Locks>(
         &mut self,
         section: &mut Section<'_>,
-        stripes: &mut dyn Stripes,
+        stripes: &mut L,
         session: &mut Session,
         out: &mut Output,
     ) {
@@ -140,16 +151,59 @@ impl Work {
         session.show_no_transaction();
     }
 
-    fn run_queue(
+    fn run_queue<L: Locks>(
         &mut self,
         section: &mut Section<'_>,
-        stripes: &mut dyn Stripes,
+        stripes: &mut L,
         session: &mut Session,
         transaction: &Transaction,
         out: &mut Output,
     ) {
+        session.may_block = false;
+        if transaction.rolls_back {
+            self.run_or_undo(section, stripes, session, transaction, out);
+        } else {
+            // Without an undo no command ends the transaction.
+            let _ = self.run_each(section, stripes, session, transaction, out);
+        }
+        session.may_block = !session.internal;
+    }
+
+    /// Runs a queue that is undone if a command fails.
+    fn run_or_undo<L: Locks>(
+        &mut self,
+        section: &mut Section<'_>,
+        stripes: &mut L,
+        session: &mut Session,
+        transaction: &Transaction,
+        out: &mut Output,
+    ) {
+        let (start, database) = (out.len(), session.db);
+        self.keeps_failure = true;
+        let done = section.attempt(stripes, |section, stripes| {
+            self.run_each(section, stripes, session, transaction, out)
+        });
+        (self.keeps_failure, self.failure) = (false, None);
+        if let Err(error) = done {
+            session.select(database);
+            session.publications.iter_mut().for_each(Vec::clear);
+            out.truncate(start);
+            error.write(&mut Reply::new(out, session.protocol));
+            section.shared.engine.stats.count_error(error.code());
+        }
+    }
+
+    /// Runs the commands of a transaction. One that rolls back ends with the first that fails.
+    fn run_each<L: Locks>(
+        &mut self,
+        section: &mut Section<'_>,
+        stripes: &mut L,
+        session: &mut Session,
+        transaction: &Transaction,
+        out: &mut Output,
+    ) -> Result<(), Error> {
         Reply::new(out, session.protocol).array(transaction.queue.len());
-        for queued in &transaction.queue {
+        for (at, queued) in transaction.queue.iter().enumerate() {
             let call = &Call::queued(queued);
             // What a session may do can have changed since the command was queued.
             match permit(section.shared, session, call.command, call.args) {
@@ -159,9 +213,28 @@ impl Work {
                 Err(error) => {
                     error.write(&mut Reply::new(out, session.protocol));
                     section.shared.engine.stats.count_error(error.code());
+                    self.failure = self.keeps_failure.then_some(error);
+                }
+            }
+            if transaction.rolls_back {
+                if let Some(error) = self.failure.take() {
+                    return Err(error.rolling_back(at + 1, call.command));
+                }
+                let mut bytes = 0;
+                stripes.visit(&mut |stripe| bytes += stripe.undo_bytes());
+                if bytes > UNDO_BYTES {
+                    return Err(Error::Coded("EXECABORT", TOO_LARGE.into()));
                 }
             }
         }
+        Ok(())
+    }
+}
+
+/// Visits the keys of all queued commands.
+fn visit_queued_keys(session: &Session, visit: &mut dyn FnMut(&[u8])) {
+    for queued in session.transaction.iter().flat_map(|it| &it.queue) {
+        Call::queued(queued).visit_keys(visit);
     }
 }
 

@@ -11,11 +11,18 @@ use std::time::Duration;
 use kvik_command::declare::{Command, Flags, Locking};
 use kvik_command::pause::PauseScope;
 use kvik_command::session::Queued;
-use kvik_command::{Error, Session, table};
+use kvik_command::{Error, Random, Session, table};
+use kvik_log::Unit;
 use kvik_resp::{Args, ArgsBuf, Output, Reply};
 
+use super::call::Call;
 use super::work::Work;
+use crate::eviction::{Room, RoomMaker};
 use crate::shared::Shared;
+use crate::stripes::Patience;
+
+/// Sleep that counts as for ever.
+const LONGEST_NAP_MS: u64 = 3_600_000;
 
 /// The gate's answer for a command that is allowed.
 pub(super) enum Admission {
@@ -25,6 +32,8 @@ pub(super) enum Admission {
     Wait(u64),
     /// Offer it again when the log has room.
     WaitForLog,
+    /// Memory is limited: it runs, or is queued, once there is room for it.
+    FindRoom,
 }
 
 /// A reason for which no write of anybody runs.
@@ -66,8 +75,8 @@ impl Work {
         args: Args<'_>,
     ) -> Result<Admission, Error> {
         permit(shared, session, command, args)?;
-        if session.is_confined() && !speaks_to_listeners(command) {
-            return Err(confined(command));
+        if session.restricted {
+            restrict(session, command)?;
         }
         let is_queueing = session.transaction.is_some();
         if is_queueing && command.flags().contains(Flags::NO_MULTI) {
@@ -91,12 +100,11 @@ impl Work {
         &self,
         shared: &Shared,
         session: &mut Session,
-        command: &'static Command,
-        args: Args<'_>,
+        call: &Call<'_>,
     ) -> Option<u64> {
         let now_ms = self.clock.now_us() / 1000;
-        let readiness = command.readiness()?;
-        readiness(session, args, &shared.engine, now_ms)
+        let readiness = call.command.readiness()?;
+        readiness(session, call.args, &shared.engine, now_ms)
     }
 
     /// The wait that a command has before it, if any.
@@ -126,6 +134,7 @@ impl Work {
             return Ok(Some(Admission::Wait(pause.until_ms())));
         }
         match does(Flags::WRITE).then(|| shared.obstacle()).flatten() {
+            None if shared.is_limited() => Ok(Some(Admission::FindRoom)),
             None => Ok(None),
             Some(Obstacle::LogFull) => Ok(Some(Admission::WaitForLog)),
             Some(Obstacle::Refusal(error)) => Err(error),
@@ -198,10 +207,41 @@ impl Shared {
         }
     }
 
+    /// Makes room for a typed call that may grow by so many bytes, if memory is limited.
+    ///
+    /// # Errors
+    /// If there is none to be made.
+    #[inline]
+    pub(crate) fn admit_growth(&self, bytes: usize) -> Result<(), Error> {
+        match self.is_limited() {
+            false => Ok(()),
+            true => self.find_room(bytes as u64),
+        }
+    }
+
+    #[cold]
+    fn find_room(&self, need: u64) -> Result<(), Error> {
+        let mut maker = RoomMaker {
+            unit: &mut Unit::new(),
+            random: &mut Random::new(self.random_seed()),
+            stats: &self.typed_stats(),
+            patience: Patience::Wait,
+            slice_ns: u64::MAX,
+            scope: None,
+        };
+        match self.make_room(need, &mut maker) {
+            Room::None => Err(Error::OutOfMemory),
+            Room::Found | Room::Later => Ok(()),
+        }
+    }
+
     fn obstacle(&self) -> Option<Obstacle> {
         if self.is_follower() {
             let text = "You can't write against a read only replica.";
             return Some(Obstacle::Refusal(Error::Coded("READONLY", text.into())));
+        }
+        if self.is_image_full() {
+            return Some(Obstacle::LogFull);
         }
         let log = self.log()?;
         (!log.has_room()).then_some(Obstacle::LogFull)
@@ -209,22 +249,32 @@ impl Shared {
 
     /// Blocks this thread until the log may have room.
     pub(crate) fn wait_for_room(&self) {
-        if let Some(log) = self.log() {
-            log.wait_for_room();
+        match self.log() {
+            Some(log) => log.wait_for_room(),
+            None => std::thread::yield_now(),
         }
     }
 
     /// Blocks this thread until clients are paused no longer, or it is time to look again.
     pub(crate) fn wait_for_pause(&self, until_ms: u64) {
         let left_ms = until_ms.saturating_sub(self.now_ms());
+        // The end of the pause may be missed.
+        self.engine.pause.wait(self.nap(left_ms.min(10)));
+    }
+
+    /// How long to sleep at most for what comes in so many milliseconds.
+    pub(crate) fn nap(&self, left_ms: u64) -> Duration {
         // A clock that is moved by hand may get there sooner.
-        let at_most = Duration::from_millis(left_ms.min(10));
-        self.engine.pause.wait(at_most);
+        let at_most_ms = if self.clock.is_system() {
+            LONGEST_NAP_MS
+        } else {
+            1
+        };
+        Duration::from_millis(left_ms.clamp(1, at_most_ms))
     }
 }
 
 /// The commands of a RESP2 client that listens to channels.
-#[cold]
 fn speaks_to_listeners(command: &Command) -> bool {
     matches!(
         command.name(),
@@ -240,16 +290,26 @@ fn speaks_to_listeners(command: &Command) -> bool {
     )
 }
 
+/// Refuses what a client may not run that listens in RESP2 or monitors.
 #[cold]
-fn confined(command: &Command) -> Error {
-    Error::new(format!(
-        "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
-        command.full_name()
-    ))
+fn restrict(session: &Session, command: &Command) -> Result<(), Error> {
+    const ON_KEYS: Flags = Flags::WRITE
+        .union(Flags::READONLY)
+        .union(Flags::MAY_REPLICATE);
+    if session.monitors && command.flags().intersects(ON_KEYS) {
+        return Err(Error::text("Replica can't interact with the keyspace"));
+    }
+    if session.is_confined() && !speaks_to_listeners(command) {
+        return Err(Error::new(format!(
+            "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+            command.full_name()
+        )));
+    }
+    Ok(())
 }
 
 /// The commands that MULTI does not queue.
-fn runs_inside_multi(command: &Command) -> bool {
+pub(super) fn runs_inside_multi(command: &Command) -> bool {
     matches!(
         command.name(),
         "EXEC" | "DISCARD" | "MULTI" | "WATCH" | "QUIT" | "RESET"

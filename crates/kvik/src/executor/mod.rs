@@ -6,22 +6,28 @@
 //! |---|---|
 //! | look it up and hash its key | `lookup`, `call` |
 //! | check that the session may run it now | `gate` |
+//! | make room for it below the memory limit | `room` |
 //! | find and lock the stripes of its keys | `plan`, `route` |
 //! | do in slices what has to be done before it | `slices` |
 //! | let it make the namespaces of its keys | `namespaces` |
 //! | run its handler in a [section](crate::section) | `run`, `shared_read` |
 //! | count and time it | `timing` |
+//! | lock what waiters of its keys need | `reaching` |
+//! | end the wait of a blocked client | `blocking` |
 //!
 //! EXEC (`exec`) is all of that for the queue of a transaction. The state of the thread is in
 //! `work`. Nothing of a command has happened to the store when it is put off ([`Outcome`]): the
 //! caller offers it again later.
 
+mod blocking;
 mod call;
 mod exec;
 mod gate;
 mod lookup;
 mod namespaces;
 mod plan;
+mod reaching;
+mod room;
 mod route;
 mod run;
 mod shared_read;
@@ -31,7 +37,9 @@ mod work;
 
 use std::sync::Arc;
 
+use kvik_command::blocking::Ending;
 use kvik_command::declare::{Command, Flags};
+use kvik_command::hot_keys::INTERVAL;
 use kvik_command::session::Replies;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Error, Random, Session, table};
@@ -67,6 +75,10 @@ pub enum Outcome {
     /// The log has no room for what it may write. It has done nothing; offer it again when the log
     /// has written some.
     LogFull,
+    /// It waits for its keys, until this time in milliseconds since the epoch. It has run, and is
+    /// not offered again; the session runs nothing else until [`Executor::end_wait`] or
+    /// [`Executor::answer_wait`].
+    Blocked(u64),
     /// Clients are paused until this time, in milliseconds since the epoch. Nothing has happened.
     Paused(u64),
 }
@@ -92,9 +104,13 @@ impl Executor {
                 &std::hash::RandomState::new(),
                 0,
             )),
+            sketch: shared.engine.hot_keys.sketch(),
+            until_drawn: INTERVAL,
             actor: Actor::Client,
             left_until_us: 0,
             lsn: Lsn::ZERO,
+            keeps_failure: false,
+            failure: None,
         };
         Self {
             shared,
@@ -205,6 +221,9 @@ impl Executor {
         if session.released.is_some() {
             self.release(session);
         }
+        if session.tracking.is_chosen && outcome == Outcome::Done {
+            end_choice(session, prepared.command());
+        }
         outcome
     }
 
@@ -218,15 +237,8 @@ impl Executor {
         out: &mut Output,
     ) -> Outcome {
         match self.work.admit(&self.shared, session, command, args) {
-            Ok(Admission::Run) => {
-                if command.flags().contains(Flags::WAITS)
-                    && let Some(until_ms) = self.work.wait(&self.shared, session, command, args)
-                {
-                    return Outcome::Paused(until_ms);
-                }
-                let call = Call::of(command, args, &prepared);
-                self.dispatch(session, &call, out)
-            }
+            Ok(Admission::Run) => self.run_admitted(session, command, prepared, args, out),
+            Ok(Admission::FindRoom) => self.run_in_room(session, command, prepared, args, out),
             Ok(Admission::Queue) => {
                 gate::queue(session, command, args, out);
                 Outcome::Done
@@ -234,6 +246,40 @@ impl Executor {
             Ok(Admission::Wait(until_ms)) => Outcome::Paused(until_ms),
             Ok(Admission::WaitForLog) => self.put_off(Outcome::LogFull),
             Err(error) => self.refuse(session, args, error, out),
+        }
+    }
+
+    #[inline]
+    fn run_admitted(
+        &mut self,
+        session: &mut Session,
+        command: &'static Command,
+        prepared: Prepared,
+        args: Args<'_>,
+        out: &mut Output,
+    ) -> Outcome {
+        let call = Call::of(command, args, &prepared);
+        if command.flags().intersects(Flags::WAITS | Flags::BLOCKING) {
+            return self.dispatch_patiently(session, &call, out);
+        }
+        self.dispatch(session, &call, out)
+    }
+
+    /// The same for a command that may wait: for files before it runs, or for its keys.
+    #[inline(never)]
+    fn dispatch_patiently(
+        &mut self,
+        session: &mut Session,
+        call: &Call<'_>,
+        out: &mut Output,
+    ) -> Outcome {
+        if let Some(until_ms) = self.work.wait(&self.shared, session, call) {
+            return Outcome::Paused(until_ms);
+        }
+        let outcome = self.dispatch(session, call, out);
+        match &session.blocked {
+            Some(blocked) if outcome == Outcome::Done => Outcome::Blocked(blocked.until_ms),
+            _ => outcome,
         }
     }
 
@@ -251,12 +297,19 @@ impl Executor {
 
     /// Ends a session: its client is gone.
     pub fn end(&mut self, session: &mut Session) {
+        self.end_wait(session, Ending::Gone, &mut Output::new());
         session.take_transaction();
         session.unwatch();
         self.release(session);
-        self.shared.engine.pubsub.unsubscribe_all(session);
+        session.feed_wait = None;
+        let engine = &self.shared.engine;
+        if session.feed_subscribed {
+            engine.feed().unsubscribe(session.client.id);
+        }
+        engine.tracking.stop(session, &engine.settings);
+        engine.pubsub.unsubscribe_all(session);
         session.rings.ring();
-        self.shared.engine.clients.remove(session.client.id);
+        engine.clients.remove(session.client.id);
     }
 
     /// Tells the keys of a watch that it has ended.
@@ -277,6 +330,15 @@ impl Executor {
                 }
             });
         });
+    }
+}
+
+/// Ends CLIENT CACHING, which holds for one command, or for a transaction.
+#[cold]
+fn end_choice(session: &mut Session, command: Option<&Command>) {
+    let is_client = command.is_some_and(|command| command.name().starts_with("CLIENT"));
+    if !is_client && session.transaction.is_none() {
+        session.tracking.is_chosen = false;
     }
 }
 

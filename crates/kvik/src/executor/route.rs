@@ -10,6 +10,7 @@ use kvik_resp::Output;
 
 use super::call::Call;
 use super::plan::ascend;
+use super::reaching::lock_reaching;
 use super::slices::PutOff;
 use super::{Executor, Outcome};
 use crate::section::Section;
@@ -66,20 +67,28 @@ impl Executor {
         call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), PutOff> {
-        let Some((_, hash)) = call.hash else {
+        let Some((at, hash)) = call.hash else {
             return self.run_on_planned(session, call, out);
         };
         let (work, shared, unit) = (&mut self.work, &*self.shared, &mut self.unit);
         let stripes = &shared.stripes;
         let index = stripes.layout.stripe_of(hash);
         let held = if call.command.flags().contains(Flags::READONLY) {
-            if let Some(read) = stripes.share(index, || work.clock.now_us() / 1000) {
+            // Who caches what it reads is noted in the stripe.
+            if !session.tracking.mode.is_by_key()
+                && let Some(read) = stripes.share(index, || work.clock.now_us() / 1000)
+            {
                 work.run_shared(shared, unit, read, session, call, out);
                 return Ok(());
             }
             stripes.lock_to_read(index, self.patience)?
         } else {
-            stripes.lock(index, self.patience)?
+            let held = stripes.lock(index, self.patience)?;
+            if held.is_reaching() && held.needs_others(&call.args[at]) {
+                drop(held);
+                return self.run_on_planned(session, call, out);
+            }
+            held
         };
         let terms = work.terms(shared, unit);
         work.run_section(terms, held, session, call, Reach::Key(hash), out)
@@ -99,6 +108,10 @@ impl Executor {
             [] => self.run_on_none(session, call, out),
             [index] => {
                 let held = shared.stripes.lock(usize::from(index), self.patience)?;
+                if held.is_reaching() {
+                    drop(held);
+                    return self.run_on_several(session, call, out);
+                }
                 let reach = Reach::Key(work.plan.hashes[0]);
                 let terms = work.terms(shared, &mut self.unit);
                 work.run_section(terms, held, session, call, reach, out)
@@ -119,9 +132,8 @@ impl Executor {
             .stripes
             .prefetch(session.keyspace(), fetched.copied());
         ascend(&mut work.plan.stripes);
-        let held = shared
-            .stripes
-            .lock_many(&work.plan.stripes, self.patience)?;
+        let each_key = |visit: &mut dyn FnMut(&[u8])| call.visit_keys(visit);
+        let held = lock_reaching(shared, &mut work.plan.stripes, each_key, self.patience)?;
         // The end of the section needs the hashes while the rest of the work is in use.
         let hashes = std::mem::take(&mut work.plan.hashes);
         let terms = work.terms(shared, &mut self.unit);

@@ -53,6 +53,7 @@ impl Work {
         out: &mut Output,
     ) -> bool {
         let (shared, now_us, start) = (section.shared, section.now_us, out.len());
+        section.writer = session.client.id;
         let mode = section.mode;
         let touching = Touching {
             touch: !session.no_touch || call.command.last_word() == "TOUCH",
@@ -84,6 +85,12 @@ impl Work {
             ctx.reply.truncate(start);
             error.write(&mut ctx.reply);
             shared.engine.stats.count_error(error.code());
+            if self.keeps_failure {
+                self.failure = Some(error.clone());
+            }
+        }
+        if ctx.session.tracking.mode.is_by_key() {
+            track_reads(&mut ctx);
         }
         let (seen, aftermath) = (ctx.keys.stats(), ctx.keys.take_aftermath());
         section.leave(aftermath);
@@ -93,7 +100,14 @@ impl Work {
         totals.misses.add(seen.misses);
         totals.expired.add(seen.expired);
         totals.changes.add(seen.changes);
+        if shared.engine.settings.prefix_stats.is_wanted() {
+            Self::count_for_prefix(shared, call, &seen);
+        }
         log_sizes(shared, session, call, replied, now_us);
+        let monitors = &shared.engine.pubsub.monitors;
+        if monitors.any() {
+            monitors.show(session, call.command, call.args, now_us);
+        }
         let timed = !call.goes_on || replied > QUICK_REPLY_BYTES;
         self.count(shared, session, call, result.is_err(), timed);
         seen.untouched
@@ -117,6 +131,31 @@ fn run_in_namespaces(
     let result = handler(ctx);
     drop(made);
     result
+}
+
+/// Notes which keys the command's client has read, under the locks under which it has.
+#[cold]
+fn track_reads(ctx: &mut Ctx<'_>) {
+    let is_read = ctx.command.flags().contains(Flags::READONLY);
+    if !is_read || !ctx.session.tracking.tracks_reads() {
+        return;
+    }
+    let (args, client, engine) = (ctx.args, ctx.session.client.id, ctx.engine);
+    let tracking = &engine.tracking;
+    let is_alive = |client| tracking.is_caching(client);
+    let (keys, random) = (&mut ctx.keys, &mut *ctx.random);
+    // Keys that cannot be told from the words have not been read.
+    let _ = ctx.command.for_each_key(args, |at, _| {
+        tracking.count(keys.track(&args[at], client, is_alive));
+        // Each key that is too many makes one room, and another one while there are still too many.
+        for _ in 0..2 {
+            if !tracking.is_too_large(&engine.settings)
+                || !keys.evict_tracked(&args[at], random.bits())
+            {
+                break;
+            }
+        }
+    });
 }
 
 /// Applies CLIENT REPLY to what a command wrote from `start` on. Pushes are no replies: a

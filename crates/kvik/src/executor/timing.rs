@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use kvik_command::Session;
 use kvik_command::command_log::Logged;
 use kvik_command::declare::Flags;
+use kvik_command::hot_keys::INTERVAL;
 use kvik_command::latency::Sample;
+use kvik_store::GuardStats;
 
 use super::call::Call;
 use super::work::{Untimed, Work};
@@ -47,11 +49,49 @@ impl Work {
         client
             .commands
             .store(client.commands.load(Relaxed) + 1, Relaxed);
+        self.until_drawn -= 1;
+        if self.until_drawn == 0 {
+            self.draw(session, call);
+        }
         self.untimed.command = id;
         self.untimed.calls += 1;
         let slow_us = shared.engine.settings.slowlog_slower_than_us.load(Relaxed);
         if timed || (0..QUICK_US).contains(&slow_us) {
             self.count_time(shared, session, call, slow_us);
+        }
+    }
+
+    /// Notes the keys of a command that was drawn.
+    #[cold]
+    fn draw(&mut self, session: &Session, call: &Call<'_>) {
+        /// Keys of one command that are noted.
+        const MOST_KEYS: usize = 8;
+
+        // At random, so that no rhythm of the client's escapes it; on average as often as said.
+        self.until_drawn = 1 + self.random.below(2 * u64::from(INTERVAL) - 1) as u32;
+        let now_s = self.clock.now_us() / 1_000_000;
+        let (mut sketch, mut left) = (self.sketch.lock(), MOST_KEYS);
+        let note = |at: usize, _| {
+            if left > 0 {
+                left -= 1;
+                sketch.note(session.db, &call.args[at], u64::from(INTERVAL), now_s);
+            }
+        };
+        // Keys that cannot be told from the words the handler has refused.
+        let _ = call.command.for_each_key(call.args, note);
+    }
+
+    /// Counts what a command has read for the prefix of its first key.
+    #[cold]
+    pub(super) fn count_for_prefix(shared: &Shared, call: &Call<'_>, seen: &GuardStats) {
+        let mut first = None;
+        let _ = call.command.for_each_key(call.args, |at, _| {
+            first.get_or_insert(at);
+        });
+        let stats = &shared.engine.settings.prefix_stats;
+        if let Some(counters) = first.and_then(|at| stats.of_key(&call.args[at])) {
+            counters.hits.fetch_add(seen.hits, Relaxed);
+            counters.misses.fetch_add(seen.misses, Relaxed);
         }
     }
 

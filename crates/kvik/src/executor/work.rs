@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use kvik_command::Random;
+use kvik_command::hot_keys::KeySketch;
 use kvik_command::stats::ThreadStats;
+use kvik_command::{Error, Random};
 use kvik_log::{Lsn, Unit};
+use parking_lot::Mutex;
 
 use super::lookup::LatestLookup;
 use super::plan::Plan;
@@ -20,11 +22,18 @@ pub(super) struct Work {
     pub(super) untimed: Untimed,
     pub(super) stats: Arc<ThreadStats>,
     pub(super) random: Random,
+    /// What this thread's commands use.
+    pub(super) sketch: Arc<Mutex<KeySketch>>,
+    /// Commands until the next one that is noted there.
+    pub(super) until_drawn: u32,
     pub(super) actor: Actor,
     /// Until when nothing is prepared, in microseconds since the epoch.
     pub(super) left_until_us: u64,
     /// How far the log has to be on disk before the output since the last look may be told.
     pub(super) lsn: Lsn,
+    /// Whether the error of a command is kept that fails.
+    pub(super) keeps_failure: bool,
+    pub(super) failure: Option<Error>,
 }
 
 /// Calls that have been counted but not timed yet.

@@ -6,11 +6,13 @@
 //! lacks of it ([`kvik_store::Stripe::begin_image`]). This thread walks through the rest, holding
 //! one stripe at a time for some 20 us, and writes while it holds none.
 //!
-//! Memory: a bit for a dozen keys, and what has been handed over but not written yet.
+//! Memory: a bit for a dozen keys, and what has been handed over but not written yet. When that is
+//! more than `snapshot-buffer-limit`, no write begins before some of it is written.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_command::REDIS_VERSION;
@@ -18,7 +20,8 @@ use kvik_command::image::{ImageCollector, ImageFormat, ImageLoad, ImagePiece};
 use kvik_command::save::SavedUsage;
 use kvik_log::{Disk, DiskWriter, write_all};
 use kvik_rdb::{Compression, FileInfo, FileWriter};
-use kvik_store::Stripes;
+use kvik_store::{AccessPolicy, Stripes};
+use parking_lot::Mutex;
 
 use crate::shared::Shared;
 use crate::stripes::{HeldMany, Patience};
@@ -50,6 +53,54 @@ impl std::fmt::Display for ImageError {
             Self::Io(error) => error.fmt(f),
             Self::Cancelled => f.write_str("it was given up"),
         }
+    }
+}
+
+/// How much waits for the image that is being taken.
+#[derive(Default)]
+pub(crate) struct ImageQueue {
+    load: Mutex<Option<Arc<ImageLoad>>>,
+    peak_bytes: AtomicU64,
+    deferred: AtomicU64,
+}
+
+impl ImageQueue {
+    /// Bytes that wait.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.load
+            .lock()
+            .as_ref()
+            .map_or(0, |load| load.bytes() as u64)
+    }
+
+    /// The most that waited for this image, or the last one.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        self.peak_bytes.load(Relaxed)
+    }
+
+    /// Times a write was put off because too much waited.
+    pub(crate) fn deferred(&self) -> u64 {
+        self.deferred.load(Relaxed)
+    }
+
+    /// Whether a write is put off where so many bytes may wait.
+    pub(crate) fn defers(&self, limit: u64) -> bool {
+        let is_full = self.bytes() > limit;
+        self.deferred.fetch_add(u64::from(is_full), Relaxed);
+        is_full
+    }
+
+    fn begin(&self, load: &Arc<ImageLoad>) {
+        self.peak_bytes.store(0, Relaxed);
+        *self.load.lock() = Some(Arc::clone(load));
+    }
+
+    fn note(&self) {
+        self.peak_bytes.fetch_max(self.bytes(), Relaxed);
+    }
+
+    fn end(&self) {
+        *self.load.lock() = None;
     }
 }
 
@@ -134,7 +185,8 @@ pub(super) fn write_image<T>(
             if is_cancelled() {
                 return Err(ImageError::Cancelled);
             }
-            // What writers handed over counts too, so memory is bounded by how fast the disk is.
+            // What writers handed over counts too. Where that is too much, writes are put off.
+            shared.image_queue.note();
             if walk.load.bytes() >= PIECE {
                 walk.write_collected(&mut image)?;
             }
@@ -167,7 +219,7 @@ impl<'s> Walk<'s> {
         let usage = usage(shared);
         let format = ImageFormat { compression, usage };
         let access = shared.engine.settings.access_policy();
-        let load = Arc::default();
+        let load = Arc::<ImageLoad>::default();
         let new = |_| ImageCollector::new(format, &load);
         let collectors: Vec<_> = (0..shared.stripes.len()).map(new).collect();
         let held = shared.stripes.lock_all(Patience::Wait);
@@ -177,6 +229,8 @@ impl<'s> Walk<'s> {
             held.stripe(index)
                 .begin_image(collector.sink(), now, access);
         }
+        shared.image_queue.begin(&load);
+        shared.set_imaged(true);
         let result = cut(&held);
         drop(held);
         let walk = Self {
@@ -209,6 +263,8 @@ impl<'s> Walk<'s> {
 impl Drop for Walk<'_> {
     /// Ends the image in every stripe, also when it was given up.
     fn drop(&mut self) {
+        self.shared.set_imaged(false);
+        self.shared.image_queue.end();
         let stripes = &self.shared.stripes;
         for index in 0..stripes.len() {
             let held = stripes.lock(index, Patience::Wait);
@@ -220,8 +276,10 @@ impl Drop for Walk<'_> {
 
 /// The figure that a file tells of the use of its keys, by which the eviction policy goes.
 pub(super) fn usage(shared: &Shared) -> SavedUsage {
-    match shared.engine.settings.lfu.load(Relaxed) {
-        true => SavedUsage::Frequency,
-        false => SavedUsage::Nothing,
+    match shared.engine.settings.access_policy() {
+        AccessPolicy::Recency | AccessPolicy::Modification => SavedUsage::Nothing,
+        AccessPolicy::Frequency { .. } | AccessPolicy::Queue | AccessPolicy::Hits => {
+            SavedUsage::Frequency
+        }
     }
 }

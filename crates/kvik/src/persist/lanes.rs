@@ -273,6 +273,7 @@ impl Worker {
         let mut session = shared.session(Origin::embedded());
         session.authenticated = true;
         session.internal = true;
+        session.may_block = false;
         Self {
             executor: Executor::new(Arc::clone(shared), Patience::Wait).repeating(),
             session,
@@ -308,7 +309,8 @@ impl Worker {
                 self.executor
                     .execute_prepared(&mut self.session, prepared, effect, &mut self.out);
             match outcome {
-                Outcome::Done => break,
+                // A log holds no command that waits; this session may not.
+                Outcome::Done | Outcome::Blocked(_) => break,
                 // What is done beforehand in slices is gone on with at once: there is nobody else.
                 Outcome::Begun | Outcome::Busy => self.executor.refresh(),
                 Outcome::Paused(_) | Outcome::LogFull => std::thread::yield_now(),

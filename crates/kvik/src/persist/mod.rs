@@ -34,6 +34,8 @@ use kvik_command::persistence::{
 use kvik_log::Disk;
 use parking_lot::{Condvar, Mutex};
 
+pub(crate) use image::ImageQueue;
+pub(crate) use recover::random_id;
 pub use recover::{OpenError, Recovered};
 
 use crate::clock::{Clock, Tick};
@@ -62,6 +64,7 @@ pub(crate) struct Persist {
     lock: Mutex<Lock>,
     /// Effects go to the log, or will when the task that was begun for it runs.
     is_logged: AtomicBool,
+    image_queue: Arc<ImageQueue>,
 }
 
 /// The record of the tasks so far. Times are milliseconds of the monotonic clock.
@@ -147,6 +150,7 @@ impl Persist {
             progress: Progress::default(),
             lock: Mutex::new(None),
             is_logged: AtomicBool::new(false),
+            image_queue: Arc::clone(&shared.image_queue),
         }
     }
 
@@ -275,7 +279,8 @@ impl Persist {
         if log.policy() != policy {
             log.set_policy(policy);
         }
-        log.set_timestamps(settings.wants_timestamps());
+        // An entry of the feed says when it happened.
+        log.set_timestamps(settings.wants_timestamps() || shared.feed.is_used());
         log.set_retention(
             settings.retention_bytes.load(Relaxed),
             settings.retention_age_ms(),
@@ -323,7 +328,12 @@ impl Persistence for Persist {
             rewrite: figures.rewrite.look(now_ms),
             rewrite_scheduled: schedule.is_rewrite_scheduled(),
             rewrite_failures: figures.rewrite_failures,
-            walk: Walk::default(),
+            walk: Walk {
+                buffer_bytes: self.image_queue.bytes(),
+                buffer_peak_bytes: self.image_queue.peak_bytes(),
+                deferred: self.image_queue.deferred(),
+                ..Walk::default()
+            },
             log: self.log_status(),
             log_begins: schedule.is_log_scheduled(),
         }

@@ -108,6 +108,13 @@ impl kvik_log::Clock for LogClock {
 pub(super) fn listen(log: &Arc<Log>, shared: &Arc<Shared>) {
     let (log_of, shared_of) = (Arc::downgrade(log), Arc::downgrade(shared));
     let before = AtomicU8::new(WELL);
+    shared.feed.know_log(log);
+    let readers = Arc::downgrade(shared);
+    log.on_readable(Box::new(move || {
+        if let Some(shared) = readers.upgrade() {
+            shared.feed.wake_reader();
+        }
+    }));
     log.on_progress(Box::new(move |synced| {
         tell(&log_of, &shared_of, &before, synced);
     }));

@@ -371,7 +371,7 @@ pub(super) fn sync_policy(policy: FsyncPolicy) -> SyncPolicy {
 }
 
 /// 20 random bytes.
-pub(super) fn random_id(shared: &Shared) -> [u8; 20] {
+pub(crate) fn random_id(shared: &Shared) -> [u8; 20] {
     use std::hash::{BuildHasher, RandomState};
     let mut random = kvik_command::Random::new(RandomState::new().hash_one(shared.now_ms()));
     let mut id = [0; 20];

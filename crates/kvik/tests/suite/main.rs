@@ -1,13 +1,20 @@
 //! The library through its public API.
 
 mod anything;
+mod changes;
 mod db;
 mod durable;
+mod eviction;
+mod feed;
 mod files;
 mod images;
 mod log;
 mod restart;
+mod restore;
+mod rollback;
 mod section;
 mod sessions;
+mod subscriber;
 mod support;
 mod totals;
+mod upgrade;

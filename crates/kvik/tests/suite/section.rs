@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use kvik::{Db, Error, Options, Outcome, SetOptions, Transaction};
+use kvik::{Db, Error, EvictionPolicy, Options, Outcome, SetOptions, Transaction};
 
 use crate::support::{Client, Lines, START_US, manual, ok};
 
@@ -161,7 +161,8 @@ fn typed_calls_count_accesses_where_the_policy_does() {
                 options = options.effect_log(Arc::<Lines>::default());
             }
             let db = Db::in_memory(options);
-            db.engine().settings.lfu.store(true, Ordering::Relaxed);
+            let settings = &db.engine().settings;
+            settings.set_eviction_policy(EvictionPolicy::AllkeysLfu);
             ok(&db.run(&["SET", "k", "v"]));
             assert_eq!(frequency(&db), 5);
             call(&db);

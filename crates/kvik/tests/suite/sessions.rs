@@ -88,7 +88,7 @@ fn clients_need_no_password_that_is_gone() {
 }
 
 #[test]
-fn what_a_panicking_transaction_has_changed_is_told() {
+fn what_a_panicking_transaction_has_changed_is_undone() {
     let units = Arc::new(Count::default());
     let db = Db::in_memory(Options::default().effect_log(Arc::clone(&units) as _));
     let panicking = || {
@@ -98,6 +98,6 @@ fn what_a_panicking_transaction_has_changed_is_told() {
         })
     };
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panicking)).is_err());
-    assert_eq!(db.exists(b"k"), Ok(true));
-    assert_eq!(units.0.load(Ordering::Relaxed), 1);
+    assert_eq!(db.exists(b"k"), Ok(false));
+    assert_eq!(units.0.load(Ordering::Relaxed), 0);
 }

@@ -17,7 +17,7 @@ use crate::cli::line::Line;
 const CAPACITY: usize = 10_000;
 
 /// The history in the user's state directory; only in memory when there is none.
-pub(super) fn history() -> Option<Box<dyn History>> {
+pub(crate) fn history() -> Option<Box<dyn History>> {
     let file = state_directory().and_then(|directory| DiscreetHistory::open(&directory).ok());
     let history = file.or_else(DiscreetHistory::in_memory)?;
     Some(Box::new(history))

@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use reedline::{Color, Prompt, PromptEditMode, PromptHistorySearch, PromptHistorySearchStatus};
 
 /// A prompt that says one thing.
-pub(super) struct SessionPrompt {
+pub(crate) struct SessionPrompt {
     place: String,
 }
 
 impl SessionPrompt {
-    pub(super) fn new(place: String) -> Self {
+    pub(crate) fn new(place: String) -> Self {
         Self { place }
     }
 }

@@ -4,7 +4,7 @@
 //! long as the furthest of them reaches, even if none comes to write in the end.
 
 use kvik_resp::{Args, ArgsIter, parse_i64};
-use kvik_store::Entry;
+use kvik_store::{Entry, Event, EventClasses};
 
 use super::integer::{Integer, Overflow};
 use super::{BAD_OFFSET, mentions, offset, window, write_at};
@@ -45,7 +45,17 @@ pub(super) fn bitfield(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let operations = parse(ctx)?;
     match operations.iter().filter_map(FieldOperation::reach).max() {
         None => read(ctx, &operations),
-        Some(len) => write(ctx, &operations, len),
+        Some(len) => {
+            // All operations together are one event.
+            let noted = ctx.keys.mute(EventClasses::STRING);
+            let before = ctx.keys.stats().changes;
+            let written = write(ctx, &operations, len);
+            ctx.keys.unmute(noted);
+            if ctx.keys.stats().changes > before {
+                ctx.keys.note_called(&ctx.args[1], Event::SET_RANGE);
+            }
+            written
+        }
     }
 }
 

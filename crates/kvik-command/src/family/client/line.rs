@@ -59,7 +59,7 @@ pub(super) fn describe(client: &Client, now_ms: u64) -> String {
     add("events", &if output > 0 { "rw" } else { "r" });
     add("cmd", &last_command(client));
     add("user", &names.user);
-    add("redir", &-1);
+    add("redir", &client.redirect());
     add("resp", &client.protocol.load(Relaxed));
     add("lib-name", &text(&names.lib_name));
     add("lib-ver", &text(&names.lib_ver));
@@ -73,8 +73,13 @@ pub(super) fn describe(client: &Client, now_ms: u64) -> String {
 /// The letters of its flags, at least one.
 pub(super) fn flags(client: &Client) -> String {
     let marks = [
+        ('b', client.is_blocked()),
+        ('O', client.monitors.load(Relaxed)),
         ('P', client.is_subscribed()),
         ('x', client.queued.load(Relaxed) != NOT_IN_MULTI),
+        ('t', client.tracking.is_on()),
+        ('R', client.tracking.is_broken()),
+        ('B', client.tracking.is_broadcast()),
         ('e', client.no_evict.load(Relaxed)),
         ('T', client.no_touch.load(Relaxed)),
         ('U', client.fd >= 0 && client.addr.starts_with('/')),

@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
-use kvik_store::OccupiedEntry;
+use kvik_store::{EventClasses, OccupiedEntry};
 
 use super::sketch::{Corrupt, Encoding, Sketch};
 use super::{dense, sketch, sparse};
 use crate::{Ctx, Error};
 
 pub(super) fn pfdebug(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    ctx.keys.mute(EventClasses::STRING);
     let occupied = ctx.keys.entry(ctx.key(2)).occupied();
     let mut occupied = occupied.ok_or(Error::text("The specified key does not exist"))?;
     let mut sketch = sketch(occupied.view())?;

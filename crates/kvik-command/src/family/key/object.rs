@@ -1,6 +1,6 @@
 //! OBJECT: how a value is kept and how often it is used. Asking does not count as use.
 
-use kvik_store::{AccessPolicy, View};
+use kvik_store::{AccessPolicy, EventClasses, View};
 
 use crate::{Ctx, Error};
 
@@ -10,6 +10,7 @@ const IDLE_TIME_UNKNOWN: &str = "An LFU maxmemory policy is selected, idle time 
      switching between policies at runtime LRU and LFU data will take some time to adjust.";
 
 fn view<'c>(ctx: &'c mut Ctx<'_>) -> Option<View<'c>> {
+    ctx.keys.mute(EventClasses::MISS);
     ctx.keys.inspect(ctx.key(2))
 }
 
@@ -47,7 +48,8 @@ pub(super) fn freq(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn counts_accesses(ctx: &Ctx<'_>) -> bool {
-    ctx.engine.settings.access_policy() != AccessPolicy::Recency
+    let policy = ctx.engine.settings.access_policy();
+    !matches!(policy, AccessPolicy::Recency | AccessPolicy::Modification)
 }
 
 fn integer_or_null(ctx: &mut Ctx<'_>, value: Option<i64>) {

@@ -5,9 +5,10 @@
 //! can ask again.
 
 use kvik_resp::{Args, Reply, parse_i64};
-use kvik_store::{Elements, Entry, Event, IntText, ListEnd};
+use kvik_store::{Elements, Entry, Event, IntText, ListEnd, Wanted};
 
 use super::{end, existing, reply_with};
+use crate::blocking::Block;
 use crate::{Ctx, Error};
 
 pub(super) fn lpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -85,6 +86,9 @@ fn pop_from_first(
     count: usize,
 ) -> Result<bool, Error> {
     for key in keys {
+        if !ctx.may_see(key) {
+            continue;
+        }
         if let Some(entry) = existing(&mut ctx.keys, key)? {
             ctx.reply.array(2);
             ctx.reply.bulk(key);
@@ -135,6 +139,63 @@ pub(super) fn lmove(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn rpoplpush(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     move_or_null(ctx, ListEnd::Right, ListEnd::Left)
+}
+
+pub(super) fn blpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    pop_or_wait(ctx, ListEnd::Left)
+}
+
+pub(super) fn brpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    pop_or_wait(ctx, ListEnd::Right)
+}
+
+fn pop_or_wait(ctx: &mut Ctx<'_>, end: ListEnd) -> Result<(), Error> {
+    let (args, last) = (ctx.args, ctx.args.len() - 1);
+    let until_ms = ctx.deadline(last)?;
+    for key in args.slice(1..last) {
+        if !ctx.may_see(key) || existing(&mut ctx.keys, key)?.is_none() {
+            continue;
+        }
+        ctx.reply.array(2);
+        ctx.reply.bulk(key);
+        pop_one(ctx, key, end)?;
+        return Ok(());
+    }
+    ctx.wait_or_answer(Block::new(Wanted::List, 1..last, until_ms));
+    Ok(())
+}
+
+pub(super) fn blmpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let until_ms = ctx.deadline(1)?;
+    let (keys, end, count) = first_list_words(ctx, 2)?;
+    if !pop_from_first(ctx, keys, end, count)? {
+        let keys = 3..3 + keys.len();
+        ctx.wait_or_answer(Block::new(Wanted::List, keys, until_ms));
+    }
+    Ok(())
+}
+
+pub(super) fn blmove(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let (from, to) = (end(ctx, 3)?, end(ctx, 4)?);
+    move_or_wait(ctx, from, to)
+}
+
+pub(super) fn brpoplpush(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    move_or_wait(ctx, ListEnd::Right, ListEnd::Left)
+}
+
+fn move_or_wait(ctx: &mut Ctx<'_>, from: ListEnd, to: ListEnd) -> Result<(), Error> {
+    let args = ctx.args;
+    let until_ms = ctx.deadline(args.len() - 1)?;
+    if move_one(ctx, &args[1], &args[2], from, to)? {
+        return Ok(());
+    }
+    if ctx.may_block() {
+        ctx.block(Block::new(Wanted::List, 1..2, until_ms));
+    } else {
+        ctx.reply.null();
+    }
+    Ok(())
 }
 
 fn move_or_null(ctx: &mut Ctx<'_>, from: ListEnd, to: ListEnd) -> Result<(), Error> {

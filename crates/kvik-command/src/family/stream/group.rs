@@ -1,6 +1,6 @@
 //! XGROUP and XACK: making and ending groups and consumers, acknowledging.
 
-use kvik_store::{Entry, StreamMut};
+use kvik_store::{Entry, Event, StreamMut};
 
 use super::{ids, stream};
 use crate::{Ctx, Error, ErrorText};
@@ -101,6 +101,9 @@ pub(super) fn set_id(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         id => ids::parse_or_bound(id)?,
     };
     group.set_last_id(id, options.entries_read);
+    drop(stream);
+    // A delivery moves the group on as well, without an event.
+    ctx.keys.note(&args[2], Event::XGROUP_SETID);
     ctx.reply.ok();
     Ok(())
 }
@@ -108,6 +111,10 @@ pub(super) fn set_id(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 pub(super) fn destroy(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     let destroyed = existing(ctx.keys.entry(ctx.key(2)))?.destroy_group(&args[3]);
+    if destroyed {
+        // Consumers that wait are told, though the key has not changed for those who watch it.
+        ctx.keys.mark_ready(&args[2]);
+    }
     ctx.reply.integer(i64::from(destroyed));
     Ok(())
 }

@@ -1,9 +1,10 @@
-//! XREAD and XREADGROUP: what has come into streams since an id.
+//! XREAD and XREADGROUP: what has come into streams since an id, or comes next.
 
-use kvik_resp::{Args, Protocol, Reply};
-use kvik_store::StreamId;
+use kvik_resp::{Args, ArgsBuf, Protocol, Reply};
+use kvik_store::{Guard, StreamId, StreamRef, Wanted};
 
 use super::{ids, stream, write_entry, write_id};
+use crate::blocking::Block;
 use crate::declare::{InvalidKeys, KeyFlags};
 use crate::{Ctx, Error, ErrorText};
 
@@ -15,6 +16,10 @@ struct ReadRequest<'a> {
     group: Option<(&'a [u8], &'a [u8])>,
     /// Entries do not become pending.
     no_ack: bool,
+    /// Until when to wait if there is nothing, in milliseconds since the epoch.
+    block_until_ms: Option<u64>,
+    /// Which word is the first key.
+    first_key: usize,
     keys: Args<'a>,
     ids: Args<'a>,
 }
@@ -61,6 +66,8 @@ impl<'a> ReadRequest<'a> {
             max: usize::MAX,
             group: None,
             no_ack: false,
+            block_until_ms: None,
+            first_key: 0,
             keys: ctx.args.tail(usize::MAX),
             ids: ctx.args.tail(usize::MAX),
         };
@@ -81,7 +88,7 @@ impl<'a> ReadRequest<'a> {
     fn take(&mut self, ctx: &Ctx<'a>, at: usize, of_group: bool) -> Result<usize, Error> {
         let (args, more) = (ctx.args, ctx.args.len() - at - 1);
         if ctx.is(at, "BLOCK") && more > 0 {
-            ctx.timeout(at + 1)?;
+            self.block_until_ms = Some(ctx.deadline_ms(at + 1)?);
             Ok(2)
         } else if ctx.is(at, "COUNT") && more > 0 {
             let count = ctx.int(at + 1)?;
@@ -96,6 +103,7 @@ impl<'a> ReadRequest<'a> {
             if !rest.len().is_multiple_of(2) {
                 return Err(unbalanced(ctx, of_group));
             }
+            self.first_key = at + 1;
             self.keys = rest.slice(0..rest.len() / 2);
             self.ids = rest.tail(rest.len() / 2);
             Ok(1 + rest.len())
@@ -110,6 +118,17 @@ impl<'a> ReadRequest<'a> {
         } else {
             Err(Error::SYNTAX)
         }
+    }
+
+    /// Ends a call that has found nothing: it answers so, or waits.
+    fn wait_or_answer(&self, ctx: &mut Ctx<'_>, wanted: Wanted, words: Option<ArgsBuf>) {
+        let Some(until_ms) = self.block_until_ms else {
+            return ctx.reply.null_array();
+        };
+        let keys = self.first_key..self.first_key + self.keys.len();
+        let mut block = Block::new(wanted, keys, until_ms);
+        block.words = words;
+        ctx.wait_or_answer(block);
     }
 
     fn refuse_outside(&self, option: &str, of_group: bool) -> Result<(), Error> {
@@ -151,28 +170,26 @@ impl Answer {
         self.streams += 1;
     }
 
+    fn is_empty(&self) -> bool {
+        self.streams == 0
+    }
+
+    /// Ends an answer with at least one stream.
     fn finish(self, reply: &mut Reply<'_>) {
-        match (self.streams, reply.protocol()) {
-            (0, _) => reply.null_array(),
-            (_, Protocol::Resp2) => reply.finish_array(self.array, self.streams),
-            (_, Protocol::Resp3) => reply.finish_map(self.array, self.streams),
+        match reply.protocol() {
+            Protocol::Resp2 => reply.finish_array(self.array, self.streams),
+            Protocol::Resp3 => reply.finish_map(self.array, self.streams),
         }
     }
 }
 
 pub(super) fn xread(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let request = ReadRequest::parse(ctx, false)?;
-    let mut after = Vec::with_capacity(request.keys.len());
-    for (key, id) in request.keys.iter().zip(request.ids) {
-        // `$` and `+` are resolved for all keys before the reply begins.
-        let last_id = stream(ctx.keys.read(key))?.map(|stream| stream.last_id());
-        after.push(after_id(id, last_id)?);
-    }
+    let after = request.after(ctx)?;
     let mut answer = Answer::new(&mut ctx.reply);
-    for (key, after) in request.keys.iter().zip(after) {
-        let stream = stream(ctx.keys.read(key))?;
-        // The last entry may be older than the last id, where entries were deleted.
-        let news = stream.filter(|it| it.last_entry_id().is_some_and(|last| last > after));
+    for (key, &after) in request.keys.iter().zip(&after) {
+        let Some(after) = after else { continue };
+        let news = news(&mut ctx.keys, key, after)?;
         let Some((stream, start)) = news.zip(after.next()) else {
             continue;
         };
@@ -184,8 +201,74 @@ pub(super) fn xread(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         }
         ctx.reply.finish_array(array, len);
     }
-    answer.finish(&mut ctx.reply);
+    if answer.is_empty() {
+        let words = request.block_until_ms.map(|_| request.settle(ctx, &after));
+        request.wait_or_answer(ctx, Wanted::Stream, words);
+    } else {
+        answer.finish(&mut ctx.reply);
+    }
     Ok(())
+}
+
+/// The stream of a key, if it has entries behind an id.
+///
+/// # Errors
+/// If the key holds another type.
+fn news<'g>(
+    keys: &'g mut Guard<'_>,
+    key: &[u8],
+    after: StreamId,
+) -> Result<Option<StreamRef<'g>>, Error> {
+    let stream = stream(keys.read(key))?;
+    // The last entry may be older than the last id, where entries were deleted.
+    Ok(stream.filter(|it| it.last_entry_id().is_some_and(|last| last > after)))
+}
+
+/// Whether a call of XREAD that waits has something to answer.
+pub(super) fn has_news(ctx: &mut Ctx<'_>) -> bool {
+    let mut look = || {
+        let request = ReadRequest::parse(ctx, false)?;
+        for (key, after) in request.keys.iter().zip(request.after(ctx)?) {
+            if let Some(after) = after
+                && news(&mut ctx.keys, key, after)?.is_some()
+            {
+                return Ok::<_, Error>(true);
+            }
+        }
+        Ok(false)
+    };
+    // An error is an answer.
+    look().unwrap_or(true)
+}
+
+impl ReadRequest<'_> {
+    /// The id of each key behind which XREAD is to read; nothing for those that it may not see.
+    fn after(&self, ctx: &mut Ctx<'_>) -> Result<Vec<Option<StreamId>>, Error> {
+        let mut after = Vec::with_capacity(self.keys.len());
+        for (key, id) in self.keys.iter().zip(self.ids) {
+            if !ctx.may_see(key) {
+                after.push(None);
+                continue;
+            }
+            // `$` and `+` are resolved for all keys before the reply begins.
+            let last_id = stream(ctx.keys.read(key))?.map(|stream| stream.last_id());
+            after.push(Some(after_id(id, last_id)?));
+        }
+        Ok(after)
+    }
+
+    /// The words of a call that waits: `$` is what it is now.
+    fn settle(&self, ctx: &Ctx<'_>, after: &[Option<StreamId>]) -> ArgsBuf {
+        let first_id = self.first_key + self.keys.len();
+        let word = |(at, word): (usize, &[u8])| {
+            let id = at.checked_sub(first_id).and_then(|nth| after[nth]);
+            match id {
+                Some(id) if word == b"$" => id.text().to_vec(),
+                _ => word.to_vec(),
+            }
+        };
+        ctx.args.iter().enumerate().map(word).collect()
+    }
 }
 
 /// The id behind which XREAD is to read.
@@ -207,18 +290,53 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     // All keys and ids are checked before the first stream changes.
     let mut from = Vec::with_capacity(request.keys.len());
     for (key, id) in request.keys.iter().zip(request.ids) {
+        if !ctx.may_see(key) {
+            from.push(None);
+            continue;
+        }
         let stream = stream(ctx.keys.read(key))?;
         if stream.and_then(|stream| stream.group(group)).is_none() {
             return Err(no_group(key, group));
         }
-        from.push(from_id(id)?);
+        from.push(Some(from_id(id)?));
     }
     let mut answer = Answer::new(&mut ctx.reply);
     for (key, from) in request.keys.iter().zip(from) {
-        serve(ctx, &request, (key, group, consumer), from, &mut answer)?;
+        if let Some(from) = from {
+            serve(ctx, &request, (key, group, consumer), from, &mut answer)?;
+        }
     }
-    answer.finish(&mut ctx.reply);
+    if answer.is_empty() {
+        request.wait_or_answer(ctx, Wanted::Group, None);
+    } else {
+        answer.finish(&mut ctx.reply);
+    }
     Ok(())
+}
+
+/// Whether a call of XREADGROUP that waits has something to answer.
+pub(super) fn has_group_news(ctx: &mut Ctx<'_>) -> bool {
+    let mut look = || {
+        let request = ReadRequest::parse(ctx, true)?;
+        let (name, _) = request.group.ok_or(Error::SYNTAX)?;
+        for key in request.keys {
+            if !ctx.may_see(key) {
+                continue;
+            }
+            let stream = stream(ctx.keys.read(key))?;
+            let group = stream.and_then(|stream| Some((stream, stream.group(name)?)));
+            let (stream, group) = group.ok_or_else(|| no_group(key, name))?;
+            if stream
+                .last_entry_id()
+                .is_some_and(|last| last > group.last_id())
+            {
+                return Ok::<_, Error>(true);
+            }
+        }
+        Ok(false)
+    };
+    // An error is an answer: of a stream or a group that is gone.
+    look().unwrap_or(true)
 }
 
 fn no_group(key: &[u8], group: &[u8]) -> Error {

@@ -1,9 +1,10 @@
-//! ZPOPMIN, ZPOPMAX and ZMPOP: members from either end.
+//! ZPOPMIN, ZPOPMAX, ZMPOP and those of their kind that wait: members from either end.
 
 use kvik_resp::{Args, Protocol};
-use kvik_store::Event;
+use kvik_store::{Event, EventClasses, Wanted};
 
 use super::{reply_name, zset};
+use crate::blocking::Block;
 use crate::{Ctx, Error};
 
 /// From which end.
@@ -32,6 +33,7 @@ pub(super) fn zpopmax(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn pop(ctx: &mut Ctx<'_>, end: End) -> Result<(), Error> {
     let args = ctx.args;
+    ctx.keys.mute(EventClasses::MISS);
     let count = match args.len() {
         2 => 1,
         3 => {
@@ -88,8 +90,62 @@ pub(in crate::family) fn take(
 }
 
 pub(super) fn zmpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let (keys, end, count) = options(ctx)?;
+    let (keys, end, count) = options(ctx, 1)?;
+    ctx.keys.mute(EventClasses::MISS);
+    if !pop_from_first(ctx, keys, end, count)? {
+        ctx.reply.null_array();
+    }
+    Ok(())
+}
+
+pub(super) fn bzmpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let until_ms = ctx.deadline(1)?;
+    let (keys, end, count) = options(ctx, 2)?;
+    ctx.keys.mute(EventClasses::MISS);
+    if !pop_from_first(ctx, keys, end, count)? {
+        let keys = 3..3 + keys.len();
+        ctx.wait_or_answer(Block::new(Wanted::Zset, keys, until_ms));
+    }
+    Ok(())
+}
+
+pub(super) fn bzpopmin(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    pop_or_wait(ctx, End::Min)
+}
+
+pub(super) fn bzpopmax(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    pop_or_wait(ctx, End::Max)
+}
+
+fn pop_or_wait(ctx: &mut Ctx<'_>, end: End) -> Result<(), Error> {
+    let (args, last) = (ctx.args, ctx.args.len() - 1);
+    let until_ms = ctx.deadline(last)?;
+    for key in args.slice(1..last) {
+        if ctx.may_see(key) && ctx.keys.read(key).map(zset).transpose()?.is_some() {
+            ctx.reply.array(3);
+            ctx.reply.bulk(key);
+            return take(ctx, key, end, 1, false);
+        }
+    }
+    ctx.wait_or_answer(Block::new(Wanted::Zset, 1..last, until_ms));
+    Ok(())
+}
+
+/// Answers with the first of the keys that exists and up to `count` members at an end, and deletes
+/// those; or says that there is none.
+///
+/// # Errors
+/// If that key holds another type.
+fn pop_from_first(
+    ctx: &mut Ctx<'_>,
+    keys: Args<'_>,
+    end: End,
+    count: usize,
+) -> Result<bool, Error> {
     for key in keys {
+        if !ctx.may_see(key) {
+            continue;
+        }
         let Some(zset) = ctx.keys.read(key).map(zset).transpose()? else {
             continue;
         };
@@ -97,21 +153,22 @@ pub(super) fn zmpop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         ctx.reply.array(2);
         ctx.reply.bulk(key);
         ctx.reply.array(count);
-        return take(ctx, key, end, count, true);
+        take(ctx, key, end, count, true)?;
+        return Ok(true);
     }
-    ctx.reply.null_array();
-    Ok(())
+    Ok(false)
 }
 
-fn options<'a>(ctx: &Ctx<'a>) -> Result<(Args<'a>, End, usize), Error> {
+/// The keys, the end and the count of a call, whose number of keys is word `from`.
+fn options<'a>(ctx: &Ctx<'a>, from: usize) -> Result<(Args<'a>, End, usize), Error> {
     let args = ctx.args;
-    let keys = at_least_one(ctx, 1, "numkeys should be greater than 0")?;
-    let end = match keys.checked_add(2).and_then(|at| args.get(at)) {
+    let keys = at_least_one(ctx, from, "numkeys should be greater than 0")?;
+    let end = match keys.checked_add(from + 1).and_then(|at| args.get(at)) {
         Some(word) if word.eq_ignore_ascii_case(b"MIN") => End::Min,
         Some(word) if word.eq_ignore_ascii_case(b"MAX") => End::Max,
         _ => return Err(Error::SYNTAX),
     };
-    let at = keys + 3;
+    let at = keys + from + 2;
     // COUNT may be given once, at the end.
     let count = match args.len() - at {
         0 => 1,
@@ -125,7 +182,7 @@ fn options<'a>(ctx: &Ctx<'a>) -> Result<(Args<'a>, End, usize), Error> {
             count
         }
     };
-    Ok((args.slice(2..2 + keys), end, count))
+    Ok((args.slice(from + 1..from + 1 + keys), end, count))
 }
 
 /// The word at a position as a positive number.

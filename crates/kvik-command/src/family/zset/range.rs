@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use kvik_resp::parse_f64;
-use kvik_store::{Event, NameBound, NameRange, ScoreRange, ZsetRef};
+use kvik_store::{Event, EventClasses, NameBound, NameRange, ScoreRange, ZsetRef};
 
 use super::{Results, expiry_in, read, reply_len, reply_member, zset};
 use crate::{Ctx, Error};
@@ -150,6 +150,7 @@ pub(super) fn zremrangebylex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn remove(ctx: &mut Ctx<'_>, by: By) -> Result<(), Error> {
     let args = ctx.args;
+    ctx.keys.mute(EventClasses::MISS);
     let bounds = RangeBounds::parse(ctx, by, 2, 3)?;
     let found = read(ctx, &args[1])?.map(|zset| (bounds.ranks(zset), zset.len()));
     let (ranks, len) = found.unwrap_or((0..0, 0));

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kvik::effects::{EffectLog, Lsn, Unit};
-use kvik::{Clock, Db, Executor, Options, Outcome, Patience, Session, Value};
+use kvik::{Clock, Db, Ending, Executor, Options, Outcome, Patience, Session, Value};
 use kvik_command::client::Origin;
-use kvik_command::mail::{Mailbox, Message, Push};
+use kvik_command::mail::{Mailbox, Message};
 use kvik_resp::{Args, ArgsBuf, Output, Protocol, ReplyDecoder};
 use parking_lot::Mutex;
 
@@ -63,6 +63,7 @@ impl Target for MemoryTarget {
             executor: self.db.executor(Patience::Spin),
             session,
             mailbox,
+            blocked_until_ms: None,
             pending: VecDeque::new(),
             written: Vec::new(),
             decoder: ReplyDecoder::new(),
@@ -83,15 +84,13 @@ impl Target for MemoryTarget {
     }
 }
 
-/// Pushes for a session that have come.
+/// Messages for a session that have come.
 #[derive(Default)]
-struct Pigeonhole(Mutex<VecDeque<Push>>);
+struct Pigeonhole(Mutex<VecDeque<Message>>);
 
 impl Mailbox for Pigeonhole {
     fn deliver(&self, message: Message) {
-        if let Message::Push(push) = message {
-            self.0.lock().push_back(push);
-        }
+        self.0.lock().push_back(message);
     }
 }
 
@@ -100,6 +99,8 @@ struct MemoryConnection {
     executor: Executor,
     session: Session,
     mailbox: Arc<Pigeonhole>,
+    /// Until when a command is blocked.
+    blocked_until_ms: Option<u64>,
     pending: VecDeque<ArgsBuf>,
     written: Vec<u8>,
     decoder: ReplyDecoder,
@@ -108,7 +109,9 @@ struct MemoryConnection {
 impl MemoryConnection {
     fn run_pending(&mut self) {
         self.executor.refresh();
-        while let Some(command) = self.pending.front() {
+        while self.blocked_until_ms.is_none()
+            && let Some(command) = self.pending.front()
+        {
             let mut output = Output::new();
             let outcome = self
                 .executor
@@ -117,18 +120,38 @@ impl MemoryConnection {
             match outcome {
                 Outcome::Done => {
                     self.pending.pop_front();
-                    self.write_pushes();
+                    self.read_mail();
+                }
+                Outcome::Blocked(until_ms) => {
+                    self.pending.pop_front();
+                    self.blocked_until_ms = Some(until_ms);
                 }
                 Outcome::Busy | Outcome::Begun | Outcome::LogFull | Outcome::Paused(_) => return,
             }
         }
     }
 
-    /// Writes what has come between two replies.
-    fn write_pushes(&mut self) {
-        let mut output = Output::new();
-        for push in self.mailbox.0.lock().drain(..) {
-            push.write(self.session.protocol, &mut output);
+    /// Writes what has come between two replies, and ends the wait of a blocked command.
+    fn read_mail(&mut self) {
+        self.executor.refresh();
+        let now_ms = self.executor.now_us() / 1000;
+        let (session, mut output) = (&mut self.session, Output::new());
+        let mut is_over = self
+            .blocked_until_ms
+            .is_some_and(|until_ms| until_ms <= now_ms);
+        for message in self.mailbox.0.lock().drain(..) {
+            match message {
+                Message::Push(push) => push.write(session.protocol, &mut output),
+                Message::Reply(answer) => {
+                    self.executor.answer_wait(session, answer, &mut output);
+                    self.blocked_until_ms = None;
+                }
+                Message::Retry | Message::Kill => is_over = true,
+            }
+        }
+        // A command that has been answered waits no more, and nothing happens here.
+        if is_over && (self.executor).end_wait(session, Ending::TimedOut, &mut output) {
+            self.blocked_until_ms = None;
         }
         self.written.append(&mut output.into_bytes());
     }
@@ -157,7 +180,7 @@ impl Connection for MemoryConnection {
     fn receive(&mut self, patience: Duration) -> Result<Received, String> {
         let deadline = Instant::now() + patience;
         loop {
-            self.write_pushes();
+            self.read_mail();
             if let Some(reply) = self.decode()? {
                 return Ok(Received::Reply(reply));
             }

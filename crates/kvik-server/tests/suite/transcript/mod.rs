@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use crate::target::{Product, Version};
 use pattern::Pattern;
-pub(crate) use play::{play_all, play_folder, sent_commands};
+pub(crate) use play::{play_all, play_alone, play_folder, sent_commands, told_cases};
 
 /// One `== name` section: starts from an empty keyspace and a fresh session.
 #[derive(Debug)]
-struct Case {
-    name: String,
+pub(crate) struct Case {
+    pub(crate) name: String,
     line: usize,
     needs: Vec<Need>,
     steps: Vec<Step>,
@@ -45,6 +45,8 @@ struct Step {
 #[derive(Debug)]
 enum Action {
     Send(Vec<Word>),
+    /// The same behind another command whose reply is still to come.
+    SendBehind(Vec<Word>),
     Expect(Expected),
     Wait(Duration),
 }

@@ -101,6 +101,9 @@ impl Parser {
             text[..digits].parse().map_err(|_| "no such connection")?
         };
         match &text.as_bytes()[digits..] {
+            [b'>', b'>', ..] => {
+                self.push(connection, Action::SendBehind(words(&text[digits + 2..])?))
+            }
             [b'>', ..] => self.push(connection, Action::Send(words(&text[digits + 1..])?)),
             [b'<', b'2', b' ', ..] => self.reply(
                 Arrow {

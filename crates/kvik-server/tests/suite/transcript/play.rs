@@ -58,7 +58,7 @@ pub(crate) fn sent_commands() -> HashSet<[Vec<u8>; 2]> {
         let text = std::fs::read_to_string(&path).expect("a readable transcript");
         let cases = parse(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         for step in cases.iter().flat_map(|case| &case.steps) {
-            if let Action::Send(words) = &step.action {
+            if let Action::Send(words) | Action::SendBehind(words) = &step.action {
                 let word = |at| match words.get(at) {
                     Some(Word::Bytes(bytes)) => bytes.to_ascii_uppercase(),
                     Some(Word::Variable(_)) | None => Vec::new(),
@@ -68,6 +68,33 @@ pub(crate) fn sent_commands() -> HashSet<[Vec<u8>; 2]> {
         }
     }
     sent
+}
+
+/// Every case that is for all of these servers, with the name of its file.
+pub(crate) fn told_cases(targets: &[&Identity]) -> Vec<(String, Case)> {
+    let mut all = Vec::new();
+    for path in transcripts() {
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let text = std::fs::read_to_string(&path).expect("a readable transcript");
+        let cases = parse(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let shared = cases
+            .into_iter()
+            .filter(|case| targets.iter().all(|target| case.is_for(target)));
+        all.extend(shared.map(|case| (file.clone().into_owned(), case)));
+    }
+    all
+}
+
+/// Plays one case, after all databases have been emptied and `prepare` was called.
+pub(crate) fn play_alone(
+    case: &Case,
+    target: &dyn Target,
+    prepare: impl FnOnce() -> Result<(), String>,
+) -> Result<(), String> {
+    let mut play = Play::new(target);
+    play.empty()?;
+    prepare()?;
+    play.steps(case)
 }
 
 /// Every file, or only those whose name contains `KVIK_TRANSCRIPT`.
@@ -174,6 +201,10 @@ impl<'a> Play<'a> {
     fn case(&mut self, case: &Case) -> Result<(), String> {
         self.empty()
             .map_err(|error| format!("{}: {error}\n", case.line))?;
+        self.steps(case)
+    }
+
+    fn steps(&mut self, case: &Case) -> Result<(), String> {
         for (at, step) in case.steps.iter().enumerate() {
             if let Err(error) = self.step(step) {
                 self.send_unjudged(&case.steps[at + 1..]);
@@ -207,7 +238,7 @@ impl<'a> Play<'a> {
     fn step(&mut self, step: &Step) -> Result<(), String> {
         match &step.action {
             Action::Wait(time) => self.target.wait(*time),
-            Action::Send(words) => self.send(step.connection, words)?,
+            Action::Send(words) | Action::SendBehind(words) => self.send(step.connection, words)?,
             Action::Expect(expected) => self.expect(step.connection, expected)?,
         }
         Ok(())

@@ -1,0 +1,413 @@
+//! The keys that are used most and those that are largest, always known.
+//!
+//! Hot keys come from a sketch for each thread that runs commands: the Space-Saving algorithm
+//! (Metwally, Agrawal, El Abbadi 2005) over one in [`INTERVAL`] commands, drawn at random. A sketch
+//! has a fixed number of counters; a key that is not among them takes the place of the least one
+//! and its count, which is noted as its error. Counts are halved every [`HALF_LIFE_S`] seconds, so
+//! that they tell of the present. Cost: two instructions for a command, and about a microsecond for
+//! one that is drawn.
+//!
+//! Large keys come from a walk through all keys by the upkeep thread, which takes it easy: a key
+//! that is new appears when the walk has come by. The same walk measures the prefixes that are
+//! configured.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use kvik_store::{Kind, View};
+use parking_lot::Mutex;
+
+/// One in so many commands is drawn.
+pub const INTERVAL: u32 = 128;
+/// Counters of a thread.
+const COUNTERS: usize = 128;
+/// Seconds after which a count is worth half.
+const HALF_LIFE_S: u64 = 16;
+/// Longest key that is kept.
+const MOST_KEY_BYTES: usize = 1024;
+/// Large keys that are kept.
+const LARGEST: usize = 128;
+
+/// A key that is used often.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HotKey {
+    /// Its database.
+    pub db: u32,
+    /// Its name.
+    pub key: Vec<u8>,
+    /// Uses per second, of late.
+    pub per_second: f64,
+    /// The part of all uses, in percent.
+    pub percent: f64,
+}
+
+/// A key that is large.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LargeKey {
+    /// Bytes that it accounts for.
+    pub bytes: u64,
+    /// Its database.
+    pub db: u32,
+    /// Its name.
+    pub key: Vec<u8>,
+    /// The type of its value.
+    pub kind: Kind,
+}
+
+/// The sketches of all threads.
+#[derive(Debug, Default)]
+pub struct HotKeys {
+    sketches: Mutex<Vec<Arc<Mutex<KeySketch>>>>,
+}
+
+/// What one thread has seen.
+#[derive(Debug)]
+pub struct KeySketch {
+    hasher: RandomState,
+    counters: Vec<KeyCounter>,
+    /// Uses seen, of any key.
+    all: u64,
+    halved_s: u64,
+}
+
+#[derive(Clone, Debug)]
+struct KeyCounter {
+    hash: u64,
+    db: u32,
+    key: Box<[u8]>,
+    count: u64,
+    /// How much of the count belongs to others.
+    error: u64,
+}
+
+impl Default for KeySketch {
+    fn default() -> Self {
+        Self {
+            hasher: RandomState::new(),
+            counters: Vec::new(),
+            all: 0,
+            halved_s: 0,
+        }
+    }
+}
+
+impl KeySketch {
+    /// Notes that a key was used so many times, at a time in seconds since the epoch.
+    pub fn note(&mut self, db: u32, key: &[u8], uses: u64, now_s: u64) {
+        self.halve(now_s);
+        self.all += uses;
+        if key.len() > MOST_KEY_BYTES {
+            return;
+        }
+        let hash = self.hasher.hash_one((db, key));
+        let is_it = |it: &&mut KeyCounter| it.hash == hash && it.db == db && *it.key == *key;
+        if let Some(counter) = self.counters.iter_mut().find(is_it) {
+            counter.count += uses;
+            return;
+        }
+        let new = KeyCounter {
+            hash,
+            db,
+            key: key.into(),
+            count: uses,
+            error: 0,
+        };
+        if self.counters.len() < COUNTERS {
+            self.counters.push(new);
+        } else if let Some(least) = self.counters.iter_mut().min_by_key(|it| it.count) {
+            let error = least.count;
+            *least = KeyCounter {
+                count: error + uses,
+                error,
+                ..new
+            };
+        }
+    }
+
+    fn halve(&mut self, now_s: u64) {
+        if self.halved_s == 0 {
+            self.halved_s = now_s;
+        }
+        let times = now_s.saturating_sub(self.halved_s) / HALF_LIFE_S;
+        if times == 0 {
+            return;
+        }
+        self.halved_s += times * HALF_LIFE_S;
+        let times = times.min(63);
+        self.all >>= times;
+        for counter in &mut self.counters {
+            counter.count >>= times;
+            counter.error >>= times;
+        }
+        self.counters.retain(|counter| counter.count > 0);
+    }
+}
+
+impl HotKeys {
+    /// A sketch for a thread. One whose thread has ended is used again.
+    pub fn sketch(&self) -> Arc<Mutex<KeySketch>> {
+        let mut sketches = self.sketches.lock();
+        let idle = sketches.iter().find(|it| Arc::strong_count(it) == 1);
+        idle.cloned().unwrap_or_else(|| {
+            let sketch = Arc::<Mutex<KeySketch>>::default();
+            sketches.push(Arc::clone(&sketch));
+            sketch
+        })
+    }
+
+    /// The keys used most, at most `count` of them, at a time in seconds since the epoch.
+    pub fn top(&self, count: usize, now_s: u64) -> Vec<HotKey> {
+        let mut sums: HashMap<(u32, Box<[u8]>), f64> = HashMap::new();
+        let mut all = 0.0;
+        for sketch in self.sketches.lock().iter() {
+            let mut sketch = sketch.lock();
+            sketch.halve(now_s);
+            // Halving every H seconds leaves of a steady rate r the sum r H, and what came since.
+            let window_s = (HALF_LIFE_S + now_s.saturating_sub(sketch.halved_s)) as f64;
+            all += sketch.all as f64 / window_s;
+            for counter in &sketch.counters {
+                let own = counter.count.saturating_sub(counter.error);
+                *sums.entry((counter.db, counter.key.clone())).or_default() +=
+                    own as f64 / window_s;
+            }
+        }
+        let mut keys: Vec<_> = sums
+            .into_iter()
+            .filter(|(_, rate)| *rate > 0.0)
+            .map(|((db, key), rate)| HotKey {
+                db,
+                key: key.into(),
+                per_second: rate,
+                percent: rate * 100.0 / all,
+            })
+            .collect();
+        keys.sort_by(|a, b| {
+            let by_rate = b.per_second.total_cmp(&a.per_second);
+            by_rate.then_with(|| (a.db, &a.key).cmp(&(b.db, &b.key)))
+        });
+        keys.truncate(count);
+        keys
+    }
+
+    /// Forgets all that was seen.
+    pub fn reset(&self) {
+        for sketch in self.sketches.lock().iter() {
+            *sketch.lock() = KeySketch::default();
+        }
+    }
+}
+
+/// The walk through all keys: what it has found, and what it found the last time.
+#[derive(Debug, Default)]
+pub struct KeyWalk(Mutex<WalkState>);
+
+#[derive(Debug, Default)]
+struct WalkState {
+    /// Where the walk rests between two of its turns.
+    resting: Walk,
+    /// The largest keys that the walk has found so far.
+    largest: Vec<LargeKey>,
+    last: Option<Found>,
+    /// Resets so far: a walk that began before the last one is given up.
+    resets: u64,
+}
+
+/// A walk in progress, in the hands of who walks. Nobody waits for it meanwhile.
+#[derive(Debug, Default)]
+pub struct Walk {
+    /// The database it is in.
+    pub db: u32,
+    /// The cursor in that database.
+    pub cursor: u64,
+    found: Found,
+    resets: u64,
+}
+
+/// What one walk has found.
+#[derive(Clone, Debug, Default)]
+struct Found {
+    largest: Vec<LargeKey>,
+    prefixes: Vec<PrefixSizes>,
+}
+
+/// The keys under a prefix, as the last walk has found them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PrefixSizes {
+    /// The prefix.
+    pub prefix: Vec<u8>,
+    /// Keys.
+    pub keys: u64,
+    /// Bytes of keys and values.
+    pub bytes: u64,
+}
+
+impl Found {
+    fn meet(&mut self, db: u32, view: &View<'_>) {
+        let bytes = view.bytes() as u64;
+        if let Some(sizes) = longest_match(&mut self.prefixes, view.key()) {
+            sizes.keys += 1;
+            sizes.bytes += bytes;
+        }
+        let least = self.largest.last().map_or(0, |it| it.bytes);
+        if self.largest.len() == LARGEST && bytes <= least {
+            return;
+        }
+        let at = self.largest.partition_point(|it| it.bytes >= bytes);
+        let key = view.key().to_vec();
+        let kind = view.kind();
+        self.largest.insert(
+            at,
+            LargeKey {
+                bytes,
+                db,
+                key,
+                kind,
+            },
+        );
+        self.largest.truncate(LARGEST);
+    }
+}
+
+/// The longest of the prefixes that a key begins with.
+fn longest_match<'p>(prefixes: &'p mut [PrefixSizes], key: &[u8]) -> Option<&'p mut PrefixSizes> {
+    let matching = prefixes.iter_mut().filter(|it| key.starts_with(&it.prefix));
+    matching.max_by_key(|it| it.prefix.len())
+}
+
+impl Walk {
+    /// Begins to measure these prefixes, if the walk is at its beginning.
+    pub fn measure(&mut self, prefixes: impl Iterator<Item = Vec<u8>>) {
+        if self.db == 0 && self.cursor == 0 {
+            let empty = |prefix| PrefixSizes {
+                prefix,
+                ..PrefixSizes::default()
+            };
+            self.found = Found {
+                largest: Vec::new(),
+                prefixes: prefixes.map(empty).collect(),
+            };
+        }
+    }
+
+    /// Comes by a key.
+    pub fn meet(&mut self, view: &View<'_>) {
+        self.found.meet(self.db, view);
+    }
+}
+
+impl KeyWalk {
+    /// The walk, to go on with it.
+    pub fn take(&self) -> Walk {
+        let mut state = self.0.lock();
+        let resets = state.resets;
+        Walk {
+            resets,
+            ..std::mem::take(&mut state.resting)
+        }
+    }
+
+    /// Gives the walk back; `is_over` says whether it has come by all keys.
+    pub fn give_back(&self, walk: Walk, is_over: bool) {
+        let mut state = self.0.lock();
+        if walk.resets != state.resets {
+            return;
+        }
+        if is_over {
+            state.largest.clear();
+            state.last = Some(walk.found);
+        } else {
+            state.largest.clone_from(&walk.found.largest);
+            state.resting = walk;
+        }
+    }
+
+    /// The largest keys that are known, at most `count`.
+    pub fn largest(&self, count: usize) -> Vec<LargeKey> {
+        let state = self.0.lock();
+        // What this walk has found already counts beside what the last one found.
+        let mut all = state.largest.clone();
+        if let Some(last) = &state.last {
+            for key in &last.largest {
+                let is_same = |it: &LargeKey| it.db == key.db && it.key == key.key;
+                if !all.iter().any(is_same) {
+                    all.push(key.clone());
+                }
+            }
+        }
+        all.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.key.cmp(&b.key)));
+        all.truncate(count);
+        all
+    }
+
+    /// The sizes under a prefix, as the last whole walk has found them.
+    pub fn sizes(&self, prefix: &[u8]) -> Option<PrefixSizes> {
+        let state = self.0.lock();
+        let found = state.last.as_ref()?;
+        found
+            .prefixes
+            .iter()
+            .find(|it| it.prefix == prefix)
+            .cloned()
+    }
+
+    /// Begins anew.
+    pub fn reset(&self) {
+        let mut state = self.0.lock();
+        *state = WalkState {
+            resets: state.resets + 1,
+            ..WalkState::default()
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_used_most_comes_first() {
+        let hot = HotKeys::default();
+        let (one, other) = (hot.sketch(), hot.sketch());
+        for n in 0..10_000u64 {
+            let key = format!("cold:{}", n % 1000);
+            one.lock().note(0, key.as_bytes(), 1, 100);
+            if n % 4 == 0 {
+                one.lock().note(0, b"hot", 1, 100);
+                other.lock().note(0, b"hot", 1, 100);
+                other.lock().note(3, b"warm", 1, 100);
+            }
+        }
+        let top = hot.top(2, 100);
+        assert_eq!((top[0].db, &*top[0].key), (0, &b"hot"[..]));
+        assert_eq!((top[1].db, &*top[1].key), (3, &b"warm"[..]));
+        assert!(top[0].percent > 25.0 && top[0].percent < 30.0, "{top:?}");
+        drop(one);
+        assert_eq!(hot.sketches.lock().len(), 2);
+        hot.sketch();
+        assert_eq!(hot.sketches.lock().len(), 2);
+    }
+
+    #[test]
+    fn counts_fade() {
+        let mut sketch = KeySketch::default();
+        sketch.note(0, b"old", 64, 1000);
+        sketch.note(0, b"new", 20, 1000 + 2 * HALF_LIFE_S);
+        let count = |name: &[u8]| sketch.counters.iter().find(|it| *it.key == *name);
+        assert_eq!(count(b"old").map(|it| it.count), Some(16));
+        sketch.note(0, b"new", 1, 1000 + 30 * HALF_LIFE_S);
+        assert_eq!(sketch.counters.len(), 1);
+    }
+
+    #[test]
+    fn no_counter_is_above_what_was_seen() {
+        let mut sketch = KeySketch::default();
+        for n in 0..5000u32 {
+            sketch.note(0, &(n * n % 977).to_be_bytes(), 1, 1);
+        }
+        assert_eq!(sketch.counters.len(), COUNTERS);
+        let sum: u64 = sketch.counters.iter().map(|it| it.count).sum();
+        assert_eq!(sum, 5000);
+        assert!(sketch.counters.iter().all(|it| it.error < it.count));
+    }
+}

@@ -1,0 +1,294 @@
+//! Neks: frames of MessagePack, each a list of requests, each frame answered by one.
+//!
+//! ```text
+//! frame     length of the payload (8 bytes, big-endian), payload
+//! payload   [request, ...]            anything behind the list is ignored
+//! request   [0, key]                  get: adds [-1, value] or [-2] to the reply
+//!           [1, key, value]           set
+//!           [2, key]                  delete
+//!           [3, [request, ...]]       all of them at once, to any depth
+//! reply     length, [element, ...]    one element for each get, in order
+//! ```
+//!
+//! A frame is checked as a whole before anything of it runs. Each request is a command of its own;
+//! those of a `[3, ...]` become one MULTI, however deep they lie, so that nobody sees a part of
+//! them. What is no frame, and what the store refuses, has no form here: the connection ends
+//! without a word.
+//!
+//! Requests are read in the order in which they stand, with a count of those that are still to
+//! come, so the depth of a frame costs neither stack nor memory.
+
+use kvik_resp::{Output, ReplyReader, ReplyToken};
+
+use super::msgpack::{self, Reader};
+use super::{Answer, BatchEnd, CommandBatch, Exchange, Progress};
+
+const HEADER: usize = 8;
+
+// What a command is.
+/// It adds an element.
+const GET: u8 = 0;
+/// It adds nothing, and nor do MULTI and what it queues.
+const SILENT: u8 = 1;
+/// Its replies are those of all gets it has run.
+const EXEC: u8 = 2;
+/// No command: its frame ends.
+const END: u8 = 3;
+
+/// Bounds, and leniences for other MessagePack libraries than that of the original.
+#[derive(Clone, Copy, Debug)]
+pub struct NeksLimits {
+    /// Longest payload of a request in bytes.
+    pub max_frame: usize,
+    /// Longest payload of a reply in bytes.
+    pub max_reply: usize,
+    /// Keys and values may be strings of text, and numbers unsigned.
+    pub lenient: bool,
+}
+
+impl Default for NeksLimits {
+    fn default() -> Self {
+        Self {
+            max_frame: 999_999,
+            max_reply: 64 << 20,
+            lenient: false,
+        }
+    }
+}
+
+/// The codec of one connection.
+#[derive(Debug)]
+pub struct Neks {
+    limits: NeksLimits,
+    database: u32,
+    frame: Option<NeksFrame>,
+    /// Elements of the reply to the frame whose commands run.
+    elements: usize,
+    body: Output,
+}
+
+/// A checked frame, a part of which has become commands.
+#[derive(Clone, Copy, Debug)]
+struct NeksFrame {
+    /// Bytes of its payload still to come.
+    left: usize,
+    /// Requests of its list still to come.
+    requests: u64,
+    /// Requests still to come of the `[3, ...]` under way.
+    together: Option<u64>,
+}
+
+/// One request, whose members are separate ones.
+enum Item<'a> {
+    Get(&'a [u8]),
+    Set(&'a [u8], &'a [u8]),
+    Delete(&'a [u8]),
+    Together(u64),
+}
+
+impl Neks {
+    /// For a connection whose keys are those of a database.
+    pub fn new(database: u32, limits: NeksLimits) -> Self {
+        Self {
+            limits,
+            database,
+            frame: None,
+            elements: 0,
+            body: Output::new(),
+        }
+    }
+
+    pub(super) fn parse(&mut self, input: &[u8], batch: &mut CommandBatch) -> Progress {
+        let mut consumed = 0;
+        let end = loop {
+            if batch.is_full() {
+                break BatchEnd::Full;
+            }
+            let rest = &input[consumed..];
+            let step = match self.frame {
+                None => self.begin(rest),
+                Some(frame) => Ok(self.go_on(frame, rest, batch)),
+            };
+            match step {
+                Ok(count) => consumed += count,
+                Err(end) => break end,
+            }
+        };
+        Progress { consumed, end }
+    }
+
+    /// Begins with a frame if all of it is there; the bytes read.
+    fn begin(&mut self, input: &[u8]) -> Result<usize, BatchEnd> {
+        let Some(header) = input.first_chunk::<HEADER>() else {
+            return Err(BatchEnd::Incomplete(HEADER - input.len()));
+        };
+        let len = u64::from_be_bytes(*header);
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        if len > self.limits.max_frame {
+            return Err(BatchEnd::Close);
+        }
+        let Some(payload) = input[HEADER..].get(..len) else {
+            return Err(BatchEnd::Incomplete(HEADER + len - input.len()));
+        };
+        let mut reader = self.reader(payload);
+        let requests = reader.array().ok_or(BatchEnd::Close)?;
+        let left = reader.left();
+        check(reader, requests).ok_or(BatchEnd::Close)?;
+        self.frame = Some(NeksFrame {
+            left,
+            requests,
+            together: None,
+        });
+        Ok(HEADER + len - left)
+    }
+
+    /// Makes the next command of a frame; the bytes read.
+    fn go_on(&mut self, mut frame: NeksFrame, input: &[u8], batch: &mut CommandBatch) -> usize {
+        let database = self.database;
+        if frame.together == Some(0) {
+            frame.together = None;
+            batch.push(EXEC, database, &[b"EXEC"]);
+            self.frame = Some(frame);
+            return 0;
+        }
+        if frame.together.is_none() && frame.requests == 0 {
+            batch.note(END, database, &[]);
+            self.frame = None;
+            return frame.left;
+        }
+        let mut reader = self.reader(&input[..frame.left]);
+        // The frame has been checked, so there is one; without one it would end here.
+        let item = item(&mut reader);
+        match &mut frame.together {
+            Some(count) => *count -= 1,
+            None => frame.requests -= 1,
+        }
+        match item {
+            Some(Item::Get(key)) => {
+                let mark = if frame.together.is_some() {
+                    SILENT
+                } else {
+                    GET
+                };
+                batch.push(mark, database, &[b"GET", key]);
+            }
+            Some(Item::Set(key, value)) => batch.push(SILENT, database, &[b"SET", key, value]),
+            Some(Item::Delete(key)) => batch.push(SILENT, database, &[b"DEL", key]),
+            Some(Item::Together(count)) => match &mut frame.together {
+                Some(outer) => *outer += count,
+                None => {
+                    frame.together = Some(count);
+                    batch.push(SILENT, database, &[b"MULTI"]);
+                }
+            },
+            None => frame.requests = 0,
+        }
+        let read = frame.left - reader.left();
+        frame.left = reader.left();
+        self.frame = Some(frame);
+        read
+    }
+
+    fn reader<'a>(&self, bytes: &'a [u8]) -> Reader<'a> {
+        Reader::new(bytes, self.limits.lenient)
+    }
+
+    pub(super) fn answer(&mut self, exchange: &mut Exchange<'_>) -> Answer {
+        let reply = &mut exchange.reply;
+        let understood = match exchange.request.mark {
+            GET => self.element(reply),
+            SILENT => !matches!(reply.next(), Some(ReplyToken::Error(_))),
+            EXEC => self.elements_of_all(reply),
+            _ => {
+                self.send(exchange.out);
+                true
+            }
+        };
+        if understood && self.body.len() <= self.limits.max_reply {
+            Answer::Done
+        } else {
+            Answer::Close
+        }
+    }
+
+    /// Adds what a get has found. A key that holds something else than a string is as good as
+    /// missing.
+    fn element(&mut self, reply: &mut ReplyReader<'_>) -> bool {
+        match reply.next() {
+            Some(ReplyToken::String(len)) => {
+                self.body.extend_from_slice(&[0x92, 0xff]);
+                msgpack::write_bytes_header(len, &mut self.body);
+                reply.string_to(len, &mut self.body);
+            }
+            Some(ReplyToken::Null) => self.body.extend_from_slice(&[0x91, 0xfe]),
+            Some(ReplyToken::Error(text)) if text.starts_with(b"WRONGTYPE") => {
+                self.body.extend_from_slice(&[0x91, 0xfe]);
+            }
+            _ => return false,
+        }
+        self.elements += 1;
+        true
+    }
+
+    /// Adds what the gets of a transaction have found. Nothing else in it answers by a string or by
+    /// none.
+    fn elements_of_all(&mut self, reply: &mut ReplyReader<'_>) -> bool {
+        let Some(ReplyToken::Array(len)) = reply.next() else {
+            return false;
+        };
+        (0..len).all(|_| {
+            let before = *reply;
+            match reply.next() {
+                Some(ReplyToken::Simple(_) | ReplyToken::Integer(_)) => true,
+                _ => {
+                    *reply = before;
+                    self.element(reply)
+                }
+            }
+        })
+    }
+
+    /// Sends the reply to a frame.
+    fn send(&mut self, out: &mut Output) {
+        let mut head = Output::new();
+        msgpack::write_array(std::mem::take(&mut self.elements), &mut head);
+        let len = (head.len() + self.body.len()) as u64;
+        out.extend_from_slice(&len.to_be_bytes());
+        out.append(head);
+        match self.body.parts() {
+            (bytes, []) => {
+                out.extend_from_slice(bytes);
+                self.body.clear();
+            }
+            _ => out.append(std::mem::take(&mut self.body)),
+        }
+    }
+}
+
+/// Checks a list of requests, whose header was read, without running anything.
+fn check(mut reader: Reader<'_>, requests: u64) -> Option<()> {
+    let mut left = requests;
+    while left > 0 {
+        left -= 1;
+        if let Item::Together(count) = item(&mut reader)? {
+            left = left.checked_add(count)?;
+        }
+    }
+    Some(())
+}
+
+/// Reads one request; of a `[3, ...]` only what stands before its first member.
+fn item<'a>(reader: &mut Reader<'a>) -> Option<Item<'a>> {
+    let len = reader.array()?;
+    let item = match (reader.integer()?, len) {
+        (0, 2) => Item::Get(reader.bytes()?),
+        (1, 3) => Item::Set(reader.bytes()?, reader.bytes()?),
+        (2, 2) => Item::Delete(reader.bytes()?),
+        (3, 2) => Item::Together(reader.array()?),
+        _ => return None,
+    };
+    Some(item)
+}
+
+#[cfg(test)]
+mod tests;
