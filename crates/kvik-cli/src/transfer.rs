@@ -1,6 +1,6 @@
 //! `kvik import` and `kvik export`: data of other servers' files, to and from a running server.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -69,7 +69,7 @@ fn take_replies(client: &mut Client, pending: &mut usize) -> io::Result<()> {
         let reply = client.receive().map_err(io::Error::other)?;
         if let Some(error) = reply.as_error() {
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            return Err(io::Error::new(ErrorKind::Other, text));
+            return Err(io::Error::other(text));
         }
     }
     Ok(())
