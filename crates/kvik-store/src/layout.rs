@@ -8,6 +8,7 @@
 //! stripe and are taken as they are.
 
 use std::hash::Hasher;
+use std::sync::Arc;
 
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
@@ -39,7 +40,7 @@ pub struct Layout {
     seed: u64,
     shared: SharedSeed,
     stripe_bits: u32,
-    namespaces: Option<Box<Namespaces>>,
+    namespaces: Option<Arc<Namespaces>>,
 }
 
 /// How far a SCAN has come; `0` is both the start and the end.
@@ -110,15 +111,15 @@ impl Layout {
 
     /// The same with namespaces in its databases.
     #[must_use]
-    pub fn with_namespaces(mut self, namespaces: Namespaces) -> Self {
-        self.namespaces = Some(Box::new(namespaces));
+    pub fn with_namespaces(mut self, namespaces: Arc<Namespaces>) -> Self {
+        self.namespaces = Some(namespaces);
         self
     }
 
     /// The namespaces, where a `/` in the name of a key means one.
     #[inline]
-    pub fn namespaces(&self) -> Option<&Namespaces> {
-        self.namespaces.as_deref()
+    pub fn namespaces(&self) -> Option<&Arc<Namespaces>> {
+        self.namespaces.as_ref()
     }
 
     /// The name under which a key is stored.
@@ -216,7 +217,7 @@ impl Layout {
 
     /// The table of a step of a scan through a database and all its namespaces.
     pub(crate) fn table_at(&self, database: KeyspaceId, step: ScanStep) -> TableId {
-        let first = self.namespaces().map_or(0, Namespaces::first_table);
+        let first = self.namespaces().map_or(0, |it| it.first_table());
         match (step.0 >> self.stripe_bits) as u32 {
             0 => database.into(),
             nth => TableId(first + nth - 1),
@@ -225,7 +226,7 @@ impl Layout {
 
     /// Steps of a scan through a database and all its namespaces.
     pub(crate) fn scan_steps(&self) -> usize {
-        let named = |it: &Namespaces| it.table_bound() - it.first_table();
+        let named = |it: &Arc<Namespaces>| it.table_bound() - it.first_table();
         let tables = 1 + self.namespaces().map_or(0, named) as usize;
         tables << self.stripe_bits
     }

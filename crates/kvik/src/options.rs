@@ -129,7 +129,8 @@ impl Options {
         if !self.namespaces {
             return layout;
         }
-        layout.with_namespaces(Namespaces::new(self.databases.unwrap_or(DATABASES)))
+        let databases = self.databases.unwrap_or(DATABASES);
+        layout.with_namespaces(Arc::new(Namespaces::new(databases)))
     }
 
     /// The number of stripes, rounded up to a power of two of at most 1024; by default it follows

@@ -8,7 +8,7 @@ use crate::entry::OccupiedEntry;
 use crate::event::Event;
 use crate::heap::HeapEntry;
 use crate::layout::{Key, KeyspaceId};
-use crate::namespace::{Namespaces, TableId};
+use crate::namespace::TableId;
 use crate::raw::entry_ref::EntryRef;
 use crate::state::{Mode, Overdue};
 
@@ -50,7 +50,7 @@ impl Guard<'_> {
         // What was noted for keys that have another expiry by now is looked up in vain; that has
         // its bound as well.
         let mut looks = max.saturating_mul(4).saturating_add(16);
-        let first = self.layout.namespaces().map(Namespaces::first_table);
+        let first = self.layout.namespaces().map(|it| it.first_table());
         let stripe = self.stripes.stripe(index);
         let databases = stripe.table_count().min(first.unwrap_or(u32::MAX));
         for number in 0..databases {

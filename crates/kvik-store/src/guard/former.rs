@@ -36,14 +36,13 @@ impl Guard<'_> {
     /// Notes the state of a key that may be about to change. A state that is noted again later is
     /// not that before the unit of work; whoever takes the notes uses the first one.
     #[cold]
-    pub(super) fn note_former(
-        &mut self,
-        place: Place<'_>,
-        keyspace: KeyspaceId,
-    ) {
+    pub(super) fn note_former(&mut self, place: Place<'_>, keyspace: KeyspaceId) {
         let layout = self.layout;
         let found = self.stripes.stripe(place.index).keyspace(place.table);
-        let entry = found.and_then(|it| it.find(place.position, place.key).map(|entry| it.entry(entry)));
+        let entry = found.and_then(|it| {
+            it.find(place.position, place.key)
+                .map(|entry| it.entry(entry))
+        });
         let state = match entry.map(|entry| entry.value(layout, 0)) {
             None => FormerState::Missing,
             Some(value) => of_value(value),

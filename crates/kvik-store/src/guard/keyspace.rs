@@ -30,6 +30,17 @@ impl Guard<'_> {
         self.sum(|part| part.keys as usize, Keyspace::len)
     }
 
+    /// Number of keys of a namespace.
+    pub fn len_of(&mut self, namespace: &[u8]) -> usize {
+        let (keyspace, stripes) = (self.keyspace, self.layout.stripes());
+        let parts = (0..stripes).map(|index| {
+            let stripe = self.stripes.stripe(index);
+            let keyspace = stripe.keyspace(stripe.table_named(keyspace, namespace));
+            keyspace.map_or(0, |it| it.keyspace.len())
+        });
+        parts.sum()
+    }
+
     /// Whether there are no keys.
     pub fn is_empty(&mut self) -> bool {
         self.len() == 0

@@ -115,7 +115,10 @@ impl Guard<'_> {
     fn attach(&mut self, keyspace: KeyspaceId, key: &[u8], payload: Payload<'_>) -> Option<Kind> {
         let hash = self.layout.hash(key);
         let (index, position) = (self.layout.stripe_of(hash), self.layout.position_of(hash));
-        let table = self.stripes.stripe(index).reach_table(self.layout, keyspace, key);
+        let table = self
+            .stripes
+            .stripe(index)
+            .reach_table(self.layout, keyspace, key);
         if self.state.wanted.meets(EventClasses::FORMER) {
             let place = Place {
                 index,

@@ -209,6 +209,9 @@ impl Executor {
         }
         let start = out.len();
         let outcome = match prepared.command() {
+            Some(command) if session.namespace.is_some() => {
+                self.answer_within(session, command, prepared, args, out)
+            }
             Some(command) => self.answer(session, command, prepared, args, out),
             None => self.refuse(session, args, unknown(args), out),
         };
@@ -225,6 +228,25 @@ impl Executor {
             end_choice(session, prepared.command());
         }
         outcome
+    }
+
+    /// Answers a command of a session that chose a namespace, in which its keys live.
+    #[cold]
+    fn answer_within(
+        &mut self,
+        session: &mut Session,
+        command: &'static Command,
+        prepared: Prepared,
+        args: Args<'_>,
+        out: &mut Output,
+    ) -> Outcome {
+        match namespaces::with_full_names(session, command, args) {
+            None => self.answer(session, command, prepared, args, out),
+            Some(words) => {
+                let prepared = self.prepare(words.as_args());
+                self.answer(session, command, prepared, words.as_args(), out)
+            }
+        }
     }
 
     #[inline]

@@ -1,12 +1,10 @@
 //! Running a command's handler in a section.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use kvik_command::declare::{Command, Flags};
 use kvik_command::session::Replies;
-use kvik_command::{Ctx, Error, Handler, Session};
+use kvik_command::{Ctx, Error, Session};
 use kvik_resp::{Output, Reply};
-use kvik_store::{Mode, Namespaces, Stripes};
+use kvik_store::Stripes;
 
 use super::call::Call;
 use super::namespaces;
@@ -78,7 +76,7 @@ impl Work {
         let handler = call.command.handler().unwrap_or(container_alone);
         let result = match shared.stripes.layout.namespaces() {
             None => handler(&mut ctx),
-            Some(all) => run_in_namespaces(all, &mut ctx, mode, handler),
+            Some(all) => namespaces::run(all, &mut ctx, mode, handler),
         };
         if let Err(error) = &result {
             // Nothing of a reply that was begun is left.
@@ -112,25 +110,6 @@ impl Work {
         self.count(shared, session, call, result.is_err(), timed);
         seen.untouched
     }
-}
-
-/// Runs a handler where its keys may be of namespaces.
-fn run_in_namespaces(
-    all: &Namespaces,
-    ctx: &mut Ctx<'_>,
-    mode: Mode,
-    handler: Handler,
-) -> Result<(), Error> {
-    // Effects of another store were admitted where they happened.
-    if mode == Mode::Follower || !ctx.command.flags().contains(Flags::WRITE) {
-        return handler(ctx);
-    }
-    // What is made for the command stays until it has run.
-    let max = ctx.engine.settings.max_namespaces.load(Relaxed);
-    let made = namespaces::admit(all, max, &mut ctx.keys, ctx.command, ctx.args)?;
-    let result = handler(ctx);
-    drop(made);
-    result
 }
 
 /// Notes which keys the command's client has read, under the locks under which it has.

@@ -6,10 +6,11 @@
 use std::borrow::Cow;
 
 use kvik_resp::{Output, Reply};
-use kvik_store::View;
+use kvik_store::{Cursor, Guard, ScanPage, View};
 
 use super::super::member_scan::parse_cursor;
 use crate::glob::{glob_match, literal_prefix, with_shell_negation};
+use crate::namespace_quotas::NamespaceSeat;
 use crate::{Ctx, Error};
 
 /// Keys of a page unless COUNT says otherwise.
@@ -42,11 +43,26 @@ impl<'a> KeyFilter<'a> {
         self.pattern.as_deref().map_or(b"", literal_prefix)
     }
 
-    fn admits(&self, view: &View<'_>) -> bool {
+    /// Visits a page of the keys that may be admitted.
+    fn walk(
+        &self,
+        keys: &mut Guard<'_>,
+        seat: Option<&NamespaceSeat>,
+        cursor: Cursor,
+        count: usize,
+        visit: impl FnMut(View<'_>),
+    ) -> ScanPage {
+        match seat {
+            None => keys.scan_prefix(self.prefix(), cursor, count, visit),
+            Some(seat) => keys.scan_namespace(seat.name(), cursor, count, visit),
+        }
+    }
+
+    fn admits(&self, view: &View<'_>, name: &[u8]) -> bool {
         let of_kind = |kind: &[u8]| view.kind().name().as_bytes().eq_ignore_ascii_case(kind);
         self.pattern
             .as_deref()
-            .is_none_or(|pattern| glob_match(pattern, view.key(), false))
+            .is_none_or(|pattern| glob_match(pattern, name, false))
             && self.kind.is_none_or(of_kind)
     }
 }

@@ -1,6 +1,7 @@
 //! Keys of several namespaces and databases against a naive model.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -70,7 +71,7 @@ fn namespace(key: &[u8]) -> &[u8] {
 /// A store in which a `/` means a namespace.
 fn spaced(stripes: usize) -> Store {
     let mut store = Store::new(stripes);
-    store.layout = Layout::new(stripes, 9).with_namespaces(Namespaces::new(2));
+    store.layout = Layout::new(stripes, 9).with_namespaces(Arc::new(Namespaces::new(2)));
     store
 }
 
@@ -222,7 +223,7 @@ proptest! {
         upkeep(&mut store);
         // Tables of empty namespaces are gone, and with them the namespaces.
         upkeep(&mut store);
-        prop_assert_eq!(store.layout.namespaces().map(Namespaces::count), Some(0));
+        prop_assert_eq!(store.layout.namespaces().map(|it| it.count()), Some(0));
         prop_assert_eq!(store.live_bytes(), 0);
         for stripe in &store.stripes.0 {
             prop_assert_eq!(stripe.keyspaces.iter().skip(2).flatten().count(), 0);
