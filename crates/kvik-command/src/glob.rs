@@ -17,6 +17,8 @@
 //!
 //! Not supported: UTF-8 (patterns are bytes) and the alternatives `{a,b}`.
 
+use std::borrow::Cow;
+
 use memchr::memmem;
 
 /// Steps up to which a run is simply tried at every position.
@@ -62,6 +64,32 @@ pub fn glob_match(pattern: &[u8], text: &[u8], nocase: bool) -> bool {
         }
     }
     at.text == text.len()
+}
+
+/// The bytes that every text begins with which `pattern` matches.
+#[must_use]
+pub fn literal_prefix(pattern: &[u8]) -> &[u8] {
+    let end = pattern
+        .iter()
+        .position(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'));
+    &pattern[..end.unwrap_or(pattern.len())]
+}
+
+/// A pattern in which `[!...]` means what `[^...]` means, as in a shell.
+#[must_use]
+pub fn with_shell_negation(pattern: &[u8]) -> Cow<'_, [u8]> {
+    if memmem::find(pattern, b"[!").is_none() {
+        return Cow::Borrowed(pattern);
+    }
+    let mut pattern = pattern.to_vec();
+    let mut at = 0;
+    while at < pattern.len() {
+        if pattern[at..].starts_with(b"[!") {
+            pattern[at + 1] = b'^';
+        }
+        at += width_of_one(&pattern[at..]);
+    }
+    Cow::Owned(pattern)
 }
 
 /// How far a match has come.

@@ -106,7 +106,8 @@ pub trait Host: Send + Sync {
 #[derive(Clone, Copy, Debug)]
 pub struct NoHost;
 
-const NOT_A_SERVER: Error = Error::text("not available in an embedded store");
+/// The refusal of an embedded store.
+pub const NOT_A_SERVER: Error = Error::text("not available in an embedded store");
 
 impl Host for NoHost {
     fn config_get(&self, _patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {

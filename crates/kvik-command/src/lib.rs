@@ -32,6 +32,7 @@ pub mod mail;
 pub mod metric;
 #[cfg(all(test, feature = "model"))]
 mod model;
+pub mod namespace_quotas;
 pub mod pause;
 pub mod persistence;
 pub mod prefix_jobs;

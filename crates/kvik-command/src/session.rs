@@ -12,6 +12,7 @@ use crate::client::{Client, NOT_IN_MULTI};
 use crate::declare::Command;
 use crate::feed::{FeedCall, Subscriber};
 use crate::mail::Push;
+use crate::namespace_quotas::NamespaceSeat;
 use crate::persistence::Waiting;
 use crate::pubsub::{Hearing, Publication, Rings, Subscriptions};
 use crate::script::Away;
@@ -32,6 +33,8 @@ pub struct Session {
     pub transaction: Option<Transaction>,
     /// The keys it watches.
     pub watch: Option<Watch>,
+    /// The namespace that its keys live in, if it chose one.
+    pub namespace: Option<NamespaceSeat>,
     /// Which replies it gets.
     pub replies: Replies,
     /// Its commands do not count as accesses to keys.
@@ -138,6 +141,7 @@ impl Session {
             authenticated,
             transaction: None,
             watch: None,
+            namespace: None,
             replies: Replies::On,
             no_touch: false,
             close: false,
@@ -201,6 +205,14 @@ impl Session {
     /// The keyspace its commands work on.
     pub fn keyspace(&self) -> KeyspaceId {
         KeyspaceId(self.db)
+    }
+
+    /// The name of a key as this session knows it.
+    pub fn rest_of<'k>(&self, key: &'k [u8]) -> &'k [u8] {
+        match &self.namespace {
+            None => key,
+            Some(seat) => kvik_store::rest_of(seat.name(), key),
+        }
     }
 
     /// Selects a database that exists.
@@ -281,6 +293,7 @@ impl Session {
         self.unwatch();
         self.select(0);
         self.speak(Protocol::Resp2);
+        self.namespace = None;
         self.replies = Replies::On;
         self.no_touch = false;
         self.client.no_touch.store(false, Relaxed);

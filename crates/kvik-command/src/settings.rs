@@ -8,6 +8,7 @@ use kvik_store::{AccessPolicy, EventClasses, Limits};
 use parking_lot::RwLock;
 
 use crate::eviction::EvictionPolicy;
+use crate::namespace_quotas::NamespaceQuotas;
 use crate::persistence::FileSettings;
 use crate::prefix_stats::PrefixStats;
 
@@ -16,6 +17,10 @@ use crate::prefix_stats::PrefixStats;
 pub struct Settings {
     /// Number of databases that SELECT accepts.
     pub databases: AtomicU64,
+    /// Quotas of namespaces.
+    pub namespace_quotas: NamespaceQuotas,
+    /// Namespaces that clients may make beside `default`.
+    pub max_namespaces: AtomicU64,
     /// Longest string, in bytes (`proto-max-bulk-len`).
     pub max_bulk_bytes: AtomicU64,
     /// Commands at least this slow go to the slow log, in microseconds; negative means none.
@@ -78,6 +83,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             databases: AtomicU64::new(16),
+            namespace_quotas: NamespaceQuotas::default(),
+            max_namespaces: AtomicU64::new(65_536),
             max_bulk_bytes: AtomicU64::new(512 << 20),
             slowlog_slower_than_us: AtomicI64::new(10_000),
             slowlog_max_len: AtomicU64::new(128),

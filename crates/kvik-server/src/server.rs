@@ -143,12 +143,8 @@ impl Server {
             io_backend: crew.io_backend,
             threads,
         };
-        let db = Db::in_memory(
-            Options::default()
-                .threads(threads)
-                .host(Arc::new(host))
-                .scripts(LuaEngine::shared()),
-        );
+        let options = options(&config, threads).host(Arc::new(host));
+        let db = Db::in_memory(options.scripts(LuaEngine::shared()));
         if doors.iter().any(|open| open.door.speech.needs_tree()) {
             db.observe(Arc::clone(&front.trees) as Arc<dyn ChangeObserver>);
         }
@@ -224,6 +220,16 @@ impl Server {
         } else {
             ExitCode::SUCCESS
         }
+    }
+}
+
+/// How the store is opened.
+fn options(config: &Config, threads: usize) -> Options {
+    let databases = u32::try_from(config.int(Key::Databases)).unwrap_or(u32::MAX);
+    let options = Options::default().threads(threads).databases(databases);
+    match config.choice(Key::Namespaces) {
+        "auto" => options.namespaces(),
+        _ => options,
     }
 }
 

@@ -16,7 +16,8 @@ use crate::UnixMs;
 use crate::clock::AccessPolicy;
 use crate::heap::HeapEntry;
 use crate::keyspace::{HeapKeys, KeyspaceMut, KeyspaceRef};
-use crate::layout::{KeyspaceId, Layout};
+use crate::layout::Layout;
+use crate::namespace::TableId;
 use crate::raw::entry_ref::EntryRef;
 use crate::raw::position::Position;
 use crate::stripe::Stripe;
@@ -61,8 +62,8 @@ pub struct EvictionRules {
     pub samples: usize,
     /// The reading of access clocks.
     pub access: AccessPolicy,
-    /// Only keys of this keyspace; otherwise those of all.
-    pub keyspace: Option<KeyspaceId>,
+    /// Only keys of this table; otherwise those of all.
+    pub table: Option<TableId>,
 }
 
 /// What one round of eviction did to a stripe.
@@ -79,7 +80,7 @@ pub struct EvictionRound {
 struct Candidate {
     /// The higher, the sooner.
     score: u64,
-    keyspace: KeyspaceId,
+    table: TableId,
     position: Position,
 }
 
@@ -120,7 +121,7 @@ impl EvictionPool {
 
     fn offer(&mut self, candidate: Candidate) {
         let known =
-            |it: &Candidate| it.position == candidate.position && it.keyspace == candidate.keyspace;
+            |it: &Candidate| it.position == candidate.position && it.table == candidate.table;
         if let Some(at) = self.candidates.iter().position(known) {
             self.candidates.remove(at);
         }
@@ -139,7 +140,7 @@ impl EvictionPool {
 
 /// A key that is to go.
 pub(crate) struct Victim {
-    pub(crate) keyspace: KeyspaceId,
+    pub(crate) table: TableId,
     pub(crate) entry: EntryRef,
 }
 
@@ -161,14 +162,14 @@ impl Stripe {
     }
 
     /// The keyspaces that keys may be evicted from, some of them where there are many.
-    fn evictable(&self, rules: &EvictionRules, random: u64) -> Vec<KeyspaceId> {
-        let all = self.keyspace_count();
-        let start = random.checked_rem(all as u64).unwrap_or(0) as usize;
+    fn evictable(&self, rules: &EvictionRules, random: u64) -> Vec<TableId> {
+        let all = self.table_count();
+        let start = random.checked_rem(all.into()).unwrap_or(0) as u32;
         let ids = (start..all).chain(0..start);
-        let only = rules.keyspace;
+        let only = rules.table;
         let mut ids: Vec<_> = match only {
             Some(id) => vec![id],
-            None => ids.map(|id| KeyspaceId(id as u32)).collect(),
+            None => ids.map(TableId).collect(),
         };
         ids.retain(|&id| {
             let keyspace = self.keyspace(id).map(|it| it.keyspace);
@@ -187,13 +188,13 @@ impl Stripe {
         rules: &EvictionRules,
         random: &mut dyn FnMut() -> u64,
     ) -> Option<Victim> {
-        let keyspace = self.evictable(rules, random()).first().copied()?;
-        let mut there = self.present_mut(keyspace, layout)?;
+        let table = self.evictable(rules, random()).first().copied()?;
+        let mut there = self.present_mut(table, layout)?;
         let entry = match rules.volatile {
             false => there.read().sample_ref(random())?,
             true => there.sample_volatile(random(), 1).first().copied()?,
         };
-        Some(Victim { keyspace, entry })
+        Some(Victim { table, entry })
     }
 
     /// The first key to expire, exactly; where members of collections expire before, the first of
@@ -206,8 +207,8 @@ impl Stripe {
         random: &mut dyn FnMut() -> u64,
     ) -> Option<Victim> {
         let mut first: Option<(UnixMs, Victim)> = None;
-        for keyspace in self.evictable(rules, random()) {
-            let mut there = self.present_mut(keyspace, layout)?;
+        for table in self.evictable(rules, random()) {
+            let mut there = self.present_mut(table, layout)?;
             let Some((at, entry)) = there.first_due(TTL_LOOKS) else {
                 continue;
             };
@@ -215,7 +216,7 @@ impl Stripe {
                 return self.best_of_some(layout, rules, now, random);
             }
             if first.as_ref().is_none_or(|(best, _)| at < *best) {
-                first = Some((at, Victim { keyspace, entry }));
+                first = Some((at, Victim { table, entry }));
             }
         }
         match first {
@@ -230,10 +231,10 @@ impl Stripe {
         rules: &EvictionRules,
         random: &mut dyn FnMut() -> u64,
     ) -> Option<Victim> {
-        let keyspace = self.evictable(rules, random()).first().copied()?;
-        let mut there = self.present_mut(keyspace, layout)?;
+        let table = self.evictable(rules, random()).first().copied()?;
+        let mut there = self.present_mut(table, layout)?;
         let entry = there.next_in_queue()?;
-        Some(Victim { keyspace, entry })
+        Some(Victim { table, entry })
     }
 
     fn best_of_some(
@@ -243,17 +244,17 @@ impl Stripe {
         now: UnixMs,
         random: &mut dyn FnMut() -> u64,
     ) -> Option<Victim> {
-        let mut pool = match rules.keyspace {
+        let mut pool = match rules.table {
             None => std::mem::take(&mut self.eviction),
             // Candidates of one namespace are of no use to another.
             Some(_) => EvictionPool::default(),
         };
         pool.serve(rules);
-        for keyspace in self.evictable(rules, random()) {
-            self.compare_some(&mut pool, layout, rules, now, keyspace, random());
+        for table in self.evictable(rules, random()) {
+            self.compare_some(&mut pool, layout, rules, now, table, random());
         }
         let victim = self.best_in_pool(&mut pool, layout, rules, now);
-        if rules.keyspace.is_none() {
+        if rules.table.is_none() {
             self.eviction = pool;
         }
         victim
@@ -265,10 +266,10 @@ impl Stripe {
         layout: &Layout,
         rules: &EvictionRules,
         now: UnixMs,
-        keyspace: KeyspaceId,
+        table: TableId,
         random: u64,
     ) {
-        let Some(mut there) = self.present_mut(keyspace, layout) else {
+        let Some(mut there) = self.present_mut(table, layout) else {
             return;
         };
         let samples = rules.samples.clamp(1, MOST_SAMPLES);
@@ -281,7 +282,7 @@ impl Stripe {
             if rules.admits(&there) {
                 pool.offer(Candidate {
                     score: rules.score(&there, now),
-                    keyspace,
+                    table,
                     position: layout.position_of_key(there.key()),
                 });
             }
@@ -298,7 +299,7 @@ impl Stripe {
     ) -> Option<Victim> {
         let mut passed_over = None;
         while let Some(candidate) = pool.candidates.pop() {
-            let Some(there) = self.keyspace(candidate.keyspace) else {
+            let Some(there) = self.keyspace(candidate.table) else {
                 continue;
             };
             let Some(entry) = there.find_at(layout, candidate.position) else {
@@ -309,7 +310,7 @@ impl Stripe {
                 continue;
             }
             let victim = Victim {
-                keyspace: candidate.keyspace,
+                table: candidate.table,
                 entry,
             };
             if rules.score(&now_there, now) >= candidate.score {
@@ -379,8 +380,9 @@ impl crate::Guard<'_> {
             let Some(victim) = stripe.victim(layout, rules, now, &mut random) else {
                 break;
             };
-            self.select(victim.keyspace);
-            self.evict_entry(index, victim.entry);
+            let database = self.database_of(index, victim.table);
+            self.select(database);
+            self.evict_entry(index, victim.table, victim.entry);
             let left = self.stripes().stripe(index).data_bytes();
             done.bytes += data.saturating_sub(left);
             done.keys += 1;

@@ -37,7 +37,10 @@ impl Stripe {
         key: Key<'_>,
         now: UnixMs,
     ) -> Glance<'a> {
-        let Some(keyspace) = self.keyspace(keyspace) else {
+        if layout.namespaces().is_some() {
+            return Glance::Unclear;
+        }
+        let Some(keyspace) = self.keyspace(keyspace.into()) else {
             return Glance::Missing;
         };
         let Some((_, entry)) = keyspace.look_up(layout.position_of(layout.hash_of(key)), key.name)
@@ -67,10 +70,10 @@ impl Stripe {
         now: UnixMs,
         _effects: NoEffects,
     ) -> bool {
-        if !self.interests.is_empty() {
+        if !self.interests.is_empty() || layout.namespaces().is_some() {
             return false;
         }
-        let Some(mut there) = self.present_mut(keyspace, layout) else {
+        let Some(mut there) = self.present_mut(keyspace.into(), layout) else {
             return false;
         };
         let position = layout.position_of(layout.hash_of(key));

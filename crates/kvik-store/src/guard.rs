@@ -36,10 +36,11 @@ use crate::clock::AccessPolicy;
 use crate::effect::EffectSink;
 use crate::entry::{Entry, OccupiedEntry, VacantEntry};
 use crate::event::{Event, EventClasses};
-use crate::keyspace::KeyspaceMut;
+use crate::keyspace::KeyspaceRef;
 use crate::layout::{Key, KeyspaceId, Layout};
 use crate::limits::Limits;
 use crate::locked::LockedKey;
+use crate::namespace::TableId;
 use crate::raw::entry_ref::EntryRef;
 use crate::raw::position::Position;
 use crate::state::{GuardState, GuardStats, Mode};
@@ -230,23 +231,32 @@ impl<'a> Guard<'a> {
     /// The key's entry, to change what is there or to make it.
     #[inline]
     pub fn entry<'g>(&'g mut self, key: impl Into<Key<'g>>) -> Entry<'g> {
-        let key = key.into();
-        let (index, position) = self.locate(key);
-        let found = self.find_used(index, position, key.name);
+        let place = self.locate(key.into());
+        let found = self.find_used(place);
         // A pause hides members that are due. A write that was admitted before it must not meet
         // them.
         let found = match (found, self.state.mode) {
-            (Some(entry), Mode::Paused) => self.without_due_members(index, entry),
+            (Some(entry), Mode::Paused) => self.without_due_members(place, entry),
             _ => found,
         };
         if let (Some(entry), AccessPolicy::Modification) = (found, self.state.access) {
-            self.note_change(index, entry);
+            self.note_change(place, entry);
         }
-        let locked = self.locked_key(index, position, key.name);
+        let locked = self.locked_key(place);
         match found {
             Some(entry) => Entry::Occupied(OccupiedEntry::new(locked, entry)),
             None => Entry::Vacant(VacantEntry::new(locked)),
         }
+    }
+
+    /// Whether two names are of the same key.
+    pub fn is_same_key(&self, a: &[u8], b: &[u8]) -> bool {
+        self.layout.canonical(a) == self.layout.canonical(b)
+    }
+
+    /// How keys map to stripes and namespaces.
+    pub fn layout(&self) -> &'a Layout {
+        self.layout
     }
 
     /// Deletes a key and says whether it existed. Effect: `DEL`.
@@ -268,51 +278,75 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// The stripe and the position of a key. A hash that the caller knows is not computed again.
+    /// Where a key is, or would be. A hash that the caller knows is not computed again.
     #[inline]
-    fn locate(&self, key: Key<'_>) -> (usize, Position) {
+    fn locate<'k>(&mut self, key: Key<'k>) -> Place<'k> {
         let hash = self.layout.hash_of(key);
-        (self.layout.stripe_of(hash), self.layout.position_of(hash))
+        let place = Place {
+            index: self.layout.stripe_of(hash),
+            position: self.layout.position_of(hash),
+            table: self.keyspace.into(),
+            key: key.name,
+        };
+        match self.layout.namespaces() {
+            None => place,
+            Some(_) => {
+                let (layout, keyspace) = (self.layout, self.keyspace);
+                place.in_namespace(self.stripes.look(place.index), layout, keyspace)
+            }
+        }
+    }
+
+    /// The same for who changes nothing meanwhile.
+    fn locate_held<'k>(&self, key: Key<'k>) -> Place<'k> {
+        let hash = self.layout.hash_of(key);
+        let index = self.layout.stripe_of(hash);
+        let place = Place {
+            index,
+            position: self.layout.position_of(hash),
+            table: self.keyspace.into(),
+            key: key.name,
+        };
+        place.in_namespace(self.stripes.held(index), self.layout, self.keyspace)
     }
 
     /// Sets the clock of a key that is about to change.
     #[cold]
-    fn note_change(&mut self, index: usize, entry: EntryRef) {
+    fn note_change(&mut self, place: Place<'_>, entry: EntryRef) {
         let clock = self.state.access.start(self.state.now);
-        self.keyspace_of(index).set_clock(entry, clock);
-    }
-
-    pub(crate) fn layout(&self) -> &'a Layout {
-        self.layout
+        let stripe = self.stripes.stripe(place.index);
+        let mut keyspace = stripe.keyspace_mut(place.table, self.layout);
+        keyspace.set_clock(entry, clock);
     }
 
     pub(crate) fn stripes(&mut self) -> &mut dyn Stripes {
         self.stripes
     }
 
-    fn keyspace_of(&mut self, index: usize) -> KeyspaceMut<'_> {
-        let stripe = self.stripes.stripe(index);
-        stripe.keyspace_mut(self.keyspace, self.layout)
+    /// The stripe of a key.
+    fn index_of(&self, key: &[u8]) -> usize {
+        self.layout.stripe_of(self.layout.hash(key))
     }
 
-    fn locked_key<'g>(
-        &'g mut self,
-        index: usize,
-        position: Position,
-        key: &'g [u8],
-    ) -> LockedKey<'g> {
+    #[inline]
+    fn keyspace_at(&mut self, place: Place<'_>) -> Option<KeyspaceRef<'_>> {
+        self.stripes.look(place.index).keyspace(place.table)
+    }
+
+    fn locked_key<'g>(&'g mut self, place: Place<'g>) -> LockedKey<'g> {
         if self.state.wanted.meets(EventClasses::FORMER) {
-            self.note_former(index, position, self.keyspace, key);
+            self.note_former(place, self.keyspace);
         }
         LockedKey {
-            stripe: self.stripes.stripe(index),
+            stripe: self.stripes.stripe(place.index),
             layout: self.layout,
             limits: self.limits,
             effects: self.effects,
             state: &mut self.state,
             keyspace: self.keyspace,
-            position,
-            key,
+            table: place.table,
+            position: place.position,
+            key: place.key,
         }
     }
 
@@ -321,6 +355,30 @@ impl<'a> Guard<'a> {
         self.state.stats.changes += 1;
         if self.effects.wanted() {
             self.effects.emit(self.keyspace, effect);
+        }
+    }
+}
+
+/// Where a key is, or would be.
+#[derive(Clone, Copy, Debug)]
+struct Place<'k> {
+    /// Of the stripe.
+    index: usize,
+    position: Position,
+    /// [`TableId::NONE`] for a namespace that has no keys in the stripe.
+    table: TableId,
+    /// The name under which it is stored.
+    key: &'k [u8],
+}
+
+impl Place<'_> {
+    /// The same where names may name namespaces.
+    fn in_namespace(self, stripe: &Stripe, layout: &Layout, database: KeyspaceId) -> Self {
+        let key = layout.canonical(self.key);
+        Self {
+            key,
+            table: stripe.table_of(layout, database, key),
+            ..self
         }
     }
 }

@@ -19,12 +19,15 @@
 //! collection that is taken out change through [`MemoryMut`](crate::memory::MemoryMut). Access
 //! clocks (`set_clock`) are not content.
 
+use std::sync::Arc;
+
 use crate::UnixMs;
 use crate::cells::ValueForm;
 use crate::eviction::queue::EvictionQueues;
 use crate::heap::{Content, Heap, HeapEntry, Ledger};
 use crate::image::Cut;
-use crate::layout::Layout;
+use crate::layout::{KeyspaceId, Layout};
+use crate::namespace::{Namespace, Share, TableId};
 use crate::object::Object;
 use crate::raw::entry_ref::EntryRef;
 use crate::raw::position::{Position, Prefix};
@@ -33,7 +36,7 @@ use crate::text::Text;
 use crate::totals::{Noted, Sizes};
 
 /// A stripe's part of a keyspace.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Keyspace {
     /// Its index among those of its stripe.
     pub(crate) number: u32,
@@ -43,10 +46,33 @@ pub(crate) struct Keyspace {
     entry_bytes: usize,
     /// The entries that an image still lacks, while one is taken.
     pub(crate) cut: Option<Box<Cut>>,
+    /// Its namespace, where there are any.
+    pub(crate) namespace: Option<Arc<Namespace>>,
+    /// What was added to the totals of the namespace last.
+    pub(crate) told: Share,
+    /// The deadline under which the stripe has noted a namespace.
+    pub(crate) noted_due: UnixMs,
     /// The order of eviction, where it is by queues.
     queues: Option<Box<EvictionQueues>>,
     /// Where its sizes can be read without the lock. Contents that are only kept have no place.
     noted: Option<Noted>,
+}
+
+impl Default for Keyspace {
+    fn default() -> Self {
+        Self {
+            table: Table::default(),
+            number: 0,
+            volatile: 0,
+            entry_bytes: 0,
+            cut: None,
+            namespace: None,
+            told: Share::default(),
+            noted_due: UnixMs::MAX,
+            queues: None,
+            noted: None,
+        }
+    }
 }
 
 /// All of an entry but its key.
@@ -165,6 +191,19 @@ impl Keyspace {
         }
     }
 
+    /// Its part in the totals of its namespace. A table without keys is on its way out, and counts
+    /// as nothing.
+    pub(crate) fn share(&self) -> Share {
+        if self.len() == 0 {
+            return Share::default();
+        }
+        Share {
+            keys: self.len() as u64,
+            volatile: self.volatile as u64,
+            bytes: self.bytes() as u64,
+        }
+    }
+
     /// The queues of eviction, which [`Self::put_queues`] is to get back.
     pub(crate) fn take_queues(&mut self) -> Option<Box<EvictionQueues>> {
         self.queues.take()
@@ -195,6 +234,12 @@ impl Keyspace {
     pub(crate) fn bytes(&self) -> usize {
         let queues = self.queues.as_ref().map_or(0, |queues| queues.bytes());
         self.entry_bytes + self.table.bytes() + queues
+    }
+
+    /// The database that it belongs to, if it has the number `table`.
+    pub(crate) fn database(&self, table: TableId) -> KeyspaceId {
+        let namespace = self.namespace.as_ref();
+        namespace.map_or(KeyspaceId(table.0), |namespace| namespace.database())
     }
 
     /// A time before which no key expires.

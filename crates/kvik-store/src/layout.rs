@@ -8,18 +8,17 @@
 //! stripe and are taken as they are.
 
 use std::hash::Hasher;
+use std::sync::Arc;
 
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 
+pub use crate::namespace::KeyspaceId;
+use crate::namespace::{Namespaces, TableId, canonical, named_in};
 use crate::raw::position::{Position, Prefix};
 
 /// Bits of a cursor below the number of the stripe: the bits of a prefix.
 const PREFIX_BITS: u32 = u32::BITS;
-
-/// Addresses a keyspace: a numbered database. The first ids are the databases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyspaceId(pub u32);
 
 /// The hash of a key, by which it belongs to a stripe and to a place in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,10 +40,21 @@ pub struct Layout {
     seed: u64,
     shared: SharedSeed,
     stripe_bits: u32,
+    namespaces: Option<Arc<Namespaces>>,
 }
 
 /// How far a SCAN has come; `0` is both the start and the end.
 pub type Cursor = u64;
+
+/// A part of a scan: one table in one stripe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ScanStep(pub(crate) usize);
+
+impl ScanStep {
+    pub(crate) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
 
 impl<'k> Key<'k> {
     /// A key whose hash is known. It has to be the hash that [`Layout::hash`] gives for the name;
@@ -95,6 +105,38 @@ impl Layout {
             seed,
             shared: SharedSeed::from_u64(seed),
             stripe_bits: stripes.trailing_zeros(),
+            namespaces: None,
+        }
+    }
+
+    /// The same with namespaces in its databases.
+    #[must_use]
+    pub fn with_namespaces(mut self, namespaces: Arc<Namespaces>) -> Self {
+        self.namespaces = Some(namespaces);
+        self
+    }
+
+    /// The namespaces, where a `/` in the name of a key means one.
+    #[inline]
+    pub fn namespaces(&self) -> Option<&Arc<Namespaces>> {
+        self.namespaces.as_ref()
+    }
+
+    /// The name under which a key is stored.
+    #[inline]
+    pub fn canonical<'k>(&self, key: &'k [u8]) -> &'k [u8] {
+        match self.namespaces {
+            None => key,
+            Some(_) => canonical(key),
+        }
+    }
+
+    /// The namespace of a key, or none if it is stored with those of no namespace.
+    #[inline]
+    pub(crate) fn namespace_of<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
+        match self.namespaces {
+            None => None,
+            Some(_) => named_in(key),
         }
     }
 
@@ -103,9 +145,14 @@ impl Layout {
         1 << self.stripe_bits
     }
 
-    /// The key's hash.
+    /// The key's hash, the same for all its spellings.
     #[inline]
     pub fn hash(&self, key: &[u8]) -> KeyHash {
+        self.hash_bytes(self.canonical(key))
+    }
+
+    #[inline]
+    fn hash_bytes(&self, key: &[u8]) -> KeyHash {
         let mut hasher = FoldHasher::with_seed(self.seed, &self.shared);
         hasher.write(key);
         KeyHash(hasher.finish())
@@ -139,26 +186,49 @@ impl Layout {
     /// The position of a member in the table of its collection.
     #[inline]
     pub(crate) fn position_of_member(&self, name: &[u8]) -> Position {
-        Position(self.hash(name).0)
+        Position(self.hash_bytes(name).0)
     }
 
-    /// Splits a cursor into stripe and prefix; a stripe past the last one means that nothing is
-    /// left.
-    pub(crate) fn split(&self, cursor: Cursor) -> (usize, Prefix) {
-        ((cursor >> PREFIX_BITS) as usize, Prefix(cursor as u32))
+    /// Splits a cursor into the step of the scan and the prefix to go on at.
+    pub(crate) fn split(&self, cursor: Cursor) -> (ScanStep, Prefix) {
+        (
+            ScanStep((cursor >> PREFIX_BITS) as usize),
+            Prefix(cursor as u32),
+        )
     }
 
-    /// The cursor for going on at `prefix` of `stripe`, or with the next stripe where there is no
-    /// prefix. It is `0` past the last stripe.
-    pub(crate) fn join(&self, stripe: usize, prefix: Option<Prefix>) -> Cursor {
-        let (stripe, Prefix(prefix)) = match prefix {
-            Some(prefix) => (stripe, prefix),
-            None => (stripe + 1, Prefix(0)),
+    /// The cursor for going on at `prefix` of a step, or with the next step where there is no
+    /// prefix. It is `0` past the last of `steps`.
+    pub(crate) fn join(&self, step: ScanStep, prefix: Option<Prefix>, steps: usize) -> Cursor {
+        let (ScanStep(step), Prefix(prefix)) = match prefix {
+            Some(prefix) => (step, prefix),
+            None => (step.next(), Prefix(0)),
         };
-        if stripe >= self.stripes() {
+        if step >= steps {
             return 0;
         }
-        ((stripe as u64) << PREFIX_BITS) + u64::from(prefix)
+        ((step as u64) << PREFIX_BITS) + u64::from(prefix)
+    }
+
+    /// The stripe of a step: a scan meets all stripes of one table, and then those of the next.
+    pub(crate) fn stripe_at(&self, step: ScanStep) -> usize {
+        step.0 & (self.stripes() - 1)
+    }
+
+    /// The table of a step of a scan through a database and all its namespaces.
+    pub(crate) fn table_at(&self, database: KeyspaceId, step: ScanStep) -> TableId {
+        let first = self.namespaces().map_or(0, |it| it.first_table());
+        match (step.0 >> self.stripe_bits) as u32 {
+            0 => database.into(),
+            nth => TableId(first + nth - 1),
+        }
+    }
+
+    /// Steps of a scan through a database and all its namespaces.
+    pub(crate) fn scan_steps(&self) -> usize {
+        let named = |it: &Arc<Namespaces>| it.table_bound() - it.first_table();
+        let tables = 1 + self.namespaces().map_or(0, named) as usize;
+        tables << self.stripe_bits
     }
 }
 
@@ -188,16 +258,19 @@ mod tests {
     #[test]
     fn no_cursor_is_too_large_for_a_double() {
         let layout = Layout::new(1024, 7);
-        let last = layout.join(1023, Some(Prefix(u32::MAX)));
+        let last = layout.join(ScanStep(1023), Some(Prefix(u32::MAX)), 1024);
         assert!(0 < last && last < 1 << 53);
     }
 
     #[test]
     fn the_last_cursor_is_zero() {
         let layout = Layout::new(2, 7);
-        assert_eq!(layout.join(1, None), 0);
-        assert_eq!(layout.join(0, None), 1 << PREFIX_BITS);
-        let prefix = Prefix(5);
-        assert_eq!(layout.split(layout.join(1, Some(prefix))), (1, prefix));
+        assert_eq!(layout.join(ScanStep(1), None, 2), 0);
+        assert_eq!(layout.join(ScanStep(0), None, 2), 1 << PREFIX_BITS);
+        let (last, prefix) = (ScanStep(1), Prefix(5));
+        assert_eq!(
+            layout.split(layout.join(last, Some(prefix), 2)),
+            (last, prefix)
+        );
     }
 }

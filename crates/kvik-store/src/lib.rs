@@ -41,6 +41,7 @@ mod list;
 mod locked;
 mod members;
 mod memory;
+mod namespace;
 mod object;
 mod ordered;
 pub mod packed;
@@ -87,6 +88,10 @@ pub use list::change::ListMut;
 pub use list::{Elements, ListEnd, ListNode, ListRef, QuicklistRef};
 pub use locked::Expiry;
 pub use members::MembersRef;
+pub use namespace::{
+    DEFAULT_NAMESPACE, Namespace, Namespaces, TableId, TooManyNamespaces, canonical, full_name,
+    named_in, rest_of,
+};
 pub use raw::prefetch::Lookup;
 pub use raw::{lacks_memory, prepare_memory, release_memory};
 pub use restore::{Malformed, Terms};

@@ -13,6 +13,7 @@ use crate::keyspace::{KeyspaceMut, Payload};
 use crate::kind::Kind;
 use crate::layout::{KeyspaceId, Layout};
 use crate::limits::Limits;
+use crate::namespace::TableId;
 use crate::raw::entry_ref::EntryRef;
 use crate::raw::position::Position;
 use crate::state::{GuardState, Mode};
@@ -37,7 +38,10 @@ pub(crate) struct LockedKey<'g> {
     pub(crate) limits: &'g Limits,
     pub(crate) effects: &'g mut dyn EffectSink,
     pub(crate) state: &'g mut GuardState,
+    /// The key's database.
     pub(crate) keyspace: KeyspaceId,
+    /// Where the key is in its stripe; see [`Layout::canonical`] for `key`.
+    pub(crate) table: TableId,
     /// See [`Layout::position_of`].
     pub(crate) position: Position,
     pub(crate) key: &'g [u8],
@@ -45,13 +49,17 @@ pub(crate) struct LockedKey<'g> {
 
 impl LockedKey<'_> {
     pub(crate) fn keyspace(&mut self) -> KeyspaceMut<'_> {
-        self.stripe.keyspace_mut(self.keyspace, self.layout)
+        if self.table == TableId::NONE {
+            let (layout, database) = (self.layout, self.keyspace);
+            self.table = self.stripe.reach_table(layout, database, self.key);
+        }
+        self.stripe.keyspace_mut(self.table, self.layout)
     }
 
     #[inline]
     pub(crate) fn entry(&self, entry: EntryRef) -> HeapEntry<'_> {
         self.stripe
-            .keyspace(self.keyspace)
+            .keyspace(self.table)
             .expect("an entry has a keyspace")
             .entry(entry)
     }
@@ -91,7 +99,9 @@ impl LockedKey<'_> {
             self.stripe.lower_due(at);
         }
         let position = self.position;
-        self.keyspace().set_expiry(position, entry, expire_at)
+        let entry = self.keyspace().set_expiry(position, entry, expire_at);
+        self.tell_namespace();
+        entry
     }
 
     /// Ends a change that has set a string.
@@ -188,7 +198,18 @@ impl LockedKey<'_> {
     #[inline]
     pub(crate) fn count_changes(&mut self, changes: u64) {
         self.state.stats.changes += changes;
+        self.tell_namespace();
         self.state.leave(self.stripe.take_garbage());
+    }
+}
+
+impl LockedKey<'_> {
+    /// Brings the totals of the key's namespace up to date.
+    #[inline]
+    fn tell_namespace(&mut self) {
+        if self.layout.namespaces().is_some() {
+            self.stripe.tell_namespace(self.table, self.layout);
+        }
     }
 }
 

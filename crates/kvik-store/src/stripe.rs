@@ -2,11 +2,13 @@
 
 mod compaction;
 mod imaging;
+mod namespaces;
 mod prefetch;
 
 use std::sync::Arc;
 
 use self::compaction::Compacting;
+use self::namespaces::StripeNamespaces;
 use crate::UnixMs;
 use crate::eviction::EvictionPool;
 use crate::garbage::Garbage;
@@ -14,6 +16,7 @@ use crate::heap::Heap;
 use crate::interests::{ChangedKey, Interests, ReadyKey};
 use crate::keyspace::{Keyspace, KeyspaceMut, KeyspaceRef};
 use crate::layout::{KeyspaceId, Layout};
+use crate::namespace::TableId;
 use crate::raw::position::Prefix;
 use crate::raw::prefetch::SharedTables;
 use crate::raw::table::Detached;
@@ -26,6 +29,7 @@ pub use self::prefetch::StripeView;
 pub struct Stripe {
     /// By number; boxed, since most of many namespaces have no key in most stripes.
     keyspaces: Vec<Option<Box<Keyspace>>>,
+    namespaces: StripeNamespaces,
     pub(crate) heap: Heap,
     shared: Arc<SharedTables>,
     /// Entries of emptied keyspaces that are still to be freed.
@@ -68,7 +72,8 @@ impl Stripe {
 
     /// Bytes that the stripe's keys and tables occupy.
     pub fn bytes(&self) -> usize {
-        self.present().map(Keyspace::bytes).sum()
+        let databases = self.databases().map(Keyspace::bytes);
+        databases.sum::<usize>() + self.namespaces.bytes()
     }
 
     /// Bytes that the stripe keeps from the system: [`Self::bytes`], what [`Self::reclaim`] has yet
@@ -127,7 +132,7 @@ impl Stripe {
         most: usize,
     ) -> (u64, u64) {
         let (mut sum, mut count, mut left) = (0u64, 0, most);
-        let keyspace = self.keyspace(id);
+        let keyspace = self.keyspace(id.into());
         let keyspace = keyspace.filter(|there| there.keyspace.volatile_len() > 0);
         if let Some(keyspace) = keyspace {
             keyspace.walk(layout, Prefix(0), |entry| {
@@ -151,6 +156,7 @@ impl Stripe {
     /// more. Flushing leaves them, so that it takes the same short time whatever the number of
     /// keys; call this again and again, giving the stripe back in between.
     pub fn reclaim(&mut self, max: usize) -> bool {
+        self.drop_emptied();
         let (detached, heap) = (&mut self.detached, &mut self.heap);
         // Collections first: freeing the entries of a keyspace adds to them.
         if heap.reclaim(max) {
@@ -223,8 +229,8 @@ impl Stripe {
     }
 
     #[inline]
-    pub(crate) fn keyspace(&self, id: KeyspaceId) -> Option<KeyspaceRef<'_>> {
-        let keyspace = self.keyspaces.get(id.0 as usize)?.as_deref()?;
+    pub(crate) fn keyspace(&self, table: TableId) -> Option<KeyspaceRef<'_>> {
+        let keyspace = self.keyspaces.get(table.index())?.as_deref()?;
         let heap = &self.heap;
         Some(KeyspaceRef { keyspace, heap })
     }
@@ -232,19 +238,18 @@ impl Stripe {
     #[inline]
     pub(crate) fn keyspace_mut<'a>(
         &'a mut self,
-        id: KeyspaceId,
+        table: TableId,
         layout: &'a Layout,
     ) -> KeyspaceMut<'a> {
-        self.reach_keyspace(id);
-        self.present_mut(id, layout).expect("added above")
+        self.reach_keyspace(table, layout);
+        self.present_mut(table, layout).expect("added above")
     }
 
-    /// Makes a keyspace that has had no keys here.
+    /// Makes a keyspace of a database that has had no keys here.
     #[inline]
-    fn reach_keyspace(&mut self, id: KeyspaceId) {
-        let index = id.0 as usize;
-        if !matches!(self.keyspaces.get(index), Some(Some(_))) {
-            self.add_keyspace(index);
+    fn reach_keyspace(&mut self, table: TableId, layout: &Layout) {
+        if !matches!(self.keyspaces.get(table.index()), Some(Some(_))) {
+            self.add_database(table, layout);
         }
     }
 
@@ -252,10 +257,10 @@ impl Stripe {
     #[inline]
     pub(crate) fn present_mut<'a>(
         &'a mut self,
-        id: KeyspaceId,
+        table: TableId,
         layout: &'a Layout,
     ) -> Option<KeyspaceMut<'a>> {
-        let keyspace = self.keyspaces.get_mut(id.0 as usize)?.as_deref_mut()?;
+        let keyspace = self.keyspaces.get_mut(table.index())?.as_deref_mut()?;
         Some(KeyspaceMut {
             keyspace,
             heap: &mut self.heap,
@@ -263,29 +268,29 @@ impl Stripe {
         })
     }
 
-    pub(crate) fn keyspace_count(&self) -> usize {
-        self.keyspaces.len()
+    /// One more than the highest number of a keyspace here.
+    pub(crate) fn table_count(&self) -> u32 {
+        self.keyspaces.len() as u32
     }
 
     /// Empties a keyspace, whatever its size in next to no time.
-    pub(crate) fn flush(&mut self, id: KeyspaceId) {
-        let keyspace = self.keyspaces.get_mut(id.0 as usize);
+    pub(crate) fn flush(&mut self, table: TableId, layout: &Layout) {
+        let keyspace = self.keyspaces.get_mut(table.index());
         if let Some(Some(keyspace)) = keyspace
             && keyspace.bytes() > 0
         {
-            if self.heap.journals.undo.is_some() && self.empty_recorded(id) {
-                return;
+            if self.heap.journals.undo.is_none() || !self.empty_recorded(table) {
+                self.empty(table);
             }
-            self.empty(id);
+            self.tell_namespace(table, layout);
         }
     }
 
     /// Takes a keyspace's contents out, to be freed in slices or kept until they are in an image.
-    fn empty(&mut self, id: KeyspaceId) {
-        if let Some(Some(keyspace)) = self.keyspaces.get_mut(id.0 as usize) {
-            if Self::keep_for_image(&mut self.kept, keyspace) {
-                return;
-            }
+    fn empty(&mut self, table: TableId) {
+        if let Some(Some(keyspace)) = self.keyspaces.get_mut(table.index())
+            && !Self::keep_for_image(&mut self.kept, keyspace)
+        {
             let detached = keyspace.detach();
             self.detached.push(detached);
         }
@@ -303,16 +308,17 @@ impl Stripe {
     }
 
     /// Exchanges the contents of two keyspaces.
-    pub(crate) fn swap(&mut self, a: KeyspaceId, b: KeyspaceId) {
-        self.reach_keyspace(a);
-        self.reach_keyspace(b);
+    pub(crate) fn swap(&mut self, a: TableId, b: TableId, layout: &Layout) {
+        self.reach_keyspace(a, layout);
+        self.reach_keyspace(b, layout);
         self.record_swap(a, b);
-        if let Ok([Some(a), Some(b)]) = self
-            .keyspaces
-            .get_disjoint_mut([a.0 as usize, b.0 as usize])
+        if let Ok([Some(left), Some(right)]) =
+            self.keyspaces.get_disjoint_mut([a.index(), b.index()])
         {
-            a.swap(b);
+            left.swap(right);
         }
+        self.tell_namespace(a, layout);
+        self.tell_namespace(b, layout);
     }
 
     /// Notes that some key now expires at `at`.
@@ -322,7 +328,8 @@ impl Stripe {
 
     /// Looks up the first deadline anew.
     pub(crate) fn refresh_due(&mut self) {
-        let first = self.present().map(Keyspace::next_due).min();
+        let first = self.databases().map(Keyspace::next_due);
+        let first = first.chain(self.namespaces.next_due()).min();
         self.next_due = first.map_or(Due::NEVER, Due);
     }
 
@@ -330,12 +337,39 @@ impl Stripe {
         self.keyspaces.iter().flatten().map(|keyspace| &**keyspace)
     }
 
+    /// The keyspaces that are no named namespace's.
+    fn databases(&self) -> impl Iterator<Item = &Keyspace> {
+        let first = self.namespaces.first_table().index();
+        self.present_before(first)
+    }
+
+    fn present_before(&self, end: usize) -> impl Iterator<Item = &Keyspace> {
+        let keyspaces = self.keyspaces.iter().take(end);
+        keyspaces.flatten().map(|keyspace| &**keyspace)
+    }
+
     #[cold]
-    fn add_keyspace(&mut self, index: usize) {
-        let noted = self.totals.of_keyspace(index);
+    fn add_database(&mut self, table: TableId, layout: &Layout) {
+        let noted = self.totals.of_keyspace(table, None);
         let mut keyspace = Box::new(Keyspace::noting(noted));
-        keyspace.number = index as u32;
-        self.shared.show(index, keyspace.table.root());
+        if let Some(all) = layout.namespaces() {
+            debug_assert!(
+                table.0 < all.first_table(),
+                "a namespace is added by its name"
+            );
+            keyspace.namespace = Some(all.reach_default(table));
+        }
+        self.add_keyspace(table, keyspace, layout);
+    }
+
+    fn add_keyspace(&mut self, table: TableId, mut keyspace: Box<Keyspace>, layout: &Layout) {
+        if let Some(all) = layout.namespaces() {
+            self.namespaces.begin(all.first_table());
+        }
+        let root = self.shared.show(table.index(), keyspace.table.root());
+        keyspace.table.begin_at(root);
+        keyspace.number = table.0;
+        let index = table.index();
         if index >= self.keyspaces.len() {
             self.keyspaces.resize_with(index + 1, || None);
         }
@@ -348,6 +382,7 @@ impl Default for Stripe {
         let heap = Heap::new();
         Self {
             keyspaces: Vec::new(),
+            namespaces: StripeNamespaces::default(),
             shared: Arc::new(SharedTables::new(heap.cells.arena.directory())),
             heap,
             detached: Vec::new(),

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::layout::KeyspaceId;
+use crate::namespace::TableId;
 use crate::raw::stable::StableVec;
 
 /// Keys and bytes of a keyspace, or of several.
@@ -45,7 +46,10 @@ pub struct HeldMemory {
 #[derive(Debug, Default)]
 pub(crate) struct StripeTotals {
     all: Tally,
+    /// By the number of the table.
     keyspaces: StableVec<Tally, 16>,
+    /// The sums of the namespaces of a database, by its number.
+    named: StableVec<Tally, 16>,
     held: AtomicU64,
     copies: AtomicU64,
     free: AtomicU64,
@@ -68,7 +72,9 @@ struct Tally {
 #[derive(Clone, Debug)]
 pub(crate) struct Noted {
     stripe: Arc<StripeTotals>,
-    keyspace: usize,
+    table: TableId,
+    /// The database of a namespace that has a table of its own.
+    database: Option<KeyspaceId>,
 }
 
 impl Sizes {
@@ -109,32 +115,45 @@ impl Tally {
     }
 
     /// Only the one writer may, so that nothing comes between the load and the store.
-    fn replace(&self, of: &Self, new: Sizes) {
-        exchange(&self.keys, &of.keys, new.keys);
-        exchange(&self.volatile, &of.volatile, new.volatile);
-        exchange(&self.entry_bytes, &of.entry_bytes, new.entry_bytes);
-        exchange(&self.table_bytes, &of.table_bytes, new.table_bytes);
+    fn replace(&self, of: &[&Self], new: Sizes) {
+        let old = self.load();
+        for sum in of {
+            adjust(&sum.keys, old.keys, new.keys);
+            adjust(&sum.volatile, old.volatile, new.volatile);
+            adjust(&sum.entry_bytes, old.entry_bytes, new.entry_bytes);
+            adjust(&sum.table_bytes, old.table_bytes, new.table_bytes);
+        }
+        adjust(&self.keys, old.keys, new.keys);
+        adjust(&self.volatile, old.volatile, new.volatile);
+        adjust(&self.entry_bytes, old.entry_bytes, new.entry_bytes);
+        adjust(&self.table_bytes, old.table_bytes, new.table_bytes);
     }
 }
 
-/// Replaces one number, and its part of a sum.
+/// Replaces a part of a sum.
 #[inline]
-fn exchange(one: &AtomicU64, all: &AtomicU64, new: u64) {
-    let old = one.load(Relaxed);
+fn adjust(sum: &AtomicU64, old: u64, new: u64) {
     if old != new {
-        one.store(new, Relaxed);
-        let sum = all.load(Relaxed).wrapping_add(new).wrapping_sub(old);
-        all.store(sum, Relaxed);
+        let whole = sum.load(Relaxed).wrapping_add(new).wrapping_sub(old);
+        sum.store(whole, Relaxed);
     }
 }
 
 impl StripeTotals {
-    /// A place for the sizes of a keyspace.
-    pub(crate) fn of_keyspace(self: &Arc<Self>, keyspace: usize) -> Noted {
-        self.keyspaces.reach(keyspace);
+    /// A place for the sizes of a keyspace: of a namespace of `database`, if there is one.
+    pub(crate) fn of_keyspace(
+        self: &Arc<Self>,
+        table: TableId,
+        database: Option<KeyspaceId>,
+    ) -> Noted {
+        self.keyspaces.reach(table.index());
+        if let Some(database) = database {
+            self.named.reach(database.0 as usize);
+        }
         Noted {
             stripe: Arc::clone(self),
-            keyspace,
+            table,
+            database,
         }
     }
 
@@ -169,16 +188,29 @@ impl Noted {
     /// Notes the sizes as they are now.
     #[inline]
     pub(crate) fn note(&self, sizes: Sizes) {
-        if let Some(tally) = self.stripe.keyspaces.get(self.keyspace) {
-            tally.replace(&self.stripe.all, sizes);
+        if let Some(tally) = self.stripe.keyspaces.get(self.table.index()) {
+            match self.named() {
+                None => tally.replace(&[&self.stripe.all], sizes),
+                Some(named) => tally.replace(&[&self.stripe.all, named], sizes),
+            }
         }
+    }
+
+    #[inline]
+    fn named(&self) -> Option<&Tally> {
+        self.stripe.named.get(self.database?.0 as usize)
     }
 
     /// Notes the bytes of keys and values, where nothing else has changed.
     #[inline]
     pub(crate) fn note_entry_bytes(&self, bytes: u64) {
-        if let Some(tally) = self.stripe.keyspaces.get(self.keyspace) {
-            exchange(&tally.entry_bytes, &self.stripe.all.entry_bytes, bytes);
+        if let Some(tally) = self.stripe.keyspaces.get(self.table.index()) {
+            let old = tally.entry_bytes.load(Relaxed);
+            if let Some(named) = self.named() {
+                adjust(&named.entry_bytes, old, bytes);
+            }
+            adjust(&self.stripe.all.entry_bytes, old, bytes);
+            adjust(&tally.entry_bytes, old, bytes);
         }
     }
 }
@@ -194,13 +226,15 @@ impl Totals {
         Self(parts.flat_map(|part| part.0.to_vec()).collect())
     }
 
-    /// The sizes of one keyspace. As many loads as there are stripes, four times.
+    /// The sizes of one database, with its namespaces. As many loads as there are stripes, eight
+    /// times.
     #[must_use]
     pub fn keyspace(&self, id: KeyspaceId) -> Sizes {
-        let tallies = self
-            .0
-            .iter()
-            .filter_map(|it| it.keyspaces.get(id.0 as usize));
+        let number = id.0 as usize;
+        let tallies = self.0.iter().flat_map(|it| {
+            let own = it.keyspaces.get(number);
+            own.into_iter().chain(it.named.get(number))
+        });
         tallies.map(Tally::load).fold(Sizes::default(), Sizes::plus)
     }
 

@@ -24,9 +24,10 @@ use crate::garbage::Garbage;
 use crate::heap::{Content, Heap};
 use crate::journal::{Source, name_source};
 use crate::keyspace::{Keyspace, KeyspaceMut, Payload};
-use crate::layout::{KeyspaceId, Layout};
+use crate::layout::Layout;
 use crate::members::Members;
 use crate::memory::MemoryMut;
+use crate::namespace::TableId;
 use crate::raw::deadlines::NEVER;
 use crate::raw::entry_ref::EntryRef;
 use crate::raw::position::Position;
@@ -94,6 +95,23 @@ enum UndoRecord {
 
 impl Undo {
     /// Whether a key needs no record.
+    /// The tables that records are about, in order.
+    fn changed_tables(&self) -> Vec<TableId> {
+        let numbers = self.records.iter().flat_map(|record| match record {
+            UndoRecord::Key { number, .. }
+            | UndoRecord::Expiry { number, .. }
+            | UndoRecord::Emptied { number, .. } => [Some(*number), None],
+            UndoRecord::Member { source, .. } => {
+                let table = self.tables.iter().find(|table| table.source == *source);
+                [table.map(|table| table.number), None]
+            }
+            UndoRecord::Swapped(a, b) => [Some(*a), Some(*b)],
+        });
+        let mut tables: Vec<_> = numbers.flatten().map(TableId).collect();
+        tables.sort_unstable();
+        tables
+    }
+
     fn covers(&self, number: u32, key: &[u8]) -> bool {
         // A lookup by parts would need a key of its own type; changes here are few.
         self.emptied.contains(&number) || self.settled.contains(&(number, Box::from(key)))
@@ -374,6 +392,7 @@ impl Stripe {
     /// is to be freed without the lock.
     pub fn undo_changes(&mut self, layout: &Layout) -> Option<Garbage> {
         let mut undo = self.heap.journals.undo.take()?;
+        let mut changed = undo.changed_tables();
         while let Some(record) = undo.records.pop() {
             match record {
                 UndoRecord::Key {
@@ -395,21 +414,25 @@ impl Stripe {
                 } => self.put_members(layout, &mut undo, source, (name, before)),
                 UndoRecord::Emptied { number, contents } => self.put_contents(number, contents),
                 UndoRecord::Swapped(a, b) => {
-                    self.swap(KeyspaceId(a), KeyspaceId(b));
+                    self.swap(TableId(a), TableId(b), layout);
                     undo.swap(a, b);
                 }
             }
+        }
+        changed.dedup();
+        for table in changed {
+            self.tell_namespace(table, layout);
         }
         self.interests.release(false);
         self.take_garbage()
     }
 
     /// Records a keyspace that is emptied, contents and all; says whether it did.
-    pub(crate) fn empty_recorded(&mut self, id: KeyspaceId) -> bool {
+    pub(crate) fn empty_recorded(&mut self, table: TableId) -> bool {
         let Some(undo) = &mut self.heap.journals.undo else {
             return false;
         };
-        let number = id.0;
+        let number = table.0;
         if undo.emptied.contains(&number) {
             return false;
         }
@@ -425,7 +448,7 @@ impl Stripe {
     }
 
     /// Records that two keyspaces are exchanged.
-    pub(crate) fn record_swap(&mut self, a: KeyspaceId, b: KeyspaceId) {
+    pub(crate) fn record_swap(&mut self, a: TableId, b: TableId) {
         if let Some(undo) = &mut self.heap.journals.undo {
             undo.swap(a.0, b.0);
             undo.records.push(UndoRecord::Swapped(a.0, b.0));
@@ -446,7 +469,7 @@ impl Stripe {
         {
             self.lower_due(at);
         }
-        let mut keyspace = self.keyspace_mut(KeyspaceId(number), layout);
+        let mut keyspace = self.keyspace_mut(TableId(number), layout);
         if let Some(entry) = keyspace.find(position, key) {
             keyspace.remove(position, entry);
         }
@@ -466,7 +489,7 @@ impl Stripe {
         if let Some(at) = before {
             self.lower_due(at);
         }
-        let mut keyspace = self.keyspace_mut(KeyspaceId(number), layout);
+        let mut keyspace = self.keyspace_mut(TableId(number), layout);
         if let Some(entry) = keyspace.find(position, key) {
             keyspace.set_expiry(position, entry, before);
         }
@@ -484,7 +507,7 @@ impl Stripe {
         let table = undo.tables.iter().find(|table| table.source == source);
         let table = table.expect("only members of traced tables are recorded");
         let (position, key) = (table.position, &table.key);
-        let mut keyspace = self.keyspace_mut(KeyspaceId(table.number), layout);
+        let mut keyspace = self.keyspace_mut(TableId(table.number), layout);
         let entry = keyspace.find(position, key);
         let entry = entry.expect("later records have been undone, so the table is there");
         let (mut object, account) = keyspace.take_out(position, entry);

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use kvik_command::Random;
 use kvik_command::stats::ThreadStats;
 use kvik_log::Unit;
-use kvik_store::{EvictionOrder, EvictionRound, EvictionRules, KeyspaceId, Mode};
+use kvik_store::{EvictionOrder, EvictionRound, EvictionRules, KeyspaceId, Mode, TableId};
 
 use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
@@ -51,7 +51,7 @@ pub(crate) struct RoomMaker<'a> {
     /// For how long, in nanoseconds.
     pub(crate) slice_ns: u64,
     /// The only keyspace that keys may be evicted from, if not all.
-    pub(crate) scope: Option<KeyspaceId>,
+    pub(crate) scope: Option<TableId>,
 }
 
 /// The outcome of trying one stripe.
@@ -115,7 +115,7 @@ impl Shared {
     }
 
     /// How keys are evicted, if they are.
-    pub(crate) fn eviction_rules(&self, scope: Option<KeyspaceId>) -> Option<EvictionRules> {
+    pub(crate) fn eviction_rules(&self, scope: Option<TableId>) -> Option<EvictionRules> {
         if self.is_follower() {
             return None;
         }
@@ -126,7 +126,7 @@ impl Shared {
             volatile: policy.is_volatile(),
             samples: settings.eviction_samples.load(Relaxed) as usize,
             access: settings.access_policy(),
-            keyspace: scope,
+            table: scope,
         })
     }
 

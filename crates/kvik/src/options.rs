@@ -8,9 +8,13 @@ use kvik_command::persistence::FsyncPolicy;
 use kvik_command::script::ScriptEngine;
 use kvik_command::{EvictionPolicy, Host, Settings};
 use kvik_log::{Disk, SystemDisk};
+use kvik_store::{Layout, Namespaces};
 
 use crate::clock::Clock;
 use crate::effects::EffectLog;
+
+/// Databases unless told otherwise.
+const DATABASES: u32 = 16;
 
 /// How to open a store.
 ///
@@ -30,6 +34,8 @@ pub struct Options {
     pub(crate) scripts: Option<Arc<dyn ScriptEngine>>,
     pub(crate) follower: bool,
     pub(crate) dir: Option<PathBuf>,
+    databases: Option<u32>,
+    namespaces: bool,
     fsync: FsyncPolicy,
     max_memory: Option<(u64, EvictionPolicy)>,
     disk: Option<Arc<dyn Disk>>,
@@ -99,6 +105,36 @@ impl Options {
         self
     }
 
+    /// The number of databases, if it is said.
+    pub(crate) fn database_count(&self) -> Option<u32> {
+        self.databases
+    }
+
+    /// The number of databases, by default 16.
+    #[must_use]
+    pub fn databases(mut self, databases: u32) -> Self {
+        self.databases = Some(databases);
+        self
+    }
+
+    /// A key `ns/rest` belongs to the namespace `ns`, one without a `/` to `default`. Without this
+    /// a `/` means nothing.
+    #[must_use]
+    pub fn namespaces(mut self) -> Self {
+        self.namespaces = true;
+        self
+    }
+
+    /// How keys map to stripes, with this seed.
+    pub(crate) fn layout(&self, seed: u64) -> Layout {
+        let layout = Layout::new(self.stripe_count(), seed);
+        if !self.namespaces {
+            return layout;
+        }
+        let databases = self.databases.unwrap_or(DATABASES);
+        layout.with_namespaces(Arc::new(Namespaces::new(databases)))
+    }
+
     /// The number of stripes, rounded up to a power of two of at most 1024; by default it follows
     /// from the threads.
     #[must_use]
@@ -159,7 +195,7 @@ impl Options {
         self
     }
 
-    pub(crate) fn stripe_count(&self) -> usize {
+    fn stripe_count(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = || self.threads.unwrap_or_else(cores);
         self.stripes

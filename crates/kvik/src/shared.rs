@@ -14,7 +14,7 @@ use kvik_command::client::Origin;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Engine, Error, Session, table};
 use kvik_log::{Lsn, Unit};
-use kvik_store::{AccessPolicy, EventClasses, FormerKey, Layout, Mode};
+use kvik_store::{AccessPolicy, EventClasses, FormerKey, Mode};
 
 use crate::changes::{self, ChangeObserver};
 use crate::clock::Clock;
@@ -77,9 +77,12 @@ impl Shared {
         let seed = options
             .seed
             .unwrap_or_else(|| RandomState::new().build_hasher().finish());
-        let layout = Layout::new(options.stripe_count(), seed);
+        let layout = options.layout(seed);
         let mut engine = Engine::new(options.clock.now_us(), seed ^ options.clock.now_us());
         options.apply_to(&engine.settings);
+        if let Some(databases) = options.database_count() {
+            engine.settings.databases.store(databases.into(), Relaxed);
+        }
         if let Some(host) = options.host {
             engine = engine.hosted_by(host);
         }

@@ -145,6 +145,9 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         if now_ms >= next_sample_ms {
             shared.sample(now_ms);
             free(shared);
+            if let Some(namespaces) = shared.stripes.layout.namespaces() {
+                namespaces.drop_idle();
+            }
             forget_tracked(shared, &mut unit);
             walk::go_on(shared);
             next_sample_ms = now_ms + LONGEST_MS;

@@ -361,7 +361,7 @@ fn rename_if(ctx: &mut Ctx<'_>, condition: fn(&mut Ctx<'_>) -> bool) -> Result<b
         return Err(Error::NO_SUCH_KEY);
     }
     let wanted = condition(ctx);
-    if wanted && args[1] != args[2] {
+    if wanted && !ctx.keys.is_same_key(&args[1], &args[2]) {
         ctx.keys.rename(&args[1], &args[2]);
     }
     Ok(wanted)
@@ -378,7 +378,7 @@ fn prepare_renamenx(keys: &mut Guard<'_>, args: Args<'_>, _: &Engine) -> bool {
 fn copy(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     let (to, replace) = copy_options(args, ctx.engine, ctx.keys.keyspace())?;
-    if args[1] == args[2] && to == ctx.keys.keyspace() {
+    if ctx.keys.is_same_key(&args[1], &args[2]) && to == ctx.keys.keyspace() {
         return Err(Error::SAME_OBJECT);
     }
     let copied = ctx.keys.exists(ctx.key(1))
@@ -393,7 +393,7 @@ fn prepare_copy(keys: &mut Guard<'_>, args: Args<'_>, engine: &Engine) -> bool {
     let Ok((to, replace)) = copy_options(args, engine, here) else {
         return false;
     };
-    let is_itself = args[1] == args[2] && to == here;
+    let is_itself = keys.is_same_key(&args[1], &args[2]) && to == here;
     let copies = !is_itself && (replace || !keys.exists_in(to, &args[2]));
     copies && keys.prepare_copy(&args[1], &args[2])
 }

@@ -22,6 +22,7 @@ mod member_expiry;
 mod member_scan;
 mod memory;
 mod module;
+mod namespace;
 mod persistence;
 mod prefix;
 mod pubsub;
@@ -61,6 +62,7 @@ pub fn commands() -> Vec<Row> {
         member_expiry::rows(),
         memory::rows(),
         module::rows(),
+        namespace::rows(),
         persistence::rows(),
         prefix::rows(),
         pubsub::rows(),

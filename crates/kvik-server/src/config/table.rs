@@ -8,6 +8,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use kvik_command::namespace_quotas::read_quotas;
 use kvik_command::persistence::FsyncPolicy;
 use kvik_command::{EvictionPolicy, Settings};
 
@@ -16,7 +17,9 @@ use super::row::Kind::{
     Pairs, Percentiles, Save, Words,
 };
 use super::row::{Current, Row, choice, int, memory, row, text, yes_no};
-use super::value::{no_contradiction, plain_file_name, refuse_acl, refuse_renames};
+use super::value::{
+    no_contradiction, plain_file_name, refuse_acl, refuse_renames, well_formed_quotas,
+};
 
 const MB: i64 = 1 << 20;
 const INT_MAX: i64 = i32::MAX as i64;
@@ -116,6 +119,9 @@ table! {
 "General" {
     Include = row("include", Words, "").file_only(), "Reads more files in its place; the last part of a path may be a pattern.";
     Databases = int("databases", "16", 1, INT_MAX).fixed().sets(|to, it| to.databases.store(it.number(), Relaxed)), "Numbered databases.";
+    Namespaces = choice("namespaces", "no", &["no", "auto"]).fixed(), "With `auto` a key `ns/rest` belongs to the namespace `ns`, and one without a `/` to `default`; otherwise a `/` means nothing.";
+    NamespaceQuotas = text("namespace-quotas", "").check(well_formed_quotas).sets(|to, it| to.namespace_quotas.replace(read_quotas(&it.text()).unwrap_or_default())), "Limits of namespaces: `name:keys=n,bytes=n,ops=n,clients=n`, several apart from each other by blanks. NAMESPACE SETQUOTA changes them.";
+    MaxNamespaces = int("max-namespaces", "65536", 0, 1 << 20).sets(|to, it| to.max_namespaces.store(it.number(), Relaxed)), "Namespaces that clients may make beside `default`.";
     Daemonize = yes_no("daemonize", "no").fixed().ignored(FOREGROUND), "Detach from the terminal.";
     Supervised = choice("supervised", "no", &["no", "upstart", "systemd", "auto"]).fixed().ignored(FOREGROUND), "Signal readiness to a supervisor.";
     Pidfile = text("pidfile", "").fixed(), "File that holds the process id while the server runs.";

@@ -5,6 +5,7 @@
 //! are bytes, because a password may hold any. Rendering and parsing again gives the same value.
 
 use kvik_command::EventClasses;
+use kvik_command::namespace_quotas::read_quotas;
 
 use super::row::{Kind, Row};
 use crate::door::DoorAddress;
@@ -457,6 +458,14 @@ fn event_text(bits: i64) -> String {
 }
 
 /// A file name, not a path; empty only for `dbfilename`, which so turns snapshots off.
+/// Lets only quotas of namespaces through.
+pub(super) fn well_formed_quotas(_row: &Row, value: &Value) -> Result<(), String> {
+    let Value::Text(text) = value else {
+        return Ok(());
+    };
+    read_quotas(&String::from_utf8_lossy(text)).map(drop)
+}
+
 pub(super) fn plain_file_name(row: &Row, value: &Value) -> Result<(), String> {
     let Value::Text(name) = value else {
         return Ok(());

@@ -4,8 +4,8 @@ use kvik::{Clock, Options};
 use kvik_command::declare::Command;
 use kvik_command::table;
 
-use crate::target::{MemoryTarget, Product, SocketTarget, real_server, served};
-use crate::transcript::{play_all, sent_commands};
+use crate::target::{MemoryTarget, Product, SocketTarget, real_server, served, served_with};
+use crate::transcript::{play_all, play_folder, sent_commands};
 
 #[test]
 fn in_process_for_1_thread() {
@@ -52,6 +52,35 @@ fn play_in_process(threads: usize) {
             Clock::System,
             &variant,
         ));
+    }
+}
+
+/// What concerns namespaces, and all else where there may be some.
+#[test]
+fn in_process_with_namespaces() {
+    for (threads, protocol) in [(1, 2), (2, 3), (8, 3)] {
+        let options = Options::default().threads(threads).namespaces();
+        let variant = format!(" for {threads} threads with namespaces");
+        let target = MemoryTarget::new(options, protocol, Clock::System, &variant);
+        play_folder(&target, "namespaces");
+        if threads == 2 {
+            play_all(&target);
+        }
+    }
+}
+
+#[test]
+fn served_with_namespaces() {
+    for (io, threads) in [("mio", 1), ("mio", 8), ("uring", 2)] {
+        match served_with(io, threads, &["--namespaces", "auto"]) {
+            Ok(mut server) => {
+                for protocol in [2, 3] {
+                    server.speak(protocol);
+                    play_folder(&server, "namespaces");
+                }
+            }
+            Err(error) => println!("no server on {io}: {error}"),
+        }
     }
 }
 

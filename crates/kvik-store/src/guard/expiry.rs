@@ -1,12 +1,14 @@
 //! Deleting keys and members whose time has come: when a key is met, and in rounds through a
 //! stripe.
 
-use super::Guard;
+use super::{Guard, Place};
 use crate::UnixMs;
 use crate::edit::ExpiredMembers;
 use crate::entry::OccupiedEntry;
 use crate::event::Event;
+use crate::heap::HeapEntry;
 use crate::layout::{Key, KeyspaceId};
+use crate::namespace::TableId;
 use crate::raw::entry_ref::EntryRef;
 use crate::state::{Mode, Overdue};
 
@@ -26,17 +28,19 @@ impl Guard<'_> {
     /// be more. Whoever meets them would delete all; with this a caller who can give the stripe
     /// back in between first does it in parts.
     pub fn expire_slice<'k>(&mut self, key: impl Into<Key<'k>>, max: usize) -> bool {
-        let key = key.into();
-        let (index, position) = self.locate(key);
-        let Some(keyspace) = self.stripes.stripe(index).keyspace(self.keyspace) else {
+        let place = self.locate(key.into());
+        let Some(keyspace) = self.stripes.stripe(place.index).keyspace(place.table) else {
             return false;
         };
-        let Some(entry) = keyspace.find(position, key.name) else {
+        let Some(entry) = keyspace.find(place.position, place.key) else {
             return false;
         };
         let overdue = self.state.overdue(&keyspace.entry(entry), self.layout);
         let deletes = self.state.mode == Mode::Primary && overdue == Overdue::Members;
-        deletes && self.expire_members(index, entry, max).more
+        deletes
+            && self
+                .expire_members(place.index, place.table, entry, max)
+                .more
     }
 
     /// Deletes up to `max` keys of one stripe whose time has come, in all keyspaces; a member of a
@@ -46,51 +50,84 @@ impl Guard<'_> {
         // What was noted for keys that have another expiry by now is looked up in vain; that has
         // its bound as well.
         let mut looks = max.saturating_mul(4).saturating_add(16);
-        for id in 0..self.stripes.stripe(index).keyspace_count() {
-            let id = KeyspaceId(id as u32);
-            while let Some((at, entry)) = self.next_due(index, id, &mut looks) {
-                done.more = done.keys == max;
-                if done.more {
-                    break;
-                }
-                done.lag_ms = done.lag_ms.max(self.state.now - at);
-                self.keyspace = id;
-                done.keys += self.expire_entry(index, entry, max - done.keys);
-            }
+        let first = self.layout.namespaces().map(|it| it.first_table());
+        let stripe = self.stripes.stripe(index);
+        let databases = stripe.table_count().min(first.unwrap_or(u32::MAX));
+        for number in 0..databases {
+            let table = TableId(number);
+            self.keyspace = KeyspaceId(number);
+            self.expire_due_in(index, table, max, &mut looks, &mut done);
+        }
+        // Of many namespaces only those are looked at in which something is due.
+        while !done.more
+            && looks > 0
+            && let Some(table) = self.stripes.stripe(index).due_namespace(self.state.now)
+        {
+            self.keyspace = self.database_of(index, table);
+            self.expire_due_in(index, table, max, &mut looks, &mut done);
+            self.stripes
+                .stripe(index)
+                .tell_namespace(table, self.layout);
         }
         done.more |= looks == 0;
         self.stripes.stripe(index).refresh_due();
         done
     }
 
+    pub(crate) fn database_of(&mut self, index: usize, table: TableId) -> KeyspaceId {
+        let keyspace = self.stripes.look(index).keyspace(table);
+        let keyspace = keyspace.map(|it| it.keyspace.database(table));
+        keyspace.unwrap_or(self.keyspace)
+    }
+
+    /// Deletes keys of one keyspace of a stripe until `max` are deleted in all.
+    fn expire_due_in(
+        &mut self,
+        index: usize,
+        table: TableId,
+        max: usize,
+        looks: &mut usize,
+        done: &mut ExpiryRound,
+    ) {
+        while let Some((at, entry)) = self.next_due(index, table, looks) {
+            done.more = done.keys == max;
+            if done.more {
+                break;
+            }
+            done.lag_ms = done.lag_ms.max(self.state.now - at);
+            done.keys += self.expire_entry(index, table, entry, max - done.keys);
+        }
+    }
+
     /// Deletes a key, or up to `max` members of its value, whose time has come, and says how many.
-    fn expire_entry(&mut self, index: usize, entry: EntryRef, max: usize) -> usize {
-        if self.overdue(index, entry) == Overdue::Everything {
-            self.expire(index, entry);
+    fn expire_entry(&mut self, index: usize, table: TableId, entry: EntryRef, max: usize) -> usize {
+        if self.overdue(index, table, entry) == Overdue::Everything {
+            self.expire(index, table, entry);
             return 1;
         }
-        self.expire_members(index, entry, max).expired.max(1)
+        let members = self.expire_members(index, table, entry, max);
+        members.expired.max(1)
     }
 
     fn next_due(
         &mut self,
         index: usize,
-        id: KeyspaceId,
+        table: TableId,
         looks: &mut usize,
     ) -> Option<(UnixMs, EntryRef)> {
         let stripe = self.stripes.stripe(index);
-        let mut keyspace = stripe.present_mut(id, self.layout)?;
+        let mut keyspace = stripe.present_mut(table, self.layout)?;
         keyspace.next_due(self.state.now, looks)
     }
 
     /// Deletes a key whose time has come.
     #[cold]
-    pub(super) fn expire(&mut self, index: usize, entry: EntryRef) {
-        let key = self.keyspace_of(index).entry(entry).key().to_vec();
-        let position = self.layout.position_of_key(&key);
-        let expire_at = self.keyspace_of(index).entry(entry).expire_at();
+    pub(super) fn expire(&mut self, index: usize, table: TableId, entry: EntryRef) {
+        let key = self.key_of(index, table, entry);
+        let expire_at = self.entry_at(index, table, entry).expire_at();
         let is_due = expire_at.is_some_and(|at| at <= self.state.now);
-        let occupied = OccupiedEntry::new(self.locked_key(index, position, &key), entry);
+        let place = self.place_of(index, table, &key);
+        let occupied = OccupiedEntry::new(self.locked_key(place), entry);
         if is_due {
             occupied.remove_as(Some(Event::EXPIRED));
         } else {
@@ -100,21 +137,26 @@ impl Guard<'_> {
     }
 
     /// Deletes a key to make room.
-    pub(crate) fn evict_entry(&mut self, index: usize, entry: EntryRef) {
-        let key = self.keyspace_of(index).entry(entry).key().to_vec();
-        let position = self.layout.position_of_key(&key);
-        let occupied = OccupiedEntry::new(self.locked_key(index, position, &key), entry);
+    pub(crate) fn evict_entry(&mut self, index: usize, table: TableId, entry: EntryRef) {
+        let key = self.key_of(index, table, entry);
+        let place = self.place_of(index, table, &key);
+        let occupied = OccupiedEntry::new(self.locked_key(place), entry);
         occupied.remove_as(Some(Event::EVICTED));
     }
 
     /// Deletes up to `max` members of a collection whose time has come; see
     /// [`LockedKey::expire_members`](crate::locked::LockedKey::expire_members).
     #[cold]
-    fn expire_members(&mut self, index: usize, entry: EntryRef, max: usize) -> ExpiredMembers {
-        let key = self.keyspace_of(index).entry(entry).key().to_vec();
-        let position = self.layout.position_of_key(&key);
-        self.locked_key(index, position, &key)
-            .expire_members(entry, max)
+    fn expire_members(
+        &mut self,
+        index: usize,
+        table: TableId,
+        entry: EntryRef,
+        max: usize,
+    ) -> ExpiredMembers {
+        let key = self.key_of(index, table, entry);
+        let place = self.place_of(index, table, &key);
+        self.locked_key(place).expire_members(entry, max)
     }
 
     /// Deletes all members of a key's value that are due. Returns the key's entry, if it is still
@@ -122,18 +164,37 @@ impl Guard<'_> {
     #[cold]
     pub(super) fn without_due_members(
         &mut self,
-        index: usize,
+        place: Place<'_>,
         entry: EntryRef,
     ) -> Option<EntryRef> {
-        if self.overdue(index, entry) == Overdue::Nothing {
+        let (index, table) = (place.index, place.table);
+        if self.overdue(index, table, entry) == Overdue::Nothing {
             return Some(entry);
         }
-        self.expire_members(index, entry, usize::MAX).entry
+        self.expire_members(index, table, entry, usize::MAX).entry
     }
 
-    fn overdue(&mut self, index: usize, entry: EntryRef) -> Overdue {
-        let keyspace = self.stripes.look(index).keyspace(self.keyspace);
+    fn overdue(&mut self, index: usize, table: TableId, entry: EntryRef) -> Overdue {
+        let keyspace = self.stripes.look(index).keyspace(table);
         let there = keyspace.expect("an entry has a keyspace").entry(entry);
         self.state.overdue(&there, self.layout)
+    }
+
+    fn entry_at(&mut self, index: usize, table: TableId, entry: EntryRef) -> HeapEntry<'_> {
+        let keyspace = self.stripes.look(index).keyspace(table);
+        keyspace.expect("an entry has a keyspace").entry(entry)
+    }
+
+    fn key_of(&mut self, index: usize, table: TableId, entry: EntryRef) -> Vec<u8> {
+        self.entry_at(index, table, entry).key().to_vec()
+    }
+
+    fn place_of<'k>(&self, index: usize, table: TableId, key: &'k [u8]) -> Place<'k> {
+        Place {
+            index,
+            position: self.layout.position_of_key(key),
+            table,
+            key,
+        }
     }
 }

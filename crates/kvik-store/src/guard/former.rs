@@ -1,9 +1,8 @@
 //! The state of keys before they change, for those who ask what it was.
 
-use super::Guard;
+use super::{Guard, Place};
 use crate::former::{FormerKey, FormerState};
 use crate::layout::KeyspaceId;
-use crate::raw::position::Position;
 use crate::value::ValueRef;
 
 /// Bytes up to which a string is noted.
@@ -13,23 +12,20 @@ impl Guard<'_> {
     /// Notes the state of a key that may be about to change. A state that is noted again later is
     /// not that before the unit of work; whoever takes the notes uses the first one.
     #[cold]
-    pub(super) fn note_former(
-        &mut self,
-        index: usize,
-        position: Position,
-        keyspace: KeyspaceId,
-        key: &[u8],
-    ) {
+    pub(super) fn note_former(&mut self, place: Place<'_>, keyspace: KeyspaceId) {
         let layout = self.layout;
-        let found = self.stripes.stripe(index).keyspace(keyspace);
-        let entry = found.and_then(|it| it.find(position, key).map(|entry| it.entry(entry)));
+        let found = self.stripes.stripe(place.index).keyspace(place.table);
+        let entry = found.and_then(|it| {
+            it.find(place.position, place.key)
+                .map(|entry| it.entry(entry))
+        });
         let state = match entry.map(|entry| entry.value(layout, 0)) {
             None => FormerState::Missing,
             Some(value) => of_value(value),
         };
         self.state.note_former(FormerKey {
             keyspace,
-            key: key.into(),
+            key: place.key.into(),
             state,
         });
     }

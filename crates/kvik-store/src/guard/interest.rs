@@ -10,16 +10,17 @@ impl Guard<'_> {
     /// Watches a key: `token` turns dirty when it changes. A key whose time has come counts as
     /// missing.
     pub fn watch(&mut self, key: &[u8], token: &Arc<WatchToken>) {
-        let (index, position) = self.locate(key.into());
-        self.find(index, position, key);
+        let place = self.locate(key.into());
+        self.find(place);
         let keyspace = self.keyspace;
-        let interests = &mut self.stripes.stripe(index).interests;
-        interests.watch(keyspace, key, token);
+        let interests = &mut self.stripes.stripe(place.index).interests;
+        interests.watch(keyspace, place.key, token);
     }
 
     /// Ends a watch.
     pub fn unwatch(&mut self, key: &[u8], token: &Arc<WatchToken>) {
-        let (index, _) = self.locate(key.into());
+        let key = self.layout.canonical(key);
+        let index = self.index_of(key);
         let keyspace = self.keyspace;
         let interests = &mut self.stripes.stripe(index).interests;
         interests.unwatch(keyspace, key, token);
@@ -29,7 +30,8 @@ impl Guard<'_> {
     /// key does not serve it, and holds the stripes of all its keys from before that until the last
     /// line is joined.
     pub fn wait(&mut self, key: &[u8], waiter: &Arc<dyn Waiter>) -> Option<LineChange> {
-        let (index, _) = self.locate(key.into());
+        let key = self.layout.canonical(key);
+        let index = self.index_of(key);
         let keyspace = self.keyspace;
         let interests = &mut self.stripes.stripe(index).interests;
         interests.wait(keyspace, key, waiter)
@@ -37,7 +39,8 @@ impl Guard<'_> {
 
     /// Takes a waiter out of the line of a key, if it is there.
     pub fn end_wait(&mut self, key: &[u8], waiter: &dyn Waiter) -> Option<LineChange> {
-        let (index, _) = self.locate(key.into());
+        let key = self.layout.canonical(key);
+        let index = self.index_of(key);
         let keyspace = self.keyspace;
         let interests = &mut self.stripes.stripe(index).interests;
         interests.end_wait(keyspace, key, waiter)
@@ -50,14 +53,16 @@ impl Guard<'_> {
         wanted: Wanted,
         turn: u64,
     ) -> Option<Arc<dyn Waiter>> {
-        let (index, _) = self.locate(key.into());
+        let key = self.layout.canonical(key);
+        let index = self.index_of(key);
         let interests = &self.stripes.stripe(index).interests;
         interests.waiter_after(self.keyspace, key, wanted, turn)
     }
 
     /// Has the waiters of a key looked at when the stripe is let go, although it has not changed.
     pub fn mark_ready(&mut self, key: &[u8]) {
-        let (index, _) = self.locate(key.into());
+        let key = self.layout.canonical(key);
+        let index = self.index_of(key);
         let keyspace = self.keyspace;
         let interests = &mut self.stripes.stripe(index).interests;
         interests.mark_ready(keyspace, key);
@@ -65,13 +70,12 @@ impl Guard<'_> {
 
     /// Whether the key may be used: its stripe is among those that the guard may ask for.
     pub fn holds(&self, key: &[u8]) -> bool {
-        let (index, _) = self.locate(key.into());
-        self.stripes.is_held(index)
+        self.stripes.is_held(self.index_of(key))
     }
 
     /// The stripe of a key.
     pub fn stripe_of(&self, key: &[u8]) -> u16 {
-        self.locate(key.into()).0 as u16
+        self.index_of(key) as u16
     }
 
     /// Has the next change of a key reported to a client, once ([`ChangedKey`]). Where the list of
@@ -80,7 +84,8 @@ impl Guard<'_> {
     ///
     /// [`ChangedKey`]: crate::ChangedKey
     pub fn track(&mut self, key: &[u8], client: u64, alive: impl Fn(u64) -> bool) -> TrackedChange {
-        let (index, _) = self.locate(key.into());
+        let key = self.layout.canonical(key);
+        let index = self.index_of(key);
         let keyspace = self.keyspace;
         let interests = &mut self.stripes.stripe(index).interests;
         interests.track(keyspace, key, client, alive)
@@ -89,7 +94,7 @@ impl Guard<'_> {
     /// Reports a tracked key of the same stripe as this one, as if it had changed. Says whether
     /// there was one.
     pub fn evict_tracked(&mut self, key: &[u8], random: u64) -> bool {
-        let (index, _) = self.locate(key.into());
+        let index = self.index_of(key);
         self.stripes.stripe(index).evict_tracked(random)
     }
 

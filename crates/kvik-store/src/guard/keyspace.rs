@@ -4,7 +4,8 @@ use super::Guard;
 use crate::garbage::Garbage;
 use crate::interests::TrackedChange;
 use crate::keyspace::{Keyspace, KeyspaceRef};
-use crate::layout::{Cursor, KeyspaceId, Layout};
+use crate::layout::{Cursor, KeyspaceId, Layout, ScanStep};
+use crate::namespace::{Share, TableId};
 use crate::raw::position::Prefix;
 use crate::stripe::Stripe;
 use crate::text::IntText;
@@ -20,10 +21,24 @@ pub struct ScanPage {
     pub next: Cursor,
 }
 
+/// Places without keys that a page of a scan passes before it ends.
+const EMPTY_PLACES: usize = 4096;
+
 impl Guard<'_> {
     /// Number of keys, those included whose time has come but that nobody met yet.
     pub fn len(&mut self) -> usize {
-        self.sum(Keyspace::len)
+        self.sum(|part| part.keys as usize, Keyspace::len)
+    }
+
+    /// Number of keys of a namespace.
+    pub fn len_of(&mut self, namespace: &[u8]) -> usize {
+        let (keyspace, stripes) = (self.keyspace, self.layout.stripes());
+        let parts = (0..stripes).map(|index| {
+            let stripe = self.stripes.stripe(index);
+            let keyspace = stripe.keyspace(stripe.table_named(keyspace, namespace));
+            keyspace.map_or(0, |it| it.keyspace.len())
+        });
+        parts.sum()
     }
 
     /// Whether there are no keys.
@@ -33,27 +48,73 @@ impl Guard<'_> {
 
     /// Number of keys that expire.
     pub fn volatile_len(&mut self) -> usize {
-        self.sum(Keyspace::volatile_len)
+        self.sum(|part| part.volatile as usize, Keyspace::volatile_len)
     }
 
     /// Bytes of the keyspace's entries and tables.
     pub fn bytes(&mut self) -> usize {
-        self.sum(Keyspace::bytes)
+        self.sum(|part| part.bytes as usize, Keyspace::bytes)
     }
 
-    /// Visits about `count` keys from `cursor` on. Every key that exists from the first page of a
-    /// scan to its last is visited at least once.
-    pub fn scan(
+    /// Visits about `count` keys from `cursor` on, those of all namespaces. Every key that exists
+    /// from the first page of a scan to its last is visited at least once.
+    pub fn scan(&mut self, cursor: Cursor, count: usize, visit: impl FnMut(View<'_>)) -> ScanPage {
+        let (layout, database) = (self.layout, self.keyspace);
+        let table = |stripe: &Stripe, step| {
+            let table = layout.table_at(database, step);
+            let found = stripe.keyspace(table);
+            // Tables of other databases' namespaces lie in between.
+            let is_ours = found.is_some_and(|it| it.keyspace.database(table) == database);
+            is_ours.then_some(table)
+        };
+        self.scan_steps(cursor, count, layout.scan_steps(), table, visit)
+    }
+
+    /// The same of a single namespace. Others are not looked at.
+    pub fn scan_namespace(
+        &mut self,
+        namespace: &[u8],
+        cursor: Cursor,
+        count: usize,
+        visit: impl FnMut(View<'_>),
+    ) -> ScanPage {
+        let (steps, database) = (self.layout.stripes(), self.keyspace);
+        let table = |stripe: &Stripe, _| Some(stripe.table_named(database, namespace));
+        self.scan_steps(cursor, count, steps, table, visit)
+    }
+
+    /// The same of keys that begin with `prefix`, and of others. Where it names a namespace, those
+    /// of others are left out.
+    pub fn scan_prefix(
+        &mut self,
+        prefix: &[u8],
+        cursor: Cursor,
+        count: usize,
+        visit: impl FnMut(View<'_>),
+    ) -> ScanPage {
+        match self.layout.namespace_of(prefix) {
+            Some(namespace) => self.scan_namespace(namespace, cursor, count, visit),
+            None => self.scan(cursor, count, visit),
+        }
+    }
+
+    /// Visits the tables that belong to a scan: `table` names the one of a step.
+    fn scan_steps(
         &mut self,
         cursor: Cursor,
         count: usize,
+        steps: usize,
+        table: impl Fn(&Stripe, ScanStep) -> Option<TableId>,
         mut visit: impl FnMut(View<'_>),
     ) -> ScanPage {
-        let (mut index, mut from) = self.layout.split(cursor);
+        let (mut step, mut from) = self.layout.split(cursor);
         let mut left = count.max(1);
-        while index < self.layout.stripes() {
-            let stripe = self.stripes.stripe(index);
-            let (state, keyspace) = (&self.state, stripe.keyspace(self.keyspace));
+        let mut empty = 0;
+        while step.0 < steps {
+            let stripe = self.stripes.stripe(self.layout.stripe_at(step));
+            let keyspace = table(stripe, step).and_then(|table| stripe.keyspace(table));
+            let state = &self.state;
+            empty += usize::from(keyspace.is_none());
             let next = keyspace.and_then(|keyspace| {
                 keyspace.walk(self.layout, from, |entry| {
                     if !state.hides(&entry, self.layout) {
@@ -65,15 +126,29 @@ impl Guard<'_> {
                     left > 0
                 })
             });
-            // The walk ends before the stripe does only when the page is full.
-            if next.is_some() || left == 0 {
+            // The walk ends before the table does only when the page is full. Many places without
+            // keys fill a page as well.
+            let is_tired = count < usize::MAX && empty == EMPTY_PLACES;
+            if next.is_some() || left == 0 || is_tired {
                 return ScanPage {
-                    next: self.layout.join(index, next),
+                    next: self.layout.join(step, next, steps),
                 };
             }
-            (index, from) = (index + 1, Prefix(0));
+            (step, from) = (step.next(), Prefix(0));
         }
         ScanPage { next: 0 }
+    }
+
+    /// A random key of a namespace, as [`Self::random_key`].
+    pub fn random_key_of(
+        &mut self,
+        namespace: &[u8],
+        random: impl FnMut() -> u64,
+    ) -> Option<Vec<u8>> {
+        self.draw(
+            |stripe, database| vec![stripe.table_named(database, namespace)],
+            random,
+        )
     }
 
     /// Visits every key.
@@ -82,18 +157,34 @@ impl Guard<'_> {
     }
 
     /// A random key, each as likely as any other within the evenness of the table.
-    pub fn random_key(&mut self, mut random: impl FnMut() -> u64) -> Option<Vec<u8>> {
-        for _ in 0..DRAWS {
-            let total = self.len() as u64;
-            let mut chosen = random().checked_rem(total)?;
-            let mut index = 0;
-            let len = |guard: &mut Self, index| guard.len_of(index) as u64;
-            while chosen >= len(self, index) {
-                chosen -= len(self, index);
-                index += 1;
+    pub fn random_key(&mut self, random: impl FnMut() -> u64) -> Option<Vec<u8>> {
+        self.draw(Stripe::tables_of, random)
+    }
+
+    /// A random key of the tables that `of` names in each stripe.
+    fn draw(
+        &mut self,
+        of: impl Fn(&Stripe, KeyspaceId) -> Vec<TableId>,
+        mut random: impl FnMut() -> u64,
+    ) -> Option<Vec<u8>> {
+        let mut tables = Vec::new();
+        let mut total = 0;
+        for index in 0..self.layout.stripes() {
+            let stripe = self.stripes.stripe(index);
+            for table in of(stripe, self.keyspace) {
+                let len = stripe.keyspace(table).map_or(0, |it| it.keyspace.len());
+                total += len as u64;
+                tables.push((total, index, table));
             }
-            let sampled = self.stripes.stripe(index).keyspace(self.keyspace)?;
-            let key = sampled.sample(random())?.key().to_vec();
+        }
+        for _ in 0..DRAWS {
+            let chosen = random().checked_rem(total)?;
+            let at = tables.partition_point(|&(end, ..)| end <= chosen);
+            let &(_, index, table) = tables.get(at)?;
+            let Some(sampled) = self.stripes.stripe(index).keyspace(table)?.sample(random()) else {
+                continue;
+            };
+            let key = sampled.key().to_vec();
             // One whose time has come is deleted here, or hidden, and drawn again.
             if self.peek(&key).is_some() {
                 return Some(key);
@@ -102,11 +193,11 @@ impl Guard<'_> {
         None
     }
 
-    /// Empties the keyspace. Effect: `FLUSHDB`.
+    /// Empties the keyspace, with all namespaces. Effect: `FLUSHDB`.
     pub fn flush(&mut self) {
         self.forget_tracked();
         for index in 0..self.layout.stripes() {
-            self.flush_stripe(index, self.keyspace);
+            self.flush_database(index, self.keyspace);
         }
         self.state.leave(Some(Garbage::new(Vec::new())));
         self.finish_keyspace(&[b"FLUSHDB"]);
@@ -117,12 +208,28 @@ impl Guard<'_> {
         self.finish_keyspace(words);
     }
 
+    /// Empties a namespace. Effect: `NAMESPACE FLUSH`.
+    pub fn flush_namespace(&mut self, namespace: &[u8]) {
+        for index in 0..self.layout.stripes() {
+            let stripe = self.stripes.stripe(index);
+            let table = stripe.table_named(self.keyspace, namespace);
+            self.flush_stripe(index, self.keyspace, table);
+        }
+        self.state.leave(Some(Garbage::new(Vec::new())));
+        self.finish_keyspace(&[b"NAMESPACE", b"FLUSH", namespace]);
+    }
+
     /// Empties every keyspace. Effect: `FLUSHALL`.
     pub fn flush_all(&mut self) {
         self.forget_tracked();
         for index in 0..self.layout.stripes() {
-            for id in 0..self.stripes.stripe(index).keyspace_count() {
-                self.flush_stripe(index, KeyspaceId(id as u32));
+            for number in 0..self.stripes.stripe(index).table_count() {
+                let table = TableId(number);
+                let keyspace = self.stripes.look(index).keyspace(table);
+                if let Some(keyspace) = keyspace {
+                    let database = keyspace.keyspace.database(table);
+                    self.flush_stripe(index, database, table);
+                }
             }
         }
         self.state.leave(Some(Garbage::new(Vec::new())));
@@ -155,51 +262,55 @@ impl Guard<'_> {
         self.finish_keyspace(&[b"SWAPDB", ids[0], ids[1]]);
     }
 
-    fn flush_stripe(&mut self, index: usize, id: KeyspaceId) {
+    fn flush_database(&mut self, index: usize, database: KeyspaceId) {
+        for table in self.stripes.look(index).tables_of(database) {
+            self.flush_stripe(index, database, table);
+        }
+    }
+
+    fn flush_stripe(&mut self, index: usize, database: KeyspaceId, table: TableId) {
+        let layout = self.layout;
         let stripe = self.stripes.stripe(index);
-        let Some(keyspace) = stripe.keyspace(id) else {
+        let Some(keyspace) = stripe.keyspace(table) else {
             return;
         };
         let len = keyspace.keyspace.len();
         // A key that does not exist does not change.
-        stripe.tell_where(id, |stripe, key| {
-            let keyspace = stripe.keyspace(id);
-            keyspace.is_some_and(|keyspace| self.layout.holds(keyspace, key))
+        stripe.tell_where(database, |stripe, key| {
+            let keyspace = stripe.keyspace(table);
+            keyspace.is_some_and(|keyspace| layout.holds(keyspace, key))
         });
         self.state.stats.changes += len as u64;
-        stripe.flush(id);
+        stripe.flush(table, layout);
     }
 
     fn swap_stripe(&mut self, index: usize, a: KeyspaceId, b: KeyspaceId) {
+        let layout = self.layout;
         let stripe = self.stripes.stripe(index);
         // A key changes if it is in either keyspace: it goes, comes, or is another one.
         let in_either = |stripe: &Stripe, key: &[u8]| {
             let held = |id| {
-                stripe
-                    .keyspace(id)
-                    .is_some_and(|keyspace| self.layout.holds(keyspace, key))
+                let keyspace = stripe.keyspace(stripe.table_of(layout, id, key));
+                keyspace.is_some_and(|keyspace| layout.holds(keyspace, key))
             };
             held(a) || held(b)
         };
         stripe.tell_where(a, in_either);
         stripe.tell_where(b, in_either);
-        stripe.swap(a, b);
+        stripe.swap(a.into(), b.into(), layout);
+        stripe.swap_namespaces(a, b, layout);
     }
 
-    fn len_of(&mut self, index: usize) -> usize {
-        let keyspace = self.stripes.stripe(index).keyspace(self.keyspace);
-        keyspace.map_or(0, |keyspace| keyspace.keyspace.len())
-    }
-
-    fn sum(&mut self, of: impl Fn(&Keyspace) -> usize) -> usize {
-        (0..self.layout.stripes())
-            .map(|index| {
-                self.stripes
-                    .stripe(index)
-                    .keyspace(self.keyspace)
-                    .map_or(0, |keyspace| of(keyspace.keyspace))
-            })
-            .sum()
+    /// A sum over the stripes, of namespaces and of keys without one.
+    fn sum(&mut self, named: impl Fn(Share) -> usize, of: impl Fn(&Keyspace) -> usize) -> usize {
+        let database = self.keyspace;
+        let parts = (0..self.layout.stripes()).map(|index| {
+            let stripe = self.stripes.stripe(index);
+            let keyspace = stripe.keyspace(database.into());
+            let own = keyspace.map_or(0, |keyspace| of(keyspace.keyspace));
+            own + named(stripe.named_sum(database))
+        });
+        parts.sum()
     }
 }
 

@@ -14,13 +14,13 @@ impl Guard<'_> {
     /// makes it in parts. Nothing is seen of it, and what nobody goes on with is dropped
     /// ([`Stripe::drop_copies`](crate::Stripe::drop_copies)).
     pub fn prepare_rename(&mut self, key: &[u8], to: &[u8]) -> bool {
-        let ((from, _), (to, _)) = (self.locate(key.into()), self.locate(to.into()));
+        let (from, to) = (self.index_of(key), self.index_of(to));
         from != to && self.prepare(key, to)
     }
 
     /// The same of the copy that [`Self::copy`] takes.
     pub fn prepare_copy(&mut self, key: &[u8], to: &[u8]) -> bool {
-        let (to, _) = self.locate(to.into());
+        let to = self.index_of(to);
         self.prepare(key, to)
     }
 
@@ -45,15 +45,15 @@ impl Guard<'_> {
     /// A key's entry with its stripe, and what its value is called while copies are made of it: if
     /// it is so large that they are made in slices.
     fn source_at(&mut self, key: &[u8]) -> Option<(usize, EntryRef, Source)> {
-        let (index, position) = self.locate(key.into());
-        let stripe = self.stripes.stripe(index);
-        let keyspace = stripe.keyspace(self.keyspace)?;
-        let entry = keyspace.find(position, key)?;
+        let place = self.locate(key.into());
+        let stripe = self.stripes.stripe(place.index);
+        let keyspace = stripe.keyspace(place.table)?;
+        let entry = keyspace.find(place.position, place.key)?;
         if self.state.overdue(&keyspace.entry(entry), self.layout) == Overdue::Everything {
             return None;
         }
         let source = stripe.heap.name_source(entry)?;
-        Some((index, entry, source))
+        Some((place.index, entry, source))
     }
 
     /// Whether both halves of a copy are there, and it is worth going on.

@@ -1,11 +1,13 @@
 //! Looking at one key. What each way leaves behind is in the table of the [module above](super).
 
-use super::Guard;
+use std::sync::Arc;
+
+use super::{Guard, Place};
 use crate::event::Event;
 use crate::kind::WrongKind;
 use crate::layout::{Key, KeyspaceId};
+use crate::namespace::Namespace;
 use crate::raw::entry_ref::EntryRef;
-use crate::raw::position::Position;
 use crate::state::{Mode, Overdue};
 use crate::text::TextRef;
 use crate::view::View;
@@ -14,14 +16,13 @@ impl Guard<'_> {
     /// Reads a key: an access, and a hit or a miss.
     #[inline]
     pub fn read<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<View<'_>> {
-        let key = key.into();
-        let (index, position) = self.locate(key);
-        let Some(entry) = self.find_used(index, position, key.name) else {
-            self.miss(key.name);
+        let place = self.locate(key.into());
+        let Some(entry) = self.find_used(place) else {
+            self.miss(place.key);
             return None;
         };
         self.state.stats.hits += 1;
-        Some(self.view_of(index, entry))
+        Some(self.view_of(place, entry))
     }
 
     /// Counts and notes a read of a key that does not exist.
@@ -35,9 +36,8 @@ impl Guard<'_> {
 
     /// Marks a key as used.
     pub fn touch<'k>(&mut self, key: impl Into<Key<'k>>) {
-        let key = key.into();
-        let (index, position) = self.locate(key);
-        self.find_used(index, position, key.name);
+        let place = self.locate(key.into());
+        self.find_used(place);
     }
 
     /// The string a key holds, read as by [`Self::read`].
@@ -53,56 +53,51 @@ impl Guard<'_> {
         &mut self,
         key: impl Into<Key<'k>>,
     ) -> Result<Option<TextRef<'_>>, WrongKind> {
-        let key = key.into();
-        let (index, position) = self.locate(key);
-        let Some(entry) = self.find_used(index, position, key.name) else {
-            self.miss(key.name);
+        let place = self.locate(key.into());
+        let Some(entry) = self.find_used(place) else {
+            self.miss(place.key);
             return Ok(None);
         };
         self.state.stats.hits += 1;
-        let keyspace = self.stripes.look(index).keyspace(self.keyspace);
+        let keyspace = self.keyspace_at(place);
         let entry = keyspace.expect("an entry has a keyspace").entry(entry);
         entry.string().map(Some).ok_or(WrongKind)
     }
 
     /// Looks at a key without marking it as used; a hit or a miss all the same.
     pub fn inspect<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<View<'_>> {
-        let key = key.into();
-        let (index, position) = self.locate(key);
-        let found = self.find(index, position, key.name);
+        let place = self.locate(key.into());
+        let found = self.find(place);
         match found {
             Some(_) => self.state.stats.hits += 1,
-            None => self.miss(key.name),
+            None => self.miss(place.key),
         }
         let entry = found?;
-        Some(self.view_of(index, entry))
+        Some(self.view_of(place, entry))
     }
 
     /// Looks at a key without counting it as used.
     pub fn peek<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<View<'_>> {
-        let key = key.into();
-        let (index, position) = self.locate(key);
-        let entry = self.find(index, position, key.name)?;
-        Some(self.view_of(index, entry))
+        let place = self.locate(key.into());
+        let entry = self.find(place)?;
+        Some(self.view_of(place, entry))
     }
 
     /// Looks at a key while others are looked at too: what [`Self::read`] or its like has met is
     /// seen as it was then. For keys whose stripes are all held.
     pub fn view<'k>(&self, key: impl Into<Key<'k>>) -> Option<View<'_>> {
-        let key = key.into();
-        let (index, position) = self.locate(key);
-        let keyspace = self.stripes.held(index).keyspace(self.keyspace)?;
-        let (_, entry) = keyspace.look_up(position, key.name)?;
+        let place = self.locate_held(key.into());
+        let keyspace = self.stripes.held(place.index).keyspace(place.table)?;
+        let (_, entry) = keyspace.look_up(place.position, place.key)?;
         (!self.state.hides(&entry, self.layout)).then(|| View::new(entry, self.layout, &self.state))
     }
 
     /// Whether a key's time has come but it stays, unseen, because writes are paused.
     pub fn is_hidden<'k>(&mut self, key: impl Into<Key<'k>>) -> bool {
-        let key = key.into();
-        let (index, position) = self.locate(key);
-        let keyspace = self.stripes.look(index).keyspace(self.keyspace);
+        let place = self.locate(key.into());
+        let keyspace = self.stripes.look(place.index).keyspace(place.table);
         keyspace.is_some_and(|keyspace| {
-            let found = keyspace.find(position, key.name);
+            let found = keyspace.find(place.position, place.key);
             found.is_some_and(|entry| self.state.hides(&keyspace.entry(entry), self.layout))
         })
     }
@@ -110,6 +105,13 @@ impl Guard<'_> {
     /// Marks a key as used and says whether it exists.
     pub fn exists<'k>(&mut self, key: impl Into<Key<'k>>) -> bool {
         self.read(key).is_some()
+    }
+
+    /// The namespace of a key, if it has keys in the key's stripe.
+    pub fn namespace_of<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<&Arc<Namespace>> {
+        let place = self.locate(key.into());
+        let keyspace = self.keyspace_at(place)?;
+        keyspace.keyspace.namespace.as_ref()
     }
 
     /// Whether a key exists in some keyspace; not an access.
@@ -122,22 +124,17 @@ impl Guard<'_> {
 
     /// The key's entry, unless its time has come.
     #[inline]
-    pub(super) fn find(
-        &mut self,
-        index: usize,
-        position: Position,
-        key: &[u8],
-    ) -> Option<EntryRef> {
-        let keyspace = self.stripes.look(index).keyspace(self.keyspace)?;
-        let entry = keyspace.find(position, key)?;
+    pub(super) fn find(&mut self, place: Place<'_>) -> Option<EntryRef> {
+        let keyspace = self.stripes.look(place.index).keyspace(place.table)?;
+        let entry = keyspace.find(place.position, place.key)?;
         let is_primary = self.state.mode == Mode::Primary;
         match self.state.overdue(&keyspace.entry(entry), self.layout) {
             Overdue::Nothing => Some(entry),
-            Overdue::Members if is_primary => self.without_due_members(index, entry),
+            Overdue::Members if is_primary => self.without_due_members(place, entry),
             Overdue::Members => Some(entry),
             Overdue::Everything => {
                 if is_primary {
-                    self.expire(index, entry);
+                    self.expire(place.index, place.table, entry);
                 }
                 None
             }
@@ -146,48 +143,45 @@ impl Guard<'_> {
 
     /// The same, marked as used.
     #[inline]
-    pub(super) fn find_used(
-        &mut self,
-        index: usize,
-        position: Position,
-        key: &[u8],
-    ) -> Option<EntryRef> {
-        let keyspace = self.stripes.look(index).keyspace(self.keyspace)?;
-        let entry = keyspace.find(position, key)?;
+    pub(super) fn find_used(&mut self, place: Place<'_>) -> Option<EntryRef> {
+        let keyspace = self.stripes.look(place.index).keyspace(place.table)?;
+        let entry = keyspace.find(place.position, place.key)?;
         let there = keyspace.entry(entry);
         // One bit of the entry says that nothing in it expires, which is nearly always so.
         if there.may_expire() && self.state.overdue(&there, self.layout) != Overdue::Nothing {
-            return self.find_due(index, position, key);
+            return self.find_due(place);
         }
         if let Some(clock) = self.state.touch(there.clock()) {
-            self.set_clock(index, entry, clock);
+            self.set_clock(place, entry, clock);
         }
         Some(entry)
     }
 
     /// [`Self::find_used`] of a key when its time, or that of its members, has come.
     #[cold]
-    fn find_due(&mut self, index: usize, position: Position, key: &[u8]) -> Option<EntryRef> {
-        let entry = self.find(index, position, key)?;
-        let clock = self.keyspace_of(index).entry(entry).clock();
+    fn find_due(&mut self, place: Place<'_>) -> Option<EntryRef> {
+        let entry = self.find(place)?;
+        let clock = self.keyspace_at(place)?.entry(entry).clock();
         if let Some(clock) = self.state.touch(clock) {
-            self.set_clock(index, entry, clock);
+            self.set_clock(place, entry, clock);
         }
         Some(entry)
     }
 
     #[inline]
-    fn set_clock(&mut self, index: usize, entry: EntryRef, clock: u32) {
+    fn set_clock(&mut self, place: Place<'_>, entry: EntryRef, clock: u32) {
         if self.state.reads {
             self.state.stats.untouched = true;
         } else {
-            self.keyspace_of(index).set_clock(entry, clock);
+            let stripe = self.stripes.stripe(place.index);
+            let mut keyspace = stripe.keyspace_mut(place.table, self.layout);
+            keyspace.set_clock(entry, clock);
         }
     }
 
     #[inline]
-    fn view_of(&mut self, index: usize, entry: EntryRef) -> View<'_> {
-        let keyspace = self.stripes.look(index).keyspace(self.keyspace);
+    fn view_of(&mut self, place: Place<'_>, entry: EntryRef) -> View<'_> {
+        let keyspace = self.stripes.look(place.index).keyspace(place.table);
         let keyspace = keyspace.expect("an entry has a keyspace");
         View::new(keyspace.entry(entry), self.layout, &self.state)
     }

@@ -5,7 +5,7 @@
 //! to be copied. That is done beforehand, in slices (see [`preparation`](super::preparation));
 //! where it was not, it is done at once.
 
-use super::Guard;
+use super::{Guard, Place};
 use crate::event::{Event, EventClasses};
 use crate::keyspace::Payload;
 use crate::kind::Kind;
@@ -16,8 +16,8 @@ impl Guard<'_> {
     /// Gives the value and expiry of `key` to `to`, replacing what is there, and says whether `key`
     /// existed. Effect: `RENAME`. The two differ.
     pub fn rename(&mut self, key: &[u8], to: &[u8]) -> bool {
-        let (index, _) = self.locate(to.into());
-        let Some(taken) = self.detach(key, index) else {
+        let (key, to) = (self.layout.canonical(key), self.layout.canonical(to));
+        let Some(taken) = self.detach(key, self.index_of(to)) else {
             return false;
         };
         let replaced = self.attach(self.keyspace, to, taken);
@@ -35,8 +35,8 @@ impl Guard<'_> {
         if self.exists_in(to, key) {
             return false;
         }
-        let (index, _) = self.locate(key.into());
-        let Some(taken) = self.detach(key, index) else {
+        let key = self.layout.canonical(key);
+        let Some(taken) = self.detach(key, self.index_of(key)) else {
             return false;
         };
         self.attach(to, key, taken);
@@ -51,13 +51,14 @@ impl Guard<'_> {
     /// Copies a key with its expiry over whatever is at the destination, and says whether the key
     /// existed. Effect: `COPY`. Source and destination differ.
     pub fn copy(&mut self, key: &[u8], keyspace: KeyspaceId, to: &[u8]) -> bool {
-        let (index, position) = self.locate(key.into());
-        let Some(entry) = self.find(index, position, key) else {
+        let (key, to) = (self.layout.canonical(key), self.layout.canonical(to));
+        let place = self.locate(key.into());
+        let Some(entry) = self.find(place) else {
             return false;
         };
-        let (target, _) = self.locate(to.into());
-        let prepared = self.take_prepared(index, entry, target);
-        let mut source = self.keyspace_of(index);
+        let prepared = self.take_prepared(place.index, entry, self.index_of(to));
+        let stripe = self.stripes.stripe(place.index);
+        let mut source = stripe.keyspace_mut(place.table, self.layout);
         let copied = match prepared {
             Some(content) => Payload::of(source.entry(entry), content),
             None => source.copy(entry),
@@ -80,19 +81,19 @@ impl Guard<'_> {
 
     /// Takes a key out, to be put into the stripe `to`, without an effect of its own.
     fn detach(&mut self, key: &[u8], to: usize) -> Option<Payload<'static>> {
-        let (index, position) = self.locate(key.into());
-        let entry = self.find(index, position, key)?;
+        let place = self.locate(key.into());
+        let (index, position) = (place.index, place.position);
+        let entry = self.find(place)?;
         let prepared = match index == to {
             true => None,
             false => self.take_prepared(index, entry, to),
         };
-        let keyspace = self.keyspace;
         if self.state.wanted.meets(EventClasses::FORMER) {
-            self.note_former(index, position, keyspace, key);
+            self.note_former(place, self.keyspace);
         }
         let stripe = self.stripes.stripe(index);
-        stripe.interests.mark_changed(keyspace, key);
-        let mut source = stripe.keyspace_mut(keyspace, self.layout);
+        stripe.interests.mark_changed(self.keyspace, key);
+        let mut source = stripe.keyspace_mut(place.table, self.layout);
         let taken = match prepared {
             Some(content) => {
                 let taken = Payload::of(source.entry(entry), content);
@@ -101,9 +102,10 @@ impl Guard<'_> {
             }
             None => source.take(position, entry, index == to),
         };
+        stripe.tell_namespace(place.table, self.layout);
         self.state.leave(stripe.take_garbage());
         if self.state.wanted.any() {
-            self.state.note_changed(keyspace, key);
+            self.state.note_changed(self.keyspace, key);
         }
         Some(taken)
     }
@@ -111,22 +113,34 @@ impl Guard<'_> {
     /// Puts an entry in place of whatever a key holds, without an effect of its own. Returns the
     /// kind of what was there.
     fn attach(&mut self, keyspace: KeyspaceId, key: &[u8], payload: Payload<'_>) -> Option<Kind> {
-        let (index, position) = self.locate(key.into());
+        let hash = self.layout.hash(key);
+        let (index, position) = (self.layout.stripe_of(hash), self.layout.position_of(hash));
+        let table = self
+            .stripes
+            .stripe(index)
+            .reach_table(self.layout, keyspace, key);
         if self.state.wanted.meets(EventClasses::FORMER) {
-            self.note_former(index, position, keyspace, key);
+            let place = Place {
+                index,
+                position,
+                table,
+                key,
+            };
+            self.note_former(place, keyspace);
         }
         let stripe = self.stripes.stripe(index);
         stripe.interests.mark_changed(keyspace, key);
         if let Some(at) = payload.earliest_deadline(&stripe.heap) {
             stripe.lower_due(at);
         }
-        let mut target = stripe.keyspace_mut(keyspace, self.layout);
+        let mut target = stripe.keyspace_mut(table, self.layout);
         let mut replaced = None;
         if let Some(old) = target.find(position, key) {
             replaced = Some(target.entry(old).kind());
             target.remove(position, old);
         }
         target.insert(position, key, payload);
+        stripe.tell_namespace(table, self.layout);
         self.state.leave(stripe.take_garbage());
         if self.state.wanted.any() {
             self.state.note_changed(keyspace, key);

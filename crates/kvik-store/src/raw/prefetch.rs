@@ -30,9 +30,11 @@ impl SharedTables {
         }
     }
 
-    /// Adds the table with this number.
-    pub(crate) fn show(&self, table: usize, root: &Arc<Root>) {
-        self.roots.reach(table).get_or_init(|| Arc::clone(root));
+    /// Adds the table with this number, and returns the root that it has to have: that of the
+    /// table that had the number before.
+    pub(crate) fn show(&self, table: usize, root: &Arc<Root>) -> Arc<Root> {
+        let shown = self.roots.reach(table).get_or_init(|| Arc::clone(root));
+        Arc::clone(shown)
     }
 
     /// First step: fetches the bucket at this position of a table, and the next one, where the

@@ -88,6 +88,12 @@ impl Table {
         &self.root
     }
 
+    /// Gives a table that is empty a root that leads nowhere.
+    pub(crate) fn begin_at(&mut self, root: Arc<Root>) {
+        debug_assert!(self.len == 0 && root.bits() == 0, "nothing is lost");
+        self.root = root;
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }

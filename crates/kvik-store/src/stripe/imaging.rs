@@ -5,7 +5,8 @@ use crate::UnixMs;
 use crate::clock::AccessPolicy;
 use crate::image::{Cut, ImageSink, Imaging};
 use crate::keyspace::{Keyspace, KeyspaceMut};
-use crate::layout::{KeyspaceId, Layout};
+use crate::layout::Layout;
+use crate::namespace::TableId;
 
 impl Stripe {
     /// Begins an image of all keys as they are now, at `now`. What is changed from here on goes to
@@ -16,7 +17,8 @@ impl Stripe {
         for (number, keyspace) in self.keyspaces.iter_mut().enumerate() {
             // What comes into an empty keyspace is not in the image, and needs no cut to stay out.
             if let Some(keyspace) = keyspace.as_mut().filter(|keyspace| keyspace.len() > 0) {
-                let cut = Cut::new(KeyspaceId(number as u32), keyspace.len());
+                let database = keyspace.database(TableId(number as u32));
+                let cut = Cut::new(database, keyspace.len());
                 keyspace.cut = Some(Box::new(cut));
             }
         }

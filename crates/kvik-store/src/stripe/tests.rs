@@ -156,7 +156,7 @@ fn check(store: &mut Store, model: &Model) {
             assert_eq!(guard.len(), model.keys().filter(|key| key.0 == s).count());
             all = guard.bytes();
         });
-        let keyspace = store.stripes.0[0].keyspace(KeyspaceId(s));
+        let keyspace = store.stripes.0[0].keyspace(KeyspaceId(s).into());
         let tables = keyspace.map_or(0, |keyspace| keyspace.keyspace.table.bytes());
         assert_eq!(all, entries + tables);
         counted += all;

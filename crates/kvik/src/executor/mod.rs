@@ -9,6 +9,7 @@
 //! | make room for it below the memory limit | `room` |
 //! | find and lock the stripes of its keys | `plan`, `route` |
 //! | do in slices what has to be done before it | `slices` |
+//! | let it make the namespaces of its keys | `namespaces` |
 //! | run its handler in a [section](crate::section) | `run`, `shared_read` |
 //! | count and time it | `timing` |
 //! | lock what waiters of its keys need | `reaching` |
@@ -24,6 +25,7 @@ mod call;
 mod exec;
 mod gate;
 mod lookup;
+mod namespaces;
 mod plan;
 mod reaching;
 mod room;
@@ -215,6 +217,9 @@ impl Executor {
         }
         let start = out.len();
         let outcome = match prepared.command() {
+            Some(command) if session.namespace.is_some() => {
+                self.answer_within(session, command, prepared, args, out)
+            }
             Some(command) => self.answer(session, command, prepared, args, out),
             None => self.refuse(session, args, unknown(args), out),
         };
@@ -231,6 +236,25 @@ impl Executor {
             end_choice(session, prepared.command());
         }
         outcome
+    }
+
+    /// Answers a command of a session that chose a namespace, in which its keys live.
+    #[cold]
+    fn answer_within(
+        &mut self,
+        session: &mut Session,
+        command: &'static Command,
+        prepared: Prepared,
+        args: Args<'_>,
+        out: &mut Output,
+    ) -> Outcome {
+        match namespaces::with_full_names(session, command, args) {
+            None => self.answer(session, command, prepared, args, out),
+            Some(words) => {
+                let prepared = self.prepare(words.as_args());
+                self.answer(session, command, prepared, words.as_args(), out)
+            }
+        }
     }
 
     #[inline]

@@ -7,6 +7,7 @@ use kvik_resp::{Output, Reply};
 use kvik_store::Stripes;
 
 use super::call::Call;
+use super::namespaces;
 use super::slices::PutOff;
 use super::timing::{QUICK_REPLY_BYTES, log_sizes};
 use super::work::Work;
@@ -51,6 +52,7 @@ impl Work {
     ) -> bool {
         let (shared, now_us, start) = (section.shared, section.now_us, out.len());
         section.writer = session.client.id;
+        let mode = section.mode;
         let touching = Touching {
             touch: !session.no_touch || call.command.last_word() == "TOUCH",
             random: self.random.bits(),
@@ -72,7 +74,10 @@ impl Work {
             hashed: call.hash,
         };
         let handler = call.command.handler().unwrap_or(container_alone);
-        let result = handler(&mut ctx);
+        let result = match shared.stripes.layout.namespaces() {
+            None => handler(&mut ctx),
+            Some(all) => namespaces::run(all, &mut ctx, mode, handler),
+        };
         if let Err(error) = &result {
             // Nothing of a reply that was begun is left.
             ctx.reply.truncate(start);

@@ -55,7 +55,7 @@ fn look(shared: &Shared, page: &PrefixPage, now_ms: u64) -> (Vec<Vec<u8>>, Prefi
     };
     let (next, _) = Section::run_in_turn(terms, |section, held| {
         section.with_guard(held, page.keyspace, Touching::NONE, |guard| {
-            guard.scan(page.cursor, PAGE, |view| {
+            guard.scan_prefix(&page.prefix, page.cursor, PAGE, |view| {
                 visited += 1;
                 if view.key().starts_with(&page.prefix) {
                     keys.push(view.key().to_vec());

@@ -5,14 +5,22 @@ use kvik_store::KeyspaceId;
 use crate::{Ctx, Error};
 
 pub(super) fn dbsize(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let len = ctx.keys.len();
+    let len = match &ctx.session.namespace {
+        None => ctx.keys.len(),
+        Some(seat) => ctx.keys.len_of(seat.name()),
+    };
     ctx.reply.integer(len as i64);
     Ok(())
 }
 
 pub(super) fn randomkey(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    match ctx.keys.random_key(|| ctx.random.bits()) {
-        Some(key) => ctx.reply.bulk(&key),
+    let random = || ctx.random.bits();
+    let key = match &ctx.session.namespace {
+        None => ctx.keys.random_key(random),
+        Some(seat) => ctx.keys.random_key_of(seat.name(), random),
+    };
+    match key {
+        Some(key) => ctx.reply.bulk(ctx.session.rest_of(&key)),
         None => ctx.reply.null(),
     }
     Ok(())
@@ -20,7 +28,10 @@ pub(super) fn randomkey(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn flushdb(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     check_flush_mode(ctx)?;
-    ctx.keys.flush();
+    match &ctx.session.namespace {
+        None => ctx.keys.flush(),
+        Some(seat) => ctx.keys.flush_namespace(seat.name()),
+    }
     ctx.reply.ok();
     Ok(())
 }

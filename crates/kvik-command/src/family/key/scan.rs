@@ -3,52 +3,82 @@
 //! Both take one stripe after the other, so they see each key at some moment of their own; a
 //! transaction that holds every stripe makes it one moment for all.
 
+use std::borrow::Cow;
+
 use kvik_resp::{Output, Reply};
-use kvik_store::View;
+use kvik_store::{Cursor, Guard, ScanPage, View};
 
 use super::super::member_scan::parse_cursor;
-use crate::glob::glob_match;
+use crate::glob::{glob_match, literal_prefix, with_shell_negation};
+use crate::namespace_quotas::NamespaceSeat;
 use crate::{Ctx, Error};
 
 /// Keys of a page unless COUNT says otherwise.
 const USUAL_COUNT: usize = 10;
 
 /// Which keys a walk returns.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct KeyFilter<'a> {
     /// All keys where there is none.
-    pattern: Option<&'a [u8]>,
+    pattern: Option<Cow<'a, [u8]>>,
     kind: Option<&'a [u8]>,
 }
 
 impl<'a> KeyFilter<'a> {
-    fn matching(pattern: &'a [u8]) -> Self {
+    fn matching(pattern: &'a [u8], ctx: &Ctx<'_>) -> Self {
+        // As a pattern it would leave out the empty key.
+        let pattern = Some(pattern).filter(|&pattern| pattern != b"*");
+        let has_namespaces = ctx.keys.layout().namespaces().is_some();
         Self {
-            // As a pattern it would leave out the empty key.
-            pattern: (pattern != b"*").then_some(pattern),
+            pattern: pattern.map(|pattern| match has_namespaces {
+                true => with_shell_negation(pattern),
+                false => Cow::Borrowed(pattern),
+            }),
             kind: None,
         }
     }
 
-    fn admits(&self, view: &View<'_>) -> bool {
+    /// The bytes that all keys begin with which may be admitted.
+    fn prefix(&self) -> &[u8] {
+        self.pattern.as_deref().map_or(b"", literal_prefix)
+    }
+
+    /// Visits a page of the keys that may be admitted.
+    fn walk(
+        &self,
+        keys: &mut Guard<'_>,
+        seat: Option<&NamespaceSeat>,
+        cursor: Cursor,
+        count: usize,
+        visit: impl FnMut(View<'_>),
+    ) -> ScanPage {
+        match seat {
+            None => keys.scan_prefix(self.prefix(), cursor, count, visit),
+            Some(seat) => keys.scan_namespace(seat.name(), cursor, count, visit),
+        }
+    }
+
+    fn admits(&self, view: &View<'_>, name: &[u8]) -> bool {
         let of_kind = |kind: &[u8]| view.kind().name().as_bytes().eq_ignore_ascii_case(kind);
         self.pattern
-            .is_none_or(|pattern| glob_match(pattern, view.key(), false))
+            .as_deref()
+            .is_none_or(|pattern| glob_match(pattern, name, false))
             && self.kind.is_none_or(of_kind)
     }
 }
 
 pub(super) fn keys(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let filter = KeyFilter::matching(&ctx.args[1]);
+    let filter = KeyFilter::matching(&ctx.args[1], ctx);
     let (all, reply) = (ctx.reply.deferred_array(), &mut ctx.reply);
     let mut count = 0;
     // Keys are written while they are visited; the number of them is filled in behind.
-    ctx.keys.for_each(|view| {
-        if filter.admits(&view) {
-            reply.bulk(view.key());
-            count += 1;
-        }
-    });
+    ctx.keys
+        .scan_prefix(filter.prefix(), 0, usize::MAX, |view| {
+            if filter.admits(&view) {
+                reply.bulk(view.key());
+                count += 1;
+            }
+        });
     reply.finish_array(all, count);
     Ok(())
 }
@@ -59,12 +89,14 @@ pub(super) fn scan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     // The cursor that goes before the keys is known only after them.
     let (mut encoded, mut found) = (Output::new(), 0);
     let mut keys = Reply::new(&mut encoded, ctx.reply.protocol());
-    let page = ctx.keys.scan(cursor, count, |view| {
-        if filter.admits(&view) {
-            keys.bulk(view.key());
-            found += 1;
-        }
-    });
+    let page = ctx
+        .keys
+        .scan_prefix(filter.prefix(), cursor, count, |view| {
+            if filter.admits(&view) {
+                keys.bulk(view.key());
+                found += 1;
+            }
+        });
     ctx.reply.array(2);
     ctx.reply.bulk_str(&page.next.to_string());
     ctx.reply.array(found);
@@ -77,7 +109,7 @@ fn options<'a>(ctx: &Ctx<'a>) -> Result<(KeyFilter<'a>, usize), Error> {
     for at in (2..ctx.args.len()).step_by(2) {
         let value = ctx.args.get(at + 1).ok_or(Error::SYNTAX)?;
         if ctx.is(at, "MATCH") {
-            filter.pattern = KeyFilter::matching(value).pattern;
+            filter.pattern = KeyFilter::matching(value, ctx).pattern;
         } else if ctx.is(at, "TYPE") {
             filter.kind = Some(value);
         } else if ctx.is(at, "COUNT") {

@@ -23,7 +23,7 @@ pub(crate) struct MemoryTarget {
 
 impl MemoryTarget {
     pub(crate) fn new(options: Options, protocol: u8, clock: Clock, variant: &str) -> Self {
-        let mirror = Arc::new(Mirror::new(clock.clone()));
+        let mirror = Arc::new(Mirror::new(options.clone().clock(clock.clone())));
         let log: Arc<dyn EffectLog> = Arc::clone(&mirror) as _;
         let db = Db::in_memory(
             options
@@ -220,13 +220,9 @@ struct Mirror {
 }
 
 impl Mirror {
-    fn new(clock: Clock) -> Self {
-        let follower = Db::in_memory(
-            Options::default()
-                .clock(clock)
-                .follower()
-                .scripts(kvik_script::LuaEngine::shared()),
-        );
+    fn new(options: Options) -> Self {
+        let options = options.scripts(kvik_script::LuaEngine::shared());
+        let follower = Db::in_memory(options.follower());
         Self {
             follower,
             failures: Mutex::default(),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use kvik_resp::{Args, ArgsBuf, Value};
 pub(crate) use memory::MemoryTarget;
 pub(crate) use real::real_server;
-pub(crate) use served::{on_both_backends, served, start};
+pub(crate) use served::{on_both_backends, served, served_with, start};
 pub(crate) use socket::SocketTarget;
 pub(crate) use wire::{Wire, command};
 

@@ -22,7 +22,16 @@ pub(crate) fn on_both_backends(threads: &[usize], check: impl Fn(&SocketTarget))
 
 /// A server on one of the I/O backends, or why there is none.
 pub(crate) fn served(io: &str, threads: usize) -> Result<SocketTarget, String> {
-    let server = start(io, threads, &[])?;
+    served_with(io, threads, &[])
+}
+
+/// The same with more settings.
+pub(crate) fn served_with(
+    io: &str,
+    threads: usize,
+    settings: &[&str],
+) -> Result<SocketTarget, String> {
+    let server = start(io, threads, settings)?;
     let port = server
         .addresses()
         .first()

@@ -20,7 +20,12 @@ const SILENCE: Duration = Duration::from_millis(50);
 
 /// Plays every transcript of `tests/commands`; panics with all failures.
 pub(crate) fn play_all(target: &dyn Target) {
-    let files = transcripts();
+    play_folder(target, "commands");
+}
+
+/// Plays every transcript of a folder of `tests`; panics with all failures.
+pub(crate) fn play_folder(target: &dyn Target, folder: &str) {
+    let files = transcripts(folder);
     let mut outcome = Outcome::default();
     for file in &files {
         outcome.play_file(file, target);
@@ -46,7 +51,10 @@ pub(crate) fn play_all(target: &dyn Target) {
 /// The first two words of every command that a transcript sends.
 pub(crate) fn sent_commands() -> HashSet<[Vec<u8>; 2]> {
     let mut sent = HashSet::new();
-    for path in files("") {
+    for path in ["commands", "namespaces"]
+        .iter()
+        .flat_map(|folder| files(folder, ""))
+    {
         let text = std::fs::read_to_string(&path).expect("a readable transcript");
         let cases = parse(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         for step in cases.iter().flat_map(|case| &case.steps) {
@@ -90,13 +98,17 @@ pub(crate) fn play_alone(
 }
 
 /// Every file, or only those whose name contains `KVIK_TRANSCRIPT`.
-fn transcripts() -> Vec<PathBuf> {
-    files(&std::env::var("KVIK_TRANSCRIPT").unwrap_or_default())
+fn transcripts(folder: &str) -> Vec<PathBuf> {
+    files(
+        folder,
+        &std::env::var("KVIK_TRANSCRIPT").unwrap_or_default(),
+    )
 }
 
-fn files(wanted: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/commands");
-    let entries = std::fs::read_dir(&folder).expect("tests/commands is part of the repository");
+fn files(folder: &str, wanted: &str) -> Vec<PathBuf> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests");
+    let folder = tests.join(folder);
+    let entries = std::fs::read_dir(&folder).expect("a folder of the repository");
     let paths = entries.map(|entry| entry.expect("a readable folder").path());
     let is_wanted = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -1,0 +1,470 @@
+//! Namespaces: keys whose names begin alike, as a keyspace of their own within their database.
+//!
+//! With namespaces a key `ns/rest` belongs to the namespace `ns`: what comes before the first `/`.
+//! A key without one belongs to `default`, and `default/x` is another spelling of `x`. Keys keep
+//! their full names in the store, so that effects, files, watches and replies need not know of
+//! namespaces, and the name that a client gave is the name it is shown. That costs the length of
+//! the namespace for each key, which the accounting that users know counts anyway.
+//!
+//! In each stripe a namespace with keys there has a table of its own. Emptying, scanning and
+//! counting one therefore does not touch another. A [`Namespace`] is what all stripes share of it:
+//! its number, which is that of its tables, and its totals, which every stripe brings up to date at
+//! the end of each change. [`Namespaces`] finds it by name. A number is given to another namespace
+//! only when no stripe has a table of it any more.
+//!
+//! Costs: a key with a `/` is looked up by one more hash of a short name; a namespace takes about
+//! 400 bytes in each stripe where it has keys, and nothing once it is empty.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+/// The namespace of keys without a `/`.
+pub const DEFAULT_NAMESPACE: &[u8] = b"default";
+
+/// Between the name of a namespace and the rest of a key's name.
+const SEPARATOR: u8 = b'/';
+
+/// Addresses a keyspace: a numbered database. The first ids are the databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyspaceId(pub u32);
+
+/// The number of a keyspace in each stripe. The first are those of the databases; those of
+/// namespaces follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableId(pub(crate) u32);
+
+impl TableId {
+    /// A namespace that has no table in the stripe.
+    pub(crate) const NONE: Self = Self(u32::MAX);
+
+    #[inline]
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl From<KeyspaceId> for TableId {
+    #[inline]
+    fn from(database: KeyspaceId) -> Self {
+        Self(database.0)
+    }
+}
+
+/// The name under which a key is stored: `default/x` is `x`. Not where the rest has a `/` itself,
+/// since `default/a/b` is another key than `a/b`.
+#[inline]
+pub fn canonical(key: &[u8]) -> &[u8] {
+    match key.strip_prefix(b"default/") {
+        Some(rest) if !rest.contains(&SEPARATOR) => rest,
+        _ => key,
+    }
+}
+
+/// The namespace that the name of a key names, or none for `default`.
+#[inline]
+pub fn named_in(key: &[u8]) -> Option<&[u8]> {
+    let end = key.iter().position(|&byte| byte == SEPARATOR)?;
+    let name = &key[..end];
+    (name != DEFAULT_NAMESPACE).then_some(name)
+}
+
+/// The name of a key in a namespace: `rest` as seen from inside.
+pub fn full_name(namespace: &[u8], rest: &[u8]) -> Vec<u8> {
+    let whole = [namespace, b"/", rest].concat();
+    match canonical(&whole).len() {
+        len if len < whole.len() => rest.to_vec(),
+        _ => whole,
+    }
+}
+
+/// The name of a key as seen from inside its namespace.
+pub fn rest_of<'k>(namespace: &[u8], key: &'k [u8]) -> &'k [u8] {
+    let rest = key.strip_prefix(namespace);
+    let rest = rest.and_then(|rest| rest.strip_prefix(b"/"));
+    rest.unwrap_or(key)
+}
+
+/// A namespace of a database, as its stripes share it.
+#[derive(Debug)]
+pub struct Namespace {
+    database: KeyspaceId,
+    name: Arc<[u8]>,
+    table: TableId,
+    keys: AtomicU64,
+    volatile: AtomicU64,
+    bytes: AtomicU64,
+    /// Keys and bytes that commands which run now may add.
+    reserved_keys: AtomicU64,
+    reserved_bytes: AtomicU64,
+    /// A second, and the commands counted in it.
+    operations: AtomicU64,
+    /// It is among those that may have become empty.
+    noted: AtomicBool,
+}
+
+impl Namespace {
+    /// The database it belongs to.
+    pub fn database(&self) -> KeyspaceId {
+        self.database
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// Number of its keys, those included whose time has come but that nobody met yet.
+    pub fn keys(&self) -> u64 {
+        self.keys.load(Ordering::Relaxed)
+    }
+
+    /// Number of its keys that expire.
+    pub fn volatile(&self) -> u64 {
+        self.volatile.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that its entries and tables occupy.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Reserves keys and bytes for a command, and returns how many there are then with all that is
+    /// reserved. [`Self::release`] has to follow, when the command has run.
+    pub fn reserve(&self, keys: u64, bytes: u64) -> (u64, u64) {
+        let keys = keys + self.reserved_keys.fetch_add(keys, Ordering::AcqRel);
+        let bytes = bytes + self.reserved_bytes.fetch_add(bytes, Ordering::AcqRel);
+        (keys + self.keys(), bytes + self.bytes())
+    }
+
+    /// Ends a reservation.
+    pub fn release(&self, keys: u64, bytes: u64) {
+        self.reserved_keys.fetch_sub(keys, Ordering::AcqRel);
+        self.reserved_bytes.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    /// Counts a command in this second, unless `max` are counted already; says whether it did.
+    pub fn count_operation(&self, second: u64, max: u64) -> bool {
+        let second = second << 32;
+        let count = |seen: u64| match seen & !u64::from(u32::MAX) == second {
+            true if seen - second >= max.min(u64::from(u32::MAX)) => None,
+            true => Some(seen + 1),
+            false => Some(second + 1),
+        };
+        let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
+        self.operations.fetch_update(set, get, count).is_ok()
+    }
+
+    pub(crate) fn shared_name(&self) -> Arc<[u8]> {
+        Arc::clone(&self.name)
+    }
+
+    /// The number of its tables.
+    pub fn table(&self) -> TableId {
+        self.table
+    }
+}
+
+/// What a stripe has of a namespace, as it was added to the totals last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Share {
+    pub(crate) keys: u64,
+    pub(crate) volatile: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Share {
+    /// Goes from `self` to `new`, which is in wrapping arithmetic a single addition.
+    pub(crate) fn add_change(self, new: Self, sum: &mut Self) {
+        let add = |sum: &mut u64, old: u64, new: u64| {
+            *sum = sum.wrapping_add(new.wrapping_sub(old));
+        };
+        add(&mut sum.keys, self.keys, new.keys);
+        add(&mut sum.volatile, self.volatile, new.volatile);
+        add(&mut sum.bytes, self.bytes, new.bytes);
+    }
+
+    /// The same with the totals that all stripes share. Returns whether the namespace has no key
+    /// left.
+    pub(crate) fn tell_change(self, new: Self, namespace: &Namespace) -> bool {
+        let add = |sum: &AtomicU64, old: u64, new: u64| {
+            let change = new.wrapping_sub(old);
+            if change == 0 {
+                return 1;
+            }
+            let before = sum.fetch_add(change, Ordering::Relaxed);
+            before.wrapping_add(change)
+        };
+        add(&namespace.volatile, self.volatile, new.volatile);
+        add(&namespace.bytes, self.bytes, new.bytes);
+        add(&namespace.keys, self.keys, new.keys) == 0
+    }
+}
+
+/// Namespaces of one database by name.
+pub(crate) type NamespaceMap = HashMap<Arc<[u8]>, Arc<Namespace>, foldhash::fast::RandomState>;
+
+/// There are as many namespaces as the setting allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyNamespaces;
+
+/// All namespaces of a store.
+#[derive(Debug)]
+pub struct Namespaces {
+    /// The first number of a table that is no database's.
+    first: u32,
+    /// One more than the highest number ever used.
+    bound: AtomicU32,
+    known: RwLock<Known>,
+    /// Those that may have become empty.
+    idle: Mutex<Vec<Arc<Namespace>>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    databases: HashMap<KeyspaceId, NamespaceMap, foldhash::fast::RandomState>,
+    /// Numbers that are free again.
+    free: Vec<u32>,
+    next: u32,
+    /// Those with a number of their own: all but `default`.
+    named: u64,
+}
+
+impl Namespaces {
+    /// None yet. Numbers below `databases` belong to databases.
+    pub fn new(databases: u32) -> Self {
+        Self {
+            first: databases,
+            bound: AtomicU32::new(databases),
+            known: RwLock::new(Known {
+                next: databases,
+                ..Known::default()
+            }),
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Number of namespaces beside `default`, those without keys that are not dropped yet included.
+    pub fn count(&self) -> u64 {
+        self.read().named
+    }
+
+    /// A namespace that exists.
+    pub fn find(&self, database: KeyspaceId, name: &[u8]) -> Option<Arc<Namespace>> {
+        let known = self.read();
+        let found = known.databases.get(&database)?.get(name)?;
+        Some(Arc::clone(found))
+    }
+
+    /// The namespace with this name, made if there is none and there are less than `max` beside
+    /// `default`.
+    ///
+    /// # Errors
+    /// If there are as many.
+    pub fn admit(
+        &self,
+        database: KeyspaceId,
+        name: &[u8],
+        max: u64,
+    ) -> Result<Arc<Namespace>, TooManyNamespaces> {
+        if let Some(found) = self.find(database, name) {
+            return Ok(found);
+        }
+        let made = self.make(database, name, max).ok_or(TooManyNamespaces)?;
+        // Should it stay empty it is to go again.
+        self.note_idle(&made);
+        Ok(made)
+    }
+
+    /// The namespace with this name, made if there is none, whatever the setting allows.
+    pub(crate) fn reach(&self, database: KeyspaceId, name: &[u8]) -> Arc<Namespace> {
+        let found = self.find(database, name);
+        let made = || self.make(database, name, u64::MAX);
+        found
+            .or_else(made)
+            .expect("without a limit one can be made")
+    }
+
+    /// The namespace of the keys of a database that name none.
+    pub(crate) fn reach_default(&self, table: TableId) -> Arc<Namespace> {
+        self.reach(KeyspaceId(table.0), DEFAULT_NAMESPACE)
+    }
+
+    /// All namespaces of a database that have keys, by name.
+    pub fn all(&self, database: KeyspaceId) -> Vec<Arc<Namespace>> {
+        let known = self.read();
+        let map = known.databases.get(&database);
+        let there = map.into_iter().flat_map(NamespaceMap::values);
+        let mut all: Vec<_> = there.filter(|it| it.keys() > 0).cloned().collect();
+        drop(known);
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// Forgets namespaces without keys and tables. Looks only at those that may have
+    /// become so since the last call.
+    pub fn drop_idle(&self) {
+        let idle = std::mem::take(&mut *self.idle());
+        if idle.is_empty() {
+            return;
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut left = Vec::new();
+        for namespace in idle {
+            namespace.noted.store(false, Ordering::Relaxed);
+            if namespace.keys() > 0 {
+                continue;
+            }
+            // One reference is in the map and one here: nobody else can make use of it, and who
+            // looks it up needs the lock.
+            if Arc::strong_count(&namespace) > 2 {
+                left.push(namespace);
+                continue;
+            }
+            known.forget(&namespace, self.first);
+        }
+        drop(known);
+        left.iter().for_each(|namespace| self.note_idle(namespace));
+    }
+
+    /// Notes that a namespace may have no keys.
+    pub(crate) fn note_idle(&self, namespace: &Arc<Namespace>) {
+        let is_named = namespace.table.0 >= self.first;
+        if is_named && !namespace.noted.swap(true, Ordering::Relaxed) {
+            self.idle().push(Arc::clone(namespace));
+        }
+    }
+
+    /// The number of the first table that is no database's.
+    pub(crate) fn first_table(&self) -> u32 {
+        self.first
+    }
+
+    /// One more than the highest number of any table.
+    pub(crate) fn table_bound(&self) -> u32 {
+        self.bound.load(Ordering::Relaxed)
+    }
+
+    #[cold]
+    fn make(&self, database: KeyspaceId, name: &[u8], max: u64) -> Option<Arc<Namespace>> {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(map) = known.databases.get(&database)
+            && let Some(found) = map.get(name)
+        {
+            return Some(Arc::clone(found));
+        }
+        let table = if name == DEFAULT_NAMESPACE {
+            database.into()
+        } else {
+            TableId(known.number(max)?)
+        };
+        self.bound.fetch_max(table.0 + 1, Ordering::Relaxed);
+        let made = Arc::new(Namespace {
+            database,
+            name: name.into(),
+            table,
+            keys: AtomicU64::new(0),
+            volatile: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            reserved_keys: AtomicU64::new(0),
+            reserved_bytes: AtomicU64::new(0),
+            operations: AtomicU64::new(0),
+            noted: AtomicBool::new(false),
+        });
+        let map = known.databases.entry(database).or_default();
+        map.insert(made.shared_name(), Arc::clone(&made));
+        Some(made)
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Arc<Namespace>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn number(&mut self, max: u64) -> Option<u32> {
+        if self.named >= max {
+            return None;
+        }
+        self.named += 1;
+        Some(self.free.pop().unwrap_or_else(|| {
+            self.next += 1;
+            self.next - 1
+        }))
+    }
+
+    fn forget(&mut self, namespace: &Arc<Namespace>, first: u32) {
+        let Some(map) = self.databases.get_mut(&namespace.database) else {
+            return;
+        };
+        let is_it = |found: &Arc<Namespace>| Arc::ptr_eq(found, namespace);
+        if namespace.table.0 >= first && map.get(namespace.name()).is_some_and(is_it) {
+            map.remove(namespace.name());
+            self.free.push(namespace.table.0);
+            self.named -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_separator_ends_the_namespace() {
+        let named = [
+            b"a/b/c".as_slice(),
+            b"/k",
+            b"k/",
+            b"x",
+            b"default/x",
+            b"default/a/b",
+        ];
+        let expected = [
+            Some(b"a".as_slice()),
+            Some(b""),
+            Some(b"k"),
+            None,
+            None,
+            None,
+        ];
+        assert_eq!(named.map(named_in), expected);
+        assert_eq!(canonical(b"default/x"), b"x");
+        assert_eq!(canonical(b"default/"), b"");
+        assert_eq!(canonical(b"default/a/b"), b"default/a/b");
+        assert_eq!(canonical(b"defaults/x"), b"defaults/x");
+    }
+
+    #[test]
+    fn a_name_is_the_same_from_inside_and_outside() {
+        for (namespace, rest, whole) in [
+            (b"a".as_slice(), b"b/c".as_slice(), b"a/b/c".as_slice()),
+            (b"default", b"x", b"x"),
+            (b"default", b"a/b", b"default/a/b"),
+            (b"", b"x", b"/x"),
+        ] {
+            assert_eq!(full_name(namespace, rest), whole);
+            assert_eq!(rest_of(namespace, whole), rest);
+        }
+    }
+
+    #[test]
+    fn numbers_of_forgotten_namespaces_are_used_again() {
+        let (all, database) = (Namespaces::new(16), KeyspaceId(0));
+        let first = all.admit(database, b"a", 1).expect("there is room for one");
+        assert_eq!(all.admit(database, b"b", 1).unwrap_err(), TooManyNamespaces);
+        assert!(all.admit(database, b"default", 1).is_ok());
+        // Somebody holds it.
+        all.drop_idle();
+        assert_eq!(all.count(), 1);
+        let table = first.table();
+        drop(first);
+        all.drop_idle();
+        assert_eq!(all.count(), 0);
+        assert_eq!(all.admit(database, b"b", 1).expect("room").table(), table);
+    }
+}
