@@ -42,6 +42,7 @@ struct Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        self.shared.engine.scripts.stop();
         self.shared.feed.stop();
         self.shared.stripes.alarm.stop();
         if let Some(thread) = self.upkeep.take() {
