@@ -43,6 +43,7 @@ const NOT_COMPARED: &[(&str, &str)] = &[
     ("activedefrag", "Redis' sentence is about its allocator"),
     ("cluster-announce", "Redis checks host names"),
     ("proc-title-template", "Redis changes its title"),
+    ("notify-keyspace-events", "more classes are known here"),
     (
         "latency-tracking-info-percentiles",
         "decimals are compared as text",
