@@ -49,7 +49,10 @@ fn a_taken_element_comes_once_and_costs_one_death() {
         assert_eq!(all.len(), seen, "none comes twice");
         let lost = PUSHERS * PUSHES - seen as u64;
         let deaths = run.deaths.load(Ordering::Relaxed);
-        assert!(lost <= deaths, "{lost} elements are lost with {deaths} clients");
+        assert!(
+            lost <= deaths,
+            "{lost} elements are lost with {deaths} clients"
+        );
         run.check_all_quiet(&mut control);
     });
 }

@@ -157,7 +157,8 @@ const MEMORY: &str = "how many keys fit into so much memory is for each server t
 const AGAIN: &str = "Valkey runs a command that waits again, and misses keys again";
 
 /// A consumer that gets nothing.
-const CONSUMERS: &str = "Redis 7.0 makes consumers when they first get something, later ones at once";
+const CONSUMERS: &str =
+    "Redis 7.0 makes consumers when they first get something, later ones at once";
 
 /// What a past time deletes at once.
 const AT_ONCE: &str = "a past time deletes with `del` and `hdel` as in Redis, not with `expired`";
