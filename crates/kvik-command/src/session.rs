@@ -14,6 +14,7 @@ use crate::feed::{FeedCall, Subscriber};
 use crate::mail::Push;
 use crate::persistence::Waiting;
 use crate::pubsub::{Hearing, Publication, Rings, Subscriptions};
+use crate::script::Away;
 use crate::tracking::SessionTracking;
 
 /// The state of one client between commands. Owned by whoever runs its commands, one at a time.
@@ -43,6 +44,8 @@ pub struct Session {
     pub may_block: bool,
     /// The call in which it is blocked.
     pub blocked: Option<Arc<BlockedCall>>,
+    /// Its command runs on another thread; when it is offered again it may have ended.
+    pub away: Option<Arc<Away>>,
     /// The event that its next command waits for.
     pub waiting: Option<Waiting>,
     /// Which of its reads are tracked for its cache.
@@ -141,6 +144,7 @@ impl Session {
             internal: false,
             may_block: true,
             blocked: None,
+            away: None,
             waiting: None,
             tracking: SessionTracking::default(),
             feed_wait: None,

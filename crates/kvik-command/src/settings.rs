@@ -65,6 +65,9 @@ pub struct Settings {
     pub limits: Limits,
     /// Bytes up to which a HyperLogLog is sparse (`hll-sparse-max-bytes`).
     pub hll_sparse_max_bytes: AtomicU64,
+    /// After how long others learn that a script is running, in milliseconds; 0 for never
+    /// (`busy-reply-threshold`).
+    pub busy_reply_ms: AtomicU64,
     /// The settings of saving and logging.
     pub files: FileSettings,
     /// The password of the default user (`requirepass`); none when empty.
@@ -100,6 +103,7 @@ impl Default for Settings {
             prefix_stats: PrefixStats::default(),
             limits: Limits::new(),
             hll_sparse_max_bytes: AtomicU64::new(3000),
+            busy_reply_ms: AtomicU64::new(5000),
             files: FileSettings::default(),
             password: RwLock::new(Vec::new()),
         }

@@ -22,6 +22,7 @@ use crate::options::Options;
 use crate::runner::Runner;
 use crate::section::{Actor, Section, Terms};
 use crate::shared::Shared;
+use crate::stripes::Patience;
 
 const PREEMPTIONS: usize = 3;
 /// Words of a modelled thread's stack; a debug build runs commands on it.
@@ -189,4 +190,25 @@ fn claim(shared: &Arc<Shared>, own: &str, others: &str) -> bool {
     );
     let write = format!("SET {own} 1");
     seen.is_null() && !run(&mut client, &["MULTI", &write, "EXEC"]).is_null()
+}
+
+/// Two who take their second stripe in any order, and one who takes both in order, never wait for
+/// each other in a circle.
+#[test]
+fn who_grows_never_waits_in_a_circle() {
+    model(|shared| {
+        let threads = [1, 0].map(|first| {
+            let shared = Arc::clone(shared);
+            start(move || grow(&shared, first))
+        });
+        drop(shared.stripes.lock_all(Patience::Wait).unwrap());
+        threads.map(|thread| thread.join().unwrap());
+    });
+}
+
+/// Takes one of two stripes, and then the other one.
+fn grow(shared: &Shared, first: u16) {
+    let growth = shared.stripes.grow(Patience::Wait).unwrap();
+    let mut held = shared.stripes.lock_many(&[first], Patience::Wait).unwrap();
+    growth.extend(&mut held, usize::from(1 - first));
 }

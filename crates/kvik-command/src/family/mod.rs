@@ -10,6 +10,7 @@ mod connection;
 mod deadline;
 mod debug;
 mod feed;
+mod function;
 mod geo;
 mod hash;
 mod hyperloglog;
@@ -25,6 +26,7 @@ mod persistence;
 mod prefix;
 mod pubsub;
 mod sampling;
+pub mod script;
 mod server;
 mod set;
 mod sort;
@@ -48,6 +50,7 @@ pub fn commands() -> Vec<Row> {
         connection::rows(),
         debug::rows(),
         feed::rows(),
+        function::rows(),
         geo::rows(),
         hash::rows(),
         hyperloglog::rows(),
@@ -61,6 +64,7 @@ pub fn commands() -> Vec<Row> {
         persistence::rows(),
         prefix::rows(),
         pubsub::rows(),
+        script::rows(),
         server::rows(),
         set::rows(),
         sort::rows(),

@@ -22,6 +22,7 @@ mod model;
 mod notifications;
 mod reactor;
 mod scan;
+mod scripts;
 mod target;
 mod transcript;
 mod transcripts;

@@ -112,6 +112,11 @@ impl Guard<'_> {
         self.finish_keyspace(&[b"FLUSHDB"]);
     }
 
+    /// States a change of something that is no key, as of the functions. Effect: these words.
+    pub fn state(&mut self, words: &[&[u8]]) {
+        self.finish_keyspace(words);
+    }
+
     /// Empties every keyspace. Effect: `FLUSHALL`.
     pub fn flush_all(&mut self) {
         self.forget_tracked();

@@ -40,6 +40,8 @@ impl Executor {
                     self.shared.stripes.alarm.prepare();
                     return self.put_off(Outcome::Begun);
                 }
+                // A script is refused by what it calls, unless it says so itself.
+                Room::None if command.locking() == Locking::Script => {}
                 Room::None => return self.refuse(session, args, Error::OutOfMemory, out),
             }
         }
@@ -123,7 +125,9 @@ impl Executor {
 /// What a command may add: about as much as its words say. A command that is only queued adds its
 /// words to the queue; EXEC adds what the queue says.
 fn growth(session: &Session, command: &Command, args: Args<'_>, is_queued: bool) -> MemoryNeed {
-    if is_queued || command.flags().contains(Flags::DENYOOM) {
+    let grows = Flags::DENYOOM | Flags::MAY_REPLICATE;
+    let is_script = command.locking() == Locking::Script && command.flags().intersects(grows);
+    if is_queued || is_script || command.flags().contains(Flags::DENYOOM) {
         return MemoryNeed::Bytes(args.byte_len() as u64);
     }
     if command.locking() != Locking::Queue {

@@ -25,7 +25,12 @@ impl MemoryTarget {
     pub(crate) fn new(options: Options, protocol: u8, clock: Clock, variant: &str) -> Self {
         let mirror = Arc::new(Mirror::new(clock.clone()));
         let log: Arc<dyn EffectLog> = Arc::clone(&mirror) as _;
-        let db = Db::in_memory(options.clock(clock.clone()).effect_log(log));
+        let db = Db::in_memory(
+            options
+                .clock(clock.clone())
+                .effect_log(log)
+                .scripts(kvik_script::LuaEngine::shared()),
+        );
         let version = env!("CARGO_PKG_VERSION").parse().expect("a version");
         let variant = format!(" in process{variant}");
         let identity = Identity {
@@ -215,7 +220,12 @@ struct Mirror {
 
 impl Mirror {
     fn new(clock: Clock) -> Self {
-        let follower = Db::in_memory(Options::default().clock(clock).follower());
+        let follower = Db::in_memory(
+            Options::default()
+                .clock(clock)
+                .follower()
+                .scripts(kvik_script::LuaEngine::shared()),
+        );
         Self {
             follower,
             failures: Mutex::default(),
