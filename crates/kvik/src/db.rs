@@ -186,6 +186,14 @@ impl Db {
         Connection::new(self.clone(), Runner::new(&self.shared))
     }
 
+    /// The same for the program itself: neither loading nor a failure to save keeps its commands
+    /// out.
+    pub fn connect_internal(&self) -> Connection {
+        let mut runner = Runner::new(&self.shared);
+        runner.session.internal = true;
+        Connection::new(self.clone(), runner)
+    }
+
     /// Registers a client and returns its session, for a server that runs it with an [`Executor`]
     /// and ends it with [`Executor::end`].
     pub fn session(&self, origin: Origin) -> Session {
