@@ -73,6 +73,8 @@ pub struct Client {
     pub bytes_in: AtomicU64,
     /// Bytes sent.
     pub bytes_out: AtomicU64,
+    /// CLIENT PAUSE holds its command back.
+    pub paused: AtomicBool,
     /// It is shown every command.
     pub monitors: AtomicBool,
     /// Bytes of the names of its subscriptions.
@@ -168,6 +170,7 @@ impl Client {
             commands: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            paused: AtomicBool::new(false),
             monitors: AtomicBool::new(false),
             subscription_bytes: AtomicUsize::new(0),
             counted_bytes: AtomicUsize::new(0),
@@ -235,9 +238,9 @@ impl Client {
         }
     }
 
-    /// Whether the client is blocked.
+    /// Whether the client is blocked, or a pause holds its command back.
     pub fn is_blocked(&self) -> bool {
-        self.blocked.lock().is_some()
+        self.paused.load(Ordering::Relaxed) || self.blocked.lock().is_some()
     }
 
     /// Ends the wait of a blocked client and says whether that is what ended it.

@@ -116,6 +116,8 @@ pub struct Look<'a> {
     pub transactions: Transactions,
     /// Clients that listen to channels.
     pub listening: usize,
+    /// Clients whose commands a pause holds back.
+    pub paused: usize,
 }
 
 /// How many clients are in the middle of something.
@@ -167,13 +169,14 @@ impl<'a> Look<'a> {
     pub fn new(engine: &'a Engine, now_us: u64) -> Self {
         let clients = engine.clients.all();
         let mut transactions = Transactions::default();
-        let (mut client_bytes, mut listening) = (0, 0);
+        let (mut client_bytes, mut listening, mut paused) = (0, 0, 0);
         for client in &clients {
             let watched = client.watched.load(Relaxed);
             transactions.queueing += usize::from(client.queued.load(Relaxed) != NOT_IN_MULTI);
             transactions.watching += usize::from(watched > 0);
             transactions.watched += watched;
             listening += usize::from(client.is_subscribed());
+            paused += usize::from(client.paused.load(Relaxed));
             client_bytes += client.memory_bytes() as u64;
         }
         let memory = engine.totals.memory();
@@ -190,6 +193,7 @@ impl<'a> Look<'a> {
             client_bytes,
             transactions,
             listening,
+            paused,
         }
     }
 
@@ -356,7 +360,10 @@ metrics! {
     Clients {
         "connected_clients", "Clients connected.", |look| number(look.engine.clients.len() as u64);
         "maxclients", "Clients that may be connected.", |look| look.fact("maxclients");
-        "blocked_clients", "Clients waiting in a blocking command.", |look| count(&look.engine.blocked.clients);
+        "blocked_clients", "Clients waiting in a blocking command, or for the end of a pause.", |look| {
+            let blocked = look.engine.blocked.clients.load(Relaxed);
+            number((blocked + look.paused) as u64)
+        };
         "tracking_clients", "Clients that keep copies of keys and are told when one is stale.", |look| number(look.engine.tracking.clients() as u64);
         "watching_clients", "Clients that watch keys.", |look| number(look.transactions.watching as u64);
         "total_blocking_keys", "Keys that clients wait for.", |look| count(&look.engine.blocked.keys);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use kvik_command::script::{self, Caller, Interpreter, Invocation, Library, Origin, Sha};
+use kvik_command::script::{self, Caller, Interpreter, Invocation, Library, ProgramCode, Sha};
 use kvik_resp::{Args, Reply};
 use mlua::{HookTriggers, Lua, LuaOptions, Result, StdLib, Table, Value, VmState};
 
@@ -200,7 +200,7 @@ impl LuaInterpreter {
         let keys = self.list(invocation.keys).map_err(failed)?;
         let args = self.list(invocation.args).map_err(failed)?;
         match &invocation.program.origin {
-            Origin::Script { sha, source, body } => {
+            ProgramCode::Script { sha, source, body } => {
                 let function = self.script(sha, source, *body)?;
                 let set = |name, list| self.globals.raw_set(name, list);
                 set("KEYS", keys)
@@ -209,7 +209,7 @@ impl LuaInterpreter {
                 let run = || self.run.call(function);
                 self.link.with_caller(caller, run).map_err(failed)
             }
-            Origin::Function { library, name } => {
+            ProgramCode::Function { library, name } => {
                 let function = self.function(library, name)?;
                 let run = || self.run_function.call((function, keys, args));
                 self.link.with_caller(caller, run).map_err(failed)

@@ -54,4 +54,8 @@ impl ScriptEngine for LuaEngine {
     fn interpreter(&self, seed: u64) -> Box<dyn Interpreter> {
         Box::new(LuaInterpreter::new(seed))
     }
+
+    fn digest(&self, source: &[u8]) -> [u8; 20] {
+        sha1_smol::Sha1::from(source).digest().bytes()
+    }
 }

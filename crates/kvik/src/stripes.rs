@@ -1,9 +1,10 @@
 //! The shared store: stripes behind locks, and the ways to hold them.
 //!
 //! Whoever needs several stripes takes their locks in ascending order, so two never wait for each
-//! other. One at a time, who has the [growth token](Growth), may also take more stripes in any
-//! order while it holds some; all others that hold stripes and wait then let go of them. Letting go of a stripe publishes when its next key expires, so that the expiry thread
-//! need not lock to look.
+//! other. One at a time, who has the [growth token](GrowthToken), may also take more stripes in any
+//! order while it holds some; all others that hold stripes and wait then let go of them. Letting go
+//! of a stripe publishes when its next key expires, so that the expiry thread need not lock to
+//! look.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -339,12 +340,12 @@ impl SharedStripes {
     }
 
     /// The right to take more stripes while some are held. It is taken before any of them.
-    pub(crate) fn grow(&self, patience: Patience) -> Result<Growth<'_>, Busy> {
+    pub(crate) fn grow(&self, patience: Patience) -> Result<GrowthToken<'_>, Busy> {
         let token = match patience {
             Patience::Wait => Some(self.growth.lock()),
             Patience::Spin => self.growth.try_lock(),
         };
-        Ok(Growth {
+        Ok(GrowthToken {
             stripes: self,
             _token: token.ok_or(Busy)?,
         })
@@ -365,12 +366,12 @@ impl SharedStripes {
 
 /// The right to take more stripes while some are held. One has it at a time, so that it never waits
 /// for somebody who waits for it.
-pub(crate) struct Growth<'a> {
+pub(crate) struct GrowthToken<'a> {
     stripes: &'a SharedStripes,
     _token: MutexGuard<'a, ()>,
 }
 
-impl<'a> Growth<'a> {
+impl<'a> GrowthToken<'a> {
     /// Takes one more stripe, whatever its order, and waits for it.
     pub(crate) fn extend(&self, held: &mut HeldMany<'a>, index: usize) {
         let Err(at) = held.held.binary_search_by_key(&index, |held| held.index) else {

@@ -10,7 +10,7 @@ use kvik_rdb::{Compression, LibrariesFault, open_libraries, seal_libraries};
 use crate::declare::{Command, Group, Locking, Row};
 use crate::family::command::help;
 use crate::glob::glob_match;
-use crate::script::{Conflict, Function, Kind, Library, Restoring};
+use crate::script::{Conflict, Function, Library, ProgramKind, Restoring};
 use crate::{Ctx, Error, Handler};
 
 /// The rows of this family.
@@ -135,7 +135,7 @@ fn flush(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn kill(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    ctx.engine.scripts.kill(Kind::Function)?;
+    ctx.engine.scripts.kill(ProgramKind::Function)?;
     ctx.reply.ok();
     Ok(())
 }
@@ -248,9 +248,9 @@ fn write_function(ctx: &mut Ctx<'_>, function: &Function) {
 
 fn stats(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let scripts = &ctx.engine.scripts;
-    let running = scripts.longest_running(Some(Kind::Function));
+    let running = scripts.longest_running(Some(ProgramKind::Function));
     if running.is_none()
-        && let Some(script) = scripts.longest_running(Some(Kind::Script))
+        && let Some(script) = scripts.longest_running(Some(ProgramKind::Script))
     {
         return Err(crate::script::Busy(script.program.kind()).error());
     }

@@ -5,7 +5,7 @@
 
 use crate::declare::{Command, Group, KeyFlags, Locking, Row};
 use crate::family::command::help;
-use crate::script::{Kind, Origin, Sha};
+use crate::script::{ProgramCode, ProgramKind, Sha};
 use crate::{Ctx, Error, Handler};
 
 /// The rows of this family.
@@ -148,7 +148,7 @@ fn flush(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn kill(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    ctx.engine.scripts.kill(Kind::Script)?;
+    ctx.engine.scripts.kill(ProgramKind::Script)?;
     ctx.reply.ok();
     Ok(())
 }
@@ -162,7 +162,7 @@ fn load(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn show(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let sha = Sha::parse(&ctx.args[2]).ok_or_else(no_script)?;
     let program = ctx.engine.scripts.find(&sha).ok_or_else(no_script)?;
-    let Origin::Script { source, .. } = &program.origin else {
+    let ProgramCode::Script { source, .. } = &program.origin else {
         return Err(no_script());
     };
     ctx.reply.bulk(source);

@@ -7,7 +7,7 @@
 
 /// What is proved about a script.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Traits {
+pub(super) struct Proofs {
     /// Commands get their keys from KEYS, by literal positions.
     pub(super) keeps_to_its_keys: bool,
     /// Nothing in it loops or calls itself.
@@ -58,9 +58,9 @@ const REFLECTION: [&[u8]; 13] = [
 ];
 
 /// Answers both questions for the source of a script.
-pub(super) fn analyse(source: &[u8]) -> Traits {
+pub(super) fn analyse(source: &[u8]) -> Proofs {
     let Some(tokens) = tokens(source) else {
-        return Traits::default();
+        return Proofs::default();
     };
     let names = || {
         tokens.iter().filter_map(|token| match token {
@@ -69,9 +69,9 @@ pub(super) fn analyse(source: &[u8]) -> Traits {
         })
     };
     if names().any(|name| REFLECTION.contains(&name)) {
-        return Traits::default();
+        return Proofs::default();
     }
-    Traits {
+    Proofs {
         keeps_to_its_keys: keeps_to_its_keys(&tokens),
         is_bounded: !names().any(|name| LOOPS.contains(&name)),
     }
@@ -248,7 +248,7 @@ mod tests {
 
     #[track_caller]
     fn check(source: &str, keeps_to_its_keys: bool, is_bounded: bool) {
-        let expected = Traits {
+        let expected = Proofs {
             keeps_to_its_keys,
             is_bounded,
         };

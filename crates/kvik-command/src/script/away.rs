@@ -5,11 +5,11 @@ use parking_lot::Mutex;
 
 /// Where the reply to a command arrives that runs elsewhere.
 #[derive(Debug, Default)]
-pub struct Away(Mutex<Option<Arrival>>);
+pub struct Away(Mutex<Option<AwayReply>>);
 
 /// The end of a command that ran elsewhere.
 #[derive(Debug)]
-pub struct Arrival {
+pub struct AwayReply {
     /// Its reply.
     pub out: Output,
     /// The place in the log up to which everything has to be on disk before it is told; 0 if none.
@@ -18,12 +18,12 @@ pub struct Arrival {
 
 impl Away {
     /// The command has ended. Its client is to be told that there is something to fetch.
-    pub fn arrive(&self, arrival: Arrival) {
+    pub fn arrive(&self, arrival: AwayReply) {
         *self.0.lock() = Some(arrival);
     }
 
     /// Takes the reply, once it has arrived.
-    pub fn take(&self) -> Option<Arrival> {
+    pub fn take(&self) -> Option<AwayReply> {
         self.0.lock().take()
     }
 }

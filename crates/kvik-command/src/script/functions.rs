@@ -202,7 +202,7 @@ impl FunctionSet {
 
 fn library_of(program: &Arc<Program>) -> Option<&String> {
     match &program.origin {
-        super::Origin::Function { library, .. } => Some(&library.name),
-        super::Origin::Script { .. } => None,
+        super::ProgramCode::Function { library, .. } => Some(&library.name),
+        super::ProgramCode::Script { .. } => None,
     }
 }

@@ -17,9 +17,9 @@ use kvik_resp::{Args, Output, Protocol, Reply};
 
 use crate::error::Error;
 
-pub use away::{Arrival, Away};
+pub use away::{Away, AwayReply};
 pub use functions::{Conflict, Function, FunctionSet, INVALID_NAME, Library, Restoring, is_name};
-pub use program::{Kind, Origin, Program, ScriptFlags, Sha};
+pub use program::{Program, ProgramCode, ProgramKind, ScriptFlags, Sha};
 pub use running::{Busy, Running};
 pub use scripts::Scripts;
 
@@ -27,6 +27,9 @@ pub use scripts::Scripts;
 pub trait ScriptEngine: Send + Sync {
     /// An interpreter for one thread. `seed` is for its random numbers.
     fn interpreter(&self, seed: u64) -> Box<dyn Interpreter>;
+
+    /// The SHA1 of a source.
+    fn digest(&self, source: &[u8]) -> [u8; 20];
 }
 
 /// Runs scripts, one at a time.

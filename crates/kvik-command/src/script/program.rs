@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use bitflags::bitflags;
 
-use super::analysis::{self, Traits};
+use super::analysis::{self, Proofs};
 use super::functions::Library;
 use super::shebang;
 use crate::error::Error;
@@ -58,13 +58,11 @@ impl ScriptFlags {
 pub struct Sha([u8; 40]);
 
 impl Sha {
-    /// That of a source.
-    pub fn of(source: &[u8]) -> Self {
+    /// The one of this digest.
+    pub fn of_digest(digest: [u8; 20]) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut hash = sha1_smol::Sha1::new();
-        hash.update(source);
         let mut text = [0; 40];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(hash.digest().bytes()) {
+        for (pair, byte) in text.chunks_exact_mut(2).zip(digest) {
             pair[0] = DIGITS[usize::from(byte >> 4)];
             pair[1] = DIGITS[usize::from(byte & 15)];
         }
@@ -93,7 +91,7 @@ impl std::fmt::Debug for Sha {
 
 /// How a program was named by who runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ProgramKind {
     /// EVAL and EVALSHA.
     Script,
     /// FCALL.
@@ -102,7 +100,7 @@ pub enum Kind {
 
 /// The code of a program.
 #[derive(Clone, Debug)]
-pub enum Origin {
+pub enum ProgramCode {
     /// A script.
     Script {
         /// Its name.
@@ -128,10 +126,10 @@ const QUICK_RUNS: u32 = 8;
 #[derive(Debug)]
 pub struct Program {
     /// Its code.
-    pub origin: Origin,
+    pub origin: ProgramCode,
     /// What it declares.
     pub flags: ScriptFlags,
-    traits: Traits,
+    proofs: Proofs,
     /// When it was last used, for scripts that may be dropped; [`u64::MAX`] for others.
     pub(super) used: AtomicU64,
     quick_runs: AtomicU32,
@@ -144,64 +142,64 @@ impl Program {
     /// If its first line is wrong.
     pub fn script(sha: Sha, source: &[u8]) -> Result<Self, Error> {
         let header = shebang::of_script(source)?;
-        let origin = Origin::Script {
+        let origin = ProgramCode::Script {
             sha,
             source: source.into(),
             body: header.length,
         };
-        let traits = analysis::analyse(&source[header.length..]);
-        Ok(Self::new(origin, header.flags, traits))
+        let proofs = analysis::analyse(&source[header.length..]);
+        Ok(Self::new(origin, header.flags, proofs))
     }
 
     /// A function of a library.
     pub(super) fn function(library: Arc<Library>, function: &Function) -> Self {
-        let origin = Origin::Function {
+        let origin = ProgramCode::Function {
             name: function.name.as_str().into(),
             library,
         };
-        Self::new(origin, function.flags, Traits::default())
+        Self::new(origin, function.flags, Proofs::default())
     }
 
-    fn new(origin: Origin, flags: ScriptFlags, traits: Traits) -> Self {
+    fn new(origin: ProgramCode, flags: ScriptFlags, proofs: Proofs) -> Self {
         Self {
             origin,
             flags,
-            traits,
+            proofs,
             used: AtomicU64::new(u64::MAX),
             quick_runs: AtomicU32::new(0),
         }
     }
 
     /// Whether it is a script or a function.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ProgramKind {
         match self.origin {
-            Origin::Script { .. } => Kind::Script,
-            Origin::Function { .. } => Kind::Function,
+            ProgramCode::Script { .. } => ProgramKind::Script,
+            ProgramCode::Function { .. } => ProgramKind::Function,
         }
     }
 
     /// The name in errors and in FUNCTION STATS.
     pub fn name(&self) -> &str {
         match &self.origin {
-            Origin::Script { sha, .. } => sha.as_str(),
-            Origin::Function { name, .. } => name,
+            ProgramCode::Script { sha, .. } => sha.as_str(),
+            ProgramCode::Function { name, .. } => name,
         }
     }
 
     /// Whether its text shows that it uses no keys but those that it is given as KEYS.
     pub fn keeps_to_its_keys(&self) -> bool {
-        self.traits.keeps_to_its_keys
+        self.proofs.keeps_to_its_keys
     }
 
     /// Whether it will end soon: its text shows that it does not loop, or it has ended soon often
     /// enough.
     pub fn is_quick(&self) -> bool {
-        self.traits.is_bounded || self.quick_runs.load(Relaxed) >= QUICK_RUNS
+        self.proofs.is_bounded || self.quick_runs.load(Relaxed) >= QUICK_RUNS
     }
 
     /// Notes how a run went.
     pub fn note_run(&self, was_quick: bool) {
-        if self.traits.is_bounded {
+        if self.proofs.is_bounded {
             return;
         }
         let runs = self.quick_runs.load(Relaxed);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use kvik_resp::{Args, ArgsBuf};
 use parking_lot::Mutex;
 
-use super::program::{Kind, Program};
+use super::program::{Program, ProgramKind};
 use crate::error::Error;
 
 /// A script that has been running for a while.
@@ -86,14 +86,14 @@ pub(super) struct RunningList {
 
 /// A script holds a stripe for so long that others are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Busy(pub Kind);
+pub struct Busy(pub ProgramKind);
 
 impl Busy {
     /// The reply to a command that needs the stripe.
     pub fn error(self) -> Error {
         let text = match self.0 {
-            Kind::Script => BUSY_SCRIPT,
-            Kind::Function => BUSY_FUNCTION,
+            ProgramKind::Script => BUSY_SCRIPT,
+            ProgramKind::Function => BUSY_FUNCTION,
         };
         Error::Coded("BUSY", text.into())
     }
@@ -135,7 +135,7 @@ impl RunningList {
     }
 
     /// The script that has been running for longest, of one kind or of both.
-    pub(super) fn longest(&self, kind: Option<Kind>) -> Option<Arc<Running>> {
+    pub(super) fn longest(&self, kind: Option<ProgramKind>) -> Option<Arc<Running>> {
         let list = self.list.lock();
         let of_kind =
             |running: &&Arc<Running>| kind.is_none_or(|kind| running.program.kind() == kind);
@@ -144,7 +144,7 @@ impl RunningList {
     }
 
     /// Kills scripts of one kind: all that can be. They end soon after.
-    pub(super) fn kill(&self, kind: Kind) -> Result<(), Error> {
+    pub(super) fn kill(&self, kind: ProgramKind) -> Result<(), Error> {
         let list = self.list.lock();
         let mut of_kind = list
             .iter()

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use super::functions::{Conflict, FunctionSet, Library, Restoring};
-use super::program::{Kind, Origin, Program, Sha};
+use super::program::{Program, ProgramCode, ProgramKind, Sha};
 use super::running::{Busy, Running, RunningList};
 use super::{Interpreter, ScriptEngine};
 use crate::error::Error;
@@ -124,12 +124,13 @@ impl Scripts {
     }
 
     fn enter(&self, source: &[u8], stay: Stay) -> Result<Arc<Program>, Error> {
-        let sha = Sha::of(source);
+        let engine = self.engine.get().ok_or(NO_ENGINE)?;
+        let sha = Sha::of_digest(engine.digest(source));
         if let Some(known) = self.promote(&sha, stay) {
             return Ok(known);
         }
         let program = Program::script(sha, source)?;
-        let Origin::Script { body, .. } = program.origin else {
+        let ProgramCode::Script { body, .. } = program.origin else {
             unreachable!("a script was made")
         };
         self.with_checker(|interpreter| {
@@ -187,8 +188,8 @@ impl Scripts {
     pub fn size(&self) -> (usize, usize) {
         let cache = self.cache.lock();
         let source = |program: &Arc<Program>| match &program.origin {
-            Origin::Script { source, .. } => source.len() + SCRIPT_BYTES,
-            Origin::Function { .. } => 0,
+            ProgramCode::Script { source, .. } => source.len() + SCRIPT_BYTES,
+            ProgramCode::Function { .. } => 0,
         };
         (
             cache.scripts.len(),
@@ -314,7 +315,7 @@ impl Scripts {
     }
 
     /// The script that has been running for longest.
-    pub fn longest_running(&self, kind: Option<Kind>) -> Option<Arc<Running>> {
+    pub fn longest_running(&self, kind: Option<ProgramKind>) -> Option<Arc<Running>> {
         self.running.longest(kind)
     }
 
@@ -332,7 +333,7 @@ impl Scripts {
     ///
     /// # Errors
     /// If there are none, or all have written.
-    pub fn kill(&self, kind: Kind) -> Result<(), Error> {
+    pub fn kill(&self, kind: ProgramKind) -> Result<(), Error> {
         self.running.kill(kind)
     }
 }

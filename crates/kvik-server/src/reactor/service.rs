@@ -423,6 +423,9 @@ impl Service {
             }
             _ => {}
         }
+        let is_paused = matches!(state, State::Paused(_));
+        let client = &connection.session.client;
+        client.paused.store(is_paused, Ordering::Relaxed);
         connection.state = state;
     }
 

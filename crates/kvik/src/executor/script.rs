@@ -31,7 +31,7 @@ use super::work::Work;
 use crate::section::Section;
 use crate::shared::Shared;
 use crate::stamps::Reach;
-use crate::stripes::{Growth, HeldMany};
+use crate::stripes::{GrowthToken, HeldMany};
 
 use calling::Calling;
 pub(crate) use elsewhere::ScriptThreads;
@@ -146,7 +146,7 @@ pub(super) struct ScriptScope<'s, 'a> {
     pub(super) shared: &'s Shared,
     pub(super) held: &'s mut HeldMany<'a>,
     /// Without, it has all that it may use.
-    pub(super) growth: Option<&'s Growth<'a>>,
+    pub(super) growth: Option<&'s GrowthToken<'a>>,
     /// It may end early to run elsewhere, as long as it has changed nothing.
     pub(super) may_leave: bool,
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use kvik_command::Session;
 use kvik_command::declare::Locking;
 use kvik_command::mail::Message;
-use kvik_command::script::{Arrival, Away};
+use kvik_command::script::{Away, AwayReply};
 use kvik_log::Lsn;
 use kvik_resp::{ArgsBuf, Output};
 use parking_lot::{Condvar, Mutex};
@@ -184,6 +184,6 @@ fn run(executor: &mut Executor, errand: Errand) {
     session.unwatch();
     executor.release(&mut session);
     session.rings.ring();
-    away.arrive(Arrival { out, lsn });
+    away.arrive(AwayReply { out, lsn });
     session.client.deliver(Message::Retry);
 }
