@@ -26,6 +26,8 @@ const COUNTERS: usize = 128;
 const HALF_LIFE_S: u64 = 16;
 /// Longest key that is kept.
 const MOST_KEY_BYTES: usize = 1024;
+/// Bytes of a key for which a counter has room from the start.
+const USUAL_KEY_BYTES: usize = 40;
 /// Large keys that are kept.
 const LARGEST: usize = 128;
 
@@ -61,10 +63,12 @@ pub struct HotKeys {
     sketches: Mutex<Vec<Arc<Mutex<KeySketch>>>>,
 }
 
-/// What one thread has seen.
+/// The keys that one thread has seen.
 #[derive(Debug)]
 pub struct KeySketch {
     hasher: RandomState,
+    /// Nothing before the first use, and then always as many, so that no use allocates but that of
+    /// a long key. One that counts 0 is free.
     counters: Vec<KeyCounter>,
     /// Uses seen, of any key.
     all: u64,
@@ -75,7 +79,7 @@ pub struct KeySketch {
 struct KeyCounter {
     hash: u64,
     db: u32,
-    key: Box<[u8]>,
+    key: Vec<u8>,
     count: u64,
     /// How much of the count belongs to others.
     error: u64,
@@ -88,6 +92,18 @@ impl Default for KeySketch {
             counters: Vec::new(),
             all: 0,
             halved_s: 0,
+        }
+    }
+}
+
+impl KeyCounter {
+    fn free() -> Self {
+        Self {
+            hash: 0,
+            db: 0,
+            key: Vec::with_capacity(USUAL_KEY_BYTES),
+            count: 0,
+            error: 0,
         }
     }
 }
@@ -106,22 +122,15 @@ impl KeySketch {
             counter.count += uses;
             return;
         }
-        let new = KeyCounter {
-            hash,
-            db,
-            key: key.into(),
-            count: uses,
-            error: 0,
-        };
-        if self.counters.len() < COUNTERS {
-            self.counters.push(new);
-        } else if let Some(least) = self.counters.iter_mut().min_by_key(|it| it.count) {
-            let error = least.count;
-            *least = KeyCounter {
-                count: error + uses,
-                error,
-                ..new
-            };
+        if self.counters.is_empty() {
+            self.counters.resize_with(COUNTERS, KeyCounter::free);
+        }
+        if let Some(least) = self.counters.iter_mut().min_by_key(|it| it.count) {
+            least.error = least.count;
+            least.count += uses;
+            (least.hash, least.db) = (hash, db);
+            least.key.clear();
+            least.key.extend_from_slice(key);
         }
     }
 
@@ -140,7 +149,6 @@ impl KeySketch {
             counter.count >>= times;
             counter.error >>= times;
         }
-        self.counters.retain(|counter| counter.count > 0);
     }
 }
 
@@ -168,7 +176,7 @@ impl HotKeys {
             all += sketch.all as f64 / window_s;
             for counter in &sketch.counters {
                 let own = counter.count.saturating_sub(counter.error);
-                *sums.entry((counter.db, counter.key.clone())).or_default() +=
+                *sums.entry((counter.db, counter.key.as_slice().into())).or_default() +=
                     own as f64 / window_s;
             }
         }
@@ -396,7 +404,8 @@ mod tests {
         let count = |name: &[u8]| sketch.counters.iter().find(|it| *it.key == *name);
         assert_eq!(count(b"old").map(|it| it.count), Some(16));
         sketch.note(0, b"new", 1, 1000 + 30 * HALF_LIFE_S);
-        assert_eq!(sketch.counters.len(), 1);
+        let used = sketch.counters.iter().filter(|it| it.count > 0);
+        assert_eq!(used.count(), 1);
     }
 
     #[test]

@@ -293,10 +293,8 @@ fn speaks_to_listeners(command: &Command) -> bool {
 /// Refuses what a client may not run that listens in RESP2 or monitors.
 #[cold]
 fn restrict(session: &Session, command: &Command) -> Result<(), Error> {
-    const ON_KEYS: Flags = Flags::WRITE
-        .union(Flags::READONLY)
-        .union(Flags::MAY_REPLICATE);
-    if session.monitors && command.flags().intersects(ON_KEYS) {
+    let on_keys = Flags::WRITE | Flags::READONLY | Flags::MAY_REPLICATE;
+    if session.monitors && command.flags().intersects(on_keys) {
         return Err(Error::text("Replica can't interact with the keyspace"));
     }
     if session.is_confined() && !speaks_to_listeners(command) {

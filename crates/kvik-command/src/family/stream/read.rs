@@ -149,12 +149,12 @@ fn unbalanced(ctx: &Ctx<'_>, of_group: bool) -> Error {
 }
 
 /// Streams that are being answered with, each as its key and its entries.
-struct Answer {
+struct StreamsReply {
     array: kvik_resp::Deferred,
     streams: usize,
 }
 
-impl Answer {
+impl StreamsReply {
     fn new(reply: &mut Reply<'_>) -> Self {
         Self {
             array: reply.deferred_array(),
@@ -186,7 +186,7 @@ impl Answer {
 pub(super) fn xread(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let request = ReadRequest::parse(ctx, false)?;
     let after = request.after(ctx)?;
-    let mut answer = Answer::new(&mut ctx.reply);
+    let mut answer = StreamsReply::new(&mut ctx.reply);
     for (key, &after) in request.keys.iter().zip(&after) {
         let Some(after) = after else { continue };
         let news = news(&mut ctx.keys, key, after)?;
@@ -300,7 +300,7 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         }
         from.push(Some(from_id(id)?));
     }
-    let mut answer = Answer::new(&mut ctx.reply);
+    let mut answer = StreamsReply::new(&mut ctx.reply);
     for (key, from) in request.keys.iter().zip(from) {
         if let Some(from) = from {
             serve(ctx, &request, (key, group, consumer), from, &mut answer)?;
@@ -376,7 +376,7 @@ fn serve(
     request: &ReadRequest<'_>,
     (key, group, consumer): (&[u8], &[u8], &[u8]),
     from: From,
-    answer: &mut Answer,
+    answer: &mut StreamsReply,
 ) -> Result<(), Error> {
     let mut stream = ctx.keys.entry(key).stream_mut()?;
     let last_entry_id = stream.view().last_entry_id();

@@ -2,8 +2,8 @@
 //!
 //! Where the sheet of the original records what its packets do to commands, kvik gives the right
 //! answer, whatever the packets: two lines in one packet are two commands, a line in two packets is
-//! one, a quote that is not closed takes no padding, what is not UTF-8 is stored, and the end of the
-//! input is not nine empty commands.
+//! one, a quote that is not closed takes no padding, what is not UTF-8 is stored, and the end of
+//! the input is not nine empty commands.
 
 use kvik_resp::Value;
 

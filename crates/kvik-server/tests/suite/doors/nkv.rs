@@ -308,7 +308,7 @@ fn every_subscriber_ends_with_the_latest_state() {
         &["--client-output-buffer-limit", "normal 0 0 0"],
         |server| {
             const KEYS: usize = 50;
-            let silent: Vec<_> = (0..10)
+            let _silent: Vec<_> = (0..10)
                 .map(|number| subscriber(server, &format!("s{number}"), "load"))
                 .collect();
             let mut wires: Vec<_> = (0..40)

@@ -73,7 +73,7 @@ pub(crate) fn sent_commands() -> HashSet<[Vec<u8>; 2]> {
 /// Every case that is for all of these servers, with the name of its file.
 pub(crate) fn told_cases(targets: &[&Identity]) -> Vec<(String, Case)> {
     let mut all = Vec::new();
-    for path in transcripts() {
+    for path in transcripts("commands") {
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         let text = std::fs::read_to_string(&path).expect("a readable transcript");
         let cases = parse(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
