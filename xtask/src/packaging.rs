@@ -149,7 +149,7 @@ pub(crate) fn dashboard() -> String {
     let p99 =
         format!("histogram_quantile(0.99, sum by (le, command) (rate({name}[$__rate_interval])))");
     board.panel("99th percentile", "", "s", &p99);
-    let name = "kvik_error_replies_total";
+    let name = "kvik_error_replies_by_code_total";
     board.panel(
         "Errors per second",
         "",

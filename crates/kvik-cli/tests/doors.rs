@@ -216,7 +216,8 @@ fn data_of_neks_come_in_and_go_out() {
 
     // The server imports once, while it has no data of its own.
     let source = format!("neks:{}", file.display());
-    let flags = ["--import", &source, "--appendonly", "yes"];
+    // Emptying is not lost with the process.
+    let flags = ["--import", &source, "--appendfsync", "always"];
     let second = tempfile::tempdir().unwrap();
     let server = Doors::open(second.path(), &flags);
     assert_eq!(server.call(&["DBSIZE"]), Value::Integer(3));

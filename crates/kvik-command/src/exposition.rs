@@ -173,9 +173,9 @@ impl MetricsPage {
 
     fn errors(&mut self, look: &Look<'_>) {
         let about = "Error replies by their code.";
-        self.family("kvik_error_replies_total", MetricKind::Counter, about);
+        self.family("kvik_error_replies_by_code_total", MetricKind::Counter, about);
         for (code, count) in look.engine.stats.error_codes() {
-            self.sample("kvik_error_replies_total", &[("code", &code)], count as f64);
+            self.sample("kvik_error_replies_by_code_total", &[("code", &code)], count as f64);
         }
     }
 
@@ -352,7 +352,7 @@ mod tests {
         assert!(of_set.is_sorted());
         assert_eq!(of_set.last(), Some(&3.0));
         assert!(page.contains("kvik_command_duration_seconds_sum{command=\"set\"} 0.000012\n"));
-        assert!(page.contains("kvik_error_replies_total{code=\"WRONGTYPE\"} 1\n"));
+        assert!(page.contains("kvik_error_replies_by_code_total{code=\"WRONGTYPE\"} 1\n"));
     }
 
     #[test]
