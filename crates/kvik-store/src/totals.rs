@@ -247,12 +247,12 @@ impl Totals {
 
     /// The sizes of the keyspaces of one stripe together, or of one of them there.
     #[must_use]
-    pub fn in_stripe(&self, index: usize, keyspace: Option<KeyspaceId>) -> Sizes {
+    pub fn in_stripe(&self, index: usize, table: Option<TableId>) -> Sizes {
         let stripe = &self.0[index];
-        match keyspace {
+        match table {
             None => stripe.all.load(),
-            Some(id) => {
-                let tally = stripe.keyspaces.get(id.0 as usize);
+            Some(table) => {
+                let tally = stripe.keyspaces.get(table.index());
                 tally.map_or(Sizes::default(), Tally::load)
             }
         }

@@ -166,7 +166,7 @@ impl Shared {
         let Some(rules) = rules else {
             return Step::Nothing;
         };
-        let sizes = totals.in_stripe(index, rules.keyspace);
+        let sizes = totals.in_stripe(index, rules.table);
         let candidates = match rules.volatile {
             true => sizes.volatile,
             false => sizes.keys,

@@ -64,7 +64,8 @@ pub(super) fn rows() -> Vec<Row> {
 fn namespaces<'a>(ctx: &Ctx<'a>) -> Result<&'a Namespaces, Error> {
     let off =
         Error::text("there are no namespaces, as the server was started without 'namespaces auto'");
-    ctx.keys.layout().namespaces().ok_or(off)
+    let all = ctx.keys.layout().namespaces();
+    all.map(|all| &**all).ok_or(off)
 }
 
 /// The figures of a namespace.

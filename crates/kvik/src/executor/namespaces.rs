@@ -232,7 +232,7 @@ pub(super) fn with_full_names(
         match places.contains(&at) {
             true => words.push(&full_name(seat.name(), word)),
             false => words.push(word),
-        }
+        };
     }
     Some(words)
 }

@@ -72,13 +72,15 @@ pub(super) fn keys(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (all, reply) = (ctx.reply.deferred_array(), &mut ctx.reply);
     let mut count = 0;
     // Keys are written while they are visited; the number of them is filled in behind.
-    ctx.keys
-        .scan_prefix(filter.prefix(), 0, usize::MAX, |view| {
-            if filter.admits(&view) {
-                reply.bulk(view.key());
-                count += 1;
-            }
-        });
+    let session = &*ctx.session;
+    let seat = session.namespace.as_ref();
+    filter.walk(&mut ctx.keys, seat, 0, usize::MAX, |view| {
+        let name = session.rest_of(view.key());
+        if filter.admits(&view, name) {
+            reply.bulk(name);
+            count += 1;
+        }
+    });
     reply.finish_array(all, count);
     Ok(())
 }
@@ -89,14 +91,15 @@ pub(super) fn scan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     // The cursor that goes before the keys is known only after them.
     let (mut encoded, mut found) = (Output::new(), 0);
     let mut keys = Reply::new(&mut encoded, ctx.reply.protocol());
-    let page = ctx
-        .keys
-        .scan_prefix(filter.prefix(), cursor, count, |view| {
-            if filter.admits(&view) {
-                keys.bulk(view.key());
-                found += 1;
-            }
-        });
+    let session = &*ctx.session;
+    let seat = session.namespace.as_ref();
+    let page = filter.walk(&mut ctx.keys, seat, cursor, count, |view| {
+        let name = session.rest_of(view.key());
+        if filter.admits(&view, name) {
+            keys.bulk(name);
+            found += 1;
+        }
+    });
     ctx.reply.array(2);
     ctx.reply.bulk_str(&page.next.to_string());
     ctx.reply.array(found);
