@@ -89,6 +89,7 @@ pub struct Client {
     pub thread: AtomicU16,
     names: RwLock<Names>,
     killed: AtomicBool,
+    leaving: AtomicBool,
     /// Its part of [`Clients::memory_bytes`].
     counted_bytes: AtomicUsize,
     mailbox: Arc<dyn Mailbox>,
@@ -180,6 +181,7 @@ impl Client {
                 ..Names::default()
             }),
             killed: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             mailbox: origin.mailbox,
             blocked: Mutex::default(),
             seat: Mutex::new(None),
@@ -212,6 +214,16 @@ impl Client {
             self.deliver(Message::Kill);
         }
         first
+    }
+
+    /// Whether its connection ends with the replies that are written: it reads no message any more.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
+    /// Lets others know that. Said before the last reply is sent.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
     }
 
     /// Shows others the call in which the client is blocked, or that it is not.

@@ -19,6 +19,7 @@ use crate::prefix_jobs::PrefixJobs;
 use crate::pubsub::PubSub;
 use crate::random::Random;
 use crate::rates::Rates;
+use crate::script::Scripts;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::tracking::Tracking;
@@ -63,6 +64,8 @@ pub struct Engine {
     pub prefix_jobs: PrefixJobs,
     /// Rates and peaks.
     pub rates: Rates,
+    /// Scripts and functions.
+    pub scripts: Scripts,
     /// The program around the store.
     pub host: Arc<dyn Host>,
     /// When the store was opened, in microseconds since the epoch.
@@ -112,6 +115,7 @@ impl Engine {
             expiry_lag: ExpiryLag::default(),
             prefix_jobs: PrefixJobs::default(),
             rates: Rates::default(),
+            scripts: Scripts::default(),
             host: Arc::new(NoHost),
             started_us: now_us,
             run_id: Random::new(seed).hex(40),

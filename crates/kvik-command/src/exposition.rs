@@ -27,7 +27,7 @@ const BUCKET_POWERS: std::ops::RangeInclusive<u32> = 0..=23;
 /// The page as of now; `now_us` is the time in microseconds since the epoch.
 pub fn exposition(engine: &Engine, now_us: u64) -> String {
     let look = Look::new(engine, now_us);
-    let mut page = Page::default();
+    let mut page = MetricsPage::default();
     for metric in METRICS {
         if let Some(value) = metric.number(&look) {
             page.family(&metric.exported_name(), metric.kind, metric.about);
@@ -44,9 +44,9 @@ pub fn exposition(engine: &Engine, now_us: u64) -> String {
 
 /// The text so far.
 #[derive(Default)]
-struct Page(String);
+struct MetricsPage(String);
 
-impl Page {
+impl MetricsPage {
     fn family(&mut self, name: &str, kind: MetricKind, about: &str) {
         let kind = match kind {
             MetricKind::Counter => "counter",

@@ -85,6 +85,10 @@ pub trait Host: Send + Sync {
     /// Writes a line to the log.
     fn log(&self, line: &str);
 
+    /// Writes a line of a script to the log. Levels are those of Redis: 0 for debugging to 3 for
+    /// warnings.
+    fn log_script(&self, level: u8, line: &str);
+
     /// The operating system's figures on the process.
     fn process(&self) -> ProcessUsage;
 
@@ -143,6 +147,8 @@ impl Host for NoHost {
     fn failed(&self) {}
 
     fn log(&self, _line: &str) {}
+
+    fn log_script(&self, _level: u8, _line: &str) {}
 
     fn process(&self) -> ProcessUsage {
         ProcessUsage::default()

@@ -205,7 +205,7 @@ pub struct KeyWalk(Mutex<WalkState>);
 #[derive(Debug, Default)]
 struct WalkState {
     /// Where the walk rests between two of its turns.
-    resting: Walk,
+    resting: KeyVisitor,
     /// The largest keys that the walk has found so far.
     largest: Vec<LargeKey>,
     last: Option<Found>,
@@ -215,7 +215,7 @@ struct WalkState {
 
 /// A walk in progress, in the hands of who walks. Nobody waits for it meanwhile.
 #[derive(Debug, Default)]
-pub struct Walk {
+pub struct KeyVisitor {
     /// The database it is in.
     pub db: u32,
     /// The cursor in that database.
@@ -275,7 +275,7 @@ fn longest_match<'p>(prefixes: &'p mut [PrefixSizes], key: &[u8]) -> Option<&'p 
     matching.max_by_key(|it| it.prefix.len())
 }
 
-impl Walk {
+impl KeyVisitor {
     /// Begins to measure these prefixes, if the walk is at its beginning.
     pub fn measure(&mut self, prefixes: impl Iterator<Item = Vec<u8>>) {
         if self.db == 0 && self.cursor == 0 {
@@ -298,17 +298,17 @@ impl Walk {
 
 impl KeyWalk {
     /// The walk, to go on with it.
-    pub fn take(&self) -> Walk {
+    pub fn take(&self) -> KeyVisitor {
         let mut state = self.0.lock();
         let resets = state.resets;
-        Walk {
+        KeyVisitor {
             resets,
             ..std::mem::take(&mut state.resting)
         }
     }
 
     /// Gives the walk back; `is_over` says whether it has come by all keys.
-    pub fn give_back(&self, walk: Walk, is_over: bool) {
+    pub fn give_back(&self, walk: KeyVisitor, is_over: bool) {
         let mut state = self.0.lock();
         if walk.resets != state.resets {
             return;

@@ -41,6 +41,7 @@ pub mod pubsub;
 mod random;
 mod rates;
 pub mod save;
+pub mod script;
 pub mod session;
 mod settings;
 pub mod stats;

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+use kvik_store::{EventClasses, KeyEvent};
 use parking_lot::RwLock;
 
 /// The counters of the configured prefixes.
@@ -61,6 +62,22 @@ impl PrefixStats {
         let counters = self.prefixes.read();
         let matching = counters.iter().filter(|it| key.starts_with(&it.prefix));
         matching.max_by_key(|it| it.prefix.len()).cloned()
+    }
+
+    /// Counts what happened to a key, if its time had come or it made room.
+    pub fn hear(&self, event: &KeyEvent) {
+        let class = event.event.class;
+        if !self.is_wanted() || ![EventClasses::EXPIRED, EventClasses::EVICTED].contains(&class) {
+            return;
+        }
+        let counters = self.of_key(&event.key);
+        let counter = counters.as_ref().map(|it| match class {
+            EventClasses::EXPIRED => &it.expired,
+            _ => &it.evicted,
+        });
+        if let Some(counter) = counter {
+            counter.fetch_add(1, Relaxed);
+        }
     }
 
     /// All counters, as configured.

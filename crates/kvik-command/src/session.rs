@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use kvik_resp::{ArgsBuf, Protocol};
 use kvik_store::{KeyspaceId, WatchToken};
 
-use crate::blocking::BlockedCall;
+use crate::blocking::{BlockedCall, Ending};
 use crate::client::{Client, NOT_IN_MULTI};
 use crate::declare::Command;
 use crate::feed::{FeedCall, Subscriber};
@@ -15,6 +15,7 @@ use crate::mail::Push;
 use crate::namespace_quotas::NamespaceSeat;
 use crate::persistence::Waiting;
 use crate::pubsub::{Hearing, Publication, Rings, Subscriptions};
+use crate::script::Away;
 use crate::tracking::SessionTracking;
 
 /// The state of one client between commands. Owned by whoever runs its commands, one at a time.
@@ -46,6 +47,8 @@ pub struct Session {
     pub may_block: bool,
     /// The call in which it is blocked.
     pub blocked: Option<Arc<BlockedCall>>,
+    /// Its command runs on another thread; when it is offered again it may have ended.
+    pub away: Option<Arc<Away>>,
     /// The event that its next command waits for.
     pub waiting: Option<Waiting>,
     /// Which of its reads are tracked for its cache.
@@ -145,6 +148,7 @@ impl Session {
             internal: false,
             may_block: true,
             blocked: None,
+            away: None,
             waiting: None,
             tracking: SessionTracking::default(),
             feed_wait: None,
@@ -226,6 +230,11 @@ impl Session {
         };
         self.client.protocol.store(version, Relaxed);
         self.restrict();
+    }
+
+    /// How its wait has ended, if somebody has ended it.
+    pub fn wait_ending(&self) -> Option<Ending> {
+        self.blocked.as_ref()?.ending()
     }
 
     /// Starts to queue commands.

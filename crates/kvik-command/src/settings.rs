@@ -70,6 +70,9 @@ pub struct Settings {
     pub limits: Limits,
     /// Bytes up to which a HyperLogLog is sparse (`hll-sparse-max-bytes`).
     pub hll_sparse_max_bytes: AtomicU64,
+    /// After how long others learn that a script is running, in milliseconds; 0 for never
+    /// (`busy-reply-threshold`).
+    pub busy_reply_ms: AtomicU64,
     /// The settings of saving and logging.
     pub files: FileSettings,
     /// The password of the default user (`requirepass`); none when empty.
@@ -107,6 +110,7 @@ impl Default for Settings {
             prefix_stats: PrefixStats::default(),
             limits: Limits::new(),
             hll_sparse_max_bytes: AtomicU64::new(3000),
+            busy_reply_ms: AtomicU64::new(5000),
             files: FileSettings::default(),
             password: RwLock::new(Vec::new()),
         }
@@ -159,13 +163,23 @@ impl Settings {
     pub fn notify_of(&self, classes: EventClasses) {
         self.notified_events
             .store(classes.bits(), Ordering::Relaxed);
-        let told = classes.told().bits();
+        let counted = match self.prefix_stats.is_wanted() {
+            true => EventClasses::EXPIRED.with(EventClasses::EVICTED),
+            false => EventClasses::NONE,
+        };
+        let told = classes.told().with(counted).bits();
         let keep = EventClasses::CHANGES.bits();
         let change = |wanted| Some(wanted & keep | told);
         // A client that caches by prefixes may come or go meanwhile.
         let _ = self
             .wanted_events
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+    }
+
+    /// Counts by these prefixes from now on, which wants some events noted.
+    pub fn count_by_prefixes(&self, prefixes: impl Iterator<Item = Vec<u8>>) {
+        self.prefix_stats.configure(prefixes);
+        self.notify_of(self.notified_events());
     }
 
     /// Longest string in bytes.

@@ -345,12 +345,12 @@ impl Client {
         match self.tracking.redirect() {
             0 if self.speaks_resp3() => self.deliver(Message::Push(push.clone())),
             0 => {}
-            other => match clients.get(other) {
+            id => match clients.get(id).filter(|other| !other.is_leaving()) {
                 Some(other) if other.speaks_resp3() || other.is_subscribed() => {
                     other.deliver(Message::Push(push.clone()));
                 }
                 Some(_) => {}
-                None => self.tell_broken(other),
+                None => self.tell_broken(id),
             },
         }
     }

@@ -235,8 +235,9 @@ impl Row {
         }
         for part in &self.increments[cut.first..] {
             let len = cut.end.since(part.start).min(part.len);
+            // One that was rotated without a unit, or that comes later.
             if len == 0 {
-                break;
+                continue;
             }
             let copy = dir.join(&part.file.name);
             copy_file(disk, &part.path, &copy, len).map_err(failed)?;

@@ -20,7 +20,7 @@ mod extent;
 mod fault;
 mod header;
 mod long;
-mod opcode;
+pub(crate) mod opcode;
 mod record;
 mod splitter;
 mod writer;

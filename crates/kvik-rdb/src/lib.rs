@@ -24,6 +24,7 @@ mod corrupt;
 mod crc64;
 mod encode;
 mod file;
+mod libraries;
 mod lzf;
 mod object;
 mod payload;
@@ -41,6 +42,7 @@ pub use file::{
     FILE_FORMAT, FileError, FileFault, FileInfo, FileTail, FileWriter, KeyHeader, KeyRecord,
     KeyUsage, LongValue, Piece, Record, Records, Splitter,
 };
+pub use libraries::{LibrariesFault, open_libraries, seal_libraries};
 pub use lzf::{compress, decompress};
 pub use object::ObjectType;
 pub use payload::{Payload, VERSION, WrongEnvelope, seal};

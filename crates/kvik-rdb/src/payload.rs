@@ -50,6 +50,11 @@ impl<'a> Payload<'a> {
         let object = ObjectType::from_code(self.body.u8()?, self.version)?;
         Value::read(&mut self.body, object)
     }
+
+    /// What stands before the footer.
+    pub(crate) fn into_body(self) -> Reader<'a> {
+        self.body
+    }
 }
 
 /// Ends a payload that starts with the byte of an [`ObjectType`]: appends the version and the

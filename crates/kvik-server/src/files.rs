@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use kvik::{Db, OpenError, Recovered, SystemDisk};
+use kvik_command::gate::Closure;
 use kvik_command::host::Shutdown;
 use kvik_command::persistence::{Begun, Loading, Task};
 
@@ -56,12 +57,20 @@ pub(crate) fn open(config: &Config, db: &Db) -> Result<(), OpenError> {
     })?;
     report(config, db, &found);
     if found.source.is_empty() {
-        for source in config.words(Key::Import) {
-            import::into_store(&Source::parse(&source), db);
-        }
+        import_all(config, db);
     }
     tracing::info!("ready to accept connections");
     Ok(())
+}
+
+/// Imports the data of other servers, before clients are served.
+fn import_all(config: &Config, db: &Db) {
+    let gate = &db.engine().gate;
+    gate.close(Closure::Loading);
+    for source in config.words(Key::Import) {
+        import::into_store(&Source::parse(&source), db);
+    }
+    gate.open(Closure::Loading);
 }
 
 /// Shows how far a load is: in place on a terminal, else with every tenth look a line of the log.

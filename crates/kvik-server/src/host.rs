@@ -113,6 +113,14 @@ impl Host for ServerHost {
         tracing::info!("{line}");
     }
 
+    fn log_script(&self, level: u8, line: &str) {
+        match level {
+            0 => tracing::debug!("{line}"),
+            1 | 2 => tracing::info!("{line}"),
+            _ => tracing::warn!("{line}"),
+        }
+    }
+
     fn process(&self) -> ProcessUsage {
         process::usage()
     }

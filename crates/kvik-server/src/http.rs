@@ -8,38 +8,42 @@
 //!
 //! Off unless `metrics-port` is set. Nothing here waits for a stripe: all figures are read without
 //! locks, so a scrape delays no client. Who connects is trusted as far as the address that is
-//! listened on: there is no password. Heads of requests, connections and their time are limited.
+//! listened on: there is no password.
+//!
+//! hyper speaks HTTP/1 over a socket that blocks, one short-lived thread for a connection and one
+//! request on each; so there is no runtime. Connections, their reads and their time are limited.
 
 use std::convert::Infallible;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE};
+use hyper::rt::ReadBufCursor;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use kvik::{Clock, Db};
 use kvik_command::exposition::exposition;
 use kvik_command::gate::Closure;
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, oneshot};
 
 use crate::config::{Config, Key};
 
-/// Connections served at once; others wait in the system's queue.
-const MOST_CONNECTIONS: usize = 32;
+/// Connections served at once; more are closed.
+const MOST_CONNECTIONS: usize = 8;
 /// Longest head of a request.
 const MOST_HEAD_BYTES: usize = 16 << 10;
-/// Time for the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time of a connection, busy or not.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
+/// Reads that a request may take.
+const MOST_READS: u32 = 32;
+/// Time for each read and write.
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// The format of the page, as Prometheus names it.
 const PAGE_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -47,7 +51,7 @@ const PAGE_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(crate) struct HttpServer {
     /// Where it listens.
     pub(crate) address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
+    stopped: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -69,28 +73,16 @@ impl HttpServer {
     }
 
     fn listen(address: SocketAddr, db: &Db) -> io::Result<Self> {
-        let listener = std::net::TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
+        let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()?;
-        let (stop, stopped) = oneshot::channel();
-        let db = db.clone();
-        let thread = std::thread::Builder::new()
+        let stopped = Arc::<AtomicBool>::default();
+        let (db, stop) = (db.clone(), Arc::clone(&stopped));
+        let thread = thread::Builder::new()
             .name("kvik-http".into())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = serve(listener, &db) => {}
-                        _ = stopped => {}
-                    }
-                });
-            })?;
+            .spawn(move || accept(&listener, &db, &stop))?;
         Ok(Self {
             address,
-            stop: Some(stop),
+            stopped,
             thread: Some(thread),
         })
     }
@@ -98,55 +90,136 @@ impl HttpServer {
 
 impl Drop for HttpServer {
     fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            // The thread may have ended already.
-            let _ = stop.send(());
+        self.stopped.store(true, Ordering::SeqCst);
+        // The thread waits for a connection: here is one. If it cannot be made, no other can, and
+        // the thread is left to the end of the process.
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(IpAddr::from([127, 0, 0, 1]));
         }
-        if let Some(thread) = self.thread.take() {
+        let woken = TcpStream::connect_timeout(&address, TIMEOUT).is_ok();
+        if let Some(thread) = self.thread.take().filter(|_| woken) {
             // A panic there has been reported.
             let _ = thread.join();
         }
     }
 }
 
-async fn serve(listener: std::net::TcpListener, db: &Db) {
-    let listener = match TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::error!("cannot serve metrics: {error}");
-            return;
-        }
-    };
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
-            return;
-        };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
+/// Serves connections until it is told to stop, and returns when all have ended.
+fn accept(listener: &TcpListener, db: &Db, stopped: &AtomicBool) {
+    let served = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for stream in listener.incoming() {
+            if stopped.load(Ordering::SeqCst) {
+                return;
+            }
+            let Ok(stream) = stream else {
                 // No open files are left, say; that passes.
-                tracing::debug!("cannot accept: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                thread::park_timeout(Duration::from_millis(100));
+                continue;
+            };
+            if served.load(Ordering::Relaxed) >= MOST_CONNECTIONS {
                 continue;
             }
-        };
-        let db = db.clone();
-        tokio::spawn(async move {
-            let answer = service_fn(|request| {
-                let response = respond(&request, &db);
-                async { Ok::<_, Infallible>(response) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
-                .max_buf_size(MOST_HEAD_BYTES)
-                .serve_connection(TokioIo::new(stream), answer);
-            // Who breaks off or is cut off gets no answer.
-            let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
-            drop(permit);
-        });
+            served.fetch_add(1, Ordering::Relaxed);
+            let served = &served;
+            let serve = move || {
+                serve(stream, db);
+                served.fetch_sub(1, Ordering::Relaxed);
+            };
+            let thread = thread::Builder::new().name("kvik-http".into());
+            if thread.spawn_scoped(scope, serve).is_err() {
+                served.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    });
+}
+
+/// Answers one request.
+fn serve(stream: TcpStream, db: &Db) {
+    let limited = stream
+        .set_read_timeout(Some(TIMEOUT))
+        .and_then(|()| stream.set_write_timeout(Some(TIMEOUT)));
+    if limited.is_err() {
+        return;
     }
+    let answer = service_fn(|request| {
+        let response = respond(&request, db);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let socket = BlockingSocket { stream, reads: 0 };
+    let connection = http1::Builder::new()
+        .keep_alive(false)
+        // Otherwise it reads on while it answers, to see whether the client is gone; that blocks.
+        .half_close(true)
+        .max_buf_size(MOST_HEAD_BYTES)
+        .serve_connection(socket, answer);
+    // Who breaks off or is cut off gets no answer.
+    let _ = wait_for(connection);
+}
+
+/// A socket that blocks its thread, which serves nothing else.
+struct BlockingSocket {
+    stream: TcpStream,
+    reads: u32,
+}
+
+impl hyper::rt::Read for BlockingSocket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        mut buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.reads += 1;
+        if self.reads > MOST_READS {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let mut bytes = [0; 1024];
+        let room = bytes.len().min(buffer.remaining());
+        let read = self.stream.read(&mut bytes[..room]);
+        Poll::Ready(read.map(|count| buffer.put_slice(&bytes[..count])))
+    }
+}
+
+impl hyper::rt::Write for BlockingSocket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(self.stream.write(bytes))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.stream.flush())
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.stream.shutdown(std::net::Shutdown::Write))
+    }
+}
+
+/// Wakes the thread that waits for a future.
+struct ThreadWaker(Thread);
+
+impl Wake for ThreadWaker {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Drives a future on this thread to its end, unless it does nothing for too long.
+fn wait_for<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(ThreadWaker(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    for _ in 0..MOST_READS {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return Some(output);
+        }
+        thread::park_timeout(TIMEOUT);
+    }
+    None
 }
 
 fn respond(request: &Request<Incoming>, db: &Db) -> Response<Full<Bytes>> {
@@ -202,9 +275,6 @@ fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
-    use std::net::TcpStream;
-
     use super::*;
 
     fn server(db: &Db) -> HttpServer {

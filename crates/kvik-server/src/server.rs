@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use kvik::{ChangeObserver, Db, Options};
 use kvik_command::VERSION;
 use kvik_command::gate::Closure;
+use kvik_script::LuaEngine;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -142,7 +143,8 @@ impl Server {
             io_backend: crew.io_backend,
             threads,
         };
-        let db = Db::in_memory(options(&config, threads).host(Arc::new(host)));
+        let options = options(&config, threads).host(Arc::new(host));
+        let db = Db::in_memory(options.scripts(LuaEngine::shared()));
         if doors.iter().any(|open| open.door.speech.needs_tree()) {
             db.observe(Arc::clone(&front.trees) as Arc<dyn ChangeObserver>);
         }
@@ -235,6 +237,8 @@ impl Drop for Server {
     /// Answers what has been read, closes all connections and ends the threads.
     fn drop(&mut self) {
         self.http = None;
+        // A script that runs on keeps its thread from ending.
+        self.db.engine().scripts.stop();
         self.front.stop_all();
         for thread in self.threads.drain(..) {
             // A panic has been reported where it happened.

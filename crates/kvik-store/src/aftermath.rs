@@ -5,8 +5,8 @@
 //! order of its changes. Nearly always there is nothing, and then it is one word.
 
 use crate::event::{Event, KeyEvent};
+use crate::former::FormerKey;
 use crate::garbage::Garbage;
-use crate::guard::former::FormerKey;
 use crate::interests::TrackedChange;
 use crate::kind::Kind;
 use crate::layout::KeyspaceId;

@@ -209,8 +209,7 @@ impl Stripe {
         let mut first: Option<(UnixMs, Victim)> = None;
         for table in self.evictable(rules, random()) {
             let mut there = self.present_mut(table, layout)?;
-            let mut looks = TTL_LOOKS;
-            let Some((at, entry)) = there.next_due(UnixMs::MAX - 1, &mut looks) else {
+            let Some((at, entry)) = there.first_due(TTL_LOOKS) else {
                 continue;
             };
             if there.entry(entry).expire_at() != Some(at) {
@@ -389,6 +388,13 @@ impl crate::Guard<'_> {
             done.keys += 1;
         }
         self.select(before);
+        if rules.order == EvictionOrder::Ttl {
+            // Whoever compares stripes has to know which key is the first now.
+            let layout = self.layout();
+            let stripe = self.stripes().stripe(index);
+            stripe.first_to_expire(layout, rules, now, &mut random);
+            stripe.refresh_due();
+        }
         done
     }
 }

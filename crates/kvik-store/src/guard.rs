@@ -23,7 +23,7 @@
 //! are due are deleted with the first four kinds, or hidden.
 
 pub(crate) mod expiry;
-pub(crate) mod former;
+mod former;
 mod interest;
 pub(crate) mod keyspace;
 mod preparation;

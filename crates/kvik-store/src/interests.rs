@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use foldhash::fast::RandomState;
-use indexmap::IndexMap;
 
 use crate::layout::KeyspaceId;
 
@@ -179,6 +178,8 @@ struct Interest {
     lines: Option<Box<Lines>>,
     /// The clients that keep a copy, by their numbers.
     trackers: Vec<u64>,
+    /// Where the key stands in the list of those that are tracked, if it is.
+    place: usize,
 }
 
 impl Interest {
@@ -187,16 +188,15 @@ impl Interest {
     }
 }
 
-/// A map that can be sampled.
-type InterestByKey = IndexMap<Box<[u8]>, Interest, RandomState>;
+type InterestByKey = HashMap<Arc<[u8]>, Interest, RandomState>;
 
 /// The interests in one stripe. Empty almost always.
 #[derive(Debug, Default)]
 pub(crate) struct Interests {
     /// Keys that somebody is interested in.
     active: usize,
-    /// Those among them that are tracked.
-    tracked: usize,
+    /// Those among them that are tracked, in no order: one may be chosen at random.
+    tracked: Vec<(KeyspaceId, Arc<[u8]>)>,
     keyspaces: HashMap<KeyspaceId, InterestByKey>,
     /// Waiters that reach other stripes.
     reaching: usize,
@@ -243,17 +243,11 @@ impl Interests {
         }
         let keys = self.keyspaces.get_mut(&keyspace);
         let interest = keys.and_then(|keys| keys.get_mut(key));
-        let mut trackers = Vec::new();
-        let mut is_ready = false;
-        if let Some(interest) = interest {
-            interest.tokens.iter().for_each(|token| token.mark());
-            trackers = std::mem::take(&mut interest.trackers);
-            let lines = interest.lines.as_mut();
-            is_ready = lines.is_some_and(|lines| !std::mem::replace(&mut lines.is_ready, true));
-            if interest.is_empty() {
-                self.forget(keyspace, key);
-            }
-        }
+        let Some(interest) = interest else { return };
+        interest.tokens.iter().for_each(|token| token.mark());
+        let lines = interest.lines.as_mut();
+        let is_ready = lines.is_some_and(|lines| !std::mem::replace(&mut lines.is_ready, true));
+        let trackers = self.take_trackers(keyspace, key);
         if is_ready {
             self.ready.push_back(ReadyKey {
                 turn: next_turn(),
@@ -267,6 +261,27 @@ impl Interests {
         }
     }
 
+    /// Ends the tracking of a key, and the interest with it if that was all. Returns the clients.
+    fn take_trackers(&mut self, keyspace: KeyspaceId, key: &[u8]) -> Vec<u64> {
+        let Some(interest) = self.find_mut(keyspace, key) else {
+            return Vec::new();
+        };
+        let trackers = std::mem::take(&mut interest.trackers);
+        if trackers.is_empty() {
+            return trackers;
+        }
+        let place = interest.place;
+        self.tracked.swap_remove(place);
+        // The last of the list has taken its place.
+        if let Some((keyspace, moved)) = self.tracked.get(place).cloned()
+            && let Some(interest) = self.find_mut(keyspace, &moved)
+        {
+            interest.place = place;
+        }
+        self.forget(keyspace, key);
+        trackers
+    }
+
     /// Reports a key that is tracked no more.
     fn report(
         &mut self,
@@ -275,7 +290,6 @@ impl Interests {
         trackers: Vec<u64>,
         is_evicted: bool,
     ) {
-        self.tracked -= 1;
         self.has_news = true;
         self.changed.push(ChangedKey {
             turn: next_turn(),
@@ -301,7 +315,7 @@ impl Interests {
     /// The keys of a keyspace that somebody is interested in.
     pub(crate) fn keys(&self, keyspace: KeyspaceId) -> impl Iterator<Item = Box<[u8]>> {
         let keys = self.keyspaces.get(&keyspace).into_iter();
-        keys.flat_map(|keys| keys.keys().cloned())
+        keys.flat_map(|keys| keys.keys().map(|key| Box::from(&**key)))
     }
 
     fn interest(&mut self, keyspace: KeyspaceId, key: &[u8]) -> &mut Interest {
@@ -326,7 +340,7 @@ impl Interests {
             return;
         };
         if keys.get(key).is_some_and(Interest::is_empty) {
-            keys.swap_remove(key);
+            keys.remove(key);
             self.active -= 1;
         }
         if keys.is_empty() {
@@ -462,7 +476,9 @@ impl Interests {
         client: u64,
         alive: impl Fn(u64) -> bool,
     ) -> TrackedChange {
-        let trackers = &mut self.interest(keyspace, key).trackers;
+        let place = self.tracked.len();
+        let interest = self.interest(keyspace, key);
+        let trackers = &mut interest.trackers;
         if trackers.contains(&client) {
             return TrackedChange::default();
         }
@@ -472,7 +488,13 @@ impl Interests {
         }
         let gone = before - trackers.len();
         trackers.push(client);
-        self.tracked += usize::from(before == 0);
+        if before == 0 {
+            interest.place = place;
+            let known = self.keyspaces.get(&keyspace);
+            let known = known.and_then(|keys| keys.get_key_value(key));
+            let (key, _) = known.expect("the interest in it was found or made above");
+            self.tracked.push((keyspace, Arc::clone(key)));
+        }
         TrackedChange {
             keys: usize::from(before == 0),
             items: 1,
@@ -483,46 +505,23 @@ impl Interests {
     /// Reports one of the tracked keys, chosen by `random`, as if it had changed. Says whether
     /// there was one.
     pub(crate) fn evict_tracked(&mut self, random: u64) -> bool {
-        if self.tracked == 0 {
-            return false;
-        }
-        let is_tracked = |interest: &Interest| !interest.trackers.is_empty();
-        let found = self.keyspaces.iter().find_map(|(keyspace, keys)| {
-            let start = (random % keys.len() as u64) as usize;
-            let mut from_start = (start..keys.len()).chain(0..start);
-            let at = from_start.find(|at| is_tracked(&keys[*at]))?;
-            let (key, _) = keys.get_index(at)?;
-            Some((*keyspace, key.clone()))
-        });
-        let Some((keyspace, key)) = found else {
+        let chosen = random.checked_rem(self.tracked.len() as u64);
+        let chosen = chosen.map(|place| self.tracked[place as usize].clone());
+        let Some((keyspace, key)) = chosen else {
             return false;
         };
-        if let Some(interest) = self.find_mut(keyspace, &key) {
-            let trackers = std::mem::take(&mut interest.trackers);
-            self.forget(keyspace, &key);
-            self.report(keyspace, key, trackers, true);
-        }
+        let trackers = self.take_trackers(keyspace, &key);
+        self.report(keyspace, Box::from(&*key), trackers, true);
         true
     }
 
     /// Tracks no key any more, without a report. Says how much that were.
     pub(crate) fn forget_tracked(&mut self) -> TrackedChange {
         let mut change = TrackedChange::default();
-        if self.tracked == 0 {
-            return change;
+        while let Some((keyspace, key)) = self.tracked.last().cloned() {
+            change.keys += 1;
+            change.items += self.take_trackers(keyspace, &key).len();
         }
-        for keys in self.keyspaces.values_mut() {
-            keys.retain(|_, interest| {
-                change.keys += usize::from(!interest.trackers.is_empty());
-                change.items += interest.trackers.len();
-                interest.trackers = Vec::new();
-                let stays = !interest.is_empty();
-                self.active -= usize::from(!stays);
-                stays
-            });
-        }
-        self.keyspaces.retain(|_, keys| !keys.is_empty());
-        self.tracked = 0;
         change
     }
 

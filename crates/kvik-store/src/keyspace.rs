@@ -589,6 +589,15 @@ impl<'a> KeyspaceMut<'a> {
         self.keyspace.table.next_due(now, looks, &keys)
     }
 
+    /// The entry that is due first; see [`Table::first_due`].
+    pub(crate) fn first_due(&mut self, looks: usize) -> Option<(UnixMs, EntryRef)> {
+        let keys = HeapKeys {
+            heap: self.heap,
+            layout: self.layout,
+        };
+        self.keyspace.table.first_due(looks, &keys)
+    }
+
     #[inline]
     pub(crate) fn read(&self) -> KeyspaceRef<'_> {
         KeyspaceRef {

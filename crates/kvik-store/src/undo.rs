@@ -40,7 +40,7 @@ const RECORD_BYTES: usize = 100;
 /// The records of one stripe.
 #[derive(Debug, Default)]
 pub(crate) struct Undo {
-    records: Vec<Record>,
+    records: Vec<UndoRecord>,
     /// Keys that need no more records, by the number of their keyspace.
     settled: HashSet<(u32, Box<[u8]>)>,
     /// Keyspaces none of whose keys does.
@@ -68,7 +68,7 @@ struct MemberBefore {
 }
 
 #[derive(Debug)]
-enum Record {
+enum UndoRecord {
     Key {
         number: u32,
         position: Position,
@@ -98,14 +98,14 @@ impl Undo {
     /// The tables that records are about, in order.
     fn changed_tables(&self) -> Vec<TableId> {
         let numbers = self.records.iter().flat_map(|record| match record {
-            Record::Key { number, .. }
-            | Record::Expiry { number, .. }
-            | Record::Emptied { number, .. } => [Some(*number), None],
-            Record::Member { source, .. } => {
+            UndoRecord::Key { number, .. }
+            | UndoRecord::Expiry { number, .. }
+            | UndoRecord::Emptied { number, .. } => [Some(*number), None],
+            UndoRecord::Member { source, .. } => {
                 let table = self.tables.iter().find(|table| table.source == *source);
                 [table.map(|table| table.number), None]
             }
-            Record::Swapped(a, b) => [Some(*a), Some(*b)],
+            UndoRecord::Swapped(a, b) => [Some(*a), Some(*b)],
         });
         let mut tables: Vec<_> = numbers.flatten().map(TableId).collect();
         tables.sort_unstable();
@@ -127,7 +127,7 @@ impl Undo {
     ) {
         self.settled.insert((number, key.into()));
         self.bytes += RECORD_BYTES + 2 * key.len() + bytes;
-        self.records.push(Record::Key {
+        self.records.push(UndoRecord::Key {
             number,
             position,
             key: key.into(),
@@ -147,7 +147,7 @@ impl Undo {
         }
         let value = before.as_ref().map_or(0, |it| it.bytes);
         self.bytes += RECORD_BYTES + name.len() + value;
-        self.records.push(Record::Member {
+        self.records.push(UndoRecord::Member {
             source,
             name: name.into(),
             before,
@@ -289,7 +289,7 @@ impl KeyspaceMut<'_> {
             && !undo.covers(number, &key)
         {
             undo.bytes += RECORD_BYTES + key.len();
-            undo.records.push(Record::Expiry {
+            undo.records.push(UndoRecord::Expiry {
                 number,
                 position,
                 key,
@@ -376,11 +376,11 @@ impl Stripe {
         let undo = self.heap.journals.undo.take()?;
         for record in undo.records {
             match record {
-                Record::Key {
+                UndoRecord::Key {
                     before: Some(payload),
                     ..
                 } => self.heap.drop_payload(payload),
-                Record::Emptied { contents, .. } => self.let_go(contents),
+                UndoRecord::Emptied { contents, .. } => self.let_go(contents),
                 _ => {}
             }
         }
@@ -395,25 +395,25 @@ impl Stripe {
         let mut changed = undo.changed_tables();
         while let Some(record) = undo.records.pop() {
             match record {
-                Record::Key {
+                UndoRecord::Key {
                     number,
                     position,
                     key,
                     before,
                 } => self.put_key(layout, number, position, &key, before),
-                Record::Expiry {
+                UndoRecord::Expiry {
                     number,
                     position,
                     key,
                     before,
                 } => self.put_expiry(layout, number, position, &key, before),
-                Record::Member {
+                UndoRecord::Member {
                     source,
                     name,
                     before,
                 } => self.put_members(layout, &mut undo, source, (name, before)),
-                Record::Emptied { number, contents } => self.put_contents(number, contents),
-                Record::Swapped(a, b) => {
+                UndoRecord::Emptied { number, contents } => self.put_contents(number, contents),
+                UndoRecord::Swapped(a, b) => {
                     self.swap(TableId(a), TableId(b), layout);
                     undo.swap(a, b);
                 }
@@ -443,7 +443,7 @@ impl Stripe {
         contents.swap(keyspace);
         let undo = self.heap.journals.undo.as_mut().expect("looked at above");
         undo.emptied.push(number);
-        undo.records.push(Record::Emptied { number, contents });
+        undo.records.push(UndoRecord::Emptied { number, contents });
         true
     }
 
@@ -451,7 +451,7 @@ impl Stripe {
     pub(crate) fn record_swap(&mut self, a: TableId, b: TableId) {
         if let Some(undo) = &mut self.heap.journals.undo {
             undo.swap(a.0, b.0);
-            undo.records.push(Record::Swapped(a.0, b.0));
+            undo.records.push(UndoRecord::Swapped(a.0, b.0));
         }
     }
 
@@ -522,9 +522,9 @@ impl Stripe {
             {
                 members.add(&mut memory, &name, value, expire_at);
             }
-            let is_next = |record: &mut Record| matches!(record, Record::Member { source: other, .. } if *other == source);
+            let is_next = |record: &mut UndoRecord| matches!(record, UndoRecord::Member { source: other, .. } if *other == source);
             next = match undo.records.pop_if(is_next) {
-                Some(Record::Member { name, before, .. }) => Some((name, before)),
+                Some(UndoRecord::Member { name, before, .. }) => Some((name, before)),
                 _ => None,
             };
         }

@@ -22,6 +22,12 @@ impl Connection {
         self.runner.run(words)
     }
 
+    /// Whether commands such as BLPOP wait, which they do at first, and block the calling thread
+    /// then. Otherwise they answer as if their time were up.
+    pub fn let_wait(&mut self, may_wait: bool) {
+        self.runner.session.may_block = may_wait;
+    }
+
     /// The store.
     pub fn db(&self) -> &Db {
         &self.db

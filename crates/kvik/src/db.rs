@@ -42,6 +42,7 @@ struct Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        self.shared.engine.scripts.stop();
         self.shared.feed.stop();
         self.shared.stripes.alarm.stop();
         if let Some(thread) = self.upkeep.take() {
@@ -183,6 +184,14 @@ impl Db {
     /// ```
     pub fn connect(&self) -> Connection {
         Connection::new(self.clone(), Runner::new(&self.shared))
+    }
+
+    /// The same for the program itself: neither loading nor a failure to save keeps its commands
+    /// out.
+    pub fn connect_internal(&self) -> Connection {
+        let mut runner = Runner::new(&self.shared);
+        runner.session.internal = true;
+        Connection::new(self.clone(), runner)
     }
 
     /// Registers a client and returns its session, for a server that runs it with an [`Executor`]

@@ -55,7 +55,7 @@ pub(crate) struct RoomMaker<'a> {
 }
 
 /// The outcome of trying one stripe.
-enum Step {
+enum RoomStep {
     Progress,
     Busy,
     Nothing,
@@ -97,13 +97,13 @@ impl Shared {
             if excess == 0 {
                 return Room::Found;
             }
-            index = self.next_stripe(index, rules.as_ref());
+            index = self.next_stripe(index, in_vain, rules.as_ref());
             // What seemed to be still to free was something else: then keys have to go.
             let frees_first = in_vain < self.stripes.len();
             match self.try_stripe((index, excess, frees_first), rules.as_ref(), maker) {
-                Step::Progress => (in_vain, is_busy) = (0, false),
-                Step::Busy => (in_vain, is_busy) = (in_vain + 1, true),
-                Step::Nothing => in_vain += 1,
+                RoomStep::Progress => (in_vain, is_busy) = (0, false),
+                RoomStep::Busy => (in_vain, is_busy) = (in_vain + 1, true),
+                RoomStep::Nothing => in_vain += 1,
             }
             if in_vain > 2 * self.stripes.len() {
                 return if is_busy { Room::Later } else { Room::None };
@@ -132,17 +132,13 @@ impl Shared {
 
     /// The stripe to try after this one: the next, or where keys go by their time to live, the one
     /// in which a key expires first.
-    fn next_stripe(&self, index: usize, rules: Option<&EvictionRules>) -> usize {
+    fn next_stripe(&self, index: usize, in_vain: usize, rules: Option<&EvictionRules>) -> usize {
         let (stripes, next) = (&self.stripes, (index + 1) % self.stripes.len());
+        // Where that had no such key after all, the others are tried.
         match rules {
-            Some(rules) if rules.order == EvictionOrder::Ttl => {
-                let all = 0..stripes.len();
-                let first = all.min_by_key(|&index| stripes.due(index));
-                // One that has no such key after all is not tried again and again.
-                match first {
-                    Some(first) if first != index => first,
-                    _ => next,
-                }
+            Some(rules) if rules.order == EvictionOrder::Ttl && in_vain == 0 => {
+                let first = (0..stripes.len()).min_by_key(|&index| stripes.due(index));
+                first.unwrap_or(next)
             }
             _ => next,
         }
@@ -155,16 +151,16 @@ impl Shared {
         (index, excess, frees_first): (usize, u64, bool),
         rules: Option<&EvictionRules>,
         maker: &mut RoomMaker<'_>,
-    ) -> Step {
+    ) -> RoomStep {
         let totals = &self.engine.totals;
         if totals.doomed_in(index) > 0 {
             let step = self.reclaim_in(index, maker.patience);
-            if !matches!(step, Step::Nothing) {
+            if !matches!(step, RoomStep::Nothing) {
                 return step;
             }
         }
         let Some(rules) = rules else {
-            return Step::Nothing;
+            return RoomStep::Nothing;
         };
         let sizes = totals.in_stripe(index, rules.table);
         let candidates = match rules.volatile {
@@ -173,15 +169,19 @@ impl Shared {
         };
         // What is doomed elsewhere is to be freed before any key is evicted.
         if candidates == 0 || frees_first && totals.memory().doomed() >= excess {
-            return Step::Nothing;
+            return RoomStep::Nothing;
+        }
+        if rules.order == EvictionOrder::Ttl {
+            // The next key to expire may be in another stripe.
+            return self.evict_in((index, excess, 1), rules, maker);
         }
         let ahead = (self.stripes.budget.limit() / AHEAD_PART).min(AHEAD_BYTES);
-        self.evict_in(index, excess + ahead, rules, maker)
+        self.evict_in((index, excess + ahead, KEYS_AT_ONCE), rules, maker)
     }
 
-    fn reclaim_in(&self, index: usize, patience: Patience) -> Step {
+    fn reclaim_in(&self, index: usize, patience: Patience) -> RoomStep {
         let Ok(mut held) = self.stripes.lock(index, patience) else {
-            return Step::Busy;
+            return RoomStep::Busy;
         };
         let stripe = held.stripe_mut();
         let before = stripe.held_bytes();
@@ -191,20 +191,19 @@ impl Shared {
         drop(held);
         drop(garbage);
         match left < before {
-            true => Step::Progress,
-            false => Step::Nothing,
+            true => RoomStep::Progress,
+            false => RoomStep::Nothing,
         }
     }
 
     fn evict_in(
         &self,
-        index: usize,
-        bytes: u64,
+        (index, bytes, most): (usize, u64, usize),
         rules: &EvictionRules,
         maker: &mut RoomMaker<'_>,
-    ) -> Step {
+    ) -> RoomStep {
         let Ok(held) = self.stripes.lock(index, maker.patience) else {
-            return Step::Busy;
+            return RoomStep::Busy;
         };
         let terms = Terms {
             shared: self,
@@ -218,15 +217,15 @@ impl Shared {
                 return EvictionRound::default();
             }
             section.with_guard(held, KeyspaceId(0), Touching::NONE, |guard| {
-                guard.evict(index, rules, bytes, KEYS_AT_ONCE, || random.bits())
+                guard.evict(index, rules, bytes, most, || random.bits())
             })
         });
         if done.keys == 0 {
-            return Step::Nothing;
+            return RoomStep::Nothing;
         }
         maker.stats.totals.evicted.add(done.keys as u64);
         maker.stats.totals.changes.add(done.keys as u64);
-        Step::Progress
+        RoomStep::Progress
     }
 
     /// For how long a thread that serves clients makes room before it serves others, in

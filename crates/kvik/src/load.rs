@@ -18,6 +18,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
+use kvik_command::Error;
 use kvik_command::load::{LoadFault, LoadPolicy};
 use kvik_rdb::{FILE_FORMAT, FileError, Text};
 use parking_lot::Mutex;
@@ -107,6 +108,8 @@ pub enum LoadError {
     },
     /// It has keys in a database that there is not.
     Database(u64),
+    /// One of its libraries of functions cannot be loaded.
+    Functions(Error),
     /// A newer version of kvik has written it, in this format.
     Format(u64),
 }
@@ -128,6 +131,7 @@ impl std::fmt::Display for LoadError {
                     "{fault}, key \"{key}\" of database {database}, at offset {offset}"
                 )
             }
+            Self::Functions(error) => write!(f, "a library of functions cannot be loaded: {error}"),
             Self::Database(database) => write!(
                 f,
                 "it has keys in database {database}: the setting `databases` is too small"
@@ -179,14 +183,20 @@ pub(crate) fn load(
         loading.run(0, options.threads);
     });
     let source = loading.source.into_inner();
-    match source.error {
-        Some(error) => Err(error),
-        None => Ok(LoadReport {
-            bytes: source.splitter.offset(),
-            version: source.splitter.version().unwrap_or(0),
-            ..source.report
-        }),
+    if let Some(error) = source.error {
+        return Err(error);
     }
+    for library in &source.report.functions {
+        let scripts = &shared.engine.scripts;
+        scripts
+            .adopt_library(library)
+            .map_err(LoadError::Functions)?;
+    }
+    Ok(LoadReport {
+        bytes: source.splitter.offset(),
+        version: source.splitter.version().unwrap_or(0),
+        ..source.report
+    })
 }
 
 impl LoadReport {

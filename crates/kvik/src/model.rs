@@ -1,7 +1,7 @@
 //! Tests that run threads in all orders that the memory model allows: `cargo x model`.
 //!
 //! They are about what depends on the order: waking the upkeep thread, taking the locks of several
-//! stripes, and EXEC with watched keys. [`crate::sync`] says what loom sees; everything else is the
+//! stripes, EXEC with watched keys, and the end of a blocked client's wait. [`crate::sync`] says what loom sees; everything else is the
 //! store as it is. A thread that waits for ever is a deadlock, which loom reports. Orders in which
 //! threads are interrupted more than [`PREEMPTIONS`] times against their will are left out: there
 //! are too many, and bugs rarely need more.
@@ -12,16 +12,22 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use kvik_command::Session;
+use kvik_command::blocking::Ending;
+use kvik_command::client::Origin;
+use kvik_command::mail::{LocalMailbox, Message};
 use kvik_log::Unit;
-use kvik_resp::Value;
+use kvik_resp::{ArgsBuf, Output, Value};
 use kvik_store::{Layout, Stripes};
 use loom::thread::{self, JoinHandle};
 
 use crate::clock::Clock;
+use crate::executor::{Executor, Outcome};
 use crate::options::Options;
 use crate::runner::Runner;
 use crate::section::{Actor, Section, Terms};
 use crate::shared::Shared;
+use crate::stripes::Patience;
 
 const PREEMPTIONS: usize = 3;
 /// Words of a modelled thread's stack; a debug build runs commands on it.
@@ -189,4 +195,116 @@ fn claim(shared: &Arc<Shared>, own: &str, others: &str) -> bool {
     );
     let write = format!("SET {own} 1");
     seen.is_null() && !run(&mut client, &["MULTI", &write, "EXEC"]).is_null()
+}
+
+/// A client that is blocked, with what runs its commands.
+struct Blocked {
+    executor: Executor,
+    session: Session,
+    mailbox: Arc<LocalMailbox>,
+}
+
+impl Blocked {
+    /// A client that has sent a command which waits.
+    fn on(shared: &Arc<Shared>, command: &str) -> Self {
+        let mailbox = Arc::new(LocalMailbox::default());
+        let origin = Origin {
+            mailbox: Arc::clone(&mailbox) as _,
+            ..Origin::embedded()
+        };
+        let mut blocked = Self {
+            executor: Executor::new(Arc::clone(shared), Patience::Wait),
+            session: shared.session(origin),
+            mailbox,
+        };
+        let words: ArgsBuf = command.split(' ').collect();
+        let (session, out) = (&mut blocked.session, &mut Output::new());
+        let outcome = blocked.executor.execute(session, words.as_args(), out);
+        assert!(matches!(outcome, Outcome::Blocked(_)));
+        blocked
+    }
+
+    /// Ends its wait, unless that has ended, and says whether it did.
+    fn time_out(&mut self) -> bool {
+        let (session, out) = (&mut self.session, &mut Output::new());
+        self.executor.end_wait(session, Ending::TimedOut, out)
+    }
+
+    fn is_answered(&self) -> bool {
+        matches!(self.mailbox.take(), Some(Message::Reply(_)))
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        self.executor.end(&mut self.session);
+    }
+}
+
+/// Whoever is served gets the element, and whoever has given up leaves it.
+#[test]
+fn a_wait_ends_once() {
+    model(|shared| {
+        let mut blocked = Blocked::on(shared, "BLPOP a 0");
+        let pusher = client(shared, ["RPUSH a x"]);
+        let has_ended = blocked.time_out();
+        pusher.join().unwrap();
+        let left = run(&mut Runner::new(shared), &["LLEN a"]).as_int();
+        assert_eq!(left, Some(i64::from(has_ended)));
+        assert_eq!(blocked.is_answered(), !has_ended);
+    });
+}
+
+/// One element goes to one client, whichever of two keys it comes to.
+#[test]
+fn a_client_that_waits_for_two_keys_is_served_once() {
+    model(|shared| {
+        let blocked = Blocked::on(shared, "BLPOP a b 0");
+        let one = client(shared, ["RPUSH a x"]);
+        let other = client(shared, ["RPUSH b y"]);
+        one.join().unwrap();
+        other.join().unwrap();
+        let left = run(&mut Runner::new(shared), &["EXISTS a b"]).as_int();
+        assert_eq!(left, Some(1));
+        assert!(blocked.is_answered() && !blocked.is_answered());
+    });
+}
+
+/// Each push needs the stripe of the other one's key for its waiter.
+#[test]
+fn pushes_whose_waiters_reach_each_other_do_not_wait_in_a_circle() {
+    model(|shared| {
+        let there = Blocked::on(shared, "BLMOVE a b LEFT LEFT 0");
+        let back = Blocked::on(shared, "BLMOVE b a LEFT LEFT 0");
+        let one = client(shared, ["RPUSH a x"]);
+        let other = client(shared, ["RPUSH b y"]);
+        one.join().unwrap();
+        other.join().unwrap();
+        assert!(there.is_answered() && back.is_answered());
+        let mut client = Runner::new(shared);
+        let len = |client: &mut Runner, command: &str| run(client, &[command]).as_int().unwrap();
+        let total = len(&mut client, "LLEN a") + len(&mut client, "LLEN b");
+        assert_eq!(total, 2);
+    });
+}
+
+/// Two who take their second stripe in any order, and one who takes both in order, never wait for
+/// each other in a circle.
+#[test]
+fn who_grows_never_waits_in_a_circle() {
+    model(|shared| {
+        let threads = [1, 0].map(|first| {
+            let shared = Arc::clone(shared);
+            start(move || grow(&shared, first))
+        });
+        drop(shared.stripes.lock_all(Patience::Wait).unwrap());
+        threads.map(|thread| thread.join().unwrap());
+    });
+}
+
+/// Takes one of two stripes, and then the other one.
+fn grow(shared: &Shared, first: u16) {
+    let growth = shared.stripes.grow(Patience::Wait).unwrap();
+    let mut held = shared.stripes.lock_many(&[first], Patience::Wait).unwrap();
+    growth.extend(&mut held, usize::from(1 - first));
 }

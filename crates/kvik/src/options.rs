@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_command::persistence::FsyncPolicy;
+use kvik_command::script::ScriptEngine;
 use kvik_command::{EvictionPolicy, Host, Settings};
 use kvik_log::{Disk, SystemDisk};
 use kvik_store::{Layout, Namespaces};
@@ -30,6 +31,7 @@ pub struct Options {
     pub(crate) clock: Clock,
     pub(crate) log: Option<Arc<dyn EffectLog>>,
     pub(crate) host: Option<Arc<dyn Host>>,
+    pub(crate) scripts: Option<Arc<dyn ScriptEngine>>,
     pub(crate) follower: bool,
     pub(crate) dir: Option<PathBuf>,
     databases: Option<u32>,
@@ -175,6 +177,13 @@ impl Options {
     #[must_use]
     pub fn host(mut self, host: Arc<dyn Host>) -> Self {
         self.host = Some(host);
+        self
+    }
+
+    /// Who runs scripts and functions. Without, commands that run some are refused.
+    #[must_use]
+    pub fn scripts(mut self, engine: Arc<dyn ScriptEngine>) -> Self {
+        self.scripts = Some(engine);
         self
     }
 

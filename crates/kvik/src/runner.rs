@@ -100,21 +100,19 @@ impl Runner {
         let shared = Arc::clone(&self.executor.shared);
         loop {
             let left_ms = until_ms.saturating_sub(shared.now_ms());
-            match self.mailbox.wait(shared.nap(left_ms)) {
-                Some(Message::Reply(answer)) => {
-                    let lsn = answer.lsn;
-                    self.executor
-                        .answer_wait(&mut self.session, answer, &mut self.out);
-                    return shared.wait_for(Lsn::new(lsn));
-                }
-                Some(Message::Retry | Message::Kill) => {}
-                Some(Message::Push(_)) => continue,
-                None if shared.now_ms() < until_ms => continue,
-                None => {}
+            if let Some(Message::Reply(answer)) = self.mailbox.wait(shared.nap(left_ms)) {
+                let lsn = answer.lsn;
+                self.executor
+                    .answer_wait(&mut self.session, answer, &mut self.out);
+                return shared.wait_for(Lsn::new(lsn));
             }
             // It has been ended by somebody else, or its time is up.
+            let is_late = shared.now_ms() >= until_ms;
+            let ending = self.session.wait_ending();
             let (session, out) = (&mut self.session, &mut self.out);
-            if self.executor.end_wait(session, Ending::TimedOut, out) {
+            if let Some(ending) = ending.or(is_late.then_some(Ending::TimedOut))
+                && self.executor.end_wait(session, ending, out)
+            {
                 return Ok(());
             }
         }

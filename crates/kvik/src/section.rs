@@ -29,7 +29,8 @@ use kvik_command::pubsub::{Publication, Rings};
 use kvik_command::tracking::Staleness;
 use kvik_log::{Lsn, Unit};
 use kvik_store::{
-    Aftermath, ChangedKey, EventClasses, Guard, KeyspaceId, Mode, ReadyKey, Stripe, Stripes,
+    Aftermath, ChangedKey, EventClasses, Guard, KeyHash, KeyspaceId, Mode, ReadyKey, Stripe,
+    Stripes,
 };
 
 pub(crate) use in_turn::InTurn;
@@ -191,6 +192,10 @@ struct Departures {
     served: Served,
     /// Keys left for a section of their own.
     unserved: Unserved,
+    /// Keys that the section has reached beside those that it began with.
+    reached: Vec<KeyHash>,
+    /// It has reached all keys.
+    reached_all: bool,
 }
 
 /// How the keys that a guard finds are marked as used.
@@ -438,19 +443,50 @@ impl<'a> Section<'a> {
         departures.aftermath.append(aftermath);
     }
 
+    /// Notes that the section reads or changes keys beside those that it began with.
+    pub(crate) fn reach(&mut self, keys: &[KeyHash]) {
+        if self.effects.is_wanted() {
+            let departures = self.departures.get_or_insert_default();
+            departures.reached.extend_from_slice(keys);
+        }
+    }
+
+    /// The same with all keys; every stripe is held.
+    pub(crate) fn reach_all(&mut self) {
+        if self.effects.is_wanted() {
+            self.departures.get_or_insert_default().reached_all = true;
+        }
+    }
+
     /// Hands the effects to the log, and says how far it must be on disk for what was seen and
     /// done.
     #[inline(never)]
     fn hand_over(&mut self, reach: Reach<'_>) -> Lsn {
         let (shared, now_ms) = (self.shared, self.now_ms());
         let departures = self.departures.as_mut();
-        let former = departures.map(|it| mem::take(&mut it.aftermath.former));
+        let (former, reached, reached_all) = departures.map_or_else(Default::default, |it| {
+            let former = mem::take(&mut it.aftermath.former);
+            (former, mem::take(&mut it.reached), it.reached_all)
+        });
+        let reach = match reached_all {
+            true => Reach::Everything,
+            false => reach,
+        };
         self.effects.with_unit(|unit| {
-            let lsn = shared.append_with(unit, now_ms, reach, former.unwrap_or_default());
+            let has_changed = !unit.is_empty();
+            let lsn = shared.append_with(unit, now_ms, reach, former);
             assert!(
                 unit.is_empty(),
                 "no effect is pending when a stripe is let go"
             );
+            if reached.is_empty() || !shared.is_logged() {
+                return lsn;
+            }
+            let reached = Reach::Keys(&reached);
+            match has_changed {
+                true => shared.stamp(reached, lsn),
+                false => return lsn.max(shared.latest(reached)),
+            }
             lsn
         })
     }
@@ -495,7 +531,11 @@ impl Departures {
         let (engine, aftermath) = (&shared.engine, &mut self.aftermath);
         let classes = engine.settings.notified_events();
         for event in aftermath.events.drain(..) {
-            engine.pubsub.notify(&event, classes, lsn, &mut self.rings);
+            engine.settings.prefix_stats.hear(&event);
+            // Some are noted only to be counted.
+            if classes.meets(event.event.class) {
+                engine.pubsub.notify(&event, classes, lsn, &mut self.rings);
+            }
         }
         for publication in self.publications.drain(..) {
             engine
@@ -517,6 +557,8 @@ impl Departures {
     #[inline(never)]
     fn deliver(mut self, shared: &Shared) -> Unserved {
         self.rings.ring();
+        // Who is served hears of its own change after its reply.
+        self.served.deliver();
         let engine = &shared.engine;
         if !self.stale.is_empty() {
             engine.tracking.tell(&self.stale, &engine.clients);
@@ -525,7 +567,6 @@ impl Departures {
         if !garbage.is_empty() {
             shared.stripes.alarm.discard(garbage);
         }
-        self.served.deliver();
         self.unserved
     }
 }

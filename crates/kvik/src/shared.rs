@@ -19,6 +19,7 @@ use kvik_store::{AccessPolicy, EventClasses, FormerKey, Mode};
 use crate::changes::{self, ChangeObserver};
 use crate::clock::Clock;
 use crate::effects::EffectLog;
+use crate::executor::ScriptThreads;
 use crate::feed::FeedHub;
 use crate::options::Options;
 use crate::persist::{ImageQueue, random_id};
@@ -54,6 +55,7 @@ pub(crate) struct Shared {
     log: OnceLock<Arc<dyn EffectLog>>,
     observer: OnceLock<Arc<dyn ChangeObserver>>,
     stamps: Stamps,
+    pub(crate) script_threads: ScriptThreads,
     pub(crate) feed: FeedHub,
     pub(crate) image_queue: Arc<ImageQueue>,
     /// For access counters of typed calls, which have no generator of their own.
@@ -86,6 +88,9 @@ impl Shared {
         }
         let stripes = SharedStripes::new(layout);
         engine.totals = stripes.totals();
+        if let Some(scripts) = options.scripts {
+            engine.scripts.run_by(scripts);
+        }
         let shared = Self {
             stripes,
             upkeep_stats: engine.stats.thread(table().commands().len()),
@@ -96,6 +101,7 @@ impl Shared {
             log: OnceLock::new(),
             observer: OnceLock::new(),
             stamps: Stamps::default(),
+            script_threads: ScriptThreads::default(),
             feed: FeedHub::default(),
             image_queue: Arc::default(),
             random: AtomicU64::new(seed),

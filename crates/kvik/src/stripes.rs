@@ -1,7 +1,8 @@
 //! The shared store: stripes behind locks, and the ways to hold them.
 //!
 //! Whoever needs several stripes takes their locks in ascending order, so two never wait for each
-//! other. Letting go of a stripe publishes when its next key expires, so that the expiry thread
+//! other. One at a time, who has the [growth token](Growth), may also take more stripes in any
+//! order while it holds some; all others that hold stripes and wait then let go of them. Letting go of a stripe publishes when its next key expires, so that the expiry thread
 //! need not lock to look.
 
 use std::ops::Deref;
@@ -15,8 +16,8 @@ use kvik_store::{
 };
 
 use crate::budget::Budget;
-use crate::sync::AtomicU64;
 use crate::sync::biased::{Biased, Readers, Reading, Writing};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, doze};
 use crate::upkeep::Alarm;
 
 /// How often a lock is tried before a patient caller sleeps and an impatient one gives up: a few
@@ -68,6 +69,9 @@ pub(crate) struct SharedStripes {
     views: Box<[StripeView]>,
     pub(crate) layout: Layout,
     pub(crate) alarm: Alarm,
+    growth: Mutex<()>,
+    /// Whether who has the growth token waits for a stripe: 1 or 0.
+    growing: AtomicU64,
     pub(crate) budget: Budget,
 }
 
@@ -90,6 +94,8 @@ impl SharedStripes {
             readers,
             layout,
             alarm: Alarm::default(),
+            growth: Mutex::default(),
+            growing: AtomicU64::new(0),
             budget: Budget::default(),
         }
     }
@@ -268,25 +274,79 @@ impl SharedStripes {
         indices: &[u16],
         patience: Patience,
     ) -> Result<HeldMany<'_>, Busy> {
-        // Where one is taken those before it are let go again.
-        let held: Result<Vec<_>, _> = indices
-            .iter()
-            .map(|&index| self.lock(usize::from(index), patience))
-            .collect();
-        Ok(HeldMany {
-            held: held?,
-            latest: 0,
-        })
+        self.lock_ascending(indices.iter().copied().map(usize::from), patience)
     }
 
     /// Locks every stripe.
     pub(crate) fn lock_all(&self, patience: Patience) -> Result<HeldMany<'_>, Busy> {
-        let held: Result<Vec<_>, _> = (0..self.len())
-            .map(|index| self.lock(index, patience))
-            .collect();
-        Ok(HeldMany {
-            held: held?,
-            latest: 0,
+        self.lock_ascending(0..self.len(), patience)
+    }
+
+    fn lock_ascending(
+        &self,
+        indices: impl Iterator<Item = usize> + Clone,
+        patience: Patience,
+    ) -> Result<HeldMany<'_>, Busy> {
+        loop {
+            // Where one is taken those before it are let go again.
+            let mut held = HeldMany {
+                held: Vec::with_capacity(indices.size_hint().0),
+                latest: 0,
+            };
+            let mut locked = indices.clone().map(|index| match patience {
+                Patience::Wait if !held.held.is_empty() => {
+                    self.lock_holding(index).map(|it| held.held.push(it))
+                }
+                _ => self.lock(index, patience).map(|it| held.held.push(it)),
+            });
+            match locked.try_for_each(|it| it) {
+                Ok(()) => return Ok(held),
+                Err(Busy) if patience == Patience::Spin => return Err(Busy),
+                Err(Busy) => {
+                    drop(held);
+                    // Whoever grows goes first.
+                    drop(self.growth.lock());
+                }
+            }
+        }
+    }
+
+    /// Locks a stripe for who holds others before it, unless somebody grows meanwhile, who may be
+    /// waiting for them.
+    fn lock_holding(&self, index: usize) -> Result<Held<'_>, Busy> {
+        let mut looks = 0;
+        loop {
+            if let Some(stripe) = self.cells[index].stripe.try_write(&self.readers, 0) {
+                return Ok(self.held(index, stripe));
+            }
+            if self.growing.load(Ordering::SeqCst) != 0 {
+                return Err(Busy);
+            }
+            doze(looks);
+            looks = looks.saturating_add(1);
+        }
+    }
+
+    fn held<'a>(&'a self, index: usize, mut stripe: Writing<'a, Stripe>) -> Held<'a> {
+        stripe.note_write();
+        Held {
+            index,
+            stripe,
+            cell: &self.cells[index],
+            alarm: &self.alarm,
+            budget: &self.budget,
+        }
+    }
+
+    /// The right to take more stripes while some are held. It is taken before any of them.
+    pub(crate) fn grow(&self, patience: Patience) -> Result<Growth<'_>, Busy> {
+        let token = match patience {
+            Patience::Wait => Some(self.growth.lock()),
+            Patience::Spin => self.growth.try_lock(),
+        };
+        Ok(Growth {
+            stripes: self,
+            _token: token.ok_or(Busy)?,
         })
     }
 
@@ -300,6 +360,34 @@ impl SharedStripes {
                 (0..self.len()).try_for_each(|index| self.lock(index, patience).map(drop))
             }
         }
+    }
+}
+
+/// The right to take more stripes while some are held. One has it at a time, so that it never waits
+/// for somebody who waits for it.
+pub(crate) struct Growth<'a> {
+    stripes: &'a SharedStripes,
+    _token: MutexGuard<'a, ()>,
+}
+
+impl<'a> Growth<'a> {
+    /// Takes one more stripe, whatever its order, and waits for it.
+    pub(crate) fn extend(&self, held: &mut HeldMany<'a>, index: usize) {
+        let Err(at) = held.held.binary_search_by_key(&index, |held| held.index) else {
+            return;
+        };
+        let stripes = self.stripes;
+        let cell = &stripes.cells[index];
+        let stripe = cell.stripe.try_write(&stripes.readers, SPINS);
+        let stripe = stripe.unwrap_or_else(|| {
+            // Who waits while it holds this stripe sees that and lets go of it.
+            stripes.growing.store(1, Ordering::SeqCst);
+            let stripe = cell.stripe.write(&stripes.readers);
+            stripes.growing.store(0, Ordering::SeqCst);
+            stripe
+        });
+        held.held.insert(at, stripes.held(index, stripe));
+        held.latest = 0;
     }
 }
 
@@ -462,6 +550,17 @@ impl HeldMany<'_> {
     pub(crate) fn next_due(&self) -> u64 {
         let dues = self.held.iter().map(Held::next_due);
         dues.min().unwrap_or(u64::MAX)
+    }
+
+    /// Whether this stripe is among them.
+    pub(crate) fn holds(&self, index: usize) -> bool {
+        let at = self.held.binary_search_by_key(&index, |held| held.index);
+        at.is_ok()
+    }
+
+    /// Which stripes they are.
+    pub(crate) fn indices(&self) -> Vec<u16> {
+        self.held.iter().map(|held| held.index as u16).collect()
     }
 
     /// Whether a key with waiters is ready, or a change is to be reported.

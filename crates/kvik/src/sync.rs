@@ -10,7 +10,7 @@ pub(crate) mod biased;
 mod modelled;
 
 #[cfg(all(test, feature = "model"))]
-pub(crate) use modelled::{AtomicU64, Condvar, Mutex, MutexGuard, pause};
+pub(crate) use modelled::{AtomicU64, Condvar, Mutex, MutexGuard, doze, pause};
 #[cfg(not(all(test, feature = "model")))]
 pub(crate) use {
     parking_lot::{Condvar, Mutex, MutexGuard},
@@ -28,5 +28,19 @@ pub(crate) fn pause(looks: u32) {
         std::hint::spin_loop();
     } else {
         std::thread::yield_now();
+    }
+}
+
+/// The same for what may take long.
+#[cfg(not(all(test, feature = "model")))]
+pub(crate) fn doze(looks: u32) {
+    /// Looks after which it takes long.
+    const MANY: u32 = 200;
+    const NAP: std::time::Duration = std::time::Duration::from_micros(100);
+
+    if looks < MANY {
+        pause(looks);
+    } else {
+        std::thread::park_timeout(NAP);
     }
 }

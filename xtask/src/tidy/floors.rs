@@ -22,6 +22,7 @@ const FLOORS: &[&[&str]] = &[
         "garbage",
     ],
     &["cells"],
+    &["former"],
     &["effect", "event", "interests", "journal", "totals"],
     &["aftermath"],
     &["memory"],
@@ -37,7 +38,7 @@ const FLOORS: &[&[&str]] = &[
     &["eviction"],
     &["state"],
     &["view"],
-    &["image"],
+    &["image", "undo"],
     &["locked"],
     &["entry", "glance", "in_place"],
     &["restore"],
@@ -49,9 +50,11 @@ const FLOORS: &[&[&str]] = &[
 
 /// Arrows that point up, to be turned: module and what it imports. The image of a store walks
 /// keyspaces and shows entries, and the heap and each keyspace hold its state meanwhile; eviction
-/// chooses among entries, and keyspaces and stripes hold its queues and candidates.
+/// chooses among entries, and keyspaces and stripes hold its queues and candidates. What undoes
+/// changes holds whole entries, and stands beside the journals that members report to.
 const UPWARD: &[(&str, &str)] = &[
     ("heap", "image"),
+    ("journal", "undo"),
     ("keyspace", "eviction"),
     ("keyspace", "image"),
     ("stripe", "eviction"),

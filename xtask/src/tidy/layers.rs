@@ -78,13 +78,25 @@ const LAYERS: &[Layer] = &[
         never: ABOVE_THE_LIBRARY,
     },
     Layer {
+        name: "kvik-script",
+        may_use: &["kvik-command", "kvik-resp"],
+        never: ABOVE_THE_LIBRARY,
+    },
+    Layer {
         name: "kvik-client",
         may_use: &["kvik-resp"],
         never: &["mio", "tokio", "tracing"],
     },
     Layer {
         name: "kvik-server",
-        may_use: &["kvik", "kvik-command", "kvik-log", "kvik-resp", "kvik-rope"],
+        may_use: &[
+            "kvik",
+            "kvik-command",
+            "kvik-log",
+            "kvik-resp",
+            "kvik-rope",
+            "kvik-script",
+        ],
         never: &["clap", "tokio"],
     },
     Layer {

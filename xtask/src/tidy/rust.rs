@@ -17,6 +17,8 @@ const UNSAFE: &[&str] = &[
     "crates/kvik-rope/src/incoming.rs",
     "crates/kvik-store/src/raw/",
     "crates/kvik/src/sync/biased",
+    "crates/kvik-script/src/link.rs",
+    "crates/kvik-script/src/raise.rs",
     "crates/kvik-server/src/net/",
     "crates/kvik-server/src/process.rs",
 ];

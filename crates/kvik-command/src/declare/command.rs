@@ -245,6 +245,16 @@ impl Command {
         self.row.locking.unwrap_or(with_keys)
     }
 
+    /// Whether a call names one key, as its first argument, and reaches no others.
+    pub(crate) fn has_its_only_key_first(&self) -> bool {
+        matches!(self.shape, KeyShape::At(1)) && self.locks_its_keys()
+    }
+
+    /// Whether a call reaches no other keys than those that it names.
+    pub(crate) fn locks_its_keys(&self) -> bool {
+        self.locking() == Locking::Keys && self.row.reaches_all.is_none()
+    }
+
     /// The work to be done in parts, with its keys at hand, before it runs.
     #[inline]
     pub fn preparation(&self) -> Option<Preparation> {

@@ -360,4 +360,6 @@ pub enum Locking {
     InTurn,
     /// The locks that the commands in the session's transaction need together (EXEC).
     Queue,
+    /// The stripes of its keys, and those of others as the script that it runs asks for them.
+    Script,
 }

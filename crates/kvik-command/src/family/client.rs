@@ -18,16 +18,23 @@ use crate::{Ctx, Error, Handler};
 
 /// The rows of this family.
 pub(super) fn rows() -> Vec<Row> {
-    let command = |name, syntax, handler: Handler| {
-        Command::new(name, syntax, handler)
-            .group(Group::Connection)
-            .noscript()
-            .loading()
-            .stale()
-            .complexity("O(1)")
-    };
+    let mut rows = rows_about_itself();
+    rows.extend(rows_about_others());
+    rows
+}
+
+fn command(name: &'static str, syntax: &'static str, handler: Handler) -> Row {
+    Command::new(name, syntax, handler)
+        .group(Group::Connection)
+        .noscript()
+        .loading()
+        .stale()
+        .complexity("O(1)")
+}
+
+/// What a client asks and says of itself.
+fn rows_about_itself() -> Vec<Row> {
     const ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
-    const LIST: &str = "O(N) where N is the number of client connections";
     vec![
         Command::container("CLIENT")
             .group(Group::Connection)
@@ -85,6 +92,27 @@ pub(super) fn rows() -> Vec<Row> {
             .tips(&["nondeterministic_output"])
             .since("6.2.0")
             .about("Describes this connection."),
+        command("CLIENT REPLY", "action:<ON|OFF|SKIP>", reply)
+            .allow_busy()
+            .no_multi()
+            .since("3.2.0")
+            .about("Says which replies this connection wants."),
+        command("CLIENT NO-EVICT", "<ON|OFF>", no_evict)
+            .allow_busy()
+            .admin()
+            .since("7.0.0")
+            .about("Exempts this connection from being closed when clients use too much memory."),
+        command("CLIENT NO-TOUCH", "<ON|OFF>", no_touch)
+            .allow_busy()
+            .since("7.2.0")
+            .about("Says whether this connection's commands count as uses of keys."),
+    ]
+}
+
+/// What a client asks and does about the others.
+fn rows_about_others() -> Vec<Row> {
+    const LIST: &str = "O(N) where N is the number of client connections";
+    vec![
         command("CLIENT LIST", LIST_SYNTAX, list)
             .also(Category::ADMIN | Category::DANGEROUS)
             .admin()
@@ -104,20 +132,6 @@ pub(super) fn rows() -> Vec<Row> {
             .changed("8.1.0", "`ID` takes several numbers.")
             .changed("9.0.0", FILTERS_ADDED)
             .about("Closes connections."),
-        command("CLIENT REPLY", "action:<ON|OFF|SKIP>", reply)
-            .allow_busy()
-            .no_multi()
-            .since("3.2.0")
-            .about("Says which replies this connection wants."),
-        command("CLIENT NO-EVICT", "<ON|OFF>", no_evict)
-            .allow_busy()
-            .admin()
-            .since("7.0.0")
-            .about("Exempts this connection from being closed when clients use too much memory."),
-        command("CLIENT NO-TOUCH", "<ON|OFF>", no_touch)
-            .allow_busy()
-            .since("7.2.0")
-            .about("Says whether this connection's commands count as uses of keys."),
         command("CLIENT PAUSE", "timeout [mode:<WRITE|ALL>]", pause)
             .admin()
             .since("3.0.0")

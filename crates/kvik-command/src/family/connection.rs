@@ -103,6 +103,7 @@ fn select(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn quit(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     ctx.session.close = true;
+    ctx.session.client.leave();
     ctx.reply.ok();
     Ok(())
 }

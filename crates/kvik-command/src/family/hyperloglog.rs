@@ -12,7 +12,7 @@ mod sketch;
 mod sparse;
 
 use kvik_resp::Args;
-use kvik_store::{Entry, EventClasses, Expiry, OccupiedEntry, View};
+use kvik_store::{Entry, Event, EventClasses, Expiry, OccupiedEntry, View};
 
 use self::dense::Register;
 use self::estimate::Registers;
@@ -136,6 +136,8 @@ fn replace(occupied: &mut OccupiedEntry<'_>, new: &Sketch) -> Result<(), Error> 
 fn pfadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (elements, max) = (ctx.args.tail(2), sparse_max(ctx));
     let key = &ctx.args[1];
+    // However many registers change, it is one event.
+    let noted = ctx.keys.mute(EventClasses::STRING);
     let changed = match ctx.keys.entry(key) {
         Entry::Vacant(_) => {
             let mut sketch = Sketch::new();
@@ -149,6 +151,10 @@ fn pfadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
             Encoding::Sparse => add_to_sparse(&mut occupied, elements, max)?,
         },
     };
+    ctx.keys.unmute(noted);
+    if changed {
+        ctx.keys.note_called(key, Event::SET_RANGE);
+    }
     ctx.reply.integer(i64::from(changed));
     Ok(())
 }

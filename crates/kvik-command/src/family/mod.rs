@@ -10,6 +10,7 @@ mod connection;
 mod deadline;
 mod debug;
 mod feed;
+mod function;
 mod geo;
 mod hash;
 mod hyperloglog;
@@ -26,6 +27,7 @@ mod persistence;
 mod prefix;
 mod pubsub;
 mod sampling;
+pub mod script;
 mod server;
 mod set;
 mod sort;
@@ -49,6 +51,7 @@ pub fn commands() -> Vec<Row> {
         connection::rows(),
         debug::rows(),
         feed::rows(),
+        function::rows(),
         geo::rows(),
         hash::rows(),
         hyperloglog::rows(),
@@ -63,6 +66,7 @@ pub fn commands() -> Vec<Row> {
         persistence::rows(),
         prefix::rows(),
         pubsub::rows(),
+        script::rows(),
         server::rows(),
         set::rows(),
         sort::rows(),

@@ -21,13 +21,13 @@ const ROOM_BYTES: usize = 256 << 10;
 pub struct Subscriber {
     client: Arc<Client>,
     with_old: bool,
-    window: Arc<Window>,
+    window: Arc<SendWindow>,
     /// The client has been told of the subscription.
     is_open: AtomicBool,
 }
 
 /// What has been left in a client's mailbox.
-struct Window {
+struct SendWindow {
     bytes: AtomicUsize,
     feed: Weak<dyn Feed>,
 }
@@ -38,7 +38,7 @@ impl Subscriber {
         Self {
             client,
             with_old,
-            window: Arc::new(Window {
+            window: Arc::new(SendWindow {
                 bytes: AtomicUsize::new(0),
                 feed,
             }),
@@ -64,7 +64,7 @@ impl Subscriber {
     }
 }
 
-impl Window {
+impl SendWindow {
     fn give_back(&self, bytes: usize) {
         let before = self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         // Once for a window that has been half emptied, and not for every push.

@@ -3,9 +3,9 @@
 /// How many keys a cluster slot holds: a hint.
 pub(super) const SLOT_INFO: u8 = 244;
 /// The code of a library of functions.
-pub(super) const FUNCTION2: u8 = 245;
+pub(crate) const FUNCTION2: u8 = 245;
 /// A library as the release candidates of Redis 7.0 wrote it.
-pub(super) const FUNCTION_PRE_GA: u8 = 246;
+pub(crate) const FUNCTION_PRE_GA: u8 = 246;
 /// A module's data besides its values.
 pub(super) const MODULE_AUX: u8 = 247;
 /// Seconds since the next key was last used.

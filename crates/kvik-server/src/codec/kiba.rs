@@ -7,9 +7,9 @@
 //! SMEMBERS colors\n        1) blue\n2) green        without a line end behind the last
 //! ```
 //!
-//! A command ends with its line. One without a line end, which the original takes for whole because
-//! it came in one packet, is whole when nothing follows it for [`SILENCE_MS`]. Each reply is sent
-//! by itself: its clients read once per reply.
+//! A command ends with its line. One without a line end, which the original takes for whole
+//! because it came in one packet, is whole when nothing follows it for [`SILENCE_MS`]. Each reply
+//! is sent by itself: its clients read once per reply.
 //!
 //! The same key may hold a string, a list, a set and a hash: they are keys of four databases. What
 //! is not one of the store's own commands is composed of them, as transactions or by comparing and

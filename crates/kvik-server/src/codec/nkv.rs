@@ -167,6 +167,8 @@ impl Nkv {
             let rest = &incoming.input[consumed..];
             let len = match self.line_end(rest, incoming.tail) {
                 Ok(len) => len,
+                // What these requests leave behind decides whether the connection stays.
+                Err(_) if !batch.is_empty() => break BatchEnd::Full,
                 Err(end) => break end,
             };
             consumed += len;

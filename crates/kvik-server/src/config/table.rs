@@ -31,7 +31,6 @@ const NO_REPLICATION: &str = "replication is not built yet";
 const NO_CLUSTER: &str = "cluster mode is not built yet";
 const NO_TLS: &str = "TLS is not built yet";
 const NO_ACL: &str = "ACL users are not built yet";
-const NO_SCRIPTS: &str = "scripts are not built yet";
 const NO_BACKGROUND_FREE: &str = "memory is freed where it is released so far";
 const NO_LIST_COMPRESSION: &str = "the nodes of lists are not compressed";
 const NO_DEFRAG: &str = "kvik's storage does not fragment the allocator";
@@ -230,7 +229,7 @@ table! {
     LatencyTrackingInfoPercentiles = row("latency-tracking-info-percentiles", Percentiles, "50 99 99.9").pending("INFO latencystats is not built yet"), "Percentiles INFO shows of it.";
     NotifyKeyspaceEvents = row("notify-keyspace-events", Events, "").sets(|to, it| to.notify_of(it.events())), "Classes of keyspace events to publish.";
     TrackingTableMaxKeys = int("tracking-table-max-keys", "1000000", 0, MAX).sets(|to, it| to.tracking_table_max_keys.store(it.number(), Relaxed)), "Keys remembered for client side caches.";
-    BusyReplyThreshold = int("busy-reply-threshold", "5000", 0, MAX).alias("lua-time-limit").pending(NO_SCRIPTS), "Milliseconds after which other clients learn that a script is running.";
+    BusyReplyThreshold = int("busy-reply-threshold", "5000", 0, MAX).alias("lua-time-limit").sets(|to, it| to.busy_reply_ms.store(it.number(), Relaxed)), "Milliseconds after which other clients learn that a script is running.";
     ImportMode = yes_no("import-mode", "no").pending("keys always expire"), "Keep expired keys while data is imported.";
 }
 "Encodings" {
@@ -346,7 +345,7 @@ const POLICIES: &[&str] = &[
     "s3fifo",
 ];
 fn set_stats_prefixes(to: &Settings, it: &Current<'_>) {
-    to.prefix_stats.configure(it.words().iter().cloned());
+    to.count_by_prefixes(it.words().iter().cloned());
 }
 
 const SHUTDOWN: &[&str] = &["default", "save", "nosave", "now", "force"];

@@ -82,7 +82,7 @@ pub(crate) fn into_store(source: &Source, db: &Db) {
     if !source.exists() {
         return tracing::debug!("there is nothing to import at {source}");
     }
-    let mut connection = db.connect();
+    let mut connection = db.connect_internal();
     let read = source.read(
         &mut |key, value| match connection.run(&[b"SET", key, value]) {
             Value::Error(error) => {

@@ -324,8 +324,12 @@ impl Service {
             State::Reading if connection.codec.has_news() => return self.run(connection),
             State::Paused(_) if retries => return self.run(connection),
             State::Blocked(_) if connection.answer.is_some() => return self.unblock(connection),
-            // Somebody else has ended the wait.
-            State::Blocked(_) if retries => return self.end_wait(connection, Ending::TimedOut),
+            // Somebody else may have ended the wait, unless the word is about an earlier one.
+            State::Blocked(_) if retries => {
+                if let Some(ending) = connection.session.wait_ending() {
+                    return self.end_wait(connection, ending);
+                }
+            }
             _ => {}
         }
         // Who sends pushes sees how much of them is unread.
@@ -623,6 +627,7 @@ impl Service {
 
     pub(super) fn close_when_sent(&mut self, connection: &mut Connection) {
         self.set_state(connection, State::Closing);
+        connection.session.client.leave();
         // What is held is sent first, by `release`.
         if connection.held.is_empty() {
             self.driver.close_after_flush(connection.id);

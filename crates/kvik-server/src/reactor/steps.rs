@@ -133,7 +133,9 @@ impl Connection {
     ) -> RunEnd {
         let mut left = TURN;
         loop {
-            if steps.is_empty() {
+            // While a batch was put off, more input may have come than its end knows of.
+            let is_late = !steps.is_empty();
+            if !is_late {
                 let rest = &input[*consumed..];
                 let incoming = Incoming {
                     input: rest,
@@ -154,6 +156,7 @@ impl Connection {
             match end {
                 BatchEnd::Full if left == 0 => return RunEnd::Turn,
                 BatchEnd::Full => {}
+                BatchEnd::Incomplete(_) | BatchEnd::Silence(_) if is_late => {}
                 BatchEnd::Incomplete(missing) => return RunEnd::Incomplete(missing),
                 // Nothing can follow any more, or the silence has been noticed meanwhile.
                 BatchEnd::Silence(_) if self.finished || self.is_silent => {}

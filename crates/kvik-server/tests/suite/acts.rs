@@ -27,6 +27,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("protected-mode", protected_mode),
     ("client-query-buffer-limit", client_query_buffer_limit),
     ("client-output-buffer-limit", client_output_buffer_limit),
+    ("maxmemory-clients", maxmemory_clients),
 ];
 
 /// Directives that are proved where what they change can be seen.
@@ -336,4 +337,18 @@ fn client_output_buffer_limit(server: &Server) {
         set(&mut control, "client-output-buffer-limit", "normal 0 0 0"),
         ok()
     );
+}
+
+fn maxmemory_clients(server: &Server) {
+    let (mut control, mut large) = (open(server), open(server));
+    assert_eq!(control.ask("CLIENT NO-EVICT ON"), ok());
+    assert_eq!(large.ask("MULTI"), ok());
+    large.send(&command(&[b"ECHO", &vec![b'x'; 3 << 20]]));
+    assert_eq!(large.reply(), Some(Value::Simple("QUEUED".into())));
+    assert_eq!(set(&mut control, "maxmemory-clients", "1mb"), ok());
+    // Those that fit, or are exempt, stay.
+    assert_eq!(large.reply(), None);
+    assert_eq!(control.ask("PING"), pong());
+    assert_eq!(open(server).ask("PING"), pong());
+    assert_eq!(set(&mut control, "maxmemory-clients", "0"), ok());
 }

@@ -1,4 +1,5 @@
-//! Clients that cache what they read: when the writers have ended, every copy is what the server has.
+//! Clients that cache what they read: when the writers have ended, every copy is what the server
+//! has.
 //!
 //! A copy that stays stale shows that an invalidation was lost, or came before the reply with the
 //! value that it was about.

@@ -71,12 +71,94 @@ const DIFFERENT: &[(Product, &str, &str, &str)] = &[
         AT_ONCE,
     ),
     (
+        Product::Valkey,
+        "string.txt",
+        "SET with a point in time that has passed leaves nothing behind",
+        AT_ONCE,
+    ),
+    (
+        Product::Valkey,
+        "string.txt",
+        "GETEX with a point in time that has passed returns the value a last time",
+        AT_ONCE,
+    ),
+    (
+        Product::Valkey,
+        "string.txt",
+        "MSETEX sets values and times to live under one condition",
+        AT_ONCE,
+    ),
+    (
+        Product::Valkey,
+        "transaction.txt",
+        "time to live inside a transaction",
+        AT_ONCE,
+    ),
+    (
         Product::Redis,
         "string.txt",
         "SET with a point in time that has passed leaves nothing behind",
         "Redis 7.0 sets what has expired already; Valkey deletes it at once, as kvik does",
     ),
+    (
+        Product::Redis,
+        "stream.txt",
+        "XREADGROUP does not wait in a transaction",
+        CONSUMERS,
+    ),
+    (
+        Product::Redis,
+        "stream.txt",
+        "XCLAIM hands entries over",
+        CONSUMERS,
+    ),
+    (
+        Product::Redis,
+        "stream.txt",
+        "XAUTOCLAIM goes through what is pending",
+        CONSUMERS,
+    ),
+    (
+        Product::Redis,
+        "blocking.txt",
+        "XREADGROUP serves each entry to one consumer",
+        CONSUMERS,
+    ),
+    (
+        Product::Valkey,
+        "blocking.txt",
+        "XREAD waits for what comes behind an id",
+        AGAIN,
+    ),
+    (
+        Product::Valkey,
+        "blocking.txt",
+        "XREADGROUP hears that its stream is gone, or is another thing",
+        AGAIN,
+    ),
+    (
+        Product::Redis,
+        "server.txt",
+        "Keys are evicted at the memory limit",
+        MEMORY,
+    ),
+    (
+        Product::Valkey,
+        "server.txt",
+        "Keys are evicted at the memory limit",
+        MEMORY,
+    ),
 ];
+
+/// Which keys fit.
+const MEMORY: &str = "how many keys fit into so much memory is for each server to say";
+
+/// A read that waits.
+const AGAIN: &str = "Valkey runs a command that waits again, and misses keys again";
+
+/// A consumer that gets nothing.
+const CONSUMERS: &str =
+    "Redis 7.0 makes consumers when they first get something, later ones at once";
 
 /// What a past time deletes at once.
 const AT_ONCE: &str = "a past time deletes with `del` and `hdel` as in Redis, not with `expired`";

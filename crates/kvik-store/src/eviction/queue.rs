@@ -126,7 +126,8 @@ impl EvictionQueues {
         let (main, mut left) = (&mut self.main, ENTER_AT_ONCE);
         self.entered = there.walk(layout, from, |entry| {
             main.push_back(layout.position_of_key(entry.key()));
-            left -= 1;
+            // A bucket is shown as a whole.
+            left = left.saturating_sub(1);
             left > 0
         });
     }

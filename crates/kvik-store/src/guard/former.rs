@@ -1,36 +1,12 @@
 //! The state of keys before they change, for those who ask what it was.
 
 use super::{Guard, Place};
-use crate::kind::Kind;
+use crate::former::{FormerKey, FormerState};
 use crate::layout::KeyspaceId;
 use crate::value::ValueRef;
 
 /// Bytes up to which a string is noted.
 const STRING_BYTES: usize = 4096;
-
-/// The state of a key before a unit of work.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FormerState {
-    /// There was no such key.
-    Missing,
-    /// A string.
-    String(Box<[u8]>),
-    /// A string that is too long to be noted, of so many bytes.
-    LongString(usize),
-    /// A collection of this type, and the number of its elements, those included that are due.
-    Collection(Kind, usize),
-}
-
-/// A key and its state before a unit of work.
-#[derive(Clone, Debug)]
-pub struct FormerKey {
-    /// Where it is.
-    pub keyspace: KeyspaceId,
-    /// The key.
-    pub key: Box<[u8]>,
-    /// Its state.
-    pub state: FormerState,
-}
 
 impl Guard<'_> {
     /// Notes the state of a key that may be about to change. A state that is noted again later is

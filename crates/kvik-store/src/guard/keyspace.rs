@@ -203,6 +203,11 @@ impl Guard<'_> {
         self.finish_keyspace(&[b"FLUSHDB"]);
     }
 
+    /// States a change of something that is no key, as of the functions. Effect: these words.
+    pub fn state(&mut self, words: &[&[u8]]) {
+        self.finish_keyspace(words);
+    }
+
     /// Empties a namespace. Effect: `NAMESPACE FLUSH`.
     pub fn flush_namespace(&mut self, namespace: &[u8]) {
         for index in 0..self.layout.stripes() {

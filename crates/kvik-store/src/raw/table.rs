@@ -214,6 +214,33 @@ impl Table {
         self.next_due_in_crowd(now, keys)
     }
 
+    /// The entry with the earliest deadline, whenever that is. Looks into `looks` buckets at most.
+    pub(crate) fn first_due(
+        &mut self,
+        mut looks: usize,
+        keys: &impl Keys,
+    ) -> Option<(UnixMs, EntryRef)> {
+        while let Some((number, bucket)) = self.deadlines.first() {
+            let noted = self.deadlines.of_bucket(number, bucket);
+            let entries = self.entries_in(number, bucket);
+            let due = entries.filter_map(|entry| Some((keys.expiry(entry)?, entry)));
+            let first = due.min();
+            let at = first.map_or(NEVER, |(at, _)| at);
+            if at == noted && at <= self.due_in_crowd() {
+                return first;
+            }
+            if at == noted || looks == 0 {
+                break;
+            }
+            // The note was of an entry that is gone or expires later.
+            looks -= 1;
+            self.deadlines.set(number, bucket, at);
+        }
+        let crowd = self.crowd.iter().map(|&(_, entry)| entry);
+        let due = crowd.filter_map(|entry| Some((keys.expiry(entry)?, entry)));
+        due.min()
+    }
+
     /// The entries that are due. It takes a step for each bucket in which one was noted.
     pub(crate) fn due<'t>(
         &'t self,

@@ -25,6 +25,7 @@ impl Executor {
             return true;
         };
         call.claim(ending);
+        // Whoever is gone needs no reply.
         if ending != Ending::Gone && call.ending() == Some(Ending::Served) {
             return false;
         }

@@ -1,7 +1,7 @@
 //! EXEC: all queued commands under the locks of all their stripes, as one unit of effects.
 
 use kvik_command::declare::Locking;
-use kvik_command::session::{Transaction, Watch};
+use kvik_command::session::{Queued, Transaction, Watch};
 use kvik_command::{Error, Session};
 use kvik_resp::{Output, Reply};
 use kvik_store::Stripes;
@@ -13,8 +13,9 @@ use super::plan::ascend;
 use super::reaching::lock_reaching;
 use super::slices::PutOff;
 use super::work::Work;
-use crate::section::{Locks, Section, Touching};
+use crate::section::{Section, Touching};
 use crate::stamps::Reach;
+use crate::stripes::HeldMany;
 
 /// Bytes that a transaction may have to keep so that it can be undone.
 const UNDO_BYTES: usize = 64 << 20;
@@ -35,6 +36,9 @@ impl Executor {
         call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), PutOff> {
+        if let Some(fetched) = self.fetch(session, out) {
+            return fetched;
+        }
         let refusal = match &session.transaction {
             None => Some("ERR EXEC without MULTI"),
             Some(transaction) if transaction.aborted => {
@@ -49,6 +53,9 @@ impl Executor {
             Reply::new(out, session.protocol).error(message);
             self.work.count(&self.shared, session, call, true, true);
             return Ok(());
+        }
+        if self.may_send_away() && self.has_long_scripts(session) {
+            return Err(self.send_away(session, call));
         }
         let scope = self.plan_queue(session);
         let (work, shared) = (&mut self.work, &*self.shared);
@@ -84,9 +91,29 @@ impl Executor {
         Ok(())
     }
 
+    /// Whether a transaction runs scripts that are not known to end soon, and nothing that concerns
+    /// the connection.
+    fn has_long_scripts(&mut self, session: &Session) -> bool {
+        let queue = || session.transaction.iter().flat_map(|it| &it.queue);
+        let locking = |queued: &Queued| queued.command.locking_of(queued.args.as_args());
+        if !queue().any(|queued| locking(queued) == Locking::Script)
+            || queue().any(|queued| locking(queued) == Locking::None)
+        {
+            return false;
+        }
+        let is_idle = self.shared.script_threads.is_idle();
+        queue().any(|queued| {
+            locking(queued) == Locking::Script && {
+                let script = self
+                    .work
+                    .find_script(&self.shared, session, &Call::queued(queued));
+                script.is_ok_and(|script| !(script.program.is_quick() && is_idle))
+            }
+        })
+    }
+
     fn plan_queue(&mut self, session: &Session) -> Scope {
-        let plan = &mut self.work.plan;
-        plan.clear();
+        self.work.plan.clear();
         for queued in session
             .transaction
             .iter()
@@ -96,15 +123,25 @@ impl Executor {
                 Locking::All | Locking::InTurn => return Scope::All,
                 Locking::None | Locking::Queue => {}
                 Locking::Keys => {
-                    plan.add_call(&self.shared, session.db, &Call::queued(queued));
+                    let call = &Call::queued(queued);
+                    self.work.plan.add_call(&self.shared, session.db, call);
+                }
+                Locking::Script => {
+                    let call = &Call::queued(queued);
+                    match self.work.find_script(&self.shared, session, call) {
+                        Ok(script) if script.program.keeps_to_its_keys() => {
+                            self.work.plan.add_call(&self.shared, session.db, call);
+                        }
+                        _ => return Scope::All,
+                    }
                 }
             }
         }
         // The watched keys are looked at as well, whatever their database.
         for (keyspace, key) in session.watch.iter().flat_map(|watch| &watch.keys) {
-            plan.add(&self.shared, keyspace.0, key);
+            self.work.plan.add(&self.shared, keyspace.0, key);
         }
-        ascend(&mut plan.stripes);
+        ascend(&mut self.work.plan.stripes);
         Scope::Planned
     }
 }
@@ -126,10 +163,10 @@ impl Work {
         Ok(())
     }
 
-    fn exec_locked<L: Locks>(
+    fn exec_locked(
         &mut self,
         section: &mut Section<'_>,
-        stripes: &mut L,
+        stripes: &mut HeldMany<'_>,
         session: &mut Session,
         out: &mut Output,
     ) {
@@ -151,29 +188,29 @@ impl Work {
         session.show_no_transaction();
     }
 
-    fn run_queue<L: Locks>(
+    fn run_queue(
         &mut self,
         section: &mut Section<'_>,
-        stripes: &mut L,
+        stripes: &mut HeldMany<'_>,
         session: &mut Session,
         transaction: &Transaction,
         out: &mut Output,
     ) {
-        session.may_block = false;
+        let might_block = std::mem::replace(&mut session.may_block, false);
         if transaction.rolls_back {
             self.run_or_undo(section, stripes, session, transaction, out);
         } else {
             // Without an undo no command ends the transaction.
             let _ = self.run_each(section, stripes, session, transaction, out);
         }
-        session.may_block = !session.internal;
+        session.may_block = might_block;
     }
 
     /// Runs a queue that is undone if a command fails.
-    fn run_or_undo<L: Locks>(
+    fn run_or_undo(
         &mut self,
         section: &mut Section<'_>,
-        stripes: &mut L,
+        stripes: &mut HeldMany<'_>,
         session: &mut Session,
         transaction: &Transaction,
         out: &mut Output,
@@ -194,10 +231,10 @@ impl Work {
     }
 
     /// Runs the commands of a transaction. One that rolls back ends with the first that fails.
-    fn run_each<L: Locks>(
+    fn run_each(
         &mut self,
         section: &mut Section<'_>,
-        stripes: &mut L,
+        stripes: &mut HeldMany<'_>,
         session: &mut Session,
         transaction: &Transaction,
         out: &mut Output,
@@ -207,6 +244,9 @@ impl Work {
             let call = &Call::queued(queued);
             // What a session may do can have changed since the command was queued.
             match permit(section.shared, session, call.command, call.args) {
+                Ok(()) if call.command.locking() == Locking::Script => {
+                    self.run_queued_script(section, stripes, session, call, out);
+                }
                 Ok(()) => {
                     self.run(section, stripes, session, call, out);
                 }

@@ -15,7 +15,8 @@
 //! | lock what waiters of its keys need | `reaching` |
 //! | end the wait of a blocked client | `blocking` |
 //!
-//! EXEC (`exec`) is all of that for the queue of a transaction. The state of the thread is in
+//! EXEC (`exec`) is all of that for the queue of a transaction, and EVAL (`script`) for what a
+//! script calls. The state of the thread is in
 //! `work`. Nothing of a command has happened to the store when it is put off ([`Outcome`]): the
 //! caller offers it again later.
 
@@ -30,6 +31,7 @@ mod reaching;
 mod room;
 mod route;
 mod run;
+mod script;
 mod shared_read;
 mod slices;
 mod timing;
@@ -60,6 +62,8 @@ use lookup::{LatestLookup, unknown};
 use plan::Plan;
 pub(crate) use plan::ascend;
 use run::{withhold, write_ahead};
+pub(crate) use script::ScriptThreads;
+use script::ThreadScripts;
 use work::{Untimed, Work};
 
 /// The outcome of an offer to run a command.
@@ -87,6 +91,8 @@ pub enum Outcome {
 pub struct Executor {
     pub(crate) shared: Arc<Shared>,
     patience: Patience,
+    /// Scripts run on this thread however long they take.
+    stays: bool,
     /// Effects of the section in progress. Empty between sections.
     unit: Unit,
     work: Work,
@@ -109,12 +115,14 @@ impl Executor {
             actor: Actor::Client,
             left_until_us: 0,
             lsn: Lsn::ZERO,
+            scripts: ThreadScripts::default(),
             keeps_failure: false,
             failure: None,
         };
         Self {
             shared,
             patience,
+            stays: false,
             unit: Unit::new(),
             work,
         }

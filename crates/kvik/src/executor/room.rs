@@ -11,7 +11,7 @@ use crate::section::{Actor, Section, Terms, Touching};
 use crate::stamps::Reach;
 
 /// What a command may add to the data.
-enum Growth {
+enum MemoryNeed {
     Nothing,
     /// About so many bytes.
     Bytes(u64),
@@ -30,8 +30,8 @@ impl Executor {
     ) -> Outcome {
         let is_queued = session.transaction.is_some() && !runs_inside_multi(command);
         let need = match growth(session, command, args, is_queued) {
-            Growth::Nothing => None,
-            Growth::Bytes(bytes) => Some(bytes),
+            MemoryNeed::Nothing => None,
+            MemoryNeed::Bytes(bytes) => Some(bytes),
         };
         if let Some(need) = need.filter(|&need| self.shared.excess(need) > 0) {
             match self.find_room(session, command, &prepared, args, need) {
@@ -40,6 +40,8 @@ impl Executor {
                     self.shared.stripes.alarm.prepare();
                     return self.put_off(Outcome::Begun);
                 }
+                // A script is refused by what it calls, unless it says so itself.
+                Room::None if command.locking() == Locking::Script => {}
                 Room::None => return self.refuse(session, args, Error::OutOfMemory, out),
             }
         }
@@ -93,6 +95,7 @@ impl Executor {
         };
         let mut overwrites = false;
         let look = |word: usize, flags: KeyFlags| {
+            let flags = command.access_in(args, flags);
             overwrites |= word == at && flags.contains(KeyFlags::OW);
         };
         // Keys that cannot be told from the words the handler refuses.
@@ -121,18 +124,20 @@ impl Executor {
 
 /// What a command may add: about as much as its words say. A command that is only queued adds its
 /// words to the queue; EXEC adds what the queue says.
-fn growth(session: &Session, command: &Command, args: Args<'_>, is_queued: bool) -> Growth {
-    if is_queued || command.flags().contains(Flags::DENYOOM) {
-        return Growth::Bytes(args.byte_len() as u64);
+fn growth(session: &Session, command: &Command, args: Args<'_>, is_queued: bool) -> MemoryNeed {
+    let grows = Flags::DENYOOM | Flags::MAY_REPLICATE;
+    let is_script = command.locking() == Locking::Script && command.flags().intersects(grows);
+    if is_queued || is_script || command.flags().contains(Flags::DENYOOM) {
+        return MemoryNeed::Bytes(args.byte_len() as u64);
     }
     if command.locking() != Locking::Queue {
-        return Growth::Nothing;
+        return MemoryNeed::Nothing;
     }
     let queue = session.transaction.iter().flat_map(|it| &it.queue);
     let growing = queue.filter(|queued| queued.command.flags().contains(Flags::DENYOOM));
     let bytes = growing.map(|queued| queued.args.as_args().byte_len() as u64);
     match bytes.reduce(|sum, bytes| sum + bytes) {
-        Some(bytes) => Growth::Bytes(bytes),
-        None => Growth::Nothing,
+        Some(bytes) => MemoryNeed::Bytes(bytes),
+        None => MemoryNeed::Nothing,
     }
 }

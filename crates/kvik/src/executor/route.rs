@@ -34,11 +34,13 @@ impl Executor {
             Locking::All => self.run_on_all(session, call, out),
             Locking::InTurn => self.run_in_turn(session, call, out),
             Locking::Queue => self.exec(session, call, out),
+            Locking::Script => self.run_script(session, call, out),
         };
         match done {
             Ok(()) => Outcome::Done,
-            Err(PutOff::Busy) => self.put_off(Outcome::Busy),
+            Err(PutOff::Busy) => self.put_off_busy(session, call, out),
             Err(PutOff::Begun) => self.put_off(Outcome::Begun),
+            Err(PutOff::Away) => self.put_off_away(),
         }
     }
 

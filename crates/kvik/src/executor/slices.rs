@@ -23,6 +23,8 @@ pub(super) enum PutOff {
     Busy,
     /// There is more to do before it runs.
     Begun,
+    /// It runs on another thread.
+    Away,
 }
 
 impl From<Busy> for PutOff {

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::lookup::LatestLookup;
 use super::plan::Plan;
+use super::script::ThreadScripts;
 use crate::clock::BatchClock;
 use crate::section::{Actor, Terms};
 use crate::shared::Shared;
@@ -31,6 +32,7 @@ pub(super) struct Work {
     pub(super) left_until_us: u64,
     /// How far the log has to be on disk before the output since the last look may be told.
     pub(super) lsn: Lsn,
+    pub(super) scripts: ThreadScripts,
     /// Whether the error of a command is kept that fails.
     pub(super) keeps_failure: bool,
     pub(super) failure: Option<Error>,

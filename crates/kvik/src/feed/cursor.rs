@@ -64,7 +64,7 @@ pub(super) struct Counts {
 }
 
 /// How a step of a cursor went.
-pub(super) enum Step {
+pub(super) enum CursorStep {
     /// There is more to do at once.
     On,
     /// There is nothing more yet.
@@ -103,21 +103,21 @@ impl FeedCursor {
     }
 
     /// Moves on: through the latest entries if they reach back so far, else through the log.
-    pub(super) fn step(&mut self, tail: &Tail, counts: &Counts, now_ms: u64) -> Step {
+    pub(super) fn step(&mut self, tail: &Tail, counts: &Counts, now_ms: u64) -> CursorStep {
         if self.pending.is_empty() && tail.recent.covers(self.place) {
             self.reader = None;
             return self.follow(tail, counts, now_ms);
         }
         match self.read(tail, counts, now_ms) {
             Ok(step) => step,
-            Err(error) => Step::Failed(error),
+            Err(error) => CursorStep::Failed(error),
         }
     }
 
-    fn follow(&mut self, tail: &Tail, counts: &Counts, now_ms: u64) -> Step {
+    fn follow(&mut self, tail: &Tail, counts: &Counts, now_ms: u64) -> CursorStep {
         for (looked, entry) in tail.recent.behind(self.place).enumerate() {
             if looked == TURN {
-                return Step::On;
+                return CursorStep::On;
             }
             if let Some(step) = self.meet(entry, counts) {
                 return step;
@@ -127,7 +127,12 @@ impl FeedCursor {
         self.at_end(now_ms)
     }
 
-    fn read(&mut self, tail: &Tail, counts: &Counts, now_ms: u64) -> Result<Step, BacklogError> {
+    fn read(
+        &mut self,
+        tail: &Tail,
+        counts: &Counts,
+        now_ms: u64,
+    ) -> Result<CursorStep, BacklogError> {
         let backlog = &tail.source.backlog;
         let mut reader = match self.reader.take() {
             Some(reader) => reader,
@@ -142,7 +147,7 @@ impl FeedCursor {
                 self.pending.pop_front();
             }
             if tail.recent.covers(self.place) {
-                return Ok(Step::On);
+                return Ok(CursorStep::On);
             }
             let Some(unit) = reader.next_unit()? else {
                 self.place = self.place.max(reader.place());
@@ -161,26 +166,26 @@ impl FeedCursor {
             self.pending.extend(entries);
         }
         self.reader = Some(reader);
-        Ok(Step::On)
+        Ok(CursorStep::On)
     }
 
     /// There is nothing more at present.
-    fn at_end(&mut self, now_ms: u64) -> Step {
+    fn at_end(&mut self, now_ms: u64) -> CursorStep {
         match &self.goal {
             Goal::Page(page) => {
                 let has_looked = self.place >= page.target || now_ms >= page.until_ms;
                 let waits = page.waits && page.entries.is_empty();
                 match has_looked && !waits {
-                    true => Step::Done,
-                    false => Step::Rest,
+                    true => CursorStep::Done,
+                    false => CursorStep::Rest,
                 }
             }
-            Goal::Subscription(_) => Step::Rest,
+            Goal::Subscription(_) => CursorStep::Rest,
         }
     }
 
     /// Gives an entry to who wants it. The step that ends with it, if one does.
-    fn meet(&mut self, entry: &Arc<FeedEntry>, counts: &Counts) -> Option<Step> {
+    fn meet(&mut self, entry: &Arc<FeedEntry>, counts: &Counts) -> Option<CursorStep> {
         let met = match self.query.wants(entry) {
             true => self.goal.take(entry, counts),
             false => Met::Passed,
@@ -190,8 +195,8 @@ impl FeedCursor {
         }
         match met {
             Met::Passed => None,
-            Met::Full => Some(Step::Rest),
-            Met::Last | Met::Gone => Some(Step::Done),
+            Met::Full => Some(CursorStep::Rest),
+            Met::Last | Met::Gone => Some(CursorStep::Done),
         }
     }
 

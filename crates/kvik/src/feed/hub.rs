@@ -16,9 +16,9 @@ use kvik_log::{Log, Lsn, MemoryLog, Unit};
 use kvik_store::FormerKey;
 use parking_lot::{Condvar, Mutex};
 
-use super::cursor::{Counts, FeedCursor, Goal, PageGoal, Step, Subscription};
+use super::cursor::{Counts, CursorStep, FeedCursor, Goal, PageGoal, Subscription};
 use super::former::FormerStates;
-use super::tail::{Origin, Source, Tail, failure};
+use super::tail::{FeedSource, Origin, Tail, failure};
 use crate::persist::random_id;
 use crate::shared::Shared;
 
@@ -209,9 +209,9 @@ impl Feed for FeedPort {
 /// The feed's thread.
 fn run(shared: &Arc<Shared>) {
     let hub = &shared.feed;
-    let mut readers = Readers {
+    let mut readers = FeedReaders {
         shared,
-        tail: Tail::new(Source::new(origin(shared), Arc::clone(shared))),
+        tail: Tail::new(FeedSource::new(origin(shared), Arc::clone(shared))),
         cursors: Vec::new(),
         counts: Counts::default(),
     };
@@ -263,14 +263,14 @@ fn origin(shared: &Shared) -> Origin {
 }
 
 /// All who read.
-struct Readers<'a> {
+struct FeedReaders<'a> {
     shared: &'a Arc<Shared>,
     tail: Tail,
     cursors: Vec<FeedCursor>,
     counts: Counts,
 }
 
-impl Readers<'_> {
+impl FeedReaders<'_> {
     /// Turns to another log if the store has. Positions of the one before mean nothing then.
     fn follow_source(&mut self) {
         let origin = origin(self.shared);
@@ -283,7 +283,7 @@ impl Readers<'_> {
             .map(|cursor| self.tail.source.position(cursor.place()))
             .collect();
         self.shared.feed.former.clear();
-        self.tail = Tail::new(Source::new(origin, Arc::clone(self.shared)));
+        self.tail = Tail::new(FeedSource::new(origin, Arc::clone(self.shared)));
         for (cursor, position) in self.cursors.drain(..).zip(before) {
             let error = self.tail.source.resolve(position).err();
             let error = error.unwrap_or(Error::text("the log has begun anew"));
@@ -378,13 +378,13 @@ impl Readers<'_> {
             let step = cursor.step(&self.tail, &self.counts, now_ms);
             moved |= cursor.place() > before;
             match step {
-                Step::On => moved = true,
-                Step::Rest => {
+                CursorStep::On => moved = true,
+                CursorStep::Rest => {
                     if let Goal::Page(page) = &cursor.goal {
                         page.call.advance(self.tail.source.position(cursor.place()));
                     }
                 }
-                Step::Done => {
+                CursorStep::Done => {
                     let mut cursor = self.cursors.swap_remove(at);
                     let page = cursor.take_page(&self.tail);
                     if let (Some(answer), Goal::Page(page)) = (page, &cursor.goal) {
@@ -393,7 +393,7 @@ impl Readers<'_> {
                     }
                     continue;
                 }
-                Step::Failed(error) => {
+                CursorStep::Failed(error) => {
                     let cursor = self.cursors.swap_remove(at);
                     fail(self.shared, cursor, &failure(error));
                     continue;

@@ -17,7 +17,7 @@ const TURN: usize = 1024;
 const FAR_BYTES: u64 = 8 << 20;
 
 /// Where entries come from at present.
-pub(super) struct Source {
+pub(super) struct FeedSource {
     pub(super) backlog: Backlog,
     id: LogId,
     origin: Origin,
@@ -30,7 +30,7 @@ pub(super) enum Origin {
     Memory(Arc<MemoryLog>),
 }
 
-impl Source {
+impl FeedSource {
     pub(super) fn new(origin: Origin, shared: Arc<Shared>) -> Self {
         let backlog = match &origin {
             Origin::Files(log) => log.backlog(),
@@ -134,14 +134,14 @@ pub(super) fn failure(error: BacklogError) -> Error {
 
 /// Follows the end of a source.
 pub(super) struct Tail {
-    pub(super) source: Source,
+    pub(super) source: FeedSource,
     pub(super) recent: Recent,
     reader: Option<BacklogReader>,
 }
 
 impl Tail {
     /// The tail of a source, from its present end on.
-    pub(super) fn new(source: Source) -> Self {
+    pub(super) fn new(source: FeedSource) -> Self {
         Self {
             recent: Recent::at(source.backlog.latest()),
             source,

@@ -178,7 +178,12 @@ pub(super) fn write_image<T>(
     is_cancelled: &dyn Fn() -> bool,
     cut: impl FnOnce(&HeldMany<'_>) -> T,
 ) -> Result<(u64, T), ImageError> {
-    let (walk, result) = Walk::begin(shared, image.compression, cut);
+    // Who changes functions holds all stripes, too.
+    let cut = |held: &HeldMany<'_>| (shared.engine.scripts.functions(), cut(held));
+    let (walk, (functions, result)) = Walk::begin(shared, image.compression, cut);
+    for library in functions.libraries() {
+        image.writer.function(&library.source);
+    }
     for index in 0..shared.stripes.len() {
         loop {
             let more = walk.hand_over_slice(index);

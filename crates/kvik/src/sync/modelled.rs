@@ -120,3 +120,8 @@ impl AtomicU64 {
 pub(crate) fn pause(_looks: u32) {
     loom::thread::yield_now();
 }
+
+/// Lets another thread run.
+pub(crate) fn doze(looks: u32) {
+    pause(looks);
+}

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use kvik_command::hot_keys::Walk;
+use kvik_command::hot_keys::KeyVisitor;
 use kvik_log::Unit;
 use kvik_store::KeyspaceId;
 
@@ -36,7 +36,7 @@ pub(super) fn go_on(shared: &Shared) {
 }
 
 /// Looks at some keys and says where to go on, 0 at the end of the database.
-fn page(shared: &Shared, walk: &mut Walk, unit: &mut Unit) -> u64 {
+fn page(shared: &Shared, walk: &mut KeyVisitor, unit: &mut Unit) -> u64 {
     let keyspace = KeyspaceId(walk.db);
     // Databases without keys take no lock.
     if shared.engine.totals.keyspace(keyspace).keys == 0 {

@@ -143,6 +143,8 @@ proptest! {
         db.engine().settings.max_bulk_bytes.store(1 << 16, Ordering::Relaxed);
         mirror.engine().settings.max_bulk_bytes.store(1 << 16, Ordering::Relaxed);
         let mut connection = db.connect();
+        // Nobody else is there to serve a command that waits.
+        connection.let_wait(false);
         for Line { command, words } in &lines {
             let command = command.get(table().commands());
             let name = command.full_name().split('|');

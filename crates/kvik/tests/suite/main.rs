@@ -2,6 +2,7 @@
 
 mod anything;
 mod changes;
+mod crash;
 mod db;
 mod durable;
 mod eviction;
@@ -14,6 +15,7 @@ mod restore;
 mod rollback;
 mod section;
 mod sessions;
+mod slow_disk;
 mod subscriber;
 mod support;
 mod totals;

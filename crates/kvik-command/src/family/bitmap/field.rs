@@ -48,13 +48,12 @@ pub(super) fn bitfield(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         Some(len) => {
             // All operations together are one event.
             let noted = ctx.keys.mute(EventClasses::STRING);
-            let before = ctx.keys.stats().changes;
-            let written = write(ctx, &operations, len);
+            let has_written = write(ctx, &operations, len)?;
             ctx.keys.unmute(noted);
-            if ctx.keys.stats().changes > before {
+            if has_written {
                 ctx.keys.note_called(&ctx.args[1], Event::SET_RANGE);
             }
-            written
+            Ok(())
         }
     }
 }
@@ -185,8 +184,10 @@ fn read(ctx: &mut Ctx<'_>, operations: &[FieldOperation]) -> Result<(), Error> {
     Ok(())
 }
 
-fn write(ctx: &mut Ctx<'_>, operations: &[FieldOperation], len: usize) -> Result<(), Error> {
+/// Does the operations, and makes the string `len` bytes long. Says whether any has changed it.
+fn write(ctx: &mut Ctx<'_>, operations: &[FieldOperation], len: usize) -> Result<bool, Error> {
     let key = &ctx.args[1];
+    let before = ctx.keys.stats().changes;
     ctx.reply.array(operations.len());
     for operation in operations {
         match operation.apply(ctx.keys.entry(key))? {
@@ -194,6 +195,8 @@ fn write(ctx: &mut Ctx<'_>, operations: &[FieldOperation], len: usize) -> Result
             None => ctx.reply.null(),
         }
     }
+    // What only makes the string longer is none of them.
+    let has_written = ctx.keys.stats().changes > before;
     // The furthest operation may not have written.
     let entry = ctx.keys.entry(key);
     let reached = entry.view().map(string).transpose()?;
@@ -203,5 +206,5 @@ fn write(ctx: &mut Ctx<'_>, operations: &[FieldOperation], len: usize) -> Result
         // For Redis this string was changed in place, even if no operation has written.
         occupied.make_raw();
     }
-    Ok(())
+    Ok(has_written)
 }

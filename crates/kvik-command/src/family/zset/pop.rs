@@ -120,6 +120,7 @@ pub(super) fn bzpopmax(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn pop_or_wait(ctx: &mut Ctx<'_>, end: End) -> Result<(), Error> {
     let (args, last) = (ctx.args, ctx.args.len() - 1);
     let until_ms = ctx.deadline(last)?;
+    ctx.keys.mute(EventClasses::MISS);
     for key in args.slice(1..last) {
         if ctx.may_see(key) && ctx.keys.read(key).map(zset).transpose()?.is_some() {
             ctx.reply.array(3);

@@ -29,7 +29,8 @@ fn parse(nkv: &mut Nkv, input: &[u8], tail: Tail) -> (Vec<String>, Progress) {
 #[test]
 fn requests_become_commands_and_then_the_connection_ends() {
     let lines = b"PUT 1 c k dg==\nGET 2 c k\nDEL 3 c k\nCAS 4 c k - dg==\nCAS 5 c k dg== dw==\n";
-    let (commands, progress) = parse(&mut nkv(), lines, Tail::Open);
+    let mut nkv = nkv();
+    let (commands, progress) = parse(&mut nkv, lines, Tail::Open);
     let expected = [
         "SET k v GET",
         "GET k",
@@ -40,8 +41,10 @@ fn requests_become_commands_and_then_the_connection_ends() {
     assert_eq!(commands, expected);
     assert_eq!(
         (progress.consumed, progress.end),
-        (lines.len(), BatchEnd::Close)
+        (lines.len(), BatchEnd::Full)
     );
+    let (none, progress) = parse(&mut nkv, b"", Tail::Open);
+    assert_eq!((none.len(), progress.end), (0, BatchEnd::Close));
 }
 
 #[test]
@@ -94,6 +97,9 @@ fn a_tied_key_is_renewed_and_ends_with_its_client() {
     };
     let progress = nkv.parse(&incoming, &mut batch);
     assert_eq!(&batch.args(&batch.requests()[0])[0], b"PEXPIRE");
+    assert_eq!(progress.end, BatchEnd::Full);
+    batch.clear();
+    let progress = nkv.parse(&incoming, &mut batch);
     assert_eq!(progress.end, BatchEnd::Silence(RENEWED_MS));
     batch.clear();
     nkv.farewell(&mut batch);

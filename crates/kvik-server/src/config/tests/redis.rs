@@ -35,6 +35,7 @@ const NOT_COMPARED: &[(&str, &str)] = &[
     ("port", "as bind"),
     ("tls", "Redis reads certificates as they are set"),
     ("maxclients", "Redis changes the limit of open files"),
+    ("maxmemory-policy", "here are more policies"),
     ("appendonly", "Redis begins to log"),
     ("oom-score-adj", "Redis asks the kernel"),
     ("hz", "Redis silently moves it into 1 to 500"),
@@ -42,6 +43,7 @@ const NOT_COMPARED: &[(&str, &str)] = &[
     ("activedefrag", "Redis' sentence is about its allocator"),
     ("cluster-announce", "Redis checks host names"),
     ("proc-title-template", "Redis changes its title"),
+    ("notify-keyspace-events", "more classes are known here"),
     (
         "latency-tracking-info-percentiles",
         "decimals are compared as text",

@@ -4,6 +4,7 @@
 //! properties find what is too rare for those.
 
 mod history;
+mod scripts;
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,6 +52,7 @@ fn check_all(target: &dyn Target) {
     swapdb_swaps_all_at_once(target);
     watch_loses_no_update(target);
     increments_add_up(target);
+    scripts::scripts_see_no_mixture(target);
     target.check().expect("an intact target");
 }
 

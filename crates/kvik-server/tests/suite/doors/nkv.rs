@@ -1,7 +1,5 @@
 //! nkv, byte for byte, in all its eras.
 
-use std::fmt::Write;
-
 use kvik_resp::Value;
 use kvik_server::Server;
 
@@ -302,7 +300,7 @@ fn keys_from_before_the_first_request_are_found() {
     });
 }
 
-/// Two hundred subscribers, fifty of whom do not read until the end.
+/// Subscribers that read late, beside some that never do.
 #[test]
 fn every_subscriber_ends_with_the_latest_state() {
     on_doors(
@@ -310,6 +308,9 @@ fn every_subscriber_ends_with_the_latest_state() {
         &["--client-output-buffer-limit", "normal 0 0 0"],
         |server| {
             const KEYS: usize = 50;
+            let silent: Vec<_> = (0..10)
+                .map(|number| subscriber(server, &format!("s{number}"), "load"))
+                .collect();
             let mut wires: Vec<_> = (0..40)
                 .map(|number| subscriber(server, &format!("c{number}"), "load"))
                 .collect();
@@ -324,10 +325,7 @@ fn every_subscriber_ends_with_the_latest_state() {
             }
             run(server, "SET load.end 1");
             for wire in &mut wires {
-                let mut text = String::new();
-                while !text.contains("load.end") {
-                    let _ = write!(text, "{}", String::from_utf8_lossy(&wire.receive(1)));
-                }
+                let text = wire.lines_up_to("load.end");
                 for key in 0..KEYS {
                     let name = format!("UPDATE load.{key} ");
                     let last = text.lines().rfind(|line| line.starts_with(&name));
@@ -363,5 +361,47 @@ fn a_subscriber_that_leaves_is_forgotten() {
         until("the subscription ends", || {
             ask(server, "UNSUB 1 c k\n") == "1 FAILED\n"
         });
+    });
+}
+
+/// A unix socket has the permissions that are set, is as good as TCP, and goes with the server.
+#[test]
+fn a_unix_socket_is_a_door() {
+    use std::io::{Read, Write};
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("deeper/nkv.sock");
+    let url = format!("nkv+unix://{}?db=2", path.display());
+    let check = |server: &Server| {
+        let mode = std::fs::metadata(&path)
+            .expect("a socket")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let mut wire = std::os::unix::net::UnixStream::connect(&path).expect("a door");
+        wire.write_all(b"PUT 1 c k dg==\nGET 2 c k\n")
+            .expect("an open socket");
+        let mut reply = String::new();
+        wire.read_to_string(&mut reply).expect("text");
+        assert_eq!(reply, "1 OK\n2 OK dg==\n");
+        assert_eq!(
+            run(server, "EXISTS k"),
+            Some(Value::Integer(0)),
+            "it is in database 2"
+        );
+    };
+    on_doors(&[&url], &["--unixsocketperm", "600"], check);
+    assert!(!path.exists());
+}
+
+/// Names that were paths to the original are names and nothing else.
+#[test]
+fn no_key_is_a_path() {
+    on_doors(&[DOOR], &[], |server| {
+        for key in [".lead", "../esc", "/abs", "a/b", "x..y", "trail."] {
+            assert_eq!(ask(server, &format!("PUT 1 c {key} dg==\n")), "1 OK\n");
+            assert_eq!(ask(server, &format!("GET 1 c {key}\n")), "1 OK dg==\n");
+        }
+        assert_eq!(ask(server, "GET 1 c a.b\n"), "1 FAILED\n");
     });
 }

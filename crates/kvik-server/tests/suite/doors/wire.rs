@@ -1,6 +1,6 @@
 //! A client that sends bytes and expects bytes.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
@@ -52,6 +52,19 @@ impl RawWire {
         }
         bytes.truncate(got);
         bytes
+    }
+
+    /// All lines up to the first that contains a word. Nothing may be read after it.
+    pub(super) fn lines_up_to(&mut self, word: &str) -> String {
+        let (mut text, mut lines) = (String::new(), BufReader::new(&self.stream));
+        loop {
+            let start = text.len();
+            let read = lines.read_line(&mut text).expect("lines");
+            assert!(read > 0, "the server has closed");
+            if text[start..].contains(word) {
+                return text;
+            }
+        }
     }
 
     /// All bytes until the server closes.

@@ -25,7 +25,12 @@ impl MemoryTarget {
     pub(crate) fn new(options: Options, protocol: u8, clock: Clock, variant: &str) -> Self {
         let mirror = Arc::new(Mirror::new(options.clone().clock(clock.clone())));
         let log: Arc<dyn EffectLog> = Arc::clone(&mirror) as _;
-        let db = Db::in_memory(options.clock(clock.clone()).effect_log(log));
+        let db = Db::in_memory(
+            options
+                .clock(clock.clone())
+                .effect_log(log)
+                .scripts(kvik_script::LuaEngine::shared()),
+        );
         let version = env!("CARGO_PKG_VERSION").parse().expect("a version");
         let variant = format!(" in process{variant}");
         let identity = Identity {
@@ -146,9 +151,10 @@ impl MemoryConnection {
                     self.executor.answer_wait(session, answer, &mut output);
                     self.blocked_until_ms = None;
                 }
-                Message::Retry | Message::Kill => is_over = true,
+                Message::Retry | Message::Kill => {}
             }
         }
+        is_over |= session.wait_ending().is_some();
         // A command that has been answered waits no more, and nothing happens here.
         if is_over && (self.executor).end_wait(session, Ending::TimedOut, &mut output) {
             self.blocked_until_ms = None;
@@ -215,6 +221,7 @@ struct Mirror {
 
 impl Mirror {
     fn new(options: Options) -> Self {
+        let options = options.scripts(kvik_script::LuaEngine::shared());
         let follower = Db::in_memory(options.follower());
         Self {
             follower,

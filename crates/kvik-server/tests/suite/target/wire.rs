@@ -63,6 +63,21 @@ impl Wire {
         }
     }
 
+    /// The next reply, if it comes before the stream's read timeout.
+    pub(crate) fn try_reply(&mut self) -> Option<Value> {
+        let mut chunk = [0; 4096];
+        loop {
+            if let Some((value, len)) = self.decoder.decode(&self.received).expect("a reply") {
+                self.received.drain(..len);
+                return Some(value);
+            }
+            match self.stream.read(&mut chunk) {
+                Ok(0) | Err(_) => return None,
+                Ok(len) => self.received.extend_from_slice(&chunk[..len]),
+            }
+        }
+    }
+
     /// The reply to a command of plain words.
     pub(crate) fn ask(&mut self, line: &str) -> Value {
         self.send(format!("{line}\r\n").as_bytes());

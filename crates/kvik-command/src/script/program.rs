@@ -1,0 +1,216 @@
+//! A script or a function that can run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use bitflags::bitflags;
+
+use super::analysis::{self, Traits};
+use super::functions::Library;
+use super::shebang;
+use crate::error::Error;
+
+bitflags! {
+    /// What a script declares about itself.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct ScriptFlags: u8 {
+        /// It changes nothing.
+        const NO_WRITES = 1;
+        /// It may run when memory is used up.
+        const ALLOW_OOM = 1 << 1;
+        /// It may run on a replica whose data is out of date.
+        const ALLOW_STALE = 1 << 2;
+        /// It must not run in a cluster.
+        const NO_CLUSTER = 1 << 3;
+        /// Its keys may lie in several slots.
+        const ALLOW_CROSS_SLOT = 1 << 4;
+        /// It declares nothing and is judged command by command.
+        const SILENT = 1 << 5;
+    }
+}
+
+const FLAG_NAMES: [(ScriptFlags, &str); 5] = [
+    (ScriptFlags::NO_WRITES, "no-writes"),
+    (ScriptFlags::ALLOW_OOM, "allow-oom"),
+    (ScriptFlags::ALLOW_STALE, "allow-stale"),
+    (ScriptFlags::NO_CLUSTER, "no-cluster"),
+    (ScriptFlags::ALLOW_CROSS_SLOT, "allow-cross-slot-keys"),
+];
+
+impl ScriptFlags {
+    /// The flag of this name.
+    pub fn named(name: &[u8]) -> Option<Self> {
+        let mut all = FLAG_NAMES.into_iter();
+        all.find(|(_, known)| known.as_bytes() == name)
+            .map(|(flag, _)| flag)
+    }
+
+    /// The names of the flags, in the order of FUNCTION LIST.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let all = FLAG_NAMES.into_iter();
+        all.filter(move |(flag, _)| self.contains(*flag))
+            .map(|(_, name)| name)
+    }
+}
+
+/// The SHA1 of a script's source, in hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sha([u8; 40]);
+
+impl Sha {
+    /// That of a source.
+    pub fn of(source: &[u8]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut hash = sha1_smol::Sha1::new();
+        hash.update(source);
+        let mut text = [0; 40];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(hash.digest().bytes()) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        Self(text)
+    }
+
+    /// The one that a client names, in any case.
+    pub fn parse(word: &[u8]) -> Option<Self> {
+        let mut text: [u8; 40] = word.try_into().ok()?;
+        text.make_ascii_lowercase();
+        Some(Self(text))
+    }
+
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        // Parsed names may hold any bytes, which match no script.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Sha {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a program was named by who runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// EVAL and EVALSHA.
+    Script,
+    /// FCALL.
+    Function,
+}
+
+/// The code of a program.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// A script.
+    Script {
+        /// Its name.
+        sha: Sha,
+        /// The whole source.
+        source: Arc<[u8]>,
+        /// Where the code begins: at the end of the line that names the engine.
+        body: usize,
+    },
+    /// A function of a library.
+    Function {
+        /// The library.
+        library: Arc<Library>,
+        /// The function's name.
+        name: Arc<str>,
+    },
+}
+
+/// How often a script has to end quickly before it is known to be quick.
+const QUICK_RUNS: u32 = 8;
+
+/// A script or a function, and what is known about it.
+#[derive(Debug)]
+pub struct Program {
+    /// Its code.
+    pub origin: Origin,
+    /// What it declares.
+    pub flags: ScriptFlags,
+    traits: Traits,
+    /// When it was last used, for scripts that may be dropped; [`u64::MAX`] for others.
+    pub(super) used: AtomicU64,
+    quick_runs: AtomicU32,
+}
+
+impl Program {
+    /// A script from its source.
+    ///
+    /// # Errors
+    /// If its first line is wrong.
+    pub fn script(sha: Sha, source: &[u8]) -> Result<Self, Error> {
+        let header = shebang::of_script(source)?;
+        let origin = Origin::Script {
+            sha,
+            source: source.into(),
+            body: header.length,
+        };
+        let traits = analysis::analyse(&source[header.length..]);
+        Ok(Self::new(origin, header.flags, traits))
+    }
+
+    /// A function of a library.
+    pub(super) fn function(library: Arc<Library>, function: &Function) -> Self {
+        let origin = Origin::Function {
+            name: function.name.as_str().into(),
+            library,
+        };
+        Self::new(origin, function.flags, Traits::default())
+    }
+
+    fn new(origin: Origin, flags: ScriptFlags, traits: Traits) -> Self {
+        Self {
+            origin,
+            flags,
+            traits,
+            used: AtomicU64::new(u64::MAX),
+            quick_runs: AtomicU32::new(0),
+        }
+    }
+
+    /// Whether it is a script or a function.
+    pub fn kind(&self) -> Kind {
+        match self.origin {
+            Origin::Script { .. } => Kind::Script,
+            Origin::Function { .. } => Kind::Function,
+        }
+    }
+
+    /// The name in errors and in FUNCTION STATS.
+    pub fn name(&self) -> &str {
+        match &self.origin {
+            Origin::Script { sha, .. } => sha.as_str(),
+            Origin::Function { name, .. } => name,
+        }
+    }
+
+    /// Whether its text shows that it uses no keys but those that it is given as KEYS.
+    pub fn keeps_to_its_keys(&self) -> bool {
+        self.traits.keeps_to_its_keys
+    }
+
+    /// Whether it will end soon: its text shows that it does not loop, or it has ended soon often
+    /// enough.
+    pub fn is_quick(&self) -> bool {
+        self.traits.is_bounded || self.quick_runs.load(Relaxed) >= QUICK_RUNS
+    }
+
+    /// Notes how a run went.
+    pub fn note_run(&self, was_quick: bool) {
+        if self.traits.is_bounded {
+            return;
+        }
+        let runs = self.quick_runs.load(Relaxed);
+        match was_quick {
+            true if runs < QUICK_RUNS => self.quick_runs.store(runs + 1, Relaxed),
+            true => {}
+            false => self.quick_runs.store(0, Relaxed),
+        }
+    }
+}
+
+use super::functions::Function;

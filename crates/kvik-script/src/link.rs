@@ -1,0 +1,177 @@
+//! What the functions of a Lua state share with the interpreter: the script's caller while one
+//! runs, and room that is used again.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use kvik_command::script::{Caller, Function, Pulse};
+use kvik_resp::{ArgsBuf, Output, Protocol};
+use parking_lot::Mutex;
+
+use crate::STEPS;
+use crate::json::JsonSettings;
+use crate::random::ScriptRandom;
+
+/// A handle to what is shared. All that a state's functions change is behind its lock, which only
+/// one thread at a time wants.
+#[derive(Clone)]
+pub(crate) struct Link(Arc<Mutex<Shared>>);
+
+/// See [`Link`].
+pub(crate) struct Shared {
+    caller: Option<Current>,
+    /// The protocol in which the script wants replies.
+    pub(crate) protocol: Protocol,
+    /// Why the script must end, once it must.
+    pub(crate) ending: Option<Ending>,
+    pub(crate) random: ScriptRandom,
+    pub(crate) json: JsonSettings,
+    /// The words of the command that is called.
+    pub(crate) args: ArgsBuf,
+    /// Its reply.
+    pub(crate) out: Output,
+    /// The functions of the library that is loaded just now.
+    pub(crate) loading: Option<Loading>,
+    /// Steps since the last look at whether to go on.
+    steps: u32,
+}
+
+/// A library that is being loaded.
+pub(crate) struct Loading {
+    pub(crate) functions: Vec<(Function, mlua::Function)>,
+    /// Steps that are left to it.
+    pub(crate) steps: u64,
+}
+
+/// Why a script must end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Somebody has killed it.
+    Killed,
+    /// It is to run elsewhere.
+    Left,
+    /// It took too long to load.
+    TimedOut,
+}
+
+/// The caller of the script that runs.
+struct Current(NonNull<dyn Caller>);
+
+// SAFETY: the pointer is set and used by the thread that runs the script, between the beginning and
+// the end of `Link::with_caller`, and by nobody at any other time.
+unsafe impl Send for Current {}
+
+impl Link {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(Shared {
+            caller: None,
+            protocol: Protocol::Resp2,
+            ending: None,
+            random: ScriptRandom::new(seed),
+            json: JsonSettings::default(),
+            args: ArgsBuf::default(),
+            out: Output::new(),
+            loading: None,
+            steps: 0,
+        })))
+    }
+
+    /// Does `work` with what is shared.
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Shared) -> R) -> R {
+        work(&mut self.0.lock())
+    }
+
+    /// Lets the functions of the state reach a script's caller while `run` runs it.
+    pub(crate) fn with_caller<R>(&self, caller: &mut dyn Caller, run: impl FnOnce() -> R) -> R {
+        /// Takes the caller back, also where a panic unwinds.
+        struct TakeBack<'a>(&'a Link);
+
+        impl Drop for TakeBack<'_> {
+            fn drop(&mut self) {
+                self.0.with(|shared| shared.caller = None);
+            }
+        }
+
+        let pointer = NonNull::from(caller);
+        // SAFETY: only the lifetime in the type changes. The pointer is gone when this function
+        // ends, which borrows the caller until then.
+        let pointer = unsafe {
+            std::mem::transmute::<NonNull<dyn Caller + '_>, NonNull<dyn Caller + 'static>>(pointer)
+        };
+        self.with(|shared| {
+            shared.caller = Some(Current(pointer));
+            shared.protocol = Protocol::Resp2;
+            shared.ending = None;
+            shared.json = JsonSettings::default();
+            shared.steps = 0;
+        });
+        let _take_back = TakeBack(self);
+        run()
+    }
+}
+
+impl Shared {
+    /// The script's caller, while one runs, and the rest of what is shared.
+    pub(crate) fn caller(&mut self) -> Option<&mut dyn Caller> {
+        let current = self.caller.as_mut()?;
+        // SAFETY: it is set only while `Link::with_caller` borrows the caller for the one script
+        // that runs, and what is shared is behind a lock, so that nobody else has it.
+        Some(unsafe { current.0.as_mut() })
+    }
+
+    /// Counts steps, and looks from time to time whether the script goes on.
+    pub(crate) fn step(&mut self, steps: u32) -> Result<(), Ending> {
+        self.steps += steps;
+        if self.steps >= STEPS || self.ending.is_some() {
+            self.steps = 0;
+            return self.look();
+        }
+        Ok(())
+    }
+
+    /// Looks whether the script goes on. It has made [`STEPS`] steps since the last time.
+    pub(crate) fn look(&mut self) -> Result<(), Ending> {
+        if let Some(ending) = self.ending {
+            return Err(ending);
+        }
+        let ending = if let Some(loading) = &mut self.loading {
+            loading.steps = loading.steps.saturating_sub(STEPS.into());
+            (loading.steps == 0).then_some(Ending::TimedOut)
+        } else {
+            match self.caller().map(|caller| caller.pulse()) {
+                None | Some(Pulse::GoOn) => None,
+                Some(Pulse::Killed) => Some(Ending::Killed),
+                Some(Pulse::Leave) => Some(Ending::Left),
+            }
+        };
+        self.ending = ending;
+        ending.map_or(Ok(()), Err)
+    }
+
+    /// Calls a command with the words in [`Self::args`]; its reply is in [`Self::out`] afterwards.
+    pub(crate) fn call(&mut self) -> Result<(), kvik_command::Error> {
+        self.out.clear();
+        let (args, mut out) = (
+            std::mem::take(&mut self.args),
+            std::mem::take(&mut self.out),
+        );
+        let protocol = self.protocol;
+        let result = match self.caller() {
+            Some(caller) => caller.call(args.as_args(), protocol, &mut out),
+            None => Err(kvik_command::Error::text("no script is running")),
+        };
+        (self.args, self.out) = (args, out);
+        result
+    }
+}
+
+impl Ending {
+    /// The text of the error that ends the script.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Killed => "ERR Script killed by user with SCRIPT KILL.",
+            Self::Left => "ERR the script goes on elsewhere",
+            Self::TimedOut => "FUNCTION LOAD timeout",
+        }
+    }
+}

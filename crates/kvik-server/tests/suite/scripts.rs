@@ -1,0 +1,164 @@
+//! Scripts and functions beyond single commands: kills, long scripts, files.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use kvik::{Db, Options};
+use kvik_script::LuaEngine;
+
+use crate::target::{Connection, Target, on_both_backends};
+
+const LIBRARY: &str = "#!lua name=lib\nredis.register_function('f', function(keys) return redis.call('GET', keys[1]) end)";
+
+fn open(dir: &std::path::Path) -> Db {
+    let options = Options::default().dir(dir).scripts(LuaEngine::shared());
+    Db::open(options).expect("a store that opens")
+}
+
+/// Functions and what scripts have changed are there after a restart, from the log and from a
+/// snapshot.
+#[test]
+fn functions_and_effects_survive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    assert_eq!(db.run(&["FUNCTION", "LOAD", LIBRARY]).as_str(), Some("lib"));
+    let script =
+        "for i = 1, 50 do redis.call('SET', 'k' .. i, i) end return redis.call('DEL', 'k1')";
+    assert_eq!(db.run(&["EVAL", script, "0"]).as_int(), Some(1));
+    drop(db);
+    let db = open(dir.path());
+    assert_eq!(db.run(&["FCALL", "f", "1", "k7"]).as_str(), Some("7"));
+    assert_eq!(db.run(&["DBSIZE"]).as_int(), Some(49));
+    assert!(db.run(&["BGREWRITEAOF"]).as_error().is_none());
+    drop(db);
+    let db = open(dir.path());
+    assert_eq!(db.run(&["FCALL", "f", "1", "k8"]).as_str(), Some("8"));
+    assert_eq!(db.run(&["FUNCTION", "DELETE", "lib"]).as_str(), Some("OK"));
+    drop(db);
+    assert!(
+        open(dir.path())
+            .run(&["FCALL", "f", "1", "k8"])
+            .as_error()
+            .is_some()
+    );
+}
+
+/// Whoever runs no scripts keeps the functions that its files have.
+#[test]
+fn a_store_without_an_engine_keeps_functions() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).run(&["FUNCTION", "LOAD", LIBRARY]);
+    let db = Db::open(Options::default().dir(dir.path())).unwrap();
+    assert!(db.run(&["FCALL", "f", "1", "k"]).as_error().is_some());
+    assert!(db.run(&["BGREWRITEAOF"]).as_error().is_none());
+    drop(db);
+    assert!(open(dir.path()).run(&["FCALL", "f", "1", "k"]).is_null());
+}
+
+/// Scripts that never end are killed, whatever they catch; others are served meanwhile.
+#[test]
+fn endless_scripts_keep_nobody_waiting_and_are_killed() {
+    on_both_backends(&[1, 2], |server| {
+        let bombs = [
+            "while true do end",
+            "while true do pcall(function() while true do end end) end",
+            "local function f() return f() end return f()",
+            "return string.find(string.rep('a', 60), string.rep('a?', 60) .. string.rep('a', 60))",
+            "local co = coroutine.wrap(function() while true do end end) while true do pcall(co) end",
+            "redis.call('GET', 'other') while true do end",
+        ];
+        for bomb in bombs {
+            check_bomb(server, bomb);
+        }
+    });
+}
+
+fn check_bomb(server: &dyn Target, bomb: &str) {
+    let mut other = server.connect().unwrap();
+    other.ask_words(&["SET", "free", "v"]).unwrap();
+    let ended = Arc::new(AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let seen = Arc::clone(&ended);
+        let runner = scope.spawn(move || {
+            let mut connection = server.connect().unwrap();
+            let reply = connection.ask_words(&["EVAL", bomb, "1", "held"]).unwrap();
+            seen.store(true, Ordering::SeqCst);
+            reply
+        });
+        kill(&mut *other, &ended);
+        let reply = runner.join().unwrap();
+        let error = reply
+            .as_error()
+            .expect("an error")
+            .to_str_lossy()
+            .into_owned();
+        let ends_by_itself = bomb.contains("a?");
+        assert!(
+            error.contains("killed by user") || ends_by_itself,
+            "{bomb}: {error}"
+        );
+        assert_eq!(
+            other.ask_words(&["GET", "free"]).unwrap().as_str(),
+            Some("v")
+        );
+    });
+}
+
+/// Kills the script as soon as it is seen, and is served all the time.
+fn kill(connection: &mut dyn Connection, ended: &AtomicBool) {
+    let patience = Instant::now() + Duration::from_secs(20);
+    while !ended.load(Ordering::SeqCst) && Instant::now() < patience {
+        assert!(
+            connection
+                .ask_words(&["PING"])
+                .unwrap()
+                .as_error()
+                .is_none()
+        );
+        connection.ask_words(&["SCRIPT", "KILL"]).unwrap();
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A script that has written is not killed, and who needs its keys learns that it is busy.
+#[test]
+fn a_script_that_has_written_goes_on() {
+    on_both_backends(&[1, 2], |server| {
+        let mut other = server.connect().unwrap();
+        other
+            .ask_words(&["CONFIG", "SET", "busy-reply-threshold", "10"])
+            .unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut connection = server.connect().unwrap();
+                let script = "redis.call('SET', KEYS[1], 'x') local n = 0 \
+                    while n < 3e7 do n = n + 1 end return n";
+                let reply = connection
+                    .ask_words(&["EVAL", script, "1", "held"])
+                    .unwrap();
+                assert!(reply.as_error().is_none(), "{reply:?}");
+            });
+            let patience = Instant::now() + Duration::from_secs(20);
+            let mut was_busy = false;
+            while Instant::now() < patience && !was_busy {
+                let reply = other.ask_words(&["GET", "held"]).unwrap();
+                was_busy = reply.as_error().is_some_and(|it| it.starts_with("BUSY"));
+                if was_busy {
+                    let kill = other.ask_words(&["SCRIPT", "KILL"]).unwrap();
+                    let unkillable = kill
+                        .as_error()
+                        .is_some_and(|it| it.starts_with("UNKILLABLE"));
+                    assert!(unkillable, "{kill:?}");
+                    assert!(other.ask_words(&["PING"]).unwrap().as_error().is_none());
+                }
+            }
+            assert!(was_busy);
+        });
+        let reply = other.ask_words(&["GET", "held"]).unwrap();
+        assert_eq!(reply.as_str(), Some("x"));
+        other
+            .ask_words(&["CONFIG", "SET", "busy-reply-threshold", "5000"])
+            .unwrap();
+    });
+}

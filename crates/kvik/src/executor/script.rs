@@ -1,0 +1,285 @@
+//! Running scripts: a script is one section over the stripes of its keys, with one time and one
+//! unit of effects, in which it may run any command.
+//!
+//! Where the text of a script shows that it uses no keys but those that it declares, their stripes
+//! are locked as those of any command with several keys. Every other script first takes the growth
+//! token of the stripes, and then locks what else it needs when it needs it. A store has one token,
+//! so such scripts run one after the other, or hold all stripes.
+//!
+//! A script that is not known to end soon leaves the thread that serves clients (`elsewhere`), and
+//! so does one that has changed nothing after a millisecond.
+
+mod busy;
+mod calling;
+mod elsewhere;
+mod lookup;
+
+use std::sync::Arc;
+
+use kvik_command::declare::Flags;
+use kvik_command::script::{Interpreter, Invocation, Program, ScriptFlags};
+use kvik_command::{Error, Session};
+use kvik_resp::{Args, Output, Protocol, Reply};
+
+use super::Executor;
+use super::call::Call;
+use super::plan::ascend;
+use super::reaching::lock_reaching;
+use super::slices::PutOff;
+use super::timing::log_sizes;
+use super::work::Work;
+use crate::section::Section;
+use crate::shared::Shared;
+use crate::stamps::Reach;
+use crate::stripes::{Growth, HeldMany};
+
+use calling::Calling;
+pub(crate) use elsewhere::ScriptThreads;
+pub(super) use lookup::KnownScripts;
+
+/// The scripts of a thread.
+#[derive(Default)]
+pub(super) struct ThreadScripts {
+    /// Made when the first script runs.
+    interpreter: Option<Box<dyn Interpreter>>,
+    known: KnownScripts,
+}
+
+/// A script that is to run, with its arguments.
+#[derive(Clone)]
+pub(super) struct ScriptCall<'a> {
+    pub(super) program: Arc<Program>,
+    keys: Args<'a>,
+    args: Args<'a>,
+    /// It must not write.
+    reads_only: bool,
+}
+
+impl<'a> ScriptCall<'a> {
+    /// Splits the words of a call into keys and arguments.
+    fn of(call: &Call<'a>, program: Arc<Program>, key_count: usize) -> Self {
+        let reads_only = call.command.flags().contains(Flags::READONLY)
+            || program.flags.contains(ScriptFlags::NO_WRITES);
+        Self {
+            keys: call.args.slice(3..3 + key_count),
+            args: call.args.tail(3 + key_count),
+            program,
+            reads_only,
+        }
+    }
+}
+
+impl Executor {
+    /// Runs a script, or says why it cannot.
+    pub(super) fn run_script(
+        &mut self,
+        session: &mut Session,
+        call: &Call<'_>,
+        out: &mut Output,
+    ) -> Result<(), PutOff> {
+        if let Some(fetched) = self.fetch(session, out) {
+            return fetched;
+        }
+        let script = match self.work.find_script(&self.shared, session, call) {
+            Ok(script) => script,
+            Err(error) => {
+                self.work
+                    .refuse_script(&self.shared, session, call, &error, out);
+                return Ok(());
+            }
+        };
+        let may_leave = self.may_send_away();
+        // A script that waits for another one's stripes must not do so here.
+        if may_leave && !(script.program.is_quick() && self.shared.script_threads.is_idle()) {
+            return Err(self.send_away(session, call));
+        }
+        let (work, shared) = (&mut self.work, &*self.shared);
+        work.plan.clear();
+        for key in script.keys.iter() {
+            work.plan.add(shared, session.db, key);
+        }
+        ascend(&mut work.plan.stripes);
+        let growth = match script.program.keeps_to_its_keys() {
+            true => None,
+            false => shared.stripes.grow(self.patience).ok(),
+        };
+        let each_key = |visit: &mut dyn FnMut(&[u8])| script.keys.iter().for_each(visit);
+        let held = match growth.is_some() || script.program.keeps_to_its_keys() {
+            true => lock_reaching(shared, &mut work.plan.stripes, each_key, self.patience)?,
+            // Somebody else grows.
+            false => shared.stripes.lock_all(self.patience)?,
+        };
+        // The end of the section needs the hashes while the rest of the work is in use.
+        let hashes = std::mem::take(&mut work.plan.hashes);
+        let terms = work.terms(shared, &mut self.unit);
+        let reach = Reach::Keys(&hashes);
+        let (ending, lsn) = Section::run(terms, held, reach, |section, held| {
+            let scope = ScriptScope {
+                shared,
+                held,
+                growth: growth.as_ref(),
+                may_leave,
+            };
+            work.run_script(section, scope, session, call, &script, out)
+        });
+        work.plan.hashes = hashes;
+        work.note_lsn(lsn);
+        drop(growth);
+        match ending {
+            ScriptEnding::Ran => Ok(()),
+            ScriptEnding::Leaves => Err(self.send_away(session, call)),
+        }
+    }
+}
+
+/// How a script ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ScriptEnding {
+    /// It ran, or was refused; its reply is written.
+    Ran,
+    /// It has changed nothing and is to run again elsewhere.
+    Leaves,
+}
+
+/// The stripes that a script has, and how it gets more.
+pub(super) struct ScriptScope<'s, 'a> {
+    pub(super) shared: &'s Shared,
+    pub(super) held: &'s mut HeldMany<'a>,
+    /// Without, it has all that it may use.
+    pub(super) growth: Option<&'s Growth<'a>>,
+    /// It may end early to run elsewhere, as long as it has changed nothing.
+    pub(super) may_leave: bool,
+}
+
+impl Work {
+    /// Answers a call of a script that cannot run.
+    pub(super) fn refuse_script(
+        &mut self,
+        shared: &Shared,
+        session: &Session,
+        call: &Call<'_>,
+        error: &Error,
+        out: &mut Output,
+    ) {
+        error.write(&mut Reply::new(out, session.protocol));
+        shared.engine.stats.count_error(error.code());
+        self.count(shared, session, call, true, true);
+    }
+
+    /// Runs a script of a transaction, which holds all that it may use.
+    pub(super) fn run_queued_script(
+        &mut self,
+        section: &mut Section<'_>,
+        held: &mut HeldMany<'_>,
+        session: &mut Session,
+        call: &Call<'_>,
+        out: &mut Output,
+    ) {
+        let shared = section.shared;
+        match self.find_script(shared, session, call) {
+            Ok(script) => {
+                let scope = ScriptScope {
+                    shared,
+                    held,
+                    growth: None,
+                    may_leave: false,
+                };
+                self.run_script(section, scope, session, call, &script, out);
+            }
+            Err(error) => self.refuse_script(shared, session, call, &error, out),
+        }
+    }
+
+    /// Runs a script on stripes that are locked, and counts.
+    pub(super) fn run_script(
+        &mut self,
+        section: &mut Section<'_>,
+        scope: ScriptScope<'_, '_>,
+        session: &mut Session,
+        call: &Call<'_>,
+        script: &ScriptCall<'_>,
+        out: &mut Output,
+    ) -> ScriptEnding {
+        let (shared, now_us, start) = (scope.shared, section.now_us, out.len());
+        let mut interpreter = match self.take_interpreter(shared) {
+            Ok(interpreter) => interpreter,
+            Err(error) => {
+                self.refuse_script(shared, session, call, &error, out);
+                return ScriptEnding::Ran;
+            }
+        };
+        shared.engine.scripts.touch(&script.program);
+        let monitors = &shared.engine.pubsub.monitors;
+        if monitors.any() {
+            monitors.show(session, call.command, call.args, now_us);
+        }
+        let invocation = Invocation {
+            program: &script.program,
+            keys: script.keys,
+            args: script.args,
+        };
+        let before = ScriptedState::begin(session);
+        // Those of a transaction are published when all its commands have run.
+        let publishes = session.publications.is_none();
+        session.publications.get_or_insert_default();
+        let mut calling = Calling::new(self, section, scope, session, call, script);
+        let mut reply = Reply::new(out, before.protocol);
+        let result = interpreter.run(&invocation, &mut calling, &mut reply);
+        let leaves = calling.finish();
+        before.end(session);
+        if publishes {
+            for publication in session.publications.take().into_iter().flatten() {
+                section.publish(publication);
+            }
+        }
+        self.scripts.interpreter = Some(interpreter);
+        if leaves {
+            out.truncate(start);
+            return ScriptEnding::Leaves;
+        }
+        self.failure = match &result {
+            Err(line) if self.keeps_failure => Some(Error::quoting(&[line])),
+            _ => None,
+        };
+        if let Err(line) = &result {
+            let mut reply = Reply::new(out, session.protocol);
+            reply.truncate(start);
+            reply.error_bytes(line);
+        }
+        log_sizes(shared, session, call, out.len() - start, now_us);
+        self.count(shared, session, call, result.is_err(), true);
+        ScriptEnding::Ran
+    }
+
+    fn take_interpreter(&mut self, shared: &Shared) -> Result<Box<dyn Interpreter>, Error> {
+        match self.scripts.interpreter.take() {
+            Some(interpreter) => Ok(interpreter),
+            None => shared.engine.scripts.interpreter(self.random.bits()),
+        }
+    }
+}
+
+/// What a script changes in a session for itself only.
+struct ScriptedState {
+    db: u32,
+    protocol: Protocol,
+    may_block: bool,
+}
+
+impl ScriptedState {
+    fn begin(session: &mut Session) -> Self {
+        Self {
+            db: session.db,
+            protocol: session.protocol,
+            may_block: std::mem::take(&mut session.may_block),
+        }
+    }
+
+    fn end(self, session: &mut Session) {
+        session.may_block = self.may_block;
+        session.protocol = self.protocol;
+        if session.db != self.db {
+            session.select(self.db);
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The commands that a running script calls: they pass the gate as every command does, and run in
+//! the script's section.
+
+use std::sync::Arc;
+
+use kvik_command::declare::{Command, Flags, Locking};
+use kvik_command::script::{Caller, Pulse, Running, ScriptFlags};
+use kvik_command::{Error, Session, table};
+use kvik_resp::{Args, Output, Protocol};
+use kvik_store::Stripes;
+
+use super::{ScriptCall, ScriptScope, Work};
+use crate::clock::Tick;
+use crate::executor::call::Call;
+use crate::executor::gate::permit;
+use crate::section::Section;
+
+/// Milliseconds after which others can see a script, and kill it.
+const SEEN_AFTER_NS: u64 = 1_000_000;
+
+/// A running script, as the store sees it.
+pub(super) struct Calling<'r, 's, 'a> {
+    work: &'r mut Work,
+    section: &'r mut Section<'s>,
+    scope: ScriptScope<'r, 'a>,
+    session: &'r mut Session,
+    call: &'r Call<'r>,
+    script: &'r ScriptCall<'r>,
+    /// It has run a command that may write.
+    has_written: bool,
+    began: Tick,
+    /// It has ended to run elsewhere.
+    leaves: bool,
+    /// What others see of it, once it has been running for a while.
+    running: Option<Arc<Running>>,
+}
+
+impl<'r, 's, 'a> Calling<'r, 's, 'a> {
+    pub(super) fn new(
+        work: &'r mut Work,
+        section: &'r mut Section<'s>,
+        scope: ScriptScope<'r, 'a>,
+        session: &'r mut Session,
+        call: &'r Call<'r>,
+        script: &'r ScriptCall<'r>,
+    ) -> Self {
+        Self {
+            began: scope.shared.clock.instant(),
+            work,
+            section,
+            scope,
+            session,
+            call,
+            script,
+            has_written: false,
+            leaves: false,
+            running: None,
+        }
+    }
+
+    /// The script has ended. Says whether it is to run elsewhere.
+    pub(super) fn finish(self) -> bool {
+        let shared = self.scope.shared;
+        let took_ns = shared.clock.instant().nanos_since(self.began);
+        self.script.program.note_run(took_ns < SEEN_AFTER_NS);
+        if let Some(running) = &self.running {
+            shared.engine.scripts.leave_running(running);
+        }
+        self.leaves
+    }
+
+    /// Whether the script may run a command now.
+    fn admit(&mut self, command: &Command, args: Args<'_>) -> Result<(), Error> {
+        let flags = command.flags();
+        if flags.contains(Flags::NOSCRIPT) {
+            return Err(Error::text("This Redis command is not allowed from script"));
+        }
+        let shared = self.scope.shared;
+        permit(shared, self.session, command, args)?;
+        if self.script.reads_only && flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE) {
+            let text = "Write commands are not allowed from read-only scripts.";
+            return Err(Error::text(text));
+        }
+        let grows = flags.contains(Flags::DENYOOM) && !self.has_written;
+        if grows && shared.excess(0) > 0 && !self.may_grow() {
+            return Err(Error::OutOfMemory);
+        }
+        // What has begun to write is not stopped half-way.
+        if flags.contains(Flags::WRITE) && !self.has_written && !self.session.internal {
+            if shared.is_follower() {
+                let text = "You can't write against a read only replica.";
+                return Err(Error::Coded("READONLY", text.into()));
+            }
+            if !shared.engine.gate.is_open() {
+                shared.engine.gate.pass(self.session, command)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it may grow although memory is used up.
+    fn may_grow(&self) -> bool {
+        let flags = self.script.program.flags;
+        self.session.internal || flags.contains(ScriptFlags::ALLOW_OOM)
+    }
+
+    /// Takes the stripes that a command needs and the script does not have yet.
+    fn reach(&mut self, call: &mut Call<'_>) -> Result<(), Error> {
+        match call.command.locking_of(call.args) {
+            Locking::None => Ok(()),
+            Locking::Keys => self.reach_keys(call),
+            Locking::All | Locking::InTurn => {
+                (0..self.scope.shared.stripes.len()).try_for_each(|index| self.take(index))?;
+                self.section.reach_all();
+                Ok(())
+            }
+            Locking::Queue | Locking::Script => {
+                Err(Error::text("This Redis command is not allowed from script"))
+            }
+        }
+    }
+
+    fn reach_keys(&mut self, call: &mut Call<'_>) -> Result<(), Error> {
+        let (shared, plan) = (self.scope.shared, &mut self.work.plan);
+        plan.clear();
+        call.hash = plan.add_call(shared, self.session.db, call);
+        if self.scope.growth.is_none()
+            && plan
+                .stripes
+                .iter()
+                .all(|&it| self.scope.held.holds(it.into()))
+        {
+            return Ok(());
+        }
+        self.section.reach(&self.work.plan.hashes);
+        for at in 0..self.work.plan.stripes.len() {
+            self.take(self.work.plan.stripes[at].into())?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, index: usize) -> Result<(), Error> {
+        let ScriptScope { held, growth, .. } = &mut self.scope;
+        if held.holds(index) {
+            return Ok(());
+        }
+        let growth = growth.ok_or(Error::text(
+            "Script attempted to access a key that it does not declare",
+        ))?;
+        growth.extend(held, index);
+        if let Some(running) = &self.running {
+            running.hold(&held.indices());
+        }
+        Ok(())
+    }
+
+    /// Does all that a command needs beforehand: it cannot be put off.
+    fn get_ready(&mut self, call: &Call<'_>) {
+        loop {
+            let due_ms = self.scope.held.next_due();
+            let held: &mut dyn Stripes = self.scope.held;
+            let (work, section) = (&mut *self.work, &mut *self.section);
+            let ready = work
+                .expire_slices(section, held, due_ms, self.session, call)
+                .and_then(|()| work.prepare(section, held, self.session, call));
+            if ready.is_ok() {
+                return;
+            }
+            work.left_until_us = 0;
+        }
+    }
+
+    /// Notes that the script writes. Says whether it has been killed before.
+    fn note_write(&mut self) -> bool {
+        self.has_written = true;
+        self.running
+            .as_ref()
+            .is_some_and(|running| running.note_write())
+    }
+
+    fn show(&mut self) -> &Arc<Running> {
+        let shared = self.scope.shared;
+        self.running.get_or_insert_with(|| {
+            let running = Running::new(
+                Arc::clone(&self.script.program),
+                self.call.args,
+                self.section.now_us,
+            );
+            if self.has_written {
+                running.note_write();
+            }
+            running.hold(&self.scope.held.indices());
+            let running = Arc::new(running);
+            shared.engine.scripts.enter_running(&running);
+            running
+        })
+    }
+}
+
+impl Caller for Calling<'_, '_, '_> {
+    fn call(&mut self, args: Args<'_>, protocol: Protocol, out: &mut Output) -> Result<(), Error> {
+        let command = table().resolve(args).ok();
+        let command = command.ok_or(Error::text("Unknown Redis command called from script"))?;
+        if !command.accepts(args.len()) || command.handler().is_none() {
+            let text = "Wrong number of args calling Redis command from script";
+            return Err(Error::text(text));
+        }
+        self.admit(command, args)?;
+        let mut call = Call {
+            command,
+            args,
+            hash: None,
+            goes_on: false,
+        };
+        self.reach(&mut call)?;
+        let changes = Flags::WRITE | Flags::MAY_REPLICATE | Flags::ADMIN;
+        if command.flags().intersects(changes) && self.note_write() {
+            return Err(Error::text("Script killed by user with SCRIPT KILL."));
+        }
+        self.get_ready(&call);
+        self.session.protocol = protocol;
+        let held: &mut dyn Stripes = self.scope.held;
+        self.work.run(self.section, held, self.session, &call, out);
+        Ok(())
+    }
+
+    fn may_call(&mut self, args: Args<'_>) -> Option<bool> {
+        let command = table().resolve(args).ok()?;
+        Some(permit(self.scope.shared, self.session, command, args).is_ok())
+    }
+
+    fn log(&mut self, level: u8, text: &[u8]) {
+        let host = &self.scope.shared.engine.host;
+        host.log_script(level, &String::from_utf8_lossy(text));
+    }
+
+    fn clock_s(&mut self) -> f64 {
+        self.scope.shared.engine.host.process().user_s
+    }
+
+    fn pulse(&mut self) -> Pulse {
+        let now = self.scope.shared.clock.instant();
+        if now.nanos_since(self.began) < SEEN_AFTER_NS {
+            return Pulse::GoOn;
+        }
+        if self.scope.may_leave && !self.has_written {
+            self.leaves = true;
+            return Pulse::Leave;
+        }
+        let is_stopped = self.scope.shared.engine.scripts.is_stopped();
+        match self.show().is_killed() || is_stopped {
+            true => Pulse::Killed,
+            false => Pulse::GoOn,
+        }
+    }
+}
