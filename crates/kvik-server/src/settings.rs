@@ -179,7 +179,17 @@ mod tests {
     /// A value that is accepted and not the present one.
     fn other_value(config: &Config, key: Key) -> String {
         let now = config.text(key);
-        let probes = ["no", "yes", "7", "1048577", "allkeys-lfu", "secret", "7 1"];
+        let probes = [
+            "no",
+            "yes",
+            "7",
+            "1048577",
+            "allkeys-lfu",
+            "secret",
+            "7 1",
+            "KEA",
+            "web:keys=7",
+        ];
         let is_other = |probe: &&&str| {
             let accepted = config.set(&[(key.name().as_bytes(), probe.as_bytes())], true);
             accepted.is_ok() && config.text(key) != now

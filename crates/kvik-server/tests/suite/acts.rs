@@ -37,7 +37,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("dir", "names the folder of files that are opened later"),
     ("shutdown-on-sigint", "read when the signal comes"),
     ("shutdown-on-sigterm", "read when the signal comes"),
-    ("maxmemory", "shown by INFO, and limits nothing yet"),
+    ("maxmemory", "tests/commands/server.txt"),
+    ("neks-max-frame", "doors/neks.rs"),
+    ("neks-lenient", "read when a connection to a door begins"),
+    ("door-max-reply", "read when a connection to a door begins"),
 ];
 
 #[test]
