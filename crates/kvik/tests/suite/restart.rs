@@ -90,7 +90,9 @@ fn play(place: &Place, db: &Db, lines: &[&str], done: &mut BTreeSet<&'static str
             continue;
         }
         while clients.len() < client {
-            clients.push(db.connect());
+            let mut client = db.connect();
+            client.let_wait(false);
+            clients.push(client);
         }
         let reply = clients[client - 1].run(&words);
         if let Ok(command) = table().resolve(args.as_args())
