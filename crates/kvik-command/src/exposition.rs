@@ -173,9 +173,17 @@ impl MetricsPage {
 
     fn errors(&mut self, look: &Look<'_>) {
         let about = "Error replies by their code.";
-        self.family("kvik_error_replies_by_code_total", MetricKind::Counter, about);
+        self.family(
+            "kvik_error_replies_by_code_total",
+            MetricKind::Counter,
+            about,
+        );
         for (code, count) in look.engine.stats.error_codes() {
-            self.sample("kvik_error_replies_by_code_total", &[("code", &code)], count as f64);
+            self.sample(
+                "kvik_error_replies_by_code_total",
+                &[("code", &code)],
+                count as f64,
+            );
         }
     }
 

@@ -176,8 +176,9 @@ impl HotKeys {
             all += sketch.all as f64 / window_s;
             for counter in &sketch.counters {
                 let own = counter.count.saturating_sub(counter.error);
-                *sums.entry((counter.db, counter.key.as_slice().into())).or_default() +=
-                    own as f64 / window_s;
+                *sums
+                    .entry((counter.db, counter.key.as_slice().into()))
+                    .or_default() += own as f64 / window_s;
             }
         }
         let mut keys: Vec<_> = sums

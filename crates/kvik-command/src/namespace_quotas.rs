@@ -38,7 +38,7 @@ impl Quota {
     /// The limit with this name, in any case.
     pub fn limit_mut(&mut self, name: &[u8]) -> Option<&mut u64> {
         let is_it = |limit: &&str| limit.as_bytes().eq_ignore_ascii_case(name);
-        match LIMITS.iter().position(|limit| is_it(limit))? {
+        match LIMITS.iter().position(is_it)? {
             0 => Some(&mut self.bytes),
             1 => Some(&mut self.keys),
             2 => Some(&mut self.ops),
