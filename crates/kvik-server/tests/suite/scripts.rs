@@ -1,5 +1,7 @@
 //! Scripts and functions beyond single commands: kills, long scripts, files.
 
+#![expect(clippy::unwrap_used, reason = "only tests")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

@@ -1,6 +1,8 @@
 //! A store whose process is killed, or whose power goes, at each operation of its disk: with a
 //! snapshot and a rewrite of the log among the work.
 
+#![expect(clippy::unwrap_used, reason = "only tests")]
+
 use std::path::Path;
 use std::sync::Arc;
 

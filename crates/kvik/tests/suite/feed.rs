@@ -1,5 +1,7 @@
 //! The feed: every change once and in order, whatever lies between.
 
+#![expect(clippy::unwrap_used, reason = "only tests")]
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;

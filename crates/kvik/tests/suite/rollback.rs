@@ -1,5 +1,7 @@
 //! Transactions that are undone: the store is what it was, and nobody hears of them.
 
+#![expect(clippy::unwrap_used, reason = "only tests")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -4,6 +4,8 @@
 //! manner, with the digest of its keys beside it. A version adds its directory with
 //! `cargo test -p kvik --test suite -- --ignored write_the_files_of_this_version`.
 
+#![expect(clippy::unwrap_used, reason = "only tests")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
