@@ -79,7 +79,7 @@ fn check(disk: &SimDisk, done: Done, what: &str) {
     let found: usize = get("a");
     assert_eq!(get("b"), found, "{what}: half a transaction");
     let expected: Vec<_> = (1..=found)
-        .map(|step| Value::Bulk(step.to_string().into_bytes().into()))
+        .map(|step| Value::Bulk(step.to_string().into_bytes()))
         .collect();
     let list = db.run(&["LRANGE", "list", "0", "-1"]);
     assert_eq!(list, Value::Array(expected), "{what}");
