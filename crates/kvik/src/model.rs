@@ -287,24 +287,3 @@ fn pushes_whose_waiters_reach_each_other_do_not_wait_in_a_circle() {
         assert_eq!(total, 2);
     });
 }
-
-/// Two who take their second stripe in any order, and one who takes both in order, never wait for
-/// each other in a circle.
-#[test]
-fn who_grows_never_waits_in_a_circle() {
-    model(|shared| {
-        let threads = [1, 0].map(|first| {
-            let shared = Arc::clone(shared);
-            start(move || grow(&shared, first))
-        });
-        drop(shared.stripes.lock_all(Patience::Wait).unwrap());
-        threads.map(|thread| thread.join().unwrap());
-    });
-}
-
-/// Takes one of two stripes, and then the other one.
-fn grow(shared: &Shared, first: u16) {
-    let growth = shared.stripes.grow(Patience::Wait).unwrap();
-    let mut held = shared.stripes.lock_many(&[first], Patience::Wait).unwrap();
-    growth.extend(&mut held, usize::from(1 - first));
-}
