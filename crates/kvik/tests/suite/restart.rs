@@ -17,7 +17,7 @@ use kvik_command::table;
 use kvik_resp::{ArgsBuf, split_line};
 
 /// What ends the session or the store, or has others wait.
-const LEFT_OUT: [&str; 10] = [
+const LEFT_OUT: [&str; 12] = [
     "SHUTDOWN",
     "QUIT",
     "CLIENT",
@@ -26,12 +26,15 @@ const LEFT_OUT: [&str; 10] = [
     "BGSAVE",
     "BGREWRITEAOF",
     "CONFIG",
+    "WAIT",
     "WAITAOF",
+    "FEED",
     "DELPREFIX",
 ];
 
-/// Its jobs go on in the background, so there is no moment to compare.
-const NOT_PLAYED: &str = "DELPREFIX";
+/// The jobs of the first go on in the background, so there is no moment to compare. The others need
+/// an engine for scripts, and a store with namespaces.
+const NOT_PLAYED: [&str; 3] = ["DELPREFIX", "FUNCTION", "NAMESPACE"];
 
 /// A store with files, its directory and its clock.
 struct Place {
@@ -136,7 +139,8 @@ fn every_write_command_survives() {
     let writes = writes.filter(|it| it.flags().contains(Flags::WRITE) && !it.is_container());
     let missing: Vec<_> = writes
         .map(|it| it.name())
-        .filter(|name| !done.contains(name) && !name.starts_with(NOT_PLAYED))
+        .filter(|name| !done.contains(name))
+        .filter(|name| !NOT_PLAYED.iter().any(|other| name.starts_with(other)))
         .collect();
     assert!(missing.is_empty(), "no transcript runs {missing:?}");
 }
