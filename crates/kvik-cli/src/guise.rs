@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &[OsString]) -> Option<ExitCode> {
     })
 }
 
-/// What stands between `+RTS` and `-RTS` is for another runtime.
+/// Drops the words between `+RTS` and `-RTS`, which are for another runtime.
 fn without_runtime_options(words: Vec<String>) -> Vec<String> {
     let mut is_inside = false;
     let mut keep = |word: &String| match word.as_str() {

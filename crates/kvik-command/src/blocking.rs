@@ -80,7 +80,7 @@ impl Nothing {
 /// A wait that a command asks for.
 #[derive(Debug)]
 pub struct Block {
-    /// What its keys must hold.
+    /// The type that its keys must hold.
     pub wanted: Wanted,
     /// Which words are its keys.
     pub keys: Range<usize>,

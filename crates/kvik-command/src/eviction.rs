@@ -1,10 +1,10 @@
-//! What makes room at the memory limit: the policies by their names, and the figures of eviction.
+//! Eviction at the memory limit: the policies by their names, and the figures.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use kvik_store::{AccessPolicy, EvictionOrder};
 
-/// What happens when a command needs more memory than the limit allows.
+/// The treatment of a command that needs more memory than the limit allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum EvictionPolicy {
@@ -96,7 +96,7 @@ impl EvictionPolicy {
         )
     }
 
-    /// What access clocks record for it.
+    /// The meaning of access clocks under it.
     pub(crate) fn access(self, log_factor: u32, decay_minutes: u32) -> AccessPolicy {
         match self {
             Self::AllkeysLfu | Self::VolatileLfu => AccessPolicy::Frequency {

@@ -69,7 +69,7 @@ impl MetricsPage {
         let _ = writeln!(self.0, " {value}");
     }
 
-    /// What is no number, as labels of a figure that is always 1.
+    /// Writes the figures that are texts, as labels of a figure that is always 1.
     fn info(&mut self, look: &Look<'_>) {
         const NAMES: [&str; 5] = ["kvik_version", "redis_version", "os", "redis_mode", "role"];
 

@@ -233,7 +233,7 @@ pub struct KeyVisitor {
     resets: u64,
 }
 
-/// What one walk has found.
+/// The findings of one walk.
 #[derive(Clone, Debug, Default)]
 struct Found {
     largest: Vec<LargeKey>,

@@ -156,7 +156,7 @@ fn all_listeners_see_one_order() {
     });
 }
 
-/// What PUBLISH counts arrives before the farewell, and nothing behind it.
+/// Messages that PUBLISH counts arrive before the farewell, and nothing behind it.
 #[test]
 fn a_farewell_comes_behind_what_was_counted() {
     model(|| {

@@ -137,7 +137,7 @@ impl Settings {
         )
     }
 
-    /// What makes room at the memory limit (`maxmemory-policy`).
+    /// The policy at the memory limit (`maxmemory-policy`).
     pub fn eviction_policy(&self) -> EvictionPolicy {
         EvictionPolicy::of_number(self.eviction_policy.load(Ordering::Relaxed))
     }

@@ -6,7 +6,7 @@
 //! changes of keys with certain prefixes instead; these are known here, and while there are any,
 //! guards note the name of every key that changes.
 //!
-//! What is told goes to the client's mailbox when the section has ended, and from there behind the
+//! Invalidations go to the client's mailbox when the section has ended, and from there behind the
 //! replies that its thread has not sent yet. So a client that caches a reply hears of any later
 //! change after it. A redirected push goes to another connection, which no order binds to the
 //! first.
@@ -129,7 +129,7 @@ pub struct TrackingTerms {
     pub prefixes: Vec<Box<[u8]>>,
 }
 
-/// What a section has made stale.
+/// The keys that a section has made stale.
 #[derive(Debug, Default)]
 pub struct Staleness {
     /// Tracked keys, in the order of their changes.

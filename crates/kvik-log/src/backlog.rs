@@ -66,7 +66,7 @@ pub struct Gone {
 /// Why a reader cannot go on.
 #[derive(Debug)]
 pub enum BacklogError {
-    /// What comes next has been removed.
+    /// The next unit has been removed.
     Gone(Gone),
     /// It cannot be read.
     Read(ReadError),
@@ -151,7 +151,7 @@ impl Backlog {
         }
     }
 
-    /// What is left where a segment ends too early.
+    /// The rest that is left where a segment ends too early.
     fn lost_until(&self, segment: Segment) -> Gone {
         let mut all = self.segments.segments();
         all.retain(|it| it.start > segment.start);

@@ -24,7 +24,7 @@ const SPARES: usize = 4;
 const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
 const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 
-/// What was said before a place of the log and holds behind it.
+/// The facts stated before a place of the log that hold behind it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Context {
     /// The database that is selected.

@@ -17,7 +17,7 @@ use crate::manifest::{Manifest, ManifestFile};
 use crate::reader::{ReadError, UnitReader};
 use crate::{LogOptions, Lsn};
 
-/// What has been restored.
+/// The result of a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
     /// The base's name, if there is one.

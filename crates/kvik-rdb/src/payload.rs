@@ -51,7 +51,7 @@ impl<'a> Payload<'a> {
         Value::read(&mut self.body, object)
     }
 
-    /// What stands before the footer.
+    /// The bytes before the footer.
     pub(crate) fn into_body(self) -> Reader<'a> {
         self.body
     }

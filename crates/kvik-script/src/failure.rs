@@ -1,4 +1,4 @@
-//! What became of a script that failed, in Redis' words.
+//! Errors of a script that failed, in Redis' words.
 
 use mlua::{Table, Value};
 

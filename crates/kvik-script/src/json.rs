@@ -23,12 +23,12 @@ pub(crate) struct JsonSettings {
     decode_depth: i64,
     /// Significant digits of numbers.
     precision: usize,
-    /// What becomes of numbers that JSON lacks.
+    /// The treatment of numbers that JSON lacks.
     encode_invalid: Invalid,
     decode_invalid: bool,
 }
 
-/// What becomes of a number that JSON lacks.
+/// The treatment of a number that JSON lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Invalid {
     Refused,

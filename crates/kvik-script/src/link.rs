@@ -1,4 +1,4 @@
-//! What the functions of a Lua state share with the interpreter: the script's caller while one
+//! The link between the functions of a Lua state and the interpreter: the script's caller while one
 //! runs, and room that is used again.
 
 use std::ptr::NonNull;

@@ -51,7 +51,7 @@ pub(crate) fn add(lua: &Lua, link: &Link, raw: &Table) -> Result<()> {
     api::add(lua, raw, "expand", Shape::Text, expand)
 }
 
-/// What a search returns.
+/// The result of a search.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     /// Beginning, end and captures.

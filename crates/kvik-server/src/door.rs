@@ -12,7 +12,7 @@ use crate::codec::Speech;
 /// How the clients of a door are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Door {
-    /// What they speak.
+    /// The protocol of its clients.
     pub(crate) speech: Speech,
     /// The database they work on.
     pub(crate) database: u32,
@@ -47,7 +47,7 @@ impl DoorAddress {
     /// Reads a door's URL.
     ///
     /// # Errors
-    /// What is wrong with it, in one sentence.
+    /// The fault in the URL, in one sentence.
     pub(crate) fn parse(url: &str) -> Result<Self, String> {
         let (scheme, rest) = url
             .split_once("://")

@@ -219,7 +219,7 @@ impl Front {
     }
 }
 
-/// What codecs are configured to do.
+/// The settings of codecs.
 pub(crate) fn codec_settings(config: &Config, trees: &Arc<Trees>) -> CodecSettings {
     let number = |at: &i64| u32::try_from(*at).unwrap_or(0);
     let mut databases = [0; 4];

@@ -22,8 +22,8 @@ pub struct Aftermath {
     pub changed: Vec<(KeyspaceId, Box<[u8]>)>,
     /// All copies of keys that clients keep are stale, of which so many were tracked.
     pub flushed: Option<TrackedChange>,
-    /// What keys held before, where somebody asks. The first state of a key is that before the
-    /// work.
+    /// The states of keys before the work, where somebody asks. The first state of a key is that
+    /// before the work.
     pub former: Vec<FormerKey>,
     /// The kind of the value that was removed to make room for one that is to come.
     pub(crate) replaced: Option<Kind>,

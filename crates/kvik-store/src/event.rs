@@ -293,7 +293,7 @@ pub struct KeyEvent {
     pub keyspace: KeyspaceId,
     /// The key.
     pub key: Box<[u8]>,
-    /// What happened.
+    /// The event.
     pub event: &'static Event,
     /// The fields of a hash that it concerns, where somebody wants to know.
     pub subkeys: Vec<Box<[u8]>>,

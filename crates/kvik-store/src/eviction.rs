@@ -66,7 +66,7 @@ pub struct EvictionRules {
     pub table: Option<TableId>,
 }
 
-/// What one round of eviction did to a stripe.
+/// The result of one round of eviction in a stripe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EvictionRound {
     /// Keys evicted.

@@ -62,7 +62,7 @@ pub trait Waiter: Any + Debug + Send + Sync {
     /// of them were held.
     fn turn(&self) -> u64;
 
-    /// What it waits for.
+    /// The type that it waits for.
     fn wanted(&self) -> Wanted;
 
     /// The stripes beside that of the key which must be held to serve it.

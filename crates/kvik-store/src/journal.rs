@@ -36,7 +36,7 @@ static SOURCES: AtomicU64 = AtomicU64::new(1);
 #[derive(Debug, Default)]
 pub(crate) struct Journals {
     all: Vec<Journal>,
-    /// What changes while it can be undone.
+    /// The record of changes while they can be undone.
     pub(crate) undo: Option<Box<Undo>>,
 }
 

@@ -48,7 +48,7 @@ pub(crate) struct Keyspace {
     pub(crate) cut: Option<Box<Cut>>,
     /// Its namespace, where there are any.
     pub(crate) namespace: Option<Arc<Namespace>>,
-    /// What was added to the totals of the namespace last.
+    /// The share last added to the totals of the namespace.
     pub(crate) told: Share,
     /// The deadline under which the stripe has noted a namespace.
     pub(crate) noted_due: UnixMs,

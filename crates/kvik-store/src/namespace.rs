@@ -165,7 +165,7 @@ impl Namespace {
     }
 }
 
-/// What a stripe has of a namespace, as it was added to the totals last.
+/// A stripe's share of a namespace, as it was added to the totals last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Share {
     pub(crate) keys: u64,

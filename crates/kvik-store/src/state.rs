@@ -62,7 +62,7 @@ pub(crate) struct GuardState {
     pub(crate) reads: bool,
     pub(crate) random: u64,
     pub(crate) stats: GuardStats,
-    /// What somebody wants to hear of.
+    /// The classes of events that somebody wants to hear of.
     pub(crate) wanted: EventClasses,
     /// How the command at work calls its changes, if it has a name of its own for them.
     pub(crate) event: Option<&'static Event>,
@@ -87,7 +87,7 @@ impl GuardState {
         }
     }
 
-    /// What is left to be done when the stripes have been let go, if there is anything.
+    /// The work left for when the stripes have been let go, if there is any.
     #[inline]
     pub(crate) fn take_aftermath(&mut self) -> Option<Box<Aftermath>> {
         self.aftermath.take()

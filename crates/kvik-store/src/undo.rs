@@ -173,7 +173,7 @@ impl Undo {
     }
 }
 
-/// What is recorded while the stripe keeps an undo.
+/// Records of changes while the stripe keeps an undo.
 impl KeyspaceMut<'_> {
     #[inline]
     pub(crate) fn is_undoable(&self) -> bool {
@@ -306,7 +306,7 @@ impl Heap {
         members.is_some_and(|object| object.members().is_some())
     }
 
-    /// What a large collection with a table is called while its members are recorded.
+    /// The id of a large collection with a table while its members are recorded.
     fn traced_source(&mut self, entry: EntryRef) -> Option<Source> {
         let members = self.object_mut(entry)?.table_mut()?.members_mut();
         let source = members.source().unwrap_or_else(name_source);

@@ -25,7 +25,7 @@ pub struct ChannelMessage {
     pub pattern: Option<Vec<u8>>,
     /// The channel it was published to.
     pub channel: Vec<u8>,
-    /// What was published.
+    /// The message.
     pub payload: Vec<u8>,
 }
 

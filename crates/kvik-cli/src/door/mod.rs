@@ -21,7 +21,7 @@ use crate::cli::repl::history::history;
 use crate::cli::repl::prompt::SessionPrompt;
 pub(crate) use place::{Place, Scheme};
 
-/// What comes after a line.
+/// The step after a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flow {
     Go,

@@ -40,7 +40,7 @@ pub(super) fn kiba(words: &[String]) -> ExitCode {
     }
 }
 
-/// What `nkv-server` may be told.
+/// The options of `nkv-server`.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct NkvFlags {
     addr: Option<String>,

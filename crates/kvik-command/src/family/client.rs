@@ -32,7 +32,7 @@ fn command(name: &'static str, syntax: &'static str, handler: Handler) -> Row {
         .complexity("O(1)")
 }
 
-/// What a client asks and says of itself.
+/// The subcommands by which a client asks and speaks of itself.
 fn rows_about_itself() -> Vec<Row> {
     const ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
     vec![
@@ -109,7 +109,7 @@ fn rows_about_itself() -> Vec<Row> {
     ]
 }
 
-/// What a client asks and does about the others.
+/// The subcommands that concern other clients.
 fn rows_about_others() -> Vec<Row> {
     const LIST: &str = "O(N) where N is the number of client connections";
     vec![

@@ -39,7 +39,7 @@ pub struct FeedEntry {
     reaches_all: bool,
     /// For each key its state before.
     old: Vec<OldState>,
-    /// What subscribers are sent, encoded once: without the old states, and with them.
+    /// The push for subscribers, encoded once: without the old states, and with them.
     encoded: [OnceLock<Push>; 2],
 }
 

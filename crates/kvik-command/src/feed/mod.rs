@@ -110,7 +110,7 @@ pub enum FeedRequest {
     Info,
 }
 
-/// What a request comes to.
+/// The answer to a request.
 #[derive(Clone, Debug)]
 pub enum FeedAnswer {
     /// To a read.

@@ -26,7 +26,7 @@ pub struct Subscriber {
     is_open: AtomicBool,
 }
 
-/// What has been left in a client's mailbox.
+/// The bytes that have been left in a client's mailbox.
 struct SendWindow {
     bytes: AtomicUsize,
     feed: Weak<dyn Feed>,

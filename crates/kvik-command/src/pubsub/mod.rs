@@ -50,7 +50,7 @@ const SHARDS: usize = if cfg!(all(test, feature = "model")) {
     64
 };
 
-/// What a subscription takes beside its name: an entry with the client, and a place in the list of
+/// Bytes of a subscription beside its name: an entry with the client, and a place in the list of
 /// the channel.
 const NAME_BYTES: usize = 64;
 

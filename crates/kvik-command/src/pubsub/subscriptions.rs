@@ -1,4 +1,4 @@
-//! What one session listens to.
+//! The channels and patterns that one session listens to.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,11 +1,11 @@
-//! What the text of a script shows about how it will run.
+//! Analysis of a script's text: how it will run.
 //!
 //! Two questions are answered without running it. Does it keep to the keys that it declares? Then
 //! their stripes are all that it needs. Is it bounded, because nothing in it loops? Then it can run
 //! where others wait for it. An answer of yes is proved by the words of the source alone; whatever
 //! is out of the ordinary makes it no, which costs speed and nothing else.
 
-/// What is proved about a script.
+/// The properties proved of a script.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Proofs {
     /// Commands get their keys from KEYS, by literal positions.
@@ -193,7 +193,7 @@ fn is_plain_key(tokens: &[Token<'_>], before: Option<Token<'_>>) -> bool {
     one_key(tokens).is_some_and(|rest| rest.first() != Some(&Token::Sign(b'=')))
 }
 
-/// What follows `KEYS[number]`.
+/// The tokens behind `KEYS[number]`, if these come first.
 fn one_key<'t, 's>(tokens: &'t [Token<'s>]) -> Option<&'t [Token<'s>]> {
     match tokens {
         [

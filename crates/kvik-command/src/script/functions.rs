@@ -18,7 +18,7 @@ pub struct Function {
     pub name: String,
     /// A text for people.
     pub description: Option<Vec<u8>>,
-    /// What it declares.
+    /// The flags that it declares.
     pub flags: ScriptFlags,
 }
 
@@ -39,7 +39,7 @@ impl Library {
     /// A library from its source, whose code is run to learn its functions.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault of the library.
     pub(super) fn load(
         source: &[u8],
         interpreter: &mut dyn Interpreter,
@@ -101,7 +101,7 @@ pub fn is_name(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(fits)
 }
 
-/// What becomes of libraries that have the names of those that are loaded.
+/// The treatment of libraries that have the names of those that are loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conflict {
     /// They stay, and loading fails.
@@ -110,7 +110,7 @@ pub enum Conflict {
     Replace,
 }
 
-/// What becomes of the libraries that are there when others are restored.
+/// The treatment of the libraries that are there when others are restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restoring {
     /// They stay, but those whose names come again.

@@ -37,7 +37,7 @@ pub trait Interpreter: Send {
     /// Compiles the source of a script, without the line that names the engine.
     ///
     /// # Errors
-    /// What is wrong with it, as Lua says it.
+    /// The fault in the source, as Lua says it.
     fn check(&mut self, source: &[u8]) -> Result<(), Vec<u8>>;
 
     /// Runs the code of a library and returns the functions that it registers. It may take so

@@ -11,7 +11,7 @@ use super::shebang;
 use crate::error::Error;
 
 bitflags! {
-    /// What a script declares about itself.
+    /// The flags that a script declares.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct ScriptFlags: u8 {
         /// It changes nothing.
@@ -127,7 +127,7 @@ const QUICK_RUNS: u32 = 8;
 pub struct Program {
     /// Its code.
     pub origin: ProgramCode,
-    /// What it declares.
+    /// The flags that it declares.
     pub flags: ScriptFlags,
     proofs: Proofs,
     /// When it was last used, for scripts that may be dropped; [`u64::MAX`] for others.

@@ -213,7 +213,7 @@ impl Scripts {
     /// take so many steps.
     ///
     /// # Errors
-    /// What is wrong with it, or which name is taken.
+    /// The fault of the library, or the name that is taken.
     pub fn load_library(
         &self,
         source: &[u8],
@@ -232,7 +232,7 @@ impl Scripts {
     /// Loads a library that a file or a log has. Without an engine it is kept as it is.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault of the library.
     pub fn adopt_library(&self, source: &[u8]) -> Result<String, Error> {
         if self.engine.get().is_some() {
             return self.load_library(source, Conflict::Replace, u64::MAX);

@@ -5,7 +5,7 @@ use kvik_resp::{ArgsBuf, split_line};
 use super::program::ScriptFlags;
 use crate::error::Error;
 
-/// What the first line of a script says.
+/// The first line of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     /// Bytes of the line, without its end.
@@ -13,7 +13,7 @@ pub(super) struct Header {
     pub(super) flags: ScriptFlags,
 }
 
-/// What the first line of a library says.
+/// The first line of a library.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LibraryHeader {
     pub(super) length: usize,

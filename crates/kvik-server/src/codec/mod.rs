@@ -47,7 +47,7 @@ pub enum Codec {
     Kiba(Box<Kiba>),
     /// The lines of nkv.
     Nkv(Box<Nkv>),
-    /// What the first bytes will tell.
+    /// The protocol that the first bytes will tell.
     Undecided(Box<Undecided>),
 }
 
@@ -62,7 +62,7 @@ pub struct Incoming<'a> {
     pub now_ms: u64,
 }
 
-/// What may follow the input.
+/// The possible continuation of the input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tail {
     /// More.
@@ -89,7 +89,7 @@ pub struct Request {
     notes: usize,
     /// The database it works on.
     pub database: u32,
-    /// What it is to the codec that made it.
+    /// A number that has a meaning for the codec that made the request.
     pub mark: u8,
 }
 
@@ -109,14 +109,14 @@ pub enum BatchEnd {
     Full,
     /// More bytes are needed: so many, 0 if unknown.
     Incomplete(usize),
-    /// What is left counts as whole if nothing follows for so many milliseconds.
+    /// The rest counts as whole if nothing follows for so many milliseconds.
     Silence(u64),
     /// Nothing follows that could be understood, or nothing that is wanted: the connection ends
     /// with the replies to the batch.
     Close,
 }
 
-/// What happens after a reply.
+/// The step after a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The next command.
@@ -138,7 +138,7 @@ pub struct Exchange<'a> {
     pub request: Request,
     /// Its words.
     pub args: Args<'a>,
-    /// What the codec has noted for its reply.
+    /// The notes of the codec for its reply.
     pub notes: Args<'a>,
     /// The client that sent it.
     pub client: &'a Arc<Client>,
@@ -146,7 +146,7 @@ pub struct Exchange<'a> {
     pub reply: ReplyReader<'a>,
     /// Takes the command that follows; empty.
     pub follow: &'a mut CommandBatch,
-    /// What is sent.
+    /// The output for the client.
     pub out: &'a mut Output,
 }
 
@@ -247,7 +247,7 @@ impl CommandBatch {
         self.words.as_args().slice(request.first_word..end)
     }
 
-    /// What was noted for one of them.
+    /// The notes for one of them.
     #[inline]
     pub fn notes(&self, request: &Request) -> Args<'_> {
         let start = request.first_word + request.words;

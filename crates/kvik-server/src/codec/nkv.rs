@@ -14,8 +14,8 @@
 //! hears of a key and all that lies under it, by whatever door it was changed. It is told values as
 //! they are when it is told, so it may miss some in between, but never the last.
 //!
-//! What is no request ends the connection without a word, as does the end of the requests that
-//! came, unless there is a subscription.
+//! Bytes that are no request end the connection without a word, as does the end of the requests
+//! that came, unless there is a subscription.
 
 mod form;
 mod request;
@@ -201,7 +201,7 @@ impl Nkv {
         }
     }
 
-    /// What the connection waits for when there is no more input.
+    /// The event that the connection waits for when there is no more input.
     fn idle(&self, tail: Tail) -> BatchEnd {
         let is_kept = !self.streams.is_empty() || !self.is_begun;
         match tail {

@@ -5,7 +5,7 @@ use super::neks::{Neks, NeksLimits};
 use super::nkv::{Nkv, NkvSettings};
 use super::{Codec, Undecided};
 
-/// What the clients of a door speak.
+/// The protocol of a door's clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speech {
     /// RESP2 or RESP3.

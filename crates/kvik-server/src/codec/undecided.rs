@@ -20,7 +20,7 @@ pub struct Undecided {
     settings: CodecSettings,
 }
 
-/// What the first bytes tell.
+/// The protocol by the first bytes.
 #[derive(Debug)]
 pub enum Decision {
     /// The codec from here on.

@@ -27,7 +27,7 @@ pub enum Source {
 pub struct ImportReport {
     /// Keys that were taken.
     pub keys: u64,
-    /// What could not be read, in sentences.
+    /// The records that could not be read, in sentences.
     pub defects: Vec<String>,
 }
 

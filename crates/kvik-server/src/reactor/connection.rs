@@ -60,7 +60,7 @@ pub(super) struct Connection {
     pub(super) pushes: VecDeque<Push>,
     /// The reply that has come for a blocked client.
     pub(super) answer: Option<Answer>,
-    /// What it has been given of the batch of messages in progress.
+    /// The messages that it has been given of the batch in progress.
     pub(super) news: News,
     /// Output that waits for the log.
     pub(super) held: Held,

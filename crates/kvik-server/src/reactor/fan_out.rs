@@ -32,7 +32,7 @@ pub(super) struct FanOut {
     gone: Vec<ConnId>,
 }
 
-/// What a connection has been given of a batch, to be sent when the batch ends.
+/// The messages of a batch that a connection has been given, to be sent when the batch ends.
 #[derive(Debug, Default)]
 pub(super) struct News {
     output: Output,

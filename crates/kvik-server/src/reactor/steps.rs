@@ -166,7 +166,7 @@ impl Connection {
         }
     }
 
-    /// What may follow the input. A silence is told once.
+    /// The possible continuation of the input. A silence is told once.
     fn tail(&mut self) -> Tail {
         match std::mem::take(&mut self.is_silent) {
             _ if self.finished => Tail::Last,

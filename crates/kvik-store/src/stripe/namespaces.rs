@@ -108,7 +108,7 @@ impl Stripe {
         table
     }
 
-    /// What the namespaces of a database have here, beside the keys of no namespace.
+    /// The share of all named namespaces of a database, beside the keys of no namespace.
     pub(crate) fn named_sum(&self, database: KeyspaceId) -> Share {
         let part = self.namespaces.databases.get(database.0 as usize);
         part.map_or_else(Share::default, |part| part.sum)

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::image::tests::{Op, STRIPES, accounted_bytes, apply, contents, filled, op};
 use crate::trial::Store;
 
-/// What can happen while stripes are held.
+/// Operations while stripes are held.
 fn work() -> impl Strategy<Value = Op> {
     op().prop_filter("upkeep and images are for others", |op| {
         !matches!(op, Op::Upkeep | Op::Slice(..) | Op::Pass(_))

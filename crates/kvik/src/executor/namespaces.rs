@@ -1,10 +1,10 @@
 //! Whether a command may use its keys in their namespaces: asked with the stripes held, before the
 //! command has had any effect.
 //!
-//! What a command may add to a namespace with a quota is reserved first, so that commands which run
-//! at the same time cannot exceed the quota together. Bytes are estimated from above: by the
-//! words behind a key, what an offset reaches, and the values that are copied; an overwritten value
-//! is taken off.
+//! Bytes that a command may add to a namespace with a quota are reserved first, so that commands
+//! which run at the same time cannot exceed the quota together. Bytes are estimated from above: by
+//! the words behind a key, what an offset reaches, and the values that are copied; an overwritten
+//! value is taken off.
 
 use std::sync::Arc;
 

@@ -10,7 +10,7 @@ use crate::eviction::{Room, RoomMaker};
 use crate::section::{Actor, Section, Terms, Touching};
 use crate::stamps::Reach;
 
-/// What a command may add to the data.
+/// The memory that a command may need.
 enum MemoryNeed {
     Nothing,
     /// About so many bytes.
@@ -122,8 +122,8 @@ impl Executor {
     }
 }
 
-/// What a command may add: about as much as its words say. A command that is only queued adds its
-/// words to the queue; EXEC adds what the queue says.
+/// The memory that a command may need: about as much as its words say. A command that is only
+/// queued adds its words to the queue; EXEC adds what the queue says.
 fn growth(session: &Session, command: &Command, args: Args<'_>, is_queued: bool) -> MemoryNeed {
     let grows = Flags::DENYOOM | Flags::MAY_REPLICATE;
     let is_script = command.locking() == Locking::Script && command.flags().intersects(grows);

@@ -259,7 +259,7 @@ impl Work {
     }
 }
 
-/// What a script changes in a session for itself only.
+/// The state of a session that a script changes for itself only.
 struct ScriptedState {
     db: u32,
     protocol: Protocol,

@@ -23,7 +23,7 @@ pub(super) struct Work {
     pub(super) untimed: Untimed,
     pub(super) stats: Arc<ThreadStats>,
     pub(super) random: Random,
-    /// What this thread's commands use.
+    /// The keys that this thread's commands use.
     pub(super) sketch: Arc<Mutex<KeySketch>>,
     /// Commands until the next one that is noted there.
     pub(super) until_drawn: u32,

@@ -26,7 +26,7 @@ pub(super) struct FeedCursor {
     pending: VecDeque<Arc<FeedEntry>>,
 }
 
-/// What becomes of the entries.
+/// The receiver of the entries.
 pub(super) enum Goal {
     Page(PageGoal),
     Subscription(Subscription),
@@ -39,7 +39,8 @@ pub(super) struct PageGoal {
     pub(super) count: usize,
     /// Whether to wait for the first one.
     pub(super) waits: bool,
-    /// What is to be looked at, if it does not take until then, in milliseconds since the epoch.
+    /// The end of the range to be looked at, if that does not take until then, in milliseconds
+    /// since the epoch.
     pub(super) target: Lsn,
     pub(super) until_ms: u64,
     pub(super) entries: Vec<Arc<FeedEntry>>,
@@ -54,7 +55,7 @@ pub(super) struct Subscription {
     pub(super) is_full: bool,
 }
 
-/// What has happened to all subscriptions since the start.
+/// Counts of all subscriptions since the start.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     /// Entries taken.
@@ -71,11 +72,11 @@ pub(super) enum CursorStep {
     Rest,
     /// It is done.
     Done,
-    /// What comes next cannot be read.
+    /// The next unit cannot be read.
     Failed(BacklogError),
 }
 
-/// What became of an entry.
+/// The result for an entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Met {
     Passed,

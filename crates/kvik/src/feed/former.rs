@@ -1,4 +1,4 @@
-//! What keys held before the latest units, in memory: the log has no room for it.
+//! The former states of keys before the latest units, in memory: the log has no room for them.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 /// Bytes that are kept.
 const ROOM_BYTES: usize = 8 << 20;
-/// What a key counts beside its name and value.
+/// Bytes that a key counts beside its name and value.
 const KEY_BYTES: usize = 96;
 
 /// The former states of the keys of units, by the places behind these.

@@ -8,7 +8,7 @@ use kvik_log::Lsn;
 
 /// Bytes of words that are kept.
 const ROOM_BYTES: usize = 4 << 20;
-/// What an entry counts beside its words.
+/// Bytes that an entry counts beside its words.
 const ENTRY_BYTES: usize = 160;
 
 /// The latest entries, all between two places.
@@ -16,7 +16,7 @@ const ENTRY_BYTES: usize = 160;
 pub(super) struct Recent {
     entries: VecDeque<Arc<FeedEntry>>,
     bytes: usize,
-    /// What lies behind this place is here.
+    /// The units behind this place are here.
     start: Lsn,
     /// Up to here.
     end: Lsn,

@@ -12,7 +12,7 @@ pub(super) struct Lines {
     is_in_word: bool,
 }
 
-/// What stands at the start of the input.
+/// The line at the start of the input.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// A line of so many bytes.

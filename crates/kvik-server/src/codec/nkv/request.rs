@@ -16,14 +16,14 @@ pub(super) struct TreeRequest<'a> {
     pub(super) verb: Verb,
 }
 
-/// What is asked for.
+/// The operation that is asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     Put(Vec<u8>),
     Get,
     Delete,
     Subscribe {
-        /// What lies there now is told first of all.
+        /// The present values are told first of all.
         with_values: bool,
     },
     Unsubscribe,

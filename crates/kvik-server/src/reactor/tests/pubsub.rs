@@ -86,7 +86,8 @@ fn all_listeners_see_one_order() {
     });
 }
 
-/// What PUBLISH counts is delivered, before the reply to UNSUBSCRIBE, and nothing comes behind it.
+/// Messages that PUBLISH counts are delivered before the reply to UNSUBSCRIBE, and none comes
+/// behind it.
 #[test]
 fn what_was_counted_arrives_and_nothing_follows_a_farewell() {
     on_each(4, &["--threads", "4"], |server| {

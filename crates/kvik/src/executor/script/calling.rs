@@ -31,7 +31,7 @@ pub(super) struct Calling<'r, 's, 'a> {
     began: Tick,
     /// It has ended to run elsewhere.
     leaves: bool,
-    /// What others see of it, once it has been running for a while.
+    /// The view of it for others, once it has been running for a while.
     running: Option<Arc<Running>>,
 }
 
