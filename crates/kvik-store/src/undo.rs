@@ -94,7 +94,6 @@ enum UndoRecord {
 }
 
 impl Undo {
-    /// Whether a key needs no record.
     /// The tables that records are about, in order.
     fn changed_tables(&self) -> Vec<TableId> {
         let numbers = self.records.iter().flat_map(|record| match record {
@@ -112,6 +111,7 @@ impl Undo {
         tables
     }
 
+    /// Whether a key needs no record.
     fn covers(&self, number: u32, key: &[u8]) -> bool {
         // A lookup by parts would need a key of its own type; changes here are few.
         self.emptied.contains(&number) || self.settled.contains(&(number, Box::from(key)))
