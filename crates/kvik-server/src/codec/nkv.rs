@@ -29,7 +29,7 @@ use super::{Answer, BatchEnd, CommandBatch, Exchange, Incoming, Progress, Tail};
 use form::{Form, Status};
 use request::TreeRequest;
 pub use tree::Trees;
-use tree::{Ending, KeyTree, Name, NewsItem, Subscriber};
+use tree::{Ending, KeyTree, Name, NewsItem, TreeSubscriber};
 
 /// How long a subscription without a line end waits for more, in milliseconds.
 const SILENCE_MS: u64 = 20;
@@ -109,7 +109,7 @@ pub struct Nkv {
 #[derive(Debug)]
 struct Stream {
     name: Box<[u8]>,
-    subscriber: Arc<Subscriber>,
+    subscriber: Arc<TreeSubscriber>,
     is_over: bool,
     /// Its client reads once per message.
     is_apart: bool,

@@ -49,12 +49,12 @@ pub(super) struct KeyTree {
 struct TreeState {
     /// Each with the number of its last change.
     names: BTreeMap<Name, u64>,
-    subscriptions: BTreeMap<(Name, Box<[u8]>), Arc<Subscriber>>,
+    subscriptions: BTreeMap<(Name, Box<[u8]>), Arc<TreeSubscriber>>,
     changes: u64,
 }
 
 /// One subscription to a key and all that lies under it.
-pub(super) struct Subscriber {
+pub(super) struct TreeSubscriber {
     key: Name,
     client: Arc<Client>,
     news: Mutex<PendingNews>,
@@ -126,9 +126,9 @@ impl std::fmt::Debug for KeyTree {
     }
 }
 
-impl std::fmt::Debug for Subscriber {
+impl std::fmt::Debug for TreeSubscriber {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Subscriber")
+        f.debug_struct("TreeSubscriber")
             .field("key", &self.key.escape_ascii().to_string())
             .finish_non_exhaustive()
     }
@@ -224,8 +224,8 @@ impl KeyTree {
         name: &[u8],
         client: &Arc<Client>,
         with_values: bool,
-    ) -> Arc<Subscriber> {
-        let subscriber = Arc::new(Subscriber {
+    ) -> Arc<TreeSubscriber> {
+        let subscriber = Arc::new(TreeSubscriber {
             key: key.into(),
             client: Arc::clone(client),
             news: Mutex::default(),
@@ -258,10 +258,10 @@ impl KeyTree {
     }
 
     /// The subscriber is gone, or has been told that its subscription has ended.
-    pub(super) fn leave(&self, name: &[u8], subscriber: &Arc<Subscriber>) {
+    pub(super) fn leave(&self, name: &[u8], subscriber: &Arc<TreeSubscriber>) {
         let place = (Arc::clone(&subscriber.key), name.into());
         let mut state = self.state.lock();
-        let is_it = |other: &Arc<Subscriber>| Arc::ptr_eq(other, subscriber);
+        let is_it = |other: &Arc<TreeSubscriber>| Arc::ptr_eq(other, subscriber);
         if state.subscriptions.get(&place).is_some_and(is_it) {
             state.subscriptions.remove(&place);
         }
@@ -286,7 +286,7 @@ impl TreeState {
     }
 
     /// Those who have subscribed to a key.
-    fn subscribers(&self, key: &[u8]) -> impl Iterator<Item = &Arc<Subscriber>> {
+    fn subscribers(&self, key: &[u8]) -> impl Iterator<Item = &Arc<TreeSubscriber>> {
         let from = (Name::from(key), Box::default());
         let range = self.subscriptions.range(from..);
         let key = key.to_vec();
@@ -346,7 +346,7 @@ fn below<'a>(
     names.range::<[u8], _>(bounds)
 }
 
-impl Subscriber {
+impl TreeSubscriber {
     /// The key it has subscribed to.
     pub(super) fn key(&self) -> &Name {
         &self.key
@@ -442,7 +442,7 @@ mod tests {
         Clients::default().add(Origin::embedded(), 0)
     }
 
-    fn news(subscriber: &Subscriber) -> Vec<String> {
+    fn news(subscriber: &TreeSubscriber) -> Vec<String> {
         std::iter::from_fn(|| subscriber.take_news())
             .map(|item| match item {
                 NewsItem::Key { key, was_gone } => {
