@@ -9,7 +9,8 @@ pub(crate) fn check(speech: Speech, settings: &CodecSettings, data: &[u8]) {
     let [piece, stream @ ..] = data else { return };
     let (whole, ends) = parse(speech, settings, stream, stream.len().max(1));
     let (cut, cut_ends) = parse(speech, settings, stream, usize::from(*piece).max(1));
-    // Where the stream ends with an error, the commands right before it may be left out.
+    // A connection of nkv without a subscription ends when it has no more requests, which depends
+    // on where the stream is cut.
     let common = if ends && cut_ends { whole.len().min(cut.len()) } else { usize::MAX };
     let shown = |commands: &Commands| commands.iter().take(common).cloned().collect::<Commands>();
     assert_eq!((shown(&cut), cut_ends), (shown(&whole), ends));
