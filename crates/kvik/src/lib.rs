@@ -24,6 +24,7 @@ pub mod effects;
 mod eviction;
 mod executor;
 pub mod feed;
+mod image_queue;
 mod load;
 #[cfg(all(test, feature = "model"))]
 mod model;

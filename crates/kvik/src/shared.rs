@@ -21,8 +21,8 @@ use crate::clock::Clock;
 use crate::effects::EffectLog;
 use crate::executor::ScriptThreads;
 use crate::feed::FeedHub;
+use crate::image_queue::ImageQueue;
 use crate::options::Options;
-use crate::persist::{ImageQueue, random_id};
 use crate::router::Router;
 use crate::section::Actor;
 use crate::stamps::{Reach, Stamps};
@@ -169,7 +169,7 @@ impl Shared {
         let held = self.stripes.lock_all(Patience::Wait);
         // Who reads the feed misses nothing; what was read from the log's files is another history.
         if self.feed.is_used() && !self.is_kept() {
-            self.feed.open_memory(random_id(self));
+            self.feed.open_memory(self.random_id());
             self.state.fetch_or(KEPT, Relaxed);
         }
         self.state.fetch_and(!LOGGED, Relaxed);
@@ -376,6 +376,16 @@ impl Shared {
             Some(log) if log.is_synchronous() => log.wait(lsn),
             _ => Ok(()),
         }
+    }
+
+    /// 20 random bytes, for the id of a log.
+    pub(crate) fn random_id(&self) -> [u8; 20] {
+        let mut random = kvik_command::Random::new(RandomState::new().hash_one(self.now_ms()));
+        let mut id = [0; 20];
+        for chunk in id.chunks_mut(8) {
+            chunk.copy_from_slice(&random.bits().to_le_bytes()[..chunk.len()]);
+        }
+        id
     }
 
     /// Random bits for the access counters of a typed call; the same ones where nothing is counted.

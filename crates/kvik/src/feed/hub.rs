@@ -19,7 +19,6 @@ use parking_lot::{Condvar, Mutex};
 use super::cursor::{Counts, CursorStep, FeedCursor, Goal, PageGoal, Subscription};
 use super::former::FormerStates;
 use super::tail::{FeedSource, Origin, Tail, failure};
-use crate::persist::random_id;
 use crate::shared::Shared;
 
 /// Bytes of units that are kept where there is no log.
@@ -253,7 +252,7 @@ fn origin(shared: &Shared) -> Origin {
         return Origin::Files(Arc::clone(log));
     }
     if !shared.is_kept() {
-        shared.keep_units(random_id(shared));
+        shared.keep_units(shared.random_id());
     }
     let memory = hub.memory.lock();
     match &*memory {

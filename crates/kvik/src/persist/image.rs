@@ -12,7 +12,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_command::REDIS_VERSION;
@@ -21,7 +20,6 @@ use kvik_command::save::SavedUsage;
 use kvik_log::{Disk, DiskWriter, write_all};
 use kvik_rdb::{Compression, FileInfo, FileWriter};
 use kvik_store::{AccessPolicy, Stripes};
-use parking_lot::Mutex;
 
 use crate::shared::Shared;
 use crate::stripes::{HeldMany, Patience};
@@ -53,54 +51,6 @@ impl std::fmt::Display for ImageError {
             Self::Io(error) => error.fmt(f),
             Self::Cancelled => f.write_str("it was given up"),
         }
-    }
-}
-
-/// How much waits for the image that is being taken.
-#[derive(Default)]
-pub(crate) struct ImageQueue {
-    load: Mutex<Option<Arc<ImageLoad>>>,
-    peak_bytes: AtomicU64,
-    deferred: AtomicU64,
-}
-
-impl ImageQueue {
-    /// Bytes that wait.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.load
-            .lock()
-            .as_ref()
-            .map_or(0, |load| load.bytes() as u64)
-    }
-
-    /// The most that waited for this image, or the last one.
-    pub(crate) fn peak_bytes(&self) -> u64 {
-        self.peak_bytes.load(Relaxed)
-    }
-
-    /// Times a write was put off because too much waited.
-    pub(crate) fn deferred(&self) -> u64 {
-        self.deferred.load(Relaxed)
-    }
-
-    /// Whether a write is put off where so many bytes may wait.
-    pub(crate) fn defers(&self, limit: u64) -> bool {
-        let is_full = self.bytes() > limit;
-        self.deferred.fetch_add(u64::from(is_full), Relaxed);
-        is_full
-    }
-
-    fn begin(&self, load: &Arc<ImageLoad>) {
-        self.peak_bytes.store(0, Relaxed);
-        *self.load.lock() = Some(Arc::clone(load));
-    }
-
-    fn note(&self) {
-        self.peak_bytes.fetch_max(self.bytes(), Relaxed);
-    }
-
-    fn end(&self) {
-        *self.load.lock() = None;
     }
 }
 

@@ -34,11 +34,10 @@ use kvik_command::persistence::{
 use kvik_log::Disk;
 use parking_lot::{Condvar, Mutex};
 
-pub(crate) use image::ImageQueue;
-pub(crate) use recover::random_id;
 pub use recover::{OpenError, Recovered};
 
 use crate::clock::{Clock, Tick};
+use crate::image_queue::ImageQueue;
 use crate::load::LoadProgress;
 use crate::shared::Shared;
 use port::LogPort;

@@ -188,7 +188,7 @@ impl Persist {
             load_truncated: settings.load_truncated.load(Relaxed),
             retention_bytes: settings.retention_bytes.load(Relaxed),
             retention_age_ms: settings.retention_age_ms(),
-            ..LogOptions::new(names.dir.clone(), random_id(shared))
+            ..LogOptions::new(names.dir.clone(), shared.random_id())
         }
     }
 
@@ -368,17 +368,6 @@ pub(super) fn sync_policy(policy: FsyncPolicy) -> SyncPolicy {
         FsyncPolicy::EverySecond => SyncPolicy::EverySecond,
         FsyncPolicy::No => SyncPolicy::No,
     }
-}
-
-/// 20 random bytes.
-pub(crate) fn random_id(shared: &Shared) -> [u8; 20] {
-    use std::hash::{BuildHasher, RandomState};
-    let mut random = kvik_command::Random::new(RandomState::new().hash_one(shared.now_ms()));
-    let mut id = [0; 20];
-    for chunk in id.chunks_mut(8) {
-        chunk.copy_from_slice(&random.bits().to_le_bytes()[..chunk.len()]);
-    }
-    id
 }
 
 fn describe(dropped: &kvik_log::Dropped) -> String {

@@ -16,7 +16,7 @@ use kvik_resp::ArgsBuf;
 
 use super::Persist;
 use super::image::{Image, ImageError, write_image};
-use super::recover::{OpenError, copy, end_of, random_id};
+use super::recover::{OpenError, copy, end_of};
 use super::schedule::Job;
 use crate::runner::Runner;
 use crate::shared::Shared;
@@ -137,7 +137,7 @@ impl Persist {
         self.rewrite_log(shared, job, &log, |_| {
             // A log that was off begins anew: what happened meanwhile is missing in it.
             if needs_base {
-                log.restart(random_id(shared))
+                log.restart(shared.random_id())
             } else {
                 log.rotate()
             }
@@ -213,7 +213,7 @@ impl Persist {
             let start = if is_new {
                 log.rotate()
             } else {
-                log.restart(random_id(shared))
+                log.restart(shared.random_id())
             };
             shared.set_logged(held, true);
             self.is_logged.store(true, Relaxed);
