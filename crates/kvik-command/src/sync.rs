@@ -1,16 +1,19 @@
 //! The locks and atomics by which threads hand messages to each other.
 //!
 //! They are parking_lot's and the standard library's. In the tests of `crate::model` they are
-//! loom's, which runs the threads in all orders that the memory model allows.
+//! loom's, which runs the threads in all orders that the memory model allows; names are then hashed
+//! with a fixed seed, since a model must take the same locks in every run.
 
 #[cfg(not(all(test, feature = "model")))]
 pub(crate) use {
+    foldhash::fast::RandomState as HashState,
     parking_lot::{Mutex, MutexGuard, RwLock},
     std::sync::atomic::AtomicUsize,
 };
 
 #[cfg(all(test, feature = "model"))]
 pub(crate) use {
+    foldhash::fast::FixedState as HashState,
     loom::sync::MutexGuard,
     loom::sync::atomic::AtomicUsize,
     modelled::{Mutex, RwLock},

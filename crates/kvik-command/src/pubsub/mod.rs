@@ -30,8 +30,6 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use foldhash::fast::RandomState;
-
 use audience::Audience;
 pub use audience::Seat;
 pub use monitors::Monitors;
@@ -41,7 +39,7 @@ pub use subscriptions::{Hearing, Subscriptions};
 use crate::glob::glob_match;
 use crate::mail::Push;
 use crate::session::Session;
-use crate::sync::{AtomicUsize, Mutex, MutexGuard, RwLock};
+use crate::sync::{AtomicUsize, HashState, Mutex, MutexGuard, RwLock};
 
 /// Shards of the names of channels, a power of two.
 const SHARDS: usize = if cfg!(all(test, feature = "model")) {
@@ -90,20 +88,20 @@ pub struct PubSub {
     pub monitors: Monitors,
 }
 
-type Audiences = HashMap<Arc<[u8]>, Audience, RandomState>;
+type Audiences = HashMap<Arc<[u8]>, Audience, HashState>;
 
 /// The channels of one kind.
 #[derive(Debug)]
 struct Registry {
     shards: Box<[Mutex<Audiences>]>,
-    hasher: RandomState,
+    hasher: HashState,
 }
 
 impl Default for Registry {
     fn default() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            hasher: RandomState::default(),
+            hasher: HashState::default(),
         }
     }
 }
