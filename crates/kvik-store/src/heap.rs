@@ -33,6 +33,7 @@ use crate::raw::entry_ref::EntryRef;
 use crate::raw::slab::Slab;
 use crate::shadow::Shadow;
 use crate::text::Text;
+use crate::undo::records::Undo;
 
 pub(crate) use self::entry::HeapEntry;
 
@@ -60,6 +61,8 @@ pub(crate) struct Heap {
     doomed_bytes: usize,
     /// The changes of collections of which copies are being made.
     pub(crate) journals: Journals,
+    /// The records of changes while they can be undone.
+    pub(crate) undo: Option<Box<Undo>>,
     /// Copies that are being made.
     shadows: Vec<Shadow>,
     /// Who gets entries before they change, while an image is taken.
@@ -123,6 +126,7 @@ impl Heap {
             doomed: Vec::new(),
             doomed_bytes: 0,
             journals: Journals::default(),
+            undo: None,
             shadows: Vec::new(),
             imaging: None,
             scratch: Vec::new(),

@@ -17,10 +17,11 @@
 
 use crate::UnixMs;
 use crate::cells::Member;
-use crate::journal::{Journal, SLICE, Source, is_abandoned};
+use crate::journal::{Journal, SLICE, is_abandoned};
 use crate::members::{Members, Tabled};
 use crate::memory::{Memory, MemoryMut};
 use crate::object::Object;
+use crate::source::Source;
 use crate::text::{StringRef, Text};
 
 /// Bytes copied while the stripes are held once, about.

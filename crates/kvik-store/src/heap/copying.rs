@@ -3,12 +3,13 @@
 
 use super::{Content, Heap};
 use crate::UnixMs;
-use crate::journal::{Journal, Source, is_large, name_source};
+use crate::journal::{Journal, is_large};
 use crate::layout::Layout;
 use crate::members::Members;
 use crate::memory::MemoryMut;
 use crate::raw::entry_ref::EntryRef;
 use crate::shadow::{Batch, Shadow, collect_rest, collect_slice};
+use crate::source::{Source, name_source};
 
 /// Where the source is.
 impl Heap {
