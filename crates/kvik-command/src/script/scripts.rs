@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use super::functions::{Conflict, FunctionSet, Library, Restoring};
+use super::interpreter::{Interpreter, ScriptEngine};
 use super::program::{Program, ProgramCode, ProgramKind, Sha};
 use super::running::{Busy, Running, RunningList};
-use super::{Interpreter, ScriptEngine};
 use crate::error::Error;
 
 /// Scripts that EVAL has met and that are kept.

@@ -348,7 +348,7 @@ impl Service {
         }
         let (mut out, mut lsn) = (self.driver.buffer(), 0);
         while let Some(push) = connection.pushes.pop_front() {
-            if !push.suits(&connection.session) {
+            if !connection.session.takes(&push) {
                 continue;
             }
             push.write(connection.session.protocol, &mut out);
