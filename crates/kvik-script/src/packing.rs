@@ -3,7 +3,7 @@
 
 use mlua::{Lua, MultiValue, Result, Table, Value};
 
-use crate::api::{self, Outcome};
+use crate::native::{self, Outcome};
 use crate::numbers;
 use crate::raise::Shape;
 
@@ -15,20 +15,20 @@ const LONGEST: usize = 512 << 20;
 /// Adds `struct_pack`, `struct_unpack` and `struct_size`.
 pub(crate) fn add(lua: &Lua, raw: &Table) -> Result<()> {
     let packed = lua.create_function(|lua, values: MultiValue| match pack(&values) {
-        Ok(bytes) => api::single(lua, Ok(Value::String(lua.create_string(bytes)?))),
-        Err(text) => api::single(lua, Err(text)),
+        Ok(bytes) => native::single(lua, Ok(Value::String(lua.create_string(bytes)?))),
+        Err(text) => native::single(lua, Err(text)),
     })?;
-    api::add(lua, raw, "struct_pack", Shape::Text, packed)?;
+    native::add(lua, raw, "struct_pack", Shape::Text, packed)?;
     let unpacked = lua.create_function(|lua, values: MultiValue| {
         let outcome = unpack(lua, &values)?;
-        api::several(lua, outcome)
+        native::several(lua, outcome)
     })?;
-    api::add(lua, raw, "struct_unpack", Shape::Text, unpacked)?;
+    native::add(lua, raw, "struct_unpack", Shape::Text, unpacked)?;
     let size = lua.create_function(|lua, values: MultiValue| {
         let outcome = size(&values).map(|size| Value::Integer(size as i64));
-        api::single(lua, outcome)
+        native::single(lua, outcome)
     })?;
-    api::add(lua, raw, "struct_size", Shape::Text, size)
+    native::add(lua, raw, "struct_size", Shape::Text, size)
 }
 
 /// The state of a format that is read.
@@ -166,7 +166,7 @@ impl<'a> Format<'a> {
 fn format_argument(values: &MultiValue, name: &str) -> Outcome<Vec<u8>> {
     match values.front() {
         Some(Value::String(text)) => Ok(text.as_bytes().to_vec()),
-        other => Err(api::wrong_type(other, 0, name, "string")),
+        other => Err(native::wrong_type(other, 0, name, "string")),
     }
 }
 
@@ -175,7 +175,7 @@ fn text_argument(values: &MultiValue, at: usize) -> Outcome<Vec<u8>> {
         Some(Value::String(text)) => Ok(text.as_bytes().to_vec()),
         Some(Value::Integer(number)) => Ok(number.to_string().into_bytes()),
         Some(Value::Number(number)) => Ok(numbers::argument(*number)),
-        other => Err(api::wrong_type(other, at, "pack", "string")),
+        other => Err(native::wrong_type(other, at, "pack", "string")),
     }
 }
 
@@ -183,7 +183,7 @@ fn number_argument(values: &MultiValue, at: usize) -> Outcome<f64> {
     let value = values.get(at);
     value
         .and_then(numbers::number)
-        .ok_or_else(|| api::wrong_type(value, at, "pack", "number"))
+        .ok_or_else(|| native::wrong_type(value, at, "pack", "number"))
 }
 
 fn pack(values: &MultiValue) -> Outcome<Vec<u8>> {
@@ -201,7 +201,8 @@ fn pack(values: &MultiValue) -> Outcome<Vec<u8>> {
                     number as u64 as i64
                 };
                 let mut bytes = bits.to_le_bytes().to_vec();
-                // Wider ones are filled up with the sign's bits, as in C's shifts.
+                // What is wider is filled up with zeros, a negative number as well: C shifts an
+                // unsigned one.
                 bytes.resize(width, 0);
                 packed.extend(format.ordered(bytes));
             }
@@ -236,11 +237,16 @@ fn unpack(lua: &Lua, values: &MultiValue) -> Result<Outcome<Vec<Value>>> {
         Err(text) => return Ok(Err(text)),
     };
     let Some(Value::String(data)) = values.get(1) else {
-        return Ok(Err(api::wrong_type(values.get(1), 1, "unpack", "string")));
+        return Ok(Err(native::wrong_type(
+            values.get(1),
+            1,
+            "unpack",
+            "string",
+        )));
     };
     let start = match values.get(2) {
         None | Some(Value::Nil) => 1,
-        Some(_) => match api::integer_argument(values, 2, "unpack") {
+        Some(_) => match native::integer_argument(values, 2, "unpack") {
             Ok(start) if start >= 1 => start,
             Ok(_) => {
                 let text = b"bad argument #3 to 'unpack' (offset must be 1 or greater)";

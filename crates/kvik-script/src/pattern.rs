@@ -4,8 +4,8 @@
 
 use mlua::{Lua, LuaString, MultiValue, Result, Table, Value};
 
-use crate::api::{self, Outcome};
 use crate::link::Link;
+use crate::native::{self, Outcome};
 use crate::numbers;
 use crate::raise::Shape;
 
@@ -21,34 +21,34 @@ pub(crate) fn add(lua: &Lua, link: &Link, raw: &Table) -> Result<()> {
     let shared = link.clone();
     let find = lua.create_function(move |lua, values: MultiValue| {
         let outcome = search(lua, &shared, &values, Wanted::Place)?;
-        api::several(lua, outcome)
+        native::several(lua, outcome)
     })?;
-    api::add(lua, raw, "find", Shape::Text, find)?;
+    native::add(lua, raw, "find", Shape::Text, find)?;
     let shared = link.clone();
     let first = lua.create_function(move |lua, values: MultiValue| {
         let outcome = search(lua, &shared, &values, Wanted::Captures)?;
-        api::several(lua, outcome)
+        native::several(lua, outcome)
     })?;
-    api::add(lua, raw, "first_match", Shape::Text, first)?;
+    native::add(lua, raw, "first_match", Shape::Text, first)?;
     let shared = link.clone();
     let next = lua.create_function(move |lua, values: (Value, Value, usize)| {
         let outcome = next_match(lua, &shared, values)?;
-        api::several(lua, outcome)
+        native::several(lua, outcome)
     })?;
-    api::add(lua, raw, "match", Shape::Text, next)?;
+    native::add(lua, raw, "match", Shape::Text, next)?;
     let expand = lua.create_function(|lua, mut values: MultiValue| {
         let (Some(Value::String(template)), Some(Value::String(whole))) =
             (values.pop_front(), values.pop_front())
         else {
-            return api::single(lua, Err(b"invalid replacement".to_vec()));
+            return native::single(lua, Err(b"invalid replacement".to_vec()));
         };
         let outcome = expand(&template.as_bytes(), &whole.as_bytes(), &values);
         match outcome {
-            Ok(text) => api::single(lua, Ok(Value::String(lua.create_string(text)?))),
-            Err(text) => api::single(lua, Err(text)),
+            Ok(text) => native::single(lua, Ok(Value::String(lua.create_string(text)?))),
+            Err(text) => native::single(lua, Err(text)),
         }
     })?;
-    api::add(lua, raw, "expand", Shape::Text, expand)
+    native::add(lua, raw, "expand", Shape::Text, expand)
 }
 
 /// The result of a search.
@@ -65,9 +65,9 @@ fn text_argument(lua: &Lua, values: &MultiValue, at: usize, name: &str) -> Outco
         Some(Value::String(text)) => Ok(text.clone()),
         Some(value @ (Value::Integer(_) | Value::Number(_))) => {
             let text = lua.coerce_string(value.clone()).ok().flatten();
-            text.ok_or_else(|| api::wrong_type(Some(value), at, name, "string"))
+            text.ok_or_else(|| native::wrong_type(Some(value), at, name, "string"))
         }
-        other => Err(api::wrong_type(other, at, name, "string")),
+        other => Err(native::wrong_type(other, at, name, "string")),
     }
 }
 
@@ -92,7 +92,7 @@ fn search(
         None | Some(Value::Nil) => 1,
         Some(value) => match numbers::number(value) {
             Some(number) => number as i64,
-            None => return Ok(Err(api::wrong_type(Some(value), 2, name, "number"))),
+            None => return Ok(Err(native::wrong_type(Some(value), 2, name, "number"))),
         },
     };
     let start = beginning(init, text.len());

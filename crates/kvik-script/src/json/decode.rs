@@ -3,7 +3,7 @@
 use mlua::{Lua, Result, Value};
 
 use super::{JsonSettings, null};
-use crate::api::Outcome;
+use crate::native::Outcome;
 
 /// The value of a JSON text.
 pub(super) fn decode(lua: &Lua, text: &[u8], settings: &JsonSettings) -> Result<Outcome<Value>> {

@@ -3,8 +3,8 @@
 use mlua::{Table, Value};
 
 use super::{Invalid, JsonSettings, is_null};
-use crate::api::Outcome;
 use crate::link::Link;
+use crate::native::Outcome;
 use crate::numbers;
 
 /// A value as JSON.
