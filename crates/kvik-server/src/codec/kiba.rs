@@ -20,7 +20,7 @@ mod line;
 
 use kvik_resp::{ReplyReader, ReplyToken};
 
-use super::{Answer, BatchEnd, CommandBatch, Exchange, Incoming, Progress, Tail};
+use super::batch::{Answer, BatchEnd, CommandBatch, Exchange, Incoming, Progress, Tail};
 use commands::Reading;
 use line::{Lines, Next};
 

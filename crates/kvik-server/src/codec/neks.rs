@@ -20,8 +20,8 @@
 
 use kvik_resp::{Output, ReplyReader, ReplyToken};
 
+use super::batch::{Answer, BatchEnd, CommandBatch, Exchange, Progress};
 use super::msgpack::{self, Reader};
-use super::{Answer, BatchEnd, CommandBatch, Exchange, Progress};
 
 const HEADER: usize = 8;
 

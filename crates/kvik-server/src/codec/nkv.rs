@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use kvik_resp::{Output, ReplyToken};
 
-use super::{Answer, BatchEnd, CommandBatch, Exchange, Incoming, Progress, Tail};
+use super::batch::{Answer, BatchEnd, CommandBatch, Exchange, Incoming, Progress, Tail};
 use form::{Form, Status};
 use request::TreeRequest;
 pub use tree::Trees;

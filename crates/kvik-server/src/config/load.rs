@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use super::Config;
+use super::error::LoadError;
 use super::file::{self, Setting, Syntax};
 use super::flags;
 use super::foreign;
@@ -21,11 +22,6 @@ use super::row::{Access, Kind};
 use super::table::Key;
 use super::value::{self, Style, Value, Words};
 use super::words::split;
-
-/// Why the server does not start, in one sentence.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct LoadError(pub(super) String);
 
 /// A configuration and what was odd about its sources.
 pub struct Loaded {

@@ -2,7 +2,7 @@
 
 use kvik_resp::{Output, ReplyToken};
 
-use super::super::{Answer, CommandBatch, Exchange};
+use super::super::batch::{Answer, CommandBatch, Exchange};
 use super::write_error;
 
 /// How the reply to a command is read.
