@@ -45,6 +45,7 @@ impl Heap {
         let object = self.entry(entry).object();
         let (len, shadow) = (object.len(), Shadow::new(source, object, now));
         let journals = &mut self.journals;
+        // One that was begun before for the same stripe is worth nothing without its shadow.
         journals.take(source, to);
         journals.put(Journal::new(source, to, len, now));
         shadow
@@ -115,6 +116,7 @@ impl Heap {
     ) {
         let mut shadows = self.shadows.iter_mut();
         if let Some(shadow) = shadows.find(|shadow| shadow.source == source) {
+            // Not through `memory_mut`, which would borrow the shadows as well.
             let mut memory = MemoryMut {
                 cells: &mut self.cells,
                 journals: &mut self.journals,
