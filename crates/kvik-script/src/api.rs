@@ -43,6 +43,8 @@ fn add_commands(lua: &Lua, link: &Link, raw: &Table) -> Result<()> {
                 let table = incoming::error_table(lua, &error.line())?;
                 return Ok((Value::Table(table), true));
             }
+            // The memory of words and reply is lent and given back: a script may call millions of
+            // commands.
             let reply = std::mem::take(&mut shared.out).into_bytes();
             let value = incoming::value(lua, &reply);
             shared.out = reply.into();
@@ -134,6 +136,7 @@ fn add_replies(lua: &Lua, raw: &Table) -> Result<()> {
 fn error_line(text: &[u8]) -> Vec<u8> {
     let text = text.strip_prefix(b"-").unwrap_or(text);
     let text = text.trim_ascii_end();
+    // As Redis has it: a text with a blank begins with its code.
     match memchr_space(text) {
         true => text.to_vec(),
         false => [b"ERR ", text].concat(),
@@ -181,6 +184,8 @@ fn explain(lua: &Lua, link: Link) -> Result<Function> {
     lua.create_function(move |lua, failure: Value| {
         let ending = link.with(|shared| shared.ending);
         let problem = match (ending, failure) {
+            // What the script raised as a table is passed on. A script that has to end gets that as
+            // its reason, whatever it did when it was told.
             (None, Value::Table(problem)) => problem,
             (ending, failure) => {
                 let text = match ending {
@@ -199,6 +204,7 @@ fn explain(lua: &Lua, link: Link) -> Result<Function> {
             });
             match place {
                 None => break,
+                // The innermost place in a text of a client; the frames above it are the sandbox's.
                 Some((Some(source), Some(line))) if source.starts_with("@user_") => {
                     problem.raw_set("source", source)?;
                     problem.raw_set("line", line.to_string())?;

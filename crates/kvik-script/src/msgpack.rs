@@ -107,6 +107,7 @@ fn unpack(lua: &Lua, request: Request, is_whole: bool) -> Result<MultiValue> {
         }
     }
     if !is_whole {
+        // -1 says that everything has been read.
         let after = match reader.rest.len() {
             0 => -1,
             left => (bytes.len() - left) as i64,
@@ -121,6 +122,7 @@ fn write(value: &Value, out: &mut Vec<u8>, depth: u32, link: &Link) -> Outcome<(
         Value::String(text) => write_bytes(&text.as_bytes(), out),
         Value::Boolean(truth) => out.push(0xc2 + u8::from(*truth)),
         Value::Integer(number) => write_integer(*number, out),
+        // Lua has floating point only: whole numbers go as integers.
         Value::Number(number) => match numbers::integer(*number) {
             Some(integer) => write_integer(integer, out),
             None => write_float(*number, out),
@@ -137,6 +139,7 @@ fn write_table(table: &Table, out: &mut Vec<u8>, depth: u32, link: &Link) -> Out
     let (mut max, mut is_array) = (0, true);
     for pair in table.pairs::<Value, Value>() {
         let (key, value) = pair.map_err(failed)?;
+        // An array has the keys 1 to n and no others.
         let position = match &key {
             Value::Integer(position) => *position,
             Value::Number(number) => numbers::integer(*number).unwrap_or(0),
@@ -146,6 +149,7 @@ fn write_table(table: &Table, out: &mut Vec<u8>, depth: u32, link: &Link) -> Out
         max = max.max(position);
         pairs.push((key, value));
     }
+    // A script's time includes what it has written for it.
     link.with(|shared| shared.step(1 + pairs.len() as u32))
         .map_err(|ending| Vec::from(ending.text()))?;
     let count = pairs.len();
@@ -225,6 +229,7 @@ fn write_integer(number: i64, out: &mut Vec<u8>) {
 }
 
 fn write_float(number: f64, out: &mut Vec<u8>) {
+    // Half the bytes where nothing is lost.
     let short = number as f32;
     if f64::from(short) == number {
         out.push(0xca);
@@ -268,6 +273,7 @@ impl<'a> PackReader<'a> {
             return Ok(Err(MISSING));
         };
         self.rest = rest;
+        // The depth is limited before the stack is.
         if depth == 0 {
             return Ok(Err(BAD));
         }
@@ -346,6 +352,8 @@ impl<'a> PackReader<'a> {
                 (Ok(key), Ok(value)) => (key, value),
                 (Err(problem), _) | (_, Err(problem)) => return Ok(Err(problem)),
             };
+            // Lua refuses these as keys, and what bytes from elsewhere hold must not raise an error
+            // of its own.
             let is_key = match &key {
                 Value::Nil => false,
                 Value::Number(number) => !number.is_nan(),

@@ -73,6 +73,7 @@ impl<'a> Format<'a> {
                 b'b' => integer(1, true),
                 b'H' => integer(2, false),
                 b'h' => integer(2, true),
+                // The sizes of C's types on 64-bit systems.
                 b'L' | b'T' => integer(8, false),
                 b'l' => integer(8, true),
                 b'I' => integer(self.width(4)?, false),
@@ -148,6 +149,7 @@ impl<'a> Format<'a> {
             Item::Double => 8,
             Item::CString | Item::Text(_) | Item::Padding => return 0,
         };
+        // No item is aligned more strictly than its own size.
         let align = size.min(self.align);
         if align <= 1 || !align.is_power_of_two() {
             return 0;
@@ -195,6 +197,8 @@ fn pack(values: &MultiValue) -> Outcome<Vec<u8>> {
         match item {
             Item::Integer { width, .. } => {
                 let number = number_argument(values, at)?;
+                // A cast from floating point saturates: by sign, so that the upper half of unsigned
+                // numbers stays whole.
                 let bits = if number < 0.0 {
                     number as i64
                 } else {
@@ -226,6 +230,7 @@ fn pack(values: &MultiValue) -> Outcome<Vec<u8>> {
                 packed.extend(text.get(..length).ok_or_else(short)?);
             }
         }
+        // Padding takes no argument.
         at += usize::from(item != Item::Padding);
     }
     Ok(packed)
@@ -299,6 +304,7 @@ fn next_value(
                 None => return Ok(Err(b"unfinished string in data".to_vec())),
             }
         }
+        // The number before it was a length, and is no result of its own.
         Item::Text(0) => match found.pop().as_ref().and_then(numbers::number) {
             Some(length) if length >= 0.0 => length as usize,
             _ => return Ok(Err(b"format 'c0' needs a previous size".to_vec())),
@@ -342,6 +348,7 @@ fn read_integer(bytes: Vec<u8>, signed: bool) -> f64 {
     if !signed {
         return number as f64;
     }
+    // Up to the top and back down: the shift to the right repeats the sign.
     let unused = 64 - 8 * bytes.len().min(8) as u32;
     (number << unused).cast_signed().wrapping_shr(unused) as f64
 }
@@ -365,6 +372,7 @@ fn size(values: &MultiValue) -> Outcome<usize> {
                 }
                 Item::Text(length) => length,
             };
+        // A short format may ask for more than any value can have.
         if size > LONGEST {
             return Err(b"integral size overflow".to_vec());
         }
