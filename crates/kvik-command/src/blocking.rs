@@ -131,6 +131,7 @@ impl BlockedCall {
     pub fn claim(&self, ending: Ending) -> bool {
         let claimed = self
             .state
+            // Zero is a wait that goes on. Whoever gets here first decides how it ends.
             .compare_exchange(0, ending as u8, AcqRel, Acquire);
         claimed.is_ok()
     }

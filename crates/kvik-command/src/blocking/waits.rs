@@ -96,6 +96,7 @@ impl Ctx<'_> {
         let waiter: Arc<dyn Waiter> = Arc::clone(&call) as _;
         let counts = &self.engine.blocked;
         for key in call.keys() {
+            // A key that is named twice has one place in its line.
             if let Some(change) = self.keys.wait(key, &waiter) {
                 call.lines.fetch_add(1, Relaxed);
                 counts.joined(change);
@@ -110,6 +111,8 @@ impl Ctx<'_> {
 
     fn blocked_call(&self, block: Block) -> BlockedCall {
         let words = block.words.unwrap_or_else(|| ArgsBuf::from(self.args));
+        // Keys that it does not wait for but changes, such as the destination of BLMOVE, where they
+        // lie in other stripes.
         let mut reaches = Vec::new();
         // Whatever else the command names is needed to serve it, and may lie in another stripe than
         // the key that does.
