@@ -17,7 +17,7 @@ use crate::random::ScriptRandom;
 #[derive(Clone)]
 pub(crate) struct Link(Arc<Mutex<Shared>>);
 
-/// See [`Link`].
+/// All that the functions of one Lua state share.
 pub(crate) struct Shared {
     caller: Option<Current>,
     /// The protocol in which the script wants replies.

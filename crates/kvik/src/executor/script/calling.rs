@@ -15,7 +15,7 @@ use crate::executor::call::Call;
 use crate::executor::gate::permit;
 use crate::section::Section;
 
-/// Milliseconds after which others can see a script, and kill it.
+/// Nanoseconds after which others can see a script, and kill it.
 const SEEN_AFTER_NS: u64 = 1_000_000;
 
 /// A running script, as the store sees it.
@@ -111,6 +111,7 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             Locking::Keys => self.reach_keys(call),
             Locking::All | Locking::InTurn => {
                 (0..self.scope.shared.stripes.len()).try_for_each(|index| self.take(index))?;
+                // The reply may reveal any key, so it waits for the latest change of them all.
                 self.section.reach_all();
                 Ok(())
             }
@@ -124,6 +125,7 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
         let (shared, plan) = (self.scope.shared, &mut self.work.plan);
         plan.clear();
         call.hash = plan.add_call(shared, self.session.db, call);
+        // Without growth all keys were named at the beginning, and the section knows them.
         if self.scope.growth.is_none()
             && plan
                 .stripes
@@ -166,6 +168,8 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             if ready.is_ok() {
                 return;
             }
+            // A pause between slices is for others, who get no turn while the script holds its
+            // stripes.
             work.left_until_us = 0;
         }
     }
@@ -205,6 +209,8 @@ impl Caller for Calling<'_, '_, '_> {
             let text = "Wrong number of args calling Redis command from script";
             return Err(Error::text(text));
         }
+        // In this order: a command that is refused takes no stripe, and one that is killed changes
+        // nothing.
         self.admit(command, args)?;
         let mut call = Call {
             command,
@@ -243,6 +249,7 @@ impl Caller for Calling<'_, '_, '_> {
         if now.nanos_since(self.began) < SEEN_AFTER_NS {
             return Pulse::GoOn;
         }
+        // Nothing has been seen of it yet, so that it can begin anew where it keeps nobody waiting.
         if self.scope.may_leave && !self.has_written {
             self.leaves = true;
             return Pulse::Leave;
