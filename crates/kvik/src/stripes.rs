@@ -16,10 +16,10 @@ use kvik_store::{
     ChangedKey, Due, KeyHash, KeyspaceId, Layout, ReadyKey, Stripe, StripeView, Stripes, Totals,
 };
 
+use crate::alarm::Alarm;
 use crate::budget::Budget;
 use crate::sync::biased::{Biased, Readers, Reading, Writing};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, doze};
-use crate::upkeep::Alarm;
 
 /// How often a lock is tried before a patient caller sleeps and an impatient one gives up: a few
 /// microseconds.
@@ -59,6 +59,12 @@ struct Cell {
     wanted: AtomicBool,
     /// Bytes by which the stripe has grown since the budget was told.
     unsettled: AtomicI64,
+}
+
+/// Puts stripes into the order in which they are locked, each of them once.
+pub(crate) fn ascend(stripes: &mut Vec<u16>) {
+    stripes.sort_unstable();
+    stripes.dedup();
 }
 
 /// All stripes.

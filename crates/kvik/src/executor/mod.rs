@@ -60,10 +60,8 @@ use gate::Admission;
 pub use lookup::Prepared;
 use lookup::{LatestLookup, unknown};
 use plan::Plan;
-pub(crate) use plan::ascend;
 use run::{withhold, write_ahead};
-pub(crate) use script::ScriptThreads;
-use script::ThreadScripts;
+use script::known::ThreadScripts;
 use work::{Untimed, Work};
 
 /// The outcome of an offer to run a command.

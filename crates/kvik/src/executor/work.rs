@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::lookup::LatestLookup;
 use super::plan::Plan;
-use super::script::ThreadScripts;
+use super::script::known::ThreadScripts;
 use crate::clock::BatchClock;
 use crate::section::{Actor, Terms};
 use crate::shared::Shared;
