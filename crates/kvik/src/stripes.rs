@@ -225,6 +225,7 @@ impl SharedStripes {
         Ok(Held {
             index,
             stripe,
+            is_changed: false,
             cell,
             alarm: &self.alarm,
             budget: &self.budget,
@@ -284,6 +285,7 @@ impl SharedStripes {
         Held {
             index,
             stripe,
+            is_changed: false,
             cell: &self.cells[index],
             alarm: &self.alarm,
             budget: &self.budget,
@@ -307,6 +309,8 @@ impl SharedStripes {
 pub(crate) struct Held<'a> {
     index: usize,
     stripe: Writing<'a, Stripe>,
+    /// Somebody had the stripe to change it: its sizes and deadline may be others.
+    is_changed: bool,
     cell: &'a Cell,
     alarm: &'a Alarm,
     budget: &'a Budget,
@@ -361,13 +365,13 @@ impl Held<'_> {
     /// The stripe, for who needs no guard.
     #[inline]
     pub(crate) fn stripe_mut(&mut self) -> &mut Stripe {
+        self.is_changed = true;
         &mut self.stripe
     }
-}
 
-impl Drop for Held<'_> {
+    /// Publishes what others may ask of the stripe without its lock.
     #[inline]
-    fn drop(&mut self) {
+    fn publish(&mut self) {
         let grown = self.stripe.publish();
         if grown != 0 {
             self.budget.note(&self.cell.unsettled, grown);
@@ -382,11 +386,20 @@ impl Drop for Held<'_> {
     }
 }
 
+impl Drop for Held<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.is_changed {
+            self.publish();
+        }
+    }
+}
+
 impl Stripes for Held<'_> {
     #[inline]
     fn stripe(&mut self, index: usize) -> &mut Stripe {
         assert!(index == self.index, "the command declared another key");
-        &mut self.stripe
+        self.stripe_mut()
     }
 
     #[inline]
@@ -484,7 +497,7 @@ impl HeldMany<'_> {
     pub(crate) fn take_ready(&mut self) -> Option<ReadyKey> {
         let since = |held: &Held<'_>| held.stripe.ready_since().unwrap_or(u64::MAX);
         let first = self.held.iter_mut().min_by_key(|held| since(held))?;
-        first.stripe.take_ready()
+        first.stripe_mut().take_ready()
     }
 
     /// Visits every stripe.
@@ -498,7 +511,7 @@ impl HeldMany<'_> {
     pub(crate) fn take_changed(&mut self) -> Vec<ChangedKey> {
         let with_news = self.held.iter_mut().filter(|held| held.has_news());
         with_news
-            .flat_map(|held| held.stripe.take_changed())
+            .flat_map(|held| held.stripe_mut().take_changed())
             .collect()
     }
 
@@ -535,7 +548,7 @@ impl Stripes for HeldMany<'_> {
         {
             self.latest = self.find(index);
         }
-        &mut self.held[self.latest].stripe
+        self.held[self.latest].stripe_mut()
     }
 
     fn held(&self, index: usize) -> &Stripe {

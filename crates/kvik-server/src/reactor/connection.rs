@@ -284,7 +284,7 @@ impl Connection {
                     .pipeline
                     .fill(&mut self.parser, rest, large, &limits, tools.executor);
             let end = self.run_pipeline(tools, rest, large, consumed, out);
-            tools.executor.finish_pipeline();
+            tools.executor.finish_pipeline(&self.session);
             if let Some(end) = end {
                 // The commands behind the one that stopped the run will be parsed again.
                 self.parser = RequestParser::new();

@@ -116,7 +116,7 @@ impl Connection {
             false => std::mem::take(&mut self.steps),
         };
         let end = self.run_batches(&mut steps, tools, input, consumed, out);
-        tools.executor.finish_pipeline();
+        tools.executor.finish_pipeline(&self.session);
         let home = match steps.is_empty() {
             true => &mut *tools.steps,
             false => &mut self.steps,
