@@ -1,4 +1,4 @@
-//! What clients must not exceed: unprocessed input, unread output, silence, memory.
+//! The limits of clients: unprocessed input, unread output, silence, memory.
 //!
 //! The [`Patrol`] judges; here its judgement is carried out on a connection.
 
