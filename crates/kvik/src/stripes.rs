@@ -343,7 +343,10 @@ impl SharedStripes {
     pub(crate) fn grow(&self, patience: Patience) -> Result<GrowthToken<'_>, Busy> {
         let token = match patience {
             Patience::Wait => Some(self.growth.lock()),
-            Patience::Spin => self.growth.try_lock(),
+            Patience::Spin => (0..SPINS).find_map(|_| {
+                std::hint::spin_loop();
+                self.growth.try_lock()
+            }),
         };
         Ok(GrowthToken {
             stripes: self,
@@ -581,6 +584,13 @@ impl HeldMany<'_> {
         self.held
             .iter_mut()
             .for_each(|held| visit(held.stripe_mut()));
+    }
+
+    /// Records what one of them holds before each change from now on.
+    pub(crate) fn begin_undo(&mut self, index: usize) {
+        if let Ok(at) = self.held.binary_search_by_key(&index, |held| held.index) {
+            self.held[at].stripe_mut().begin_undo();
+        }
     }
 
     /// Takes the keys whose changes are reported, stripe by stripe.

@@ -8,6 +8,7 @@
 mod analysis;
 mod away;
 mod functions;
+mod measured;
 mod program;
 mod running;
 mod scripts;
@@ -19,6 +20,7 @@ use crate::error::Error;
 
 pub use away::{Away, AwayReply};
 pub use functions::{Conflict, Function, FunctionSet, INVALID_NAME, Library, Restoring, is_name};
+pub use measured::MeasuredInterpreter;
 pub use program::{Program, ProgramCode, ProgramKind, ScriptFlags, Sha};
 pub use running::{Busy, Running};
 pub use scripts::Scripts;
@@ -80,6 +82,9 @@ pub trait Caller {
     /// # Errors
     /// Why the command may not run.
     fn call(&mut self, args: Args<'_>, protocol: Protocol, out: &mut Output) -> Result<(), Error>;
+
+    /// Counts an error that the script has made itself: one that no command has returned.
+    fn count_error(&mut self, line: &[u8]);
 
     /// Whether the session may run a command; nothing if there is no such command.
     fn may_call(&mut self, args: Args<'_>) -> Option<bool>;
