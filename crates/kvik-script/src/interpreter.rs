@@ -79,6 +79,7 @@ impl LuaInterpreter {
             .load(SANDBOX)
             .set_name("=sandbox")
             .set_environment(env.clone());
+        // The sandbox sees the natives as arguments only, so that no script can reach them by name.
         let (explain, register, globals, library_env): (mlua::Function, _, Table, _) =
             sandbox.call((api::functions(&lua, &link)?, &env, natives))?;
         let explain = lua.create_registry_value(explain)?;
@@ -93,6 +94,7 @@ impl LuaInterpreter {
                 Err(ending) => Err(mlua::Error::runtime(ending.text())),
             }
         })?;
+        // The sandbox itself is loaded before the limit holds, and cannot fail by it.
         lua.set_memory_limit(MEMORY_LIMIT)?;
         Ok(Self {
             lua,
@@ -109,6 +111,7 @@ impl LuaInterpreter {
     }
 
     fn compile(&self, code: &[u8], name: &str) -> std::result::Result<mlua::Function, Vec<u8>> {
+        // Bytecode is not verified by Lua: a made-up one could read and write any memory.
         if code.first() == Some(&b'\x1b') {
             return Err(b"user_script:1: bytecode is not loaded".to_vec());
         }
@@ -153,12 +156,14 @@ impl LuaInterpreter {
         Ok(function)
     }
 
-    /// Drops compiled scripts that the store knows no more.
+    /// Drops compiled scripts that the store knows no more: in bulk, at twice as many as were known,
+    /// as a look at all of them for each new one would add up.
     fn prune(&mut self) {
         if self.scripts.len() >= self.prune_at {
             self.scripts
                 .retain(|_, (source, _)| source.strong_count() > 0);
             self.prune_at = 2 * self.scripts.len() + PRUNE_AT;
+            self.latest = None;
             self.lua.expire_registry_values();
         }
     }
@@ -213,6 +218,7 @@ impl LuaInterpreter {
                 steps,
             });
         });
+        // What the code registers arrives in the link, where the hook also counts its steps.
         let result = self.register.call::<(bool, Value)>(chunk);
         let loading = self.link.with(|shared| {
             shared.ending = None;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use kvik_resp::Reply;
 
-use super::{Caller, Interpreter, Invocation};
+use super::interpreter::{Caller, Interpreter, Invocation};
 
 /// Runs between two looks at how much memory an interpreter uses.
 const LOOK_EVERY: u32 = 256;
