@@ -441,6 +441,7 @@ impl Stripe {
         };
         let mut contents = Box::<Keyspace>::default();
         contents.swap(keyspace);
+        self.note_uncut(table);
         let undo = self.heap.journals.undo.as_mut().expect("looked at above");
         undo.emptied.push(number);
         undo.records.push(UndoRecord::Emptied { number, contents });

@@ -176,7 +176,7 @@ impl Stripe {
             return;
         };
         let old = std::mem::replace(&mut keyspace.told, new);
-        if old != new && old.tell_change(new, namespace) {
+        if old != new && old.tell_change(new, namespace, all) {
             all.note_idle(namespace);
         }
         if table < self.namespaces.first_table() {
