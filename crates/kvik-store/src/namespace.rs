@@ -182,8 +182,7 @@ impl Namespace {
 
     /// Bytes of the names and values of its keys, without anything that the store adds: for each
     /// key its namespace, the rest of its name, and the bytes of all strings that its value
-    /// consists of, with 8 for a score. A large list counts the bytes in which it is kept, and so
-    /// does a stream.
+    /// consists of, with 8 for a score. A stream counts the bytes in which it is kept.
     pub fn payload(&self) -> u64 {
         self.payload.load(Ordering::Relaxed)
     }

@@ -118,6 +118,7 @@ impl Object {
         match (self, self.members()) {
             (Self::Zset(_), Some(members)) => members.name_bytes() + SCORE_PAYLOAD * members.len(),
             (_, Some(members)) => members.name_bytes() + members.value_bytes(),
+            (Self::List(list), None) => list.text_bytes(),
             (_, None) => self.bytes(),
         }
     }

@@ -116,13 +116,25 @@ impl Shared {
     ) -> Room {
         let mut later = false;
         promise.quotas.retain(|it| {
-            let room = self.make_room_below(&it.namespace, self.quota_of(it), maker);
+            let quota = self.quota_of(it);
+            // Nobody loses a key for what does not fit however many go.
+            let room = match it.bytes > quota {
+                true => Room::None,
+                false => self.make_room_below(&it.namespace, quota, maker),
+            };
             later |= room == Room::Later;
             // Where there is none, the command is refused with the figures at that moment.
             room != Room::None
         });
         if later {
             return Room::Later;
+        }
+        let settings = &self.engine.settings;
+        let fits = |limit: u64, more: u64| limit == 0 || more <= limit;
+        if !fits(settings.maxmemory_payload.load(Relaxed), promise.payload)
+            || !fits(settings.maxmemory.load(Relaxed), need)
+        {
+            return Room::None;
         }
         let mut namespaces: Vec<Arc<Namespace>> = Vec::new();
         for it in growth {

@@ -229,8 +229,8 @@ table! {
     CommandlogLargeReplyMaxLen = int("commandlog-large-reply-max-len", "128", 0, MAX).sets(|to, it| to.large_replies_max_len.store(it.number(), Relaxed)), "Large replies kept.";
     LatencyMonitorThreshold = int("latency-monitor-threshold", "0", 0, MAX).sets(|to, it| to.latency_threshold_ms.store(it.number(), Relaxed)), "Milliseconds from which LATENCY records an event; 0 none.";
     StatsPrefixes = row("stats-prefixes", Words, "").sets(set_stats_prefixes), "Prefixes of keys for which `STATS PREFIX` counts; a key counts for the longest that it begins with.";
-    LatencyTracking = yes_no("latency-tracking", "yes").partly("INFO latencystats is not built yet").sets(|to, it| to.latency_tracking.store(it.is_on(), Relaxed)), "Keep a latency histogram per command.";
-    LatencyTrackingInfoPercentiles = row("latency-tracking-info-percentiles", Percentiles, "50 99 99.9").pending("INFO latencystats is not built yet"), "Percentiles INFO shows of it.";
+    LatencyTracking = yes_no("latency-tracking", "yes").sets(|to, it| to.latency_tracking.store(it.is_on(), Relaxed)), "Keep a latency histogram per command.";
+    LatencyTrackingInfoPercentiles = row("latency-tracking-info-percentiles", Percentiles, "50 99 99.9"), "Percentiles INFO shows of it.";
     NotifyKeyspaceEvents = row("notify-keyspace-events", Events, "").sets(|to, it| to.notify_of(it.events())), "Classes of keyspace events to publish.";
     TrackingTableMaxKeys = int("tracking-table-max-keys", "1000000", 0, MAX).sets(|to, it| to.tracking_table_max_keys.store(it.number(), Relaxed)), "Keys remembered for client side caches.";
     BusyReplyThreshold = int("busy-reply-threshold", "5000", 0, MAX).alias("lua-time-limit").sets(|to, it| to.busy_reply_ms.store(it.number(), Relaxed)), "Milliseconds after which other clients learn that a script is running.";

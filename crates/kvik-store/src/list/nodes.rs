@@ -23,6 +23,8 @@ pub(super) struct Nodes {
     /// Number of nodes.
     len: usize,
     elements: usize,
+    /// Bytes of the elements' texts.
+    text_bytes: usize,
     /// Bytes that groups and nodes have allocated.
     allocated: usize,
 }
@@ -32,6 +34,7 @@ pub(super) struct Nodes {
 struct NodeGroup {
     nodes: VecDeque<QuicklistNode>,
     elements: usize,
+    text_bytes: usize,
     /// Bytes that the nodes have allocated.
     bytes: usize,
 }
@@ -56,6 +59,7 @@ impl NodeGroup {
     fn of(nodes: VecDeque<QuicklistNode>) -> Self {
         Self {
             elements: nodes.iter().map(QuicklistNode::len).sum(),
+            text_bytes: nodes.iter().map(QuicklistNode::text_bytes).sum(),
             bytes: nodes.iter().map(QuicklistNode::allocated).sum(),
             nodes,
         }
@@ -84,6 +88,11 @@ impl Nodes {
     #[inline]
     pub(super) fn elements(&self) -> usize {
         self.elements
+    }
+
+    /// Bytes of the elements' texts.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.text_bytes
     }
 
     /// Bytes allocated for all of it.
@@ -170,9 +179,13 @@ impl Nodes {
     ) -> R {
         let group = self.groups[at.group].own();
         let node = &mut group.nodes[at.node];
-        let (elements, allocated) = (node.len(), node.allocated());
+        // A change reports nothing: what has become of the node is read off it, before and after.
+        let (elements, text, allocated) = (node.len(), node.text_bytes(), node.allocated());
         let result = change(node);
-        let (elements_now, allocated_now) = (node.len(), node.allocated());
+        let (elements_now, text_now) = (node.len(), node.text_bytes());
+        let allocated_now = node.allocated();
+        group.text_bytes = group.text_bytes + text_now - text;
+        self.text_bytes = self.text_bytes + text_now - text;
         group.elements = group.elements + elements_now - elements;
         group.bytes = group.bytes + allocated_now - allocated;
         self.elements = self.elements + elements_now - elements;
@@ -230,6 +243,8 @@ impl Nodes {
         if self.groups[group].nodes.len() < GROUP {
             return NodeIndex { group, node };
         }
+        // A full group becomes two half full ones, so that many insertions follow before the next
+        // split.
         let tail = self.in_group(group, |nodes| {
             let tail = nodes.split_off(GROUP / 2);
             nodes.shrink_to_fit();
@@ -242,6 +257,7 @@ impl Nodes {
         head.bytes -= tail.bytes;
         self.groups.insert(group + 1, tail.into());
         match node.checked_sub(GROUP / 2) {
+            // A place at the border stays at the end of the first half.
             Some(behind @ 1..) => NodeIndex {
                 group: group + 1,
                 node: behind,
@@ -285,6 +301,7 @@ impl Nodes {
             let Some(last) = self.groups.back() else {
                 return false;
             };
+            // To let go of a group that a copy holds costs one step, whatever is in it.
             if last.is_common() {
                 let group = self.remove_group(self.groups.len() - 1);
                 left = left.saturating_sub(group.nodes.len());
@@ -310,6 +327,7 @@ impl Nodes {
         let mut cut = Self::default();
         while let Some(at) = self.end(end) {
             let in_group = self.groups[at.group].elements;
+            // A whole group goes as it is, shared or not, without a look at its nodes.
             if in_group <= count {
                 count -= in_group;
                 let group = self.remove_group(at.group);
@@ -331,6 +349,7 @@ impl Nodes {
     fn adopt(&mut self, group: Shareable<NodeGroup>) {
         self.len += group.nodes.len();
         self.elements += group.elements;
+        self.text_bytes += group.text_bytes;
         self.allocated += group.allocated();
         self.groups.push_back(group);
     }
@@ -352,6 +371,7 @@ impl Nodes {
                 ListEnd::Right => self.groups.len() - 1 - step,
             };
             let group = &self.groups[index];
+            // A look is cheaper than the copy of a shared group in which nothing will change.
             if group.is_common() && !group.nodes.iter().any(&concerns) {
                 continue;
             }
@@ -379,6 +399,7 @@ impl Nodes {
     ) -> bool {
         let group = self.groups[index].own();
         let (count, before) = (group.nodes.len(), (group.elements, group.allocated()));
+        let text = group.text_bytes;
         for step in 0..count {
             let at = match from {
                 ListEnd::Left => step,
@@ -386,6 +407,7 @@ impl Nodes {
             };
             let elements = group.nodes[at].len();
             *more = change(&mut group.nodes[at]);
+            // Bytes are counted anew where anything went, in `join_nodes`.
             group.elements -= elements - group.nodes[at].len();
             if !*more {
                 break;
@@ -394,6 +416,7 @@ impl Nodes {
         if group.elements < before.0 {
             group.join_nodes(bounds);
             self.elements -= before.0 - group.elements;
+            self.text_bytes -= text - group.text_bytes;
             self.allocated = self.allocated + group.allocated() - before.1;
             self.len -= count - group.nodes.len();
         }
@@ -427,6 +450,8 @@ impl Nodes {
     }
 
     fn fit_groups(&mut self) {
+        // Far fewer than there was room for: a list that grows and shrinks around one size moves
+        // nothing.
         if self.groups.capacity() > 4 * self.groups.len() + 4 {
             self.groups.shrink_to_fit();
         }
@@ -457,6 +482,8 @@ impl Nodes {
         let group = self.groups[group].own();
         group.elements += node.len();
         group.bytes += node.allocated();
+        group.text_bytes += node.text_bytes();
+        self.text_bytes += node.text_bytes();
         self.elements += node.len();
         self.len += 1;
         self.allocated += node.allocated();
@@ -466,6 +493,8 @@ impl Nodes {
         let group = self.groups[group].own();
         group.elements -= node.len();
         group.bytes -= node.allocated();
+        group.text_bytes -= node.text_bytes();
+        self.text_bytes -= node.text_bytes();
         self.elements -= node.len();
         self.len -= 1;
         self.allocated -= node.allocated();
@@ -476,6 +505,7 @@ impl Nodes {
         let removed = self.groups.remove(group).expect("the group is there");
         self.len -= removed.nodes.len();
         self.elements -= removed.elements;
+        self.text_bytes -= removed.text_bytes;
         self.allocated -= removed.allocated();
         removed
     }
@@ -486,12 +516,16 @@ impl Nodes {
         if next.is_none_or(|next| self.groups[group].nodes.len() + next > GROUP / 2) {
             return;
         }
+        // The counts go with the group and come back with its nodes; of the bytes only the nodes'
+        // own, since the room of their row is given back.
         let mut next = self.remove_group(group + 1).into_own();
         self.len += next.nodes.len();
         self.elements += next.elements;
+        self.text_bytes += next.text_bytes;
         self.allocated += next.bytes;
         let group_before = self.groups[group].own();
         group_before.elements += next.elements;
+        group_before.text_bytes += next.text_bytes;
         group_before.bytes += next.bytes;
         self.in_group(group, |nodes| nodes.append(&mut next.nodes));
     }
@@ -505,8 +539,12 @@ impl Nodes {
             let elements: usize = group.nodes.iter().map(QuicklistNode::len).sum();
             let bytes: usize = group.nodes.iter().map(QuicklistNode::allocated).sum();
             assert_eq!((group.elements, group.bytes), (elements, bytes));
+            let text: usize = group.nodes.iter().map(QuicklistNode::text_bytes).sum();
+            assert_eq!(group.text_bytes, text);
             allocated += bytes + group.nodes.capacity() * size_of::<QuicklistNode>();
         }
+        let text: usize = self.iter().map(QuicklistNode::text_bytes).sum();
+        assert_eq!(self.text_bytes, text);
         let elements: usize = self.iter().map(QuicklistNode::len).sum();
         let noted = (self.len, self.elements, self.allocated);
         assert_eq!(noted, (self.iter().count(), elements, allocated));

@@ -369,12 +369,12 @@ fn make(store: &mut Store, change: Change) {
             }
             Change::Push(k, e, n) => {
                 if let Ok(mut list) = guard.entry(key(k)).list_mut() {
-                    list.push(ListEnd::Back, [vec![e; n].as_slice()].into_iter());
+                    list.push(ListEnd::Right, [vec![e; n].as_slice()].into_iter());
                 }
             }
             Change::Pop(k) => {
                 if let Ok(mut list) = guard.entry(key(k)).list_mut() {
-                    list.pop(ListEnd::Front, 1);
+                    list.pop(ListEnd::Left, 1);
                 }
             }
             Change::Delete(k) => drop(guard.delete(key(k))),
