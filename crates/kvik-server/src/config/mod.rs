@@ -13,6 +13,7 @@
 mod file;
 mod flags;
 mod foreign;
+mod kvns;
 mod load;
 mod markdown;
 mod path;

@@ -4,25 +4,60 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::kvns;
 use super::load::LoadError;
 use super::table::Key;
 use super::value::Words;
+use crate::process::machine_bytes;
 
 /// Settings in the place of defaults.
-pub(super) type Preset = Vec<(Key, Words)>;
+#[derive(Debug, Default)]
+pub(super) struct Preset {
+    pub(super) settings: Vec<(Key, Words)>,
+    /// Sentences for the log.
+    pub(super) notes: Vec<String>,
+}
+
+impl Preset {
+    /// Sets a directive of one word.
+    pub(super) fn set(&mut self, key: Key, word: &str) {
+        self.settings.push((key, vec![word.as_bytes().to_vec()]));
+    }
+
+    /// Adds what another one sets, which then counts.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.settings.extend(other.settings);
+        self.notes.extend(other.notes);
+    }
+}
+
+impl From<Vec<(Key, Words)>> for Preset {
+    fn from(settings: Vec<(Key, Words)>) -> Self {
+        Self {
+            settings,
+            notes: Vec::new(),
+        }
+    }
+}
 
 /// The preset that a flag names; the words behind it are its arguments.
-pub(super) fn named(flag: &str, words: &[OsString]) -> Option<Result<Preset, LoadError>> {
+pub(super) fn named(
+    flag: &str,
+    words: &[OsString],
+    environment: &[(OsString, OsString)],
+) -> Option<Result<Preset, LoadError>> {
     match (flag, words) {
+        ("--kvns", []) => Some(kvns::preset(environment, machine_bytes())),
         ("--neks", []) => Some(Ok(neks())),
         ("--no-persistence", []) => Some(Ok(vec![
             (Key::Memory, word("yes")),
             (Key::Import, Vec::new()),
-        ])),
+        ]
+        .into())),
         ("--kiba", []) => Some(Ok(kiba("127.0.0.1:6464"))),
         ("--kiba", [path]) => Some(read_kiba_conf(Path::new(path)).map(|bind| kiba(&bind))),
         ("--nkv", []) => Some(nkv()),
-        ("--neks" | "--no-persistence" | "--nkv" | "--kiba", [.., last]) => {
+        ("--neks" | "--no-persistence" | "--nkv" | "--kiba" | "--kvns", [.., last]) => {
             let last = last.to_string_lossy();
             Some(Err(LoadError(format!("{flag} does not take '{last}'"))))
         }
@@ -39,6 +74,7 @@ fn neks() -> Preset {
         (Key::Listen, word("neks://")),
         (Key::Import, word("neks:store.kvs")),
     ]
+    .into()
 }
 
 fn kiba(bind: &str) -> Preset {
@@ -46,6 +82,7 @@ fn kiba(bind: &str) -> Preset {
         (Key::Listen, word(&format!("kiba://{bind}"))),
         (Key::Memory, word("yes")),
     ]
+    .into()
 }
 
 /// In the directory where nkv has its data.
@@ -64,7 +101,8 @@ fn nkv() -> Result<Preset, LoadError> {
         (Key::Listen, doors.to_vec()),
         (Key::Dir, word(&dir)),
         (Key::Import, word(&format!("nkv:{dir}"))),
-    ])
+    ]
+    .into())
 }
 
 /// The address that a kiba.conf names. Each line is two words; the other keys of the original have
