@@ -6,9 +6,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::error::LoadError;
 use super::foreign;
-use super::load::LoadError;
-use super::preset::{self, Preset};
+use super::preset::Preset;
+use super::presets;
 use super::row::Kind;
 use super::table::Key;
 use super::value::Words;
@@ -40,7 +41,7 @@ pub(super) fn read(
         }
         let behind = args.clone().take_while(|arg| !is_flag(arg) && *arg != "-");
         let behind: Vec<OsString> = behind.cloned().collect();
-        let named = |flag| preset::named(flag, &behind, environment);
+        let named = |flag| presets::named(flag, &behind, environment);
         if let Some(preset) = arg.to_str().and_then(named) {
             line.preset.extend(preset?);
             args.by_ref().take(behind.len()).for_each(drop);

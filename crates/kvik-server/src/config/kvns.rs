@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::path::Path;
 
-use super::load::LoadError;
+use super::error::LoadError;
 use super::preset::Preset;
 use super::table::Key;
 

@@ -10,6 +10,7 @@
 //! checked, then all are stored, then the subscribers of what changed are told; if one refuses,
 //! everything is undone.
 
+mod error;
 mod file;
 mod flags;
 mod foreign;
@@ -18,6 +19,7 @@ mod load;
 mod markdown;
 mod path;
 mod preset;
+mod presets;
 mod rewrite;
 mod row;
 mod set;
@@ -36,7 +38,8 @@ use kvik_command::Settings;
 use kvik_command::glob::glob_match;
 use parking_lot::{Mutex, RwLock};
 
-pub use load::{LoadError, Loaded, load};
+pub use error::LoadError;
+pub use load::{Loaded, load};
 pub use markdown::markdown;
 pub use rewrite::RewriteError;
 pub use row::{Access, Check, Effect, Kind, Row};
