@@ -7,16 +7,19 @@ use std::sync::atomic::Ordering::Relaxed;
 use kvik_resp::{ArgsBuf, Protocol};
 use kvik_store::{KeyspaceId, WatchToken};
 
-use crate::blocking::{BlockedCall, Ending};
+use crate::blocking::BlockedCall;
 use crate::client::{Client, NOT_IN_MULTI};
 use crate::declare::Command;
+use crate::ending::Ending;
 use crate::feed::{FeedCall, Subscriber};
 use crate::mail::Push;
 use crate::namespace_quotas::NamespaceSeat;
 use crate::persistence::Waiting;
-use crate::pubsub::{Hearing, Publication, Rings, Subscriptions};
+use crate::pubsub::outlet::Rings;
+use crate::pubsub::publication::Publication;
+use crate::pubsub::subscriptions::{Hearing, Subscriptions};
 use crate::script::Away;
-use crate::tracking::SessionTracking;
+use crate::tracking::terms::SessionTracking;
 
 /// The state of one client between commands. Owned by whoever runs its commands, one at a time.
 #[derive(Debug)]
@@ -197,9 +200,29 @@ impl Session {
         self.restricted = self.monitors || self.is_confined();
     }
 
+    /// Whether this session may get a push. To one of RESP2 that listens to no channel, which it
+    /// may have become since, a word on stale copies would look like a reply.
+    pub fn takes(&self, push: &Push) -> bool {
+        !push.is_stale_notice() || self.protocol == Protocol::Resp3 || self.is_confined()
+    }
+
     /// Whether it is confined to subscribing: in RESP2 a push looks like a reply.
     pub fn is_confined(&self) -> bool {
         self.subscriptions.is_some() && self.protocol == Protocol::Resp2
+    }
+
+    /// Whether nothing of it matters to a command on keys but its database and its protocol: all may
+    /// run, at once, and their replies are sent.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.authenticated
+            && !self.restricted
+            && !self.tracking.is_chosen
+            && self.transaction.is_none()
+            && self.namespace.is_none()
+            && self.released.is_none()
+            && self.replies == Replies::On
+            && self.ahead.is_empty()
     }
 
     /// The keyspace its commands work on.

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use kvik_resp::ReplyToken;
 
-use super::{Answer, BatchEnd, CommandBatch, Exchange, Incoming, Progress, Tail};
+use super::batch::{Answer, BatchEnd, CommandBatch, Exchange, Incoming, Progress, Tail};
 use form::{Form, Status};
 use gathering::Gathering;
 use request::TreeRequest;
@@ -147,6 +147,7 @@ impl Nkv {
     }
 
     pub(super) fn parse(&mut self, incoming: &Incoming<'_>, batch: &mut CommandBatch) -> Progress {
+        // News come before requests, so that a client that asks without end is told all the same.
         if let Some(end) = self.take_news(batch) {
             return Progress { consumed: 0, end };
         }
@@ -222,6 +223,7 @@ impl Nkv {
             .split(|byte| *byte == b'.')
             .any(|segment| segment == b"*");
         match &request.verb {
+            // The names are in the tree, so that no command runs before they are known.
             request::Verb::Get if has_wildcard => push(VALUES, &[]),
             _ if has_wildcard => push(FAIL, &[]),
             // The former value is not wanted, but a key that holds something else is to be refused.
@@ -269,6 +271,8 @@ impl Nkv {
                         batch.note(LOOK, self.database, &[]);
                         return Some(BatchEnd::Full);
                     }
+                    // The value is read now: news say which key, and that it may have changed often
+                    // since.
                     Some(NewsItem::Key { key, was_gone }) => {
                         let notes: [&[u8]; 2] = [&index, &[u8::from(was_gone)]];
                         batch.push_noting(NEWS, self.database, &[b"GET", &key], &notes);
@@ -301,6 +305,7 @@ impl Nkv {
     /// Commands to be run when the connection has ended.
     pub(super) fn farewell(&mut self, batch: &mut CommandBatch) {
         for (key, value) in std::mem::take(&mut self.tied) {
+            // Only what is still the client's: others may have put another value there.
             batch.push(SILENT, self.database, &[b"DELIFEQ", &key, &value]);
         }
     }
@@ -423,6 +428,7 @@ impl Nkv {
         if was_gone {
             self.form.write_close(key, exchange.out);
         }
+        // With its own key a subscription ends, even if the key is there again.
         if was_gone && *key == **stream.subscriber.key() {
             stream.is_over = true;
             self.tree.leave(&stream.name, &stream.subscriber);

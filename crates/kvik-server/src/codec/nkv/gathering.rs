@@ -6,7 +6,7 @@ use kvik_resp::{Output, ReplyToken};
 use super::form::{self, Status};
 use super::tree::Name;
 use super::{NAMES, Nkv, PART, SCAN};
-use crate::codec::{Answer, Exchange};
+use crate::codec::batch::{Answer, Exchange};
 
 /// Keys read at once for a reply with many values.
 const CHUNK: usize = 128;
@@ -48,6 +48,7 @@ impl Nkv {
             return Answer::Close;
         }
         if gathering.done < gathering.names.len() {
+            // A part at a time: the stripes of all keys at once would keep others waiting.
             let end = gathering.names.len().min(gathering.done + CHUNK);
             let mut words: Vec<&[u8]> = vec![b"MGET"];
             words.extend(
@@ -95,6 +96,8 @@ impl Nkv {
                         gathering.hits += 1;
                     }
                 }
+                // It has expired or was never a string. A change that came meanwhile keeps the
+                // name.
                 _ => self.tree.forget(name, *change),
             }
         }
@@ -103,6 +106,7 @@ impl Nkv {
 
     /// Looks for keys that the tree does not know, a part of them, before the request runs.
     pub(super) fn begin_scan(&mut self, exchange: &mut Exchange<'_>) -> Answer {
+        // The cursor of an earlier request goes on, unless it was for other keys.
         let state = self.tree.incarnation();
         let scan = self.scan.take().filter(|(of, _)| *of == state);
         let (_, cursor) = self

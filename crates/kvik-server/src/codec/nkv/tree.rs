@@ -116,6 +116,7 @@ impl Trees {
     pub(crate) fn of(&self, database: u32) -> Arc<KeyTree> {
         let find =
             |trees: &[Arc<KeyTree>]| trees.iter().find(|tree| tree.database == database).cloned();
+        // Each connection asks; a tree is made once.
         if let Some(tree) = find(&self.trees.read()) {
             return tree;
         }
@@ -170,6 +171,7 @@ impl KeyTree {
 
     fn observe(&self, change: Change<'_>) {
         match change {
+            // Called with the stripe of the key held, so that changes of one key come in their order.
             Change::Set { database, key } if database == self.database => {
                 let mut state = self.state.lock();
                 state.note(key);
@@ -194,6 +196,7 @@ impl KeyTree {
             Change::Swapped { one, other } if [one, other].contains(&self.database) => {
                 let mut state = self.state.lock();
                 state.forget_all();
+                // The other database's keys are here now, and their names are not known.
                 self.incarnation.fetch_add(1, Ordering::AcqRel);
                 self.is_incomplete.store(true, Ordering::Release);
                 // The keys that are there now are news to everybody.
@@ -266,6 +269,7 @@ impl KeyTree {
         });
         let mut state = self.state.lock();
         if with_values {
+            // Under the lock: a change is either among these or told to the new subscriber.
             subscriber.walk(None);
         }
         let place = (Arc::clone(&subscriber.key), name.into());
@@ -336,6 +340,7 @@ impl TreeState {
 
     /// Those who have subscribed to a key.
     fn subscribers(&self, key: &[u8]) -> impl Iterator<Item = &Arc<TreeSubscriber>> {
+        // The empty name is the first of all that have subscribed to a key.
         let from = (Name::from(key), Box::default());
         let range = self.subscriptions.range(from..);
         let key = key.to_vec();
@@ -431,9 +436,11 @@ impl TreeSubscriber {
     /// Adds to what it is told, unless it has too much unheard, as the result says.
     fn add(&self, add: impl FnOnce(&mut PendingNews) -> bool) {
         let mut news = self.news.lock();
+        // The client is woken once for all that comes until it looks.
         let is_first = news.is_empty();
         let has_room = add(&mut news);
         drop(news);
+        // The client is woken once for all that comes until it looks.
         if !has_room {
             self.client.kill();
         } else if is_first {
@@ -505,6 +512,7 @@ impl PendingNews {
 
     fn add(&mut self, name: Name, is_gone: bool) {
         match self.keys.get_mut(&name) {
+            // Its place in the order stays; what it is told is the value at that time.
             Some(was_gone) => *was_gone |= is_gone,
             None => {
                 self.order.push_back(Arc::clone(&name));
