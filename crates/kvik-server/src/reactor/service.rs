@@ -507,11 +507,11 @@ impl Service {
     /// Begins to serve a socket.
     ///
     /// # Errors
-    /// If the client has gone already, or the kernel refuses.
-    pub(super) fn adopt(&mut self, socket: Socket) -> io::Result<ConnId> {
+    /// If the kernel refuses.
+    pub(super) fn adopt(&mut self, socket: Socket, peer: Peer) -> io::Result<ConnId> {
         let keepalive = self.config.int(Key::TcpKeepalive);
         let keepalive = (keepalive > 0).then(|| Duration::from_secs(keepalive.unsigned_abs()));
-        net::tune(&socket, Peer::of(&socket)?, keepalive)?;
+        net::tune(&socket, peer, keepalive)?;
         self.driver.adopt(socket)
     }
 
