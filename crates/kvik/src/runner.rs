@@ -98,8 +98,11 @@ impl Runner {
     /// Blocks this thread until the wait of the session has ended.
     fn await_answer(&mut self, until_ms: u64) -> Result<(), Error> {
         let shared = Arc::clone(&self.executor.shared);
+        // It ends by a clock that nobody sets.
+        let left_ms = until_ms.saturating_sub(self.executor.now_us() / 1000);
+        let until_ms = self.executor.steady_ms().saturating_add(left_ms);
         loop {
-            let left_ms = until_ms.saturating_sub(shared.now_ms());
+            let left_ms = until_ms.saturating_sub(shared.clock.steady_ms());
             if let Some(Message::Reply(answer)) = self.mailbox.wait(shared.nap(left_ms)) {
                 let lsn = answer.lsn;
                 self.executor
@@ -107,7 +110,7 @@ impl Runner {
                 return shared.wait_for(Lsn::new(lsn));
             }
             // It has been ended by somebody else, or its time is up.
-            let is_late = shared.now_ms() >= until_ms;
+            let is_late = shared.clock.steady_ms() >= until_ms;
             let ending = self.session.wait_ending();
             let (session, out) = (&mut self.session, &mut self.out);
             if let Some(ending) = ending.or(is_late.then_some(Ending::TimedOut))

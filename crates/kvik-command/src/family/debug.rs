@@ -102,6 +102,13 @@ const PROBES: &[Probe] = &[
         run: object,
     },
     Probe {
+        name: "PAUSE-CRON",
+        words: 1..=1,
+        usage: "<0|1>",
+        about: "Whether clients are held against their limits only when they do something.",
+        run: pause_cron,
+    },
+    Probe {
         name: "POPULATE",
         words: 1..=3,
         usage: "<count> [<prefix>] [<size>]",
@@ -249,6 +256,13 @@ fn duration(ctx: &Ctx<'_>, at: usize) -> Result<Duration, Error> {
     duration
         .filter(ends)
         .ok_or(Error::text("timeout is out of range"))
+}
+
+fn pause_cron(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let paused = ctx.int(2)? != 0;
+    ctx.engine.settings.patrol_paused.store(paused, Relaxed);
+    ctx.reply.ok();
+    Ok(())
 }
 
 fn set_active_expire(ctx: &mut Ctx<'_>) -> Result<(), Error> {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use kvik_command::declare::{Command, Flags, KeyFlags, Locking};
+use kvik_command::tracking::TrackingMode;
 use kvik_command::{Error, Session};
+use kvik_log::Lsn;
 use kvik_resp::{Args, Output};
 use kvik_store::namespace_name;
 
@@ -45,6 +47,7 @@ impl Executor {
                 None => self.find_room(session, command, &prepared, args, need),
                 Some(_) => self.promise_room(session, command, args, need, is_queued),
             };
+            self.hear_of_evictions(session);
             match room {
                 Room::Found => {}
                 Room::Later => {
@@ -67,6 +70,19 @@ impl Executor {
         let outcome = self.run_admitted(session, command, prepared, args, out);
         self.work.promise = None;
         outcome
+    }
+
+    /// Has a client that caches told that its copies of evicted keys are stale before the reply of
+    /// the command that they made room for.
+    #[cold]
+    fn hear_of_evictions(&mut self, session: &mut Session) {
+        if session.tracking.mode == TrackingMode::Off {
+            return;
+        }
+        for push in session.client.take_pushes() {
+            self.work.note_lsn(Lsn::new(push.lsn()));
+            session.ahead.push(push);
+        }
     }
 
     #[cold]

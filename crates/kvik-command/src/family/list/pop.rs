@@ -231,6 +231,7 @@ fn move_one(
         ctx.keys.note(source, pop_event(from));
         return Ok(true);
     }
+    let before = ctx.keys.stats();
     let mut list = ctx.keys.entry(source).list_mut()?;
     let element = first(list.view().elements(from, 0, 1));
     list.pop(from, 1);
@@ -238,6 +239,8 @@ fn move_one(
     ctx.reply.bulk(&element);
     let mut list = ctx.keys.entry(destination).list_mut()?;
     list.push(to, std::iter::once(&element[..]));
+    drop(list);
+    ctx.keys.count_as_one(before);
     Ok(true)
 }
 
