@@ -3,6 +3,8 @@
 //! A row says where a figure is shown, under which name, what it means and how it is read off a
 //! [`Look`], a consistent enough picture taken once per reply. A row that has nothing to say here
 //! (a server's figure in an embedded store) is left out rather than invented.
+//!
+//! The file is long because it is a table. A figure is added by a row, and is found in one place.
 
 use std::borrow::Cow;
 

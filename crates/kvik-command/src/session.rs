@@ -214,8 +214,8 @@ impl Session {
         self.subscriptions.is_some() && self.protocol == Protocol::Resp2
     }
 
-    /// Whether nothing of it matters to a command on keys but its database and its protocol: all may
-    /// run, at once, and their replies are sent.
+    /// Whether nothing of it matters to a command on keys but its database and its protocol: all
+    /// may run, at once, and their replies are sent.
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.authenticated

@@ -51,7 +51,7 @@ impl LinkCell {
     }
 }
 
-/// See [`Link`].
+/// All that the functions of one Lua state share.
 pub(crate) struct Shared {
     caller: Option<Current>,
     /// The protocol in which the script wants replies.

@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) colours: bool,
     /// How often the command is run; `None` for ever.
     pub(crate) repeat: Option<u64>,
+    /// The same, where nothing said means for ever.
+    pub(crate) lines: Option<u64>,
     pub(crate) interval: Duration,
     /// An error reply makes the exit status 1.
     pub(crate) fail: bool,
@@ -43,6 +45,9 @@ impl Settings {
             format,
             colours,
             repeat: repeat(matches),
+            lines: matches
+                .get_one::<i64>("repeat")
+                .and_then(|_| repeat(matches)),
             interval: matches
                 .get_one::<Duration>("interval")
                 .copied()

@@ -311,7 +311,7 @@ impl Scripts {
         self.running.enter(running);
     }
 
-    /// Ends that.
+    /// A script has ended: nobody can see or kill it any more.
     pub fn leave_running(&self, running: &Arc<Running>) {
         self.running.leave(running);
     }

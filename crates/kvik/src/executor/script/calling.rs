@@ -16,7 +16,7 @@ use crate::executor::call::Call;
 use crate::executor::gate::permit;
 use crate::section::Section;
 
-/// Milliseconds after which others can see a script, and kill it.
+/// Nanoseconds after which others can see a script, and kill it.
 const SEEN_AFTER_NS: u64 = 1_000_000;
 
 /// A running script, as the store sees it.
@@ -113,6 +113,7 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             Locking::Keys => self.reach_keys(call),
             Locking::All | Locking::InTurn => {
                 (0..self.scope.shared.stripes.len()).try_for_each(|index| self.take(index))?;
+                // The reply may reveal any key, so it waits for the latest change of them all.
                 self.section.reach_all();
                 Ok(())
             }
@@ -126,6 +127,7 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
         let (shared, plan) = (self.scope.shared, &mut self.work.plan);
         plan.clear();
         call.hash = plan.add_call(shared, self.session.db, call);
+        // Without growth all keys were named at the beginning, and the section knows them.
         if self.scope.growth.is_none()
             && plan
                 .stripes
@@ -176,6 +178,8 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             if ready.is_ok() {
                 return;
             }
+            // A pause between slices is for others, who get no turn while the script holds its
+            // stripes.
             work.left_until_us = 0;
         }
     }
@@ -227,6 +231,8 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             let text = "Wrong number of args calling command from script";
             return Err(Error::text(text));
         }
+        // In this order: a command that is refused takes no stripe, and one that is killed changes
+        // nothing.
         self.admit(command, args)?;
         let mut call = Call {
             command,
@@ -294,6 +300,7 @@ impl Caller for Calling<'_, '_, '_> {
         if now.nanos_since(self.began) < SEEN_AFTER_NS {
             return Pulse::GoOn;
         }
+        // Nothing has been seen of it yet, so that it can begin anew where it keeps nobody waiting.
         if self.may_leave() {
             self.leaves = true;
             return Pulse::Leave;
