@@ -78,7 +78,7 @@ table! {
     NeksMaxFrame = memory("neks-max-frame", "999999", 16, 1 << 30), "Longest request frame of a Neks client; a longer one ends the connection.";
     DoorMaxReply = memory("door-max-reply", "64mb", 1024, 1 << 32), "Longest reply that is gathered as a whole before it is sent, as those of Neks are; a longer one ends the connection.";
     KibaDatabases = row("kiba-databases", Integers(4, 0, INT_MAX), "0 1 2 3").fixed(), "Databases of the strings, lists, sets and hashes of Kiba clients, counted from that of the door.";
-    Import = row("import", Words, "").fixed(), "Data of other servers that are imported at the start, as long as there are no own files: `neks:store.kvs`, `nkv:directory`.";
+    Import = row("import", Words, "").fixed(), "Data of other servers that are imported at the start, as long as there are no own files: `neks:store.kvs`, `nkv:directory`; `nkv:` alone is the directory of the data files.";
     NeksLenient = yes_no("neks-lenient", "no"), "Neks clients may also send keys as text and numbers as unsigned, as most MessagePack libraries do.";
     Unixsocket = text("unixsocket", "").fixed(), "Path of a Unix socket to listen on as well.";
     Unixsocketperm = row("unixsocketperm", Octal(0o777), "0").fixed(), "Mode of the Unix socket; 0 leaves what the umask gives.";
@@ -89,6 +89,9 @@ table! {
     Maxclients = int("maxclients", "10000", 1, UINT_MAX), "Clients that may be connected at once.";
     ProtectedMode = yes_no("protected-mode", "yes"), "Serve only local clients while there is no password.";
     ProtoMaxBulkLen = memory("proto-max-bulk-len", "512mb", MB, MAX).sets(|to, it| to.max_bulk_bytes.store(it.number(), Relaxed)), "Longest argument a client may send.";
+    RequestMaxArgs = int("request-max-args", "2147483647", 1, INT_MAX), "Most words of a request; one with more is answered by an error, and the connection ends.";
+    RequestMaxBulkLen = memory("request-max-bulk-len", "0", 0, MAX), "Longest word of a request, where it is to be shorter than `proto-max-bulk-len`, which limits strings as well; a longer one is answered by an error, and the connection ends. 0 adds no limit.";
+    RequestMaxInlineLen = memory("request-max-inline-len", "64kb", 64, 1 << 30), "Longest line of a request: a command that is typed as text, or the header of a word; a longer one is answered by an error, and the connection ends.";
     ClientQueryBufferLimit = memory("client-query-buffer-limit", "1gb", MB, MAX), "Longest command a client may send.";
     ClientOutputBufferLimit = row("client-output-buffer-limit", BufferLimits, "normal 0 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60"), "Per client class: replies waiting to be read beyond `hard`, or beyond `soft` for so many seconds, end the connection.";
     MaxmemoryClients = row("maxmemory-clients", MemoryOrPercent, "0"), "Memory all clients may take together, in bytes or in percent of maxmemory; those that take the most are disconnected, 0 disconnects none.";
