@@ -19,7 +19,7 @@ use kvik_store::{DEFAULT_NAMESPACE, namespace_name};
 
 use super::call::Call;
 use super::work::Work;
-use crate::eviction::{Room, RoomMaker, Scope};
+use crate::eviction::{EvictionScope, Room, RoomMaker};
 use crate::promise::{KeyGrowth, Promise};
 use crate::shared::Shared;
 use crate::stripes::Patience;
@@ -294,8 +294,14 @@ impl Shared {
             slice_ns: u64::MAX,
         };
         let (room, promise) = match (self.stripes.layout.namespaces(), key) {
-            (None, _) => (self.make_room(need, Scope::Everywhere, &mut maker), None),
-            (Some(_), None) => (self.make_room(need, Scope::Within(&[]), &mut maker), None),
+            (None, _) => (
+                self.make_room(need, EvictionScope::Everywhere, &mut maker),
+                None,
+            ),
+            (Some(_), None) => (
+                self.make_room(need, EvictionScope::Within(&[]), &mut maker),
+                None,
+            ),
             (Some(all), Some(key)) => {
                 let growth = [KeyGrowth {
                     database: DATABASE,

@@ -12,7 +12,7 @@ use kvik_store::namespace_name;
 use super::gate::{queue, runs_inside_multi};
 use super::growth::{ValueSize, copies, growing_keys};
 use super::{Executor, Outcome, Prepared, namespaces};
-use crate::eviction::{Room, RoomMaker, Scope};
+use crate::eviction::{EvictionScope, Room, RoomMaker};
 use crate::promise::KeyGrowth;
 use crate::section::{Actor, Section, Terms, Touching};
 use crate::stamps::Reach;
@@ -103,7 +103,7 @@ impl Executor {
             patience: self.patience,
             slice_ns,
         };
-        let room = shared.make_room(need, Scope::Everywhere, &mut maker);
+        let room = shared.make_room(need, EvictionScope::Everywhere, &mut maker);
         // What is written over makes room for what comes in its place.
         if room == Room::None {
             let gone = self.overwritten_bytes(session, command, prepared, args);
