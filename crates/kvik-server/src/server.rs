@@ -128,8 +128,11 @@ impl Server {
         let indexed = indexed.map(|open| open.door.database).collect();
         let (stop, stopped) = channel();
         let front = Arc::new(Front::new(Arc::clone(&config)));
+        // Who turns the protection off by name knows.
+        let is_named = config.is_chosen(Key::ProtectedMode);
         let is_exposed = |open: &&OpenDoor| {
-            open.door.is_explicit && open.is_public() && front.is_open_to_all(&open.door)
+            let is_told = open.door.is_explicit || !is_named;
+            is_told && open.is_public() && front.is_open_to_all(&open.door)
         };
         let exposed: Vec<_> = doors
             .iter()

@@ -40,6 +40,13 @@ pub(super) fn kiba(words: &[String]) -> ExitCode {
     }
 }
 
+/// `kvns`, which is configured by its environment. Its log goes to standard output, as kvik's does.
+pub(super) fn kvns(arguments: &[OsString]) -> ExitCode {
+    let preset = std::iter::once(OsString::from("--kvns"));
+    let words = arguments.iter().skip(1).cloned();
+    kvik_server::run(preset.chain(words))
+}
+
 /// The options of `nkv-server`.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct NkvFlags {

@@ -16,6 +16,9 @@
 //!
 //! Bytes that are no request end the connection without a word, as does the end of the requests
 //! that came, unless there is a subscription.
+//!
+//! The file is long because a request, its commands and the translation of their replies are read
+//! together. What they need of the tree, of the forms and of the syntax is in files below.
 
 mod form;
 mod gathering;

@@ -26,6 +26,7 @@ mod held;
 mod hold;
 pub(crate) mod inbox;
 mod input;
+mod limits;
 pub(crate) mod mail;
 mod moving;
 mod patrol;
