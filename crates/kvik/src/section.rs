@@ -336,7 +336,7 @@ impl<'a> Section<'a> {
 
     /// Does work that may fail. If it does, or panics, everything that it has changed in the
     /// stripes is undone: nothing of it reaches the log, and nobody is told. The stripes are those
-    /// that are held from its beginning to its end.
+    /// that are held at its beginning; who takes more in it has their changes recorded as well.
     pub(crate) fn attempt<L: Locks, R, E>(
         &mut self,
         held: &mut L,

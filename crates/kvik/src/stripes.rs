@@ -507,6 +507,13 @@ impl HeldMany<'_> {
             .for_each(|held| visit(held.stripe_mut()));
     }
 
+    /// Records what one of them holds before each change from now on.
+    pub(crate) fn begin_undo(&mut self, index: usize) {
+        if let Ok(at) = self.held.binary_search_by_key(&index, |held| held.index) {
+            self.held[at].stripe_mut().begin_undo();
+        }
+    }
+
     /// Takes the keys whose changes are reported, stripe by stripe.
     pub(crate) fn take_changed(&mut self) -> Vec<ChangedKey> {
         let with_news = self.held.iter_mut().filter(|held| held.has_news());

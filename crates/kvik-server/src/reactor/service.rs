@@ -13,7 +13,7 @@ use std::time::Duration;
 use kvik::{Db, Ending, Executor, Message, Patience};
 use kvik_command::blocking::NEVER_MS;
 use kvik_command::pubsub::Seat;
-use kvik_resp::Output;
+use kvik_resp::{Limits, Output};
 use kvik_rope::IncomingRope;
 use socket2::Socket;
 
@@ -184,7 +184,7 @@ impl Service {
     pub(super) fn run(&mut self, connection: &mut Connection) -> Fate {
         self.executor.refresh();
         connection.silence_ms = None;
-        let max_bulk = self.config.size(Key::ProtoMaxBulkLen) as u64;
+        let limits = request_limits(&self.config);
         let mut out = self.driver.buffer();
         let mut flushes_left = FLUSHES;
         let end = loop {
@@ -192,7 +192,7 @@ impl Service {
                 executor: &mut self.executor,
                 pipeline: &mut self.pipeline,
                 steps: &mut self.steps,
-                max_bulk,
+                limits,
             };
             // Output of a certain size is sent while the rest of the pipeline runs, so that the
             // client reads it meanwhile.
@@ -507,11 +507,11 @@ impl Service {
     /// Begins to serve a socket.
     ///
     /// # Errors
-    /// If the client has gone already, or the kernel refuses.
-    pub(super) fn adopt(&mut self, socket: Socket) -> io::Result<ConnId> {
+    /// If the kernel refuses.
+    pub(super) fn adopt(&mut self, socket: Socket, peer: Peer) -> io::Result<ConnId> {
         let keepalive = self.config.int(Key::TcpKeepalive);
         let keepalive = (keepalive > 0).then(|| Duration::from_secs(keepalive.unsigned_abs()));
-        net::tune(&socket, Peer::of(&socket)?, keepalive)?;
+        net::tune(&socket, peer, keepalive)?;
         self.driver.adopt(socket)
     }
 
@@ -596,5 +596,20 @@ impl Service {
     pub(super) fn next_ms(&self) -> Option<u64> {
         let alarm = self.timers.next_ms().into_iter();
         alarm.chain(self.stopping_until_ms).min()
+    }
+}
+
+/// The limits of the requests of a client that has authenticated.
+fn request_limits(config: &Config) -> Limits {
+    let max_bulk = config.size(Key::ProtoMaxBulkLen) as u64;
+    let max_bulk = match config.size(Key::RequestMaxBulkLen) as u64 {
+        0 => max_bulk,
+        stricter => max_bulk.min(stricter),
+    };
+    Limits {
+        max_inline: config.size(Key::RequestMaxInlineLen),
+        max_args: config.size(Key::RequestMaxArgs),
+        max_bulk,
+        unauthenticated: false,
     }
 }

@@ -73,7 +73,10 @@ impl SharedStripes {
     pub(crate) fn grow(&self, patience: Patience) -> Result<GrowthToken<'_>, Busy> {
         let token = match patience {
             Patience::Wait => Some(self.growth.lock()),
-            Patience::Spin => self.growth.try_lock(),
+            Patience::Spin => (0..SPINS).find_map(|_| {
+                std::hint::spin_loop();
+                self.growth.try_lock()
+            }),
         };
         Ok(GrowthToken {
             stripes: self,

@@ -2,6 +2,7 @@
 //! the script's section.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_command::declare::{Command, Flags, Locking};
 use kvik_command::script::{Caller, Pulse, Running, ScriptFlags};
@@ -9,7 +10,7 @@ use kvik_command::{Error, Session, table};
 use kvik_resp::{Args, Output, Protocol};
 use kvik_store::Stripes;
 
-use super::{ScriptCall, ScriptScope, Work};
+use super::{Leaving, ScriptCall, ScriptScope, Work};
 use crate::clock::Tick;
 use crate::executor::call::Call;
 use crate::executor::gate::permit;
@@ -72,10 +73,11 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
     /// Whether the script may run a command now.
     fn admit(&mut self, command: &Command, args: Args<'_>) -> Result<(), Error> {
         let flags = command.flags();
-        if flags.contains(Flags::NOSCRIPT) {
+        let shared = self.scope.shared;
+        if flags.contains(Flags::NOSCRIPT) && !shared.engine.settings.scripts_call_all.load(Relaxed)
+        {
             return Err(Error::text("This Redis command is not allowed from script"));
         }
-        let shared = self.scope.shared;
         permit(shared, self.session, command, args)?;
         if self.script.reads_only && flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE) {
             let text = "Write commands are not allowed from read-only scripts.";
@@ -142,7 +144,12 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
     }
 
     fn take(&mut self, index: usize) -> Result<(), Error> {
-        let ScriptScope { held, growth, .. } = &mut self.scope;
+        let ScriptScope {
+            held,
+            growth,
+            leaving,
+            ..
+        } = &mut self.scope;
         if held.holds(index) {
             return Ok(());
         }
@@ -150,6 +157,9 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             "Script attempted to access a key that it does not declare",
         ))?;
         growth.extend(held, index);
+        if *leaving == Leaving::Undone {
+            held.begin_undo(index);
+        }
         if let Some(running) = &self.running {
             running.hold(&held.indices());
         }
@@ -171,6 +181,15 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             // A pause between slices is for others, who get no turn while the script holds its
             // stripes.
             work.left_until_us = 0;
+        }
+    }
+
+    /// Whether it may end now to run elsewhere.
+    fn may_leave(&self) -> bool {
+        match self.scope.leaving {
+            Leaving::Never => false,
+            Leaving::Unchanged => !self.has_written,
+            Leaving::Undone => true,
         }
     }
 
@@ -199,14 +218,17 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             running
         })
     }
-}
 
-impl Caller for Calling<'_, '_, '_> {
-    fn call(&mut self, args: Args<'_>, protocol: Protocol, out: &mut Output) -> Result<(), Error> {
-        let command = table().resolve(args).ok();
-        let command = command.ok_or(Error::text("Unknown Redis command called from script"))?;
+    fn call_known(
+        &mut self,
+        command: Option<&'static Command>,
+        args: Args<'_>,
+        protocol: Protocol,
+        out: &mut Output,
+    ) -> Result<(), Error> {
+        let command = command.ok_or(Error::text("Unknown command called from script"))?;
         if !command.accepts(args.len()) || command.handler().is_none() {
-            let text = "Wrong number of args calling Redis command from script";
+            let text = "Wrong number of args calling command from script";
             return Err(Error::text(text));
         }
         // In this order: a command that is refused takes no stripe, and one that is killed changes
@@ -230,6 +252,35 @@ impl Caller for Calling<'_, '_, '_> {
         Ok(())
     }
 
+    /// Counts a command that may not run.
+    #[cold]
+    fn count_refusal(&self, command: Option<&Command>, error: &Error) {
+        let (stats, own) = (&self.scope.shared.engine.stats, &self.work.stats);
+        stats.count_error(error.code());
+        own.totals.errors.add(1);
+        if let Some(command) = command {
+            own.commands[usize::from(command.id())].rejected.add(1);
+        }
+    }
+}
+
+impl Caller for Calling<'_, '_, '_> {
+    fn call(&mut self, args: Args<'_>, protocol: Protocol, out: &mut Output) -> Result<(), Error> {
+        let command = table().resolve(args).ok();
+        let called = self.call_known(command, args, protocol, out);
+        if let Err(error) = &called {
+            self.count_refusal(command, error);
+        }
+        called
+    }
+
+    fn count_error(&mut self, line: &[u8]) {
+        let code = line.split(|&byte| byte == b' ').next().unwrap_or_default();
+        let stats = &self.scope.shared.engine.stats;
+        stats.count_error(&String::from_utf8_lossy(code));
+        self.work.stats.totals.errors.add(1);
+    }
+
     fn may_call(&mut self, args: Args<'_>) -> Option<bool> {
         let command = table().resolve(args).ok()?;
         Some(permit(self.scope.shared, self.session, command, args).is_ok())
@@ -250,7 +301,7 @@ impl Caller for Calling<'_, '_, '_> {
             return Pulse::GoOn;
         }
         // Nothing has been seen of it yet, so that it can begin anew where it keeps nobody waiting.
-        if self.scope.may_leave && !self.has_written {
+        if self.may_leave() {
             self.leaves = true;
             return Pulse::Leave;
         }
