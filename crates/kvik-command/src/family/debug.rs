@@ -249,6 +249,7 @@ fn hold(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn duration(ctx: &Ctx<'_>, at: usize) -> Result<Duration, Error> {
     let seconds = ctx.float(at)?.max(0.0);
     let duration = Duration::try_from_secs_f64(seconds).ok();
+    // A time that cannot be counted would be past, and the wait none.
     let ends = |duration: &Duration| {
         let ms = i64::try_from(duration.as_millis()).ok();
         ms.and_then(|ms| ctx.time_in(ms)).is_some()
@@ -434,6 +435,7 @@ impl Digest {
     fn of(words: &[&[u8]]) -> Self {
         let mut joined = Vec::new();
         for word in words {
+            // With lengths, so that words cannot run into each other.
             joined.extend_from_slice(&(word.len() as u64).to_le_bytes());
             joined.extend_from_slice(word);
         }
@@ -462,6 +464,8 @@ fn value_digest(view: &View<'_>) -> Digest {
         ValueRef::Set(set) => {
             let mut all = Digest::default();
             for member in set.iter() {
+                // Mixing is exclusive or, which knows no order: two stores hold sets in different
+                // ones.
                 all.mix(Digest::of(&[member.text(&mut IntText::default())]));
             }
             all

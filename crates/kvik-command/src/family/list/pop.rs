@@ -221,8 +221,10 @@ fn move_one(
     if existing(&mut ctx.keys, source)?.is_none() {
         return Ok(false);
     }
+    // The type of the destination is checked before anything changes.
     existing(&mut ctx.keys, destination)?;
     if source == destination {
+        // Turned within the list: popping its only element first would delete the key.
         let mut list = ctx.keys.entry(source).list_mut()?;
         ctx.reply.bulk(&first(list.view().elements(from, 0, 1)));
         list.turn(from, to);
