@@ -180,9 +180,7 @@ impl Shared {
                 return Room::Found;
             }
             index = self.next_stripe(index, in_vain, rules);
-            // What seemed to be still to free was something else: then keys have to go.
-            let frees_first = in_vain < self.stripes.len();
-            match self.try_stripe((index, excess, frees_first), rules, maker) {
+            match self.try_stripe((index, excess, in_vain), rules, maker) {
                 RoomStep::Progress => (in_vain, is_busy) = (0, false),
                 RoomStep::Busy => (in_vain, is_busy) = (in_vain + 1, true),
                 RoomStep::Nothing => in_vain += 1,
@@ -252,7 +250,7 @@ impl Shared {
     /// some keys of the stripe.
     fn try_stripe(
         &self,
-        (index, excess, frees_first): (usize, u64, bool),
+        (index, excess, in_vain): (usize, u64, usize),
         rules: Option<&EvictionRules>,
         maker: &mut RoomMaker<'_>,
     ) -> RoomStep {
@@ -271,16 +269,18 @@ impl Shared {
             true => sizes.volatile,
             false => sizes.keys,
         };
-        // What is doomed elsewhere is to be freed before any key is evicted.
+        // What is doomed elsewhere is to be freed before any key is evicted, unless what seemed to be
+        // doomed was something else.
+        let frees_first = in_vain < self.stripes.len();
         if candidates == 0 || frees_first && totals.memory().doomed() >= excess {
             return RoomStep::Nothing;
         }
         if rules.order == EvictionOrder::Ttl {
             // The next key to expire may be in another stripe.
-            return self.evict_in((index, excess, 1), rules, maker);
+            return self.evict_in((index, excess, 1), in_vain == 0, rules, maker);
         }
         let ahead = (self.stripes.budget.limit() / AHEAD_PART).min(AHEAD_BYTES);
-        self.evict_in((index, excess + ahead, KEYS_AT_ONCE), rules, maker)
+        self.evict_in((index, excess + ahead, KEYS_AT_ONCE), false, rules, maker)
     }
 
     fn reclaim_in(&self, index: usize, patience: Patience) -> RoomStep {
@@ -300,15 +300,23 @@ impl Shared {
         }
     }
 
+    /// Evicts keys of a stripe, if it `is_first` only while no key of another one expires earlier.
     fn evict_in(
         &self,
         (index, bytes, most): (usize, u64, usize),
+        is_first: bool,
         rules: &EvictionRules,
         maker: &mut RoomMaker<'_>,
     ) -> RoomStep {
         let Ok(held) = self.stripes.lock(index, maker.patience) else {
             return RoomStep::Busy;
         };
+        // Somebody else may have made room with the key for which this stripe was chosen.
+        let stripes = &self.stripes;
+        let is_earlier = |other| other != index && stripes.due(other) < held.next_due();
+        if is_first && (0..stripes.len()).any(is_earlier) {
+            return RoomStep::Progress;
+        }
         let terms = Terms {
             shared: self,
             unit: maker.unit,
