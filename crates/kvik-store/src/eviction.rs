@@ -13,7 +13,7 @@
 pub(crate) mod queue;
 
 use crate::UnixMs;
-use crate::clock::AccessPolicy;
+use crate::clock::{AccessPolicy, hits};
 use crate::heap::HeapEntry;
 use crate::keyspace::{HeapKeys, KeyspaceMut, KeyspaceRef};
 use crate::layout::Layout;
@@ -98,8 +98,8 @@ impl EvictionRules {
         match self.order {
             EvictionOrder::Idle => AccessPolicy::idle_seconds(entry.clock(), now),
             EvictionOrder::Frequency => 255 - u64::from(self.access.frequency(entry.clock(), now)),
-            EvictionOrder::FewestHits => u64::MAX - u64::from(entry.clock()),
-            EvictionOrder::MostHits => u64::from(entry.clock()),
+            EvictionOrder::FewestHits => u64::MAX - u64::from(hits(entry.clock())),
+            EvictionOrder::MostHits => u64::from(hits(entry.clock())),
             EvictionOrder::Ttl => u64::MAX - entry.expire_at().unwrap_or(u64::MAX),
             EvictionOrder::Random | EvictionOrder::Queue => 0,
         }
@@ -389,6 +389,9 @@ impl crate::Guard<'_> {
             // The effect and the events name the database that the victim is in.
             let database = self.database_of(index, victim.table);
             self.select(database);
+            if let Some(namespace) = self.namespace_at(index, victim.table) {
+                namespace.count_evicted();
+            }
             self.evict_entry(index, victim.table, victim.entry);
             let left = self.stripes().stripe(index).data_bytes();
             done.bytes += data.saturating_sub(left);
