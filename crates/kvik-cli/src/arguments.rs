@@ -311,6 +311,13 @@ fn run_arguments() -> Vec<Arg> {
         )
         .short('x'),
         flag("fail", "Exit with 1 when the server answers with an error").short('e'),
+        value(
+            "eval",
+            "FILE",
+            "Run the Lua script of a file: keys, a comma between blanks and arguments follow",
+        )
+        .long("eval")
+        .value_parser(value_parser!(OsString)),
     ]
 }
 
@@ -350,6 +357,7 @@ const CLI_EXAMPLES: &str = "Examples:
   kvik cli                            an interactive session
   kvik cli SET greeting hello
   kvik cli -x SET page < page.html    the last argument from a file
+  kvik cli --eval add.lua k1 k2 , 5   a script with two keys and an argument
   kvik cli < commands.txt             one command per line
   kvik cli --json HGETALL user:1 | jq .name
   kvik cli top                        what goes on, every second; --once for one page

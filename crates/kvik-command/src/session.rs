@@ -48,6 +48,8 @@ pub struct Session {
     pub internal: bool,
     /// Whether its commands may have it wait for keys. Those of a transaction or a script may not.
     pub may_block: bool,
+    /// A script runs its commands.
+    pub in_script: bool,
     /// The call in which it is blocked.
     pub blocked: Option<Arc<BlockedCall>>,
     /// Its command runs on another thread; when it is offered again it may have ended.
@@ -150,6 +152,7 @@ impl Session {
             close: false,
             internal: false,
             may_block: true,
+            in_script: false,
             blocked: None,
             away: None,
             waiting: None,
@@ -211,8 +214,8 @@ impl Session {
         self.subscriptions.is_some() && self.protocol == Protocol::Resp2
     }
 
-    /// Whether nothing of it matters to a command on keys but its database and its protocol: all may
-    /// run, at once, and their replies are sent.
+    /// Whether nothing of it matters to a command on keys but its database and its protocol: all
+    /// may run, at once, and their replies are sent.
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.authenticated

@@ -41,6 +41,8 @@ pub struct Settings {
     pub latency_tracking: AtomicBool,
     /// Whether keys are deleted when their time comes, not only when they are met.
     pub active_expire: AtomicBool,
+    /// Whether scripts may call commands that are not for scripts, for tests.
+    pub scripts_call_all: AtomicBool,
     /// Whether DEBUG may be used by clients on this machine, and by others.
     pub debug_for_local: AtomicBool,
     /// See [`Self::debug_for_local`].
@@ -101,6 +103,7 @@ impl Default for Settings {
             latency_threshold_ms: AtomicU64::new(0),
             latency_tracking: AtomicBool::new(true),
             active_expire: AtomicBool::new(true),
+            scripts_call_all: AtomicBool::new(false),
             debug_for_local: AtomicBool::new(true),
             debug_for_remote: AtomicBool::new(true),
             maxmemory: AtomicU64::new(0),

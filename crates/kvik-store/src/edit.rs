@@ -10,6 +10,10 @@
 //! A collection can also be built while the key keeps what it holds ([`Edit::build`]). Nothing is
 //! seen of it, and nothing is emitted, until it replaces that value ([`Edit::restore`]); without
 //! that it is discarded.
+//!
+//! The file is long because an edit, the words that it emits and its end are one state machine:
+//! whether the collection is lent, taken or built decides in each of its methods. Parts in files of
+//! their own would have to be read together.
 
 use std::mem;
 

@@ -155,9 +155,20 @@ impl Stripe {
         random: &mut dyn FnMut() -> u64,
     ) -> Option<Victim> {
         match rules.order {
-            EvictionOrder::Random => self.any(layout, rules, random),
+            EvictionOrder::Random if rules.volatile => {
+                let sample = |there: &mut KeyspaceMut<'_>, random| {
+                    there.sample_volatile(random, 1).first().copied()
+                };
+                self.of_one_table(layout, rules, random, sample)
+            }
+            EvictionOrder::Random => {
+                let sample = |there: &mut KeyspaceMut<'_>, random| there.read().sample_ref(random);
+                self.of_one_table(layout, rules, random, sample)
+            }
             EvictionOrder::Ttl => self.first_to_expire(layout, rules, now, random),
-            EvictionOrder::Queue => self.next_in_queue(layout, rules, random),
+            EvictionOrder::Queue => {
+                self.of_one_table(layout, rules, random, |there, _| there.next_in_queue())
+            }
             _ => self.best_of_some(layout, rules, now, random),
         }
     }
@@ -184,18 +195,17 @@ impl Stripe {
         ids
     }
 
-    fn any(
+    /// A key that `choose` finds in one of the keyspaces, with random bits at hand.
+    fn of_one_table(
         &mut self,
         layout: &Layout,
         rules: &EvictionRules,
         random: &mut dyn FnMut() -> u64,
+        choose: impl FnOnce(&mut KeyspaceMut<'_>, u64) -> Option<EntryRef>,
     ) -> Option<Victim> {
         let table = self.evictable(rules, random()).first().copied()?;
         let mut there = self.present_mut(table, layout)?;
-        let entry = match rules.volatile {
-            false => there.read().sample_ref(random())?,
-            true => there.sample_volatile(random(), 1).first().copied()?,
-        };
+        let entry = choose(&mut there, random())?;
         Some(Victim { table, entry })
     }
 
@@ -226,18 +236,6 @@ impl Stripe {
             Some((_, victim)) => Some(victim),
             None => self.best_of_some(layout, rules, now, random),
         }
-    }
-
-    fn next_in_queue(
-        &mut self,
-        layout: &Layout,
-        rules: &EvictionRules,
-        random: &mut dyn FnMut() -> u64,
-    ) -> Option<Victim> {
-        let table = self.evictable(rules, random()).first().copied()?;
-        let mut there = self.present_mut(table, layout)?;
-        let entry = there.next_in_queue()?;
-        Some(Victim { table, entry })
     }
 
     fn best_of_some(

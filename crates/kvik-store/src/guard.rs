@@ -162,7 +162,8 @@ impl<'a> Guard<'a> {
         self
     }
 
-    /// Calls the changes that are a command's purpose by this event, as [`Self::call_changes`] does.
+    /// Calls the changes that are a command's purpose by this event, as [`Self::call_changes`]
+    /// does.
     #[must_use]
     #[inline]
     pub fn calling(mut self, event: Option<&'static Event>) -> Self {

@@ -18,6 +18,9 @@
 //! A whole keyspace goes by [`Keyspace::detach`] and [`Keyspace::swap`]. The members of a
 //! collection that is taken out change through [`MemoryMut`](crate::memory::MemoryMut). Access
 //! clocks (`set_clock`) are not content.
+//!
+//! The file is long because every way to change an entry stands here. Each keeps table, account,
+//! image and undo in step, which is easiest to check with the others beside it.
 
 use std::sync::Arc;
 

@@ -92,12 +92,11 @@ pub(super) fn nkv(words: &[String]) -> ExitCode {
     if let Some(address) = &address {
         args.extend(["--listen", address]);
     }
-    let import = flags.dir.as_ref().map(|dir| format!("nkv:{dir}"));
-    if let (Some(dir), Some(import)) = (&flags.dir, &import) {
+    if let Some(dir) = &flags.dir {
         if let Err(error) = std::fs::create_dir_all(dir) {
             return fail(&format_args!("cannot create {dir}: {error}"));
         }
-        args.extend(["--dir", dir, "--import", import]);
+        args.extend(["--dir", dir]);
     }
     start(&args)
 }

@@ -71,7 +71,8 @@ fn nkv() -> Result<Preset, LoadError> {
     Ok(vec![
         (Key::Listen, doors.to_vec()),
         (Key::Dir, word(&dir)),
-        (Key::Import, word(&format!("nkv:{dir}"))),
+        // Wherever the data directory is in the end.
+        (Key::Import, word("nkv:")),
     ]
     .into())
 }

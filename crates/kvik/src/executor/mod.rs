@@ -146,8 +146,8 @@ impl Executor {
         }
     }
 
-    /// Ends a pipeline of a session: times what was to be timed together with a command that has not
-    /// run.
+    /// Ends a pipeline of a session: times what was to be timed together with a command that has
+    /// not run.
     #[inline]
     pub fn finish_pipeline(&mut self, session: &Session) {
         self.work.finish_pipeline(session);
@@ -215,8 +215,8 @@ impl Executor {
         args: Args<'_>,
         out: &mut Output,
     ) -> Outcome {
-        // What the gate asks, and what may have to be done afterwards, is the same for a run of equal
-        // commands that leave their session as it is.
+        // What the gate asks, and what may have to be done afterwards, is the same for a run of
+        // equal commands that leave their session as it is.
         if prepared.follows()
             && self.work.is_plain_run
             && let Some(command) = prepared.command()
