@@ -15,7 +15,7 @@ use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use std::sync::atomic::{AtomicU8, AtomicUsize};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize};
 
 use kvik_resp::{ArgsBuf, Protocol, Reply};
 use kvik_store::{KeyspaceId, LineChange, Waiter, Wanted, next_turn};
@@ -88,6 +88,8 @@ pub struct Block {
     pub until_ms: u64,
     /// Its reply then.
     pub nothing: Nothing,
+    /// When it looks at its keys though nothing has happened to them, or [`NEVER_MS`].
+    pub look_ms: u64,
     /// The words to run again, if not those of the call.
     pub words: Option<ArgsBuf>,
 }
@@ -101,6 +103,7 @@ impl Block {
             keys,
             until_ms,
             nothing: Nothing::NullArray,
+            look_ms: NEVER_MS,
             words: None,
         }
     }
@@ -125,6 +128,7 @@ pub struct BlockedCall {
     nothing: Nothing,
     /// When its time is up, in milliseconds since the epoch, or [`NEVER_MS`].
     pub until_ms: u64,
+    look_ms: AtomicU64,
     database: u32,
     protocol: Protocol,
     no_touch: bool,
@@ -161,6 +165,17 @@ impl BlockedCall {
     /// How it has ended, if it has.
     pub fn ending(&self) -> Option<Ending> {
         Ending::of(self.state.load(Acquire))
+    }
+
+    /// When its client's thread has something to do for it: its time is up, or it is to look at
+    /// its keys.
+    pub fn alarm_ms(&self) -> u64 {
+        self.until_ms.min(self.look_ms.load(Relaxed))
+    }
+
+    /// Sets when it looks at its keys though nothing has happened to them.
+    pub fn look_at(&self, look_ms: u64) {
+        self.look_ms.store(look_ms, Relaxed);
     }
 
     /// The words of the call.
@@ -341,6 +356,7 @@ impl Ctx<'_> {
             lines: AtomicUsize::new(0),
             nothing: block.nothing,
             until_ms: block.until_ms,
+            look_ms: AtomicU64::new(block.look_ms),
             database: self.session.db,
             protocol: self.session.protocol,
             no_touch: self.session.no_touch,

@@ -47,6 +47,8 @@ pub struct Session {
     pub may_block: bool,
     /// The call in which it is blocked.
     pub blocked: Option<Arc<BlockedCall>>,
+    /// When a call that found nothing for its client wants to look again by itself.
+    pub look_ms: u64,
     /// Its command runs on another thread; when it is offered again it may have ended.
     pub away: Option<Arc<Away>>,
     /// The event that its next command waits for.
@@ -148,6 +150,7 @@ impl Session {
             internal: false,
             may_block: true,
             blocked: None,
+            look_ms: crate::blocking::NEVER_MS,
             away: None,
             waiting: None,
             tracking: SessionTracking::default(),

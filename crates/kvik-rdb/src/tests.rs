@@ -157,6 +157,16 @@ fn describe_stream_part(part: StreamPart<'_>) -> String {
             format!("consumer {} {seen_ms} {active_ms:?}", plain(name))
         }
         StreamPart::Owned(id) => format!("owns {}", text(id)),
+        StreamPart::Released(id) => format!("released {}", text(id)),
+        StreamPart::Idempotence {
+            duration_s,
+            max_len,
+        } => format!("known for {duration_s} s, up to {max_len}"),
+        StreamPart::Producer(name) => format!("producer {}", hex(&name.into_bytes())),
+        StreamPart::Recorded { text: name, id } => {
+            format!("{} is {}", hex(&name.into_bytes()), text(id))
+        }
+        StreamPart::Repeats { added, duplicates } => format!("{added} added, {duplicates} not"),
     }
 }
 

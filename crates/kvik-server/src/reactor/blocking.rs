@@ -17,7 +17,7 @@ impl Service {
         let Some(call) = &connection.session.blocked else {
             return self.run(connection);
         };
-        let (ending, until_ms) = (call.ending(), call.until_ms);
+        let (ending, until_ms) = (call.ending(), call.alarm_ms());
         self.set_state(connection, State::Blocked(until_ms));
         match ending {
             _ if connection.answer.is_some() => self.unblock(connection),
@@ -46,6 +46,13 @@ impl Service {
         let mut out = self.driver.buffer();
         let session = &mut connection.session;
         if !self.executor.end_wait(session, ending, &mut out) {
+            // It was served, or has looked in vain and will again.
+            if let Some(call) = &session.blocked
+                && call.ending().is_none()
+            {
+                let alarm_ms = call.alarm_ms();
+                self.set_state(connection, State::Blocked(alarm_ms));
+            }
             return Fate::Stays;
         }
         self.go_on(connection, out, 0)

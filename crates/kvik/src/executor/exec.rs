@@ -51,7 +51,7 @@ impl Executor {
                 session.unwatch();
             }
             Reply::new(out, session.protocol).error(message);
-            self.work.count(&self.shared, session, call, true, true);
+            self.work.count(&self.shared, session, call, true, true, 0);
             return Ok(());
         }
         if self.may_send_away() && self.has_long_scripts(session) {
@@ -87,7 +87,7 @@ impl Executor {
         work.plan.hashes = hashes;
         work.note_lsn(lsn);
         ready?;
-        work.count(shared, session, call, false, true);
+        work.count(shared, session, call, false, true, 0);
         Ok(())
     }
 

@@ -139,6 +139,9 @@ impl Executor {
     /// what is measured.
     pub fn refresh(&mut self) {
         self.work.clock.refresh();
+        if self.shared.engine.hot_keys.is_collecting() {
+            self.work.until_drawn = 1;
+        }
         if lacks_memory() {
             self.shared.stripes.alarm.prepare();
         }
@@ -308,7 +311,7 @@ impl Executor {
         }
         let outcome = self.dispatch(session, call, out);
         match &session.blocked {
-            Some(blocked) if outcome == Outcome::Done => Outcome::Blocked(blocked.until_ms),
+            Some(blocked) if outcome == Outcome::Done => Outcome::Blocked(blocked.alarm_ms()),
             _ => outcome,
         }
     }

@@ -163,7 +163,7 @@ impl Work {
     ) {
         error.write(&mut Reply::new(out, session.protocol));
         shared.engine.stats.count_error(error.code());
-        self.count(shared, session, call, true, true);
+        self.count(shared, session, call, true, true, 0);
     }
 
     /// Runs a script of a transaction, which holds all that it may use.
@@ -247,7 +247,7 @@ impl Work {
             reply.error_bytes(line);
         }
         log_sizes(shared, session, call, out.len() - start, now_us);
-        self.count(shared, session, call, result.is_err(), true);
+        self.count(shared, session, call, result.is_err(), true, 0);
         ScriptEnding::Ran
     }
 

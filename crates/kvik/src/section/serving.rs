@@ -226,6 +226,7 @@ impl Section<'_> {
             return if has_come {
                 Attempt::Gone
             } else {
+                call.look_at(session.look_ms);
                 Attempt::Nothing
             };
         }
