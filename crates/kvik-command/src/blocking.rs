@@ -1,15 +1,17 @@
 //! Clients that are blocked on keys.
 //!
-//! A command that finds nothing has its client wait ([`Ctx::block`]): the call, with all it takes
-//! to run it again, joins the lines of its keys while their stripes are still held. Whoever changes
-//! such a key later runs the call inside its own section and leaves the reply in the client's
-//! mailbox.
+//! A command that finds nothing has its client wait ([`Ctx::block`](crate::Ctx::block)): the call,
+//! with all it takes to run it again, joins the lines of its keys while their stripes are still
+//! held. Whoever changes such a key later runs the call inside its own section and leaves the reply
+//! in the client's mailbox.
 //!
 //! A wait ends once. What ends it [claims](BlockedCall::claim) it by a compare-and-set before it
 //! does anything else: who serves it before it takes an element, the client's thread when the time
 //! is up or the connection is gone, CLIENT UNBLOCK, CLIENT KILL. Who comes too late leaves it
 //! alone. So an element is never taken for a connection that is known to be gone, and never twice.
 //! Afterwards the client's thread takes the call out of the lines in which it still stands.
+
+mod waits;
 
 use std::any::Any;
 use std::ops::Range;
@@ -18,46 +20,15 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize};
 
 use kvik_resp::{ArgsBuf, Protocol, Reply};
-use kvik_store::{KeyspaceId, LineChange, Waiter, Wanted, next_turn};
+use kvik_store::{KeyspaceId, LineChange, Waiter, Wanted};
 
 use crate::client::Client;
-use crate::ctx::Ctx;
 use crate::declare::Command;
-use crate::error::Error;
-use crate::session::Session;
+
+pub use crate::ending::{Ending, Wait};
 
 /// The end of a wait that no time limits.
 pub const NEVER_MS: u64 = u64::MAX;
-
-/// The event that has ended a wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Ending {
-    /// It has been served; its reply is in the client's mailbox, or on the way there.
-    Served = 1,
-    /// Its time was up, or CLIENT UNBLOCK says so.
-    TimedOut,
-    /// CLIENT UNBLOCK with `ERROR`.
-    Unblocked,
-    /// The store is a replica now.
-    RoleChanged,
-    /// Its connection has gone.
-    Gone,
-}
-
-impl Ending {
-    fn of(state: u8) -> Option<Self> {
-        [
-            Self::Served,
-            Self::TimedOut,
-            Self::Unblocked,
-            Self::RoleChanged,
-            Self::Gone,
-        ]
-        .into_iter()
-        .find(|ending| *ending as u8 == state)
-    }
-}
 
 /// The reply of a wait that ends without a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +119,12 @@ impl Waiter for BlockedCall {
     }
 }
 
+impl Wait for BlockedCall {
+    fn end(&self, ending: Ending) -> bool {
+        self.claim(ending)
+    }
+}
+
 impl BlockedCall {
     /// The call behind a waiter of the store; nothing if it is somebody else's.
     pub fn of(waiter: &dyn Waiter) -> Option<&Self> {
@@ -158,6 +135,7 @@ impl BlockedCall {
     pub fn claim(&self, ending: Ending) -> bool {
         let claimed = self
             .state
+            // Zero is a wait that goes on. Whoever gets here first decides how it ends.
             .compare_exchange(0, ending as u8, AcqRel, Acquire);
         claimed.is_ok()
     }
@@ -173,8 +151,15 @@ impl BlockedCall {
         self.until_ms.min(self.look_ms.load(Relaxed))
     }
 
-    /// Sets when it looks at its keys though nothing has happened to them.
-    pub fn look_at(&self, look_ms: u64) {
+    /// Has it look at its keys at a time though nothing has happened to them, or earlier if it would
+    /// anyway: who says the time may have seen some of the keys only.
+    pub fn look_at(&self, look_ms: u64, now_ms: u64) {
+        let before = self.look_ms.load(Relaxed);
+        let look_ms = if before > now_ms {
+            before.min(look_ms)
+        } else {
+            look_ms
+        };
         self.look_ms.store(look_ms, Relaxed);
     }
 
@@ -197,16 +182,6 @@ impl BlockedCall {
     /// The protocol of its client's replies.
     pub fn protocol(&self) -> Protocol {
         self.protocol
-    }
-
-    /// A session in which somebody else runs the call for its client. It waits no more.
-    pub fn session(&self) -> Session {
-        let mut session = Session::new(Arc::clone(&self.client), true);
-        session.db = self.database;
-        session.protocol = self.protocol;
-        session.no_touch = self.no_touch;
-        session.may_block = false;
-        session
     }
 
     /// Whether it stands in any line.
@@ -247,120 +222,6 @@ impl BlockedCounts {
     fn left(&self, change: LineChange) {
         self.keys.fetch_sub(usize::from(change.key), Relaxed);
         self.no_keys.fetch_sub(usize::from(change.no_key), Relaxed);
-    }
-}
-
-impl Ctx<'_> {
-    /// Whether the command may have its client wait. Inside a transaction or a script it may not,
-    /// and answers as if the time were up.
-    pub fn may_block(&self) -> bool {
-        self.session.may_block
-    }
-
-    /// Whether the command may look at one of its keys. It may not at some of them when it runs for
-    /// a blocked client in the section of somebody else; those have not changed.
-    pub fn may_see(&self, key: &[u8]) -> bool {
-        self.session.may_block || self.keys.holds(key)
-    }
-
-    /// The end of a wait of the seconds at `index`, which may have a fraction, in milliseconds
-    /// since the epoch. 0 is [`NEVER_MS`].
-    ///
-    /// # Errors
-    /// If the word is no number, negative, or too large for a time.
-    pub fn deadline(&self, index: usize) -> Result<u64, Error> {
-        const NO_FLOAT: Error = Error::text("timeout is not a float or out of range");
-        let seconds = kvik_resp::parse_f64(&self.args[index]).ok_or(NO_FLOAT)?;
-        if seconds < 0.0 {
-            return Err(Error::text("timeout is negative"));
-        }
-        let ms = (seconds * 1000.0).ceil();
-        self.deadline_in(if ms < i64::MAX as f64 {
-            Some(ms as i64)
-        } else {
-            None
-        })
-    }
-
-    /// The same for the milliseconds at `index`, which have no fraction.
-    ///
-    /// # Errors
-    /// As [`Self::deadline`].
-    pub fn deadline_ms(&self, index: usize) -> Result<u64, Error> {
-        let until_ms = self.timeout(index)?;
-        Ok(if until_ms == self.now_ms() {
-            NEVER_MS
-        } else {
-            until_ms
-        })
-    }
-
-    fn deadline_in(&self, ms: Option<i64>) -> Result<u64, Error> {
-        const TOO_LARGE: Error = Error::text("timeout is out of range");
-        if ms == Some(0) {
-            return Ok(NEVER_MS);
-        }
-        let until_ms = ms.and_then(|ms| self.time_in(ms));
-        until_ms
-            .and_then(|at| u64::try_from(at).ok())
-            .ok_or(TOO_LARGE)
-    }
-
-    /// Has the client wait; where it must not, answers as if the time were up.
-    pub fn wait_or_answer(&mut self, block: Block) {
-        if self.may_block() {
-            self.block(block);
-        } else {
-            block.nothing.write(&mut self.reply);
-        }
-    }
-
-    /// Has the client wait until one of the keys can serve the command. The command has seen that
-    /// none of them can, and writes no reply.
-    pub fn block(&mut self, block: Block) {
-        let call = Arc::new(self.blocked_call(block));
-        let waiter: Arc<dyn Waiter> = Arc::clone(&call) as _;
-        let counts = &self.engine.blocked;
-        for key in call.keys() {
-            if let Some(change) = self.keys.wait(key, &waiter) {
-                call.lines.fetch_add(1, Relaxed);
-                counts.joined(change);
-            }
-        }
-        counts.clients.fetch_add(1, Relaxed);
-        self.session.client.show_blocked(Some(Arc::clone(&call)));
-        self.session.blocked = Some(call);
-    }
-
-    fn blocked_call(&self, block: Block) -> BlockedCall {
-        let words = block.words.unwrap_or_else(|| ArgsBuf::from(self.args));
-        let mut reaches = Vec::new();
-        // Whatever else the command names is needed to serve it, and may lie in another stripe than
-        // the key that does.
-        let stripe = |at: usize| self.keys.stripe_of(&words.as_args()[at]);
-        let _ = self.command.for_each_key(words.as_args(), |at, _| {
-            if !block.keys.contains(&at) && block.keys.clone().any(|key| stripe(key) != stripe(at))
-            {
-                reaches.push(stripe(at));
-            }
-        });
-        BlockedCall {
-            state: AtomicU8::new(0),
-            turn: next_turn(),
-            client: Arc::clone(&self.session.client),
-            command: self.command,
-            words,
-            keys: block.keys.start as u32..block.keys.end as u32,
-            wanted: block.wanted,
-            reaches: reaches.into(),
-            lines: AtomicUsize::new(0),
-            nothing: block.nothing,
-            until_ms: block.until_ms,
-            look_ms: AtomicU64::new(block.look_ms),
-            database: self.session.db,
-            protocol: self.session.protocol,
-            no_touch: self.session.no_touch,
-        }
     }
 }
 

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize,
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::blocking::{BlockedCall, Ending};
-use crate::mail::{Mailbox, Message, NoMailbox};
-use crate::pubsub::Seat;
-use crate::tracking::ClientTracking;
+use crate::ending::{Ending, Wait};
+use crate::mail::{Mailbox, Message, NoMailbox, Post};
+use crate::pubsub::outlet::Seat;
+use crate::tracking::terms::ClientTracking;
 
 /// The kind of a client's connection, the `TYPE` of CLIENT LIST and CLIENT KILL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub struct Client {
     /// Its part of [`Clients::memory_bytes`].
     counted_bytes: AtomicUsize,
     mailbox: Arc<dyn Mailbox>,
-    blocked: Mutex<Option<Arc<BlockedCall>>>,
+    blocked: Mutex<Option<Arc<dyn Wait>>>,
     /// Where messages of channels reach it, while a thread serves it.
     seat: Mutex<Option<Seat>>,
 }
@@ -212,7 +212,7 @@ impl Client {
         if first {
             // From now on nothing is taken for it.
             if let Some(call) = &*self.blocked.lock() {
-                call.claim(Ending::Gone);
+                call.end(Ending::Gone);
             }
             self.deliver(Message::Kill);
         }
@@ -230,11 +230,11 @@ impl Client {
     }
 
     /// Shows others the call in which the client is blocked, or that it is not.
-    pub fn show_blocked(&self, call: Option<Arc<BlockedCall>>) {
+    pub fn show_blocked(&self, call: Option<Arc<dyn Wait>>) {
         let mut blocked = self.blocked.lock();
         *blocked = call;
         if let Some(call) = blocked.as_ref().filter(|_| self.is_killed()) {
-            call.claim(Ending::Gone);
+            call.end(Ending::Gone);
         }
     }
 
@@ -246,7 +246,7 @@ impl Client {
     /// Ends the wait of a blocked client and says whether that is what ended it.
     pub fn end_wait(&self, ending: Ending) -> bool {
         let blocked = self.blocked.lock();
-        let has_ended = blocked.as_ref().is_some_and(|call| call.claim(ending));
+        let has_ended = blocked.as_ref().is_some_and(|call| call.end(ending));
         drop(blocked);
         if has_ended {
             self.deliver(Message::Retry);
@@ -428,6 +428,16 @@ impl Clients {
     pub fn get(&self, id: u64) -> Option<Arc<Client>> {
         let client = self.by_id.lock().get(&id).cloned();
         client.filter(|client| !client.is_killed())
+    }
+}
+
+impl Post for Clients {
+    fn deliver(&self, client: u64, message: Message) -> bool {
+        let client = self.get(client);
+        client.is_some_and(|client| {
+            client.deliver(message);
+            true
+        })
     }
 }
 

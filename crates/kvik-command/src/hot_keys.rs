@@ -173,6 +173,8 @@ impl KeySketch {
         if self.counters.is_empty() {
             self.counters.resize_with(COUNTERS, KeyCounter::free);
         }
+        // Space-saving: the key takes over the lowest counter with its count, which is the most by
+        // which it may be wrong.
         if let Some(least) = self.counters.iter_mut().min_by_key(|it| it.count) {
             least.error = least.count;
             least.count += uses;
@@ -186,6 +188,8 @@ impl KeySketch {
         if self.halved_s == 0 {
             self.halved_s = now_s;
         }
+        // All halvings that were due since, at once: an idle thread halves when it is next looked
+        // at.
         let times = now_s.saturating_sub(self.halved_s) / HALF_LIFE_S;
         if times == 0 {
             return;
@@ -204,6 +208,7 @@ impl HotKeys {
     /// A sketch for a thread. One whose thread has ended is used again.
     pub fn sketch(&self) -> Arc<Mutex<KeySketch>> {
         let mut sketches = self.sketches.lock();
+        // A thread that has ended leaves its sketch to the next one.
         let idle = sketches.iter().find(|it| Arc::strong_count(it) == 1);
         idle.cloned().unwrap_or_else(|| {
             let sketch = Arc::<Mutex<KeySketch>>::default();
@@ -223,6 +228,8 @@ impl HotKeys {
             let window_s = (HALF_LIFE_S + now_s.saturating_sub(sketch.halved_s)) as f64;
             all += sketch.all as f64 / window_s;
             for counter in &sketch.counters {
+                // What it may have taken over from others does not count: a key is shown with the
+                // uses that are certain.
                 let own = counter.count.saturating_sub(counter.error);
                 *sums
                     .entry((counter.db, counter.key.as_slice().into()))
@@ -452,6 +459,7 @@ impl Found {
             sizes.bytes += bytes;
         }
         let least = self.largest.last().map_or(0, |it| it.bytes);
+        // Nearly all keys of a large store end here.
         if self.largest.len() == LARGEST && bytes <= least {
             return;
         }
@@ -512,6 +520,7 @@ impl KeyWalk {
     /// Gives the walk back; `is_over` says whether it has come by all keys.
     pub fn give_back(&self, walk: KeyVisitor, is_over: bool) {
         let mut state = self.0.lock();
+        // It was reset meanwhile: what it has found is not wanted any more.
         if walk.resets != state.resets {
             return;
         }

@@ -13,6 +13,7 @@ pub mod client;
 pub mod command_log;
 mod ctx;
 pub mod declare;
+mod ending;
 mod engine;
 mod error;
 pub mod eviction;

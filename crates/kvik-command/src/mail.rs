@@ -12,9 +12,6 @@ use std::time::Duration;
 use kvik_resp::{Output, Protocol, Reply};
 use parking_lot::{Condvar, Mutex};
 
-use crate::client::Clients;
-use crate::session::Session;
-
 /// Something to tell a client, or to do with it.
 #[derive(Clone, Debug)]
 pub enum Message {
@@ -150,11 +147,9 @@ impl Push {
         self
     }
 
-    /// Whether a session may get it. To one of RESP2 that listens to no channel, which it may have
-    /// become since, a word on stale copies would look like a reply.
-    pub fn suits(&self, session: &Session) -> bool {
-        let is_stale = self.encoded.resp3.is_some();
-        !is_stale || session.protocol == Protocol::Resp3 || session.is_confined()
+    /// Whether it says that copies of keys are stale.
+    pub(crate) fn is_stale_notice(&self) -> bool {
+        self.encoded.resp3.is_some()
     }
 
     /// Log position up to which effects must be durable before it may be sent; 0 for none.
@@ -270,16 +265,6 @@ pub trait Post {
     /// Leaves a message for a client. Says whether there is such a client; it may go before it has
     /// read the message.
     fn deliver(&self, client: u64, message: Message) -> bool;
-}
-
-impl Post for Clients {
-    fn deliver(&self, client: u64, message: Message) -> bool {
-        let client = self.get(client);
-        client.is_some_and(|client| {
-            client.deliver(message);
-            true
-        })
-    }
 }
 
 #[cfg(test)]

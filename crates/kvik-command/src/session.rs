@@ -7,16 +7,22 @@ use std::sync::atomic::Ordering::Relaxed;
 use kvik_resp::{ArgsBuf, Protocol};
 use kvik_store::{KeyspaceId, WatchToken};
 
-use crate::blocking::{BlockedCall, Ending};
+use crate::blocking::BlockedCall;
 use crate::client::{Client, NOT_IN_MULTI};
 use crate::declare::Command;
+use crate::ending::Ending;
 use crate::feed::{FeedCall, Subscriber};
 use crate::mail::Push;
 use crate::namespace_quotas::NamespaceSeat;
 use crate::persistence::Waiting;
-use crate::pubsub::{Hearing, Publication, Rings, Subscriptions};
+use crate::pubsub::outlet::Rings;
+use crate::pubsub::publication::Publication;
+use crate::pubsub::subscriptions::{Hearing, Subscriptions};
 use crate::script::Away;
-use crate::tracking::SessionTracking;
+use crate::tracking::terms::SessionTracking;
+
+/// Names of fields, by the names that a client has given them.
+pub type Fieldsets = std::collections::BTreeMap<Box<[u8]>, Box<[Box<[u8]>]>>;
 
 /// The state of one client between commands. Owned by whoever runs its commands, one at a time.
 #[derive(Debug)]
@@ -49,6 +55,8 @@ pub struct Session {
     pub blocked: Option<Arc<BlockedCall>>,
     /// When a call that found nothing for its client wants to look again by itself.
     pub look_ms: u64,
+    /// The fields of hashes to come that it has named, by their names (HIMPORT).
+    pub fieldsets: Option<Box<Fieldsets>>,
     /// Its command runs on another thread; when it is offered again it may have ended.
     pub away: Option<Arc<Away>>,
     /// The event that its next command waits for.
@@ -151,6 +159,7 @@ impl Session {
             may_block: true,
             blocked: None,
             look_ms: crate::blocking::NEVER_MS,
+            fieldsets: None,
             away: None,
             waiting: None,
             tracking: SessionTracking::default(),
@@ -200,9 +209,29 @@ impl Session {
         self.restricted = self.monitors || self.is_confined();
     }
 
+    /// Whether this session may get a push. To one of RESP2 that listens to no channel, which it
+    /// may have become since, a word on stale copies would look like a reply.
+    pub fn takes(&self, push: &Push) -> bool {
+        !push.is_stale_notice() || self.protocol == Protocol::Resp3 || self.is_confined()
+    }
+
     /// Whether it is confined to subscribing: in RESP2 a push looks like a reply.
     pub fn is_confined(&self) -> bool {
         self.subscriptions.is_some() && self.protocol == Protocol::Resp2
+    }
+
+    /// Whether nothing of it matters to a command on keys but its database and its protocol: all may
+    /// run, at once, and their replies are sent.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.authenticated
+            && !self.restricted
+            && !self.tracking.is_chosen
+            && self.transaction.is_none()
+            && self.namespace.is_none()
+            && self.released.is_none()
+            && self.replies == Replies::On
+            && self.ahead.is_empty()
     }
 
     /// The keyspace its commands work on.
@@ -292,6 +321,7 @@ impl Session {
     /// Back to how a connection starts, as RESET does. Authentication is the caller's to decide.
     pub fn reset(&mut self) {
         self.feed_wait = None;
+        self.fieldsets = None;
         self.take_transaction();
         self.unwatch();
         self.select(0);

@@ -8,11 +8,9 @@ use kvik_resp::Protocol;
 use mlua::{Function, Lua, MultiValue, Result, Table, Value};
 
 use crate::link::Link;
-use crate::raise::{self, Shape};
+use crate::native::{Outcome, add, integer_argument, several, single};
+use crate::raise::Shape;
 use crate::{bits, incoming, json, msgpack, numbers, packing, pattern};
-
-/// A result, or the text of an error.
-pub(crate) type Outcome<T> = std::result::Result<T, Vec<u8>>;
 
 /// All functions, as a table.
 pub(crate) fn functions(lua: &Lua, link: &Link) -> Result<Table> {
@@ -32,35 +30,6 @@ pub(crate) fn functions(lua: &Lua, link: &Link) -> Result<Table> {
     Ok(raw)
 }
 
-/// Adds a function that scripts see.
-pub(crate) fn add(
-    lua: &Lua,
-    raw: &Table,
-    name: &str,
-    shape: Shape,
-    function: Function,
-) -> Result<()> {
-    raw.raw_set(name, raise::wrap(lua, function, shape)?)
-}
-
-/// The results of a function with one: the error first.
-pub(crate) fn single(lua: &Lua, outcome: Outcome<Value>) -> Result<(Value, Value)> {
-    Ok(match outcome {
-        Ok(value) => (Value::Nil, value),
-        Err(text) => (Value::String(lua.create_string(text)?), Value::Nil),
-    })
-}
-
-/// The results of a function with several: the error first.
-pub(crate) fn several(lua: &Lua, outcome: Outcome<Vec<Value>>) -> Result<MultiValue> {
-    Ok(match outcome {
-        Ok(values) => [Value::Nil].into_iter().chain(values).collect(),
-        Err(text) => [Value::String(lua.create_string(text)?)]
-            .into_iter()
-            .collect(),
-    })
-}
-
 fn add_commands(lua: &Lua, link: &Link, raw: &Table) -> Result<()> {
     let shared = link.clone();
     let call = lua.create_function(move |lua, words: MultiValue| {
@@ -74,6 +43,8 @@ fn add_commands(lua: &Lua, link: &Link, raw: &Table) -> Result<()> {
                 let table = incoming::error_table(lua, &error.line())?;
                 return Ok((Value::Table(table), true));
             }
+            // The memory of words and reply is lent and given back: a script may call millions of
+            // commands.
             let reply = std::mem::take(&mut shared.out).into_bytes();
             let value = incoming::value(lua, &reply);
             shared.out = reply.into();
@@ -165,6 +136,7 @@ fn add_replies(lua: &Lua, raw: &Table) -> Result<()> {
 fn error_line(text: &[u8]) -> Vec<u8> {
     let text = text.strip_prefix(b"-").unwrap_or(text);
     let text = text.trim_ascii_end();
+    // As Redis has it: a text with a blank begins with its code.
     match memchr_space(text) {
         true => text.to_vec(),
         false => [b"ERR ", text].concat(),
@@ -212,6 +184,8 @@ fn explain(lua: &Lua, link: Link) -> Result<Function> {
     lua.create_function(move |lua, failure: Value| {
         let ending = link.with(|shared| shared.ending);
         let problem = match (ending, failure) {
+            // What the script raised as a table is passed on. A script that has to end gets that as
+            // its reason, whatever it did when it was told.
             (None, Value::Table(problem)) => problem,
             (ending, failure) => {
                 let text = match ending {
@@ -230,6 +204,7 @@ fn explain(lua: &Lua, link: Link) -> Result<Function> {
             });
             match place {
                 None => break,
+                // The innermost place in a text of a client; the frames above it are the sandbox's.
                 Some((Some(source), Some(line))) if source.starts_with("@user_") => {
                     problem.raw_set("source", source)?;
                     problem.raw_set("line", line.to_string())?;
@@ -363,27 +338,6 @@ fn random_of(fraction: f64, values: &MultiValue) -> Outcome<f64> {
         }
         _ => Err(b"wrong number of arguments".to_vec()),
     }
-}
-
-/// An argument as an integer, as `luaL_checkint` wants it.
-pub(crate) fn integer_argument(values: &MultiValue, at: usize, function: &str) -> Outcome<i64> {
-    let value = values.get(at);
-    value
-        .and_then(numbers::number)
-        .map(|it| it as i64)
-        .ok_or_else(|| wrong_type(value, at, function, "number"))
-}
-
-/// The text of Lua for an argument of another type than a function wants.
-pub(crate) fn wrong_type(
-    value: Option<&Value>,
-    at: usize,
-    function: &str,
-    expected: &str,
-) -> Vec<u8> {
-    let got = value.map_or("no value", numbers::type_name);
-    let at = at + 1;
-    format!("bad argument #{at} to '{function}' ({expected} expected, got {got})").into_bytes()
 }
 
 fn constants(lua: &Lua) -> Result<Table> {

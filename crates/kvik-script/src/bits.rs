@@ -2,7 +2,7 @@
 
 use mlua::{Lua, MultiValue, Result, Table, Value};
 
-use crate::api::{self, Outcome};
+use crate::native::{self, Outcome};
 use crate::numbers;
 use crate::raise::Shape;
 
@@ -12,9 +12,9 @@ pub(crate) fn functions(lua: &Lua) -> Result<Table> {
     let add = |name: &'static str, operation: fn(&[i32]) -> i32, least: usize| {
         let function = lua.create_function(move |lua, values: MultiValue| {
             let outcome = arguments(&values, name, least).map(|it| number(operation(&it)));
-            api::single(lua, outcome)
+            native::single(lua, outcome)
         })?;
-        api::add(lua, &table, name, Shape::Text, function)
+        native::add(lua, &table, name, Shape::Text, function)
     };
     add("tobit", |it| it[0], 1)?;
     add("bnot", |it| !it[0], 1)?;
@@ -37,11 +37,11 @@ pub(crate) fn functions(lua: &Lua) -> Result<Table> {
             hex(it[0] as u32, digits)
         });
         match outcome {
-            Ok(text) => api::single(lua, Ok(Value::String(lua.create_string(text)?))),
-            Err(text) => api::single(lua, Err(text)),
+            Ok(text) => native::single(lua, Ok(Value::String(lua.create_string(text)?))),
+            Err(text) => native::single(lua, Err(text)),
         }
     })?;
-    api::add(lua, &table, "tohex", Shape::Text, tohex)?;
+    native::add(lua, &table, "tohex", Shape::Text, tohex)?;
     Ok(table)
 }
 
@@ -56,7 +56,7 @@ fn arguments(values: &MultiValue, name: &str, least: usize) -> Outcome<Vec<i32>>
         let number = value.and_then(numbers::number);
         number
             .map(to_bits)
-            .ok_or_else(|| api::wrong_type(value, at, name, "number"))
+            .ok_or_else(|| native::wrong_type(value, at, name, "number"))
     };
     (0..count).map(argument).collect()
 }

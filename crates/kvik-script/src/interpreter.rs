@@ -57,6 +57,7 @@ impl LuaInterpreter {
             .load(SANDBOX)
             .set_name("=sandbox")
             .set_environment(env.clone());
+        // The sandbox sees the natives as arguments only, so that no script can reach them by name.
         let (run, run_function, register, globals, library_env) =
             sandbox.call((api::functions(&lua, &link)?, &env, natives))?;
         // The environment of all chunks from now on.
@@ -69,6 +70,7 @@ impl LuaInterpreter {
                 Err(ending) => Err(mlua::Error::runtime(ending.text())),
             }
         })?;
+        // The sandbox itself is loaded before the limit holds, and cannot fail by it.
         lua.set_memory_limit(MEMORY_LIMIT)?;
         Ok(Self {
             lua,
@@ -85,6 +87,7 @@ impl LuaInterpreter {
     }
 
     fn compile(&self, code: &[u8], name: &str) -> std::result::Result<mlua::Function, Vec<u8>> {
+        // Bytecode is not verified by Lua: a made-up one could read and write any memory.
         if code.first() == Some(&b'\x1b') {
             return Err(b"user_script:1: bytecode is not loaded".to_vec());
         }
@@ -110,6 +113,8 @@ impl LuaInterpreter {
             return Ok(function.clone());
         }
         let function = self.compile(&source[body..], "@user_script")?;
+        // Scripts are forgotten in bulk, at twice as many as were known: a look at all of them for
+        // each new one would add up.
         if self.scripts.len() >= self.prune_at {
             self.scripts
                 .retain(|_, (source, _)| source.strong_count() > 0);
@@ -169,6 +174,7 @@ impl LuaInterpreter {
                 steps,
             });
         });
+        // What the code registers arrives in the link, where the hook also counts its steps.
         let result = self.register.call::<(bool, Value)>(chunk);
         let loading = self.link.with(|shared| {
             shared.ending = None;
@@ -206,6 +212,7 @@ impl LuaInterpreter {
                 set("KEYS", keys)
                     .and_then(|()| set("ARGV", args))
                     .map_err(failed)?;
+                // The caller is there for this call only; see `Link::with_caller`.
                 let run = || self.run.call(function);
                 self.link.with_caller(caller, run).map_err(failed)
             }

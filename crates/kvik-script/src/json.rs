@@ -5,8 +5,8 @@ mod encode;
 
 use mlua::{LightUserData, Lua, MultiValue, Result, Table, Value};
 
-use crate::api::{self, Outcome};
 use crate::link::Link;
+use crate::native::{self, Outcome};
 use crate::numbers;
 use crate::raise::Shape;
 
@@ -65,29 +65,29 @@ pub(crate) fn add(lua: &Lua, link: &Link, raw: &Table) -> Result<()> {
     let shared = link.clone();
     let encode = lua.create_function(move |lua, values: MultiValue| {
         if values.len() != 1 {
-            return api::single(lua, Err(expected(1, "encode")));
+            return native::single(lua, Err(expected(1, "encode")));
         }
         let settings = shared.with(|shared| shared.json);
         match encode::encode(&values[0], &settings, &shared) {
-            Ok(text) => api::single(lua, Ok(Value::String(lua.create_string(text)?))),
-            Err(text) => api::single(lua, Err(text)),
+            Ok(text) => native::single(lua, Ok(Value::String(lua.create_string(text)?))),
+            Err(text) => native::single(lua, Err(text)),
         }
     })?;
-    api::add(lua, raw, "json_encode", Shape::Text, encode)?;
+    native::add(lua, raw, "json_encode", Shape::Text, encode)?;
     let shared = link.clone();
     let decode = lua.create_function(move |lua, values: MultiValue| {
         if values.len() != 1 {
-            return api::single(lua, Err(expected(1, "decode")));
+            return native::single(lua, Err(expected(1, "decode")));
         }
         let settings = shared.with(|shared| shared.json);
         let Some(text) = lua.coerce_string(values[0].clone())? else {
-            let wrong = api::wrong_type(values.front(), 0, "decode", "string");
-            return api::single(lua, Err(wrong));
+            let wrong = native::wrong_type(values.front(), 0, "decode", "string");
+            return native::single(lua, Err(wrong));
         };
         let decoded = decode::decode(lua, &text.as_bytes(), &settings)?;
-        api::single(lua, decoded)
+        native::single(lua, decoded)
     })?;
-    api::add(lua, raw, "json_decode", Shape::Text, decode)?;
+    native::add(lua, raw, "json_decode", Shape::Text, decode)?;
     raw.raw_set("json_null", null())?;
     raw.raw_set("json_settings", settings(lua, link)?)
 }
@@ -105,9 +105,9 @@ fn settings(lua: &Lua, link: &Link) -> Result<Table> {
         let shared = link.clone();
         let function = lua.create_function(move |lua, values: MultiValue| {
             let outcome = shared.with(|shared| setting(&mut shared.json, &values));
-            api::several(lua, outcome)
+            native::several(lua, outcome)
         })?;
-        api::add(lua, &table, name, Shape::Text, function)
+        native::add(lua, &table, name, Shape::Text, function)
     };
     add("encode_sparse_array", |settings, values| {
         if let Some(converts) = boolean(values, 0)? {
@@ -180,7 +180,7 @@ fn integer(values: &MultiValue, at: usize, least: i64, default: i64) -> Outcome<
                 );
                 Err(text.into_bytes())
             }
-            None => Err(api::wrong_type(Some(value), at, "?", "number")),
+            None => Err(native::wrong_type(Some(value), at, "?", "number")),
         },
     }
 }
@@ -191,6 +191,6 @@ fn boolean(values: &MultiValue, at: usize) -> Outcome<Option<bool>> {
         Some(Value::Boolean(truth)) => Ok(Some(*truth)),
         Some(Value::String(text)) if *text.as_bytes() == *b"on" => Ok(Some(true)),
         Some(Value::String(text)) if *text.as_bytes() == *b"off" => Ok(Some(false)),
-        other => Err(api::wrong_type(other, at, "?", "boolean")),
+        other => Err(native::wrong_type(other, at, "?", "boolean")),
     }
 }

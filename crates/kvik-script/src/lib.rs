@@ -19,6 +19,7 @@ mod interpreter;
 mod json;
 mod link;
 mod msgpack;
+mod native;
 mod numbers;
 mod outgoing;
 mod packing;

@@ -2,8 +2,8 @@
 
 use mlua::{Lua, LuaString, MultiValue, Result, Table, Value};
 
-use crate::api::{self, Outcome};
 use crate::link::Link;
+use crate::native::{self, Outcome};
 use crate::numbers;
 use crate::raise::Shape;
 
@@ -21,22 +21,22 @@ pub(crate) fn add(lua: &Lua, link: &Link, raw: &Table) -> Result<()> {
     let pack = lua.create_function(move |lua, values: MultiValue| {
         if values.is_empty() {
             let text = b"bad argument #0 to 'pack' (MessagePack pack needs input.)";
-            return api::single(lua, Err(text.to_vec()));
+            return native::single(lua, Err(text.to_vec()));
         }
         let mut packed = Vec::new();
         for value in &values {
             if let Err(text) = write(value, &mut packed, 0, &shared) {
-                return api::single(lua, Err(text));
+                return native::single(lua, Err(text));
             }
         }
-        api::single(lua, Ok(Value::String(lua.create_string(packed)?)))
+        native::single(lua, Ok(Value::String(lua.create_string(packed)?)))
     })?;
-    api::add(lua, raw, "msgpack_pack", Shape::Text, pack)?;
+    native::add(lua, raw, "msgpack_pack", Shape::Text, pack)?;
     let unpack = lua.create_function(|lua, values: MultiValue| {
         let outcome = text(&values, "unpack").map(|text| (text, 0, 0));
         unpack(lua, outcome, true)
     })?;
-    api::add(lua, raw, "msgpack_unpack", Shape::Text, unpack)?;
+    native::add(lua, raw, "msgpack_unpack", Shape::Text, unpack)?;
     let one = lua.create_function(|lua, values: MultiValue| {
         let outcome = text(&values, "unpack_one").and_then(|text| {
             let offset = optional(&values, 1, "unpack_one")?;
@@ -44,29 +44,29 @@ pub(crate) fn add(lua: &Lua, link: &Link, raw: &Table) -> Result<()> {
         });
         unpack_from(lua, outcome)
     })?;
-    api::add(lua, raw, "msgpack_unpack_one", Shape::Text, one)?;
+    native::add(lua, raw, "msgpack_unpack_one", Shape::Text, one)?;
     let limit = lua.create_function(|lua, values: MultiValue| {
         let outcome = text(&values, "unpack_limit").and_then(|text| {
-            let limit = api::integer_argument(&values, 1, "unpack_limit")?;
+            let limit = native::integer_argument(&values, 1, "unpack_limit")?;
             let offset = optional(&values, 2, "unpack_limit")?;
             Ok((text, limit, offset))
         });
         unpack_from(lua, outcome)
     })?;
-    api::add(lua, raw, "msgpack_unpack_limit", Shape::Text, limit)
+    native::add(lua, raw, "msgpack_unpack_limit", Shape::Text, limit)
 }
 
 fn text(values: &MultiValue, name: &str) -> Outcome<LuaString> {
     match values.front() {
         Some(Value::String(text)) => Ok(text.clone()),
-        other => Err(api::wrong_type(other, 0, name, "string")),
+        other => Err(native::wrong_type(other, 0, name, "string")),
     }
 }
 
 fn optional(values: &MultiValue, at: usize, name: &str) -> Outcome<i64> {
     match values.get(at) {
         None | Some(Value::Nil) => Ok(0),
-        Some(_) => api::integer_argument(values, at, name),
+        Some(_) => native::integer_argument(values, at, name),
     }
 }
 
@@ -81,7 +81,7 @@ fn unpack_from(lua: &Lua, request: Request) -> Result<MultiValue> {
 fn unpack(lua: &Lua, request: Request, is_whole: bool) -> Result<MultiValue> {
     let (text, limit, offset) = match request {
         Ok(request) => request,
-        Err(text) => return api::several(lua, Err(text)),
+        Err(text) => return native::several(lua, Err(text)),
     };
     let bytes = &*text.as_bytes();
     if offset < 0 || limit < 0 {
@@ -89,31 +89,32 @@ fn unpack(lua: &Lua, request: Request, is_whole: bool) -> Result<MultiValue> {
             "Invalid request to unpack with offset of {offset} and limit of {}.",
             bytes.len()
         );
-        return api::several(lua, Err(text.into_bytes()));
+        return native::several(lua, Err(text.into_bytes()));
     }
     let Some(rest) = usize::try_from(offset).ok().and_then(|it| bytes.get(it..)) else {
         let text = format!(
             "Start offset {offset} greater than input length {}.",
             bytes.len()
         );
-        return api::several(lua, Err(text.into_bytes()));
+        return native::several(lua, Err(text.into_bytes()));
     };
     let mut reader = PackReader { lua, rest };
     let mut values = Vec::new();
     while !reader.rest.is_empty() && (limit == 0 || (values.len() as i64) < limit) {
         match reader.value(READ_DEPTH)? {
             Ok(value) => values.push(value),
-            Err(text) => return api::several(lua, Err(text.to_vec())),
+            Err(text) => return native::several(lua, Err(text.to_vec())),
         }
     }
     if !is_whole {
+        // -1 says that everything has been read.
         let after = match reader.rest.len() {
             0 => -1,
             left => (bytes.len() - left) as i64,
         };
         values.insert(0, Value::Integer(after));
     }
-    api::several(lua, Ok(values))
+    native::several(lua, Ok(values))
 }
 
 fn write(value: &Value, out: &mut Vec<u8>, depth: u32, link: &Link) -> Outcome<()> {
@@ -121,6 +122,7 @@ fn write(value: &Value, out: &mut Vec<u8>, depth: u32, link: &Link) -> Outcome<(
         Value::String(text) => write_bytes(&text.as_bytes(), out),
         Value::Boolean(truth) => out.push(0xc2 + u8::from(*truth)),
         Value::Integer(number) => write_integer(*number, out),
+        // Lua has floating point only: whole numbers go as integers.
         Value::Number(number) => match numbers::integer(*number) {
             Some(integer) => write_integer(integer, out),
             None => write_float(*number, out),
@@ -137,6 +139,7 @@ fn write_table(table: &Table, out: &mut Vec<u8>, depth: u32, link: &Link) -> Out
     let (mut max, mut is_array) = (0, true);
     for pair in table.pairs::<Value, Value>() {
         let (key, value) = pair.map_err(failed)?;
+        // An array has the keys 1 to n and no others.
         let position = match &key {
             Value::Integer(position) => *position,
             Value::Number(number) => numbers::integer(*number).unwrap_or(0),
@@ -146,6 +149,7 @@ fn write_table(table: &Table, out: &mut Vec<u8>, depth: u32, link: &Link) -> Out
         max = max.max(position);
         pairs.push((key, value));
     }
+    // A script's time includes what it has written for it.
     link.with(|shared| shared.step(1 + pairs.len() as u32))
         .map_err(|ending| Vec::from(ending.text()))?;
     let count = pairs.len();
@@ -225,6 +229,7 @@ fn write_integer(number: i64, out: &mut Vec<u8>) {
 }
 
 fn write_float(number: f64, out: &mut Vec<u8>) {
+    // Half the bytes where nothing is lost.
     let short = number as f32;
     if f64::from(short) == number {
         out.push(0xca);
@@ -268,6 +273,7 @@ impl<'a> PackReader<'a> {
             return Ok(Err(MISSING));
         };
         self.rest = rest;
+        // The depth is limited before the stack is.
         if depth == 0 {
             return Ok(Err(BAD));
         }
@@ -346,6 +352,8 @@ impl<'a> PackReader<'a> {
                 (Ok(key), Ok(value)) => (key, value),
                 (Err(problem), _) | (_, Err(problem)) => return Ok(Err(problem)),
             };
+            // Lua refuses these as keys, and what bytes from elsewhere hold must not raise an error
+            // of its own.
             let is_key = match &key {
                 Value::Nil => false,
                 Value::Number(number) => !number.is_nan(),

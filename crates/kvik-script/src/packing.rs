@@ -3,7 +3,7 @@
 
 use mlua::{Lua, MultiValue, Result, Table, Value};
 
-use crate::api::{self, Outcome};
+use crate::native::{self, Outcome};
 use crate::numbers;
 use crate::raise::Shape;
 
@@ -15,20 +15,20 @@ const LONGEST: usize = 512 << 20;
 /// Adds `struct_pack`, `struct_unpack` and `struct_size`.
 pub(crate) fn add(lua: &Lua, raw: &Table) -> Result<()> {
     let packed = lua.create_function(|lua, values: MultiValue| match pack(&values) {
-        Ok(bytes) => api::single(lua, Ok(Value::String(lua.create_string(bytes)?))),
-        Err(text) => api::single(lua, Err(text)),
+        Ok(bytes) => native::single(lua, Ok(Value::String(lua.create_string(bytes)?))),
+        Err(text) => native::single(lua, Err(text)),
     })?;
-    api::add(lua, raw, "struct_pack", Shape::Text, packed)?;
+    native::add(lua, raw, "struct_pack", Shape::Text, packed)?;
     let unpacked = lua.create_function(|lua, values: MultiValue| {
         let outcome = unpack(lua, &values)?;
-        api::several(lua, outcome)
+        native::several(lua, outcome)
     })?;
-    api::add(lua, raw, "struct_unpack", Shape::Text, unpacked)?;
+    native::add(lua, raw, "struct_unpack", Shape::Text, unpacked)?;
     let size = lua.create_function(|lua, values: MultiValue| {
         let outcome = size(&values).map(|size| Value::Integer(size as i64));
-        api::single(lua, outcome)
+        native::single(lua, outcome)
     })?;
-    api::add(lua, raw, "struct_size", Shape::Text, size)
+    native::add(lua, raw, "struct_size", Shape::Text, size)
 }
 
 /// The state of a format that is read.
@@ -73,6 +73,7 @@ impl<'a> Format<'a> {
                 b'b' => integer(1, true),
                 b'H' => integer(2, false),
                 b'h' => integer(2, true),
+                // The sizes of C's types on 64-bit systems.
                 b'L' | b'T' => integer(8, false),
                 b'l' => integer(8, true),
                 b'I' => integer(self.width(4)?, false),
@@ -148,6 +149,7 @@ impl<'a> Format<'a> {
             Item::Double => 8,
             Item::CString | Item::Text(_) | Item::Padding => return 0,
         };
+        // No item is aligned more strictly than its own size.
         let align = size.min(self.align);
         if align <= 1 || !align.is_power_of_two() {
             return 0;
@@ -166,7 +168,7 @@ impl<'a> Format<'a> {
 fn format_argument(values: &MultiValue, name: &str) -> Outcome<Vec<u8>> {
     match values.front() {
         Some(Value::String(text)) => Ok(text.as_bytes().to_vec()),
-        other => Err(api::wrong_type(other, 0, name, "string")),
+        other => Err(native::wrong_type(other, 0, name, "string")),
     }
 }
 
@@ -175,7 +177,7 @@ fn text_argument(values: &MultiValue, at: usize) -> Outcome<Vec<u8>> {
         Some(Value::String(text)) => Ok(text.as_bytes().to_vec()),
         Some(Value::Integer(number)) => Ok(number.to_string().into_bytes()),
         Some(Value::Number(number)) => Ok(numbers::argument(*number)),
-        other => Err(api::wrong_type(other, at, "pack", "string")),
+        other => Err(native::wrong_type(other, at, "pack", "string")),
     }
 }
 
@@ -183,7 +185,7 @@ fn number_argument(values: &MultiValue, at: usize) -> Outcome<f64> {
     let value = values.get(at);
     value
         .and_then(numbers::number)
-        .ok_or_else(|| api::wrong_type(value, at, "pack", "number"))
+        .ok_or_else(|| native::wrong_type(value, at, "pack", "number"))
 }
 
 fn pack(values: &MultiValue) -> Outcome<Vec<u8>> {
@@ -195,13 +197,16 @@ fn pack(values: &MultiValue) -> Outcome<Vec<u8>> {
         match item {
             Item::Integer { width, .. } => {
                 let number = number_argument(values, at)?;
+                // A cast from floating point saturates: by sign, so that the upper half of unsigned
+                // numbers stays whole.
                 let bits = if number < 0.0 {
                     number as i64
                 } else {
                     number as u64 as i64
                 };
                 let mut bytes = bits.to_le_bytes().to_vec();
-                // Wider ones are filled up with the sign's bits, as in C's shifts.
+                // What is wider is filled up with zeros, a negative number as well: C shifts an
+                // unsigned one.
                 bytes.resize(width, 0);
                 packed.extend(format.ordered(bytes));
             }
@@ -225,6 +230,7 @@ fn pack(values: &MultiValue) -> Outcome<Vec<u8>> {
                 packed.extend(text.get(..length).ok_or_else(short)?);
             }
         }
+        // Padding takes no argument.
         at += usize::from(item != Item::Padding);
     }
     Ok(packed)
@@ -236,11 +242,16 @@ fn unpack(lua: &Lua, values: &MultiValue) -> Result<Outcome<Vec<Value>>> {
         Err(text) => return Ok(Err(text)),
     };
     let Some(Value::String(data)) = values.get(1) else {
-        return Ok(Err(api::wrong_type(values.get(1), 1, "unpack", "string")));
+        return Ok(Err(native::wrong_type(
+            values.get(1),
+            1,
+            "unpack",
+            "string",
+        )));
     };
     let start = match values.get(2) {
         None | Some(Value::Nil) => 1,
-        Some(_) => match api::integer_argument(values, 2, "unpack") {
+        Some(_) => match native::integer_argument(values, 2, "unpack") {
             Ok(start) if start >= 1 => start,
             Ok(_) => {
                 let text = b"bad argument #3 to 'unpack' (offset must be 1 or greater)";
@@ -293,6 +304,7 @@ fn next_value(
                 None => return Ok(Err(b"unfinished string in data".to_vec())),
             }
         }
+        // The number before it was a length, and is no result of its own.
         Item::Text(0) => match found.pop().as_ref().and_then(numbers::number) {
             Some(length) if length >= 0.0 => length as usize,
             _ => return Ok(Err(b"format 'c0' needs a previous size".to_vec())),
@@ -336,6 +348,7 @@ fn read_integer(bytes: Vec<u8>, signed: bool) -> f64 {
     if !signed {
         return number as f64;
     }
+    // Up to the top and back down: the shift to the right repeats the sign.
     let unused = 64 - 8 * bytes.len().min(8) as u32;
     (number << unused).cast_signed().wrapping_shr(unused) as f64
 }
@@ -359,6 +372,7 @@ fn size(values: &MultiValue) -> Outcome<usize> {
                 }
                 Item::Text(length) => length,
             };
+        // A short format may ask for more than any value can have.
         if size > LONGEST {
             return Err(b"integral size overflow".to_vec());
         }

@@ -4,8 +4,8 @@
 
 use mlua::{Lua, LuaString, MultiValue, Result, Table, Value};
 
-use crate::api::{self, Outcome};
 use crate::link::Link;
+use crate::native::{self, Outcome};
 use crate::numbers;
 use crate::raise::Shape;
 
@@ -21,34 +21,34 @@ pub(crate) fn add(lua: &Lua, link: &Link, raw: &Table) -> Result<()> {
     let shared = link.clone();
     let find = lua.create_function(move |lua, values: MultiValue| {
         let outcome = search(lua, &shared, &values, Wanted::Place)?;
-        api::several(lua, outcome)
+        native::several(lua, outcome)
     })?;
-    api::add(lua, raw, "find", Shape::Text, find)?;
+    native::add(lua, raw, "find", Shape::Text, find)?;
     let shared = link.clone();
     let first = lua.create_function(move |lua, values: MultiValue| {
         let outcome = search(lua, &shared, &values, Wanted::Captures)?;
-        api::several(lua, outcome)
+        native::several(lua, outcome)
     })?;
-    api::add(lua, raw, "first_match", Shape::Text, first)?;
+    native::add(lua, raw, "first_match", Shape::Text, first)?;
     let shared = link.clone();
     let next = lua.create_function(move |lua, values: (Value, Value, usize)| {
         let outcome = next_match(lua, &shared, values)?;
-        api::several(lua, outcome)
+        native::several(lua, outcome)
     })?;
-    api::add(lua, raw, "match", Shape::Text, next)?;
+    native::add(lua, raw, "match", Shape::Text, next)?;
     let expand = lua.create_function(|lua, mut values: MultiValue| {
         let (Some(Value::String(template)), Some(Value::String(whole))) =
             (values.pop_front(), values.pop_front())
         else {
-            return api::single(lua, Err(b"invalid replacement".to_vec()));
+            return native::single(lua, Err(b"invalid replacement".to_vec()));
         };
         let outcome = expand(&template.as_bytes(), &whole.as_bytes(), &values);
         match outcome {
-            Ok(text) => api::single(lua, Ok(Value::String(lua.create_string(text)?))),
-            Err(text) => api::single(lua, Err(text)),
+            Ok(text) => native::single(lua, Ok(Value::String(lua.create_string(text)?))),
+            Err(text) => native::single(lua, Err(text)),
         }
     })?;
-    api::add(lua, raw, "expand", Shape::Text, expand)
+    native::add(lua, raw, "expand", Shape::Text, expand)
 }
 
 /// The result of a search.
@@ -65,9 +65,9 @@ fn text_argument(lua: &Lua, values: &MultiValue, at: usize, name: &str) -> Outco
         Some(Value::String(text)) => Ok(text.clone()),
         Some(value @ (Value::Integer(_) | Value::Number(_))) => {
             let text = lua.coerce_string(value.clone()).ok().flatten();
-            text.ok_or_else(|| api::wrong_type(Some(value), at, name, "string"))
+            text.ok_or_else(|| native::wrong_type(Some(value), at, name, "string"))
         }
-        other => Err(api::wrong_type(other, at, name, "string")),
+        other => Err(native::wrong_type(other, at, name, "string")),
     }
 }
 
@@ -92,7 +92,7 @@ fn search(
         None | Some(Value::Nil) => 1,
         Some(value) => match numbers::number(value) {
             Some(number) => number as i64,
-            None => return Ok(Err(api::wrong_type(Some(value), 2, name, "number"))),
+            None => return Ok(Err(native::wrong_type(Some(value), 2, name, "number"))),
         },
     };
     let start = beginning(init, text.len());
@@ -100,6 +100,7 @@ fn search(
         values.get(3),
         None | Some(Value::Nil | Value::Boolean(false))
     );
+    // Most calls of `find` look for a plain text, which needs no matcher.
     if wanted == Wanted::Place && (is_plain || !has_specials(pattern)) {
         let at = find_plain(&text[start..], pattern).map(|at| start + at);
         return Ok(Ok(
@@ -222,6 +223,7 @@ impl<'a> Matcher<'a> {
         self.steps += 1;
         if self.steps >= BATCH {
             self.steps = 0;
+            // The link is behind a lock, so that steps are counted here and reported in batches.
             let goes_on = self.link.with(|shared| shared.step(BATCH));
             return goes_on.map_err(|ending| ending.text().into());
         }
@@ -254,6 +256,7 @@ impl<'a> Matcher<'a> {
             Wanted::Place => place(first, after),
             Wanted::Captures => Vec::new(),
         };
+        // A pattern without captures stands for one around all of it.
         if self.captures.is_empty() && wanted == Wanted::Captures {
             values.push(Value::String(lua.create_string(&self.text[first..after])?));
         }
@@ -273,6 +276,8 @@ impl<'a> Matcher<'a> {
     /// Where the match of the pattern from `p` ends that begins at `s`.
     fn matches(&mut self, s: usize, p: usize) -> Match {
         self.depth += 1;
+        // Each item that may be tried again takes a frame of the stack. Where nothing can go back,
+        // `matches_items` loops.
         if self.depth > DEPTH {
             return Err(b"pattern too complex".to_vec());
         }
@@ -296,6 +301,7 @@ impl<'a> Matcher<'a> {
                 b'$' if p + 1 == self.pattern.len() => {
                     return Ok((s == self.text.len()).then_some(s));
                 }
+                // Those that no repetition may follow; `%a` and its like are single items, below.
                 b'%' => match self.pattern.get(p + 1) {
                     Some(b'b') => match self.balance(s, p + 2)? {
                         Some(after) => {
@@ -326,6 +332,8 @@ impl<'a> Matcher<'a> {
             let is_match = self.is_single(s, p, end)?;
             match self.pattern.get(end) {
                 Some(b'?') => {
+                    // With the item first. Without it the rest is matched in this loop, as nothing
+                    // else is left to try.
                     if is_match && let Some(matched) = self.matches(s + 1, end + 1)? {
                         return Ok(Some(matched));
                     }
@@ -394,6 +402,7 @@ impl<'a> Matcher<'a> {
             self.step()?;
             let (found, next) = match self.pattern[at] {
                 b'%' => (is_class(byte, self.pattern[at + 1]), at + 2),
+                // A hyphen at the end of the set is itself.
                 low if self.pattern[at + 1] == b'-' && at + 2 < last => {
                     ((low..=self.pattern[at + 2]).contains(&byte), at + 3)
                 }
@@ -442,6 +451,7 @@ impl<'a> Matcher<'a> {
         if self.captures.len() >= CAPTURES {
             return Err(b"too many captures".to_vec());
         }
+        // Captures that fail are taken back, so that another attempt finds the state of before.
         let level = self.captures.len();
         self.captures.push(Capture { start: s, length });
         let matched = self.matches(s, p)?;
@@ -453,6 +463,7 @@ impl<'a> Matcher<'a> {
 
     fn end_capture(&mut self, s: usize, p: usize) -> Match {
         let is_open = |capture: &Capture| capture.length == CaptureLength::Open;
+        // The innermost that is open, as parentheses nest.
         let Some(at) = self.captures.iter().rposition(is_open) else {
             return Err(b"invalid pattern capture".to_vec());
         };
@@ -495,6 +506,7 @@ impl<'a> Matcher<'a> {
             return Err(b"missing '[' after '%f' in pattern".to_vec());
         }
         let end = self.item_end(p)?;
+        // Both ends of the text count as a zero byte.
         let before = s.checked_sub(1).map_or(0, |at| self.text[at]);
         let here = self.text.get(s).copied().unwrap_or(0);
         let is_frontier =
@@ -512,6 +524,7 @@ impl<'a> Matcher<'a> {
         else {
             return Err(b"invalid capture index".to_vec());
         };
+        // The comparison takes as many steps as it has bytes; the next step reports them.
         self.steps += (length as u32).min(BATCH);
         let wanted = &self.text[start..start + length];
         Ok(self.text[s..].starts_with(wanted).then_some(s + length))
@@ -546,6 +559,7 @@ fn expand(template: &[u8], whole: &[u8], captures: &MultiValue) -> Outcome<Vec<u
             text.push(byte);
             continue;
         }
+        // The zero byte behind a C string: it is what Lua 5.1 adds for a lone `%` at the end.
         let escaped = template.get(at).copied().unwrap_or(0);
         at += 1;
         match escaped {

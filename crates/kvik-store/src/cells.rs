@@ -103,6 +103,8 @@ impl Cells {
         stored: &CellValue<'_>,
         expire_at: Option<UnixMs>,
     ) -> EntryRef {
+        // A key too long for a cell lies in a buffer, and the cell has the buffer's number in its
+        // place.
         let is_external = key.len() > INLINE_KEY_MAX;
         let external = is_external.then(|| self.buffers.insert(key).to_ne_bytes());
         let key = external.as_ref().map_or(key, |index| &index[..]);
@@ -162,6 +164,7 @@ impl Cells {
         let cell = self.arena.bytes_mut(entry);
         let head = Head::<KEY>::of(cell);
         let end = head.value_start() + bytes.len();
+        // Only where the cell stays the same one: then neither the table nor the accounts change.
         if !head.form().is_inline_string() || end > MAX_BYTES || rounded(end) != cell.len() {
             return false;
         }
@@ -194,6 +197,8 @@ impl Cells {
             return entry;
         }
         if !self.expiry_fits::<CLOCK>(entry, expire_at) {
+            // With its value in a buffer, an entry is as small as it gets, and there is room for an
+            // expiry.
             let external = self.value_to_buffer::<CLOCK>(entry);
             return self.set_expiry::<CLOCK>(external, expire_at);
         }
@@ -225,6 +230,8 @@ impl Cells {
         let record = self.record::<KEY>(entry);
         let len = record.string().len().max(offset + bytes.len());
         if let Some(index) = record.external_value() {
+            // A rope changes in place, chunk by chunk; what readers and images hold of it stays as
+            // it was.
             self.buffers.change(index, |rope| rope.write(offset, bytes));
             value_room::<KEY>(
                 self.arena.bytes_mut(entry),
@@ -235,6 +242,7 @@ impl Cells {
         }
         let start = self.value_start::<KEY>(entry);
         if start + len > MAX_BYTES {
+            // What grows beyond a cell becomes a rope.
             let text = record.string();
             let mut rope = Rope::from(&*text.text(&mut IntText::default()));
             rope.write(offset, bytes);
@@ -272,6 +280,8 @@ impl Cells {
         expire_at: Option<UnixMs>,
     ) -> usize {
         let record = self.record::<CLOCK>(entry);
+        // The bytes of the key follow from where the value starts, whether it lies in the cell or
+        // elsewhere.
         let before = bytes_before_value::<CLOCK>(0, record.expire_at());
         let key = self.value_start::<CLOCK>(entry) - before;
         bytes_before_value::<CLOCK>(key, expire_at) + record.stored_value().len()
@@ -320,6 +330,7 @@ impl Cells {
     /// The entry in a cell of the right size for `bytes`: this one, or a new one with a copy of all
     /// but the value.
     fn with_room<const CLOCK: usize>(&mut self, entry: EntryRef, bytes: usize) -> EntryRef {
+        // Cells have fixed sizes: most changes of a value need no other one.
         if self.arena.bytes(entry).len() == rounded(bytes) {
             return entry;
         }
@@ -379,6 +390,7 @@ impl Cells {
         let Some(index) = self.record::<CLOCK>(entry).external_value() else {
             return;
         };
+        // Only keys have ropes. The values of members are plain buffers, which no reader shares.
         if CLOCK != KEY {
             return self.buffers.remove(index);
         }

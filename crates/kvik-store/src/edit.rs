@@ -117,6 +117,7 @@ impl EffectWriter<'_> {
     }
 
     fn write(&mut self, verb: &'static [u8], words: &[&[u8]]) {
+        // Another verb, another command: the one before is complete.
         if *self.verb != verb {
             if !self.verb.is_empty() {
                 self.effects.end();
@@ -144,6 +145,8 @@ impl<'g, T: Typed> Edit<'g, T> {
                 let begun = match locked.stripe.heap.packing(entry) {
                     Some(packing) if packing.form.kind() == T::kind() => Begun {
                         origin: Origin::Lent(entry, packing),
+                        // A small collection stays in the entry until a change needs more than the
+                        // bytes at hand.
                         value: T::default(),
                         account: Account::default(),
                     },
@@ -419,6 +422,7 @@ impl<'g, T: Typed> Edit<'g, T> {
         if self.changes.all == 0 || !self.account.was_packed() || self.value.is_void() {
             return false;
         }
+        // It has grown out of its packed form.
         let Some((form, bytes)) = self.value.packed() else {
             return false;
         };
@@ -427,6 +431,7 @@ impl<'g, T: Typed> Edit<'g, T> {
         if !keyspace.set_packed(position, entry, form, bytes) {
             return false;
         }
+        // The copy in the edit has done its work, and its memory serves the next one.
         let scratch = mem::take(&mut self.value).into_packed_bytes();
         self.locked.stripe.heap.keep_scratch(scratch);
         self.locked.mark_changed(self.changes.all);
@@ -560,6 +565,7 @@ impl LockedKey<'_> {
         let (effects, state) = (&mut *self.effects, &mut *self.state);
         let now = state.now;
         let (mut expired, wanted) = (0, effects.wanted());
+        // The effect begins with the first member, since there may be none.
         let mut report = |name: &[u8]| {
             if wanted {
                 if expired == 0 {

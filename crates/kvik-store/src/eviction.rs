@@ -128,6 +128,7 @@ impl EvictionPool {
         let at = self
             .candidates
             .partition_point(|it| it.score < candidate.score);
+        // Kept between rounds, so that the best of many samples goes, and not of one.
         if self.candidates.len() < POOL {
             self.candidates.insert(at, candidate);
         } else if at > 0 {
@@ -164,6 +165,7 @@ impl Stripe {
     /// The keyspaces that keys may be evicted from, some of them where there are many.
     fn evictable(&self, rules: &EvictionRules, random: u64) -> Vec<TableId> {
         let all = self.table_count();
+        // From a random one on: beyond the first sixteen, others get their turn as well.
         let start = random.checked_rem(all.into()).unwrap_or(0) as u32;
         let ids = (start..all).chain(0..start);
         let only = rules.table;
@@ -212,6 +214,7 @@ impl Stripe {
             let Some((at, entry)) = there.first_due(TTL_LOOKS) else {
                 continue;
             };
+            // The deadline is that of a member, and the key itself may never expire.
             if there.entry(entry).expire_at() != Some(at) {
                 return self.best_of_some(layout, rules, now, random);
             }
@@ -305,6 +308,8 @@ impl Stripe {
             let Some(entry) = there.find_at(layout, candidate.position) else {
                 continue;
             };
+            // It was noted rounds ago: another key may have its position, or it may have lost its
+            // expiry.
             let now_there = there.entry(entry);
             if !rules.admits(&now_there) {
                 continue;
@@ -313,6 +318,7 @@ impl Stripe {
                 table: candidate.table,
                 entry,
             };
+            // A lower score than then means that it was used meanwhile.
             if rules.score(&now_there, now) >= candidate.score {
                 return Some(victim);
             }
@@ -380,6 +386,7 @@ impl crate::Guard<'_> {
             let Some(victim) = stripe.victim(layout, rules, now, &mut random) else {
                 break;
             };
+            // The effect and the events name the database that the victim is in.
             let database = self.database_of(index, victim.table);
             self.select(database);
             self.evict_entry(index, victim.table, victim.entry);

@@ -155,6 +155,14 @@ impl<'a> Guard<'a> {
         self
     }
 
+    /// Calls the changes that are a command's purpose by this event, as [`Self::call_changes`] does.
+    #[must_use]
+    #[inline]
+    pub fn calling(mut self, event: Option<&'static Event>) -> Self {
+        self.state.event = event;
+        self
+    }
+
     /// Calls the changes that are a command's purpose by this event from here on; by their own
     /// names if there is none. Returns the event before. Events that go with other changes (`del`,
     /// `expire`, `xtrim`) keep their names.

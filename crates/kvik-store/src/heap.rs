@@ -33,6 +33,7 @@ use crate::raw::entry_ref::EntryRef;
 use crate::raw::slab::Slab;
 use crate::shadow::Shadow;
 use crate::text::Text;
+use crate::undo::records::Undo;
 
 pub(crate) use self::entry::HeapEntry;
 
@@ -60,6 +61,8 @@ pub(crate) struct Heap {
     doomed_bytes: usize,
     /// The changes of collections of which copies are being made.
     pub(crate) journals: Journals,
+    /// The records of changes while they can be undone.
+    pub(crate) undo: Option<Box<Undo>>,
     /// Copies that are being made.
     shadows: Vec<Shadow>,
     /// Who gets entries before they change, while an image is taken.
@@ -123,6 +126,7 @@ impl Heap {
             doomed: Vec::new(),
             doomed_bytes: 0,
             journals: Journals::default(),
+            undo: None,
             shadows: Vec::new(),
             imaging: None,
             scratch: Vec::new(),
@@ -209,11 +213,15 @@ impl Heap {
             Content::Text(text) => self.cells.insert::<KEY>(key, text, expire_at),
             Content::Object(object) => self.insert_object(key, object, self.ledger(), expire_at),
             Content::Foreign(mut object, cells) => {
+                // The copy's cells come into being now, and the ledger from before makes them count
+                // as the object's.
                 let ledger = self.ledger();
                 let object = object.copy_to(&cells, &mut self.memory_mut(layout));
                 self.insert_object(key, object, ledger, expire_at)
             }
             Content::Built(object, cell_bytes) => {
+                // The cells came slice by slice and are counted already; the ledger is put back to
+                // when they were not.
                 let ledger = self.ledger().before(cell_bytes);
                 self.insert_object(key, object, ledger, expire_at)
             }
@@ -361,6 +369,7 @@ impl Heap {
 
     /// Takes the collection of an entry out of its place, to change it.
     pub(crate) fn take_out(&mut self, entry: EntryRef) -> (Object, Ledger) {
+        // What the cells grow or shrink by until the collection comes back is put down to it.
         let cell_bytes = self.cells.live_bytes();
         let record = self.cells.record::<KEY>(entry);
         let Some(index) = record.object() else {
@@ -376,6 +385,7 @@ impl Heap {
             };
             return (Object::from_packed(form, bytes), ledger);
         };
+        // An empty object keeps the number meanwhile: nothing else is stored under it.
         let object = std::mem::take(&mut self.objects.get_mut(index).object);
         let ledger = Ledger {
             object: Some(index),
@@ -476,6 +486,8 @@ impl Heap {
         let Some(last) = self.doomed.last_mut() else {
             return false;
         };
+        // The last one only, so that a slice touches one collection. Cells are counted as they go;
+        // here the collection's own bytes are brought up to date.
         let before = last.bytes();
         let more = last.free(max, &mut self.cells);
         self.doomed_bytes -= before;
@@ -526,6 +538,7 @@ impl Heap {
             &mut self.cells,
             &CellValue::Inline(form, Cow::Borrowed(bytes)),
         );
+        // It has become small enough for its key's entry and needs no number any more.
         if let Some(index) = ledger.object {
             self.object_bytes -= ledger.own_bytes;
             self.objects.remove(index);
@@ -581,6 +594,7 @@ impl Heap {
 
     /// Frees a collection that no key leads to: at once if it is small.
     pub(crate) fn discard(&mut self, mut object: Object) {
+        // A small one may have large parts: what the first pass does not free waits, too.
         if object.len() > FREE_AT_ONCE || object.free(FREE_AT_ONCE, &mut self.cells) {
             self.doomed_bytes += object.bytes();
             self.doomed.push(object);

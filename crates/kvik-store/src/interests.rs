@@ -158,6 +158,7 @@ impl Lines {
     fn remove(&mut self, wanted: Wanted, turn: u64) -> Option<LineChange> {
         let which = self.lines.iter().position(|(of, _)| *of == wanted)?;
         let line = &mut self.lines[which].1;
+        // Turns ascend in a line: they were taken in the order of coming.
         let at = line.binary_search_by_key(&turn, |waiter| waiter.turn());
         line.remove(at.ok()?);
         if !line.is_empty() {
@@ -244,8 +245,10 @@ impl Interests {
         let keys = self.keyspaces.get_mut(&keyspace);
         let interest = keys.and_then(|keys| keys.get_mut(key));
         let Some(interest) = interest else { return };
+        // Watches stay until they are ended: a token that is dirty stays so.
         interest.tokens.iter().for_each(|token| token.mark());
         let lines = interest.lines.as_mut();
+        // One record is enough, however often the key changes before somebody serves it.
         let is_ready = lines.is_some_and(|lines| !std::mem::replace(&mut lines.is_ready, true));
         let trackers = self.take_trackers(keyspace, key);
         if is_ready {
@@ -270,6 +273,7 @@ impl Interests {
         if trackers.is_empty() {
             return trackers;
         }
+        // Out of the list in one step, by the place that the key has noted.
         let place = interest.place;
         self.tracked.swap_remove(place);
         // The last of the list has taken its place.
@@ -306,6 +310,7 @@ impl Interests {
         keyspace: KeyspaceId,
         is_changed: impl Fn(&[u8]) -> bool,
     ) {
+        // Telling may end interests, and with them change the map.
         let keys: Vec<_> = self.keys(keyspace).filter(|key| is_changed(key)).collect();
         for key in keys {
             self.tell(keyspace, &key);
@@ -394,6 +399,7 @@ impl Interests {
         let (change, was_ready) = self.find_mut(keyspace, key).and_then(|interest| {
             let lines = interest.lines.as_mut()?;
             let change = lines.remove(waiter.wanted(), waiter.turn())?;
+            // With the last waiter nobody is left whom the record is for.
             let was_ready = change.key && lines.is_ready;
             if change.key {
                 interest.lines = None;

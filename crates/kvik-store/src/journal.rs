@@ -7,12 +7,11 @@
 //! every change of a member is offered to them ([`Journals::note`]).
 
 use std::collections::HashSet;
-use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::UnixMs;
 use crate::raw::position::Prefix;
-use crate::undo::Undo;
+use crate::source::Source;
+use crate::trace::MemberTrace;
 
 /// Members copied while the stripes are held once. Tests get to the ends sooner.
 pub(crate) const SLICE: usize = if cfg!(test) { 32 } else { 256 };
@@ -27,17 +26,12 @@ const KEPT_MS: UnixMs = 1000;
 /// Where a walk is when it is complete: behind every prefix.
 const END: u64 = 1 << 32;
 
-/// Names a collection of which copies are being made, in this process and for ever.
-pub(crate) type Source = NonZeroU64;
-
-static SOURCES: AtomicU64 = AtomicU64::new(1);
-
 /// The journals of the collections of one stripe.
 #[derive(Debug, Default)]
 pub(crate) struct Journals {
     all: Vec<Journal>,
-    /// The record of changes while they can be undone.
-    pub(crate) undo: Option<Box<Undo>>,
+    /// The members before their changes, while these can be undone.
+    pub(crate) trace: Option<Box<MemberTrace>>,
 }
 
 /// How far the copy of a collection has come.
@@ -60,12 +54,6 @@ pub(crate) struct Journal {
     /// Slices since the walk was complete.
     last_slices: u32,
     used: UnixMs,
-}
-
-/// A name for a collection that has none.
-pub(crate) fn name_source() -> Source {
-    let number = SOURCES.fetch_add(1, Ordering::Relaxed);
-    Source::new(number).expect("2^64 copies take centuries")
 }
 
 /// Whether a copy of so many members with so many bytes is made in slices.

@@ -261,6 +261,8 @@ impl Keyspace {
         self.table.swap(&mut other.table);
         std::mem::swap(&mut self.volatile, &mut other.volatile);
         std::mem::swap(&mut self.entry_bytes, &mut other.entry_bytes);
+        // An image has the contents, under the number that they had at the cut. The places where
+        // sizes are noted stay with the numbers.
         std::mem::swap(&mut self.cut, &mut other.cut);
         std::mem::swap(&mut self.queues, &mut other.queues);
         self.note_sizes();
@@ -345,6 +347,7 @@ impl<'a> KeyspaceMut<'a> {
             clock,
         } = new;
         self.before_making(position, key);
+        // What lies in the heap already is counted there already, and belongs to no keyspace yet.
         let before = self.heap.live_bytes() - self.heap.bytes_in_place(&content);
         let entry = self
             .heap
@@ -364,6 +367,7 @@ impl<'a> KeyspaceMut<'a> {
             layout: self.layout,
         };
         self.keyspace.table.insert(position, entry, &keys);
+        // A key that comes is in no queue; one that goes stays in its queue until it is met there.
         if let Some(queues) = &mut self.keyspace.queues {
             queues.enter(position);
         }
@@ -434,6 +438,7 @@ impl<'a> KeyspaceMut<'a> {
         entry: EntryRef,
         text: Text<'_>,
     ) -> EntryRef {
+        // A table is recorded member by member: here all of it goes, which is recorded as one.
         if self.is_undoable() && self.heap.is_table(entry) {
             return self.replace_recorded(position, entry, text);
         }
@@ -567,6 +572,8 @@ impl<'a> KeyspaceMut<'a> {
         let was_volatile = self.heap.entry(entry).expire_at().is_some();
         self.keyspace.volatile -= usize::from(was_volatile);
         self.keyspace.volatile += usize::from(expire_at.is_some());
+        // The deadline in the table may stay too early, which costs a look when its time comes;
+        // never too late.
         let set = |heap: &mut Heap| (heap.set_expiry(entry, expire_at), ());
         let (entry, ()) = self.change(position, entry, set);
         match expire_at {

@@ -51,11 +51,13 @@ mod restore;
 mod set;
 mod shadow;
 mod shareable;
+mod source;
 mod state;
 mod stream;
 mod stripe;
 mod text;
 mod totals;
+mod trace;
 #[cfg(test)]
 mod trial;
 mod undo;

@@ -8,12 +8,13 @@
 
 use crate::UnixMs;
 use crate::cells::{Cells, MEMBER, Member};
-use crate::journal::Source;
 use crate::memory::{Memory, MemoryMut};
 use crate::raw::entry_ref::EntryRef;
 use crate::raw::position::{Position, Prefix};
 use crate::raw::table::{Detached, Keys, Table};
+use crate::source::Source;
 use crate::text::Text;
+use crate::trace::MemberBefore;
 
 /// The members of a large hash, set or sorted set, in a table of their own.
 #[derive(Debug, Default)]
@@ -201,6 +202,36 @@ impl Members {
         {
             self.source = None;
         }
+    }
+
+    /// Tells the copies that are being made and the trace, if there is one, that a member is about
+    /// to change, to go or, where there is none, to come. Says whether anybody follows the
+    /// collection still.
+    #[cold]
+    fn report(
+        source: Source,
+        memory: &mut MemoryMut<'_>,
+        name: &[u8],
+        member: Option<EntryRef>,
+    ) -> bool {
+        let prefix = memory.layout.position_of_member(name).prefix();
+        let is_copied = memory.journals.note(source, prefix, name);
+        let Some(trace) = &mut memory.journals.trace else {
+            return is_copied;
+        };
+        if !trace.is_traced(source) {
+            return is_copied;
+        }
+        let before = member.map(|member| {
+            let member = memory.cells.member(member);
+            MemberBefore {
+                value: member.text().into_owned(),
+                expire_at: member.expire_at(),
+                bytes: member.bytes(),
+            }
+        });
+        trace.note(source, name, before);
+        true
     }
 
     #[inline]

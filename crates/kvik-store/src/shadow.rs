@@ -17,10 +17,11 @@
 
 use crate::UnixMs;
 use crate::cells::Member;
-use crate::journal::{Journal, SLICE, Source, is_abandoned};
+use crate::journal::{Journal, SLICE, is_abandoned};
 use crate::members::{Members, Tabled};
 use crate::memory::{Memory, MemoryMut};
 use crate::object::Object;
+use crate::source::Source;
 use crate::text::{StringRef, Text};
 
 /// Bytes copied while the stripes are held once, about.
@@ -104,9 +105,12 @@ fn collect_changed(
             return;
         };
         match members.find(memory, &name) {
+            // The member as it is now, or that it is gone: how often it has changed since does not
+            // matter.
             Some(entry) => batch.add(memory.cells.member(entry)),
             None => batch.add_gone(&name),
         }
+        // The last batch takes everything, however large: the copy has to be complete.
         if batch.bytes.len() > SLICE_BYTES && max < usize::MAX {
             return;
         }
@@ -146,6 +150,8 @@ impl Shadow {
         let before = memory.cells.live_bytes();
         let table = self.object.table_mut().expect("a shadow has a table");
         batch.put_into(table, memory);
+        // The stripe counts the cells as live from here on; the shadow knows how many of them are
+        // its own.
         self.cell_bytes = self.cell_bytes + memory.cells.live_bytes() - before;
         self.used = now;
     }
@@ -198,6 +204,7 @@ impl Batch {
                     Text::Bytes { bytes, raw }
                 }
             };
+            // The walk and the changes may both have brought it: the later one counts.
             table.delete(memory, name);
             table.add(memory, name, value, item.expire_at);
         }

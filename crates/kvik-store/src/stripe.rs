@@ -279,7 +279,7 @@ impl Stripe {
         if let Some(Some(keyspace)) = keyspace
             && keyspace.bytes() > 0
         {
-            if self.heap.journals.undo.is_none() || !self.empty_recorded(table) {
+            if self.heap.undo.is_none() || !self.empty_recorded(table) {
                 self.empty(table);
             }
             self.tell_namespace(table, layout);

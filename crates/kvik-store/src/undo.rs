@@ -1,8 +1,9 @@
 //! Undoing: what a stripe held before a unit of work changed it.
 //!
-//! While a stripe keeps an [`Undo`], each change is recorded before it is made, by the same hook
-//! that images use ([`KeyspaceMut::before_change`]) and, for the members of a large collection, by
-//! [`Members`](crate::members::Members). Records are undone in the opposite order.
+//! While a stripe keeps an [`Undo`](records::Undo), each change is recorded before it is made, by
+//! the same hook that images use ([`before_change`](crate::keyspace::KeyspaceMut::before_change))
+//! and, for the members of a large collection, by [`Members`](crate::members::Members). Records are
+//! undone in the opposite order.
 //!
 //! | before | is recorded |
 //! |---|---|
@@ -17,339 +18,20 @@
 //! when it is undone. Access clocks come back with values; how large tables have grown does not,
 //! and lists and streams have other reserves of memory than before.
 
-use std::collections::HashSet;
+pub(crate) mod records;
 
 use crate::UnixMs;
 use crate::garbage::Garbage;
-use crate::heap::{Content, Heap};
-use crate::journal::{Source, name_source};
-use crate::keyspace::{Keyspace, KeyspaceMut, Payload};
+use crate::keyspace::{Keyspace, Payload};
 use crate::layout::Layout;
-use crate::members::Members;
-use crate::memory::MemoryMut;
 use crate::namespace::TableId;
 use crate::raw::deadlines::NEVER;
-use crate::raw::entry_ref::EntryRef;
 use crate::raw::position::Position;
+use crate::source::Source;
 use crate::stripe::Stripe;
-use crate::text::Text;
+use crate::trace::{MemberBefore, MemberRecord, MemberTrace};
 
-/// Bytes that a record counts beside what it holds.
-const RECORD_BYTES: usize = 100;
-
-/// The records of one stripe.
-#[derive(Debug, Default)]
-pub(crate) struct Undo {
-    records: Vec<UndoRecord>,
-    /// Keys that need no more records, by the number of their keyspace.
-    settled: HashSet<(u32, Box<[u8]>)>,
-    /// Keyspaces none of whose keys does.
-    emptied: Vec<u32>,
-    /// Large collections whose members are recorded.
-    tables: Vec<TracedTable>,
-    bytes: usize,
-}
-
-/// A large collection whose members are recorded.
-#[derive(Debug)]
-struct TracedTable {
-    source: Source,
-    number: u32,
-    position: Position,
-    key: Box<[u8]>,
-}
-
-/// A member as it was.
-#[derive(Debug)]
-struct MemberBefore {
-    value: Text<'static>,
-    expire_at: Option<UnixMs>,
-    bytes: usize,
-}
-
-#[derive(Debug)]
-enum UndoRecord {
-    Key {
-        number: u32,
-        position: Position,
-        key: Box<[u8]>,
-        before: Option<Payload<'static>>,
-    },
-    Expiry {
-        number: u32,
-        position: Position,
-        key: Box<[u8]>,
-        before: Option<UnixMs>,
-    },
-    Member {
-        source: Source,
-        name: Box<[u8]>,
-        before: Option<MemberBefore>,
-    },
-    Emptied {
-        number: u32,
-        contents: Box<Keyspace>,
-    },
-    Swapped(u32, u32),
-}
-
-impl Undo {
-    /// The tables that records are about, in order.
-    fn changed_tables(&self) -> Vec<TableId> {
-        let numbers = self.records.iter().flat_map(|record| match record {
-            UndoRecord::Key { number, .. }
-            | UndoRecord::Expiry { number, .. }
-            | UndoRecord::Emptied { number, .. } => [Some(*number), None],
-            UndoRecord::Member { source, .. } => {
-                let table = self.tables.iter().find(|table| table.source == *source);
-                [table.map(|table| table.number), None]
-            }
-            UndoRecord::Swapped(a, b) => [Some(*a), Some(*b)],
-        });
-        let mut tables: Vec<_> = numbers.flatten().map(TableId).collect();
-        tables.sort_unstable();
-        tables
-    }
-
-    /// Whether a key needs no record.
-    fn covers(&self, number: u32, key: &[u8]) -> bool {
-        // A lookup by parts would need a key of its own type; changes here are few.
-        self.emptied.contains(&number) || self.settled.contains(&(number, Box::from(key)))
-    }
-
-    fn settle(
-        &mut self,
-        number: u32,
-        position: Position,
-        key: &[u8],
-        before: Option<Payload<'static>>,
-        bytes: usize,
-    ) {
-        self.settled.insert((number, key.into()));
-        self.bytes += RECORD_BYTES + 2 * key.len() + bytes;
-        self.records.push(UndoRecord::Key {
-            number,
-            position,
-            key: key.into(),
-            before,
-        });
-    }
-
-    fn is_traced(&self, source: Source) -> bool {
-        self.tables.iter().any(|table| table.source == source)
-    }
-
-    /// Records a member of a traced collection, none if it is not there; says whether the
-    /// collection is traced.
-    fn note_member(&mut self, source: Source, name: &[u8], before: Option<MemberBefore>) -> bool {
-        if !self.is_traced(source) {
-            return false;
-        }
-        let value = before.as_ref().map_or(0, |it| it.bytes);
-        self.bytes += RECORD_BYTES + name.len() + value;
-        self.records.push(UndoRecord::Member {
-            source,
-            name: name.into(),
-            before,
-        });
-        true
-    }
-
-    /// Follows two keyspaces that are exchanged.
-    fn swap(&mut self, a: u32, b: u32) {
-        let other = |number: u32| match number {
-            number if number == a => b,
-            number if number == b => a,
-            number => number,
-        };
-        let settled = std::mem::take(&mut self.settled).into_iter();
-        self.settled = settled.map(|(number, key)| (other(number), key)).collect();
-        for number in &mut self.emptied {
-            *number = other(*number);
-        }
-        for table in &mut self.tables {
-            table.number = other(table.number);
-        }
-    }
-}
-
-/// Records of changes while the stripe keeps an undo.
-impl KeyspaceMut<'_> {
-    #[inline]
-    pub(crate) fn is_undoable(&self) -> bool {
-        self.heap.journals.undo.is_some()
-    }
-
-    /// Records an entry that is about to change.
-    #[cold]
-    pub(crate) fn record_entry(&mut self, position: Position, entry: EntryRef) {
-        let Some(mut undo) = self.heap.journals.undo.take() else {
-            return;
-        };
-        let (number, key) = (
-            self.keyspace.number,
-            Box::<[u8]>::from(self.heap.key(entry)),
-        );
-        if !undo.covers(number, &key) {
-            match self.heap.traced_source(entry) {
-                Some(source) if undo.is_traced(source) => {}
-                Some(source) => undo.tables.push(TracedTable {
-                    source,
-                    number,
-                    position,
-                    key,
-                }),
-                None => {
-                    let bytes = self.heap.entry(entry).bytes();
-                    let before = self.copy(entry);
-                    undo.settle(number, position, &key, Some(before), bytes);
-                }
-            }
-        }
-        self.heap.journals.undo = Some(undo);
-    }
-
-    /// Records that a key does not exist.
-    #[cold]
-    pub(crate) fn record_vacancy(&mut self, position: Position, key: &[u8]) {
-        let number = self.keyspace.number;
-        if let Some(undo) = &mut self.heap.journals.undo
-            && !undo.covers(number, key)
-        {
-            undo.settle(number, position, key, None, 0);
-        }
-    }
-
-    /// Removes an entry whose value goes elsewhere: the record keeps the value, and a copy goes.
-    /// None if the key needs no record.
-    #[cold]
-    pub(crate) fn take_recorded(
-        &mut self,
-        position: Position,
-        entry: EntryRef,
-    ) -> Option<Payload<'static>> {
-        let (number, key) = (self.keyspace.number, self.heap.key(entry));
-        let undo = self.heap.journals.undo.as_ref()?;
-        if undo.covers(number, key) {
-            return None;
-        }
-        let copy = self.copy(entry);
-        self.remove_recorded(position, entry);
-        Some(copy)
-    }
-
-    /// Removes an entry and records its value, which is not touched.
-    #[cold]
-    pub(crate) fn remove_recorded(&mut self, position: Position, entry: EntryRef) {
-        let (number, key) = (
-            self.keyspace.number,
-            Box::<[u8]>::from(self.heap.key(entry)),
-        );
-        let bytes = self.heap.entry(entry).record_bytes();
-        let Some(mut undo) = self.heap.journals.undo.take() else {
-            return;
-        };
-        let is_covered = undo.covers(number, &key);
-        // Without an undo it goes as it is.
-        if is_covered {
-            self.remove(position, entry);
-        } else {
-            let before = self.take(position, entry, true);
-            undo.settle(number, position, &key, Some(before), bytes);
-        }
-        self.heap.journals.undo = Some(undo);
-    }
-
-    /// Replaces a large collection by a string and records it, which is not touched.
-    #[cold]
-    pub(crate) fn replace_recorded(
-        &mut self,
-        position: Position,
-        entry: EntryRef,
-        text: Text<'_>,
-    ) -> EntryRef {
-        let key = Box::<[u8]>::from(self.heap.key(entry));
-        let there = self.heap.entry(entry);
-        let (expire_at, clock) = (there.expire_at(), there.clock());
-        self.remove_recorded(position, entry);
-        let new = Payload {
-            content: Content::Text(text),
-            expire_at,
-            clock,
-        };
-        self.insert(position, &key, new)
-    }
-
-    /// Records when a key expires whose value is recorded member by member.
-    #[cold]
-    pub(crate) fn record_expiry(&mut self, position: Position, entry: EntryRef) {
-        let (number, before) = (self.keyspace.number, self.heap.entry(entry).expire_at());
-        let key = Box::<[u8]>::from(self.heap.key(entry));
-        if let Some(undo) = &mut self.heap.journals.undo
-            && !undo.covers(number, &key)
-        {
-            undo.bytes += RECORD_BYTES + key.len();
-            undo.records.push(UndoRecord::Expiry {
-                number,
-                position,
-                key,
-                before,
-            });
-        }
-    }
-}
-
-impl Heap {
-    /// Whether the value of an entry is a large collection with a table.
-    pub(crate) fn is_table(&self, entry: EntryRef) -> bool {
-        let members = self.entry(entry).record_object();
-        members.is_some_and(|object| object.members().is_some())
-    }
-
-    /// The id of a large collection with a table while its members are recorded.
-    fn traced_source(&mut self, entry: EntryRef) -> Option<Source> {
-        let members = self.object_mut(entry)?.table_mut()?.members_mut();
-        let source = members.source().unwrap_or_else(name_source);
-        members.set_source(source);
-        Some(source)
-    }
-
-    fn drop_payload(&mut self, payload: Payload<'static>) {
-        match payload.content {
-            Content::Object(object) | Content::Built(object, _) => self.discard(object),
-            Content::InSlab(index) => self.discard_placed(index),
-            Content::Text(_) | Content::Foreign(..) => {}
-        }
-    }
-}
-
-impl Members {
-    /// Tells the records and the copies that are being made that a member is about to change, to go
-    /// or, where there is none, to come.
-    #[cold]
-    pub(crate) fn report(
-        source: Source,
-        memory: &mut MemoryMut<'_>,
-        name: &[u8],
-        member: Option<EntryRef>,
-    ) -> bool {
-        let prefix = memory.layout.position_of_member(name).prefix();
-        let is_copied = memory.journals.note(source, prefix, name);
-        let before = || {
-            let member = memory.cells.member(member?);
-            Some(MemberBefore {
-                value: member.text().into_owned(),
-                expire_at: member.expire_at(),
-                bytes: member.bytes(),
-            })
-        };
-        let is_traced = match &mut memory.journals.undo {
-            Some(undo) => undo.is_traced(source) && undo.note_member(source, name, before()),
-            None => false,
-        };
-        is_copied || is_traced
-    }
-}
+use self::records::{UndoRecord, exchange};
 
 /// Keeping and undoing.
 impl Stripe {
@@ -357,24 +39,23 @@ impl Stripe {
     /// kept.
     pub fn begin_undo(&mut self) {
         drop(self.keep_changes());
-        self.heap.journals.undo = Some(Box::default());
+        self.heap.undo = Some(Box::default());
         self.interests.hold_back();
     }
 
     /// Bytes that the records hold.
     pub fn undo_bytes(&self) -> usize {
-        self.heap
-            .journals
-            .undo
-            .as_ref()
-            .map_or(0, |undo| undo.bytes)
+        let keys = self.heap.undo.as_ref().map_or(0, |undo| undo.bytes());
+        let members = self.heap.journals.trace.as_ref();
+        keys + members.map_or(0, |trace| trace.bytes())
     }
 
     /// Keeps what has changed since [`begin_undo`](Self::begin_undo) and tells those who are
     /// interested. Returns what is to be freed without the lock.
     pub fn keep_changes(&mut self) -> Option<Garbage> {
-        let undo = self.heap.journals.undo.take()?;
-        for record in undo.records {
+        let undo = self.heap.undo.take()?;
+        self.heap.journals.trace = None;
+        for record in undo.into_records() {
             match record {
                 UndoRecord::Key {
                     before: Some(payload),
@@ -391,37 +72,44 @@ impl Stripe {
     /// Undoes what has changed since [`begin_undo`](Self::begin_undo); nobody is told. Returns what
     /// is to be freed without the lock.
     pub fn undo_changes(&mut self, layout: &Layout) -> Option<Garbage> {
-        let mut undo = self.heap.journals.undo.take()?;
-        let mut changed = undo.changed_tables();
-        while let Some(record) = undo.records.pop() {
-            match record {
-                UndoRecord::Key {
+        // From here on nothing is recorded.
+        let mut undo = self.heap.undo.take()?;
+        let mut trace = self.heap.journals.trace.take().unwrap_or_default();
+        let mut changed: Vec<_> = undo.keyspaces().chain(trace.keyspaces()).collect();
+        loop {
+            // Members that were recorded after the latest record of a key are undone before it.
+            let kept = undo.members_before();
+            while let Some(source) = trace.latest().filter(|_| trace.len() > kept) {
+                self.put_members(layout, &mut trace, source, kept);
+            }
+            match undo.pop() {
+                None => break,
+                Some(UndoRecord::Key {
                     number,
                     position,
                     key,
                     before,
-                } => self.put_key(layout, number, position, &key, before),
-                UndoRecord::Expiry {
+                }) => self.put_key(layout, number, position, &key, before),
+                Some(UndoRecord::Expiry {
                     number,
                     position,
                     key,
                     before,
-                } => self.put_expiry(layout, number, position, &key, before),
-                UndoRecord::Member {
-                    source,
-                    name,
-                    before,
-                } => self.put_members(layout, &mut undo, source, (name, before)),
-                UndoRecord::Emptied { number, contents } => self.put_contents(number, contents),
-                UndoRecord::Swapped(a, b) => {
+                }) => self.put_expiry(layout, number, position, &key, before),
+                Some(UndoRecord::Emptied { number, contents }) => {
+                    self.put_contents(number, contents);
+                }
+                Some(UndoRecord::Swapped(a, b)) => {
                     self.swap(TableId(a), TableId(b), layout);
-                    undo.swap(a, b);
+                    // Earlier records of members find their collection where it is now.
+                    trace.renumber(exchange(a, b));
                 }
             }
         }
+        changed.sort_unstable();
         changed.dedup();
-        for table in changed {
-            self.tell_namespace(table, layout);
+        for number in changed {
+            self.tell_namespace(TableId(number), layout);
         }
         self.interests.release(false);
         self.take_garbage()
@@ -429,11 +117,11 @@ impl Stripe {
 
     /// Records a keyspace that is emptied, contents and all; says whether it did.
     pub(crate) fn empty_recorded(&mut self, table: TableId) -> bool {
-        let Some(undo) = &mut self.heap.journals.undo else {
+        let Some(undo) = &self.heap.undo else {
             return false;
         };
         let number = table.0;
-        if undo.emptied.contains(&number) {
+        if undo.is_emptied(number) {
             return false;
         }
         let Some(keyspace) = self.numbered_mut(number) else {
@@ -441,17 +129,20 @@ impl Stripe {
         };
         let mut contents = Box::<Keyspace>::default();
         contents.swap(keyspace);
-        let undo = self.heap.journals.undo.as_mut().expect("looked at above");
-        undo.emptied.push(number);
-        undo.records.push(UndoRecord::Emptied { number, contents });
+        let members = self.heap.members_recorded();
+        let undo = self.heap.undo.as_mut().expect("looked at above");
+        undo.note_emptied(members, contents, number);
         true
     }
 
     /// Records that two keyspaces are exchanged.
     pub(crate) fn record_swap(&mut self, a: TableId, b: TableId) {
-        if let Some(undo) = &mut self.heap.journals.undo {
-            undo.swap(a.0, b.0);
-            undo.records.push(UndoRecord::Swapped(a.0, b.0));
+        let members = self.heap.members_recorded();
+        if let Some(undo) = &mut self.heap.undo {
+            undo.note_swap(members, a.0, b.0);
+        }
+        if let Some(trace) = &mut self.heap.journals.trace {
+            trace.renumber(exchange(a.0, b.0));
         }
     }
 
@@ -495,26 +186,25 @@ impl Stripe {
         }
     }
 
-    /// Undoes a change of a member, and those of members of the same collection that came right
-    /// before it.
+    /// Undoes changes of the members of one collection, the latest first, as long as more than
+    /// `kept` are recorded. The collection is taken out of its entry once for all of them.
     fn put_members(
         &mut self,
         layout: &Layout,
-        undo: &mut Undo,
+        trace: &mut MemberTrace,
         source: Source,
-        first: (Box<[u8]>, Option<MemberBefore>),
+        kept: usize,
     ) {
-        let table = undo.tables.iter().find(|table| table.source == source);
-        let table = table.expect("only members of traced tables are recorded");
-        let (position, key) = (table.position, &table.key);
+        let table = trace.table(source);
+        let table = table.expect("only members of traced collections are recorded");
+        let position = table.position;
         let mut keyspace = self.keyspace_mut(TableId(table.number), layout);
-        let entry = keyspace.find(position, key);
+        let entry = keyspace.find(position, &table.key);
         let entry = entry.expect("later records have been undone, so the table is there");
         let (mut object, account) = keyspace.take_out(position, entry);
         let members = object.table_mut().expect("it was one when it was traced");
         let mut memory = keyspace.heap.memory_mut(layout);
-        let mut next = Some(first);
-        while let Some((name, before)) = next {
+        while let Some(MemberRecord { name, before, .. }) = trace.pop_of(source, kept) {
             members.delete(&mut memory, &name);
             if let Some(MemberBefore {
                 value, expire_at, ..
@@ -522,11 +212,6 @@ impl Stripe {
             {
                 members.add(&mut memory, &name, value, expire_at);
             }
-            let is_next = |record: &mut UndoRecord| matches!(record, UndoRecord::Member { source: other, .. } if *other == source);
-            next = match undo.records.pop_if(is_next) {
-                Some(UndoRecord::Member { name, before, .. }) => Some((name, before)),
-                _ => None,
-            };
         }
         let deadline = object.earliest_deadline();
         let entry = keyspace.put_back(position, entry, object, account);

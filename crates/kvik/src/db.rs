@@ -1,5 +1,6 @@
 //! The handle to a store.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -14,7 +15,8 @@ use crate::changes::ChangeObserver;
 use crate::connection::Connection;
 use crate::effects::{EffectLog, Unit};
 use crate::executor::Executor;
-use crate::feed::FeedPort;
+use crate::feed::thread::FeedPort;
+use crate::load::{self, LoadError, LoadOptions, LoadProgress, LoadReport};
 use crate::options::Options;
 use crate::persist::{OpenError, Persist, Recovered};
 use crate::replay::Replay;
@@ -236,6 +238,20 @@ impl Db {
     /// The log to which effects go, if any.
     pub fn log(&self) -> Option<&Arc<dyn EffectLog>> {
         self.shared.log()
+    }
+
+    /// Loads an RDB file. The store is a follower meanwhile, and nobody else uses it.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged. What was stored before stays: the caller
+    /// discards the store, or flushes it.
+    pub fn load(
+        &self,
+        input: &mut (dyn Read + Send),
+        options: &LoadOptions,
+        progress: &LoadProgress,
+    ) -> Result<LoadReport, LoadError> {
+        load::load(&self.shared, input, options, progress)
     }
 
     /// Makes the store follow the effects of another one ([`Db::replay`]), or ends that. No key of

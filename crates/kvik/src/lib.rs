@@ -15,6 +15,7 @@
 
 #![deny(unsafe_code)]
 
+mod alarm;
 mod budget;
 mod changes;
 pub mod clock;
@@ -33,7 +34,9 @@ mod persist;
 mod queue;
 mod replay;
 mod router;
+mod rules;
 mod runner;
+mod script_threads;
 mod section;
 mod shared;
 mod stamps;

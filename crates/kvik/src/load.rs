@@ -25,7 +25,6 @@ use parking_lot::Mutex;
 
 use self::source::Source;
 use self::store::Loading;
-use crate::db::Db;
 use crate::shared::Shared;
 
 /// How a file is loaded.
@@ -146,23 +145,7 @@ impl std::fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-impl Db {
-    /// Loads an RDB file. The store is a follower meanwhile, and nobody else uses it.
-    ///
-    /// # Errors
-    /// When the file cannot be read or is damaged. What was stored before stays: the caller
-    /// discards the store, or flushes it.
-    pub fn load(
-        &self,
-        input: &mut (dyn Read + Send),
-        options: &LoadOptions,
-        progress: &LoadProgress,
-    ) -> Result<LoadReport, LoadError> {
-        load(&self.shared, input, options, progress)
-    }
-}
-
-/// Loads an RDB file; see [`Db::load`].
+/// Loads an RDB file; see [`Db::load`](crate::Db::load).
 pub(crate) fn load(
     shared: &Shared,
     input: &mut (dyn Read + Send),

@@ -38,6 +38,7 @@ pub(crate) use in_turn::InTurn;
 use serving::{Served, Unserved};
 
 use crate::effects::Collector;
+pub(crate) use crate::rules::Actor;
 use crate::shared::Shared;
 use crate::stamps::Reach;
 use crate::stripes::{Held, HeldMany, NoStripes, SharedRead};
@@ -135,18 +136,6 @@ impl Locks for NoStripes {}
 /// Nothing is due where stripes are shared.
 impl Locks for SharedRead<'_> {
     const SHARED: bool = true;
-}
-
-/// Who works in a section, which decides what becomes of expired keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Actor {
-    /// A client or the store itself: a primary deletes expired keys, a paused store and a follower
-    /// hide them.
-    Client,
-    /// Somebody who repeats effects: keys stay until an effect deletes them.
-    Repeater,
-    /// Somebody who deletes nothing, whatever the role of the store.
-    Observer,
 }
 
 /// The terms on which a section begins, beside its stripes.

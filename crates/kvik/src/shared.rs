@@ -19,12 +19,12 @@ use kvik_store::{AccessPolicy, EventClasses, FormerKey, Mode};
 use crate::changes::{self, ChangeObserver};
 use crate::clock::Clock;
 use crate::effects::EffectLog;
-use crate::executor::ScriptThreads;
-use crate::feed::FeedHub;
+use crate::feed::hub::FeedHub;
 use crate::image_queue::ImageQueue;
 use crate::options::Options;
 use crate::router::Router;
-use crate::section::Actor;
+use crate::rules::{Actor, Rules};
+use crate::script_threads::ScriptThreads;
 use crate::stamps::{Reach, Stamps};
 use crate::stripes::{Held, HeldMany, Patience, SharedStripes};
 
@@ -60,16 +60,6 @@ pub(crate) struct Shared {
     pub(crate) image_queue: Arc<ImageQueue>,
     /// For access counters of typed calls, which have no generator of their own.
     random: AtomicU64,
-}
-
-/// The rules of a section. They hold from its beginning to its end.
-pub(crate) struct Rules {
-    /// How expired keys are treated.
-    pub(crate) mode: Mode,
-    /// Whether anybody wants the effects: a log, or the feed.
-    pub(crate) is_logged: bool,
-    /// The events that somebody wants to hear of.
-    pub(crate) wanted: EventClasses,
 }
 
 impl Shared {

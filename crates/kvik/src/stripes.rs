@@ -16,10 +16,10 @@ use kvik_store::{
     ChangedKey, Due, KeyHash, KeyspaceId, Layout, ReadyKey, Stripe, StripeView, Stripes, Totals,
 };
 
+use crate::alarm::Alarm;
 use crate::budget::Budget;
 use crate::sync::biased::{Biased, Readers, Reading, Writing};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, doze};
-use crate::upkeep::Alarm;
 
 /// How often a lock is tried before a patient caller sleeps and an impatient one gives up: a few
 /// microseconds.
@@ -59,6 +59,12 @@ struct Cell {
     wanted: AtomicBool,
     /// Bytes by which the stripe has grown since the budget was told.
     unsettled: AtomicI64,
+}
+
+/// Puts stripes into the order in which they are locked, each of them once.
+pub(crate) fn ascend(stripes: &mut Vec<u16>) {
+    stripes.sort_unstable();
+    stripes.dedup();
 }
 
 /// All stripes.
@@ -215,6 +221,7 @@ impl SharedStripes {
         Ok(Held {
             index,
             stripe,
+            is_changed: false,
             cell,
             alarm: &self.alarm,
             budget: &self.budget,
@@ -333,6 +340,7 @@ impl SharedStripes {
         Held {
             index,
             stripe,
+            is_changed: false,
             cell: &self.cells[index],
             alarm: &self.alarm,
             budget: &self.budget,
@@ -396,6 +404,8 @@ impl<'a> GrowthToken<'a> {
 pub(crate) struct Held<'a> {
     index: usize,
     stripe: Writing<'a, Stripe>,
+    /// Somebody had the stripe to change it: its sizes and deadline may be others.
+    is_changed: bool,
     cell: &'a Cell,
     alarm: &'a Alarm,
     budget: &'a Budget,
@@ -450,13 +460,13 @@ impl Held<'_> {
     /// The stripe, for who needs no guard.
     #[inline]
     pub(crate) fn stripe_mut(&mut self) -> &mut Stripe {
+        self.is_changed = true;
         &mut self.stripe
     }
-}
 
-impl Drop for Held<'_> {
+    /// Publishes what others may ask of the stripe without its lock.
     #[inline]
-    fn drop(&mut self) {
+    fn publish(&mut self) {
         let grown = self.stripe.publish();
         if grown != 0 {
             self.budget.note(&self.cell.unsettled, grown);
@@ -471,11 +481,20 @@ impl Drop for Held<'_> {
     }
 }
 
+impl Drop for Held<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.is_changed {
+            self.publish();
+        }
+    }
+}
+
 impl Stripes for Held<'_> {
     #[inline]
     fn stripe(&mut self, index: usize) -> &mut Stripe {
         assert!(index == self.index, "the command declared another key");
-        &mut self.stripe
+        self.stripe_mut()
     }
 
     #[inline]
@@ -573,7 +592,7 @@ impl HeldMany<'_> {
     pub(crate) fn take_ready(&mut self) -> Option<ReadyKey> {
         let since = |held: &Held<'_>| held.stripe.ready_since().unwrap_or(u64::MAX);
         let first = self.held.iter_mut().min_by_key(|held| since(held))?;
-        first.stripe.take_ready()
+        first.stripe_mut().take_ready()
     }
 
     /// Visits every stripe.
@@ -587,7 +606,7 @@ impl HeldMany<'_> {
     pub(crate) fn take_changed(&mut self) -> Vec<ChangedKey> {
         let with_news = self.held.iter_mut().filter(|held| held.has_news());
         with_news
-            .flat_map(|held| held.stripe.take_changed())
+            .flat_map(|held| held.stripe_mut().take_changed())
             .collect()
     }
 
@@ -624,7 +643,7 @@ impl Stripes for HeldMany<'_> {
         {
             self.latest = self.find(index);
         }
-        &mut self.held[self.latest].stripe
+        self.held[self.latest].stripe_mut()
     }
 
     fn held(&self, index: usize) -> &Stripe {

@@ -5,10 +5,9 @@ use kvik_log::Unit;
 use kvik_store::{Expiry, Guard, KeyHash, NewString};
 
 use crate::db::Db;
-use crate::executor::ascend;
 use crate::section::{Actor, Section, Terms, Touching};
 use crate::stamps::Reach;
-use crate::stripes::Patience;
+use crate::stripes::{Patience, ascend};
 use crate::typed::DATABASE;
 
 /// The keys of a running [`Db::transaction`], locked until it ends.

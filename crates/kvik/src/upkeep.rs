@@ -1,9 +1,9 @@
 //! The upkeep thread: deletes keys whose time has come and frees memory that commands cut loose.
 //!
 //! The thread sleeps until the earliest deadline of any stripe. A command that sets an earlier one
-//! rings the [`Alarm`]; so does one that leaves garbage. Expiry is timed, not sampled: nothing is
-//! looked at before its time. Keys are deleted a few at a time so that no stripe is held for long,
-//! and between two slices the stripe is left to those who missed it.
+//! rings the [alarm](crate::alarm); so does one that leaves garbage. Expiry is timed, not sampled:
+//! nothing is looked at before its time. Keys are deleted a few at a time so that no stripe is held
+//! for long, and between two slices the stripe is left to those who missed it.
 //!
 //! Cost: one relaxed load per command; two more loads where the stripe's first deadline changed.
 
@@ -18,14 +18,13 @@ use kvik_command::Random;
 use kvik_command::pause::PauseScope;
 use kvik_command::stats::ThreadStats;
 use kvik_log::Unit;
-use kvik_store::{ExpiryRound, Garbage, KeyspaceId, Mode, Stripes, prepare_memory, release_memory};
+use kvik_store::{ExpiryRound, KeyspaceId, Mode, Stripes, prepare_memory, release_memory};
 
 use crate::eviction;
 use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
 use crate::stripes::{Patience, SharedStripes};
-use crate::sync::{AtomicU64, Condvar, Mutex};
 
 /// Keys deleted while a stripe is held once.
 const SLICE: usize = 64;
@@ -48,91 +47,6 @@ const WHILE_LIMITED: Duration = Duration::from_millis(100);
 const OVERDUE_MS: u64 = 3;
 /// How often to look whether expiry is wanted again while it is not.
 const WHILE_OFF_MS: u64 = 10;
-
-/// The alarm that wakes the upkeep thread.
-#[derive(Debug)]
-pub(crate) struct Alarm {
-    /// When the thread wakes by itself, in milliseconds since the epoch; 0 while it is awake.
-    planned_ms: AtomicU64,
-    /// About when the next key expires anywhere, in milliseconds since the epoch: for those who may
-    /// help.
-    earliest_ms: AtomicU64,
-    work: Mutex<AlarmState>,
-    rung: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct AlarmState {
-    garbage: Vec<Garbage>,
-    rung: bool,
-    stop: bool,
-}
-
-impl Default for Alarm {
-    fn default() -> Self {
-        Self {
-            planned_ms: AtomicU64::new(0),
-            earliest_ms: AtomicU64::new(u64::MAX),
-            work: Mutex::default(),
-            rung: Condvar::new(),
-        }
-    }
-}
-
-impl Alarm {
-    /// A key expires at this time, in milliseconds since the epoch.
-    #[inline]
-    pub(crate) fn due_at(&self, due_ms: u64) {
-        // Only a hint for those who may help, so that it needs no order.
-        if due_ms < self.earliest_ms.load(Ordering::Relaxed) {
-            self.earliest_ms.fetch_min(due_ms, Ordering::Relaxed);
-        }
-        // The caller has published the deadline before. Either the thread, which announces its plan
-        // and then looks, sees the deadline, or this load sees the plan.
-        if due_ms < self.planned_ms.load(Ordering::SeqCst) {
-            self.ring(|_| ());
-        }
-    }
-
-    /// There is memory to prepare.
-    pub(crate) fn prepare(&self) {
-        self.ring(|_| ());
-    }
-
-    /// Memory to free.
-    pub(crate) fn discard(&self, mut garbage: Vec<Garbage>) {
-        self.ring(|work| work.garbage.append(&mut garbage));
-    }
-
-    pub(crate) fn stop(&self) {
-        self.ring(|work| work.stop = true);
-    }
-
-    fn ring(&self, add: impl FnOnce(&mut AlarmState)) {
-        let mut work = self.work.lock();
-        add(&mut work);
-        work.rung = true;
-        self.rung.notify_one();
-    }
-
-    /// Sleeps for so long or until the alarm rings. Returns the garbage, or `None` when it is time
-    /// to stop.
-    pub(crate) fn sleep(&self, duration: Duration) -> Option<Vec<Garbage>> {
-        // A ring that came before the thread fell asleep is kept in the flag.
-        let mut work = self.work.lock();
-        if !work.rung {
-            self.rung.wait_for(&mut work, duration);
-        }
-        work.rung = false;
-        // An awake thread needs no ring: it looks at all deadlines before it sleeps again.
-        self.planned_ms.store(0, Ordering::SeqCst);
-        if work.stop {
-            None
-        } else {
-            Some(std::mem::take(&mut work.garbage))
-        }
-    }
-}
 
 /// Runs until the alarm says stop.
 pub(crate) fn run(shared: &Arc<Shared>) {

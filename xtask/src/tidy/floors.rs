@@ -22,7 +22,8 @@ const FLOORS: &[&[&str]] = &[
         "garbage",
     ],
     &["cells"],
-    &["former"],
+    &["former", "source"],
+    &["trace"],
     &["effect", "event", "interests", "journal", "totals"],
     &["aftermath"],
     &["memory"],
@@ -51,10 +52,10 @@ const FLOORS: &[&[&str]] = &[
 /// Arrows that point up, to be turned: module and what it imports. The image of a store walks
 /// keyspaces and shows entries, and the heap and each keyspace hold its state meanwhile; eviction
 /// chooses among entries, and keyspaces and stripes hold its queues and candidates. What undoes
-/// changes holds whole entries, and stands beside the journals that members report to.
+/// changes holds whole entries, and the heap that they come from holds it.
 const UPWARD: &[(&str, &str)] = &[
     ("heap", "image"),
-    ("journal", "undo"),
+    ("heap", "undo"),
     ("keyspace", "eviction"),
     ("keyspace", "image"),
     ("stripe", "eviction"),

@@ -149,6 +149,7 @@ fn wait_for(
     now_ms: u64,
     begin: impl FnOnce(&Session) -> Option<Wish>,
 ) -> Option<u64> {
+    // The command is offered again after each word from the feed; the request is made once.
     if session.feed_wait.is_none() {
         // What is wrong with the words the handler says.
         let wish = begin(session)?;
@@ -168,6 +169,7 @@ fn wait_for(
     if is_over {
         return None;
     }
+    // Even when its time is up, a read waits for the feed's first look, which is due at once.
     let until_ms = wait.until_ms.max(now_ms + 1);
     Some(until_ms.min(now_ms + RETRY_MS))
 }
@@ -266,6 +268,7 @@ fn subscribe(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if ctx.session.feed_subscribed {
         return Err(TWICE);
     }
+    // Taken out before the answer is, which ends the wait.
     let subscriber = ctx.session.feed_wait.as_mut();
     let subscriber = subscriber.and_then(|wait| wait.subscriber.take());
     let FeedAnswer::Subscribed(position) = answer(ctx)? else {

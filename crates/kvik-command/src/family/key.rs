@@ -360,6 +360,8 @@ fn rename_if(ctx: &mut Ctx<'_>, condition: fn(&mut Ctx<'_>) -> bool) -> Result<b
     if ctx.keys.peek(ctx.key(1)).is_none() {
         return Err(Error::NO_SUCH_KEY);
     }
+    // Equal names are no error, and nothing happens. The condition is asked first: RENAMENX says 0
+    // then.
     let wanted = condition(ctx);
     if wanted && !ctx.keys.is_same_key(&args[1], &args[2]) {
         ctx.keys.rename(&args[1], &args[2]);

@@ -9,7 +9,7 @@ mod range;
 
 use kvik_resp::{Args, Reply};
 use kvik_store::{
-    Encoding, Entry, Expiry, Guard, IntText, NewString, OccupiedEntry, TextRef, View,
+    Encoding, Entry, Expiry, Guard, IntText, Key, NewString, OccupiedEntry, TextRef, View,
 };
 
 use self::compare::SetCondition;
@@ -293,7 +293,7 @@ pub(super) fn write(reply: &mut Reply<'_>, string: TextRef<'_>) {
 }
 
 /// Reads a key and answers with its string; says whether there was one.
-fn reply_with(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<bool, Error> {
+fn reply_with(ctx: &mut Ctx<'_>, key: Key<'_>) -> Result<bool, Error> {
     let found = ctx.keys.read_string(key)?;
     match found {
         Some(string) => write(&mut ctx.reply, string),
@@ -306,7 +306,7 @@ fn reply_with(ctx: &mut Ctx<'_>, key: &[u8]) -> Result<bool, Error> {
 /// at once, the key is deleted instead.
 fn store(
     keys: &mut Guard<'_>,
-    key: &[u8],
+    key: Key<'_>,
     value: NewString<'_>,
     condition: SetCondition<'_>,
     expiry: Expiry,
@@ -326,8 +326,7 @@ fn store(
 }
 
 fn get(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let args = ctx.args;
-    reply_with(ctx, &args[1])?;
+    reply_with(ctx, ctx.key(1))?;
     Ok(())
 }
 
@@ -365,11 +364,12 @@ fn set(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let expiry = options.expiry(ctx, SetCommand::Set)?;
     // GET's reply is written first; if the key holds another type, nothing is stored.
     if options.get {
-        reply_with(ctx, &args[1])?;
+        reply_with(ctx, ctx.key(1))?;
     }
+    let key = ctx.key(1);
     let stored = store(
         &mut ctx.keys,
-        &args[1],
+        key,
         value(args, 2),
         options.condition,
         expiry,
@@ -393,9 +393,10 @@ fn psetex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn set_for(ctx: &mut Ctx<'_>, format: TimeFormat) -> Result<(), Error> {
     let args = ctx.args;
     let expiry = Expiry::At(format.positive_deadline(&args[2], ctx)?);
+    let key = ctx.key(1);
     store(
         &mut ctx.keys,
-        &args[1],
+        key,
         value(args, 3),
         SetCondition::Always,
         expiry,
@@ -406,9 +407,10 @@ fn set_for(ctx: &mut Ctx<'_>, format: TimeFormat) -> Result<(), Error> {
 
 fn setnx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
+    let key = ctx.key(1);
     let stored = store(
         &mut ctx.keys,
-        &args[1],
+        key,
         value(args, 2),
         SetCondition::Absent,
         Expiry::Clear,
@@ -419,7 +421,7 @@ fn setnx(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn getset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
-    reply_with(ctx, &args[1])?;
+    reply_with(ctx, ctx.key(1))?;
     ctx.keys
         .entry(ctx.key(1))
         .set(value(args, 2), Expiry::Clear);
@@ -427,8 +429,7 @@ fn getset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn getdel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let args = ctx.args;
-    if reply_with(ctx, &args[1])? {
+    if reply_with(ctx, ctx.key(1))? {
         ctx.keys.delete(ctx.key(1));
     }
     Ok(())
@@ -438,7 +439,7 @@ fn getex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let options = SetOptions::parse(ctx, 2, SetCommand::GetEx)?;
     let args = ctx.args;
     // Where there is no key, no time is wrong.
-    if reply_with(ctx, &args[1])? {
+    if reply_with(ctx, ctx.key(1))? {
         let expiry = options.expiry(ctx, SetCommand::GetEx)?;
         change_expiry(&mut ctx.keys, &args[1], expiry);
     }
@@ -517,8 +518,14 @@ fn set_all_if(
 
 fn set_all(ctx: &mut Ctx<'_>, words: Args<'_>, expiry: Expiry) -> Result<(), Error> {
     for at in (0..words.len()).step_by(2) {
-        let (key, value) = (&words[at], value(words, at + 1));
-        store(&mut ctx.keys, key, value, SetCondition::Always, expiry)?;
+        let (key, value): (&[u8], _) = (&words[at], value(words, at + 1));
+        store(
+            &mut ctx.keys,
+            key.into(),
+            value,
+            SetCondition::Always,
+            expiry,
+        )?;
     }
     Ok(())
 }

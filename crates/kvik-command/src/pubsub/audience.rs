@@ -3,18 +3,9 @@
 
 use std::sync::Arc;
 
-use super::outlet::{Delivery, Outlet, Rings};
+use super::outlet::{Delivery, Outlet, Rings, Seat};
 use crate::client::Client;
 use crate::mail::{Message, Push};
-
-/// Where a thread serves a client: its outlet, and the client's number there.
-#[derive(Clone, Debug)]
-pub struct Seat {
-    /// The thread's outlet.
-    pub outlet: Arc<Outlet>,
-    /// Names the connection among those of the thread, and is never given to another one.
-    pub place: u64,
-}
 
 /// The listeners of one channel.
 #[derive(Debug, Default)]

@@ -22,8 +22,9 @@
 mod audience;
 mod monitors;
 mod notification;
-mod outlet;
-mod subscriptions;
+pub(crate) mod outlet;
+pub(crate) mod publication;
+pub(crate) mod subscriptions;
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -31,9 +32,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use audience::Audience;
-pub use audience::Seat;
 pub use monitors::Monitors;
-pub use outlet::{Bell, Delivery, Outlet, Rings};
+pub use outlet::{Bell, Delivery, Outlet, Rings, Seat};
+pub use publication::Publication;
 pub use subscriptions::{Hearing, Subscriptions};
 
 use crate::glob::glob_match;
@@ -51,30 +52,6 @@ const SHARDS: usize = if cfg!(all(test, feature = "model")) {
 /// Bytes of a subscription beside its name: an entry with the client, and a place in the list of
 /// the channel.
 const NAME_BYTES: usize = 64;
-
-/// A message that is to be published later, at the end of a section.
-#[derive(Clone, Debug)]
-pub struct Publication {
-    hearing: Hearing,
-    channel: Box<[u8]>,
-    payload: Box<[u8]>,
-}
-
-impl Publication {
-    /// A message for a channel of PUBLISH.
-    pub fn new(channel: &[u8], payload: &[u8]) -> Self {
-        Self::to(Hearing::Channel, channel, payload)
-    }
-
-    /// A message for a channel of either kind.
-    pub(crate) fn to(hearing: Hearing, channel: &[u8], payload: &[u8]) -> Self {
-        Self {
-            hearing,
-            channel: channel.into(),
-            payload: payload.into(),
-        }
-    }
-}
 
 /// All channels, patterns and their listeners.
 #[derive(Debug, Default)]

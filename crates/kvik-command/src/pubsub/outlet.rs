@@ -47,6 +47,15 @@ pub struct Delivery {
     pub push: Push,
 }
 
+/// Where a thread serves a client: its outlet, and the client's number there.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    /// The thread's outlet.
+    pub outlet: Arc<Outlet>,
+    /// Names the connection among those of the thread, and is never given to another one.
+    pub place: u64,
+}
+
 impl Outlet {
     /// The outlet of a thread that waits for this bell.
     pub fn new(bell: impl Bell + 'static) -> Self {

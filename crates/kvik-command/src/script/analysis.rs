@@ -68,6 +68,7 @@ pub(super) fn analyse(source: &[u8]) -> Proofs {
             _ => None,
         })
     };
+    // A name may also be a field or a variable; taking it for the worst costs speed only.
     if names().any(|name| REFLECTION.contains(&name)) {
         return Proofs::default();
     }
@@ -84,6 +85,7 @@ fn tokens(source: &[u8]) -> Option<Vec<Token<'_>>> {
     while let Some(&first) = rest.first() {
         rest = match first {
             b'-' if rest.starts_with(b"--") => skip_comment(&rest[2..])?,
+            // Texts come before names, so that nothing within one counts as code.
             b'[' if long_bracket(rest).is_some() => {
                 let (text, after) = long_text(rest)?;
                 found.push(Token::Text(text));
@@ -165,6 +167,7 @@ fn keeps_to_its_keys(tokens: &[Token<'_>]) -> bool {
     while let Some(token) = tokens.get(at) {
         match token {
             Token::Name(b"redis") => {
+                // Anything else done with `redis` may give its functions other names.
                 let member = match tokens.get(at + 1..at + 3) {
                     Some([Token::Sign(b'.'), Token::Name(member)]) => *member,
                     _ => return false,
@@ -187,6 +190,7 @@ fn keeps_to_its_keys(tokens: &[Token<'_>]) -> bool {
 
 /// Whether KEYS is only read at a literal position, or counted.
 fn is_plain_key(tokens: &[Token<'_>], before: Option<Token<'_>>) -> bool {
+    // The number of keys says nothing about others.
     if before == Some(Token::Sign(b'#')) {
         return true;
     }

@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::Interpreter;
-use super::program::{Program, ScriptFlags};
+use super::flags::ScriptFlags;
+use super::interpreter::Interpreter;
+use super::program::{Program, ProgramCode};
 use super::shebang;
 use crate::error::Error;
 
@@ -202,7 +203,7 @@ impl FunctionSet {
 
 fn library_of(program: &Arc<Program>) -> Option<&String> {
     match &program.origin {
-        super::ProgramCode::Function { library, .. } => Some(&library.name),
-        super::ProgramCode::Script { .. } => None,
+        ProgramCode::Function { library, .. } => Some(&library.name),
+        ProgramCode::Script { .. } => None,
     }
 }

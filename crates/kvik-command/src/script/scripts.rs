@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use super::functions::{Conflict, FunctionSet, Library, Restoring};
+use super::interpreter::{Interpreter, ScriptEngine};
 use super::program::{Program, ProgramCode, ProgramKind, Sha};
 use super::running::{Busy, Running, RunningList};
-use super::{Interpreter, ScriptEngine};
 use crate::error::Error;
 
 /// Scripts that EVAL has met and that are kept.
@@ -126,6 +126,7 @@ impl Scripts {
     fn enter(&self, source: &[u8], stay: Stay) -> Result<Arc<Program>, Error> {
         let engine = self.engine.get().ok_or(NO_ENGINE)?;
         let sha = Sha::of_digest(engine.digest(source));
+        // Compiling is left out where anybody has met the same source.
         if let Some(known) = self.promote(&sha, stay) {
             return Ok(known);
         }
@@ -133,6 +134,7 @@ impl Scripts {
         let ProgramCode::Script { body, .. } = program.origin else {
             unreachable!("a script was made")
         };
+        // Without the lock on the cache, since compiling takes as long as the source says.
         self.with_checker(|interpreter| {
             interpreter.check(&source[body..]).map_err(|text| {
                 Error::quoting(&[b"Error compiling script (new function): ", &text])
@@ -167,6 +169,7 @@ impl Scripts {
 
     fn drop_oldest(&self, cache: &mut Cache) -> bool {
         let used = |program: &Arc<Program>| program.used.load(Ordering::Relaxed);
+        // A look at all scripts, for which the EVAL pays that brings a new one.
         let droppable = cache.scripts.iter().filter(|(_, it)| used(it) != u64::MAX);
         let Some((&oldest, _)) = droppable.min_by_key(|(_, it)| used(it)) else {
             return false;
@@ -220,6 +223,8 @@ impl Scripts {
         conflict: Conflict,
         steps: u64,
     ) -> Result<String, Error> {
+        // Loaded before the set is locked; readers keep the set of before until the new one is
+        // whole.
         let library = self.with_checker(|it| Library::load(source, it, steps))?;
         let name = library.name.clone();
         let mut functions = self.functions.write();
@@ -345,6 +350,7 @@ fn join(
     conflict: Conflict,
 ) -> Result<FunctionSet, Error> {
     let mut joined = before.clone();
+    // All that are replaced go first: a function may have come from one library to another.
     for library in restored.libraries() {
         if joined.has_library(&library.name) {
             if conflict == Conflict::Refuse {

@@ -2,7 +2,7 @@
 
 use kvik_resp::{ArgsBuf, split_line};
 
-use super::program::ScriptFlags;
+use super::flags::ScriptFlags;
 use crate::error::Error;
 
 /// The first line of a script.

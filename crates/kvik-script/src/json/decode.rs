@@ -3,7 +3,7 @@
 use mlua::{Lua, Result, Value};
 
 use super::{JsonSettings, null};
-use crate::api::Outcome;
+use crate::native::Outcome;
 
 /// The value of a JSON text.
 pub(super) fn decode(lua: &Lua, text: &[u8], settings: &JsonSettings) -> Result<Outcome<Value>> {
@@ -109,6 +109,7 @@ impl JsonReader<'_> {
 
     fn nested(&mut self, read: fn(&mut Self) -> Read<Value>) -> Read<Value> {
         self.depth += 1;
+        // Each level is a call of this reader: the setting bounds the stack.
         if self.depth > self.settings.decode_depth {
             let text = format!(
                 "Found too many nested data structures ({}) at character {}",
@@ -183,12 +184,14 @@ impl JsonReader<'_> {
             b']' => (Token::ArrayEnd, 1),
             b',' => (Token::Comma, 1),
             b':' => (Token::Colon, 1),
+            // The original reads a C string, which ends at the first zero byte.
             0 => (Token::End, 0),
             b'"' => return self.string(begin),
             b'-' | b'0'..=b'9' => self.number(rest),
             _ if rest.starts_with(b"true") => (Token::Boolean(true), 4),
             _ if rest.starts_with(b"false") => (Token::Boolean(false), 5),
             _ if rest.starts_with(b"null") => (Token::Null, 4),
+            // A number that JSON lacks may begin with a letter or a plus sign.
             _ if self.settings.decode_invalid && is_invalid_number(rest) => self.number(rest),
             _ => (Token::Error("invalid token"), 0),
         };
@@ -273,6 +276,7 @@ fn unicode(text: &[u8]) -> Option<(char, usize)> {
     if !(0xD800..0xE000).contains(&first) {
         return Some((char::from_u32(first)?, 6));
     }
+    // Half a pair alone is no character.
     let second = unit(6).filter(|it| first < 0xDC00 && (0xDC00..0xE000).contains(it))?;
     let code = 0x10000 + ((first & 0x3FF) << 10 | second & 0x3FF);
     Some((char::from_u32(code)?, 12))
@@ -323,6 +327,7 @@ fn read_number(text: &[u8]) -> Option<(f64, usize)> {
         });
         return (length > 0).then_some((signed(number), sign + 2 + length));
     }
+    // Digits, a fraction, an exponent; what is no number any more is the next token.
     let count = |from: usize| {
         digits[from.min(digits.len())..]
             .iter()
@@ -339,6 +344,7 @@ fn read_number(text: &[u8]) -> Option<(f64, usize)> {
     if matches!(digits.get(length), Some(b'e' | b'E')) {
         let exponent_sign = usize::from(matches!(digits.get(length + 1), Some(b'-' | b'+')));
         let exponent = count(length + 1 + exponent_sign);
+        // An `e` without digits is not part of the number.
         if exponent > 0 {
             length += 1 + exponent_sign + exponent;
         }

@@ -3,8 +3,8 @@
 use mlua::{Table, Value};
 
 use super::{Invalid, JsonSettings, is_null};
-use crate::api::Outcome;
 use crate::link::Link;
+use crate::native::Outcome;
 use crate::numbers;
 
 /// A value as JSON.
@@ -45,6 +45,7 @@ impl JsonWriter<'_> {
             return Err(format!("Cannot serialise, excessive depth ({depth})").into_bytes());
         }
         self.link
+            // A table may refer to itself, or be large: its elements count as steps.
             .with(|shared| shared.step(1 + table.raw_len() as u32))
             .map_err(|ending| Vec::from(ending.text()))?;
         match self.array_length(table)? {
@@ -75,6 +76,7 @@ impl JsonWriter<'_> {
             sparse_converts,
             ..
         } = *self.settings;
+        // A few elements with huge positions would become millions of nulls.
         if sparse_ratio > 0 && max > items * sparse_ratio && max > sparse_safe {
             return match sparse_converts {
                 true => Ok(None),
@@ -187,12 +189,14 @@ pub(crate) fn general(number: f64, precision: usize) -> String {
     if number == 0.0 {
         return if number.is_sign_negative() { "-0" } else { "0" }.to_owned();
     }
+    // Whole numbers of up to 14 digits print the same either way, and much faster as integers.
     if number.fract() == 0.0 && number.abs() < 1e14 && precision >= 14 {
         return (number as i64).to_string();
     }
     let scientific = format!("{number:.*e}", precision - 1);
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
+    // The rule of C for choosing the shorter form.
     if exponent < -4 || exponent >= precision as i32 {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{}e{sign}{:02}", trimmed(mantissa), exponent.abs());

@@ -20,7 +20,7 @@ mod line;
 
 use kvik_resp::{ReplyReader, ReplyToken};
 
-use super::{Answer, BatchEnd, CommandBatch, Exchange, Incoming, Progress, Tail};
+use super::batch::{Answer, BatchEnd, CommandBatch, Exchange, Incoming, Progress, Tail};
 use commands::Reading;
 use line::{Lines, Next};
 
@@ -89,6 +89,7 @@ impl Kiba {
                     continue;
                 }
                 Next::Open if rest.is_empty() => break BatchEnd::Incomplete(0),
+                // No line end in so many bytes: nothing that may follow makes a command of them.
                 Next::Open if rest.len() > self.max_command => break BatchEnd::Close,
                 Next::Open => break BatchEnd::Silence(SILENCE_MS),
             };
@@ -116,6 +117,7 @@ impl Kiba {
         match commands::reading_of(mark) {
             Reading::Silent => {
                 if let Some(ReplyToken::Error(text)) = exchange.reply.next() {
+                    // The first failure is what the client is told when the transaction ends.
                     self.failure.get_or_insert_with(|| text.to_vec());
                 }
                 return Answer::Done;
@@ -178,6 +180,8 @@ impl Kiba {
             _ => return Answer::Close,
         }
         let database = exchange.request.database;
+        // One database after the other, since KEYS sees one. A key that is in several is listed
+        // once.
         let place = self.databases.iter().position(|known| *known == database);
         match place.and_then(|place| self.databases.get(place + 1)) {
             Some(next) => {

@@ -20,8 +20,8 @@
 
 use kvik_resp::{Output, ReplyReader, ReplyToken};
 
+use super::batch::{Answer, BatchEnd, CommandBatch, Exchange, Progress};
 use super::msgpack::{self, Reader};
-use super::{Answer, BatchEnd, CommandBatch, Exchange, Progress};
 
 const HEADER: usize = 8;
 
@@ -133,6 +133,7 @@ impl Neks {
         let mut reader = self.reader(payload);
         let requests = reader.array().ok_or(BatchEnd::Close)?;
         let left = reader.left();
+        // A malformed frame changes nothing: it is read to its end before its first request runs.
         check(reader, requests).ok_or(BatchEnd::Close)?;
         self.frame = Some(NeksFrame {
             left,
@@ -145,12 +146,15 @@ impl Neks {
     /// Makes the next command of a frame; the bytes read.
     fn go_on(&mut self, mut frame: NeksFrame, input: &[u8], batch: &mut CommandBatch) -> usize {
         let database = self.database;
+        // All requests of the transaction have become commands.
         if frame.together == Some(0) {
             frame.together = None;
             batch.push(EXEC, database, &[b"EXEC"]);
             self.frame = Some(frame);
             return 0;
         }
+        // The reply is sent when the last command has been answered; what stands behind the list is
+        // skipped.
         if frame.together.is_none() && frame.requests == 0 {
             batch.note(END, database, &[]);
             self.frame = None;
@@ -165,6 +169,7 @@ impl Neks {
         }
         match item {
             Some(Item::Get(key)) => {
+                // In a transaction a get answers QUEUED; its value comes with EXEC.
                 let mark = if frame.together.is_some() {
                     SILENT
                 } else {
@@ -175,6 +180,7 @@ impl Neks {
             Some(Item::Set(key, value)) => batch.push(SILENT, database, &[b"SET", key, value]),
             Some(Item::Delete(key)) => batch.push(SILENT, database, &[b"DEL", key]),
             Some(Item::Together(count)) => match &mut frame.together {
+                // A transaction within another one is a part of it.
                 Some(outer) => *outer += count,
                 None => {
                     frame.together = Some(count);
@@ -255,6 +261,8 @@ impl Neks {
         let len = (head.len() + self.body.len()) as u64;
         out.extend_from_slice(&len.to_be_bytes());
         out.append(head);
+        // Memory of its own is kept for the next reply. Parts that are shared with the store go as
+        // they are.
         match self.body.parts() {
             (bytes, []) => {
                 out.extend_from_slice(bytes);
@@ -271,6 +279,8 @@ fn check(mut reader: Reader<'_>, requests: u64) -> Option<()> {
     while left > 0 {
         left -= 1;
         if let Item::Together(count) = item(&mut reader)? {
+            // Members take the place of their list, so that nothing recurses, however deep lists
+            // are nested.
             left = left.checked_add(count)?;
         }
     }

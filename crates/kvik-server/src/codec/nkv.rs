@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use kvik_resp::{Output, ReplyToken};
 
-use super::{Answer, BatchEnd, CommandBatch, Exchange, Incoming, Progress, Tail};
+use super::batch::{Answer, BatchEnd, CommandBatch, Exchange, Incoming, Progress, Tail};
 use form::{Form, Status};
 use request::TreeRequest;
 pub use tree::Trees;
@@ -155,6 +155,7 @@ impl Nkv {
     }
 
     pub(super) fn parse(&mut self, incoming: &Incoming<'_>, batch: &mut CommandBatch) -> Progress {
+        // News come before requests, so that a client that asks without end is told all the same.
         if let Some(end) = self.take_news(batch) {
             return Progress { consumed: 0, end };
         }
@@ -230,6 +231,7 @@ impl Nkv {
             .split(|byte| *byte == b'.')
             .any(|segment| segment == b"*");
         match &request.verb {
+            // The names are in the tree, so that no command runs before they are known.
             request::Verb::Get if has_wildcard => push(VALUES, &[]),
             _ if has_wildcard => push(FAIL, &[]),
             // The former value is not wanted, but a key that holds something else is to be refused.
@@ -273,6 +275,8 @@ impl Nkv {
             while !stream.is_over && !batch.is_full() {
                 match stream.subscriber.take_news() {
                     None => break,
+                    // The value is read now: news say which key, and that it may have changed often
+                    // since.
                     Some(NewsItem::Key { key, was_gone }) => {
                         let notes: [&[u8]; 2] = [&index, &[u8::from(was_gone)]];
                         batch.push_noting(NEWS, self.database, &[b"GET", &key], &notes);
@@ -305,6 +309,7 @@ impl Nkv {
     /// Commands to be run when the connection has ended.
     pub(super) fn farewell(&mut self, batch: &mut CommandBatch) {
         for (key, value) in std::mem::take(&mut self.tied) {
+            // Only what is still the client's: others may have put another value there.
             batch.push(SILENT, self.database, &[b"DELIFEQ", &key, &value]);
         }
     }
@@ -437,6 +442,7 @@ impl Nkv {
             return Answer::Close;
         }
         if gathering.done < gathering.names.len() {
+            // A part at a time: the stripes of all keys at once would keep others waiting.
             let end = gathering.names.len().min(gathering.done + CHUNK);
             let mut words: Vec<&[u8]> = vec![b"MGET"];
             words.extend(
@@ -484,6 +490,8 @@ impl Nkv {
                         gathering.hits += 1;
                     }
                 }
+                // It has expired or was never a string. A change that came meanwhile keeps the
+                // name.
                 _ => self.tree.forget(name, *change),
             }
         }
@@ -492,6 +500,7 @@ impl Nkv {
 
     /// Looks for keys that the tree does not know, a part of them, before the request runs.
     fn begin_scan(&mut self, exchange: &mut Exchange<'_>) -> Answer {
+        // The cursor of an earlier request goes on, unless it was for other keys.
         let state = self.tree.incarnation();
         let scan = self.scan.take().filter(|(of, _)| *of == state);
         let (_, cursor) = self
@@ -546,6 +555,7 @@ impl Nkv {
         if was_gone {
             self.form.write_close(key, exchange.out);
         }
+        // With its own key a subscription ends, even if the key is there again.
         if was_gone && *key == **stream.subscriber.key() {
             stream.is_over = true;
             self.tree.leave(&stream.name, &stream.subscriber);

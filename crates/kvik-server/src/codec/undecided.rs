@@ -7,8 +7,9 @@
 //! | a letter, in a line with a mere line feed or without a line end | Kiba |
 //! | anything else | RESP; a line of text ends in carriage return and line feed |
 
+use super::batch::BatchEnd;
 use super::kiba::SILENCE_MS;
-use super::{BatchEnd, Codec, CodecSettings, Speech};
+use super::{Codec, CodecSettings, Speech};
 
 /// Longest first line that is waited for.
 const LONGEST: usize = 64 << 10;

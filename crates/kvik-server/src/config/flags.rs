@@ -6,8 +6,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::error::LoadError;
 use super::foreign;
-use super::load::LoadError;
 use super::preset::{self, Preset};
 use super::row::Kind;
 use super::table::Key;

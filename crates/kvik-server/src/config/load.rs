@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use super::Config;
+use super::error::LoadError;
 use super::file::{self, Setting, Syntax};
 use super::flags;
 use super::foreign;
@@ -21,11 +22,6 @@ use super::row::{Access, Kind};
 use super::table::Key;
 use super::value::{self, Style, Value, Words};
 use super::words::split;
-
-/// Why the server does not start, in one sentence.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct LoadError(pub(super) String);
 
 /// A configuration and what was odd about its sources.
 pub struct Loaded {
@@ -131,6 +127,7 @@ impl Loader {
     /// nobody has asked for. Who says how to save, and nothing of a log, means snapshots alone:
     /// that is what a redis.conf says so.
     fn choose_files(&mut self) -> Result<(), LoadError> {
+        // What a preset chose nobody has spoken of.
         let is_default = |key: Key| self.layers[key as usize] <= Layer::Preset;
         let is_memory = self.values[Key::Memory as usize] == Value::Number(1);
         let no_log = is_default(Key::Appendonly) && (is_memory || !is_default(Key::Save));
@@ -153,6 +150,7 @@ impl Loader {
     /// Reads a file; its absolute path.
     fn file(&mut self, path: &Path) -> Result<PathBuf, LoadError> {
         let absolute = std::fs::canonicalize(path).map_err(|error| unreadable(path, &error))?;
+        // Only the files that are being read: two may include a third.
         if self.including.contains(&absolute) {
             return Err(LoadError(format!("{} includes itself", path.display())));
         }
@@ -228,6 +226,7 @@ impl Loader {
                 Layer::Environment,
                 &origin,
             ),
+            // A typing error in a name must not go unnoticed; other programs' variables may.
             None => match foreign::meant(&String::from_utf8_lossy(directive)) {
                 Some(known) => Err(LoadError(format!(
                     "{origin} names no directive of kvik; did you mean {known}?"

@@ -10,6 +10,7 @@
 //! checked, then all are stored, then the subscribers of what changed are told; if one refuses,
 //! everything is undone.
 
+mod error;
 mod file;
 mod flags;
 mod foreign;
@@ -35,7 +36,8 @@ use kvik_command::Settings;
 use kvik_command::glob::glob_match;
 use parking_lot::{Mutex, RwLock};
 
-pub use load::{LoadError, Loaded, load};
+pub use error::LoadError;
+pub use load::{Loaded, load};
 pub use markdown::markdown;
 pub use rewrite::RewriteError;
 pub use row::{Access, Check, Effect, Kind, Row};

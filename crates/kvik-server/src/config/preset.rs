@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::load::LoadError;
+use super::error::LoadError;
 use super::table::Key;
 use super::value::Words;
 

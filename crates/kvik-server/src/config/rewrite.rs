@@ -114,6 +114,7 @@ impl Edits<'_> {
             .settings_of(key)
             .map(|setting| setting.span.clone())
             .collect();
+        // A directive that the file does not have is added at the end.
         let Some((last, others)) = places.split_last() else {
             return self.added.extend(lines);
         };
@@ -170,6 +171,7 @@ impl Edits<'_> {
         if !self.added.is_empty() {
             let at = match syntax {
                 Syntax::Conf => self.text.len(),
+                // Behind a table header a line would belong to the table.
                 Syntax::Toml => end_of_root(self.text, self.settings),
             };
             let is_signed = self
@@ -195,6 +197,7 @@ fn splice(text: &[u8], changes: &[(Range<usize>, String)]) -> Vec<u8> {
     let mut copied = 0;
     for (range, replacement) in changes {
         new.extend_from_slice(&text[copied..range.start]);
+        // The last line of a file may lack its end.
         if range.is_empty() && new.last().is_some_and(|byte| *byte != b'\n') {
             new.push(b'\n');
         }
@@ -228,6 +231,7 @@ fn conf_lines(key: Key, value: &Value) -> Vec<String> {
         Kind::BufferLimits => 4,
         _ => words.len().max(1),
     };
+    // An empty value is written as one empty word, which turns the directive off.
     let none = vec![Vec::new()];
     let words = if words.is_empty() { &none } else { &words };
     words
@@ -301,6 +305,7 @@ fn replace(path: &Path, text: &[u8]) -> Result<(), RewriteError> {
         let _ = std::fs::remove_file(&temporary);
     }
     written?;
+    // A rename is durable when its directory is.
     let directory = path.parent().unwrap_or(Path::new("."));
     Ok(std::fs::File::open(directory)?.sync_all()?)
 }

@@ -155,6 +155,7 @@ impl MioConn {
     /// Whether `progress` would find something to do.
     fn can_progress(&self) -> bool {
         let may_receive = self.readable && self.input.is_some() && !self.releasing;
+        // Unflushed output goes with that of others at the end of the turn.
         let may_send = self.writable && !self.output.is_empty() && !self.unflushed;
         let awaited = self.closing || self.releasing || self.drain_due;
         let is_drained = self.output.is_empty() && awaited;
@@ -210,6 +211,7 @@ impl MioDriver {
                     };
                     let broken = event.is_error() || event.is_write_closed();
                     conn.ends |= event.is_read_closed() || broken;
+                    // An edge comes once: what it said holds until a call fails with `WouldBlock`.
                     conn.readable |= event.is_readable() || conn.ends;
                     conn.writable |= event.is_writable() || broken;
                     arm(&mut self.ready, id, conn);
@@ -295,6 +297,8 @@ impl MioDriver {
                 return Some(Event::PeerFinished { conn: id });
             }
             Ok(count) => {
+                // Less than there was room for: the socket is empty, and the next edge will tell.
+                // Behind an end no edge follows.
                 conn.readable = count == room || conn.ends;
                 return Some(Event::Received { conn: id, input });
             }
@@ -442,6 +446,7 @@ fn receive_large(
     let missing = incoming.missing();
     let most = missing.min(most).min(READ_APART);
     let mut list: Vec<_> = incoming.room(most).map(MaybeUninitSlice::new).collect();
+    // What follows the string is only received behind all of it: bytes fill the places in order.
     let lists_all = most == missing;
     if lists_all {
         list.push(MaybeUninitSlice::new(
@@ -595,6 +600,7 @@ impl Driver for MioDriver {
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.flush_all();
+        // While somebody can go on, the kernel is only asked for news of the others.
         let timeout = if self.ready.is_empty() {
             self.backoff.limit(timeout)
         } else {

@@ -13,7 +13,6 @@ use kvik::{Answer, Executor, Outcome, Push, Session};
 use kvik_resp::{Args, LargeArg, Limits, Output, ProtocolError, Reply, RequestParser};
 use kvik_rope::IncomingRope;
 
-use super::fan_out::News;
 use super::held::Held;
 use super::input::Input;
 use super::mail::Letterbox;
@@ -75,6 +74,14 @@ pub(super) struct Connection {
     pub(super) over_soft_limit_since: Option<u64>,
     /// When its thread looks at it although nothing happens.
     pub(super) alarm: Alarm,
+}
+
+/// The messages of a batch that a connection has been given, to be sent when the batch ends.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub(super) output: Output,
+    /// How far the log must be durable before it may be sent.
+    pub(super) lsn: u64,
 }
 
 /// The event that a connection waits for.
@@ -277,7 +284,7 @@ impl Connection {
                     .pipeline
                     .fill(&mut self.parser, rest, large, &limits, tools.executor);
             let end = self.run_pipeline(tools, rest, large, consumed, out);
-            tools.executor.finish_pipeline();
+            tools.executor.finish_pipeline(&self.session);
             if let Some(end) = end {
                 // The commands behind the one that stopped the run will be parsed again.
                 self.parser = RequestParser::new();

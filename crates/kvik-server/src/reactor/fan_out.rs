@@ -14,7 +14,7 @@ use kvik_command::pubsub::Delivery;
 use kvik_resp::{BY_REFERENCE_BYTES, Output, Protocol};
 use kvik_rope::Rope;
 
-use super::connection::{Connection, State};
+use super::connection::{Connection, News, State};
 use super::connections::Connections;
 use super::service::{Fate, Service};
 use crate::net::ConnId;
@@ -26,18 +26,10 @@ const UNSENT: usize = 64;
 #[derive(Default)]
 pub(super) struct FanOut {
     batch: Vec<Delivery>,
-    /// Connections with [`News`].
+    /// Connections with news.
     told: Vec<ConnId>,
     /// Those that were cut off.
     gone: Vec<ConnId>,
-}
-
-/// The messages of a batch that a connection has been given, to be sent when the batch ends.
-#[derive(Debug, Default)]
-pub(super) struct News {
-    output: Output,
-    /// How far the log must be durable before it may be sent.
-    lsn: u64,
 }
 
 impl FanOut {

@@ -179,9 +179,11 @@ impl Governor {
             commands: commands.saturating_sub(self.commands),
         };
         (self.at_us, self.cpu_us, self.commands) = (now_us, cpu_us, commands);
+        // A quiet time ends what was learned about the load before: trials begin anew.
         if window.load == Load::Low {
             (self.pause_us, self.next_trial_us) = (FIRST_PAUSE_US, 0);
         }
+        // Nobody has looked for so long that the window says nothing of the present.
         if elapsed_us > STALE_US {
             self.watch_anew(window.load, now_us, None);
             return None;
@@ -203,6 +205,7 @@ impl Governor {
         let Phase::Watching(streak) = &mut self.phase else {
             return None;
         };
+        // Only windows that agree in a row count.
         if streak.load != window.load {
             let idle_us = (window.load == Load::Full).then(|| gauges.idle_us());
             self.watch_anew(window.load, window.now_us, idle_us.flatten());
@@ -220,6 +223,8 @@ impl Governor {
             Load::Full if may_try && awake < most => {
                 let idle_us = gauges.idle_us();
                 if streak.has_idle_cores(window.now_us, idle_us) {
+                    // Half as many again, so that a large machine is reached in a few steps, and a
+                    // mistake stays small.
                     let more = (awake + (awake / 2).max(1)).min(most);
                     return Some(self.begin_trial(window.now_us, awake, more));
                 }
@@ -249,6 +254,7 @@ impl Governor {
             return None;
         };
         trial.windows += 1;
+        // Connections move to the new threads first.
         if trial.windows <= SETTLING {
             trial.since_us = window.now_us;
             return None;
@@ -270,6 +276,7 @@ impl Governor {
         if reached {
             return None;
         }
+        // What did not pay is tried again later and later, since each trial costs.
         self.pause_us = (2 * self.pause_us).min(LONGEST_PAUSE_US);
         Some(before)
     }

@@ -168,6 +168,8 @@ impl Service {
         }
         connection.receiving = true;
         let id = connection.id;
+        // A buffer with nothing in it goes back to the driver, so that an idle connection owns
+        // none.
         let rest_must_stay = connection.state != State::Reading || connection.codec.keeps_rest();
         let input = connection.input.lend(rest_must_stay);
         match connection.input.lend_incoming() {
@@ -208,6 +210,8 @@ impl Service {
                 steps: &mut self.steps,
                 max_bulk,
             };
+            // Output of a certain size is sent while the rest of the pipeline runs, so that the
+            // client reads it meanwhile.
             let end = connection.run(&mut tools, &mut out);
             if end != RunEnd::Flush {
                 break end;
@@ -238,6 +242,7 @@ impl Service {
         let demanded = 0;
         match self.executor.take_lsn().get() {
             0 => demanded,
+            // Under another policy than `always` a reply promises nothing about the disk.
             lsn if self.db.log().is_some_and(|log| log.is_synchronous()) => lsn.max(demanded),
             _ => demanded,
         }
@@ -277,6 +282,7 @@ impl Service {
 
     /// Sends what need not be held any more, and goes on with what waited for that.
     pub(super) fn release(&mut self, connection: &mut Connection) -> Fate {
+        // In the order in which it was written, each as far as the log has come.
         while let Some(out) = connection.held.pop(self.holders.durable()) {
             self.driver.send(connection.id, out);
         }
@@ -321,6 +327,7 @@ impl Service {
         }
         self.write_pushes(connection);
         match connection.state {
+            // Where a codec speaks first, its news are commands as well.
             State::Reading if connection.codec.has_news() => return self.run(connection),
             State::Paused(_) if retries => return self.run(connection),
             State::Blocked(_) if connection.answer.is_some() => return self.unblock(connection),
@@ -348,7 +355,7 @@ impl Service {
         }
         let (mut out, mut lsn) = (self.driver.buffer(), 0);
         while let Some(push) = connection.pushes.pop_front() {
-            if !push.suits(&connection.session) {
+            if !connection.session.takes(&push) {
                 continue;
             }
             push.write(connection.session.protocol, &mut out);
@@ -389,6 +396,7 @@ impl Service {
         }
         let state = match end {
             RunEnd::Blocked(until_ms) => State::Blocked(until_ms),
+            // A client that does not read gets nothing run, whatever it has sent.
             _ if clogged => State::Clogged,
             RunEnd::Paused(until_ms) => State::Paused(until_ms),
             RunEnd::Turn | RunEnd::Busy | RunEnd::Flush => State::Ready,
@@ -431,6 +439,7 @@ impl Service {
 
     /// All its output has been sent.
     pub(super) fn drained(&mut self, connection: &mut Connection) -> Fate {
+        // Whoever has read everything begins anew with the limit that holds for a time.
         connection.over_soft_limit_since = None;
         connection.note_activity(self.now_ms());
         self.show_unsent(connection, connection.held.bytes());
@@ -513,6 +522,7 @@ impl Service {
         if clients.count_memory(client) <= limit_bytes {
             return Fate::Stays;
         }
+        // The largest go, which may be connections of other threads: these learn it by mail.
         let evicted = clients.evict(limit_bytes);
         if evicted > 0 {
             EVICTED.warn(
@@ -538,6 +548,7 @@ impl Service {
     /// The alarm of a connection has rung: a pause may be over, or a limit exceeded.
     pub(super) fn look_at(&mut self, connection: &mut Connection) -> Fate {
         let (unsent, now_ms) = (self.unsent(connection), self.now_ms());
+        // Reading counts as activity though nothing is sent by the client.
         if connection.has_read(unsent) {
             connection.note_activity(now_ms);
         }

@@ -53,6 +53,7 @@ impl Steps {
             let args = self.batch.args(request);
             let mut prepared = executor.prepare(args);
             if let Some(before) = self.prepared.last_mut()
+                // Commands of a batch are timed together where none of them takes long.
                 && args.byte_len() <= QUICK_BYTES
             {
                 before.join(&mut prepared);
@@ -109,12 +110,13 @@ impl Connection {
         consumed: &mut usize,
         out: &mut Output,
     ) -> RunEnd {
+        // A batch that was put off stays with its connection; all others share the thread's memory.
         let mut steps = match self.steps.is_empty() {
             true => std::mem::take(tools.steps),
             false => std::mem::take(&mut self.steps),
         };
         let end = self.run_batches(&mut steps, tools, input, consumed, out);
-        tools.executor.finish_pipeline();
+        tools.executor.finish_pipeline(&self.session);
         let home = match steps.is_empty() {
             true => &mut *tools.steps,
             false => &mut self.steps,
@@ -156,6 +158,7 @@ impl Connection {
             match end {
                 BatchEnd::Full if left == 0 => return RunEnd::Turn,
                 BatchEnd::Full => {}
+                // So it is read once more.
                 BatchEnd::Incomplete(_) | BatchEnd::Silence(_) if is_late => {}
                 BatchEnd::Incomplete(missing) => return RunEnd::Incomplete(missing),
                 // Nothing can follow any more, or the silence has been noticed meanwhile.
@@ -191,6 +194,7 @@ impl Connection {
                     return Some(end);
                 }
                 ran => {
+                    // From here on the command is not run again, even if its output waits.
                     steps.done += 1;
                     if matches!(ran, Ran::Apart) {
                         return Some(RunEnd::Turn);

@@ -367,7 +367,7 @@ pub(crate) fn bytes_before_value<const CLOCK: usize>(
     expiry_start::<CLOCK>() + expiry_bytes(expire_at) + key_bytes
 }
 
-/// Writes all but clock and value. `key` is the key or, if `far`, the number of its buffer.
+/// Writes all but clock and value. `key` is the key or, if `external`, the number of its buffer.
 pub(crate) fn write_head<const CLOCK: usize>(
     cell: &mut [u8],
     expire_at: Option<UnixMs>,

@@ -141,6 +141,7 @@ impl EvictionQueues {
     ) -> Option<EntryRef> {
         for _ in 0..STEPS {
             let all = self.small.len() + self.main.len();
+            // The small queue gives first as long as it has its part or more.
             let from_small = self.small.len() * SMALL_PART >= all || self.main.is_empty();
             let queue = if from_small {
                 &mut self.small
@@ -148,11 +149,13 @@ impl EvictionQueues {
                 &mut self.main
             };
             let position = queue.pop_front()?;
+            // The key is gone, deleted or expired: its place in the queue ends here.
             let Some(entry) = there.find_at(layout, position) else {
                 continue;
             };
             let uses = there.entry(entry).clock();
             match from_small {
+                // Its uses begin anew, so that it has to earn its stay in the main queue.
                 true if uses >= USES_TO_STAY => {
                     set_uses(entry, 0);
                     self.main.push_back(position);
@@ -184,6 +187,7 @@ impl KeyspaceMut<'_> {
     pub(super) fn next_in_queue(&mut self) -> Option<EntryRef> {
         let len = self.keyspace.len();
         let mut queues = self.keyspace.take_queues().unwrap_or_default();
+        // Clearing them loses an order; letting them grow would cost memory where it is scarce.
         if queues.is_overfull(len) {
             *queues = EvictionQueues::default();
         }

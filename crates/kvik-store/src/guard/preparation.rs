@@ -3,8 +3,8 @@
 
 use super::Guard;
 use crate::heap::Content;
-use crate::journal::Source;
 use crate::raw::entry_ref::EntryRef;
+use crate::source::Source;
 use crate::state::Overdue;
 
 impl Guard<'_> {

@@ -56,6 +56,7 @@ impl Guard<'_> {
         let Some(entry) = self.find(place) else {
             return false;
         };
+        // A copy in slices may be ready at the destination, with all members in the cells there.
         let prepared = self.take_prepared(place.index, entry, self.index_of(to));
         let stripe = self.stripes.stripe(place.index);
         let mut source = stripe.keyspace_mut(place.table, self.layout);
@@ -84,6 +85,7 @@ impl Guard<'_> {
         let place = self.locate(key.into());
         let (index, position) = (place.index, place.position);
         let entry = self.find(place)?;
+        // Within a stripe the members stay where they are.
         let prepared = match index == to {
             true => None,
             false => self.take_prepared(index, entry, to),
@@ -130,6 +132,7 @@ impl Guard<'_> {
         }
         let stripe = self.stripes.stripe(index);
         stripe.interests.mark_changed(keyspace, key);
+        // The stripe has to wake for a key, or a member, that came with its expiry.
         if let Some(at) = payload.earliest_deadline(&stripe.heap) {
             stripe.lower_due(at);
         }

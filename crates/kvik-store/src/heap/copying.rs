@@ -3,12 +3,13 @@
 
 use super::{Content, Heap};
 use crate::UnixMs;
-use crate::journal::{Journal, Source, is_large, name_source};
+use crate::journal::{Journal, is_large};
 use crate::layout::Layout;
 use crate::members::Members;
 use crate::memory::MemoryMut;
 use crate::raw::entry_ref::EntryRef;
 use crate::shadow::{Batch, Shadow, collect_rest, collect_slice};
+use crate::source::{Source, name_source};
 
 /// Where the source is.
 impl Heap {
@@ -44,6 +45,7 @@ impl Heap {
         let object = self.entry(entry).object();
         let (len, shadow) = (object.len(), Shadow::new(source, object, now));
         let journals = &mut self.journals;
+        // One that was begun before for the same stripe is worth nothing without its shadow.
         journals.take(source, to);
         journals.put(Journal::new(source, to, len, now));
         shadow
@@ -114,6 +116,7 @@ impl Heap {
     ) {
         let mut shadows = self.shadows.iter_mut();
         if let Some(shadow) = shadows.find(|shadow| shadow.source == source) {
+            // Not through `memory_mut`, which would borrow the shadows as well.
             let mut memory = MemoryMut {
                 cells: &mut self.cells,
                 journals: &mut self.journals,

@@ -170,6 +170,7 @@ impl Nodes {
     ) -> R {
         let group = self.groups[at.group].own();
         let node = &mut group.nodes[at.node];
+        // A change reports nothing: what has become of the node is read off it, before and after.
         let (elements, allocated) = (node.len(), node.allocated());
         let result = change(node);
         let (elements_now, allocated_now) = (node.len(), node.allocated());
@@ -230,6 +231,8 @@ impl Nodes {
         if self.groups[group].nodes.len() < GROUP {
             return NodeIndex { group, node };
         }
+        // A full group becomes two half full ones, so that many insertions follow before the next
+        // split.
         let tail = self.in_group(group, |nodes| {
             let tail = nodes.split_off(GROUP / 2);
             nodes.shrink_to_fit();
@@ -242,6 +245,7 @@ impl Nodes {
         head.bytes -= tail.bytes;
         self.groups.insert(group + 1, tail.into());
         match node.checked_sub(GROUP / 2) {
+            // A place at the border stays at the end of the first half.
             Some(behind @ 1..) => NodeIndex {
                 group: group + 1,
                 node: behind,
@@ -285,6 +289,7 @@ impl Nodes {
             let Some(last) = self.groups.back() else {
                 return false;
             };
+            // To let go of a group that a copy holds costs one step, whatever is in it.
             if last.is_common() {
                 let group = self.remove_group(self.groups.len() - 1);
                 left = left.saturating_sub(group.nodes.len());
@@ -310,6 +315,7 @@ impl Nodes {
         let mut cut = Self::default();
         while let Some(at) = self.end(end) {
             let in_group = self.groups[at.group].elements;
+            // A whole group goes as it is, shared or not, without a look at its nodes.
             if in_group <= count {
                 count -= in_group;
                 let group = self.remove_group(at.group);
@@ -352,6 +358,7 @@ impl Nodes {
                 ListEnd::Right => self.groups.len() - 1 - step,
             };
             let group = &self.groups[index];
+            // A look is cheaper than the copy of a shared group in which nothing will change.
             if group.is_common() && !group.nodes.iter().any(&concerns) {
                 continue;
             }
@@ -386,6 +393,7 @@ impl Nodes {
             };
             let elements = group.nodes[at].len();
             *more = change(&mut group.nodes[at]);
+            // Bytes are counted anew where anything went, in `join_nodes`.
             group.elements -= elements - group.nodes[at].len();
             if !*more {
                 break;
@@ -427,6 +435,8 @@ impl Nodes {
     }
 
     fn fit_groups(&mut self) {
+        // Far fewer than there was room for: a list that grows and shrinks around one size moves
+        // nothing.
         if self.groups.capacity() > 4 * self.groups.len() + 4 {
             self.groups.shrink_to_fit();
         }
@@ -486,6 +496,8 @@ impl Nodes {
         if next.is_none_or(|next| self.groups[group].nodes.len() + next > GROUP / 2) {
             return;
         }
+        // The counts go with the group and come back with its nodes; of the bytes only the nodes'
+        // own, since the room of their row is given back.
         let mut next = self.remove_group(group + 1).into_own();
         self.len += next.nodes.len();
         self.elements += next.elements;

@@ -66,6 +66,8 @@ impl Quicklist {
             1 => self.nodes.get(self.nodes.end(ListEnd::Left)?),
             _ => return None,
         };
+        // Half of the bound, so that a list around the bound does not change its form with each
+        // element.
         let small = bounds.is_met_by_half(only.bytes().len(), only.len());
         let taken = (small && !only.is_plain()).then(|| self.nodes.pop(ListEnd::Left));
         taken.flatten().map(QuicklistNode::into_bytes)
@@ -123,6 +125,7 @@ impl Quicklist {
     pub(super) fn cut(&mut self, end: ListEnd, count: usize) -> Self {
         let count = count.min(self.len());
         let nodes = self.nodes.cut(end, count);
+        // Whole nodes have gone; what is left of the count is in the next one.
         let rest = count - nodes.elements();
         if let Some(at) = self.nodes.end(end).filter(|_| rest > 0) {
             self.nodes.change(at, |node| node.cut(end, rest));
@@ -141,6 +144,8 @@ impl Quicklist {
         let (at, index) = found.expect("the caller has looked at the length");
         let node = self.nodes.get(at);
         let place = node.seek(index);
+        // A large element is a node by itself, and a small one is in a listpack: the old node
+        // cannot hold the new one.
         if node.is_plain() != bounds.is_large(element.len()) {
             let node = QuicklistNode::of(element, bounds);
             self.replace_by_node(at, place, node, bounds);
@@ -166,6 +171,7 @@ impl Quicklist {
         node: QuicklistNode,
         bounds: Bounds,
     ) {
+        // The element is cut out into a node of its own, which the new one replaces.
         let behind = self.nodes.get(at).behind(place);
         let (at, _) = self.divide(at, behind);
         let (_, alone) = self.divide(at, place);
@@ -203,6 +209,8 @@ impl Quicklist {
             return;
         }
         let new = QuicklistNode::of(element, bounds);
+        // No node there has room: the one at hand is divided, and the element goes between the
+        // parts.
         let new = if place == self.nodes.get(at).start() {
             self.nodes.insert_before(at, new)
         } else {
@@ -272,6 +280,7 @@ impl Quicklist {
     fn divide(&mut self, at: NodeIndex, place: usize) -> (NodeIndex, NodeIndex) {
         let node = self.nodes.get(at);
         if place == node.start() || place == node.end() {
+            // An empty part would be a node without elements.
             return (at, at);
         }
         let rest = self.nodes.change(at, |node| node.split_off(place));

@@ -191,6 +191,7 @@ impl<T: Copy> RankTree<T> {
         let ranks = self.clamp(ranks);
         let mut left = ranks.len();
         while left > 0 {
+            // The rank stays the same: what follows has moved up into it.
             let (place, leaf) = self.seek(ranks.start);
             let run = &leaf[place.at..leaf.len().min(place.at + left)];
             run.iter().for_each(|&item| gone(item));
@@ -291,6 +292,7 @@ impl<T: Copy> RankTree<T> {
             .insert(place.steps(), place.at, item, place.cut(), &mut self.bytes);
         self.len += 1;
         if let Some(right) = split {
+            // The tree grows at its root, so that all leaves stay at one height.
             let left = std::mem::replace(&mut self.root, TreeNode::Leaf(Vec::new()));
             self.root = TreeNode::parent_of(vec![left, right]);
             self.bytes += self.root.bytes();
@@ -305,6 +307,7 @@ impl<T: Copy> RankTree<T> {
         self.root
             .remove(place.steps(), range, at_end, &mut self.bytes);
         self.len -= count;
+        // And shrinks there: a root with one child adds a step to every search.
         while let Some(child) = self.root.take_only_child() {
             self.bytes -= self.root.bytes();
             self.root = child;

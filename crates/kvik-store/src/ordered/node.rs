@@ -62,6 +62,7 @@ impl<T: Copy> TreeNode<T> {
         };
         let leaves = room::groups(items, Self::LEAF).map(Self::Leaf);
         let mut nodes: Vec<Self> = leaves.map(&mut counted).collect();
+        // Level by level: the nodes of one become the children of the next.
         while nodes.len() > 1 {
             let parents = room::groups(nodes.into_iter(), Inner::<T>::FANOUT).map(Self::parent_of);
             nodes = parents.map(&mut counted).collect();
@@ -141,6 +142,7 @@ impl<T: Copy> TreeNode<T> {
         cut: SplitPoint,
         bytes: &mut usize,
     ) -> Option<Self> {
+        // Its vectors may be given other memory: the node is counted again when it is done.
         *bytes -= self.bytes();
         let split = match (&mut *self, steps) {
             (Self::Leaf(items), _) => insert_item(items, at, item, cut).map(Self::Leaf),
@@ -266,6 +268,8 @@ impl<T: Copy> Inner<T> {
 
     /// Takes a child in, and splits if there are too many.
     fn adopt(&mut self, at: usize, child: TreeNode<T>, cut: SplitPoint) -> Option<Self> {
+        // A full node is split before the child comes in, so that its vectors never exceed their
+        // limit.
         let full = self.width() == Self::FANOUT;
         let mut split = full.then(|| self.split_off(cut.of(Self::FANOUT, 1)));
         match &mut split {
@@ -291,8 +295,10 @@ impl<T: Copy> Inner<T> {
             return;
         }
         self.lasts[child] = self.children[child].last();
+        // Only a leaf at an end: what is taken from there goes on being taken, or comes back.
         let may_be_sparse = at_end && steps.is_empty();
         if self.children[child].is_sparse() && !may_be_sparse && self.width() > 1 {
+            // The last child has no right neighbour and is mended as one.
             self.mend(child.min(self.width() - 2), bytes);
         }
     }

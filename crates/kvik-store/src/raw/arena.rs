@@ -142,6 +142,8 @@ impl Arena {
         let page = &mut self.pages[number];
         page.live += 1;
         let cell = page.free;
+        // The free cells of a page are used before those that were never touched: these are not
+        // resident yet.
         if cell == NO_CELL {
             let entry = EntryRef::new(number, usize::from(page.fresh));
             page.fresh += 1;
@@ -150,6 +152,7 @@ impl Arena {
             return entry;
         }
         let entry = EntryRef::new(number, usize::from(cell));
+        // A free cell holds the number of the next free one of its page.
         let next = self.bytes(entry)[..2].try_into().expect("two bytes");
         self.pages[number].free = u16::from_ne_bytes(next);
         self.close_if_full(number);
@@ -160,6 +163,7 @@ impl Arena {
     #[inline]
     pub(crate) fn free(&mut self, entry: EntryRef) {
         let number = entry.page();
+        // The last cell to be freed is the first to be used again: it is in the cache.
         let next = self.pages[number].free;
         let cell = self.bytes_mut(entry);
         cell[..2].copy_from_slice(&next.to_ne_bytes());
@@ -232,6 +236,7 @@ impl Arena {
     pub(crate) fn begin_compaction(&mut self) -> bool {
         let mut sparse = [0u32; CLASSES];
         let is_sparse = |page: &PageMeta| page.state == PageState::Open && page.is_sparse();
+        // Counted by class first, because entries move to other pages of their class only.
         for page in self.pages.iter().filter(|page| is_sparse(page)) {
             sparse[usize::from(page.class)] += 1;
         }

@@ -90,6 +90,7 @@ impl Segment {
         let home = self.home(spot.fraction);
         let mut bucket = home;
         let mut lanes = self.buckets[home].tagged(spot.tag);
+        // Foreign keys have their home in the bucket before: a lookup from here is never for them.
         lanes = lanes.without(self.buckets[home].foreign());
         // One loop, so that there is one call, which is inlined.
         loop {
@@ -105,12 +106,15 @@ impl Segment {
     /// Where else a key of this home may be that is not in `bucket`.
     #[inline]
     fn look_on(&self, home: usize, bucket: usize, tag: u8) -> Option<(usize, Lanes)> {
+        // The home counts its keys elsewhere, so that most misses end with one bucket.
         let notes = &self.buckets[home];
         if bucket == home && notes.spilled() > 0 {
             let after = self.after(home);
             let spilled = self.buckets[after].foreign();
             return Some((after, self.buckets[after].tagged(tag).and(spilled)));
         }
+        // Then the stash, bucket by bucket. Its keys are not marked by home: tags sort out nearly
+        // all others.
         let next = if bucket < self.homes {
             self.homes
         } else {
@@ -127,9 +131,11 @@ impl Segment {
             self.buckets[home].put(lane, spot.tag, entry, false);
             return Some(placed(home));
         }
+        // A bucket alone has no neighbour and no stash.
         if self.homes == 1 {
             return None;
         }
+        // From the cheapest to the one that costs lookups of this home a line for good.
         self.insert_behind(home, spot.tag, entry)
             .or_else(|| self.move_on(home, spot.tag, entry))
             .or_else(|| self.move_back(home, spot.tag, entry))
@@ -199,6 +205,7 @@ impl Segment {
             .first()?;
         self.transfer(from, moving, to, true)?;
         self.buckets[from].add_spilled(1);
+        // The lane that has come free goes to the new key at once.
         self.buckets[from].put(moving, tag, entry, true);
         self.buckets[home].add_spilled(1);
         Some(Placement {
@@ -233,6 +240,8 @@ impl Segment {
     fn transfer(&self, from: usize, lane: usize, to: usize, foreign: bool) -> Option<()> {
         let (from, to) = (&self.buckets[from], &self.buckets[to]);
         let free = to.free().first()?;
+        // The copy comes before the removal: a reader without the lock finds the key in one of the
+        // two, or twice.
         let entry = from.get(lane)?;
         to.put(free, from.tag(lane), entry, foreign);
         from.remove(lane);

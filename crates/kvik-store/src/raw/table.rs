@@ -120,6 +120,7 @@ impl Table {
         if let Some(at) = segment.find(word.spot(position), &mut is_it) {
             return segment.buckets()[at.bucket].get(at.lane);
         }
+        // Almost every table has an empty crowd, so that a miss ends here.
         if self.crowd.is_empty() {
             return None;
         }
@@ -137,6 +138,7 @@ impl Table {
             self.start();
         }
         while !self.try_insert(position, entry, keys) {
+            // One step may not be enough: all entries of a bucket may go to the same half.
             if !self.grow(position, keys) {
                 self.insert_in_crowd(position, entry, keys);
                 return;
@@ -148,6 +150,7 @@ impl Table {
     pub(crate) fn remove(&mut self, position: Position, entry: EntryRef, keys: &impl Keys) {
         self.len -= 1;
         let Some((word, segment, at)) = self.locate(position, entry) else {
+            // What is in the table and in no segment is in the crowd.
             let index = self.crowd_index(position, entry);
             self.crowd.remove(index);
             self.shrink(position, self.word(position), keys);
@@ -196,6 +199,7 @@ impl Table {
             *looks -= 1;
             let (number, bucket) = self.deadlines.first()?;
             let entries = self.entries_in(number, bucket);
+            // Each entry lies somewhere else: the waits for memory overlap.
             entries.clone().for_each(|entry| keys.prefetch(entry));
             let first = entries
                 .filter_map(|entry| Some((keys.expiry(entry)?, entry)))
@@ -226,6 +230,8 @@ impl Table {
             let due = entries.filter_map(|entry| Some((keys.expiry(entry)?, entry)));
             let first = due.min();
             let at = first.map_or(NEVER, |(at, _)| at);
+            // Buckets come in the order of their notes, and no note is too late: one that is exact
+            // is the earliest deadline of all segments.
             if at == noted && at <= self.due_in_crowd() {
                 return first;
             }
@@ -428,6 +434,7 @@ impl Table {
     pub(crate) fn swap(&mut self, other: &mut Self) {
         self.root.swap(&other.root);
         std::mem::swap(self, other);
+        // Others hold the roots: each gets back its own, which has the other's contents by now.
         std::mem::swap(&mut self.root, &mut other.root);
         self.directory = self.root.current();
         other.directory = other.root.current();
@@ -496,10 +503,12 @@ impl Table {
             if let Some(entry) = self.crowd.get(place) {
                 return Some(entry.1);
             }
+            // The bits used so far are biased by now: they have not chosen the crowd.
             parts[0] = random & 0xFF_FFFF;
         }
         let meta = &self.segments[of(parts[0], self.segments.len())];
         let place = of(parts[1], LANES << meta.order);
+        // A segment that is gone gives nothing, and the caller draws again: no other is favoured.
         let segment = meta.segment()?;
         segment.buckets()[place / LANES].get(place % LANES)
     }
@@ -532,6 +541,8 @@ impl Detached {
             let buckets = block
                 .buckets(1 << order)
                 .expect("a table's blocks are whole");
+            // A block is emptied whole, whatever is left of the slice: its memory can be given back
+            // then.
             for entry in Segment::new(buckets).entries() {
                 left = left.saturating_sub(1);
                 free(entry);

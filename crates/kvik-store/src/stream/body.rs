@@ -106,6 +106,7 @@ impl StreamBody {
         let size: usize = words.clone().map(<[u8]>::len).sum();
         let fits = |node: &StreamNode| has_room(node, size, limits);
         if !self.nodes.last().is_some_and(fits) {
+            // Only the last node grows, so the one before gives its reserve back.
             self.seal_last();
             let node = StreamNode::new(id, words.clone());
             self.node_bytes += node.bytes();
@@ -143,6 +144,7 @@ impl StreamBody {
         };
         let node = self.nodes.at_mut(at).expect("it was found there");
         let before = node.bytes();
+        // A node whose entries are all deleted goes away; others keep the bytes of what is deleted.
         if node.live() == 1 && node.iter().any(|entry| entry.id() == id) {
             self.nodes.remove_at(at);
             self.node_bytes -= before;
@@ -183,10 +185,13 @@ impl StreamBody {
                 break;
             };
             let live = first.live();
+            // The limit is what one command may delete where it trims roughly, so that its time is
+            // bounded.
             if deleted + live > limit {
                 break;
             }
             if !self.goes_whole(first, trim.to) {
+                // A rough trim takes whole nodes only, which costs nothing per entry.
                 if !trim.is_approximate() {
                     deleted += self.trim_first(trim.to);
                 }
@@ -229,6 +234,7 @@ impl StreamBody {
             TrimTo::Len(max) => self.marks.len - first.live() >= max,
             TrimTo::MinId(id) => {
                 let second = self.nodes.at(self.nodes.after(self.nodes.start()));
+                // The second node's id tells without reading the first one.
                 second.is_some_and(|second| second.id() <= id) || first.last_id() < id
             }
         }
@@ -307,6 +313,7 @@ impl StreamBody {
         let Some(last) = self.groups.len().checked_sub(1) else {
             return false;
         };
+        // Groups are freed piece by piece as well: one may have millions of pending entries.
         if !self.change_group(last, |group, _, _| group.free(1)) {
             self.remove_group(last);
         }

@@ -166,6 +166,7 @@ impl<'e, 'g> GroupMut<'e, 'g> {
         for id in ids {
             if self.change(|group| group.acknowledge(id)) {
                 let words: [&[u8]; 2] = [self.name, &id.text()];
+                // One effect for all ids of the call: the group's name comes with the first only.
                 let again = usize::from(acknowledged > 0);
                 self.keep_books(|edit| edit.emit(b"XACK", &words[again..]));
                 acknowledged += 1;
@@ -197,6 +198,8 @@ impl<'e, 'g> GroupMut<'e, 'g> {
             for entry in range.take(max) {
                 let goes_on = tell(&entry);
                 let id = entry.id();
+                // Entry by entry, since deletions in between decide whether the number is still
+                // known.
                 group.entries_read = marks.read_on(group.entries_read, group.last_id, id);
                 group.last_id = id;
                 delivered.push(id);
@@ -246,6 +249,7 @@ impl<'e, 'g> GroupMut<'e, 'g> {
                     break;
                 }
             }
+            // The consumer's own list has the ids; when and how often is with the group.
             for id in told {
                 let deliveries = group.redeliver(id, now);
                 delivered.extend(deliveries.map(|deliveries| (id, deliveries)));
@@ -403,6 +407,8 @@ impl<'e, 'g> GroupMut<'e, 'g> {
         let (number, _) = self.find_or_create(consumer);
         let mut claimed = Claimed::default();
         let (mut next, mut left) = (Some(start), max);
+        // Entries that are not idle for long enough cost a look and give nothing: the looks are
+        // limited, too.
         for _ in 0..max.saturating_mul(LOOKS) {
             let Some(id) = self.first_pending(next).filter(|_| left > 0) else {
                 break;
@@ -437,12 +443,16 @@ impl<'e, 'g> GroupMut<'e, 'g> {
             if there.is_none() {
                 return Outcome::Kept;
             }
+            // What was deleted from the stream cannot be handled any more, so that it is not
+            // pending for anybody.
             self.change(|group| group.acknowledge(id));
             let words: [&[u8]; 2] = [self.name, &id.text()];
             self.keep_books(|edit| edit.emit_alone(b"XACK", &words));
             return Outcome::Deleted;
         }
         let now = self.edit.now();
+        // The time of a delivery comes from clients as well and may lie ahead: differences wrap, as
+        // in Redis.
         let idle = |there: &Pending| (now as i64).wrapping_sub(there.delivered_ms as i64);
         let deliveries = match there {
             None if !claim.force => return Outcome::Kept,
@@ -483,6 +493,8 @@ impl<'e, 'g> GroupMut<'e, 'g> {
     ) {
         let (last_id, name) = (self.last_id(), self.name);
         let (mut time, mut times) = (IntText::default(), IntText::default());
+        // The whole outcome in absolute terms: repeating the effect gives the same state, whatever
+        // the time is there.
         let options: [&[u8]; 8] = [
             b"TIME",
             time.unsigned(delivered_ms),

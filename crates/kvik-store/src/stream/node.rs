@@ -110,6 +110,7 @@ impl StreamNode {
         let fields = words.len() / 2;
         let counters = [0, 0, fields as i64].map(Element::Int);
         let names = words.step_by(2).map(Element::Bytes);
+        // A zero where other entries have their number of elements: reading backwards ends here.
         let end = std::iter::once(Element::Int(0));
         listpack::append_all(&mut bytes, counters.into_iter().chain(names).chain(end));
         Self { id, live: 0, bytes }
@@ -163,11 +164,14 @@ impl StreamNode {
         } else {
             (0, 0, fields + 1)
         };
+        // Distances are small numbers, which a listpack holds in a byte or two.
         let (ms, seq) = id.delta(self.id);
         let head = [flags, ms, seq, fields as i64];
         let head = head.into_iter().take(3 + usize::from(!same));
+        // With the master's fields only values follow: every second word.
         let step = 1 + first;
         let data = words.skip(first).step_by(step).map(Element::Bytes);
+        // Flags, two parts of the id, values; fields and their number where they differ.
         let elements = 3 + fields + extra;
         let tail = std::iter::once(Element::Int(elements as i64));
         listpack::append_all(
@@ -191,6 +195,7 @@ impl StreamNode {
         let pack = self.pack();
         let first = pack.first().expect("a node has counters");
         let live = i64::from(self.live) + added;
+        // The counters come first, as Redis expects them in the bytes that it loads.
         listpack::replace(&mut self.bytes, first, Element::Int(live));
         self.live = live.try_into().unwrap_or_default();
         if deleted != 0 {
@@ -304,6 +309,7 @@ impl StreamNode {
         } else {
             count(elements.next()).saturating_mul(2).saturating_add(4)
         };
+        // Bytes from elsewhere may promise more elements than there are: then nothing follows.
         let behind = (0..=data).try_fold(flagged, |at, _| pack.next(at));
         (id, flags, behind)
     }

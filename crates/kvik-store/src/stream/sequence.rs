@@ -199,6 +199,7 @@ impl<T: Clone> Sequence<T> {
             None => self.last.take(),
         }?;
         if self.chunks.front().is_some_and(|chunk| chunk.0.is_empty()) {
+            // No chunk is empty.
             let chunk = self.chunks.pop_front();
             self.room -= chunk.map_or(0, |chunk| chunk.0.capacity());
         }
@@ -245,6 +246,7 @@ impl<T: Clone> Sequence<T> {
     /// Removes all that do not satisfy a condition. Costs a look at each.
     pub(super) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
         self.chunks.retain_mut(|chunk| {
+            // A shared chunk of which nothing goes is not copied.
             if !chunk.is_common() || !chunk.iter().all(&keep) {
                 chunk.own().0.retain(&keep);
             }
@@ -271,6 +273,7 @@ impl<T: Clone> Sequence<T> {
         let chunk = &mut self.chunks[chunk].own().0;
         let before = chunk.capacity();
         if chunk.len() == before {
+            // Twice as much, up to a whole chunk.
             chunk.reserve_exact(before.clamp(1, CHUNK - before.min(CHUNK - 1)));
             self.room += chunk.capacity() - before;
         }
@@ -295,6 +298,7 @@ impl<T: Clone> Sequence<T> {
         if len == 0 {
             self.room -= before;
             self.chunks.remove(at);
+        // A quarter, where growth doubles: things that come and go at the border move nothing.
         } else if len <= before / 4 {
             let joins = |next: &Shareable<Chunk<T>>| next.0.len() + len <= CHUNK / 2;
             if self.chunks.get(at + 1).is_some_and(joins) {
@@ -324,6 +328,7 @@ impl<T: Keyed + Clone> Sequence<T> {
     fn chunk_of(&self, id: StreamId) -> usize {
         let starts_before =
             |chunk: &Shareable<Chunk<T>>| chunk.0.front().is_some_and(|t| t.id() <= id);
+        // Streams are used most at their end.
         if self.chunks.back().is_some_and(starts_before) {
             return self.chunks.len() - 1;
         }
@@ -343,6 +348,7 @@ impl<T: Keyed + Clone> Sequence<T> {
         let Some(things) = self.chunks.get(chunk).map(|chunk| &chunk.0) else {
             return Err(end);
         };
+        // Between two chunks: the end of the first is the place.
         if things.back().is_some_and(|last| last.id() < id) {
             let at = things.len();
             return Err(SequencePosition { chunk, at });
@@ -394,6 +400,7 @@ impl<T: Keyed + Clone> Sequence<T> {
         match &mut self.last {
             None => self.last = Some(thing),
             Some(last) if place == behind => {
+                // The last thing makes room for the new one and goes to the chunks, at their end.
                 let before = std::mem::replace(last, thing);
                 self.insert_in_chunk(self.behind_chunks(), before);
             }
@@ -407,6 +414,8 @@ impl<T: Keyed + Clone> Sequence<T> {
                 self.add_chunk(place.chunk, Shareable::default());
             }
             Some(chunk) if chunk.0.len() < CHUNK => {}
+            // Behind a full chunk a new one begins, so that chunks of a sequence that grows at its
+            // end are full.
             Some(_) if place.at == CHUNK => {
                 place = SequencePosition {
                     chunk: place.chunk + 1,

@@ -46,6 +46,7 @@ impl Stripe {
         match place {
             Compacting::Keys(index, segment) => {
                 let Some(keyspace) = self.keyspaces.get_mut(index) else {
+                    // All keys have been offered; the members of collections follow.
                     return Some(Compacting::Members(0, 0));
                 };
                 let more = keyspace.as_mut().is_some_and(|keyspace| {
@@ -71,6 +72,7 @@ impl Stripe {
             || !self.detached.is_empty()
             || !self.kept.is_empty();
         let arena = &mut self.heap.cells.arena;
+        // A page kept for the next entry would count as free.
         arena.give_spare();
         let free = arena.touched_bytes() - arena.live_bytes();
         let worth_it = free > SLACK_BYTES && free > arena.touched_bytes() / SLACK_PART;

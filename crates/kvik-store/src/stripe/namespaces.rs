@@ -140,6 +140,7 @@ impl Stripe {
             return;
         };
         let names = self.named(a).chain(self.named(b));
+        // A namespace that only one of the two has gets a table in the other, to take its contents.
         let names: BTreeSet<Box<[u8]>> = names.map(|it| it.name().into()).collect();
         for name in names {
             let [left, right] = [a, b].map(|database| {
@@ -175,10 +176,13 @@ impl Stripe {
         let Some(namespace) = &keyspace.namespace else {
             return;
         };
+        // The totals belong to all stripes, so that only differences are added.
         let old = std::mem::replace(&mut keyspace.told, new);
         if old != new && old.tell_change(new, namespace) {
             all.note_idle(namespace);
         }
+        // The keys of no namespace have a table for as long as the database has, and a due time of
+        // their own.
         if table < self.namespaces.first_table() {
             return;
         }
@@ -211,6 +215,7 @@ impl Stripe {
         let Some(mut keyspace) = place.take_if(|keyspace| keyspace.len() == 0) else {
             return false;
         };
+        // The image has not taken all that was there at the cut.
         if keyspace.cut.is_some() {
             *place = Some(keyspace);
             return true;

@@ -140,6 +140,8 @@ impl ScoreTable {
 
     /// Gives a member that is there another score.
     pub(super) fn set_score(&mut self, memory: &mut MemoryMut<'_>, member: Ranked, score: f64) {
+        // The order compares by score and name, which it reads from the cells: the member leaves it
+        // before either changes.
         self.leave_order(memory.cells, member);
         let stored = ScoreValue::new(score);
         let entry = self.members.set_value(memory, member.entry, stored.text());
@@ -220,6 +222,7 @@ impl Large for ScoreTable {
     }
 
     fn free(&mut self, max: usize, cells: &mut Cells) -> bool {
+        // The order goes without a look at the members, which may be gone before it is.
         let more = self.order.drain(max, |_| ());
         self.members.free(max, cells) || more
     }
@@ -341,6 +344,7 @@ impl<'a> ScoreTableRef<'a> {
         let members = self.members.hidden();
         let ranks =
             members.filter_map(|member| self.rank_among_all(member_score(member), member.key()));
+        // Due members are few, for they are soon deleted: their ranks are looked up one by one.
         let mut ranks: Vec<usize> = ranks.collect();
         ranks.sort_unstable();
         Hidden(ranks)

@@ -9,13 +9,12 @@ use kvik_store::Stripes;
 use super::Executor;
 use super::call::Call;
 use super::gate::permit;
-use super::plan::ascend;
 use super::reaching::lock_reaching;
 use super::slices::PutOff;
 use super::work::Work;
 use crate::section::{Section, Touching};
 use crate::stamps::Reach;
-use crate::stripes::HeldMany;
+use crate::stripes::{HeldMany, ascend};
 
 /// Bytes that a transaction may have to keep so that it can be undone.
 const UNDO_BYTES: usize = 64 << 20;

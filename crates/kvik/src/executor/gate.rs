@@ -94,6 +94,14 @@ impl Work {
         Ok(Admission::Run)
     }
 
+    /// Whether a command of a run whose first one was admitted runs like that one.
+    #[inline]
+    pub(super) fn may_go_on(&self, shared: &Shared, session: &Session, command: &Command) -> bool {
+        !shared.is_guarded()
+            || session.internal
+            || matches!(self.delay(shared, session, command), Ok(None))
+    }
+
     /// Until when a command waits for files, if it does.
     #[cold]
     pub(super) fn wait(

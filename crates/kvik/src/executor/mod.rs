@@ -60,10 +60,8 @@ use gate::Admission;
 pub use lookup::Prepared;
 use lookup::{LatestLookup, unknown};
 use plan::Plan;
-pub(crate) use plan::ascend;
 use run::{withhold, write_ahead};
-pub(crate) use script::ScriptThreads;
-use script::ThreadScripts;
+use script::known::ThreadScripts;
 use work::{Untimed, Work};
 
 /// The outcome of an offer to run a command.
@@ -105,6 +103,7 @@ impl Executor {
             plan: Plan::default(),
             latest: LatestLookup::default(),
             untimed: Untimed::default(),
+            is_plain_run: false,
             stats: shared.engine.stats.thread(table().commands().len()),
             random: Random::new(std::hash::BuildHasher::hash_one(
                 &std::hash::RandomState::new(),
@@ -147,10 +146,11 @@ impl Executor {
         }
     }
 
-    /// Ends a pipeline: times what was to be timed together with a command that has not run.
+    /// Ends a pipeline of a session: times what was to be timed together with a command that has not
+    /// run.
     #[inline]
-    pub fn finish_pipeline(&mut self) {
-        self.work.finish_pipeline();
+    pub fn finish_pipeline(&mut self, session: &Session) {
+        self.work.finish_pipeline(session);
     }
 
     /// Deletes some keys that are overdue, should the thread whose task that is be kept waiting for
@@ -209,6 +209,32 @@ impl Executor {
     /// Whoever runs a batch of them rings [`Session::rings`] at its end.
     #[inline]
     pub fn execute_prepared(
+        &mut self,
+        session: &mut Session,
+        prepared: Prepared,
+        args: Args<'_>,
+        out: &mut Output,
+    ) -> Outcome {
+        // What the gate asks, and what may have to be done afterwards, is the same for a run of equal
+        // commands that leave their session as it is.
+        if prepared.follows()
+            && self.work.is_plain_run
+            && let Some(command) = prepared.command()
+            && self.work.may_go_on(&self.shared, session, command)
+        {
+            let call = Call::of(command, args, &prepared);
+            return self.dispatch(session, &call, out);
+        }
+        let outcome = self.execute_apart(session, prepared, args, out);
+        self.work.is_plain_run = prepared.goes_on()
+            && session.is_plain()
+            && prepared.command().is_some_and(Command::is_plain);
+        outcome
+    }
+
+    /// The same for a command that is not one of a run of its kind.
+    #[inline]
+    fn execute_apart(
         &mut self,
         session: &mut Session,
         prepared: Prepared,

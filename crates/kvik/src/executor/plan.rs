@@ -8,7 +8,7 @@ use crate::shared::Shared;
 /// The stripes and keys that a command or a transaction is about to lock and look up.
 #[derive(Default)]
 pub(super) struct Plan {
-    /// Stripes, once for each key until [`ascend`] puts them in order.
+    /// Stripes, once for each key until [`ascend`](crate::stripes::ascend) puts them in order.
     pub(super) stripes: Vec<u16>,
     /// Hashes of the keys.
     pub(super) hashes: Vec<KeyHash>,
@@ -43,10 +43,4 @@ impl Plan {
         });
         last.filter(|_| found.is_ok() && self.stripes.len() == before + 1)
     }
-}
-
-/// Puts a plan's stripes into locking order.
-pub(crate) fn ascend(stripes: &mut Vec<u16>) {
-    stripes.sort_unstable();
-    stripes.dedup();
 }

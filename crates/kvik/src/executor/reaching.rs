@@ -6,9 +6,8 @@
 //! the stripes are let go and locked anew, with those that the waiters reach; and again if those
 //! have waiters that reach further, or others have come meanwhile. After [`ROUNDS`] all are locked.
 
-use super::plan::ascend;
 use crate::shared::Shared;
-use crate::stripes::{Busy, HeldMany, Patience};
+use crate::stripes::{Busy, HeldMany, Patience, ascend};
 
 /// How often the stripes are locked anew before all are.
 const ROUNDS: usize = 3;

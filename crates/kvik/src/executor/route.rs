@@ -9,13 +9,12 @@ use kvik_command::declare::{Flags, Locking};
 use kvik_resp::Output;
 
 use super::call::Call;
-use super::plan::ascend;
 use super::reaching::lock_reaching;
 use super::slices::PutOff;
 use super::{Executor, Outcome};
 use crate::section::Section;
 use crate::stamps::Reach;
-use crate::stripes::NoStripes;
+use crate::stripes::{NoStripes, ascend};
 
 /// Most keys of one command that are fetched ahead; more would push one another out of the cache.
 const FETCHED_KEYS: usize = 64;

@@ -57,15 +57,17 @@ impl Work {
             touch: !session.no_touch || call.command.last_word() == "TOUCH",
             random: self.random.bits(),
         };
-        let is_heard = section.is_heard();
-        let mut keys = section.guard(stripes, session.keyspace(), touching);
-        if is_heard {
-            keys.call_changes(call.command.event());
-        }
+        // Nobody asks what a change is called unless somebody listens.
+        let event = match section.is_heard() {
+            true => call.command.event(),
+            false => None,
+        };
+        let (keyspace, protocol) = (session.keyspace(), session.protocol);
+        // Made in its place: to move a guard takes as long as a small lookup.
         let mut ctx = Ctx {
             args: call.args,
-            reply: Reply::new(out, session.protocol),
-            keys,
+            reply: Reply::new(out, protocol),
+            keys: section.guard(stripes, keyspace, touching).calling(event),
             session,
             engine: &shared.engine,
             command: call.command,

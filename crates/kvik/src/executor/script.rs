@@ -12,6 +12,7 @@
 mod busy;
 mod calling;
 mod elsewhere;
+pub(super) mod known;
 mod lookup;
 
 use std::sync::Arc;
@@ -23,7 +24,6 @@ use kvik_resp::{Args, Output, Protocol, Reply};
 
 use super::Executor;
 use super::call::Call;
-use super::plan::ascend;
 use super::reaching::lock_reaching;
 use super::slices::PutOff;
 use super::timing::log_sizes;
@@ -31,19 +31,9 @@ use super::work::Work;
 use crate::section::Section;
 use crate::shared::Shared;
 use crate::stamps::Reach;
-use crate::stripes::{GrowthToken, HeldMany};
+use crate::stripes::{GrowthToken, HeldMany, ascend};
 
 use calling::Calling;
-pub(crate) use elsewhere::ScriptThreads;
-pub(super) use lookup::KnownScripts;
-
-/// The scripts of a thread.
-#[derive(Default)]
-pub(super) struct ThreadScripts {
-    /// Made when the first script runs.
-    interpreter: Option<Box<dyn Interpreter>>,
-    known: KnownScripts,
-}
 
 /// A script that is to run, with its arguments.
 #[derive(Clone)]

@@ -22,8 +22,9 @@ const QUICK_US: i64 = 1000;
 impl Work {
     /// Times what was to be timed together with a command that has not run.
     #[inline]
-    pub(super) fn finish_pipeline(&mut self) {
+    pub(super) fn finish_pipeline(&mut self, session: &Session) {
         if self.untimed.calls > 0 {
+            show_calls(session, self.untimed);
             self.time();
         }
     }
@@ -45,11 +46,6 @@ impl Work {
             self.stats.commands[usize::from(id)].failed.add(1);
             self.stats.totals.errors.add(1);
         }
-        let client = &session.client;
-        client.last_command.store(id + 1, Relaxed);
-        client
-            .commands
-            .store(client.commands.load(Relaxed) + 1, Relaxed);
         self.until_drawn -= 1;
         let slow_us = shared.engine.settings.slowlog_slower_than_us.load(Relaxed);
         if self.until_drawn == 0 {
@@ -141,6 +137,7 @@ impl Work {
         slow_us: i64,
     ) -> u64 {
         let now_us = self.clock.now_us();
+        show_calls(session, self.untimed);
         let (calls, nanos) = self.time();
         if shared.engine.settings.latency_tracking.load(Relaxed) {
             let counters = &self.stats.commands[usize::from(call.command.id())];
@@ -168,6 +165,15 @@ impl Work {
         self.stats.totals.commands.add(calls);
         (calls, nanos)
     }
+}
+
+/// Lets others see what the client has run.
+#[inline]
+fn show_calls(session: &Session, Untimed { command, calls }: Untimed) {
+    let client = &session.client;
+    client.last_command.store(command + 1, Relaxed);
+    let before = client.commands.load(Relaxed);
+    client.commands.store(before + u64::from(calls), Relaxed);
 }
 
 #[cold]

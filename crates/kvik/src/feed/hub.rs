@@ -1,56 +1,46 @@
-//! The feed's thread, and how requests reach it.
+//! The meeting place of a store and its feed: requests, and what wakes the feed's thread.
 //!
-//! It starts with the first request. Where files are written it reads them; elsewhere it has the
-//! store keep its latest units in memory from then on. It sleeps while there is nothing to read,
-//! and is woken by the log's writer, or by the first unit that comes while it sleeps.
+//! Sections hand units over here and commands leave requests. The thread (`thread`) starts with the
+//! first request, sleeps while there is nothing to read, and is woken by the log's writer, or by
+//! the first unit that comes while it sleeps.
 
 use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use kvik_command::Error;
-use kvik_command::feed::{Feed, FeedAnswer, FeedCall, FeedInfo, FeedQuery, FeedRequest, FeedStart};
-use kvik_command::mail::{Message, Post};
+use kvik_command::feed::{FeedCall, FeedRequest};
 use kvik_log::{Log, Lsn, MemoryLog, Unit};
 use kvik_store::FormerKey;
 use parking_lot::{Condvar, Mutex};
 
-use super::cursor::{Counts, CursorStep, FeedCursor, Goal, PageGoal, Subscription};
 use super::former::FormerStates;
-use super::tail::{FeedSource, Origin, Tail, failure};
-use crate::shared::Shared;
 
 /// Bytes of units that are kept where there is no log.
 const MEMORY_BYTES: usize = 16 << 20;
 /// How long the thread collects before it sleeps until it is woken.
 const COLLECT: Duration = Duration::from_millis(1);
-/// How often a subscriber without room is looked at.
-const FULL: Duration = Duration::from_millis(10);
-/// How often calls that their owners have dropped are looked for.
-const LOOK: Duration = Duration::from_secs(1);
-/// How long a read waits until what came before it is written.
-const SETTLE_MS: u64 = 1000;
 
 /// The meeting place of a store and its feed.
 #[derive(Default)]
 pub(crate) struct FeedHub {
-    inbox: Mutex<Inbox>,
+    pub(super) inbox: Mutex<Inbox>,
     bell: Condvar,
     /// The thread sleeps, or is about to: it looks again after it has said so.
     asleep: AtomicBool,
     used: AtomicBool,
-    log: OnceLock<Arc<Log>>,
-    memory: Mutex<Option<Arc<MemoryLog>>>,
+    pub(super) log: OnceLock<Arc<Log>>,
+    pub(super) memory: Mutex<Option<Arc<MemoryLog>>>,
     pub(super) former: FormerStates,
 }
 
 #[derive(Default)]
-struct Inbox {
-    requests: Vec<(FeedRequest, u64, Arc<FeedCall>)>,
-    ended: Vec<u64>,
-    woken: bool,
-    stopped: bool,
+pub(super) struct Inbox {
+    pub(super) requests: Vec<(FeedRequest, u64, Arc<FeedCall>)>,
+    pub(super) ended: Vec<u64>,
+    pub(super) woken: bool,
+    pub(super) stopped: bool,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -99,15 +89,22 @@ impl FeedHub {
         }
     }
 
+    /// Wakes the thread, whatever it sleeps for.
     #[cold]
-    fn rouse(&self) {
+    pub(super) fn rouse(&self) {
         let mut inbox = self.inbox.lock();
         inbox.woken = true;
         drop(inbox);
         self.bell.notify_one();
     }
 
-    fn request(&self, shared: &Arc<Shared>, request: FeedRequest, client: u64) -> Arc<FeedCall> {
+    /// Leaves a request. `run` is what the feed's thread does, which is started for the first one.
+    pub(super) fn request(
+        &self,
+        request: FeedRequest,
+        client: u64,
+        run: impl FnOnce() + Send + 'static,
+    ) -> Arc<FeedCall> {
         let call = Arc::new(FeedCall::default());
         self.used.store(true, Ordering::Relaxed);
         let mut inbox = self.inbox.lock();
@@ -116,10 +113,9 @@ impl FeedHub {
             return call;
         }
         if inbox.thread.is_none() {
-            let store = Arc::clone(shared);
             let started = std::thread::Builder::new()
                 .name("kvik-feed".into())
-                .spawn(move || run(&store));
+                .spawn(run);
             match started {
                 Ok(thread) => inbox.thread = Some(thread),
                 Err(error) => {
@@ -149,7 +145,7 @@ impl FeedHub {
     }
 
     /// Sleeps until there is something to do, as far as `is_behind` cannot tell.
-    fn sleep(&self, at_most: Duration, is_behind: impl Fn() -> bool) {
+    pub(super) fn sleep(&self, at_most: Duration, is_behind: impl Fn() -> bool) {
         let mut inbox = self.inbox.lock();
         self.asleep.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
@@ -160,7 +156,7 @@ impl FeedHub {
     }
 
     /// Waits a moment for more to come, so that one look covers it.
-    fn collect(&self) {
+    pub(super) fn collect(&self) {
         let mut inbox = self.inbox.lock();
         if !inbox.has_work() {
             self.bell.wait_for(&mut inbox, COLLECT);
@@ -168,288 +164,10 @@ impl FeedHub {
     }
 }
 
-const CLOSED: Error = Error::text("the store is closed");
+pub(super) const CLOSED: Error = Error::text("the store is closed");
 
 impl Inbox {
     fn has_work(&self) -> bool {
         self.woken || self.stopped || !self.requests.is_empty() || !self.ended.is_empty()
     }
-}
-
-/// The feed of a store, as commands see it.
-pub(crate) struct FeedPort(pub(crate) Weak<Shared>);
-
-impl Feed for FeedPort {
-    fn request(&self, request: FeedRequest, client: u64) -> Arc<FeedCall> {
-        match self.0.upgrade() {
-            Some(shared) => shared.feed.request(&shared, request, client),
-            None => {
-                let call = FeedCall::default();
-                call.answer(Err(CLOSED));
-                Arc::new(call)
-            }
-        }
-    }
-
-    fn unsubscribe(&self, subscriber: u64) {
-        if let Some(shared) = self.0.upgrade() {
-            shared.feed.inbox.lock().ended.push(subscriber);
-            shared.feed.rouse();
-        }
-    }
-
-    fn wake(&self) {
-        if let Some(shared) = self.0.upgrade() {
-            shared.feed.rouse();
-        }
-    }
-}
-
-/// The feed's thread.
-fn run(shared: &Arc<Shared>) {
-    let hub = &shared.feed;
-    let mut readers = FeedReaders {
-        shared,
-        tail: Tail::new(FeedSource::new(origin(shared), Arc::clone(shared))),
-        cursors: Vec::new(),
-        counts: Counts::default(),
-    };
-    loop {
-        let (requests, ended) = {
-            let mut inbox = hub.inbox.lock();
-            inbox.woken = false;
-            if inbox.stopped {
-                let late = std::mem::take(&mut inbox.requests);
-                drop(inbox);
-                return readers.close(late);
-            }
-            (
-                std::mem::take(&mut inbox.requests),
-                std::mem::take(&mut inbox.ended),
-            )
-        };
-        readers.follow_source();
-        readers.end(&ended);
-        if readers.cursors.is_empty() {
-            readers.tail.catch_up();
-        }
-        for (request, client, call) in requests {
-            readers.accept(request, client, &call);
-        }
-        let moved = readers.step();
-        if !moved {
-            readers.rest();
-        }
-    }
-}
-
-/// The log that is to be read now.
-fn origin(shared: &Shared) -> Origin {
-    let hub = &shared.feed;
-    if shared.is_logged()
-        && let Some(log) = hub.log.get()
-    {
-        return Origin::Files(Arc::clone(log));
-    }
-    if !shared.is_kept() {
-        shared.keep_units(shared.random_id());
-    }
-    let memory = hub.memory.lock();
-    match &*memory {
-        Some(memory) => Origin::Memory(Arc::clone(memory)),
-        None => unreachable!("units are kept somewhere once somebody has asked for them"),
-    }
-}
-
-/// All who read.
-struct FeedReaders<'a> {
-    shared: &'a Arc<Shared>,
-    tail: Tail,
-    cursors: Vec<FeedCursor>,
-    counts: Counts,
-}
-
-impl FeedReaders<'_> {
-    /// Turns to another log if the store has. Positions of the one before mean nothing then.
-    fn follow_source(&mut self) {
-        let origin = origin(self.shared);
-        if self.tail.source.is_current(&origin) {
-            return;
-        }
-        let before: Vec<_> = self
-            .cursors
-            .iter()
-            .map(|cursor| self.tail.source.position(cursor.place()))
-            .collect();
-        self.shared.feed.former.clear();
-        self.tail = Tail::new(FeedSource::new(origin, Arc::clone(self.shared)));
-        for (cursor, position) in self.cursors.drain(..).zip(before) {
-            let error = self.tail.source.resolve(position).err();
-            let error = error.unwrap_or(Error::text("the log has begun anew"));
-            fail(self.shared, cursor, &error);
-        }
-    }
-
-    fn end(&mut self, ended: &[u64]) {
-        if !ended.is_empty() {
-            self.cursors
-                .retain(|cursor| !ended.iter().any(|&id| cursor.is_subscription_of(id)));
-        }
-    }
-
-    fn close(self, late: Vec<(FeedRequest, u64, Arc<FeedCall>)>) {
-        for (_, _, call) in late {
-            call.answer(Err(CLOSED));
-        }
-        for cursor in self.cursors {
-            fail(self.shared, cursor, &CLOSED);
-        }
-    }
-
-    fn accept(&mut self, request: FeedRequest, client: u64, call: &Arc<FeedCall>) {
-        let answer = match request {
-            FeedRequest::Info => Some(Ok(FeedAnswer::Info(self.info()))),
-            FeedRequest::Read {
-                query,
-                count,
-                waits,
-            } => match self.place_of(&query) {
-                Ok(place) => {
-                    let page = PageGoal {
-                        client,
-                        call: Arc::clone(call),
-                        count,
-                        waits,
-                        target: self.tail.source.end(),
-                        until_ms: self.shared.now_ms() + SETTLE_MS,
-                        entries: Vec::new(),
-                        bytes: 0,
-                    };
-                    self.cursors
-                        .push(FeedCursor::new(query, place, Goal::Page(page)));
-                    None
-                }
-                Err(error) => Some(Err(error)),
-            },
-            FeedRequest::Subscribe {
-                query,
-                subscriber,
-                sink,
-            } => Some(self.place_of(&query).map(|place| {
-                let subscription = Subscription {
-                    subscriber,
-                    sink,
-                    is_full: false,
-                };
-                let goal = Goal::Subscription(subscription);
-                self.cursors.push(FeedCursor::new(query, place, goal));
-                FeedAnswer::Subscribed(self.tail.source.position(place))
-            })),
-        };
-        if let Some(answer) = answer {
-            call.answer(answer);
-            tell(self.shared, client);
-        }
-    }
-
-    fn place_of(&self, query: &FeedQuery) -> Result<Lsn, Error> {
-        if query.old {
-            self.shared.note_former();
-        }
-        let source = &self.tail.source;
-        match query.start {
-            FeedStart::Oldest => Ok(source.backlog.oldest()),
-            FeedStart::Latest => Ok(source.end()),
-            FeedStart::After(position) => source.resolve(position),
-        }
-    }
-
-    /// Moves everybody on; says whether there may be more to do.
-    fn step(&mut self) -> bool {
-        if self.cursors.is_empty() {
-            return false;
-        }
-        let mut moved = self.tail.advance();
-        let now_ms = self.shared.now_ms();
-        let mut at = 0;
-        while let Some(cursor) = self.cursors.get_mut(at) {
-            let before = cursor.place();
-            let step = cursor.step(&self.tail, &self.counts, now_ms);
-            moved |= cursor.place() > before;
-            match step {
-                CursorStep::On => moved = true,
-                CursorStep::Rest => {
-                    if let Goal::Page(page) = &cursor.goal {
-                        page.call.advance(self.tail.source.position(cursor.place()));
-                    }
-                }
-                CursorStep::Done => {
-                    let mut cursor = self.cursors.swap_remove(at);
-                    let page = cursor.take_page(&self.tail);
-                    if let (Some(answer), Goal::Page(page)) = (page, &cursor.goal) {
-                        page.call.answer(Ok(answer));
-                        tell(self.shared, page.client);
-                    }
-                    continue;
-                }
-                CursorStep::Failed(error) => {
-                    let cursor = self.cursors.swap_remove(at);
-                    fail(self.shared, cursor, &failure(error));
-                    continue;
-                }
-            }
-            at += 1;
-        }
-        moved
-    }
-
-    /// Sleeps until there is more.
-    fn rest(&mut self) {
-        self.cursors.retain(|cursor| !cursor.is_abandoned());
-        let hub = &self.shared.feed;
-        if self.cursors.is_empty() {
-            return hub.sleep(Duration::MAX, || false);
-        }
-        if !self.tail.source.is_durable() {
-            hub.collect();
-        }
-        let is_full = self.cursors.iter().any(FeedCursor::is_full);
-        let at_most = if is_full { FULL } else { LOOK };
-        hub.sleep(at_most, || self.tail.is_behind());
-    }
-
-    fn info(&self) -> FeedInfo {
-        let source = &self.tail.source;
-        let is_subscription = |cursor: &&FeedCursor| matches!(cursor.goal, Goal::Subscription(_));
-        let subscribers = self.cursors.iter().filter(is_subscription).count();
-        FeedInfo {
-            oldest: source.position(source.backlog.oldest()),
-            latest: source.position(source.backlog.readable()),
-            durable: source.is_durable(),
-            subscribers,
-            waiting: self.cursors.len() - subscribers,
-            buffered: self.tail.recent.len(),
-            buffered_bytes: self.tail.recent.bytes(),
-            delivered: self.counts.delivered.get(),
-            stalls: self.counts.stalls.get(),
-        }
-    }
-}
-
-/// Tells somebody that it cannot read on.
-fn fail(shared: &Shared, cursor: FeedCursor, error: &Error) {
-    match cursor.goal {
-        Goal::Page(page) => {
-            page.call.answer(Err(error.clone()));
-            tell(shared, page.client);
-        }
-        Goal::Subscription(subscription) => subscription.sink.end(error),
-    }
-}
-
-/// Has a client look at its answer.
-fn tell(shared: &Shared, client: u64) {
-    // A client that has gone waits no more.
-    let _ = shared.engine.clients.deliver(client, Message::Retry);
-    shared.engine.pause.wake();
 }

@@ -2,7 +2,8 @@
 //!
 //! | part | room |
 //! |---|---|
-//! | the thread, and how requests reach it | `hub` |
+//! | how units and requests reach it | `hub` |
+//! | the thread that moves readers on | `thread` |
 //! | the end of the log, read once for all | `tail`, `recent` |
 //! | what keys held before | `former` |
 //! | a reader's place, and how it moves on | `cursor` |
@@ -13,12 +14,12 @@
 
 mod cursor;
 mod former;
-mod hub;
+pub(crate) mod hub;
 mod recent;
 mod tail;
+pub(crate) mod thread;
 mod watch;
 
-pub(crate) use hub::{FeedHub, FeedPort};
 pub use kvik_command::feed::{
     Feed, FeedAnswer, FeedCall, FeedEntry, FeedInfo, FeedPage, FeedPosition, FeedQuery,
     FeedRequest, FeedSink, FeedStart, InvalidPosition, Offer, OldState,

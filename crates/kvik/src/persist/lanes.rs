@@ -298,7 +298,7 @@ impl Worker {
                 self.select(effect.database);
                 self.run(effect.prepared, batch.args(effect), effect.offset);
             }
-            self.executor.finish_pipeline();
+            self.executor.finish_pipeline(&self.session);
         }
     }
 

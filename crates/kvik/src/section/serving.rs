@@ -22,7 +22,7 @@ use kvik_store::{KeyHash, Kind, ReadyKey, Stripes, Waiter, Wanted};
 use super::{Actor, Locks, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
-use crate::stripes::{HeldMany, Patience};
+use crate::stripes::{HeldMany, Patience, ascend};
 
 /// Replies for clients that were served, until the section has ended.
 #[derive(Default)]
@@ -96,7 +96,7 @@ impl Unserved {
         if self.stripes.is_empty() {
             return;
         }
-        crate::executor::ascend(&mut self.stripes);
+        ascend(&mut self.stripes);
         let held = shared.stripes.lock_many(&self.stripes, Patience::Wait);
         let left = Self::serve_held(shared, held.expect("a patient lock succeeds"));
         if !left.stripes.is_empty() {
@@ -226,7 +226,7 @@ impl Section<'_> {
             return if has_come {
                 Attempt::Gone
             } else {
-                call.look_at(session.look_ms);
+                call.look_at(session.look_ms, self.now_us / 1000);
                 Attempt::Nothing
             };
         }

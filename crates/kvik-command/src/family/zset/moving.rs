@@ -18,7 +18,7 @@ use crate::{Ctx, Error};
 
 /// Which members go.
 #[derive(Clone, Copy, Debug)]
-enum Selection {
+enum MemberSelection {
     /// From an end.
     End(End),
     Scores(kvik_store::ScoreRange),
@@ -44,11 +44,11 @@ impl MovedMember {
 pub(super) fn zmove(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (args, at) = (ctx.args, 3);
     let (selection, words) = match end(ctx, at) {
-        Some(end) => (Selection::End(end), 1),
+        Some(end) => (MemberSelection::End(end), 1),
         None if ctx.is(at, "BYSCORE") && at + 2 < args.len() => {
             let range = scores(&args[at + 1], &args[at + 2]);
             let range = range.ok_or(Error::text("min or max is not a float"))?;
-            (Selection::Scores(range), 3)
+            (MemberSelection::Scores(range), 3)
         }
         None => return Err(Error::SYNTAX),
     };
@@ -63,7 +63,7 @@ pub(super) fn bzmove(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let end = end(ctx, 3).ok_or(Error::SYNTAX)?;
     let until_ms = ctx.deadline(4)?;
     let count = count(ctx, 5)?;
-    if move_selected(ctx, Selection::End(end), count)? {
+    if move_selected(ctx, MemberSelection::End(end), count)? {
         return Ok(());
     }
     if ctx.args[1] == ctx.args[2] {
@@ -98,7 +98,7 @@ fn count(ctx: &Ctx<'_>, at: usize) -> Result<Option<usize>, Error> {
 /// count is given, and all of a range.
 fn move_selected(
     ctx: &mut Ctx<'_>,
-    selection: Selection,
+    selection: MemberSelection,
     count: Option<usize>,
 ) -> Result<bool, Error> {
     let Some(zset) = source(ctx)? else {
@@ -106,9 +106,9 @@ fn move_selected(
     };
     let (len, max) = (zset.len(), count.unwrap_or(usize::MAX));
     let (ranks, from_end) = match selection {
-        Selection::End(End::Min) => (0..count.unwrap_or(1).min(len), false),
-        Selection::End(End::Max) => (len - count.unwrap_or(1).min(len)..len, true),
-        Selection::Scores(range) => {
+        MemberSelection::End(End::Min) => (0..count.unwrap_or(1).min(len), false),
+        MemberSelection::End(End::Max) => (len - count.unwrap_or(1).min(len)..len, true),
+        MemberSelection::Scores(range) => {
             let ranks = zset.ranks_of_scores(&range);
             (
                 ranks.start..ranks.end.min(ranks.start.saturating_add(max)),

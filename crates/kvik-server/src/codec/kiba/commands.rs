@@ -2,7 +2,7 @@
 
 use kvik_resp::{Output, ReplyToken};
 
-use super::super::{Answer, CommandBatch, Exchange};
+use super::super::batch::{Answer, CommandBatch, Exchange};
 use super::write_error;
 
 /// How the reply to a command is read.
@@ -113,10 +113,13 @@ pub(super) fn read(
         let text = format!("Unexpected number of arguments. Expected {expected}, got {got}");
         return refuse(&text, databases, batch);
     }
+    // The name as the table has it, whatever case it was sent in.
     let words = [&[name.as_bytes()], operands].concat();
     match *way {
         Way::Same(place) => batch.push(Reading::Value as u8, databases[place], &words),
         Way::ThenCount => {
+            // The original answers with the number of members there are then. Nobody may come in
+            // between.
             let database = databases[SETS];
             batch.push(Reading::Silent as u8, database, &[b"MULTI"]);
             batch.push(Reading::Silent as u8, database, &words);
@@ -125,6 +128,8 @@ pub(super) fn read(
         }
         Way::Add { down } => read_addition(operands, down, databases, batch),
         Way::Everywhere => {
+            // A key may be of any type, and the database is that of its type: all are asked at
+            // once.
             let home = databases[STRINGS];
             batch.push(Reading::Silent as u8, home, &[b"MULTI"]);
             for database in databases {
@@ -178,6 +183,7 @@ pub(super) fn add(exchange: &mut Exchange<'_>) -> Answer {
         Some(ReplyToken::String(len)) => reply.string(len),
         _ => return fail("Specified key does not exist", exchange),
     };
+    // Not INCRBY, which refuses what the original reads: a plus sign, zeros in front.
     let by = number(&exchange.notes[0]).unwrap_or(0);
     let Some(value) = number(&old) else {
         let text = "Value stored at key cannot be represented as a 64-bit integer";

@@ -92,6 +92,7 @@ impl Trees {
     pub(super) fn of(&self, database: u32) -> Arc<KeyTree> {
         let find =
             |trees: &[Arc<KeyTree>]| trees.iter().find(|tree| tree.database == database).cloned();
+        // Each connection asks; a tree is made once.
         if let Some(tree) = find(&self.trees.read()) {
             return tree;
         }
@@ -148,12 +149,15 @@ impl KeyTree {
         match change {
             Change::Set { database, key } if database == self.database => {
                 let mut state = self.state.lock();
+                // Called with the stripe of the key held, so that changes of one key come in their
+                // order.
                 let name = state.note(key);
                 state.tell_ancestors(&name, false);
             }
             Change::Gone { database, key } if database == self.database => {
                 let mut state = self.state.lock();
                 let name = state.note(key);
+                // Whatever lies under a key goes from its subscribers' sight with it.
                 state.names.remove(&name);
                 state.tell_ancestors(&name, true);
                 state.tell_descendants(&name);
@@ -164,6 +168,7 @@ impl KeyTree {
             Change::Swapped { one, other } if [one, other].contains(&self.database) => {
                 let mut state = self.state.lock();
                 state.forget_all();
+                // The other database's keys are here now, and their names are not known.
                 self.incarnation.fetch_add(1, Ordering::AcqRel);
                 self.is_incomplete.store(true, Ordering::Release);
             }
@@ -233,6 +238,7 @@ impl KeyTree {
         let mut state = self.state.lock();
         if with_values {
             let itself = state.names.get_key_value(key);
+            // Under the lock: a change is either among these or told to the new subscriber.
             for (name, _) in itself.into_iter().chain(below(&state.names, key)) {
                 subscriber.news.lock().add(Arc::clone(name), false);
             }
@@ -287,6 +293,7 @@ impl TreeState {
 
     /// Those who have subscribed to a key.
     fn subscribers(&self, key: &[u8]) -> impl Iterator<Item = &Arc<TreeSubscriber>> {
+        // The empty name is the first of all that have subscribed to a key.
         let from = (Name::from(key), Box::default());
         let range = self.subscriptions.range(from..);
         let key = key.to_vec();
@@ -355,6 +362,7 @@ impl TreeSubscriber {
     /// Has it told of a key.
     fn tell(&self, name: &Name, is_gone: bool) {
         let mut news = self.news.lock();
+        // The client is woken once for all that comes until it looks.
         let is_first = news.is_empty();
         news.add(Arc::clone(name), is_gone);
         let is_too_much = news.keys.len() > MOST_NEWS;
@@ -396,6 +404,7 @@ impl PendingNews {
 
     fn add(&mut self, name: Name, is_gone: bool) {
         match self.keys.get_mut(&name) {
+            // Its place in the order stays; what it is told is the value at that time.
             Some(was_gone) => *was_gone |= is_gone,
             None => {
                 self.order.push_back(Arc::clone(&name));

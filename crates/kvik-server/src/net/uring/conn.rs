@@ -210,6 +210,7 @@ impl UringConn {
     pub(super) fn receive_pooled(&mut self, id: ConnId, ring: &mut Ring) {
         self.receiving = Receiving::Pooled;
         self.low_water.lower(&self.socket);
+        // A multishot receive would take the large string through the pool, and copy all of it.
         let receive = if let Some(limit) = self.foresight.limit() {
             opcode::Recv::new(self.fd(), std::ptr::null_mut(), limit as u32)
                 .buf_group(GROUP)
@@ -245,6 +246,7 @@ impl UringConn {
         self.receiving = Receiving::Direct;
         buffers.make_room(input, self.missing);
         let room = input.spare_capacity_mut();
+        // No further than what is missing: the bytes behind it may begin a large string.
         let length = room.len().min(self.missing).min(ONE_REQUEST) as u32;
         let receive = opcode::Recv::new(fd, room.as_mut_ptr().cast(), length)
             .flags(libc::MSG_WAITALL)
@@ -270,8 +272,12 @@ impl UringConn {
         };
         self.receiving = Receiving::Direct;
         let gathered = self.low_water.raised();
+        // A header may promise more than ever comes: memory grows with what has come, or is known
+        // to be there.
         let most = announced_room(incoming.received()).max(gathered.unwrap_or_default());
         let most = most.min(MOST_AT_ONCE);
+        // With the last bytes of the string its line end, which would else cost a receive of its
+        // own.
         let tail = if incoming.missing() <= most {
             LINE_END
         } else {
@@ -337,6 +343,7 @@ impl UringConn {
     pub(super) fn take_direct(&mut self, id: ConnId, count: usize) -> Option<Event> {
         let mut input = self.input.take()?;
         if let Some(mut incoming) = self.incoming.take() {
+            // The places were filled in order: what exceeds the string is its line end.
             let behind = count.saturating_sub(incoming.missing());
             assert!(behind <= LINE_END, "the kernel keeps to its places");
             // SAFETY: the kernel has filled the places it was given in order, up to `count` bytes:
@@ -400,6 +407,7 @@ impl UringConn {
         if self.is_closed() {
             return None;
         }
+        // Behind what came early, so that bytes keep their order.
         if self.input.is_none() || self.releasing || !self.early.is_empty() {
             self.early.extend_from_slice(bytes);
             return None;

@@ -108,6 +108,7 @@ impl UringDriver {
 
     /// Receives a byte from itself.
     fn try_receiving(&mut self) -> io::Result<()> {
+        // Some containers allow the ring and forbid requests, which shows only when one is made.
         const ATTEMPTS: usize = 100;
         let (here, there) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
         let id = self.adopt(here)?;
@@ -169,6 +170,8 @@ impl UringDriver {
             }
             (Receiving::Pooled, Receiving::Direct | Receiving::Nothing)
             | (Receiving::Direct | Receiving::Gathering, Receiving::Nothing)
+                // A request ends by its completion only: what is wanted instead is armed when that
+                // has come.
                 if !conn.cancelling =>
             {
                 conn.cancelling = true;
@@ -230,6 +233,7 @@ impl UringDriver {
             conn.receiving = Receiving::Nothing;
             conn.cancelling = false;
         }
+        // A poll says that bytes are there and brings none; the receive follows.
         if was == Receiving::Gathering {
             conn.note_gathered(completion.result);
             self.arm_or_remove(id);
@@ -255,6 +259,7 @@ impl UringDriver {
                 None
             }
         };
+        // The bytes are copied by now, so that the buffer serves the next connection.
         if let Some(number) = completion.buffer {
             self.provided.give_back(number);
         }
@@ -302,6 +307,7 @@ impl UringDriver {
         accepting.armed = completion.more;
         match &socket {
             Ok(_) => self.backoff.succeeded(),
+            // The door was closed from elsewhere, which ends the accept.
             Err(_) if accepting.listener.is_closed() => {
                 self.listeners[id.0 as usize] = None;
                 return None;
@@ -344,6 +350,7 @@ impl UringDriver {
         if conn.can_be_released() {
             return self.conns.remove(id).map(|conn| conn.release(id));
         }
+        // Before more input: the layer above may have stopped reading until its output is gone.
         let event = if conn.output.is_empty() && std::mem::take(&mut conn.drain_due) {
             Some(Event::Drained { conn: id })
         } else {
@@ -564,12 +571,15 @@ impl Driver for UringDriver {
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.feed_starved();
+        // Whoever can go on without the kernel does so now; the kernel is only asked for what is
+        // complete.
         let timeout = if self.ready.is_empty() && self.starved.is_empty() {
             self.backoff.limit(timeout)
         } else {
             Some(Duration::ZERO)
         };
         self.ring.enter(timeout)?;
+        // Completions that come during the turn belong to the next, so that the turn ends.
         self.turn = self.ring.completed();
         self.retry_accepting();
         Ok(())

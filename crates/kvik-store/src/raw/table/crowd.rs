@@ -24,6 +24,7 @@ impl Table {
         keys: &impl Keys,
     ) -> Vec<(u64, EntryRef)> {
         let crowd = &self.crowd[self.crowd_in(prefixes)];
+        // A bucket of the stash has keys of all homes, so that only the hash tells whose they are.
         let stash = segment.stash().map(|entry| (keys.position(entry), entry));
         stash
             .chain(crowd.iter().copied())
@@ -38,6 +39,7 @@ impl Table {
     }
 
     pub(super) fn crowd_in(&self, prefixes: Range<u64>) -> Range<usize> {
+        // Positions are in order, and a segment covers a range of prefixes.
         let before = |end: u64| {
             let is_before = |&(position, _): &(Position, _)| u64::from(position.prefix().0) < end;
             self.crowd.partition_point(is_before)
@@ -46,6 +48,7 @@ impl Table {
     }
 
     pub(super) fn crowd_of(&self, position: Position) -> &[(Position, EntryRef)] {
+        // Different keys may have the same position: the caller tells them apart.
         let start = self.crowd.partition_point(|&(other, _)| other < position);
         let end = self.crowd.partition_point(|&(other, _)| other <= position);
         &self.crowd[start..end]
@@ -95,6 +98,7 @@ impl Table {
         let first = expiries
             .filter_map(|&(_, entry)| Some((keys.expiry(entry)?, entry)))
             .min();
+        // The whole crowd has been looked at, so the bound is exact again.
         self.crowd_due = first.map_or(NEVER, |(at, _)| at);
         first.filter(|&(at, _)| at <= now)
     }

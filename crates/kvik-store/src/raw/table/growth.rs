@@ -39,6 +39,7 @@ impl Table {
             order: order as u8,
             live: true,
         };
+        // Words name segments by number, so a number is used again and no other changes.
         let number = if let Some(number) = self.unused.pop() {
             self.segments[number as usize] = meta;
             number
@@ -69,6 +70,8 @@ impl Table {
         let word = self.word(position);
         if word.order < TOP_ORDER {
             self.resize(position, word, word.order + 1, keys);
+        // A segment that is full at the limit has positions that crowd: splitting would not part
+        // them.
         } else if word.depth < self.depth_limit() {
             self.split(position, word, keys);
         } else {
@@ -138,6 +141,7 @@ impl Table {
     pub(super) fn shrink(&mut self, position: Position, word: Word, keys: &impl Keys) {
         let len = self.len_of(position, word);
         if word.depth > 0 {
+            // A join needs both halves of the range that was split last.
             let other_position = position.in_other_half(word.depth);
             let other = self.word(other_position);
             let sum = len + self.len_of(other_position, other);
@@ -255,6 +259,8 @@ fn fits(word: Word, entries: &[(Position, EntryRef)]) -> bool {
     let mut entries = entries.iter();
     let fits =
         entries.all(|&(position, entry)| segment.insert(word.spot(position), entry).is_some());
+    // The trial leaves nothing behind; whoever wants the entries there puts them in again, noting
+    // deadlines on the way.
     segment.buckets().iter().for_each(|bucket| bucket.clear());
     fits
 }

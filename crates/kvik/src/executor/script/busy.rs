@@ -8,8 +8,8 @@ use kvik_command::script::Busy;
 use kvik_resp::Output;
 
 use crate::executor::call::Call;
-use crate::executor::plan::ascend;
 use crate::executor::{Executor, Outcome};
+use crate::stripes::ascend;
 
 /// When a command is offered again that runs elsewhere, should no message come: milliseconds.
 const LOOK_AGAIN_MS: u64 = 1000;

@@ -5,9 +5,7 @@
 //! has ended, which finds the reply ([`Away`]). The session that runs it elsewhere is another one
 //! for the same client, with the database and the transaction of the first.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kvik_command::Session;
@@ -16,43 +14,16 @@ use kvik_command::mail::Message;
 use kvik_command::script::{Away, AwayReply};
 use kvik_log::Lsn;
 use kvik_resp::{ArgsBuf, Output};
-use parking_lot::{Condvar, Mutex};
 
 use crate::executor::call::Call;
 use crate::executor::slices::PutOff;
 use crate::executor::{Executor, Outcome};
+use crate::script_threads::Errand;
 use crate::shared::Shared;
 use crate::stripes::Patience;
 
-/// Threads for scripts. More scripts wait for one of them.
-const THREADS: usize = 16;
-/// How long a thread without work keeps its memory.
-const IDLE: Duration = Duration::from_secs(10);
 /// How long a script waits before it looks again for a stripe that is taken.
 const NAP: Duration = Duration::from_micros(100);
-
-/// The threads on which scripts run that may take long. There are none until one does.
-#[derive(Default)]
-pub(crate) struct ScriptThreads {
-    state: Mutex<Pool>,
-    work: Condvar,
-    /// Commands that have been sent here and have not ended.
-    errands: AtomicUsize,
-}
-
-#[derive(Default)]
-struct Pool {
-    waiting: VecDeque<Errand>,
-    threads: usize,
-    idle: usize,
-}
-
-/// A command that runs elsewhere.
-struct Errand {
-    session: Session,
-    args: ArgsBuf,
-    away: Arc<Away>,
-}
 
 impl Executor {
     /// Fetches the reply to a session's command that runs elsewhere, if one does.
@@ -100,53 +71,11 @@ impl Executor {
             args: ArgsBuf::from(call.args),
             away,
         };
-        ScriptThreads::send(&self.shared, errand);
+        let worker = Arc::clone(&self.shared);
+        self.shared
+            .script_threads
+            .send(errand, move || serve(&worker));
         PutOff::Away
-    }
-}
-
-impl ScriptThreads {
-    fn send(shared: &Arc<Shared>, errand: Errand) {
-        let threads = &shared.script_threads;
-        threads.errands.fetch_add(1, Ordering::Relaxed);
-        let mut pool = threads.state.lock();
-        pool.waiting.push_back(errand);
-        if pool.idle >= pool.waiting.len() || pool.threads >= THREADS {
-            threads.work.notify_one();
-            return;
-        }
-        pool.threads += 1;
-        drop(pool);
-        let worker = Arc::clone(shared);
-        let started = std::thread::Builder::new()
-            .name("kvik-script".into())
-            .spawn(move || serve(&worker));
-        if started.is_err() {
-            // Those that there are do it.
-            threads.state.lock().threads -= 1;
-            threads.work.notify_one();
-        }
-    }
-
-    /// Whether nothing runs here.
-    pub(in crate::executor) fn is_idle(&self) -> bool {
-        self.errands.load(Ordering::Relaxed) == 0
-    }
-
-    fn next(&self) -> Option<Errand> {
-        let mut pool = self.state.lock();
-        loop {
-            if let Some(errand) = pool.waiting.pop_front() {
-                return Some(errand);
-            }
-            pool.idle += 1;
-            let waited = self.work.wait_for(&mut pool, IDLE);
-            pool.idle -= 1;
-            if waited.timed_out() && pool.waiting.is_empty() {
-                pool.threads -= 1;
-                return None;
-            }
-        }
     }
 }
 
@@ -156,10 +85,7 @@ fn serve(shared: &Arc<Shared>) {
     executor.stays = true;
     while let Some(errand) = shared.script_threads.next() {
         run(&mut executor, errand);
-        shared
-            .script_threads
-            .errands
-            .fetch_sub(1, Ordering::Relaxed);
+        shared.script_threads.note_end();
     }
 }
 
