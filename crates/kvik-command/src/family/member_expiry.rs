@@ -95,8 +95,10 @@ fn saddex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     let keep = ctx.is(2, "KEEPTTL");
     let at = 2 + usize::from(keep);
-    // Redis never has a number where the other form has the seconds.
-    if args.get(at).is_none_or(|word| parse_i64(word).is_none()) {
+    // Redis never has a number where the other form has the seconds, and more words at least.
+    const LEAST_WORDS: usize = 5;
+    let is_number = args.get(at).is_some_and(|word| parse_i64(word).is_some());
+    if !is_number && args.len() >= LEAST_WORDS {
         return super::set::expire::saddex(ctx);
     }
     let members = args.tail(at + 1);
