@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// ask sends one request on a connection of its own and returns the words of the reply.
-func ask(address, request string) []string {
+// ask sends one request on a connection of its own and returns the reply.
+func ask(address, request string) string {
 	connection, err := net.Dial("tcp", address)
 	if err != nil {
 		log.Fatal(err)
@@ -25,7 +25,7 @@ func ask(address, request string) []string {
 	if err != nil {
 		log.Fatal(err)
 	}
-	return strings.Fields(reply)
+	return strings.TrimSpace(reply)
 }
 
 func main() {
@@ -40,15 +40,18 @@ func main() {
 	// VALUE asks for what is there already.
 	fmt.Fprintln(subscription, "SUB 1 example lamps VALUE")
 	news := bufio.NewScanner(subscription)
-	news.Scan()
-	fmt.Println(news.Text())
+	hear := func() {
+		if !news.Scan() {
+			log.Fatal("the server has closed")
+		}
+		fmt.Println(news.Text())
+	}
+	hear()
 
 	on := base64.StdEncoding.EncodeToString([]byte("on"))
 	fmt.Println(ask(address, "PUT 2 example lamps.kitchen "+on))
+	hear()
 	fmt.Println(ask(address, "GET 3 example lamps.*"))
 	fmt.Println(ask(address, "DEL 4 example lamps.kitchen"))
-	for range [2]int{} {
-		news.Scan()
-		fmt.Println(news.Text())
-	}
+	hear()
 }

@@ -20,14 +20,14 @@ fn main() -> io::Result<()> {
     // VALUE asks for what is there already.
     writeln!(subscription, "SUB 1 example lamps VALUE")?;
     let mut news = BufReader::new(subscription).lines();
-    println!("{}", news.next().transpose()?.unwrap_or_default());
+    let mut hear = || news.next().unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()));
+    println!("{}", hear()?);
 
     // Values are base64: "on" is b24=.
-    println!("{:?}", ask(&address, "PUT 2 example lamps.kitchen b24=")?);
-    println!("{:?}", ask(&address, "GET 3 example lamps.*")?);
-    println!("{:?}", ask(&address, "DEL 4 example lamps.kitchen")?);
-    for line in news.by_ref().take(2) {
-        println!("{}", line?);
-    }
+    println!("{}", ask(&address, "PUT 2 example lamps.kitchen b24=")?.join(" "));
+    println!("{}", hear()?);
+    println!("{}", ask(&address, "GET 3 example lamps.*")?.join(" "));
+    println!("{}", ask(&address, "DEL 4 example lamps.kitchen")?.join(" "));
+    println!("{}", hear()?);
     Ok(())
 }

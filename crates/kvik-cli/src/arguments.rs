@@ -102,15 +102,30 @@ fn check() -> Command {
 
 fn import() -> Command {
     Command::new("import")
-        .about("Copy the data of another server's files into a running server")
-        .after_help("Strings of the same names are replaced. The source stays as it is; what cannot be read of it is reported.")
+        .about("Copy the data of another server, or of its files, into kvik")
+        .after_help(
+            "Keys of the same names are replaced. The source stays as it is; what cannot be read of it is reported.\n\
+             A running server is copied with its times to live, the database that the URL names; the exit status\n\
+             is 1 if a key is missing or incomplete.",
+        )
         .disable_help_flag(true)
         .args(connection_arguments())
         .arg(
             Arg::new("source")
                 .value_name("SOURCE")
                 .required(true)
-                .help("store.kvs of Neks, or a data directory of nkv"),
+                .help("redis://[user:password@]host:port[/db] of a running server, store.kvs of Neks, or a data directory of nkv"),
+        )
+        .arg(
+            value("to", "URL", "The server that takes the keys: redis://[user:password@]host:port[/db]")
+                .long("to")
+                .conflicts_with_all(["host", "port", "socket", "url"]),
+        )
+        .arg(
+            value("dir", "DIR", "Take the keys into the data directory of a server that does not run")
+                .long("dir")
+                .value_parser(value_parser!(PathBuf))
+                .conflicts_with_all(["host", "port", "socket", "url", "to"]),
         )
         .arg(Arg::new("help").long("help").action(ArgAction::Help).help("Print help"))
 }
@@ -190,6 +205,7 @@ fn cli() -> Command {
         .args(connection_arguments())
         .args(output_arguments())
         .args(run_arguments())
+        .args(view_arguments())
         .arg(Arg::new("help").long("help").action(ArgAction::Help).help("Print help"))
         .arg(version())
         .arg(
@@ -295,7 +311,30 @@ fn run_arguments() -> Vec<Arg> {
         )
         .short('x'),
         flag("fail", "Exit with 1 when the server answers with an error").short('e'),
+        value(
+            "eval",
+            "FILE",
+            "Run the Lua script of a file: keys, a comma between blanks and arguments follow",
+        )
+        .long("eval")
+        .value_parser(value_parser!(OsString)),
     ]
+}
+
+/// Views exclude each other.
+fn view_arguments() -> Vec<Arg> {
+    let names = || crate::cli::view::FLAGS.iter().map(|(name, _)| *name);
+    let view = |(name, help): &(&'static str, &'static str)| {
+        let others = names().filter(|other| other != name);
+        flag(name, help).long(*name).conflicts_with_all(others)
+    };
+    let views = crate::cli::view::FLAGS.iter().map(view);
+    let pattern = value(
+        "pattern",
+        "GLOB",
+        "Keys that --scan and the searches for keys look at",
+    );
+    views.chain([pattern.long("pattern")]).collect()
 }
 
 fn value(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
@@ -318,8 +357,11 @@ const CLI_EXAMPLES: &str = "Examples:
   kvik cli                            an interactive session
   kvik cli SET greeting hello
   kvik cli -x SET page < page.html    the last argument from a file
+  kvik cli --eval add.lua k1 k2 , 5   a script with two keys and an argument
   kvik cli < commands.txt             one command per line
-  kvik cli --json HGETALL user:1 | jq .name";
+  kvik cli --json HGETALL user:1 | jq .name
+  kvik cli top                        what goes on, every second; --once for one page
+  kvik cli --bigkeys";
 
 #[cfg(test)]
 mod tests {

@@ -2,9 +2,9 @@
 //!
 //! Three ways in, one way out: a command on the command line ([`one_shot`]), commands from a pipe
 //! ([`batch`]) or a person at a terminal ([`repl`]) give replies, and [`format`] prints them.
-//! Options, output and exit status are those of redis-cli, so its scripts keep working. Not here:
-//! `--scan`, `--stat`, `--bigkeys` and the other programs inside redis-cli, and following MOVED in
-//! a cluster.
+//! Options, output and exit status are those of redis-cli, so its scripts keep working. What asks
+//! again and again by itself, such as `top` and `--stat`, is a [`view`]. Not here: following MOVED
+//! in a cluster.
 
 mod batch;
 mod format;
@@ -12,6 +12,7 @@ pub(crate) mod line;
 mod one_shot;
 pub(crate) mod repl;
 pub(crate) mod settings;
+pub(crate) mod view;
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, IsTerminal};
@@ -42,7 +43,10 @@ pub(crate) fn run(matches: &ArgMatches) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let finished = if !settings.command.is_empty() {
+    let viewed = view::run(matches, &settings);
+    let finished = if let Some(finished) = viewed {
+        finished
+    } else if !settings.command.is_empty() {
         one_shot::run(settings)
     } else if io::stdin().is_terminal() {
         repl::run(settings)

@@ -11,6 +11,7 @@
 mod arguments;
 mod check;
 mod cli;
+mod copy;
 mod door;
 #[expect(clippy::print_stdout, reason = "the output of the command")]
 mod guise;

@@ -1,15 +1,16 @@
-//! `kvik import` and `kvik export`: data of other servers' files, to and from a running server.
+//! `kvik import` and `kvik export`: data of other servers and of their files, to and from kvik.
 
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use clap::ArgMatches;
 use kvik_client::{Client, Options, Value};
 use kvik_server::import::{Source, neks_store};
 
 use crate::cli::settings::endpoint;
+use crate::copy::{self, Progress, Target, Words, ask};
 
 /// Commands sent together.
 const BATCH: usize = 256;
@@ -36,25 +37,38 @@ fn connect(matches: &ArgMatches) -> anyhow::Result<Client> {
     Client::open(&endpoint(matches)?, &options).context("cannot connect")
 }
 
+/// Where an import goes: a running server, or the directory of one that does not run.
+fn target(matches: &ArgMatches) -> anyhow::Result<Box<dyn Target>> {
+    if let Some(path) = matches.get_one::<PathBuf>("dir") {
+        return Ok(Box::new(copy::open_directory(path)?));
+    }
+    let client = match matches.get_one::<String>("to") {
+        Some(url) => Client::connect(url, &Options::default())
+            .with_context(|| format!("cannot connect to {}", without_password(url)))?,
+        None => connect(matches)?,
+    };
+    Ok(Box::new(client))
+}
+
 fn try_import(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let source = matches
         .get_one::<String>("source")
         .map_or("", String::as_str);
+    if source.contains("://") {
+        return import_server(source, matches);
+    }
     let source = Source::parse(source);
-    let mut client = connect(matches)?;
-    let mut pending = 0;
+    let mut target = target(matches)?;
+    let mut waiting = Vec::new();
     let report = source.read(&mut |key, value| {
-        client
-            .send(&[b"SET", key, value])
-            .map_err(io::Error::other)?;
-        pending += 1;
-        if pending >= BATCH {
-            take_replies(&mut client, &mut pending)?;
+        waiting.push([b"SET", key, value].map(<[u8]>::to_vec).to_vec());
+        match waiting.len() >= BATCH {
+            true => run_all(target.as_mut(), &mut waiting),
+            false => Ok(()),
         }
-        Ok(())
     });
     let report = report.with_context(|| format!("cannot import {source}"))?;
-    take_replies(&mut client, &mut pending)?;
+    run_all(target.as_mut(), &mut waiting)?;
     println!("imported {} keys from {source}", report.keys);
     for defect in &report.defects {
         eprintln!("{source}: {defect}");
@@ -62,17 +76,42 @@ fn try_import(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads the replies to what was sent.
-fn take_replies(client: &mut Client, pending: &mut usize) -> io::Result<()> {
-    while *pending > 0 {
-        *pending -= 1;
-        let reply = client.receive().map_err(io::Error::other)?;
-        if let Some(error) = reply.as_error() {
-            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            return Err(io::Error::other(text));
-        }
+/// Runs commands that must not fail.
+fn run_all(target: &mut dyn Target, waiting: &mut Vec<Words>) -> io::Result<()> {
+    let replies = target.run(waiting).map_err(io::Error::other)?;
+    waiting.clear();
+    match replies.iter().find_map(Value::as_error) {
+        Some(error) => Err(io::Error::other(
+            String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        )),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Copies the keys of a running server. The exit status tells whether all have arrived whole.
+fn import_server(url: &str, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let shown = without_password(url);
+    let mut source = Client::connect(url, &Options::default())
+        .with_context(|| format!("cannot connect to {shown}"))?;
+    let mut target = target(matches)?;
+    let mut progress = Progress::new("copied");
+    let report = copy::copy(&mut source, target.as_mut(), &mut progress)
+        .with_context(|| format!("cannot copy {shown}"))?;
+    println!("imported {} keys from {shown}", report.keys);
+    for defect in &report.defects {
+        eprintln!("{shown}: {defect}");
+    }
+    Ok(match report.defects.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+/// A URL as it may be shown.
+fn without_password(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    format!("{scheme}://{host}")
 }
 
 fn try_export(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
@@ -120,11 +159,16 @@ fn strings(client: &mut Client) -> anyhow::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     }
 }
 
-fn ask(client: &mut Client, command: &[&[u8]]) -> anyhow::Result<Value> {
-    client.send(command)?;
-    let reply = client.receive()?;
-    match reply.as_error() {
-        Some(error) => Err(anyhow!("{}", String::from_utf8_lossy(error.as_bytes()))),
-        None => Ok(reply),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(
+            without_password("redis://ann:se@cret@h:1/2"),
+            "redis://h:1/2"
+        );
+        assert_eq!(without_password("unix:///a"), "unix:///a");
     }
 }

@@ -322,3 +322,72 @@ fn servers_of_old_explain_themselves() {
         .unwrap();
     assert_eq!(missing.status.code(), Some(1));
 }
+
+/// The examples of the documentation, as far as there are programs to run them.
+#[test]
+fn examples_are_programs_that_work() {
+    let directory = tempfile::tempdir().unwrap();
+    let doors = Doors::open(directory.path(), &["--memory"]);
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/doors");
+    let example = |name: &str| examples.join(name).into_os_string().into_string().unwrap();
+    let (neks, nkv) = (doors.neks.to_string(), format!("127.0.0.1:{}", doors.nkv));
+
+    let neks_example = ["python3", &example("neks.py"), "127.0.0.1", &neks];
+    check_example(
+        &neks_example,
+        "[b'goodbye', None]\n[b'goodbye', b'again']\n[None]\n",
+    );
+    let heard = "HELLO\n2 OK\nUPDATE lamps.kitchen b24=\n3 OK b24=\n4 OK\nCLOSE lamps.kitchen\n";
+    let binary = directory.path().join("nkv");
+    let binary = binary.to_str().unwrap();
+    if succeeds(&["rustc", "--edition=2024", "-o", binary, &example("nkv.rs")]) {
+        check_example(&[binary, &nkv], heard);
+    }
+    check_example(&["go", "run", &example("nkv.go"), &nkv], heard);
+}
+
+/// Whether a program is there and ends well.
+fn succeeds(words: &[&str]) -> bool {
+    let status = Command::new(words[0]).args(&words[1..]).status();
+    match status {
+        Ok(status) => {
+            assert!(status.success(), "{words:?}");
+            true
+        }
+        Err(error) => {
+            println!("no {} here: {error}", words[0]);
+            false
+        }
+    }
+}
+
+#[track_caller]
+fn check_example(words: &[&str], expected: &str) {
+    let output = match Command::new(words[0]).args(&words[1..]).output() {
+        Ok(output) => output,
+        Err(error) => return println!("no {} here: {error}", words[0]),
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said, expected, "{words:?}: {complaint}");
+}
+
+/// The preset finds the data of the original where it is told that they are.
+#[test]
+fn the_preset_of_nkv_imports_from_its_data_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    std::fs::create_dir_all(data.join("digest/a")).unwrap();
+    std::fs::write(data.join("digest/a/b.json"), "value").unwrap();
+    let socket = format!("nkv+unix://{}/nkv.sock", directory.path().display());
+    let flags = [
+        "--nkv",
+        "--dir",
+        data.to_str().unwrap(),
+        "--listen",
+        &socket,
+    ];
+    let doors = Doors::open(directory.path(), &flags);
+    assert_eq!(doors.cli(&socket, "GET a.*\n"), "value\n");
+    assert_eq!(doors.call(&["GET", "a.b"]), Value::Bulk(b"value".to_vec()));
+}

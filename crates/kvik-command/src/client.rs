@@ -118,11 +118,11 @@ pub struct Names {
 
 /// Where a new client comes from.
 pub struct Origin {
-    /// See [`Client::addr`].
+    /// Its address: [`Client::addr`].
     pub addr: String,
-    /// See [`Client::local_addr`].
+    /// The address that it came to: [`Client::local_addr`].
     pub local_addr: String,
-    /// See [`Client::fd`].
+    /// Its socket: [`Client::fd`].
     pub fd: i64,
     /// Index of the serving thread.
     pub thread: u16,

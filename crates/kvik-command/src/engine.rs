@@ -1,6 +1,6 @@
 //! The state that all sessions of one store share beside its keys: settings, clients, counters.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use crate::awaiting::Awaiting;
 use crate::blocking::BlockedCounts;
@@ -23,7 +23,7 @@ use crate::script::Scripts;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::tracking::Tracking;
-use kvik_store::{KeyspaceId, Totals};
+use kvik_store::{DEFAULT_NAMESPACE, KeyspaceId, NamespaceSizes, Namespaces, Totals};
 use parking_lot::Mutex;
 
 /// The state that all sessions of one store share.
@@ -75,21 +75,18 @@ pub struct Engine {
     replication_id: Mutex<String>,
     /// Keys and bytes of the store, read without a lock.
     pub totals: Totals,
+    /// The namespaces, where there are any.
+    pub namespaces: Option<Arc<Namespaces>>,
+    upkeep: OnceLock<Weak<dyn Upkeep>>,
 }
 
-/// The figures of a namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NamespaceFigures {
-    /// Its name.
-    pub name: String,
-    /// Keys.
-    pub keys: u64,
-    /// Bytes, as its limit counts them.
-    pub bytes: u64,
-    /// Keys deleted to make room.
-    pub evicted: u64,
-    /// Keys deleted because they had been read.
-    pub swept: u64,
+/// Whoever does the work of a store that no command waits for.
+pub trait Upkeep: Send + Sync {
+    /// There is work to do.
+    fn wake(&self);
+
+    /// Limits have changed that are not directives of a server.
+    fn limits_changed(&self);
 }
 
 impl Engine {
@@ -121,6 +118,8 @@ impl Engine {
             run_id: Random::new(seed).hex(40),
             replication_id: Mutex::new(Random::new(!seed).hex(40)),
             totals: Totals::default(),
+            namespaces: None,
+            upkeep: OnceLock::new(),
         }
     }
 
@@ -153,17 +152,41 @@ impl Engine {
         self.feed.get_or_init(|| Arc::new(NoFeed))
     }
 
-    /// The namespaces with their figures. Without namespaces there is one, which is all of
-    /// database 0.
-    pub fn namespaces(&self) -> Vec<NamespaceFigures> {
+    /// The figures of all namespaces that have keys or had some. Without namespaces there is one,
+    /// which is all of database 0.
+    pub fn namespace_sizes(&self) -> Vec<NamespaceSizes> {
+        if let Some(namespaces) = &self.namespaces {
+            return namespaces.sizes();
+        }
         let sizes = self.totals.keyspace(KeyspaceId(0));
-        vec![NamespaceFigures {
-            name: "default".into(),
+        vec![NamespaceSizes {
+            name: DEFAULT_NAMESPACE.to_vec(),
             keys: sizes.keys,
-            bytes: sizes.entry_bytes,
+            bytes: sizes.bytes(),
+            payload: sizes.entry_bytes,
             evicted: self.stats.totals().evicted,
-            swept: 0,
+            ..NamespaceSizes::default()
         }]
+    }
+
+    /// Names who does the work that no command waits for; only the first call does.
+    pub fn upkeep_by(&self, upkeep: Weak<dyn Upkeep>) {
+        // A store is opened once, so a second call is not made.
+        let _ = self.upkeep.set(upkeep);
+    }
+
+    /// Tells whoever does the work that no command waits for that there is some.
+    pub fn wake_upkeep(&self) {
+        if let Some(upkeep) = self.upkeep.get().and_then(Weak::upgrade) {
+            upkeep.wake();
+        }
+    }
+
+    /// Tells it that limits have changed.
+    pub fn tell_limits(&self) {
+        if let Some(upkeep) = self.upkeep.get().and_then(Weak::upgrade) {
+            upkeep.limits_changed();
+        }
     }
 
     /// Looks at how much memory is used, which is a figure of once a second.

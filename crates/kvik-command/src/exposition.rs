@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
-use kvik_store::KeyspaceId;
+use kvik_store::{KeyspaceId, NamespaceSizes};
 
 use crate::declare::table;
 use crate::engine::Engine;
@@ -189,50 +189,54 @@ impl MetricsPage {
 
     /// The figures of the kvns server under their names.
     fn namespaces(&mut self, look: &Look<'_>) {
-        let spaces = look.engine.namespaces();
+        let all = look.engine.namespace_sizes();
+        // A label that is always the same is of no use.
+        let tells_databases = all.iter().any(|it| it.database > 0);
+        let labelled = all.into_iter().map(|it| {
+            let database = it.database.to_string();
+            (name_label(&it.name), database, it)
+        });
+        let spaces: Vec<_> = labelled.collect();
+        let each = |page: &mut Self, name: &str, of: fn(&NamespaceSizes) -> u64| {
+            for (space, database, sizes) in &spaces {
+                let labels = [("namespace", &**space), ("database", &**database)];
+                let labels = &labels[..1 + usize::from(tells_databases)];
+                page.sample(name, labels, of(sizes) as f64);
+            }
+        };
         let (gauge, counter) = (MetricKind::Gauge, MetricKind::Counter);
         self.family("kvns_keys_total", gauge, "Number of keys in a namespace.");
-        for space in &spaces {
-            let labels = [("namespace", &*space.name)];
-            self.sample("kvns_keys_total", &labels, space.keys as f64);
-        }
+        each(self, "kvns_keys_total", |it| it.keys);
         let name = "kvns_memory_used_bytes";
-        self.family(
-            name,
-            gauge,
-            "Bytes of a namespace, counted as its limit counts them.",
-        );
-        for space in &spaces {
-            self.sample(name, &[("namespace", &*space.name)], space.bytes as f64);
-        }
+        let about =
+            "Bytes of the names and values of a namespace, as maxmemory-payload counts them.";
+        self.family(name, gauge, about);
+        each(self, name, |it| it.payload);
         let name = "kvns_memory_used_bytes_total";
-        let total: u64 = spaces.iter().map(|space| space.bytes).sum();
+        let total: u64 = spaces.iter().map(|(_, _, it)| it.payload).sum();
         self.family(name, gauge, "Bytes of all namespaces together.");
         self.sample(name, &[], total as f64);
         let name = "kvns_memory_limit_bytes";
-        let limit = look.engine.settings.maxmemory.load(Relaxed);
+        let settings = &look.engine.settings;
+        let limits = [&settings.maxmemory_payload, &settings.maxmemory];
+        let limits = limits.map(|limit| limit.load(Relaxed));
+        let limit = limits.into_iter().find(|&limit| limit > 0).unwrap_or(0);
         self.family(name, gauge, "The memory limit in bytes; 0 is none.");
         self.sample(name, &[], limit as f64);
         let name = "kvns_evictions_total";
-        self.family(
-            name,
-            counter,
-            "Keys of a namespace that were deleted to make room.",
-        );
-        for space in &spaces {
-            self.sample(name, &[("namespace", &*space.name)], space.evicted as f64);
-        }
+        let about = "Keys of a namespace that were deleted to make room.";
+        self.family(name, counter, about);
+        each(self, name, |it| it.evicted);
         let name = "kvns_ear_evictions_total";
-        self.family(
-            name,
-            counter,
-            "Keys that were deleted because they had been read.",
-        );
-        let swept: u64 = spaces.iter().map(|space| space.swept).sum();
+        let about = "Keys that were deleted because they had been read.";
+        self.family(name, counter, about);
+        let swept: u64 = spaces.iter().map(|(_, _, it)| it.swept).sum();
         self.sample(name, &[], swept as f64);
-        for space in &spaces {
-            self.sample(name, &[("namespace", &*space.name)], space.swept as f64);
-        }
+        each(self, name, |it| it.swept);
+        let name = "kvik_namespace_bytes";
+        let about = "Bytes that the entries and tables of a namespace take.";
+        self.family(name, gauge, about);
+        each(self, name, |it| it.bytes);
         self.set_times(look);
     }
 
@@ -254,6 +258,15 @@ impl MetricsPage {
         }
         let nanos = look.engine.stats.nanos_of(id);
         self.histogram(name, &[("command", "set")], &times, nanos);
+    }
+}
+
+/// The name of a namespace as the value of a label, which is text: bytes that are none are written
+/// as `\\xff`.
+fn name_label(name: &[u8]) -> String {
+    match std::str::from_utf8(name) {
+        Ok(name) => name.to_owned(),
+        Err(_) => name.escape_ascii().to_string(),
     }
 }
 

@@ -51,7 +51,7 @@ pub mod tracking;
 
 pub use ctx::Ctx;
 pub use declare::{Command, table};
-pub use engine::Engine;
+pub use engine::{Engine, Upkeep};
 pub use error::{Error, ErrorText};
 pub use eviction::EvictionPolicy;
 pub use expiry::ExpiryLag;

@@ -3,6 +3,8 @@
 //! A row says where a figure is shown, under which name, what it means and how it is read off a
 //! [`Look`], a consistent enough picture taken once per reply. A row that has nothing to say here
 //! (a server's figure in an embedded store) is left out rather than invented.
+//!
+//! The file is long because it is a table. A figure is added by a row, and is found in one place.
 
 use std::borrow::Cow;
 
@@ -280,6 +282,12 @@ fn status(failed: bool) -> Option<Cow<'static, str>> {
     text(if failed { "err" } else { "ok" })
 }
 
+/// Bytes of scripts and libraries.
+fn script_bytes(look: &Look<'_>) -> u64 {
+    let scripts = &look.engine.scripts;
+    (scripts.size().1 + scripts.functions().bytes()) as u64
+}
+
 fn maxmemory(look: &Look<'_>) -> u64 {
     look.engine.settings.maxmemory.load(Relaxed)
 }
@@ -403,6 +411,39 @@ metrics! {
         };
         "free_memory_cells", "Bytes of free room between entries; not part of used_memory.", |look| number(look.memory.free);
         "used_memory_clients", "Bytes of client buffers.", |look| number(look.client_bytes);
+        "used_memory_lua", "Bytes of the Lua states; not part of used_memory.", |look| {
+            number(look.engine.scripts.interpreter_bytes())
+        };
+        "used_memory_lua_human" as Text, "The same for people.", |look| {
+            text(human(look.engine.scripts.interpreter_bytes()))
+        };
+        "used_memory_vm_eval", "The same: a thread's scripts and functions share its state.", |look| {
+            number(look.engine.scripts.interpreter_bytes())
+        };
+        "used_memory_scripts_eval", "Bytes of the scripts that EVALSHA knows; not part of used_memory.", |look| {
+            number(look.engine.scripts.size().1 as u64)
+        };
+        "number_of_cached_scripts", "Scripts that EVALSHA knows.", |look| {
+            number(look.engine.scripts.size().0 as u64)
+        };
+        "number_of_functions", "Functions of all libraries.", |look| {
+            number(look.engine.scripts.functions().len() as u64)
+        };
+        "number_of_libraries", "Libraries of functions.", |look| {
+            number(look.engine.scripts.functions().libraries().len() as u64)
+        };
+        "used_memory_vm_functions", "Always 0: functions run in the states of scripts.", |_| number(0);
+        "used_memory_vm_total", "Bytes of the Lua states.", |look| {
+            number(look.engine.scripts.interpreter_bytes())
+        };
+        "used_memory_vm_total_human" as Text, "The same for people.", |look| {
+            text(human(look.engine.scripts.interpreter_bytes()))
+        };
+        "used_memory_functions", "Bytes of the libraries of functions; not part of used_memory.", |look| {
+            number(look.engine.scripts.functions().bytes() as u64)
+        };
+        "used_memory_scripts", "Bytes of scripts and libraries.", |look| number(script_bytes(look));
+        "used_memory_scripts_human" as Text, "The same for people.", |look| text(human(script_bytes(look)));
         "total_system_memory", "Bytes of the machine's memory.", |look| number(look.process.machine_bytes);
         "total_system_memory_human" as Text, "The same for people.", |look| text(human(look.process.machine_bytes));
         "maxmemory", "Bytes that may be used; 0 is no limit.", |look| number(maxmemory(look));
@@ -557,6 +598,12 @@ metrics! {
         };
         "current_eviction_exceeded_time", "Milliseconds since that is so; 0 while it is not.", |look| {
             number(look.engine.exceedance.current_ms(look.now_us))
+        };
+        "evicted_scripts" as Counter, "Scripts that EVAL had met and that were dropped because there were too many.", |look| {
+            number(look.engine.scripts.evicted())
+        };
+        "running_scripts", "Scripts that have been running for more than a millisecond.", |look| {
+            number(look.engine.scripts.running() as u64)
         };
         "evicted_clients" as Counter, "Clients disconnected because all together used more than maxmemory-clients.", |look| {
             number(look.totals.evicted_clients)

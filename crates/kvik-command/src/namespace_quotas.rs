@@ -1,15 +1,16 @@
-//! Quotas of namespaces, and who works inside one.
+//! Quotas and policies of namespaces, and who works inside one.
 //!
 //! A namespace that has an entry here stays when it is empty, whatever limits the entry names: so
 //! NAMESPACE CREATE makes an entry without any. The entries are the value of the directive
-//! `namespace-quotas`, in this form: `web:keys=1000,bytes=1048576 jobs:ops=500 idle:`. Bytes of a
-//! name that could be taken for something else are written `%2C`. A quota holds in each database
-//! by itself.
+//! `namespace-quotas`, in this form: `web:keys=1000,policy=lfu jobs:ops=500 idle:`. Bytes of a name
+//! that could be taken for something else are written `%2C`. A quota holds in each database by
+//! itself.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use kvik_store::{NamespacePolicy, Namespaces};
 use parking_lot::{Mutex, RwLock};
 
 /// The limits of a namespace; 0 is no limit.
@@ -23,6 +24,35 @@ pub struct Quota {
     pub ops: u64,
     /// Clients that chose it with NAMESPACE USE.
     pub clients: u64,
+    /// What goes when it has to make room, if it has a policy of its own.
+    pub policy: Option<NamespacePolicy>,
+}
+
+/// The names of policies, the usual one of each first. The kvns server calls the order by hits
+/// `lru` and `mru` up to its version 0.7, `lfu` and `mfu` since.
+const POLICIES: [(NamespacePolicy, &str); 9] = [
+    (NamespacePolicy::Inherited, "inherit"),
+    (NamespacePolicy::Nothing, "none"),
+    (NamespacePolicy::FewestHits, "lfu"),
+    (NamespacePolicy::FewestHits, "lru"),
+    (NamespacePolicy::MostHits, "mfu"),
+    (NamespacePolicy::MostHits, "mru"),
+    (NamespacePolicy::AfterRead, "ear"),
+    (NamespacePolicy::AfterRead, "expire_after_read"),
+    (NamespacePolicy::AfterRead, "expireafterread"),
+];
+
+/// The policy of this name, in any case.
+pub fn policy_named(name: &[u8]) -> Option<NamespacePolicy> {
+    let is_it = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
+    let found = POLICIES.iter().find(|(_, known)| is_it(known));
+    found.map(|&(policy, _)| policy)
+}
+
+/// The name of a policy.
+pub fn policy_name(policy: NamespacePolicy) -> &'static str {
+    let found = POLICIES.iter().find(|(known, _)| *known == policy);
+    found.map_or("inherit", |&(_, name)| name)
 }
 
 /// The names of the limits, with their places.
@@ -55,7 +85,13 @@ pub type QuotaMap = BTreeMap<Vec<u8>, Quota>;
 pub struct NamespaceQuotas {
     is_any: AtomicBool,
     quotas: RwLock<QuotaMap>,
+    /// The policy of namespaces without one of their own.
+    others: Mutex<NamespacePolicy>,
+    /// Room may have to be made for a quota.
+    evicts: AtomicBool,
     seats: Arc<Seats>,
+    /// Where policies act.
+    governed: OnceLock<Arc<Namespaces>>,
 }
 
 /// Clients that chose a namespace.
@@ -109,6 +145,49 @@ impl NamespaceQuotas {
     pub fn replace(&self, quotas: QuotaMap) {
         self.is_any.store(!quotas.is_empty(), Ordering::Relaxed);
         *self.quotas.write() = quotas;
+        self.govern_now();
+    }
+
+    /// Sets the policy of namespaces that have none of their own.
+    pub fn set_policy_of_others(&self, policy: NamespacePolicy) {
+        *self.others.lock() = policy;
+        self.govern_now();
+    }
+
+    /// Has the policies act in these namespaces, now and whenever they change. Only the first call
+    /// does.
+    pub fn govern(&self, namespaces: Arc<Namespaces>) {
+        // A store has one set of namespaces.
+        let _ = self.governed.set(namespaces);
+        self.govern_now();
+    }
+
+    /// Whether the quota of any namespace is kept by deleting keys of it.
+    pub fn evicts(&self) -> bool {
+        self.evicts.load(Ordering::Relaxed)
+    }
+
+    fn govern_now(&self) {
+        let (quotas, others) = (self.quotas.read(), *self.others.lock());
+        let refuses = |policy| {
+            matches!(
+                policy,
+                NamespacePolicy::Nothing | NamespacePolicy::AfterRead
+            )
+        };
+        let evicts = quotas.values().any(|it| {
+            let policy = it.policy.unwrap_or(others);
+            it.bytes > 0 && !refuses(policy)
+        });
+        let named = quotas.iter();
+        let named = named.filter_map(|(name, quota)| Some((name.clone(), quota.policy?)));
+        let named = named.collect();
+        drop(quotas);
+        self.evicts
+            .store(evicts && self.governed.get().is_some(), Ordering::Relaxed);
+        if let Some(namespaces) = self.governed.get() {
+            namespaces.set_policies(named, others);
+        }
     }
 
     /// Number of clients that chose a namespace.
@@ -138,9 +217,10 @@ pub fn write_quotas(quotas: &QuotaMap) -> String {
     let entry = |(name, quota): (&Vec<u8>, &Quota)| {
         let limits = quota.limits();
         let limits = limits.iter().filter(|(_, limit)| *limit > 0);
-        let limits: Vec<_> = limits
-            .map(|(name, limit)| format!("{name}={limit}"))
-            .collect();
+        let limits = limits.map(|(name, limit)| format!("{name}={limit}"));
+        let policy = quota.policy.map(policy_name);
+        let policy = policy.map(|policy| format!("policy={policy}"));
+        let limits: Vec<_> = limits.chain(policy).collect();
         format!("{}:{}", escape(name), limits.join(","))
     };
     quotas.iter().map(entry).collect::<Vec<_>>().join(" ")
@@ -163,6 +243,10 @@ fn read_entry(entry: &str) -> Option<(Vec<u8>, Quota)> {
     let mut quota = Quota::default();
     for limit in limits.split(',').filter(|limit| !limit.is_empty()) {
         let (name, number) = limit.split_once('=')?;
+        if name.eq_ignore_ascii_case("policy") {
+            quota.policy = Some(policy_named(number.as_bytes())?);
+            continue;
+        }
         *quota.limit_mut(name.as_bytes())? = number.parse().ok()?;
     }
     Some((unescape(name)?, quota))
@@ -198,6 +282,7 @@ mod tests {
             Quota {
                 keys: 10,
                 ops: 5,
+                policy: Some(NamespacePolicy::MostHits),
                 ..Quota::default()
             },
         );
@@ -211,9 +296,27 @@ mod tests {
             },
         );
         assert_eq!(read_quotas(&write_quotas(&quotas)), Ok(quotas));
-        for broken in ["web", "web:keys", "web:keys=x", "web:rows=1", "%4:", "%zz:"] {
+        for broken in [
+            "web:policy=",
+            "web:policy=most",
+            "web",
+            "web:keys",
+            "web:keys=x",
+            "web:rows=1",
+            "%4:",
+            "%zz:",
+        ] {
             assert!(read_quotas(broken).is_err(), "{broken}");
         }
+    }
+
+    #[test]
+    fn policies_have_the_names_of_both_eras() {
+        for (policy, name) in POLICIES {
+            assert_eq!(policy_named(name.to_uppercase().as_bytes()), Some(policy));
+            assert_eq!(policy_named(policy_name(policy).as_bytes()), Some(policy));
+        }
+        assert_eq!(policy_named(b"fifo"), None);
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub struct Session {
     pub internal: bool,
     /// Whether its commands may have it wait for keys. Those of a transaction or a script may not.
     pub may_block: bool,
+    /// A script runs its commands.
+    pub in_script: bool,
     /// The call in which it is blocked.
     pub blocked: Option<Arc<BlockedCall>>,
     /// When a call that found nothing for its client wants to look again by itself.
@@ -157,6 +159,7 @@ impl Session {
             close: false,
             internal: false,
             may_block: true,
+            in_script: false,
             blocked: None,
             look_ms: crate::blocking::NEVER_MS,
             fieldsets: None,
@@ -220,8 +223,8 @@ impl Session {
         self.subscriptions.is_some() && self.protocol == Protocol::Resp2
     }
 
-    /// Whether nothing of it matters to a command on keys but its database and its protocol: all may
-    /// run, at once, and their replies are sent.
+    /// Whether nothing of it matters to a command on keys but its database and its protocol: all
+    /// may run, at once, and their replies are sent.
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.authenticated

@@ -41,12 +41,20 @@ pub struct Settings {
     pub latency_tracking: AtomicBool,
     /// Whether keys are deleted when their time comes, not only when they are met.
     pub active_expire: AtomicBool,
+    /// Whether scripts may call commands that are not for scripts, for tests.
+    pub scripts_call_all: AtomicBool,
     /// Whether DEBUG may be used by clients on this machine, and by others.
     pub debug_for_local: AtomicBool,
     /// See [`Self::debug_for_local`].
     pub debug_for_remote: AtomicBool,
     /// Bytes that may be used (`maxmemory`); 0 is no limit. Whoever changes it tells the store.
     pub maxmemory: AtomicU64,
+    /// Bytes of names and values that all namespaces may have together (`maxmemory-payload`); 0 is
+    /// no limit. Whoever changes it tells the store.
+    pub maxmemory_payload: AtomicU64,
+    /// The part of both limits up to which eviction lets them be used, in millionths
+    /// (`eviction-threshold`).
+    pub eviction_threshold_ppm: AtomicU64,
     eviction_policy: AtomicU8,
     /// Keys compared per eviction (`maxmemory-samples`).
     pub eviction_samples: AtomicU64,
@@ -97,9 +105,12 @@ impl Default for Settings {
             latency_threshold_ms: AtomicU64::new(0),
             latency_tracking: AtomicBool::new(true),
             active_expire: AtomicBool::new(true),
+            scripts_call_all: AtomicBool::new(false),
             debug_for_local: AtomicBool::new(true),
             debug_for_remote: AtomicBool::new(true),
             maxmemory: AtomicU64::new(0),
+            maxmemory_payload: AtomicU64::new(0),
+            eviction_threshold_ppm: AtomicU64::new(1_000_000),
             eviction_policy: AtomicU8::new(EvictionPolicy::NoEviction as u8),
             eviction_samples: AtomicU64::new(5),
             eviction_tenacity: AtomicU64::new(10),

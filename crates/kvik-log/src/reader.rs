@@ -6,8 +6,7 @@
 //! selected. It remembers where the last whole unit ended, which is where a torn file is cut.
 //!
 //! Memory is taken for the largest unit, as its bytes arrive, and never for a length that is only
-//! announced. Words are not copied. It does not know commands, but for those that frame units and
-//! those that cannot be replayed.
+//! announced. Words are not copied. It does not know commands, but for those that frame units.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -20,16 +19,6 @@ const READ_BYTES: usize = 256 << 10;
 const KEPT_BYTES: usize = 4 << 20;
 /// Longest annotation, as Redis reads them.
 const MAX_ANNOTATION: usize = 1024;
-
-/// Commands whose effects depend on a script: they are never skipped, so they cannot be replayed.
-const SCRIPTS: [&[u8]; 6] = [
-    b"EVAL",
-    b"EVALSHA",
-    b"EVAL_RO",
-    b"EVALSHA_RO",
-    b"FCALL",
-    b"FCALL_RO",
-];
 
 /// Reads the units of an append-only file.
 pub struct UnitReader<R> {
@@ -112,13 +101,6 @@ pub enum ReadError {
         /// The fault.
         reason: String,
     },
-    /// A command that cannot be replayed.
-    Refused {
-        /// Where in the file.
-        offset: u64,
-        /// The command's name.
-        command: String,
-    },
 }
 
 impl std::fmt::Display for ReadError {
@@ -127,12 +109,6 @@ impl std::fmt::Display for ReadError {
             Self::Io(error) => error.fmt(f),
             Self::Torn => f.write_str("the file ends inside a unit"),
             Self::Corrupt { offset, reason } => write!(f, "{reason} at offset {offset}"),
-            Self::Refused { offset, command } => {
-                write!(
-                    f,
-                    "{command} at offset {offset} needs scripts, which are not supported"
-                )
-            }
         }
     }
 }
@@ -395,12 +371,6 @@ impl<R: Read> UnitReader<R> {
                     Some(database) => Role::Select(database),
                     None => return Err(self.corrupt(at, "SELECT of no database")),
                 }
-            }
-            (_, Some(b'E' | b'F')) if SCRIPTS.iter().any(|it| name.eq_ignore_ascii_case(it)) => {
-                return Err(ReadError::Refused {
-                    offset: self.offset + at as u64,
-                    command: String::from_utf8_lossy(name).to_ascii_uppercase(),
-                });
             }
             _ => Role::Effect,
         };

@@ -201,9 +201,6 @@ impl Recovery {
                 }
                 Ok(None) => break Ok(self.end_of(&reader, None)),
                 Err(ReadError::Io(error)) => break Err(failed(error)),
-                Err(error @ ReadError::Refused { .. }) => {
-                    break Err(replay_failed(error.to_string()));
-                }
                 Err(error) => {
                     self.check_end(part, reader.valid(), &error)?;
                     break Ok(self.end_of(&reader, Some(error.to_string())));

@@ -12,6 +12,9 @@
 //! fsync writes it.
 //!
 //! Everything follows from the seed.
+//!
+//! The file is long because a disk in memory is one structure: what each operation leaves durable
+//! shows only beside what a loss of power takes back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice, Read, Seek, SeekFrom};

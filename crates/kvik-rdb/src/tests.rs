@@ -1,4 +1,7 @@
 //! Payloads of real servers, payloads of our own, and payloads of neither.
+//!
+//! The file is long because it says what each payload holds, as text. The payloads were written by
+//! real servers; none is made by the code under test.
 
 use std::fmt::Write;
 

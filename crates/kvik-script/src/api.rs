@@ -10,7 +10,7 @@ use mlua::{Function, Lua, MultiValue, Result, Table, Value};
 use crate::link::Link;
 use crate::native::{Outcome, add, integer_argument, several, single};
 use crate::raise::Shape;
-use crate::{bits, incoming, json, msgpack, numbers, packing, pattern};
+use crate::{bits, calls, json, msgpack, numbers, packing, pattern};
 
 /// All functions, as a table.
 pub(crate) fn functions(lua: &Lua, link: &Link) -> Result<Table> {
@@ -31,28 +31,7 @@ pub(crate) fn functions(lua: &Lua, link: &Link) -> Result<Table> {
 }
 
 fn add_commands(lua: &Lua, link: &Link, raw: &Table) -> Result<()> {
-    let shared = link.clone();
-    let call = lua.create_function(move |lua, words: MultiValue| {
-        shared.with(|shared| {
-            if let Err(text) = take_words(&mut shared.args, &words) {
-                let table = lua.create_table()?;
-                table.raw_set("err", format!("ERR {text}"))?;
-                return Ok((Value::Table(table), true));
-            }
-            if let Err(error) = shared.call() {
-                let table = incoming::error_table(lua, &error.line())?;
-                return Ok((Value::Table(table), true));
-            }
-            // The memory of words and reply is lent and given back: a script may call millions of
-            // commands.
-            let reply = std::mem::take(&mut shared.out).into_bytes();
-            let value = incoming::value(lua, &reply);
-            shared.out = reply.into();
-            value
-        })
-    })?;
-    add(lua, raw, "pcall", Shape::Returned, call.clone())?;
-    add(lua, raw, "call", Shape::Flagged, call)?;
+    calls::add(lua, link, raw)?;
     let shared = link.clone();
     let check = lua.create_function(move |lua, words: MultiValue| {
         shared.with(|shared| {
@@ -62,7 +41,7 @@ fn add_commands(lua: &Lua, link: &Link, raw: &Table) -> Result<()> {
             let args = std::mem::take(&mut shared.args);
             let may = shared.caller().and_then(|it| it.may_call(args.as_args()));
             shared.args = args;
-            const UNKNOWN: &[u8] = b"ERR Invalid command passed to redis.acl_check_cmd()";
+            const UNKNOWN: &[u8] = b"ERR Invalid command passed to server.acl_check_cmd()";
             let may = may.map(Value::Boolean).ok_or_else(|| UNKNOWN.to_vec());
             single(lua, may)
         })
@@ -77,14 +56,12 @@ fn take_words(
 ) -> std::result::Result<(), &'static str> {
     args.clear();
     if words.is_empty() {
-        return Err("Please specify at least one argument for this call");
+        return Err("Please specify at least one argument for this server.acl_check_cmd() call");
     }
     for word in words {
-        match word {
-            Value::String(text) => args.push(&text.as_bytes()),
-            Value::Integer(number) => args.push(number.to_string().as_bytes()),
-            Value::Number(number) => args.push(&numbers::argument(*number)),
-            _ => return Err("Command arguments must be strings or integers"),
+        match text(word) {
+            Some(word) => args.push(&word),
+            None => return Err("Command arguments must be strings or integers"),
         };
     }
     Ok(())
@@ -223,7 +200,7 @@ fn add_settings(lua: &Lua, link: &Link, raw: &Table) -> Result<()> {
         if values.len() != 1 {
             return single(
                 lua,
-                Err(b"ERR redis.setresp() requires one argument.".to_vec()),
+                Err(b"ERR server.setresp() requires one argument.".to_vec()),
             );
         }
         let protocol = match numbers::number(&values[0]).map(|it| it as i64) {
@@ -242,7 +219,7 @@ fn add_settings(lua: &Lua, link: &Link, raw: &Table) -> Result<()> {
         if values.len() != 1 {
             return single(
                 lua,
-                Err(b"ERR redis.set_repl() requires one argument.".to_vec()),
+                Err(b"ERR server.set_repl() requires one argument.".to_vec()),
             );
         }
         let flags = numbers::number(&values[0]).unwrap_or(0.0) as i64;
@@ -277,7 +254,7 @@ fn add_settings(lua: &Lua, link: &Link, raw: &Table) -> Result<()> {
 
 fn log_line(values: &MultiValue) -> Outcome<(u8, Vec<u8>)> {
     if values.len() < 2 {
-        return Err(b"ERR redis.log() requires two arguments or more.".to_vec());
+        return Err(b"ERR server.log() requires two arguments or more.".to_vec());
     }
     let Some(level) = numbers::number(&values[0]) else {
         return Err(b"ERR First argument must be a number (log level).".to_vec());
@@ -366,7 +343,7 @@ fn register_function(lua: &Lua, link: &Link) -> Result<Function> {
             link.with(|shared| {
                 let Some(loading) = &mut shared.loading else {
                     let text =
-                        "redis.register_function can only be called on FUNCTION LOAD command";
+                        "server.register_function can only be called on FUNCTION LOAD command";
                     return Err(text.into());
                 };
                 if loading
@@ -390,21 +367,21 @@ fn read_function(values: &MultiValue) -> Outcome<(kvik_command::script::Function
         (1, Some(Value::Table(named)), _) => read_named(named)?,
         (1, ..) => {
             return Err(
-                b"calling redis.register_function with a single argument is only applicable to Lua table (representing named arguments)."
+                b"calling server.register_function with a single argument is only applicable to Lua table (representing named arguments)."
                     .to_vec(),
             );
         }
         (2, Some(name), callback) => {
             let name =
-                text(name).ok_or("first argument to redis.register_function must be a string")?;
+                text(name).ok_or("first argument to server.register_function must be a string")?;
             let Some(Value::Function(callback)) = callback else {
                 return Err(
-                    b"second argument to redis.register_function must be a function".to_vec(),
+                    b"second argument to server.register_function must be a function".to_vec(),
                 );
             };
             (unnamed(name), callback.clone())
         }
-        _ => return Err(b"wrong number of arguments to redis.register_function".to_vec()),
+        _ => return Err(b"wrong number of arguments to server.register_function".to_vec()),
     };
     if !is_name(function.name.as_bytes()) {
         return Err(INVALID_NAME.into());
@@ -428,25 +405,25 @@ fn read_named(named: &Table) -> Outcome<(kvik_command::script::Function, Functio
         let (key, value) = pair.map_err(failed)?;
         let Value::String(key) = key else {
             return Err(
-                b"named argument key given to redis.register_function is not a string".to_vec(),
+                b"named argument key given to server.register_function is not a string".to_vec(),
             );
         };
         match key.as_bytes().to_ascii_lowercase().as_slice() {
             b"function_name" => {
                 name = Some(text(&value).ok_or(
-                    "function_name argument given to redis.register_function must be a string",
+                    "function_name argument given to server.register_function must be a string",
                 )?)
             }
             b"description" => {
                 description = Some(text(&value).ok_or(
-                    "description argument given to redis.register_function must be a string",
+                    "description argument given to server.register_function must be a string",
                 )?)
             }
             b"callback" => match value {
                 Value::Function(function) => callback = Some(function),
                 _ => {
                     return Err(
-                        b"callback argument given to redis.register_function must be a function"
+                        b"callback argument given to server.register_function must be a function"
                             .to_vec(),
                     );
                 }
@@ -455,16 +432,16 @@ fn read_named(named: &Table) -> Outcome<(kvik_command::script::Function, Functio
                 Value::Table(list) => flags = read_flags(&list)?,
                 _ => {
                     return Err(
-                        b"flags argument to redis.register_function must be a table representing function flags"
+                        b"flags argument to server.register_function must be a table representing function flags"
                             .to_vec(),
                     );
                 }
             },
-            _ => return Err(b"unknown argument given to redis.register_function".to_vec()),
+            _ => return Err(b"unknown argument given to server.register_function".to_vec()),
         }
     }
-    let name = name.ok_or("redis.register_function must get a function name argument")?;
-    let callback = callback.ok_or("redis.register_function must get a callback argument")?;
+    let name = name.ok_or("server.register_function must get a function name argument")?;
+    let callback = callback.ok_or("server.register_function must get a callback argument")?;
     let function = kvik_command::script::Function {
         description,
         flags,

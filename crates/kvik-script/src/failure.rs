@@ -27,6 +27,15 @@ pub(crate) fn problem_line(problem: &Value, name: &str) -> Vec<u8> {
     line
 }
 
+/// Whether a command has counted the error already.
+pub(crate) fn is_counted(problem: &Value) -> bool {
+    let Value::Table(problem) = problem else {
+        return false;
+    };
+    let mark = problem.raw_get::<Value>("ignore_error_stats_update");
+    mark.is_ok_and(|mark| mark != Value::Nil)
+}
+
 fn field(table: &Table, name: &str) -> Option<Vec<u8>> {
     match table.raw_get(name).ok()? {
         Value::String(text) => Some(text.as_bytes().to_vec()),

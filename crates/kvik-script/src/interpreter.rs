@@ -1,14 +1,18 @@
 //! One Lua state and the scripts that are compiled in it.
 
 use std::collections::HashMap;
+use std::ffi::c_int;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Weak};
 
 use kvik_command::script::{self, Caller, Interpreter, Invocation, Library, ProgramCode, Sha};
-use kvik_resp::{Args, Reply};
-use mlua::{HookTriggers, Lua, LuaOptions, Result, StdLib, Table, Value, VmState};
+use kvik_resp::Reply;
+use mlua::{HookTriggers, Lua, LuaOptions, RegistryKey, Result, StdLib, Table, Value, VmState};
 
 use crate::link::{Link, Loading};
-use crate::{MEMORY_LIMIT, STEPS, api, failure, outgoing};
+use crate::outgoing::ReplyWriter;
+use crate::stack::Stack;
+use crate::{MEMORY_LIMIT, STEPS, api, failure};
 
 const SANDBOX: &str = include_str!("sandbox.lua");
 
@@ -19,14 +23,15 @@ const PRUNE_AT: usize = 64;
 pub struct LuaInterpreter {
     lua: Lua,
     link: Link,
-    /// Runs a script under the handler that explains errors.
-    run: mlua::Function,
-    run_function: mlua::Function,
     register: mlua::Function,
+    /// The handler that explains errors.
+    explain: RegistryKey,
     /// The globals of scripts, which hold KEYS and ARGV.
-    globals: Table,
+    globals: RegistryKey,
     library_env: Table,
-    scripts: HashMap<Sha, (Weak<[u8]>, mlua::Function)>,
+    scripts: HashMap<Sha, (Weak<[u8]>, RegistryKey)>,
+    /// The script that ran last, and its function.
+    latest: Option<(Sha, c_int)>,
     prune_at: usize,
     /// The libraries that are loaded in this state.
     libraries: Vec<LoadedLibrary>,
@@ -35,7 +40,24 @@ pub struct LuaInterpreter {
 /// A library in this state.
 struct LoadedLibrary {
     library: Weak<Library>,
-    functions: HashMap<String, mlua::Function>,
+    functions: HashMap<String, RegistryKey>,
+}
+
+/// A script that is ready to run. It owns nothing.
+#[derive(Clone, Copy)]
+struct Ready {
+    /// The number of its function among the values that mlua keeps.
+    function: c_int,
+    /// Keys and arguments are its arguments, and no globals.
+    takes_arguments: bool,
+}
+
+/// The end of a script.
+struct Ended {
+    /// The error that has ended it, if one has.
+    problem: Option<Value>,
+    /// The lines of errors in its reply that no command has counted.
+    errors: Vec<Box<[u8]>>,
 }
 
 impl LuaInterpreter {
@@ -58,8 +80,10 @@ impl LuaInterpreter {
             .set_name("=sandbox")
             .set_environment(env.clone());
         // The sandbox sees the natives as arguments only, so that no script can reach them by name.
-        let (run, run_function, register, globals, library_env) =
+        let (explain, register, globals, library_env): (mlua::Function, _, Table, _) =
             sandbox.call((api::functions(&lua, &link)?, &env, natives))?;
+        let explain = lua.create_registry_value(explain)?;
+        let globals = lua.create_registry_value(globals)?;
         // The environment of all chunks from now on.
         lua.set_globals(env)?;
         let hooked = link.clone();
@@ -75,12 +99,12 @@ impl LuaInterpreter {
         Ok(Self {
             lua,
             link,
-            run,
-            run_function,
             register,
+            explain,
             globals,
             library_env,
             scripts: HashMap::new(),
+            latest: None,
             prune_at: PRUNE_AT,
             libraries: Vec::new(),
         })
@@ -102,54 +126,74 @@ impl LuaInterpreter {
         })
     }
 
-    /// The compiled script.
+    fn keep(&self, function: mlua::Function) -> std::result::Result<RegistryKey, Vec<u8>> {
+        self.lua.create_registry_value(function).map_err(failed)
+    }
+
+    /// The number of a script's function, which is compiled if it has not been.
     fn script(
         &mut self,
         sha: &Sha,
         source: &Arc<[u8]>,
         body: usize,
-    ) -> std::result::Result<mlua::Function, Vec<u8>> {
-        if let Some((_, function)) = self.scripts.get(sha) {
-            return Ok(function.clone());
+    ) -> std::result::Result<c_int, Vec<u8>> {
+        match &self.latest {
+            Some((latest, function)) if latest == sha => return Ok(*function),
+            _ => {}
         }
-        let function = self.compile(&source[body..], "@user_script")?;
-        // Scripts are forgotten in bulk, at twice as many as were known: a look at all of them for
-        // each new one would add up.
+        let function = match self.scripts.get(sha) {
+            Some((_, function)) => function.id(),
+            None => {
+                let function = self.keep(self.compile(&source[body..], "@user_script")?)?;
+                self.prune();
+                let id = function.id();
+                self.scripts
+                    .insert(*sha, (Arc::downgrade(source), function));
+                id
+            }
+        };
+        self.latest = Some((*sha, function));
+        Ok(function)
+    }
+
+    /// Drops compiled scripts that the store knows no more: in bulk, at twice as many as were known,
+    /// as a look at all of them for each new one would add up.
+    fn prune(&mut self) {
         if self.scripts.len() >= self.prune_at {
             self.scripts
                 .retain(|_, (source, _)| source.strong_count() > 0);
             self.prune_at = 2 * self.scripts.len() + PRUNE_AT;
+            self.latest = None;
+            self.lua.expire_registry_values();
         }
-        self.scripts
-            .insert(*sha, (Arc::downgrade(source), function.clone()));
-        Ok(function)
     }
 
-    /// A function of a library, which is loaded if it has not been.
+    /// The number of a library's function. The library is loaded if it has not been.
     fn function(
         &mut self,
         library: &Arc<Library>,
         name: &str,
-    ) -> std::result::Result<mlua::Function, Vec<u8>> {
+    ) -> std::result::Result<c_int, Vec<u8>> {
         let is_it = |it: &LoadedLibrary| std::ptr::eq(it.library.as_ptr(), Arc::as_ptr(library));
         let at = match self.libraries.iter().position(is_it) {
             Some(at) => at,
             None => {
                 // Those that are gone leave the state.
                 self.libraries.retain(|it| it.library.strong_count() > 0);
-                let functions = self.load(library.code(), u64::MAX)?;
-                let functions = functions
-                    .into_iter()
-                    .map(|(it, function)| (it.name, function));
+                self.lua.expire_registry_values();
+                let mut functions = HashMap::new();
+                for (it, function) in self.load(library.code(), u64::MAX)? {
+                    functions.insert(it.name, self.keep(function)?);
+                }
                 self.libraries.push(LoadedLibrary {
                     library: Arc::downgrade(library),
-                    functions: functions.collect(),
+                    functions,
                 });
                 self.libraries.len() - 1
             }
         };
         let function = self.libraries[at].functions.get(name);
-        function.cloned().ok_or_else(|| {
+        function.map(RegistryKey::id).ok_or_else(|| {
             // Its code registers other functions than it did when it was loaded first.
             b"ERR Function not found".to_vec()
         })
@@ -189,40 +233,74 @@ impl LuaInterpreter {
         }
     }
 
-    fn list(&self, words: Args<'_>) -> Result<Table> {
-        let list = self.lua.create_table_with_capacity(words.len(), 0)?;
-        for (at, word) in words.iter().enumerate() {
-            list.raw_set(at + 1, self.lua.create_string(word)?)?;
-        }
-        Ok(list)
+    fn prepare(&mut self, invocation: &Invocation<'_>) -> std::result::Result<Ready, Vec<u8>> {
+        Ok(match &invocation.program.origin {
+            ProgramCode::Script { sha, source, body } => Ready {
+                function: self.script(sha, source, *body)?,
+                takes_arguments: false,
+            },
+            ProgramCode::Function { library, name } => Ready {
+                function: self.function(library, name)?,
+                takes_arguments: true,
+            },
+        })
     }
 
-    fn start(
-        &mut self,
+    /// Runs a script in one protected call, from its arguments to its reply.
+    fn execute(
+        &self,
+        ready: Ready,
         invocation: &Invocation<'_>,
-        caller: &mut dyn Caller,
-    ) -> std::result::Result<(bool, Value), Vec<u8>> {
-        let failed = |error: mlua::Error| [b"ERR ", error.to_string().as_bytes()].concat();
-        let keys = self.list(invocation.keys).map_err(failed)?;
-        let args = self.list(invocation.args).map_err(failed)?;
-        match &invocation.program.origin {
-            ProgramCode::Script { sha, source, body } => {
-                let function = self.script(sha, source, *body)?;
-                let set = |name, list| self.globals.raw_set(name, list);
-                set("KEYS", keys)
-                    .and_then(|()| set("ARGV", args))
-                    .map_err(failed)?;
-                // The caller is there for this call only; see `Link::with_caller`.
-                let run = || self.run.call(function);
-                self.link.with_caller(caller, run).map_err(failed)
-            }
-            ProgramCode::Function { library, name } => {
-                let function = self.function(library, name)?;
-                let run = || self.run_function.call((function, keys, args));
-                self.link.with_caller(caller, run).map_err(failed)
-            }
-        }
+        reply: &mut Reply<'_>,
+    ) -> Result<Ended> {
+        let (handler, globals) = (self.explain.id(), self.globals.id());
+        let (mut errors, mut succeeded) = (Vec::new(), false);
+        let (link, errors_in_reply, has_succeeded) = (&self.link, &mut errors, &mut succeeded);
+        // SAFETY: the closure runs in a protected call. It borrows all that it uses, and so do the
+        // functions that it calls while they use Lua, so that nothing is left to be dropped where
+        // an error of Lua jumps over them.
+        let problem: Value = unsafe {
+            self.lua.exec_raw((), |state| {
+                let stack = Stack::new(state);
+                stack.kept(handler);
+                stack.kept(ready.function);
+                let arguments = if ready.takes_arguments {
+                    stack.words(invocation.keys);
+                    stack.words(invocation.args);
+                    2
+                } else {
+                    stack.kept(globals);
+                    stack.words(invocation.keys);
+                    stack.set_field(-2, c"KEYS");
+                    stack.words(invocation.args);
+                    stack.set_field(-2, c"ARGV");
+                    stack.pop(1);
+                    0
+                };
+                *has_succeeded = stack.call(arguments, 1);
+                if *has_succeeded {
+                    let mut writer = ReplyWriter {
+                        stack,
+                        protocol: link.protocol(),
+                        reply,
+                        errors: errors_in_reply,
+                    };
+                    writer.write();
+                    stack.truncate(0);
+                } else {
+                    stack.keep_top();
+                }
+            })?
+        };
+        Ok(Ended {
+            problem: (!succeeded).then_some(problem),
+            errors,
+        })
     }
+}
+
+fn failed(error: mlua::Error) -> Vec<u8> {
+    [b"ERR ", error.to_string().as_bytes()].concat()
 }
 
 impl Interpreter for LuaInterpreter {
@@ -245,13 +323,26 @@ impl Interpreter for LuaInterpreter {
         caller: &mut dyn Caller,
         reply: &mut Reply<'_>,
     ) -> std::result::Result<(), Vec<u8>> {
-        let (ok, value) = self.start(invocation, caller)?;
-        if !ok {
-            return Err(failure::problem_line(&value, invocation.program.name()));
+        let ready = self.prepare(invocation)?;
+        let run = || self.execute(ready, invocation, reply);
+        let ended = self.link.with_caller(caller, run);
+        if let Some(panic) = self.link.take_panic() {
+            resume_unwind(panic);
         }
-        let protocol = self.link.with(|shared| shared.protocol);
-        outgoing::write(&value, protocol, reply)
-            .map_err(|error| [b"ERR ", error.to_string().as_bytes()].concat())
+        let ended = ended.map_err(failed)?;
+        for line in &ended.errors {
+            caller.count_error(line);
+        }
+        match ended.problem {
+            None => Ok(()),
+            Some(problem) => {
+                let line = failure::problem_line(&problem, invocation.program.name());
+                if !failure::is_counted(&problem) {
+                    caller.count_error(&line);
+                }
+                Err(line)
+            }
+        }
     }
 
     fn memory(&self) -> usize {
@@ -266,3 +357,6 @@ impl std::fmt::Debug for LuaInterpreter {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

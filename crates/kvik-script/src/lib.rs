@@ -13,6 +13,7 @@
 
 mod api;
 mod bits;
+mod calls;
 mod failure;
 mod incoming;
 mod interpreter;
@@ -26,6 +27,7 @@ mod packing;
 mod pattern;
 mod raise;
 mod random;
+mod stack;
 
 use std::sync::Arc;
 

@@ -1,6 +1,9 @@
 //! The link between the functions of a Lua state and the interpreter: the script's caller while one
 //! runs, and room that is used again.
 
+use std::any::Any;
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -15,9 +18,40 @@ use crate::random::ScriptRandom;
 /// A handle to what is shared. All that a state's functions change is behind its lock, which only
 /// one thread at a time wants.
 #[derive(Clone)]
-pub(crate) struct Link(Arc<Mutex<Shared>>);
+pub(crate) struct Link(Arc<LinkCell>);
 
-/// See [`Link`].
+/// What a link leads to.
+pub(crate) struct LinkCell(Mutex<Shared>);
+
+impl LinkCell {
+    /// Does `work` with what is shared. A panic is kept until Lua has ended, whose functions it must
+    /// not pass through.
+    pub(crate) fn catching<R>(&self, work: impl FnOnce(&mut Shared) -> R) -> Option<R> {
+        match catch_unwind(AssertUnwindSafe(|| work(&mut self.0.lock()))) {
+            Ok(result) => Some(result),
+            Err(panic) => {
+                let mut shared = self.0.lock();
+                shared.panic = Some(panic);
+                shared.ending = Some(Ending::Panicked);
+                None
+            }
+        }
+    }
+
+    /// The reply to the latest command, until the next one is called.
+    pub(crate) fn reply<'a>(&self) -> &'a [u8] {
+        let (bytes, len) = {
+            let shared = self.0.lock();
+            (shared.reply.as_ptr(), shared.reply.len())
+        };
+        // SAFETY: only the next call of a command changes the reply, and the thread that runs the
+        // script, which alone calls commands, has turned it into a value by then: no Lua runs
+        // meanwhile, as there are no finalizers.
+        unsafe { std::slice::from_raw_parts(bytes, len) }
+    }
+}
+
+/// All that the functions of one Lua state share.
 pub(crate) struct Shared {
     caller: Option<Current>,
     /// The protocol in which the script wants replies.
@@ -28,8 +62,10 @@ pub(crate) struct Shared {
     pub(crate) json: JsonSettings,
     /// The words of the command that is called.
     pub(crate) args: ArgsBuf,
-    /// Its reply.
-    pub(crate) out: Output,
+    /// Its reply, encoded, or the line of the error for which it was refused.
+    pub(crate) reply: Vec<u8>,
+    /// The panic of a command, which goes on when Lua has ended.
+    panic: Option<Box<dyn Any + Send>>,
     /// The functions of the library that is loaded just now.
     pub(crate) loading: Option<Loading>,
     /// Steps since the last look at whether to go on.
@@ -52,6 +88,8 @@ pub(crate) enum Ending {
     Left,
     /// It took too long to load.
     TimedOut,
+    /// A command that it called has panicked.
+    Panicked,
 }
 
 /// The caller of the script that runs.
@@ -63,22 +101,47 @@ unsafe impl Send for Current {}
 
 impl Link {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(Shared {
+        Self(Arc::new(LinkCell(Mutex::new(Shared {
             caller: None,
             protocol: Protocol::Resp2,
             ending: None,
             random: ScriptRandom::new(seed),
             json: JsonSettings::default(),
             args: ArgsBuf::default(),
-            out: Output::new(),
+            reply: Vec::new(),
+            panic: None,
             loading: None,
             steps: 0,
-        })))
+        }))))
     }
 
     /// Does `work` with what is shared.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Shared) -> R) -> R {
-        work(&mut self.0.lock())
+        work(&mut self.0.0.lock())
+    }
+
+    /// Its address, for functions that are not closures of Rust.
+    pub(crate) fn address(&self) -> *const c_void {
+        (&raw const *self.0).cast()
+    }
+
+    /// The link at an address.
+    ///
+    /// # Safety
+    /// The address is that of a link that lives longer than the result is used.
+    pub(crate) unsafe fn at<'a>(address: *const c_void) -> &'a LinkCell {
+        // SAFETY: by the contract.
+        unsafe { &*address.cast() }
+    }
+
+    /// The protocol in which the script wants replies.
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.0.0.lock().protocol
+    }
+
+    /// The panic that has ended a command of the script, to go on with.
+    pub(crate) fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
+        self.with(|shared| shared.panic.take())
     }
 
     /// Lets the functions of the state reach a script's caller while `run` runs it.
@@ -148,19 +211,18 @@ impl Shared {
         ending.map_or(Ok(()), Err)
     }
 
-    /// Calls a command with the words in [`Self::args`]; its reply is in [`Self::out`] afterwards.
+    /// Calls a command with the words in [`Self::args`]; its reply is in [`Self::reply`] afterwards.
     pub(crate) fn call(&mut self) -> Result<(), kvik_command::Error> {
-        self.out.clear();
-        let (args, mut out) = (
-            std::mem::take(&mut self.args),
-            std::mem::take(&mut self.out),
-        );
+        let args = std::mem::take(&mut self.args);
+        // Room is used again.
+        let mut out = Output::from(std::mem::take(&mut self.reply));
+        out.clear();
         let protocol = self.protocol;
         let result = match self.caller() {
             Some(caller) => caller.call(args.as_args(), protocol, &mut out),
             None => Err(kvik_command::Error::text("no script is running")),
         };
-        (self.args, self.out) = (args, out);
+        (self.args, self.reply) = (args, out.into_bytes());
         result
     }
 }
@@ -172,6 +234,7 @@ impl Ending {
             Self::Killed => "ERR Script killed by user with SCRIPT KILL.",
             Self::Left => "ERR the script goes on elsewhere",
             Self::TimedOut => "FUNCTION LOAD timeout",
+            Self::Panicked => "ERR a command of the script has failed",
         }
     }
 }

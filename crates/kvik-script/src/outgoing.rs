@@ -1,93 +1,160 @@
 //! From a value of Lua to a reply.
 
+use std::ffi::CStr;
+
 use kvik_resp::{Protocol, Reply};
-use mlua::{LuaString, Result, Table, Value};
+
+use crate::stack::{Kind, Stack};
 
 /// How deep a reply may be nested: each level takes some of Lua's stack in Redis, which ends there.
 const DEPTH: u32 = 500;
 
-/// Writes a value. `protocol` is what the script has chosen for itself.
-pub(crate) fn write(value: &Value, protocol: Protocol, reply: &mut Reply<'_>) -> Result<()> {
-    write_nested(value, protocol, reply, DEPTH)
+/// The fields that make a table something else than a list.
+const MARKS: [&CStr; 7] = [
+    c"err",
+    c"ok",
+    c"double",
+    c"map",
+    c"set",
+    c"big_number",
+    c"verbatim_string",
+];
+
+/// Writes values as replies. An error of Lua jumps over it, so it owns nothing.
+pub(crate) struct ReplyWriter<'w, 'r> {
+    pub(crate) stack: Stack,
+    /// The protocol that the script has chosen for itself.
+    pub(crate) protocol: Protocol,
+    pub(crate) reply: &'w mut Reply<'r>,
+    /// Errors among the values that no command has counted.
+    pub(crate) errors: &'w mut Vec<Box<[u8]>>,
 }
 
-fn write_nested(
-    value: &Value,
-    protocol: Protocol,
-    reply: &mut Reply<'_>,
-    depth: u32,
-) -> Result<()> {
-    if depth == 0 {
-        reply.error("ERR reached lua stack limit");
-        return Ok(());
+impl ReplyWriter<'_, '_> {
+    /// Writes the value on top, which stays there.
+    pub(crate) fn write(&mut self) {
+        self.value(DEPTH);
     }
-    match value {
-        Value::String(text) => reply.bulk(&text.as_bytes()),
-        Value::Integer(number) => reply.integer(*number),
-        Value::Number(number) => reply.integer(*number as i64),
-        Value::Boolean(truth) if protocol == Protocol::Resp3 => reply.boolean(*truth),
-        Value::Boolean(true) => reply.integer(1),
-        Value::Table(table) => write_table(table, protocol, reply, depth)?,
-        _ => reply.null(),
-    }
-    Ok(())
-}
 
-fn write_table(table: &Table, protocol: Protocol, reply: &mut Reply<'_>, depth: u32) -> Result<()> {
-    // A list has none of the fields that mark other kinds, and looking for each takes time.
-    if table.raw_len() > 0 && !has_fields(table)? {
-        return write_list(table, protocol, reply, depth);
-    }
-    if let Some(text) = field(table, "err")? {
-        reply.error_bytes(&text.as_bytes());
-    } else if let Some(text) = field(table, "ok")? {
-        reply.simple_bytes(&text.as_bytes());
-    } else if let Some(number) = number(&table.raw_get::<Value>("double")?) {
-        reply.double(number);
-    } else if let Some(digits) = field(table, "big_number")? {
-        reply.big_number(&one_line(&digits.as_bytes()));
-    } else if !write_verbatim(table, reply)? {
-        match (table.raw_get("map")?, table.raw_get("set")?) {
-            (Value::Table(map), _) => write_map(&map, protocol, reply, depth)?,
-            (_, Value::Table(set)) => write_set(&set, protocol, reply, depth)?,
-            _ => write_list(table, protocol, reply, depth)?,
+    fn value(&mut self, depth: u32) {
+        let stack = self.stack;
+        match stack.kind(-1) {
+            Kind::Text => self.reply.bulk(stack.bytes(-1)),
+            Kind::Number => self.reply.integer(stack.as_number(-1) as i64),
+            Kind::Boolean => match (stack.as_truth(-1), self.protocol) {
+                (truth, Protocol::Resp3) => self.reply.boolean(truth),
+                (true, _) => self.reply.integer(1),
+                (false, _) => self.reply.null(),
+            },
+            Kind::Table if depth == 0 => self.reply.error("ERR reached lua stack limit"),
+            Kind::Table => {
+                stack.reserve(6);
+                self.table(depth - 1);
+            }
+            Kind::Nil | Kind::Other => self.reply.null(),
         }
     }
-    Ok(())
-}
 
-/// Whether a table with list elements may have others. It has none if the entry behind the last
-/// list element is the end.
-fn has_fields(table: &Table) -> Result<bool> {
-    const KINDS: [&str; 7] = [
-        "err",
-        "ok",
-        "double",
-        "big_number",
-        "verbatim_string",
-        "map",
-        "set",
-    ];
-    for kind in KINDS {
-        if !matches!(table.raw_get(kind)?, Value::Nil) {
-            return Ok(true);
+    fn table(&mut self, depth: u32) {
+        let (stack, table) = (self.stack, self.stack.len());
+        for mark in MARKS {
+            let kind = stack.field(table, mark);
+            let is_marked = kind != Kind::Nil && self.marked(mark, kind, depth);
+            stack.truncate(table);
+            if is_marked {
+                return;
+            }
         }
+        self.list(depth);
     }
-    Ok(false)
-}
 
-fn field(table: &Table, name: &str) -> Result<Option<LuaString>> {
-    Ok(match table.raw_get(name)? {
-        Value::String(text) => Some(text),
-        _ => None,
-    })
-}
+    /// Writes the table of a mark whose value is on top, if it is of the right type.
+    fn marked(&mut self, mark: &CStr, kind: Kind, depth: u32) -> bool {
+        let stack = self.stack;
+        match (mark.to_bytes(), kind) {
+            (b"err", Kind::Text) => self.error(),
+            (b"ok", Kind::Text) => self.reply.simple_bytes(stack.bytes(-1)),
+            (b"double", Kind::Number) => self.reply.double(stack.as_number(-1)),
+            (b"map", Kind::Table) => self.map(depth),
+            (b"set", Kind::Table) => self.set(depth),
+            (b"big_number", Kind::Text) => {
+                let digits = one_line(stack.bytes(-1));
+                self.reply.big_number(&digits);
+            }
+            (b"verbatim_string", Kind::Table) => return self.verbatim(),
+            _ => return false,
+        }
+        true
+    }
 
-fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Number(number) => Some(*number),
-        Value::Integer(number) => Some(*number as f64),
-        _ => None,
+    /// Writes an error whose text is on top.
+    fn error(&mut self) {
+        let stack = self.stack;
+        if stack.field(-2, c"ignore_error_stats_update") == Kind::Nil {
+            self.errors.push(stack.bytes(-2).into());
+        }
+        self.reply.error_bytes(stack.bytes(-2));
+    }
+
+    fn verbatim(&mut self) -> bool {
+        let stack = self.stack;
+        let has_format = stack.field(-1, c"format") == Kind::Text;
+        if !has_format || stack.field(-2, c"string") != Kind::Text {
+            return false;
+        }
+        // A format has three characters; a shorter one is filled up, a longer one is cut.
+        let mut three = [b' '; 3];
+        for (to, from) in three.iter_mut().zip(stack.bytes(-2)) {
+            *to = if from.is_ascii_graphic() { *from } else { b' ' };
+        }
+        let three = std::str::from_utf8(&three).unwrap_or("txt");
+        self.reply.verbatim(three, stack.bytes(-1));
+        true
+    }
+
+    fn map(&mut self, depth: u32) {
+        let (stack, map) = (self.stack, self.stack.len());
+        let (header, mut pairs) = (self.reply.deferred_map(), 0);
+        stack.nil();
+        while stack.next(map) {
+            pairs += 1;
+            // The key goes on top once more, to be written.
+            stack.copy(-2);
+            self.value(depth);
+            stack.pop(1);
+            self.value(depth);
+            stack.pop(1);
+        }
+        self.reply.finish_map(header, pairs);
+    }
+
+    fn set(&mut self, depth: u32) {
+        let (stack, set) = (self.stack, self.stack.len());
+        let (header, mut len) = (self.reply.deferred_set(), 0);
+        stack.nil();
+        while stack.next(set) {
+            len += 1;
+            stack.pop(1);
+            self.value(depth);
+        }
+        self.reply.finish_set(header, len);
+    }
+
+    /// Writes elements up to the first nil.
+    fn list(&mut self, depth: u32) {
+        let (stack, list) = (self.stack, self.stack.len());
+        let mut len = 0;
+        while stack.element(list, len + 1) != Kind::Nil {
+            stack.pop(1);
+            len += 1;
+        }
+        stack.pop(1);
+        self.reply.array(len);
+        for at in 1..=len {
+            stack.element(list, at);
+            self.value(depth);
+            stack.pop(1);
+        }
     }
 }
 
@@ -97,57 +164,4 @@ fn one_line(text: &[u8]) -> Vec<u8> {
         other => *other,
     };
     text.iter().map(plain).collect()
-}
-
-fn write_verbatim(table: &Table, reply: &mut Reply<'_>) -> Result<bool> {
-    let Value::Table(parts) = table.raw_get("verbatim_string")? else {
-        return Ok(false);
-    };
-    let (Some(format), Some(text)) = (field(&parts, "format")?, field(&parts, "string")?) else {
-        return Ok(false);
-    };
-    // A format has three characters; a shorter one is filled up, a longer one is cut.
-    let mut three = [b' '; 3];
-    for (to, from) in three.iter_mut().zip(format.as_bytes().iter()) {
-        *to = if from.is_ascii_graphic() { *from } else { b' ' };
-    }
-    let three = std::str::from_utf8(&three).unwrap_or("txt");
-    reply.verbatim(three, &text.as_bytes());
-    Ok(true)
-}
-
-fn write_map(map: &Table, protocol: Protocol, reply: &mut Reply<'_>, depth: u32) -> Result<()> {
-    let (header, mut pairs) = (reply.deferred_map(), 0);
-    map.for_each(|key: Value, value: Value| {
-        pairs += 1;
-        write_nested(&key, protocol, reply, depth - 1)?;
-        write_nested(&value, protocol, reply, depth - 1)
-    })?;
-    reply.finish_map(header, pairs);
-    Ok(())
-}
-
-fn write_set(set: &Table, protocol: Protocol, reply: &mut Reply<'_>, depth: u32) -> Result<()> {
-    let (header, mut len) = (reply.deferred_set(), 0);
-    set.for_each(|key: Value, _: Value| {
-        len += 1;
-        write_nested(&key, protocol, reply, depth - 1)
-    })?;
-    reply.finish_set(header, len);
-    Ok(())
-}
-
-/// Writes elements up to the first nil.
-fn write_list(list: &Table, protocol: Protocol, reply: &mut Reply<'_>, depth: u32) -> Result<()> {
-    let (header, mut len) = (reply.deferred_array(), 0);
-    loop {
-        let element: Value = list.raw_get(len + 1)?;
-        if element == Value::Nil {
-            break;
-        }
-        write_nested(&element, protocol, reply, depth - 1)?;
-        len += 1;
-    }
-    reply.finish_array(header, len);
-    Ok(())
 }

@@ -13,10 +13,6 @@ use mlua::{Function, Lua, Result, ffi};
 /// How a function returns its error and its results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// A result, and whether it is an error, which is raised as it is.
-    Flagged,
-    /// The same, but errors are returned.
-    Returned,
     /// The text of an error or nil, and the results.
     Text,
     /// The same, but the error is raised as a table.
@@ -28,8 +24,6 @@ pub(crate) enum Shape {
 /// The function that scripts see.
 pub(crate) fn wrap(lua: &Lua, inner: Function, shape: Shape) -> Result<Function> {
     let outer = match shape {
-        Shape::Flagged => flagged,
-        Shape::Returned => returned,
         Shape::Text => text,
         Shape::Table => table,
         Shape::ReturnedTable => returned_table,
@@ -54,28 +48,6 @@ unsafe fn call_inner(state: *mut ffi::lua_State) -> c_int {
         ffi::lua_call(state, count, ffi::LUA_MULTRET);
         ffi::lua_gettop(state)
     }
-}
-
-unsafe extern "C-unwind" fn flagged(state: *mut ffi::lua_State) -> c_int {
-    // SAFETY: Lua calls this function; the inner one returns two values.
-    unsafe {
-        call_inner(state);
-        let is_error = ffi::lua_toboolean(state, 2) != 0;
-        ffi::lua_settop(state, 1);
-        if is_error {
-            ffi::lua_error(state);
-        }
-    }
-    1
-}
-
-unsafe extern "C-unwind" fn returned(state: *mut ffi::lua_State) -> c_int {
-    // SAFETY: as above.
-    unsafe {
-        call_inner(state);
-        ffi::lua_settop(state, 1);
-    }
-    1
 }
 
 unsafe extern "C-unwind" fn text(state: *mut ffi::lua_State) -> c_int {

@@ -9,7 +9,7 @@ local error, type, rawget, rawset, select = globals.error, globals.type, globals
 local setmetatable, getmetatable, unpack = globals.setmetatable, globals.getmetatable, globals.unpack
 local native_pcall, native_xpcall, tostring = globals.pcall, globals.xpcall, globals.tostring
 local loadstring, native_pairs, setfenv = globals.loadstring, globals.pairs, globals.setfenv
-local collectgarbage = globals.collectgarbage
+local collectgarbage, next, newproxy = globals.collectgarbage, globals.next, globals.newproxy
 local string, table, coroutine = globals.string, globals.table, globals.coroutine
 
 -- Tables that cannot be changed.
@@ -262,8 +262,30 @@ local function load(reader, name)
   return load_text(concat(parts), name or '=(load)')
 end
 
-local base = copy(globals, 'tostring', 'getfenv', 'next', 'assert', 'tonumber', 'rawequal', 'getmetatable', 'type',
-  'select', 'unpack', 'gcinfo', 'pairs', 'rawget', 'ipairs', '_VERSION', 'error', 'newproxy')
+local base = copy(globals, 'tostring', 'getfenv', 'assert', 'tonumber', 'rawequal', 'getmetatable', 'type',
+  'select', 'unpack', 'gcinfo', 'ipairs', '_VERSION', 'error')
+-- Without a metatable, which could hold a finalizer: that would run in the middle of anything.
+base.newproxy = function() return newproxy(false) end
+-- The contents of a protected table are seen, but never handed out.
+base.next = function(t, key)
+  if type(t) ~= 'table' then
+    error("bad argument #1 to 'next' (table expected, got " .. type(t) .. ')', 2)
+  end
+  return next(protected[t] or t, key)
+end
+base.pairs = function(t)
+  if type(t) ~= 'table' then
+    error("bad argument #1 to 'pairs' (table expected, got " .. type(t) .. ')', 2)
+  end
+  if protected[t] then return base.next, t, nil end
+  return native_pairs(t)
+end
+base.rawget = function(t, key)
+  if type(t) ~= 'table' then
+    error("bad argument #1 to 'rawget' (table expected, got " .. type(t) .. ')', 2)
+  end
+  return rawget(protected[t] or t, key)
+end
 base.pcall = pcall
 base.xpcall = xpcall
 base.load = load
@@ -296,7 +318,7 @@ local function scope(extra)
   return setmetatable(names, { __index = missing })
 end
 
-local eval_face, server_face = protect(setmetatable(eval_server, { __index = missing })), protect(setmetatable(server, { __index = missing }))
+local eval_face, server_face = protect(eval_server), protect(server)
 
 local eval_names = scope { redis = eval_face, server = eval_face, __redis__err__handler = raw.explain, __server__err__handler = raw.explain }
 local function_names = scope { redis = server_face, server = server_face }
@@ -306,30 +328,16 @@ for name, value in native_pairs(common) do loading[name] = value end
 loading.register_function = raw.register_function
 setmetatable(loading, { __index = missing })
 local loading_face = protect(loading)
-local loading_names = scope { redis = loading_face, server = loading_face }
+local loading_names = setmetatable({ redis = loading_face, server = loading_face }, { __index = missing })
 
 -- The environment of libraries: what they find depends on whether they are being loaded.
 local library_env = {}
 local library_metatable = { __index = function_names, __newindex = refuse, __metatable = no_metatable }
 protected[library_env] = function_names
 setmetatable(library_env, library_metatable)
-function_names._G, loading_names._G = library_env, library_env
+function_names._G = library_env
 
 local explain = raw.explain
-
-local function run(f)
-  return native_xpcall(f, explain)
-end
-
-local callee, callee_keys, callee_args
-local function enter()
-  return callee(callee_keys, callee_args)
-end
-
-local function run_function(f, keys, args)
-  callee, callee_keys, callee_args = f, keys, args
-  return native_xpcall(enter, explain)
-end
 
 local function register(f)
   library_metatable.__index = loading_names
@@ -340,4 +348,4 @@ end
 
 protect(eval_names, env)
 
-return run, run_function, register, eval_names, library_env
+return explain, register, eval_names, library_env

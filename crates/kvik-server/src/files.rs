@@ -67,8 +67,9 @@ pub(crate) fn open(config: &Config, db: &Db) -> Result<(), OpenError> {
 fn import_all(config: &Config, db: &Db) {
     let gate = &db.engine().gate;
     gate.close(Closure::Loading);
+    let dir = config.path(Key::Dir).unwrap_or_default();
     for source in config.words(Key::Import) {
-        import::into_store(&Source::parse(&source), db);
+        import::into_store(&Source::parse(&source).within(&dir), db);
     }
     gate.open(Closure::Loading);
 }

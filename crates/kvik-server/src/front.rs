@@ -94,7 +94,7 @@ impl Front {
         if self.connections() >= self.config.size(Key::Maxclients) {
             return Err("ERR max number of clients reached".into());
         }
-        if is_local(socket) || !self.is_protected(door) {
+        if !self.is_protected(door) || is_local(socket) {
             Ok(())
         } else {
             Err(PROTECTED.into())
@@ -149,12 +149,16 @@ impl Front {
         }
     }
 
-    /// Gives a client to the least loaded thread.
-    pub(crate) fn assign(&self, socket: Socket, door: Door) {
-        if let Some(inbox) = self.inboxes().get(self.least_loaded()) {
-            inbox.connections.fetch_add(1, Ordering::Relaxed);
-            inbox.give(socket, door);
+    /// Gives a client to the least loaded thread. If that is the calling one, it comes back.
+    pub(crate) fn assign(&self, socket: Socket, door: Door, caller: usize) -> Option<Socket> {
+        let thread = self.least_loaded();
+        let inbox = self.inboxes().get(thread)?;
+        inbox.connections.fetch_add(1, Ordering::Relaxed);
+        if thread == caller {
+            return Some(socket);
         }
+        inbox.give(socket, door);
+        None
     }
 
     /// The thread awake with the fewest clients.

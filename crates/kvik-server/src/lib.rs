@@ -12,6 +12,7 @@ mod front;
 mod host;
 mod http;
 pub mod import;
+mod indexing;
 mod listening;
 mod log;
 #[cfg(all(test, feature = "model"))]

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use kvik_command::mail::{Mailbox, Message, Push};
+use kvik_command::pubsub::Bell;
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
 use crate::durability::{Durability, Holding};
 use crate::net::ConnId;
-use crate::reactor::mail::{Letterbox, MailBell, MailQueue};
+use crate::reactor::mail::{Letterbox, MailQueue};
 
 const PREEMPTIONS: usize = 3;
 
@@ -36,7 +37,7 @@ impl Doorbell {
     }
 }
 
-impl MailBell for Doorbell {
+impl Bell for Doorbell {
     fn ring(&self) {
         let (rung, changed) = &*self.0;
         *rung.lock().unwrap() = true;

@@ -23,7 +23,7 @@ use crate::listening::{ListenError, Listening, OpenDoor};
 use crate::net::{self, Backend, Driver};
 use crate::reactor::Reactor;
 use crate::reactor::inbox::Inbox;
-use crate::{files, log, settings};
+use crate::{files, indexing, log, settings};
 
 /// Why the server could not start, in one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -124,10 +124,15 @@ impl Server {
         let addresses = doors.iter().filter_map(|open| open.listener.tcp_address());
         let addresses: Vec<_> = addresses.collect();
         let shown: Vec<_> = doors.iter().map(OpenDoor::to_string).collect();
+        let indexed = doors.iter().filter(|open| open.door.speech.has_tree());
+        let indexed = indexed.map(|open| open.door.database).collect();
         let (stop, stopped) = channel();
         let front = Arc::new(Front::new(Arc::clone(&config)));
+        // Who turns the protection off by name knows.
+        let is_named = config.is_chosen(Key::ProtectedMode);
         let is_exposed = |open: &&OpenDoor| {
-            open.door.is_explicit && open.is_public() && front.is_open_to_all(&open.door)
+            let is_told = open.door.is_explicit || !is_named;
+            is_told && open.is_public() && front.is_open_to_all(&open.door)
         };
         let exposed: Vec<_> = doors
             .iter()
@@ -145,7 +150,7 @@ impl Server {
         };
         let options = options(&config, threads).host(Arc::new(host));
         let db = Db::in_memory(options.scripts(LuaEngine::shared()));
-        if doors.iter().any(|open| open.door.speech.needs_tree()) {
+        if doors.iter().any(|open| open.door.speech.may_need_tree()) {
             db.observe(Arc::clone(&front.trees) as Arc<dyn ChangeObserver>);
         }
         settings::obey(&config, &db);
@@ -165,7 +170,7 @@ impl Server {
         }
         let threads = crew.serve(&front, &db, doors);
         let pid_file = PidFile::write(&config);
-        let server = Self {
+        let mut server = Self {
             db,
             front,
             threads,
@@ -176,6 +181,8 @@ impl Server {
             pid_file,
         };
         files::open(&config, &server.db)?;
+        let index = indexing::start(&server.front, &server.db, indexed);
+        server.threads.extend(index);
         Ok(server)
     }
 

@@ -24,7 +24,17 @@ pub(crate) fn obey(config: &Config, db: &Db) {
     config.on_change(&keys, move |config, changed| {
         config.copy_to(&db.engine().settings, changed);
         db.file_settings_changed();
-        if changed.contains(&Key::Maxmemory) {
+        let is_limit = |key: &Key| {
+            matches!(
+                key,
+                Key::Maxmemory
+                    | Key::MaxmemoryPayload
+                    | Key::EvictionThreshold
+                    | Key::NamespaceQuotas
+                    | Key::NamespacePolicy
+            )
+        };
+        if changed.iter().any(is_limit) {
             db.memory_settings_changed();
         }
         if changed.contains(&Key::Appendonly) {

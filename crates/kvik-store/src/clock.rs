@@ -6,9 +6,16 @@
 //! as in Redis; under the others they are a number of uses.
 
 use crate::UnixMs;
+use crate::namespace::NamespacePolicy;
 
 /// Uses that [`AccessPolicy::Queue`] tells apart.
 const MOST_USES: u32 = 3;
+
+/// The clock of a key that was read, under [`AccessPolicy::Read`]. No other policy sets it.
+pub(crate) const READ: u32 = u32::MAX;
+
+/// Hits that are counted; what is more was set by another policy.
+const MOST_HITS: u32 = 1 << 30;
 
 /// The logarithmic access counter of a new key.
 pub const FREQUENCY_START: u8 = 5;
@@ -24,6 +31,8 @@ pub enum AccessPolicy {
     Queue,
     /// How often the key was read since it was set.
     Hits,
+    /// Whether the key was read since it was set.
+    Read,
     /// A logarithmic count of accesses that decays.
     Frequency {
         /// How many accesses it takes to count on; 10 reaches 255 after about a million.
@@ -31,6 +40,18 @@ pub enum AccessPolicy {
         /// Minutes without access that take one off the counter; 0 means never.
         decay_minutes: u32,
     },
+}
+
+/// What a command does with the values of the keys it reads, for who counts reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reading {
+    /// Nothing that counts.
+    #[default]
+    Nothing,
+    /// It returns a part of them.
+    Part,
+    /// It returns a string as a whole: a hit.
+    Whole,
 }
 
 /// How a key was used before it came here.
@@ -45,11 +66,20 @@ pub enum Usage {
 }
 
 impl AccessPolicy {
+    /// The policy in a namespace, where the whole store has `base`.
+    pub(crate) fn within(policy: NamespacePolicy, base: Self) -> Self {
+        match policy {
+            NamespacePolicy::Inherited | NamespacePolicy::Nothing => base,
+            NamespacePolicy::FewestHits | NamespacePolicy::MostHits => Self::Hits,
+            NamespacePolicy::AfterRead => Self::Read,
+        }
+    }
+
     /// The clock of an entry made at `now`.
     pub(crate) fn start(self, now: UnixMs) -> u32 {
         match self {
             Self::Recency | Self::Modification => seconds(now),
-            Self::Queue | Self::Hits => 0,
+            Self::Queue | Self::Hits | Self::Read => 0,
             Self::Frequency { .. } => pack(minutes(now), FREQUENCY_START),
         }
     }
@@ -57,7 +87,10 @@ impl AccessPolicy {
     /// Whether setting a key to another value makes its clock that of a new one.
     #[inline]
     pub(crate) fn begins_when_set(self) -> bool {
-        matches!(self, Self::Recency | Self::Modification | Self::Hits)
+        matches!(
+            self,
+            Self::Recency | Self::Modification | Self::Hits | Self::Read
+        )
     }
 
     /// The clock of an entry made at `now` of a key that was used this way; what the policy does
@@ -78,14 +111,28 @@ impl AccessPolicy {
     pub(crate) fn touch(self, clock: u32, now: UnixMs, random: u64) -> u32 {
         match self {
             Self::Recency => seconds(now),
-            Self::Modification => clock,
+            // Reads are counted where they are told from other uses.
+            Self::Modification | Self::Hits | Self::Read => clock,
             Self::Queue => clock.saturating_add(1).min(MOST_USES),
-            Self::Hits => clock.saturating_add(1),
             Self::Frequency { log_factor, .. } => pack(
                 minutes(now),
                 count(self.frequency(clock, now), log_factor, random),
             ),
         }
+    }
+
+    /// The clock after a read of this kind, where reads are what counts.
+    pub(crate) fn read(self, clock: u32, reading: Reading) -> u32 {
+        match (self, reading) {
+            (Self::Hits, Reading::Whole) => (hits(clock) + 1).min(MOST_HITS - 1),
+            (Self::Read, Reading::Part | Reading::Whole) => READ,
+            _ => clock,
+        }
+    }
+
+    /// Whether it records reads.
+    pub(crate) fn is_of_reads(self) -> bool {
+        matches!(self, Self::Hits | Self::Read)
     }
 
     /// Seconds since the last access. A clock ahead of the time was set under an LFU policy and
@@ -97,7 +144,9 @@ impl AccessPolicy {
     /// The counter as it stands after decay.
     pub(crate) fn frequency(self, clock: u32, now: UnixMs) -> u8 {
         let counter = match self {
-            Self::Queue | Self::Hits => clock.min(255) as u8,
+            Self::Queue => clock.min(255) as u8,
+            Self::Hits => hits(clock).min(255) as u8,
+            Self::Read => u8::from(clock == READ),
             _ => clock as u8,
         };
         let Self::Frequency { decay_minutes, .. } = self else {
@@ -107,6 +156,11 @@ impl AccessPolicy {
         let decay = elapsed.checked_div(decay_minutes).unwrap_or(0);
         counter.saturating_sub(decay.min(255) as u8)
     }
+}
+
+/// The reads that a clock of [`AccessPolicy::Hits`] counts.
+pub(crate) fn hits(clock: u32) -> u32 {
+    if clock < MOST_HITS { clock } else { 0 }
 }
 
 fn count(counter: u8, log_factor: u32, random: u64) -> u8 {

@@ -10,6 +10,10 @@
 //! A collection can also be built while the key keeps what it holds ([`Edit::build`]). Nothing is
 //! seen of it, and nothing is emitted, until it replaces that value ([`Edit::restore`]); without
 //! that it is discarded.
+//!
+//! The file is long because an edit, the words that it emits and its end are one state machine:
+//! whether the collection is lent, taken or built decides in each of its methods. Parts in files of
+//! their own would have to be read together.
 
 use std::mem;
 
@@ -148,7 +152,7 @@ impl<'g, T: Typed> Edit<'g, T> {
                         // A small collection stays in the entry until a change needs more than the
                         // bytes at hand.
                         value: T::default(),
-                        account: Account::default(),
+                        account: locked.payload_account(entry),
                     },
                     _ => Self::begin_large(&mut locked, entry)?,
                 };
@@ -236,10 +240,20 @@ impl<'g, T: Typed> Edit<'g, T> {
 
     #[inline(never)]
     fn take_out_of(&mut self, entry: EntryRef) {
+        self.recount_lent(entry);
         let position = self.locked.position;
         let (object, account) = self.locked.keyspace().take_out(position, entry);
         self.value = T::from_object(object);
         (self.origin, self.account) = (Origin::Taken(Some(entry)), account);
+    }
+
+    /// Takes what has changed in a value that is still in its entry into the account of payload.
+    #[inline]
+    fn recount_lent(&mut self, entry: EntryRef) {
+        if self.locked.layout.namespaces().is_some() {
+            let before = self.account.payload();
+            self.locked.keyspace().recount(entry, before);
+        }
     }
 
     /// The sizes up to which collections are packed.
@@ -454,7 +468,8 @@ impl<T: Typed> Drop for Edit<'_, T> {
     fn drop(&mut self) {
         self.end_effect();
         match self.origin {
-            Origin::Lent(..) if self.changes.all > 0 => {
+            Origin::Lent(entry, _) if self.changes.all > 0 => {
+                self.recount_lent(entry);
                 self.locked.mark_changed(self.changes.all);
                 self.locked.note_edit();
             }
@@ -499,6 +514,15 @@ impl Changes {
 }
 
 impl LockedKey<'_> {
+    /// The payload of a value that is about to change in its entry, as an account.
+    #[inline]
+    fn payload_account(&mut self, entry: EntryRef) -> Account {
+        match self.layout.namespaces() {
+            None => Account::default(),
+            Some(_) => Account::of_payload(self.keyspace().payload_before(entry)),
+        }
+    }
+
     /// Deletes a key that is hidden here because writes are paused: what is written now must not
     /// meet it elsewhere.
     #[inline]

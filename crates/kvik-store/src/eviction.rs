@@ -13,7 +13,7 @@
 pub(crate) mod queue;
 
 use crate::UnixMs;
-use crate::clock::AccessPolicy;
+use crate::clock::{AccessPolicy, hits};
 use crate::heap::HeapEntry;
 use crate::keyspace::{HeapKeys, KeyspaceMut, KeyspaceRef};
 use crate::layout::Layout;
@@ -98,8 +98,8 @@ impl EvictionRules {
         match self.order {
             EvictionOrder::Idle => AccessPolicy::idle_seconds(entry.clock(), now),
             EvictionOrder::Frequency => 255 - u64::from(self.access.frequency(entry.clock(), now)),
-            EvictionOrder::FewestHits => u64::MAX - u64::from(entry.clock()),
-            EvictionOrder::MostHits => u64::from(entry.clock()),
+            EvictionOrder::FewestHits => u64::MAX - u64::from(hits(entry.clock())),
+            EvictionOrder::MostHits => u64::from(hits(entry.clock())),
             EvictionOrder::Ttl => u64::MAX - entry.expire_at().unwrap_or(u64::MAX),
             EvictionOrder::Random | EvictionOrder::Queue => 0,
         }
@@ -155,9 +155,20 @@ impl Stripe {
         random: &mut dyn FnMut() -> u64,
     ) -> Option<Victim> {
         match rules.order {
-            EvictionOrder::Random => self.any(layout, rules, random),
+            EvictionOrder::Random if rules.volatile => {
+                let sample = |there: &mut KeyspaceMut<'_>, random| {
+                    there.sample_volatile(random, 1).first().copied()
+                };
+                self.of_one_table(layout, rules, random, sample)
+            }
+            EvictionOrder::Random => {
+                let sample = |there: &mut KeyspaceMut<'_>, random| there.read().sample_ref(random);
+                self.of_one_table(layout, rules, random, sample)
+            }
             EvictionOrder::Ttl => self.first_to_expire(layout, rules, now, random),
-            EvictionOrder::Queue => self.next_in_queue(layout, rules, random),
+            EvictionOrder::Queue => {
+                self.of_one_table(layout, rules, random, |there, _| there.next_in_queue())
+            }
             _ => self.best_of_some(layout, rules, now, random),
         }
     }
@@ -184,18 +195,17 @@ impl Stripe {
         ids
     }
 
-    fn any(
+    /// A key that `choose` finds in one of the keyspaces, with random bits at hand.
+    fn of_one_table(
         &mut self,
         layout: &Layout,
         rules: &EvictionRules,
         random: &mut dyn FnMut() -> u64,
+        choose: impl FnOnce(&mut KeyspaceMut<'_>, u64) -> Option<EntryRef>,
     ) -> Option<Victim> {
         let table = self.evictable(rules, random()).first().copied()?;
         let mut there = self.present_mut(table, layout)?;
-        let entry = match rules.volatile {
-            false => there.read().sample_ref(random())?,
-            true => there.sample_volatile(random(), 1).first().copied()?,
-        };
+        let entry = choose(&mut there, random())?;
         Some(Victim { table, entry })
     }
 
@@ -226,18 +236,6 @@ impl Stripe {
             Some((_, victim)) => Some(victim),
             None => self.best_of_some(layout, rules, now, random),
         }
-    }
-
-    fn next_in_queue(
-        &mut self,
-        layout: &Layout,
-        rules: &EvictionRules,
-        random: &mut dyn FnMut() -> u64,
-    ) -> Option<Victim> {
-        let table = self.evictable(rules, random()).first().copied()?;
-        let mut there = self.present_mut(table, layout)?;
-        let entry = there.next_in_queue()?;
-        Some(Victim { table, entry })
     }
 
     fn best_of_some(
@@ -389,6 +387,9 @@ impl crate::Guard<'_> {
             // The effect and the events name the database that the victim is in.
             let database = self.database_of(index, victim.table);
             self.select(database);
+            if let Some(namespace) = self.namespace_at(index, victim.table) {
+                namespace.count_evicted();
+            }
             self.evict_entry(index, victim.table, victim.entry);
             let left = self.stripes().stripe(index).data_bytes();
             done.bytes += data.saturating_sub(left);

@@ -32,7 +32,7 @@ mod relocation;
 
 use crate::UnixMs;
 use crate::aftermath::Aftermath;
-use crate::clock::AccessPolicy;
+use crate::clock::{AccessPolicy, Reading};
 use crate::effect::EffectSink;
 use crate::entry::{Entry, OccupiedEntry, VacantEntry};
 use crate::event::{Event, EventClasses};
@@ -40,7 +40,7 @@ use crate::keyspace::KeyspaceRef;
 use crate::layout::{Key, KeyspaceId, Layout};
 use crate::limits::Limits;
 use crate::locked::LockedKey;
-use crate::namespace::TableId;
+use crate::namespace::{Namespaces, TableId, namespace_name};
 use crate::raw::entry_ref::EntryRef;
 use crate::raw::position::Position;
 use crate::state::{GuardState, GuardStats, Mode};
@@ -120,6 +120,7 @@ impl<'a> Guard<'a> {
     #[inline]
     pub fn access(mut self, policy: AccessPolicy, touch: bool, random: u64) -> Self {
         (self.state.access, self.state.touch, self.state.random) = (policy, touch, random);
+        self.state.base_access = policy;
         self
     }
 
@@ -132,6 +133,17 @@ impl<'a> Guard<'a> {
     pub fn reading(mut self) -> Self {
         self.state.reads = true;
         self
+    }
+
+    /// Reads keys in this way from here on, as namespaces count that.
+    pub fn read_as(&mut self, reading: Reading) {
+        self.state.reading = reading;
+    }
+
+    /// How a key records accesses.
+    pub fn access_of<'k>(&mut self, key: impl Into<Key<'k>>) -> AccessPolicy {
+        self.locate(key.into());
+        self.state.access
     }
 
     /// Packs collections up to these sizes.
@@ -155,7 +167,8 @@ impl<'a> Guard<'a> {
         self
     }
 
-    /// Calls the changes that are a command's purpose by this event, as [`Self::call_changes`] does.
+    /// Calls the changes that are a command's purpose by this event, as [`Self::call_changes`]
+    /// does.
     #[must_use]
     #[inline]
     pub fn calling(mut self, event: Option<&'static Event>) -> Self {
@@ -303,11 +316,26 @@ impl<'a> Guard<'a> {
         };
         match self.layout.namespaces() {
             None => place,
-            Some(_) => {
-                let (layout, keyspace) = (self.layout, self.keyspace);
-                place.in_namespace(self.stripes.look(place.index), layout, keyspace)
-            }
+            Some(all) => self.locate_named(place, all),
         }
+    }
+
+    /// The same where names may name namespaces, each of which may record accesses in its own way.
+    #[inline(never)]
+    fn locate_named<'k>(&mut self, place: Place<'k>, all: &Namespaces) -> Place<'k> {
+        let (layout, keyspace) = (self.layout, self.keyspace);
+        let stripe = self.stripes.look(place.index);
+        let place = place.in_namespace(stripe, layout, keyspace);
+        if all.notes_reads() {
+            let there = stripe.keyspace(place.table);
+            let namespace = there.and_then(|it| it.keyspace.namespace.as_ref());
+            let policy = match namespace {
+                Some(namespace) => namespace.policy(),
+                None => all.policy_of(namespace_name(place.key)),
+            };
+            self.state.access = AccessPolicy::within(policy, self.state.base_access);
+        }
+        place
     }
 
     /// The same for who changes nothing meanwhile.

@@ -12,6 +12,9 @@
 //! [`Heap::put_back`] stores it again in whatever form it has then, and meanwhile its members are
 //! reached through [`Heap::memory_mut`]. A large one that is no longer wanted is freed in slices,
 //! by [`Heap::reclaim`].
+//!
+//! The file is long because all bytes are accounted for here: each method that stores, moves or
+//! frees a value also keeps the books, and one that did so elsewhere would be overlooked.
 
 mod copying;
 mod entry;

@@ -18,6 +18,9 @@
 //! A whole keyspace goes by [`Keyspace::detach`] and [`Keyspace::swap`]. The members of a
 //! collection that is taken out change through [`MemoryMut`](crate::memory::MemoryMut). Access
 //! clocks (`set_clock`) are not content.
+//!
+//! The file is long because every way to change an entry stands here. Each keeps table, account,
+//! image and undo in step, which is easiest to check with the others beside it.
 
 use std::sync::Arc;
 
@@ -27,7 +30,7 @@ use crate::eviction::queue::EvictionQueues;
 use crate::heap::{Content, Heap, HeapEntry, Ledger};
 use crate::image::Cut;
 use crate::layout::{KeyspaceId, Layout};
-use crate::namespace::{Namespace, Share, TableId};
+use crate::namespace::{Namespace, Share, TableId, name_payload};
 use crate::object::Object;
 use crate::raw::entry_ref::EntryRef;
 use crate::raw::position::{Position, Prefix};
@@ -44,6 +47,8 @@ pub(crate) struct Keyspace {
     /// Number of entries that expire.
     volatile: usize,
     entry_bytes: usize,
+    /// See [`Namespace::payload`]; kept where there are namespaces.
+    payload: usize,
     /// The entries that an image still lacks, while one is taken.
     pub(crate) cut: Option<Box<Cut>>,
     /// Its namespace, where there are any.
@@ -65,6 +70,7 @@ impl Default for Keyspace {
             number: 0,
             volatile: 0,
             entry_bytes: 0,
+            payload: 0,
             cut: None,
             namespace: None,
             told: Share::default(),
@@ -106,6 +112,8 @@ impl<'a> Payload<'a> {
 pub(crate) struct Account {
     ledger: Ledger,
     live_bytes: usize,
+    /// Of the value, where there are namespaces.
+    payload: usize,
 }
 
 /// A keyspace to read.
@@ -148,6 +156,19 @@ impl Account {
         self.live_bytes
     }
 
+    /// The payload of the value at that time.
+    pub(crate) fn payload(&self) -> usize {
+        self.payload
+    }
+
+    /// The payload of a value before it changes where it lies.
+    pub(crate) fn of_payload(payload: usize) -> Self {
+        Self {
+            payload,
+            ..Self::default()
+        }
+    }
+
     /// Whether the collection lay packed in an entry, or is new.
     pub(crate) fn was_packed(&self) -> bool {
         self.ledger.is_packed()
@@ -158,6 +179,7 @@ impl Account {
         Self {
             ledger: self.ledger.before(bytes),
             live_bytes: self.live_bytes - bytes,
+            payload: self.payload,
         }
     }
 }
@@ -168,6 +190,7 @@ impl Heap {
         Account {
             ledger: self.ledger(),
             live_bytes: self.live_bytes(),
+            payload: 0,
         }
     }
 }
@@ -201,6 +224,7 @@ impl Keyspace {
             keys: self.len() as u64,
             volatile: self.volatile as u64,
             bytes: self.bytes() as u64,
+            payload: self.payload as u64,
         }
     }
 
@@ -249,7 +273,7 @@ impl Keyspace {
 
     /// Empties the keyspace; its entries are still to be freed.
     pub(crate) fn detach(&mut self) -> Detached {
-        (self.volatile, self.entry_bytes) = (0, 0);
+        (self.volatile, self.entry_bytes, self.payload) = (0, 0, 0);
         self.queues = None;
         let detached = self.table.detach();
         self.note_sizes();
@@ -261,6 +285,7 @@ impl Keyspace {
         self.table.swap(&mut other.table);
         std::mem::swap(&mut self.volatile, &mut other.volatile);
         std::mem::swap(&mut self.entry_bytes, &mut other.entry_bytes);
+        std::mem::swap(&mut self.payload, &mut other.payload);
         // An image has the contents, under the number that they had at the cut. The places where
         // sizes are noted stay with the numbers.
         std::mem::swap(&mut self.cut, &mut other.cut);
@@ -371,7 +396,36 @@ impl<'a> KeyspaceMut<'a> {
         if let Some(queues) = &mut self.keyspace.queues {
             queues.enter(position);
         }
+        if self.keyspace.namespace.is_some() {
+            self.keyspace.payload += self.payload_with_name(entry);
+        }
         self.keyspace.note_sizes();
+    }
+
+    /// What an entry counts in [`Namespace::payload`].
+    #[inline(never)]
+    fn payload_with_name(&self, entry: EntryRef) -> usize {
+        let there = self.heap.entry(entry);
+        name_payload(there.key()) + there.payload()
+    }
+
+    /// The payload of a value that is about to change, where anybody asks for it.
+    #[inline]
+    pub(crate) fn payload_before(&self, entry: EntryRef) -> usize {
+        match self.keyspace.namespace {
+            None => 0,
+            Some(_) => self.heap.entry(entry).payload(),
+        }
+    }
+
+    /// Takes into account that a value had this payload before it changed.
+    #[inline]
+    pub(crate) fn recount(&mut self, entry: EntryRef, before: usize) {
+        if self.keyspace.namespace.is_some() {
+            let new = self.heap.entry(entry).payload();
+            self.keyspace.payload += new;
+            self.keyspace.payload -= before;
+        }
     }
 
     /// Ends a change of an entry, which may have moved: `before` is what the heap accounted for
@@ -442,8 +496,10 @@ impl<'a> KeyspaceMut<'a> {
         if self.is_undoable() && self.heap.is_table(entry) {
             return self.replace_recorded(position, entry, text);
         }
-        self.change(position, entry, |heap| (heap.set_text(entry, text), ()))
-            .0
+        let before = self.payload_before(entry);
+        let (to, ()) = self.change(position, entry, |heap| (heap.set_text(entry, text), ()));
+        self.recount(to, before);
+        to
     }
 
     /// Writes another string over one that takes a cell of the same size, and with it the access
@@ -457,7 +513,10 @@ impl<'a> KeyspaceMut<'a> {
         clock: Option<u32>,
     ) -> bool {
         self.before_change(position, entry);
-        self.heap.cells.overwrite(entry, text, clock)
+        let before = self.payload_before(entry);
+        let is_done = self.heap.cells.overwrite(entry, text, clock);
+        self.recount(entry, before);
+        is_done
     }
 
     /// Overwrites part of a string; returns the entry and the string's length.
@@ -468,9 +527,12 @@ impl<'a> KeyspaceMut<'a> {
         offset: usize,
         bytes: &[u8],
     ) -> (EntryRef, usize) {
-        self.change(position, entry, |heap| {
+        let before = self.payload_before(entry);
+        let (to, len) = self.change(position, entry, |heap| {
             heap.write_range(entry, offset, bytes)
-        })
+        });
+        self.recount(to, before);
+        (to, len)
     }
 
     /// Makes room of `new` bytes in the place of `old` ones at the offset `at` of a packed value,
@@ -503,10 +565,13 @@ impl<'a> KeyspaceMut<'a> {
         bytes: &[u8],
     ) -> bool {
         self.before_change(position, entry);
-        let before = self.heap.live_bytes();
+        let (before, payload) = (self.heap.live_bytes(), self.payload_before(entry));
         let to = self.heap.cells.set_packed(entry, form, bytes);
         if let Some(to) = to.filter(|to| *to != entry) {
             self.moved(position, entry, to, before);
+        }
+        if let Some(to) = to {
+            self.recount(to, payload);
         }
         to.is_some()
     }
@@ -514,9 +579,14 @@ impl<'a> KeyspaceMut<'a> {
     /// Takes the collection of an entry out, to change it.
     pub(crate) fn take_out(&mut self, position: Position, entry: EntryRef) -> (Object, Account) {
         self.before_change(position, entry);
-        let live_bytes = self.heap.live_bytes();
+        let (live_bytes, payload) = (self.heap.live_bytes(), self.payload_before(entry));
         let (object, ledger) = self.heap.take_out(entry);
-        (object, Account { ledger, live_bytes })
+        let account = Account {
+            ledger,
+            live_bytes,
+            payload,
+        };
+        (object, account)
     }
 
     /// Stores a collection that was taken out and has changed, and says where the entry is then.
@@ -529,6 +599,7 @@ impl<'a> KeyspaceMut<'a> {
     ) -> EntryRef {
         let to = self.heap.put_back(entry, object, account.ledger);
         self.moved(position, entry, to, account.live_bytes);
+        self.recount(to, account.payload);
         to
     }
 
@@ -618,6 +689,9 @@ impl<'a> KeyspaceMut<'a> {
         self.before_change(position, entry);
         let there = self.heap.entry(entry);
         self.keyspace.entry_bytes -= there.bytes();
+        if self.keyspace.namespace.is_some() {
+            self.keyspace.payload -= self.payload_with_name(entry);
+        }
         self.keyspace.volatile -= usize::from(there.expire_at().is_some());
         let keys = HeapKeys {
             heap: self.heap,

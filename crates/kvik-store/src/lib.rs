@@ -66,7 +66,7 @@ mod view;
 mod zset;
 
 pub use aftermath::Aftermath;
-pub use clock::{AccessPolicy, FREQUENCY_START, Usage};
+pub use clock::{AccessPolicy, FREQUENCY_START, Reading, Usage};
 pub use effect::{EffectSink, NoEffects};
 pub use entry::{Entry, OccupiedEntry, VacantEntry};
 pub use event::{Event, EventClasses, KeyEvent};
@@ -91,8 +91,8 @@ pub use list::{Elements, ListEnd, ListNode, ListRef, QuicklistRef};
 pub use locked::Expiry;
 pub use members::MembersRef;
 pub use namespace::{
-    DEFAULT_NAMESPACE, Namespace, Namespaces, TableId, TooManyNamespaces, canonical, full_name,
-    named_in, rest_of,
+    DEFAULT_NAMESPACE, Namespace, NamespacePolicy, NamespaceSizes, Namespaces, TableId,
+    TooManyNamespaces, canonical, full_name, name_payload, named_in, namespace_name, rest_of,
 };
 pub use raw::prefetch::Lookup;
 pub use raw::{lacks_memory, prepare_memory, release_memory};

@@ -283,6 +283,14 @@ impl List {
         }
     }
 
+    /// Bytes of the elements' texts.
+    pub(crate) fn text_bytes(&self) -> usize {
+        match self {
+            Self::Pack(pack) => Listpack::new(pack).iter().map(|it| it.len()).sum(),
+            Self::Quick(list) => list.text_bytes(),
+        }
+    }
+
     pub(crate) fn as_ref(&self) -> ListRef<'_> {
         match self {
             Self::Pack(pack) => ListRef::Pack(pack),

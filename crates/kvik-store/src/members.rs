@@ -26,6 +26,9 @@ pub(crate) struct Members {
     volatile: usize,
     /// A time by which all of them have expired; it may be late, never early.
     latest: UnixMs,
+    /// Bytes of their names, and of the texts of their values.
+    name_bytes: usize,
+    value_bytes: usize,
     /// Their id while copies of them are being made.
     source: Option<Source>,
 }
@@ -64,6 +67,16 @@ impl Members {
         self.volatile
     }
 
+    /// Bytes of their names.
+    pub(crate) fn name_bytes(&self) -> usize {
+        self.name_bytes
+    }
+
+    /// Bytes of the texts of their values.
+    pub(crate) fn value_bytes(&self) -> usize {
+        self.value_bytes
+    }
+
     pub(crate) fn find(&self, memory: Memory<'_>, name: &[u8]) -> Option<EntryRef> {
         let is_it = |entry| memory.cells.member(entry).has_key(name);
         let position = memory.layout.position_of_member(name);
@@ -79,6 +92,8 @@ impl Members {
         expire_at: Option<UnixMs>,
     ) -> EntryRef {
         self.before_change(memory, name, None);
+        self.name_bytes += name.len();
+        self.value_bytes += value.len();
         let entry = memory.cells.insert::<MEMBER>(name, value, expire_at);
         self.count(None, expire_at);
         let position = memory.layout.position_of_member(name);
@@ -95,6 +110,8 @@ impl Members {
         value: Text<'_>,
     ) -> EntryRef {
         self.before_change_of(memory, member);
+        self.value_bytes += value.len();
+        self.value_bytes -= memory.cells.member(member).string().len();
         let to = memory.cells.set_text::<MEMBER>(member, value);
         self.moved(memory.read(), member, to);
         to
@@ -121,7 +138,10 @@ impl Members {
     /// Deletes a member that is there.
     pub(crate) fn remove(&mut self, memory: &mut MemoryMut<'_>, member: EntryRef) {
         self.before_change_of(memory, member);
-        self.count(memory.cells.member(member).expire_at(), None);
+        let there = memory.cells.member(member);
+        self.name_bytes -= there.key().len();
+        self.value_bytes -= there.string().len();
+        self.count(there.expire_at(), None);
         let keys = MemberKeys(memory.read());
         self.table.remove(keys.position(member), member, &keys);
         memory.cells.free::<MEMBER>(member);

@@ -15,9 +15,14 @@
 //! Costs: a key with a `/` is looked up by one more hash of a short name; a namespace takes about
 //! 400 bytes in each stripe where it has keys, and nothing once it is empty.
 
+mod policy;
+
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+pub use self::policy::NamespacePolicy;
+use self::policy::PolicyBook;
 
 /// The namespace of keys without a `/`.
 pub const DEFAULT_NAMESPACE: &[u8] = b"default";
@@ -69,6 +74,22 @@ pub fn named_in(key: &[u8]) -> Option<&[u8]> {
     (name != DEFAULT_NAMESPACE).then_some(name)
 }
 
+/// The namespace of a key.
+#[inline]
+pub fn namespace_name(key: &[u8]) -> &[u8] {
+    named_in(canonical(key)).unwrap_or(DEFAULT_NAMESPACE)
+}
+
+/// Bytes of a key's name as [`Namespace::payload`] counts them: its namespace and what comes behind
+/// the `/`. `key` is the name under which it is stored.
+#[inline]
+pub fn name_payload(key: &[u8]) -> usize {
+    match key.contains(&SEPARATOR) {
+        true => key.len() - 1,
+        false => key.len() + DEFAULT_NAMESPACE.len(),
+    }
+}
+
 /// The name of a key in a namespace: `rest` as seen from inside.
 pub fn full_name(namespace: &[u8], rest: &[u8]) -> Vec<u8> {
     let whole = [namespace, b"/", rest].concat();
@@ -94,6 +115,9 @@ pub struct Namespace {
     keys: AtomicU64,
     volatile: AtomicU64,
     bytes: AtomicU64,
+    payload: AtomicU64,
+    policy: AtomicU8,
+    counts: Arc<NamespaceCounts>,
     /// Keys and bytes that commands which run now may add.
     reserved_keys: AtomicU64,
     reserved_bytes: AtomicU64,
@@ -101,6 +125,33 @@ pub struct Namespace {
     operations: AtomicU64,
     /// It is among those that may have become empty.
     noted: AtomicBool,
+}
+
+/// Keys of a namespace that were deleted by themselves, since the store was opened. They are kept
+/// when the namespace is forgotten.
+#[derive(Debug, Default)]
+pub(crate) struct NamespaceCounts {
+    evicted: AtomicU64,
+    swept: AtomicU64,
+}
+
+/// The figures of a namespace that has, or had, keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamespaceSizes {
+    /// The database it belongs to.
+    pub database: u32,
+    /// Its name.
+    pub name: Vec<u8>,
+    /// [`Namespace::keys`].
+    pub keys: u64,
+    /// [`Namespace::bytes`].
+    pub bytes: u64,
+    /// [`Namespace::payload`].
+    pub payload: u64,
+    /// Keys deleted to make room.
+    pub evicted: u64,
+    /// Keys deleted because they had been read.
+    pub swept: u64,
 }
 
 impl Namespace {
@@ -127,6 +178,53 @@ impl Namespace {
     /// Bytes that its entries and tables occupy.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the names and values of its keys, without anything that the store adds: for each
+    /// key its namespace, the rest of its name, and the bytes of all strings that its value
+    /// consists of, with 8 for a score. A stream counts the bytes in which it is kept.
+    pub fn payload(&self) -> u64 {
+        self.payload.load(Ordering::Relaxed)
+    }
+
+    /// What goes when it has to make room.
+    pub fn policy(&self) -> NamespacePolicy {
+        NamespacePolicy::of_number(self.policy.load(Ordering::Relaxed))
+    }
+
+    /// Keys deleted to make room.
+    pub fn evicted(&self) -> u64 {
+        self.counts.evicted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_evicted(&self) {
+        self.counts.evicted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Keys deleted because they had been read.
+    pub fn swept(&self) -> u64 {
+        self.counts.swept.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_swept(&self) {
+        self.counts.swept.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Bytes that it has and that commands which run now may add.
+    pub fn bytes_promised(&self) -> u64 {
+        self.bytes() + self.reserved_bytes.load(Ordering::Acquire)
+    }
+
+    fn sizes(&self) -> NamespaceSizes {
+        NamespaceSizes {
+            database: self.database.0,
+            name: self.name.to_vec(),
+            keys: self.keys(),
+            bytes: self.bytes(),
+            payload: self.payload(),
+            evicted: self.evicted(),
+            swept: self.swept(),
+        }
     }
 
     /// Reserves keys and bytes for a command, and returns how many there are then with all that is
@@ -171,6 +269,7 @@ pub(crate) struct Share {
     pub(crate) keys: u64,
     pub(crate) volatile: u64,
     pub(crate) bytes: u64,
+    pub(crate) payload: u64,
 }
 
 impl Share {
@@ -182,11 +281,12 @@ impl Share {
         add(&mut sum.keys, self.keys, new.keys);
         add(&mut sum.volatile, self.volatile, new.volatile);
         add(&mut sum.bytes, self.bytes, new.bytes);
+        add(&mut sum.payload, self.payload, new.payload);
     }
 
     /// The same with the totals that all stripes share. Returns whether the namespace has no key
     /// left.
-    pub(crate) fn tell_change(self, new: Self, namespace: &Namespace) -> bool {
+    pub(crate) fn tell_change(self, new: Self, namespace: &Namespace, all: &Namespaces) -> bool {
         let add = |sum: &AtomicU64, old: u64, new: u64| {
             let change = new.wrapping_sub(old);
             if change == 0 {
@@ -197,6 +297,8 @@ impl Share {
         };
         add(&namespace.volatile, self.volatile, new.volatile);
         add(&namespace.bytes, self.bytes, new.bytes);
+        add(&namespace.payload, self.payload, new.payload);
+        add(&all.payload, self.payload, new.payload);
         add(&namespace.keys, self.keys, new.keys) == 0
     }
 }
@@ -218,11 +320,20 @@ pub struct Namespaces {
     known: RwLock<Known>,
     /// Those that may have become empty.
     idle: Mutex<Vec<Arc<Namespace>>>,
+    policies: PolicyBook,
+    /// The payload of all of them, and what commands which run now may add.
+    payload: AtomicU64,
+    reserved_payload: AtomicU64,
 }
+
+/// Namespaces without keys whose figures are remembered.
+const FORMER_MAX: usize = 65_536;
 
 #[derive(Debug, Default)]
 struct Known {
     databases: HashMap<KeyspaceId, NamespaceMap, foldhash::fast::RandomState>,
+    /// What is left of namespaces that have no keys any more.
+    former: HashMap<(KeyspaceId, Arc<[u8]>), Arc<NamespaceCounts>, foldhash::fast::RandomState>,
     /// Numbers that are free again.
     free: Vec<u32>,
     next: u32,
@@ -241,7 +352,79 @@ impl Namespaces {
                 ..Known::default()
             }),
             idle: Mutex::default(),
+            policies: PolicyBook::default(),
+            payload: AtomicU64::new(0),
+            reserved_payload: AtomicU64::new(0),
         }
+    }
+
+    /// The sum of [`Namespace::payload`], and what commands which run now may add to it.
+    pub fn payload_promised(&self) -> u64 {
+        let payload = self.payload.load(Ordering::Relaxed);
+        payload.saturating_add(self.reserved_payload.load(Ordering::Acquire))
+    }
+
+    /// Reserves payload for a command. [`Self::release_payload`] has to follow, when the command
+    /// has run.
+    pub fn reserve_payload(&self, bytes: u64) {
+        self.reserved_payload.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    /// Ends a reservation, or a part of one.
+    pub fn release_payload(&self, bytes: u64) {
+        self.reserved_payload.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    /// Sets what goes where room is to be made: in the namespaces of these names, and in all
+    /// others.
+    pub fn set_policies(&self, named: HashMap<Vec<u8>, NamespacePolicy>, others: NamespacePolicy) {
+        // Who makes a namespace looks at the book with this lock.
+        let known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        self.policies.replace(named, others);
+        for namespace in known.databases.values().flat_map(NamespaceMap::values) {
+            let policy = self.policies.of(&namespace.name);
+            namespace.policy.store(policy as u8, Ordering::Relaxed);
+        }
+    }
+
+    /// What goes in a namespace, whether or not it has keys.
+    pub fn policy_of(&self, name: &[u8]) -> NamespacePolicy {
+        self.policies.of(name)
+    }
+
+    /// Whether reads of keys have to be counted or noted anywhere.
+    #[inline]
+    pub fn notes_reads(&self) -> bool {
+        self.policies.notes_reads()
+    }
+
+    /// Whether keys were ever to be deleted because they had been read.
+    pub fn sweeps(&self) -> bool {
+        self.policies.sweeps()
+    }
+
+    /// The figures of all namespaces that have keys or had some, by database and name.
+    pub fn sizes(&self) -> Vec<NamespaceSizes> {
+        let known = self.read();
+        let maps = known.databases.values();
+        let mut all: Vec<_> = maps
+            .flat_map(NamespaceMap::values)
+            .map(|it| it.sizes())
+            .collect();
+        let former = known.former.iter().filter(|((database, name), _)| {
+            let there = known.databases.get(database);
+            there.is_none_or(|there| !there.contains_key(name))
+        });
+        all.extend(former.map(|((database, name), counts)| NamespaceSizes {
+            database: database.0,
+            name: name.to_vec(),
+            evicted: counts.evicted.load(Ordering::Relaxed),
+            swept: counts.swept.load(Ordering::Relaxed),
+            ..NamespaceSizes::default()
+        }));
+        drop(known);
+        all.sort_by(|a, b| (a.database, &a.name).cmp(&(b.database, &b.name)));
+        all
     }
 
     /// Number of namespaces beside `default`, those without keys that are not dropped yet included.
@@ -359,13 +542,18 @@ impl Namespaces {
             TableId(known.number(max)?)
         };
         self.bound.fetch_max(table.0 + 1, Ordering::Relaxed);
+        let name: Arc<[u8]> = name.into();
+        let counts = known.former.remove(&(database, Arc::clone(&name)));
         let made = Arc::new(Namespace {
             database,
-            name: name.into(),
+            policy: AtomicU8::new(self.policies.of(&name) as u8),
+            counts: counts.unwrap_or_default(),
+            name,
             table,
             keys: AtomicU64::new(0),
             volatile: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            payload: AtomicU64::new(0),
             reserved_keys: AtomicU64::new(0),
             reserved_bytes: AtomicU64::new(0),
             operations: AtomicU64::new(0),
@@ -406,6 +594,10 @@ impl Known {
             map.remove(namespace.name());
             self.free.push(namespace.table.0);
             self.named -= 1;
+            if self.former.len() < FORMER_MAX {
+                let place = (namespace.database, namespace.shared_name());
+                self.former.insert(place, Arc::clone(&namespace.counts));
+            }
         }
     }
 }

@@ -10,10 +10,15 @@ use crate::kind::{Encoding, Kind};
 use crate::list::List;
 use crate::members::{Members, Tabled};
 use crate::memory::{Memory, MemoryMut};
+use crate::packed::{IntSet, Listpack};
 use crate::set::Set;
 use crate::stream::Stream;
+use crate::text::StringRef;
 use crate::value::ValueRef;
 use crate::zset::Zset;
+
+/// What a score counts in [`Object::payload`].
+const SCORE_PAYLOAD: usize = 8;
 
 /// A collection of any type.
 #[derive(Debug)]
@@ -105,6 +110,19 @@ impl Object {
         each!(self, it => it.bytes())
     }
 
+    /// See [`HeapEntry::payload`](crate::heap::HeapEntry::payload).
+    pub(crate) fn payload(&self) -> usize {
+        if let Some((form, bytes)) = self.packed() {
+            return packed_payload(form, bytes);
+        }
+        match (self, self.members()) {
+            (Self::Zset(_), Some(members)) => members.name_bytes() + SCORE_PAYLOAD * members.len(),
+            (_, Some(members)) => members.name_bytes() + members.value_bytes(),
+            (Self::List(list), None) => list.text_bytes(),
+            (_, None) => self.bytes(),
+        }
+    }
+
     pub(crate) fn fit(&mut self) {
         each!(self, it => it.fit());
     }
@@ -183,6 +201,24 @@ impl Object {
             Self::Set(_) => Set::Table(Box::default()).into(),
             Self::Zset(_) => Zset::Table(Box::default()).into(),
             Self::List(_) | Self::Stream(_) => unreachable!("they have no table"),
+        }
+    }
+}
+
+/// [`Object::payload`] of a packed collection.
+pub(crate) fn packed_payload(form: ValueForm, bytes: &[u8]) -> usize {
+    match form {
+        ValueForm::IntSet => {
+            let members = IntSet::new(bytes).iter();
+            members.map(|member| StringRef::Int(member).len()).sum()
+        }
+        ValueForm::ZsetPack => {
+            let names = Listpack::new(bytes).iter().step_by(2);
+            names.map(|name| name.len() + SCORE_PAYLOAD).sum()
+        }
+        _ => {
+            let elements = Listpack::new(bytes).iter();
+            elements.map(|element| element.len()).sum()
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::UnixMs;
 use crate::aftermath::Aftermath;
-use crate::clock::AccessPolicy;
+use crate::clock::{AccessPolicy, Reading};
 use crate::event::{Event, EventClasses, KeyEvent, VerbEvent};
 use crate::former::FormerKey;
 use crate::garbage::Garbage;
@@ -56,7 +56,12 @@ pub(crate) enum Overdue {
 pub(crate) struct GuardState {
     pub(crate) now: UnixMs,
     pub(crate) mode: Mode,
+    /// How the key at hand records accesses.
     pub(crate) access: AccessPolicy,
+    /// How keys do whose namespace has no policy of its own.
+    pub(crate) base_access: AccessPolicy,
+    /// What the command at work reads of keys.
+    pub(crate) reading: Reading,
     pub(crate) touch: bool,
     /// Nothing may be changed.
     pub(crate) reads: bool,
@@ -77,6 +82,8 @@ impl GuardState {
             now,
             mode: Mode::Primary,
             access: AccessPolicy::Recency,
+            base_access: AccessPolicy::Recency,
+            reading: Reading::Nothing,
             touch: true,
             reads: false,
             random: now,
@@ -242,6 +249,10 @@ impl GuardState {
         }
         let new = self.access.touch(old, self.now, self.random >> 16);
         if self.access != AccessPolicy::Recency {
+            if self.access.is_of_reads() {
+                let new = self.access.read(old, self.reading);
+                return (new != old).then_some(new);
+            }
             self.random = self
                 .random
                 .wrapping_mul(0x5851_F42D_4C95_7F2D)

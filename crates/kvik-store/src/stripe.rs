@@ -17,7 +17,7 @@ use crate::interests::{ChangedKey, Interests, ReadyKey};
 use crate::keyspace::{Keyspace, KeyspaceMut, KeyspaceRef};
 use crate::layout::{KeyspaceId, Layout};
 use crate::namespace::TableId;
-use crate::raw::position::Prefix;
+use crate::raw::position::{Position, Prefix};
 use crate::raw::prefetch::SharedTables;
 use crate::raw::table::Detached;
 use crate::totals::{StripeTotals, Totals};
@@ -37,10 +37,16 @@ pub struct Stripe {
     /// Contents of emptied keyspaces that an image still lacks.
     #[expect(clippy::vec_box, reason = "walked together with the boxed keyspaces")]
     kept: Vec<Box<Keyspace>>,
+    /// Keyspaces that have no cut yet, while an image is prepared.
+    uncut: Option<Vec<TableId>>,
+    /// The image has everything of the keyspaces before this one.
+    imaged_to: usize,
     compacting: Option<Compacting>,
     pub(crate) interests: Interests,
     next_due: Due,
     pub(crate) eviction: EvictionPool,
+    /// Keys that were read and are to be deleted for that.
+    read_keys: Vec<(TableId, Position)>,
     totals: Arc<StripeTotals>,
 }
 
@@ -115,6 +121,23 @@ impl Stripe {
             .totals
             .set_held(held, self.heap.cells.free_bytes() as u64);
         held.wrapping_sub(before) as i64
+    }
+
+    /// Notes that a key was read which is to be deleted for that.
+    #[cold]
+    pub(crate) fn note_read_key(&mut self, table: TableId, position: Position) {
+        self.read_keys.push((table, position));
+    }
+
+    /// The number of keys so noted.
+    pub fn read_keys(&self) -> usize {
+        self.read_keys.len()
+    }
+
+    /// Takes some of them, at most `most` of the first `of`.
+    pub(crate) fn take_read_keys(&mut self, of: usize, most: usize) -> Vec<(TableId, Position)> {
+        let end = of.min(self.read_keys.len());
+        self.read_keys.drain(end - most.min(end)..end).collect()
     }
 
     /// The stripe's totals, which can be read without its lock.
@@ -288,8 +311,9 @@ impl Stripe {
 
     /// Takes a keyspace's contents out, to be freed in slices or kept until they are in an image.
     fn empty(&mut self, table: TableId) {
+        let is_imaging = self.heap.imaging.is_some();
         if let Some(Some(keyspace)) = self.keyspaces.get_mut(table.index())
-            && !Self::keep_for_image(&mut self.kept, keyspace)
+            && !Self::keep_for_image(&mut self.kept, keyspace, is_imaging)
         {
             let detached = keyspace.detach();
             self.detached.push(detached);
@@ -298,7 +322,8 @@ impl Stripe {
 
     /// The same for contents that are out of their place.
     pub(crate) fn let_go(&mut self, mut contents: Box<Keyspace>) {
-        if !Self::keep_for_image(&mut self.kept, &mut contents) {
+        let is_imaging = self.heap.imaging.is_some();
+        if !Self::keep_for_image(&mut self.kept, &mut contents, is_imaging) {
             self.detached.push(contents.detach());
         }
     }
@@ -316,7 +341,12 @@ impl Stripe {
             self.keyspaces.get_disjoint_mut([a.index(), b.index()])
         {
             left.swap(right);
+            // An image that has not begun takes contents where they are then.
+            if self.heap.imaging.is_none() {
+                std::mem::swap(&mut left.cut, &mut right.cut);
+            }
         }
+        self.imaged_to = 0;
         self.tell_namespace(a, layout);
         self.tell_namespace(b, layout);
     }
@@ -374,6 +404,7 @@ impl Stripe {
             self.keyspaces.resize_with(index + 1, || None);
         }
         self.keyspaces[index] = Some(keyspace);
+        self.note_uncut(table);
     }
 }
 
@@ -387,10 +418,13 @@ impl Default for Stripe {
             heap,
             detached: Vec::new(),
             kept: Vec::new(),
+            uncut: None,
+            imaged_to: 0,
             compacting: None,
             interests: Interests::default(),
             next_due: Due::NEVER,
             eviction: EvictionPool::default(),
+            read_keys: Vec::new(),
             totals: Arc::default(),
         }
     }

@@ -301,6 +301,15 @@ impl<'a> Text<'a> {
     }
 
     /// The same, borrowing nothing.
+    /// Length of the text in bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Int(n) => decimal_len(*n),
+            Self::Bytes { bytes, .. } => bytes.len(),
+            Self::Rope { rope, .. } => rope.len(),
+        }
+    }
+
     pub(crate) fn into_owned(self) -> Text<'static> {
         match self {
             Self::Int(n) => Text::Int(n),

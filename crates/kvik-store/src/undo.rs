@@ -129,6 +129,7 @@ impl Stripe {
         };
         let mut contents = Box::<Keyspace>::default();
         contents.swap(keyspace);
+        self.note_uncut(table);
         let members = self.heap.members_recorded();
         let undo = self.heap.undo.as_mut().expect("looked at above");
         undo.note_emptied(members, contents, number);

@@ -1,7 +1,7 @@
 //! A key and its value as a reader sees them.
 
 use crate::UnixMs;
-use crate::clock::AccessPolicy;
+use crate::clock::{AccessPolicy, hits};
 use crate::heap::HeapEntry;
 use crate::kind::{Encoding, Kind, WrongKind};
 use crate::layout::Layout;
@@ -89,6 +89,14 @@ impl<'a> View<'a> {
     /// Seconds since the key was last used; meaningful under a recency policy.
     pub fn idle_seconds(&self) -> u64 {
         AccessPolicy::idle_seconds(self.entry.clock(), self.now)
+    }
+
+    /// How often the key was used, as far as its access policy counts that.
+    pub fn uses(&self) -> u64 {
+        match self.access {
+            AccessPolicy::Hits => hits(self.entry.clock()).into(),
+            _ => self.frequency().into(),
+        }
     }
 
     /// Logarithmic access counter after decay; meaningful under a frequency policy.

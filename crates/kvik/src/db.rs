@@ -1,7 +1,7 @@
 //! The handle to a store.
 
 use std::io::Read;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use kvik_command::client::Origin;
@@ -105,6 +105,8 @@ impl Db {
         let shared = Arc::new(Shared::new(options));
         let feed = FeedPort(Arc::downgrade(&shared));
         shared.engine.feed_by(Arc::new(feed));
+        let upkeep: Weak<Shared> = Arc::downgrade(&shared);
+        shared.engine.upkeep_by(upkeep);
         let open = Open::new(Arc::clone(&shared));
         Self {
             shared,

@@ -9,13 +9,20 @@
 //! The log's buffer, images of snapshots and memory that is still to be freed never cause eviction:
 //! they shrink by themselves, and a store that evicted for them would empty itself. The buffers of
 //! clients do, as in Redis.
+//!
+//! Where there are namespaces a write evicts only in its own, also when the whole is full
+//! ([`Scope::Within`]), and nothing but a write evicts: so no tenant loses a key to another one.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_command::Random;
 use kvik_command::stats::ThreadStats;
 use kvik_log::Unit;
-use kvik_store::{EvictionOrder, EvictionRound, EvictionRules, KeyspaceId, Mode, TableId};
+use kvik_store::{
+    AccessPolicy, EvictionOrder, EvictionRound, EvictionRules, KeyspaceId, Mode, Namespace,
+    NamespacePolicy,
+};
 
 use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
@@ -30,6 +37,9 @@ const RECLAIM_AT_ONCE: usize = 256;
 /// limit, and at most so many bytes.
 const AHEAD_PART: u64 = 4096;
 const AHEAD_BYTES: u64 = 16 << 10;
+
+/// The whole of a limit, in millionths.
+const PPM: u64 = 1_000_000;
 
 /// Whether there is room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +60,14 @@ pub(crate) struct RoomMaker<'a> {
     pub(crate) patience: Patience,
     /// For how long, in nanoseconds.
     pub(crate) slice_ns: u64,
-    /// The only keyspace that keys may be evicted from, if not all.
-    pub(crate) scope: Option<TableId>,
+}
+
+/// Where keys may be evicted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Scope<'a> {
+    Everywhere,
+    /// In these namespaces, as the policy of each says.
+    Within(&'a [Arc<Namespace>]),
 }
 
 /// The outcome of trying one stripe.
@@ -67,40 +83,100 @@ impl Shared {
         self.stripes.budget.used() + self.engine.rates.client_bytes()
     }
 
-    /// By how many bytes the limit would be exceeded with `need` more.
+    /// By how many bytes a limit would be exceeded with `need` more: that of what is held, or that
+    /// of payload, where what is needed is [promised](crate::promise) and counts already.
     pub(crate) fn excess(&self, need: u64) -> u64 {
-        match self.stripes.budget.limit() {
+        self.excess_beyond(need, PPM)
+    }
+
+    /// By how many bytes it would exceed what eviction lets be used.
+    pub(crate) fn excess_to_evict(&self, need: u64) -> u64 {
+        let part = &self.engine.settings.eviction_threshold_ppm;
+        self.excess_beyond(need, part.load(Relaxed))
+    }
+
+    fn excess_beyond(&self, need: u64, part_ppm: u64) -> u64 {
+        let part = |limit: u64| match part_ppm {
+            PPM.. => limit,
+            part_ppm => (u128::from(limit) * u128::from(part_ppm) / u128::from(PPM)) as u64,
+        };
+        let held = match self.stripes.budget.limit() {
             0 => 0,
-            limit => (self.counted_bytes().saturating_add(need)).saturating_sub(limit),
+            limit => (self.counted_bytes().saturating_add(need)).saturating_sub(part(limit)),
+        };
+        let limit = self.engine.settings.maxmemory_payload.load(Relaxed);
+        match (limit, self.stripes.layout.namespaces()) {
+            (0, _) | (_, None) => held,
+            (limit, Some(all)) => held.max(all.payload_promised().saturating_sub(part(limit))),
         }
     }
 
     /// Makes room for `need` bytes, for a slice of time.
-    pub(crate) fn make_room(&self, need: u64, maker: &mut RoomMaker<'_>) -> Room {
-        if self.excess(need) == 0 {
+    pub(crate) fn make_room(&self, need: u64, scope: Scope<'_>, maker: &mut RoomMaker<'_>) -> Room {
+        if self.excess_to_evict(need) == 0 {
             return Room::Found;
         }
-        let room = self.make_room_now(need, maker);
+        let room = match self.make_room_in(need, scope, maker) {
+            // What is over the threshold only may be used where nothing is left to evict.
+            Room::None if self.excess(need) == 0 => Room::Found,
+            room => room,
+        };
         let exceeds = room != Room::Found && self.excess(0) > 0;
         self.engine.exceedance.note(exceeds, self.clock.now_us());
         room
     }
 
     #[cold]
-    fn make_room_now(&self, need: u64, maker: &mut RoomMaker<'_>) -> Room {
+    fn make_room_in(&self, need: u64, scope: Scope<'_>, maker: &mut RoomMaker<'_>) -> Room {
+        let excess = || self.excess_to_evict(need);
+        let Scope::Within(namespaces) = scope else {
+            return self.make_room_now(&excess, self.eviction_rules().as_ref(), maker);
+        };
+        let mut room = None;
+        for rules in namespaces.iter().filter_map(|it| self.rules_of(it)) {
+            room = Some(self.make_room_now(&excess, Some(&rules), maker));
+            if room != Some(Room::None) {
+                break;
+            }
+        }
+        // Where no key may go, memory may still be there to be freed.
+        room.unwrap_or_else(|| self.make_room_now(&excess, None, maker))
+    }
+
+    /// Makes room in a namespace, so that it has at most `max` bytes with those that are promised.
+    pub(crate) fn make_room_below(
+        &self,
+        namespace: &Namespace,
+        max: u64,
+        maker: &mut RoomMaker<'_>,
+    ) -> Room {
+        let excess = || namespace.bytes_promised().saturating_sub(max);
+        match (excess(), self.rules_of(namespace)) {
+            (0, _) => Room::Found,
+            (_, None) => Room::None,
+            (_, rules) => self.make_room_now(&excess, rules.as_ref(), maker),
+        }
+    }
+
+    #[cold]
+    fn make_room_now(
+        &self,
+        excess: &dyn Fn() -> u64,
+        rules: Option<&EvictionRules>,
+        maker: &mut RoomMaker<'_>,
+    ) -> Room {
         let began = self.clock.instant();
-        let rules = self.eviction_rules(maker.scope);
         let (mut in_vain, mut is_busy) = (0, false);
         let mut index = maker.random.bits() as usize;
         loop {
-            let excess = self.excess(need);
+            let excess = excess();
             if excess == 0 {
                 return Room::Found;
             }
-            index = self.next_stripe(index, in_vain, rules.as_ref());
+            index = self.next_stripe(index, in_vain, rules);
             // What seemed to be still to free was something else: then keys have to go.
             let frees_first = in_vain < self.stripes.len();
-            match self.try_stripe((index, excess, frees_first), rules.as_ref(), maker) {
+            match self.try_stripe((index, excess, frees_first), rules, maker) {
                 RoomStep::Progress => (in_vain, is_busy) = (0, false),
                 RoomStep::Busy => (in_vain, is_busy) = (in_vain + 1, true),
                 RoomStep::Nothing => in_vain += 1,
@@ -114,8 +190,30 @@ impl Shared {
         }
     }
 
+    /// How keys of a namespace are evicted, if they are.
+    pub(crate) fn rules_of(&self, namespace: &Namespace) -> Option<EvictionRules> {
+        let table = Some(namespace.table());
+        let order = match namespace.policy() {
+            NamespacePolicy::Inherited => {
+                let rules = self.eviction_rules()?;
+                return Some(EvictionRules { table, ..rules });
+            }
+            NamespacePolicy::Nothing | NamespacePolicy::AfterRead => return None,
+            NamespacePolicy::FewestHits => EvictionOrder::FewestHits,
+            NamespacePolicy::MostHits => EvictionOrder::MostHits,
+        };
+        let samples = &self.engine.settings.eviction_samples;
+        (!self.is_follower()).then(|| EvictionRules {
+            order,
+            volatile: false,
+            samples: samples.load(Relaxed) as usize,
+            access: AccessPolicy::Hits,
+            table,
+        })
+    }
+
     /// How keys are evicted, if they are.
-    pub(crate) fn eviction_rules(&self, scope: Option<TableId>) -> Option<EvictionRules> {
+    pub(crate) fn eviction_rules(&self) -> Option<EvictionRules> {
         if self.is_follower() {
             return None;
         }
@@ -126,7 +224,7 @@ impl Shared {
             volatile: policy.is_volatile(),
             samples: settings.eviction_samples.load(Relaxed) as usize,
             access: settings.access_policy(),
-            table: scope,
+            table: None,
         })
     }
 
@@ -247,8 +345,11 @@ impl Shared {
         if limit != budget.limit() {
             budget.set_limit(limit, self.stripes.len());
             self.stripes.settle();
-            self.set_limited(limit > 0);
         }
+        let payload = self.engine.settings.maxmemory_payload.load(Relaxed);
+        let limits_payload = payload > 0 && self.stripes.layout.namespaces().is_some();
+        let evicts = self.engine.settings.namespace_quotas.evicts();
+        self.set_limited(limit > 0 || limits_payload || evicts);
         // What is too much already goes whether or not a command comes.
         self.stripes.alarm.prepare();
     }
@@ -265,9 +366,13 @@ pub(crate) fn help(shared: &Shared, unit: &mut Unit, random: &mut Random) {
         stats: &shared.upkeep_stats,
         patience: Patience::Wait,
         slice_ns: SLICE_NS,
-        scope: None,
     };
-    if shared.make_room(0, &mut maker) == Room::Later {
+    // Where there are namespaces, only who writes in one may empty it.
+    let scope = match shared.stripes.layout.namespaces() {
+        None => Scope::Everywhere,
+        Some(_) => Scope::Within(&[]),
+    };
+    if shared.make_room(0, scope, &mut maker) == Room::Later {
         // The loop of the thread comes back at once.
         shared.stripes.alarm.prepare();
     }

@@ -31,6 +31,7 @@ mod load;
 mod model;
 mod options;
 mod persist;
+mod promise;
 mod queue;
 mod replay;
 mod router;

@@ -6,8 +6,8 @@
 //! so that none of the rules can be left out: what becomes of expired keys, what access clocks
 //! record, how collections are packed. When the work is done, the section hands the effects to the
 //! log while the stripes are still held, stamps the keys with the unit's place in the log, unlocks,
-//! and then delivers what leaves only at the end: garbage today, pushes and invalidations in the
-//! same way.
+//! and then delivers what leaves only at the end: garbage, the replies of clients that were served,
+//! messages and invalidations.
 //!
 //! A section asserts that no effect is pending when its stripes are let go, in release builds too.
 //! Where a panic unwinds through the work, the effects so far are handed over, because what it has
@@ -336,7 +336,7 @@ impl<'a> Section<'a> {
 
     /// Does work that may fail. If it does, or panics, everything that it has changed in the
     /// stripes is undone: nothing of it reaches the log, and nobody is told. The stripes are those
-    /// that are held from its beginning to its end.
+    /// that are held at its beginning; who takes more in it has their changes recorded as well.
     pub(crate) fn attempt<L: Locks, R, E>(
         &mut self,
         held: &mut L,

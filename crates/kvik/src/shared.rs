@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use kvik_command::blocking::Ending;
 use kvik_command::client::Origin;
 use kvik_command::stats::ThreadStats;
-use kvik_command::{Engine, Error, Session, table};
+use kvik_command::{Engine, Error, Session, Upkeep, table};
 use kvik_log::{Lsn, Unit};
 use kvik_store::{AccessPolicy, EventClasses, FormerKey, Mode};
 
@@ -78,6 +78,13 @@ impl Shared {
         }
         let stripes = SharedStripes::new(layout);
         engine.totals = stripes.totals();
+        if let Some(namespaces) = stripes.layout.namespaces() {
+            engine.namespaces = Some(Arc::clone(namespaces));
+            engine
+                .settings
+                .namespace_quotas
+                .govern(Arc::clone(namespaces));
+        }
         if let Some(scripts) = options.scripts {
             engine.scripts.run_by(scripts);
         }
@@ -423,5 +430,15 @@ impl Shared {
         } else {
             self.now_ms()
         }
+    }
+}
+
+impl Upkeep for Shared {
+    fn wake(&self) {
+        self.stripes.alarm.prepare();
+    }
+
+    fn limits_changed(&self) {
+        self.limit_memory();
     }
 }

@@ -6,6 +6,8 @@
 //! of a stripe publishes when its next key expires, so that the expiry thread need not lock to
 //! look.
 
+mod several;
+
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
@@ -19,7 +21,9 @@ use kvik_store::{
 use crate::alarm::Alarm;
 use crate::budget::Budget;
 use crate::sync::biased::{Biased, Readers, Reading, Writing};
-use crate::sync::{AtomicU64, Mutex, MutexGuard, doze};
+use crate::sync::{AtomicU64, Mutex};
+
+pub(crate) use self::several::GrowthToken;
 
 /// How often a lock is tried before a patient caller sleeps and an impatient one gives up: a few
 /// microseconds.
@@ -276,65 +280,6 @@ impl SharedStripes {
         })
     }
 
-    /// Locks the stripes with these indices, which ascend.
-    pub(crate) fn lock_many(
-        &self,
-        indices: &[u16],
-        patience: Patience,
-    ) -> Result<HeldMany<'_>, Busy> {
-        self.lock_ascending(indices.iter().copied().map(usize::from), patience)
-    }
-
-    /// Locks every stripe.
-    pub(crate) fn lock_all(&self, patience: Patience) -> Result<HeldMany<'_>, Busy> {
-        self.lock_ascending(0..self.len(), patience)
-    }
-
-    fn lock_ascending(
-        &self,
-        indices: impl Iterator<Item = usize> + Clone,
-        patience: Patience,
-    ) -> Result<HeldMany<'_>, Busy> {
-        loop {
-            // Where one is taken those before it are let go again.
-            let mut held = HeldMany {
-                held: Vec::with_capacity(indices.size_hint().0),
-                latest: 0,
-            };
-            let mut locked = indices.clone().map(|index| match patience {
-                Patience::Wait if !held.held.is_empty() => {
-                    self.lock_holding(index).map(|it| held.held.push(it))
-                }
-                _ => self.lock(index, patience).map(|it| held.held.push(it)),
-            });
-            match locked.try_for_each(|it| it) {
-                Ok(()) => return Ok(held),
-                Err(Busy) if patience == Patience::Spin => return Err(Busy),
-                Err(Busy) => {
-                    drop(held);
-                    // Whoever grows goes first.
-                    drop(self.growth.lock());
-                }
-            }
-        }
-    }
-
-    /// Locks a stripe for who holds others before it, unless somebody grows meanwhile, who may be
-    /// waiting for them.
-    fn lock_holding(&self, index: usize) -> Result<Held<'_>, Busy> {
-        let mut looks = 0;
-        loop {
-            if let Some(stripe) = self.cells[index].stripe.try_write(&self.readers, 0) {
-                return Ok(self.held(index, stripe));
-            }
-            if self.growing.load(Ordering::SeqCst) != 0 {
-                return Err(Busy);
-            }
-            doze(looks);
-            looks = looks.saturating_add(1);
-        }
-    }
-
     fn held<'a>(&'a self, index: usize, mut stripe: Writing<'a, Stripe>) -> Held<'a> {
         stripe.note_write();
         Held {
@@ -347,18 +292,6 @@ impl SharedStripes {
         }
     }
 
-    /// The right to take more stripes while some are held. It is taken before any of them.
-    pub(crate) fn grow(&self, patience: Patience) -> Result<GrowthToken<'_>, Busy> {
-        let token = match patience {
-            Patience::Wait => Some(self.growth.lock()),
-            Patience::Spin => self.growth.try_lock(),
-        };
-        Ok(GrowthToken {
-            stripes: self,
-            _token: token.ok_or(Busy)?,
-        })
-    }
-
     /// Makes sure that no stripe is held for long just now. A command that takes one stripe after
     /// the other cannot be put off half-way, so it looks first; the locks it then waits for are
     /// those of commands that end soon.
@@ -369,34 +302,6 @@ impl SharedStripes {
                 (0..self.len()).try_for_each(|index| self.lock(index, patience).map(drop))
             }
         }
-    }
-}
-
-/// The right to take more stripes while some are held. One has it at a time, so that it never waits
-/// for somebody who waits for it.
-pub(crate) struct GrowthToken<'a> {
-    stripes: &'a SharedStripes,
-    _token: MutexGuard<'a, ()>,
-}
-
-impl<'a> GrowthToken<'a> {
-    /// Takes one more stripe, whatever its order, and waits for it.
-    pub(crate) fn extend(&self, held: &mut HeldMany<'a>, index: usize) {
-        let Err(at) = held.held.binary_search_by_key(&index, |held| held.index) else {
-            return;
-        };
-        let stripes = self.stripes;
-        let cell = &stripes.cells[index];
-        let stripe = cell.stripe.try_write(&stripes.readers, SPINS);
-        let stripe = stripe.unwrap_or_else(|| {
-            // Who waits while it holds this stripe sees that and lets go of it.
-            stripes.growing.store(1, Ordering::SeqCst);
-            let stripe = cell.stripe.write(&stripes.readers);
-            stripes.growing.store(0, Ordering::SeqCst);
-            stripe
-        });
-        held.held.insert(at, stripes.held(index, stripe));
-        held.latest = 0;
     }
 }
 
@@ -600,6 +505,13 @@ impl HeldMany<'_> {
         self.held
             .iter_mut()
             .for_each(|held| visit(held.stripe_mut()));
+    }
+
+    /// Records what one of them holds before each change from now on.
+    pub(crate) fn begin_undo(&mut self, index: usize) {
+        if let Ok(at) = self.held.binary_search_by_key(&index, |held| held.index) {
+            self.held[at].stripe_mut().begin_undo();
+        }
     }
 
     /// Takes the keys whose changes are reported, stripe by stripe.

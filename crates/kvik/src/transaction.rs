@@ -5,7 +5,9 @@ use kvik_log::Unit;
 use kvik_store::{Expiry, Guard, KeyHash, NewString};
 
 use crate::db::Db;
+use crate::executor::admit_set;
 use crate::section::{Actor, Section, Terms, Touching};
+use crate::shared::Shared;
 use crate::stamps::Reach;
 use crate::stripes::{Patience, ascend};
 use crate::typed::DATABASE;
@@ -13,6 +15,9 @@ use crate::typed::DATABASE;
 /// The keys of a running [`Db::transaction`], locked until it ends.
 pub struct Transaction<'a> {
     guard: Guard<'a>,
+    shared: &'a Shared,
+    /// Why something was not set.
+    refusal: Option<Error>,
 }
 
 impl Db {
@@ -46,7 +51,8 @@ impl Db {
     ) -> Result<T, E> {
         let shared = &*self.shared;
         shared.admit(true)?;
-        shared.admit_growth(0)?;
+        let key = keys.first().map(AsRef::as_ref);
+        let _promise = shared.admit_growth(key, 0)?;
         let homes = keys
             .iter()
             .map(|key| shared.router().place(DATABASE.0, key.as_ref()));
@@ -70,11 +76,19 @@ impl Db {
         let (result, lsn) = Section::run(terms, held, reach, |section, held| {
             section.attempt(held, |section, held| {
                 let guard = section.guard(held, DATABASE, touching);
-                let mut transaction = Transaction { guard };
+                let mut transaction = Transaction {
+                    guard,
+                    shared,
+                    refusal: None,
+                };
                 let result = run(&mut transaction);
                 let aftermath = transaction.guard.take_aftermath();
+                let refusal = transaction.refusal.take();
                 section.leave(aftermath);
-                result
+                match refusal {
+                    None => result,
+                    Some(error) => Err(error.into()),
+                }
             })
         });
         // The result reveals what the keys held, be it an error.
@@ -96,11 +110,16 @@ impl Transaction<'_> {
         Ok(Some(text))
     }
 
-    /// Sets a string, whatever the key held.
+    /// Sets a string, whatever the key held. Where its namespace has no room for it the
+    /// transaction fails when the closure has returned.
     pub fn set(&mut self, key: &[u8], value: &[u8]) {
-        self.guard
-            .entry(key)
-            .set(NewString::Bytes(value), Expiry::Clear);
+        match admit_set(self.shared, &mut self.guard, key, value.len()) {
+            Ok(_admission) => self
+                .guard
+                .entry(key)
+                .set(NewString::Bytes(value), Expiry::Clear),
+            Err(error) => self.refusal = Some(error),
+        }
     }
 
     /// Sets when the key expires, in milliseconds since the epoch, or that it does not. Says

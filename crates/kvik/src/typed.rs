@@ -12,11 +12,12 @@ use std::time::Duration;
 use kvik_command::Error;
 use kvik_log::Unit;
 use kvik_store::{
-    AccessPolicy, Expiry, Glance, Guard, IntText, Key, KeyspaceId, NewString, NoEffects, TextRef,
-    WrongKind,
+    AccessPolicy, Expiry, Glance, Guard, IntText, Key, KeyspaceId, NewString, NoEffects, Reading,
+    TextRef, WrongKind,
 };
 
 use crate::db::Db;
+use crate::executor::{admit_set, count_call};
 use crate::router::Home;
 use crate::section::{Actor, Locks, Section, Terms, Touching};
 use crate::stamps::Reach;
@@ -80,18 +81,36 @@ impl Db {
     pub fn set(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
         let shared = &*self.shared;
         let home = shared.router().place(DATABASE.0, key);
+        let mut promise = None;
         if shared.is_guarded() {
             shared.admit(true)?;
-            shared.admit_growth(key.len() + value.len())?;
+            promise = shared.admit_growth(Some(key), key.len() + value.len())?;
         } else if self.overwrite(key, home, value) {
             return Ok(());
         }
+        self.count_call(key)?;
         let held = shared.stripes.lock(home.stripe, Patience::Wait);
         let held = held.expect("a patient lock succeeds");
         let now_ms = shared.time_for(&held);
-        self.work_in(held, (key, home), now_ms, |guard, key| {
-            guard.entry(key).set(NewString::Bytes(value), Expiry::Clear);
-        })
+        let done = self.work_in(held, (key, home), now_ms, |guard, name| {
+            let _admission = admit_set(shared, guard, key, value.len())?;
+            guard
+                .entry(name)
+                .set(NewString::Bytes(value), Expiry::Clear);
+            Ok(())
+        });
+        drop(promise);
+        done?
+    }
+
+    /// Counts a call against the quota of operations of the key's namespace.
+    #[inline]
+    fn count_call(&self, key: &[u8]) -> Result<(), Error> {
+        let quotas = &self.shared.engine.settings.namespace_quotas;
+        match quotas.is_any() {
+            false => Ok(()),
+            true => count_call(&self.shared, DATABASE, key),
+        }
     }
 
     /// Sets a string without a section where that will do, and says whether it did.
@@ -114,22 +133,22 @@ impl Db {
     /// # Errors
     /// If no write is admitted.
     pub fn set_with(&self, key: &[u8], value: &[u8], options: SetOptions) -> Result<bool, Error> {
-        self.shared.admit_growth(key.len() + value.len())?;
-        self.write_key(key, |guard, key| {
+        let shared = &*self.shared;
+        let _promise = shared.admit_growth(Some(key), key.len() + value.len())?;
+        self.write_key(key, |guard, name| {
             let expiry = match options.expire_in {
                 Some(after) => Expiry::At(guard.now().saturating_add(after.as_millis() as u64)),
                 None if options.keep_expiry => Expiry::Keep,
                 None => Expiry::Clear,
             };
-            let entry = guard.entry(key);
-            let wanted = options
-                .if_exists
-                .is_none_or(|exists| exists == entry.view().is_some());
+            let exists = guard.peek(name).is_some();
+            let wanted = options.if_exists.is_none_or(|wanted| wanted == exists);
             if wanted {
-                entry.set(NewString::Bytes(value), expiry);
+                let _admission = admit_set(shared, guard, key, value.len())?;
+                guard.entry(name).set(NewString::Bytes(value), expiry);
             }
-            wanted
-        })
+            Ok(wanted)
+        })?
     }
 
     /// Adds to the integer that a string holds, 0 when the key does not exist, and returns the sum.
@@ -281,6 +300,7 @@ impl Db {
         read: impl FnOnce(Option<TextRef<'_>>) -> R,
     ) -> Result<R, Error> {
         Ok(self.read_key(key, |guard, key| {
+            guard.read_as(Reading::Whole);
             Ok::<_, WrongKind>(read(guard.read_string(key)?))
         })??)
     }
@@ -295,6 +315,7 @@ impl Db {
     ) -> Result<R, Error> {
         let shared = &*self.shared;
         shared.admit(false)?;
+        self.count_call(key)?;
         let home = shared.router().place(DATABASE.0, key);
         let mut exact_ms = None;
         let read = shared
@@ -311,7 +332,14 @@ impl Db {
             (work(guard, key), guard.stats().untouched)
         })?;
         if is_untouched {
-            self.work_on(key, |_| now_ms, |guard, key| guard.touch(key))?;
+            self.work_on(
+                key,
+                |_| now_ms,
+                |guard, key| {
+                    guard.read_as(Reading::Whole);
+                    guard.touch(key);
+                },
+            )?;
         }
         Ok(result)
     }
@@ -323,6 +351,7 @@ impl Db {
         work: impl FnOnce(&mut Guard<'_>, Key<'_>) -> R,
     ) -> Result<R, Error> {
         self.shared.admit(true)?;
+        self.count_call(key)?;
         self.work_on(key, |_| self.shared.now_ms(), work)
     }
 

@@ -63,6 +63,9 @@ pub(crate) fn run(shared: &Arc<Shared>) {
                 namespaces.drop_idle();
             }
             forget_tracked(shared, &mut unit);
+            if !shared.writes_wait() {
+                sweep(shared, &mut unit);
+            }
             walk::go_on(shared);
             next_sample_ms = now_ms + LONGEST_MS;
         }
@@ -194,6 +197,49 @@ fn forget_tracked(shared: &Shared, unit: &mut Unit) {
                 break;
             }
             shared.stripes.give_way(index);
+        }
+    }
+}
+
+/// Deletes the keys of namespaces that were read and are to go for that, those that were read
+/// before this moment.
+fn sweep(shared: &Shared, unit: &mut Unit) {
+    let namespaces = shared.stripes.layout.namespaces();
+    if namespaces.is_none_or(|all| !all.sweeps()) {
+        return;
+    }
+    for index in 0..shared.stripes.len() {
+        let mut left = usize::MAX;
+        while left > 0 {
+            let Ok(mut held) = shared.stripes.lock(index, Patience::Wait) else {
+                break;
+            };
+            left = left.min(held.stripe_mut().read_keys());
+            let terms = Terms {
+                shared,
+                unit,
+                now_us: shared.clock.now_us(),
+                actor: Actor::Client,
+            };
+            let ((looked_at, gone), _) =
+                Section::run(terms, held, Reach::Nothing, |section, held| {
+                    if section.mode != Mode::Primary {
+                        return (0, 0);
+                    }
+                    section.with_guard(held, KeyspaceId(0), Touching::NONE, |guard| {
+                        guard.sweep_read(index, left, SLICE)
+                    })
+                });
+            if looked_at == 0 {
+                break;
+            }
+            left -= looked_at;
+            let totals = &shared.upkeep_stats.totals;
+            totals.expired.add(gone as u64);
+            totals.changes.add(gone as u64);
+            if left > 0 {
+                shared.stripes.give_way(index);
+            }
         }
     }
 }

@@ -17,8 +17,11 @@ const UNSAFE: &[&str] = &[
     "crates/kvik-rope/src/incoming.rs",
     "crates/kvik-store/src/raw/",
     "crates/kvik/src/sync/biased",
+    "crates/kvik-script/src/calls.rs",
+    "crates/kvik-script/src/interpreter.rs",
     "crates/kvik-script/src/link.rs",
     "crates/kvik-script/src/raise.rs",
+    "crates/kvik-script/src/stack.rs",
     "crates/kvik-server/src/net/",
     "crates/kvik-server/src/process.rs",
 ];

@@ -224,7 +224,6 @@ fn commands_that_no_server_can_run_are_not_cut_off() {
             "SET a",
             "wrong number of arguments for 'SET', in the unit at offset 27",
         ),
-        ("EVAL return 0", "EVAL at offset 27 needs scripts"),
     ] {
         let file = commands(&["SET a 1", line]);
         let directory = directory(&[("a.aof", &file)]);

@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) colours: bool,
     /// How often the command is run; `None` for ever.
     pub(crate) repeat: Option<u64>,
+    /// The same, where nothing said means for ever.
+    pub(crate) lines: Option<u64>,
     pub(crate) interval: Duration,
     /// An error reply makes the exit status 1.
     pub(crate) fail: bool,
@@ -43,6 +45,9 @@ impl Settings {
             format,
             colours,
             repeat: repeat(matches),
+            lines: matches
+                .get_one::<i64>("repeat")
+                .and_then(|_| repeat(matches)),
             interval: matches
                 .get_one::<Duration>("interval")
                 .copied()
@@ -139,6 +144,11 @@ fn repeat(matches: &ArgMatches) -> Option<u64> {
 fn command(matches: &ArgMatches) -> anyhow::Result<Vec<Vec<u8>>> {
     let words = matches.get_many::<OsString>("command").unwrap_or_default();
     let mut command: Vec<Vec<u8>> = words.map(|word| word.as_bytes().to_vec()).collect();
+    if let Some(file) = matches.get_one::<OsString>("eval") {
+        let script = std::fs::read(file)
+            .map_err(|error| anyhow!("could not read {}: {error}", file.display()))?;
+        command = eval(script, command);
+    }
     // Everything up to the end of the input is one argument, line ends included.
     if matches.get_flag("stdin-argument") && !command.is_empty() {
         let mut last = Vec::new();
@@ -148,6 +158,17 @@ fn command(matches: &ArgMatches) -> anyhow::Result<Vec<Vec<u8>>> {
         command.push(last);
     }
     Ok(command)
+}
+
+/// EVAL of a script, from its keys, a comma, and its arguments.
+fn eval(script: Vec<u8>, mut words: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let comma = words.iter().position(|word| word == b",");
+    let keys = comma.unwrap_or(words.len());
+    if let Some(at) = comma {
+        words.remove(at);
+    }
+    let begin = [b"EVAL".to_vec(), script, keys.to_string().into_bytes()];
+    begin.into_iter().chain(words).collect()
 }
 
 #[cfg(test)]
@@ -180,6 +201,30 @@ mod tests {
         assert_eq!(protocol(&["--no-raw"]), Protocol::Resp3);
         assert_eq!(protocol(&["--json"]), Protocol::Resp3);
         assert_eq!(protocol(&["--json", "-2"]), Protocol::Resp2);
+    }
+
+    #[test]
+    fn a_script_comes_from_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("s.lua");
+        std::fs::write(&file, "return 1\n").unwrap();
+        let file = file.to_str().unwrap();
+        let command = |words: &[&str]| {
+            let arguments = [&["--eval", file], words].concat();
+            let words = settings(&arguments).unwrap().command.into_iter();
+            words
+                .map(|word| String::from_utf8(word).unwrap())
+                .collect::<Vec<_>>()
+        };
+        let eval = ["EVAL", "return 1\n"];
+        assert_eq!(command(&[]), [&eval[..], &["0"]].concat());
+        assert_eq!(
+            command(&["a", "b", ",", "-5", ","]),
+            [&eval[..], &["2", "a", "b", "-5", ","]].concat()
+        );
+        assert_eq!(command(&["a"]), [&eval[..], &["1", "a"]].concat());
+        assert_eq!(command(&[",", "x"]), [&eval[..], &["0", "x"]].concat());
+        assert!(settings(&["--eval", "/no/such/file"]).is_err());
     }
 
     #[test]

@@ -40,6 +40,13 @@ pub(super) fn kiba(words: &[String]) -> ExitCode {
     }
 }
 
+/// `kvns`, which is configured by its environment. Its log goes to standard output, as kvik's does.
+pub(super) fn kvns(arguments: &[OsString]) -> ExitCode {
+    let preset = std::iter::once(OsString::from("--kvns"));
+    let words = arguments.iter().skip(1).cloned();
+    kvik_server::run(preset.chain(words))
+}
+
 /// The options of `nkv-server`.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct NkvFlags {
@@ -85,12 +92,11 @@ pub(super) fn nkv(words: &[String]) -> ExitCode {
     if let Some(address) = &address {
         args.extend(["--listen", address]);
     }
-    let import = flags.dir.as_ref().map(|dir| format!("nkv:{dir}"));
-    if let (Some(dir), Some(import)) = (&flags.dir, &import) {
+    if let Some(dir) = &flags.dir {
         if let Err(error) = std::fs::create_dir_all(dir) {
             return fail(&format_args!("cannot create {dir}: {error}"));
         }
-        args.extend(["--dir", dir, "--import", import]);
+        args.extend(["--dir", dir]);
     }
     start(&args)
 }

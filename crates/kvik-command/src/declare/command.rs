@@ -210,8 +210,8 @@ impl Command {
         self.flags.contains(Flags::FAST) || self.row.complexity == "O(1)"
     }
 
-    /// Whether a call takes the stripe of its one key, at a fixed place, and nothing else: it leaves
-    /// its session as it was, and never waits.
+    /// Whether a call takes the stripe of its one key, at a fixed place, and nothing else: it
+    /// leaves its session as it was, and never waits.
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.is_plain

@@ -137,6 +137,13 @@ const PROBES: &[Probe] = &[
         run: set_active_expire,
     },
     Probe {
+        name: "SET-DISABLE-DENY-SCRIPTS",
+        words: 1..=1,
+        usage: "<0|1>",
+        about: "Whether scripts may also call commands that are not for scripts.",
+        run: set_scripts_call_all,
+    },
+    Probe {
         name: "SLEEP",
         words: 1..=1,
         usage: "<seconds>",
@@ -247,6 +254,13 @@ fn duration(ctx: &Ctx<'_>, at: usize) -> Result<Duration, Error> {
 fn set_active_expire(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let on = ctx.int(2)? != 0;
     ctx.engine.settings.active_expire.store(on, Relaxed);
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn set_scripts_call_all(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let on = ctx.int(2)? != 0;
+    ctx.engine.settings.scripts_call_all.store(on, Relaxed);
     ctx.reply.ok();
     Ok(())
 }

@@ -121,7 +121,8 @@ fn delete(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn flush(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let known = match ctx.args.len() {
         2 => true,
-        _ => ctx.is(2, "SYNC") || ctx.is(2, "ASYNC"),
+        3 => ctx.is(2, "SYNC") || ctx.is(2, "ASYNC"),
+        _ => return Err(ctx.subcommand_error()),
     };
     if !known {
         return Err(Error::text(

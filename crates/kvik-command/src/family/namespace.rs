@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kvik_store::{DEFAULT_NAMESPACE, Namespaces};
 
 use crate::declare::{Category, Command, Group, Locking, Row};
-use crate::namespace_quotas::{Quota, QuotaMap, write_quotas};
+use crate::namespace_quotas::{Quota, QuotaMap, policy_name, policy_named, write_quotas};
 use crate::{Ctx, Error};
 
 /// Keys that DROP deletes in a second.
@@ -54,6 +54,11 @@ pub(super) fn rows() -> Vec<Row> {
         )
         .also(Category::ADMIN)
         .about("Limits a namespace; 0 lifts a limit."),
+        command("NAMESPACE POLICY", "namespace policy", policy)
+            .also(Category::ADMIN)
+            .about(
+                "Sets what goes when a namespace has to make room: inherit, none, lfu, mfu or ear.",
+            ),
         command("NAMESPACE USE", "[namespace]", choose)
             .no_multi()
             .about("Lets the keys of this connection live in a namespace, or ends that."),
@@ -74,6 +79,9 @@ struct Figures {
     keys: u64,
     volatile: u64,
     bytes: u64,
+    payload: u64,
+    evicted: u64,
+    swept: u64,
 }
 
 /// The namespaces of the database by name: those with keys, and those that stay without.
@@ -86,6 +94,9 @@ fn all(ctx: &Ctx<'_>) -> Result<BTreeMap<Vec<u8>, Figures>, Error> {
             keys: namespace.keys(),
             volatile: namespace.volatile(),
             bytes: namespace.bytes(),
+            payload: namespace.payload(),
+            evicted: namespace.evicted(),
+            swept: namespace.swept(),
         };
         all.insert(namespace.name().to_vec(), figures);
     }
@@ -123,17 +134,24 @@ fn describe(ctx: &mut Ctx<'_>, name: &[u8], figures: Figures) {
         ("keys".to_owned(), figures.keys),
         ("expires".to_owned(), figures.volatile),
         ("bytes".to_owned(), figures.bytes),
+        ("payload".to_owned(), figures.payload),
+        ("evicted".to_owned(), figures.evicted),
+        ("swept".to_owned(), figures.swept),
         ("clients".to_owned(), quotas.clients(name)),
     ];
     let limits = quota.limits();
     shown.extend(limits.map(|(limit, value)| (format!("quota-{limit}"), value)));
-    ctx.reply.map(shown.len() + 1);
+    let namespaces = ctx.engine.namespaces.as_deref();
+    let policy = namespaces.map_or_else(Default::default, |all| all.policy_of(name));
+    ctx.reply.map(shown.len() + 2);
     ctx.reply.bulk_str("name");
     ctx.reply.bulk(name);
     for (name, figure) in shown {
         ctx.reply.bulk_str(&name);
         ctx.reply.integer(figure as i64);
     }
+    ctx.reply.bulk_str("policy");
+    ctx.reply.bulk_str(policy_name(policy));
 }
 
 fn create(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -158,6 +176,7 @@ fn drop_namespace(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let jobs = &ctx.engine.prefix_jobs;
     let id = jobs.start(keyspace, &prefix, false, DROP_RATE, ctx.now_us);
     let id = id.ok_or(Error::text("too many jobs are running"))?;
+    ctx.engine.wake_upkeep();
     if ctx.engine.settings.namespace_quotas.get(&name).is_some() {
         change(ctx, |quotas| {
             quotas.remove(&name);
@@ -194,6 +213,19 @@ fn setquota(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+fn policy(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    namespaces(ctx)?;
+    let (name, policy) = (checked_name(ctx)?, policy_named(&ctx.args[3]));
+    let policy = policy.ok_or(Error::text(
+        "the policy is one of inherit, none, lfu or lru, mfu or mru, ear or expire_after_read",
+    ))?;
+    change(ctx, |quotas| {
+        quotas.entry(name).or_default().policy = Some(policy);
+    })?;
+    ctx.reply.ok();
+    Ok(())
+}
+
 /// Changes the entries as CONFIG SET does, so that CONFIG REWRITE keeps them; in an embedded store
 /// directly.
 fn change(ctx: &Ctx<'_>, change: impl FnOnce(&mut QuotaMap)) -> Result<(), Error> {
@@ -206,7 +238,10 @@ fn change(ctx: &Ctx<'_>, change: impl FnOnce(&mut QuotaMap)) -> Result<(), Error
         .host
         .config_set(&[(b"namespace-quotas", text.as_bytes())], true);
     match set {
-        Err(error) if error == crate::host::NOT_A_SERVER => quotas.replace(all),
+        Err(error) if error == crate::host::NOT_A_SERVER => {
+            quotas.replace(all);
+            ctx.engine.tell_limits();
+        }
         set => set?,
     }
     Ok(())

@@ -57,6 +57,7 @@ fn start(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let jobs = &ctx.engine.prefix_jobs;
     let id = jobs.start(keyspace, prefix, dry_run, rate, ctx.now_us);
     let id = id.ok_or(Error::text("too many jobs are running"))?;
+    ctx.engine.wake_upkeep();
     ctx.reply.integer(id as i64);
     Ok(())
 }

@@ -69,6 +69,8 @@ struct SortRequest<'a> {
     descending: bool,
     alpha: bool,
     store: Option<&'a [u8]>,
+    /// A script asks, which is to find the same order wherever it runs.
+    for_script: bool,
 }
 
 /// An element and what it is sorted by.
@@ -175,6 +177,7 @@ fn elements(view: View<'_>) -> Result<(Vec<Vec<u8>>, bool), Error> {
 impl<'a> SortRequest<'a> {
     fn parse(ctx: &Ctx<'a>, may_store: bool) -> Result<Self, Error> {
         let (args, mut request) = (ctx.args, Self::default());
+        request.for_script = ctx.session.in_script;
         let mut at = 2;
         while at < args.len() {
             let words = option_words(&args[at]);
@@ -209,7 +212,7 @@ impl<'a> SortRequest<'a> {
         is_set: bool,
     ) -> Result<Vec<Vec<u8>>, Error> {
         // What is stored must not depend on how a set happens to be kept.
-        let forced = self.keeps_order() && is_set && self.store.is_some();
+        let forced = self.keeps_order() && is_set && (self.store.is_some() || self.for_script);
         if self.keeps_order() && !forced {
             // A set has no order of its own, so DESC has nothing to turn around.
             if self.descending && !is_set {

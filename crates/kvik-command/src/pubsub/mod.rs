@@ -177,8 +177,8 @@ impl PubSub {
         session.show_subscriptions();
     }
 
-    /// Ends that. When this returns, nothing that is published from here on reaches the session;
-    /// what was published before is in [`Session::ahead`] or with its mailbox.
+    /// Ends a subscription. When this returns, nothing that is published from here on reaches the
+    /// session; what was published before is in [`Session::ahead`] or with its mailbox.
     pub fn unsubscribe(&self, session: &mut Session, hearing: Hearing, name: &[u8]) {
         let Some(subscriptions) = &mut session.subscriptions else {
             return;

@@ -43,7 +43,7 @@ impl Monitors {
         session.monitor(true);
     }
 
-    /// Ends that.
+    /// Shows a session no more commands.
     pub fn leave(&self, session: &mut Session) {
         if !session.monitors {
             return;

@@ -124,6 +124,7 @@ pub enum Restoring {
 #[derive(Clone, Debug, Default)]
 pub struct FunctionSet {
     libraries: BTreeMap<String, Arc<Library>>,
+    /// By name in lower case.
     functions: HashMap<String, Arc<Program>>,
 }
 
@@ -143,9 +144,16 @@ impl FunctionSet {
         self.functions.is_empty()
     }
 
-    /// The function of this name.
+    /// The function of this name, in any case.
     pub fn get(&self, name: &[u8]) -> Option<&Arc<Program>> {
-        self.functions.get(std::str::from_utf8(name).ok()?)
+        let name = std::str::from_utf8(name).ok()?;
+        match self.functions.get(name) {
+            // Names are kept in lower case, as most are written.
+            None if name.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+                self.functions.get(&name.to_ascii_lowercase())
+            }
+            found => found,
+        }
     }
 
     /// Bytes of sources, names and descriptions.
@@ -166,7 +174,7 @@ impl FunctionSet {
             return Err(Error::new(format!("Library '{name}' already exists")));
         }
         let taken = |function: &&Function| {
-            let owner = self.functions.get(&function.name);
+            let owner = self.functions.get(&function.name.to_ascii_lowercase());
             owner.is_some_and(|it| library_of(it) != Some(&name))
         };
         if let Some(function) = library.functions.iter().find(taken) {
@@ -177,7 +185,7 @@ impl FunctionSet {
         let library = Arc::new(library);
         for function in &library.functions {
             let program = Program::function(Arc::clone(&library), function);
-            let name = function.name.clone();
+            let name = function.name.to_ascii_lowercase();
             self.functions.insert(name, Arc::new(program));
         }
         self.libraries.insert(name, library);
@@ -190,7 +198,7 @@ impl FunctionSet {
             return false;
         };
         for function in &library.functions {
-            self.functions.remove(&function.name);
+            self.functions.remove(&function.name.to_ascii_lowercase());
         }
         true
     }

@@ -64,6 +64,9 @@ pub trait Caller {
     /// Why the command may not run.
     fn call(&mut self, args: Args<'_>, protocol: Protocol, out: &mut Output) -> Result<(), Error>;
 
+    /// Counts an error that the script has made itself: one that no command has returned.
+    fn count_error(&mut self, line: &[u8]);
+
     /// Whether the session may run a command; nothing if there is no such command.
     fn may_call(&mut self, args: Args<'_>) -> Option<bool>;
 

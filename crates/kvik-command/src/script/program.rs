@@ -147,6 +147,11 @@ impl Program {
         self.proofs.keeps_to_its_keys
     }
 
+    /// Whether its text shows that it ends soon.
+    pub fn is_bounded(&self) -> bool {
+        self.proofs.is_bounded
+    }
+
     /// Whether it will end soon: its text shows that it does not loop, or it has ended soon often
     /// enough.
     pub fn is_quick(&self) -> bool {

@@ -120,7 +120,11 @@ impl RunningList {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.count.load(Ordering::Relaxed) == 0
+        self.len() == 0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
     }
 
     /// The script that began before `since_us` and holds one of these stripes, or any if none are

@@ -8,12 +8,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::functions::{Conflict, FunctionSet, Library, Restoring};
 use super::interpreter::{Interpreter, ScriptEngine};
+use super::measured::MeasuredInterpreter;
 use super::program::{Program, ProgramCode, ProgramKind, Sha};
 use super::running::{Busy, Running, RunningList};
 use crate::error::Error;
@@ -29,13 +30,15 @@ const SCRIPT_BYTES: usize = 128;
 pub struct Scripts {
     engine: OnceLock<Arc<dyn ScriptEngine>>,
     /// Compiles and loads for those who do not run scripts.
-    checker: Mutex<Option<Box<dyn Interpreter>>>,
+    checker: Mutex<Option<MeasuredInterpreter>>,
     cache: Mutex<Cache>,
     generation: AtomicU64,
     clock: AtomicU64,
     functions: RwLock<Arc<FunctionSet>>,
     running: RunningList,
     evicted: AtomicU64,
+    /// Bytes of all interpreters.
+    memory: Arc<AtomicUsize>,
     stopped: AtomicBool,
 }
 
@@ -68,9 +71,15 @@ impl Scripts {
     ///
     /// # Errors
     /// If there is no engine.
-    pub fn interpreter(&self, seed: u64) -> Result<Box<dyn Interpreter>, Error> {
+    pub fn interpreter(&self, seed: u64) -> Result<MeasuredInterpreter, Error> {
         let engine = self.engine.get().ok_or(NO_ENGINE)?;
-        Ok(engine.interpreter(seed))
+        let interpreter = engine.interpreter(seed);
+        Ok(MeasuredInterpreter::new(interpreter, &self.memory))
+    }
+
+    /// Bytes of all interpreters, as they were a few hundred scripts ago at most.
+    pub fn interpreter_bytes(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed) as u64
     }
 
     fn with_checker<R>(
@@ -82,7 +91,7 @@ impl Scripts {
             Some(interpreter) => interpreter,
             none => none.insert(self.interpreter(0)?),
         };
-        work(&mut **interpreter)
+        interpreter.with(work)
     }
 
     // Scripts.
@@ -302,7 +311,7 @@ impl Scripts {
         self.running.enter(running);
     }
 
-    /// Ends that.
+    /// A script has ended: nobody can see or kill it any more.
     pub fn leave_running(&self, running: &Arc<Running>) {
         self.running.leave(running);
     }
@@ -311,6 +320,11 @@ impl Scripts {
     #[inline]
     pub fn is_idle(&self) -> bool {
         self.running.is_empty()
+    }
+
+    /// Scripts that have been running for more than a moment.
+    pub fn running(&self) -> usize {
+        self.running.len()
     }
 
     /// The script that has been running since before `since_us` and holds one of these stripes, or

@@ -143,14 +143,6 @@ fn bytes_that_are_no_command_are_found_where_they_are() {
 }
 
 #[test]
-fn scripts_are_refused_and_never_skipped() {
-    let text = command(&["SET", "a", "1"]) + &command(&["evalsha", "x", "0"]);
-    let (valid, reason) = error(&text);
-    assert_eq!(valid, 27);
-    assert!(reason.starts_with("EVALSHA at offset 27"), "{reason}");
-}
-
-#[test]
 fn an_announced_length_takes_no_memory() {
     let text = b"*2\r\n$3\r\nSET\r\n$4000000000\r\nabc";
     let mut reader = UnitReader::new(&text[..], 0, 0);

@@ -1,5 +1,8 @@
 //! The log on a disk that fails: the same seeded work is done again and again, the plug is pulled
 //! at each operation, and what a restart finds is compared with what was acknowledged.
+//!
+//! The file is long because all scenarios share one store that counts, one run of work and one
+//! check. Apart, they would show less of what is promised in all of them.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -10,10 +10,11 @@
 //! reply     length, [element, ...]    one element for each get, in order
 //! ```
 //!
-//! A frame is checked as a whole before anything of it runs. Each request is a command of its own;
-//! those of a `[3, ...]` become one MULTI, however deep they lie, so that nobody sees a part of
-//! them. What is no frame, and what the store refuses, has no form here: the connection ends
-//! without a word.
+//! A frame is checked as a whole before anything of it runs. Requests of one kind in a row become
+//! one command for several keys, which costs a fraction of a command for each: others may come
+//! between two requests, but need not. Those of a `[3, ...]` become one MULTI, however deep they
+//! lie, so that nobody sees a part of them. What is no frame, and what the store refuses, has no
+//! form here: the connection ends without a word.
 //!
 //! Requests are read in the order in which they stand, with a count of those that are still to
 //! come, so the depth of a frame costs neither stack nor memory.
@@ -24,14 +25,18 @@ use super::batch::{Answer, BatchEnd, CommandBatch, Exchange, Progress};
 use super::msgpack::{self, Reader};
 
 const HEADER: usize = 8;
+/// Most requests that one command stands for, and bytes of their keys and values from which it
+/// takes no more.
+const ROW: usize = 64;
+const ROW_BYTES: usize = 16 << 10;
 
 // What a command is.
 /// It adds an element.
 const GET: u8 = 0;
 /// It adds nothing, and nor do MULTI and what it queues.
 const SILENT: u8 = 1;
-/// Its replies are those of all gets it has run.
-const EXEC: u8 = 2;
+/// It adds an element for each get among its replies.
+const SEVERAL: u8 = 2;
 /// No command: its frame ends.
 const END: u8 = 3;
 
@@ -80,10 +85,65 @@ struct NeksFrame {
 
 /// One request, whose members are separate ones.
 enum Item<'a> {
-    Get(&'a [u8]),
-    Set(&'a [u8], &'a [u8]),
-    Delete(&'a [u8]),
+    /// On a key, with a value if it is set.
+    Key(Verb, &'a [u8], Option<&'a [u8]>),
     Together(u64),
+}
+
+/// A request on a key, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Get,
+    Set,
+    Delete,
+}
+
+/// Requests of one kind in a row, as the words of a command.
+struct Row<'a> {
+    verb: Verb,
+    words: [&'a [u8]; 1 + 2 * ROW],
+    /// Words, with the command's name.
+    count: usize,
+    /// Requests.
+    len: usize,
+    bytes: usize,
+}
+
+impl<'a> Row<'a> {
+    fn new(verb: Verb) -> Self {
+        Self {
+            verb,
+            words: [b""; 1 + 2 * ROW],
+            count: 1,
+            len: 0,
+            bytes: 0,
+        }
+    }
+
+    fn push(&mut self, key: &'a [u8], value: Option<&'a [u8]>) {
+        for word in [Some(key), value].into_iter().flatten() {
+            self.words[self.count] = word;
+            self.count += 1;
+            self.bytes += word.len();
+        }
+        self.len += 1;
+    }
+
+    fn is_full(&self) -> bool {
+        self.len == ROW || self.bytes >= ROW_BYTES
+    }
+
+    /// The command. For a single key it is the one that costs less.
+    fn words(&mut self) -> &[&'a [u8]] {
+        self.words[0] = match (self.verb, self.len) {
+            (Verb::Get, 1) => b"GET",
+            (Verb::Get, _) => b"MGET",
+            (Verb::Set, 1) => b"SET",
+            (Verb::Set, _) => b"MSET",
+            (Verb::Delete, _) => b"DEL",
+        };
+        &self.words[..self.count]
+    }
 }
 
 impl Neks {
@@ -149,7 +209,7 @@ impl Neks {
         // All requests of the transaction have become commands.
         if frame.together == Some(0) {
             frame.together = None;
-            batch.push(EXEC, database, &[b"EXEC"]);
+            batch.push(SEVERAL, database, &[b"EXEC"]);
             self.frame = Some(frame);
             return 0;
         }
@@ -161,32 +221,33 @@ impl Neks {
             return frame.left;
         }
         let mut reader = self.reader(&input[..frame.left]);
+        let is_together = frame.together.is_some();
         // The frame has been checked, so there is one; without one it would end here.
-        let item = item(&mut reader);
-        match &mut frame.together {
-            Some(count) => *count -= 1,
-            None => frame.requests -= 1,
-        }
-        match item {
-            Some(Item::Get(key)) => {
+        match item(&mut reader) {
+            Some(Item::Key(verb, key, value)) => {
+                frame.take_one();
+                let mut row = Row::new(verb);
+                row.push(key, value);
+                frame.fill(&mut row, &mut reader);
                 // In a transaction a get answers QUEUED; its value comes with EXEC.
-                let mark = if frame.together.is_some() {
-                    SILENT
-                } else {
-                    GET
+                let mark = match (verb, row.len) {
+                    (Verb::Get, 1) if !is_together => GET,
+                    (Verb::Get, _) if !is_together => SEVERAL,
+                    _ => SILENT,
                 };
-                batch.push(mark, database, &[b"GET", key]);
+                batch.push(mark, database, row.words());
             }
-            Some(Item::Set(key, value)) => batch.push(SILENT, database, &[b"SET", key, value]),
-            Some(Item::Delete(key)) => batch.push(SILENT, database, &[b"DEL", key]),
-            Some(Item::Together(count)) => match &mut frame.together {
-                // A transaction within another one is a part of it.
-                Some(outer) => *outer += count,
-                None => {
-                    frame.together = Some(count);
-                    batch.push(SILENT, database, &[b"MULTI"]);
+            Some(Item::Together(count)) => {
+                frame.take_one();
+                match &mut frame.together {
+                    // A transaction within another one is a part of it.
+                    Some(outer) => *outer += count,
+                    None => {
+                        frame.together = Some(count);
+                        batch.push(SILENT, database, &[b"MULTI"]);
+                    }
                 }
-            },
+            }
             None => frame.requests = 0,
         }
         let read = frame.left - reader.left();
@@ -204,7 +265,7 @@ impl Neks {
         let understood = match exchange.request.mark {
             GET => self.element(reply),
             SILENT => !matches!(reply.next(), Some(ReplyToken::Error(_))),
-            EXEC => self.elements_of_all(reply),
+            SEVERAL => self.elements_of_all(reply),
             _ => {
                 self.send(exchange.out);
                 true
@@ -236,22 +297,27 @@ impl Neks {
         true
     }
 
-    /// Adds what the gets of a transaction have found. Nothing else in it answers by a string or by
-    /// none.
+    /// Adds what several gets have found, or those of a transaction, among whose replies those of
+    /// several are lists. Nothing else in it answers by a string or by none.
     fn elements_of_all(&mut self, reply: &mut ReplyReader<'_>) -> bool {
-        let Some(ReplyToken::Array(len)) = reply.next() else {
+        let Some(ReplyToken::Array(mut left)) = reply.next() else {
             return false;
         };
-        (0..len).all(|_| {
+        while left > 0 {
+            left -= 1;
             let before = *reply;
             match reply.next() {
-                Some(ReplyToken::Simple(_) | ReplyToken::Integer(_)) => true,
+                Some(ReplyToken::Simple(_) | ReplyToken::Integer(_)) => {}
+                Some(ReplyToken::Array(len)) => left += len,
                 _ => {
                     *reply = before;
-                    self.element(reply)
+                    if !self.element(reply) {
+                        return false;
+                    }
                 }
             }
-        })
+        }
+        true
     }
 
     /// Sends the reply to a frame.
@@ -269,6 +335,35 @@ impl Neks {
                 self.body.clear();
             }
             _ => out.append(std::mem::take(&mut self.body)),
+        }
+    }
+}
+
+impl NeksFrame {
+    /// How many requests follow before something else does.
+    fn in_row(&self) -> u64 {
+        self.together.unwrap_or(self.requests)
+    }
+
+    fn take_one(&mut self) {
+        match &mut self.together {
+            Some(count) => *count -= 1,
+            None => self.requests -= 1,
+        }
+    }
+
+    /// Adds the requests of the same kind that come next.
+    fn fill<'a>(&mut self, row: &mut Row<'a>, reader: &mut Reader<'a>) {
+        while self.in_row() > 0 && !row.is_full() {
+            let before = *reader;
+            match item(reader) {
+                Some(Item::Key(verb, key, value)) if verb == row.verb => row.push(key, value),
+                _ => {
+                    *reader = before;
+                    return;
+                }
+            }
+            self.take_one();
         }
     }
 }
@@ -291,9 +386,9 @@ fn check(mut reader: Reader<'_>, requests: u64) -> Option<()> {
 fn item<'a>(reader: &mut Reader<'a>) -> Option<Item<'a>> {
     let len = reader.array()?;
     let item = match (reader.integer()?, len) {
-        (0, 2) => Item::Get(reader.bytes()?),
-        (1, 3) => Item::Set(reader.bytes()?, reader.bytes()?),
-        (2, 2) => Item::Delete(reader.bytes()?),
+        (0, 2) => Item::Key(Verb::Get, reader.bytes()?, None),
+        (1, 3) => Item::Key(Verb::Set, reader.bytes()?, Some(reader.bytes()?)),
+        (2, 2) => Item::Key(Verb::Delete, reader.bytes()?, None),
         (3, 2) => Item::Together(reader.array()?),
         _ => return None,
     };

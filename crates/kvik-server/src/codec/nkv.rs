@@ -16,31 +16,33 @@
 //!
 //! Bytes that are no request end the connection without a word, as does the end of the requests
 //! that came, unless there is a subscription.
+//!
+//! The file is long because a request, its commands and the translation of their replies are read
+//! together. What they need of the tree, of the forms and of the syntax is in files below.
 
 mod form;
+mod gathering;
 mod request;
 mod tree;
 
 use std::sync::Arc;
 
-use kvik_resp::{Output, ReplyToken};
+use kvik_resp::ReplyToken;
 
 use super::batch::{Answer, BatchEnd, CommandBatch, Exchange, Incoming, Progress, Tail};
 use form::{Form, Status};
+use gathering::Gathering;
 use request::TreeRequest;
 pub use tree::Trees;
-use tree::{Ending, KeyTree, Name, NewsItem, TreeSubscriber};
+use tree::{Ending, KeyTree, NewsItem, TreeSubscriber};
 
-/// How long a subscription without a line end waits for more, in milliseconds.
-const SILENCE_MS: u64 = 20;
+/// How long a subscription without a line end waits for more, in milliseconds. One whose rest comes
+/// later was cut short: the rest is no request, which ends it.
+const SILENCE_MS: u64 = 100;
 /// How long a key outlives the server that keeps it for a client, in milliseconds, and how often
 /// that is renewed.
 const TIED_MS: u64 = 15_000;
 const RENEWED_MS: u64 = 5_000;
-/// Keys read at once for a reply with many values.
-const CHUNK: usize = 128;
-/// Keys asked for at once while the tree is completed.
-const SCANNED: &[u8] = b"1000";
 
 // What a command is.
 const PUT: u8 = 0;
@@ -59,9 +61,11 @@ const SCAN: u8 = 11;
 /// News of a subscription, and its end.
 const NEWS: u8 = 12;
 const ENDED: u8 = 13;
+/// Keys are looked for, of which subscribers are to be told.
+const LOOK: u8 = 14;
 /// No reply.
-const SILENT: u8 = 14;
-const FAIL: u8 = 15;
+const SILENT: u8 = 15;
+const FAIL: u8 = 16;
 
 /// Settings of the codec.
 #[derive(Clone, Debug)]
@@ -113,15 +117,6 @@ struct Stream {
     is_over: bool,
     /// Its client reads once per message.
     is_apart: bool,
-}
-
-/// A reply with many values, as far as it is.
-#[derive(Debug, Default)]
-struct Gathering {
-    names: Vec<(Name, u64)>,
-    done: usize,
-    hits: usize,
-    body: Output,
 }
 
 impl Nkv {
@@ -273,8 +268,12 @@ impl Nkv {
         for (index, stream) in self.streams.iter_mut().enumerate() {
             let index = (index as u32).to_le_bytes();
             while !stream.is_over && !batch.is_full() {
-                match stream.subscriber.take_news() {
+                match self.tree.take_news(&stream.subscriber) {
                     None => break,
+                    Some(NewsItem::Unknown) => {
+                        batch.note(LOOK, self.database, &[]);
+                        return Some(BatchEnd::Full);
+                    }
                     // The value is read now: news say which key, and that it may have changed often
                     // since.
                     Some(NewsItem::Key { key, was_gone }) => {
@@ -326,6 +325,7 @@ impl Nkv {
             VALUES | NAMES => return self.begin_gathering(exchange),
             PART => return self.gather(exchange),
             SCAN => return self.scan(exchange),
+            LOOK if self.tree.is_incomplete() => return self.begin_scan(exchange),
             NEWS => return self.tell(exchange),
             ENDED => return self.tell_end(exchange),
             FAIL => self
@@ -389,7 +389,8 @@ impl Nkv {
             return Answer::Done;
         }
         let (key, name, flags) = (&notes[1], &notes[2], &notes[3]);
-        if flags[0] == 1 && self.tree.is_incomplete() {
+        // Who is to hear of the end of a key must be known to the tree, and so must the key.
+        if self.tree.is_incomplete() {
             return self.begin_scan(exchange);
         }
         let subscriber = self
@@ -415,131 +416,6 @@ impl Nkv {
             _ => Status::NotFound,
         };
         self.form.write_status(&notes[0], status, exchange.out);
-    }
-
-    /// Begins with a reply of many values; what a part of it may have written before is void.
-    fn begin_gathering(&mut self, exchange: &mut Exchange<'_>) -> Answer {
-        if self.tree.is_incomplete() {
-            return self.begin_scan(exchange);
-        }
-        let key = &exchange.notes[1];
-        let prefix = match exchange.request.mark {
-            NAMES => Some(key).filter(|key| !key.is_empty() && *key != b"*"),
-            _ => before_wildcard(key),
-        };
-        self.gathering = Gathering {
-            names: self.tree.under(prefix),
-            ..Gathering::default()
-        };
-        self.go_on_gathering(exchange.request.mark, exchange)
-    }
-
-    /// Asks for the next part, or ends the reply. `purpose` is what is gathered.
-    fn go_on_gathering(&mut self, purpose: u8, exchange: &mut Exchange<'_>) -> Answer {
-        let id = &exchange.notes[0];
-        let gathering = &mut self.gathering;
-        if gathering.body.len() > self.max_reply {
-            return Answer::Close;
-        }
-        if gathering.done < gathering.names.len() {
-            // A part at a time: the stripes of all keys at once would keep others waiting.
-            let end = gathering.names.len().min(gathering.done + CHUNK);
-            let mut words: Vec<&[u8]> = vec![b"MGET"];
-            words.extend(
-                gathering.names[gathering.done..end]
-                    .iter()
-                    .map(|(name, _)| &**name),
-            );
-            let notes: [&[u8]; 2] = [id, &[purpose]];
-            exchange
-                .follow
-                .push_noting(PART, self.database, &words, &notes);
-            return Answer::Follow;
-        }
-        let Gathering { hits, body, .. } = std::mem::take(gathering);
-        match hits {
-            0 => self.form.write_nothing(id, exchange.out),
-            _ => self.form.write_gathered(id, body, exchange.out),
-        }
-        Answer::Done
-    }
-
-    /// Takes a part of the values. A key without one is not in the tree any more.
-    fn gather(&mut self, exchange: &mut Exchange<'_>) -> Answer {
-        let purpose = exchange.notes[1][0];
-        let (reply, gathering) = (&mut exchange.reply, &mut self.gathering);
-        let Some(ReplyToken::Array(len)) = reply.next() else {
-            self.gathering = Gathering::default();
-            self.form
-                .write_status(&exchange.notes[0], Status::Failed, exchange.out);
-            return Answer::Done;
-        };
-        for _ in 0..len {
-            let Some((name, change)) = gathering.names.get(gathering.done) else {
-                break;
-            };
-            gathering.done += 1;
-            match reply.next() {
-                Some(ReplyToken::String(len)) => {
-                    let value = reply.string(len);
-                    let is_name = purpose == NAMES;
-                    if !is_name || form::is_sendable(name) {
-                        let item = if is_name { &**name } else { &value };
-                        self.form
-                            .gather(item, is_name, gathering.hits, &mut gathering.body);
-                        gathering.hits += 1;
-                    }
-                }
-                // It has expired or was never a string. A change that came meanwhile keeps the
-                // name.
-                _ => self.tree.forget(name, *change),
-            }
-        }
-        self.go_on_gathering(purpose, exchange)
-    }
-
-    /// Looks for keys that the tree does not know, a part of them, before the request runs.
-    fn begin_scan(&mut self, exchange: &mut Exchange<'_>) -> Answer {
-        // The cursor of an earlier request goes on, unless it was for other keys.
-        let state = self.tree.incarnation();
-        let scan = self.scan.take().filter(|(of, _)| *of == state);
-        let (_, cursor) = self
-            .scan
-            .insert(scan.unwrap_or_else(|| (state, b"0".to_vec())));
-        let words: [&[u8]; 4] = [b"SCAN", cursor, b"COUNT", SCANNED];
-        let notes = [&exchange.notes[0]];
-        exchange
-            .follow
-            .push_noting(SCAN, self.database, &words, &notes);
-        Answer::Follow
-    }
-
-    /// Takes keys for the tree. The request begins anew, when others have had their turn.
-    fn scan(&mut self, exchange: &mut Exchange<'_>) -> Answer {
-        let reply = &mut exchange.reply;
-        let (head, cursor) = (reply.next(), reply.next());
-        let (Some(ReplyToken::Array(2)), Some(ReplyToken::String(len))) = (head, cursor) else {
-            self.form
-                .write_status(&exchange.notes[0], Status::Failed, exchange.out);
-            return Answer::Done;
-        };
-        let next = reply.string(len).into_owned();
-        if let Some(ReplyToken::Array(len)) = reply.next() {
-            for _ in 0..len {
-                if let Some(ReplyToken::String(len)) = reply.next() {
-                    self.tree.add(&reply.string(len));
-                }
-            }
-        }
-        if let Some((state, cursor)) = &mut self.scan {
-            if next == b"0" {
-                self.tree.complete(*state);
-                self.scan = None;
-            } else {
-                *cursor = next;
-            }
-        }
-        Answer::Again
     }
 
     /// Tells a subscriber of a key as it is now.
@@ -597,18 +473,6 @@ fn stream_of<'a>(streams: &'a mut [Stream], index: &[u8]) -> Option<&'a mut Stre
 fn lies_under(key: &[u8], other: &[u8]) -> bool {
     let rest = key.strip_prefix(other);
     rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'.')
-}
-
-/// The key whose descendants a wildcard means; none for all keys.
-fn before_wildcard(key: &[u8]) -> Option<&[u8]> {
-    let mut end = 0;
-    for segment in key.split(|byte| *byte == b'.') {
-        if segment == b"*" {
-            break;
-        }
-        end += segment.len() + 1;
-    }
-    (end > 0).then(|| &key[..end - 1])
 }
 
 #[cfg(test)]

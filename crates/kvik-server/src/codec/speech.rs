@@ -85,7 +85,12 @@ impl Speech {
     }
 
     /// Whether its clients need the keys of their database as a tree.
-    pub fn needs_tree(self) -> bool {
+    pub fn has_tree(self) -> bool {
+        self == Self::Nkv
+    }
+
+    /// Whether some of its clients may.
+    pub fn may_need_tree(self) -> bool {
         matches!(self, Self::Nkv | Self::Auto)
     }
 

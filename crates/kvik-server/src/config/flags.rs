@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use super::error::LoadError;
 use super::foreign;
-use super::preset::{self, Preset};
+use super::preset::Preset;
+use super::presets;
 use super::row::Kind;
 use super::table::Key;
 use super::value::Words;
@@ -20,11 +21,14 @@ pub(super) struct CommandLine {
     pub(super) stdin: bool,
     pub(super) settings: Vec<(Key, Words)>,
     /// Settings in the place of defaults.
-    pub(super) presets: Preset,
+    pub(super) preset: Preset,
 }
 
 /// Reads the arguments after the program's name.
-pub(super) fn read(args: &[OsString]) -> Result<CommandLine, LoadError> {
+pub(super) fn read(
+    args: &[OsString],
+    environment: &[(OsString, OsString)],
+) -> Result<CommandLine, LoadError> {
     let mut line = CommandLine::default();
     let mut args = args.iter().peekable();
     if let Some(file) = args.next_if(|arg| !is_flag(arg) && *arg != "-") {
@@ -37,8 +41,9 @@ pub(super) fn read(args: &[OsString]) -> Result<CommandLine, LoadError> {
         }
         let behind = args.clone().take_while(|arg| !is_flag(arg) && *arg != "-");
         let behind: Vec<OsString> = behind.cloned().collect();
-        if let Some(preset) = arg.to_str().and_then(|flag| preset::named(flag, &behind)) {
-            line.presets.extend(preset?);
+        let named = |flag| presets::named(flag, &behind, environment);
+        if let Some(preset) = arg.to_str().and_then(named) {
+            line.preset.extend(preset?);
             args.by_ref().take(behind.len()).for_each(drop);
             continue;
         }

@@ -41,11 +41,13 @@ pub fn load(
     env: impl IntoIterator<Item = (OsString, OsString)>,
     stdin: &mut dyn Read,
 ) -> Result<Loaded, LoadError> {
-    let line = flags::read(args)?;
+    let environment: Vec<_> = env.into_iter().collect();
+    let line = flags::read(args, &environment)?;
     let mut loader = Loader::new()?;
-    for (key, words) in line.presets {
+    for (key, words) in line.preset.settings {
         loader.assign(key, words, Layer::Preset, "a preset")?;
     }
+    loader.warnings.extend(line.preset.notes);
     let file = line
         .file
         .as_deref()
@@ -54,7 +56,7 @@ pub fn load(
     if line.stdin {
         loader.standard_input(stdin)?;
     }
-    for (name, value) in env {
+    for (name, value) in environment {
         loader.variable(&name, &value)?;
     }
     for (key, words) in line.settings {

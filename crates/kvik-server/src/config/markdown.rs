@@ -40,7 +40,6 @@ fn write_row(page: &mut String, row: &Row) {
     };
     let effect = match row.effect {
         Effect::Honoured => "yes".to_owned(),
-        Effect::Partly(missing) => format!("in part: {missing}"),
         Effect::Pending(reason) => format!("not yet: {reason}"),
         Effect::Ignored(reason) | Effect::Unavailable(reason) => format!("no: {reason}"),
     };

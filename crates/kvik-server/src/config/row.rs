@@ -211,8 +211,6 @@ pub enum Access {
 pub enum Effect {
     /// It does what it says.
     Honoured,
-    /// It does a part of what it says; what is missing.
-    Partly(&'static str),
     /// It will; why it does not yet. CONFIG SET of a running server refuses it.
     Pending(&'static str),
     /// It never will, because kvik has no use for it; why.
@@ -228,10 +226,9 @@ impl Effect {
     pub fn reason(self) -> Option<&'static str> {
         match self {
             Self::Honoured => None,
-            Self::Partly(reason)
-            | Self::Pending(reason)
-            | Self::Ignored(reason)
-            | Self::Unavailable(reason) => Some(reason),
+            Self::Pending(reason) | Self::Ignored(reason) | Self::Unavailable(reason) => {
+                Some(reason)
+            }
         }
     }
 }
@@ -312,13 +309,6 @@ impl Row {
     pub(super) const fn file_only(self) -> Self {
         Self {
             access: Access::FileOnly,
-            ..self
-        }
-    }
-
-    pub(super) const fn partly(self, reason: &'static str) -> Self {
-        Self {
-            effect: Effect::Partly(reason),
             ..self
         }
     }

@@ -8,7 +8,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use kvik_command::namespace_quotas::read_quotas;
+use kvik_command::namespace_quotas::{policy_named, read_quotas};
 use kvik_command::persistence::FsyncPolicy;
 use kvik_command::{EvictionPolicy, Settings};
 
@@ -18,7 +18,8 @@ use super::row::Kind::{
 };
 use super::row::{Current, Row, choice, int, memory, row, text, yes_no};
 use super::value::{
-    no_contradiction, plain_file_name, refuse_acl, refuse_renames, well_formed_quotas,
+    a_part, no_contradiction, part_ppm, plain_file_name, refuse_acl, refuse_renames,
+    well_formed_quotas,
 };
 
 const MB: i64 = 1 << 20;
@@ -77,7 +78,7 @@ table! {
     NeksMaxFrame = memory("neks-max-frame", "999999", 16, 1 << 30), "Longest request frame of a Neks client; a longer one ends the connection.";
     DoorMaxReply = memory("door-max-reply", "64mb", 1024, 1 << 32), "Longest reply that is gathered as a whole before it is sent, as those of Neks are; a longer one ends the connection.";
     KibaDatabases = row("kiba-databases", Integers(4, 0, INT_MAX), "0 1 2 3").fixed(), "Databases of the strings, lists, sets and hashes of Kiba clients, counted from that of the door.";
-    Import = row("import", Words, "").fixed(), "Data of other servers that are imported at the start, as long as there are no own files: `neks:store.kvs`, `nkv:directory`.";
+    Import = row("import", Words, "").fixed(), "Data of other servers that are imported at the start, as long as there are no own files: `neks:store.kvs`, `nkv:directory`; `nkv:` alone is the directory of the data files.";
     NeksLenient = yes_no("neks-lenient", "no"), "Neks clients may also send keys as text and numbers as unsigned, as most MessagePack libraries do.";
     Unixsocket = text("unixsocket", "").fixed(), "Path of a Unix socket to listen on as well.";
     Unixsocketperm = row("unixsocketperm", Octal(0o777), "0").fixed(), "Mode of the Unix socket; 0 leaves what the umask gives.";
@@ -88,6 +89,9 @@ table! {
     Maxclients = int("maxclients", "10000", 1, UINT_MAX), "Clients that may be connected at once.";
     ProtectedMode = yes_no("protected-mode", "yes"), "Serve only local clients while there is no password.";
     ProtoMaxBulkLen = memory("proto-max-bulk-len", "512mb", MB, MAX).sets(|to, it| to.max_bulk_bytes.store(it.number(), Relaxed)), "Longest argument a client may send.";
+    RequestMaxArgs = int("request-max-args", "2147483647", 1, INT_MAX), "Most words of a request; one with more is answered by an error, and the connection ends.";
+    RequestMaxBulkLen = memory("request-max-bulk-len", "0", 0, MAX), "Longest word of a request, where it is to be shorter than `proto-max-bulk-len`, which limits strings as well; a longer one is answered by an error, and the connection ends. 0 adds no limit.";
+    RequestMaxInlineLen = memory("request-max-inline-len", "64kb", 64, 1 << 30), "Longest line of a request: a command that is typed as text, or the header of a word; a longer one is answered by an error, and the connection ends.";
     ClientQueryBufferLimit = memory("client-query-buffer-limit", "1gb", MB, MAX), "Longest command a client may send.";
     ClientOutputBufferLimit = row("client-output-buffer-limit", BufferLimits, "normal 0 0 0 slave 256mb 64mb 60 pubsub 32mb 8mb 60"), "Per client class: replies waiting to be read beyond `hard`, or beyond `soft` for so many seconds, end the connection.";
     MaxmemoryClients = row("maxmemory-clients", MemoryOrPercent, "0"), "Memory all clients may take together, in bytes or in percent of maxmemory; those that take the most are disconnected, 0 disconnects none.";
@@ -120,7 +124,8 @@ table! {
     Include = row("include", Words, "").file_only(), "Reads more files in its place; the last part of a path may be a pattern.";
     Databases = int("databases", "16", 1, INT_MAX).fixed().sets(|to, it| to.databases.store(it.number(), Relaxed)), "Numbered databases.";
     Namespaces = choice("namespaces", "no", &["no", "auto"]).fixed(), "With `auto` a key `ns/rest` belongs to the namespace `ns`, and one without a `/` to `default`; otherwise a `/` means nothing.";
-    NamespaceQuotas = text("namespace-quotas", "").check(well_formed_quotas).sets(|to, it| to.namespace_quotas.replace(read_quotas(&it.text()).unwrap_or_default())), "Limits of namespaces: `name:keys=n,bytes=n,ops=n,clients=n`, several apart from each other by blanks. NAMESPACE SETQUOTA changes them.";
+    NamespaceQuotas = text("namespace-quotas", "").check(well_formed_quotas).sets(|to, it| to.namespace_quotas.replace(read_quotas(&it.text()).unwrap_or_default())), "Limits and policies of namespaces: `name:keys=n,bytes=n,ops=n,clients=n,policy=p`, several apart from each other by blanks. NAMESPACE SETQUOTA and NAMESPACE POLICY change them.";
+    NamespacePolicy = choice("namespace-policy", "inherit", &["inherit", "none", "lfu|lru", "mfu|mru", "ear|expire_after_read|expireafterread"]).sets(|to, it| to.namespace_quotas.set_policy_of_others(policy_named(it.choice().as_bytes()).unwrap_or_default())), "What makes room in a namespace that has no policy of its own: `inherit` as `maxmemory-policy` says, `none` nothing, `lfu` the keys with the fewest hits, `mfu` those with the most; with `ear` keys that were read are deleted within a second.";
     MaxNamespaces = int("max-namespaces", "65536", 0, 1 << 20).sets(|to, it| to.max_namespaces.store(it.number(), Relaxed)), "Namespaces that clients may make beside `default`.";
     Daemonize = yes_no("daemonize", "no").fixed().ignored(FOREGROUND), "Detach from the terminal.";
     Supervised = choice("supervised", "no", &["no", "upstart", "systemd", "auto"]).fixed().ignored(FOREGROUND), "Signal readiness to a supervisor.";
@@ -166,6 +171,8 @@ table! {
 }
 "Memory" {
     Maxmemory = memory("maxmemory", "0", 0, MAX).sets(|to, it| to.maxmemory.store(it.number(), Relaxed)), "Bytes that data and the buffers of clients may take; 0 is no limit.";
+    MaxmemoryPayload = memory("maxmemory-payload", "0", 0, MAX).sets(|to, it| to.maxmemory_payload.store(it.number(), Relaxed)), "Bytes that names of namespaces, names of keys and values may have together, without what the store adds to them, where there are namespaces; 0 is no limit.";
+    EvictionThreshold = text("eviction-threshold", "1.0").check(a_part).sets(|to, it| to.eviction_threshold_ppm.store(part_ppm(&it.text()).unwrap_or(1_000_000), Relaxed)), "The part of both limits up to which eviction lets them be used, above 0 and at most 1. Writes are refused beyond the whole limit only.";
     MaxmemoryPolicy = choice("maxmemory-policy", "noeviction", POLICIES).sets(|to, it| to.set_eviction_policy(EvictionPolicy::named(it.choice()).unwrap_or_default())), "What makes room at that limit: `lru` the longest unused keys, `lfu` the least used, `lrm` the longest unchanged, `ttl` the first to expire, `s3fifo` those that the algorithm of this name chooses.";
     MaxmemorySamples = int("maxmemory-samples", "5", 1, INT_MAX).sets(|to, it| to.eviction_samples.store(it.number(), Relaxed)), "Keys compared per eviction, 64 at most.";
     MaxmemoryEvictionTenacity = int("maxmemory-eviction-tenacity", "10", 0, 100).sets(|to, it| to.eviction_tenacity.store(it.number(), Relaxed)), "How long a thread makes room before it serves others: up to 10, 50 microseconds each.";
@@ -225,8 +232,8 @@ table! {
     CommandlogLargeReplyMaxLen = int("commandlog-large-reply-max-len", "128", 0, MAX).sets(|to, it| to.large_replies_max_len.store(it.number(), Relaxed)), "Large replies kept.";
     LatencyMonitorThreshold = int("latency-monitor-threshold", "0", 0, MAX).sets(|to, it| to.latency_threshold_ms.store(it.number(), Relaxed)), "Milliseconds from which LATENCY records an event; 0 none.";
     StatsPrefixes = row("stats-prefixes", Words, "").sets(set_stats_prefixes), "Prefixes of keys for which `STATS PREFIX` counts; a key counts for the longest that it begins with.";
-    LatencyTracking = yes_no("latency-tracking", "yes").partly("INFO latencystats is not built yet").sets(|to, it| to.latency_tracking.store(it.is_on(), Relaxed)), "Keep a latency histogram per command.";
-    LatencyTrackingInfoPercentiles = row("latency-tracking-info-percentiles", Percentiles, "50 99 99.9").pending("INFO latencystats is not built yet"), "Percentiles INFO shows of it.";
+    LatencyTracking = yes_no("latency-tracking", "yes").sets(|to, it| to.latency_tracking.store(it.is_on(), Relaxed)), "Keep a latency histogram per command.";
+    LatencyTrackingInfoPercentiles = row("latency-tracking-info-percentiles", Percentiles, "50 99 99.9"), "Percentiles INFO shows of it.";
     NotifyKeyspaceEvents = row("notify-keyspace-events", Events, "").sets(|to, it| to.notify_of(it.events())), "Classes of keyspace events to publish.";
     TrackingTableMaxKeys = int("tracking-table-max-keys", "1000000", 0, MAX).sets(|to, it| to.tracking_table_max_keys.store(it.number(), Relaxed)), "Keys remembered for client side caches.";
     BusyReplyThreshold = int("busy-reply-threshold", "5000", 0, MAX).alias("lua-time-limit").sets(|to, it| to.busy_reply_ms.store(it.number(), Relaxed)), "Milliseconds after which other clients learn that a script is running.";

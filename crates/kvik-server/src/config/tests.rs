@@ -1,4 +1,7 @@
 //! The table as a whole, and the ways into it.
+//!
+//! The file is long because each kind of value and each way in has cases of its own. They share the
+//! few helpers at the top.
 
 #[cfg(unix)]
 mod redis;

@@ -466,6 +466,21 @@ pub(super) fn well_formed_quotas(_row: &Row, value: &Value) -> Result<(), String
     read_quotas(&String::from_utf8_lossy(text)).map(drop)
 }
 
+/// The part of a whole that a text names, in millionths.
+pub(super) fn part_ppm(text: &str) -> Option<u64> {
+    let part: f64 = text.trim().parse().ok()?;
+    (part > 0.0 && part <= 1.0).then(|| ((part * 1e6).round() as u64).max(1))
+}
+
+pub(super) fn a_part(_row: &Row, value: &Value) -> Result<(), String> {
+    let Value::Text(text) = value else {
+        return Ok(());
+    };
+    let part = part_ppm(&String::from_utf8_lossy(text));
+    let refused = || "argument must be above 0 and at most 1".to_owned();
+    part.map(drop).ok_or_else(refused)
+}
+
 pub(super) fn plain_file_name(row: &Row, value: &Value) -> Result<(), String> {
     let Value::Text(name) = value else {
         return Ok(());

@@ -35,8 +35,8 @@ pub struct ImportReport {
 pub type Take<'a> = dyn FnMut(&[u8], &[u8]) -> io::Result<()> + 'a;
 
 impl Source {
-    /// Reads `neks:path` or `nkv:path`. A path alone is judged by what lies there: a directory is
-    /// one of nkv.
+    /// Reads `neks:path` or `nkv:path`; `nkv:` alone is the server's own data directory. A path
+    /// alone is judged by what lies there: a directory is one of nkv.
     pub fn parse(text: &str) -> Self {
         if let Some(path) = text.strip_prefix("neks:") {
             return Self::NeksStore(path.into());
@@ -47,6 +47,16 @@ impl Source {
         match Path::new(text).is_dir() {
             true => Self::NkvDirectory(text.into()),
             false => Self::NeksStore(text.into()),
+        }
+    }
+
+    /// The same with the server's data directory where none is named.
+    pub(crate) fn within(self, dir: &Path) -> Self {
+        match self {
+            Self::NkvDirectory(path) if path.as_os_str().is_empty() => {
+                Self::NkvDirectory(dir.to_owned())
+            }
+            named => named,
         }
     }
 

@@ -10,6 +10,9 @@
 //! A batch of commands costs three system calls: `epoll_wait`, `recv`, `send`. The read that
 //! would only say "nothing more" is spared: a stream socket that gave less than was asked for is
 //! empty, and its next bytes are a new edge. Being writable is watched only while output waits.
+//!
+//! The file is long because a driver is one state machine: what a connection may do next depends on
+//! all of its flags. `uring` has the same events and the same order.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};

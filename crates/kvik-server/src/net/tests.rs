@@ -1,4 +1,7 @@
 //! The promises of a driver, tried on every backend that the machine has.
+//!
+//! The file is long because the promises are: each is a function that every backend runs. A promise
+//! of one backend alone would be a difference that the reactor can see.
 
 use std::collections::HashMap;
 use std::fs::File;

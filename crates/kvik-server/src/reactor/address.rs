@@ -1,25 +1,24 @@
 //! Addresses of a client as CLIENT LIST shows them.
 
-use std::io;
-
 use socket2::{SockAddr, Socket};
 
-/// The client's address and the one that it connected to: `ip:port`, for a unix socket the path of
-/// the server's and `:0`.
-pub(super) fn addresses(socket: &Socket) -> (String, String) {
-    (
-        text(socket.peer_addr(), socket),
-        text(socket.local_addr(), socket),
-    )
-}
+use crate::net::Peer;
 
-fn text(address: io::Result<SockAddr>, socket: &Socket) -> String {
-    if let Some(tcp) = address.ok().and_then(|address| address.as_socket()) {
-        return tcp.to_string();
-    }
-    // The client's end of a unix socket has no name.
+/// The client's address and the one that it connected to: `ip:port`, for a unix socket the path of
+/// the server's and `:0`, as the client's end has no name.
+pub(super) fn addresses(socket: &Socket, peer: Peer) -> (String, String) {
     let local = socket.local_addr().ok();
-    let path = local.as_ref().and_then(SockAddr::as_pathname);
-    let path = path.map_or_else(String::new, |path| path.display().to_string());
-    format!("{path}:0")
+    match peer {
+        Peer::Tcp(address) => {
+            let local = local.and_then(|local| local.as_socket());
+            let local = local.map_or_else(|| ":0".to_owned(), |local| local.to_string());
+            (address.to_string(), local)
+        }
+        Peer::Unix => {
+            let path = local.as_ref().and_then(SockAddr::as_pathname);
+            let path = path.map_or_else(String::new, |path| path.display().to_string());
+            let text = format!("{path}:0");
+            (text.clone(), text)
+        }
+    }
 }

@@ -128,7 +128,8 @@ pub(super) struct Tools<'a> {
     pub(super) executor: &'a mut Executor,
     pub(super) pipeline: &'a mut Pipeline,
     pub(super) steps: &'a mut Steps,
-    pub(super) max_bulk: u64,
+    /// For clients that have authenticated.
+    pub(super) limits: Limits,
 }
 
 impl Connection {
@@ -276,7 +277,7 @@ impl Connection {
     ) -> RunEnd {
         let mut left = TURN;
         loop {
-            let limits = self.limits(tools.max_bulk);
+            let limits = self.limits(&tools.limits);
             let rest = &input.rest()[*consumed..];
             let large = if *consumed == 0 { input.large() } else { &[] };
             let filled =
@@ -344,12 +345,9 @@ impl Connection {
         None
     }
 
-    fn limits(&self, max_bulk: u64) -> Limits {
+    fn limits(&self, configured: &Limits) -> Limits {
         if self.session.authenticated {
-            Limits {
-                max_bulk,
-                ..Limits::default()
-            }
+            *configured
         } else {
             Limits::unauthenticated()
         }

@@ -21,20 +21,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use kvik_command::mail::{Mailbox, Message};
+use kvik_command::pubsub::Bell;
 
 use crate::net::{ConnId, Waker};
 use crate::sync::Mutex;
-
-/// Interrupts the wait of a thread.
-pub(crate) trait MailBell: Send + Sync {
-    fn ring(&self);
-}
-
-impl MailBell for Waker {
-    fn ring(&self) {
-        self.wake();
-    }
-}
 
 /// The connections of one thread that have mail.
 #[derive(Debug)]
@@ -43,7 +33,7 @@ pub(crate) struct MailQueue<B = Waker> {
     bell: B,
 }
 
-impl<B: MailBell> MailQueue<B> {
+impl<B: Bell> MailQueue<B> {
     pub(crate) fn new(bell: B) -> Self {
         Self {
             waiting: Mutex::new(Vec::new()),
@@ -85,7 +75,7 @@ struct Mail<B> {
     noted: bool,
 }
 
-impl<B: MailBell> Letterbox<B> {
+impl<B: Bell> Letterbox<B> {
     /// The mailbox of a client whose connection has not settled yet.
     pub(crate) fn new() -> Self {
         Self {
@@ -123,7 +113,7 @@ impl<B> Mail<B> {
     }
 }
 
-impl<B: MailBell> Mailbox for Letterbox<B> {
+impl<B: Bell> Mailbox for Letterbox<B> {
     fn deliver(&self, message: Message) {
         let mut mail = self.mail.lock();
         mail.messages.push_back(message);
@@ -148,7 +138,7 @@ mod tests {
     #[derive(Debug, Default)]
     struct Counted(AtomicUsize);
 
-    impl MailBell for Counted {
+    impl Bell for Counted {
         fn ring(&self) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }

@@ -26,6 +26,7 @@ mod held;
 mod hold;
 pub(crate) mod inbox;
 mod input;
+mod limits;
 pub(crate) mod mail;
 mod moving;
 mod patrol;
@@ -47,7 +48,7 @@ use socket2::Socket;
 use crate::door::Door;
 use crate::front::Front;
 use crate::listening::OpenDoor;
-use crate::net::{CloseReason, ConnId, Driver, Event, ListenerId};
+use crate::net::{CloseReason, ConnId, Driver, Event, ListenerId, Peer};
 use connection::{Connection, State};
 use connections::Connections;
 use fan_out::FanOut;
@@ -195,7 +196,7 @@ impl Reactor {
 
     // From other threads.
 
-    fn accept(&self, socket: Socket, ListenerId(number): ListenerId) {
+    fn accept(&mut self, socket: Socket, ListenerId(number): ListenerId) {
         let door = self.doors.get(number as usize).copied();
         let door = door.unwrap_or(Door::MAIN);
         let (front, totals) = (&self.service.front, &self.service.executor.stats().totals);
@@ -204,7 +205,10 @@ impl Reactor {
             return front.refuse(socket, &door, &refusal);
         }
         totals.connections.add(1);
-        front.assign(socket, door);
+        // What this thread serves itself need not pass through its inbox.
+        if let Some(socket) = front.assign(socket, door, self.service.index.into()) {
+            self.adopt(socket, &door);
+        }
     }
 
     fn read_inbox(&mut self) {
@@ -240,9 +244,12 @@ impl Reactor {
     }
 
     fn adopt(&mut self, socket: Socket, door: &Door) {
+        let Ok(peer) = Peer::of(&socket) else {
+            return self.service.front.left(&self.service.inbox);
+        };
         let letterbox = Arc::new(Letterbox::new());
-        let origin = origin(&socket, self.service.index, &letterbox);
-        let Ok(id) = self.service.adopt(socket) else {
+        let origin = origin(&socket, peer, self.service.index, &letterbox);
+        let Ok(id) = self.service.adopt(socket, peer) else {
             return self.service.front.left(&self.service.inbox);
         };
         let mut session = self.service.db.session(origin);
@@ -360,8 +367,8 @@ impl Reactor {
 }
 
 /// A new client, as its socket shows it.
-fn origin(socket: &Socket, thread: u16, letterbox: &Arc<Letterbox>) -> Origin {
-    let (addr, local_addr) = address::addresses(socket);
+fn origin(socket: &Socket, peer: Peer, thread: u16, letterbox: &Arc<Letterbox>) -> Origin {
+    let (addr, local_addr) = address::addresses(socket, peer);
     Origin {
         addr,
         local_addr,

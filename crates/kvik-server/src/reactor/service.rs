@@ -13,7 +13,7 @@ use std::time::Duration;
 use kvik::{Db, Ending, Executor, Message, Patience};
 use kvik_command::blocking::NEVER_MS;
 use kvik_command::pubsub::Seat;
-use kvik_resp::Output;
+use kvik_resp::{Limits, Output};
 use kvik_rope::IncomingRope;
 use socket2::Socket;
 
@@ -21,23 +21,18 @@ use super::connection::{Connection, FLUSH_BYTES, RunEnd, State, Tools};
 use super::contention::Contention;
 use super::held::Holders;
 use super::inbox::Inbox;
-use super::patrol::{Excess, Patrol};
+use super::patrol::Patrol;
 use super::pipeline::Pipeline;
 use super::steps::{Steps, run_farewell};
 use super::timers::Timers;
 use crate::config::{Config, Key};
 use crate::front::Front;
 use crate::net::{self, ConnId, Driver, Peer};
-use crate::warning::RateLimitedWarning;
 
 /// How long a stopping thread waits for clients to read their last replies.
 const GRACE_MS: u64 = 1000;
 /// Full reply buffers sent to one connection before others get their turn.
 const FLUSHES: usize = 16;
-
-static UNPROCESSED: RateLimitedWarning = RateLimitedWarning::new();
-static EVICTED: RateLimitedWarning = RateLimitedWarning::new();
-static UNREAD: RateLimitedWarning = RateLimitedWarning::new();
 
 /// Everything of an I/O thread but its connections.
 pub(super) struct Service {
@@ -55,7 +50,7 @@ pub(super) struct Service {
     pub(super) ready: Vec<ConnId>,
     pipeline: Pipeline,
     steps: Steps,
-    patrol: Patrol,
+    pub(super) patrol: Patrol,
     stopping_until_ms: Option<u64>,
 }
 
@@ -149,17 +144,6 @@ impl Service {
         self.executor.stats().totals.bytes_in.add(bytes as u64);
     }
 
-    #[cold]
-    fn cut_for_input(&mut self, connection: &Connection) -> Fate {
-        UNPROCESSED.warn(
-            self.now_ms(),
-            "closed a client whose unprocessed input exceeds client-query-buffer-limit",
-        );
-        let totals = &self.executor.stats().totals;
-        totals.input_limit_disconnections.add(1);
-        self.cut(connection)
-    }
-
     /// Lets the driver receive, unless it does already or nothing will come. `missing` is how many
     /// bytes the next command lacks, 0 if unknown.
     pub(super) fn receive(&mut self, connection: &mut Connection, missing: usize) {
@@ -200,7 +184,7 @@ impl Service {
     pub(super) fn run(&mut self, connection: &mut Connection) -> Fate {
         self.executor.refresh();
         connection.silence_ms = None;
-        let max_bulk = self.config.size(Key::ProtoMaxBulkLen) as u64;
+        let limits = request_limits(&self.config);
         let mut out = self.driver.buffer();
         let mut flushes_left = FLUSHES;
         let end = loop {
@@ -208,7 +192,7 @@ impl Service {
                 executor: &mut self.executor,
                 pipeline: &mut self.pipeline,
                 steps: &mut self.steps,
-                max_bulk,
+                limits,
             };
             // Output of a certain size is sent while the rest of the pipeline runs, so that the
             // client reads it meanwhile.
@@ -303,7 +287,7 @@ impl Service {
 
     /// Bytes that the client has not got yet: with the driver, or held.
     #[inline]
-    fn unsent(&self, connection: &Connection) -> usize {
+    pub(super) fn unsent(&self, connection: &Connection) -> usize {
         self.driver.unsent(connection.id) + connection.held.bytes()
     }
 
@@ -458,8 +442,6 @@ impl Service {
         }
     }
 
-    // Limits.
-
     /// Shows the unread output of a connection to CLIENT LIST. Returns the unsent bytes.
     #[inline]
     fn note_output(&self, connection: &Connection) -> usize {
@@ -476,73 +458,6 @@ impl Service {
     fn show_unsent(&self, connection: &Connection, unsent: usize) {
         let outputs = self.driver.outputs(connection.id) + connection.held.len();
         connection.show_unsent(unsent, outputs);
-    }
-
-    /// Holds what its client has left unread against it, or looks at it a little later.
-    #[inline]
-    fn check_after_run(&mut self, connection: &mut Connection, unsent: usize) -> Fate {
-        if let Some(limit) = self.patrol.memory_limit()
-            && self.exceeds_memory(connection, limit) == Fate::Gone
-        {
-            return Fate::Gone;
-        }
-        if Patrol::is_much(unsent) {
-            return self.check(connection, unsent);
-        }
-        if unsent > 0 && self.patrol.limits_output(connection) {
-            self.set_alarm(connection, unsent);
-        }
-        Fate::Stays
-    }
-
-    /// Cuts a connection off if its client exceeds a limit; otherwise sets its next alarm.
-    fn check(&mut self, connection: &mut Connection, unsent: usize) -> Fate {
-        match self.patrol.check(connection, unsent, self.now_ms()) {
-            None => {
-                self.set_alarm(connection, unsent);
-                return Fate::Stays;
-            }
-            Some(Excess::Idle) => {}
-            Some(Excess::Unread) => {
-                UNREAD.warn(
-                    self.now_ms(),
-                    &format!("closed a client that left {unsent} bytes of replies unread"),
-                );
-                let totals = &self.executor.stats().totals;
-                totals.output_limit_disconnections.add(1);
-            }
-        }
-        self.cut(connection)
-    }
-
-    /// Counts the memory of a client, and disconnects the largest ones if all take too much.
-    #[cold]
-    fn exceeds_memory(&mut self, connection: &Connection, limit_bytes: usize) -> Fate {
-        let (clients, client) = (&self.db.engine().clients, &connection.session.client);
-        if clients.count_memory(client) <= limit_bytes {
-            return Fate::Stays;
-        }
-        // The largest go, which may be connections of other threads: these learn it by mail.
-        let evicted = clients.evict(limit_bytes);
-        if evicted > 0 {
-            EVICTED.warn(
-                self.now_ms(),
-                "closed the clients that use the most memory: all together exceed maxmemory-clients",
-            );
-            let totals = &self.executor.stats().totals;
-            totals.evicted_clients.add(evicted);
-        }
-        match client.is_killed() {
-            true => self.cut(connection),
-            false => Fate::Stays,
-        }
-    }
-
-    fn set_alarm(&mut self, connection: &mut Connection, unsent: usize) {
-        if let Some(due_ms) = self.patrol.next_ms(connection, unsent, self.now_ms()) {
-            self.timers
-                .set(connection.id, &mut connection.alarm, due_ms);
-        }
     }
 
     /// The alarm of a connection has rung: a pause may be over, or a limit exceeded.
@@ -587,21 +502,16 @@ impl Service {
         }
     }
 
-    /// Reads the limits for clients anew.
-    pub(super) fn reload_limits(&mut self) {
-        self.patrol = Patrol::new(&self.config);
-    }
-
     // Coming and going.
 
     /// Begins to serve a socket.
     ///
     /// # Errors
-    /// If the client has gone already, or the kernel refuses.
-    pub(super) fn adopt(&mut self, socket: Socket) -> io::Result<ConnId> {
+    /// If the kernel refuses.
+    pub(super) fn adopt(&mut self, socket: Socket, peer: Peer) -> io::Result<ConnId> {
         let keepalive = self.config.int(Key::TcpKeepalive);
         let keepalive = (keepalive > 0).then(|| Duration::from_secs(keepalive.unsigned_abs()));
-        net::tune(&socket, Peer::of(&socket)?, keepalive)?;
+        net::tune(&socket, peer, keepalive)?;
         self.driver.adopt(socket)
     }
 
@@ -686,5 +596,20 @@ impl Service {
     pub(super) fn next_ms(&self) -> Option<u64> {
         let alarm = self.timers.next_ms().into_iter();
         alarm.chain(self.stopping_until_ms).min()
+    }
+}
+
+/// The limits of the requests of a client that has authenticated.
+fn request_limits(config: &Config) -> Limits {
+    let max_bulk = config.size(Key::ProtoMaxBulkLen) as u64;
+    let max_bulk = match config.size(Key::RequestMaxBulkLen) as u64 {
+        0 => max_bulk,
+        stricter => max_bulk.min(stricter),
+    };
+    Limits {
+        max_inline: config.size(Key::RequestMaxInlineLen),
+        max_args: config.size(Key::RequestMaxArgs),
+        max_bulk,
+        unauthenticated: false,
     }
 }

@@ -149,10 +149,17 @@ impl Connection {
                 steps.end = Some(progress.end);
                 steps.prepare(tools.executor, self);
             }
-            if let Some(stopped) = self.run_batch(steps, tools.executor, out) {
+            let end = steps.end.unwrap_or(BatchEnd::Close);
+            // Nothing is written behind the last reply before the output is sent.
+            let is_whole = match end {
+                BatchEnd::Full => false,
+                BatchEnd::Incomplete(_) => !is_late,
+                BatchEnd::Silence(_) => !is_late && !self.finished && !self.is_silent,
+                BatchEnd::Close => true,
+            };
+            if let Some(stopped) = self.run_batch(steps, is_whole, tools.executor, out) {
                 return stopped;
             }
-            let end = steps.end.unwrap_or(BatchEnd::Close);
             left = left.saturating_sub(steps.batch.requests().len());
             steps.clear();
             match end {
@@ -178,10 +185,12 @@ impl Connection {
         }
     }
 
-    /// Runs what is left of a batch; says why if it stops before the end.
+    /// Runs what is left of a batch; says why if it stops before the end. Where the batch is all
+    /// that is written, a last reply that is sent apart is no reason to stop.
     fn run_batch(
         &mut self,
         steps: &mut Steps,
+        is_whole: bool,
         executor: &mut Executor,
         out: &mut Output,
     ) -> Option<RunEnd> {
@@ -196,7 +205,8 @@ impl Connection {
                 ran => {
                     // From here on the command is not run again, even if its output waits.
                     steps.done += 1;
-                    if matches!(ran, Ran::Apart) {
+                    let is_last = is_whole && steps.done == steps.batch.requests().len();
+                    if matches!(ran, Ran::Apart) && !is_last {
                         return Some(RunEnd::Turn);
                     }
                     if out.len() >= FLUSH_BYTES {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use kvik::{Db, Options};
+use kvik_resp::{ArgsBuf, encode_command};
 use kvik_script::LuaEngine;
 
 use crate::target::{Connection, Target, on_both_backends};
@@ -163,4 +164,58 @@ fn a_script_that_has_written_goes_on() {
             .ask_words(&["CONFIG", "SET", "busy-reply-threshold", "5000"])
             .unwrap();
     });
+}
+
+fn write_old_log(dir: &std::path::Path, commands: &[&[&str]]) {
+    let mut log = Vec::new();
+    for words in commands {
+        let words: ArgsBuf = words.iter().collect();
+        encode_command(words.as_args(), &mut log);
+    }
+    std::fs::write(dir.join("appendonly.aof"), log).unwrap();
+}
+
+/// Logs of old versions of Redis have scripts in place of what they did, also of those that failed
+/// in the end.
+#[test]
+fn scripts_in_a_log_run_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let undeclared = "redis.call('INCRBY', KEYS[1], ARGV[1]) redis.call('SET', 'copy', redis.call('GET', KEYS[1]))";
+    let failing = "redis.call('INCR', KEYS[1]) return redis.call('LPUSH', KEYS[1], 'x')";
+    write_old_log(
+        dir.path(),
+        &[
+            &["SELECT", "0"],
+            &["SET", "a", "1"],
+            &["EVAL", undeclared, "1", "a", "5"],
+            &["EVAL", failing, "1", "a"],
+            &["MULTI"],
+            &["EVAL", "return redis.call('INCR', KEYS[1])", "1", "b"],
+            &["INCR", "b"],
+            &["EXEC"],
+        ],
+    );
+    for _ in 0..2 {
+        let db = open(dir.path());
+        for (key, value) in [("a", "7"), ("copy", "6"), ("b", "2")] {
+            assert_eq!(db.run(&["GET", key]).as_str(), Some(value), "{key}");
+        }
+        assert!(db.run(&["BGREWRITEAOF"]).as_error().is_none());
+    }
+}
+
+/// A script that cannot run is not passed over.
+#[test]
+fn a_log_with_an_unknown_script_does_not_load() {
+    let unknown = "f".repeat(40);
+    let dir = tempfile::tempdir().unwrap();
+    write_old_log(
+        dir.path(),
+        &[&["SET", "a", "1"], &["EVALSHA", &unknown, "0"]],
+    );
+    let options = Options::default().dir(dir.path());
+    let error = Db::open(options.clone().scripts(LuaEngine::shared())).unwrap_err();
+    assert!(error.to_string().contains("NOSCRIPT"), "{error}");
+    write_old_log(dir.path(), &[&["EVAL", "return 1", "0"]]);
+    assert!(Db::open(options).is_err());
 }

@@ -4,8 +4,10 @@ use kvik::{Clock, Options};
 use kvik_command::declare::Command;
 use kvik_command::table;
 
-use crate::target::{MemoryTarget, Product, SocketTarget, real_server, served, served_with};
-use crate::transcript::{play_all, play_folder, sent_commands};
+use crate::target::{
+    MemoryTarget, Product, ScriptedTarget, SocketTarget, real_server, served, served_with,
+};
+use crate::transcript::{Exception, play_all, play_except, play_folder, sent_commands};
 
 #[test]
 fn in_process_for_1_thread() {
@@ -52,6 +54,20 @@ fn play_in_process(threads: usize) {
             Clock::System,
             &variant,
         ));
+    }
+}
+
+/// What scripts are told otherwise than clients.
+const NOT_FROM_LUA: &[Exception] = &[];
+
+/// Every command that a script may call, called by one: the reply is the same.
+#[test]
+fn from_lua() {
+    for (threads, protocol) in [(1, 2), (2, 3), (8, 2)] {
+        let options = Options::default().threads(threads);
+        let variant = format!(" for {threads} threads");
+        let target = MemoryTarget::new(options, protocol, Clock::System, &variant);
+        play_except(&ScriptedTarget::new(target), "commands", NOT_FROM_LUA);
     }
 }
 

@@ -1,14 +1,17 @@
 //! Deleting keys and members whose time has come: when a key is met, and in rounds through a
 //! stripe.
 
+use std::sync::Arc;
+
 use super::{Guard, Place};
 use crate::UnixMs;
+use crate::clock::READ;
 use crate::edit::ExpiredMembers;
 use crate::entry::OccupiedEntry;
 use crate::event::Event;
 use crate::heap::HeapEntry;
 use crate::layout::{Key, KeyspaceId};
-use crate::namespace::TableId;
+use crate::namespace::{Namespace, NamespacePolicy, TableId};
 use crate::raw::entry_ref::EntryRef;
 use crate::state::{Mode, Overdue};
 
@@ -142,6 +145,44 @@ impl Guard<'_> {
         let place = self.place_of(index, table, &key);
         let occupied = OccupiedEntry::new(self.locked_key(place), entry);
         occupied.remove_as(Some(Event::EVICTED));
+    }
+
+    /// The namespace of a table.
+    pub(crate) fn namespace_at(&mut self, index: usize, table: TableId) -> Option<&Namespace> {
+        let keyspace = self.stripes.look(index).keyspace(table)?.keyspace;
+        keyspace.namespace.as_deref()
+    }
+
+    /// Deletes keys of one stripe that were read and are to go for that: at most `max` of the first
+    /// `of` that were noted. Effect: `DEL` for each. Returns how many were looked at, and how many
+    /// of them have gone.
+    pub fn sweep_read(&mut self, index: usize, of: usize, max: usize) -> (usize, usize) {
+        let (layout, before) = (self.layout, self.keyspace);
+        let noted = self.stripes.stripe(index).take_read_keys(of, max);
+        let (looked_at, mut gone) = (noted.len(), 0);
+        for (table, position) in noted {
+            let stripe = self.stripes.look(index);
+            // It may have been deleted or set since, and the number of its table may be another
+            // one's.
+            let read = stripe.keyspace(table).and_then(|there| {
+                let namespace = there.keyspace.namespace.as_ref()?;
+                let entry = there.find_at(layout, position)?;
+                let is_to_go = namespace.policy() == NamespacePolicy::AfterRead
+                    && there.entry(entry).clock() == READ;
+                is_to_go.then(|| (entry, Arc::clone(namespace)))
+            });
+            if let Some((entry, namespace)) = read {
+                self.keyspace = namespace.database();
+                let key = self.key_of(index, table, entry);
+                let place = self.place_of(index, table, &key);
+                let occupied = OccupiedEntry::new(self.locked_key(place), entry);
+                occupied.remove_as(Some(Event::EXPIRED));
+                namespace.count_swept();
+                gone += 1;
+            }
+        }
+        self.keyspace = before;
+        (looked_at, gone)
     }
 
     /// Deletes up to `max` members of a collection whose time has come; see

@@ -21,6 +21,10 @@ pub struct ScanPage {
     pub next: Cursor,
 }
 
+/// Keys of a namespace whose names the effect of emptying it says, and how many one `DEL` names.
+const DELETED_AT_ONCE: usize = 10_000;
+const DELETED_BY_ONE: usize = 512;
+
 /// Places without keys that a page of a scan passes before it ends.
 const EMPTY_PLACES: usize = 4096;
 
@@ -208,15 +212,51 @@ impl Guard<'_> {
         self.finish_keyspace(words);
     }
 
-    /// Empties a namespace. Effect: `NAMESPACE FLUSH`.
+    /// Empties a namespace. Effect: `DEL` with the names of its keys, which every reader of the log
+    /// understands; `NAMESPACE FLUSH` if there are more than [`DELETED_AT_ONCE`], since to name
+    /// millions takes long.
     pub fn flush_namespace(&mut self, namespace: &[u8]) {
+        let names = self.names_of(namespace);
         for index in 0..self.layout.stripes() {
             let stripe = self.stripes.stripe(index);
             let table = stripe.table_named(self.keyspace, namespace);
             self.flush_stripe(index, self.keyspace, table);
         }
         self.state.leave(Some(Garbage::new(Vec::new())));
-        self.finish_keyspace(&[b"NAMESPACE", b"FLUSH", namespace]);
+        let Some(names) = names else {
+            return self.finish_keyspace(&[b"NAMESPACE", b"FLUSH", namespace]);
+        };
+        self.state.stats.changes += 1;
+        for names in names.chunks(DELETED_BY_ONE) {
+            let words: Vec<&[u8]> = [b"DEL".as_slice()]
+                .into_iter()
+                .chain(names.iter().map(Vec::as_slice))
+                .collect();
+            self.effects.emit(self.keyspace, &words);
+        }
+    }
+
+    /// The names of the keys of a namespace, where an effect is to say them and they are few
+    /// enough.
+    fn names_of(&mut self, namespace: &[u8]) -> Option<Vec<Vec<u8>>> {
+        if !self.effects.wanted() {
+            return Some(Vec::new());
+        }
+        if self.len_of(namespace) > DELETED_AT_ONCE {
+            return None;
+        }
+        let mut names = Vec::new();
+        for index in 0..self.layout.stripes() {
+            let stripe = self.stripes.look(index);
+            let table = stripe.table_named(self.keyspace, namespace);
+            if let Some(keyspace) = stripe.keyspace(table) {
+                keyspace.walk(self.layout, Prefix(0), |entry| {
+                    names.push(entry.key().to_vec());
+                    true
+                });
+            }
+        }
+        Some(names)
     }
 
     /// Empties every keyspace. Effect: `FLUSHALL`.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::{Guard, Place};
+use crate::clock::{AccessPolicy, READ};
 use crate::event::Event;
 use crate::kind::WrongKind;
 use crate::layout::{Key, KeyspaceId};
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, name_payload};
 use crate::raw::entry_ref::EntryRef;
 use crate::state::{Mode, Overdue};
 use crate::text::TextRef;
@@ -114,6 +115,14 @@ impl Guard<'_> {
         keyspace.keyspace.namespace.as_ref()
     }
 
+    /// Bytes of a key's name and of its value, as [`Namespace::payload`] counts them; not an access.
+    pub fn payload_of<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<(usize, usize)> {
+        let place = self.locate(key.into());
+        let entry = self.find(place)?;
+        let there = self.keyspace_at(place)?.entry(entry);
+        Some((name_payload(place.key), there.payload()))
+    }
+
     /// Whether a key exists in some keyspace; not an access.
     pub fn exists_in<'k>(&mut self, keyspace: KeyspaceId, key: impl Into<Key<'k>>) -> bool {
         let before = self.select(keyspace);
@@ -176,6 +185,9 @@ impl Guard<'_> {
             let stripe = self.stripes.stripe(place.index);
             let mut keyspace = stripe.keyspace_mut(place.table, self.layout);
             keyspace.set_clock(entry, clock);
+            if clock == READ && self.state.access == AccessPolicy::Read {
+                stripe.note_read_key(place.table, place.position);
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 //! where it was not, it is done at once.
 
 use super::{Guard, Place};
+use crate::clock::READ;
 use crate::event::{Event, EventClasses};
 use crate::keyspace::Payload;
 use crate::kind::Kind;
@@ -142,7 +143,11 @@ impl Guard<'_> {
             replaced = Some(target.entry(old).kind());
             target.remove(position, old);
         }
+        let is_read = payload.clock == READ;
         target.insert(position, key, payload);
+        if is_read {
+            stripe.note_read_key(table, position);
+        }
         stripe.tell_namespace(table, self.layout);
         self.state.leave(stripe.take_garbage());
         if self.state.wanted.any() {

@@ -5,7 +5,7 @@ use crate::UnixMs;
 use crate::cells::{KEY, Record, ValueForm};
 use crate::kind::{Encoding, Kind};
 use crate::layout::Layout;
-use crate::object::Object;
+use crate::object::{Object, packed_payload};
 use crate::raw::deadlines::NEVER;
 use crate::text::TextRef;
 use crate::value::ValueRef;
@@ -120,6 +120,22 @@ impl<'a> HeapEntry<'a> {
     pub(crate) fn bytes(&self) -> usize {
         let object = self.record.object();
         self.record.bytes() + object.map_or(0, |index| self.heap.objects.get(index).bytes)
+    }
+
+    /// Bytes of the value as [`Namespace::payload`](crate::Namespace::payload) counts them. Takes a
+    /// step for each element of a packed collection.
+    pub(crate) fn payload(&self) -> usize {
+        let form = self.record.form();
+        if form.is_string() {
+            return self.record.string().len();
+        }
+        match self.record.object() {
+            Some(index) => self.heap.objects.get(index).object.payload(),
+            None => {
+                let (form, bytes) = self.record.packed();
+                packed_payload(form, bytes)
+            }
+        }
     }
 
     /// Bytes of the entry without those of a large collection.

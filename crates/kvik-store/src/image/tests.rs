@@ -389,8 +389,45 @@ pub(crate) fn filled() -> Store {
     store
 }
 
+/// Prepares an image, with changes between the parts of that.
+fn prepare(store: &mut Store, database: &mut u32, between: &[Op]) {
+    let mut between = between.iter();
+    for stripe in 0..STRIPES {
+        let mut next = Some(0);
+        while let Some(from) = next {
+            next = store.stripes.0[stripe].prepare_image(from, 1);
+            let some = between.by_ref().take(5);
+            some.for_each(|op| apply(store, database, op));
+        }
+    }
+    between.for_each(|op| apply(store, database, op));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 60 }))]
+
+    #[test]
+    fn a_prepared_image_is_the_state_at_the_cut(
+        before in prop::collection::vec(op(), 0..60),
+        between in prop::collection::vec(op(), 0..80),
+        after in prop::collection::vec(op(), 0..150),
+    ) {
+        let mut store = filled();
+        let mut database = 0;
+        before.iter().for_each(|op| apply(&mut store, &mut database, op));
+        prepare(&mut store, &mut database, &between);
+        let expected = contents(&mut store);
+        let image = begin(&mut store);
+        after.iter().for_each(|op| apply(&mut store, &mut database, op));
+        let held = contents(&mut store);
+        for stripe in 0..STRIPES {
+            while store.stripes.0[stripe].image_slice(&store.layout, 7) {}
+        }
+        prop_assert_eq!(image.take(), expected);
+        prop_assert_eq!(contents(&mut store), held);
+        store.upkeep();
+        prop_assert_eq!(store.live_bytes(), accounted_bytes(&mut store));
+    }
 
     #[test]
     fn an_image_is_the_state_at_the_cut(

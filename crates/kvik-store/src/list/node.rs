@@ -19,6 +19,8 @@ const COUNTS: usize = 2 * size_of::<usize>();
 pub(super) struct QuicklistNode {
     body: NodeBody,
     elements: u32,
+    /// Bytes of the elements' texts.
+    text_bytes: u32,
 }
 
 #[derive(Debug)]
@@ -48,12 +50,17 @@ impl QuicklistNode {
     /// A node of a listpack.
     pub(super) fn packed(bytes: Vec<u8>) -> Self {
         let elements = Listpack::new(&bytes).len() as u32;
-        Self::of_pack(bytes, elements)
+        let text_bytes = text_bytes(Listpack::new(&bytes).iter());
+        Self::of_pack(bytes, elements, text_bytes)
     }
 
-    fn of_pack(bytes: Vec<u8>, elements: u32) -> Self {
+    fn of_pack(bytes: Vec<u8>, elements: u32, text_bytes: u32) -> Self {
         let body = NodeBody::Pack(bytes);
-        Self { body, elements }
+        Self {
+            body,
+            elements,
+            text_bytes,
+        }
     }
 
     /// A node of one element.
@@ -65,14 +72,21 @@ impl QuicklistNode {
         let first = FIRST_BYTES.min(bounds.node_bytes());
         bytes.reserve_exact(first.max(element.len() + 16) - bytes.len());
         listpack::append(&mut bytes, element);
-        Self::of_pack(bytes, 1)
+        Self::of_pack(bytes, 1, element.len() as u32)
     }
 
     fn plain(element: &[u8]) -> Self {
         Self {
             body: NodeBody::Plain(element.into()),
             elements: 1,
+            text_bytes: element.len() as u32,
         }
+    }
+
+    /// Bytes of the elements' texts.
+    #[inline]
+    pub(super) fn text_bytes(&self) -> usize {
+        self.text_bytes as usize
     }
 
     /// Number of elements.
@@ -209,6 +223,7 @@ impl QuicklistNode {
             ListEnd::Right => listpack::append(pack, element),
         }
         self.elements += 1;
+        self.text_bytes += element.len() as u32;
     }
 
     /// Adds an element at a place. The node [admits](Self::admits) it.
@@ -217,14 +232,21 @@ impl QuicklistNode {
         pack.reserve_exact(element.len() + 16);
         listpack::insert_before(pack, at, element);
         self.elements += 1;
+        self.text_bytes += element.len() as u32;
     }
 
     /// Puts an element in the place of the one that is there. Both are large or neither is.
     pub(super) fn replace(&mut self, at: usize, element: &[u8]) {
-        match &mut self.body {
-            NodeBody::Pack(bytes) => listpack::replace(bytes, at, element),
-            NodeBody::Plain(old) => *old = element.into(),
-        }
+        let old_len = match &mut self.body {
+            NodeBody::Pack(bytes) => {
+                let old = Listpack::new(bytes).at(at).map_or(0, |old| old.len());
+                listpack::replace(bytes, at, element);
+                old
+            }
+            NodeBody::Plain(old) => std::mem::replace(old, element.into()).len(),
+        };
+        self.text_bytes += element.len() as u32;
+        self.text_bytes -= old_len as u32;
     }
 
     /// Deletes elements at an end; fewer than there are.
@@ -233,6 +255,9 @@ impl QuicklistNode {
             ListEnd::Left => 0,
             ListEnd::Right => self.len() - count,
         };
+        if let Run::Pack(run) = self.run_from(from) {
+            self.text_bytes -= text_bytes(run.take(count));
+        }
         listpack::delete_range(self.pack_mut(), from, count);
         self.elements -= count as u32;
     }
@@ -250,6 +275,8 @@ impl QuicklistNode {
             NodeBody::Plain(_) => usize::from(self.find(needle).is_some()),
         };
         self.elements -= deleted as u32;
+        // What matches has the same text.
+        self.text_bytes -= (deleted * needle.element().len()) as u32;
         deleted
     }
 
@@ -261,7 +288,9 @@ impl QuicklistNode {
         listpack::delete(&mut rest, listpack::START, stay);
         self.elements = stay as u32;
         self.fit();
-        let mut rest = Self::of_pack(rest, moved as u32);
+        let moved_bytes = text_bytes(Listpack::new(&rest).iter());
+        self.text_bytes -= moved_bytes;
+        let mut rest = Self::of_pack(rest, moved as u32, moved_bytes);
         rest.fit();
         rest
     }
@@ -272,6 +301,7 @@ impl QuicklistNode {
         pack.reserve_exact(next.bytes().len());
         listpack::merge(pack, Listpack::new(next.bytes()));
         self.elements += next.elements;
+        self.text_bytes += next.text_bytes;
     }
 
     /// Whether [`Self::fit`] would give memory back.
@@ -311,11 +341,20 @@ impl QuicklistNode {
     #[cfg(test)]
     pub(super) fn check(&self) {
         assert!(self.elements > 0);
+        let text: usize = match self.run() {
+            Run::Pack(run) => run.map(|element| element.len()).sum(),
+            Run::Plain(element) => element.map_or(0, <[u8]>::len),
+        };
+        assert_eq!(self.text_bytes(), text);
         if !self.is_plain() {
             let pack = Listpack::validate(self.bytes()).expect("a listpack");
             assert_eq!(pack.len(), self.len());
         }
     }
+}
+
+fn text_bytes<'a>(elements: impl Iterator<Item = Element<'a>>) -> u32 {
+    elements.map(|element| element.len() as u32).sum()
 }
 
 /// Makes room for `added` more bytes, and for some others, up to the size of a node.

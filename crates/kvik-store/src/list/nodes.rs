@@ -23,6 +23,8 @@ pub(super) struct Nodes {
     /// Number of nodes.
     len: usize,
     elements: usize,
+    /// Bytes of the elements' texts.
+    text_bytes: usize,
     /// Bytes that groups and nodes have allocated.
     allocated: usize,
 }
@@ -32,6 +34,7 @@ pub(super) struct Nodes {
 struct NodeGroup {
     nodes: VecDeque<QuicklistNode>,
     elements: usize,
+    text_bytes: usize,
     /// Bytes that the nodes have allocated.
     bytes: usize,
 }
@@ -56,6 +59,7 @@ impl NodeGroup {
     fn of(nodes: VecDeque<QuicklistNode>) -> Self {
         Self {
             elements: nodes.iter().map(QuicklistNode::len).sum(),
+            text_bytes: nodes.iter().map(QuicklistNode::text_bytes).sum(),
             bytes: nodes.iter().map(QuicklistNode::allocated).sum(),
             nodes,
         }
@@ -84,6 +88,11 @@ impl Nodes {
     #[inline]
     pub(super) fn elements(&self) -> usize {
         self.elements
+    }
+
+    /// Bytes of the elements' texts.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.text_bytes
     }
 
     /// Bytes allocated for all of it.
@@ -171,9 +180,12 @@ impl Nodes {
         let group = self.groups[at.group].own();
         let node = &mut group.nodes[at.node];
         // A change reports nothing: what has become of the node is read off it, before and after.
-        let (elements, allocated) = (node.len(), node.allocated());
+        let (elements, text, allocated) = (node.len(), node.text_bytes(), node.allocated());
         let result = change(node);
-        let (elements_now, allocated_now) = (node.len(), node.allocated());
+        let (elements_now, text_now) = (node.len(), node.text_bytes());
+        let allocated_now = node.allocated();
+        group.text_bytes = group.text_bytes + text_now - text;
+        self.text_bytes = self.text_bytes + text_now - text;
         group.elements = group.elements + elements_now - elements;
         group.bytes = group.bytes + allocated_now - allocated;
         self.elements = self.elements + elements_now - elements;
@@ -337,6 +349,7 @@ impl Nodes {
     fn adopt(&mut self, group: Shareable<NodeGroup>) {
         self.len += group.nodes.len();
         self.elements += group.elements;
+        self.text_bytes += group.text_bytes;
         self.allocated += group.allocated();
         self.groups.push_back(group);
     }
@@ -386,6 +399,7 @@ impl Nodes {
     ) -> bool {
         let group = self.groups[index].own();
         let (count, before) = (group.nodes.len(), (group.elements, group.allocated()));
+        let text = group.text_bytes;
         for step in 0..count {
             let at = match from {
                 ListEnd::Left => step,
@@ -402,6 +416,7 @@ impl Nodes {
         if group.elements < before.0 {
             group.join_nodes(bounds);
             self.elements -= before.0 - group.elements;
+            self.text_bytes -= text - group.text_bytes;
             self.allocated = self.allocated + group.allocated() - before.1;
             self.len -= count - group.nodes.len();
         }
@@ -467,6 +482,8 @@ impl Nodes {
         let group = self.groups[group].own();
         group.elements += node.len();
         group.bytes += node.allocated();
+        group.text_bytes += node.text_bytes();
+        self.text_bytes += node.text_bytes();
         self.elements += node.len();
         self.len += 1;
         self.allocated += node.allocated();
@@ -476,6 +493,8 @@ impl Nodes {
         let group = self.groups[group].own();
         group.elements -= node.len();
         group.bytes -= node.allocated();
+        group.text_bytes -= node.text_bytes();
+        self.text_bytes -= node.text_bytes();
         self.elements -= node.len();
         self.len -= 1;
         self.allocated -= node.allocated();
@@ -486,6 +505,7 @@ impl Nodes {
         let removed = self.groups.remove(group).expect("the group is there");
         self.len -= removed.nodes.len();
         self.elements -= removed.elements;
+        self.text_bytes -= removed.text_bytes;
         self.allocated -= removed.allocated();
         removed
     }
@@ -501,9 +521,11 @@ impl Nodes {
         let mut next = self.remove_group(group + 1).into_own();
         self.len += next.nodes.len();
         self.elements += next.elements;
+        self.text_bytes += next.text_bytes;
         self.allocated += next.bytes;
         let group_before = self.groups[group].own();
         group_before.elements += next.elements;
+        group_before.text_bytes += next.text_bytes;
         group_before.bytes += next.bytes;
         self.in_group(group, |nodes| nodes.append(&mut next.nodes));
     }
@@ -517,8 +539,12 @@ impl Nodes {
             let elements: usize = group.nodes.iter().map(QuicklistNode::len).sum();
             let bytes: usize = group.nodes.iter().map(QuicklistNode::allocated).sum();
             assert_eq!((group.elements, group.bytes), (elements, bytes));
+            let text: usize = group.nodes.iter().map(QuicklistNode::text_bytes).sum();
+            assert_eq!(group.text_bytes, text);
             allocated += bytes + group.nodes.capacity() * size_of::<QuicklistNode>();
         }
+        let text: usize = self.iter().map(QuicklistNode::text_bytes).sum();
+        assert_eq!(self.text_bytes, text);
         let elements: usize = self.iter().map(QuicklistNode::len).sum();
         let noted = (self.len, self.elements, self.allocated);
         assert_eq!(noted, (self.iter().count(), elements, allocated));

@@ -133,6 +133,11 @@ impl Quicklist {
         Self { nodes }
     }
 
+    /// Bytes of the elements' texts.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.nodes.text_bytes()
+    }
+
     /// Number of nodes.
     pub(super) fn node_count(&self) -> usize {
         self.nodes.len()

@@ -12,9 +12,14 @@ use crate::UnixMs;
 /// No deadline.
 pub(crate) const NEVER: UnixMs = UnixMs::MAX;
 
-/// The earliest deadlines of a table's segments, and of the buckets in them.
+/// The earliest deadlines of a table's segments, and of the buckets in them. One word while nothing
+/// has ever expired, as in most of the tables of many small namespaces.
 #[derive(Debug, Default)]
-pub(crate) struct Deadlines {
+pub(crate) struct Deadlines(Option<Box<DeadlineTree>>);
+
+/// The deadlines of a table in which something may expire.
+#[derive(Debug, Default)]
+struct DeadlineTree {
     buckets: Vec<Option<Box<[UnixMs]>>>,
     /// A complete binary tree: the root at 1, the leaves in its second half.
     minima: Vec<UnixMs>,
@@ -25,18 +30,71 @@ impl Deadlines {
     /// A time before which nothing expires.
     #[inline]
     pub(crate) fn earliest(&self) -> UnixMs {
-        self.minima.get(1).copied().unwrap_or(NEVER)
+        self.0.as_ref().map_or(NEVER, |tree| tree.earliest())
     }
 
     /// Bytes allocated.
     pub(crate) fn bytes(&self) -> usize {
+        let tree = self.0.as_ref();
+        tree.map_or(0, |tree| size_of::<DeadlineTree>() + tree.bytes())
+    }
+
+    /// Notes that a key in this bucket, of `count` in the segment, expires at `at`.
+    pub(crate) fn lower(&mut self, segment: usize, bucket: usize, count: usize, at: UnixMs) {
+        let tree = self.0.get_or_insert_default();
+        tree.lower(segment, bucket, count, at);
+    }
+
+    /// The earliest deadline noted for a bucket.
+    pub(crate) fn of_bucket(&self, segment: usize, bucket: usize) -> UnixMs {
+        let tree = self.0.as_ref();
+        tree.map_or(NEVER, |tree| tree.of_bucket(segment, bucket))
+    }
+
+    /// Corrects what is known about a bucket.
+    pub(crate) fn set(&mut self, segment: usize, bucket: usize, at: UnixMs) {
+        if let Some(tree) = &mut self.0 {
+            tree.set(segment, bucket, at);
+        }
+    }
+
+    /// Forgets a segment.
+    pub(crate) fn clear(&mut self, segment: usize) {
+        if let Some(tree) = &mut self.0 {
+            tree.clear(segment);
+        }
+    }
+
+    /// Segment and bucket with the earliest deadline.
+    pub(crate) fn first(&self) -> Option<(usize, usize)> {
+        self.0.as_ref()?.first()
+    }
+
+    /// A bucket with a deadline, at random.
+    pub(crate) fn sample(&self, random: u64) -> Option<(usize, usize)> {
+        self.0.as_ref()?.sample(random)
+    }
+
+    /// Segments and buckets whose noted deadline has come by `now`.
+    pub(crate) fn due(&self, now: UnixMs) -> impl Iterator<Item = (usize, usize)> {
+        let tree = self.0.iter();
+        tree.flat_map(move |tree| tree.due(now))
+    }
+}
+
+impl DeadlineTree {
+    #[inline]
+    fn earliest(&self) -> UnixMs {
+        self.minima.get(1).copied().unwrap_or(NEVER)
+    }
+
+    fn bytes(&self) -> usize {
         self.bytes
             + self.minima.capacity() * size_of::<UnixMs>()
             + self.buckets.capacity() * size_of::<Option<Box<[UnixMs]>>>()
     }
 
-    /// Notes that a key in this bucket, of `count` in the segment, expires at `at`.
-    pub(crate) fn lower(&mut self, segment: usize, bucket: usize, count: usize, at: UnixMs) {
+    fn lower(&mut self, segment: usize, bucket: usize, count: usize, at: UnixMs) {
         self.reach(segment);
         let bytes = &mut self.bytes;
         let buckets = self.buckets[segment].get_or_insert_with(|| {
@@ -51,14 +109,12 @@ impl Deadlines {
         }
     }
 
-    /// The earliest deadline noted for a bucket.
-    pub(crate) fn of_bucket(&self, segment: usize, bucket: usize) -> UnixMs {
+    fn of_bucket(&self, segment: usize, bucket: usize) -> UnixMs {
         let buckets = self.buckets.get(segment).and_then(Option::as_ref);
         buckets.map_or(NEVER, |buckets| buckets[bucket])
     }
 
-    /// Corrects what is known about a bucket.
-    pub(crate) fn set(&mut self, segment: usize, bucket: usize, at: UnixMs) {
+    fn set(&mut self, segment: usize, bucket: usize, at: UnixMs) {
         if let Some(Some(buckets)) = self.buckets.get_mut(segment) {
             buckets[bucket] = at;
             let minimum = buckets.iter().copied().min().unwrap_or(NEVER);
@@ -66,16 +122,14 @@ impl Deadlines {
         }
     }
 
-    /// Forgets a segment.
-    pub(crate) fn clear(&mut self, segment: usize) {
+    fn clear(&mut self, segment: usize) {
         if let Some(buckets) = self.buckets.get_mut(segment).and_then(Option::take) {
             self.bytes -= size_of_val(&*buckets);
             self.set_minimum(segment, NEVER);
         }
     }
 
-    /// Segment and bucket with the earliest deadline.
-    pub(crate) fn first(&self) -> Option<(usize, usize)> {
+    fn first(&self) -> Option<(usize, usize)> {
         let earliest = self.earliest();
         if earliest == NEVER {
             return None;
@@ -91,8 +145,7 @@ impl Deadlines {
         Some((segment, bucket))
     }
 
-    /// A bucket with a deadline, at random.
-    pub(crate) fn sample(&self, random: u64) -> Option<(usize, usize)> {
+    fn sample(&self, random: u64) -> Option<(usize, usize)> {
         if self.earliest() == NEVER {
             return None;
         }
@@ -115,8 +168,7 @@ impl Deadlines {
         Some((segment, bucket))
     }
 
-    /// Segments and buckets whose noted deadline has come by `now`.
-    pub(crate) fn due(&self, now: UnixMs) -> impl Iterator<Item = (usize, usize)> {
+    fn due(&self, now: UnixMs) -> impl Iterator<Item = (usize, usize)> {
         let leaves = self.minima.len() / 2;
         let mut nodes = Vec::from_iter((leaves > 0).then_some(1));
         let segments = std::iter::from_fn(move || {
@@ -185,7 +237,7 @@ mod tests {
                         deadlines.clear(segment);
                         model.retain(|&(s, _), _| s != segment);
                     }
-                    1 if deadlines.buckets.get(segment).is_some_and(Option::is_some) => {
+                    1 if deadlines.0.as_ref().is_some_and(|tree| tree.buckets.get(segment).is_some_and(Option::is_some)) => {
                         deadlines.set(segment, bucket, at);
                         model.insert((segment, bucket), at);
                     }

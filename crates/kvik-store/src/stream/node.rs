@@ -375,17 +375,22 @@ impl<'a> Backward<'a> {
     }
 }
 
+/// The first entry of some that is not deleted.
+fn first_live<'a>(mut next: impl FnMut() -> Option<FlaggedEntry<'a>>) -> Option<StreamEntry<'a>> {
+    loop {
+        let stored = next()?;
+        if stored.flags & DELETED == 0 {
+            return Some(stored.entry);
+        }
+    }
+}
+
 /// The entries that are not deleted.
 impl<'a> Iterator for Forward<'a> {
     type Item = StreamEntry<'a>;
 
     fn next(&mut self) -> Option<StreamEntry<'a>> {
-        loop {
-            let stored = self.stored()?;
-            if stored.flags & DELETED == 0 {
-                return Some(stored.entry);
-            }
-        }
+        first_live(|| self.stored())
     }
 }
 
@@ -394,12 +399,7 @@ impl<'a> Iterator for Backward<'a> {
     type Item = StreamEntry<'a>;
 
     fn next(&mut self) -> Option<StreamEntry<'a>> {
-        loop {
-            let stored = self.stored()?;
-            if stored.flags & DELETED == 0 {
-                return Some(stored.entry);
-            }
-        }
+        first_live(|| self.stored())
     }
 }
 

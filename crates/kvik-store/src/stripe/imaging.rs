@@ -9,20 +9,59 @@ use crate::layout::Layout;
 use crate::namespace::TableId;
 
 impl Stripe {
+    /// Prepares up to `most` keyspaces, from number `from` on, for an image that is begun soon, and
+    /// says where to go on. Where there are thousands of them, that keeps the moment short at which
+    /// all stripes are held.
+    pub fn prepare_image(&mut self, from: usize, most: usize) -> Option<usize> {
+        if from == 0 {
+            self.end_image();
+            self.uncut = Some(Vec::new());
+        }
+        let end = self.keyspaces.len().min(from + most);
+        (from..end).for_each(|number| self.cut_keyspace(number));
+        (end < self.keyspaces.len()).then_some(end)
+    }
+
     /// Begins an image of all keys as they are now, at `now`. What is changed from here on goes to
     /// the sink first. All stripes of an image are held from before the first begins it until the
-    /// last has begun it. Costs a bit for a dozen keys.
+    /// last has begun it. Costs a bit for a dozen keys, and next to no time if it is
+    /// [prepared](Self::prepare_image).
     pub fn begin_image(&mut self, sink: Box<dyn ImageSink>, now: UnixMs, access: AccessPolicy) {
-        self.end_image();
-        for (number, keyspace) in self.keyspaces.iter_mut().enumerate() {
-            // What comes into an empty keyspace is not in the image, and needs no cut to stay out.
-            if let Some(keyspace) = keyspace.as_mut().filter(|keyspace| keyspace.len() > 0) {
-                let database = keyspace.database(TableId(number as u32));
-                let cut = Cut::new(database, keyspace.len());
-                keyspace.cut = Some(Box::new(cut));
+        match self.uncut.take() {
+            Some(uncut) => {
+                let uncut = uncut.into_iter();
+                uncut.for_each(|table| self.cut_keyspace(table.index()));
+            }
+            None => {
+                self.end_image();
+                (0..self.keyspaces.len()).for_each(|number| self.cut_keyspace(number));
             }
         }
+        self.imaged_to = 0;
         self.heap.imaging = Some(Box::new(Imaging::new(sink, now, access)));
+    }
+
+    /// Gives a keyspace a cut, unless it has one.
+    fn cut_keyspace(&mut self, number: usize) {
+        let is_prepared = self.uncut.is_some();
+        let keyspace = self.keyspaces.get_mut(number).and_then(Option::as_mut);
+        // What comes into an empty keyspace is not in the image, and needs no cut to stay out; but
+        // it may come before the image begins.
+        if let Some(keyspace) = keyspace
+            && keyspace.cut.is_none()
+            && (is_prepared || keyspace.len() > 0)
+        {
+            let database = keyspace.database(TableId(number as u32));
+            let cut = Cut::new(database, keyspace.len());
+            keyspace.cut = Some(Box::new(cut));
+        }
+    }
+
+    /// Notes a keyspace that an image which is prepared has to cut when it begins.
+    pub(crate) fn note_uncut(&mut self, table: TableId) {
+        if let Some(uncut) = &mut self.uncut {
+            uncut.push(table);
+        }
     }
 
     /// Hands over some of what is not in the image yet, about `entries` small ones or as much in
@@ -31,17 +70,29 @@ impl Stripe {
         let mut budget = entries.max(1);
         let heap = &mut self.heap;
         // Flushed keyspaces first: they hold memory that nobody else needs.
-        let kept = self.kept.iter_mut();
-        for keyspace in kept.chain(self.keyspaces.iter_mut().flatten()) {
+        for keyspace in &mut self.kept {
             let mut keyspace = KeyspaceMut {
                 keyspace,
                 heap,
                 layout,
             };
             budget = keyspace.save_slice(budget);
-            if budget == 0 {
-                break;
+        }
+        while budget > 0
+            && let Some(place) = self.keyspaces.get_mut(self.imaged_to)
+        {
+            if let Some(keyspace) = place {
+                let mut keyspace = KeyspaceMut {
+                    keyspace,
+                    heap,
+                    layout,
+                };
+                budget = keyspace.save_slice(budget);
+                if keyspace.keyspace.cut.is_some() {
+                    break;
+                }
             }
+            self.imaged_to += 1;
         }
         self.release_kept();
         let more = budget == 0 && self.is_imaging();
@@ -58,21 +109,28 @@ impl Stripe {
             keyspace.cut = None;
         }
         self.release_kept();
+        self.uncut = None;
         self.heap.imaging = None;
     }
 
     /// Whether an image lacks something of this stripe.
     fn is_imaging(&self) -> bool {
-        self.kept
-            .iter()
-            .chain(self.keyspaces.iter().flatten())
-            .any(|keyspace| keyspace.cut.is_some())
+        let places = self.keyspaces.iter().skip(self.imaged_to);
+        let mut all = self.kept.iter().chain(places.flatten());
+        all.any(|keyspace| keyspace.cut.is_some())
     }
 
     /// Keeps the contents of a keyspace that is emptied, if they are not in the image yet; says
     /// whether it does.
     #[expect(clippy::vec_box, reason = "walked together with the boxed keyspaces")]
-    pub(super) fn keep_for_image(kept: &mut Vec<Box<Keyspace>>, keyspace: &mut Keyspace) -> bool {
+    pub(super) fn keep_for_image(
+        kept: &mut Vec<Box<Keyspace>>,
+        keyspace: &mut Keyspace,
+        is_imaging: bool,
+    ) -> bool {
+        if !is_imaging {
+            return false;
+        }
         if keyspace.cut.as_ref().is_none_or(|cut| cut.is_done()) {
             keyspace.cut = None;
             return false;

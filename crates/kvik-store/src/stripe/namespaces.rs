@@ -178,7 +178,7 @@ impl Stripe {
         };
         // The totals belong to all stripes, so that only differences are added.
         let old = std::mem::replace(&mut keyspace.told, new);
-        if old != new && old.tell_change(new, namespace) {
+        if old != new && old.tell_change(new, namespace, all) {
             all.note_idle(namespace);
         }
         // The keys of no namespace have a table for as long as the database has, and a due time of

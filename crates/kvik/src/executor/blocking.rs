@@ -38,6 +38,12 @@ impl Executor {
         }
         let start = out.len();
         call.write_ending(&mut Reply::new(out, session.protocol));
+        if out.byte_at(start) == Some(b'-') {
+            let id = usize::from(call.command.id());
+            self.shared.engine.stats.count_error("UNBLOCKED");
+            self.work.stats.totals.errors.add(1);
+            self.work.stats.commands[id].failed.add(1);
+        }
         self.leave_wait(session);
         if session.replies != Replies::On {
             withhold(session, None, start, out);

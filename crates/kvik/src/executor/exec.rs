@@ -50,6 +50,8 @@ impl Executor {
                 session.unwatch();
             }
             Reply::new(out, session.protocol).error(message);
+            let code = message.split(' ').next().unwrap_or_default();
+            self.shared.engine.stats.count_error(code);
             self.work.count(&self.shared, session, call, true, true, 0);
             return Ok(());
         }

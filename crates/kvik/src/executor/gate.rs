@@ -14,12 +14,15 @@ use kvik_command::session::Queued;
 use kvik_command::{Error, Random, Session, table};
 use kvik_log::Unit;
 use kvik_resp::{Args, ArgsBuf, Output, Reply};
+use kvik_store::{DEFAULT_NAMESPACE, namespace_name};
 
 use super::call::Call;
 use super::work::Work;
-use crate::eviction::{Room, RoomMaker};
+use crate::eviction::{Room, RoomMaker, Scope};
+use crate::promise::{KeyGrowth, Promise};
 use crate::shared::Shared;
 use crate::stripes::Patience;
+use crate::typed::DATABASE;
 
 /// Sleep that counts as for ever.
 const LONGEST_NAP_MS: u64 = 3_600_000;
@@ -215,31 +218,51 @@ impl Shared {
         }
     }
 
-    /// Makes room for a typed call that may grow by so many bytes, if memory is limited.
+    /// Makes room for a typed call that may make a key grow by so many bytes, if memory is limited;
+    /// what it returns is to be kept until the call has ended. Without a key there is nothing to
+    /// evict where there are namespaces.
     ///
     /// # Errors
     /// If there is none to be made.
     #[inline]
-    pub(crate) fn admit_growth(&self, bytes: usize) -> Result<(), Error> {
+    pub(crate) fn admit_growth(
+        &self,
+        key: Option<&[u8]>,
+        bytes: usize,
+    ) -> Result<Option<Promise>, Error> {
         match self.is_limited() {
-            false => Ok(()),
-            true => self.find_room(bytes as u64),
+            false => Ok(None),
+            true => self.find_room(key, bytes as u64),
         }
     }
 
     #[cold]
-    fn find_room(&self, need: u64) -> Result<(), Error> {
+    fn find_room(&self, key: Option<&[u8]>, need: u64) -> Result<Option<Promise>, Error> {
         let mut maker = RoomMaker {
             unit: &mut Unit::new(),
             random: &mut Random::new(self.random_seed()),
             stats: &self.typed_stats(),
             patience: Patience::Wait,
             slice_ns: u64::MAX,
-            scope: None,
         };
-        match self.make_room(need, &mut maker) {
+        let (room, promise) = match (self.stripes.layout.namespaces(), key) {
+            (None, _) => (self.make_room(need, Scope::Everywhere, &mut maker), None),
+            (Some(_), None) => (self.make_room(need, Scope::Within(&[]), &mut maker), None),
+            (Some(all), Some(key)) => {
+                let growth = [KeyGrowth {
+                    database: DATABASE,
+                    namespace: namespace_name(key).to_vec(),
+                    bytes: need,
+                    payload: need + DEFAULT_NAMESPACE.len() as u64,
+                }];
+                let mut promise = self.promise(all, &growth);
+                let room = self.keep(&mut promise, need, &growth, &mut maker);
+                (room, Some(promise))
+            }
+        };
+        match room {
             Room::None => Err(Error::OutOfMemory),
-            Room::Found | Room::Later => Ok(()),
+            Room::Found | Room::Later => Ok(promise),
         }
     }
 

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | look it up and hash its key | `lookup`, `call` |
 //! | check that the session may run it now | `gate` |
-//! | make room for it below the memory limit | `room` |
+//! | make room for it below the memory limit | `room`, `growth` |
 //! | find and lock the stripes of its keys | `plan`, `route` |
 //! | do in slices what has to be done before it | `slices` |
 //! | let it make the namespaces of its keys | `namespaces` |
@@ -24,6 +24,7 @@ mod blocking;
 mod call;
 mod exec;
 mod gate;
+mod growth;
 mod lookup;
 mod namespaces;
 mod plan;
@@ -59,6 +60,7 @@ use call::Call;
 use gate::Admission;
 pub use lookup::Prepared;
 use lookup::{LatestLookup, unknown};
+pub(crate) use namespaces::{admit_set, count_call};
 use plan::Plan;
 use run::{withhold, write_ahead};
 use script::known::ThreadScripts;
@@ -117,6 +119,7 @@ impl Executor {
             scripts: ThreadScripts::default(),
             keeps_failure: false,
             failure: None,
+            promise: None,
         };
         Self {
             shared,
@@ -146,8 +149,8 @@ impl Executor {
         }
     }
 
-    /// Ends a pipeline of a session: times what was to be timed together with a command that has not
-    /// run.
+    /// Ends a pipeline of a session: times what was to be timed together with a command that has
+    /// not run.
     #[inline]
     pub fn finish_pipeline(&mut self, session: &Session) {
         self.work.finish_pipeline(session);
@@ -215,8 +218,8 @@ impl Executor {
         args: Args<'_>,
         out: &mut Output,
     ) -> Outcome {
-        // What the gate asks, and what may have to be done afterwards, is the same for a run of equal
-        // commands that leave their session as it is.
+        // What the gate asks, and what may have to be done afterwards, is the same for a run of
+        // equal commands that leave their session as it is.
         if prepared.follows()
             && self.work.is_plain_run
             && let Some(command) = prepared.command()

@@ -7,24 +7,31 @@
 //! value is taken off.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_command::declare::{Command, Flags, KeyFlags};
 use kvik_command::namespace_quotas::Quota;
-use kvik_command::{Ctx, Error, ErrorText, Handler, Session};
+use kvik_command::{Ctx, Engine, Error, ErrorText, Handler, Session};
 use kvik_resp::{Args, ArgsBuf};
-use kvik_store::{DEFAULT_NAMESPACE, Mode, Namespace, Namespaces, canonical, full_name, named_in};
-use std::sync::atomic::Ordering::Relaxed;
+use kvik_store::{
+    Guard, KeyspaceId, Mode, Namespace, Namespaces, Reading, full_name, namespace_name,
+};
 
-/// Bytes of a new key beside its name and value.
-const ENTRY_BYTES: u64 = 32;
+use super::growth::{ENTRY_BYTES, GrowingKey, ValueSize, growing_keys};
+use crate::promise::Promise;
+use crate::shared::Shared;
 
-/// Runs a handler whose keys may be of namespaces.
+/// Runs a handler whose keys may be of namespaces. `promise` is what room was made for.
 pub(super) fn run(
     all: &Namespaces,
     ctx: &mut Ctx<'_>,
     mode: Mode,
+    promise: Option<&mut Promise>,
     handler: Handler,
 ) -> Result<(), Error> {
+    if all.notes_reads() {
+        ctx.keys.read_as(reading(ctx.command));
+    }
     // Effects of another store were admitted where they happened.
     let writes = ctx.command.flags().contains(Flags::WRITE);
     let has_quotas = ctx.engine.settings.namespace_quotas.is_any();
@@ -38,16 +45,72 @@ pub(super) fn run(
         return handler(ctx);
     }
     // What is made and reserved for the command stays until it has run.
-    let mut admitted = Admitted::default();
-    admit(all, ctx, has_quotas, &mut admitted)?;
+    let mut admission = Admission::new(all, ctx.engine, promise);
+    let (command, args, keys) = (ctx.command, ctx.args, &mut ctx.keys);
+    for it in growing_keys(command, args, |key| size_of(keys, key)) {
+        admission.admit(keys, &it)?;
+    }
     let result = handler(ctx);
-    drop(admitted);
+    drop(admission);
     result
 }
 
+/// What a command reads of its keys, as the kvns server counts reads: GET is a hit, and commands
+/// that return values or parts of them have read them. Sizes and sums of sets do not count.
+pub(super) fn reading(command: &Command) -> Reading {
+    match command.name() {
+        "GET" => Reading::Whole,
+        "MGET" | "GETRANGE" | "SUBSTR" | "LRANGE" | "LINDEX" | "HGET" | "HMGET" | "HGETALL"
+        | "HKEYS" | "HVALS" | "HRANDFIELD" | "HSCAN" | "SMEMBERS" | "SISMEMBER" | "SMISMEMBER"
+        | "SRANDMEMBER" | "SSCAN" | "ZRANGE" | "ZRANGEBYSCORE" | "ZRANGEBYLEX" | "ZREVRANGE"
+        | "ZREVRANGEBYSCORE" | "ZREVRANGEBYLEX" | "ZRANK" | "ZREVRANK" | "ZSCORE" | "ZMSCORE"
+        | "ZRANDMEMBER" | "ZSCAN" | "XRANGE" | "XREVRANGE" | "XREAD" | "DUMP" => Reading::Part,
+        _ => Reading::Nothing,
+    }
+}
+
+/// The size of what a key holds.
+pub(super) fn size_of(keys: &mut Guard<'_>, key: &[u8]) -> Option<ValueSize> {
+    let (_, payload) = keys.payload_of(key)?;
+    let bytes = keys.peek(key)?.bytes();
+    Some(ValueSize {
+        bytes: bytes as u64,
+        payload: payload as u64,
+    })
+}
+
+/// Admits that a typed call sets a string, under the lock of its key.
+///
+/// # Errors
+/// If the namespace of the key, or its quota, has no room for it.
+pub(crate) fn admit_set<'a>(
+    shared: &'a Shared,
+    keys: &mut Guard<'_>,
+    key: &[u8],
+    value_len: usize,
+) -> Result<Option<Admission<'a>>, Error> {
+    let Some(all) = shared.stripes.layout.namespaces() else {
+        return Ok(None);
+    };
+    let (old, engine) = (size_of(keys, key), &shared.engine);
+    let bytes = (key.len() + value_len) as u64 + ENTRY_BYTES;
+    let mut admission = Admission::new(all, engine, None);
+    let growth = GrowingKey {
+        key,
+        is_new: old.is_none(),
+        bytes: bytes.saturating_sub(old.map_or(0, |old| old.bytes)),
+        payload: 0,
+        stays: false,
+    };
+    admission.admit(keys, &growth)?;
+    Ok(Some(admission))
+}
+
 /// The namespaces that a command may make, and what it may add to those with a quota.
-#[derive(Default)]
-struct Admitted {
+pub(crate) struct Admission<'a> {
+    all: &'a Namespaces,
+    engine: &'a Engine,
+    promise: Option<&'a mut Promise>,
     made: Vec<Arc<Namespace>>,
     reserved: Vec<Reservation>,
 }
@@ -64,102 +127,68 @@ impl Drop for Reservation {
     }
 }
 
-/// Lets a command make the namespaces of the keys that it may make, and grow those with a quota.
-#[inline(never)]
-fn admit(
-    all: &Namespaces,
-    ctx: &mut Ctx<'_>,
-    has_quotas: bool,
-    admitted: &mut Admitted,
-) -> Result<(), Error> {
-    let (command, args, engine) = (ctx.command, ctx.args, ctx.engine);
-    let guard = &mut ctx.keys;
-    let may_grow = command.flags().contains(Flags::DENYOOM);
-    let max = engine.settings.max_namespaces.load(Relaxed);
-    let mut keys = Vec::new();
-    // Keys that cannot be told from the words the handler refuses.
-    let _ = command.for_each_key(args, |at, flags| keys.push((at, flags)));
-    let mut copied = None;
-    for (nth, &(at, flags)) in keys.iter().enumerate() {
-        let makes = flags.intersects(KeyFlags::INSERT | KeyFlags::OW)
-            || may_grow && flags.contains(KeyFlags::RW);
-        if !makes {
-            continue;
+impl<'a> Admission<'a> {
+    fn new(all: &'a Namespaces, engine: &'a Engine, promise: Option<&'a mut Promise>) -> Self {
+        Self {
+            all,
+            engine,
+            promise,
+            made: Vec::new(),
+            reserved: Vec::new(),
         }
-        let name = name_of(&args[at]);
-        let namespace = match guard.namespace_of(&args[at]) {
+    }
+
+    /// Lets a command make the namespace of a key, and grow it if it has a quota.
+    #[inline(never)]
+    fn admit(&mut self, keys: &mut Guard<'_>, growth: &GrowingKey<'_>) -> Result<(), Error> {
+        let settings = &self.engine.settings;
+        let name = namespace_name(growth.key);
+        let namespace = match keys.namespace_of(growth.key) {
             Some(namespace) => Arc::clone(namespace),
             None => {
-                let made = all.admit(guard.keyspace(), name, max);
+                let max = settings.max_namespaces.load(Relaxed);
+                let made = self.all.admit(keys.keyspace(), name, max);
                 let made = made.map_err(|_| too_many(max, name))?;
-                admitted.made.push(Arc::clone(&made));
+                self.made.push(Arc::clone(&made));
                 made
             }
         };
         // A key that only changes its place within the namespace adds nothing.
-        if !may_grow && keys.iter().all(|&(at, _)| name_of(&args[at]) == name) {
-            continue;
+        if growth.stays || !settings.namespace_quotas.is_any() {
+            return Ok(());
         }
-        let quota = engine.settings.namespace_quotas.get(name);
-        let Some(quota) = quota.filter(|it| has_quotas && (it.keys > 0 || it.bytes > 0)) else {
-            continue;
-        };
-        let end = keys.get(nth + 1).map_or(args.len(), |next| next.0);
-        let words: usize = (at..end).map(|at| args[at].len()).sum();
-        let old = guard.peek(&args[at]).map(|view| view.bytes() as u64);
-        let overwrites = flags.contains(KeyFlags::OW);
-        let copies = *copied.get_or_insert_with(|| {
-            let sources = keys
-                .iter()
-                .filter(|(at, flags)| !flags.contains(KeyFlags::OW) && overwrites && *at > 0);
-            let bytes = sources.filter_map(|(at, _)| Some(guard.peek(&args[*at])?.bytes() as u64));
-            bytes.sum::<u64>()
+        match settings.namespace_quotas.get(name) {
+            Some(quota) if quota.keys > 0 || quota.bytes > 0 => {
+                self.reserve(namespace, growth, quota)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn reserve(
+        &mut self,
+        namespace: Arc<Namespace>,
+        growth: &GrowingKey<'_>,
+        quota: Quota,
+    ) -> Result<(), Error> {
+        let promise = self.promise.as_deref_mut();
+        let promised = promise.map_or(0, |it| it.draw(&namespace, growth.bytes));
+        let (keys, bytes) = (u64::from(growth.is_new), growth.bytes - promised);
+        let used = namespace.reserve(keys, bytes);
+        let name = namespace.name().to_vec();
+        self.reserved.push(Reservation {
+            namespace,
+            keys,
+            bytes,
         });
-        let growth = words as u64 + copies + reach_of(command, args);
-        let bytes = match old {
-            None => growth + ENTRY_BYTES,
-            Some(old) if overwrites => growth.saturating_sub(old),
-            Some(_) => growth,
-        };
-        reserve(admitted, namespace, u64::from(old.is_none()), bytes, quota)?;
+        if quota.keys > 0 && keys > 0 && used.0 > quota.keys {
+            return Err(over(&name, "keys", quota.keys, used.0 - keys, keys));
+        }
+        if quota.bytes > 0 && bytes > 0 && used.1 > quota.bytes {
+            return Err(over(&name, "bytes", quota.bytes, used.1 - bytes, bytes));
+        }
+        Ok(())
     }
-    Ok(())
-}
-
-fn reserve(
-    admitted: &mut Admitted,
-    namespace: Arc<Namespace>,
-    keys: u64,
-    bytes: u64,
-    quota: Quota,
-) -> Result<(), Error> {
-    let used = namespace.reserve(keys, bytes);
-    let name = namespace.name().to_vec();
-    admitted.reserved.push(Reservation {
-        namespace,
-        keys,
-        bytes,
-    });
-    if quota.keys > 0 && keys > 0 && used.0 > quota.keys {
-        return Err(over(&name, "keys", quota.keys, used.0 - keys, keys));
-    }
-    if quota.bytes > 0 && bytes > 0 && used.1 > quota.bytes {
-        return Err(over(&name, "bytes", quota.bytes, used.1 - bytes, bytes));
-    }
-    Ok(())
-}
-
-/// Bytes that an offset among the words makes a string grow to, at most.
-fn reach_of(command: &Command, args: Args<'_>) -> u64 {
-    let number = |at: usize| args.get(at).and_then(kvik_resp::parse_i64);
-    let reach = match command.name() {
-        "SETRANGE" => number(2),
-        "SETBIT" => number(2).map(|bits| bits / 8),
-        _ => None,
-    };
-    reach
-        .and_then(|bytes| u64::try_from(bytes).ok())
-        .unwrap_or(0)
 }
 
 /// Counts a command against the quota of operations of the namespaces of its keys.
@@ -170,7 +199,7 @@ fn count_operation(all: &Namespaces, ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (mut counted, mut refusal): (Vec<&[u8]>, _) = (Vec::new(), None);
     let _ = ctx.command.for_each_key(args, |at, _| {
         let key: &[u8] = &args[at];
-        let name = name_of(key);
+        let name = namespace_name(key);
         if refusal.is_some() || counted.contains(&name) {
             return;
         }
@@ -184,8 +213,25 @@ fn count_operation(all: &Namespaces, ctx: &mut Ctx<'_>) -> Result<(), Error> {
     refusal.map_or(Ok(()), Err)
 }
 
-fn name_of(key: &[u8]) -> &[u8] {
-    named_in(canonical(key)).unwrap_or(DEFAULT_NAMESPACE)
+/// Counts a typed call against the quota of operations of its key's namespace.
+///
+/// # Errors
+/// If it is used up.
+#[cold]
+pub(crate) fn count_call(shared: &Shared, database: KeyspaceId, key: &[u8]) -> Result<(), Error> {
+    let name = namespace_name(key);
+    let quotas = &shared.engine.settings.namespace_quotas;
+    let max = quotas.get(name).map_or(0, |quota| quota.ops);
+    let all = shared.stripes.layout.namespaces();
+    let namespace = all.filter(|_| max > 0);
+    let namespace = namespace.and_then(|all| all.find(database, name));
+    let second = shared.clock.now_us() / 1_000_000;
+    match namespace {
+        Some(namespace) if !namespace.count_operation(second, max) => {
+            Err(over(name, "commands per second", max, max, 1))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The error for what exceeds a quota.

@@ -1,14 +1,20 @@
 //! Commands while memory is limited: each that may grow waits until there is room for it.
 
+use std::sync::Arc;
+
 use kvik_command::declare::{Command, Flags, KeyFlags, Locking};
 use kvik_command::{Error, Session};
 use kvik_resp::{Args, Output};
+use kvik_store::namespace_name;
 
 use super::gate::{queue, runs_inside_multi};
-use super::{Executor, Outcome, Prepared};
-use crate::eviction::{Room, RoomMaker};
+use super::growth::{ValueSize, copies, growing_keys};
+use super::{Executor, Outcome, Prepared, namespaces};
+use crate::eviction::{Room, RoomMaker, Scope};
+use crate::promise::KeyGrowth;
 use crate::section::{Actor, Section, Terms, Touching};
 use crate::stamps::Reach;
+use crate::stripes::Busy;
 
 /// The memory that a command may need.
 enum MemoryNeed {
@@ -33,23 +39,34 @@ impl Executor {
             MemoryNeed::Nothing => None,
             MemoryNeed::Bytes(bytes) => Some(bytes),
         };
-        if let Some(need) = need.filter(|&need| self.shared.excess(need) > 0) {
-            match self.find_room(session, command, &prepared, args, need) {
+        if let Some(need) = need {
+            let room = match self.shared.stripes.layout.namespaces() {
+                None if self.shared.excess_to_evict(need) == 0 => Room::Found,
+                None => self.find_room(session, command, &prepared, args, need),
+                Some(_) => self.promise_room(session, command, args, need, is_queued),
+            };
+            match room {
                 Room::Found => {}
                 Room::Later => {
+                    self.work.promise = None;
                     self.shared.stripes.alarm.prepare();
                     return self.put_off(Outcome::Begun);
                 }
                 // A script is refused by what it calls, unless it says so itself.
                 Room::None if command.locking() == Locking::Script => {}
-                Room::None => return self.refuse(session, args, Error::OutOfMemory, out),
+                Room::None => {
+                    self.work.promise = None;
+                    return self.refuse(session, args, Error::OutOfMemory, out);
+                }
             }
         }
         if is_queued {
             queue(session, command, args, out);
             return Outcome::Done;
         }
-        self.run_admitted(session, command, prepared, args, out)
+        let outcome = self.run_admitted(session, command, prepared, args, out);
+        self.work.promise = None;
+        outcome
     }
 
     #[cold]
@@ -69,9 +86,8 @@ impl Executor {
             stats: &self.work.stats,
             patience: self.patience,
             slice_ns,
-            scope: None,
         };
-        let room = shared.make_room(need, &mut maker);
+        let room = shared.make_room(need, Scope::Everywhere, &mut maker);
         // What is written over makes room for what comes in its place.
         if room == Room::None {
             let gone = self.overwritten_bytes(session, command, prepared, args);
@@ -80,6 +96,92 @@ impl Executor {
             }
         }
         room
+    }
+
+    /// Promises room in the namespaces of a command's keys, and makes it there.
+    #[inline(never)]
+    fn promise_room(
+        &mut self,
+        session: &Session,
+        command: &'static Command,
+        args: Args<'_>,
+        need: u64,
+        is_queued: bool,
+    ) -> Room {
+        let shared = Arc::clone(&self.shared);
+        let Some(all) = shared.stripes.layout.namespaces() else {
+            return Room::Found;
+        };
+        // What is only queued adds nothing to its keys yet.
+        let growing = match is_queued {
+            true => Vec::new(),
+            false => growing_commands(session, command, args),
+        };
+        let database = session.keyspace();
+        let estimate = |growing: &[(&Command, Args<'_>)], size_of: &mut SizeOf<'_>| {
+            let mut growth = Vec::new();
+            for (command, args) in growing {
+                let keys = growing_keys(command, *args, &mut *size_of);
+                growth.extend(keys.into_iter().map(|it| KeyGrowth {
+                    database,
+                    namespace: namespace_name(it.key).to_vec(),
+                    bytes: it.bytes,
+                    payload: it.payload,
+                }));
+            }
+            growth
+        };
+        // Without a look at what the keys hold, unless that says what a command adds.
+        if !growing.iter().any(|(command, args)| copies(command, *args)) {
+            let growth = estimate(&growing, &mut |_| None);
+            let promise = shared.promise(all, &growth);
+            if shared.keeps(&promise, need) {
+                self.work.promise = Some(promise);
+                return Room::Found;
+            }
+        }
+        let mut is_busy = false;
+        let mut size_of = |key: &[u8]| {
+            let size = self.size_of(session, key);
+            is_busy |= size.is_err();
+            size.unwrap_or_default()
+        };
+        let growth = estimate(&growing, &mut size_of);
+        if is_busy {
+            return Room::Later;
+        }
+        let exact = growth.iter().map(|it| it.bytes).sum();
+        let need = if growth.is_empty() { need } else { exact };
+        let mut promise = shared.promise(all, &growth);
+        let mut maker = RoomMaker {
+            unit: &mut self.unit,
+            random: &mut self.work.random,
+            stats: &self.work.stats,
+            patience: self.patience,
+            slice_ns: shared.eviction_slice_ns(),
+        };
+        let room = shared.keep(&mut promise, need, &growth, &mut maker);
+        self.work.promise = Some(promise);
+        room
+    }
+
+    /// The size of what a key holds.
+    fn size_of(&mut self, session: &Session, key: &[u8]) -> Result<Option<ValueSize>, Busy> {
+        let shared = &*self.shared;
+        let hash = shared.stripes.layout.hash(key);
+        let index = shared.stripes.layout.stripe_of(hash);
+        let held = shared.stripes.lock(index, self.patience)?;
+        let terms = Terms {
+            actor: Actor::Observer,
+            ..self.work.terms(shared, &mut self.unit)
+        };
+        let keyspace = session.keyspace();
+        let (size, _) = Section::run(terms, held, Reach::Nothing, |section, held| {
+            section.with_guard(held, keyspace, Touching::NONE, |guard| {
+                namespaces::size_of(guard, key)
+            })
+        });
+        Ok(size)
     }
 
     /// Bytes of the value that a command writes over whatever it is.
@@ -120,6 +222,25 @@ impl Executor {
         });
         bytes as u64
     }
+}
+
+/// Says what a key holds, if that is known.
+type SizeOf<'s> = dyn FnMut(&[u8]) -> Option<ValueSize> + 's;
+
+/// The commands by which keys may grow: this one, or those of the queue that it runs.
+fn growing_commands<'a>(
+    session: &'a Session,
+    command: &'static Command,
+    args: Args<'a>,
+) -> Vec<(&'static Command, Args<'a>)> {
+    if command.locking() != Locking::Queue {
+        return vec![(command, args)];
+    }
+    let queue = session.transaction.iter().flat_map(|it| &it.queue);
+    let growing = queue.filter(|queued| queued.command.flags().contains(Flags::WRITE));
+    growing
+        .map(|queued| (queued.command, queued.args.as_args()))
+        .collect()
 }
 
 /// The memory that a command may need: about as much as its words say. A command that is only

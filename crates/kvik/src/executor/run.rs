@@ -78,7 +78,7 @@ impl Work {
         let handler = call.command.handler().unwrap_or(container_alone);
         let result = match shared.stripes.layout.namespaces() {
             None => handler(&mut ctx),
-            Some(all) => namespaces::run(all, &mut ctx, mode, handler),
+            Some(all) => namespaces::run(all, &mut ctx, mode, self.promise.as_mut(), handler),
         };
         if let Err(error) = &result {
             // Nothing of a reply that was begun is left.

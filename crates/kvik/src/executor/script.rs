@@ -4,10 +4,10 @@
 //! Where the text of a script shows that it uses no keys but those that it declares, their stripes
 //! are locked as those of any command with several keys. Every other script first takes the growth
 //! token of the stripes, and then locks what else it needs when it needs it. A store has one token,
-//! so such scripts run one after the other, or hold all stripes.
+//! so such scripts run one after the other.
 //!
-//! A script that is not known to end soon leaves the thread that serves clients (`elsewhere`), and
-//! so does one that has changed nothing after a millisecond.
+//! A script that is not known to end soon leaves the thread that serves clients (`elsewhere`). One
+//! that has ended soon so far and does not after all leaves as well: what it has changed is undone.
 
 mod busy;
 mod calling;
@@ -18,12 +18,13 @@ mod lookup;
 use std::sync::Arc;
 
 use kvik_command::declare::Flags;
-use kvik_command::script::{Interpreter, Invocation, Program, ScriptFlags};
+use kvik_command::script::{Invocation, MeasuredInterpreter, Program, ScriptFlags};
 use kvik_command::{Error, Session};
 use kvik_resp::{Args, Output, Protocol, Reply};
 
 use super::Executor;
 use super::call::Call;
+use super::lookup::Prepared;
 use super::reaching::lock_reaching;
 use super::slices::PutOff;
 use super::timing::log_sizes;
@@ -60,6 +61,19 @@ impl<'a> ScriptCall<'a> {
 }
 
 impl Executor {
+    /// Whether the script is there that a command names.
+    pub(crate) fn has_script(
+        &mut self,
+        session: &Session,
+        prepared: &Prepared,
+        args: Args<'_>,
+    ) -> bool {
+        prepared.command().is_some_and(|command| {
+            let call = Call::of(command, args, prepared);
+            self.work.find_script(&self.shared, session, &call).is_ok()
+        })
+    }
+
     /// Runs a script, or says why it cannot.
     pub(super) fn run_script(
         &mut self,
@@ -91,26 +105,27 @@ impl Executor {
         ascend(&mut work.plan.stripes);
         let growth = match script.program.keeps_to_its_keys() {
             true => None,
-            false => shared.stripes.grow(self.patience).ok(),
+            false => Some(shared.stripes.grow(self.patience)?),
         };
         let each_key = |visit: &mut dyn FnMut(&[u8])| script.keys.iter().for_each(visit);
-        let held = match growth.is_some() || script.program.keeps_to_its_keys() {
-            true => lock_reaching(shared, &mut work.plan.stripes, each_key, self.patience)?,
-            // Somebody else grows.
-            false => shared.stripes.lock_all(self.patience)?,
-        };
+        let held = lock_reaching(shared, &mut work.plan.stripes, each_key, self.patience)?;
         // The end of the section needs the hashes while the rest of the work is in use.
         let hashes = std::mem::take(&mut work.plan.hashes);
         let terms = work.terms(shared, &mut self.unit);
         let reach = Reach::Keys(&hashes);
+        let leaving = match (may_leave, script.program.is_bounded()) {
+            (false, _) => Leaving::Never,
+            (true, true) => Leaving::Unchanged,
+            (true, false) => Leaving::Undone,
+        };
         let (ending, lsn) = Section::run(terms, held, reach, |section, held| {
             let scope = ScriptScope {
                 shared,
                 held,
                 growth: growth.as_ref(),
-                may_leave,
+                leaving,
             };
-            work.run_script(section, scope, session, call, &script, out)
+            work.run_or_undo_script(section, scope, session, call, &script, out)
         });
         work.plan.hashes = hashes;
         work.note_lsn(lsn);
@@ -127,8 +142,19 @@ impl Executor {
 pub(super) enum ScriptEnding {
     /// It ran, or was refused; its reply is written.
     Ran,
-    /// It has changed nothing and is to run again elsewhere.
+    /// What it has changed is undone, and it is to run again elsewhere.
     Leaves,
+}
+
+/// Whether a script that takes long may end early to run again elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// It may not.
+    Never,
+    /// It may as long as it has changed nothing.
+    Unchanged,
+    /// It may, as what it changes can be undone.
+    Undone,
 }
 
 /// The stripes that a script has, and how it gets more.
@@ -137,8 +163,7 @@ pub(super) struct ScriptScope<'s, 'a> {
     pub(super) held: &'s mut HeldMany<'a>,
     /// Without, it has all that it may use.
     pub(super) growth: Option<&'s GrowthToken<'a>>,
-    /// It may end early to run elsewhere, as long as it has changed nothing.
-    pub(super) may_leave: bool,
+    pub(super) leaving: Leaving,
 }
 
 impl Work {
@@ -172,12 +197,46 @@ impl Work {
                     shared,
                     held,
                     growth: None,
-                    may_leave: false,
+                    leaving: Leaving::Never,
                 };
                 self.run_script(section, scope, session, call, &script, out);
             }
             Err(error) => self.refuse_script(shared, session, call, &error, out),
         }
+    }
+
+    /// Runs a script, and undoes what it has changed if it leaves.
+    fn run_or_undo_script(
+        &mut self,
+        section: &mut Section<'_>,
+        scope: ScriptScope<'_, '_>,
+        session: &mut Session,
+        call: &Call<'_>,
+        script: &ScriptCall<'_>,
+        out: &mut Output,
+    ) -> ScriptEnding {
+        if scope.leaving != Leaving::Undone {
+            return self.run_script(section, scope, session, call, script, out);
+        }
+        let ScriptScope {
+            shared,
+            held,
+            growth,
+            leaving,
+        } = scope;
+        let ended = section.attempt(held, |section, held| {
+            let scope = ScriptScope {
+                shared,
+                held,
+                growth,
+                leaving,
+            };
+            match self.run_script(section, scope, session, call, script, out) {
+                ScriptEnding::Ran => Ok(()),
+                ScriptEnding::Leaves => Err(()),
+            }
+        });
+        ended.map_or(ScriptEnding::Leaves, |()| ScriptEnding::Ran)
     }
 
     /// Runs a script on stripes that are locked, and counts.
@@ -237,11 +296,16 @@ impl Work {
             reply.error_bytes(line);
         }
         log_sizes(shared, session, call, out.len() - start, now_us);
-        self.count(shared, session, call, result.is_err(), true, 0);
+        if out.byte_at(start) == Some(b'-') {
+            // The error has been counted where it came up.
+            let counters = &self.stats.commands[usize::from(call.command.id())];
+            counters.failed.add(1);
+        }
+        self.count(shared, session, call, false, true, 0);
         ScriptEnding::Ran
     }
 
-    fn take_interpreter(&mut self, shared: &Shared) -> Result<Box<dyn Interpreter>, Error> {
+    fn take_interpreter(&mut self, shared: &Shared) -> Result<MeasuredInterpreter, Error> {
         match self.scripts.interpreter.take() {
             Some(interpreter) => Ok(interpreter),
             None => shared.engine.scripts.interpreter(self.random.bits()),
@@ -258,6 +322,7 @@ struct ScriptedState {
 
 impl ScriptedState {
     fn begin(session: &mut Session) -> Self {
+        session.in_script = true;
         Self {
             db: session.db,
             protocol: session.protocol,
@@ -266,6 +331,7 @@ impl ScriptedState {
     }
 
     fn end(self, session: &mut Session) {
+        session.in_script = false;
         session.may_block = self.may_block;
         session.protocol = self.protocol;
         if session.db != self.db {

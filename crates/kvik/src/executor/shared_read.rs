@@ -6,6 +6,7 @@ use kvik_resp::Output;
 use kvik_store::Key;
 
 use super::call::Call;
+use super::namespaces::reading;
 use super::work::Work;
 use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
@@ -56,6 +57,7 @@ impl Work {
         };
         Section::run(terms, held, Reach::Nothing, |section, held| {
             let mut guard = section.guard(held, keyspace, touching);
+            guard.read_as(reading(call.command));
             guard.touch(Key::hashed(key, hash));
         });
     }

@@ -49,10 +49,10 @@ impl Work {
         self.until_drawn -= 1;
         let slow_us = shared.engine.settings.slowlog_slower_than_us.load(Relaxed);
         if self.until_drawn == 0 {
-            self.draw(session, call);
             if shared.engine.hot_keys.is_collecting() {
                 return self.collect(shared, session, call, slow_us, replied);
             }
+            self.draw(session, call);
         }
         self.untimed.command = id;
         self.untimed.calls += 1;
@@ -94,6 +94,7 @@ impl Work {
         // So is the next one.
         self.until_drawn = 1;
         if self.untimed.calls > 0 {
+            show_calls(session, self.untimed);
             self.time();
         }
         self.untimed = Untimed {

@@ -12,6 +12,7 @@ use super::lookup::LatestLookup;
 use super::plan::Plan;
 use super::script::known::ThreadScripts;
 use crate::clock::BatchClock;
+use crate::promise::Promise;
 use crate::section::{Actor, Terms};
 use crate::shared::Shared;
 
@@ -21,8 +22,8 @@ pub(super) struct Work {
     pub(super) plan: Plan,
     pub(super) latest: LatestLookup,
     pub(super) untimed: Untimed,
-    /// The command that ran last is plain, as is its session: the next one of its kind in a pipeline
-    /// has nothing to ask at the gate.
+    /// The command that ran last is plain, as is its session: the next one of its kind in a
+    /// pipeline has nothing to ask at the gate.
     pub(super) is_plain_run: bool,
     pub(super) stats: Arc<ThreadStats>,
     pub(super) random: Random,
@@ -39,6 +40,8 @@ pub(super) struct Work {
     /// Whether the error of a command is kept that fails.
     pub(super) keeps_failure: bool,
     pub(super) failure: Option<Error>,
+    /// What room was made for in namespaces, for the command at hand.
+    pub(super) promise: Option<Promise>,
 }
 
 /// Calls that have been counted but not timed yet.

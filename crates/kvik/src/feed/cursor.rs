@@ -105,6 +105,7 @@ impl FeedCursor {
 
     /// Moves on: through the latest entries if they reach back so far, else through the log.
     pub(super) fn step(&mut self, tail: &Tail, counts: &Counts, now_ms: u64) -> CursorStep {
+        // Nearly everybody is here: the entries are in memory, made once for all.
         if self.pending.is_empty() && tail.recent.covers(self.place) {
             self.reader = None;
             return self.follow(tail, counts, now_ms);
@@ -140,6 +141,8 @@ impl FeedCursor {
             None => backlog.read(self.place)?,
         };
         for _ in 0..TURN {
+            // An entry leaves the queue when it is taken, so that one for which there was no room
+            // is offered again.
             while let Some(entry) = self.pending.front().cloned() {
                 if let Some(step) = self.meet(&entry, counts) {
                     self.reader = Some(reader);
@@ -147,6 +150,7 @@ impl FeedCursor {
                 }
                 self.pending.pop_front();
             }
+            // It has caught up with those in memory.
             if tail.recent.covers(self.place) {
                 return Ok(CursorStep::On);
             }
@@ -158,6 +162,8 @@ impl FeedCursor {
             if unit.end <= self.place {
                 continue;
             }
+            // A position lies at the end of an effect. Anywhere else within a unit it was made up,
+            // or is of bytes that were written anew.
             let is_inside = unit.start < self.place;
             if is_inside && !unit.effects().any(|(place, _, _)| place == self.place) {
                 return Err(BacklogError::Gone(tail.source.gone()));
@@ -174,6 +180,8 @@ impl FeedCursor {
     fn at_end(&mut self, now_ms: u64) -> CursorStep {
         match &self.goal {
             Goal::Page(page) => {
+                // A read sees all that was there when it came, as far as that has been written by
+                // now.
                 let has_looked = self.place >= page.target || now_ms >= page.until_ms;
                 let waits = page.waits && page.entries.is_empty();
                 match has_looked && !waits {
@@ -191,6 +199,7 @@ impl FeedCursor {
             true => self.goal.take(entry, counts),
             false => Met::Passed,
         };
+        // The place moves over what is not wanted as well, so that it is not looked at again.
         if matches!(met, Met::Passed | Met::Last) {
             self.place = Lsn::new(entry.position.offset);
         }

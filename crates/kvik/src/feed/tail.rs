@@ -104,6 +104,7 @@ impl FeedSource {
         let entries = unit.effects().map(|(place, database, words)| {
             let position = self.position(place);
             let mut entry = FeedEntry::new(position, time_s, database, words);
+            // What keys held is noted by the end of the unit, which only the log knows.
             let old = self.shared.feed.former.find(end, database, entry.keys());
             entry.set_old(old);
             Arc::new(entry)
@@ -152,6 +153,7 @@ impl Tail {
     /// Begins anew at the end if it is far behind: nobody has followed for long.
     pub(super) fn catch_up(&mut self) {
         let readable = self.source.backlog.readable();
+        // Reading all that nobody waits for would take longer than it is worth.
         if readable.since(self.recent.end()) > FAR_BYTES {
             self.restart();
         }

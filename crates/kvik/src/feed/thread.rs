@@ -80,6 +80,7 @@ fn run(shared: &Arc<Shared>) {
         };
         readers.follow_source();
         readers.end(&ended);
+        // The first reader after a while begins at the end of the log, without what came meanwhile.
         if readers.cursors.is_empty() {
             readers.tail.catch_up();
         }
@@ -87,6 +88,7 @@ fn run(shared: &Arc<Shared>) {
             readers.accept(request, client, &call);
         }
         let moved = readers.step();
+        // While there is more to read, requests are looked for after each turn all the same.
         if !moved {
             readers.rest();
         }
@@ -131,6 +133,7 @@ impl FeedReaders<'_> {
             .iter()
             .map(|cursor| self.tail.source.position(cursor.place()))
             .collect();
+        // The places under which former states are noted are those of the log before.
         self.shared.feed.former.clear();
         self.tail = Tail::new(FeedSource::new(origin, Arc::clone(self.shared)));
         for (cursor, position) in self.cursors.drain(..).zip(before) {
@@ -234,6 +237,7 @@ impl FeedReaders<'_> {
                     }
                 }
                 CursorStep::Done => {
+                    // The last one has come to its index, and is next.
                     let mut cursor = self.cursors.swap_remove(at);
                     let page = cursor.take_page(&self.tail);
                     if let (Some(answer), Goal::Page(page)) = (page, &cursor.goal) {

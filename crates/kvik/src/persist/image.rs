@@ -30,6 +30,9 @@ const PIECE: usize = 256 << 10;
 /// Small entries that a stripe hands over while it is held once: about 20 us.
 const SLICE: usize = 128;
 
+/// Namespaces of a stripe that are prepared while it is held once.
+const NAMESPACES_AT_ONCE: usize = 512;
+
 /// Why there is no image.
 #[derive(Debug)]
 pub(super) enum ImageError {
@@ -177,6 +180,9 @@ impl<'s> Walk<'s> {
         let load = Arc::<ImageLoad>::default();
         let new = |_| ImageCollector::new(format, &load);
         let collectors: Vec<_> = (0..shared.stripes.len()).map(new).collect();
+        if shared.stripes.layout.namespaces().is_some() {
+            prepare(shared);
+        }
         let held = shared.stripes.lock_all(Patience::Wait);
         let mut held = held.expect("a patient lock succeeds");
         let now = shared.now_ms();
@@ -215,6 +221,22 @@ impl<'s> Walk<'s> {
     }
 }
 
+/// Prepares all stripes, each in slices, since each may have thousands of namespaces.
+fn prepare(shared: &Shared) {
+    for index in 0..shared.stripes.len() {
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let held = shared.stripes.lock(index, Patience::Wait);
+            let mut held = held.expect("a patient lock succeeds");
+            next = held.stripe_mut().prepare_image(from, NAMESPACES_AT_ONCE);
+            drop(held);
+            if next.is_some() {
+                shared.stripes.give_way(index);
+            }
+        }
+    }
+}
+
 impl Drop for Walk<'_> {
     /// Ends the image in every stripe, also when it was given up.
     fn drop(&mut self) {
@@ -232,7 +254,9 @@ impl Drop for Walk<'_> {
 /// The figure that a file tells of the use of its keys, by which the eviction policy goes.
 pub(super) fn usage(shared: &Shared) -> SavedUsage {
     match shared.engine.settings.access_policy() {
-        AccessPolicy::Recency | AccessPolicy::Modification => SavedUsage::Nothing,
+        AccessPolicy::Recency | AccessPolicy::Modification | AccessPolicy::Read => {
+            SavedUsage::Nothing
+        }
         AccessPolicy::Frequency { .. } | AccessPolicy::Queue | AccessPolicy::Hits => {
             SavedUsage::Frequency
         }

@@ -316,9 +316,18 @@ impl Worker {
                 Outcome::Paused(_) | Outcome::LogFull => std::thread::yield_now(),
             }
         }
-        if self.out.first() == Some(b'-') {
+        if self.out.first() == Some(b'-') && !self.failed_before(prepared, effect) {
             self.fail(offset);
         }
+    }
+
+    /// Whether an effect is a script that can run. Logs of old versions of Redis have scripts instead
+    /// of what they do, also those that failed after they had changed something.
+    #[cold]
+    fn failed_before(&mut self, prepared: Prepared, effect: Args<'_>) -> bool {
+        let command = prepared.command();
+        let is_script = command.is_some_and(|it| it.locking() == Locking::Script);
+        is_script && self.executor.has_script(&self.session, &prepared, effect)
     }
 
     /// Notes an error reply, unless there is an earlier one.

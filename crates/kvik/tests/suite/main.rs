@@ -10,6 +10,7 @@ mod feed;
 mod files;
 mod images;
 mod log;
+mod namespaces;
 mod restart;
 mod restore;
 mod rollback;

@@ -1,6 +1,8 @@
 //! OBJECT: how a value is kept and how often it is used. Asking does not count as use.
 
-use kvik_store::{AccessPolicy, EventClasses, View};
+use std::sync::atomic::Ordering::Relaxed;
+
+use kvik_store::{AccessPolicy, EventClasses, EvictionOrder, TextRef, View};
 
 use crate::{Ctx, Error};
 
@@ -22,9 +24,24 @@ pub(super) fn encoding(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Values are never shared.
+/// What Redis says of an integer that all keys share.
+const SHARED: i64 = i32::MAX as i64;
+/// Integers below this one are shared in Redis.
+const SHARED_INTEGERS: i64 = 10_000;
+
+/// Values are never shared. Small integers have no object of their own, which Redis' clients know
+/// by this count; there they have one where eviction needs it.
 pub(super) fn refcount(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let count = view(ctx).map(|_| 1);
+    let settings = &ctx.engine.settings;
+    let needs_objects = settings.maxmemory.load(Relaxed) > 0
+        && matches!(
+            settings.eviction_policy().order(),
+            Some(EvictionOrder::Idle | EvictionOrder::Frequency)
+        );
+    let count = view(ctx).map(|view| match view.string() {
+        Ok(TextRef::Int(0..SHARED_INTEGERS)) if !needs_objects => SHARED,
+        _ => 1,
+    });
     integer_or_null(ctx, count);
     Ok(())
 }
@@ -39,7 +56,7 @@ pub(super) fn idletime(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 pub(super) fn freq(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let frequency = view(ctx).map(|view| i64::from(view.frequency()));
+    let frequency = view(ctx).map(|view| view.uses() as i64);
     if frequency.is_some() && !counts_accesses(ctx) {
         return Err(Error::text(FREQUENCY_UNKNOWN));
     }
@@ -47,8 +64,8 @@ pub(super) fn freq(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn counts_accesses(ctx: &Ctx<'_>) -> bool {
-    let policy = ctx.engine.settings.access_policy();
+fn counts_accesses(ctx: &mut Ctx<'_>) -> bool {
+    let policy = ctx.keys.access_of(ctx.key(2));
     !matches!(policy, AccessPolicy::Recency | AccessPolicy::Modification)
 }
 

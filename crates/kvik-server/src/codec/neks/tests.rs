@@ -66,6 +66,43 @@ fn what_lies_in_one_another_is_one_transaction() {
 }
 
 #[test]
+fn requests_of_a_kind_in_a_row_are_one_command() {
+    let set = |key: u8| [0x93, 1, 0xc4, 1, key, 0xc4, 1, b'v'];
+    let get = |key: u8| [0x92, 0, 0xc4, 1, key];
+    let delete = |key: u8| [0x92, 2, 0xc4, 1, key];
+    let together = [
+        &b"\x92\x03\x94"[..],
+        &set(b'a'),
+        &set(b'b'),
+        &get(b'a'),
+        &get(b'b'),
+    ]
+    .concat();
+    let payload = [
+        &b"\x98"[..],
+        &set(b'a'),
+        &set(b'b'),
+        &get(b'a'),
+        &get(b'b'),
+        &delete(b'a'),
+        &delete(b'b'),
+        &together,
+        &get(b'c'),
+    ]
+    .concat();
+    let (commands, _) = parse(&frame(&payload), 1000, NeksLimits::default());
+    assert_eq!(
+        text(&commands),
+        "MSET a v b v; MGET a b; DEL a b; MULTI; MSET a v b v; MGET a b; EXEC; GET c; "
+    );
+    // A row has an end, however many there are.
+    let payload = [&b"\xdc\x00\xc8"[..], &get(b'k').repeat(200)].concat();
+    let (commands, _) = parse(&frame(&payload), 1000, NeksLimits::default());
+    let lens: Vec<_> = commands.iter().map(|(_, words)| words.len()).collect();
+    assert_eq!(lens, [65, 65, 65, 9, 0]);
+}
+
+#[test]
 fn a_bad_request_keeps_the_whole_frame_from_running() {
     let bad: [&[u8]; 4] = [
         b"\x92\x93\x01\xc4\x02mm\xc4\x011\x91\x07",

@@ -64,6 +64,13 @@ impl Form {
 
     /// The reply to a request for a value.
     pub(super) fn write_value(self, id: &[u8], value: &[u8], out: &mut Output) {
+        if self == Self::Text {
+            // As `write_gathered` does, but without a copy of what may be large.
+            out.extend_from_slice(id);
+            out.extend_from_slice(b" OK");
+            self.gather(value, false, 0, out);
+            return out.extend_from_slice(b"\n");
+        }
         let mut body = Output::new();
         self.gather(value, false, 0, &mut body);
         self.write_gathered(id, body, out);
@@ -90,7 +97,7 @@ impl Form {
                 body.extend_from_slice(b" ");
                 match is_name {
                     true => body.extend_from_slice(item),
-                    false => body.extend_from_slice(STANDARD.encode(item).as_bytes()),
+                    false => encode_to(item, body),
                 }
             }
             Self::Json => {
@@ -132,17 +139,20 @@ impl Form {
 
     /// The value of a key has changed.
     pub(super) fn write_update(self, key: &[u8], value: &[u8], out: &mut Output) {
-        let text = match self {
+        match self {
             Self::Text => {
-                let key = String::from_utf8_lossy(key);
-                format!("UPDATE {key} {}\n", STANDARD.encode(value))
+                out.extend_from_slice(b"UPDATE ");
+                out.extend_from_slice(key);
+                out.extend_from_slice(b" ");
+                encode_to(value, out);
+                out.extend_from_slice(b"\n");
             }
             Self::Json => {
                 let (key, value) = (quoted(key), numbers(value));
-                format!(r#"{{"Update":{{"key":{key},"value":{value}}}}}"#)
+                let text = format!(r#"{{"Update":{{"key":{key},"value":{value}}}}}"#);
+                out.extend_from_slice(text.as_bytes());
             }
-        };
-        out.extend_from_slice(text.as_bytes());
+        }
     }
 
     /// A key is gone, or a subscription to it has ended.
@@ -152,6 +162,18 @@ impl Form {
             Self::Json => format!(r#"{{"Close":{{"key":{}}}}}"#, quoted(key)),
         };
         out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// Appends bytes in base64, without a copy of the whole.
+fn encode_to(bytes: &[u8], out: &mut Output) {
+    // A multiple of three needs no padding but at the end.
+    const PART: usize = 3 << 10;
+    let mut text = [0; PART / 3 * 4];
+    for part in bytes.chunks(PART) {
+        // The text of a part fits by its size.
+        let len = STANDARD.encode_slice(part, &mut text).unwrap_or(0);
+        out.extend_from_slice(&text[..len]);
     }
 }
 
@@ -171,4 +193,23 @@ fn numbers(bytes: &[u8]) -> String {
     }
     text.push(']');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_in_parts_is_that_of_the_whole() {
+        for len in [0, 1, 2, 3, 3071, 3072, 3073, 10_000] {
+            let bytes: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+            let mut out = Output::new();
+            encode_to(&bytes, &mut out);
+            assert_eq!(
+                out.into_bytes(),
+                STANDARD.encode(&bytes).as_bytes(),
+                "{len}"
+            );
+        }
+    }
 }

@@ -1,3 +1,4 @@
+use super::gathering::before_wildcard;
 use super::*;
 use crate::codec::tests::client;
 

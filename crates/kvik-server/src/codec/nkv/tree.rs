@@ -12,7 +12,14 @@
 //!
 //! A change is not kept for a subscriber, only that the key has one: what it is told is the value
 //! at the time of telling. So a subscriber that does not read costs a name for each key that
-//! changes, however often it does, and no more than [`MOST_NEWS`] of these.
+//! changes, however often it does, and no more than [`MOST_NEWS`] of these. Where it has to hear of
+//! many keys at once, of those that are there when it subscribes or of those that a FLUSHALL has
+//! taken, it [walks](Walk) along names that are kept once for all.
+//!
+//! The feed would tell the same changes in the same order, but as a queue for each reader, and only
+//! where there is a log. The observer hears of committed units alone, too, since units that are
+//! taken back never come to it, and its order for each key is that of the store. A value is read
+//! like a client's GET, so a reply that tells it waits for the log where those of clients do.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
@@ -25,9 +32,16 @@ use parking_lot::{Mutex, RwLock};
 
 /// Keys of which a subscriber has not been told; one with more is disconnected.
 const MOST_NEWS: usize = 1 << 16;
+/// Walks that a subscriber has not finished; one with more is disconnected.
+const MOST_WALKS: usize = 4;
+/// Names taken at once for one who walks.
+const PACES: usize = 32;
 
 /// The name of a key, shared by all who keep it.
 pub(super) type Name = Arc<[u8]>;
+
+/// Names in order, each with the number of its last change.
+type Names = BTreeMap<Name, u64>;
 
 /// The trees of all databases that have doors for them.
 #[derive(Default)]
@@ -36,7 +50,7 @@ pub struct Trees {
 }
 
 /// The keys of one database.
-pub(super) struct KeyTree {
+pub(crate) struct KeyTree {
     database: u32,
     state: Mutex<TreeState>,
     /// Names may be missing: the keys must be looked through.
@@ -47,8 +61,7 @@ pub(super) struct KeyTree {
 
 #[derive(Default)]
 struct TreeState {
-    /// Each with the number of its last change.
-    names: BTreeMap<Name, u64>,
+    names: Names,
     subscriptions: BTreeMap<(Name, Box<[u8]>), Arc<TreeSubscriber>>,
     changes: u64,
 }
@@ -66,7 +79,16 @@ struct PendingNews {
     order: VecDeque<Name>,
     /// Whether each has been gone meanwhile.
     keys: HashMap<Name, bool>,
+    walks: VecDeque<Walk>,
     end: Option<Ending>,
+}
+
+/// The way of a subscriber along the names under its key.
+struct Walk {
+    /// Names of keys that are gone; none stands for those that are there.
+    gone: Option<Arc<Names>>,
+    /// Where it goes on.
+    from: Vec<u8>,
 }
 
 /// Why a subscription ends.
@@ -83,13 +105,15 @@ pub(super) enum Ending {
 pub(super) enum NewsItem {
     /// The value of a key, which has been gone meanwhile if so.
     Key { key: Name, was_gone: bool },
+    /// That its keys are not known yet: they must be looked through.
+    Unknown,
     /// That it is a subscriber no more.
     End(Ending),
 }
 
 impl Trees {
     /// The tree of a database, which is incomplete at first.
-    pub(super) fn of(&self, database: u32) -> Arc<KeyTree> {
+    pub(crate) fn of(&self, database: u32) -> Arc<KeyTree> {
         let find =
             |trees: &[Arc<KeyTree>]| trees.iter().find(|tree| tree.database == database).cloned();
         // Each connection asks; a tree is made once.
@@ -147,20 +171,24 @@ impl KeyTree {
 
     fn observe(&self, change: Change<'_>) {
         match change {
+            // Called with the stripe of the key held, so that changes of one key come in their order.
             Change::Set { database, key } if database == self.database => {
                 let mut state = self.state.lock();
-                // Called with the stripe of the key held, so that changes of one key come in their
-                // order.
-                let name = state.note(key);
-                state.tell_ancestors(&name, false);
+                state.note(key);
+                if !state.subscriptions.is_empty() {
+                    let name = state.name_of(key);
+                    state.tell_ancestors(&name, false);
+                }
             }
             Change::Gone { database, key } if database == self.database => {
                 let mut state = self.state.lock();
-                let name = state.note(key);
-                // Whatever lies under a key goes from its subscribers' sight with it.
-                state.names.remove(&name);
-                state.tell_ancestors(&name, true);
-                state.tell_descendants(&name);
+                state.changes += 1;
+                let name = state.names.remove_entry(key).map(|(name, _)| name);
+                if !state.subscriptions.is_empty() {
+                    let name = name.unwrap_or_else(|| key.into());
+                    state.tell_ancestors(&name, true);
+                    state.tell_descendants(&name);
+                }
             }
             Change::AllGone { database } if database.is_none_or(|it| it == self.database) => {
                 self.state.lock().forget_all();
@@ -171,23 +199,27 @@ impl KeyTree {
                 // The other database's keys are here now, and their names are not known.
                 self.incarnation.fetch_add(1, Ordering::AcqRel);
                 self.is_incomplete.store(true, Ordering::Release);
+                // The keys that are there now are news to everybody.
+                for subscriber in state.subscriptions.values() {
+                    subscriber.walk(None);
+                }
             }
             _ => {}
         }
     }
 
     /// Whether names may be missing.
-    pub(super) fn is_incomplete(&self) -> bool {
+    pub(crate) fn is_incomplete(&self) -> bool {
         self.is_incomplete.load(Ordering::Acquire)
     }
 
     /// Changes whenever the names that are known are those of other keys.
-    pub(super) fn incarnation(&self) -> u64 {
+    pub(crate) fn incarnation(&self) -> u64 {
         self.incarnation.load(Ordering::Acquire)
     }
 
     /// All keys of this incarnation have been looked through and [added](Self::add).
-    pub(super) fn complete(&self, incarnation: u64) {
+    pub(crate) fn complete(&self, incarnation: u64) {
         // Under the lock, as databases that change places are noted.
         let _state = self.state.lock();
         if self.incarnation() == incarnation {
@@ -196,7 +228,7 @@ impl KeyTree {
     }
 
     /// Adds a name that was found.
-    pub(super) fn add(&self, key: &[u8]) {
+    pub(crate) fn add(&self, key: &[u8]) {
         self.state.lock().names.entry(key.into()).or_insert(0);
     }
 
@@ -237,11 +269,8 @@ impl KeyTree {
         });
         let mut state = self.state.lock();
         if with_values {
-            let itself = state.names.get_key_value(key);
             // Under the lock: a change is either among these or told to the new subscriber.
-            for (name, _) in itself.into_iter().chain(below(&state.names, key)) {
-                subscriber.news.lock().add(Arc::clone(name), false);
-            }
+            subscriber.walk(None);
         }
         let place = (Arc::clone(&subscriber.key), name.into());
         let former = state.subscriptions.insert(place, Arc::clone(&subscriber));
@@ -250,6 +279,23 @@ impl KeyTree {
             former.end(Ending::Replaced);
         }
         subscriber
+    }
+
+    /// The next thing that a subscriber is to be told.
+    pub(super) fn take_news(&self, subscriber: &TreeSubscriber) -> Option<NewsItem> {
+        let item = subscriber.news.lock().take();
+        if item.is_some() || !subscriber.has_news() {
+            return item;
+        }
+        // Names are taken in the order of these locks wherever both are held.
+        let state = self.state.lock();
+        let mut news = subscriber.news.lock();
+        let walk = news.walks.front()?;
+        if walk.gone.is_none() && self.is_incomplete() {
+            return Some(NewsItem::Unknown);
+        }
+        news.walk_on(&subscriber.key, &state.names);
+        news.take()
     }
 
     /// Ends a subscription that was made under this name; says whether there was one.
@@ -275,20 +321,21 @@ impl KeyTree {
 }
 
 impl TreeState {
-    /// Notes a change of a key; its name, as all share it.
-    fn note(&mut self, key: &[u8]) -> Name {
+    /// Notes a change of a key.
+    fn note(&mut self, key: &[u8]) {
         self.changes += 1;
-        let changes = self.changes;
-        if let Some((name, _)) = self.names.get_key_value(key) {
-            let name = Arc::clone(name);
-            if let Some(change) = self.names.get_mut(key) {
-                *change = changes;
+        match self.names.get_mut(key) {
+            Some(change) => *change = self.changes,
+            None => {
+                self.names.insert(key.into(), self.changes);
             }
-            return name;
         }
-        let name: Name = key.into();
-        self.names.insert(Arc::clone(&name), changes);
-        name
+    }
+
+    /// The name of a key, as all share it.
+    fn name_of(&self, key: &[u8]) -> Name {
+        let known = self.names.get_key_value(key);
+        known.map_or_else(|| key.into(), |(name, _)| Arc::clone(name))
     }
 
     /// Those who have subscribed to a key.
@@ -304,12 +351,8 @@ impl TreeState {
 
     /// Has the subscribers of a key, and of all under which it lies, told of it.
     fn tell_ancestors(&self, name: &Name, is_gone: bool) {
-        if self.subscriptions.is_empty() {
-            return;
-        }
-        let dots = name.iter().enumerate().filter(|(_, byte)| **byte == b'.');
-        for end in dots.map(|(at, _)| at).chain([name.len()]) {
-            for subscriber in self.subscribers(&name[..end]) {
+        for key in up_to_dots(name).chain([&name[..]]) {
+            for subscriber in self.subscribers(key) {
                 subscriber.tell(name, is_gone);
             }
         }
@@ -332,11 +375,22 @@ impl TreeState {
         if self.subscriptions.is_empty() {
             return;
         }
-        for name in names.keys() {
-            self.tell_ancestors(name, true);
-            self.tell_descendants(name);
+        let names = Arc::new(names);
+        for subscriber in self.subscriptions.values() {
+            for above in up_to_dots(&subscriber.key) {
+                if let Some((name, _)) = names.get_key_value(above) {
+                    subscriber.tell(name, true);
+                }
+            }
+            subscriber.walk(Some(&names));
         }
     }
+}
+
+/// The keys under which one lies.
+fn up_to_dots(key: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let dots = key.iter().enumerate().filter(|(_, byte)| **byte == b'.');
+    dots.map(move |(at, _)| &key[..at])
 }
 
 /// Everything under a key lies between these: `a.` and what follows all that begins so.
@@ -344,10 +398,7 @@ fn bounds_below(key: &[u8]) -> (Vec<u8>, Vec<u8>) {
     ([key, b"."].concat(), [key, b"/"].concat())
 }
 
-fn below<'a>(
-    names: &'a BTreeMap<Name, u64>,
-    key: &[u8],
-) -> impl Iterator<Item = (&'a Name, &'a u64)> {
+fn below<'a>(names: &'a Names, key: &[u8]) -> impl Iterator<Item = (&'a Name, &'a u64)> {
     let (start, end) = bounds_below(key);
     let bounds = (Bound::Included(&start[..]), Bound::Excluded(&end[..]));
     names.range::<[u8], _>(bounds)
@@ -361,13 +412,36 @@ impl TreeSubscriber {
 
     /// Has it told of a key.
     fn tell(&self, name: &Name, is_gone: bool) {
+        self.add(|news| {
+            news.add(Arc::clone(name), is_gone);
+            news.keys.len() <= MOST_NEWS
+        });
+    }
+
+    /// Has it told of its key and all that lies under it: that they are gone, if names are given,
+    /// else what they are now.
+    fn walk(&self, gone: Option<&Arc<Names>>) {
+        if gone.is_some_and(|names| !has_any(names, &self.key)) {
+            return;
+        }
+        self.add(|news| {
+            news.walks.push_back(Walk {
+                gone: gone.cloned(),
+                from: self.key.to_vec(),
+            });
+            news.walks.len() <= MOST_WALKS
+        });
+    }
+
+    /// Adds to what it is told, unless it has too much unheard, as the result says.
+    fn add(&self, add: impl FnOnce(&mut PendingNews) -> bool) {
         let mut news = self.news.lock();
         // The client is woken once for all that comes until it looks.
         let is_first = news.is_empty();
-        news.add(Arc::clone(name), is_gone);
-        let is_too_much = news.keys.len() > MOST_NEWS;
+        let has_room = add(&mut news);
         drop(news);
-        if is_too_much {
+        // The client is woken once for all that comes until it looks.
+        if !has_room {
             self.client.kill();
         } else if is_first {
             self.client.deliver(Message::Retry);
@@ -379,27 +453,61 @@ impl TreeSubscriber {
         self.client.deliver(Message::Retry);
     }
 
-    /// The next thing it is to be told.
-    pub(super) fn take_news(&self) -> Option<NewsItem> {
-        let mut news = self.news.lock();
-        match news.order.pop_front() {
-            Some(key) => {
-                let was_gone = news.keys.remove(&key).unwrap_or(false);
-                Some(NewsItem::Key { key, was_gone })
-            }
-            None => news.end.take().map(NewsItem::End),
-        }
-    }
-
     /// Whether there is something to tell.
     pub(super) fn has_news(&self) -> bool {
         !self.news.lock().is_empty()
     }
 }
 
+/// Whether a key or anything under it is among names.
+fn has_any(names: &Names, key: &[u8]) -> bool {
+    names.contains_key(key) || below(names, key).next().is_some()
+}
+
 impl PendingNews {
     fn is_empty(&self) -> bool {
-        self.order.is_empty() && self.end.is_none()
+        self.order.is_empty() && self.walks.is_empty() && self.end.is_none()
+    }
+
+    /// The next thing to tell; none if that is at the next step of a walk.
+    fn take(&mut self) -> Option<NewsItem> {
+        if let Some(key) = self.order.pop_front() {
+            let was_gone = self.keys.remove(&key).unwrap_or(false);
+            return Some(NewsItem::Key { key, was_gone });
+        }
+        match self.walks.is_empty() {
+            true => self.end.take().map(NewsItem::End),
+            false => None,
+        }
+    }
+
+    /// Takes the next names of the first walk: first the key itself, then what lies under it.
+    fn walk_on(&mut self, key: &Name, present: &Names) {
+        let Some(mut walk) = self.walks.pop_front() else {
+            return;
+        };
+        let names = walk.gone.as_deref().unwrap_or(present);
+        let (start, end) = bounds_below(key);
+        let itself = names
+            .get_key_value(&key[..])
+            .filter(|_| walk.from == key[..]);
+        let from = walk.from.max(start);
+        let bounds = (Bound::Included(&from[..]), Bound::Excluded(&end[..]));
+        let rest = names.range::<[u8], _>(bounds);
+        let found: Vec<_> = itself
+            .into_iter()
+            .chain(rest)
+            .map(|(name, _)| Arc::clone(name))
+            .take(PACES)
+            .collect();
+        let is_gone = walk.gone.is_some();
+        if let Some(last) = found.last().filter(|_| found.len() == PACES) {
+            walk.from = [last, &b"\0"[..]].concat();
+            self.walks.push_front(walk);
+        }
+        for name in found {
+            self.add(name, is_gone);
+        }
     }
 
     fn add(&mut self, name: Name, is_gone: bool) {
@@ -415,161 +523,4 @@ impl PendingNews {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use kvik_command::client::{Clients, Origin};
-    use proptest::prelude::*;
-
-    fn tree() -> KeyTree {
-        KeyTree::new(0)
-    }
-
-    fn set(tree: &KeyTree, key: &str) {
-        tree.observe(Change::Set {
-            database: 0,
-            key: key.as_bytes(),
-        });
-    }
-
-    fn gone(tree: &KeyTree, key: &str) {
-        tree.observe(Change::Gone {
-            database: 0,
-            key: key.as_bytes(),
-        });
-    }
-
-    fn text(name: &[u8]) -> String {
-        String::from_utf8_lossy(name).into_owned()
-    }
-
-    fn under(tree: &KeyTree, key: Option<&str>) -> Vec<String> {
-        let names = tree.under(key.map(str::as_bytes));
-        names.iter().map(|(name, _)| text(name)).collect()
-    }
-
-    fn client() -> Arc<Client> {
-        Clients::default().add(Origin::embedded(), 0)
-    }
-
-    fn news(subscriber: &TreeSubscriber) -> Vec<String> {
-        std::iter::from_fn(|| subscriber.take_news())
-            .map(|item| match item {
-                NewsItem::Key { key, was_gone } => {
-                    format!("{}{}", text(&key), if was_gone { " gone" } else { "" })
-                }
-                NewsItem::End(ending) => format!("{ending:?}"),
-            })
-            .collect()
-    }
-
-    #[test]
-    fn what_lies_under_a_key_is_a_range() {
-        let tree = tree();
-        for key in ["s", "s.a", "s.a.b", "s-t", "s/u", "sa", "x..y", "x."] {
-            set(&tree, key);
-        }
-        assert_eq!(under(&tree, Some("s")), ["s", "s.a", "s.a.b"]);
-        assert_eq!(under(&tree, Some("x")), ["x.", "x..y"]);
-        assert_eq!(under(&tree, None).len(), 8);
-        gone(&tree, "s.a");
-        assert_eq!(under(&tree, Some("s")), ["s", "s.a.b"]);
-    }
-
-    #[test]
-    fn a_name_too_many_is_forgotten_unless_it_has_changed() {
-        let tree = tree();
-        set(&tree, "a");
-        let (name, change) = tree.under(None).remove(0);
-        set(&tree, "a");
-        tree.forget(&name, change);
-        assert_eq!(under(&tree, None), ["a"]);
-        let (name, change) = tree.under(None).remove(0);
-        tree.forget(&name, change);
-        assert!(under(&tree, None).is_empty());
-    }
-
-    #[test]
-    fn ancestors_hear_of_changes_and_relatives_of_ends() {
-        let (tree, client) = (tree(), client());
-        let on = |key: &str| tree.subscribe(key.as_bytes(), b"c", &client, false);
-        let (top, middle, leaf, aside) = (on("a"), on("a.b"), on("a.b.c"), on("a.bc"));
-        set(&tree, "a.b.c");
-        set(&tree, "a.b.c");
-        set(&tree, "a.b");
-        assert_eq!(news(&top), ["a.b.c", "a.b"]);
-        assert_eq!(news(&middle), ["a.b.c", "a.b"]);
-        assert_eq!(news(&leaf), ["a.b.c"]);
-        gone(&tree, "a.b");
-        assert_eq!(news(&top), ["a.b gone"]);
-        assert_eq!(news(&middle), ["a.b gone"]);
-        assert_eq!(news(&leaf), ["a.b gone"]);
-        assert!(news(&aside).is_empty());
-        tree.observe(Change::AllGone { database: Some(1) });
-        assert!(news(&leaf).is_empty());
-        tree.observe(Change::AllGone { database: None });
-        assert_eq!(news(&leaf), ["a.b.c gone"]);
-        assert!(under(&tree, None).is_empty());
-    }
-
-    #[test]
-    fn a_subscription_ends_by_its_name_only() {
-        let (tree, client) = (tree(), client());
-        let one = tree.subscribe(b"k", b"one", &client, false);
-        let other = tree.subscribe(b"k", b"other", &client, false);
-        assert!(!tree.unsubscribe(b"k", b"third"));
-        assert!(tree.unsubscribe(b"k", b"one"));
-        assert!(!tree.unsubscribe(b"k", b"one"));
-        assert_eq!(news(&one), ["Unsubscribed"]);
-        let again = tree.subscribe(b"k", b"other", &client, false);
-        assert_eq!(news(&other), ["Replaced"]);
-        tree.leave(b"other", &other);
-        set(&tree, "k");
-        assert_eq!((news(&again), news(&one)), (vec!["k".to_owned()], vec![]));
-        tree.leave(b"other", &again);
-        set(&tree, "k");
-        assert!(news(&again).is_empty());
-    }
-
-    #[test]
-    fn values_on_request_are_news() {
-        let (tree, client) = (tree(), client());
-        for key in ["a", "a.b", "b"] {
-            set(&tree, key);
-        }
-        let subscriber = tree.subscribe(b"a", b"c", &client, true);
-        assert_eq!(news(&subscriber), ["a", "a.b"]);
-    }
-
-    #[test]
-    fn one_who_does_not_listen_has_bounded_news() {
-        let (tree, client) = (tree(), client());
-        let subscriber = tree.subscribe(b"a", b"c", &client, false);
-        for _ in 0..10 {
-            (0..1000).for_each(|number| set(&tree, &format!("a.{number}")));
-        }
-        assert_eq!(subscriber.news.lock().keys.len(), 1000);
-        assert!(!client.is_killed());
-        (0..=MOST_NEWS).for_each(|number| set(&tree, &format!("a.{number}")));
-        assert!(client.is_killed());
-    }
-
-    proptest! {
-        #[test]
-        fn a_tree_is_a_filter_of_all_names(
-            keys in prop::collection::vec("[ab./]{0,5}", 0..20),
-            at in "[ab.]{0,3}",
-        ) {
-            let tree = tree();
-            keys.iter().for_each(|key| set(&tree, key));
-            let inside = format!("{at}.");
-            let mut expected: Vec<_> = keys.into_iter()
-                .filter(|key| *key == at || key.starts_with(&inside))
-                .collect();
-            expected.sort_unstable();
-            expected.dedup();
-            let mut found = under(&tree, Some(&at));
-            found.sort_unstable();
-            prop_assert_eq!(found, expected);
-        }
-    }
-}
+mod tests;

@@ -16,6 +16,9 @@
 //!
 //! **Not done:** registered files, zero-copy sends, a kernel thread that polls. They gain nothing
 //! for small messages, or cost a core.
+//!
+//! The file is long because a driver is one state machine: what a completion means depends on all
+//! that is wanted of its connection. The requests themselves are in `conn`.
 
 use std::collections::VecDeque;
 use std::io::{self, PipeReader};

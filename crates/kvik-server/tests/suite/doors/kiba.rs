@@ -29,6 +29,10 @@ const SESSION: &[(&[u8], &[u8])] = &[
     (b"DECR counter\n", b"(integer) 6999"),
     (b"INCRBY counter -10\n", b"(integer) 6989"),
     (
+        b"DECRBY counter -9223372036854775808\n",
+        b"(error) Operation would cause integer to go out-of-bounds",
+    ),
+    (
         b"INCR name\n",
         b"(error) Value stored at key cannot be represented as a 64-bit integer",
     ),

@@ -114,6 +114,24 @@ fn every_vector_is_answered_byte_for_byte() {
     });
 }
 
+#[test]
+fn a_line_is_text_and_the_end_of_the_input_ends_it() {
+    on_doors(&[DOOR], &[], |server| {
+        let cases: [(&[u8], &[u8]); 4] = [
+            (b"GET 1 c \xff\n", b""),
+            (b"\xff\n", b""),
+            (b"GET 3 c nope", b"3 FAILED\n"),
+            (b"PUT 1 c k dg==", b"1 OK\n"),
+        ];
+        for (request, reply) in cases {
+            let mut wire = RawWire::open(server, 1);
+            wire.send(request);
+            wire.finish();
+            assert_eq!(wire.rest(), reply, "{}", request.escape_ascii());
+        }
+    });
+}
+
 fn flush(server: &Server) {
     run(server, "FLUSHALL");
 }
@@ -220,6 +238,49 @@ fn the_value_comes_first_on_request() {
             &mut wire,
             "HELLO\nUPDATE v MQ==\nUPDATE v.a MQ==\nUPDATE v.b MQ==\n",
         );
+    });
+}
+
+/// Who subscribes to what was there before hears of its end, too, and of what takes its place.
+#[test]
+fn keys_from_before_a_subscription_end_and_change_like_others() {
+    on_doors(&[DOOR], &["--databases", "4"], |server| {
+        run(server, "SET old.a 1");
+        let mut above = subscriber(server, "c", "old");
+        let mut exact = subscriber(server, "c", "old.a");
+        run(server, "FLUSHALL");
+        hears(&mut above, "CLOSE old.a\n");
+        hears(&mut exact, "CLOSE old.a\n");
+        run(server, "SET old.b 1");
+        hears(&mut above, "UPDATE old.b MQ==\n");
+        let mut control = open(server);
+        control.ask("SELECT 1");
+        control.ask("SET old.c 2");
+        control.ask("SWAPDB 0 1");
+        hears(&mut above, "CLOSE old.b\nUPDATE old.c Mg==\n");
+    });
+}
+
+/// What is taken back was never there, and what happens at once is told as it ends.
+#[test]
+fn only_what_has_happened_is_told() {
+    on_doors(&[DOOR], &[], |server| {
+        let mut above = subscriber(server, "c", "t");
+        let mut control = open(server);
+        control.ask("MULTI");
+        control.ask("SET t.a 1");
+        control.ask("LPUSH t.a x");
+        control.ask("SET t.a 2");
+        assert!(above.is_quiet(20), "nothing has run");
+        control.ask("EXEC");
+        hears(&mut above, "UPDATE t.a Mg==\n");
+        control.ask("WATCH t.a");
+        control.ask("MULTI");
+        control.ask("SET t.a 3");
+        run(server, "SET t.a 4");
+        hears(&mut above, "UPDATE t.a NA==\n");
+        assert!(control.ask("EXEC").is_null());
+        assert!(above.is_quiet(20));
     });
 }
 

@@ -37,6 +37,7 @@ impl MemoryTarget {
             product: Product::Kvik,
             version,
             protocol,
+            is_scripted: false,
             socket: false,
             variant,
         };

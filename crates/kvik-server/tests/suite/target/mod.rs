@@ -2,6 +2,7 @@
 
 mod memory;
 mod real;
+mod scripted;
 mod served;
 mod socket;
 mod wire;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use kvik_resp::{Args, ArgsBuf, Value};
 pub(crate) use memory::MemoryTarget;
 pub(crate) use real::real_server;
+pub(crate) use scripted::ScriptedTarget;
 pub(crate) use served::{on_both_backends, served, served_with, start};
 pub(crate) use socket::SocketTarget;
 pub(crate) use wire::{Wire, command};
@@ -126,6 +128,8 @@ pub(crate) struct Identity {
     pub(crate) version: Version,
     /// 2 or 3.
     pub(crate) protocol: u8,
+    /// Its commands are called by scripts.
+    pub(crate) is_scripted: bool,
     /// Over a socket, as opposed to in process.
     pub(crate) socket: bool,
     /// What distinguishes it beyond that: backend, threads.

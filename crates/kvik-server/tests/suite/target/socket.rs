@@ -28,6 +28,7 @@ impl SocketTarget {
     ) -> Self {
         let variant = variant.to_owned();
         let identity = Identity {
+            is_scripted: false,
             product,
             version,
             protocol: 2,

@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use crate::target::{Product, Version};
 use pattern::Pattern;
-pub(crate) use play::{play_all, play_alone, play_folder, sent_commands, told_cases};
+pub(crate) use play::{
+    Exception, play_all, play_alone, play_except, play_folder, sent_commands, told_cases,
+};
 
 /// One `== name` section: starts from an empty keyspace and a fresh session.
 #[derive(Debug)]

@@ -69,6 +69,43 @@ pub(crate) struct Items {
     pub(crate) open: bool,
 }
 
+impl Pattern {
+    /// The same reply after it has been a value of Lua's: there is one kind of nothing, numbers are
+    /// floats, and nothing ends a list, as it is no element of a table.
+    pub(crate) fn through_lua(&self, protocol: u8) -> Self {
+        let float = |number: i64| number as f64 as i64;
+        let all = |items: &Items| Items {
+            list: items
+                .list
+                .iter()
+                .map(|it| it.through_lua(protocol))
+                .collect(),
+            open: items.open,
+        };
+        // In RESP2 nothing is false, which is an element.
+        let until_nil = |items: &Items| {
+            let is_nil = |it: &Self| matches!(it, Self::Nil | Self::NilArray);
+            let end = items.list.iter().position(is_nil).filter(|_| protocol == 3);
+            Items {
+                list: items.list[..end.unwrap_or(items.list.len())].to_vec(),
+                open: items.open && end.is_none(),
+            }
+        };
+        match self {
+            Self::NilArray => Self::Nil,
+            Self::Integer(low, high) => Self::Integer(float(*low), float(*high)),
+            Self::Array(items, order) => Self::Array(all(&until_nil(items)), *order),
+            Self::Set(items) => Self::Set(all(items)),
+            Self::Map(items) => Self::Map(all(items)),
+            Self::Either(options) => {
+                let options = options.iter().map(|it| it.through_lua(protocol));
+                Self::Either(options.collect())
+            }
+            other => other.clone(),
+        }
+    }
+}
+
 /// An aggregate that goes on in the next line is no mistake yet.
 #[derive(Debug, PartialEq)]
 pub(crate) enum PatternError {

@@ -44,6 +44,10 @@ impl Table {
             self.segments[number as usize] = meta;
             number
         } else {
+            // Most tables of many small namespaces never have a second one.
+            if self.segments.is_empty() {
+                self.segments.reserve_exact(1);
+            }
             self.segments.push(meta);
             self.segments.len() as u32 - 1
         };

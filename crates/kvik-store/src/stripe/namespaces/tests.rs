@@ -6,7 +6,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::trial::Store;
-use crate::{Expiry, Guard, KeyspaceId, Layout, Namespaces, NewString, canonical, named_in};
+use crate::{
+    AccessPolicy, Expiry, Guard, KeyspaceId, Layout, ListEnd, NamespacePolicy, Namespaces,
+    NewString, Reading, canonical, name_payload, named_in,
+};
 
 const NAMES: [&[u8]; 5] = [b"a", b"b", b"", b"default", b"long-name-of-a-namespace"];
 
@@ -185,6 +188,12 @@ fn check(store: &mut Store, model: &Model) {
             let told = found
                 .as_ref()
                 .map_or((0, 0, 0), |it| (it.keys(), it.volatile(), it.bytes()));
+            let payload: usize = model
+                .iter()
+                .filter(|(key, _)| key.0 == database && namespace(&key.1) == name)
+                .map(|((_, key), (value, _))| name_payload(key) + value.len())
+                .sum();
+            assert_eq!(found.as_ref().map_or(0, |it| it.payload()), payload as u64);
             let mut recount = (0, 0, 0);
             for stripe in &store.stripes.0 {
                 let table = stripe.table_named(KeyspaceId(database), name);
@@ -255,4 +264,260 @@ fn a_key_is_watched_under_any_of_its_names() {
         assert!(token.is_dirty());
         store.run(|guard| guard.unwatch(written, &token));
     }
+}
+
+/// A change of a collection or a string, or the beginning or end of work that may be undone.
+#[derive(Clone, Debug)]
+enum Change {
+    Text(usize, usize),
+    Range(usize, usize),
+    Field(usize, u8, usize),
+    NoField(usize, u8),
+    Member(usize, u8),
+    NoMember(usize, u8),
+    Score(usize, u8, i16),
+    NoScore(usize, u8),
+    Push(usize, u8, usize),
+    Pop(usize),
+    Delete(usize),
+    Rename(usize, usize),
+    Begin,
+    Keep,
+    Undo,
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let (key, name) = (|| 0usize..6, || 0u8..40);
+    prop_oneof![
+        2 => (key(), 0usize..9000).prop_map(|(k, n)| Change::Text(k, n)),
+        1 => (key(), 0usize..300).prop_map(|(k, n)| Change::Range(k, n)),
+        6 => (key(), name(), 0usize..60).prop_map(|(k, f, n)| Change::Field(k, f, n)),
+        2 => (key(), name()).prop_map(|(k, f)| Change::NoField(k, f)),
+        6 => (key(), name()).prop_map(|(k, m)| Change::Member(k, m)),
+        2 => (key(), name()).prop_map(|(k, m)| Change::NoMember(k, m)),
+        6 => (key(), name(), any::<i16>()).prop_map(|(k, m, s)| Change::Score(k, m, s)),
+        2 => (key(), name()).prop_map(|(k, m)| Change::NoScore(k, m)),
+        4 => (key(), name(), 0usize..60).prop_map(|(k, e, n)| Change::Push(k, e, n)),
+        2 => key().prop_map(Change::Pop),
+        1 => key().prop_map(Change::Delete),
+        1 => (key(), key()).prop_map(|(a, b)| Change::Rename(a, b)),
+        1 => Just(Change::Begin),
+        1 => Just(Change::Keep),
+        1 => Just(Change::Undo),
+    ]
+}
+
+/// What has another type than the change needs stays as it is.
+fn make(store: &mut Store, change: Change) {
+    let key = |n: usize| [&b"a/1"[..], b"a/22", b"b/1", b"x", b"default/y", b"b/333"][n];
+    let name = |n: u8| match n % 3 {
+        // Sets of integers are kept in a way of their own.
+        0 => n.to_string().into_bytes(),
+        _ => vec![b'n'; usize::from(n) + 1],
+    };
+    let stripes = &mut store.stripes.0;
+    match change {
+        Change::Begin => stripes.iter_mut().for_each(super::Stripe::begin_undo),
+        Change::Keep => stripes.iter_mut().for_each(|it| drop(it.keep_changes())),
+        Change::Undo => {
+            let layout = &store.layout;
+            stripes
+                .iter_mut()
+                .for_each(|it| drop(it.undo_changes(layout)));
+        }
+        change => store.run(|guard| match change {
+            Change::Text(k, n) => {
+                let text = vec![b't'; n];
+                guard
+                    .entry(key(k))
+                    .set(NewString::Bytes(&text), Expiry::Clear);
+            }
+            Change::Range(k, n) => {
+                if let Some(mut entry) = guard.entry(key(k)).occupied() {
+                    let _ = entry.set_range(n, b"range", usize::MAX);
+                }
+            }
+            Change::Field(k, f, n) => {
+                if let Ok(mut hash) = guard.entry(key(k)).hash_mut() {
+                    hash.set(&name(f), crate::StringRef::Bytes(&vec![b'v'; n]));
+                }
+            }
+            Change::NoField(k, f) => {
+                if let Ok(mut hash) = guard.entry(key(k)).hash_mut() {
+                    hash.remove(&name(f));
+                }
+            }
+            Change::Member(k, m) => {
+                if let Ok(mut set) = guard.entry(key(k)).set_mut() {
+                    set.add(&name(m));
+                }
+            }
+            Change::NoMember(k, m) => {
+                if let Ok(mut set) = guard.entry(key(k)).set_mut() {
+                    set.remove(&name(m));
+                }
+            }
+            Change::Score(k, m, score) => {
+                if let Ok(mut zset) = guard.entry(key(k)).zset_mut() {
+                    zset.update(&name(m), |_| Some(f64::from(score)));
+                }
+            }
+            Change::NoScore(k, m) => {
+                if let Ok(mut zset) = guard.entry(key(k)).zset_mut() {
+                    zset.remove(&name(m));
+                }
+            }
+            Change::Push(k, e, n) => {
+                if let Ok(mut list) = guard.entry(key(k)).list_mut() {
+                    list.push(ListEnd::Right, [vec![e; n].as_slice()].into_iter());
+                }
+            }
+            Change::Pop(k) => {
+                if let Ok(mut list) = guard.entry(key(k)).list_mut() {
+                    list.pop(ListEnd::Left, 1);
+                }
+            }
+            Change::Delete(k) => drop(guard.delete(key(k))),
+            Change::Rename(a, b) if a != b => drop(guard.rename(key(a), key(b))),
+            _ => {}
+        }),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 150 }, ..ProptestConfig::default() })]
+
+    #[test]
+    fn payload_agrees_with_a_recount(changes in prop::collection::vec(change(), 1..120)) {
+        let mut store = spaced(2);
+        let limits = &store.limits;
+        for limit in [&limits.hash_entries, &limits.set_entries, &limits.zset_entries] {
+            limit.store(8, std::sync::atomic::Ordering::Relaxed);
+        }
+        limits.list_size.store(4, std::sync::atomic::Ordering::Relaxed);
+        for change in changes {
+            make(&mut store, change);
+            let mut recount = 0;
+            for stripe in &store.stripes.0 {
+                for number in 0..stripe.table_count() {
+                    let Some(there) = stripe.keyspace(crate::TableId(number)) else {
+                        continue;
+                    };
+                    there.walk(&store.layout, crate::raw::position::Prefix(0), |entry| {
+                        recount += name_payload(entry.key()) + entry.payload();
+                        true
+                    });
+                }
+            }
+            let all = store.layout.namespaces().expect("the store has them");
+            prop_assert_eq!(all.payload_promised(), recount as u64);
+            let sum: u64 = all.sizes().iter().map(|it| it.payload).sum();
+            prop_assert_eq!(sum, recount as u64);
+        }
+    }
+}
+
+fn policies(store: &Store, policy: NamespacePolicy) {
+    let all = store.layout.namespaces().expect("the store has them");
+    all.set_policies([(b"r".to_vec(), policy)].into(), NamespacePolicy::Inherited);
+}
+
+fn read_as(store: &mut Store, reading: Reading, key: &[u8]) {
+    store.run(|guard| {
+        guard.read_as(reading);
+        assert!(guard.read(key).is_some());
+    });
+}
+
+#[test]
+fn hits_are_counted_where_the_policy_is_by_hits() {
+    let mut store = spaced(2);
+    policies(&store, NamespacePolicy::FewestHits);
+    for key in [b"r/k".as_slice(), b"other/k"] {
+        store.run(|guard| guard.entry(key).set(NewString::Bytes(b"v"), Expiry::Clear));
+        read_as(&mut store, Reading::Whole, key);
+        read_as(&mut store, Reading::Whole, key);
+        read_as(&mut store, Reading::Part, key);
+    }
+    let uses = |store: &mut Store, key: &[u8]| {
+        let access = store.run(|guard| guard.access_of(key));
+        (
+            access,
+            store.run(|guard| guard.peek(key).map(|view| view.uses())),
+        )
+    };
+    assert_eq!(uses(&mut store, b"r/k"), (AccessPolicy::Hits, Some(2)));
+    assert_eq!(uses(&mut store, b"other/k").0, AccessPolicy::Recency);
+    store.run(|guard| {
+        guard
+            .entry(b"r/k")
+            .set(NewString::Bytes(b"w"), Expiry::Clear)
+    });
+    assert_eq!(uses(&mut store, b"r/k"), (AccessPolicy::Hits, Some(0)));
+}
+
+#[test]
+fn what_was_read_is_swept_once_and_what_was_set_again_stays() {
+    let mut store = spaced(1);
+    policies(&store, NamespacePolicy::AfterRead);
+    let set = |store: &mut Store, key: &[u8]| {
+        store.run(|guard| guard.entry(key).set(NewString::Bytes(b"v"), Expiry::Clear));
+    };
+    for key in [b"r/read".as_slice(), b"r/sized", b"r/set", b"r/moved", b"k"] {
+        set(&mut store, key);
+    }
+    for key in [b"r/read".as_slice(), b"r/read", b"r/set", b"r/moved", b"k"] {
+        read_as(&mut store, Reading::Part, key);
+    }
+    read_as(&mut store, Reading::Nothing, b"r/sized");
+    set(&mut store, b"r/set");
+    store.run(|guard| guard.rename(b"r/moved", b"r/there"));
+    let of = store.stripes.0[0].read_keys();
+    let mut gone = 0;
+    while store.stripes.0[0].read_keys() > 0 {
+        gone += store.run(|guard| guard.sweep_read(0, of, 2)).1;
+    }
+    assert_eq!(gone, 2);
+    let left = scanned(&mut store, 0, None, 10);
+    let expected = [b"r/sized".as_slice(), b"r/set", b"k"];
+    assert_eq!(left, expected.map(<[u8]>::to_vec).into());
+    let all = store.layout.namespaces().expect("the store has them");
+    let namespace = all.find(KeyspaceId(0), b"r").expect("it has keys");
+    assert_eq!(namespace.swept(), 2);
+}
+
+#[test]
+fn figures_of_an_emptied_namespace_stay() {
+    let mut store = spaced(2);
+    store.run(|guard| {
+        guard
+            .entry(b"a/k")
+            .set(NewString::Bytes(b"v"), Expiry::Clear)
+    });
+    store.run(|guard| guard.delete(b"a/k"));
+    upkeep(&mut store);
+    upkeep(&mut store);
+    let all = store.layout.namespaces().expect("the store has them");
+    assert_eq!(all.count(), 0);
+    let names: Vec<_> = all
+        .sizes()
+        .into_iter()
+        .map(|it| (it.name, it.keys))
+        .collect();
+    assert!(names.contains(&(b"a".to_vec(), 0)), "{names:?}");
+}
+
+#[test]
+fn the_effect_of_emptying_a_namespace_names_its_keys() {
+    let mut store = spaced(2).telling();
+    for key in [b"a/1".as_slice(), b"a/2", b"b/1"] {
+        store.run(|guard| guard.entry(key).set(NewString::Bytes(b"v"), Expiry::Clear));
+    }
+    store.take_effects();
+    store.run(|guard| guard.flush_namespace(b"a"));
+    let effects = store.take_effects();
+    assert_eq!(effects.len(), 1);
+    let mut words = effects[0].clone();
+    words[1..].sort();
+    assert_eq!(words, [b"DEL".to_vec(), b"a/1".to_vec(), b"a/2".to_vec()]);
 }

@@ -2,6 +2,7 @@
 //! the script's section.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_command::declare::{Command, Flags, Locking};
 use kvik_command::script::{Caller, Pulse, Running, ScriptFlags};
@@ -9,13 +10,13 @@ use kvik_command::{Error, Session, table};
 use kvik_resp::{Args, Output, Protocol};
 use kvik_store::Stripes;
 
-use super::{ScriptCall, ScriptScope, Work};
+use super::{Leaving, ScriptCall, ScriptScope, Work};
 use crate::clock::Tick;
 use crate::executor::call::Call;
 use crate::executor::gate::permit;
 use crate::section::Section;
 
-/// Milliseconds after which others can see a script, and kill it.
+/// Nanoseconds after which others can see a script, and kill it.
 const SEEN_AFTER_NS: u64 = 1_000_000;
 
 /// A running script, as the store sees it.
@@ -72,10 +73,11 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
     /// Whether the script may run a command now.
     fn admit(&mut self, command: &Command, args: Args<'_>) -> Result<(), Error> {
         let flags = command.flags();
-        if flags.contains(Flags::NOSCRIPT) {
+        let shared = self.scope.shared;
+        if flags.contains(Flags::NOSCRIPT) && !shared.engine.settings.scripts_call_all.load(Relaxed)
+        {
             return Err(Error::text("This Redis command is not allowed from script"));
         }
-        let shared = self.scope.shared;
         permit(shared, self.session, command, args)?;
         if self.script.reads_only && flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE) {
             let text = "Write commands are not allowed from read-only scripts.";
@@ -111,6 +113,7 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             Locking::Keys => self.reach_keys(call),
             Locking::All | Locking::InTurn => {
                 (0..self.scope.shared.stripes.len()).try_for_each(|index| self.take(index))?;
+                // The reply may reveal any key, so it waits for the latest change of them all.
                 self.section.reach_all();
                 Ok(())
             }
@@ -124,6 +127,7 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
         let (shared, plan) = (self.scope.shared, &mut self.work.plan);
         plan.clear();
         call.hash = plan.add_call(shared, self.session.db, call);
+        // Without growth all keys were named at the beginning, and the section knows them.
         if self.scope.growth.is_none()
             && plan
                 .stripes
@@ -140,7 +144,12 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
     }
 
     fn take(&mut self, index: usize) -> Result<(), Error> {
-        let ScriptScope { held, growth, .. } = &mut self.scope;
+        let ScriptScope {
+            held,
+            growth,
+            leaving,
+            ..
+        } = &mut self.scope;
         if held.holds(index) {
             return Ok(());
         }
@@ -148,6 +157,9 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             "Script attempted to access a key that it does not declare",
         ))?;
         growth.extend(held, index);
+        if *leaving == Leaving::Undone {
+            held.begin_undo(index);
+        }
         if let Some(running) = &self.running {
             running.hold(&held.indices());
         }
@@ -166,7 +178,18 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             if ready.is_ok() {
                 return;
             }
+            // A pause between slices is for others, who get no turn while the script holds its
+            // stripes.
             work.left_until_us = 0;
+        }
+    }
+
+    /// Whether it may end now to run elsewhere.
+    fn may_leave(&self) -> bool {
+        match self.scope.leaving {
+            Leaving::Never => false,
+            Leaving::Unchanged => !self.has_written,
+            Leaving::Undone => true,
         }
     }
 
@@ -195,16 +218,21 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             running
         })
     }
-}
 
-impl Caller for Calling<'_, '_, '_> {
-    fn call(&mut self, args: Args<'_>, protocol: Protocol, out: &mut Output) -> Result<(), Error> {
-        let command = table().resolve(args).ok();
-        let command = command.ok_or(Error::text("Unknown Redis command called from script"))?;
+    fn call_known(
+        &mut self,
+        command: Option<&'static Command>,
+        args: Args<'_>,
+        protocol: Protocol,
+        out: &mut Output,
+    ) -> Result<(), Error> {
+        let command = command.ok_or(Error::text("Unknown command called from script"))?;
         if !command.accepts(args.len()) || command.handler().is_none() {
-            let text = "Wrong number of args calling Redis command from script";
+            let text = "Wrong number of args calling command from script";
             return Err(Error::text(text));
         }
+        // In this order: a command that is refused takes no stripe, and one that is killed changes
+        // nothing.
         self.admit(command, args)?;
         let mut call = Call {
             command,
@@ -222,6 +250,35 @@ impl Caller for Calling<'_, '_, '_> {
         let held: &mut dyn Stripes = self.scope.held;
         self.work.run(self.section, held, self.session, &call, out);
         Ok(())
+    }
+
+    /// Counts a command that may not run.
+    #[cold]
+    fn count_refusal(&self, command: Option<&Command>, error: &Error) {
+        let (stats, own) = (&self.scope.shared.engine.stats, &self.work.stats);
+        stats.count_error(error.code());
+        own.totals.errors.add(1);
+        if let Some(command) = command {
+            own.commands[usize::from(command.id())].rejected.add(1);
+        }
+    }
+}
+
+impl Caller for Calling<'_, '_, '_> {
+    fn call(&mut self, args: Args<'_>, protocol: Protocol, out: &mut Output) -> Result<(), Error> {
+        let command = table().resolve(args).ok();
+        let called = self.call_known(command, args, protocol, out);
+        if let Err(error) = &called {
+            self.count_refusal(command, error);
+        }
+        called
+    }
+
+    fn count_error(&mut self, line: &[u8]) {
+        let code = line.split(|&byte| byte == b' ').next().unwrap_or_default();
+        let stats = &self.scope.shared.engine.stats;
+        stats.count_error(&String::from_utf8_lossy(code));
+        self.work.stats.totals.errors.add(1);
     }
 
     fn may_call(&mut self, args: Args<'_>) -> Option<bool> {
@@ -243,7 +300,8 @@ impl Caller for Calling<'_, '_, '_> {
         if now.nanos_since(self.began) < SEEN_AFTER_NS {
             return Pulse::GoOn;
         }
-        if self.scope.may_leave && !self.has_written {
+        // Nothing has been seen of it yet, so that it can begin anew where it keeps nobody waiting.
+        if self.may_leave() {
             self.leaves = true;
             return Pulse::Leave;
         }

@@ -57,12 +57,15 @@ impl Executor {
     ) -> PutOff {
         let away = Arc::new(Away::default());
         session.away = Some(Arc::clone(&away));
+        // The client's own session stays with its thread, which goes on serving it: only what the
+        // command needs goes along.
         let mut other = Session::new(Arc::clone(&session.client), session.authenticated);
         other.db = session.db;
         other.protocol = session.protocol;
         other.no_touch = session.no_touch;
         other.internal = session.internal;
         if call.command.locking() == Locking::Queue {
+            // EXEC takes queue and watch with it, as it would leave none behind here.
             other.transaction = session.transaction.take();
             other.watch = session.watch.take();
         }
@@ -111,5 +114,6 @@ fn run(executor: &mut Executor, errand: Errand) {
     executor.release(&mut session);
     session.rings.ring();
     away.arrive(AwayReply { out, lsn });
+    // The command is offered again, and finds the reply.
     session.client.deliver(Message::Retry);
 }

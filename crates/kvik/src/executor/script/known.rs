@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kvik_command::script::{Interpreter, Program};
+use kvik_command::script::{MeasuredInterpreter, Program};
 
 /// Scripts that a thread keeps at most, and bytes of their names or sources.
 const KEPT: usize = 256;
@@ -13,7 +13,7 @@ const KEPT_BYTES: usize = 1 << 18;
 #[derive(Default)]
 pub(crate) struct ThreadScripts {
     /// Made when the first script runs.
-    pub(super) interpreter: Option<Box<dyn Interpreter>>,
+    pub(super) interpreter: Option<MeasuredInterpreter>,
     pub(super) known: KnownScripts,
 }
 
