@@ -3,7 +3,7 @@
 //!
 //! kvik's side is written from the command table without a server. A difference passes only if a
 //! line of `compat/known.txt` names it with a reason, and a line that names nothing any more is an
-//! error too. Commands that kvik does not have yet are counted, not reported.
+//! error too. Commands that kvik lacks are listed with a reason as well, in `compat/lacking.txt`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,6 +15,7 @@ use kvik_resp::{Output, Protocol, Reply, ReplyDecoder, Value};
 
 use crate::server::Server;
 
+pub(crate) mod coverage;
 mod fields;
 mod known;
 
@@ -36,20 +37,23 @@ type Commands = BTreeMap<String, Fields>;
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let ours = ours()?;
     let mut known = Known::read(include_str!("compat/known.txt"))?;
-    let mut unexplained = 0;
+    let (mut unexplained, mut names) = (0, Vec::new());
     for program in &options.peers {
         let name = program.file_name().unwrap_or_default().to_string_lossy();
         let server = Server::start(&name, program, &["--save", ""])?;
         let product = format!("{name} {}", server.version());
         let theirs = theirs(&server)?;
+        names.extend(theirs.keys().cloned());
         unexplained += report(&product, &ours, &theirs, &mut known);
     }
+    let faults = coverage::faults(&names);
+    faults.iter().for_each(|fault| println!("{fault}"));
     let stale = known.unused();
     stale
         .iter()
         .for_each(|line| println!("known.txt: nothing differs any more: {line}"));
     ensure!(
-        unexplained == 0 && stale.is_empty(),
+        unexplained == 0 && stale.is_empty() && faults.is_empty(),
         "the command table differs from other servers without a reason"
     );
     Ok(())

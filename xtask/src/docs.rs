@@ -15,6 +15,7 @@ type Page = (&'static str, fn() -> String);
 
 const PAGES: &[Page] = &[
     ("docs/commands.md", || kvik_command::table().markdown()),
+    ("docs/compatibility.md", crate::compat::coverage::page),
     ("docs/configuration.md", kvik_server::config::markdown),
     ("docs/metrics.md", metrics),
     ("packaging/grafana-dashboard.json", packaging::dashboard),

@@ -17,7 +17,7 @@ use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use std::sync::atomic::{AtomicU8, AtomicUsize};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize};
 
 use kvik_resp::{ArgsBuf, Protocol, Reply};
 use kvik_store::{KeyspaceId, LineChange, Waiter, Wanted};
@@ -59,6 +59,8 @@ pub struct Block {
     pub until_ms: u64,
     /// Its reply then.
     pub nothing: Nothing,
+    /// When it looks at its keys though nothing has happened to them, or [`NEVER_MS`].
+    pub look_ms: u64,
     /// The words to run again, if not those of the call.
     pub words: Option<ArgsBuf>,
 }
@@ -72,6 +74,7 @@ impl Block {
             keys,
             until_ms,
             nothing: Nothing::NullArray,
+            look_ms: NEVER_MS,
             words: None,
         }
     }
@@ -96,6 +99,7 @@ pub struct BlockedCall {
     nothing: Nothing,
     /// When its time is up, in milliseconds since the epoch, or [`NEVER_MS`].
     pub until_ms: u64,
+    look_ms: AtomicU64,
     database: u32,
     protocol: Protocol,
     no_touch: bool,
@@ -143,6 +147,24 @@ impl BlockedCall {
     /// How it has ended, if it has.
     pub fn ending(&self) -> Option<Ending> {
         Ending::of(self.state.load(Acquire))
+    }
+
+    /// When its client's thread has something to do for it: its time is up, or it is to look at
+    /// its keys.
+    pub fn alarm_ms(&self) -> u64 {
+        self.until_ms.min(self.look_ms.load(Relaxed))
+    }
+
+    /// Has it look at its keys at a time though nothing has happened to them, or earlier if it would
+    /// anyway: who says the time may have seen some of the keys only.
+    pub fn look_at(&self, look_ms: u64, now_ms: u64) {
+        let before = self.look_ms.load(Relaxed);
+        let look_ms = if before > now_ms {
+            before.min(look_ms)
+        } else {
+            look_ms
+        };
+        self.look_ms.store(look_ms, Relaxed);
     }
 
     /// The words of the call.

@@ -35,6 +35,8 @@ pub struct LoggedCommand {
     pub value: u64,
     /// Its words, shortened.
     pub words: Vec<Vec<u8>>,
+    /// How many words it had.
+    pub word_count: usize,
     /// Who sent it.
     pub addr: String,
     /// The client's name.
@@ -69,6 +71,7 @@ impl CommandLog {
             at_s,
             value,
             words: shorten(args),
+            word_count: args.len(),
             addr: client.addr.clone(),
             name: client.names().name,
         });

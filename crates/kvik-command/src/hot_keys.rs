@@ -14,6 +14,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_store::{Kind, View};
 use parking_lot::Mutex;
@@ -57,14 +59,60 @@ pub struct LargeKey {
     pub kind: Kind,
 }
 
-/// The sketches of all threads.
+/// The sketches of all threads, and what a client has asked to be collected.
 #[derive(Debug, Default)]
 pub struct HotKeys {
     sketches: Mutex<Vec<Arc<Mutex<KeySketch>>>>,
+    collection: Mutex<Option<KeyCollection>>,
+    is_collecting: AtomicBool,
+}
+
+/// What HOTKEYS START asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct CollectionTerms {
+    /// The time that commands take.
+    pub times: bool,
+    /// The bytes of their requests and replies.
+    pub bytes: bool,
+    /// Keys that are told at most.
+    pub count: usize,
+    /// When it ends by itself, in microseconds since the epoch.
+    pub until_us: Option<u64>,
+    /// One in so many commands is noted.
+    pub ratio: u64,
+}
+
+/// The keys that take most time or bytes, from all commands since a start or a part of them.
+#[derive(Clone, Debug)]
+pub struct KeyCollection {
+    /// What was asked for.
+    pub terms: CollectionTerms,
+    /// When it began, in microseconds since the epoch.
+    pub began_us: u64,
+    /// When it ended, if it has.
+    pub ended_us: Option<u64>,
+    /// Nanoseconds that the commands took.
+    pub nanos: u64,
+    /// Bytes of their requests and replies.
+    pub bytes: u64,
+    /// Processor seconds of the process when it began: of its own and in the kernel.
+    pub processor_s: (f64, f64),
+    by_time: KeySketch,
+    by_bytes: KeySketch,
+    until_noted: u64,
+}
+
+/// The cost of a command.
+#[derive(Clone, Copy, Debug)]
+pub struct CommandCost {
+    /// Nanoseconds that it took.
+    pub nanos: u64,
+    /// Bytes of its request and its reply.
+    pub bytes: u64,
 }
 
 /// The keys that one thread has seen.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct KeySketch {
     hasher: RandomState,
     /// Nothing before the first use, and then always as many, so that no use allocates but that of
@@ -211,6 +259,151 @@ impl HotKeys {
         for sketch in self.sketches.lock().iter() {
             *sketch.lock() = KeySketch::default();
         }
+    }
+}
+
+impl KeyCollection {
+    fn new(terms: CollectionTerms, now_us: u64, processor_s: (f64, f64)) -> Self {
+        Self {
+            terms,
+            began_us: now_us,
+            ended_us: None,
+            nanos: 0,
+            bytes: 0,
+            processor_s,
+            by_time: KeySketch::default(),
+            by_bytes: KeySketch::default(),
+            until_noted: 1,
+        }
+    }
+
+    /// Ends it if its time is up.
+    fn end_in_time(&mut self, now_us: u64) {
+        let until_us = self.terms.until_us.filter(|until_us| *until_us <= now_us);
+        self.ended_us = self.ended_us.or(until_us);
+    }
+
+    /// Notes a command and the keys that it names.
+    fn note<'k>(&mut self, db: u32, keys: impl Iterator<Item = &'k [u8]>, cost: CommandCost) {
+        /// The time at which a sketch is used for ever, so that nothing loses its weight.
+        const ALWAYS_S: u64 = 1;
+
+        self.nanos += cost.nanos;
+        self.bytes += cost.bytes;
+        self.until_noted -= 1;
+        if self.until_noted > 0 {
+            return;
+        }
+        self.until_noted = self.terms.ratio;
+        for key in keys {
+            if self.terms.times {
+                self.by_time
+                    .note(db, key, cost.nanos * self.terms.ratio, ALWAYS_S);
+            }
+            if self.terms.bytes {
+                self.by_bytes
+                    .note(db, key, cost.bytes * self.terms.ratio, ALWAYS_S);
+            }
+        }
+    }
+
+    /// The keys that took most time, with nanoseconds.
+    pub fn by_time(&self) -> Vec<(Vec<u8>, u64)> {
+        self.by_time.most(self.terms.count)
+    }
+
+    /// The keys that took most bytes, with bytes.
+    pub fn by_bytes(&self) -> Vec<(Vec<u8>, u64)> {
+        self.by_bytes.most(self.terms.count)
+    }
+}
+
+impl KeySketch {
+    /// The keys with the largest counts.
+    fn most(&self, count: usize) -> Vec<(Vec<u8>, u64)> {
+        let own = |it: &KeyCounter| it.count.saturating_sub(it.error);
+        let counters = self.counters.iter().filter(|it| own(it) > 0);
+        let mut keys: Vec<_> = counters.map(|it| (it.key.clone(), own(it))).collect();
+        keys.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        keys.truncate(count);
+        keys
+    }
+}
+
+impl HotKeys {
+    /// Whether every command is to be noted in a collection.
+    #[inline]
+    pub fn is_collecting(&self) -> bool {
+        self.is_collecting.load(Relaxed)
+    }
+
+    /// Begins a collection, unless one is in progress; says whether it did.
+    pub fn collect(&self, terms: CollectionTerms, now_us: u64, processor_s: (f64, f64)) -> bool {
+        let mut collection = self.collection.lock();
+        if let Some(there) = &mut *collection {
+            there.end_in_time(now_us);
+            if there.ended_us.is_none() {
+                return false;
+            }
+        }
+        *collection = Some(KeyCollection::new(terms, now_us, processor_s));
+        self.is_collecting.store(true, Relaxed);
+        true
+    }
+
+    /// Ends the collection in progress and says whether there was one.
+    pub fn end_collection(&self, now_us: u64) -> bool {
+        self.is_collecting.store(false, Relaxed);
+        let mut collection = self.collection.lock();
+        let Some(there) = &mut *collection else {
+            return false;
+        };
+        there.end_in_time(now_us);
+        let ends = there.ended_us.is_none();
+        there.ended_us.get_or_insert(now_us);
+        ends
+    }
+
+    /// The collection in progress, or the last one.
+    pub fn collection(&self, now_us: u64) -> Option<KeyCollection> {
+        let mut collection = self.collection.lock();
+        if let Some(there) = &mut *collection {
+            there.end_in_time(now_us);
+        }
+        collection.clone()
+    }
+
+    /// Forgets the last collection, unless it is in progress; says whether it is not.
+    pub fn forget_collection(&self, now_us: u64) -> bool {
+        let mut collection = self.collection.lock();
+        if let Some(there) = &mut *collection {
+            there.end_in_time(now_us);
+            if there.ended_us.is_none() {
+                return false;
+            }
+        }
+        *collection = None;
+        true
+    }
+
+    /// Notes a command in the collection.
+    pub fn note_in_collection<'k>(
+        &self,
+        db: u32,
+        keys: impl Iterator<Item = &'k [u8]>,
+        cost: CommandCost,
+        now_us: u64,
+    ) {
+        let mut collection = self.collection.lock();
+        let Some(there) = &mut *collection else {
+            return;
+        };
+        there.end_in_time(now_us);
+        if there.ended_us.is_some() {
+            self.is_collecting.store(false, Relaxed);
+            return;
+        }
+        there.note(db, keys, cost);
     }
 }
 

@@ -366,6 +366,7 @@ metrics! {
         "redis_git_sha1" as Text, "Always 0: the version says it all.", |_| text("00000000");
         "redis_git_dirty" as Text, "Always 0.", |_| number(0);
         "redis_mode" as Text, "standalone.", |look| look.fact("redis_mode");
+        "availability_zone" as Text, "The zone that clients may prefer.", |look| text(look.engine.settings.availability_zone.read().clone());
         "server_mode" as Text, "standalone.", |look| look.fact("redis_mode");
         "os" as Text, "The operating system.", |look| look.fact("os");
         "arch_bits" as Text, "Width of an address in bits.", |look| look.fact("arch_bits");

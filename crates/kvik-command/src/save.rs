@@ -65,6 +65,8 @@ pub fn type_of(value: ValueRef<'_>) -> ObjectType {
         ValueRef::List(_) => ObjectType::ListQuicklist2,
         ValueRef::Set(SetRef::Ints(_)) => ObjectType::SetIntset,
         ValueRef::Set(set) => table_type(Kind::Set, set.expires()),
+        ValueRef::Stream(stream) if stream.has_released() => ObjectType::Stream5,
+        ValueRef::Stream(stream) if stream.idempotence().is_some() => ObjectType::Stream4,
         ValueRef::Stream(_) => ObjectType::Stream2,
         ValueRef::Hash(HashRef::Pack(_)) => ObjectType::HashListpack,
         ValueRef::Hash(hash) => table_type(Kind::Hash, hash.expires()),
@@ -184,7 +186,7 @@ impl ValueWriter {
                     ValuePlace::Stream(place) => Some(place),
                     _ => None,
                 };
-                let next = StreamPlace::write(place, stream, limit, encoder);
+                let next = StreamPlace::write(place, stream, self.object, limit, encoder);
                 next.map_or(ValuePlace::End, ValuePlace::Stream)
             }
         };

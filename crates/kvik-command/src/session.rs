@@ -21,6 +21,9 @@ use crate::pubsub::subscriptions::{Hearing, Subscriptions};
 use crate::script::Away;
 use crate::tracking::terms::SessionTracking;
 
+/// Names of fields, by the names that a client has given them.
+pub type Fieldsets = std::collections::BTreeMap<Box<[u8]>, Box<[Box<[u8]>]>>;
+
 /// The state of one client between commands. Owned by whoever runs its commands, one at a time.
 #[derive(Debug)]
 pub struct Session {
@@ -52,6 +55,10 @@ pub struct Session {
     pub in_script: bool,
     /// The call in which it is blocked.
     pub blocked: Option<Arc<BlockedCall>>,
+    /// When a call that found nothing for its client wants to look again by itself.
+    pub look_ms: u64,
+    /// The fields of hashes to come that it has named, by their names (HIMPORT).
+    pub fieldsets: Option<Box<Fieldsets>>,
     /// Its command runs on another thread; when it is offered again it may have ended.
     pub away: Option<Arc<Away>>,
     /// The event that its next command waits for.
@@ -197,6 +204,8 @@ impl Session {
             may_block: true,
             in_script: false,
             blocked: None,
+            look_ms: crate::blocking::NEVER_MS,
+            fieldsets: None,
             away: None,
             waiting: None,
             log_wait: None,
@@ -359,6 +368,7 @@ impl Session {
     /// Back to how a connection starts, as RESET does. Authentication is the caller's to decide.
     pub fn reset(&mut self) {
         self.feed_wait = None;
+        self.fieldsets = None;
         self.take_transaction();
         self.unwatch();
         self.select(0);

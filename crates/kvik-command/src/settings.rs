@@ -87,6 +87,8 @@ pub struct Settings {
     pub files: FileSettings,
     /// The password of the default user (`requirepass`); none when empty.
     pub password: RwLock<Vec<u8>>,
+    /// `availability-zone`: where the server runs; empty says nothing.
+    pub availability_zone: RwLock<String>,
 }
 
 impl Default for Settings {
@@ -127,6 +129,7 @@ impl Default for Settings {
             busy_reply_ms: AtomicU64::new(5000),
             files: FileSettings::default(),
             password: RwLock::new(Vec::new()),
+            availability_zone: RwLock::new(String::new()),
         }
     }
 }

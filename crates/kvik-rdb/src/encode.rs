@@ -1,8 +1,8 @@
 //! Writes values: the bodies that follow an [`ObjectType`]'s byte.
 //!
 //! A value is written part by part as the store visits them, and nothing is gathered in between: a
-//! count, then as many elements. The stream that is written is [`ObjectType::Stream2`]. Where a
-//! store keeps Redis' own packed bytes they are written as they are, by [`Encoder::packed`].
+//! count, then as many elements. Streams are written as [`ObjectType::Stream2`] or, where that does
+//! not hold them, [`ObjectType::Stream4`] and [`ObjectType::Stream5`]. Where a store keeps Redis' own packed bytes they are written as they are, by [`Encoder::packed`].
 
 use crate::stream::UNKNOWN;
 use crate::{EntriesRead, ObjectType, Pending, StreamId, StreamSummary, lzf};
@@ -192,7 +192,31 @@ impl<'o> Encoder<'o> {
         self.time(Some(seen_ms));
     }
 
-    /// A pending entry of the group that is the consumer's.
+    /// When the consumer that was written last was active, of [`ObjectType::Stream3`] and later
+    /// ones.
+    pub fn active(&mut self, active_ms: Option<u64>) {
+        self.time(active_ms);
+    }
+
+    /// For how long, and how many of them, entries of a producer are known, behind the groups of
+    /// [`ObjectType::Stream4`]; the number of producers follows.
+    pub fn idempotence(&mut self, duration_s: u64, max_len: u64) {
+        self.length(duration_s);
+        self.length(max_len);
+    }
+
+    /// A producer; the number of its entries follows.
+    pub fn producer(&mut self, name: &[u8]) {
+        self.string(name);
+    }
+
+    /// An entry of the producer, with what that calls it.
+    pub fn recorded(&mut self, text: &[u8], id: StreamId) {
+        self.string(text);
+        self.id(id);
+    }
+
+    /// A pending entry of the group that is the consumer's, or that was released.
     pub fn owned(&mut self, id: StreamId) {
         self.out.extend_from_slice(&id.to_be_bytes());
     }

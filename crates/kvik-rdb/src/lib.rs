@@ -2,7 +2,7 @@
 //!
 //! The format is that of DUMP and RESTORE and of snapshot files. [`Payload`] is the envelope of
 //! DUMP, [`ObjectType`] the byte that says what follows, [`Value`] what it means. Every type of the
-//! versions 1 to 12 and of Valkey's 80 is read; [`Encoder`] writes the oldest type that holds the
+//! versions 1 to 14 and of Valkey's 80 is read; [`Encoder`] writes the oldest type that holds the
 //! data, so that Redis 7.0 takes whatever it could have written.
 //!
 //! Whole files are divided into their keys by a [`Splitter`], which builds no value, and written by

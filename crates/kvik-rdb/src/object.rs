@@ -49,6 +49,10 @@ pub enum ObjectType {
     SetListpack,
     /// A stream whose consumers tell when they were active (11).
     Stream3,
+    /// A stream that knows what its producers have added (13).
+    Stream4,
+    /// A stream some of whose pending entries nobody has (14).
+    Stream5,
     /// Fields with absolute expiry, of a release candidate (12).
     HashExpiringCandidate,
     /// A listpack of fields, values and expiries, of a release candidate (12).
@@ -70,7 +74,7 @@ pub enum ObjectType {
 const VALKEY: u16 = 80;
 
 /// Every type with its code; the two of code 22 are told apart by the version.
-const CODES: [(u8, ObjectType); 24] = [
+const CODES: [(u8, ObjectType); 26] = [
     (0, ObjectType::String),
     (1, ObjectType::List),
     (2, ObjectType::Set),
@@ -93,6 +97,8 @@ const CODES: [(u8, ObjectType); 24] = [
     (23, ObjectType::HashListpackExpiringCandidate),
     (24, ObjectType::HashExpiring),
     (25, ObjectType::HashListpackExpiring),
+    (26, ObjectType::Stream4),
+    (27, ObjectType::Stream5),
     (200, ObjectType::SetExpiring),
     (201, ObjectType::SortedSetExpiring),
 ];
@@ -104,7 +110,7 @@ impl ObjectType {
     /// When it means none: an operation code of files, a module's value, or something of the
     /// future.
     pub fn from_code(code: u8, version: u16) -> Result<Self, Corrupt> {
-        // Version 12 and below are Redis', 80 and above Valkey's; nobody writes those in between.
+        // Versions below 80 are Redis', 80 and above Valkey's; nobody writes those in between.
         if code == 22 {
             return Ok(if version < VALKEY {
                 Self::HashExpiringCandidate
@@ -133,6 +139,8 @@ impl ObjectType {
             | Self::HashListpackExpiringCandidate
             | Self::HashExpiring
             | Self::HashListpackExpiring => 12,
+            Self::Stream4 => 13,
+            Self::Stream5 => 14,
             Self::HashExpiringValkey | Self::SetExpiring | Self::SortedSetExpiring => VALKEY,
             _ => crate::VERSION,
         }
@@ -156,7 +164,7 @@ mod tests {
 
     #[test]
     fn modules_and_file_operations_are_no_values() {
-        for code in [6, 7, 8, 26, 244, 255] {
+        for code in [6, 7, 8, 28, 244, 255] {
             assert_eq!(
                 ObjectType::from_code(code, 12),
                 Err(Corrupt::UnknownType(code))

@@ -2,7 +2,8 @@
 //!
 //! First the listpacks of entries, then a summary, then the groups: each is followed by the entries
 //! that are pending in it, and by its consumers; each of these is followed by the IDs of those
-//! entries that are pending for it.
+//! entries that are pending for it. Later forms have the IDs of what was released behind the
+//! consumers, and what is known of producers behind the groups.
 //!
 //! Two things are checked here, in passing: IDs ascend, and there are entries if and only if there
 //! are listpacks. The stream that is filled has to check that names differ, that each pending entry
@@ -95,6 +96,31 @@ pub enum StreamPart<'a> {
     },
     /// One of the group's pending entries is the last consumer's.
     Owned(StreamId),
+    /// One of the group's pending entries was released: it is nobody's.
+    Released(StreamId),
+    /// There are no more groups. On what terms entries of producers are known.
+    Idempotence {
+        /// For how long, in seconds.
+        duration_s: u64,
+        /// How many of one producer.
+        max_len: u64,
+    },
+    /// A producer.
+    Producer(Text<'a>),
+    /// An entry of the last producer.
+    Recorded {
+        /// What the producer calls it.
+        text: Text<'a>,
+        /// The entry.
+        id: StreamId,
+    },
+    /// There are no more producers. The numbers of entries ever recorded and not added again.
+    Repeats {
+        /// Recorded.
+        added: u64,
+        /// Not added again.
+        duplicates: u64,
+    },
 }
 
 /// The parts of a stream.
@@ -107,6 +133,7 @@ pub struct StreamParts<'r, 'a> {
     last: Option<StreamId>,
     groups: usize,
     consumers: usize,
+    producers: usize,
 }
 
 /// The kind of the next part, and how many of it are left.
@@ -118,6 +145,11 @@ enum State {
     Pending(usize),
     Consumer,
     Owned(usize),
+    Released(usize),
+    Idempotence,
+    Producer,
+    Recorded(usize),
+    Repeats,
     End,
 }
 
@@ -135,6 +167,7 @@ impl<'r, 'a> StreamParts<'r, 'a> {
             last: None,
             groups: 0,
             consumers: 0,
+            producers: 0,
         })
     }
 
@@ -147,6 +180,11 @@ impl<'r, 'a> StreamParts<'r, 'a> {
             State::Pending(left) => self.pending(left)?,
             State::Consumer => self.consumer()?,
             State::Owned(left) => self.owned(left)?,
+            State::Released(left) => self.released(left)?,
+            State::Idempotence => self.idempotence()?,
+            State::Producer => self.producer()?,
+            State::Recorded(left) => self.recorded(left)?,
+            State::Repeats => self.repeats()?,
             State::End => return Ok(None),
         }))
     }
@@ -165,10 +203,25 @@ impl<'r, 'a> StreamParts<'r, 'a> {
             self.state = State::Consumer;
         }
         if matches!(self.state, State::Consumer) && self.consumers == 0 {
+            self.state = match self.object {
+                ObjectType::Stream5 => State::Released(self.reader.count(16)?),
+                _ => State::Group,
+            };
+        }
+        if let State::Released(0) = self.state {
             self.state = State::Group;
         }
         if matches!(self.state, State::Group) && self.groups == 0 {
-            self.state = State::End;
+            self.state = match self.object {
+                ObjectType::Stream4 | ObjectType::Stream5 => State::Idempotence,
+                _ => State::End,
+            };
+        }
+        if let State::Recorded(0) = self.state {
+            self.state = State::Producer;
+        }
+        if matches!(self.state, State::Producer) && self.producers == 0 {
+            self.state = State::Repeats;
         }
         Ok(())
     }
@@ -243,7 +296,7 @@ impl<'r, 'a> StreamParts<'r, 'a> {
         self.consumers -= 1;
         let (name, seen) = (self.reader.text()?, self.time()?);
         let active_ms = match self.object {
-            ObjectType::Stream3 => self.time()?,
+            ObjectType::Stream3 | ObjectType::Stream4 | ObjectType::Stream5 => self.time()?,
             // The best guess, and Redis' as well.
             _ => seen,
         };
@@ -260,6 +313,45 @@ impl<'r, 'a> StreamParts<'r, 'a> {
         let id = StreamId::from_be_bytes(self.reader.array()?);
         self.state = State::Owned(left - 1);
         Ok(StreamPart::Owned(self.ascending(id)?))
+    }
+
+    fn released(&mut self, left: usize) -> Result<StreamPart<'a>, Corrupt> {
+        // In the order in which they were released, which is not that of their IDs.
+        let id = StreamId::from_be_bytes(self.reader.array()?);
+        self.state = State::Released(left - 1);
+        Ok(StreamPart::Released(id))
+    }
+
+    fn idempotence(&mut self) -> Result<StreamPart<'a>, Corrupt> {
+        let (duration_s, max_len) = (self.reader.length()?, self.reader.length()?);
+        if !(1..=86_400).contains(&duration_s) || !(1..=10_000).contains(&max_len) {
+            return Err(Corrupt::InvalidStream);
+        }
+        self.producers = self.reader.count(2)?;
+        self.state = State::Producer;
+        Ok(StreamPart::Idempotence {
+            duration_s,
+            max_len,
+        })
+    }
+
+    fn producer(&mut self) -> Result<StreamPart<'a>, Corrupt> {
+        self.producers -= 1;
+        let name = self.reader.text()?;
+        self.state = State::Recorded(self.reader.count(3)?);
+        Ok(StreamPart::Producer(name))
+    }
+
+    fn recorded(&mut self, left: usize) -> Result<StreamPart<'a>, Corrupt> {
+        let (text, id) = (self.reader.text()?, self.id()?);
+        self.state = State::Recorded(left - 1);
+        Ok(StreamPart::Recorded { text, id })
+    }
+
+    fn repeats(&mut self) -> Result<StreamPart<'a>, Corrupt> {
+        let (added, duplicates) = (self.reader.length()?, self.reader.length()?);
+        self.state = State::End;
+        Ok(StreamPart::Repeats { added, duplicates })
     }
 
     fn id(&mut self) -> Result<StreamId, Corrupt> {

@@ -160,6 +160,14 @@ fn describe_stream_part(part: StreamPart<'_>) -> String {
             format!("consumer {} {seen_ms} {active_ms:?}", plain(name))
         }
         StreamPart::Owned(id) => format!("owns {}", text(id)),
+        StreamPart::Released(id) => format!("released {}", text(id)),
+        StreamPart::Idempotence {
+            duration_s,
+            max_len,
+        } => format!("known for {duration_s} s, up to {max_len}"),
+        StreamPart::Producer(name) => format!("producer {}", plain(name)),
+        StreamPart::Recorded { text: name, id } => format!("{} is {}", plain(name), text(id)),
+        StreamPart::Repeats { added, duplicates } => format!("{added} added, {duplicates} not"),
     }
 }
 
@@ -337,6 +345,7 @@ fn rewrite_stream(parts: &[StreamPart<'_>], encoder: &mut Encoder<'_>) {
                 encoder.count(counted!(rest, Owned(_), until Consumer { .. } | Group { .. }));
             }
             Owned(id) => encoder.owned(*id),
+            other => panic!("not current: {other:?}"),
         }
         let ends_pending =
             matches!(part, Group { .. } | Pending(_)) && !matches!(rest.first(), Some(Pending(_)));
@@ -477,6 +486,53 @@ fn a_promised_length_takes_no_memory() {
             assert!(describe(&raw(object, &body, 12)).is_err(), "type {object}");
         }
     }
+}
+
+#[test]
+fn what_later_streams_know_is_read() {
+    let stream = |duration_s| {
+        describe(&payload(ObjectType::Stream5, |encoder| {
+            let id = |ms| StreamId { ms, seq: 1 };
+            encoder.count(0);
+            encoder.summary(&StreamSummary {
+                len: 0,
+                last_id: id(9),
+                first_id: None,
+                max_deleted_id: id(9),
+                entries_added: 2,
+            });
+            encoder.count(1);
+            encoder.group(b"g", id(9), EntriesRead::Count(2));
+            encoder.count(2);
+            for ms in [3, 5] {
+                encoder.pending(Pending {
+                    id: id(ms),
+                    delivered_ms: 0,
+                    deliveries: 7,
+                });
+            }
+            encoder.count(1);
+            encoder.consumer(b"c", 4);
+            encoder.active(None);
+            encoder.count(0);
+            // In the order in which they were released.
+            encoder.count(2);
+            encoder.owned(id(5));
+            encoder.owned(id(3));
+            encoder.idempotence(duration_s, 10_000);
+            encoder.count(1);
+            encoder.producer(b"p");
+            encoder.count(1);
+            encoder.recorded(b"once", id(5));
+            encoder.length(8);
+            encoder.length(9);
+        }))
+    };
+    let read = stream(100).unwrap();
+    let end = "released 5-1 released 3-1 known for 100 s, up to 10000 producer p once is 5-1 8 added, 9 not";
+    assert!(read.ends_with(end), "{read}");
+    assert_eq!(stream(0), Err(Corrupt::InvalidStream));
+    assert_eq!(stream(86_401), Err(Corrupt::InvalidStream));
 }
 
 #[test]

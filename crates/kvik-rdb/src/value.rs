@@ -179,9 +179,11 @@ impl<'r, 'a> Value<'r, 'a> {
             | ObjectType::SortedSetListpack
             | ObjectType::SortedSetZiplist
             | ObjectType::SortedSetExpiring => Self::SortedSet(SortedSet::read(reader, object)?),
-            ObjectType::Stream | ObjectType::Stream2 | ObjectType::Stream3 => {
-                Self::Stream(StreamParts::read(reader, object)?)
-            }
+            ObjectType::Stream
+            | ObjectType::Stream2
+            | ObjectType::Stream3
+            | ObjectType::Stream4
+            | ObjectType::Stream5 => Self::Stream(StreamParts::read(reader, object)?),
             _ => Self::Hash(Hash::read(reader, object)?),
         })
     }

@@ -154,6 +154,11 @@ impl<'a> Guard<'a> {
         self
     }
 
+    /// The sizes up to which collections are packed, and what streams take for granted.
+    pub fn sizes(&self) -> &'a Limits {
+        self.limits
+    }
+
     /// Notes events of these classes.
     #[must_use]
     #[inline]

@@ -101,11 +101,11 @@ pub use set::change::SetMut;
 pub use set::{SetIter, SetRef};
 pub use state::{GuardStats, Mode};
 pub use stream::change::{AppendError, NewId, StreamMut};
-pub use stream::delivery::{Claim, Claimed, GroupMut};
+pub use stream::delivery::{Claim, Claimed, GroupMut, IdleEntry, Recount};
 pub use stream::restore::StreamCounts;
 pub use stream::{
-    ConsumerRef, GroupRef, IdText, PendingEntry, Precision, StreamEntry, StreamId, StreamRange,
-    StreamRangeBack, StreamRef, Trim, TrimTo,
+    ConsumerRef, Deletion, GroupRef, IdText, IdempotenceRef, PendingEntry, Precision, References,
+    StreamEntry, StreamId, StreamRange, StreamRangeBack, StreamRef, Trim, TrimTo,
 };
 pub use stripe::{Due, Stripe, StripeView};
 pub use text::{IntText, NewString, StringRef, StringTooLong, TextRef};

@@ -1,6 +1,7 @@
 //! Up to which size collections stay packed.
 
 use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Settings under which collections are packed, with Redis' names and defaults. They may change at
 /// any time and concern what grows from then on.
@@ -29,6 +30,10 @@ pub struct Limits {
     pub stream_node_bytes: AtomicI64,
     /// `stream-node-max-entries`; 0 is no limit.
     pub stream_node_entries: AtomicI64,
+    /// `stream-idmp-duration`, in seconds, of streams that do not say it themselves.
+    pub stream_idempotence_s: AtomicI64,
+    /// `stream-idmp-maxsize`, of streams that do not say it themselves.
+    pub stream_idempotence_len: AtomicI64,
 }
 
 impl Limits {
@@ -46,7 +51,19 @@ impl Limits {
             list_plain_bytes: AtomicI64::new(0),
             stream_node_bytes: AtomicI64::new(4096),
             stream_node_entries: AtomicI64::new(100),
+            stream_idempotence_s: AtomicI64::new(100),
+            stream_idempotence_len: AtomicI64::new(100),
         }
+    }
+
+    /// For how long the entries of a stream's producers are known, in seconds.
+    pub fn idempotence_s(&self) -> u64 {
+        self.stream_idempotence_s.load(Relaxed).unsigned_abs()
+    }
+
+    /// How many entries of a stream's producer are known.
+    pub fn idempotence_len(&self) -> u64 {
+        self.stream_idempotence_len.load(Relaxed).unsigned_abs()
     }
 }
 

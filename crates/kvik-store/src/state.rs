@@ -195,6 +195,9 @@ impl GuardState {
         let names: &[&[u8]] = match verb {
             _ if !self.wanted.meets(EventClasses::SUBKEYS) => &[],
             b"HSET" | b"HDEL" => &words[..1],
+            b"SADD" | b"SREM" | b"PEXPIREMEMBERAT" | b"PERSISTMEMBER" if kind == Kind::Set => {
+                &words[..1]
+            }
             // Behind the time, the word FIELDS and their number.
             b"HPEXPIREAT" => &words[3..],
             b"HPERSIST" => &words[2..],
@@ -216,7 +219,8 @@ impl GuardState {
     #[cold]
     pub(crate) fn note_expired_member(&mut self, kind: Kind, name: &[u8]) {
         let event = Event::of_expired_members(kind);
-        let wants_names = self.wanted.meets(EventClasses::SUBKEYS) && kind == Kind::Hash;
+        let wants_names =
+            self.wanted.meets(EventClasses::SUBKEYS) && matches!(kind, Kind::Hash | Kind::Set);
         let pending = &mut self.aftermath().pending;
         if pending.is_empty() {
             pending.push((event, Vec::new()));

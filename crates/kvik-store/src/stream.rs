@@ -3,6 +3,7 @@
 //! ```text
 //! body --- nodes: [ id | listpack of entries ] ...                  stream/{sequence,node}.rs
 //!      |-- marks: first, last and largest deleted id, counts             stream/marks.rs
+//!      |-- what producers have added, so as not to add it again    stream/idempotence.rs
 //!      '-- groups: [ last id | pending entries | consumers ] ...         stream/group.rs
 //! ```
 //! A node is a run of entries in the bytes that Redis has for them. Adding an entry writes at the
@@ -15,9 +16,11 @@ pub(crate) mod change;
 pub(crate) mod delivery;
 mod group;
 mod id;
+mod idempotence;
 mod marks;
 mod node;
 mod range;
+mod reference;
 pub(crate) mod restore;
 mod sequence;
 mod trim;
@@ -34,8 +37,9 @@ use crate::memory::{Memory, MemoryMut};
 pub use id::{IdText, StreamId};
 pub use node::StreamEntry;
 pub use range::{StreamRange, StreamRangeBack};
+pub use reference::{Deletion, References};
 pub use trim::{Precision, Trim, TrimTo};
-pub use view::{ConsumerRef, GroupRef, PendingEntry, StreamRef};
+pub use view::{ConsumerRef, GroupRef, IdempotenceRef, PendingEntry, StreamRef};
 
 /// A stream; nothing as long as nothing was done to it.
 #[derive(Debug, Default)]

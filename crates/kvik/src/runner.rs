@@ -87,7 +87,7 @@ impl Runner {
                 // Others are let in between what is done beforehand in slices.
                 Outcome::Busy | Outcome::Begun => std::thread::yield_now(),
                 Outcome::LogFull => self.executor.shared.wait_for_room(),
-                Outcome::Blocked(until_ms) => return self.await_answer(until_ms),
+                Outcome::Blocked(_) => return self.await_answer(),
                 Outcome::Paused(until_ms) => self.executor.shared.wait_for_pause(until_ms),
             }
         }
@@ -96,12 +96,17 @@ impl Runner {
     }
 
     /// Blocks this thread until the wait of the session has ended.
-    fn await_answer(&mut self, until_ms: u64) -> Result<(), Error> {
+    fn await_answer(&mut self) -> Result<(), Error> {
         let shared = Arc::clone(&self.executor.shared);
-        // It ends by a clock that nobody sets.
-        let left_ms = until_ms.saturating_sub(self.executor.now_us() / 1000);
-        let until_ms = self.executor.steady_ms().saturating_add(left_ms);
+        let (mut alarm_ms, mut until_ms) = (0, 0);
         loop {
+            let blocked = self.session.blocked.as_ref();
+            let at_ms = blocked.map_or(0, |call| call.alarm_ms());
+            if at_ms != alarm_ms {
+                // It ends by a clock that nobody sets.
+                let left_ms = at_ms.saturating_sub(shared.now_ms());
+                (alarm_ms, until_ms) = (at_ms, shared.clock.steady_ms().saturating_add(left_ms));
+            }
             let left_ms = until_ms.saturating_sub(shared.clock.steady_ms());
             if let Some(Message::Reply(answer)) = self.mailbox.wait(shared.nap(left_ms)) {
                 let lsn = answer.lsn;

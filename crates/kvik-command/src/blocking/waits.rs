@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU8, AtomicUsize};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize};
 
 use kvik_resp::ArgsBuf;
 use kvik_store::{Waiter, next_turn};
@@ -135,6 +135,7 @@ impl Ctx<'_> {
             lines: AtomicUsize::new(0),
             nothing: block.nothing,
             until_ms: block.until_ms,
+            look_ms: AtomicU64::new(block.look_ms),
             database: self.session.db,
             protocol: self.session.protocol,
             no_touch: self.session.no_touch,

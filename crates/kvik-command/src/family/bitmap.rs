@@ -49,6 +49,16 @@ fn reads() -> Vec<Row> {
             .complexity(LENGTH_OF_STRING)
             .changed("7.0.0", "Added the `BYTE` and `BIT` options.")
             .about("Finds the first bit of a string that is set or clear."),
+        command(
+            "BITRANGEINTARRAY",
+            "key start end [BYTE|BIT] [LIMIT count] [ZEROS]",
+            range::bitrangeintarray,
+        )
+        .since("8.12.0")
+        .complexity(
+            "O(N+M) where N is the number of bytes in the range and M the number of offsets returned",
+        )
+        .about("Returns the offsets of the bits in a range of a string that are set or clear."),
         command("BITFIELD_RO", BITFIELD_RO_SYNTAX, field::bitfield_ro)
             .fast()
             .since("6.0.0")

@@ -31,6 +31,7 @@ pub(super) fn rows() -> Vec<Row> {
                 "4.0.0",
                 "Added client IP address, port and name to the reply.",
             )
+            .changed("8.10.0", "Added the number of arguments to the reply.")
             .tips(TIPS)
             .about("Returns the newest slow commands."),
         command("SLOWLOG LEN", "", len)
@@ -85,21 +86,22 @@ fn get(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         3 => count(ctx)?,
         _ => return Err(ctx.subcommand_error()),
     };
-    answer(ctx, Logged::Slow, count)
+    answer(ctx, Logged::Slow, count, true)
 }
 
 fn get_of_kind(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let count = count(ctx)?;
     let kind = kind(ctx, 3)?;
-    answer(ctx, kind, count)
+    answer(ctx, kind, count, false)
 }
 
-fn answer(ctx: &mut Ctx<'_>, kind: Logged, count: usize) -> Result<(), Error> {
+/// Answers with entries of a log; with the number of words, as SLOWLOG of Redis 8.10 has it.
+fn answer(ctx: &mut Ctx<'_>, kind: Logged, count: usize, counts_words: bool) -> Result<(), Error> {
     let entries = ctx.engine.command_log.newest(kind, count);
     let reply = &mut ctx.reply;
     reply.array(entries.len());
     for entry in entries {
-        reply.array(6);
+        reply.array(6 + usize::from(counts_words));
         reply.integer(entry.id as i64);
         reply.integer(entry.at_s as i64);
         reply.integer(entry.value as i64);
@@ -107,6 +109,9 @@ fn answer(ctx: &mut Ctx<'_>, kind: Logged, count: usize) -> Result<(), Error> {
         entry.words.iter().for_each(|word| reply.bulk(word));
         reply.bulk_str(&entry.addr);
         reply.bulk(&entry.name);
+        if counts_words {
+            reply.integer(entry.word_count as i64);
+        }
     }
     Ok(())
 }

@@ -234,8 +234,10 @@ pub(super) fn check_client_word(word: &[u8]) -> Result<(), ()> {
 }
 
 fn write_greeting(ctx: &mut Ctx<'_>) {
+    let zone = ctx.engine.settings.availability_zone.read().clone();
     let reply = &mut ctx.reply;
-    reply.map(7);
+    // As Valkey has it: only a server that knows its zone says so.
+    reply.map(7 + usize::from(!zone.is_empty()));
     let mut pair = |name: &str, value: &str| {
         reply.bulk_str(name);
         reply.bulk_str(value);
@@ -256,4 +258,8 @@ fn write_greeting(ctx: &mut Ctx<'_>) {
     reply.bulk_str("master");
     reply.bulk_str("modules");
     reply.array(0);
+    if !zone.is_empty() {
+        reply.bulk_str("availability_zone");
+        reply.bulk_str(&zone);
+    }
 }

@@ -2,6 +2,7 @@
 
 mod expire;
 mod fields;
+mod import;
 mod number;
 mod options;
 mod walk;
@@ -21,6 +22,7 @@ pub(super) fn rows() -> Vec<Row> {
         expiries(),
         expiry_reads(),
         combined(),
+        import::rows(),
     ]
     .into_iter()
     .flatten()

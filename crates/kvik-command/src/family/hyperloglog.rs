@@ -11,6 +11,8 @@ mod selftest;
 mod sketch;
 mod sparse;
 
+pub(super) use self::estimate::ElementSketch;
+
 use kvik_resp::Args;
 use kvik_store::{Entry, Event, EventClasses, Expiry, OccupiedEntry, View};
 

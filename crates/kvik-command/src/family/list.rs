@@ -1,6 +1,7 @@
 //! Lists: rows, and the commands that take one element or a run of them at an end.
 
 mod at;
+mod block;
 mod pop;
 mod search;
 
@@ -121,6 +122,17 @@ fn pops() -> Vec<Row> {
         .since("6.2.0")
         .complexity("O(1)")
         .about("Moves an element at an end of a list to an end of another, or of the same."),
+        command(
+            "LMOVEM",
+            "source destination wherefrom:<LEFT|RIGHT> whereto:<LEFT|RIGHT> \
+             [how-many:<selector:<COUNT count|EXACTLY exactly:integer> ordering:<OBO|BULK>>]",
+            block::lmovem,
+        )
+        .may_grow()
+        .access(moves)
+        .since("8.10.0")
+        .complexity("O(N) where N is the number of elements moved")
+        .about("Moves elements at an end of a list to an end of another, or of the same."),
         command("RPOPLPUSH", "source destination", pop::rpoplpush)
             .may_grow()
             .access(moves)
@@ -168,6 +180,18 @@ fn waits() -> Vec<Row> {
         .since("6.2.0")
         .complexity("O(1)")
         .about("Moves an element at an end of a list to an end of another, or waits for one."),
+        command(
+            "BLMOVEM",
+            "source destination wherefrom:<LEFT|RIGHT> whereto:<LEFT|RIGHT> timeout:double \
+             [how-many:<selector:<COUNT count|EXACTLY exactly:integer> ordering:<OBO|BULK>>]",
+            block::blmovem,
+        )
+        .may_grow()
+        .access(moves)
+        .served_by(block::has_enough)
+        .since("8.10.0")
+        .complexity("O(N) where N is the number of elements moved")
+        .about("Moves elements at an end of a list to an end of another, or waits for enough of them."),
         command("BRPOPLPUSH", "source destination timeout:double", pop::brpoplpush)
             .may_grow()
             .access(moves)

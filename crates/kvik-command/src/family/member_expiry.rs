@@ -6,6 +6,7 @@
 //! gone. Adding a member that is there leaves its time alone, but for SADDEX; setting a hash field
 //! clears it, as HSET does.
 
+use kvik_resp::parse_i64;
 use kvik_store::{Guard, Kind, UnixMs, ValueRef};
 
 use super::deadline::TimeFormat;
@@ -34,7 +35,9 @@ fn adding() -> Vec<Row> {
     vec![
         command(
             "SADDEX",
-            "key [KEEPTTL] seconds member [member ...]",
+            "key form:<dragonfly:<[KEEPTTL] seconds member [member ...]>|redis:<[MNX|MXX] [EX seconds|PX \
+             milliseconds|EXAT unix-time-seconds:integer|PXAT unix-time-milliseconds:integer|KEEPTTL] MEMBERS \
+             members:<nummembers:integer member [member ...]>>>",
             saddex,
         )
         .group(Group::Set)
@@ -42,7 +45,8 @@ fn adding() -> Vec<Row> {
         .may_grow()
         .access(&[KeyFlags::RW_INSERT])
         .complexity(NUMBER_OF_MEMBERS)
-        .about("Adds members to a set that expire after some seconds."),
+        .changed("0.2.0", "Takes the words of Redis 8.12 as well.")
+        .about("Adds members to a set that expire."),
     ]
 }
 
@@ -91,6 +95,12 @@ fn saddex(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     let keep = ctx.is(2, "KEEPTTL");
     let at = 2 + usize::from(keep);
+    // Redis never has a number where the other form has the seconds, and more words at least.
+    const LEAST_WORDS: usize = 5;
+    let is_number = args.get(at).is_some_and(|word| parse_i64(word).is_some());
+    if !is_number && args.len() >= LEAST_WORDS {
+        return super::set::expire::saddex(ctx);
+    }
     let members = args.tail(at + 1);
     if members.is_empty() {
         return Err(Error::arity(ctx.command));

@@ -1,6 +1,7 @@
 //! Sets: rows, and the commands about the members of one set.
 
 mod algebra;
+pub(super) mod expire;
 mod random;
 
 use kvik_store::{Entry, EventClasses, IntText, SetRef, UnixMs, ValueRef, View};
@@ -12,10 +13,19 @@ use crate::{Ctx, Error};
 
 /// The rows of this family.
 pub(super) fn rows() -> Vec<Row> {
-    [members(), reads(), chances(), combinations(), stores()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        members(),
+        expiries(),
+        deadlines(),
+        reads(),
+        chances(),
+        combinations(),
+        cardinalities(),
+        stores(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn command(name: &'static str, syntax: &'static str, handler: crate::Handler) -> Row {
@@ -88,6 +98,79 @@ fn reads() -> Vec<Row> {
     ]
 }
 
+/// The commands that change when members expire.
+fn expiries() -> Vec<Row> {
+    let command = |name, syntax, handler| {
+        command(name, syntax, handler)
+            .write()
+            .fast()
+            .access(&[KeyFlags::RW_UPDATE])
+            .since("8.12.0")
+            .complexity(NUMBER_OF_MEMBERS)
+    };
+    vec![
+        command(
+            "SEXPIRE",
+            "key seconds [NX|XX|GT|LT] MEMBERS members:<nummembers:integer member [member ...]>",
+            expire::sexpire,
+        )
+        .about("Lets members of a set expire after some seconds."),
+        command(
+            "SPEXPIRE",
+            "key milliseconds [NX|XX|GT|LT] MEMBERS members:<nummembers:integer member [member ...]>",
+            expire::spexpire,
+        )
+        .about("Lets members of a set expire after some milliseconds."),
+        command(
+            "SEXPIREAT",
+            "key unix-time-seconds:integer [NX|XX|GT|LT] MEMBERS members:<nummembers:integer member [member ...]>",
+            expire::sexpireat,
+        )
+        .about("Lets members of a set expire at a time, in seconds."),
+        command(
+            "SPEXPIREAT",
+            "key unix-time-milliseconds:integer [NX|XX|GT|LT] MEMBERS members:<nummembers:integer \
+             member [member ...]>",
+            expire::spexpireat,
+        )
+        .about("Lets members of a set expire at a time, in milliseconds."),
+        command(
+            "SPERSIST",
+            "key MEMBERS members:<nummembers:integer member [member ...]>",
+            expire::spersist,
+        )
+        .about("Lets members of a set not expire any more."),
+    ]
+}
+
+/// The commands that tell when members expire.
+fn deadlines() -> Vec<Row> {
+    let command = |name, handler| {
+        command(
+            name,
+            "key MEMBERS members:<nummembers:integer member [member ...]>",
+            handler,
+        )
+        .readonly()
+        .fast()
+        .access(&[KeyFlags::RO_ACCESS])
+        .since("8.12.0")
+        .complexity(NUMBER_OF_MEMBERS)
+    };
+    vec![
+        command("STTL", expire::sttl)
+            .tips(UNPREDICTABLE)
+            .about("Returns in how many seconds members of a set expire."),
+        command("SPTTL", expire::spttl)
+            .tips(UNPREDICTABLE)
+            .about("Returns in how many milliseconds members of a set expire."),
+        command("SEXPIRETIME", expire::sexpiretime)
+            .about("Returns when members of a set expire, in seconds since the epoch."),
+        command("SPEXPIRETIME", expire::spexpiretime)
+            .about("Returns when members of a set expire, in milliseconds since the epoch."),
+    ]
+}
+
 fn chances() -> Vec<Row> {
     vec![
         command("SPOP", "key [count]", random::spop)
@@ -138,6 +221,30 @@ fn combinations() -> Vec<Row> {
             .since("1.0.0")
             .complexity(ALL_SETS)
             .about("Returns the members that only the first of several sets has."),
+    ]
+}
+
+/// The commands that only count the members of a combination.
+fn cardinalities() -> Vec<Row> {
+    let command = |name, syntax, handler| {
+        command(name, syntax, handler)
+            .readonly()
+            .since("8.10.0")
+            .complexity(ALL_SETS)
+    };
+    vec![
+        command(
+            "SUNIONCARD",
+            "numkeys key [key ...] [APPROX] [LIMIT limit]",
+            algebra::sunioncard,
+        )
+        .about("Returns how many members several sets have together."),
+        command(
+            "SDIFFCARD",
+            "numkeys key [key ...] [LIMIT limit]",
+            algebra::sdiffcard,
+        )
+        .about("Returns how many members only the first of several sets has."),
     ]
 }
 

@@ -1,13 +1,16 @@
 //! Streams: rows, and what the commands have in common.
 
 mod claim;
+mod deletion;
 mod entries;
 mod group;
 mod ids;
 mod info;
 mod options;
 mod pending;
+mod producer;
 mod read;
+mod release;
 
 use kvik_resp::Reply;
 use kvik_store::{IntText, StreamEntry, StreamId, StreamRef, ValueRef, View};
@@ -64,7 +67,8 @@ fn reads() -> Vec<Row> {
         .about("Returns the entries of a stream between two ids, from the last on."),
         command(
             "XREAD",
-            "[COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]",
+            "[COUNT count] [BLOCK milliseconds] [MAXCOUNT maxcount:integer] [MAXSIZE maxsize:integer] \
+             STREAMS key [key ...] id [id ...]",
             read::xread,
         )
         .blocking()
@@ -109,6 +113,31 @@ fn writes() -> Vec<Row> {
             )
             .about("Deletes entries of a stream by their ids."),
         command(
+            "XDELEX",
+            "key [KEEPREF|DELREF|ACKED] IDS ids:<numids:integer id [id ...]>",
+            deletion::xdelex,
+        )
+        .fast()
+        .access(&[KeyFlags::RW_DELETE])
+        .since("8.2.0")
+        .complexity(
+            "O(1) for each single item to delete in the stream, regardless of the stream size.",
+        )
+        .about("Deletes entries of a stream with regard to the groups that refer to them."),
+        command(
+            "XCFGSET",
+            "key [IDMP-DURATION duration:integer] [IDMP-MAXSIZE maxsize:integer]",
+            producer::xcfgset,
+        )
+        .fast()
+        .since("8.6.0")
+        .about("Sets how long a stream knows the entries of its producers."),
+        command("XIDMPRECORD", "key pid:string iid:string id", producer::xidmprecord)
+            .may_grow()
+            .fast()
+            .since("8.8.0")
+            .about("Notes which entry a producer has added. For replication."),
+        command(
             "XSETID",
             "key last-id [ENTRIESADDED entries-added:integer] [MAXDELETEDID max-deleted-id]",
             entries::xsetid,
@@ -121,10 +150,10 @@ fn writes() -> Vec<Row> {
     ]
 }
 
-const XADD_SYNTAX: &str = "key [NOMKSTREAM] [trim:<strategy:<MAXLEN|MINID> [operator:<=|~>] threshold [LIMIT count]>] \
-     id-selector:<*|id> field value [field value ...]";
-const XTRIM_SYNTAX: &str =
-    "key trim:<strategy:<MAXLEN|MINID> [operator:<=|~>] threshold [LIMIT count]>";
+const XADD_SYNTAX: &str = "key [NOMKSTREAM] [KEEPREF|DELREF|ACKED] [idmp:<IDMPAUTO pid:string|IDMP idmp-block:<pid:string \
+     iid:string>>] [trim:<strategy:<MAXLEN|MINID> [operator:<=|~>] threshold [LIMIT count]>] id-selector:<*|id> field value [field value ...]";
+const XTRIM_SYNTAX: &str = "key trim:<strategy:<MAXLEN|MINID> [operator:<=|~>] threshold [LIMIT count]> \
+     [KEEPREF|DELREF|ACKED]";
 
 fn deliveries() -> Vec<Row> {
     let command = |name, syntax, handler| command(name, syntax, handler);
@@ -144,6 +173,28 @@ fn deliveries() -> Vec<Row> {
             .since("5.0.0")
             .complexity("O(1) for each message ID processed.")
             .about("Acknowledges entries that were delivered to a consumer of a group."),
+        command(
+            "XACKDEL",
+            "key group [KEEPREF|DELREF|ACKED] IDS ids:<numids:integer id [id ...]>",
+            deletion::xackdel,
+        )
+        .write()
+        .fast()
+        .access(&[KeyFlags::RW_DELETE])
+        .since("8.2.0")
+        .complexity("O(1) for each message ID processed.")
+        .about("Acknowledges entries and deletes them with regard to other groups."),
+        command(
+            "XNACK",
+            "key group mode:<SILENT|FAIL|FATAL> IDS ids:<numids:integer id [id ...]> \
+             [RETRYCOUNT count] [FORCE]",
+            release::xnack,
+        )
+        .write()
+        .fast()
+        .since("8.8.0")
+        .complexity("O(1) for each message ID processed.")
+        .about("Gives pending entries back, so that any consumer may claim them at once."),
         command(
             "XPENDING",
             "key group [filters:<[IDLE min-idle-time:integer] start:string end:string count [consumer]>]",
@@ -183,8 +234,8 @@ fn deliveries() -> Vec<Row> {
     ]
 }
 
-const XREADGROUP_SYNTAX: &str = "GROUP group-block:<group consumer> [COUNT count] [BLOCK milliseconds] [NOACK] \
-     STREAMS key [key ...] id [id ...]";
+const XREADGROUP_SYNTAX: &str = "GROUP group-block:<group consumer> [COUNT count] [BLOCK milliseconds] [CLAIM min-idle-time] \
+     [NOACK] [MAXCOUNT maxcount:integer] [MAXSIZE maxsize:integer] STREAMS key [key ...] id [id ...]";
 const XCLAIM_SYNTAX: &str = "key group consumer min-idle-time id [id ...] [IDLE ms:integer] \
      [TIME unix-time-milliseconds] [RETRYCOUNT count] [FORCE] [JUSTID] [LASTID lastid]";
 
@@ -295,8 +346,13 @@ fn write_id(reply: &mut Reply<'_>, id: StreamId) {
 }
 
 fn write_entry(reply: &mut Reply<'_>, entry: &StreamEntry<'_>) {
+    write_parts(reply, entry, 2);
+}
+
+/// Writes id and fields, the first two parts of an entry that consists of so many.
+fn write_parts(reply: &mut Reply<'_>, entry: &StreamEntry<'_>, parts: usize) {
     let mut text = IntText::default();
-    reply.array(2);
+    reply.array(parts);
     write_id(reply, entry.id());
     reply.array(2 * entry.len());
     for (field, value) in entry.fields() {

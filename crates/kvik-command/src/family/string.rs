@@ -1,5 +1,6 @@
 //! Strings: rows, and the commands that read or write them whole.
 
+mod bounded;
 mod compare;
 mod counter;
 mod lcs;
@@ -211,6 +212,10 @@ fn changes() -> Vec<Row> {
             .fast()
             .since("1.0.0")
             .about("Takes from the integer that a key holds."),
+        command("INCREX", INCREX_SYNTAX, bounded::increx)
+            .fast()
+            .since("8.8.0")
+            .about("Adds to a number within bounds, and sets when the key expires."),
         command("APPEND", "key value", range::append)
             .event("append")
             .fast()
@@ -232,6 +237,9 @@ const SET_SYNTAX: &str = "key value [NX|XX|IFEQ comparison-value|IFNE comparison
 const DELEX_SYNTAX: &str = "key [condition:<IFEQ value|IFNE value|IFDEQ digest|IFDNE digest>]";
 const GETEX_SYNTAX: &str = "key \
     [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST]";
+const INCREX_SYNTAX: &str = "key [increment:<BYINT increment|BYFLOAT increment:double>] \
+    [LBOUND lower-bound:double] [UBOUND upper-bound:double] [SATURATE] \
+    [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST] [ENX]";
 const MSETEX_SYNTAX: &str = "numkeys key value [key value ...] [NX|XX] \
     [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL]";
 

@@ -3,8 +3,11 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use kvik_resp::Reply;
+
 use super::command::help;
 use crate::declare::{Command, Group, Row};
+use crate::hot_keys::CollectionTerms;
 use crate::{Ctx, Error, Handler};
 
 /// Keys shown unless COUNT says otherwise, and the most that are known.
@@ -21,11 +24,11 @@ pub(super) fn rows() -> Vec<Row> {
             .tips(&["nondeterministic_output"])
     };
     vec![
-        command("HOTKEYS", "[COUNT count]", hotkeys)
+        command("HOTKEYS", HOTKEYS_SYNTAX, hotkeys)
+            .noscript()
             .complexity("O(T) where T is the number of threads")
-            .about(
-                "Returns the keys that are used most at present, from a sample of all commands.",
-            ),
+            .changed("0.2.0", "Added START, STOP, GET and RESET of Redis 8.6.")
+            .about("Returns the keys that are used most, at present or while they are collected."),
         command("BIGKEYS", "[COUNT count]", bigkeys)
             .complexity("O(1)")
             .about("Returns the largest keys, as a walk in the background finds them."),
@@ -44,6 +47,9 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
+const HOTKEYS_SYNTAX: &str = "[request:<COUNT count|START start:<METRICS metrics:<count:integer <CPU|NET> \
+    [<CPU|NET> ...]> [COUNT count] [DURATION seconds] [SAMPLE ratio:integer]>|STOP|GET|RESET>]";
+
 /// The number behind COUNT.
 fn count(ctx: &Ctx<'_>) -> Result<usize, Error> {
     match ctx.args.len() {
@@ -57,6 +63,27 @@ fn count(ctx: &Ctx<'_>) -> Result<usize, Error> {
 }
 
 fn hotkeys(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let now_us = ctx.now_us;
+    match ctx.args.get(1).map(<[u8]>::to_ascii_uppercase).as_deref() {
+        Some(b"START") => return start(ctx),
+        Some(b"GET") if ctx.args.len() == 2 => return get(ctx),
+        Some(b"STOP") if ctx.args.len() == 2 => {
+            if ctx.engine.hot_keys.end_collection(now_us) {
+                ctx.reply.ok();
+            } else {
+                ctx.reply.null();
+            }
+            return Ok(());
+        }
+        Some(b"RESET") if ctx.args.len() == 2 => {
+            if !ctx.engine.hot_keys.forget_collection(now_us) {
+                return Err(IN_PROGRESS);
+            }
+            ctx.reply.ok();
+            return Ok(());
+        }
+        _ => {}
+    }
     let keys = ctx.engine.hot_keys.top(count(ctx)?, ctx.now_us / 1_000_000);
     ctx.reply.array(keys.len());
     for hot in keys {
@@ -71,6 +98,141 @@ fn hotkeys(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         ctx.reply.double(round(hot.percent));
     }
     Ok(())
+}
+
+const IN_PROGRESS: Error = Error::text("hotkey tracking session already in progress");
+
+/// Begins to collect keys.
+fn start(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let terms = collection_terms(ctx)?;
+    let process = ctx.engine.host.process();
+    let processor_s = (process.user_s, process.system_s);
+    if !ctx.engine.hot_keys.collect(terms, ctx.now_us, processor_s) {
+        return Err(IN_PROGRESS);
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn collection_terms(ctx: &Ctx<'_>) -> Result<CollectionTerms, Error> {
+    const NO_METRICS: Error = Error::text("METRICS parameter is required");
+    let number = |at: usize, range: std::ops::RangeInclusive<i64>, text: &'static str| {
+        let number = ctx.args.get(at).and_then(kvik_resp::parse_i64);
+        let number = number.filter(|number| range.contains(number));
+        number.map(|number| number as u64).ok_or(Error::text(text))
+    };
+    if ctx.args.len() < 3 || !ctx.is(2, "METRICS") {
+        return Err(NO_METRICS);
+    }
+    let metrics = number(3, 1..=2, "METRICS count must be between 1 and 2")? as usize;
+    let mut terms = CollectionTerms {
+        times: false,
+        bytes: false,
+        count: USUAL_COUNT,
+        until_us: None,
+        ratio: 1,
+    };
+    for at in 4..4 + metrics {
+        let metric = ctx.args.get(at).ok_or(NO_METRICS)?;
+        let wanted = match () {
+            () if metric.eq_ignore_ascii_case(b"CPU") => &mut terms.times,
+            () if metric.eq_ignore_ascii_case(b"NET") => &mut terms.bytes,
+            () => return Err(Error::text("METRICS must be CPU or NET")),
+        };
+        if std::mem::replace(wanted, true) {
+            return Err(Error::text("METRICS must not be repeated"));
+        }
+    }
+    let mut at = 4 + metrics;
+    while at < ctx.args.len() {
+        match () {
+            () if ctx.is(at, "COUNT") => {
+                terms.count = number(at + 1, 1..=64, "COUNT must be between 1 and 64")? as usize;
+            }
+            () if ctx.is(at, "DURATION") => {
+                const RANGE: &str = "DURATION must be between 0 and 1000000";
+                let seconds = number(at + 1, 0..=1_000_000, RANGE)?;
+                terms.until_us = (seconds > 0).then_some(ctx.now_us + seconds * 1_000_000);
+            }
+            () if ctx.is(at, "SAMPLE") => {
+                const RANGE: &str = "SAMPLE ratio must be positive";
+                terms.ratio = number(at + 1, 1..=i64::from(i32::MAX), RANGE)?;
+            }
+            () if ctx.is(at, "SLOTS") => {
+                return Err(Error::text(
+                    "SLOTS parameter cannot be used in non-cluster mode",
+                ));
+            }
+            () => return Err(Error::SYNTAX),
+        }
+        at += 2;
+    }
+    Ok(terms)
+}
+
+/// Describes the collection in progress, or the last one.
+fn get(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    const LAST_SLOT: i64 = 16_383;
+    let now_us = ctx.now_us;
+    let Some(collection) = ctx.engine.hot_keys.collection(now_us) else {
+        ctx.reply.null();
+        return Ok(());
+    };
+    let terms = collection.terms;
+    let lasted_us = collection.ended_us.unwrap_or(now_us) - collection.began_us;
+    let reply = &mut ctx.reply;
+    reply.array(1);
+    reply.map(7 + 3 * usize::from(terms.times) + 2 * usize::from(terms.bytes));
+    reply.bulk(b"tracking-active");
+    reply.integer(i64::from(collection.ended_us.is_none()));
+    reply.bulk(b"sample-ratio");
+    reply.integer(terms.ratio as i64);
+    reply.bulk(b"selected-slots");
+    reply.array(1);
+    reply.array(2);
+    reply.integer(0);
+    reply.integer(LAST_SLOT);
+    for (name, figure) in [
+        ("all-commands-all-slots-us", collection.nanos.div_ceil(1000)),
+        ("net-bytes-all-commands-all-slots", collection.bytes),
+        ("collection-start-time-unix-ms", collection.began_us / 1000),
+        ("collection-duration-ms", lasted_us / 1000),
+    ] {
+        reply.bulk_str(name);
+        reply.integer(figure as i64);
+    }
+    if terms.times {
+        let process = ctx.engine.host.process();
+        let (user_s, system_s) = collection.processor_s;
+        let since_ms = |now_s: f64, then_s: f64| ((now_s - then_s) * 1000.0) as i64;
+        reply.bulk(b"total-cpu-time-user-ms");
+        reply.integer(since_ms(process.user_s, user_s));
+        reply.bulk(b"total-cpu-time-sys-ms");
+        reply.integer(since_ms(process.system_s, system_s));
+        let keys = collection.by_time().into_iter();
+        let keys = keys.map(|(key, nanos)| (key, nanos.div_ceil(1000)));
+        write_costs(reply, b"by-cpu-time-us", keys);
+    }
+    if terms.bytes {
+        reply.bulk(b"total-net-bytes");
+        reply.integer(collection.bytes as i64);
+        write_costs(reply, b"by-net-bytes", collection.by_bytes().into_iter());
+    }
+    Ok(())
+}
+
+/// Writes keys and their costs in turn.
+fn write_costs(
+    reply: &mut Reply<'_>,
+    name: &[u8],
+    keys: impl ExactSizeIterator<Item = (Vec<u8>, u64)>,
+) {
+    reply.bulk(name);
+    reply.array(2 * keys.len());
+    for (key, cost) in keys {
+        reply.bulk(&key);
+        reply.integer(cost as i64);
+    }
 }
 
 /// To two decimals: the figure is an estimate.

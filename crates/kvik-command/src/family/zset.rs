@@ -2,6 +2,7 @@
 
 pub(super) mod add;
 mod algebra;
+mod moving;
 mod pop;
 mod random;
 mod range;
@@ -26,6 +27,7 @@ pub(super) fn rows() -> Vec<Row> {
         removals(),
         pops(),
         waits(),
+        moves(),
         walks(),
         combinations(),
         stores(),
@@ -278,6 +280,42 @@ fn waits() -> Vec<Row> {
     ]
 }
 
+/// The commands that move members to another sorted set.
+fn moves() -> Vec<Row> {
+    let command = |name, syntax, handler| {
+        command(name, syntax, handler)
+            .write()
+            .may_grow()
+            .access(&[KeyFlags::RW_ACCESS_DELETE, KeyFlags::RW])
+            .since("8.12.0")
+            .complexity(
+                "O(log(N)+K*(log(N)+log(M))) where N and M are the numbers of members and K that of those moved",
+            )
+    };
+    vec![
+        command(
+            "ZMOVE",
+            "source destination selection:<MIN|MAX|BYSCORE score-range:<score-min:double score-max:double>> \
+             [COUNT count]",
+            moving::zmove,
+        )
+        .about("Moves members from an end or a range of a sorted set to another."),
+        command(
+            "BZMOVE",
+            "source destination <MIN|MAX> timeout:double [COUNT count]",
+            moving::bzmove,
+        )
+        .blocking()
+        .about("Moves members from an end of a sorted set to another, or waits for some."),
+        command(
+            "ZMOVEMEMBER",
+            "source destination [NX|XX] MEMBERS members:<num-members:integer member [member ...]>",
+            moving::zmovemember,
+        )
+        .about("Moves members of a sorted set to another by their names."),
+    ]
+}
+
 fn walks() -> Vec<Row> {
     let command = |name, syntax, handler| {
         command(name, syntax, handler)
@@ -335,10 +373,9 @@ fn combinations() -> Vec<Row> {
     ]
 }
 
-const ZUNION_SYNTAX: &str =
-    "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM|MIN|MAX>] [WITHSCORES]";
+const ZUNION_SYNTAX: &str = "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM|MIN|MAX|COUNT>] [WITHSCORES]";
 const ZUNIONSTORE_SYNTAX: &str = "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] \
-    [AGGREGATE <SUM|MIN|MAX>]";
+    [AGGREGATE <SUM|MIN|MAX|COUNT>]";
 
 fn stores() -> Vec<Row> {
     let command = |name, syntax, handler| {

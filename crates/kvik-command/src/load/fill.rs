@@ -150,7 +150,7 @@ pub(super) fn stream(
     made: &mut StreamMut<'_>,
     parts: StreamParts<'_, '_>,
 ) -> Result<(), LoadFault> {
-    let mut group = NewGroup::default();
+    let (mut group, mut producer) = (NewGroup::default(), Vec::new());
     for part in parts {
         match part? {
             StreamPart::Entries { first, listpack } => {
@@ -181,6 +181,17 @@ pub(super) fn stream(
                 ensure(made.add_consumer(of, name, seen_ms, active_ms))?;
             }
             StreamPart::Owned(id) => group.own(made, id)?,
+            StreamPart::Released(id) => group.release(made, id)?,
+            StreamPart::Idempotence {
+                duration_s,
+                max_len,
+            } => made.begin_idempotence(duration_s, max_len),
+            StreamPart::Producer(name) => producer = name.into_bytes().into_owned(),
+            StreamPart::Recorded { text, id } => {
+                let text = text.into_bytes();
+                ensure(made.add_recorded(&producer, &text, store_id(id)))?;
+            }
+            StreamPart::Repeats { added, duplicates } => made.end_idempotence(added, duplicates),
         }
     }
     group.end()
@@ -226,6 +237,16 @@ impl NewGroup {
         let (delivered, deliveries) = (entry.delivered_ms, entry.deliveries);
         let id = store_id(id);
         ensure(made.add_pending(&self.name, &self.consumer, id, delivered, deliveries))
+    }
+
+    /// Makes an entry nobody's.
+    fn release(
+        &mut self,
+        made: &mut StreamMut<'_>,
+        id: kvik_rdb::StreamId,
+    ) -> Result<(), LoadFault> {
+        let entry = self.pending.remove(&id).ok_or(LoadFault::Malformed)?;
+        ensure(made.add_released(&self.name, store_id(id), entry.deliveries))
     }
 
     /// Every pending entry has found its consumer.

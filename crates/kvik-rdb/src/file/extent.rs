@@ -65,6 +65,8 @@ pub(super) fn parts_of(object: ObjectType) -> &'static [Part] {
         ObjectType::Stream => STREAM,
         ObjectType::Stream2 => STREAM_2,
         ObjectType::Stream3 => STREAM_3,
+        ObjectType::Stream4 => STREAM_4,
+        ObjectType::Stream5 => STREAM_5,
     }
 }
 
@@ -132,6 +134,62 @@ const STREAM_3: &[Part] = &[
         PENDING,
         Each(&[Text, Bytes(16), OWNED]),
     ]),
+];
+
+/// What is known of producers: two settings, each producer with its entries, and two counts.
+const PRODUCERS: Part = Each(&[Text, Each(&[Text, Length, Length])]);
+
+/// The same with what is known of producers.
+const STREAM_4: &[Part] = &[
+    NODES,
+    Length,
+    Length,
+    Length,
+    Length,
+    Length,
+    Length,
+    Length,
+    Length,
+    Each(&[
+        Text,
+        Length,
+        Length,
+        Length,
+        PENDING,
+        Each(&[Text, Bytes(16), OWNED]),
+    ]),
+    Length,
+    Length,
+    PRODUCERS,
+    Length,
+    Length,
+];
+
+/// The same with the IDs of what was released, per group.
+const STREAM_5: &[Part] = &[
+    NODES,
+    Length,
+    Length,
+    Length,
+    Length,
+    Length,
+    Length,
+    Length,
+    Length,
+    Each(&[
+        Text,
+        Length,
+        Length,
+        Length,
+        PENDING,
+        Each(&[Text, Bytes(16), OWNED]),
+        OWNED,
+    ]),
+    Length,
+    Length,
+    PRODUCERS,
+    Length,
+    Length,
 ];
 
 /// How much of a value has been passed.

@@ -154,7 +154,7 @@ table! {
     IgnoreWarnings = text("ignore-warnings", "").ignored("no start warning stops the server"), "Start warnings to pass over.";
     LocaleCollate = text("locale-collate", "").ignored("strings compare byte by byte"), "Locale of SORT ALPHA.";
     HashSeed = text("hash-seed", "").fixed().ignored("keys are hashed with a random seed of the process"), "Seed of the key hash.";
-    AvailabilityZone = text("availability-zone", "").pending("HELLO and INFO do not show it yet"), "Zone that clients may prefer.";
+    AvailabilityZone = text("availability-zone", "").sets(|to, it| *to.availability_zone.write() = it.text().to_string()), "Zone that clients may prefer; HELLO and INFO show it.";
     ExtendedRedisCompatibility = yes_no("extended-redis-compatibility", "no").ignored("replies are Redis' always"), "Pose as Redis where Valkey would not.";
 }
 "Security" {
@@ -252,6 +252,8 @@ table! {
     HllSparseMaxBytes = memory("hll-sparse-max-bytes", "3000", 0, MAX).sets(|to, it| to.hll_sparse_max_bytes.store(it.number(), Relaxed)), "Bytes up to which a HyperLogLog is sparse.";
     StreamNodeMaxBytes = memory("stream-node-max-bytes", "4096", 0, MAX).sets(|to, it| to.limits.stream_node_bytes.store(it.signed(), Relaxed)), "Bytes of a stream's nodes.";
     StreamNodeMaxEntries = int("stream-node-max-entries", "100", 0, MAX).sets(|to, it| to.limits.stream_node_entries.store(it.signed(), Relaxed)), "Entries of a stream's nodes.";
+    StreamIdmpDuration = int("stream-idmp-duration", "100", 1, 86_400).sets(|to, it| to.limits.stream_idempotence_s.store(it.signed(), Relaxed)), "For how long the entries of a stream's producers are known, in seconds.";
+    StreamIdmpMaxsize = int("stream-idmp-maxsize", "100", 1, 10_000).sets(|to, it| to.limits.stream_idempotence_len.store(it.signed(), Relaxed)), "How many entries of a stream's producer are known.";
 }
 "Replication" {
     Replicaof = row("replicaof", HostPort, "").alias("slaveof").fixed().pending(NO_REPLICATION), "The primary to follow.";

@@ -30,6 +30,13 @@ impl Service {
         }
     }
 
+    /// Has a blocked connection looked at when its alarm is due, in milliseconds since the epoch.
+    pub(super) fn block(&mut self, connection: &mut Connection, alarm_ms: u64) {
+        // Never too early, though milliseconds are cut off.
+        connection.wait_ends_ms = self.steady_at(alarm_ms).saturating_add(1);
+        self.set_state(connection, State::Blocked);
+    }
+
     /// Goes on with a client whose reply has come.
     pub(super) fn unblock(&mut self, connection: &mut Connection) -> Fate {
         let Some(answer) = connection.answer.take() else {
@@ -46,6 +53,13 @@ impl Service {
         let mut out = self.driver.buffer();
         let session = &mut connection.session;
         if !self.executor.end_wait(session, ending, &mut out) {
+            // It was served, or has looked in vain and will again.
+            if let Some(call) = &session.blocked
+                && call.ending().is_none()
+            {
+                let alarm_ms = call.alarm_ms();
+                self.block(connection, alarm_ms);
+            }
             return Fate::Stays;
         }
         self.go_on(connection, out, 0)

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::group::ConsumerGroup;
 use super::id::StreamId;
+use super::idempotence::Idempotence;
 use super::marks::Marks;
 use super::node::{StreamEntry, StreamNode};
 use super::range::{StreamRange, StreamRangeBack};
@@ -26,6 +27,8 @@ pub(super) struct StreamBody {
     pub(super) groups: Vec<ConsumerGroup>,
     /// Bytes of all groups.
     group_bytes: usize,
+    /// What producers have added, if any says so.
+    pub(super) idempotence: Option<Box<Idempotence>>,
 }
 
 impl StreamBody {
@@ -36,6 +39,7 @@ impl StreamBody {
             marks: Marks::new(),
             groups: Vec::new(),
             group_bytes: 0,
+            idempotence: None,
         }
     }
 
@@ -58,6 +62,7 @@ impl StreamBody {
             nodes: self.nodes.share(),
             group_bytes: groups.iter().map(ConsumerGroup::bytes).sum(),
             groups,
+            idempotence: self.idempotence.clone(),
             ..*self
         }
     }
@@ -69,6 +74,7 @@ impl StreamBody {
             + self.node_bytes
             + self.groups.capacity() * size_of::<ConsumerGroup>()
             + self.group_bytes
+            + self.idempotence.as_ref().map_or(0, |it| it.bytes())
     }
 
     pub(super) fn range(&self, start: StreamId, end: StreamId) -> StreamRange<'_> {
@@ -283,7 +289,15 @@ impl StreamBody {
 
     /// Frees up to about `max` nodes and other pieces and says whether there are more.
     pub(super) fn free(&mut self, max: usize) -> bool {
-        (0..max).all(|_| self.free_node() || self.free_from_group())
+        (0..max).all(|_| self.free_node() || self.free_from_group() || self.free_producer())
+    }
+
+    fn free_producer(&mut self) -> bool {
+        let freed = self.idempotence.as_mut().is_some_and(|it| it.free_some());
+        if !freed {
+            self.idempotence = None;
+        }
+        freed
     }
 
     fn free_node(&mut self) -> bool {
@@ -330,5 +344,6 @@ impl StreamBody {
                 .iter()
                 .map(ConsumerGroup::counted_bytes)
                 .sum::<usize>()
+            + self.idempotence.as_ref().map_or(0, |it| it.counted_bytes())
     }
 }

@@ -5,6 +5,7 @@ use super::body::{MAX_BYTES, StreamBody};
 use super::delivery::GroupMut;
 use super::group::ConsumerGroup;
 use super::id::StreamId;
+use super::reference::References;
 use super::sequence::Sequence;
 use super::trim::Trim;
 use crate::edit::{Edit, EditParts};
@@ -105,6 +106,9 @@ impl<'g> StreamMut<'g> {
     /// Deletes entries from the front and says how many. Effect: `XTRIM` to the length that is
     /// left.
     pub fn trim(&mut self, trim: &Trim) -> u64 {
+        if trim.references != References::Keep {
+            return self.trim_by_entry(trim);
+        }
         let EditParts { value, limits, .. } = self.0.parts();
         let Some(body) = value.made_mut() else {
             return 0;
@@ -160,6 +164,71 @@ impl<'g> StreamMut<'g> {
             &max_deleted.text(),
         ];
         self.0.unwatched(|edit| edit.emit_alone(b"XSETID", &words));
+    }
+
+    /// The entry that a producer has added under this text, as far as that is known.
+    pub fn recorded(&self, producer: &[u8], text: &[u8]) -> Option<StreamId> {
+        let known = self.0.view().body.idempotence.as_ref()?;
+        known.find(producer, text, self.0.now())
+    }
+
+    /// Notes that an entry is the one which a producer calls this, or that it was sent once more
+    /// if that is known. Effects: `XIDMPRECORD`, and before the first `XCFGSET`.
+    pub fn record(&mut self, producer: &[u8], text: &[u8], id: StreamId) {
+        let now = self.0.now();
+        let EditParts { value, limits, .. } = self.0.parts();
+        let (duration_s, max_len) = (limits.idempotence_s(), limits.idempotence_len());
+        if value.body().idempotence.is_none() {
+            self.begin_idempotence(duration_s, max_len);
+            self.emit_idempotence();
+        }
+        if let Some(known) = &mut self.body().idempotence {
+            match known.recorded(producer, text) {
+                Some(there) if there == id => known.duplicates = known.duplicates.wrapping_add(1),
+                // It is out of date, and replaced.
+                _ => known.record(producer, text, id, now),
+            }
+        }
+        let words: [&[u8]; 3] = [producer, text, &id.text()];
+        self.0
+            .unwatched(|edit| edit.emit_alone(b"XIDMPRECORD", &words));
+    }
+
+    /// Sets for how long, in seconds, and how many of them, the entries of a producer are known.
+    /// Forgets all if that is a change. Effect: `XCFGSET`.
+    pub fn set_idempotence(&mut self, duration_s: Option<u64>, max_len: Option<u64>) {
+        let limits = self.0.limits();
+        let terms = match &self.0.view().body.idempotence {
+            Some(known) => (known.duration_s, known.max_len),
+            None => (limits.idempotence_s(), limits.idempotence_len()),
+        };
+        let new = (duration_s.unwrap_or(terms.0), max_len.unwrap_or(terms.1));
+        if new == terms {
+            return;
+        }
+        match &mut self.body().idempotence {
+            Some(known) => {
+                known.clear();
+                (known.duration_s, known.max_len) = new;
+            }
+            None => self.begin_idempotence(new.0, new.1),
+        }
+        self.emit_idempotence();
+    }
+
+    fn emit_idempotence(&mut self) {
+        let Some(known) = &self.0.view().body.idempotence else {
+            return;
+        };
+        let (mut seconds, mut entries) = (IntText::default(), IntText::default());
+        let (duration_s, max_len) = (known.duration_s, known.max_len);
+        let words: [&[u8]; 4] = [
+            b"IDMP-DURATION",
+            seconds.unsigned(duration_s),
+            b"IDMP-MAXSIZE",
+            entries.unsigned(max_len),
+        ];
+        self.0.unwatched(|edit| edit.emit_alone(b"XCFGSET", &words));
     }
 
     /// Makes a consumer group and says whether there was none with this name. Effect: `XGROUP

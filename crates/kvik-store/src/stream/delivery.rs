@@ -6,7 +6,7 @@
 
 use super::Stream;
 use super::body::StreamBody;
-use super::group::{ConsumerGroup, Pending};
+use super::group::{ConsumerGroup, NOBODY, Pending};
 use super::id::StreamId;
 use super::node::StreamEntry;
 use crate::UnixMs;
@@ -37,6 +37,26 @@ pub struct Claim {
     pub force: bool,
     /// Do not count it as delivered once more.
     pub uncounted: bool,
+}
+
+/// How often an entry counts as delivered that is released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recount {
+    /// Once less: as if it had not been.
+    Less,
+    /// As often as before.
+    Same,
+    /// So often.
+    To(u64),
+}
+
+/// A pending entry that is handed over because nobody has acknowledged it for long.
+#[derive(Clone, Copy, Debug)]
+pub struct IdleEntry {
+    /// How long ago it was delivered, in milliseconds.
+    pub idle_ms: u64,
+    /// How often it was delivered before.
+    pub deliveries: u64,
 }
 
 /// Where an XAUTOCLAIM ended.
@@ -156,14 +176,15 @@ impl<'e, 'g> GroupMut<'e, 'g> {
         acknowledged
     }
 
-    /// Gives a consumer up to `max` entries that the group was not given yet, telling each. They
-    /// are pending for it then, if that is wanted. Effects: `XCLAIM`, `XGROUP SETID`.
+    /// Gives a consumer up to `max` entries that the group was not given yet, telling each, until
+    /// that says no. They are pending for it then, if that is wanted. Effects: `XCLAIM`, `XGROUP
+    /// SETID`.
     pub fn deliver(
         &mut self,
         consumer: &[u8],
         max: usize,
         pends: bool,
-        mut tell: impl FnMut(&StreamEntry<'_>),
+        mut tell: impl FnMut(&StreamEntry<'_>) -> bool,
     ) {
         let now = self.edit.now();
         let Some(start) = self.last_id().next() else {
@@ -175,13 +196,16 @@ impl<'e, 'g> GroupMut<'e, 'g> {
             let range = super::range::StreamRange::new(nodes, start, StreamId::MAX);
             let mut delivered = Vec::new();
             for entry in range.take(max) {
-                tell(&entry);
+                let goes_on = tell(&entry);
                 let id = entry.id();
                 // Entry by entry, since deletions in between decide whether the number is still
                 // known.
                 group.entries_read = marks.read_on(group.entries_read, group.last_id, id);
                 group.last_id = id;
                 delivered.push(id);
+                if !goes_on {
+                    break;
+                }
             }
             if pends {
                 group.assign_all(&delivered, number, now);
@@ -198,13 +222,14 @@ impl<'e, 'g> GroupMut<'e, 'g> {
     }
 
     /// Gives a consumer again up to `max` of the entries that are pending for it, from an id on,
-    /// telling each; those that were deleted are told without entry. Effects: `XCLAIM`.
+    /// telling each, until that says no; those that were deleted are told without entry. Effects:
+    /// `XCLAIM`.
     pub fn deliver_again(
         &mut self,
         consumer: &[u8],
         start: StreamId,
         max: usize,
-        mut tell: impl FnMut(StreamId, Option<&StreamEntry<'_>>),
+        mut tell: impl FnMut(StreamId, Option<&StreamEntry<'_>>) -> bool,
     ) {
         let now = self.edit.now();
         let Some(number) = self.group().consumers.find(consumer) else {
@@ -212,25 +237,140 @@ impl<'e, 'g> GroupMut<'e, 'g> {
         };
         let body = self.edit.parts().value.body_mut();
         let delivered = body.change_group(self.at, |group, nodes, _| {
-            let mut delivered = Vec::new();
+            let (mut told, mut delivered) = (Vec::new(), Vec::new());
             let ids = group.consumers.get(number).pending.iter_from(start);
             for id in ids.take(max) {
                 let entry = super::range::StreamRange::new(nodes, *id, *id).next();
-                tell(*id, entry.as_ref());
-                // The consumer's own list has the ids; when and how often is with the group.
-                let pending = group.pending.search(*id).ok();
-                let pending = pending.and_then(|at| group.pending.at_mut(at));
-                if let Some(pending) = pending.filter(|_| entry.is_some()) {
-                    pending.delivered_ms = now;
-                    pending.deliveries = pending.deliveries.wrapping_add(1);
-                    delivered.push((*id, pending.deliveries));
+                let goes_on = tell(*id, entry.as_ref());
+                if entry.is_some() {
+                    told.push(*id);
                 }
+                if !goes_on {
+                    break;
+                }
+            }
+            // The consumer's own list has the ids; when and how often is with the group.
+            for id in told {
+                let deliveries = group.redeliver(id, now);
+                delivered.extend(deliveries.map(|deliveries| (id, deliveries)));
             }
             delivered
         });
         for (id, deliveries) in delivered {
             self.emit_delivery(consumer, &[id], now, deliveries);
         }
+    }
+
+    /// Hands up to `max` pending entries over to a consumer that were delivered at least so long
+    /// ago or released, whoever has them, the oldest delivery first; tells each, until that says
+    /// no. Effect: `XCLAIM`.
+    pub fn claim_idle(
+        &mut self,
+        consumer: &[u8],
+        min_idle_ms: u64,
+        max: usize,
+        mut tell: impl FnMut(&StreamEntry<'_>, IdleEntry) -> bool,
+    ) {
+        let now = self.edit.now();
+        let (number, _) = self.find_or_create(consumer);
+        if self.group().by_time.is_none() {
+            // Its bytes are accounted for as those of a change; no reader can tell.
+            self.change(ConsumerGroup::order_by_time);
+            self.keep_books(|edit| edit.count(1));
+        }
+        let body = self.edit.parts().value.body_mut();
+        let claimed = body.change_group(self.at, |group, nodes, _| {
+            let mut claimed: Vec<(StreamId, u64)> = Vec::new();
+            // Nothing is idle before it is delivered.
+            let is_idle = |at_ms: u64| now.checked_sub(at_ms).is_some_and(|it| it >= min_idle_ms);
+            let by_time = group.by_time.iter().flat_map(|it| it.iter());
+            for it in by_time.take_while(|it| is_idle(it.at_ms)) {
+                if claimed.len() == max {
+                    break;
+                }
+                let Some(entry) = super::range::StreamRange::new(nodes, it.id, it.id).next() else {
+                    continue;
+                };
+                let deliveries = group.pending.get(it.id).map_or(0, |it| it.deliveries);
+                let idle_ms = now - it.at_ms;
+                claimed.push((it.id, deliveries));
+                if !tell(
+                    &entry,
+                    IdleEntry {
+                        idle_ms,
+                        deliveries,
+                    },
+                ) {
+                    break;
+                }
+            }
+            for (id, deliveries) in &mut claimed {
+                *deliveries = deliveries.saturating_add(1);
+                group.assign(Pending {
+                    id: *id,
+                    delivered_ms: now,
+                    deliveries: *deliveries,
+                    consumer: number,
+                    order: 0,
+                });
+            }
+            if !claimed.is_empty() {
+                let active = |it: &mut super::group::Consumer| it.active_ms = Some(now);
+                group.consumers.change(number, active);
+            }
+            claimed
+        });
+        // Those that were delivered equally often make one effect.
+        for run in claimed.chunk_by(|one, next| one.1 == next.1) {
+            let ids: Vec<StreamId> = run.iter().map(|it| it.0).collect();
+            self.emit_delivery(consumer, &ids, now, run[0].1);
+        }
+    }
+
+    /// Takes pending entries from whoever has them, so that anybody may claim them at once, and
+    /// says how many. Those that do not exist are left alone; those that are not pending as well,
+    /// or become it by force. Effect: `XNACK`.
+    pub fn release(
+        &mut self,
+        ids: impl Iterator<Item = StreamId>,
+        recount: Recount,
+        force: bool,
+    ) -> u64 {
+        let mut released = 0;
+        for id in ids {
+            let there = self.group().pending.get(id).map(|it| it.deliveries);
+            if self.body().entry(id).is_none() || there.is_none() && !force {
+                continue;
+            }
+            let deliveries = match recount {
+                Recount::Less => there.unwrap_or(0).saturating_sub(1),
+                Recount::Same => there.unwrap_or(0),
+                Recount::To(count) => count,
+            };
+            self.change(|group| {
+                group.assign(Pending {
+                    id,
+                    delivered_ms: 0,
+                    deliveries,
+                    consumer: NOBODY,
+                    order: 0,
+                });
+            });
+            let (name, mut count) = (self.name, IntText::default());
+            let words: [&[u8]; 8] = [
+                name,
+                b"FAIL",
+                b"IDS",
+                b"1",
+                &id.text(),
+                b"RETRYCOUNT",
+                count.unsigned(deliveries),
+                b"FORCE",
+            ];
+            self.keep_books(|edit| edit.emit_alone(b"XNACK", &words));
+            released += 1;
+        }
+        released
     }
 
     /// Hands the entries with these ids over to a consumer, telling each that it gets. Effects:
@@ -330,6 +470,7 @@ impl<'e, 'g> GroupMut<'e, 'g> {
                 .deliveries
                 .unwrap_or(deliveries.wrapping_add(once_more)),
             consumer: number,
+            order: 0,
         };
         self.change(|group| {
             group.assign(new);

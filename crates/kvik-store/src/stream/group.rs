@@ -2,20 +2,54 @@
 //!
 //! A pending entry is one record in its group, in the order of ids, that says who has it; beside
 //! that each consumer lists the ids of its own. A record costs 40 bytes and an id 16. Groups and
-//! consumers are in the order of their names.
+//! consumers are in the order of their names. An entry that was released is pending and nobody's.
+//!
+//! Who looks for entries that were delivered long ago goes by a second order, that of the times of
+//! delivery. It is made when somebody first does, and kept from then on; it is no part of what is
+//! saved or copied.
 
 use super::id::StreamId;
 use super::sequence::{Keyed, Sequence};
 use crate::UnixMs;
 
+/// The number of the consumer of what was released.
+pub(super) const NOBODY: u32 = u32::MAX;
+
 /// An entry that was delivered and is not acknowledged yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pending {
     pub(super) id: StreamId,
+    /// 0 for what was released.
     pub(super) delivered_ms: UnixMs,
     pub(super) deliveries: u64,
-    /// Who has it, by number.
+    /// Who has it, by number, or [`NOBODY`].
     pub(super) consumer: u32,
+    /// Its place among those that were delivered at the same time; set when it is assigned.
+    pub(super) order: u32,
+}
+
+/// A pending entry in the order of the times of delivery.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Delivered {
+    pub(super) at_ms: UnixMs,
+    order: u32,
+    pub(super) id: StreamId,
+}
+
+impl Delivered {
+    fn of(pending: &Pending) -> Self {
+        Self {
+            at_ms: pending.delivered_ms,
+            order: pending.order,
+            id: pending.id,
+        }
+    }
+}
+
+impl Keyed for Delivered {
+    fn id(&self) -> StreamId {
+        StreamId::new(self.at_ms, self.order.into())
+    }
 }
 
 impl Keyed for Pending {
@@ -35,6 +69,12 @@ pub(super) struct ConsumerGroup {
     pub(super) entries_read: Option<i64>,
     pub(super) pending: Sequence<Pending>,
     pub(super) consumers: Consumers,
+    /// How many of what is pending are nobody's.
+    pub(super) released: usize,
+    /// What is pending by the time of delivery, once that was asked for.
+    pub(super) by_time: Option<Box<Sequence<Delivered>>>,
+    /// The place that was given last among those delivered at one time.
+    last_order: u32,
 }
 
 /// Whom a group's entries are delivered to.
@@ -171,35 +211,104 @@ impl ConsumerGroup {
             entries_read,
             pending: Sequence::new(),
             consumers: Consumers::default(),
+            released: 0,
+            by_time: None,
+            last_order: 0,
         }
     }
 
     /// Bytes allocated besides the group itself.
     pub(super) fn bytes(&self) -> usize {
-        self.name.len() + self.pending.bytes() + self.consumers.bytes()
+        let by_time = self.by_time.as_ref();
+        let by_time = by_time.map_or(0, |it| size_of::<Sequence<Delivered>>() + it.bytes());
+        self.name.len() + self.pending.bytes() + self.consumers.bytes() + by_time
     }
 
-    /// Makes an entry pending for a consumer, whoever had it before.
+    /// Makes an entry pending for a consumer or nobody, whoever had it before.
     pub(super) fn assign(&mut self, new: Pending) {
-        let before = match self.pending.search(new.id) {
-            Ok(at) => {
-                let there = self.pending.at_mut(at).expect("it was found there");
-                Some(std::mem::replace(there, new).consumer)
-            }
-            Err(place) => {
-                self.pending.insert_at(place, new);
-                None
-            }
-        };
+        let found = self.pending.search(new.id);
+        let before = found.ok().and_then(|at| self.pending.at(at).copied());
+        let new = self.put_in_time(before, new);
+        match found {
+            Ok(at) => *self.pending.at_mut(at).expect("it was found there") = new,
+            Err(place) => self.pending.insert_at(place, new),
+        }
+        let before = before.map(|it| it.consumer);
         if before == Some(new.consumer) {
             return;
         }
         if let Some(before) = before {
-            self.consumers
-                .change(before, |it| it.pending.remove(new.id));
+            self.disown(before, new.id);
         }
-        self.consumers
-            .change(new.consumer, |it| it.pending.insert(new.id));
+        if new.consumer == NOBODY {
+            self.released += 1;
+        } else {
+            self.consumers
+                .change(new.consumer, |it| it.pending.insert(new.id));
+        }
+    }
+
+    /// Takes an entry from the list of who has it.
+    fn disown(&mut self, consumer: u32, id: StreamId) {
+        if consumer == NOBODY {
+            self.released -= 1;
+        } else {
+            self.consumers.change(consumer, |it| it.pending.remove(id));
+        }
+    }
+
+    /// Gives a record its place among those of its time, instead of the one it had before.
+    fn put_in_time(&mut self, before: Option<Pending>, mut new: Pending) -> Pending {
+        if let Some(before) = before {
+            self.take_from_time(&before);
+        }
+        loop {
+            self.last_order = self.last_order.wrapping_add(1);
+            new.order = self.last_order;
+            // The number is taken only where it has come round to one that is still there.
+            let by_time = self.by_time.as_mut();
+            if by_time.is_none_or(|it| it.insert(Delivered::of(&new))) {
+                return new;
+            }
+        }
+    }
+
+    fn take_from_time(&mut self, pending: &Pending) {
+        if let Some(by_time) = &mut self.by_time {
+            by_time.remove(Delivered::of(pending).id());
+        }
+    }
+
+    /// Puts what is pending into the order of the times of delivery as well, those released first.
+    pub(super) fn order_by_time(&mut self) {
+        if self.by_time.is_none() {
+            let mut all: Vec<Delivered> = self.pending.iter().map(Delivered::of).collect();
+            all.sort_unstable_by_key(|it| (it.id(), it.id));
+            let mut by_time = Sequence::new();
+            for (order, mut it) in all.into_iter().enumerate() {
+                it.order = order as u32;
+                if let Ok(at) = self.pending.search(it.id)
+                    && let Some(pending) = self.pending.at_mut(at)
+                {
+                    pending.order = it.order;
+                    by_time.insert(it);
+                }
+                self.last_order = it.order;
+            }
+            self.by_time = Some(Box::new(by_time));
+        }
+    }
+
+    /// Notes that an entry was delivered once more, and how often that was.
+    pub(super) fn redeliver(&mut self, id: StreamId, now: UnixMs) -> Option<u64> {
+        let there = *self.pending.get(id)?;
+        let deliveries = there.deliveries.wrapping_add(1);
+        self.assign(Pending {
+            delivered_ms: now,
+            deliveries,
+            ..there
+        });
+        Some(deliveries)
     }
 
     /// Makes entries pending for a consumer that is just given them.
@@ -210,6 +319,7 @@ impl ConsumerGroup {
                 delivered_ms: now,
                 deliveries: 1,
                 consumer,
+                order: 0,
             });
         }
         if !ids.is_empty() {
@@ -223,8 +333,8 @@ impl ConsumerGroup {
         let Some(pending) = self.pending.remove(id) else {
             return false;
         };
-        self.consumers
-            .change(pending.consumer, |it| it.pending.remove(id));
+        self.take_from_time(&pending);
+        self.disown(pending.consumer, id);
         true
     }
 
@@ -235,9 +345,12 @@ impl ConsumerGroup {
         // One walk over all is cheaper than many searches.
         if own > all / 8 {
             self.pending.retain(|pending| pending.consumer != number);
+            self.by_time = None;
         } else {
             for id in consumer.pending.iter() {
-                self.pending.remove(*id);
+                if let Some(pending) = self.pending.remove(*id) {
+                    self.take_from_time(&pending);
+                }
             }
         }
         own
@@ -245,7 +358,16 @@ impl ConsumerGroup {
 
     /// Frees up to about `max` chunks and consumers and says whether there is more.
     pub(super) fn free(&mut self, max: usize) -> bool {
-        (0..max).all(|_| self.pending.free_some() || self.consumers.free_some())
+        (0..max)
+            .all(|_| self.pending.free_some() || self.consumers.free_some() || self.free_by_time())
+    }
+
+    fn free_by_time(&mut self) -> bool {
+        let freed = self.by_time.as_mut().is_some_and(|it| it.free_some());
+        if !freed {
+            self.by_time = None;
+        }
+        freed
     }
 }
 
@@ -256,6 +378,7 @@ impl ConsumerGroup {
             name: self.name.clone(),
             pending: self.pending.share(),
             consumers: self.consumers.share(),
+            by_time: None,
             ..*self
         }
     }
@@ -283,7 +406,12 @@ impl ConsumerGroup {
         let each = consumers.iter().map(|consumer| {
             size_of::<Consumer>() + consumer.name.len() + consumer.pending.counted_bytes()
         });
+        let by_time = self.by_time.as_ref();
+        let by_time = by_time.map_or(0, |it| {
+            size_of::<Sequence<Delivered>>() + it.counted_bytes()
+        });
         self.name.len()
+            + by_time
             + self.pending.counted_bytes()
             + consumers.numbered.capacity() * 8
             + (consumers.free.capacity() + consumers.by_name.capacity()) * 4

@@ -8,8 +8,9 @@ use std::borrow::Cow;
 use super::StreamRef;
 use super::body::MAX_BYTES;
 use super::change::StreamMut;
-use super::group::Pending;
+use super::group::{NOBODY, Pending};
 use super::id::StreamId;
+use super::idempotence::Idempotence;
 use super::node::{DELETED, SAME_FIELDS};
 use crate::UnixMs;
 use crate::edit::{Edit, EditParts};
@@ -158,9 +159,52 @@ impl StreamMut<'_> {
                 delivered_ms,
                 deliveries,
                 consumer,
+                order: 0,
             });
             true
         })
+    }
+
+    /// Makes an entry pending in a group that was released, and says whether there is the group.
+    pub fn add_released(&mut self, group: &[u8], id: StreamId, deliveries: u64) -> bool {
+        let body = self.body();
+        let Ok(at) = body.find_group(group) else {
+            return false;
+        };
+        body.change_group(at, |group, _, _| {
+            group.assign(Pending {
+                id,
+                delivered_ms: 0,
+                deliveries,
+                consumer: NOBODY,
+                order: 0,
+            });
+        });
+        true
+    }
+
+    /// Begins what is remembered of the entries of producers, on terms that
+    /// [`set_idempotence`](Self::set_idempotence) takes.
+    pub fn begin_idempotence(&mut self, duration_s: u64, max_len: u64) {
+        self.body().idempotence = Some(Box::new(Idempotence::new(duration_s, max_len)));
+    }
+
+    /// Adds an entry of a producer, later than those before; says whether it was not known.
+    pub fn add_recorded(&mut self, producer: &[u8], text: &[u8], id: StreamId) -> bool {
+        let known = &mut self.body().idempotence;
+        known
+            .as_mut()
+            .is_some_and(|it| it.restore(producer, text, id))
+    }
+
+    /// Ends what is remembered, with the numbers of entries ever recorded and not added again.
+    pub fn end_idempotence(&mut self, added: u64, duplicates: u64) {
+        let known = &mut self.body().idempotence;
+        if let Some(known) = known {
+            (known.added, known.duplicates) = (added, duplicates);
+        }
+        // Some forms have to say something of producers where nothing was ever known of any.
+        known.take_if(|it| it.is_blank());
     }
 
     /// Puts the stream in place of what the key holds. Effect: `RESTORE`.

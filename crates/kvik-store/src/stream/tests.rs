@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::trial::Store;
-use crate::{Claim, KeyspaceId, NewId, StreamMut, ValueRef};
+use crate::{Claim, KeyspaceId, NewId, Recount, StreamMut, ValueRef};
 
 fn store(node_entries: i64) -> Store {
     let store = Store::new(1).telling();
@@ -62,7 +62,14 @@ enum Op {
     Claim(u8, u8, Vec<u16>, bool, bool),
     ClaimFrom(u8, u8, u16, u64),
     Pass(u64),
+    DeleteUnless(Vec<u16>, References),
+    AcknowledgeAndDelete(u8, Vec<u16>, References),
+    Release(u8, Vec<u16>, Recount, bool),
+    ClaimIdle(u8, u8, u64, usize),
 }
+
+/// Who has what was released.
+const RELEASED: u8 = 255;
 
 impl Model {
     /// Some id at or near the one of the `n`-th entry.
@@ -71,6 +78,29 @@ impl Model {
         match ids.get(usize::from(n) % (ids.len() + 2)) {
             Some(id) => *id,
             None => StreamId::new(u64::from(n) % 40, 1),
+        }
+    }
+
+    fn is_referenced(&self, id: StreamId) -> bool {
+        let mut groups = self.groups.values();
+        groups.any(|group| group.last_id < id || group.pending.contains_key(&id))
+    }
+
+    fn delete(&mut self, id: StreamId, references: References) -> Deletion {
+        if !self.entries.contains_key(&id) {
+            return Deletion::Missing;
+        }
+        if references == References::Acked && self.is_referenced(id) {
+            return Deletion::Referenced;
+        }
+        self.entries.remove(&id);
+        self.max_deleted_id = self.max_deleted_id.max(id);
+        Deletion::Done
+    }
+
+    fn end_references(&mut self, ids: &[StreamId]) {
+        for group in self.groups.values_mut() {
+            group.pending.retain(|id, _| !ids.contains(id));
         }
     }
 
@@ -149,7 +179,142 @@ fn apply(store: &mut Store, model: &mut Model, op: &Op) {
             let destroyed = edit(store, |stream| stream.destroy_group(&[*group]));
             assert_eq!(destroyed, model.groups.remove(group).is_some());
         }
+        Op::DeleteUnless(ids, references) => {
+            let ids: Vec<StreamId> = ids.iter().map(|n| model.id(*n)).collect();
+            let mut told = Vec::new();
+            edit(store, |stream| {
+                stream.delete_unless(&ids, *references, |outcome| told.push(outcome));
+            });
+            let expected = ids.iter().map(|id| model.delete(*id, *references));
+            assert_eq!(told, expected.collect::<Vec<_>>());
+            if *references == References::Delete {
+                model.end_references(&ids);
+            }
+        }
+        Op::AcknowledgeAndDelete(name, ids, references) => {
+            let ids: Vec<StreamId> = ids.iter().map(|n| model.id(*n)).collect();
+            acknowledge_and_delete(store, model, *name, &ids, *references);
+        }
+        Op::Release(name, ids, recount, force) => {
+            let ids: Vec<StreamId> = ids.iter().map(|n| model.id(*n)).collect();
+            release(store, model, *name, &ids, *recount, *force);
+        }
+        Op::ClaimIdle(name, consumer, idle_ms, max) => {
+            claim_idle(store, model, (*name, *consumer), *idle_ms, *max);
+        }
         _ => apply_to_group(store, model, op, now),
+    }
+}
+
+fn acknowledge_and_delete(
+    store: &mut Store,
+    model: &mut Model,
+    name: u8,
+    ids: &[StreamId],
+    references: References,
+) {
+    let mut told = Vec::new();
+    edit(store, |stream| {
+        let tell = |outcome| told.push(outcome);
+        stream.acknowledge_and_delete(&[name], ids, references, tell);
+    });
+    let Some(group) = model.groups.get_mut(&name) else {
+        assert_eq!(told, []);
+        return;
+    };
+    let was_pending: Vec<bool> = ids
+        .iter()
+        .map(|id| group.pending.remove(id).is_some())
+        .collect();
+    let mut gone = Vec::new();
+    for ((id, was_pending), outcome) in ids.iter().zip(was_pending).zip(told) {
+        let expected = match was_pending {
+            false => Deletion::Missing,
+            true => match model.delete(*id, references) {
+                Deletion::Missing => Deletion::Done,
+                outcome => outcome,
+            },
+        };
+        assert_eq!(outcome, expected);
+        gone.extend(was_pending.then_some(*id));
+    }
+    if references == References::Delete {
+        model.end_references(&gone);
+    }
+}
+
+fn release(
+    store: &mut Store,
+    model: &mut Model,
+    name: u8,
+    ids: &[StreamId],
+    recount: Recount,
+    force: bool,
+) {
+    let released = edit(store, |stream| {
+        let name = [name];
+        let group = stream.group_mut(&name);
+        group.map(|mut group| group.release(ids.iter().copied(), recount, force))
+    });
+    let mut expected = 0;
+    let Some(group) = model.groups.get_mut(&name) else {
+        assert_eq!(released, None);
+        return;
+    };
+    for id in ids.iter().filter(|id| model.entries.contains_key(id)) {
+        let Some(count) = group.pending.get(id).map(|it| it.2).or(force.then_some(0)) else {
+            continue;
+        };
+        let count = match recount {
+            Recount::Less => count.saturating_sub(1),
+            Recount::Same => count,
+            Recount::To(count) => count,
+        };
+        group.pending.insert(*id, (RELEASED, 0, count));
+        expected += 1;
+    }
+    assert_eq!(released, Some(expected));
+}
+
+fn claim_idle(
+    store: &mut Store,
+    model: &mut Model,
+    (name, consumer): (u8, u8),
+    idle_ms: u64,
+    max: usize,
+) {
+    let now = store.now;
+    let mut told = Vec::new();
+    let claimed = edit(store, |stream| {
+        let name = [name];
+        let group = stream.group_mut(&name);
+        group.map(|mut group| {
+            group.claim_idle(&[consumer], idle_ms, max, |entry, before| {
+                told.push((entry.id(), before.idle_ms, before.deliveries));
+                true
+            });
+        })
+    });
+    let Some(group) = model.groups.get_mut(&name) else {
+        assert_eq!(claimed, None);
+        return;
+    };
+    group.consumers.insert(consumer);
+    let entries = &model.entries;
+    let eligible = |(id, it): &(&StreamId, &(u8, u64, u64))| {
+        entries.contains_key(id) && now.checked_sub(it.1).is_some_and(|idle| idle >= idle_ms)
+    };
+    let eligible = group.pending.iter().filter(eligible);
+    let mut delivered: Vec<u64> = eligible.map(|(_, it)| it.1).collect();
+    delivered.sort_unstable();
+    delivered.truncate(max);
+    // The oldest deliveries come first.
+    let told_times: Vec<u64> = told.iter().map(|(_, idle, _)| now - idle).collect();
+    assert_eq!(told_times, delivered);
+    for (id, idle, deliveries) in told {
+        let there = group.pending.get_mut(&id).unwrap();
+        assert_eq!((there.1, there.2), (now - idle, deliveries));
+        *there = (consumer, now, deliveries.saturating_add(1));
     }
 }
 
@@ -166,6 +331,9 @@ fn trim_both(store: &mut Store, model: &mut Model, trim: &Trim) {
     };
     let trim = Trim { to, ..*trim };
     let deleted = edit(store, |stream| stream.trim(&trim));
+    if trim.references != References::Keep {
+        return trimmed_by_entry(model, &trim, deleted);
+    }
     let exact = match to {
         TrimTo::Len(max) => (model.entries.len() as u64).saturating_sub(max),
         TrimTo::MinId(id) => model.entries.range(..id).count() as u64,
@@ -178,6 +346,36 @@ fn trim_both(store: &mut Store, model: &mut Model, trim: &Trim) {
         }
     }
     (0..deleted).for_each(|_| drop(model.entries.pop_first()));
+}
+
+/// Follows a trim that has looked at the references of each entry.
+fn trimmed_by_entry(model: &mut Model, trim: &Trim, deleted: u64) {
+    let is_acked = trim.references == References::Acked;
+    let free = |id: &&StreamId| !is_acked || !model.is_referenced(**id);
+    let (left, below) = match trim.to {
+        TrimTo::Len(max) => (
+            (model.entries.len() as u64).saturating_sub(max),
+            StreamId::MAX,
+        ),
+        TrimTo::MinId(id) => (u64::MAX, id),
+    };
+    let going: Vec<StreamId> = model
+        .entries
+        .range(..below)
+        .map(|(id, _)| id)
+        .filter(free)
+        .take(left.min(usize::MAX as u64) as usize)
+        .copied()
+        .collect();
+    match trim.precision {
+        Precision::Exact => assert_eq!(deleted, going.len() as u64),
+        Precision::WholeNodes(_) => assert!(deleted <= going.len() as u64),
+    }
+    let gone = &going[..deleted as usize];
+    gone.iter().for_each(|id| drop(model.entries.remove(id)));
+    if !is_acked {
+        model.end_references(gone);
+    }
 }
 
 fn apply_to_group(store: &mut Store, model: &mut Model, op: &Op, now: u64) {
@@ -223,7 +421,10 @@ fn apply_to_group(store: &mut Store, model: &mut Model, op: &Op, now: u64) {
                 group.pending.retain(|_, it| it.0 != *consumer);
             }
             Op::Deliver(_, consumer, max, pends) => {
-                edit.deliver(&[*consumer], *max, *pends, |entry| told.push(entry.id()));
+                edit.deliver(&[*consumer], *max, *pends, |entry| {
+                    told.push(entry.id());
+                    true
+                });
                 group.consumers.insert(*consumer);
                 let news = before.entries.keys().filter(|id| **id > group.last_id);
                 expected.extend(news.take(*max));
@@ -239,6 +440,7 @@ fn apply_to_group(store: &mut Store, model: &mut Model, op: &Op, now: u64) {
                 edit.deliver_again(&[*consumer], start, *max, |id, entry| {
                     assert_eq!(entry.is_some(), before.entries.contains_key(&id));
                     told.push(id);
+                    true
                 });
                 let own = group.pending.range_mut(start..);
                 for (id, there) in own.filter(|(_, it)| it.0 == *consumer).take(*max) {
@@ -397,7 +599,11 @@ fn check_group(group: &GroupRef<'_>, model: &GroupModel) {
     assert_eq!(group.last_id(), model.last_id);
     let all = group.pending(StreamId::MIN);
     let all: Vec<_> = all
-        .map(|it| (it.id, (it.consumer[0], it.delivered_ms, it.deliveries)))
+        .map(|it| {
+            let consumer = it.consumer.first().copied().unwrap_or(RELEASED);
+            assert_eq!(it.is_released, consumer == RELEASED);
+            (it.id, (consumer, it.delivered_ms, it.deliveries))
+        })
         .collect();
     assert!(
         all.iter()
@@ -405,6 +611,12 @@ fn check_group(group: &GroupRef<'_>, model: &GroupModel) {
             .eq(model.pending.iter().map(|(id, it)| (*id, *it)))
     );
     assert_eq!(group.pending_len(), model.pending.len());
+    let is_released = |it: &&(u8, u64, u64)| it.0 == RELEASED;
+    let released = model.pending.values().filter(is_released).count();
+    assert_eq!(
+        (group.released_len(), group.released().len()),
+        (released, released)
+    );
     assert_eq!(group.consumers_len(), model.consumers.len());
     for (consumer, name) in group.consumers().zip(&model.consumers) {
         assert_eq!(consumer.name(), [*name]);
@@ -426,6 +638,11 @@ fn words() -> impl Strategy<Value = Words> {
     })
 }
 
+fn references() -> impl Strategy<Value = References> {
+    let all = [References::Keep, References::Delete, References::Acked];
+    prop::sample::select(all.to_vec())
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let (name, index) = (0u8..3, any::<u16>());
     let indices = || prop::collection::vec(any::<u16>(), 1..8);
@@ -438,11 +655,18 @@ fn op() -> impl Strategy<Value = Op> {
         prop::option::of(0u64..50).prop_map(Precision::WholeNodes),
     ];
     let pair = (name.clone(), name.clone());
+    let recount = prop_oneof![
+        Just(Recount::Less),
+        Just(Recount::Same),
+        (0u64..9).prop_map(Recount::To)
+    ];
     prop_oneof![
         8 => (0u64..3, words()).prop_map(|(ms, words)| Op::Append(ms, words)),
         2 => (1u16..60).prop_map(Op::Fill),
         3 => indices().prop_map(Op::Delete),
-        2 => (to, precision).prop_map(|(to, precision)| Op::Trim(Trim { to, precision })),
+        2 => (to, precision, references()).prop_map(|(to, precision, references)| {
+            Op::Trim(Trim { to, precision, references })
+        }),
         1 => (0u64..5).prop_map(Op::SetLastId),
         3 => (name.clone(), index).prop_map(|(g, n)| Op::CreateGroup(g, n)),
         1 => name.clone().prop_map(Op::DestroyGroup),
@@ -451,6 +675,13 @@ fn op() -> impl Strategy<Value = Op> {
         1 => pair.clone().prop_map(|(g, c)| Op::DeleteConsumer(g, c)),
         6 => (pair.clone(), 1usize..30, any::<bool>()).prop_map(|((g, c), max, p)| Op::Deliver(g, c, max, p)),
         2 => (pair.clone(), index, 1usize..9).prop_map(|((g, c), n, max)| Op::DeliverAgain(g, c, n, max)),
+        2 => (indices(), references()).prop_map(|(ids, refs)| Op::DeleteUnless(ids, refs)),
+        2 => (name.clone(), indices(), references())
+            .prop_map(|(g, ids, refs)| Op::AcknowledgeAndDelete(g, ids, refs)),
+        2 => (name.clone(), indices(), recount, any::<bool>())
+            .prop_map(|(g, ids, recount, force)| Op::Release(g, ids, recount, force)),
+        2 => (pair.clone(), 0u64..300, 1usize..9)
+            .prop_map(|((g, c), idle, max)| Op::ClaimIdle(g, c, idle, max)),
         3 => (name, indices()).prop_map(|(g, ids)| Op::Acknowledge(g, ids)),
         3 => (pair.clone(), indices(), any::<bool>(), any::<bool>())
             .prop_map(|((g, c), ids, force, uncounted)| Op::Claim(g, c, ids, force, uncounted)),
@@ -530,6 +761,7 @@ fn a_copy_shares_what_neither_has_changed() {
     let trim = |len| Trim {
         to: TrimTo::Len(len),
         precision: Precision::Exact,
+        references: References::Keep,
     };
     edit(&mut store, |stream| stream.trim(&trim(2_000)));
     let left = places(&mut store, b"s");
@@ -558,7 +790,13 @@ fn what_is_large_is_freed_in_slices() {
         assert!(stream.destroy_group(&[0]));
         let to = TrimTo::Len(0);
         let precision = Precision::Exact;
-        assert_eq!(stream.trim(&Trim { to, precision }), 20_000);
+        let references = References::Keep;
+        let trim = Trim {
+            to,
+            precision,
+            references,
+        };
+        assert_eq!(stream.trim(&trim), 20_000);
     });
     assert!(store.stripes.0[0].heap.has_doomed());
     let bytes = |store: &Store| store.stripes.0[0].heap.resident_bytes();

@@ -1,8 +1,9 @@
 //! A stream, its groups and their consumers to read.
 
 use super::body::StreamBody;
-use super::group::{Consumer, ConsumerGroup, Pending};
+use super::group::{Consumer, ConsumerGroup, NOBODY, Pending};
 use super::id::StreamId;
+use super::idempotence::Idempotence;
 use super::marks::Marks;
 use super::node::StreamEntry;
 use super::range::{StreamRange, StreamRangeBack};
@@ -33,15 +34,44 @@ pub struct ConsumerRef<'a> {
 pub struct PendingEntry<'a> {
     /// Its id.
     pub id: StreamId,
-    /// Who has it.
+    /// Who has it; empty if it was released.
     pub consumer: &'a [u8],
+    /// It was released: nobody has it.
+    pub is_released: bool,
     /// When it was last delivered.
     pub delivered_ms: UnixMs,
     /// How often it was delivered.
     pub deliveries: u64,
 }
 
+/// What a stream remembers of the entries of its producers.
+#[derive(Clone, Copy, Debug)]
+pub struct IdempotenceRef<'a>(&'a Idempotence);
+
 impl<'a> StreamRef<'a> {
+    /// What is remembered of producers, if any has ever said who it is.
+    pub fn idempotence(&self) -> Option<IdempotenceRef<'a>> {
+        self.body.idempotence.as_deref().map(IdempotenceRef)
+    }
+
+    /// Whether entries of any group were released.
+    pub fn has_released(&self) -> bool {
+        self.body.groups.iter().any(|group| group.released > 0)
+    }
+
+    /// When the entry of a group was delivered that is pending for the longest time and exists.
+    pub fn earliest_delivery(&self, group: &[u8]) -> Option<UnixMs> {
+        let group = &self.body.groups[self.body.find_group(group).ok()?];
+        let exists = |id: StreamId| self.body.entry(id).is_some();
+        match &group.by_time {
+            Some(by_time) => by_time.iter().find(|it| exists(it.id)).map(|it| it.at_ms),
+            None => {
+                let existing = group.pending.iter().filter(|it| exists(it.id));
+                existing.map(|it| it.delivered_ms).min()
+            }
+        }
+    }
+
     /// The number of entries.
     pub fn len(&self) -> u64 {
         self.body.marks.len
@@ -140,6 +170,19 @@ impl<'a> GroupRef<'a> {
         self.group.pending.len()
     }
 
+    /// The number of those that were released.
+    pub fn released_len(&self) -> usize {
+        self.group.released
+    }
+
+    /// The pending entries that were released, in the order in which they were.
+    pub fn released(&self) -> Vec<StreamId> {
+        let released = self.group.pending.iter();
+        let mut released: Vec<&Pending> = released.filter(|it| it.consumer == NOBODY).collect();
+        released.sort_unstable_by_key(|it| it.order);
+        released.into_iter().map(|it| it.id).collect()
+    }
+
     /// The first and the last id that is pending.
     pub fn pending_bounds(&self) -> Option<(StreamId, StreamId)> {
         let pending = &self.group.pending;
@@ -205,10 +248,52 @@ impl<'a> ConsumerRef<'a> {
 }
 
 fn describe<'a>(group: &'a ConsumerGroup, pending: &Pending) -> PendingEntry<'a> {
+    let is_released = pending.consumer == NOBODY;
     PendingEntry {
         id: pending.id,
-        consumer: &group.consumers.get(pending.consumer).name,
+        consumer: match is_released {
+            true => b"",
+            false => &group.consumers.get(pending.consumer).name,
+        },
+        is_released,
         delivered_ms: pending.delivered_ms,
         deliveries: pending.deliveries,
+    }
+}
+
+impl<'a> IdempotenceRef<'a> {
+    /// For how long an entry is known, in seconds.
+    pub fn duration_s(self) -> u64 {
+        self.0.duration_s
+    }
+
+    /// How many entries of one producer are known at most.
+    pub fn max_len(self) -> u64 {
+        self.0.max_len
+    }
+
+    /// Entries ever recorded.
+    pub fn added(self) -> u64 {
+        self.0.added
+    }
+
+    /// Entries that were not added again.
+    pub fn duplicates(self) -> u64 {
+        self.0.duplicates
+    }
+
+    /// How many producers and how many of their entries are known at a time.
+    pub fn tracked(self, now: UnixMs) -> (usize, usize) {
+        self.0.tracked(now)
+    }
+
+    /// The producers in the order of their names, each with how many of its entries are recorded.
+    pub fn producers(self) -> impl ExactSizeIterator<Item = (&'a [u8], usize)> + use<'a> {
+        self.0.producers()
+    }
+
+    /// What a producer calls its entries, the oldest first.
+    pub fn of_producer(self, name: &[u8]) -> impl Iterator<Item = (&'a [u8], StreamId)> + use<'a> {
+        self.0.of_producer(name)
     }
 }

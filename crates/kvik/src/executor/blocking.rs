@@ -4,6 +4,7 @@
 //! ([`kvik_command::blocking`]). Its session runs nothing more until the wait has ended, which one
 //! function does whatever has ended it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_command::Session;
@@ -24,6 +25,12 @@ impl Executor {
         let Some(call) = &session.blocked else {
             return true;
         };
+        let has_time = call.alarm_ms() < call.until_ms && self.shared.now_ms() < call.until_ms;
+        if ending == Ending::TimedOut && has_time && call.ending().is_none() {
+            let call = Arc::clone(call);
+            self.look_again(&call);
+            return false;
+        }
         call.claim(ending);
         // Whoever is gone needs no reply.
         if ending != Ending::Gone && call.ending() == Some(Ending::Served) {
@@ -42,6 +49,22 @@ impl Executor {
             withhold(session, None, start, out);
         }
         true
+    }
+
+    /// Serves a call that waits if there is something for it by now, though nothing has happened to
+    /// its keys. Otherwise the call says when to look the next time.
+    #[cold]
+    fn look_again(&mut self, call: &BlockedCall) {
+        let shared = &*self.shared;
+        let terms = Terms {
+            actor: Actor::Client,
+            ..self.work.terms(shared, &mut self.unit)
+        };
+        Section::run_in_turn(terms, |section, held| {
+            section.with_guard(held, call.keyspace(), Touching::NONE, |guard| {
+                call.keys().for_each(|key| guard.mark_ready(key));
+            });
+        });
     }
 
     /// Ends the wait of a session that has been served, and writes its reply.

@@ -57,7 +57,7 @@ impl Executor {
                 let now_us = self.work.clock.now_us();
                 monitors.show(session, call.command, call.args, now_us);
             }
-            self.work.count(&self.shared, session, call, true, true);
+            self.work.count(&self.shared, session, call, true, true, 0);
             return Ok(());
         }
         if self.may_send_away() && self.has_long_scripts(session) {
@@ -93,7 +93,7 @@ impl Executor {
         work.plan.hashes = hashes;
         work.note_lsn(lsn);
         ready?;
-        work.count(shared, session, call, false, true);
+        work.count(shared, session, call, false, true, 0);
         Ok(())
     }
 

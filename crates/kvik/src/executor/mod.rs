@@ -141,6 +141,9 @@ impl Executor {
     /// what is measured.
     pub fn refresh(&mut self) {
         self.work.clock.refresh();
+        if self.shared.engine.hot_keys.is_collecting() {
+            self.work.until_drawn = 1;
+        }
         if lacks_memory() {
             self.shared.stripes.alarm.prepare();
         }
@@ -345,7 +348,7 @@ impl Executor {
             Some(blocked) if outcome == Outcome::Done => {
                 // The call counts as the client's when it ends.
                 session.client.count_command(-1);
-                Outcome::Blocked(blocked.until_ms)
+                Outcome::Blocked(blocked.alarm_ms())
             }
             _ => outcome,
         }

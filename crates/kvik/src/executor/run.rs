@@ -109,7 +109,7 @@ impl Work {
             monitors.show(session, call.command, call.args, now_us);
         }
         let timed = !call.goes_on || replied > QUICK_REPLY_BYTES;
-        self.count(shared, session, call, result.is_err(), timed);
+        self.count(shared, session, call, result.is_err(), timed, replied);
         seen.untouched
     }
 }

@@ -182,7 +182,7 @@ impl Work {
     ) {
         error.write(&mut Reply::new(out, session.protocol));
         shared.engine.stats.count_error(error.code());
-        self.count(shared, session, call, true, true);
+        self.count(shared, session, call, true, true, 0);
     }
 
     /// Runs a script of a transaction, which holds all that it may use.
@@ -305,7 +305,7 @@ impl Work {
             let counters = &self.stats.commands[usize::from(call.command.id())];
             counters.failed.add(1);
         }
-        self.count(shared, session, call, false, true);
+        self.count(shared, session, call, false, true, 0);
         ScriptEnding::Ran
     }
 

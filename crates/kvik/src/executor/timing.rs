@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use kvik_command::Session;
 use kvik_command::command_log::Logged;
 use kvik_command::declare::Flags;
-use kvik_command::hot_keys::INTERVAL;
+use kvik_command::hot_keys::{CommandCost, INTERVAL};
 use kvik_command::latency::Sample;
 use kvik_store::GuardStats;
 
@@ -39,6 +39,7 @@ impl Work {
         call: &Call<'_>,
         failed: bool,
         timed: bool,
+        replied: usize,
     ) {
         let id = call.command.id();
         if failed {
@@ -46,12 +47,15 @@ impl Work {
             self.stats.totals.errors.add(1);
         }
         self.until_drawn -= 1;
+        let slow_us = shared.engine.settings.slowlog_slower_than_us.load(Relaxed);
         if self.until_drawn == 0 {
+            if shared.engine.hot_keys.is_collecting() {
+                return self.collect(shared, session, call, slow_us, replied);
+            }
             self.draw(session, call);
         }
         self.untimed.command = id;
         self.untimed.calls += 1;
-        let slow_us = shared.engine.settings.slowlog_slower_than_us.load(Relaxed);
         if timed || (0..QUICK_US).contains(&slow_us) {
             self.count_time(shared, session, call, slow_us);
         }
@@ -77,6 +81,39 @@ impl Work {
         let _ = call.command.for_each_key(call.args, note);
     }
 
+    /// Times a command by itself, and notes it where hot keys are collected.
+    #[cold]
+    fn collect(
+        &mut self,
+        shared: &Shared,
+        session: &Session,
+        call: &Call<'_>,
+        slow_us: i64,
+        replied: usize,
+    ) {
+        // So is the next one.
+        self.until_drawn = 1;
+        if self.untimed.calls > 0 {
+            show_calls(session, self.untimed);
+            self.time();
+        }
+        self.untimed = Untimed {
+            command: call.command.id(),
+            calls: 1,
+        };
+        let nanos = self.count_time(shared, session, call, slow_us);
+        let mut keys = Vec::new();
+        let _ = call.command.for_each_key(call.args, |at, _| keys.push(at));
+        let keys = keys.iter().map(|at| &call.args[*at]);
+        let cost = CommandCost {
+            nanos,
+            bytes: (call.args.byte_len() + replied) as u64,
+        };
+        let now_us = self.clock.now_us();
+        let hot_keys = &shared.engine.hot_keys;
+        hot_keys.note_in_collection(session.db, keys, cost, now_us);
+    }
+
     /// Counts what a command has read for the prefix of its first key.
     #[cold]
     pub(super) fn count_for_prefix(shared: &Shared, call: &Call<'_>, seen: &GuardStats) {
@@ -92,7 +129,14 @@ impl Work {
     }
 
     /// Times a command, together with those of its kind before it, and notes if that was long.
-    fn count_time(&mut self, shared: &Shared, session: &Session, call: &Call<'_>, slow_us: i64) {
+    /// Returns the nanoseconds.
+    fn count_time(
+        &mut self,
+        shared: &Shared,
+        session: &Session,
+        call: &Call<'_>,
+        slow_us: i64,
+    ) -> u64 {
         let now_us = self.clock.now_us();
         show_calls(session, self.untimed);
         let (calls, nanos) = self.time();
@@ -109,6 +153,7 @@ impl Work {
         if threshold_ms > 0 && took_us / 1000 >= threshold_ms {
             record_latency(shared, call, now_us, took_us);
         }
+        nanos
     }
 
     /// Ends the time of the calls that are not timed yet; returns their number and nanoseconds.

@@ -39,7 +39,8 @@ impl Served {
     /// Notes, while their stripes are held and after the unit has been handed over, that it may
     /// have changed the keys of the calls. `lsn` is behind what the section has read and changed.
     pub(super) fn stamp(&mut self, shared: &Shared, lsn: Lsn) {
-        if self.hashes.is_empty() {
+        // Effects may be wanted where no log is: there is no place in it that anybody waits for.
+        if self.hashes.is_empty() || !shared.is_logged() {
             return;
         }
         let reach = Reach::Keys(&self.hashes);
@@ -249,6 +250,7 @@ impl Section<'_> {
             return if has_come {
                 Attempt::Gone
             } else {
+                call.look_at(session.look_ms, self.now_us / 1000);
                 Attempt::Nothing
             };
         }

@@ -79,6 +79,80 @@ fn a_log_is_repeated() {
     assert_eq!(digest(&open(dir.path())), before);
 }
 
+/// What a client sees of a stream, but for when consumers were seen.
+fn stream_as_seen(db: &Db) -> Vec<Value> {
+    let asked: [&[&str]; 3] = [
+        // Only what was released has no time that goes on.
+        &[
+            "XPENDING", "known", "group", "IDLE", "99999999", "-", "+", "10",
+        ],
+        &["XINFO", "GROUPS", "known"],
+        &["XADD", "known", "IDMP", "producer", "first", "*", "f", "v"],
+    ];
+    let mut seen: Vec<Value> = asked.iter().map(|words| db.run(words)).collect();
+    // What is set already forgets nothing.
+    db.run(&["XCFGSET", "known", "IDMP-MAXSIZE", "7"]);
+    seen.push(db.run(&["XLEN", "known"]));
+    seen
+}
+
+#[test]
+fn what_streams_know_of_producers_and_releases_survives() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    for words in [
+        &["XADD", "known", "IDMP", "other", "first", "*", "f", "v"][..],
+        &[
+            "XCFGSET",
+            "known",
+            "IDMP-DURATION",
+            "86000",
+            "IDMP-MAXSIZE",
+            "7",
+        ],
+        &["XADD", "known", "IDMP", "producer", "first", "*", "f", "v"],
+        &["XADD", "known", "IDMPAUTO", "producer", "*", "f", "v"],
+        &["XGROUP", "CREATE", "known", "group", "0"],
+        &[
+            "XREADGROUP",
+            "GROUP",
+            "group",
+            "me",
+            "COUNT",
+            "2",
+            "STREAMS",
+            "known",
+            ">",
+        ],
+    ] {
+        ok(&db, words);
+    }
+    let first = db.run(&["XRANGE", "known", "-", "+", "COUNT", "1"]);
+    let id = first.as_slice().and_then(|entries| entries[0].as_slice());
+    let id = id.and_then(|entry| entry[0].as_text()).unwrap();
+    ok(&db, &["XNACK", "known", "group", "FAIL", "IDS", "1", &id]);
+    let before = stream_as_seen(&db);
+    assert_eq!(stream_as_seen(&db), before);
+    drop(db);
+    // From the log, from its base, from a snapshot and through all of them again.
+    let db = open(dir.path());
+    assert_eq!(stream_as_seen(&db), before);
+    ok(&db, &["BGREWRITEAOF"]);
+    wait_until(&db, "aof_rewrites", "1");
+    drop(db);
+    let db = open(dir.path());
+    assert_eq!(stream_as_seen(&db), before);
+    ok(&db, &["DEBUG", "RELOAD"]);
+    assert_eq!(stream_as_seen(&db), before);
+    let Value::Bulk(payload) = db.run(&["DUMP", "known"]) else {
+        panic!("the key is there");
+    };
+    ok(&db, &["DEL", "known"]);
+    let restored = db.run(&[b"RESTORE".as_slice(), b"known", b"0", &payload]);
+    assert!(restored.is_ok(), "{restored:?}");
+    assert_eq!(stream_as_seen(&db), before);
+}
+
 #[test]
 fn a_rewritten_log_holds_the_same() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! BITCOUNT and BITPOS: what is set or clear in a part of a string.
+//! BITCOUNT, BITPOS and BITRANGEINTARRAY: what is set or clear in a part of a string.
 
 use std::ops::Range;
 
@@ -105,6 +105,44 @@ pub(super) fn bitpos(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         None => (!bit).then_some(0),
     };
     ctx.reply.integer(position.map_or(-1, |at| at as i64));
+    Ok(())
+}
+
+pub(super) fn bitrangeintarray(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let mut part = Part {
+        start: ctx.int(2)?,
+        end: Some(ctx.int(3)?),
+        in_bits: false,
+    };
+    let (mut limit, mut bit, mut at) = (u64::MAX, true, 4);
+    while at < ctx.args.len() {
+        if ctx.is(at, "LIMIT") && at + 1 < ctx.args.len() {
+            let count = u64::try_from(ctx.int(at + 1)?).ok();
+            let count = count.filter(|count| *count > 0);
+            limit = count.ok_or(Error::text("LIMIT should be greater than 0"))?;
+            at += 1;
+        } else if ctx.is(at, "ZEROS") {
+            bit = false;
+        } else {
+            part.in_bits = in_bits(ctx, at)?;
+        }
+        at += 1;
+    }
+    let string = ctx.keys.read_string(ctx.key(1))?;
+    let string = string.filter(|_| !part.is_reversed());
+    let reply = &mut ctx.reply;
+    let (array, mut len) = (reply.deferred_array(), 0);
+    if let Some(string) = string {
+        let mut room = IntText::default();
+        for (slice, mut bits, before) in slices(string, part.bits(string.len()), &mut room) {
+            while let Some(found) = bits::find(slice, bit, bits.clone()).filter(|_| len < limit) {
+                reply.integer((before + found) as i64);
+                len += 1;
+                bits.start = found + 1;
+            }
+        }
+    }
+    reply.finish_array(array, len as usize);
     Ok(())
 }
 

@@ -82,6 +82,27 @@ impl Registers {
     }
 }
 
+/// A number of different elements that is estimated while they pass.
+pub(in crate::family) struct ElementSketch(Registers);
+
+impl ElementSketch {
+    /// What has seen nothing.
+    pub(in crate::family) fn new() -> Self {
+        Self(Registers::new())
+    }
+
+    /// Sees an element.
+    pub(in crate::family) fn add(&mut self, element: &[u8]) {
+        let (index, value) = place(element);
+        self.0.raise(index..index + 1, value);
+    }
+
+    /// The estimated number of different elements, as PFCOUNT has it.
+    pub(in crate::family) fn estimate(&self) -> u64 {
+        self.0.estimate()
+    }
+}
+
 /// How many registers have which value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RegisterHistogram([u32; 64]);

@@ -246,14 +246,14 @@ fn move_one(
     Ok(true)
 }
 
-fn push_event(end: ListEnd) -> &'static Event {
+pub(super) fn push_event(end: ListEnd) -> &'static Event {
     match end {
         ListEnd::Left => Event::LPUSH,
         ListEnd::Right => Event::RPUSH,
     }
 }
 
-fn pop_event(end: ListEnd) -> &'static Event {
+pub(super) fn pop_event(end: ListEnd) -> &'static Event {
     match end {
         ListEnd::Left => Event::LPOP,
         ListEnd::Right => Event::RPOP,

@@ -11,6 +11,7 @@ use kvik_store::{Guard, IntText, SetRef, StringRef, UnixMs};
 
 use super::{read, set};
 use crate::family::carried_expiry::{earlier, later};
+use crate::family::hyperloglog::ElementSketch;
 use crate::{Ctx, Error};
 
 /// The operation on several sets.
@@ -46,6 +47,18 @@ pub(super) fn sdiffstore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 pub(super) fn sintercard(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    count(ctx, SetCombination::Intersection)
+}
+
+pub(super) fn sunioncard(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    count(ctx, SetCombination::Union)
+}
+
+pub(super) fn sdiffcard(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    count(ctx, SetCombination::Difference)
+}
+
+fn count(ctx: &mut Ctx<'_>, combination: SetCombination) -> Result<(), Error> {
     let count = usize::try_from(ctx.int(1).unwrap_or(0)).unwrap_or(0);
     if count == 0 {
         return Err(Error::text("numkeys should be greater than 0"));
@@ -57,31 +70,60 @@ pub(super) fn sintercard(ctx: &mut Ctx<'_>) -> Result<(), Error> {
             "Number of keys can't be greater than number of args",
         ));
     }
-    let limit = card_limit(ctx, 2 + count)?;
+    let options = CountOptions::parse(ctx, 2 + count, combination)?;
     meet(ctx, keys)?;
     let sets = look(&ctx.keys, keys)?;
-    let mut members = 0;
-    combine(&sets, SetCombination::Intersection, |_| {
-        members += 1;
-        members != limit
-    });
+    let members = if options.estimate {
+        let sets = sets.iter().flatten();
+        let members = sets.flat_map(|set| set.iter());
+        let mut seen = ElementSketch::new();
+        members.for_each(|member| seen.add(member.text(&mut IntText::default())));
+        match options.limit as u64 {
+            0 => seen.estimate(),
+            limit => seen.estimate().min(limit),
+        }
+    } else {
+        let mut members = 0;
+        combine(&sets, combination, |_| {
+            members += 1;
+            members != options.limit
+        });
+        members as u64
+    };
     ctx.reply.integer(members as i64);
     Ok(())
 }
 
-/// The option LIMIT; 0 means no limit.
-fn card_limit(ctx: &Ctx<'_>, mut at: usize) -> Result<usize, Error> {
-    let mut limit = 0;
-    while at < ctx.args.len() {
-        if !ctx.is(at, "LIMIT") || at + 1 == ctx.args.len() {
-            return Err(Error::SYNTAX);
+/// The options of a command that counts.
+struct CountOptions {
+    /// 0 is none.
+    limit: usize,
+    /// The members are not told apart exactly, which takes no memory for each of them.
+    estimate: bool,
+}
+
+impl CountOptions {
+    fn parse(ctx: &Ctx<'_>, mut at: usize, combination: SetCombination) -> Result<Self, Error> {
+        let mut options = Self {
+            limit: 0,
+            estimate: false,
+        };
+        while at < ctx.args.len() {
+            if combination == SetCombination::Union && ctx.is(at, "APPROX") {
+                options.estimate = true;
+                at += 1;
+                continue;
+            }
+            if !ctx.is(at, "LIMIT") || at + 1 == ctx.args.len() {
+                return Err(Error::SYNTAX);
+            }
+            let number = ctx.int(at + 1).ok();
+            let number = number.and_then(|number| usize::try_from(number).ok());
+            options.limit = number.ok_or(Error::text("LIMIT can't be negative"))?;
+            at += 2;
         }
-        let number = ctx.int(at + 1).ok();
-        let number = number.and_then(|number| usize::try_from(number).ok());
-        limit = number.ok_or(Error::text("LIMIT can't be negative"))?;
-        at += 2;
+        Ok(options)
     }
-    Ok(limit)
 }
 
 fn answer(ctx: &mut Ctx<'_>, combination: SetCombination) -> Result<(), Error> {

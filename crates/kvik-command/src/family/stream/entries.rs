@@ -1,6 +1,10 @@
 //! The entries of a stream: adding, reading a range, deleting, trimming.
 
+use std::borrow::Cow;
+
+use kvik_resp::Args;
 use kvik_store::{AppendError, Entry, StreamId};
+use xxhash_rust::xxh3::Xxh3Default;
 
 use super::options::TrimOptions;
 use super::{ids, stream, write_entry, write_id};
@@ -38,12 +42,44 @@ pub(super) fn xadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let mut stream = entry.stream_mut()?;
+    let name = options
+        .once
+        .map(|name| (name.producer, name_text(name.text, words)));
+    if let Some((producer, text)) = &name
+        && let Some(known) = stream.recorded(producer, text)
+    {
+        stream.record(producer, text, known);
+        write_id(&mut ctx.reply, known);
+        return Ok(());
+    }
     let id = stream.append(id, words.iter())?;
+    if let Some((producer, text)) = &name {
+        stream.record(producer, text, id);
+    }
     if let Some(trim) = options.trim {
         stream.trim(&trim);
     }
     write_id(&mut ctx.reply, id);
     Ok(())
+}
+
+/// What a producer calls an entry: what it says, or a digest of the fields and values, whatever
+/// their order.
+fn name_text<'a>(said: Option<&'a [u8]>, words: Args<'_>) -> Cow<'a, [u8]> {
+    let Some(said) = said else {
+        let pair = |at: usize| {
+            let (field, value) = (&words[at], &words[at + 1]);
+            let mut digest = Xxh3Default::new();
+            digest.update(&(field.len() as u64).to_le_bytes());
+            digest.update(field);
+            digest.update(value);
+            digest.digest128()
+        };
+        let pairs = (0..words.len()).step_by(2).map(pair);
+        let all = pairs.fold(0_u128, u128::wrapping_add);
+        return Cow::Owned(all.to_be_bytes().to_vec());
+    };
+    Cow::Borrowed(said)
 }
 
 pub(super) fn xtrim(ctx: &mut Ctx<'_>) -> Result<(), Error> {

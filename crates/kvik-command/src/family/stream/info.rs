@@ -1,7 +1,7 @@
 //! XINFO: what is known about a stream, its groups and their consumers.
 
 use kvik_resp::Reply;
-use kvik_store::{ConsumerRef, GroupRef, StreamEntry, StreamId, StreamRef};
+use kvik_store::{ConsumerRef, GroupRef, Limits, StreamEntry, StreamId, StreamRef};
 
 use super::{write_entry, write_id};
 use crate::{Ctx, Error};
@@ -10,13 +10,15 @@ use crate::{Ctx, Error};
 const SHOWN: usize = 10;
 
 pub(super) fn stream(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let full = full_option(ctx);
+    let (full, now) = (full_option(ctx), ctx.now_ms());
+    let limits = ctx.keys.sizes();
     let stream = super::stream(ctx.keys.read(ctx.key(2)))?.ok_or(Error::NO_SUCH_KEY)?;
     let reply = &mut ctx.reply;
     match full? {
         None => {
-            reply.map(10);
+            reply.map(16);
             write_marks(reply, &stream);
+            write_idempotence(reply, &stream, limits, now);
             reply.bulk(b"groups");
             reply.integer(stream.groups().len() as i64);
             reply.bulk(b"first-entry");
@@ -26,8 +28,9 @@ pub(super) fn stream(ctx: &mut Ctx<'_>) -> Result<(), Error> {
             write_or_null(reply, back.next());
         }
         Some(max) => {
-            reply.map(9);
+            reply.map(15);
             write_marks(reply, &stream);
+            write_idempotence(reply, &stream, limits, now);
             write_all(reply, &stream, max);
         }
     }
@@ -66,6 +69,26 @@ fn write_marks(reply: &mut Reply<'_>, stream: &StreamRef<'_>) {
     write_id(reply, stream.first_id());
 }
 
+/// What is known of producers.
+fn write_idempotence(reply: &mut Reply<'_>, stream: &StreamRef<'_>, limits: &Limits, now: u64) {
+    let known = stream.idempotence();
+    let terms = known.map_or((limits.idempotence_s(), limits.idempotence_len()), |it| {
+        (it.duration_s(), it.max_len())
+    });
+    let (producers, entries) = known.map_or((0, 0), |it| it.tracked(now));
+    for (name, value) in [
+        ("idmp-duration", terms.0),
+        ("idmp-maxsize", terms.1),
+        ("pids-tracked", producers as u64),
+        ("iids-tracked", entries as u64),
+        ("iids-added", known.map_or(0, |it| it.added())),
+        ("iids-duplicates", known.map_or(0, |it| it.duplicates())),
+    ] {
+        reply.bulk_str(name);
+        reply.integer(value as i64);
+    }
+}
+
 fn write_or_null(reply: &mut Reply<'_>, entry: Option<StreamEntry<'_>>) {
     match entry {
         Some(entry) => write_entry(reply, &entry),
@@ -89,12 +112,14 @@ fn write_all(reply: &mut Reply<'_>, stream: &StreamRef<'_>, max: usize) {
 }
 
 fn write_group(reply: &mut Reply<'_>, group: &GroupRef<'_>, max: usize) {
-    reply.map(7);
+    reply.map(8);
     reply.bulk(b"name");
     reply.bulk(group.name());
     write_progress(reply, group);
     reply.bulk(b"pel-count");
     reply.integer(group.pending_len() as i64);
+    reply.bulk(b"nacked-count");
+    reply.integer(group.released_len() as i64);
     reply.bulk(b"pending");
     reply.array(group.pending_len().min(max));
     for pending in group.pending(StreamId::MIN).take(max) {

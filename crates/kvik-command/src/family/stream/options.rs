@@ -1,25 +1,36 @@
 //! The options of XADD and XTRIM: to what the stream is trimmed, and whether it may be made.
 
-use kvik_store::{NewId, Precision, Trim, TrimTo};
+use kvik_store::{NewId, Precision, References, Trim, TrimTo};
 
 use super::ids;
 use crate::{Ctx, Error};
 
+/// The name that a producer gives an entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EntryName<'a> {
+    pub(super) producer: &'a [u8],
+    /// Nothing if it follows from the fields and values.
+    pub(super) text: Option<&'a [u8]>,
+}
+
 /// The options of one call.
 #[derive(Debug, Default)]
-pub(super) struct TrimOptions {
+pub(super) struct TrimOptions<'a> {
     pub(super) trim: Option<Trim>,
+    /// The name of the entry, if it is to be added once only.
+    pub(super) once: Option<EntryName<'a>>,
+    references: Option<References>,
     /// Do nothing where there is no stream.
     pub(super) only_existing: bool,
     limit: Option<i64>,
 }
 
-impl TrimOptions {
+impl<'a> TrimOptions<'a> {
     /// Reads the options of XADD; returns the id of the entry and where its fields start.
     ///
     /// # Errors
     /// If they do not fit each other, or the id is none.
-    pub(super) fn of_xadd(ctx: &Ctx<'_>) -> Result<(Self, NewId, usize), Error> {
+    pub(super) fn of_xadd(ctx: &Ctx<'a>) -> Result<(Self, NewId, usize), Error> {
         let mut options = Self::default();
         let (mut at, mut id) = (2, NewId::Auto);
         // The first word that is no option is the id.
@@ -29,10 +40,18 @@ impl TrimOptions {
             } else if ctx.is(at, "NOMKSTREAM") {
                 options.only_existing = true;
                 at += 1;
+            } else if let Some(words) = options.take_name(ctx, at)? {
+                at += words;
             } else {
                 id = ids::parse_new(&ctx.args[at])?;
                 break;
             }
+        }
+        // A follower repeats calls whose ids are settled.
+        if options.once.is_some() && id != NewId::Auto && !ctx.keys.is_follower() {
+            return Err(Error::text(
+                "IDMP/IDMPAUTO can be used only with auto-generated IDs",
+            ));
         }
         options.apply_limit()?;
         Ok((options, id, at + 1))
@@ -42,7 +61,7 @@ impl TrimOptions {
     ///
     /// # Errors
     /// If they do not fit each other, or do not say how to trim.
-    pub(super) fn of_xtrim(ctx: &Ctx<'_>) -> Result<Trim, Error> {
+    pub(super) fn of_xtrim(ctx: &Ctx<'a>) -> Result<Trim, Error> {
         let mut options = Self::default();
         let mut at = 2;
         while at < ctx.args.len() {
@@ -59,6 +78,13 @@ impl TrimOptions {
     /// Takes an option about trimming and says of how many words it consists.
     fn take(&mut self, ctx: &Ctx<'_>, at: usize) -> Result<Option<usize>, Error> {
         let more = ctx.args.len() - 1 - at;
+        if let Some(references) = references(&ctx.args[at]) {
+            if self.references.is_some() {
+                return Err(Error::SYNTAX);
+            }
+            self.references = Some(references);
+            return Ok(Some(1));
+        }
         if more == 0 {
             return Ok(None);
         }
@@ -94,8 +120,46 @@ impl TrimOptions {
         } else {
             TrimTo::MinId(ids::parse(&ctx.args[threshold])?)
         };
-        self.trim = Some(Trim { to, precision });
+        self.trim = Some(Trim {
+            to,
+            precision,
+            references: References::Keep,
+        });
         Ok(words)
+    }
+
+    /// Takes the name of the entry and says of how many words it consists.
+    fn take_name(&mut self, ctx: &Ctx<'a>, at: usize) -> Result<Option<usize>, Error> {
+        let (producer, text) = (ctx.args.get(at + 1), ctx.args.get(at + 2));
+        let text = match () {
+            () if ctx.is(at, "IDMP") && text.is_some() => text,
+            () if ctx.is(at, "IDMPAUTO") => None,
+            () => return Ok(None),
+        };
+        let Some(producer) = producer else {
+            return Ok(None);
+        };
+        let (option, words) = match text {
+            Some(_) => ("IDMP", 3),
+            None => ("IDMPAUTO", 2),
+        };
+        if self.once.is_some() {
+            return Err(Error::text(
+                "syntax error, IDMP/IDMPAUTO specified multiple times",
+            ));
+        }
+        let missing = match text {
+            _ if producer.is_empty() => Some("producer"),
+            Some([]) => Some("idempotent"),
+            _ => None,
+        };
+        if let Some(missing) = missing {
+            return Err(Error::new(format!(
+                "syntax error, {option} requires a non-empty {missing} ID"
+            )));
+        }
+        self.once = Some(EntryName { producer, text });
+        Ok(Some(words))
     }
 
     fn check_limit(&self) -> Result<(), Error> {
@@ -110,6 +174,9 @@ impl TrimOptions {
     /// Applies LIMIT, which may stand anywhere, to the strategy.
     fn apply_limit(&mut self) -> Result<(), Error> {
         self.check_limit()?;
+        if let Some(trim) = &mut self.trim {
+            trim.references = self.references.unwrap_or_default();
+        }
         let Some(limit) = self.limit else {
             return Ok(());
         };
@@ -124,4 +191,15 @@ impl TrimOptions {
         }
         Ok(())
     }
+}
+
+/// What a word says about references, if it is such a word.
+pub(super) fn references(word: &[u8]) -> Option<References> {
+    let words = [
+        ("KEEPREF", References::Keep),
+        ("DELREF", References::Delete),
+        ("ACKED", References::Acked),
+    ];
+    let is = |known: &&(&str, References)| word.eq_ignore_ascii_case(known.0.as_bytes());
+    words.iter().find(is).map(|known| known.1)
 }

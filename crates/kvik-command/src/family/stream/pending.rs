@@ -93,13 +93,13 @@ fn write<'v>(
     let (array, mut len) = (reply.deferred_array(), 0);
     let asked = pending
         .take_while(|it| it.id <= filter.end)
-        .filter(|it| filter.min_idle_ms == 0 || idle(it) >= filter.min_idle_ms)
+        .filter(|it| filter.min_idle_ms == 0 || it.is_released || idle(it) >= filter.min_idle_ms)
         .take(filter.max);
     for it in asked {
         reply.array(4);
         write_id(reply, it.id);
         reply.bulk(it.consumer);
-        reply.integer(idle(&it).max(0));
+        reply.integer(if it.is_released { -1 } else { idle(&it).max(0) });
         reply.integer(it.deliveries as i64);
         len += 1;
     }

@@ -1,10 +1,12 @@
 //! XREAD and XREADGROUP: what has come into streams since an id, or comes next.
 
-use kvik_resp::{Args, ArgsBuf, Protocol, Reply};
-use kvik_store::{Guard, StreamId, StreamRef, Wanted};
+use std::cell::Cell;
 
-use super::{ids, stream, write_entry, write_id};
-use crate::blocking::Block;
+use kvik_resp::{Args, ArgsBuf, Protocol, Reply};
+use kvik_store::{Guard, IdleEntry, StreamEntry, StreamId, StreamRef, Wanted};
+
+use super::{ids, stream, write_entry, write_id, write_parts};
+use crate::blocking::{Block, NEVER_MS};
 use crate::declare::{InvalidKeys, KeyFlags};
 use crate::{Ctx, Error, ErrorText};
 
@@ -16,12 +18,34 @@ struct ReadRequest<'a> {
     group: Option<(&'a [u8], &'a [u8])>,
     /// Entries do not become pending.
     no_ack: bool,
+    /// How long ago pending entries were delivered that are to be handed over, in milliseconds.
+    claim_idle_ms: Option<u64>,
+    budget: Budget,
     /// Until when to wait if there is nothing, in milliseconds since the epoch.
     block_until_ms: Option<u64>,
     /// Which word is the first key.
     first_key: usize,
     keys: Args<'a>,
     ids: Args<'a>,
+}
+
+/// How much a call may answer with, over all streams.
+#[derive(Clone, Copy, Debug)]
+struct Budget {
+    entries: usize,
+    /// Bytes of the reply; the first entry is written whatever its size.
+    bytes: usize,
+}
+
+impl Budget {
+    /// Pays for an entry behind which the reply has so many bytes; says whether more may follow.
+    fn pay(&mut self, written: usize) -> bool {
+        self.entries -= 1;
+        if written >= self.bytes {
+            self.entries = 0;
+        }
+        self.entries > 0
+    }
 }
 
 /// From where on a stream is read.
@@ -51,7 +75,8 @@ pub(super) fn keys(
             return Ok(());
         }
         at += match () {
-            () if is("BLOCK") || is("COUNT") => 2,
+            () if is("BLOCK") || is("COUNT") || is("CLAIM") => 2,
+            () if is("MAXCOUNT") || is("MAXSIZE") => 2,
             () if is("GROUP") => 3,
             () if is("NOACK") => 1,
             () => return Err(InvalidKeys),
@@ -66,6 +91,11 @@ impl<'a> ReadRequest<'a> {
             max: usize::MAX,
             group: None,
             no_ack: false,
+            claim_idle_ms: None,
+            budget: Budget {
+                entries: usize::MAX,
+                bytes: usize::MAX,
+            },
             block_until_ms: None,
             first_key: 0,
             keys: ctx.args.tail(usize::MAX),
@@ -80,6 +110,11 @@ impl<'a> ReadRequest<'a> {
         }
         if of_group && request.group.is_none() {
             return Err(Error::text("Missing GROUP option for XREADGROUP"));
+        }
+        if request.max != usize::MAX && request.budget.entries < request.max {
+            return Err(Error::text(
+                "MAXCOUNT must be greater than or equal to COUNT",
+            ));
         }
         Ok(request)
     }
@@ -115,6 +150,16 @@ impl<'a> ReadRequest<'a> {
             self.refuse_outside("NOACK", of_group)?;
             self.no_ack = true;
             Ok(1)
+        } else if ctx.is(at, "CLAIM") && more > 0 {
+            self.refuse_outside("CLAIM", of_group)?;
+            self.claim_idle_ms = Some(min_idle(ctx, at + 1)?);
+            Ok(2)
+        } else if ctx.is(at, "MAXCOUNT") && more > 0 {
+            self.budget.entries = positive(ctx, at + 1, "MAXCOUNT")?;
+            Ok(2)
+        } else if ctx.is(at, "MAXSIZE") && more > 0 {
+            self.budget.bytes = positive(ctx, at + 1, "MAXSIZE")?;
+            Ok(2)
         } else {
             Err(Error::SYNTAX)
         }
@@ -128,7 +173,31 @@ impl<'a> ReadRequest<'a> {
         let keys = self.first_key..self.first_key + self.keys.len();
         let mut block = Block::new(wanted, keys, until_ms);
         block.words = words;
+        block.look_ms = self.next_look_ms(ctx);
         ctx.wait_or_answer(block);
+    }
+
+    /// When a call that waits and claims should look at its keys, though nothing has happened to
+    /// them: when the next entry is idle for long enough.
+    fn next_look_ms(&self, ctx: &mut Ctx<'_>) -> u64 {
+        // What is delivered from now on is idle no earlier; whoever asks for what was delivered
+        // just now is patient for a moment.
+        const PATIENCE_MS: u64 = 10;
+        let (Some(idle_ms), Some((group, _))) = (self.claim_idle_ms, self.group) else {
+            return NEVER_MS;
+        };
+        let now = ctx.now_ms();
+        let mut look_ms = now.saturating_add(idle_ms.max(PATIENCE_MS));
+        for key in self.keys {
+            if !ctx.may_see(key) {
+                continue;
+            }
+            let stream = stream(ctx.keys.read(key)).ok().flatten();
+            let earliest = stream.and_then(|stream| stream.earliest_delivery(group));
+            let due_ms = earliest.map(|at| at.saturating_add(idle_ms));
+            look_ms = look_ms.min(due_ms.unwrap_or(NEVER_MS));
+        }
+        look_ms.max(now + 1)
     }
 
     fn refuse_outside(&self, option: &str, of_group: bool) -> Result<(), Error> {
@@ -139,6 +208,19 @@ impl<'a> ReadRequest<'a> {
             "The {option} option is only supported by XREADGROUP. You called XREAD instead."
         )))
     }
+}
+
+fn min_idle(ctx: &Ctx<'_>, at: usize) -> Result<u64, Error> {
+    let idle_ms = ctx.int(at);
+    let idle_ms =
+        idle_ms.map_err(|_| Error::text("min-idle-time is not an integer or out of range"))?;
+    u64::try_from(idle_ms).map_err(|_| Error::text("min-idle-time must be a positive integer"))
+}
+
+fn positive(ctx: &Ctx<'_>, at: usize, option: &str) -> Result<usize, Error> {
+    let number = ctx.int(at)?;
+    let number = usize::try_from(number).ok().filter(|number| *number > 0);
+    number.ok_or_else(|| Error::new(format!("{option} must be a positive integer")))
 }
 
 fn unbalanced(ctx: &Ctx<'_>, of_group: bool) -> Error {
@@ -185,11 +267,13 @@ impl StreamsReply {
 }
 
 pub(super) fn xread(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let request = ReadRequest::parse(ctx, false)?;
+    let mut request = ReadRequest::parse(ctx, false)?;
     let after = request.after(ctx)?;
     let mut answer = StreamsReply::new(&mut ctx.reply);
     for (key, &after) in request.keys.iter().zip(&after) {
-        let Some(after) = after else { continue };
+        let Some(after) = after.filter(|_| request.budget.entries > 0) else {
+            continue;
+        };
         let news = news(&mut ctx.keys, key, after)?;
         let Some((stream, start)) = news.zip(after.next()) else {
             continue;
@@ -199,6 +283,9 @@ pub(super) fn xread(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         for entry in stream.range(start, StreamId::MAX).take(request.max) {
             write_entry(&mut ctx.reply, &entry);
             len += 1;
+            if !request.budget.pay(ctx.reply.len()) {
+                break;
+            }
         }
         ctx.reply.finish_array(array, len);
     }
@@ -287,7 +374,7 @@ fn after_id(word: &[u8], last_id: Option<StreamId>) -> Result<StreamId, Error> {
 }
 
 pub(super) fn xreadgroup(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let request = ReadRequest::parse(ctx, true)?;
+    let mut request = ReadRequest::parse(ctx, true)?;
     let (group, consumer) = request.group.ok_or(Error::SYNTAX)?;
     // All keys and ids are checked before the first stream changes.
     let mut from = Vec::with_capacity(request.keys.len());
@@ -304,8 +391,8 @@ pub(super) fn xreadgroup(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     }
     let mut answer = StreamsReply::new(&mut ctx.reply);
     for (key, from) in request.keys.iter().zip(from) {
-        if let Some(from) = from {
-            serve(ctx, &request, (key, group, consumer), from, &mut answer)?;
+        if let Some(from) = from.filter(|_| request.budget.entries > 0) {
+            serve(ctx, &mut request, (key, group, consumer), from, &mut answer)?;
         }
     }
     if answer.is_empty() {
@@ -334,7 +421,12 @@ pub(super) fn has_group_news(ctx: &mut Ctx<'_>) -> bool {
             {
                 return Ok::<_, Error>(true);
             }
+            let idle = request.claim_idle_ms.zip(stream.earliest_delivery(name));
+            if idle.is_some_and(|(idle_ms, at)| ctx.now_ms() >= at.saturating_add(idle_ms)) {
+                return Ok(true);
+            }
         }
+        ctx.session.look_ms = request.next_look_ms(ctx);
         Ok(false)
     };
     // An error is an answer: of a stream or a group that is gone.
@@ -375,31 +467,52 @@ fn from_id(word: &[u8]) -> Result<From, Error> {
 /// Answers with the entries of one stream, if there are any to answer with.
 fn serve(
     ctx: &mut Ctx<'_>,
-    request: &ReadRequest<'_>,
+    request: &mut ReadRequest<'_>,
     (key, group, consumer): (&[u8], &[u8], &[u8]),
     from: From,
     answer: &mut StreamsReply,
 ) -> Result<(), Error> {
     let mut stream = ctx.keys.entry(key).stream_mut()?;
     let last_entry_id = stream.view().last_entry_id();
-    let mut group = stream.group_mut(group).ok_or(no_group(key, group))?;
-    group.see_consumer(consumer);
+    let mut edit = stream.group_mut(group).ok_or(no_group(key, group))?;
+    edit.see_consumer(consumer);
+    let news = last_entry_id.is_some_and(|last| last > edit.last_id());
     // A stream without news is left out of the reply.
-    let news = last_entry_id.is_some_and(|last| last > group.last_id());
-    if from == From::New && !news {
+    if from == From::New && !news && request.claim_idle_ms.is_none() {
         return Ok(());
     }
+    let start = ctx.reply.len();
     let reply = &mut ctx.reply;
     answer.begin(reply, key);
-    let (array, mut len) = (reply.deferred_array(), 0);
+    let (array, len) = (reply.deferred_array(), Cell::new(0));
+    let budget = &mut request.budget;
+    let mut pay = |reply: &Reply<'_>| {
+        len.set(len.get() + 1);
+        budget.pay(reply.len())
+    };
+    let mut goes_on = true;
+    if let (From::New, Some(idle_ms)) = (from, request.claim_idle_ms) {
+        edit.claim_idle(consumer, idle_ms, request.max, |entry, idle| {
+            write_claimed(reply, entry, idle);
+            goes_on = pay(reply);
+            goes_on
+        });
+    }
     match from {
-        From::New => group.deliver(consumer, request.max, !request.no_ack, |entry| {
-            write_entry(reply, entry);
-            len += 1;
-        }),
+        From::New if goes_on => {
+            let left = request.max - len.get();
+            edit.deliver(consumer, left, !request.no_ack, |entry| {
+                match request.claim_idle_ms {
+                    Some(_) => write_claimed(reply, entry, NOT_DELIVERED),
+                    None => write_entry(reply, entry),
+                }
+                pay(reply)
+            });
+        }
+        From::New => {}
         From::After(id) => {
             let start = id.next().unwrap_or(StreamId::MAX);
-            group.deliver_again(consumer, start, request.max, |id, entry| {
+            edit.deliver_again(consumer, start, request.max, |id, entry| {
                 match entry {
                     Some(entry) => write_entry(reply, entry),
                     None => {
@@ -409,10 +522,30 @@ fn serve(
                         reply.null_array();
                     }
                 }
-                len += 1;
+                pay(reply)
             });
         }
     }
-    ctx.reply.finish_array(array, len);
+    if from == From::New && len.get() == 0 {
+        // Nothing was idle for so long.
+        ctx.reply.truncate(start);
+        answer.streams -= 1;
+        return Ok(());
+    }
+    ctx.reply.finish_array(array, len.get());
     Ok(())
+}
+
+/// What is said of an entry that nobody was given before.
+const NOT_DELIVERED: IdleEntry = IdleEntry {
+    idle_ms: 0,
+    deliveries: 0,
+};
+
+/// Writes an entry of a call that claims: how long ago and how often it was delivered stand behind
+/// its fields.
+fn write_claimed(reply: &mut Reply<'_>, entry: &StreamEntry<'_>, before: IdleEntry) {
+    write_parts(reply, entry, 4);
+    reply.integer(i64::try_from(before.idle_ms).unwrap_or(i64::MAX));
+    reply.integer(i64::try_from(before.deliveries).unwrap_or(i64::MAX));
 }

@@ -39,7 +39,7 @@ fn add(ctx: &mut Ctx<'_>, increment: i64) -> Result<(), Error> {
     Ok(())
 }
 
-fn integer(string: TextRef<'_>) -> Result<i64, Error> {
+pub(super) fn integer(string: TextRef<'_>) -> Result<i64, Error> {
     match string {
         TextRef::Int(value) => Ok(value),
         TextRef::Bytes(text) => parse_i64(text).ok_or(Error::NOT_AN_INTEGER),
@@ -63,6 +63,6 @@ pub(super) fn incrbyfloat(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn float(text: &[u8]) -> Result<LongDouble, Error> {
+pub(super) fn float(text: &[u8]) -> Result<LongDouble, Error> {
     LongDouble::parse(text).ok_or(Error::NOT_A_FLOAT)
 }

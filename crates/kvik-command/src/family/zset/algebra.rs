@@ -23,11 +23,13 @@ enum ZsetCombination {
 }
 
 /// The way the scores of one member are combined.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Aggregate {
     Sum,
     Min,
     Max,
+    /// The inputs that have the member are counted, each by its weight.
+    Count,
 }
 
 /// The use made of the result.
@@ -55,6 +57,8 @@ struct Call<'a> {
 struct Input<'a> {
     members: InputMembers<'a>,
     weight: f64,
+    /// Each member has the score 1.
+    counts: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -217,6 +221,7 @@ impl<'a> Call<'a> {
             Input {
                 members: members.unwrap_or(InputMembers::None),
                 weight,
+                counts: self.aggregate == Aggregate::Count,
             }
         });
         inputs.collect()
@@ -230,13 +235,14 @@ impl Aggregate {
             () if named(b"SUM") => Ok(Self::Sum),
             () if named(b"MIN") => Ok(Self::Min),
             () if named(b"MAX") => Ok(Self::Max),
+            () if named(b"COUNT") => Ok(Self::Count),
             () => Err(Error::SYNTAX),
         }
     }
 
     fn of(self, total: f64, score: f64) -> f64 {
         match self {
-            Self::Sum => number(total + score),
+            Self::Sum | Self::Count => number(total + score),
             Self::Min if score < total => score,
             Self::Max if score > total => score,
             Self::Min | Self::Max => total,
@@ -274,6 +280,7 @@ impl<'a> Input<'a> {
             InputMembers::Set(set) => set.contains(name).then_some(1.0),
             InputMembers::Zset(zset) => zset.score(name),
         };
+        let score = score.map(|score| if self.counts { 1.0 } else { score });
         score.map(|score| score * self.weight)
     }
 
@@ -297,10 +304,13 @@ impl<'a> Input<'a> {
 
     /// Every member with its score, weighed.
     fn iter(&self) -> Box<dyn Iterator<Item = Total<'a>> + 'a> {
-        let weight = self.weight;
+        let (weight, counts) = (self.weight, self.counts);
         match self.members {
             InputMembers::None => Box::new(std::iter::empty()),
             InputMembers::Set(set) => Box::new(set.iter().map(move |name| (name, number(weight)))),
+            InputMembers::Zset(zset) if counts => {
+                Box::new(zset.iter().map(move |member| (member.name, number(weight))))
+            }
             InputMembers::Zset(zset) => Box::new(
                 zset.iter()
                     .map(move |member| (member.name, number(weight * member.score()))),

@@ -187,7 +187,7 @@ fn options<'a>(ctx: &Ctx<'a>, from: usize) -> Result<(Args<'a>, End, usize), Err
 }
 
 /// The word at a position as a positive number.
-fn at_least_one(ctx: &Ctx<'_>, at: usize, or: &'static str) -> Result<usize, Error> {
+pub(super) fn at_least_one(ctx: &Ctx<'_>, at: usize, or: &'static str) -> Result<usize, Error> {
     let number = ctx.int(at).ok();
     let number = number.and_then(|number| usize::try_from(number).ok());
     number.filter(|&number| number > 0).ok_or(Error::text(or))

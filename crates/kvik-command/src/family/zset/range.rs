@@ -303,7 +303,8 @@ fn clamp(start: i64, stop: i64, len: usize) -> Range<usize> {
     start as usize..end as usize
 }
 
-fn scores(min: &[u8], max: &[u8]) -> Option<ScoreRange> {
+/// The scores between two bounds.
+pub(super) fn scores(min: &[u8], max: &[u8]) -> Option<ScoreRange> {
     let (min, min_excluded) = score(min)?;
     let (max, max_excluded) = score(max)?;
     Some(ScoreRange {
