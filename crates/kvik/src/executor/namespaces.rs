@@ -45,7 +45,7 @@ pub(super) fn run(
         return handler(ctx);
     }
     // What is made and reserved for the command stays until it has run.
-    let mut admission = Admission::new(all, ctx.engine, promise);
+    let mut admission = NamespaceAdmission::new(all, ctx.engine, promise);
     let (command, args, keys) = (ctx.command, ctx.args, &mut ctx.keys);
     for it in growing_keys(command, args, |key| size_of(keys, key)) {
         admission.admit(keys, &it)?;
@@ -55,7 +55,7 @@ pub(super) fn run(
     result
 }
 
-/// What a command reads of its keys, as the kvns server counts reads: GET is a hit, and commands
+/// How a command reads its keys, as the kvns server counts reads: GET is a hit, and commands
 /// that return values or parts of them have read them. Sizes and sums of sets do not count.
 pub(super) fn reading(command: &Command) -> Reading {
     match command.name() {
@@ -88,13 +88,13 @@ pub(crate) fn admit_set<'a>(
     keys: &mut Guard<'_>,
     key: &[u8],
     value_len: usize,
-) -> Result<Option<Admission<'a>>, Error> {
+) -> Result<Option<NamespaceAdmission<'a>>, Error> {
     let Some(all) = shared.stripes.layout.namespaces() else {
         return Ok(None);
     };
     let (old, engine) = (size_of(keys, key), &shared.engine);
     let bytes = (key.len() + value_len) as u64 + ENTRY_BYTES;
-    let mut admission = Admission::new(all, engine, None);
+    let mut admission = NamespaceAdmission::new(all, engine, None);
     let growth = GrowingKey {
         key,
         is_new: old.is_none(),
@@ -107,7 +107,7 @@ pub(crate) fn admit_set<'a>(
 }
 
 /// The namespaces that a command may make, and what it may add to those with a quota.
-pub(crate) struct Admission<'a> {
+pub(crate) struct NamespaceAdmission<'a> {
     all: &'a Namespaces,
     engine: &'a Engine,
     promise: Option<&'a mut Promise>,
@@ -127,7 +127,7 @@ impl Drop for Reservation {
     }
 }
 
-impl<'a> Admission<'a> {
+impl<'a> NamespaceAdmission<'a> {
     fn new(all: &'a Namespaces, engine: &'a Engine, promise: Option<&'a mut Promise>) -> Self {
         Self {
             all,
