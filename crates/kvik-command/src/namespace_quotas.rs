@@ -24,7 +24,7 @@ pub struct Quota {
     pub ops: u64,
     /// Clients that chose it with NAMESPACE USE.
     pub clients: u64,
-    /// What goes when it has to make room, if it has a policy of its own.
+    /// Its own policy for making room, if it has one.
     pub policy: Option<NamespacePolicy>,
 }
 

@@ -158,8 +158,8 @@ impl LuaInterpreter {
         Ok(function)
     }
 
-    /// Drops compiled scripts that the store knows no more: in bulk, at twice as many as were known,
-    /// as a look at all of them for each new one would add up.
+    /// Drops compiled scripts that the store knows no more: in bulk, at twice as many as were
+    /// known, as a look at all of them for each new one would add up.
     fn prune(&mut self) {
         if self.scripts.len() >= self.prune_at {
             self.scripts

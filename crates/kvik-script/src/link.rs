@@ -20,12 +20,12 @@ use crate::random::ScriptRandom;
 #[derive(Clone)]
 pub(crate) struct Link(Arc<LinkCell>);
 
-/// What a link leads to.
+/// The state that a link leads to.
 pub(crate) struct LinkCell(Mutex<Shared>);
 
 impl LinkCell {
-    /// Does `work` with what is shared. A panic is kept until Lua has ended, whose functions it must
-    /// not pass through.
+    /// Does `work` with what is shared. A panic is kept until Lua has ended, whose functions it
+    /// must not pass through.
     pub(crate) fn catching<R>(&self, work: impl FnOnce(&mut Shared) -> R) -> Option<R> {
         match catch_unwind(AssertUnwindSafe(|| work(&mut self.0.lock()))) {
             Ok(result) => Some(result),
@@ -211,7 +211,8 @@ impl Shared {
         ending.map_or(Ok(()), Err)
     }
 
-    /// Calls a command with the words in [`Self::args`]; its reply is in [`Self::reply`] afterwards.
+    /// Calls a command with the words in [`Self::args`]; its reply is in [`Self::reply`]
+    /// afterwards.
     pub(crate) fn call(&mut self) -> Result<(), kvik_command::Error> {
         let args = std::mem::take(&mut self.args);
         // Room is used again.

@@ -1,9 +1,9 @@
 //! Lua's stack, used directly: what every call of a command and every script crosses.
 //!
-//! mlua keeps a value of Lua alive by a reference in a table of its own, and protects each step that
-//! may fail for want of memory by itself. A script with two commands crosses some thirty such steps,
-//! which took longer than its commands did. Here a whole script is one protected call, and values
-//! stay on the stack.
+//! mlua keeps a value of Lua alive by a reference in a table of its own, and protects each step
+//! that may fail for want of memory by itself. A script with two commands crosses some thirty such
+//! steps, which took longer than its commands did. Here a whole script is one protected call, and
+//! values stay on the stack.
 //!
 //! An error of Lua is a long jump. It passes over the frames of Rust between the protected call and
 //! the function that raises it, so nothing in them may need to be dropped: whoever makes a

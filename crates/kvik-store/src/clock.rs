@@ -42,7 +42,7 @@ pub enum AccessPolicy {
     },
 }
 
-/// What a command does with the values of the keys it reads, for who counts reads.
+/// How a command uses the values of the keys it reads, for who counts reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reading {
     /// Nothing that counts.

@@ -402,7 +402,7 @@ impl<'a> KeyspaceMut<'a> {
         self.keyspace.note_sizes();
     }
 
-    /// What an entry counts in [`Namespace::payload`].
+    /// The bytes that an entry counts in [`Namespace::payload`].
     #[inline(never)]
     fn payload_with_name(&self, entry: EntryRef) -> usize {
         let there = self.heap.entry(entry);

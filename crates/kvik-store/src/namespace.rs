@@ -14,6 +14,9 @@
 //!
 //! Costs: a key with a `/` is looked up by one more hash of a short name; a namespace takes about
 //! 400 bytes in each stripe where it has keys, and nothing once it is empty.
+//!
+//! The file is long because names, numbers and counts of a namespace have one life: each step from
+//! its first key to the return of its number concerns all three.
 
 mod policy;
 
@@ -187,7 +190,7 @@ impl Namespace {
         self.payload.load(Ordering::Relaxed)
     }
 
-    /// What goes when it has to make room.
+    /// Its policy for making room.
     pub fn policy(&self) -> NamespacePolicy {
         NamespacePolicy::of_number(self.policy.load(Ordering::Relaxed))
     }
@@ -332,7 +335,7 @@ const FORMER_MAX: usize = 65_536;
 #[derive(Debug, Default)]
 struct Known {
     databases: HashMap<KeyspaceId, NamespaceMap, foldhash::fast::RandomState>,
-    /// What is left of namespaces that have no keys any more.
+    /// The counts of namespaces that have no keys any more.
     former: HashMap<(KeyspaceId, Arc<[u8]>), Arc<NamespaceCounts>, foldhash::fast::RandomState>,
     /// Numbers that are free again.
     free: Vec<u32>,
@@ -387,7 +390,7 @@ impl Namespaces {
         }
     }
 
-    /// What goes in a namespace, whether or not it has keys.
+    /// The policy by which a namespace makes room, whether or not it has keys.
     pub fn policy_of(&self, name: &[u8]) -> NamespacePolicy {
         self.policies.of(name)
     }

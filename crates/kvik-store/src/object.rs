@@ -17,7 +17,7 @@ use crate::text::StringRef;
 use crate::value::ValueRef;
 use crate::zset::Zset;
 
-/// What a score counts in [`Object::payload`].
+/// The bytes that a score counts in [`Object::payload`].
 const SCORE_PAYLOAD: usize = 8;
 
 /// A collection of any type.

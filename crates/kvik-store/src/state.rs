@@ -60,7 +60,7 @@ pub(crate) struct GuardState {
     pub(crate) access: AccessPolicy,
     /// How keys do whose namespace has no policy of its own.
     pub(crate) base_access: AccessPolicy,
-    /// What the command at work reads of keys.
+    /// How the command at work reads keys.
     pub(crate) reading: Reading,
     pub(crate) touch: bool,
     /// Nothing may be changed.

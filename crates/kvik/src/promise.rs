@@ -13,7 +13,7 @@ use kvik_store::{KeyspaceId, Namespace, Namespaces};
 use crate::eviction::{EvictionScope, Room, RoomMaker};
 use crate::shared::Shared;
 
-/// What a command may add to a namespace by one of its keys.
+/// The most that a command may add to a namespace by one of its keys.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyGrowth {
     pub(crate) database: KeyspaceId,
@@ -24,7 +24,7 @@ pub(crate) struct KeyGrowth {
     pub(crate) payload: u64,
 }
 
-/// What is promised to a command that is about to run.
+/// The room that is promised to a command which is about to run.
 #[derive(Debug)]
 pub(crate) struct Promise {
     all: Arc<Namespaces>,
@@ -36,7 +36,7 @@ pub(crate) struct Promise {
 struct PromisedBytes {
     namespace: Arc<Namespace>,
     bytes: u64,
-    /// What the command has not made use of yet.
+    /// The part that the command has not made use of yet.
     left: u64,
 }
 

@@ -2,11 +2,13 @@
 
 use kvik_store::{KeyHash, KeyspaceId, Layout};
 
+/// The database that typed methods work on.
+pub(crate) const DATABASE: KeyspaceId = KeyspaceId(0);
+
 /// The home of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Home {
-    /// The keyspace of the key's database. There is one for each as long as there are no
-    /// namespaces.
+    /// The key's database. Which of its tables holds the key, its namespace says.
     pub(crate) keyspace: KeyspaceId,
     pub(crate) hash: KeyHash,
     pub(crate) stripe: usize,

@@ -6,11 +6,11 @@ use kvik_store::{Expiry, Guard, KeyHash, NewString};
 
 use crate::db::Db;
 use crate::executor::admit_set;
+use crate::router::DATABASE;
 use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
 use crate::stripes::{Patience, ascend};
-use crate::typed::DATABASE;
 
 /// The keys of a running [`Db::transaction`], locked until it ends.
 pub struct Transaction<'a> {

@@ -12,19 +12,16 @@ use std::time::Duration;
 use kvik_command::Error;
 use kvik_log::Unit;
 use kvik_store::{
-    AccessPolicy, Expiry, Glance, Guard, IntText, Key, KeyspaceId, NewString, NoEffects, Reading,
-    TextRef, WrongKind,
+    AccessPolicy, Expiry, Glance, Guard, IntText, Key, NewString, NoEffects, Reading, TextRef,
+    WrongKind,
 };
 
 use crate::db::Db;
 use crate::executor::{admit_set, count_call};
-use crate::router::Home;
+use crate::router::{DATABASE, Home};
 use crate::section::{Actor, Locks, Section, Terms, Touching};
 use crate::stamps::Reach;
 use crate::stripes::{Held, Patience};
-
-/// The one that typed methods work on.
-pub(crate) const DATABASE: KeyspaceId = KeyspaceId(0);
 
 thread_local! {
     /// The unit of this thread's typed calls, kept for its room.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 const ON_TERMINAL: Duration = Duration::from_millis(200);
 const ELSEWHERE: Duration = Duration::from_secs(5);
 
-/// What is shown on standard error.
+/// The progress that is shown on standard error.
 pub(crate) struct Progress {
     verb: &'static str,
     begun: Instant,

@@ -99,21 +99,21 @@ struct NeksFrame {
 /// One request, whose members are separate ones.
 enum Item<'a> {
     /// On a key, with a value if it is set.
-    Key(Verb, &'a [u8], Option<&'a [u8]>),
+    Key(NeksVerb, &'a [u8], Option<&'a [u8]>),
     Together(u64),
 }
 
 /// A request on a key, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verb {
+enum NeksVerb {
     Get,
     Set,
     Delete,
 }
 
 /// Requests of one kind in a row, as the words of a command.
-struct Row<'a> {
-    verb: Verb,
+struct NeksRow<'a> {
+    verb: NeksVerb,
     words: [&'a [u8]; 1 + 2 * ROW],
     /// Words, with the command's name.
     count: usize,
@@ -122,8 +122,8 @@ struct Row<'a> {
     bytes: usize,
 }
 
-impl<'a> Row<'a> {
-    fn new(verb: Verb) -> Self {
+impl<'a> NeksRow<'a> {
+    fn new(verb: NeksVerb) -> Self {
         Self {
             verb,
             words: [b""; 1 + 2 * ROW],
@@ -149,11 +149,11 @@ impl<'a> Row<'a> {
     /// The command. For a single key it is the one that costs less.
     fn words(&mut self) -> &[&'a [u8]] {
         self.words[0] = match (self.verb, self.len) {
-            (Verb::Get, 1) => b"GET",
-            (Verb::Get, _) => b"MGET",
-            (Verb::Set, 1) => b"SET",
-            (Verb::Set, _) => b"MSET",
-            (Verb::Delete, _) => b"DEL",
+            (NeksVerb::Get, 1) => b"GET",
+            (NeksVerb::Get, _) => b"MGET",
+            (NeksVerb::Set, 1) => b"SET",
+            (NeksVerb::Set, _) => b"MSET",
+            (NeksVerb::Delete, _) => b"DEL",
         };
         &self.words[..self.count]
     }
@@ -248,13 +248,13 @@ impl Neks {
         match item(&mut reader) {
             Some(Item::Key(verb, key, value)) => {
                 frame.take_one();
-                let mut row = Row::new(verb);
+                let mut row = NeksRow::new(verb);
                 row.push(key, value);
                 frame.fill(&mut row, &mut reader);
                 // In a transaction a get answers QUEUED; its value comes with EXEC.
                 let mark = match (verb, row.len) {
-                    (Verb::Get, 1) if !is_together => GET,
-                    (Verb::Get, _) if !is_together => SEVERAL,
+                    (NeksVerb::Get, 1) if !is_together => GET,
+                    (NeksVerb::Get, _) if !is_together => SEVERAL,
                     _ => SILENT,
                 };
                 batch.push(mark, database, row.words());
@@ -375,7 +375,7 @@ impl NeksFrame {
     }
 
     /// Adds the requests of the same kind that come next.
-    fn fill<'a>(&mut self, row: &mut Row<'a>, reader: &mut Reader<'a>) {
+    fn fill<'a>(&mut self, row: &mut NeksRow<'a>, reader: &mut Reader<'a>) {
         while self.in_row() > 0 && !row.is_full() {
             let before = *reader;
             match item(reader) {
@@ -415,9 +415,9 @@ impl FrameCheck {
 fn item<'a>(reader: &mut Reader<'a>) -> Option<Item<'a>> {
     let len = reader.array()?;
     let item = match (reader.integer()?, len) {
-        (0, 2) => Item::Key(Verb::Get, reader.bytes()?, None),
-        (1, 3) => Item::Key(Verb::Set, reader.bytes()?, Some(reader.bytes()?)),
-        (2, 2) => Item::Key(Verb::Delete, reader.bytes()?, None),
+        (0, 2) => Item::Key(NeksVerb::Get, reader.bytes()?, None),
+        (1, 3) => Item::Key(NeksVerb::Set, reader.bytes()?, Some(reader.bytes()?)),
+        (2, 2) => Item::Key(NeksVerb::Delete, reader.bytes()?, None),
         (3, 2) => Item::Together(reader.array()?),
         _ => return None,
     };

@@ -3,6 +3,10 @@
 //! [`Service`] is all that an I/O thread has beside its connections: driver, executor, timers. Its
 //! methods get the connection that an event concerns as `&mut Connection`, looked up once, and say
 //! by [`Fate`] whether it is still there afterwards. They never look another one up.
+//!
+//! The file is long because a connection is one state machine: what may follow an event depends on
+//! what it waits for, which every handler here reads or changes. Limits and waits for keys are in
+//! files of their own.
 
 use std::collections::VecDeque;
 use std::io;

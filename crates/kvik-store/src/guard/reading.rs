@@ -115,7 +115,8 @@ impl Guard<'_> {
         keyspace.keyspace.namespace.as_ref()
     }
 
-    /// Bytes of a key's name and of its value, as [`Namespace::payload`] counts them; not an access.
+    /// Bytes of a key's name and of its value, as [`Namespace::payload`] counts them; not an
+    /// access.
     pub fn payload_of<'k>(&mut self, key: impl Into<Key<'k>>) -> Option<(usize, usize)> {
         let place = self.locate(key.into());
         let entry = self.find(place)?;

@@ -1,4 +1,4 @@
-//! What goes where a namespace has to make room.
+//! The policies by which namespaces make room.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};

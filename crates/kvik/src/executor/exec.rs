@@ -22,7 +22,7 @@ const TOO_LARGE: &str =
     "Transaction rolled back: to undo what it changes takes more than 64 MiB of memory";
 
 /// Which stripes a transaction needs.
-enum Scope {
+enum QueueScope {
     Planned,
     All,
 }
@@ -66,8 +66,8 @@ impl Executor {
         let scope = self.plan_queue(session);
         let (work, shared) = (&mut self.work, &*self.shared);
         let held = match scope {
-            Scope::All => shared.stripes.lock_all(self.patience)?,
-            Scope::Planned => {
+            QueueScope::All => shared.stripes.lock_all(self.patience)?,
+            QueueScope::Planned => {
                 let each_key = |visit: &mut dyn FnMut(&[u8])| visit_queued_keys(session, visit);
                 lock_reaching(shared, &mut work.plan.stripes, each_key, self.patience)?
             }
@@ -75,8 +75,8 @@ impl Executor {
         // The end of the section needs the hashes while the rest of the work is in use.
         let hashes = std::mem::take(&mut work.plan.hashes);
         let reach = match scope {
-            Scope::All => Reach::Everything,
-            Scope::Planned => Reach::Keys(&hashes),
+            QueueScope::All => Reach::Everything,
+            QueueScope::Planned => Reach::Keys(&hashes),
         };
         // One section has one time, so that no key expires between two of the commands.
         let terms = work.terms(shared, &mut self.unit);
@@ -118,7 +118,7 @@ impl Executor {
         })
     }
 
-    fn plan_queue(&mut self, session: &Session) -> Scope {
+    fn plan_queue(&mut self, session: &Session) -> QueueScope {
         self.work.plan.clear();
         for queued in session
             .transaction
@@ -126,7 +126,7 @@ impl Executor {
             .flat_map(|transaction| &transaction.queue)
         {
             match queued.command.locking_of(queued.args.as_args()) {
-                Locking::All | Locking::InTurn => return Scope::All,
+                Locking::All | Locking::InTurn => return QueueScope::All,
                 Locking::None | Locking::Queue => {}
                 Locking::Keys => {
                     let call = &Call::queued(queued);
@@ -138,7 +138,7 @@ impl Executor {
                         Ok(script) if script.program.keeps_to_its_keys() => {
                             self.work.plan.add_call(&self.shared, session.db, call);
                         }
-                        _ => return Scope::All,
+                        _ => return QueueScope::All,
                     }
                 }
             }
@@ -148,7 +148,7 @@ impl Executor {
             self.work.plan.add(&self.shared, keyspace.0, key);
         }
         ascend(&mut self.work.plan.stripes);
-        Scope::Planned
+        QueueScope::Planned
     }
 }
 

@@ -21,9 +21,9 @@ use super::call::Call;
 use super::work::Work;
 use crate::eviction::{EvictionScope, Room, RoomMaker};
 use crate::promise::{KeyGrowth, Promise};
+use crate::router::DATABASE;
 use crate::shared::Shared;
 use crate::stripes::Patience;
-use crate::typed::DATABASE;
 
 /// Sleep that counts as for ever.
 const LONGEST_NAP_MS: u64 = 3_600_000;

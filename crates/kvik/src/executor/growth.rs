@@ -1,4 +1,5 @@
-//! What a command may add to the namespaces of its keys, by its words: an estimate from above.
+//! The bytes that a command may add to the namespaces of its keys, by its words: an estimate from
+//! above.
 //!
 //! It is made twice: before a command runs, so that room can be made where there is none, and with
 //! its stripes held, so that quotas are exact. The sizes of values that are written over or copied

@@ -55,7 +55,7 @@ pub(super) fn run(
     result
 }
 
-/// What a command reads of its keys, as the kvns server counts reads: GET is a hit, and commands
+/// How a command reads its keys, as the kvns server counts reads: GET is a hit, and commands
 /// that return values or parts of them have read them. Sizes and sums of sets do not count.
 pub(super) fn reading(command: &Command) -> Reading {
     match command.name() {

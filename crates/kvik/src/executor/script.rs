@@ -146,7 +146,7 @@ impl Executor {
 pub(super) enum ScriptEnding {
     /// It ran, or was refused; its reply is written.
     Ran,
-    /// What it has changed is undone, and it is to run again elsewhere.
+    /// Its changes are undone, and it is to run again elsewhere.
     Leaves,
 }
 

@@ -40,7 +40,7 @@ pub(super) struct Work {
     /// Whether the error of a command is kept that fails.
     pub(super) keeps_failure: bool,
     pub(super) failure: Option<Error>,
-    /// What room was made for in namespaces, for the command at hand.
+    /// The room that was made in namespaces for the command at hand.
     pub(super) promise: Option<Promise>,
 }
 

@@ -321,8 +321,8 @@ impl Worker {
         }
     }
 
-    /// Whether an effect is a script that can run. Logs of old versions of Redis have scripts instead
-    /// of what they do, also those that failed after they had changed something.
+    /// Whether an effect is a script that can run. Logs of old versions of Redis have scripts
+    /// instead of what they do, also those that failed after they had changed something.
     #[cold]
     fn failed_before(&mut self, prepared: Prepared, effect: Args<'_>) -> bool {
         let command = prepared.command();

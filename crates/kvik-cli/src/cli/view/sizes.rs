@@ -8,7 +8,7 @@ use super::keyspace::Keyspace;
 use super::quoted;
 use crate::copy::ask;
 
-/// What makes a key large.
+/// The measure by which a key is large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Measure {
     Elements,

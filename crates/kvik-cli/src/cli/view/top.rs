@@ -31,7 +31,7 @@ const SECTIONS: [&str; 8] = [
 
 const USAGE: &str = "kvik cli [OPTIONS] top [--once] [-i SECONDS] [-n ROWS]";
 
-/// What its own words say.
+/// The settings that its own words give.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct TopOptions {
     once: bool,

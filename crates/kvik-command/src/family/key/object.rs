@@ -24,7 +24,7 @@ pub(super) fn encoding(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What Redis says of an integer that all keys share.
+/// The number of references that Redis tells of an integer that all keys share.
 const SHARED: i64 = i32::MAX as i64;
 /// Integers below this one are shared in Redis.
 const SHARED_INTEGERS: i64 = 10_000;

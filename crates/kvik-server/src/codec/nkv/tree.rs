@@ -171,7 +171,8 @@ impl KeyTree {
 
     fn observe(&self, change: Change<'_>) {
         match change {
-            // Called with the stripe of the key held, so that changes of one key come in their order.
+            // Called with the stripe of the key held, so that changes of one key come in their
+            // order.
             Change::Set { database, key } if database == self.database => {
                 let mut state = self.state.lock();
                 state.note(key);

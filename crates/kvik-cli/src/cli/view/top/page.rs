@@ -170,7 +170,7 @@ fn commands(before: &Info, now: &Info, elapsed_s: f64) -> Table {
 }
 
 fn clients(before: &str, now: &str, elapsed_s: f64) -> Table {
-    let commands = |line: &Line<'_>| line.number("tot-cmds");
+    let commands = |line: &ClientLine<'_>| line.number("tot-cmds");
     let known: HashMap<_, _> = lines(before)
         .map(|line| (line.text("id").to_owned(), commands(&line)))
         .collect();
@@ -182,7 +182,7 @@ fn clients(before: &str, now: &str, elapsed_s: f64) -> Table {
         .collect();
     found.sort_by_key(|(grown, line)| (u64::MAX - grown, line.number("id")));
     let count = found.len();
-    let row = |(grown, line): (u64, Line<'_>)| {
+    let row = |(grown, line): (u64, ClientLine<'_>)| {
         let name = match line.text("name") {
             "" => line.text("addr").to_owned(),
             name => format!("{name} {}", line.text("addr")),
@@ -205,9 +205,9 @@ fn clients(before: &str, now: &str, elapsed_s: f64) -> Table {
 }
 
 /// A line of CLIENT LIST.
-struct Line<'a>(HashMap<&'a str, &'a str>);
+struct ClientLine<'a>(HashMap<&'a str, &'a str>);
 
-impl<'a> Line<'a> {
+impl<'a> ClientLine<'a> {
     fn text(&self, name: &str) -> &'a str {
         self.0.get(name).copied().unwrap_or_default()
     }
@@ -217,11 +217,11 @@ impl<'a> Line<'a> {
     }
 }
 
-fn lines(list: &str) -> impl Iterator<Item = Line<'_>> {
+fn lines(list: &str) -> impl Iterator<Item = ClientLine<'_>> {
     let fields = |line| str::split(line, ' ').filter_map(|field: &str| field.split_once('='));
     list.lines()
         .filter(|line| !line.is_empty())
-        .map(move |line| Line(fields(line).collect()))
+        .map(move |line| ClientLine(fields(line).collect()))
 }
 
 /// The maps of a reply by the field that names them; none if it is an error.
