@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use kvik_client::Value;
 
-use super::super::human;
 use super::super::info::{Info, part};
-use super::Look;
+use super::super::shown::human;
+use super::look::Look;
 
 /// Longest name of a row.
 const NAME: usize = 28;
@@ -170,7 +170,7 @@ fn commands(before: &Info, now: &Info, elapsed_s: f64) -> Table {
 }
 
 fn clients(before: &str, now: &str, elapsed_s: f64) -> Table {
-    let commands = |line: &Line<'_>| line.number("tot-cmds");
+    let commands = |line: &ClientLine<'_>| line.number("tot-cmds");
     let known: HashMap<_, _> = lines(before)
         .map(|line| (line.text("id").to_owned(), commands(&line)))
         .collect();
@@ -182,7 +182,7 @@ fn clients(before: &str, now: &str, elapsed_s: f64) -> Table {
         .collect();
     found.sort_by_key(|(grown, line)| (u64::MAX - grown, line.number("id")));
     let count = found.len();
-    let row = |(grown, line): (u64, Line<'_>)| {
+    let row = |(grown, line): (u64, ClientLine<'_>)| {
         let name = match line.text("name") {
             "" => line.text("addr").to_owned(),
             name => format!("{name} {}", line.text("addr")),
@@ -205,9 +205,9 @@ fn clients(before: &str, now: &str, elapsed_s: f64) -> Table {
 }
 
 /// A line of CLIENT LIST.
-struct Line<'a>(HashMap<&'a str, &'a str>);
+struct ClientLine<'a>(HashMap<&'a str, &'a str>);
 
-impl<'a> Line<'a> {
+impl<'a> ClientLine<'a> {
     fn text(&self, name: &str) -> &'a str {
         self.0.get(name).copied().unwrap_or_default()
     }
@@ -217,11 +217,11 @@ impl<'a> Line<'a> {
     }
 }
 
-fn lines(list: &str) -> impl Iterator<Item = Line<'_>> {
+fn lines(list: &str) -> impl Iterator<Item = ClientLine<'_>> {
     let fields = |line| str::split(line, ' ').filter_map(|field: &str| field.split_once('='));
     list.lines()
         .filter(|line| !line.is_empty())
-        .map(move |line| Line(fields(line).collect()))
+        .map(move |line| ClientLine(fields(line).collect()))
 }
 
 /// The maps of a reply by the field that names them; none if it is an error.
@@ -320,6 +320,7 @@ impl Table {
 mod tests {
     use std::time::{Duration, Instant};
 
+    use super::super::super::clock::now;
     use super::*;
 
     fn map(pairs: &[(&str, i64)], name: (&str, &str)) -> Value {
@@ -357,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_page_shows_what_changed_between_two_looks() {
-        let begun = Instant::now();
+        let begun = now();
         let (before, now) = (
             look(begun, 100, 5),
             look(begun + Duration::from_secs(2), 300, 9),
@@ -394,7 +395,7 @@ mod tests {
 
     #[test]
     fn a_server_without_tables_shows_the_rest() {
-        let begun = Instant::now();
+        let begun = now();
         let mut before = look(begun, 1, 1);
         let error = Value::Error("ERR unknown command".into());
         before.namespaces = error.clone();
