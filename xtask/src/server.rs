@@ -43,12 +43,15 @@ impl Server {
     /// The same with a program that starts the server.
     pub(crate) fn spawn(name: &str, mut command: Command, extra: &[&str]) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
+        let port = free_port()?;
         let child = command
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"])
             .arg(dir.path())
+            // kvns has no flags. Its page of metrics takes a port of its own.
+            .env("KVNS_HOST", "127.0.0.1")
+            .env("KVNS_PORT", port.to_string())
+            .env("KVNS_METRICS_HOST", "127.0.0.1")
+            .env("KVNS_METRICS_PORT", free_port()?.to_string())
             .args(extra)
             .current_dir(dir.path())
             .stdin(Stdio::null())
@@ -160,6 +163,8 @@ impl Drop for Server {
 pub(crate) fn is_kvik(program: &Path) -> anyhow::Result<bool> {
     let output = Command::new(program)
         .arg("--version")
+        // kvns has no flags and would serve, if it had an address for that.
+        .env("KVNS_HOST", "nowhere")
         .stderr(Stdio::null())
         .output()
         .with_context(|| format!("cannot start {}", program.display()))?;
@@ -194,6 +199,11 @@ pub(crate) fn pin(pid: u32, cores: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?.port())
+}
+
 fn info(address: SocketAddr) -> anyhow::Result<String> {
     let options = kvik_client::Options {
         read_timeout: Some(Duration::from_secs(1)),
@@ -209,6 +219,7 @@ fn version(info: &str) -> Option<&str> {
     let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name));
     field("kvik_version:")
         .or_else(|| field("valkey_version:"))
+        .or_else(|| field("kvns_version:"))
         .or_else(|| field("redis_version:"))
 }
 

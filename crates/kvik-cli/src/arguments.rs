@@ -27,7 +27,9 @@ pub(crate) fn command() -> Command {
         .args(directives().map(|directive| directive.hide(true)))
         .subcommand(server())
         .subcommand(cli())
+        .subcommand(bench())
         .subcommand(check())
+        .subcommand(diff())
         .subcommand(import())
         .subcommand(export())
         .subcommand(restore())
@@ -80,6 +82,47 @@ fn directives() -> impl Iterator<Item = Arg> {
     })
 }
 
+fn bench() -> Command {
+    let number = |name: &'static str, value_name, range, default: &'static str, help| {
+        value(name, value_name, help)
+            .value_parser(value_parser!(u64).range(range))
+            .default_value(default)
+    };
+    Command::new("bench")
+        .about("Put load on a server and show its throughput, processor time and latency")
+        .after_help(
+            "It writes keys `bench:N` and leaves them there. Each connection is a thread that waits for its replies.\n\
+             Latency is that of a batch. The processor time is the server's own, where its INFO tells.",
+        )
+        .disable_help_flag(true)
+        .args(connection_arguments())
+        .arg(
+            value("vs", "HOST:PORT", "Load this server as well, in turns, and compare; a URL of a door, too").long("vs"),
+        )
+        .arg(
+            value("test", "NAME", "What to send: get, set")
+                .short('t')
+                .value_delimiter(',')
+                .default_value("set,get")
+                .value_parser(crate::bench::Work::named),
+        )
+        .arg(number("connections", "NUMBER", 1..=1000, "50", "Connections").short('c'))
+        .arg(number("pipeline", "NUMBER", 1..=10_000, "1", "Commands that a connection sends together").short('P'))
+        .arg(number("value-bytes", "BYTES", 1..=1 << 20, "32", "Bytes of a value").short('d'))
+        .arg(number("keys", "NUMBER", 1..=100_000_000, "100000", "Different keys").long("keys"))
+        .arg(
+            value("secs", "SECONDS", "Time for each load [default: 5]")
+                .long("secs")
+                .value_parser(parse_seconds),
+        )
+        .arg(
+            value("rate", "NUMBER", "Commands due each second, all connections together; latency counts from when they are due")
+                .long("rate")
+                .value_parser(crate::bench::parse_rate),
+        )
+        .arg(Arg::new("help").long("help").action(ArgAction::Help).help("Print help"))
+}
+
 fn check() -> Command {
     Command::new("check")
         .about("Check the files of a database: snapshots, append-only files, whole directories")
@@ -100,6 +143,24 @@ fn check() -> Command {
         ).long("repair"))
 }
 
+fn diff() -> Command {
+    let server = |name: &'static str| {
+        Arg::new(name)
+            .value_name("URL")
+            .required(true)
+            .help("redis://[user:password@]host:port[/db]")
+    };
+    Command::new("diff")
+        .about("Compare the keys of two servers, by type, contents and time to live")
+        .after_help(
+            "A line for each key that is not alike, and a count. The exit status is 0 if all are alike, 1 if not,\n\
+             2 if that cannot be told.",
+        )
+        .arg(server("first"))
+        .arg(server("second"))
+        .arg(value("pattern", "GLOB", "Only keys that match").long("pattern"))
+}
+
 fn import() -> Command {
     Command::new("import")
         .about("Copy the data of another server, or of its files, into kvik")
@@ -114,7 +175,7 @@ fn import() -> Command {
             Arg::new("source")
                 .value_name("SOURCE")
                 .required(true)
-                .help("redis://[user:password@]host:port[/db] of a running server, store.kvs of Neks, or a data directory of nkv"),
+                .help("redis://[user:password@]host:port[/db] of a running server, lines of JSON (*.jsonl), store.kvs of Neks, or a data directory of nkv"),
         )
         .arg(
             value("to", "URL", "The server that takes the keys: redis://[user:password@]host:port[/db]")
@@ -132,19 +193,27 @@ fn import() -> Command {
 
 fn export() -> Command {
     Command::new("export")
-        .about("Write the strings of a running server's database in another server's form")
+        .about("Write the keys of a running server's database to a file")
+        .after_help("One line of JSON for each key, which kvik import reads from a file called *.jsonl, or a snapshot for Neks,\nwhich holds strings only.")
         .disable_help_flag(true)
         .args(connection_arguments())
         .arg(
             Arg::new("neks")
                 .long("neks")
                 .value_name("FILE")
-                .required(true)
+                .required_unless_present("json")
+                .conflicts_with("json")
                 .num_args(0..=1)
                 .default_missing_value("store.kvs")
                 .value_parser(value_parser!(PathBuf))
                 .help("A snapshot for Neks [default: store.kvs]"),
         )
+        .arg(
+            value("json", "FILE", "A line of JSON for each key, of all types")
+                .long("json")
+                .value_parser(value_parser!(PathBuf)),
+        )
+        .arg(value("pattern", "GLOB", "Only keys that match, with --json").long("pattern"))
         .arg(
             Arg::new("help")
                 .long("help")

@@ -1,7 +1,7 @@
 //! The kvik binary: the server, and the command line beside it.
 //!
-//! The first argument decides. `check`, `cli`, `restore` and `completions` are subcommands;
-//! anything else, nothing included, starts the server with the arguments that redis-server would
+//! The first argument decides. `cli`, `import`, `bench` and a few more are subcommands; anything
+//! else, nothing included, starts the server with the arguments that redis-server would
 //! take: `kvik kvik.toml --port 7000`. `kvik server ...` says the same aloud, for a configuration
 //! file that bears the name of a subcommand. Under the name of another server or client whose users
 //! it serves, it takes that program's command line ([`guise`]).
@@ -9,9 +9,11 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod bench;
 mod check;
 mod cli;
 mod copy;
+mod diff;
 mod door;
 #[expect(clippy::print_stdout, reason = "the output of the command")]
 mod guise;
@@ -35,19 +37,32 @@ fn main() -> ExitCode {
         (Some("server"), Some("-h" | "--help")) => run_subcommand(&arguments),
         // A configuration file may be called `cli`: behind `server` no word is a subcommand.
         (Some("server"), _) => kvik_server::run(arguments.into_iter().skip(2)),
-        (Some("check" | "cli" | "completions" | "export" | "help" | "import" | "restore"), _) => {
-            run_subcommand(&arguments)
-        }
+        (Some(word), _) if SUBCOMMANDS.contains(&word) => run_subcommand(&arguments),
         (Some("-h" | "--help" | "-v" | "-V" | "--version"), _) => run_subcommand(&arguments),
         _ => kvik_server::run(arguments.into_iter().skip(1)),
     }
 }
 
+/// Words that are no configuration file.
+const SUBCOMMANDS: [&str; 9] = [
+    "bench",
+    "check",
+    "cli",
+    "completions",
+    "diff",
+    "export",
+    "help",
+    "import",
+    "restore",
+];
+
 fn run_subcommand(arguments: &[OsString]) -> ExitCode {
     let matches = arguments::command().get_matches_from(arguments);
     match matches.subcommand() {
+        Some(("bench", matches)) => bench::run(matches),
         Some(("check", matches)) => check::run(matches),
         Some(("cli", matches)) => cli::run(matches),
+        Some(("diff", matches)) => diff::run(matches),
         Some(("import", matches)) => transfer::import(matches),
         Some(("export", matches)) => transfer::export(matches),
         Some(("restore", matches)) => restore::run(matches),

@@ -1,16 +1,19 @@
 //! `kvik import` and `kvik export`: data of other servers and of their files, to and from kvik.
 
-use std::io;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::ArgMatches;
-use kvik_client::{Client, Options, Value};
+use kvik_client::{Client, ClientError, Options, Value};
 use kvik_server::import::{Source, neks_store};
 
 use crate::cli::settings::endpoint;
-use crate::copy::{self, Progress, Target, Words, ask};
+use crate::cli::view::keyspace::Keyspace;
+use crate::copy::{self, CommandWords, Item, Progress, Target, ask, lines};
 
 /// Commands sent together.
 const BATCH: usize = 256;
@@ -57,6 +60,9 @@ fn try_import(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     if source.contains("://") {
         return import_server(source, matches);
     }
+    if source.ends_with(".jsonl") {
+        return import_lines(Path::new(source), matches);
+    }
     let source = Source::parse(source);
     let mut target = target(matches)?;
     let mut waiting = Vec::new();
@@ -77,7 +83,7 @@ fn try_import(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
 }
 
 /// Runs commands that must not fail.
-fn run_all(target: &mut dyn Target, waiting: &mut Vec<Words>) -> io::Result<()> {
+fn run_all(target: &mut dyn Target, waiting: &mut Vec<CommandWords>) -> io::Result<()> {
     let replies = target.run(waiting).map_err(io::Error::other)?;
     waiting.clear();
     match replies.iter().find_map(Value::as_error) {
@@ -98,40 +104,119 @@ fn import_server(url: &str, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let report = copy::copy(&mut source, target.as_mut(), &mut progress)
         .with_context(|| format!("cannot copy {shown}"))?;
     println!("imported {} keys from {shown}", report.keys);
-    for defect in &report.defects {
-        eprintln!("{shown}: {defect}");
-    }
-    Ok(match report.defects.is_empty() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    })
+    Ok(told(&report.defects, &shown))
 }
 
 /// A URL as it may be shown.
-fn without_password(url: &str) -> String {
+pub(crate) fn without_password(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
     format!("{scheme}://{host}")
 }
 
 fn try_export(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let mut client = connect(matches)?;
+    if let Some(path) = matches.get_one::<PathBuf>("json") {
+        return export_lines(&mut client, path, matches);
+    }
     let path = matches
         .get_one::<PathBuf>("neks")
         .cloned()
         .unwrap_or_default();
-    let mut client = connect(matches)?;
     let entries = strings(&mut client)?;
     let count = entries.len();
-    // The file is whole or not there.
-    let unfinished = path.with_extension("kvs~");
-    let file = std::fs::File::create(&unfinished)
-        .with_context(|| format!("cannot write {}", unfinished.display()))?;
-    neks_store::write(entries, &file)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| std::fs::rename(&unfinished, &path))
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    write_whole(&path, |file| neks_store::write(entries, file))?;
     println!("exported {count} keys to {}", path.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a file that is whole or not there.
+fn write_whole(path: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> anyhow::Result<()> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push("~");
+    let cannot = || format!("cannot write {}", path.display());
+    let file = File::create(&unfinished).with_context(cannot)?;
+    write(&file)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&unfinished, path))
+        .with_context(cannot)
+}
+
+/// All keys as lines of JSON.
+fn export_lines(
+    client: &mut Client,
+    path: &Path,
+    matches: &ArgMatches,
+) -> anyhow::Result<ExitCode> {
+    let pattern = matches.get_one::<String>("pattern").map(String::as_str);
+    let mut progress = Progress::new("exported");
+    let total = ask(client, &[b"DBSIZE"])?.as_int();
+    progress.expect(total.and_then(|total| total.try_into().ok()));
+    let (mut count, mut defects) = (0, Vec::new());
+    write_whole(path, |file| {
+        let mut out = BufWriter::new(file);
+        let mut keyspace = Keyspace::new(pattern, Duration::ZERO);
+        while let Some(keys) = keyspace.page(client).map_err(io::Error::other)? {
+            for key in keys {
+                match Item::read(client, &key) {
+                    Ok(Some(item)) => {
+                        writeln!(out, "{}", lines::write(&key, &item))?;
+                        count += 1;
+                    }
+                    Ok(None) => {}
+                    Err(error) if error.is::<ClientError>() => return Err(io::Error::other(error)),
+                    Err(error) => defects.push(format!("'{}': {error}", key.escape_ascii())),
+                }
+            }
+            progress.show(count);
+        }
+        out.flush()
+    })?;
+    progress.finish();
+    println!("exported {count} keys to {}", path.display());
+    Ok(told(&defects, &path.display()))
+}
+
+/// Tells what is missing; the exit status says whether anything is.
+fn told(defects: &[String], source: &dyn std::fmt::Display) -> ExitCode {
+    for defect in defects {
+        eprintln!("{source}: {defect}");
+    }
+    match defects.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+/// Keys from lines of JSON.
+fn import_lines(path: &Path, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let cannot = || format!("cannot read {}", path.display());
+    let file = File::open(path).with_context(cannot)?;
+    let mut target = target(matches)?;
+    let mut progress = Progress::new("imported");
+    let (mut count, mut defects) = (0, Vec::new());
+    for (number, line) in (1..).zip(BufReader::new(file).lines()) {
+        let line = line.with_context(cannot)?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let written = lines::read(&line).and_then(|(key, item)| {
+            let replies = target.run(&item.write(&key))?;
+            match replies.iter().find_map(Value::as_error) {
+                Some(error) => bail!("{error}"),
+                None => Ok(()),
+            }
+        });
+        match written {
+            Ok(()) => count += 1,
+            Err(error) if error.is::<ClientError>() => return Err(error),
+            Err(error) => defects.push(format!("line {number}: {error}")),
+        }
+        progress.show(count);
+    }
+    progress.finish();
+    println!("imported {count} keys from {}", path.display());
+    Ok(told(&defects, &path.display()))
 }
 
 /// All strings of the database.

@@ -5,6 +5,8 @@
 //! commands of its type ([`typed`]), which every server has. Keys that others change meanwhile
 //! arrive as they were when their turn came; SCAN promises that none which stays is left out.
 
+pub(crate) mod contents;
+pub(crate) mod lines;
 mod progress;
 mod target;
 mod typed;
@@ -14,6 +16,7 @@ use std::collections::VecDeque;
 use anyhow::{Context, anyhow, bail};
 use kvik_client::{Client, Value};
 
+pub(crate) use contents::Item;
 pub(crate) use progress::Progress;
 pub(crate) use target::{Target, open_directory};
 
@@ -29,8 +32,8 @@ const COUNT: &[u8] = b"1000";
 /// The same for kvns, whose SCAN sorts all keys each time.
 const COUNT_IF_SORTED: &[u8] = b"100000";
 
-/// Words of a command.
-pub(crate) type Words = Vec<Vec<u8>>;
+/// CommandWords of a command.
+pub(crate) type CommandWords = Vec<Vec<u8>>;
 
 /// How a copy went.
 #[derive(Debug, Default)]
@@ -42,7 +45,7 @@ pub(crate) struct CopyReport {
 }
 
 /// A copy while it is made.
-struct Copy<'a> {
+struct KeyCopy<'a> {
     source: &'a mut Client,
     target: &'a mut dyn Target,
     progress: &'a mut Progress,
@@ -73,7 +76,7 @@ pub(crate) fn copy(
     };
     let total = source.call(&["DBSIZE"])?.as_int();
     progress.expect(total.and_then(|total| u64::try_from(total).ok()));
-    let mut copy = Copy {
+    let mut copy = KeyCopy {
         source,
         target,
         progress,
@@ -104,7 +107,7 @@ fn is_kvns(source: &mut Client) -> anyhow::Result<bool> {
         .any(|line| line.starts_with(b"kvns_version")))
 }
 
-impl Copy<'_> {
+impl KeyCopy<'_> {
     /// A page of keys, and the cursor of the next one.
     fn scan(&mut self, cursor: &[u8], count: &[u8]) -> anyhow::Result<(Vec<u8>, Vec<Vec<u8>>)> {
         let page = ask(self.source, &[b"SCAN", cursor, b"COUNT", count]).context("SCAN")?;

@@ -19,7 +19,7 @@ pub(crate) struct Progress {
 impl Progress {
     /// For work that is told by a verb.
     pub(crate) fn new(verb: &'static str) -> Self {
-        let now = Instant::now();
+        let now = now();
         Self {
             verb,
             begun: now,
@@ -44,7 +44,7 @@ impl Progress {
         if self.shown.elapsed() < every {
             return;
         }
-        self.shown = Instant::now();
+        self.shown = now();
         let text = line(self.verb, done, self.total, self.begun.elapsed());
         // Who cannot be told goes without.
         let _ = match self.is_terminal {
@@ -59,6 +59,11 @@ impl Progress {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a rate is keys by time")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 fn line(verb: &str, done: u64, total: Option<u64>, elapsed: Duration) -> String {

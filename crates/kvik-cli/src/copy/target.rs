@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::Context;
-use kvik::{Connection, Db, Options};
+use kvik::{Db, Options};
 use kvik_client::{Client, Value};
 
-use super::Words;
+use super::CommandWords;
 
 /// Takes commands.
 pub(crate) trait Target {
@@ -14,18 +14,18 @@ pub(crate) trait Target {
     ///
     /// # Errors
     /// If the connection breaks. An error reply is none.
-    fn run(&mut self, commands: &[Words]) -> anyhow::Result<Vec<Value>>;
+    fn run(&mut self, commands: &[CommandWords]) -> anyhow::Result<Vec<Value>>;
 }
 
 impl Target for Client {
-    fn run(&mut self, commands: &[Words]) -> anyhow::Result<Vec<Value>> {
+    fn run(&mut self, commands: &[CommandWords]) -> anyhow::Result<Vec<Value>> {
         self.pipeline(commands).context("the target")
     }
 }
 
-impl Target for Connection {
-    fn run(&mut self, commands: &[Words]) -> anyhow::Result<Vec<Value>> {
-        let run = |command: &Words| Connection::run(self, command);
+impl Target for kvik::Connection {
+    fn run(&mut self, commands: &[CommandWords]) -> anyhow::Result<Vec<Value>> {
+        let run = |command: &CommandWords| kvik::Connection::run(self, command);
         Ok(commands.iter().map(run).collect())
     }
 }
@@ -34,7 +34,7 @@ impl Target for Connection {
 ///
 /// # Errors
 /// If they cannot be opened, or another process has them.
-pub(crate) fn open_directory(path: &Path) -> anyhow::Result<Connection> {
+pub(crate) fn open_directory(path: &Path) -> anyhow::Result<kvik::Connection> {
     std::fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
     let db = Db::open(Options::default().dir(path))
         .map_err(|error| anyhow::anyhow!("cannot open {}: {error}", path.display()))?;

@@ -5,7 +5,7 @@
 
 use kvik_client::{Client, Value};
 
-use super::{Target, Words};
+use super::{CommandWords, Target};
 
 /// Elements that are read and written together. With two words for each, a command stays below the
 /// 1,024 words that kvns takes.
@@ -217,7 +217,7 @@ impl Transfer<'_> {
 
     fn write(&mut self, commands: Vec<Vec<&[u8]>>) -> Result<(), Fault> {
         let owned = |command: Vec<&[u8]>| command.into_iter().map(<[u8]>::to_vec).collect();
-        let commands: Vec<Words> = commands.into_iter().map(owned).collect();
+        let commands: Vec<CommandWords> = commands.into_iter().map(owned).collect();
         let replies = self.target.run(&commands)?;
         match replies.iter().find_map(Value::as_error) {
             Some(error) => Err(Fault::Reply(said(error.as_bytes()))),

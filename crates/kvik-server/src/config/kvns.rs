@@ -8,6 +8,8 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::path::Path;
 
+use kvik_command::namespace_quotas::{Quota, QuotaMap, policy_name, policy_named, write_quotas};
+
 use super::error::LoadError;
 use super::preset::Preset;
 use super::table::Key;
@@ -174,21 +176,21 @@ fn eviction(
     preset: &mut Preset,
 ) -> Result<(), LoadError> {
     let limit = memory_limit(variables.number("KVNS_MEMORY_LIMIT"), machine_bytes);
-    if Key::named(b"maxmemory-payload").is_some() {
-        set_named(preset, "maxmemory-payload", &limit.to_string());
-    }
-    if let Some(name) = variables.text("KVNS_EVICTION_POLICY") {
-        let policy = policy(name).ok_or_else(|| unknown_policy("KVNS_EVICTION_POLICY", name))?;
-        set_named(preset, "namespace-policy", policy);
-    }
+    preset.set(Key::MaxmemoryPayload, &limit.to_string());
+    let name = variables.text("KVNS_EVICTION_POLICY").unwrap_or("none");
+    let policy = policy(name).ok_or_else(|| unknown_policy("KVNS_EVICTION_POLICY", name))?;
+    preset.set(Key::NamespacePolicy, policy);
     let threshold = variables.text("KVNS_EVICTION_THRESHOLD");
     if let Some(threshold) = threshold.and_then(|text| text.parse::<f64>().ok()) {
-        // There any number is taken; one that is none, or outside, means what the nearest one does.
-        let threshold = threshold.max(LEAST_THRESHOLD).min(1.0);
-        set_named(preset, "eviction-threshold", &threshold.to_string());
+        // There any number is taken; one outside means what the nearest one inside does.
+        let threshold = match threshold > LEAST_THRESHOLD {
+            true => threshold.min(1.0),
+            false => LEAST_THRESHOLD,
+        };
+        preset.set(Key::EvictionThreshold, &threshold.to_string());
     }
     if let Some(list) = variables.text("KVNS_NS_EVICTION") {
-        set_named(preset, "namespace-quotas", &policies(list)?);
+        preset.set(Key::NamespaceQuotas, &write_quotas(&policies(list)?));
     }
     Ok(())
 }
@@ -205,15 +207,11 @@ fn memory_limit(limit: Option<u64>, machine_bytes: u64) -> u64 {
     }
 }
 
-/// Policies of both eras of kvns, which count hits under either name.
+/// The usual name of a policy that has one of the names of both eras of kvns.
 fn policy(name: &str) -> Option<&'static str> {
-    Some(match name.trim().to_ascii_lowercase().as_str() {
-        "none" => "none",
-        "lru" | "lfu" => "lfu",
-        "mru" | "mfu" => "mfu",
-        "ear" | "expire_after_read" | "expireafterread" => "ear",
-        _ => return None,
-    })
+    let known = policy_named(name.trim().as_bytes()).map(policy_name);
+    // kvik has one more, which kvns would not know.
+    known.filter(|known| *known != "inherit")
 }
 
 fn unknown_policy(variable: &str, name: &str) -> LoadError {
@@ -222,36 +220,23 @@ fn unknown_policy(variable: &str, name: &str) -> LoadError {
     ))
 }
 
-/// `ns:policy,ns:policy` in the form of the directive.
-fn policies(list: &str) -> Result<String, LoadError> {
-    let mut words = Vec::new();
-    for pair in list.split(',').map(str::trim).filter(|it| !it.is_empty()) {
+/// The entries of `ns:policy,ns:policy`.
+fn policies(list: &str) -> Result<QuotaMap, LoadError> {
+    let mut quotas = QuotaMap::new();
+    for pair in list.split(',').filter(|pair| !pair.trim().is_empty()) {
         let (namespace, name) = pair.split_once(':').unwrap_or((pair, ""));
+        let (namespace, name) = (namespace.trim(), name.trim());
         let policy = policy(name).ok_or_else(|| {
             let variable = format!("KVNS_NS_EVICTION for the namespace {namespace:?}:");
             unknown_policy(&variable, name)
         })?;
-        words.push(format!("{}:policy={policy}", escaped(namespace.trim())));
+        let quota = Quota {
+            policy: policy_named(policy.as_bytes()),
+            ..Quota::default()
+        };
+        quotas.insert(namespace.as_bytes().to_vec(), quota);
     }
-    Ok(words.join(" "))
-}
-
-/// The name of a namespace as the directive has it.
-fn escaped(name: &str) -> String {
-    let byte = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).into(),
-        _ => format!("%{byte:02X}"),
-    };
-    name.bytes().map(byte).collect()
-}
-
-fn set_named(preset: &mut Preset, name: &str, value: &str) {
-    match Key::named(name.as_bytes()) {
-        Some(key) => preset.set(key, value),
-        None => preset
-            .notes
-            .push(format!("{name} {value} is not built yet")),
-    }
+    Ok(quotas)
 }
 
 /// A snapshot at an interval and at the end, if there is a path for it; otherwise nothing is kept.

@@ -362,7 +362,7 @@ fn is_limit_of_requests(
     wire.send(most);
     assert!(wire.reply().is_some_and(|reply| reply.as_error().is_none()));
     wire.send(beyond);
-    let reply = wire.reply().unwrap();
+    let reply = wire.reply().expect("a reply");
     assert_eq!(
         reply.as_error().map(|error| error.as_bytes()),
         Some(refusal)

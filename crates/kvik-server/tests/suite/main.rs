@@ -19,6 +19,7 @@ mod concurrent;
 mod doors;
 mod dying;
 mod exchange;
+mod exporter;
 mod model;
 mod notifications;
 mod reactor;

@@ -9,7 +9,7 @@ use anyhow::bail;
 use kvik_client::{Client, Value};
 
 use super::keyspace::Keyspace;
-use super::quoted;
+use super::shown::quoted;
 use crate::copy::ask;
 
 /// How many keys are kept.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use kvik_client::{Client, Value};
 
-use super::pause;
+use super::clock::pause;
 use crate::cli::settings::Settings;
 use crate::copy::ask;
 
@@ -14,7 +14,7 @@ use crate::copy::ask;
 const PAGES: u32 = 100;
 
 /// A walk over the keys of a database.
-pub(super) struct Keyspace<'a> {
+pub(crate) struct Keyspace<'a> {
     pattern: Option<&'a str>,
     interval: Duration,
     /// The next page; none at the end.
@@ -24,7 +24,7 @@ pub(super) struct Keyspace<'a> {
 
 impl<'a> Keyspace<'a> {
     /// Over the keys that match a pattern. After every hundred pages it sleeps for `interval`.
-    pub(super) fn new(pattern: Option<&'a str>, interval: Duration) -> Self {
+    pub(crate) fn new(pattern: Option<&'a str>, interval: Duration) -> Self {
         Self {
             pattern,
             interval,
@@ -34,7 +34,7 @@ impl<'a> Keyspace<'a> {
     }
 
     /// The next keys, possibly none; `None` at the end.
-    pub(super) fn page(&mut self, client: &mut Client) -> anyhow::Result<Option<Vec<Vec<u8>>>> {
+    pub(crate) fn page(&mut self, client: &mut Client) -> anyhow::Result<Option<Vec<Vec<u8>>>> {
         let Some(cursor) = self.cursor.take() else {
             return Ok(None);
         };

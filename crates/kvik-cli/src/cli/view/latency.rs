@@ -4,11 +4,11 @@
 //! text or JSON, a second is measured, or as long as `-i` says, and the line is printed at its end.
 
 use std::io::{self, IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kvik_client::Client;
 
-use super::pause;
+use super::clock::{now, pause};
 use crate::cli::format::Format;
 use crate::cli::settings::Settings;
 
@@ -38,9 +38,9 @@ pub(super) fn show(
         interval => interval,
     };
     let mut lines_left = settings.lines;
-    let (mut samples, mut begun) = (Samples::default(), Instant::now());
+    let (mut samples, mut begun) = (Samples::default(), now());
     loop {
-        let sent = Instant::now();
+        let sent = now();
         client.call(&["PING"])?;
         samples.add(sent.elapsed());
         let mut out = io::stdout().lock();
@@ -63,7 +63,7 @@ pub(super) fn show(
             if lines_left == Some(0) {
                 return Ok(());
             }
-            (samples, begun) = (Samples::default(), Instant::now());
+            (samples, begun) = (Samples::default(), now());
         }
         drop(out);
         pause(BETWEEN);

@@ -5,10 +5,12 @@
 //! prints for them. `top` is kvik's own. All of them use commands that any Redis has; what only
 //! kvik tells is left out elsewhere.
 
+mod clock;
 mod hot;
 mod info;
-mod keyspace;
+pub(crate) mod keyspace;
 mod latency;
+mod shown;
 mod sizes;
 mod stat;
 mod top;
@@ -50,7 +52,9 @@ pub(crate) fn run(matches: &ArgMatches, settings: &Settings) -> Option<anyhow::R
     let words: Vec<_> = words.filter_map(|word| word.to_str()).collect();
     let run = match (flag, &words[..]) {
         (Some((name, _)), _) => show(name, matches, settings),
-        (None, ["top", words @ ..]) => top::run(words, settings),
+        (None, ["top", words @ ..]) => {
+            open(settings).and_then(|client| top::run(words, client, settings))
+        }
         (None, _) => return None,
     };
     Some(run.map(|()| ExitCode::SUCCESS))
@@ -80,53 +84,4 @@ fn show(name: &str, matches: &ArgMatches, settings: &Settings) -> anyhow::Result
 
 fn open(settings: &Settings) -> anyhow::Result<Client> {
     Ok(connect(&settings.endpoint, &settings.options)?)
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a view waits between two looks at the server"
-)]
-fn pause(time: Duration) {
-    if !time.is_zero() {
-        std::thread::sleep(time);
-    }
-}
-
-/// A key or another text of any bytes as redis-cli quotes it.
-fn quoted(bytes: &[u8]) -> String {
-    format!("\"{}\"", bytes.escape_ascii())
-}
-
-/// Bytes as redis-cli shortens them.
-fn human(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["K", "M", "G", "T", "P"];
-    if bytes < 1024 {
-        return format!("{bytes}B");
-    }
-    let mut amount = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while amount >= 1024.0 && unit + 1 < UNITS.len() {
-        amount /= 1024.0;
-        unit += 1;
-    }
-    format!("{amount:.2}{}", UNITS[unit])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_shortened_as_redis_cli_does() {
-        assert_eq!(human(0), "0B");
-        assert_eq!(human(1023), "1023B");
-        assert_eq!(human(1536), "1.50K");
-        assert_eq!(human(3 << 30), "3.00G");
-        assert_eq!(human(u64::MAX), "16384.00P");
-    }
-
-    #[test]
-    fn keys_are_quoted() {
-        assert_eq!(quoted(b"a\n\"\xff"), "\"a\\n\\\"\\xff\"");
-    }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use kvik_client::{Client, Value};
 
 use super::keyspace::Keyspace;
-use super::quoted;
+use super::shown::quoted;
 use crate::copy::ask;
 
 /// The measure by which a key is large.

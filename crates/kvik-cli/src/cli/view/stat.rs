@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use kvik_client::Client;
 
+use super::clock::pause;
 use super::info::Info;
-use super::{human, pause};
+use super::shown::human;
 
 /// Lines between two headings.
 const LINES: u64 = 20;

@@ -5,29 +5,18 @@
 //! the rest is shown. On a terminal a page takes the place of the one before; elsewhere pages
 //! follow each other. It reads no input: who has seen enough interrupts it.
 
+mod look;
 mod page;
 
 use std::io::{self, IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{anyhow, bail};
-use kvik_client::{Client, Value};
+use kvik_client::Client;
 
-use super::info::Info;
-use super::{open, pause};
+use super::clock::pause;
 use crate::cli::settings::Settings;
-
-/// Sections of INFO that a page uses.
-const SECTIONS: [&str; 8] = [
-    "server",
-    "clients",
-    "memory",
-    "stats",
-    "replication",
-    "keyspace",
-    "commandstats",
-    "persistence",
-];
+use look::look;
 
 const USAGE: &str = "kvik cli [OPTIONS] top [--once] [-i SECONDS] [-n ROWS]";
 
@@ -40,19 +29,9 @@ struct TopOptions {
     rows: usize,
 }
 
-/// A look at the server.
-struct Look {
-    at: Instant,
-    info: Info,
-    namespaces: Value,
-    prefixes: Value,
-    clients: String,
-}
-
 /// Shows pages, or one.
-pub(super) fn run(words: &[&str], settings: &Settings) -> anyhow::Result<()> {
+pub(super) fn run(words: &[&str], mut client: Client, settings: &Settings) -> anyhow::Result<()> {
     let options = read(words, settings.interval)?;
-    let mut client = open(settings)?;
     let address = settings.endpoint.address.to_string();
     let replaces = io::stdout().is_terminal() && !options.once;
     let mut before = look(&mut client)?;
@@ -100,28 +79,6 @@ fn read(words: &[&str], interval: Duration) -> anyhow::Result<TopOptions> {
         }
     }
     Ok(options)
-}
-
-fn look(client: &mut Client) -> anyhow::Result<Look> {
-    let info = Info::ask(client, &SECTIONS)?;
-    let commands = [
-        vec!["NAMESPACE", "STATS"],
-        vec!["STATS", "PREFIX"],
-        vec!["CLIENT", "LIST"],
-    ];
-    let at = Instant::now();
-    let mut replies = client.pipeline(&commands)?.into_iter();
-    // An error is a server that does not know them, and is no table.
-    let mut next = || replies.next().unwrap_or(Value::Null);
-    let (namespaces, prefixes, clients) = (next(), next(), next());
-    let clients = clients.as_bytes().unwrap_or_default();
-    Ok(Look {
-        at,
-        info,
-        namespaces,
-        prefixes,
-        clients: String::from_utf8_lossy(clients).into_owned(),
-    })
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ fn defaults_are_those_of_kvns() {
         (Key::Appendonly, "no"),
         (Key::Save, ""),
         (Key::Loglevel, "notice"),
+        (Key::MaxmemoryPayload, "1073741824"),
+        (Key::NamespacePolicy, "none"),
     ] {
         assert_eq!(config.text(key), value, "{}", key.name());
         assert!(!config.is_chosen(key), "{}", key.name());
@@ -111,10 +113,49 @@ fn memory_is_limited_to_a_part_of_the_machines() {
 }
 
 #[test]
+fn policies_have_the_names_of_both_eras() {
+    for (name, expected) in [
+        ("LRU", "lfu"),
+        ("lfu", "lfu"),
+        ("mru", "mfu"),
+        ("Mfu", "mfu"),
+        ("none", "none"),
+        ("ear", "ear"),
+        ("expire_after_read", "ear"),
+        ("ExpireAfterRead", "ear"),
+    ] {
+        let config = config(&[], &[("KVNS_EVICTION_POLICY", name)]);
+        assert_eq!(config.text(Key::NamespacePolicy), expected, "{name}");
+    }
+    for name in ["x", "inherit", ""] {
+        let refused = try_load(&[], &[("KVNS_EVICTION_POLICY", name)]).err();
+        let told = format!("invalid KVNS_EVICTION_POLICY {name:?}");
+        assert!(refused.unwrap().to_string().contains(&told));
+    }
+}
+
+#[test]
 fn namespaces_have_policies_of_their_own() {
-    let read = |text| policies(text).unwrap();
-    assert_eq!(read(" a:lru , ,b c:EAR,"), "a:policy=lfu b%20c:policy=ear");
-    assert_eq!(read(""), "");
+    let text = |list| config(&[], &[("KVNS_NS_EVICTION", list)]).text(Key::NamespaceQuotas);
+    assert_eq!(text("ns1:lfu,ns2:mfu"), "ns1:policy=lfu ns2:policy=mfu");
+    assert_eq!(text(" a:lru , ,b c: EAR,"), "a:policy=lfu b%20c:policy=ear");
+    assert_eq!(text(""), "");
+    for (list, namespace) in [("a:lfu,b:x", "b"), ("a", "a")] {
+        let refused = try_load(&[], &[("KVNS_NS_EVICTION", list)]).err();
+        let told = format!("for the namespace {namespace:?}");
+        assert!(refused.unwrap().to_string().contains(&told));
+    }
+}
+
+#[test]
+fn the_threshold_lies_between_nothing_and_all() {
+    let threshold = |text| {
+        let config = config(&[], &[("KVNS_EVICTION_THRESHOLD", text)]);
+        config.text(Key::EvictionThreshold)
+    };
+    for (text, expected) in [("0.8", "0.8"), ("7", "1"), ("-1", "0.01"), ("most", "1.0")] {
+        assert_eq!(threshold(text), expected, "{text}");
+    }
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use kvik_client::Value;
 
-use super::super::human;
 use super::super::info::{Info, part};
-use super::Look;
+use super::super::shown::human;
+use super::look::Look;
 
 /// Longest name of a row.
 const NAME: usize = 28;
@@ -320,6 +320,7 @@ impl Table {
 mod tests {
     use std::time::{Duration, Instant};
 
+    use super::super::super::clock::now;
     use super::*;
 
     fn map(pairs: &[(&str, i64)], name: (&str, &str)) -> Value {
@@ -357,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_page_shows_what_changed_between_two_looks() {
-        let begun = Instant::now();
+        let begun = now();
         let (before, now) = (
             look(begun, 100, 5),
             look(begun + Duration::from_secs(2), 300, 9),
@@ -394,7 +395,7 @@ mod tests {
 
     #[test]
     fn a_server_without_tables_shows_the_rest() {
-        let begun = Instant::now();
+        let begun = now();
         let mut before = look(begun, 1, 1);
         let error = Value::Error("ERR unknown command".into());
         before.namespaces = error.clone();
