@@ -6,11 +6,13 @@
 //! there. The reply to a call that timed out still comes; the next call discards it.
 //!
 //! A connection that broke stays broken. Its database, WATCH, MULTI, name and account are lost with
-//! it, and only the caller knows what of them a new connection needs, so nothing reconnects here.
+//! it, and only the caller knows what of them a new connection needs, so nothing reconnects here;
+//! [`Store`](crate::Store) does.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use kvik_resp::{ArgsBuf, DecodeError, Protocol, ReplyDecoder, Value, encode_command};
@@ -83,6 +85,27 @@ pub enum ClientError {
     /// The peer sent something that is not RESP.
     #[error("the server sent an invalid reply: {0}")]
     Protocol(#[from] DecodeError),
+    /// The command was refused, or failed; this is the error line. The connection is in order.
+    #[error("{0}")]
+    Reply(String),
+    /// The reply is of another type than the method returns. The connection is in order.
+    #[error("unexpected reply: {0:?}")]
+    Unexpected(Value),
+    /// The files of a store cannot be opened, for example because another process has them open.
+    #[error("cannot open {}: {reason}", .directory.display())]
+    Open {
+        /// The directory of the files.
+        directory: PathBuf,
+        /// The reason.
+        reason: String,
+    },
+    /// The connection was lost with what it kept, and another one is there. The command that was
+    /// asked for has not been sent.
+    #[error("the connection was lost, and {0} with it")]
+    StateLost(&'static str),
+    /// The store has no such thing.
+    #[error("{0}")]
+    Unsupported(&'static str),
 }
 
 impl From<io::Error> for ClientError {
@@ -321,6 +344,16 @@ impl Client {
     /// Changes [`Options::read_timeout`].
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> Result<(), ClientError> {
         Ok(self.stream.set_read_timeout(timeout)?)
+    }
+
+    /// Whether nothing can be sent or received any more.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Whether replies to calls that timed out are still to come.
+    pub(crate) fn is_late(&self) -> bool {
+        self.awaited > 0
     }
 
     /// Whether the server has not closed the connection, as far as can be seen without sending

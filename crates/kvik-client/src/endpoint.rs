@@ -1,6 +1,6 @@
 //! The address of a server, the account and the database there, as a URL says them.
 //!
-//! `redis://[user[:password]@]host[:port][/db]`, the same with `valkey://` and `kvik://`, and
+//! `redis://[user[:password]@]host[:port][/db]`, the same with `valkey://`, `kvik://`, `kevy://` and `tcp://`, and
 //! `unix:///path/to.sock?db=1` (`redis+unix://` as well; a user may stand before the path). As in
 //! redis-cli and redis-py, a lone `secret@` or `:secret@` is a password. User, password and path
 //! may be percent-encoded. `rediss://` is refused: no TLS yet.
@@ -114,7 +114,7 @@ impl FromStr for Endpoint {
     fn from_str(url: &str) -> Result<Self, UrlError> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
         match scheme {
-            "redis" | "valkey" | "kvik" => tcp_endpoint(rest),
+            "redis" | "valkey" | "kvik" | "kevy" | "tcp" => tcp_endpoint(rest),
             "unix" | "redis+unix" => unix_endpoint(rest),
             "rediss" | "valkeys" => Err(UrlError::Tls(scheme.to_owned())),
             _ => Err(UrlError::Scheme(scheme.to_owned())),
@@ -221,7 +221,7 @@ fn parse_db(text: &str) -> Result<u32, UrlError> {
     text.parse().map_err(|_| UrlError::Db(text.to_owned()))
 }
 
-fn percent_decode(text: &str) -> Result<String, UrlError> {
+pub(crate) fn percent_decode(text: &str) -> Result<String, UrlError> {
     let invalid = || UrlError::Encoding(text.to_owned());
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

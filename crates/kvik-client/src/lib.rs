@@ -1,29 +1,52 @@
-//! A small blocking client: RESP2 and RESP3 over TCP and unix sockets.
+//! A blocking client for a store wherever it is: in this process, in files, or behind a socket.
 //!
-//! ```no_run
-//! use kvik_client::{Client, Options, Value};
+//! ```
+//! use kvik_client::Store;
 //!
-//! let mut client = Client::connect("redis://127.0.0.1:6379/1", &Options::default())?;
-//! client.call(&["SET", "greeting", "hello"])?;
-//! assert_eq!(client.call(&["GET", "greeting"])?, Value::Bulk(b"hello".to_vec()));
-//! let replies = client.pipeline(&[vec!["INCR", "visits"], vec!["TTL", "visits"]])?;
+//! // Or redis://127.0.0.1:6379/1, unix:///run/kvik.sock, file:///var/lib/app, mem://name.
+//! let mut client = Store::open("mem://")?;
+//! client.set("greeting", "hello")?;
+//! assert_eq!(client.get("greeting")?.as_deref(), Some(&b"hello"[..]));
+//! let mut pipeline = client.pipeline();
+//! let visits = pipeline.incr("visits");
+//! let left_ms = pipeline.ttl_ms("visits");
+//! let mut replies = pipeline.run()?;
+//! assert_eq!((replies.take(visits)?, replies.take(left_ms)?), (1, -1));
 //! # Ok::<(), kvik_client::ClientError>(())
 //! ```
 //!
-//! One [`Client`] is one connection, used by one thread at a time. It does not pool, retry or
-//! reconnect: whoever lost a reply must decide whether to ask again. An error *reply* is a
-//! [`Value`] like any other; a [`ClientError`] means that the connection itself failed. There is no
-//! TLS yet. `examples/` shows a pipeline and a transaction with optimistic locking.
+//! A [`Store`] has typed methods, [pipelines](Pipeline), [transactions](Transaction) and
+//! [subscribers](Subscriber), the same for every [URL](Target); a [`Pool`] lends several. Below it
+//! lies the [`Client`]: one socket, RESP2 or RESP3, commands and replies as they are. There is
+//! no TLS yet. `examples/` shows a pipeline and a transaction with optimistic locking on a
+//! connection.
 
 #![forbid(unsafe_code)]
 
+mod batch;
 mod client;
+mod commands;
 mod endpoint;
+mod from_reply;
+mod pool;
+mod store;
+mod stores;
 mod stream;
+mod subscriber;
+mod target;
+mod words;
 
+pub use batch::{Pipeline, Queued, Replies, Transaction};
 pub use client::{Client, ClientError, Options};
 pub use endpoint::{Address, DEFAULT_PORT, Endpoint, UrlError};
-pub use kvik_resp::{Protocol, Text, Value};
+pub use from_reply::{Element, FromReply, Scored};
+pub use kvik::ChannelMessage;
+pub use kvik_resp::{ArgsBuf, Protocol, Text, Value};
+pub use pool::{Pool, PooledStore};
+pub use store::Store;
+pub use subscriber::Subscriber;
+pub use target::Target;
+pub use words::Words;
 
 /// The README's example compiles.
 #[cfg(doctest)]

@@ -123,6 +123,10 @@ impl Wait for BlockedCall {
     fn end(&self, ending: Ending) -> bool {
         self.claim(ending)
     }
+
+    fn ending(&self) -> Option<Ending> {
+        self.ending()
+    }
 }
 
 impl BlockedCall {
@@ -191,13 +195,14 @@ impl BlockedCall {
 
     /// Writes the reply of a wait that has ended without a result.
     pub fn write_ending(&self, reply: &mut Reply<'_>) {
-        const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
-        const ROLE_CHANGED: &str = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
         match self.ending() {
             Some(Ending::TimedOut) => self.nothing.write(reply),
-            Some(Ending::Unblocked) => reply.error(UNBLOCKED),
-            Some(Ending::RoleChanged) => reply.error(ROLE_CHANGED),
-            Some(Ending::Served | Ending::Gone) | None => {}
+            Some(ending) => {
+                if let Some(error) = ending.error() {
+                    error.write(reply);
+                }
+            }
+            None => {}
         }
     }
 }

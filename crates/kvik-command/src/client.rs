@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 
+use kvik_store::WatchToken;
 use parking_lot::{Mutex, RwLock};
 
 use crate::ending::{Ending, Wait};
-use crate::mail::{Mailbox, Message, NoMailbox, Post};
+use crate::mail::{Mailbox, Message, NoMailbox, Post, Push};
 use crate::pubsub::outlet::Seat;
 use crate::tracking::terms::ClientTracking;
 
@@ -47,6 +48,8 @@ pub struct Client {
     pub queued_bytes: AtomicUsize,
     /// Keys watched.
     pub watched: AtomicUsize,
+    /// Bytes of their names.
+    pub watched_bytes: AtomicUsize,
     /// Channels that it listens to.
     pub channels: AtomicUsize,
     /// Patterns that it listens to.
@@ -96,6 +99,8 @@ pub struct Client {
     counted_bytes: AtomicUsize,
     mailbox: Arc<dyn Mailbox>,
     blocked: Mutex<Option<Arc<dyn Wait>>>,
+    /// What tells it that a key which it watches has changed.
+    watch: Mutex<Option<Arc<WatchToken>>>,
     /// Where messages of channels reach it, while a thread serves it.
     seat: Mutex<Option<Seat>>,
 }
@@ -157,6 +162,7 @@ impl Client {
             queued: AtomicUsize::new(NOT_IN_MULTI),
             queued_bytes: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
+            watched_bytes: AtomicUsize::new(0),
             channels: AtomicUsize::new(0),
             patterns: AtomicUsize::new(0),
             shard_channels: AtomicUsize::new(0),
@@ -187,6 +193,7 @@ impl Client {
             leaving: AtomicBool::new(false),
             mailbox: origin.mailbox,
             blocked: Mutex::default(),
+            watch: Mutex::default(),
             seat: Mutex::new(None),
         }
     }
@@ -243,6 +250,26 @@ impl Client {
         self.paused.load(Ordering::Relaxed) || self.blocked.lock().is_some()
     }
 
+    /// Whether its wait has ended, and what has ended it is on the way to it.
+    pub fn is_unblocked(&self) -> bool {
+        let blocked = self.blocked.lock();
+        blocked.as_ref().is_some_and(|call| call.ending().is_some())
+    }
+
+    /// Shows others which keys the client watches: their number, the bytes of their names, and what
+    /// tells it that one has changed.
+    pub fn show_watch(&self, keys: usize, bytes: usize, token: Option<&Arc<WatchToken>>) {
+        self.watched.store(keys, Ordering::Relaxed);
+        self.watched_bytes.store(bytes, Ordering::Relaxed);
+        *self.watch.lock() = token.cloned();
+    }
+
+    /// Whether a key has changed that it watches, so that EXEC will run nothing.
+    pub fn is_watch_dirty(&self) -> bool {
+        let watch = self.watch.lock();
+        watch.as_ref().is_some_and(|token| token.is_dirty())
+    }
+
     /// Ends the wait of a blocked client and says whether that is what ended it.
     pub fn end_wait(&self, ending: Ending) -> bool {
         let blocked = self.blocked.lock();
@@ -254,9 +281,21 @@ impl Client {
         has_ended
     }
 
+    /// Counts a command as processed, or takes that back. Only the serving thread may.
+    pub fn count_command(&self, change: i64) {
+        let count = self.commands.load(Ordering::Relaxed);
+        let count = count.wrapping_add_signed(change);
+        self.commands.store(count, Ordering::Relaxed);
+    }
+
     /// Leaves a message for the client, which the serving thread reads between two commands.
     pub fn deliver(&self, message: Message) {
         self.mailbox.deliver(message);
+    }
+
+    /// Takes the pushes out that wait for it.
+    pub fn take_pushes(&self) -> Vec<Push> {
+        self.mailbox.take_pushes()
     }
 
     /// Whether messages reach it.
@@ -289,6 +328,8 @@ impl Client {
             &self.output_bytes,
             &self.queued_bytes,
             &self.subscription_bytes,
+            &self.watched_bytes,
+            &self.tracking.prefix_bytes,
         ];
         size_of::<Self>()
             + buffers
@@ -411,6 +452,13 @@ impl Clients {
         let by_id = self.by_id.lock();
         let alive = by_id.values().filter(|client| !client.is_killed());
         alive.cloned().collect()
+    }
+
+    /// Bytes of the buffers and the state of all clients.
+    pub fn bytes(&self) -> usize {
+        let by_id = self.by_id.lock();
+        let alive = by_id.values().filter(|client| !client.is_killed());
+        alive.map(|client| client.memory_bytes()).sum()
     }
 
     /// Number of clients.

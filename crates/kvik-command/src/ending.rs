@@ -1,5 +1,10 @@
 //! How the wait of a blocked client ends.
 
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
+
+use crate::error::Error;
+
 /// The event that has ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -17,6 +22,19 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// The error of a wait that has ended in this way, if that is one.
+    pub fn error(self) -> Option<Error> {
+        const UNBLOCKED: &str = "client unblocked via CLIENT UNBLOCK";
+        const ROLE_CHANGED: &str =
+            "force unblock from blocking operation, instance state changed (master -> replica?)";
+        let text = match self {
+            Self::Unblocked => UNBLOCKED,
+            Self::RoleChanged => ROLE_CHANGED,
+            Self::Served | Self::TimedOut | Self::Gone => return None,
+        };
+        Some(Error::Coded("UNBLOCKED", text.into()))
+    }
+
     /// The ending of this number.
     pub(crate) fn of(state: u8) -> Option<Self> {
         [
@@ -35,4 +53,22 @@ impl Ending {
 pub trait Wait: Send + Sync {
     /// Ends the wait in this way, unless it has ended already; says whether this is what ended it.
     fn end(&self, ending: Ending) -> bool;
+
+    /// How it has ended, if it has.
+    fn ending(&self) -> Option<Ending>;
+}
+
+/// The end of a wait for anything but a key, which belongs to whoever comes first.
+#[derive(Debug, Default)]
+pub struct WaitEnd(AtomicU8);
+
+impl Wait for WaitEnd {
+    fn end(&self, ending: Ending) -> bool {
+        let ended = self.0.compare_exchange(0, ending as u8, AcqRel, Acquire);
+        ended.is_ok()
+    }
+
+    fn ending(&self) -> Option<Ending> {
+        Ending::of(self.0.load(Acquire))
+    }
 }

@@ -191,8 +191,7 @@ impl Engine {
 
     /// Looks at how much memory is used, which is a figure of once a second.
     pub fn note_memory(&self) {
-        let clients = self.clients.all();
-        let clients: usize = clients.iter().map(|client| client.memory_bytes()).sum();
+        let clients = self.clients.bytes();
         self.rates.note_clients(clients as u64);
         self.rates
             .note_memory(self.totals.memory().held + clients as u64);

@@ -159,6 +159,7 @@ impl MetricsPage {
         let steps = times.cumulative_us();
         for power in BUCKET_POWERS {
             let at_most_us = 1u64 << power;
+            // The steps are finer than the buckets: each bucket takes the last step within it.
             let below = steps.iter().rev().find(|&&(us, _)| us <= at_most_us);
             let bound = format!("{}", at_most_us as f64 / 1e6);
             let count = below.map_or(0, |step| step.1) as f64;
@@ -251,6 +252,8 @@ impl MetricsPage {
         let times = look.engine.stats.histograms();
         let times = times.into_iter().find(|(of, _)| *of == id);
         let times = times.map_or_else(Histogram::default, |(_, times)| times);
+        // A summary and a histogram under one name, which no client library would write: the boards
+        // of kvns ask for both.
         for quantile in QUANTILES {
             let bound = quantile.to_string();
             let labels = [("command", "set"), ("quantile", &bound)];
@@ -297,6 +300,7 @@ impl Metric {
         }
         let text = self.read(look)?;
         match &*text {
+            // A status is a figure as well, so that an alert can be set on it.
             "ok" => Some(1.0),
             "err" => Some(0.0),
             text => text.trim_end_matches('%').parse().ok(),

@@ -208,6 +208,12 @@ pub trait Mailbox: Send + Sync {
     /// which they were left. Never waits for that thread.
     fn deliver(&self, message: Message);
 
+    /// Takes the pushes out that have come and that nothing else came before, for a reply that they
+    /// are to stand before.
+    fn take_pushes(&self) -> Vec<Push> {
+        Vec::new()
+    }
+
     /// Whether anybody reads what arrives.
     fn is_read(&self) -> bool {
         true

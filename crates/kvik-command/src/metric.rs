@@ -10,6 +10,7 @@ use std::borrow::Cow;
 
 use crate::client::NOT_IN_MULTI;
 use crate::engine::Engine;
+use crate::feed::FeedFigures;
 use crate::gate::Closure;
 use crate::host::{Fact, ProcessUsage};
 use crate::persistence::{Loading, LogStatus, Status};
@@ -114,10 +115,16 @@ pub struct Look<'a> {
     pub memory: HeldMemory,
     /// Bytes of the buffers of all clients.
     pub client_bytes: u64,
+    /// The part of clients that listen to channels.
+    pub listener_bytes: u64,
+    /// The part of clients that keep copies of keys.
+    pub cacher_bytes: u64,
     /// Clients inside MULTI, and clients that watch keys, with the number of keys.
     pub transactions: Transactions,
     /// Clients that listen to channels.
     pub listening: usize,
+    /// The feed.
+    pub feed: FeedFigures,
     /// Clients whose commands a pause holds back.
     pub paused: usize,
 }
@@ -171,15 +178,23 @@ impl<'a> Look<'a> {
     pub fn new(engine: &'a Engine, now_us: u64) -> Self {
         let clients = engine.clients.all();
         let mut transactions = Transactions::default();
-        let (mut client_bytes, mut listening, mut paused) = (0, 0, 0);
+        let (mut client_bytes, mut listener_bytes, mut cacher_bytes) = (0, 0, 0);
+        let (mut listening, mut paused) = (0, 0);
         for client in &clients {
             let watched = client.watched.load(Relaxed);
             transactions.queueing += usize::from(client.queued.load(Relaxed) != NOT_IN_MULTI);
             transactions.watching += usize::from(watched > 0);
             transactions.watched += watched;
-            listening += usize::from(client.is_subscribed());
             paused += usize::from(client.paused.load(Relaxed));
-            client_bytes += client.memory_bytes() as u64;
+            let bytes = client.memory_bytes() as u64;
+            client_bytes += bytes;
+            if client.is_subscribed() {
+                listening += 1;
+                listener_bytes += bytes;
+            }
+            if client.tracking.is_on() {
+                cacher_bytes += bytes;
+            }
         }
         let memory = engine.totals.memory();
         engine.rates.note_memory(memory.held + client_bytes);
@@ -193,8 +208,11 @@ impl<'a> Look<'a> {
             sizes: engine.totals.all(),
             memory,
             client_bytes,
+            listener_bytes,
+            cacher_bytes,
             transactions,
             listening,
+            feed: engine.feed().figures(),
             paused,
         }
     }
@@ -464,7 +482,13 @@ metrics! {
         };
         "mem_aof_buffer", "Bytes of effects that wait to be written to the log.", |look| number(look.log_buffer_bytes());
         "mem_allocator" as Text, "The allocator of what is not entries and tables, which have pages of their own.", |look| look.fact("mem_allocator");
-        "mem_clients_normal", "Bytes of the buffers of ordinary clients.", |look| number(look.client_bytes);
+        "mem_clients_slaves", "Always 0: there are no replicas yet.", |_| number(0);
+        "mem_clients_normal", "Bytes of the buffers of all clients that are no replicas.", |look| number(look.client_bytes);
+        "mem_clients_pubsub", "The part of that which belongs to clients that listen to channels.", |look| number(look.listener_bytes);
+        "mem_clients_tracking", "The part of that which belongs to clients that keep copies of keys.", |look| number(look.cacher_bytes);
+        "lazyfree_pending_objects", "Stripes with memory that no key leads to any more and that is still to be freed; 0 when all is freed.", |look| {
+            number(look.engine.totals.doomed_stripes() as u64)
+        };
     }
     Persistence {
         "loading", "Whether data is being loaded.", |look| flag(look.persistence.loading.is_some());
@@ -623,6 +647,12 @@ metrics! {
         "tracking_total_keys", "Keys of which clients keep copies, as far as they are told by key.", |look| number(look.engine.tracking.keys() as u64);
         "tracking_total_items", "Pairs of such a key and a client.", |look| number(look.engine.tracking.items() as u64);
         "tracking_total_prefixes", "Prefixes of keys whose changes clients are told of.", |look| number(look.engine.tracking.prefixes() as u64);
+        "feed_subscribers", "Subscriptions to the feed.", |look| number(look.feed.subscribers);
+        "feed_waiting_reads", "Reads of the feed that wait for a change.", |look| number(look.feed.waiting);
+        "feed_buffered_entries", "Entries of the feed that are in memory.", |look| number(look.feed.buffered);
+        "feed_buffered_bytes", "Bytes of these.", |look| number(look.feed.buffered_bytes);
+        "feed_delivered_entries" as Counter, "Entries of the feed that subscribers were given, since the start.", |look| number(look.feed.delivered);
+        "feed_stalls" as Counter, "Times a subscriber to the feed had no room for an entry, since the start.", |look| number(look.feed.stalls);
         "deferred_commands" as Counter, "Times a command was put off because its keys were in use.", |look| number(look.totals.deferred);
         "total_error_replies" as Counter, "Error replies.", |look| number(look.totals.errors);
         "client_query_buffer_limit_disconnections" as Counter, "Clients closed for their unfinished input.", |look| {

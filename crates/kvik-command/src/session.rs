@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use kvik_resp::{ArgsBuf, Protocol};
 use kvik_store::{KeyspaceId, WatchToken};
 
-use crate::blocking::BlockedCall;
+use crate::blocking::{BlockedCall, BlockedCounts};
 use crate::client::{Client, NOT_IN_MULTI};
 use crate::declare::Command;
-use crate::ending::Ending;
+use crate::ending::{Ending, Wait, WaitEnd};
 use crate::feed::{FeedCall, Subscriber};
 use crate::mail::Push;
 use crate::namespace_quotas::NamespaceSeat;
@@ -63,6 +63,8 @@ pub struct Session {
     pub away: Option<Arc<Away>>,
     /// The event that its next command waits for.
     pub waiting: Option<Waiting>,
+    /// The state of the log that its next command waits for.
+    pub log_wait: Option<LogWait>,
     /// Which of its reads are tracked for its cache.
     pub tracking: SessionTracking,
     /// The answer of the feed that its command waits for.
@@ -99,6 +101,45 @@ pub struct FeedWait {
     pub subscriber: Option<Arc<Subscriber>>,
 }
 
+/// A wait for the log to be on disk.
+#[derive(Debug)]
+pub struct LogWait {
+    /// Up to this position.
+    pub up_to: u64,
+    /// When its time is up, in the milliseconds that waits are told; `u64::MAX` is never.
+    pub until_ms: u64,
+    /// Its end, which others may cause, once it has begun.
+    pub end: Option<Arc<WaitEnd>>,
+}
+
+impl LogWait {
+    /// Shows others that the client waits.
+    pub fn begin(&mut self, client: &Client, counts: &BlockedCounts) {
+        if self.end.is_none() {
+            let end = Arc::new(WaitEnd::default());
+            client.show_blocked(Some(Arc::clone(&end) as _));
+            counts.clients.fetch_add(1, Relaxed);
+            self.end = Some(end);
+        }
+    }
+
+    /// Whether somebody has ended it.
+    pub fn has_ended(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| end.ending().is_some())
+    }
+
+    /// The wait is over; says how others have ended it, if they have.
+    pub fn finish(&mut self, client: &Client, counts: &BlockedCounts) -> Option<Ending> {
+        let end = self.end.take()?;
+        client.show_blocked(None);
+        counts.clients.fetch_sub(1, Relaxed);
+        match end.end(Ending::Served) {
+            true => None,
+            false => end.ending(),
+        }
+    }
+}
+
 /// Commands queued between MULTI and EXEC.
 #[derive(Debug, Default)]
 pub struct Transaction {
@@ -128,6 +169,8 @@ pub struct Watch {
     pub token: Arc<WatchToken>,
     /// The keys.
     pub keys: HashSet<(KeyspaceId, Box<[u8]>)>,
+    /// Bytes that they take.
+    pub bytes: usize,
 }
 
 /// Which replies a client gets, as set by CLIENT REPLY.
@@ -165,6 +208,7 @@ impl Session {
             fieldsets: None,
             away: None,
             waiting: None,
+            log_wait: None,
             tracking: SessionTracking::default(),
             feed_wait: None,
             feed_subscribed: false,
@@ -318,7 +362,7 @@ impl Session {
     /// Ends the watch; the executor tells the keys.
     pub fn unwatch(&mut self) {
         self.released = self.watch.take();
-        self.client.watched.store(0, Relaxed);
+        self.client.show_watch(0, 0, None);
     }
 
     /// Back to how a connection starts, as RESET does. Authentication is the caller's to decide.

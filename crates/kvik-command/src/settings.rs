@@ -43,6 +43,8 @@ pub struct Settings {
     pub active_expire: AtomicBool,
     /// Whether scripts may call commands that are not for scripts, for tests.
     pub scripts_call_all: AtomicBool,
+    /// Whether clients are held against their limits only when they do something.
+    pub patrol_paused: AtomicBool,
     /// Whether DEBUG may be used by clients on this machine, and by others.
     pub debug_for_local: AtomicBool,
     /// See [`Self::debug_for_local`].
@@ -106,6 +108,7 @@ impl Default for Settings {
             latency_tracking: AtomicBool::new(true),
             active_expire: AtomicBool::new(true),
             scripts_call_all: AtomicBool::new(false),
+            patrol_paused: AtomicBool::new(false),
             debug_for_local: AtomicBool::new(true),
             debug_for_remote: AtomicBool::new(true),
             maxmemory: AtomicU64::new(0),

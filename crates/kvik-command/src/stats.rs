@@ -144,6 +144,8 @@ pub struct Stats {
     base: Mutex<Base>,
     /// Changes made on behalf of other clients, by whichever thread.
     served_changes: AtomicU64,
+    /// Calls made on behalf of other clients that failed, by command id.
+    served_failures: Mutex<BTreeMap<u16, u64>>,
     /// Error replies by their code.
     error_codes: Mutex<BTreeMap<String, u64>>,
 }
@@ -202,6 +204,11 @@ impl Stats {
         self.served_changes.fetch_add(changes, Ordering::Relaxed);
     }
 
+    /// Counts the failure of a call that was made for a blocked client.
+    pub fn count_served_failure(&self, id: u16) {
+        *self.served_failures.lock().entry(id).or_default() += 1;
+    }
+
     /// Sums since the last reset.
     pub fn totals(&self) -> Totals {
         let mut sums = self.totals_ever();
@@ -219,6 +226,7 @@ impl Stats {
         sums.changes = sums
             .changes
             .wrapping_add(self.served_changes.load(Ordering::Relaxed));
+        sums.errors += self.served_failures.lock().values().sum::<u64>();
         sums
     }
 
@@ -308,6 +316,11 @@ impl Stats {
             sums.iter_mut()
                 .zip(&thread.commands)
                 .for_each(|(sum, counters)| sum.add(counters));
+        }
+        for (id, failures) in self.served_failures.lock().iter() {
+            if let Some(sum) = sums.get_mut(usize::from(*id)) {
+                sum.failed += failures;
+            }
         }
         sums
     }

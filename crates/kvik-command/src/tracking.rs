@@ -28,7 +28,7 @@ use crate::mail::{Message, Push};
 use crate::session::Session;
 use crate::settings::Settings;
 
-use self::terms::{BROADCAST, BROKEN, NOLOOP, ON};
+use self::terms::{BROADCAST, BROKEN, NOLOOP, ON, PREFIX_BYTES};
 pub use self::terms::{ClientTracking, SessionTracking, TrackingMode};
 
 /// The words of CLIENT TRACKING ON.
@@ -156,6 +156,9 @@ impl Tracking {
             let clients = prefixes.entry(prefix.clone()).or_default();
             if !clients.contains(&session.client.id) {
                 clients.push(session.client.id);
+                let bytes = prefix.len() + PREFIX_BYTES;
+                let sum = &session.client.tracking.prefix_bytes;
+                sum.fetch_add(bytes, Relaxed);
                 session.tracking.prefixes.push(prefix);
             }
         }
@@ -169,6 +172,7 @@ impl Tracking {
         }
         let client = &session.client;
         client.tracking.flags.store(0, Relaxed);
+        client.tracking.prefix_bytes.store(0, Relaxed);
         self.clients.write().remove(&client.id);
         let mut prefixes = self.prefixes.write();
         for prefix in &session.tracking.prefixes {

@@ -96,6 +96,8 @@ impl LuaInterpreter {
         })?;
         // The sandbox itself is loaded before the limit holds, and cannot fail by it.
         lua.set_memory_limit(MEMORY_LIMIT)?;
+        // What has made the sandbox is not needed any more.
+        lua.gc_collect()?;
         Ok(Self {
             lua,
             link,

@@ -135,10 +135,10 @@ fn write(value: &Value, out: &mut Vec<u8>, depth: u32, link: &Link) -> Outcome<(
 
 fn write_table(table: &Table, out: &mut Vec<u8>, depth: u32, link: &Link) -> Outcome<()> {
     let failed = |error: mlua::Error| error.to_string().into_bytes();
-    let mut pairs = Vec::new();
-    let (mut max, mut is_array) = (0, true);
+    // Pairs are looked at twice: Lua has no room for references to those of a large table.
+    let (mut count, mut max, mut is_array) = (0, 0, true);
     for pair in table.pairs::<Value, Value>() {
-        let (key, value) = pair.map_err(failed)?;
+        let (key, _) = pair.map_err(failed)?;
         // An array has the keys 1 to n and no others.
         let position = match &key {
             Value::Integer(position) => *position,
@@ -147,12 +147,11 @@ fn write_table(table: &Table, out: &mut Vec<u8>, depth: u32, link: &Link) -> Out
         };
         is_array &= position > 0;
         max = max.max(position);
-        pairs.push((key, value));
+        count += 1;
     }
     // A script's time includes what it has written for it.
-    link.with(|shared| shared.step(1 + pairs.len() as u32))
+    link.with(|shared| shared.step(1 + count as u32))
         .map_err(|ending| Vec::from(ending.text()))?;
-    let count = pairs.len();
     if is_array && max == count as i64 {
         write_head(count, (0x90, 15), None, 0xdc, out);
         for position in 1..=max {
@@ -162,7 +161,8 @@ fn write_table(table: &Table, out: &mut Vec<u8>, depth: u32, link: &Link) -> Out
         return Ok(());
     }
     write_head(count, (0x80, 15), None, 0xde, out);
-    for (key, value) in pairs {
+    for pair in table.pairs::<Value, Value>() {
+        let (key, value) = pair.map_err(failed)?;
         write(&key, out, depth + 1, link)?;
         write(&value, out, depth + 1, link)?;
     }

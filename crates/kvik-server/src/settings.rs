@@ -199,6 +199,8 @@ mod tests {
             "7 1",
             "KEA",
             "web:keys=7",
+            "none",
+            "0.5",
         ];
         let is_other = |probe: &&&str| {
             let accepted = config.set(&[(key.name().as_bytes(), probe.as_bytes())], true);

@@ -7,6 +7,7 @@
 
 use kvik_rope::Rope;
 
+use crate::former::FormerKey;
 use crate::layout::KeyspaceId;
 
 /// Where the effects of one unit of work go, in the order in which they happened. An effect is one
@@ -27,6 +28,12 @@ pub trait EffectSink {
 
     /// Ends the effect.
     fn end(&mut self);
+
+    /// Takes the state of a key before a change, if it hands its effects over before the guard has
+    /// done its work; gives it back otherwise.
+    fn former(&mut self, key: FormerKey) -> Option<FormerKey> {
+        Some(key)
+    }
 
     /// Takes a whole effect.
     fn emit(&mut self, keyspace: KeyspaceId, command: &[&[u8]]) {

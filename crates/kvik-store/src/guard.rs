@@ -247,6 +247,11 @@ impl<'a> Guard<'a> {
         self.state.stats
     }
 
+    /// Counts the changes since these counts as one, as what moves something from key to key does.
+    pub fn count_as_one(&mut self, before: GuardStats) {
+        self.state.stats.changes = self.state.stats.changes.min(before.changes + 1);
+    }
+
     /// The work that is left once the locks are gone. After a flush there is garbage that is
     /// nothing but the word that the stripes have something to [reclaim](Stripe::reclaim).
     #[inline]

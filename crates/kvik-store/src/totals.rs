@@ -258,6 +258,13 @@ impl Totals {
         }
     }
 
+    /// How many stripes hold memory that no key leads to any more.
+    #[must_use]
+    pub fn doomed_stripes(&self) -> usize {
+        let stripes = 0..self.0.len();
+        stripes.filter(|&index| self.doomed_in(index) > 0).count()
+    }
+
     /// Bytes of one stripe that no key leads to any more and that are still to be freed.
     #[must_use]
     pub fn doomed_in(&self, index: usize) -> u64 {

@@ -1,7 +1,7 @@
 //! The one place that reads a clock; everything below is told the time.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Where a store gets its time from.
@@ -31,14 +31,33 @@ impl Clock {
         }
     }
 
+    /// Milliseconds of a clock that never goes back and that nobody sets: for the ends of waits.
+    #[inline]
+    pub(crate) fn steady_ms(&self) -> u64 {
+        self.instant().nanos_since(self.origin()) / 1_000_000
+    }
+
+    /// The beginning of steady time.
+    fn origin(&self) -> Tick {
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+        match self {
+            Self::System => Tick::System(*ORIGIN.get_or_init(system_instant)),
+            Self::Manual(_) => Tick::Manual(0),
+        }
+    }
+
     /// A time that never goes back, for measuring durations.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     pub(crate) fn instant(&self) -> Tick {
         match self {
-            Self::System => Tick::System(Instant::now()),
+            Self::System => Tick::System(system_instant()),
             Self::Manual(now) => Tick::Manual(now.load(Ordering::Acquire)),
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+fn system_instant() -> Instant {
+    Instant::now()
 }
 
 /// A point in time that never goes back.
@@ -99,6 +118,12 @@ impl BatchClock {
             self.since_ns = 0;
             self.now_us = self.wall_us;
         }
+    }
+
+    /// Steady time in milliseconds, as of the latest lap.
+    #[inline]
+    pub(crate) fn steady_ms(&self) -> u64 {
+        self.last.nanos_since(self.clock.origin()) / 1_000_000
     }
 
     /// Microseconds since the epoch, as of the latest lap.

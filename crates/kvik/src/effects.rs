@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use kvik_command::Error;
 use kvik_rope::Rope;
-use kvik_store::{EffectSink, KeyspaceId};
+use kvik_store::{EffectSink, FormerKey, KeyspaceId};
 
 pub use kvik_log::{Lsn, Unit};
 
@@ -71,7 +71,7 @@ enum Pending<'a> {
     /// It is handed over once, when the section ends.
     Whole(&'a mut Unit),
     /// It is handed over whenever a stripe is let go, by the owner of the stripes.
-    InTurn(&'a RefCell<Unit>),
+    InTurn(&'a RefCell<TurnUnit>),
 }
 
 impl<'a> Collector<'a> {
@@ -85,7 +85,7 @@ impl<'a> Collector<'a> {
     }
 
     /// A sink whose unit is handed over stripe by stripe.
-    pub(crate) fn in_turn(unit: &'a RefCell<Unit>, wanted: bool) -> Self {
+    pub(crate) fn in_turn(unit: &'a RefCell<TurnUnit>, wanted: bool) -> Self {
         Self {
             unit: Pending::InTurn(unit),
             wanted,
@@ -101,9 +101,17 @@ impl<'a> Collector<'a> {
     pub(crate) fn with_unit<R>(&mut self, work: impl FnOnce(&mut Unit) -> R) -> R {
         match &mut self.unit {
             Pending::Whole(unit) => work(unit),
-            Pending::InTurn(unit) => work(&mut unit.borrow_mut()),
+            Pending::InTurn(turn) => work(&mut turn.borrow_mut().unit),
         }
     }
+}
+
+/// The unit of the stripe that is held, where one is held after the other.
+#[derive(Default)]
+pub(crate) struct TurnUnit {
+    pub(crate) unit: Unit,
+    /// What its keys held before it, where somebody asks.
+    pub(crate) former: Vec<FormerKey>,
 }
 
 impl EffectSink for Collector<'_> {
@@ -126,5 +134,13 @@ impl EffectSink for Collector<'_> {
 
     fn end(&mut self) {
         self.with_unit(Unit::end);
+    }
+
+    fn former(&mut self, key: FormerKey) -> Option<FormerKey> {
+        match &self.unit {
+            Pending::Whole(_) => return Some(key),
+            Pending::InTurn(turn) => turn.borrow_mut().former.push(key),
+        }
+        None
     }
 }

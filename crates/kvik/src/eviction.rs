@@ -11,7 +11,8 @@
 //! clients do, as in Redis.
 //!
 //! Where there are namespaces a write evicts only in its own, also when the whole is full
-//! ([`Scope::Within`]), and nothing but a write evicts: so no tenant loses a key to another one.
+//! ([`EvictionScope::Within`]), and nothing but a write evicts: so no tenant loses a key to another
+//! one.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -64,7 +65,7 @@ pub(crate) struct RoomMaker<'a> {
 
 /// Where keys may be evicted.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Scope<'a> {
+pub(crate) enum EvictionScope<'a> {
     Everywhere,
     /// In these namespaces, as the policy of each says.
     Within(&'a [Arc<Namespace>]),
@@ -112,7 +113,12 @@ impl Shared {
     }
 
     /// Makes room for `need` bytes, for a slice of time.
-    pub(crate) fn make_room(&self, need: u64, scope: Scope<'_>, maker: &mut RoomMaker<'_>) -> Room {
+    pub(crate) fn make_room(
+        &self,
+        need: u64,
+        scope: EvictionScope<'_>,
+        maker: &mut RoomMaker<'_>,
+    ) -> Room {
         if self.excess_to_evict(need) == 0 {
             return Room::Found;
         }
@@ -127,9 +133,9 @@ impl Shared {
     }
 
     #[cold]
-    fn make_room_in(&self, need: u64, scope: Scope<'_>, maker: &mut RoomMaker<'_>) -> Room {
+    fn make_room_in(&self, need: u64, scope: EvictionScope<'_>, maker: &mut RoomMaker<'_>) -> Room {
         let excess = || self.excess_to_evict(need);
-        let Scope::Within(namespaces) = scope else {
+        let EvictionScope::Within(namespaces) = scope else {
             return self.make_room_now(&excess, self.eviction_rules().as_ref(), maker);
         };
         let mut room = None;
@@ -369,8 +375,8 @@ pub(crate) fn help(shared: &Shared, unit: &mut Unit, random: &mut Random) {
     };
     // Where there are namespaces, only who writes in one may empty it.
     let scope = match shared.stripes.layout.namespaces() {
-        None => Scope::Everywhere,
-        Some(_) => Scope::Within(&[]),
+        None => EvictionScope::Everywhere,
+        Some(_) => EvictionScope::Within(&[]),
     };
     if shared.make_room(0, scope, &mut maker) == Room::Later {
         // The loop of the thread comes back at once.

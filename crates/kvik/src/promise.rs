@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_store::{KeyspaceId, Namespace, Namespaces};
 
-use crate::eviction::{Room, RoomMaker, Scope};
+use crate::eviction::{EvictionScope, Room, RoomMaker};
 use crate::shared::Shared;
 
 /// What a command may add to a namespace by one of its keys.
@@ -144,7 +144,7 @@ impl Shared {
                 namespaces.push(namespace);
             }
         }
-        self.make_room(need, Scope::Within(&namespaces), maker)
+        self.make_room(need, EvictionScope::Within(&namespaces), maker)
     }
 
     fn quota_of(&self, promised: &PromisedBytes) -> u64 {

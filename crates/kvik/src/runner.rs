@@ -98,10 +98,17 @@ impl Runner {
     /// Blocks this thread until the wait of the session has ended.
     fn await_answer(&mut self) -> Result<(), Error> {
         let shared = Arc::clone(&self.executor.shared);
+        let (mut alarm_ms, mut until_ms) = (0, 0);
         loop {
             let blocked = self.session.blocked.as_ref();
-            let until_ms = blocked.map_or(0, |call| call.alarm_ms());
-            let left_ms = until_ms.saturating_sub(shared.now_ms());
+            let next_ms = blocked.map_or(0, |call| call.alarm_ms());
+            if next_ms != alarm_ms {
+                // It ends by a clock that nobody sets.
+                alarm_ms = next_ms;
+                let left_ms = alarm_ms.saturating_sub(shared.now_ms());
+                until_ms = shared.clock.steady_ms().saturating_add(left_ms);
+            }
+            let left_ms = until_ms.saturating_sub(shared.clock.steady_ms());
             if let Some(Message::Reply(answer)) = self.mailbox.wait(shared.nap(left_ms)) {
                 let lsn = answer.lsn;
                 self.executor
@@ -109,7 +116,7 @@ impl Runner {
                 return shared.wait_for(Lsn::new(lsn));
             }
             // It has been ended by somebody else, or its time is up.
-            let is_late = shared.now_ms() >= until_ms;
+            let is_late = shared.clock.steady_ms() >= until_ms;
             let ending = self.session.wait_ending();
             let (session, out) = (&mut self.session, &mut self.out);
             if let Some(ending) = ending.or(is_late.then_some(Ending::TimedOut))

@@ -37,7 +37,7 @@ pub(crate) use in_turn::InTurn;
 
 use serving::{Served, Unserved};
 
-use crate::effects::Collector;
+use crate::effects::{Collector, TurnUnit};
 pub(crate) use crate::rules::Actor;
 use crate::shared::Shared;
 use crate::stamps::Reach;
@@ -260,15 +260,18 @@ impl<'a> Section<'a> {
     ) -> (R, Lsn) {
         let (shared, rules) = (terms.shared, terms.shared.rules(terms.actor, terms.now_us));
         // The owner of the stripes and the sink of effects share the unit.
-        let unit = RefCell::new(std::mem::take(terms.unit));
+        let turn = RefCell::new(TurnUnit {
+            unit: std::mem::take(terms.unit),
+            former: Vec::new(),
+        });
         let mut held = InTurn::new(
             shared,
-            rules.is_logged.then_some(&unit),
+            rules.is_logged.then_some(&turn),
             terms.now_us / 1000,
         );
         let mut section = Section {
             shared,
-            effects: Collector::in_turn(&unit, rules.is_logged),
+            effects: Collector::in_turn(&turn, rules.is_logged),
             now_us: terms.now_us,
             mode: rules.mode,
             reads: false,
@@ -283,7 +286,7 @@ impl<'a> Section<'a> {
         mem::forget(section);
         let unserved = Unserved::of_stripes(&held.with_ready);
         drop(held);
-        *terms.unit = unit.into_inner();
+        *terms.unit = turn.into_inner().unit;
         if let Some(departures) = departures {
             departures.deliver(shared).serve(shared);
         }
@@ -566,11 +569,17 @@ impl Drop for Section<'_> {
     #[cold]
     fn drop(&mut self) {
         let (shared, now_ms) = (self.shared, self.now_ms());
+        let mut lsn = Lsn::ZERO;
         if self.effects.is_wanted() {
             // The keys that have changed are not known here. No assertion: one that fails would end
             // the program.
-            self.effects
+            lsn = self
+                .effects
                 .with_unit(|unit| shared.append(unit, now_ms, Reach::Everything));
+        }
+        // Who was served before has what it was given, and nobody else can end its wait.
+        if let Some(departures) = self.departures.take() {
+            departures.served.deliver_late(lsn);
         }
     }
 }

@@ -84,7 +84,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "kvik-client",
-        may_use: &["kvik-resp"],
+        may_use: &["kvik", "kvik-resp"],
         never: &["mio", "tokio", "tracing"],
     },
     Layer {

@@ -102,6 +102,13 @@ const PROBES: &[Probe] = &[
         run: object,
     },
     Probe {
+        name: "PAUSE-CRON",
+        words: 1..=1,
+        usage: "<0|1>",
+        about: "Whether clients are held against their limits only when they do something.",
+        run: pause_cron,
+    },
+    Probe {
         name: "POPULATE",
         words: 1..=3,
         usage: "<count> [<prefix>] [<size>]",
@@ -242,6 +249,7 @@ fn hold(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn duration(ctx: &Ctx<'_>, at: usize) -> Result<Duration, Error> {
     let seconds = ctx.float(at)?.max(0.0);
     let duration = Duration::try_from_secs_f64(seconds).ok();
+    // A time that cannot be counted would be past, and the wait none.
     let ends = |duration: &Duration| {
         let ms = i64::try_from(duration.as_millis()).ok();
         ms.and_then(|ms| ctx.time_in(ms)).is_some()
@@ -249,6 +257,13 @@ fn duration(ctx: &Ctx<'_>, at: usize) -> Result<Duration, Error> {
     duration
         .filter(ends)
         .ok_or(Error::text("timeout is out of range"))
+}
+
+fn pause_cron(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let paused = ctx.int(2)? != 0;
+    ctx.engine.settings.patrol_paused.store(paused, Relaxed);
+    ctx.reply.ok();
+    Ok(())
 }
 
 fn set_active_expire(ctx: &mut Ctx<'_>) -> Result<(), Error> {
@@ -420,6 +435,7 @@ impl Digest {
     fn of(words: &[&[u8]]) -> Self {
         let mut joined = Vec::new();
         for word in words {
+            // With lengths, so that words cannot run into each other.
             joined.extend_from_slice(&(word.len() as u64).to_le_bytes());
             joined.extend_from_slice(word);
         }
@@ -448,6 +464,8 @@ fn value_digest(view: &View<'_>) -> Digest {
         ValueRef::Set(set) => {
             let mut all = Digest::default();
             for member in set.iter() {
+                // Mixing is exclusive or, which knows no order: two stores hold sets in different
+                // ones.
                 all.mix(Digest::of(&[member.text(&mut IntText::default())]));
             }
             all

@@ -307,14 +307,15 @@ fn info(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn describe(ctx: &mut Ctx<'_>, info: &FeedInfo) {
     let reply = &mut ctx.reply;
+    let of = &info.figures;
     let figures = [
         ("durable", i64::from(info.durable)),
-        ("subscribers", info.subscribers as i64),
-        ("waiting", info.waiting as i64),
-        ("buffered", info.buffered as i64),
-        ("buffered-bytes", info.buffered_bytes as i64),
-        ("delivered", info.delivered as i64),
-        ("stalls", info.stalls as i64),
+        ("subscribers", of.subscribers as i64),
+        ("waiting", of.waiting as i64),
+        ("buffered", of.buffered as i64),
+        ("buffered-bytes", of.buffered_bytes as i64),
+        ("delivered", of.delivered as i64),
+        ("stalls", of.stalls as i64),
     ];
     reply.map(2 + figures.len());
     for (name, position) in [("oldest", info.oldest), ("latest", info.latest)] {

@@ -155,10 +155,8 @@ fn deadline(ctx: &Ctx<'_>, format: TimeFormat, text: &[u8]) -> Result<UnixMs, Er
 
 fn persistmember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
-    let expires = matches!(
-        expiry(&mut ctx.keys, &args[1], &args[2])?,
-        Some(Some(Some(_)))
-    );
+    let expiry = expiry(&mut ctx.keys, &args[1], &args[2])?;
+    let expires = matches!(expiry, MemberExpiry::At(_));
     if expires {
         set_expiry(&mut ctx.keys, &args[1], &args[2], None)?;
     }
@@ -180,30 +178,41 @@ fn fieldexpire(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn fieldttl(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let (args, now) = (ctx.args, ctx.keys.now());
     let seconds = match expiry(&mut ctx.keys, &args[1], &args[2])? {
-        None => -2,
-        Some(None) => -3,
-        Some(Some(None)) => -1,
-        Some(Some(Some(at))) => (at.saturating_sub(now).saturating_add(500) / 1000) as i64,
+        MemberExpiry::NoKey => -2,
+        MemberExpiry::NoMember => -3,
+        MemberExpiry::Never => -1,
+        MemberExpiry::At(at) => (at.saturating_sub(now).saturating_add(500) / 1000) as i64,
     };
     ctx.reply.integer(seconds);
     Ok(())
 }
 
-/// When a member expires: none where there is no key, `Some(None)` where it has no such member.
-fn expiry(
-    keys: &mut Guard<'_>,
-    key: &[u8],
-    member: &[u8],
-) -> Result<Option<Option<Option<UnixMs>>>, Error> {
+/// When a member expires.
+enum MemberExpiry {
+    /// There is no key.
+    NoKey,
+    /// The key has no such member.
+    NoMember,
+    Never,
+    At(UnixMs),
+}
+
+/// When a member of a key expires.
+fn expiry(keys: &mut Guard<'_>, key: &[u8], member: &[u8]) -> Result<MemberExpiry, Error> {
     let Some(view) = keys.read(key) else {
-        return Ok(None);
+        return Ok(MemberExpiry::NoKey);
     };
-    Ok(Some(match view.value() {
+    let found = match view.value() {
         ValueRef::Set(set) => set.expiry_of(member),
         ValueRef::Zset(zset) => zset.expiry_of(member),
         ValueRef::Hash(hash) => hash.get(member).map(|field| field.expire_at),
         _ => return Err(Error::WrongType),
-    }))
+    };
+    Ok(match found {
+        None => MemberExpiry::NoMember,
+        Some(None) => MemberExpiry::Never,
+        Some(Some(at)) => MemberExpiry::At(at),
+    })
 }
 
 /// Sets or clears when a member expires, and says whether there is such a member. One whose time

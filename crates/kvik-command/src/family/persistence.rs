@@ -9,10 +9,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use kvik_resp::{Args, parse_i64};
 use kvik_store::Wanted;
 
-use crate::blocking::{Block, Nothing};
+use crate::blocking::{Block, Ending, Nothing};
 use crate::client::NOT_IN_MULTI;
 use crate::declare::{Category, Command, Group, Row};
 use crate::persistence::{Begun, Cancelled, Reload, Task, Waiting};
+use crate::session::LogWait;
 use crate::{Ctx, Engine, Error, Session};
 
 /// How long a connection that waits is left alone when nobody says that its wait is over, in
@@ -100,13 +101,11 @@ pub(super) fn wait_for_task(
     let answer = match session.waiting.take() {
         Some(Waiting::Answer(answer)) => Some(answer),
         Some(Waiting::Task(id)) => poll(session, engine, id),
-        Some(Waiting::Log { .. }) | None => {
-            match task().and_then(|task| engine.persistence().begin(task)) {
-                Ok(Begun::Now(id)) => poll(session, engine, id),
-                Ok(Begun::Scheduled) => Some(Ok(())),
-                Err(error) => Some(Err(error)),
-            }
-        }
+        None => match task().and_then(|task| engine.persistence().begin(task)) {
+            Ok(Begun::Now(id)) => poll(session, engine, id),
+            Ok(Begun::Scheduled) => Some(Ok(())),
+            Err(error) => Some(Err(error)),
+        },
     };
     let Some(answer) = answer else {
         return Some(now_ms + RETRY_MS);
@@ -247,16 +246,20 @@ fn wait_for_log(
         return None;
     }
     let positions = positions.unwrap_or_default();
-    let (up_to, until_ms) = match session.waiting.take() {
-        Some(Waiting::Log { up_to, until_ms }) => (up_to, until_ms),
-        _ if call.timeout_ms == 0 => (positions.appended, u64::MAX),
-        _ => (positions.appended, now_ms.saturating_add(call.timeout_ms)),
-    };
+    let wait = session.log_wait.get_or_insert_with(|| LogWait {
+        up_to: positions.appended,
+        until_ms: match call.timeout_ms {
+            0 => u64::MAX,
+            timeout_ms => now_ms.saturating_add(timeout_ms),
+        },
+        end: None,
+    });
     // There are no replicas yet, so their count is never reached.
-    let reached = call.replicas == 0 && (!call.local || positions.synced >= up_to);
-    session.waiting = Some(Waiting::Log { up_to, until_ms });
-    let waits = !reached && now_ms < until_ms;
+    let is_reached = call.replicas == 0 && (!call.local || positions.synced >= wait.up_to);
+    let until_ms = wait.until_ms;
+    let waits = !is_reached && !wait.has_ended() && now_ms < until_ms;
     if waits {
+        wait.begin(&session.client, &engine.blocked);
         engine.awaiting.add(session.client.id);
     }
     waits.then(|| until_ms.min(now_ms + RETRY_MS))
@@ -265,16 +268,22 @@ fn wait_for_log(
 fn waitaof(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     const NO_LOG: Error =
         Error::text("WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
-    let waited = ctx.session.waiting.take();
+    let mut waited = ctx.session.log_wait.take();
+    if let Some(wait) = &mut waited {
+        let ending = wait.finish(&ctx.session.client, &ctx.engine.blocked);
+        if let Some(error) = ending.and_then(Ending::error) {
+            return Err(error);
+        }
+    }
     let call = WaitAof::parse(ctx.args)?;
     let positions = ctx.engine.persistence().log_positions();
     if call.local && positions.is_none() {
         return Err(NO_LOG);
     }
     let synced = positions.is_some_and(|positions| match waited {
-        Some(Waiting::Log { up_to, .. }) => positions.synced >= up_to,
+        Some(wait) => positions.synced >= wait.up_to,
         // Inside a transaction it does not wait.
-        _ => positions.synced >= positions.appended,
+        None => positions.synced >= positions.appended,
     });
     ctx.reply.array(2);
     ctx.reply.integer(i64::from(synced));

@@ -3,8 +3,6 @@
 //! Queueing and EXEC itself belong to the executor in the crate above, which alone can lock the
 //! stripes of all queued commands at once.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use crate::declare::{Command, Group, KeyFlags, Locking, Row};
 use crate::session::Watch;
 use crate::{Ctx, Error};
@@ -84,15 +82,20 @@ fn discard(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn watch(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    /// Bytes that a watched key takes beside its name, here and in its stripe.
+    const KEY_BYTES: usize = 96;
+
     let keyspace = ctx.session.keyspace();
     let watch = ctx.session.watch.get_or_insert_with(Watch::default);
     for key in ctx.args.tail(1).iter() {
         // A key that is watched twice must not be registered twice.
         if watch.keys.insert((keyspace, key.into())) {
+            watch.bytes += key.len() + KEY_BYTES;
             ctx.keys.watch(key, &watch.token);
         }
     }
-    ctx.session.client.watched.store(watch.keys.len(), Relaxed);
+    let client = &ctx.session.client;
+    client.show_watch(watch.keys.len(), watch.bytes, Some(&watch.token));
     ctx.reply.ok();
     Ok(())
 }

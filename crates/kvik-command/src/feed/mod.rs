@@ -139,14 +139,21 @@ pub struct FeedInfo {
     pub latest: FeedPosition,
     /// Whether the entries lie in files and survive a restart.
     pub durable: bool,
+    /// Who reads, and what is kept for them.
+    pub figures: FeedFigures,
+}
+
+/// The figures of a feed that can be had without asking its thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FeedFigures {
     /// Subscriptions.
-    pub subscribers: usize,
+    pub subscribers: u64,
     /// Reads that wait.
-    pub waiting: usize,
-    /// Entries that are in memory, and their bytes.
-    pub buffered: usize,
+    pub waiting: u64,
+    /// Entries that are in memory.
+    pub buffered: u64,
     /// Bytes of these.
-    pub buffered_bytes: usize,
+    pub buffered_bytes: u64,
     /// Entries that subscribers were given, since the start.
     pub delivered: u64,
     /// Times a subscriber had no room.
@@ -249,6 +256,11 @@ pub trait Feed: Send + Sync {
 
     /// A sink has room again.
     fn wake(&self);
+
+    /// Its figures, as of late.
+    fn figures(&self) -> FeedFigures {
+        FeedFigures::default()
+    }
 }
 
 /// A store without a feed.

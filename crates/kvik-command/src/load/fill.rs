@@ -103,6 +103,7 @@ fn set_pairs<'a>(
 }
 
 fn set_field(made: &mut HashMut<'_>, field: &Field<'_>) -> Result<(), LoadFault> {
+    // Numbers are stored as such in the file; the store decides anew how it keeps them.
     let (mut name, mut value) = (IntText::default(), IntText::default());
     let name = field.name.bytes(&mut name);
     // A field that is there already is not new: the payload has it twice.
@@ -116,6 +117,8 @@ fn set_field(made: &mut HashMut<'_>, field: &Field<'_>) -> Result<(), LoadFault>
 pub(super) fn zset(made: &mut ZsetMut<'_>, set: SortedSet<'_, '_>) -> Result<(), LoadFault> {
     match set {
         SortedSet::Members(members) => {
+            // The number of members is a promise of the file: it chooses a form, and reserves
+            // nothing.
             made.expect(members.size_hint().0, 0);
             for member in members {
                 let member = member?;

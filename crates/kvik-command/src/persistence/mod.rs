@@ -81,13 +81,6 @@ pub enum Waiting {
     Task(u64),
     /// The command can answer now, with this result.
     Answer(Result<(), Error>),
-    /// The log to be on disk up to here, or this time in milliseconds since the epoch.
-    Log {
-        /// The position.
-        up_to: u64,
-        /// The time; `u64::MAX` is never.
-        until_ms: u64,
-    },
 }
 
 /// Who saves and logs for a store.

@@ -114,6 +114,8 @@ impl PubSub {
             Hearing::ShardChannel => (&self.shard_channels, b"smessage"),
             Hearing::Channel | Hearing::Pattern => (&self.channels, b"message"),
         };
+        // Held until everybody has been told, patterns included: so all who listen to a channel get
+        // its messages in one order.
         let shard = registry.shard(channel).lock();
         let mut listeners = 0;
         if let Some(audience) = shard.get(channel) {
@@ -165,6 +167,7 @@ impl PubSub {
         }
         let (client, seat) = (&session.client, session.client.seat());
         let name = self.with_names(hearing, name, |names| {
+            // The name is stored once, however many listen.
             let known = names.get_key_value(name);
             let name = known.map_or_else(|| Arc::from(name), |(known, _)| Arc::clone(known));
             let audience = names.entry(Arc::clone(&name)).or_default();
@@ -214,6 +217,7 @@ impl PubSub {
         let Some(seat) = session.client.seat() else {
             return;
         };
+        // Nothing was published to any client of this thread since it last looked.
         if seat.outlet.is_empty() {
             return;
         }
@@ -243,6 +247,8 @@ impl PubSub {
         };
         let channels = subscriptions.of(Hearing::Channel);
         let shard_channels = subscriptions.of(Hearing::ShardChannel);
+        // Everything is locked before anything moves: no message is told at both seats, or at none.
+        // Shards ascend, and the two registries and the patterns come in one order everywhere.
         let mut locked = self.channels.lock_shards(channels);
         let mut locked_too = self.shard_channels.lock_shards(shard_channels);
         let mut patterns = self.patterns.write();
@@ -261,6 +267,7 @@ impl PubSub {
             monitors.join(&client, seat.as_ref());
         }
         if let Some(before) = &before {
+            // The thread left behind writes nothing more for it: its share goes along.
             let (pushes, _) = before.outlet.ahead(before.place, session.heard);
             session.ahead.extend(pushes);
         }
@@ -281,6 +288,7 @@ impl PubSub {
             Hearing::Pattern => {
                 let mut patterns = self.patterns.write();
                 let result = change(&mut patterns);
+                // So that publishers look for patterns only where there are any.
                 self.pattern_count.store(patterns.len(), Ordering::Release);
                 return result;
             }

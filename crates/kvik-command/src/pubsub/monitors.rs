@@ -57,9 +57,8 @@ impl Monitors {
     }
 
     /// Shows a command that runs at this time, in microseconds since the epoch. What an operator
-    /// does is not shown, nor are passwords.
+    /// does is not shown, nor are passwords. A script is [shown apart](Self::show_script).
     #[cold]
-    #[inline(never)]
     pub fn show(&self, session: &mut Session, command: &Command, args: Args<'_>, now_us: u64) {
         if command
             .flags()
@@ -67,19 +66,37 @@ impl Monitors {
         {
             return;
         }
-        let line = line(&session.client, session.db, args, now_us);
+        self.tell(session, args, now_us);
+    }
+
+    /// The same for a script, which is shown before the commands that it calls.
+    #[cold]
+    pub fn show_script(&self, session: &mut Session, args: Args<'_>, now_us: u64) {
+        self.tell(session, args, now_us);
+    }
+
+    #[inline(never)]
+    fn tell(&self, session: &mut Session, args: Args<'_>, now_us: u64) {
+        let address = match session.in_script {
+            true => "lua".into(),
+            false => address(&session.client),
+        };
+        let line = line(&address, session.db, args, now_us);
         let push = Push::line(&line);
         self.audience.lock().tell(&push, &mut session.rings);
     }
 }
 
-/// A command as MONITOR shows it.
-fn line(client: &Client, db: u32, args: Args<'_>, now_us: u64) -> Vec<u8> {
-    let (seconds, micros) = (now_us / 1_000_000, now_us % 1_000_000);
-    let address = match client.addr.strip_suffix(":0") {
+fn address(client: &Client) -> String {
+    match client.addr.strip_suffix(":0") {
         Some(path) if path.starts_with('/') => format!("unix:{path}"),
         _ => client.addr.clone(),
-    };
+    }
+}
+
+/// A command as MONITOR shows it.
+fn line(address: &str, db: u32, args: Args<'_>, now_us: u64) -> Vec<u8> {
+    let (seconds, micros) = (now_us / 1_000_000, now_us % 1_000_000);
     let mut line = format!("{seconds}.{micros:06} [{db} {address}]").into_bytes();
     for (at, word) in args.iter().enumerate() {
         line.push(b' ');
@@ -123,7 +140,13 @@ mod tests {
         };
         let client = Clients::default().add(origin, 0);
         let words: ArgsBuf = words.iter().collect();
-        String::from_utf8(line(&client, 3, words.as_args(), 1_700_000_000_000_042)).unwrap()
+        String::from_utf8(line(
+            &address(&client),
+            3,
+            words.as_args(),
+            1_700_000_000_000_042,
+        ))
+        .unwrap()
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which keys a client is told of, as its session and its list entry know it.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Which of a client's reads are tracked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,7 +54,12 @@ impl SessionTracking {
 pub struct ClientTracking {
     pub(super) flags: AtomicU8,
     pub(super) redirect: AtomicU64,
+    /// Bytes of its prefixes.
+    pub(crate) prefix_bytes: AtomicUsize,
 }
+
+/// Bytes that a prefix takes beside its text.
+pub(super) const PREFIX_BYTES: usize = 64;
 
 pub(super) const ON: u8 = 1;
 pub(super) const BROADCAST: u8 = 2;

@@ -29,6 +29,8 @@ const HEADER: usize = 8;
 /// takes no more.
 const ROW: usize = 64;
 const ROW_BYTES: usize = 16 << 10;
+/// Requests of a frame that are read before others have their turn.
+const SLICE: usize = 4096;
 
 // What a command is.
 /// It adds an element.
@@ -66,10 +68,21 @@ impl Default for NeksLimits {
 pub struct Neks {
     limits: NeksLimits,
     database: u32,
+    /// How far the frame at the start of the input has been checked.
+    check: Option<FrameCheck>,
     frame: Option<NeksFrame>,
     /// Elements of the reply to the frame whose commands run.
     elements: usize,
     body: Output,
+}
+
+/// A frame that is there as a whole, a part of which has been checked.
+#[derive(Clone, Copy, Debug)]
+struct FrameCheck {
+    /// Where in its payload the next request stands.
+    at: usize,
+    /// Requests still to come.
+    requests: u64,
 }
 
 /// A checked frame, a part of which has become commands.
@@ -152,6 +165,7 @@ impl Neks {
         Self {
             limits,
             database,
+            check: None,
             frame: None,
             elements: 0,
             body: Output::new(),
@@ -159,9 +173,11 @@ impl Neks {
     }
 
     pub(super) fn parse(&mut self, input: &[u8], batch: &mut CommandBatch) -> Progress {
-        let mut consumed = 0;
+        let (mut consumed, mut steps) = (0, 0);
         let end = loop {
-            if batch.is_full() {
+            // A frame may consist of lists that hold nothing but lists.
+            steps += 1;
+            if batch.is_full() || steps > SLICE {
                 break BatchEnd::Full;
             }
             let rest = &input[consumed..];
@@ -193,8 +209,14 @@ impl Neks {
         let mut reader = self.reader(payload);
         let requests = reader.array().ok_or(BatchEnd::Close)?;
         let left = reader.left();
-        // A malformed frame changes nothing: it is read to its end before its first request runs.
-        check(reader, requests).ok_or(BatchEnd::Close)?;
+        let mut check = self.check.take().unwrap_or(FrameCheck {
+            at: len - left,
+            requests,
+        });
+        if !check.go_on(self.reader(&payload[check.at..]), len)? {
+            self.check = Some(check);
+            return Err(BatchEnd::Full);
+        }
         self.frame = Some(NeksFrame {
             left,
             requests,
@@ -368,18 +390,25 @@ impl NeksFrame {
     }
 }
 
-/// Checks a list of requests, whose header was read, without running anything.
-fn check(mut reader: Reader<'_>, requests: u64) -> Option<()> {
-    let mut left = requests;
-    while left > 0 {
-        left -= 1;
-        if let Item::Together(count) = item(&mut reader)? {
+impl FrameCheck {
+    /// Checks the next requests, without running anything, and says whether these were all. The
+    /// reader is at the first of them, in a payload of `len` bytes.
+    fn go_on(&mut self, mut reader: Reader<'_>, len: usize) -> Result<bool, BatchEnd> {
+        for _ in 0..SLICE {
+            if self.requests == 0 {
+                break;
+            }
+            self.requests -= 1;
             // Members take the place of their list, so that nothing recurses, however deep lists
             // are nested.
-            left = left.checked_add(count)?;
+            if let Item::Together(count) = item(&mut reader).ok_or(BatchEnd::Close)? {
+                let requests = self.requests.checked_add(count);
+                self.requests = requests.ok_or(BatchEnd::Close)?;
+            }
         }
+        self.at = len - reader.left();
+        Ok(self.requests == 0)
     }
-    Some(())
 }
 
 /// Reads one request; of a `[3, ...]` only what stands before its first member.

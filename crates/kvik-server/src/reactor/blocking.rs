@@ -7,7 +7,7 @@
 use kvik::Ending;
 use kvik_resp::Output;
 
-use super::connection::{Connection, State};
+use super::connection::{Connection, RunEnd, State};
 use super::service::{Fate, Service};
 
 impl Service {
@@ -17,8 +17,8 @@ impl Service {
         let Some(call) = &connection.session.blocked else {
             return self.run(connection);
         };
-        let (ending, until_ms) = (call.ending(), call.alarm_ms());
-        self.set_state(connection, State::Blocked(until_ms));
+        let ending = call.ending();
+        self.set_state(connection, State::Blocked);
         match ending {
             _ if connection.answer.is_some() => self.unblock(connection),
             None | Some(Ending::Served) => {
@@ -51,20 +51,28 @@ impl Service {
                 && call.ending().is_none()
             {
                 let alarm_ms = call.alarm_ms();
-                self.set_state(connection, State::Blocked(alarm_ms));
+                connection.wait_ends_ms = self.steady_at(alarm_ms).saturating_add(1);
+                self.set_state(connection, State::Blocked);
             }
             return Fate::Stays;
         }
         self.go_on(connection, out, 0)
     }
 
-    /// Sends the reply of a client that was blocked, and runs what it has sent meanwhile.
+    /// Sends the reply of a client that was blocked and the pushes that came with it, and runs what
+    /// it has sent meanwhile.
     fn go_on(&mut self, connection: &mut Connection, out: Output, lsn: u64) -> Fate {
         let is_synchronous = || self.db.log().is_some_and(|log| log.is_synchronous());
         let lsn = if lsn > 0 && is_synchronous() { lsn } else { 0 };
-        self.send(connection, out, lsn);
+        let clogged = self.send(connection, out, lsn);
+        self.write_pushes(connection);
         connection.note_activity(self.now_ms());
-        self.run(connection)
+        if connection.input.len() > 0 {
+            return self.run(connection);
+        }
+        let unsent = self.note_output(connection);
+        self.after_run(connection, RunEnd::Incomplete(0), clogged);
+        self.check_after_run(connection, unsent)
     }
 
     /// Closes a connection whose client may be blocked, without an answer to that.

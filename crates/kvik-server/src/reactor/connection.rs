@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik::{Answer, Executor, Outcome, Push, Session};
+use kvik_command::blocking::NEVER_MS;
 use kvik_resp::{Args, LargeArg, Limits, Output, ProtocolError, Reply, RequestParser};
 use kvik_rope::IncomingRope;
 
@@ -74,6 +75,8 @@ pub(super) struct Connection {
     pub(super) over_soft_limit_since: Option<u64>,
     /// When its thread looks at it although nothing happens.
     pub(super) alarm: Alarm,
+    /// When the time of its blocked client is up, in steady milliseconds.
+    pub(super) wait_ends_ms: u64,
 }
 
 /// The messages of a batch that a connection has been given, to be sent when the batch ends.
@@ -93,9 +96,8 @@ pub(super) enum State {
     Ready,
     /// The end of CLIENT PAUSE, in milliseconds since the epoch.
     Paused(u64),
-    /// The reply to the command in which its client is blocked, until this time in milliseconds
-    /// since the epoch.
-    Blocked(u64),
+    /// The reply to the command in which its client is blocked.
+    Blocked,
     /// Its client to read replies; until then nothing runs.
     Clogged,
     /// The last bytes to be sent.
@@ -159,6 +161,7 @@ impl Connection {
             finished: false,
             over_soft_limit_since: None,
             alarm: Alarm::default(),
+            wait_ends_ms: NEVER_MS,
         }
     }
 
@@ -173,7 +176,7 @@ impl Connection {
     /// Whether nothing of it is in flight once its replies are sent, so that it can move to another
     /// thread.
     pub(super) fn may_move(&self) -> bool {
-        matches!(self.state, State::Reading | State::Blocked(_))
+        matches!(self.state, State::Reading | State::Blocked)
             && self.answer.is_none()
             && !self.finished
             && self.held.is_empty()
@@ -187,10 +190,12 @@ impl Connection {
 
     /// Shows others how much of its input waits.
     pub(super) fn show_input(&self) {
-        let (client, (room, large)) = (&self.session.client, self.input.sizes());
-        client.input_bytes.store(self.input.len() - large, Relaxed);
-        client.input_capacity.store(room, Relaxed);
-        client.argument_bytes.store(large, Relaxed);
+        let (client, sizes) = (&self.session.client, self.input.sizes());
+        client.input_bytes.store(sizes.unparsed, Relaxed);
+        client
+            .input_capacity
+            .store(sizes.unparsed + sizes.free, Relaxed);
+        client.argument_bytes.store(sizes.parsed, Relaxed);
     }
 
     /// Counts bytes that have come, or that are on their way to the client.

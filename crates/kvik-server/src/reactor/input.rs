@@ -33,6 +33,17 @@ pub(super) struct Input {
     lent_large: Option<usize>,
 }
 
+/// The bytes of an input by their state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct InputSizes {
+    /// Bytes that have not become arguments yet.
+    pub(super) unparsed: usize,
+    /// Bytes of arguments of a command that has not come whole.
+    pub(super) parsed: usize,
+    /// Room of the buffer beyond them.
+    pub(super) free: usize,
+}
+
 impl Input {
     /// Bytes not yet consumed.
     pub(super) fn rest(&self) -> &[u8] {
@@ -49,9 +60,29 @@ impl Input {
         self.bytes.len() - self.start + self.large_bytes
     }
 
-    /// Room of the buffer, and bytes of large arguments beside it.
-    pub(super) fn sizes(&self) -> (usize, usize) {
-        (self.bytes.capacity(), self.large_bytes)
+    /// Its bytes by their state. An empty buffer is lent out, and not the connection's.
+    pub(super) fn sizes(&self) -> InputSizes {
+        let rest = self.bytes.len() - self.start;
+        let free = match self.bytes.is_empty() {
+            true => 0,
+            false => self.bytes.capacity() - rest,
+        };
+        match self.large.last() {
+            None => InputSizes {
+                unparsed: rest,
+                parsed: 0,
+                free,
+            },
+            // All that came before the large argument has been parsed.
+            Some(last) => {
+                let unparsed = self.lent_large.unwrap_or(last.incoming.received());
+                InputSizes {
+                    unparsed,
+                    parsed: self.large_bytes.saturating_sub(unparsed) + rest,
+                    free,
+                }
+            }
+        }
     }
 
     /// Has the last argument, which begins at `at` of the rest and will be `len` bytes long,
@@ -115,7 +146,8 @@ impl Input {
     /// The buffer for the driver to append to, with what is left in it; an empty one while the rest
     /// must stay.
     pub(super) fn lend(&mut self, rest_must_stay: bool) -> Vec<u8> {
-        if rest_must_stay {
+        // Where nothing is left, nothing has to stay, and who waits for long owns no buffer.
+        if rest_must_stay && self.start < self.bytes.len() {
             self.lent = 0;
             return Vec::new();
         }
@@ -175,6 +207,19 @@ mod tests {
         assert_eq!(input.rest(), b"waiting more");
         input.consume(8);
         assert_eq!(input.rest(), b"more");
+        input.consume(4);
+        assert_eq!(receive(&mut input, true, b"next"), 4);
+        assert_eq!(input.rest(), b"next");
+    }
+
+    #[test]
+    fn nothing_is_kept_where_nothing_waits() {
+        let mut input = Input::default();
+        receive(&mut input, false, b"all of it");
+        input.consume(9);
+        let buffer = input.lend(true);
+        assert!(buffer.capacity() > 0);
+        assert_eq!((input.sizes().free, input.len()), (0, 0));
     }
 
     #[test]
@@ -190,6 +235,8 @@ mod tests {
         input.set_apart(8, LEN);
         assert_eq!((input.large().len(), input.rest()), (1, &b"*2..head"[..]));
         assert_eq!(input.len(), 8 + 50);
+        let sizes = input.sizes();
+        assert_eq!((sizes.unparsed, sizes.parsed), (50, 8));
         let mut incoming = input.lend_incoming().unwrap();
         assert!(input.is_incoming_lent());
         incoming.take(&[7; LEN]);
@@ -197,6 +244,8 @@ mod tests {
         assert!(!input.is_incoming_lent());
         assert_eq!(receive(&mut input, false, b"\r\nnext"), 6);
         assert_eq!(input.len(), 8 + LEN + 6);
+        let sizes = input.sizes();
+        assert_eq!((sizes.unparsed, sizes.parsed), (LEN, 8 + 6));
         assert!(input.lend_incoming().is_none());
         input.consume(10);
         assert!(input.large().is_empty());

@@ -2,6 +2,11 @@
 //!
 //! The [`Patrol`] judges; here its judgement is carried out on a connection.
 
+use std::sync::atomic::Ordering::Relaxed;
+
+use kvik_command::blocking::NEVER_MS;
+use kvik_resp::Output;
+
 use super::connection::Connection;
 use super::patrol::{Excess, Patrol};
 use super::service::{Fate, Service};
@@ -48,15 +53,31 @@ impl Service {
                 return Fate::Stays;
             }
             Some(Excess::Idle) => {}
-            Some(Excess::Unread) => {
-                UNREAD.warn(
-                    self.now_ms(),
-                    &format!("closed a client that left {unsent} bytes of replies unread"),
-                );
-                let totals = &self.executor.stats().totals;
-                totals.output_limit_disconnections.add(1);
-            }
+            Some(Excess::Unread) => return self.cut_for_output(connection, unsent),
         }
+        self.cut(connection)
+    }
+
+    /// The bytes that a client has unread with this output, if that is more than it ever may have.
+    #[inline]
+    pub(super) fn excess_output(&self, connection: &Connection, out: &Output) -> Option<usize> {
+        if !self.patrol.limits_output(connection) {
+            return None;
+        }
+        let unsent = self.unsent(connection) + out.len();
+        self.patrol
+            .exceeds_hard_limit(connection, unsent)
+            .then_some(unsent)
+    }
+
+    #[cold]
+    pub(super) fn cut_for_output(&mut self, connection: &Connection, unsent: usize) -> Fate {
+        UNREAD.warn(
+            self.now_ms(),
+            &format!("closed a client that left {unsent} bytes of replies unread"),
+        );
+        let totals = &self.executor.stats().totals;
+        totals.output_limit_disconnections.add(1);
         self.cut(connection)
     }
 
@@ -85,9 +106,31 @@ impl Service {
 
     pub(super) fn set_alarm(&mut self, connection: &mut Connection, unsent: usize) {
         if let Some(due_ms) = self.patrol.next_ms(connection, unsent, self.now_ms()) {
-            self.timers
-                .set(connection.id, &mut connection.alarm, due_ms);
+            self.set_alarm_at(connection, due_ms);
         }
+    }
+
+    /// Sets the alarm of a connection for a time in milliseconds since the epoch, unless it rings
+    /// earlier anyway.
+    pub(super) fn set_alarm_at(&mut self, connection: &mut Connection, due_ms: u64) {
+        let due_ms = self.steady_at(due_ms);
+        self.timers
+            .set(connection.id, &mut connection.alarm, due_ms);
+    }
+
+    /// Steady time at a time in milliseconds since the epoch, as things are now. What is never to
+    /// come stays so.
+    pub(super) fn steady_at(&self, at_ms: u64) -> u64 {
+        match at_ms {
+            NEVER_MS => NEVER_MS,
+            _ => self.executor.steady_ms() + at_ms.saturating_sub(self.now_ms()),
+        }
+    }
+
+    /// Whether clients are held against their limits only when they do something (DEBUG PAUSE-CRON).
+    pub(super) fn is_patrol_paused(&self) -> bool {
+        let settings = &self.db.engine().settings;
+        settings.patrol_paused.load(Relaxed)
     }
 
     /// Reads the limits for clients anew.

@@ -4,7 +4,7 @@
 //! connections whose letterboxes have something in them. A sender puts the message into the
 //! letterbox, and the connection's id into the queue of its thread if it does not stand there yet:
 //! a wake-up is about those connections and no others, and a thousand messages for one client cost
-//! one entry and at most one system call.
+//! one entry and at most one system call; a thread that leaves it for its own clients makes none.
 //!
 //! ```text
 //!   deliver ──▶ letterbox of the client ──(first message)──▶ queue of its thread
@@ -18,9 +18,11 @@
 //! left in the queue of the former thread is stale there and finds nothing.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, ThreadId};
 
-use kvik_command::mail::{Mailbox, Message};
+use kvik_command::mail::{Mailbox, Message, Push};
 use kvik_command::pubsub::Bell;
 
 use crate::net::{ConnId, Waker};
@@ -31,6 +33,10 @@ use crate::sync::Mutex;
 pub(crate) struct MailQueue<B = Waker> {
     waiting: Mutex<Vec<ConnId>>,
     bell: B,
+    /// The thread, which looks by itself before it waits.
+    owner: OnceLock<ThreadId>,
+    /// It has left mail for its own clients since its last look. Nobody else writes or reads this.
+    has_own: AtomicBool,
 }
 
 impl<B: Bell> MailQueue<B> {
@@ -38,7 +44,22 @@ impl<B: Bell> MailQueue<B> {
         Self {
             waiting: Mutex::new(Vec::new()),
             bell,
+            owner: OnceLock::new(),
+            has_own: AtomicBool::new(false),
         }
+    }
+
+    /// Names the calling thread as the one that reads the mail. It is not woken for what it leaves
+    /// itself: it looks whether there is [some](Self::has_own) before it goes to sleep.
+    pub(crate) fn own(&self) {
+        // A second call would be of the same thread.
+        let _ = self.owner.set(thread::current().id());
+    }
+
+    /// Whether the owner has left mail for its own clients since its last look.
+    #[inline]
+    pub(crate) fn has_own(&self) -> bool {
+        self.has_own.load(Ordering::Relaxed)
     }
 
     /// Has the thread look into the letterbox of a connection.
@@ -48,14 +69,17 @@ impl<B: Bell> MailQueue<B> {
             waiting.push(conn);
             waiting.len() == 1
         };
-        // Whoever put the first id in has rung for all.
-        if was_empty {
+        // Whoever put the first id in has rung for all; the owner looks in any case.
+        if self.owner.get() == Some(&thread::current().id()) {
+            self.has_own.store(true, Ordering::Relaxed);
+        } else if was_empty {
             self.bell.ring();
         }
     }
 
     /// The connections whose letterboxes are to be read.
     pub(crate) fn take(&self) -> Vec<ConnId> {
+        self.has_own.store(false, Ordering::Relaxed);
         std::mem::take(&mut *self.waiting.lock())
     }
 }
@@ -127,11 +151,20 @@ impl<B: Bell> Mailbox for Letterbox<B> {
             queue.note(conn);
         }
     }
+
+    fn take_pushes(&self) -> Vec<Push> {
+        let (mut mail, mut pushes) = (self.mail.lock(), Vec::new());
+        while let Some(Message::Push(push)) = mail.messages.front() {
+            pushes.push(push.clone());
+            mail.messages.pop_front();
+        }
+        pushes
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
 
@@ -164,6 +197,23 @@ mod tests {
         assert_eq!((boxes[2].take().len(), boxes[1].take().len()), (1000, 0));
         boxes[2].deliver(Message::Retry);
         assert_eq!((rings(&queue), queue.take().len()), (2, 1));
+    }
+
+    #[test]
+    fn the_owner_is_not_woken_for_what_it_leaves_itself() {
+        let queue = Arc::new(MailQueue::new(Counted::default()));
+        queue.own();
+        let letterbox = Arc::new(Letterbox::new());
+        letterbox.settle(&queue, ConnId::of_index(1));
+        letterbox.deliver(Message::Retry);
+        assert_eq!((rings(&queue), queue.has_own()), (0, true));
+        assert_eq!(queue.take(), [ConnId::of_index(1)]);
+        assert!(!queue.has_own());
+        letterbox.take();
+        let other = Arc::clone(&letterbox);
+        let thread = std::thread::spawn(move || other.deliver(Message::Retry));
+        thread.join().unwrap();
+        assert_eq!((rings(&queue), queue.has_own()), (1, false));
     }
 
     #[test]

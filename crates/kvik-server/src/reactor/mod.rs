@@ -111,6 +111,7 @@ impl Reactor {
     /// If the kernel's event interface fails.
     pub(crate) fn run(mut self) -> io::Result<()> {
         self.service.inbox.outlet.own();
+        self.service.inbox.mail.own();
         loop {
             let timeout = self.timeout();
             self.service.driver.wait(timeout)?;
@@ -121,6 +122,7 @@ impl Reactor {
             }
             self.run_ready();
             self.ring_alarms();
+            self.read_own_mail();
             self.fan_out();
             self.govern();
             self.service.contention.give_way();
@@ -243,6 +245,18 @@ impl Reactor {
         }
     }
 
+    /// Reads what the thread has left for its own clients, for which it is not woken. What that
+    /// leads to waits for the next round.
+    #[inline]
+    fn read_own_mail(&mut self) {
+        if !self.service.inbox.mail.has_own() {
+            return;
+        }
+        for id in self.service.inbox.mail.take() {
+            self.on(id, Service::read_mail);
+        }
+    }
+
     fn adopt(&mut self, socket: Socket, door: &Door) {
         let Ok(peer) = Peer::of(&socket) else {
             return self.service.front.left(&self.service.inbox);
@@ -301,12 +315,16 @@ impl Reactor {
     // Time.
 
     fn timeout(&self) -> Option<Duration> {
+        if self.service.inbox.mail.has_own() {
+            return Some(Duration::ZERO);
+        }
         if !self.service.ready.is_empty() {
             return Some(self.service.contention.pause());
         }
-        let due = self.service.next_ms().into_iter();
-        let wake_ms = due.chain(self.next_window_ms()).min()?;
-        let wait_ms = wake_ms.saturating_sub(self.service.now_ms());
+        let due = self.service.next_in_ms().into_iter();
+        let window = self.next_window_ms().into_iter();
+        let window = window.map(|at_ms| at_ms.saturating_sub(self.service.now_ms()));
+        let wait_ms = due.chain(window).min()?;
         Some(Duration::from_millis(wait_ms.clamp(1, LONGEST_WAIT_MS)))
     }
 
@@ -321,7 +339,8 @@ impl Reactor {
     }
 
     fn ring_alarms(&mut self) {
-        for id in self.service.timers.take_due(self.service.now_ms()) {
+        let now_ms = self.service.executor.steady_ms();
+        for id in self.service.timers.take_due(now_ms) {
             self.on(id, |service, connection| {
                 connection.alarm.has_rung();
                 service.look_at(connection)
@@ -336,7 +355,7 @@ impl Reactor {
         let waits = |connection: &Connection| {
             matches!(
                 connection.state,
-                State::Reading | State::Paused(_) | State::Blocked(_) | State::Leaving
+                State::Reading | State::Paused(_) | State::Blocked | State::Leaving
             )
         };
         self.on_each(waits, |service, connection| {

@@ -61,6 +61,13 @@ impl Patrol {
         &self.unread[usize::from(connection.session.subscriptions.is_some())]
     }
 
+    /// Whether so many bytes are more than a client may ever leave unread.
+    #[inline]
+    pub(super) fn exceeds_hard_limit(&self, connection: &Connection, unsent: usize) -> bool {
+        let hard_bytes = self.limit_of(connection).hard_bytes;
+        hard_bytes > 0 && unsent as u64 > hard_bytes
+    }
+
     /// Bytes that all clients may take together, if that is limited.
     #[inline]
     pub(super) fn memory_limit(&self) -> Option<usize> {
@@ -95,7 +102,7 @@ impl Patrol {
         self.idle_ms > 0
             && !matches!(
                 connection.state,
-                State::Ready | State::Paused(_) | State::Blocked(_)
+                State::Ready | State::Paused(_) | State::Blocked
             )
             && !connection.codec.is_subscribed()
             && connection.session.subscriptions.is_none()

@@ -104,6 +104,7 @@ impl Service {
         incoming: Option<IncomingRope>,
         input: Vec<u8>,
     ) -> Fate {
+        let is_large = incoming.is_some();
         let lacks_more = incoming
             .as_ref()
             .is_some_and(|incoming| incoming.missing() > 0);
@@ -113,23 +114,23 @@ impl Service {
         if connection.input.len() > connection.input_limit(limit) {
             return self.cut_for_input(connection);
         }
-        match connection.state {
-            State::Reading if lacks_more => {
-                connection.show_input();
-                if let Some(limit) = self.patrol.memory_limit()
-                    && self.exceeds_memory(connection, limit) == Fate::Gone
-                {
-                    return Fate::Gone;
-                }
-                self.receive(connection, 0);
+        if is_large {
+            connection.show_input();
+            if let Some(limit) = self.patrol.memory_limit()
+                && self.exceeds_memory(connection, limit) == Fate::Gone
+            {
+                return Fate::Gone;
             }
+        }
+        match connection.state {
+            State::Reading if lacks_more => self.receive(connection, 0),
             State::Reading => {
                 if !self.depart(connection) {
                     return self.run(connection);
                 }
             }
             // What comes now waits; receiving it keeps the peer from being locked up with us.
-            State::Clogged | State::Paused(_) | State::Blocked(_) => {
+            State::Clogged | State::Paused(_) | State::Blocked => {
                 connection.show_input();
                 self.receive(connection, 0);
             }
@@ -200,6 +201,9 @@ impl Service {
             if end != RunEnd::Flush {
                 break end;
             }
+            if let Some(unsent) = self.excess_output(connection, &out) {
+                return self.cut_for_output(connection, unsent);
+            }
             let lsn = self.awaited_lsn();
             let clogged = self.send(connection, std::mem::take(&mut out), lsn);
             flushes_left -= 1;
@@ -211,6 +215,9 @@ impl Service {
         let lsn = self.awaited_lsn();
         // Whoever has the reply sees that its command has left the input.
         connection.show_input();
+        if let Some(unsent) = self.excess_output(connection, &out) {
+            return self.cut_for_output(connection, unsent);
+        }
         let clogged = self.send(connection, out, lsn);
         let unsent = self.note_output(connection);
         self.after_run(connection, end, clogged);
@@ -277,7 +284,7 @@ impl Service {
         match connection.state {
             State::Closing => self.driver.close_after_flush(connection.id),
             State::Clogged => return self.unclog(connection),
-            State::Reading | State::Blocked(_) => {
+            State::Reading | State::Blocked => {
                 self.depart(connection);
             }
             State::Ready | State::Paused(_) | State::Leaving => {}
@@ -305,18 +312,24 @@ impl Service {
             match message {
                 Message::Kill => return self.cut(connection),
                 Message::Push(push) => connection.pushes.push_back(push),
-                Message::Reply(answer) => connection.answer = Some(answer),
+                Message::Reply(answer) => {
+                    // What has come before it stands before it, and the rest behind it.
+                    self.write_pushes(connection);
+                    connection.answer = Some(answer);
+                }
                 Message::Retry => retries = true,
             }
+        }
+        if connection.state == State::Blocked && connection.answer.is_some() {
+            return self.unblock(connection);
         }
         self.write_pushes(connection);
         match connection.state {
             // Where a codec speaks first, its news are commands as well.
             State::Reading if connection.codec.has_news() => return self.run(connection),
             State::Paused(_) if retries => return self.run(connection),
-            State::Blocked(_) if connection.answer.is_some() => return self.unblock(connection),
             // Somebody else may have ended the wait, unless the word is about an earlier one.
-            State::Blocked(_) if retries => {
+            State::Blocked if retries => {
                 if let Some(ending) = connection.session.wait_ending() {
                     return self.end_wait(connection, ending);
                 }
@@ -330,7 +343,7 @@ impl Service {
 
     /// Writes the pushes that wait. No command of the connection is running, so they stand between
     /// two replies, and no error and no CLIENT REPLY takes them back.
-    fn write_pushes(&mut self, connection: &mut Connection) {
+    pub(super) fn write_pushes(&mut self, connection: &mut Connection) {
         // While it leaves, the driver takes nothing more; they are written where it arrives.
         if connection.pushes.is_empty()
             || matches!(connection.state, State::Closing | State::Leaving)
@@ -361,13 +374,16 @@ impl Service {
     ) -> Fate {
         self.send(connection, news, lsn);
         let unsent = self.unsent(connection);
+        if Patrol::is_much(unsent) {
+            self.show_unsent(connection, unsent);
+        }
         self.check_after_run(connection, unsent)
     }
 
     // What a connection waits for.
 
     /// Decides what the connection waits for next, and lets it receive if it may.
-    fn after_run(&mut self, connection: &mut Connection, end: RunEnd, clogged: bool) {
+    pub(super) fn after_run(&mut self, connection: &mut Connection, end: RunEnd, clogged: bool) {
         self.contention.note(end);
         let ends = match end {
             RunEnd::Close => true,
@@ -379,7 +395,11 @@ impl Service {
             return self.leave_unanswered(connection);
         }
         let state = match end {
-            RunEnd::Blocked(until_ms) => State::Blocked(until_ms),
+            RunEnd::Blocked(until_ms) => {
+                // Never too early, though milliseconds are cut off.
+                connection.wait_ends_ms = self.steady_at(until_ms).saturating_add(1);
+                State::Blocked
+            }
             // A client that does not read gets nothing run, whatever it has sent.
             _ if clogged => State::Clogged,
             RunEnd::Paused(until_ms) => State::Paused(until_ms),
@@ -390,16 +410,13 @@ impl Service {
         match (state, end) {
             (State::Reading, RunEnd::Incomplete(missing)) => {
                 if let Some(silence_ms) = connection.silence_ms {
-                    let (timers, alarm) = (&mut self.timers, &mut connection.alarm);
-                    timers.set(connection.id, alarm, silence_ms);
+                    self.set_alarm_at(connection, silence_ms);
                 }
                 connection.set_apart();
                 self.receive(connection, missing);
             }
             // While it waits, its requests are received and its end is noticed.
-            (State::Clogged | State::Paused(_) | State::Blocked(_), _) => {
-                self.receive(connection, 0)
-            }
+            (State::Clogged | State::Paused(_) | State::Blocked, _) => self.receive(connection, 0),
             _ => {}
         }
     }
@@ -408,11 +425,11 @@ impl Service {
     pub(super) fn set_state(&mut self, connection: &mut Connection, state: State) {
         match state {
             State::Ready => self.ready.push(connection.id),
-            State::Blocked(NEVER_MS) => {}
-            State::Paused(until_ms) | State::Blocked(until_ms) => {
-                self.timers
-                    .set(connection.id, &mut connection.alarm, until_ms);
+            State::Blocked if connection.wait_ends_ms != NEVER_MS => {
+                let (due_ms, alarm) = (connection.wait_ends_ms, &mut connection.alarm);
+                self.timers.set(connection.id, alarm, due_ms);
             }
+            State::Paused(until_ms) => self.set_alarm_at(connection, until_ms),
             _ => {}
         }
         let is_paused = matches!(state, State::Paused(_));
@@ -444,7 +461,7 @@ impl Service {
 
     /// Shows the unread output of a connection to CLIENT LIST. Returns the unsent bytes.
     #[inline]
-    fn note_output(&self, connection: &Connection) -> usize {
+    pub(super) fn note_output(&self, connection: &Connection) -> usize {
         let unsent = self.unsent(connection);
         // Less is not unread but on its way.
         if Patrol::is_much(unsent) {
@@ -468,10 +485,11 @@ impl Service {
             connection.note_activity(now_ms);
         }
         self.show_unsent(connection, unsent);
-        if self.check(connection, unsent) == Fate::Gone {
+        if self.is_patrol_paused() {
+            self.set_alarm(connection, unsent);
+        } else if self.check(connection, unsent) == Fate::Gone {
             return Fate::Gone;
-        }
-        if let Some(limit) = self.patrol.memory_limit()
+        } else if let Some(limit) = self.patrol.memory_limit()
             && self.exceeds_memory(connection, limit) == Fate::Gone
         {
             return Fate::Gone;
@@ -483,19 +501,16 @@ impl Service {
             }
             State::Reading => {
                 if let Some(silence_ms) = connection.silence_ms {
-                    let (timers, alarm) = (&mut self.timers, &mut connection.alarm);
-                    timers.set(connection.id, alarm, silence_ms);
+                    self.set_alarm_at(connection, silence_ms);
                 }
                 Fate::Stays
             }
             State::Paused(until_ms) if until_ms <= now_ms => self.run(connection),
-            State::Blocked(until_ms) if until_ms <= now_ms => {
+            State::Blocked if connection.wait_ends_ms <= self.executor.steady_ms() => {
                 self.end_wait(connection, Ending::TimedOut)
             }
-            State::Blocked(NEVER_MS) => Fate::Stays,
-            State::Paused(until_ms) | State::Blocked(until_ms) => {
-                self.timers
-                    .set(connection.id, &mut connection.alarm, until_ms);
+            state @ (State::Paused(_) | State::Blocked) => {
+                self.set_state(connection, state);
                 Fate::Stays
             }
             _ => Fate::Stays,
@@ -542,7 +557,7 @@ impl Service {
         }
         if matches!(
             connection.state,
-            State::Reading | State::Paused(_) | State::Blocked(_)
+            State::Reading | State::Paused(_) | State::Blocked
         ) {
             self.leave_unanswered(connection);
         }
@@ -592,10 +607,13 @@ impl Service {
             .is_some_and(|until| empty || self.now_ms() >= until)
     }
 
-    /// When the thread must wake although nothing happens, in milliseconds since the epoch.
-    pub(super) fn next_ms(&self) -> Option<u64> {
+    /// In how many milliseconds the thread must wake although nothing happens.
+    pub(super) fn next_in_ms(&self) -> Option<u64> {
         let alarm = self.timers.next_ms().into_iter();
-        alarm.chain(self.stopping_until_ms).min()
+        let alarm = alarm.map(|at_ms| at_ms.saturating_sub(self.executor.steady_ms()));
+        let stop = self.stopping_until_ms.into_iter();
+        let stop = stop.map(|at_ms| at_ms.saturating_sub(self.now_ms()));
+        alarm.chain(stop).min()
     }
 }
 

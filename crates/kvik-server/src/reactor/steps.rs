@@ -160,10 +160,12 @@ impl Connection {
             if let Some(stopped) = self.run_batch(steps, is_whole, tools.executor, out) {
                 return stopped;
             }
+            let is_slow = steps.batch.is_empty();
             left = left.saturating_sub(steps.batch.requests().len());
             steps.clear();
             match end {
-                BatchEnd::Full if left == 0 => return RunEnd::Turn,
+                // There is much to read before the next command.
+                BatchEnd::Full if left == 0 || is_slow => return RunEnd::Turn,
                 BatchEnd::Full => {}
                 // So it is read once more.
                 BatchEnd::Incomplete(_) | BatchEnd::Silence(_) if is_late => {}

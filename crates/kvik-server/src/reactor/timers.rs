@@ -5,6 +5,8 @@
 //! is due when the alarm rings is decided then, so a deadline that moves on leaves the alarm where
 //! it is: a busy client costs one alarm per timeout and nothing per command.
 //!
+//! Times are steady: setting the machine's clock moves no alarm.
+//!
 //! Setting, moving and taking an alarm back cost O(log n); those that are not due cost nothing.
 
 use std::collections::BTreeSet;
@@ -17,7 +19,7 @@ pub(super) struct Timers {
     alarms: BTreeSet<(u64, ConnId)>,
 }
 
-/// When the alarm of a connection rings, in milliseconds since the epoch, if it is set.
+/// When the alarm of a connection rings, in steady milliseconds, if it is set.
 #[derive(Debug, Default)]
 pub(super) struct Alarm(Option<u64>);
 

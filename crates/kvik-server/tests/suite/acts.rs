@@ -390,7 +390,11 @@ fn client_output_buffer_limit(server: &Server) {
     // It leaves much unread already when the limit is set.
     let (mut clogged, id) = clog(server, &mut control);
     assert_eq!(
-        set(&mut control, "client-output-buffer-limit", "normal 1kb 0 0"),
+        set(
+            &mut control,
+            "client-output-buffer-limit",
+            "normal 64kb 0 0"
+        ),
         ok()
     );
     until("the end of the client", || {

@@ -23,11 +23,14 @@ impl Guard<'_> {
             None => FormerState::Missing,
             Some(value) => of_value(value),
         };
-        self.state.note_former(FormerKey {
+        let former = self.effects.former(FormerKey {
             keyspace,
             key: place.key.into(),
             state,
         });
+        if let Some(former) = former {
+            self.state.note_former(former);
+        }
     }
 }
 

@@ -83,6 +83,7 @@ impl Executor {
             return;
         };
         session.client.show_blocked(None);
+        session.client.count_command(1);
         let counts = &self.shared.engine.blocked;
         counts.clients.fetch_sub(1, Relaxed);
         if call.is_in_line() {

@@ -52,6 +52,11 @@ impl Executor {
             Reply::new(out, session.protocol).error(message);
             let code = message.split(' ').next().unwrap_or_default();
             self.shared.engine.stats.count_error(code);
+            let monitors = &self.shared.engine.pubsub.monitors;
+            if monitors.any() {
+                let now_us = self.work.clock.now_us();
+                monitors.show(session, call.command, call.args, now_us);
+            }
             self.work.count(&self.shared, session, call, true, true, 0);
             return Ok(());
         }
@@ -173,10 +178,7 @@ impl Work {
     ) {
         let transaction = session.start_transaction().unwrap_or_default();
         let watch = session.watch.take();
-        session
-            .client
-            .watched
-            .store(0, std::sync::atomic::Ordering::Relaxed);
+        session.client.show_watch(0, 0, None);
         if watch.is_some_and(|watch| end_watch(section, stripes, session, &watch)) {
             Reply::new(out, session.protocol).null_array();
         } else {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use kvik_command::declare::{Command, Flags, Locking};
 use kvik_command::pause::PauseScope;
+use kvik_command::script::ScriptFlags;
 use kvik_command::session::Queued;
 use kvik_command::{Error, Random, Session, table};
 use kvik_log::Unit;
@@ -18,7 +19,7 @@ use kvik_store::{DEFAULT_NAMESPACE, namespace_name};
 
 use super::call::Call;
 use super::work::Work;
-use crate::eviction::{Room, RoomMaker, Scope};
+use crate::eviction::{EvictionScope, Room, RoomMaker};
 use crate::promise::{KeyGrowth, Promise};
 use crate::shared::Shared;
 use crate::stripes::Patience;
@@ -71,7 +72,7 @@ fn may_do_without_password(shared: &Shared, session: &mut Session, command: &Com
 impl Work {
     #[inline]
     pub(super) fn admit(
-        &self,
+        &mut self,
         shared: &Shared,
         session: &mut Session,
         command: &'static Command,
@@ -87,7 +88,7 @@ impl Work {
         }
         if shared.is_guarded()
             && !session.internal
-            && let Some(delay) = self.delay(shared, session, command)?
+            && let Some(delay) = self.delay(shared, session, command, args)?
         {
             return Ok(delay);
         }
@@ -99,10 +100,16 @@ impl Work {
 
     /// Whether a command of a run whose first one was admitted runs like that one.
     #[inline]
-    pub(super) fn may_go_on(&self, shared: &Shared, session: &Session, command: &Command) -> bool {
+    pub(super) fn may_go_on(
+        &mut self,
+        shared: &Shared,
+        session: &Session,
+        command: &'static Command,
+        args: Args<'_>,
+    ) -> bool {
         !shared.is_guarded()
             || session.internal
-            || matches!(self.delay(shared, session, command), Ok(None))
+            || matches!(self.delay(shared, session, command, args), Ok(None))
     }
 
     /// Until when a command waits for files, if it does.
@@ -113,9 +120,12 @@ impl Work {
         session: &mut Session,
         call: &Call<'_>,
     ) -> Option<u64> {
-        let now_ms = self.clock.now_us() / 1000;
         let readiness = call.command.readiness()?;
-        readiness(session, call.args, &shared.engine, now_ms)
+        // Its waits end by a clock that nobody sets.
+        let now_ms = self.clock.steady_ms();
+        let until_ms = readiness(session, call.args, &shared.engine, now_ms)?;
+        let left_ms = until_ms.saturating_sub(now_ms);
+        Some((self.clock.now_us() / 1000).saturating_add(left_ms))
     }
 
     /// The wait that a command has before it, if any.
@@ -124,18 +134,25 @@ impl Work {
     /// If it is refused because of the state of the store.
     #[inline(never)]
     fn delay(
-        &self,
+        &mut self,
         shared: &Shared,
         session: &Session,
-        command: &Command,
+        command: &'static Command,
+        args: Args<'_>,
     ) -> Result<Option<Admission>, Error> {
         let gate = &shared.engine.gate;
         if !gate.is_open() {
             gate.pass(session, command)?;
         }
-        let does = |what| runs_any(session, command, what);
-        let pause = &shared.engine.pause;
-        let waits = match pause.scope(self.clock.now_us() / 1000) {
+        let (pause, now_ms) = (&shared.engine.pause, self.clock.now_us() / 1000);
+        let call = &Call {
+            command,
+            args,
+            hash: None,
+            goes_on: false,
+        };
+        let mut does = |what| self.runs_any(shared, session, call, what);
+        let waits = match pause.scope(now_ms) {
             Some(PauseScope::All) => true,
             // A message is held back like a write, but nothing of the data keeps it out.
             Some(PauseScope::Writes) => does(Flags::WRITE | Flags::MAY_REPLICATE),
@@ -150,6 +167,37 @@ impl Work {
             Some(Obstacle::LogFull) => Ok(Some(Admission::WaitForLog)),
             Some(Obstacle::Refusal(error)) => Err(error),
         }
+    }
+
+    /// Whether a call has any of these flags, or for EXEC one of those in the queue.
+    fn runs_any(
+        &mut self,
+        shared: &Shared,
+        session: &Session,
+        call: &Call<'_>,
+        flags: Flags,
+    ) -> bool {
+        let mut queued = session.transaction.iter().flat_map(|it| &it.queue);
+        self.has_any(shared, session, call, flags)
+            || call.command.locking() == Locking::Queue
+                && queued.any(|it| self.has_any(shared, session, &Call::queued(it), flags))
+    }
+
+    /// Whether a call has any of these flags. A script that declares that it does not write has
+    /// none of them.
+    fn has_any(
+        &mut self,
+        shared: &Shared,
+        session: &Session,
+        call: &Call<'_>,
+        flags: Flags,
+    ) -> bool {
+        let command = call.command;
+        command.flags().intersects(flags)
+            && !(command.locking() == Locking::Script
+                && self
+                    .find_script(shared, session, call)
+                    .is_ok_and(|script| script.program.flags.contains(ScriptFlags::NO_WRITES)))
     }
 
     /// Answers a command that may not run. It spoils a transaction that is being queued; EXEC ends
@@ -246,8 +294,14 @@ impl Shared {
             slice_ns: u64::MAX,
         };
         let (room, promise) = match (self.stripes.layout.namespaces(), key) {
-            (None, _) => (self.make_room(need, Scope::Everywhere, &mut maker), None),
-            (Some(_), None) => (self.make_room(need, Scope::Within(&[]), &mut maker), None),
+            (None, _) => (
+                self.make_room(need, EvictionScope::Everywhere, &mut maker),
+                None,
+            ),
+            (Some(_), None) => (
+                self.make_room(need, EvictionScope::Within(&[]), &mut maker),
+                None,
+            ),
             (Some(all), Some(key)) => {
                 let growth = [KeyGrowth {
                     database: DATABASE,
@@ -343,19 +397,6 @@ pub(super) fn runs_inside_multi(command: &Command) -> bool {
         command.name(),
         "EXEC" | "DISCARD" | "MULTI" | "WATCH" | "QUIT" | "RESET"
     )
-}
-
-/// Whether a command has any of these flags, or for EXEC one of those in the queue.
-fn runs_any(session: &Session, command: &Command, flags: Flags) -> bool {
-    let has_any = |command: &Command| command.flags().intersects(flags);
-    let queued = || {
-        session
-            .transaction
-            .iter()
-            .flat_map(|transaction| &transaction.queue)
-    };
-    has_any(command)
-        || command.locking() == Locking::Queue && queued().any(|queued| has_any(queued.command))
 }
 
 pub(super) fn queue(

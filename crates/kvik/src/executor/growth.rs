@@ -4,7 +4,7 @@
 //! its stripes held, so that quotas are exact. The sizes of values that are written over or copied
 //! have to be asked for, which the first estimate does only where they matter.
 
-use kvik_command::declare::{Command, Flags, KeyFlags};
+use kvik_command::declare::{Command, Flags, KeyFlags, Locking};
 use kvik_resp::Args;
 use kvik_store::{canonical, name_payload, namespace_name};
 
@@ -74,7 +74,9 @@ pub(super) fn growing_keys<'a>(
     args: Args<'a>,
     mut size_of: impl FnMut(&[u8]) -> Option<ValueSize>,
 ) -> Vec<GrowingKey<'a>> {
-    let may_grow = command.flags().contains(Flags::DENYOOM);
+    // A script may do to its keys whatever it likes; its arguments say how much that may be.
+    let is_script = command.locking() == Locking::Script;
+    let may_grow = is_script || command.flags().contains(Flags::DENYOOM);
     let keys = keys_of(command, args);
     let name = |it: &KeyAt| namespace_name(word_at(args, it.at));
     let mut copied = None;

@@ -178,6 +178,11 @@ impl Executor {
         self.work.clock.now_us()
     }
 
+    /// Milliseconds of a clock that never goes back and that nobody sets, the same for all threads.
+    pub fn steady_ms(&self) -> u64 {
+        self.work.clock.steady_ms()
+    }
+
     /// This thread's counters.
     pub fn stats(&self) -> &ThreadStats {
         &self.work.stats
@@ -223,7 +228,7 @@ impl Executor {
         if prepared.follows()
             && self.work.is_plain_run
             && let Some(command) = prepared.command()
-            && self.work.may_go_on(&self.shared, session, command)
+            && self.work.may_go_on(&self.shared, session, command, args)
         {
             let call = Call::of(command, args, &prepared);
             return self.dispatch(session, &call, out);
@@ -340,7 +345,11 @@ impl Executor {
         }
         let outcome = self.dispatch(session, call, out);
         match &session.blocked {
-            Some(blocked) if outcome == Outcome::Done => Outcome::Blocked(blocked.alarm_ms()),
+            Some(blocked) if outcome == Outcome::Done => {
+                // The call counts as the client's when it ends.
+                session.client.count_command(-1);
+                Outcome::Blocked(blocked.alarm_ms())
+            }
             _ => outcome,
         }
     }
@@ -365,6 +374,9 @@ impl Executor {
         self.release(session);
         session.feed_wait = None;
         let engine = &self.shared.engine;
+        if let Some(mut wait) = session.log_wait.take() {
+            wait.finish(&session.client, &engine.blocked);
+        }
         if session.feed_subscribed {
             engine.feed().unsubscribe(session.client.id);
         }

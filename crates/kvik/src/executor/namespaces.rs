@@ -45,7 +45,7 @@ pub(super) fn run(
         return handler(ctx);
     }
     // What is made and reserved for the command stays until it has run.
-    let mut admission = Admission::new(all, ctx.engine, promise);
+    let mut admission = Admitted::new(all, ctx.engine, promise);
     let (command, args, keys) = (ctx.command, ctx.args, &mut ctx.keys);
     for it in growing_keys(command, args, |key| size_of(keys, key)) {
         admission.admit(keys, &it)?;
@@ -88,13 +88,13 @@ pub(crate) fn admit_set<'a>(
     keys: &mut Guard<'_>,
     key: &[u8],
     value_len: usize,
-) -> Result<Option<Admission<'a>>, Error> {
+) -> Result<Option<Admitted<'a>>, Error> {
     let Some(all) = shared.stripes.layout.namespaces() else {
         return Ok(None);
     };
     let (old, engine) = (size_of(keys, key), &shared.engine);
     let bytes = (key.len() + value_len) as u64 + ENTRY_BYTES;
-    let mut admission = Admission::new(all, engine, None);
+    let mut admission = Admitted::new(all, engine, None);
     let growth = GrowingKey {
         key,
         is_new: old.is_none(),
@@ -107,7 +107,7 @@ pub(crate) fn admit_set<'a>(
 }
 
 /// The namespaces that a command may make, and what it may add to those with a quota.
-pub(crate) struct Admission<'a> {
+pub(crate) struct Admitted<'a> {
     all: &'a Namespaces,
     engine: &'a Engine,
     promise: Option<&'a mut Promise>,
@@ -127,7 +127,7 @@ impl Drop for Reservation {
     }
 }
 
-impl<'a> Admission<'a> {
+impl<'a> Admitted<'a> {
     fn new(all: &'a Namespaces, engine: &'a Engine, promise: Option<&'a mut Promise>) -> Self {
         Self {
             all,

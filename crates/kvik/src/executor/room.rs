@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use kvik_command::declare::{Command, Flags, KeyFlags, Locking};
+use kvik_command::tracking::TrackingMode;
 use kvik_command::{Error, Session};
+use kvik_log::Lsn;
 use kvik_resp::{Args, Output};
 use kvik_store::namespace_name;
 
 use super::gate::{queue, runs_inside_multi};
 use super::growth::{ValueSize, copies, growing_keys};
 use super::{Executor, Outcome, Prepared, namespaces};
-use crate::eviction::{Room, RoomMaker, Scope};
+use crate::eviction::{EvictionScope, Room, RoomMaker};
 use crate::promise::KeyGrowth;
 use crate::section::{Actor, Section, Terms, Touching};
 use crate::stamps::Reach;
@@ -45,6 +47,7 @@ impl Executor {
                 None => self.find_room(session, command, &prepared, args, need),
                 Some(_) => self.promise_room(session, command, args, need, is_queued),
             };
+            self.hear_of_evictions(session);
             match room {
                 Room::Found => {}
                 Room::Later => {
@@ -69,6 +72,19 @@ impl Executor {
         outcome
     }
 
+    /// Has a client that caches told that its copies of evicted keys are stale before the reply of
+    /// the command that they made room for.
+    #[cold]
+    fn hear_of_evictions(&mut self, session: &mut Session) {
+        if session.tracking.mode == TrackingMode::Off {
+            return;
+        }
+        for push in session.client.take_pushes() {
+            self.work.note_lsn(Lsn::new(push.lsn()));
+            session.ahead.push(push);
+        }
+    }
+
     #[cold]
     fn find_room(
         &mut self,
@@ -87,7 +103,7 @@ impl Executor {
             patience: self.patience,
             slice_ns,
         };
-        let room = shared.make_room(need, Scope::Everywhere, &mut maker);
+        let room = shared.make_room(need, EvictionScope::Everywhere, &mut maker);
         // What is written over makes room for what comes in its place.
         if room == Room::None {
             let gone = self.overwritten_bytes(session, command, prepared, args);

@@ -93,8 +93,12 @@ impl Executor {
             }
         };
         let may_leave = self.may_send_away();
-        // A script that waits for another one's stripes must not do so here.
-        if may_leave && !(script.program.is_quick() && self.shared.script_threads.is_idle()) {
+        let shared = &self.shared;
+        // A script that waits for another one's stripes must not do so here, and one that is shown
+        // must not begin twice.
+        let is_shown = shared.engine.pubsub.monitors.any();
+        let may_stay = script.program.is_quick() && shared.script_threads.is_idle() && !is_shown;
+        if may_leave && !may_stay {
             return Err(self.send_away(session, call));
         }
         let (work, shared) = (&mut self.work, &*self.shared);
@@ -260,7 +264,7 @@ impl Work {
         shared.engine.scripts.touch(&script.program);
         let monitors = &shared.engine.pubsub.monitors;
         if monitors.any() {
-            monitors.show(session, call.command, call.args, now_us);
+            monitors.show_script(session, call.args, now_us);
         }
         let invocation = Invocation {
             program: &script.program,

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use kvik_command::Error;
-use kvik_command::feed::{FeedCall, FeedRequest};
+use kvik_command::feed::{FeedCall, FeedFigures, FeedRequest};
 use kvik_log::{Log, Lsn, MemoryLog, Unit};
 use kvik_store::FormerKey;
 use parking_lot::{Condvar, Mutex};
@@ -33,6 +33,7 @@ pub(crate) struct FeedHub {
     pub(super) log: OnceLock<Arc<Log>>,
     pub(super) memory: Mutex<Option<Arc<MemoryLog>>>,
     pub(super) former: FormerStates,
+    pub(super) figures: Mutex<FeedFigures>,
 }
 
 #[derive(Default)]

@@ -7,7 +7,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use kvik_command::Error;
-use kvik_command::feed::{Feed, FeedAnswer, FeedCall, FeedInfo, FeedQuery, FeedRequest, FeedStart};
+use kvik_command::feed::{
+    Feed, FeedAnswer, FeedCall, FeedFigures, FeedInfo, FeedQuery, FeedRequest, FeedStart,
+};
 use kvik_command::mail::{Message, Post};
 use kvik_log::Lsn;
 
@@ -53,6 +55,11 @@ impl Feed for FeedPort {
             shared.feed.rouse();
         }
     }
+
+    fn figures(&self) -> FeedFigures {
+        let shared = self.0.upgrade();
+        shared.map_or_else(FeedFigures::default, |shared| *shared.feed.figures.lock())
+    }
 }
 
 /// The feed's thread.
@@ -88,6 +95,7 @@ fn run(shared: &Arc<Shared>) {
             readers.accept(request, client, &call);
         }
         let moved = readers.step();
+        *hub.figures.lock() = readers.figures();
         // While there is more to read, requests are looked for after each turn all the same.
         if !moved {
             readers.rest();
@@ -274,16 +282,22 @@ impl FeedReaders<'_> {
 
     fn info(&self) -> FeedInfo {
         let source = &self.tail.source;
-        let is_subscription = |cursor: &&FeedCursor| matches!(cursor.goal, Goal::Subscription(_));
-        let subscribers = self.cursors.iter().filter(is_subscription).count();
         FeedInfo {
             oldest: source.position(source.backlog.oldest()),
             latest: source.position(source.backlog.readable()),
             durable: source.is_durable(),
+            figures: self.figures(),
+        }
+    }
+
+    fn figures(&self) -> FeedFigures {
+        let is_subscription = |cursor: &&FeedCursor| matches!(cursor.goal, Goal::Subscription(_));
+        let subscribers = self.cursors.iter().filter(is_subscription).count() as u64;
+        FeedFigures {
             subscribers,
-            waiting: self.cursors.len() - subscribers,
-            buffered: self.tail.recent.len(),
-            buffered_bytes: self.tail.recent.bytes(),
+            waiting: self.cursors.len() as u64 - subscribers,
+            buffered: self.tail.recent.len() as u64,
+            buffered_bytes: self.tail.recent.bytes() as u64,
             delivered: self.counts.delivered.get(),
             stalls: self.counts.stalls.get(),
         }

@@ -2,10 +2,11 @@
 
 use std::cell::RefCell;
 
-use kvik_log::{Lsn, Unit};
+use kvik_log::Lsn;
 use kvik_store::{ChangedKey, Stripe, Stripes};
 
 use super::Locks;
+use crate::effects::TurnUnit;
 use crate::shared::Shared;
 use crate::stamps::Reach;
 use crate::stripes::{Held, Patience};
@@ -16,7 +17,7 @@ use crate::stripes::{Held, Patience};
 pub(crate) struct InTurn<'a> {
     shared: &'a Shared,
     /// The unit that the section fills, where anybody wants effects.
-    unit: Option<&'a RefCell<Unit>>,
+    turn: Option<&'a RefCell<TurnUnit>>,
     now_ms: u64,
     held: Option<Held<'a>>,
     passed: Lsn,
@@ -26,10 +27,14 @@ pub(crate) struct InTurn<'a> {
 }
 
 impl<'a> InTurn<'a> {
-    pub(super) fn new(shared: &'a Shared, unit: Option<&'a RefCell<Unit>>, now_ms: u64) -> Self {
+    pub(super) fn new(
+        shared: &'a Shared,
+        turn: Option<&'a RefCell<TurnUnit>>,
+        now_ms: u64,
+    ) -> Self {
         Self {
             shared,
-            unit,
+            turn,
             now_ms,
             held: None,
             passed: Lsn::ZERO,
@@ -46,10 +51,11 @@ impl<'a> InTurn<'a> {
         if held.has_news() {
             self.note_news(&mut held);
         }
-        if let Some(unit) = self.unit {
-            let mut unit = unit.borrow_mut();
+        if let Some(turn) = self.turn {
+            let TurnUnit { unit, former } = &mut *turn.borrow_mut();
             let reach = Reach::Stripe(held.index());
-            let lsn = self.shared.append(&mut unit, self.now_ms, reach);
+            let former = std::mem::take(former);
+            let lsn = self.shared.append_with(unit, self.now_ms, reach, former);
             assert!(
                 unit.is_empty(),
                 "no effect is pending when a stripe is let go"

@@ -9,6 +9,7 @@
 //! lock it beforehand (`executor/reaching.rs`). Whoever could not have known leaves such a
 //! key to [`Unserved`]: a section of its own that follows at once.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use kvik_command::blocking::{BlockedCall, Ending, leave_line};
@@ -49,6 +50,14 @@ impl Served {
             shared.stamp(reach, lsn);
         }
         self.lsn = lsn.max(before);
+    }
+
+    /// Leaves the replies in the mailboxes of their clients after the section has failed, with all
+    /// effects before this place in the log.
+    #[cold]
+    pub(super) fn deliver_late(mut self, lsn: Lsn) {
+        self.lsn = self.lsn.max(lsn);
+        self.deliver();
     }
 
     /// Leaves the replies in the mailboxes of their clients.
@@ -120,9 +129,18 @@ impl Unserved {
     }
 }
 
+/// The reply of a call that could not be run to its end.
+fn internal_error(call: &BlockedCall) -> Output {
+    let mut output = Output::new();
+    Reply::new(&mut output, call.protocol()).error("ERR internal error");
+    output
+}
+
 impl Section<'_> {
     /// Serves the waiters of all keys that are ready.
     pub(super) fn serve<L: Locks>(&mut self, held: &mut L) {
+        // What has expired while the section was at work serves nobody.
+        self.now_us = self.now_us.max(self.shared.clock.now_us());
         let mut unserved = Vec::new();
         while let Some(ready) = held.take_ready() {
             if self.serve_key(held, &ready) == Attempt::Unreachable {
@@ -202,7 +220,12 @@ impl Section<'_> {
             }
             // From here on the element is the client's, who cannot be told anything else.
             if call.claim(Ending::Served) {
-                self.run_for(held, call, &mut session, &mut output);
+                let work = || self.run_for(held, call, &mut session, &mut output);
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+                    // Its client would wait for ever, as nobody else can end the wait now.
+                    self.keep_reply(held, call, internal_error(call));
+                    resume_unwind(panic);
+                }
                 self.keep_reply(held, call, output);
             }
         }
@@ -257,6 +280,7 @@ impl Section<'_> {
                 ctx.reply.truncate(0);
                 error.write(&mut ctx.reply);
                 stats.count_error(error.code());
+                stats.count_served_failure(ctx.command.id());
             }
             stats.count_served(ctx.keys.stats().changes);
         });

@@ -57,6 +57,7 @@ pub(crate) fn manual() -> (Options, Arc<AtomicU64>) {
     (Options::default().clock(clock), now)
 }
 
+#[track_caller]
 pub(crate) fn ok(reply: &Value) {
     assert!(reply.is_ok(), "{reply:?}");
 }

@@ -73,16 +73,19 @@ pub(super) fn describe(client: &Client, now_ms: u64) -> String {
 /// The letters of its flags, at least one.
 pub(super) fn flags(client: &Client) -> String {
     let marks = [
-        ('b', client.is_blocked()),
         ('O', client.monitors.load(Relaxed)),
         ('P', client.is_subscribed()),
         ('x', client.queued.load(Relaxed) != NOT_IN_MULTI),
+        ('b', client.is_blocked() && !client.is_unblocked()),
         ('t', client.tracking.is_on()),
         ('R', client.tracking.is_broken()),
         ('B', client.tracking.is_broadcast()),
+        ('d', client.is_watch_dirty()),
+        ('c', client.is_leaving()),
+        ('u', client.is_unblocked()),
+        ('U', client.fd >= 0 && client.addr.starts_with('/')),
         ('e', client.no_evict.load(Relaxed)),
         ('T', client.no_touch.load(Relaxed)),
-        ('U', client.fd >= 0 && client.addr.starts_with('/')),
     ];
     let set: String = marks
         .iter()

@@ -221,8 +221,10 @@ fn move_one(
     if existing(&mut ctx.keys, source)?.is_none() {
         return Ok(false);
     }
+    // The type of the destination is checked before anything changes.
     existing(&mut ctx.keys, destination)?;
     if source == destination {
+        // Turned within the list: popping its only element first would delete the key.
         let mut list = ctx.keys.entry(source).list_mut()?;
         ctx.reply.bulk(&first(list.view().elements(from, 0, 1)));
         list.turn(from, to);
@@ -231,6 +233,7 @@ fn move_one(
         ctx.keys.note(source, pop_event(from));
         return Ok(true);
     }
+    let before = ctx.keys.stats();
     let mut list = ctx.keys.entry(source).list_mut()?;
     let element = first(list.view().elements(from, 0, 1));
     list.pop(from, 1);
@@ -238,6 +241,8 @@ fn move_one(
     ctx.reply.bulk(&element);
     let mut list = ctx.keys.entry(destination).list_mut()?;
     list.push(to, std::iter::once(&element[..]));
+    drop(list);
+    ctx.keys.count_as_one(before);
     Ok(true)
 }
 

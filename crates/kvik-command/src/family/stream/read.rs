@@ -245,6 +245,7 @@ impl StreamsReply {
     }
 
     fn begin(&mut self, reply: &mut Reply<'_>, key: &[u8]) {
+        // RESP3 has a map from keys to entries, RESP2 an array of pairs.
         if reply.protocol() == Protocol::Resp2 {
             reply.array(2);
         }
@@ -289,6 +290,7 @@ pub(super) fn xread(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         ctx.reply.finish_array(array, len);
     }
     if answer.is_empty() {
+        // `$` means now, and would mean something else when the call is run again.
         let words = request.block_until_ms.map(|_| request.settle(ctx, &after));
         request.wait_or_answer(ctx, Wanted::Stream, words);
     } else {

@@ -38,7 +38,7 @@ impl<T: Target> Target for ScriptedTarget<T> {
         Ok(Box::new(ScriptedConnection {
             inner: self.inner.connect()?,
             protocol: self.identity.protocol,
-            queues: false,
+            is_direct: false,
         }))
     }
 
@@ -54,14 +54,15 @@ impl<T: Target> Target for ScriptedTarget<T> {
 struct ScriptedConnection {
     inner: Box<dyn Connection>,
     protocol: u8,
-    /// Commands are queued, so that what is wrong with them shows when they come.
-    queues: bool,
+    /// No scripts just now: commands are queued, and what is wrong with them shows when they come;
+    /// or writes are paused, and so would scripts be.
+    is_direct: bool,
 }
 
 impl Connection for ScriptedConnection {
     fn send(&mut self, command: Args<'_>) -> Result<(), String> {
         self.follow(command);
-        if self.queues || !may_be_called(command) {
+        if self.is_direct || !may_be_called(command) {
             return self.inner.send(command);
         }
         let script = match self.protocol {
@@ -82,13 +83,13 @@ impl Connection for ScriptedConnection {
 
 impl ScriptedConnection {
     fn follow(&mut self, command: Args<'_>) {
-        let name = command.get(0).unwrap_or_default().to_ascii_uppercase();
-        match (name.as_slice(), command.get(1)) {
-            (b"MULTI", _) => self.queues = true,
-            (b"EXEC" | b"DISCARD", _) => self.queues = false,
-            (b"RESET", _) => (self.queues, self.protocol) = (false, 2),
-            (b"HELLO", Some(b"2")) => self.protocol = 2,
-            (b"HELLO", Some(b"3")) => self.protocol = 3,
+        let word = |at| command.get(at).unwrap_or_default().to_ascii_uppercase();
+        match (&*word(0), &*word(1)) {
+            (b"MULTI", _) | (b"CLIENT", b"PAUSE") => self.is_direct = true,
+            (b"EXEC" | b"DISCARD", _) | (b"CLIENT", b"UNPAUSE") => self.is_direct = false,
+            (b"RESET", _) => (self.is_direct, self.protocol) = (false, 2),
+            (b"HELLO", b"2") => self.protocol = 2,
+            (b"HELLO", b"3") => self.protocol = 3,
             _ => {}
         }
     }

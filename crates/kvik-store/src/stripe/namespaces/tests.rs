@@ -268,7 +268,7 @@ fn a_key_is_watched_under_any_of_its_names() {
 
 /// A change of a collection or a string, or the beginning or end of work that may be undone.
 #[derive(Clone, Debug)]
-enum Change {
+enum ValueChange {
     Text(usize, usize),
     Range(usize, usize),
     Field(usize, u8, usize),
@@ -286,29 +286,29 @@ enum Change {
     Undo,
 }
 
-fn change() -> impl Strategy<Value = Change> {
+fn change() -> impl Strategy<Value = ValueChange> {
     let (key, name) = (|| 0usize..6, || 0u8..40);
     prop_oneof![
-        2 => (key(), 0usize..9000).prop_map(|(k, n)| Change::Text(k, n)),
-        1 => (key(), 0usize..300).prop_map(|(k, n)| Change::Range(k, n)),
-        6 => (key(), name(), 0usize..60).prop_map(|(k, f, n)| Change::Field(k, f, n)),
-        2 => (key(), name()).prop_map(|(k, f)| Change::NoField(k, f)),
-        6 => (key(), name()).prop_map(|(k, m)| Change::Member(k, m)),
-        2 => (key(), name()).prop_map(|(k, m)| Change::NoMember(k, m)),
-        6 => (key(), name(), any::<i16>()).prop_map(|(k, m, s)| Change::Score(k, m, s)),
-        2 => (key(), name()).prop_map(|(k, m)| Change::NoScore(k, m)),
-        4 => (key(), name(), 0usize..60).prop_map(|(k, e, n)| Change::Push(k, e, n)),
-        2 => key().prop_map(Change::Pop),
-        1 => key().prop_map(Change::Delete),
-        1 => (key(), key()).prop_map(|(a, b)| Change::Rename(a, b)),
-        1 => Just(Change::Begin),
-        1 => Just(Change::Keep),
-        1 => Just(Change::Undo),
+        2 => (key(), 0usize..9000).prop_map(|(k, n)| ValueChange::Text(k, n)),
+        1 => (key(), 0usize..300).prop_map(|(k, n)| ValueChange::Range(k, n)),
+        6 => (key(), name(), 0usize..60).prop_map(|(k, f, n)| ValueChange::Field(k, f, n)),
+        2 => (key(), name()).prop_map(|(k, f)| ValueChange::NoField(k, f)),
+        6 => (key(), name()).prop_map(|(k, m)| ValueChange::Member(k, m)),
+        2 => (key(), name()).prop_map(|(k, m)| ValueChange::NoMember(k, m)),
+        6 => (key(), name(), any::<i16>()).prop_map(|(k, m, s)| ValueChange::Score(k, m, s)),
+        2 => (key(), name()).prop_map(|(k, m)| ValueChange::NoScore(k, m)),
+        4 => (key(), name(), 0usize..60).prop_map(|(k, e, n)| ValueChange::Push(k, e, n)),
+        2 => key().prop_map(ValueChange::Pop),
+        1 => key().prop_map(ValueChange::Delete),
+        1 => (key(), key()).prop_map(|(a, b)| ValueChange::Rename(a, b)),
+        1 => Just(ValueChange::Begin),
+        1 => Just(ValueChange::Keep),
+        1 => Just(ValueChange::Undo),
     ]
 }
 
 /// What has another type than the change needs stays as it is.
-fn make(store: &mut Store, change: Change) {
+fn make(store: &mut Store, change: ValueChange) {
     let key = |n: usize| [&b"a/1"[..], b"a/22", b"b/1", b"x", b"default/y", b"b/333"][n];
     let name = |n: u8| match n % 3 {
         // Sets of integers are kept in a way of their own.
@@ -317,68 +317,68 @@ fn make(store: &mut Store, change: Change) {
     };
     let stripes = &mut store.stripes.0;
     match change {
-        Change::Begin => stripes.iter_mut().for_each(super::Stripe::begin_undo),
-        Change::Keep => stripes.iter_mut().for_each(|it| drop(it.keep_changes())),
-        Change::Undo => {
+        ValueChange::Begin => stripes.iter_mut().for_each(super::Stripe::begin_undo),
+        ValueChange::Keep => stripes.iter_mut().for_each(|it| drop(it.keep_changes())),
+        ValueChange::Undo => {
             let layout = &store.layout;
             stripes
                 .iter_mut()
                 .for_each(|it| drop(it.undo_changes(layout)));
         }
         change => store.run(|guard| match change {
-            Change::Text(k, n) => {
+            ValueChange::Text(k, n) => {
                 let text = vec![b't'; n];
                 guard
                     .entry(key(k))
                     .set(NewString::Bytes(&text), Expiry::Clear);
             }
-            Change::Range(k, n) => {
+            ValueChange::Range(k, n) => {
                 if let Some(mut entry) = guard.entry(key(k)).occupied() {
                     let _ = entry.set_range(n, b"range", usize::MAX);
                 }
             }
-            Change::Field(k, f, n) => {
+            ValueChange::Field(k, f, n) => {
                 if let Ok(mut hash) = guard.entry(key(k)).hash_mut() {
                     hash.set(&name(f), crate::StringRef::Bytes(&vec![b'v'; n]));
                 }
             }
-            Change::NoField(k, f) => {
+            ValueChange::NoField(k, f) => {
                 if let Ok(mut hash) = guard.entry(key(k)).hash_mut() {
                     hash.remove(&name(f));
                 }
             }
-            Change::Member(k, m) => {
+            ValueChange::Member(k, m) => {
                 if let Ok(mut set) = guard.entry(key(k)).set_mut() {
                     set.add(&name(m));
                 }
             }
-            Change::NoMember(k, m) => {
+            ValueChange::NoMember(k, m) => {
                 if let Ok(mut set) = guard.entry(key(k)).set_mut() {
                     set.remove(&name(m));
                 }
             }
-            Change::Score(k, m, score) => {
+            ValueChange::Score(k, m, score) => {
                 if let Ok(mut zset) = guard.entry(key(k)).zset_mut() {
                     zset.update(&name(m), |_| Some(f64::from(score)));
                 }
             }
-            Change::NoScore(k, m) => {
+            ValueChange::NoScore(k, m) => {
                 if let Ok(mut zset) = guard.entry(key(k)).zset_mut() {
                     zset.remove(&name(m));
                 }
             }
-            Change::Push(k, e, n) => {
+            ValueChange::Push(k, e, n) => {
                 if let Ok(mut list) = guard.entry(key(k)).list_mut() {
                     list.push(ListEnd::Right, [vec![e; n].as_slice()].into_iter());
                 }
             }
-            Change::Pop(k) => {
+            ValueChange::Pop(k) => {
                 if let Ok(mut list) = guard.entry(key(k)).list_mut() {
                     list.pop(ListEnd::Left, 1);
                 }
             }
-            Change::Delete(k) => drop(guard.delete(key(k))),
-            Change::Rename(a, b) if a != b => drop(guard.rename(key(a), key(b))),
+            ValueChange::Delete(k) => drop(guard.delete(key(k))),
+            ValueChange::Rename(a, b) if a != b => drop(guard.rename(key(a), key(b))),
             _ => {}
         }),
     }
