@@ -1,8 +1,8 @@
 //! Which commands of the newest Redis and Valkey kvik has: the page `docs/compatibility.md`.
 //!
 //! `theirs.txt` lists their commands, `lacking.txt` gives the reason for each that kvik lacks. A
-//! command without an answer, a reason that concerns nothing and a command of a real server that the
-//! list does not know are errors of `cargo x compat`.
+//! command without an answer, a reason that concerns nothing and a command of a real server that
+//! the list does not know are errors of `cargo x compat`.
 
 use std::collections::BTreeSet;
 

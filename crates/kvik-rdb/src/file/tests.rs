@@ -317,9 +317,9 @@ fn newer_versions_are_read_as_far_as_their_types_are_known() {
     for header in [b"REDIS0013", b"REDIS0015", b"VALKEY081"] {
         let file = sealed(header, b"\x00\x01k\x01v");
         assert_eq!(read(&file).unwrap().len(), 2);
-        let file = sealed(header, b"\x1a\x01k\x01v");
+        let file = sealed(header, b"\x1c\x01k\x01v");
         let error = read(&file).unwrap_err();
-        assert_eq!(error.fault, FileFault::Corrupt(Corrupt::UnknownType(26)));
+        assert_eq!(error.fault, FileFault::Corrupt(Corrupt::UnknownType(28)));
         assert_eq!(error.offset, 10);
     }
 }

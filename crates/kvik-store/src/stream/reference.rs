@@ -32,7 +32,7 @@ pub enum Deletion {
     Missing,
     /// It is gone.
     Done,
-    /// It stays, because a group refers to it.
+    /// A group refers to it, or will if there ever is such an entry; nothing was done.
     Referenced,
 }
 
@@ -169,7 +169,7 @@ impl StreamMut<'_> {
         let Some(body) = self.0.parts().value.made_mut() else {
             return Deletion::Missing;
         };
-        if references == References::Acked && body.is_referenced(id) && body.entry(id).is_some() {
+        if references == References::Acked && body.is_referenced(id) {
             return Deletion::Referenced;
         }
         if !body.delete(id) {

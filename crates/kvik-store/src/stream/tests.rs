@@ -87,13 +87,12 @@ impl Model {
     }
 
     fn delete(&mut self, id: StreamId, references: References) -> Deletion {
-        if !self.entries.contains_key(&id) {
-            return Deletion::Missing;
-        }
         if references == References::Acked && self.is_referenced(id) {
             return Deletion::Referenced;
         }
-        self.entries.remove(&id);
+        if self.entries.remove(&id).is_none() {
+            return Deletion::Missing;
+        }
         self.max_deleted_id = self.max_deleted_id.max(id);
         Deletion::Done
     }

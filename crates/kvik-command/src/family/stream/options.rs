@@ -78,10 +78,10 @@ impl<'a> TrimOptions<'a> {
     /// Takes an option about trimming and says of how many words it consists.
     fn take(&mut self, ctx: &Ctx<'_>, at: usize) -> Result<Option<usize>, Error> {
         let more = ctx.args.len() - 1 - at;
-        if let Some(references) = references(&ctx.args[at]) {
-            if self.references.is_some() {
-                return Err(Error::SYNTAX);
-            }
+        // A second such word is no option, and so no id either.
+        if self.references.is_none()
+            && let Some(references) = references(&ctx.args[at])
+        {
             self.references = Some(references);
             return Ok(Some(1));
         }
