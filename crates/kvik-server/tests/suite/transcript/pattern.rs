@@ -70,6 +70,10 @@ pub(crate) struct Items {
 }
 
 impl Pattern {
+    fn is_nil(&self) -> bool {
+        matches!(self, Self::Nil | Self::NilArray)
+    }
+
     /// The same reply after it has been a value of Lua's: there is one kind of nothing, numbers are
     /// floats, and nothing ends a list, as it is no element of a table.
     pub(crate) fn through_lua(&self, protocol: u8) -> Self {
@@ -84,11 +88,20 @@ impl Pattern {
         };
         // In RESP2 nothing is false, which is an element.
         let until_nil = |items: &Items| {
-            let is_nil = |it: &Self| matches!(it, Self::Nil | Self::NilArray);
-            let end = items.list.iter().position(is_nil).filter(|_| protocol == 3);
+            let end = items.list.iter().position(Self::is_nil);
+            let end = end.filter(|_| protocol == 3);
             Items {
                 list: items.list[..end.unwrap_or(items.list.len())].to_vec(),
                 open: items.open && end.is_none(),
+            }
+        };
+        // Nor is it the value of a key.
+        let with_values = |items: &Items| {
+            let pairs = items.list.chunks(2);
+            let there = pairs.filter(|pair| protocol == 2 || !pair.iter().any(Self::is_nil));
+            Items {
+                list: there.flatten().cloned().collect(),
+                open: items.open,
             }
         };
         match self {
@@ -96,7 +109,7 @@ impl Pattern {
             Self::Integer(low, high) => Self::Integer(float(*low), float(*high)),
             Self::Array(items, order) => Self::Array(all(&until_nil(items)), *order),
             Self::Set(items) => Self::Set(all(items)),
-            Self::Map(items) => Self::Map(all(items)),
+            Self::Map(items) => Self::Map(all(&with_values(items))),
             Self::Either(options) => {
                 let options = options.iter().map(|it| it.through_lua(protocol));
                 Self::Either(options.collect())
