@@ -66,7 +66,7 @@ const UPWARD: &[(&str, &str)] = &[
 const CHANGES: &str = "changes";
 
 const TYPES: &[&str] = &["list", "hash", "set", "zset", "stream"];
-const CHANGING: &[&str] = &["change", "in_place", "restore", "delivery"];
+const CHANGING: &[&str] = &["change", "in_place", "restore", "delivery", "reference"];
 
 pub(super) fn check(path: &str, text: &str, findings: &mut Vec<Finding>) {
     let Some(file) = path.strip_prefix(CRATE) else {
