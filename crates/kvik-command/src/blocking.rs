@@ -155,8 +155,8 @@ impl BlockedCall {
         self.until_ms.min(self.look_ms.load(Relaxed))
     }
 
-    /// Has it look at its keys at a time though nothing has happened to them, or earlier if it would
-    /// anyway: who says the time may have seen some of the keys only.
+    /// Has it look at its keys at a time though nothing has happened to them, or earlier if it
+    /// would anyway: who says the time may have seen some of the keys only.
     pub fn look_at(&self, look_ms: u64, now_ms: u64) {
         let before = self.look_ms.load(Relaxed);
         let look_ms = if before > now_ms {

@@ -67,7 +67,7 @@ pub struct HotKeys {
     is_collecting: AtomicBool,
 }
 
-/// What HOTKEYS START asks for.
+/// The terms of HOTKEYS START.
 #[derive(Clone, Copy, Debug)]
 pub struct CollectionTerms {
     /// The time that commands take.
@@ -85,7 +85,7 @@ pub struct CollectionTerms {
 /// The keys that take most time or bytes, from all commands since a start or a part of them.
 #[derive(Clone, Debug)]
 pub struct KeyCollection {
-    /// What was asked for.
+    /// The terms that were asked for.
     pub terms: CollectionTerms,
     /// When it began, in microseconds since the epoch.
     pub began_us: u64,

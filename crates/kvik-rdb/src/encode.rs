@@ -2,7 +2,8 @@
 //!
 //! A value is written part by part as the store visits them, and nothing is gathered in between: a
 //! count, then as many elements. Streams are written as [`ObjectType::Stream2`] or, where that does
-//! not hold them, [`ObjectType::Stream4`] and [`ObjectType::Stream5`]. Where a store keeps Redis' own packed bytes they are written as they are, by [`Encoder::packed`].
+//! not hold them, [`ObjectType::Stream4`] and [`ObjectType::Stream5`]. Where a store keeps Redis'
+//! own packed bytes they are written as they are, by [`Encoder::packed`].
 
 use crate::stream::UNKNOWN;
 use crate::{EntriesRead, ObjectType, Pending, StreamId, StreamSummary, lzf};

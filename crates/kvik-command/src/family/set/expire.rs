@@ -1,8 +1,8 @@
 //! When members of a set expire, as Redis has it: SEXPIRE, STTL and their kin, SPERSIST, and
 //! SADDEX in Redis' form.
 //!
-//! A condition or an error concerns the command before anything changes. A time that is past deletes
-//! the members, and makes no set.
+//! A condition or an error concerns the command before anything changes. A time that is past
+//! deletes the members, and makes no set.
 
 use kvik_resp::Args;
 use kvik_store::{SetMut, SetRef, UnixMs};
