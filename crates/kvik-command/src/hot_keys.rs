@@ -10,6 +10,9 @@
 //! Large keys come from a walk through all keys by the upkeep thread, which takes it easy: a key
 //! that is new appears when the walk has come by. The same walk measures the prefixes that are
 //! configured.
+//!
+//! The file is long because the sketch, the walk and the collection that is asked for between them
+//! are one answer to one question. What they share is private: a module for each would open it.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
