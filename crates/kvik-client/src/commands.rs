@@ -161,11 +161,11 @@ commands! {
     sismember(key, member) -> bool = "SISMEMBER", key, member;
     /// Takes some member of a set. O(1)
     spop(key) -> Option<Bytes> = "SPOP", key;
-    /// What all these sets have. O(smallest set x sets)
+    /// The members that all these sets have. O(smallest set x sets)
     sinter(keys) -> Vec<Bytes> = "SINTER", keys;
-    /// What any of these sets has. O(members)
+    /// The members that any of these sets has. O(members)
     sunion(keys) -> Vec<Bytes> = "SUNION", keys;
-    /// What the first set has and no other. O(members)
+    /// The members that the first set has and no other. O(members)
     sdiff(keys) -> Vec<Bytes> = "SDIFF", keys;
 
     /// Adds members to a sorted set, given as pairs of score and member; how many are new.

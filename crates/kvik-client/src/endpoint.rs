@@ -1,9 +1,9 @@
 //! The address of a server, the account and the database there, as a URL says them.
 //!
-//! `redis://[user[:password]@]host[:port][/db]`, the same with `valkey://`, `kvik://`, `kevy://` and `tcp://`, and
-//! `unix:///path/to.sock?db=1` (`redis+unix://` as well; a user may stand before the path). As in
-//! redis-cli and redis-py, a lone `secret@` or `:secret@` is a password. User, password and path
-//! may be percent-encoded. `rediss://` is refused: no TLS yet.
+//! `redis://[user[:password]@]host[:port][/db]`, the same with `valkey://`, `kvik://`, `kevy://`
+//! and `tcp://`, and `unix:///path/to.sock?db=1` (`redis+unix://` as well; a user may stand before
+//! the path). As in redis-cli and redis-py, a lone `secret@` or `:secret@` is a password. User,
+//! password and path may be percent-encoded. `rediss://` is refused: no TLS yet.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

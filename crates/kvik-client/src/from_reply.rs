@@ -7,8 +7,8 @@ use kvik_resp::Value;
 
 use crate::ClientError;
 
-/// What a reply can be read as. Numbers may have come as text, as RESP2 sends some, and maps as
-/// lists.
+/// A type that a reply can be read as. Numbers may have come as text, as RESP2 sends some, and maps
+/// as lists.
 pub trait FromReply: Sized {
     /// Reads a reply that is no error.
     ///

@@ -38,7 +38,7 @@ enum Ear {
     ),
     Socket {
         connection: Box<Client>,
-        /// What has come while something else was waited for.
+        /// Messages that came while something else was waited for.
         heard: VecDeque<ChannelMessage>,
     },
 }

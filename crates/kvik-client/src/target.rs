@@ -3,9 +3,9 @@
 //! | URL | store |
 //! |---|---|
 //! | `mem://` | a fresh one in memory, which nobody else sees |
-//! | `mem://name` | the one of that name in this process, in memory as long as somebody has it open |
-//! | `file:///path`, `file://./path` | the one whose files lie in this directory, shared in this process |
-//! | `redis://`, `valkey://`, `kvik://`, `kevy://`, `tcp://`, `unix://` | a server's, see [`Endpoint`] |
+//! | `mem://name` | the one of that name in this process, in memory while somebody has it open |
+//! | `file:///path`, `file://./path` | the one with files there, shared in this process |
+//! | `redis://`, `tcp://`, `unix://` and their like | a server's: [`Endpoint`] |
 
 use std::path::PathBuf;
 use std::str::FromStr;

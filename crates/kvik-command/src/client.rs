@@ -99,7 +99,7 @@ pub struct Client {
     counted_bytes: AtomicUsize,
     mailbox: Arc<dyn Mailbox>,
     blocked: Mutex<Option<Arc<dyn Wait>>>,
-    /// What tells it that a key which it watches has changed.
+    /// The token that tells it that a key which it watches has changed.
     watch: Mutex<Option<Arc<WatchToken>>>,
     /// Where messages of channels reach it, while a thread serves it.
     seat: Mutex<Option<Seat>>,

@@ -10,6 +10,9 @@
 //! Large keys come from a walk through all keys by the upkeep thread, which takes it easy: a key
 //! that is new appears when the walk has come by. The same walk measures the prefixes that are
 //! configured.
+//!
+//! The file is long because the sketch, the walk and the collection that is asked for between them
+//! are one answer to one question. What they share is private: a module for each would open it.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -67,7 +70,7 @@ pub struct HotKeys {
     is_collecting: AtomicBool,
 }
 
-/// What HOTKEYS START asks for.
+/// The terms of HOTKEYS START.
 #[derive(Clone, Copy, Debug)]
 pub struct CollectionTerms {
     /// The time that commands take.
@@ -85,7 +88,7 @@ pub struct CollectionTerms {
 /// The keys that take most time or bytes, from all commands since a start or a part of them.
 #[derive(Clone, Debug)]
 pub struct KeyCollection {
-    /// What was asked for.
+    /// The terms that were asked for.
     pub terms: CollectionTerms,
     /// When it began, in microseconds since the epoch.
     pub began_us: u64,

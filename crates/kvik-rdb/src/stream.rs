@@ -109,7 +109,7 @@ pub enum StreamPart<'a> {
     Producer(Text<'a>),
     /// An entry of the last producer.
     Recorded {
-        /// What the producer calls it.
+        /// The name that the producer has for it.
         text: Text<'a>,
         /// The entry.
         id: StreamId,

@@ -13,6 +13,7 @@
 
 mod body;
 pub(crate) mod change;
+mod deletion;
 pub(crate) mod delivery;
 mod group;
 mod id;
@@ -34,10 +35,10 @@ use crate::collection::Collection;
 use crate::kind::{Encoding, Kind};
 use crate::memory::{Memory, MemoryMut};
 
+pub use deletion::{Deletion, References};
 pub use id::{IdText, StreamId};
 pub use node::StreamEntry;
 pub use range::{StreamRange, StreamRangeBack};
-pub use reference::{Deletion, References};
 pub use trim::{Precision, Trim, TrimTo};
 pub use view::{ConsumerRef, GroupRef, IdempotenceRef, PendingEntry, StreamRef};
 

@@ -110,7 +110,7 @@ impl<'a> Collector<'a> {
 #[derive(Default)]
 pub(crate) struct TurnUnit {
     pub(crate) unit: Unit,
-    /// What its keys held before it, where somebody asks.
+    /// The former contents of its keys, where somebody asks.
     pub(crate) former: Vec<FormerKey>,
 }
 

@@ -269,8 +269,8 @@ impl Shared {
             true => sizes.volatile,
             false => sizes.keys,
         };
-        // What is doomed elsewhere is to be freed before any key is evicted, unless what seemed to be
-        // doomed was something else.
+        // What is doomed elsewhere is to be freed before any key is evicted, unless what seemed to
+        // be doomed was something else.
         let frees_first = in_vain < self.stripes.len();
         if candidates == 0 || frees_first && totals.memory().doomed() >= excess {
             return RoomStep::Nothing;

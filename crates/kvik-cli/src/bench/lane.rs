@@ -10,7 +10,7 @@ use super::work::Work;
 use crate::door::neks::{NeksLink, Requests};
 use crate::door::{Place, Scheme};
 
-/// What came of a batch.
+/// The outcome of a batch.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
     pub(super) errors: u64,

@@ -30,7 +30,7 @@ pub(super) struct Load {
     pub(super) rate: Option<f64>,
 }
 
-/// What a load has measured.
+/// The measurements of a load.
 #[derive(Debug, Default)]
 pub(super) struct Measured {
     pub(super) commands: u64,
@@ -43,7 +43,7 @@ pub(super) struct Measured {
     pub(super) longest: Duration,
 }
 
-/// What the threads of a load share.
+/// The state that the threads of a load share.
 struct Course {
     begin: Barrier,
     is_over: AtomicBool,

@@ -60,7 +60,7 @@ fn try_run(matches: &ArgMatches) -> anyhow::Result<()> {
     Ok(write!(out, "{}", report::table(&rows, subjects.len()))?)
 }
 
-/// What `-u` names, a door perhaps, or host and port.
+/// The target that `-u` names, a door perhaps, or host and port.
 fn first(matches: &ArgMatches) -> anyhow::Result<Subject> {
     let url = matches.get_one::<String>("url");
     match url.and_then(|url| Place::parse(url)) {

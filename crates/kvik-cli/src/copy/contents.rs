@@ -8,7 +8,7 @@ use super::{CommandWords, ask};
 /// Elements that are written together.
 const PIECE: usize = 500;
 
-/// What a key holds. The order of what has none is that of the bytes.
+/// The contents of a key. The order of what has none is that of the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Contents {
     Text(Vec<u8>),

@@ -1,8 +1,8 @@
 //! Keys as lines of JSON, for people and other programs.
 //!
-//! `{"key":"user:1","type":"hash","ttl_ms":5000,"value":{"name":"ann"}}`. A string is a text, a list
-//! and a set are arrays, a hash is an object, a sorted set and a stream are arrays of pairs: member
-//! and score, id and an array of fields and values in turn. What is not UTF-8 is
+//! `{"key":"user:1","type":"hash","ttl_ms":5000,"value":{"name":"ann"}}`. A string is a text, a
+//! list and a set are arrays, a hash is an object, a sorted set and a stream are arrays of pairs:
+//! member and score, id and an array of fields and values in turn. What is not UTF-8 is
 //! `{"base64":"..."}`; a hash with such a field is an array of pairs.
 
 use anyhow::{Context, anyhow, bail};

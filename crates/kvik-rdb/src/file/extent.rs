@@ -136,7 +136,7 @@ const STREAM_3: &[Part] = &[
     ]),
 ];
 
-/// What is known of producers: two settings, each producer with its entries, and two counts.
+/// The producers: two settings, each producer with its entries, and two counts.
 const PRODUCERS: Part = Each(&[Text, Each(&[Text, Length, Length])]);
 
 /// The same with what is known of producers.

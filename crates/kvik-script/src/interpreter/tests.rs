@@ -1,7 +1,5 @@
 //! Scripts run against a store that answers what it is told to.
 
-#![expect(clippy::unwrap_used, reason = "only tests")]
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use kvik_command::Error;

@@ -127,7 +127,8 @@ impl Service {
         }
     }
 
-    /// Whether clients are held against their limits only when they do something (DEBUG PAUSE-CRON).
+    /// Whether clients are held against their limits only when they do something (DEBUG
+    /// PAUSE-CRON).
     pub(super) fn is_patrol_paused(&self) -> bool {
         let settings = &self.db.engine().settings;
         settings.patrol_paused.load(Relaxed)

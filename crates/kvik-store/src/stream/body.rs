@@ -27,7 +27,7 @@ pub(super) struct StreamBody {
     pub(super) groups: Vec<ConsumerGroup>,
     /// Bytes of all groups.
     group_bytes: usize,
-    /// What producers have added, if any says so.
+    /// The entries that producers have added, if any says so.
     pub(super) idempotence: Option<Box<Idempotence>>,
 }
 

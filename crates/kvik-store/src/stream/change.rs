@@ -2,10 +2,10 @@
 
 use super::Stream;
 use super::body::{MAX_BYTES, StreamBody};
+use super::deletion::References;
 use super::delivery::GroupMut;
 use super::group::ConsumerGroup;
 use super::id::StreamId;
-use super::reference::References;
 use super::sequence::Sequence;
 use super::trim::Trim;
 use crate::edit::{Edit, EditParts};

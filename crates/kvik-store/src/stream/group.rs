@@ -71,7 +71,7 @@ pub(super) struct ConsumerGroup {
     pub(super) consumers: Consumers,
     /// How many of what is pending are nobody's.
     pub(super) released: usize,
-    /// What is pending by the time of delivery, once that was asked for.
+    /// Pending entries by the time of delivery, once that was asked for.
     pub(super) by_time: Option<Box<Sequence<Delivered>>>,
     /// The place that was given last among those delivered at one time.
     last_order: u32,

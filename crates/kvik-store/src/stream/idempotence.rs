@@ -16,7 +16,7 @@ use crate::UnixMs;
 /// Other producers that are looked at whenever an entry is recorded.
 const SWEPT: usize = 2;
 
-/// What a stream remembers of the entries of its producers.
+/// The memory that a stream has of the entries of its producers.
 #[derive(Clone, Debug)]
 pub(super) struct Idempotence {
     /// For how long an entry is known, in seconds.
@@ -266,7 +266,7 @@ impl Idempotence {
         producers.map(|(name, producer)| (&**name, producer.recorded.len()))
     }
 
-    /// What a producer calls its entries, the oldest first.
+    /// The names that a producer has for its entries, the oldest first.
     pub(super) fn of_producer<'a>(
         &'a self,
         name: &[u8],

@@ -6,35 +6,13 @@
 
 use super::body::StreamBody;
 use super::change::StreamMut;
+use super::deletion::{Deletion, References};
 use super::id::StreamId;
 use super::sequence::Keyed;
 use super::trim::{Trim, TrimTo};
 use crate::edit::EditParts;
 use crate::limits::Limits;
 use crate::text::IntText;
-
-/// What becomes of entries that groups refer to when entries are deleted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum References {
-    /// They are deleted, and stay pending (`KEEPREF`).
-    #[default]
-    Keep,
-    /// They are deleted, and are not pending any more (`DELREF`).
-    Delete,
-    /// They are not deleted (`ACKED`).
-    Acked,
-}
-
-/// The outcome for an entry that was to be deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deletion {
-    /// There is none.
-    Missing,
-    /// It is gone.
-    Done,
-    /// A group refers to it, or will if there ever is such an entry; nothing was done.
-    Referenced,
-}
 
 impl StreamBody {
     /// Whether a group refers to an entry.

@@ -1,5 +1,9 @@
 //! Streams through the guard against a naive model, their bytes counted anew after each change, and
 //! their effects played into a second store.
+//!
+//! The file is long because the model repeats all that a stream does, its groups included, and
+//! every operation is applied to both sides in one place. Half a model would not find what
+//! halves do to each other.
 
 use std::collections::BTreeMap;
 

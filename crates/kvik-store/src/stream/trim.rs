@@ -2,9 +2,9 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::deletion::References;
 use super::id::StreamId;
 use super::marks::Marks;
-use super::reference::References;
 use crate::limits::Limits;
 
 /// The part of a stream that is to stay, and how exactly. Entries go from the front.
@@ -14,7 +14,7 @@ pub struct Trim {
     pub to: TrimTo,
     /// How much more may stay.
     pub precision: Precision,
-    /// What becomes of entries that groups still refer to.
+    /// The treatment of entries that groups still refer to.
     pub references: References,
 }
 

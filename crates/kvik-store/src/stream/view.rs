@@ -44,12 +44,12 @@ pub struct PendingEntry<'a> {
     pub deliveries: u64,
 }
 
-/// What a stream remembers of the entries of its producers.
+/// The memory that a stream has of the entries of its producers.
 #[derive(Clone, Copy, Debug)]
 pub struct IdempotenceRef<'a>(&'a Idempotence);
 
 impl<'a> StreamRef<'a> {
-    /// What is remembered of producers, if any has ever said who it is.
+    /// The memory of producers, if any has ever said who it is.
     pub fn idempotence(&self) -> Option<IdempotenceRef<'a>> {
         self.body.idempotence.as_deref().map(IdempotenceRef)
     }
@@ -292,7 +292,7 @@ impl<'a> IdempotenceRef<'a> {
         self.0.producers()
     }
 
-    /// What a producer calls its entries, the oldest first.
+    /// The names that a producer has for its entries, the oldest first.
     pub fn of_producer(self, name: &[u8]) -> impl Iterator<Item = (&'a [u8], StreamId)> + use<'a> {
         self.0.of_producer(name)
     }

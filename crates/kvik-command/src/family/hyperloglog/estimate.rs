@@ -86,7 +86,7 @@ impl Registers {
 pub(in crate::family) struct ElementSketch(Registers);
 
 impl ElementSketch {
-    /// What has seen nothing.
+    /// A sketch that has seen nothing.
     pub(in crate::family) fn new() -> Self {
         Self(Registers::new())
     }

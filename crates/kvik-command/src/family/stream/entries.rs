@@ -63,8 +63,8 @@ pub(super) fn xadd(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a producer calls an entry: what it says, or a digest of the fields and values, whatever
-/// their order.
+/// The name that a producer has for an entry: what it says, or a digest of the fields and values,
+/// whatever their order.
 fn name_text<'a>(said: Option<&'a [u8]>, words: Args<'_>) -> Cow<'a, [u8]> {
     let Some(said) = said else {
         let pair = |at: usize| {

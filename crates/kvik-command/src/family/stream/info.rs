@@ -69,7 +69,7 @@ fn write_marks(reply: &mut Reply<'_>, stream: &StreamRef<'_>) {
     write_id(reply, stream.first_id());
 }
 
-/// What is known of producers.
+/// The figures about producers.
 fn write_idempotence(reply: &mut Reply<'_>, stream: &StreamRef<'_>, limits: &Limits, now: u64) {
     let known = stream.idempotence();
     let terms = known.map_or((limits.idempotence_s(), limits.idempotence_len()), |it| {

@@ -193,7 +193,7 @@ impl<'a> TrimOptions<'a> {
     }
 }
 
-/// What a word says about references, if it is such a word.
+/// The treatment of references that a word names, if it is such a word.
 pub(super) fn references(word: &[u8]) -> Option<References> {
     let words = [
         ("KEEPREF", References::Keep),

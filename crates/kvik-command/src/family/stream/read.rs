@@ -536,7 +536,7 @@ fn serve(
     Ok(())
 }
 
-/// What is said of an entry that nobody was given before.
+/// The figures of an entry that nobody was given before.
 const NOT_DELIVERED: IdleEntry = IdleEntry {
     idle_ms: 0,
     deliveries: 0,

@@ -204,7 +204,7 @@ fn negative(number: LongDouble) -> Result<LongDouble, Error> {
     super::counter::float(text.as_bytes())
 }
 
-/// What becomes of the expiry of the key.
+/// The treatment of the expiry of the key.
 #[derive(Clone, Copy, Debug)]
 enum Until {
     Kept,
