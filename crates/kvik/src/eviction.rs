@@ -174,6 +174,7 @@ impl Shared {
         let began = self.clock.instant();
         let (mut in_vain, mut is_busy) = (0, false);
         let mut index = maker.random.bits() as usize;
+        let is_by_ttl = rules.is_some_and(|rules| rules.order == EvictionOrder::Ttl);
         loop {
             let excess = excess();
             if excess == 0 {
@@ -182,6 +183,8 @@ impl Shared {
             index = self.next_stripe(index, in_vain, rules);
             match self.try_stripe((index, excess, in_vain), rules, maker) {
                 RoomStep::Progress => (in_vain, is_busy) = (0, false),
+                // The key that expires first is there: none of another stripe goes in its place.
+                RoomStep::Busy if is_by_ttl && in_vain == 0 => return Room::Later,
                 RoomStep::Busy => (in_vain, is_busy) = (in_vain + 1, true),
                 RoomStep::Nothing => in_vain += 1,
             }

@@ -58,7 +58,10 @@ fn word_at<'a>(args: Args<'a>, at: usize) -> &'a [u8] {
 fn keys_of(command: &Command, args: Args<'_>) -> Vec<KeyAt> {
     let mut keys = Vec::new();
     // Keys that cannot be told from the words the handler refuses.
-    let _ = command.for_each_key(args, |at, flags| keys.push(KeyAt { at, flags }));
+    let _ = command.for_each_key(args, |at, flags| {
+        let flags = command.access_in(args, flags);
+        keys.push(KeyAt { at, flags });
+    });
     keys
 }
 

@@ -288,7 +288,7 @@ fn names_are_answered_as_by_redis() {
         "slaveof",
         "*ziplist*",
         "m?xmemory",
-        "maxmemory-[ps]*",
+        "maxmemory-[ps][oa][lm]*",
         "nonsense",
         "[",
         "*",

@@ -381,7 +381,7 @@ mod tests {
         assert_eq!(row("a\\n"), ["a\\n", "1", "0", "1.00K", "-", "-", "0"]);
         assert_eq!(row("get"), ["get", "100", "2.00", "100.0", "%", "0"]);
         assert!(
-            !page.contains("idle  "),
+            !page.lines().any(|line| line.starts_with("idle ")),
             "a command that did not run\n{page}"
         );
         assert_eq!(row("user:")[3..5], ["100", "0"]);
