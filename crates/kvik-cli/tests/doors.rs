@@ -355,7 +355,7 @@ fn succeeds(words: &[&str]) -> bool {
             true
         }
         Err(error) => {
-            println!("no {} here: {error}", words[0]);
+            eprintln!("no {} here: {error}", words[0]);
             false
         }
     }
@@ -365,7 +365,7 @@ fn succeeds(words: &[&str]) -> bool {
 fn check_example(words: &[&str], expected: &str) {
     let output = match Command::new(words[0]).args(&words[1..]).output() {
         Ok(output) => output,
-        Err(error) => return println!("no {} here: {error}", words[0]),
+        Err(error) => return eprintln!("no {} here: {error}", words[0]),
     };
     let said = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);

@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(words(-7_i64), ["-7"]);
         assert_eq!(words(0.5), ["0.5"]);
         assert_eq!(words(["a", "b"]), ["a", "b"]);
-        assert_eq!(words(&[&b"a"[..], b"b"]), ["a", "b"]);
+        assert_eq!(words([&b"a"[..], b"b"]), ["a", "b"]);
         assert_eq!(words(vec!["a".to_owned()]), ["a"]);
         assert_eq!(words([("a", 1), ("b", 2)]), ["a", "1", "b", "2"]);
     }

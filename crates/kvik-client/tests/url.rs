@@ -63,8 +63,8 @@ fn typed_methods_do_the_same_everywhere() {
         assert_eq!(client.get("none").unwrap(), None);
         assert!(!client.set_new("s", "w").unwrap() && client.set_old("s", "w").unwrap());
         assert_eq!(client.set_get("s", "x").unwrap(), Some(b"w".to_vec()));
-        client.mset(&[("a", "1"), ("b", "2")]).unwrap();
-        let both = client.mget(&["a", "none"]).unwrap();
+        client.mset([("a", "1"), ("b", "2")]).unwrap();
+        let both = client.mget(["a", "none"]).unwrap();
         assert_eq!(both, [Some(b"1".to_vec()), None]);
         assert_eq!(
             (client.incr("a").unwrap(), client.incr_by("a", -5).unwrap()),
@@ -76,10 +76,10 @@ fn typed_methods_do_the_same_everywhere() {
         assert!(client.ttl_ms("short").unwrap() > 0 && client.ttl_ms("s").unwrap() == -1);
         assert!(client.persist("short").unwrap() && !client.persist("short").unwrap());
         assert_eq!(client.type_of("s").unwrap(), "string");
-        assert_eq!(client.exists(&["s", "s", "none"]).unwrap(), 2);
+        assert_eq!(client.exists(["s", "s", "none"]).unwrap(), 2);
         assert_eq!(client.del(&["a", "b", "none"]).unwrap(), 2);
 
-        assert_eq!(client.hset("h", &[("f", "1"), ("g", "2")]).unwrap(), 2);
+        assert_eq!(client.hset("h", [("f", "1"), ("g", "2")]).unwrap(), 2);
         assert_eq!(client.hget("h", "g").unwrap(), Some(b"2".to_vec()));
         assert_eq!(client.hincr_by("h", "f", 4).unwrap(), 5);
         let all = HashMap::from([
@@ -89,22 +89,22 @@ fn typed_methods_do_the_same_everywhere() {
         assert_eq!(client.hgetall("h").unwrap(), all);
         assert!(client.hexists("h", "f").unwrap());
 
-        assert_eq!(client.rpush("l", &["a", "b", "c"]).unwrap(), 3);
+        assert_eq!(client.rpush("l", ["a", "b", "c"]).unwrap(), 3);
         assert_eq!(client.lrange("l", 0, -1).unwrap(), bytes(&["a", "b", "c"]));
         assert_eq!(client.lpop("l").unwrap(), Some(b"a".to_vec()));
         assert_eq!(client.lindex("l", 5).unwrap(), None);
 
-        assert_eq!(client.sadd("t", &["x", "y"]).unwrap(), 2);
+        assert_eq!(client.sadd("t", ["x", "y"]).unwrap(), 2);
         assert_eq!(sorted(client.smembers("t").unwrap()), bytes(&["x", "y"]));
         assert!(client.sismember("t", "x").unwrap());
 
-        assert_eq!(client.zadd("z", &[(1.5, "a"), (0.5, "b")]).unwrap(), 2);
+        assert_eq!(client.zadd("z", [(1.5, "a"), (0.5, "b")]).unwrap(), 2);
         assert_eq!(client.zscore("z", "a").unwrap(), Some(1.5));
         let scored = Scored(vec![(b"b".to_vec(), 0.5), (b"a".to_vec(), 1.5)]);
         assert_eq!(client.zrange_scored("z", 0, -1).unwrap(), scored);
         assert_eq!(client.zrank("z", "none").unwrap(), None);
 
-        assert_eq!(client.xadd("x", "1-1", &[("f", "v")]).unwrap(), "1-1");
+        assert_eq!(client.xadd("x", "1-1", [("f", "v")]).unwrap(), "1-1");
         assert_eq!(client.xlen("x").unwrap(), 1);
         assert_eq!(client.dbsize().unwrap(), 7);
         let (next, keys) = client.scan(0).unwrap();

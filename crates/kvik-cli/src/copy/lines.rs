@@ -123,7 +123,10 @@ fn pairs(json: &Json) -> anyhow::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     Ok(pairs)
 }
 
-fn entries(json: &Json) -> anyhow::Result<Vec<(Vec<u8>, Vec<Vec<u8>>)>> {
+/// The id of an entry of a stream, and its fields and values.
+type StreamEntry = (Vec<u8>, Vec<Vec<u8>>);
+
+fn entries(json: &Json) -> anyhow::Result<Vec<StreamEntry>> {
     let mut entries = Vec::new();
     for entry in array(json)? {
         match array(entry)? {

@@ -25,7 +25,7 @@ impl Target for Client {
 
 impl Target for kvik::Connection {
     fn run(&mut self, commands: &[CommandWords]) -> anyhow::Result<Vec<Value>> {
-        let run = |command: &CommandWords| kvik::Connection::run(self, command);
+        let run = |command: &CommandWords| Self::run(self, command);
         Ok(commands.iter().map(run).collect())
     }
 }

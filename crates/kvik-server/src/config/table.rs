@@ -154,7 +154,7 @@ table! {
     IgnoreWarnings = text("ignore-warnings", "").ignored("no start warning stops the server"), "Start warnings to pass over.";
     LocaleCollate = text("locale-collate", "").ignored("strings compare byte by byte"), "Locale of SORT ALPHA.";
     HashSeed = text("hash-seed", "").fixed().ignored("keys are hashed with a random seed of the process"), "Seed of the key hash.";
-    AvailabilityZone = text("availability-zone", "").sets(|to, it| *to.availability_zone.write() = it.text().to_string()), "Zone that clients may prefer; HELLO and INFO show it.";
+    AvailabilityZone = text("availability-zone", "").sets(|to, it| *to.availability_zone.write() = it.text()), "Zone that clients may prefer; HELLO and INFO show it.";
     ExtendedRedisCompatibility = yes_no("extended-redis-compatibility", "no").ignored("replies are Redis' always"), "Pose as Redis where Valkey would not.";
 }
 "Security" {

@@ -1,9 +1,10 @@
 //! INFO in the form in which redis_exporter parses it, for the dashboards that are built on that.
 //!
-//! It cuts INFO into sections by lines that begin with `# `, fields at their first colon, and values
-//! into parts at fixed places. A field that is missing is a metric less and breaks nothing; a field
-//! in another form is a metric that is wrong. Of the fields it knows, those are not there that
-//! kvik has no figure for: of jemalloc, of forks, of defragmentation, of a replication backlog.
+//! It cuts INFO into sections by lines that begin with `# `, fields at their first colon, and
+//! values into parts at fixed places. A field that is missing is a metric less and breaks nothing;
+//! a field in another form is a metric that is wrong. Of the fields it knows, those are not there
+//! that kvik has no figure for: of jemalloc, of forks, of defragmentation, of a replication
+//! backlog.
 
 use std::collections::HashMap;
 

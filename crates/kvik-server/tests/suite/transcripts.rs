@@ -74,6 +74,11 @@ const NOT_FROM_LUA: &[Exception] = &[
         "COMMANDLOG keeps commands with a large request and a large reply",
         "the reply of the script is as large, and is logged as well",
     ),
+    (
+        "server.txt",
+        "MONITOR shows what others run",
+        "the scripts that call the commands are shown as well",
+    ),
 ];
 
 #[test]

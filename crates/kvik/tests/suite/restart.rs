@@ -131,13 +131,17 @@ fn check_folder(folder: &str, has_namespaces: bool) -> BTreeSet<&'static str> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests");
     let folder = tests.join(folder);
     let mut done = BTreeSet::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(folder).expect("the folder of transcripts") {
+        let path = entry.expect("an entry of it").path();
         if path.extension().is_none_or(|it| it != "txt") {
             continue;
         }
-        let text = fs::read_to_string(&path).unwrap();
-        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        let text = fs::read_to_string(&path).expect("a transcript");
+        let file = path
+            .file_name()
+            .expect("a file")
+            .to_string_lossy()
+            .into_owned();
         for case in text.split("\n== ").skip(1) {
             let lines: Vec<&str> = case.lines().collect();
             let name = format!("{file}: {}", lines[0]);

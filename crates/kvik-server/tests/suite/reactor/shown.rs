@@ -45,7 +45,7 @@ fn input_that_has_not_come_whole_is_shown() {
         rest.extend_from_slice(b"\r\n*2\r\n$4\r\nECHO\r\n$200000\r\n");
         rest.extend_from_slice(&[b'y'; 150_000]);
         client.send(&rest);
-        until_at_least(&mut control, id, "argv-mem", 1000);
+        until_at_least(&mut control, id, "qbuf", 1000);
         assert!(number(&mut control, id, "tot-mem") > 1000);
         client.send(&[b'y'; 50_000]);
         client.send(b"\r\n");
