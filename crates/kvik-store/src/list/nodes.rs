@@ -254,6 +254,7 @@ impl Nodes {
         self.allocated += tail.room();
         let head = self.groups[group].own();
         head.elements -= tail.elements;
+        head.text_bytes -= tail.text_bytes;
         head.bytes -= tail.bytes;
         self.groups.insert(group + 1, tail.into());
         match node.checked_sub(GROUP / 2) {
