@@ -57,7 +57,7 @@ fn push(number: u64) -> Message {
 fn numbers(messages: impl IntoIterator<Item = Message>) -> impl Iterator<Item = u64> {
     messages.into_iter().map(|message| match message {
         Message::Push(push) => push.lsn(),
-        Message::Kill | Message::Retry => 0,
+        Message::Kill | Message::Retry | Message::Reply(_) => 0,
     })
 }
 
