@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
 
 use kvik::{Db, EvictionPolicy, Options, Value};
 use proptest::prelude::*;
@@ -64,6 +66,19 @@ fn no_policy_lets_the_limit_be_exceeded() {
     }
 }
 
+/// Runs what fits when no words of clients count, which are measured a few times a second.
+#[track_caller]
+fn ok_soon(db: &Db, line: &str) {
+    let fits = |_| {
+        let fits = run(db, line).is_ok();
+        if !fits {
+            thread::sleep(Duration::from_millis(20));
+        }
+        fits
+    };
+    assert!((0..200).any(fits), "{line}");
+}
+
 #[test]
 fn without_eviction_only_what_grows_is_refused() {
     let db = Db::in_memory(Options::default().max_memory(LIMIT, EvictionPolicy::NoEviction));
@@ -80,9 +95,9 @@ fn without_eviction_only_what_grows_is_refused() {
     assert!(n > 2000);
     assert_eq!(run(&db, "GET key:1").as_bytes().unwrap().len(), 500);
     // A value that comes in the place of another one of the same length needs no room.
-    ok(&run(&db, &format!("SET key:1 {:0500}", 7)));
+    ok_soon(&db, &format!("SET key:1 {:0500}", 7));
     assert_eq!(run(&db, "DEL key:1 key:2").as_int(), Some(2));
-    ok(&run(&db, &format!("SET key:1 {:0500}", 7)));
+    ok_soon(&db, &format!("SET key:1 {:0500}", 7));
     // Behind what has to fit to the byte: words of clients count for a while after they have run.
     for line in [
         "SET new v",
