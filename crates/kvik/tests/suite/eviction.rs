@@ -72,7 +72,7 @@ fn ok_soon(db: &Db, line: &str) {
     let fits = |_| {
         let fits = run(db, line).is_ok();
         if !fits {
-            thread::sleep(Duration::from_millis(20));
+            thread::park_timeout(Duration::from_millis(20));
         }
         fits
     };
