@@ -85,21 +85,6 @@ impl<'a> Pipeline<'a> {
         self.push(|to| words.add_to(to))
     }
 
-    /// Sets a string, whatever the key held.
-    pub fn set(&mut self, key: impl Words, value: impl Words) -> Queued<()> {
-        self.query(("SET", (key, value)))
-    }
-
-    /// A string.
-    pub fn get(&mut self, key: impl Words) -> Queued<Option<Vec<u8>>> {
-        self.query(("GET", key))
-    }
-
-    /// Deletes keys; how many there were.
-    pub fn del(&mut self, keys: impl Words) -> Queued<u64> {
-        self.query(("DEL", keys))
-    }
-
     /// Runs the commands in their order.
     ///
     /// # Errors
@@ -145,21 +130,6 @@ impl<'a> Transaction<'a> {
     /// Any command, whose reply is read as a type.
     pub fn query<T: FromReply>(&mut self, words: impl Words) -> Queued<T> {
         self.push(|to| words.add_to(to))
-    }
-
-    /// Sets a string, whatever the key held.
-    pub fn set(&mut self, key: impl Words, value: impl Words) -> Queued<()> {
-        self.query(("SET", (key, value)))
-    }
-
-    /// A string.
-    pub fn get(&mut self, key: impl Words) -> Queued<Option<Vec<u8>>> {
-        self.query(("GET", key))
-    }
-
-    /// Deletes keys; how many there were.
-    pub fn del(&mut self, keys: impl Words) -> Queued<u64> {
-        self.query(("DEL", keys))
     }
 
     /// Executes them. `None` if a key has changed that was [watched](Store::watch): nothing has

@@ -27,6 +27,15 @@ macro_rules! commands {
             })+
         }
 
+        queued_commands! {
+            $($(#[doc = $doc])+ $name($($arg),*) -> $reply = $($word),+;)+
+        }
+    };
+}
+
+/// The rows of commands that are queued.
+macro_rules! queued_commands {
+    ($($(#[doc = $doc:literal])+ $name:ident($($arg:ident),*) -> $reply:ty = $($word:expr),+;)+) => {
         /// The commands of [`Store`], which run when the pipeline does.
         impl Pipeline<'_> {
             $($(#[doc = $doc])+
@@ -192,6 +201,16 @@ commands! {
     xadd(key, id, pairs) -> String = "XADD", key, id, pairs;
     /// How many entries a stream has. O(1)
     xlen(key) -> u64 = "XLEN", key;
+}
+
+// Of these a store in this process has a shorter way.
+queued_commands! {
+    /// A string. O(1)
+    get(key) -> Option<Bytes> = "GET", key;
+    /// Sets a string, whatever the key held. O(1)
+    set(key, value) -> () = "SET", key, value;
+    /// Deletes keys; how many there were. O(keys)
+    del(keys) -> u64 = "DEL", keys;
 }
 
 /// Commands for which a store in this process has a shorter way, and those that wait.

@@ -267,20 +267,6 @@ impl Session {
         self.subscriptions.is_some() && self.protocol == Protocol::Resp2
     }
 
-    /// Whether nothing of it matters to a command on keys but its database and its protocol: all
-    /// may run, at once, and their replies are sent.
-    #[inline]
-    pub fn is_plain(&self) -> bool {
-        self.authenticated
-            && !self.restricted
-            && !self.tracking.is_chosen
-            && self.transaction.is_none()
-            && self.namespace.is_none()
-            && self.released.is_none()
-            && self.replies == Replies::On
-            && self.ahead.is_empty()
-    }
-
     /// The keyspace its commands work on.
     pub fn keyspace(&self) -> KeyspaceId {
         KeyspaceId(self.db)

@@ -30,7 +30,6 @@ pub struct Command {
     shape: KeyShape,
     range: LegacyRange,
     event: Option<Event>,
-    is_plain: bool,
 }
 
 /// Why a row cannot be completed.
@@ -92,10 +91,8 @@ impl Command {
             .group
             .or(container.map(Self::group))
             .ok_or_else(|| wrong("it has no group".to_owned()))?;
-        let shape = KeyShape::of(&specs, row.finder);
         Ok(Self {
             id,
-            is_plain: is_plain(&row, &shape),
             container: container.map(Self::id),
             subcommands: Vec::new(),
             full_name: row.name.to_lowercase().replace(' ', "|"),
@@ -106,7 +103,7 @@ impl Command {
                 row.flags
             },
             categories: categories(&row, group),
-            shape,
+            shape: KeyShape::of(&specs, row.finder),
             group,
             arguments,
             specs,
@@ -115,17 +112,6 @@ impl Command {
             row,
         })
     }
-}
-
-/// See [`Command::is_plain`].
-fn is_plain(row: &Row, shape: &KeyShape) -> bool {
-    let on_keys = Flags::READONLY | Flags::WRITE;
-    let waits = Flags::WAITS | Flags::BLOCKING;
-    matches!(shape, KeyShape::At(_))
-        && row.flags.intersects(on_keys)
-        && !row.flags.intersects(waits)
-        && row.locking.is_none()
-        && row.reaches_all.is_none()
 }
 
 /// Asking.
@@ -208,13 +194,6 @@ impl Command {
     #[inline]
     pub fn is_quick(&self) -> bool {
         self.flags.contains(Flags::FAST) || self.row.complexity == "O(1)"
-    }
-
-    /// Whether a call takes the stripe of its one key, at a fixed place, and nothing else: it
-    /// leaves its session as it was, and never waits.
-    #[inline]
-    pub fn is_plain(&self) -> bool {
-        self.is_plain
     }
 
     /// The running time.

@@ -1,7 +1,7 @@
 //! Lists: rows, and the commands that take one element or a run of them at an end.
 
 mod at;
-mod block;
+mod moving;
 mod pop;
 mod search;
 
@@ -126,7 +126,7 @@ fn pops() -> Vec<Row> {
             "LMOVEM",
             "source destination wherefrom:<LEFT|RIGHT> whereto:<LEFT|RIGHT> \
              [how-many:<selector:<COUNT count|EXACTLY exactly:integer> ordering:<OBO|BULK>>]",
-            block::lmovem,
+            moving::lmovem,
         )
         .may_grow()
         .access(moves)
@@ -184,11 +184,11 @@ fn waits() -> Vec<Row> {
             "BLMOVEM",
             "source destination wherefrom:<LEFT|RIGHT> whereto:<LEFT|RIGHT> timeout:double \
              [how-many:<selector:<COUNT count|EXACTLY exactly:integer> ordering:<OBO|BULK>>]",
-            block::blmovem,
+            moving::blmovem,
         )
         .may_grow()
         .access(moves)
-        .served_by(block::has_enough)
+        .served_by(moving::has_enough)
         .since("8.10.0")
         .complexity("O(N) where N is the number of elements moved")
         .about("Moves elements at an end of a list to an end of another, or waits for enough of them."),

@@ -115,25 +115,19 @@ const STREAM_2: &[Part] = &[
     ]),
 ];
 
+/// Groups with entries read, and two times per consumer.
+const GROUPS_3: Part = Each(&[
+    Text,
+    Length,
+    Length,
+    Length,
+    PENDING,
+    Each(&[Text, Bytes(16), OWNED]),
+]);
+
 /// The same with a second time per consumer.
 const STREAM_3: &[Part] = &[
-    NODES,
-    Length,
-    Length,
-    Length,
-    Length,
-    Length,
-    Length,
-    Length,
-    Length,
-    Each(&[
-        Text,
-        Length,
-        Length,
-        Length,
-        PENDING,
-        Each(&[Text, Bytes(16), OWNED]),
-    ]),
+    NODES, Length, Length, Length, Length, Length, Length, Length, Length, GROUPS_3,
 ];
 
 /// The producers: two settings, each producer with its entries, and two counts.
@@ -141,28 +135,8 @@ const PRODUCERS: Part = Each(&[Text, Each(&[Text, Length, Length])]);
 
 /// The same with what is known of producers.
 const STREAM_4: &[Part] = &[
-    NODES,
-    Length,
-    Length,
-    Length,
-    Length,
-    Length,
-    Length,
-    Length,
-    Length,
-    Each(&[
-        Text,
-        Length,
-        Length,
-        Length,
-        PENDING,
-        Each(&[Text, Bytes(16), OWNED]),
-    ]),
-    Length,
-    Length,
-    PRODUCERS,
-    Length,
-    Length,
+    NODES, Length, Length, Length, Length, Length, Length, Length, Length, GROUPS_3, Length,
+    Length, PRODUCERS, Length, Length,
 ];
 
 /// The same with the IDs of what was released, per group.

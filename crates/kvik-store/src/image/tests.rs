@@ -403,6 +403,35 @@ fn prepare(store: &mut Store, database: &mut u32, between: &[Op]) {
     between.for_each(|op| apply(store, database, op));
 }
 
+/// Checks that an image, begun behind some changes and before others, is the state in between, and
+/// that it changes nothing and leaves nothing behind.
+fn check_cut(
+    before: &[Op],
+    prepare: impl FnOnce(&mut Store, &mut u32),
+    after: &[Op],
+) -> Result<(), TestCaseError> {
+    let mut store = filled();
+    let mut database = 0;
+    before
+        .iter()
+        .for_each(|op| apply(&mut store, &mut database, op));
+    prepare(&mut store, &mut database);
+    let expected = contents(&mut store);
+    let image = begin(&mut store);
+    after
+        .iter()
+        .for_each(|op| apply(&mut store, &mut database, op));
+    let held = contents(&mut store);
+    for stripe in 0..STRIPES {
+        while store.stripes.0[stripe].image_slice(&store.layout, 7) {}
+    }
+    prop_assert_eq!(image.take(), expected);
+    prop_assert_eq!(contents(&mut store), held);
+    store.upkeep();
+    prop_assert_eq!(store.live_bytes(), accounted_bytes(&mut store));
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 60 }))]
 
@@ -412,21 +441,7 @@ proptest! {
         between in prop::collection::vec(op(), 0..80),
         after in prop::collection::vec(op(), 0..150),
     ) {
-        let mut store = filled();
-        let mut database = 0;
-        before.iter().for_each(|op| apply(&mut store, &mut database, op));
-        prepare(&mut store, &mut database, &between);
-        let expected = contents(&mut store);
-        let image = begin(&mut store);
-        after.iter().for_each(|op| apply(&mut store, &mut database, op));
-        let held = contents(&mut store);
-        for stripe in 0..STRIPES {
-            while store.stripes.0[stripe].image_slice(&store.layout, 7) {}
-        }
-        prop_assert_eq!(image.take(), expected);
-        prop_assert_eq!(contents(&mut store), held);
-        store.upkeep();
-        prop_assert_eq!(store.live_bytes(), accounted_bytes(&mut store));
+        check_cut(&before, |store, database| prepare(store, database, &between), &after)?;
     }
 
     #[test]
@@ -434,21 +449,7 @@ proptest! {
         before in prop::collection::vec(op(), 0..60),
         after in prop::collection::vec(op(), 0..250),
     ) {
-        let mut store = filled();
-        let mut database = 0;
-        before.iter().for_each(|op| apply(&mut store, &mut database, op));
-        let expected = contents(&mut store);
-        let image = begin(&mut store);
-        after.iter().for_each(|op| apply(&mut store, &mut database, op));
-        let held = contents(&mut store);
-        for stripe in 0..STRIPES {
-            while store.stripes.0[stripe].image_slice(&store.layout, 7) {}
-        }
-        prop_assert_eq!(image.take(), expected);
-        // The image changes nothing, and leaves nothing behind.
-        prop_assert_eq!(contents(&mut store), held);
-        store.upkeep();
-        prop_assert_eq!(store.live_bytes(), accounted_bytes(&mut store));
+        check_cut(&before, |_, _| (), &after)?;
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use super::Stream;
 use super::body::StreamBody;
-use super::group::{ConsumerGroup, NOBODY, Pending};
+use super::group::{ConsumerGroup, Pending};
 use super::id::StreamId;
 use super::node::StreamEntry;
 use crate::UnixMs;
@@ -348,13 +348,7 @@ impl<'e, 'g> GroupMut<'e, 'g> {
                 Recount::To(count) => count,
             };
             self.change(|group| {
-                group.assign(Pending {
-                    id,
-                    delivered_ms: 0,
-                    deliveries,
-                    consumer: NOBODY,
-                    order: 0,
-                });
+                group.assign(Pending::released(id, deliveries));
             });
             let (name, mut count) = (self.name, IntText::default());
             let words: [&[u8]; 8] = [

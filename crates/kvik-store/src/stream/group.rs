@@ -28,6 +28,19 @@ pub(super) struct Pending {
     pub(super) order: u32,
 }
 
+impl Pending {
+    /// An entry that was given back, and that nobody has.
+    pub(super) fn released(id: StreamId, deliveries: u64) -> Self {
+        Self {
+            id,
+            delivered_ms: 0,
+            deliveries,
+            consumer: NOBODY,
+            order: 0,
+        }
+    }
+}
+
 /// A pending entry in the order of the times of delivery.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Delivered {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::StreamRef;
 use super::body::MAX_BYTES;
 use super::change::StreamMut;
-use super::group::{NOBODY, Pending};
+use super::group::Pending;
 use super::id::StreamId;
 use super::idempotence::Idempotence;
 use super::node::{DELETED, SAME_FIELDS};
@@ -172,13 +172,7 @@ impl StreamMut<'_> {
             return false;
         };
         body.change_group(at, |group, _, _| {
-            group.assign(Pending {
-                id,
-                delivered_ms: 0,
-                deliveries,
-                consumer: NOBODY,
-                order: 0,
-            });
+            group.assign(Pending::released(id, deliveries));
         });
         true
     }

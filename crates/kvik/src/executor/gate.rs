@@ -98,20 +98,6 @@ impl Work {
         Ok(Admission::Run)
     }
 
-    /// Whether a command of a run whose first one was admitted runs like that one.
-    #[inline]
-    pub(super) fn may_go_on(
-        &mut self,
-        shared: &Shared,
-        session: &Session,
-        command: &'static Command,
-        args: Args<'_>,
-    ) -> bool {
-        !shared.is_guarded()
-            || session.internal
-            || matches!(self.delay(shared, session, command, args), Ok(None))
-    }
-
     /// Until when a command waits for files, if it does.
     #[cold]
     pub(super) fn wait(

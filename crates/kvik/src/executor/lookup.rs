@@ -53,12 +53,6 @@ impl Prepared {
         self.goes_on
     }
 
-    /// Whether one of its kind comes right before it.
-    #[inline]
-    pub(super) fn follows(&self) -> bool {
-        self.behind > 0
-    }
-
     /// Whether there is such a command.
     #[inline]
     pub fn is_known(&self) -> bool {

@@ -105,7 +105,6 @@ impl Executor {
             plan: Plan::default(),
             latest: LatestLookup::default(),
             untimed: Untimed::default(),
-            is_plain_run: false,
             stats: shared.engine.stats.thread(table().commands().len()),
             random: Random::new(std::hash::BuildHasher::hash_one(
                 &std::hash::RandomState::new(),
@@ -217,32 +216,6 @@ impl Executor {
     /// Whoever runs a batch of them rings [`Session::rings`] at its end.
     #[inline]
     pub fn execute_prepared(
-        &mut self,
-        session: &mut Session,
-        prepared: Prepared,
-        args: Args<'_>,
-        out: &mut Output,
-    ) -> Outcome {
-        // What the gate asks, and what may have to be done afterwards, is the same for a run of
-        // equal commands that leave their session as it is.
-        if prepared.follows()
-            && self.work.is_plain_run
-            && let Some(command) = prepared.command()
-            && self.work.may_go_on(&self.shared, session, command, args)
-        {
-            let call = Call::of(command, args, &prepared);
-            return self.dispatch(session, &call, out);
-        }
-        let outcome = self.execute_apart(session, prepared, args, out);
-        self.work.is_plain_run = prepared.goes_on()
-            && session.is_plain()
-            && prepared.command().is_some_and(Command::is_plain);
-        outcome
-    }
-
-    /// The same for a command that is not one of a run of its kind.
-    #[inline]
-    fn execute_apart(
         &mut self,
         session: &mut Session,
         prepared: Prepared,

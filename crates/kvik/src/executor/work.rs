@@ -22,9 +22,6 @@ pub(super) struct Work {
     pub(super) plan: Plan,
     pub(super) latest: LatestLookup,
     pub(super) untimed: Untimed,
-    /// The command that ran last is plain, as is its session: the next one of its kind in a
-    /// pipeline has nothing to ask at the gate.
-    pub(super) is_plain_run: bool,
     pub(super) stats: Arc<ThreadStats>,
     pub(super) random: Random,
     /// The keys that this thread's commands use.
