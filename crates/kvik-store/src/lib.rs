@@ -55,6 +55,7 @@ mod source;
 mod state;
 mod stream;
 mod stripe;
+mod table_image;
 mod text;
 mod totals;
 mod trace;
@@ -79,7 +80,7 @@ pub use guard::keyspace::ScanPage;
 pub use guard::{Guard, Stripes};
 pub use hash::change::HashMut;
 pub use hash::{Field, HashRef};
-pub use image::{ImageSink, SharedValue};
+pub use image::{ImageSink, MemberSink, SharedValue};
 pub use interests::{
     ChangedKey, LineChange, ReadyKey, TrackedChange, Waiter, Wanted, WatchToken, next_turn,
 };
