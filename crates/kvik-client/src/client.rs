@@ -292,13 +292,29 @@ impl Client {
         C: AsRef<[A]>,
         A: AsRef<[u8]>,
     {
+        self.send_all(commands)?;
+        self.receive_all(commands.len())
+    }
+
+    /// The first half of [`Self::pipeline`].
+    pub(crate) fn send_all<C, A>(&mut self, commands: &[C]) -> Result<(), ClientError>
+    where
+        C: AsRef<[A]>,
+        A: AsRef<[u8]>,
+    {
         for command in commands {
             self.encode(command.as_ref());
         }
         self.flush()?;
         self.awaited += commands.len();
-        self.discard_late_replies(commands.len())?;
-        commands.iter().map(|_| self.reply()).collect()
+        Ok(())
+    }
+
+    /// The second half of [`Self::pipeline`]: the replies to so many commands, the last ones that
+    /// were sent.
+    pub(crate) fn receive_all(&mut self, commands: usize) -> Result<Vec<Value>, ClientError> {
+        self.discard_late_replies(commands)?;
+        (0..commands).map(|_| self.reply()).collect()
     }
 
     /// Sends one command and waits for nothing.

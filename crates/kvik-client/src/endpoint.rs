@@ -4,6 +4,9 @@
 //! and `tcp://`, and `unix:///path/to.sock?db=1` (`redis+unix://` as well; a user may stand before
 //! the path). As in redis-cli and redis-py, a lone `secret@` or `:secret@` is a password. User,
 //! password and path may be percent-encoded. `rediss://` is refused: no TLS yet.
+//!
+//! `redis+cluster://host:port,host:port`, also with the other schemes of TCP, names nodes of a
+//! cluster.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -114,12 +117,31 @@ impl FromStr for Endpoint {
     fn from_str(url: &str) -> Result<Self, UrlError> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
         match scheme {
-            "redis" | "valkey" | "kvik" | "kevy" | "tcp" => tcp_endpoint(rest),
+            scheme if is_tcp(scheme) => tcp_endpoint(rest),
             "unix" | "redis+unix" => unix_endpoint(rest),
             "rediss" | "valkeys" => Err(UrlError::Tls(scheme.to_owned())),
             _ => Err(UrlError::Scheme(scheme.to_owned())),
         }
     }
+}
+
+fn is_tcp(scheme: &str) -> bool {
+    matches!(scheme, "redis" | "valkey" | "kvik" | "kevy" | "tcp")
+}
+
+/// The nodes of a cluster that a URL names; `None` if its scheme is not one of a cluster.
+pub(crate) fn cluster_nodes(url: &str) -> Option<Result<Vec<Endpoint>, UrlError>> {
+    let (scheme, rest) = url.split_once("://")?;
+    let scheme = scheme.strip_suffix("+cluster")?;
+    if !is_tcp(scheme) {
+        return Some(Err(UrlError::Scheme(format!("{scheme}+cluster"))));
+    }
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (credentials, hosts) = split_credentials(authority);
+    let credentials = credentials.map_or_else(String::new, |it| format!("{it}@"));
+    let nodes = hosts.split(',');
+    let nodes = nodes.map(|host| tcp_endpoint(&format!("{credentials}{host}{path}")));
+    Some(nodes.collect())
 }
 
 fn tcp_endpoint(rest: &str) -> Result<Endpoint, UrlError> {
@@ -322,6 +344,27 @@ mod tests {
         ] {
             assert_eq!(parse(url), Ok(expected), "{url}");
         }
+    }
+
+    #[test]
+    fn cluster_urls_name_nodes() {
+        let nodes = |url: &str| cluster_nodes(url);
+        let tcp = |port| Address::Tcp("h".to_owned(), port);
+        assert_eq!(
+            nodes("redis+cluster://ann:pw@h:1,h:2"),
+            Some(Ok(vec![
+                endpoint(tcp(1), "ann", "pw", 0),
+                endpoint(tcp(2), "ann", "pw", 0)
+            ]))
+        );
+        assert_eq!(
+            nodes("kvik+cluster://h"),
+            Some(Ok(vec![endpoint(tcp(6379), "", "", 0)]))
+        );
+        assert_eq!(nodes("redis://h"), None);
+        assert_eq!(nodes("redis+cluster://"), Some(Err(UrlError::Host)));
+        let unix = UrlError::Scheme("unix+cluster".into());
+        assert_eq!(nodes("unix+cluster:///s"), Some(Err(unix)));
     }
 
     #[test]

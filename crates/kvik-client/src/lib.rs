@@ -16,7 +16,8 @@
 //! ```
 //!
 //! A [`Store`] has typed methods, [pipelines](Pipeline), [transactions](Transaction) and
-//! [subscribers](Subscriber), the same for every [URL](Target); a [`Pool`] lends several. Below it
+//! [subscribers](Subscriber), the same for every [URL](Target); a [`Pool`] lends several. At a
+//! `redis+cluster://` it sends each command to the node that has its keys. Below it
 //! lies the [`Client`]: one socket, RESP2 or RESP3, commands and replies as they are. There is
 //! no TLS yet. `examples/` shows a pipeline and a transaction with optimistic locking on a
 //! connection.
@@ -25,10 +26,12 @@
 
 mod batch;
 mod client;
+mod cluster;
 mod commands;
 mod endpoint;
 mod from_reply;
 mod pool;
+mod slots;
 mod store;
 mod stores;
 mod stream;
