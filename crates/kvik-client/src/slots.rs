@@ -145,7 +145,10 @@ mod tests {
             Value::Array(vec![Value::Integer(1)]),
             Value::Array(vec![range(-1, 5, "a", 1)]),
             Value::Array(vec![range(0, 5, "a", 70_000)]),
-            Value::Array(vec![Value::Array(vec![Value::Integer(0), Value::Integer(1)])]),
+            Value::Array(vec![Value::Array(vec![
+                Value::Integer(0),
+                Value::Integer(1),
+            ])]),
         ] {
             assert!(SlotMap::read(&reply, "h").is_none(), "{reply:?}");
         }

@@ -86,7 +86,7 @@ fn typed_methods_find_their_node() {
         assert_eq!(value, Some(number.to_string().into_bytes()));
     }
     assert_eq!(client.dbsize().unwrap(), 300);
-    assert_eq!(client.rpush("{t}list", &["a", "b"]).unwrap(), 2);
+    assert_eq!(client.rpush("{t}list", ["a", "b"]).unwrap(), 2);
     // The nodes of kvik run what has keys of several slots.
     assert_eq!(
         client.mget(["k1", "k2", "none"]).unwrap(),
@@ -278,7 +278,7 @@ fn waiting_reads_and_both_protocols_work_at_nodes() {
             ..Options::default()
         };
         let mut client = Store::open_with(&cluster.url(), &options).unwrap();
-        client.rpush("queue", &["x"]).unwrap();
+        client.rpush("queue", ["x"]).unwrap();
         let popped = client.call(&["BLPOP", "queue", "1"]).unwrap();
         assert_eq!(popped.as_slice().map(<[Value]>::len), Some(2));
         let fields = client.hset("h", [("a", "1"), ("b", "2")]).unwrap();

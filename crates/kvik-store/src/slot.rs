@@ -15,10 +15,14 @@ pub(crate) const SLOT_BITS: u32 = SLOTS.trailing_zeros();
 /// The polynomial of CRC16-XMODEM.
 const POLYNOMIAL: u16 = 0x1021;
 
-static TABLE: [u16; 256] = table();
+/// Bytes taken at a time.
+const STEP: usize = 4;
 
-const fn table() -> [u16; 256] {
-    let mut table = [0; 256];
+/// The effect of a byte with so many others of its step behind it.
+static TABLES: [[u16; 256]; STEP] = tables();
+
+const fn tables() -> [[u16; 256]; STEP] {
+    let mut tables = [[0; 256]; STEP];
     let mut byte = 0;
     while byte < 256 {
         let mut crc = (byte as u16) << 8;
@@ -31,10 +35,33 @@ const fn table() -> [u16; 256] {
             }
             bit += 1;
         }
-        table[byte] = crc;
+        tables[0][byte] = crc;
         byte += 1;
     }
-    table
+    let mut at = 0;
+    while at < 256 * (STEP - 1) {
+        let (behind, byte) = (at / 256, at % 256);
+        let crc: u16 = tables[behind][byte];
+        tables[behind + 1][byte] = crc << 8 ^ tables[0][(crc >> 8) as usize];
+        at += 1;
+    }
+    tables
+}
+
+fn crc16(bytes: &[u8]) -> u16 {
+    let effect = |byte: u8, behind: usize| TABLES[behind][usize::from(byte)];
+    let steps = bytes.chunks_exact(STEP);
+    let rest = steps.remainder();
+    let crc = steps.fold(0, |crc: u16, step| {
+        let [high, low] = crc.to_be_bytes();
+        effect(high ^ step[0], 3)
+            ^ effect(low ^ step[1], 2)
+            ^ effect(step[2], 1)
+            ^ effect(step[3], 0)
+    });
+    rest.iter().fold(crc, |crc, byte| {
+        crc << 8 ^ effect((crc >> 8) as u8 ^ byte, 0)
+    })
 }
 
 /// The hash slot of a key, as every client of a Redis Cluster computes it.
@@ -46,8 +73,7 @@ const fn table() -> [u16; 256] {
 /// assert_eq!(key_slot(b"{user:1}.name"), key_slot(b"{user:1}.age"));
 /// ```
 pub fn key_slot(key: &[u8]) -> u16 {
-    let step = |crc: u16, byte: &u8| crc << 8 ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)];
-    hash_tag(key).iter().fold(0, step) % SLOTS
+    crc16(hash_tag(key)) % SLOTS
 }
 
 /// The part of a key that its slot depends on.
@@ -127,6 +153,21 @@ mod tests {
             ("foo{bar", 3_100),
         ] {
             assert_eq!(key_slot(key.as_bytes()), slot, "{key}");
+        }
+    }
+
+    #[test]
+    fn steps_give_what_single_bits_give() {
+        let bit_by_bit = |bytes: &[u8]| {
+            bytes.iter().fold(0_u16, |crc, &byte| {
+                (0..8).fold(crc ^ u16::from(byte) << 8, |crc, _| {
+                    crc << 1 ^ if crc & 0x8000 != 0 { POLYNOMIAL } else { 0 }
+                })
+            })
+        };
+        let bytes: Vec<u8> = (0..=255).map(|n: u8| n.wrapping_mul(167)).collect();
+        for len in 0..bytes.len() {
+            assert_eq!(crc16(&bytes[..len]), bit_by_bit(&bytes[..len]), "{len}");
         }
     }
 
