@@ -14,6 +14,7 @@ use kvik_server::{Server, config};
 
 struct Cluster {
     _server: Server,
+    _folder: tempfile::TempDir,
     main: u16,
     threads: u16,
 }
@@ -26,6 +27,8 @@ impl Cluster {
 
     fn start_at(main: u16, threads: u16, settings: &[&str]) -> Self {
         let (port, crew) = (main.to_string(), threads.to_string());
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().to_str().unwrap();
         let common = [
             "--port",
             &port,
@@ -39,12 +42,15 @@ impl Cluster {
             "no",
             "--save",
             "",
+            "--dir",
+            dir,
         ];
         let args = [&common[..], settings].concat();
         let args: Vec<OsString> = args.into_iter().map(OsString::from).collect();
         let loaded = config::load(&args, [], &mut std::io::empty()).unwrap();
         Self {
             _server: Server::start(Arc::new(loaded.config)).unwrap(),
+            _folder: folder,
             main,
             threads,
         }

@@ -9,9 +9,6 @@ use std::ops::Range;
 
 use kvik_store::SLOTS;
 
-use crate::client::Client;
-use crate::engine::Engine;
-
 /// The address of a client that did not come by TCP.
 const LOCAL: &str = "127.0.0.1";
 
@@ -103,20 +100,16 @@ impl Topology {
     }
 }
 
-impl Engine {
-    /// The host that a client finds the nodes at: the one that is configured, or the address to
-    /// which it came itself.
-    pub fn cluster_host(&self, client: &Client) -> String {
-        let announced = self.settings.cluster_announce_ip.read();
-        if !announced.is_empty() {
-            return announced.clone();
-        }
-        host_of(&client.local_addr).to_owned()
+/// The mode of the server, as one sees it who is a client of a node or not.
+pub(crate) fn mode_seen(by_client_of_node: bool) -> &'static str {
+    match by_client_of_node {
+        true => "cluster",
+        false => "standalone",
     }
 }
 
 /// The host of an address with a port.
-fn host_of(address: &str) -> &str {
+pub(crate) fn host_of(address: &str) -> &str {
     match address.rsplit_once(':') {
         Some((host, _)) if !host.is_empty() && !host.starts_with('/') => {
             host.trim_start_matches('[').trim_end_matches(']')

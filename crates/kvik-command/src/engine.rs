@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use crate::awaiting::Awaiting;
 use crate::blocking::BlockedCounts;
-use crate::client::Clients;
-use crate::cluster::Topology;
+use crate::client::{Client, Clients};
+use crate::cluster::{Topology, host_of};
 use crate::command_log::CommandLog;
 use crate::eviction::Exceedance;
 use crate::expiry::ExpiryLag;
@@ -142,6 +142,16 @@ impl Engine {
     /// The nodes of a cluster that serve the store, if there are any.
     pub fn cluster(&self) -> Option<&Topology> {
         self.cluster.get()
+    }
+
+    /// The host that a client finds the nodes at: the one that is configured, or the address to
+    /// which it came itself.
+    pub fn cluster_host(&self, client: &Client) -> String {
+        let announced = self.settings.cluster_announce_ip.read();
+        match announced.is_empty() {
+            true => host_of(&client.local_addr).to_owned(),
+            false => announced.clone(),
+        }
     }
 
     /// Names who saves and logs for the store; only the first call does.

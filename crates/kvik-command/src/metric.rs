@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 
 use crate::client::NOT_IN_MULTI;
+use crate::cluster::mode_seen;
 use crate::engine::Engine;
 use crate::feed::FeedFigures;
 use crate::gate::Closure;
@@ -250,14 +251,6 @@ impl<'a> Look<'a> {
 
     fn uptime_s(&self) -> u64 {
         self.now_us.saturating_sub(self.engine.started_us) / 1_000_000
-    }
-}
-
-/// The mode of the server, as one sees it who is a client of a node of a cluster or not.
-pub(crate) fn mode_seen(by_client_of_node: bool) -> &'static str {
-    match by_client_of_node {
-        true => "cluster",
-        false => "standalone",
     }
 }
 

@@ -9,12 +9,11 @@ use kvik_store::{KeyspaceId, WatchToken};
 
 use crate::blocking::{BlockedCall, BlockedCounts};
 use crate::client::{Client, NOT_IN_MULTI};
-use crate::cluster::Node;
+use crate::cluster::{Node, mode_seen};
 use crate::declare::Command;
 use crate::ending::{Ending, Wait, WaitEnd};
 use crate::feed::{FeedCall, Subscriber};
 use crate::mail::Push;
-use crate::metric::mode_seen;
 use crate::namespace_quotas::NamespaceSeat;
 use crate::persistence::Waiting;
 use crate::pubsub::outlet::Rings;

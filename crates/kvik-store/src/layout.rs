@@ -188,10 +188,9 @@ impl Layout {
     fn hash_in_slot(&self, key: &[u8], KeyHash(hash): KeyHash) -> KeyHash {
         let slot = u64::from(key_slot(key));
         let stripe = slot >> (SLOT_BITS - self.stripe_bits);
-        let mask = (1 << (64 - self.stripe_bits)) - 1;
         match self.stripe_bits {
             0 => KeyHash(hash),
-            bits => KeyHash(stripe << (64 - bits) | hash & mask),
+            bits => KeyHash(stripe << (64 - bits) | hash & (u64::MAX >> bits)),
         }
     }
 

@@ -12,6 +12,7 @@ use kvik::key_slot;
 use kvik_command::Random;
 use kvik_resp::Value;
 use kvik_server::{Server, config};
+use tempfile::TempDir;
 
 use crate::reactor::{field, ok};
 use crate::target::{Product, SocketTarget, Wire};
@@ -24,6 +25,8 @@ struct Cluster {
     server: Server,
     main: u16,
     nodes: Vec<u16>,
+    /// Of the files that a client may have asked for.
+    folder: TempDir,
 }
 
 impl Cluster {
@@ -43,7 +46,13 @@ impl Cluster {
     /// A target at one of its ports.
     fn into_target(self, port: u16, variant: &str) -> SocketTarget {
         let version = env!("CARGO_PKG_VERSION").parse().expect("a version");
-        SocketTarget::new(port, self.server, Product::Kvik, version, variant)
+        SocketTarget::new(
+            port,
+            (self.server, self.folder),
+            Product::Kvik,
+            version,
+            variant,
+        )
     }
 }
 
@@ -61,23 +70,36 @@ fn free_ports(count: usize) -> u16 {
     }
 }
 
-/// Starts a server with or without nodes.
+/// Starts a server whose threads are nodes.
 fn start(io: &str, threads: usize, settings: &[&str]) -> Result<Cluster, String> {
+    start_crew(io, &threads.to_string(), threads, settings)
+}
+
+/// The same with another word for the number of threads.
+fn start_crew(io: &str, crew: &str, threads: usize, settings: &[&str]) -> Result<Cluster, String> {
     let main = free_ports(threads);
-    let (port, crew) = (main.to_string(), threads.to_string());
-    let common = [
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let (port, dir) = (main.to_string(), folder.path().to_str().unwrap_or_default());
+    let place = [
         "--port",
         &port,
         "--bind",
         "127.0.0.1",
         "--io",
         io,
+        "--dir",
+        dir,
+    ];
+    let common = [
         "--threads",
-        &crew,
+        crew,
+        "--cluster",
         "--save",
         "",
+        "--appendonly",
+        "no",
     ];
-    let args = [&common[..], settings].concat();
+    let args = [&place[..], &common, settings].concat();
     let args: Vec<OsString> = args.into_iter().map(OsString::from).collect();
     let loaded = config::load(&args, [], &mut std::io::empty());
     let config = loaded.map_err(|error| error.to_string())?.config;
@@ -87,6 +109,7 @@ fn start(io: &str, threads: usize, settings: &[&str]) -> Result<Cluster, String>
         server,
         main,
         nodes,
+        folder,
     })
 }
 
@@ -94,7 +117,7 @@ fn start(io: &str, threads: usize, settings: &[&str]) -> Result<Cluster, String>
 fn on_each(threads: &[usize], check: impl Fn(Cluster)) {
     for io in ["mio", "uring"] {
         for &threads in threads {
-            match start(io, threads, &["--cluster", "--appendonly", "no"]) {
+            match start(io, threads, &[]) {
                 Ok(cluster) => check(cluster),
                 Err(error) if io == "uring" => println!("no io_uring here: {error}"),
                 Err(error) => panic!("{error}"),
@@ -133,7 +156,7 @@ fn slots(wire: &mut Wire) -> Vec<(u16, u16, u16)> {
 #[test]
 fn a_node_answers_as_its_transcripts_say() {
     for io in ["mio", "uring"] {
-        match start(io, 1, &["--cluster", "--appendonly", "no"]) {
+        match start(io, 1, &[]) {
             Ok(cluster) => {
                 let port = cluster.nodes[0];
                 let mut target = cluster.into_target(port, &format!(" as a node on {io}"));
@@ -159,17 +182,16 @@ const NOT_AT_THE_MAIN_PORT: &[Exception] = &[
         "A shard has an id of its own since Redis 7.2",
         "there is a cluster, of which the main port tells",
     ),
+    (
+        "cluster.txt",
+        "CLUSTERSCAN needs a cluster",
+        "there is a cluster, of which the main port tells",
+    ),
 ];
 
 #[test]
 fn the_main_port_serves_everything() {
-    let settings = [
-        "--cluster",
-        "--appendonly",
-        "no",
-        "--enable-debug-command",
-        "local",
-    ];
+    let settings = ["--enable-debug-command", "local"];
     let cluster = start("mio", 2, &settings).expect("a server");
     let port = cluster.main;
     let mut target = cluster.into_target(port, " beside 2 nodes");
@@ -281,7 +303,7 @@ fn a_cluster_scan_leads_from_node_to_node() {
         );
         assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), names);
         assert_eq!(asked.len(), cluster.nodes.len());
-        assert!(pages >= 15, "{pages}");
+        assert!(pages >= 8, "{pages}");
         // At the wrong node a cursor is sent on.
         if let [_, second, ..] = &mut wires[..] {
             let moved = second.ask("CLUSTERSCAN 0-{06S}-0");
@@ -429,6 +451,68 @@ fn no_connection_leaves_the_thread_of_its_node() {
             assert_eq!(thread, index.to_string());
         }
     });
+}
+
+/// With `threads auto` others sleep until they are needed; nodes never do.
+#[test]
+fn nodes_are_awake_from_the_start() {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    for io in ["mio", "uring"] {
+        let Ok(cluster) = start_crew(io, "auto", threads, &[]) else {
+            println!("no server on {io}");
+            continue;
+        };
+        let mut control = cluster.main();
+        let shown = |control: &mut Wire, name: &str| {
+            let info = control.ask("INFO server");
+            let info = String::from_utf8_lossy(info.as_bytes().expect("text")).into_owned();
+            let line = info.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|line| line.strip_prefix(':'))
+                .map(str::to_owned)
+        };
+        let awake = shown(&mut control, "io_threads_awake");
+        assert_eq!(awake, Some(threads.to_string()));
+        for index in 0..threads {
+            let mut client = cluster.node(index);
+            let id = client.id();
+            // The governor would have the thread send its clients away.
+            thread::sleep(Duration::from_millis(50));
+            let thread = field(&mut control, id, "io-thread").expect("a client");
+            assert_eq!(thread, index.to_string());
+            assert!(client.ask("PING").as_error().is_none());
+        }
+    }
+}
+
+#[test]
+fn slots_and_namespaces_go_together() {
+    let cluster = start("mio", 2, &["--namespaces", "auto"]).expect("a server");
+    let mut main = cluster.main();
+    for number in 0..200 {
+        let key = format!("ns{}/{{t}}{number}", number % 7);
+        assert_eq!(main.ask(&format!("SET {key} x")), ok());
+        assert_eq!(main.ask(&format!("SET default/k{number} x")), ok());
+    }
+    check_counts(&mut main);
+    assert_eq!(main.ask("NAMESPACE FLUSH ns3").as_error(), None);
+    check_counts(&mut main);
+    // The slot is that of the name under which the key is stored.
+    let name = of_node(&cluster, 1);
+    let mut wires = cluster.wires();
+    assert_eq!(wires[1].ask(&format!("SET default/{name} y")), ok());
+    assert!(
+        moved_to(
+            &wires[0].ask(&format!("GET default/{name}")),
+            name.as_bytes()
+        )
+        .is_some()
+    );
+    let used = wires[0].ask("NAMESPACE USE ns1");
+    assert!(
+        used.as_error()
+            .is_some_and(|it| it.to_string().contains("cluster mode"))
+    );
+    assert_eq!(main.ask("NAMESPACE USE ns1"), ok());
 }
 
 #[test]

@@ -108,7 +108,10 @@ fn play_from_lua(threads: usize, protocol: u8) {
 #[test]
 fn in_process_by_slots() {
     let options = Options::default().threads(2).by_slots();
-    play_all(&MemoryTarget::new(options, 3, Clock::System, " by slots"));
+    let of = |options, variant| MemoryTarget::new(options, 3, Clock::System, variant);
+    play_all(&of(options.clone(), " by slots"));
+    let both = options.namespaces();
+    play_folder(&of(both, " by slots with namespaces"), "namespaces");
 }
 
 /// What concerns namespaces, and all else where there may be some.
