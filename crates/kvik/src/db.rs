@@ -169,6 +169,11 @@ impl Db {
         self.shared.limit_memory();
     }
 
+    /// Number of stripes, a power of two.
+    pub fn stripes(&self) -> usize {
+        self.shared.stripes.len()
+    }
+
     /// Settings, clients and counters.
     pub fn engine(&self) -> &Engine {
         &self.shared.engine

@@ -3,6 +3,7 @@
 mod bitmap;
 mod carried_expiry;
 mod client;
+mod cluster;
 mod command;
 mod command_log;
 mod config;
@@ -45,6 +46,7 @@ pub fn commands() -> Vec<Row> {
     [
         bitmap::rows(),
         client::rows(),
+        cluster::rows(),
         command::rows(),
         command_log::rows(),
         config::rows(),

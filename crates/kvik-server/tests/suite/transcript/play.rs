@@ -65,7 +65,7 @@ pub(crate) fn play_except(target: &dyn Target, folder: &str, exceptions: &[Excep
 /// The first two words of every command that a transcript sends.
 pub(crate) fn sent_commands() -> HashSet<[Vec<u8>; 2]> {
     let mut sent = HashSet::new();
-    for path in ["commands", "namespaces"]
+    for path in ["commands", "namespaces", "cluster"]
         .iter()
         .flat_map(|folder| files(folder, ""))
     {
