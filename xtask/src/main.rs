@@ -17,6 +17,7 @@ mod cargo;
 mod clients;
 mod compat;
 mod docs;
+mod header;
 mod packaging;
 mod server;
 mod tidy;

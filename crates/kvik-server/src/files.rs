@@ -57,7 +57,7 @@ pub(crate) fn open(config: &Config, db: &Db) -> Result<(), OpenError> {
     })?;
     report(config, db, &found);
     if found.source.is_empty() {
-        import_all(config, db);
+        import_all(config, db)?;
     }
     db.engine().gate.open(Closure::Loading);
     tracing::info!("ready to accept connections");
@@ -65,11 +65,16 @@ pub(crate) fn open(config: &Config, db: &Db) -> Result<(), OpenError> {
 }
 
 /// Imports the data of other servers, before clients are served.
-fn import_all(config: &Config, db: &Db) {
+fn import_all(config: &Config, db: &Db) -> Result<(), OpenError> {
     let dir = config.path(Key::Dir).unwrap_or_default();
     for source in config.words(Key::Import) {
-        import::into_store(&Source::parse(&source).within(&dir), db);
+        let source = Source::parse(&source).within(&dir);
+        import::into_store(&source, db).map_err(|error| OpenError::Io {
+            path: source.path().to_owned(),
+            error,
+        })?;
     }
+    Ok(())
 }
 
 /// Shows how far a load is: in place on a terminal, else with every tenth look a line of the log.
