@@ -21,8 +21,8 @@
 //! belongs to the keyspace's contents: SWAPDB exchanges it with them, and a keyspace that is
 //! flushed is kept with its cut until it is saved.
 //!
-//! Large strings, lists and streams are handed over by reference ([`SharedValue`]) and encoded
-//! without the lock. A change of one then copies the part that it changes.
+//! Large strings, lists, streams and arrays are handed over by reference ([`SharedValue`]) and
+//! encoded without the lock. A change of one then copies the part that it changes.
 //!
 //! Memory: a bit for a dozen keys, what the sinks hold, the parts of large values that changed
 //! since, and what was flushed meanwhile. Cost for a writer: once per range, the encoding of a
@@ -33,6 +33,7 @@ use std::ops::Range;
 use kvik_rope::Rope;
 
 use crate::UnixMs;
+use crate::array::Array;
 use crate::clock::AccessPolicy;
 use crate::heap::Heap;
 use crate::keyspace::{HeapKeys, KeyspaceMut};
@@ -63,8 +64,8 @@ pub trait ImageSink: Send + Sync {
     fn shared(&mut self, database: KeyspaceId, view: &View<'_>, value: SharedValue);
 }
 
-/// A large string, list or stream as it is now, whatever becomes of the key. It shares memory with
-/// the key's value.
+/// A large string, list, stream or array as it is now, whatever becomes of the key. It shares
+/// memory with the key's value.
 #[derive(Debug)]
 pub struct SharedValue(Shared);
 
@@ -73,6 +74,7 @@ enum Shared {
     String(Rope),
     List(List),
     Stream(Stream),
+    Array(Array),
 }
 
 /// The state of a stripe while an image is taken.
@@ -110,6 +112,7 @@ impl SharedValue {
             Shared::String(rope) => ValueRef::String(TextRef::Rope(rope)),
             Shared::List(list) => ValueRef::List(list.as_ref()),
             Shared::Stream(stream) => ValueRef::Stream(stream.as_view()),
+            Shared::Array(array) => ValueRef::Array(array.as_view()),
         }
     }
 }
@@ -297,6 +300,7 @@ impl Heap {
         let shared = match self.object_mut(entry)? {
             Object::List(list) => Shared::List(list.share()?),
             Object::Stream(stream) => Shared::Stream(stream.share()),
+            Object::Array(array) => Shared::Array(array.share()),
             Object::Hash(_) | Object::Set(_) | Object::Zset(_) => return None,
         };
         Some(SharedValue(shared))
