@@ -183,6 +183,11 @@ impl Rope {
 
     /// Appends zeros, of which whole chunks take no memory.
     pub fn append_zeros(&mut self, count: usize) {
+        let whole = count / CHUNK_BYTES;
+        if whole > self.chunks.len() {
+            // More than doubling gives. The index is all that holes cost, so none of it is spare.
+            self.chunks.reserve_exact(whole + 2);
+        }
         let mut left = count;
         while left > 0 {
             let at = self.len % CHUNK_BYTES;
