@@ -21,9 +21,9 @@
 //! belongs to the keyspace's contents: SWAPDB exchanges it with them, and a keyspace that is
 //! flushed is kept with its cut until it is saved.
 //!
-//! Large strings, lists and streams are handed over by reference ([`SharedValue`]) and encoded
-//! without the lock. A change of one then copies the part that it changes. Large hashes, sets and
-//! sorted sets are handed over member by member, in the same way as the keys of a keyspace
+//! Large strings, lists, streams and arrays are handed over by reference ([`SharedValue`]) and
+//! encoded without the lock. A change of one then copies the part that it changes. Large hashes,
+//! sets and sorted sets are handed over member by member, in the same way as the keys of a keyspace
 //! ([`crate::table_image`]).
 //!
 //! Memory: a bit for a dozen keys or members, what the sinks hold, the parts of large values that
@@ -33,6 +33,7 @@
 use kvik_rope::Rope;
 
 use crate::UnixMs;
+use crate::array::Array;
 use crate::cells::Member;
 use crate::clock::AccessPolicy;
 use crate::hash::Field;
@@ -91,8 +92,8 @@ pub trait MemberSink: Send + Sync {
     fn end(&mut self);
 }
 
-/// A large string, list or stream as it is now, whatever becomes of the key. It shares memory with
-/// the key's value.
+/// A large string, list, stream or array as it is now, whatever becomes of the key. It shares
+/// memory with the key's value.
 #[derive(Debug)]
 pub struct SharedValue(Shared);
 
@@ -101,6 +102,7 @@ enum Shared {
     String(Rope),
     List(List),
     Stream(Stream),
+    Array(Array),
 }
 
 /// The state of a stripe while an image is taken.
@@ -134,6 +136,7 @@ impl SharedValue {
             Shared::String(rope) => ValueRef::String(TextRef::Rope(rope)),
             Shared::List(list) => ValueRef::List(list.as_ref()),
             Shared::Stream(stream) => ValueRef::Stream(stream.as_view()),
+            Shared::Array(array) => ValueRef::Array(array.as_view()),
         }
     }
 }
@@ -298,6 +301,7 @@ impl Heap {
         let shared = match self.object_mut(entry)? {
             Object::List(list) => Shared::List(list.share()?),
             Object::Stream(stream) => Shared::Stream(stream.share()),
+            Object::Array(array) => Shared::Array(array.share()),
             Object::Hash(_) | Object::Set(_) | Object::Zset(_) => return None,
         };
         Some(SharedValue(shared))

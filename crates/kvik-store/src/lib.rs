@@ -15,6 +15,7 @@
 #![deny(unsafe_code)]
 
 mod aftermath;
+mod array;
 mod cells;
 mod clock;
 mod collection;
@@ -48,6 +49,7 @@ pub mod packed;
 #[allow(unsafe_code)]
 mod raw;
 mod restore;
+mod sequence;
 mod set;
 mod shadow;
 mod shareable;
@@ -68,6 +70,8 @@ mod view;
 mod zset;
 
 pub use aftermath::Aftermath;
+pub use array::change::ArrayMut;
+pub use array::{ArrayRange, ArrayRef};
 pub use clock::{AccessPolicy, FREQUENCY_START, Reading, Usage};
 pub use effect::{EffectSink, NoEffects};
 pub use entry::{Entry, OccupiedEntry, VacantEntry};

@@ -85,7 +85,7 @@ fn put(guard: &mut Guard<'_>, n: u16, first: u16, count: usize) {
         key(n),
         (0..count).map(|at| format!("{}", usize::from(first) + at)),
     );
-    match n % 5 {
+    match n % 6 {
         0 => {
             if let Ok(mut list) = guard.entry(&key).list_mut() {
                 let names: Vec<_> = names.collect();
@@ -113,12 +113,19 @@ fn put(guard: &mut Guard<'_>, n: u16, first: u16, count: usize) {
                 }
             }
         }
-        _ => {
+        4 => {
             if let Ok(mut stream) = guard.entry(&key).stream_mut() {
                 for name in names {
                     let next = stream.view().last_id().next().expect("ids are small");
                     let words = [b"field", name.as_bytes()];
                     let _ = stream.append(crate::NewId::Full(next), words.into_iter());
+                }
+            }
+        }
+        _ => {
+            if let Ok(mut array) = guard.entry(&key).array_mut() {
+                for (name, at) in names.zip(u64::from(first)..) {
+                    array.set_one(at * 17, name.as_bytes());
                 }
             }
         }
@@ -161,6 +168,10 @@ fn take(guard: &mut Guard<'_>, n: u16, first: u16, count: usize) {
             let mut stream = entry.stream_mut().unwrap();
             let first = stream.view().first_id();
             stream.delete([first].into_iter());
+        }
+        crate::Kind::Array => {
+            let mut array = entry.array_mut().unwrap();
+            array.delete_range(first.into(), u64::from(first) + 9 * count as u64);
         }
     }
 }
@@ -282,6 +293,11 @@ fn words(value: ValueRef<'_>) -> Vec<String> {
             let (first, last) = (crate::StreamId::MIN, crate::StreamId::MAX);
             let entries = stream.range(first, last);
             return entries.map(|entry| format!("{entry:?}")).collect();
+        }
+        ValueRef::Array(array) => {
+            let elements = array.range(0, u64::MAX);
+            let words = elements.map(|element| format!("{element:?}"));
+            return words.chain([format!("{:?}", array.cursor())]).collect();
         }
     };
     words.sort();
