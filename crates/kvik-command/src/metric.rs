@@ -10,6 +10,7 @@ use std::borrow::Cow;
 
 use crate::client::NOT_IN_MULTI;
 use crate::cluster::mode_seen;
+use crate::command_log::{LogTotals, Logged};
 use crate::engine::Engine;
 use crate::feed::FeedFigures;
 use crate::gate::Closure;
@@ -312,6 +313,10 @@ fn script_bytes(look: &Look<'_>) -> u64 {
 
 fn maxmemory(look: &Look<'_>) -> u64 {
     look.engine.settings.maxmemory.load(Relaxed)
+}
+
+fn slow_commands(look: &Look<'_>) -> LogTotals {
+    look.engine.command_log.totals(Logged::Slow)
 }
 
 /// A duration that there may not be.
@@ -627,6 +632,11 @@ metrics! {
         "current_eviction_exceeded_time", "Milliseconds since that is so; 0 while it is not.", |look| {
             number(look.engine.exceedance.current_ms(look.now_us))
         };
+        "slowlog_commands_count" as Counter, "Commands that took so long that the slow log has taken them.", |look| {
+            number(slow_commands(look).count)
+        };
+        "slowlog_commands_time_ms_max", "The longest of them, in milliseconds.", |look| ratio(slow_commands(look).max, 1000);
+        "slowlog_commands_time_ms_sum" as Counter, "All of them, in milliseconds.", |look| ratio(slow_commands(look).sum, 1000);
         "evicted_scripts" as Counter, "Scripts that EVAL had met and that were dropped because there were too many.", |look| {
             number(look.engine.scripts.evicted())
         };

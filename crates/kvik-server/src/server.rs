@@ -73,6 +73,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn serve(loaded: Loaded) -> Result<ExitCode, StartError> {
     let config = Arc::new(loaded.config);
     let log = log::start(&config).map_err(system("open the log file"))?;
+    if loaded.greets_as_kevy {
+        // Nobody is left to tell when standard error is gone.
+        let _ = writeln!(io::stderr(), "{}", kevy_greeting(&config));
+    }
     settings::obey_log(&config, log);
     let server = Server::start(Arc::clone(&config))?;
     for warning in &loaded.warnings {
@@ -449,6 +453,26 @@ fn announce_nodes(nodes: &[ClusterNode]) {
     } else if let [node] = nodes {
         tracing::info!("one node of a cluster on port {}", node.port);
     }
+}
+
+/// The start as kevy tells it, for scripts that look for its facts.
+fn kevy_greeting(config: &Config) -> String {
+    let aof = if config.bool(Key::Appendonly) {
+        "on"
+    } else {
+        "off"
+    };
+    let cluster = match config.bool(Key::ClusterEnabled) {
+        true => ", cluster",
+        false => "",
+    };
+    format!(
+        "kevy v{VERSION} (kvik) starting: {}:{}, {} shard(s), dir={}, aof={aof}{cluster} (thread-per-core)",
+        config.words(Key::Bind).join(" "),
+        config.int(Key::Port),
+        thread_count(config),
+        config.text(Key::Dir),
+    )
 }
 
 /// The file that holds the process id while the server runs.

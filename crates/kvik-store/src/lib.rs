@@ -15,6 +15,7 @@
 #![deny(unsafe_code)]
 
 mod aftermath;
+mod array;
 mod cells;
 mod clock;
 mod collection;
@@ -48,6 +49,7 @@ pub mod packed;
 #[allow(unsafe_code)]
 mod raw;
 mod restore;
+mod sequence;
 mod set;
 mod shadow;
 mod shareable;
@@ -56,6 +58,7 @@ mod source;
 mod state;
 mod stream;
 mod stripe;
+mod table_image;
 mod text;
 mod totals;
 mod trace;
@@ -67,6 +70,8 @@ mod view;
 mod zset;
 
 pub use aftermath::Aftermath;
+pub use array::change::ArrayMut;
+pub use array::{ArrayRange, ArrayRef};
 pub use clock::{AccessPolicy, FREQUENCY_START, Reading, Usage};
 pub use effect::{EffectSink, NoEffects};
 pub use entry::{Entry, OccupiedEntry, VacantEntry};
@@ -80,7 +85,7 @@ pub use guard::keyspace::ScanPage;
 pub use guard::{Guard, Stripes};
 pub use hash::change::HashMut;
 pub use hash::{Field, HashRef};
-pub use image::{ImageSink, SharedValue};
+pub use image::{ImageSink, MemberSink, SharedValue};
 pub use interests::{
     ChangedKey, LineChange, ReadyKey, TrackedChange, Waiter, Wanted, WatchToken, next_turn,
 };

@@ -1,5 +1,6 @@
 //! The commands, one file per family: rows first, then the handlers they name.
 
+mod array;
 mod bitmap;
 mod carried_expiry;
 mod client;
@@ -44,6 +45,7 @@ use crate::declare::Row;
 /// The rows of all families.
 pub fn commands() -> Vec<Row> {
     [
+        array::rows(),
         bitmap::rows(),
         client::rows(),
         cluster::rows(),

@@ -79,7 +79,7 @@ table! {
     NeksMaxFrame = memory("neks-max-frame", "999999", 16, 1 << 30), "Longest request frame of a Neks client; a longer one ends the connection.";
     DoorMaxReply = memory("door-max-reply", "64mb", 1024, 1 << 32), "Longest reply that is gathered as a whole before it is sent, as those of Neks are; a longer one ends the connection.";
     KibaDatabases = row("kiba-databases", Integers(4, 0, INT_MAX), "0 1 2 3").fixed(), "Databases of the strings, lists, sets and hashes of Kiba clients, counted from that of the door.";
-    Import = row("import", Words, "").fixed(), "Data of other servers that are imported at the start, as long as there are no own files: `neks:store.kvs`, `nkv:directory`; `nkv:` alone is the directory of the data files.";
+    Import = row("import", Words, "").fixed(), "Data of other servers that are imported at the start, as long as there are no own files: `neks:store.kvs`, `nkv:directory`, `kevy:directory`; `nkv:` and `kevy:` alone are the directory of the data files.";
     NeksLenient = yes_no("neks-lenient", "no"), "Neks clients may also send keys as text and numbers as unsigned, as most MessagePack libraries do.";
     Unixsocket = text("unixsocket", "").fixed(), "Path of a Unix socket to listen on as well.";
     Unixsocketperm = row("unixsocketperm", Octal(0o777), "0").fixed(), "Mode of the Unix socket; 0 leaves what the umask gives.";
