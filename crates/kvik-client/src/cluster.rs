@@ -5,8 +5,8 @@
 //! As with a single server, a command whose reply is missing is never sent again; one that was sent
 //! on has not been executed, and is sent to the node that was named.
 //!
-//! A command without keys goes to any node. The nodes of kvik all have the same keys, so that one of
-//! them answers for all; those of a Redis Cluster answer for their own.
+//! A command without keys goes to any node. The nodes of kvik all have the same keys, so that one
+//! of them answers for all; those of a Redis Cluster answer for their own.
 
 use std::fmt;
 use std::time::Duration;
@@ -159,11 +159,15 @@ impl ClusterLink {
                 }
             }
         }
-        // The ones that were sent on have not been executed.
-        for (at, command) in commands.iter().enumerate() {
-            if let Some(redirection) = self.redirection(&replies[at], nodes[at]) {
+        // The ones that were sent on have not been executed. To follow may number the nodes anew.
+        let redirections = replies.iter().zip(&nodes);
+        let redirections: Vec<_> = redirections
+            .map(|(reply, node)| self.redirection(reply, *node))
+            .collect();
+        for (at, redirection) in redirections.into_iter().enumerate() {
+            if let Some(redirection) = redirection {
                 let to = self.follow(redirection)?;
-                let words: Vec<&[u8]> = command.as_args().iter().collect();
+                let words = words_of(&commands[at]);
                 replies[at] = self.call_at(to, &words, slots[at])?;
             }
         }
@@ -353,8 +357,7 @@ fn ask(seed: &Endpoint, options: &Options) -> Result<SlotMap, ClientError> {
         Address::Tcp(host, _) => host.as_str(),
         Address::Unix(_) => "127.0.0.1",
     };
-    let map = SlotMap::read(&reply, host).filter(|map| !map.nodes.is_empty());
-    map.ok_or(ClientError::Unexpected(reply))
+    SlotMap::read(&reply, host).ok_or(ClientError::Unexpected(reply))
 }
 
 /// The slot of a command's first key. Where its keys are in several slots, the node there says

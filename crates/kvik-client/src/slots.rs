@@ -38,7 +38,8 @@ pub(crate) enum Redirection {
 }
 
 impl SlotMap {
-    /// Reads the reply to CLUSTER SLOTS. A node without a host is where the reply comes from.
+    /// Reads the reply to CLUSTER SLOTS, which names some node. A node without a host is where the
+    /// reply comes from.
     pub(crate) fn read(reply: &Value, from: &str) -> Option<Self> {
         let mut map = Self::default();
         for range in reply.as_slice()? {
@@ -57,7 +58,7 @@ impl SlotMap {
             map.owners.push(SlotOwner { first, last, node });
         }
         map.owners.sort_unstable_by_key(|owner| owner.first);
-        Some(map)
+        (!map.nodes.is_empty()).then_some(map)
     }
 
     /// The number of a node, which is added if it is new.
@@ -142,6 +143,7 @@ mod tests {
     fn what_is_no_map_is_none() {
         for reply in [
             Value::Null,
+            Value::Array(Vec::new()),
             Value::Array(vec![Value::Integer(1)]),
             Value::Array(vec![range(-1, 5, "a", 1)]),
             Value::Array(vec![range(0, 5, "a", 70_000)]),

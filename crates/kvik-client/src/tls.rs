@@ -12,8 +12,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 /// A connection over which TLS is spoken.
 pub(crate) type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 
-/// Whom to trust, and who the client is. The default trusts the authorities of the system, expects a
-/// certificate for the host of the URL, and shows none.
+/// Whom to trust, and who the client is. The default trusts the authorities of the system, expects
+/// a certificate for the host of the URL, and shows none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsOptions {
     /// A file with the certificates of the only authorities to trust, in PEM.

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -230,6 +231,63 @@ fn a_stale_map_is_learned_anew() {
         assert!(done, "{number}");
     }
     drop(again);
+}
+
+/// Two nodes that are one program, which says at first that each has half of the slots, sends on
+/// two commands, and then has all slots at one of them.
+fn shrinking_cluster() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (maps, sums) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (maps, sums) = (Arc::clone(&maps), Arc::clone(&sums));
+            std::thread::spawn(move || answer_all(client.unwrap(), port, &maps, &sums));
+        }
+    });
+    port
+}
+
+fn answer_all(mut client: TcpStream, port: u16, maps: &AtomicU32, sums: &AtomicU32) {
+    let range = |first: u16, last: u16, host: &str| {
+        let (len, id) = (host.len(), "$2\r\nid\r\n");
+        format!("*3\r\n:{first}\r\n:{last}\r\n*3\r\n${len}\r\n{host}\r\n:{port}\r\n{id}")
+    };
+    let (mut input, mut chunk) = (Vec::new(), [0; 4096]);
+    while let Ok(len @ 1..) = client.read(&mut chunk) {
+        input.extend_from_slice(&chunk[..len]);
+        while let Some(end) = input.windows(2).position(|two| two == b"\r\n") {
+            let line: Vec<u8> = input.drain(..end + 2).collect();
+            let reply = match &line[..end] {
+                b"SLOTS" if maps.fetch_add(1, Ordering::Relaxed) == 0 => {
+                    let halves = [
+                        range(0, 8191, "localhost"),
+                        range(8192, 16_383, "127.0.0.1"),
+                    ];
+                    format!("*2\r\n{}", halves.concat())
+                }
+                b"SLOTS" => format!("*1\r\n{}", range(0, 16_383, "127.0.0.1")),
+                b"INCR" if sums.fetch_add(1, Ordering::Relaxed) < 2 => {
+                    format!("-MOVED 1 127.0.0.1:{port}\r\n")
+                }
+                b"INCR" => ":1\r\n".to_owned(),
+                _ => continue,
+            };
+            client.write_all(reply.as_bytes()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_pipeline_outlives_a_cluster_that_shrinks() {
+    let url = format!("redis+cluster://127.0.0.1:{}", shrinking_cluster());
+    let mut client = Store::open_with(&url, &Options::default()).unwrap();
+    let mut pipeline = client.pipeline();
+    let all: Vec<_> = ["a", "b"].map(|key| pipeline.incr(key)).into();
+    let mut replies = pipeline.run().unwrap();
+    for sum in all {
+        assert_eq!(replies.take(sum).unwrap(), 1);
+    }
 }
 
 #[test]

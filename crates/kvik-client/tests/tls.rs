@@ -4,7 +4,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    reason = "a test, which waits for another process"
+    clippy::print_stdout,
+    reason = "a test, which waits for another process and says what it lacks"
 )]
 
 use std::net::TcpListener;

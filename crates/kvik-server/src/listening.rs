@@ -116,8 +116,8 @@ impl Listening {
         Ok((Self { entrances }, open))
     }
 
-    /// Listens at the ports of the nodes of a cluster: one port for each thread, at every address of
-    /// `bind`.
+    /// Listens at the ports of the nodes of a cluster: one port for each thread, at every address
+    /// of `bind`.
     ///
     /// # Errors
     /// If there are not so many ports, or one of them cannot be had.

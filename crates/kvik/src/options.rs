@@ -126,8 +126,8 @@ impl Options {
         self
     }
 
-    /// A stripe holds a run of the slots of a Redis Cluster, all keys of them and no others, so that
-    /// threads which serve different slots do not meet. Files are the same with and without.
+    /// A stripe holds a run of the slots of a Redis Cluster, all keys of them and no others, so
+    /// that threads which serve different slots do not meet. Files are the same with and without.
     #[must_use]
     pub fn by_slots(mut self) -> Self {
         self.by_slots = true;

@@ -12,7 +12,7 @@ const CRATE: &str = "crates/kvik-store/src/";
 /// From the bottom up. A new module gets its place when it is made.
 const FLOORS: &[&[&str]] = &[
     &["raw"],
-    &["text", "kind", "namespace"],
+    &["text", "kind", "namespace", "slot"],
     &[
         "packed",
         "shareable",

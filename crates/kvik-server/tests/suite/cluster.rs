@@ -279,13 +279,8 @@ fn a_cluster_scan_leads_from_node_to_node() {
         let mut asked = BTreeSet::new();
         loop {
             let slot = key_slot(cursor.as_bytes());
-            let at = match cursor.as_str() {
-                "0" => 0,
-                _ => map
-                    .iter()
-                    .position(|range| slot <= range.1)
-                    .expect("a node"),
-            };
+            let at = map.iter().position(|range| slot <= range.1);
+            let at = at.expect("a node");
             asked.insert(at);
             let page = wires[at].ask(&format!("CLUSTERSCAN {cursor} COUNT 20"));
             let page = page.as_slice().unwrap_or_else(|| panic!("{page:?}"));

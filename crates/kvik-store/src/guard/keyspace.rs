@@ -185,8 +185,8 @@ impl Guard<'_> {
         }
     }
 
-    /// Visits about `count` keys of one stripe from `cursor` on, which is 0 at the start, those of all
-    /// namespaces. Returns where to go on, unless the stripe is at its end.
+    /// Visits about `count` keys of one stripe from `cursor` on, which is 0 at the start, those of
+    /// all namespaces. Returns where to go on, unless the stripe is at its end.
     pub fn scan_stripe(
         &mut self,
         index: usize,

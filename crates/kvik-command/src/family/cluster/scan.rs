@@ -3,8 +3,8 @@
 //! A cursor is `fingerprint-{tag}-place`. The tag has the slot where the walk goes on, so that
 //! clients route the cursor like a key; the place is how far the walk has come in the stripe of
 //! that slot, and means something only in the run of the server that has the fingerprint: in
-//! another one the walk takes the stripe from its start. A page ends with the last slot of a node at
-//! the latest, and its cursor leads to the next node.
+//! another one the walk takes the stripe from its start. A page ends with the last slot of a node
+//! at the latest, and its cursor leads to the next node.
 
 use std::sync::OnceLock;
 
