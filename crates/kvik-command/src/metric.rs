@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 
 use crate::client::NOT_IN_MULTI;
+use crate::cluster::mode_seen;
 use crate::command_log::{LogTotals, Logged};
 use crate::engine::Engine;
 use crate::feed::FeedFigures;
@@ -128,6 +129,8 @@ pub struct Look<'a> {
     pub feed: FeedFigures,
     /// Clients whose commands a pause holds back.
     pub paused: usize,
+    /// The mode of the server, as who asks sees it.
+    pub mode: &'static str,
 }
 
 /// How many clients are in the middle of something.
@@ -215,6 +218,7 @@ impl<'a> Look<'a> {
             listening,
             feed: engine.feed().figures(),
             paused,
+            mode: mode_seen(engine.cluster().is_some()),
         }
     }
 
@@ -370,9 +374,9 @@ metrics! {
         "kvik_version" as Text, "The version of kvik.", |_| text(VERSION);
         "redis_git_sha1" as Text, "Always 0: the version says it all.", |_| text("00000000");
         "redis_git_dirty" as Text, "Always 0.", |_| number(0);
-        "redis_mode" as Text, "standalone.", |look| look.fact("redis_mode");
+        "redis_mode" as Text, "standalone, or cluster at the port of a node.", |look| text(look.mode);
         "availability_zone" as Text, "The zone that clients may prefer.", |look| text(look.engine.settings.availability_zone.read().clone());
-        "server_mode" as Text, "standalone.", |look| look.fact("redis_mode");
+        "server_mode" as Text, "The same under the name of Valkey.", |look| text(look.mode);
         "os" as Text, "The operating system.", |look| look.fact("os");
         "arch_bits" as Text, "Width of an address in bits.", |look| look.fact("arch_bits");
         "multiplexing_api" as Text, "The I/O backend.", |look| look.fact("multiplexing_api");
@@ -685,7 +689,7 @@ metrics! {
         "used_cpu_user" as Counter, "Processor seconds of its own.", |look| text(format!("{:.6}", look.process.user_s));
     }
     Cluster {
-        "cluster_enabled", "Whether this is a cluster node.", |_| number(0);
+        "cluster_enabled", "Whether this is a cluster node.", |look| number(u64::from(look.mode == mode_seen(true)));
     }
 }
 

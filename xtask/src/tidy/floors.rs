@@ -23,7 +23,7 @@ const FLOORS: &[&[&str]] = &[
     ],
     &["cells"],
     &["former", "source"],
-    &["trace"],
+    &["table_image", "trace"],
     &["effect", "event", "interests", "journal", "totals"],
     &["aftermath"],
     &["memory"],

@@ -88,6 +88,11 @@ const LAYERS: &[Layer] = &[
         never: &["mio", "tokio", "tracing"],
     },
     Layer {
+        name: "kvik-ffi",
+        may_use: &["kvik", "kvik-resp", "kvik-script"],
+        never: ABOVE_THE_LIBRARY,
+    },
+    Layer {
         name: "kvik-server",
         may_use: &[
             "kvik",

@@ -4,6 +4,7 @@ mod array;
 mod bitmap;
 mod carried_expiry;
 mod client;
+mod cluster;
 mod command;
 mod command_log;
 mod config;
@@ -47,6 +48,7 @@ pub fn commands() -> Vec<Row> {
         array::rows(),
         bitmap::rows(),
         client::rows(),
+        cluster::rows(),
         command::rows(),
         command_log::rows(),
         config::rows(),

@@ -341,6 +341,8 @@ pub(crate) struct Words(Arc<Mutex<WordsInside>>);
 struct WordsInside {
     contents: Contents,
     shared: Vec<(u32, Vec<u8>, Option<UnixMs>, SharedValue)>,
+    /// Collections that came member by member.
+    tables: usize,
 }
 
 impl ImageSink for Words {
@@ -355,6 +357,67 @@ impl ImageSink for Words {
         let (key, expire_at) = (view.key().to_vec(), view.expire_at());
         let mut inside = self.0.lock().unwrap();
         inside.shared.push((database.0, key, expire_at, value));
+    }
+
+    fn table(
+        &mut self,
+        database: KeyspaceId,
+        view: &View<'_>,
+        len: usize,
+        expires: bool,
+    ) -> Box<dyn MemberSink> {
+        let is_expiring = match view.value() {
+            ValueRef::Hash(hash) => hash.expires(),
+            ValueRef::Set(set) => set.expires(),
+            ValueRef::Zset(zset) => zset.expires(),
+            other => unreachable!("no {:?} has a table", other.kind()),
+        };
+        assert_eq!(expires, is_expiring);
+        Box::new(MemberWords {
+            image: self.clone(),
+            key: (database.0, view.key().to_vec()),
+            expire_at: view.expire_at(),
+            len,
+            words: Vec::new(),
+        })
+    }
+}
+
+/// The members of one collection in words, until they are all there.
+struct MemberWords {
+    image: Words,
+    key: (u32, Vec<u8>),
+    expire_at: Option<UnixMs>,
+    len: usize,
+    words: Vec<String>,
+}
+
+impl MemberSink for MemberWords {
+    fn field(&mut self, field: &Field<'_>) {
+        self.words.push(format!("{field:?}"));
+    }
+
+    fn member(&mut self, name: StringRef<'_>, expire_at: Option<UnixMs>) {
+        let mut room = crate::IntText::default();
+        let name = name.text(&mut room).to_vec();
+        self.words.push(format!("{name:?} {expire_at:?}"));
+    }
+
+    fn scored(&mut self, name: StringRef<'_>, score: f64, expire_at: Option<UnixMs>) {
+        let mut room = crate::IntText::default();
+        let name = name.text(&mut room).to_vec();
+        self.words.push(format!("{name:?} {score} {expire_at:?}"));
+    }
+
+    fn end(&mut self) {
+        let mut words = std::mem::take(&mut self.words);
+        assert_eq!(words.len(), self.len, "as many as were announced");
+        words.sort();
+        let mut inside = self.image.0.lock().unwrap();
+        let told = (self.expire_at, words);
+        let twice = inside.contents.insert(self.key.clone(), told);
+        assert!(twice.is_none(), "each entry is handed over once");
+        inside.tables += 1;
     }
 }
 
@@ -490,4 +553,38 @@ fn without_a_cut_nothing_is_handed_over() {
     let mut store = filled();
     let stripe = &mut store.stripes.0[0];
     assert!(!stripe.image_slice(&store.layout, 1));
+}
+
+#[test]
+fn large_collections_are_handed_over_in_slices() {
+    let mut store = filled();
+    store.run(|guard| (1..4).for_each(|n| put(guard, n, 0, 1000)));
+    let expected = contents(&mut store);
+    let image = begin(&mut store);
+    let open = |store: &Store| {
+        let stripes = store.stripes.0.iter();
+        stripes.filter(|stripe| stripe.has_open_images()).count()
+    };
+    // A change begins each of them, and what follows comes while little of it is saved.
+    store.run(|guard| (1..4).for_each(|n| take(guard, n, 500, 10)));
+    assert!(open(&store) > 0 && image.0.lock().unwrap().tables == 0);
+    store.run(|guard| {
+        assert!(guard.rename(&key(1), b"elsewhere"));
+        guard.delete(&key(2));
+        put(guard, 2, 3, 300);
+    });
+    let mut slices = 0;
+    for stripe in 0..STRIPES {
+        while store.stripes.0[stripe].image_slice(&store.layout, 7) {
+            slices += 1;
+            store.run(|guard| {
+                put(guard, 3, slices, 40);
+                take(guard, 3, 7 * slices, 5);
+            });
+        }
+    }
+    assert!(open(&store) == 0 && image.0.lock().unwrap().tables >= 3);
+    assert_eq!(image.take(), expected);
+    store.upkeep();
+    assert_eq!(store.live_bytes(), accounted_bytes(&mut store));
 }
