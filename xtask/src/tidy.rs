@@ -21,8 +21,9 @@ mod rust;
 mod types;
 mod words;
 
-/// Transitive dependencies that the library `kvik` may have, not counting kvik's own crates.
-const LIBRARY_DEPENDENCIES: usize = 15;
+/// Transitive dependencies that the library `kvik` may have, not counting kvik's own crates. Three
+/// of them are for the regular expressions of ARGREP.
+const LIBRARY_DEPENDENCIES: usize = 18;
 
 /// What holds no source of ours.
 const SKIPPED: &[&str] = &["target", ".git", "corpus", "artifacts", "node_modules"];

@@ -108,8 +108,8 @@ impl<'o> Encoder<'o> {
         self.length(len as u64);
     }
 
-    /// A string of `len` bytes that comes in parts, compressed part by part. A part that is the same
-    /// memory as the one before costs a copy of its compressed form.
+    /// A string of `len` bytes that comes in parts, compressed part by part. A part that is the
+    /// same memory as the one before costs a copy of its compressed form.
     pub fn string_in_parts<'p>(&mut self, parts: impl Iterator<Item = &'p [u8]>, len: usize) {
         let start = self.out.len();
         let mut last: Option<(&[u8], Range<usize>)> = None;

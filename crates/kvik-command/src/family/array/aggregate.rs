@@ -16,7 +16,7 @@ const EXACT_MAX: u128 = 1 << 64;
 
 /// An operation.
 #[derive(Clone, Copy, Debug)]
-enum Aggregate {
+enum Operator {
     Sum,
     Least,
     Greatest,
@@ -27,17 +27,17 @@ enum Aggregate {
     Used,
 }
 
-impl Aggregate {
+impl Operator {
     fn parse(word: &[u8]) -> Result<Self, Error> {
-        const OPERATIONS: [(&[u8], Aggregate); 8] = [
-            (b"SUM", Aggregate::Sum),
-            (b"MIN", Aggregate::Least),
-            (b"MAX", Aggregate::Greatest),
-            (b"AND", Aggregate::Bits(|a, b| a & b)),
-            (b"OR", Aggregate::Bits(|a, b| a | b)),
-            (b"XOR", Aggregate::Bits(|a, b| a ^ b)),
-            (b"MATCH", Aggregate::Same),
-            (b"USED", Aggregate::Used),
+        const OPERATIONS: [(&[u8], Operator); 8] = [
+            (b"SUM", Operator::Sum),
+            (b"MIN", Operator::Least),
+            (b"MAX", Operator::Greatest),
+            (b"AND", Operator::Bits(|a, b| a & b)),
+            (b"OR", Operator::Bits(|a, b| a | b)),
+            (b"XOR", Operator::Bits(|a, b| a ^ b)),
+            (b"MATCH", Operator::Same),
+            (b"USED", Operator::Used),
         ];
         let mut known = OPERATIONS.iter();
         let found = known.find(|(name, _)| word.eq_ignore_ascii_case(name));
@@ -141,12 +141,12 @@ fn infinity(number: LongDouble) -> f64 {
 pub(super) fn arop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let args = ctx.args;
     let (from, to) = (index(&args[2])?, index(&args[3])?);
-    let operation = Aggregate::parse(&args[4])?;
+    let operation = Operator::parse(&args[4])?;
     match operation {
-        Aggregate::Same if args.len() != 6 => {
+        Operator::Same if args.len() != 6 => {
             return Err(Error::text("MATCH requires a value argument"));
         }
-        Aggregate::Same => {}
+        Operator::Same => {}
         _ if args.len() != 5 => return Err(Error::arity(ctx.command)),
         _ => {}
     }
@@ -155,13 +155,13 @@ pub(super) fn arop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let values = values.map(|(_, value)| value);
     let reply = &mut ctx.reply;
     match operation {
-        Aggregate::Used => reply.integer(values.count() as i64),
-        Aggregate::Same => {
+        Operator::Used => reply.integer(values.count() as i64),
+        Operator::Same => {
             let (text, mut room) = (&args[5], IntText::default());
             let same = values.filter(|value| value.text(&mut room) == text);
             reply.integer(same.count() as i64);
         }
-        Aggregate::Bits(join) => match values
+        Operator::Bits(join) => match values
             .filter_map(Number::of)
             .filter_map(Number::bits)
             .reduce(join)
@@ -169,7 +169,7 @@ pub(super) fn arop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
             Some(bits) => reply.integer(bits),
             None => reply.null(),
         },
-        Aggregate::Sum => {
+        Operator::Sum => {
             let mut numbers = values.filter_map(Number::of);
             match numbers.next() {
                 Some(first) => {
@@ -182,9 +182,9 @@ pub(super) fn arop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
                 None => reply.null(),
             }
         }
-        Aggregate::Least | Aggregate::Greatest => {
+        Operator::Least | Operator::Greatest => {
             let wanted = match operation {
-                Aggregate::Least => Ordering::Less,
+                Operator::Least => Ordering::Less,
                 _ => Ordering::Greater,
             };
             let better = |best: Number, number: Number| match number.order(best) == wanted {
