@@ -202,7 +202,8 @@ fn expect_no_error_where_nothing_is_said(steps: &mut Vec<Step>) {
         let next = steps[at + 1..]
             .iter()
             .find(|step| step.connection == connection);
-        if next.is_none_or(|step| matches!(step.action, Action::Send(_))) {
+        let is_next = |step: &Step| matches!(step.action, Action::Send(_) | Action::SendUntil(_));
+        if next.is_none_or(is_next) {
             let any = Written {
                 text: "no error".into(),
                 pattern: Pattern::NoError,
