@@ -1,5 +1,5 @@
-//! What is to take away: an archive for this machine's target with its checksum, a Debian package, and
-//! a check of the other targets as far as this machine can.
+//! The parts to take away: an archive for this machine's target with its checksum, a Debian
+//! package, and a check of the other targets as far as this machine can.
 
 use std::fs;
 use std::path::Path;

@@ -44,10 +44,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let wheel = wheel.to_str().context("a wheel's path is text")?;
     let tested = environment(&folder.join("tested"), &[wheel])?;
     let tests = ["-m", "unittest", "discover", "--start-directory"];
-    succeed(Command::new(tested.join("python")).args(tests).arg(package.join("tests")))?;
+    succeed(
+        Command::new(tested.join("python"))
+            .args(tests)
+            .arg(package.join("tests")),
+    )?;
     if let Some(url) = &options.bench {
         let bench = environment(&folder.join("bench"), &[wheel, "redis"])?;
-        let script = package.join("bench.py");
+        let script = package.join("benches/redis_py.py");
         succeed(Command::new(bench.join("python")).arg(script).arg(url))?;
     }
     Ok(())
@@ -57,8 +61,18 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 fn environment(folder: &Path, packages: &[&str]) -> anyhow::Result<PathBuf> {
     succeed(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
     let programs = folder.join("bin");
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    succeed(Command::new(programs.join("python")).args(pip).args(packages))?;
+    let pip = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ];
+    succeed(
+        Command::new(programs.join("python"))
+            .args(pip)
+            .args(packages),
+    )?;
     Ok(programs)
 }
 

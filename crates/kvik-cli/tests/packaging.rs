@@ -72,7 +72,7 @@ fn nobody_is_told_who_is_not_to_be() {
     let mut command = Command::new(KVIK);
     command
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-        .args(["--memory", "--supervised", "no"])
+        .arg("--memory")
         .env("NOTIFY_SOCKET", &socket);
     let server = Served::run(command, port).unwrap();
     server.terminate();

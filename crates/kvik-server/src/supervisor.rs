@@ -1,8 +1,8 @@
 //! Tells systemd how far the server is, so that a unit of `Type=notify` counts as started when
 //! clients are served and not before.
 //!
-//! The protocol is a datagram of `NAME=value` lines to the socket that `NOTIFY_SOCKET` names; a name
-//! that begins with `@` is one of Linux's abstract namespace.
+//! The protocol is a datagram of `NAME=value` lines to the socket that `NOTIFY_SOCKET` names; a
+//! name that begins with `@` is one of Linux's abstract namespace.
 
 use std::ffi::{OsStr, OsString};
 use std::io;

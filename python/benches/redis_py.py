@@ -1,4 +1,4 @@
-"""Operations per second of this library and of redis-py with a server: python bench.py REDIS_URL"""
+"""Operations per second of this library and of redis-py with a server: python redis_py.py REDIS_URL"""
 
 import sys
 import time
