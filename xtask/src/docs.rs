@@ -23,6 +23,9 @@ const PAGES: &[Page] = &[
         Ok(kvik_server::config::markdown())
     }),
     ("docs/metrics.md", || Ok(metrics())),
+    ("packaging/kvik.toml.example", || {
+        Ok(kvik_server::config::example()?)
+    }),
     ("packaging/grafana-dashboard.json", || {
         Ok(packaging::dashboard())
     }),

@@ -1,8 +1,8 @@
 //! `crates/kvik-ffi/include/kvik.h`, from the functions of that crate.
 //!
 //! The crate declares what C sees with a handful of types, so its source is read as text: each
-//! `extern "C" fn` becomes a prototype under its documentation, and the enum of types becomes one of
-//! C. Anything that is not understood is an error, so the header cannot fall behind.
+//! `extern "C" fn` becomes a prototype under its documentation, and the enum of types becomes one
+//! of C. Anything that is not understood is an error, so the header cannot fall behind.
 
 use std::fs;
 

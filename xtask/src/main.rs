@@ -16,11 +16,13 @@ mod bench;
 mod cargo;
 mod clients;
 mod compat;
+mod dist;
 mod docs;
 mod header;
 mod packaging;
 mod server;
 mod tidy;
+mod wheel;
 
 /// Developer commands of kvik.
 #[derive(Parser)]
@@ -53,6 +55,8 @@ enum Verb {
     Compat(compat::Options),
     /// Sessions of other people's client libraries with kvik (pip and npm fetch them)
     Clients,
+    /// The Python package: built, installed in a fresh virtual environment, tested
+    Wheel(wheel::Options),
     /// Run each fuzz target for a while; needs a nightly toolchain and cargo-fuzz
     Fuzz {
         /// Only this target
@@ -67,8 +71,15 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Build the binary that ships and print its size
-    Dist,
+    /// Build the binary that ships and print its size; with --archive what is to take away as well
+    Dist {
+        /// Write an archive with a checksum for this machine's target, and check the other targets
+        #[arg(long)]
+        archive: bool,
+        /// Build a Debian package as well; needs cargo-deb
+        #[arg(long)]
+        deb: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -95,9 +106,18 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         },
         Verb::Compat(options) => compat::run(&options)?,
         Verb::Clients => clients::run()?,
+        Verb::Wheel(options) => wheel::run(&options)?,
         Verb::Fuzz { target, seconds } => cargo::fuzz(target.as_deref(), seconds)?,
         Verb::Run { args } => cargo::run(&args)?,
-        Verb::Dist => cargo::dist()?,
+        Verb::Dist { archive, deb } => {
+            cargo::dist()?;
+            if archive {
+                dist::archive()?;
+            }
+            if deb {
+                dist::debian_package()?;
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

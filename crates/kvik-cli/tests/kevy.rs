@@ -109,6 +109,13 @@ fn data_of_kevy_are_imported_once() {
     assert!(data.join("aof-0.aof").exists() && data.join("dump-0.rdb").exists());
     let server = kevy(folder.path(), &[], &[]);
     assert_eq!(server.call(&["DBSIZE"]), Value::Integer(2));
+    server.terminate();
+    // A start that was cut off in the middle is finished by the next one.
+    assert!(!data.join("import.unfinished").exists());
+    File::create(data.join("import.unfinished")).unwrap();
+    let server = kevy(folder.path(), &[], &[]);
+    assert_imported(&server);
+    assert!(!data.join("import.unfinished").exists());
 }
 
 #[test]

@@ -76,12 +76,12 @@ kvik_store *kvik_open_memory(void);
 void kvik_close(kvik_store *store);
 
 /* Runs a command on database 0: `count` words, the name first, with their lengths. The reply is to
- * be freed. State that a command leaves behind, such as MULTI, is gone with the call; a session keeps
- * it.
+ * be freed. State that a command leaves behind, such as MULTI, is gone with the call; a session
+ * keeps it.
  *
  * Contract:
- * The store is null or open; words and lengths are arrays of `count` elements, and each word has as
- * many bytes as its length says.
+ * The store is null or open; words and lengths are arrays of `count` elements, and each word has
+ * as many bytes as its length says.
  */
 kvik_reply *kvik_run(const kvik_store *store, size_t count, const uint8_t *const *words, const size_t *lengths);
 
@@ -143,9 +143,9 @@ int64_t kvik_reply_integer(const kvik_reply *reply);
  */
 double kvik_reply_double(const kvik_reply *reply);
 
-/* The bytes of a reply that is a status, an error or bytes, and their number in `length` unless that
- * is null. No zero follows them, and they may hold some. Null and 0 for other replies. They live as
- * long as the reply.
+/* The bytes of a reply that is a status, an error or bytes, and their number in `length` unless
+ * that is null. No zero follows them, and they may hold some. Null and 0 for other replies. They
+ * live as long as the reply.
  *
  * Contract:
  * As for `kvik_reply_type`; the length is null or may be written.
@@ -160,8 +160,8 @@ const uint8_t *kvik_reply_bytes(const kvik_reply *reply, size_t *length);
  */
 size_t kvik_reply_count(const kvik_reply *reply);
 
-/* A part of a reply; null if there are not so many. In a map names have even numbers, and each value
- * follows its name. It lives as long as the reply, and is not freed.
+/* A part of a reply; null if there are not so many. In a map names have even numbers, and each
+ * value follows its name. It lives as long as the reply, and is not freed.
  *
  * Contract:
  * As for `kvik_reply_type`.

@@ -132,9 +132,9 @@ pub unsafe extern "C" fn kvik_reply_double(reply: *const KvikReply) -> f64 {
     })
 }
 
-/// The bytes of a reply that is a status, an error or bytes, and their number in `length` unless that
-/// is null. No zero follows them, and they may hold some. Null and 0 for other replies. They live as
-/// long as the reply.
+/// The bytes of a reply that is a status, an error or bytes, and their number in `length` unless
+/// that is null. No zero follows them, and they may hold some. Null and 0 for other replies. They
+/// live as long as the reply.
 ///
 /// # Safety
 /// As for `kvik_reply_type`; the length is null or may be written.
@@ -164,8 +164,8 @@ pub unsafe extern "C" fn kvik_reply_count(reply: *const KvikReply) -> usize {
     plain(0, || reply.map_or(0, KvikReply::count))
 }
 
-/// A part of a reply; null if there are not so many. In a map names have even numbers, and each value
-/// follows its name. It lives as long as the reply, and is not freed.
+/// A part of a reply; null if there are not so many. In a map names have even numbers, and each
+/// value follows its name. It lives as long as the reply, and is not freed.
 ///
 /// # Safety
 /// As for `kvik_reply_type`.

@@ -89,12 +89,12 @@ pub unsafe extern "C" fn kvik_close(store: *mut KvikStore) {
 }
 
 /// Runs a command on database 0: `count` words, the name first, with their lengths. The reply is to
-/// be freed. State that a command leaves behind, such as MULTI, is gone with the call; a session keeps
-/// it.
+/// be freed. State that a command leaves behind, such as MULTI, is gone with the call; a session
+/// keeps it.
 ///
 /// # Safety
-/// The store is null or open; words and lengths are arrays of `count` elements, and each word has as
-/// many bytes as its length says.
+/// The store is null or open; words and lengths are arrays of `count` elements, and each word has
+/// as many bytes as its length says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kvik_run(
     store: *const KvikStore,

@@ -56,7 +56,7 @@ pub(crate) fn open(config: &Config, db: &Db) -> Result<(), OpenError> {
         found
     })?;
     report(config, db, &found);
-    if found.source.is_empty() {
+    if found.source.is_empty() || import::is_unfinished(db) {
         import_all(config, db)?;
     }
     db.engine().gate.open(Closure::Loading);

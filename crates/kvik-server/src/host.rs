@@ -11,6 +11,7 @@ use kvik_command::{Error, Host};
 use crate::config::{Config, Key};
 use crate::front::Front;
 use crate::process;
+use crate::supervisor;
 
 /// Why the server ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +57,16 @@ impl Host for ServerHost {
             .config
             .file()
             .map_or_else(String::new, |path| path.display().to_string());
+        let supervised = match supervisor::is_told(&self.config) {
+            true => "systemd",
+            false => "no",
+        };
         vec![
             fact("server", "os", std::env::consts::OS),
             fact("server", "arch_bits", usize::BITS.to_string()),
             fact("server", "multiplexing_api", self.io_backend),
             fact("server", "process_id", std::process::id().to_string()),
-            fact("server", "process_supervised", "no"),
+            fact("server", "process_supervised", supervised),
             fact("server", "tcp_port", self.config.int(Key::Port).to_string()),
             fact(
                 "server",

@@ -22,6 +22,7 @@ mod process;
 mod reactor;
 mod server;
 mod settings;
+mod supervisor;
 mod sync;
 mod warning;
 

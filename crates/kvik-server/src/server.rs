@@ -24,7 +24,7 @@ use crate::listening::{ClusterNode, ListenError, Listening, OpenDoor};
 use crate::net::{self, Backend, Driver};
 use crate::reactor::Reactor;
 use crate::reactor::inbox::Inbox;
-use crate::{files, indexing, log, settings};
+use crate::{files, indexing, log, settings, supervisor};
 
 /// Why the server could not start, in one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +82,7 @@ fn serve(loaded: Loaded) -> Result<ExitCode, StartError> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    supervisor::tell(&config, supervisor::READY);
     let signals = watch_signals(server.stop.clone()).map_err(system("watch signals"))?;
     let code = server.wait(&config);
     signals.close();
@@ -232,6 +233,7 @@ impl Server {
             }
             break why;
         };
+        supervisor::tell(config, supervisor::STOPPING);
         drop(self);
         tracing::info!("bye");
         if why == Stop::Failure {

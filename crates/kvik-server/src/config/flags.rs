@@ -33,6 +33,9 @@ pub(super) fn read(
     environment: &[(OsString, OsString)],
 ) -> Result<CommandLine, LoadError> {
     let mut line = CommandLine::default();
+    if let Some(preset) = presets::of_environment(environment) {
+        line.preset.extend(preset?);
+    }
     let mut args = args.iter().peekable();
     if let Some(file) = args.next_if(|arg| !is_flag(arg) && *arg != "-") {
         line.file = Some(file.into());

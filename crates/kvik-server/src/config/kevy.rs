@@ -29,7 +29,7 @@ pub(super) fn preset(
     path: Option<&Path>,
     environment: &[(OsString, OsString)],
 ) -> Result<Preset, LoadError> {
-    let variables = Variables(environment);
+    let variables = KevyVariables(environment);
     let mut preset = defaults();
     match variables.file(path) {
         Some(path) => read_file(&path, &mut preset)?,
@@ -64,9 +64,9 @@ fn defaults() -> Preset {
 }
 
 /// The environment.
-struct Variables<'a>(&'a [(OsString, OsString)]);
+struct KevyVariables<'a>(&'a [(OsString, OsString)]);
 
-impl Variables<'_> {
+impl KevyVariables<'_> {
     fn text(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name)?;
         found.1.to_str()
@@ -184,8 +184,9 @@ fn apply(
 
 /// Makes the data directory of the preset, as kevy makes its own.
 fn make_dir(preset: &Preset) -> Result<(), LoadError> {
-    let dirs = preset.settings.iter().filter(|set| set.key == Key::Dir);
-    let Some([dir]) = dirs.last().map(|set| &set.words[..]) else {
+    let mut latest = preset.settings.iter().rev();
+    let dir = latest.find(|set| set.key == Key::Dir);
+    let Some([dir]) = dir.map(|set| &set.words[..]) else {
         return Ok(());
     };
     let dir = super::path::path_of(dir);

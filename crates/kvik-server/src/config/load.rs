@@ -18,6 +18,7 @@ use super::file::{self, Setting, Syntax};
 use super::flags;
 use super::foreign;
 use super::path::path_of;
+use super::presets;
 use super::row::{Access, Kind};
 use super::table::Key;
 use super::value::{self, Style, Value, Words};
@@ -223,6 +224,9 @@ impl Loader {
         let Some(directive) = name.as_encoded_bytes().strip_prefix(b"KVIK_") else {
             return Ok(());
         };
+        if name == presets::VARIABLE {
+            return Ok(());
+        }
         let origin = name.to_string_lossy();
         match Key::named(directive) {
             Some(key) => self.assign(

@@ -10,7 +10,8 @@ const INTRODUCTION: &str = "\
 
 Every directive can be given as a flag (`--port 6380`), as an environment variable (`KVIK_PORT=6380`), in a
 `kvik.toml` (`port = 6380`) or in a `redis.conf` (`port 6380`). Flags win over the environment, the environment over the
-file, the file over the defaults. The first argument that is not a flag is the file; `-` reads one from standard
+file, the file over the defaults. `--kevy`, `--kvns`, `--kiba`, `--nkv` and `--neks`, or `KVIK_PRESET=kevy` and so on, choose other
+defaults. The first argument that is not a flag is the file; `-` reads one from standard
 input. Directives marked *fixed* are set at the start only, the others by `CONFIG SET` as well; *protected*
 ones as `enable-protected-configs` allows. *effect* says whether a directive does what it says: one that does not yet is
 accepted and shown at the start, and `CONFIG SET` refuses it; one that kvik has no use for is accepted and changes

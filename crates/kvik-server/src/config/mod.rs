@@ -11,6 +11,7 @@
 //! everything is undone.
 
 mod error;
+mod example;
 mod file;
 mod flags;
 mod foreign;
@@ -40,6 +41,7 @@ use kvik_command::glob::glob_match;
 use parking_lot::{Mutex, RwLock};
 
 pub use error::LoadError;
+pub use example::example;
 pub use load::{Loaded, load};
 pub use markdown::markdown;
 pub use rewrite::RewriteError;

@@ -39,6 +39,27 @@ pub(super) fn named(
     }
 }
 
+/// The variable that names a preset where no flag can, as in the image of a container.
+pub(super) const VARIABLE: &str = "KVIK_PRESET";
+
+/// The preset that the environment names.
+pub(super) fn of_environment(
+    environment: &[(OsString, OsString)],
+) -> Option<Result<Preset, LoadError>> {
+    let (_, name) = environment.iter().find(|(name, _)| name == VARIABLE)?;
+    if name.is_empty() {
+        return None;
+    }
+    let name = name.to_string_lossy();
+    let preset = named(&format!("--{name}"), &[], environment);
+    Some(preset.unwrap_or_else(|| {
+        let expected = "kevy, kiba, kvns, neks, nkv";
+        Err(LoadError(format!(
+            "{VARIABLE} {name:?} is none of: {expected}"
+        )))
+    }))
+}
+
 fn word(text: &str) -> Words {
     vec![text.as_bytes().to_vec()]
 }
@@ -116,6 +137,16 @@ mod tests {
         let path = dir.path().join("kiba.conf");
         std::fs::write(&path, text).unwrap();
         read_kiba_conf(&path)
+    }
+
+    #[test]
+    fn a_variable_names_a_preset() {
+        let preset = |name: &str| of_environment(&[(VARIABLE.into(), name.into())]);
+        let found = preset("neks").unwrap().unwrap();
+        assert_eq!(found.settings.len(), 2);
+        assert!(preset("").is_none());
+        let refusal = preset("redis").unwrap().unwrap_err().to_string();
+        assert!(refusal.contains("is none of: kevy"), "{refusal}");
     }
 
     #[test]

@@ -129,7 +129,7 @@ table! {
     NamespacePolicy = choice("namespace-policy", "inherit", &["inherit", "none", "lfu|lru", "mfu|mru", "ear|expire_after_read|expireafterread"]).sets(|to, it| to.namespace_quotas.set_policy_of_others(policy_named(it.choice().as_bytes()).unwrap_or_default())), "What makes room in a namespace that has no policy of its own: `inherit` as `maxmemory-policy` says, `none` nothing, `lfu` the keys with the fewest hits, `mfu` those with the most; with `ear` keys that were read are deleted within a second.";
     MaxNamespaces = int("max-namespaces", "65536", 0, 1 << 20).sets(|to, it| to.max_namespaces.store(it.number(), Relaxed)), "Namespaces that clients may make beside `default`.";
     Daemonize = yes_no("daemonize", "no").fixed().ignored(FOREGROUND), "Detach from the terminal.";
-    Supervised = choice("supervised", "no", &["no", "upstart", "systemd", "auto"]).fixed().ignored(FOREGROUND), "Signal readiness to a supervisor.";
+    Supervised = choice("supervised", "no", &["no", "upstart", "systemd", "auto"]).fixed(), "With `systemd` and `auto` systemd is told when clients are served and when the server ends, where `NOTIFY_SOCKET` is set: a unit of `Type=notify` wants that. The others tell nobody.";
     Pidfile = text("pidfile", "").fixed(), "File that holds the process id while the server runs.";
     Loglevel = choice("loglevel", "notice", &["debug", "verbose", "notice", "warning", "nothing"]), "Least severity that is logged.";
     Logfile = text("logfile", "").fixed(), "File the log is appended to; empty is standard output.";

@@ -8,9 +8,9 @@
 //!                   to be renamed
 //! ```
 //!
-//! A shard is loaded as kevy loads it, into a store of its own: FLUSHALL of one shard must not reach
-//! the others, and commands are not to meet keys that are there already. What has come of it is
-//! handed on key by key. So the largest shard is in memory twice while it is read. How keys were
+//! A shard is loaded as kevy loads it, into a store of its own: FLUSHALL of one shard must not
+//! reach the others, and commands are not to meet keys that are there already. What has come of it
+//! is handed on key by key. So the largest shard is in memory twice while it is read. How keys were
 //! dealt out does not matter here.
 
 pub mod command_log;

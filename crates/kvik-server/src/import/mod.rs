@@ -152,6 +152,34 @@ impl ImportSink for StoreSink<'_> {
     }
 }
 
+/// A file in the data directory while a source is read into a store with a log. The log has a part
+/// of the keys then, so that it is there alone does not mean that all are.
+struct ImportMark(PathBuf);
+
+impl ImportMark {
+    fn of(db: &Db) -> Self {
+        let files = &db.engine().settings.files;
+        Self(files.names.read().dir.join("import.unfinished"))
+    }
+
+    fn set(&self) -> io::Result<()> {
+        std::fs::File::create(&self.0)?.sync_all()
+    }
+
+    /// Takes it away when all keys are on disk.
+    fn clear(&self, db: &Db) -> io::Result<()> {
+        db.commit()
+            .map_err(|_| io::Error::other("the log cannot be written"))?;
+        std::fs::remove_file(&self.0)
+    }
+}
+
+/// Whether an import began and did not end, since the process did. Nobody has been served, so to
+/// import again is to finish it.
+pub(crate) fn is_unfinished(db: &Db) -> bool {
+    ImportMark::of(db).0.exists()
+}
+
 /// Reads a source into a store, and says in the log how it went.
 ///
 /// # Errors
@@ -161,12 +189,15 @@ pub(crate) fn into_store(source: &Source, db: &Db) -> io::Result<()> {
         tracing::debug!("there is nothing to import at {source}");
         return Ok(());
     }
+    let mark = db.log().is_some().then(|| ImportMark::of(db));
+    mark.iter().try_for_each(ImportMark::set)?;
     let mut sink = StoreSink {
         connection: db.connect_internal(),
         source,
         shown_percent: 0,
     };
     let report = source.read(&mut sink)?;
+    mark.iter().try_for_each(|mark| mark.clear(db))?;
     tracing::info!(
         "imported {} keys from {source}, which stays as it is",
         report.keys

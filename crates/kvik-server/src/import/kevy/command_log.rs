@@ -6,10 +6,10 @@
 //! record        length (4 bytes, little-endian), CRC-32C of the command (4 bytes), command
 //! ```
 //!
-//! A log that ends within a command was torn when the process ended: the rest is left out. Damage in
-//! the second form is passed over up to the next record whose length, checksum and command agree.
-//! In the first one nothing says where the next command begins, so it ends there, as it does for
-//! kevy.
+//! A log that ends within a command was torn when the process ended: the rest is left out. Damage
+//! in the second form is passed over up to the next record whose length, checksum and command
+//! agree. In the first one nothing says where the next command begins, so it ends there, as it does
+//! for kevy.
 //!
 //! Commands between two marks are a transaction: without the second mark none of them has happened.
 
@@ -104,17 +104,17 @@ impl LogReader<'_, '_> {
         loop {
             let rest = &buffer[at..];
             match commands.next(rest, &mut spans) {
-                Next::Command(consumed) => {
+                NextCommand::Command(consumed) => {
                     self.take(&words(rest, &spans));
                     at += consumed;
                     offset += consumed as u64;
                 }
-                Next::Stray(consumed) => {
+                NextCommand::Stray(consumed) => {
                     strays += 1;
                     at += consumed;
                     offset += consumed as u64;
                 }
-                Next::Incomplete => {
+                NextCommand::Incomplete => {
                     buffer.drain(..at);
                     at = 0;
                     if file.by_ref().take(PIECE).read_to_end(&mut buffer)? > 0 {
@@ -129,7 +129,7 @@ impl LogReader<'_, '_> {
                     }
                     break;
                 }
-                Next::Malformed(reason) => {
+                NextCommand::Malformed(reason) => {
                     let unread = io::copy(file, &mut io::sink())?;
                     let left = rest.len() as u64 + unread;
                     self.faults.push(format!(
@@ -220,13 +220,13 @@ fn valid_record<'b>(bytes: &'b [u8], spans: &mut Vec<Span>) -> Option<&'b [u8]> 
     let command = bytes.get(HEADER..)?.get(..len)?;
     // The checksum is the dear one, so it comes last.
     let is_whole = command.first() == Some(&b'*')
-        && matches!(Commands::new().next(command, spans), Next::Command(end) if end == len)
+        && matches!(Commands::new().next(command, spans), NextCommand::Command(end) if end == len)
         && crc32c(command) == sum;
     is_whole.then_some(command)
 }
 
 /// The next thing in a stream of commands.
-enum Next {
+enum NextCommand {
     Command(usize),
     /// A line of text.
     Stray(usize),
@@ -250,16 +250,16 @@ impl Commands {
         }
     }
 
-    fn next(&mut self, bytes: &[u8], spans: &mut Vec<Span>) -> Next {
+    fn next(&mut self, bytes: &[u8], spans: &mut Vec<Span>) -> NextCommand {
         if bytes.first().is_some_and(|byte| *byte != b'*') {
             let end = memchr::memchr(b'\n', bytes);
-            return end.map_or(Next::Incomplete, |end| Next::Stray(end + 1));
+            return end.map_or(NextCommand::Incomplete, |end| NextCommand::Stray(end + 1));
         }
         match self.parser.parse(bytes, &self.limits, spans) {
-            Ok(Parsed::Command { consumed }) => Next::Command(consumed),
-            Ok(Parsed::Inline { consumed }) => Next::Stray(consumed),
-            Ok(Parsed::Incomplete { .. }) => Next::Incomplete,
-            Err(error) => Next::Malformed(error.to_string()),
+            Ok(Parsed::Command { consumed }) => NextCommand::Command(consumed),
+            Ok(Parsed::Inline { consumed }) => NextCommand::Stray(consumed),
+            Ok(Parsed::Incomplete { .. }) => NextCommand::Incomplete,
+            Err(error) => NextCommand::Malformed(error.to_string()),
         }
     }
 }

@@ -52,25 +52,25 @@ impl fmt::Display for SnapshotFault {
 }
 
 /// Ends the reading of a record.
-enum Stop {
+enum Unreadable {
     Io(io::Error),
     Damage(String),
 }
 
-impl From<io::Error> for Stop {
+impl From<io::Error> for Unreadable {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
 }
 
-type Outcome<T> = Result<T, Stop>;
+type Outcome<T> = Result<T, Unreadable>;
 
 fn damage<T>(reason: impl Into<String>) -> Outcome<T> {
-    Err(Stop::Damage(reason.into()))
+    Err(Unreadable::Damage(reason.into()))
 }
 
-/// Gives the commands that make the keys of a snapshot of `len` bytes to `run`; the fault that ended
-/// it too soon, if one did.
+/// Gives the commands that make the keys of a snapshot of `len` bytes to `run`; the fault that
+/// ended it too soon, if one did.
 ///
 /// # Errors
 /// If the file cannot be read.
@@ -99,8 +99,8 @@ pub fn read(
         }
     };
     match stop {
-        Stop::Io(error) => Err(error),
-        Stop::Damage(reason) => {
+        Unreadable::Io(error) => Err(error),
+        Unreadable::Damage(reason) => {
             // A part of it may have been made already.
             let key = std::mem::take(&mut reader.key);
             if !key.is_empty() {

@@ -311,7 +311,7 @@ fn a_decided_change_of_shards_counts() {
     };
     let journal = b"kevy-reshard-journal v1\nstamp=5\nprev_n=1\nn=2\nrouting=slots\n".to_vec();
     let files = [
-        ("reshard.journal", journal.clone()),
+        ("reshard.journal", journal),
         ("shards.meta", b"1\n".to_vec()),
         ("dump-0.rdb", snapshot("old")),
         ("aof-0.aof", first(&["SET older 1"])),
