@@ -26,6 +26,7 @@ pub(crate) mod expiry;
 mod former;
 mod interest;
 pub(crate) mod keyspace;
+mod pins;
 mod preparation;
 mod reading;
 mod relocation;
@@ -65,6 +66,13 @@ pub trait Stripes {
     fn is_held(&self, index: usize) -> bool {
         let _ = index;
         true
+    }
+
+    /// Lets others have the stripes in between, if whoever holds them has made sure that they
+    /// change nothing that matters meanwhile. Says whether the work is to end: nobody wants it any
+    /// more.
+    fn breathe(&mut self) -> bool {
+        false
     }
 }
 

@@ -5,10 +5,12 @@
 //! change records the key as [ready](ReadyKey). A tracked key is one that clients keep a copy of:
 //! its next change is reported as [changed](ChangedKey) with their numbers, and it is tracked no
 //! more. Whoever holds the stripe takes both records before letting it go, in the order of their
-//! turns.
+//! turns. A fourth kind keeps others away: a [pin](pins).
 //!
 //! Without any interest the check before a change is one comparison. With some, a change costs two
 //! lookups. A waiter in a line of n is found in O(log n).
+
+pub(crate) mod pins;
 
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
@@ -18,6 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use foldhash::fast::RandomState;
 
+use self::pins::PinnedKeys;
 use crate::layout::KeyspaceId;
 
 /// Says whether any key watched with it has changed since. Shared between the watcher and the
@@ -194,8 +197,9 @@ type InterestByKey = HashMap<Arc<[u8]>, Interest, RandomState>;
 /// The interests in one stripe. Empty almost always.
 #[derive(Debug, Default)]
 pub(crate) struct Interests {
-    /// Keys that somebody is interested in.
+    /// Keys that somebody is interested in, and pins.
     active: usize,
+    pins: PinnedKeys,
     /// Those among them that are tracked, in no order: one may be chosen at random.
     tracked: Vec<(KeyspaceId, Arc<[u8]>)>,
     keyspaces: HashMap<KeyspaceId, InterestByKey>,
@@ -241,6 +245,9 @@ impl Interests {
     fn tell(&mut self, keyspace: KeyspaceId, key: &[u8]) {
         if let Some(held_back) = &mut self.held_back {
             return held_back.push((keyspace, key.into()));
+        }
+        if self.pins.keep_change(keyspace, key) {
+            return;
         }
         let keys = self.keyspaces.get_mut(&keyspace);
         let interest = keys.and_then(|keys| keys.get_mut(key));
@@ -459,6 +466,9 @@ impl Interests {
 
     /// Records a key as ready although nothing has changed.
     pub(crate) fn mark_ready(&mut self, keyspace: KeyspaceId, key: &[u8]) {
+        if self.pins.keep_ready(keyspace, key) {
+            return;
+        }
         let lines = self.find_mut(keyspace, key);
         let lines = lines.and_then(|interest| interest.lines.as_mut());
         if lines.is_some_and(|lines| !std::mem::replace(&mut lines.is_ready, true)) {

@@ -31,6 +31,7 @@ mod load;
 mod model;
 mod options;
 mod persist;
+mod pins;
 mod promise;
 mod queue;
 mod replay;

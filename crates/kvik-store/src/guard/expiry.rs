@@ -10,6 +10,7 @@ use crate::edit::ExpiredMembers;
 use crate::entry::OccupiedEntry;
 use crate::event::Event;
 use crate::heap::HeapEntry;
+use crate::interests::pins::KeyUse;
 use crate::layout::{Key, KeyspaceId};
 use crate::namespace::{Namespace, NamespacePolicy, TableId};
 use crate::raw::entry_ref::EntryRef;
@@ -97,6 +98,10 @@ impl Guard<'_> {
             if done.more {
                 break;
             }
+            // Those behind it in this table wait with it; whoever meets one deletes it.
+            if self.is_entry_pinned(index, table, entry) {
+                break;
+            }
             done.lag_ms = done.lag_ms.max(self.state.now - at);
             done.keys += self.expire_entry(index, table, entry, max - done.keys);
         }
@@ -121,6 +126,22 @@ impl Guard<'_> {
         let stripe = self.stripes.stripe(index);
         let mut keyspace = stripe.present_mut(table, self.layout)?;
         keyspace.next_due(self.state.now, looks)
+    }
+
+    /// Whether an entry's key is pinned.
+    pub(crate) fn is_entry_pinned(
+        &mut self,
+        index: usize,
+        table: TableId,
+        entry: EntryRef,
+    ) -> bool {
+        self.stripes.look(index).has_pins() && {
+            let key = self.key_of(index, table, entry);
+            let interests = &self.stripes.look(index).interests;
+            interests
+                .pinned_against(&key, KeyUse::Write, None)
+                .is_some()
+        }
     }
 
     /// Deletes a key whose time has come.
@@ -173,6 +194,10 @@ impl Guard<'_> {
             });
             if let Some((entry, namespace)) = read {
                 self.keyspace = namespace.database();
+                if self.is_entry_pinned(index, table, entry) {
+                    self.stripes.stripe(index).note_read_key(table, position);
+                    continue;
+                }
                 let key = self.key_of(index, table, entry);
                 let place = self.place_of(index, table, &key);
                 let occupied = OccupiedEntry::new(self.locked_key(place), entry);

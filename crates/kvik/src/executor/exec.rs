@@ -4,11 +4,12 @@ use kvik_command::declare::Locking;
 use kvik_command::session::{Queued, Transaction, Watch};
 use kvik_command::{Error, Session};
 use kvik_resp::{Output, Reply};
-use kvik_store::Stripes;
+use kvik_store::{KeyUse, Stripes};
 
 use super::Executor;
 use super::call::Call;
 use super::gate::permit;
+use super::pinning::hold_all;
 use super::reaching::lock_reaching;
 use super::slices::PutOff;
 use super::work::Work;
@@ -66,7 +67,7 @@ impl Executor {
         let scope = self.plan_queue(session);
         let (work, shared) = (&mut self.work, &*self.shared);
         let held = match scope {
-            QueueScope::All => shared.stripes.lock_all(self.patience)?,
+            QueueScope::All => hold_all(shared, self.patience)?,
             QueueScope::Planned => {
                 let each_key = |visit: &mut dyn FnMut(&[u8])| visit_queued_keys(session, visit);
                 lock_reaching(shared, &mut work.plan.stripes, each_key, self.patience)?
@@ -81,8 +82,8 @@ impl Executor {
         // One section has one time, so that no key expires between two of the commands.
         let terms = work.terms(shared, &mut self.unit);
         let (ready, lsn) = Section::run(terms, held, reach, |section, held| {
-            let due_ms = held.next_due();
-            work.get_queue_ready(section, held, due_ms, session)?;
+            let look_ms = held.look_at();
+            work.get_queue_ready(section, held, look_ms, session)?;
             work.exec_locked(section, held, session, out);
             let monitors = &shared.engine.pubsub.monitors;
             if monitors.any() {
@@ -158,15 +159,34 @@ impl Work {
         &mut self,
         section: &mut Section<'_>,
         stripes: &mut dyn Stripes,
-        due_ms: u64,
+        look_ms: u64,
         session: &Session,
     ) -> Result<(), PutOff> {
+        if look_ms == 0 {
+            self.look_at_watched(section, stripes, session)?;
+        }
         for queued in session.transaction.iter().flat_map(|it| &it.queue) {
             let call = &Call::queued(queued);
-            self.expire_slices(section, stripes, due_ms, session, call)?;
+            self.expire_slices(section, stripes, look_ms, session, call)?;
             self.prepare(section, stripes, session, call)?;
         }
         Ok(())
+    }
+
+    /// Puts EXEC off while a watched key is pinned: it may be about to change.
+    #[cold]
+    fn look_at_watched(
+        &self,
+        section: &mut Section<'_>,
+        stripes: &mut dyn Stripes,
+        session: &Session,
+    ) -> Result<(), PutOff> {
+        let mut keys = session.watch.iter().flat_map(|watch| &watch.keys);
+        let own = self.pin;
+        let against = section.with_guard(stripes, session.keyspace(), Touching::NONE, |guard| {
+            keys.find_map(|(_, key)| guard.pinned_against(key, KeyUse::Read, own))
+        });
+        against.map_or(Ok(()), |id| Err(PutOff::Pinned(Some(id))))
     }
 
     fn exec_locked(

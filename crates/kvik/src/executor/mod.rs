@@ -10,6 +10,7 @@
 //! | find and lock the stripes of its keys | `plan`, `route` |
 //! | do in slices what has to be done before it | `slices` |
 //! | let it make the namespaces of its keys | `namespaces` |
+//! | keep it from keys that long work has pinned | `pinning` |
 //! | run its handler in a [section](crate::section) | `run`, `shared_read` |
 //! | count and time it | `timing` |
 //! | lock what waiters of its keys need | `reaching` |
@@ -27,6 +28,7 @@ mod gate;
 mod growth;
 mod lookup;
 mod namespaces;
+mod pinning;
 mod plan;
 mod reaching;
 mod room;
@@ -119,6 +121,9 @@ impl Executor {
             keeps_failure: false,
             failure: None,
             promise: None,
+            pin: None,
+            place_in_line: None,
+            looks: 0,
         };
         Self {
             shared,

@@ -28,8 +28,8 @@ impl Work {
         out: &mut Output,
     ) -> Result<(), PutOff> {
         let (ready, lsn) = Section::run(terms, held, reach, |section, held| {
-            let due_ms = held.next_due();
-            self.expire_slices(section, held, due_ms, session, call)?;
+            let look_ms = held.look_at();
+            self.expire_slices(section, held, look_ms, session, call)?;
             if L::SEVERAL {
                 self.prepare(section, held, session, call)?;
             }
