@@ -271,7 +271,10 @@ mod tests {
         jobs.note(id, unfinished, 0);
         assert_eq!(jobs.next_page(0).unwrap().cursor, 0);
         jobs.note(id, matched(1, 0), 0);
-        assert_eq!((jobs.all()[0].state, jobs.all()[0].deleted), (JobState::Done, 2));
+        assert_eq!(
+            (jobs.all()[0].state, jobs.all()[0].deleted),
+            (JobState::Done, 2)
+        );
     }
 
     #[test]

@@ -68,12 +68,12 @@ pub trait Stripes {
         true
     }
 
-    /// Lets others have the stripes in between, if whoever holds them has made sure that they
-    /// change nothing that matters meanwhile. Says whether the work is to end: nobody wants it any
-    /// more.
-    fn breathe(&mut self) -> bool {
-        false
-    }
+    /// Lets others have the stripes until the guard asks for one again, if whoever holds them has
+    /// made sure that they change nothing that matters meanwhile.
+    fn rest(&mut self) {}
+
+    /// The same for a moment, after which all are held again.
+    fn breathe(&mut self) {}
 }
 
 static DEFAULT_LIMITS: Limits = Limits::new();

@@ -192,6 +192,14 @@ impl Interest {
     }
 }
 
+/// A change that may still be undone, and when it was made.
+#[derive(Debug)]
+struct HeldBack {
+    turn: u64,
+    keyspace: KeyspaceId,
+    key: Box<[u8]>,
+}
+
 type InterestByKey = HashMap<Arc<[u8]>, Interest, RandomState>;
 
 /// The interests in one stripe. Empty almost always.
@@ -210,7 +218,7 @@ pub(crate) struct Interests {
     /// Something is in one of the two records.
     has_news: bool,
     /// Keys that have changed while changes may still be undone; none while they may not.
-    held_back: Option<Vec<(KeyspaceId, Box<[u8]>)>>,
+    held_back: Option<Vec<HeldBack>>,
 }
 
 impl Interests {
@@ -236,17 +244,27 @@ impl Interests {
     /// Tells of the changes since, if they are kept, and of those to come.
     pub(crate) fn release(&mut self, kept: bool) {
         let changed = self.held_back.take().unwrap_or_default();
-        for (keyspace, key) in changed.into_iter().filter(|_| kept) {
-            self.tell(keyspace, &key);
+        for it in changed.into_iter().filter(|_| kept) {
+            self.tell_of(it.keyspace, &it.key, it.turn);
         }
     }
 
     #[cold]
     fn tell(&mut self, keyspace: KeyspaceId, key: &[u8]) {
-        if let Some(held_back) = &mut self.held_back {
-            return held_back.push((keyspace, key.into()));
+        let turn = next_turn();
+        match &mut self.held_back {
+            None => self.tell_of(keyspace, key, turn),
+            Some(held_back) => held_back.push(HeldBack {
+                turn,
+                keyspace,
+                key: key.into(),
+            }),
         }
-        if self.pins.keep_change(keyspace, key) {
+    }
+
+    /// Tells of a change that was made at a turn.
+    fn tell_of(&mut self, keyspace: KeyspaceId, key: &[u8], turn: u64) {
+        if self.pins.keep_change(keyspace, key, turn) {
             return;
         }
         let keys = self.keyspaces.get_mut(&keyspace);
@@ -260,14 +278,20 @@ impl Interests {
         let trackers = self.take_trackers(keyspace, key);
         if is_ready {
             self.ready.push_back(ReadyKey {
-                turn: next_turn(),
+                turn,
                 keyspace,
                 key: key.into(),
             });
         }
         self.has_news |= is_ready;
         if !trackers.is_empty() {
-            self.report(keyspace, key.into(), trackers, false);
+            self.report(ChangedKey {
+                turn,
+                keyspace,
+                key: key.into(),
+                trackers,
+                is_evicted: false,
+            });
         }
     }
 
@@ -294,21 +318,9 @@ impl Interests {
     }
 
     /// Reports a key that is tracked no more.
-    fn report(
-        &mut self,
-        keyspace: KeyspaceId,
-        key: Box<[u8]>,
-        trackers: Vec<u64>,
-        is_evicted: bool,
-    ) {
+    fn report(&mut self, changed: ChangedKey) {
         self.has_news = true;
-        self.changed.push(ChangedKey {
-            turn: next_turn(),
-            keyspace,
-            key,
-            trackers,
-            is_evicted,
-        });
+        self.changed.push(changed);
     }
 
     /// The same for every key of interest in `keyspace` for which `is_changed` holds.
@@ -527,7 +539,13 @@ impl Interests {
             return false;
         };
         let trackers = self.take_trackers(keyspace, &key);
-        self.report(keyspace, Box::from(&*key), trackers, true);
+        self.report(ChangedKey {
+            turn: next_turn(),
+            keyspace,
+            key: Box::from(&*key),
+            trackers,
+            is_evicted: true,
+        });
         true
     }
 

@@ -198,10 +198,7 @@ fn claim(shared: &Arc<Shared>, own: &str, others: &str) -> bool {
 }
 
 /// Starts a thread that runs commands as one unit of long work, each in a slice of its own.
-fn long_work<const N: usize>(
-    shared: &Arc<Shared>,
-    commands: [&'static str; N],
-) -> JoinHandle<()> {
+fn long_work<const N: usize>(shared: &Arc<Shared>, commands: [&'static str; N]) -> JoinHandle<()> {
     let shared = Arc::clone(shared);
     start(move || {
         let mut executor = Executor::new(Arc::clone(&shared), Patience::Wait);

@@ -100,6 +100,11 @@ impl PinBoard {
         patience: Patience,
     ) -> Option<PinId> {
         let mut board = self.board.lock();
+        if claim.keys.is_empty() {
+            // It keeps nobody away before it pins something.
+            board.latest += 1;
+            return Some(PinId(board.latest));
+        }
         let own = match *place {
             Some(own) => own,
             None => {
@@ -118,9 +123,25 @@ impl PinBoard {
         }
         board.latest += 1;
         let id = PinId(board.latest);
+        self.put_up(&mut board, id);
+        Some(id)
+    }
+
+    /// Puts a unit up that began without a key and wants its first one. Waits while units are
+    /// barred.
+    pub(crate) fn begin_growing(&self, id: PinId) {
+        let mut board = self.board.lock();
+        while board.bars > 0 {
+            self.wait(&mut board);
+        }
+        if !board.units.contains(&id) {
+            self.put_up(&mut board, id);
+        }
+    }
+
+    fn put_up(&self, board: &mut Board, id: PinId) {
         board.units.push(id);
         self.units.store(board.units.len() as u64, Ordering::SeqCst);
-        Some(id)
     }
 
     /// Leaves the line: the unit has its keys, or nobody wants it any more.
@@ -188,10 +209,17 @@ impl PinBoard {
         bar
     }
 
+    /// The work that has barred units until a time has come back, and is done.
+    pub(crate) fn lift(&self) {
+        let mut board = self.board.lock();
+        if board.barred_until_ms != 0 {
+            board.barred_until_ms = 0;
+            self.changed.notify_all();
+        }
+    }
+
     fn begin_bar(&self, board: &mut Board) -> Bar<'_> {
         board.bars += 1;
-        // Whoever put itself off has come back, or comes soon.
-        board.barred_until_ms = 0;
         Bar(self)
     }
 

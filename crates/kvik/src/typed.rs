@@ -12,8 +12,8 @@ use std::time::Duration;
 use kvik_command::Error;
 use kvik_log::Unit;
 use kvik_store::{
-    AccessPolicy, Expiry, Glance, Guard, IntText, Key, KeyUse, NewString, NoEffects, Reading, TextRef,
-    WrongKind,
+    AccessPolicy, Expiry, Glance, Guard, IntText, Key, KeyUse, NewString, NoEffects, Reading,
+    TextRef, WrongKind,
 };
 
 use crate::db::Db;

@@ -63,12 +63,14 @@ impl Guard<'_> {
             self.expire_due_in(index, table, max, &mut looks, &mut done);
         }
         // Of many namespaces only those are looked at in which something is due.
+        let mut is_pinned = false;
         while !done.more
+            && !is_pinned
             && looks > 0
             && let Some(table) = self.stripes.stripe(index).due_namespace(self.state.now)
         {
             self.keyspace = self.database_of(index, table);
-            self.expire_due_in(index, table, max, &mut looks, &mut done);
+            is_pinned = self.expire_due_in(index, table, max, &mut looks, &mut done);
             self.stripes
                 .stripe(index)
                 .tell_namespace(table, self.layout);
@@ -84,7 +86,8 @@ impl Guard<'_> {
         keyspace.unwrap_or(self.keyspace)
     }
 
-    /// Deletes keys of one keyspace of a stripe until `max` are deleted in all.
+    /// Deletes keys of one keyspace of a stripe until `max` are deleted in all, or up to one that is
+    /// pinned; says whether there was one.
     fn expire_due_in(
         &mut self,
         index: usize,
@@ -92,7 +95,7 @@ impl Guard<'_> {
         max: usize,
         looks: &mut usize,
         done: &mut ExpiryRound,
-    ) {
+    ) -> bool {
         while let Some((at, entry)) = self.next_due(index, table, looks) {
             done.more = done.keys == max;
             if done.more {
@@ -100,11 +103,12 @@ impl Guard<'_> {
             }
             // Those behind it in this table wait with it; whoever meets one deletes it.
             if self.is_entry_pinned(index, table, entry) {
-                break;
+                return true;
             }
             done.lag_ms = done.lag_ms.max(self.state.now - at);
             done.keys += self.expire_entry(index, table, entry, max - done.keys);
         }
+        false
     }
 
     /// Deletes a key, or up to `max` members of its value, whose time has come, and says how many.

@@ -1,7 +1,7 @@
 //! Pinning keys, and whether a command may use one that is pinned.
 
 use super::{Guard, Place};
-use crate::interests::pins::{KeyUse, PinConflict, PinId};
+use crate::interests::pins::{KeptNews, KeyUse, PinConflict, PinId, Unpinned};
 use crate::state::Overdue;
 
 impl Guard<'_> {
@@ -56,13 +56,21 @@ impl Guard<'_> {
         stripe.with_pins(|interests| interests.pin(key, used, id))
     }
 
-    /// Ends a pin. What the unit has changed is told now. Returns the stripes with keys whose
-    /// waiters have waited for this one.
-    pub fn unpin(&mut self, key: &[u8], id: PinId) -> Vec<u16> {
+    /// Ends a pin. What the unit has changed is to be [told](Self::tell_kept), in the order of the
+    /// turns.
+    pub fn unpin(&mut self, key: &[u8], id: PinId) -> Unpinned {
         let key = self.layout.canonical(key);
         let index = self.index_of(key);
         let stripe = self.stripes.stripe(index);
         stripe.with_pins(|interests| interests.unpin(key, id))
+    }
+
+    /// Tells what was kept while a key was pinned.
+    pub fn tell_kept(&mut self, key: &[u8], news: KeptNews) {
+        let key = self.layout.canonical(key);
+        let index = self.index_of(key);
+        let stripe = self.stripes.stripe(index);
+        stripe.with_pins(|interests| interests.tell_kept(key, news));
     }
 
     /// Notes that a command of a client is put off until a key is not pinned any more. No other
@@ -98,11 +106,17 @@ impl Guard<'_> {
         stripe.with_pins(|interests| interests.wait_for_pin(key, ready));
     }
 
-    /// Lets others have the stripes in between, where that is agreed: the keys are pinned. Call it
-    /// between two slices of long work, and look everything up anew. Says whether the work is to
-    /// end, which it may as long as it has changed nothing.
+    /// Lets others have the stripes for a moment, where that is agreed: the keys are pinned. Call it
+    /// between two slices of long work, and look everything up anew.
     #[inline]
-    pub fn breathe(&mut self) -> bool {
-        self.stripes.breathe()
+    pub fn breathe(&mut self) {
+        self.stripes.breathe();
+    }
+
+    /// The same until a key is asked for again: for work that needs none meanwhile. Nothing may be
+    /// [viewed](Self::view) before.
+    #[inline]
+    pub fn rest(&mut self) {
+        self.stripes.rest();
     }
 }

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use super::Interests;
+use super::{Interests, next_turn};
 use crate::layout::KeyspaceId;
 
 /// Names a unit of long work. Greater than those that began before.
@@ -38,15 +38,32 @@ pub enum PinConflict {
     Owed,
 }
 
+/// A change of a pinned key that is told when the key is unpinned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptNews {
+    /// When it came up.
+    pub turn: u64,
+    keyspace: KeyspaceId,
+    /// The key has changed; otherwise its waiters are to be looked at.
+    is_change: bool,
+}
+
+/// What a pin leaves to be done when it has gone.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Unpinned {
+    /// Stripes with keys whose waiters have waited for the key.
+    pub waiting: Vec<u16>,
+    /// What is to be [told](crate::Guard::tell_kept) of the key.
+    pub news: Vec<KeptNews>,
+}
+
 /// The pins of one key.
 #[derive(Debug, Default)]
 struct KeyPins {
     writer: Option<PinId>,
     readers: Vec<PinId>,
-    /// The databases in which the writer has changed the key.
-    changed: Vec<KeyspaceId>,
-    /// Those in which it is to be recorded as ready when the writer has gone.
-    ready: Vec<KeyspaceId>,
+    /// What is to be told when the writer has gone.
+    news: Vec<KeptNews>,
     /// The clients whose commands were put off, in the order in which they came.
     owed: Vec<u64>,
     /// Whether a sweep has met these clients already.
@@ -80,26 +97,26 @@ impl PinnedKeys {
 
     /// Keeps the news of a change until the key is unpinned, if somebody has pinned it to change
     /// it.
-    pub(super) fn keep_change(&mut self, keyspace: KeyspaceId, key: &[u8]) -> bool {
-        self.keep(key, keyspace, |pins| &mut pins.changed)
+    pub(super) fn keep_change(&mut self, keyspace: KeyspaceId, key: &[u8], turn: u64) -> bool {
+        self.keep(keyspace, key, turn, true)
     }
 
     /// The same for a key whose waiters are to be looked at.
     pub(super) fn keep_ready(&mut self, keyspace: KeyspaceId, key: &[u8]) -> bool {
-        self.keep(key, keyspace, |pins| &mut pins.ready)
+        self.keep(keyspace, key, next_turn(), false)
     }
 
-    fn keep(
-        &mut self,
-        key: &[u8],
-        keyspace: KeyspaceId,
-        list: impl FnOnce(&mut KeyPins) -> &mut Vec<KeyspaceId>,
-    ) -> bool {
+    fn keep(&mut self, keyspace: KeyspaceId, key: &[u8], turn: u64, is_change: bool) -> bool {
         let pins = self.0.get_mut(key).filter(|pins| pins.writer.is_some());
         let Some(pins) = pins else { return false };
-        let list = list(pins);
-        if !list.contains(&keyspace) {
-            list.push(keyspace);
+        let is_same = |it: &KeptNews| (it.keyspace, it.is_change) == (keyspace, is_change);
+        // One word is enough, however often the key changes.
+        if !pins.news.iter().any(is_same) {
+            pins.news.push(KeptNews {
+                turn,
+                keyspace,
+                is_change,
+            });
         }
         true
     }
@@ -149,32 +166,32 @@ impl Interests {
         Ok(())
     }
 
-    /// Ends the pin of a unit, and tells of what it has changed. Returns the stripes with keys
-    /// whose waiters have waited for this one.
-    pub(crate) fn unpin(&mut self, key: &[u8], id: PinId) -> Vec<u16> {
+    /// Ends the pin of a unit.
+    pub(crate) fn unpin(&mut self, key: &[u8], id: PinId) -> Unpinned {
         let Some(pins) = self.pins.0.get_mut(key) else {
-            return Vec::new();
+            return Unpinned::default();
         };
         if pins.writer == Some(id) {
             pins.writer = None;
         }
         pins.readers.retain(|reader| *reader != id);
         if pins.is_held() {
-            return Vec::new();
+            return Unpinned::default();
         }
-        let (changed, ready) = (
-            std::mem::take(&mut pins.changed),
-            std::mem::take(&mut pins.ready),
-        );
-        let waiting = std::mem::take(&mut pins.waiting);
+        let left = Unpinned {
+            waiting: std::mem::take(&mut pins.waiting),
+            news: std::mem::take(&mut pins.news),
+        };
         self.forget_pins(key);
-        for keyspace in changed {
-            self.tell(keyspace, key);
+        left
+    }
+
+    /// Tells what was kept while a key was pinned.
+    pub(crate) fn tell_kept(&mut self, key: &[u8], news: KeptNews) {
+        match news.is_change {
+            true => self.tell_of(news.keyspace, key, news.turn),
+            false => self.mark_ready(news.keyspace, key),
         }
-        for keyspace in ready {
-            self.mark_ready(keyspace, key);
-        }
-        waiting
     }
 
     /// Notes that a command of a client is put off until a key is not pinned any more.

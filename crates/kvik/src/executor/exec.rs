@@ -1,5 +1,7 @@
 //! EXEC: all queued commands under the locks of all their stripes, as one unit of effects.
 
+mod long;
+
 use kvik_command::declare::Locking;
 use kvik_command::session::{Queued, Transaction, Watch};
 use kvik_command::{Error, Session};
@@ -36,9 +38,6 @@ impl Executor {
         call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), PutOff> {
-        if let Some(fetched) = self.fetch(session, out) {
-            return fetched;
-        }
         let refusal = match &session.transaction {
             None => Some("ERR EXEC without MULTI"),
             Some(transaction) if transaction.aborted => {
@@ -61,8 +60,12 @@ impl Executor {
             self.work.count(&self.shared, session, call, true, true, 0);
             return Ok(());
         }
-        if self.may_send_away() && self.has_long_scripts(session) {
+        let is_long = self.is_long_queue(session);
+        if self.may_send_away() && (is_long || self.has_long_scripts(session)) {
             return Err(self.send_away(session, call));
+        }
+        if self.stays && is_long {
+            return self.exec_in_slices(session, call, out);
         }
         let scope = self.plan_queue(session);
         let (work, shared) = (&mut self.work, &*self.shared);
@@ -220,6 +223,7 @@ impl Work {
         out: &mut Output,
     ) {
         let might_block = std::mem::replace(&mut session.may_block, false);
+        let took_long = std::mem::replace(&mut session.takes_long, true);
         if transaction.rolls_back {
             self.run_or_undo(section, stripes, session, transaction, out);
         } else {
@@ -227,6 +231,7 @@ impl Work {
             let _ = self.run_each(section, stripes, session, transaction, out);
         }
         session.may_block = might_block;
+        session.takes_long = took_long;
     }
 
     /// Runs a queue that is undone if a command fails.
@@ -264,24 +269,10 @@ impl Work {
     ) -> Result<(), Error> {
         Reply::new(out, session.protocol).array(transaction.queue.len());
         for (at, queued) in transaction.queue.iter().enumerate() {
-            let call = &Call::queued(queued);
-            // What a session may do can have changed since the command was queued.
-            match permit(section.shared, session, call.command, call.args) {
-                Ok(()) if call.command.locking() == Locking::Script => {
-                    self.run_queued_script(section, stripes, session, call, out);
-                }
-                Ok(()) => {
-                    self.run(section, stripes, session, call, out);
-                }
-                Err(error) => {
-                    error.write(&mut Reply::new(out, session.protocol));
-                    section.shared.engine.stats.count_error(error.code());
-                    self.failure = self.keeps_failure.then_some(error);
-                }
-            }
+            self.run_queued(section, stripes, session, queued, out);
             if transaction.rolls_back {
                 if let Some(error) = self.failure.take() {
-                    return Err(error.rolling_back(at + 1, call.command));
+                    return Err(error.rolling_back(at + 1, queued.command));
                 }
                 let mut bytes = 0;
                 stripes.visit(&mut |stripe| bytes += stripe.undo_bytes());
@@ -291,6 +282,34 @@ impl Work {
             }
         }
         Ok(())
+    }
+}
+
+impl Work {
+    /// Runs one command of a transaction.
+    fn run_queued(
+        &mut self,
+        section: &mut Section<'_>,
+        stripes: &mut HeldMany<'_>,
+        session: &mut Session,
+        queued: &Queued,
+        out: &mut Output,
+    ) {
+        let call = &Call::queued(queued);
+        // What a session may do can have changed since the command was queued.
+        match permit(section.shared, session, call.command, call.args) {
+            Ok(()) if call.command.locking() == Locking::Script => {
+                self.run_queued_script(section, stripes, session, call, out);
+            }
+            Ok(()) => {
+                self.run(section, stripes, session, call, out);
+            }
+            Err(error) => {
+                error.write(&mut Reply::new(out, session.protocol));
+                section.shared.engine.stats.count_error(error.code());
+                self.failure = self.keeps_failure.then_some(error);
+            }
+        }
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) enum Admission {
     WaitForLog,
     /// Memory is limited: it runs, or is queued, once there is room for it.
     FindRoom,
+    /// It runs elsewhere, or has run there.
+    Fetch,
 }
 
 /// A reason for which no write of anybody runs.
@@ -79,8 +81,8 @@ impl Work {
         args: Args<'_>,
     ) -> Result<Admission, Error> {
         permit(shared, session, command, args)?;
-        if session.restricted {
-            restrict(session, command)?;
+        if session.restricted && restrict(session, command)? {
+            return Ok(Admission::Fetch);
         }
         let is_queueing = session.transaction.is_some();
         if is_queueing && command.flags().contains(Flags::NO_MULTI) {
@@ -361,9 +363,13 @@ fn speaks_to_listeners(command: &Command) -> bool {
     )
 }
 
-/// Refuses what a client may not run that listens in RESP2 or monitors.
+/// Refuses what a client may not run that listens in RESP2 or monitors. Says whether the command
+/// is one that runs elsewhere.
 #[cold]
-fn restrict(session: &Session, command: &Command) -> Result<(), Error> {
+fn restrict(session: &Session, command: &Command) -> Result<bool, Error> {
+    if session.away.is_some() {
+        return Ok(true);
+    }
     let on_keys = Flags::WRITE | Flags::READONLY | Flags::MAY_REPLICATE;
     if session.monitors && command.flags().intersects(on_keys) {
         return Err(Error::text("Replica can't interact with the keyspace"));
@@ -374,7 +380,7 @@ fn restrict(session: &Session, command: &Command) -> Result<(), Error> {
             command.full_name()
         )));
     }
-    Ok(())
+    Ok(false)
 }
 
 /// The commands that MULTI does not queue.

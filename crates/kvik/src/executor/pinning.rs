@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_command::Session;
+use kvik_command::client::Client;
 use kvik_command::declare::{Flags, KeyFlags};
-use kvik_store::{KeyHash, KeyUse, KeyspaceId, PinConflict, PinId};
+use kvik_log::Unit;
+use kvik_store::{Guard, KeyHash, KeyUse, KeyspaceId, NoEffects, PinConflict, PinId};
 
 use super::call::Call;
 use super::reaching::lock_reaching;
@@ -21,18 +23,23 @@ use super::{Executor, Outcome};
 use crate::pins::Claim;
 use crate::section::{Section, Touching};
 use crate::shared::Shared;
+use crate::stamps::Reach;
 use crate::stripes::{HeldMany, Patience, ascend};
 
 /// When a command is offered again that long work keeps out, should no message come: milliseconds.
 const LOOK_AGAIN_MS: u64 = 1000;
 /// How often a unit looks whether clients that are owed their turn have had it. They come within a
 /// few looks, or are gone.
-const PATIENT_LOOKS: u32 = 200;
+const PATIENT_LOOKS: u32 = 2000;
+/// Keys that are pinned or unpinned while their stripes are held once.
+const KEYS_AT_ONCE: usize = 512;
 
 /// The keys that a unit has pinned.
 pub(super) struct PinnedUnit<'a> {
     shared: &'a Shared,
     pub(super) id: PinId,
+    /// The client whose command it is.
+    client: Arc<Client>,
     keys: Vec<PinnedKey>,
 }
 
@@ -45,13 +52,20 @@ struct PinnedKey {
 /// The use that a call makes of a key that it names.
 pub(super) fn use_of(call: &Call<'_>, flags: KeyFlags) -> KeyUse {
     let is_read = call.command.flags().contains(Flags::READONLY)
-        || call.command.access_in(call.args, flags).contains(KeyFlags::RO);
+        || call
+            .command
+            .access_in(call.args, flags)
+            .contains(KeyFlags::RO);
     if is_read { KeyUse::Read } else { KeyUse::Write }
 }
 
-/// The keys that calls name, each once, with the most that is done with them.
-pub(super) fn claim_of<'c>(calls: impl Iterator<Item = Call<'c>>) -> Claim {
-    let mut keys: Vec<(Box<[u8]>, KeyUse)> = Vec::new();
+/// The keys that calls name, each once, with the most that is done with them, and others that are
+/// read.
+pub(super) fn claim_of<'c>(
+    calls: impl Iterator<Item = Call<'c>>,
+    read: impl Iterator<Item = &'c [u8]>,
+) -> Claim {
+    let mut keys: Vec<(Box<[u8]>, KeyUse)> = read.map(|key| (key.into(), KeyUse::Read)).collect();
     for call in calls {
         // Keys that cannot be told from the words the handler refuses.
         let _ = call.command.for_each_key(call.args, |at, flags| {
@@ -72,6 +86,7 @@ impl Work {
     pub(super) fn begin_unit<'a>(
         &mut self,
         shared: &'a Shared,
+        client: &Arc<Client>,
         claim: &Arc<Claim>,
         patience: Patience,
     ) -> Result<PinnedUnit<'a>, PutOff> {
@@ -79,11 +94,12 @@ impl Work {
         let board = &shared.stripes.pins;
         let place = &mut self.place_in_line;
         let Some(id) = board.enter(claim, place, now_ms, patience) else {
-            return Err(PutOff::Pinned(None));
+            return Err(PutOff::Busy);
         };
         let mut unit = PinnedUnit {
             shared,
             id,
+            client: Arc::clone(client),
             keys: Vec::new(),
         };
         let keys = claim.keys.iter().map(|(key, used)| (&**key, *used));
@@ -138,42 +154,80 @@ impl Work {
 }
 
 impl<'a> PinnedUnit<'a> {
-    /// Pins keys, all of them or none.
+    /// Pins keys, all of them or none. Many are pinned in slices: the unit has done nothing yet, so
+    /// that it does not matter what others do to those that it has not got.
     fn pin<'k>(
         &mut self,
         keys: impl Iterator<Item = (&'k [u8], KeyUse)>,
     ) -> Result<(), PinConflict> {
         let layout = &self.shared.stripes.layout;
-        let new: Vec<PinnedKey> = keys
+        let mut new: Vec<PinnedKey> = keys
             .map(|(name, used)| PinnedKey {
                 name: name.into(),
                 hash: layout.hash(name),
                 used,
             })
             .collect();
-        let (stripes, id) = (stripes_of(self.shared, &new), self.id);
-        let held = self.shared.stripes.lock_many(&stripes, Patience::Wait);
+        if new.len() > KEYS_AT_ONCE {
+            // A slice needs few stripes then.
+            new.sort_by_key(|key| layout.stripe_of(key.hash));
+        }
+        let mut pinned = 0;
+        for slice in new.chunks(KEYS_AT_ONCE) {
+            if let Err(conflict) = self.pin_slice(slice) {
+                new[..pinned].chunks(KEYS_AT_ONCE).for_each(|slice| {
+                    self.unpin_unused(slice);
+                });
+                return Err(conflict);
+            }
+            pinned += slice.len();
+        }
+        let counts = &self.shared.engine.pins;
+        counts.keys.fetch_add(new.len(), Relaxed);
+        self.keys.extend(new);
+        self.client.pinned.store(self.keys.len(), Relaxed);
+        Ok(())
+    }
+
+    /// Pins some keys, all of them or none.
+    fn pin_slice(&self, slice: &[PinnedKey]) -> Result<(), PinConflict> {
+        let (shared, id) = (self.shared, self.id);
+        let held = shared
+            .stripes
+            .lock_many(&stripes_of(shared, slice), Patience::Wait);
         let mut held = held.expect("a patient lock succeeds");
-        let mut effects = kvik_store::NoEffects;
-        let now_ms = self.shared.now_ms();
-        let mut guard = kvik_store::Guard::new(&mut held, layout, &mut effects, now_ms);
-        for (at, key) in new.iter().enumerate() {
+        let (layout, mut effects) = (&shared.stripes.layout, NoEffects);
+        let mut guard = Guard::new(&mut held, layout, &mut effects, shared.now_ms());
+        for (at, key) in slice.iter().enumerate() {
             // What is overdue is deleted when the unit meets it.
             let used = match guard.has_overdue(&key.name) {
                 true => KeyUse::Write,
                 false => key.used,
             };
             if let Err(conflict) = guard.pin(&key.name, used, id) {
-                for key in &new[..at] {
+                for key in &slice[..at] {
                     guard.unpin(&key.name, id);
                 }
                 return Err(conflict);
             }
         }
-        let counts = &self.shared.engine.pins;
-        counts.keys.fetch_add(new.len(), Relaxed);
-        self.keys.extend(new);
         Ok(())
+    }
+
+    /// Unpins keys to which the unit has done nothing, or whose changes nobody tells any more.
+    fn unpin_unused(&self, slice: &[PinnedKey]) {
+        let shared = self.shared;
+        let held = shared
+            .stripes
+            .lock_many(&stripes_of(shared, slice), Patience::Wait);
+        let mut held = held.expect("a patient lock succeeds");
+        let (layout, mut effects) = (&shared.stripes.layout, NoEffects);
+        let mut guard = Guard::new(&mut held, layout, &mut effects, 0);
+        for key in slice {
+            for news in guard.unpin(&key.name, self.id).news {
+                guard.tell_kept(&key.name, news);
+            }
+        }
     }
 
     /// Pins the keys among these that it has not pinned yet, to change them, and waits for those
@@ -182,6 +236,9 @@ impl<'a> PinnedUnit<'a> {
         let new: Vec<_> = keys.iter().filter(|key| !self.has(key)).collect();
         if new.is_empty() {
             return true;
+        }
+        if self.keys.is_empty() {
+            self.shared.stripes.pins.begin_growing(self.id);
         }
         let mut looks = 0;
         loop {
@@ -211,6 +268,11 @@ impl<'a> PinnedUnit<'a> {
         self.keys.iter().any(|pinned| *pinned.name == *key)
     }
 
+    /// The stripes of its keys.
+    pub(super) fn stripes(&self) -> Vec<u16> {
+        stripes_of(self.shared, &self.keys)
+    }
+
     /// The hashes of its keys.
     pub(super) fn hashes(&self) -> Vec<KeyHash> {
         self.keys.iter().map(|key| key.hash).collect()
@@ -218,24 +280,30 @@ impl<'a> PinnedUnit<'a> {
 
     /// Owes nothing any more to clients that did not come.
     fn cancel_debts(&self, claim: &Claim) {
-        let (shared, mut effects) = (self.shared, kvik_store::NoEffects);
+        let (shared, mut effects) = (self.shared, NoEffects);
         for (key, _) in &claim.keys {
             let layout = &shared.stripes.layout;
             let index = layout.stripe_of(layout.hash(key));
             let held = shared.stripes.lock(index, Patience::Wait);
             let mut held = held.expect("a patient lock succeeds");
-            let mut guard = kvik_store::Guard::new(&mut held, layout, &mut effects, 0);
+            let mut guard = Guard::new(&mut held, layout, &mut effects, 0);
             guard.cancel_debts(key);
         }
     }
 
     /// Locks the stripes of all its keys, with those that are needed to serve the waiters of what
-    /// it has changed, and unpins the keys: the end of its section.
+    /// it has changed, and unpins the keys: the end of its section. Of many keys it only locks the
+    /// stripes, and leaves the rest to [`Self::release`].
     pub(super) fn finish(&mut self, section: &mut Section<'_>, held: &mut HeldMany<'a>) {
         held.let_go();
         let (shared, id) = (self.shared, self.id);
+        let mut stripes = stripes_of(shared, &self.keys);
+        if self.keys.len() > KEYS_AT_ONCE {
+            let locked = shared.stripes.lock_many(&stripes, Patience::Wait);
+            *held = locked.expect("a patient lock succeeds");
+            return;
+        }
         let keys = std::mem::take(&mut self.keys);
-        let mut stripes = stripes_of(shared, &keys);
         let each_key = |visit: &mut dyn FnMut(&[u8])| {
             let written = keys.iter().filter(|key| key.used == KeyUse::Write);
             written.for_each(|key| visit(&key.name));
@@ -243,6 +311,25 @@ impl<'a> PinnedUnit<'a> {
         let locked = lock_reaching(shared, &mut stripes, each_key, Patience::Wait);
         *held = locked.expect("a patient lock succeeds");
         self.unpin(section, held, keys, id);
+    }
+
+    /// Unpins what its section has left, in slices: it is in the log by then. Waiters are served in
+    /// the section of their slice.
+    pub(super) fn release(mut self, work: &Work, unit: &mut Unit) {
+        while !self.keys.is_empty() {
+            let at = self.keys.len().saturating_sub(KEYS_AT_ONCE);
+            let slice = self.keys.split_off(at);
+            let mut stripes = stripes_of(self.shared, &slice);
+            let each_key = |visit: &mut dyn FnMut(&[u8])| {
+                slice.iter().for_each(|key| visit(&key.name));
+            };
+            let held = lock_reaching(self.shared, &mut stripes, each_key, Patience::Wait);
+            let held = held.expect("a patient lock succeeds");
+            let terms = work.terms(self.shared, unit);
+            Section::run(terms, held, Reach::Nothing, |section, held| {
+                self.unpin(section, held, slice, self.id);
+            });
+        }
     }
 
     /// The same where it holds all stripes.
@@ -259,8 +346,18 @@ impl<'a> PinnedUnit<'a> {
         id: PinId,
     ) {
         let waiting = section.with_guard(held, KeyspaceId(0), Touching::NONE, |guard| {
-            let unpin = |key: &PinnedKey| guard.unpin(&key.name, id);
-            keys.iter().flat_map(unpin).collect::<Vec<u16>>()
+            let (mut waiting, mut news) = (Vec::new(), Vec::new());
+            for key in &keys {
+                let mut left = guard.unpin(&key.name, id);
+                waiting.append(&mut left.waiting);
+                news.extend(left.news.into_iter().map(|news| (news, &*key.name)));
+            }
+            // Others hear of the changes in the order in which they were made.
+            news.sort_unstable_by_key(|(news, _)| news.turn);
+            for (news, key) in news {
+                guard.tell_kept(key, news);
+            }
+            waiting
         });
         let counts = &self.shared.engine.pins;
         counts.keys.fetch_sub(keys.len(), Relaxed);
@@ -281,16 +378,12 @@ impl Drop for PinnedUnit<'_> {
     /// Takes the unit off the board. Its keys are unpinned already, unless a panic has come between
     /// or it never began.
     fn drop(&mut self) {
-        let (shared, mut effects) = (self.shared, kvik_store::NoEffects);
-        for key in &self.keys {
-            let layout = &shared.stripes.layout;
-            let held = shared.stripes.lock(layout.stripe_of(key.hash), Patience::Wait);
-            let mut held = held.expect("a patient lock succeeds");
-            let mut guard = kvik_store::Guard::new(&mut held, layout, &mut effects, 0);
-            guard.unpin(&key.name, self.id);
-        }
+        let shared = self.shared;
+        let slices = self.keys.chunks(KEYS_AT_ONCE);
+        slices.for_each(|slice| self.unpin_unused(slice));
         let counts = &shared.engine.pins;
         counts.keys.fetch_sub(self.keys.len(), Relaxed);
+        self.client.pinned.store(0, Relaxed);
         shared.stripes.pins.end(self.id);
     }
 }
@@ -319,7 +412,9 @@ impl Executor {
         unit: Option<PinId>,
         out: &mut kvik_resp::Output,
     ) -> Outcome {
-        self.shared.engine.pins.waited.fetch_add(1, Relaxed);
+        if !self.stays {
+            self.shared.engine.pins.waited.fetch_add(1, Relaxed);
+        }
         let threshold_ms = self.shared.engine.settings.busy_reply_ms.load(Relaxed);
         if let Some(busy) = self.busy_unit(call, unit, threshold_ms) {
             return self.refuse_busy(session, call, busy, out);
@@ -337,6 +432,17 @@ impl Executor {
             _ => LOOK_AGAIN_MS.min(threshold_ms),
         };
         let until_ms = self.now_us() / 1000 + again_ms;
+        if self.stays {
+            // A thread of this kind has nobody else to serve.
+            let is_late = || self.shared.now_ms() >= until_ms;
+            match unit {
+                Some(id) => board.wait_unless(id, || session.is_unwanted() || is_late()),
+                None => {
+                    board.bar_until(until_ms, client);
+                }
+            }
+            return self.put_off(Outcome::Busy);
+        }
         let is_told = match unit {
             Some(id) => board.tell_end(id, client),
             None => board.bar_until(until_ms, client),
@@ -359,17 +465,17 @@ impl Executor {
             Call::of(command, args.as_args(), prepared)
         });
         let calls: Vec<Call<'_>> = calls.collect();
-        let claim = Arc::new(claim_of(calls.iter().copied()));
+        let claim = Arc::new(claim_of(calls.iter().copied(), std::iter::empty()));
         let (work, shared) = (&mut self.work, &*self.shared);
         let mut unit = loop {
-            match work.begin_unit(shared, &claim, self.patience) {
+            match work.begin_unit(shared, &session.client, &claim, self.patience) {
                 Ok(unit) => break unit,
                 Err(PutOff::Pinned(Some(id))) => shared.stripes.pins.wait_for_end(id),
                 Err(_) => crate::sync::pause(0),
             }
         };
         let terms = work.terms(shared, &mut self.unit);
-        let (none, reach) = (HeldMany::none(), crate::stamps::Reach::Everything);
+        let (none, reach) = (HeldMany::none(), Reach::Everything);
         Section::run(terms, none, reach, |section, held| {
             for call in &calls {
                 work.plan.clear();

@@ -41,6 +41,7 @@ impl Executor {
             Err(PutOff::Busy) => self.put_off_busy(session, call, out),
             Err(PutOff::Begun) => self.put_off(Outcome::Begun),
             Err(PutOff::Away) => self.put_off_away(),
+            Err(PutOff::Long) => self.run_long(session, call, out),
             Err(PutOff::Pinned(unit)) => self.put_off_pinned(session, call, unit, out),
         }
     }
@@ -81,8 +82,7 @@ impl Executor {
             if !session.tracking.mode.is_by_key()
                 && let Some(read) = stripes.share(index, || work.clock.now_us() / 1000)
             {
-                work.run_shared(shared, unit, read, session, call, out);
-                return Ok(());
+                return work.run_shared(shared, unit, read, session, call, out);
             }
             stripes.lock_to_read(index, self.patience)?
         } else {
@@ -175,10 +175,11 @@ impl Executor {
         let _bar = bar.ok_or(PutOff::Pinned(None))?;
         let work = &mut self.work;
         let terms = work.terms(&self.shared, &mut self.unit);
-        let (_, lsn) = Section::run_in_turn(terms, |section, held| {
+        let (ran, lsn) = Section::run_in_turn(terms, |section, held| {
             work.run(section, held, session, call, out)
         });
         work.note_lsn(lsn);
-        Ok(())
+        stripes.pins.lift();
+        ran.done()
     }
 }

@@ -84,9 +84,6 @@ impl Executor {
         call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), PutOff> {
-        if let Some(fetched) = self.fetch(session, out) {
-            return fetched;
-        }
         let script = match self.work.find_script(&self.shared, session, call) {
             Ok(script) => script,
             Err(error) => {
@@ -345,6 +342,7 @@ struct ScriptedState {
     db: u32,
     protocol: Protocol,
     may_block: bool,
+    takes_long: bool,
 }
 
 impl ScriptedState {
@@ -354,12 +352,14 @@ impl ScriptedState {
             db: session.db,
             protocol: session.protocol,
             may_block: std::mem::take(&mut session.may_block),
+            takes_long: std::mem::replace(&mut session.takes_long, true),
         }
     }
 
     fn end(self, session: &mut Session) {
         session.in_script = false;
         session.may_block = self.may_block;
+        session.takes_long = self.takes_long;
         session.protocol = self.protocol;
         if session.db != self.db {
             session.select(self.db);

@@ -25,6 +25,8 @@ pub(super) enum PutOff {
     Begun,
     /// It runs on another thread.
     Away,
+    /// It touches so much that it is done in slices.
+    Long,
     /// This unit of long work keeps it from its keys; without a name, all units do.
     Pinned(Option<PinId>),
 }

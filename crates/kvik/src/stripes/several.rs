@@ -26,10 +26,11 @@ impl SharedStripes {
             Patience::Wait => self.pins.bar(None),
             Patience::Spin => self.pins.try_bar(None).ok_or(Busy)?,
         };
-        let held = self.lock_every(patience);
+        let held = self.lock_every(patience)?;
         // A unit pins nothing before it has a stripe.
         drop(bar);
-        held
+        self.pins.lift();
+        Ok(held)
     }
 
     /// Locks every stripe, whatever is under way.

@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::interests::WatchToken;
+use crate::trial::Store;
+use crate::{AccessPolicy, Due, EvictionOrder, EvictionRules, Expiry, NewString};
 
 const HERE: KeyspaceId = KeyspaceId(0);
 const THERE: KeyspaceId = KeyspaceId(1);
@@ -21,8 +23,16 @@ fn a_change_of_a_pinned_key_is_told_at_the_end_in_each_database() {
     for (keyspace, key) in [(HERE, b"k" as &[u8]), (THERE, b"k"), (HERE, b"other")] {
         interests.mark_changed(keyspace, key);
     }
-    assert_eq!(tokens.each_ref().map(|it| it.is_dirty()), [false, false, true]);
-    interests.unpin(b"k", PinId(1));
+    assert_eq!(
+        tokens.each_ref().map(|it| it.is_dirty()),
+        [false, false, true]
+    );
+    let left = interests.unpin(b"k", PinId(1));
+    assert_eq!(left.news.len(), 2);
+    assert!(left.news[0].turn < left.news[1].turn);
+    for news in left.news {
+        interests.tell_kept(b"k", news);
+    }
     assert!(tokens.iter().all(|it| it.is_dirty()));
     assert!(!interests.has_pins());
 }
@@ -57,8 +67,8 @@ fn stripes_of_waiters_are_handed_out_with_the_last_pin() {
     interests.pin(b"k", KeyUse::Write, PinId(1)).unwrap();
     interests.wait_for_pin(b"k", 3);
     interests.wait_for_pin(b"k", 3);
-    assert_eq!(interests.unpin(b"k", PinId(2)), []);
-    assert_eq!(interests.unpin(b"k", PinId(1)), [3]);
+    assert_eq!(interests.unpin(b"k", PinId(2)).waiting, []);
+    assert_eq!(interests.unpin(b"k", PinId(1)).waiting, [3]);
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -117,4 +127,62 @@ proptest! {
             prop_assert_eq!(interests.is_empty(), list.is_empty());
         }
     }
+}
+
+fn set(store: &mut Store, key: &[u8]) {
+    store.run(|guard| guard.entry(key).set(NewString::Bytes(b"v"), Expiry::Clear));
+}
+
+#[test]
+fn a_pinned_key_is_not_expired_by_others_and_the_stripe_is_looked_at() {
+    let mut store = Store::new(1);
+    for key in [b"held" as &[u8], b"free"] {
+        set(&mut store, key);
+        store.expire(key, Some(store.now + 10));
+    }
+    let id = PinId(1);
+    store
+        .run(|guard| guard.pin(b"held", KeyUse::Read, id))
+        .unwrap();
+    assert_eq!(store.stripes.0[0].look_at(), Due(0));
+    store.now += 20;
+    store.run(|guard| while guard.expire_due(0, 8).more {});
+    store.run(|guard| {
+        // What is overdue would be deleted by who reads it.
+        assert_eq!(guard.pinned_against(b"held", KeyUse::Read, None), Some(id));
+        assert_eq!(guard.pinned_against(b"held", KeyUse::Read, Some(id)), None);
+        assert_eq!(guard.pinned_against(b"free", KeyUse::Write, None), None);
+        assert!(!guard.exists(b"free"));
+        guard.unpin(b"held", id);
+    });
+    assert_eq!(store.stripes.0[0].look_at(), store.stripes.0[0].next_due());
+    store.run(|guard| while guard.expire_due(0, 8).more {});
+    assert_eq!(store.stripes.0[0].next_due(), Due::NEVER);
+}
+
+#[test]
+fn eviction_passes_pinned_keys_over() {
+    let mut store = Store::new(1);
+    for key in [b"held" as &[u8], b"free"] {
+        set(&mut store, key);
+    }
+    let rules = EvictionRules {
+        order: EvictionOrder::Random,
+        volatile: false,
+        samples: 5,
+        access: AccessPolicy::Recency,
+        table: None,
+    };
+    store.run(|guard| {
+        guard.pin(b"held", KeyUse::Write, PinId(1)).unwrap();
+        let mut random = 1u64;
+        let mut next = || {
+            random = random.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+            random
+        };
+        for _ in 0..20 {
+            guard.evict(0, &rules, u64::MAX, 2, &mut next);
+        }
+        assert!(guard.exists(b"held") && !guard.exists(b"free"));
+    });
 }

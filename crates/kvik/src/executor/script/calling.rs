@@ -148,7 +148,9 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             let mut keys: Vec<&[u8]> = Vec::new();
             let args = call.args;
             // Keys that cannot be told from the words the handler refuses.
-            let _ = call.command.for_each_key(args, |at, _| keys.push(&args[at]));
+            let _ = call
+                .command
+                .for_each_key(args, |at, _| keys.push(&args[at]));
             if !pins.try_keys(&keys) {
                 // It waits, and others may want to end it meanwhile.
                 self.show();

@@ -17,8 +17,7 @@ use crate::stamps::Reach;
 use crate::stripes::{HeldMany, Patience};
 use crate::sync::MutexGuard;
 
-const UNDECLARED: Error =
-    Error::text("Script attempted to access a key that it does not declare");
+const UNDECLARED: Error = Error::text("Script attempted to access a key that it does not declare");
 
 /// The pins of a script.
 pub(in crate::executor) struct PinnedScript<'a> {
@@ -113,10 +112,10 @@ impl Executor {
             (false, Patience::Wait) => Some(board.grow()),
             (false, Patience::Spin) => Some(board.try_grow().ok_or(PutOff::Busy)?),
         };
-        let claim = Arc::new(claim_of(std::iter::once(*call)));
+        let claim = Arc::new(claim_of(std::iter::once(*call), std::iter::empty()));
         let mut pins = PinnedScript {
             shared,
-            unit: work.begin_unit(shared, &claim, self.patience)?,
+            unit: work.begin_unit(shared, &session.client, &claim, self.patience)?,
             growth,
             holds_all: false,
         };
@@ -135,7 +134,7 @@ impl Executor {
         });
         work.pin = None;
         work.note_lsn(lsn);
-        drop(pins);
+        pins.unit.release(work, &mut self.unit);
         Ok(())
     }
 }
