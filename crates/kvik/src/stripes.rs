@@ -271,6 +271,14 @@ impl SharedStripes {
         }
     }
 
+    /// The same for several.
+    pub(crate) fn give_way_with(&self, indices: &[u16]) {
+        match self.take_wanted(indices) {
+            true => thread::park_timeout(LEFT),
+            false => thread::yield_now(),
+        }
+    }
+
     /// Whether somebody has put off what needs one of these stripes. Whoever asks is to leave them
     /// for a moment.
     pub(crate) fn take_wanted(&self, indices: &[u16]) -> bool {

@@ -61,9 +61,7 @@ impl Stripes for SlicedStripes<'_> {
 
     fn breathe(&mut self) {
         self.rest();
-        if let Some(&first) = self.indices.first() {
-            self.shared.stripes.give_way(first.into());
-        }
+        self.shared.stripes.give_way_with(&self.indices);
         self.hold();
     }
 }

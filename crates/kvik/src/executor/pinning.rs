@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_command::Session;
 use kvik_command::client::Client;
-use kvik_command::declare::{Flags, KeyFlags};
+use kvik_command::declare::{Flags, Group, KeyFlags};
 use kvik_log::Unit;
 use kvik_store::{Guard, KeyHash, KeyUse, KeyspaceId, NoEffects, PinConflict, PinId};
 
@@ -51,12 +51,16 @@ struct PinnedKey {
 
 /// The use that a call makes of a key that it names.
 pub(super) fn use_of(call: &Call<'_>, flags: KeyFlags) -> KeyUse {
-    let is_read = call.command.flags().contains(Flags::READONLY)
-        || call
-            .command
-            .access_in(call.args, flags)
-            .contains(KeyFlags::RO);
-    if is_read { KeyUse::Read } else { KeyUse::Write }
+    let command = call.command;
+    // To read for a group changes the group, though Redis' table says otherwise.
+    let reads_key = || {
+        let access = command.access_in(call.args, flags);
+        access.contains(KeyFlags::RO) && command.group() != Group::Stream
+    };
+    match command.flags().contains(Flags::READONLY) || reads_key() {
+        true => KeyUse::Read,
+        false => KeyUse::Write,
+    }
 }
 
 /// The keys that calls name, each once, with the most that is done with them, and others that are
@@ -181,6 +185,10 @@ impl<'a> PinnedUnit<'a> {
                 return Err(conflict);
             }
             pinned += slice.len();
+            if pinned < new.len() {
+                let stripes = stripes_of(self.shared, slice);
+                self.shared.stripes.give_way_with(&stripes);
+            }
         }
         let counts = &self.shared.engine.pins;
         counts.keys.fetch_add(new.len(), Relaxed);
@@ -192,9 +200,8 @@ impl<'a> PinnedUnit<'a> {
     /// Pins some keys, all of them or none.
     fn pin_slice(&self, slice: &[PinnedKey]) -> Result<(), PinConflict> {
         let (shared, id) = (self.shared, self.id);
-        let held = shared
-            .stripes
-            .lock_many(&stripes_of(shared, slice), Patience::Wait);
+        let stripes = stripes_of(shared, slice);
+        let held = shared.stripes.lock_many(&stripes, Patience::Wait);
         let mut held = held.expect("a patient lock succeeds");
         let (layout, mut effects) = (&shared.stripes.layout, NoEffects);
         let mut guard = Guard::new(&mut held, layout, &mut effects, shared.now_ms());
@@ -329,6 +336,7 @@ impl<'a> PinnedUnit<'a> {
             Section::run(terms, held, Reach::Nothing, |section, held| {
                 self.unpin(section, held, slice, self.id);
             });
+            self.shared.stripes.give_way_with(&stripes);
         }
     }
 

@@ -98,6 +98,8 @@ impl Work {
             session.may_block = false;
             Reply::new(out, session.protocol).array(transaction.queue.len());
             for slice in transaction.queue.chunks(COMMANDS_AT_ONCE) {
+                held.let_go();
+                shared.stripes.give_way_with(&self.plan.stripes);
                 self.plan.clear();
                 for queued in slice {
                     self.plan
