@@ -61,6 +61,7 @@ fn read_value(mut record: KeyRecord<'_>) {
     match record.value() {
         Ok(Value::List(parts)) => drop(parts.collect::<Result<Vec<_>, _>>()),
         Ok(Value::Stream(parts)) => drop(parts.collect::<Result<Vec<_>, _>>()),
+        Ok(Value::Array(parts)) => drop(parts.collect::<Result<Vec<_>, _>>()),
         _ => {}
     }
 }

@@ -38,6 +38,7 @@ fn elements(value: Value<'_, '_>) -> usize {
         Value::Hash(Hash::Ziplist(ziplist)) => bounded(ziplist.pairs().count()),
         Value::Hash(Hash::Zipmap(zipmap)) => bounded(zipmap.iter().count()),
         Value::Stream(parts) => parts.map_while(Result::ok).count().saturating_sub(1),
+        Value::Array(parts) => parts.map_while(Result::ok).count(),
         _ => 0,
     }
 }

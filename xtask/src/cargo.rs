@@ -1,7 +1,7 @@
 //! The verbs that are a call of cargo with the right arguments.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, bail};
 
@@ -36,11 +36,7 @@ pub(crate) fn test(args: &[String]) -> anyhow::Result<ExitCode> {
         .chain(args.iter().map(String::as_str))
         .collect();
     let status = command(&args).status().context("cannot start cargo")?;
-    Ok(if status.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(code(status))
 }
 
 /// Tests of a build of their own, in which loom stands in for locks and atomics.
@@ -123,6 +119,31 @@ pub(crate) fn run(args: &[String]) -> anyhow::Result<()> {
         .chain(args.iter().map(String::as_str))
         .collect();
     cargo(&args)
+}
+
+/// Runs `cargo x` again with the same arguments, built with optimization, unless it is already:
+/// the load generator must cost less than the servers.
+pub(crate) fn rerun_optimized() -> anyhow::Result<Option<ExitCode>> {
+    const OPTIMIZED: &str = "KVIK_XTASK_OPTIMIZED";
+
+    if std::env::var_os(OPTIMIZED).is_some() {
+        return Ok(None);
+    }
+    let profile = "profile.dev.package.xtask.opt-level=3";
+    let status = command(&[
+        "--config",
+        profile,
+        "run",
+        "--quiet",
+        "--package",
+        "xtask",
+        "--",
+    ])
+    .args(std::env::args_os().skip(1))
+    .env(OPTIMIZED, "1")
+    .status()
+    .context("cannot start cargo")?;
+    Ok(Some(code(status)))
 }
 
 /// Builds the binary that ships and says how large it is.
@@ -209,6 +230,13 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("xtask lies in the workspace")
+}
+
+fn code(status: ExitStatus) -> ExitCode {
+    match status.success() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
 }
 
 fn command(args: &[&str]) -> Command {

@@ -5,6 +5,7 @@
 //! cannot fetch is skipped with a line that says so; a session that fails is an error.
 
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,35 +15,63 @@ use crate::cargo;
 use crate::server::Server;
 
 const NODE_SESSIONS: &[&str] = &["node_redis.mjs", "ioredis.mjs"];
+/// Sessions with the nodes of a cluster.
+const NODE_CLUSTER_SESSIONS: &[&str] = &["node_redis_cluster.mjs", "ioredis_cluster.mjs"];
+/// Nodes of the cluster that they find.
+const NODES: u16 = 2;
 
 /// Runs every session that this machine can run.
 pub(crate) fn run() -> anyhow::Result<()> {
     // The whole workspace chooses the features, as for the tests, so that nothing is built twice.
     cargo::cargo(&["build", "--workspace", "--bin", "kvik"])?;
     let target = cargo::target_dir()?;
-    let server = Server::start("kvik", &target.join("debug").join("kvik"), &[])?;
+    let program = target.join("debug").join("kvik");
+    let server = Server::start("kvik", &program, &[])?;
     let port = server.address().port().to_string();
+    let (base, threads) = (free_ports()?.to_string(), NODES.to_string());
+    let nodes = [
+        "--cluster",
+        "--threads",
+        &threads,
+        "--cluster-port-base",
+        &base,
+    ];
+    let _cluster = Server::start("kvik with nodes", &program, &nodes)?;
     let sessions = cargo::root().join("tests/clients");
     let folder = target.join("clients");
     fs::create_dir_all(&folder)?;
     match fetch_python(&folder) {
-        Ok(python) => call(
-            Command::new(python)
-                .arg(sessions.join("redis_py.py"))
-                .arg(&port),
-        )?,
+        Ok(python) => {
+            for (session, port) in [("redis_py.py", &port), ("redis_py_cluster.py", &base)] {
+                call(Command::new(&python).arg(sessions.join(session)).arg(port))?;
+            }
+        }
         Err(error) => println!("skipped: redis-py: {error:#}"),
     }
     if let Err(error) = fetch_node(&folder) {
         println!("skipped: node-redis and ioredis: {error:#}");
         return Ok(());
     }
-    for session in NODE_SESSIONS {
-        // Node looks for libraries beside the script.
-        fs::copy(sessions.join(session), folder.join(session))?;
-        call(Command::new("node").arg(folder.join(session)).arg(&port))?;
+    for (all, port) in [(NODE_SESSIONS, &port), (NODE_CLUSTER_SESSIONS, &base)] {
+        for session in all {
+            // Node looks for libraries beside the script.
+            fs::copy(sessions.join(session), folder.join(session))?;
+            call(Command::new("node").arg(folder.join(session)).arg(port))?;
+        }
     }
     Ok(())
+}
+
+/// The first of as many free ports in a row as there are nodes.
+fn free_ports() -> anyhow::Result<u16> {
+    loop {
+        let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = first.local_addr()?.port();
+        let is_free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+        if (1..NODES).all(|nth| port.checked_add(nth).is_some_and(is_free)) {
+            return Ok(port);
+        }
+    }
 }
 
 /// Fetches redis-py; returns the Python that has it.

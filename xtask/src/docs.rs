@@ -11,22 +11,32 @@ use kvik_command::metric::{METRICS, MetricKind, Section};
 use crate::{cargo, packaging};
 
 /// A page and the table that it shows.
-type Page = (&'static str, fn() -> String);
+type Page = (&'static str, fn() -> anyhow::Result<String>);
 
 const PAGES: &[Page] = &[
-    ("docs/commands.md", || kvik_command::table().markdown()),
-    ("docs/compatibility.md", crate::compat::coverage::page),
-    ("docs/configuration.md", kvik_server::config::markdown),
-    ("docs/metrics.md", metrics),
-    ("packaging/grafana-dashboard.json", packaging::dashboard),
-    ("packaging/prometheus-alerts.yml", packaging::alerts),
+    ("crates/kvik-ffi/include/kvik.h", crate::header::page),
+    ("docs/commands.md", || Ok(kvik_command::table().markdown())),
+    ("docs/compatibility.md", || {
+        Ok(crate::compat::coverage::page())
+    }),
+    ("docs/configuration.md", || {
+        Ok(kvik_server::config::markdown())
+    }),
+    ("docs/metrics.md", || Ok(metrics())),
+    ("packaging/grafana-dashboard.json", || {
+        Ok(packaging::dashboard())
+    }),
+    (
+        "packaging/prometheus-alerts.yml",
+        || Ok(packaging::alerts()),
+    ),
 ];
 
 /// Writes every page that is out of date, or with `check` refuses to find one.
 pub(crate) fn write(check: bool) -> anyhow::Result<()> {
     for (name, markdown) in PAGES {
         let path = cargo::root().join(name);
-        let page = markdown();
+        let page = markdown().context(*name)?;
         if fs::read_to_string(&path).is_ok_and(|text| text == page) {
             continue;
         }

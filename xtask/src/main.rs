@@ -17,6 +17,7 @@ mod cargo;
 mod clients;
 mod compat;
 mod docs;
+mod header;
 mod packaging;
 mod server;
 mod tidy;
@@ -88,7 +89,10 @@ fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Model { name } => cargo::model(name.as_deref())?,
         Verb::Tidy => tidy::report()?,
         Verb::Docs { check } => docs::write(check)?,
-        Verb::Bench(options) => bench::run(&options)?,
+        Verb::Bench(options) => match cargo::rerun_optimized()? {
+            Some(code) => return Ok(code),
+            None => bench::run(&options)?,
+        },
         Verb::Compat(options) => compat::run(&options)?,
         Verb::Clients => clients::run()?,
         Verb::Fuzz { target, seconds } => cargo::fuzz(target.as_deref(), seconds)?,

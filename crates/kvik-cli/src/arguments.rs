@@ -175,7 +175,12 @@ fn import() -> Command {
             Arg::new("source")
                 .value_name("SOURCE")
                 .required(true)
-                .help("redis://[user:password@]host:port[/db] of a running server, lines of JSON (*.jsonl), store.kvs of Neks, or a data directory of nkv"),
+                .help("redis://[user:password@]host:port[/db] of a running server, lines of JSON (*.jsonl), store.kvs of Neks, a data directory of nkv or, behind the word kevy, of kevy"),
+        )
+        .arg(
+            Arg::new("directory")
+                .value_name("DIR")
+                .help("The data directory, behind the word kevy"),
         )
         .arg(
             value("to", "URL", "The server that takes the keys: redis://[user:password@]host:port[/db]")

@@ -1,9 +1,10 @@
 //! The binary under the names of other programs: NeksServer, NeksClient, kiba, kiba-cli,
-//! nkv-server, nkv-client, kvns. It takes their command lines and prints their lines.
+//! nkv-server, nkv-client, kvns, kevy. It takes their command lines and prints their lines.
 //!
 //! A server prints what its users' scripts look for; the log of kvik goes to standard error. The
 //! port of RESP is open as ever, unless another server has it.
 
+mod kevy;
 mod neks;
 mod server;
 
@@ -34,6 +35,7 @@ pub(crate) fn run(arguments: &[OsString]) -> Option<ExitCode> {
         "nkv-client" => nkv_client(&words()),
         // It has no command line of its own, so this one is kvik's.
         "kvns" => server::kvns(arguments),
+        "kevy" => kevy::run(arguments),
         _ => return None,
     })
 }

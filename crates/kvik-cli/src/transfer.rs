@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::ArgMatches;
 use kvik_client::{Client, ClientError, Options, Value};
-use kvik_server::import::{Source, neks_store};
+use kvik_server::import::{ImportSink, Source, neks_store};
 
 use crate::cli::settings::endpoint;
 use crate::cli::view::keyspace::Keyspace;
@@ -17,6 +17,8 @@ use crate::copy::{self, CommandWords, Item, Progress, Target, ask, lines};
 
 /// Commands sent together.
 const BATCH: usize = 256;
+/// Bytes of commands from which they are sent.
+const BATCH_BYTES: usize = 4 << 20;
 
 /// Runs `kvik import`.
 pub(crate) fn import(matches: &ArgMatches) -> ExitCode {
@@ -63,18 +65,25 @@ fn try_import(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     if source.ends_with(".jsonl") {
         return import_lines(Path::new(source), matches);
     }
-    let source = Source::parse(source);
-    let mut target = target(matches)?;
-    let mut waiting = Vec::new();
-    let report = source.read(&mut |key, value| {
-        waiting.push([b"SET", key, value].map(<[u8]>::to_vec).to_vec());
-        match waiting.len() >= BATCH {
-            true => run_all(target.as_mut(), &mut waiting),
-            false => Ok(()),
-        }
+    let directory = matches.get_one::<String>("directory");
+    let source = match (source, directory) {
+        ("kevy", Some(directory)) => Source::KevyDirectory(directory.into()),
+        (source, Some(directory)) => bail!("{source} {directory}: the source is one word"),
+        (source, None) => Source::parse(source),
+    };
+    let mut sink = TargetSink {
+        target: target(matches)?,
+        waiting: Vec::new(),
+        bytes: 0,
+        keys: 0,
+        progress: Progress::new("imported"),
+    };
+    let report = source.read(&mut sink).and_then(|report| {
+        sink.send()?;
+        Ok(report)
     });
+    sink.progress.finish();
     let report = report.with_context(|| format!("cannot import {source}"))?;
-    run_all(target.as_mut(), &mut waiting)?;
     println!("imported {} keys from {source}", report.keys);
     for defect in &report.defects {
         eprintln!("{source}: {defect}");
@@ -82,15 +91,49 @@ fn try_import(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs commands that must not fail.
-fn run_all(target: &mut dyn Target, waiting: &mut Vec<CommandWords>) -> io::Result<()> {
-    let replies = target.run(waiting).map_err(io::Error::other)?;
-    waiting.clear();
-    match replies.iter().find_map(Value::as_error) {
-        Some(error) => Err(io::Error::other(
-            String::from_utf8_lossy(error.as_bytes()).into_owned(),
-        )),
-        None => Ok(()),
+/// Where an import goes, with the commands that are sent together.
+struct TargetSink {
+    target: Box<dyn Target>,
+    waiting: Vec<CommandWords>,
+    bytes: usize,
+    keys: u64,
+    progress: Progress,
+}
+
+impl TargetSink {
+    /// Sends what waits. A command that is refused ends the import.
+    fn send(&mut self) -> io::Result<()> {
+        let replies = self.target.run(&self.waiting).map_err(io::Error::other)?;
+        let refused = self.waiting.iter().zip(&replies);
+        let mut refused =
+            refused.filter_map(|(command, reply)| reply.as_error().map(|error| (command, error)));
+        if let Some((command, error)) = refused.next() {
+            let key = command.get(1).map(|key| key.escape_ascii().to_string());
+            let error = String::from_utf8_lossy(error.as_bytes());
+            let text = format!("the key '{}': {error}", key.unwrap_or_default());
+            return Err(io::Error::other(text));
+        }
+        self.keys += self.waiting.len() as u64;
+        self.progress.show(self.keys);
+        self.waiting.clear();
+        self.bytes = 0;
+        Ok(())
+    }
+}
+
+impl ImportSink for TargetSink {
+    fn take(&mut self, command: &[&[u8]]) -> io::Result<()> {
+        self.bytes += command.iter().map(|word| word.len()).sum::<usize>();
+        self.waiting
+            .push(command.iter().map(|word| word.to_vec()).collect());
+        match self.waiting.len() >= BATCH || self.bytes >= BATCH_BYTES {
+            true => self.send(),
+            false => Ok(()),
+        }
+    }
+
+    fn show(&mut self, read_bytes: u64, total_bytes: u64) {
+        self.progress.show_read(read_bytes, total_bytes);
     }
 }
 

@@ -331,10 +331,7 @@ fn nobody_listening_is_a_failure_and_nonsense_a_usage_error() {
     let tls = run(&["cli", "-u", "rediss://h", "ping"], b"", &[]);
     assert_eq!(
         (tls.status, tls.stderr.as_str()),
-        (
-            2,
-            "rediss:// needs TLS, which this client does not speak yet\n"
-        )
+        (2, "rediss:// needs TLS, which this client does not speak\n")
     );
 }
 

@@ -18,6 +18,8 @@ use std::time::Duration;
 use kvik_resp::{ArgsBuf, DecodeError, Protocol, ReplyDecoder, Value, encode_command};
 
 use crate::stream::Stream;
+#[cfg(feature = "tls")]
+use crate::tls::TlsOptions;
 use crate::{Address, Endpoint, UrlError};
 
 /// Bytes asked of the socket at once.
@@ -48,6 +50,9 @@ pub struct Options {
     /// The protocol to ask for. A server that refuses RESP3 is spoken to in RESP2;
     /// [`Client::protocol`] tells.
     pub protocol: Protocol,
+    /// Whom to trust over TLS.
+    #[cfg(feature = "tls")]
+    pub tls: TlsOptions,
 }
 
 /// Why there is no connection, or no reply on it.
@@ -178,7 +183,10 @@ impl Client {
     /// # Ok::<(), kvik_client::ClientError>(())
     /// ```
     pub fn open(endpoint: &Endpoint, options: &Options) -> Result<Self, ClientError> {
-        let mut client = Self::dial(&endpoint.address, options)?;
+        let mut client = match endpoint.tls {
+            true => Self::over(secured(&endpoint.address, options)?),
+            false => Self::dial(&endpoint.address, options)?,
+        };
         // A server with a password refuses HELLO and SELECT before AUTH.
         if let Some(password) = &endpoint.password {
             client.authenticate(endpoint.username.as_deref(), password)?;
@@ -192,15 +200,11 @@ impl Client {
 
     /// Connects to `address` as a stranger: without password, to database 0, in RESP2.
     pub fn dial(address: &Address, options: &Options) -> Result<Self, ClientError> {
-        let stream = Stream::connect(address, options.connect_timeout).map_err(|source| {
-            ClientError::Connect {
-                address: address.clone(),
-                source,
-            }
-        })?;
-        stream.set_read_timeout(options.read_timeout)?;
-        stream.set_write_timeout(options.write_timeout)?;
-        Ok(Self {
+        Ok(Self::over(connected(address, options)?))
+    }
+
+    fn over(stream: Stream) -> Self {
+        Self {
             stream,
             decoder: ReplyDecoder::new(),
             protocol: Protocol::Resp2,
@@ -211,7 +215,7 @@ impl Client {
             decoded: 0,
             awaited: 0,
             broken: false,
-        })
+        }
     }
 
     /// Logs in to an account, the `default` one unless named.
@@ -292,13 +296,29 @@ impl Client {
         C: AsRef<[A]>,
         A: AsRef<[u8]>,
     {
+        self.send_all(commands)?;
+        self.receive_all(commands.len())
+    }
+
+    /// The first half of [`Self::pipeline`].
+    pub(crate) fn send_all<C, A>(&mut self, commands: &[C]) -> Result<(), ClientError>
+    where
+        C: AsRef<[A]>,
+        A: AsRef<[u8]>,
+    {
         for command in commands {
             self.encode(command.as_ref());
         }
         self.flush()?;
         self.awaited += commands.len();
-        self.discard_late_replies(commands.len())?;
-        commands.iter().map(|_| self.reply()).collect()
+        Ok(())
+    }
+
+    /// The second half of [`Self::pipeline`]: the replies to so many commands, the last ones that
+    /// were sent.
+    pub(crate) fn receive_all(&mut self, commands: usize) -> Result<Vec<Value>, ClientError> {
+        self.discard_late_replies(commands)?;
+        (0..commands).map(|_| self.reply()).collect()
     }
 
     /// Sends one command and waits for nothing.
@@ -393,6 +413,8 @@ impl Client {
             return Err(ClientError::Closed);
         }
         let written = self.stream.write_all(&self.output);
+        // TLS may have kept some of it.
+        let written = written.and_then(|()| self.stream.flush());
         self.output.clear();
         // Part of a command may have been sent, also when only the time was up: whatever followed
         // would be read as the rest of it.
@@ -457,6 +479,34 @@ impl Client {
         } else {
             Ok(())
         }
+    }
+}
+
+/// A socket with its time limits.
+fn connected(address: &Address, options: &Options) -> Result<Stream, ClientError> {
+    let connected = Stream::connect(address, options.connect_timeout);
+    let stream = connected.map_err(cannot_connect(address))?;
+    stream.set_read_timeout(options.read_timeout)?;
+    stream.set_write_timeout(options.write_timeout)?;
+    Ok(stream)
+}
+
+/// The same with TLS.
+#[cfg(feature = "tls")]
+fn secured(address: &Address, options: &Options) -> Result<Stream, ClientError> {
+    let secured = connected(address, options)?.secure(address, &options.tls);
+    secured.map_err(cannot_connect(address))
+}
+
+#[cfg(not(feature = "tls"))]
+fn secured(_address: &Address, _options: &Options) -> Result<Stream, ClientError> {
+    Err(UrlError::Tls("rediss".to_owned()).into())
+}
+
+fn cannot_connect(address: &Address) -> impl Fn(io::Error) -> ClientError {
+    move |source| ClientError::Connect {
+        address: address.clone(),
+        source,
     }
 }
 

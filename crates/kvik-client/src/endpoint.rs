@@ -3,7 +3,11 @@
 //! `redis://[user[:password]@]host[:port][/db]`, the same with `valkey://`, `kvik://`, `kevy://`
 //! and `tcp://`, and `unix:///path/to.sock?db=1` (`redis+unix://` as well; a user may stand before
 //! the path). As in redis-cli and redis-py, a lone `secret@` or `:secret@` is a password. User,
-//! password and path may be percent-encoded. `rediss://` is refused: no TLS yet.
+//! password and path may be percent-encoded. `rediss://`, `valkeys://` and `kviks://` are the same over
+//! TLS, where the crate is built with the feature `tls`.
+//!
+//! `redis+cluster://host:port,host:port`, also with the other schemes of TCP, names nodes of a
+//! cluster.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -33,6 +37,8 @@ pub struct Endpoint {
     pub password: Option<String>,
     /// The database to select.
     pub db: u32,
+    /// Speak TLS there; without the feature `tls` nothing can connect then.
+    pub tls: bool,
 }
 
 /// Where a server listens.
@@ -85,8 +91,8 @@ pub enum UrlError {
     /// None of the schemes that this client speaks.
     #[error("unknown URL scheme '{0}': use redis://, valkey://, kvik:// or unix://")]
     Scheme(String),
-    /// This scheme, such as `rediss`, asks for TLS.
-    #[error("{0}:// needs TLS, which this client does not speak yet")]
+    /// This scheme, such as `rediss`, asks for TLS, without which the crate is built.
+    #[error("{0}:// needs TLS, which this client does not speak")]
     Tls(String),
     /// The host is missing, or its brackets do not match.
     #[error("no valid host in the URL")]
@@ -114,15 +120,36 @@ impl FromStr for Endpoint {
     fn from_str(url: &str) -> Result<Self, UrlError> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
         match scheme {
-            "redis" | "valkey" | "kvik" | "kevy" | "tcp" => tcp_endpoint(rest),
             "unix" | "redis+unix" => unix_endpoint(rest),
-            "rediss" | "valkeys" => Err(UrlError::Tls(scheme.to_owned())),
-            _ => Err(UrlError::Scheme(scheme.to_owned())),
+            _ => tcp_endpoint(scheme, rest),
         }
     }
 }
 
-fn tcp_endpoint(rest: &str) -> Result<Endpoint, UrlError> {
+/// Whether clients of a scheme speak TLS.
+fn is_secured(scheme: &str) -> Result<bool, UrlError> {
+    match scheme {
+        "redis" | "valkey" | "kvik" | "kevy" | "tcp" => Ok(false),
+        "rediss" | "valkeys" | "kviks" if cfg!(feature = "tls") => Ok(true),
+        "rediss" | "valkeys" | "kviks" => Err(UrlError::Tls(scheme.to_owned())),
+        _ => Err(UrlError::Scheme(scheme.to_owned())),
+    }
+}
+
+/// The nodes of a cluster that a URL names; `None` if its scheme is not one of a cluster.
+pub(crate) fn cluster_nodes(url: &str) -> Option<Result<Vec<Endpoint>, UrlError>> {
+    let (scheme, rest) = url.split_once("://")?;
+    let scheme = scheme.strip_suffix("+cluster")?;
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (credentials, hosts) = split_credentials(authority);
+    let credentials = credentials.map_or_else(String::new, |it| format!("{it}@"));
+    let nodes = hosts.split(',');
+    let nodes = nodes.map(|host| tcp_endpoint(scheme, &format!("{credentials}{host}{path}")));
+    Some(nodes.collect())
+}
+
+fn tcp_endpoint(scheme: &str, rest: &str) -> Result<Endpoint, UrlError> {
+    let is_secured = is_secured(scheme)?;
     let (rest, query) = split_query(rest);
     // A password with a slash in it must encode it, as in every URL.
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -137,6 +164,7 @@ fn tcp_endpoint(rest: &str) -> Result<Endpoint, UrlError> {
         username,
         password,
         db,
+        tls: is_secured,
     })
 }
 
@@ -158,6 +186,7 @@ fn unix_endpoint(rest: &str) -> Result<Endpoint, UrlError> {
         username,
         password,
         db,
+        tls: false,
     })
 }
 
@@ -255,6 +284,7 @@ mod tests {
             username: some(username),
             password: some(password),
             db,
+            ..Endpoint::default()
         }
     }
 
@@ -325,10 +355,29 @@ mod tests {
     }
 
     #[test]
+    fn cluster_urls_name_nodes() {
+        let nodes = |url: &str| cluster_nodes(url);
+        let tcp = |port| Address::Tcp("h".to_owned(), port);
+        assert_eq!(
+            nodes("redis+cluster://ann:pw@h:1,h:2"),
+            Some(Ok(vec![
+                endpoint(tcp(1), "ann", "pw", 0),
+                endpoint(tcp(2), "ann", "pw", 0)
+            ]))
+        );
+        assert_eq!(
+            nodes("kvik+cluster://h"),
+            Some(Ok(vec![endpoint(tcp(6379), "", "", 0)]))
+        );
+        assert_eq!(nodes("redis://h"), None);
+        assert_eq!(nodes("redis+cluster://"), Some(Err(UrlError::Host)));
+        let unix = UrlError::Scheme("unix".into());
+        assert_eq!(nodes("unix+cluster:///s"), Some(Err(unix)));
+    }
+
+    #[test]
     fn what_is_no_url_says_why() {
         for (url, expected) in [
-            ("rediss://h", UrlError::Tls("rediss".into())),
-            ("valkeys://h", UrlError::Tls("valkeys".into())),
             ("http://h", UrlError::Scheme("http".into())),
             ("localhost:6379", UrlError::Scheme("".into())),
             ("redis://", UrlError::Host),
@@ -347,6 +396,17 @@ mod tests {
             ("unix://", UrlError::Path),
         ] {
             assert_eq!(parse(url), Err(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn some_schemes_ask_for_tls() {
+        for scheme in ["rediss", "valkeys", "kviks"] {
+            let parsed = parse(&format!("{scheme}://h:1"));
+            #[cfg(feature = "tls")]
+            assert!(parsed.is_ok_and(|endpoint| endpoint.tls));
+            #[cfg(not(feature = "tls"))]
+            assert_eq!(parsed, Err(UrlError::Tls(scheme.into())));
         }
     }
 

@@ -16,24 +16,29 @@
 //! ```
 //!
 //! A [`Store`] has typed methods, [pipelines](Pipeline), [transactions](Transaction) and
-//! [subscribers](Subscriber), the same for every [URL](Target); a [`Pool`] lends several. Below it
-//! lies the [`Client`]: one socket, RESP2 or RESP3, commands and replies as they are. There is
-//! no TLS yet. `examples/` shows a pipeline and a transaction with optimistic locking on a
-//! connection.
+//! [subscribers](Subscriber), the same for every [URL](Target); a [`Pool`] lends several. At a
+//! `redis+cluster://` it sends each command to the node that has its keys. Below it lies the
+//! [`Client`]: one socket, RESP2 or RESP3, commands and replies as they are. `rediss://` speaks TLS
+//! where the crate is built with the feature `tls`. `examples/` shows a pipeline and a transaction
+//! with optimistic locking on a connection.
 
 #![forbid(unsafe_code)]
 
 mod batch;
 mod client;
+mod cluster;
 mod commands;
 mod endpoint;
 mod from_reply;
 mod pool;
+mod slots;
 mod store;
 mod stores;
 mod stream;
 mod subscriber;
 mod target;
+#[cfg(feature = "tls")]
+mod tls;
 mod words;
 
 pub use batch::{Pipeline, Queued, Replies, Transaction};
@@ -46,6 +51,8 @@ pub use pool::{Pool, PooledStore};
 pub use store::Store;
 pub use subscriber::Subscriber;
 pub use target::Target;
+#[cfg(feature = "tls")]
+pub use tls::TlsOptions;
 pub use words::Words;
 
 /// The README's example compiles.

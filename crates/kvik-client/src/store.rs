@@ -4,6 +4,10 @@
 //! over a new one, which is told the database; a command whose reply is missing is never sent
 //! again, as it may have been executed. What else was lost with the connection is reported:
 //! [`ClientError::StateLost`].
+//!
+//! In a cluster it has one connection to each node that it has needed, and each command goes to the
+//! node that has its keys. The commands of a pipeline are in order for each node; a transaction and
+//! a watch belong to one node, that of their first key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +17,7 @@ use kvik_resp::{ArgsBuf, Protocol, Value};
 
 use crate::batch::{Pipeline, Transaction};
 use crate::client::{Client, ClientError, Options};
+use crate::cluster::ClusterLink;
 use crate::endpoint::Endpoint;
 use crate::from_reply::FromReply;
 use crate::pool::Pool;
@@ -25,6 +30,7 @@ use crate::target::Target;
 pub(crate) enum Place {
     Store(Arc<SharedStore>),
     Server(Box<Endpoint>, Options),
+    Cluster(Arc<[Endpoint]>, Options),
 }
 
 impl Place {
@@ -34,6 +40,7 @@ impl Place {
             Target::Memory(Some(name)) => Self::Store(SharedStore::named(&name)),
             Target::Files(directory) => Self::Store(SharedStore::in_files(&directory)?),
             Target::Server(endpoint) => Self::Server(Box::new(endpoint), options.clone()),
+            Target::Cluster(nodes) => Self::Cluster(nodes.into(), options.clone()),
         })
     }
 }
@@ -49,6 +56,7 @@ enum Link {
         store: Arc<SharedStore>,
     },
     Socket(Box<Client>),
+    Cluster(Box<ClusterLink>),
 }
 
 /// A client of a store: in this process, or a server's.
@@ -112,6 +120,10 @@ impl Store {
                 let connection = Client::open(endpoint, options)?;
                 (Link::Socket(Box::new(connection)), endpoint.db)
             }
+            Place::Cluster(nodes, options) => {
+                let link = ClusterLink::open(nodes, options)?;
+                (Link::Cluster(Box::new(link)), 0)
+            }
         };
         Ok(Self {
             place,
@@ -164,6 +176,7 @@ impl Store {
         match &mut self.link {
             Link::Embedded { session, .. } => Ok(session.run(words)),
             Link::Socket(connection) => connection.call(words),
+            Link::Cluster(cluster) => cluster.call(words),
         }
     }
 
@@ -189,7 +202,7 @@ impl Store {
         fill: impl FnOnce(&mut ArgsBuf),
     ) -> Result<T, ClientError> {
         let limit = match &self.place {
-            Place::Server(_, options) => options.read_timeout,
+            Place::Server(_, options) | Place::Cluster(_, options) => options.read_timeout,
             Place::Store(_) => None,
         };
         let Some(limit) = limit else {
@@ -203,9 +216,10 @@ impl Store {
         result
     }
 
-    fn set_read_timeout(&self, limit: Option<Duration>) -> Result<(), ClientError> {
-        match &self.link {
+    fn set_read_timeout(&mut self, limit: Option<Duration>) -> Result<(), ClientError> {
+        match &mut self.link {
             Link::Socket(connection) => connection.set_read_timeout(limit),
+            Link::Cluster(cluster) => cluster.set_read_timeout(limit),
             Link::Embedded { .. } => Ok(()),
         }
     }
@@ -228,6 +242,7 @@ impl Store {
                 let commands: Vec<_> = commands.iter().map(words).collect();
                 connection.pipeline(&commands)
             }
+            Link::Cluster(cluster) => cluster.run_all(commands),
         }
     }
 
@@ -235,7 +250,19 @@ impl Store {
     fn ready(&mut self) -> Result<(), ClientError> {
         match &self.link {
             Link::Socket(connection) if connection.is_broken() => self.reconnect(),
+            // The connection to the node is made anew when a command needs it.
+            Link::Cluster(cluster) if cluster.has_lost_watch() => self.lose_watch(),
             _ => Ok(()),
+        }
+    }
+
+    fn lose_watch(&mut self) -> Result<(), ClientError> {
+        if let Link::Cluster(cluster) = &mut self.link {
+            cluster.forget_watch();
+        }
+        match std::mem::take(&mut self.is_watching) {
+            true => Err(ClientError::StateLost("WATCH")),
+            false => Ok(()),
         }
     }
 
@@ -245,10 +272,7 @@ impl Store {
             endpoint.db = self.database;
             self.link = Link::Socket(Box::new(Client::open(&endpoint, options)?));
         }
-        match std::mem::take(&mut self.is_watching) {
-            true => Err(ClientError::StateLost("WATCH")),
-            false => Ok(()),
-        }
+        self.lose_watch()
     }
 
     /// Whether it can be given to somebody else: nothing of what this one did is left in it.
@@ -256,6 +280,7 @@ impl Store {
         let is_free = match &self.link {
             Link::Embedded { is_plain, .. } => *is_plain,
             Link::Socket(connection) => !connection.is_broken() && !connection.is_late(),
+            Link::Cluster(cluster) => !cluster.is_late(),
         };
         is_free && !self.is_watching && self.database == self.place.database()
     }
@@ -317,9 +342,14 @@ impl Store {
     /// # Errors
     /// If the connection is lost.
     pub fn unwatch(&mut self) -> Result<(), ClientError> {
-        self.query::<()>(|words| {
-            words.push(b"UNWATCH");
-        })?;
+        self.ready()?;
+        if let Link::Cluster(cluster) = &mut self.link {
+            cluster.unwatch()?;
+        } else {
+            self.query::<()>(|words| {
+                words.push(b"UNWATCH");
+            })?;
+        }
         self.is_watching = false;
         Ok(())
     }
@@ -343,7 +373,7 @@ impl Store {
 impl Place {
     fn database(&self) -> u32 {
         match self {
-            Self::Store(_) => 0,
+            Self::Store(_) | Self::Cluster(..) => 0,
             Self::Server(endpoint, _) => endpoint.db,
         }
     }

@@ -1,4 +1,4 @@
-//! A connected socket, TCP or unix.
+//! A connected socket, TCP or unix, and TLS over TCP.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -6,11 +6,15 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use crate::Address;
+#[cfg(feature = "tls")]
+use crate::tls::{self, TlsOptions, TlsStream};
 
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsStream>),
 }
 
 impl Stream {
@@ -22,10 +26,23 @@ impl Stream {
         }
     }
 
+    /// Speaks TLS from now on, with the host of the address.
+    #[cfg(feature = "tls")]
+    pub(crate) fn secure(self, address: &Address, options: &TlsOptions) -> io::Result<Self> {
+        match (self, address) {
+            (Self::Tcp(stream), Address::Tcp(host, _)) => {
+                tls::secure(stream, host, options).map(|secured| Self::Tls(Box::new(secured)))
+            }
+            (other, _) => Ok(other),
+        }
+    }
+
     pub(crate) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.set_read_timeout(timeout),
             Self::Unix(stream) => stream.set_read_timeout(timeout),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.sock.set_read_timeout(timeout),
         }
     }
 
@@ -33,6 +50,8 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.set_write_timeout(timeout),
             Self::Unix(stream) => stream.set_write_timeout(timeout),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.sock.set_write_timeout(timeout),
         }
     }
 
@@ -40,6 +59,8 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.set_nonblocking(nonblocking),
             Self::Unix(stream) => stream.set_nonblocking(nonblocking),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.sock.set_nonblocking(nonblocking),
         }
     }
 }
@@ -69,6 +90,8 @@ impl Read for Stream {
         match self {
             Self::Tcp(stream) => stream.read(buffer),
             Self::Unix(stream) => stream.read(buffer),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.read(buffer),
         }
     }
 }
@@ -78,6 +101,8 @@ impl Write for Stream {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.write(bytes),
         }
     }
 
@@ -85,6 +110,8 @@ impl Write for Stream {
         match self {
             Self::Tcp(stream) => stream.flush(),
             Self::Unix(stream) => stream.flush(),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.flush(),
         }
     }
 }

@@ -8,6 +8,7 @@ use kvik::ChannelMessage;
 use kvik_resp::Value;
 
 use crate::client::{Client, ClientError, Options};
+use crate::cluster::ClusterLink;
 use crate::store::Place;
 use crate::stores::SharedStore;
 use crate::target::Target;
@@ -67,6 +68,11 @@ impl Subscriber {
             }
             Place::Server(endpoint, options) => Ear::Socket {
                 connection: Box::new(Client::open(endpoint, options)?),
+                heard: VecDeque::new(),
+            },
+            // A message reaches the listeners of all nodes.
+            Place::Cluster(nodes, options) => Ear::Socket {
+                connection: Box::new(ClusterLink::any_node(nodes, options)?),
                 heard: VecDeque::new(),
             },
         };

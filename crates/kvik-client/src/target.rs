@@ -6,11 +6,12 @@
 //! | `mem://name` | the one of that name in this process, in memory while somebody has it open |
 //! | `file:///path`, `file://./path` | the one with files there, shared in this process |
 //! | `redis://`, `tcp://`, `unix://` and their like | a server's: [`Endpoint`] |
+//! | `redis+cluster://host:port,host:port` | a cluster's, of which some nodes are named |
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::endpoint::{Endpoint, UrlError, percent_decode};
+use crate::endpoint::{Endpoint, UrlError, cluster_nodes, percent_decode};
 
 /// A store, as a URL names it.
 ///
@@ -29,6 +30,8 @@ pub enum Target {
     Files(PathBuf),
     /// Behind a socket.
     Server(Endpoint),
+    /// Behind the sockets of a cluster, of which these nodes are known.
+    Cluster(Vec<Endpoint>),
 }
 
 impl FromStr for Target {
@@ -40,7 +43,10 @@ impl FromStr for Target {
             Some(("mem", name)) => Ok(Self::Memory(Some(percent_decode(name)?))),
             Some(("file", "")) => Err(UrlError::Path),
             Some(("file", path)) => Ok(Self::Files(percent_decode(path)?.into())),
-            _ => url.parse().map(Self::Server),
+            _ => match cluster_nodes(url) {
+                Some(nodes) => nodes.map(Self::Cluster),
+                None => url.parse().map(Self::Server),
+            },
         }
     }
 }
@@ -57,6 +63,10 @@ mod tests {
         assert_eq!(parse("file://./rel"), Ok(Target::Files("./rel".into())));
         assert_eq!(parse("file://"), Err(UrlError::Path));
         assert!(matches!(parse("kevy://h:6004/2"), Ok(Target::Server(_))));
+        assert!(matches!(
+            parse("kvik+cluster://h:1"),
+            Ok(Target::Cluster(_))
+        ));
         assert_eq!(parse("http://h"), Err(UrlError::Scheme("http".into())));
     }
 }

@@ -47,10 +47,22 @@ pub struct LoggedCommand {
 #[derive(Debug, Default)]
 pub struct CommandLog([Mutex<Log>; 3]);
 
+/// The commands that a log has taken since its totals were reset, also those that it has forgotten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogTotals {
+    /// How many.
+    pub count: u64,
+    /// Their microseconds or bytes.
+    pub sum: u64,
+    /// The most of one.
+    pub max: u64,
+}
+
 #[derive(Debug, Default)]
 struct Log {
     next_id: u64,
     entries: VecDeque<LoggedCommand>,
+    totals: LogTotals,
 }
 
 impl CommandLog {
@@ -66,6 +78,9 @@ impl CommandLog {
         let mut log = self.0[why as usize].lock();
         let id = log.next_id;
         log.next_id += 1;
+        log.totals.count += 1;
+        log.totals.sum += value;
+        log.totals.max = log.totals.max.max(value);
         log.entries.push_front(LoggedCommand {
             id,
             at_s,
@@ -82,6 +97,18 @@ impl CommandLog {
     pub fn newest(&self, why: Logged, count: usize) -> Vec<LoggedCommand> {
         let log = self.0[why as usize].lock();
         log.entries.iter().take(count).cloned().collect()
+    }
+
+    /// What a log has taken in all.
+    pub fn totals(&self, why: Logged) -> LogTotals {
+        self.0[why as usize].lock().totals
+    }
+
+    /// Counts from zero again.
+    pub fn reset_totals(&self) {
+        self.0
+            .iter()
+            .for_each(|log| log.lock().totals = LogTotals::default());
     }
 
     /// Number of entries of a log.

@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use crate::awaiting::Awaiting;
 use crate::blocking::BlockedCounts;
-use crate::client::Clients;
+use crate::client::{Client, Clients};
+use crate::cluster::{Topology, host_of};
 use crate::command_log::CommandLog;
 use crate::eviction::Exceedance;
 use crate::expiry::ExpiryLag;
@@ -81,6 +82,7 @@ pub struct Engine {
     /// The namespaces, where there are any.
     pub namespaces: Option<Arc<Namespaces>>,
     upkeep: OnceLock<Weak<dyn Upkeep>>,
+    cluster: OnceLock<Topology>,
 }
 
 /// Whoever does the work of a store that no command waits for.
@@ -124,6 +126,7 @@ impl Engine {
             totals: Totals::default(),
             namespaces: None,
             upkeep: OnceLock::new(),
+            cluster: OnceLock::new(),
         }
     }
 
@@ -132,6 +135,27 @@ impl Engine {
     pub fn hosted_by(mut self, host: Arc<dyn Host>) -> Self {
         self.host = host;
         self
+    }
+
+    /// Has nodes of a cluster serve the store; only the first call does.
+    pub fn cluster_by(&self, topology: Topology) {
+        // A server starts once, so a second call is not made.
+        let _ = self.cluster.set(topology);
+    }
+
+    /// The nodes of a cluster that serve the store, if there are any.
+    pub fn cluster(&self) -> Option<&Topology> {
+        self.cluster.get()
+    }
+
+    /// The host that a client finds the nodes at: the one that is configured, or the address to
+    /// which it came itself.
+    pub fn cluster_host(&self, client: &Client) -> String {
+        let announced = self.settings.cluster_announce_ip.read();
+        match announced.is_empty() {
+            true => host_of(&client.local_addr).to_owned(),
+            false => announced.clone(),
+        }
     }
 
     /// Names who saves and logs for the store; only the first call does.

@@ -2,16 +2,24 @@
 //!
 //! Each stripe has an [`ImageCollector`], and its sink puts there what the stripe hands over. Keys
 //! with their values are encoded at once; large strings, lists and streams wait as they are, and
-//! are encoded by whoever takes them, without the stripe. How many bytes wait in all collectors
-//! together is counted in one place ([`ImageLoad`]).
+//! are encoded by whoever takes them, without the stripe. The members of a large hash, set or
+//! sorted set come over time, and whoever writes its key has the stripe go on until all have come
+//! ([`MemberQueue`]). How many bytes wait in all collectors together is counted in one place
+//! ([`ImageLoad`]).
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kvik_rdb::{Compression, Encoder, FileWriter};
-use kvik_store::{ImageSink, KeyspaceId, SharedValue, TextRef, ValueRef, View};
+use kvik_rdb::{Compression, Encoder, FileWriter, ObjectType};
+use kvik_store::{
+    Field, ImageSink, KeyspaceId, MemberSink, SharedValue, StringRef, TextRef, UnixMs, ValueRef,
+    View,
+};
 
-use crate::save::{SavedUsage, ValueWriter, key_header, write_key};
+use crate::save::{
+    SavedUsage, ValueWriter, key_header, table_type, write_field, write_key, write_member,
+    write_scored,
+};
 
 /// Bytes of a large value that are written before the caller may flush.
 const VALUE_PIECE: usize = 64 << 10;
@@ -45,12 +53,42 @@ pub struct ImagePiece {
     keys: Vec<u8>,
     /// The version that a file needs for them.
     version: u16,
-    value: Option<SharedValue>,
+    value: PieceValue,
+}
+
+/// The value of the last key of a piece, where it is not among its bytes.
+#[derive(Debug)]
+enum PieceValue {
+    /// It is.
+    Whole,
+    Shared(SharedValue),
+    Members(Arc<MemberQueue>),
+}
+
+/// Members of one large collection that have been handed over, encoded, and that wait to be
+/// written.
+#[derive(Debug)]
+struct MemberQueue {
+    object: ObjectType,
+    compression: Compression,
+    load: Arc<ImageLoad>,
+    members: Mutex<QueuedMembers>,
+}
+
+#[derive(Debug, Default)]
+struct QueuedMembers {
+    bytes: Vec<u8>,
+    /// No more will come.
+    is_complete: bool,
 }
 
 /// The end of a collector that a stripe has.
 #[derive(Debug)]
 struct CollectorSink(Arc<ImageCollector>);
+
+/// The end of a queue that the image of a collection has.
+#[derive(Debug)]
+struct QueueSink(Arc<MemberQueue>);
 
 impl ImageLoad {
     /// Bytes that wait to be written. Large strings are counted as if they were encoded; the nodes
@@ -83,6 +121,11 @@ impl ImageCollector {
         pieces
     }
 
+    fn push(&self, piece: ImagePiece) {
+        self.load.0.fetch_add(piece.bytes(), Relaxed);
+        self.pieces().push(piece);
+    }
+
     fn pieces(&self) -> MutexGuard<'_, Vec<ImagePiece>> {
         // A push that panics leaves whole pieces.
         self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
@@ -91,32 +134,102 @@ impl ImageCollector {
 
 impl ImagePiece {
     fn bytes(&self) -> usize {
-        let shared = match self.value.as_ref().map(SharedValue::value) {
-            Some(ValueRef::String(TextRef::Rope(rope))) => rope.len(),
-            _ => 0,
+        let shared = match &self.value {
+            PieceValue::Shared(value) => match value.value() {
+                ValueRef::String(TextRef::Rope(rope)) => rope.len(),
+                _ => 0,
+            },
+            PieceValue::Whole | PieceValue::Members(_) => 0,
         };
         self.keys.len() + shared
     }
 
-    /// Appends the keys to a file, calling `flush` between parts of a large value.
+    /// Appends the keys to a file, calling `flush` between parts of a large value. Where members
+    /// of its collection are still to come, `proceed` has the stripe hand over some more.
     ///
     /// # Errors
-    /// The first error of `flush`. The file is of no use then.
+    /// The first error of `flush` or `proceed`. The file is of no use then.
     pub fn write<E>(
         &self,
         file: &mut FileWriter,
         mut flush: impl FnMut(&mut FileWriter) -> Result<(), E>,
+        mut proceed: impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
         file.database(u64::from(self.database.0));
         file.append(&self.keys, self.version);
-        if let Some(shared) = &self.value {
-            let value = shared.value();
-            let mut writer = ValueWriter::new(value);
-            while !writer.write(value, VALUE_PIECE, &mut file.encoder()) {
-                flush(file)?;
+        match &self.value {
+            PieceValue::Whole => {}
+            PieceValue::Shared(shared) => {
+                let value = shared.value();
+                let mut writer = ValueWriter::new(value);
+                while !writer.write(value, VALUE_PIECE, &mut file.encoder()) {
+                    flush(file)?;
+                }
+            }
+            PieceValue::Members(queue) => {
+                while !queue.write(file) {
+                    flush(file)?;
+                    proceed()?;
+                }
             }
         }
         flush(file)
+    }
+}
+
+impl MemberQueue {
+    /// Appends what waits to a file, and says whether that is all.
+    fn write(&self, file: &mut FileWriter) -> bool {
+        let mut members = self.members();
+        file.append(&members.bytes, 0);
+        self.load.0.fetch_sub(members.bytes.len(), Relaxed);
+        members.bytes.clear();
+        members.is_complete
+    }
+
+    /// Encodes one member.
+    fn encode(&self, write: impl FnOnce(ObjectType, &mut Encoder<'_>)) {
+        let mut members = self.members();
+        let before = members.bytes.len();
+        write(
+            self.object,
+            &mut Encoder::new(&mut members.bytes, self.compression),
+        );
+        let written = members.bytes.len() - before;
+        self.load.0.fetch_add(written, Relaxed);
+    }
+
+    fn members(&self) -> MutexGuard<'_, QueuedMembers> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl MemberSink for QueueSink {
+    fn field(&mut self, field: &Field<'_>) {
+        self.0
+            .encode(|object, encoder| write_field(field, object, encoder));
+    }
+
+    fn member(&mut self, name: StringRef<'_>, expire_at: Option<UnixMs>) {
+        self.0
+            .encode(|object, encoder| write_member(name, expire_at, object, encoder));
+    }
+
+    fn scored(&mut self, name: StringRef<'_>, score: f64, expire_at: Option<UnixMs>) {
+        self.0
+            .encode(|object, encoder| write_scored(name, score, expire_at, object, encoder));
+    }
+
+    fn end(&mut self) {
+        self.0.members().is_complete = true;
+    }
+}
+
+/// What is not written is not waited for any more.
+impl Drop for MemberQueue {
+    fn drop(&mut self) {
+        let left = self.members().bytes.len();
+        self.load.0.fetch_sub(left, Relaxed);
     }
 }
 
@@ -125,7 +238,9 @@ impl ImageSink for CollectorSink {
         let ImageFormat { compression, usage } = self.0.format;
         let mut pieces = self.0.pieces();
         // Keys of one database go on where the last have ended.
-        let is_open = |last: &ImagePiece| last.database == database && last.value.is_none();
+        let is_open = |last: &ImagePiece| {
+            last.database == database && matches!(last.value, PieceValue::Whole)
+        };
         if !pieces.last().is_some_and(is_open) {
             pieces.push(ImagePiece::new(database));
         }
@@ -145,9 +260,33 @@ impl ImageSink for CollectorSink {
         let mut encoder = Encoder::new(&mut piece.keys, compression);
         encoder.key(&key_header(view, usage, object));
         piece.version = object.version();
-        piece.value = Some(value);
-        self.0.load.0.fetch_add(piece.bytes(), Relaxed);
-        self.0.pieces().push(piece);
+        piece.value = PieceValue::Shared(value);
+        self.0.push(piece);
+    }
+
+    fn table(
+        &mut self,
+        database: KeyspaceId,
+        view: &View<'_>,
+        len: usize,
+        expires: bool,
+    ) -> Box<dyn MemberSink> {
+        let ImageFormat { compression, usage } = self.0.format;
+        let object = table_type(view.kind(), expires);
+        let mut piece = ImagePiece::new(database);
+        let mut encoder = Encoder::new(&mut piece.keys, compression);
+        encoder.key(&key_header(view, usage, object));
+        encoder.count(len);
+        let queue = Arc::new(MemberQueue {
+            object,
+            compression,
+            load: Arc::clone(&self.0.load),
+            members: Mutex::default(),
+        });
+        piece.version = object.version();
+        piece.value = PieceValue::Members(Arc::clone(&queue));
+        self.0.push(piece);
+        Box::new(QueueSink(queue))
     }
 }
 
@@ -157,7 +296,7 @@ impl ImagePiece {
             database,
             keys: Vec::new(),
             version: 0,
-            value: None,
+            value: PieceValue::Whole,
         }
     }
 }

@@ -10,6 +10,7 @@
 pub mod awaiting;
 pub mod blocking;
 pub mod client;
+pub mod cluster;
 pub mod command_log;
 mod ctx;
 pub mod declare;

@@ -13,8 +13,8 @@ mod fill;
 
 use kvik_rdb::{Corrupt, IntText, KeyHeader, KeyRecord, KeyUsage, ObjectType, Value};
 use kvik_store::{
-    Entry, Guard, HashMut, Key, KeyHash, ListMut, Malformed, SetMut, StreamMut, Terms, Usage,
-    ZsetMut,
+    ArrayMut, Entry, Guard, HashMut, Key, KeyHash, ListMut, Malformed, SetMut, StreamMut, Terms,
+    Usage, ZsetMut,
 };
 
 /// The rules for keys that have expired or exist already.
@@ -253,6 +253,7 @@ enum Made<'g> {
     Hash(HashMut<'g>),
     Zset(ZsetMut<'g>),
     Stream(StreamMut<'g>),
+    Array(ArrayMut<'g>),
 }
 
 impl<'g> Made<'g> {
@@ -264,6 +265,7 @@ impl<'g> Made<'g> {
             Value::Hash(_) => Self::Hash(entry.build_hash()),
             Value::SortedSet(_) => Self::Zset(entry.build_zset()),
             Value::Stream(_) => Self::Stream(entry.build_stream()),
+            Value::Array(_) => Self::Array(entry.build_array()),
             Value::String(_) => unreachable!("a string is stored at once"),
         }
     }
@@ -276,6 +278,7 @@ impl<'g> Made<'g> {
             (Self::Hash(made), Value::Hash(hash)) => fill::hash(made, hash),
             (Self::Zset(made), Value::SortedSet(set)) => fill::zset(made, set),
             (Self::Stream(made), Value::Stream(parts)) => fill::stream(made, parts),
+            (Self::Array(made), Value::Array(parts)) => fill::array(made, parts),
             // Pieces of one value are of one kind; the type in its header says which.
             _ => Err(LoadFault::Malformed),
         }
@@ -289,6 +292,7 @@ impl<'g> Made<'g> {
             Self::Hash(made) => made.view().is_empty(),
             Self::Zset(made) => made.view().is_empty(),
             Self::Stream(_) => false,
+            Self::Array(made) => made.view().is_empty(),
         };
         if is_empty {
             return Err(Corrupt::Empty.into());
@@ -305,6 +309,7 @@ impl<'g> Made<'g> {
             Self::Hash(made) => made.restore(terms),
             Self::Zset(made) => made.restore(terms),
             Self::Stream(made) => made.restore(terms),
+            Self::Array(made) => made.restore(terms),
         }
         Ok(())
     }

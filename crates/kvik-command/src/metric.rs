@@ -9,6 +9,8 @@
 use std::borrow::Cow;
 
 use crate::client::NOT_IN_MULTI;
+use crate::cluster::mode_seen;
+use crate::command_log::{LogTotals, Logged};
 use crate::engine::Engine;
 use crate::feed::FeedFigures;
 use crate::gate::Closure;
@@ -127,6 +129,8 @@ pub struct Look<'a> {
     pub feed: FeedFigures,
     /// Clients whose commands a pause holds back.
     pub paused: usize,
+    /// The mode of the server, as who asks sees it.
+    pub mode: &'static str,
 }
 
 /// How many clients are in the middle of something.
@@ -214,6 +218,7 @@ impl<'a> Look<'a> {
             listening,
             feed: engine.feed().figures(),
             paused,
+            mode: mode_seen(engine.cluster().is_some()),
         }
     }
 
@@ -310,6 +315,10 @@ fn maxmemory(look: &Look<'_>) -> u64 {
     look.engine.settings.maxmemory.load(Relaxed)
 }
 
+fn slow_commands(look: &Look<'_>) -> LogTotals {
+    look.engine.command_log.totals(Logged::Slow)
+}
+
 /// A duration that there may not be.
 fn seconds(seconds: Option<u64>) -> Option<Cow<'static, str>> {
     seconds.map_or_else(|| text("-1"), number)
@@ -365,9 +374,9 @@ metrics! {
         "kvik_version" as Text, "The version of kvik.", |_| text(VERSION);
         "redis_git_sha1" as Text, "Always 0: the version says it all.", |_| text("00000000");
         "redis_git_dirty" as Text, "Always 0.", |_| number(0);
-        "redis_mode" as Text, "standalone.", |look| look.fact("redis_mode");
+        "redis_mode" as Text, "standalone, or cluster at the port of a node.", |look| text(look.mode);
         "availability_zone" as Text, "The zone that clients may prefer.", |look| text(look.engine.settings.availability_zone.read().clone());
-        "server_mode" as Text, "standalone.", |look| look.fact("redis_mode");
+        "server_mode" as Text, "The same under the name of Valkey.", |look| text(look.mode);
         "os" as Text, "The operating system.", |look| look.fact("os");
         "arch_bits" as Text, "Width of an address in bits.", |look| look.fact("arch_bits");
         "multiplexing_api" as Text, "The I/O backend.", |look| look.fact("multiplexing_api");
@@ -623,6 +632,11 @@ metrics! {
         "current_eviction_exceeded_time", "Milliseconds since that is so; 0 while it is not.", |look| {
             number(look.engine.exceedance.current_ms(look.now_us))
         };
+        "slowlog_commands_count" as Counter, "Commands that took so long that the slow log has taken them.", |look| {
+            number(slow_commands(look).count)
+        };
+        "slowlog_commands_time_ms_max", "The longest of them, in milliseconds.", |look| ratio(slow_commands(look).max, 1000);
+        "slowlog_commands_time_ms_sum" as Counter, "All of them, in milliseconds.", |look| ratio(slow_commands(look).sum, 1000);
         "evicted_scripts" as Counter, "Scripts that EVAL had met and that were dropped because there were too many.", |look| {
             number(look.engine.scripts.evicted())
         };
@@ -679,7 +693,7 @@ metrics! {
         "used_cpu_user" as Counter, "Processor seconds of its own.", |look| text(format!("{:.6}", look.process.user_s));
     }
     Cluster {
-        "cluster_enabled", "Whether this is a cluster node.", |_| number(0);
+        "cluster_enabled", "Whether this is a cluster node.", |look| number(u64::from(look.mode == mode_seen(true)));
     }
 }
 

@@ -5,7 +5,7 @@
 //! nothing of the value, and the caller shows it the same value each time: nothing of it may have
 //! changed. Going on costs O(1) for strings and tables, O(log n) for sorted sets and O(nodes) for
 //! lists and streams, whose nodes hold some hundred elements each; they are meant to be copied,
-//! which shares the nodes, and written from the copy.
+//! which shares the nodes, and written from the copy; the same goes for arrays.
 //!
 //! Who sees the members of a collection one by one, in whatever order, begins it with
 //! [`table_type`] and a count and writes them with [`write_field`], [`write_member`] and
@@ -15,8 +15,8 @@ mod stream;
 
 use kvik_rdb::{Compression, Encoder, KeyHeader, KeyUsage, ListNode, ObjectType};
 use kvik_store::{
-    Field, HashRef, IntText, Kind, ListRef, SetRef, StringRef, TextRef, UnixMs, ValueRef, View,
-    ZsetRef,
+    ArrayRef, Field, HashRef, IntText, Kind, ListRef, SetRef, StringRef, TextRef, UnixMs, ValueRef,
+    View, ZsetRef,
 };
 
 use self::stream::StreamPlace;
@@ -55,6 +55,8 @@ enum ValuePlace {
     /// Behind so many members of a sorted set, counted from its end.
     Rank(usize),
     Stream(StreamPlace),
+    /// At the first element of an array with this index or a larger one.
+    Index(u64),
     End,
 }
 
@@ -68,6 +70,7 @@ pub fn type_of(value: ValueRef<'_>) -> ObjectType {
         ValueRef::Stream(stream) if stream.has_released() => ObjectType::Stream5,
         ValueRef::Stream(stream) if stream.idempotence().is_some() => ObjectType::Stream4,
         ValueRef::Stream(_) => ObjectType::Stream2,
+        ValueRef::Array(_) => ObjectType::Array,
         ValueRef::Hash(HashRef::Pack(_)) => ObjectType::HashListpack,
         ValueRef::Hash(hash) => table_type(Kind::Hash, hash.expires()),
         ValueRef::Zset(ZsetRef::Pack(_)) => ObjectType::SortedSetListpack,
@@ -87,7 +90,7 @@ pub fn table_type(kind: Kind, expires: bool) -> ObjectType {
         (Kind::Hash, true) => ObjectType::HashExpiringValkey,
         (Kind::Zset, false) => ObjectType::SortedSet,
         (Kind::Zset, true) => ObjectType::SortedSetExpiring,
-        (Kind::String | Kind::List | Kind::Stream, _) => {
+        (Kind::String | Kind::List | Kind::Stream | Kind::Array, _) => {
             unreachable!("{kind:?} is no table of members")
         }
     }
@@ -189,6 +192,7 @@ impl ValueWriter {
                 let next = StreamPlace::write(place, stream, self.object, limit, encoder);
                 next.map_or(ValuePlace::End, ValuePlace::Stream)
             }
+            ValueRef::Array(array) => self.write_array(array, limit, encoder),
         };
         self.is_done()
     }
@@ -209,6 +213,14 @@ impl ValueWriter {
             encoder.compression() == Compression::Lzf && rope.len() <= COMPRESSED_MAX;
         let mut at = match self.place {
             ValuePlace::Byte(at) => at,
+            // Holes are as good as nothing when they are compressed.
+            _ if encoder.compression() == Compression::Lzf
+                && rope.is_sparse()
+                && rope.bytes() <= COMPRESSED_MAX =>
+            {
+                encoder.string_in_parts(rope.slices(0..rope.len()), rope.len());
+                return ValuePlace::End;
+            }
             _ if is_compressed => {
                 encoder.string(&rope.to_vec());
                 return ValuePlace::End;
@@ -335,6 +347,30 @@ impl ValueWriter {
         } else {
             ValuePlace::End
         }
+    }
+
+    fn write_array(
+        &self,
+        array: ArrayRef<'_>,
+        limit: usize,
+        encoder: &mut Encoder<'_>,
+    ) -> ValuePlace {
+        let from = match self.place {
+            ValuePlace::Index(index) => index,
+            _ => {
+                encoder.array(array.count(), array.cursor());
+                0
+            }
+        };
+        for (index, value) in array.range(from, u64::MAX) {
+            // The last index is below the largest number, so there is a next one.
+            if encoder.written() >= limit {
+                return ValuePlace::Index(index);
+            }
+            encoder.index(index);
+            write_text(value.into(), encoder);
+        }
+        ValuePlace::End
     }
 
     /// Where to go on in a table; at its start the number of its members is written.

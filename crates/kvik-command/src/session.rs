@@ -9,6 +9,7 @@ use kvik_store::{KeyspaceId, WatchToken};
 
 use crate::blocking::{BlockedCall, BlockedCounts};
 use crate::client::{Client, NOT_IN_MULTI};
+use crate::cluster::{Node, mode_seen};
 use crate::declare::Command;
 use crate::ending::{Ending, Wait, WaitEnd};
 use crate::feed::{FeedCall, Subscriber};
@@ -81,8 +82,10 @@ pub struct Session {
     pub subscriptions: Option<Box<Subscriptions>>,
     /// It is shown every command.
     pub monitors: bool,
-    /// It may not run every command, because it listens in RESP2 or monitors, or as one of its
-    /// commands runs elsewhere.
+    /// The node of a cluster whose port it came to.
+    node: Option<Box<Node>>,
+    /// It may not run every command here, because it listens in RESP2, monitors, or came to the
+    /// port of a node, or as one of its commands runs elsewhere.
     pub restricted: bool,
     /// Messages of the thread's outlet before this number have been written, or are
     /// [ahead](Self::ahead).
@@ -222,6 +225,7 @@ impl Session {
             released: None,
             subscriptions: None,
             monitors: false,
+            node: None,
             restricted: false,
             heard: 0,
             ahead: Vec::new(),
@@ -260,7 +264,25 @@ impl Session {
     }
 
     fn restrict(&mut self) {
-        self.restricted = self.monitors || self.is_confined() || self.away.is_some();
+        let is_elsewhere = self.node.is_some() || self.away.is_some();
+        self.restricted = self.monitors || self.is_confined() || is_elsewhere;
+    }
+
+    /// Lets it be a client of a node, for good.
+    pub fn join(&mut self, node: Node) {
+        self.node = Some(Box::new(node));
+        self.restrict();
+    }
+
+    /// The node of a cluster whose port it came to.
+    #[inline]
+    pub fn node(&self) -> Option<&Node> {
+        self.node.as_deref()
+    }
+
+    /// The mode of the server as it sees it.
+    pub(crate) fn mode(&self) -> &'static str {
+        mode_seen(self.node.is_some())
     }
 
     /// Whether nobody wants the reply to the command that it runs.

@@ -90,6 +90,11 @@ pub struct Settings {
     pub files: FileSettings,
     /// The password of the default user (`requirepass`); none when empty.
     pub password: RwLock<Vec<u8>>,
+    /// A command may not name keys of several slots at the port of a node (`cluster-strict`).
+    pub cluster_strict: AtomicBool,
+    /// The host of the nodes as clients are told it (`cluster-announce-ip`); empty for the one that
+    /// they use.
+    pub cluster_announce_ip: RwLock<String>,
     /// `availability-zone`: where the server runs; empty says nothing.
     pub availability_zone: RwLock<String>,
 }
@@ -133,6 +138,8 @@ impl Default for Settings {
             long_elements: AtomicU64::new(10_000),
             files: FileSettings::default(),
             password: RwLock::new(Vec::new()),
+            cluster_strict: AtomicBool::new(false),
+            cluster_announce_ip: RwLock::new(String::new()),
             availability_zone: RwLock::new(String::new()),
         }
     }

@@ -21,6 +21,8 @@ pub enum Corrupt {
     InvalidScore,
     /// A time beyond what Redis stores.
     InvalidTime,
+    /// A hash whose fields' names the file has not told, or a second time.
+    UnknownShape,
     /// A stream whose parts are out of order or contradict each other.
     InvalidStream,
 }
@@ -37,6 +39,7 @@ impl std::fmt::Display for Corrupt {
             Self::InvalidPacking => "invalid ziplist or zipmap",
             Self::InvalidScore => "score is not a number",
             Self::InvalidTime => "invalid time",
+            Self::UnknownShape => "unknown names of a hash's fields",
             Self::InvalidStream => "contradictory stream",
         })
     }

@@ -5,6 +5,8 @@
 //! not hold them, [`ObjectType::Stream4`] and [`ObjectType::Stream5`]. Where a store keeps Redis'
 //! own packed bytes they are written as they are, by [`Encoder::packed`].
 
+use std::ops::Range;
+
 use crate::stream::UNKNOWN;
 use crate::{EntriesRead, ObjectType, Pending, StreamId, StreamSummary, lzf};
 
@@ -104,6 +106,27 @@ impl<'o> Encoder<'o> {
     /// Begins a string of this length that is not compressed; its bytes are to follow.
     pub fn string_of(&mut self, len: usize) {
         self.length(len as u64);
+    }
+
+    /// A string of `len` bytes that comes in parts, compressed part by part. A part that is the same
+    /// memory as the one before costs a copy of its compressed form.
+    pub fn string_in_parts<'p>(&mut self, parts: impl Iterator<Item = &'p [u8]>, len: usize) {
+        let start = self.out.len();
+        let mut last: Option<(&[u8], Range<usize>)> = None;
+        for part in parts {
+            let at = self.out.len();
+            match last.clone() {
+                Some((before, compressed)) if std::ptr::eq(before, part) => {
+                    self.out.extend_from_within(compressed);
+                }
+                // References reach no further back than this part, so the parts are one string.
+                _ => {
+                    lzf::compress_onto(part, usize::MAX, self.out);
+                    last = Some((part, at..self.out.len()));
+                }
+            }
+        }
+        self.end_compressed(start, len);
     }
 
     /// Bytes of the string that has been begun.
@@ -241,13 +264,18 @@ impl<'o> Encoder<'o> {
         if !lzf::compress_onto(text, text.len() - SAVED_MIN, self.out) {
             return false;
         }
+        self.end_compressed(start, text.len());
+        true
+    }
+
+    /// Writes the head of a compressed string, of `len` bytes as it was, before it.
+    fn end_compressed(&mut self, start: usize, len: usize) {
         // How long the head is follows from the compressed length, so it goes before the text last.
         let packed = self.out.len() - start;
         self.out.push(0xc3);
         self.length(packed as u64);
-        self.length(text.len() as u64);
+        self.length(len as u64);
         self.out[start..].rotate_left(packed);
-        true
     }
 
     fn id(&mut self, id: StreamId) {

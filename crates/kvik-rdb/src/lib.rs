@@ -2,8 +2,8 @@
 //!
 //! The format is that of DUMP and RESTORE and of snapshot files. [`Payload`] is the envelope of
 //! DUMP, [`ObjectType`] the byte that says what follows, [`Value`] what it means. Every type of the
-//! versions 1 to 14 and of Valkey's 80 is read; [`Encoder`] writes the oldest type that holds the
-//! data, so that Redis 7.0 takes whatever it could have written.
+//! versions 1 to 14 and of Valkey's 80 is read, and of 15 what files hold; [`Encoder`] writes the
+//! oldest type that holds the data, so that Redis 7.0 takes whatever it could have written.
 //!
 //! Whole files are divided into their keys by a [`Splitter`], which builds no value, and written by
 //! a [`FileWriter`], which finds out at its end how old the file may be.
@@ -20,6 +20,7 @@
 
 #![forbid(unsafe_code)]
 
+mod array;
 mod corrupt;
 mod crc64;
 mod encode;
@@ -29,12 +30,14 @@ mod lzf;
 mod object;
 mod payload;
 mod reader;
+mod shape;
 mod stream;
 mod text;
 mod value;
 mod ziplist;
 mod zipmap;
 
+pub use array::{ArrayElement, ArrayParts};
 pub use corrupt::Corrupt;
 pub use crc64::Crc64;
 pub use encode::{Compression, Encoder, ListNode};
@@ -47,6 +50,7 @@ pub use lzf::{compress, decompress};
 pub use object::ObjectType;
 pub use payload::{Payload, VERSION, WrongEnvelope, seal};
 pub use reader::Reader;
+pub use shape::{FieldNames, ShapedFields, Shapes};
 pub use stream::{EntriesRead, Pending, StreamId, StreamPart, StreamParts, StreamSummary};
 pub use text::{IntText, Text};
 pub use value::{

@@ -53,6 +53,12 @@ pub enum ObjectType {
     Stream4,
     /// A stream some of whose pending entries nobody has (14).
     Stream5,
+    /// An array (14).
+    Array,
+    /// A listpack of values behind the number of their names (15).
+    HashShapedListpack,
+    /// The number of the fields' names, and values (15).
+    HashShaped,
     /// Fields with absolute expiry, of a release candidate (12).
     HashExpiringCandidate,
     /// A listpack of fields, values and expiries, of a release candidate (12).
@@ -74,7 +80,7 @@ pub enum ObjectType {
 const VALKEY: u16 = 80;
 
 /// Every type with its code; the two of code 22 are told apart by the version.
-const CODES: [(u8, ObjectType); 26] = [
+const CODES: [(u8, ObjectType); 29] = [
     (0, ObjectType::String),
     (1, ObjectType::List),
     (2, ObjectType::Set),
@@ -99,6 +105,9 @@ const CODES: [(u8, ObjectType); 26] = [
     (25, ObjectType::HashListpackExpiring),
     (26, ObjectType::Stream4),
     (27, ObjectType::Stream5),
+    (28, ObjectType::Array),
+    (30, ObjectType::HashShapedListpack),
+    (32, ObjectType::HashShaped),
     (200, ObjectType::SetExpiring),
     (201, ObjectType::SortedSetExpiring),
 ];
@@ -130,6 +139,11 @@ impl ObjectType {
         known.map_or(22, |(code, _)| *code)
     }
 
+    /// Whether the names of a hash's fields stand elsewhere in its file.
+    pub fn is_shaped(self) -> bool {
+        matches!(self, Self::HashShaped | Self::HashShapedListpack)
+    }
+
     /// The version a payload or file must at least have for this type, and never less than that of
     /// Redis 7.0.
     pub fn version(self) -> u16 {
@@ -140,7 +154,8 @@ impl ObjectType {
             | Self::HashExpiring
             | Self::HashListpackExpiring => 12,
             Self::Stream4 => 13,
-            Self::Stream5 => 14,
+            Self::Stream5 | Self::Array => 14,
+            Self::HashShapedListpack | Self::HashShaped => 15,
             Self::HashExpiringValkey | Self::SetExpiring | Self::SortedSetExpiring => VALKEY,
             _ => crate::VERSION,
         }
@@ -164,7 +179,7 @@ mod tests {
 
     #[test]
     fn modules_and_file_operations_are_no_values() {
-        for code in [6, 7, 8, 28, 244, 255] {
+        for code in [6, 7, 8, 29, 244, 255] {
             assert_eq!(
                 ObjectType::from_code(code, 12),
                 Err(Corrupt::UnknownType(code))

@@ -65,7 +65,7 @@ pub fn seal(payload: &mut Vec<u8>, version: u16) {
     payload.extend_from_slice(&checksum.to_le_bytes());
 }
 
-/// Redis' versions up to 8.8, and Valkey's.
+/// The versions of Redis up to 8.12, and Valkey's.
 fn is_known(version: u16) -> bool {
-    matches!(version, 0..=14 | 80..=81)
+    matches!(version, 0..=17 | 80..=81)
 }

@@ -83,6 +83,11 @@ fn describe(payload: &[u8]) -> Result<String, Corrupt> {
         },
         Value::Hash(hash) => describe_hash(hash),
         Value::Stream(parts) => parts.map(|part| Ok(describe_stream_part(part?))).collect(),
+        Value::Array(parts) => {
+            let cursor = format!("cursor {:?}", parts.cursor());
+            let elements = parts.map(|it| it.map(|it| format!("{}:{}", it.index, plain(it.value))));
+            std::iter::once(Ok(cursor)).chain(elements).collect()
+        }
     };
     Ok(words?.join(" "))
 }
@@ -118,7 +123,10 @@ fn describe_hash(hash: Hash<'_, '_>) -> Result<Vec<String>, Corrupt> {
         Hash::Fields(fields) => fields.map(|field| Ok(describe_field(field?))).collect(),
         Hash::Ziplist(ziplist) => Ok(ziplist.pairs().map(pair).collect()),
         Hash::Zipmap(zipmap) => Ok(zipmap.iter().map(pair).collect()),
-        Hash::Listpack(bytes) | Hash::ListpackWithExpiry(bytes) => Ok(vec![hex(&bytes)]),
+        Hash::Shaped(fields) => fields.map(|field| Ok(describe_field(field?))).collect(),
+        Hash::Listpack(bytes)
+        | Hash::ListpackWithExpiry(bytes)
+        | Hash::ShapedListpack(bytes, _) => Ok(vec![hex(&bytes)]),
     }
 }
 
@@ -447,7 +455,7 @@ fn an_envelope_must_have_a_known_version_and_its_checksum() {
         bad[at] ^= 0x10;
         assert_eq!(Payload::open(&bad).unwrap_err(), WrongEnvelope);
     }
-    for version in [15, 79, 82, u16::MAX] {
+    for version in [18, 79, 82, u16::MAX] {
         assert!(
             Payload::open(&raw(0, b"\x01a", version)).is_err(),
             "{version}"
@@ -658,4 +666,19 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
         "-?[0-9]{1,12}".prop_map(String::into_bytes),
         ("[a-c]{1,5}", 1usize..2000).prop_map(|(word, times)| word.repeat(times).into_bytes()),
     ]
+}
+
+#[test]
+fn a_string_may_come_in_parts() {
+    let zeros = vec![0; 30_000];
+    let noise: Vec<u8> = (0..3000u32).map(|n| (n * n / 7) as u8).collect();
+    let parts = [&zeros[..], &zeros, &zeros, &noise, b"", &zeros, &noise];
+    let whole = parts.concat();
+    let mut out = Vec::new();
+    let mut encoder = Encoder::new(&mut out, Compression::Lzf);
+    encoder.string_in_parts(parts.into_iter(), whole.len());
+    assert!(out.len() < 10_000, "{}", out.len());
+    let mut reader = Reader::new(&out);
+    assert_eq!(reader.text(), Ok(Text::from(&whole[..])));
+    assert_eq!(reader.remaining(), 0);
 }

@@ -6,7 +6,10 @@
 
 use std::borrow::Cow;
 
-use crate::{Corrupt, ObjectType, Reader, StreamParts, Text, Ziplist, Zipmap};
+use crate::{
+    ArrayParts, Corrupt, ObjectType, Reader, ShapedFields, Shapes, StreamParts, Text, Ziplist,
+    Zipmap,
+};
 
 /// How a list node is kept, in [`ObjectType::ListQuicklist2`].
 const PLAIN: u64 = 1;
@@ -34,6 +37,8 @@ pub enum Value<'r, 'a> {
     Hash(Hash<'r, 'a>),
     /// A stream.
     Stream(StreamParts<'r, 'a>),
+    /// An array.
+    Array(ArrayParts<'r, 'a>),
 }
 
 /// The members of a set.
@@ -72,6 +77,10 @@ pub enum Hash<'r, 'a> {
     Ziplist(Ziplist<'a>),
     /// A zipmap.
     Zipmap(Zipmap<'a>),
+    /// One after the other, with names that are those of other hashes as well.
+    Shaped(ShapedFields<'r, 'a>),
+    /// A listpack of the number of their names and of values, not validated.
+    ShapedListpack(Cow<'a, [u8]>, &'r Shapes),
 }
 
 /// Some elements of a list.
@@ -184,16 +193,37 @@ impl<'r, 'a> Value<'r, 'a> {
             | ObjectType::Stream3
             | ObjectType::Stream4
             | ObjectType::Stream5 => Self::Stream(StreamParts::read(reader, object)?),
+            ObjectType::Array => Self::Array(ArrayParts::read(reader)?),
+            // Their names stand in a file.
+            ObjectType::HashShaped | ObjectType::HashShapedListpack => {
+                return Err(Corrupt::UnknownShape);
+            }
             _ => Self::Hash(Hash::read(reader, object)?),
         })
     }
 
-    /// `count` elements of a value of type `object` that is a sequence of elements; the times of
-    /// fields are relative to `earliest`.
+    /// Reads a value of a file that has told of these shapes.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read) does.
+    pub(crate) fn read_shaped(
+        reader: &'r mut Reader<'a>,
+        object: ObjectType,
+        shapes: &'r Shapes,
+    ) -> Result<Self, Corrupt> {
+        Ok(Self::Hash(match object {
+            ObjectType::HashShaped => Hash::Shaped(ShapedFields::read(reader, shapes)?),
+            ObjectType::HashShapedListpack => Hash::ShapedListpack(reader.blob()?, shapes),
+            object => return Self::read(reader, object),
+        }))
+    }
+
+    /// `count` elements of a value of type `object` that is a sequence of elements. `head` stands
+    /// before them: the time to which the times of fields are relative, or the cursor of an array.
     pub(crate) fn elements(
         reader: &'r mut Reader<'a>,
         object: ObjectType,
-        earliest: u64,
+        head: Option<u64>,
         count: usize,
     ) -> Self {
         let left = count;
@@ -217,12 +247,13 @@ impl<'r, 'a> Value<'r, 'a> {
                     object,
                 }))
             }
+            ObjectType::Array => Self::Array(ArrayParts::some(reader, left, head)),
             _ => Self::Hash(Hash::Fields(Fields {
                 reader,
                 left,
                 expiries: match object {
                     ObjectType::HashExpiringCandidate => Expiries::After(1),
-                    ObjectType::HashExpiring => Expiries::After(earliest),
+                    ObjectType::HashExpiring => Expiries::After(head.unwrap_or(0)),
                     ObjectType::HashExpiringValkey => Expiries::Binary,
                     _ => Expiries::None,
                 },

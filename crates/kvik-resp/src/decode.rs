@@ -330,7 +330,11 @@ fn line_value(kind: u8, line: &[u8]) -> Result<Value, DecodeError> {
         b'+' => Some(Value::Simple(line.into())),
         b'-' => Some(Value::Error(line.into())),
         // RESP3 allows a plus sign.
-        b':' => parse_i64(line.strip_prefix(b"+").unwrap_or(line)).map(Value::Integer),
+        b':' => match parse_i64(line.strip_prefix(b"+").unwrap_or(line)) {
+            Some(n) => Some(Value::Integer(n)),
+            // Redis writes unsigned ones in the same way, and they can be larger.
+            None => is_unsigned(line).then(|| Value::BigNumber(ascii(line))),
+        },
         b'_' => line.is_empty().then_some(Value::Null),
         b'#' if line == b"t" => Some(Value::Boolean(true)),
         b'#' if line == b"f" => Some(Value::Boolean(false)),
@@ -361,6 +365,12 @@ fn double(line: &[u8]) -> Option<f64> {
         return Some(f64::NAN);
     }
     parse_f64(line)
+}
+
+/// Whether a line is a 64-bit integer without a sign.
+fn is_unsigned(line: &[u8]) -> bool {
+    let is_number = line.iter().all(u8::is_ascii_digit);
+    is_number && std::str::from_utf8(line).is_ok_and(|it| it.parse::<u64>().is_ok())
 }
 
 fn is_integer(line: &[u8]) -> bool {

@@ -10,6 +10,10 @@
 //! some hundred for the longest that are accepted (5 KB). There is no other arithmetic than the
 //! addition.
 
+mod general;
+
+use std::cmp::Ordering;
+
 use crate::natural::Natural;
 
 /// A float with a 64-bit mantissa and a 15-bit exponent.
@@ -77,6 +81,51 @@ impl LongDouble {
             negative,
             magnitude,
         })
+    }
+
+    /// The nearest number to an integer.
+    pub fn of_integer(n: i128) -> Self {
+        let exact = Exact {
+            bits: n.unsigned_abs(),
+            exponent: 0,
+            inexact: false,
+        };
+        let magnitude = exact.round(&EXTENDED);
+        Self {
+            negative: n < 0,
+            magnitude: magnitude.map_or(Magnitude::Infinite, Magnitude::Finite),
+        }
+    }
+
+    /// The integer that is left without the digits behind the point, if it has 64 bits.
+    pub fn truncated(self) -> Option<i64> {
+        let Magnitude::Finite(value) = self.magnitude else {
+            return None;
+        };
+        let bits = i128::from(value.mantissa);
+        let whole = match u32::try_from(value.exponent) {
+            Ok(up @ 0..64) => bits << up,
+            Ok(_) => return None,
+            Err(_) => bits >> value.exponent.unsigned_abs().min(127),
+        };
+        i64::try_from(if self.negative { -whole } else { whole }).ok()
+    }
+
+    /// The order of two numbers.
+    pub fn order(self, other: Self) -> Ordering {
+        // Of two values in the same format the one with the larger exponent is not smaller.
+        let key = |number: Self| match number.magnitude {
+            Magnitude::Infinite => (i32::MAX, u64::MAX),
+            Magnitude::Finite(value) => (value.exponent, value.mantissa),
+        };
+        let is_zero = |number: Self| key(number).1 == 0;
+        match (self.negative, other.negative) {
+            _ if is_zero(self) && is_zero(other) => Ordering::Equal,
+            (false, false) => key(self).cmp(&key(other)),
+            (true, true) => key(other).cmp(&key(self)),
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+        }
     }
 
     /// Whether it is a number: neither infinity.

@@ -55,6 +55,15 @@ impl Natural {
         }
     }
 
+    pub(crate) fn mul_pow5(&mut self, mut exponent: u32) {
+        while exponent > 0 {
+            // 5^27 is the largest power of five in a limb.
+            let step = exponent.min(27);
+            self.mul_add(5u64.pow(step), 0);
+            exponent -= step;
+        }
+    }
+
     fn mul_add(&mut self, factor: u64, addend: u64) {
         // limb * factor + carry < 2^128: the product is at most (2^64 - 1)^2.
         let mut carry = u128::from(addend);

@@ -124,6 +124,13 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// An integer that may be larger than a signed one, which many clients do not expect.
+    pub fn unsigned(&mut self, value: u64) {
+        self.out.bytes.push(b':');
+        self.raw(itoa::Buffer::new().format(value).as_bytes());
+        self.crlf();
+    }
+
     /// A string of any bytes.
     pub fn bulk(&mut self, bytes: &[u8]) {
         self.header(b'$', bytes.len());

@@ -11,7 +11,7 @@
 //!
 //! Costs: a part costs one count for each chunk it touches, a write the bytes it writes and at most
 //! two chunks more. A chunk is one allocation of 32 KiB, and with everything around it a rope takes
-//! less than a percent more than its bytes.
+//! less than a percent more than its bytes. A chunk of zeros takes a word.
 //!
 //! ```
 //! use kvik_rope::Rope;
@@ -33,4 +33,4 @@ mod rope;
 
 pub use incoming::IncomingRope;
 pub use piece::Piece;
-pub use rope::{CHUNK_BYTES, Rope};
+pub use rope::{CHUNK_BYTES, Rope, are_in_hole};

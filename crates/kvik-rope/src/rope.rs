@@ -8,9 +8,13 @@
 //! The count of a chunk stands apart from its bytes. These then fill a block of the allocator
 //! exactly where a string's length is a power of two, and to let go of a string reads none of its
 //! memory, which has mostly left the cache.
+//!
+//! A chunk of zeros is a hole: all ropes share the one chunk of zeros that there is, and whoever
+//! writes to it gets his own, as with any shared chunk. So a string that is long because of a bit
+//! far away costs a word for each 32 KiB before it.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::Piece;
 
@@ -25,11 +29,25 @@ const DOUBLED: usize = 8 << 10;
 
 pub(crate) type Chunk = Arc<Box<[u8]>>;
 
+/// The chunk of all holes.
+static ZEROS: LazyLock<Chunk> = LazyLock::new(|| Arc::new(vec![0; CHUNK_BYTES].into()));
+
+fn is_hole(chunk: &Chunk) -> bool {
+    Arc::ptr_eq(chunk, &ZEROS)
+}
+
+/// Whether these bytes of a rope lie in a hole: they are zeros, and take no memory.
+pub fn are_in_hole(bytes: &[u8]) -> bool {
+    ZEROS.as_ptr_range().contains(&bytes.as_ptr())
+}
+
 /// A string of bytes. A copy shares everything with the original until one of them changes.
 #[derive(Clone, Default)]
 pub struct Rope {
     chunks: Vec<Chunk>,
     len: usize,
+    /// Chunks that are holes.
+    holes: usize,
 }
 
 impl Rope {
@@ -38,6 +56,7 @@ impl Rope {
         Self {
             chunks: Vec::new(),
             len: 0,
+            holes: 0,
         }
     }
 
@@ -57,8 +76,14 @@ impl Rope {
         let Some((last, whole)) = self.chunks.split_last() else {
             return index;
         };
-        // All chunks but the last are whole, so only that one has to be looked at.
-        index + whole.len() * chunk_bytes(CHUNK_BYTES) + chunk_bytes(last.len())
+        // All chunks but the last are whole, and so are holes: only the last has to be looked at.
+        let all = whole.len() * chunk_bytes(CHUNK_BYTES) + chunk_bytes(last.len());
+        index + all - self.holes * chunk_bytes(CHUNK_BYTES)
+    }
+
+    /// Whether most of it is zeros that take no memory.
+    pub fn is_sparse(&self) -> bool {
+        self.holes > self.chunks.len() / 2
     }
 
     /// The bytes in `range`, which must lie in the rope, one slice for each chunk.
@@ -104,8 +129,10 @@ impl Rope {
         let mut rest = inside;
         for (chunk, part) in self.spans(offset..offset + inside.len()) {
             let (now, later) = rest.split_at(part.len());
+            let chunk = &mut self.chunks[chunk];
+            self.holes -= usize::from(self.holes > 0 && is_hole(chunk));
             // make_mut copies a chunk that a reply or another rope still holds.
-            Arc::make_mut(&mut self.chunks[chunk])[part].copy_from_slice(now);
+            Arc::make_mut(chunk)[part].copy_from_slice(now);
             rest = later;
         }
         self.append(behind);
@@ -124,8 +151,12 @@ impl Rope {
         let keep_room = self.len > 0;
         while !rest.is_empty() {
             let (chunk, later) = rest.split_at(rest.len().min(CHUNK_BYTES));
-            let room = self.new_chunk_bytes(chunk.len(), keep_room);
-            self.push(roomy(chunk, room));
+            if chunk.len() == CHUNK_BYTES && is_zero(chunk) {
+                self.push_hole();
+            } else {
+                let room = self.new_chunk_bytes(chunk.len(), keep_room);
+                self.push(roomy(chunk, room));
+            }
             self.len += chunk.len();
             rest = later;
         }
@@ -138,15 +169,32 @@ impl Rope {
             "only the last chunk is not whole"
         );
         self.len += chunk.len();
-        self.push(chunk);
+        if chunk.len() == CHUNK_BYTES && is_zero(&chunk) {
+            self.push_hole();
+        } else {
+            self.push(chunk);
+        }
     }
 
-    fn append_zeros(&mut self, count: usize) {
+    fn push_hole(&mut self) {
+        self.push(Arc::clone(&ZEROS));
+        self.holes += 1;
+    }
+
+    /// Appends zeros, of which whole chunks take no memory.
+    pub fn append_zeros(&mut self, count: usize) {
+        let whole = count / CHUNK_BYTES;
+        if whole > self.chunks.len() {
+            // More than doubling gives. The index is all that holes cost, so none of it is spare.
+            self.chunks.reserve_exact(whole + 2);
+        }
         let mut left = count;
         while left > 0 {
             let at = self.len % CHUNK_BYTES;
             let now = left.min(CHUNK_BYTES - at);
-            if at == 0 {
+            if now == CHUNK_BYTES {
+                self.push_hole();
+            } else if at == 0 {
                 let room = self.new_chunk_bytes(now, true);
                 self.push(roomy(&[], room));
             } else {
@@ -206,6 +254,11 @@ impl Rope {
             (len > 0).then(|| (chunk, start..start + len))
         })
     }
+}
+
+/// Whether a whole chunk is zeros. Of others hardly more than the first byte is read.
+fn is_zero(chunk: &[u8]) -> bool {
+    chunk[0] == 0 && *chunk == ***ZEROS
 }
 
 /// A chunk of `room` bytes: `bytes`, then zeros.

@@ -3,7 +3,7 @@
 //! A door is written as a URL: `resp://127.0.0.1:6379`, `neks://:9999/3`, `auto://*:7000`,
 //! `nkv+unix:///tmp/nkv/nkv.sock?db=1`. The path of a TCP address, or `db`, is the number of the
 //! database that its clients work on. `bind`, `port` and `unixsocket` are doors for RESP that need
-//! not be written so.
+//! not be written so, and so are the ports of a cluster's nodes.
 
 use std::path::PathBuf;
 
@@ -18,6 +18,8 @@ pub(crate) struct Door {
     pub(crate) database: u32,
     /// It was asked for by its address, so it also serves clients of other machines.
     pub(crate) is_explicit: bool,
+    /// The node of a cluster whose port it is. The thread with this number serves its clients.
+    pub(crate) node: Option<u16>,
 }
 
 impl Door {
@@ -26,6 +28,7 @@ impl Door {
         speech: Speech::Resp,
         database: 0,
         is_explicit: false,
+        node: None,
     };
 }
 
@@ -80,6 +83,7 @@ impl DoorAddress {
             speech,
             database,
             is_explicit: true,
+            node: None,
         };
         Ok(Self { door, place })
     }

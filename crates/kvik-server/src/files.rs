@@ -39,8 +39,8 @@ pub(crate) fn announce(config: &Config) {
     tracing::info!("{kept}");
 }
 
-/// Loads the data and opens the log, and says what was found. Shows the progress on a terminal, and
-/// every few seconds in the log otherwise.
+/// Loads the data, opens the log, says what was found, and lets clients in. Shows the progress on a
+/// terminal, and every few seconds in the log otherwise.
 pub(crate) fn open(config: &Config, db: &Db) -> Result<(), OpenError> {
     let (done, is_done) = channel::<()>();
     let found = thread::scope(|scope| {
@@ -57,21 +57,24 @@ pub(crate) fn open(config: &Config, db: &Db) -> Result<(), OpenError> {
     })?;
     report(config, db, &found);
     if found.source.is_empty() {
-        import_all(config, db);
+        import_all(config, db)?;
     }
+    db.engine().gate.open(Closure::Loading);
     tracing::info!("ready to accept connections");
     Ok(())
 }
 
 /// Imports the data of other servers, before clients are served.
-fn import_all(config: &Config, db: &Db) {
-    let gate = &db.engine().gate;
-    gate.close(Closure::Loading);
+fn import_all(config: &Config, db: &Db) -> Result<(), OpenError> {
     let dir = config.path(Key::Dir).unwrap_or_default();
     for source in config.words(Key::Import) {
-        import::into_store(&Source::parse(&source).within(&dir), db);
+        let source = Source::parse(&source).within(&dir);
+        import::into_store(&source, db).map_err(|error| OpenError::Io {
+            path: source.path().to_owned(),
+            error,
+        })?;
     }
-    gate.open(Closure::Loading);
+    Ok(())
 }
 
 /// Shows how far a load is: in place on a terminal, else with every tenth look a line of the log.

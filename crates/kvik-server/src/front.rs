@@ -59,7 +59,9 @@ impl Front {
     /// How many threads there are, if they wake as they are needed.
     pub(crate) fn elastic_threads(&self) -> Option<usize> {
         let threads = self.inboxes().len();
-        (self.config.size(Key::Threads) == 0 && threads > 1).then_some(threads)
+        let is_elastic = self.config.size(Key::Threads) == 0 && threads > 1;
+        // A node has its thread for good.
+        (is_elastic && !self.config.bool(Key::ClusterEnabled)).then_some(threads)
     }
 
     /// How many threads serve connections.
@@ -149,9 +151,13 @@ impl Front {
         }
     }
 
-    /// Gives a client to the least loaded thread. If that is the calling one, it comes back.
+    /// Gives a client to the least loaded thread, or one of a node to the thread of the node, which
+    /// has accepted it. If that is the calling one, it comes back.
     pub(crate) fn assign(&self, socket: Socket, door: Door, caller: usize) -> Option<Socket> {
-        let thread = self.least_loaded();
+        let thread = match door.node {
+            Some(_) => caller,
+            None => self.least_loaded(),
+        };
         let inbox = self.inboxes().get(thread)?;
         inbox.connections.fetch_add(1, Ordering::Relaxed);
         if thread == caller {

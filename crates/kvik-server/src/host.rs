@@ -57,7 +57,6 @@ impl Host for ServerHost {
             .file()
             .map_or_else(String::new, |path| path.display().to_string());
         vec![
-            fact("server", "redis_mode", "standalone"),
             fact("server", "os", std::env::consts::OS),
             fact("server", "arch_bits", usize::BITS.to_string()),
             fact("server", "multiplexing_api", self.io_backend),

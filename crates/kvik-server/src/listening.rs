@@ -67,6 +67,13 @@ impl OpenDoor {
     }
 }
 
+/// The port of a node of a cluster, with the doors there.
+#[derive(Debug)]
+pub(crate) struct ClusterNode {
+    pub(crate) port: u16,
+    pub(crate) doors: Vec<OpenDoor>,
+}
+
 /// An address that `bind` and `port` ask for. An optional one may be missing on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Wanted {
@@ -107,6 +114,35 @@ impl Listening {
         }
         let entrances = Mutex::new(entrances);
         Ok((Self { entrances }, open))
+    }
+
+    /// Listens at the ports of the nodes of a cluster: one port for each thread, at every address of
+    /// `bind`.
+    ///
+    /// # Errors
+    /// If there are not so many ports, or one of them cannot be had.
+    pub(crate) fn start_nodes(
+        config: &Config,
+        threads: usize,
+    ) -> Result<Vec<ClusterNode>, ListenError> {
+        if !config.bool(Key::ClusterEnabled) {
+            return Ok(Vec::new());
+        }
+        let base = first_node_port(config, threads)?;
+        let node = |index: usize| {
+            let (index, port) = (index as u16, base + index as u16);
+            let mut doors = Vec::new();
+            for wanted in addresses(config, port)? {
+                let listener = insist(&wanted.address.to_string(), || bind(wanted, config))?;
+                let door = Door {
+                    node: Some(index),
+                    ..Door::MAIN
+                };
+                doors.extend(listener.map(|listener| OpenDoor { door, listener }));
+            }
+            Ok(ClusterNode { port, doors })
+        };
+        (0..threads).map(node).collect()
     }
 
     /// Changes to the TCP addresses that are configured now. Each new listener is given to `add`,
@@ -285,11 +321,31 @@ fn backlog(config: &Config) -> u32 {
 
 /// The TCP addresses that `bind` and `port` ask for, each once.
 fn wanted(config: &Config) -> Result<Vec<Wanted>, ListenError> {
-    let mut all: Vec<Wanted> = Vec::new();
-    let port = config.int(Key::Port) as u16;
-    if port == 0 {
-        return Ok(all);
+    match config.int(Key::Port) as u16 {
+        0 => Ok(Vec::new()),
+        port => addresses(config, port),
     }
+}
+
+/// The port of the first of so many nodes.
+fn first_node_port(config: &Config, threads: usize) -> Result<u16, ListenError> {
+    let invalid = |reason: &str| {
+        let error = io::Error::new(io::ErrorKind::InvalidInput, reason);
+        refused("the ports of a cluster", error)
+    };
+    let base = match (config.size(Key::ClusterPortBase), config.size(Key::Port)) {
+        (0, 0) => return Err(invalid("neither port nor cluster-port-base is set")),
+        (0, port) => port + 1,
+        (base, _) => base,
+    };
+    let is_possible = base + threads <= usize::from(u16::MAX) + 1;
+    let first = u16::try_from(base).ok().filter(|_| is_possible);
+    first.ok_or_else(|| invalid("each I/O thread needs one, and they would end beyond 65535"))
+}
+
+/// The addresses of `bind` with this port, each once.
+fn addresses(config: &Config, port: u16) -> Result<Vec<Wanted>, ListenError> {
+    let mut all: Vec<Wanted> = Vec::new();
     for word in config.words(Key::Bind) {
         let (optional, name) = match word.strip_prefix('-') {
             Some(name) => (true, name),
@@ -428,6 +484,22 @@ mod tests {
             start.join().unwrap()
         });
         assert!(started.is_ok(), "{started:?}");
+    }
+
+    #[test]
+    fn nodes_have_consecutive_ports() {
+        let first = |args: &[&str], threads| {
+            let config = config_of(args);
+            first_node_port(&config, threads).map_err(|error| error.to_string())
+        };
+        assert_eq!(first(&["--port", "7000"], 8), Ok(7001));
+        assert_eq!(
+            first(&["--cluster-port-base", "9000", "--port", "0"], 8),
+            Ok(9000)
+        );
+        assert_eq!(first(&["--port", "65533"], 2), Ok(65534));
+        assert!(first(&["--port", "65533"], 3).is_err());
+        assert!(first(&["--port", "0"], 1).is_err());
     }
 
     #[test]

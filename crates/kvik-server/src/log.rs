@@ -55,6 +55,10 @@ fn writer(file: Option<&Path>) -> io::Result<LogWriter> {
     let Some(path) = file else {
         return Ok(Arc::new(|| Box::new(io::stdout())));
     };
+    if path == Path::new("/dev/stderr") {
+        // Where that is a socket, as under systemd, it cannot be opened by its name.
+        return Ok(Arc::new(|| Box::new(io::stderr())));
+    }
     // A line may name clients and what they sent: a new file is the owner's alone.
     let mut options = OpenOptions::new();
     let file = options.create(true).append(true).mode(0o600).open(path)?;

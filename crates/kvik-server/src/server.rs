@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use kvik::{ChangeObserver, Db, Options};
 use kvik_command::VERSION;
+use kvik_command::cluster::Topology;
 use kvik_command::gate::Closure;
 use kvik_script::LuaEngine;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -19,7 +20,7 @@ use crate::config::{self, Config, Key, LoadError, Loaded};
 use crate::front::{Front, HIGH_WATER};
 use crate::host::{ServerHost, Stop};
 use crate::http::HttpServer;
-use crate::listening::{ListenError, Listening, OpenDoor};
+use crate::listening::{ClusterNode, ListenError, Listening, OpenDoor};
 use crate::net::{self, Backend, Driver};
 use crate::reactor::Reactor;
 use crate::reactor::inbox::Inbox;
@@ -72,6 +73,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn serve(loaded: Loaded) -> Result<ExitCode, StartError> {
     let config = Arc::new(loaded.config);
     let log = log::start(&config).map_err(system("open the log file"))?;
+    if loaded.greets_as_kevy {
+        // Nobody is left to tell when standard error is gone.
+        let _ = writeln!(io::stderr(), "{}", kevy_greeting(&config));
+    }
     settings::obey_log(&config, log);
     let server = Server::start(Arc::clone(&config))?;
     for warning in &loaded.warnings {
@@ -117,7 +122,9 @@ impl Server {
     /// If an address is not free, or the system lacks something.
     pub fn start(config: Arc<Config>) -> Result<Self, StartError> {
         raise_file_limit(&config);
+        let threads = thread_count(&config);
         let (listening, doors) = Listening::start(&config)?;
+        let nodes = Listening::start_nodes(&config, threads)?;
         if doors.is_empty() {
             return Err(StartError::NoAddress);
         }
@@ -136,10 +143,10 @@ impl Server {
         };
         let exposed: Vec<_> = doors
             .iter()
+            .chain(nodes.iter().flat_map(|node| &node.doors))
             .filter(is_exposed)
             .map(OpenDoor::to_string)
             .collect();
-        let threads = thread_count(&config);
         let crew = Crew::new(threads, &config, stop.clone())?;
         let host = ServerHost {
             config: Arc::clone(&config),
@@ -150,6 +157,10 @@ impl Server {
         };
         let options = options(&config, threads).host(Arc::new(host));
         let db = Db::in_memory(options.scripts(LuaEngine::shared()));
+        if !nodes.is_empty() {
+            let ports: Vec<u16> = nodes.iter().map(|node| node.port).collect();
+            db.engine().cluster_by(Topology::new(ports, db.stripes()));
+        }
         if doors.iter().any(|open| open.door.speech.may_need_tree()) {
             db.observe(Arc::clone(&front.trees) as Arc<dyn ChangeObserver>);
         }
@@ -159,6 +170,7 @@ impl Server {
         settings::raise_file_limit(&config);
         settings::refuse_pending(&config);
         announce(&config, &shown, threads, crew.io_backend);
+        announce_nodes(&nodes);
         for door in exposed {
             tracing::warn!("{door} serves everybody who can reach it, without a password");
         }
@@ -168,7 +180,7 @@ impl Server {
         if let Some(http) = &http {
             tracing::info!("metrics on http://{}/metrics", http.address);
         }
-        let threads = crew.serve(&front, &db, doors);
+        let threads = crew.serve(&front, &db, doors, nodes);
         let pid_file = PidFile::write(&config);
         let mut server = Self {
             db,
@@ -233,7 +245,10 @@ impl Server {
 /// How the store is opened.
 fn options(config: &Config, threads: usize) -> Options {
     let databases = u32::try_from(config.int(Key::Databases)).unwrap_or(u32::MAX);
-    let options = Options::default().threads(threads).databases(databases);
+    let mut options = Options::default().threads(threads).databases(databases);
+    if config.bool(Key::ClusterEnabled) {
+        options = options.by_slots();
+    }
     match config.choice(Key::Namespaces) {
         "auto" => options.namespaces(),
         _ => options,
@@ -304,12 +319,20 @@ impl Crew {
         Ok(crew)
     }
 
-    /// Lets the threads begin. The first one accepts clients for all.
-    fn serve(self, front: &Arc<Front>, db: &Db, doors: Vec<OpenDoor>) -> Vec<JoinHandle<()>> {
+    /// Lets the threads begin. The first one accepts clients for all, but for those of nodes, each
+    /// of which has its thread.
+    fn serve(
+        self,
+        front: &Arc<Front>,
+        db: &Db,
+        doors: Vec<OpenDoor>,
+        nodes: Vec<ClusterNode>,
+    ) -> Vec<JoinHandle<()>> {
         front.open(self.inboxes);
-        let mut doors = Some(doors);
+        let (mut common, mut nodes) = (Some(doors), nodes.into_iter());
         for start in self.starts {
-            let doors = doors.take().unwrap_or_default();
+            let mut doors = common.take().unwrap_or_default();
+            doors.extend(nodes.next().into_iter().flat_map(|node| node.doors));
             // A thread that has died says so by `Stop::Failure`.
             let _ = start.send(Start {
                 front: Arc::clone(front),
@@ -418,6 +441,38 @@ fn announce(config: &Config, doors: &[String], threads: usize, io_backend: &str)
             ignored.reason
         );
     }
+}
+
+fn announce_nodes(nodes: &[ClusterNode]) {
+    if let [first, .., last] = nodes {
+        let (first, last) = (first.port, last.port);
+        tracing::info!(
+            "{} nodes of a cluster on the ports {first} to {last}",
+            nodes.len()
+        );
+    } else if let [node] = nodes {
+        tracing::info!("one node of a cluster on port {}", node.port);
+    }
+}
+
+/// The start as kevy tells it, for scripts that look for its facts.
+fn kevy_greeting(config: &Config) -> String {
+    let aof = if config.bool(Key::Appendonly) {
+        "on"
+    } else {
+        "off"
+    };
+    let cluster = match config.bool(Key::ClusterEnabled) {
+        true => ", cluster",
+        false => "",
+    };
+    format!(
+        "kevy v{VERSION} (kvik) starting: {}:{}, {} shard(s), dir={}, aof={aof}{cluster} (thread-per-core)",
+        config.words(Key::Bind).join(" "),
+        config.int(Key::Port),
+        thread_count(config),
+        config.text(Key::Dir),
+    )
 }
 
 /// The file that holds the process id while the server runs.

@@ -65,6 +65,8 @@ classes! {
     SUBKEYSPACE_ITEM = 18;
     /// `V`: a channel for each pair of an event and a key, with the fields.
     SUBKEYSPACE_EVENT = 19;
+    /// `a`: changes of arrays.
+    ARRAY = 20;
     /// No class: the state of keys before they change is wanted.
     FORMER = 30;
     /// No class: the name of every key that changes is wanted.
@@ -72,13 +74,13 @@ classes! {
 }
 
 /// The letter of each class in its order.
-const LETTERS: &[u8] = b"g$lshzxetdnKEmocSTIV";
+const LETTERS: &[u8] = b"g$lshzxetdnKEmocSTIVa";
 
 impl EventClasses {
     /// No class.
     pub const NONE: Self = Self(0);
     /// `A`: all classes that have no reason to be asked for by themselves.
-    pub const ALL: Self = Self((1 << 10) - 1);
+    pub const ALL: Self = Self(((1 << 10) - 1) | Self::ARRAY.0);
     /// The kinds of channels.
     const CHANNELS: Self = Self(Self::KEYSPACE.0 | Self::KEYEVENT.0 | Self::SUBKEYS.0);
     /// The kinds of channels that name fields.
@@ -212,6 +214,10 @@ events! {
         XGROUP_DESTROY = "xgroup-destroy"; XGROUP_CREATECONSUMER = "xgroup-createconsumer";
         XGROUP_DELCONSUMER = "xgroup-delconsumer";
     }
+    ARRAY {
+        ARSET = "arset"; ARMSET = "armset"; ARINSERT = "arinsert"; ARRING = "arring";
+        ARDEL = "ardel"; ARDELRANGE = "ardelrange"; ARSEEK = "arseek";
+    }
     EXPIRED { EXPIRED = "expired"; }
     EVICTED { EVICTED = "evicted"; }
     NEW { NEW = "new"; }
@@ -277,6 +283,13 @@ impl Event {
             b"XGROUP DESTROY" => Side(Self::XGROUP_DESTROY),
             b"XGROUP CREATECONSUMER" => Side(Self::XGROUP_CREATECONSUMER),
             b"XGROUP DELCONSUMER" => Side(Self::XGROUP_DELCONSUMER),
+            b"ARSET" => Main(Self::ARSET),
+            b"ARMSET" => Main(Self::ARMSET),
+            b"ARINSERT" => Main(Self::ARINSERT),
+            b"ARRING" => Main(Self::ARRING),
+            b"ARDEL" => Main(Self::ARDEL),
+            b"ARDELRANGE" => Main(Self::ARDELRANGE),
+            b"ARSEEK" => Main(Self::ARSEEK),
             b"PEXPIREMEMBERAT" if kind == Kind::Set => Side(Self::SEXPIRE),
             b"PEXPIREMEMBERAT" => Side(Self::ZEXPIRE),
             b"PERSISTMEMBER" if kind == Kind::Set => Side(Self::SPERSIST),
@@ -311,7 +324,7 @@ mod tests {
         };
         assert_eq!(text("").as_deref(), Some(""));
         assert_eq!(text("KEA").as_deref(), Some("AKE"));
-        assert_eq!(text("g$lshzxetdK").as_deref(), Some("AK"));
+        assert_eq!(text("g$lshzxetdaK").as_deref(), Some("AK"));
         assert_eq!(text("KEAn").as_deref(), Some("AKE"));
         assert_eq!(text("Kn").as_deref(), Some("nK"));
         assert_eq!(text("coSK").as_deref(), Some("KocS"));

@@ -18,6 +18,7 @@
 
 mod copying;
 mod entry;
+mod imaging;
 
 use std::borrow::Cow;
 
@@ -543,6 +544,7 @@ impl Heap {
         );
         // It has become small enough for its key's entry and needs no number any more.
         if let Some(index) = ledger.object {
+            debug_assert!(self.journals.images.numbered(index).is_none(), "no table");
             self.object_bytes -= ledger.own_bytes;
             self.objects.remove(index);
         }
@@ -579,12 +581,16 @@ impl Heap {
         let Some(index) = self.entry(entry).record.object() else {
             return;
         };
-        let object = self.remove_object(index);
-        self.discard(object);
+        self.discard_placed(index);
     }
 
-    /// Frees the collection with a number, to which no entry leads.
+    /// Frees the collection with a number, to which no entry leads; one of which an image lacks
+    /// something stays until that is saved.
     pub(crate) fn discard_placed(&mut self, index: u32) {
+        if let Some(image) = self.journals.images.numbered(index) {
+            image.is_orphan = true;
+            return;
+        }
         let object = self.remove_object(index);
         self.discard(object);
     }

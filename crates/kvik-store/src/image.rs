@@ -21,34 +21,37 @@
 //! belongs to the keyspace's contents: SWAPDB exchanges it with them, and a keyspace that is
 //! flushed is kept with its cut until it is saved.
 //!
-//! Large strings, lists and streams are handed over by reference ([`SharedValue`]) and encoded
-//! without the lock. A change of one then copies the part that it changes.
+//! Large strings, lists, streams and arrays are handed over by reference ([`SharedValue`]) and
+//! encoded without the lock. A change of one then copies the part that it changes. Large hashes,
+//! sets and sorted sets are handed over member by member, in the same way as the keys of a keyspace
+//! ([`crate::table_image`]).
 //!
-//! Memory: a bit for a dozen keys, what the sinks hold, the parts of large values that changed
-//! since, and what was flushed meanwhile. Cost for a writer: once per range, the encoding of a
-//! dozen entries.
-
-use std::ops::Range;
+//! Memory: a bit for a dozen keys or members, what the sinks hold, the parts of large values that
+//! changed since, and what was flushed or deleted meanwhile. Cost for a writer: once per range, the
+//! encoding of a dozen entries.
 
 use kvik_rope::Rope;
 
 use crate::UnixMs;
+use crate::array::Array;
+use crate::cells::Member;
 use crate::clock::AccessPolicy;
+use crate::hash::Field;
 use crate::heap::Heap;
 use crate::keyspace::{HeapKeys, KeyspaceMut};
+use crate::kind::Kind;
 use crate::layout::KeyspaceId;
 use crate::list::List;
 use crate::object::Object;
 use crate::raw::entry_ref::EntryRef;
-use crate::raw::position::{Position, Prefix};
-use crate::raw::table::Keys;
+use crate::raw::position::Position;
+use crate::raw::ranges::Ranges;
 use crate::stream::Stream;
-use crate::text::TextRef;
+use crate::table_image::MemberOutlet;
+use crate::text::{StringRef, TextRef};
 use crate::value::ValueRef;
 use crate::view::View;
-
-/// Entries that a range holds, about.
-const RANGE: usize = 12;
+use crate::zset::member_score;
 
 /// Bytes of a value that count as much as an entry.
 const UNIT_BYTES: usize = 256;
@@ -61,10 +64,36 @@ pub trait ImageSink: Send + Sync {
 
     /// An entry with a large value, which can be read when the stripe is not held any more.
     fn shared(&mut self, database: KeyspaceId, view: &View<'_>, value: SharedValue);
+
+    /// An entry with a large hash, set or sorted set of `len` members, of which some expire or
+    /// none. The members will come one by one, with others' entries between them.
+    fn table(
+        &mut self,
+        database: KeyspaceId,
+        view: &View<'_>,
+        len: usize,
+        expires: bool,
+    ) -> Box<dyn MemberSink>;
 }
 
-/// A large string, list or stream as it is now, whatever becomes of the key. It shares memory with
-/// the key's value.
+/// Takes the members of one collection as they were at the cut, each once and in any order. It is
+/// called with the stripe held.
+pub trait MemberSink: Send + Sync {
+    /// A field of a hash.
+    fn field(&mut self, field: &Field<'_>);
+
+    /// A member of a set.
+    fn member(&mut self, name: StringRef<'_>, expire_at: Option<UnixMs>);
+
+    /// A member of a sorted set.
+    fn scored(&mut self, name: StringRef<'_>, score: f64, expire_at: Option<UnixMs>);
+
+    /// All have come.
+    fn end(&mut self);
+}
+
+/// A large string, list, stream or array as it is now, whatever becomes of the key. It shares
+/// memory with the key's value.
 #[derive(Debug)]
 pub struct SharedValue(Shared);
 
@@ -73,6 +102,7 @@ enum Shared {
     String(Rope),
     List(List),
     Stream(Stream),
+    Array(Array),
 }
 
 /// The state of a stripe while an image is taken.
@@ -85,22 +115,18 @@ pub(crate) struct Imaging {
     found: Vec<EntryRef>,
 }
 
+/// Shows a sink the members of a collection as what they are there.
+struct TypedOutlet {
+    kind: Kind,
+    sink: Box<dyn MemberSink>,
+}
+
 /// The progress of an image in one keyspace.
 #[derive(Debug)]
 pub(crate) struct Cut {
     /// Its number at the cut.
     database: KeyspaceId,
     saved: Ranges,
-}
-
-/// Ranges of positions, each of them saved or not.
-#[derive(Debug)]
-pub(crate) struct Ranges {
-    /// Leading bits of a position that choose its range.
-    bits: u32,
-    saved: Box<[u64]>,
-    /// All ranges before this one are saved.
-    walked: u64,
 }
 
 impl SharedValue {
@@ -110,6 +136,7 @@ impl SharedValue {
             Shared::String(rope) => ValueRef::String(TextRef::Rope(rope)),
             Shared::List(list) => ValueRef::List(list.as_ref()),
             Shared::Stream(stream) => ValueRef::Stream(stream.as_view()),
+            Shared::Array(array) => ValueRef::Array(array.as_view()),
         }
     }
 }
@@ -122,6 +149,21 @@ impl Imaging {
             access,
             found: Vec::new(),
         }
+    }
+}
+
+impl MemberOutlet for TypedOutlet {
+    fn member(&mut self, member: Member<'_>) {
+        let (name, expire_at) = (StringRef::Bytes(member.key()), member.expire_at());
+        match self.kind {
+            Kind::Hash => self.sink.field(&Field::from(member)),
+            Kind::Set => self.sink.member(name, expire_at),
+            _ => self.sink.scored(name, member_score(member), expire_at),
+        }
+    }
+
+    fn end(&mut self) {
+        self.sink.end();
     }
 }
 
@@ -143,48 +185,6 @@ impl Cut {
     /// Whether every entry is in the image.
     pub(crate) fn is_done(&self) -> bool {
         self.saved.next().is_none()
-    }
-}
-
-impl Ranges {
-    fn new(len: usize) -> Self {
-        let bits = (len / RANGE).max(1).ilog2();
-        let words = (1usize << bits).div_ceil(64);
-        Self {
-            bits,
-            saved: vec![0; words].into(),
-            walked: 0,
-        }
-    }
-
-    fn of(&self, position: Position) -> u64 {
-        u64::from(position.prefix().0) >> (u32::BITS - self.bits)
-    }
-
-    fn count(&self) -> u64 {
-        1 << self.bits
-    }
-
-    fn is_saved(&self, range: u64) -> bool {
-        self.saved[(range / 64) as usize] >> (range % 64) & 1 != 0
-    }
-
-    /// The first range that is not saved.
-    fn next(&self) -> Option<u64> {
-        (self.walked..self.count()).find(|&range| !self.is_saved(range))
-    }
-
-    fn mark_saved(&mut self, range: u64) {
-        self.saved[(range / 64) as usize] |= 1 << (range % 64);
-        while self.walked < self.count() && self.is_saved(self.walked) {
-            self.walked += 1;
-        }
-    }
-
-    /// The prefixes of a range.
-    fn prefixes(&self, range: u64) -> Range<u64> {
-        let width = u32::BITS - self.bits;
-        range << width..(range + 1) << width
     }
 }
 
@@ -250,13 +250,27 @@ impl KeyspaceMut<'_> {
         let mut cost = found.len();
         for &entry in &found {
             let value = self.heap.share_value(entry);
-            let entry = self.heap.entry(entry);
-            let view = View::at(entry, self.layout, imaging.now, imaging.access);
-            match value {
-                Some(value) => imaging.sink.shared(cut.database, &view, value),
-                None => {
+            let source = self.heap.name_source(entry);
+            let there = self.heap.entry(entry);
+            let view = View::at(there, self.layout, imaging.now, imaging.access);
+            let (sink, database) = (&mut imaging.sink, cut.database);
+            match (
+                value,
+                source,
+                there.record_object().and_then(Object::members),
+            ) {
+                (Some(value), _, _) => sink.shared(database, &view, value),
+                (None, Some(source), Some(members)) => {
+                    let (len, expires) = (members.len(), members.volatile() > 0);
+                    let outlet = TypedOutlet {
+                        kind: view.kind(),
+                        sink: sink.table(database, &view, len, expires),
+                    };
+                    self.heap.open_image(entry, source, Box::new(outlet));
+                }
+                _ => {
                     cost += view.bytes() / UNIT_BYTES;
-                    imaging.sink.entry(cut.database, &view);
+                    sink.entry(database, &view);
                 }
             }
         }
@@ -272,18 +286,8 @@ impl KeyspaceMut<'_> {
             heap: self.heap,
             layout: self.layout,
         };
-        let prefixes = ranges.prefixes(range);
-        // A walk goes by buckets, whose borders are not those of ranges: the first and the last may
-        // hold entries of other ranges.
-        let mut from = u32::try_from(prefixes.start).ok().map(Prefix);
-        while let Some(at) = from.filter(|at| u64::from(at.0) < prefixes.end) {
-            from = self.keyspace.table.walk(at, &keys, |entry| {
-                if ranges.of(keys.position(entry)) == range {
-                    found.push(entry);
-                }
-                false
-            });
-        }
+        let table = &self.keyspace.table;
+        ranges.visit(range, table, &keys, |entry| found.push(entry));
     }
 }
 
@@ -297,6 +301,7 @@ impl Heap {
         let shared = match self.object_mut(entry)? {
             Object::List(list) => Shared::List(list.share()?),
             Object::Stream(stream) => Shared::Stream(stream.share()),
+            Object::Array(array) => Shared::Array(array.share()),
             Object::Hash(_) | Object::Set(_) | Object::Zset(_) => return None,
         };
         Some(SharedValue(shared))

@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use crate::UnixMs;
 use crate::raw::position::Prefix;
 use crate::source::Source;
+use crate::table_image::TableImages;
 use crate::trace::MemberTrace;
 
 /// Members copied while the stripes are held once. Tests get to the ends sooner.
@@ -32,6 +33,8 @@ pub(crate) struct Journals {
     all: Vec<Journal>,
     /// The members before their changes, while these can be undone.
     pub(crate) trace: Option<Box<MemberTrace>>,
+    /// Who gets members before they change, while images are taken.
+    pub(crate) images: TableImages,
 }
 
 /// How far the copy of a collection has come.
@@ -103,15 +106,16 @@ impl Journals {
         self.all.retain(|journal| !is_abandoned(journal.used, now));
     }
 
-    /// Whether no copy is being made of anything here.
+    /// Whether neither a copy nor an image of a large collection is being made here.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.all.is_empty() & self.images.is_empty()
     }
 
     pub(crate) fn bytes(&self) -> usize {
         self.all.capacity() * size_of::<Journal>()
             + self.all.iter().map(Journal::bytes).sum::<usize>()
+            + self.images.bytes()
     }
 }
 

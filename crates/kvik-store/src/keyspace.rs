@@ -35,6 +35,7 @@ use crate::object::Object;
 use crate::raw::entry_ref::EntryRef;
 use crate::raw::position::{Position, Prefix};
 use crate::raw::table::{Detached, Keys, Table};
+use crate::slot::SlotCounts;
 use crate::text::Text;
 use crate::totals::{Noted, Sizes};
 
@@ -59,6 +60,8 @@ pub(crate) struct Keyspace {
     pub(crate) noted_due: UnixMs,
     /// The order of eviction, where it is by queues.
     queues: Option<Box<EvictionQueues>>,
+    /// The keys of each slot, where stripes hold runs of slots.
+    pub(crate) slots: Option<SlotCounts>,
     /// Where its sizes can be read without the lock. Contents that are only kept have no place.
     noted: Option<Noted>,
 }
@@ -76,6 +79,7 @@ impl Default for Keyspace {
             told: Share::default(),
             noted_due: UnixMs::MAX,
             queues: None,
+            slots: None,
             noted: None,
         }
     }
@@ -275,6 +279,7 @@ impl Keyspace {
     pub(crate) fn detach(&mut self) -> Detached {
         (self.volatile, self.entry_bytes, self.payload) = (0, 0, 0);
         self.queues = None;
+        self.slots.iter_mut().for_each(SlotCounts::clear);
         let detached = self.table.detach();
         self.note_sizes();
         detached
@@ -290,8 +295,22 @@ impl Keyspace {
         // sizes are noted stay with the numbers.
         std::mem::swap(&mut self.cut, &mut other.cut);
         std::mem::swap(&mut self.queues, &mut other.queues);
+        self.swap_slots(other);
         self.note_sizes();
         other.note_sizes();
+    }
+}
+
+impl Keyspace {
+    /// Exchanges the counts of slots. Contents that are kept for an image or an undo begin without.
+    fn swap_slots(&mut self, other: &mut Self) {
+        let counts = self.slots.as_ref().or(other.slots.as_ref());
+        let Some(none) = counts.map(SlotCounts::emptied) else {
+            return;
+        };
+        let ours = self.slots.take().unwrap_or_else(|| none.clone());
+        let theirs = other.slots.take().unwrap_or(none);
+        (self.slots, other.slots) = (Some(theirs), Some(ours));
     }
 }
 
@@ -398,6 +417,9 @@ impl<'a> KeyspaceMut<'a> {
         }
         if self.keyspace.namespace.is_some() {
             self.keyspace.payload += self.payload_with_name(entry);
+        }
+        if let Some(slots) = &mut self.keyspace.slots {
+            slots.add(self.heap.key(entry));
         }
         self.keyspace.note_sizes();
     }
@@ -691,6 +713,9 @@ impl<'a> KeyspaceMut<'a> {
         self.keyspace.entry_bytes -= there.bytes();
         if self.keyspace.namespace.is_some() {
             self.keyspace.payload -= self.payload_with_name(entry);
+        }
+        if let Some(slots) = &mut self.keyspace.slots {
+            slots.take(there.key());
         }
         self.keyspace.volatile -= usize::from(there.expire_at().is_some());
         let keys = HeapKeys {

@@ -18,6 +18,8 @@ pub enum Kind {
     Zset,
     /// Entries in the order of their ids.
     Stream,
+    /// Strings by their index, with holes.
+    Array,
 }
 
 /// The representation of a value as OBJECT ENCODING names it.
@@ -41,6 +43,8 @@ pub enum Encoding {
     Skiplist,
     /// A stream.
     Stream,
+    /// An array.
+    SlicedArray,
 }
 
 /// A key holds another type than the one asked for.
@@ -57,6 +61,7 @@ impl Kind {
             Self::Set => "set",
             Self::Zset => "zset",
             Self::Stream => "stream",
+            Self::Array => "array",
         }
     }
 }
@@ -83,6 +88,7 @@ impl Encoding {
             Self::Hashtable => "hashtable",
             Self::Skiplist => "skiplist",
             Self::Stream => "stream",
+            Self::SlicedArray => "sliced-array",
         }
     }
 }

@@ -6,6 +6,9 @@
 //! whatever grew or shrank in between. The [`Position`] is the hash, turned so that the bits that
 //! chose the stripe come last. Members of collections have positions too; their hashes chose no
 //! stripe and are taken as they are.
+//!
+//! Where the stripes are chosen by the slots of a cluster ([`crate::key_slot`]), the hash of a key
+//! begins with the leading bits of its slot, in front of all the bits that others follow from.
 
 use std::hash::Hasher;
 use std::sync::Arc;
@@ -16,6 +19,7 @@ use foldhash::quality::FoldHasher;
 pub use crate::namespace::KeyspaceId;
 use crate::namespace::{Namespaces, TableId, canonical, named_in};
 use crate::raw::position::{Position, Prefix};
+use crate::slot::{SLOT_BITS, SlotCounts, key_slot};
 
 /// Bits of a cursor below the number of the stripe: the bits of a prefix.
 const PREFIX_BITS: u32 = u32::BITS;
@@ -40,6 +44,7 @@ pub struct Layout {
     seed: u64,
     shared: SharedSeed,
     stripe_bits: u32,
+    by_slots: bool,
     namespaces: Option<Arc<Namespaces>>,
 }
 
@@ -105,6 +110,7 @@ impl Layout {
             seed,
             shared: SharedSeed::from_u64(seed),
             stripe_bits: stripes.trailing_zeros(),
+            by_slots: false,
             namespaces: None,
         }
     }
@@ -114,6 +120,27 @@ impl Layout {
     pub fn with_namespaces(mut self, namespaces: Arc<Namespaces>) -> Self {
         self.namespaces = Some(namespaces);
         self
+    }
+
+    /// The same with stripes that hold runs of slots: stripe `s` of `n` has the slots from
+    /// `s * 16384 / n` on.
+    #[must_use]
+    pub fn by_slots(mut self) -> Self {
+        self.by_slots = true;
+        self
+    }
+
+    /// The stripe with the keys of a slot, where stripes hold runs of slots.
+    #[inline]
+    pub fn stripe_of_slot(&self, slot: u16) -> Option<usize> {
+        let stripe = usize::from(slot) >> (SLOT_BITS - self.stripe_bits);
+        self.by_slots.then_some(stripe)
+    }
+
+    /// Counts for the slots of a stripe, where stripes hold runs of slots.
+    pub(crate) fn slot_counts(&self) -> Option<SlotCounts> {
+        let slots = 1 << (SLOT_BITS - self.stripe_bits);
+        self.by_slots.then(|| SlotCounts::new(slots))
     }
 
     /// The namespaces, where a `/` in the name of a key means one.
@@ -148,7 +175,23 @@ impl Layout {
     /// The key's hash, the same for all its spellings.
     #[inline]
     pub fn hash(&self, key: &[u8]) -> KeyHash {
-        self.hash_bytes(self.canonical(key))
+        let key = self.canonical(key);
+        let hash = self.hash_bytes(key);
+        if self.by_slots {
+            return self.hash_in_slot(key, hash);
+        }
+        hash
+    }
+
+    /// The hash of a key behind the bits of the stripe that its slot belongs to.
+    #[inline(never)]
+    fn hash_in_slot(&self, key: &[u8], KeyHash(hash): KeyHash) -> KeyHash {
+        let slot = u64::from(key_slot(key));
+        let stripe = slot >> (SLOT_BITS - self.stripe_bits);
+        match self.stripe_bits {
+            0 => KeyHash(hash),
+            bits => KeyHash(stripe << (64 - bits) | hash & (u64::MAX >> bits)),
+        }
     }
 
     #[inline]
@@ -224,6 +267,21 @@ impl Layout {
         }
     }
 
+    /// A table of a scan through a database and all its namespaces in one stripe, by its number.
+    pub(crate) fn nth_table(
+        &self,
+        database: KeyspaceId,
+        ScanStep(nth): ScanStep,
+    ) -> Option<TableId> {
+        let step = ScanStep(nth << self.stripe_bits);
+        (step.0 < self.scan_steps()).then(|| self.table_at(database, step))
+    }
+
+    /// The cursor for going on at `prefix` of such a table.
+    pub(crate) fn cursor_in_stripe(&self, nth: ScanStep, prefix: Prefix) -> Cursor {
+        ((nth.0 as u64) << PREFIX_BITS) + u64::from(prefix.0)
+    }
+
     /// Steps of a scan through a database and all its namespaces.
     pub(crate) fn scan_steps(&self) -> usize {
         let named = |it: &Arc<Namespaces>| it.table_bound() - it.first_table();
@@ -252,6 +310,23 @@ mod tests {
         let layout = Layout::new(1, 7);
         assert_eq!(layout.stripe_of(KeyHash(u64::MAX)), 0);
         assert_eq!(layout.position_of(KeyHash(1)), Position(1));
+    }
+
+    #[test]
+    fn slots_choose_stripes_and_nothing_else() {
+        for stripes in [1, 16, 1024] {
+            let (layout, plain) = (Layout::new(stripes, 7).by_slots(), Layout::new(stripes, 7));
+            for key in ["a", "b", "{a}b", "{a}c", "", "foo"] {
+                let (key, hash) = (key.as_bytes(), layout.hash(key.as_bytes()));
+                let stripe = layout.stripe_of_slot(key_slot(key)).unwrap();
+                assert_eq!(layout.stripe_of(hash), stripe);
+                assert_eq!(stripe, usize::from(key_slot(key)) * stripes / 16_384);
+                // The bits that choose the place in the stripe are those of the name alone.
+                let (place, its) = (layout.position_of(hash), plain.position_of(plain.hash(key)));
+                assert_eq!(place.prefix(), its.prefix());
+            }
+        }
+        assert_eq!(Layout::new(16, 7).stripe_of_slot(1), None);
     }
 
     /// Clients may keep a cursor in a double, which counts exactly up to 2^53.

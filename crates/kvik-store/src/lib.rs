@@ -15,6 +15,7 @@
 #![deny(unsafe_code)]
 
 mod aftermath;
+mod array;
 mod cells;
 mod clock;
 mod collection;
@@ -48,13 +49,16 @@ pub mod packed;
 #[allow(unsafe_code)]
 mod raw;
 mod restore;
+mod sequence;
 mod set;
 mod shadow;
 mod shareable;
+mod slot;
 mod source;
 mod state;
 mod stream;
 mod stripe;
+mod table_image;
 mod text;
 mod totals;
 mod trace;
@@ -66,6 +70,8 @@ mod view;
 mod zset;
 
 pub use aftermath::Aftermath;
+pub use array::change::ArrayMut;
+pub use array::{ArrayRange, ArrayRef};
 pub use clock::{AccessPolicy, FREQUENCY_START, Reading, Usage};
 pub use effect::{EffectSink, NoEffects};
 pub use entry::{Entry, OccupiedEntry, VacantEntry};
@@ -79,7 +85,7 @@ pub use guard::keyspace::ScanPage;
 pub use guard::{Guard, Stripes};
 pub use hash::change::HashMut;
 pub use hash::{Field, HashRef};
-pub use image::{ImageSink, SharedValue};
+pub use image::{ImageSink, MemberSink, SharedValue};
 pub use interests::pins::{KeptNews, KeyUse, PinConflict, PinId, Unpinned};
 pub use interests::{
     ChangedKey, LineChange, ReadyKey, TrackedChange, Waiter, Wanted, WatchToken, next_turn,
@@ -100,6 +106,7 @@ pub use raw::{lacks_memory, prepare_memory, release_memory};
 pub use restore::{Malformed, Terms};
 pub use set::change::SetMut;
 pub use set::{SetIter, SetRef};
+pub use slot::{SLOTS, key_slot};
 pub use state::{GuardStats, Mode};
 pub use stream::change::{AppendError, NewId, StreamMut};
 pub use stream::delivery::{Claim, Claimed, GroupMut, IdleEntry, Recount};

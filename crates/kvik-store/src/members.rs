@@ -13,6 +13,7 @@ use crate::raw::entry_ref::EntryRef;
 use crate::raw::position::{Position, Prefix};
 use crate::raw::table::{Detached, Keys, Table};
 use crate::source::Source;
+use crate::table_image::TableImage;
 use crate::text::Text;
 use crate::trace::MemberBefore;
 
@@ -218,29 +219,41 @@ impl Members {
     #[inline]
     fn before_change(&mut self, memory: &mut MemoryMut<'_>, name: &[u8], member: Option<EntryRef>) {
         if let Some(source) = self.source
-            && !Self::report(source, memory, name, member)
+            && !self.report(source, memory, name, member)
         {
             self.source = None;
         }
     }
 
-    /// Tells the copies that are being made and the trace, if there is one, that a member is about
-    /// to change, to go or, where there is none, to come. Says whether anybody follows the
-    /// collection still.
+    /// Tells the copies that are being made, and the image and the trace, if there are such, that a
+    /// member is about to change, to go or, where there is none, to come. Says whether anybody
+    /// follows the collection still.
     #[cold]
     fn report(
+        &self,
         source: Source,
         memory: &mut MemoryMut<'_>,
         name: &[u8],
         member: Option<EntryRef>,
     ) -> bool {
-        let prefix = memory.layout.position_of_member(name).prefix();
-        let is_copied = memory.journals.note(source, prefix, name);
+        let position = memory.layout.position_of_member(name);
+        let mut is_followed = memory.journals.note(source, position.prefix(), name);
+        let keys = MemberKeys(Memory {
+            cells: memory.cells,
+            layout: memory.layout,
+        });
+        if let Some(image) = memory.journals.images.of(source) {
+            let range = image.saved.of(position);
+            if !image.saved.is_saved(range) {
+                self.save_range(image, range, &keys);
+            }
+            is_followed = true;
+        }
         let Some(trace) = &mut memory.journals.trace else {
-            return is_copied;
+            return is_followed;
         };
         if !trace.is_traced(source) {
-            return is_copied;
+            return is_followed;
         }
         let before = member.map(|member| {
             let member = memory.cells.member(member);
@@ -252,6 +265,36 @@ impl Members {
         });
         trace.note(source, name, before);
         true
+    }
+
+    /// Hands over to an image what it lacks, until about `budget` members are handed over. Returns
+    /// what is left of the budget, none if there may be more.
+    pub(crate) fn save_slice(
+        &self,
+        memory: Memory<'_>,
+        image: &mut TableImage,
+        mut budget: usize,
+    ) -> Option<usize> {
+        while let Some(range) = image.saved.next() {
+            if budget == 0 {
+                return None;
+            }
+            let saved = self.save_range(image, range, &MemberKeys(memory));
+            budget = budget.saturating_sub(saved.max(1));
+        }
+        Some(budget)
+    }
+
+    /// Hands a range of members over to an image, and says how many there are.
+    fn save_range(&self, image: &mut TableImage, range: u64, keys: &MemberKeys<'_>) -> usize {
+        let mut count = 0;
+        let outlet = &mut image.outlet;
+        image.saved.visit(range, &self.table, keys, |entry| {
+            outlet.member(keys.0.cells.member(entry));
+            count += 1;
+        });
+        image.saved.mark_saved(range);
+        count
     }
 
     #[inline]

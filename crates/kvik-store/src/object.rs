@@ -3,6 +3,7 @@
 //! Each type is an enum of its representations in a file of its own.
 
 use crate::UnixMs;
+use crate::array::Array;
 use crate::cells::{Cells, ValueForm};
 use crate::collection::{Collection, Packable};
 use crate::hash::Hash;
@@ -28,6 +29,7 @@ pub(crate) enum Object {
     Set(Set),
     Zset(Zset),
     Stream(Stream),
+    Array(Array),
 }
 
 /// Runs an expression on whatever type a collection has.
@@ -39,6 +41,7 @@ macro_rules! each {
             Object::Set($it) => $run,
             Object::Zset($it) => $run,
             Object::Stream($it) => $run,
+            Object::Array($it) => $run,
         }
     };
 }
@@ -70,7 +73,7 @@ macro_rules! typed {
     };
 }
 
-typed!(List Hash Set Zset Stream);
+typed!(List Hash Set Zset Stream Array);
 
 impl Object {
     pub(crate) fn from_packed(form: ValueForm, bytes: Vec<u8>) -> Self {
@@ -79,7 +82,7 @@ impl Object {
             Kind::Hash => Hash::from_packed(form, bytes).into(),
             Kind::Set => Set::from_packed(form, bytes).into(),
             Kind::Zset => Zset::from_packed(form, bytes).into(),
-            Kind::String | Kind::Stream => unreachable!("{form:?} is not packed"),
+            Kind::String | Kind::Stream | Kind::Array => unreachable!("{form:?} is not packed"),
         }
     }
 
@@ -200,7 +203,9 @@ impl Object {
             Self::Hash(_) => Hash::Table(Box::default()).into(),
             Self::Set(_) => Set::Table(Box::default()).into(),
             Self::Zset(_) => Zset::Table(Box::default()).into(),
-            Self::List(_) | Self::Stream(_) => unreachable!("they have no table"),
+            Self::List(_) | Self::Stream(_) | Self::Array(_) => {
+                unreachable!("they have no table")
+            }
         }
     }
 }

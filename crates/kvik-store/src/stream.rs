@@ -23,7 +23,6 @@ mod node;
 mod range;
 mod reference;
 pub(crate) mod restore;
-mod sequence;
 mod trim;
 mod view;
 

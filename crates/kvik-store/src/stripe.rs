@@ -437,6 +437,7 @@ impl Stripe {
         let root = self.shared.show(table.index(), keyspace.table.root());
         keyspace.table.begin_at(root);
         keyspace.number = table.0;
+        keyspace.slots = layout.slot_counts();
         let index = table.index();
         if index >= self.keyspaces.len() {
             self.keyspaces.resize_with(index + 1, || None);

@@ -7,7 +7,7 @@
 //!
 //! | before | is recorded |
 //! |---|---|
-//! | the first change of a key | a copy of its value; lists, streams and large strings are shared |
+//! | the first change of a key | a copy of its value, which shares what is large |
 //! | the first change of a key that does not exist | that it does not |
 //! | a change of a member of a large collection | the member |
 //! | the removal of any value | the value itself, which is freed when the work is kept |

@@ -1,5 +1,6 @@
 //! Values of all types, as a reader sees them.
 
+use crate::array::ArrayRef;
 use crate::cells::ValueForm;
 use crate::collection::Packable;
 use crate::hash::{Hash, HashRef};
@@ -25,6 +26,8 @@ pub enum ValueRef<'a> {
     Zset(ZsetRef<'a>),
     /// A stream.
     Stream(StreamRef<'a>),
+    /// An array.
+    Array(ArrayRef<'a>),
 }
 
 impl<'a> ValueRef<'a> {
@@ -37,6 +40,7 @@ impl<'a> ValueRef<'a> {
             Self::Set(_) => Kind::Set,
             Self::Zset(_) => Kind::Zset,
             Self::Stream(_) => Kind::Stream,
+            Self::Array(_) => Kind::Array,
         }
     }
 
@@ -47,7 +51,7 @@ impl<'a> ValueRef<'a> {
             Kind::Hash => Hash::read_packed(form, bytes).into(),
             Kind::Set => Set::read_packed(form, bytes).into(),
             Kind::Zset => Zset::read_packed(form, bytes).into(),
-            Kind::String | Kind::Stream => unreachable!("{form:?} is not packed"),
+            Kind::String | Kind::Stream | Kind::Array => unreachable!("{form:?} is not packed"),
         }
     }
 }
@@ -64,4 +68,4 @@ macro_rules! from_refs {
     };
 }
 
-from_refs!(String TextRef List ListRef Hash HashRef Set SetRef Zset ZsetRef Stream StreamRef);
+from_refs!(String TextRef List ListRef Hash HashRef Set SetRef Zset ZsetRef Stream StreamRef Array ArrayRef);

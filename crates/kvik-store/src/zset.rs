@@ -19,6 +19,7 @@ mod tests;
 use std::ops::Range;
 
 use self::pack::Pairs;
+pub(crate) use self::table::member_score;
 use self::table::{RankedIter, ScoreTable};
 use crate::UnixMs;
 use crate::cells::{Member, ValueForm};

@@ -121,8 +121,8 @@ impl Db {
     }
 
     /// Loads the files that the settings name into this store, which must be empty, and logs and
-    /// saves from then on as they say. Clients are refused meanwhile (`LOADING`). Returns what was
-    /// found.
+    /// saves from then on as they say. Clients are refused meanwhile (`LOADING`), and also behind
+    /// it if they were before: whoever closed the gate opens it. Returns what was found.
     ///
     /// # Errors
     /// As [`Db::open`]. The store must not be used any more then.
@@ -132,12 +132,15 @@ impl Db {
             return Err(OpenError::AlreadyOpen);
         }
         let engine = &self.shared.engine;
+        let was_open = !engine.gate.is_closed_by(Closure::Loading);
         engine.gate.close(Closure::Loading);
         let persist = Arc::new(Persist::new(&self.shared, disk));
         engine.persist_by(Arc::clone(&persist) as Arc<dyn Persistence>);
         let (recovered, thread) = persist.start(&self.shared)?;
         *saver = Some((persist, thread));
-        engine.gate.open(Closure::Loading);
+        if was_open {
+            engine.gate.open(Closure::Loading);
+        }
         Ok(recovered)
     }
 
@@ -164,6 +167,11 @@ impl Db {
     /// Obeys a changed memory limit from now on.
     pub fn memory_settings_changed(&self) {
         self.shared.limit_memory();
+    }
+
+    /// Number of stripes, a power of two.
+    pub fn stripes(&self) -> usize {
+        self.shared.stripes.len()
     }
 
     /// Settings, clients and counters.

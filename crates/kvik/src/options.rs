@@ -36,6 +36,7 @@ pub struct Options {
     pub(crate) dir: Option<PathBuf>,
     databases: Option<u32>,
     namespaces: bool,
+    by_slots: bool,
     fsync: FsyncPolicy,
     max_memory: Option<(u64, EvictionPolicy)>,
     disk: Option<Arc<dyn Disk>>,
@@ -125,9 +126,20 @@ impl Options {
         self
     }
 
+    /// A stripe holds a run of the slots of a Redis Cluster, all keys of them and no others, so that
+    /// threads which serve different slots do not meet. Files are the same with and without.
+    #[must_use]
+    pub fn by_slots(mut self) -> Self {
+        self.by_slots = true;
+        self
+    }
+
     /// How keys map to stripes, with this seed.
     pub(crate) fn layout(&self, seed: u64) -> Layout {
-        let layout = Layout::new(self.stripe_count(), seed);
+        let mut layout = Layout::new(self.stripe_count(), seed);
+        if self.by_slots {
+            layout = layout.by_slots();
+        }
         if !self.namespaces {
             return layout;
         }

@@ -23,13 +23,13 @@ const FLOORS: &[&[&str]] = &[
     ],
     &["cells"],
     &["former", "source"],
-    &["trace"],
+    &["table_image", "trace"],
     &["effect", "event", "interests", "journal", "totals"],
     &["aftermath"],
     &["memory"],
     &["members", "ordered"],
-    &["collection"],
-    &["list", "hash", "set", "zset", "stream"],
+    &["collection", "sequence"],
+    &["list", "hash", "set", "zset", "stream", "array"],
     &["value"],
     &["object"],
     &["shadow"],
@@ -65,7 +65,7 @@ const UPWARD: &[(&str, &str)] = &[
 /// What changes a collection stands above the edit, though it lies in the folder of its type.
 const CHANGES: &str = "changes";
 
-const TYPES: &[&str] = &["list", "hash", "set", "zset", "stream"];
+const TYPES: &[&str] = &["list", "hash", "set", "zset", "stream", "array"];
 const CHANGING: &[&str] = &["change", "in_place", "restore", "delivery", "reference"];
 
 pub(super) fn check(path: &str, text: &str, findings: &mut Vec<Finding>) {

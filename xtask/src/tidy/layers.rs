@@ -36,7 +36,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "kvik-rdb",
-        may_use: &[],
+        may_use: &["kvik-float"],
         never: ABOVE_THE_LIBRARY,
     },
     Layer {
@@ -62,7 +62,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "kvik-command",
-        may_use: &["kvik-rdb", "kvik-resp", "kvik-store"],
+        may_use: &["kvik-rdb", "kvik-resp", "kvik-rope", "kvik-store"],
         never: ABOVE_THE_LIBRARY,
     },
     Layer {
@@ -86,6 +86,11 @@ const LAYERS: &[Layer] = &[
         name: "kvik-client",
         may_use: &["kvik", "kvik-resp"],
         never: &["mio", "tokio", "tracing"],
+    },
+    Layer {
+        name: "kvik-ffi",
+        may_use: &["kvik", "kvik-resp", "kvik-script"],
+        never: ABOVE_THE_LIBRARY,
     },
     Layer {
         name: "kvik-server",

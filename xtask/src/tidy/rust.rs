@@ -14,6 +14,7 @@ const LONG: &str = "// long:";
 
 /// Where `unsafe` may stand. Everywhere else a safe way exists.
 const UNSAFE: &[&str] = &[
+    "crates/kvik-ffi/src/",
     "crates/kvik-rope/src/incoming.rs",
     "crates/kvik-store/src/raw/",
     "crates/kvik/src/sync/biased",

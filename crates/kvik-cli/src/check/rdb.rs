@@ -202,6 +202,11 @@ impl Reading {
             Err(corrupt) => return Err(shown(&corrupt.to_string())),
             Ok(()) => {}
         }
+        // What shares its names with others is no value by itself.
+        if object.is_shaped() {
+            self.count(&record);
+            return Ok(());
+        }
         // RESTORE takes one value: its type, its bytes, and the envelope of DUMP.
         self.payload.clear();
         self.payload.push(object.code());
@@ -259,7 +264,9 @@ fn elements(record: &mut KeyRecord<'_>) -> Result<(), Corrupt> {
         Value::SortedSet(kvik_rdb::SortedSet::Members(members)) => each(members),
         Value::SortedSet(kvik_rdb::SortedSet::Ziplist(members)) => each(members.scored()),
         Value::Hash(kvik_rdb::Hash::Fields(fields)) => each(fields),
+        Value::Hash(kvik_rdb::Hash::Shaped(fields)) => each(fields),
         Value::Stream(parts) => each(parts),
+        Value::Array(parts) => each(parts),
         // Packed bytes are validated by the store.
         Value::Set(_) | Value::SortedSet(_) | Value::Hash(_) => Ok(()),
     }

@@ -116,6 +116,11 @@ impl Servers {
             | ObjectType::HashListpackExpiringCandidate
             | ObjectType::HashExpiring
             | ObjectType::HashListpackExpiring => self.need(&what(), Some((7, 4)), None),
+            ObjectType::Stream4 => self.need(&what(), Some((8, 6)), None),
+            ObjectType::Stream5 | ObjectType::Array => self.need(&what(), Some((8, 8)), None),
+            ObjectType::HashShaped | ObjectType::HashShapedListpack => {
+                self.need(&what(), Some((8, 10)), None);
+            }
             // All older types need no more than the header that they came with.
             _ => match object.version() {
                 11 => self.need(&what(), Some((7, 2)), Some(FIRST_VALKEY)),

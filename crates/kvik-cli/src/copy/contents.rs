@@ -20,7 +20,23 @@ pub(crate) enum Contents {
     Sorted(Vec<(Vec<u8>, Vec<u8>)>),
     /// Ids, and fields and values in turn.
     Stream(Vec<(Vec<u8>, Vec<Vec<u8>>)>),
+    Array(ArrayContents),
 }
+
+/// The contents of an array.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ArrayContents {
+    /// Where the next element is inserted.
+    pub(crate) next: Vec<u8>,
+    /// Indexes and values.
+    pub(crate) elements: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Where nothing more can be inserted.
+const END: &[u8] = b"18446744073709551615";
+
+/// The last index that an element may have.
+const LAST: &[u8] = b"18446744073709551614";
 
 /// A key's contents, and its time to live if it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,9 +62,17 @@ impl Item {
             "hash" => &[b"HGETALL", key],
             "zset" => &[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"],
             "stream" => &[b"XRANGE", key, b"-", b"+"],
+            "array" => &[b"ARSCAN", key, b"0", LAST],
             other => bail!("keys of type '{other}' are not known"),
         };
         let value = ask(client, read)?;
+        if kind == "array" {
+            let next = ask(client, &[b"ARNEXT", key])?;
+            return Ok(Contents::of_array(&next, &value).map(|contents| Self {
+                contents,
+                ttl_ms: ttl_ms.and_then(|ttl| u64::try_from(ttl).ok()),
+            }));
+        }
         Ok(Contents::of(&kind, &value).map(|contents| Self {
             contents,
             ttl_ms: ttl_ms.and_then(|ttl| u64::try_from(ttl).ok()),
@@ -77,6 +101,7 @@ impl Item {
             Contents::Set(members) => push(b"SADD", members, 1),
             Contents::Hash(pairs) => push(b"HSET", &flat(pairs, false), 2),
             Contents::Sorted(pairs) => push(b"ZADD", &flat(pairs, true), 2),
+            Contents::Array(array) => push(b"ARMSET", &flat(&array.elements, false), 2),
             Contents::Stream(entries) => {
                 for (id, fields) in entries {
                     let words = [std::slice::from_ref(id), fields].concat();
@@ -84,6 +109,11 @@ impl Item {
                     push(b"XADD", &words, width);
                 }
             }
+        }
+        if let Contents::Array(array) = &self.contents
+            && array.next != b"0"
+        {
+            commands.push(vec![word(b"ARSEEK"), word(key), array.next.clone()]);
         }
         if let Some(ttl_ms) = self.ttl_ms {
             let ttl = ttl_ms.max(1).to_string().into_bytes();
@@ -131,12 +161,25 @@ impl Contents {
         (contents.len() > 0 || kind == "stream").then_some(contents)
     }
 
+    /// The same for an array, from the replies to ARNEXT and ARSCAN.
+    fn of_array(next: &Value, elements: &Value) -> Option<Self> {
+        let element = |pair: &Value| match pair.as_slice()? {
+            [index, value] => Some((number(index)?, bytes(value)?)),
+            _ => None,
+        };
+        let elements = elements.as_slice().unwrap_or_default().iter();
+        let elements: Vec<_> = elements.filter_map(element).collect();
+        let next = number(next).unwrap_or(END.to_vec());
+        (!elements.is_empty()).then_some(Self::Array(ArrayContents { next, elements }))
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
             Self::List(elements) | Self::Set(elements) => elements.len(),
             Self::Hash(pairs) | Self::Sorted(pairs) => pairs.len(),
             Self::Stream(entries) => entries.len(),
+            Self::Array(array) => array.elements.len(),
         }
     }
 
@@ -149,12 +192,21 @@ impl Contents {
             Self::Hash(_) => "hash",
             Self::Sorted(_) => "zset",
             Self::Stream(_) => "stream",
+            Self::Array(_) => "array",
         }
     }
 }
 
 fn bytes(value: &Value) -> Option<Vec<u8>> {
     value.as_bytes().map(<[u8]>::to_vec)
+}
+
+/// An integer of any size as text.
+fn number(value: &Value) -> Option<Vec<u8>> {
+    match value {
+        Value::BigNumber(digits) => Some(digits.clone().into_bytes()),
+        value => value.as_int().map(|n| n.to_string().into_bytes()),
+    }
 }
 
 fn entry(value: &Value) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {

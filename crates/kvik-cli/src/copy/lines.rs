@@ -2,15 +2,16 @@
 //!
 //! `{"key":"user:1","type":"hash","ttl_ms":5000,"value":{"name":"ann"}}`. A string is a text, a
 //! list and a set are arrays, a hash is an object, a sorted set and a stream are arrays of pairs:
-//! member and score, id and an array of fields and values in turn. What is not UTF-8 is
-//! `{"base64":"..."}`; a hash with such a field is an array of pairs.
+//! member and score, id and an array of fields and values in turn. An array is an object: its
+//! elements, pairs of index and value, and the index at which the next one is inserted. What is
+//! not UTF-8 is `{"base64":"..."}`; a hash with such a field is an array of pairs.
 
 use anyhow::{Context, anyhow, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value as Json, json};
 
-use super::contents::{Contents, Item};
+use super::contents::{ArrayContents, Contents, Item};
 
 /// A key as a line, without its end.
 pub(crate) fn write(key: &[u8], item: &Item) -> String {
@@ -45,6 +46,9 @@ fn value(contents: &Contents) -> Json {
             let entry = |(id, fields): &(Vec<u8>, Vec<Vec<u8>>)| json!([text(id), texts(fields)]);
             entries.iter().map(entry).collect()
         }
+        Contents::Array(array) => {
+            json!({ "next": text(&array.next), "elements": pairs(&array.elements) })
+        }
     }
 }
 
@@ -78,6 +82,7 @@ pub(crate) fn read(line: &str) -> anyhow::Result<(Vec<u8>, Item)> {
         "hash" => Contents::Hash(pairs(value)?),
         "zset" => Contents::Sorted(pairs(value)?),
         "stream" => Contents::Stream(entries(value)?),
+        "array" => Contents::Array(array_contents(value)?),
         other => bail!("there is no type '{other}'"),
     };
     Ok((key, Item { contents, ttl_ms }))
@@ -123,6 +128,17 @@ fn pairs(json: &Json) -> anyhow::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     Ok(pairs)
 }
 
+fn array_contents(json: &Json) -> anyhow::Result<ArrayContents> {
+    let part = |name| {
+        let part = json.get(name);
+        part.with_context(|| format!("an array has no '{name}'"))
+    };
+    Ok(ArrayContents {
+        next: bytes(part("next")?)?,
+        elements: pairs(part("elements")?)?,
+    })
+}
+
 /// The id of an entry of a stream, and its fields and values.
 type StreamEntry = (Vec<u8>, Vec<Vec<u8>>);
 
@@ -156,6 +172,10 @@ mod tests {
             Contents::Hash(vec![(vec![0xff], word("1"))]),
             Contents::Sorted(vec![(word("m"), word("-inf")), (word("n"), word("1.5"))]),
             Contents::Stream(vec![(word("1-1"), vec![word("f"), word("v")])]),
+            Contents::Array(ArrayContents {
+                next: word("18446744073709551615"),
+                elements: vec![(word("0"), word("a")), (word("70"), vec![0xff])],
+            }),
         ];
         for (contents, ttl_ms) in all.into_iter().zip([None, Some(5)].into_iter().cycle()) {
             let item = Item { contents, ttl_ms };

@@ -36,16 +36,33 @@ impl Progress {
 
     /// Shows how many have been done, if it is time to.
     pub(crate) fn show(&mut self, done: u64) {
+        if self.is_time() {
+            self.print(&line(self.verb, done, self.total, self.begun.elapsed()));
+        }
+    }
+
+    /// Shows how much of a source has been read, if it is time to.
+    pub(crate) fn show_read(&mut self, read_bytes: u64, total_bytes: u64) {
+        if self.is_time() {
+            let percent = read_bytes.saturating_mul(100) / total_bytes.max(1);
+            self.print(&format!("read {percent} % of {} MiB", total_bytes >> 20));
+        }
+    }
+
+    fn is_time(&mut self) -> bool {
         let every = if self.is_terminal {
             ON_TERMINAL
         } else {
             ELSEWHERE
         };
-        if self.shown.elapsed() < every {
-            return;
+        let is_time = self.shown.elapsed() >= every;
+        if is_time {
+            self.shown = now();
         }
-        self.shown = now();
-        let text = line(self.verb, done, self.total, self.begun.elapsed());
+        is_time
+    }
+
+    fn print(&self, text: &str) {
         // Who cannot be told goes without.
         let _ = match self.is_terminal {
             true => write!(io::stderr(), "\r{text}\x1b[K"),

@@ -75,6 +75,7 @@ impl Transfer<'_> {
             "set" => self.whole(b"SMEMBERS", b"SADD", 1)?,
             "hash" => self.whole(b"HGETALL", b"HSET", 2)?,
             "stream" => loss = self.stream()?,
+            "array" => self.array()?,
             other => {
                 return Ok(Typed::Refused(format!(
                     "keys of type '{other}' are not known"
@@ -143,6 +144,50 @@ impl Transfer<'_> {
             commands.push([&[write, self.key], piece].concat());
         }
         self.write(commands)
+    }
+
+    /// An array: its elements from index to index, and its cursor.
+    fn array(&mut self) -> Result<(), Fault> {
+        const END: &[u8] = b"18446744073709551615";
+        self.write(vec![vec![b"DEL", self.key]])?;
+        let (mut from, limit) = (0u64, PIECE.to_string());
+        loop {
+            let start = from.to_string();
+            let range: [&[u8]; 4] = [
+                start.as_bytes(),
+                b"18446744073709551614",
+                b"LIMIT",
+                limit.as_bytes(),
+            ];
+            let piece = self.read(b"ARSCAN", &range)?;
+            let pairs = piece.as_slice().unwrap_or_default();
+            let element = |pair: &Value| match pair.as_slice()? {
+                [index, value] => Some((unsigned(index)?, value.as_bytes()?.to_vec())),
+                _ => None,
+            };
+            let elements: Vec<(u64, Vec<u8>)> = pairs.iter().filter_map(element).collect();
+            let Some((last, _)) = elements.last() else {
+                break;
+            };
+            from = last + 1;
+            let words: Vec<(String, &[u8])> = elements
+                .iter()
+                .map(|(index, value)| (index.to_string(), &value[..]))
+                .collect();
+            let mut command = vec![&b"ARMSET"[..], self.key];
+            command.extend(
+                words
+                    .iter()
+                    .flat_map(|(index, value)| [index.as_bytes(), value]),
+            );
+            self.write(vec![command])?;
+            if elements.len() < PIECE {
+                break;
+            }
+        }
+        let next = unsigned(&self.read(b"ARNEXT", &[])?);
+        let next = next.map_or(END.to_vec(), |it| it.to_string().into_bytes());
+        self.write(vec![vec![b"ARSEEK", self.key, &next]])
     }
 
     /// A stream: its entries, its last id, and its groups without what they have pending.
@@ -234,4 +279,12 @@ fn said(error: &[u8]) -> String {
 fn strings(value: &Value) -> Vec<&[u8]> {
     let elements = value.as_slice().unwrap_or_default();
     elements.iter().filter_map(Value::as_bytes).collect()
+}
+
+/// An integer without a sign.
+fn unsigned(value: &Value) -> Option<u64> {
+    match value {
+        Value::BigNumber(digits) => digits.parse().ok(),
+        value => u64::try_from(value.as_int()?).ok(),
+    }
 }

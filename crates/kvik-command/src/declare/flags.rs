@@ -209,6 +209,8 @@ bitflags! {
         const TRANSACTION = 1 << 19;
         /// Scripts and functions.
         const SCRIPTING = 1 << 20;
+        /// Array commands.
+        const ARRAY = 1 << 21;
     }
 }
 
@@ -242,7 +244,7 @@ impl Category {
     }
 }
 
-const NAMED_CATEGORIES: [(Category, &str); 21] = [
+const NAMED_CATEGORIES: [(Category, &str); 22] = [
     (Category::KEYSPACE, "keyspace"),
     (Category::READ, "read"),
     (Category::WRITE, "write"),
@@ -264,6 +266,7 @@ const NAMED_CATEGORIES: [(Category, &str); 21] = [
     (Category::CONNECTION, "connection"),
     (Category::TRANSACTION, "transaction"),
     (Category::SCRIPTING, "scripting"),
+    (Category::ARRAY, "array"),
 ];
 
 /// The documentation group of a command, which also gives its ACL category.
@@ -281,6 +284,7 @@ pub enum Group {
     Set,
     SortedSet,
     Stream,
+    Array,
     Bitmap,
     Hyperloglog,
     Geo,
@@ -301,6 +305,7 @@ impl Group {
             Self::Set => EventClasses::SET,
             Self::SortedSet | Self::Geo => EventClasses::ZSET,
             Self::Stream => EventClasses::STREAM,
+            Self::Array => EventClasses::ARRAY,
             _ => EventClasses::GENERIC,
         }
     }
@@ -316,6 +321,7 @@ impl Group {
             Self::Set => "set",
             Self::SortedSet => "sorted-set",
             Self::Stream => "stream",
+            Self::Array => "array",
             Self::Bitmap => "bitmap",
             Self::Hyperloglog => "hyperloglog",
             Self::Geo => "geo",
@@ -337,6 +343,7 @@ impl Group {
             Self::Set => Category::SET,
             Self::SortedSet => Category::SORTEDSET,
             Self::Stream => Category::STREAM,
+            Self::Array => Category::ARRAY,
             Self::Bitmap => Category::BITMAP,
             Self::Hyperloglog => Category::HYPERLOGLOG,
             Self::Geo => Category::GEO,

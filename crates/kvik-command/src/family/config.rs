@@ -85,6 +85,7 @@ fn reset_statistics(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     ctx.engine.stats.reset();
     ctx.engine.expiry_lag.reset();
     ctx.engine.rates.reset_peak();
+    ctx.engine.command_log.reset_totals();
     ctx.reply.ok();
     Ok(())
 }

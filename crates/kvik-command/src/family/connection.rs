@@ -96,6 +96,7 @@ fn echo(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn select(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let db = ctx.db(1)?;
+    super::cluster::check_database(ctx, db)?;
     ctx.session.select(db);
     ctx.reply.ok();
     Ok(())
@@ -235,6 +236,7 @@ pub(super) fn check_client_word(word: &[u8]) -> Result<(), ()> {
 
 fn write_greeting(ctx: &mut Ctx<'_>) {
     let zone = ctx.engine.settings.availability_zone.read().clone();
+    let mode = ctx.session.mode();
     let reply = &mut ctx.reply;
     // As Valkey has it: only a server that knows its zone says so.
     reply.map(7 + usize::from(!zone.is_empty()));
@@ -253,7 +255,7 @@ fn write_greeting(ctx: &mut Ctx<'_>) {
     reply.bulk_str("id");
     reply.integer(ctx.session.client.id as i64);
     reply.bulk_str("mode");
-    reply.bulk_str("standalone");
+    reply.bulk_str(mode);
     reply.bulk_str("role");
     reply.bulk_str("master");
     reply.bulk_str("modules");

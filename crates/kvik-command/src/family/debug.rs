@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use kvik_resp::{Args, format_f64, parse_i64};
 use kvik_store::{
-    EventClasses, Expiry, HashRef, IntText, KeyspaceId, Layout, ListRef, NewString, QuicklistRef,
-    StreamId, StreamRef, ValueRef, View, ZsetRef,
+    ArrayRef, EventClasses, Expiry, HashRef, IntText, KeyspaceId, Layout, ListRef, NewString,
+    QuicklistRef, StreamId, StreamRef, ValueRef, View, ZsetRef,
 };
 
 use super::persistence::{finish, wait_for_debug};
@@ -474,6 +474,7 @@ fn value_digest(view: &View<'_>) -> Digest {
             before.then(element.text(&mut IntText::default()))
         }),
         ValueRef::Stream(stream) => stream_digest(&stream),
+        ValueRef::Array(array) => array_digest(array),
         ValueRef::Hash(hash) => hash_digest(hash),
         ValueRef::Zset(zset) => zset_digest(zset),
     }
@@ -489,6 +490,18 @@ fn stream_digest(stream: &StreamRef<'_>) -> Digest {
             all = all.then(field.text(&mut text));
             all = all.then(value.text(&mut text));
         }
+    }
+    all
+}
+
+/// The digest of the elements with their indexes, and of the cursor.
+fn array_digest(array: ArrayRef<'_>) -> Digest {
+    let mut text = IntText::default();
+    let cursor = array.cursor().map_or(&b"none"[..], |it| text.unsigned(it));
+    let mut all = Digest::of(&[b"array", cursor]);
+    for (index, value) in array.range(0, u64::MAX) {
+        all = all.then(text.unsigned(index));
+        all = all.then(value.text(&mut text));
     }
     all
 }

@@ -34,7 +34,10 @@ pub(super) fn rows() -> Vec<Row> {
 
 fn info(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let sections = wanted(ctx);
-    let look = Look::new(ctx.engine, ctx.now_us);
+    let look = Look {
+        mode: ctx.session.mode(),
+        ..Look::new(ctx.engine, ctx.now_us)
+    };
     let mut text = String::new();
     for section in sections {
         if !text.is_empty() {

@@ -5,7 +5,7 @@ mod expire;
 mod keyspace;
 mod object;
 mod restore;
-mod scan;
+pub(super) mod scan;
 
 use kvik_resp::Args;
 use kvik_store::{Guard, KeyspaceId};

@@ -1,8 +1,10 @@
 //! The commands, one file per family: rows first, then the handlers they name.
 
+mod array;
 mod bitmap;
 mod carried_expiry;
 mod client;
+mod cluster;
 mod command;
 mod command_log;
 mod config;
@@ -43,8 +45,10 @@ use crate::declare::Row;
 /// The rows of all families.
 pub fn commands() -> Vec<Row> {
     [
+        array::rows(),
         bitmap::rows(),
         client::rows(),
+        cluster::rows(),
         command::rows(),
         command_log::rows(),
         config::rows(),

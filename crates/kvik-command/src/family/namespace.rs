@@ -249,6 +249,11 @@ fn change(ctx: &Ctx<'_>, change: impl FnOnce(&mut QuotaMap)) -> Result<(), Error
 
 fn choose(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     namespaces(ctx)?;
+    // A client takes the slot from the name that it sends.
+    if ctx.session.node().is_some() {
+        let text = "NAMESPACE USE is not allowed in cluster mode";
+        return Err(Error::text(text));
+    }
     // The place before is free for who comes next, also for this client.
     ctx.session.namespace = None;
     if ctx.args.len() > 2 {

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use kvik_rdb::{
-    EntriesRead, Field, Hash, IntText, ListPart, ListParts, Pending, Set, SortedSet, StreamPart,
-    StreamParts, StreamSummary, Text,
+    ArrayParts, EntriesRead, Field, Hash, IntText, ListPart, ListParts, Pending, Set, Shapes,
+    SortedSet, StreamPart, StreamParts, StreamSummary, Text,
 };
+use kvik_store::packed::Listpack;
 use kvik_store::{
-    HashMut, ListEnd, ListMut, Scored, SetMut, StreamCounts, StreamId, StreamMut, StringRef,
-    ZsetMut,
+    ArrayMut, HashMut, ListEnd, ListMut, Scored, SetMut, StreamCounts, StreamId, StreamMut,
+    StringRef, ZsetMut,
 };
 
 use super::LoadFault;
@@ -79,6 +80,30 @@ pub(super) fn hash(made: &mut HashMut<'_>, hash: Hash<'_, '_>) -> Result<(), Loa
         Hash::ListpackWithExpiry(bytes) => made.adopt_expiring(&bytes)?,
         Hash::Ziplist(ziplist) => set_pairs(made, ziplist.pairs())?,
         Hash::Zipmap(zipmap) => set_pairs(made, zipmap.iter())?,
+        Hash::Shaped(fields) => {
+            made.expect(fields.size_hint().0);
+            for field in fields {
+                set_field(made, &field?)?;
+            }
+        }
+        Hash::ShapedListpack(bytes, shapes) => set_shaped(made, &bytes, shapes)?,
+    }
+    Ok(())
+}
+
+/// Sets fields whose values stand behind the number of their names.
+fn set_shaped(made: &mut HashMut<'_>, bytes: &[u8], shapes: &Shapes) -> Result<(), LoadFault> {
+    let values = Listpack::validate(bytes).ok_or(LoadFault::Malformed)?;
+    let mut elements = values.iter();
+    let number = match elements.next() {
+        Some(StringRef::Int(number)) => u64::try_from(number).ok(),
+        _ => None,
+    };
+    let names = shapes.names(number.ok_or(LoadFault::Malformed)?)?;
+    ensure(values.len() == names.len() + 1)?;
+    made.expect(names.len());
+    for (name, value) in names.iter().zip(elements) {
+        ensure(made.set(name, value))?;
     }
     Ok(())
 }
@@ -195,6 +220,16 @@ pub(super) fn stream(
         }
     }
     group.end()
+}
+
+pub(super) fn array(made: &mut ArrayMut<'_>, parts: ArrayParts<'_, '_>) -> Result<(), LoadFault> {
+    made.set_cursor(parts.cursor())?;
+    for element in parts {
+        let element = element?;
+        let mut room = IntText::default();
+        made.append(element.index, string(&element.value, &mut room))?;
+    }
+    Ok(())
 }
 
 /// A consumer group whose pending entries wait for their consumers.

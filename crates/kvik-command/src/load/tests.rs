@@ -101,6 +101,11 @@ pub(crate) fn records(expires: bool) -> Vec<Vec<u8>> {
         record("rope", None, ObjectType::String, |it| {
             it.string(&noise(300_000))
         }),
+        record("sparse", None, ObjectType::String, |it| {
+            let mut bits = vec![0; 200_000];
+            bits[150_000] = 1;
+            it.string(&bits);
+        }),
     ];
     for len in [3, texts.len()] {
         let texts = &texts[..len];
@@ -108,6 +113,13 @@ pub(crate) fn records(expires: bool) -> Vec<Vec<u8>> {
             record(&format!("list {len}"), None, ObjectType::List, |it| {
                 it.count(len);
                 texts.iter().for_each(|text| it.string(text.as_bytes()));
+            }),
+            record(&format!("array {len}"), None, ObjectType::Array, |it| {
+                it.array(len as u64, Some(70));
+                for (n, text) in (0..).zip(texts) {
+                    it.index(n * n);
+                    it.string(text.as_bytes());
+                }
             }),
             record(&format!("ints {len}"), None, ObjectType::Set, |it| {
                 it.count(len);

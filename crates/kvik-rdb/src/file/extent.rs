@@ -4,6 +4,7 @@
 //! [`Extent`] walks along it, stops where the bytes end, and goes on there when more have come. A
 //! step costs a few nanoseconds and each string is one step, however long it is.
 
+use crate::array::{read_head, read_kind};
 use crate::{Corrupt, ObjectType, Reader};
 
 /// Deepest nesting: a stream's groups, their consumers, and what is pending for these.
@@ -22,11 +23,15 @@ pub(super) enum Part {
     ScoreText,
     /// A count, and that many times these.
     Each(&'static [Self]),
+    /// A count, an array's cursor, and as many times these.
+    Indexed(&'static [Self]),
+    /// The value of an array's element behind its kind.
+    Kinded,
     /// The parts of a module's data up to the mark of its end.
     Module,
 }
 
-use Part::{Bytes, Each, Length, Module, ScoreText, Text};
+use Part::{Bytes, Each, Indexed, Kinded, Length, Module, ScoreText, Text};
 
 /// The marks of the parts of a module's data.
 const MODULE_END: u64 = 0;
@@ -51,6 +56,7 @@ pub(super) fn parts_of(object: ObjectType) -> &'static [Part] {
         | ObjectType::HashListpack
         | ObjectType::SortedSetListpack
         | ObjectType::SetListpack
+        | ObjectType::HashShapedListpack
         | ObjectType::HashListpackExpiringCandidate => &[Text],
         ObjectType::List | ObjectType::Set | ObjectType::ListQuicklist => &[Each(&[Text])],
         ObjectType::ListQuicklist2 => &[Each(&[Length, Text])],
@@ -67,6 +73,9 @@ pub(super) fn parts_of(object: ObjectType) -> &'static [Part] {
         ObjectType::Stream3 => STREAM_3,
         ObjectType::Stream4 => STREAM_4,
         ObjectType::Stream5 => STREAM_5,
+        ObjectType::Array => &[Indexed(&[Length, Kinded])],
+        // How many values follow, their names tell.
+        ObjectType::HashShaped => &[Length],
     }
 }
 
@@ -188,11 +197,16 @@ struct Frame {
 impl Extent {
     /// The start of a value with these parts.
     pub(super) fn of(parts: &'static [Part]) -> Self {
-        let once = Frame {
-            parts,
-            at: 0,
-            left: 1,
-        };
+        Self::of_times(parts, 1)
+    }
+
+    /// The start of so many strings, of which there is one at least.
+    pub(super) fn of_texts(count: usize) -> Self {
+        Self::of_times(&[Text], count as u64)
+    }
+
+    fn of_times(parts: &'static [Part], left: u64) -> Self {
+        let once = Frame { parts, at: 0, left };
         Self {
             frames: [once; DEPTH],
             depth: 1,
@@ -257,6 +271,8 @@ impl Extent {
             Bytes(len) => self.skip = len.into(),
             ScoreText => self.skip = score_len(reader.u8()?),
             Each(parts) => inner = Some((parts, reader.length()?)),
+            Indexed(parts) => inner = Some((parts, read_head(reader)?.0)),
+            Kinded => self.skip = read_kind(reader)?,
             Module => {
                 // It repeats itself until its end, so the frame stays at this part.
                 if self.enter_module(reader)? {

@@ -8,6 +8,7 @@ use super::extent::{Extent, Part, parts_of};
 use super::fault::{FileError, FileFault};
 use super::record::KeyHeader;
 use super::splitter::Splitter;
+use crate::array::read_head;
 use crate::{Corrupt, ObjectType, Reader, Value};
 
 /// A key whose elements are being read.
@@ -16,8 +17,9 @@ pub struct LongValue {
     header: KeyHeader<'static>,
     /// The parts of an element.
     parts: &'static [Part],
-    /// The time to which the times of elements are relative.
-    earliest: u64,
+    /// What stands before the elements: the time to which the times of fields are relative, or the
+    /// cursor of an array.
+    head: Option<u64>,
     left: u64,
 }
 
@@ -26,7 +28,7 @@ pub struct LongValue {
 pub struct Piece<'b> {
     reader: Reader<'b>,
     object: ObjectType,
-    earliest: u64,
+    head: Option<u64>,
     count: usize,
 }
 
@@ -44,17 +46,24 @@ impl LongValue {
     /// Reads what stands before the first element, if a long value of such a type starts here.
     fn begin(reader: &mut Reader<'_>, version: u16) -> Result<Option<Self>, Corrupt> {
         let header = KeyHeader::read(reader, version)?;
-        // Only a sequence can be cut; what may stand before it are 8 bytes of time.
-        let (parts, earliest) = match parts_of(header.object) {
-            [Part::Each(parts)] => (*parts, 0),
-            [Part::Bytes(8), Part::Each(parts)] => (*parts, reader.u64_le()?),
+        // Only a sequence can be cut; what may stand before it are 8 bytes of time, or between its
+        // count and its elements a cursor.
+        let (parts, head, left) = match parts_of(header.object) {
+            [Part::Each(parts)] => (*parts, None, reader.length()?),
+            [Part::Bytes(8), Part::Each(parts)] => {
+                (*parts, Some(reader.u64_le()?), reader.length()?)
+            }
+            [Part::Indexed(parts)] => {
+                let (left, cursor) = read_head(reader)?;
+                (*parts, cursor, left)
+            }
             _ => return Ok(None),
         };
         Ok(Some(Self {
             header: header.into_owned(),
             parts,
-            earliest,
-            left: reader.length()?,
+            head,
+            left,
         }))
     }
 
@@ -78,7 +87,7 @@ impl LongValue {
 impl<'b> Piece<'b> {
     /// The elements, as a value that has no others.
     pub fn value(&mut self) -> Value<'_, 'b> {
-        Value::elements(&mut self.reader, self.object, self.earliest, self.count)
+        Value::elements(&mut self.reader, self.object, self.head, self.count)
     }
 
     /// Bytes of the elements that have not been read.
@@ -120,7 +129,7 @@ impl Splitter {
         let piece = Piece {
             reader: Reader::new(&bytes[..passed]),
             object: long.header.object,
-            earliest: long.earliest,
+            head: long.head,
             count,
         };
         Ok((piece, passed))

@@ -1,5 +1,7 @@
 //! The bytes with which a record starts that is not a value, and those that stand before a value.
 
+/// The names of fields that hashes share.
+pub(super) const SHAPE: u8 = 242;
 /// How many keys a cluster slot holds: a hint.
 pub(super) const SLOT_INFO: u8 = 244;
 /// The code of a library of functions.

@@ -1,8 +1,10 @@
 //! The records of a file.
 
+use std::sync::Arc;
+
 use super::extent::{Extent, MODULE_AUX, parts_of};
 use super::opcode;
-use crate::{Corrupt, ObjectType, Reader, Text, Value};
+use crate::{Corrupt, ObjectType, Reader, Shapes, Text, Value};
 
 /// A record between the header and the checksum of a file.
 #[derive(Clone, Debug)]
@@ -62,6 +64,8 @@ pub struct KeyRecord<'b> {
     /// The key, expiry and type before the value.
     pub header: KeyHeader<'b>,
     value: Reader<'b>,
+    /// The names of fields, if they are not in the value.
+    shapes: Option<Arc<Shapes>>,
 }
 
 impl<'b> KeyRecord<'b> {
@@ -74,7 +78,11 @@ impl<'b> KeyRecord<'b> {
         // Both readers see the same bytes to their end.
         let len = value.remaining() - end.remaining();
         let value = Reader::new(value.bytes(len)?);
-        Ok(Self { header, value })
+        Ok(Self {
+            header,
+            value,
+            shapes: None,
+        })
     }
 
     /// Reads the bytes of a record that a [`Splitter`](super::Splitter) has found in a file of this
@@ -85,7 +93,20 @@ impl<'b> KeyRecord<'b> {
     pub fn read(bytes: &'b [u8], version: u16) -> Result<Self, Corrupt> {
         let mut value = Reader::new(bytes);
         let header = KeyHeader::read(&mut value, version)?;
-        Ok(Self { header, value })
+        Ok(Self {
+            header,
+            value,
+            shapes: None,
+        })
+    }
+
+    /// The same key in a file that has told of these shapes.
+    #[must_use]
+    pub fn with_shapes(mut self, shapes: &Arc<Shapes>) -> Self {
+        if self.header.object.is_shaped() {
+            self.shapes = Some(Arc::clone(shapes));
+        }
+        self
     }
 
     /// The value, from its start whenever it is asked for.
@@ -93,7 +114,10 @@ impl<'b> KeyRecord<'b> {
     /// # Errors
     /// When it is cut off, contradictory or empty. Errors further inside come with its elements.
     pub fn value(&mut self) -> Result<Value<'_, 'b>, Corrupt> {
-        Value::read(&mut self.value, self.header.object)
+        match &self.shapes {
+            Some(shapes) => Value::read_shaped(&mut self.value, self.header.object, shapes),
+            None => Value::read(&mut self.value, self.header.object),
+        }
     }
 
     /// The value of [`ObjectType::String`], read as by [`Self::value`] but expanded into `room`,
@@ -121,7 +145,7 @@ impl<'b> KeyHeader<'b> {
         matches!(
             code,
             opcode::EXPIRETIME | opcode::EXPIRETIME_MS | opcode::IDLE | opcode::FREQ
-        ) || code < opcode::SLOT_INFO
+        ) || code < opcode::SHAPE
     }
 
     /// The same with a key of its own.
@@ -176,13 +200,14 @@ impl<'b> Record<'b> {
         reader: &mut Reader<'b>,
         version: u16,
         progress: &mut Progress,
+        shapes: &mut Arc<Shapes>,
     ) -> Result<Self, Corrupt> {
         // A record is read whole or not at all, so that it can be read again with more bytes.
         let start = *reader;
         let code = reader.u8()?;
         if KeyHeader::may_start_with(code) {
             *reader = start;
-            return Self::read_key(reader, version, progress);
+            return Self::read_key(reader, version, progress, shapes);
         }
         Ok(match code {
             opcode::AUX => Self::Aux(reader.text()?, reader.text()?),
@@ -197,8 +222,12 @@ impl<'b> Record<'b> {
                 (0..3).try_for_each(|_| reader.length().map(drop))?;
                 Self::Passed(code)
             }
+            opcode::SHAPE => {
+                Arc::make_mut(shapes).add(reader)?;
+                Self::Passed(code)
+            }
             opcode::MODULE_AUX => {
-                pass(MODULE_AUX, &start, reader, progress)?;
+                pass(Extent::of(MODULE_AUX), &start, reader, progress)?;
                 Self::Passed(code)
             }
             _ => return Err(Corrupt::UnknownType(code)),
@@ -209,6 +238,7 @@ impl<'b> Record<'b> {
         reader: &mut Reader<'b>,
         version: u16,
         progress: &mut Progress,
+        shapes: &Arc<Shapes>,
     ) -> Result<Self, Corrupt> {
         let start = *reader;
         let header = KeyHeader::read(reader, version)?;
@@ -224,22 +254,25 @@ impl<'b> Record<'b> {
             }
             *reader = before;
         }
-        pass(parts_of(header.object), &start, reader, progress)?;
-        KeyRecord::up_to(reader, header, value).map(Self::Key)
+        let extent = match header.object {
+            ObjectType::HashShaped => Extent::of_texts(shapes.names(reader.length()?)?.len()),
+            object => Extent::of(parts_of(object)),
+        };
+        pass(extent, &start, reader, progress)?;
+        let record = KeyRecord::up_to(reader, header, value)?;
+        Ok(Self::Key(record.with_shapes(shapes)))
     }
 }
 
-/// Passes the parts at `reader`, of a record that begins at `start`, from where `progress` says.
+/// Passes what is at `reader`, of a record that begins at `start`, from where `progress` says.
 fn pass(
-    parts: &'static [super::extent::Part],
+    extent: Extent,
     start: &Reader<'_>,
     reader: &mut Reader<'_>,
     progress: &mut Progress,
 ) -> Result<(), Corrupt> {
     let passed = |reader: &Reader<'_>| start.remaining() - reader.remaining();
-    let (at, mut extent) = progress
-        .take()
-        .unwrap_or_else(|| (passed(reader), Extent::of(parts)));
+    let (at, mut extent) = progress.take().unwrap_or_else(|| (passed(reader), extent));
     // An earlier attempt has looked at all before this place.
     reader.bytes(at - passed(reader))?;
     if extent.resume(reader)? {

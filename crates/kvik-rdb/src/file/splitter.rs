@@ -6,12 +6,13 @@
 //! can promise what it likes.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::fault::{FileError, FileFault};
 use super::header::{HEADER_LEN, version_of};
 use super::opcode;
 use super::record::{Progress, Record};
-use crate::{Corrupt, Crc64, Reader};
+use crate::{Corrupt, Crc64, Reader, Shapes};
 
 /// The first version with a checksum.
 const CHECKSUM_VERSION: u16 = 5;
@@ -29,6 +30,7 @@ pub struct Splitter {
     /// The checksum of what has been passed; none where it is not wanted.
     crc: Option<Crc64>,
     progress: Progress,
+    shapes: Arc<Shapes>,
 }
 
 /// The records in some bytes of a file.
@@ -54,12 +56,18 @@ impl Splitter {
             offset: 0,
             crc: checks_sum.then(Crc64::default),
             progress: None,
+            shapes: Arc::default(),
         }
     }
 
     /// The version in the header, once that has been read.
     pub fn version(&self) -> Option<u16> {
         self.version
+    }
+
+    /// The names of fields that hashes share, as far as the file has told.
+    pub fn shapes(&self) -> &Arc<Shapes> {
+        &self.shapes
     }
 
     /// Whether the file has been read to its end.
@@ -154,7 +162,9 @@ impl<'b> Records<'_, 'b> {
         // To be cut off is no error here: more bytes may come, and the caller knows whether they
         // do.
         let mut reader = Reader::new(&self.bytes[self.span.end..]);
-        match Record::read(&mut reader, version, &mut self.splitter.progress) {
+        let splitter = &mut *self.splitter;
+        let (progress, shapes) = (&mut splitter.progress, &mut splitter.shapes);
+        match Record::read(&mut reader, version, progress, shapes) {
             Ok(record) => {
                 self.pass(self.bytes.len() - self.span.end - reader.remaining());
                 Ok(Some(record))

@@ -8,7 +8,7 @@ fn text(len: usize, seed: u8) -> Vec<u8> {
 
 /// The memory of a rope, counted one by one.
 fn counted(rope: &Rope) -> usize {
-    let chunks = rope.chunks.iter();
+    let chunks = rope.chunks.iter().filter(|chunk| !is_hole(chunk));
     let below: usize = chunks
         .map(|chunk| 2 * size_of::<Box<[u8]>>() + chunk.len())
         .sum();
@@ -20,6 +20,10 @@ fn check(rope: &Rope, model: &[u8]) {
     assert_eq!(rope.len(), model.len());
     assert!(rope == model, "other bytes");
     assert_eq!(rope.bytes(), counted(rope));
+    assert_eq!(
+        rope.holes,
+        rope.chunks.iter().filter(|it| is_hole(it)).count()
+    );
     let chunks = &rope.chunks;
     assert_eq!(chunks.len(), model.len().div_ceil(CHUNK_BYTES));
     let before_last = &chunks[..chunks.len().saturating_sub(1)];
@@ -80,10 +84,45 @@ fn chunks_fill_up_and_are_crossed() {
     assert_eq!(rope.byte(CHUNK_BYTES), b'o');
 }
 
+#[test]
+fn zeros_cost_a_word_for_each_chunk() {
+    let mut rope = Rope::new();
+    rope.write((512 << 20) - 1, b"x");
+    assert!(
+        rope.is_sparse() && rope.bytes() < 200_000,
+        "{}",
+        rope.bytes()
+    );
+    let mut slices = rope.slices(0..rope.len());
+    assert!(slices.next().is_some_and(are_in_hole));
+    assert!(!slices.last().is_some_and(are_in_hole));
+    // A hole that is written to is none any more, and the others stay zero.
+    let copy = rope.clone();
+    rope.write(5 * CHUNK_BYTES + 7, b"y");
+    assert_eq!(rope.byte(5 * CHUNK_BYTES + 7), b'y');
+    assert_eq!(
+        [
+            rope.byte(7),
+            rope.byte(6 * CHUNK_BYTES + 7),
+            copy.byte(5 * CHUNK_BYTES + 7)
+        ],
+        [0; 3]
+    );
+    assert_eq!(rope.bytes(), counted(&rope));
+    // What comes as zeros is kept as such, from whichever side.
+    let zeros = vec![0; 3 * CHUNK_BYTES];
+    check(&Rope::from(&zeros[..]), &zeros);
+    assert_eq!(Rope::from(&zeros[..]).holes, 3);
+    let mut incoming = crate::IncomingRope::new(zeros.len());
+    incoming.take(&zeros);
+    assert_eq!(incoming.rope().map(|rope| rope.holes), Some(3));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Write(usize, usize, u8),
     Append(usize, u8),
+    AppendZeros(usize),
     Share,
 }
 
@@ -97,6 +136,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (position, len.clone(), any::<u8>()).prop_map(|(at, len, seed)| Step::Write(at, len, seed)),
         (len, any::<u8>()).prop_map(|(len, seed)| Step::Append(len, seed)),
+        (0..4 * CHUNK_BYTES).prop_map(Step::AppendZeros),
         Just(Step::Share),
     ]
 }
@@ -117,6 +157,10 @@ proptest! {
                 Step::Append(len, seed) => {
                     rope.append(&text(len, seed));
                     model.extend(text(len, seed));
+                }
+                Step::AppendZeros(len) => {
+                    rope.append(&vec![0; len]);
+                    model.resize(model.len() + len, 0);
                 }
                 Step::Share => held.push((rope.clone(), model.clone())),
             }

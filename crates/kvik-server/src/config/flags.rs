@@ -14,6 +14,9 @@ use super::row::Kind;
 use super::table::Key;
 use super::value::Words;
 
+/// The flag by which users of kevy do without a log.
+const NO_AOF: &str = "--no-aof";
+
 /// The requests of the command line.
 #[derive(Debug, Default)]
 pub(super) struct CommandLine {
@@ -45,6 +48,10 @@ pub(super) fn read(
         if let Some(preset) = arg.to_str().and_then(named) {
             line.preset.extend(preset?);
             args.by_ref().take(behind.len()).for_each(drop);
+            continue;
+        }
+        if arg == NO_AOF {
+            line.settings.push((Key::Appendonly, vec![b"no".to_vec()]));
             continue;
         }
         let (key, mut words) = flag(arg)?;

@@ -29,6 +29,8 @@ pub struct Loaded {
     pub config: Config,
     /// Sentences for the log.
     pub warnings: Vec<String>,
+    /// Whether the start is told in a line as kevy tells it.
+    pub greets_as_kevy: bool,
 }
 
 /// Loads the configuration that a command line (without the program's name), environment and
@@ -44,8 +46,8 @@ pub fn load(
     let environment: Vec<_> = env.into_iter().collect();
     let line = flags::read(args, &environment)?;
     let mut loader = Loader::new()?;
-    for (key, words) in line.preset.settings {
-        loader.assign(key, words, Layer::Preset, "a preset")?;
+    for set in line.preset.settings {
+        loader.assign(set.key, set.words, Layer::Preset, &set.origin)?;
     }
     loader.warnings.extend(line.preset.notes);
     let file = line
@@ -70,6 +72,7 @@ pub fn load(
     Ok(Loaded {
         config,
         warnings: loader.warnings,
+        greets_as_kevy: line.preset.greets_as_kevy,
     })
 }
 

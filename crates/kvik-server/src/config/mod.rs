@@ -14,6 +14,7 @@ mod error;
 mod file;
 mod flags;
 mod foreign;
+mod kevy;
 mod kvns;
 mod load;
 mod markdown;

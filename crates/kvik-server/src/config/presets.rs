@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::error::LoadError;
+use super::kevy;
 use super::kvns;
 use super::preset::Preset;
 use super::table::Key;
@@ -18,6 +19,8 @@ pub(super) fn named(
     environment: &[(OsString, OsString)],
 ) -> Option<Result<Preset, LoadError>> {
     match (flag, words) {
+        ("--kevy", []) => Some(kevy::preset(None, environment)),
+        ("--kevy", [path]) => Some(kevy::preset(Some(Path::new(path)), environment)),
         ("--kvns", []) => Some(kvns::preset(environment, machine_bytes())),
         ("--neks", []) => Some(Ok(neks())),
         ("--no-persistence", []) => Some(Ok(vec![
@@ -28,7 +31,7 @@ pub(super) fn named(
         ("--kiba", []) => Some(Ok(kiba("127.0.0.1:6464"))),
         ("--kiba", [path]) => Some(read_kiba_conf(Path::new(path)).map(|bind| kiba(&bind))),
         ("--nkv", []) => Some(nkv()),
-        ("--neks" | "--no-persistence" | "--nkv" | "--kiba" | "--kvns", [.., last]) => {
+        ("--neks" | "--no-persistence" | "--nkv" | "--kiba" | "--kvns" | "--kevy", [.., last]) => {
             let last = last.to_string_lossy();
             Some(Err(LoadError(format!("{flag} does not take '{last}'"))))
         }

@@ -18,7 +18,7 @@ use super::row::Kind::{
 };
 use super::row::{Current, Row, choice, int, memory, row, text, yes_no};
 use super::value::{
-    a_part, no_contradiction, part_ppm, plain_file_name, refuse_acl, refuse_renames,
+    a_host, a_part, no_contradiction, part_ppm, plain_file_name, refuse_acl, refuse_renames,
     well_formed_quotas,
 };
 
@@ -29,7 +29,8 @@ const UINT_MAX: i64 = u32::MAX as i64;
 const MAX: i64 = i64::MAX;
 
 const NO_REPLICATION: &str = "replication is not built yet";
-const NO_CLUSTER: &str = "cluster mode is not built yet";
+const NO_CLUSTER: &str =
+    "the nodes are ports of one process; what concerns several is not built yet";
 const NO_TLS: &str = "TLS is not built yet";
 const NO_ACL: &str = "ACL users are not built yet";
 const NO_BACKGROUND_FREE: &str = "memory is freed where it is released so far";
@@ -78,7 +79,7 @@ table! {
     NeksMaxFrame = memory("neks-max-frame", "999999", 16, 1 << 30), "Longest request frame of a Neks client; a longer one ends the connection.";
     DoorMaxReply = memory("door-max-reply", "64mb", 1024, 1 << 32), "Longest reply that is gathered as a whole before it is sent, as those of Neks are; a longer one ends the connection.";
     KibaDatabases = row("kiba-databases", Integers(4, 0, INT_MAX), "0 1 2 3").fixed(), "Databases of the strings, lists, sets and hashes of Kiba clients, counted from that of the door.";
-    Import = row("import", Words, "").fixed(), "Data of other servers that are imported at the start, as long as there are no own files: `neks:store.kvs`, `nkv:directory`; `nkv:` alone is the directory of the data files.";
+    Import = row("import", Words, "").fixed(), "Data of other servers that are imported at the start, as long as there are no own files: `neks:store.kvs`, `nkv:directory`, `kevy:directory`; `nkv:` and `kevy:` alone are the directory of the data files.";
     NeksLenient = yes_no("neks-lenient", "no"), "Neks clients may also send keys as text and numbers as unsigned, as most MessagePack libraries do.";
     Unixsocket = text("unixsocket", "").fixed(), "Path of a Unix socket to listen on as well.";
     Unixsocketperm = row("unixsocketperm", Octal(0o777), "0").fixed(), "Mode of the Unix socket; 0 leaves what the umask gives.";
@@ -284,7 +285,9 @@ table! {
     PropagationErrorBehavior = choice("propagation-error-behavior", "ignore", &["ignore", "panic", "panic-on-replicas"]).pending(NO_REPLICATION), "What a failing replicated command does.";
 }
 "Cluster" {
-    ClusterEnabled = yes_no("cluster-enabled", "no").fixed().pending(NO_CLUSTER), "Run as a cluster node.";
+    ClusterEnabled = yes_no("cluster-enabled", "no").alias("cluster").fixed(), "Let each I/O thread be a node of a cluster, with a port of its own and a part of the hash slots; `port` serves all keys as ever. The number of threads is fixed then.";
+    ClusterPortBase = int("cluster-port-base", "0", 0, 65535).fixed(), "Port of the first thread's node, and of the others one after the other; 0 for those behind `port`.";
+    ClusterStrict = yes_no("cluster-strict", "no").sets(|to, it| to.cluster_strict.store(it.is_on(), Relaxed)), "At the port of a node refuse commands with keys of several slots (CROSSSLOT), which are otherwise run, atomically.";
     ClusterConfigFile = text("cluster-config-file", "nodes.conf").fixed().check(plain_file_name).pending(NO_CLUSTER), "File of the cluster's state.";
     ClusterConfigSaveBehavior = choice("cluster-config-save-behavior", "sync", &["sync", "best-effort"]).pending(NO_CLUSTER), "How that file is written.";
     ClusterDatabases = int("cluster-databases", "1", 1, INT_MAX).fixed().pending(NO_CLUSTER), "Numbered databases in cluster mode.";
@@ -304,7 +307,7 @@ table! {
     ClusterSlotStatsEnabled = yes_no("cluster-slot-stats-enabled", "no").pending(NO_CLUSTER), "Count work per slot.";
     ClusterSlotMigrationLogMaxLen = int("cluster-slot-migration-log-max-len", "1000", 0, MAX).pending(NO_CLUSTER), "Slot migrations remembered.";
     SlotMigrationMaxFailoverReplBytes = memory("slot-migration-max-failover-repl-bytes", "0", -1, MAX).pending(NO_CLUSTER), "Bytes outstanding at which a migrated slot switches.";
-    ClusterAnnounceIp = text("cluster-announce-ip", "").pending(NO_CLUSTER), "Address a node reports.";
+    ClusterAnnounceIp = text("cluster-announce-ip", "").check(a_host).sets(|to, it| *to.cluster_announce_ip.write() = it.text()), "Host at which clients are told to find the nodes; empty for the address that they have come to.";
     ClusterAnnounceClientIpv4 = text("cluster-announce-client-ipv4", "").pending(NO_CLUSTER), "IPv4 address reported to clients.";
     ClusterAnnounceClientIpv6 = text("cluster-announce-client-ipv6", "").pending(NO_CLUSTER), "IPv6 address reported to clients.";
     ClusterAnnounceClientPort = int("cluster-announce-client-port", "0", 0, 65535).pending(NO_CLUSTER), "Port reported to clients.";

@@ -481,6 +481,18 @@ pub(super) fn a_part(_row: &Row, value: &Value) -> Result<(), String> {
     part.map(drop).ok_or_else(refused)
 }
 
+/// A host that a client can be told in a line of text.
+pub(super) fn a_host(row: &Row, value: &Value) -> Result<(), String> {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b".:-_".contains(byte);
+    match value {
+        Value::Text(host) if !host.iter().all(is_part) => Err(format!(
+            "{} must be an address or the name of a host",
+            row.name
+        )),
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn plain_file_name(row: &Row, value: &Value) -> Result<(), String> {
     let Value::Text(name) = value else {
         return Ok(());

@@ -1,10 +1,11 @@
 //! Data of other servers, read into the store.
 //!
-//! A source is written as `neks:store.kvs` or `nkv:directory`. It is read as a stream of keys with
-//! their values, whatever is wrong with a part of it: what cannot be read is reported and the rest
-//! goes on. The source itself is never changed.
+//! A source is written as `neks:store.kvs`, `nkv:directory` or `kevy:directory`. It is read as a
+//! stream of commands that write a key each, whatever is wrong with a part of it: what cannot be
+//! read is reported and the rest goes on. The source itself is never changed.
 
 mod digest;
+pub mod kevy;
 pub mod neks_store;
 
 use std::io;
@@ -20,6 +21,8 @@ pub enum Source {
     NeksStore(PathBuf),
     /// A data directory of nkv.
     NkvDirectory(PathBuf),
+    /// A data directory of kevy.
+    KevyDirectory(PathBuf),
 }
 
 /// How an import went.
@@ -31,12 +34,27 @@ pub struct ImportReport {
     pub defects: Vec<String>,
 }
 
+/// Takes what a source holds.
+pub trait ImportSink {
+    /// Takes a command that writes one key, whatever was there before.
+    ///
+    /// # Errors
+    /// If it cannot be taken, which ends the import.
+    fn take(&mut self, command: &[&[u8]]) -> io::Result<()>;
+
+    /// Learns how many bytes of the source have been read, where that takes a while.
+    fn show(&mut self, read_bytes: u64, total_bytes: u64) {
+        let _ = (read_bytes, total_bytes);
+    }
+}
+
 /// Takes a key and its value; an error ends the import.
 pub type Take<'a> = dyn FnMut(&[u8], &[u8]) -> io::Result<()> + 'a;
 
 impl Source {
-    /// Reads `neks:path` or `nkv:path`; `nkv:` alone is the server's own data directory. A path
-    /// alone is judged by what lies there: a directory is one of nkv.
+    /// Reads `neks:path`, `nkv:path` or `kevy:path`; `nkv:` and `kevy:` alone are the server's own
+    /// data directory. A path alone is judged by what lies there: a directory is one of kevy if it
+    /// has files of its kind, and otherwise one of nkv.
     pub fn parse(text: &str) -> Self {
         if let Some(path) = text.strip_prefix("neks:") {
             return Self::NeksStore(path.into());
@@ -44,9 +62,14 @@ impl Source {
         if let Some(path) = text.strip_prefix("nkv:") {
             return Self::NkvDirectory(path.into());
         }
-        match Path::new(text).is_dir() {
-            true => Self::NkvDirectory(text.into()),
-            false => Self::NeksStore(text.into()),
+        if let Some(path) = text.strip_prefix("kevy:") {
+            return Self::KevyDirectory(path.into());
+        }
+        let path = Path::new(text);
+        match path.is_dir() {
+            true if kevy::exists(path) => Self::KevyDirectory(path.into()),
+            true => Self::NkvDirectory(path.into()),
+            false => Self::NeksStore(path.into()),
         }
     }
 
@@ -56,8 +79,17 @@ impl Source {
             Self::NkvDirectory(path) if path.as_os_str().is_empty() => {
                 Self::NkvDirectory(dir.to_owned())
             }
+            Self::KevyDirectory(path) if path.as_os_str().is_empty() => {
+                Self::KevyDirectory(dir.to_owned())
+            }
             named => named,
         }
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        let (Self::NeksStore(path) | Self::NkvDirectory(path) | Self::KevyDirectory(path)) = self;
+        path
     }
 
     /// Whether there is anything to read.
@@ -65,53 +97,82 @@ impl Source {
         match self {
             Self::NeksStore(path) => path.is_file(),
             Self::NkvDirectory(path) => path.join("digest").is_dir(),
+            Self::KevyDirectory(path) => kevy::exists(path),
         }
     }
 
-    /// Gives all keys to `take`. The same key may come more than once; the last one counts.
+    /// Gives all keys to `sink`. The same key may come more than once; the last one counts.
     ///
     /// # Errors
-    /// If the source cannot be opened, or `take` fails.
-    pub fn read(&self, take: &mut Take<'_>) -> io::Result<ImportReport> {
+    /// If the source cannot be opened, or `sink` fails.
+    pub fn read(&self, sink: &mut dyn ImportSink) -> io::Result<ImportReport> {
+        let mut set = |key: &[u8], value: &[u8]| sink.take(&[b"SET", key, value]);
         match self {
-            Self::NeksStore(path) => neks_store::read(std::fs::File::open(path)?, take),
-            Self::NkvDirectory(path) => digest::read(path, take),
+            Self::NeksStore(path) => neks_store::read(std::fs::File::open(path)?, &mut set),
+            Self::NkvDirectory(path) => digest::read(path, &mut set),
+            Self::KevyDirectory(path) => kevy::read(path, sink),
         }
     }
 }
 
 impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Self::NeksStore(path) | Self::NkvDirectory(path)) = self;
-        write!(f, "{}", path.display())
+        write!(f, "{}", self.path().display())
     }
 }
 
-/// Reads a source into a store, and says in the log how it went.
-pub(crate) fn into_store(source: &Source, db: &Db) {
-    if !source.exists() {
-        return tracing::debug!("there is nothing to import at {source}");
-    }
-    let mut connection = db.connect_internal();
-    let read = source.read(
-        &mut |key, value| match connection.run(&[b"SET", key, value]) {
+/// Sources from this size on tell how far they have been read.
+const LARGE_BYTES: u64 = 64 << 20;
+
+/// A store while a source is read into it.
+struct StoreSink<'a> {
+    connection: kvik::Connection,
+    source: &'a Source,
+    shown_percent: u64,
+}
+
+impl ImportSink for StoreSink<'_> {
+    fn take(&mut self, command: &[&[u8]]) -> io::Result<()> {
+        match self.connection.run(command) {
             Value::Error(error) => {
                 let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
                 Err(io::Error::other(text))
             }
             _ => Ok(()),
-        },
-    );
-    match read {
-        Ok(report) => {
-            tracing::info!(
-                "imported {} keys from {source}, which stays as it is",
-                report.keys
-            );
-            for defect in report.defects {
-                tracing::warn!("{source}: {defect}");
-            }
         }
-        Err(error) => tracing::error!("cannot import {source}: {error}"),
     }
+
+    fn show(&mut self, read_bytes: u64, total_bytes: u64) {
+        let percent = read_bytes.saturating_mul(100) / total_bytes.max(1);
+        if total_bytes >= LARGE_BYTES && percent >= self.shown_percent + 10 {
+            self.shown_percent = percent;
+            let (source, mib) = (self.source, total_bytes >> 20);
+            tracing::info!("importing {source}: {percent} % of {mib} MiB");
+        }
+    }
+}
+
+/// Reads a source into a store, and says in the log how it went.
+///
+/// # Errors
+/// If there is a source and it cannot be read: who serves without its keys would lose them.
+pub(crate) fn into_store(source: &Source, db: &Db) -> io::Result<()> {
+    if !source.exists() {
+        tracing::debug!("there is nothing to import at {source}");
+        return Ok(());
+    }
+    let mut sink = StoreSink {
+        connection: db.connect_internal(),
+        source,
+        shown_percent: 0,
+    };
+    let report = source.read(&mut sink)?;
+    tracing::info!(
+        "imported {} keys from {source}, which stays as it is",
+        report.keys
+    );
+    for defect in report.defects {
+        tracing::warn!("{source}: {defect}");
+    }
+    Ok(())
 }

@@ -270,6 +270,9 @@ impl Reactor {
         if door.database != 0 {
             session.select(door.database);
         }
+        if let (Some(index), Some(all)) = (door.node, self.service.db.engine().cluster()) {
+            session.join(all.node(index));
+        }
         let codec = self.service.front.codec(door);
         let mut connection = Box::new(Connection::new(id, session, letterbox, codec));
         if self.service.begin(&mut connection) == Fate::Gone {

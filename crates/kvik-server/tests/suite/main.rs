@@ -15,6 +15,7 @@
 
 mod acts;
 mod caching;
+mod cluster;
 mod concurrent;
 mod doors;
 mod dying;

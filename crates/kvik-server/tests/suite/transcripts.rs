@@ -104,6 +104,16 @@ fn play_from_lua(threads: usize, protocol: u8) {
     play_except(&ScriptedTarget::new(target), "commands", NOT_FROM_LUA);
 }
 
+/// The same where stripes hold the slots of a cluster.
+#[test]
+fn in_process_by_slots() {
+    let options = Options::default().threads(2).by_slots();
+    let of = |options, variant| MemoryTarget::new(options, 3, Clock::System, variant);
+    play_all(&of(options.clone(), " by slots"));
+    let both = options.namespaces();
+    play_folder(&of(both, " by slots with namespaces"), "namespaces");
+}
+
 /// What concerns namespaces, and all else where there may be some.
 #[test]
 fn in_process_with_namespaces() {

@@ -46,6 +46,7 @@ fn of_value(value: ValueRef<'_>) -> FormerState {
         ValueRef::Set(set) => set.len(),
         ValueRef::Zset(zset) => zset.len(),
         ValueRef::Stream(stream) => stream.len() as usize,
+        ValueRef::Array(array) => array.count() as usize,
     };
     FormerState::Collection(kind, len)
 }

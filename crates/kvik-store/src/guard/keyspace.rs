@@ -7,6 +7,7 @@ use crate::keyspace::{Keyspace, KeyspaceRef};
 use crate::layout::{Cursor, KeyspaceId, Layout, ScanStep};
 use crate::namespace::{Share, TableId};
 use crate::raw::position::Prefix;
+use crate::slot::{SlotCounts, key_slot};
 use crate::stripe::Stripe;
 use crate::text::IntText;
 use crate::view::View;
@@ -141,6 +142,84 @@ impl Guard<'_> {
             (step, from) = (step.next(), Prefix(0));
         }
         ScanPage { next: 0 }
+    }
+
+    /// Number of keys of a slot, where stripes hold runs of slots. It takes constant time, but for
+    /// namespaces, each of which is asked.
+    pub fn slot_len(&mut self, slot: u16) -> usize {
+        let (database, layout) = (self.keyspace, self.layout);
+        let Some(index) = layout.stripe_of_slot(slot) else {
+            return 0;
+        };
+        let stripe = self.stripes.stripe(index);
+        let tables = stripe.tables_of(database).into_iter();
+        let counted = |table| slot_count(stripe, table, slot);
+        tables.map(counted).sum()
+    }
+
+    /// Visits up to `most` keys of a slot, where stripes hold runs of slots, and ends with the last
+    /// one that there is. The slot's stripe is looked through for them: with `n` slots to a stripe,
+    /// and as many keys in each, it passes about `n` keys for one of them.
+    pub fn for_each_in_slot(&mut self, slot: u16, most: usize, mut visit: impl FnMut(View<'_>)) {
+        let (database, layout, state) = (self.keyspace, self.layout, &self.state);
+        let Some(index) = layout.stripe_of_slot(slot) else {
+            return;
+        };
+        let stripe = self.stripes.stripe(index);
+        let mut wanted = most;
+        for table in stripe.tables_of(database) {
+            let mut left = slot_count(stripe, table, slot);
+            let Some(keyspace) = stripe.keyspace(table).filter(|_| left > 0) else {
+                continue;
+            };
+            keyspace.walk(layout, Prefix(0), |entry| {
+                if wanted > 0 && left > 0 && key_slot(entry.key()) == slot {
+                    left -= 1;
+                    if !state.hides(&entry, layout) {
+                        wanted -= 1;
+                        visit(View::new(entry, layout, state));
+                    }
+                }
+                wanted > 0 && left > 0
+            });
+        }
+    }
+
+    /// Visits about `count` keys of one stripe from `cursor` on, which is 0 at the start, those of all
+    /// namespaces. Returns where to go on, unless the stripe is at its end.
+    pub fn scan_stripe(
+        &mut self,
+        index: usize,
+        cursor: Cursor,
+        count: usize,
+        mut visit: impl FnMut(View<'_>),
+    ) -> Option<Cursor> {
+        let (layout, database, state) = (self.layout, self.keyspace, &self.state);
+        let (mut nth, mut from) = layout.split(cursor);
+        let mut left = count.max(1);
+        let stripe = self.stripes.stripe(index);
+        while let Some(table) = layout.nth_table(database, nth) {
+            let keyspace = stripe.keyspace(table);
+            // Tables of other databases' namespaces lie in between.
+            let keyspace = keyspace.filter(|it| it.keyspace.database(table) == database);
+            let next = keyspace.and_then(|keyspace| {
+                keyspace.walk(layout, from, |entry| {
+                    if !state.hides(&entry, layout) {
+                        visit(View::new(entry, layout, state));
+                    }
+                    left = left.saturating_sub(1);
+                    left > 0
+                })
+            });
+            if let Some(next) = next {
+                return Some(layout.cursor_in_stripe(nth, next));
+            }
+            (nth, from) = (nth.next(), Prefix(0));
+            if left == 0 && layout.nth_table(database, nth).is_some() {
+                return Some(layout.cursor_in_stripe(nth, from));
+            }
+        }
+        None
     }
 
     /// A random key of a namespace, as [`Self::random_key`].
@@ -352,6 +431,12 @@ impl Guard<'_> {
         });
         parts.sum()
     }
+}
+
+fn slot_count(stripe: &Stripe, table: TableId, slot: u16) -> usize {
+    let keyspace = stripe.keyspace(table);
+    let counts = keyspace.and_then(|it| it.keyspace.slots.as_ref());
+    counts.map_or(0, |counts: &SlotCounts| counts.of(slot))
 }
 
 impl Stripe {

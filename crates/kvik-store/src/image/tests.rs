@@ -85,7 +85,7 @@ fn put(guard: &mut Guard<'_>, n: u16, first: u16, count: usize) {
         key(n),
         (0..count).map(|at| format!("{}", usize::from(first) + at)),
     );
-    match n % 5 {
+    match n % 6 {
         0 => {
             if let Ok(mut list) = guard.entry(&key).list_mut() {
                 let names: Vec<_> = names.collect();
@@ -113,12 +113,19 @@ fn put(guard: &mut Guard<'_>, n: u16, first: u16, count: usize) {
                 }
             }
         }
-        _ => {
+        4 => {
             if let Ok(mut stream) = guard.entry(&key).stream_mut() {
                 for name in names {
                     let next = stream.view().last_id().next().expect("ids are small");
                     let words = [b"field", name.as_bytes()];
                     let _ = stream.append(crate::NewId::Full(next), words.into_iter());
+                }
+            }
+        }
+        _ => {
+            if let Ok(mut array) = guard.entry(&key).array_mut() {
+                for (name, at) in names.zip(u64::from(first)..) {
+                    array.set_one(at * 17, name.as_bytes());
                 }
             }
         }
@@ -161,6 +168,10 @@ fn take(guard: &mut Guard<'_>, n: u16, first: u16, count: usize) {
             let mut stream = entry.stream_mut().unwrap();
             let first = stream.view().first_id();
             stream.delete([first].into_iter());
+        }
+        crate::Kind::Array => {
+            let mut array = entry.array_mut().unwrap();
+            array.delete_range(first.into(), u64::from(first) + 9 * count as u64);
         }
     }
 }
@@ -283,6 +294,11 @@ fn words(value: ValueRef<'_>) -> Vec<String> {
             let entries = stream.range(first, last);
             return entries.map(|entry| format!("{entry:?}")).collect();
         }
+        ValueRef::Array(array) => {
+            let elements = array.range(0, u64::MAX);
+            let words = elements.map(|element| format!("{element:?}"));
+            return words.chain([format!("{:?}", array.cursor())]).collect();
+        }
     };
     words.sort();
     words
@@ -325,6 +341,8 @@ pub(crate) struct Words(Arc<Mutex<WordsInside>>);
 struct WordsInside {
     contents: Contents,
     shared: Vec<(u32, Vec<u8>, Option<UnixMs>, SharedValue)>,
+    /// Collections that came member by member.
+    tables: usize,
 }
 
 impl ImageSink for Words {
@@ -339,6 +357,67 @@ impl ImageSink for Words {
         let (key, expire_at) = (view.key().to_vec(), view.expire_at());
         let mut inside = self.0.lock().unwrap();
         inside.shared.push((database.0, key, expire_at, value));
+    }
+
+    fn table(
+        &mut self,
+        database: KeyspaceId,
+        view: &View<'_>,
+        len: usize,
+        expires: bool,
+    ) -> Box<dyn MemberSink> {
+        let is_expiring = match view.value() {
+            ValueRef::Hash(hash) => hash.expires(),
+            ValueRef::Set(set) => set.expires(),
+            ValueRef::Zset(zset) => zset.expires(),
+            other => unreachable!("no {:?} has a table", other.kind()),
+        };
+        assert_eq!(expires, is_expiring);
+        Box::new(MemberWords {
+            image: self.clone(),
+            key: (database.0, view.key().to_vec()),
+            expire_at: view.expire_at(),
+            len,
+            words: Vec::new(),
+        })
+    }
+}
+
+/// The members of one collection in words, until they are all there.
+struct MemberWords {
+    image: Words,
+    key: (u32, Vec<u8>),
+    expire_at: Option<UnixMs>,
+    len: usize,
+    words: Vec<String>,
+}
+
+impl MemberSink for MemberWords {
+    fn field(&mut self, field: &Field<'_>) {
+        self.words.push(format!("{field:?}"));
+    }
+
+    fn member(&mut self, name: StringRef<'_>, expire_at: Option<UnixMs>) {
+        let mut room = crate::IntText::default();
+        let name = name.text(&mut room).to_vec();
+        self.words.push(format!("{name:?} {expire_at:?}"));
+    }
+
+    fn scored(&mut self, name: StringRef<'_>, score: f64, expire_at: Option<UnixMs>) {
+        let mut room = crate::IntText::default();
+        let name = name.text(&mut room).to_vec();
+        self.words.push(format!("{name:?} {score} {expire_at:?}"));
+    }
+
+    fn end(&mut self) {
+        let mut words = std::mem::take(&mut self.words);
+        assert_eq!(words.len(), self.len, "as many as were announced");
+        words.sort();
+        let mut inside = self.image.0.lock().unwrap();
+        let told = (self.expire_at, words);
+        let twice = inside.contents.insert(self.key.clone(), told);
+        assert!(twice.is_none(), "each entry is handed over once");
+        inside.tables += 1;
     }
 }
 
@@ -474,4 +553,38 @@ fn without_a_cut_nothing_is_handed_over() {
     let mut store = filled();
     let stripe = &mut store.stripes.0[0];
     assert!(!stripe.image_slice(&store.layout, 1));
+}
+
+#[test]
+fn large_collections_are_handed_over_in_slices() {
+    let mut store = filled();
+    store.run(|guard| (1..4).for_each(|n| put(guard, n, 0, 1000)));
+    let expected = contents(&mut store);
+    let image = begin(&mut store);
+    let open = |store: &Store| {
+        let stripes = store.stripes.0.iter();
+        stripes.filter(|stripe| stripe.has_open_images()).count()
+    };
+    // A change begins each of them, and what follows comes while little of it is saved.
+    store.run(|guard| (1..4).for_each(|n| take(guard, n, 500, 10)));
+    assert!(open(&store) > 0 && image.0.lock().unwrap().tables == 0);
+    store.run(|guard| {
+        assert!(guard.rename(&key(1), b"elsewhere"));
+        guard.delete(&key(2));
+        put(guard, 2, 3, 300);
+    });
+    let mut slices = 0;
+    for stripe in 0..STRIPES {
+        while store.stripes.0[stripe].image_slice(&store.layout, 7) {
+            slices += 1;
+            store.run(|guard| {
+                put(guard, 3, slices, 40);
+                take(guard, 3, 7 * slices, 5);
+            });
+        }
+    }
+    assert!(open(&store) == 0 && image.0.lock().unwrap().tables >= 3);
+    assert_eq!(image.take(), expected);
+    store.upkeep();
+    assert_eq!(store.live_bytes(), accounted_bytes(&mut store));
 }

@@ -21,6 +21,7 @@ mod line;
 mod pool;
 pub(crate) mod position;
 pub(crate) mod prefetch;
+pub(crate) mod ranges;
 pub(crate) mod root;
 mod segment;
 pub(crate) mod slab;

@@ -8,9 +8,9 @@ use super::idempotence::Idempotence;
 use super::marks::Marks;
 use super::node::{StreamEntry, StreamNode};
 use super::range::{StreamRange, StreamRangeBack};
-use super::sequence::{Chunk, Keyed, Sequence};
 use super::trim::{Trim, TrimTo};
 use crate::limits::Limits;
+use crate::sequence::{Chunk, Keyed, Sequence};
 use crate::shareable::Shareable;
 
 /// Bytes that the words of one entry, and the entries of one node, may have at most.

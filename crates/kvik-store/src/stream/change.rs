@@ -6,11 +6,11 @@ use super::deletion::References;
 use super::delivery::GroupMut;
 use super::group::ConsumerGroup;
 use super::id::StreamId;
-use super::sequence::Sequence;
 use super::trim::Trim;
 use crate::edit::{Edit, EditParts};
 use crate::entry::Entry;
 use crate::kind::WrongKind;
+use crate::sequence::Sequence;
 use crate::text::IntText;
 
 /// Nodes and pending entries up to which something is freed at once.

@@ -9,8 +9,8 @@
 //! saved or copied.
 
 use super::id::StreamId;
-use super::sequence::{Keyed, Sequence};
 use crate::UnixMs;
+use crate::sequence::{Keyed, Sequence};
 
 /// The number of the consumer of what was released.
 pub(super) const NOBODY: u32 = u32::MAX;
@@ -60,12 +60,16 @@ impl Delivered {
 }
 
 impl Keyed for Delivered {
+    type Id = StreamId;
+
     fn id(&self) -> StreamId {
         StreamId::new(self.at_ms, self.order.into())
     }
 }
 
 impl Keyed for Pending {
+    type Id = StreamId;
+
     fn id(&self) -> StreamId {
         self.id
     }

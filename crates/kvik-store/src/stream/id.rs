@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
+use crate::sequence::Keyed;
 use crate::text::IntText;
 
 /// The id of an entry. Ids of a stream only ever ascend.
@@ -19,6 +20,14 @@ pub struct StreamId {
 pub struct IdText {
     bytes: [u8; Self::MAX_LEN],
     len: u8,
+}
+
+impl Keyed for StreamId {
+    type Id = Self;
+
+    fn id(&self) -> Self {
+        *self
+    }
 }
 
 impl StreamId {

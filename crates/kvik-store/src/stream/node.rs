@@ -12,8 +12,8 @@
 //! entry.
 
 use super::id::StreamId;
-use super::sequence::Keyed;
 use crate::packed::listpack::{self, Element, Listpack};
+use crate::sequence::Keyed;
 use crate::shareable::clone_bytes;
 use crate::text::StringRef;
 
@@ -97,6 +97,8 @@ impl Clone for StreamNode {
 }
 
 impl Keyed for StreamNode {
+    type Id = StreamId;
+
     fn id(&self) -> StreamId {
         self.id
     }

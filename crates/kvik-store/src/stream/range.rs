@@ -4,7 +4,7 @@
 
 use super::id::StreamId;
 use super::node::{Backward, Forward, StreamEntry, StreamNode};
-use super::sequence::{Sequence, SequencePosition};
+use crate::sequence::{Sequence, SequencePosition};
 
 /// Entries in order.
 #[derive(Clone, Debug)]

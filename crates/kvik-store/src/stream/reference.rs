@@ -8,10 +8,10 @@ use super::body::StreamBody;
 use super::change::StreamMut;
 use super::deletion::{Deletion, References};
 use super::id::StreamId;
-use super::sequence::Keyed;
 use super::trim::{Trim, TrimTo};
 use crate::edit::EditParts;
 use crate::limits::Limits;
+use crate::sequence::Keyed;
 use crate::text::IntText;
 
 impl StreamBody {

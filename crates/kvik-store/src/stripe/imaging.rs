@@ -67,8 +67,9 @@ impl Stripe {
     /// Hands over some of what is not in the image yet, about `entries` small ones or as much in
     /// bytes, and says whether there is more. The sink is dropped with the last of it.
     pub fn image_slice(&mut self, layout: &Layout, entries: usize) -> bool {
-        let mut budget = entries.max(1);
         let heap = &mut self.heap;
+        // Who writes the image waits for the collections that have been begun.
+        let mut budget = heap.save_members(layout, entries.max(1));
         // Flushed keyspaces first: they hold memory that nobody else needs.
         for keyspace in &mut self.kept {
             let mut keyspace = KeyspaceMut {
@@ -95,7 +96,7 @@ impl Stripe {
             self.imaged_to += 1;
         }
         self.release_kept();
-        let more = budget == 0 && self.is_imaging();
+        let more = self.has_open_images() || budget == 0 && self.is_imaging();
         if !more {
             self.heap.imaging = None;
         }
@@ -111,6 +112,12 @@ impl Stripe {
         self.release_kept();
         self.uncut = None;
         self.heap.imaging = None;
+        self.heap.give_images_up();
+    }
+
+    /// Whether the images of large collections lack something.
+    pub(crate) fn has_open_images(&self) -> bool {
+        !self.heap.journals.images.is_empty()
     }
 
     /// Whether an image lacks something of this stripe.

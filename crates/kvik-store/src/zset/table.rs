@@ -76,7 +76,7 @@ impl Ranked {
 }
 
 /// The score that a member has.
-pub(super) fn member_score(member: Member<'_>) -> f64 {
+pub(crate) fn member_score(member: Member<'_>) -> f64 {
     score::read(member.string())
 }
 

@@ -18,6 +18,8 @@ use kvik_resp::{Args, ArgsBuf, Output, Reply};
 use kvik_store::{DEFAULT_NAMESPACE, namespace_name};
 
 use super::call::Call;
+use super::lookup::Prepared;
+use super::redirect::redirect;
 use super::work::Work;
 use crate::eviction::{EvictionScope, Room, RoomMaker};
 use crate::promise::{KeyGrowth, Promise};
@@ -78,10 +80,11 @@ impl Work {
         shared: &Shared,
         session: &mut Session,
         command: &'static Command,
+        prepared: Prepared,
         args: Args<'_>,
     ) -> Result<Admission, Error> {
         permit(shared, session, command, args)?;
-        if session.restricted && restrict(session, command)? {
+        if session.restricted && restrict(shared, session, &Call::of(command, args, &prepared))? {
             return Ok(Admission::Fetch);
         }
         let is_queueing = session.transaction.is_some();
@@ -202,7 +205,11 @@ impl Work {
         let error = if command.is_some_and(|command| command.locking() == Locking::Queue) {
             session.take_transaction();
             session.unwatch();
-            error.aborting()
+            match error {
+                // The nodes of Redis say it of EXEC as of any command.
+                Error::Coded("CROSSSLOT", _) => error,
+                error => error.aborting(),
+            }
         } else {
             session.abort();
             error
@@ -363,13 +370,17 @@ fn speaks_to_listeners(command: &Command) -> bool {
     )
 }
 
-/// Refuses what a client may not run that listens in RESP2 or monitors. Says whether the command
-/// is one that runs elsewhere.
-#[cold]
-fn restrict(session: &Session, command: &Command) -> Result<bool, Error> {
+/// Refuses what a client may not run that listens in RESP2 or monitors, or that came to the port of
+/// a node whose slots do not have its keys. Says whether the command is one that runs elsewhere.
+#[inline(never)]
+fn restrict(shared: &Shared, session: &Session, call: &Call<'_>) -> Result<bool, Error> {
     if session.away.is_some() {
         return Ok(true);
     }
+    if let Some(node) = session.node() {
+        redirect(shared, session, node, call)?;
+    }
+    let command = call.command;
     let on_keys = Flags::WRITE | Flags::READONLY | Flags::MAY_REPLICATE;
     if session.monitors && command.flags().intersects(on_keys) {
         return Err(Error::text("Replica can't interact with the keyspace"));

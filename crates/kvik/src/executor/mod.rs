@@ -5,7 +5,7 @@
 //! | part | room |
 //! |---|---|
 //! | look it up and hash its key | `lookup`, `call` |
-//! | check that the session may run it now | `gate` |
+//! | check that the session may run it now | `gate`, `redirect` |
 //! | make room for it below the memory limit | `room`, `growth` |
 //! | find and lock the stripes of its keys | `plan`, `route` |
 //! | do in slices what has to be done before it | `slices` |
@@ -33,6 +33,7 @@ mod namespaces;
 mod pinning;
 mod plan;
 mod reaching;
+mod redirect;
 mod room;
 mod route;
 mod run;
@@ -283,7 +284,10 @@ impl Executor {
         args: Args<'_>,
         out: &mut Output,
     ) -> Outcome {
-        match self.work.admit(&self.shared, session, command, args) {
+        match self
+            .work
+            .admit(&self.shared, session, command, prepared, args)
+        {
             Ok(Admission::Run) => self.run_admitted(session, command, prepared, args, out),
             Ok(Admission::FindRoom) => self.run_in_room(session, command, prepared, args, out),
             Ok(Admission::Queue) => {

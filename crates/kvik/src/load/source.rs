@@ -205,6 +205,7 @@ impl<'l> Source<'l> {
         let consumed = records.consumed();
         drop(records);
         block.version = self.splitter.version().unwrap_or(0);
+        block.shapes.clone_from(self.splitter.shapes());
         Ok(consumed)
     }
 }

@@ -1,10 +1,11 @@
 //! Stores the keys of blocks, stripe after stripe.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use kvik_command::load::{KeyLoader, LoadPolicy, LoadedKey};
-use kvik_rdb::KeyRecord;
+use kvik_rdb::{KeyRecord, Shapes};
 use kvik_store::{Guard, KeyHash, KeyspaceId, Mode, NoEffects};
 use parking_lot::Mutex;
 
@@ -31,6 +32,8 @@ pub(super) struct Block {
     /// Bytes of the file before these.
     pub(super) offset: u64,
     pub(super) version: u16,
+    /// The names of fields that hashes share.
+    pub(super) shapes: Arc<Shapes>,
     pub(super) keys: Vec<Vec<FoundKey>>,
 }
 
@@ -158,7 +161,8 @@ fn store_key(
 ) -> Result<LoadedKey, LoadError> {
     let range = found.range();
     let record = KeyRecord::read(&block.bytes[range.clone()], block.version);
-    let mut record = record.expect("a record that was found before");
+    let record = record.expect("a record that was found before");
+    let mut record = record.with_shapes(&block.shapes);
     let loaded = loader.load(guard, &mut record, found.hash);
     loaded.map_err(|fault| LoadError::Key {
         offset: block.offset + (range.end - record.unread()) as u64,

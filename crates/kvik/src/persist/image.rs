@@ -97,14 +97,20 @@ impl<'d> Image<'d> {
     }
 
     /// Writes what has been handed over, flushing what has been gathered when that is worth a call.
-    fn write(&mut self, piece: &ImagePiece) -> io::Result<()> {
+    /// While some of it is still to come, `proceed` has its stripe hand over more.
+    fn write(
+        &mut self,
+        piece: &ImagePiece,
+        proceed: impl FnMut() -> Result<(), ImageError>,
+    ) -> Result<(), ImageError> {
         let file = &mut *self.file;
-        piece.write(&mut self.writer, |writer| {
+        let flush = |writer: &mut FileWriter| {
             if writer.waiting() < PIECE {
                 return Ok(());
             }
-            writer.take(|bytes| write_all(file, bytes))
-        })
+            Ok(writer.take(|bytes| write_all(file, bytes))?)
+        };
+        piece.write(&mut self.writer, flush, proceed)
     }
 
     /// Writes the rest and makes the file durable. Returns its length.
@@ -146,7 +152,7 @@ pub(super) fn write_image<T>(
             // What writers handed over counts too. Where that is too much, writes are put off.
             shared.image_queue.note();
             if walk.load.bytes() >= PIECE {
-                walk.write_collected(&mut image)?;
+                walk.write_collected(&mut image, is_cancelled)?;
             }
             if !more {
                 break;
@@ -154,7 +160,7 @@ pub(super) fn write_image<T>(
             shared.stripes.give_way(index);
         }
     }
-    walk.write_collected(&mut image)?;
+    walk.write_collected(&mut image, is_cancelled)?;
     drop(walk);
     Ok((image.finish()?, result))
 }
@@ -210,11 +216,25 @@ impl<'s> Walk<'s> {
             .image_slice(&self.shared.stripes.layout, SLICE)
     }
 
-    /// Writes what has been handed over so far.
-    fn write_collected(&self, image: &mut Image<'_>) -> io::Result<()> {
-        for collector in &self.collectors {
+    /// Writes what has been handed over so far, and the rest of the collections that have been
+    /// begun.
+    fn write_collected(
+        &self,
+        image: &mut Image<'_>,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<(), ImageError> {
+        for (index, collector) in self.collectors.iter().enumerate() {
+            let proceed = || {
+                if is_cancelled() {
+                    return Err(ImageError::Cancelled);
+                }
+                self.hand_over_slice(index);
+                self.shared.image_queue.note();
+                self.shared.stripes.give_way(index);
+                Ok(())
+            };
             for piece in collector.take() {
-                image.write(&piece)?;
+                image.write(&piece, proceed)?;
             }
         }
         Ok(())

@@ -44,6 +44,10 @@ fn fill(db: &Db) {
         &["ZADD", "zset", "1", "a", "2.5", "b"],
         &["XADD", "stream", "5-1", "f", "v"],
         &["XGROUP", "CREATE", "stream", "group", "0"],
+        &["ARINSERT", "array", "a", "b", "c"],
+        &["ARSET", "array", "18446744073709551614", "last"],
+        &["ARDEL", "array", "1"],
+        &["ARRING", "ring", "2", "a", "b", "c"],
         &["PFADD", "hll", "a", "b", "c"],
         &["HPEXPIRE", "hash", "1000000", "FIELDS", "1", "f"],
         &["MSET", "m1", "1", "m2", "2", "m3", "3"],
@@ -61,6 +65,10 @@ fn fill(db: &Db) {
         ok(db, &["ZADD", "large-zset", &number, &format!("m{number}")]);
         ok(db, &["RPUSH", "large-list", &number]);
         ok(db, &["SADD", "large-set", &format!("m{number}")]);
+        ok(
+            db,
+            &["ARSET", "large-array", &number, &format!("m{number}")],
+        );
     }
 }
 

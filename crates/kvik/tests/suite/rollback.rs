@@ -12,7 +12,7 @@ use proptest::sample::select;
 use crate::support::Lines;
 
 /// Keys that exist, of every kind, small and large, and some that do not.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 16] = [
     "string",
     "int",
     "long",
@@ -25,6 +25,8 @@ const KEYS: [&str; 14] = [
     "zset",
     "large-zset",
     "stream",
+    "array",
+    "large-array",
     "none",
     "nothing",
 ];
@@ -90,6 +92,13 @@ const COMMANDS: &[&str] = &[
     "ZMOVEMEMBER K L NX MEMBERS 2 m1 m3",
     "ZINTERSTORE K 2 K L AGGREGATE COUNT",
     "XGROUP CREATE K group 0",
+    "ARSET K 3 a b c",
+    "ARMSET K 7 x 90000 y",
+    "ARINSERT K a b",
+    "ARRING K 5 x y",
+    "ARDEL K 0 3 7",
+    "ARDELRANGE K 2 700",
+    "ARSEEK K 9",
     "XREADGROUP GROUP group me STREAMS K >",
     "PFADD K a b",
     "BITOP NOT K L",
@@ -114,6 +123,8 @@ fn fill(db: &Db) {
         "ZADD zset 1 m1 2.5 m2",
         "XADD stream 5-1 f v",
         "XADD stream 6-1 f v",
+        "ARMSET array 0 a 5 b 4000000 c",
+        "ARINSERT large-array a b c",
         "XGROUP CREATE stream old 0",
         "XREADGROUP GROUP old me COUNT 1 STREAMS stream >",
     ] {
@@ -125,6 +136,7 @@ fn fill(db: &Db) {
         run(&format!("SADD large-set m{number}"));
         run(&format!("ZADD large-zset {number} m{number}"));
         run(&format!("RPUSH long-list element{number}"));
+        run(&format!("ARSET large-array {number} element{number}"));
     }
     run("HPEXPIRE large-hash 100000000 FIELDS 2 f3 f4");
     db.connect_to(3).run(&["SET", "int", "3"]);

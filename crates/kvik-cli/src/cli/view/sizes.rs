@@ -18,13 +18,14 @@ pub(super) enum Measure {
 /// A type of keys: its name, the command for its length, the unit of that.
 type Kind = (&'static str, &'static str, &'static str);
 
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
     ("list", "LLEN", "items"),
     ("hash", "HLEN", "fields"),
     ("string", "STRLEN", "bytes"),
     ("stream", "XLEN", "entries"),
     ("set", "SCARD", "members"),
     ("zset", "ZCARD", "members"),
+    ("array", "ARCOUNT", "elements"),
 ];
 
 /// The figures of a type.

@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
+use kvik_rope::are_in_hole;
+
 /// Bytes that are looked at together.
 const BLOCK: usize = 32;
 
 /// How many bits of `bits` are set. The range lies within the bytes.
 pub(super) fn count(bytes: &[u8], bits: Range<usize>) -> u64 {
-    let Some(parts) = Parts::of(bytes, bits) else {
+    let Some(parts) = Parts::of(bytes, bits).filter(|_| !are_in_hole(bytes)) else {
         return 0;
     };
     let edge = |edge: Option<EdgeByte>| edge.map_or(0, |edge| edge.byte.count_ones().into());
@@ -16,7 +18,7 @@ pub(super) fn count(bytes: &[u8], bits: Range<usize>) -> u64 {
 
 /// The first bit of `bits` that is `bit`. The range lies within the bytes.
 pub(super) fn find(bytes: &[u8], bit: bool, bits: Range<usize>) -> Option<usize> {
-    let parts = Parts::of(bytes, bits)?;
+    let parts = Parts::of(bytes, bits).filter(|_| !bit || !are_in_hole(bytes))?;
     // What is skipped; everything else holds the bit.
     let skipped = if bit { 0 } else { 0xff };
     let in_byte = |byte: u8| (byte ^ skipped).leading_zeros() as usize;

@@ -1,10 +1,15 @@
 //! BITOP: strings combined bit by bit.
 //!
-//! The sources are folded one after the other into one or two buffers that are as long as the
-//! longest source so far. All operations but NOT leave a zero where every source has one, so what a
-//! shorter string lacks is zeros.
+//! The sources are folded one after the other into one or two buffers, a window of all of them at a
+//! time: as long as the chunks of large strings are, so that nothing but the result takes memory,
+//! and what is zero in all of them takes none either. All operations but NOT leave a zero where
+//! every source has one, so what a shorter string lacks is zeros.
 
-use kvik_store::{Expiry, IntText};
+use std::borrow::Cow;
+use std::ops::Range;
+
+use kvik_rope::{CHUNK_BYTES, Rope, are_in_hole};
+use kvik_store::{Expiry, Guard, IntText, NewString, TextRef, ValueRef};
 
 use crate::family::string::store_raw;
 use crate::{Ctx, Error};
@@ -67,21 +72,108 @@ pub(super) fn bitop(ctx: &mut Ctx<'_>) -> Result<(), Error> {
             "BITOP {name} must be called with at least two source keys."
         )));
     }
-    let mut folding = Folding::new(operation);
+    let mut len = 0;
     for key in args.tail(3) {
-        match ctx.keys.read_string(key)? {
-            Some(string) => folding.add(&string.text(&mut IntText::default())),
-            None => folding.add(&[]),
+        let string = ctx.keys.read_string(key)?;
+        len = len.max(string.map_or(0, |string| string.len()));
+    }
+    match len {
+        0 => {
+            ctx.keys.delete(ctx.key(2));
+        }
+        1..=CHUNK_BYTES => {
+            let result = fold(ctx, operation, 0..len);
+            store_raw(&mut ctx.keys, &args[2], &result, Expiry::Clear);
+        }
+        _ => {
+            let mut result = Rope::new();
+            while result.len() < len {
+                let window = result.len()..len.min(result.len() + CHUNK_BYTES);
+                if operation != Operation::Not && is_hole(ctx, &window) {
+                    result.append_zeros(window.len());
+                } else {
+                    result.append(&fold(ctx, operation, window));
+                }
+            }
+            if result.is_sparse() {
+                store_parts(&mut ctx.keys, &args[2], &result);
+            } else {
+                let string = NewString::Rope(&result);
+                ctx.keys.entry(ctx.key(2)).set(string, Expiry::Clear);
+            }
         }
     }
-    let result = folding.result();
-    if result.is_empty() {
-        ctx.keys.delete(ctx.key(2));
-    } else {
-        store_raw(&mut ctx.keys, &args[2], &result, Expiry::Clear);
-    }
-    ctx.reply.integer(result.len() as i64);
+    ctx.reply.integer(len as i64);
     Ok(())
+}
+
+/// Stores a string part by part without its holes, so its effects are no longer than its contents.
+fn store_parts(keys: &mut Guard<'_>, key: &[u8], string: &Rope) {
+    const LONGEST: &str = "nothing is longer than memory";
+    // The first one replaces what is there, and says so; the others are no more news.
+    store_raw(keys, key, &[string.byte(0)], Expiry::Clear);
+    let Some(mut stored) = keys.entry(key).occupied() else {
+        return;
+    };
+    let last = string.len() - 1;
+    stored.unnoted(|stored| {
+        let mut at = 0;
+        for part in string.slices(0..string.len()) {
+            if !are_in_hole(part) {
+                stored.set_range(at, part, usize::MAX).expect(LONGEST);
+            }
+            at += part.len();
+        }
+        stored
+            .set_range(last, &[string.byte(last)], usize::MAX)
+            .expect(LONGEST);
+    });
+}
+
+/// Whether no source has anything in a window but zeros that take no memory.
+fn is_hole(ctx: &mut Ctx<'_>, window: &Range<usize>) -> bool {
+    let args = ctx.args;
+    args.tail(3).iter().all(|key| {
+        let mut room = IntText::default();
+        match ctx.keys.peek(key).map(|view| view.value()) {
+            Some(ValueRef::String(string)) => {
+                let part = part(string, window.clone(), &mut room);
+                part.is_empty() || are_in_hole(&part)
+            }
+            _ => true,
+        }
+    })
+}
+
+/// A window of the result, which some source reaches the end of.
+fn fold(ctx: &mut Ctx<'_>, operation: Operation, window: Range<usize>) -> Vec<u8> {
+    let args = ctx.args;
+    let mut folding = Folding::new(operation);
+    for key in args.tail(3) {
+        let view = ctx.keys.peek(key);
+        let mut room = IntText::default();
+        let part = match view.map(|view| view.value()) {
+            Some(ValueRef::String(string)) => part(string, window.clone(), &mut room),
+            _ => Cow::Borrowed(&[][..]),
+        };
+        folding.add(&part);
+    }
+    folding.result()
+}
+
+/// What a string has of a window.
+fn part<'b>(string: TextRef<'b>, window: Range<usize>, room: &'b mut IntText) -> Cow<'b, [u8]> {
+    let len = string.len();
+    let mut slices = string.slices(window.start.min(len)..window.end.min(len), room);
+    // A window of a rope is one of its chunks.
+    let first = slices.next().unwrap_or_default();
+    match slices.next() {
+        None => Cow::Borrowed(first),
+        Some(second) => {
+            let rest = slices.flatten();
+            Cow::Owned(first.iter().chain(second).chain(rest).copied().collect())
+        }
+    }
 }
 
 /// The sources so far.

@@ -18,7 +18,7 @@ const USUAL_COUNT: usize = 10;
 
 /// Which keys a walk returns.
 #[derive(Default)]
-struct KeyFilter<'a> {
+pub(in crate::family) struct KeyFilter<'a> {
     /// All keys where there is none.
     pattern: Option<Cow<'a, [u8]>>,
     kind: Option<&'a [u8]>,
@@ -58,7 +58,7 @@ impl<'a> KeyFilter<'a> {
         }
     }
 
-    fn admits(&self, view: &View<'_>, name: &[u8]) -> bool {
+    pub(in crate::family) fn admits(&self, view: &View<'_>, name: &[u8]) -> bool {
         let of_kind = |kind: &[u8]| view.kind().name().as_bytes().eq_ignore_ascii_case(kind);
         self.pattern
             .as_deref()
@@ -97,7 +97,7 @@ pub(super) fn keys(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 pub(super) fn scan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let cursor = parse_cursor(&ctx.args[1]).ok_or(Error::text("invalid cursor"))?;
-    let (filter, count) = options(ctx)?;
+    let (filter, count) = options(ctx, |_, _| false)?;
     // The cursor that goes before the keys is known only after them.
     let (mut encoded, mut found) = (Output::new(), 0);
     let mut keys = Reply::new(&mut encoded, ctx.reply.protocol());
@@ -117,7 +117,12 @@ pub(super) fn scan(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn options<'a>(ctx: &Ctx<'a>) -> Result<(KeyFilter<'a>, usize), Error> {
+/// The options of a walk. Those that it does not know are offered to `other`, which says whether it
+/// does.
+pub(in crate::family) fn options<'a>(
+    ctx: &Ctx<'a>,
+    mut other: impl FnMut(usize, &'a [u8]) -> bool,
+) -> Result<(KeyFilter<'a>, usize), Error> {
     let (mut filter, mut count) = (KeyFilter::default(), USUAL_COUNT);
     for at in (2..ctx.args.len()).step_by(2) {
         let value = ctx.args.get(at + 1).ok_or(Error::SYNTAX)?;
@@ -131,7 +136,7 @@ fn options<'a>(ctx: &Ctx<'a>) -> Result<(KeyFilter<'a>, usize), Error> {
                 .ok()
                 .filter(|&count| count > 0)
                 .ok_or(Error::SYNTAX)?;
-        } else {
+        } else if !other(at, value) {
             return Err(Error::SYNTAX);
         }
     }

@@ -306,6 +306,7 @@ fn value_of(session: &mut kvik::Connection, key: &[u8]) -> Value {
         Some(b"hash") => return hash_of(session, key),
         Some(b"set") => &[b"SMEMBERS", key],
         Some(b"zset") => &[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"],
+        Some(b"array") => &[b"ARSCAN", key, b"0", b"18446744073709551614"],
         Some(b"stream") => &[b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"],
         _ => &[b"GET", key],
     };

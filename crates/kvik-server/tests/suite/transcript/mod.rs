@@ -49,6 +49,8 @@ enum Action {
     Send(Vec<Word>),
     /// The same behind another command whose reply is still to come.
     SendBehind(Vec<Word>),
+    /// The same again and again, until the reply is the one expected next.
+    SendUntil(Vec<Word>),
     Expect(Expected),
     Wait(Duration),
 }

@@ -104,6 +104,9 @@ impl Parser {
             [b'>', b'>', ..] => {
                 self.push(connection, Action::SendBehind(words(&text[digits + 2..])?))
             }
+            [b'>', b'+', ..] => {
+                self.push(connection, Action::SendUntil(words(&text[digits + 2..])?))
+            }
             [b'>', ..] => self.push(connection, Action::Send(words(&text[digits + 1..])?)),
             [b'<', b'2', b' ', ..] => self.reply(
                 Arrow {

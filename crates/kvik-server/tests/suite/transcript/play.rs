@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kvik_resp::{ArgsBuf, Value};
 
@@ -15,6 +15,8 @@ use crate::target::{Connection, Identity, Received, Reply, Target};
 
 /// How long a reply may take before it counts as missing.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The time between two attempts at a command that is sent until its reply is the one expected.
+const BETWEEN: Duration = Duration::from_millis(10);
 /// How long nothing must arrive for a connection to count as silent.
 const SILENCE: Duration = Duration::from_millis(50);
 
@@ -63,14 +65,16 @@ pub(crate) fn play_except(target: &dyn Target, folder: &str, exceptions: &[Excep
 /// The first two words of every command that a transcript sends.
 pub(crate) fn sent_commands() -> HashSet<[Vec<u8>; 2]> {
     let mut sent = HashSet::new();
-    for path in ["commands", "namespaces"]
+    for path in ["commands", "namespaces", "cluster"]
         .iter()
         .flat_map(|folder| files(folder, ""))
     {
         let text = std::fs::read_to_string(&path).expect("a readable transcript");
         let cases = parse(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         for step in cases.iter().flat_map(|case| &case.steps) {
-            if let Action::Send(words) | Action::SendBehind(words) = &step.action {
+            if let Action::Send(words) | Action::SendBehind(words) | Action::SendUntil(words) =
+                &step.action
+            {
                 let word = |at| match words.get(at) {
                     Some(Word::Bytes(bytes)) => bytes.to_ascii_uppercase(),
                     Some(Word::Variable(_)) | None => Vec::new(),
@@ -199,6 +203,8 @@ struct Play<'a> {
     target: &'a dyn Target,
     connections: BTreeMap<u32, Party>,
     bindings: Bindings,
+    /// Until when the last command is sent again if its reply is not the one expected.
+    sends_until: Option<Instant>,
 }
 
 /// A connection and what was last sent on it.
@@ -214,6 +220,7 @@ impl<'a> Play<'a> {
             target,
             connections: BTreeMap::new(),
             bindings: Bindings::new(),
+            sends_until: None,
         }
     }
 
@@ -260,9 +267,28 @@ impl<'a> Play<'a> {
         match &step.action {
             Action::Wait(time) => self.target.wait(*time),
             Action::Send(words) | Action::SendBehind(words) => self.send(step.connection, words)?,
-            Action::Expect(expected) => self.expect(step.connection, expected)?,
+            Action::SendUntil(words) => {
+                self.send(step.connection, words)?;
+                self.sends_until = Some(Instant::now() + PATIENCE);
+            }
+            Action::Expect(expected) => self.expect_soon(step.connection, expected)?,
         }
         Ok(())
+    }
+
+    /// Expects a reply, if not to the last command then to the same one sent again.
+    fn expect_soon(&mut self, number: u32, expected: &Expected) -> Result<(), String> {
+        let until = self.sends_until.take();
+        loop {
+            let outcome = self.expect(number, expected);
+            if outcome.is_ok() || until.is_none_or(|until| Instant::now() >= until) {
+                return outcome;
+            }
+            self.target.wait(BETWEEN);
+            let party = self.party(number)?;
+            let command = party.sent.clone();
+            party.connection.send(command.as_args())?;
+        }
     }
 
     fn party(&mut self, number: u32) -> Result<&mut Party, String> {

@@ -1,4 +1,5 @@
-//! Things in the order of their ids: the nodes of a stream and what is pending in a group.
+//! Things in the order of their ids: the nodes of a stream, what is pending in a group, the slices
+//! of an array.
 //!
 //! ```text
 //! chunks:   [ 1 2 3 ... ]  [ 129 130 ... ]  [ 257 ]         at most 128 things each, none empty
@@ -14,26 +15,22 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
-use super::id::StreamId;
 use crate::shareable::Shareable;
 
 /// Things in one chunk at most.
 const CHUNK: usize = 128;
 
 /// Something that has an id for its place.
-pub(super) trait Keyed {
-    fn id(&self) -> StreamId;
-}
+pub(crate) trait Keyed {
+    /// What orders things of this kind.
+    type Id: Copy + Ord;
 
-impl Keyed for StreamId {
-    fn id(&self) -> StreamId {
-        *self
-    }
+    fn id(&self) -> Self::Id;
 }
 
 /// An ordered sequence in chunks that copies share.
 #[derive(Debug)]
-pub(super) struct Sequence<T> {
+pub(crate) struct Sequence<T> {
     chunks: VecDeque<Shareable<Chunk<T>>>,
     /// Where there is anything at all, there is a last one.
     last: Option<T>,
@@ -44,10 +41,10 @@ pub(super) struct Sequence<T> {
 
 /// Some things that follow each other.
 #[derive(Debug)]
-pub(super) struct Chunk<T>(VecDeque<T>);
+pub(crate) struct Chunk<T>(VecDeque<T>);
 
 impl<T> Chunk<T> {
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.0.iter()
     }
 }
@@ -70,7 +67,7 @@ impl<T: Clone> Clone for Chunk<T> {
 /// A place in a sequence, of a thing or behind the last one, which has a chunk's number too. It is
 /// good until the sequence changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SequencePosition {
+pub(crate) struct SequencePosition {
     chunk: usize,
     at: usize,
 }
@@ -87,7 +84,7 @@ impl<T> Default for Sequence<T> {
 }
 
 impl<T: Clone> Sequence<T> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             chunks: VecDeque::new(),
             last: None,
@@ -96,20 +93,20 @@ impl<T: Clone> Sequence<T> {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Bytes allocated, without what the things themselves have allocated.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.chunks.capacity() * size_of::<Shareable<Chunk<T>>>() + self.room * size_of::<T>()
     }
 
-    pub(super) fn first(&self) -> Option<&T> {
+    pub(crate) fn first(&self) -> Option<&T> {
         match self.chunks.front() {
             Some(chunk) => chunk.0.front(),
             None => self.last(),
@@ -117,12 +114,12 @@ impl<T: Clone> Sequence<T> {
     }
 
     #[inline]
-    pub(super) fn last(&self) -> Option<&T> {
+    pub(crate) fn last(&self) -> Option<&T> {
         self.last.as_ref()
     }
 
     #[inline]
-    pub(super) fn last_mut(&mut self) -> Option<&mut T> {
+    pub(crate) fn last_mut(&mut self) -> Option<&mut T> {
         self.last.as_mut()
     }
 
@@ -146,7 +143,7 @@ impl<T: Clone> Sequence<T> {
     }
 
     /// The thing at a position; nothing behind the last one.
-    pub(super) fn at(&self, position: SequencePosition) -> Option<&T> {
+    pub(crate) fn at(&self, position: SequencePosition) -> Option<&T> {
         match self.chunks.get(position.chunk) {
             Some(chunk) => chunk.0.get(position.at),
             None if position.at == 0 => self.last(),
@@ -154,7 +151,7 @@ impl<T: Clone> Sequence<T> {
         }
     }
 
-    pub(super) fn at_mut(&mut self, position: SequencePosition) -> Option<&mut T> {
+    pub(crate) fn at_mut(&mut self, position: SequencePosition) -> Option<&mut T> {
         match self.chunks.get_mut(position.chunk) {
             Some(chunk) => chunk.own().0.get_mut(position.at),
             None if position.at == 0 => self.last.as_mut(),
@@ -163,7 +160,7 @@ impl<T: Clone> Sequence<T> {
     }
 
     /// The position after that of a thing.
-    pub(super) fn after(&self, position: SequencePosition) -> SequencePosition {
+    pub(crate) fn after(&self, position: SequencePosition) -> SequencePosition {
         let at = position.at + 1;
         match self.chunks.get(position.chunk) {
             Some(chunk) if at == chunk.0.len() => SequencePosition {
@@ -175,7 +172,7 @@ impl<T: Clone> Sequence<T> {
     }
 
     /// The position before, if there is one.
-    pub(super) fn before(&self, position: SequencePosition) -> Option<SequencePosition> {
+    pub(crate) fn before(&self, position: SequencePosition) -> Option<SequencePosition> {
         if let Some(at) = position.at.checked_sub(1) {
             return Some(SequencePosition { at, ..position });
         }
@@ -184,16 +181,16 @@ impl<T: Clone> Sequence<T> {
         Some(SequencePosition { chunk, at })
     }
 
-    pub(super) fn start(&self) -> SequencePosition {
+    pub(crate) fn start(&self) -> SequencePosition {
         SequencePosition { chunk: 0, at: 0 }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         let in_chunks = self.chunks.iter().flat_map(|chunk| chunk.iter());
         in_chunks.chain(&self.last)
     }
 
-    pub(super) fn pop_first(&mut self) -> Option<T> {
+    pub(crate) fn pop_first(&mut self) -> Option<T> {
         let first = match self.chunks.front_mut() {
             Some(chunk) => chunk.own().0.pop_front(),
             None => self.last.take(),
@@ -209,13 +206,13 @@ impl<T: Clone> Sequence<T> {
 
     /// The first chunk, if copies share it: who takes things from the front one by one would copy
     /// it before.
-    pub(super) fn first_common(&self) -> Option<&Chunk<T>> {
+    pub(crate) fn first_common(&self) -> Option<&Chunk<T>> {
         let first = self.chunks.front()?;
         first.is_common().then_some(&**first)
     }
 
     /// Takes the first chunk out.
-    pub(super) fn pop_chunk(&mut self) -> Option<Shareable<Chunk<T>>> {
+    pub(crate) fn pop_chunk(&mut self) -> Option<Shareable<Chunk<T>>> {
         let chunk = self.chunks.pop_front()?;
         self.room -= chunk.0.capacity();
         self.len -= chunk.0.len();
@@ -223,7 +220,7 @@ impl<T: Clone> Sequence<T> {
     }
 
     /// The same things, for a copy.
-    pub(super) fn share(&mut self) -> Self {
+    pub(crate) fn share(&mut self) -> Self {
         let chunks = self.chunks.iter_mut().map(Shareable::share);
         Self {
             chunks: chunks.collect(),
@@ -233,7 +230,7 @@ impl<T: Clone> Sequence<T> {
     }
 
     /// Frees some things, as many as a chunk has at most, and says whether there were any.
-    pub(super) fn free_some(&mut self) -> bool {
+    pub(crate) fn free_some(&mut self) -> bool {
         let Some(chunk) = self.chunks.pop_back() else {
             self.len = 0;
             return self.last.take().is_some();
@@ -244,7 +241,7 @@ impl<T: Clone> Sequence<T> {
     }
 
     /// Removes all that do not satisfy a condition. Costs a look at each.
-    pub(super) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+    pub(crate) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
         self.chunks.retain_mut(|chunk| {
             // A shared chunk of which nothing goes is not copied.
             if !chunk.is_common() || !chunk.iter().all(&keep) {
@@ -325,7 +322,7 @@ impl<T: Clone> Sequence<T> {
 
 impl<T: Keyed + Clone> Sequence<T> {
     /// The last chunk that starts at or before this id, else the first.
-    fn chunk_of(&self, id: StreamId) -> usize {
+    fn chunk_of(&self, id: T::Id) -> usize {
         let starts_before =
             |chunk: &Shareable<Chunk<T>>| chunk.0.front().is_some_and(|t| t.id() <= id);
         // Streams are used most at their end.
@@ -337,7 +334,7 @@ impl<T: Keyed + Clone> Sequence<T> {
     }
 
     /// Where the thing with this id is, or where it would be added.
-    pub(super) fn search(&self, id: StreamId) -> Result<SequencePosition, SequencePosition> {
+    pub(crate) fn search(&self, id: T::Id) -> Result<SequencePosition, SequencePosition> {
         let end = self.end();
         match self.last().map(|last| last.id().cmp(&id)) {
             Some(Ordering::Equal) => return Ok(end),
@@ -359,12 +356,12 @@ impl<T: Keyed + Clone> Sequence<T> {
             .map_err(|at| SequencePosition { chunk, at })
     }
 
-    pub(super) fn get(&self, id: StreamId) -> Option<&T> {
+    pub(crate) fn get(&self, id: T::Id) -> Option<&T> {
         self.at(self.search(id).ok()?)
     }
 
     /// The position of the first thing with this id or a larger one.
-    pub(super) fn from(&self, id: StreamId) -> SequencePosition {
+    pub(crate) fn from(&self, id: T::Id) -> SequencePosition {
         let position = self.search(id).unwrap_or_else(|would_be| would_be);
         match self.chunks.get(position.chunk) {
             Some(chunk) if position.at == chunk.0.len() => SequencePosition {
@@ -376,7 +373,7 @@ impl<T: Keyed + Clone> Sequence<T> {
     }
 
     /// The position of the last thing with this id or a smaller one.
-    pub(super) fn up_to(&self, id: StreamId) -> Option<SequencePosition> {
+    pub(crate) fn up_to(&self, id: T::Id) -> Option<SequencePosition> {
         match self.search(id) {
             Ok(position) => Some(position),
             Err(behind) => self.before(behind),
@@ -384,7 +381,7 @@ impl<T: Keyed + Clone> Sequence<T> {
     }
 
     /// The things with this id or a larger one.
-    pub(super) fn iter_from(&self, id: StreamId) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter_from(&self, id: T::Id) -> impl Iterator<Item = &T> {
         let mut position = self.from(id);
         std::iter::from_fn(move || {
             let thing = self.at(position)?;
@@ -394,7 +391,7 @@ impl<T: Keyed + Clone> Sequence<T> {
     }
 
     /// Adds a thing whose id is not there yet, at the place that the search for it gave.
-    pub(super) fn insert_at(&mut self, place: SequencePosition, thing: T) {
+    pub(crate) fn insert_at(&mut self, place: SequencePosition, thing: T) {
         let behind = self.after(self.end());
         self.len += 1;
         match &mut self.last {
@@ -440,7 +437,7 @@ impl<T: Keyed + Clone> Sequence<T> {
     }
 
     /// Adds a thing unless one with its id is there.
-    pub(super) fn insert(&mut self, thing: T) -> bool {
+    pub(crate) fn insert(&mut self, thing: T) -> bool {
         match self.search(thing.id()) {
             Ok(_) => false,
             Err(place) => {
@@ -450,7 +447,7 @@ impl<T: Keyed + Clone> Sequence<T> {
         }
     }
 
-    pub(super) fn remove_at(&mut self, position: SequencePosition) -> Option<T> {
+    pub(crate) fn remove_at(&mut self, position: SequencePosition) -> Option<T> {
         let thing = match self.chunks.get_mut(position.chunk) {
             Some(chunk) => chunk.own().0.remove(position.at)?,
             None if position.at == 0 => self.last.take()?,
@@ -465,7 +462,7 @@ impl<T: Keyed + Clone> Sequence<T> {
         Some(thing)
     }
 
-    pub(super) fn remove(&mut self, id: StreamId) -> Option<T> {
+    pub(crate) fn remove(&mut self, id: T::Id) -> Option<T> {
         self.remove_at(self.search(id).ok()?)
     }
 }
@@ -480,15 +477,19 @@ mod tests {
 
     impl<T: Clone> Sequence<T> {
         /// Bytes as they are allocated now.
-        pub(in crate::stream) fn counted_bytes(&self) -> usize {
+        pub(crate) fn counted_bytes(&self) -> usize {
             let chunks = self.chunks.iter().map(|chunk| chunk.0.capacity());
             let chunks = chunks.sum::<usize>();
             self.chunks.capacity() * size_of::<VecDeque<T>>() + chunks * size_of::<T>()
         }
     }
 
-    fn id(n: u64) -> StreamId {
-        StreamId::new(n / 4, n % 4)
+    impl Keyed for u64 {
+        type Id = Self;
+
+        fn id(&self) -> Self {
+            *self
+        }
     }
 
     #[derive(Clone, Debug)]
@@ -510,27 +511,24 @@ mod tests {
         ]
     }
 
-    fn apply(op: &Op, sequence: &mut Sequence<StreamId>, model: &mut BTreeSet<StreamId>) {
+    fn apply(op: &Op, sequence: &mut Sequence<u64>, model: &mut BTreeSet<u64>) {
         match *op {
             Op::Insert(n) => {
                 for n in n..n + 40 {
-                    assert_eq!(
-                        sequence.insert(id(n * 7 % 3000)),
-                        model.insert(id(n * 7 % 3000))
-                    );
+                    assert_eq!(sequence.insert(n * 7 % 3000), model.insert(n * 7 % 3000));
                 }
             }
             Op::Append(count) => {
                 let last = model.last().copied().unwrap_or_default();
-                for ms in 1..=count {
-                    let id = StreamId::new(last.ms + ms, 0);
+                for more in 1..=count {
+                    let id = last + more;
                     assert_eq!(sequence.insert(id), model.insert(id));
                 }
             }
             Op::Remove(n) => {
                 for n in n..n + 60 {
-                    let there = model.remove(&id(n));
-                    assert_eq!(sequence.remove(id(n)), there.then_some(id(n)));
+                    let there = model.remove(&n);
+                    assert_eq!(sequence.remove(n), there.then_some(n));
                 }
             }
             Op::PopFirst(count) => {
@@ -539,8 +537,8 @@ mod tests {
                 }
             }
             Op::Retain(n) => {
-                sequence.retain(|id| id.ms % n > 0);
-                model.retain(|id| id.ms % n > 0);
+                sequence.retain(|id| id % n > 0);
+                model.retain(|id| id % n > 0);
             }
         }
     }
@@ -566,9 +564,9 @@ mod tests {
                 prop_assert!(sequence.chunks.iter().all(|c| (1..=CHUNK).contains(&c.0.len())));
             }
             prop_assert!(sequence.iter().eq(model.iter()));
-            prop_assert!(sequence.iter_from(id(probe)).eq(model.range(id(probe)..)));
-            let up_to = sequence.up_to(id(probe)).and_then(|at| sequence.at(at));
-            prop_assert_eq!(up_to, model.range(..=id(probe)).next_back());
+            prop_assert!(sequence.iter_from(probe).eq(model.range(probe..)));
+            let up_to = sequence.up_to(probe).and_then(|at| sequence.at(at));
+            prop_assert_eq!(up_to, model.range(..=probe).next_back());
             prop_assert_eq!(sequence.iter().count(), model.len());
             prop_assert_eq!(sequence.last.is_none(), model.is_empty());
             prop_assert_eq!(sequence.first(), model.first());
