@@ -72,6 +72,8 @@ pub struct Client {
     pub last_command: AtomicU16,
     /// Commands processed.
     pub commands: AtomicU64,
+    /// Keys that its command in progress keeps others away from.
+    pub pinned: AtomicUsize,
     /// Bytes received.
     pub bytes_in: AtomicU64,
     /// Bytes sent.
@@ -174,6 +176,7 @@ impl Client {
             outputs: AtomicUsize::new(0),
             last_command: AtomicU16::new(0),
             commands: AtomicU64::new(0),
+            pinned: AtomicUsize::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             paused: AtomicBool::new(false),

@@ -33,7 +33,37 @@ pub struct Ctx<'a> {
     pub hashed: Option<(usize, KeyHash)>,
 }
 
+/// Elements that a command touches while its stripes are held once, if it touches very many.
+pub const SLICE: usize = 1024;
+
 impl<'a> Ctx<'a> {
+    /// Says how many elements the command is about to touch, before it has changed or answered
+    /// anything. Many are touched in slices of [`SLICE`], with [`Self::breathe`] between two.
+    ///
+    /// # Errors
+    /// [`Error::Long`] if that is to be done elsewhere. The handler runs again there.
+    #[inline]
+    pub fn weigh(&self, elements: usize) -> Result<(), Error> {
+        let limit = &self.engine.settings.long_elements;
+        let is_long = elements as u64 > limit.load(std::sync::atomic::Ordering::Relaxed);
+        match is_long && !self.session.takes_long {
+            true => Err(Error::Long),
+            false => Ok(()),
+        }
+    }
+
+    /// Lets others have the stripes between two slices, where the keys are pinned. Nothing changes
+    /// meanwhile, but all that was looked up has to be looked up again.
+    ///
+    /// # Errors
+    /// If the client is gone. For a command that has changed nothing.
+    pub fn breathe(&mut self) -> Result<(), Error> {
+        self.keys.breathe();
+        match self.session.is_unwanted() {
+            true => Err(Error::GONE),
+            false => Ok(()),
+        }
+    }
     /// The word at `index` as a key, with its hash if that is known: it was computed to find the
     /// stripe.
     #[inline]

@@ -1,5 +1,6 @@
 //! The state that all sessions of one store share beside its keys: settings, clients, counters.
 
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock, Weak};
 
 use crate::awaiting::Awaiting;
@@ -59,6 +60,8 @@ pub struct Engine {
     pub key_walk: KeyWalk,
     /// For how long the memory limit was exceeded.
     pub exceedance: Exceedance,
+    /// Keys that long work has pinned, and who had to wait for it.
+    pub pins: PinCounts,
     /// How late keys expire.
     pub expiry_lag: ExpiryLag,
     /// The jobs that DELPREFIX has started.
@@ -111,6 +114,7 @@ impl Engine {
             hot_keys: HotKeys::default(),
             key_walk: KeyWalk::default(),
             exceedance: Exceedance::default(),
+            pins: PinCounts::default(),
             expiry_lag: ExpiryLag::default(),
             prefix_jobs: PrefixJobs::default(),
             rates: Rates::default(),
@@ -230,6 +234,15 @@ impl Engine {
     pub fn set_replication_id(&self, id: String) {
         *self.replication_id.lock() = id;
     }
+}
+
+/// Figures of long work.
+#[derive(Debug, Default)]
+pub struct PinCounts {
+    /// Pins of keys; a key that several read has several.
+    pub keys: AtomicUsize,
+    /// Times a command was put off because long work had pinned its keys.
+    pub waited: AtomicU64,
 }
 
 impl std::fmt::Debug for Engine {

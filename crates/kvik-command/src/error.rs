@@ -65,6 +65,9 @@ pub enum Error {
     NoPermission(ErrorText),
     /// `DENIED`: refused by the server's protection, with the text.
     Denied(ErrorText),
+    /// The command touches so much that it is to be done in slices, where nobody waits for it. No
+    /// client sees this: whoever has run it has it run again so.
+    Long,
     /// `NOSCRIPT`, `BUSYKEY` and other codes that one command alone uses, with code and text.
     Coded(&'static str, ErrorText),
 }
@@ -92,6 +95,8 @@ impl Error {
     /// A string would exceed `proto-max-bulk-len`.
     pub const STRING_TOO_LONG: Self =
         Self::text("string exceeds maximum allowed size (proto-max-bulk-len)");
+    /// The client is gone whose command this is.
+    pub const GONE: Self = Self::text("the client is gone");
     /// An index of a database that does not exist.
     pub const NO_SUCH_DB: Self = Self::text("DB index is out of range");
 
@@ -165,6 +170,7 @@ impl Error {
             Self::NoProto => "NOPROTO",
             Self::ExecAbort => "EXECABORT",
             Self::OutOfMemory => "OOM",
+            Self::Long => "BUSY",
             Self::NoPermission(_) => "NOPERM",
             Self::Denied(_) => "DENIED",
             Self::Coded(code, _) => code,
@@ -193,6 +199,7 @@ impl Error {
             Self::NoProto => b"unsupported protocol version",
             Self::ExecAbort => b"Transaction discarded because of previous errors.",
             Self::OutOfMemory => b"command not allowed when used memory > 'maxmemory'.",
+            Self::Long => b"The command takes long.",
         }
     }
 }

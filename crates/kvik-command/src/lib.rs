@@ -50,7 +50,7 @@ pub mod stats;
 mod sync;
 pub mod tracking;
 
-pub use ctx::Ctx;
+pub use ctx::{Ctx, SLICE};
 pub use declare::{Command, table};
 pub use engine::{Engine, Upkeep};
 pub use error::{Error, ErrorText};

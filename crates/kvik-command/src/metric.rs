@@ -668,6 +668,10 @@ metrics! {
         "feed_delivered_entries" as Counter, "Entries of the feed that subscribers were given, since the start.", |look| number(look.feed.delivered);
         "feed_stalls" as Counter, "Times a subscriber to the feed had no room for an entry, since the start.", |look| number(look.feed.stalls);
         "deferred_commands" as Counter, "Times a command was put off because its keys were in use.", |look| number(look.totals.deferred);
+        "pinned_keys", "Keys that work in progress keeps others away from.", |look| count(&look.engine.pins.keys);
+        "pins_waited" as Counter, "Times a command was put off because work in progress had its keys.", |look| {
+            number(look.engine.pins.waited.load(Relaxed))
+        };
         "total_error_replies" as Counter, "Error replies.", |look| number(look.totals.errors);
         "client_query_buffer_limit_disconnections" as Counter, "Clients closed for their unfinished input.", |look| {
             number(look.totals.input_limit_disconnections)

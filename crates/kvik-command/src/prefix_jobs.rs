@@ -82,6 +82,8 @@ pub struct PrefixProgress {
     pub matched: u64,
     /// Keys deleted.
     pub deleted: u64,
+    /// The page comes again: some of its keys could not be deleted yet.
+    pub again: bool,
 }
 
 /// All jobs of a store.
@@ -182,7 +184,11 @@ impl PrefixJobs {
         job.visited += done.visited;
         job.matched += done.matched;
         job.deleted += done.deleted;
-        (job.active_us, job.cursor) = (now_us, done.next);
+        job.active_us = now_us;
+        if done.again {
+            return;
+        }
+        job.cursor = done.next;
         if done.next == 0
             && let Some(at) = jobs.running.iter().position(|job| job.id == id)
         {
@@ -236,6 +242,7 @@ mod tests {
             visited: 10,
             matched: count,
             deleted: count,
+            again: false,
         }
     }
 
@@ -251,6 +258,23 @@ mod tests {
         jobs.note(id, matched(1, 0), 100_000);
         assert_eq!(jobs.all()[0].state, JobState::Done);
         assert!(jobs.next_us().is_none());
+    }
+
+    #[test]
+    fn a_page_that_is_not_finished_comes_again() {
+        let jobs = PrefixJobs::default();
+        let id = jobs.start(KeyspaceId(0), b"p", false, 0, 0).unwrap();
+        let unfinished = PrefixProgress {
+            again: true,
+            ..matched(1, 0)
+        };
+        jobs.note(id, unfinished, 0);
+        assert_eq!(jobs.next_page(0).unwrap().cursor, 0);
+        jobs.note(id, matched(1, 0), 0);
+        assert_eq!(
+            (jobs.all()[0].state, jobs.all()[0].deleted),
+            (JobState::Done, 2)
+        );
     }
 
     #[test]

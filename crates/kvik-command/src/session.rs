@@ -62,6 +62,10 @@ pub struct Session {
     pub fieldsets: Option<Box<Fieldsets>>,
     /// Its command runs on another thread; when it is offered again it may have ended.
     pub away: Option<Arc<Away>>,
+    /// Its command may touch as many elements as it needs to.
+    pub takes_long: bool,
+    /// It runs a command for another session of the same client, which waits for this.
+    pub errand: Option<Arc<Away>>,
     /// The event that its next command waits for.
     pub waiting: Option<Waiting>,
     /// The state of the log that its next command waits for.
@@ -81,7 +85,7 @@ pub struct Session {
     /// The node of a cluster whose port it came to.
     node: Option<Box<Node>>,
     /// It may not run every command here, because it listens in RESP2, monitors, or came to the
-    /// port of a node.
+    /// port of a node, or as one of its commands runs elsewhere.
     pub restricted: bool,
     /// Messages of the thread's outlet before this number have been written, or are
     /// [ahead](Self::ahead).
@@ -211,6 +215,8 @@ impl Session {
             look_ms: crate::blocking::NEVER_MS,
             fieldsets: None,
             away: None,
+            takes_long: false,
+            errand: None,
             waiting: None,
             log_wait: None,
             tracking: SessionTracking::default(),
@@ -258,7 +264,8 @@ impl Session {
     }
 
     fn restrict(&mut self) {
-        self.restricted = self.monitors || self.is_confined() || self.node.is_some();
+        let is_elsewhere = self.node.is_some() || self.away.is_some();
+        self.restricted = self.monitors || self.is_confined() || is_elsewhere;
     }
 
     /// Lets it be a client of a node, for good.
@@ -276,6 +283,18 @@ impl Session {
     /// The mode of the server as it sees it.
     pub(crate) fn mode(&self) -> &'static str {
         mode_seen(self.node.is_some())
+    }
+
+    /// Whether nobody wants the reply to the command that it runs.
+    pub fn is_unwanted(&self) -> bool {
+        let is_abandoned = self.errand.as_ref().is_some_and(|it| it.is_abandoned());
+        is_abandoned || self.client.is_killed()
+    }
+
+    /// Notes that its command runs on another thread, or does no more.
+    pub fn send_away(&mut self, away: Option<Arc<Away>>) {
+        self.away = away;
+        self.restrict();
     }
 
     /// Whether this session may get a push. To one of RESP2 that listens to no channel, which it

@@ -83,6 +83,9 @@ pub struct Settings {
     /// After how long others learn that a script is running, in milliseconds; 0 for never
     /// (`busy-reply-threshold`).
     pub busy_reply_ms: AtomicU64,
+    /// A command that touches more elements than this does so in slices, on a thread of its own
+    /// kind.
+    pub long_elements: AtomicU64,
     /// The settings of saving and logging.
     pub files: FileSettings,
     /// The password of the default user (`requirepass`); none when empty.
@@ -132,6 +135,7 @@ impl Default for Settings {
             limits: Limits::new(),
             hll_sparse_max_bytes: AtomicU64::new(3000),
             busy_reply_ms: AtomicU64::new(5000),
+            long_elements: AtomicU64::new(10_000),
             files: FileSettings::default(),
             password: RwLock::new(Vec::new()),
             cluster_strict: AtomicBool::new(false),

@@ -28,6 +28,8 @@ const POOL: usize = 16;
 const MOST_SAMPLES: usize = 64;
 /// Databases of which keys are compared, for one eviction.
 const MOST_KEYSPACES: usize = 16;
+/// Pinned keys that are passed over in one round.
+const MOST_PASSED_OVER: usize = 8;
 /// Buckets looked at in vain for the earliest deadline of a key.
 const TTL_LOOKS: usize = 64;
 
@@ -377,6 +379,7 @@ impl crate::Guard<'_> {
     ) -> EvictionRound {
         let mut done = EvictionRound::default();
         let (now, before) = (self.now(), self.keyspace());
+        let mut passed_over = 0;
         while done.keys < most && done.bytes < bytes {
             let layout = self.layout();
             let stripe = self.stripes().stripe(index);
@@ -387,6 +390,14 @@ impl crate::Guard<'_> {
             // The effect and the events name the database that the victim is in.
             let database = self.database_of(index, victim.table);
             self.select(database);
+            // A key that long work has pinned is passed over; the next choice is another one.
+            if self.is_entry_pinned(index, victim.table, victim.entry) {
+                passed_over += 1;
+                if passed_over > MOST_PASSED_OVER {
+                    break;
+                }
+                continue;
+            }
             if let Some(namespace) = self.namespace_at(index, victim.table) {
                 namespace.count_evicted();
             }

@@ -37,7 +37,7 @@ impl Stripe {
         key: Key<'_>,
         now: UnixMs,
     ) -> Glance<'a> {
-        if layout.namespaces().is_some() {
+        if layout.namespaces().is_some() | self.interests.has_pins() {
             return Glance::Unclear;
         }
         let Some(keyspace) = self.keyspace(keyspace.into()) else {

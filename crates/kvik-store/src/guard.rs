@@ -26,6 +26,7 @@ pub(crate) mod expiry;
 mod former;
 mod interest;
 pub(crate) mod keyspace;
+mod pins;
 mod preparation;
 mod reading;
 mod relocation;
@@ -66,6 +67,13 @@ pub trait Stripes {
         let _ = index;
         true
     }
+
+    /// Lets others have the stripes until the guard asks for one again, if whoever holds them has
+    /// made sure that they change nothing that matters meanwhile.
+    fn rest(&mut self) {}
+
+    /// The same for a moment, after which all are held again.
+    fn breathe(&mut self) {}
 }
 
 static DEFAULT_LIMITS: Limits = Limits::new();

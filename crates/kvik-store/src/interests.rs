@@ -5,10 +5,12 @@
 //! change records the key as [ready](ReadyKey). A tracked key is one that clients keep a copy of:
 //! its next change is reported as [changed](ChangedKey) with their numbers, and it is tracked no
 //! more. Whoever holds the stripe takes both records before letting it go, in the order of their
-//! turns.
+//! turns. A fourth kind keeps others away: a [pin](pins).
 //!
 //! Without any interest the check before a change is one comparison. With some, a change costs two
 //! lookups. A waiter in a line of n is found in O(log n).
+
+pub(crate) mod pins;
 
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
@@ -18,6 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use foldhash::fast::RandomState;
 
+use self::pins::PinnedKeys;
 use crate::layout::KeyspaceId;
 
 /// Says whether any key watched with it has changed since. Shared between the watcher and the
@@ -189,13 +192,22 @@ impl Interest {
     }
 }
 
+/// A change that may still be undone, and when it was made.
+#[derive(Debug)]
+struct HeldBack {
+    turn: u64,
+    keyspace: KeyspaceId,
+    key: Box<[u8]>,
+}
+
 type InterestByKey = HashMap<Arc<[u8]>, Interest, RandomState>;
 
 /// The interests in one stripe. Empty almost always.
 #[derive(Debug, Default)]
 pub(crate) struct Interests {
-    /// Keys that somebody is interested in.
+    /// Keys that somebody is interested in, and pins.
     active: usize,
+    pins: PinnedKeys,
     /// Those among them that are tracked, in no order: one may be chosen at random.
     tracked: Vec<(KeyspaceId, Arc<[u8]>)>,
     keyspaces: HashMap<KeyspaceId, InterestByKey>,
@@ -206,7 +218,7 @@ pub(crate) struct Interests {
     /// Something is in one of the two records.
     has_news: bool,
     /// Keys that have changed while changes may still be undone; none while they may not.
-    held_back: Option<Vec<(KeyspaceId, Box<[u8]>)>>,
+    held_back: Option<Vec<HeldBack>>,
 }
 
 impl Interests {
@@ -232,15 +244,28 @@ impl Interests {
     /// Tells of the changes since, if they are kept, and of those to come.
     pub(crate) fn release(&mut self, kept: bool) {
         let changed = self.held_back.take().unwrap_or_default();
-        for (keyspace, key) in changed.into_iter().filter(|_| kept) {
-            self.tell(keyspace, &key);
+        for it in changed.into_iter().filter(|_| kept) {
+            self.tell_of(it.keyspace, &it.key, it.turn);
         }
     }
 
     #[cold]
     fn tell(&mut self, keyspace: KeyspaceId, key: &[u8]) {
-        if let Some(held_back) = &mut self.held_back {
-            return held_back.push((keyspace, key.into()));
+        let turn = next_turn();
+        match &mut self.held_back {
+            None => self.tell_of(keyspace, key, turn),
+            Some(held_back) => held_back.push(HeldBack {
+                turn,
+                keyspace,
+                key: key.into(),
+            }),
+        }
+    }
+
+    /// Tells of a change that was made at a turn.
+    fn tell_of(&mut self, keyspace: KeyspaceId, key: &[u8], turn: u64) {
+        if self.pins.keep_change(keyspace, key, turn) {
+            return;
         }
         let keys = self.keyspaces.get_mut(&keyspace);
         let interest = keys.and_then(|keys| keys.get_mut(key));
@@ -253,14 +278,20 @@ impl Interests {
         let trackers = self.take_trackers(keyspace, key);
         if is_ready {
             self.ready.push_back(ReadyKey {
-                turn: next_turn(),
+                turn,
                 keyspace,
                 key: key.into(),
             });
         }
         self.has_news |= is_ready;
         if !trackers.is_empty() {
-            self.report(keyspace, key.into(), trackers, false);
+            self.report(ChangedKey {
+                turn,
+                keyspace,
+                key: key.into(),
+                trackers,
+                is_evicted: false,
+            });
         }
     }
 
@@ -287,21 +318,9 @@ impl Interests {
     }
 
     /// Reports a key that is tracked no more.
-    fn report(
-        &mut self,
-        keyspace: KeyspaceId,
-        key: Box<[u8]>,
-        trackers: Vec<u64>,
-        is_evicted: bool,
-    ) {
+    fn report(&mut self, changed: ChangedKey) {
         self.has_news = true;
-        self.changed.push(ChangedKey {
-            turn: next_turn(),
-            keyspace,
-            key,
-            trackers,
-            is_evicted,
-        });
+        self.changed.push(changed);
     }
 
     /// The same for every key of interest in `keyspace` for which `is_changed` holds.
@@ -459,6 +478,9 @@ impl Interests {
 
     /// Records a key as ready although nothing has changed.
     pub(crate) fn mark_ready(&mut self, keyspace: KeyspaceId, key: &[u8]) {
+        if self.pins.keep_ready(keyspace, key) {
+            return;
+        }
         let lines = self.find_mut(keyspace, key);
         let lines = lines.and_then(|interest| interest.lines.as_mut());
         if lines.is_some_and(|lines| !std::mem::replace(&mut lines.is_ready, true)) {
@@ -517,7 +539,13 @@ impl Interests {
             return false;
         };
         let trackers = self.take_trackers(keyspace, &key);
-        self.report(keyspace, Box::from(&*key), trackers, true);
+        self.report(ChangedKey {
+            turn: next_turn(),
+            keyspace,
+            key: Box::from(&*key),
+            trackers,
+            is_evicted: true,
+        });
         true
     }
 

@@ -86,6 +86,7 @@ pub use guard::{Guard, Stripes};
 pub use hash::change::HashMut;
 pub use hash::{Field, HashRef};
 pub use image::{ImageSink, MemberSink, SharedValue};
+pub use interests::pins::{KeptNews, KeyUse, PinConflict, PinId, Unpinned};
 pub use interests::{
     ChangedKey, LineChange, ReadyKey, TrackedChange, Waiter, Wanted, WatchToken, next_turn,
 };

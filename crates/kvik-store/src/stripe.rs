@@ -44,6 +44,7 @@ pub struct Stripe {
     compacting: Option<Compacting>,
     pub(crate) interests: Interests,
     next_due: Due,
+    look_at: Due,
     pub(crate) eviction: EvictionPool,
     /// Keys that were read and are to be deleted for that.
     read_keys: Vec<(TableId, Position)>,
@@ -74,6 +75,13 @@ impl Stripe {
     /// A time before which no key of this stripe expires. It may be early, never late.
     pub fn next_due(&self) -> Due {
         self.next_due
+    }
+
+    /// When a command has to look at the stripe before it runs: when the next key is due, or at
+    /// once while keys are [pinned](crate::Guard::pin).
+    #[inline]
+    pub fn look_at(&self) -> Due {
+        self.look_at
     }
 
     /// Bytes that the stripe's keys and tables occupy.
@@ -354,6 +362,7 @@ impl Stripe {
     /// Notes that some key now expires at `at`.
     pub(crate) fn lower_due(&mut self, at: UnixMs) {
         self.next_due = self.next_due.min(Due(at));
+        self.look_at = self.look_at.min(Due(at));
     }
 
     /// Looks up the first deadline anew.
@@ -361,6 +370,35 @@ impl Stripe {
         let first = self.databases().map(Keyspace::next_due);
         let first = first.chain(self.namespaces.next_due()).min();
         self.next_due = first.map_or(Due::NEVER, Due);
+        self.refresh_look();
+    }
+
+    fn refresh_look(&mut self) {
+        self.look_at = match self.interests.has_pins() {
+            true => Due(0),
+            false => self.next_due,
+        };
+    }
+
+    /// Whether keys are pinned, or clients are owed their turn because of a pin.
+    pub fn has_pins(&self) -> bool {
+        self.interests.has_pins()
+    }
+
+    /// Changes the pins of the stripe.
+    #[cold]
+    pub(crate) fn with_pins<R>(&mut self, change: impl FnOnce(&mut Interests) -> R) -> R {
+        let result = change(&mut self.interests);
+        self.refresh_look();
+        result
+    }
+
+    /// Owes nothing any more to clients that have not come for a key since the last call. To be
+    /// called about once a second.
+    pub fn sweep_debts(&mut self) {
+        if self.interests.has_pins() {
+            self.with_pins(Interests::sweep_debts);
+        }
     }
 
     fn present(&self) -> impl Iterator<Item = &Keyspace> {
@@ -424,6 +462,7 @@ impl Default for Stripe {
             compacting: None,
             interests: Interests::default(),
             next_due: Due::NEVER,
+            look_at: Due::NEVER,
             eviction: EvictionPool::default(),
             read_keys: Vec::new(),
             totals: Arc::default(),

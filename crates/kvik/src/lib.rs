@@ -32,6 +32,7 @@ mod load;
 mod model;
 mod options;
 mod persist;
+mod pins;
 mod promise;
 mod queue;
 mod replay;

@@ -1,7 +1,7 @@
 //! Tests that run threads in all orders that the memory model allows: `cargo x model`.
 //!
 //! They are about what depends on the order: waking the upkeep thread, taking the locks of several
-//! stripes, EXEC with watched keys, and the end of a blocked client's wait. [`crate::sync`] says
+//! stripes, EXEC with watched keys, long work, and the end of a blocked client's wait. [`crate::sync`] says
 //! what loom sees; everything else is the store as it is. A thread that waits for ever is a
 //! deadlock, which loom reports. Orders in which threads are interrupted more than [`PREEMPTIONS`]
 //! times against their will are left out: there are too many, and bugs rarely need more.
@@ -195,6 +195,71 @@ fn claim(shared: &Arc<Shared>, own: &str, others: &str) -> bool {
     );
     let write = format!("SET {own} 1");
     seen.is_null() && !run(&mut client, &["MULTI", &write, "EXEC"]).is_null()
+}
+
+/// Starts a thread that runs commands as one unit of long work, each in a slice of its own.
+fn long_work<const N: usize>(shared: &Arc<Shared>, commands: [&'static str; N]) -> JoinHandle<()> {
+    let shared = Arc::clone(shared);
+    start(move || {
+        let mut executor = Executor::new(Arc::clone(&shared), Patience::Wait);
+        let mut session = shared.session(Origin::embedded());
+        session.authenticated = true;
+        let commands = commands.map(|command| command.split(' ').collect::<ArgsBuf>());
+        executor.run_in_slices(&mut session, &commands);
+        executor.end(&mut session);
+    })
+}
+
+/// Work on the whole store waits for long work, and has no half of it.
+#[test]
+fn work_on_the_whole_store_has_no_half_of_long_work() {
+    model(|shared| {
+        let long = long_work(shared, ["SET a 1", "SET b 1"]);
+        let all = client(shared, ["FLUSHALL"]);
+        all.join().unwrap();
+        long.join().unwrap();
+        let left = run(&mut Runner::new(shared), &["EXISTS a b"]).as_int();
+        assert_ne!(left, Some(1), "the keys come and go together");
+    });
+}
+
+/// Nor does a command on its keys see half of it.
+#[test]
+fn nobody_sees_half_of_long_work() {
+    model(|shared| {
+        let long = long_work(shared, ["SET a 1", "SET b 1"]);
+        let seen = run(&mut Runner::new(shared), &["EXISTS a b"]).as_int();
+        assert_ne!(seen, Some(1), "the keys come together");
+        long.join().unwrap();
+    });
+}
+
+/// Units that want each other's keys run one after the other.
+#[test]
+fn long_work_that_crosses_does_not_wait_in_a_circle() {
+    model(|shared| {
+        let one = long_work(shared, ["INCR a", "INCR b"]);
+        let other = long_work(shared, ["INCR b", "INCR a"]);
+        one.join().unwrap();
+        other.join().unwrap();
+        let sum = run(&mut Runner::new(shared), &["INCRBY a 0"]).as_int();
+        assert_eq!(sum, Some(2));
+        assert!(shared.stripes.pins.is_empty());
+    });
+}
+
+/// An element that comes for a client who moves it to a key of long work gets there when that has
+/// ended.
+#[test]
+fn a_waiter_that_moves_to_a_key_of_long_work_is_served_after_it() {
+    model(|shared| {
+        let blocked = Blocked::on(shared, "BLMOVE a b LEFT LEFT 0");
+        let long = long_work(shared, ["SET b 1", "DEL b"]);
+        let pusher = client(shared, ["RPUSH a x"]);
+        long.join().unwrap();
+        pusher.join().unwrap();
+        assert!(blocked.is_answered());
+    });
 }
 
 /// A client that is blocked, with what runs its commands.

@@ -50,10 +50,15 @@ pub(crate) trait Locks: Stripes {
     /// Whether others read them meanwhile, so that nothing may be changed.
     const SHARED: bool = false;
 
-    /// When the next key or member in them expires, at the earliest, in milliseconds since the
-    /// epoch.
-    fn next_due(&self) -> u64 {
+    /// When a command has to look at them before it runs, in milliseconds since the epoch: when
+    /// the next key or member in them expires, or at once while keys are pinned.
+    fn look_at(&self) -> u64 {
         u64::MAX
+    }
+
+    /// Whether keys in them are pinned.
+    fn has_pins(&self) -> bool {
+        false
     }
 
     /// The latest place in the log of anything in the stripes that have been let go already.
@@ -85,8 +90,12 @@ pub(crate) trait Locks: Stripes {
 
 impl Locks for Held<'_> {
     #[inline]
-    fn next_due(&self) -> u64 {
-        Held::next_due(self)
+    fn look_at(&self) -> u64 {
+        Held::look_at(self)
+    }
+
+    fn has_pins(&self) -> bool {
+        Held::has_pins(self)
     }
 
     #[inline]
@@ -110,8 +119,12 @@ impl Locks for Held<'_> {
 impl Locks for HeldMany<'_> {
     const SEVERAL: bool = true;
 
-    fn next_due(&self) -> u64 {
-        HeldMany::next_due(self)
+    fn look_at(&self) -> u64 {
+        HeldMany::look_at(self)
+    }
+
+    fn has_pins(&self) -> bool {
+        HeldMany::has_pins(self)
     }
 
     fn has_news(&self) -> bool {
@@ -323,6 +336,14 @@ impl<'a> Section<'a> {
     pub(crate) fn publish(&mut self, publication: Publication) {
         let departures = self.departures.get_or_insert_default();
         departures.publications.push(publication);
+    }
+
+    /// Has the ready keys of these stripes served when the section has ended.
+    pub(crate) fn serve_later(&mut self, stripes: &[u16]) {
+        if !stripes.is_empty() {
+            let departures = self.departures.get_or_insert_default();
+            departures.unserved.add_stripes(stripes);
+        }
     }
 
     /// Looks at what those who are interested in keys are to be told, inside the section that has

@@ -20,6 +20,7 @@ use kvik_store::{
 
 use crate::alarm::Alarm;
 use crate::budget::Budget;
+use crate::pins::PinBoard;
 use crate::sync::biased::{Biased, Readers, Reading, Writing};
 use crate::sync::{AtomicU64, Mutex};
 
@@ -84,6 +85,7 @@ pub(crate) struct SharedStripes {
     /// Whether who has the growth token waits for a stripe: 1 or 0.
     growing: AtomicU64,
     pub(crate) budget: Budget,
+    pub(crate) pins: PinBoard,
 }
 
 impl SharedStripes {
@@ -108,6 +110,7 @@ impl SharedStripes {
             growth: Mutex::default(),
             growing: AtomicU64::new(0),
             budget: Budget::default(),
+            pins: PinBoard::default(),
         }
     }
 
@@ -172,7 +175,7 @@ impl SharedStripes {
     }
 
     /// A stripe to read together with others who read it, if several threads have only read it for
-    /// a while. Nothing in it may be due.
+    /// a while. Nothing in it may be due, or pinned.
     #[inline]
     pub(crate) fn share(
         &self,
@@ -180,9 +183,9 @@ impl SharedStripes {
         now_ms: impl FnOnce() -> u64,
     ) -> Option<SharedRead<'_>> {
         let stripe = self.cells[index].stripe.read(&self.readers)?;
-        // To delete what is due the stripe must be locked. The clock is read only where something
-        // expires at all.
-        let due = stripe.next_due();
+        // To delete what is due the stripe must be locked, as must who may find a key pinned. The
+        // clock is read only where there is anything to look at.
+        let due = stripe.look_at();
         let is_due = due != Due::NEVER && due.0 <= now_ms();
         (!is_due).then_some(SharedRead { index, stripe })
     }
@@ -268,6 +271,14 @@ impl SharedStripes {
         }
     }
 
+    /// The same for several.
+    pub(crate) fn give_way_with(&self, indices: &[u16]) {
+        match self.take_wanted(indices) {
+            true => thread::park_timeout(LEFT),
+            false => thread::yield_now(),
+        }
+    }
+
     /// Whether somebody has put off what needs one of these stripes. Whoever asks is to leave them
     /// for a moment.
     pub(crate) fn take_wanted(&self, indices: &[u16]) -> bool {
@@ -333,6 +344,19 @@ impl Held<'_> {
     #[inline]
     pub(crate) fn next_due(&self) -> u64 {
         self.stripe.next_due().0
+    }
+
+    /// When a command has to look at the stripe before it runs: when the next key is due, or at
+    /// once while keys are pinned.
+    #[inline]
+    pub(crate) fn look_at(&self) -> u64 {
+        self.stripe.look_at().0
+    }
+
+    /// Whether keys are pinned.
+    #[inline]
+    pub(crate) fn has_pins(&self) -> bool {
+        self.stripe.has_pins()
     }
 
     /// Whether a waiter needs other stripes to be served.
@@ -471,10 +495,29 @@ pub(crate) struct HeldMany<'a> {
 }
 
 impl HeldMany<'_> {
-    /// When the next key or member of any of them expires, at the earliest.
-    pub(crate) fn next_due(&self) -> u64 {
-        let dues = self.held.iter().map(Held::next_due);
-        dues.min().unwrap_or(u64::MAX)
+    /// No stripe.
+    pub(crate) const fn none() -> Self {
+        Self {
+            held: Vec::new(),
+            latest: 0,
+        }
+    }
+
+    /// Lets all of them go.
+    pub(crate) fn let_go(&mut self) {
+        self.held.clear();
+        self.latest = 0;
+    }
+
+    /// When a command has to look at any of them before it runs.
+    pub(crate) fn look_at(&self) -> u64 {
+        let looks = self.held.iter().map(Held::look_at);
+        looks.min().unwrap_or(u64::MAX)
+    }
+
+    /// Whether keys of any of them are pinned.
+    pub(crate) fn has_pins(&self) -> bool {
+        self.held.iter().any(Held::has_pins)
     }
 
     /// Whether this stripe is among them.

@@ -10,7 +10,7 @@ use crate::router::DATABASE;
 use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
 use crate::stamps::Reach;
-use crate::stripes::{Patience, ascend};
+use crate::stripes::ascend;
 
 /// The keys of a running [`Db::transaction`], locked until it ends.
 pub struct Transaction<'a> {
@@ -59,8 +59,7 @@ impl Db {
         let (mut stripes, hashes): (Vec<u16>, Vec<KeyHash>) =
             homes.map(|home| (home.stripe as u16, home.hash)).collect();
         ascend(&mut stripes);
-        let held = shared.stripes.lock_many(&stripes, Patience::Wait);
-        let held = held.expect("a patient lock succeeds");
+        let held = shared.lock_keys(keys.iter().map(AsRef::as_ref), &stripes);
         let mut unit = Unit::new();
         let terms = Terms {
             shared,

@@ -12,8 +12,8 @@ use std::time::Duration;
 use kvik_command::Error;
 use kvik_log::Unit;
 use kvik_store::{
-    AccessPolicy, Expiry, Glance, Guard, IntText, Key, NewString, NoEffects, Reading, TextRef,
-    WrongKind,
+    AccessPolicy, Expiry, Glance, Guard, IntText, Key, KeyUse, NewString, NoEffects, Reading,
+    TextRef, WrongKind,
 };
 
 use crate::db::Db;
@@ -86,8 +86,7 @@ impl Db {
             return Ok(());
         }
         self.count_call(key)?;
-        let held = shared.stripes.lock(home.stripe, Patience::Wait);
-        let held = held.expect("a patient lock succeeds");
+        let held = shared.lock_key(key, home, KeyUse::Write);
         let now_ms = shared.time_for(&held);
         let done = self.work_in(held, (key, home), now_ms, |guard, name| {
             let _admission = admit_set(shared, guard, key, value.len())?;
@@ -319,8 +318,7 @@ impl Db {
             .stripes
             .share(home.stripe, || *exact_ms.insert(shared.now_ms()));
         let Some(read) = read else {
-            let held = shared.stripes.lock_to_read(home.stripe, Patience::Wait);
-            let held = held.expect("a patient lock succeeds");
+            let held = shared.lock_key(key, home, KeyUse::Read);
             let now_ms = shared.time_for(&held);
             return self.work_in(held, (key, home), now_ms, work);
         };
@@ -360,8 +358,7 @@ impl Db {
         work: impl FnOnce(&mut Guard<'_>, Key<'_>) -> R,
     ) -> Result<R, Error> {
         let home = self.shared.router().place(DATABASE.0, key);
-        let held = self.shared.stripes.lock(home.stripe, Patience::Wait);
-        let held = held.expect("a patient lock succeeds");
+        let held = self.shared.lock_key(key, home, KeyUse::Write);
         let now_ms = now_ms(&held);
         self.work_in(held, (key, home), now_ms, work)
     }

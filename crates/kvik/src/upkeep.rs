@@ -143,6 +143,7 @@ impl Shared {
             };
             let stripe = held.stripe(index);
             stripe.drop_copies(now_ms);
+            stripe.sweep_debts();
             for (db, (sum, count)) in &mut ttls {
                 let layout = &self.stripes.layout;
                 let (more, keys) = stripe.sample_ttl(layout, KeyspaceId(*db), now_ms, TTL_SAMPLE);

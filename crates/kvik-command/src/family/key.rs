@@ -12,7 +12,7 @@ use kvik_store::{Guard, KeyspaceId};
 
 pub(super) use self::expire::{Conditions, set_expiry, to_seconds};
 use crate::declare::{Category, Command, Group, KeyFlags, Locking, Row};
-use crate::{Ctx, Engine, Error};
+use crate::{Ctx, Engine, Error, SLICE};
 
 /// The rows of this family.
 pub(super) fn rows() -> Vec<Row> {
@@ -328,8 +328,17 @@ fn touch(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 /// Answers for how many of the keys a step holds.
 fn count(ctx: &mut Ctx<'_>, step: fn(&mut Guard<'_>, &[u8]) -> bool) -> Result<(), Error> {
-    let keys = ctx.args.tail(1).iter();
-    let held = keys.filter(|key| step(&mut ctx.keys, key)).count();
+    let keys = ctx.args.tail(1);
+    if keys.len() > SLICE {
+        ctx.weigh(keys.len())?;
+    }
+    let mut held = 0;
+    for (at, key) in keys.iter().enumerate() {
+        if at > 0 && at.is_multiple_of(SLICE) {
+            ctx.keys.breathe();
+        }
+        held += usize::from(step(&mut ctx.keys, key));
+    }
     ctx.reply.integer(held as i64);
     Ok(())
 }

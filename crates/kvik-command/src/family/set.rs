@@ -9,7 +9,7 @@ use kvik_store::{Entry, EventClasses, IntText, SetRef, UnixMs, ValueRef, View};
 use super::carried_expiry::later;
 use super::member_scan::MemberScan;
 use crate::declare::{Command, Group, KeyFlags, Row};
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, SLICE};
 
 /// The rows of this family.
 pub(super) fn rows() -> Vec<Row> {
@@ -373,11 +373,37 @@ fn smismember(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn smembers(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let set = ctx.keys.read(ctx.key(1)).map(set).transpose()?;
-    ctx.reply.set(set.map_or(0, SetRef::len));
+    let len = set.map_or(0, SetRef::len);
+    if len > SLICE {
+        return members_in_slices(ctx, len);
+    }
+    ctx.reply.set(len);
     for member in set.into_iter().flat_map(SetRef::iter) {
         ctx.reply.bulk(member.text(&mut IntText::default()));
     }
     Ok(())
+}
+
+#[cold]
+fn members_in_slices(ctx: &mut Ctx<'_>, len: usize) -> Result<(), Error> {
+    ctx.weigh(len)?;
+    ctx.reply.set(len);
+    let mut cursor = 0;
+    loop {
+        let Some(set) = ctx.keys.peek(ctx.key(1)).map(set).transpose()? else {
+            return Ok(());
+        };
+        let (reply, mut left) = (&mut ctx.reply, SLICE);
+        cursor = set.scan(cursor, |member| {
+            reply.bulk(member.text(&mut IntText::default()));
+            left = left.saturating_sub(1);
+            left > 0
+        });
+        if cursor == 0 {
+            return Ok(());
+        }
+        ctx.breathe()?;
+    }
 }
 
 fn sscan(ctx: &mut Ctx<'_>) -> Result<(), Error> {

@@ -8,10 +8,10 @@
 use std::cmp::Ordering;
 
 use kvik_resp::{Args, parse_f64};
-use kvik_store::{Event, Guard, IntText, ListEnd, StringRef, ValueRef, View};
+use kvik_store::{Event, EventClasses, Guard, IntText, ListEnd, StringRef, ValueRef, View};
 
 use crate::declare::{Category, Command, Group, InvalidKeys, KeyFlags, KeySpec, Row};
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, SLICE};
 
 /// The rows of this family.
 pub(super) fn rows() -> Vec<Row> {
@@ -146,7 +146,16 @@ fn sort_ro(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn run(ctx: &mut Ctx<'_>, may_store: bool) -> Result<(), Error> {
     let request = SortRequest::parse(ctx, may_store)?;
     let (elements, is_set) = match ctx.keys.read(ctx.key(1)) {
-        Some(view) => elements(view)?,
+        Some(view) => {
+            let len = len(&view)?;
+            match len > SLICE && !reaches_others(ctx.args) {
+                false => elements(view)?,
+                true => {
+                    ctx.weigh(len)?;
+                    elements_in_slices(ctx, len)?
+                }
+            }
+        }
         None => (Vec::new(), false),
     };
     let elements = request.in_order(&mut ctx.keys, elements, is_set)?;
@@ -157,6 +166,63 @@ fn run(ctx: &mut Ctx<'_>, may_store: bool) -> Result<(), Error> {
             request.answer(ctx, chosen);
             Ok(())
         }
+    }
+}
+
+/// Elements of a value that can be sorted.
+fn len(view: &View<'_>) -> Result<usize, Error> {
+    match view.value() {
+        ValueRef::List(list) => Ok(list.len()),
+        ValueRef::Set(set) => Ok(set.len()),
+        ValueRef::Zset(zset) => Ok(zset.len()),
+        _ => Err(Error::WrongType),
+    }
+}
+
+/// The same as [`elements`], with others let in between.
+#[cold]
+fn elements_in_slices(ctx: &mut Ctx<'_>, len: usize) -> Result<(Vec<Vec<u8>>, bool), Error> {
+    let (mut found, mut cursor, mut is_set) = (Vec::new(), 0, false);
+    loop {
+        let Some(view) = ctx.keys.peek(ctx.key(1)) else {
+            return Ok((found, is_set));
+        };
+        let mut push = |element: StringRef<'_>| {
+            found.push(element.text(&mut IntText::default()).to_vec());
+        };
+        let done = cursor as usize;
+        match view.value() {
+            ValueRef::List(list) => {
+                let elements = list.elements(ListEnd::Left, done, SLICE.min(len - done));
+                elements.for_each(&mut push);
+                cursor += SLICE as u64;
+            }
+            ValueRef::Zset(zset) => {
+                let members = zset.range(done..done + SLICE, false);
+                members.for_each(|member| push(member.name));
+                cursor += SLICE as u64;
+            }
+            ValueRef::Set(set) => {
+                let mut left = SLICE;
+                is_set = true;
+                cursor = set.scan(cursor, |member| {
+                    push(member);
+                    left = left.saturating_sub(1);
+                    left > 0
+                });
+            }
+            _ => return Err(Error::WrongType),
+        }
+        let is_done = match is_set {
+            true => cursor == 0,
+            false => cursor as usize >= len,
+        };
+        if is_done {
+            // No key is needed to sort.
+            ctx.keys.rest();
+            return Ok((found, is_set));
+        }
+        ctx.breathe()?;
     }
 }
 
@@ -282,8 +348,18 @@ impl<'a> SortRequest<'a> {
         } else {
             ctx.keys.make_room(destination);
             ctx.keys.call_changes(Some(Event::SORTSTORE));
-            let mut list = ctx.keys.entry(destination).list_mut()?;
-            list.push(ListEnd::Right, results.iter().map(Vec::as_slice));
+            let mut wanted = None;
+            for slice in results.chunks(SLICE) {
+                let mut list = ctx.keys.entry(destination).list_mut()?;
+                list.push(ListEnd::Right, slice.iter().map(Vec::as_slice));
+                drop(list);
+                // It has changed something, and goes on to its end. Of all slices one event tells.
+                ctx.keys.breathe();
+                wanted = wanted.or(Some(ctx.keys.mute(EventClasses::ALL)));
+            }
+            if let Some(wanted) = wanted {
+                ctx.keys.unmute(wanted);
+            }
         }
         ctx.reply.integer(results.len() as i64);
         Ok(())

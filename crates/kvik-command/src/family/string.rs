@@ -17,7 +17,7 @@ use self::options::{SetCommand, SetOptions};
 pub(super) use self::range::max_string;
 use super::deadline::TimeFormat;
 use crate::declare::{Command, Group, KeyFlags, Row};
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, SLICE};
 
 /// The rows of this family.
 pub(super) fn rows() -> Vec<Row> {
@@ -332,8 +332,14 @@ fn get(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 fn mget(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let keys = ctx.args.tail(1);
+    if keys.len() > SLICE {
+        ctx.weigh(keys.len())?;
+    }
     ctx.reply.array(keys.len());
-    for key in keys {
+    for (at, key) in keys.iter().enumerate() {
+        if at > 0 && at.is_multiple_of(SLICE) {
+            ctx.breathe()?;
+        }
         match ctx.keys.read_string(key) {
             Ok(Some(string)) => write(&mut ctx.reply, string),
             // MGET never fails: another type is like a key that is missing.
@@ -459,6 +465,9 @@ fn change_expiry(keys: &mut Guard<'_>, key: &[u8], expiry: Expiry) {
 
 fn mset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let words = words_of_pairs(ctx)?;
+    if words.len() > SLICE {
+        ctx.weigh(words.len() / 2)?;
+    }
     set_all(ctx, words, Expiry::Clear)?;
     ctx.reply.ok();
     Ok(())
@@ -518,6 +527,9 @@ fn set_all_if(
 
 fn set_all(ctx: &mut Ctx<'_>, words: Args<'_>, expiry: Expiry) -> Result<(), Error> {
     for at in (0..words.len()).step_by(2) {
+        if at > 0 && at.is_multiple_of(2 * SLICE) {
+            ctx.keys.breathe();
+        }
         let (key, value): (&[u8], _) = (&words[at], value(words, at + 1));
         store(
             &mut ctx.keys,

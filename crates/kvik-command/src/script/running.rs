@@ -1,9 +1,10 @@
 //! Scripts that run longer than a moment: who sees them, who kills them, and whom they keep out.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use kvik_resp::{Args, ArgsBuf};
+use kvik_store::PinId;
 use parking_lot::Mutex;
 
 use super::program::{Program, ProgramKind};
@@ -22,6 +23,8 @@ pub struct Running {
     has_written: AtomicBool,
     /// The stripes that it holds, in ascending order.
     stripes: Mutex<Vec<u16>>,
+    /// The unit of long work that it is, or 0.
+    unit: AtomicU64,
 }
 
 impl Running {
@@ -34,6 +37,7 @@ impl Running {
             killed: AtomicBool::new(false),
             has_written: AtomicBool::new(false),
             stripes: Mutex::default(),
+            unit: AtomicU64::new(0),
         }
     }
 
@@ -54,6 +58,11 @@ impl Running {
     /// Notes the stripes that it holds.
     pub fn hold(&self, stripes: &[u16]) {
         stripes.clone_into(&mut self.stripes.lock());
+    }
+
+    /// Notes that it is this unit of long work.
+    pub fn pin(&self, unit: PinId) {
+        self.unit.store(unit.0, Ordering::Relaxed);
     }
 
     fn holds_any(&self, stripes: &[u16]) -> bool {
@@ -133,6 +142,16 @@ impl RunningList {
         let list = self.list.lock();
         let keeps_out = |running: &&Arc<Running>| {
             running.began_us <= since_us && stripes.is_none_or(|stripes| running.holds_any(stripes))
+        };
+        let running = list.iter().find(keeps_out)?;
+        Some(Busy(running.program.kind()))
+    }
+
+    /// The script that began before `since_us` and is this unit of long work.
+    pub(super) fn busy_unit(&self, unit: PinId, since_us: u64) -> Option<Busy> {
+        let list = self.list.lock();
+        let keeps_out = |running: &&Arc<Running>| {
+            running.began_us <= since_us && running.unit.load(Ordering::Relaxed) == unit.0
         };
         let running = list.iter().find(keeps_out)?;
         Some(Busy(running.program.kind()))

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use kvik_store::PinId;
 use parking_lot::{Mutex, RwLock};
 
 use super::functions::{Conflict, FunctionSet, Library, Restoring};
@@ -331,6 +332,11 @@ impl Scripts {
     /// any if none are named.
     pub fn busy(&self, stripes: Option<&[u16]>, since_us: u64) -> Option<Busy> {
         self.running.busy(stripes, since_us)
+    }
+
+    /// The script that has been running since before `since_us` and is this unit of long work.
+    pub fn busy_unit(&self, unit: PinId, since_us: u64) -> Option<Busy> {
+        self.running.busy_unit(unit, since_us)
     }
 
     /// The script that has been running for longest.

@@ -23,6 +23,7 @@ mod exchange;
 mod exporter;
 mod model;
 mod notifications;
+mod pins;
 mod reactor;
 mod scan;
 mod scripts;

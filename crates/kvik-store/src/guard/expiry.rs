@@ -10,6 +10,7 @@ use crate::edit::ExpiredMembers;
 use crate::entry::OccupiedEntry;
 use crate::event::Event;
 use crate::heap::HeapEntry;
+use crate::interests::pins::KeyUse;
 use crate::layout::{Key, KeyspaceId};
 use crate::namespace::{Namespace, NamespacePolicy, TableId};
 use crate::raw::entry_ref::EntryRef;
@@ -62,12 +63,14 @@ impl Guard<'_> {
             self.expire_due_in(index, table, max, &mut looks, &mut done);
         }
         // Of many namespaces only those are looked at in which something is due.
+        let mut is_pinned = false;
         while !done.more
+            && !is_pinned
             && looks > 0
             && let Some(table) = self.stripes.stripe(index).due_namespace(self.state.now)
         {
             self.keyspace = self.database_of(index, table);
-            self.expire_due_in(index, table, max, &mut looks, &mut done);
+            is_pinned = self.expire_due_in(index, table, max, &mut looks, &mut done);
             self.stripes
                 .stripe(index)
                 .tell_namespace(table, self.layout);
@@ -83,7 +86,8 @@ impl Guard<'_> {
         keyspace.unwrap_or(self.keyspace)
     }
 
-    /// Deletes keys of one keyspace of a stripe until `max` are deleted in all.
+    /// Deletes keys of one keyspace of a stripe until `max` are deleted in all, or up to one that is
+    /// pinned; says whether there was one.
     fn expire_due_in(
         &mut self,
         index: usize,
@@ -91,15 +95,20 @@ impl Guard<'_> {
         max: usize,
         looks: &mut usize,
         done: &mut ExpiryRound,
-    ) {
+    ) -> bool {
         while let Some((at, entry)) = self.next_due(index, table, looks) {
             done.more = done.keys == max;
             if done.more {
                 break;
             }
+            // Those behind it in this table wait with it; whoever meets one deletes it.
+            if self.is_entry_pinned(index, table, entry) {
+                return true;
+            }
             done.lag_ms = done.lag_ms.max(self.state.now - at);
             done.keys += self.expire_entry(index, table, entry, max - done.keys);
         }
+        false
     }
 
     /// Deletes a key, or up to `max` members of its value, whose time has come, and says how many.
@@ -121,6 +130,22 @@ impl Guard<'_> {
         let stripe = self.stripes.stripe(index);
         let mut keyspace = stripe.present_mut(table, self.layout)?;
         keyspace.next_due(self.state.now, looks)
+    }
+
+    /// Whether an entry's key is pinned.
+    pub(crate) fn is_entry_pinned(
+        &mut self,
+        index: usize,
+        table: TableId,
+        entry: EntryRef,
+    ) -> bool {
+        self.stripes.look(index).has_pins() && {
+            let key = self.key_of(index, table, entry);
+            let interests = &self.stripes.look(index).interests;
+            interests
+                .pinned_against(&key, KeyUse::Write, None)
+                .is_some()
+        }
     }
 
     /// Deletes a key whose time has come.
@@ -173,6 +198,10 @@ impl Guard<'_> {
             });
             if let Some((entry, namespace)) = read {
                 self.keyspace = namespace.database();
+                if self.is_entry_pinned(index, table, entry) {
+                    self.stripes.stripe(index).note_read_key(table, position);
+                    continue;
+                }
                 let key = self.key_of(index, table, entry);
                 let place = self.place_of(index, table, &key);
                 let occupied = OccupiedEntry::new(self.locked_key(place), entry);

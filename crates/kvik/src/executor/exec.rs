@@ -1,14 +1,17 @@
 //! EXEC: all queued commands under the locks of all their stripes, as one unit of effects.
 
+mod long;
+
 use kvik_command::declare::Locking;
 use kvik_command::session::{Queued, Transaction, Watch};
 use kvik_command::{Error, Session};
 use kvik_resp::{Output, Reply};
-use kvik_store::Stripes;
+use kvik_store::{KeyUse, Stripes};
 
 use super::Executor;
 use super::call::Call;
 use super::gate::permit;
+use super::pinning::hold_all;
 use super::reaching::lock_reaching;
 use super::slices::PutOff;
 use super::work::Work;
@@ -35,9 +38,6 @@ impl Executor {
         call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), PutOff> {
-        if let Some(fetched) = self.fetch(session, out) {
-            return fetched;
-        }
         let refusal = match &session.transaction {
             None => Some("ERR EXEC without MULTI"),
             Some(transaction) if transaction.aborted => {
@@ -60,13 +60,17 @@ impl Executor {
             self.work.count(&self.shared, session, call, true, true, 0);
             return Ok(());
         }
-        if self.may_send_away() && self.has_long_scripts(session) {
+        let is_long = self.is_long_queue(session);
+        if self.may_send_away() && (is_long || self.has_long_scripts(session)) {
             return Err(self.send_away(session, call));
+        }
+        if self.stays && is_long {
+            return self.exec_in_slices(session, call, out);
         }
         let scope = self.plan_queue(session);
         let (work, shared) = (&mut self.work, &*self.shared);
         let held = match scope {
-            QueueScope::All => shared.stripes.lock_all(self.patience)?,
+            QueueScope::All => hold_all(shared, self.patience)?,
             QueueScope::Planned => {
                 let each_key = |visit: &mut dyn FnMut(&[u8])| visit_queued_keys(session, visit);
                 lock_reaching(shared, &mut work.plan.stripes, each_key, self.patience)?
@@ -81,8 +85,8 @@ impl Executor {
         // One section has one time, so that no key expires between two of the commands.
         let terms = work.terms(shared, &mut self.unit);
         let (ready, lsn) = Section::run(terms, held, reach, |section, held| {
-            let due_ms = held.next_due();
-            work.get_queue_ready(section, held, due_ms, session)?;
+            let look_ms = held.look_at();
+            work.get_queue_ready(section, held, look_ms, session)?;
             work.exec_locked(section, held, session, out);
             let monitors = &shared.engine.pubsub.monitors;
             if monitors.any() {
@@ -158,15 +162,34 @@ impl Work {
         &mut self,
         section: &mut Section<'_>,
         stripes: &mut dyn Stripes,
-        due_ms: u64,
+        look_ms: u64,
         session: &Session,
     ) -> Result<(), PutOff> {
+        if look_ms == 0 {
+            self.look_at_watched(section, stripes, session)?;
+        }
         for queued in session.transaction.iter().flat_map(|it| &it.queue) {
             let call = &Call::queued(queued);
-            self.expire_slices(section, stripes, due_ms, session, call)?;
+            self.expire_slices(section, stripes, look_ms, session, call)?;
             self.prepare(section, stripes, session, call)?;
         }
         Ok(())
+    }
+
+    /// Puts EXEC off while a watched key is pinned: it may be about to change.
+    #[cold]
+    fn look_at_watched(
+        &self,
+        section: &mut Section<'_>,
+        stripes: &mut dyn Stripes,
+        session: &Session,
+    ) -> Result<(), PutOff> {
+        let mut keys = session.watch.iter().flat_map(|watch| &watch.keys);
+        let own = self.pin;
+        let against = section.with_guard(stripes, session.keyspace(), Touching::NONE, |guard| {
+            keys.find_map(|(_, key)| guard.pinned_against(key, KeyUse::Read, own))
+        });
+        against.map_or(Ok(()), |id| Err(PutOff::Pinned(Some(id))))
     }
 
     fn exec_locked(
@@ -200,6 +223,7 @@ impl Work {
         out: &mut Output,
     ) {
         let might_block = std::mem::replace(&mut session.may_block, false);
+        let took_long = std::mem::replace(&mut session.takes_long, true);
         if transaction.rolls_back {
             self.run_or_undo(section, stripes, session, transaction, out);
         } else {
@@ -207,6 +231,7 @@ impl Work {
             let _ = self.run_each(section, stripes, session, transaction, out);
         }
         session.may_block = might_block;
+        session.takes_long = took_long;
     }
 
     /// Runs a queue that is undone if a command fails.
@@ -244,24 +269,10 @@ impl Work {
     ) -> Result<(), Error> {
         Reply::new(out, session.protocol).array(transaction.queue.len());
         for (at, queued) in transaction.queue.iter().enumerate() {
-            let call = &Call::queued(queued);
-            // What a session may do can have changed since the command was queued.
-            match permit(section.shared, session, call.command, call.args) {
-                Ok(()) if call.command.locking() == Locking::Script => {
-                    self.run_queued_script(section, stripes, session, call, out);
-                }
-                Ok(()) => {
-                    self.run(section, stripes, session, call, out);
-                }
-                Err(error) => {
-                    error.write(&mut Reply::new(out, session.protocol));
-                    section.shared.engine.stats.count_error(error.code());
-                    self.failure = self.keeps_failure.then_some(error);
-                }
-            }
+            self.run_queued(section, stripes, session, queued, out);
             if transaction.rolls_back {
                 if let Some(error) = self.failure.take() {
-                    return Err(error.rolling_back(at + 1, call.command));
+                    return Err(error.rolling_back(at + 1, queued.command));
                 }
                 let mut bytes = 0;
                 stripes.visit(&mut |stripe| bytes += stripe.undo_bytes());
@@ -271,6 +282,34 @@ impl Work {
             }
         }
         Ok(())
+    }
+}
+
+impl Work {
+    /// Runs one command of a transaction.
+    fn run_queued(
+        &mut self,
+        section: &mut Section<'_>,
+        stripes: &mut HeldMany<'_>,
+        session: &mut Session,
+        queued: &Queued,
+        out: &mut Output,
+    ) {
+        let call = &Call::queued(queued);
+        // What a session may do can have changed since the command was queued.
+        match permit(section.shared, session, call.command, call.args) {
+            Ok(()) if call.command.locking() == Locking::Script => {
+                self.run_queued_script(section, stripes, session, call, out);
+            }
+            Ok(()) => {
+                self.run(section, stripes, session, call, out);
+            }
+            Err(error) => {
+                error.write(&mut Reply::new(out, session.protocol));
+                section.shared.engine.stats.count_error(error.code());
+                self.failure = self.keeps_failure.then_some(error);
+            }
+        }
     }
 }
 

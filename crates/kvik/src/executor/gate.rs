@@ -40,6 +40,8 @@ pub(super) enum Admission {
     WaitForLog,
     /// Memory is limited: it runs, or is queued, once there is room for it.
     FindRoom,
+    /// It runs elsewhere, or has run there.
+    Fetch,
 }
 
 /// A reason for which no write of anybody runs.
@@ -82,8 +84,8 @@ impl Work {
         args: Args<'_>,
     ) -> Result<Admission, Error> {
         permit(shared, session, command, args)?;
-        if session.restricted {
-            restrict(shared, session, &Call::of(command, args, &prepared))?;
+        if session.restricted && restrict(shared, session, &Call::of(command, args, &prepared))? {
+            return Ok(Admission::Fetch);
         }
         let is_queueing = session.transaction.is_some();
         if is_queueing && command.flags().contains(Flags::NO_MULTI) {
@@ -369,9 +371,12 @@ fn speaks_to_listeners(command: &Command) -> bool {
 }
 
 /// Refuses what a client may not run that listens in RESP2 or monitors, or that came to the port of
-/// a node whose slots do not have its keys.
+/// a node whose slots do not have its keys. Says whether the command is one that runs elsewhere.
 #[inline(never)]
-fn restrict(shared: &Shared, session: &Session, call: &Call<'_>) -> Result<(), Error> {
+fn restrict(shared: &Shared, session: &Session, call: &Call<'_>) -> Result<bool, Error> {
+    if session.away.is_some() {
+        return Ok(true);
+    }
     if let Some(node) = session.node() {
         redirect(shared, session, node, call)?;
     }
@@ -386,7 +391,7 @@ fn restrict(shared: &Shared, session: &Session, call: &Call<'_>) -> Result<(), E
             command.full_name()
         )));
     }
-    Ok(())
+    Ok(false)
 }
 
 /// The commands that MULTI does not queue.

@@ -10,6 +10,8 @@
 //! | find and lock the stripes of its keys | `plan`, `route` |
 //! | do in slices what has to be done before it | `slices` |
 //! | let it make the namespaces of its keys | `namespaces` |
+//! | keep it from keys that long work has pinned | `pinning` |
+//! | do in slices what takes long | `long` |
 //! | run its handler in a [section](crate::section) | `run`, `shared_read` |
 //! | count and time it | `timing` |
 //! | lock what waiters of its keys need | `reaching` |
@@ -25,8 +27,10 @@ mod call;
 mod exec;
 mod gate;
 mod growth;
+mod long;
 mod lookup;
 mod namespaces;
+mod pinning;
 mod plan;
 mod reaching;
 mod redirect;
@@ -120,6 +124,9 @@ impl Executor {
             keeps_failure: false,
             failure: None,
             promise: None,
+            pin: None,
+            place_in_line: None,
+            looks: 0,
         };
         Self {
             shared,
@@ -289,6 +296,7 @@ impl Executor {
             }
             Ok(Admission::Wait(until_ms)) => Outcome::Paused(until_ms),
             Ok(Admission::WaitForLog) => self.put_off(Outcome::LogFull),
+            Ok(Admission::Fetch) => self.fetch(session, out),
             Err(error) => self.refuse(session, args, error, out),
         }
     }
@@ -346,6 +354,9 @@ impl Executor {
     /// Ends a session: its client is gone.
     pub fn end(&mut self, session: &mut Session) {
         self.end_wait(session, Ending::Gone, &mut Output::new());
+        if let Some(away) = session.away.take() {
+            away.abandon();
+        }
         session.take_transaction();
         session.unwatch();
         self.release(session);

@@ -9,12 +9,13 @@ use kvik_command::declare::{Flags, Locking};
 use kvik_resp::Output;
 
 use super::call::Call;
+use super::pinning::hold_all;
 use super::reaching::lock_reaching;
 use super::slices::PutOff;
 use super::{Executor, Outcome};
 use crate::section::Section;
 use crate::stamps::Reach;
-use crate::stripes::{NoStripes, ascend};
+use crate::stripes::{NoStripes, Patience, ascend};
 
 /// Most keys of one command that are fetched ahead; more would push one another out of the cache.
 const FETCHED_KEYS: usize = 64;
@@ -40,6 +41,8 @@ impl Executor {
             Err(PutOff::Busy) => self.put_off_busy(session, call, out),
             Err(PutOff::Begun) => self.put_off(Outcome::Begun),
             Err(PutOff::Away) => self.put_off_away(),
+            Err(PutOff::Long) => self.run_long(session, call, out),
+            Err(PutOff::Pinned(unit)) => self.put_off_pinned(session, call, unit, out),
         }
     }
 
@@ -79,8 +82,7 @@ impl Executor {
             if !session.tracking.mode.is_by_key()
                 && let Some(read) = stripes.share(index, || work.clock.now_us() / 1000)
             {
-                work.run_shared(shared, unit, read, session, call, out);
-                return Ok(());
+                return work.run_shared(shared, unit, read, session, call, out);
             }
             stripes.lock_to_read(index, self.patience)?
         } else {
@@ -150,7 +152,7 @@ impl Executor {
         call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), PutOff> {
-        let held = self.shared.stripes.lock_all(self.patience)?;
+        let held = hold_all(&self.shared, self.patience)?;
         let terms = self.work.terms(&self.shared, &mut self.unit);
         self.work
             .run_section(terms, held, session, call, Reach::Everything, out)
@@ -163,13 +165,21 @@ impl Executor {
         out: &mut Output,
     ) -> Result<(), PutOff> {
         // It cannot be put off half-way, so it makes sure first that no stripe is held for long.
-        self.shared.stripes.probe(self.patience)?;
+        let stripes = &self.shared.stripes;
+        stripes.probe(self.patience)?;
+        // What it finds of a key that long work has pinned would be half of something.
+        let bar = match self.patience {
+            Patience::Wait => Some(stripes.pins.bar(None)),
+            Patience::Spin => stripes.pins.try_bar(None),
+        };
+        let _bar = bar.ok_or(PutOff::Pinned(None))?;
         let work = &mut self.work;
         let terms = work.terms(&self.shared, &mut self.unit);
-        let (_, lsn) = Section::run_in_turn(terms, |section, held| {
+        let (ran, lsn) = Section::run_in_turn(terms, |section, held| {
             work.run(section, held, session, call, out)
         });
         work.note_lsn(lsn);
-        Ok(())
+        stripes.pins.lift();
+        ran.done()
     }
 }

@@ -28,20 +28,18 @@ impl Work {
         out: &mut Output,
     ) -> Result<(), PutOff> {
         let (ready, lsn) = Section::run(terms, held, reach, |section, held| {
-            let due_ms = held.next_due();
-            self.expire_slices(section, held, due_ms, session, call)?;
+            let look_ms = held.look_at();
+            self.expire_slices(section, held, look_ms, session, call)?;
             if L::SEVERAL {
                 self.prepare(section, held, session, call)?;
             }
-            self.run(section, held, session, call, out);
-            Ok(())
+            self.run(section, held, session, call, out).done()
         });
         self.note_lsn(lsn);
         ready
     }
 
-    /// Runs a command's handler on stripes that are locked, and counts. Says whether a key was used
-    /// whose access clock has still to be set.
+    /// Runs a command's handler on stripes that are locked, and counts.
     pub(super) fn run(
         &mut self,
         section: &mut Section<'_>,
@@ -49,7 +47,7 @@ impl Work {
         session: &mut Session,
         call: &Call<'_>,
         out: &mut Output,
-    ) -> bool {
+    ) -> Ran {
         let (shared, now_us, start) = (section.shared, section.now_us, out.len());
         section.writer = session.client.id;
         let mode = section.mode;
@@ -83,6 +81,11 @@ impl Work {
         if let Err(error) = &result {
             // Nothing of a reply that was begun is left.
             ctx.reply.truncate(start);
+            if *error == Error::Long {
+                let aftermath = ctx.keys.take_aftermath();
+                section.leave(aftermath);
+                return Ran::Long;
+            }
             error.write(&mut ctx.reply);
             shared.engine.stats.count_error(error.code());
             if self.keeps_failure {
@@ -110,7 +113,31 @@ impl Work {
         }
         let timed = !call.goes_on || replied > QUICK_REPLY_BYTES;
         self.count(shared, session, call, result.is_err(), timed, replied);
-        seen.untouched
+        match seen.untouched {
+            true => Ran::Untouched,
+            false => Ran::Touched,
+        }
+    }
+}
+
+/// How a handler has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ran {
+    /// It has run.
+    Touched,
+    /// The same; a key was used whose access clock has still to be set.
+    Untouched,
+    /// It has done nothing, as it touches so much that it is to be done in slices.
+    Long,
+}
+
+impl Ran {
+    #[inline]
+    pub(super) fn done(self) -> Result<(), PutOff> {
+        match self {
+            Self::Touched | Self::Untouched => Ok(()),
+            Self::Long => Err(PutOff::Long),
+        }
     }
 }
 

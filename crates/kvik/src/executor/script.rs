@@ -8,12 +8,14 @@
 //!
 //! A script that is not known to end soon leaves the thread that serves clients (`elsewhere`). One
 //! that has ended soon so far and does not after all leaves as well: what it has changed is undone.
+//! There it pins its keys and holds stripes only while it calls a command (`pinned`).
 
 mod busy;
 mod calling;
 mod elsewhere;
 pub(super) mod known;
 mod lookup;
+mod pinned;
 
 use std::sync::Arc;
 
@@ -35,6 +37,7 @@ use crate::stamps::Reach;
 use crate::stripes::{GrowthToken, HeldMany, ascend};
 
 use calling::Calling;
+use pinned::PinnedScript;
 
 /// A script that is to run, with its arguments.
 #[derive(Clone)]
@@ -81,9 +84,6 @@ impl Executor {
         call: &Call<'_>,
         out: &mut Output,
     ) -> Result<(), PutOff> {
-        if let Some(fetched) = self.fetch(session, out) {
-            return fetched;
-        }
         let script = match self.work.find_script(&self.shared, session, call) {
             Ok(script) => script,
             Err(error) => {
@@ -101,6 +101,10 @@ impl Executor {
         if may_leave && !may_stay {
             return Err(self.send_away(session, call));
         }
+        // One that may want more keys while others have pinned some must hold nothing they need.
+        if self.stays || !may_leave && !script.program.keeps_to_its_keys() {
+            return self.run_pinned_script(session, call, &script, out);
+        }
         let (work, shared) = (&mut self.work, &*self.shared);
         work.plan.clear();
         for key in script.keys.iter() {
@@ -117,24 +121,31 @@ impl Executor {
         let hashes = std::mem::take(&mut work.plan.hashes);
         let terms = work.terms(shared, &mut self.unit);
         let reach = Reach::Keys(&hashes);
-        let leaving = match (may_leave, script.program.is_bounded()) {
+        // A key that it does not declare may be pinned, and then it has to leave.
+        let leaves_unchanged = script.program.is_bounded() && growth.is_none();
+        let leaving = match (may_leave, leaves_unchanged) {
             (false, _) => Leaving::Never,
             (true, true) => Leaving::Unchanged,
             (true, false) => Leaving::Undone,
         };
         let (ending, lsn) = Section::run(terms, held, reach, |section, held| {
+            let look_ms = held.look_at();
+            work.expire_slices(section, held, look_ms, session, call)?;
             let scope = ScriptScope {
                 shared,
                 held,
-                growth: growth.as_ref(),
+                source: match &growth {
+                    None => StripeSource::Held,
+                    Some(growth) => StripeSource::Growing(growth),
+                },
                 leaving,
             };
-            work.run_or_undo_script(section, scope, session, call, &script, out)
+            Ok::<_, PutOff>(work.run_or_undo_script(section, scope, session, call, &script, out))
         });
         work.plan.hashes = hashes;
         work.note_lsn(lsn);
         drop(growth);
-        match ending {
+        match ending? {
             ScriptEnding::Ran => Ok(()),
             ScriptEnding::Leaves => Err(self.send_away(session, call)),
         }
@@ -165,9 +176,18 @@ pub(super) enum Leaving {
 pub(super) struct ScriptScope<'s, 'a> {
     pub(super) shared: &'s Shared,
     pub(super) held: &'s mut HeldMany<'a>,
-    /// Without, it has all that it may use.
-    pub(super) growth: Option<&'s GrowthToken<'a>>,
+    pub(super) source: StripeSource<'s, 'a>,
     pub(super) leaving: Leaving,
+}
+
+/// How a script gets stripes that it does not hold.
+pub(super) enum StripeSource<'s, 'a> {
+    /// It has all that it may use.
+    Held,
+    /// It locks more when it needs them, and keeps them.
+    Growing(&'s GrowthToken<'a>),
+    /// It has pinned its keys, and locks their stripes for each command.
+    Pinned(&'s mut PinnedScript<'a>),
 }
 
 impl Work {
@@ -200,7 +220,7 @@ impl Work {
                 let scope = ScriptScope {
                     shared,
                     held,
-                    growth: None,
+                    source: StripeSource::Held,
                     leaving: Leaving::Never,
                 };
                 self.run_script(section, scope, session, call, &script, out);
@@ -225,14 +245,14 @@ impl Work {
         let ScriptScope {
             shared,
             held,
-            growth,
+            source,
             leaving,
         } = scope;
         let ended = section.attempt(held, |section, held| {
             let scope = ScriptScope {
                 shared,
                 held,
-                growth,
+                source,
                 leaving,
             };
             match self.run_script(section, scope, session, call, script, out) {
@@ -322,6 +342,7 @@ struct ScriptedState {
     db: u32,
     protocol: Protocol,
     may_block: bool,
+    takes_long: bool,
 }
 
 impl ScriptedState {
@@ -331,12 +352,14 @@ impl ScriptedState {
             db: session.db,
             protocol: session.protocol,
             may_block: std::mem::take(&mut session.may_block),
+            takes_long: std::mem::replace(&mut session.takes_long, true),
         }
     }
 
     fn end(self, session: &mut Session) {
         session.in_script = false;
         session.may_block = self.may_block;
+        session.takes_long = self.takes_long;
         session.protocol = self.protocol;
         if session.db != self.db {
             session.select(self.db);

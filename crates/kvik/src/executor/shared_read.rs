@@ -7,6 +7,8 @@ use kvik_store::Key;
 
 use super::call::Call;
 use super::namespaces::reading;
+use super::run::Ran;
+use super::slices::PutOff;
 use super::work::Work;
 use crate::section::{Actor, Section, Terms, Touching};
 use crate::shared::Shared;
@@ -24,16 +26,19 @@ impl Work {
         session: &mut Session,
         call: &Call<'_>,
         out: &mut Output,
-    ) {
-        let Some((_, hash)) = call.hash else { return };
+    ) -> Result<(), PutOff> {
+        let Some((_, hash)) = call.hash else {
+            return Ok(());
+        };
         let (terms, reach) = (self.terms(shared, unit), Reach::Key(hash));
-        let (untouched, lsn) = Section::run(terms, read, reach, |section, held| {
+        let (ran, lsn) = Section::run(terms, read, reach, |section, held| {
             self.run(section, held, session, call, out)
         });
         self.note_lsn(lsn);
-        if untouched {
+        if ran == Ran::Untouched {
             self.touch(shared, unit, session, call);
         }
+        ran.done()
     }
 
     /// Sets the access clock of the key of a command that only read, unless somebody else has its

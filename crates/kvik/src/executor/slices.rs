@@ -3,7 +3,7 @@
 
 use kvik_command::Session;
 use kvik_command::declare::Preparation;
-use kvik_store::{GuardStats, Mode, Stripes};
+use kvik_store::{GuardStats, Mode, PinId, Stripes};
 
 use super::call::Call;
 use super::work::Work;
@@ -25,6 +25,10 @@ pub(super) enum PutOff {
     Begun,
     /// It runs on another thread.
     Away,
+    /// It touches so much that it is done in slices.
+    Long,
+    /// This unit of long work keeps it from its keys; without a name, all units do.
+    Pinned(Option<PinId>),
 }
 
 impl From<Busy> for PutOff {
@@ -34,26 +38,43 @@ impl From<Busy> for PutOff {
 }
 
 impl Work {
-    /// Deletes members of the values of a command's keys whose time has come, a slice of each, and
-    /// puts the command off while there are more: they would all be deleted when it meets them, and
-    /// their stripes be held until then. `due_ms` is when something in those is due, at the
-    /// earliest.
+    /// Puts a command off whose keys are pinned. Deletes members of their values whose time has
+    /// come, a slice of each, and puts the command off while there are more: they would all be
+    /// deleted when it meets them, and their stripes be held until then. `look_ms` is when its
+    /// stripes are to be looked at before it runs.
     #[inline]
     pub(super) fn expire_slices(
         &mut self,
         section: &mut Section<'_>,
         stripes: &mut dyn Stripes,
-        due_ms: u64,
+        look_ms: u64,
         session: &Session,
         call: &Call<'_>,
     ) -> Result<(), PutOff> {
-        if due_ms != u64::MAX && due_ms <= section.now_ms() && section.mode == Mode::Primary {
-            return self.expire_now(section, stripes, session, call);
+        if look_ms != u64::MAX && look_ms <= section.now_ms() {
+            return self.look_first(section, stripes, look_ms, session, call);
         }
         Ok(())
     }
 
     #[cold]
+    fn look_first(
+        &mut self,
+        section: &mut Section<'_>,
+        stripes: &mut dyn Stripes,
+        look_ms: u64,
+        session: &Session,
+        call: &Call<'_>,
+    ) -> Result<(), PutOff> {
+        if look_ms == 0 {
+            self.look_at_pins(section, stripes, session, call)?;
+        }
+        match section.mode {
+            Mode::Primary => self.expire_now(section, stripes, session, call),
+            _ => Ok(()),
+        }
+    }
+
     fn expire_now(
         &mut self,
         section: &mut Section<'_>,

@@ -6,6 +6,7 @@ use kvik_command::hot_keys::KeySketch;
 use kvik_command::stats::ThreadStats;
 use kvik_command::{Error, Random};
 use kvik_log::{Lsn, Unit};
+use kvik_store::PinId;
 use parking_lot::Mutex;
 
 use super::lookup::LatestLookup;
@@ -39,6 +40,12 @@ pub(super) struct Work {
     pub(super) failure: Option<Error>,
     /// The room that was made in namespaces for the command at hand.
     pub(super) promise: Option<Promise>,
+    /// The unit of long work that this thread is at.
+    pub(super) pin: Option<PinId>,
+    /// The place in line of the unit that is to begin.
+    pub(super) place_in_line: Option<u64>,
+    /// How often it has looked whether those who are owed their turn have had it.
+    pub(super) looks: u32,
 }
 
 /// Calls that have been counted but not timed yet.

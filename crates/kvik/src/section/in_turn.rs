@@ -103,4 +103,16 @@ impl Stripes for InTurn<'_> {
     fn held(&self, _index: usize) -> &Stripe {
         unreachable!("stripes taken in turn are not seen together")
     }
+
+    fn rest(&mut self) {
+        self.let_go();
+    }
+
+    fn breathe(&mut self) {
+        let index = self.held.as_ref().map(Held::index);
+        self.let_go();
+        if let Some(index) = index {
+            self.shared.stripes.give_way(index);
+        }
+    }
 }

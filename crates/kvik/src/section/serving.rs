@@ -18,7 +18,7 @@ use kvik_command::mail::{Answer, Message};
 use kvik_command::{Ctx, Random, Session};
 use kvik_log::{Lsn, Unit};
 use kvik_resp::{Output, Reply};
-use kvik_store::{KeyHash, Kind, ReadyKey, Stripes, Waiter, Wanted};
+use kvik_store::{KeyHash, KeyUse, Kind, ReadyKey, Stripes, Waiter, Wanted};
 
 use super::{Actor, Locks, Section, Terms, Touching};
 use crate::shared::Shared;
@@ -86,6 +86,8 @@ enum Attempt {
     NothingForAll,
     /// A stripe that it needs is not held.
     Unreachable,
+    /// A key that it needs is pinned. It is served when that has ended.
+    Pinned,
 }
 
 impl Unserved {
@@ -93,6 +95,10 @@ impl Unserved {
         Self {
             stripes: stripes.iter().map(|&index| index as u16).collect(),
         }
+    }
+
+    pub(super) fn add_stripes(&mut self, stripes: &[u16]) {
+        self.stripes.extend_from_slice(stripes);
     }
 
     fn add(&mut self, stripe: u16, waiter: &dyn Waiter) {
@@ -110,7 +116,7 @@ impl Unserved {
         let held = shared.stripes.lock_many(&self.stripes, Patience::Wait);
         let left = Self::serve_held(shared, held.expect("a patient lock succeeds"));
         if !left.stripes.is_empty() {
-            let held = shared.stripes.lock_all(Patience::Wait);
+            let held = shared.stripes.lock_every(Patience::Wait);
             Self::serve_held(shared, held.expect("a patient lock succeeds"));
         }
     }
@@ -143,11 +149,12 @@ impl Section<'_> {
         self.now_us = self.now_us.max(self.shared.clock.now_us());
         let mut unserved = Vec::new();
         while let Some(ready) = held.take_ready() {
-            if self.serve_key(held, &ready) == Attempt::Unreachable {
+            let attempt = self.serve_key(held, &ready);
+            if matches!(attempt, Attempt::Unreachable | Attempt::Pinned) {
                 unserved.push(ready);
             }
         }
-        // They stay ready for whoever holds enough.
+        // They stay ready for whoever holds enough, or ends the pin.
         for ready in unserved {
             self.with_guard(held, ready.keyspace, Touching::NONE, |guard| {
                 guard.mark_ready(&ready.key);
@@ -167,8 +174,9 @@ impl Section<'_> {
         };
         let mut result = Attempt::Gone;
         for &wanted in wishes {
-            if self.serve_line(held, ready, wanted) == Attempt::Unreachable {
-                result = Attempt::Unreachable;
+            let attempt = self.serve_line(held, ready, wanted);
+            if matches!(attempt, Attempt::Unreachable | Attempt::Pinned) {
+                result = attempt;
             }
         }
         result
@@ -212,6 +220,9 @@ impl Section<'_> {
                 departures.unserved.add(stripe as u16, waiter);
                 return Attempt::Unreachable;
             }
+            if held.has_pins() && self.is_kept_out(held, call, ready) {
+                return Attempt::Pinned;
+            }
             let mut session = call.session();
             let mut output = Output::new();
             match self.arrival(held, call, ready, &mut session, &mut output) {
@@ -234,6 +245,29 @@ impl Section<'_> {
             leave_line(guard, &ready.key, call, counts);
         });
         Attempt::Gone
+    }
+
+    /// Whether another key of a call is pinned. Whoever ends the pin has the call served.
+    #[cold]
+    fn is_kept_out<L: Locks>(
+        &mut self,
+        held: &mut L,
+        call: &BlockedCall,
+        ready: &ReadyKey,
+    ) -> bool {
+        let words = call.words();
+        self.with_guard(held, call.keyspace(), Touching::NONE, |guard| {
+            let mut is_pinned = false;
+            // A call that waits has keys that can be told from its words.
+            let _ = call.command.for_each_key(words, |at, _| {
+                let key = &words[at];
+                if guard.holds(key) && guard.pinned_against(key, KeyUse::Write, None).is_some() {
+                    guard.wait_for_pin(key, &ready.key);
+                    is_pinned = true;
+                }
+            });
+            is_pinned
+        })
     }
 
     /// Whether there is something for a call in its keys: [`Attempt::Gone`] if so.

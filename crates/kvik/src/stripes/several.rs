@@ -19,8 +19,22 @@ impl SharedStripes {
         self.lock_ascending(indices.iter().copied().map(usize::from), patience)
     }
 
-    /// Locks every stripe.
+    /// Locks every stripe at a moment at which no unit of long work is under way: what it sees and
+    /// does has no half of one in it.
     pub(crate) fn lock_all(&self, patience: Patience) -> Result<HeldMany<'_>, Busy> {
+        let bar = match patience {
+            Patience::Wait => self.pins.bar(None),
+            Patience::Spin => self.pins.try_bar(None).ok_or(Busy)?,
+        };
+        let held = self.lock_every(patience)?;
+        // A unit pins nothing before it has a stripe.
+        drop(bar);
+        self.pins.lift();
+        Ok(held)
+    }
+
+    /// Locks every stripe, whatever is under way.
+    pub(crate) fn lock_every(&self, patience: Patience) -> Result<HeldMany<'_>, Busy> {
         self.lock_ascending(0..self.len(), patience)
     }
 

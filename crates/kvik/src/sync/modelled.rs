@@ -61,6 +61,10 @@ impl Condvar {
         self.0.notify_one();
     }
 
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
+    }
+
     #[track_caller]
     pub(crate) fn wait_for<T>(&self, held: &mut MutexGuard<'_, T>, _at_most: Duration) {
         let waiting = held.0.take().unwrap();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kvik_command::prefix_jobs::{PrefixPage, PrefixProgress};
 use kvik_log::Unit;
+use kvik_store::KeyUse;
 
 use super::{LONGEST_MS, SLICE, WHILE_OFF_MS};
 use crate::section::{Actor, Section, Terms, Touching};
@@ -35,7 +36,13 @@ pub(super) fn work(shared: &Shared, unit: &mut Unit) {
     };
     let (keys, mut done) = look(shared, &page, now_us / 1000);
     if !page.dry_run {
-        done.deleted = delete(shared, unit, &page, &keys, now_us / 1000);
+        let (deleted, is_pinned) = delete(shared, unit, &page, &keys, now_us / 1000);
+        done.deleted = deleted;
+        if is_pinned {
+            // The page comes again, for the keys that long work has pinned.
+            done.again = true;
+            done.matched = deleted;
+        }
     }
     let deleted = &shared.upkeep_stats.totals.changes;
     deleted.add(done.deleted);
@@ -68,21 +75,22 @@ fn look(shared: &Shared, page: &PrefixPage, now_ms: u64) -> (Vec<Vec<u8>>, Prefi
         visited,
         matched: keys.len() as u64,
         deleted: 0,
+        again: false,
     };
     (keys, progress)
 }
 
-/// Deletes keys and says how many were still there.
+/// Deletes keys and says how many were still there, and whether some were pinned.
 fn delete(
     shared: &Shared,
     unit: &mut Unit,
     page: &PrefixPage,
     keys: &[Vec<u8>],
     now_ms: u64,
-) -> u64 {
+) -> (u64, bool) {
     let layout = &shared.stripes.layout;
     let stripe = |key: &Vec<u8>| layout.stripe_of(layout.hash(key));
-    let mut deleted = 0;
+    let (mut deleted, mut is_pinned) = (0, false);
     // A page is in the order of the hashes, so the keys of a stripe follow each other.
     for group in keys.chunk_by(|a, b| stripe(a) == stripe(b)) {
         for slice in group.chunks(SLICE) {
@@ -97,11 +105,16 @@ fn delete(
             };
             let (count, _) = Section::run(terms, held, Reach::Keys(&hashes), |section, held| {
                 section.with_guard(held, page.keyspace, Touching::NONE, |guard| {
-                    slice.iter().filter(|key| guard.delete(key)).count()
+                    let mut delete = |key: &&Vec<u8>| {
+                        let pin = guard.pinned_against(key, KeyUse::Write, None);
+                        is_pinned |= pin.is_some();
+                        pin.is_none() && guard.delete(*key)
+                    };
+                    slice.iter().filter(|key| delete(key)).count()
                 })
             });
             deleted += count as u64;
         }
     }
-    deleted
+    (deleted, is_pinned)
 }

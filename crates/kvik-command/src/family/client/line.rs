@@ -67,6 +67,7 @@ pub(super) fn describe(client: &Client, now_ms: u64) -> String {
     add("tot-net-in", &client.bytes_in.load(Relaxed));
     add("tot-net-out", &client.bytes_out.load(Relaxed));
     add("tot-cmds", &client.commands.load(Relaxed));
+    add("pinned", &client.pinned.load(Relaxed));
     line
 }
 

@@ -9,39 +9,69 @@ use super::{hash, read, reply_text};
 use crate::family::member_scan::MemberScan;
 use crate::family::sampling::{Selection, checked_count, distinct, draws, is_small_part, repeat};
 use crate::random::Random;
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, SLICE};
 
 pub(super) fn hgetall(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let key = ctx.key(1);
-    let hash = read(&mut ctx.keys, key)?;
-    let reply = &mut ctx.reply;
-    reply.map(hash.map_or(0, HashRef::len));
-    for_each(hash, |field| {
+    let write = |reply: &mut Reply<'_>, field: Field<'_>| {
         reply_text(reply, field.name);
         reply_text(reply, field.value);
-    });
-    Ok(())
+    };
+    reply_each(ctx, |reply, len| reply.map(len), write)
 }
 
 pub(super) fn hkeys(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    reply_each(ctx, |reply, field| reply_text(reply, field.name))
+    let write = |reply: &mut Reply<'_>, field: Field<'_>| reply_text(reply, field.name);
+    reply_each(ctx, |reply, len| reply.array(len), write)
 }
 
 pub(super) fn hvals(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    reply_each(ctx, |reply, field| reply_text(reply, field.value))
+    let write = |reply: &mut Reply<'_>, field: Field<'_>| reply_text(reply, field.value);
+    reply_each(ctx, |reply, len| reply.array(len), write)
 }
 
-fn reply_each(ctx: &mut Ctx<'_>, write: impl Fn(&mut Reply<'_>, Field<'_>)) -> Result<(), Error> {
+/// Begins a reply of so many fields and writes each.
+fn reply_each(
+    ctx: &mut Ctx<'_>,
+    begin: impl Fn(&mut Reply<'_>, usize),
+    write: impl Fn(&mut Reply<'_>, Field<'_>),
+) -> Result<(), Error> {
     let key = ctx.key(1);
     let hash = read(&mut ctx.keys, key)?;
-    ctx.reply.array(hash.map_or(0, HashRef::len));
-    for_each(hash, |field| write(&mut ctx.reply, field));
+    let len = hash.map_or(0, HashRef::len);
+    if len > SLICE {
+        return reply_in_slices(ctx, len, begin, write);
+    }
+    begin(&mut ctx.reply, len);
+    if let Some(hash) = hash {
+        hash.for_each(|field| write(&mut ctx.reply, field));
+    }
     Ok(())
 }
 
-fn for_each<'h>(hash: Option<HashRef<'h>>, visit: impl FnMut(Field<'h>)) {
-    if let Some(hash) = hash {
-        hash.for_each(visit);
+#[cold]
+fn reply_in_slices(
+    ctx: &mut Ctx<'_>,
+    len: usize,
+    begin: impl Fn(&mut Reply<'_>, usize),
+    write: impl Fn(&mut Reply<'_>, Field<'_>),
+) -> Result<(), Error> {
+    ctx.weigh(len)?;
+    begin(&mut ctx.reply, len);
+    let mut cursor = 0;
+    loop {
+        let Some(hash) = ctx.keys.peek(ctx.key(1)).map(hash).transpose()? else {
+            return Ok(());
+        };
+        let (reply, mut left) = (&mut ctx.reply, SLICE);
+        cursor = hash.scan(cursor, |field| {
+            write(reply, field);
+            left = left.saturating_sub(1);
+            left > 0
+        });
+        if cursor == 0 {
+            return Ok(());
+        }
+        ctx.breathe()?;
     }
 }
 

@@ -11,7 +11,7 @@ use kvik_store::{Cursor, Guard, ScanPage, View};
 use super::super::member_scan::parse_cursor;
 use crate::glob::{glob_match, literal_prefix, with_shell_negation};
 use crate::namespace_quotas::NamespaceSeat;
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, SLICE};
 
 /// Keys of a page unless COUNT says otherwise.
 const USUAL_COUNT: usize = 10;
@@ -68,20 +68,30 @@ impl<'a> KeyFilter<'a> {
 }
 
 pub(super) fn keys(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let filter = KeyFilter::matching(&ctx.args[1], ctx);
-    let (all, reply) = (ctx.reply.deferred_array(), &mut ctx.reply);
-    let mut count = 0;
-    // Keys are written while they are visited; the number of them is filled in behind.
-    let session = &*ctx.session;
-    let seat = session.namespace.as_ref();
-    filter.walk(&mut ctx.keys, seat, 0, usize::MAX, |view| {
-        let name = session.rest_of(view.key());
-        if filter.admits(&view, name) {
-            reply.bulk(name);
-            count += 1;
+    let args = ctx.args;
+    let filter = KeyFilter::matching(&args[1], ctx);
+    let sizes = ctx.engine.totals.keyspace(ctx.session.keyspace());
+    ctx.weigh(usize::try_from(sizes.keys).unwrap_or(usize::MAX))?;
+    let all = ctx.reply.deferred_array();
+    let (mut count, mut cursor) = (0, 0);
+    loop {
+        // Keys are written while they are visited; the number of them is filled in behind.
+        let (session, reply) = (&*ctx.session, &mut ctx.reply);
+        let seat = session.namespace.as_ref();
+        let page = filter.walk(&mut ctx.keys, seat, cursor, SLICE, |view| {
+            let name = session.rest_of(view.key());
+            if filter.admits(&view, name) {
+                reply.bulk(name);
+                count += 1;
+            }
+        });
+        cursor = page.next;
+        if cursor == 0 {
+            break;
         }
-    });
-    reply.finish_array(all, count);
+        ctx.breathe()?;
+    }
+    ctx.reply.finish_array(all, count);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use kvik_store::{Event, IntText, ListEnd};
 
 use super::{existing, read, reply_with};
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, SLICE};
 
 /// The part of a list of `len` elements from the index `start` to the index `stop`: how many
 /// elements lie before it, and how many are in it. Indexes below zero count from the end.
@@ -30,9 +30,31 @@ pub(super) fn lrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     match read(&mut ctx.keys, key)? {
         Some(list) => {
             let (skip, count) = part(start, stop, list.len());
+            if count > SLICE {
+                return range_in_slices(ctx, skip, count);
+            }
             reply_with(&mut ctx.reply, list.elements(ListEnd::Left, skip, count));
         }
         None => ctx.reply.array(0),
+    }
+    Ok(())
+}
+
+#[cold]
+fn range_in_slices(ctx: &mut Ctx<'_>, skip: usize, count: usize) -> Result<(), Error> {
+    ctx.weigh(count)?;
+    ctx.reply.array(count);
+    for at in (0..count).step_by(SLICE) {
+        if at > 0 {
+            ctx.breathe()?;
+        }
+        let key = ctx.key(1);
+        let Some(list) = read(&mut ctx.keys, key)? else {
+            return Ok(());
+        };
+        let (reply, mut text) = (&mut ctx.reply, IntText::default());
+        let elements = list.elements(ListEnd::Left, skip + at, SLICE.min(count - at));
+        elements.for_each(|element| reply.bulk(element.text(&mut text)));
     }
     Ok(())
 }

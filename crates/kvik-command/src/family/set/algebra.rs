@@ -2,17 +2,18 @@
 //!
 //! An intersection asks the larger sets for each member of the smallest. A difference does either
 //! the same with the first set, or takes the members of the others out of a copy of it, whichever
-//! touches fewer members.
+//! touches fewer members. Sets that are large together are combined in slices, by asking for each
+//! member alone, so that nothing has to be kept between two slices.
 
 use std::collections::HashSet;
 
-use kvik_resp::Args;
-use kvik_store::{Guard, IntText, SetRef, StringRef, UnixMs};
+use kvik_resp::{Args, Reply};
+use kvik_store::{EventClasses, Guard, IntText, SetRef, StringRef, UnixMs};
 
 use super::{read, set};
 use crate::family::carried_expiry::{earlier, later};
 use crate::family::hyperloglog::ElementSketch;
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, SLICE};
 
 /// The operation on several sets.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -130,6 +131,17 @@ fn answer(ctx: &mut Ctx<'_>, combination: SetCombination) -> Result<(), Error> {
     let keys = ctx.args.tail(1);
     meet(ctx, keys)?;
     let sets = look(&ctx.keys, keys)?;
+    let size = size(&sets);
+    if size > SLICE {
+        ctx.weigh(size)?;
+        let (all, mut members) = (ctx.reply.deferred_set(), 0);
+        combine_in_slices(ctx, keys, combination, |reply, _, member| {
+            reply.bulk(member);
+            members += 1;
+        })?;
+        ctx.reply.finish_set(all, members);
+        return Ok(());
+    }
     let reply = &mut ctx.reply;
     let (all, mut members) = (reply.deferred_set(), 0);
     combine(&sets, combination, |member| {
@@ -147,28 +159,122 @@ fn store(ctx: &mut Ctx<'_>, combination: SetCombination) -> Result<(), Error> {
     meet(ctx, keys)?;
     let sets = look(&ctx.keys, keys)?;
     let expire = sets.iter().flatten().any(|set| set.expires());
+    let size = size(&sets);
     let mut members = Vec::new();
-    combine(&sets, combination, |member| {
-        let expire_at = expire.then(|| expiry(&sets, combination, member)).flatten();
+    let mut keep = |sets: &[Option<SetRef<'_>>], member: &[u8]| {
+        let expire_at = expire.then(|| expiry(sets, combination, member)).flatten();
         members.push((member.to_vec(), expire_at));
-        true
-    });
-    if members.is_empty() {
-        ctx.keys.delete(destination);
+    };
+    if size > SLICE {
+        ctx.weigh(size)?;
+        combine_in_slices(ctx, keys, combination, |_, sets, member| keep(sets, member))?;
+    } else {
+        combine(&sets, combination, |member| {
+            keep(&sets, member);
+            true
+        });
     }
-    if let Some((first, _)) = members.first() {
-        ctx.keys.make_room(destination);
-        let mut set = ctx.keys.entry(destination).set_mut()?;
-        // How many there will be does not decide: integers may still be few enough for an intset.
-        set.expect(first, 1);
-        for (member, expire_at) in &members {
+    put(&mut ctx.keys, destination, &members)?;
+    ctx.reply.integer(members.len() as i64);
+    Ok(())
+}
+
+/// Puts members in the place of whatever a key holds. Without members the key is gone.
+fn put(
+    keys: &mut Guard<'_>,
+    destination: &[u8],
+    members: &[(Vec<u8>, Option<UnixMs>)],
+) -> Result<(), Error> {
+    let Some((first, _)) = members.first() else {
+        keys.delete(destination);
+        return Ok(());
+    };
+    keys.make_room(destination);
+    let mut wanted = None;
+    for slice in members.chunks(SLICE) {
+        let mut set = keys.entry(destination).set_mut()?;
+        if wanted.is_none() {
+            // How many there will be does not decide: integers may still be few enough for an
+            // intset.
+            set.expect(first, 1);
+        }
+        for (member, expire_at) in slice {
             set.add(member);
             if expire_at.is_some() {
                 set.set_expiry(member, *expire_at);
             }
         }
+        drop(set);
+        // It has changed something, and goes on to its end. Of all slices one event tells.
+        keys.breathe();
+        wanted = wanted.or(Some(keys.mute(EventClasses::ALL)));
     }
-    ctx.reply.integer(members.len() as i64);
+    if let Some(wanted) = wanted {
+        keys.unmute(wanted);
+    }
+    Ok(())
+}
+
+/// The members of all sets together.
+fn size(sets: &[Option<SetRef<'_>>]) -> usize {
+    sets.iter().flatten().map(|set| set.len()).sum()
+}
+
+/// Gives each member of the result to `tell`, with the sets, and lets others in between.
+fn combine_in_slices(
+    ctx: &mut Ctx<'_>,
+    keys: Args<'_>,
+    combination: SetCombination,
+    mut tell: impl FnMut(&mut Reply<'_>, &[Option<SetRef<'_>>], &[u8]),
+) -> Result<(), Error> {
+    let sets = look(&ctx.keys, keys)?;
+    let walked = match combination {
+        SetCombination::Union => 0..sets.len(),
+        SetCombination::Difference => 0..1,
+        SetCombination::Intersection => {
+            // One missing key makes the intersection empty.
+            let lens = sets.iter().enumerate();
+            let lens = lens.map(|(at, set)| Some((set.as_ref()?.len(), at)));
+            match lens
+                .collect::<Option<Vec<_>>>()
+                .and_then(|it| it.into_iter().min())
+            {
+                Some((_, smallest)) => smallest..smallest + 1,
+                None => return Ok(()),
+            }
+        }
+    };
+    for at in walked {
+        let mut cursor = 0;
+        loop {
+            meet(ctx, keys)?;
+            let sets = look(&ctx.keys, keys)?;
+            let Some(set) = sets[at] else { break };
+            let (reply, mut left) = (&mut ctx.reply, SLICE);
+            let has = |set: &Option<SetRef<'_>>, member: &[u8]| {
+                set.is_some_and(|set| set.contains(member))
+            };
+            cursor = set.scan(cursor, |member| {
+                let mut room = IntText::default();
+                let member = member.text(&mut room);
+                let is_result = match combination {
+                    // Members of the sets before have been told.
+                    SetCombination::Union => !sets[..at].iter().any(|set| has(set, member)),
+                    SetCombination::Difference => !sets[1..].iter().any(|set| has(set, member)),
+                    SetCombination::Intersection => sets.iter().all(|set| has(set, member)),
+                };
+                if is_result {
+                    tell(reply, &sets, member);
+                }
+                left = left.saturating_sub(1);
+                left > 0
+            });
+            ctx.breathe()?;
+            if cursor == 0 {
+                break;
+            }
+        }
+    }
     Ok(())
 }
 

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use kvik_resp::Args;
-use kvik_store::{AppendError, Entry, StreamId};
+use kvik_store::{AppendError, Entry, StreamEntry, StreamId};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::options::TrimOptions;
 use super::{ids, stream, write_entry, write_id};
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, SLICE};
 
 impl From<AppendError> for Error {
     fn from(error: AppendError) -> Self {
@@ -138,16 +138,38 @@ fn range(ctx: &mut Ctx<'_>, start: StreamId, end: StreamId, back: bool) -> Resul
         ctx.reply.null_array();
         return Ok(());
     }
-    let (reply, mut len) = (&mut ctx.reply, 0);
-    let array = reply.deferred_array();
-    let mut write = |entry| {
-        write_entry(reply, &entry);
-        len += 1;
-    };
-    if back {
-        stream.range_back(start, end).take(max).for_each(&mut write);
-    } else {
-        stream.range(start, end).take(max).for_each(&mut write);
+    let most = usize::try_from(stream.len()).unwrap_or(usize::MAX).min(max);
+    let array = ctx.reply.deferred_array();
+    let (mut len, mut next) = (0, Some((start, end)));
+    while let Some((start, end)) = next {
+        if len > 0 {
+            // How many there are is not known before: so many that the rest is done elsewhere.
+            ctx.weigh(most)?;
+            ctx.breathe()?;
+        }
+        let Some(stream) = self::stream(ctx.keys.peek(ctx.key(1)))? else {
+            break;
+        };
+        let slice = SLICE.min(max - len);
+        let (reply, mut latest, before) = (&mut ctx.reply, None, len);
+        let mut write = |entry: StreamEntry<'_>| {
+            latest = Some(entry.id());
+            write_entry(reply, &entry);
+            len += 1;
+        };
+        if back {
+            stream
+                .range_back(start, end)
+                .take(slice)
+                .for_each(&mut write);
+        } else {
+            stream.range(start, end).take(slice).for_each(&mut write);
+        }
+        let is_done = len - before < SLICE || len == max;
+        next = latest.filter(|_| !is_done).and_then(|latest| match back {
+            true => Some((start, latest.prev()?)),
+            false => Some((latest.next()?, end)),
+        });
     }
     ctx.reply.finish_array(array, len);
     Ok(())

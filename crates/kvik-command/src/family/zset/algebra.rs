@@ -12,7 +12,7 @@ use kvik_store::{Guard, IntText, SetRef, StringRef, UnixMs, ValueRef, View, Zset
 
 use super::{Results, reply_len, reply_member};
 use crate::family::carried_expiry::{earlier, later};
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, SLICE};
 
 /// The operation on the inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +110,17 @@ pub(super) fn zintercard(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn answer(ctx: &mut Ctx<'_>, combination: ZsetCombination) -> Result<(), Error> {
     let call = Call::parse(ctx, 1, combination, Use::Answer)?;
     let inputs = call.inputs(&ctx.keys);
+    let size: usize = inputs.iter().map(Input::len).sum();
+    if size > SLICE {
+        ctx.weigh(size)?;
+        let results = combine_in_slices(ctx, &call, combination)?;
+        let reply = &mut ctx.reply;
+        reply_len(reply, results.len(), call.with_scores);
+        for (name, score) in results.iter() {
+            reply_member(reply, name, call.with_scores.then_some(score));
+        }
+        return Ok(());
+    }
     let totals = combine(&inputs, combination, call.aggregate);
     let reply = &mut ctx.reply;
     reply_len(reply, totals.len(), call.with_scores);
@@ -123,6 +134,14 @@ fn store(ctx: &mut Ctx<'_>, combination: ZsetCombination) -> Result<(), Error> {
     let args = ctx.args;
     let call = Call::parse(ctx, 2, combination, Use::Store)?;
     let inputs = call.inputs(&ctx.keys);
+    let size: usize = inputs.iter().map(Input::len).sum();
+    if size > SLICE {
+        ctx.weigh(size)?;
+        let results = combine_in_slices(ctx, &call, combination)?;
+        results.store(&mut ctx.keys, &args[1])?;
+        ctx.reply.integer(results.len() as i64);
+        return Ok(());
+    }
     let mut results = Results::default();
     // The lookups of expiries are left out where no input has any.
     let expire = inputs.iter().any(Input::expires);
@@ -302,6 +321,20 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// Visits members with their scores, weighed, from `cursor` on until `visit` has returned false,
+    /// and returns the cursor to go on with, 0 at the end.
+    fn scan(&self, cursor: u64, mut visit: impl FnMut(StringRef<'a>, f64) -> bool) -> u64 {
+        let (weight, counts) = (self.weight, self.counts);
+        match self.members {
+            InputMembers::None => 0,
+            InputMembers::Set(set) => set.scan(cursor, |name| visit(name, number(weight))),
+            InputMembers::Zset(zset) => zset.scan(cursor, |member| {
+                let score = if counts { 1.0 } else { member.score() };
+                visit(member.name, number(weight * score))
+            }),
+        }
+    }
+
     /// Every member with its score, weighed.
     fn iter(&self) -> Box<dyn Iterator<Item = Total<'a>> + 'a> {
         let (weight, counts) = (self.weight, self.counts);
@@ -365,6 +398,92 @@ fn order((a, a_score): &Total<'_>, (b, b_score): &Total<'_>) -> Ordering {
         let [a_room, b_room] = &mut rooms;
         a.text(a_room).cmp(b.text(b_room))
     })
+}
+
+/// The result, in order, taken in slices. Each member is asked for in the other inputs, so that
+/// nothing but the result is kept between two slices.
+fn combine_in_slices(
+    ctx: &mut Ctx<'_>,
+    call: &Call<'_>,
+    combination: ZsetCombination,
+) -> Result<Results, Error> {
+    let mut results = Results::default();
+    let inputs = call.inputs(&ctx.keys);
+    let order: Vec<usize> = match combination {
+        ZsetCombination::Difference => (0..inputs.len()).collect(),
+        _ => smallest_first_places(&inputs),
+    };
+    let expire = inputs.iter().any(Input::expires);
+    let walked = match combination {
+        ZsetCombination::Union => order.len(),
+        _ => 1,
+    };
+    for at in 0..walked {
+        let mut cursor = 0;
+        loop {
+            for key in call.keys {
+                ctx.keys.peek(key);
+            }
+            let all = call.inputs(&ctx.keys);
+            let inputs: Vec<Input<'_>> = order.iter().map(|&place| all[place]).collect();
+            let mut left = SLICE;
+            cursor = inputs[at].scan(cursor, |name, score| {
+                let mut room = IntText::default();
+                let text = name.text(&mut room);
+                let total = total(&inputs, at, combination, call.aggregate, text, score);
+                if let Some(total) = total {
+                    let expire_at = expire.then(|| expiry(&all, combination, name)).flatten();
+                    results.push(name, total, expire_at);
+                }
+                left = left.saturating_sub(1);
+                left > 0
+            });
+            ctx.breathe()?;
+            if cursor == 0 {
+                break;
+            }
+        }
+    }
+    // No key is needed to sort.
+    ctx.keys.rest();
+    results.sort();
+    Ok(results)
+}
+
+/// The score of a member of the input `at` in the result, if it is told here.
+fn total(
+    inputs: &[Input<'_>],
+    at: usize,
+    combination: ZsetCombination,
+    aggregate: Aggregate,
+    name: &[u8],
+    score: f64,
+) -> Option<f64> {
+    let (before, others) = (&inputs[..at], &inputs[at + 1..]);
+    match combination {
+        ZsetCombination::Union => {
+            // Members of the inputs before have been told.
+            let is_new = before.iter().all(|input| input.score(name).is_none());
+            let others = others
+                .iter()
+                .filter_map(|input| input.score(name))
+                .map(number);
+            is_new.then(|| others.fold(score, |total, score| aggregate.of(total, score)))
+        }
+        ZsetCombination::Intersection => others.iter().try_fold(score, |total, input| {
+            Some(aggregate.of(total, input.score(name)?))
+        }),
+        ZsetCombination::Difference => {
+            let is_gone = others.iter().any(|input| input.score(name).is_some());
+            (!is_gone).then_some(score)
+        }
+    }
+}
+
+fn smallest_first_places(inputs: &[Input<'_>]) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..inputs.len()).collect();
+    places.sort_by_key(|&place| inputs[place].len());
+    places
 }
 
 fn smallest_first<'a>(inputs: &[Input<'a>]) -> Vec<Input<'a>> {

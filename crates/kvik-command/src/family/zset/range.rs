@@ -4,11 +4,11 @@
 
 use std::ops::Range;
 
-use kvik_resp::parse_f64;
-use kvik_store::{Event, EventClasses, NameBound, NameRange, ScoreRange, ZsetRef};
+use kvik_resp::{Reply, parse_f64};
+use kvik_store::{Event, EventClasses, NameBound, NameRange, ScoreRange, ScoredMember, ZsetRef};
 
 use super::{Results, expiry_in, read, reply_len, reply_member, zset};
-use crate::{Ctx, Error};
+use crate::{Ctx, Error, SLICE};
 
 const NO_SCORES: Error = Error::text("min or max is not a float");
 const NO_NAMES: Error = Error::text("min or max not valid string range item");
@@ -89,12 +89,59 @@ fn answer(ctx: &mut Ctx<'_>, fixed: Fixed) -> Result<(), Error> {
         ctx.reply.array(0);
         return Ok(());
     };
+    let ranks = query.ranks(zset);
+    if ranks.len() > SLICE {
+        return answer_in_slices(ctx, &query, ranks);
+    }
     let reply = &mut ctx.reply;
-    let members = zset.range(query.ranks(zset), query.reverse);
+    let members = zset.range(ranks, query.reverse);
     reply_len(reply, members.len(), query.with_scores);
     for member in members {
         let score = query.with_scores.then(|| member.score());
         reply_member(reply, member.name, score);
+    }
+    Ok(())
+}
+
+#[cold]
+fn answer_in_slices(
+    ctx: &mut Ctx<'_>,
+    query: &Query<'_>,
+    ranks: Range<usize>,
+) -> Result<(), Error> {
+    ctx.weigh(ranks.len())?;
+    reply_len(&mut ctx.reply, ranks.len(), query.with_scores);
+    let (with_scores, reverse) = (query.with_scores, query.reverse);
+    each_slice(ctx, 1, ranks, reverse, |reply, _, member| {
+        let score = with_scores.then(|| member.score());
+        reply_member(reply, member.name, score);
+    })
+}
+
+/// Visits members of the key at a position in slices.
+fn each_slice(
+    ctx: &mut Ctx<'_>,
+    at: usize,
+    ranks: Range<usize>,
+    reverse: bool,
+    mut visit: impl FnMut(&mut Reply<'_>, ZsetRef<'_>, ScoredMember<'_>),
+) -> Result<(), Error> {
+    let count = ranks.len();
+    for done in (0..count).step_by(SLICE) {
+        if done > 0 {
+            ctx.breathe()?;
+        }
+        let slice = SLICE.min(count - done);
+        let slice = match reverse {
+            false => ranks.start + done..ranks.start + done + slice,
+            true => ranks.end - done - slice..ranks.end - done,
+        };
+        let Some(zset) = ctx.keys.peek(ctx.key(at)).map(zset).transpose()? else {
+            return Ok(());
+        };
+        let reply = &mut ctx.reply;
+        let members = zset.range(slice, reverse);
+        members.for_each(|member| visit(reply, zset, member));
     }
     Ok(())
 }
@@ -109,10 +156,12 @@ pub(super) fn zrangestore(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let query = Query::parse(ctx, 2, fixed)?;
     let mut results = Results::default();
     if let Some(zset) = read(ctx, &args[2])? {
-        for member in zset.range(query.ranks(zset), query.reverse) {
+        let ranks = query.ranks(zset);
+        ctx.weigh(ranks.len())?;
+        each_slice(ctx, 2, ranks, query.reverse, |_, zset, member| {
             let expire_at = expiry_in(zset, member.name);
             results.push(member.name, member.score(), expire_at);
-        }
+        })?;
     }
     results.store(&mut ctx.keys, &args[1])?;
     ctx.reply.integer(results.len() as i64);

@@ -6,6 +6,7 @@ use kvik_command::Session;
 use kvik_command::declare::{Flags, Locking};
 use kvik_command::script::Busy;
 use kvik_resp::Output;
+use kvik_store::PinId;
 
 use crate::executor::call::Call;
 use crate::executor::{Executor, Outcome};
@@ -25,15 +26,49 @@ impl Executor {
         out: &mut Output,
     ) -> Outcome {
         match self.busy_script(session, call) {
-            Some(busy) => self.refuse(session, call.args, busy.error(), out),
+            Some(busy) => self.refuse_busy(session, call, busy, out),
             None => self.put_off(Outcome::Busy),
         }
+    }
+
+    /// Refuses a command that a script keeps out.
+    pub(in crate::executor) fn refuse_busy(
+        &mut self,
+        session: &mut Session,
+        call: &Call<'_>,
+        busy: Busy,
+        out: &mut Output,
+    ) -> Outcome {
+        let board = &self.shared.stripes.pins;
+        board.leave_line(&mut self.work.place_in_line);
+        self.refuse(session, call.args, busy.error(), out)
     }
 
     /// Puts a command off until it has ended elsewhere.
     #[cold]
     pub(in crate::executor) fn put_off_away(&mut self) -> Outcome {
         self.put_off(Outcome::Paused(self.now_us() / 1000 + LOOK_AGAIN_MS))
+    }
+
+    /// The same for a command that one unit of long work keeps out, or all of them do.
+    pub(in crate::executor) fn busy_unit(
+        &self,
+        call: &Call<'_>,
+        unit: Option<PinId>,
+        threshold_ms: u64,
+    ) -> Option<Busy> {
+        let scripts = &self.shared.engine.scripts;
+        if scripts.is_idle()
+            || threshold_ms == 0
+            || call.command.flags().contains(Flags::ALLOW_BUSY)
+        {
+            return None;
+        }
+        let since_us = self.now_us().saturating_sub(threshold_ms * 1000);
+        match unit {
+            Some(unit) => scripts.busy_unit(unit, since_us),
+            None => scripts.busy(None, since_us),
+        }
     }
 
     /// The script that has been running for so long that a command which needs its keys is refused.

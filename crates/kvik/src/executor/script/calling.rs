@@ -10,14 +10,16 @@ use kvik_command::{Error, Session, table};
 use kvik_resp::{Args, Output, Protocol};
 use kvik_store::Stripes;
 
-use super::{Leaving, ScriptCall, ScriptScope, Work};
+use super::{Leaving, ScriptCall, ScriptScope, StripeSource, Work};
 use crate::clock::Tick;
 use crate::executor::call::Call;
 use crate::executor::gate::permit;
+use crate::executor::slices::PutOff;
 use crate::section::Section;
 
 /// Nanoseconds after which others can see a script, and kill it.
 const SEEN_AFTER_NS: u64 = 1_000_000;
+pub(super) const KILLED: Error = Error::text("Script killed by user with SCRIPT KILL.");
 
 /// A running script, as the store sees it.
 pub(super) struct Calling<'r, 's, 'a> {
@@ -112,7 +114,12 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             Locking::None => Ok(()),
             Locking::Keys => self.reach_keys(call),
             Locking::All | Locking::InTurn => {
-                (0..self.scope.shared.stripes.len()).try_for_each(|index| self.take(index))?;
+                if let StripeSource::Pinned(pins) = &mut self.scope.source {
+                    pins.lock_all(self.scope.held)?;
+                    self.show_stripes();
+                } else {
+                    (0..self.scope.shared.stripes.len()).try_for_each(|index| self.take(index))?;
+                }
                 // The reply may reveal any key, so it waits for the latest change of them all.
                 self.section.reach_all();
                 Ok(())
@@ -128,7 +135,7 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
         plan.clear();
         call.hash = plan.add_call(shared, self.session.db, call);
         // Without growth all keys were named at the beginning, and the section knows them.
-        if self.scope.growth.is_none()
+        if matches!(self.scope.source, StripeSource::Held)
             && plan
                 .stripes
                 .iter()
@@ -137,6 +144,27 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             return Ok(());
         }
         self.section.reach(&self.work.plan.hashes);
+        if let StripeSource::Pinned(pins) = &mut self.scope.source {
+            let mut keys: Vec<&[u8]> = Vec::new();
+            let args = call.args;
+            // Keys that cannot be told from the words the handler refuses.
+            let _ = call
+                .command
+                .for_each_key(args, |at, _| keys.push(&args[at]));
+            if !pins.try_keys(&keys) {
+                // It waits, and others may want to end it meanwhile.
+                self.show();
+            }
+            let StripeSource::Pinned(pins) = &mut self.scope.source else {
+                unreachable!("it was so above")
+            };
+            let scripts = &self.scope.shared.engine.scripts;
+            let (running, has_written) = (&self.running, self.has_written);
+            let is_killed = || running.as_ref().is_some_and(|it| it.is_killed()) && !has_written;
+            return pins.lock_keys(self.scope.held, &keys, &self.work.plan.stripes, || {
+                is_killed() || scripts.is_stopped()
+            });
+        }
         for at in 0..self.work.plan.stripes.len() {
             self.take(self.work.plan.stripes[at].into())?;
         }
@@ -146,37 +174,58 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
     fn take(&mut self, index: usize) -> Result<(), Error> {
         let ScriptScope {
             held,
-            growth,
+            source,
             leaving,
             ..
         } = &mut self.scope;
         if held.holds(index) {
             return Ok(());
         }
-        let growth = growth.ok_or(Error::text(
-            "Script attempted to access a key that it does not declare",
-        ))?;
+        let StripeSource::Growing(growth) = source else {
+            return Err(Error::text(
+                "Script attempted to access a key that it does not declare",
+            ));
+        };
         growth.extend(held, index);
         if *leaving == Leaving::Undone {
             held.begin_undo(index);
         }
-        if let Some(running) = &self.running {
-            running.hold(&held.indices());
-        }
+        self.show_stripes();
         Ok(())
     }
 
+    /// Lets others see which stripes it holds.
+    fn show_stripes(&self) {
+        if let Some(running) = &self.running {
+            running.hold(&self.scope.held.indices());
+        }
+    }
+
+    /// Lets the stripes go that it has for one command only.
+    fn let_go(&mut self) {
+        if let StripeSource::Pinned(pins) = &self.scope.source {
+            pins.let_go(self.scope.held);
+        }
+    }
+
     /// Does all that a command needs beforehand: it cannot be put off.
-    fn get_ready(&mut self, call: &Call<'_>) {
+    fn get_ready(&mut self, call: &Call<'_>) -> Result<(), Error> {
         loop {
-            let due_ms = self.scope.held.next_due();
+            let look_ms = self.scope.held.look_at();
             let held: &mut dyn Stripes = self.scope.held;
             let (work, section) = (&mut *self.work, &mut *self.section);
             let ready = work
-                .expire_slices(section, held, due_ms, self.session, call)
+                .expire_slices(section, held, look_ms, self.session, call)
                 .and_then(|()| work.prepare(section, held, self.session, call));
-            if ready.is_ok() {
-                return;
+            match ready {
+                Ok(()) => return Ok(()),
+                Err(PutOff::Pinned(_)) => {
+                    // Whoever has pinned the key needs what this script holds: it begins anew where
+                    // it holds nothing.
+                    self.leaves = true;
+                    return Err(Error::text("The key is in use"));
+                }
+                Err(_) => {}
             }
             // A pause between slices is for others, who get no turn while the script holds its
             // stripes.
@@ -212,7 +261,10 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
             if self.has_written {
                 running.note_write();
             }
-            running.hold(&self.scope.held.indices());
+            match &self.scope.source {
+                StripeSource::Pinned(pins) if !pins.holds_all() => running.pin(pins.unit.id),
+                _ => running.hold(&self.scope.held.indices()),
+            }
             let running = Arc::new(running);
             shared.engine.scripts.enter_running(&running);
             running
@@ -243,9 +295,9 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
         self.reach(&mut call)?;
         let changes = Flags::WRITE | Flags::MAY_REPLICATE | Flags::ADMIN;
         if command.flags().intersects(changes) && self.note_write() {
-            return Err(Error::text("Script killed by user with SCRIPT KILL."));
+            return Err(KILLED);
         }
-        self.get_ready(&call);
+        self.get_ready(&call)?;
         self.session.protocol = protocol;
         let held: &mut dyn Stripes = self.scope.held;
         self.work.run(self.section, held, self.session, &call, out);
@@ -267,7 +319,11 @@ impl<'r, 's, 'a> Calling<'r, 's, 'a> {
 impl Caller for Calling<'_, '_, '_> {
     fn call(&mut self, args: Args<'_>, protocol: Protocol, out: &mut Output) -> Result<(), Error> {
         let command = table().resolve(args).ok();
+        if self.leaves {
+            return Err(Error::text("The script begins anew"));
+        }
         let called = self.call_known(command, args, protocol, out);
+        self.let_go();
         if let Err(error) = &called {
             self.count_refusal(command, error);
         }
@@ -296,6 +352,9 @@ impl Caller for Calling<'_, '_, '_> {
     }
 
     fn pulse(&mut self) -> Pulse {
+        if self.leaves {
+            return Pulse::Leave;
+        }
         let now = self.scope.shared.clock.instant();
         if now.nanos_since(self.began) < SEEN_AFTER_NS {
             return Pulse::GoOn;

@@ -26,22 +26,22 @@ use crate::stripes::Patience;
 const NAP: Duration = Duration::from_micros(100);
 
 impl Executor {
-    /// Fetches the reply to a session's command that runs elsewhere, if one does.
+    /// Fetches the reply to a session's command that runs elsewhere, if it has ended.
+    #[cold]
     pub(in crate::executor) fn fetch(
         &mut self,
         session: &mut Session,
         out: &mut Output,
-    ) -> Option<Result<(), PutOff>> {
-        let arrival = session.away.as_ref()?.take();
-        Some(match arrival {
-            None => Err(PutOff::Away),
+    ) -> Outcome {
+        match session.away.as_ref().and_then(|away| away.take()) {
+            None => self.put_off_away(),
             Some(arrival) => {
-                session.away = None;
+                session.send_away(None);
                 out.append(arrival.out);
                 self.work.note_lsn(Lsn::new(arrival.lsn));
-                Ok(())
+                Outcome::Done
             }
-        })
+        }
     }
 
     /// Whether long commands leave this thread.
@@ -56,7 +56,7 @@ impl Executor {
         call: &Call<'_>,
     ) -> PutOff {
         let away = Arc::new(Away::default());
-        session.away = Some(Arc::clone(&away));
+        session.send_away(Some(Arc::clone(&away)));
         // The client's own session stays with its thread, which goes on serving it: only what the
         // command needs goes along.
         let mut other = Session::new(Arc::clone(&session.client), session.authenticated);
@@ -64,6 +64,8 @@ impl Executor {
         other.protocol = session.protocol;
         other.no_touch = session.no_touch;
         other.internal = session.internal;
+        other.takes_long = true;
+        other.errand = Some(Arc::clone(&away));
         if call.command.locking() == Locking::Queue {
             // EXEC takes queue and watch with it, as it would leave none behind here.
             other.transaction = session.transaction.take();
@@ -101,13 +103,14 @@ fn run(executor: &mut Executor, errand: Errand) {
     let mut out = Output::new();
     loop {
         executor.refresh();
-        match executor.execute(&mut session, args.as_args(), &mut out) {
+        match executor.run_errand(&mut session, args.as_args(), &mut out) {
             Outcome::Busy | Outcome::Begun | Outcome::LogFull | Outcome::Paused(_) => {
                 std::thread::park_timeout(NAP);
             }
             _ => break,
         }
     }
+    executor.leave_line();
     let lsn = executor.take_lsn().get();
     session.take_transaction();
     session.unwatch();
