@@ -1,10 +1,11 @@
 //! Tests that run threads in all orders that the memory model allows: `cargo x model`.
 //!
 //! They are about what depends on the order: waking the upkeep thread, taking the locks of several
-//! stripes, EXEC with watched keys, long work, and the end of a blocked client's wait. [`crate::sync`] says
-//! what loom sees; everything else is the store as it is. A thread that waits for ever is a
-//! deadlock, which loom reports. Orders in which threads are interrupted more than [`PREEMPTIONS`]
-//! times against their will are left out: there are too many, and bugs rarely need more.
+//! stripes, EXEC with watched keys, long work, and the end of a blocked client's wait.
+//! [`crate::sync`] says what loom sees; everything else is the store as it is. A thread that waits
+//! for ever is a deadlock, which loom reports. Orders in which threads are interrupted more than
+//! [`PREEMPTIONS`] times against their will are left out: there are too many, and bugs rarely need
+//! more.
 
 #![expect(clippy::unwrap_used, reason = "only tests use this")]
 

@@ -86,8 +86,8 @@ impl Guard<'_> {
         keyspace.unwrap_or(self.keyspace)
     }
 
-    /// Deletes keys of one keyspace of a stripe until `max` are deleted in all, or up to one that is
-    /// pinned; says whether there was one.
+    /// Deletes keys of one keyspace of a stripe until `max` are deleted in all, or up to one that
+    /// is pinned; says whether there was one.
     fn expire_due_in(
         &mut self,
         index: usize,

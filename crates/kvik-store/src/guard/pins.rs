@@ -106,8 +106,8 @@ impl Guard<'_> {
         stripe.with_pins(|interests| interests.wait_for_pin(key, ready));
     }
 
-    /// Lets others have the stripes for a moment, where that is agreed: the keys are pinned. Call it
-    /// between two slices of long work, and look everything up anew.
+    /// Lets others have the stripes for a moment, where that is agreed: the keys are pinned. Call
+    /// it between two slices of long work, and look everything up anew.
     #[inline]
     pub fn breathe(&mut self) {
         self.stripes.breathe();

@@ -274,7 +274,7 @@ proptest! {
         while held(&db) > limit {
             thread::yield_now();
         }
-        let mut left = seconds.clone();
+        let mut left = seconds;
         let mut latest = 0;
         for line in lines.take() {
             let gone: usize = line.strip_prefix("DEL ").unwrap().parse().unwrap();

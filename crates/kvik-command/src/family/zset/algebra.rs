@@ -321,7 +321,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Visits members with their scores, weighed, from `cursor` on until `visit` has returned false,
+    /// Visits members with their weighed scores, from `cursor` on until `visit` has returned false,
     /// and returns the cursor to go on with, 0 at the end.
     fn scan(&self, cursor: u64, mut visit: impl FnMut(StringRef<'a>, f64) -> bool) -> u64 {
         let (weight, counts) = (self.weight, self.counts);
