@@ -143,9 +143,11 @@ impl Writer {
             .as_mut()
             .expect("without a file everything is skipped");
         let (mut slices, mut bytes) = (Vec::new(), 0);
+        // The first chunks of a long unit are written and kept until its end is.
+        let is_written = |chunk: &&Chunk| chunk.end() <= self.written && !chunk.rotates;
         // Up to the next increment, and at least one chunk however large its ropes are.
-        for (at, chunk) in self.batch.iter().enumerate() {
-            let ends = at > 0 && (chunk.rotates || bytes >= WRITE_BYTES);
+        for chunk in self.batch.iter().skip_while(is_written) {
+            let ends = !slices.is_empty() && (chunk.rotates || bytes >= WRITE_BYTES);
             if ends || slices.len() >= WRITE_SLICES {
                 break;
             }

@@ -196,3 +196,20 @@ fn a_restart_behind_a_rotation_becomes_durable() {
     log.turn();
     assert_eq!(log.outcome(at), Outcome::Synced);
 }
+
+/// A unit that is longer than what is written at once, whose chunks are kept until it is whole.
+#[test]
+fn a_unit_of_very_many_pieces_is_written() {
+    let (log, ..) = open(SyncPolicy::Always);
+    let mut unit = Unit::new();
+    unit.begin(0);
+    unit.word(b"SET");
+    let mut rope = kvik_rope::Rope::default();
+    rope.append_zeros(60 << 20);
+    unit.rope(&rope);
+    unit.end();
+    let at = log.append(&mut unit, 0);
+    log.turn();
+    assert_eq!(log.status().failure, None);
+    assert_eq!(log.synced(), at);
+}
