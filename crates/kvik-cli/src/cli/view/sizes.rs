@@ -184,7 +184,9 @@ impl Sizes {
             }
         }
         text.push('\n');
-        for tally in &self.tallies {
+        // Programs that read redis-cli's lines do not know arrays.
+        let is_shown = |tally: &&Tally| tally.keys > 0 || tally.name != "array";
+        for tally in self.tallies.iter().filter(is_shown) {
             text.push_str(&format!(
                 "{} {}s with {} {} ({:05.2}% of keys, avg size {:.2})\n",
                 tally.keys,
