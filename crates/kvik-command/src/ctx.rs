@@ -9,6 +9,9 @@ use crate::error::Error;
 use crate::random::Random;
 use crate::session::Session;
 
+/// Bytes of a reply that a slice of long work finds room for.
+const REPLY_ROOM: usize = 128 << 10;
+
 /// Everything a handler may use: its words, the reply to write, the keys it declared, its session,
 /// and what all sessions share. A handler that returns an error leaves no reply behind; the
 /// executor removes what it wrote.
@@ -58,12 +61,16 @@ impl<'a> Ctx<'a> {
     /// # Errors
     /// If the client is gone. For a command that has changed nothing.
     pub fn breathe(&mut self) -> Result<(), Error> {
+        // A long reply grows while nobody waits for it.
+        self.keys.rest();
+        self.reply.make_room(REPLY_ROOM);
         self.keys.breathe();
         match self.session.is_unwanted() {
             true => Err(Error::GONE),
             false => Ok(()),
         }
     }
+
     /// The word at `index` as a key, with its hash if that is known: it was computed to find the
     /// stripe.
     #[inline]

@@ -246,6 +246,11 @@ impl<'a> Reply<'a> {
         self.deferred_array()
     }
 
+    /// Takes memory for so many bytes more, if there is none.
+    pub fn make_room(&mut self, bytes: usize) {
+        self.out.bytes.reserve(bytes);
+    }
+
     /// Starts a map whose length is not known yet; [`Self::finish_map`] ends it.
     pub fn deferred_map(&mut self) -> Deferred {
         self.deferred_array()

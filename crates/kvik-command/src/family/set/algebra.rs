@@ -139,6 +139,8 @@ fn answer(ctx: &mut Ctx<'_>, combination: SetCombination) -> Result<(), Error> {
             reply.bulk(member);
             members += 1;
         })?;
+        // The header moves all that is behind it, and no key is needed for that.
+        ctx.keys.rest();
         ctx.reply.finish_set(all, members);
         return Ok(());
     }
@@ -160,7 +162,7 @@ fn store(ctx: &mut Ctx<'_>, combination: SetCombination) -> Result<(), Error> {
     let sets = look(&ctx.keys, keys)?;
     let expire = sets.iter().flatten().any(|set| set.expires());
     let size = size(&sets);
-    let mut members = Vec::new();
+    let mut members = Vec::with_capacity(most_members(&sets, combination));
     let mut keep = |sets: &[Option<SetRef<'_>>], member: &[u8]| {
         let expire_at = expire.then(|| expiry(sets, combination, member)).flatten();
         members.push((member.to_vec(), expire_at));
@@ -176,7 +178,21 @@ fn store(ctx: &mut Ctx<'_>, combination: SetCombination) -> Result<(), Error> {
     }
     put(&mut ctx.keys, destination, &members)?;
     ctx.reply.integer(members.len() as i64);
+    // To free them takes long, and needs no key.
+    ctx.keys.rest();
     Ok(())
+}
+
+/// How many members the result may have.
+fn most_members(sets: &[Option<SetRef<'_>>], combination: SetCombination) -> usize {
+    let mut lens = sets
+        .iter()
+        .map(|set| set.as_ref().map_or(0, |set| set.len()));
+    match combination {
+        SetCombination::Union => lens.sum(),
+        SetCombination::Difference => lens.next().unwrap_or(0),
+        SetCombination::Intersection => lens.min().unwrap_or(0),
+    }
 }
 
 /// Puts members in the place of whatever a key holds. Without members the key is gone.

@@ -171,6 +171,10 @@ fn range(ctx: &mut Ctx<'_>, start: StreamId, end: StreamId, back: bool) -> Resul
             false => Some((latest.next()?, end)),
         });
     }
+    if len > SLICE {
+        // The header moves all that is behind it, and no key is needed for that.
+        ctx.keys.rest();
+    }
     ctx.reply.finish_array(array, len);
     Ok(())
 }

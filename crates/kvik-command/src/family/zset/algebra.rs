@@ -140,6 +140,7 @@ fn store(ctx: &mut Ctx<'_>, combination: ZsetCombination) -> Result<(), Error> {
         let results = combine_in_slices(ctx, &call, combination)?;
         results.store(&mut ctx.keys, &args[1])?;
         ctx.reply.integer(results.len() as i64);
+        ctx.keys.rest();
         return Ok(());
     }
     let mut results = Results::default();
@@ -438,6 +439,8 @@ fn combine_in_slices(
                 left = left.saturating_sub(1);
                 left > 0
             });
+            ctx.keys.rest();
+            results.make_room(SLICE);
             ctx.breathe()?;
             if cursor == 0 {
                 break;

@@ -28,6 +28,12 @@ impl Results {
         self.items.len()
     }
 
+    /// Takes memory for about so many members more, if there is none.
+    pub(in crate::family) fn make_room(&mut self, members: usize) {
+        self.items.reserve(2 * members);
+        self.names.reserve(2 * members * self.longest);
+    }
+
     pub(in crate::family) fn push(
         &mut self,
         name: StringRef<'_>,
