@@ -3,8 +3,8 @@
 //! `redis://[user[:password]@]host[:port][/db]`, the same with `valkey://`, `kvik://`, `kevy://`
 //! and `tcp://`, and `unix:///path/to.sock?db=1` (`redis+unix://` as well; a user may stand before
 //! the path). As in redis-cli and redis-py, a lone `secret@` or `:secret@` is a password. User,
-//! password and path may be percent-encoded. `rediss://`, `valkeys://` and `kviks://` are the same over
-//! TLS, where the crate is built with the feature `tls`.
+//! password and path may be percent-encoded. `rediss://`, `valkeys://` and `kviks://` are the same
+//! over TLS, where the crate is built with the feature `tls`.
 //!
 //! `redis+cluster://host:port,host:port`, also with the other schemes of TCP, names nodes of a
 //! cluster.

@@ -79,7 +79,7 @@ impl SlotMap {
 }
 
 impl Redirection {
-    /// What an error says of another node; `from` is the host that has said it.
+    /// The node that an error names; `from` is the host that has said it.
     pub(crate) fn of(reply: &Value, from: &str) -> Option<Self> {
         let error = reply.as_error()?.as_str()?;
         let mut words = error.split(' ');

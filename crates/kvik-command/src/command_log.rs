@@ -99,7 +99,7 @@ impl CommandLog {
         log.entries.iter().take(count).cloned().collect()
     }
 
-    /// What a log has taken in all.
+    /// Totals of what a log has ever taken.
     pub fn totals(&self, why: Logged) -> LogTotals {
         self.0[why as usize].lock().totals
     }

@@ -225,7 +225,7 @@ impl MemberSink for QueueSink {
     }
 }
 
-/// What is not written is not waited for any more.
+/// Bytes that are never written are not waited for any more.
 impl Drop for MemberQueue {
     fn drop(&mut self) {
         let left = self.members().bytes.len();

@@ -24,7 +24,7 @@ typedef struct kvik_reply kvik_reply;
 
 #define KVIK_ABI_VERSION 1
 
-/* What a reply is. */
+/* The kind of a reply. */
 typedef enum {
   /* Nothing. */
   KVIK_NIL = 0,
@@ -115,7 +115,7 @@ kvik_reply *kvik_session_run(kvik_session *session, size_t count, const uint8_t 
  */
 void kvik_session_close(kvik_session *session);
 
-/* What a reply is; KVIK_NIL for a null pointer.
+/* The kind of a reply; KVIK_NIL for a null pointer.
  *
  * Contract:
  * The reply is null, or one that has not been freed.

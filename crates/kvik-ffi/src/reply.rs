@@ -1,4 +1,4 @@
-//! What came of a command.
+//! The reply to a command.
 
 use std::ffi::c_int;
 use std::ptr::null;
@@ -12,7 +12,7 @@ use crate::guard::plain;
 #[repr(transparent)]
 pub struct KvikReply(pub(crate) Value);
 
-/// What a reply is.
+/// The kind of a reply.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KvikType {
@@ -84,7 +84,7 @@ impl KvikReply {
     }
 }
 
-/// What a reply is; KVIK_NIL for a null pointer.
+/// The kind of a reply; KVIK_NIL for a null pointer.
 ///
 /// # Safety
 /// The reply is null, or one that has not been freed.

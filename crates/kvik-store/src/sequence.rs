@@ -22,7 +22,7 @@ const CHUNK: usize = 128;
 
 /// Something that has an id for its place.
 pub(crate) trait Keyed {
-    /// What orders things of this kind.
+    /// The key by which things of this kind are ordered.
     type Id: Copy + Ord;
 
     fn id(&self) -> Self::Id;

@@ -17,7 +17,7 @@ pub struct LongValue {
     header: KeyHeader<'static>,
     /// The parts of an element.
     parts: &'static [Part],
-    /// What stands before the elements: the time to which the times of fields are relative, or the
+    /// The number before the elements: the time to which the times of fields are relative, or the
     /// cursor of an array.
     head: Option<u64>,
     left: u64,

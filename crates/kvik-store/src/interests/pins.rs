@@ -20,7 +20,7 @@ use crate::layout::KeyspaceId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PinId(pub u64);
 
-/// What a unit or a command does with a key.
+/// The use that a unit or a command makes of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyUse {
     /// It only reads.
@@ -48,12 +48,12 @@ pub struct KeptNews {
     is_change: bool,
 }
 
-/// What a pin leaves to be done when it has gone.
+/// The work that a pin leaves when it has gone.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Unpinned {
     /// Stripes with keys whose waiters have waited for the key.
     pub waiting: Vec<u16>,
-    /// What is to be [told](crate::Guard::tell_kept) of the key.
+    /// The news of the key, to be [told](crate::Guard::tell_kept).
     pub news: Vec<KeptNews>,
 }
 
@@ -62,7 +62,7 @@ pub struct Unpinned {
 struct KeyPins {
     writer: Option<PinId>,
     readers: Vec<PinId>,
-    /// What is to be told when the writer has gone.
+    /// News to be told when the writer has gone.
     news: Vec<KeptNews>,
     /// The clients whose commands were put off, in the order in which they came.
     owed: Vec<u64>,

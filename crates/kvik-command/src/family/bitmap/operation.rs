@@ -161,7 +161,7 @@ fn fold(ctx: &mut Ctx<'_>, operation: Operation, window: Range<usize>) -> Vec<u8
     folding.result()
 }
 
-/// What a string has of a window.
+/// The part of a window that a string has.
 fn part<'b>(string: TextRef<'b>, window: Range<usize>, room: &'b mut IntText) -> Cow<'b, [u8]> {
     let len = string.len();
     let mut slices = string.slices(window.start.min(len)..window.end.min(len), room);

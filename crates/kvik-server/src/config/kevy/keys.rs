@@ -2,7 +2,7 @@
 
 use super::super::table::Key;
 
-/// What a setting comes to.
+/// The effect of a setting.
 #[derive(Clone, Copy)]
 pub(super) enum Meaning {
     /// A directive takes the value as it is.

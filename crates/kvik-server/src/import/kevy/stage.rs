@@ -75,7 +75,7 @@ impl Stage {
         }
     }
 
-    /// What may be missing or different, in sentences.
+    /// Sentences that say what may be missing or different.
     pub(super) fn remarks(&self) -> Vec<String> {
         let refused = self.refused.iter();
         let mut remarks: Vec<_> = refused
