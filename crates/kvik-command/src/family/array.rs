@@ -6,7 +6,8 @@ mod grep;
 mod ring;
 mod scan;
 
-use std::ops::RangeInclusive;
+use std::iter::StepBy;
+use std::ops::{Range, RangeInclusive};
 
 use kvik_resp::{Args, Reply, parse_i64};
 use kvik_store::{ArrayMut, ArrayRef, Entry, IntText, StringRef, ValueRef, View};
@@ -238,12 +239,17 @@ fn arset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn armset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let args = ctx.args;
-    let pairs = (2..args.len()).step_by(2);
-    if !args.len().is_multiple_of(2) {
-        return Err(Error::arity(ctx.command));
+/// Where the pairs of words behind the key begin.
+fn pairs(ctx: &Ctx<'_>) -> Result<StepBy<Range<usize>>, Error> {
+    let words = ctx.args.len();
+    match words.is_multiple_of(2) {
+        true => Ok((2..words).step_by(2)),
+        false => Err(Error::arity(ctx.command)),
     }
+}
+
+fn armset(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let (args, pairs) = (ctx.args, pairs(ctx)?);
     // All indexes are checked before the first element is set.
     pairs
         .clone()
@@ -273,11 +279,7 @@ fn ardel(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn ardelrange(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let args = ctx.args;
-    let pairs = (2..args.len()).step_by(2);
-    if !args.len().is_multiple_of(2) {
-        return Err(Error::arity(ctx.command));
-    }
+    let (args, pairs) = (ctx.args, pairs(ctx)?);
     pairs
         .clone()
         .try_for_each(|at| ascending(args, at).map(drop))?;

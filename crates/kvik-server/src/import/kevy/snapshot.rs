@@ -15,8 +15,8 @@
 //! milliseconds since 1970 in later ones. Version 6 adds moments for fields of hashes, version 7
 //! rows that lie in other files.
 //!
-//! What is there is read up to the first damage. A key that is not whole is left out. A count makes
-//! nobody allocate: what it announces has to be there.
+//! A file is read up to the first damage. A key that is not whole is left out. A count makes nobody
+//! allocate: what it announces has to be there.
 
 use std::fmt;
 use std::io::{self, Read};
